@@ -1,0 +1,1 @@
+"""What is in a conda environment: records, snapshot, lock file, linked files."""

@@ -1,0 +1,176 @@
+"""PrefixRecord and PathsEntry: what conda-meta says of an installed package, in one form for conda and rattler.
+
+Source: the JSON files in ``conda-meta`` as conda (PrefixRecord) and rattler (rattler_conda_types::PrefixRecord) write them.
+"""
+
+from __future__ import annotations
+
+import json
+import posixpath
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from jupyter_condabuild.errors import BrokenRecord
+
+
+@dataclass(frozen=True, slots=True)
+class PathsEntry:
+    """One path of a package as it lies in the prefix.
+
+    `path` is relative to the prefix, with ``/``. `kind` is the record's path_type: hardlink, softlink, directory,
+    pyc_file, unix_python_entry_point. `sha256` is of the file in the package, `sha256_in_prefix` of the file as linked
+    (hexadecimal; empty where the record does not say). `size` is in bytes, of the file in the package, or None.
+    """
+
+    path: str
+    kind: str
+    sha256: str = ""
+    sha256_in_prefix: str = ""
+    size: int | None = None
+    placeholder: str = ""
+    file_mode: str = ""
+
+    @property
+    def expected_sha256(self) -> str:
+        """The hash that the file in the prefix should have; empty where the record does not tell."""
+        if self.sha256_in_prefix:
+            return self.sha256_in_prefix
+        return "" if self.placeholder else self.sha256
+
+
+@dataclass(frozen=True)
+class PrefixRecord:
+    """An installed conda package. URLs are as the record has them, credentials included: see `conda.secrets`.
+
+    `channel` is the channel's URL or name without the subdir. `size` is of the archive in bytes. `source` is the JSON
+    file it was read from.
+    """
+
+    name: str
+    version: str
+    build: str
+    build_number: int
+    channel: str
+    subdir: str
+    fn: str
+    url: str
+    md5: str
+    sha256: str
+    size: int | None
+    depends: tuple[str, ...]
+    constrains: tuple[str, ...]
+    noarch: str
+    python_site_packages_path: str
+    requested_specs: tuple[str, ...]
+    extracted_package_dir: str
+    package_tarball_full_path: str
+    source: Path
+    raw: Mapping[str, Any] = field(repr=False, hash=False, compare=False)
+
+    @property
+    def dist(self) -> str:
+        """``name-version-build``, the stem of the record's and the package's file names."""
+        return f"{self.name}-{self.version}-{self.build}"
+
+    @classmethod
+    def read(cls, path: Path) -> PrefixRecord:
+        """Reads one record; raises BrokenRecord when it is not JSON, half-written or lacks a required field."""
+        try:
+            raw = json.loads(path.read_bytes())
+            return cls.parse(raw, path)
+        except OSError as error:
+            raise BrokenRecord(f"Cannot read {path}: {error.strerror}.") from None
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise BrokenRecord(f"{path} is not a complete package record ({error}).") from None
+
+    @classmethod
+    def parse(cls, raw: Mapping[str, Any], path: Path) -> PrefixRecord:
+        """A record from its JSON object; raises KeyError, TypeError or ValueError where it is not one."""
+        name, version, build = str(raw["name"]), str(raw["version"]), str(raw["build"])
+        url = raw.get("url") or ""
+        subdir = raw.get("subdir") or posixpath.basename(posixpath.dirname(url)) or "noarch"
+        channel = raw.get("channel") or posixpath.dirname(posixpath.dirname(url))
+        if isinstance(channel, Mapping):  # conda's older, structured form
+            channel = channel.get("canonical_name") or channel.get("name") or ""
+        noarch = raw.get("noarch") or ""
+        if noarch is True:  # the old spelling of "generic"
+            noarch = "generic"
+        return cls(
+            name=name,
+            version=version,
+            build=build,
+            build_number=int(raw.get("build_number") or 0),
+            channel=channel.removesuffix("/").removesuffix(f"/{subdir}"),
+            subdir=subdir,
+            fn=raw.get("fn") or posixpath.basename(url) or f"{name}-{version}-{build}.conda",
+            url=url,
+            md5=raw.get("md5") or "",
+            sha256=raw.get("sha256") or "",
+            size=raw.get("size"),
+            depends=tuple(raw.get("depends") or ()),
+            constrains=tuple(raw.get("constrains") or ()),
+            noarch=noarch,
+            python_site_packages_path=raw.get("python_site_packages_path") or "",
+            requested_specs=_requested(raw),
+            extracted_package_dir=raw.get("extracted_package_dir") or "",
+            package_tarball_full_path=raw.get("package_tarball_full_path") or "",
+            source=path,
+            raw=raw,
+        )
+
+    @cached_property
+    def paths(self) -> tuple[PathsEntry, ...]:
+        """The package's paths as they lie in the prefix; raises BrokenRecord where the record is not consistent.
+
+        conda leaves ``site-packages/…`` and ``python-scripts/…`` of noarch packages in paths_data unresolved, but
+        writes the resolved names, in the same order, in ``files``.
+        """
+        raw_files = self.raw.get("files") or []
+        paths_data = self.raw.get("paths_data") or {}
+        entries = paths_data.get("paths")
+        try:
+            if entries is None:
+                return tuple(PathsEntry(path, "hardlink") for path in raw_files)
+            resolve = _resolver(self.noarch, raw_files)
+            return tuple(
+                PathsEntry(
+                    path=resolve(entry["_path"]),
+                    kind=entry.get("path_type") or "hardlink",
+                    sha256=entry.get("sha256") or "",
+                    sha256_in_prefix=entry.get("sha256_in_prefix") or "",
+                    size=entry.get("size_in_bytes"),
+                    placeholder=entry.get("prefix_placeholder") or "",
+                    file_mode=entry.get("file_mode") or "",
+                )
+                for entry in entries
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise BrokenRecord(f"{self.source}: the list of paths is not complete ({error}).") from None
+
+
+def _requested(raw: Mapping[str, Any]) -> tuple[str, ...]:
+    """conda writes requested_spec and requested_specs, newer ones _requested_specs for dependencies; rattler the list."""
+    specs = raw.get("requested_specs") or ([raw["requested_spec"]] if raw.get("requested_spec") else [])
+    return tuple(str(spec) for spec in specs if spec and spec != "None")
+
+
+def _resolver(noarch: str, files: list[str]) -> Any:
+    """Maps ``site-packages/x`` to where a noarch Python package's file really lies, learnt from ``files``."""
+    if noarch != "python":
+        return lambda path: path
+    listed = set(files)
+    site = next((path[: path.index("site-packages/")] for path in files if "/site-packages/" in path), "")
+
+    def resolve(path: str) -> str:
+        if path in listed:
+            return path
+        if path.startswith("site-packages/"):
+            return site + path
+        if path.startswith("python-scripts/"):
+            return "bin/" + path.removeprefix("python-scripts/")
+        return path
+
+    return resolve

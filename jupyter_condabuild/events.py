@@ -1,0 +1,120 @@
+"""The event types of a build, and how they are written as JSON lines."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import ClassVar, Literal, TextIO
+
+PhaseName = Literal["snapshot", "lock", "plan", "base", "link", "layers", "push", "load", "export"]
+LayerState = Literal["reused-remote", "reused-local", "built", "pushed", "mounted"]
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A step of the build began or ended; `seconds` is set when it is done."""
+
+    type: ClassVar[str] = "phase"
+    name: PhaseName
+    state: Literal["started", "done"]
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Log:
+    """A line of text for the log, without its line end."""
+
+    type: ClassVar[str] = "log"
+    text: str
+    stream: Literal["stdout", "stderr"] = "stdout"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """`complete` of `total` units of a subject are done ("layers", "push", or a package's name)."""
+
+    type: ClassVar[str] = "progress"
+    subject: str
+    complete: int
+    total: int
+    unit: Literal["bytes", "packages"] = "bytes"
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer reached a state; `size` is its compressed size in bytes, `key` may be empty for the base's layers."""
+
+    type: ClassVar[str] = "layer"
+    key: str
+    packages: tuple[str, ...]
+    size: int
+    state: LayerState
+
+
+@dataclass(frozen=True)
+class Warning:
+    """Something a person should know before they send the image to anyone."""
+
+    type: ClassVar[str] = "warning"
+    code: str
+    message: str
+    hint: str = ""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The image is complete; `reference` is empty where it went to an archive alone."""
+
+    type: ClassVar[str] = "finished"
+    reference: str
+    digest: str
+    size: int
+    bytes_pushed: int
+    layers: int
+    layers_reused: int
+    seconds: float
+    archive: str = ""
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The build ended without an image."""
+
+    type: ClassVar[str] = "failed"
+    code: str
+    message: str
+    hint: str = ""
+
+
+@dataclass(frozen=True)
+class Cancelled:
+    """The user ended the build."""
+
+    type: ClassVar[str] = "cancelled"
+
+
+Event = Phase | Log | Progress | Layer | Warning | Finished | Failed | Cancelled
+Report = Callable[[Event], None]
+
+
+def encode(event: Event, seq: int, at: float) -> str:
+    """One event as a JSON object on one line, with its `type`, sequence number and time (seconds since the epoch)."""
+    return json.dumps({"type": event.type, "seq": seq, "time": round(at, 3), **asdict(event)}, ensure_ascii=False)
+
+
+class JsonLines:
+    """A `Report` that writes each event as one JSON line; safe to call from several threads."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+        self._seq = 0
+        self._lock = threading.Lock()
+
+    def __call__(self, event: Event) -> None:
+        with self._lock:
+            self._seq += 1
+            self._out.write(encode(event, self._seq, time.time()) + "\n")
+            self._out.flush()

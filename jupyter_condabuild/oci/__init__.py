@@ -1,0 +1,1 @@
+"""What a container image is, and where it can live."""

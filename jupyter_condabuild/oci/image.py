@@ -1,0 +1,310 @@
+"""The vocabulary of images: Digest, Descriptor, Manifest, Index, ImageConfig, Image, Reference.
+
+A manifest's bytes are its identity: they are kept as they came and never serialised again.
+Source: OCI image-spec v1.1 (descriptor.md, manifest.md, image-index.md, config.md) and distribution-spec v1.1.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+from jupyter_condabuild.errors import BadDigest, BadImage, BadReference
+
+OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+OCI_INDEX = "application/vnd.oci.image.index.v1+json"
+OCI_CONFIG = "application/vnd.oci.image.config.v1+json"
+OCI_LAYER_GZIP = "application/vnd.oci.image.layer.v1.tar+gzip"
+OCI_LAYER_TAR = "application/vnd.oci.image.layer.v1.tar"
+DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
+DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"
+DOCKER_LAYER_GZIP = "application/vnd.docker.image.rootfs.diff.tar.gzip"
+
+MANIFESTS = (OCI_MANIFEST, DOCKER_MANIFEST)
+INDEXES = (OCI_INDEX, DOCKER_INDEX)
+
+LAYER_KEY = "org.jupyter.condabuild.layer.key"
+LAYER_DIFF_ID = "org.jupyter.condabuild.layer.diff_id"
+LAYER_PACKAGES = "org.jupyter.condabuild.layer.packages"
+
+
+@dataclass(frozen=True, order=True)
+class Digest:
+    """A content digest such as ``sha256:9a2f…`` (descriptor.md, "Digests"). Never a bare string."""
+
+    hex: str
+    algorithm: str = "sha256"
+
+    @classmethod
+    def parse(cls, text: str) -> Digest:
+        """Raises BadDigest unless text is ``sha256:`` or ``sha512:`` and lower-case hexadecimal digits."""
+        algorithm, _, digits = text.partition(":")
+        length = {"sha256": 64, "sha512": 128}.get(algorithm)
+        if length is None or not re.fullmatch(rf"[0-9a-f]{{{length}}}", digits):
+            raise BadDigest(f"{text[:200]!r} is not a digest.")
+        return cls(digits, algorithm)
+
+    @classmethod
+    def of(cls, data: bytes) -> Digest:
+        """The sha256 digest of some bytes."""
+        return cls(hashlib.sha256(data).hexdigest())
+
+    def __str__(self) -> str:
+        return f"{self.algorithm}:{self.hex}"
+
+
+@dataclass(frozen=True)
+class Descriptor:
+    """Type, digest and size in bytes of a blob (descriptor.md)."""
+
+    media_type: str
+    digest: Digest
+    size: int
+    annotations: Mapping[str, str] = field(default_factory=dict, hash=False)
+    platform: Mapping[str, str] | None = field(default=None, hash=False)
+
+    @classmethod
+    def parse(cls, value: Any) -> Descriptor:
+        """Raises BadImage for anything that is not a descriptor object."""
+        try:
+            size = value["size"]
+            if not isinstance(size, int) or size < 0:
+                raise ValueError(f"size {size!r}")
+            return cls(
+                str(value["mediaType"]),
+                Digest.parse(str(value["digest"])),
+                size,
+                dict(value.get("annotations") or {}),
+                value.get("platform"),
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise BadImage(f"A descriptor in the manifest is not valid ({error!r}).") from None
+
+    def to_json(self) -> dict[str, Any]:
+        """The descriptor as the object that stands in a manifest."""
+        value: dict[str, Any] = {"mediaType": self.media_type, "digest": str(self.digest), "size": self.size}
+        if self.annotations:
+            value["annotations"] = dict(sorted(self.annotations.items()))
+        if self.platform:
+            value["platform"] = dict(self.platform)
+        return value
+
+
+def canonical_json(value: Any) -> bytes:
+    """JSON with sorted keys and no needless space: same value, same bytes."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def _object(raw: bytes, what: str) -> dict[str, Any]:
+    try:
+        value = json.loads(raw)
+    except ValueError as error:
+        raise BadImage(f"The {what} is not JSON ({error}).") from None
+    if not isinstance(value, dict):
+        raise BadImage(f"The {what} is not a JSON object.")
+    return value
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """An image manifest (manifest.md), OCI or Docker schema 2, with the bytes it came as."""
+
+    raw: bytes
+    media_type: str
+    config: Descriptor
+    layers: tuple[Descriptor, ...]
+    annotations: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+    @classmethod
+    def parse(cls, raw: bytes, media_type: str = "") -> Manifest:
+        """Raises BadImage unless raw is an image manifest."""
+        value = _object(raw, "manifest")
+        kind = value.get("mediaType") or media_type or OCI_MANIFEST
+        if kind not in MANIFESTS or not isinstance(value.get("layers"), list):
+            raise BadImage(f"Not an image manifest: its media type is {kind!r}.")
+        return cls(
+            raw,
+            kind,
+            Descriptor.parse(value.get("config")),
+            tuple(Descriptor.parse(layer) for layer in value["layers"]),
+            dict(value.get("annotations") or {}),
+        )
+
+    @classmethod
+    def make(
+        cls, config: Descriptor, layers: Sequence[Descriptor], annotations: Mapping[str, str] | None = None
+    ) -> Manifest:
+        """A new OCI manifest in canonical bytes."""
+        value: dict[str, Any] = {
+            "schemaVersion": 2,
+            "mediaType": OCI_MANIFEST,
+            "config": config.to_json(),
+            "layers": [layer.to_json() for layer in layers],
+        }
+        if annotations:
+            value["annotations"] = dict(annotations)
+        return cls(canonical_json(value), OCI_MANIFEST, config, tuple(layers), dict(annotations or {}))
+
+    @property
+    def descriptor(self) -> Descriptor:
+        """The descriptor of the manifest's own bytes."""
+        return Descriptor(self.media_type, Digest.of(self.raw), len(self.raw))
+
+
+@dataclass(frozen=True)
+class Index:
+    """An image index (image-index.md): one image for several platforms."""
+
+    raw: bytes
+    media_type: str
+    manifests: tuple[Descriptor, ...]
+
+    @classmethod
+    def parse(cls, raw: bytes, media_type: str = "") -> Index:
+        """Raises BadImage unless raw is an image index."""
+        value = _object(raw, "image index")
+        kind = value.get("mediaType") or media_type or OCI_INDEX
+        if kind not in INDEXES or not isinstance(value.get("manifests"), list):
+            raise BadImage(f"Not an image index: its media type is {kind!r}.")
+        return cls(raw, kind, tuple(Descriptor.parse(entry) for entry in value["manifests"]))
+
+    def select(self, architecture: str, os: str = "linux") -> Descriptor:
+        """The manifest for a platform; raises BadImage when there is none."""
+        for entry in self.manifests:
+            platform = entry.platform or {}
+            if platform.get("architecture") == architecture and platform.get("os") == os:
+                return entry
+        raise BadImage(f"The image has no variant for {os}/{architecture}.")
+
+
+@dataclass(frozen=True)
+class ImageConfig:
+    """An image configuration (config.md): its object, and the diff_ids of the layers in order, base first."""
+
+    value: Mapping[str, Any] = field(hash=False)
+    diff_ids: tuple[Digest, ...]
+
+    @classmethod
+    def parse(cls, raw: bytes) -> ImageConfig:
+        """Raises BadImage unless raw is an image configuration."""
+        value = _object(raw, "image configuration")
+        try:
+            diff_ids = tuple(Digest.parse(text) for text in value["rootfs"]["diff_ids"] or [])
+        except (KeyError, TypeError):
+            raise BadImage("The image configuration has no rootfs.diff_ids.") from None
+        return cls(value, diff_ids)
+
+    @property
+    def architecture(self) -> str:
+        """GOARCH name of the processor, such as amd64."""
+        return str(self.value.get("architecture", ""))
+
+    @property
+    def runtime(self) -> Mapping[str, Any]:
+        """The ``config`` member: Env, Entrypoint, Cmd, User, Labels, …"""
+        return self.value.get("config") or {}
+
+    def with_value(self, value: Mapping[str, Any], diff_ids: Sequence[Digest]) -> ImageConfig:
+        """The same with another object and other diff_ids, the two made to agree."""
+        rootfs = {"type": "layers", "diff_ids": [str(digest) for digest in diff_ids]}
+        return replace(self, value={**value, "rootfs": rootfs}, diff_ids=tuple(diff_ids))
+
+    @property
+    def raw(self) -> bytes:
+        """Canonical bytes of the configuration."""
+        return canonical_json(self.value)
+
+    @property
+    def descriptor(self) -> Descriptor:
+        """The descriptor of the canonical bytes."""
+        return Descriptor(OCI_CONFIG, Digest.of(self.raw), len(self.raw))
+
+
+class BlobSource(Protocol):
+    """A place that blobs can be read from: store, archive, registry repository, daemon."""
+
+    def read(self, descriptor: Descriptor) -> Iterator[bytes]:
+        """The blob's bytes in chunks, verified: raises ContentMismatch at the end if digest or size differ."""
+        ...
+
+
+@dataclass(frozen=True)
+class Image:
+    """A complete image: manifest, config bytes, and for each layer the place that has its bytes."""
+
+    manifest: Manifest
+    config: bytes
+    sources: Mapping[Digest, BlobSource] = field(hash=False, repr=False)
+
+    def read(self, descriptor: Descriptor) -> Iterator[bytes]:
+        """The bytes of the config or a layer, in chunks."""
+        if descriptor.digest == self.manifest.config.digest:
+            return iter((self.config,))
+        return self.sources[descriptor.digest].read(descriptor)
+
+    @property
+    def size(self) -> int:
+        """Compressed size in bytes of all layers and the config."""
+        return self.manifest.config.size + sum(layer.size for layer in self.manifest.layers)
+
+
+_COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+_REPOSITORY = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
+_HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9a-fA-F:]+\])(?::[0-9]{1,5})?")
+_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The name of an image: ``registry/repository:tag`` or ``registry/repository@digest``.
+
+    A name without a registry is Docker Hub's, and gets ``library/`` where it has one component, as with Docker.
+    Source: distribution-spec "Pulling manifests" and github.com/distribution/reference.
+    """
+
+    registry: str
+    repository: str
+    tag: str = ""
+    digest: Digest | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Reference:
+        """Raises BadReference with the part that is wrong. Without tag and digest, the tag is ``latest``."""
+        name, at, digest_text = text.strip().partition("@")
+        digest = Digest.parse(digest_text) if at else None
+        head, slash, rest = name.partition("/")
+        if slash and (head == "localhost" or "." in head or ":" in head):
+            registry, path = head, rest
+        else:
+            registry, path = "docker.io", name
+        path, colon, tag = path.partition(":")
+        if registry == "index.docker.io":
+            registry = "docker.io"
+        if registry == "docker.io" and path and "/" not in path:
+            path = f"library/{path}"
+        if not _HOST.fullmatch(registry):
+            raise BadReference(f"{text[:300]!r} is not an image reference: {registry[:100]!r} is not a host name.")
+        if len(path) > 255 or not _REPOSITORY.fullmatch(path):
+            raise BadReference(
+                f"{text[:300]!r} is not an image reference: a repository has lower-case letters, digits and . _ - / only."
+            )
+        if colon and not _TAG.fullmatch(tag):
+            raise BadReference(
+                f"{text[:300]!r} is not an image reference: a tag has letters, digits and . _ - only, 128 at most."
+            )
+        return cls(registry, path, tag or ("" if digest else "latest"), digest)
+
+    def __str__(self) -> str:
+        tag = f":{self.tag}" if self.tag else ""
+        digest = f"@{self.digest}" if self.digest else ""
+        return f"{self.registry}/{self.repository}{tag}{digest}"
+
+    @property
+    def target(self) -> str:
+        """What a manifest is asked for by: the digest where there is one, else the tag."""
+        return str(self.digest) if self.digest else self.tag
