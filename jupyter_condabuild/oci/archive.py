@@ -1,0 +1,202 @@
+"""An image as one file: writes OCI archives and docker-archives, reads both and OCI layout folders.
+
+An OCI archive holds Docker's ``manifest.json`` too, which points at the same blobs: so `docker load` of any engine
+takes it, as it does BuildKit's. Layers stay compressed in both kinds (every engine since 1.10 decompresses them).
+Source: OCI image-spec v1.1 (image-layout.md, annotations.md), moby image/tarexport and its image specification v1.2.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import tarfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from jupyter_condabuild.errors import BadImage, ContentMismatch, StoreError, from_os_error
+from jupyter_condabuild.oci.image import (
+    DOCKER_LAYER_GZIP,
+    OCI_LAYER_GZIP,
+    OCI_LAYER_TAR,
+    Descriptor,
+    Image,
+    ImageConfig,
+    Reference,
+    canonical_json,
+)
+
+Kind = Literal["oci-archive", "docker-archive"]
+Progress = Callable[[int, int], None]
+
+IMAGE_NAME = "io.containerd.image.name"
+REF_NAME = "org.opencontainers.image.ref.name"
+
+_SUFFIXES = {OCI_LAYER_GZIP: "tar.gz", DOCKER_LAYER_GZIP: "tar.gz", OCI_LAYER_TAR: "tar"}
+_BLOCK = 512
+_END = bytes(2 * _BLOCK)
+
+
+def silent(complete: int, total: int) -> None:
+    """A `Progress` that tells nobody: `complete` of `total` bytes are done."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file of an archive: its name, its size in bytes, and a function that reads it in chunks."""
+
+    name: str
+    size: int
+    read: Callable[[], Iterator[bytes]]
+
+
+def entries(image: Image, reference: str, kind: Kind) -> list[Entry]:
+    """The files of an archive, in the order they are written: descriptions first, then the layers, base first.
+
+    Args:
+        reference: the name that loading the archive gives the image; may be empty.
+
+    Raises:
+        BadReference: reference is not empty and not an image reference.
+        BadImage: a docker-archive was asked for, and a layer has a compression that `docker load` may not know.
+    """
+    name = Reference.parse(reference) if reference else None
+    manifest, config = image.manifest, image.manifest.config
+    parts = (config, *manifest.layers)
+    if kind == "oci-archive":
+        paths = [_blob_path(part) for part in parts]
+        head = [
+            _entry("oci-layout", canonical_json({"imageLayoutVersion": "1.0.0"})),
+            _entry("index.json", canonical_json(_index(image, name))),
+            _entry("manifest.json", canonical_json(_docker_manifest(paths, name))),
+            _entry(_blob_path(manifest.descriptor), manifest.raw),
+        ]
+    else:
+        paths = [f"{config.digest.hex}.json", *(_layer_path(layer) for layer in manifest.layers)]
+        head = [_entry("manifest.json", canonical_json(_docker_manifest(paths, name)))]
+    blobs = {path: Entry(path, part.size, _reader(image, part)) for path, part in zip(paths, parts, strict=True)}
+    return [*head, *blobs.values()]
+
+
+def stream(files: list[Entry]) -> Iterator[bytes]:
+    """The archive's bytes in chunks: a tar whose headers hold nothing of this machine, user or time.
+
+    Raises:
+        ContentMismatch: a blob is longer or shorter than its descriptor says.
+    """
+    for file in files:
+        header = tarfile.TarInfo(file.name)
+        header.size = file.size
+        yield header.tobuf(tarfile.GNU_FORMAT)
+        written = 0
+        for chunk in file.read():
+            written += len(chunk)
+            if written > file.size:
+                break
+            yield chunk
+        if written != file.size:
+            raise ContentMismatch(f"{file.name} is not the {file.size} bytes that the image's manifest promises.")
+        yield bytes(-written % _BLOCK)
+    yield _END
+
+
+def stream_size(files: list[Entry]) -> int:
+    """How many bytes `stream` yields."""
+    return sum(_BLOCK + file.size + -file.size % _BLOCK for file in files) + len(_END)
+
+
+def write(image: Image, reference: str, out: Path, kind: Kind = "oci-archive", progress: Progress = silent) -> None:
+    """Writes an image to a file; whatever goes wrong, `out` is what it was before, and nothing is left beside it.
+
+    The same image and reference give the same bytes.
+
+    Args:
+        reference: the name that loading the archive gives the image; may be empty.
+        progress: called with the bytes written and the bytes in all.
+
+    Raises:
+        StoreError: the file cannot be written (DiskFull, StoreUnwritable, or no such folder).
+        BadReference, BadImage, ContentMismatch: as `entries` and `stream`; and what the layers' sources raise.
+    """
+    files = entries(image, reference, kind)
+    total, complete = stream_size(files), 0
+    with _naming_errors(out):
+        target = out.resolve()
+        if target.exists() and not target.is_file():
+            raise StoreError(f"{out} is not a file that can be replaced.", "Name another file with -o.")
+        if not target.parent.is_dir():
+            raise StoreError(f"There is no folder {target.parent} to write {out.name} in.", "Create it first.")
+    part = target.with_name(f".condabuild-{secrets.token_hex(8)}.part")
+    try:
+        with _naming_errors(out):
+            file = part.open("xb", buffering=0)
+        try:
+            for chunk in stream(files):
+                with _naming_errors(out):
+                    _write_all(file.fileno(), chunk)
+                complete += len(chunk)
+                progress(complete, total)
+        finally:
+            with _naming_errors(out):
+                file.close()
+        with _naming_errors(out):
+            part.replace(target)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def _write_all(fd: int, chunk: bytes) -> None:
+    view = memoryview(chunk)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+@contextmanager
+def _naming_errors(out: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        error.filename = str(out)
+        named = from_os_error(error, "writing the archive")
+        named.hint = "Free some space there, or name a file in another folder with -o."
+        raise named from None
+
+
+def _entry(name: str, data: bytes) -> Entry:
+    return Entry(name, len(data), lambda: iter((data,)))
+
+
+def _reader(image: Image, part: Descriptor) -> Callable[[], Iterator[bytes]]:
+    return lambda: image.read(part)
+
+
+def _blob_path(part: Descriptor) -> str:
+    return f"blobs/{part.digest.algorithm}/{part.digest.hex}"
+
+
+def _layer_path(layer: Descriptor) -> str:
+    suffix = _SUFFIXES.get(layer.media_type)
+    if suffix is None:
+        raise BadImage(
+            f"A docker-archive cannot hold a layer of the type {layer.media_type[:100]!r}.",
+            "Write an OCI archive instead (-o FILE.tar), or build with gzip layers.",
+        )
+    return f"{layer.digest.hex}.{suffix}"
+
+
+def _index(image: Image, name: Reference | None) -> dict[str, object]:
+    """index.json, with the annotations by which podman and containerd name the image, and umoci and skopeo its tag."""
+    entry = image.manifest.descriptor.to_json()
+    config = ImageConfig.parse(image.config).value
+    entry["platform"] = {key: config[key] for key in ("architecture", "os", "variant") if config.get(key)}
+    if name:
+        entry["annotations"] = {IMAGE_NAME: str(name), REF_NAME: name.tag} if name.tag else {IMAGE_NAME: str(name)}
+    return {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": [entry]}
+
+
+def _docker_manifest(paths: list[str], name: Reference | None) -> list[dict[str, object]]:
+    tags = [f"{name.registry}/{name.repository}:{name.tag}"] if name and name.tag else None
+    return [{"Config": paths[0], "RepoTags": tags, "Layers": paths[1:]}]
