@@ -1,0 +1,23 @@
+"""Bytecode as packages ship it: compiled by the base interpreter, named relative to the prefix, valid by time and size."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+from .package import MTIME
+
+VERSION = sysconfig.get_python_version()  # "3.11"
+TAG = "py" + sysconfig.get_config_var("py_version_nodot")
+SITE_PACKAGES = f"lib/python{VERSION}/site-packages"
+
+
+def compile_tree(root: Path, below: str, jobs: int = 1) -> None:
+    """Compile what lies in `root/below`; what does not compile (templates, Python 2) stays without, as in real packages."""
+    for path in (root / below).rglob("*.py"):
+        os.utime(path, (MTIME, MTIME))
+    command = [sys.executable, "-I", "-m", "compileall", "-qq", "-j", str(jobs), "--invalidation-mode", "timestamp"]
+    subprocess.run([*command, "-s", str(root), str(root / below)], stdout=subprocess.DEVNULL, check=False)

@@ -1,0 +1,158 @@
+"""A conda channel in a folder: named sets of packages, made only when their inputs changed, indexed and served."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import threading
+from collections.abc import Collection, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from hashlib import sha256
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Protocol
+
+import rattler.index
+
+from . import python, special, wheels
+from .package import Metadata
+
+
+class Recipe(Protocol):
+    """What can be made into a package; `key` changes when the package would."""
+
+    @property
+    def metadata(self) -> Metadata: ...
+    @property
+    def key(self) -> str: ...
+    def make(self, folder: Path) -> Path: ...
+
+
+@dataclass(frozen=True)
+class Set:
+    """A named set: what is asked of PyPI, and what a prefix of it asks of the channel."""
+
+    requirements: tuple[str, ...]
+    specs: tuple[str, ...]
+    special: bool = False
+
+
+SETS = {
+    "tiny": Set(("requests", "tqdm", "pip"), ("python", "requests", "tqdm"), special=True),
+    "demo": Set(
+        ("numpy", "pandas", "requests", "ipykernel", "jupyterlab", "pip"),
+        ("python", "numpy", "pandas", "requests", "ipykernel", "jupyterlab", "pip"),
+    ),
+    "bench": Set(
+        ("numpy", "pandas", "scipy", "scikit-learn", "matplotlib", "pyarrow", "numba", "statsmodels", "bokeh", "sympy",
+         "networkx", "dask", "h5py", "pillow", "lxml", "cryptography", "ipykernel", "requests", "tqdm"),
+        ("python", "numpy", "pandas", "scipy", "scikit-learn", "matplotlib", "pyarrow", "numba", "statsmodels", "bokeh",
+         "sympy", "networkx", "dask", "h5py", "pillow", "lxml", "cryptography", "ipykernel", "requests", "tqdm"),
+    ),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Channel:
+    """A folder that conda clients can use, by its `file://` URL or served."""
+
+    folder: Path
+
+    @property
+    def url(self) -> str:
+        return self.folder.as_uri()
+
+    @property
+    def archives(self) -> list[Path]:
+        """The packages, sorted."""
+        return sorted(self.folder.glob("*/*.conda"))
+
+
+def build(out: Path, names: Collection[str], wheel_cache: Path | None = None) -> Channel:
+    """Bring the channel in `out` to hold the named sets; packages already made are kept."""
+    base = python.packages()
+    recipes: list[Recipe] = [*base]
+    for name in [names] if isinstance(names, str) else sorted(names):
+        files = wheels.download(SETS[name].requirements, wheel_cache or out.parent / "wheels")
+        within = {wheels.project(file) for file in files} | {recipe.metadata.name for recipe in base}
+        recipes += [wheels.WheelPackage(file, frozenset(within)) for file in files]
+        if SETS[name].special:
+            recipes += special.packages()
+    return add(Channel(out.absolute()), recipes)
+
+
+def add(channel: Channel, recipes: Iterable[Recipe]) -> Channel:
+    """Make what is missing or has changed, on two processes, and index the channel."""
+    for subdir in ("linux-64", "noarch"):
+        (channel.folder / subdir).mkdir(parents=True, exist_ok=True)
+    with _locked(channel.folder):
+        wanted = {recipe.metadata.stem: recipe for recipe in recipes}
+        missing = {stem: recipe for stem, recipe in wanted.items() if not _made(channel, recipe)}
+        with ProcessPoolExecutor(2) as pool:
+            largest_first = sorted(missing.values(), key=_weight, reverse=True)
+            for _ in pool.map(partial(_make, channel), largest_first):
+                pass
+        if missing or not (channel.folder / "noarch" / "repodata.json").exists():
+            asyncio.run(_index(channel))
+    return channel
+
+
+@contextmanager
+def serve(channel: Channel, port: int = 0, seen: list[str] | None = None) -> Iterator[str]:
+    """Serve the channel on loopback; gives the URL, and notes in `seen` the paths that clients asked for."""
+
+    class Handler(SimpleHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def log_message(self, *_: object) -> None:
+            if seen is not None:
+                seen.append(self.path)
+
+    handler = partial(Handler, directory=str(channel.folder))
+    with ThreadingHTTPServer(("127.0.0.1", port), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+
+
+def _make(channel: Channel, recipe: Recipe) -> None:
+    path = recipe.make(channel.folder / recipe.metadata.subdir)
+    note = _note(channel, path.stem)
+    note.parent.mkdir(exist_ok=True)
+    note.write_text(_digest(recipe))
+
+
+def _made(channel: Channel, recipe: Recipe) -> bool:
+    metadata = recipe.metadata
+    note = _note(channel, metadata.stem)
+    archive = channel.folder / metadata.subdir / f"{metadata.stem}.conda"
+    return archive.exists() and note.exists() and note.read_text() == _digest(recipe)
+
+
+def _note(channel: Channel, stem: str) -> Path:
+    return channel.folder / ".made" / stem
+
+
+def _digest(recipe: Recipe) -> str:
+    return sha256(recipe.key.encode()).hexdigest()
+
+
+def _weight(recipe: Recipe) -> int:
+    return recipe.wheel.stat().st_size if isinstance(recipe, wheels.WheelPackage) else 1 << 40
+
+
+async def _index(channel: Channel) -> None:
+    await rattler.index.index_fs(channel.folder, write_shards=False)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Two test runs may share one cached channel."""
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

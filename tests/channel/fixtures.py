@@ -1,0 +1,55 @@
+"""Pytest fixtures, one of each a session: a channel on disk and served, and prefixes made from it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from . import channel as channels
+from . import conda, prefix
+from .channel import Channel
+
+SPECS = (*channels.SETS["tiny"].specs, "pip", "changing=1.0", "greet", "textprefix", "activation", "templated", "xyzkernel")
+"""What `rattler_prefix` and `conda_prefix` ask for; the odder packages of the channel are there for tests to add."""
+
+
+@pytest.fixture(scope="session")
+def test_cache() -> Path:
+    """Where packages and wheels stay between runs."""
+    default = Path.home() / ".cache" / "jupyter-condabuild-tests"
+    return Path(os.environ.get("JUPYTER_CONDABUILD_TEST_CACHE") or default)
+
+
+@pytest.fixture(scope="session")
+def channel(test_cache: Path) -> Channel:
+    """The `tiny` channel: Python, requests, tqdm, pip and the special packages."""
+    return channels.build(test_cache / "tiny", {"tiny"}, test_cache / "wheels")
+
+
+@pytest.fixture(scope="session")
+def channel_url(channel: Channel) -> Iterator[str]:
+    """The `tiny` channel, served on loopback for the whole session."""
+    with channels.serve(channel) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def package_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A py-rattler package cache, shared by the session; prefixes hard-link from it, so never write into a file in place."""
+    return tmp_path_factory.mktemp("package-cache")
+
+
+@pytest.fixture(scope="session")
+def rattler_prefix(tmp_path_factory: pytest.TempPathFactory, channel_url: str, package_cache: Path) -> Path:
+    """A prefix as py-rattler makes it. Read only: make a prefix of your own to change one."""
+    return prefix.create(tmp_path_factory.mktemp("rattler") / "env", SPECS, channel_url, package_cache)
+
+
+@pytest.fixture(scope="session")
+def conda_prefix(tmp_path_factory: pytest.TempPathFactory, channel_url: str) -> Path:
+    """The same packages in a prefix as conda makes it, `envs/demo` beside its `pkgs`. Read only."""
+    root = tmp_path_factory.mktemp("miniconda3")
+    return conda.conda_made(root / "envs" / "demo", root / "pkgs", SPECS, channel_url)

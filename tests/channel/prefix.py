@@ -1,0 +1,41 @@
+"""Prefixes as py-rattler makes them: solved, linked, with the requested specs in their records."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+import rattler
+
+PLATFORMS = ("linux-64", "noarch")
+
+
+def solve(specs: Sequence[str], channel_url: str, cache_dir: Path) -> list[rattler.RepoDataRecord]:
+    """The records that satisfy `specs`."""
+    return asyncio.run(_solve(specs, channel_url, cache_dir))
+
+
+def create(prefix: Path, specs: Sequence[str], channel_url: str, cache_dir: Path, *, scripts: bool = False) -> Path:
+    """Make `prefix` with what `specs` need from the channel; `scripts` runs post-link scripts."""
+
+    async def work() -> None:
+        await rattler.install(
+            await _solve(specs, channel_url, cache_dir),
+            prefix,
+            cache_dir=cache_dir,
+            # the public argument type is refused by 0.28: https://github.com/conda/rattler (py-rattler install)
+            requested_specs=[rattler.MatchSpec(spec)._match_spec for spec in specs],  # type: ignore[misc]
+            execute_link_scripts=scripts,
+            show_progress=False,
+        )
+
+    asyncio.run(work())
+    return prefix
+
+
+async def _solve(specs: Sequence[str], channel_url: str, cache_dir: Path) -> list[rattler.RepoDataRecord]:
+    gateway = rattler.Gateway(cache_dir=cache_dir / "repodata")
+    channel = rattler.Channel(channel_url)
+    virtual = rattler.VirtualPackage.detect()
+    return await rattler.solve([channel], specs, gateway, list(PLATFORMS), virtual_packages=virtual)

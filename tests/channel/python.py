@@ -1,0 +1,138 @@
+"""A relocatable `python` package made from the interpreter under the running one, and the libraries it needs."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import sysconfig
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import libraries
+from .bytecode import SITE_PACKAGES, VERSION, compile_tree
+from .libraries import LibraryPackage
+from .package import PLACEHOLDER, Metadata, from_folder, write
+
+RECIPE = "1"
+STDLIB = f"lib/python{VERSION}"
+ABI = "cp" + VERSION.replace(".", "")
+LEFT_OUT = {"test", "tests", "idlelib", "turtledemo", "tkinter", "site-packages", "__pycache__", "lib2to3/tests"}
+MODULES_LEFT_OUT = ("_tkinter", "nis", "_gdbm", "_dbm", "_test", "_xxtestfuzz", "_ctypes_test", "xxlimited", "xxsubtype")
+"""Extension modules for tests, or that would pull in Tk, NIS or a database nobody needs here."""
+
+
+@dataclass(frozen=True)
+class PythonPackage:
+    """CPython without its tests and its Tk, with bytecode, at any prefix."""
+
+    base: Path
+    depends: tuple[str, ...]
+
+    @property
+    def metadata(self) -> Metadata:
+        return Metadata(
+            "python",
+            ".".join(map(str, sys.version_info[:3])),
+            "h0_cpython",
+            depends=self.depends,
+            constrains=(f"python_abi {VERSION}.* *_{ABI}",),
+            license="Python-2.0",
+            summary="General purpose programming language",
+            site_packages=SITE_PACKAGES,
+        )
+
+    @property
+    def key(self) -> str:
+        return repr((RECIPE, str(self.base), (self.base / f"bin/python{VERSION}").stat().st_mtime_ns, self.metadata))
+
+    def make(self, folder: Path) -> Path:
+        """Write the package into `folder`."""
+        with tempfile.TemporaryDirectory() as temporary:
+            root = Path(temporary)
+            self._copy(root)
+            self._relocate(root)
+            prefixed = self._placehold(root)
+            compile_tree(root, STDLIB, jobs=2)
+            for path in prefixed:  # rewritten when linked, so their bytecode could not be valid
+                for stale in (path.parent / "__pycache__").glob(f"{path.stem}.*.pyc"):
+                    stale.unlink()
+            return write(self.metadata, from_folder(root, PLACEHOLDER), folder)
+
+    def _copy(self, root: Path) -> None:
+        def leave_out(folder: str, names: list[str]) -> set[str]:
+            where = Path(folder).name
+            return {n for n in names if n in LEFT_OUT or f"{where}/{n}" in LEFT_OUT or _unwanted(n)}
+
+        for part in (STDLIB, f"include/python{VERSION}", "lib/pkgconfig", "share/man/man1"):
+            if (self.base / part).exists():
+                shutil.copytree(self.base / part, root / part, symlinks=True, ignore=leave_out)
+        (root / SITE_PACKAGES).mkdir()
+        (root / SITE_PACKAGES / "README.txt").write_text("This directory contains third party packages.\n")
+        names = ["python", "python3", "python{0}", "python3-config", "python{0}-config", "pydoc3", "pydoc{0}", "2to3-{0}"]
+        programs = [self.base / "bin" / name.format(VERSION) for name in names]
+        for path in [*programs, *(self.base / "lib").glob("libpython*.so*")]:
+            if path.exists():
+                target = root / path.relative_to(self.base)
+                target.parent.mkdir(exist_ok=True)
+                shutil.copy2(path, target, follow_symlinks=False)
+        if not (root / "bin/python").exists():
+            (root / "bin/python").symlink_to(f"python{VERSION}")
+
+    def _relocate(self, root: Path) -> None:
+        libraries.relocate(root / f"bin/python{VERSION}", "../lib")
+        for library in (root / "lib").glob("libpython*.so*"):
+            if not library.is_symlink():
+                library.chmod(0o755)
+                libraries.relocate(library, "")
+        for module in (root / STDLIB / "lib-dynload").glob("*.so"):
+            libraries.relocate(module, "../..")
+
+    def _placehold(self, root: Path) -> list[Path]:
+        """Put the placeholder where text files name the interpreter's own prefix."""
+        old, changed = str(self.base).encode(), []
+        for path in root.rglob("*"):
+            if path.is_file() and not path.is_symlink():
+                content = path.read_bytes()
+                if old in content and b"\0" not in content:
+                    path.write_bytes(content.replace(old, PLACEHOLDER.encode()))
+                    changed.append(path)
+        return changed
+
+
+@dataclass(frozen=True)
+class AbiPackage:
+    """`python_abi`: a package without a single file, as conda-forge has several."""
+
+    @property
+    def metadata(self) -> Metadata:
+        requires = (f"python {VERSION}.* *_cpython",)
+        return Metadata("python_abi", VERSION, f"8_{ABI}", 8, constrains=requires, noarch="generic")
+
+    @property
+    def key(self) -> str:
+        return repr((RECIPE, self.metadata))
+
+    def make(self, folder: Path) -> Path:
+        """Write the package into `folder`."""
+        return write(self.metadata, [], folder)
+
+
+def packages() -> list[PythonPackage | LibraryPackage | AbiPackage]:
+    """Python, its ABI marker, and the system libraries that it and wheels need."""
+    base = Path(sys.base_prefix)
+    binary = base / f"bin/python{VERSION}"
+    if base == Path("/usr") or not binary.exists():
+        raise RuntimeError(f"a package can be made of a Python in a prefix of its own only, not of {base}")
+    modules = Path(sysconfig.get_path("platstdlib"), "lib-dynload")
+    if not modules.exists():
+        modules = base / STDLIB / "lib-dynload"
+    binaries = [binary, *(m for m in modules.glob("*.so") if not _unwanted(m.name))]
+    found = {soname: path for soname, path in libraries.needed(binaries).items() if not soname.startswith("libpython")}
+    own = {libraries.package_name(soname) for soname in found}
+    system = libraries.packages({**libraries.runtimes(), **found})
+    return [PythonPackage(base, tuple(sorted(own))), AbiPackage(), *system]
+
+
+def _unwanted(name: str) -> bool:
+    return name.startswith(MODULES_LEFT_OUT) or name.endswith((".a", ".o"))

@@ -1,0 +1,228 @@
+"""Wheels of PyPI, downloaded once into a cache, and the conda packages made of them."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import hashlib
+import io
+import os
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Iterable, Iterator
+from configparser import ConfigParser
+from dataclasses import dataclass
+from email.message import Message
+from email.parser import BytesParser
+from functools import cached_property
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+
+from .bytecode import SITE_PACKAGES, TAG, VERSION, compile_tree
+from .package import PLACEHOLDER, Metadata, from_folder, write
+
+RECIPE = "1"  # raise it when the same wheel shall give another package
+BEFORE = "2026-11-01T00:00:00Z"  # wheels uploaded later do not exist for us: the same versions on every machine
+UNDERSCORES = {
+    "jupyter-client", "jupyter-core", "jupyter-events", "jupyter-server", "jupyter-server-terminals",
+    "jupyterlab-pygments", "jupyterlab-server", "prompt-toolkit", "pure-eval", "stack-data", "typing-extensions",
+}  # fmt: skip
+"""Projects whose conda-forge package keeps the underscore that PyPI's canonical name lost."""
+RUNTIMES = {b"libstdc++.so.6": "libstdcxx", b"libgcc_s.so.1": "libgcc", b"libz.so.1": "zlib"}
+"""What wheels expect of the system and conda packages bring along."""
+SCRIPT = """#!{python}
+# -*- coding: utf-8 -*-
+import re
+import sys
+
+from {module} import {name}
+
+if __name__ == '__main__':
+    sys.argv[0] = re.sub(r'(-script\\.pyw?|\\.exe)?$', '', sys.argv[0])
+    sys.exit({call}())
+"""
+
+
+def download(requirements: Iterable[str], cache: Path) -> list[Path]:
+    """Wheels of the requirements and all they need; the second time without a network."""
+    wanted = sorted(requirements)
+    key = hashlib.sha256(repr((wanted, BEFORE, TAG)).encode()).hexdigest()[:12]
+    folder = cache / f"{TAG}-{key}"
+    if not folder.exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(dir=cache))
+        command = [sys.executable, "-m", "pip", "download", "-qq", "--disable-pip-version-check"]
+        subprocess.run(
+            [*command, "--only-binary", ":all:", "--uploaded-prior-to", BEFORE, "-d", str(partial), *wanted],
+            check=True,
+        )
+        try:
+            partial.rename(folder)
+        except OSError:  # another process was first
+            assert folder.exists()
+    return sorted(folder.glob("*.whl"))
+
+
+def project(wheel: Path) -> str:
+    """The conda package that a wheel will be."""
+    return conda_name(wheel.name.split("-")[0])
+
+
+def conda_name(project: str) -> str:
+    """The conda package of a PyPI project."""
+    name = canonicalize_name(project)
+    return name.replace("-", "_") if name in UNDERSCORES else name
+
+
+@dataclass(frozen=True)
+class WheelPackage:
+    """One wheel as a conda package: pure ones `noarch: python`, others for this Python and linux-64."""
+
+    wheel: Path
+    within: frozenset[str]  # conda names: dependencies on others are dropped
+
+    @cached_property
+    def pure(self) -> bool:
+        return self.wheel.name.endswith("-none-any.whl")
+
+    @cached_property
+    def metadata(self) -> Metadata:
+        """Name, version, dependencies and entry points."""
+        with zipfile.ZipFile(self.wheel) as archive:
+            message = BytesParser().parsebytes(archive.read(f"{self.info}/METADATA"))
+            scripts = self._entry_points(archive)
+            depends = [*self._python(message), *self._requires(message)]
+            depends += [] if self.pure else self._runtimes(archive)
+        return Metadata(
+            name=conda_name(message["Name"]),
+            version=message["Version"],
+            build="pyhd_0" if self.pure else f"{TAG}_0",
+            depends=tuple(depends),
+            noarch="python" if self.pure else None,
+            entry_points=tuple(scripts) if self.pure else (),
+            license=message.get("License-Expression") or "",
+            summary=message.get("Summary") or "",
+        )
+
+    @cached_property
+    def info(self) -> str:
+        """The name of the `.dist-info` folder."""
+        with zipfile.ZipFile(self.wheel) as archive:
+            return next(n.split("/")[0] for n in archive.namelist() if n.endswith(".dist-info/METADATA"))
+
+    @property
+    def key(self) -> str:
+        return repr((RECIPE, TAG, self.wheel.name, self.wheel.stat().st_size, self.metadata))
+
+    def make(self, folder: Path) -> Path:
+        """Write the package into `folder`."""
+        site = "site-packages" if self.pure else SITE_PACKAGES
+        with tempfile.TemporaryDirectory() as temporary:
+            root = Path(temporary)
+            with zipfile.ZipFile(self.wheel) as archive:
+                for member in archive.infolist():
+                    if not member.is_dir():
+                        executable = bool(member.external_attr >> 16 & 0o111)
+                        self._put(root, site, member.filename, archive.read(member), executable)
+                scripts = self._entry_points(archive)
+            if not self.pure:
+                for script in scripts:
+                    _write_script(root, script)
+            self._record(root, site, scripts)
+            if not self.pure:
+                compile_tree(root, SITE_PACKAGES)
+            return write(self.metadata, from_folder(root, PLACEHOLDER), folder)
+
+    def _put(self, root: Path, site: str, name: str, content: bytes, executable: bool) -> None:
+        data = self.info.removesuffix(".dist-info") + ".data/"
+        target = f"{site}/{name}"
+        if name.startswith(data):
+            kind, _, rest = name.removeprefix(data).partition("/")
+            target = {
+                "scripts": f"{'python-scripts' if self.pure else 'bin'}/{rest}",
+                "headers": f"include/python{VERSION}/{self.metadata.name}/{rest}",
+                "data": rest,
+            }.get(kind, f"{site}/{rest}")
+            if kind == "scripts":
+                executable = True
+                if content.startswith(b"#!python"):
+                    content = content.replace(b"#!python", f"#!{PLACEHOLDER}/bin/python".encode(), 1)
+        path = root / target
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        path.chmod(0o755 if executable else 0o644)
+
+    def _record(self, root: Path, site: str, scripts: list[str]) -> None:
+        """Say that conda is the installer and list the files where they will lie, as an installer would."""
+        info = root / site / self.info
+        (info / "INSTALLER").write_text("conda\n")
+        (info / "REQUESTED").write_text("")
+        rows = [[f"{site}/{self.info}/RECORD", "", ""]]
+        rows += [[f"bin/{s.split(' = ')[0]}", "", ""] for s in scripts if self.pure]
+        for path in root.rglob("*"):
+            if path.is_file() and path.name != "RECORD":
+                digest = base64.urlsafe_b64encode(hashlib.sha256(path.read_bytes()).digest()).rstrip(b"=").decode()
+                name = path.relative_to(root).as_posix()
+                rows.append([name.replace("python-scripts/", "bin/"), f"sha256={digest}", str(path.stat().st_size)])
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        for name, digest, size in sorted(rows):
+            inside = name.startswith(f"{site}/")
+            writer.writerow([name.removeprefix(f"{site}/") if inside else f"../../../{name}", digest, size])
+        (info / "RECORD").write_text(text.getvalue())
+
+    def _entry_points(self, archive: zipfile.ZipFile) -> list[str]:
+        try:
+            text = archive.read(f"{self.info}/entry_points.txt").decode()
+        except KeyError:
+            return []
+        parser = ConfigParser(delimiters=("=",), interpolation=None, strict=False)
+        parser.optionxform = str  # type: ignore[assignment,method-assign]
+        parser.read_string(text)
+        found = [(k, v) for s in ("console_scripts", "gui_scripts") if parser.has_section(s) for k, v in parser.items(s)]
+        return sorted(f"{name} = {value.split('[')[0].strip().replace(' ', '')}" for name, value in found)
+
+    def _python(self, message: Message) -> Iterator[str]:
+        if self.pure:
+            yield f"python {_conda(SpecifierSet(message.get('Requires-Python') or '>=3.8'))}"
+        else:
+            major, minor = VERSION.split(".")
+            yield f"python >={VERSION},<{major}.{int(minor) + 1}.0a0"
+            yield f"python_abi {VERSION}.* *_cp{major}{minor}"
+
+    def _requires(self, message: Message) -> Iterator[str]:
+        found: dict[str, str] = {}
+        for requirement in map(Requirement, message.get_all("Requires-Dist") or []):
+            name = conda_name(requirement.name)
+            applies = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+            if applies and name in self.within:
+                found[name] = f"{name} {_conda(requirement.specifier)}".strip()
+        yield from (found[name] for name in sorted(found))
+
+    def _runtimes(self, archive: zipfile.ZipFile) -> list[str]:
+        """The system libraries its extension modules name and it does not bundle."""
+        libraries = [name for name in archive.namelist() if ".so" in os.path.basename(name)]
+        contents = (archive.read(name) for name in libraries)
+        found = {package for content in contents for soname, package in RUNTIMES.items() if soname in content}
+        return sorted(found & self.within)
+
+
+def _conda(specifiers: SpecifierSet) -> str:
+    """Version specifiers of PyPI in conda's words."""
+    clauses = (f"{s.operator}{s.version}".replace("===", "==") for s in specifiers)
+    return ",".join(sorted(c.removeprefix("==") if c.endswith(".*") else c for c in clauses))
+
+
+def _write_script(root: Path, entry_point: str) -> None:
+    name, _, target = entry_point.partition(" = ")
+    module, _, call = target.partition(":")
+    path = root / "bin" / name
+    path.parent.mkdir(exist_ok=True)
+    python = f"{PLACEHOLDER}/bin/python"
+    path.write_text(SCRIPT.format(python=python, module=module, name=call.split(".")[0], call=call))
+    path.chmod(0o755)
