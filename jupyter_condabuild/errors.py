@@ -29,6 +29,7 @@
     │   ├── RegistryBusy             429
     │   └── RegistryFault            5xx, or an answer outside the distribution spec
     ├── EngineUnavailable            no Docker or Podman Engine answers
+    ├── EngineFault                  the engine answers, and refuses or fails
     ├── StoreError
     │   ├── DiskFull
     │   └── StoreUnwritable
@@ -240,6 +241,13 @@ class EngineUnavailable(CondaBuildError):
 
     code = "engine_unavailable"
     default_hint = "Start Docker or Podman, set DOCKER_HOST, or use --push or -o, which need no engine."
+
+
+class EngineFault(CondaBuildError):
+    """The Docker or Podman Engine answers, and refuses or fails."""
+
+    code = "engine_fault"
+    default_hint = "Look at the engine's own log, or use --push or -o, which need no engine."
 
 
 class StoreError(CondaBuildError):
