@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Protocol
 
@@ -91,7 +92,7 @@ def add(channel: Channel, recipes: Iterable[Recipe]) -> Channel:
     with _locked(channel.folder):
         wanted = {recipe.metadata.stem: recipe for recipe in recipes}
         missing = {stem: recipe for stem, recipe in wanted.items() if not _made(channel, recipe)}
-        with ProcessPoolExecutor(2) as pool:
+        with ProcessPoolExecutor(2, get_context("spawn")) as pool:
             largest_first = sorted(missing.values(), key=_weight, reverse=True)
             for _ in pool.map(partial(_make, channel), largest_first):
                 pass

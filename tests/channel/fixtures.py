@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from . import channel as channels
-from . import conda, prefix
+from . import prefix
 from .channel import Channel
 
 SPECS = (*channels.SETS["tiny"].specs, "pip", "changing=1.0", "greet", "textprefix", "activation", "templated", "xyzkernel")
@@ -52,4 +52,4 @@ def rattler_prefix(tmp_path_factory: pytest.TempPathFactory, channel_url: str, p
 def conda_prefix(tmp_path_factory: pytest.TempPathFactory, channel_url: str) -> Path:
     """The same packages in a prefix as conda makes it, `envs/demo` beside its `pkgs`. Read only."""
     root = tmp_path_factory.mktemp("miniconda3")
-    return conda.conda_made(root / "envs" / "demo", root / "pkgs", SPECS, channel_url)
+    return prefix.conda_made(root / "envs" / "demo", root / "pkgs", SPECS, channel_url)

@@ -1,12 +1,15 @@
-"""Prefixes as py-rattler makes them: solved, linked, with the requested specs in their records."""
+"""Real prefixes of solved packages: as py-rattler makes them, and as conda does."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import rattler
+
+from . import conda
 
 PLATFORMS = ("linux-64", "noarch")
 
@@ -31,6 +34,24 @@ def create(prefix: Path, specs: Sequence[str], channel_url: str, cache_dir: Path
         )
 
     asyncio.run(work())
+    return prefix
+
+
+def conda_made(
+    prefix: Path,
+    pkgs_dir: Path,
+    specs: Sequence[str],
+    channel_url: str,
+    *,
+    scripts: bool = True,
+    env_vars: Mapping[str, str] | None = None,
+) -> Path:
+    """Make `prefix` as `conda create` does, with its package cache in `pkgs_dir`; `env_vars` go into `conda-meta/state`."""
+    with TemporaryDirectory() as cache:
+        found = {record.name.normalized: record for record in solve(specs, channel_url, Path(cache))}
+    order = rattler.PackageRecord.sort_topologically(list(found.values()))
+    records = [found[record.name.normalized] for record in order]
+    conda.Conda(prefix.absolute(), pkgs_dir.absolute(), channel_url).create(records, specs, scripts, env_vars or {})
     return prefix
 
 

@@ -14,8 +14,8 @@ import zipfile
 from collections.abc import Iterable, Iterator
 from configparser import ConfigParser
 from dataclasses import dataclass
+from email import message_from_string
 from email.message import Message
-from email.parser import BytesParser
 from functools import cached_property
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 from .bytecode import SITE_PACKAGES, TAG, VERSION, compile_tree
+from .entry_points import script
 from .package import PLACEHOLDER, Metadata, from_folder, write
 
 RECIPE = "1"  # raise it when the same wheel shall give another package
@@ -35,17 +36,6 @@ UNDERSCORES = {
 """Projects whose conda-forge package keeps the underscore that PyPI's canonical name lost."""
 RUNTIMES = {b"libstdc++.so.6": "libstdcxx", b"libgcc_s.so.1": "libgcc", b"libz.so.1": "zlib"}
 """What wheels expect of the system and conda packages bring along."""
-SCRIPT = """#!{python}
-# -*- coding: utf-8 -*-
-import re
-import sys
-
-from {module} import {name}
-
-if __name__ == '__main__':
-    sys.argv[0] = re.sub(r'(-script\\.pyw?|\\.exe)?$', '', sys.argv[0])
-    sys.exit({call}())
-"""
 
 
 def download(requirements: Iterable[str], cache: Path) -> list[Path]:
@@ -94,7 +84,7 @@ class WheelPackage:
     def metadata(self) -> Metadata:
         """Name, version, dependencies and entry points."""
         with zipfile.ZipFile(self.wheel) as archive:
-            message = BytesParser().parsebytes(archive.read(f"{self.info}/METADATA"))
+            message = message_from_string(archive.read(f"{self.info}/METADATA").decode())
             scripts = self._entry_points(archive)
             depends = [*self._python(message), *self._requires(message)]
             depends += [] if self.pure else self._runtimes(archive)
@@ -131,8 +121,9 @@ class WheelPackage:
                         self._put(root, site, member.filename, archive.read(member), executable)
                 scripts = self._entry_points(archive)
             if not self.pure:
-                for script in scripts:
-                    _write_script(root, script)
+                for entry_point in scripts:
+                    name, text = script(entry_point, PLACEHOLDER)
+                    self._put(root, "", name, text.encode(), executable=True)
             self._record(root, site, scripts)
             if not self.pure:
                 compile_tree(root, SITE_PACKAGES)
@@ -140,7 +131,7 @@ class WheelPackage:
 
     def _put(self, root: Path, site: str, name: str, content: bytes, executable: bool) -> None:
         data = self.info.removesuffix(".dist-info") + ".data/"
-        target = f"{site}/{name}"
+        target = f"{site}/{name}" if site else name
         if name.startswith(data):
             kind, _, rest = name.removeprefix(data).partition("/")
             target = {
@@ -216,13 +207,3 @@ def _conda(specifiers: SpecifierSet) -> str:
     """Version specifiers of PyPI in conda's words."""
     clauses = (f"{s.operator}{s.version}".replace("===", "==") for s in specifiers)
     return ",".join(sorted(c.removeprefix("==") if c.endswith(".*") else c for c in clauses))
-
-
-def _write_script(root: Path, entry_point: str) -> None:
-    name, _, target = entry_point.partition(" = ")
-    module, _, call = target.partition(":")
-    path = root / "bin" / name
-    path.parent.mkdir(exist_ok=True)
-    python = f"{PLACEHOLDER}/bin/python"
-    path.write_text(SCRIPT.format(python=python, module=module, name=call.split(".")[0], call=call))
-    path.chmod(0o755)

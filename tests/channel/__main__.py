@@ -1,0 +1,65 @@
+"""`python -m tests.channel OUT`: make a channel from PyPI alone, and a prefix from it, where no conda channel is reachable."""
+
+from __future__ import annotations
+
+import argparse
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from . import channel as channels
+from . import prefix
+from .channel import SETS, Channel
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Read the command line and do what it says."""
+    options = _parser().parse_args(arguments)
+    start = time.monotonic()
+    channel = channels.build(options.out, {options.set}, options.wheels)
+    size = sum(path.stat().st_size for path in channel.archives)
+    print(f"channel   {channel.folder}: {len(channel.archives)} packages, {size / 1e6:.0f} MB, {_since(start)}")
+    with channels.serve(channel, options.serve or 0) as url:
+        if options.prefix:
+            _create(options, channel, url)
+        if options.serve is not None:
+            print(f"serving   {url} (Ctrl-C ends it)", flush=True)
+            try:
+                threading.Event().wait()
+            except KeyboardInterrupt:
+                pass
+
+
+def _create(options: argparse.Namespace, channel: Channel, url: str) -> None:
+    """Make the prefix; its records name the served URL when it stays served, else the folder."""
+    start = time.monotonic()
+    source = url if options.serve is not None else channel.url
+    specs = options.specs or SETS[options.set].specs
+    if options.like == "conda":
+        prefix.conda_made(options.prefix, options.pkgs or options.out / "pkgs", specs, source)
+    else:
+        prefix.create(options.prefix, specs, source, options.pkgs or options.out / "pkgs", scripts=True)
+    records = len(list((options.prefix / "conda-meta").glob("*.json")))
+    print(f"prefix    {options.prefix}: {records} packages as {options.like} links them, {_since(start)}")
+
+
+def _since(start: float) -> str:
+    return f"{time.monotonic() - start:.1f} s"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m tests.channel", description=__doc__)
+    parser.add_argument("out", type=Path, help="folder of the channel; what is in it is not made again")
+    parser.add_argument("--set", choices=sorted(SETS), default="tiny")
+    parser.add_argument("--prefix", type=Path, help="make a prefix there")
+    parser.add_argument("--like", choices=("rattler", "conda"), default="rattler", help="who seems to have made it")
+    parser.add_argument("--specs", nargs="+", help="what the prefix asks for, if not all the set")
+    parser.add_argument("--pkgs", type=Path, help="package cache of the prefix (default OUT/pkgs)")
+    parser.add_argument("--wheels", type=Path, help="cache of downloaded wheels (default OUT/../wheels)")
+    parser.add_argument("--serve", type=int, metavar="PORT", help="keep the channel served on loopback (0: a free port)")
+    return parser
+
+
+if __name__ == "__main__":
+    main()
