@@ -1,4 +1,4 @@
-"""An image as one file: writes OCI archives and docker-archives, reads both and OCI layout folders.
+"""An image as one file: writes OCI archives and docker-archives; `saved` reads them.
 
 An OCI archive holds Docker's ``manifest.json`` too, which points at the same blobs: so `docker load` of any engine
 takes it, as it does BuildKit's. Layers stay compressed in both kinds (every engine since 1.10 decompresses them).
@@ -19,6 +19,7 @@ from typing import Literal
 from jupyter_condabuild.errors import BadImage, ContentMismatch, StoreError, from_os_error
 from jupyter_condabuild.oci.image import (
     DOCKER_LAYER_GZIP,
+    OCI_INDEX,
     OCI_LAYER_GZIP,
     OCI_LAYER_TAR,
     Descriptor,
@@ -27,12 +28,12 @@ from jupyter_condabuild.oci.image import (
     Reference,
     canonical_json,
 )
+from jupyter_condabuild.oci.saved import IMAGE_NAME, REF_NAME, Archive, blob_path
+
+__all__ = ["Archive", "Entry", "Kind", "Progress", "entries", "silent", "stream", "stream_size", "write"]
 
 Kind = Literal["oci-archive", "docker-archive"]
 Progress = Callable[[int, int], None]
-
-IMAGE_NAME = "io.containerd.image.name"
-REF_NAME = "org.opencontainers.image.ref.name"
 
 _SUFFIXES = {OCI_LAYER_GZIP: "tar.gz", DOCKER_LAYER_GZIP: "tar.gz", OCI_LAYER_TAR: "tar"}
 _BLOCK = 512
@@ -66,12 +67,12 @@ def entries(image: Image, reference: str, kind: Kind) -> list[Entry]:
     manifest, config = image.manifest, image.manifest.config
     parts = (config, *manifest.layers)
     if kind == "oci-archive":
-        paths = [_blob_path(part) for part in parts]
+        paths = [blob_path(part.digest) for part in parts]
         head = [
             _entry("oci-layout", canonical_json({"imageLayoutVersion": "1.0.0"})),
             _entry("index.json", canonical_json(_index(image, name))),
             _entry("manifest.json", canonical_json(_docker_manifest(paths, name))),
-            _entry(_blob_path(manifest.descriptor), manifest.raw),
+            _entry(blob_path(manifest.descriptor.digest), manifest.raw),
         ]
     else:
         paths = [f"{config.digest.hex}.json", *(_layer_path(layer) for layer in manifest.layers)]
@@ -173,10 +174,6 @@ def _reader(image: Image, part: Descriptor) -> Callable[[], Iterator[bytes]]:
     return lambda: image.read(part)
 
 
-def _blob_path(part: Descriptor) -> str:
-    return f"blobs/{part.digest.algorithm}/{part.digest.hex}"
-
-
 def _layer_path(layer: Descriptor) -> str:
     suffix = _SUFFIXES.get(layer.media_type)
     if suffix is None:
@@ -194,7 +191,7 @@ def _index(image: Image, name: Reference | None) -> dict[str, object]:
     entry["platform"] = {key: config[key] for key in ("architecture", "os", "variant") if config.get(key)}
     if name:
         entry["annotations"] = {IMAGE_NAME: str(name), REF_NAME: name.tag} if name.tag else {IMAGE_NAME: str(name)}
-    return {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": [entry]}
+    return {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [entry]}
 
 
 def _docker_manifest(paths: list[str], name: Reference | None) -> list[dict[str, object]]:

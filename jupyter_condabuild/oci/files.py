@@ -1,0 +1,205 @@
+"""The files of a tar or of a folder, read where they lie: nothing is unpacked, and no name is trusted.
+
+Source: POSIX pax interchange format (IEEE Std 1003.1-2017, pax), GNU tar manual, "Basic Tar Format".
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+from jupyter_condabuild.errors import BadImage
+
+CHUNK = 1 << 20
+MOST_ENTRIES = 100_000
+MOST_EXTENDED = 1 << 20
+
+_BLOCK = 512
+_EXTENDED = {
+    tarfile.XHDTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+}
+_COMPRESSED = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"\xfd7zXZ": "xz", b"BZh": "bzip2"}
+
+
+class Files(Protocol):
+    """Regular files by name. `where` says in messages whose they are."""
+
+    where: str
+
+    def size(self, name: str) -> int | None:
+        """The file's size in bytes; None where there is no regular file of that name."""
+        ...
+
+    def read(self, name: str) -> Iterator[bytes]:
+        """The file's bytes in chunks; safe to call from several threads. Raises BadImage when it cannot be read."""
+        ...
+
+    def close(self) -> None:
+        """Reading is over."""
+        ...
+
+
+class TarFiles:
+    """The regular files of a tar, found by their headers alone.
+
+    Links and devices are as good as absent, so that nothing can be reached through them.
+
+    Raises:
+        BadImage: not a tar, or compressed, cut short, or with names that leave it or come twice.
+    """
+
+    def __init__(self, file: BinaryIO, where: str) -> None:
+        self.where = where
+        self._file = file
+        self._places = dict(_scan(file.fileno(), where))
+
+    def size(self, name: str) -> int | None:
+        place = self._places.get(name)
+        return None if place is None else place[1]
+
+    def read(self, name: str) -> Iterator[bytes]:
+        offset, size = self._places[name]
+        end = offset + size
+        while offset < end:
+            chunk = _pread(self._file.fileno(), min(CHUNK, end - offset), offset, self.where)
+            if not chunk:
+                raise _short(self.where)
+            offset += len(chunk)
+            yield chunk
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class FolderFiles:
+    """The regular files of a folder; symbolic links are as good as absent."""
+
+    def __init__(self, folder: Path) -> None:
+        self.where = str(folder)
+        self._folder = folder
+
+    def size(self, name: str) -> int | None:
+        try:
+            found = os.lstat(self._folder / name)
+        except OSError:
+            return None
+        return found.st_size if stat.S_ISREG(found.st_mode) else None
+
+    def read(self, name: str) -> Iterator[bytes]:
+        try:
+            fd = os.open(self._folder / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        except OSError as error:
+            raise BadImage(f"{self._folder / name} cannot be read: {error.strerror}.") from None
+        with open(fd, "rb", buffering=0) as file:
+            offset = 0
+            while chunk := _pread(file.fileno(), CHUNK, offset, self.where):
+                offset += len(chunk)
+                yield chunk
+
+    def close(self) -> None:
+        pass
+
+
+def _scan(fd: int, where: str) -> Iterator[tuple[str, tuple[int, int]]]:
+    """The name, offset and size of each regular file, without the ``./`` that some archives put before each name."""
+    end = os.fstat(fd).st_size
+    seen: set[str] = set()
+    extended: dict[str, str] = {}
+    offset = 0
+    while header := _pread(fd, _BLOCK, offset, where):
+        if len(header) < _BLOCK:
+            raise _short(where)
+        if not any(header):
+            return
+        try:
+            member = tarfile.TarInfo.frombuf(header, "utf-8", "surrogateescape")
+        except tarfile.HeaderError:
+            raise BadImage(_not_a_tar(header, offset, where)) from None
+        size = _size(member, extended, where)
+        offset += _BLOCK
+        if size > end - offset:
+            raise _short(where)
+        if member.type in _EXTENDED:
+            if size > MOST_EXTENDED:
+                raise BadImage(f"{where} has a name of {size} bytes.")
+            extended |= _extended(member.type, _pread(fd, size, offset, where), where)
+        else:
+            name = _name(extended.get("path", member.name), where)
+            if member.type in tarfile.REGULAR_TYPES and member.type != tarfile.GNUTYPE_SPARSE:
+                if name in seen:
+                    raise BadImage(f"{where} holds the file {name!r} twice.")
+                yield name, (offset, size)
+            if not member.isdir():
+                seen.add(name)
+            if len(seen) > MOST_ENTRIES:
+                raise BadImage(f"{where} holds more than {MOST_ENTRIES} files: not the archive of an image.")
+            extended = {}
+        offset += size + -size % _BLOCK
+
+
+def _size(member: tarfile.TarInfo, extended: dict[str, str], where: str) -> int:
+    """How many bytes follow the header; types without content have none, whatever their header says."""
+    if member.type not in _EXTENDED and member.type not in tarfile.REGULAR_TYPES:
+        return 0
+    text = extended.get("size")
+    if text is not None and member.type not in _EXTENDED:
+        if not text.isascii() or not text.isdigit() or len(text) > 19:
+            raise BadImage(f"{where} is not a valid tar: {text[:40]!r} is not a size.")
+        return int(text)
+    if member.size < 0:
+        raise BadImage(f"{where} is not a valid tar: a file has a negative size.")
+    return member.size
+
+
+def _extended(kind: bytes, data: bytes, where: str) -> dict[str, str]:
+    """What an extended header says of the next file's name and size."""
+    if kind == tarfile.GNUTYPE_LONGNAME:
+        return {"path": data.rstrip(b"\0").decode(errors="surrogateescape")}
+    if kind not in (tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE):
+        return {}
+    values = {}
+    while data:
+        length, space, _ = data.partition(b" ")
+        if not space or not length.isdigit() or len(length) > 7 or not len(length) + 2 < int(length) <= len(data):
+            raise BadImage(f"{where} is not a valid tar: an extended header is damaged.")
+        key, _, value = data[len(length) + 1 : int(length) - 1].partition(b"=")
+        if key in (b"path", b"size"):
+            values[key.decode()] = value.decode(errors="surrogateescape")
+        data = data[int(length) :]
+    return values
+
+
+def _name(name: str, where: str) -> str:
+    while name.startswith("./"):
+        name = name[2:].lstrip("/")
+    if name.startswith("/") or ".." in name.split("/") or "\0" in name:
+        raise BadImage(f"{where} holds {name[:200]!r}, a name that leads out of it.")
+    return name.rstrip("/")
+
+
+def _not_a_tar(header: bytes, offset: int, where: str) -> str:
+    if offset:
+        return f"{where} is not a valid tar: what lies at byte {offset} is not a header."
+    for magic, name in _COMPRESSED.items():
+        if header.startswith(magic):
+            return f"{where} is compressed with {name}: decompress it first."
+    return f"{where} is not a tar archive."
+
+
+def _short(where: str) -> BadImage:
+    return BadImage(f"{where} is cut short.", "Make or copy the archive again.")
+
+
+def _pread(fd: int, size: int, offset: int, where: str) -> bytes:
+    try:
+        return os.pread(fd, size, offset)
+    except OSError as error:
+        raise BadImage(f"{where} cannot be read: {error.strerror}.") from None

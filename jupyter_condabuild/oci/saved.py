@@ -1,0 +1,283 @@
+"""An image that someone saved, as a source: OCI archive, OCI layout folder or docker-archive, read where it lies.
+
+Source: OCI image-spec v1.1 (image-layout.md), moby image specification v1.2 ("Combined Image JSON").
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO, TypeVar
+
+from jupyter_condabuild.errors import BadImage, BadReference, ContentMismatch
+from jupyter_condabuild.oci.files import Files, FolderFiles, TarFiles
+from jupyter_condabuild.oci.image import (
+    INDEXES,
+    MANIFESTS,
+    OCI_CONFIG,
+    OCI_INDEX,
+    OCI_LAYER_GZIP,
+    OCI_LAYER_TAR,
+    Descriptor,
+    Digest,
+    Image,
+    ImageConfig,
+    Index,
+    Manifest,
+    Reference,
+)
+
+IMAGE_NAME = "io.containerd.image.name"
+REF_NAME = "org.opencontainers.image.ref.name"
+MOST_JSON = 4 << 20
+
+_NESTING = 3
+_COPY_AGAIN = "Make or copy the archive again."
+_T = TypeVar("_T")
+
+
+class Archive:
+    """An image file or folder, of the kind that its content shows.
+
+    Images read from it can be used until it is closed. Nothing is unpacked; each blob is verified while it is read.
+    """
+
+    def __init__(self, source: Path | BinaryIO, where: str = "") -> None:
+        """Finds the files inside.
+
+        Args:
+            source: a file or folder, or an open file, which is closed with the archive.
+            where: what to call an open file in messages.
+
+        Raises:
+            BadImage: there is no such file, or it is none of the three kinds.
+        """
+        self._files = _open(source, where)
+        self._is_oci = self._files.size("index.json") is not None
+        if not self._is_oci and self._files.size("manifest.json") is None:
+            self.close()
+            raise BadImage(f"{self._files.where} is no image: it has neither index.json nor manifest.json.")
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._files.close()
+
+    def __enter__(self) -> Archive:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def image(self, architecture: str, name: str = "") -> Image:
+        """The image for a processor.
+
+        A docker-archive's layers stay as they lie there, most often plain tars: so they need not be read to be known.
+
+        Args:
+            architecture: GOARCH name, such as amd64.
+            name: which image is meant, where there are several: a reference, or the tag that it has inside.
+
+        Raises:
+            BadImage: none or several such images, or one whose parts are missing or not valid.
+            ContentMismatch: a part is not what its digest or size promises.
+        """
+        try:
+            image = self._oci_image(architecture, name) if self._is_oci else self._docker_image(name)
+            config = ImageConfig.parse(image.config)
+        except RecursionError:
+            raise BadImage(f"{self._files.where} has JSON that is nested too deep.", _COPY_AGAIN) from None
+        if config.architecture != architecture:
+            raise BadImage(
+                f"{self._files.where} has an image for {config.architecture[:40]!r}, not for {architecture}."
+            )
+        if len(config.diff_ids) != len(image.manifest.layers):
+            raise BadImage(
+                f"{self._files.where} has an image whose manifest and configuration have not the same layers."
+            )
+        return image
+
+    def _oci_image(self, architecture: str, name: str) -> Image:
+        index = Index.parse(self._json("index.json"), OCI_INDEX)
+        named = [entry for entry in index.manifests if not name or _same_name(_names(entry), name)]
+        found = {m.raw: m for entry in named for m in self._manifests(entry, architecture, _NESTING)}
+        manifest = self._only(list(found.values()), [n for entry in index.manifests for n in _names(entry)[:1]])
+        blobs = Blobs(self._files, {part.digest: blob_path(part.digest) for part in manifest.layers})
+        for layer in manifest.layers:
+            blobs.check(layer)
+        return Image(manifest, self._blob(manifest.config), {layer.digest: blobs for layer in manifest.layers})
+
+    def _manifests(self, entry: Descriptor, architecture: str, nesting: int) -> Iterator[Manifest]:
+        """The manifests for a processor that an entry of an index leads to."""
+        platform = entry.platform if isinstance(entry.platform, dict) else {}
+        if platform.get("architecture", architecture) != architecture or platform.get("os", "linux") != "linux":
+            return
+        if entry.media_type in INDEXES and nesting:
+            for inner in Index.parse(self._blob(entry), entry.media_type).manifests:
+                yield from self._manifests(inner, architecture, nesting - 1)
+        elif entry.media_type in MANIFESTS:
+            manifest = Manifest.parse(self._blob(entry), entry.media_type)
+            if platform or ImageConfig.parse(self._blob(manifest.config)).architecture == architecture:
+                yield manifest
+
+    def _docker_image(self, name: str) -> Image:
+        images = self._docker_images()
+        chosen = [image for image in images if not name or _same_name(image[1], name)]
+        config_path, _, paths = self._only(chosen, [tag for image in images for tag in image[1]])
+        raw = self._json(config_path)
+        diff_ids = ImageConfig.parse(raw).diff_ids
+        # Of equal layers Docker before 25 saves one as a file, the others as links to it: the file is enough.
+        places = {
+            diff_id: path for diff_id, path in zip(diff_ids, paths, strict=False) if self._files.size(path) is not None
+        }
+        layers = {diff_id: self._docker_layer(diff_id, path) for diff_id, path in places.items()}
+        if missing := [path for diff_id, path in zip(diff_ids, paths, strict=False) if diff_id not in layers]:
+            raise BadImage(f"{self._files.where} lacks the layer {missing[0][:200]!r}.", _COPY_AGAIN)
+        blobs = Blobs(self._files, {layers[diff_id].digest: path for diff_id, path in places.items()})
+        config = Descriptor(OCI_CONFIG, Digest.of(raw), len(raw))
+        manifest = Manifest.make(config, [layers[diff_id] for diff_id in diff_ids[: len(paths)]])
+        return Image(manifest, raw, {layer.digest: blobs for layer in manifest.layers})
+
+    def _docker_images(self) -> list[tuple[str, list[str], list[str]]]:
+        """Path of the configuration, names, and paths of the layers of each image."""
+        try:
+            return [
+                (str(image["Config"]), list(map(str, image.get("RepoTags") or [])), list(map(str, image["Layers"])))
+                for image in json.loads(self._json("manifest.json"))
+            ]
+        except (ValueError, TypeError, KeyError, AttributeError):
+            raise BadImage(f"{self._files.where} has a manifest.json that is not Docker's.", _COPY_AGAIN) from None
+
+    def _docker_layer(self, diff_id: Digest, path: str) -> Descriptor:
+        """A layer as it lies there. A plain tar's digest is its diff_id; a compressed one must be read to be known."""
+        size = self._files.size(path) or 0
+        if not next(self._files.read(path), b"").startswith(b"\x1f\x8b"):
+            return Descriptor(OCI_LAYER_TAR, diff_id, size)
+        compressed = _Hashing(self._files.read(path))
+        try:
+            with gzip.GzipFile(fileobj=io.BufferedReader(compressed, 1 << 20)) as plain:
+                inner = Digest(hashlib.file_digest(plain, "sha256").hexdigest())
+        except (OSError, EOFError, zlib.error) as error:
+            raise BadImage(
+                f"The layer {path[:200]!r} in {self._files.where} cannot be decompressed ({error})."
+            ) from None
+        if inner != diff_id:
+            raise ContentMismatch(f"The layer {path[:200]!r} in {self._files.where} is not {diff_id}.", _COPY_AGAIN)
+        return Descriptor(OCI_LAYER_GZIP, Digest(compressed.hash.hexdigest()), size)
+
+    def _only(self, found: Sequence[_T], names: Sequence[str]) -> _T:
+        if len(found) == 1:
+            return found[0]
+        listed = ", ".join(sorted(set(names))[:10])[:1000]
+        held = f" It has {listed}." if listed else ""
+        if not found:
+            raise BadImage(f"{self._files.where} has no such image, or none for this processor.{held}")
+        raise BadImage(f"{self._files.where} has several images.{held}", "Say which one.")
+
+    def _json(self, name: str) -> bytes:
+        size = self._files.size(name)
+        if size is None:
+            raise BadImage(f"{self._files.where} lacks {name[:200]!r}.", _COPY_AGAIN)
+        if size > MOST_JSON:
+            raise BadImage(f"{name[:200]!r} in {self._files.where} has {size} bytes, too many for a description.")
+        return b"".join(self._files.read(name))
+
+    def _blob(self, descriptor: Descriptor) -> bytes:
+        if descriptor.size > MOST_JSON:
+            raise BadImage(f"{descriptor.digest} in {self._files.where} has too many bytes for a description.")
+        return b"".join(Blobs(self._files, {descriptor.digest: blob_path(descriptor.digest)}).read(descriptor))
+
+
+class Blobs:
+    """A `BlobSource` over files, each verified as it is read."""
+
+    def __init__(self, files: Files, paths: Mapping[Digest, str]) -> None:
+        self._files = files
+        self._paths = paths
+
+    def check(self, descriptor: Descriptor) -> None:
+        """Raises BadImage where the blob is missing, ContentMismatch where its size is wrong."""
+        size = self._files.size(self._paths[descriptor.digest])
+        if size is None:
+            raise BadImage(f"{self._files.where} lacks {descriptor.digest}.", _COPY_AGAIN)
+        if size != descriptor.size:
+            raise ContentMismatch(
+                f"{descriptor.digest} in {self._files.where} has {size} bytes in place of {descriptor.size}.",
+                _COPY_AGAIN,
+            )
+
+    def read(self, descriptor: Descriptor) -> Iterator[bytes]:
+        self.check(descriptor)
+        digest = hashlib.new(descriptor.digest.algorithm)
+        for chunk in self._files.read(self._paths[descriptor.digest]):
+            digest.update(chunk)
+            yield chunk
+        if digest.hexdigest() != descriptor.digest.hex:
+            raise ContentMismatch(f"The bytes in {self._files.where} are not {descriptor.digest}.", _COPY_AGAIN)
+
+
+class _Hashing(io.RawIOBase):
+    """Chunks as a file that hashes what is read from it."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+        self._rest = b""
+        self.hash = hashlib.sha256()
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        if not self._rest:
+            self._rest = next(self._chunks, b"")
+            self.hash.update(self._rest)
+        count = min(len(buffer), len(self._rest))
+        buffer[:count] = self._rest[:count]
+        self._rest = self._rest[count:]
+        return count
+
+
+def blob_path(digest: Digest) -> str:
+    """Where a blob lies in an OCI layout."""
+    return f"blobs/{digest.algorithm}/{digest.hex}"
+
+
+def _open(source: Path | BinaryIO, where: str) -> Files:
+    if not isinstance(source, Path):
+        source.flush()
+        return TarFiles(source, where or "the archive")
+    if source.is_dir():
+        return FolderFiles(source)
+    if not source.is_file():
+        what = "is not a file or folder" if source.exists() else "does not exist"
+        raise BadImage(f"{source} {what}.", "Name an OCI archive, an OCI layout folder or a docker-archive.")
+    try:
+        file = source.open("rb", buffering=0)
+    except OSError as error:
+        raise BadImage(f"{source} cannot be read: {error.strerror}.") from None
+    try:
+        return TarFiles(file, str(source))
+    except BaseException:
+        file.close()
+        raise
+
+
+def _names(entry: Descriptor) -> list[str]:
+    """What an entry of an index calls its image, the fullest name first."""
+    return [str(entry.annotations[key]) for key in (IMAGE_NAME, REF_NAME) if key in entry.annotations]
+
+
+def _same_name(names: Sequence[str], wanted: str) -> bool:
+    return any(_normal(name) == _normal(wanted) for name in names)
+
+
+def _normal(name: str) -> str:
+    """``debian`` and ``docker.io/library/debian:latest`` are one name."""
+    try:
+        return str(Reference.parse(name))
+    except BadReference:
+        return name
