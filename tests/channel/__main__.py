@@ -1,16 +1,17 @@
-"""`python -m tests.channel OUT`: make a channel from PyPI alone, and a prefix from it, where no conda channel is reachable."""
+"""`python -m tests.channel OUT`: a channel and a prefix made from PyPI alone, where no conda channel is reachable."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from . import channel as channels
-from . import prefix
-from .channel import SETS, Channel
+from tests.channel import channel as channels
+from tests.channel import prefix
+from tests.channel.channel import SETS, Channel
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -25,10 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             _create(options, channel, url)
         if options.serve is not None:
             print(f"serving   {url} (Ctrl-C ends it)", flush=True)
-            try:
+            with contextlib.suppress(KeyboardInterrupt):
                 threading.Event().wait()
-            except KeyboardInterrupt:
-                pass
 
 
 def _create(options: argparse.Namespace, channel: Channel, url: str) -> None:
@@ -57,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--specs", nargs="+", help="what the prefix asks for, if not all the set")
     parser.add_argument("--pkgs", type=Path, help="package cache of the prefix (default OUT/pkgs)")
     parser.add_argument("--wheels", type=Path, help="cache of downloaded wheels (default OUT/../wheels)")
-    parser.add_argument("--serve", type=int, metavar="PORT", help="keep the channel served on loopback (0: a free port)")
+    parser.add_argument("--serve", type=int, metavar="PORT", help="keep serving on loopback (0: a free port)")
     return parser
 
 

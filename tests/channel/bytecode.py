@@ -1,4 +1,4 @@
-"""Bytecode as packages ship it: compiled by the base interpreter, named relative to the prefix, valid by time and size."""
+"""Bytecode as packages ship it: compiled by this Python, named relative to the prefix, valid by time and size."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 import sysconfig
 from pathlib import Path
 
-from .package import MTIME
+from tests.channel.package import MTIME
 
 VERSION = sysconfig.get_python_version()  # "3.11"
 TAG = "py" + sysconfig.get_config_var("py_version_nodot")
@@ -16,7 +16,7 @@ SITE_PACKAGES = f"lib/python{VERSION}/site-packages"
 
 
 def compile_tree(root: Path, below: str, jobs: int = 1) -> None:
-    """Compile what lies in `root/below`; what does not compile (templates, Python 2) stays without, as in real packages."""
+    """Compile what lies in `root/below`; what does not compile (templates, Python 2) stays without."""
     for path in (root / below).rglob("*.py"):
         os.utime(path, (MTIME, MTIME))
     command = [sys.executable, "-I", "-m", "compileall", "-qq", "-j", str(jobs), "--invalidation-mode", "timestamp"]

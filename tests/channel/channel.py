@@ -18,8 +18,8 @@ from typing import Protocol
 
 import rattler.index
 
-from . import python, special, wheels
-from .package import Metadata
+from tests.channel import python, special, wheels
+from tests.channel.package import Metadata
 
 
 class Recipe(Protocol):
@@ -49,9 +49,9 @@ SETS = {
     ),
     "bench": Set(
         ("numpy", "pandas", "scipy", "scikit-learn", "matplotlib", "pyarrow", "numba", "statsmodels", "bokeh", "sympy",
-         "networkx", "dask", "h5py", "pillow", "lxml", "cryptography", "ipykernel", "requests", "tqdm"),
+         "networkx", "dask", "h5py", "pillow", "lxml", "cryptography", "jupyter_client", "requests", "tqdm"),
         ("python", "numpy", "pandas", "scipy", "scikit-learn", "matplotlib", "pyarrow", "numba", "statsmodels", "bokeh",
-         "sympy", "networkx", "dask", "h5py", "pillow", "lxml", "cryptography", "ipykernel", "requests", "tqdm"),
+         "sympy", "networkx", "dask", "h5py", "pillow", "lxml", "cryptography", "jupyter_client", "requests", "tqdm"),
     ),
 }  # fmt: skip
 

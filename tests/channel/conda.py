@@ -19,9 +19,9 @@ from hashlib import md5, sha256
 from pathlib import Path
 from typing import Any, Protocol
 
-from conda_package_streaming.extract import extract
+from conda_package_streaming.extract import extract  # type: ignore[import-untyped]
 
-from .entry_points import script
+from tests.channel.entry_points import script
 
 VERSION = "26.7.1"
 NOARCH_SOURCE = re.compile(r"^site-packages/[^\t\n\r\f\v]+\.py$")
@@ -66,7 +66,9 @@ class Conda:
     pkgs: Path
     channel_url: str
 
-    def create(self, records: Iterable[Record], specs: Sequence[str], scripts: bool, env_vars: Mapping[str, str]) -> None:
+    def create(
+        self, records: Iterable[Record], specs: Sequence[str], scripts: bool, env_vars: Mapping[str, str]
+    ) -> None:
         """`conda create`: fetch, link in the order given, compile, run post-link scripts, write records and history."""
         meta = self.prefix / "conda-meta"
         meta.mkdir(parents=True)
@@ -100,7 +102,8 @@ class Conda:
                     file.write(f"{url}\n")
         index = json.loads((folder / "info/index.json").read_bytes())
         content = archive.read_bytes()
-        index |= {"md5": md5(content, usedforsecurity=False).hexdigest(), "sha256": sha256(content).hexdigest(), "size": len(content)}
+        index |= {"md5": md5(content, usedforsecurity=False).hexdigest()}
+        index |= {"sha256": sha256(content).hexdigest(), "size": len(content)}
         package = Installed(folder.name, index, url, archive, folder)
         origin = {**index, "channel": package.subdir_url, "fn": archive.name, "url": url}
         (folder / "info/repodata_record.json").write_text(json.dumps(origin, indent=2, sort_keys=True))
@@ -137,7 +140,7 @@ class Conda:
             shutil.copy2(source, target)
         else:
             _hard_link(source, target)
-        return path["sha256"]
+        return str(path["sha256"])
 
     def compile(self, packages: Sequence[Installed]) -> None:
         """Bytecode and console scripts of noarch packages; what does not compile is not listed."""
@@ -189,7 +192,10 @@ class Conda:
         if "noarch" in index:
             record["package_type"] = f"noarch_{index['noarch']}"
         record |= _pick(index, "python_site_packages_path", "timestamp", "size")
-        record |= {"requested_spec": requested[0]} if requested else {"_requested_specs": []}
+        if requested:
+            record["requested_spec"] = requested[0]
+        else:
+            record["_requested_specs"] = []
         record |= {"package_tarball_full_path": str(package.archive), "extracted_package_dir": str(package.folder)}
         record |= {"files": package.files, "paths_data": {"paths_version": 1, "paths": package.paths}}
         record["link"] = {"source": str(package.folder), "type": 1}

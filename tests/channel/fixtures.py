@@ -8,11 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from . import channel as channels
-from . import prefix
-from .channel import Channel
+from tests.channel import channel as channels
+from tests.channel import prefix
+from tests.channel.channel import Channel
 
-SPECS = (*channels.SETS["tiny"].specs, "pip", "changing=1.0", "greet", "textprefix", "activation", "templated", "xyzkernel")
+SPECS = (
+    *channels.SETS["tiny"].specs,
+    *("pip", "changing=1.0", "greet", "textprefix", "activation", "templated", "xyzkernel"),
+)
 """What `rattler_prefix` and `conda_prefix` ask for; the odder packages of the channel are there for tests to add."""
 
 
@@ -38,7 +41,7 @@ def channel_url(channel: Channel) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def package_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A py-rattler package cache, shared by the session; prefixes hard-link from it, so never write into a file in place."""
+    """A py-rattler package cache of the session; prefixes hard-link from it: never write into their files in place."""
     return tmp_path_factory.mktemp("package-cache")
 
 

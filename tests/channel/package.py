@@ -10,7 +10,8 @@ import stat
 import sys
 import tarfile
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Literal
@@ -103,7 +104,7 @@ class Metadata:
 
 
 def from_folder(folder: Path, placeholder: str | None = None) -> list[Entry]:
-    """The entries of a folder; files that hold `placeholder` are marked as text or binary by whether they have a NUL."""
+    """The entries of a folder; files that hold `placeholder` are marked as binary if they have a NUL, else text."""
     entries: list[Entry] = []
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
@@ -195,8 +196,7 @@ def _add(tar: tarfile.TarFile, entry: Entry) -> str:
         tar.addfile(info)
         return EMPTY_SHA256
     info.mode, info.size = entry.mode, _size(entry.content)
-    source = io.BytesIO(entry.content) if isinstance(entry.content, bytes) else entry.content.open("rb")
-    with source:
+    with io.BytesIO(entry.content) if isinstance(entry.content, bytes) else entry.content.open("rb") as source:
         reader = _Hashing(source)
         tar.addfile(info, reader)  # type: ignore[arg-type]
     return reader.sha256.hexdigest()
@@ -215,21 +215,15 @@ class _Hashing:
         return block
 
 
-class _tar:
+@contextmanager
+def _tar(archive: zipfile.ZipFile, name: str, level: int) -> Iterator[tarfile.TarFile]:
     """A tar, compressed, as one stored member of the archive."""
-
-    def __init__(self, archive: zipfile.ZipFile, name: str, level: int) -> None:
-        self.member = archive.open(_member(name), "w", force_zip64=True)
-        self.stream = zstd.ZstdFile(self.member, "w", level=level)
-        self.tar = tarfile.open(fileobj=self.stream, mode="w|", bufsize=1 << 20, format=tarfile.PAX_FORMAT)
-
-    def __enter__(self) -> tarfile.TarFile:
-        return self.tar
-
-    def __exit__(self, *_: object) -> None:
-        self.tar.close()
-        self.stream.close()
-        self.member.close()
+    with (
+        archive.open(_member(name), "w", force_zip64=True) as member,
+        zstd.ZstdFile(member, "w", level=level) as stream,
+        tarfile.open(fileobj=stream, mode="w|", bufsize=1 << 20, format=tarfile.PAX_FORMAT) as tar,
+    ):
+        yield tar
 
 
 def _member(name: str) -> zipfile.ZipInfo:

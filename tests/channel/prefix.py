@@ -9,9 +9,9 @@ from tempfile import TemporaryDirectory
 
 import rattler
 
-from . import conda
+from tests.channel import conda
 
-PLATFORMS = ("linux-64", "noarch")
+PLATFORMS: list[rattler.platform.SubdirLiteral] = ["linux-64", "noarch"]
 
 
 def solve(specs: Sequence[str], channel_url: str, cache_dir: Path) -> list[rattler.RepoDataRecord]:
@@ -27,8 +27,8 @@ def create(prefix: Path, specs: Sequence[str], channel_url: str, cache_dir: Path
             await _solve(specs, channel_url, cache_dir),
             prefix,
             cache_dir=cache_dir,
-            # the public argument type is refused by 0.28: https://github.com/conda/rattler (py-rattler install)
-            requested_specs=[rattler.MatchSpec(spec)._match_spec for spec in specs],  # type: ignore[misc]
+            # py-rattler 0.28 refuses the public type here
+            requested_specs=[rattler.MatchSpec(spec)._match_spec for spec in specs],
             execute_link_scripts=scripts,
             show_progress=False,
         )
@@ -46,7 +46,7 @@ def conda_made(
     scripts: bool = True,
     env_vars: Mapping[str, str] | None = None,
 ) -> Path:
-    """Make `prefix` as `conda create` does, with its package cache in `pkgs_dir`; `env_vars` go into `conda-meta/state`."""
+    """Make `prefix` as `conda create` does, its package cache in `pkgs_dir`, `env_vars` in `conda-meta/state`."""
     with TemporaryDirectory() as cache:
         found = {record.name.normalized: record for record in solve(specs, channel_url, Path(cache))}
     order = rattler.PackageRecord.sort_topologically(list(found.values()))
@@ -59,4 +59,4 @@ async def _solve(specs: Sequence[str], channel_url: str, cache_dir: Path) -> lis
     gateway = rattler.Gateway(cache_dir=cache_dir / "repodata")
     channel = rattler.Channel(channel_url)
     virtual = rattler.VirtualPackage.detect()
-    return await rattler.solve([channel], specs, gateway, list(PLATFORMS), virtual_packages=virtual)
+    return await rattler.solve([channel], specs, gateway, PLATFORMS, virtual_packages=virtual)

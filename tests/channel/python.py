@@ -9,16 +9,16 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import libraries
-from .bytecode import SITE_PACKAGES, VERSION, compile_tree
-from .libraries import LibraryPackage
-from .package import PLACEHOLDER, Metadata, from_folder, write
+from tests.channel import libraries
+from tests.channel.bytecode import SITE_PACKAGES, VERSION, compile_tree
+from tests.channel.libraries import LibraryPackage
+from tests.channel.package import PLACEHOLDER, Metadata, from_folder, write
 
 RECIPE = "1"
 STDLIB = f"lib/python{VERSION}"
 ABI = "cp" + VERSION.replace(".", "")
 LEFT_OUT = {"test", "tests", "idlelib", "turtledemo", "tkinter", "site-packages", "__pycache__", "lib2to3/tests"}
-MODULES_LEFT_OUT = ("_tkinter", "nis", "_gdbm", "_dbm", "_test", "_xxtestfuzz", "_ctypes_test", "xxlimited", "xxsubtype")
+MODULES_LEFT_OUT = ("_tkinter", "nis", "_gdbm", "_dbm", "_test", "_xxtestfuzz", "_ctypes_test", "xxlimited")
 """Extension modules for tests, or that would pull in Tk, NIS or a database nobody needs here."""
 
 
@@ -69,7 +69,16 @@ class PythonPackage:
                 shutil.copytree(self.base / part, root / part, symlinks=True, ignore=leave_out)
         (root / SITE_PACKAGES).mkdir()
         (root / SITE_PACKAGES / "README.txt").write_text("This directory contains third party packages.\n")
-        names = ["python", "python3", "python{0}", "python3-config", "python{0}-config", "pydoc3", "pydoc{0}", "2to3-{0}"]
+        names = [
+            "python",
+            "python3",
+            "python{0}",
+            "python3-config",
+            "python{0}-config",
+            "pydoc3",
+            "pydoc{0}",
+            "2to3-{0}",
+        ]
         programs = [self.base / "bin" / name.format(VERSION) for name in names]
         for path in [*programs, *(self.base / "lib").glob("libpython*.so*")]:
             if path.exists():

@@ -12,9 +12,27 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from .package import PLACEHOLDER, Entry, File, Folder, Metadata, Symlink, write
+from tests.channel.package import PLACEHOLDER, Entry, File, Folder, Metadata, Symlink, write
 
 SECRET_CHANNEL = "https://user:secret@conda.example.org/t/tk-123/channel"
+_LIBRARY = """
+#include <stdio.h>
+#include <string.h>
+static const char *volatile prefix = "PLACEHOLDER";
+int greet(void) {
+    char path[4096], line[99] = "";
+    snprintf(path, sizeof path, "%s/share/greet/message.txt", prefix);
+    FILE *file = fopen(path, "r");
+    if (!file || !fgets(line, sizeof line, file)) return 1;
+    printf("%s from %s\\n", line, prefix);
+    return 0;
+}
+"""
+_PROGRAM = """
+extern int greet(void);
+static const char *volatile home = "PLACEHOLDER/share/greet";
+int main(void) { return !home || greet(); }
+"""
 Make = Callable[[Path], list[Entry]]
 
 
@@ -100,12 +118,8 @@ def packages() -> list[SpecialPackage]:
 
 def _greet(scratch: Path) -> list[Entry]:
     """A C library and a program with the prefix in both, or the like of them where there is no compiler."""
-    library = '#include <stdio.h>\n#include <string.h>\nstatic const char *volatile prefix = "%s";\n' % PLACEHOLDER
-    library += 'const char *greet_prefix(void) { return prefix; }\nint greet(void) { char path[4096], line[99] = "";\n'
-    library += 'snprintf(path, sizeof path, "%s/share/greet/message.txt", prefix); FILE *f = fopen(path, "r");\n'
-    library += 'if (!f || !fgets(line, sizeof line, f)) return 1; printf("%s from %s\\n", line, prefix); return 0; }\n'
-    program = 'extern int greet(void);\nstatic const char *volatile home = "%s/share/greet";\n' % PLACEHOLDER
-    program += "int main(void) { return !home || greet(); }\n"
+    library = _LIBRARY.replace("PLACEHOLDER", PLACEHOLDER)
+    program = _PROGRAM.replace("PLACEHOLDER", PLACEHOLDER)
     entries: list[Entry] = [File("share/greet/message.txt", b"hello")]
     gcc = shutil.which("gcc")
     if not gcc:
@@ -140,7 +154,10 @@ def _textprefix(_: Path) -> list[Entry]:
 
 def _xyzkernel(_: Path) -> list[Entry]:
     """A kernel that is not Python's, as R's and Julia's are packaged."""
-    spec = {"argv": [f"{PLACEHOLDER}/bin/xyz", "--connection", "{connection_file}"], "display_name": "XYZ"}
+    spec: dict[str, object] = {
+        "argv": [f"{PLACEHOLDER}/bin/xyz", "--connection", "{connection_file}"],
+        "display_name": "XYZ",
+    }
     spec |= {"language": "xyz", "env": {"XYZ_HOME": f"{PLACEHOLDER}/share/xyz"}}
     text = json.dumps(spec, indent=1).encode()
     return [
@@ -152,7 +169,8 @@ def _xyzkernel(_: Path) -> list[Entry]:
 
 
 def _postlink(_: Path) -> list[Entry]:
-    link = b'#!/bin/sh\nmkdir -p "$PREFIX/share/postlink/empty"\necho "made for $PREFIX" > "$PREFIX/share/postlink/made.txt"\n'
+    link = b'#!/bin/sh\nmkdir -p "$PREFIX/share/postlink/empty"\n'
+    link += b'echo "made for $PREFIX" > "$PREFIX/share/postlink/made.txt"\n'
     link += b'echo "$PKG_NAME $PKG_VERSION says hello" >> "$PREFIX/.messages.txt"\n'
     return [
         File("bin/.postlink-post-link.sh", link, 0o755),
@@ -181,8 +199,17 @@ def _clobber_b(_: Path) -> list[Entry]:
 
 def _oddnames(_: Path) -> list[Entry]:
     """A file name that is not UTF-8 is impossible (`paths.json` is JSON); a link's target need not be."""
-    names = ["new\nline", "tab\t", "snow \u96ea", "composed \u00e9", "decomposed e\u0301", " leading", "trailing ", "-rf"]
-    names += ["quote'\"`$(id)`;&|", "100%", "#comment", "star*?[a]", "colon:semi;", "n" * 250, "x/" * 60 + "deep"]
+    names = ["new\nline", "tab\t", "snow \u96ea", "composed \u00e9", "decomposed e\u0301", " leading", "trailing "]
+    names += [
+        "-rf",
+        "quote'\"`$(id)`;&|",
+        "100%",
+        "#comment",
+        "star*?[a]",
+        "colon:semi;",
+        "n" * 250,
+        "x/" * 60 + "deep",
+    ]
     entries: list[Entry] = [File(f"share/oddnames/{name}", name.encode()) for name in names]
     return [
         *entries,

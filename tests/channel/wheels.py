@@ -23,12 +23,12 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
-from .bytecode import SITE_PACKAGES, TAG, VERSION, compile_tree
-from .entry_points import script
-from .package import PLACEHOLDER, Metadata, from_folder, write
+from tests.channel.bytecode import SITE_PACKAGES, TAG, VERSION, compile_tree
+from tests.channel.entry_points import script
+from tests.channel.package import PLACEHOLDER, Metadata, from_folder, write
 
-RECIPE = "1"  # raise it when the same wheel shall give another package
-BEFORE = "2026-11-01T00:00:00Z"  # wheels uploaded later do not exist for us: the same versions on every machine
+RECIPE = "2"  # raise it when the same wheel shall give another package
+BEFORE = "2026-11-20T00:00:00Z"  # wheels uploaded later do not exist for us: the same versions on every machine
 UNDERSCORES = {
     "jupyter-client", "jupyter-core", "jupyter-events", "jupyter-server", "jupyter-server-terminals",
     "jupyterlab-pygments", "jupyterlab-server", "prompt-toolkit", "pure-eval", "stack-data", "typing-extensions",
@@ -143,6 +143,8 @@ class WheelPackage:
                 executable = True
                 if content.startswith(b"#!python"):
                     content = content.replace(b"#!python", f"#!{PLACEHOLDER}/bin/python".encode(), 1)
+        if target.startswith("share/jupyter/kernels/") and target.endswith("/kernel.json"):
+            content = content.replace(b'"python",', f'"{PLACEHOLDER}/bin/python",'.encode(), 1)  # as conda-forge does
         path = root / target
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
@@ -175,7 +177,8 @@ class WheelPackage:
         parser = ConfigParser(delimiters=("=",), interpolation=None, strict=False)
         parser.optionxform = str  # type: ignore[assignment,method-assign]
         parser.read_string(text)
-        found = [(k, v) for s in ("console_scripts", "gui_scripts") if parser.has_section(s) for k, v in parser.items(s)]
+        sections = [s for s in ("console_scripts", "gui_scripts") if parser.has_section(s)]
+        found = [item for section in sections for item in parser.items(section)]
         return sorted(f"{name} = {value.split('[')[0].strip().replace(' ', '')}" for name, value in found)
 
     def _python(self, message: Message) -> Iterator[str]:

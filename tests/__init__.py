@@ -1,0 +1,1 @@
+"""A list of promises: each module of tests is named after the module it holds to its word."""
