@@ -1,0 +1,97 @@
+"""What the tests run against: a registry, a Docker Engine and a base image, as scripts/services names them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NoReturn
+
+import docker
+import pytest
+import requests
+
+pytest_plugins = ["tests.channel.fixtures"]
+
+
+def missing(what: str) -> NoReturn:
+    """Skip a test that cannot run here, and say why; where everything must be there (CI), fail it."""
+    message = f'{what}. `make test` brings it, or: eval "$(scripts/services)"'
+    if os.environ.get("CI"):
+        pytest.fail(message)
+    pytest.skip(message)
+
+
+@pytest.fixture(scope="session")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A registry on loopback, as ``localhost:PORT``; Debian's, started here where scripts/services did not."""
+    if given := os.environ.get("CONDABUILD_TEST_REGISTRY"):
+        yield given
+        return
+    if not shutil.which("docker-registry"):
+        missing("No registry: docker-registry is not installed")
+    folder = tmp_path_factory.mktemp("registry")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    config = folder / "config.yml"
+    config.write_text(
+        f"version: 0.1\n"
+        f"log: {{level: error, accesslog: {{disabled: true}}}}\n"
+        f"storage: {{filesystem: {{rootdirectory: {folder / 'data'}}}, delete: {{enabled: true}}}}\n"
+        f"http: {{addr: '127.0.0.1:{port}'}}\n"
+    )
+    with (
+        (folder / "log").open("wb") as log,
+        subprocess.Popen(["docker-registry", "serve", config], stdout=log, stderr=log) as process,
+    ):
+        try:
+            _wait_until_it_listens(port, process, folder / "log")
+            yield f"localhost:{port}"
+        finally:
+            process.terminate()
+
+
+def _wait_until_it_listens(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + 30
+    while process.poll() is None and time.monotonic() < deadline:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            time.sleep(0.02)
+        else:
+            return
+    pytest.fail(f"docker-registry did not start:\n{log.read_text()}")
+
+
+@pytest.fixture(scope="session")
+def docker_client() -> Iterator[docker.DockerClient]:
+    """The Docker Engine that DOCKER_HOST names, or the one at the usual socket."""
+    try:
+        client = docker.from_env(timeout=300)
+        client.ping()
+    except (docker.errors.DockerException, requests.RequestException) as error:
+        missing(f"No Docker Engine answers at {os.environ.get('DOCKER_HOST', 'its usual socket')} ({error})")
+    yield client
+    client.close()
+
+
+@pytest.fixture(scope="session")
+def base_archive() -> Path:
+    """A small Debian image as an OCI archive; never written to."""
+    given = os.environ.get("CONDABUILD_TEST_BASE")
+    if not given:
+        missing("No base image: CONDABUILD_TEST_BASE names none")
+    return Path(given)
+
+
+@pytest.fixture(scope="session")
+def base_reference(registry: str, base_archive: Path) -> str:
+    """The same image in the registry."""
+    reference = f"{registry}/condabuild/base:bookworm"
+    copy = ["skopeo", "--insecure-policy", "copy", "--quiet", "--dest-tls-verify=false"]
+    subprocess.run([*copy, f"oci-archive:{base_archive}", f"docker://{reference}"], check=True)
+    return reference

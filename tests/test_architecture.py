@@ -1,0 +1,197 @@
+"""Imports run downward only, modules stay small and named: the picture in CONTRIBUTING.md, held to."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from fnmatch import fnmatch
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = "jupyter_condabuild"
+MAX_LINES = 400
+CATCH_ALL_NAMES = {"utils", "util", "helpers", "helper", "manager", "managers", "common", "misc"}
+
+FOUNDATION = {"errors", "events"}
+BELOW = {
+    "errors": set[str](),
+    "events": {"errors"},
+    "conda": FOUNDATION,
+    "oci": FOUNDATION,
+    "build": {"conda", "oci"} | FOUNDATION,
+    # The server starts the command line's build as a child process: it does not import it.
+    "server": {"build", "conda", "oci"} | FOUNDATION,
+    "cli": {"build", "conda", "oci"} | FOUNDATION,
+    "__main__": {"cli"},
+    # The package itself: its public names, and the entry points that Jupyter looks for in it.
+    "__init__": {"server", "build", "conda", "oci"} | FOUNDATION,
+}
+"""What each part of the package may import besides itself."""
+
+ONLY_IN = {
+    "tornado": ("server/*",),
+    "jupyter_server": ("server/*",),
+    "traitlets": ("server/*", "cli.py"),
+    "rattler": ("conda/*",),
+    # The client, and the value type of the URLs it compares (a second parser of URLs would be a hole).
+    "httpx": ("oci/registry.py", "oci/transport.py", "oci/origins.py"),
+    "docker": ("oci/daemon.py", "build/dockerfile.py"),
+    # The reader of Docker's configuration talks to no engine.
+    "docker.auth": ("oci/daemon.py", "build/dockerfile.py", "oci/credentials.py"),
+}
+"""Where in the package an outside library may be imported; the most precise name decides."""
+
+
+def imports(source: str, module: PurePosixPath) -> Iterator[str]:
+    """The dotted names that a module of the package imports, wherever in it; relative ones made absolute."""
+    here = (PACKAGE, *module.parent.parts)
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            origin = ".".join(here[: len(here) - node.level + 1]) if node.level else ""
+            origin = ".".join(filter(None, (origin, node.module)))
+            yield from (f"{origin}.{alias.name}" for alias in node.names)
+
+
+def forbidden_import(name: str, module: PurePosixPath) -> str | None:
+    """Why this module of the package may not import this name, or None."""
+    if name == PACKAGE or name.startswith(f"{PACKAGE}."):
+        own = module.parts[0].removesuffix(".py")
+        other = name.split(".")[1] if "." in name else "__init__"
+        if own not in BELOW:
+            return f"{module}: the architecture has no part {own!r}"
+        if other in BELOW and other not in {own} | BELOW[own]:
+            return f"{module} imports {name}: {own} may import only {sorted(BELOW[own])}"
+        return None
+    for library in sorted(ONLY_IN, key=len, reverse=True):
+        if name == library or name.startswith(f"{library}."):
+            if any(fnmatch(str(module), place) for place in ONLY_IN[library]):
+                return None
+            return f"{module} imports {name}: only {', '.join(ONLY_IN[library])} may"
+    return None
+
+
+def faults(source: str, path: PurePosixPath) -> list[str]:
+    """What is wrong with a module at this path in the repository."""
+    found = []
+    if path.parts[0] == PACKAGE:
+        module = path.relative_to(PACKAGE)
+        found += [why for name in imports(source, module) if (why := forbidden_import(name, module))]
+    lines = len(source.splitlines())
+    if lines > MAX_LINES:
+        found.append(f"{path} has {lines} lines, more than {MAX_LINES}: it owns more than one thing")
+    if not ast.get_docstring(ast.parse(source)):
+        found.append(f"{path} has no docstring: one sentence that says what it owns")
+    if CATCH_ALL_NAMES & {name.removesuffix(".py") for name in path.parts}:
+        found.append(f"{path}: a file is named by a noun of the domain or by a place")
+    return found
+
+
+def modules() -> list[Path]:
+    """Every Python module of the repository's own."""
+    return sorted(path for folder in (PACKAGE, "tests", "benchmarks") for path in ROOT.joinpath(folder).rglob("*.py"))
+
+
+def test_every_module_keeps_to_the_architecture() -> None:
+    """No import goes upward or sideways; modules are short, documented and named after something."""
+    found = [
+        fault
+        for path in modules()
+        for fault in faults(path.read_text(encoding="utf-8"), PurePosixPath(path.relative_to(ROOT).as_posix()))
+    ]
+    assert not found, "\n".join(found)
+
+
+def test_every_part_of_the_package_is_in_the_picture() -> None:
+    """A new module or folder beside errors.py has a place in the architecture before it has code."""
+    parts = {
+        path.relative_to(ROOT / PACKAGE).parts[0].removesuffix(".py") for path in modules() if PACKAGE in path.parts
+    }
+    assert parts - BELOW.keys() == set()
+
+
+@pytest.mark.parametrize(
+    ("module", "statement"),
+    [
+        ("conda/snapshot.py", "from jupyter_condabuild.oci.image import Digest"),
+        ("conda/snapshot.py", "from jupyter_condabuild import oci"),
+        ("conda/snapshot.py", "from ..oci import image"),
+        ("oci/layer.py", "from jupyter_condabuild.conda.records import PrefixRecord"),
+        ("oci/layer.py", "from jupyter_condabuild.build.plan import Plan"),
+        ("events.py", "from jupyter_condabuild.build.plan import Plan"),
+        ("errors.py", "from jupyter_condabuild.events import Event"),
+        ("build/pipeline.py", "from jupyter_condabuild.server.builds import Builds"),
+        ("build/pipeline.py", "import jupyter_condabuild.cli"),
+        ("build/pipeline.py", "import jupyter_condabuild"),
+        ("server/builds.py", "from jupyter_condabuild.cli import main"),
+        ("cli.py", "from jupyter_condabuild.server.extension import CondaBuild"),
+        ("__init__.py", "from jupyter_condabuild.cli import main"),
+        ("settings.py", "from jupyter_condabuild.errors import UsageError"),
+        ("build/pipeline.py", "import tornado.web"),
+        ("cli.py", "import tornado"),
+        ("cli.py", "from jupyter_server.base.handlers import APIHandler"),
+        ("build/request.py", "from traitlets import Unicode"),
+        ("build/layers.py", "import rattler"),
+        ("oci/layer.py", "from rattler.exceptions import LinkError"),
+        ("oci/daemon.py", "import httpx"),
+        ("conda/package_cache.py", "from httpx import Client"),
+        ("oci/registry.py", "import docker"),
+        ("oci/credentials.py", "from docker import APIClient"),
+        ("build/layers.py", "from docker import auth"),
+    ],
+)
+@pytest.mark.parametrize("place", ["{}", "def late():\n    {}", "if TYPE_CHECKING:\n    {}"])
+def test_an_import_against_the_architecture_is_found(module: str, statement: str, place: str) -> None:
+    """Each rule fails when it is broken, at the top of a module, inside a function and for types alone."""
+    source = f'"""A module."""\n{place.format(statement)}\n'
+    assert len(faults(source, PurePosixPath(PACKAGE, module))) == 1
+
+
+@pytest.mark.parametrize(
+    ("module", "statement"),
+    [
+        ("conda/snapshot.py", "from . import records"),
+        ("conda/snapshot.py", "from jupyter_condabuild.errors import NotAPrefix"),
+        ("oci/layer.py", "from jupyter_condabuild import events"),
+        ("build/pipeline.py", "from jupyter_condabuild.conda import snapshot"),
+        ("build/pipeline.py", "from jupyter_condabuild.oci import image"),
+        ("server/handlers.py", "from jupyter_condabuild.build.request import BuildRequest"),
+        ("server/handlers.py", "from tornado import web"),
+        ("cli.py", "from traitlets.config import Application"),
+        ("cli.py", "from jupyter_condabuild import __version__"),
+        ("__main__.py", "from jupyter_condabuild.cli import main"),
+        ("__init__.py", "from jupyter_condabuild.server.extension import CondaBuild"),
+        ("conda/link.py", "import rattler.exceptions"),
+        ("oci/registry.py", "import httpx"),
+        ("oci/daemon.py", "from docker.errors import DockerException"),
+        ("build/dockerfile.py", "import docker"),
+        ("oci/credentials.py", "from docker import auth"),
+        ("oci/credentials.py", "from docker.auth import load_config"),
+    ],
+)
+def test_an_import_along_the_architecture_is_allowed(module: str, statement: str) -> None:
+    """The rules forbid no more than they say."""
+    assert faults(f'"""A module."""\n{statement}\n', PurePosixPath(PACKAGE, module)) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "source", "fault"),
+    [
+        ("tests/test_long.py", '"""Long."""\n' + "x = 1\n" * MAX_LINES, "has 401 lines"),
+        ("benchmarks/fast.py", "x = 1\n", "has no docstring"),
+        (f"{PACKAGE}/oci/utils.py", '"""Bits and pieces."""\n', "named by a noun"),
+        (f"{PACKAGE}/common/tar.py", '"""Bits and pieces."""\n', "named by a noun"),
+    ],
+)
+def test_a_module_without_a_shape_is_found(path: str, source: str, fault: str) -> None:
+    """A module that is too long, says not what it owns or is named after nothing does not pass."""
+    (found,) = faults(source, PurePosixPath(path))
+    assert fault in found
+
+
+def test_a_module_of_the_greatest_length_passes() -> None:
+    """The limit is what it says."""
+    assert faults('"""Long."""\n' + "x = 1\n" * (MAX_LINES - 1), PurePosixPath("tests/test_long.py")) == []
