@@ -130,9 +130,9 @@ def write(image: Image, reference: str, out: Path, kind: Kind = "oci-archive", p
         if not target.parent.is_dir():
             raise StoreError(f"There is no folder {target.parent} to write {out.name} in.", "Create it first.")
     part = target.with_name(f".condabuild-{secrets.token_hex(8)}.part")
+    with _naming_errors(out):
+        file = part.open("xb", buffering=0)
     try:
-        with _naming_errors(out):
-            file = part.open("xb", buffering=0)
         try:
             for chunk in stream(files):
                 with _naming_errors(out):

@@ -1,0 +1,86 @@
+"""Images of a few bytes, for tests: real layers, one of which holds programs that run without anything else."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import struct
+import tarfile
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from jupyter_condabuild.oci.image import (
+    OCI_LAYER_GZIP,
+    Descriptor,
+    Digest,
+    Image,
+    ImageConfig,
+    Manifest,
+    canonical_json,
+)
+
+
+class Memory:
+    """Blobs in memory, as a `BlobSource`."""
+
+    def __init__(self, blobs: Mapping[Digest, bytes], chunk: int = 1000) -> None:
+        self.blobs = dict(blobs)
+        self.chunk = chunk
+
+    def read(self, descriptor: Descriptor) -> Iterator[bytes]:
+        blob = self.blobs[descriptor.digest]
+        for start in range(0, len(blob), self.chunk):
+            yield blob[start : start + self.chunk]
+
+
+def tar(files: Mapping[str, bytes], mode: int = 0o644) -> bytes:
+    """A tar with these files."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        for name, data in files.items():
+            member = tarfile.TarInfo(name)
+            member.size, member.mode = len(data), mode
+            archive.addfile(member, io.BytesIO(data))
+    return out.getvalue()
+
+
+def image(layers: Sequence[bytes], architecture: str = "amd64", **runtime: Any) -> Image:
+    """An image of these tars, compressed with gzip."""
+    blobs = {Digest.of(layer): gzip.compress(layer, mtime=0) for layer in layers}
+    descriptors = [
+        Descriptor(OCI_LAYER_GZIP, Digest.of(blobs[diff_id]), len(blobs[diff_id])) for diff_id in map(Digest.of, layers)
+    ]
+    value = {
+        "architecture": architecture,
+        "os": "linux",
+        "config": runtime,
+        "rootfs": {"type": "layers", "diff_ids": [str(Digest.of(layer)) for layer in layers]},
+    }
+    config = ImageConfig.parse(canonical_json(value))
+    source = Memory({Digest.of(blob): blob for blob in blobs.values()})
+    return Image(Manifest.make(config.descriptor, descriptors), config.raw, {d.digest: source for d in descriptors})
+
+
+def program(code: bytes) -> bytes:
+    """A static ELF executable for x86-64 of this machine code."""
+    start = 0x400000
+    magic = b"\x7fELF\x02\x01\x01"
+    header = struct.pack("<16sHHIQQQIHHHHHH", magic, 2, 62, 1, start + 120, 64, 0, 0, 64, 56, 1, 0, 0, 0)
+    size = 120 + len(code)
+    return header + struct.pack("<IIQQQQQQ", 1, 5, 0, start, start, size, size, 0x1000) + code
+
+
+HELLO = b"hello from inside\n"
+SAYS_HELLO = program(
+    b"\xb8\x01\0\0\0\xbf\x01\0\0\0\x48\x8d\x35\x13\0\0\0"  # write(1, HELLO, …
+    b"\xba"
+    + struct.pack("<I", len(HELLO))
+    + b"\x0f\x05\xb8\x3c\0\0\0\xbf\x07\0\0\0\x0f\x05"  # …); exit(7)
+    + HELLO
+)
+WAITS = program(b"\xb8\x22\0\0\0\x0f\x05\xeb\xf7")  # for ever: pause()
+
+
+def programs() -> bytes:
+    """A layer with /hello, which says HELLO and exits with 7, and /wait, which does not end."""
+    return tar({"hello": SAYS_HELLO, "wait": WAITS}, 0o755)
