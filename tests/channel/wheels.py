@@ -6,14 +6,13 @@ import base64
 import csv
 import hashlib
 import io
-import os
 import subprocess
 import sys
 import tempfile
 import zipfile
 from collections.abc import Iterable, Iterator
 from configparser import ConfigParser
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email import message_from_string
 from email.message import Message
 from functools import cached_property
@@ -82,12 +81,11 @@ class WheelPackage:
 
     @cached_property
     def metadata(self) -> Metadata:
-        """Name, version, dependencies and entry points."""
+        """Name, version, entry points, and what it needs of Python projects."""
         with zipfile.ZipFile(self.wheel) as archive:
             message = message_from_string(archive.read(f"{self.info}/METADATA").decode())
             scripts = self._entry_points(archive)
             depends = [*self._python(message), *self._requires(message)]
-            depends += [] if self.pure else self._runtimes(archive)
         return Metadata(
             name=conda_name(message["Name"]),
             version=message["Version"],
@@ -127,7 +125,8 @@ class WheelPackage:
             self._record(root, site, scripts)
             if not self.pure:
                 compile_tree(root, SITE_PACKAGES)
-            return write(self.metadata, from_folder(root, PLACEHOLDER), folder)
+            metadata = replace(self.metadata, depends=(*self.metadata.depends, *self._runtimes(root)))
+            return write(metadata, from_folder(root, PLACEHOLDER), folder)
 
     def _put(self, root: Path, site: str, name: str, content: bytes, executable: bool) -> None:
         data = self.info.removesuffix(".dist-info") + ".data/"
@@ -198,10 +197,9 @@ class WheelPackage:
                 found[name] = f"{name} {_conda(requirement.specifier)}".strip()
         yield from (found[name] for name in sorted(found))
 
-    def _runtimes(self, archive: zipfile.ZipFile) -> list[str]:
-        """The system libraries its extension modules name and it does not bundle."""
-        libraries = [name for name in archive.namelist() if ".so" in os.path.basename(name)]
-        contents = (archive.read(name) for name in libraries)
+    def _runtimes(self, root: Path) -> list[str]:
+        """The system libraries that its extension modules name and it does not bundle."""
+        contents = (path.read_bytes() for path in root.rglob("*.so*") if path.is_file())
         found = {package for content in contents for soname, package in RUNTIMES.items() if soname in content}
         return sorted(found & self.within)
 
