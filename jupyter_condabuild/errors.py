@@ -174,10 +174,12 @@ class BaseUnavailable(ImageError):
 class RegistryError(CondaBuildError):
     """The registry did not do what was asked.
 
-    `status` is the HTTP status where there was one; `temporary` says whether the same request may succeed later.
+    `status` is the HTTP status where there was one; `temporary` says whether the same request may succeed later,
+    `retry_after` after how many seconds where the registry said so.
     """
 
     code = "registry_error"
+    retry_after: float | None = None
 
     def __init__(
         self, message: str, hint: str | None = None, *, status: int | None = None, temporary: bool = False

@@ -1,0 +1,185 @@
+"""What the user's Docker and Podman logins say for a registry: configuration files and credential helpers.
+
+Read are, in this order: ``DOCKER_AUTH_CONFIG`` (the JSON itself, as CI systems set it), ``REGISTRY_AUTH_FILE``
+(which, where it is set, stands for all files below), Docker's ``config.json``, and the ``auth.json`` files that
+Podman, Buildah and Skopeo write.
+Source: docs.docker.com "docker login", github.com/docker/docker-credential-helpers, containers-auth.json(5).
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+HELPER_TIMEOUT = 60.0
+DOCKER_HUB = "docker.io"
+_HUB_KEY = "https://index.docker.io/v1/"
+_HUB_NAMES = frozenset({DOCKER_HUB, "index.docker.io", "registry-1.docker.io"})
+_IDENTITY = "<token>"
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """A login for one registry: a user name and password, or an identity token (OAuth2 refresh token).
+
+    `problem` says in one clause why a login could not be read; it holds no secret. Without a login they are false.
+    """
+
+    username: str = ""
+    password: str = field(default="", repr=False)
+    identity_token: str = field(default="", repr=False)
+    problem: str = ""
+
+    def __bool__(self) -> bool:
+        return bool(self.identity_token or self.username or self.password)
+
+
+ANONYMOUS = Credentials()
+
+
+def find(host: str, repository: str = "", environ: Mapping[str, str] | None = None) -> Credentials:
+    """The login stored for a registry, or anonymous ones; never raises, since many repositories need no login.
+
+    Args:
+        host: the registry as in an image reference, with its port; ``docker.io`` for Docker Hub.
+        repository: a login that Podman keeps for ``host/namespace`` is preferred for the repositories below it.
+        environ: the environment to look in, instead of the process's.
+    """
+    environ = os.environ if environ is None else environ
+    problem = ""
+    for place, config in _configs(environ):
+        if isinstance(config, str):
+            problem = problem or config
+            continue
+        found = _from_helper(config, host, environ)
+        if not found:
+            problem = problem or found.problem
+            found = _from_auths(config, host, repository, place)
+        if found:
+            return found
+        problem = problem or found.problem
+    return replace(ANONYMOUS, problem=problem)
+
+
+def _configs(environ: Mapping[str, str]) -> Iterator[tuple[str, Mapping[str, Any] | str]]:
+    """Each configuration with the name of its place; a string instead of a mapping says why it cannot be read."""
+    if text := environ.get("DOCKER_AUTH_CONFIG"):
+        yield "DOCKER_AUTH_CONFIG", _parse(text, "DOCKER_AUTH_CONFIG")
+    for path in _files(environ):
+        try:
+            text = path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            continue
+        except (OSError, UnicodeDecodeError):
+            yield str(path), f"{path} cannot be read"
+            continue
+        yield str(path), _parse(text, str(path))
+
+
+def _files(environ: Mapping[str, str]) -> list[Path]:
+    if chosen := environ.get("REGISTRY_AUTH_FILE"):
+        return [Path(chosen)]
+    home = Path(environ.get("HOME") or Path.home())
+    files = [Path(environ.get("DOCKER_CONFIG") or home / ".docker") / "config.json"]
+    if runtime := environ.get("XDG_RUNTIME_DIR"):
+        files.append(Path(runtime) / "containers" / "auth.json")
+    files.append(Path(environ.get("XDG_CONFIG_HOME") or home / ".config") / "containers" / "auth.json")
+    return files
+
+
+def _parse(text: str, place: str) -> Mapping[str, Any] | str:
+    try:
+        config = json.loads(text)
+    except ValueError:
+        config = None
+    return config if isinstance(config, dict) else f"{place} is not a JSON object"
+
+
+def _section(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    value = config.get(name)
+    return value if isinstance(value, dict) else {}
+
+
+def _canonical(key: str) -> str:
+    """A key of ``auths`` as ``host`` or ``host/namespace``; a legacy URL means its whole host."""
+    scheme, separator, rest = key.partition("://")
+    name = rest if separator and scheme in ("http", "https") else key
+    host, _, path = name.partition("/")
+    host = host.lower()
+    path = path.strip("/")
+    if separator or path in ("v1", "v2"):
+        path = ""
+    host = DOCKER_HUB if host in _HUB_NAMES else host
+    return f"{host}/{path}" if path else host
+
+
+def _from_auths(config: Mapping[str, Any], host: str, repository: str, place: str) -> Credentials:
+    entries = {_canonical(key): entry for key, entry in _section(config, "auths").items()}
+    parts = [_canonical(host), *(part for part in repository.split("/") if part)]
+    for end in range(len(parts), 0, -1):
+        entry = entries.get("/".join(parts[:end]))
+        if isinstance(entry, dict) and entry:
+            return _decode(entry, host, place)
+    return ANONYMOUS
+
+
+def _decode(entry: Mapping[str, Any], host: str, place: str) -> Credentials:
+    username, password = str(entry.get("username") or ""), str(entry.get("password") or "")
+    if auth := entry.get("auth"):
+        try:
+            decoded = base64.b64decode(str(auth), validate=True).decode()
+        except ValueError:
+            return Credentials(problem=f"the login for {host} in {place} cannot be decoded")
+        username, colon, password = decoded.partition(":")
+        if not colon:
+            return Credentials(problem=f"the login for {host} in {place} cannot be decoded")
+    return Credentials(username, password.strip("\0"), str(entry.get("identitytoken") or ""))
+
+
+def _from_helper(config: Mapping[str, Any], host: str, environ: Mapping[str, str]) -> Credentials:
+    """What the credential helper configured for this host, or for all hosts, has for it."""
+    hub = _canonical(host) == DOCKER_HUB
+    helpers = _section(config, "credHelpers")
+    names = (_HUB_KEY, *sorted(_HUB_NAMES)) if hub else (host,)
+    name = next((helpers[key] for key in names if key in helpers), None) or config.get("credsStore")
+    if not name:
+        return ANONYMOUS
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9._-]+", name):
+        return Credentials(problem="the name of the credential helper is not valid")
+    program = f"docker-credential-{name}"
+    executable = shutil.which(program, path=environ.get("PATH"))
+    if executable is None:
+        return Credentials(problem=f"the credential helper {program} is not installed")
+    return _ask(executable, program, _HUB_KEY if hub else host, environ)
+
+
+def _ask(executable: str, program: str, server: str, environ: Mapping[str, str]) -> Credentials:
+    """One ``get`` of the helper protocol: the server's name on stdin, a JSON object on stdout."""
+    try:
+        result = subprocess.run(
+            [executable, "get"], input=server.encode(), capture_output=True, timeout=HELPER_TIMEOUT, env=dict(environ)
+        )
+    except subprocess.TimeoutExpired:
+        return Credentials(problem=f"the credential helper {program} did not answer in {HELPER_TIMEOUT:.0f} seconds")
+    except OSError as error:
+        return Credentials(problem=f"the credential helper {program} cannot be started ({error.strerror})")
+    if result.returncode:
+        if b"credentials not found" in result.stdout + result.stderr:
+            return ANONYMOUS
+        return Credentials(problem=f"the credential helper {program} failed with status {result.returncode}")
+    try:
+        answer = json.loads(result.stdout)
+        username, secret = str(answer["Username"]), str(answer["Secret"])
+    except (ValueError, KeyError, TypeError):
+        return Credentials(problem=f"the credential helper {program} gave an answer that is not valid")
+    if username == _IDENTITY:
+        return Credentials(identity_token=secret)
+    return Credentials(username, secret)

@@ -1,0 +1,98 @@
+"""One blob on its way from a registry: streamed, verified, and resumed where the connection was cut.
+
+Source: distribution-spec v1.1, "Pulling blobs"; RFC 9110 section 14.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator
+
+import httpx
+
+from jupyter_condabuild.errors import ContentMismatch, RegistryError, RegistryFault, RegistryUnreachable
+from jupyter_condabuild.oci.image import Descriptor
+from jupyter_condabuild.oci.tokens import Access
+from jupyter_condabuild.oci.transport import MIB, Call, Pauses, Transport
+
+CHUNK = MIB
+
+
+def download(transport: Transport, url: str, access: Access, doing: str, descriptor: Descriptor) -> Iterator[bytes]:
+    """The blob's bytes in chunks of CHUNK or more, the last of each connection excepted.
+
+    Raises ContentMismatch as soon as there are more bytes than the descriptor says, and at the end where they are not
+    its own; RegistryError where the registry refuses or is cut off too often.
+    """
+    hasher = hashlib.new(descriptor.digest.algorithm)
+    pauses = Pauses(transport.patience)
+    offset = since_failure = 0
+    while True:
+        headers = {"Range": f"bytes={offset}-"} if offset else {}
+        call = Call("GET", url, access, doing, headers)
+        try:
+            with transport.stream(call, {200, 206} if offset else {200}) as response:
+                for chunk in _chunks(response, _skip(response, offset, descriptor, doing)):
+                    offset += len(chunk)
+                    since_failure += len(chunk)
+                    if offset > descriptor.size:
+                        raise _mismatch(descriptor, f"is longer than the {descriptor.size} bytes expected")
+                    hasher.update(chunk)
+                    yield chunk
+            if offset == descriptor.size:
+                break
+            raise RegistryUnreachable(f"Could not {doing} at {transport.host}: the connection was cut.", temporary=True)
+        except RegistryError as error:
+            if since_failure >= MIB:
+                pauses.progressed()
+            since_failure = 0
+            pauses.after(error)
+    if hasher.hexdigest() != descriptor.digest.hex:
+        raise _mismatch(descriptor, "has other bytes than its digest promises")
+
+
+def _skip(response: httpx.Response, offset: int, descriptor: Descriptor, doing: str) -> int:
+    """How many bytes at the start of the body are known already: none in a 206, all in a 200 that ignores the range."""
+    if response.status_code == 206:
+        content_range = response.headers.get("content-range", "")
+        match = re.fullmatch(r"bytes ([0-9]+)-[0-9]+/([0-9]+|\*)", content_range)
+        if match is None or int(match[1]) != offset:
+            raise RegistryFault(f"Could not {doing}: the registry answered with another range than was asked for.")
+        total = match[2]
+        offset = 0
+    else:
+        total = response.headers.get("content-length", "*")
+    if total.isdecimal() and int(total) != descriptor.size:
+        raise _mismatch(descriptor, f"has {total} bytes where {descriptor.size} were expected")
+    return offset
+
+
+def _chunks(response: httpx.Response, skip: int) -> Iterator[bytes]:
+    """The body from byte `skip` on, in pieces of CHUNK or more; what came before a failure is not lost."""
+    pieces: list[bytes] = []
+    size = 0
+    failure: Exception | None = None
+    stream = response.iter_raw()
+    while True:
+        try:
+            piece = next(stream, None)
+        except httpx.HTTPError as error:
+            piece, failure = None, error
+        if piece is None:
+            break
+        if skip:
+            skip, piece = max(0, skip - len(piece)), piece[skip:]
+        pieces.append(piece)
+        size += len(piece)
+        if size >= CHUNK:
+            yield b"".join(pieces)
+            pieces, size = [], 0
+    if size:
+        yield b"".join(pieces)
+    if failure is not None:
+        raise failure
+
+
+def _mismatch(descriptor: Descriptor, what: str) -> ContentMismatch:
+    return ContentMismatch(f"The blob {descriptor.digest} {what}.")
