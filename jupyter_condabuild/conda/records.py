@@ -1,19 +1,22 @@
 """PrefixRecord and PathsEntry: what conda-meta says of an installed package, in one form for conda and rattler.
 
-Source: the JSON files in ``conda-meta`` as conda (PrefixRecord) and rattler (rattler_conda_types::PrefixRecord) write them.
+Source: the JSON files in ``conda-meta`` as conda and rattler write them (PrefixRecord in both).
 """
 
 from __future__ import annotations
 
 import json
 import posixpath
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from jupyter_condabuild.errors import BrokenRecord
+
+_PLAIN = re.compile(r"(?!\.)[\w.+!~-]+", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +46,7 @@ class PathsEntry:
 
 @dataclass(frozen=True)
 class PrefixRecord:
-    """An installed conda package. URLs are as the record has them, credentials included: see `conda.secrets`.
+    """An installed conda package. URLs are as the record has them, credentials included (and so not in its repr).
 
     `channel` is the channel's URL or name without the subdir. `size` is of the archive in bytes. `source` is the JSON
     file it was read from.
@@ -53,10 +56,10 @@ class PrefixRecord:
     version: str
     build: str
     build_number: int
-    channel: str
+    channel: str = field(repr=False)
     subdir: str
     fn: str
-    url: str
+    url: str = field(repr=False)
     md5: str
     sha256: str
     size: int | None
@@ -64,7 +67,7 @@ class PrefixRecord:
     constrains: tuple[str, ...]
     noarch: str
     python_site_packages_path: str
-    requested_specs: tuple[str, ...]
+    requested_specs: tuple[str, ...] = field(repr=False)
     extracted_package_dir: str
     package_tarball_full_path: str
     source: Path
@@ -74,6 +77,11 @@ class PrefixRecord:
     def dist(self) -> str:
         """``name-version-build``, the stem of the record's and the package's file names."""
         return f"{self.name}-{self.version}-{self.build}"
+
+    @property
+    def files(self) -> Sequence[str]:
+        """The names of its paths in the prefix; quicker than `paths`."""
+        return self.raw.get("files") or [entry.path for entry in self.paths]
 
     @classmethod
     def read(cls, path: Path) -> PrefixRecord:
@@ -89,15 +97,17 @@ class PrefixRecord:
     @classmethod
     def parse(cls, raw: Mapping[str, Any], path: Path) -> PrefixRecord:
         """A record from its JSON object; raises KeyError, TypeError or ValueError where it is not one."""
-        name, version, build = str(raw["name"]), str(raw["version"]), str(raw["build"])
+        name, version, build = _plain(raw, "name"), _plain(raw, "version"), _plain(raw, "build")
         url = raw.get("url") or ""
-        subdir = raw.get("subdir") or posixpath.basename(posixpath.dirname(url)) or "noarch"
+        subdir = _plain(raw, "subdir", posixpath.basename(posixpath.dirname(url)) or "noarch")
         channel = raw.get("channel") or posixpath.dirname(posixpath.dirname(url))
         if isinstance(channel, Mapping):  # conda's older, structured form
             channel = channel.get("canonical_name") or channel.get("name") or ""
         noarch = raw.get("noarch") or ""
         if noarch is True:  # the old spelling of "generic"
             noarch = "generic"
+        for file in raw.get("files") or ():
+            _inside(file)
         return cls(
             name=name,
             version=version,
@@ -105,11 +115,11 @@ class PrefixRecord:
             build_number=int(raw.get("build_number") or 0),
             channel=channel.removesuffix("/").removesuffix(f"/{subdir}"),
             subdir=subdir,
-            fn=raw.get("fn") or posixpath.basename(url) or f"{name}-{version}-{build}.conda",
+            fn=_plain(raw, "fn", posixpath.basename(url) or f"{name}-{version}-{build}.conda"),
             url=url,
             md5=raw.get("md5") or "",
             sha256=raw.get("sha256") or "",
-            size=raw.get("size"),
+            size=int(raw["size"]) if raw.get("size") is not None else None,
             depends=tuple(raw.get("depends") or ()),
             constrains=tuple(raw.get("constrains") or ()),
             noarch=noarch,
@@ -132,12 +142,12 @@ class PrefixRecord:
         paths_data = self.raw.get("paths_data") or {}
         entries = paths_data.get("paths")
         try:
-            if entries is None:
-                return tuple(PathsEntry(path, "hardlink") for path in raw_files)
+            if entries is None:  # very old records
+                return tuple(PathsEntry(_inside(path), "hardlink") for path in raw_files)
             resolve = _resolver(self.noarch, raw_files)
             return tuple(
                 PathsEntry(
-                    path=resolve(entry["_path"]),
+                    path=_inside(resolve(entry["_path"])),
                     kind=entry.get("path_type") or "hardlink",
                     sha256=entry.get("sha256") or "",
                     sha256_in_prefix=entry.get("sha256_in_prefix") or "",
@@ -147,12 +157,27 @@ class PrefixRecord:
                 )
                 for entry in entries
             )
-        except (KeyError, TypeError, AttributeError) as error:
-            raise BrokenRecord(f"{self.source}: the list of paths is not complete ({error}).") from None
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise BrokenRecord(f"{self.source}: the list of paths cannot be used ({error}).") from None
+
+
+def _plain(raw: Mapping[str, Any], key: str, default: str = "") -> str:
+    """A field that becomes part of file names and URLs, and so must be nothing else."""
+    value = raw.get(key) or default or raw[key]
+    if not isinstance(value, str) or not _PLAIN.fullmatch(value):
+        raise ValueError(f"{key} is {value!r}")
+    return value
+
+
+def _inside(path: str) -> str:
+    """The path of a record, which must not leave the prefix."""
+    if not path or path[0] == "/" or "\0" in path or (".." in path and ".." in path.split("/")):
+        raise ValueError(f"path {path!r} leads out of the environment")
+    return path
 
 
 def _requested(raw: Mapping[str, Any]) -> tuple[str, ...]:
-    """conda writes requested_spec and requested_specs, newer ones _requested_specs for dependencies; rattler the list."""
+    """conda writes requested_spec and requested_specs, for dependencies _requested_specs; rattler the list."""
     specs = raw.get("requested_specs") or ([raw["requested_spec"]] if raw.get("requested_spec") else [])
     return tuple(str(spec) for spec in specs if spec and spec != "None")
 

@@ -1,0 +1,30 @@
+"""Where a package came from, as URLs without credentials."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+
+from jupyter_condabuild.conda.records import PrefixRecord
+from jupyter_condabuild.conda.secrets import scrub_url
+
+ALIAS = "https://conda.anaconda.org"
+_DEFAULTS = {"defaults": "https://repo.anaconda.com/pkgs/main", "pkgs/main": "https://repo.anaconda.com/pkgs/main"}
+
+
+def package_url(record: PrefixRecord) -> str:
+    """The archive's URL; composed of channel, subdir and file name where the record has none."""
+    url = scrub_url(record.url)
+    if re.match(r"[a-z][a-z0-9+.-]*://", url, re.IGNORECASE):
+        return url
+    channel = scrub_url(record.channel).strip("/")
+    if not channel or channel.startswith("<"):  # <unknown>: installed from a file, in conda before 4.6
+        channel = "file:///unknown"
+    elif "://" not in channel:
+        channel = _DEFAULTS.get(channel, f"{ALIAS}/{channel}")
+    return f"{channel}/{record.subdir}/{record.fn}"
+
+
+def channel_url(record: PrefixRecord) -> str:
+    """The channel that the archive lies in."""
+    return posixpath.dirname(posixpath.dirname(package_url(record)))

@@ -1,0 +1,1 @@
+"""The lock file formats, one module each: `dump` writes it, `load` reads it."""

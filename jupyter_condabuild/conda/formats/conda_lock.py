@@ -1,0 +1,144 @@
+"""conda-lock.yml version 1, the canonical format (https://conda.github.io/conda-lock/output/#unified-lockfile).
+
+The format has no field for an archive's size; it goes to ``metadata.custom_metadata``, which maps strings to strings.
+A pip package's hash is often unknown. rattler refuses the whole file when one package has no hash at all, and conda-lock
+looks at no md5 of pip packages, so that "unknown" is written as an md5 of zeros.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from jupyter_condabuild.conda.formats import yaml
+from jupyter_condabuild.conda.lockfile import Lockfile, merged_depends, of_packages, split_depend
+from jupyter_condabuild.conda.packages import PYPI, PYPI_SIMPLE, CondaPackage, PipPackage, canonical_name
+from jupyter_condabuild.conda.secrets import scrub_url
+from jupyter_condabuild.errors import LockfileError
+
+_UNKNOWN_MD5 = "0" * 32
+# Keys of custom_metadata, followed by the archive's file name, or a pip package's name and version.
+_SIZE, _SITE_PACKAGES, _INDEX, _EDITABLE = "size/", "site-packages/", "pip-index/", "pip-editable/"
+
+
+def dump(lockfile: Lockfile) -> str:
+    """The canonical text: sorted, no time stamp, nothing of this machine."""
+    custom = {f"{_SIZE}{package.fn}": str(package.size) for package in lockfile.conda if package.size is not None}
+    for package in lockfile.conda:
+        if package.python_site_packages_path:
+            custom[f"{_SITE_PACKAGES}{package.fn}"] = package.python_site_packages_path
+    for pip in lockfile.pip:
+        if pip.index and (pip.url or pip.index != PYPI):
+            custom[f"{_INDEX}{pip.name}-{pip.version}"] = pip.index
+        if pip.editable:
+            custom[f"{_EDITABLE}{pip.name}-{pip.version}"] = "true"
+    metadata: dict[str, Any] = {
+        "content_hash": {lockfile.platform: _content_hash(lockfile)},
+        "channels": [{"url": channel, "used_env_vars": []} for channel in lockfile.channels],
+        "platforms": [lockfile.platform],
+        "sources": [],
+    }
+    if custom:
+        metadata["custom_metadata"] = dict(sorted(custom.items()))
+    packages = [_conda(package, lockfile.platform) for package in lockfile.conda]
+    packages += [_pip(pip, lockfile.platform) for pip in lockfile.pip]
+    return yaml.dump({"version": 1, "metadata": metadata, "package": packages})
+
+
+def _content_hash(lockfile: Lockfile) -> str:
+    """conda-lock's is of the specs that were solved; there are none, so it is of what was found."""
+    lines = [f"{package.url} {package.sha256 or package.md5}" for package in lockfile.conda]
+    lines += [f"{pip.name} {pip.version} {pip.url} {pip.sha256}" for pip in lockfile.pip]
+    return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _conda(package: CondaPackage, platform: str) -> dict[str, Any]:
+    return {
+        "name": package.name,
+        "version": package.version,
+        "manager": "conda",
+        "platform": platform,
+        "dependencies": dict(split_depend(depend) for depend in package.depends),
+        "url": package.url,
+        "hash": {kind: value for kind, value in (("md5", package.md5), ("sha256", package.sha256)) if value},
+        "category": "main",
+        "optional": False,
+    }
+
+
+def _pip(package: PipPackage, platform: str) -> dict[str, Any]:
+    index = PYPI_SIMPLE if package.index == PYPI else package.index
+    url = package.url or f"{index}/{package.name}/"
+    entry: dict[str, Any] = {
+        "name": package.name,
+        "version": package.version,
+        "manager": "pip",
+        "platform": platform,
+        "dependencies": {},
+        "url": url,
+        "hash": {"sha256": package.sha256} if package.sha256 else {"md5": _UNKNOWN_MD5},
+    }
+    if package.url and not package.index:
+        fragment = f"#sha256={package.sha256}" if package.sha256 and "#" not in url else ""
+        entry["source"] = {"type": "url", "url": url + fragment}
+    return {**entry, "category": "main", "optional": False}
+
+
+def load(value: Mapping[str, Any], where: str, platform: str) -> Lockfile:
+    """A lock file of one platform; raises LockfileError."""
+    if value.get("version") != "1":
+        raise LockfileError(
+            f"{where} is conda-lock's format version {value.get('version')}.",
+            "Write version 1, conda-lock's stable format.",
+        )
+    try:
+        metadata = value["metadata"]
+        custom = {str(key): str(item) for key, item in (metadata.get("custom_metadata") or {}).items()}
+        platforms = sorted({entry["platform"] for entry in value["package"]} | set(metadata["platforms"]))
+        if platforms and platform not in platforms:
+            if len(platforms) > 1:
+                raise LockfileError(f"{where} is for {', '.join(platforms)}, not for {platform}.")
+            platform = platforms[0]
+        entries = [entry for entry in value["package"] if entry["platform"] == platform]
+        conda = [_load_conda(entry, custom) for entry in entries if entry["manager"] == "conda"]
+        pip = [_load_pip(entry, custom) for entry in entries if entry["manager"] == "pip"]
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise LockfileError(f"{where} is not a complete conda-lock file ({error!r}).") from None
+    return of_packages(platform, conda, pip)
+
+
+def _load_conda(entry: Mapping[str, Any], custom: Mapping[str, str]) -> CondaPackage:
+    package = CondaPackage.of_url(scrub_url(entry["url"]))
+    depends = [f"{name} {spec or ''}".strip() for name, spec in (entry.get("dependencies") or {}).items()]
+    size = custom.get(f"{_SIZE}{package.fn}")
+    return replace(
+        package,
+        name=entry["name"],
+        version=entry["version"],
+        build=entry.get("build") or package.build,
+        sha256=entry["hash"].get("sha256") or "",
+        md5=entry["hash"].get("md5") or "",
+        size=int(size) if size else None,
+        depends=merged_depends(depends),
+        python_site_packages_path=custom.get(f"{_SITE_PACKAGES}{package.fn}", ""),
+    )
+
+
+def _load_pip(entry: Mapping[str, Any], custom: Mapping[str, str]) -> PipPackage:
+    name, version = canonical_name(entry["name"]), entry["version"]
+    index = custom.get(f"{_INDEX}{name}-{version}", "")
+    url = scrub_url(entry["url"])
+    if url == f"{PYPI_SIMPLE}/{name}/":
+        url, index = "", PYPI
+    elif index and url == f"{index}/{name}/":
+        url = ""
+    return PipPackage(
+        name=name,
+        version=version,
+        url=url,
+        index=index,
+        sha256=(entry.get("hash") or {}).get("sha256") or "",
+        editable=f"{_EDITABLE}{name}-{version}" in custom,
+    )

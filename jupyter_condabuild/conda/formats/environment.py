@@ -1,0 +1,29 @@
+"""environment.yml: the environment for people, versions without builds; it is written only, since it locks nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from jupyter_condabuild.conda.channels import ALIAS
+from jupyter_condabuild.conda.formats import requirement, yaml
+from jupyter_condabuild.conda.lockfile import Lockfile
+
+
+def dump(lockfile: Lockfile, name: str = "", channels: Sequence[str] = (), requested: Sequence[str] = ()) -> str:
+    """The text as ``conda env export --no-builds`` would have it, without the prefix.
+
+    Args:
+        requested: where given, only these specs; the rest is left to the solver (``conda env export --from-history``).
+    """
+    versions = [f"{package.name}={package.version}" for package in lockfile.conda]
+    dependencies: list[Any] = list(requested or versions)
+    if lockfile.pip:
+        if not any(package.name == "pip" for package in lockfile.conda) or requested:
+            dependencies += [] if any(spec.split("=")[0].strip() == "pip" for spec in dependencies) else ["pip"]
+        dependencies.append({"pip": [requirement.dump(package, hashes=False) for package in lockfile.pip]})
+    document: dict[str, Any] = {"name": name} if name else {}
+    document["channels"] = [channel.removeprefix(f"{ALIAS}/") for channel in channels or lockfile.channels] or [
+        "nodefaults"
+    ]
+    return yaml.dump({**document, "dependencies": dependencies})

@@ -1,0 +1,86 @@
+"""``@EXPLICIT`` files: one archive's URL a line, with its hash.
+
+https://docs.conda.io/projects/conda/en/stable/user-guide/tasks/manage-environments.html#building-identical-conda-environments
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+from jupyter_condabuild.conda.formats import requirement
+from jupyter_condabuild.conda.lockfile import Lockfile, of_packages
+from jupyter_condabuild.conda.packages import CondaPackage
+from jupyter_condabuild.conda.secrets import scrub_url
+from jupyter_condabuild.errors import LockfileError
+
+_HASH = re.compile(r"(?:(?:sha256|md5):)?([0-9a-f]{64}|[0-9a-f]{32})", re.IGNORECASE)
+
+
+def dump(lockfile: Lockfile, hash: Literal["sha256", "md5"] = "sha256") -> str:
+    """The text for ``conda create --file``; pip packages are comments, since the format has no place for them."""
+    lines = [
+        "# This file may be used to create an environment using:",
+        "# $ conda create --name <env> --file <this file>",
+        f"# platform: {lockfile.platform}",
+        "@EXPLICIT",
+    ]
+    for package in _dependencies_first(lockfile.conda):
+        digest = (package.md5 if hash == "md5" else package.sha256) or package.sha256 or package.md5
+        lines.append(f"{package.url}#{digest}" if digest else package.url)
+    if lockfile.pip:
+        lines += [
+            "#",
+            f"# NOT INSTALLED by conda: {len(lockfile.pip)} pip package(s), for which this format has no place.",
+            "# Install them afterwards with 'pip install --no-deps', or use the conda-lock format.",
+            *(f"# pip: {requirement.dump(package)}" for package in lockfile.pip),
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def load(text: str, where: str, platform: str) -> Lockfile:
+    """The packages of an explicit file; it says nothing of their dependencies and sizes."""
+    conda, pip = [], []
+    for number, raw in enumerate(text.splitlines(), start=1):
+        line = raw.strip()
+        if match := re.fullmatch(r"#\s*platform:\s*(\S+)", line):
+            platform = match[1]
+        elif line.startswith("# pip: "):
+            if package := requirement.load(line.removeprefix("# pip: ")):
+                pip.append(package)
+        elif line and line[0] != "#" and line != "@EXPLICIT":
+            conda.append(_package(line, f"{where}, line {number}"))
+    return of_packages(platform, conda, pip)
+
+
+def _package(line: str, where: str) -> CondaPackage:
+    url, _, fragment = line.partition("#")
+    digest = _HASH.fullmatch(fragment)
+    if fragment and not digest:
+        raise LockfileError(f"{where}: after # comes neither an md5 nor a sha256.")
+    value = digest[1].lower() if digest else ""
+    try:
+        return CondaPackage.of_url(
+            scrub_url(url), sha256=value if len(value) == 64 else "", md5=value if len(value) == 32 else ""
+        )
+    except ValueError as error:
+        raise LockfileError(f"{where}: {error}.") from None
+
+
+def _dependencies_first(packages: tuple[CondaPackage, ...]) -> list[CondaPackage]:
+    """conda before 24 links in the order of the file, and noarch packages need Python to be there."""
+    by_name = {package.name: package for package in packages}
+    ordered: dict[str, CondaPackage] = {}
+    for package in packages:
+        open_names = [package.name]
+        entered: set[str] = set()
+        while open_names:
+            name = open_names[-1]
+            needed = [] if name in entered else [depend.split()[0] for depend in by_name[name].depends]
+            entered.add(name)
+            missing = [other for other in needed if other in by_name and other not in ordered and other not in entered]
+            if missing:
+                open_names += reversed(missing)
+            else:
+                ordered.setdefault(name, by_name[open_names.pop()])
+    return list(ordered.values())

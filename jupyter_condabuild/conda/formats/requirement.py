@@ -1,0 +1,42 @@
+"""A pip package as a line of a requirements file, as far as one can say it there."""
+
+from __future__ import annotations
+
+import re
+
+from jupyter_condabuild.conda.packages import PYPI, PipPackage, canonical_name
+from jupyter_condabuild.conda.secrets import scrub_url
+
+_PINNED = re.compile(
+    r"(?P<name>[\w.-]+) *== *(?P<version>[^\s;#]+)(?: +--hash=sha256:(?P<sha256>[0-9a-f]{64}))?", re.ASCII
+)
+_DIRECT = re.compile(r"(?P<name>[\w.-]+) +@ +(?P<url>[^\s#]+)(?:#(?P<fragment>\S*))?", re.ASCII)
+
+
+def dump(package: PipPackage, *, hashes: bool = True) -> str:
+    """``name==version`` or ``name @ url``; what is not from PyPI, or is editable, says so in a comment."""
+    digest = package.sha256 if hashes else ""
+    if package.url and not package.index:
+        fragment = f"#sha256={digest}" if digest and "#" not in package.url else ""
+        return f"{package.name} @ {package.url}{fragment}" + ("  # editable" if package.editable else "")
+    line = f"{package.name}=={package.version}" + (f" --hash=sha256:{digest}" if digest else "")
+    return line if package.index in ("", PYPI) else f"{line}  # from {package.index}"
+
+
+def load(line: str) -> PipPackage | None:
+    """The package of a line that `dump` could have written; None for any other."""
+    text, _, comment = line.partition("  # ")
+    if match := _DIRECT.fullmatch(text.strip()):
+        digest = re.fullmatch(r"sha256=([0-9a-f]{64})", match["fragment"] or "")
+        url = match["url"] if digest or not match["fragment"] else f"{match['url']}#{match['fragment']}"
+        return PipPackage(
+            canonical_name(match["name"]),
+            "",
+            url=scrub_url(url),
+            sha256=digest[1] if digest else "",
+            editable=comment.strip() == "editable",
+        )
+    if match := _PINNED.fullmatch(text.strip()):
+        index = scrub_url(comment.removeprefix("from ").strip()) if comment.startswith("from ") else PYPI
+        return PipPackage(canonical_name(match["name"]), match["version"], index=index, sha256=match["sha256"] or "")
+    return None

@@ -1,0 +1,71 @@
+"""What conda-meta/history tells: the specs that people asked for, and the channels they named."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shlex
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+_SPECS = re.compile(r"#\s*(?P<action>update|install|create|remove|uninstall|neutered)?\s*specs:\s*(?P<specs>.*)")
+_COMMAND = re.compile(r"#\s*cmd:\s*(?P<command>.*)")
+
+
+@dataclass(frozen=True)
+class History:
+    """`requested` maps a package's name to the latest spec for it; `channels` are as named, latest command first.
+
+    Both are as people typed them: they may hold credentials.
+    """
+
+    requested: dict[str, str]
+    channels: tuple[str, ...]
+
+
+def spec_name(spec: str) -> str:
+    """The package's name in a match spec such as ``conda-forge::numpy>=1.26``."""
+    match = re.match(r"\s*(?:.*::)?\s*([\w.+-]+?)\s*(?:[\s=<>!~,;\[|].*)?$", spec, re.ASCII | re.DOTALL)
+    return match[1].lower() if match else ""
+
+
+def read(text: str) -> History:
+    """A history file's text; lines that make no sense are passed over."""
+    requested: dict[str, str] = {}
+    channels: list[str] = []
+    for line in text.splitlines():
+        if match := _COMMAND.match(line):
+            channels = [*_channels_of(match["command"]), *channels]
+        elif match := _SPECS.match(line):
+            for spec in _list_of(match["specs"]):
+                name = spec_name(spec)
+                if match["action"] in ("remove", "uninstall"):
+                    requested.pop(name, None)
+                elif name:
+                    requested[name] = spec
+    return History(requested, tuple(dict.fromkeys(channels)))
+
+
+def _list_of(text: str) -> list[str]:
+    """``['a', 'b >=1']``, or ``a,b`` as conda before 4.4 wrote it."""
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        value = re.split(r",(?![\d<>=!*])", text.strip("[]"))
+    if not isinstance(value, Iterable) or isinstance(value, str):
+        value = [value]
+    return [str(spec).strip(" '\"") for spec in value if str(spec).strip(" '\"")]
+
+
+def _channels_of(command: str) -> list[str]:
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        words = command.split()
+    found = []
+    for word, following in zip(words, [*words[1:], ""], strict=True):
+        if word in ("-c", "--channel") and following:
+            found.append(following)
+        elif word.startswith("--channel="):
+            found.append(word.removeprefix("--channel="))
+    return found

@@ -1,0 +1,167 @@
+"""PipDistribution: what pip (or uv, poetry, setup.py, …) installed into an environment beside conda.
+
+Source: the ``.dist-info``, ``.egg-info``, ``.egg`` and ``.egg-link`` entries of site-packages
+(https://packaging.python.org/specifications/recording-installed-packages/).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from jupyter_condabuild.conda import pip_metadata as metadata
+from jupyter_condabuild.conda.packages import PipPackage, canonical_name
+from jupyter_condabuild.conda.records import PrefixRecord
+
+_INFO_PATH = re.compile(r"(?P<info>.*/(?P<name>[^/-]+)[^/]*\.(?:dist|egg)-info)(?:/.*)?", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class PipDistribution:
+    """A distribution that no conda record accounts for.
+
+    `dist_info` and `files` are relative to the prefix. `files` are those that RECORD lists within the prefix, some of
+    which may be gone; where there is no such list (`complete` is False), what could be found of it. `installer` is
+    the word in INSTALLER. `overwrites` names the conda package whose files it took over, `editable_source` is the
+    folder that an editable install imports from.
+    """
+
+    package: PipPackage
+    dist_info: str
+    files: tuple[str, ...]
+    installer: str = ""
+    editable_source: Path | None = None
+    overwrites: str = ""
+    complete: bool = True
+
+    @property
+    def source(self) -> str:
+        """Where it came from: index, archive, vcs, local or editable."""
+        if self.package.editable:
+            return "editable"
+        if not self.package.url or self.package.index:
+            return "index"
+        if re.match(r"(?:git|hg|bzr|svn)\+", self.package.url):
+            return "vcs"
+        return "local" if self.package.url.startswith("file:") else "archive"
+
+
+def pip_distributions(prefix: Path, site_packages: str, records: Sequence[PrefixRecord]) -> tuple[PipDistribution, ...]:
+    """The distributions in site-packages that conda did not install, or that took the place of what it installed."""
+    if not site_packages:
+        return ()
+    conda_infos = {
+        match["info"]: record
+        for record in records
+        for path in record.files
+        if "-info" in path and (match := _INFO_PATH.fullmatch(path))
+    }
+    index = metadata.index_of(prefix)
+    found = []
+    for name in _metadata_entries(prefix / site_packages):
+        info = f"{site_packages}/{name}"
+        record = conda_infos.get(info)
+        if record is None:
+            found.append(_read(prefix, site_packages, info, index))
+        elif _replaced(prefix, info, record):
+            found.append(replace(_read(prefix, site_packages, info, index), overwrites=record.name))
+    found = _with_overwrites(found, conda_infos, records)
+    return tuple(sorted(found, key=lambda distribution: (distribution.package.name, distribution.dist_info)))
+
+
+def _metadata_entries(folder: Path) -> list[str]:
+    try:
+        names = os.listdir(folder)
+    except OSError:
+        return []
+    return [
+        name
+        for name in names
+        if not name.startswith("~")  # what pip leaves of an interrupted uninstall
+        and (
+            name.endswith((".dist-info", ".egg-info", ".egg-link"))
+            or (name.endswith(".egg") and os.path.isdir(folder / name / "EGG-INFO"))
+        )
+    ]
+
+
+def _replaced(prefix: Path, info: str, record: PrefixRecord) -> bool:
+    """Whether another installer rewrote a dist-info folder of the same name that conda had put there."""
+    installer = metadata.text_of(prefix / info / "INSTALLER").strip()
+    if not info.endswith(".dist-info") or installer in ("", "conda"):
+        return False
+    expected = {entry.path: entry.expected_sha256 for entry in record.paths if entry.path.startswith(info)}
+    if f"{info}/INSTALLER" not in expected:
+        return True
+    return any(
+        _sha256(prefix / path) != expected[path]
+        for path in (f"{info}/INSTALLER", f"{info}/RECORD")
+        if expected.get(path)
+    )
+
+
+def _sha256(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return ""
+
+
+def _read(prefix: Path, site_packages: str, info: str, index: str) -> PipDistribution:
+    folder = prefix / info
+    if info.endswith(".egg-link"):
+        source = metadata.egg_link_source(folder)
+        name, version = metadata.name_and_version(metadata.egg_info_in(source), info.removesuffix(".egg-link"))
+        package = PipPackage(canonical_name(name), version, url=source.as_uri(), editable=True)
+        return PipDistribution(package, info, (info,), editable_source=source, complete=False)
+    if info.endswith(".egg"):
+        name, version = metadata.name_and_version(folder / "EGG-INFO", info.removesuffix(".egg"))
+        package = PipPackage(canonical_name(name), version, index=index)
+        return PipDistribution(package, f"{info}/EGG-INFO", metadata.files_below(prefix, info))
+    name, version = metadata.name_and_version(folder, info.rpartition(".")[0])
+    listed = metadata.listed_files(prefix, site_packages, info)
+    files = listed if listed is not None else metadata.files_below(prefix, info)
+    origin = metadata.origin(folder)
+    source_folder = origin.folder if origin.editable else metadata.editable_source(prefix, files)
+    url = origin.url or (source_folder.as_uri() if source_folder else "")
+    package = PipPackage(
+        name=canonical_name(name),
+        version=version,
+        url=url,
+        index=index if origin.from_index or not url else "",
+        sha256=origin.sha256,
+        editable=source_folder is not None,
+    )
+    installer = metadata.text_of(folder / "INSTALLER").strip()
+    return PipDistribution(package, info, files, installer, source_folder, complete=listed is not None)
+
+
+def _with_overwrites(
+    found: list[PipDistribution], conda_infos: dict[str, PrefixRecord], records: Sequence[PrefixRecord]
+) -> list[PipDistribution]:
+    """Names the conda package that a distribution took over: the one of the same name, else one with the same files."""
+    if not found:
+        return found
+    by_name = {
+        canonical_name(match["name"]): record.name
+        for info, record in conda_infos.items()
+        if (match := _INFO_PATH.fullmatch(info))
+    }
+    by_file = {path: "" for one in found for path in one.files if not path.endswith(".pyc")}
+    for record in records:
+        for path in record.files:
+            if path in by_file:
+                by_file[path] = record.name
+    return [
+        replace(
+            one,
+            overwrites=one.overwrites
+            or by_name.get(one.package.name, "")
+            or next((by_file[path] for path in one.files if by_file.get(path)), ""),
+        )
+        for one in found
+    ]

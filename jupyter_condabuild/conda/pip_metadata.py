@@ -1,0 +1,187 @@
+"""The files in which Python's installers keep what they know of a distribution, read without trust in any of them."""
+
+from __future__ import annotations
+
+import ast
+import configparser
+import csv
+import json
+import os
+import posixpath
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from jupyter_condabuild.conda.packages import PYPI
+from jupyter_condabuild.conda.secrets import scrub_url
+
+_MAX_BYTES = 1 << 24
+_HEADER = re.compile(r"^(name|version)[ \t]*:[ \t]*(\S.*?)[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a distribution came from; `url` is without credentials, `folder` is the one that a file:// url names."""
+
+    url: str = ""
+    sha256: str = ""
+    editable: bool = False
+    folder: Path | None = None
+    from_index: bool = False
+
+
+def text_of(path: Path) -> str:
+    """A small text file, in whatever encoding; empty where it is missing or unreadable."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(_MAX_BYTES)
+    except OSError:
+        return ""
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return data.decode("utf-16", "replace")
+    return data.decode("utf-8-sig", "surrogateescape")
+
+
+def name_and_version(folder: Path, fallback: str) -> tuple[str, str]:
+    """From METADATA or PKG-INFO, else from `fallback`, a path that ends in ``name-version``."""
+    stem_name, _, stem_version = posixpath.basename(fallback).partition("-")
+    stem_version = re.sub(r"-py\d.*", "", stem_version)
+    text = text_of(folder / "METADATA") or text_of(folder / "PKG-INFO") or text_of(folder)
+    headers = dict[str, str]()
+    for key, value in _HEADER.findall(re.split(r"\r?\n\r?\n", text, maxsplit=1)[0]):
+        headers.setdefault(key.lower(), value)
+    name = headers.get("name", "")
+    version = headers.get("version", "")
+    return (
+        name if re.fullmatch(r"[A-Za-z0-9][\w.-]*", name, re.ASCII) else re.sub(r"[^\w.-]", "_", stem_name, flags=re.A),
+        version
+        if re.fullmatch(r"[\w.!+-]+", version, re.ASCII)
+        else re.sub(r"[^\w.!+-]", "_", stem_version, flags=re.A),
+    )
+
+
+def listed_files(prefix: Path, site_packages: str, info: str) -> tuple[str, ...] | None:
+    """The files in RECORD or installed-files.txt, relative to the prefix; None where there is no such list."""
+    if text := text_of(prefix / info / "RECORD"):
+        base = site_packages
+        try:
+            names = [row[0] for row in csv.reader(text.splitlines()) if row]
+        except csv.Error:
+            names = [line.rpartition(",")[0].rpartition(",")[0].strip('"') for line in text.splitlines()]
+    elif text := text_of(prefix / info / "installed-files.txt"):
+        base, names = info, text.splitlines()
+    else:
+        return None
+    paths = (_within(prefix, base, name) for name in names)
+    return tuple(sorted({path for path in paths if path}))
+
+
+def _within(prefix: Path, base: str, name: str) -> str:
+    """The listed name as a path relative to the prefix; empty where it leads out of it."""
+    path = posixpath.normpath(posixpath.join(str(prefix), base, name))
+    root = posixpath.normpath(str(prefix)).rstrip("/") + "/"
+    return path.removeprefix(root) if name and "\0" not in name and path.startswith(root) else ""
+
+
+def files_below(prefix: Path, folder: str) -> tuple[str, ...]:
+    """All files of a folder (or the file itself), relative to the prefix."""
+    if not (prefix / folder).is_dir():
+        return (folder,)
+    return tuple(
+        sorted(
+            os.path.relpath(os.path.join(parent, name), prefix)
+            for parent, _, names in os.walk(prefix / folder)
+            for name in names
+        )
+    )
+
+
+def origin(folder: Path) -> Origin:
+    """What direct_url.json (packaging.python.org/specifications/direct-url) or provenance_url.json (PEP 710) says."""
+    if direct := _json_object(folder / "direct_url.json"):
+        return _direct(direct)
+    if provenance := _json_object(folder / "provenance_url.json"):
+        url = scrub_url(str(provenance.get("url") or ""))
+        return Origin(url, _sha256_of(provenance.get("archive_info")), from_index=True)
+    return Origin()
+
+
+def _direct(direct: dict[str, Any]) -> Origin:
+    url = scrub_url(str(direct.get("url") or ""))
+    directory, vcs = direct.get("dir_info"), direct.get("vcs_info")
+    folder = Path(unquote(urlsplit(url).path)) if url.startswith("file:") else None
+    subdirectory = str(direct.get("subdirectory") or "")
+    if isinstance(vcs, dict):
+        url = f"{vcs.get('vcs') or 'git'}+{url}"
+        if commit := vcs.get("commit_id"):
+            url += f"@{commit}"
+    if subdirectory:
+        url += f"#subdirectory={subdirectory}"
+    editable = isinstance(directory, dict) and directory.get("editable") is True
+    return Origin(url, _sha256_of(direct.get("archive_info")), editable, folder)
+
+
+def _sha256_of(archive_info: Any) -> str:
+    if not isinstance(archive_info, dict):
+        return ""
+    hashes = archive_info.get("hashes")
+    digest = hashes.get("sha256") if isinstance(hashes, dict) else None
+    digest = digest or str(archive_info.get("hash") or "").removeprefix("sha256=")
+    return digest.lower() if isinstance(digest, str) and re.fullmatch(r"[0-9a-fA-F]{64}", digest) else ""
+
+
+def _json_object(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(text_of(path) or "null")
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def editable_source(prefix: Path, files: tuple[str, ...]) -> Path | None:
+    """The folder behind setuptools' ``__editable__`` files, for installers that write no direct_url.json."""
+    for path in files:
+        name = posixpath.basename(path)
+        if not name.startswith("__editable__") or not name.endswith((".pth", "_finder.py")):
+            continue
+        text = text_of(prefix / path)
+        if name.endswith(".pth"):
+            folders = [line for line in text.splitlines() if line.startswith("/")]
+        else:
+            mapping = re.search(r"^MAPPING\b[^=]*= *(\{.*?\})", text, re.MULTILINE | re.DOTALL)
+            try:
+                places = ast.literal_eval(mapping[1]).values() if mapping else ()
+            except (ValueError, SyntaxError, AttributeError, RecursionError, MemoryError):
+                places = ()
+            folders = [os.path.dirname(str(place)) for place in places if str(place).startswith("/")]
+        if folders:
+            return Path(folders[0])
+    return None
+
+
+def egg_link_source(path: Path) -> Path:
+    """The folder that a setuptools develop install (``.egg-link``) points to."""
+    first = (text_of(path).splitlines() or [""])[0].strip()
+    return Path(os.path.normpath(os.path.join(path.parent, first)))
+
+
+def egg_info_in(source: Path) -> Path:
+    """The ``.egg-info`` of a source folder."""
+    return next(iter(sorted(source.glob("*.egg-info"))), source / "missing.egg-info")
+
+
+def index_of(prefix: Path) -> str:
+    """The package index that the environment's own pip.conf names, else PyPI's.
+
+    A user's or a machine's configuration says nothing of where a package came from, and would make two users' lock
+    files of one environment differ.
+    """
+    parser = configparser.RawConfigParser(strict=False)
+    try:
+        parser.read_string(text_of(prefix / "pip.conf"))
+    except configparser.Error:
+        return PYPI
+    url = scrub_url(parser.get("global", "index-url", fallback="")).strip().rstrip("/")
+    return PYPI if not url or urlsplit(url).hostname == "pypi.org" else url

@@ -1,0 +1,147 @@
+"""Credentials out of URLs, channels, messages and JSON files.
+
+What counts as a credential in a URL: ``user:password@`` (with ``ssh`` the user name stays), the ``/t/<token>`` of
+conda servers, and query parameters whose name smells of one; each also percent-encoded, as in a URL inside a URL.
+It is removed, not masked, so that what is left still works as a URL; every other byte stays as it was. A path segment
+``t`` is always taken for conda's: better one odd link broken than one token published.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+from urllib.parse import unquote
+
+_SCHEME = r"[a-z][a-z0-9+.-]{0,30}"
+_SLASH = r"(?:/|%(?:25)*2f)"
+_AT = r"(?P<at>@|%(?:25)*40)(?!sha256:)"  # repository@sha256:… is no host
+_START = rf"{_SCHEME}(?::|%(?:25)*3a){_SLASH}{_SLASH}"  # of a URL, percent-encoded any number of times
+_END = r"(?=['),.>\]}:;]*(?:[\s\"]|$))"  # of a URL in a sentence
+
+_USERINFO = tuple(
+    re.compile(pattern, re.IGNORECASE)
+    for pattern in (
+        # A "port" that is no number is a password with / ? or # in it: no parser takes it, but people write it.
+        rf"(?P<start>{_SCHEME}://)(?P<user>[^\s/?#\":@\[]+):(?!\d*(?:[/?#\s\"]|$))[^\s\"@]*{_AT}",
+        # A raw password may hold %2F, an encoded one only a slash that is encoded once more.
+        rf"(?P<start>{_SCHEME}://)(?P<user>[^\s/?#\":@]*)[^\s/?#\"]*{_AT}",
+        (
+            rf"(?P<start>{_SCHEME}%(?P<n>(?:25)*)3a%(?P=n)2f%(?P=n)2f)"
+            rf"(?P<user>(?:(?!%(?P=n)(?:2f|3f|23|3a|40))[^\s/?#&\":@])*)(?:(?!%(?P=n)(?:2f|3f|23))[^\s/?#&\"])*{_AT}"
+        ),
+    )
+)
+_USERINFO_BARE = re.compile(
+    r"(?<![\w/%.+-])(?!mailto:)[\w.+-]+:[^\s/:@\"']+@(?=(?:[\w-]+\.)+[a-z]{2,}(?:/|:\d))", re.IGNORECASE
+)
+_TOKEN = re.compile(
+    rf"(?P<head>{_START}[^\s\"]*?){_SLASH}t{_SLASH}(?:(?!{_SLASH})[^\s?#\"])+?(?={_SLASH}|[?#]|%(?:25)*(?:3f|23|26)|{_END})",
+    re.IGNORECASE,
+)
+_TOKEN_BARE = re.compile(
+    r"(?<![^\s\"'=,(\[])(?P<head>(?:(?:[\w-]+\.)+[a-z]{2,}|localhost)(?::\d+)?)/t/(?:<token>|[a-z0-9-]{8,})(?=/|\s|$)",
+    re.IGNORECASE,
+)
+_QUERY = re.compile(
+    rf"(?P<head>{_START}(?:(?!%(?:25)*(?:3f|23))[^\s?#\"])*)(?P<query>(?:[?#]|%(?:25)*(?:3f|23))[^\s\"]*?){_END}",
+    re.IGNORECASE,
+)
+_DELIMITER = re.compile(r"([?#&;]|%(?:25)*(?:3f|23|26|3b))", re.IGNORECASE)
+_SMELL = re.compile(
+    r"token|secret|passw|passphrase|pwd|credential|signature|api[-_.]?key|access[-_.]?key|private[-_.]?key|auth(?!or)"
+    r"|jwt|session|bearer|^x[-_](?:amz|goog)[-_]|^(?:.*[-_.])?(?:sig|key|pass|tok|pat|pw)$",
+    re.IGNORECASE,
+)
+_HEADER = re.compile(
+    r"(?P<start>\bauthorization[\"']?\s*[:=]\s*[\"']?(?:(?:bearer|basic|token)\s+)?)[^\s\"',;]+", re.IGNORECASE
+)
+_JSON_STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_HINT = re.compile(r"//|%|@|/t/|authorization", re.IGNORECASE)
+
+
+def scrub_url(url: str) -> str:
+    """The URL, or name of a channel, without credentials."""
+    return scrub(url)
+
+
+def scrub(text: str) -> str:
+    """The text with the credentials of all URLs in it removed, and everything else as it was."""
+    while _HINT.search(text):
+        cleaned = _once(text)
+        if cleaned == text:
+            break
+        text = cleaned  # once more for what the first find hid, as in /t/a/t/b/
+    return text
+
+
+def scrub_json(value: Any) -> Any:
+    """A JSON value with every string in it, keys included, scrubbed."""
+    if isinstance(value, str):
+        return scrub(value)
+    if isinstance(value, dict):
+        return {scrub(key) if isinstance(key, str) else key: scrub_json(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [scrub_json(item) for item in value]
+    return value
+
+
+def scrub_json_bytes(data: bytes) -> bytes:
+    """A JSON file's bytes, scrubbed string by string: a file without credentials comes back byte for byte."""
+    text = data.decode("utf-8", "surrogateescape")
+    return _JSON_STRING.sub(_scrub_literal, text).encode("utf-8", "surrogateescape")
+
+
+def _scrub_literal(match: re.Match[str]) -> str:
+    literal = match[0]
+    if "\\" not in literal and not _HINT.search(literal):
+        return literal
+    try:
+        value = json.loads(literal, strict=False)
+    except ValueError:  # half an escape in a broken file
+        return f'"{scrub(literal[1:-1])}"'
+    cleaned = scrub(value)
+    return literal if cleaned == value else json.dumps(cleaned)
+
+
+def _once(text: str) -> str:
+    for pattern in _USERINFO:
+        text = pattern.sub(_without_userinfo, text)
+    text = _USERINFO_BARE.sub("", text)
+    text = _TOKEN.sub(r"\g<head>", text)
+    text = _TOKEN_BARE.sub(r"\g<head>", text)
+    text = _QUERY.sub(lambda match: match["head"] + _without_secrets(match["query"]), text)
+    return _HEADER.sub(r"\g<start>***", text)
+
+
+def _without_userinfo(match: re.Match[str]) -> str:
+    start, user = match["start"], match["user"]
+    if user and re.match(r"(?:.*\+)?(?:ssh|sftp)[:%]", start, re.IGNORECASE):
+        return start + user + match["at"]
+    return start
+
+
+def _without_secrets(query: str) -> str:
+    """A query or fragment, with its first ``?`` or ``#``, without the parameters whose name smells."""
+    _, *pieces = _DELIMITER.split(query)
+    kept: list[str] = []
+    dropping: int | None = None  # how deep the delimiter of a dropped parameter is encoded
+    inherited = ""
+    for delimiter, parameter in zip(pieces[::2], pieces[1::2], strict=True):
+        depth = delimiter.count("25") + delimiter.startswith("%")
+        separates = delimiter[-1] in "&#" or delimiter[-2:].lower() in ("26", "23")
+        if dropping is not None and (depth > dropping or not separates):
+            continue  # part of the dropped value
+        key = unquote(unquote(re.split(r"=|%(?:25)*3d", parameter, maxsplit=1, flags=re.IGNORECASE)[0]))
+        if key != unquote(unquote(parameter)) and _SMELL.search(key):
+            dropping = depth
+            inherited = inherited or (delimiter if _opens(delimiter) else "")
+            continue
+        dropping = None
+        kept.append((delimiter if _opens(delimiter) or not inherited else inherited) + parameter)
+        inherited = ""
+    return "".join(kept)
+
+
+def _opens(delimiter: str) -> bool:
+    return delimiter[-1] in "?#" or delimiter[-2:].lower() in ("3f", "23")

@@ -1,0 +1,162 @@
+"""Environment: what is in a conda prefix at this moment, drift aside."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform as host
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from jupyter_condabuild.conda import history
+from jupyter_condabuild.conda.channels import channel_url
+from jupyter_condabuild.conda.findings import findings
+from jupyter_condabuild.conda.packages import site_packages_of
+from jupyter_condabuild.conda.pip import PipDistribution, pip_distributions
+from jupyter_condabuild.conda.pip_metadata import text_of
+from jupyter_condabuild.conda.records import PrefixRecord
+from jupyter_condabuild.conda.secrets import scrub, scrub_url
+from jupyter_condabuild.errors import NotAPrefix
+from jupyter_condabuild.events import Warning
+
+UNSET = "***unset***"
+"""What conda writes into conda-meta/state for a variable that activation removes (conda.core.prefix_data)."""
+
+
+@dataclass(frozen=True)
+class Environment:
+    """A conda environment as its own files describe it.
+
+    `records` and `pip` are sorted by name. `requested` are the specs that people asked for, `channels` are URLs or
+    names in order of priority as far as that is known; both without credentials. `variables` (from conda-meta/state)
+    may be secrets: they are in no repr and in no warning. `frozen` is the message of a frozen environment, empty where
+    it has none, None where it is not frozen.
+    """
+
+    prefix: Path
+    name: str
+    platform: str
+    records: tuple[PrefixRecord, ...]
+    requested: tuple[str, ...] = ()
+    channels: tuple[str, ...] = ()
+    pip: tuple[PipDistribution, ...] = ()
+    variables: Mapping[str, str] = field(default_factory=dict, repr=False, hash=False)
+    pinned: tuple[str, ...] = ()
+    frozen: str | None = None
+    warnings: tuple[Warning, ...] = ()
+
+    @property
+    def site_packages(self) -> str:
+        """Where Python's packages lie, relative to the prefix; empty without Python."""
+        return _site_packages(self.records)
+
+
+def snapshot(prefix: Path) -> Environment:
+    """Reads a prefix's metadata; raises NotAPrefix or BrokenRecord."""
+    prefix = Path(prefix).absolute()
+    meta = prefix / "conda-meta"
+    records, superseded = _records(prefix)
+    past = history.read(text_of(meta / "history"))
+    environment = Environment(
+        prefix=prefix,
+        name=_name(prefix),
+        platform=_platform(records),
+        records=records,
+        requested=_requested(records, past),
+        channels=_channels(records, past),
+        pip=pip_distributions(prefix, _site_packages(records), records),
+        variables=_variables(text_of(meta / "state")),
+        pinned=_pinned(text_of(meta / "pinned")),
+        frozen=_frozen(meta / "frozen"),
+    )
+    return replace(environment, warnings=findings(environment, superseded))
+
+
+def _records(prefix: Path) -> tuple[tuple[PrefixRecord, ...], tuple[PrefixRecord, ...]]:
+    """The records, and those that an interrupted update left beside a newer one of the same package."""
+    try:
+        names = os.listdir(prefix / "conda-meta")
+    except FileNotFoundError:
+        raise NotAPrefix(f"{prefix} is not a conda environment: it has no conda-meta folder.") from None
+    except OSError as error:
+        raise NotAPrefix(f"{prefix} cannot be read as a conda environment: {error.strerror}.") from None
+    by_name: dict[str, list[PrefixRecord]] = {}
+    for name in names:
+        if name.endswith(".json") and not name.startswith("."):
+            record = PrefixRecord.read(prefix / "conda-meta" / name)
+            by_name.setdefault(record.name, []).append(record)
+    if not by_name:
+        raise NotAPrefix(f"{prefix} is an empty conda environment: its conda-meta lists no package.")
+    current, superseded = [], []
+    for name in sorted(by_name):
+        *older, newest = sorted(by_name[name], key=lambda record: (record.source.stat().st_mtime, record.dist))
+        current.append(newest)
+        superseded.extend(older)
+    return tuple(current), tuple(superseded)
+
+
+def _site_packages(records: Iterable[PrefixRecord]) -> str:
+    for record in records:
+        if record.name == "python":
+            return record.python_site_packages_path or site_packages_of(record.version, record.build)
+    return ""
+
+
+def _name(prefix: Path) -> str:
+    if prefix.parent.name == "envs" and prefix.parent.parent.name == ".pixi":  # project/.pixi/envs/default
+        project = prefix.parent.parent.parent.name
+        return project if prefix.name == "default" else f"{project}-{prefix.name}"
+    return "base" if (prefix / "condabin").is_dir() else prefix.name
+
+
+def _platform(records: Iterable[PrefixRecord]) -> str:
+    """The subdir of most packages; this machine's where all are noarch."""
+    subdirs = Counter(record.subdir for record in records if record.subdir != "noarch")
+    if subdirs:
+        return subdirs.most_common(1)[0][0]
+    return "linux-" + {"x86_64": "64", "i686": "32", "arm64": "aarch64"}.get(host.machine(), host.machine())
+
+
+def _requested(records: Iterable[PrefixRecord], past: history.History) -> tuple[str, ...]:
+    """The latest spec of each package that is still installed; records speak where history does not."""
+    specs = {record.name: record.requested_specs[-1] for record in records if record.requested_specs}
+    installed = {record.name for record in records}
+    specs.update({name: spec for name, spec in past.requested.items() if name in installed})
+    return tuple(scrub(spec) for _, spec in sorted(specs.items()))
+
+
+def _channels(records: Iterable[PrefixRecord], past: history.History) -> tuple[str, ...]:
+    """Those of the latest commands first, then by their number of packages."""
+    counted = Counter(channel_url(record) for record in records)
+    used = sorted(counted, key=lambda channel: (-counted[channel], channel))
+    named = [scrub_url(channel).rstrip("/") for channel in past.channels]
+    known = [url for name in named for url in used if url == name or url.endswith(f"/{name}")]
+    return tuple(dict.fromkeys([*known, *used]))
+
+
+def _variables(state: str) -> dict[str, str]:
+    try:
+        variables = json.loads(state or "{}").get("env_vars") or {}
+        return {str(name): str(value) for name, value in sorted(variables.items()) if value != UNSET}
+    except (ValueError, AttributeError):
+        return {}
+
+
+def _pinned(text: str) -> tuple[str, ...]:
+    lines = (line.partition("#")[0].strip() for line in text.splitlines())
+    return tuple(scrub(line) for line in lines if line)
+
+
+def _frozen(path: Path) -> str | None:
+    """The message of conda-meta/frozen (CEP 22), which may be an empty file."""
+    if not path.exists():
+        return None
+    text = text_of(path)
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return ""
+    message = value.get("message") if isinstance(value, dict) else None
+    return scrub(message) if isinstance(message, str) else ""
