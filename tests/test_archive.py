@@ -142,7 +142,7 @@ def test_skopeo_inspects_and_copies_both_kinds(written: Path, small: Image, kind
     told = json.loads(run("skopeo", "inspect", f"{kind}:{written}"))
     assert told["Architecture"] == "amd64"
     assert told["Labels"] == {"a": "b"}
-    run("skopeo", "copy", f"{kind}:{written}", f"dir:{tmp_path / 'copy'}")
+    run("skopeo", "--insecure-policy", "copy", f"{kind}:{written}", f"dir:{tmp_path / 'copy'}")
     manifest = json.loads((tmp_path / "copy" / "manifest.json").read_text())
     assert manifest["config"]["digest"] == str(small.manifest.config.digest)
     assert len(manifest["layers"]) == 3
@@ -324,7 +324,7 @@ def test_an_oci_layout_folder_is_read(oci: Path, small: Image, tmp_path: Path) -
 @needs("skopeo")
 def test_plain_layers_of_a_docker_archive_are_read(oci: Path, small: Image, tmp_path: Path) -> None:
     """A docker-archive with layers as plain tars, as Docker saves it, gives layers whose digest is the diff_id."""
-    run("skopeo", "copy", f"oci-archive:{oci}", f"docker-archive:{tmp_path / 'docker.tar'}:{NAME}")
+    run("skopeo", "--insecure-policy", "copy", f"oci-archive:{oci}", f"docker-archive:{tmp_path / 'docker.tar'}:{NAME}")
     with Archive(tmp_path / "docker.tar") as saved:
         again = saved.image("amd64", NAME)
         assert again.config == small.config
@@ -545,7 +545,9 @@ def test_a_damaged_archive_gives_an_error_or_the_right_bytes(data: st.DataObject
     try:
         with Archive(tmp_path / "image.tar") as saved:
             again = saved.image("amd64")
-            assert content(again) == content(small)
+            # A docker-archive promises the layers' tars alone: a gzip header may change unnoticed, and do no harm.
+            assert list(map(gzip.decompress, content(again))) == list(map(gzip.decompress, content(small)))
+            assert kind == "docker-archive" or content(again) == content(small)
     except CondaBuildError:
         pass
 

@@ -79,8 +79,8 @@ class Descriptor:
                 str(value["mediaType"]),
                 Digest.parse(str(value["digest"])),
                 size,
-                dict(value.get("annotations") or {}),
-                value.get("platform"),
+                _strings(value.get("annotations")),
+                None if value.get("platform") is None else dict(value["platform"]),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise BadImage(f"A descriptor in the manifest is not valid ({error!r}).") from None
@@ -103,11 +103,17 @@ def canonical_json(value: Any) -> bytes:
 def _object(raw: bytes, what: str) -> dict[str, Any]:
     try:
         value = json.loads(raw)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadImage(f"The {what} is not JSON ({error}).") from None
     if not isinstance(value, dict):
         raise BadImage(f"The {what} is not a JSON object.")
     return value
+
+
+def _strings(value: Any) -> dict[str, str]:
+    if not isinstance(value or {}, dict):
+        raise BadImage("Annotations in the manifest are not an object.")
+    return {str(key): str(text) for key, text in (value or {}).items()}
 
 
 @dataclass(frozen=True)
@@ -132,7 +138,7 @@ class Manifest:
             kind,
             Descriptor.parse(value.get("config")),
             tuple(Descriptor.parse(layer) for layer in value["layers"]),
-            dict(value.get("annotations") or {}),
+            _strings(value.get("annotations")),
         )
 
     @classmethod
@@ -194,9 +200,11 @@ class ImageConfig:
         """Raises BadImage unless raw is an image configuration."""
         value = _object(raw, "image configuration")
         try:
-            diff_ids = tuple(Digest.parse(text) for text in value["rootfs"]["diff_ids"] or [])
+            diff_ids = tuple(Digest.parse(str(text)) for text in value["rootfs"]["diff_ids"] or [])
         except (KeyError, TypeError):
             raise BadImage("The image configuration has no rootfs.diff_ids.") from None
+        if not isinstance(value.get("config") or {}, dict):
+            raise BadImage("The image configuration's member 'config' is not an object.")
         return cls(value, diff_ids)
 
     @property

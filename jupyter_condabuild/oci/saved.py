@@ -113,7 +113,7 @@ class Archive:
 
     def _manifests(self, entry: Descriptor, architecture: str, nesting: int) -> Iterator[Manifest]:
         """The manifests for a processor that an entry of an index leads to."""
-        platform = entry.platform if isinstance(entry.platform, dict) else {}
+        platform = entry.platform or {}
         if platform.get("architecture", architecture) != architecture or platform.get("os", "linux") != "linux":
             return
         if entry.media_type in INDEXES and nesting:
@@ -268,7 +268,7 @@ def _open(source: Path | BinaryIO, where: str) -> Files:
 
 def _names(entry: Descriptor) -> list[str]:
     """What an entry of an index calls its image, the fullest name first."""
-    return [str(entry.annotations[key]) for key in (IMAGE_NAME, REF_NAME) if key in entry.annotations]
+    return [entry.annotations[key] for key in (IMAGE_NAME, REF_NAME) if key in entry.annotations]
 
 
 def _same_name(names: Sequence[str], wanted: str) -> bool:
