@@ -1,0 +1,46 @@
+"""The environment of the demo, from conda-forge where it answers, else from a channel made of wheels."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import urllib.request
+from pathlib import Path
+
+import rattler
+
+from tests.channel import __main__ as local_channel
+from tests.channel import prefix
+from tests.channel.channel import SETS
+
+CONDA_FORGE = rattler.Channel("conda-forge").base_url
+
+
+def answers(channel_url: str) -> bool:
+    """Whether a channel can be reached; a quick look."""
+    request = urllib.request.Request(f"{channel_url}noarch/repodata.json.zst", method="HEAD")
+    try:
+        with urllib.request.urlopen(request, timeout=10):
+            return True
+    except OSError:
+        return False
+
+
+def main() -> None:
+    """Make the environment, if it is not there yet."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("prefix", type=Path)
+    parser.add_argument("work", type=Path, help="folder for packages and, where one must be made, the channel")
+    parser.add_argument("wheels", type=Path, help="cache of downloaded wheels")
+    options = parser.parse_args()
+    if answers(CONDA_FORGE):
+        print(f"making {options.prefix} from conda-forge", file=sys.stderr)
+        prefix.create(options.prefix, SETS["demo"].specs, CONDA_FORGE, options.work / "pkgs", scripts=True)
+    else:
+        print(f"making {options.prefix} from PyPI, as conda-forge does not answer", file=sys.stderr)
+        arguments = [str(options.work / "channel"), "--set=demo", f"--prefix={options.prefix}"]
+        local_channel.main([*arguments, f"--wheels={options.wheels}"])
+
+
+if __name__ == "__main__":
+    main()
