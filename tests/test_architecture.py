@@ -35,11 +35,12 @@ ONLY_IN = {
     "jupyter_server": ("server/*",),
     "traitlets": ("server/*", "cli.py"),
     "rattler": ("conda/*",),
-    # The client, and the value type of the URLs it compares (a second parser of URLs would be a hole).
-    "httpx": ("oci/registry.py", "oci/transport.py", "oci/origins.py"),
+    # The registry client. Origins are compared as the client parses them: a second parser of URLs would be a hole.
+    "httpx": tuple(f"oci/{name}.py" for name in ("registry", "transport", "download", "upload", "origins")),
     "docker": ("oci/daemon.py", "build/dockerfile.py"),
-    # The reader of Docker's configuration talks to no engine.
+    # These two talk to no engine: they read Docker's configuration and .dockerignore as Docker does.
     "docker.auth": ("oci/daemon.py", "build/dockerfile.py", "oci/credentials.py"),
+    "docker.utils.build": ("oci/daemon.py", "build/dockerfile.py", "build/context.py"),
 }
 """Where in the package an outside library may be imported; the most precise name decides."""
 
@@ -141,6 +142,7 @@ def test_every_part_of_the_package_is_in_the_picture() -> None:
         ("oci/registry.py", "import docker"),
         ("oci/credentials.py", "from docker import APIClient"),
         ("build/layers.py", "from docker import auth"),
+        ("build/context.py", "from docker.utils import kwargs_from_env"),
     ],
 )
 @pytest.mark.parametrize("place", ["{}", "def late():\n    {}", "if TYPE_CHECKING:\n    {}"])
@@ -170,6 +172,7 @@ def test_an_import_against_the_architecture_is_found(module: str, statement: str
         ("build/dockerfile.py", "import docker"),
         ("oci/credentials.py", "from docker import auth"),
         ("oci/credentials.py", "from docker.auth import load_config"),
+        ("build/context.py", "from docker.utils.build import exclude_paths"),
     ],
 )
 def test_an_import_along_the_architecture_is_allowed(module: str, statement: str) -> None:
