@@ -70,10 +70,12 @@ class Daemon:
                     use_ssh_client=endpoint.address.startswith("ssh://"),
                 )
             except docker.errors.DockerException as error:
-                raise EngineUnavailable(f"No engine answers at {endpoint.address}: {_innermost(error)}.") from None
+                if isinstance(cause := _innermost(error), TimeoutError):
+                    raise endpoint.mute(limit) from None
+                raise EngineUnavailable(f"No engine answers at {endpoint.address}: {_said(cause)}.") from None
             version = client.version()
+            parts = [part.get("Name", "") for part in version.get("Components") or []]
         client.timeout = STALL_SECONDS
-        parts = [part.get("Name", "") for part in version.get("Components") or []]
         kind = "Podman" if any("podman" in part.lower() for part in parts) else "Docker"
         return cls(client, f"{kind} {version.get('Version', '')}".strip(), endpoint.address)
 
@@ -125,9 +127,13 @@ class Daemon:
         if found is None:
             # Without a name: a name must not move to an image that turns out to be damaged.
             files = entries(image, "", "oci-archive")
-            with self._named("loading the image"):
-                answers = self._client.load_image(_counted(stream(files), stream_size(files), progress), quiet=False)
-                _raise_failure(answers, "load the image")
+            body = _Body(stream(files), stream_size(files), progress)
+            try:
+                with self._named("loading the image"):
+                    _raise_failure(self._client.load_image(body, quiet=False), "load the image")
+            finally:
+                if body.error is not None:
+                    raise body.error
             found = self._loaded_id(image)
         if name:
             with self._named(f"naming the image {name}"):
@@ -323,14 +329,19 @@ def _named(doing: str, where: str) -> Iterator[None]:
     """Turns what docker-py, requests and the socket raise into named errors."""
     import docker
     import requests
+    import urllib3
 
     try:
         yield
     except docker.errors.APIError as error:
         raise _fault(f"The engine failed while {doing}", str(error.explanation or error)) from None
-    except (docker.errors.DockerException, requests.exceptions.RequestException, OSError) as error:
+    except (docker.errors.StreamParseError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise EngineFault(
+            f"The engine at {where} gave an answer that makes no sense while {doing} ({error!r})."
+        ) from None
+    except (docker.errors.DockerException, requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
         raise EngineUnavailable(
-            f"The engine at {where} stopped answering while {doing}: {_innermost(error)}.",
+            f"The engine at {where} stopped answering while {doing}: {_said(_innermost(error))}.",
             "See whether it still runs ('docker info'), and try again.",
         ) from None
 
@@ -350,17 +361,36 @@ def _fault(what: str, said: str) -> EngineFault | DiskFull:
     return EngineFault(f"{what}: {said}.")
 
 
-def _innermost(error: BaseException) -> str:
+def _innermost(error: BaseException) -> BaseException:
     while (inner := error.__cause__ or error.__context__) is not None:
         error = inner
+    return error
+
+
+def _said(error: BaseException) -> str:
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return " ".join(text.split())[:300].rstrip(".")
 
 
-def _counted(chunks: Iterator[bytes], total: int, progress: Progress) -> Iterator[bytes]:
-    complete = 0
-    for chunk in chunks:
-        if chunk:  # an empty chunk would end the HTTP body
-            yield chunk
-        complete += len(chunk)
-        progress(complete, total)
+class _Body:
+    """Chunks on their way to the engine. An exception of their source is kept, to be told from the engine's own."""
+
+    def __init__(self, chunks: Iterator[bytes], total: int, progress: Progress) -> None:
+        self._chunks = chunks
+        self._complete = 0
+        self._total = total
+        self._progress = progress
+        self.error: BaseException | None = None
+
+    def __iter__(self) -> Iterator[bytes]:
+        try:
+            for chunk in self._chunks:
+                if chunk:  # an empty chunk would end the HTTP body
+                    yield chunk
+                self._complete += len(chunk)
+                self._progress(self._complete, self._total)
+        except GeneratorExit:
+            raise
+        except BaseException as error:
+            self.error = error
+            raise

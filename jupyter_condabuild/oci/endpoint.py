@@ -62,10 +62,7 @@ class Endpoint:
         except FileNotFoundError:
             raise EngineUnavailable(f"No engine listens at {self.address}: there is no such socket.") from None
         except TimeoutError:
-            raise EngineUnavailable(
-                f"The engine at {self.address} did not answer within {limit:g} seconds.",
-                f"It may be starting or overloaded: see 'systemctl status docker' and try again ({_NO_ENGINE_NEEDED}).",
-            ) from None
+            raise self.mute(limit) from None
         except ConnectionRefusedError:
             raise EngineUnavailable(
                 f"The engine at {self.address} is not running: the connection was refused.",
@@ -74,6 +71,13 @@ class Endpoint:
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
             raise EngineUnavailable(f"The engine at {self.address} cannot be reached: {reason}.") from None
+
+    def mute(self, limit: float) -> EngineUnavailable:
+        """The error for an engine that accepts connections, and says nothing for `limit` seconds."""
+        return EngineUnavailable(
+            f"The engine at {self.address} did not answer within {limit:g} seconds.",
+            f"It may be starting or overloaded: see 'systemctl status docker' and try again ({_NO_ENGINE_NEEDED}).",
+        )
 
     def _denied(self) -> EngineUnavailable:
         user = _user(os.geteuid())

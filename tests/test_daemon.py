@@ -1,0 +1,486 @@
+"""Engines: what Docker and Podman take and give, and what is said when they do not."""
+
+from __future__ import annotations
+
+import contextlib
+import grp
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from hashlib import sha256
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from socketserver import ThreadingMixIn, UnixStreamServer
+from typing import Any
+
+import docker
+import pytest
+
+from jupyter_condabuild.errors import ContentMismatch, DiskFull, EngineFault, EngineUnavailable, StoreError
+from jupyter_condabuild.oci import archive, daemon
+from jupyter_condabuild.oci.daemon import Daemon
+from jupyter_condabuild.oci.endpoint import Endpoint, usual_sockets
+from jupyter_condabuild.oci.image import Descriptor, Digest, Image
+from tests.small_image import HELLO, Memory, image, programs, tar
+
+NAME = "registry.lab.org/condabuild-tests/small:v1"
+
+
+@pytest.fixture
+def engine(docker_client: docker.DockerClient) -> Iterator[Daemon]:
+    """Docker, without the images of these tests."""
+    with Daemon.connect() as engine:
+        forget(docker_client)
+        yield engine
+        forget(docker_client)
+
+
+def forget(client: docker.DockerClient) -> None:
+    for found in client.images.list(filters={"reference": "*/condabuild-tests/*"}):
+        client.images.remove(found.id, force=True)
+
+
+@pytest.fixture
+def podman() -> Iterator[Daemon]:
+    """Podman's service with a store of its own."""
+    if not shutil.which("podman"):
+        pytest.skip("podman is not installed")
+    with tempfile.TemporaryDirectory() as folder:
+        store = ["--root", f"{folder}/store", "--runroot", f"{folder}/run", "--storage-driver", "vfs"]
+        address = f"unix://{folder}/podman.sock"
+        command = ["podman", *store, "system", "service", "--time", "0", address]
+        with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+            try:
+                with until_it_answers(address) as engine:
+                    yield engine
+            finally:
+                process.terminate()
+
+
+def until_it_answers(address: str) -> Daemon:
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            return Daemon.connect(address)
+        except EngineUnavailable:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+
+
+def unique(**runtime: Any) -> Image:
+    """An image that no engine has yet."""
+    return image([programs(), tar({"unique": os.urandom(30_000)})], **runtime)
+
+
+def content(image: Image) -> list[Digest]:
+    return [Digest.of(b"".join(image.read(layer))) for layer in image.manifest.layers]
+
+
+def diff_ids(image: Image) -> list[str]:
+    return list(json.loads(image.config)["rootfs"]["diff_ids"])
+
+
+# Real engines
+
+
+def test_docker_has_the_image_that_was_loaded(engine: Daemon, docker_client: docker.DockerClient) -> None:
+    """A loaded image has its config digest for id, the name that was asked for, and its layers."""
+    made = unique(Cmd=["/hello"], Labels={"a": "b"})
+    told: list[tuple[int, int]] = []
+    loaded = engine.load(made, NAME, lambda complete, total: told.append((complete, total)))
+    found = docker_client.images.get(NAME)
+    assert loaded == found.id == str(made.manifest.config.digest)
+    assert found.labels == {"a": "b"}
+    assert found.attrs["RootFS"]["Layers"] == diff_ids(made)
+    assert told == sorted(told)
+    assert told[-1][0] == told[-1][1] > 30_000
+
+
+def test_an_image_that_docker_has_is_not_sent_again(engine: Daemon, docker_client: docker.DockerClient) -> None:
+    """Loading the same image under another name sends nothing and gives it that name too."""
+    made = unique()
+    engine.load(made, NAME)
+    other = NAME.replace(":v1", ":v2")
+    unread = Image(made.manifest, made.config, {})
+    assert engine.load(unread, other) == docker_client.images.get(other).id
+
+
+def test_a_container_runs_and_is_gone(engine: Daemon, docker_client: docker.DockerClient) -> None:
+    """A command's exit status and output come back; its container does not stay, even when it took too long."""
+    engine.load(unique(), NAME)
+    assert engine.run(NAME, ["/hello"]) == (7, HELLO.decode())
+    with pytest.raises(EngineFault, match=r"more than 0\.5 seconds"):
+        engine.run(NAME, ["/wait"], limit=0.5)
+    with pytest.raises(EngineFault, match="/missing"):
+        engine.run(NAME, ["/missing"])
+    assert docker_client.containers.list(all=True, filters={"ancestor": NAME}) == []
+
+
+def test_an_image_comes_out_of_docker_as_it_went_in(engine: Daemon, tmp_path: Path) -> None:
+    """An image that only the engine has is read from a file without a name, which takes no space afterwards."""
+    made = unique(User="65534")
+    engine.load(made, NAME)
+    with engine.export(NAME, tmp_path) as saved:
+        again = saved.image("amd64")
+        assert os.listdir(tmp_path) == []
+        assert again.config == made.config
+        assert content(again) == [Digest.parse(text) for text in diff_ids(made)]
+    with pytest.raises(EngineFault, match="no-such-image"):
+        engine.export("registry.lab.org/condabuild-tests/no-such-image:v1", tmp_path)
+    with pytest.raises(StoreError, match="nowhere"):
+        engine.export(NAME, tmp_path / "nowhere")
+
+
+def test_a_damaged_layer_does_not_get_the_name(engine: Daemon, docker_client: docker.DockerClient) -> None:
+    """Docker refuses a layer that is not what the configuration promises, and the name stays with the old image."""
+    before = engine.load(unique(), NAME)
+    made = unique()
+    damaged = json.loads(made.config)
+    damaged["rootfs"]["diff_ids"][1] = str(Digest("5" * 64))
+    raw = json.dumps(damaged).encode()
+    manifest = json.loads(made.manifest.raw)
+    manifest["config"] |= {"digest": str(Digest.of(raw)), "size": len(raw)}
+    wrong = Image(type(made.manifest).parse(json.dumps(manifest).encode()), raw, made.sources)
+    with pytest.raises(EngineFault, match="could not load the image"):
+        engine.load(wrong, NAME)
+    assert docker_client.images.get(NAME).id == before
+
+
+def test_a_source_that_fails_is_not_the_engines_fault(engine: Daemon) -> None:
+    """When a layer turns out damaged while it is sent, that very error comes out, and the engine is as before."""
+    made = unique()
+
+    class Damaged(Memory):
+        def read(self, descriptor: Descriptor) -> Iterator[bytes]:
+            yield next(super().read(descriptor))
+            raise ContentMismatch("damaged")
+
+    source = Damaged(next(iter(made.sources.values())).blobs)  # type: ignore[attr-defined]
+    with pytest.raises(ContentMismatch, match="damaged"):
+        engine.load(Image(made.manifest, made.config, dict.fromkeys(made.sources, source)), NAME)
+    assert engine.image_id(NAME) is None
+    assert engine.load(made, NAME) == str(made.manifest.config.digest)
+
+
+def test_docker_pulls_what_the_registry_has(engine: Daemon, registry: str, tmp_path: Path) -> None:
+    """A pull tells apart an image that came, one that the registry has not, and a registry that does not answer."""
+    made = unique()
+    reference = f"{registry}/condabuild-tests/pulled:v1"
+    archive.write(made, reference, tmp_path / "image.tar")
+    copy = ["skopeo", "--insecure-policy", "copy", "--quiet", "--dest-tls-verify=false"]
+    subprocess.run([*copy, f"oci-archive:{tmp_path / 'image.tar'}", f"docker://{reference}"], check=True)
+    assert engine.pull(reference) is True
+    assert engine.image_id(reference) == str(made.manifest.config.digest)
+    assert engine.image_id(f"{registry}/condabuild-tests/pulled@{made.manifest.descriptor.digest}") is not None
+    assert engine.pull(f"{registry}/condabuild-tests/pulled@{made.manifest.descriptor.digest}") is True
+    assert engine.pull(f"{registry}/condabuild-tests/pulled:v2") is False
+    assert engine.pull(f"{registry}/condabuild-tests/other") is False
+    with pytest.raises(EngineFault, match="refused"):
+        engine.pull("127.0.0.1:1/condabuild-tests/small:v1")
+
+
+def test_podman_takes_and_gives_images_too(podman: Daemon, tmp_path: Path) -> None:
+    """Podman's service loads, names and exports an image as Docker does."""
+    made = unique(Cmd=["/hello"])
+    assert podman.name.startswith("Podman ")
+    assert podman.load(made, NAME) == podman.image_id(NAME) == str(made.manifest.config.digest)
+    with podman.export(NAME, tmp_path) as saved:
+        assert content(saved.image("amd64")) == [Digest.parse(text) for text in diff_ids(made)]
+    assert podman.image_id("registry.lab.org/condabuild-tests/other") is None
+
+
+# An engine that does not answer
+
+
+def test_a_missing_engine_is_told_in_plain_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No socket, nobody behind it, no answer, no such host, no address: each says what and where, and a remedy."""
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(tmp_path / "dead.sock"))
+    with socket.socket(socket.AF_UNIX) as mute, socket.create_server(("127.0.0.1", 0)) as closed:
+        mute.bind(str(tmp_path / "mute.sock"))
+        mute.listen()
+        port = closed.getsockname()[1]
+        closed.close()
+        for host, said in {
+            f"unix://{tmp_path}/missing.sock": "there is no such socket",
+            f"unix://{tmp_path}/dead.sock": "refused",
+            f"unix://{tmp_path}/mute.sock": "did not answer within 0.3 seconds",
+            f"tcp://127.0.0.1:{port}": "refused",
+            "tcp://no-such-host.invalid:2375": "cannot be reached",
+            "tcp://127.0.0.1:port": "cannot be reached",
+            "somewhere": "not the address of an engine",
+            "ftp://somewhere": "not the address of an engine",
+        }.items():
+            with pytest.raises(EngineUnavailable, match=said) as caught:
+                Daemon.connect(host, limit=0.3)
+            assert host in caught.value.message
+            assert caught.value.hint
+
+
+def test_the_group_of_a_forbidden_socket_is_named() -> None:
+    """Who may not use Docker's socket learns as which user, which group it is for, and how to join it."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root, to be someone else")
+    group = grp.getgrgid(1).gr_name
+    with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX) as listening:
+        path = f"{folder}/docker.sock"
+        listening.bind(path)
+        os.chmod(folder, 0o755)
+        os.chown(path, 0, 1)
+        os.chmod(path, 0o660)
+        os.seteuid(65534)
+        try:
+            with pytest.raises(EngineUnavailable) as caught:
+                Daemon.connect(f"unix://{path}")
+        finally:
+            os.seteuid(0)
+    assert "'nobody'" in caught.value.message
+    assert f"group {group!r}" in caught.value.message
+    assert f"usermod -aG {group} nobody" in caught.value.hint
+
+
+def test_the_refusal_that_says_most_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of several sockets that do not work, the one that is there is spoken of, not the first one."""
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(tmp_path / "dead.sock"))
+    alone(monkeypatch, tmp_path)
+    sockets = [Endpoint(f"unix://{tmp_path}/{name}.sock") for name in ("missing", "dead", "gone")]
+    monkeypatch.setattr(daemon, "usual_sockets", lambda: sockets)
+    with pytest.raises(EngineUnavailable, match=r"dead\.sock"):
+        Daemon.connect()
+
+
+def test_podman_comes_after_docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without any address, Docker's sockets are tried first, then Podman's, the user's own before the system's."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", "/run/user/77")
+    addresses = [endpoint.address for endpoint in usual_sockets()]
+    assert addresses[0] == "unix:///var/run/docker.sock"
+    assert addresses[-2:] == ["unix:///run/user/77/podman/podman.sock", "unix:///run/podman/podman.sock"]
+
+
+def test_a_named_engine_is_the_only_one_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An argument goes before DOCKER_HOST, that before DOCKER_CONTEXT and the current context, they before sockets."""
+    alone(monkeypatch, tmp_path)
+    monkeypatch.setattr(daemon, "usual_sockets", lambda: [Endpoint("unix:///usual")])
+    assert addresses() == ["unix:///usual"]
+    for name in ("lab", "other"):
+        folder = tmp_path / ".docker" / "contexts" / "meta" / sha256(name.encode()).hexdigest()
+        folder.mkdir(parents=True)
+        endpoints = {"docker": {"Host": f"unix:///{name}", "SkipTLSVerify": False}}
+        (folder / "meta.json").write_text(json.dumps({"Name": name, "Metadata": {}, "Endpoints": endpoints}))
+    (tmp_path / ".docker" / "config.json").write_text('{"currentContext": "lab"}')
+    assert addresses() == ["unix:///lab"]
+    monkeypatch.setenv("DOCKER_CONTEXT", "other")
+    assert addresses() == ["unix:///other"]
+    monkeypatch.setenv("DOCKER_CONTEXT", "unknown")
+    with pytest.raises(EngineUnavailable, match="unknown"):
+        addresses()
+    monkeypatch.setenv("DOCKER_HOST", "unix:///named")
+    assert addresses() == ["unix:///named"]
+    assert addresses("unix:///argument") == ["unix:///argument"]
+
+
+def test_certificates_that_cannot_be_used_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """DOCKER_CERT_PATH without certificates is an error of its own, not a connection without them."""
+    alone(monkeypatch, tmp_path)
+    monkeypatch.setenv("DOCKER_CERT_PATH", str(tmp_path))
+    monkeypatch.setenv("DOCKER_TLS_VERIFY", "1")
+    with pytest.raises(EngineUnavailable, match="certificates for tcp://lab:2376"):
+        Daemon.connect("tcp://lab:2376", limit=0.3)
+
+
+def test_docker_is_imported_only_when_it_is_needed() -> None:
+    """The command line starts without docker-py: importing our module does not import it."""
+    check = "import sys, jupyter_condabuild.oci.daemon; sys.exit('docker' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", check]).returncode == 0
+
+
+def addresses(docker_host: str | None = None) -> list[str]:
+    return [endpoint.address for endpoint in daemon.candidates(docker_host)]
+
+
+def alone(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
+    for name in ("DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG", "DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(home))
+
+
+# An engine that goes wrong
+
+Answer = Callable[["Handler"], None]
+
+
+class Handler(BaseHTTPRequestHandler):
+    """An engine that answers as a test wants; what it is not told, it does right."""
+
+    protocol_version = "HTTP/1.1"
+    server: FakeEngine
+
+    def address_string(self) -> str:
+        return "unix"
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def json(self, status: int, value: Any) -> None:
+        body = json.dumps(value).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def chunks(self) -> Iterator[bytes]:
+        while size := int(self.rfile.readline(), 16):
+            yield self.rfile.read(size)
+            self.rfile.readline()
+        self.rfile.readline()
+
+    def do_GET(self) -> None:
+        if self.path.endswith("/version"):
+            self.json(200, {"ApiVersion": "1.41", "Version": "0.0"})
+        elif (found := self.path.rsplit("/images/", 1)[-1].removesuffix("/json")) in self.server.has:
+            self.json(200, {"Id": found})
+        else:
+            self.server.other(self)
+
+    def do_POST(self) -> None:
+        if self.path.split("?")[0].endswith("/images/load"):
+            self.server.load(self)
+        else:
+            self.json(201, {})
+
+
+class FakeEngine(ThreadingMixIn, UnixStreamServer):
+    daemon_threads = True
+    has: tuple[str, ...] = ()
+
+    def load(self, request: Handler) -> None:
+        for _ in request.chunks():
+            pass
+        request.json(200, {"stream": "Loaded"})
+
+    def other(self, request: Handler) -> None:
+        request.json(404, {"message": "No such image"})
+
+
+@pytest.fixture
+def fake(tmp_path: Path) -> Iterator[FakeEngine]:
+    with FakeEngine(str(tmp_path / "fake.sock"), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@contextlib.contextmanager
+def connected(fake: FakeEngine) -> Iterator[Daemon]:
+    with Daemon.connect(f"unix://{fake.server_address!s}") as engine:
+        yield engine
+
+
+def large() -> Image:
+    """An image larger than what sockets buffer."""
+    return image([os.urandom(8 << 20)])
+
+
+def test_an_engine_that_dies_while_loading_is_named(fake: FakeEngine) -> None:
+    """An engine that closes the connection in mid-load, before or after it has all, is one that stopped answering."""
+
+    def dies_early(request: Handler) -> None:
+        next(request.chunks())
+        request.connection.shutdown(socket.SHUT_RDWR)
+        request.close_connection = True
+
+    def dies_late(request: Handler) -> None:
+        for _ in request.chunks():
+            pass
+        request.connection.shutdown(socket.SHUT_RDWR)
+        request.close_connection = True
+
+    def dies_while_answering(request: Handler) -> None:
+        for _ in request.chunks():
+            pass
+        request.send_response(200)
+        request.send_header("Transfer-Encoding", "chunked")
+        request.end_headers()
+        request.wfile.write(b'10\r\n{"stream": "Lo')
+        request.connection.shutdown(socket.SHUT_RDWR)
+        request.close_connection = True
+
+    for dies in (dies_early, dies_late, dies_while_answering):
+        fake.load = dies  # type: ignore[method-assign]
+        with connected(fake) as engine, pytest.raises(EngineUnavailable, match="stopped answering while loading"):
+            engine.load(large(), NAME)
+
+
+def test_a_full_disk_of_the_engine_is_named(fake: FakeEngine) -> None:
+    """An engine without space is DiskFull, whether it says so by its status or in mid-answer; the hint is about it."""
+    said = "write /var/lib/docker/tmp/layer.tar: no space left on device"
+
+    def by_status(request: Handler) -> None:
+        next(request.chunks())
+        request.json(500, {"message": said})
+        request.close_connection = True
+
+    def in_the_answer(request: Handler) -> None:
+        for _ in request.chunks():
+            pass
+        request.json(200, {"errorDetail": {"message": said}, "error": said})
+
+    for fails in (by_status, in_the_answer):
+        fake.load = fails  # type: ignore[method-assign]
+        with connected(fake) as engine, pytest.raises(DiskFull, match=r"layer\.tar") as caught:
+            engine.load(large(), NAME)
+        assert "docker system prune" in caught.value.hint
+
+
+def test_an_engine_that_makes_another_image_is_found_out(fake: FakeEngine) -> None:
+    """An engine that says it loaded the image, and has none with its id, failed."""
+    with connected(fake) as engine, pytest.raises(EngineFault, match="has none with the id"):
+        engine.load(large(), NAME)
+
+
+def test_an_engine_may_name_images_by_their_manifest(fake: FakeEngine) -> None:
+    """With the containerd store an image's id is its manifest's digest: that is as good."""
+    made = large()
+    fake.has = (str(made.manifest.descriptor.digest),)
+    with connected(fake) as engine:
+        assert engine.load(made, NAME) == str(made.manifest.descriptor.digest)
+
+
+def test_nonsense_from_an_engine_is_a_named_error(fake: FakeEngine, tmp_path: Path) -> None:
+    """Answers that are no JSON, or no HTTP, do not come out as exceptions of docker-py or requests."""
+
+    def no_json(request: Handler) -> None:
+        request.send_response(200)
+        request.send_header("Content-Length", "3")
+        request.end_headers()
+        request.wfile.write(b"<p>")
+
+    def no_http(request: Handler) -> None:
+        request.wfile.write(b"hello\r\n\r\n")
+        request.close_connection = True
+
+    def no_object(request: Handler) -> None:
+        request.json(200, [])
+
+    def no_message(request: Handler) -> None:
+        request.json(500, ["failed"])
+
+    for nonsense in (no_json, no_http, no_object, no_message):
+        fake.other = nonsense  # type: ignore[method-assign]
+        with connected(fake) as engine:
+            with pytest.raises((EngineFault, EngineUnavailable)):
+                engine.image_id(NAME)
+            with pytest.raises((EngineFault, EngineUnavailable)):
+                engine.load(large(), NAME)
