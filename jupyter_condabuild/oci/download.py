@@ -9,14 +9,13 @@ import hashlib
 import re
 from collections.abc import Iterator
 
-import httpx
-
 from jupyter_condabuild.errors import ContentMismatch, RegistryError, RegistryFault, RegistryUnreachable
 from jupyter_condabuild.oci.image import Descriptor
+from jupyter_condabuild.oci.patience import Pauses
 from jupyter_condabuild.oci.tokens import Access
-from jupyter_condabuild.oci.transport import MIB, Call, Pauses, Transport
+from jupyter_condabuild.oci.transport import Call, Stream, Transport
 
-CHUNK = MIB
+CHUNK = 1024 * 1024
 
 
 def download(transport: Transport, url: str, access: Access, doing: str, descriptor: Descriptor) -> Iterator[bytes]:
@@ -32,8 +31,8 @@ def download(transport: Transport, url: str, access: Access, doing: str, descrip
         headers = {"Range": f"bytes={offset}-"} if offset else {}
         call = Call("GET", url, access, doing, headers)
         try:
-            with transport.stream(call, {200, 206} if offset else {200}) as response:
-                for chunk in _chunks(response, _skip(response, offset, descriptor, doing)):
+            with transport.stream(call, {200, 206} if offset else {200}) as answer:
+                for chunk in _chunks(answer.pieces, _skip(answer, offset, descriptor, doing)):
                     offset += len(chunk)
                     since_failure += len(chunk)
                     if offset > descriptor.size:
@@ -44,7 +43,9 @@ def download(transport: Transport, url: str, access: Access, doing: str, descrip
                 break
             raise RegistryUnreachable(f"Could not {doing} at {transport.host}: the connection was cut.", temporary=True)
         except RegistryError as error:
-            if since_failure >= MIB:
+            if offset == descriptor.size:
+                break
+            if since_failure >= CHUNK:
                 pauses.progressed()
             since_failure = 0
             pauses.after(error)
@@ -52,44 +53,41 @@ def download(transport: Transport, url: str, access: Access, doing: str, descrip
         raise _mismatch(descriptor, "has other bytes than its digest promises")
 
 
-def _skip(response: httpx.Response, offset: int, descriptor: Descriptor, doing: str) -> int:
+def _skip(answer: Stream, offset: int, descriptor: Descriptor, doing: str) -> int:
     """How many bytes at the start of the body are known already: none in a 206, all in a 200 that ignores the range."""
-    if response.status_code == 206:
-        content_range = response.headers.get("content-range", "")
-        match = re.fullmatch(r"bytes ([0-9]+)-[0-9]+/([0-9]+|\*)", content_range)
+    if answer.status == 200:
+        total, skip = answer.headers.get("content-length", "*"), offset
+    else:
+        match = re.fullmatch(r"bytes ([0-9]+)-[0-9]+/([0-9]+|\*)", answer.headers.get("content-range", ""))
         if match is None or int(match[1]) != offset:
             raise RegistryFault(f"Could not {doing}: the registry answered with another range than was asked for.")
-        total = match[2]
-        offset = 0
-    else:
-        total = response.headers.get("content-length", "*")
+        total, skip = match[2], 0
     if total.isdecimal() and int(total) != descriptor.size:
         raise _mismatch(descriptor, f"has {total} bytes where {descriptor.size} were expected")
-    return offset
+    return skip
 
 
-def _chunks(response: httpx.Response, skip: int) -> Iterator[bytes]:
-    """The body from byte `skip` on, in pieces of CHUNK or more; what came before a failure is not lost."""
-    pieces: list[bytes] = []
+def _chunks(pieces: Iterator[bytes], skip: int) -> Iterator[bytes]:
+    """The body from byte `skip` on, in chunks of CHUNK or more; what came before a failure is not lost."""
+    pending: list[bytes] = []
     size = 0
-    failure: Exception | None = None
-    stream = response.iter_raw()
+    failure: RegistryError | None = None
     while True:
         try:
-            piece = next(stream, None)
-        except httpx.HTTPError as error:
+            piece = next(pieces, None)
+        except RegistryError as error:
             piece, failure = None, error
         if piece is None:
             break
         if skip:
             skip, piece = max(0, skip - len(piece)), piece[skip:]
-        pieces.append(piece)
+        pending.append(piece)
         size += len(piece)
         if size >= CHUNK:
-            yield b"".join(pieces)
-            pieces, size = [], 0
+            yield b"".join(pending)
+            pending, size = [], 0
     if size:
-        yield b"".join(pieces)
+        yield b"".join(pending)
     if failure is not None:
         raise failure
 

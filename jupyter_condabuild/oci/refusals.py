@@ -86,6 +86,15 @@ def refusal(where: str, doing: str, status: int, headers: Mapping[str, str], bod
     return error
 
 
+def misplaced(where: str, doing: str, status: int, place: str) -> RegistryError:
+    """The named error for a refusal by another server to which the registry sent us, where no login of ours goes."""
+    return RegistryFault(
+        f"Could not {doing} at {where}: {place}, where the registry keeps its blobs, answered {status_text(status)}.",
+        "The registry's storage is not set up well, or its address has expired; try again later.",
+        status=status,
+    )
+
+
 def _hint(status: int, codes: set[str]) -> str | None:
     if status == 401 and "DENIED" in codes:
         return "Log in with 'docker login REGISTRY' as someone who may do that, or check the image's name."

@@ -1,47 +1,22 @@
-"""Images in a registry: reading, checking and pushing over the distribution-spec v1.1 protocol.
-
-Source: github.com/opencontainers/distribution-spec v1.1 (the sections named below are its own).
-"""
+"""A registry: its name, the user's login for it, and the connections that its repositories share."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Collection
 from types import TracebackType
-from typing import TYPE_CHECKING, BinaryIO, Literal
-from urllib.parse import urlencode
+from typing import TYPE_CHECKING
 
-from jupyter_condabuild.errors import (
-    BadDigest,
-    BadImage,
-    BadReference,
-    ContentMismatch,
-    RegistryDenied,
-    RegistryError,
-    RegistryFault,
-    RegistryNotFound,
-    RegistryUnauthorized,
-    UsageError,
-)
 from jupyter_condabuild.oci import credentials as logins
 from jupyter_condabuild.oci.credentials import Credentials
-from jupyter_condabuild.oci.image import INDEXES, MANIFESTS, Descriptor, Digest, Index, Manifest, Reference
+from jupyter_condabuild.oci.image import Reference
+from jupyter_condabuild.oci.repository import Outcome, Repository
 from jupyter_condabuild.oci.tokens import Access
 
 if TYPE_CHECKING:
-    from jupyter_condabuild.oci.transport import Answer, Patience
-    from jupyter_condabuild.oci.upload import Session
+    from jupyter_condabuild.oci.patience import Patience
 
-TAGS_PER_PAGE = 1000
-MAX_PAGES = 1000
-Outcome = Literal["present", "mounted", "uploaded"]
-_TYPES = (*MANIFESTS, *INDEXES)
-_ACCEPT = ", ".join(_TYPES)
-_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
-_NAME = re.compile(r"[a-z0-9._/-]{1,255}")
+__all__ = ["Credentials", "Outcome", "Registry", "Repository", "open_registry"]
 
 
 def open_registry(reference: Reference, insecure: Collection[str] = ()) -> Registry:
@@ -78,7 +53,8 @@ class Registry:
         patience: Patience | None = None,
     ) -> None:
         # httpx takes 80 ms to import: a command that needs no registry does not pay for it.
-        from jupyter_condabuild.oci.transport import Patience, Transport
+        from jupyter_condabuild.oci.patience import Patience
+        from jupyter_condabuild.oci.transport import Transport
 
         def find(repository: str) -> Credentials:
             return logins.find(host, repository) if credentials is None else credentials
@@ -91,6 +67,12 @@ class Registry:
         """A repository of this registry; nothing is asked yet. Raises UsageError for what cannot be its name."""
         return Repository(self, name)
 
+    def check(self) -> None:
+        """Raises a RegistryError unless the registry answers and lets this user in ("Determining Support")."""
+        from jupyter_condabuild.oci.transport import Call
+
+        self.transport.request(Call("GET", "/v2/", Access(""), "get an answer"), {200})
+
     def close(self) -> None:
         """Closes the connections."""
         self.transport.close()
@@ -102,267 +84,3 @@ class Registry:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-class Repository:
-    """One repository of a registry: a place to read blobs from and to push them to.
-
-    Every method raises a RegistryError with the registry's own words where the registry refuses, and ContentMismatch
-    where bytes are not what their digest promises. Nothing here orders a push: who calls `push_manifest` has seen
-    `push` return for every blob that the manifest names.
-    """
-
-    def __init__(self, registry: Registry, name: str) -> None:
-        if not _NAME.fullmatch(name) or {"", ".", ".."} & set(name.split("/")):
-            raise UsageError(f"{name[:300]!r} is not the name of a repository.")
-        self.registry = registry
-        self.name = name
-
-    def __repr__(self) -> str:
-        return f"Repository({self.registry.host}/{self.name})"
-
-    def manifest(self, target: str) -> Manifest | Index:
-        """The manifest or index that a tag or digest names ("Pulling manifests"), at most 4 MiB.
-
-        Raises RegistryNotFound where there is none, BadImage where it is neither.
-        """
-        doing = f"read the manifest {_checked(target)} of {self.name}"
-        answer = self._request("GET", f"manifests/{target}", doing, {200}, headers={"Accept": _ACCEPT})
-        if "html" in answer.headers.get("content-type", ""):
-            raise RegistryFault(f"Could not {doing} at {self.registry.host}: it answered with a web page.")
-        asked = Digest.parse(target) if ":" in target else None
-        for digest in filter(None, (asked, self._digest(answer, doing))):
-            if hashlib.new(digest.algorithm, answer.body).hexdigest() != digest.hex:
-                raise self._wrong(doing, f"its bytes are not those of {digest}")
-        return _parse(answer.body, _media_type(answer))
-
-    def head(self, target: str) -> Descriptor | None:
-        """The descriptor of what a tag or digest names, None where there is nothing ("Checking if content exists")."""
-        doing = f"look up the manifest {_checked(target)} of {self.name}"
-        answer = self._request("HEAD", f"manifests/{target}", doing, {200, 404, 405}, headers={"Accept": _ACCEPT})
-        if answer.status == 404:
-            return None
-        digest, size = self._digest(answer, doing), answer.headers.get("content-length", "")
-        if answer.status == 405 or digest is None or not size.isdecimal() or _media_type(answer) not in _TYPES:
-            try:
-                manifest = self.manifest(target)
-            except RegistryNotFound:
-                return None
-            return Descriptor(manifest.media_type, Digest.of(manifest.raw), len(manifest.raw))
-        if ":" in target and str(digest) != target:
-            raise self._wrong(doing, f"it has {digest} there")
-        return Descriptor(_media_type(answer), digest, int(size))
-
-    def has(self, digest: Digest) -> bool:
-        """Whether the registry says that it has a blob; false also where it cannot say."""
-        return self._has(digest, None, Access(self.name))
-
-    def read(self, descriptor: Descriptor) -> Iterator[bytes]:
-        """A blob's bytes in chunks of about 1 MiB ("Pulling blobs"), resumed where the connection is cut.
-
-        Raises ContentMismatch as soon as there are too many bytes, and at the end where digest or size differ.
-        """
-        from jupyter_condabuild.oci.download import download
-
-        doing = f"read the blob {descriptor.digest} of {self.name}"
-        url = f"/v2/{self.name}/blobs/{descriptor.digest}"
-        return download(self.registry.transport, url, Access(self.name), doing, descriptor)
-
-    def mount(self, digest: Digest, source: str) -> bool:
-        """Makes a blob of another repository of this registry part of this one ("Mounting a blob").
-
-        False where the registry would rather have the bytes, or these credentials may not read the source.
-        """
-        session = self._mount(digest, source)
-        if isinstance(session, bool):
-            return session
-        session.cancel(self.registry.transport, self._writing(source))
-        return False
-
-    def push(
-        self,
-        descriptor: Descriptor,
-        open: Callable[[], BinaryIO],
-        *,
-        mount_from: Sequence[str] = (),
-        progress: Callable[[int], None] = lambda moved: None,
-    ) -> Outcome:
-        """Makes sure that the registry has a blob, at the least cost ("Pushing blobs").
-
-        Args:
-            open: gives the blob's bytes from the start; called only if they are sent, again if they must be sent again.
-            mount_from: repositories of this registry that may have the blob.
-            progress: is called with the number of bytes sent since the last call, negative where some must be sent
-                again, so the sum is what the registry has. Not called for a blob that was present or mounted.
-        """
-        from jupyter_condabuild.oci.upload import Session, Upload
-
-        access = self._writing()
-        if self._has(descriptor.digest, descriptor.size, access):
-            return "present"
-        session: Session | None = None
-        for source in mount_from:
-            if session is not None:
-                session.cancel(self.registry.transport, access)
-                session = None
-            mounted = self._mount(descriptor.digest, source)
-            if mounted is True:
-                return "mounted"
-            session = mounted or None
-        doing = f"push the blob {descriptor.digest} to {self.name}"
-
-        def begin() -> Session:
-            answer = self._request("POST", "blobs/uploads/", doing, {202}, access=access)
-            return Session.of(self.registry.transport, answer, doing)
-
-        def present() -> bool:
-            return self._has(descriptor.digest, descriptor.size, access)
-
-        upload = Upload(
-            self.registry.transport,
-            access,
-            descriptor,
-            open,
-            doing=doing,
-            begin=begin,
-            present=present,
-            progress=progress,
-        )
-        upload.run(session)
-        return "uploaded"
-
-    def push_manifest(self, manifest: Manifest | Index, tag: str = "") -> Descriptor:
-        """Stores a manifest under its digest, and under a tag where one is given ("Pushing manifests"); its descriptor.
-
-        The caller guarantees that every blob it names was confirmed before.
-        """
-        digest = Digest.of(manifest.raw)
-        doing = f"push the manifest {tag or digest} to {self.name}"
-        answer = self._request(
-            "PUT",
-            f"manifests/{_checked(tag) if tag else digest}",
-            doing,
-            {201},
-            access=self._writing(),
-            headers={"Content-Type": manifest.media_type},
-            body=manifest.raw,
-        )
-        stored = self._digest(answer, doing)
-        if stored is not None and stored.algorithm == digest.algorithm and stored != digest:
-            raise self._wrong(doing, f"it stored {stored} instead of {digest}")
-        return Descriptor(manifest.media_type, digest, len(manifest.raw))
-
-    def tags(self) -> list[str]:
-        """All tags in the registry's order ("Listing Tags")."""
-        doing = f"list the tags of {self.name}"
-        url = f"tags/list?n={TAGS_PER_PAGE}"
-        tags: list[str] = []
-        for _ in range(MAX_PAGES):
-            answer = self._request("GET", url, doing, {200})
-            tags += self._tags_in(answer, doing)
-            link = re.match(r'\s*<([^>]*)>\s*;[^,]*\brel="?next\b', answer.headers.get("link", ""))
-            if link is None:
-                return tags
-            url = self.registry.transport.locate(answer, doing, link[1])
-        raise RegistryFault(f"Could not {doing} at {self.registry.host}: its list has no end.")
-
-    def delete(self, digest: Digest) -> None:
-        """Deletes a manifest and every tag on it ("Deleting Manifests"); its blobs stay for the registry to collect."""
-        access = replace(self._writing(), actions="pull,delete")
-        self._request("DELETE", f"manifests/{digest}", f"delete {digest} of {self.name}", {202}, access=access)
-
-    def _mount(self, digest: Digest, source: str) -> Session | bool:
-        """True where it was mounted, else the session that the registry opened instead, or false."""
-        from jupyter_condabuild.oci.upload import Session
-
-        Repository(self.registry, source)
-        doing = f"mount the blob {digest} of {source} in {self.name}"
-        query = urlencode({"mount": str(digest), "from": source})
-        try:
-            answer = self._request("POST", f"blobs/uploads/?{query}", doing, {201, 202}, access=self._writing(source))
-        except (RegistryUnauthorized, RegistryDenied, RegistryNotFound):
-            return False
-        return True if answer.status == 201 else Session.of(self.registry.transport, answer, doing)
-
-    def _has(self, digest: Digest, size: int | None, access: Access) -> bool:
-        doing = f"look for the blob {digest} in {self.name}"
-        try:
-            answer = self._request("HEAD", f"blobs/{digest}", doing, {200}, access=access)
-        except (RegistryUnauthorized, RegistryDenied):
-            raise
-        except RegistryError as error:
-            if error.temporary or error.status is None:
-                raise
-            return False
-        named, length = answer.headers.get("docker-content-digest"), answer.headers.get("content-length")
-        return named in (None, str(digest)) and (size is None or length in (None, str(size)))
-
-    def _writing(self, source: str = "") -> Access:
-        if self.registry.pull_only:
-            raise UsageError(f"{self.registry.host} was opened for reading only.", "")
-        return Access(self.name, "pull,push", (source,) if source else ())
-
-    def _request(
-        self,
-        method: str,
-        path: str,
-        doing: str,
-        accept: Collection[int],
-        *,
-        access: Access | None = None,
-        headers: Mapping[str, str] | None = None,
-        body: bytes | None = None,
-    ) -> Answer:
-        from jupyter_condabuild.oci.transport import Call
-
-        chunks = None if body is None else lambda: iter((body,))
-        url = path if "://" in path else f"/v2/{self.name}/{path}"
-        call = Call(method, url, access or Access(self.name), doing, headers or {}, chunks, len(body or b""))
-        return self.registry.transport.request(call, accept)
-
-    def _wrong(self, doing: str, why: str) -> ContentMismatch:
-        return ContentMismatch(f"Could not {doing} at {self.registry.host}: {why}.")
-
-    def _digest(self, answer: Answer, doing: str) -> Digest | None:
-        """The digest that the answer says its content has."""
-        text = answer.headers.get("docker-content-digest")
-        try:
-            return Digest.parse(text) if text else None
-        except BadDigest:
-            raise RegistryFault(f"Could not {doing} at {self.registry.host}: its digest is not valid.") from None
-
-    def _tags_in(self, answer: Answer, doing: str) -> list[str]:
-        try:
-            tags = json.loads(answer.body)["tags"] or []
-            if all(_TAG.fullmatch(tag) for tag in tags):
-                return list(tags)
-        except (ValueError, KeyError, TypeError, RecursionError):
-            pass
-        raise RegistryFault(f"Could not {doing} at {self.registry.host}: its answer is not a list of tags.")
-
-
-def _checked(target: str) -> str:
-    """A tag or digest as it was given; raises BadReference or BadDigest for anything else."""
-    if ":" in target:
-        return str(Digest.parse(target))
-    if not _TAG.fullmatch(target):
-        raise BadReference(f"{target[:200]!r} is not a tag.")
-    return target
-
-
-def _media_type(answer: Answer) -> str:
-    return answer.headers.get("content-type", "").partition(";")[0].strip()
-
-
-def _parse(raw: bytes, media_type: str) -> Manifest | Index:
-    """Raises BadImage for what is neither, and for what could be read as both (CVE-2021-41190)."""
-    try:
-        value = json.loads(raw)
-    except (ValueError, RecursionError):
-        value = None
-    if not isinstance(value, dict):
-        raise BadImage("The manifest is not a JSON object.")
-    if "manifests" in value and ("layers" in value or "config" in value):
-        raise BadImage("The manifest could be read as an image and as an index.")
-    known = media_type if media_type in _TYPES else ""
-    return Index.parse(raw, known) if "manifests" in value else Manifest.parse(raw, known)

@@ -39,6 +39,8 @@ class Access:
     @property
     def scopes(self) -> tuple[str, ...]:
         """The scopes as a token server reads them (token.md, "Requesting a Token")."""
+        if not self.repository:
+            return ()
         extra = (f"repository:{name}:pull" for name in self.also if name != self.repository)
         return (f"repository:{self.repository}:{self.actions}", *extra)
 
@@ -125,16 +127,20 @@ class Authorizer:
     def refused(self, access: Access, said: str = "") -> RegistryUnauthorized:
         """The error for a registry that accepts neither the stored login nor anonymous access."""
         login = self._credentials(access.repository)
-        what = f"the pull of {access.repository}" if access.actions == "pull" else f"access to {access.repository}"
+        what = (
+            f" for {'reading' if access.actions == 'pull' else 'writing'} {access.repository}"
+            if access.repository
+            else ""
+        )
         detail = f" ({said})" if said else ""
         if login:
             return RegistryUnauthorized(
-                f"{self._host} does not accept the stored login for {what}{detail}.",
+                f"{self._host} does not accept the stored login{what}{detail}.",
                 f"Log in again with 'docker login {self._host}' or 'podman login {self._host}', as one who may.",
                 status=401,
             )
         return RegistryUnauthorized(
-            f"{self._host} wants a login for {what}{f': {login.problem}' if login.problem else ''}{detail}.",
+            f"{self._host} wants a login{what}{f': {login.problem}' if login.problem else ''}{detail}.",
             f"Log in with 'docker login {self._host}' or 'podman login {self._host}' and try again.",
             status=401,
         )

@@ -14,11 +14,14 @@ from typing import BinaryIO
 
 from jupyter_condabuild.errors import CondaBuildError, ContentMismatch, RegistryError, RegistryFault
 from jupyter_condabuild.oci.image import Descriptor
+from jupyter_condabuild.oci.patience import Pauses
 from jupyter_condabuild.oci.tokens import Access
-from jupyter_condabuild.oci.transport import MIB, Answer, Call, Pauses, Transport, with_query
+from jupyter_condabuild.oci.transport import Answer, Call, Transport, with_query
 
+MIB = 1024 * 1024
 MONOLITHIC_MAX = 128 * MIB
 CHUNK = 64 * MIB
+MIN_CHUNK = MIB
 READ = MIB
 COMMIT_TIMEOUT = 300.0
 _BINARY = {"Content-Type": "application/octet-stream"}
@@ -131,8 +134,12 @@ class Upload:
             except RegistryError as error:
                 if error.status in (404, 416) and (lost or offset):
                     raise RegistryFault(error.message, error.hint, temporary=True) from None
-                pauses.after(error)
-                lost = True
+                smaller = min(step, max(step // 4, MIN_CHUNK, self._session.min_chunk))
+                if error.status != 413 or smaller == step:
+                    pauses.after(error)
+                if error.status in (413, None):
+                    step = smaller
+                lost = error.status != 413
                 continue
             if received >= offset + min(MIB, size - offset):
                 pauses.progressed()
