@@ -28,13 +28,13 @@ def _of_conda(environment: Environment, superseded: Iterable[PrefixRecord]) -> I
     if names := [record.name for record in environment.records if not record.sha256]:
         yield Warning(
             "conda-without-hash",
-            f"{_count(names, 'conda package')} without a sha256 in conda-meta: {_list(names)}.",
+            f"{counted(names, 'conda package')} without a sha256 in conda-meta: {listed(names)}.",
             "Reinstall them from a channel to get their hashes; a lock file without them proves less.",
         )
     if names := [record.name for record in environment.records if package_url(record).startswith("file:")]:
         yield Warning(
             "local-channel",
-            f"{_count(names, 'conda package')} from a channel on this machine: {_list(names)}.",
+            f"{counted(names, 'conda package')} from a channel on this machine: {listed(names)}.",
             "Others cannot install from the lock file; upload the packages to a channel that they can reach.",
         )
 
@@ -78,7 +78,7 @@ def _of_pip(environment: Environment) -> Iterator[Warning]:
     ]:
         yield Warning(
             "pip-without-hash",
-            f"{_count(names, 'pip package')} without a hash: {_list(names)}.",
+            f"{counted(names, 'pip package')} without a hash: {listed(names)}.",
             "pip records no hash of what it takes from an index. The image gets the installed files; "
             "a lock file alone cannot prove that a reinstall is the same.",
         )
@@ -96,15 +96,17 @@ def _of_state(environment: Environment) -> Iterator[Warning]:
         names = list(environment.variables)
         yield Warning(
             "variables",
-            f"The environment sets {_count(names, 'variable')}: {_list(names)}.",
+            f"The environment sets {counted(names, 'variable')}: {listed(names)}.",
             "They may hold secrets and stay out of the image unless you ask for them.",
         )
 
 
-def _count(names: list[str], noun: str) -> str:
+def counted(names: list[str], noun: str) -> str:
+    """``1 file``, ``2 files``."""
     return f"{len(names)} {noun}{'' if len(names) == 1 else 's'}"
 
 
-def _list(names: list[str], most: int = 10) -> str:
-    shown = ", ".join(names[:most])
+def listed(names: list[str], most: int = 10) -> str:
+    """The first of the names, printable, and how many more there are."""
+    shown = ", ".join(name if name.isprintable() else repr(name) for name in names[:most])
     return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

@@ -1,8 +1,8 @@
 """conda-lock.yml version 1, the canonical format (https://conda.github.io/conda-lock/output/#unified-lockfile).
 
 The format has no field for an archive's size; it goes to ``metadata.custom_metadata``, which maps strings to strings.
-A pip package's hash is often unknown. rattler refuses the whole file when one package has no hash at all, and conda-lock
-looks at no md5 of pip packages, so that "unknown" is written as an md5 of zeros.
+A pip package's hash is often unknown. rattler refuses the whole file when one package has no hash, and conda-lock looks
+at no md5 of pip packages: so an unknown hash is written as an md5 of zeros.
 """
 
 from __future__ import annotations

@@ -1,0 +1,221 @@
+"""Drift: how far a prefix has moved away from what its records and pip's lists say it holds.
+
+Not drift: bytecode caches, conda's own metadata and trash, and in a base environment its package cache and the
+environments below it. Everything else is reported, hidden files and caches included: what is
+left out of an image is for people to decide.
+"""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from jupyter_condabuild.conda.findings import counted, listed
+from jupyter_condabuild.conda.snapshot import Environment
+from jupyter_condabuild.conda.verification import Progress, Verdict, expectations, verify
+from jupyter_condabuild.events import Warning
+
+Kind = Literal["file", "symlink", "directory", "special"]
+
+_NO_CONTENT = frozenset(("conda-meta", "CACHEDIR.TAG", ".nonadmin"))
+_ONLY_IN_BASE = frozenset(("pkgs", "envs", "conda-bld", "locks"))
+
+
+@dataclass(frozen=True, order=True)
+class DriftEntry:
+    """A path relative to the prefix (any bytes, as `os.fsdecode` has them) that is not as recorded.
+
+    `package` is the conda package that owns it, empty where none does. `size` in bytes is of what lies there, for a
+    missing path of what should. Of a socket, pipe or device (`special`) only the name is known.
+    """
+
+    path: str
+    size: int = 0
+    package: str = ""
+    kind: Kind = "file"
+
+
+@dataclass(frozen=True)
+class Drift:
+    """The differences, each sorted by path.
+
+    `bytecode` are caches that Python wrote or rewrote, which a build can leave out. `files`, `bytes` and `bytes_read`
+    count what was verified, what it holds, and what had to be read for it.
+    """
+
+    modified: tuple[DriftEntry, ...] = ()
+    missing: tuple[DriftEntry, ...] = ()
+    untracked: tuple[DriftEntry, ...] = ()
+    bytecode: tuple[DriftEntry, ...] = ()
+    warnings: tuple[Warning, ...] = ()
+    files: int = 0
+    bytes: int = 0
+    bytes_read: int = 0
+
+    def __bool__(self) -> bool:
+        return bool(self.modified or self.missing or self.untracked)
+
+
+def drift(
+    environment: Environment,
+    *,
+    workers: int | None = None,
+    progress: Progress | None = None,
+    trust_cache: bool = True,
+) -> Drift:
+    """Compares the prefix with its records, file by file.
+
+    Args:
+        workers: threads that read and hash.
+        progress: called with the bytes done and the bytes in all.
+        trust_cache: whether a file that is the package cache's own, unchanged since extraction, need not be read.
+    """
+    prefix = environment.prefix
+    of_pip = {path for distribution in environment.pip for path in distribution.files}
+    expected = expectations(prefix, environment.records, trust_cache=trust_cache)
+    modified: list[DriftEntry] = []
+    missing: list[DriftEntry] = []
+    bytecode: list[DriftEntry] = []
+    unreadable: list[str] = []
+    size = read = 0
+    for verdict in verify(prefix, expected, workers=workers, progress=progress):
+        size += verdict.size
+        read += verdict.bytes_read
+        path = verdict.expected.path
+        if verdict.state == "unreadable":
+            unreadable.append(path)
+        elif verdict.state == "modified" and path not in of_pip:
+            (bytecode if _is_bytecode(path) else modified).append(_entry(prefix, verdict))
+        elif verdict.state == "missing" and not _is_bytecode(path):
+            missing.append(DriftEntry(path, verdict.size, verdict.expected.package))
+    known = {one.path for one in expected} | of_pip
+    found, unlisted, nested = untracked(prefix, known, base=environment.name == "base")
+    return Drift(
+        modified=tuple(sorted(modified)),
+        missing=tuple(sorted(missing)),
+        untracked=tuple(sorted(entry for entry in found if not _is_bytecode(entry.path))),
+        bytecode=tuple(sorted([*bytecode, *(entry for entry in found if _is_bytecode(entry.path))])),
+        warnings=tuple(_warnings(environment, sorted([*unreadable, *unlisted]), nested)),
+        files=len(expected),
+        bytes=size,
+        bytes_read=read,
+    )
+
+
+def untracked(prefix: Path, known: set[str], *, base: bool = False) -> tuple[list[DriftEntry], list[str], list[str]]:
+    """The entries of a prefix that are not known; folders that cannot be listed; environments inside this one.
+
+    Links are not followed, whatever they point to.
+    """
+    known = known | _seen_through_links(prefix, known)
+    found: list[DriftEntry] = []
+    unlisted: list[str] = []
+    nested: list[str] = []
+    folders = [""]
+    while folders:
+        folder = folders.pop()
+        try:
+            with os.scandir(f"{prefix}/{folder}") as listing:
+                entries = list(listing)
+        except FileNotFoundError:
+            continue
+        except OSError:
+            unlisted.append(folder or ".")
+            continue
+        if folder and any(entry.name == "conda-meta" for entry in entries):
+            nested.append(folder.rstrip("/"))
+            continue
+        for entry in entries:
+            path = folder + entry.name
+            if not folder and (entry.name in _NO_CONTENT or (base and entry.name in _ONLY_IN_BASE)):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                folders.append(f"{path}/")
+            elif path not in known and not _is_trash(entry.name):
+                found.append(_untracked_entry(path, entry))
+    return found, unlisted, nested
+
+
+def _seen_through_links(prefix: Path, known: set[str]) -> set[str]:
+    """The real places of paths that a package lists below a folder that is a link, such as lib64."""
+    folders: set[str] = set()
+    for path in known:
+        folder = posixpath.dirname(path)
+        while folder and folder not in folders:
+            folders.add(folder)
+            folder = posixpath.dirname(folder)
+    root = os.path.realpath(prefix)
+    real = {
+        f"{folder}/": os.path.relpath(target, root) + "/"
+        for folder in folders
+        if os.path.islink(f"{prefix}/{folder}")
+        and (target := os.path.realpath(f"{prefix}/{folder}")).startswith(f"{root}/")
+    }
+    if not real:
+        return set()
+    return {real[link] + path.removeprefix(link) for path in known for link in real if path.startswith(link)}
+
+
+def _is_bytecode(path: str) -> bool:
+    """Python (and numba) keep caches there, and import nothing from it without the source."""
+    return "__pycache__/" in path
+
+
+def _is_trash(name: str) -> bool:
+    return name.endswith((".c~", ".conda_trash"))  # files that conda could not remove at once
+
+
+def _untracked_entry(path: str, entry: os.DirEntry[str]) -> DriftEntry:
+    try:
+        found = entry.stat(follow_symlinks=False)
+    except OSError:
+        return DriftEntry(path, kind="special")
+    return DriftEntry(path, found.st_size, kind=_kind(found.st_mode))
+
+
+def _entry(prefix: Path, verdict: Verdict) -> DriftEntry:
+    path = verdict.expected.path
+    try:
+        kind = _kind(os.lstat(prefix / path).st_mode)
+    except OSError:
+        kind = "file"
+    return DriftEntry(path, verdict.size, verdict.expected.package, kind)
+
+
+def _kind(mode: int) -> Kind:
+    if stat.S_ISREG(mode):
+        return "file"
+    if stat.S_ISLNK(mode):
+        return "symlink"
+    return "directory" if stat.S_ISDIR(mode) else "special"
+
+
+def _warnings(environment: Environment, unreadable: list[str], nested: list[str]) -> Iterator[Warning]:
+    if unreadable:
+        yield Warning(
+            "unreadable",
+            f"{counted(unreadable, 'path')} of the environment cannot be read: {listed(unreadable)}.",
+            "The image cannot hold what only others may read; make it readable, or remove it.",
+        )
+    if nested:
+        yield Warning(
+            "nested-environment",
+            f"{counted(nested, 'environment')} inside this one: {listed(nested)}.",
+            "An image is of one environment: build theirs separately.",
+        )
+    for distribution in environment.pip:
+        gone = [
+            path for path in distribution.files if not _is_bytecode(path) and not (environment.prefix / path).exists()
+        ]
+        if gone:
+            package = distribution.package
+            yield Warning(
+                "pip-files-missing",
+                f"{counted(gone, 'file')} of pip's {package.name} {package.version} are gone: {listed(gone, 3)}.",
+                f"Reinstall it: 'pip install --force-reinstall {package.name}=={package.version}'.",
+            )
