@@ -14,6 +14,7 @@
     │   ├── PackageMismatch          an archive or file is not what its hash promises
     │   └── LinkFailed               a package cannot be laid out at the image's prefix
     ├── NotReproducible              --strict, and something cannot be reproduced
+    ├── OverlayTooLarge              too much in the environment belongs to no package
     ├── ImageError
     │   ├── BadReference             not an image reference
     │   ├── BadDigest                not a digest
@@ -129,6 +130,13 @@ class NotReproducible(CondaBuildError):
 
     code = "not_reproducible"
     default_hint = "Mend what the report lists, or build without --strict."
+
+
+class OverlayTooLarge(CondaBuildError):
+    """Files that belong to no package have more bytes than overlay_max_bytes."""
+
+    code = "overlay_too_large"
+    default_hint = "Move data out of the environment, or raise overlay_max_bytes (CONDABUILD_OVERLAY_MAX_BYTES)."
 
 
 class ImageError(CondaBuildError):

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from jupyter_condabuild.errors import ContentMismatch, ImageError, StoreError, from_os_error
+from jupyter_condabuild.errors import BadDigest, ContentMismatch, ImageError, StoreError, from_os_error
 from jupyter_condabuild.oci.image import Descriptor, Digest
 from jupyter_condabuild.oci.layer import LayerBlob
 
@@ -62,7 +62,7 @@ class Store:
         self._layers = root / "layers"
         self.tmp = root / "tmp"
         try:
-            for folder in (self._blobs, self._layers, self.tmp):
+            for folder in (self._blobs, self._layers, root / "pushed", self.tmp):
                 folder.mkdir(parents=True, exist_ok=True)
             self._lock = os.open(root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
             if self._exclusive():
@@ -192,6 +192,20 @@ class Store:
             "packages": list(packages),
         }
         self._write(self._layers / f"{key}.json", json.dumps(value).encode())
+
+    def remember(self, repository: str, digest: Digest) -> None:
+        """Notes the manifest that was pushed last to a repository (``registry/repository``)."""
+        self._write(self._previous(repository), str(digest).encode())
+
+    def previous(self, repository: str) -> Digest | None:
+        """The manifest that was pushed last from here to a repository."""
+        try:
+            return Digest.parse(self._previous(repository).read_text())
+        except (OSError, ValueError, BadDigest):
+            return None
+
+    def _previous(self, repository: str) -> Path:
+        return self.root / "pushed" / Digest.of(repository.encode()).hex
 
     @property
     def size(self) -> int:

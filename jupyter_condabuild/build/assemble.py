@@ -1,0 +1,44 @@
+"""Layers to an image: configuration and manifest, on a base or on another one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from jupyter_condabuild.build.base import Base
+from jupyter_condabuild.build.layers import ReadyLayer
+from jupyter_condabuild.build.prepare import Prepared
+from jupyter_condabuild.build.request import BuildRequest
+from jupyter_condabuild.build.runtime import configuration
+from jupyter_condabuild.errors import BadImage
+from jupyter_condabuild.oci.image import Image, Manifest
+
+MOST_LAYERS = 125
+"""What most engines take (moby's limit on the depth of a stack)."""
+
+
+def assemble(base: Base, layers: Sequence[ReadyLayer], prepared: Prepared, request: BuildRequest) -> Image:
+    """The image of a build. Raises BadImage when base and layers together are more than engines take."""
+    check_depth(len(base.layers) + len(layers))
+    environment = prepared.environment
+    config = configuration(
+        base.config,
+        base.name,
+        base.digest,
+        [*base.config.diff_ids, *(layer.diff_id for layer in layers)],
+        [layer.title for layer in layers],
+        prepared.lockfile,
+        requested=environment.requested if environment else (),
+        variables=environment.variables if environment and request.variables else None,
+    )
+    manifest = Manifest.make(config.descriptor, [*base.layers, *(layer.descriptor for layer in layers)])
+    sources = {**base.image.sources, **{layer.descriptor.digest: layer.source for layer in layers}}
+    return Image(manifest, config.raw, sources)
+
+
+def check_depth(layers: int) -> None:
+    """Raises BadImage for a stack that container engines would refuse."""
+    if layers > MOST_LAYERS:
+        raise BadImage(
+            f"The image would have {layers} layers; container engines take {MOST_LAYERS}.",
+            "Choose a base with fewer layers, or lower layer_budget.",
+        )

@@ -1,0 +1,164 @@
+"""What to know before a build: the report on an environment, and the preview of a plan against what exists already."""
+
+from __future__ import annotations
+
+from collections import Counter
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from jupyter_condabuild.build.plan import PlannedLayer
+from jupyter_condabuild.build.prepare import Prepared, phase, prepare
+from jupyter_condabuild.build.request import BuildRequest
+from jupyter_condabuild.build.share import open_places
+from jupyter_condabuild.conda.drift import Drift, drift
+from jupyter_condabuild.conda.lockfile import Lockfile, lock
+from jupyter_condabuild.conda.snapshot import Environment, snapshot
+from jupyter_condabuild.events import Report
+from jupyter_condabuild.oci.layout import Store
+
+_COMPRESSION = 1.15
+"""A layer's compressed size over its package's archive, about: gzip at level 1 against the archive's zstd."""
+
+
+@dataclass(frozen=True)
+class LockReport:
+    """An environment, how far it drifted, and its lock file."""
+
+    environment: Environment
+    drift: Drift
+    lockfile: Lockfile
+
+    def summary(self) -> dict[str, Any]:
+        """The report as a JSON object."""
+        environment, changes = self.environment, self.drift
+        return {
+            "name": environment.name,
+            "prefix": str(environment.prefix),
+            "platform": environment.platform,
+            "digest": self.lockfile.digest,
+            "conda": len(self.lockfile.conda),
+            "pip": len(self.lockfile.pip),
+            "channels": dict(Counter(package.channel for package in self.lockfile.conda)),
+            "requested": list(environment.requested),
+            "modified": [entry.path for entry in changes.modified],
+            "missing": [entry.path for entry in changes.missing],
+            "untracked": [entry.path for entry in changes.untracked],
+            "warnings": [asdict(warning) for warning in (*environment.warnings, *changes.warnings)],
+        }
+
+    def text(self) -> str:
+        """The report in two or three lines; warnings have been reported one by one."""
+        lockfile = self.lockfile
+        python = f", Python {lockfile.python.version}" if lockfile.python else ""
+        pip = f", {len(lockfile.pip)} from pip" if lockfile.pip else ""
+        channels = Counter(package.channel for package in lockfile.conda).most_common()
+        lines = [f"{self.environment.name}: {len(lockfile.conda)} conda packages{pip}{python}, {lockfile.platform}"]
+        lines += [f"  {count:4} from {channel}" for channel, count in channels]
+        return "\n".join([*lines, f"Environment {lockfile.digest}"])
+
+
+def lock_report(prefix: Path, report: Report) -> LockReport:
+    """Reads an environment. Raises PrefixError."""
+    with phase(report, "snapshot"):
+        environment = snapshot(prefix)
+        changes = drift(environment)
+    with phase(report, "lock"):
+        found = lock(environment)
+    for warning in (*environment.warnings, *changes.warnings):
+        report(warning)
+    return LockReport(environment, changes, found)
+
+
+@dataclass(frozen=True)
+class Preview:
+    """A plan, and where each of its layers is already: in the registry, in the local store, or nowhere.
+
+    `sizes` are compressed bytes by key: known ones, and estimates for layers that do not exist.
+    """
+
+    prepared: Prepared
+    in_registry: frozenset[str]
+    in_store: frozenset[str]
+    sizes: dict[str, int]
+    compared: bool
+
+    def _state(self, planned: PlannedLayer) -> str:
+        if planned.key in self.in_registry:
+            return "in registry"
+        return "in store" if planned.key in self.in_store else "to build"
+
+    @property
+    def changed(self) -> int:
+        """Packages whose layers the registry lacks."""
+        return sum(len(planned.packages) for planned in self.prepared.plan.layers if planned.key not in self.in_registry)
+
+    @property
+    def bytes_to_push(self) -> int:
+        """About how many bytes a push would send, the base's layers aside."""
+        return sum(self.sizes[planned.key] for planned in self.prepared.plan.layers if planned.key not in self.in_registry)
+
+    def summary(self) -> dict[str, Any]:
+        """The preview as a JSON object."""
+        plan, lockfile = self.prepared.plan, self.prepared.lockfile
+        return {
+            "environment": lockfile.digest,
+            "packages": len(lockfile.conda),
+            "packages_changed": self.changed,
+            "bytes_to_push": self.bytes_to_push,
+            "threshold": plan.threshold,
+            "layers": [
+                {
+                    "key": planned.key,
+                    "packages": list(planned.names),
+                    "size": self.sizes[planned.key],
+                    "state": self._state(planned),
+                }
+                for planned in plan.layers
+            ],
+            "warnings": [asdict(warning) for warning in self.prepared.warnings],
+        }
+
+    def text(self) -> str:
+        """The preview as a table and a sentence."""
+        plan, lockfile = self.prepared.plan, self.prepared.lockfile
+        rows = []
+        for number, planned in enumerate(plan.layers, 1):
+            names = ", ".join(planned.names[:3]) + (f" and {len(planned.names) - 3} more" if len(planned.names) > 3 else "")
+            rows.append(f"{number:4}  {self.sizes[planned.key] / 1e6:8.2f} MB  {self._state(planned):11}  {names}")
+        total = sum(self.sizes.values())
+        lines = ["layer        size  state        packages", *rows, ""]
+        if self.compared:
+            reused = sum(planned.key in self.in_registry for planned in plan.layers)
+            lines.append(
+                f"{self.changed} of {len(lockfile.conda)} packages changed; about {self.bytes_to_push / 1e6:,.1f} MB to "
+                f"push; {reused} of {len(plan.layers)} layers already in the registry."
+            )
+        else:
+            built = sum(planned.key in self.in_store for planned in plan.layers)
+            lines.append(
+                f"{len(lockfile.conda)} packages in {len(plan.layers)} layers, about {total / 1e6:,.1f} MB; {built} layers "
+                f"already in the local store. With -t REFERENCE, compared with what its repository has."
+            )
+        return "\n".join(lines)
+
+
+def preview(request: BuildRequest, report: Report) -> Preview:
+    """Plans a build and asks registries and store what is there. Raises as `prepare`, and RegistryError."""
+    with ExitStack() as stack:
+        store = stack.enter_context(Store(Path(request.store_dir)))
+        work = stack.enter_context(store.folder())
+        prepared = prepare(replace(request, strict=False), work, report)
+        known = open_places(request, store, stack).known
+        sizes, in_store = {}, set()
+        for planned in prepared.plan.layers:
+            stored = store.layer(planned.key)
+            if stored and store.has(stored.blob.descriptor):
+                in_store.add(planned.key)
+                sizes[planned.key] = stored.blob.descriptor.size
+            elif planned.key in known.layers:
+                sizes[planned.key] = known.layers[planned.key].descriptor.size
+            else:
+                sizes[planned.key] = int(planned.size * _COMPRESSION)
+        return Preview(prepared, frozenset(known.layers), frozenset(in_store), sizes, request.push)

@@ -1,0 +1,188 @@
+"""The overlay: what of an environment comes from no package archive, as one layer on top of the packages.
+
+pip's files, modified and untracked files, editable sources, packages whose archive cannot be had, and whiteouts for files
+that are gone; each with the live prefix's path replaced by the image's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import stat
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from jupyter_condabuild.build.context import IGNORED_FOLDERS
+from jupyter_condabuild.conda.bytecode import compile_modules, uncompiled
+from jupyter_condabuild.conda.drift import Drift
+from jupyter_condabuild.conda.link import PREFIX
+from jupyter_condabuild.conda.records import PrefixRecord
+from jupyter_condabuild.conda.relocate import Replacement, relocated, relocated_target
+from jupyter_condabuild.conda.secrets import scrub, scrub_json_bytes
+from jupyter_condabuild.conda.snapshot import Environment
+from jupyter_condabuild.errors import OverlayTooLarge
+from jupyter_condabuild.oci import layer
+from jupyter_condabuild.oci.layer import Entry
+
+SOURCES = "/opt/src"
+"""Where the sources of editable installs lie in the image."""
+
+_ROOT = PREFIX.removeprefix("/")
+
+
+@dataclass
+class Overlay:
+    """The entries of the overlay, and the bytes that come from no package."""
+
+    entries: list[Entry] = field(default_factory=list)
+    extra_bytes: int = 0
+
+    @property
+    def fingerprint(self) -> str:
+        """Hexadecimal; changes whenever an entry or a file behind one does, by size and time where it is not read."""
+        content = hashlib.sha256()
+        for entry in self.entries:
+            about: list[object] = [entry.path, entry.kind, entry.mode, entry.target, entry.mtime]
+            if entry.source:
+                status = os.stat(entry.source)
+                about += [status.st_size, status.st_mtime_ns, status.st_ino]
+            else:
+                about.append(hashlib.sha256(entry.data).hexdigest())
+            content.update(json.dumps(about).encode())
+        return content.hexdigest()
+
+
+def collect(
+    environment: Environment,
+    drift: Drift,
+    taken: Sequence[PrefixRecord],
+    *,
+    python: Path | None,
+    work: Path,
+    limit: int,
+) -> Overlay:
+    """Everything that the package layers lack.
+
+    Args:
+        taken: packages to copy whole from the live prefix, since their archives cannot be had.
+        python: the interpreter that compiles the overlay's modules; None leaves them without bytecode.
+        work: a folder for bytecode, kept until the layer is written.
+        limit: bytes that untracked files and editable sources may have together.
+
+    Raises OverlayTooLarge, naming the largest folders.
+    """
+    prefix = environment.prefix
+    sources = {
+        distribution.editable_source: f"{SOURCES}/{distribution.package.name}"
+        for distribution in environment.pip
+        if distribution.editable_source is not None
+    }
+    replacements: list[Replacement] = [(os.fsencode(str(prefix)), PREFIX.encode())]
+    # the longer path first: one may lie in the other
+    replacements += [(os.fsencode(str(old)), new.encode()) for old, new in sources.items()]
+    replacements.sort(key=lambda pair: -len(pair[0]))
+
+    inside: set[str] = set()
+    for distribution in environment.pip:
+        inside |= {path for path in distribution.files if not path.endswith(".pyc")}
+    for record in taken:
+        inside |= {entry.path for entry in record.paths if entry.kind != "pyc_file"}
+    untracked = {file.path for file in drift.untracked}
+    inside |= untracked | {file.path for file in drift.modified}
+
+    overlay = Overlay()
+    sizes: Counter[str] = Counter()
+    modules: dict[str, str] = {}
+    for path in sorted(inside):
+        entry = _entry(f"{_ROOT}/{path}", prefix / path, replacements)
+        if entry is None:
+            continue
+        overlay.entries.append(entry)
+        if path in untracked:
+            _count(sizes, prefix / path, prefix)
+        if entry.kind == "file":
+            modules[path] = str(prefix / path)
+    for source, target in sources.items():
+        for file in _walk(source):
+            entry = _entry(f"{target}/{file.relative_to(source)}".removeprefix("/"), file, replacements)
+            if entry:
+                overlay.entries.append(entry)
+                _count(sizes, file, source.parent)
+    overlay.extra_bytes = sizes[""]
+    if overlay.extra_bytes > limit:
+        raise _too_large(sizes, limit)
+    overlay.entries += _meta(environment, taken)
+    overlay.entries += _whiteouts(drift, inside)
+    if python:
+        wanted = {path: modules[path] for path in uncompiled(modules)}
+        for path in compile_modules(python, wanted, work, PREFIX, layer.EPOCH) if wanted else []:
+            overlay.entries.append(layer.file_entry(f"{_ROOT}/{path}", str(work / path)))
+    return overlay
+
+
+def _entry(path: str, file: Path, replacements: Sequence[Replacement]) -> Entry | None:
+    """None for what is gone, or is neither file, link nor folder; drift has said so already."""
+    try:
+        mode = file.lstat().st_mode
+        if stat.S_ISLNK(mode):
+            return Entry(path, "symlink", 0o777, target=relocated_target(os.readlink(file), replacements))
+        if stat.S_ISDIR(mode):
+            return Entry(path, "directory", 0o755)
+        if not stat.S_ISREG(mode):
+            return None
+        data = relocated(file, replacements)
+        mode = 0o755 if mode & 0o111 else 0o644
+        return Entry(path, mode=mode, source=str(file)) if data is None else Entry(path, mode=mode, data=data)
+    except FileNotFoundError:
+        return None
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """The files of an editable source, less what no import needs."""
+    for parent, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if name not in IGNORED_FOLDERS)
+        yield from (Path(parent, name) for name in sorted(files) if not name.endswith(".pyc"))
+
+
+def _meta(environment: Environment, taken: Iterable[PrefixRecord]) -> Iterator[Entry]:
+    """conda-meta of what was taken from the prefix, and the files there that conda obeys. `state` stays: secrets."""
+    folder = environment.prefix / "conda-meta"
+    for record in taken:
+        raw = {
+            key: value
+            for key, value in record.raw.items()
+            if key not in ("link", "extracted_package_dir", "package_tarball_full_path")
+        }
+        data = scrub_json_bytes(json.dumps(raw, sort_keys=True, separators=(",", ":")).encode())
+        yield Entry(f"{_ROOT}/conda-meta/{record.dist}.json", data=data)
+    for name in ("pinned", "frozen"):
+        file = folder / name
+        if file.is_file():
+            yield Entry(f"{_ROOT}/conda-meta/{name}", data=scrub(file.read_text("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape"))
+
+
+def _whiteouts(drift: Drift, present: set[str]) -> Iterator[Entry]:
+    """Files that a package brought and the prefix no longer has (image-spec layer.md, "Whiteouts")."""
+    for file in drift.missing:
+        if file.path not in present:
+            folder, _, name = file.path.rpartition("/")
+            yield Entry(f"{_ROOT}/{folder}/.wh.{name}" if folder else f"{_ROOT}/.wh.{name}")
+
+
+def _count(sizes: Counter[str], file: Path, root: Path) -> None:
+    """Adds a file's size to the total, under the empty name, and to its folders of the first two levels."""
+    size = file.lstat().st_size
+    parts = file.relative_to(root).parts[:-1][:2]
+    for depth in range(len(parts) + 1):
+        sizes["/".join(parts[:depth])] += size
+
+
+def _too_large(sizes: Counter[str], limit: int) -> OverlayTooLarge:
+    largest = [f"{name or '(top)'} {size / 1e6:,.0f} MB" for name, size in sizes.most_common(6) if name]
+    return OverlayTooLarge(
+        f"Files that belong to no package have {sizes[''] / 1e6:,.0f} MB, more than the {limit / 1e6:,.0f} MB allowed. "
+        f"The largest folders: {', '.join(largest) or 'none, the files lie at the top'}."
+    )

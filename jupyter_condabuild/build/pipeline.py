@@ -1,0 +1,100 @@
+"""build(request, report): the whole job, from an environment or a lock file to an image where it was asked to go."""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from jupyter_condabuild.build import share
+from jupyter_condabuild.build.assemble import assemble
+from jupyter_condabuild.build.base import resolve
+from jupyter_condabuild.build.layers import LayersEngine, Origin, ReadyLayer
+from jupyter_condabuild.build.prepare import phase, prepare
+from jupyter_condabuild.build.remainder import remainder
+from jupyter_condabuild.build.request import BuildRequest
+from jupyter_condabuild.build.runtime import runtime_layer
+from jupyter_condabuild.errors import UsageError
+from jupyter_condabuild.events import Finished, Report
+from jupyter_condabuild.oci.image import Image
+from jupyter_condabuild.oci.layout import Store
+
+
+@dataclass(frozen=True)
+class BuildResult:
+    """A finished image, its layers without the base's, and what was sent. `size` and `bytes_pushed` are compressed bytes."""
+
+    reference: str
+    image: Image
+    layers: tuple[ReadyLayer, ...]
+    bytes_pushed: int
+    seconds: float
+
+    @property
+    def event(self) -> Finished:
+        """The event that ends the build."""
+        return Finished(
+            reference=self.reference,
+            digest=str(self.image.manifest.descriptor.digest),
+            size=self.image.size,
+            bytes_pushed=self.bytes_pushed,
+            layers=len(self.layers),
+            layers_reused=sum(layer.state.startswith("reused") for layer in self.layers),
+            seconds=self.seconds,
+        )
+
+
+def build(request: BuildRequest, report: Report) -> BuildResult:
+    """Builds the image of a request and brings it where it was asked to go.
+
+    Raises CondaBuildError of any kind. Nothing is visible under the image's name before all of it has arrived.
+    """
+    if request.engine != "layers":
+        raise UsageError("The docker engine is not part of this version.", "Build with --engine layers.")
+    started = time.monotonic()
+    with ExitStack() as stack:
+        store = stack.enter_context(Store(Path(request.store_dir)))
+        work = stack.enter_context(store.folder())
+        prepared = prepare(request, work, report)
+        with phase(report, "base"):
+            base = resolve(
+                request.base,
+                prepared.architecture,
+                stack,
+                work,
+                insecure=request.insecure_registries,
+                docker_host=request.docker_host,
+            )
+        places = share.open_places(request, store, stack)
+        push = stack.enter_context(places.push(report)) if request.push else None
+
+        def ready(layer: ReadyLayer) -> None:
+            if push:
+                push.add(layer.descriptor, layer.source)
+
+        with phase(report, "layers"):
+            if push:
+                for descriptor in base.layers:
+                    push.add(descriptor, base.image.sources[descriptor.digest])
+            runtime = runtime_layer(store, request.compression_level)
+            ready(runtime)
+            engine = LayersEngine(
+                store,
+                places.known,
+                Origin(prepared.caches, prepared.urls),
+                request.compression_level,
+                report,
+                ready,
+                registry_first=request.push,
+            )
+            packages = engine.make(prepared.plan, prepared.lockfile, prepared.bytecode)
+            rest = remainder(request, prepared, packages.unavailable, store, work, report)
+            for layer in rest:
+                ready(layer)
+        layers = (runtime, *packages.layers, *rest)
+        image = assemble(base, layers, prepared, request)
+        pushed = share.deliver(image, request, places, push, store, report)
+        result = BuildResult(request.reference, image, layers, pushed, round(time.monotonic() - started, 3))
+    report(result.event)
+    return result

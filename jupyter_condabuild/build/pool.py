@@ -1,0 +1,143 @@
+"""The layer writers of one build: as many processes as cores, the largest layer first."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from jupyter_condabuild import errors
+from jupyter_condabuild.build import writer
+from jupyter_condabuild.errors import CondaBuildError, LinkFailed
+from jupyter_condabuild.oci.image import Descriptor, Digest
+from jupyter_condabuild.oci.layer import LayerBlob
+
+
+@dataclass(order=True)
+class Job:
+    """A line for a worker, and what to do with its answers; ordered by size, the largest first."""
+
+    size: int
+    line: str = field(compare=False)
+    progress: Callable[[int], None] = field(compare=False)
+    done: Callable[[LayerBlob | CondaBuildError], None] = field(compare=False)
+
+    def answered(self, answer: dict[str, Any]) -> bool:
+        """Passes a worker's answer on; returns whether it was the last."""
+        if "progress" in answer:
+            self.progress(answer["progress"])
+            return False
+        self.done(_error(answer) if "error" in answer else _blob(answer))
+        return True
+
+
+def cores() -> int:
+    """The processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def run(jobs: Sequence[Job], workers: int) -> None:
+    """Has all jobs done by `workers` processes, or by this one where that is 0.
+
+    `done` and `progress` are called from threads.
+
+    A worker that dies answers its job with LinkFailed. An exception in a callback ends the pool and is raised.
+    """
+    if not workers:
+        for job in sorted(jobs, reverse=True):
+            writer.run(job.line, job.answered)
+        return
+    waiting: queue.SimpleQueue[Job] = queue.SimpleQueue()
+    for job in sorted(jobs, reverse=True):
+        waiting.put(job)
+    failures: list[BaseException] = []
+    processes: list[subprocess.Popen[str]] = []
+
+    def serve() -> None:
+        process = _start()
+        processes.append(process)
+        try:
+            while not failures:
+                try:
+                    job = waiting.get_nowait()
+                except queue.Empty:
+                    break
+                if _ask(process, job):
+                    process = _start()
+                    processes.append(process)
+        except BaseException as error:
+            failures.append(error)
+        finally:
+            _end(process)
+
+    threads = [threading.Thread(target=serve) for _ in range(min(workers, len(jobs)))]
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    except BaseException as error:  # Ctrl-C: the workers go before we do
+        failures.append(error)
+        for process in processes:
+            process.kill()
+        for thread in threads:
+            thread.join()
+        raise
+    if failures:
+        raise failures[0]
+
+
+def _start() -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "jupyter_condabuild.build.writer"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+        errors="surrogateescape",
+    )
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    if process.stdin:
+        process.stdin.close()
+    process.kill()
+    process.wait()
+    if process.stdout:
+        process.stdout.close()
+
+
+def _ask(process: subprocess.Popen[str], job: Job) -> bool:
+    """Has one job done; returns whether the worker died over it."""
+    assert process.stdin and process.stdout
+    try:
+        process.stdin.write(job.line + "\n")
+        process.stdin.flush()
+    except BrokenPipeError:
+        pass
+    for line in process.stdout:
+        if job.answered(json.loads(line)):
+            return False
+    status = process.wait()
+    job.done(
+        LinkFailed(
+            f"A layer writer ended unexpectedly (status {status}).",
+            "It may have been ended for lack of memory; try again with fewer other programs running.",
+        )
+    )
+    return True
+
+
+def _blob(answer: dict[str, Any]) -> LayerBlob:
+    return LayerBlob(Descriptor.parse(answer["descriptor"]), Digest.parse(answer["diff_id"]), answer["tar_size"])
+
+
+def _error(answer: dict[str, Any]) -> CondaBuildError:
+    kind: type[CondaBuildError] = getattr(errors, answer["error"], CondaBuildError)
+    return kind(answer["message"], answer["hint"])

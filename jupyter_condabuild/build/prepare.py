@@ -1,0 +1,134 @@
+"""From a request to a plan: snapshot, drift, lock file, layers. Builds nothing, writes nothing but temporary files."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from jupyter_condabuild.build.base import PLATFORMS, host_architecture
+from jupyter_condabuild.build.plan import Plan, plan
+from jupyter_condabuild.build.request import BuildRequest
+from jupyter_condabuild.conda.complete import complete
+from jupyter_condabuild.conda.drift import Drift, drift
+from jupyter_condabuild.conda.lockfile import Lockfile, load, lock
+from jupyter_condabuild.conda.package_cache import PackageCaches, default_folders
+from jupyter_condabuild.conda.snapshot import Environment, snapshot
+from jupyter_condabuild.errors import LockfileError, NotReproducible, PackageError
+from jupyter_condabuild.events import Phase, PhaseName, Report, Warning
+
+IRREPRODUCIBLE = frozenset(
+    ("modified-files", "missing-files", "untracked-files", "editable-install", "pip-without-hash")
+    + ("local-install", "conda-overwritten-by-pip", "conda-without-hash", "taken-from-prefix", "pip-without-record")
+    + ("post-link-script",)
+)
+"""Warnings that --strict refuses."""
+
+
+@contextmanager
+def phase(report: Report, name: PhaseName) -> Iterator[None]:
+    """Reports the start of a phase, and its end unless it failed."""
+    started = time.monotonic()
+    report(Phase(name, "started"))
+    yield
+    report(Phase(name, "done", round(time.monotonic() - started, 3)))
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What will be built. `environment` and `drift` are None for a lock file alone.
+
+    `unlockable` are packages of the environment that no archive can be named for, by dist.
+    """
+
+    lockfile: Lockfile
+    plan: Plan
+    caches: PackageCaches
+    urls: Mapping[str, str]
+    bytecode: bool
+    environment: Environment | None
+    drift: Drift | None
+    unlockable: Mapping[str, PackageError]
+    warnings: tuple[Warning, ...]
+
+    @property
+    def architecture(self) -> str:
+        """GOARCH name of the processor that the environment is for."""
+        return PLATFORMS[self.lockfile.platform]
+
+
+def prepare(request: BuildRequest, work: Path, report: Report) -> Prepared:
+    """Everything before the first layer.
+
+    Raises PrefixError, LockfileError, PackageError, and NotReproducible under --strict.
+    """
+    environment, changes, urls = None, None, {}
+    if request.prefix:
+        with phase(report, "snapshot"):
+            environment = snapshot(Path(request.prefix))
+            changes = drift(environment)
+            urls = {record.dist: record.url for record in environment.records if record.url}
+        found = lock(environment)
+    else:
+        found = load(Path(request.lockfile))
+    if found.platform not in PLATFORMS:
+        raise LockfileError(
+            f"The environment is for {found.platform}; container images need linux-64 or linux-aarch64.",
+            "Make a lock file for Linux: conda-lock -p linux-64, or pixi with platforms = ['linux-64'].",
+        )
+    with phase(report, "lock"):
+        caches = PackageCaches(_folders(environment))
+        found, unlockable = complete(found, caches, urls, work / "lock")
+        if unlockable and environment is None:
+            raise next(iter(unlockable.values()))
+    if environment is None and found.pip:
+        names = ", ".join(package.name for package in found.pip)
+        raise LockfileError(
+            f"The lock file has pip packages ({names}), and pip's files are taken from an environment.",
+            "Install the lock file into an environment and build from that.",
+        )
+    warnings = _warnings(environment, changes)
+    for warning in warnings:
+        report(warning)
+    refused = [warning.message for warning in warnings if warning.code in IRREPRODUCIBLE]
+    if request.strict and refused:
+        raise NotReproducible(f"The environment cannot be reproduced: {' '.join(refused)}")
+    with phase(report, "plan"):
+        bytecode = PLATFORMS[found.platform] == host_architecture()
+        lockable = tuple(package for package in found.conda if package.dist not in unlockable)
+        planned = plan(replace(found, conda=lockable), budget=request.layer_budget, bytecode=bytecode)
+    return Prepared(found, planned, caches, urls, bytecode, environment, changes, unlockable, warnings)
+
+
+def _folders(environment: Environment | None) -> Iterator[Path]:
+    """The package caches that the records name, then the usual ones."""
+    folders: dict[Path, None] = {}
+    if environment:
+        for record in environment.records:
+            if record.extracted_package_dir:
+                folders.setdefault(Path(record.extracted_package_dir).parent)
+    yield from folders
+    yield from (folder for folder in default_folders(environment.prefix if environment else None) if folder not in folders)
+
+
+def _warnings(environment: Environment | None, changes: Drift | None) -> tuple[Warning, ...]:
+    warnings = list(environment.warnings) if environment else []
+    if changes:
+        warnings += changes.warnings
+    if environment:
+        scripts = [record.name for record in environment.records if _has_post_link(record.raw.get("files") or ())]
+        if scripts:
+            warnings.append(
+                Warning(
+                    "post-link-script",
+                    f"{', '.join(scripts)} ran a script when installed; what it made is copied from this environment.",
+                    "Such files belong to no package, and nobody can prove that they come out the same elsewhere.",
+                )
+            )
+    return tuple(warnings)
+
+
+def _has_post_link(files: Iterable[str]) -> bool:
+    return any(path.startswith("bin/.") and path.endswith("-post-link.sh") for path in files)

@@ -1,0 +1,117 @@
+"""Uploads beside the work: each blob goes out as soon as it exists, the manifest when all have arrived."""
+
+from __future__ import annotations
+
+import io
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from jupyter_condabuild.events import Layer, Progress, Report
+from jupyter_condabuild.oci.image import LAYER_KEY, LAYER_PACKAGES, BlobSource, Descriptor, Digest, Manifest
+from jupyter_condabuild.oci.layout import Store
+from jupyter_condabuild.oci.registry import Repository
+
+CONNECTIONS = 4
+
+
+@dataclass(frozen=True)
+class Config:
+    """An image configuration's bytes as a place to read them from."""
+
+    data: bytes
+
+    def read(self, descriptor: Descriptor) -> Iterator[bytes]:
+        """The bytes, in one chunk."""
+        yield self.data
+
+
+class Push:
+    """One image on its way to a repository.
+
+    `present` are blobs that the repository has for certain. Leaving the context with an error drops what has not begun.
+    """
+
+    def __init__(self, repository: Repository, present: Iterable[Digest], report: Report) -> None:
+        self._repository = repository
+        self._done: set[Digest] = set(present)
+        self._report = report
+        self._executor = ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="push")
+        self._uploads: list[Future[None]] = []
+        self._lock = threading.Lock()
+        self._complete = 0
+        self._total = 0
+        self.bytes_pushed = 0
+
+    def __enter__(self) -> Push:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._executor.shutdown(cancel_futures=True)
+
+    def add(self, descriptor: Descriptor, source: BlobSource) -> None:
+        """Sends a blob in the background unless it is there already. Blobs of the same registry are mounted."""
+        with self._lock:
+            if descriptor.digest in self._done:
+                return
+            self._done.add(descriptor.digest)
+            self._total += descriptor.size
+        self._uploads.append(self._executor.submit(self._send, descriptor, source))
+
+    def _send(self, descriptor: Descriptor, source: BlobSource) -> None:
+        neighbour = isinstance(source, Repository) and source.registry.host == self._repository.registry.host
+        mount_from: Sequence[str] = (source.name,) if isinstance(source, Repository) and neighbour else ()
+        outcome = self._repository.push(
+            descriptor, _opener(source, descriptor), mount_from=mount_from, progress=self._moved
+        )
+        packages = tuple(descriptor.annotations.get(LAYER_PACKAGES, "").split())
+        if outcome == "uploaded":
+            with self._lock:
+                self.bytes_pushed += descriptor.size
+        else:
+            self._moved(descriptor.size)
+        state = {"uploaded": "pushed", "mounted": "mounted", "present": "reused-remote"}[outcome]
+        self._report(Layer(descriptor.annotations.get(LAYER_KEY, ""), packages, descriptor.size, state))  # type: ignore[arg-type]
+
+    def _moved(self, count: int) -> None:
+        with self._lock:
+            self._complete += count
+            self._report(Progress("push", self._complete, self._total))
+
+    def wait(self) -> None:
+        """Returns when all blobs are there; raises the first RegistryError or ContentMismatch as soon as it is known."""
+        for upload in self._uploads:
+            upload.result()
+
+    def finish(self, manifest: Manifest, tag: str) -> None:
+        """Waits for all blobs, then pushes the manifest, which makes the image visible at once and whole."""
+        self.wait()
+        self._repository.push_manifest(manifest, tag)
+
+
+def _opener(source: BlobSource, descriptor: Descriptor) -> Callable[[], BinaryIO]:
+    if isinstance(source, Store):
+        return lambda: open(source.path(descriptor.digest), "rb", buffering=0)
+    return lambda: io.BufferedReader(_Chunks(source.read(descriptor)), 1 << 20)
+
+
+class _Chunks(io.RawIOBase):
+    """Chunks as a file that can be read from."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+        self._rest = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: object) -> int:
+        target = memoryview(buffer)  # type: ignore[arg-type]
+        if not self._rest:
+            self._rest = memoryview(next(self._chunks, b""))
+        count = min(len(target), len(self._rest))
+        target[:count] = self._rest[:count]
+        self._rest = self._rest[count:]
+        return count

@@ -1,0 +1,94 @@
+"""A new base under an image of ours: new configuration and manifest, no layer rebuilt, none of ours moved."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from jupyter_condabuild.build.assemble import check_depth
+from jupyter_condabuild.build.base import resolve
+from jupyter_condabuild.build.prepare import phase
+from jupyter_condabuild.build.push import Config, Push
+from jupyter_condabuild.build.runtime import Ours, configuration
+from jupyter_condabuild.build.share import Registries
+from jupyter_condabuild.errors import BadImage
+from jupyter_condabuild.events import Finished, Report
+from jupyter_condabuild.oci.image import Image, ImageConfig, Manifest, Reference
+from jupyter_condabuild.oci.layout import Store
+
+
+@dataclass(frozen=True)
+class RebaseRequest:
+    """Which image gets which base, and the name of the result (the image's own where `target` is empty)."""
+
+    reference: str
+    base: str
+    target: str = ""
+    store_dir: str = ""
+    insecure_registries: Sequence[str] = ()
+    docker_host: str = ""
+
+
+def rebase(request: RebaseRequest, report: Report) -> Finished:
+    """Puts the image on the new base and pushes it; layers that the target's registry has are mounted.
+
+    Raises BadImage for an image that is not ours, BaseUnavailable and RegistryError.
+    """
+    started = time.monotonic()
+    source = Reference.parse(request.reference)
+    target = Reference.parse(request.target or request.reference)
+    with ExitStack() as stack:
+        store = stack.enter_context(Store(Path(request.store_dir)))
+        work = stack.enter_context(store.folder())
+        registries = Registries(stack, request.insecure_registries)
+        origin, destination = registries.repository(source), registries.repository(target)
+        manifest = origin.manifest(source.target)
+        if not isinstance(manifest, Manifest):
+            raise BadImage(f"{source} is an index of images for several platforms.", "Name one of its images by digest.")
+        old = ImageConfig.parse(b"".join(origin.read(manifest.config)))
+        ours = Ours.read(old)
+        with phase(report, "base"):
+            base = resolve(
+                request.base,
+                old.architecture,
+                stack,
+                work,
+                insecure=request.insecure_registries,
+                docker_host=request.docker_host,
+            )
+        layers = manifest.layers[ours.base_layers :]
+        check_depth(len(base.layers) + len(layers))
+        config = configuration(
+            base.config,
+            base.name,
+            base.digest,
+            [*base.config.diff_ids, *old.diff_ids[ours.base_layers :]],
+            ours.history,
+            ours.lockfile,
+            requested=ours.requested,
+            variables=ours.variables,
+        )
+        rebased = Manifest.make(config.descriptor, [*base.layers, *layers])
+        sources = {**base.image.sources, **{layer.digest: origin for layer in layers}}
+        image = Image(rebased, config.raw, sources)
+        same = (source.registry, source.repository) == (target.registry, target.repository)
+        present = [layer.digest for layer in manifest.layers] if same else []
+        with phase(report, "push"), Push(destination, present, report) as push:
+            for descriptor in rebased.layers:
+                push.add(descriptor, sources[descriptor.digest])
+            push.add(config.descriptor, Config(config.raw))
+            push.finish(rebased, target.tag or "latest")
+    result = Finished(
+        reference=str(target),
+        digest=str(rebased.descriptor.digest),
+        size=image.size,
+        bytes_pushed=push.bytes_pushed,
+        layers=len(layers),
+        layers_reused=len(layers),
+        seconds=round(time.monotonic() - started, 3),
+    )
+    report(result)
+    return result

@@ -1,0 +1,81 @@
+"""The layers above the packages: the overlay of what no archive holds, and the user's own folder."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from jupyter_condabuild.build.context import workspace
+from jupyter_condabuild.build.layers import ReadyLayer
+from jupyter_condabuild.build.overlay import collect
+from jupyter_condabuild.build.prepare import Prepared
+from jupyter_condabuild.build.request import BuildRequest
+from jupyter_condabuild.conda.packages import CondaPackage
+from jupyter_condabuild.errors import NotReproducible, PackageError, from_os_error
+from jupyter_condabuild.events import Layer, Report, Warning
+from jupyter_condabuild.oci import layer
+from jupyter_condabuild.oci.layer import Entry
+from jupyter_condabuild.oci.layout import Store
+
+
+def remainder(
+    request: BuildRequest,
+    prepared: Prepared,
+    unavailable: Sequence[tuple[CondaPackage, PackageError]],
+    store: Store,
+    work: Path,
+    report: Report,
+) -> list[ReadyLayer]:
+    """The overlay, where there is anything for it, and the workspace, where one is included.
+
+    Raises the PackageError of an unavailable package when there is no environment to take it from, NotReproducible
+    under --strict, OverlayTooLarge and the StoreErrors.
+    """
+    lost = {package.dist: error for package, error in unavailable} | dict(prepared.unlockable)
+    if lost and prepared.environment is None:
+        raise next(iter(lost.values()))
+    layers = []
+    environment, drift = prepared.environment, prepared.drift
+    if environment and drift:
+        for dist, error in sorted(lost.items()):
+            message = f"{dist} is copied from this environment, since its archive cannot be had: {error.message}"
+            report(Warning("taken-from-prefix", message, error.hint))
+        if lost and request.strict:
+            raise NotReproducible(f"These packages cannot be had again: {', '.join(sorted(lost))}.")
+        taken = [record for record in environment.records if record.dist in lost]
+        python = environment.prefix / "bin/python"
+        overlay = collect(
+            environment,
+            drift,
+            taken,
+            python=python if prepared.bytecode and python.exists() else None,
+            work=work / "overlay",
+            limit=request.overlay_max_bytes,
+        )
+        if overlay.entries:
+            title = "pip packages, changed and untracked files"
+            layers.append(_layer(overlay.entries, f"overlay-{overlay.fingerprint}", title, store, request, report))
+    if request.include:
+        entries = workspace(Path(request.include))
+        layers.append(_layer(entries, "", f"files of {Path(request.include).resolve().name}", store, request, report))
+    return layers
+
+
+def _layer(entries: list[Entry], key: str, title: str, store: Store, request: BuildRequest, report: Report) -> ReadyLayer:
+    """A layer of loose files. `key` finds it again in this store alone: it says nothing to other machines."""
+    local = hashlib.sha256(f"{key}:{layer.WRITER_VERSION}".encode()).hexdigest() if key else ""
+    stored = store.layer(local) if local else None
+    if stored and store.has(stored.blob.descriptor):
+        report(Layer("", (title,), stored.blob.descriptor.size, "reused-local"))
+        return ReadyLayer(stored.blob.descriptor, stored.blob.diff_id, store, title, "reused-local")
+    try:
+        with store.create() as (file, temporary):
+            blob = layer.write(entries, file, request.compression_level)
+            store.adopt(temporary, blob.descriptor.digest)
+    except OSError as error:
+        raise from_os_error(error, f"writing the layer of {title}") from None
+    if local:
+        store.add_layer(local, blob, (title,))
+    report(Layer("", (title,), blob.descriptor.size, "built"))
+    return ReadyLayer(blob.descriptor, blob.diff_id, store, title, "built")

@@ -1,0 +1,103 @@
+"""BuildRequest: what was asked, validated; and its JSON form, in which a server hands it to a build's process."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal
+
+from jupyter_condabuild.errors import UsageError
+from jupyter_condabuild.oci.image import Reference
+
+DEFAULT_BASE = "docker.io/library/debian:bookworm-slim"
+ENGINES = ("layers", "docker")
+
+
+def default_store() -> str:
+    """``CONDABUILD_STORE_DIR``, else a folder in the user's cache."""
+    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return os.environ.get("CONDABUILD_STORE_DIR") or os.path.join(cache, "jupyter-condabuild")
+
+
+@dataclass(frozen=True)
+class BuildRequest:
+    """One build: exactly one of `prefix` and `lockfile`, and at least one of push, load and archive.
+
+    `archive` is a path, with ``docker-archive:`` before it for the older format. `layer_budget` is the highest number of
+    package layers; `compression_level` is isal's, 0 to 3; `overlay_max_bytes` bounds what is copied from the live prefix
+    besides packages. `variables` puts the environment's own variables, which may be secrets, into the image.
+    """
+
+    prefix: str = ""
+    lockfile: str = ""
+    reference: str = ""
+    push: bool = False
+    load: bool = False
+    archive: str = ""
+    engine: str = "layers"
+    base: str = DEFAULT_BASE
+    cache_from: tuple[str, ...] = ()
+    include: str = ""
+    strict: bool = False
+    variables: bool = False
+    store_dir: str = field(default_factory=default_store)
+    insecure_registries: tuple[str, ...] = ()
+    docker_host: str = ""
+    layer_budget: int = 96
+    compression_level: int = 1
+    overlay_max_bytes: int = 1 << 30
+
+    def __post_init__(self) -> None:
+        """Raises UsageError, BadReference or BadDigest for a request that makes no sense."""
+        if bool(self.prefix) == bool(self.lockfile):
+            raise UsageError("A build needs an environment or a lock file, and not both.")
+        if not (self.push or self.load or self.archive):
+            raise UsageError(
+                "The image would go nowhere.", "Add --push, --load or -o FILE.tar: where should the image go?"
+            )
+        if (self.push or self.load) and not self.reference:
+            raise UsageError("--push and --load need the image's name.", "Add -t registry.lab.org/team/env:tag.")
+        if self.engine not in ENGINES:
+            raise UsageError(f"There is no engine {self.engine!r}.", "Engines are: layers, docker.")
+        if not 1 <= self.layer_budget <= 120:
+            raise UsageError("layer_budget must be from 1 to 120: container engines take 125 layers with the base's.")
+        if not 0 <= self.compression_level <= 3:
+            raise UsageError("compression_level must be from 0 to 3.")
+        for text in (self.reference, *self.cache_from):
+            if text:
+                Reference.parse(text)
+        if self.include and not Path(self.include).is_dir():
+            raise UsageError(f"--include {self.include}: there is no such folder.")
+
+    @property
+    def archive_kind(self) -> Literal["oci-archive", "docker-archive"]:
+        """``oci-archive`` or ``docker-archive``."""
+        return "docker-archive" if self.archive.startswith("docker-archive:") else "oci-archive"
+
+    @property
+    def archive_path(self) -> Path:
+        """The archive's path without the kind before it."""
+        return Path(self.archive.removeprefix("docker-archive:").removeprefix("oci-archive:"))
+
+    def to_json(self) -> dict[str, Any]:
+        """The request as a JSON object."""
+        return asdict(self)
+
+    @classmethod
+    def parse(cls, value: Mapping[str, Any]) -> BuildRequest:
+        """A request from its JSON object; raises UsageError for unknown members and wrong types."""
+        known = {item.name: item for item in fields(cls)}
+        arguments: dict[str, Any] = {}
+        for name, given in value.items():
+            if name not in known:
+                raise UsageError(f"A build request has no member {name!r}.")
+            if isinstance(given, list):
+                given = tuple(given)
+            kind = {"str": str, "bool": bool, "int": int, "tuple[str, ...]": tuple}[str(known[name].type)]
+            texts = isinstance(given, tuple) and all(isinstance(item, str) for item in given)
+            if type(given) is not kind or (kind is tuple and not texts):
+                raise UsageError(f"{name} in the build request has the wrong type.")
+            arguments[name] = given
+        return cls(**arguments)

@@ -1,0 +1,217 @@
+"""What makes files an image that works: the entrypoint, the user's folders, and the image configuration.
+
+The runtime layer is the same for every image, so that it is pushed and pulled once.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from jupyter_condabuild.build.layers import ReadyLayer
+from jupyter_condabuild.conda.link import PREFIX
+from jupyter_condabuild.conda.lockfile import Lockfile, dump, load
+from jupyter_condabuild.errors import BadImage
+from jupyter_condabuild.oci import layer
+from jupyter_condabuild.oci.image import Digest, ImageConfig
+from jupyter_condabuild.oci.layer import Entry
+from jupyter_condabuild.oci.layout import Store
+
+HOME = "/home/user"
+WORK = "/work"
+USER = 1000
+LOCKFILE = "org.jupyter.condabuild.lockfile"
+"""Member of the image configuration that holds the lock file, in conda-lock's format."""
+
+LABEL_IDENTITY = "org.jupyter.condabuild.environment"
+LABEL_REQUESTED = "org.jupyter.condabuild.requested"
+LABEL_VARIABLES = "org.jupyter.condabuild.variables"
+LABEL_BASE_LAYERS = "org.jupyter.condabuild.base.layers"
+
+HISTORY = "jupyter-condabuild"
+"""The comment of our entries in an image's history."""
+
+_CREATED_BY = "jupyter condabuild: "
+_ENTRYPOINT = """\
+#!/bin/sh
+# Runs the environment's activation scripts, as 'conda activate' would, then the command.
+if [ -z "$CONDABUILD_ACTIVE" ] && [ -d /opt/env/etc/conda/activate.d ]; then
+    export CONDABUILD_ACTIVE=1
+    # activation scripts are written for bash; sh has to do where there is none
+    if command -v bash >/dev/null 2>&1; then exec bash "$0" "$@"; fi
+fi
+unset CONDABUILD_ACTIVE
+for script in /opt/env/etc/conda/activate.d/*.sh; do
+    if [ -r "$script" ]; then . "$script"; fi
+done
+unset script
+exec "$@"
+"""
+
+_LOCK = """\
+#!/bin/sh
+# Prints the environment as an explicit lock file: conda create --name NAME --file FILE
+echo "# platform: linux-64"
+echo "@EXPLICIT"
+for record in /opt/env/conda-meta/*.json; do
+    sed -n 's/.*"sha256":"\\([0-9a-f]*\\)","subdir":.*"url":"\\([^"]*\\)".*/\\2#\\1/p' "$record"
+done
+"""
+
+
+def runtime_layer(store: Store, level: int) -> ReadyLayer:
+    """The layer with entrypoint, home and work folder, the same for every image; written to the store if it is not there."""
+    entries = [
+        Entry("opt/condabuild/entrypoint", mode=0o755, data=_ENTRYPOINT.encode()),
+        Entry("opt/condabuild/lock", mode=0o755, data=_LOCK.encode()),
+        Entry(f"{PREFIX}/conda-meta/history".removeprefix("/"), data=b""),
+        Entry(HOME.removeprefix("/"), "directory", 0o1777, owner=USER),
+        Entry(WORK.removeprefix("/"), "directory", 0o1777, owner=USER),
+    ]
+    out = io.BytesIO()
+    blob = layer.write(entries, out, level)
+    if not store.has(blob.descriptor):
+        store.put(blob.descriptor, [out.getvalue()])
+    return ReadyLayer(blob.descriptor, blob.diff_id, store, "entrypoint and home", "reused-local")
+
+
+def configuration(
+    base: ImageConfig,
+    base_reference: str,
+    base_digest: Digest,
+    diff_ids: Sequence[Digest],
+    history: Sequence[str],
+    lockfile: Lockfile,
+    *,
+    requested: Sequence[str] = (),
+    variables: Mapping[str, str] | None = None,
+) -> ImageConfig:
+    """The image configuration on top of the base's.
+
+    Args:
+        diff_ids: of all layers, the base's first.
+        history: a line for each of our layers.
+        requested: specs that the user asked conda for.
+        variables: the environment's own, from conda-meta/state.
+
+    Source: image-spec config.md and annotations.md. There is no time in it but the base's: same input, same digest.
+    """
+    runtime = dict(base.runtime)
+    env = dict(item.partition("=")[::2] for item in runtime.get("Env") or [])
+    env |= _environment(env.get("PATH", ""), lockfile) | dict(variables or {})
+    runtime["Env"] = [f"{name}={value}" for name, value in env.items()]
+    runtime["Entrypoint"] = ["/opt/condabuild/entrypoint"]
+    runtime["Cmd"] = command(lockfile)
+    runtime["User"] = f"{USER}:{USER}"
+    runtime["WorkingDir"] = WORK
+    if runtime["Cmd"][0] == "jupyter":
+        runtime["ExposedPorts"] = {**(runtime.get("ExposedPorts") or {}), "8888/tcp": {}}
+    runtime["Labels"] = {**(runtime.get("Labels") or {}), **_labels(lockfile, requested)} | {
+        "org.opencontainers.image.base.name": base_reference,
+        "org.opencontainers.image.base.digest": str(base_digest),
+        LABEL_BASE_LAYERS: str(len(base.diff_ids)),
+    }
+    created = base.value.get("created")
+    entries = [{"created_by": f"{_CREATED_BY}{line}", "comment": HISTORY} for line in history]
+    if variables:
+        runtime["Labels"][LABEL_VARIABLES] = json.dumps(sorted(variables))
+    if created:
+        entries = [{"created": created, **entry} for entry in entries]
+    value: dict[str, Any] = {
+        "architecture": base.architecture,
+        "os": base.value.get("os", "linux"),
+        "config": runtime,
+        "history": [*_base_history(base), *entries],
+        LOCKFILE: dump(lockfile, "conda-lock"),
+    }
+    for member in ("created", "variant"):
+        if base.value.get(member):
+            value[member] = base.value[member]
+    return base.with_value(value, diff_ids)
+
+
+def _base_history(base: ImageConfig) -> list[Any]:
+    """The base's history, or one entry a layer where it has none: entries and layers must agree in number."""
+    history = list(base.value.get("history") or [])
+    filled = sum(not entry.get("empty_layer") for entry in history)
+    return history if filled == len(base.diff_ids) else [{"created_by": "base image"} for _ in base.diff_ids]
+
+
+def _environment(path: str, lockfile: Lockfile) -> dict[str, str]:
+    names = {package.name for package in lockfile.conda}
+    value = {
+        "PATH": f"{PREFIX}/bin:{path or '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'}",
+        "CONDA_PREFIX": PREFIX,
+        "CONDA_DEFAULT_ENV": PREFIX,
+        "CONDA_SHLVL": "1",
+        "HOME": HOME,
+        "USER": "user",
+        "LOGNAME": "user",
+        "LANG": "C.UTF-8",
+    }
+    if any(name == "cudatoolkit" or name.startswith(("cuda-cudart", "cuda-version")) for name in names):
+        value |= {"NVIDIA_VISIBLE_DEVICES": "all", "NVIDIA_DRIVER_CAPABILITIES": "compute,utility"}
+    return value
+
+
+def command(lockfile: Lockfile) -> list[str]:
+    """What the image runs by default: JupyterLab where the environment has it, else Python, R, or a shell."""
+    names = {package.name for package in lockfile.conda} | {package.name for package in lockfile.pip}
+    if "jupyterlab" in names:
+        return ["jupyter", "lab", "--ip=0.0.0.0", "--port=8888", "--no-browser"]
+    for name, program in (("python", "python"), ("r-base", "R"), ("julia", "julia")):
+        if name in names:
+            return [program]
+    return ["sh"]
+
+
+def _labels(lockfile: Lockfile, requested: Sequence[str]) -> dict[str, str]:
+    python = lockfile.python
+    labels = {
+        "org.opencontainers.image.title": "conda environment",
+        "org.opencontainers.image.description": f"{len(lockfile.conda)} conda packages"
+        + (f", Python {python.version}" if python else "")
+        + (f", {len(lockfile.pip)} pip packages" if lockfile.pip else ""),
+        LABEL_IDENTITY: lockfile.digest,
+    }
+    if requested:
+        labels[LABEL_REQUESTED] = json.dumps(list(requested))
+    return labels
+
+
+@dataclass(frozen=True)
+class Ours:
+    """What an image of ours says of itself: enough to make its configuration again, on another base."""
+
+    lockfile: Lockfile
+    base_layers: int
+    base_name: str
+    history: tuple[str, ...]
+    requested: tuple[str, ...]
+    variables: Mapping[str, str]
+
+    @classmethod
+    def read(cls, config: ImageConfig) -> Ours:
+        """Raises BadImage for an image that is not ours."""
+        runtime = config.runtime
+        labels = runtime.get("Labels") or {}
+        env = dict(item.partition("=")[::2] for item in runtime.get("Env") or [])
+        try:
+            names = json.loads(labels.get(LABEL_VARIABLES, "[]"))
+            history = [entry for entry in config.value["history"] if entry.get("comment") == HISTORY]
+            return cls(
+                lockfile=load(config.value[LOCKFILE]),
+                base_layers=int(labels[LABEL_BASE_LAYERS]),
+                base_name=labels.get("org.opencontainers.image.base.name", ""),
+                history=tuple(entry["created_by"].removeprefix(_CREATED_BY) for entry in history),
+                requested=tuple(json.loads(labels.get(LABEL_REQUESTED, "[]"))),
+                variables={name: env.get(name, "") for name in names},
+            )
+        except (KeyError, TypeError, ValueError, AttributeError):
+            raise BadImage(
+                "The image was not made by 'jupyter condabuild', or by one that is too different.",
+                "Build it anew from the environment.",
+            ) from None

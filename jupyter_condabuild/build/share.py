@@ -1,0 +1,126 @@
+"""Where an image goes: a registry, an engine, an archive; and what those places have already."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from jupyter_condabuild.build.known import Known, look_up
+from jupyter_condabuild.build.prepare import phase
+from jupyter_condabuild.build.push import Config, Push
+from jupyter_condabuild.build.request import BuildRequest
+from jupyter_condabuild.errors import CondaBuildError
+from jupyter_condabuild.events import Log, Progress, Report
+from jupyter_condabuild.oci import archive
+from jupyter_condabuild.oci.daemon import Daemon
+from jupyter_condabuild.oci.image import Image, Reference
+from jupyter_condabuild.oci.layout import Store
+from jupyter_condabuild.oci.registry import Registry, Repository, open_registry
+
+
+class Registries:
+    """The registries of one build, each opened once and closed with `stack`."""
+
+    def __init__(self, stack: ExitStack, insecure: Sequence[str]) -> None:
+        self._stack = stack
+        self._insecure = insecure
+        self._open: dict[str, Registry] = {}
+
+    def repository(self, reference: Reference) -> Repository:
+        """The repository that a reference names."""
+        if reference.registry not in self._open:
+            self._open[reference.registry] = self._stack.enter_context(open_registry(reference, self._insecure))
+        return self._open[reference.registry].repository(reference.repository)
+
+
+@dataclass(frozen=True)
+class Places:
+    """The destination, if it is a registry, and the layers that it and the caches have."""
+
+    known: Known
+    destination: Repository | None = None
+    tag: str = ""
+
+    def push(self, report: Report) -> Push:
+        """A push to the destination."""
+        assert self.destination
+        return Push(self.destination, self.known.present, report)
+
+
+def open_places(request: BuildRequest, store: Store, stack: ExitStack) -> Places:
+    """Opens the registries of a request and reads the manifests that may name layers of ours.
+
+    Raises RegistryError for a destination that cannot be asked.
+    """
+    registries = Registries(stack, request.insecure_registries)
+    targets: list[tuple[Repository, str]] = []
+    destination, tag = None, ""
+    if request.push:
+        reference = Reference.parse(request.reference)
+        destination, tag = registries.repository(reference), reference.tag
+        targets.append((destination, tag))
+        previous = store.previous(f"{reference.registry}/{reference.repository}")
+        if previous:
+            targets.append((destination, str(previous)))
+    for text in request.cache_from:
+        cache = Reference.parse(text)
+        targets.append((registries.repository(cache), cache.target))
+    return Places(look_up(targets, destination, tag), destination, tag)
+
+
+def deliver(image: Image, request: BuildRequest, places: Places, push: Push | None, store: Store, report: Report) -> int:
+    """Brings the image to its places and returns the bytes that were pushed.
+
+    Raises RegistryError, EngineUnavailable, EngineFault and the StoreErrors.
+    """
+    pushed = 0
+    if push:
+        with phase(report, "push"):
+            _finish(image, request, places, push, store)
+            pushed = push.bytes_pushed
+    if request.load:
+        with phase(report, "load"):
+            _load(image, request, report)
+    if request.archive:
+        with phase(report, "export"):
+            moved = _throttled(report, "export")
+            archive.write(image, request.reference, request.archive_path, request.archive_kind, moved)
+    return pushed
+
+
+def _finish(image: Image, request: BuildRequest, places: Places, push: Push, store: Store) -> None:
+    manifest = image.manifest
+    push.add(manifest.config, Config(image.config))
+    push.wait()
+    if places.known.current is None or places.known.current.raw != manifest.raw:
+        push.finish(manifest, places.tag)
+    reference = Reference.parse(request.reference)
+    store.remember(f"{reference.registry}/{reference.repository}", manifest.descriptor.digest)
+
+
+def _load(image: Image, request: BuildRequest, report: Report) -> None:
+    """An engine that can reach the registry pulls what it lacks; any other gets the whole image."""
+    with Daemon.connect(request.docker_host or None) as daemon:
+        if request.push:
+            try:
+                if daemon.pull(request.reference):
+                    return
+            except CondaBuildError as error:
+                report(Log(f"The engine cannot pull from the registry, so it is given the image: {error.message}"))
+        daemon.load(image, request.reference, _throttled(report, "load"))
+
+
+def _throttled(report: Report, subject: str) -> archive.Progress:
+    """Progress events at most ten times a second."""
+    last = 0.0
+
+    def moved(complete: int, total: int) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= 0.1 or complete == total:
+            last = now
+            report(Progress(subject, complete, total))
+
+    return moved

@@ -1,0 +1,131 @@
+"""A process that writes package layers: jobs come in as JSON lines, progress and results go out the same way.
+
+Compression and hashing want every core, and Python's interpreter lock leaves them one; so each core gets a process. A
+worker ends when its standard input does, so none outlives the build.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from jupyter_condabuild.conda.link import PREFIX, LinkedPackage, StagedPackage, linked_package
+from jupyter_condabuild.conda.packages import CondaPackage
+from jupyter_condabuild.errors import CondaBuildError, ContentMismatch, LinkFailed, PackageMismatch, from_os_error
+from jupyter_condabuild.oci import layer
+from jupyter_condabuild.oci.layer import Entry, LayerBlob
+
+_REPORT_BYTES = 4 << 20
+
+
+def write_packages(
+    staged: Sequence[StagedPackage],
+    python: Path | None,
+    temporary: str,
+    level: int,
+    progress: Callable[[int], None],
+) -> LayerBlob:
+    """Writes the layer of some staged packages to the file `temporary`; `python` compiles what lacks bytecode.
+
+    `progress` is told tar bytes. Raises PackageMismatch when a file is not the one its package came with, LinkFailed
+    when the interpreter does not run, and the StoreErrors.
+    """
+    names = ", ".join(item.package.dist for item in staged)
+    try:
+        entries = [entry for item in staged for entry in package_entries(linked_package(item, python, layer.EPOCH))]
+        with open(temporary, "wb", buffering=0) as out:
+            return layer.write(entries, out, level, progress)
+    except ContentMismatch as error:
+        raise PackageMismatch(f"{error.message} (package {names})") from None
+    except subprocess.CalledProcessError as error:
+        raise LinkFailed(f"The environment's Python cannot compile {names} (status {error.returncode}).") from None
+    except OSError as error:
+        raise from_os_error(error, f"writing the layer of {names}", temporary) from None
+
+
+def package_entries(linked: LinkedPackage) -> Iterator[Entry]:
+    """A package's files as layer entries under PREFIX, its record for conda-meta among them.
+
+    A module that came with bytecode keeps the time that its bytecode names: with any other, Python would not use it.
+    """
+    root = PREFIX.removeprefix("/")
+    times = _source_times(linked)
+    for file in linked.files:
+        mtime = times.get(file.path, layer.EPOCH)
+        yield layer.file_entry(f"{root}/{file.path}", file.source, sha256=file.sha256, mtime=mtime)
+    yield Entry(f"{root}/{linked.record_path}", data=linked.record)
+
+
+def _source_times(linked: LinkedPackage) -> dict[str, int]:
+    times: dict[str, int] = {}
+    for file in linked.files:
+        if not file.path.endswith(".pyc"):
+            continue
+        with open(file.source, "rb", buffering=0) as pyc:
+            header = pyc.read(16)
+        if len(header) == 16 and header[4:8] == bytes(4):  # PEP 552: time-stamped
+            folder, _, name = file.path.rpartition("/")
+            source = f"{folder.removesuffix('__pycache__')}{name.split('.', 1)[0]}.py"
+            times[source] = int.from_bytes(header[8:12], "little")
+    return times
+
+
+def job(staged: Sequence[StagedPackage], python: Path | None, temporary: str, level: int) -> str:
+    """A job as the line that a worker reads."""
+    packages = [
+        {"package": asdict(item.package), "folder": str(item.folder), "extracted": str(item.extracted)}
+        for item in staged
+    ]
+    return json.dumps(
+        {"packages": packages, "python": str(python or ""), "temporary": temporary, "level": level}
+    )
+
+
+def _staged(value: dict[str, Any]) -> StagedPackage:
+    package = value["package"]
+    package |= {"depends": tuple(package["depends"]), "constrains": tuple(package["constrains"])}
+    return StagedPackage(CondaPackage(**package), Path(value["folder"]), Path(value["extracted"]))
+
+
+def run(line: str, answer: Callable[[dict[str, Any]], object]) -> None:
+    """Does the job of a line; tells `answer` of progress, then the result or the error."""
+    value = json.loads(line)
+    staged = [_staged(item) for item in value["packages"]]
+    python = Path(value["python"]) if value["python"] else None
+    pending = 0
+
+    def progress(count: int) -> None:
+        nonlocal pending
+        pending += count
+        if pending >= _REPORT_BYTES:
+            answer({"progress": pending})
+            pending = 0
+
+    try:
+        blob = write_packages(staged, python, value["temporary"], value["level"], progress)
+    except CondaBuildError as error:
+        answer({"error": type(error).__name__, "message": error.message, "hint": error.hint})
+        return
+    answer({"descriptor": blob.descriptor.to_json(), "diff_id": str(blob.diff_id), "tar_size": blob.tar_size})
+
+
+def main() -> None:
+    """Works through the jobs on standard input."""
+    out = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)  # whatever prints must not speak the protocol
+
+    def answer(value: dict[str, Any]) -> None:
+        out.write(json.dumps(value) + "\n")
+
+    for line in sys.stdin:
+        run(line, answer)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,280 @@
+"""jupyter condabuild …: arguments to calls, and their results to people and programs."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from jupyter_condabuild import __version__
+from jupyter_condabuild.errors import Cancelled, CondaBuildError, UsageError
+from jupyter_condabuild.events import Cancelled as CancelledEvent
+from jupyter_condabuild.events import Failed, JsonLines, Report
+
+EXIT_FAILED, EXIT_USAGE, EXIT_CANCELLED = 1, 2, 130
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line's grammar."""
+    top = argparse.ArgumentParser(
+        prog="jupyter condabuild",
+        description="Turns a conda environment into a container image, one layer a package.",
+        epilog="PREFIX is the folder of an environment; without it, the active one is meant.",
+    )
+    top.add_argument("--version", action="version", version=__version__)
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
+
+    lock = commands.add_parser("lock", help="write the environment's lock file", description=_lock.__doc__)
+    lock.add_argument("prefix", nargs="?", default="", metavar="PREFIX")
+    lock.add_argument("--format", choices=("conda-lock", "explicit", "pixi", "environment"), default="conda-lock")
+    lock.add_argument("--md5", action="store_true", help="md5 instead of sha256 in --format explicit, for conda before 24")
+    lock.add_argument("-o", "--output", default="", metavar="FILE", help="write to FILE instead of standard output")
+    lock.set_defaults(run=_lock)
+
+    plan = commands.add_parser("plan", help="show what a build would do", description=_plan.__doc__)
+    _add_source(plan)
+    plan.add_argument("-t", "--tag", default="", metavar="REFERENCE", help="the image's name: what is there counts as built")
+    _add_build_options(plan)
+    plan.set_defaults(run=_plan)
+
+    build = commands.add_parser("build", help="build the image", description=_build.__doc__)
+    _add_source(build)
+    build.add_argument("-t", "--tag", default="", metavar="REFERENCE", help="the image's name, as registry/repository:tag")
+    build.add_argument("--push", action="store_true", help="push the image to its registry")
+    build.add_argument("--load", action="store_true", help="load the image into the Docker or Podman Engine")
+    build.add_argument(
+        "-o", "--output", default="", metavar="ARCHIVE.tar", help="write an OCI archive (docker-archive:FILE: the older format)"
+    )
+    _add_build_options(build)
+    build.add_argument("--include", default="", metavar="DIR", help="put this folder's files into /work")
+    build.add_argument("--strict", action="store_true", help="refuse an environment that cannot be reproduced")
+    build.add_argument("--variables", action="store_true", help="put the environment's own variables into the image")
+    build.add_argument("--request", default="", metavar="FILE", help="read the build request as JSON (-: standard input)")
+    build.set_defaults(run=_build)
+
+    rebase = commands.add_parser("rebase", help="put an image on another base", description=_rebase.__doc__)
+    rebase.add_argument("reference", metavar="REFERENCE")
+    rebase.add_argument("--base", required=True, metavar="REFERENCE")
+    rebase.add_argument("-t", "--tag", default="", metavar="REFERENCE", help="name of the result; default the same")
+    rebase.set_defaults(run=_rebase)
+
+    prune = commands.add_parser("prune", help="free space in the local store", description=_prune.__doc__)
+    prune.add_argument("--keep-bytes", type=int, default=None, metavar="N", help="keep the N bytes used last")
+    prune.set_defaults(run=_prune)
+
+    for command in (lock, plan, build, rebase, prune):
+        command.add_argument("--json", action="store_true", help="print the result as JSON")
+        command.add_argument("--events", choices=("jsonl",), help="print events as JSON lines on standard output")
+    return top
+
+
+def _add_source(command: argparse.ArgumentParser) -> None:
+    command.add_argument("prefix", nargs="?", default="", metavar="PREFIX")
+    command.add_argument("--lockfile", default="", metavar="FILE", help="build from a lock file instead of PREFIX")
+
+
+def _add_build_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--engine", choices=("layers", "docker"), default=None)
+    command.add_argument("--base", default=None, metavar="REFERENCE", help="the base image")
+    command.add_argument(
+        "--cache-from", action="append", default=None, metavar="REFERENCE", help="an image whose layers may be reused"
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Runs one command; ends the process with its exit status."""
+    arguments = parser().parse_args(argv)
+    signal.signal(signal.SIGTERM, _interrupt)
+    report = _report(arguments)
+    try:
+        arguments.run(arguments, report)
+        status = 0
+    except (KeyboardInterrupt, Cancelled):
+        report(CancelledEvent())
+        status = EXIT_CANCELLED
+    except CondaBuildError as error:
+        report(Failed(error.code, error.message, error.hint))
+        status = EXIT_USAGE if isinstance(error, UsageError) else EXIT_FAILED
+    except BrokenPipeError:  # the reader of our output has gone
+        status = EXIT_FAILED
+    for close in (getattr(report, "close", None), sys.stdout.flush, sys.stderr.flush):
+        try:
+            if close:
+                close()
+        except BrokenPipeError:
+            pass
+    if status == EXIT_CANCELLED:
+        os._exit(status)  # uploads under way hold threads that would be waited for
+    sys.exit(status)
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _report(arguments: argparse.Namespace) -> Report:
+    if arguments.events:
+        return JsonLines(sys.stdout)
+    from jupyter_condabuild.display import display
+
+    return display(sys.stderr)
+
+
+def _print(value: Any) -> None:
+    print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def _prefix(given: str) -> str:
+    prefix = given or os.environ.get("CONDA_PREFIX", "")
+    if not prefix:
+        raise UsageError("No environment is active, and none was named.", "Name its folder: jupyter condabuild … PREFIX.")
+    return prefix
+
+
+def _request(arguments: argparse.Namespace, **more: Any) -> Any:
+    from jupyter_condabuild.build.request import BuildRequest
+    from jupyter_condabuild.settings import Settings
+
+    settings = Settings.load()
+    if arguments.prefix and arguments.lockfile:
+        raise UsageError("Name an environment or --lockfile, not both.")
+    return BuildRequest(
+        prefix="" if arguments.lockfile else os.path.abspath(_prefix(arguments.prefix)),
+        lockfile=arguments.lockfile,
+        reference=_with_registry(arguments.tag, settings.registry),
+        engine=arguments.engine or settings.engine,
+        base=arguments.base or settings.base_image,
+        cache_from=tuple(arguments.cache_from or settings.cache_from),
+        store_dir=settings.store_dir,
+        insecure_registries=settings.insecure_registries,
+        docker_host=settings.docker_host,
+        layer_budget=settings.layer_budget,
+        compression_level=settings.compression_level,
+        overlay_max_bytes=settings.overlay_max_bytes,
+        **more,
+    )
+
+
+def _with_registry(tag: str, registry: str) -> str:
+    head, slash, _ = tag.partition("/")
+    named = bool(slash) and ("." in head or ":" in head or head == "localhost")
+    return f"{registry.rstrip('/')}/{tag}" if tag and registry and not named else tag
+
+
+def _lock(arguments: argparse.Namespace, report: Report) -> None:
+    """Writes exactly which packages an environment has; what to know of it goes to standard error."""
+    from jupyter_condabuild.build.inspect import lock_report
+    from jupyter_condabuild.conda.lockfile import dump
+
+    found = lock_report(Path(_prefix(arguments.prefix)), report)
+    text = dump(
+        found.lockfile,
+        arguments.format,
+        name=found.environment.name,
+        channels=found.environment.channels,
+        requested=found.environment.requested,
+        hash="md5" if arguments.md5 else "sha256",
+    )
+    if arguments.output:
+        _write(Path(arguments.output), text)
+    if arguments.json:
+        _print({**found.summary(), "lockfile": arguments.output or text})
+    elif not arguments.output:
+        sys.stdout.write(text)
+    if not arguments.events:
+        print(found.text(), file=sys.stderr)
+
+
+def _write(path: Path, text: str) -> None:
+    from jupyter_condabuild.errors import from_os_error
+
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_text(text)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise from_os_error(error, "writing the lock file", path) from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _plan(arguments: argparse.Namespace, report: Report) -> None:
+    """Shows the layers of an image, which of them exist already, and what would be pushed. Builds nothing."""
+    from jupyter_condabuild.build.inspect import preview
+
+    # a plan goes nowhere; with a name, it is measured against what that repository has
+    request = _request(arguments, push=bool(arguments.tag), archive="" if arguments.tag else "none.tar")
+    found = preview(request, report)
+    if arguments.json:
+        _print(found.summary())
+    elif not arguments.events:
+        print(found.text())
+
+
+def _build(arguments: argparse.Namespace, report: Report) -> None:
+    """Builds the image of an environment or lock file, and pushes, loads or saves it."""
+    from jupyter_condabuild.build.pipeline import build
+    from jupyter_condabuild.build.request import BuildRequest
+
+    if arguments.request:
+        with open(0 if arguments.request == "-" else arguments.request) as file:
+            try:
+                value = json.load(file)
+            except ValueError as error:
+                raise UsageError(f"The build request is not JSON: {error}.") from None
+        request = BuildRequest.parse(value)
+    else:
+        request = _request(
+            arguments,
+            push=arguments.push,
+            load=arguments.load,
+            archive=arguments.output,
+            include=arguments.include,
+            strict=arguments.strict,
+            variables=arguments.variables,
+        )
+    result = build(request, report)
+    if arguments.json:
+        _print(asdict(result.event))
+
+
+def _rebase(arguments: argparse.Namespace, report: Report) -> None:
+    """Puts an image of ours on another base without rebuilding a layer, and pushes it."""
+    from jupyter_condabuild.build.rebase import RebaseRequest, rebase
+    from jupyter_condabuild.settings import Settings
+
+    settings = Settings.load()
+    request = RebaseRequest(
+        _with_registry(arguments.reference, settings.registry),
+        arguments.base,
+        _with_registry(arguments.tag, settings.registry),
+        settings.store_dir,
+        settings.insecure_registries,
+        settings.docker_host,
+    )
+    result = rebase(request, report)
+    if arguments.json:
+        _print(asdict(result))
+
+
+def _prune(arguments: argparse.Namespace, report: Report) -> None:
+    """Removes the layers used longest ago from the local store; registries are not touched."""
+    from jupyter_condabuild.oci.layout import Store
+    from jupyter_condabuild.settings import Settings
+
+    settings = Settings.load()
+    keep = settings.store_max_bytes if arguments.keep_bytes is None else arguments.keep_bytes
+    with Store(Path(settings.store_dir)) as store:
+        freed, left = store.prune(keep), store.size
+    if arguments.json:
+        _print({"freed": freed, "left": left})
+    else:
+        print(f"Freed {freed / 1e6:,.1f} MB; {left / 1e6:,.1f} MB remain in {settings.store_dir}.")
+
+

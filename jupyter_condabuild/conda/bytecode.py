@@ -1,0 +1,68 @@
+"""Bytecode for Python modules that came without: as conda compiles noarch packages, but the same bytes every time.
+
+Source: PEP 552 for the header; importlib._bootstrap_external for the time-stamped form that conda installs have.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+_COMPILE = """
+import importlib.util, json, os, sys
+from importlib._bootstrap_external import _code_to_timestamp_pyc
+job = json.load(sys.stdin)
+for source, name, target in job["modules"]:
+    try:
+        with open(source, "rb") as file:
+            text = file.read()
+        code = compile(text, name, "exec", dont_inherit=True)
+        data = _code_to_timestamp_pyc(code, job["mtime"], len(text))
+    except Exception:
+        continue
+    target = importlib.util.cache_from_source(target, optimization="")
+    os.makedirs(os.path.dirname(target), exist_ok=True)
+    with open(target, "wb") as file:
+        file.write(data)
+    print(target)
+"""
+
+
+def uncompiled(paths: Iterable[str]) -> list[str]:
+    """Those of a package's paths that are modules in site-packages without bytecode beside them, sorted."""
+    paths = set(paths)
+    compiled = {_source_of(path) for path in paths if path.endswith(".pyc")}
+    return sorted(path for path in paths if path.endswith(".py") and "/site-packages/" in path and path not in compiled)
+
+
+def _source_of(pyc: str) -> str:
+    folder, _, name = pyc.rpartition("/")
+    return f"{folder.removesuffix('/__pycache__')}/{name.split('.', 1)[0]}.py"
+
+
+def compile_modules(python: Path, sources: Mapping[str, str], folder: Path, prefix: str, mtime: int) -> list[str]:
+    """Compiles modules with the environment's own interpreter into `folder`; returns the new paths, relative to it.
+
+    Args:
+        sources: a module's path relative to the prefix, to the file that holds its source.
+        prefix: where the code is told that it lies.
+        mtime: the time (seconds since the epoch) that the sources will have there.
+
+    A module that does not compile (a template, Python 2) is left out, as conda does. One new interpreter for all of a
+    package's modules, without site and with a fixed hash seed, gives the same bytes every time. Raises OSError or
+    subprocess.CalledProcessError when the interpreter cannot be run.
+    """
+    modules = [(source, f"{prefix}/{path}", f"{folder}/{path}") for path, source in sources.items()]
+    done = subprocess.run(
+        [str(python), "-S", "-s", "-B", "-c", _COMPILE],
+        input=json.dumps({"mtime": mtime, "modules": modules}).encode(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env={"PYTHONHASHSEED": "0", "PYTHONIOENCODING": "utf-8:surrogateescape", "PYTHONWARNINGS": "ignore"},
+        cwd="/",
+        check=True,
+    )
+    targets = done.stdout.decode("utf-8", "surrogateescape").splitlines()
+    return [target.removeprefix(f"{folder}/") for target in targets]

@@ -1,0 +1,73 @@
+"""What a plan needs of every package, sha256 and archive size, found where a record or a lock file does not say."""
+
+from __future__ import annotations
+
+import urllib.request
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+from jupyter_condabuild.conda.fetch import locate
+from jupyter_condabuild.conda.lockfile import Lockfile, merged_depends, of_packages
+from jupyter_condabuild.conda.package_cache import PackageCaches, hash_file
+from jupyter_condabuild.conda.packages import CondaPackage
+from jupyter_condabuild.errors import PackageError
+
+_SECONDS = 20
+
+
+def complete(
+    lockfile: Lockfile, caches: PackageCaches, urls: Mapping[str, str], folder: Path
+) -> tuple[Lockfile, dict[str, PackageError]]:
+    """The lock file with every sha256 and size that can be found, and by dist why it cannot be for the rest.
+
+    The package caches are asked first, then the channel: for a size its headers are enough, for a sha256 the archive
+    itself is downloaded to `folder`. Packages that cannot be completed are left as they are.
+    """
+    # @EXPLICIT files name no dependencies, and only these tell noarch Python packages from other noarch ones
+    bare = not any(package.depends for package in lockfile.conda)
+    packages = [_from_cache(package, caches, bare) for package in lockfile.conda]
+    packages = _with_sizes(packages, urls)
+    wanting = [package for package in packages if not package.sha256 or package.size is None]
+    found, failures = locate(wanting, caches, folder, urls=urls) if wanting else ({}, {})
+    done = {
+        package.dist: replace(package, sha256=hash_file(cached.path), size=cached.path.stat().st_size)
+        for package in wanting
+        if (cached := found.get(package.dist)) and not cached.extracted
+    }
+    failures |= {
+        package.dist: PackageError(f"Nothing tells the sha256 of {package.dist}.")
+        for package in wanting
+        if package.dist not in done and package.dist not in failures
+    }
+    packages = [done.get(package.dist, package) for package in packages]
+    return of_packages(lockfile.platform, packages, lockfile.pip), failures
+
+
+def _from_cache(package: CondaPackage, caches: PackageCaches, bare: bool) -> CondaPackage:
+    if package.sha256 and package.size is not None and not (bare and package.subdir == "noarch"):
+        return package
+    index = caches.index(package)
+    size = package.size if package.size is not None else index.get("size")
+    depends = merged_depends(index.get("depends") or ()) if bare else package.depends
+    return replace(package, sha256=package.sha256 or index.get("sha256") or "", size=size, depends=depends)
+
+
+def _with_sizes(packages: Sequence[CondaPackage], urls: Mapping[str, str]) -> list[CondaPackage]:
+    def one(package: CondaPackage) -> CondaPackage:
+        if package.size is not None or not package.sha256:
+            return package
+        return replace(package, size=_content_length(urls.get(package.dist) or package.url))
+
+    with ThreadPoolExecutor(8) as executor:
+        return list(executor.map(one, packages))
+
+
+def _content_length(url: str) -> int | None:
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=_SECONDS) as answer:
+            length = answer.headers.get("Content-Length")
+    except (OSError, ValueError):
+        return None
+    return int(length) if length and length.isdecimal() else None

@@ -1,0 +1,129 @@
+"""The package caches of this machine: which folder or archive holds a package, proved by its hash.
+
+conda keeps ``<pkgs>/<dist>/info/repodata_record.json`` beside the archive; rattler keeps ``<pkgs>/<dist>.lock``, eight
+bytes of revision and the archive's sha256 (rattler_cache::package_cache). The same file name from another channel is
+another package, so a name alone proves nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jupyter_condabuild.conda.packages import CondaPackage
+
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Cached:
+    """Where a package lies: an extracted folder (`extracted` is true) or an archive."""
+
+    path: Path
+    extracted: bool
+
+
+def default_folders(prefix: Path | None = None, environ: Mapping[str, str] = os.environ) -> tuple[Path, ...]:
+    """The package caches that conda, mamba, pixi and rattler use for this user and prefix, existing ones only."""
+    home = Path(environ.get("HOME") or Path.home())
+    candidates = [Path(text) for text in environ.get("CONDA_PKGS_DIRS", "").split(",") if text]
+    candidates += _condarc_folders([home / ".condarc", home / ".config/conda/condarc"])
+    if prefix:
+        candidates += [prefix / "pkgs", prefix.parent.parent / "pkgs"]
+    for root in ("CONDA_ROOT", "MAMBA_ROOT_PREFIX"):
+        if environ.get(root):
+            candidates.append(Path(environ[root]) / "pkgs")
+    if environ.get("CONDA_EXE"):
+        candidates.append(Path(environ["CONDA_EXE"]).parent.parent / "pkgs")
+    for variable in ("PIXI_CACHE_DIR", "RATTLER_CACHE_DIR"):
+        if environ.get(variable):
+            candidates.append(Path(environ[variable]) / "pkgs")
+    cache = Path(environ.get("XDG_CACHE_HOME") or home / ".cache")
+    candidates += [cache / "rattler/cache/pkgs", home / ".conda/pkgs", home / ".mamba/pkgs"]
+    return tuple(dict.fromkeys(folder for folder in candidates if folder.is_dir()))
+
+
+def _condarc_folders(files: Iterable[Path]) -> Iterator[Path]:
+    import yaml  # 20 ms that only this needs
+
+    for file in files:
+        try:
+            value = yaml.safe_load(file.read_text()) or {}
+        except (OSError, ValueError, yaml.YAMLError):
+            continue
+        for folder in (value.get("pkgs_dirs") or []) if isinstance(value, dict) else []:
+            yield Path(os.path.expandvars(os.path.expanduser(str(folder))))
+
+
+class PackageCaches:
+    """Several package cache folders, searched in order. Reads only."""
+
+    def __init__(self, folders: Iterable[Path]) -> None:
+        self.folders = tuple(folders)
+
+    def find(self, package: CondaPackage, *, extracted: bool = True) -> Cached | None:
+        """The package's extracted folder, or its archive; None where no cache provably has it.
+
+        With `extracted` false only archives count: they can be verified whole, a folder only file by file.
+        """
+        stem = package.fn.removesuffix(".conda").removesuffix(".tar.bz2")
+        if extracted:
+            for folder in self.folders:
+                if _holds(folder / stem, package):
+                    return Cached(folder / stem, True)
+        for folder in self.folders:
+            archive = folder / package.fn
+            if archive.is_file() and _is_archive(archive, package):
+                return Cached(archive, False)
+        return None
+
+    def index(self, package: CondaPackage) -> Mapping[str, Any]:
+        """repodata_record.json or index.json of the extracted package; empty where no cache has it."""
+        cached = self.find(package)
+        if cached and cached.extracted:
+            return _read(cached.path / "info/repodata_record.json") or _read(cached.path / "info/index.json")
+        return {}
+
+
+def _holds(folder: Path, package: CondaPackage) -> bool:
+    if not (folder / "info/index.json").is_file():
+        return False
+    record = _read(folder / "info/repodata_record.json")
+    if record.get("sha256") and package.sha256:
+        return bool(record["sha256"] == package.sha256)
+    if record.get("md5") and package.md5:
+        return bool(record["md5"] == package.md5)
+    try:
+        lock = folder.with_name(folder.name + ".lock").read_bytes()
+    except OSError:
+        return False
+    return len(lock) == 40 and lock[8:].hex() == package.sha256
+
+
+def _is_archive(archive: Path, package: CondaPackage) -> bool:
+    if package.size is not None and archive.stat().st_size != package.size:
+        return False
+    algorithm, expected = ("sha256", package.sha256) if package.sha256 else ("md5", package.md5)
+    return bool(expected) and hash_file(archive, algorithm) == expected
+
+
+def hash_file(path: Path, algorithm: str = "sha256") -> str:
+    """Hexadecimal digest of a file, read in chunks."""
+    content = hashlib.new(algorithm)
+    with open(path, "rb", buffering=0) as file:
+        while chunk := file.read(_CHUNK):
+            content.update(chunk)
+    return content.hexdigest()
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
