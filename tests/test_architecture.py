@@ -22,8 +22,9 @@ BELOW = {
     "oci": FOUNDATION,
     "build": {"conda", "oci"} | FOUNDATION,
     # The server starts the command line's build as a child process: it does not import it.
-    "server": {"build", "conda", "oci"} | FOUNDATION,
-    "cli": {"build", "conda", "oci"} | FOUNDATION,
+    "server": {"settings", "build", "conda", "oci"} | FOUNDATION,
+    "cli": {"settings", "build", "conda", "oci"} | FOUNDATION,
+    "settings": {"build"} | FOUNDATION,
     "__main__": {"cli"},
     # The package itself: its public names, and the entry points that Jupyter looks for in it.
     "__init__": {"server", "build", "conda", "oci"} | FOUNDATION,
@@ -33,10 +34,10 @@ BELOW = {
 ONLY_IN = {
     "tornado": ("server/*",),
     "jupyter_server": ("server/*",),
-    "traitlets": ("server/*", "cli.py"),
+    "traitlets": ("server/*", "cli.py", "settings.py"),
     "rattler": ("conda/*",),
     # The registry client. Origins are compared as the client parses them: a second parser of URLs would be a hole.
-    "httpx": tuple(f"oci/{name}.py" for name in ("registry", "transport", "download", "upload", "origins")),
+    "httpx": ("oci/registry.py", "oci/transport.py", "oci/origins.py"),
     "docker": ("oci/daemon.py", "build/dockerfile.py"),
     # These two talk to no engine: they read Docker's configuration and .dockerignore as Docker does.
     "docker.auth": ("oci/daemon.py", "build/dockerfile.py", "oci/credentials.py"),
@@ -130,7 +131,9 @@ def test_every_part_of_the_package_is_in_the_picture() -> None:
         ("server/builds.py", "from jupyter_condabuild.cli import main"),
         ("cli.py", "from jupyter_condabuild.server.extension import CondaBuild"),
         ("__init__.py", "from jupyter_condabuild.cli import main"),
-        ("settings.py", "from jupyter_condabuild.errors import UsageError"),
+        ("settings.py", "from jupyter_condabuild.cli import main"),
+        ("build/request.py", "from jupyter_condabuild.settings import Settings"),
+        ("elsewhere.py", "from jupyter_condabuild.errors import UsageError"),
         ("build/pipeline.py", "import tornado.web"),
         ("cli.py", "import tornado"),
         ("cli.py", "from jupyter_server.base.handlers import APIHandler"),
