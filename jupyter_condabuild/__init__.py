@@ -1,3 +1,6 @@
-"""jupyter_condabuild turns the conda environment of a kernel into a container image."""
+"""jupyter_condabuild turns the conda environment of a Jupyter kernel into a container image."""
 
-__version__ = "0.1.0"
+from importlib.metadata import version
+
+# The one place of the number is package.json, which the JupyterLab panel needs.
+__version__ = version("jupyter-condabuild")
