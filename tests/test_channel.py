@@ -22,8 +22,6 @@ from tests.channel import prefix, python, special, wheels
 from tests.channel.channel import Channel, Recipe
 from tests.channel.package import MTIME, PLACEHOLDER, Entry, File, Metadata, Symlink, write
 
-pytest_plugins = ["tests.channel.fixtures"]
-
 
 def _record(prefix: Path, name: str) -> dict[str, Any]:
     (path,) = (prefix / "conda-meta").glob(f"{name}-[0-9]*.json")
@@ -62,8 +60,8 @@ def test_making_a_package_again_gives_the_same_bytes(
 ) -> None:
     """Bytecode and compiled programs included."""
     files = wheels.download(channels.SETS["tiny"].requirements, test_cache / "wheels")
-    within = {wheels.project(file) for file in files} | {recipe.metadata.name for recipe in python.packages()}
-    recipes: list[Recipe] = [*(wheels.WheelPackage(file, frozenset(within)) for file in files), *special.packages()]
+    libraries = {recipe.metadata.name for recipe in python.packages()}
+    recipes: list[Recipe] = [*wheels.packages(files, libraries), *special.packages()]
     recipe = next(recipe for recipe in recipes if recipe.metadata.name == name)
     again = recipe.make(tmp_path)
     assert again.read_bytes() == (channel.folder / recipe.metadata.subdir / again.name).read_bytes()

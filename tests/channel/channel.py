@@ -78,8 +78,7 @@ def build(out: Path, names: Collection[str], wheel_cache: Path | None = None) ->
     recipes: list[Recipe] = [*base]
     for name in [names] if isinstance(names, str) else sorted(names):
         files = wheels.download(SETS[name].requirements, wheel_cache or out.parent / "wheels")
-        within = {wheels.project(file) for file in files} | {recipe.metadata.name for recipe in base}
-        recipes += [wheels.WheelPackage(file, frozenset(within)) for file in files]
+        recipes += wheels.packages(files, {recipe.metadata.name for recipe in base})
         if SETS[name].special:
             recipes += special.packages()
     return add(Channel(out.absolute()), recipes)
@@ -114,7 +113,7 @@ def serve(channel: Channel, port: int = 0, seen: list[str] | None = None) -> Ite
 
     handler = partial(Handler, directory=str(channel.folder))
     with ThreadingHTTPServer(("127.0.0.1", port), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         try:
             yield f"http://127.0.0.1:{server.server_port}"
         finally:
@@ -148,7 +147,9 @@ def _weight(recipe: Recipe) -> int:
 
 
 async def _index(channel: Channel) -> None:
-    await rattler.index.index_fs(channel.folder, write_shards=False)
+    await rattler.index.index_fs(
+        channel.folder, write_shards=False, force=True
+    )  # else a package made anew keeps its old entry
 
 
 @contextmanager

@@ -33,6 +33,7 @@ class Record(Protocol):
 
     file_name: str
     url: str
+    sha256: bytes | None
 
 
 @dataclass
@@ -93,7 +94,8 @@ class Conda:
         archive = self.pkgs / record.file_name
         folder = archive.with_suffix("")
         url = str(record.url)
-        if not archive.exists():
+        if not archive.exists() or sha256(archive.read_bytes()).digest() != record.sha256:
+            shutil.rmtree(folder, ignore_errors=True)
             with urllib.request.urlopen(url) as response, archive.open("wb") as file:
                 shutil.copyfileobj(response, file)
             extract(str(archive), str(folder))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.channel import channel as channels
-from tests.channel import prefix
+from tests.channel import prefix, wheels
 from tests.channel.channel import Channel
 
 SPECS = (
@@ -37,6 +37,12 @@ def channel_url(channel: Channel) -> Iterator[str]:
     """The `tiny` channel, served on loopback for the whole session."""
     with channels.serve(channel) as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def pip_wheel(test_cache: Path) -> Path:
+    """A pure wheel that no conda package of the channel holds, for `pip install --no-index --no-deps`."""
+    return wheels.download(["humanize"], test_cache / "wheels")[0]
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ from tests.channel.bytecode import SITE_PACKAGES, VERSION, compile_tree
 from tests.channel.libraries import LibraryPackage
 from tests.channel.package import PLACEHOLDER, Metadata, from_folder, write
 
-RECIPE = "1"
+RECIPE = "2"
 STDLIB = f"lib/python{VERSION}"
 ABI = "cp" + VERSION.replace(".", "")
 LEFT_OUT = {"test", "tests", "idlelib", "turtledemo", "tkinter", "site-packages", "__pycache__", "lib2to3/tests"}
@@ -64,7 +64,7 @@ class PythonPackage:
             where = Path(folder).name
             return {n for n in names if n in LEFT_OUT or f"{where}/{n}" in LEFT_OUT or _unwanted(n)}
 
-        for part in (STDLIB, f"include/python{VERSION}", "lib/pkgconfig", "share/man/man1"):
+        for part in (STDLIB, f"include/python{VERSION}", "lib/pkgconfig"):
             if (self.base / part).exists():
                 shutil.copytree(self.base / part, root / part, symlinks=True, ignore=leave_out)
         (root / SITE_PACKAGES).mkdir()
@@ -80,10 +80,11 @@ class PythonPackage:
             "2to3-{0}",
         ]
         programs = [self.base / "bin" / name.format(VERSION) for name in names]
-        for path in [*programs, *(self.base / "lib").glob("libpython*.so*")]:
+        manuals = (self.base / "share/man/man1").glob("python3*")
+        for path in [*programs, *manuals, *(self.base / "lib").glob("libpython*.so*")]:
             if path.exists():
                 target = root / path.relative_to(self.base)
-                target.parent.mkdir(exist_ok=True)
+                target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(path, target, follow_symlinks=False)
         if not (root / "bin/python").exists():
             (root / "bin/python").symlink_to(f"python{VERSION}")

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from configparser import ConfigParser
 from dataclasses import dataclass, replace
 from email import message_from_string
@@ -57,15 +57,30 @@ def download(requirements: Iterable[str], cache: Path) -> list[Path]:
     return sorted(folder.glob("*.whl"))
 
 
-def project(wheel: Path) -> str:
-    """The conda package that a wheel will be."""
-    return conda_name(wheel.name.split("-")[0])
-
-
 def conda_name(project: str) -> str:
     """The conda package of a PyPI project."""
     name = canonicalize_name(project)
     return name.replace("-", "_") if name in UNDERSCORES else name
+
+
+def packages(files: Sequence[Path], others: Collection[str]) -> list[WheelPackage]:
+    """The wheels of a set as packages that depend on each other, and on `others`.
+
+    conda knows no extras: what any wheel of the set asks of another with an extra, that other depends on.
+    """
+    extras: dict[str, frozenset[str]] = {}
+    within = frozenset({conda_name(file.name.split("-")[0]) for file in files} | set(others))
+    while True:
+        made = [WheelPackage(file, within, extras.get(file.name.split("-")[0], frozenset())) for file in files]
+        asked = [requirement for package in made for requirement in package.requirements]
+        found: dict[str, frozenset[str]] = {}
+        for file in files:
+            stem = file.name.split("-")[0]
+            named = (r.extras for r in asked if conda_name(r.name) == conda_name(stem))
+            found[stem] = frozenset().union(*named)
+        if found == extras:
+            return made
+        extras = found
 
 
 @dataclass(frozen=True)
@@ -74,6 +89,7 @@ class WheelPackage:
 
     wheel: Path
     within: frozenset[str]  # conda names: dependencies on others are dropped
+    extras: frozenset[str] = frozenset()
 
     @cached_property
     def pure(self) -> bool:
@@ -82,20 +98,31 @@ class WheelPackage:
     @cached_property
     def metadata(self) -> Metadata:
         """Name, version, entry points, and what it needs of Python projects."""
+        message = self._message
         with zipfile.ZipFile(self.wheel) as archive:
-            message = message_from_string(archive.read(f"{self.info}/METADATA").decode())
             scripts = self._entry_points(archive)
-            depends = [*self._python(message), *self._requires(message)]
         return Metadata(
             name=conda_name(message["Name"]),
             version=message["Version"],
             build="pyhd_0" if self.pure else f"{TAG}_0",
-            depends=tuple(depends),
+            depends=(*self._python(message), *self._requires()),
             noarch="python" if self.pure else None,
             entry_points=tuple(scripts) if self.pure else (),
             license=message.get("License-Expression") or "",
             summary=message.get("Summary") or "",
         )
+
+    @cached_property
+    def requirements(self) -> list[Requirement]:
+        """What it needs here, on this Python."""
+        found = map(Requirement, self._message.get_all("Requires-Dist") or [])
+        environments = [{"extra": extra} for extra in sorted({"", *self.extras})]
+        return [r for r in found if r.marker is None or any(map(r.marker.evaluate, environments))]
+
+    @cached_property
+    def _message(self) -> Message:
+        with zipfile.ZipFile(self.wheel) as archive:
+            return message_from_string(archive.read(f"{self.info}/METADATA").decode())
 
     @cached_property
     def info(self) -> str:
@@ -188,14 +215,13 @@ class WheelPackage:
             yield f"python >={VERSION},<{major}.{int(minor) + 1}.0a0"
             yield f"python_abi {VERSION}.* *_cp{major}{minor}"
 
-    def _requires(self, message: Message) -> Iterator[str]:
-        found: dict[str, str] = {}
-        for requirement in map(Requirement, message.get_all("Requires-Dist") or []):
+    def _requires(self) -> list[str]:
+        specifiers: dict[str, SpecifierSet] = {}
+        for requirement in self.requirements:
             name = conda_name(requirement.name)
-            applies = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
-            if applies and name in self.within:
-                found[name] = f"{name} {_conda(requirement.specifier)}".strip()
-        yield from (found[name] for name in sorted(found))
+            if name in self.within and name != conda_name(self._message["Name"]):
+                specifiers[name] = specifiers.get(name, SpecifierSet()) & requirement.specifier
+        return [f"{name} {_conda(specifiers[name])}".strip() for name in sorted(specifiers)]
 
     def _runtimes(self, root: Path) -> list[str]:
         """The system libraries that its extension modules name and it does not bundle."""
