@@ -36,8 +36,17 @@ class Lockfile:
 
     @cached_property
     def digest(self) -> str:
-        """``sha256:…`` of the canonical dump: the identity of the environment's content."""
-        return "sha256:" + hashlib.sha256(dump(self).encode()).hexdigest()
+        """``sha256:…``, the identity of the environment's content: each package's origin and hash.
+
+        Dependencies and sizes are left out: channels patch them afterwards, and an environment made again from its
+        lock file has the unpatched ones in its records. The canonical dump holds the digest as its content_hash.
+        """
+        lines = [f"platform {self.platform}"]
+        lines += [f"conda {package.url} {package.sha256 or package.md5}" for package in self.conda]
+        for pip in self.pip:
+            fields = (pip.name, pip.version, pip.url, pip.index, pip.sha256, "editable" if pip.editable else "")
+            lines.append("pip " + " ".join(fields))
+        return "sha256:" + hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
 
     @property
     def python(self) -> CondaPackage | None:
@@ -155,10 +164,15 @@ def _conda_package(record: PrefixRecord) -> CondaPackage:
 
 
 def merged_depends(depends: Sequence[str]) -> tuple[str, ...]:
-    """One spec a name, sorted: ``a >=1`` and ``a <2`` are ``a >=1,<2``, since lock files keep them in a mapping."""
+    """One spec a name, sorted: ``a >=1`` and ``a <2`` are ``a >=1,<2``, since lock files keep them in a mapping.
+
+    Versions are as rattler writes them, without leading zeros (``2023.03`` is ``2023.3`` to all of conda's tools).
+    """
     specs: dict[str, str] = {}
     for depend in depends:
         name, spec = split_depend(depend)
+        version, space, build = spec.partition(" ")
+        spec = re.sub(r"(?<!\d)0+(?=\d)", "", version) + space + build
         known = specs.get(name)
         if known and spec and spec != known:
             specs[name] = f"{known},{spec}" if " " not in known + spec else min(known, spec)

@@ -6,6 +6,7 @@ extracted. An edit in place changes both names, but it changes the time as well,
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import stat
@@ -71,13 +72,13 @@ def _extracted(record: PrefixRecord, folders: Sequence[Path]) -> tuple[str, int]
     stem = record.fn.removesuffix(".conda").removesuffix(".tar.bz2")
     candidates = [record.extracted_package_dir] if record.extracted_package_dir else []
     for folder in (*candidates, *(str(folder / stem) for folder in folders)):
-        try:
-            # index.json is written once, by extraction; repodata_record.json right after it; both are never linked.
-            index = os.stat(f"{folder}/info/index.json").st_ctime_ns
-            origin = os.stat(f"{folder}/info/repodata_record.json").st_mtime_ns
-            return folder, min(index, origin, os.stat(record.source).st_mtime_ns)
+        try:  # index.json is never linked, so that it has changed (ctime) last when the package was extracted
+            times = [os.stat(f"{folder}/info/index.json").st_ctime_ns, os.stat(record.source).st_mtime_ns]
         except OSError:
             continue
+        with contextlib.suppress(OSError):  # conda writes it after extraction, rattler does not
+            times.append(os.stat(f"{folder}/info/repodata_record.json").st_mtime_ns)
+        return folder, min(times)
     return "", 0
 
 
@@ -162,7 +163,7 @@ def _same(path: str, found: os.stat_result, expected: Expected) -> tuple[bool, i
         return bool(sums), 0
     if _is_cached(found, expected):
         return True, 0
-    return _sha256(path) in sums, found.st_size
+    return _sha256(path, found.st_size) in sums, found.st_size
 
 
 def _may_have_size(entry: PathsEntry, size: int) -> bool:
@@ -196,10 +197,10 @@ def _same_link(path: str, expected: Expected) -> bool:
             return True
     # conda's allow_softlinks: a file of a package cache on another disk
     sums = {entry.expected_sha256 for entry in expected.entries if entry.kind == "hardlink"} - {""}
-    return bool(expected.cached) and target == expected.cached and _sha256(path) in sums
+    return bool(expected.cached) and target == expected.cached and _sha256(path, 0) in sums
 
 
-def _sha256(path: str) -> str:
+def _sha256(path: str, size: int) -> str:
     """Hexadecimal digest; reads into one buffer a thread, since most files are small and allocation is what costs."""
     buffer: memoryview | None = getattr(_local, "buffer", None)
     if buffer is None:
@@ -209,6 +210,9 @@ def _sha256(path: str) -> str:
     try:
         while count := os.readv(file, [buffer]):
             content.update(buffer[:count])
+            size -= count
+            if size <= 0 and count < len(buffer):  # no need to ask whether that was the end
+                break
     finally:
         os.close(file)
     return content.hexdigest()

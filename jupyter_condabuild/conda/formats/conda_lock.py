@@ -7,7 +7,6 @@ at no md5 of pip packages: so an unknown hash is written as an md5 of zeros.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -35,7 +34,7 @@ def dump(lockfile: Lockfile) -> str:
         if pip.editable:
             custom[f"{_EDITABLE}{pip.name}-{pip.version}"] = "true"
     metadata: dict[str, Any] = {
-        "content_hash": {lockfile.platform: _content_hash(lockfile)},
+        "content_hash": {lockfile.platform: lockfile.digest.removeprefix("sha256:")},
         "channels": [{"url": channel, "used_env_vars": []} for channel in lockfile.channels],
         "platforms": [lockfile.platform],
         "sources": [],
@@ -45,13 +44,6 @@ def dump(lockfile: Lockfile) -> str:
     packages = [_conda(package, lockfile.platform) for package in lockfile.conda]
     packages += [_pip(pip, lockfile.platform) for pip in lockfile.pip]
     return yaml.dump({"version": 1, "metadata": metadata, "package": packages})
-
-
-def _content_hash(lockfile: Lockfile) -> str:
-    """conda-lock's is of the specs that were solved; there are none, so it is of what was found."""
-    lines = [f"{package.url} {package.sha256 or package.md5}" for package in lockfile.conda]
-    lines += [f"{pip.name} {pip.version} {pip.url} {pip.sha256}" for pip in lockfile.pip]
-    return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def _conda(package: CondaPackage, platform: str) -> dict[str, Any]:
