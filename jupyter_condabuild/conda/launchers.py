@@ -1,0 +1,169 @@
+"""Programs that start another one inside an environment: which environment, as their command line says."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+_SHELLS = frozenset(("sh", "bash", "dash", "zsh", "ksh"))
+_ACTIVATE = re.compile(r"(?:^|[;&|\s])(?:conda|mamba|micromamba|source|\.)\s+(?:\S*/)?activate\s+(?P<target>[^\s;&|]+)")
+_CONDA_FLAGS = frozenset(
+    ("--no-capture-output", "--live-stream", "--dev", "--debug-wrapper-scripts", "-v", "--verbose", "-q", "--quiet",
+     "--clean-env", "-d", "--detach", "--no-rc", "--no-env", "-vv", "-vvv")
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a command line is read against: the variables and the folder that the program sees."""
+
+    env: Mapping[str, str]
+    cwd: Path
+
+
+@dataclass(frozen=True)
+class Launched:
+    """The command behind launchers; `prefix` where one named an environment (`launcher` is the one that did)."""
+
+    argv: tuple[str, ...]
+    launcher: str = ""
+    prefix: Path | None = None
+
+
+def is_prefix(folder: Path) -> bool:
+    """Whether the folder is a conda environment."""
+    return os.path.isdir(folder / "conda-meta")
+
+
+def unwrap(argv: Sequence[str], context: Context) -> Launched:
+    """Takes off what only starts something else: env, conda run, nb_conda_kernels, pixi run, a shell that activates.
+
+    A launcher whose environment cannot be found is left in place, so that the caller names it.
+    """
+    words = list(argv)
+    while words:
+        name = os.path.basename(words[0])
+        if name == "env":
+            words = _after_env(words)
+        elif name in ("conda", "mamba", "micromamba") and "run" in words[1:]:
+            return Launched(tuple(words), f"{name} run", _of_conda_run(words, context))
+        elif words[1:3] == ["-m", "nb_conda_kernels.runner"] and len(words) > 4:
+            return Launched(tuple(words[5:]), "nb_conda_kernels", Path(words[4]))
+        elif words[1:3] == ["-m", "conda"] and "run" in words[3:]:
+            return Launched(tuple(words), "conda run", _of_conda_run([words[0], *words[3:]], context))
+        elif name == "pixi" and "run" in words[1:]:
+            return Launched(tuple(words), "pixi run", pixi_environment(words[1:], context))
+        elif name in _SHELLS and (script := _script(words)):
+            target = _ACTIVATE.search(script)
+            if not target:
+                break
+            return Launched(tuple(words), name, _named(_unquoted(target["target"]), words, context))
+        else:
+            break
+    return Launched(tuple(words))
+
+
+def _after_env(words: list[str]) -> list[str]:
+    rest = words[1:]
+    while rest and (rest[0].startswith("-") or "=" in rest[0]):
+        rest = rest[2 if rest[0] in ("-u", "-C", "--unset", "--chdir") else 1 :]
+    return rest
+
+
+def _script(words: list[str]) -> str:
+    """The text of ``bash -lc TEXT``."""
+    for flag, text in pairwise(words[1:]):
+        if re.fullmatch(r"-[a-z]*c", flag):
+            return text
+        if not flag.startswith("-"):
+            break
+    return ""
+
+
+def _unquoted(word: str) -> str:
+    try:
+        return shlex.split(word)[0]
+    except (ValueError, IndexError):
+        return word
+
+
+def _of_conda_run(words: list[str], context: Context) -> Path | None:
+    options = dict(_options(words[1:]))
+    if prefix := options.get("-p") or options.get("--prefix"):
+        return context.cwd / os.path.expanduser(prefix)
+    name = options.get("-n") or options.get("--name")
+    if name:
+        return _named(name, words, context, root=options.get("-r") or options.get("--root-prefix") or "")
+    active = context.env.get("CONDA_PREFIX")
+    return Path(active) if active else next(_roots(words, context, ""), None)
+
+
+def _options(words: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Options with their values, up to the command that is run."""
+    rest = iter(words)
+    for word in rest:
+        if word == "run" or word in _CONDA_FLAGS:
+            continue
+        if not word.startswith("-"):
+            return
+        name, has_value, value = word.partition("=")
+        if not word.startswith("--") and len(word) > 2 and word[:2] in ("-n", "-p", "-r", "-e"):  # -nNAME
+            name, has_value, value = word[:2], "=", word[2:].removeprefix("=")
+        yield name, value if has_value else next(rest, "")
+
+
+def _named(name: str, words: list[str], context: Context, root: str = "") -> Path | None:
+    """The environment of a name, or of a path where it is one."""
+    if "/" in name:
+        return context.cwd / os.path.expanduser(name)
+    roots = list(_roots(words, context, root))
+    if name in ("base", "root"):
+        return roots[0] if roots else None
+    home = Path(context.env.get("HOME") or Path.home())
+    listed = (context.env.get("CONDA_ENVS_DIRS") or context.env.get("CONDA_ENVS_PATH") or "").split(os.pathsep)
+    folders = [Path(folder) for folder in listed if folder]
+    folders += [folder / "envs" for folder in roots]
+    folders += [home / place for place in (".conda/envs", "micromamba/envs", ".local/share/mamba/envs")]
+    known = [folder / name for folder in folders] + _known_environments(home, name)
+    return next((prefix for prefix in known if is_prefix(prefix)), None)
+
+
+def _known_environments(home: Path, name: str) -> list[Path]:
+    """Those of that name in conda's list of all environments that it ever made."""
+    try:
+        lines = (home / ".conda/environments.txt").read_text().splitlines()
+    except (OSError, UnicodeDecodeError):
+        return []
+    return [Path(line.strip()) for line in lines if os.path.basename(line.strip()) == name]
+
+
+def _roots(words: list[str], context: Context, given: str) -> Iterator[Path]:
+    """Where base environments may be: as given, that of the conda that is run, and as variables say."""
+    programs = [word for word in (words[0], context.env.get("CONDA_EXE", "")) if "/" in word]
+    programs += re.findall(r"(/\S+)/activate\b", " ".join(words))
+    candidates = [given, context.env.get("MAMBA_ROOT_PREFIX", ""), context.env.get("CONDA_ROOT", "")]
+    for program in programs:
+        folder = Path(program).parent
+        candidates.append(str(folder.parent if folder.name in ("bin", "condabin") else folder))
+        candidates.append(str(Path(program).resolve().parent.parent))
+    for candidate in candidates:
+        if candidate and os.path.isdir(context.cwd / candidate):
+            yield context.cwd / candidate
+
+
+def pixi_environment(words: Sequence[str], context: Context) -> Path | None:
+    """The environment of ``pixi run``: of the manifest that it names, else of the nearest one above."""
+    options = dict(_options([word for word in words if word not in ("--locked", "--frozen", "--as-is")]))
+    manifest = options.get("--manifest-path") or options.get("-m") or context.env.get("PIXI_PROJECT_MANIFEST") or ""
+    name = options.get("-e") or options.get("--environment") or context.env.get("PIXI_ENVIRONMENT_NAME") or "default"
+    if manifest:
+        path = context.cwd / os.path.expanduser(manifest)
+        projects = [path if path.is_dir() else path.parent]
+    else:
+        projects = [folder for folder in (context.cwd, *context.cwd.parents) if (folder / ".pixi/envs").is_dir()]
+    return projects[0] / ".pixi/envs" / name if projects else None
