@@ -33,29 +33,41 @@ def parser() -> argparse.ArgumentParser:
     lock = commands.add_parser("lock", help="write the environment's lock file", description=_lock.__doc__)
     lock.add_argument("prefix", nargs="?", default="", metavar="PREFIX")
     lock.add_argument("--format", choices=("conda-lock", "explicit", "pixi", "environment"), default="conda-lock")
-    lock.add_argument("--md5", action="store_true", help="md5 instead of sha256 in --format explicit, for conda before 24")
+    lock.add_argument(
+        "--md5", action="store_true", help="md5 instead of sha256 in --format explicit, for conda before 24"
+    )
     lock.add_argument("-o", "--output", default="", metavar="FILE", help="write to FILE instead of standard output")
     lock.set_defaults(run=_lock)
 
     plan = commands.add_parser("plan", help="show what a build would do", description=_plan.__doc__)
     _add_source(plan)
-    plan.add_argument("-t", "--tag", default="", metavar="REFERENCE", help="the image's name: what is there counts as built")
+    plan.add_argument(
+        "-t", "--tag", default="", metavar="REFERENCE", help="the image's name: what is there counts as built"
+    )
     _add_build_options(plan)
     plan.set_defaults(run=_plan)
 
     build = commands.add_parser("build", help="build the image", description=_build.__doc__)
     _add_source(build)
-    build.add_argument("-t", "--tag", default="", metavar="REFERENCE", help="the image's name, as registry/repository:tag")
+    build.add_argument(
+        "-t", "--tag", default="", metavar="REFERENCE", help="the image's name, as registry/repository:tag"
+    )
     build.add_argument("--push", action="store_true", help="push the image to its registry")
     build.add_argument("--load", action="store_true", help="load the image into the Docker or Podman Engine")
     build.add_argument(
-        "-o", "--output", default="", metavar="ARCHIVE.tar", help="write an OCI archive (docker-archive:FILE: the older format)"
+        "-o",
+        "--output",
+        default="",
+        metavar="ARCHIVE.tar",
+        help="write an OCI archive (docker-archive:FILE: the older format)",
     )
     _add_build_options(build)
     build.add_argument("--include", default="", metavar="DIR", help="put this folder's files into /work")
     build.add_argument("--strict", action="store_true", help="refuse an environment that cannot be reproduced")
     build.add_argument("--variables", action="store_true", help="put the environment's own variables into the image")
-    build.add_argument("--request", default="", metavar="FILE", help="read the build request as JSON (-: standard input)")
+    build.add_argument(
+        "--request", default="", metavar="FILE", help="read the build request as JSON (-: standard input)"
+    )
     build.set_defaults(run=_build)
 
     rebase = commands.add_parser("rebase", help="put an image on another base", description=_rebase.__doc__)
@@ -133,7 +145,9 @@ def _print(value: Any) -> None:
 def _prefix(given: str) -> str:
     prefix = given or os.environ.get("CONDA_PREFIX", "")
     if not prefix:
-        raise UsageError("No environment is active, and none was named.", "Name its folder: jupyter condabuild … PREFIX.")
+        raise UsageError(
+            "No environment is active, and none was named.", "Name its folder: jupyter condabuild … PREFIX."
+        )
     return prefix
 
 
@@ -276,5 +290,3 @@ def _prune(arguments: argparse.Namespace, report: Report) -> None:
         _print({"freed": freed, "left": left})
     else:
         print(f"Freed {freed / 1e6:,.1f} MB; {left / 1e6:,.1f} MB remain in {settings.store_dir}.")
-
-

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from jupyter_condabuild.build.base import Base
 from jupyter_condabuild.build.layers import ReadyLayer
@@ -16,8 +16,17 @@ MOST_LAYERS = 125
 """What most engines take (moby's limit on the depth of a stack)."""
 
 
-def assemble(base: Base, layers: Sequence[ReadyLayer], prepared: Prepared, request: BuildRequest) -> Image:
-    """The image of a build. Raises BadImage when base and layers together are more than engines take."""
+def assemble(
+    base: Base,
+    layers: Sequence[ReadyLayer],
+    prepared: Prepared,
+    request: BuildRequest,
+    annotations: Mapping[str, str],
+) -> Image:
+    """The image of a build, with annotations for its manifest.
+
+    Raises BadImage when base and layers together are more than engines take.
+    """
     check_depth(len(base.layers) + len(layers))
     environment = prepared.environment
     config = configuration(
@@ -30,7 +39,7 @@ def assemble(base: Base, layers: Sequence[ReadyLayer], prepared: Prepared, reque
         requested=environment.requested if environment else (),
         variables=environment.variables if environment and request.variables else None,
     )
-    manifest = Manifest.make(config.descriptor, [*base.layers, *(layer.descriptor for layer in layers)])
+    manifest = Manifest.make(config.descriptor, [*base.layers, *(layer.descriptor for layer in layers)], annotations)
     sources = {**base.image.sources, **{layer.descriptor.digest: layer.source for layer in layers}}
     return Image(manifest, config.raw, sources)
 

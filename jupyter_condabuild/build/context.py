@@ -31,5 +31,7 @@ def workspace(folder: Path) -> list[Entry]:
     entries = [Entry(WORK.removeprefix("/"), "directory", 0o1777, owner=USER)]
     for name in sorted(exclude_paths(str(folder), patterns)):
         found = layer.file_entry(f"{WORK.removeprefix('/')}/{name}", os.path.join(folder, name))
-        entries.append(Entry(found.path, found.kind, found.mode, found.mtime, found.source, target=found.target, owner=USER))
+        entries.append(
+            Entry(found.path, found.kind, found.mode, found.mtime, found.source, target=found.target, owner=USER)
+        )
     return entries

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from jupyter_condabuild.build.plan import PlannedLayer
-from jupyter_condabuild.build.prepare import Prepared, phase, prepare
+from jupyter_condabuild.build.phase import phase
+from jupyter_condabuild.build.prepare import Prepared, prepare
 from jupyter_condabuild.build.request import BuildRequest
 from jupyter_condabuild.build.share import open_places
 from jupyter_condabuild.conda.drift import Drift, drift
@@ -92,12 +93,16 @@ class Preview:
     @property
     def changed(self) -> int:
         """Packages whose layers the registry lacks."""
-        return sum(len(planned.packages) for planned in self.prepared.plan.layers if planned.key not in self.in_registry)
+        return sum(
+            len(planned.packages) for planned in self.prepared.plan.layers if planned.key not in self.in_registry
+        )
 
     @property
     def bytes_to_push(self) -> int:
         """About how many bytes a push would send, the base's layers aside."""
-        return sum(self.sizes[planned.key] for planned in self.prepared.plan.layers if planned.key not in self.in_registry)
+        return sum(
+            self.sizes[planned.key] for planned in self.prepared.plan.layers if planned.key not in self.in_registry
+        )
 
     def summary(self) -> dict[str, Any]:
         """The preview as a JSON object."""
@@ -125,7 +130,9 @@ class Preview:
         plan, lockfile = self.prepared.plan, self.prepared.lockfile
         rows = []
         for number, planned in enumerate(plan.layers, 1):
-            names = ", ".join(planned.names[:3]) + (f" and {len(planned.names) - 3} more" if len(planned.names) > 3 else "")
+            names = ", ".join(planned.names[:3]) + (
+                f" and {len(planned.names) - 3} more" if len(planned.names) > 3 else ""
+            )
             rows.append(f"{number:4}  {self.sizes[planned.key] / 1e6:8.2f} MB  {self._state(planned):11}  {names}")
         total = sum(self.sizes.values())
         lines = ["layer        size  state        packages", *rows, ""]

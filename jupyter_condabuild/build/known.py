@@ -5,9 +5,10 @@ The manifests of the destination, of the last image pushed there and of `cache_f
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
+from jupyter_condabuild.build.plan import Plan, PlannedLayer
 from jupyter_condabuild.errors import BadDigest, RegistryError, RegistryNotFound
 from jupyter_condabuild.oci.image import (
     LAYER_DIFF_ID,
@@ -19,6 +20,12 @@ from jupyter_condabuild.oci.image import (
     Manifest,
 )
 from jupyter_condabuild.oci.registry import Repository
+
+PLAN = "org.jupyter.condabuild.plan"
+"""Manifest annotation: the identity of the plan that the package layers follow."""
+
+CONTESTED = "org.jupyter.condabuild.contested"
+"""Manifest annotation: the key of the layer for paths that several packages bring, where there is one."""
 
 
 @dataclass(frozen=True)
@@ -32,17 +39,27 @@ class KnownLayer:
 
 @dataclass(frozen=True)
 class Known:
-    """Layers by key, and the blobs that the destination repository has for certain: its own manifests name them."""
+    """What some repositories have.
+
+    `layers` are by key; `present` are blobs that the destination has for certain, since its own manifests name them;
+    `contested` maps a plan's identity to the key of the layer for paths of several packages, empty for none.
+    """
 
     layers: dict[str, KnownLayer]
     present: frozenset[Digest]
     current: Manifest | None = None
+    contested: Mapping[str, str] = field(default_factory=dict)
 
 
 def annotate(descriptor: Descriptor, key: str, diff_id: Digest, packages: Iterable[str]) -> Descriptor:
     """The descriptor of a package layer as it stands in our manifests."""
     annotations = {LAYER_KEY: key, LAYER_DIFF_ID: str(diff_id), LAYER_PACKAGES: " ".join(packages)}
     return Descriptor(descriptor.media_type, descriptor.digest, descriptor.size, annotations)
+
+
+def plan_notes(plan: Plan, contested: Sequence[PlannedLayer]) -> dict[str, str]:
+    """What a manifest says of the plan behind it, for later builds to read."""
+    return {PLAN: plan.identity} | {CONTESTED: planned.key for planned in contested}
 
 
 def look_up(targets: Iterable[tuple[Repository, str]], destination: Repository | None, tag: str) -> Known:
@@ -53,8 +70,9 @@ def look_up(targets: Iterable[tuple[Repository, str]], destination: Repository |
     layers: dict[str, KnownLayer] = {}
     present: set[Digest] = set()
     current = None
+    contested: dict[str, str] = {}
     for repository, target in targets:
-        ours = destination is not None and repository.name == destination.name
+        ours = destination is not None and _same(repository, destination)
         try:
             manifest = repository.manifest(target)
         except RegistryNotFound:
@@ -69,6 +87,8 @@ def look_up(targets: Iterable[tuple[Repository, str]], destination: Repository |
             current = manifest
         if ours:
             present |= {layer.digest for layer in manifest.layers} | {manifest.config.digest}
+        if PLAN in manifest.annotations:
+            contested.setdefault(manifest.annotations[PLAN], manifest.annotations.get(CONTESTED, ""))
         for layer in manifest.layers:
             key = layer.annotations.get(LAYER_KEY)
             try:
@@ -77,4 +97,8 @@ def look_up(targets: Iterable[tuple[Repository, str]], destination: Repository |
                 continue
             if key:
                 layers.setdefault(key, KnownLayer(layer, diff_id, repository))
-    return Known(layers, frozenset(present), current)
+    return Known(layers, frozenset(present), current, contested)
+
+
+def _same(one: Repository, other: Repository) -> bool:
+    return (one.registry.host, one.name) == (other.registry.host, other.name)

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from jupyter_condabuild.build import pool, writer
 from jupyter_condabuild.build.known import Known, annotate
-from jupyter_condabuild.build.plan import Plan, PlannedLayer, layer_key
+from jupyter_condabuild.build.phase import phase
+from jupyter_condabuild.build.plan import PlannedLayer, layer_key
 from jupyter_condabuild.conda.fetch import locate
 from jupyter_condabuild.conda.link import StagedPackage, link
 from jupyter_condabuild.conda.lockfile import Lockfile
@@ -82,20 +83,21 @@ class LayersEngine:
         self._registry_first = registry_first
         self._distrusted: set[str] = set()
 
-    def make(self, plan: Plan, lockfile: Lockfile, bytecode: bool) -> PackageLayers:
-        """All layers of a plan. Raises PackageMismatch, LinkFailed and the StoreErrors."""
+    def make(self, planned_layers: Sequence[PlannedLayer], lockfile: Lockfile, bytecode: bool) -> PackageLayers:
+        """All layers planned. Raises PackageMismatch, LinkFailed and the StoreErrors."""
         done: dict[str, ReadyLayer] = {}
-        for planned in plan.layers:
+        for planned in planned_layers:
             found = self._find(planned)
             if found:
                 done[planned.key] = found
                 self._announce(planned.key, planned.names, found)
-        missing = [planned for planned in plan.layers if planned.key not in done]
+        missing = [planned for planned in planned_layers if planned.key not in done]
         unavailable: tuple[tuple[CondaPackage, PackageError], ...] = ()
-        layers = list(plan.layers)
+        layers = list(planned_layers)
         if missing:
             with self._store.folder() as work:
-                failures, staged = self._stage(missing, lockfile, work)
+                with phase(self._report, "link"):
+                    failures, staged = self._stage(missing, lockfile, work)
                 if failures:
                     lost = [package for package in _packages(layers) if package.dist in failures]
                     unavailable = tuple((package, failures[package.dist]) for package in lost)
@@ -128,7 +130,7 @@ class LayersEngine:
         self, missing: Sequence[PlannedLayer], lockfile: Lockfile, work: Path
     ) -> tuple[dict[str, PackageError], dict[str, StagedPackage]]:
         """Locates and links the packages of the missing layers, and python with those that need it."""
-        packages = _packages(missing)
+        packages = list(dict.fromkeys(_packages(missing)))
         python = lockfile.python
         if python and python not in packages and any(_needs_python(package) for package in packages):
             packages.append(python)
@@ -156,7 +158,9 @@ class LayersEngine:
         done: dict[str, ReadyLayer],
     ) -> None:
         python = lockfile.python
-        interpreter = staged[python.dist].folder / "bin/python" if bytecode and python and python.dist in staged else None
+        interpreter = (
+            staged[python.dist].folder / "bin/python" if bytecode and python and python.dist in staged else None
+        )
         progress = _Total(self._report, sum(planned.size for planned in missing))
         damaged: list[PlannedLayer] = []
         failures: list[CondaBuildError] = []
@@ -177,7 +181,7 @@ class LayersEngine:
                     self._announce(planned.key, planned.names, done[planned.key])
 
             parts = [staged[package.dist] for package in planned.packages]
-            line = writer.job(parts, interpreter, temporary, self._level)
+            line = writer.job(parts, planned.only, interpreter, temporary, self._level)
             return pool.Job(planned.size, line, lambda count: progress.written(planned, count), done_with)
 
         small = len(missing) == 1 or sum(planned.size for planned in missing) <= SMALL
@@ -257,11 +261,13 @@ def _without(layers: Sequence[PlannedLayer], dists: set[str], site: str, bytecod
         packages = tuple(package for package in planned.packages if package.dist not in dists)
         if packages == planned.packages:
             kept.append(planned)
-        elif packages:
+        elif packages and not planned.only:
             kept.append(replace(planned, key=layer_key(packages, site, bytecode), packages=packages))
     return kept
 
 
 def _title(planned: PlannedLayer) -> str:
+    if planned.only:
+        return "paths of several packages"
     names = planned.names
     return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"

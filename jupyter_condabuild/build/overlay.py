@@ -161,7 +161,10 @@ def _meta(environment: Environment, taken: Iterable[PrefixRecord]) -> Iterator[E
     for name in ("pinned", "frozen"):
         file = folder / name
         if file.is_file():
-            yield Entry(f"{_ROOT}/conda-meta/{name}", data=scrub(file.read_text("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape"))
+            yield Entry(
+                f"{_ROOT}/conda-meta/{name}",
+                data=scrub(file.read_text("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape"),
+            )
 
 
 def _whiteouts(drift: Drift, present: set[str]) -> Iterator[Entry]:

@@ -7,11 +7,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from jupyter_condabuild.build import share
+from jupyter_condabuild.build import known, share
 from jupyter_condabuild.build.assemble import assemble
 from jupyter_condabuild.build.base import resolve
+from jupyter_condabuild.build.clobber import contested_layer
 from jupyter_condabuild.build.layers import LayersEngine, Origin, ReadyLayer
-from jupyter_condabuild.build.prepare import phase, prepare
+from jupyter_condabuild.build.phase import phase
+from jupyter_condabuild.build.prepare import prepare
 from jupyter_condabuild.build.remainder import remainder
 from jupyter_condabuild.build.request import BuildRequest
 from jupyter_condabuild.build.runtime import runtime_layer
@@ -30,6 +32,7 @@ class BuildResult:
     layers: tuple[ReadyLayer, ...]
     bytes_pushed: int
     seconds: float
+    archive: str = ""
 
     @property
     def event(self) -> Finished:
@@ -42,6 +45,7 @@ class BuildResult:
             layers=len(self.layers),
             layers_reused=sum(layer.state.startswith("reused") for layer in self.layers),
             seconds=self.seconds,
+            archive=self.archive,
         )
 
 
@@ -88,13 +92,18 @@ def build(request: BuildRequest, report: Report) -> BuildResult:
                 ready,
                 registry_first=request.push,
             )
-            packages = engine.make(prepared.plan, prepared.lockfile, prepared.bytecode)
+            contested = contested_layer(prepared, places.known, report)
+            planned = [*prepared.plan.layers, *contested]
+            packages = engine.make(planned, prepared.lockfile, prepared.bytecode)
             rest = remainder(request, prepared, packages.unavailable, store, work, report)
             for layer in rest:
                 ready(layer)
         layers = (runtime, *packages.layers, *rest)
-        image = assemble(base, layers, prepared, request)
+        notes = known.plan_notes(prepared.plan, contested) if not packages.unavailable else {}
+        image = assemble(base, layers, prepared, request, notes)
         pushed = share.deliver(image, request, places, push, store, report)
-        result = BuildResult(request.reference, image, layers, pushed, round(time.monotonic() - started, 3))
+        result = BuildResult(
+            request.reference, image, layers, pushed, round(time.monotonic() - started, 3), request.archive
+        )
     report(result.event)
     return result

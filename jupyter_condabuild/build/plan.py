@@ -22,10 +22,11 @@ BINS = 24
 
 @dataclass(frozen=True)
 class PlannedLayer:
-    """One layer of packages. `key` is hexadecimal; equal keys mean equal files."""
+    """One layer of packages, or, with `only`, of those paths of them. `key` is hexadecimal: equal keys, equal files."""
 
     key: str
     packages: tuple[CondaPackage, ...]
+    only: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -35,7 +36,7 @@ class PlannedLayer:
     @property
     def size(self) -> int:
         """Bytes of the packages' archives: an estimate of the compressed layer."""
-        return sum(package.size or 0 for package in self.packages)
+        return 0 if self.only else sum(package.size or 0 for package in self.packages)
 
 
 @dataclass(frozen=True)

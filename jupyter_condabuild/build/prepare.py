@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from jupyter_condabuild.build.base import PLATFORMS, host_architecture
+from jupyter_condabuild.build.phase import phase
 from jupyter_condabuild.build.plan import Plan, plan
 from jupyter_condabuild.build.request import BuildRequest
 from jupyter_condabuild.conda.complete import complete
@@ -17,7 +16,7 @@ from jupyter_condabuild.conda.lockfile import Lockfile, load, lock
 from jupyter_condabuild.conda.package_cache import PackageCaches, default_folders
 from jupyter_condabuild.conda.snapshot import Environment, snapshot
 from jupyter_condabuild.errors import LockfileError, NotReproducible, PackageError
-from jupyter_condabuild.events import Phase, PhaseName, Report, Warning
+from jupyter_condabuild.events import Report, Warning
 
 IRREPRODUCIBLE = frozenset(
     ("modified-files", "missing-files", "untracked-files", "editable-install", "pip-without-hash")
@@ -25,15 +24,6 @@ IRREPRODUCIBLE = frozenset(
     + ("post-link-script",)
 )
 """Warnings that --strict refuses."""
-
-
-@contextmanager
-def phase(report: Report, name: PhaseName) -> Iterator[None]:
-    """Reports the start of a phase, and its end unless it failed."""
-    started = time.monotonic()
-    report(Phase(name, "started"))
-    yield
-    report(Phase(name, "done", round(time.monotonic() - started, 3)))
 
 
 @dataclass(frozen=True)
@@ -110,7 +100,9 @@ def _folders(environment: Environment | None) -> Iterator[Path]:
             if record.extracted_package_dir:
                 folders.setdefault(Path(record.extracted_package_dir).parent)
     yield from folders
-    yield from (folder for folder in default_folders(environment.prefix if environment else None) if folder not in folders)
+    yield from (
+        folder for folder in default_folders(environment.prefix if environment else None) if folder not in folders
+    )
 
 
 def _warnings(environment: Environment | None, changes: Drift | None) -> tuple[Warning, ...]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from jupyter_condabuild.build.assemble import check_depth
 from jupyter_condabuild.build.base import resolve
-from jupyter_condabuild.build.prepare import phase
+from jupyter_condabuild.build.phase import phase
 from jupyter_condabuild.build.push import Config, Push
 from jupyter_condabuild.build.runtime import Ours, configuration
 from jupyter_condabuild.build.share import Registries
@@ -47,7 +47,9 @@ def rebase(request: RebaseRequest, report: Report) -> Finished:
         origin, destination = registries.repository(source), registries.repository(target)
         manifest = origin.manifest(source.target)
         if not isinstance(manifest, Manifest):
-            raise BadImage(f"{source} is an index of images for several platforms.", "Name one of its images by digest.")
+            raise BadImage(
+                f"{source} is an index of images for several platforms.", "Name one of its images by digest."
+            )
         old = ImageConfig.parse(b"".join(origin.read(manifest.config)))
         ours = Ours.read(old)
         with phase(report, "base"):

@@ -62,7 +62,9 @@ def remainder(
     return layers
 
 
-def _layer(entries: list[Entry], key: str, title: str, store: Store, request: BuildRequest, report: Report) -> ReadyLayer:
+def _layer(
+    entries: list[Entry], key: str, title: str, store: Store, request: BuildRequest, report: Report
+) -> ReadyLayer:
     """A layer of loose files. `key` finds it again in this store alone: it says nothing to other machines."""
     local = hashlib.sha256(f"{key}:{layer.WRITER_VERSION}".encode()).hexdigest() if key else ""
     stored = store.layer(local) if local else None

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from jupyter_condabuild.build.known import Known, look_up
-from jupyter_condabuild.build.prepare import phase
+from jupyter_condabuild.build.phase import phase
 from jupyter_condabuild.build.push import Config, Push
 from jupyter_condabuild.build.request import BuildRequest
 from jupyter_condabuild.errors import CondaBuildError
@@ -70,7 +70,9 @@ def open_places(request: BuildRequest, store: Store, stack: ExitStack) -> Places
     return Places(look_up(targets, destination, tag), destination, tag)
 
 
-def deliver(image: Image, request: BuildRequest, places: Places, push: Push | None, store: Store, report: Report) -> int:
+def deliver(
+    image: Image, request: BuildRequest, places: Places, push: Push | None, store: Store, report: Report
+) -> int:
     """Brings the image to its places and returns the bytes that were pushed.
 
     Raises RegistryError, EngineUnavailable, EngineFault and the StoreErrors.

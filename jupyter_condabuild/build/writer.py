@@ -10,7 +10,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -22,16 +22,20 @@ from jupyter_condabuild.oci import layer
 from jupyter_condabuild.oci.layer import Entry, LayerBlob
 
 _REPORT_BYTES = 4 << 20
+_ROOT = PREFIX.removeprefix("/")
 
 
 def write_packages(
     staged: Sequence[StagedPackage],
+    only: Collection[str],
     python: Path | None,
     temporary: str,
     level: int,
     progress: Callable[[int], None],
 ) -> LayerBlob:
-    """Writes the layer of some staged packages to the file `temporary`; `python` compiles what lacks bytecode.
+    """Writes the layer of some staged packages, or of `only` some paths of them, to the file `temporary`.
+
+    `python` is the interpreter that compiles what lacks bytecode, None to leave it without.
 
     `progress` is told tar bytes. Raises PackageMismatch when a file is not the one its package came with, LinkFailed
     when the interpreter does not run, and the StoreErrors.
@@ -39,6 +43,9 @@ def write_packages(
     names = ", ".join(item.package.dist for item in staged)
     try:
         entries = [entry for item in staged for entry in package_entries(linked_package(item, python, layer.EPOCH))]
+        if only:
+            wanted = {f"{_ROOT}/{path}" for path in only}
+            entries = [entry for entry in entries if entry.path in wanted]
         with open(temporary, "wb", buffering=0) as out:
             return layer.write(entries, out, level, progress)
     except ContentMismatch as error:
@@ -54,12 +61,11 @@ def package_entries(linked: LinkedPackage) -> Iterator[Entry]:
 
     A module that came with bytecode keeps the time that its bytecode names: with any other, Python would not use it.
     """
-    root = PREFIX.removeprefix("/")
     times = _source_times(linked)
     for file in linked.files:
         mtime = times.get(file.path, layer.EPOCH)
-        yield layer.file_entry(f"{root}/{file.path}", file.source, sha256=file.sha256, mtime=mtime)
-    yield Entry(f"{root}/{linked.record_path}", data=linked.record)
+        yield layer.file_entry(f"{_ROOT}/{file.path}", file.source, sha256=file.sha256, mtime=mtime)
+    yield Entry(f"{_ROOT}/{linked.record_path}", data=linked.record)
 
 
 def _source_times(linked: LinkedPackage) -> dict[str, int]:
@@ -76,15 +82,14 @@ def _source_times(linked: LinkedPackage) -> dict[str, int]:
     return times
 
 
-def job(staged: Sequence[StagedPackage], python: Path | None, temporary: str, level: int) -> str:
+def job(staged: Sequence[StagedPackage], only: Sequence[str], python: Path | None, temporary: str, level: int) -> str:
     """A job as the line that a worker reads."""
     packages = [
         {"package": asdict(item.package), "folder": str(item.folder), "extracted": str(item.extracted)}
         for item in staged
     ]
-    return json.dumps(
-        {"packages": packages, "python": str(python or ""), "temporary": temporary, "level": level}
-    )
+    value = {"packages": packages, "only": only, "python": str(python or ""), "temporary": temporary, "level": level}
+    return json.dumps(value)
 
 
 def _staged(value: dict[str, Any]) -> StagedPackage:
@@ -108,7 +113,7 @@ def run(line: str, answer: Callable[[dict[str, Any]], object]) -> None:
             pending = 0
 
     try:
-        blob = write_packages(staged, python, value["temporary"], value["level"], progress)
+        blob = write_packages(staged, value["only"], python, value["temporary"], value["level"], progress)
     except CondaBuildError as error:
         answer({"error": type(error).__name__, "message": error.message, "hint": error.hint})
         return

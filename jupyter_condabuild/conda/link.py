@@ -72,7 +72,14 @@ async def _install(
     target: Path,
 ) -> None:
     import rattler
-    from rattler.exceptions import CacheDirError, FetchRepoDataError, InstallerError, InvalidUrlError, IoError, LinkError
+    from rattler.exceptions import (
+        CacheDirError,
+        FetchRepoDataError,
+        InstallerError,
+        InvalidUrlError,
+        IoError,
+        LinkError,
+    )
 
     records = [_rattler_record(package, sources[package.dist].path.absolute().as_uri()) for package in packages]
     try:
@@ -86,6 +93,15 @@ async def _install(
         )
     except (InvalidUrlError, CacheDirError, FetchRepoDataError, InstallerError, IoError, LinkError) as error:
         raise _named(error, packages) from None
+
+
+def link_order(packages: Sequence[CondaPackage]) -> list[str]:
+    """The dists in the order in which an installer links them: what a package depends on before it."""
+    from rattler.repo_data import PackageRecord
+
+    ordered = PackageRecord.sort_topologically([_rattler_record(package, package.url) for package in packages])
+    by_name = {package.name: package.dist for package in packages}
+    return [by_name[record.name.normalized] for record in ordered]
 
 
 def _rattler_record(package: CondaPackage, url: str) -> Any:
@@ -186,4 +202,4 @@ def _record(staged: StagedPackage, paths: list[dict[str, Any]]) -> bytes:
     }
     if package.md5:
         value["md5"] = package.md5
-    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
+    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode() + b"\n"

@@ -92,7 +92,9 @@ def file_entry(path: str, source: str, *, sha256: str = "", mtime: int = EPOCH) 
     return Entry(path, "file", 0o755 if mode & 0o111 else 0o644, mtime, source, sha256=sha256)
 
 
-def write(entries: Iterable[Entry], out: BinaryIO, level: int = 1, progress: Callable[[int], None] | None = None) -> LayerBlob:
+def write(
+    entries: Iterable[Entry], out: BinaryIO, level: int = 1, progress: Callable[[int], None] | None = None
+) -> LayerBlob:
     """Writes a gzip-compressed layer to `out` and returns what it is.
 
     `level` is isal's compression level, 0 to 3. `progress` is told the tar bytes written since the last call. Memory is

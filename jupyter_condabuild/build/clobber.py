@@ -1,0 +1,87 @@
+"""Paths that several packages bring: the one that an installer would leave, where the stack of layers would show another.
+
+Layers are ordered for pulling, installers link in order of dependency and let the last one win. Where the two differ, the
+winner's file goes into a small layer above the packages. A package's own layer stays a function of that package.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+
+from jupyter_condabuild.build.known import Known
+from jupyter_condabuild.build.plan import Plan, PlannedLayer
+from jupyter_condabuild.build.prepare import Prepared
+from jupyter_condabuild.conda.contents import package_paths
+from jupyter_condabuild.conda.link import PREFIX, link_order
+from jupyter_condabuild.conda.packages import CondaPackage
+from jupyter_condabuild.events import Report, Warning
+from jupyter_condabuild.oci.image import canonical_json
+from jupyter_condabuild.oci.layer import WRITER_VERSION
+
+
+def contested_layer(prepared: Prepared, known: Known, report: Report) -> list[PlannedLayer]:
+    """The layer of the paths whose winner the stack hides; empty where there are none.
+
+    An image that a registry has and that follows the same plan tells at once. Else package contents come from the environment's records, the package caches or the channels; where nothing tells, the
+    report says that nobody looked.
+    """
+    identity = prepared.plan.identity
+    if identity in known.contested:
+        found = known.contested[identity]
+        return [PlannedLayer(found, (), ("",))] if found else []
+    packages = {package.dist: package for planned in prepared.plan.layers for package in planned.packages}
+    paths: dict[str, Iterable[str]] = {}
+    if prepared.environment:
+        paths = {
+            record.dist: _own_paths(record.raw) for record in prepared.environment.records if record.dist in packages
+        }
+    else:
+        site = prepared.lockfile.site_packages
+        paths.update(package_paths(list(packages.values()), prepared.caches, prepared.urls, site))
+    unknown = sorted(packages.keys() - paths.keys())
+    if unknown:
+        report(
+            Warning(
+                "contents-unknown",
+                f"Nothing tells the files of {', '.join(unknown[:5])}{' and others' if len(unknown) > 5 else ''}.",
+                "If another package brings a file of the same name, the image may show the wrong one of the two.",
+            )
+        )
+    contested = winners(paths, prepared.plan, packages)
+    if not contested:
+        return []
+    packages_of = tuple(dict.fromkeys(contested.values()))
+    return [PlannedLayer(_key(contested, prepared.lockfile.site_packages), packages_of, tuple(contested))]
+
+
+def winners(
+    paths: Mapping[str, Iterable[str]], plan: Plan, packages: Mapping[str, CondaPackage]
+) -> dict[str, CondaPackage]:
+    """Path to winner, for paths of several packages of which the stack shows another one. `paths` is by dist."""
+    stack = [package.dist for planned in plan.layers for package in planned.packages]
+    owners: dict[str, list[str]] = {}
+    for dist in stack:
+        for path in paths.get(dist, ()):
+            owners.setdefault(path, []).append(dist)
+    shared = {path: dists for path, dists in owners.items() if len(dists) > 1}
+    if not shared:
+        return {}
+    rank = {dist: number for number, dist in enumerate(link_order(list(packages.values())))}
+    winner = {path: max(dists, key=lambda dist: rank[dist]) for path, dists in shared.items()}
+    return {path: packages[winner[path]] for path, dists in sorted(shared.items()) if winner[path] != dists[-1]}
+
+
+def _own_paths(raw: Mapping[str, object]) -> Sequence[str]:
+    """A record's paths, those that rattler moved aside by the name that the package gave them."""
+    files: Sequence[str] = raw.get("files") or ()  # type: ignore[assignment]
+    if not any(path.startswith("__clobbers__/") for path in files):
+        return files
+    return [path.split("/", 2)[2] if path.startswith("__clobbers__/") else path for path in files]
+
+
+def _key(contested: Mapping[str, CondaPackage], site_packages: str) -> str:
+    """The layer key of the winners' files: each is a function of its package."""
+    members = {path: [package.url, package.sha256] for path, package in contested.items()}
+    value = {"writer": WRITER_VERSION, "prefix": PREFIX, "site_packages": site_packages, "paths": members}
+    return hashlib.sha256(canonical_json(value)).hexdigest()
