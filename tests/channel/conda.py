@@ -14,6 +14,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from hashlib import md5, sha256
 from pathlib import Path
@@ -73,7 +74,12 @@ class Conda:
         """`conda create`: fetch, link in the order given, compile, run post-link scripts, write records and history."""
         meta = self.prefix / "conda-meta"
         meta.mkdir(parents=True)
-        packages = [self.fetch(record) for record in records]
+        self.pkgs.mkdir(parents=True, exist_ok=True)
+        with ThreadPoolExecutor(2) as pool:
+            packages = list(pool.map(self.fetch, records))
+        for name in ("urls", "urls.txt"):
+            with (self.pkgs / name).open("a") as file:
+                file.writelines(f"{package.url}\n" for package in packages)
         site = next((p.index["python_site_packages_path"] for p in packages if p.index["name"] == "python"), "")
         for package in packages:
             self.link(package, site)
@@ -90,7 +96,6 @@ class Conda:
 
     def fetch(self, record: Record) -> Installed:
         """The package in the cache: archive, extracted folder, where it came from."""
-        self.pkgs.mkdir(parents=True, exist_ok=True)
         archive = self.pkgs / record.file_name
         folder = archive.with_suffix("")
         url = str(record.url)
@@ -99,9 +104,6 @@ class Conda:
             with urllib.request.urlopen(url) as response, archive.open("wb") as file:
                 shutil.copyfileobj(response, file)
             extract(str(archive), str(folder))
-            for name in ("urls", "urls.txt"):
-                with (self.pkgs / name).open("a") as file:
-                    file.write(f"{url}\n")
         index = json.loads((folder / "info/index.json").read_bytes())
         content = archive.read_bytes()
         index |= {"md5": md5(content, usedforsecurity=False).hexdigest()}

@@ -9,7 +9,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.channel import libraries
+from tests.channel import debian, libraries
 from tests.channel.bytecode import SITE_PACKAGES, VERSION, compile_tree
 from tests.channel.libraries import LibraryPackage
 from tests.channel.package import PLACEHOLDER, Metadata, from_folder, write
@@ -51,6 +51,8 @@ class PythonPackage:
         with tempfile.TemporaryDirectory() as temporary:
             root = Path(temporary)
             self._copy(root)
+            if self.base == debian.BASE:
+                debian.undo(root)
             self._relocate(root)
             prefixed = self._placehold(root)
             compile_tree(root, STDLIB, jobs=2)
@@ -62,10 +64,12 @@ class PythonPackage:
     def _copy(self, root: Path) -> None:
         def leave_out(folder: str, names: list[str]) -> set[str]:
             where = Path(folder).name
-            return {n for n in names if n in LEFT_OUT or f"{where}/{n}" in LEFT_OUT or _unwanted(n)}
+            return {n for n in names if n in left_out or f"{where}/{n}" in left_out or _unwanted(n)}
 
+        shared = self.base == debian.BASE
+        left_out = LEFT_OUT | debian.LEFT_OUT if shared else LEFT_OUT
         for part in (STDLIB, f"include/python{VERSION}", "lib/pkgconfig"):
-            if (self.base / part).exists():
+            if (self.base / part).exists() and not (shared and part == "lib/pkgconfig"):
                 shutil.copytree(self.base / part, root / part, symlinks=True, ignore=leave_out)
         (root / SITE_PACKAGES).mkdir()
         (root / SITE_PACKAGES / "README.txt").write_text("This directory contains third party packages.\n")
@@ -100,12 +104,15 @@ class PythonPackage:
 
     def _placehold(self, root: Path) -> list[Path]:
         """Put the placeholder where text files name the interpreter's own prefix."""
-        old, changed = str(self.base).encode(), []
+        old, new = str(self.base), PLACEHOLDER
+        if self.base == debian.BASE:
+            old, new = debian.INTERPRETER, f"{PLACEHOLDER}/bin/python3"
+        changed = []
         for path in root.rglob("*"):
             if path.is_file() and not path.is_symlink():
                 content = path.read_bytes()
-                if old in content and b"\0" not in content:
-                    path.write_bytes(content.replace(old, PLACEHOLDER.encode()))
+                if old.encode() in content and b"\0" not in content:
+                    path.write_bytes(content.replace(old.encode(), new.encode()))
                     changed.append(path)
         return changed
 
@@ -132,8 +139,8 @@ def packages() -> list[PythonPackage | LibraryPackage | AbiPackage]:
     """Python, its ABI marker, and the system libraries that it and wheels need."""
     base = Path(sys.base_prefix)
     binary = base / f"bin/python{VERSION}"
-    if base == Path("/usr") or not binary.exists():
-        raise RuntimeError(f"a package can be made of a Python in a prefix of its own only, not of {base}")
+    if not binary.exists():
+        raise RuntimeError(f"a package can be made of an installed Python only: there is no {binary}")
     modules = Path(sysconfig.get_path("platstdlib"), "lib-dynload")
     if not modules.exists():
         modules = base / STDLIB / "lib-dynload"

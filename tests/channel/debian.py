@@ -1,0 +1,29 @@
+"""What Debian changes in its Python, undone: packages in a prefix of its own lie in site-packages, as elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.channel.bytecode import VERSION
+
+BASE = Path("/usr")
+LEFT_OUT = {"sitecustomize.py", "EXTERNALLY-MANAGED", "dist-packages"}
+INTERPRETER = f"{BASE}/bin/python3"
+"""What programs of this Python name it by; /usr alone is named in texts that have nothing to do with it."""
+
+# Debian's `site` looks for dist-packages, and is frozen into the interpreter.
+_SITECUSTOMIZE = """\
+import site
+import sys
+
+site.addsitedir(f"{sys.prefix}/lib/python{sys.version_info[0]}.{sys.version_info[1]}/site-packages")
+"""
+
+
+def undo(root: Path) -> None:
+    """Change the standard library under `root` back."""
+    library = root / f"lib/python{VERSION}"
+    (library / "sitecustomize.py").write_text(_SITECUSTOMIZE)
+    sysconfig = library / "sysconfig.py"
+    text = sysconfig.read_text(encoding="utf-8")
+    sysconfig.write_text(text.replace("prefix_scheme = 'posix_local'", "prefix_scheme = 'posix_prefix'"))
