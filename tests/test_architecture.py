@@ -14,16 +14,18 @@ PACKAGE = "jupyter_condabuild"
 MAX_LINES = 400
 CATCH_ALL_NAMES = {"utils", "util", "helpers", "helper", "manager", "managers", "common", "misc"}
 
-FOUNDATION = {"errors", "events"}
+FOUNDATION = {"errors", "events", "units"}
 BELOW = {
     "errors": set[str](),
+    "units": set[str](),
+    "display": FOUNDATION,
     "events": {"errors"},
     "conda": FOUNDATION,
     "oci": FOUNDATION,
     "build": {"conda", "oci"} | FOUNDATION,
     # The server starts the command line's build as a child process: it does not import it.
     "server": {"settings", "build", "conda", "oci"} | FOUNDATION,
-    "cli": {"settings", "build", "conda", "oci"} | FOUNDATION,
+    "cli": {"settings", "display", "build", "conda", "oci"} | FOUNDATION,
     "settings": {"build"} | FOUNDATION,
     "__main__": {"cli"},
     # The package itself: its public names, and the entry points that Jupyter looks for in it.
