@@ -73,16 +73,8 @@ class PythonPackage:
                 shutil.copytree(self.base / part, root / part, symlinks=True, ignore=leave_out)
         (root / SITE_PACKAGES).mkdir()
         (root / SITE_PACKAGES / "README.txt").write_text("This directory contains third party packages.\n")
-        names = [
-            "python",
-            "python3",
-            "python{0}",
-            "python3-config",
-            "python{0}-config",
-            "pydoc3",
-            "pydoc{0}",
-            "2to3-{0}",
-        ]
+        names = ["python", "python3", "python3-config", "pydoc3"]
+        names += ["python{0}", "python{0}-config", "pydoc{0}", "2to3-{0}"]
         programs = [self.base / "bin" / name.format(VERSION) for name in names]
         manuals = (self.base / "share/man/man1").glob("python3*")
         for path in [*programs, *manuals, *(self.base / "lib").glob("libpython*.so*")]:
