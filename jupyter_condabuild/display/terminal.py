@@ -1,0 +1,233 @@
+"""A build live on a terminal: what is done scrolls up, what is at work is redrawn in place.
+
+Source: ECMA-48 for CUU, EL, ED; xterm's control sequences for the cursor's visibility (DECTCEM).
+"""
+
+from __future__ import annotations
+
+import atexit
+import math
+import os
+import threading
+import time
+from collections.abc import Callable
+from typing import TextIO
+
+from jupyter_condabuild.display.meter import Meter
+from jupyter_condabuild.display.tally import TOTALS, WIDEST, Line, Tally, title
+from jupyter_condabuild.display.text import CYAN, DIM, GREEN, RED, Pen, clean, columns, cut, pad
+from jupyter_condabuild.events import Cancelled, Event, Failed, Finished, Layer, Log, Phase, Progress, Warning
+from jupyter_condabuild.units import part_text, seconds_text, size_text
+
+FRAME_SECONDS = 0.1
+MOST_LAYERS = 8
+
+_HIDE, _SHOW = "\x1b[?25l", "\x1b[?25h"
+_LINE_END, _SCREEN_END = "\x1b[K", "\x1b[J"
+_SMALLEST_BAR, _LARGEST_BAR = 6, 30
+
+
+class Terminal:
+    """A `Report` that keeps a few lines at the bottom of the terminal up to date, from a thread of its own.
+
+    To be used as a context manager: leaving it, by whatever way, gives the terminal back as it was.
+    """
+
+    def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic, *, ticking: bool = True) -> None:
+        """Begins at once.
+
+        Args:
+            stream: a terminal.
+            clock: seconds.
+            ticking: whether frames are drawn by themselves; else by `draw`.
+        """
+        self._stream = stream
+        self._pen = Pen(stream, colour=True)
+        self._clock = clock
+        self._tally = Tally()
+        self._phases: dict[str, float] = {}
+        self._meters: dict[str, Meter] = {}
+        self._log = ""
+        self._scrolled: list[Line] = []
+        self._drawn: list[int] = []
+        self._frames = 0
+        self._closed = False
+        self._state = threading.Lock()
+        self._output = threading.Lock()
+        self._stop = threading.Event()
+        self._ticker = threading.Thread(target=self._tick, name="display", daemon=True) if ticking else None
+        if self._ticker:
+            self._ticker.start()
+        atexit.register(self.close)
+
+    def __enter__(self) -> Terminal:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __call__(self, event: Event) -> None:
+        """Takes note; what it looks like comes with the next frame, so that a slow terminal does not slow the build."""
+        with self._state:
+            self._take(event)
+
+    def close(self) -> None:
+        """Draws what is left to say, removes the live lines and shows the cursor."""
+        if self._closed:
+            return
+        self._stop.set()
+        if self._ticker:
+            self._ticker.join(1.0)
+        with self._state:
+            self._phases.clear()
+            self._meters.clear()
+        self.draw()
+        self._pen.write(_SHOW)
+        self._closed = True
+        atexit.unregister(self.close)
+
+    def draw(self) -> None:
+        """Writes the lines that have scrolled out of the live part since, and the live part, in one piece."""
+        with self._output:
+            width, height = self._size()
+            with self._state:
+                self._frames += 1
+                scrolled, self._scrolled = self._scrolled, []
+                live = self._live(width - 1, height - 1)
+            if not scrolled and not live and not self._drawn:
+                return
+            lines = [self._pen.paint(line) + _LINE_END + "\n" for line in scrolled]
+            lines.append((_LINE_END + "\n").join(self._pen.paint(line) for line in live))
+            rows = sum(max(1, -(-drawn // width)) for drawn in self._drawn)
+            up = f"\x1b[{rows - 1}A" if rows > 1 else ""
+            self._drawn = [sum(columns(text) for text, _ in line) for line in live]
+            self._pen.write((_HIDE if live else "") + "\r" + up + "".join(lines) + _SCREEN_END)
+
+    def _tick(self) -> None:
+        while not self._stop.wait(FRAME_SECONDS) and not self._pen.broken:
+            self.draw()
+
+    def _size(self) -> tuple[int, int]:
+        try:
+            size = os.get_terminal_size(self._stream.fileno())
+        except (OSError, ValueError):
+            return 80, 24
+        return size.columns or 80, size.lines or 24
+
+    def _take(self, event: Event) -> None:
+        now = self._clock()
+        width = self._size()[0] - 1
+        match event:
+            case Phase(state="started"):
+                self._phases[event.name] = now
+            case Phase():
+                self._done(event)
+            case Log():
+                self._log = self._tally.log(event) or self._log
+            case Layer():
+                self._tally.layer(event)
+            case Progress():
+                self._progress(event, now)
+            case Warning():
+                self._scrolled += self._tally.warning(event, width)
+            case Finished() | Failed() | Cancelled():
+                if isinstance(event, Failed):
+                    self._scrolled += [
+                        self._phase_line("x", RED, name, now - at, "") for name, at in self._phases.items()
+                    ]
+                self._phases.clear()
+                self._meters.clear()
+                self._scrolled += self._tally.end(event, width, "✓" if self._pen.unicode else "*")
+
+    def _done(self, event: Phase) -> None:
+        self._phases.pop(event.name, None)
+        self._meters.pop(event.name, None)
+        if event.name == "layers":
+            self._meters = {name: meter for name, meter in self._meters.items() if name in TOTALS}
+        self._log = ""
+        counts = self._tally.phase_counts(event.name)
+        self._scrolled.append(self._phase_line("*", GREEN, event.name, event.seconds or 0.0, counts))
+
+    def _progress(self, event: Progress, now: float) -> None:
+        if event.subject not in TOTALS and event.complete >= event.total:
+            self._meters.pop(event.subject, None)
+            return
+        meter = self._meters.setdefault(event.subject, Meter(now))
+        meter.unit = event.unit
+        meter.update(now, event.complete, event.total)
+
+    # What the live part looks like
+
+    def _live(self, width: int, height: int) -> list[Line]:
+        now = self._clock()
+        spinner = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏" if self._pen.unicode else "|/-\\"
+        mark = spinner[self._frames % len(spinner)]
+        lines: list[Line] = []
+        for name, at in self._phases.items():
+            counts = self._tally.phase_counts(name)
+            line = self._phase_line(mark, CYAN, name, now - at, counts)
+            if name == next(reversed(self._phases)) and self._log:
+                line.append((cut(f"  {self._log}", width - sum(columns(text) for text, _ in line)), DIM))
+            lines.append(line)
+        layers = [(name, meter) for name, meter in self._meters.items() if name not in TOTALS]
+        totals = [(name, self._meters[name]) for name in TOTALS if name in self._meters]
+        room = max(0, min(MOST_LAYERS, height - len(lines) - len(totals) - 1))
+        lines += [_layer_line(clean(name), meter, now, width) for name, meter in layers[:room]]
+        if len(layers) > room and room:
+            lines.append([(f"    and {len(layers) - room} more", DIM)])
+        lines += [self._bar_line(name, meter, now, width) for name, meter in totals]
+        return [_fit(line, width) for line in lines[: max(1, height)]]
+
+    def _phase_line(self, mark: str, colour: str, name: str, seconds: float, counts: str) -> Line:
+        mark = {"*": "✓", "x": "✗"}.get(mark, mark) if self._pen.unicode else mark
+        return [
+            (f"{mark} ", colour),
+            (pad(title(name), WIDEST), ""),
+            (f"{seconds_text(seconds):>9}", DIM),
+            (f"  {counts}" if counts else "", DIM),
+        ]
+
+    def _bar_line(self, name: str, meter: Meter, now: float, width: int) -> Line:
+        """A bar with what is known beside it; where there is little room, the least important goes first."""
+        rate, left = meter.rate(now), meter.left(now)
+        left = None if left is None else float(math.ceil(left))
+        share = min(1.0, meter.complete / meter.total) if meter.total else 0.0
+        details = [
+            f"{share:4.0%}".replace("%", " %") if meter.total else "",
+            _amount(meter),
+            f"{size_text(rate)}/s" if left is not None and meter.unit == "bytes" else "",
+            f"{seconds_text(left)} left" if left is not None else "",
+        ]
+        head = f"  {pad(title(name), WIDEST)} "
+        while True:
+            text = "  ".join(detail for detail in details if detail)
+            room = width - columns(head) - columns(text) - 2
+            if room >= _SMALLEST_BAR or not any(details):
+                break
+            # Rate, amount, time left, percentage.
+            details[next(place for place in (2, 1, 3, 0) if details[place])] = ""
+        room = max(0, min(_LARGEST_BAR, room))
+        done = int(room * share)
+        full, rest = ("━", "─") if self._pen.unicode else ("#", ".")
+        return [(head, ""), (full * done, CYAN), (rest * (room - done), DIM), (f"  {text}", "")]
+
+
+def _layer_line(name: str, meter: Meter, now: float, width: int) -> Line:
+    rate = meter.rate(now)
+    right = f"{_amount(meter):>16}" + (f"{f'{size_text(rate)}/s':>11}" if rate and width >= 60 else "")
+    return [(f"    {pad(name, max(8, min(30, width - 6 - columns(right))))}", ""), (f"  {right}", DIM)]
+
+
+def _amount(meter: Meter) -> str:
+    if meter.unit == "packages":
+        return f"{meter.complete} of {meter.total}"
+    return part_text(meter.complete, meter.total) if meter.total else size_text(meter.complete)
+
+
+def _fit(line: Line, width: int) -> Line:
+    fitted: Line = []
+    for text, code in line:
+        text = cut(text, width)
+        width -= columns(text)
+        fitted.append((text, code))
+    return fitted

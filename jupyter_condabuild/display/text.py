@@ -1,0 +1,111 @@
+"""Text for a terminal: without what could steer it, measured in columns, cut to fit.
+
+Source: ECMA-48 (control sequences), UAX #9 (directional formatting), UAX #11 (East Asian width).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import unicodedata
+from collections.abc import Sequence
+from typing import TextIO
+
+_SEQUENCES = re.compile(
+    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"  # CSI: colours, cursor, modes
+    r"|(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)"  # OSC, DCS: title, link, clipboard
+    r"|\x1b[ -/]*[0-~]?"
+)
+_INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+
+GREEN, YELLOW, RED, CYAN, BOLD, DIM = "32", "33", "31", "36", "1", "2"
+
+Segment = tuple[str, str]
+"""Text, and the code of its colour or "" for none."""
+
+
+def clean(text: str) -> str:
+    """One line of text from anywhere (a package's name, a server's message) that can do no more than be read."""
+    text = " ".join(_SEQUENCES.sub("", text).split())
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join("\N{REPLACEMENT CHARACTER}" if unicodedata.category(c) in _INVISIBLE else c for c in text)
+
+
+def columns(text: str) -> int:
+    """How many columns a terminal gives to clean text."""
+    if text.isascii():
+        return len(text)
+    return sum(_columns(character) for character in text)
+
+
+def cut(text: str, limit: int) -> str:
+    """As much of the text as goes into `limit` columns, with an ellipsis where something is left out."""
+    if columns(text) <= limit:
+        return text
+    used, kept = 1, []
+    for character in text:
+        used += _columns(character)
+        if used > limit:
+            break
+        kept.append(character)
+    return "".join(kept) + "…" if limit > 0 else ""
+
+
+def pad(text: str, width: int) -> str:
+    """The text in exactly `width` columns."""
+    text = cut(text, width)
+    return text + " " * (width - columns(text))
+
+
+def wrap(text: str, width: int) -> list[str]:
+    """The text in lines of at most `width` columns, broken between words; a longer word has a line of its own."""
+    lines = [""]
+    for word in text.split():
+        if lines[-1] and columns(lines[-1]) + 1 + columns(word) > width:
+            lines.append("")
+        lines[-1] += f" {word}" if lines[-1] else word
+    return lines
+
+
+def _columns(character: str) -> int:
+    if unicodedata.combining(character) or unicodedata.category(character) in ("Mn", "Me"):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+
+
+class Pen:
+    """Writes on a stream with the colours and characters that it has. A stream that is gone is written to no more."""
+
+    def __init__(self, stream: TextIO, *, colour: bool) -> None:
+        self._stream = stream
+        self._colour = colour and not os.environ.get("NO_COLOR")
+        self._encoding = getattr(stream, "encoding", None) or "utf-8"
+        self.unicode = self._can("✓━╸⠋…")
+        self.broken = False
+
+    def paint(self, segments: Sequence[Segment]) -> str:
+        """The segments with their colours."""
+        if not self._colour:
+            return "".join(text for text, _ in segments)
+        return "".join(f"\x1b[{code}m{text}\x1b[0m" if code and text else text for text, code in segments)
+
+    def write(self, text: str) -> None:
+        """Writes and flushes. What the encoding lacks becomes a question mark or three dots."""
+        if self.broken:
+            return
+        if not self.unicode:
+            text = text.replace("…", "~").encode(self._encoding, "replace").decode(self._encoding)
+        try:
+            self._stream.write(text)
+            self._stream.flush()
+        except (OSError, ValueError):
+            # A closed pipe or terminal ends the display, never the build.
+            self.broken = True
+
+    def _can(self, text: str) -> bool:
+        try:
+            text.encode(self._encoding)
+        except (UnicodeEncodeError, LookupError):
+            return False
+        return True

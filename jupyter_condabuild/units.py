@@ -1,0 +1,43 @@
+"""Sizes and times as people read them."""
+
+from __future__ import annotations
+
+_SIZES = ("B", "kB", "MB", "GB", "TB", "PB")
+
+
+def size_text(size: float) -> str:
+    """A number of bytes with its unit, in powers of 1000 as registries count: ``512 B``, ``1.9 MB``, ``297 MB``."""
+    return f"{_scaled(size, _step(size))} {_SIZES[_step(size)]}"
+
+
+def part_text(complete: float, total: float) -> str:
+    """So many bytes of a total, in the total's unit: ``1.9 of 6.2 MB``."""
+    step = _step(total)
+    return f"{_scaled(complete, step)} of {_scaled(total, step)} {_SIZES[step]}"
+
+
+def seconds_text(seconds: float) -> str:
+    """A time with its unit: ``0.3 s``, ``12 s``, ``2 min 5 s``, ``1 h 3 min``."""
+    if seconds < 9.95 and seconds != round(seconds):
+        return f"{max(seconds, 0):.1f} s"
+    if seconds < 59.5:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+    hours, rest = divmod(minutes, 60)
+    return f"{hours} h {rest} min" if rest else f"{hours} h"
+
+
+def _step(size: float) -> int:
+    step = 0
+    while abs(size) >= (999.5 if step else 1000) * 1000**step and step < len(_SIZES) - 1:
+        step += 1
+    return step
+
+
+def _scaled(size: float, step: int) -> str:
+    if not step:
+        return f"{size:.0f}"
+    value = size / 1000**step
+    return f"{value:.1f}" if value < 9.95 else f"{value:.0f}"
