@@ -17,13 +17,18 @@ _SCHEME = r"[a-z][a-z0-9+.-]{0,30}"
 _SLASH = r"(?:/|%(?:25)*2f)"
 _AT = r"(?P<at>@|%(?:25)*40)(?!sha256:)"  # repository@sha256:… is no host
 _START = rf"{_SCHEME}(?::|%(?:25)*3a){_SLASH}{_SLASH}"  # of a URL, percent-encoded any number of times
-_END = r"(?=['),.>\]}:;]*(?:[\s\"]|$))"  # of a URL in a sentence
+_CLOSING = "'),.>]}:;"  # ends a sentence or a list in the text around a URL
 
 _USERINFO = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
         # A "port" that is no number is a password with / ? or # in it: no parser takes it, but people write it.
         rf"(?P<start>{_SCHEME}://)(?P<user>[^\s/?#\":@\[]+):(?!\d*(?:[/?#\s\"]|$))[^\s\"@]*{_AT}",
+        (
+            rf"(?P<start>{_SCHEME}%(?P<n>(?:25)*)3a%(?P=n)2f%(?P=n)2f)"
+            rf"(?P<user>(?:(?!%(?P=n)(?:2f|3f|23|3a|40))[^\s/?#&\":@])+)%(?P=n)3a"
+            rf"(?!\d*(?:%(?P=n)(?:2f|3f|23)|[&\s\"]|$))(?:(?!%(?P=n)40)[^\s&\"])*{_AT}"
+        ),
         # A raw password may hold %2F, an encoded one only a slash that is encoded once more.
         rf"(?P<start>{_SCHEME}://)(?P<user>[^\s/?#\":@]*)[^\s/?#\"]*{_AT}",
         (
@@ -35,19 +40,18 @@ _USERINFO = tuple(
 _USERINFO_BARE = re.compile(
     r"(?<![\w/%.+-])(?!mailto:)[\w.+-]+:[^\s/:@\"']+@(?=(?:[\w-]+\.)+[a-z]{2,}(?:/|:\d))", re.IGNORECASE
 )
+_URL = re.compile(rf"(?P<start>{_START})(?P<rest>[^\s\"]*)", re.IGNORECASE)
+_WHOLE_URL = re.compile(rf"{_SCHEME}://\S*", re.IGNORECASE)
 _TOKEN = re.compile(
-    rf"(?P<head>{_START}[^\s\"]*?){_SLASH}t{_SLASH}(?:(?!{_SLASH})[^\s?#\"])+?(?={_SLASH}|[?#]|%(?:25)*(?:3f|23|26)|{_END})",
-    re.IGNORECASE,
+    rf"{_SLASH}t{_SLASH}(?:(?!{_SLASH})[^?#&])+?(?={_SLASH}|[?#&]|%(?:25)*(?:3f|23|26)|$)", re.IGNORECASE
 )
 _TOKEN_BARE = re.compile(
     r"(?<![^\s\"'=,(\[])(?P<head>(?:(?:[\w-]+\.)+[a-z]{2,}|localhost)(?::\d+)?)/t/(?:<token>|[a-z0-9-]{8,})(?=/|\s|$)",
     re.IGNORECASE,
 )
-_QUERY = re.compile(
-    rf"(?P<head>{_START}(?:(?!%(?:25)*(?:3f|23))[^\s?#\"])*)(?P<query>(?:[?#]|%(?:25)*(?:3f|23))[^\s\"]*?){_END}",
-    re.IGNORECASE,
-)
+_QUERY = re.compile(r"(?:[?#]|%(?:25)*(?:3f|23)).*", re.IGNORECASE | re.DOTALL)
 _DELIMITER = re.compile(r"([?#&;]|%(?:25)*(?:3f|23|26|3b))", re.IGNORECASE)
+_EQUALS = re.compile(r"=|%(?:25)*3d", re.IGNORECASE)
 _SMELL = re.compile(
     r"token|secret|passw|passphrase|pwd|credential|signature|api[-_.]?key|access[-_.]?key|private[-_.]?key|auth(?!or)"
     r"|jwt|session|bearer|^x[-_](?:amz|goog)[-_]|^(?:.*[-_.])?(?:sig|key|pass|tok|pat|pw)$",
@@ -62,25 +66,20 @@ _HINT = re.compile(r"//|%|@|/t/|authorization", re.IGNORECASE)
 
 def scrub_url(url: str) -> str:
     """The URL, or name of a channel, without credentials."""
-    return scrub(url)
+    return _until_clean(url, "")
 
 
 def scrub(text: str) -> str:
     """The text with the credentials of all URLs in it removed, and everything else as it was."""
-    while _HINT.search(text):
-        cleaned = _once(text)
-        if cleaned == text:
-            break
-        text = cleaned  # once more for what the first find hid, as in /t/a/t/b/
-    return text
+    return _until_clean(text, _CLOSING)
 
 
 def scrub_json(value: Any) -> Any:
     """A JSON value with every string in it, keys included, scrubbed."""
     if isinstance(value, str):
-        return scrub(value)
+        return _scrub_string(value)
     if isinstance(value, dict):
-        return {scrub(key) if isinstance(key, str) else key: scrub_json(item) for key, item in value.items()}
+        return {scrub_json(key): scrub_json(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [scrub_json(item) for item in value]
     return value
@@ -100,18 +99,37 @@ def _scrub_literal(match: re.Match[str]) -> str:
         value = json.loads(literal, strict=False)
     except ValueError:  # half an escape in a broken file
         return f'"{scrub(literal[1:-1])}"'
-    cleaned = scrub(value)
+    cleaned = _scrub_string(value)
     return literal if cleaned == value else json.dumps(cleaned)
 
 
-def _once(text: str) -> str:
+def _scrub_string(text: str) -> str:
+    return scrub_url(text) if _WHOLE_URL.fullmatch(text) else scrub(text)
+
+
+def _until_clean(text: str, closing: str) -> str:
+    while _HINT.search(text):
+        cleaned = _once(text, closing)
+        if cleaned == text:
+            break
+        text = cleaned  # once more for what the first find hid
+    return text
+
+
+def _once(text: str, closing: str) -> str:
     for pattern in _USERINFO:
         text = pattern.sub(_without_userinfo, text)
     text = _USERINFO_BARE.sub("", text)
-    text = _TOKEN.sub(r"\g<head>", text)
     text = _TOKEN_BARE.sub(r"\g<head>", text)
-    text = _QUERY.sub(lambda match: match["head"] + _without_secrets(match["query"]), text)
+    text = _URL.sub(lambda match: match["start"] + _without_tokens(match["rest"], closing), text)
     return _HEADER.sub(r"\g<start>***", text)
+
+
+def _without_tokens(rest: str, closing: str) -> str:
+    """What follows ``https://`` without the tokens in path and query."""
+    url = rest.rstrip(closing) if closing else rest
+    cleaned = _TOKEN.sub("", url)
+    return _QUERY.sub(lambda match: _without_secrets(match[0]), cleaned) + rest[len(url) :]
 
 
 def _without_userinfo(match: re.Match[str]) -> str:
@@ -126,21 +144,33 @@ def _without_secrets(query: str) -> str:
     _, *pieces = _DELIMITER.split(query)
     kept: list[str] = []
     dropping: int | None = None  # how deep the delimiter of a dropped parameter is encoded
-    inherited = ""
+    inherited = ""  # the ? of a dropped first parameter, for the next of the same query
     for delimiter, parameter in zip(pieces[::2], pieces[1::2], strict=True):
-        depth = delimiter.count("25") + delimiter.startswith("%")
+        depth = _depth(delimiter)
         separates = delimiter[-1] in "&#" or delimiter[-2:].lower() in ("26", "23")
         if dropping is not None and (depth > dropping or not separates):
             continue  # part of the dropped value
-        key = unquote(unquote(re.split(r"=|%(?:25)*3d", parameter, maxsplit=1, flags=re.IGNORECASE)[0]))
-        if key != unquote(unquote(parameter)) and _SMELL.search(key):
+        name, *value = _EQUALS.split(parameter, maxsplit=1)
+        if value and _SMELL.search(_decoded(name)):
             dropping = depth
             inherited = inherited or (delimiter if _opens(delimiter) else "")
             continue
         dropping = None
-        kept.append((delimiter if _opens(delimiter) or not inherited else inherited) + parameter)
+        same_query = inherited and not _opens(delimiter) and depth == _depth(inherited)
+        kept.append((inherited if same_query else delimiter) + parameter)
         inherited = ""
     return "".join(kept)
+
+
+def _decoded(text: str) -> str:
+    while (decoded := unquote(text)) != text:
+        text = decoded
+    return text
+
+
+def _depth(delimiter: str) -> int:
+    """How many times it is percent-encoded."""
+    return delimiter.count("25") + delimiter.startswith("%")
 
 
 def _opens(delimiter: str) -> bool:

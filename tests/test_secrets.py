@@ -1,0 +1,172 @@
+"""No credential survives in what leaves the process, and nothing else changes."""
+
+from __future__ import annotations
+
+import json
+import string
+from urllib.parse import quote, unquote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jupyter_condabuild.conda.secrets import scrub, scrub_json, scrub_json_bytes, scrub_url
+
+SECRET = "sEcReT"
+HOSTS = st.sampled_from(["conda.example.org", "localhost:8443", "[::1]:80", "10.0.0.1", "repo.lab"])
+SCHEMES = st.sampled_from(["https", "http", "HTTPS", "git+https", "s3", "ftp", "oci"])
+SEGMENT = st.text(string.ascii_letters + string.digits + "._+=~!,-@:$", min_size=1, max_size=12).filter(
+    lambda text: text.lower() != "t" and not text.startswith("@")
+)
+# What RFC 3986 lets stand in userinfo and query, and a few characters that people leave unencoded.
+LEGAL = st.text(string.ascii_letters + string.digits + "-._~!$'()*+,;=", max_size=8)
+HARMLESS_KEYS = st.sampled_from(["a", "page", "version", "author", "channel", "sort"])
+SMELLY_KEYS = st.sampled_from(
+    ["token", "access_token", "sig", "X-Amz-Signature", "X-Amz-Credential", "x-goog-signature", "password", "api_key",
+     "API-KEY", "client_secret", "key", "pass", "PRIVATE-TOKEN", "auth", "jwt", "%74oken"]
+)  # fmt: skip
+
+
+@st.composite
+def urls(draw: st.DrawFn) -> str:
+    """A URL without credentials."""
+    path = "".join(f"/{segment}" for segment in draw(st.lists(SEGMENT, max_size=3)))
+    query = "&".join(f"{key}={draw(LEGAL)}" for key in draw(st.lists(HARMLESS_KEYS, max_size=2)))
+    return f"{draw(SCHEMES)}://{draw(HOSTS)}{path}{f'?{query}' if query else ''}"
+
+
+@st.composite
+def secrets(draw: st.DrawFn) -> str:
+    """Something recognisable among characters that may surround it in a URL."""
+    return f"{draw(LEGAL)}{SECRET}{draw(LEGAL)}"
+
+
+@st.composite
+def credentialed(draw: st.DrawFn) -> tuple[str, str]:
+    """A URL with credentials of one kind, and the URL without them."""
+    scheme, host = draw(SCHEMES), draw(HOSTS)
+    head, path = f"{scheme}://", "".join(f"/{segment}" for segment in draw(st.lists(SEGMENT, max_size=2)))
+    secret = draw(secrets())
+    match draw(st.sampled_from(["user", "password", "encoded", "token", "first", "last", "only", "fragment"])):
+        case "user":
+            return f"{head}{secret}@{host}{path}", f"{head}{host}{path}"
+        case "password":
+            odd = draw(st.sampled_from(["", "%2F", "%40", "%23", "/", "#"]))
+            return f"{head}user:{secret}{odd}@{host}{path}", f"{head}{host}{path}"
+        case "encoded":
+            return f"{head}user%3A{secret}%40{host}{path}", f"{head}{host}{path}"
+        case "token":
+            token = draw(st.text(string.ascii_letters + "-_", max_size=5)) + SECRET
+            return f"{head}{host}/t/{token}{path}", f"{head}{host}{path}"
+        case "first":
+            return f"{head}{host}{path}?{draw(SMELLY_KEYS)}={quote(secret)}&a=1", f"{head}{host}{path}?a=1"
+        case "last":
+            return f"{head}{host}{path}?a=1&{draw(SMELLY_KEYS)}={secret}", f"{head}{host}{path}?a=1"
+        case "only":
+            return f"{head}{host}{path}?{draw(SMELLY_KEYS)}={secret}", f"{head}{host}{path}"
+        case _:
+            return f"{head}{host}{path}#access_token={secret}", f"{head}{host}{path}"
+
+
+@given(credentialed())
+def test_credentials_leave_a_url_and_the_rest_stays(case: tuple[str, str]) -> None:
+    """What remains is the URL as it would be without credentials."""
+    url, without = case
+    assert scrub_url(url) == without
+
+
+@given(credentialed(), st.integers(1, 2))
+def test_credentials_leave_an_encoded_url(case: tuple[str, str], times: int) -> None:
+    """A URL that is a parameter of another, percent-encoded once or twice, is cleaned inside."""
+    url, _ = case
+    for _ in range(times):
+        url = quote(url, safe="")
+    cleaned = scrub(f"https://go.example.org/?next={url}&page=2")
+    assert SECRET not in unquote(unquote(unquote(cleaned)))
+    assert cleaned.startswith("https://go.example.org/?next=")
+    assert cleaned.endswith("&page=2")
+
+
+@given(urls())
+def test_a_harmless_url_stays_byte_for_byte(url: str) -> None:
+    """Nothing is normalised, lowered or re-encoded."""
+    assert scrub_url(url) == url
+
+
+@given(st.lists(credentialed(), min_size=1, max_size=3), st.sampled_from([" ", "\n", '", "', " , ", ") ("]))
+def test_credentials_leave_free_text(cases: list[tuple[str, str]], separator: str) -> None:
+    """A message, a log line or a history's command line loses them wherever they stand."""
+    text = "Cannot reach " + separator.join(url for url, _ in cases) + " now"
+    cleaned = scrub(text)
+    assert SECRET not in cleaned
+    assert cleaned.startswith("Cannot reach ")
+    assert cleaned.endswith(" now")
+
+
+@given(st.one_of(st.text(), credentialed().map(lambda case: case[0]), urls()))
+def test_scrubbing_twice_changes_nothing_more(text: str) -> None:
+    """What comes out is clean by the same rules, whatever went in."""
+    once = scrub(text)
+    assert scrub(once) == once
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | urls() | st.text("abc/ %@"),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text("abc"), inner),
+)
+
+
+@given(JSON)
+def test_harmless_json_stays_byte_for_byte(value: object) -> None:
+    """Spacing, order of keys and escapes are kept; a package's about.json keeps its hash."""
+    for text in (json.dumps(value), json.dumps(value, indent=4, ensure_ascii=False) + "\n"):
+        assert scrub_json_bytes(text.encode()) == text.encode()
+
+
+@given(credentialed())
+def test_credentials_leave_json(case: tuple[str, str]) -> None:
+    """In strings and keys, at any depth, and behind JSON's own escapes."""
+    url, without = case
+    value = {"channels": [url, {url: [url]}], "n": 1}
+    assert scrub_json(value) == {"channels": [without, {without: [without]}], "n": 1}
+    escaped = json.dumps(value).replace("/", "\\/").replace("@", "\\u0040")
+    assert json.loads(scrub_json_bytes(escaped.encode())) == scrub_json(value)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("https://conda.anaconda.org/t/<TOKEN>/main/linux-64", "https://conda.anaconda.org/main/linux-64"),
+        ("https://h/t/a/t/b/c", "https://h/c"),
+        ("git+ssh://git@github.com/a/b@v1", "git+ssh://git@github.com/a/b@v1"),
+        ("git+ssh://git:pw@github.com/a/b@v1", "git+ssh://git@github.com/a/b@v1"),
+        ("git+https://github.com/a/b@v1#subdirectory=c", "git+https://github.com/a/b@v1#subdirectory=c"),
+        ("https://user:pa/ss@h/x", "https://h/x"),
+        ("docker://ubuntu:22.04@sha256:00ff", "docker://ubuntu:22.04@sha256:00ff"),
+        (
+            "# cmd: conda create -c conda.example.org/t/tk-12345678/lab x",
+            "# cmd: conda create -c conda.example.org/lab x",
+        ),
+        ("# cmd: conda create -c me:pw@conda.example.org/lab x", "# cmd: conda create -c conda.example.org/lab x"),
+        ("mail bob:bob@example.org, or mailto:bob@example.org", "mail bob:bob@example.org, or mailto:bob@example.org"),
+        ("Authorization: Bearer abc.def", "Authorization: Bearer ***"),
+        ("share/doc/t/template/index.html", "share/doc/t/template/index.html"),
+        ("('https://h/x?token=abc'), then", "('https://h/x'), then"),
+        ("https://h/x?token=a%26b&c=1", "https://h/x?c=1"),
+        ("https://h/x?author=ann&keyword=b&monkey=c", "https://h/x?author=ann&keyword=b&monkey=c"),
+    ],
+)
+def test_odd_cases(text: str, expected: str) -> None:
+    """What is easily missed or easily broken."""
+    assert scrub(text) == expected
+
+
+def test_broken_json_is_scrubbed_too() -> None:
+    """A half-written file, or one in no known encoding, loses its credentials and no other byte."""
+    assert scrub_json_bytes(b'{"url": "https://u:p@h/x", "a": "\xff\\u12') == b'{"url": "https://h/x", "a": "\xff\\u12'
+
+
+def test_a_long_text_takes_no_long_time() -> None:
+    """No pattern backtracks over text without an end: 400 kB of the worst is done at once."""
+    for unit in ("a", "a:", "https://", "https://a/t/", "https://a@", "%25", "@", "a.b", "?token=x&"):
+        scrub(unit * (400_000 // len(unit)))
