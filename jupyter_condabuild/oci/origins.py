@@ -41,8 +41,9 @@ class Origin:
         """
         name = "registry-1.docker.io" if host in ("docker.io", "index.docker.io") else host
         try:
-            if _HOST.fullmatch(name):
-                return cls.of(httpx.URL(f"{scheme}://{name}"))
+            origin = cls.of(httpx.URL(f"{scheme}://{name}")) if _HOST.fullmatch(name) else None
+            if origin and origin.port < 65536:
+                return origin
         except httpx.InvalidURL:
             pass
         raise UsageError(f"{host[:200]!r} is not the name of a registry.")

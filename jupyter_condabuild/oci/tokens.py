@@ -119,7 +119,7 @@ class Authorizer:
                 return f"Bearer {token}"
             self._tokens.pop(access, None)
             self._challenge = chosen
-            header = self._header(access)
+            header = self._header(access, chosen.parameters.get("scope", ""))
         if not header or (header == sent and chosen.scheme == "basic"):
             raise self.refused(access)
         return header
@@ -151,13 +151,13 @@ class Authorizer:
             text = text.replace(secret, "***")
         return text
 
-    def _header(self, access: Access) -> str:
+    def _header(self, access: Access, asked: str = "") -> str:
         assert self._challenge is not None
         if self._challenge.scheme == "basic":
             return self._basic(self._credentials(access.repository))
         token, expires = self._tokens.get(access, ("", 0.0))
         if not token or self._clock() >= expires:
-            token, lifetime = self._fetch(self._challenge, access)
+            token, lifetime = self._fetch(self._challenge, access, asked)
             self._tokens[access] = (token, self._clock() + lifetime)
         return f"Bearer {token}"
 
@@ -168,10 +168,9 @@ class Authorizer:
         self._secrets.update(secret for secret in (login.password, encoded) if len(secret) > 3)
         return f"Basic {encoded}"
 
-    def _fetch(self, challenge: Challenge, access: Access) -> tuple[str, float]:
+    def _fetch(self, challenge: Challenge, access: Access, asked: str) -> tuple[str, float]:
         realm, service = challenge.parameters.get("realm", ""), challenge.parameters.get("service", "")
-        asked = challenge.parameters.get("scope", "").split()
-        scopes = list(dict.fromkeys([*access.scopes, *(s for s in asked if _covers(access, s))]))
+        scopes = _widened(access.scopes, asked)
         login = self._credentials(access.repository)
         try:
             if login.identity_token:
@@ -203,6 +202,13 @@ class Authorizer:
         return token, max(lifetime - _MARGIN, lifetime / 2)
 
 
-def _covers(access: Access, scope: str) -> bool:
-    """Whether a scope that the registry names lies in the repositories the request is about."""
-    return scope.rpartition(":")[0] in {known.rpartition(":")[0] for known in access.scopes}
+def _widened(scopes: Iterable[str], asked: str) -> list[str]:
+    """The scopes with the actions that a challenge asks for besides, on the same repositories and no others."""
+    result = list(scopes)
+    for resource, _, actions in (scope.rpartition(":") for scope in asked.split()):
+        for index, scope in enumerate(result):
+            own, _, have = scope.rpartition(":")
+            if own == resource:
+                missing = [action for action in actions.split(",") if action not in have.split(",")]
+                result[index] = ",".join([scope, *missing])
+    return result

@@ -1,0 +1,44 @@
+"""Small blobs and images, and a client that pushes them without a login and without real waits."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from typing import BinaryIO
+
+from jupyter_condabuild.oci.credentials import ANONYMOUS, Credentials
+from jupyter_condabuild.oci.image import OCI_CONFIG, OCI_LAYER_GZIP, Descriptor, Digest, Manifest, canonical_json
+from jupyter_condabuild.oci.registry import Registry, Repository
+from tests.registry.faults import Clock
+
+
+def blob(data: bytes) -> Descriptor:
+    """The descriptor of a layer with these bytes."""
+    return Descriptor(OCI_LAYER_GZIP, Digest.of(data), len(data))
+
+
+def opener(data: bytes) -> Callable[[], BinaryIO]:
+    """What `push` calls to get the bytes."""
+    return lambda: io.BytesIO(data)
+
+
+def never() -> BinaryIO:
+    """What `push` must not call."""
+    raise AssertionError("the bytes are not needed")
+
+
+def connect(host: str, login: Credentials = ANONYMOUS, clock: Clock | None = None) -> Registry:
+    """The registry, with this login and not that of who runs the tests."""
+    return Registry(host, credentials=login, patience=(clock or Clock()).patience)
+
+
+def push_image(repository: Repository, *tags: str, layers: tuple[bytes, ...] = ()) -> Manifest:
+    """Pushes an image with these layers; its manifest."""
+    config = canonical_json({"architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": []}})
+    parts = [Descriptor(OCI_CONFIG, Digest.of(config), len(config)), *map(blob, layers)]
+    for descriptor, data in zip(parts, (config, *layers), strict=True):
+        repository.push(descriptor, opener(data))
+    manifest = Manifest.make(parts[0], parts[1:])
+    for tag in tags or ("",):
+        repository.push_manifest(manifest, tag)
+    return manifest

@@ -1,0 +1,355 @@
+"""The registry client against a real registry: what is pushed comes back, and nothing is sent twice."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import subprocess
+import sys
+import threading
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import BinaryIO
+
+import pytest
+
+from jupyter_condabuild.errors import (
+    BadDigest,
+    BadReference,
+    ContentMismatch,
+    RegistryNotFound,
+    RegistryUnreachable,
+    UsageError,
+)
+from jupyter_condabuild.oci import upload as upload_module
+from jupyter_condabuild.oci.credentials import ANONYMOUS
+from jupyter_condabuild.oci.image import (
+    DOCKER_MANIFEST,
+    OCI_INDEX,
+    Descriptor,
+    Digest,
+    Index,
+    Manifest,
+    Reference,
+    canonical_json,
+)
+from jupyter_condabuild.oci.registry import Registry, Repository, open_registry
+from tests.registry.faults import Relay
+from tests.registry.pushing import blob, connect, never, opener, push_image
+
+MIB = 1024 * 1024
+
+
+@pytest.fixture
+def repository(registry: str) -> Iterator[Repository]:
+    """An empty repository."""
+    with connect(registry) as connected:
+        yield connected.repository(f"client/{uuid.uuid4().hex}")
+
+
+@pytest.fixture
+def relay(registry: str) -> Iterator[Relay]:
+    """A way to the registry that counts bytes and can be cut."""
+    with Relay(registry) as started:
+        yield started
+
+
+@pytest.mark.parametrize("size", [0, 1, 1000, 3 * MIB + 7])
+def test_what_is_pushed_comes_back(repository: Repository, size: int) -> None:
+    """A blob of any size is read as it was pushed, in chunks of at least 1 MiB but the last."""
+    data = os.urandom(size)
+    assert repository.push(blob(data), opener(data)) == "uploaded"
+    assert repository.has(blob(data).digest)
+    chunks = list(repository.read(blob(data)))
+    assert b"".join(chunks) == data
+    assert all(len(chunk) >= MIB for chunk in chunks[:-1])
+
+
+def test_the_sum_of_progress_is_the_size(repository: Repository) -> None:
+    """Progress counts each byte once."""
+    data, moved = os.urandom(5 * MIB), list[int]()
+    repository.push(blob(data), opener(data), progress=moved.append)
+    assert sum(moved) == len(data)
+    assert len(moved) >= 5
+
+
+def test_a_second_push_sends_no_byte_of_the_blob(repository: Repository, relay: Relay) -> None:
+    """A blob that is there is asked for by its digest alone, and not opened."""
+    data = os.urandom(MIB)
+    with connect(relay.host) as through:
+        assert through.repository(repository.name).push(blob(data), opener(data)) == "uploaded"
+        assert relay.sent > len(data)
+        before = relay.sent
+        assert through.repository(repository.name).push(blob(data), never) == "present"
+    assert relay.sent - before < 1000
+
+
+def test_a_blob_of_another_repository_is_mounted(repository: Repository) -> None:
+    """The first repository that has the blob gives it, without the bytes passing here."""
+    data, other = os.urandom(1000), repository.registry.repository(f"{repository.name}/other")
+    repository.push(blob(data), opener(data))
+    sources = ("client/nobody", repository.name)
+    assert other.push(blob(data), never, mount_from=sources) == "mounted"
+    assert b"".join(other.read(blob(data))) == data
+
+
+def test_a_refused_mount_becomes_an_upload(repository: Repository) -> None:
+    """Where no source has the blob, its bytes are sent."""
+    data = os.urandom(1000)
+    assert repository.push(blob(data), opener(data), mount_from=("client/nobody", "client/none")) == "uploaded"
+    assert not repository.mount(blob(b"unknown").digest, "client/nobody")
+
+
+def test_a_large_blob_goes_in_chunks(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A blob above the limit is pushed piece by piece and is whole in the end."""
+    monkeypatch.setattr(upload_module, "MONOLITHIC_MAX", MIB)
+    monkeypatch.setattr(upload_module, "CHUNK", 2 * MIB)
+    data, moved = os.urandom(5 * MIB + 3), list[int]()
+    assert repository.push(blob(data), opener(data), progress=moved.append) == "uploaded"
+    assert sum(moved) == len(data)
+    assert b"".join(repository.read(blob(data))) == data
+
+
+@pytest.mark.parametrize("large", [False, True])
+@pytest.mark.parametrize("cut_at", [100_000, 3 * MIB, 7 * MIB])
+def test_a_push_survives_a_cut_connection(
+    repository: Repository, relay: Relay, monkeypatch: pytest.MonkeyPatch, large: bool, cut_at: int
+) -> None:
+    """Whether in one piece or in chunks, a push whose connection breaks is completed by the next one."""
+    monkeypatch.setattr(upload_module, "MONOLITHIC_MAX", MIB if large else 100 * MIB)
+    monkeypatch.setattr(upload_module, "CHUNK", 2 * MIB)
+    data, moved = os.urandom(8 * MIB), list[int]()
+    relay.cut_sent_at = cut_at
+    with connect(relay.host) as through:
+        assert through.repository(repository.name).push(blob(data), opener(data), progress=moved.append) == "uploaded"
+    assert relay.cut_sent_at is None
+    assert sum(moved) == len(data)
+    assert b"".join(repository.read(blob(data))) == data
+
+
+def test_a_read_goes_on_where_it_was_cut(repository: Repository, relay: Relay) -> None:
+    """A broken download asks for the rest only."""
+    data = os.urandom(8 * MIB)
+    repository.push(blob(data), opener(data))
+    relay.cut_received_at = 5 * MIB
+    with connect(relay.host) as through:
+        assert b"".join(through.repository(repository.name).read(blob(data))) == data
+    assert relay.cut_received_at is None
+    assert relay.received < len(data) + 2 * MIB
+
+
+def test_a_stream_that_cannot_be_sought_is_begun_anew(repository: Repository, relay: Relay) -> None:
+    """A blob that comes from another place is read again where bytes must be sent again."""
+
+    class Once(io.BytesIO):
+        def seekable(self) -> bool:
+            return False
+
+        def seek(self, *args: int) -> int:
+            raise AssertionError("not seekable")
+
+    data, opened = os.urandom(3 * MIB), list[Once]()
+    relay.cut_sent_at = 2 * MIB
+
+    def open_stream() -> BinaryIO:
+        opened.append(Once(data))
+        return opened[-1]
+
+    with connect(relay.host) as through:
+        through.repository(repository.name).push(blob(data), open_stream)
+    assert len(opened) >= 2
+    assert all(stream.closed for stream in opened)
+    assert b"".join(repository.read(blob(data))) == data
+
+
+def test_many_threads_push_over_one_client(repository: Repository) -> None:
+    """Blobs pushed at the same time do not disturb each other."""
+    blobs = [os.urandom(300_000 + index) for index in range(24)]
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(lambda data: repository.push(blob(data), opener(data)), blobs)) == {"uploaded"}
+        assert list(pool.map(lambda data: b"".join(repository.read(blob(data))), blobs)) == blobs
+
+
+@pytest.mark.parametrize("change", ["shorter", "other", "longer"])
+def test_other_bytes_than_promised_are_not_pushed(repository: Repository, change: str) -> None:
+    """A file that changed under its descriptor is refused, and the repository does not get it."""
+    data = os.urandom(2 * MIB)
+    wrong = {"shorter": data[:-1], "other": data[:-1] + bytes([data[-1] ^ 1]), "longer": b"x" + data}[change]
+    with pytest.raises(ContentMismatch):
+        repository.push(blob(data), opener(wrong))
+    assert not repository.has(blob(data).digest)
+
+
+def test_a_failure_to_read_the_source_is_not_disguised(repository: Repository) -> None:
+    """An error of the disk reaches the caller as it is."""
+
+    class Broken(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            raise OSError(5, "Input/output error")
+
+    with pytest.raises(OSError, match="Input/output error"):
+        repository.push(blob(b"12345"), Broken)
+
+
+def test_a_manifest_is_its_bytes(repository: Repository) -> None:
+    """By tag and by digest comes the manifest that was pushed, byte for byte."""
+    manifest = push_image(repository, "v1", layers=(os.urandom(100),))
+    assert repository.manifest("v1") == repository.manifest(str(manifest.descriptor.digest)) == manifest
+    assert repository.head("v1") == repository.head(str(manifest.descriptor.digest)) == manifest.descriptor
+
+
+def test_a_manifest_without_a_tag_is_found_by_digest(repository: Repository) -> None:
+    """A tag is not needed to store an image."""
+    manifest = push_image(repository)
+    assert repository.head(str(manifest.descriptor.digest)) == manifest.descriptor
+
+
+def test_docker_manifests_and_indexes_are_kept_as_they_are(repository: Repository) -> None:
+    """Docker's manifest type and image indexes pass through unchanged."""
+    made = push_image(repository)
+    value = {"schemaVersion": 2, "mediaType": DOCKER_MANIFEST, "config": made.config.to_json(), "layers": []}
+    docker = Manifest.parse(canonical_json(value))
+    platform = {"architecture": "amd64", "os": "linux"}
+    entry = Descriptor(docker.media_type, docker.descriptor.digest, docker.descriptor.size, platform=platform)
+    raw = canonical_json({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [entry.to_json()]})
+    repository.push_manifest(docker, "docker")
+    repository.push_manifest(Index.parse(raw), "index")
+    assert repository.manifest("docker") == docker
+    found = repository.manifest("index")
+    assert isinstance(found, Index)
+    assert found.raw == raw
+    assert found.select("amd64").digest == docker.descriptor.digest
+
+
+def test_what_is_not_there_is_not_found(repository: Repository) -> None:
+    """A missing tag is None to `head` and a named error to `manifest`; a missing blob is one to `read`."""
+    assert repository.head("missing") is None
+    assert repository.head(str(Digest.of(b"missing"))) is None
+    assert not repository.has(Digest.of(b"missing"))
+    with pytest.raises(RegistryNotFound, match=rf"manifest missing of {repository.name} at .*MANIFEST_UNKNOWN"):
+        repository.manifest("missing")
+    with pytest.raises(RegistryNotFound, match="BLOB_UNKNOWN"):
+        next(repository.read(blob(b"missing")))
+
+
+def test_all_tags_are_listed(repository: Repository) -> None:
+    """Each tag is in the list once."""
+    push_image(repository, "a", "b", "c")
+    assert sorted(repository.tags()) == ["a", "b", "c"]
+
+
+def test_a_deleted_image_is_gone(repository: Repository) -> None:
+    """Deleting a manifest takes its tags along; deleting it again says that it is not there."""
+    manifest = push_image(repository, "v1")
+    repository.delete(manifest.descriptor.digest)
+    assert repository.head("v1") is None
+    with pytest.raises(RegistryNotFound):
+        repository.delete(manifest.descriptor.digest)
+
+
+def test_a_registry_opened_for_reading_is_not_changed(registry: str, repository: Repository) -> None:
+    """With `pull_only`, whatever would change the registry is refused before a request is made."""
+    manifest = push_image(repository, "v1")
+    with Registry(registry, credentials=ANONYMOUS, pull_only=True) as reading:
+        same = reading.repository(repository.name)
+        assert same.manifest("v1") == manifest
+        for change in (
+            lambda: same.push(blob(b"new"), never),
+            lambda: same.push_manifest(manifest, "v2"),
+            lambda: same.mount(Digest.of(b""), "client/other"),
+            lambda: same.delete(manifest.descriptor.digest),
+        ):
+            with pytest.raises(UsageError, match="reading only"):
+                change()
+
+
+def test_a_registry_that_answers_passes_the_check(repository: Repository) -> None:
+    """`check` is quiet when all is well."""
+    repository.registry.check()
+
+
+@pytest.mark.parametrize("name", ["", "Upper", "a//b", "../up", "a/../b", "a b", "a?b", "a%2fb", "/a", "a/"])
+def test_a_name_that_would_leave_the_repository_is_refused(registry: str, name: str) -> None:
+    """What is no repository's name never becomes part of a URL."""
+    with connect(registry) as connected, pytest.raises(UsageError):
+        connected.repository(name)
+
+
+@pytest.mark.parametrize("target", ["", "../x", "a/b", "a?b=c", "sha256:12", "-x", "a" * 129])
+def test_a_target_that_is_neither_tag_nor_digest_is_refused(repository: Repository, target: str) -> None:
+    """The same holds for tags and digests."""
+    for ask in (repository.manifest, repository.head):
+        with pytest.raises((BadReference, BadDigest)):
+            ask(target)
+
+
+@pytest.mark.parametrize("host", ["", "a b", "user:secret@host", "host/path", "host:99999", "[::1", "host?x"])
+def test_a_host_that_is_none_is_refused(host: str) -> None:
+    """A registry's name is a host and maybe a port, nothing else."""
+    with pytest.raises(UsageError):
+        Registry(host)
+
+
+def test_docker_hub_is_reached_by_the_name_of_its_registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """docker.io is the name in references; its registry is registry-1.docker.io, over TLS."""
+    asked: list[tuple[object, object]] = []
+
+    def resolve(host: object, port: object, *args: object, **more: object) -> list[object]:
+        asked.append((host, port))
+        raise OSError("no network in this test")
+
+    monkeypatch.setattr("socket.getaddrinfo", resolve)
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    with open_registry(Reference.parse("debian:bookworm-slim")) as hub, pytest.raises(RegistryUnreachable):
+        hub.check()
+    assert set(asked) == {("registry-1.docker.io", 443)}
+
+
+def test_importing_the_client_does_not_load_the_http_library() -> None:
+    """Commands that need no registry do not pay for one."""
+    code = "import sys, jupyter_condabuild.oci.registry; sys.exit('httpx' in sys.modules or 'docker' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+_IN_LITTLE_MEMORY = """
+import hashlib, resource, sys
+from pathlib import Path
+from jupyter_condabuild.oci.credentials import ANONYMOUS
+from jupyter_condabuild.oci.image import Descriptor, Digest
+from jupyter_condabuild.oci.registry import Registry
+host, name, path, digest = sys.argv[1:]
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+with Registry(host, credentials=ANONYMOUS) as registry:
+    repository = registry.repository(name)
+    repository.head("nothing")
+    start = peak()
+    blob = Descriptor("application/octet-stream", Digest(digest), Path(path).stat().st_size)
+    assert repository.push(blob, lambda: open(path, "rb")) == "uploaded"
+    assert sum(map(len, repository.read(blob))) == blob.size
+    print(peak() - start)
+"""
+
+
+def test_a_large_blob_needs_little_memory(registry: str, tmp_path: Path) -> None:
+    """Pushing and reading 300 MB takes less than 30 MB of memory."""
+    path = tmp_path / "blob"
+    with path.open("wb") as file:
+        file.truncate(300_000_000)
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    name = f"client/{uuid.uuid4().hex}"
+    command = [sys.executable, "-c", _IN_LITTLE_MEMORY, registry, name, str(path), digest]
+    result = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert int(result.stdout) < 30_000_000
+
+
+def test_no_thread_is_left_behind(registry: str) -> None:
+    """The client works in the threads of its callers."""
+    before = threading.active_count()
+    with connect(registry) as connected:
+        connected.check()
+        assert threading.active_count() == before
