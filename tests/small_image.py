@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import gzip
 import io
+import shutil
 import struct
+import subprocess
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from jupyter_condabuild.oci.image import (
@@ -18,6 +21,7 @@ from jupyter_condabuild.oci.image import (
     Manifest,
     canonical_json,
 )
+from tests.conftest import missing
 
 
 class Memory:
@@ -84,3 +88,39 @@ WAITS = program(b"\xb8\x22\0\0\0\x0f\x05\xeb\xf7")  # for ever: pause()
 def programs() -> bytes:
     """A layer with /hello, which says HELLO and exits with 7, and /wait, which does not end."""
     return tar({"hello": SAYS_HELLO, "wait": WAITS}, 0o755)
+
+
+NAME = "registry.lab.org/team/env:v1"
+ETC, OPT = tar({"etc/name": b"value\n"}), tar({"opt/env/data": bytes(range(256)) * 1000})
+
+
+def three_layers() -> Image:
+    """An image of three layers, of which two are the same."""
+    return image([ETC, OPT, ETC], Cmd=["/hello"], Env=["PATH=/opt/env/bin"], Labels={"a": "b"})
+
+
+def run(*command: str | Path) -> str:
+    """What a program says that judges images; the test fails when the program does."""
+    if not shutil.which(str(command[0])):
+        missing(f"{command[0]} is not installed")
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def content(image: Image) -> list[bytes]:
+    """The bytes of an image's layers, as they are stored."""
+    return [b"".join(image.read(layer)) for layer in image.manifest.layers]
+
+
+def add(out: tarfile.TarFile, name: str, data: bytes) -> None:
+    """Puts a file into a tar."""
+    member = tarfile.TarInfo(name)
+    member.size = len(data)
+    out.addfile(member, io.BytesIO(data))
+
+
+def members(path: Path) -> dict[str, bytes]:
+    """The files of a tar."""
+    with tarfile.open(path) as tarball:
+        return {member.name: tarball.extractfile(member).read() for member in tarball}  # type: ignore[union-attr]

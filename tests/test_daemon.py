@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import grp
 import json
 import os
 import shutil
 import socket
 import subprocess
-import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from hashlib import sha256
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from socketserver import ThreadingMixIn, UnixStreamServer
@@ -24,10 +21,10 @@ import docker
 import pytest
 
 from jupyter_condabuild.errors import ContentMismatch, DiskFull, EngineFault, EngineUnavailable, StoreError
-from jupyter_condabuild.oci import archive, daemon
+from jupyter_condabuild.oci import archive
 from jupyter_condabuild.oci.daemon import Daemon
-from jupyter_condabuild.oci.endpoint import Endpoint, usual_sockets
 from jupyter_condabuild.oci.image import Descriptor, Digest, Image
+from tests.conftest import missing
 from tests.small_image import HELLO, Memory, image, programs, tar
 
 NAME = "registry.lab.org/condabuild-tests/small:v1"
@@ -51,7 +48,7 @@ def forget(client: docker.DockerClient) -> None:
 def podman() -> Iterator[Daemon]:
     """Podman's service with a store of its own."""
     if not shutil.which("podman"):
-        pytest.skip("podman is not installed")
+        missing("podman is not installed")
     with tempfile.TemporaryDirectory() as folder:
         store = ["--root", f"{folder}/store", "--runroot", f"{folder}/run", "--storage-driver", "vfs"]
         address = f"unix://{folder}/podman.sock"
@@ -195,122 +192,6 @@ def test_podman_takes_and_gives_images_too(podman: Daemon, tmp_path: Path) -> No
     with podman.export(NAME, tmp_path) as saved:
         assert content(saved.image("amd64")) == [Digest.parse(text) for text in diff_ids(made)]
     assert podman.image_id("registry.lab.org/condabuild-tests/other") is None
-
-
-# An engine that does not answer
-
-
-def test_a_missing_engine_is_told_in_plain_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No socket, nobody behind it, no answer, no such host, no address: each says what and where, and a remedy."""
-    with socket.socket(socket.AF_UNIX) as dead:
-        dead.bind(str(tmp_path / "dead.sock"))
-    with socket.socket(socket.AF_UNIX) as mute, socket.create_server(("127.0.0.1", 0)) as closed:
-        mute.bind(str(tmp_path / "mute.sock"))
-        mute.listen()
-        port = closed.getsockname()[1]
-        closed.close()
-        for host, said in {
-            f"unix://{tmp_path}/missing.sock": "there is no such socket",
-            f"unix://{tmp_path}/dead.sock": "refused",
-            f"unix://{tmp_path}/mute.sock": "did not answer within 0.3 seconds",
-            f"tcp://127.0.0.1:{port}": "refused",
-            "tcp://no-such-host.invalid:2375": "cannot be reached",
-            "tcp://127.0.0.1:port": "cannot be reached",
-            "somewhere": "not the address of an engine",
-            "ftp://somewhere": "not the address of an engine",
-        }.items():
-            with pytest.raises(EngineUnavailable, match=said) as caught:
-                Daemon.connect(host, limit=0.3)
-            assert host in caught.value.message
-            assert caught.value.hint
-
-
-def test_the_group_of_a_forbidden_socket_is_named() -> None:
-    """Who may not use Docker's socket learns as which user, which group it is for, and how to join it."""
-    if os.geteuid() != 0:
-        pytest.skip("needs root, to be someone else")
-    group = grp.getgrgid(1).gr_name
-    with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX) as listening:
-        path = f"{folder}/docker.sock"
-        listening.bind(path)
-        os.chmod(folder, 0o755)
-        os.chown(path, 0, 1)
-        os.chmod(path, 0o660)
-        os.seteuid(65534)
-        try:
-            with pytest.raises(EngineUnavailable) as caught:
-                Daemon.connect(f"unix://{path}")
-        finally:
-            os.seteuid(0)
-    assert "'nobody'" in caught.value.message
-    assert f"group {group!r}" in caught.value.message
-    assert f"usermod -aG {group} nobody" in caught.value.hint
-
-
-def test_the_refusal_that_says_most_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of several sockets that do not work, the one that is there is spoken of, not the first one."""
-    with socket.socket(socket.AF_UNIX) as dead:
-        dead.bind(str(tmp_path / "dead.sock"))
-    alone(monkeypatch, tmp_path)
-    sockets = [Endpoint(f"unix://{tmp_path}/{name}.sock") for name in ("missing", "dead", "gone")]
-    monkeypatch.setattr(daemon, "usual_sockets", lambda: sockets)
-    with pytest.raises(EngineUnavailable, match=r"dead\.sock"):
-        Daemon.connect()
-
-
-def test_podman_comes_after_docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without any address, Docker's sockets are tried first, then Podman's, the user's own before the system's."""
-    monkeypatch.setenv("XDG_RUNTIME_DIR", "/run/user/77")
-    addresses = [endpoint.address for endpoint in usual_sockets()]
-    assert addresses[0] == "unix:///var/run/docker.sock"
-    assert addresses[-2:] == ["unix:///run/user/77/podman/podman.sock", "unix:///run/podman/podman.sock"]
-
-
-def test_a_named_engine_is_the_only_one_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An argument goes before DOCKER_HOST, that before DOCKER_CONTEXT and the current context, they before sockets."""
-    alone(monkeypatch, tmp_path)
-    monkeypatch.setattr(daemon, "usual_sockets", lambda: [Endpoint("unix:///usual")])
-    assert addresses() == ["unix:///usual"]
-    for name in ("lab", "other"):
-        folder = tmp_path / ".docker" / "contexts" / "meta" / sha256(name.encode()).hexdigest()
-        folder.mkdir(parents=True)
-        endpoints = {"docker": {"Host": f"unix:///{name}", "SkipTLSVerify": False}}
-        (folder / "meta.json").write_text(json.dumps({"Name": name, "Metadata": {}, "Endpoints": endpoints}))
-    (tmp_path / ".docker" / "config.json").write_text('{"currentContext": "lab"}')
-    assert addresses() == ["unix:///lab"]
-    monkeypatch.setenv("DOCKER_CONTEXT", "other")
-    assert addresses() == ["unix:///other"]
-    monkeypatch.setenv("DOCKER_CONTEXT", "unknown")
-    with pytest.raises(EngineUnavailable, match="unknown"):
-        addresses()
-    monkeypatch.setenv("DOCKER_HOST", "unix:///named")
-    assert addresses() == ["unix:///named"]
-    assert addresses("unix:///argument") == ["unix:///argument"]
-
-
-def test_certificates_that_cannot_be_used_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """DOCKER_CERT_PATH without certificates is an error of its own, not a connection without them."""
-    alone(monkeypatch, tmp_path)
-    monkeypatch.setenv("DOCKER_CERT_PATH", str(tmp_path))
-    monkeypatch.setenv("DOCKER_TLS_VERIFY", "1")
-    with pytest.raises(EngineUnavailable, match="certificates for tcp://lab:2376"):
-        Daemon.connect("tcp://lab:2376", limit=0.3)
-
-
-def test_docker_is_imported_only_when_it_is_needed() -> None:
-    """The command line starts without docker-py: importing our module does not import it."""
-    check = "import sys, jupyter_condabuild.oci.daemon; sys.exit('docker' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", check]).returncode == 0
-
-
-def addresses(docker_host: str | None = None) -> list[str]:
-    return [endpoint.address for endpoint in daemon.candidates(docker_host)]
-
-
-def alone(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
-    for name in ("DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG", "DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HOME", str(home))
 
 
 # An engine that goes wrong

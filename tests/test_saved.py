@@ -1,0 +1,344 @@
+"""Saved images: read where they lie, whoever made them; refused when they are damaged or play tricks."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import resource
+import tarfile
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from jupyter_condabuild.errors import BadImage, CondaBuildError, ContentMismatch
+from jupyter_condabuild.oci import archive
+from jupyter_condabuild.oci.archive import Archive, Kind
+from jupyter_condabuild.oci.image import (
+    OCI_LAYER_TAR,
+    Descriptor,
+    Digest,
+    Image,
+    Manifest,
+    canonical_json,
+)
+from tests.small_image import ETC, NAME, OPT, add, content, image, members, run, tar, three_layers
+
+KINDS: list[Kind] = ["oci-archive", "docker-archive"]
+
+
+@pytest.fixture
+def small() -> Image:
+    return three_layers()
+
+
+@pytest.fixture(params=KINDS)
+def kind(request: pytest.FixtureRequest) -> Kind:
+    return request.param  # type: ignore[no-any-return]
+
+
+@pytest.fixture
+def written(small: Image, kind: Kind, tmp_path: Path) -> Path:
+    archive.write(small, NAME, tmp_path / "image.tar", kind)
+    return tmp_path / "image.tar"
+
+
+@pytest.fixture
+def oci(small: Image, tmp_path: Path) -> Path:
+    archive.write(small, NAME, tmp_path / "image.tar")
+    return tmp_path / "image.tar"
+
+
+def layers_of(path: Path) -> list[bytes]:
+    """The layers of the image in an archive."""
+    with Archive(path) as saved:
+        return content(saved.image("amd64"))
+
+
+class Layout:
+    """An OCI archive made by hand."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {"oci-layout": b'{"imageLayoutVersion":"1.0.0"}'}
+
+    def blob(self, media_type: str, data: bytes) -> dict[str, Any]:
+        self.files[archive.blob_path(Digest.of(data))] = data
+        return {"mediaType": media_type, "digest": str(Digest.of(data)), "size": len(data)}
+
+    def add(self, image: Image, architecture: str = "") -> dict[str, Any]:
+        for part in (image.manifest.config, *image.manifest.layers):
+            self.blob(part.media_type, b"".join(image.read(part)))
+        entry = self.blob(image.manifest.media_type, image.manifest.raw)
+        return {**entry, "platform": {"os": "linux", "architecture": architecture}} if architecture else entry
+
+    def index(self, entries: list[dict[str, Any]]) -> dict[str, Any]:
+        media_type = "application/vnd.oci.image.index.v1+json"
+        return self.blob(
+            media_type, canonical_json({"schemaVersion": 2, "mediaType": media_type, "manifests": entries})
+        )
+
+    def write(self, path: Path, entries: list[dict[str, Any]]) -> None:
+        with tarfile.open(path, "w") as out:
+            for name, data in {**self.files, "index.json": json.dumps({"manifests": entries}).encode()}.items():
+                add(out, name, data)
+
+
+# What is read
+
+
+def test_what_was_written_is_read_back(written: Path, small: Image, kind: Kind) -> None:
+    """Layers and configuration come back as they were; from an OCI archive the manifest does too, byte for byte."""
+    with Archive(written) as saved:
+        again = saved.image("amd64")
+        assert again.config == small.config
+        assert content(again) == content(small)
+        if kind == "oci-archive":
+            assert again.manifest.raw == small.manifest.raw
+        assert [layer.digest for layer in again.manifest.layers] == [layer.digest for layer in small.manifest.layers]
+
+
+def test_an_oci_layout_folder_is_read(oci: Path, small: Image, tmp_path: Path) -> None:
+    """An OCI layout folder serves as an OCI archive does; a link in it does not lead out of it."""
+    folder = tmp_path / "layout"
+    with tarfile.open(oci) as tarball:
+        tarball.extractall(folder, filter="data")
+    assert layers_of(folder) == content(small)
+    layer = folder / archive.blob_path(small.manifest.layers[0].digest)
+    layer.rename(tmp_path / "elsewhere")
+    layer.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(BadImage, match="lacks"):
+        layers_of(folder)
+
+
+def test_plain_layers_of_a_docker_archive_are_read(oci: Path, small: Image, tmp_path: Path) -> None:
+    """A docker-archive with layers as plain tars, as Docker saves it, gives layers whose digest is the diff_id."""
+    run("skopeo", "--insecure-policy", "copy", f"oci-archive:{oci}", f"docker-archive:{tmp_path / 'docker.tar'}:{NAME}")
+    with Archive(tmp_path / "docker.tar") as saved:
+        again = saved.image("amd64", NAME)
+        assert again.config == small.config
+        assert [layer.media_type for layer in again.manifest.layers] == [OCI_LAYER_TAR] * 3
+        assert content(again) == [ETC, OPT, ETC]
+        archive.write(again, NAME, tmp_path / "again.tar")
+    run("skopeo", "inspect", f"oci-archive:{tmp_path / 'again.tar'}")
+
+
+def test_layers_that_docker_saved_as_links_are_read(small: Image, tmp_path: Path) -> None:
+    """Docker before 25 saves the second of two equal layers as a link to the first: both are found."""
+    config = f"{small.manifest.config.digest.hex}.json"
+    listed = [{"Config": config, "RepoTags": [NAME], "Layers": ["a/layer.tar", "b/layer.tar", "c/layer.tar"]}]
+    with tarfile.open(tmp_path / "docker.tar", "w") as out:
+        for name, data in {"a/layer.tar": ETC, "b/layer.tar": OPT, config: small.config}.items():
+            add(out, name, data)
+        link = tarfile.TarInfo("c/layer.tar")
+        link.type, link.linkname = tarfile.SYMTYPE, "../a/layer.tar"
+        out.addfile(link)
+        add(out, "manifest.json", json.dumps(listed).encode())
+    assert layers_of(tmp_path / "docker.tar") == [ETC, OPT, ETC]
+
+
+def test_the_processor_is_chosen_from_an_index(tmp_path: Path) -> None:
+    """Of an image for several processors the right one is taken, through nested indexes; another one is an error."""
+    images = {architecture: image([ETC], architecture) for architecture in ("amd64", "arm64")}
+    layout = Layout()
+    inner = layout.index([layout.add(images[name], name) for name in images])
+    layout.write(tmp_path / "multi.tar", [inner])
+    with Archive(tmp_path / "multi.tar") as saved:
+        assert saved.image("arm64").config == images["arm64"].config
+        assert saved.image("amd64").config == images["amd64"].config
+        with pytest.raises(BadImage, match="none for this processor"):
+            saved.image("riscv64")
+
+
+def test_the_image_is_chosen_by_name(tmp_path: Path) -> None:
+    """An archive with several images asks which, lists them, and knows a name in its short and its full form."""
+    layout = Layout()
+    one, two = image([ETC]), image([OPT])
+    layout.write(
+        tmp_path / "many.tar",
+        [
+            {**layout.add(one), "annotations": {"io.containerd.image.name": "docker.io/library/debian:latest"}},
+            {**layout.add(two), "annotations": {"org.opencontainers.image.ref.name": "v2"}},
+        ],
+    )
+    with Archive(tmp_path / "many.tar") as saved:
+        assert saved.image("amd64", "debian").config == one.config
+        assert saved.image("amd64", "v2").config == two.config
+        with pytest.raises(BadImage, match=r"several images\. It has docker\.io/library/debian:latest, v2"):
+            saved.image("amd64")
+
+
+def test_memory_does_not_grow_with_the_layer(tmp_path: Path) -> None:
+    """A layer of 300 MB is written and read in chunks."""
+
+    class Zeros:
+        def read(self, descriptor: Any) -> Iterator[bytes]:
+            for _ in range(300):
+                yield bytes(1 << 20)
+
+    zeros = Digest("9" * 64)
+    small = image([ETC])
+    big = Descriptor(OCI_LAYER_TAR, zeros, 300 << 20)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    archive.write(
+        Image(Manifest.make(small.manifest.config, [big]), small.config, {zeros: Zeros()}), "", tmp_path / "a.tar"
+    )
+    with Archive(tmp_path / "a.tar") as saved:
+        chunks = saved.image("amd64").read(big)
+        with pytest.raises(ContentMismatch):
+            deque(chunks, maxlen=0)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000
+
+
+# What is refused
+
+
+def test_a_wrong_blob_is_an_error(oci: Path, small: Image) -> None:
+    """One changed byte in a layer is found when the layer is read, one in a manifest or configuration before that."""
+    layer = small.manifest.layers[1]
+    data = oci.read_bytes()
+    stored = b"".join(small.read(layer))
+    oci.write_bytes(data.replace(stored, stored[:-9] + b"x" + stored[-8:]))
+    with pytest.raises(ContentMismatch):
+        layers_of(oci)
+    for inside in (small.manifest.raw, small.config):
+        oci.write_bytes(data.replace(inside, inside.replace(b"layers", b"Layers")))
+        with pytest.raises(ContentMismatch):
+            layers_of(oci)
+
+
+def test_a_wrong_layer_in_a_docker_archive_is_an_error(small: Image, tmp_path: Path) -> None:
+    """A layer that is not what its diff_id promises is refused, whether it is compressed or a plain tar."""
+    for layer in (OPT, gzip.compress(OPT), gzip.compress(ETC)[:-9], b"\x1f\x8bnot gzip"):
+        with tarfile.open(tmp_path / "docker.tar", "w") as out:
+            config = image([ETC]).config
+            add(out, "manifest.json", json.dumps([{"Config": "c", "RepoTags": None, "Layers": ["l"]}]).encode())
+            add(out, "c", config)
+            add(out, "l", layer)
+        with pytest.raises((BadImage, ContentMismatch)):
+            layers_of(tmp_path / "docker.tar")
+
+
+def test_an_archive_cut_anywhere_is_an_error(written: Path) -> None:
+    """Wherever an archive was cut before its last layer's end, it gives no image."""
+    data = written.read_bytes()
+    for length in range(0, len(data) - 1024 - 512, 97):
+        written.write_bytes(data[:length])
+        with pytest.raises(BadImage):
+            layers_of(written)
+
+
+@pytest.mark.parametrize(
+    ("member", "said"),
+    [
+        ({"name": "../outside"}, "leads out"),
+        ({"name": "blobs/../../outside"}, "leads out"),
+        ({"name": "/etc/passwd"}, "leads out"),
+        ({"name": "./././/etc"}, None),
+        ({"name": "index.json"}, "twice"),
+        ({"name": "./index.json"}, "twice"),
+        ({"name": "index.json", "type": tarfile.SYMTYPE, "linkname": "/etc/passwd"}, None),
+        ({"name": "x", "type": tarfile.LNKTYPE, "linkname": "/etc/passwd"}, None),
+        ({"name": "x", "type": tarfile.CHRTYPE}, None),
+        ({"name": "big", "size": 5 << 30}, "cut short"),
+        ({"name": "huge", "size": 1 << 70}, "cut short"),
+        ({"name": "less", "size": -512}, "negative"),
+        ({"name": "x", "type": tarfile.XHDTYPE, "size": 5 << 30}, "cut short"),
+    ],
+)
+def test_tricks_in_a_tar_are_refused_or_without_effect(
+    oci: Path, small: Image, member: dict[str, Any], said: str | None
+) -> None:
+    """Names that lead out, files that come twice and sizes that cannot be are refused; links and devices do nothing."""
+    info = tarfile.TarInfo()
+    for key, value in member.items():
+        setattr(info, key, value)
+    header = info.tobuf(tarfile.GNU_FORMAT)
+    oci.write_bytes(oci.read_bytes()[:-1024] + header + bytes(1024))
+    if said is None:
+        assert layers_of(oci) == content(small)
+    else:
+        with pytest.raises(BadImage, match=said):
+            Archive(oci)
+
+
+def test_a_link_in_place_of_a_blob_is_a_missing_blob(oci: Path, small: Image, tmp_path: Path) -> None:
+    """A layer that is only a link, even to the right bytes, is missing."""
+    layer = archive.blob_path(small.manifest.layers[0].digest)
+    with tarfile.open(tmp_path / "linked.tar", "w") as out:
+        for name, data in members(oci).items():
+            if name != layer:
+                add(out, name, data)
+        link = tarfile.TarInfo(layer)
+        link.type, link.linkname = tarfile.LNKTYPE, "index.json"
+        out.addfile(link)
+    with pytest.raises(BadImage, match="lacks"):
+        layers_of(tmp_path / "linked.tar")
+
+
+@pytest.mark.parametrize(
+    "index",
+    [
+        b"[" * 100_000,
+        b"{}",
+        b"null",
+        b"\xff\xfe",
+        b" " * (5 << 20),
+        b'{"manifests": [7]}',
+        b'{"manifests": [{"mediaType": "a/b", "digest": "sha256:../../x", "size": 1}]}',
+        b'{"manifests": [{"mediaType": "a/b", "digest": "sha256:%s", "size": 1, "annotations": [1]}]}' % (b"0" * 64),
+        b'{"manifests": [{"mediaType": "a/b", "digest": "sha256:%s", "size": 1, "platform": "x"}]}' % (b"0" * 64),
+        b'{"manifests": []}',
+    ],
+    ids=lambda index: index[:20].decode(errors="replace"),
+)
+def test_a_nonsense_index_is_an_error(tmp_path: Path, index: bytes) -> None:
+    """JSON that is giant, bottomless, not JSON or not an index gives a named error, in either kind of archive."""
+    for name in ("index.json", "manifest.json"):
+        with tarfile.open(tmp_path / "bad.tar", "w") as out:
+            add(out, name, index)
+        with pytest.raises(CondaBuildError):
+            layers_of(tmp_path / "bad.tar")
+
+
+def test_what_is_no_archive_is_told_apart(tmp_path: Path, oci: Path) -> None:
+    """A missing file, an empty folder, some other file, a compressed archive: each has its own message."""
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text").write_text("hello\n" * 200)
+    (tmp_path / "small.gz").write_bytes(gzip.compress(oci.read_bytes()))
+    (tmp_path / "other.tar").write_bytes(tar({"a": b"b"}))
+    for name, said in {
+        "missing": "does not exist",
+        "empty": "is no image",
+        "text": "is not a tar archive",
+        "small.gz": "compressed with gzip",
+        "other.tar": "is no image",
+        "../../../../../../dev/null": "is not a file",
+    }.items():
+        with pytest.raises(BadImage, match=said):
+            Archive(tmp_path / name)
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_a_damaged_archive_gives_an_error_or_the_right_bytes(data: st.DataObject, tmp_path: Path, kind: Kind) -> None:
+    """Whatever bytes of an archive change, it is read right or refused with a named error, never read wrong."""
+    small = image([ETC, tar({"data": bytes(range(256)) * 8})])
+    archive.write(small, NAME, tmp_path / "image.tar", kind)
+    damaged = bytearray((tmp_path / "image.tar").read_bytes())
+    for _ in range(data.draw(st.integers(1, 3))):
+        place = data.draw(st.integers(0, len(damaged) - 1))
+        new = data.draw(st.binary(min_size=1, max_size=8))
+        damaged[place : place + len(new)] = new
+    (tmp_path / "image.tar").write_bytes(damaged)
+    try:
+        with Archive(tmp_path / "image.tar") as saved:
+            again = saved.image("amd64")
+            # A docker-archive promises the layers' tars alone: a gzip header may change unnoticed, and do no harm.
+            assert list(map(gzip.decompress, content(again))) == list(map(gzip.decompress, content(small)))
+            assert kind == "docker-archive" or content(again) == content(small)
+    except CondaBuildError:
+        pass
