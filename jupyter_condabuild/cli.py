@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -115,15 +116,28 @@ def main(argv: Sequence[str] | None = None) -> None:
         status = EXIT_USAGE if isinstance(error, UsageError) else EXIT_FAILED
     except BrokenPipeError:  # the reader of our output has gone
         status = EXIT_FAILED
+    except Exception as error:  # a fault of ours, and still no traceback to a user
+        if os.environ.get("CONDABUILD_DEBUG"):
+            raise
+        report(_unexpected(error))
+        status = EXIT_FAILED
     for close in (getattr(report, "close", None), sys.stdout.flush, sys.stderr.flush):
-        try:
+        with suppress(BrokenPipeError):
             if close:
                 close()
-        except BrokenPipeError:
-            pass
-    if status == EXIT_CANCELLED:
-        os._exit(status)  # uploads under way hold threads that would be waited for
-    sys.exit(status)
+    # Not sys.exit: a cancelled build's uploads would be waited for, and rattler's threads can crash an interpreter
+    # that is being taken down.
+    os._exit(status)
+
+
+def _unexpected(error: Exception) -> Failed:
+    from jupyter_condabuild.conda.secrets import scrub
+
+    return Failed(
+        "unexpected",
+        f"Something went wrong that should not: {type(error).__name__}: {scrub(str(error))}",
+        "This is a fault of jupyter-condabuild; please report it with what CONDABUILD_DEBUG=1 shows.",
+    )
 
 
 def _interrupt(*_: object) -> None:

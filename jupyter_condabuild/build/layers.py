@@ -42,10 +42,14 @@ class ReadyLayer:
 
 @dataclass(frozen=True)
 class Origin:
-    """Where packages come from: package caches, and dist to a download URL that may hold credentials."""
+    """Where packages come from: package caches, and dist to a download URL that may hold credentials.
+
+    `live` says that an environment stands behind them, in which install scripts have run.
+    """
 
     caches: PackageCaches
     urls: Mapping[str, str]
+    live: bool
 
 
 @dataclass(frozen=True)
@@ -146,6 +150,15 @@ class LayersEngine:
         if python and python.dist in failures:
             failures |= {package.dist: failures[python.dist] for package in packages if package.is_noarch_python}
         staged = link([package for package in packages if package.dist not in failures], sources, work / "link")
+        for item in staged.values() if not self._origin.live else ():
+            if (item.folder / f"bin/.{item.package.name}-post-link.sh").exists():
+                self._report(
+                    Warning(
+                        "post-link-script-not-run",
+                        f"{item.package.dist} has a script that should run when it is installed; layers run none.",
+                        "Build from an environment where it ran, and the image gets what it made.",
+                    )
+                )
         return failures, staged
 
     def _write(

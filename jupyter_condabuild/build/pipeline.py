@@ -86,7 +86,7 @@ def build(request: BuildRequest, report: Report) -> BuildResult:
             engine = LayersEngine(
                 store,
                 places.known,
-                Origin(prepared.caches, prepared.urls),
+                Origin(prepared.caches, prepared.urls, prepared.environment is not None),
                 request.compression_level,
                 report,
                 ready,
