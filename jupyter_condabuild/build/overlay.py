@@ -168,11 +168,10 @@ def _meta(environment: Environment, taken: Iterable[PrefixRecord]) -> Iterator[E
 
 
 def _whiteouts(drift: Drift, present: set[str]) -> Iterator[Entry]:
-    """Files that a package brought and the prefix no longer has (image-spec layer.md, "Whiteouts")."""
+    """Files that a package brought and the prefix no longer has."""
     for file in drift.missing:
         if file.path not in present:
-            folder, _, name = file.path.rpartition("/")
-            yield Entry(f"{_ROOT}/{folder}/.wh.{name}" if folder else f"{_ROOT}/.wh.{name}")
+            yield Entry(f"{_ROOT}/{file.path}", "whiteout")
 
 
 def _count(sizes: Counter[str], file: Path, root: Path) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from jupyter_condabuild.errors import ContentMismatch
+from jupyter_condabuild.errors import BadImage, ContentMismatch
 from jupyter_condabuild.oci.image import OCI_LAYER_GZIP, Descriptor, Digest
 
 WRITER_VERSION = 1
@@ -26,15 +26,17 @@ EPOCH = 315532800
 CHUNK = 1 << 20
 _BLOCK = 512
 _RECORD = 20 * _BLOCK
-_TYPES = {"file": b"0", "symlink": b"2", "directory": b"5"}
+_TYPES = {"file": b"0", "whiteout": b"0", "symlink": b"2", "directory": b"5"}
+_WHITEOUT = ".wh."
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One path of a layer.
 
-    `path` is relative to the image's root, as os.fsdecode gives it. A file's bytes are those of `source`, a path on
-    this machine, or `data`. `sha256` (hexadecimal) makes the writer check them. `mtime` is in seconds since the epoch.
+    `path` is relative to the image's root, as os.fsdecode gives it. `kind` is file, symlink, directory or, for a path
+    of a lower layer that is no more, whiteout. A file's bytes are those of `source`, a path on this machine, or `data`;
+    `sha256` (hexadecimal) makes the writer check them. `mtime` is in seconds since the epoch.
     """
 
     path: str
@@ -98,8 +100,8 @@ def write(
     """Writes a gzip-compressed layer to `out` and returns what it is.
 
     `level` is isal's compression level, 0 to 3. `progress` is told the tar bytes written since the last call. Memory is
-    a few chunks of 1 MiB whatever the files' sizes. Raises OSError, and ContentMismatch when a file's bytes are not
-    those of its sha256 or change while they are read.
+    a few chunks of 1 MiB whatever the files' sizes. Raises OSError, ContentMismatch when a file's bytes are not those
+    of its sha256 or change while they are read, and BadImage for a name that no image can hold.
     """
     sink = _Sink(out, level, progress or (lambda count: None))
     for entry in with_parents(entries):
@@ -183,7 +185,7 @@ def _write_file(entry: Entry, sink: _Sink) -> None:
 
 def _header(entry: Entry, size: int) -> bytes:
     """The header block of an entry, after blocks for a name or link target of more than 100 bytes."""
-    name = os.fsencode(entry.path) + (b"/" if entry.kind == "directory" else b"")
+    name = os.fsencode(_name(entry)) + (b"/" if entry.kind == "directory" else b"")
     target = os.fsencode(entry.target)
     extra = b""
     if len(target) > 100:
@@ -192,6 +194,19 @@ def _header(entry: Entry, size: int) -> bytes:
         extra += _long(b"L", name)
     kind = _TYPES[entry.kind]
     return extra + _block(name[:100], entry.mode, entry.owner, size, entry.mtime, kind, target[:100])
+
+
+def _name(entry: Entry) -> str:
+    """The path, a whiteout's marked as one (layer.md, "Whiteouts"); a real file of such a name would delete another."""
+    folder, slash, name = entry.path.rpartition("/")
+    if entry.kind == "whiteout":
+        return f"{folder}{slash}{_WHITEOUT}{name}"
+    if name.startswith(_WHITEOUT):
+        raise BadImage(
+            f"/{entry.path} cannot be in an image: a name that begins with {_WHITEOUT} means that a file is deleted.",
+            "Rename the file, or remove it.",
+        )
+    return entry.path
 
 
 def _long(kind: bytes, text: bytes) -> bytes:
