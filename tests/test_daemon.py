@@ -155,15 +155,18 @@ def test_a_source_that_fails_is_not_the_engines_fault(engine: Daemon) -> None:
     """When a layer turns out damaged while it is sent, that very error comes out, and the engine is as before."""
     made = unique()
 
-    class Damaged(Memory):
+    class Failing(Memory):
+        error: Exception
+
         def read(self, descriptor: Descriptor) -> Iterator[bytes]:
             yield next(super().read(descriptor))
-            raise ContentMismatch("damaged")
+            raise self.error
 
-    source = Damaged(next(iter(made.sources.values())).blobs)  # type: ignore[attr-defined]
-    with pytest.raises(ContentMismatch, match="damaged"):
-        engine.load(Image(made.manifest, made.config, dict.fromkeys(made.sources, source)), NAME)
-    assert engine.image_id(NAME) is None
+    source = Failing(next(iter(made.sources.values())).blobs)  # type: ignore[attr-defined]
+    for source.error in (ContentMismatch("damaged"), OSError("a disk that fails"), KeyError("a bug")):
+        with pytest.raises(type(source.error)):
+            engine.load(Image(made.manifest, made.config, dict.fromkeys(made.sources, source)), NAME)
+        assert engine.image_id(NAME) is None
     assert engine.load(made, NAME) == str(made.manifest.config.digest)
 
 
@@ -234,6 +237,7 @@ class Handler(BaseHTTPRequestHandler):
             self.server.other(self)
 
     def do_POST(self) -> None:
+        self.server.heard += self.path.encode()
         if self.path.split("?")[0].endswith("/images/load"):
             self.server.load(self)
         else:
@@ -243,10 +247,11 @@ class Handler(BaseHTTPRequestHandler):
 class FakeEngine(ThreadingMixIn, UnixStreamServer):
     daemon_threads = True
     has: tuple[str, ...] = ()
+    heard = b""
 
     def load(self, request: Handler) -> None:
-        for _ in request.chunks():
-            pass
+        for chunk in request.chunks():
+            self.heard += chunk
         request.json(200, {"stream": "Loaded"})
 
     def other(self, request: Handler) -> None:
@@ -326,9 +331,11 @@ def test_a_full_disk_of_the_engine_is_named(fake: FakeEngine) -> None:
 
 
 def test_an_engine_that_makes_another_image_is_found_out(fake: FakeEngine) -> None:
-    """An engine that says it loaded the image, and has none with its id, failed."""
+    """An engine that says it loaded the image, and has none with its id, failed; it never heard of the name."""
     with connected(fake) as engine, pytest.raises(EngineFault, match="has none with the id"):
         engine.load(large(), NAME)
+    assert b"condabuild-tests" not in fake.heard
+    assert b"manifest.json" in fake.heard
 
 
 def test_an_engine_may_name_images_by_their_manifest(fake: FakeEngine) -> None:

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from jupyter_condabuild.errors import BadImage, CondaBuildError, ContentMismatch
-from jupyter_condabuild.oci import archive
+from jupyter_condabuild.oci import archive, files
 from jupyter_condabuild.oci.archive import Archive, Kind
 from jupyter_condabuild.oci.image import (
     OCI_LAYER_TAR,
@@ -26,6 +26,7 @@ from jupyter_condabuild.oci.image import (
     Manifest,
     canonical_json,
 )
+from jupyter_condabuild.oci.saved import MOST_JSON
 from tests.small_image import ETC, NAME, OPT, add, content, image, members, run, tar, three_layers
 
 KINDS: list[Kind] = ["oci-archive", "docker-archive"]
@@ -149,8 +150,18 @@ def test_the_processor_is_chosen_from_an_index(tmp_path: Path) -> None:
     with Archive(tmp_path / "multi.tar") as saved:
         assert saved.image("arm64").config == images["arm64"].config
         assert saved.image("amd64").config == images["amd64"].config
-        with pytest.raises(BadImage, match="none for this processor"):
+        with pytest.raises(BadImage, match="no image for riscv64"):
             saved.image("riscv64")
+
+
+def test_an_image_for_another_processor_is_refused(written: Path, tmp_path: Path) -> None:
+    """What an image's configuration says of the processor counts, in either kind, whatever an index says."""
+    with Archive(written) as saved, pytest.raises(BadImage, match="arm64"):
+        saved.image("arm64")
+    layout = Layout()
+    layout.write(tmp_path / "lying.tar", [layout.add(image([ETC], "amd64"), "arm64")])
+    with Archive(tmp_path / "lying.tar") as saved, pytest.raises(BadImage, match="for 'amd64', not for arm64"):
+        saved.image("arm64")
 
 
 def test_the_image_is_chosen_by_name(tmp_path: Path) -> None:
@@ -275,8 +286,22 @@ def test_a_link_in_place_of_a_blob_is_a_missing_blob(oci: Path, small: Image, tm
         link = tarfile.TarInfo(layer)
         link.type, link.linkname = tarfile.LNKTYPE, "index.json"
         out.addfile(link)
-    with pytest.raises(BadImage, match="lacks"):
-        layers_of(tmp_path / "linked.tar")
+    with Archive(tmp_path / "linked.tar") as saved, pytest.raises(BadImage, match="lacks"):
+        saved.image("amd64")
+
+
+def test_what_is_too_large_is_not_read(tmp_path: Path, oci: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Descriptions of many megabytes, names of many megabytes and too many files are refused by their size alone."""
+    for name in ("index.json", "manifest.json"):
+        (tmp_path / "large.tar").write_bytes(tar({name: b"{}" + b" " * MOST_JSON}))
+        with Archive(tmp_path / "large.tar") as saved, pytest.raises(BadImage, match="too many for a description"):
+            saved.image("amd64")
+    (tmp_path / "long.tar").write_bytes(tar({"x" * (2 << 20): b"", "index.json": b"{}"}))
+    with pytest.raises(BadImage, match="a name of"):
+        Archive(tmp_path / "long.tar")
+    monkeypatch.setattr(files, "MOST_ENTRIES", 5)
+    with pytest.raises(BadImage, match="more than 5 files"):
+        Archive(oci)
 
 
 @pytest.mark.parametrize(

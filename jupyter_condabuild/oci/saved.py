@@ -87,7 +87,7 @@ class Archive:
             ContentMismatch: a part is not what its digest or size promises.
         """
         try:
-            image = self._oci_image(architecture, name) if self._is_oci else self._docker_image(name)
+            image = self._oci_image(architecture, name) if self._is_oci else self._docker_image(architecture, name)
             config = ImageConfig.parse(image.config)
         except RecursionError:
             raise BadImage(f"{self._files.where} has JSON that is nested too deep.", _COPY_AGAIN) from None
@@ -105,7 +105,9 @@ class Archive:
         index = Index.parse(self._json("index.json"), OCI_INDEX)
         named = [entry for entry in index.manifests if not name or _same_name(_names(entry), name)]
         found = {m.raw: m for entry in named for m in self._manifests(entry, architecture, _NESTING)}
-        manifest = self._only(list(found.values()), [n for entry in index.manifests for n in _names(entry)[:1]])
+        manifest = self._only(
+            list(found.values()), architecture, name, [n for entry in index.manifests for n in _names(entry)[:1]]
+        )
         blobs = Blobs(self._files, {part.digest: blob_path(part.digest) for part in manifest.layers})
         for layer in manifest.layers:
             blobs.check(layer)
@@ -124,10 +126,10 @@ class Archive:
             if platform or ImageConfig.parse(self._blob(manifest.config)).architecture == architecture:
                 yield manifest
 
-    def _docker_image(self, name: str) -> Image:
+    def _docker_image(self, architecture: str, name: str) -> Image:
         images = self._docker_images()
         chosen = [image for image in images if not name or _same_name(image[1], name)]
-        config_path, _, paths = self._only(chosen, [tag for image in images for tag in image[1]])
+        config_path, _, paths = self._only(chosen, architecture, name, [tag for image in images for tag in image[1]])
         raw = self._json(config_path)
         diff_ids = ImageConfig.parse(raw).diff_ids
         # Of equal layers Docker before 25 saves one as a file, the others as links to it: the file is enough.
@@ -169,13 +171,14 @@ class Archive:
             raise ContentMismatch(f"The layer {path[:200]!r} in {self._files.where} is not {diff_id}.", _COPY_AGAIN)
         return Descriptor(OCI_LAYER_GZIP, Digest(compressed.hash.hexdigest()), size)
 
-    def _only(self, found: Sequence[_T], names: Sequence[str]) -> _T:
+    def _only(self, found: Sequence[_T], architecture: str, name: str, names: Sequence[str]) -> _T:
         if len(found) == 1:
             return found[0]
         listed = ", ".join(sorted(set(names))[:10])[:1000]
         held = f" It has {listed}." if listed else ""
         if not found:
-            raise BadImage(f"{self._files.where} has no such image, or none for this processor.{held}")
+            wanted = f"image {name[:200]!r}" if name else "image"
+            raise BadImage(f"{self._files.where} has no {wanted} for {architecture}.{held}")
         raise BadImage(f"{self._files.where} has several images.{held}", "Say which one.")
 
     def _json(self, name: str) -> bytes:
