@@ -40,10 +40,11 @@ ONLY_IN = {
     "rattler": ("conda/*",),
     # The registry client. Origins are compared as the client parses them: a second parser of URLs would be a hole.
     "httpx": ("oci/registry.py", "oci/transport.py", "oci/origins.py"),
-    "docker": ("oci/daemon.py", "build/dockerfile.py"),
+    # The last two are what the docker engine needs of it beside: builds and pushes, and the errors of all three.
+    "docker": ("oci/daemon.py", "oci/builder.py", "oci/engine_faults.py"),
     # These two talk to no engine: they read Docker's configuration and .dockerignore as Docker does.
-    "docker.auth": ("oci/daemon.py", "build/dockerfile.py", "oci/credentials.py"),
-    "docker.utils.build": ("oci/daemon.py", "build/dockerfile.py", "build/context.py"),
+    "docker.auth": ("oci/daemon.py", "oci/builder.py", "oci/credentials.py"),
+    "docker.utils.build": ("oci/daemon.py", "oci/builder.py", "build/context.py"),
 }
 """Where in the package an outside library may be imported; the most precise name decides."""
 
@@ -174,7 +175,7 @@ def test_an_import_against_the_architecture_is_found(module: str, statement: str
         ("conda/link.py", "import rattler.exceptions"),
         ("oci/registry.py", "import httpx"),
         ("oci/daemon.py", "from docker.errors import DockerException"),
-        ("build/dockerfile.py", "import docker"),
+        ("oci/builder.py", "import docker"),
         ("oci/credentials.py", "from docker import auth"),
         ("oci/credentials.py", "from docker.auth import load_config"),
         ("build/context.py", "from docker.utils.build import exclude_paths"),

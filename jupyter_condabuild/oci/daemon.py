@@ -1,6 +1,6 @@
 """Docker and Podman Engines: finds the one to use, loads images into it, takes images out of it, runs them.
 
-The only file that imports `docker`, and only when an engine is asked for.
+`docker` is imported only when an engine is asked for.
 Source: Engine API v1.41 (docs.docker.com/reference/api/engine), which Podman serves too.
 """
 
@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from jupyter_condabuild.errors import DiskFull, EngineFault, EngineUnavailable, from_os_error
+from jupyter_condabuild.errors import EngineFault, EngineUnavailable, from_os_error
 from jupyter_condabuild.oci.archive import Archive, Progress, entries, silent, stream, stream_size
 from jupyter_condabuild.oci.endpoint import Endpoint, usual_sockets
+from jupyter_condabuild.oci.engine_faults import innermost, named, raise_failure, said
 from jupyter_condabuild.oci.image import Image, Reference
 
 if TYPE_CHECKING:
@@ -32,6 +33,11 @@ class Daemon:
         self._client = client
         self.name = name
         self.where = where
+
+    @property
+    def client(self) -> APIClient:
+        """docker-py's low-level client, for what else is asked of an engine (`oci.builder`)."""
+        return self._client
 
     @classmethod
     def connect(cls, docker_host: str | None = None, limit: float = CONNECT_SECONDS) -> Daemon:
@@ -60,7 +66,7 @@ class Daemon:
         endpoint.probe(limit)
         import docker
 
-        with _named("connecting to the engine", endpoint.address):
+        with named("connecting to the engine", endpoint.address):
             try:
                 client = docker.APIClient(
                     base_url=endpoint.address,
@@ -70,9 +76,9 @@ class Daemon:
                     use_ssh_client=endpoint.address.startswith("ssh://"),
                 )
             except docker.errors.DockerException as error:
-                if isinstance(cause := _innermost(error), TimeoutError):
+                if isinstance(cause := innermost(error), TimeoutError):
                     raise endpoint.mute(limit) from None
-                raise EngineUnavailable(f"No engine answers at {endpoint.address}: {_said(cause)}.") from None
+                raise EngineUnavailable(f"No engine answers at {endpoint.address}: {said(cause)}.") from None
             version = client.version()
             parts = [part.get("Name", "") for part in version.get("Components") or []]
         client.timeout = STALL_SECONDS
@@ -130,7 +136,7 @@ class Daemon:
             body = _Body(stream(files), stream_size(files), progress)
             try:
                 with self._named("loading the image"):
-                    _raise_failure(self._client.load_image(body, quiet=False), "load the image")
+                    raise_failure(self._client.load_image(body, quiet=False), "load the image")
             finally:
                 if body.error is not None:
                     raise body.error
@@ -167,7 +173,7 @@ class Daemon:
                 answers = self._client.pull(
                     f"{name.registry}/{name.repository}", tag=name.target, stream=True, decode=True, platform=platform
                 )
-                _raise_failure(answers, f"pull {name}")
+                raise_failure(answers, f"pull {name}")
             except docker.errors.NotFound:
                 return False
             except EngineFault as error:
@@ -268,7 +274,7 @@ class Daemon:
 
     @contextmanager
     def _named(self, doing: str) -> Iterator[None]:
-        with _named(doing, self.where):
+        with named(doing, self.where):
             yield
 
 
@@ -322,54 +328,6 @@ def _context() -> Endpoint | None:
             f"Docker's current context cannot be read: {' '.join(str(error).split())[:300]}",
             "Look at 'docker context ls', or set DOCKER_HOST.",
         ) from None
-
-
-@contextmanager
-def _named(doing: str, where: str) -> Iterator[None]:
-    """Turns what docker-py, requests and the socket raise into named errors."""
-    import docker
-    import requests
-    import urllib3
-
-    try:
-        yield
-    except docker.errors.APIError as error:
-        raise _fault(f"The engine failed while {doing}", str(error.explanation or error)) from None
-    except (docker.errors.StreamParseError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise EngineFault(
-            f"The engine at {where} gave an answer that makes no sense while {doing} ({error!r})."
-        ) from None
-    except (docker.errors.DockerException, requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-        raise EngineUnavailable(
-            f"The engine at {where} stopped answering while {doing}: {_said(_innermost(error))}.",
-            "See whether it still runs ('docker info'), and try again.",
-        ) from None
-
-
-def _raise_failure(answers: Iterable[Any], doing: str) -> None:
-    for answer in answers:
-        if isinstance(answer, dict) and (failure := answer.get("error") or answer.get("message")):
-            raise _fault(f"The engine could not {doing}", str(failure))
-
-
-def _fault(what: str, said: str) -> EngineFault | DiskFull:
-    said = " ".join(said.split())[:1000].rstrip(".")
-    if "no space left" in said.lower():
-        return DiskFull(
-            f"{what}: {said}.", "Free some space on the engine's disk ('docker system df', 'docker system prune')."
-        )
-    return EngineFault(f"{what}: {said}.")
-
-
-def _innermost(error: BaseException) -> BaseException:
-    while (inner := error.__cause__ or error.__context__) is not None:
-        error = inner
-    return error
-
-
-def _said(error: BaseException) -> str:
-    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return " ".join(text.split())[:300].rstrip(".")
 
 
 class _Body:
