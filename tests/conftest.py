@@ -17,7 +17,7 @@ import docker
 import pytest
 import requests
 
-pytest_plugins = ["tests.channel.fixtures", "tests.registry.fixtures"]
+pytest_plugins = ["tests.channel.fixtures", "tests.registry.fixtures", "tests.builds"]
 
 
 def missing(what: str) -> NoReturn:

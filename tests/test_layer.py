@@ -225,6 +225,12 @@ def test_a_file_of_more_than_8_gib_has_its_size(tmp_path: Path) -> None:
     assert tarfile.TarInfo.frombuf(header, "utf-8", "surrogateescape").size == size
 
 
+def test_a_disk_that_fills_up_is_noticed(small_disk: Path) -> None:
+    """A layer that was written in part is never taken for whole."""
+    with (small_disk / "layer").open("wb") as out, pytest.raises(OSError, match="No space left"):
+        layer.write([Entry("a", data=os.urandom((1 << 20) + 5000))], out)
+
+
 def test_progress_adds_up_to_the_tar() -> None:
     """Every byte of the tar is told once."""
     moved: list[int] = []

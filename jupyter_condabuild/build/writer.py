@@ -46,7 +46,7 @@ def write_packages(
         if only:
             wanted = {f"{_ROOT}/{path}" for path in only}
             entries = [entry for entry in entries if entry.path in wanted]
-        with open(temporary, "wb", buffering=0) as out:
+        with open(temporary, "wb") as out:
             return layer.write(entries, out, level, progress)
     except ContentMismatch as error:
         raise PackageMismatch(f"{error.message} (package {names})") from None

@@ -153,6 +153,7 @@ class _Sink:
         self.add(bytes(-self.position % _RECORD))
         self.flush()
         self._put(self._compressor.flush())
+        self._out.flush()
         descriptor = Descriptor(OCI_LAYER_GZIP, Digest(self._digest.hexdigest()), self._size)
         return LayerBlob(descriptor, Digest(self._diff_id.hexdigest()), self._tar_size)
 

@@ -101,14 +101,15 @@ class Store:
     def _write(self, path: Path, data: bytes) -> None:
         with self.create() as (file, temporary):
             file.write(data)
+            file.flush()
             os.replace(temporary, path)
 
     @contextmanager
     def create(self) -> Iterator[tuple[BinaryIO, str]]:
-        """A new file in the store's tmp folder, removed at the end unless it was renamed. Unbuffered."""
+        """A new file in the store's tmp folder, removed at the end unless it was renamed; to be flushed before that."""
         descriptor, name = tempfile.mkstemp(dir=self.tmp)
         try:
-            with open(descriptor, "wb", buffering=0) as file:
+            with open(descriptor, "wb") as file:
                 yield file, name
         finally:
             with suppress(FileNotFoundError):
@@ -162,6 +163,7 @@ class Store:
             with self.create() as (file, temporary):
                 for chunk in verified(chunks, descriptor):
                     file.write(chunk)
+                file.flush()
                 self.adopt(temporary, descriptor.digest)
         except OSError as error:
             raise from_os_error(error, "writing to the store", self.root) from None
@@ -218,6 +220,7 @@ class Store:
         Raises StoreError while a build uses the store.
         """
         if not self._exclusive():
+            fcntl.flock(self._lock, fcntl.LOCK_SH)  # which the vain request has given up
             raise StoreError("A build is using the store.", "Run prune again when it has ended.")
         try:
             self._clean()

@@ -1,0 +1,138 @@
+"""Pytest fixtures for whole builds: small channels, a small base, a workshop with its own store, and ready images."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import subprocess
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import rattler.index
+
+from jupyter_condabuild.build.pipeline import BuildResult, build
+from jupyter_condabuild.build.request import BuildRequest
+from jupyter_condabuild.events import Event, Layer, Warning
+from jupyter_condabuild.oci import archive
+from tests.channel import package, prefix
+from tests.channel.channel import Channel
+from tests.channel.package import Entry, Metadata
+from tests.image_tree import SavedImage
+from tests.small_image import image, programs, tar
+
+Package = tuple[Metadata, Sequence[Entry]]
+
+
+@dataclass
+class Workshop:
+    """A place to build in: its store, a base of a few bytes, and what the last build reported."""
+
+    folder: Path
+    base: str
+    events: list[Event] = field(default_factory=list)
+
+    @property
+    def store(self) -> Path:
+        """The local store."""
+        return self.folder / "store"
+
+    def build(self, source: Path, **request: Any) -> BuildResult:
+        """Builds from a prefix, or from a lock file if that is what `source` is."""
+        self.events.clear()
+        what = {"lockfile" if source.is_file() else "prefix": str(source)}
+        known = {"base": self.base, "store_dir": str(self.store), **request}
+        return build(BuildRequest(**what, **known), self.events.append)
+
+    def image(self, source: Path, name: str = "image", **request: Any) -> SavedImage:
+        """The same into an OCI archive."""
+        path = self.folder / f"{name}.tar"
+        self.build(source, archive=str(path), **request)
+        return SavedImage(path)
+
+    @property
+    def warnings(self) -> dict[str, str]:
+        """Code to message."""
+        return {event.code: event.message for event in self.events if isinstance(event, Warning)}
+
+    def layers(self, state: str) -> set[str]:
+        """The packages of the layers that reached a state."""
+        found = (event for event in self.events if isinstance(event, Layer) and event.state == state)
+        return {name for layer in found for name in layer.packages}
+
+
+def small_channel(folder: Path, packages: Iterable[Package]) -> Channel:
+    """A channel of these packages, made anew."""
+    for subdir in ("noarch", "linux-64"):
+        (folder / subdir).mkdir(parents=True, exist_ok=True)
+    for metadata, entries in packages:
+        package.write(metadata, entries, folder / metadata.subdir)
+    asyncio.run(rattler.index.index_fs(folder, write_shards=False, force=True))
+    return Channel(folder)
+
+
+def install(folder: Path, channel: Channel, *specs: str) -> Path:
+    """A prefix of these packages with a package cache of its own, `pkgs` beside it."""
+    return prefix.create(folder, specs, channel.url, folder.parent / "pkgs")
+
+
+def explicit(channel: Channel, file: Path, *names: str) -> Path:
+    """An explicit lock file of the channel's packages, or of those with these names."""
+    chosen = [path for path in channel.archives if not names or re.sub(r"-[^-]*-[^-]*$", "", path.stem) in names]
+    lines = [f"{path.as_uri()}#{_sha256(path)}" for path in chosen]
+    file.write_text("\n".join(["# platform: linux-64", "@EXPLICIT", *lines, ""]))
+    return file
+
+
+def _sha256(path: Path) -> str:
+    from hashlib import file_digest
+
+    with path.open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()
+
+
+@pytest.fixture(scope="session")
+def small_base(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A base image of a few bytes, as `--base` takes it."""
+    path = tmp_path_factory.mktemp("base") / "base.tar"
+    runtime = {"Env": ["PATH=/usr/bin", "BASE=yes"], "Labels": {"of": "base"}, "Cmd": ["/hello"]}
+    archive.write(image([programs(), tar({"etc/base": b"1\n"})], **runtime), "", path)
+    return f"oci-archive:{path}"
+
+
+@pytest.fixture
+def workshop(tmp_path: Path, small_base: str) -> Workshop:
+    """An empty store, and the small base."""
+    return Workshop(tmp_path, small_base)
+
+
+@pytest.fixture(scope="session")
+def session_workshop(tmp_path_factory: pytest.TempPathFactory, small_base: str) -> Workshop:
+    """A store that all tests of the session share: what one of them builds, the others find there."""
+    return Workshop(tmp_path_factory.mktemp("workshop"), small_base)
+
+
+@pytest.fixture(scope="session")
+def rattler_image(session_workshop: Workshop, rattler_prefix: Path) -> SavedImage:
+    """The image of `rattler_prefix`."""
+    return session_workshop.image(rattler_prefix, "rattler")
+
+
+@pytest.fixture(scope="session")
+def conda_image(tmp_path_factory: pytest.TempPathFactory, small_base: str, conda_prefix: Path) -> SavedImage:
+    """The image of `conda_prefix`, built in a store of its own."""
+    return Workshop(tmp_path_factory.mktemp("conda"), small_base).image(conda_prefix, "conda")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of one megabyte."""
+    with_mount = tmp_path / "disk"
+    with_mount.mkdir()
+    if os.getuid() or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "small", with_mount]).returncode:
+        pytest.skip("only root can mount a small disk")
+    yield with_mount
+    subprocess.run(["umount", "--lazy", with_mount], check=True)
