@@ -97,6 +97,7 @@ class LockfileError(CondaBuildError):
     """A lock file that cannot be read or says too little."""
 
     code = "bad_lockfile"
+    default_hint = "Write it anew with 'jupyter condabuild lock', conda-lock or pixi."
 
 
 class PackageError(CondaBuildError):
@@ -123,6 +124,7 @@ class LinkFailed(PackageError):
     """A package cannot be laid out at the image's prefix."""
 
     code = "link_failed"
+    default_hint = "Try again; if it stays, reinstall the package ('conda install --force-reinstall NAME')."
 
 
 class NotReproducible(CondaBuildError):
@@ -163,6 +165,7 @@ class BadImage(ImageError):
     """A manifest, config or archive that is not valid."""
 
     code = "bad_image"
+    default_hint = "Get or build the image again."
 
 
 class ContentMismatch(ImageError):

@@ -107,7 +107,7 @@ def _folders(environment: Environment | None) -> Iterator[Path]:
 
 def _warnings(environment: Environment | None, changes: Drift | None) -> tuple[Warning, ...]:
     warnings = list(environment.warnings) if environment else []
-    if changes:
+    if changes is not None:
         warnings += changes.warnings
     if environment:
         scripts = [record.name for record in environment.records if _has_post_link(record.raw.get("files") or ())]

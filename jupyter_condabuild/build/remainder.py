@@ -37,7 +37,7 @@ def remainder(
         raise next(iter(lost.values()))
     layers = []
     environment, drift = prepared.environment, prepared.drift
-    if environment and drift:
+    if environment is not None and drift is not None:
         for dist, error in sorted(lost.items()):
             message = f"{dist} is copied from this environment, since its archive cannot be had: {error.message}"
             report(Warning("taken-from-prefix", message, error.hint))

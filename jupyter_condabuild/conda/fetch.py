@@ -69,7 +69,8 @@ async def _download_all(
     async def one(package: CondaPackage) -> tuple[CondaPackage, Path | PackageError]:
         async with limit:
             result = await _download(client, package, urls.get(package.dist) or package.url, folder / package.fn)
-        done(package)
+        if isinstance(result, Path):
+            done(package)
         return package, result
 
     return await asyncio.gather(*(one(package) for package in packages))

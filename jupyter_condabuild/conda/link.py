@@ -6,6 +6,7 @@ the record for conda-meta is written from the archive's own metadata and the loc
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -17,7 +18,7 @@ from jupyter_condabuild.conda.bytecode import compile_modules, uncompiled
 from jupyter_condabuild.conda.package_cache import Cached, hash_file
 from jupyter_condabuild.conda.packages import CondaPackage
 from jupyter_condabuild.conda.secrets import scrub, scrub_json
-from jupyter_condabuild.errors import LinkFailed, PackageError, PackageMismatch
+from jupyter_condabuild.errors import CondaBuildError, DiskFull, LinkFailed, PackageMismatch
 
 PREFIX = "/opt/env"
 """Where the environment lies in every image."""
@@ -123,8 +124,10 @@ def _rattler_record(package: CondaPackage, url: str) -> Any:
     return RepoDataRecord(record, package.fn, url, package.channel)
 
 
-def _named(error: Exception, packages: Sequence[CondaPackage]) -> PackageError:
+def _named(error: Exception, packages: Sequence[CondaPackage]) -> CondaBuildError:
     text = scrub(_chain(error))
+    if os.strerror(errno.ENOSPC) in text or os.strerror(errno.EDQUOT) in text:
+        return DiskFull("No space left while linking packages.")
     name = next((package.dist for package in packages if package.fn in text or package.dist in text), "a package")
     if "hash mismatch" in text.lower():
         return PackageMismatch(f"The archive of {name} is not the one that the lock file names: {text}")

@@ -1,0 +1,88 @@
+"""The command line as a user runs it: a process of its own, its output, its exit status."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+LIMIT = 240
+"""Seconds that any one command may take."""
+
+
+@dataclass(frozen=True)
+class Done:
+    """A command that ended."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """Standard output as JSON."""
+        return json.loads(self.out)
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """Standard output as events."""
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+@dataclass
+class CommandLine:
+    """Runs `jupyter condabuild` with a store and settings of its own."""
+
+    folder: Path
+    environ: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        home = self.folder / "home"
+        home.mkdir(exist_ok=True)
+        kept = ("PATH", "DOCKER_HOST", "LANG", "TMPDIR")
+        self.environ = {
+            **{name: os.environ[name] for name in kept if name in os.environ},
+            "HOME": str(home),
+            "CONDABUILD_STORE_DIR": str(self.store),
+            **self.environ,
+        }
+
+    @property
+    def store(self) -> Path:
+        """The local store."""
+        return self.folder / "store"
+
+    def __call__(self, *arguments: str | Path, environ: Mapping[str, str] | None = None, input: str = "") -> Done:
+        done = subprocess.run(
+            self.command(*arguments),
+            env={**self.environ, **(environ or {})},
+            input=input,
+            capture_output=True,
+            text=True,
+            errors="surrogateescape",
+            timeout=LIMIT,
+            cwd=self.folder,
+        )
+        assert "Traceback" not in done.stderr, done.stderr
+        return Done(done.returncode, done.stdout, done.stderr)
+
+    def start(self, *arguments: str | Path) -> subprocess.Popen[str]:
+        """A command under way."""
+        return subprocess.Popen(
+            self.command(*arguments),
+            env=self.environ,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=self.folder,
+        )
+
+    @staticmethod
+    def command(*arguments: str | Path) -> list[str]:
+        """The command's words."""
+        return [sys.executable, "-m", "jupyter_condabuild", *map(str, arguments)]

@@ -1,0 +1,225 @@
+"""Bad input: each gives a named error and a hint, no traceback, nothing half-published, and the next run works."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.channel import channel as channels
+from tests.channel import prefix as prefixes
+from tests.channel.channel import Channel
+from tests.command_line import CommandLine, Done
+from tests.registry.faults import FakeRegistry, Reply
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> CommandLine:
+    """The command line with an empty store and a package cache of its own."""
+    return CommandLine(tmp_path)
+
+
+@pytest.fixture
+def own_prefix(tmp_path: Path, channel: Channel) -> Iterator[tuple[Path, Channel, Path]]:
+    """A small prefix from a copy of the channel, both to be damaged, and its package cache."""
+    copy = Channel(Path(shutil.copytree(channel.folder, tmp_path / "channel")))
+    with channels.serve(copy) as url:
+        cache = tmp_path / "pkgs"
+        made = prefixes.create(tmp_path / "env", ["plaindata", "greet", "changing=1.0"], url, cache)
+        yield made, copy, cache
+
+
+def failure(done: Done, code: str) -> dict[str, str]:
+    """The `failed` event of a command, which must be the last and have that code and a hint."""
+    assert done.status == 1, done.err
+    last = done.events[-1]
+    assert (last["type"], last["code"]) == ("failed", code), last
+    assert last["message"]
+    assert last["hint"]
+    return last
+
+
+def build(run: CommandLine, source: Path, base_archive: Path, *more: str) -> Done:
+    """A build to an archive, with events."""
+    return run("build", source, "-o", "x.tar", "--base", f"oci-archive:{base_archive}", "--events", "jsonl", *more)
+
+
+def test_a_folder_that_is_no_environment(run: CommandLine, base_archive: Path) -> None:
+    """The message names the folder."""
+    assert "nowhere" in failure(build(run, Path("nowhere"), base_archive), "not_a_prefix")["message"]
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"name": "x"}', "[]", '{"name": "x", "version": "1", "build": "../../x"}'])
+def test_a_broken_or_half_written_record(
+    run: CommandLine, own_prefix: tuple[Path, Channel, Path], base_archive: Path, text: str
+) -> None:
+    """The message names the file in conda-meta."""
+    prefix, _, _ = own_prefix
+    (prefix / "conda-meta/x-1-0.json").write_text(text)
+    assert "x-1-0.json" in failure(build(run, prefix, base_archive), "broken_record")["message"]
+
+
+def test_a_package_in_neither_cache_nor_channel_is_copied_from_the_prefix(
+    run: CommandLine, own_prefix: tuple[Path, Channel, Path], base_archive: Path
+) -> None:
+    """From an environment it is taken as it lies there, and said; from the lock file alone it is a named error."""
+    prefix, channel, cache = own_prefix
+    run("lock", prefix, "-o", "conda-lock.yml")
+    shutil.rmtree(cache)
+    next(channel.folder.rglob("plaindata-*.conda")).unlink()
+    done = build(run, prefix, base_archive)
+    assert done.status == 0, done.err
+    said = [event["message"] for event in done.events if event.get("code") == "taken-from-prefix"]
+    assert said
+    assert "plaindata" in said[0]
+    lost = run(
+        *("build", "--lockfile", "conda-lock.yml", "-o", "y.tar", "--base", f"oci-archive:{base_archive}"),
+        *("--events", "jsonl"),
+        environ={"CONDABUILD_STORE_DIR": str(run.folder / "other-store")},
+    )
+    assert "plaindata" in failure(lost, "package_not_found")["message"]
+    assert not (run.folder / "y.tar").exists()
+    strict = build(run, prefix, base_archive, "--strict")
+    assert failure(strict, "not_reproducible")
+
+
+def test_a_package_whose_archive_has_another_hash(
+    run: CommandLine, own_prefix: tuple[Path, Channel, Path], base_archive: Path
+) -> None:
+    """What the channel serves now is not what was locked: nothing of it is used."""
+    prefix, channel, cache = own_prefix
+    run("lock", prefix, "-o", "conda-lock.yml")
+    shutil.rmtree(cache)
+    archive = next(channel.folder.rglob("plaindata-*.conda"))
+    data = bytearray(archive.read_bytes())
+    data[-30] ^= 1
+    archive.write_bytes(data)
+    done = run(
+        *("build", "--lockfile", "conda-lock.yml", "-o", "x.tar", "--base", f"oci-archive:{base_archive}"),
+        *("--events", "jsonl"),
+    )
+    assert "plaindata" in failure(done, "package_mismatch")["message"]
+    assert not (run.folder / "x.tar").exists()
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        (401, "registry_unauthorized"),
+        (403, "registry_denied"),
+        (404, "registry_not_found"),
+        (413, "registry_too_large"),
+        (429, "registry_busy"),
+        (500, "registry_fault"),
+        (503, "registry_fault"),
+    ],
+)
+def test_a_registry_that_refuses_an_upload(
+    run: CommandLine,
+    own_prefix: tuple[Path, Channel, Path],
+    base_archive: Path,
+    fake_registry: FakeRegistry,
+    status: int,
+    code: str,
+) -> None:
+    """The error has the registry's status; no manifest is pushed; against a registry that works, the next run does."""
+    prefix, _, _ = own_prefix
+    refusal = [Reply(status, headers={"Retry-After": "0"})] * 200
+    fake_registry.on("POST", "/v2/team/env/blobs/uploads/", *refusal)
+    image = f"{fake_registry.host}/team/env:1"
+    arguments = ("build", prefix, "-t", image, "--push", "--base", f"oci-archive:{base_archive}", "--events", "jsonl")
+    failure(run(*arguments), code)
+    assert fake_registry.times("PUT", "/v2/team/env/manifests/1") == 0
+
+
+def test_a_registry_that_is_not_there(run: CommandLine, rattler_prefix: Path, base_archive: Path) -> None:
+    """Refused connections are a named error with the registry's name in it, and not minutes of retries."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        host = f"127.0.0.1:{free.getsockname()[1]}"
+    done = run(
+        *("build", rattler_prefix, "-t", f"{host}/x:1", "--push", "--base", f"oci-archive:{base_archive}"),
+        *("--events", "jsonl"),
+    )
+    assert host in failure(done, "registry_unreachable")["message"]
+
+
+@pytest.mark.parametrize("base", ["oci-archive:no-such.tar", "localhost:1/no/base:1", "docker-daemon:no-such-image:1"])
+def test_a_base_that_cannot_be_had(run: CommandLine, rattler_prefix: Path, base: str) -> None:
+    """The message names the base, the hint other ways to give one."""
+    done = run("build", rattler_prefix, "-o", "x.tar", "--base", base, "--events", "jsonl")
+    assert base in failure(done, "base_unavailable")["message"]
+    assert not (run.folder / "x.tar").exists()
+
+
+@pytest.mark.parametrize("reference", ["", "Upper/Case:1", "host/x:bad tag", "host:99999999/x", "x@sha256:12", "a\nb"])
+def test_a_name_that_is_no_reference(run: CommandLine, rattler_prefix: Path, reference: str) -> None:
+    """Nothing is read or built before the name is known to be one."""
+    done = run("build", rattler_prefix, "-t", reference, "--push", "--events", "jsonl")
+    assert done.status in (1, 2)
+    assert done.events[-1]["code"] in ("bad_reference", "bad_digest", "usage")
+    assert len(done.events) == 1
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 12 MB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", str(folder)], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("only root can mount a small file system")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_a_full_disk(run: CommandLine, rattler_prefix: Path, base_archive: Path, small_disk: Path) -> None:
+    """A store that fills is a named error, and works again once there is room."""
+    environ = {"CONDABUILD_STORE_DIR": str(small_disk / "store")}
+    arguments = ("build", rattler_prefix, "-o", "x.tar", "--base", f"oci-archive:{base_archive}", "--events", "jsonl")
+    failure(run(*arguments, environ=environ), "disk_full")
+    assert not (run.folder / "x.tar").exists()
+    subprocess.run(["mount", "-o", "remount,size=400m", str(small_disk)], check=True)
+    assert run(*arguments, environ=environ).status == 0
+
+
+def test_an_archive_on_a_full_disk(
+    run: CommandLine, rattler_prefix: Path, base_archive: Path, small_disk: Path
+) -> None:
+    """The older archive of that name stays as it was."""
+    target = small_disk / "x.tar"
+    target.write_text("older")
+    done = run(
+        *("build", rattler_prefix, "-o", target, "--base", f"oci-archive:{base_archive}", "--events", "jsonl"),
+    )
+    failure(done, "disk_full")
+    assert target.read_text() == "older"
+    assert os.listdir(small_disk) == ["x.tar"]
+
+
+def test_a_store_that_cannot_be_written(
+    run: CommandLine, rattler_prefix: Path, base_archive: Path, small_disk: Path
+) -> None:
+    """A read-only store is a named error that says which folder and what to set."""
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    done = run(
+        *("build", rattler_prefix, "-o", "x.tar", "--base", f"oci-archive:{base_archive}", "--events", "jsonl"),
+        environ={"CONDABUILD_STORE_DIR": str(small_disk / "store")},
+    )
+    event = failure(done, "store_unwritable")
+    assert str(small_disk) in event["message"]
+    assert "store_dir" in event["hint"]
+
+
+@pytest.mark.parametrize("text", ["", "hello", "version: 7\nmetadata: {}\npackage: []", "@EXPLICIT\nhttps://x/y"])
+def test_a_lock_file_that_is_none(run: CommandLine, base_archive: Path, text: str) -> None:
+    """The message names the file."""
+    (run.folder / "lock").write_text(text)
+    done = run(
+        "build", "--lockfile", "lock", "-o", "x.tar", "--base", f"oci-archive:{base_archive}", "--events", "jsonl"
+    )
+    assert failure(done, "bad_lockfile")

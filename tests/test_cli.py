@@ -1,0 +1,249 @@
+"""jupyter condabuild: what each command prints, where it goes, and with which status it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from jupyter_condabuild.cli import parser
+from jupyter_condabuild.conda.lockfile import load
+from jupyter_condabuild.oci.image import Manifest, Reference
+from jupyter_condabuild.oci.registry import open_registry
+from tests.command_line import CommandLine
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> CommandLine:
+    """The command line with an empty store."""
+    return CommandLine(tmp_path)
+
+
+def manifest_of(reference: str) -> Manifest:
+    """The manifest that a tag names."""
+    name = Reference.parse(reference)
+    with open_registry(name) as registry:
+        found = registry.repository(name.repository).manifest(name.target)
+    assert isinstance(found, Manifest)
+    return found
+
+
+@pytest.mark.parametrize("format", ["conda-lock", "explicit", "pixi"])
+def test_lock_prints_the_lock_file_and_reports_on_standard_error(
+    run: CommandLine, rattler_prefix: Path, format: str
+) -> None:
+    """The lock file alone is on standard output; packages, channels and warnings are on standard error."""
+    done = run("lock", rattler_prefix, "--format", format)
+    assert done.status == 0
+    locked = load(done.out)
+    assert {"python", "requests", "tqdm"} <= {package.name for package in locked.conda}
+    assert f"{len(locked.conda)} conda packages" in done.err
+    assert "127.0.0.1" in done.err
+    assert "sha256:" in done.err
+
+
+def test_lock_writes_a_file_whole_or_not_at_all(run: CommandLine, rattler_prefix: Path) -> None:
+    """-o replaces the file at the end; a folder that is not there is a named error and leaves nothing."""
+    file = run.folder / "conda-lock.yml"
+    assert run("lock", rattler_prefix, "-o", file).status == 0
+    assert load(file).python
+    done = run("lock", rattler_prefix, "-o", run.folder / "no/such/folder/conda-lock.yml")
+    assert done.status == 1
+    assert "no/such/folder" in done.err
+    assert sorted(path.name for path in run.folder.iterdir() if path.is_file()) == ["conda-lock.yml"]
+
+
+def test_lock_as_json_names_digest_and_drift(run: CommandLine, rattler_prefix: Path) -> None:
+    """--json gives a program the report and the lock file."""
+    found = run("lock", rattler_prefix, "--json").json
+    assert found["digest"].startswith("sha256:")
+    assert found["untracked"] == found["modified"] == found["missing"] == []
+    assert load(found["lockfile"]).digest == found["digest"]
+
+
+def test_the_active_environment_is_the_default(run: CommandLine, rattler_prefix: Path) -> None:
+    """Without PREFIX the environment of CONDA_PREFIX is meant; without either the error says what to write."""
+    assert run("lock", environ={"CONDA_PREFIX": str(rattler_prefix)}).status == 0
+    done = run("lock")
+    assert done.status == 2
+    assert "PREFIX" in done.err
+
+
+def test_plan_builds_nothing_and_counts_what_exists(
+    run: CommandLine, rattler_prefix: Path, registry: str, base_reference: str
+) -> None:
+    """Before a push all packages are to be built, after it none."""
+    image = f"{registry}/cli/plan:1"
+    before = run("plan", rattler_prefix, "-t", image, "--json").json
+    assert {layer["state"] for layer in before["layers"]} == {"to build"}
+    assert before["packages_changed"] == before["packages"]
+    assert not any((run.store / "blobs/sha256").iterdir())
+    assert run("build", rattler_prefix, "-t", image, "--push", "--base", base_reference).status == 0
+    after = run("plan", rattler_prefix, "-t", image)
+    assert f"0 of {before['packages']} packages changed" in after.out
+    assert before["bytes_to_push"] == pytest.approx(
+        sum(layer.size for layer in manifest_of(image).layers if layer.annotations), rel=0.35
+    )
+
+
+def test_build_prints_its_result_for_people_and_programs(
+    run: CommandLine, rattler_prefix: Path, registry: str, base_reference: str
+) -> None:
+    """The digest that is printed is the one that the registry has; --json and --events say the same."""
+    image = f"{registry}/cli/build:1"
+    arguments = ("build", rattler_prefix, "-t", image, "--push", "--base", base_reference)
+    done = run(*arguments)
+    digest = str(manifest_of(image).descriptor.digest)
+    assert done.status == 0
+    assert done.out == ""
+    assert image in done.err
+    assert digest in done.err
+    assert run(*arguments, "--json").json["digest"] == digest
+    events = run(*arguments, "--events", "jsonl").events
+    assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
+    assert events[-1]["type"] == "finished"
+    assert events[-1]["digest"] == digest
+    assert events[-1]["bytes_pushed"] == 0
+    assert [event for event in events if event["type"] in ("failed", "cancelled")] == []
+
+
+def test_a_build_request_on_standard_input_is_the_same_build(
+    run: CommandLine, rattler_prefix: Path, base_archive: Path
+) -> None:
+    """--request - takes the JSON form, in which a server hands a build to its process."""
+    request = {
+        "prefix": str(rattler_prefix),
+        "archive": str(run.folder / "a.tar"),
+        "base": f"oci-archive:{base_archive}",
+        "store_dir": str(run.store),
+    }
+    first = run("build", "--request", "-", "--json", input=json.dumps(request))
+    second = run("build", rattler_prefix, "-o", "b.tar", "--base", f"oci-archive:{base_archive}", "--json")
+    assert first.json["digest"] == second.json["digest"]
+    assert (run.folder / "a.tar").read_bytes() == (run.folder / "b.tar").read_bytes()
+    assert run("build", "--request", "-", input="{").status == 2
+    wrong = run("build", "--request", "-", input='{"prefix": "/x", "push": "yes"}')
+    assert wrong.status == 2
+    assert "push" in wrong.err
+
+
+def test_build_from_a_lock_file_equals_build_from_its_prefix(
+    run: CommandLine, rattler_prefix: Path, registry: str, base_reference: str
+) -> None:
+    """The lock file alone gives the same image, bit for bit, where the prefix holds nothing else."""
+    run("lock", rattler_prefix, "-o", "conda-lock.yml")
+    for number, source in enumerate(([rattler_prefix], ["--lockfile", "conda-lock.yml"])):
+        image = f"{registry}/cli/lockfile:{number}"
+        done = run("build", *source, "-t", image, "--push", "--base", base_reference)
+        assert done.status == 0, done.err
+    one, other = manifest_of(f"{registry}/cli/lockfile:0"), manifest_of(f"{registry}/cli/lockfile:1")
+    assert [layer.digest for layer in one.layers] == [layer.digest for layer in other.layers]
+
+
+def test_both_kinds_of_archive_are_written(run: CommandLine, rattler_prefix: Path, base_archive: Path) -> None:
+    """-o FILE is an OCI archive, -o docker-archive:FILE the older kind."""
+    base = ("--base", f"oci-archive:{base_archive}")
+    assert run("build", rattler_prefix, "-o", "x.tar", *base).status == 0
+    assert run("build", rattler_prefix, "-t", "x:1", "-o", "docker-archive:y.tar", *base).status == 0
+    with tarfile.open(run.folder / "x.tar") as tar:
+        assert "oci-layout" in tar.getnames()
+    with tarfile.open(run.folder / "y.tar") as tar:
+        assert "oci-layout" not in tar.getnames()
+        assert "manifest.json" in tar.getnames()
+
+
+def test_ctrl_c_ends_a_build_at_once_and_leaves_no_partial_file(
+    run: CommandLine, rattler_prefix: Path, base_archive: Path
+) -> None:
+    """SIGINT in mid-build: status 130, a `cancelled` event, no archive, no worker left, and the next build works."""
+    arguments = ("build", rattler_prefix, "-o", "x.tar", "--base", f"oci-archive:{base_archive}")
+    process = run.start(*arguments, "--events", "jsonl")
+    assert process.stdout
+    for line in process.stdout:
+        if json.loads(line).get("name") == "link":
+            break
+    process.send_signal(signal.SIGINT)
+    rest, errors = process.communicate(timeout=30)
+    assert process.returncode == 130, errors
+    assert json.loads(rest.splitlines()[-1])["type"] == "cancelled"
+    assert "Traceback" not in errors
+    assert not list(run.folder.glob("*.tar*"))
+    assert not list(run.folder.glob(".*.tar*"))
+    writers = subprocess.run(["pgrep", "-f", str(run.store)], capture_output=True, text=True).stdout
+    assert writers == ""
+    assert run(*arguments).status == 0
+    assert not any((run.store / "tmp").iterdir())
+
+
+def test_prune_empties_the_store_and_says_what_it_freed(
+    run: CommandLine, rattler_prefix: Path, base_archive: Path
+) -> None:
+    """--keep-bytes 0 leaves no blob; the next build makes them again."""
+    run("build", rattler_prefix, "-o", "x.tar", "--base", f"oci-archive:{base_archive}")
+    blobs = run.store / "blobs/sha256"
+    held = sum(blob.stat().st_size for blob in blobs.iterdir())
+    assert run("prune", "--keep-bytes", "0", "--json").json == {"freed": held, "left": 0}
+    assert not any(blobs.iterdir())
+    assert run("build", rattler_prefix, "-o", "x.tar", "--base", f"oci-archive:{base_archive}").status == 0
+
+
+def test_bad_usage_ends_with_status_2(run: CommandLine, rattler_prefix: Path) -> None:
+    """A build that would go nowhere, an option that does not exist, a prefix and a lock file at once."""
+    for arguments in (
+        ("build", rattler_prefix),
+        ("build", rattler_prefix, "--push"),
+        ("build", rattler_prefix, "--lockfile", "x", "-o", "x.tar"),
+        ("build", rattler_prefix, "--no-such-option"),
+        ("build", rattler_prefix, "-o", "x.tar", "--include", "no-such-folder"),
+    ):
+        assert run(*arguments).status == 2, arguments
+
+
+def test_settings_come_from_configuration_and_environment(run: CommandLine, rattler_prefix: Path) -> None:
+    """A configuration file's values hold, the environment's win, and wrong ones are named."""
+    config = run.folder / "config"
+    config.mkdir()
+    (config / "jupyter_condabuild_config.py").write_text("c.CondaBuild.layer_budget = 5\n")
+    environ = {"JUPYTER_CONFIG_DIR": str(config)}
+    assert len(run("plan", rattler_prefix, "--json", environ=environ).json["layers"]) <= 5
+    environ["CONDABUILD_LAYER_BUDGET"] = "90"
+    assert len(run("plan", rattler_prefix, "--json", environ=environ).json["layers"]) > 5
+    environ["CONDABUILD_LAYER_BUDGET"] = "many"
+    done = run("plan", rattler_prefix, environ=environ)
+    assert done.status == 2
+    assert "CONDABUILD_LAYER_BUDGET" in done.err
+
+
+def test_help_says_what_each_command_does(run: CommandLine) -> None:
+    """--help of every command names its options and loads nothing heavy."""
+    for command in ("lock", "plan", "build", "rebase", "prune"):
+        assert "--json" in run(command, "--help").out
+    loaded = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "jupyter_condabuild", "--help"], capture_output=True, text=True
+    ).stderr
+    for heavy in ("rattler", "httpx", "docker", "yaml", "asyncio", "traitlets"):
+        assert f"| {heavy}\n" not in loaded
+        assert f" {heavy}\n" not in loaded
+    assert parser().prog == "jupyter condabuild"
+
+
+def test_a_reader_that_goes_away_is_no_error_message(run: CommandLine, rattler_prefix: Path) -> None:
+    """`jupyter condabuild lock | head -1` prints a line and no traceback."""
+    line = f"{' '.join(run.command('lock', rattler_prefix))} 2>err | head -1"
+    done = subprocess.run(["bash", "-c", line], env=run.environ, capture_output=True, text=True, cwd=run.folder)
+    assert done.stdout.startswith("version: 1") or done.stdout
+    assert "Traceback" not in (run.folder / "err").read_text()
+
+
+def test_output_is_plain_where_nobody_watches(run: CommandLine, rattler_prefix: Path, base_archive: Path) -> None:
+    """Without a terminal there are lines and no control characters."""
+    done = run("build", rattler_prefix, "-o", "x.tar", "--base", f"oci-archive:{base_archive}")
+    assert "\x1b" not in done.err
+    assert "\r" not in done.err
+    assert os.path.getsize(run.folder / "x.tar") > 1_000_000
