@@ -16,8 +16,12 @@ from typing import NoReturn
 import docker
 import pytest
 import requests
+from hypothesis import settings
 
 pytest_plugins = ["tests.channel.fixtures", "tests.registry.fixtures", "tests.builds"]
+
+settings.register_profile("unhurried", deadline=None)  # how long an example takes says how busy the machine is
+settings.load_profile("unhurried")
 
 
 def missing(what: str) -> NoReturn:

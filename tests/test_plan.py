@@ -1,0 +1,168 @@
+"""Where packages go: each into one layer, within the budget, in a place that no other package decides."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jupyter_condabuild.build.plan import BINS, THRESHOLDS, Plan, layer_key, plan
+from jupyter_condabuild.conda.lockfile import Lockfile, of_packages
+from jupyter_condabuild.conda.packages import CondaPackage
+from jupyter_condabuild.errors import LockfileError
+
+SITE = "lib/python3.11/site-packages"
+KEY = "dbe4210ba43fb17b7127ca719e78d3eaa54fe587b277ee77b12da26b81818a4f"
+
+
+def package(name: str, size: int = 1000, *, noarch: bool = False, depends: tuple[str, ...] = ()) -> CondaPackage:
+    subdir = "noarch" if noarch else "linux-64"
+    return CondaPackage(
+        name=name,
+        version="1.0",
+        build="0",
+        subdir=subdir,
+        url=f"https://conda.example.org/lab/{subdir}/{name}-1.0-0.conda",
+        sha256=hashlib.sha256(name.encode()).hexdigest(),
+        md5="0" * 32,
+        size=size,
+        depends=("python >=3.8",) if noarch else depends,
+        noarch="python" if noarch else "",
+    )
+
+
+def lock(*packages: CondaPackage) -> Lockfile:
+    return of_packages("linux-64", packages, ())
+
+
+SIZES = st.one_of(st.integers(0, 1 << 30), st.sampled_from([size + by for size in THRESHOLDS[:-1] for by in (0, 1)]))
+PACKAGES = st.dictionaries(st.from_regex(r"[a-z][a-z0-9_-]{0,8}", fullmatch=True), SIZES, max_size=70).map(
+    lambda sizes: tuple(package(name, size) for name, size in sizes.items())
+)
+BUDGETS = st.integers(1, 120)
+
+
+def places(planned: Plan) -> dict[str, tuple[str, ...]]:
+    """With which others each package shares its layer."""
+    return {item.name: layer.names for layer in planned.layers for item in layer.packages}
+
+
+@given(PACKAGES, BUDGETS)
+def test_every_package_is_in_exactly_one_layer(packages: tuple[CondaPackage, ...], budget: int) -> None:
+    """None is lost, none comes twice, and no layer is empty."""
+    planned = plan(lock(*packages), budget=budget)
+    assert sorted(item for layer in planned.layers for item in layer.packages) == sorted(packages)
+    assert all(layer.packages for layer in planned.layers)
+
+
+@given(PACKAGES, BUDGETS)
+def test_the_budget_is_kept(packages: tuple[CondaPackage, ...], budget: int) -> None:
+    """However many packages there are; with fewer packages than the budget each has a layer of its own."""
+    planned = plan(lock(*packages), budget=budget)
+    assert len(planned.layers) <= budget
+    if len(packages) <= budget:
+        assert len(planned.layers) == len(packages)
+
+
+@given(PACKAGES, BUDGETS, st.randoms())
+def test_the_order_of_the_packages_does_not_show(
+    packages: tuple[CondaPackage, ...], budget: int, chance: object
+) -> None:
+    """A plan is a function of the set."""
+    shuffled = list(packages)
+    chance.shuffle(shuffled)  # type: ignore[attr-defined]
+    assert plan(lock(*packages), budget=budget) == plan(lock(*shuffled), budget=budget)
+
+
+@given(PACKAGES, st.integers(BINS, 120), SIZES)
+def test_a_package_that_comes_or_goes_moves_no_other(
+    packages: tuple[CondaPackage, ...], budget: int, size: int
+) -> None:
+    """As long as the threshold is the same: the others keep their layers and their order."""
+    before, after = plan(lock(*packages), budget=budget), plan(lock(*packages, package("New", size)), budget=budget)
+    if before.threshold == after.threshold:
+        kept = [tuple(name for name in layer.names if name != "New-1.0-0") for layer in after.layers]
+        assert [names for names in kept if names] == [layer.names for layer in before.layers]
+
+
+@given(PACKAGES.filter(bool), BUDGETS, st.data())
+def test_a_package_that_changes_changes_one_key(
+    packages: tuple[CondaPackage, ...], budget: int, data: st.DataObject
+) -> None:
+    """A rebuild of about the same size: the key of its layer, and no other."""
+    chosen = data.draw(st.sampled_from(packages))
+    others = [item for item in packages if item != chosen]
+    rebuilt = replace(chosen, build="1", url=chosen.url.replace("-0.conda", "-1.conda"), sha256="f" * 64)
+    before, after = (plan(lock(*others, item), budget=budget) for item in (chosen, rebuilt))
+    keys = [[layer.key for layer in planned.layers] for planned in (before, after)]
+    assert len(keys[0]) == len(keys[1])
+    changed = [number for number, pair in enumerate(zip(*keys, strict=True)) if pair[0] != pair[1]]
+    assert [chosen in before.layers[number].packages for number in changed] == [True]
+
+
+def test_large_packages_lie_below_small_ones() -> None:
+    """What is large seldom changes, and what lies above it need not be pulled again; then by name, bins last."""
+    sizes = {"a": 10, "b": 100 << 20, "c": 5 << 20, "d": 200 << 20, "e": 6 << 20, "f": 20}
+    planned = plan(lock(*(package(name, size) for name, size in sizes.items())), budget=96)
+    assert [layer.packages[0].name for layer in planned.layers] == ["b", "d", "c", "e", "a", "f"]
+    small = [package(f"s{number}", 10) for number in range(200)]
+    planned = plan(lock(package("big", 1 << 30), *small), budget=30)
+    assert planned.layers[0].names == ("big-1.0-0",)
+    assert all(len(layer.packages) > 1 for layer in planned.layers[1:])
+
+
+def test_a_size_within_its_class_does_not_show() -> None:
+    """A rebuild that is some bytes larger keeps its place."""
+    others = [package(f"p{number}", 5 << 20) for number in range(20)]
+    one, two = (plan(lock(*others, package("p7x", size)), budget=96) for size in (5 << 20, 15 << 20))
+    assert list(places(one)) == list(places(two))
+
+
+KEY_FIELDS: list[tuple[str, Callable[[CondaPackage], CondaPackage], bool]] = [
+    ("url", lambda item: replace(item, url=item.url.replace("lab", "forge")), True),
+    ("sha256", lambda item: replace(item, sha256="f" * 64), True),
+    ("md5", lambda item: replace(item, md5="f" * 32), True),
+    ("size", lambda item: replace(item, size=5), False),
+    ("depends", lambda item: replace(item, depends=(*item.depends, "zlib")), False),
+    ("build_number", lambda item: replace(item, build_number=3), False),
+    ("constrains", lambda item: replace(item, constrains=("numpy <2",)), False),
+]
+
+
+@pytest.mark.parametrize(("field", "change", "shows"), KEY_FIELDS, ids=[name for name, _, _ in KEY_FIELDS])
+@pytest.mark.parametrize("noarch", [False, True])
+def test_a_key_is_what_decides_the_bytes(
+    field: str, change: Callable[[CondaPackage], CondaPackage], shows: bool, noarch: bool
+) -> None:
+    """URL and hashes, which conda-meta in the image names; not what channels patch afterwards, such as dependencies."""
+    item = package("numpy", noarch=noarch)
+    assert (layer_key([item], SITE, True) != layer_key([change(item)], SITE, True)) is shows
+
+
+def test_site_packages_shows_in_the_keys_of_noarch_python_packages_alone() -> None:
+    """The rest of an environment is shared between Python versions."""
+    other = "lib/python3.12/site-packages"
+    for noarch in (False, True):
+        item = package("numpy", noarch=noarch)
+        assert (layer_key([item], SITE, True) != layer_key([item], other, True)) is noarch
+
+
+def test_bytecode_shows_in_a_key() -> None:
+    """A layer without it is another layer."""
+    assert layer_key([package("numpy")], SITE, True) != layer_key([package("numpy")], SITE, False)
+
+
+def test_a_fixed_package_has_a_fixed_key() -> None:
+    """Teams find their layers in the registry by these: whoever changes this one makes them build everything anew."""
+    assert layer_key([package("numpy", noarch=True)], SITE, True) == KEY
+
+
+@pytest.mark.parametrize("lacking", [{"sha256": ""}, {"size": None}])
+def test_a_package_without_hash_or_size_cannot_be_planned(lacking: dict[str, None]) -> None:
+    """It is named."""
+    with pytest.raises(LockfileError, match=r"numpy-1\.0-0"):
+        plan(lock(replace(package("numpy"), **lacking)), budget=10)
