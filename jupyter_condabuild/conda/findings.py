@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from typing import TYPE_CHECKING
 
 from jupyter_condabuild.conda.channels import package_url
@@ -101,7 +101,7 @@ def _of_state(environment: Environment) -> Iterator[Warning]:
         )
 
 
-def counted(names: list[str], noun: str) -> str:
+def counted(names: Sized, noun: str) -> str:
     """``1 file``, ``2 files``."""
     return f"{len(names)} {noun}{'' if len(names) == 1 else 's'}"
 

@@ -108,6 +108,8 @@ class PrefixRecord:
             noarch = "generic"
         for file in raw.get("files") or ():
             _inside(file)
+        for entry in (raw.get("paths_data") or {}).get("paths") or ():
+            _inside(entry["_path"])
         return cls(
             name=name,
             version=version,

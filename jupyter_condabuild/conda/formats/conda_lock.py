@@ -120,7 +120,7 @@ def _load_conda(entry: Mapping[str, Any], custom: Mapping[str, str]) -> CondaPac
 
 def _load_pip(entry: Mapping[str, Any], custom: Mapping[str, str]) -> PipPackage:
     name, version = canonical_name(entry["name"]), entry["version"]
-    index = custom.get(f"{_INDEX}{name}-{version}", "")
+    index = scrub_url(custom.get(f"{_INDEX}{name}-{version}", ""))
     url = scrub_url(entry["url"])
     if url == f"{PYPI_SIMPLE}/{name}/":
         url, index = "", PYPI

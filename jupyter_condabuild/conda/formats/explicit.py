@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from typing import Literal
 
+from jupyter_condabuild.conda.findings import counted
 from jupyter_condabuild.conda.formats import requirement
 from jupyter_condabuild.conda.lockfile import Lockfile, of_packages
 from jupyter_condabuild.conda.packages import CondaPackage
@@ -31,7 +32,7 @@ def dump(lockfile: Lockfile, hash: Literal["sha256", "md5"] = "sha256") -> str:
     if lockfile.pip:
         lines += [
             "#",
-            f"# NOT INSTALLED by conda: {len(lockfile.pip)} pip package(s), for which this format has no place.",
+            f"# NOT INSTALLED by conda: {counted(lockfile.pip, 'pip package')}, for which this format has no place.",
             "# Install them afterwards with 'pip install --no-deps', or use the conda-lock format.",
             *(f"# pip: {requirement.dump(package)}" for package in lockfile.pip),
         ]

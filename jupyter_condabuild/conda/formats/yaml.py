@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from jupyter_condabuild.errors import LockfileError
@@ -38,9 +38,7 @@ def _lines(value: Any) -> list[str]:
 
 
 def _entry(key: str, value: Any) -> list[str]:
-    if isinstance(value, (Mapping, list, tuple)):
-        if not value:
-            return [f"{key} {'{}' if isinstance(value, Mapping) else '[]'}"]
+    if isinstance(value, (Mapping, list, tuple)) and value:
         return [key, *(f"  {line}" for line in _lines(value))]
     return [f"{key} {_scalar(value)}"]
 
@@ -52,7 +50,9 @@ def _item(value: Any) -> list[str]:
     return [f"- {_scalar(value)}"]
 
 
-def _scalar(value: str | int | bool | Sequence[Any]) -> str:
+def _scalar(value: Any) -> str:
+    if isinstance(value, (Mapping, list, tuple)):  # empty
+        return "{}" if isinstance(value, Mapping) else "[]"
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int):

@@ -1,0 +1,223 @@
+"""What pip and its like installed is found, with where it came from and what it overwrote."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jupyter_condabuild.conda.pip import PipDistribution
+from jupyter_condabuild.conda.snapshot import Environment, snapshot
+from tests.channel import prefix as prefixes
+from tests.channel import wheels
+from tests.small_prefix import SITE, SmallPrefix
+
+SHA = "ab" * 32
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> SmallPrefix:
+    """A prefix with Python and a conda package that is a Python distribution."""
+    made = SmallPrefix(tmp_path / "demo")
+    made.python()
+    made.add("six", "1.16.0", files=made.distribution("six", "1.16.0", {f"{SITE}/six.py": b"6"}))
+    return made
+
+
+def found(small: SmallPrefix) -> PipDistribution:
+    """The only distribution of pip's."""
+    (distribution,) = snapshot(small.path).pip
+    return distribution
+
+
+def codes(environment: Environment) -> list[str]:
+    return [warning.code for warning in environment.warnings]
+
+
+@pytest.mark.parametrize("like", ["conda", "rattler"])
+def test_a_real_pip_installs_and_it_is_seen(
+    like: str, tmp_path: Path, channel_url: str, package_cache: Path, pip_wheel: Path
+) -> None:
+    """From an environment with its own pip: name, version, files and the missing hash; conda's own are not pip's."""
+    prefix = tmp_path / "env"
+    specs = ["python", "pip", "tqdm"]
+    if like == "conda":
+        prefixes.conda_made(prefix, tmp_path / "pkgs", specs, channel_url)
+    else:
+        prefixes.create(prefix, specs, channel_url, package_cache)
+    assert snapshot(prefix).pip == ()
+    pip = [str(prefix / "bin/python"), "-m", "pip", "install", "--quiet", "--no-index", "--no-deps"]
+    subprocess.run([*pip, "--find-links", str(pip_wheel.parent), "humanize"], check=True)
+    environment = snapshot(prefix)
+    (distribution,) = environment.pip
+    assert distribution.package.name == "humanize"
+    assert distribution.package.version == pip_wheel.name.split("-")[1]
+    assert (distribution.package.index, distribution.package.url) == ("pypi", "")
+    assert (distribution.installer, distribution.source, distribution.overwrites) == ("pip", "index", "")
+    assert f"{distribution.dist_info}/RECORD" in distribution.files
+    assert f"{SITE}/humanize/__init__.py" in distribution.files
+    assert all((prefix / path).exists() for path in distribution.files)
+    assert codes(environment) == ["pip-without-hash"]
+
+
+def test_a_real_pip_overwrites_a_conda_package(
+    tmp_path: Path, channel_url: str, package_cache: Path, test_cache: Path
+) -> None:
+    """conda's record stays and is stale; the distribution names it, and the warning both."""
+    prefix = prefixes.create(tmp_path / "env", ["python", "pip", "idna"], channel_url, package_cache)
+    (wheel,) = wheels.download(["idna"], test_cache / "wheels")
+    pip = [str(prefix / "bin/python"), "-m", "pip", "install", "--quiet", "--no-index", "--no-deps"]
+    subprocess.run([*pip, "--force-reinstall", str(wheel)], check=True)
+    environment = snapshot(prefix)
+    (distribution,) = environment.pip
+    assert (distribution.overwrites, distribution.source) == ("idna", "local")
+    assert "idna" in [record.name for record in environment.records]
+    assert codes(environment) == ["conda-overwritten-by-pip", "local-install"]
+
+
+def test_another_version_over_condas_is_seen(small: SmallPrefix) -> None:
+    """pip removes conda's dist-info and writes its own under another name."""
+    for path in (small.path / SITE).glob("six-1.16.0.dist-info/*"):
+        path.unlink()
+    (small.path / SITE / "six-1.16.0.dist-info").rmdir()
+    small.pip("six", "1.17.0", {f"{SITE}/six.py": b"7"})
+    assert found(small).overwrites == "six"
+    assert "conda-overwritten-by-pip" in codes(snapshot(small.path))
+
+
+def test_files_of_a_conda_package_of_another_name_are_seen(small: SmallPrefix) -> None:
+    """py-opencv and opencv-python do not share a name, only files."""
+    small.pip("seven", files={f"{SITE}/six.py": b"7"})
+    assert found(small).overwrites == "six"
+
+
+def test_a_conda_package_whose_build_forgot_its_installer_is_condas(small: SmallPrefix) -> None:
+    """INSTALLER says pip in many packages; the record's hash of it tells whether it is still conda's."""
+    small.add("odd", files=small.distribution("odd", installer="pip"))
+    assert snapshot(small.path).pip == ()
+    small.pip("odd", files={f"{SITE}/odd.py": b""})
+    assert found(small).overwrites == "odd"
+
+
+@pytest.mark.parametrize(
+    ("direct_url", "source", "url", "sha256"),
+    [
+        ({"url": "https://me:pw@h/a-1.0-py3-none-any.whl", "archive_info": {"hashes": {"sha256": SHA}}},
+         "archive", "https://h/a-1.0-py3-none-any.whl", SHA),
+        ({"url": "https://h/a.tar.gz", "archive_info": {"hash": f"sha256={SHA}"}},
+         "archive", "https://h/a.tar.gz", SHA),
+        ({"url": "https://h/a.tar.gz", "archive_info": {"hashes": {"sha256": "x"}}},
+         "archive", "https://h/a.tar.gz", ""),
+        ({"url": "https://x-token:pw@h/a.git", "vcs_info": {"vcs": "git", "commit_id": "c0ffee"}, "subdirectory": "py"},
+         "vcs", "git+https://h/a.git@c0ffee#subdirectory=py", ""),
+        ({"url": "ssh://git@h/a.git", "vcs_info": {"vcs": "git", "commit_id": "c0ffee"}},
+         "vcs", "git+ssh://git@h/a.git@c0ffee", ""),
+        ({"url": "file:///home/me/a", "dir_info": {}}, "local", "file:///home/me/a", ""),
+        ({"url": "file:///home/me/a%20b", "dir_info": {"editable": True}}, "editable", "file:///home/me/a%20b", ""),
+    ],
+)  # fmt: skip
+def test_direct_url_says_where_it_came_from(
+    small: SmallPrefix, direct_url: dict[str, Any], source: str, url: str, sha256: str
+) -> None:
+    """Archives with hashes, version control with its commit, local and editable; no credentials."""
+    small.pip("a", direct_url=direct_url)
+    distribution = found(small)
+    assert (distribution.source, distribution.package.url, distribution.package.sha256) == (source, url, sha256)
+    assert distribution.package.index == ""
+    if source == "editable":
+        assert distribution.editable_source == Path("/home/me/a b")
+        assert "/home/me/a b" in snapshot(small.path).warnings[0].message
+    expected = {"archive": [] if sha256 else ["pip-without-hash"], "editable": ["editable-install"]}
+    assert codes(snapshot(small.path)) == expected.get(source, [f"{source}-install"])
+
+
+def test_an_origin_that_an_installer_wrote_down_is_kept(small: SmallPrefix) -> None:
+    """provenance_url.json (PEP 710) gives URL and hash of what came from an index."""
+    info = small.pip("a")
+    (info / "provenance_url.json").write_text(
+        json.dumps({"url": "https://files.example.org/a-1.0.whl", "archive_info": {"hashes": {"sha256": SHA}}})
+    )
+    package = found(small).package
+    assert (package.url, package.sha256, package.index) == ("https://files.example.org/a-1.0.whl", SHA, "pypi")
+    assert codes(snapshot(small.path)) == []
+
+
+def test_the_environments_own_pip_conf_names_the_index(small: SmallPrefix) -> None:
+    """Not the user's: two users of one environment lock the same."""
+    (small.path / "pip.conf").write_text("[global]\nindex-url = https://me:pw@pypi.lab.org/simple/\n")
+    small.pip("a")
+    assert found(small).package.index == "https://pypi.lab.org/simple"
+
+
+def test_setuptools_editable_installs_are_seen(small: SmallPrefix) -> None:
+    """By their finder, by their .pth and by the old .egg-link, where no direct_url.json tells."""
+    small.pip(
+        "a", files={f"{SITE}/__editable___a_1_0_finder.py": b"MAPPING: dict[str, str] = {'a': '/src/a/a'}\nX = {}\n"}
+    )
+    assert found(small).editable_source == Path("/src/a")
+    small.pip("b", files={f"{SITE}/__editable__.b-1.0.pth": b"/src/b/lib\n"})
+    small.write("src/c/c.egg-info/PKG-INFO", b"Name: c\nVersion: 3\n")
+    small.write(f"{SITE}/c.egg-link", b"../../../src/c\n.\n")
+    sources = {one.package.name: one.editable_source for one in snapshot(small.path).pip}
+    assert sources == {"a": Path("/src/a"), "b": Path("/src/b/lib"), "c": small.path / "src/c"}
+
+
+def test_egg_info_and_eggs_are_seen(small: SmallPrefix) -> None:
+    """What setup.py install and easy_install left, with the files that they listed."""
+    small.write(f"{SITE}/old-1.0-py3.11.egg-info/PKG-INFO", b"Name: old\nVersion: 1.0\n")
+    small.write(f"{SITE}/old-1.0-py3.11.egg-info/installed-files.txt", b"../old.py\nPKG-INFO\n../../../../bin/old\n")
+    small.write(f"{SITE}/older-2.0-py3.11.egg-info", b"Name: older\nVersion: 2.0\n")
+    small.write(f"{SITE}/oldest-3.0-py3.11.egg/EGG-INFO/PKG-INFO", b"Name: oldest\nVersion: 3.0\n")
+    small.write(f"{SITE}/oldest-3.0-py3.11.egg/oldest.py")
+    old, older, oldest = snapshot(small.path).pip
+    assert old.files == ("bin/old", f"{SITE}/old-1.0-py3.11.egg-info/PKG-INFO", f"{SITE}/old.py")
+    assert (older.package.version, older.files, older.complete) == ("2.0", (older.dist_info,), False)
+    assert f"{SITE}/oldest-3.0-py3.11.egg/oldest.py" in oldest.files
+
+
+def test_files_outside_of_site_packages_are_relative_to_the_prefix(small: SmallPrefix) -> None:
+    """Scripts and data are found; names that lead out of the prefix are left out."""
+    info = small.pip("a", files={"bin/a": b"", "share/a/x, y.txt": b""})
+    with (info / "RECORD").open("a") as record:
+        record.write(f'../../../../../etc/passwd,,\n/etc/passwd,,\n{small.path}/share/abs,,\n"bad\0name",,\n,,\n')
+    files = found(small).files
+    assert {"bin/a", "share/a/x, y.txt", "share/abs"} < set(files)
+    assert [path for path in files if path.startswith(("/", "..")) or "passwd" in path] == []
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"RECORD": None},
+        {"RECORD": b""},
+        {"RECORD": b'"unclosed,\xff\xfe,\n\0'},
+        {"METADATA": None},
+        {"METADATA": "Name: \u00e9\nVersion: \u00b2\n".encode("latin-1")},
+        {"METADATA": "Name: a\nVersion: 1.0\nAuthor: Jos\u00e9\n".encode("latin-1")},
+        {"METADATA": "\ufeffName: a\r\nVersion: 1.0\r\n".encode()},
+        {"METADATA": "Name: a\nVersion: 1.0\n".encode("utf-16")},
+        {"direct_url.json": b"{"},
+        {"direct_url.json": b'{"url": 5, "vcs_info": [], "dir_info": 1, "archive_info": {"hashes": []}}'},
+        {"direct_url.json": b"[]"},
+        {"INSTALLER": b"\xff"},
+    ],
+)
+def test_damaged_metadata_stops_nothing(small: SmallPrefix, damage: dict[str, bytes | None]) -> None:
+    """Missing, empty, broken, in an odd encoding: name and version then come from the folder's name."""
+    info = small.pip("a", direct_url={"url": "https://h/a.whl", "archive_info": {}})
+    for name, content in damage.items():
+        (info / name).unlink()
+        if content is not None:
+            (info / name).write_bytes(content)
+    distribution = found(small)
+    assert (distribution.package.name, distribution.package.version) == ("a", "1.0")
+    assert distribution.complete is (damage.get("RECORD", b"whole") not in (None, b""))
+
+
+def test_what_pip_left_of_an_interrupted_uninstall_is_no_distribution(small: SmallPrefix) -> None:
+    """Its folders begin with a tilde; pip ignores them as well."""
+    small.write(f"{SITE}/~ix-1.0.dist-info/METADATA", b"Name: six\nVersion: 1.0\n")
+    assert snapshot(small.path).pip == ()

@@ -1,0 +1,60 @@
+"""Our YAML means the same to every reader, and reading guesses no types."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import yaml as pyyaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jupyter_condabuild.conda.formats import yaml
+from jupyter_condabuild.errors import LockfileError
+
+TEXT = st.one_of(
+    st.text(max_size=12),
+    st.from_regex(r"[0-9a-f.:_-]{1,12}", fullmatch=True),
+    st.sampled_from(["yes", "No", "NULL", "~", "1.10", "0x1f", "1e3", "1_000", "12:30", "2026-11-24", "a: b", "a #b",
+                     "- a", "<<", "=", "&a", "*a", "!a", "| ", "> ", "%a", "@a", "{}", "[]", "", " ", "a\n", "\u2028",
+                     "\ufeff", "\x85"]),
+)  # fmt: skip
+VALUES = st.recursive(
+    st.one_of(TEXT, st.integers(), st.booleans()),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(TEXT, inner, max_size=3)),
+    max_leaves=12,
+)
+
+
+@given(st.dictionaries(TEXT, VALUES, min_size=1, max_size=4))
+def test_what_is_written_is_what_readers_find(value: dict[str, Any]) -> None:
+    """A reader that guesses types finds strings where strings were, numbers where numbers were."""
+    assert pyyaml.safe_load(yaml.dump(value)) == value
+
+
+@given(st.dictionaries(TEXT, st.lists(TEXT, max_size=3), min_size=1, max_size=4))
+def test_text_is_read_again(value: dict[str, Any]) -> None:
+    """Our own reader makes strings of all scalars, so that strings come back as they were."""
+    assert yaml.load(yaml.dump(value), "here") == value
+
+
+def test_unquoted_versions_stay_text() -> None:
+    """Where another writer did not quote 3.10 or a date, nothing is lost."""
+    assert yaml.load("a: 3.10\nb: 2026-11-24\nc: 1_0\nd: yes\n", "here") == {
+        "a": "3.10",
+        "b": "2026-11-24",
+        "c": "1_0",
+        "d": "yes",
+    }
+
+
+@pytest.mark.parametrize("text", ["a: [", "a: b: c", "\x00", "a: *b", "&a [*a]: 1"])
+def test_what_is_no_yaml_is_refused(text: str) -> None:
+    """With the file's name."""
+    with pytest.raises(LockfileError, match="here"):
+        yaml.load(text, "here")
+
+
+def test_tags_build_no_objects() -> None:
+    """A lock file from somewhere runs no code."""
+    assert yaml.load("!!python/object/apply:os.system ['true']", "here") == ["true"]
