@@ -142,14 +142,16 @@ def test_podman_loads_both_kinds(written: Path, small: Image, podman: Callable[.
     assert podman("image", "inspect", NAME, "--format", "{{.Id}}").strip() == small.manifest.config.digest.hex
 
 
-def test_docker_loads_both_kinds(written: Path, small: Image, docker_client: docker.DockerClient) -> None:
+def test_docker_loads_both_kinds(small: Image, kind: Kind, tmp_path: Path, docker_client: docker.DockerClient) -> None:
     """docker load names the image as we did, and gives it the digest of our configuration as its id."""
-    with written.open("rb") as file:
+    name = f"registry.lab.org/condabuild-tests-{os.getpid()}/archive:v1"
+    archive.write(small, name, tmp_path / "image.tar", kind)
+    with (tmp_path / "image.tar").open("rb") as file:
         docker_client.images.load(file)
     try:
-        assert docker_client.images.get(NAME).id == str(small.manifest.config.digest)
+        assert docker_client.images.get(name).id == str(small.manifest.config.digest)
     finally:
-        docker_client.images.remove(NAME)
+        docker_client.images.remove(name)
 
 
 def test_an_image_without_a_name_is_fine(small: Image, kind: Kind, tmp_path: Path) -> None:

@@ -27,7 +27,10 @@ from jupyter_condabuild.oci.image import Descriptor, Digest, Image
 from tests.conftest import missing
 from tests.small_image import HELLO, Memory, image, programs, tar
 
-NAME = "registry.lab.org/condabuild-tests/small:v1"
+PLACE = f"condabuild-tests-{os.getpid()}"
+"""Other runs of these tests may use the same engine."""
+
+NAME = f"registry.lab.org/{PLACE}/small:v1"
 
 
 @pytest.fixture
@@ -40,7 +43,7 @@ def engine(docker_client: docker.DockerClient) -> Iterator[Daemon]:
 
 
 def forget(client: docker.DockerClient) -> None:
-    for found in client.images.list(filters={"reference": "*/condabuild-tests/*"}):
+    for found in client.images.list(filters={"reference": f"*/{PLACE}/*"}):
         client.images.remove(found.id, force=True)
 
 
@@ -131,7 +134,7 @@ def test_an_image_comes_out_of_docker_as_it_went_in(engine: Daemon, tmp_path: Pa
         assert again.config == made.config
         assert content(again) == [Digest.parse(text) for text in diff_ids(made)]
     with pytest.raises(EngineFault, match="no-such-image"):
-        engine.export("registry.lab.org/condabuild-tests/no-such-image:v1", tmp_path)
+        engine.export(f"registry.lab.org/{PLACE}/no-such-image:v1", tmp_path)
     with pytest.raises(StoreError, match="nowhere"):
         engine.export(NAME, tmp_path / "nowhere")
 
@@ -173,18 +176,18 @@ def test_a_source_that_fails_is_not_the_engines_fault(engine: Daemon) -> None:
 def test_docker_pulls_what_the_registry_has(engine: Daemon, registry: str, tmp_path: Path) -> None:
     """A pull tells apart an image that came, one that the registry has not, and a registry that does not answer."""
     made = unique()
-    reference = f"{registry}/condabuild-tests/pulled:v1"
+    reference = f"{registry}/{PLACE}/pulled:v1"
     archive.write(made, reference, tmp_path / "image.tar")
     copy = ["skopeo", "--insecure-policy", "copy", "--quiet", "--dest-tls-verify=false"]
     subprocess.run([*copy, f"oci-archive:{tmp_path / 'image.tar'}", f"docker://{reference}"], check=True)
     assert engine.pull(reference) is True
     assert engine.image_id(reference) == str(made.manifest.config.digest)
-    assert engine.image_id(f"{registry}/condabuild-tests/pulled@{made.manifest.descriptor.digest}") is not None
-    assert engine.pull(f"{registry}/condabuild-tests/pulled@{made.manifest.descriptor.digest}") is True
-    assert engine.pull(f"{registry}/condabuild-tests/pulled:v2") is False
-    assert engine.pull(f"{registry}/condabuild-tests/other") is False
+    assert engine.image_id(f"{registry}/{PLACE}/pulled@{made.manifest.descriptor.digest}") is not None
+    assert engine.pull(f"{registry}/{PLACE}/pulled@{made.manifest.descriptor.digest}") is True
+    assert engine.pull(f"{registry}/{PLACE}/pulled:v2") is False
+    assert engine.pull(f"{registry}/{PLACE}/other") is False
     with pytest.raises(EngineFault, match="refused"):
-        engine.pull("127.0.0.1:1/condabuild-tests/small:v1")
+        engine.pull(f"127.0.0.1:1/{PLACE}/small:v1")
 
 
 def test_podman_takes_and_gives_images_too(podman: Daemon, tmp_path: Path) -> None:
@@ -194,7 +197,7 @@ def test_podman_takes_and_gives_images_too(podman: Daemon, tmp_path: Path) -> No
     assert podman.load(made, NAME) == podman.image_id(NAME) == str(made.manifest.config.digest)
     with podman.export(NAME, tmp_path) as saved:
         assert content(saved.image("amd64")) == [Digest.parse(text) for text in diff_ids(made)]
-    assert podman.image_id("registry.lab.org/condabuild-tests/other") is None
+    assert podman.image_id(f"registry.lab.org/{PLACE}/other") is None
 
 
 # An engine that goes wrong
@@ -334,7 +337,7 @@ def test_an_engine_that_makes_another_image_is_found_out(fake: FakeEngine) -> No
     """An engine that says it loaded the image, and has none with its id, failed; it never heard of the name."""
     with connected(fake) as engine, pytest.raises(EngineFault, match="has none with the id"):
         engine.load(large(), NAME)
-    assert b"condabuild-tests" not in fake.heard
+    assert PLACE.encode() not in fake.heard
     assert b"manifest.json" in fake.heard
 
 
