@@ -166,33 +166,20 @@ def _prefix(given: str) -> str:
 
 
 def _request(arguments: argparse.Namespace, **more: Any) -> Any:
-    from jupyter_condabuild.build.request import BuildRequest
     from jupyter_condabuild.settings import Settings
 
     settings = Settings.load()
     if arguments.prefix and arguments.lockfile:
         raise UsageError("Name an environment or --lockfile, not both.")
-    return BuildRequest(
+    return settings.request(
         prefix="" if arguments.lockfile else os.path.abspath(_prefix(arguments.prefix)),
         lockfile=arguments.lockfile,
-        reference=_with_registry(arguments.tag, settings.registry),
-        engine=arguments.engine or settings.engine,
-        base=arguments.base or settings.base_image,
-        cache_from=tuple(arguments.cache_from or settings.cache_from),
-        store_dir=settings.store_dir,
-        insecure_registries=settings.insecure_registries,
-        docker_host=settings.docker_host,
-        layer_budget=settings.layer_budget,
-        compression_level=settings.compression_level,
-        overlay_max_bytes=settings.overlay_max_bytes,
+        reference=arguments.tag,
+        engine=arguments.engine,
+        base=arguments.base,
+        cache_from=arguments.cache_from,
         **more,
     )
-
-
-def _with_registry(tag: str, registry: str) -> str:
-    head, slash, _ = tag.partition("/")
-    named = bool(slash) and ("." in head or ":" in head or head == "localhost")
-    return f"{registry.rstrip('/')}/{tag}" if tag and registry and not named else tag
 
 
 def _lock(arguments: argparse.Namespace, report: Report) -> None:
@@ -279,9 +266,9 @@ def _rebase(arguments: argparse.Namespace, report: Report) -> None:
 
     settings = Settings.load()
     request = RebaseRequest(
-        _with_registry(arguments.reference, settings.registry),
+        settings.named(arguments.reference),
         arguments.base,
-        _with_registry(arguments.tag, settings.registry),
+        settings.named(arguments.tag),
         settings.store_dir,
         settings.insecure_registries,
         settings.docker_host,
