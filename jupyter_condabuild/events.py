@@ -66,7 +66,10 @@ class Warning:
 
 @dataclass(frozen=True)
 class Finished:
-    """The image is complete; `reference` is empty where it went to an archive alone."""
+    """The image is complete; `reference` is empty where it went to an archive alone.
+
+    `environment` is the lock file's digest, `command` what the image runs by default.
+    """
 
     type: ClassVar[str] = "finished"
     reference: str
@@ -77,6 +80,8 @@ class Finished:
     layers_reused: int
     seconds: float
     archive: str = ""
+    environment: str = ""
+    command: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
