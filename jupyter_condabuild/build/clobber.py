@@ -1,7 +1,7 @@
-"""Paths that several packages bring: the one that an installer would leave, where the stack of layers would show another.
+"""Paths that several packages bring: what an installer would leave, where the stack of layers would show another.
 
-Layers are ordered for pulling, installers link in order of dependency and let the last one win. Where the two differ, the
-winner's file goes into a small layer above the packages. A package's own layer stays a function of that package.
+Layers are ordered for pulling, installers link in order of dependency and let the last one win. Where the two differ,
+the winner's file goes into a small layer above the packages. A package's own layer stays a function of that package.
 """
 
 from __future__ import annotations
@@ -12,25 +12,28 @@ from collections.abc import Iterable, Mapping, Sequence
 from jupyter_condabuild.build.known import Known
 from jupyter_condabuild.build.plan import Plan, PlannedLayer
 from jupyter_condabuild.build.prepare import Prepared
+from jupyter_condabuild.conda.bytecode import source_of
 from jupyter_condabuild.conda.contents import package_paths
 from jupyter_condabuild.conda.link import PREFIX, link_order
 from jupyter_condabuild.conda.packages import CondaPackage
 from jupyter_condabuild.events import Report, Warning
-from jupyter_condabuild.oci.image import canonical_json
+from jupyter_condabuild.oci.image import LAYER_PACKAGES, canonical_json
 from jupyter_condabuild.oci.layer import WRITER_VERSION
 
 
 def contested_layer(prepared: Prepared, known: Known, report: Report) -> list[PlannedLayer]:
     """The layer of the paths whose winner the stack hides; empty where there are none.
 
-    An image that a registry has and that follows the same plan tells at once. Else package contents come from the environment's records, the package caches or the channels; where nothing tells, the
-    report says that nobody looked.
+    An image that a registry has and that follows the same plan tells at once. Else package contents come from the
+    environment's records, the package caches or the channels; where nothing tells, the report says that nobody looked.
     """
-    identity = prepared.plan.identity
-    if identity in known.contested:
-        found = known.contested[identity]
-        return [PlannedLayer(found, (), ("",))] if found else []
     packages = {package.dist: package for planned in prepared.plan.layers for package in planned.packages}
+    key = known.contested.get(prepared.plan.identity)
+    if key == "":
+        return []
+    if key in known.layers:
+        names = known.layers[key].descriptor.annotations.get(LAYER_PACKAGES, "").split()
+        return [PlannedLayer(key, tuple(packages[name] for name in names if name in packages), ("",))]
     paths: dict[str, Iterable[str]] = {}
     if prepared.environment:
         paths = {
@@ -58,13 +61,17 @@ def contested_layer(prepared: Prepared, known: Known, report: Report) -> list[Pl
 def winners(
     paths: Mapping[str, Iterable[str]], plan: Plan, packages: Mapping[str, CondaPackage]
 ) -> dict[str, CondaPackage]:
-    """Path to winner, for paths of several packages of which the stack shows another one. `paths` is by dist."""
+    """Path to winner, for paths of several packages of which the stack shows another one. `paths` is by dist.
+
+    Bytecode is not named: it goes with its module, whoever compiled it and whether a record lists it or not.
+    """
     stack = [package.dist for planned in plan.layers for package in planned.packages]
     owners: dict[str, list[str]] = {}
     for dist in stack:
         for path in paths.get(dist, ()):
             owners.setdefault(path, []).append(dist)
     shared = {path: dists for path, dists in owners.items() if len(dists) > 1}
+    shared = {path: dists for path, dists in shared.items() if path[-4:] != ".pyc" or source_of(path) not in shared}
     if not shared:
         return {}
     rank = {dist: number for number, dist in enumerate(link_order(list(packages.values())))}

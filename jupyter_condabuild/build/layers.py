@@ -6,7 +6,7 @@ Whatever is found under a layer's key is used as it is; only what nobody has is 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from jupyter_condabuild.conda.link import StagedPackage, link
 from jupyter_condabuild.conda.lockfile import Lockfile
 from jupyter_condabuild.conda.package_cache import PackageCaches
 from jupyter_condabuild.conda.packages import CondaPackage
-from jupyter_condabuild.errors import CondaBuildError, PackageError, PackageMismatch
+from jupyter_condabuild.errors import CondaBuildError, LinkFailed, PackageError, PackageMismatch
 from jupyter_condabuild.events import Layer, LayerState, Log, Progress, Report, Warning
 from jupyter_condabuild.oci.image import BlobSource, Descriptor, Digest
 from jupyter_condabuild.oci.layer import LayerBlob
@@ -96,18 +96,19 @@ class LayersEngine:
                 done[planned.key] = found
                 self._announce(planned.key, planned.names, found)
         missing = [planned for planned in planned_layers if planned.key not in done]
-        unavailable: tuple[tuple[CondaPackage, PackageError], ...] = ()
         layers = list(planned_layers)
-        if missing:
+        lost: dict[str, PackageError] = {}
+        while missing:
             with self._store.folder() as work:
                 with phase(self._report, "link"):
                     failures, staged = self._stage(missing, lockfile, work)
                 if failures:
-                    lost = [package for package in _packages(layers) if package.dist in failures]
-                    unavailable = tuple((package, failures[package.dist]) for package in lost)
-                    layers = _without(layers, set(failures), lockfile.site_packages, bytecode)
+                    lost |= failures
+                    layers = _without(layers, lost.keys(), lockfile.site_packages, bytecode)
                     missing = [planned for planned in layers if planned.key not in done]
-                self._write(missing, lockfile, staged, work, bytecode, done)
+                missing = self._write(missing, lockfile, staged, work, bytecode, done)
+        packages = dict.fromkeys(_packages(planned_layers))
+        unavailable = tuple((package, lost[package.dist]) for package in packages if package.dist in lost)
         return PackageLayers(tuple(done[planned.key] for planned in layers), unavailable)
 
     def _find(self, planned: PlannedLayer) -> ReadyLayer | None:
@@ -133,11 +134,16 @@ class LayersEngine:
     def _stage(
         self, missing: Sequence[PlannedLayer], lockfile: Lockfile, work: Path
     ) -> tuple[dict[str, PackageError], dict[str, StagedPackage]]:
-        """Locates and links the packages of the missing layers, and python with those that need it."""
-        packages = list(dict.fromkeys(_packages(missing)))
-        python = lockfile.python
-        if python and python not in packages and any(_needs_python(package) for package in packages):
-            packages.append(python)
+        """Locates and links the packages of the missing layers, and python with those that need it.
+
+        Returns the packages of these layers that cannot be had and why, and those that were linked, both by dist.
+        """
+        wanted = list(dict.fromkeys(_packages(missing)))
+        python, packages = lockfile.python, wanted
+        # @EXPLICIT files name no dependencies
+        bare = not any(package.depends for package in lockfile.conda)
+        if python and python not in packages and any(bare or _needs_python(package) for package in packages):
+            packages = [*packages, python]
         self._report(Log(f"Linking {len(packages)} packages."))
         sources, failures = locate(
             packages,
@@ -148,8 +154,15 @@ class LayersEngine:
             done=lambda package: self._report(Log(f"Downloaded {package.fn}.")),
         )
         if python and python.dist in failures:
-            failures |= {package.dist: failures[python.dist] for package in packages if package.is_noarch_python}
-        staged = link([package for package in packages if package.dist not in failures], sources, work / "link")
+            failures |= {package.dist: failures[python.dist] for package in packages if _needs_python(package)}
+        try:
+            staged = link([package for package in packages if package.dist not in failures], sources, work / "link")
+        except LinkFailed:
+            broken = {dist for dist, cached in sources.items() if not cached.complete}
+            if not broken:
+                raise
+            self._distrust(broken)
+            return self._stage(missing, lockfile, work / "again")
         for item in staged.values() if not self._origin.live else ():
             if (item.folder / f"bin/.{item.package.name}-post-link.sh").exists():
                 self._report(
@@ -159,7 +172,7 @@ class LayersEngine:
                         "Build from an environment where it ran, and the image gets what it made.",
                     )
                 )
-        return failures, staged
+        return {package.dist: failures[package.dist] for package in wanted if package.dist in failures}, staged
 
     def _write(
         self,
@@ -169,7 +182,8 @@ class LayersEngine:
         work: Path,
         bytecode: bool,
         done: dict[str, ReadyLayer],
-    ) -> None:
+    ) -> list[PlannedLayer]:
+        """Writes layers and adds them to `done`; returns those whose files in the package cache were altered."""
         python = lockfile.python
         interpreter = (
             staged[python.dist].folder / "bin/python" if bytecode and python and python.dist in staged else None
@@ -202,31 +216,19 @@ class LayersEngine:
         if failures:
             raise failures[0]
         if damaged:
-            self._repair(damaged, lockfile, work, bytecode, done)
+            self._distrust({name for planned in damaged for name in planned.names})
+        return damaged
 
-    def _repair(
-        self,
-        damaged: Sequence[PlannedLayer],
-        lockfile: Lockfile,
-        work: Path,
-        bytecode: bool,
-        done: dict[str, ReadyLayer],
-    ) -> None:
-        """Once more from the archives, for packages whose extracted folders in the package cache were altered."""
-        names = {name for planned in damaged for name in planned.names}
-        self._distrusted |= names
+    def _distrust(self, dists: Set[str]) -> None:
+        """From now on these packages are taken from their archives, not from extracted folders in the package cache."""
+        self._distrusted |= dists
         self._report(
             Warning(
                 "package-cache-damaged",
-                f"Files of {', '.join(sorted(names))} were changed in the package cache; the original archive is used.",
+                f"Files of {', '.join(sorted(dists))} were changed in the package cache; the original archive is used.",
                 "'conda clean --packages' removes the damaged copies.",
             )
         )
-        again = work / "repair"
-        failures, staged = self._stage(damaged, lockfile, again)
-        if failures:
-            raise next(iter(failures.values()))
-        self._write(damaged, lockfile, staged, again, bytecode, done)
 
 
 class _Total:
@@ -267,7 +269,7 @@ def _needs_python(package: CondaPackage) -> bool:
     return package.is_noarch_python or any(spec.split()[0] == "python" for spec in package.depends if spec.strip())
 
 
-def _without(layers: Sequence[PlannedLayer], dists: set[str], site: str, bytecode: bool) -> list[PlannedLayer]:
+def _without(layers: Sequence[PlannedLayer], dists: Set[str], site: str, bytecode: bool) -> list[PlannedLayer]:
     """The layers less some packages; a layer that lost one has another key."""
     kept = []
     for planned in layers:

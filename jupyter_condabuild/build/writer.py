@@ -15,6 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from jupyter_condabuild.conda.bytecode import source_of
 from jupyter_condabuild.conda.link import PREFIX, LinkedPackage, StagedPackage, linked_package
 from jupyter_condabuild.conda.packages import CondaPackage
 from jupyter_condabuild.errors import CondaBuildError, ContentMismatch, LinkFailed, PackageMismatch, from_os_error
@@ -35,17 +36,23 @@ def write_packages(
 ) -> LayerBlob:
     """Writes the layer of some staged packages, or of `only` some paths of them, to the file `temporary`.
 
-    `python` is the interpreter that compiles what lacks bytecode, None to leave it without.
+    Args:
+        only: of modules among them the bytecode comes along.
+        python: the interpreter that compiles what lacks bytecode, None to leave it without.
+        temporary: beside it lies, for a while, a folder for bytecode.
+        progress: is told tar bytes.
 
-    `progress` is told tar bytes. Raises PackageMismatch when a file is not the one its package came with, LinkFailed
-    when the interpreter does not run, and the StoreErrors.
+    Raises PackageMismatch when a file is not the one its package came with, LinkFailed when the interpreter does not
+    run, and the StoreErrors.
     """
     names = ", ".join(item.package.dist for item in staged)
+    compiled = Path(f"{temporary}.bytecode")
     try:
-        entries = [entry for item in staged for entry in package_entries(linked_package(item, python, layer.EPOCH))]
+        linked = [linked_package(item, python, layer.EPOCH, compiled) for item in staged]
+        entries = [entry for item in linked for entry in package_entries(item)]
         if only:
             wanted = {f"{_ROOT}/{path}" for path in only}
-            entries = [entry for entry in entries if entry.path in wanted]
+            entries = [entry for entry in entries if entry.path in wanted or _source_of(entry.path) in wanted]
         with open(temporary, "wb") as out:
             return layer.write(entries, out, level, progress)
     except ContentMismatch as error:
@@ -76,10 +83,12 @@ def _source_times(linked: LinkedPackage) -> dict[str, int]:
         with open(file.source, "rb", buffering=0) as pyc:
             header = pyc.read(16)
         if len(header) == 16 and header[4:8] == bytes(4):  # PEP 552: time-stamped
-            folder, _, name = file.path.rpartition("/")
-            source = f"{folder.removesuffix('__pycache__')}{name.split('.', 1)[0]}.py"
-            times[source] = int.from_bytes(header[8:12], "little")
+            times[source_of(file.path)] = int.from_bytes(header[8:12], "little")
     return times
+
+
+def _source_of(path: str) -> str:
+    return source_of(path) if path.endswith(".pyc") else ""
 
 
 def job(staged: Sequence[StagedPackage], only: Sequence[str], python: Path | None, temporary: str, level: int) -> str:

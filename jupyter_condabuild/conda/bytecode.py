@@ -13,7 +13,7 @@ from pathlib import Path
 _COMPILE = """
 import importlib.util, json, os, sys
 from importlib._bootstrap_external import _code_to_timestamp_pyc
-job = json.load(sys.stdin)
+job, done = json.load(sys.stdin), []
 for source, name, target in job["modules"]:
     try:
         with open(source, "rb") as file:
@@ -26,7 +26,8 @@ for source, name, target in job["modules"]:
     os.makedirs(os.path.dirname(target), exist_ok=True)
     with open(target, "wb") as file:
         file.write(data)
-    print(target)
+    done.append(target)
+json.dump(done, sys.stdout)
 """
 
 _TESTS = frozenset(("test", "tests"))
@@ -38,14 +39,20 @@ def uncompiled(paths: Iterable[str]) -> list[str]:
     Test suites are left out, which conda compiles: nobody's program imports them, and they are a third of the work.
     """
     paths = set(paths)
-    compiled = {_source_of(path) for path in paths if path.endswith(".pyc")}
+    compiled = {source_of(path) for path in paths if path.endswith(".pyc")}
     modules = (path for path in paths if path.endswith(".py") and "/site-packages/" in path)
     return sorted(path for path in modules if path not in compiled and not _TESTS.intersection(path.split("/")))
 
 
-def _source_of(pyc: str) -> str:
-    folder, _, name = pyc.rpartition("/")
-    return f"{folder.removesuffix('/__pycache__')}/{name.split('.', 1)[0]}.py"
+def source_of(pyc: str) -> str:
+    """The module that bytecode is of: ``a/__pycache__/b.c.cpython-311.opt-1.pyc`` is ``a/b.c.py``'s (PEP 3147, 488)."""
+    folder, _, name = pyc.removesuffix(".pyc").rpartition("/")
+    if folder.rpartition("/")[2] != "__pycache__":
+        return f"{folder}/{name}.py"
+    module, _, tag = name.rpartition(".")
+    if tag.startswith("opt-"):
+        module = module.rpartition(".")[0]
+    return f"{folder.removesuffix('__pycache__')}{module}.py"
 
 
 def compile_modules(python: Path, sources: Mapping[str, str], folder: Path, prefix: str, mtime: int) -> list[str]:
@@ -66,9 +73,8 @@ def compile_modules(python: Path, sources: Mapping[str, str], folder: Path, pref
         input=json.dumps({"mtime": mtime, "modules": modules}).encode(),
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        env={"PYTHONHASHSEED": "0", "PYTHONIOENCODING": "utf-8:surrogateescape", "PYTHONWARNINGS": "ignore"},
+        env={"PYTHONHASHSEED": "0", "PYTHONWARNINGS": "ignore"},
         cwd="/",
         check=True,
     )
-    targets = done.stdout.decode("utf-8", "surrogateescape").splitlines()
-    return [target.removeprefix(f"{folder}/") for target in targets]
+    return [target.removeprefix(f"{folder}/") for target in json.loads(done.stdout)]

@@ -1,4 +1,4 @@
-"""Packages to files as they lie at the image's prefix: fetched, verified and linked by py-rattler into a staging folder.
+"""Packages to files as they lie at the image's prefix: verified and linked by py-rattler into a staging folder.
 
 A package's files are a function of its archive alone: a path that two packages share is given back to each of them, and
 the record for conda-meta is written from the archive's own metadata and the lock file, never from the live prefix.
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from jupyter_condabuild.conda.bytecode import compile_modules, uncompiled
+from jupyter_condabuild.conda.lockfile import split_depend
 from jupyter_condabuild.conda.package_cache import Cached, hash_file
 from jupyter_condabuild.conda.packages import CondaPackage
 from jupyter_condabuild.conda.secrets import scrub, scrub_json
@@ -26,7 +27,7 @@ PREFIX = "/opt/env"
 
 @dataclass(frozen=True, slots=True)
 class LinkedFile:
-    """One path of a linked package, relative to the prefix. `sha256` is what the bytes at `source` must have, or empty."""
+    """One path of a linked package, relative to the prefix; `sha256` is of what must lie at `source`, or empty."""
 
     path: str
     source: str
@@ -151,16 +152,22 @@ class LinkedPackage:
     record: bytes
 
 
-def linked_package(staged: StagedPackage, python: Path | None, mtime: int) -> LinkedPackage:
+def linked_package(staged: StagedPackage, python: Path | None, mtime: int, compiled: Path) -> LinkedPackage:
     """The files and record of one staged package.
 
-    With `python`, the environment's staged interpreter, modules that came without bytecode get it; `mtime` is the time
-    (seconds since the epoch) that the layer gives their sources. Raises PackageMismatch when a file whose prefix was
-    rewritten is not, in the package cache, the one that the package came with; others are left to who reads the bytes.
+    Args:
+        python: the environment's staged interpreter. A package that needs Python gets bytecode for the modules that
+            came without; with None it stays as it is.
+        mtime: the time (seconds since the epoch) that the layer gives their sources.
+        compiled: a folder for bytecode. The staged files themselves may be the package cache's own.
+
+    Raises PackageMismatch when a file whose prefix was rewritten is not, in the package cache, the one that the package
+    came with; others are left to who reads the bytes.
     """
     package, folder = staged.package, staged.folder
     name = f"conda-meta/{package.dist}.json"
     record = json.loads((folder / name).read_bytes())
+    index = json.loads((staged.extracted / "info/index.json").read_bytes())
     files, paths = [], []
     for entry in record["paths_data"]["paths"]:
         path = entry.pop("original_path", entry["_path"])  # what another package's file of that name displaced
@@ -169,16 +176,23 @@ def linked_package(staged: StagedPackage, python: Path | None, mtime: int) -> Li
         expected = entry.get("sha256_in_prefix") or ("" if entry.get("prefix_placeholder") else entry.get("sha256"))
         if entry.get("path_type") == "softlink":
             expected = ""
-        elif entry.get("prefix_placeholder"):
+        elif entry.get("prefix_placeholder") and entry.get("sha256"):
             _verify(staged, path, entry["sha256"])
         files.append(LinkedFile(path, source, expected or ""))
-    modules = uncompiled(file.path for file in files) if python else []
+    modules = uncompiled(file.path for file in files) if python and _is_for_python(index) else []
     if python and modules:
-        sources = {module: f"{folder}/{module}" for module in modules}
-        for path in compile_modules(python, sources, folder, PREFIX, mtime):
-            files.append(LinkedFile(path, f"{folder}/{path}"))
+        sources = {file.path: file.source for file in files}
+        sources = {module: sources[module] for module in modules}
+        for path in compile_modules(python, sources, compiled, PREFIX, mtime):
+            files.append(LinkedFile(path, f"{compiled}/{path}"))
             paths.append({"_path": path, "path_type": "pyc_file"})
-    return LinkedPackage(tuple(files), name, _record(staged, paths))
+    return LinkedPackage(tuple(files), name, _record(staged, index, paths))
+
+
+def _is_for_python(index: Mapping[str, Any]) -> bool:
+    """By what the archive says of itself: lock files may leave dependencies out, and no layer may depend on that."""
+    needed = {split_depend(depend)[0] for depend in index.get("depends") or ()}
+    return index.get("noarch") == "python" or "python" in needed
 
 
 def _verify(staged: StagedPackage, path: str, sha256: str) -> None:
@@ -189,11 +203,11 @@ def _verify(staged: StagedPackage, path: str, sha256: str) -> None:
         raise PackageMismatch(f"{path} of {staged.package.dist} was changed in the package cache.")
 
 
-def _record(staged: StagedPackage, paths: list[dict[str, Any]]) -> bytes:
+def _record(staged: StagedPackage, index: Mapping[str, Any], paths: list[dict[str, Any]]) -> bytes:
     package = staged.package
     paths.sort(key=lambda entry: entry["_path"])
     value = {
-        **scrub_json(json.loads((staged.extracted / "info/index.json").read_bytes())),
+        **scrub_json(index),
         "url": package.url,
         "channel": package.channel,
         "subdir": package.subdir,

@@ -27,6 +27,14 @@ class Cached:
     path: Path
     extracted: bool
 
+    @property
+    def complete(self) -> bool:
+        """Whether an extracted folder has all the files that it should; an archive is one file."""
+        if not self.extracted:
+            return True
+        paths = _read(self.path / "info/paths.json").get("paths") or ()
+        return bool(paths) and all(os.path.lexists(self.path / entry["_path"]) for entry in paths)
+
 
 def default_folders(prefix: Path | None = None, environ: Mapping[str, str] = os.environ) -> tuple[Path, ...]:
     """The package caches that conda, mamba, pixi and rattler use for this user and prefix, existing ones only."""
