@@ -40,6 +40,15 @@ def parser() -> argparse.ArgumentParser:
     lock.add_argument("-o", "--output", default="", metavar="FILE", help="write to FILE instead of standard output")
     lock.set_defaults(run=_lock)
 
+    snapshot = commands.add_parser(
+        "snapshot", help="report on an environment and its plan, as JSON", description=_snapshot.__doc__
+    )
+    _add_source(snapshot)
+    snapshot.add_argument("-t", "--tag", default="", metavar="REFERENCE", help="as for plan")
+    _add_build_options(snapshot)
+    _add_request(snapshot)
+    snapshot.set_defaults(run=_snapshot)
+
     plan = commands.add_parser("plan", help="show what a build would do", description=_plan.__doc__)
     _add_source(plan)
     plan.add_argument(
@@ -66,9 +75,7 @@ def parser() -> argparse.ArgumentParser:
     build.add_argument("--include", default="", metavar="DIR", help="put this folder's files into /work")
     build.add_argument("--strict", action="store_true", help="refuse an environment that cannot be reproduced")
     build.add_argument("--variables", action="store_true", help="put the environment's own variables into the image")
-    build.add_argument(
-        "--request", default="", metavar="FILE", help="read the build request as JSON (-: standard input)"
-    )
+    _add_request(build)
     build.set_defaults(run=_build)
 
     rebase = commands.add_parser("rebase", help="put an image on another base", description=_rebase.__doc__)
@@ -81,7 +88,7 @@ def parser() -> argparse.ArgumentParser:
     prune.add_argument("--keep-bytes", type=int, default=None, metavar="N", help="keep the N bytes used last")
     prune.set_defaults(run=_prune)
 
-    for command in (lock, plan, build, rebase, prune):
+    for command in (lock, snapshot, plan, build, rebase, prune):
         command.add_argument("--json", action="store_true", help="print the result as JSON")
         command.add_argument("--events", choices=("jsonl",), help="print events as JSON lines on standard output")
     return top
@@ -97,6 +104,12 @@ def _add_build_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--base", default=None, metavar="REFERENCE", help="the base image")
     command.add_argument(
         "--cache-from", action="append", default=None, metavar="REFERENCE", help="an image whose layers may be reused"
+    )
+
+
+def _add_request(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--request", default="", metavar="FILE", help="read the build request as JSON (-: standard input)"
     )
 
 
@@ -219,13 +232,37 @@ def _write(path: Path, text: str) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def _snapshot(arguments: argparse.Namespace, report: Report) -> None:
+    """Prints what an environment holds, its lock file, and what a build would do, as JSON. Builds nothing."""
+    from jupyter_condabuild.build.survey import survey
+
+    _print(survey(_given(arguments) or _planned(arguments), report))
+
+
+def _planned(arguments: argparse.Namespace) -> Any:
+    # A plan goes nowhere; with a name, it is measured against what that repository has.
+    return _request(arguments, push=bool(arguments.tag), archive="" if arguments.tag else "none.tar")
+
+
+def _given(arguments: argparse.Namespace) -> Any:
+    """The request that --request names, if it does."""
+    from jupyter_condabuild.build.request import BuildRequest
+
+    if not arguments.request:
+        return None
+    with open(0 if arguments.request == "-" else arguments.request) as file:
+        try:
+            value = json.load(file)
+        except ValueError as error:
+            raise UsageError(f"The build request is not JSON: {error}.") from None
+    return BuildRequest.parse(value)
+
+
 def _plan(arguments: argparse.Namespace, report: Report) -> None:
     """Shows the layers of an image, which of them exist already, and what would be pushed. Builds nothing."""
     from jupyter_condabuild.build.inspect import preview
 
-    # a plan goes nowhere; with a name, it is measured against what that repository has
-    request = _request(arguments, push=bool(arguments.tag), archive="" if arguments.tag else "none.tar")
-    found = preview(request, report)
+    found = preview(_planned(arguments), report)
     if arguments.json:
         _print(found.summary())
     elif not arguments.events:
@@ -235,25 +272,16 @@ def _plan(arguments: argparse.Namespace, report: Report) -> None:
 def _build(arguments: argparse.Namespace, report: Report) -> None:
     """Builds the image of an environment or lock file, and pushes, loads or saves it."""
     from jupyter_condabuild.build.pipeline import build
-    from jupyter_condabuild.build.request import BuildRequest
 
-    if arguments.request:
-        with open(0 if arguments.request == "-" else arguments.request) as file:
-            try:
-                value = json.load(file)
-            except ValueError as error:
-                raise UsageError(f"The build request is not JSON: {error}.") from None
-        request = BuildRequest.parse(value)
-    else:
-        request = _request(
-            arguments,
-            push=arguments.push,
-            load=arguments.load,
-            archive=arguments.output,
-            include=arguments.include,
-            strict=arguments.strict,
-            variables=arguments.variables,
-        )
+    request = _given(arguments) or _request(
+        arguments,
+        push=arguments.push,
+        load=arguments.load,
+        archive=arguments.output,
+        include=arguments.include,
+        strict=arguments.strict,
+        variables=arguments.variables,
+    )
     result = build(request, report)
     if arguments.json:
         _print(asdict(result.event))

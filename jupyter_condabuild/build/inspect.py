@@ -18,6 +18,7 @@ from jupyter_condabuild.conda.lockfile import Lockfile, lock
 from jupyter_condabuild.conda.snapshot import Environment, snapshot
 from jupyter_condabuild.events import Report
 from jupyter_condabuild.oci.layout import Store
+from jupyter_condabuild.units import size_text
 
 _COMPRESSION = 1.15
 """A layer's compressed size over its package's archive, about: gzip at level 1 against the archive's zstd."""
@@ -91,6 +92,11 @@ class Preview:
         return "in store" if planned.key in self.in_store else "to build"
 
     @property
+    def reused(self) -> int:
+        """Layers that the registry has."""
+        return sum(planned.key in self.in_registry for planned in self.prepared.plan.layers)
+
+    @property
     def changed(self) -> int:
         """Packages whose layers the registry lacks."""
         return sum(
@@ -127,28 +133,30 @@ class Preview:
 
     def text(self) -> str:
         """The preview as a table and a sentence."""
-        plan, lockfile = self.prepared.plan, self.prepared.lockfile
+        plan = self.prepared.plan
         rows = []
         for number, planned in enumerate(plan.layers, 1):
             names = ", ".join(planned.names[:3]) + (
                 f" and {len(planned.names) - 3} more" if len(planned.names) > 3 else ""
             )
             rows.append(f"{number:4}  {self.sizes[planned.key] / 1e6:8.2f} MB  {self._state(planned):11}  {names}")
-        total = sum(self.sizes.values())
-        lines = ["layer        size  state        packages", *rows, ""]
+        advice = "" if self.compared else " With -t REFERENCE, compared with what its repository has."
+        return "\n".join(["layer        size  state        packages", *rows, "", self.sentence + advice])
+
+    @property
+    def sentence(self) -> str:
+        """What a build would do, in one sentence."""
+        plan, lockfile = self.prepared.plan, self.prepared.lockfile
         if self.compared:
-            reused = sum(planned.key in self.in_registry for planned in plan.layers)
-            lines.append(
-                f"{self.changed} of {len(lockfile.conda)} packages changed; about {self.bytes_to_push / 1e6:,.1f} MB to "
-                f"push; {reused} of {len(plan.layers)} layers already in the registry."
+            return (
+                f"{self.changed} of {len(lockfile.conda)} packages changed; about {size_text(self.bytes_to_push)} to "
+                f"push; {self.reused} of {len(plan.layers)} layers already in the registry."
             )
-        else:
-            built = sum(planned.key in self.in_store for planned in plan.layers)
-            lines.append(
-                f"{len(lockfile.conda)} packages in {len(plan.layers)} layers, about {total / 1e6:,.1f} MB; {built} layers "
-                f"already in the local store. With -t REFERENCE, compared with what its repository has."
-            )
-        return "\n".join(lines)
+        built = sum(planned.key in self.in_store for planned in plan.layers)
+        return (
+            f"{len(lockfile.conda)} packages in {len(plan.layers)} layers, about {size_text(sum(self.sizes.values()))}; "
+            f"{built} layers already in the local store."
+        )
 
 
 def preview(request: BuildRequest, report: Report) -> Preview:
@@ -156,16 +164,20 @@ def preview(request: BuildRequest, report: Report) -> Preview:
     with ExitStack() as stack:
         store = stack.enter_context(Store(Path(request.store_dir)))
         work = stack.enter_context(store.folder())
-        prepared = prepare(replace(request, strict=False), work, report)
-        known = open_places(request, store, stack).known
-        sizes, in_store = {}, set()
-        for planned in prepared.plan.layers:
-            stored = store.layer(planned.key)
-            if stored and store.has(stored.blob.descriptor):
-                in_store.add(planned.key)
-                sizes[planned.key] = stored.blob.descriptor.size
-            elif planned.key in known.layers:
-                sizes[planned.key] = known.layers[planned.key].descriptor.size
-            else:
-                sizes[planned.key] = int(planned.size * _COMPRESSION)
-        return Preview(prepared, frozenset(known.layers), frozenset(in_store), sizes, request.push)
+        return compare(prepare(replace(request, strict=False), work, report), request, store, stack)
+
+
+def compare(prepared: Prepared, request: BuildRequest, store: Store, stack: ExitStack) -> Preview:
+    """Asks registries and the store which layers of a plan are there. Raises RegistryError."""
+    known = open_places(request, store, stack).known
+    sizes, in_store = {}, set()
+    for planned in prepared.plan.layers:
+        stored = store.layer(planned.key)
+        if stored and store.has(stored.blob.descriptor):
+            in_store.add(planned.key)
+            sizes[planned.key] = stored.blob.descriptor.size
+        elif planned.key in known.layers:
+            sizes[planned.key] = known.layers[planned.key].descriptor.size
+        else:
+            sizes[planned.key] = int(planned.size * _COMPRESSION)
+    return Preview(prepared, frozenset(known.layers), frozenset(in_store), sizes, request.push)
