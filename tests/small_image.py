@@ -27,7 +27,7 @@ from tests.conftest import missing
 class Memory:
     """Blobs in memory, as a `BlobSource`."""
 
-    def __init__(self, blobs: Mapping[Digest, bytes], chunk: int = 1000) -> None:
+    def __init__(self, blobs: Mapping[Digest, bytes], chunk: int = 50_000) -> None:
         self.blobs = dict(blobs)
         self.chunk = chunk
 
