@@ -72,6 +72,8 @@ def parser() -> argparse.ArgumentParser:
         help="write an OCI archive (docker-archive:FILE: the older format)",
     )
     _add_build_options(build)
+    _add_installer(build)
+    build.add_argument("--pull", action="store_true", help="docker engine: look for a newer image of the installer")
     build.add_argument("--include", default="", metavar="DIR", help="put this folder's files into /work")
     build.add_argument("--strict", action="store_true", help="refuse an environment that cannot be reproduced")
     build.add_argument("--variables", action="store_true", help="put the environment's own variables into the image")
@@ -104,6 +106,15 @@ def _add_build_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--base", default=None, metavar="REFERENCE", help="the base image")
     command.add_argument(
         "--cache-from", action="append", default=None, metavar="REFERENCE", help="an image whose layers may be reused"
+    )
+
+
+def _add_installer(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--installer", choices=("micromamba", "conda", "rattler"), default=None, help="docker engine: who installs the packages"
+    )
+    command.add_argument(
+        "--installer-image", default=None, metavar="REFERENCE", help="docker engine: the image that it runs in"
     )
 
 
@@ -281,7 +292,10 @@ def _build(arguments: argparse.Namespace, report: Report) -> None:
         include=arguments.include,
         strict=arguments.strict,
         variables=arguments.variables,
-    )
+        installer=arguments.installer,
+        installer_image=arguments.installer_image,
+        pull=arguments.pull,
+        )
     result = build(request, report)
     if arguments.json:
         _print(asdict(result.event))

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from jupyter_condabuild.build.request import DEFAULT_BASE, ENGINES, BuildRequest, default_store
+from jupyter_condabuild.build.request import DEFAULT_BASE, ENGINES, INSTALLERS, BuildRequest, default_store
 from jupyter_condabuild.errors import UsageError
 
 CONFIG = "jupyter_condabuild_config"
@@ -29,6 +29,8 @@ class Settings:
     registry: str = _setting("", "Registry, and path in it, of images that name none, such as registry.lab.org/team.")
     engine: str = _setting("layers", "How images are made: layers, or docker (BuildKit).", choices=ENGINES)
     base_image: str = _setting(DEFAULT_BASE, "The image below: a reference, or oci-archive:FILE, docker-daemon:NAME.")
+    installer: str = _setting("micromamba", "Who installs packages in the docker engine.", choices=INSTALLERS)
+    installer_image: str = _setting("", "The image that the installer runs in; default the installer's own.")
     cache_from: tuple[str, ...] = _setting((), "Images whose layers may be reused, beside those of the same name.")
     store_dir: str = _setting("", "Folder of the local layer store; default ~/.cache/jupyter-condabuild.")
     store_max_bytes: int = _setting(20 << 30, "Bytes that 'jupyter condabuild prune' leaves in the store.", min=0)
@@ -73,6 +75,8 @@ class Settings:
         engine: str | None = None,
         base: str | None = None,
         cache_from: Iterable[str] | None = None,
+        installer: str | None = None,
+        installer_image: str | None = None,
         **given: Any,
     ) -> BuildRequest:
         """A build request, with what it does not say as the settings have it. Raises as BuildRequest does."""
@@ -81,6 +85,8 @@ class Settings:
             engine=engine or self.engine,
             base=base or self.base_image,
             cache_from=tuple(cache_from or self.cache_from),
+            installer=installer or self.installer,
+            installer_image=installer_image or (self.installer_image if installer in (None, self.installer) else ""),
             store_dir=self.store_dir,
             insecure_registries=self.insecure_registries,
             docker_host=self.docker_host,

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from jupyter_condabuild.build.plan import PlannedLayer
 from jupyter_condabuild.build.phase import phase
+from jupyter_condabuild.build.plan import PlannedLayer
 from jupyter_condabuild.build.prepare import Prepared, prepare
 from jupyter_condabuild.build.request import BuildRequest
 from jupyter_condabuild.build.share import open_places

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from jupyter_condabuild.build import known, share
+from jupyter_condabuild.build import docker_engine, known, share
 from jupyter_condabuild.build.assemble import assemble
 from jupyter_condabuild.build.base import resolve
 from jupyter_condabuild.build.clobber import contested_layer
@@ -17,7 +17,6 @@ from jupyter_condabuild.build.prepare import prepare
 from jupyter_condabuild.build.remainder import remainder
 from jupyter_condabuild.build.request import BuildRequest
 from jupyter_condabuild.build.runtime import runtime_layer
-from jupyter_condabuild.errors import UsageError
 from jupyter_condabuild.events import Finished, Report
 from jupyter_condabuild.oci.image import Image
 from jupyter_condabuild.oci.layout import Store
@@ -25,28 +24,11 @@ from jupyter_condabuild.oci.layout import Store
 
 @dataclass(frozen=True)
 class BuildResult:
-    """A finished image, its layers without the base's, and what was sent. `size` and `bytes_pushed` are compressed bytes."""
+    """The event that ended the build and, of the layers engine, the image and its layers without the base's."""
 
-    reference: str
-    image: Image
-    layers: tuple[ReadyLayer, ...]
-    bytes_pushed: int
-    seconds: float
-    archive: str = ""
-
-    @property
-    def event(self) -> Finished:
-        """The event that ends the build."""
-        return Finished(
-            reference=self.reference,
-            digest=str(self.image.manifest.descriptor.digest),
-            size=self.image.size,
-            bytes_pushed=self.bytes_pushed,
-            layers=len(self.layers),
-            layers_reused=sum(layer.state.startswith("reused") for layer in self.layers),
-            seconds=self.seconds,
-            archive=self.archive,
-        )
+    event: Finished
+    image: Image | None = None
+    layers: tuple[ReadyLayer, ...] = ()
 
 
 def build(request: BuildRequest, report: Report) -> BuildResult:
@@ -54,8 +36,8 @@ def build(request: BuildRequest, report: Report) -> BuildResult:
 
     Raises CondaBuildError of any kind. Nothing is visible under the image's name before all of it has arrived.
     """
-    if request.engine != "layers":
-        raise UsageError("The docker engine is not part of this version.", "Build with --engine layers.")
+    if request.engine == "docker":
+        return BuildResult(docker_engine.build(request, report))
     started = time.monotonic()
     with ExitStack() as stack:
         store = stack.enter_context(Store(Path(request.store_dir)))
@@ -102,8 +84,15 @@ def build(request: BuildRequest, report: Report) -> BuildResult:
         notes = known.plan_notes(prepared.plan, contested) if not packages.unavailable else {}
         image = assemble(base, layers, prepared, request, notes)
         pushed = share.deliver(image, request, places, push, store, report)
-        result = BuildResult(
-            request.reference, image, layers, pushed, round(time.monotonic() - started, 3), request.archive
+        finished = Finished(
+            reference=request.reference,
+            digest=str(image.manifest.descriptor.digest),
+            size=image.size,
+            bytes_pushed=pushed,
+            layers=len(layers),
+            layers_reused=sum(layer.state.startswith("reused") for layer in layers),
+            seconds=round(time.monotonic() - started, 3),
+            archive=request.archive,
         )
-    report(result.event)
-    return result
+    report(finished)
+    return BuildResult(finished, image, layers)

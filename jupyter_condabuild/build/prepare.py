@@ -73,11 +73,11 @@ def prepare(request: BuildRequest, work: Path, report: Report) -> Prepared:
         found, unlockable = complete(found, caches, urls, work / "lock")
         if unlockable and environment is None:
             raise next(iter(unlockable.values()))
-    if environment is None and found.pip:
+    if environment is None and found.pip and request.engine == "layers":
         names = ", ".join(package.name for package in found.pip)
         raise LockfileError(
             f"The lock file has pip packages ({names}), and pip's files are taken from an environment.",
-            "Install the lock file into an environment and build from that.",
+            "Install the lock file into an environment and build from that, or use --engine docker, which runs pip.",
         )
     warnings = _warnings(environment, changes)
     for warning in warnings:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from jupyter_condabuild.build.context import workspace
 from jupyter_condabuild.build.layers import ReadyLayer
-from jupyter_condabuild.build.overlay import collect
+from jupyter_condabuild.build.overlay import Overlay, collect
 from jupyter_condabuild.build.prepare import Prepared
 from jupyter_condabuild.build.request import BuildRequest
 from jupyter_condabuild.conda.packages import CondaPackage
@@ -36,30 +36,40 @@ def remainder(
     if lost and prepared.environment is None:
         raise next(iter(lost.values()))
     layers = []
-    environment, drift = prepared.environment, prepared.drift
-    if environment is not None and drift is not None:
-        for dist, error in sorted(lost.items()):
-            message = f"{dist} is copied from this environment, since its archive cannot be had: {error.message}"
-            report(Warning("taken-from-prefix", message, error.hint))
-        if lost and request.strict:
-            raise NotReproducible(f"These packages cannot be had again: {', '.join(sorted(lost))}.")
-        taken = [record for record in environment.records if record.dist in lost]
-        python = environment.prefix / "bin/python"
-        overlay = collect(
-            environment,
-            drift,
-            taken,
-            python=python if prepared.bytecode and python.exists() else None,
-            work=work / "overlay",
-            limit=request.overlay_max_bytes,
-        )
-        if overlay.entries:
-            title = "pip packages, changed and untracked files"
-            layers.append(_layer(overlay.entries, f"overlay-{overlay.fingerprint}", title, store, request, report))
+    overlay = overlay_of(request, prepared, lost, work, report)
+    if overlay and overlay.entries:
+        title = "pip packages, changed and untracked files"
+        layers.append(_layer(overlay.entries, f"overlay-{overlay.fingerprint}", title, store, request, report))
     if request.include:
         entries = workspace(Path(request.include))
         layers.append(_layer(entries, "", f"files of {Path(request.include).resolve().name}", store, request, report))
     return layers
+
+
+def overlay_of(
+    request: BuildRequest, prepared: Prepared, lost: Mapping[str, PackageError], work: Path, report: Report
+) -> Overlay | None:
+    """What of the environment comes from no archive; `lost` are packages without one, by dist. None for a lock file.
+
+    Raises NotReproducible under --strict, and OverlayTooLarge.
+    """
+    environment, drift = prepared.environment, prepared.drift
+    if environment is None or drift is None:
+        return None
+    for dist, error in sorted(lost.items()):
+        message = f"{dist} is copied from this environment, since its archive cannot be had: {error.message}"
+        report(Warning("taken-from-prefix", message, error.hint))
+    if lost and request.strict:
+        raise NotReproducible(f"These packages cannot be had again: {', '.join(sorted(lost))}.")
+    python = environment.prefix / "bin/python"
+    return collect(
+        environment,
+        drift,
+        [record for record in environment.records if record.dist in lost],
+        python=python if prepared.bytecode and python.exists() else None,
+        work=work / "overlay",
+        limit=request.overlay_max_bytes,
+    )
 
 
 def _layer(

@@ -13,6 +13,7 @@ from jupyter_condabuild.oci.image import Reference
 
 DEFAULT_BASE = "docker.io/library/debian:bookworm-slim"
 ENGINES = ("layers", "docker")
+INSTALLERS = ("micromamba", "conda", "rattler")
 
 
 def default_store() -> str:
@@ -25,9 +26,11 @@ def default_store() -> str:
 class BuildRequest:
     """One build: exactly one of `prefix` and `lockfile`, and at least one of push, load and archive.
 
-    `archive` is a path, with ``docker-archive:`` before it for the older format. `layer_budget` is the highest number of
-    package layers; `compression_level` is isal's, 0 to 3; `overlay_max_bytes` bounds what is copied from the live prefix
-    besides packages. `variables` puts the environment's own variables, which may be secrets, into the image.
+    `archive` is a path, with ``docker-archive:`` before it for the older format. `layer_budget` is the highest number
+    of package layers; `compression_level` is isal's, 0 to 3; `overlay_max_bytes` bounds what is copied from the live
+    prefix besides packages. `variables` puts the environment's own variables, which may be secrets, into the image.
+    `installer`, `installer_image` (empty: the installer's own) and `pull`, which looks for a newer one of it, are the
+    docker engine's.
     """
 
     prefix: str = ""
@@ -38,6 +41,9 @@ class BuildRequest:
     archive: str = ""
     engine: str = "layers"
     base: str = DEFAULT_BASE
+    installer: str = "micromamba"
+    installer_image: str = ""
+    pull: bool = False
     cache_from: tuple[str, ...] = ()
     include: str = ""
     strict: bool = False
@@ -61,11 +67,13 @@ class BuildRequest:
             raise UsageError("--push and --load need the image's name.", "Add -t registry.lab.org/team/env:tag.")
         if self.engine not in ENGINES:
             raise UsageError(f"There is no engine {self.engine!r}.", "Engines are: layers, docker.")
+        if self.installer not in INSTALLERS:
+            raise UsageError(f"There is no installer {self.installer!r}.", f"Installers are: {', '.join(INSTALLERS)}.")
         if not 1 <= self.layer_budget <= 120:
             raise UsageError("layer_budget must be from 1 to 120: container engines take 125 layers with the base's.")
         if not 0 <= self.compression_level <= 3:
             raise UsageError("compression_level must be from 0 to 3.")
-        for text in (self.reference, *self.cache_from):
+        for text in (self.reference, self.installer_image, *self.cache_from):
             if text:
                 Reference.parse(text)
         if self.include and not Path(self.include).is_dir():

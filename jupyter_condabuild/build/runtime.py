@@ -29,13 +29,14 @@ LOCKFILE = "org.jupyter.condabuild.lockfile"
 LABEL_IDENTITY = "org.jupyter.condabuild.environment"
 LABEL_REQUESTED = "org.jupyter.condabuild.requested"
 LABEL_VARIABLES = "org.jupyter.condabuild.variables"
+LABEL_ENGINE = "org.jupyter.condabuild.engine"
 LABEL_BASE_LAYERS = "org.jupyter.condabuild.base.layers"
 
 HISTORY = "jupyter-condabuild"
 """The comment of our entries in an image's history."""
 
 _CREATED_BY = "jupyter condabuild: "
-_ENTRYPOINT = """\
+ENTRYPOINT = """\
 #!/bin/sh
 # Runs the environment's activation scripts, as 'conda activate' would, then the command.
 if [ -z "$CONDABUILD_ACTIVE" ] && [ -d /opt/env/etc/conda/activate.d ]; then
@@ -65,7 +66,7 @@ done
 def runtime_layer(store: Store, level: int) -> ReadyLayer:
     """The layer with entrypoint, home and work folder, the same for every image; written to the store if it is not there."""
     entries = [
-        Entry("opt/condabuild/entrypoint", mode=0o755, data=_ENTRYPOINT.encode()),
+        Entry("opt/condabuild/entrypoint", mode=0o755, data=ENTRYPOINT.encode()),
         Entry("opt/condabuild/lock", mode=0o755, data=_LOCK.encode()),
         Entry(f"{PREFIX}/conda-meta/history".removeprefix("/"), data=b""),
         Entry(HOME.removeprefix("/"), "directory", 0o1777, owner=USER),
@@ -101,7 +102,7 @@ def configuration(
     """
     runtime = dict(base.runtime)
     env = dict(item.partition("=")[::2] for item in runtime.get("Env") or [])
-    env |= _environment(env.get("PATH", ""), lockfile) | dict(variables or {})
+    env |= environment(env.get("PATH", ""), lockfile) | dict(variables or {})
     runtime["Env"] = [f"{name}={value}" for name, value in env.items()]
     runtime["Entrypoint"] = ["/opt/condabuild/entrypoint"]
     runtime["Cmd"] = command(lockfile)
@@ -109,7 +110,7 @@ def configuration(
     runtime["WorkingDir"] = WORK
     if runtime["Cmd"][0] == "jupyter":
         runtime["ExposedPorts"] = {**(runtime.get("ExposedPorts") or {}), "8888/tcp": {}}
-    runtime["Labels"] = {**(runtime.get("Labels") or {}), **_labels(lockfile, requested)} | {
+    runtime["Labels"] = {**(runtime.get("Labels") or {}), **image_labels(lockfile, requested)} | {
         "org.opencontainers.image.base.name": base_reference,
         "org.opencontainers.image.base.digest": str(base_digest),
         LABEL_BASE_LAYERS: str(len(base.diff_ids)),
@@ -140,7 +141,8 @@ def _base_history(base: ImageConfig) -> list[Any]:
     return history if filled == len(base.diff_ids) else [{"created_by": "base image"} for _ in base.diff_ids]
 
 
-def _environment(path: str, lockfile: Lockfile) -> dict[str, str]:
+def environment(path: str, lockfile: Lockfile) -> dict[str, str]:
+    """The variables that every image of ours has, before those of the base of which `path` is one."""
     names = {package.name for package in lockfile.conda}
     value = {
         "PATH": f"{PREFIX}/bin:{path or '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'}",
@@ -168,7 +170,8 @@ def command(lockfile: Lockfile) -> list[str]:
     return ["sh"]
 
 
-def _labels(lockfile: Lockfile, requested: Sequence[str]) -> dict[str, str]:
+def image_labels(lockfile: Lockfile, requested: Sequence[str]) -> dict[str, str]:
+    """The labels that say what is in an image."""
     python = lockfile.python
     labels = {
         "org.opencontainers.image.title": "conda environment",

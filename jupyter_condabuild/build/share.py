@@ -87,7 +87,7 @@ def deliver(
             _load(image, request, report)
     if request.archive:
         with phase(report, "export"):
-            moved = _throttled(report, "export")
+            moved = throttled(report, "export")
             archive.write(image, request.reference, request.archive_path, request.archive_kind, moved)
     return pushed
 
@@ -111,10 +111,10 @@ def _load(image: Image, request: BuildRequest, report: Report) -> None:
                     return
             except CondaBuildError as error:
                 report(Log(f"The engine cannot pull from the registry, so it is given the image: {error.message}"))
-        daemon.load(image, request.reference, _throttled(report, "load"))
+        daemon.load(image, request.reference, throttled(report, "load"))
 
 
-def _throttled(report: Report, subject: str) -> archive.Progress:
+def throttled(report: Report, subject: str) -> archive.Progress:
     """Progress events at most ten times a second."""
     last = 0.0
 

@@ -1,0 +1,157 @@
+"""The context of a docker build: Dockerfile, lock file, what the builder cannot download, and the user's own files."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from jupyter_condabuild.build.context import workspace
+from jupyter_condabuild.build.overlay import Overlay
+from jupyter_condabuild.build.prepare import Prepared
+from jupyter_condabuild.build.recipe import Recipe, Wanted, recipe, vendored_path
+from jupyter_condabuild.build.remainder import overlay_of
+from jupyter_condabuild.build.request import BuildRequest
+from jupyter_condabuild.build.runtime import WORK
+from jupyter_condabuild.conda.fetch import locate
+from jupyter_condabuild.conda.package_cache import Cached
+from jupyter_condabuild.conda.packages import CondaPackage
+from jupyter_condabuild.errors import from_os_error
+from jupyter_condabuild.events import Log, Report, Warning
+from jupyter_condabuild.oci import layer
+from jupyter_condabuild.oci.layer import Entry
+from jupyter_condabuild.units import size_text
+
+LARGE = 100_000_000
+"""Bytes of a context from which on people should know what is in it."""
+
+_COMPRESSION = 1
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What goes into a context beside the recipe: packages by dist, an overlay, and the user's files."""
+
+    archives: Mapping[str, Cached]
+    vendored: tuple[CondaPackage, ...]
+    lost: tuple[CondaPackage, ...]
+    overlay: tuple[Entry, ...]
+    removed: tuple[str, ...]
+    workspace: tuple[Entry, ...]
+
+
+def collect(request: BuildRequest, prepared: Prepared, work: Path, report: Report, *, shares_host: bool) -> Parts:
+    """Finds the parts of a request's context.
+
+    Args:
+        shares_host: whether the builder reaches this machine's loopback addresses.
+
+    Raises the PackageError of a package that can neither be downloaded in the build nor had here, NotReproducible and
+    OverlayTooLarge.
+    """
+    lost = dict(prepared.unlockable)
+    vendored = [
+        package
+        for package in prepared.lockfile.conda
+        if package.dist not in lost and _needs_us(package, prepared.urls, shares_host)
+    ]
+    archives, failures = locate(
+        vendored,
+        prepared.caches,
+        work / "packages",
+        urls=prepared.urls,
+        distrusted=[package.dist for package in vendored],  # only whole archives can be handed on
+    )
+    lost |= failures
+    if lost and prepared.environment is None:
+        raise next(iter(lost.values()))
+    overlay = overlay_of(request, prepared, lost, work, report) or Overlay()
+    prefix = "opt/env/"
+    return Parts(
+        archives,
+        tuple(package for package in vendored if package.dist in archives),
+        tuple(package for package in prepared.lockfile.conda if package.dist in lost),
+        tuple(entry for entry in overlay.entries if entry.kind != "whiteout"),
+        tuple(entry.path.removeprefix(prefix) for entry in overlay.entries if entry.kind == "whiteout"),
+        tuple(workspace(Path(request.include))) if request.include else (),
+    )
+
+
+def _needs_us(package: CondaPackage, urls: Mapping[str, str], shares_host: bool) -> bool:
+    """Whether the builder cannot download a package: a local file, a login that it must not see, another's loopback."""
+    url = urls.get(package.dist) or package.url
+    host = urlsplit(package.url).hostname or ""
+    if not package.url.startswith(("http://", "https://")) or url != package.url:
+        return True
+    return _is_loopback(host) and not shares_host
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+def make_recipe(prepared: Prepared, parts: Parts, wanted: Wanted) -> Recipe:
+    """The recipe for these parts. Raises as `recipe`."""
+    return recipe(
+        prepared.lockfile,
+        replace(
+            wanted,
+            vendored=parts.vendored,
+            skipped=parts.lost,
+            pip=prepared.environment is None,
+            removed=parts.removed,
+            overlay=bool(parts.overlay),
+            workspace="workspace/" if parts.workspace else "",
+        ),
+    )
+
+
+def write(made: Recipe, parts: Parts, path: Path, report: Report) -> None:
+    """Writes the context as a compressed tar file; the same parts give the same bytes. Raises StoreError."""
+    entries = [Entry("Dockerfile", data=made.dockerfile.encode())]
+    entries += [
+        Entry(name, mode=0o755 if name in made.executable else 0o644, data=data) for name, data in made.files.items()
+    ]
+    for package in parts.vendored:
+        entries.append(layer.file_entry(vendored_path(package), str(parts.archives[package.dist].path)))
+    if parts.workspace:
+        entries += [_moved(entry) for entry in parts.workspace]
+    try:
+        if parts.overlay:
+            overlay = path.with_name("overlay.tar.gz")
+            with overlay.open("wb") as file:
+                layer.write(parts.overlay, file, _COMPRESSION)
+            entries.append(layer.file_entry("overlay.tar.gz", str(overlay)))
+        with path.open("wb") as file:
+            layer.write(entries, file, _COMPRESSION)
+    except OSError as error:
+        raise from_os_error(error, "writing the build context", path) from None
+    size = path.stat().st_size
+    report(Log(f"The context has {len(entries)} files, {size_text(size)} compressed."))
+    if size > LARGE:
+        report(
+            Warning(
+                "large-context",
+                f"The context that goes to the engine has {size_text(size)}. The largest: {_largest(entries)}.",
+                "A .dockerignore in your folder leaves out what the image does not need.",
+            )
+        )
+
+
+def _moved(entry: Entry) -> Entry:
+    return replace(entry, path=f"workspace{entry.path.removeprefix(WORK.removeprefix('/'))}")
+
+
+def _largest(entries: Iterable[Entry], most: int = 5) -> str:
+    sizes: Counter[str] = Counter()
+    for entry in entries:
+        size = Path(entry.source).lstat().st_size if entry.source else len(entry.data)
+        parts = entry.path.split("/")
+        sizes["/".join(parts[:2])] += size
+    return ", ".join(f"{name} {size_text(size)}" for name, size in sizes.most_common(most))

@@ -1,0 +1,220 @@
+"""The docker engine: a Dockerfile and its context, built by a Docker or Podman Engine with a registry as the cache."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+from jupyter_condabuild.build import docker_context
+from jupyter_condabuild.build.base import resolve
+from jupyter_condabuild.build.installers import installer
+from jupyter_condabuild.build.phase import phase
+from jupyter_condabuild.build.prepare import Prepared, prepare
+from jupyter_condabuild.build.recipe import Wanted
+from jupyter_condabuild.build.request import BuildRequest
+from jupyter_condabuild.build.runtime import LABEL_ENGINE, LABEL_VARIABLES, image_labels
+from jupyter_condabuild.build.share import Registries, throttled
+from jupyter_condabuild.build.steps import Steps
+from jupyter_condabuild.conda.secrets import scrub
+from jupyter_condabuild.errors import BaseUnavailable, CondaBuildError, EngineFault
+from jupyter_condabuild.events import Finished, Log, Progress, Report, Warning
+from jupyter_condabuild.oci import archive, builder
+from jupyter_condabuild.oci.builder import BuildOptions, Kind, NoBuildKit
+from jupyter_condabuild.oci.daemon import Daemon
+from jupyter_condabuild.oci.image import Manifest, Reference
+from jupyter_condabuild.oci.layout import Store
+
+
+def build(request: BuildRequest, report: Report) -> Finished:
+    """Builds the image of a request with an engine, and brings it where it was asked to go.
+
+    Raises CondaBuildError of any kind. A build that fails leaves no image and no container.
+    """
+    started = time.monotonic()
+    with ExitStack() as stack:
+        store = stack.enter_context(Store(Path(request.store_dir)))
+        work = stack.enter_context(store.folder())
+        prepared = prepare(request, work, report)
+        with phase(report, "base"):
+            daemon = stack.enter_context(Daemon.connect(request.docker_host or None))
+            kind = _builder(daemon, report)
+            base = _base(request, prepared, daemon, stack, work)
+            network = builder.network(daemon)
+            caches = _pull_private(request, daemon, kind, report)
+        with phase(report, "layers"):
+            parts = docker_context.collect(request, prepared, work, report, shares_host=network == "host")
+            temporary = "" if request.load or request.push else f"condabuild/build:{uuid.uuid4().hex}"
+            name = temporary or request.reference
+            if temporary:
+                stack.callback(builder.forget, daemon, temporary)
+            steps = Steps(report)
+            environment = prepared.environment
+            variables = dict(environment.variables) if environment and request.variables else {}
+            wanted = Wanted(base, installer(request.installer), request.installer_image, variables=variables)
+            options = BuildOptions(name, _labels(prepared, request, base), caches, network, _platform(prepared))
+
+            def run(kind: Kind) -> str:
+                made = docker_context.make_recipe(prepared, parts, replace(wanted, mounts=kind != "classic"))
+                context = work / "context.tar.gz"
+                docker_context.write(made, parts, context, report)
+                return builder.build(daemon, context, options, kind, steps, throttled(report, "context"))
+
+            try:
+                identity = run(kind)
+            except NoBuildKit:
+                report(_no_buildkit(daemon))
+                identity = run("classic")
+            except EngineFault as error:
+                raise EngineFault(scrub(error.message), _HINT) from None
+        result = _deliver(request, prepared, daemon, identity, name, stack, work, report)
+    layers = steps.layers
+    finished = replace(
+        result,
+        layers=len(layers),
+        layers_reused=sum(layers.values()),
+        seconds=round(time.monotonic() - started, 3),
+    )
+    report(finished)
+    return finished
+
+
+_HINT = (
+    "The step's own words are above. If a package could not be downloaded: can the engine reach its channel? Packages "
+    "of a channel that needs a login are fetched beforehand only where the environment's records hold the login."
+)
+
+
+def _builder(daemon: Daemon, report: Report) -> Kind:
+    kind = builder.builder_of(daemon)
+    if kind == "classic":
+        report(_no_buildkit(daemon))
+    else:
+        report(Log(f"Building with {daemon.name}{' (BuildKit)' if kind == 'buildkit' else ''}."))
+    return kind
+
+
+def _no_buildkit(daemon: Daemon) -> Warning:
+    return Warning(
+        "no-buildkit",
+        f"{daemon.name} has no BuildKit; its classic builder is used: no cache of packages, steps one after another.",
+        "Docker has BuildKit since 18.09.",
+    )
+
+
+def _base(request: BuildRequest, prepared: Prepared, daemon: Daemon, stack: ExitStack, work: Path) -> str:
+    """The base image's name for a FROM line, pinned to its digest where it lies in a registry; Dockerfiles trust it."""
+    kind, colon, rest = request.base.partition(":")
+    if colon and kind == "docker-daemon":
+        if daemon.image_id(rest) is None:
+            raise BaseUnavailable(f"The engine has no image {rest[:200]}.")
+        return str(Reference.parse(rest))
+    try:
+        found = resolve(
+            request.base,
+            prepared.architecture,
+            stack,
+            work,
+            insecure=request.insecure_registries,
+            docker_host=request.docker_host,
+        )
+    except BaseUnavailable:
+        if (colon and kind in ("oci-archive", "docker-archive", "oci")) or daemon.image_id(request.base) is None:
+            raise
+        return str(Reference.parse(request.base))
+    if found.repository is None:
+        name = f"condabuild/base:{found.digest.hex[:12]}"
+        daemon.load(found.image, name)
+        return str(Reference.parse(name))
+    reference = Reference.parse(request.base)
+    pinned = Reference(reference.registry, reference.repository, digest=found.digest)
+    if builder.has_login(pinned) and daemon.image_id(str(pinned)) is None:
+        daemon.pull(str(pinned))
+    return str(pinned)
+
+
+def _pull_private(request: BuildRequest, daemon: Daemon, kind: Kind, report: Report) -> list[str]:
+    """The images to take for a cache. BuildKit cannot log in: what needs a login is pulled first, with the user's own.
+
+    The classic builder and Podman use only images that the engine has.
+    """
+    image = Reference.parse(request.installer_image or installer(request.installer).image)
+    if request.pull or (builder.has_login(image) and daemon.image_id(str(image)) is None):
+        daemon.pull(str(image))
+    names = [request.reference] if request.push else []
+    caches = []
+    for text in dict.fromkeys([*request.cache_from, *names]):
+        cache = Reference.parse(text)
+        if kind != "buildkit" or builder.has_login(cache):
+            try:
+                if not daemon.pull(str(cache)):
+                    continue
+            except CondaBuildError as error:
+                report(Log(f"Not used as a cache: {cache} ({scrub(error.message)})"))
+                continue
+        caches.append(str(cache))
+    return caches
+
+
+def _labels(prepared: Prepared, request: BuildRequest, base: str) -> dict[str, str]:
+    environment = prepared.environment
+    name, _, digest = base.partition("@")
+    labels = image_labels(prepared.lockfile, environment.requested if environment else ())
+    labels |= {LABEL_ENGINE: "docker", "org.opencontainers.image.base.name": request.base if digest else name}
+    if digest:
+        labels["org.opencontainers.image.base.digest"] = digest
+    if environment and request.variables and environment.variables:
+        labels[LABEL_VARIABLES] = str(sorted(environment.variables)).replace("'", '"')
+    return labels
+
+
+def _platform(prepared: Prepared) -> str:
+    return f"linux/{prepared.architecture}"
+
+
+def _deliver(
+    request: BuildRequest,
+    prepared: Prepared,
+    daemon: Daemon,
+    identity: str,
+    name: str,
+    stack: ExitStack,
+    work: Path,
+    report: Report,
+) -> Finished:
+    digest, size, pushed = identity, builder.image_size(daemon, name), 0
+    if request.push:
+        with phase(report, "push"):
+            reference = Reference.parse(request.reference)
+            found, pushed = builder.push(daemon, reference, _pushing(report))
+            digest = str(found)
+            registries = Registries(stack, request.insecure_registries)
+            manifest = registries.repository(reference).manifest(digest)
+            if isinstance(manifest, Manifest):
+                size = manifest.config.size + sum(layer.size for layer in manifest.layers)
+    if request.archive:
+        with phase(report, "export"):
+            saved = stack.enter_context(daemon.export(name, work))
+            image = saved.image(prepared.architecture)
+            moved = throttled(report, "export")
+            archive.write(image, request.reference, request.archive_path, request.archive_kind, moved)
+            if not request.push:
+                digest, size = str(image.manifest.descriptor.digest), image.size
+    return Finished(request.reference, digest, size, pushed, 0, 0, 0.0, request.archive)
+
+
+def _pushing(report: Report) -> builder.Pushing:
+    sizes: dict[str, tuple[int, int]] = {}
+    last = 0.0
+
+    def moved(layer: str, complete: int, total: int) -> None:
+        nonlocal last
+        sizes[layer] = (min(complete, total) if total else complete, total or complete)
+        now = time.monotonic()
+        if now - last >= 0.1:
+            last = now
+            report(Progress("push", sum(one for one, _ in sizes.values()), sum(all for _, all in sizes.values())))
+
+    return moved

@@ -1,0 +1,187 @@
+"""A Recipe: the files that a Dockerfile needs beside the user's own, from a lock file: the same one, the same bytes.
+
+Names and versions of packages are data: they go into files that an installer reads, never into the Dockerfile.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from urllib.parse import quote
+
+from jupyter_condabuild.build.dockerfile import Plan, render
+from jupyter_condabuild.build.installers import Installer
+from jupyter_condabuild.build.runtime import ENTRYPOINT, command, environment
+from jupyter_condabuild.conda.formats import requirement
+from jupyter_condabuild.conda.lockfile import Lockfile, dump
+from jupyter_condabuild.conda.packages import PYPI, CondaPackage, PipPackage
+from jupyter_condabuild.errors import LockfileError, UsageError
+
+LOCKFILE = "conda-lock.yml"
+REDUCED = "install-lock.yml"
+EXPLICIT = "explicit.txt"
+PACKAGES = "packages"
+_BUILDER = "/build"
+_PLAIN = re.compile(r"[^\s\x00-\x20\x7f'\"`$\\]+")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+_LOCK = """\
+#!/bin/sh
+# Prints the environment as an explicit lock file: conda create --name NAME --file FILE
+echo "# platform: linux-64"
+echo "@EXPLICIT"
+while read -r key value; do
+    case $key in
+        manager:) manager=$value ;;
+        url:) url=${value#\\"} && url=${url%\\"} ;;
+        sha256:) if [ "$manager" = conda ]; then echo "$url#$value"; fi ;;
+    esac
+done </opt/condabuild/conda-lock.yml
+"""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A Dockerfile, and its files by name; `executable` names those that are programs."""
+
+    dockerfile: str
+    files: Mapping[str, bytes] = field(hash=False)
+    executable: frozenset[str] = frozenset(("entrypoint", "lock"))
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a Dockerfile is for, beside the lock file.
+
+    `vendored` are the packages whose archives lie in the context, since the builder cannot download them; `skipped`
+    those that come with the overlay. `pip` says whether pip installs the lock file's pip packages; if not, they are in
+    the overlay. `removed` are paths to delete, relative to the prefix. `mounts` is false for the classic builder.
+    """
+
+    base: str
+    installer: Installer
+    installer_image: str = ""
+    vendored: Sequence[CondaPackage] = ()
+    skipped: Sequence[CondaPackage] = ()
+    pip: bool = True
+    removed: Sequence[str] = ()
+    overlay: bool = False
+    workspace: str = ""
+    variables: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    mounts: bool = True
+    comments: bool = True
+
+
+def recipe(lockfile: Lockfile, wanted: Wanted) -> Recipe:
+    """The recipe of a lock file.
+
+    Raises LockfileError for packages that cannot be written down safely or installed, UsageError for variables that a
+    Dockerfile cannot hold.
+    """
+    for package in lockfile.conda:
+        _check_conda(package)
+    for pip in lockfile.pip:
+        _check(pip.name, (pip.version, pip.url, pip.index))
+    files = {LOCKFILE: dump(lockfile).encode(), "entrypoint": ENTRYPOINT.encode(), "lock": _LOCK.encode()}
+    vendored = {package.dist: package for package in wanted.vendored}
+    skipped = {package.dist for package in wanted.skipped}
+    installed = tuple(
+        replace(package, url=vendored_url(package)) if package.dist in vendored else package
+        for package in lockfile.conda
+        if package.dist not in skipped
+    )
+    for_conda = replace(lockfile, conda=installed, pip=())
+    if wanted.installer.lockfile == "explicit":
+        name = EXPLICIT
+        files[name] = dump(for_conda, "explicit").encode()
+    elif for_conda == lockfile:
+        name = LOCKFILE
+    else:
+        name = REDUCED
+        files[name] = dump(for_conda).encode()
+    requirements = _requirements(lockfile.pip) if wanted.pip else {}
+    files |= {requirements_name: text.encode() for requirements_name, text in requirements.items()}
+    if wanted.installer.script:
+        files["install.py"] = wanted.installer.script.encode()
+    if wanted.removed:
+        files["removed.list"] = b"".join(f"{path}\0".encode("utf-8", "surrogateescape") for path in wanted.removed)
+    for variable, value in wanted.variables.items():
+        if not _VARIABLE.fullmatch(variable) or re.search(r"[\x00-\x1f\x7f]", value):
+            raise UsageError(
+                f"A Dockerfile cannot hold the variable {variable[:100]!r}: its name or value has odd characters.",
+                "Build with --engine layers, or without --variables.",
+            )
+    text = render(
+        Plan(
+            base=wanted.base,
+            installer=wanted.installer,
+            installer_image=wanted.installer_image or wanted.installer.image,
+            lockfile=name,
+            packages=f"{len(lockfile.conda)} conda packages" + (f", {len(lockfile.pip)} pip" if lockfile.pip else ""),
+            vendored=bool(vendored),
+            requirements=tuple((file, "unhashed" not in file) for file in requirements),
+            removed=bool(wanted.removed),
+            overlay=wanted.overlay,
+            workspace=wanted.workspace,
+            environment={**_fixed(lockfile), **wanted.variables},
+            labels=wanted.labels,
+            command=command(lockfile),
+            mounts=wanted.mounts,
+            comments=wanted.comments,
+        )
+    )
+    return Recipe(text, files)
+
+
+def vendored_url(package: CondaPackage) -> str:
+    """Where an archive of the context lies in the builder; the folder is one that installers take for a channel's."""
+    return f"file://{_BUILDER}/{vendored_path(package)}"
+
+
+def vendored_path(package: CondaPackage) -> str:
+    """The same within the context."""
+    return f"{PACKAGES}/{quote(package.subdir)}/{quote(package.fn)}"
+
+
+def _fixed(lockfile: Lockfile) -> dict[str, str]:
+    return {name: value for name, value in environment("", lockfile).items() if name != "PATH"}
+
+
+def _check_conda(package: CondaPackage) -> None:
+    _check(package.name, (package.version, package.build, package.subdir, package.url))
+    if not package.fn or "/" in package.fn or package.subdir in (".", ".."):
+        raise LockfileError(f"{package.url[:200]!r} is not the URL of a conda package.")
+
+
+def _check(name: str, texts: Sequence[str]) -> None:
+    if not _PLAIN.fullmatch(name) or not all(_PLAIN.fullmatch(text) for text in texts if text):
+        raise LockfileError(f"The package {name[:100]!r} has odd characters in its name, version or URL.")
+
+
+def _requirements(packages: Sequence[PipPackage]) -> dict[str, str]:
+    """Requirements files by name: one for each index, those with hashes apart from those without."""
+    groups: dict[tuple[str, bool], list[PipPackage]] = {}
+    for package in packages:
+        if package.editable or package.url.startswith("file:"):
+            raise LockfileError(
+                f"{package.name} was installed from a folder or file of somebody's machine; no index has it.",
+                "Build from the environment itself, or install a released version of it.",
+            )
+        if not re.fullmatch(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?", package.name):
+            raise LockfileError(f"{package.name[:100]!r} is not the name of a pip package.")
+        if package.version and not re.fullmatch(r"[A-Za-z0-9.!+_-]+", package.version):
+            raise LockfileError(f"{package.version[:100]!r} is not a version of a pip package.")
+        groups.setdefault((package.index or PYPI, bool(package.sha256)), []).append(package)
+    files = {}
+    for number, ((index, hashed), members) in enumerate(sorted(groups.items())):
+        name = f"requirements{'' if hashed else '-unhashed'}{f'-{number}' if index != PYPI else ''}.txt"
+        head = [f"--index-url {index}"] if index != PYPI else []
+        if not hashed:
+            head.insert(
+                0, "# pip keeps no hash of what it took from an index; nobody can prove that these are the same."
+            )
+        lines = [requirement.dump(package).partition("  #")[0] for package in members]
+        files[name] = "\n".join([*head, *lines]) + "\n"
+    return files

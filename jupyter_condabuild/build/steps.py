@@ -1,0 +1,132 @@
+"""The steps of a docker build as events: BuildKit's trace, or the classic builder's and Podman's text."""
+
+from __future__ import annotations
+
+import re
+import time
+
+from jupyter_condabuild.conda.secrets import scrub
+from jupyter_condabuild.events import Log, Progress, Report
+from jupyter_condabuild.oci.builder import Answer
+from jupyter_condabuild.oci.trace import Trace, Vertex, VertexLog, VertexStatus
+from jupyter_condabuild.units import seconds_text
+
+_EVERY = 0.1
+_STEP = re.compile(r"\[(?P<stage>\S+) +(?P<number>\d+)/(?P<of>\d+)\] (?P<what>.*)", re.DOTALL)
+_TEXT_STEP = re.compile(r"(?:Step|STEP) (?P<number>\d+)/(?P<of>\d+) ?: (?P<what>.*)")
+_CACHED_TEXT = re.compile(r"\s*(?:--->|-->) Using cache")
+_WIDTH = 150
+
+
+class Steps:
+    """Called with each answer of a builder; reports lines as ``docker build --progress plain`` writes them.
+
+    `layers` are the steps of the last stage and whether each was CACHED, the base's own aside; `cached` are all steps.
+    """
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+        self._numbers: dict[str, int] = {}
+        self._vertexes: dict[str, Vertex] = {}
+        self._partial: dict[str, bytes] = {}
+        self._told: set[str] = set()
+        self._spoke = 0.0
+        self.cached: dict[str, bool] = {}
+        self._text = b""
+
+    def __call__(self, answer: Answer) -> None:
+        if isinstance(answer, str):
+            self._text += answer.encode()
+            *lines, self._text = re.split(rb"[\r\n]+", self._text)
+            for line in lines:
+                self._line_of_text(line.decode(errors="replace"))
+            return
+        self._trace(answer)
+
+    @property
+    def layers(self) -> dict[str, bool]:
+        """The steps of the last stage, by name."""
+        if not any(_STEP.match(name) for name in self.cached):
+            names = list(self.cached)
+            last = max((number for number, name in enumerate(names) if "FROM " in name), default=-1)
+            return {name: self.cached[name] for name in names[last + 1 :]}
+        return {name: cached for name, cached in self.cached.items() if _is_layer(name)}
+
+    def _trace(self, trace: Trace) -> None:
+        for vertex in trace.vertexes:
+            self._vertex(vertex)
+        for status in trace.statuses:
+            self._status(status)
+        for log in trace.logs:
+            self._log(log)
+
+    def _vertex(self, vertex: Vertex) -> None:
+        known = self._vertexes.get(vertex.digest)
+        self._vertexes[vertex.digest] = vertex
+        if _STEP.match(vertex.name) and (vertex.completed or vertex.cached):
+            self.cached[vertex.name] = vertex.cached
+        if (vertex.started is None and not vertex.cached) or vertex.digest in self._told:
+            return
+        number = self._number(vertex.digest)
+        title = _title(vertex.name)
+        if known is None or known.started is None:
+            self._say(f"#{number} {title}" + (" CACHED" if vertex.cached else ""))
+        elif vertex.cached:
+            self._say(f"#{number} CACHED")
+        if vertex.error:
+            self._flush(vertex.digest)
+            self._say(f"#{number} failed: {vertex.error}", "stderr")
+        elif vertex.completed is not None and vertex.started is not None and not vertex.cached:
+            self._flush(vertex.digest)
+            self._say(f"#{number} done in {seconds_text(vertex.completed - vertex.started)}")
+        if vertex.error or vertex.completed is not None or vertex.cached:
+            self._told.add(vertex.digest)
+
+    def _status(self, status: VertexStatus) -> None:
+        now = time.monotonic()
+        if status.total and (now - self._spoke >= _EVERY or status.completed):
+            self._spoke = now
+            self._report(Progress(scrub(status.id)[:_WIDTH], min(status.current, status.total), status.total))
+
+    def _log(self, log: VertexLog) -> None:
+        data = self._partial.pop(log.vertex, b"") + log.data
+        *lines, rest = re.split(rb"[\r\n]+", data)
+        if rest:
+            self._partial[log.vertex] = rest
+        for line in lines:
+            self._said(log.vertex, line, log.stream)
+
+    def _flush(self, vertex: str) -> None:
+        if rest := self._partial.pop(vertex, b""):
+            self._said(vertex, rest, 2)
+
+    def _said(self, vertex: str, line: bytes, stream: int) -> None:
+        if text := line.decode(errors="replace").rstrip():
+            self._say(f"#{self._number(vertex)} {text}", "stderr" if stream == 2 else "stdout")
+
+    def _number(self, vertex: str) -> int:
+        return self._numbers.setdefault(vertex, len(self._numbers) + 1)
+
+    def _line_of_text(self, line: str) -> None:
+        if step := _TEXT_STEP.match(line):
+            self.cached[line.strip()] = False
+            self._say(_title(f"[{step['number']}/{step['of']}] {step['what']}"))
+        elif _CACHED_TEXT.match(line):
+            if self.cached:
+                self.cached[list(self.cached)[-1]] = True
+            self._say("CACHED")
+        elif line.strip():
+            self._say(line.rstrip())
+
+    def _say(self, text: str, stream: str = "stdout") -> None:
+        self._report(Log(scrub(text), "stderr" if stream == "stderr" else "stdout"))
+
+
+def _is_layer(name: str) -> bool:
+    step = _STEP.match(name)
+    return bool(step and step["stage"] != "environment" and not step["what"].startswith("FROM "))
+
+
+def _title(name: str) -> str:
+    line = " ".join(name.split())
+    return line if len(line) <= _WIDTH else f"{line[: _WIDTH - 1]}…"
