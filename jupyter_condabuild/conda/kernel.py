@@ -70,7 +70,7 @@ def prefix_of_argv(
     """
     context = Context(env, cwd or Path.cwd())
     launched = launchers.unwrap(argv, context)
-    if launched.prefix is not None:
+    if launched.launcher:
         return _checked(launched.prefix, launched.launcher)
     program = _located(launched, context)
     if program is not None and (prefix := _prefix_of_program(program)):
@@ -108,7 +108,7 @@ def _prefix_of_one_process(pid: int) -> Path:
     executable = Path(os.readlink(proc / "exe").removesuffix(" (deleted)"))
     cwd = Path(os.readlink(proc / "cwd"))
     launched = launchers.unwrap(argv, Context(env, cwd))
-    if launched.prefix is not None:
+    if launched.launcher:
         return _checked(launched.prefix, launched.launcher)
     # argv[0] tells a virtual environment from its conda Python; the executable is what really runs.
     for program in (_located(launched, Context(env, cwd)), executable):

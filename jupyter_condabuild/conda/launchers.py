@@ -28,7 +28,7 @@ class Context:
 
 @dataclass(frozen=True)
 class Launched:
-    """The command behind launchers; `prefix` where one named an environment (`launcher` is the one that did)."""
+    """The command behind launchers, or a `launcher` with the environment that it names; None where that is not found."""
 
     argv: tuple[str, ...]
     launcher: str = ""
@@ -41,10 +41,7 @@ def is_prefix(folder: Path) -> bool:
 
 
 def unwrap(argv: Sequence[str], context: Context) -> Launched:
-    """Takes off what only starts something else: env, conda run, nb_conda_kernels, pixi run, a shell that activates.
-
-    A launcher whose environment cannot be found is left in place, so that the caller names it.
-    """
+    """Takes off what only starts something else: env, conda run, nb_conda_kernels, pixi run, a shell that activates."""
     words = list(argv)
     while words:
         name = os.path.basename(words[0])
@@ -58,11 +55,9 @@ def unwrap(argv: Sequence[str], context: Context) -> Launched:
             return Launched(tuple(words), "conda run", _of_conda_run([words[0], *words[3:]], context))
         elif name == "pixi" and "run" in words[1:]:
             return Launched(tuple(words), "pixi run", pixi_environment(words[1:], context))
-        elif name in _SHELLS and (script := _script(words)):
-            target = _ACTIVATE.search(script)
-            if not target:
-                break
-            return Launched(tuple(words), name, _named(_unquoted(target["target"]), words, context))
+        elif name in _SHELLS and (target := _ACTIVATE.search(_script(words))):
+            prefix = _named(_unquoted(target["target"]), words, context)
+            return Launched(tuple(words), name, prefix) if prefix else Launched(tuple(words))
         else:
             break
     return Launched(tuple(words))

@@ -1,0 +1,314 @@
+"""Drift finds every change to a prefix and reports nothing that is none."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from jupyter_condabuild.conda.drift import Drift, DriftEntry, drift
+from jupyter_condabuild.conda.snapshot import snapshot
+from tests.channel import prefix as prefixes
+from tests.small_prefix import SITE, SmallPrefix
+
+SPECS = ["python", "requests", "tqdm", "pip", "greet", "textprefix", "templated", "activation", "oddnames"]
+
+
+@pytest.fixture(params=["conda", "rattler"])
+def small(request: pytest.FixtureRequest, tmp_path: Path) -> SmallPrefix:
+    """A prefix of either kind, with files, a link and a cached copy of each."""
+    made = SmallPrefix(tmp_path / "demo", like=request.param)
+    made.python()
+    made.add(
+        "data", files={"share/data/a.txt": b"a" * 100, "share/data/b.txt": b"b" * 100}, links={"share/link": "data"}
+    )
+    return made
+
+
+@pytest.fixture(params=["conda", "rattler"])
+def real(request: pytest.FixtureRequest, tmp_path: Path, channel_url: str, package_cache: Path) -> Path:
+    """A real prefix of either kind, free to be changed (it shares no file with another one)."""
+    if request.param == "conda":
+        return prefixes.conda_made(tmp_path / "envs/demo", tmp_path / "pkgs", SPECS, channel_url)
+    return prefixes.create(tmp_path / "demo", SPECS, channel_url, tmp_path / "cache")
+
+
+def found(small: SmallPrefix, *, trust_cache: bool = True) -> Drift:
+    return drift(snapshot(small.path), trust_cache=trust_cache)
+
+
+def paths(entries: tuple[DriftEntry, ...]) -> list[str]:
+    return [entry.path for entry in entries]
+
+
+@pytest.mark.parametrize("trust_cache", [True, False])
+def test_an_untouched_prefix_has_no_drift(real: Path, trust_cache: bool) -> None:
+    """Prefixes in text and binaries, entry points, bytecode and odd names included, read or not."""
+    result = drift(snapshot(real), trust_cache=trust_cache)
+    assert (result.modified, result.missing, result.untracked, result.warnings) == ((), (), (), ())
+    assert not result
+    assert result.files > 1000
+
+
+def test_a_prefix_that_was_used_has_no_drift(real: Path) -> None:
+    """What Python caches on import is set apart, with the conda-made prefix's own bytecode untouched."""
+    subprocess.run([str(real / "bin/python"), "-O", "-c", "import requests, tqdm"], check=True, env={})
+    result = drift(snapshot(real))
+    assert not result
+    assert all("__pycache__" in path for path in paths(result.bytecode))
+    assert any("tqdm" in path for path in paths(result.bytecode))
+
+
+def test_what_pip_installs_is_not_drift(real: Path, pip_wheel: Path) -> None:
+    """Its files are pip's, as its RECORD says."""
+    pip = [str(real / "bin/python"), "-m", "pip", "install", "--quiet", "--no-index", "--no-deps"]
+    subprocess.run([*pip, str(pip_wheel)], check=True)
+    assert not drift(snapshot(real))
+
+
+def test_every_kind_of_change_is_found(small: SmallPrefix) -> None:
+    """Content of the same size, another size, another type, gone, new: with owner and size."""
+    small.add(
+        "more", files={f"share/more/{name}": b"1234" for name in ("same-size", "longer", "folder", "linked", "gone")}
+    )
+    small.write("share/more/same-size", b"4321")
+    small.write("share/more/longer", b"12345")
+    (small.path / "share/more/folder").unlink()
+    (small.path / "share/more/folder").mkdir()
+    (small.path / "share/more/linked").unlink()
+    (small.path / "share/more/linked").symlink_to("longer")
+    (small.path / "share/more/gone").unlink()
+    (small.path / "share/link").unlink()
+    (small.path / "share/link").symlink_to("elsewhere")
+    small.write("share/new", b"12")
+    small.write(".hidden")
+    result = found(small)
+    assert {(entry.path, entry.kind) for entry in result.modified} == {
+        ("share/link", "symlink"),
+        ("share/more/folder", "directory"),
+        ("share/more/linked", "symlink"),
+        ("share/more/longer", "file"),
+        ("share/more/same-size", "file"),
+    }
+    assert {entry.package for entry in result.modified} == {"data", "more"}
+    assert result.missing == (DriftEntry("share/more/gone", 4, "more"),)
+    assert result.untracked == (DriftEntry(".hidden"), DriftEntry("share/new", 2))
+
+
+def test_files_of_the_package_cache_are_not_read(small: SmallPrefix) -> None:
+    """They are the same inode, not written to since extraction; a copy has to be read."""
+    assert found(small).bytes_read == 0
+    shutil.copy2(small.path / "share/data/a.txt", small.path / "copy")
+    os.replace(small.path / "copy", small.path / "share/data/a.txt")
+    result = found(small)
+    assert (result.bytes_read, result.modified) == (100, ())
+    assert found(small, trust_cache=False).bytes_read > 200
+
+
+def test_an_edit_through_the_hard_link_is_found(small: SmallPrefix) -> None:
+    """It changes the package cache's copy as well, so that the two are still one: the time gives it away."""
+    path = small.path / "share/data/a.txt"
+    with path.open("r+b") as file:
+        file.write(b"X")
+    assert path.samefile(small.pkgs / "data-1.0-0/share/data/a.txt")
+    assert paths(found(small).modified) == ["share/data/a.txt"]
+
+
+def test_an_edit_before_the_prefix_was_made_is_found(small: SmallPrefix) -> None:
+    """The cache was damaged through another prefix, then this one was linked from it: its time tells that, too."""
+    source = small.pkgs / "data-1.0-0/share/data/a.txt"
+    index = small.pkgs / "data-1.0-0/info/index.json"
+    with source.open("r+b") as file:
+        file.write(b"X")
+    after = index.stat().st_ctime_ns + 1
+    os.utime(source, ns=(after, after))
+    for record in small.path.glob("conda-meta/*.json"):
+        os.utime(record, ns=(after + 10**9, after + 10**9))
+    assert paths(found(small).modified) == ["share/data/a.txt"]
+
+
+def test_files_that_packages_fight_over_are_no_drift(small: SmallPrefix) -> None:
+    """The later one wins in the prefix; both records list the path, and either content is fine."""
+    small.add("a", files={"share/both": b"from a"})
+    small.add("b", files={"share/both": b"from b"})
+    assert not found(small)
+    small.write("share/both", b"from c")
+    assert paths(found(small).modified) == ["share/both"]
+
+
+def test_clobbering_packages_are_no_drift(tmp_path: Path, channel_url: str) -> None:
+    """The same with packages that conda links."""
+    prefix = prefixes.conda_made(tmp_path / "envs/x", tmp_path / "pkgs", ["clobber-a", "clobber-b"], channel_url)
+    assert not drift(snapshot(prefix))
+
+
+def test_bytecode_is_set_apart(small: SmallPrefix) -> None:
+    """Written or rewritten caches are no drift, missing ones neither; a module that is bytecode alone is a file."""
+    small.add(
+        "mod",
+        files={
+            f"{SITE}/mod.py": b"",
+            f"{SITE}/__pycache__/mod.cpython-311.pyc": b"old",
+            f"{SITE}/__pycache__/gone.pyc": b"x",
+        },
+    )
+    small.write(f"{SITE}/__pycache__/mod.cpython-311.pyc", b"new")
+    small.write(f"{SITE}/__pycache__/other.cpython-311.opt-1.pyc", b"12")
+    (small.path / SITE / "__pycache__/gone.pyc").unlink()
+    small.write(f"{SITE}/alone.pyc")
+    result = found(small)
+    assert (result.modified, result.missing) == ((), ())
+    assert paths(result.untracked) == [f"{SITE}/alone.pyc"]
+    assert paths(result.bytecode) == [
+        f"{SITE}/__pycache__/mod.cpython-311.pyc",
+        f"{SITE}/__pycache__/other.cpython-311.opt-1.pyc",
+    ]
+
+
+def test_what_pip_overwrote_is_pips(small: SmallPrefix) -> None:
+    """The files in its RECORD are not modified files of conda's; those that it removed are missing."""
+    small.add("six", files=small.distribution("six", "1.0", {f"{SITE}/six.py": b"6", f"{SITE}/six_old.py": b""}))
+    shutil.rmtree(small.path / SITE)
+    small.pip("six", "2.0", {f"{SITE}/six.py": b"7"})
+    result = found(small)
+    assert (result.modified, result.untracked) == ((), ())
+    assert f"{SITE}/six_old.py" in paths(result.missing)
+    assert {entry.package for entry in result.missing} == {"six"}
+
+
+def test_files_that_pip_lost_are_said(small: SmallPrefix) -> None:
+    """A RECORD that names files which are gone leads to a warning, not to a crash."""
+    small.pip("a", files={f"{SITE}/a.py": b""})
+    (small.path / SITE / "a.py").unlink()
+    (warning,) = found(small).warnings
+    assert warning.code == "pip-files-missing"
+    assert "a.py" in warning.message
+
+
+def test_odd_names_are_reported_as_they_are(small: SmallPrefix) -> None:
+    """Line ends, bytes that are no UTF-8, blanks."""
+    names = [b"share/line\nend", b"share/b\xe4d", b"share/ blank "]
+    for name in names:
+        with open(os.fsencode(small.path) + b"/" + name, "wb"):
+            pass
+    assert sorted(map(os.fsencode, paths(found(small).untracked))) == sorted(names)
+
+
+def test_links_are_not_followed(small: SmallPrefix, tmp_path: Path) -> None:
+    """Loops end, and nothing outside of the prefix is looked at."""
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside/file").touch()
+    (small.path / "share/loop").symlink_to("..")
+    (small.path / "share/self").symlink_to("self")
+    (small.path / "share/outside").symlink_to(tmp_path / "outside")
+    assert [(entry.path, entry.kind) for entry in found(small).untracked] == [
+        ("share/loop", "symlink"),
+        ("share/outside", "symlink"),
+        ("share/self", "symlink"),
+    ]
+
+
+def test_files_listed_below_a_link_are_known(small: SmallPrefix) -> None:
+    """A package may name lib64/x where lib64 is a link to lib: the file is neither missing nor untracked."""
+    (small.path / "lib64").symlink_to("lib")
+    (small.path / "lib").mkdir(exist_ok=True)
+    small.add("below", files={"lib64/x": b"x"})
+    assert paths(found(small).untracked) == ["lib64"]
+    assert not found(small).missing
+
+
+def test_special_files_are_reported_not_read(small: SmallPrefix) -> None:
+    """A pipe or socket, also in the place of a package's file, does not stop the check."""
+    os.mkfifo(small.path / "share/pipe")
+    (small.path / "share/data/a.txt").unlink()
+    os.mkfifo(small.path / "share/data/a.txt")
+    with socket.socket(socket.AF_UNIX) as server:
+        folder = os.open(small.path, os.O_RDONLY)
+        server.bind(f"/proc/self/fd/{folder}/s")
+        os.close(folder)
+        result = found(small)
+    assert [(entry.path, entry.kind) for entry in result.untracked] == [("s", "special"), ("share/pipe", "special")]
+    assert [(entry.path, entry.kind) for entry in result.modified] == [("share/data/a.txt", "special")]
+
+
+@pytest.mark.skipif(os.geteuid() == 0 and not shutil.which("setpriv"), reason="root may read everything")
+def test_unreadable_files_are_said(small: SmallPrefix) -> None:
+    """Files and folders that others alone may read lead to one warning that names them."""
+    shutil.copy(small.path / "share/data/b.txt", small.path / "copy")
+    os.replace(small.path / "copy", small.path / "share/data/b.txt")
+    os.chmod(small.path / "share/data/b.txt", 0)
+    (small.path / "locked").mkdir(mode=0)
+    code = f"""
+from pathlib import Path
+from jupyter_condabuild.conda.drift import drift
+from jupyter_condabuild.conda.snapshot import snapshot
+result = drift(snapshot(Path({str(small.path)!r})))
+assert not result
+print([warning.message for warning in result.warnings])
+"""
+    as_others = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
+    run = subprocess.run([*as_others, sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout == "['2 paths of the environment cannot be read: locked/, share/data/b.txt.']\n"
+
+
+def test_what_is_condas_own_is_no_drift(small: SmallPrefix) -> None:
+    """Metadata, trash, rattler's tag; in a base environment its packages and the environments in it."""
+    for path in (
+        "conda-meta/history",
+        "conda-meta/new",
+        "CACHEDIR.TAG",
+        ".nonadmin",
+        "share/x.c~",
+        "share/y.conda_trash",
+    ):
+        small.write(path)
+    assert not found(small)
+    small.write("pkgs/x")
+    small.write("envs/other/conda-meta/history")
+    assert paths(found(small).untracked) == ["pkgs/x"]
+    (small.path / "condabin").mkdir()
+    assert not found(small)
+
+
+def test_an_environment_inside_is_said(small: SmallPrefix) -> None:
+    """It is not part of this one, and not lost without a word."""
+    small.write("nested/conda-meta/history")
+    small.write("nested/bin/x")
+    result = found(small)
+    assert not result
+    (warning,) = result.warnings
+    assert (warning.code, "nested" in warning.message) == ("nested-environment", True)
+
+
+def test_progress_reaches_its_end(small: SmallPrefix) -> None:
+    """It counts bytes, never backwards, up to the whole."""
+    seen: list[tuple[int, int]] = []
+    drift(snapshot(small.path), progress=lambda done, total: seen.append((done, total)))
+    assert seen == sorted(seen)
+    assert seen[-1][0] == seen[-1][1] > 0
+
+
+@pytest.mark.parametrize("workers", [1, 2, 7])
+def test_the_number_of_workers_changes_nothing(small: SmallPrefix, workers: int) -> None:
+    """The result is sorted whoever finishes first."""
+    small.add("many", files={f"share/many/{number}": bytes(number) for number in range(500)})
+    for number in range(0, 500, 7):
+        small.write(f"share/many/{number}", b"changed")
+    result = drift(snapshot(small.path), workers=workers)
+    assert paths(result.modified) == sorted(f"share/many/{number}" for number in range(0, 500, 7))
+
+
+def test_linked_from_another_disk_is_no_drift(tmp_path: Path) -> None:
+    """With conda's allow_softlinks files are links into the package cache; a link elsewhere is drift."""
+    small = SmallPrefix(tmp_path / "demo")
+    small.add("data", files={"share/a": b"a", "share/b": b"b"})
+    for name in ("a", "b"):
+        (small.path / "share" / name).unlink()
+    (small.path / "share/a").symlink_to(small.pkgs / "data-1.0-0/share/a")
+    (small.path / "share/b").symlink_to("/etc/hostname")
+    assert paths(found(small).modified) == ["share/b"]

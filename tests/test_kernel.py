@@ -1,0 +1,261 @@
+"""A kernel leads to the conda environment that its interpreter lies in, however it is started."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import venv
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jupyter_condabuild.conda.kernel import prefix_of_argv, prefix_of_kernelspec, prefix_of_process
+from jupyter_condabuild.errors import NotACondaKernel
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A base environment with conda, and an environment `demo` in it."""
+    base = environment(tmp_path / "miniconda3", "bin/python3.11", "bin/conda", "condabin/conda")
+    environment(base / "envs/demo", "bin/python3.11", "bin/R", "lib/R/bin/R", "bin/julia", "bin/xpython")
+    return base
+
+
+def environment(prefix: Path, *programs: str) -> Path:
+    """A prefix with programs."""
+    (prefix / "conda-meta").mkdir(parents=True)
+    for program in programs:
+        (prefix / program).parent.mkdir(parents=True, exist_ok=True)
+        (prefix / program).write_text("#!/bin/sh\n")
+        (prefix / program).chmod(0o755)
+        if program == "bin/python3.11":
+            (prefix / "bin/python").symlink_to("python3.11")
+    return prefix
+
+
+def of_spec(argv: Sequence[str | Path], env: dict[str, str] | None = None, **options: Any) -> Path:
+    """The prefix of a kernelspec with this command line, seen from an empty environment."""
+    spec = {"argv": [str(word) for word in argv], "env": env or {}, "display_name": "x", "language": "x"}
+    spec["metadata"] = options.pop("metadata", {})
+    return prefix_of_kernelspec(spec, options.pop("inherited", {"PATH": "/usr/bin:/bin"}), **options)
+
+
+def refusal(argv: Sequence[str | Path], env: dict[str, str] | None = None, **options: Any) -> str:
+    with pytest.raises(NotACondaKernel) as caught:
+        of_spec(argv, env, **options)
+    assert caught.value.hint
+    return caught.value.message
+
+
+@pytest.mark.parametrize(
+    "program", ["bin/python", "bin/python3.11", "bin/R", "lib/R/bin/R", "bin/julia", "bin/xpython"]
+)
+def test_the_program_lies_in_the_environment(root: Path, program: str) -> None:
+    """Python, R, Julia and compiled kernels: up from the program to conda-meta, not to the base environment."""
+    assert of_spec([root / "envs/demo" / program, "-m", "ipykernel_launcher"]) == root / "envs/demo"
+
+
+def test_a_kernelspec_is_read_from_its_file_or_folder(root: Path, tmp_path: Path) -> None:
+    """And {resource_dir} stands for that folder."""
+    folder = tmp_path / "kernels/x"
+    folder.mkdir(parents=True)
+    (folder / "python").symlink_to(root / "envs/demo/bin/python")
+    (folder / "kernel.json").write_text(json.dumps({"argv": ["{resource_dir}/python"]}))
+    assert prefix_of_kernelspec(folder, {}) == root / "envs/demo"
+    assert prefix_of_kernelspec(folder / "kernel.json", {}) == root / "envs/demo"
+
+
+def test_python_stands_for_the_servers_own(root: Path) -> None:
+    """jupyter_client puts its interpreter in the place of a bare python, whatever PATH says."""
+    python = str(root / "envs/demo/bin/python")
+    assert (
+        of_spec(["python", "-m", "x"], inherited={"PATH": str(root / "bin")}, server_python=python)
+        == root / "envs/demo"
+    )
+
+
+def test_a_bare_name_is_found_on_path(root: Path) -> None:
+    """The kernelspec's own PATH, with the server's filled in, before the server's."""
+    assert of_spec(["R"], inherited={"PATH": str(root / "envs/demo/bin")}) == root / "envs/demo"
+    own = {"PATH": f"{root}/envs/demo/bin:${{PATH}}"}
+    assert of_spec(["R"], own, inherited={"PATH": "/usr/bin"}) == root / "envs/demo"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["{root}/bin/conda", "run", "-n", "demo", "python"],
+        ["{root}/bin/conda", "run", "--name=demo", "--no-capture-output", "python"],
+        ["{root}/condabin/conda", "run", "--live-stream", "-p", "{root}/envs/demo", "python"],
+        ["{root}/bin/python", "-m", "conda", "run", "-n", "demo", "python"],
+        ["micromamba", "run", "-r", "{root}", "-n", "demo", "python"],
+        ["micromamba", "-r", "{root}", "run", "-ndemo", "python"],
+        ["mamba", "run", "--prefix", "{root}/envs/demo", "python"],
+        ["python", "-m", "nb_conda_kernels.runner", "{root}", "{root}/envs/demo", "R", "--slave"],
+        ["/usr/bin/env", "-u", "X", "A=b", "{root}/bin/conda", "run", "-n", "demo", "python"],
+        ["bash", "-lc", "source {root}/bin/activate demo && exec python -m ipykernel"],
+        ["bash", "-c", "conda activate {root}/envs/demo; python"],
+    ],
+)
+def test_launchers_say_which_environment(root: Path, words: list[str]) -> None:
+    """conda, mamba and micromamba run, nb_conda_kernels, env, and a shell that activates."""
+    assert of_spec([word.format(root=root) for word in words]) == root / "envs/demo"
+
+
+def test_named_environments_are_looked_for_where_conda_keeps_them(root: Path, tmp_path: Path) -> None:
+    """Beside the conda that is run, where variables say, and in the user's list of environments."""
+    elsewhere = environment(tmp_path / "elsewhere/mine")
+    run = ["conda", "run", "-n", "mine", "python"]
+    assert of_spec(run, inherited={"PATH": "", "CONDA_ENVS_DIRS": str(elsewhere.parent)}) == elsewhere
+    (tmp_path / ".conda").mkdir()
+    (tmp_path / ".conda/environments.txt").write_text(f"{root}\n{elsewhere}\n")
+    assert of_spec(run, inherited={"PATH": "", "HOME": str(tmp_path)}) == elsewhere
+    assert of_spec([root / "bin/conda", "run", "-n", "base", "python"]) == root
+    assert "conda run" in refusal([root / "bin/conda", "run", "-n", "gone", "python"])
+
+
+def test_nb_conda_kernels_metadata_says_it(root: Path) -> None:
+    """Its kernelspecs carry the environment's path."""
+    assert of_spec(["x"], metadata={"conda_env_path": str(root / "envs/demo")}) == root / "envs/demo"
+
+
+def test_pixi_kernels_run_in_their_project(tmp_path: Path) -> None:
+    """`pixi run` and pixi-kernel: the manifest named, else the nearest project above; default, or the one named."""
+    default = environment(tmp_path / "project/.pixi/envs/default", "bin/python3.11")
+    gpu = environment(tmp_path / "project/.pixi/envs/gpu")
+    notebooks = tmp_path / "project/notebooks"
+    notebooks.mkdir()
+    manifest = str(tmp_path / "project/pixi.toml")
+    assert of_spec(["pixi", "run", "python"], cwd=notebooks) == default
+    assert of_spec(["pixi", "run", "--manifest-path", manifest, "-e", "gpu", "python"]) == gpu
+    assert of_spec(["pixi", "run", f"--manifest-path={tmp_path / 'project'}", "python"]) == default
+    provisioner = {"kernel_provisioner": {"provisioner_name": "pixi-kernel-provisioner"}}
+    assert of_spec(["python", "-m", "ipykernel_launcher"], metadata=provisioner, cwd=notebooks) == default
+    assert of_spec([default / "bin/python"]) == default
+    assert "pixi" in refusal(["pixi", "run", "python"], cwd=tmp_path)
+
+
+def test_a_wrappers_variables_say_it(root: Path, tmp_path: Path) -> None:
+    """Where the program itself is in no environment, what the kernelspec sets counts; what the server has does not."""
+    wrapper = tmp_path / "wrapper.sh"
+    wrapper.write_text("#!/bin/sh\n")
+    wrapper.chmod(0o755)
+    demo = str(root / "envs/demo")
+    assert of_spec([wrapper], {"CONDA_PREFIX": demo}) == root / "envs/demo"
+    assert of_spec([wrapper], {"PATH": f"{demo}/bin:${{PATH}}"}) == root / "envs/demo"
+    assert str(wrapper) in refusal([wrapper], inherited={"PATH": "", "CONDA_PREFIX": demo})
+
+
+def test_a_link_to_the_interpreter_leads_to_it(root: Path, tmp_path: Path) -> None:
+    """A link elsewhere is followed; an environment reached through a linked folder keeps the name it was called by."""
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/python").symlink_to(root / "envs/demo/bin/python")
+    assert of_spec([tmp_path / "bin/python"]) == root / "envs/demo"
+    (tmp_path / "short").symlink_to(root / "envs/demo")
+    assert of_spec([tmp_path / "short/bin/python"]) == tmp_path / "short"
+
+
+def test_other_interpreters_are_named(root: Path, tmp_path: Path) -> None:
+    """A system Python, a program that is gone, an environment that is gone: what was found is in the message."""
+    assert "nowhere-to-be-found" in refusal(["/usr/bin/env", "nowhere-to-be-found"])
+    python = tmp_path / "system/bin/python3"
+    python.parent.mkdir(parents=True)
+    python.write_text("")
+    python.chmod(0o755)
+    assert str(python) in refusal([python], {"CONDA_PREFIX": str(root)})
+    gone = root / "envs/gone/bin/python"
+    assert str(gone) in refusal([gone])
+    assert refusal([])
+
+
+def test_what_lies_in_the_base_environments_folder_is_not_in_it(root: Path) -> None:
+    """An environment without conda-meta, or an extracted package, is no part of the base environment around it."""
+    for place in ("envs/broken/bin/python", "pkgs/python-3.11.7-0/bin/python"):
+        python = root / place
+        python.parent.mkdir(parents=True)
+        python.write_text("")
+        python.chmod(0o755)
+        assert str(python) in refusal([python])
+
+
+def test_a_virtual_environment_on_top_of_conda_is_refused(conda_prefix: Path, tmp_path: Path) -> None:
+    """An image of the conda environment alone would lack its packages: the message names both."""
+    subprocess.run(
+        [str(conda_prefix / "bin/python"), "-m", "venv", "--without-pip", str(tmp_path / "venv")], check=True
+    )
+    message = refusal([tmp_path / "venv/bin/python"])
+    assert str(tmp_path / "venv/bin/python") in message
+    assert str(conda_prefix) in message
+
+
+def test_a_virtual_environment_without_conda_is_refused(root: Path) -> None:
+    """Also where its folder lies in a conda environment's."""
+    venv.create(root / "venv", symlinks=True)
+    message = refusal([root / "venv/bin/python"])
+    assert "virtual environment" in message
+    assert str(root / "venv/bin/python") in message
+
+
+def test_a_broken_kernelspec_is_refused(tmp_path: Path) -> None:
+    """Missing, not JSON, not an object."""
+    for content in (None, b"{", b"[]"):
+        path = tmp_path / "kernel.json"
+        if content is not None:
+            path.write_bytes(content)
+        with pytest.raises(NotACondaKernel, match=r"kernel\.json"):
+            prefix_of_kernelspec(tmp_path, {})
+
+
+@contextmanager
+def running(*command: str | Path, env: dict[str, str] | None = None, cwd: Path | None = None) -> Iterator[int]:
+    """A process that has begun its work, and waits."""
+    with subprocess.Popen(
+        [str(word) for word in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env, cwd=cwd
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        yield process.pid
+        process.communicate()
+
+
+READY = "print('ready', flush=True); input()"
+
+
+def test_a_running_kernel_is_found_by_its_process(conda_prefix: Path) -> None:
+    """By its executable, whatever its arguments; through a shell or another launcher that waits for it."""
+    python = conda_prefix / "bin/python"
+    with running(python, "-c", READY) as pid:
+        assert prefix_of_process(pid) == conda_prefix
+    with running("python", "-c", READY, env={"PATH": str(conda_prefix / "bin")}, cwd=conda_prefix) as pid:
+        assert prefix_of_process(pid) == conda_prefix
+    with running("sh", "-c", f'{python} -c "{READY}"; true') as pid:
+        assert prefix_of_process(pid) == conda_prefix
+
+
+def test_a_process_in_a_virtual_environment_is_refused(conda_prefix: Path, tmp_path: Path) -> None:
+    """Its executable is conda's Python, its packages are not."""
+    subprocess.run(
+        [str(conda_prefix / "bin/python"), "-m", "venv", "--without-pip", str(tmp_path / "venv")], check=True
+    )
+    with running(tmp_path / "venv/bin/python", "-c", READY) as pid, pytest.raises(NotACondaKernel, match="virtual env"):
+        prefix_of_process(pid)
+
+
+def test_a_process_without_conda_is_refused(tmp_path: Path) -> None:
+    """The message names the interpreter; a process that is gone is said to be."""
+    venv.create(tmp_path / "venv", symlinks=True)
+    with running(sys.executable, "-c", READY) as pid, pytest.raises(NotACondaKernel, match="python"):
+        prefix_of_process(pid)
+    with pytest.raises(NotACondaKernel, match=str(pid)):
+        prefix_of_process(pid)
+
+
+def test_a_command_line_leads_to_its_prefix(root: Path) -> None:
+    """Without a kernelspec, the variables that the program sees count."""
+    wrapper = ["/bin/sh", "-c", "true"]
+    assert prefix_of_argv(wrapper, {"CONDA_PREFIX": str(root)}) == root
+    assert prefix_of_argv([str(root / "envs/demo/bin/python")], {}) == root / "envs/demo"
