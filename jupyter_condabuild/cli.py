@@ -111,7 +111,10 @@ def _add_build_options(command: argparse.ArgumentParser) -> None:
 
 def _add_installer(command: argparse.ArgumentParser) -> None:
     command.add_argument(
-        "--installer", choices=("micromamba", "conda", "rattler"), default=None, help="docker engine: who installs the packages"
+        "--installer",
+        choices=("micromamba", "conda", "rattler"),
+        default=None,
+        help="docker engine: who installs the packages",
     )
     command.add_argument(
         "--installer-image", default=None, metavar="REFERENCE", help="docker engine: the image that it runs in"
@@ -295,7 +298,7 @@ def _build(arguments: argparse.Namespace, report: Report) -> None:
         installer=arguments.installer,
         installer_image=arguments.installer_image,
         pull=arguments.pull,
-        )
+    )
     result = build(request, report)
     if arguments.json:
         _print(asdict(result.event))
