@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import resource
+import subprocess
 import tarfile
 from collections import deque
 from collections.abc import Iterator
@@ -105,8 +106,8 @@ def test_what_was_written_is_read_back(written: Path, small: Image, kind: Kind) 
 def test_an_oci_layout_folder_is_read(oci: Path, small: Image, tmp_path: Path) -> None:
     """An OCI layout folder serves as an OCI archive does; a link in it does not lead out of it."""
     folder = tmp_path / "layout"
-    with tarfile.open(oci) as tarball:
-        tarball.extractall(folder, filter="data")
+    folder.mkdir()
+    subprocess.run(["tar", "--extract", f"--file={oci}", f"--directory={folder}"], check=True)
     assert layers_of(folder) == content(small)
     layer = folder / archive.blob_path(small.manifest.layers[0].digest)
     layer.rename(tmp_path / "elsewhere")
