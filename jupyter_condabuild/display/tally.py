@@ -82,14 +82,15 @@ class Tally:
     def _result(self, event: Finished, tick: str) -> list[Line]:
         counts = self.counts("reused", "built", "pushed", "mounted")
         rows = {
-            "archive": clean(event.archive) if event.reference else "",
+            "file": clean(event.archive) if event.reference else "",
             "digest": clean(event.digest),
             "size": f"{size_text(event.size)} in {event.layers} layers" + (f": {counts}" if counts else ""),
             "sent": size_text(event.bytes_pushed) if event.bytes_pushed or not event.archive else "",
             "time": seconds_text(event.seconds),
         }
+        # With seven columns for the name a digest just fits into 80.
         head: Line = [(f"{tick} ", GREEN), (clean(event.reference or event.archive), BOLD)]
-        return [head, *([(f"  {name:8}", DIM), (text, "")] for name, text in rows.items() if text)]
+        return [head, *([(f"  {name:7}", DIM), (text, "")] for name, text in rows.items() if text)]
 
 
 def _told(mark: str, colour: str, message: str, hint: str, width: int) -> list[Line]:

@@ -96,12 +96,13 @@ class Terminal:
                 live = self._live(width - 1, height - 1)
             if not scrolled and not live and not self._drawn:
                 return
-            lines = [self._pen.paint(line) + _LINE_END + "\n" for line in scrolled]
-            lines.append((_LINE_END + "\n").join(self._pen.paint(line) for line in live))
+            # Erased before, not after, it is written: a line as wide as the terminal would lose its last character.
+            text = "".join([_SCREEN_END * bool(scrolled), *(self._pen.paint(line) + "\n" for line in scrolled)])
+            text += "\n".join(_LINE_END + self._pen.paint(line) for line in live)
             rows = sum(max(1, -(-drawn // width)) for drawn in self._drawn)
             up = f"\x1b[{rows - 1}A" if rows > 1 else ""
             self._drawn = [sum(columns(text) for text, _ in line) for line in live]
-            self._pen.write((_HIDE if live else "") + "\r" + up + "".join(lines) + _SCREEN_END)
+            self._pen.write((_HIDE if live else "") + "\r" + up + text + _SCREEN_END)
 
     def _tick(self) -> None:
         while not self._stop.wait(FRAME_SECONDS) and not self._pen.broken:

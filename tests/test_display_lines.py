@@ -1,0 +1,103 @@
+"""A build as lines of text, and what keeps text from foreign places harmless and in its columns."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jupyter_condabuild.display import Plain
+from jupyter_condabuild.display.meter import Meter
+from jupyter_condabuild.display.text import clean, columns, cut, wrap
+from jupyter_condabuild.events import Cancelled, Finished, Layer, Phase, Progress
+from tests.build_events import DIGEST, DONE, START, Clock
+
+
+def test_lines_say_the_same(tmp_path: Path) -> None:
+    """Elsewhere than on a terminal: a line for each phase and layer made, warnings with hints, the result; no codes."""
+    out = io.StringIO()
+    with Plain(out, Clock()) as report:
+        for event in START:
+            report(event)
+        report(Layer("k", ("numpy",), 6_200_000, "built"))
+        report(Phase("layers", "done", 12.4))
+        report(Layer("k", ("numpy",), 6_200_000, "pushed"))
+        report(DONE)
+    assert out.getvalue().splitlines() == [
+        "environment: done in 0.4 s",
+        "! Two packages were installed by pip without a hash.",
+        "  Reinstall them.",
+        "layers: started",
+        "  Linking 6 packages.",
+        "  built numpy, 6.2 MB",
+        "layers: done in 12 s (70 reused, 1 built)",
+        "  pushed numpy, 6.2 MB",
+        "✓ registry.lab.org/team/env:v1",
+        f"  digest {DIGEST}",
+        "  size   330 MB in 76 layers: 70 reused, 1 built, 1 pushed",
+        "  sent   2.9 MB",
+        "  time   18 s",
+    ]
+
+
+def test_progress_lines_come_every_five_seconds() -> None:
+    """Of a thousand events in twelve seconds two become lines; a single layer's progress none."""
+    out, clock = io.StringIO(), Clock()
+    report = Plain(out, clock)
+    report(Phase("push", "started"))
+    for step in range(1, 1201):
+        clock.now += 0.01
+        report(Progress("push", step * 10_000, 40_000_000))
+        report(Progress("numpy", step, 2000))
+    assert out.getvalue().splitlines() == [
+        "push: started",
+        "  push: 5.0 of 40 MB, 12 %",
+        "  push: 10 of 40 MB, 25 %",
+    ]
+
+
+def test_an_archive_alone_is_the_result() -> None:
+    """An image without a name is told by its archive, and nothing was sent; with both, both are told."""
+    for reference, head in {"": "✓ env.tar", "lab/env:v1": "✓ lab/env:v1"}.items():
+        out = io.StringIO()
+        Plain(out)(Finished(reference, DIGEST, 1000, 0, 2, 0, 1.0, "env.tar"))
+        lines = out.getvalue().splitlines()
+        assert lines[0] == head
+        assert ("  file   env.tar" in lines) == bool(reference)
+        assert not any("sent" in line for line in lines)
+
+
+def test_a_cancelled_build_says_so() -> None:
+    """Ctrl-C is an end like others: one word."""
+    out = io.StringIO()
+    Plain(out)(Cancelled())
+    assert out.getvalue() == "Cancelled.\n"
+
+
+def test_the_rate_is_that_of_the_last_seconds() -> None:
+    """The rate follows what happens now, a stall shows as none, and beginning anew does not make it negative."""
+    meter = Meter(0.0)
+    for second in range(1, 11):
+        meter.update(float(second), second * 1000, 20_000)
+    assert meter.rate(10.0) == 1000
+    assert meter.left(10.0) == 10
+    meter.update(12.0, 20_000, 20_000)
+    assert meter.rate(12.0) == 2600
+    assert meter.left(12.0) is None
+    assert meter.rate(30.0) == 0
+    meter.update(31.0, 500, 20_000)
+    assert meter.rate(31.0) == 0
+    meter.update(32.0, 1500, 20_000)
+    assert meter.rate(32.0) == 1000
+
+
+@given(st.text(alphabet=st.characters(codec=None), max_size=60), st.integers(0, 40))
+def test_text_is_cut_and_wrapped_to_columns(text: str, width: int) -> None:
+    """Any text, once clean, fits where it is put: wide and combining characters are counted as terminals do."""
+    text = clean(text)
+    assert "\n" not in text
+    assert columns(cut(text, width)) <= width
+    assert " ".join(wrap(text, width)) == " ".join(text.split())
+    assert columns("日本e\u0301") == 5

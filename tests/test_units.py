@@ -1,0 +1,54 @@
+"""Sizes and times as people read them."""
+
+from __future__ import annotations
+
+import pytest
+
+from jupyter_condabuild.units import part_text, seconds_text, size_text
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1000, "1.0 kB"),
+        (1_900_000, "1.9 MB"),
+        (9_949_999, "9.9 MB"),
+        (9_950_000, "10 MB"),
+        (297_000_000, "297 MB"),
+        (999_400_000, "999 MB"),
+        (999_600_000, "1.0 GB"),
+        (5_000_000_000_000_000_000, "5000 PB"),
+    ],
+)
+def test_sizes_read_well(size: int, text: str) -> None:
+    """Two or three figures and a unit, as registries count."""
+    assert size_text(size) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0 s"),
+        (0.04, "0.0 s"),
+        (0.38, "0.4 s"),
+        (9.96, "10 s"),
+        (59.4, "59 s"),
+        (59.6, "1 min"),
+        (125, "2 min 5 s"),
+        (3600, "1 h"),
+        (3780, "1 h 3 min"),
+        (7199.9, "2 h"),
+    ],
+)
+def test_times_read_well(seconds: float, text: str) -> None:
+    """No more precise than it matters."""
+    assert seconds_text(seconds) == text
+
+
+def test_a_part_has_the_unit_of_the_whole() -> None:
+    """So the two numbers can be compared."""
+    assert part_text(0, 6_200_000) == "0.0 of 6.2 MB"
+    assert part_text(120_000_000, 197_000_000) == "120 of 197 MB"
+    assert part_text(3, 10) == "3 of 10 B"
