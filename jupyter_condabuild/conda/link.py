@@ -54,7 +54,7 @@ def link(
         packages: noarch Python packages need the python package among them.
         sources: dist to the verified archive or extracted folder.
 
-    Raises PackageMismatch or LinkFailed, with credentials removed from the message.
+    Raises LinkFailed or DiskFull, with credentials removed from the message.
     """
     import asyncio  # costs every layer writer 30 ms, and they only read what was linked
 
@@ -130,8 +130,6 @@ def _named(error: Exception, packages: Sequence[CondaPackage]) -> CondaBuildErro
     if os.strerror(errno.ENOSPC) in text or os.strerror(errno.EDQUOT) in text:
         return DiskFull("No space left while linking packages.")
     name = next((package.dist for package in packages if package.fn in text or package.dist in text), "a package")
-    if "hash mismatch" in text.lower():
-        return PackageMismatch(f"The archive of {name} is not the one that the lock file names: {text}")
     return LinkFailed(f"Cannot link {name}: {text}")
 
 
