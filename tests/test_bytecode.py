@@ -1,0 +1,137 @@
+"""Bytecode for modules that came without: the same each time, used by Python, and in nobody else's way."""
+
+from __future__ import annotations
+
+import importlib.util
+import marshal
+import os
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import pytest
+
+from jupyter_condabuild.conda.bytecode import compile_modules, source_of, uncompiled
+
+SITE = "lib/python3.11/site-packages"
+PYTHON = Path(sys.executable)
+TAG = sys.implementation.cache_tag
+EPOCH = 315532800
+
+MODULES = {
+    f"{SITE}/pkg/__init__.py": b'"""Documented."""\nNAMES = {"b", "a", "c"}\nVALUE = frozenset((1, "x", b"y"))\n',
+    f"{SITE}/pkg/more.py": b"def f(x, *, y=(1, 2)):\n    return [x for x in {'k': y} if x in {'p', 'q'}]\n",
+    f"{SITE}/pkg/caf\u00e9.py": "# -*- coding: latin-1 -*-\nWORD = 'caf\u00e9'\n".encode("latin-1"),
+    f"{SITE}/pkg/a.b.py": b"DOTTED = True\n",
+    f"{SITE}/pkg/new\nline.py": b"ODD = True\n",
+    f"{SITE}/pkg/empty.py": b"",
+}
+BROKEN = {
+    f"{SITE}/pkg/template.py": b"{{ name }} = {% if %}\n",
+    f"{SITE}/pkg/python2.py": b"print 'hello'\n",
+    f"{SITE}/pkg/nul.py": b"x = 1\0\n",
+    f"{SITE}/pkg/deep.py": b"(" * 100_000,
+}
+
+
+def compiled(tmp_path: Path, modules: dict[str, bytes], python: Path = PYTHON) -> dict[str, bytes]:
+    """Path to bytes of what comes out."""
+    sources, out = {}, tmp_path / "out"
+    for number, (path, text) in enumerate(modules.items()):
+        source = tmp_path / f"source-{number}"
+        source.write_bytes(text)
+        sources[path] = str(source)
+    return {path: (out / path).read_bytes() for path in compile_modules(python, sources, out, "/opt/env", EPOCH)}
+
+
+def test_every_module_that_compiles_gets_bytecode(tmp_path: Path) -> None:
+    """In __pycache__ beside it, whatever its name; templates and Python 2 are left out, as conda leaves them."""
+    found = compiled(tmp_path, MODULES | BROKEN)
+    assert sorted(found) == sorted(importlib.util.cache_from_source(path, optimization="") for path in MODULES)
+
+
+def test_bytecode_names_its_source_as_it_lies_in_the_image(tmp_path: Path) -> None:
+    """Magic number, time and size in the header (PEP 552); the image's path in tracebacks, and none of this machine."""
+    for path, pyc in compiled(tmp_path, MODULES).items():
+        source = source_of(path)
+        assert pyc[:4] == importlib.util.MAGIC_NUMBER
+        assert [int.from_bytes(pyc[at : at + 4], "little") for at in (4, 8, 12)] == [0, EPOCH, len(MODULES[source])]
+        code = marshal.loads(pyc[16:])
+        assert isinstance(code, types.CodeType)
+        assert code.co_filename == f"/opt/env/{source}"
+        assert os.fsencode(tmp_path) not in pyc
+
+
+def test_bytecode_is_the_same_each_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the hash seed, the locale, the folder and the rest of the caller's environment."""
+    first = compiled(tmp_path, MODULES)
+    for name, value in {
+        "PYTHONHASHSEED": "77",
+        "LC_ALL": "C",
+        "PYTHONOPTIMIZE": "2",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    longer = tmp_path / ("long" * 40)
+    longer.mkdir()
+    monkeypatch.chdir(longer)
+    assert compiled(longer, dict(reversed(MODULES.items()))) == first
+
+
+def test_python_uses_the_bytecode(tmp_path: Path) -> None:
+    """It finds it, takes it for current, and writes nothing, though it may."""
+    found = compiled(tmp_path, MODULES)
+    for path, data in {**MODULES, **found}.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_bytes(data)
+        os.utime(tmp_path / path, (EPOCH, EPOCH))
+    code = "import pkg.more, pkg.empty; print(pkg.__cached__, pkg.more.f(1))"
+    command = [str(PYTHON), "-v", "-c", code]
+    done = subprocess.run(command, env={"PYTHONPATH": str(tmp_path / SITE)}, capture_output=True, text=True, check=True)
+    ours = [line for line in done.stderr.splitlines() if str(tmp_path) in line]
+    assert sum("matches" in line for line in ours) == 3
+    assert not [line for line in ours if "wrote" in line or "stale" in line]
+
+
+def test_a_python_that_does_not_run_is_an_error(tmp_path: Path) -> None:
+    """It is not taken for a package without modules."""
+    broken = tmp_path / "python"
+    broken.write_text("#!/bin/sh\nexit 3\n")
+    broken.chmod(0o755)
+    with pytest.raises(subprocess.CalledProcessError):
+        compiled(tmp_path, MODULES, broken)
+    with pytest.raises(OSError, match="nowhere"):
+        compiled(tmp_path, MODULES, tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("pyc", "source"),
+    [
+        ("a/__pycache__/b.cpython-311.pyc", "a/b.py"),
+        ("a/__pycache__/b.cpython-311.opt-1.pyc", "a/b.py"),
+        ("a/__pycache__/b.c.cpython-311.pyc", "a/b.c.py"),
+        ("a/__pycache__/b.c.cpython-311.opt-2.pyc", "a/b.c.py"),
+        ("__pycache__/b.cpython-311.pyc", "b.py"),
+        ("a/b.pyc", "a/b.py"),
+    ],
+)
+def test_bytecode_leads_to_its_module(pyc: str, source: str) -> None:
+    """As PEP 3147 and PEP 488 name the one after the other."""
+    assert source_of(pyc) == source
+
+
+def test_only_modules_without_bytecode_are_compiled() -> None:
+    """In site-packages alone, as conda does it; test suites are left out."""
+    paths = [
+        f"{SITE}/a.py",
+        f"{SITE}/b.py",
+        f"{SITE}/__pycache__/b.{TAG}.pyc",
+        f"{SITE}/c.d.py",
+        f"{SITE}/__pycache__/c.d.{TAG}.pyc",
+        f"{SITE}/pkg/tests/e.py",
+        f"{SITE}/pkg/data.txt",
+        "lib/python3.11/json/decoder.py",
+        "share/script.py",
+    ]
+    assert uncompiled(paths) == [f"{SITE}/a.py"]

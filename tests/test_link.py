@@ -1,0 +1,300 @@
+"""Linking: a package's files as they lie at /opt/env, its record, and nothing of the machine it was linked on."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import pytest
+import rattler
+
+from jupyter_condabuild.conda.link import PREFIX, LinkedPackage, link, link_order, linked_package
+from jupyter_condabuild.conda.lockfile import Lockfile, lock
+from jupyter_condabuild.conda.package_cache import Cached, PackageCaches, hash_file
+from jupyter_condabuild.conda.packages import CondaPackage
+from jupyter_condabuild.conda.snapshot import snapshot
+from jupyter_condabuild.errors import LinkFailed, PackageMismatch
+from tests.builds import install, small_channel
+from tests.channel.channel import Channel
+from tests.channel.package import PLACEHOLDER, File, Metadata
+from tests.image_tree import differences, node_at, tree_of
+
+EPOCH = 315532800
+ODD = ("clobber-a", "clobber-b", "oddnames", "credentialed")
+
+
+class Linked:
+    """Packages linked into a folder."""
+
+    def __init__(self, folder: Path, packages: Iterable[CondaPackage], caches: PackageCaches) -> None:
+        self.folder = folder
+        self.packages = {package.name: package for package in packages}
+        self.sources = {package.dist: _found(caches, package) for package in self.packages.values()}
+        self.staged = link(tuple(self.packages.values()), self.sources, folder)
+
+    def __getitem__(self, name: str) -> LinkedPackage:
+        python = self.folder / "env/bin/python" if "python" in self.packages else None
+        compiled = self.folder / f"{name}.bytecode"
+        return linked_package(self.staged[self.packages[name].dist], python, EPOCH, compiled)
+
+    def files(self, name: str) -> dict[str, Path]:
+        """Path in the prefix to what lies there."""
+        return {file.path: Path(file.source) for file in self[name].files}
+
+
+def _found(caches: PackageCaches, package: CondaPackage) -> Cached:
+    found = caches.find(package)
+    assert found, package.dist
+    return found
+
+
+@pytest.fixture(scope="module")
+def locked(rattler_prefix: Path) -> Lockfile:
+    return lock(snapshot(rattler_prefix))
+
+
+@pytest.fixture(scope="module")
+def linked(tmp_path_factory: pytest.TempPathFactory, locked: Lockfile, package_cache: Path) -> Linked:
+    """All packages of `rattler_prefix`."""
+    return Linked(tmp_path_factory.mktemp("link"), locked.conda, PackageCaches([package_cache]))
+
+
+@pytest.fixture(scope="module")
+def odd(tmp_path_factory: pytest.TempPathFactory, channel_url: str) -> Linked:
+    """The odder ones."""
+    folder = tmp_path_factory.mktemp("odd")
+    prefix = install(folder / "env", _At(channel_url), *ODD)  # type: ignore[arg-type]
+    return Linked(folder / "link", lock(snapshot(prefix)).conda, PackageCaches([folder / "pkgs"]))
+
+
+class _At:
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+
+def test_text_and_binaries_name_the_images_prefix(linked: Linked) -> None:
+    """Placeholders become /opt/env, in a binary without moving what comes after."""
+    files = linked.files("textprefix")
+    assert files["bin/where"].read_text().splitlines()[1] == f"prefix={PREFIX}"
+    assert files["share/textprefix/editable.ini"].read_text() == f"root = {PREFIX}\n"
+    assert files["bin/where-python"].read_text().splitlines()[0] == f"#!{PREFIX}/bin/python"
+    library = linked.files("greet")["lib/libgreet.so.1.0"]
+    original = linked.sources[linked.packages["greet"].dist].path / "lib/libgreet.so.1.0"
+    assert library.stat().st_size == original.stat().st_size
+    assert f"{PREFIX}\0".encode() in library.read_bytes() or f"{PREFIX}/share".encode() in library.read_bytes()
+
+
+def test_no_path_of_this_machine_remains(linked: Linked) -> None:
+    """The staging folder is in no file and no record, and the placeholder in no file."""
+    here = os.fsencode(linked.folder)
+    for name in linked.packages:
+        package = linked[name]
+        assert here not in package.record
+        for data in (Path(file.source).read_bytes() for file in package.files if _plain(file.source)):
+            assert not any(text in data for text in (here, b"placehold_placehold")), name
+
+
+def _plain(path: str) -> bool:
+    return os.path.isfile(path) and not os.path.islink(path)
+
+
+def test_all_files_are_those_that_rattler_installs(
+    linked: Linked, locked: Lockfile, tmp_path: Path, package_cache: Path, channel_url: str
+) -> None:
+    """Together the packages are what py-rattler makes of them in one go for that prefix, bytecode and records apart."""
+    import asyncio
+
+    from tests.channel import prefix
+    from tests.channel.fixtures import SPECS
+
+    records = prefix.solve(SPECS, channel_url, package_cache)
+    target = {"alternative_target_prefix": PREFIX, "execute_link_scripts": False, "show_progress": False}
+    asyncio.run(rattler.install(records, tmp_path / "env", cache_dir=package_cache, **target))
+    ours = {path: node_at(file) for name in linked.packages for path, file in linked.files(name).items()}
+    shipped = {path for path in tree_of(tmp_path / "env") if path.endswith(".pyc")}
+    ours = {path: node for path, node in ours.items() if not path.endswith(".pyc") or path in shipped}
+    theirs = {
+        path: node
+        for path, node in tree_of(tmp_path / "env").items()
+        if not path.startswith("conda-meta/") and path != "CACHEDIR.TAG"
+    }
+    assert differences(ours, theirs) == {}
+
+
+def test_modules_of_noarch_packages_get_bytecode(linked: Linked) -> None:
+    """As conda compiles them; what is shipped compiled stays as it is, what does not compile stays without."""
+    files = linked.files("templated")
+    assert any(path.endswith("templated/__pycache__/program.cpython-311.pyc") for path in files) or any(
+        "__pycache__/program." in path for path in files
+    )
+    assert not any("__pycache__/module." in path for path in files)
+    native = linked.files("charset-normalizer")
+    assert all(str(linked.folder / "env") in str(file) for path, file in native.items() if path.endswith(".pyc"))
+
+
+def test_entry_points_run_the_images_python(linked: Linked) -> None:
+    """And can be executed."""
+    script = linked.files("templated")["bin/templated"]
+    assert script.read_text().startswith(f"#!{PREFIX}/bin/python")
+    assert os.access(script, os.X_OK)
+
+
+def test_odd_names_come_through(odd: Linked) -> None:
+    """Newlines, quotes, any Unicode, links that lead nowhere and targets that are no text."""
+    files = odd.files("oddnames")
+    assert files["share/oddnames/new\nline"].read_text() == "new\nline"
+    assert os.readlink(os.fsencode(files["share/oddnames/not-utf-8"])) == b"caf\xe9"
+    assert os.readlink(files["share/oddnames/dangling"]) == "nowhere"
+    assert files["share/oddnames/" + "x/" * 60 + "deep"].is_file()
+
+
+def test_each_package_keeps_its_own_of_a_shared_path(odd: Linked) -> None:
+    """Whatever py-rattler does with the one that lost."""
+    shared = "share/clobber/same.txt"
+    assert odd.files("clobber-a")[shared].read_text() == "from a\n"
+    assert odd.files("clobber-b")[shared].read_text() == "from b, longer\n"
+    for name in ("clobber-a", "clobber-b"):
+        assert shared in json.loads(odd[name].record)["files"]
+        assert b"__clobbers__" not in odd[name].record
+
+
+@pytest.mark.parametrize("name", ["python", "requests", "templated", "greet", "python_abi", "charset-normalizer"])
+def test_rattler_reads_the_records(linked: Linked, tmp_path: Path, name: str) -> None:
+    """Each says what the package is and lists what it brought, with hashes of the files as they lie there."""
+    package, locked = linked[name], linked.packages[name]
+    path = tmp_path / Path(package.record_path).name
+    path.write_bytes(package.record)
+    record = rattler.PrefixRecord.from_path(path)
+    assert (record.name.normalized, str(record.version), str(record.build)) == (name, locked.version, locked.build)
+    assert (record.sha256, str(record.url)) == (bytes.fromhex(locked.sha256), locked.url)
+    assert record.md5 == bytes.fromhex(locked.md5)
+    assert sorted(map(str, record.files)) == sorted(linked.files(name))
+    files = linked.files(name)
+    for entry in json.loads(package.record)["paths_data"]["paths"]:
+        expected = entry.get("sha256_in_prefix") or ("" if entry.get("prefix_placeholder") else entry.get("sha256"))
+        if expected and entry["path_type"] != "softlink":
+            assert hash_file(files[entry["_path"]]) == expected
+
+
+def test_a_record_depends_on_the_package_alone(
+    linked: Linked, tmp_path: Path, locked: Lockfile, package_cache: Path
+) -> None:
+    """The same bytes from another folder, and whether other packages are linked beside it or not."""
+    few = [package for package in locked.conda if package.name in ("requests", "python")]
+    alone = Linked(tmp_path / "alone", few, PackageCaches([package_cache]))
+    assert alone["requests"].record == linked["requests"].record
+    one, other = ({path: node_at(file) for path, file in each.files("requests").items()} for each in (alone, linked))
+    assert one == other
+
+
+def test_credentials_do_not_get_into_a_record(odd: Linked) -> None:
+    """Nor does the user, the cache's folder or the time of the installation."""
+    record = json.loads(odd["credentialed"].record)
+    assert not {"link", "extracted_package_dir", "package_tarball_full_path"} & record.keys()
+    assert record["requested_specs"] == []
+
+
+def test_the_package_cache_is_not_written_to(tmp_path: Path, locked: Lockfile, package_cache: Path) -> None:
+    """Linked files may be the cache's own, by a hard link; bytecode and all else goes elsewhere."""
+    cache = Path(shutil.copytree(package_cache, tmp_path / "pkgs", symlinks=True))
+    before = _state(cache)
+    copy = Linked(tmp_path / "link", locked.conda, PackageCaches([cache]))
+    for name in locked.conda:
+        assert copy[name.name].files or name.name == "python_abi"
+    assert _state(cache) == before
+
+
+def _state(folder: Path) -> dict[str, tuple[int, int]]:
+    found = {}
+    for parent, _, files in os.walk(folder):
+        for name in files:
+            status = os.lstat(os.path.join(parent, name))
+            found[os.path.join(parent, name)] = (status.st_size, status.st_mtime_ns)
+    return found
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> tuple[Channel, Path]:
+    """A channel of one package, and the package cache of an environment that has it."""
+    files = [File("share/plain", b"plain"), File("bin/it", f"#!{PLACEHOLDER}/x\n".encode(), 0o755, PLACEHOLDER)]
+    channel = small_channel(tmp_path / "channel", [(Metadata("small", "1.0", noarch="generic"), files)])
+    install(tmp_path / "env", channel, "small")
+    return channel, tmp_path / "pkgs"
+
+
+def _packages(prefix: Path) -> Mapping[str, CondaPackage]:
+    return {package.name: package for package in lock(snapshot(prefix)).conda}
+
+
+def test_a_rewritten_file_that_was_altered_in_the_cache_is_noticed(small: tuple[Channel, Path], tmp_path: Path) -> None:
+    """Its hash in the prefix cannot tell: the one in the package can."""
+    (small[1] / "small-1.0-0/bin/it").write_text(f"#!{PLACEHOLDER}/y\n")
+    linked = Linked(tmp_path / "link", _packages(tmp_path / "env").values(), PackageCaches([small[1]]))
+    with pytest.raises(PackageMismatch, match="bin/it of small"):
+        linked["small"]
+
+
+def test_an_incomplete_folder_in_the_cache_is_a_named_error(small: tuple[Channel, Path], tmp_path: Path) -> None:
+    """And the folder says that it is not complete."""
+    package = _packages(tmp_path / "env")["small"]
+    (small[1] / "small-1.0-0/share/plain").unlink()
+    with pytest.raises(LinkFailed, match=r"Cannot link small-1\.0-0"):
+        Linked(tmp_path / "link", [package], PackageCaches([small[1]]))
+    assert not _found(PackageCaches([small[1]]), package).complete
+
+
+def test_an_old_archive_is_linked_too(tmp_path: Path) -> None:
+    """A .tar.bz2 whose metadata is only info/files and info/has_prefix, without a single hash."""
+    source = tmp_path / "source"
+    for name, text in {
+        "bin/old": f"#!{PLACEHOLDER}/bin/x\n",
+        "share/old.txt": "old\n",
+        "info/files": "bin/old\nshare/old.txt\n",
+        "info/has_prefix": f'"{PLACEHOLDER}" text "bin/old"\n',
+        "info/index.json": json.dumps({"name": "old", "version": "1", "build": "0", "build_number": 0, "depends": []}),
+    }.items():
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        (source / name).write_text(text)
+    (source / "bin/old").chmod(0o755)
+    archive = tmp_path / "old-1-0.tar.bz2"
+    subprocess.run(["tar", "cjf", archive, "-C", source, "bin", "share", "info"], check=True)
+    package = CondaPackage.of_url(f"https://lab.org/linux-64/{archive.name}", sha256=hash_file(archive))
+    staged = link([package], {package.dist: Cached(archive, False)}, tmp_path / "link")
+    linked = linked_package(staged[package.dist], None, EPOCH, tmp_path)
+    files = {file.path: Path(file.source).read_text() for file in linked.files}
+    assert files == {"bin/old": f"#!{PREFIX}/bin/x\n", "share/old.txt": "old\n"}
+
+
+def test_a_package_cannot_leave_the_prefix(tmp_path: Path) -> None:
+    """A path with .. in it is refused by name."""
+    source = tmp_path / "source"
+    paths = [{"_path": "../../escaped", "path_type": "hardlink", "sha256": "0" * 64, "size_in_bytes": 1}]
+    (source / "info").mkdir(parents=True)
+    (source / "info/index.json").write_text(
+        json.dumps({"name": "bad", "version": "1", "build": "0", "build_number": 0})
+    )
+    (source / "info/paths.json").write_text(json.dumps({"paths": paths, "paths_version": 1}))
+    (tmp_path / "escaped").write_text("x")
+    package = CondaPackage.of_url("https://lab.org/linux-64/bad-1-0.conda", sha256="0" * 64)
+    with pytest.raises((LinkFailed, PackageMismatch)):
+        link([package], {package.dist: Cached(source, True)}, tmp_path / "link")
+    assert not (tmp_path / "link/escaped").exists()
+
+
+def test_what_a_package_depends_on_is_linked_before_it() -> None:
+    """So that the later one wins a path that both have."""
+    names = {"zlib": (), "app": ("zlib", "lib"), "lib": ("zlib",)}
+    packages = [
+        CondaPackage.of_url(f"https://lab.org/linux-64/{name}-1-0.conda", sha256="0" * 64, depends=depends)
+        for name, depends in names.items()
+    ]
+    assert link_order(packages) == ["zlib-1-0", "lib-1-0", "app-1-0"]
+
+
+def test_links_are_kept_as_links(linked: Linked) -> None:
+    """With their own target."""
+    assert os.readlink(linked.files("greet")["lib/libgreet.so"]) == "libgreet.so.1"
