@@ -250,7 +250,8 @@ def _snapshot(arguments: argparse.Namespace, report: Report) -> None:
     """Prints what an environment holds, its lock file, and what a build would do, as JSON. Builds nothing."""
     from jupyter_condabuild.build.survey import survey
 
-    _print(survey(_given(arguments) or _planned(arguments), report))
+    found = survey(_given(arguments) or _planned(arguments), report)
+    print(json.dumps(found, indent=None if arguments.events else 2))  # after events it is one line more
 
 
 def _planned(arguments: argparse.Namespace) -> Any:

@@ -7,7 +7,15 @@
     ├── PrefixError
     │   ├── NotAPrefix               no conda-meta where an environment was expected
     │   ├── BrokenRecord             a file in conda-meta cannot be read
+    │   ├── PrefixNotAllowed         the server may not build this environment
     │   └── NotACondaKernel          a kernel's interpreter lies in no conda environment
+    ├── RequestError                 what was asked of the server
+    │   ├── BadRequest               not understood
+    │   ├── TooMuch                  more bytes than a request may have
+    │   ├── NotThere                 no such kernel, build or lock file
+    │   └── QueueFull                too many builds are waiting
+    ├── Interrupted                  a build's process is gone and did not say why
+    ├── BuildLimit                   a build took more time or memory than it may
     ├── LockfileError                a lock file that cannot be read or says too little
     ├── PackageError
     │   ├── PackageNotFound          neither package cache nor channel has the archive
@@ -91,6 +99,58 @@ class NotACondaKernel(PrefixError):
 
     code = "not_a_conda_kernel"
     default_hint = "Choose a kernel that runs in a conda environment, or install ipykernel in one and select it."
+
+
+class PrefixNotAllowed(PrefixError):
+    """The server may not build this environment."""
+
+    code = "prefix_not_allowed"
+    default_hint = "Choose an environment below the folders of c.CondaBuild.allow_prefixes."
+
+
+class RequestError(CondaBuildError):
+    """What was asked of the server cannot be done."""
+
+    code = "request_error"
+
+
+class BadRequest(RequestError):
+    """A request that is not understood."""
+
+    code = "bad_request"
+    default_hint = "See condabuild/openapi.yaml."
+
+
+class TooMuch(BadRequest):
+    """A request with more bytes than it may have."""
+
+    code = "too_much"
+
+
+class NotThere(RequestError):
+    """No such kernel, build or lock file."""
+
+    code = "not_found"
+
+
+class QueueFull(RequestError):
+    """Too many builds are waiting."""
+
+    code = "queue_full"
+    default_hint = "Try again when a build has ended, or cancel one."
+
+
+class Interrupted(CondaBuildError):
+    """A build's process is gone and did not say why."""
+
+    code = "interrupted"
+    default_hint = "Build again: what it had done is kept."
+
+
+class BuildLimit(CondaBuildError):
+    """A build took more time or memory than it may."""
+
+    code = "build_limit"
 
 
 class LockfileError(CondaBuildError):
