@@ -147,7 +147,7 @@ def test_the_realm_gets_the_password_and_the_registry_does_not(fake_registry: Fa
     """In the token flow the login goes to the realm alone."""
     with serving() as realm:
         realm.guard = bearer_guard("")
-        fake_registry.guard = bearer_guard(f"http://{realm.host}/token")
+        fake_registry.guard = bearer_guard(f"http://other:login@{realm.host}/token")
         with connect(fake_registry.host, ADA) as registry:
             registry.repository("team/env").head("v1")
         assert [seen.authorization for seen in realm.seen] == [BASIC]

@@ -74,7 +74,8 @@ def refusal(where: str, doing: str, status: int, headers: Mapping[str, str], bod
     said = spec_errors_text(body)
     if not said and "html" in headers.get("content-type", ""):
         said = "a web page, not the answer of a registry"
-    message = f"Could not {doing} at {where}: {status_text(status)}{f' ({said})' if said else ''}."
+    what = status_text(status) if status >= 400 else f"unexpected answer {status_text(status)}"
+    message = f"Could not {doing} at {where}: {what}{f' ({said})' if said else ''}."
     codes = {code for code, _ in errors}
     if status == 400 and codes & {"DIGEST_INVALID", "SIZE_INVALID"}:
         return ContentMismatch(message)
@@ -102,7 +103,9 @@ def _hint(status: int, codes: set[str]) -> str | None:
         return "This registry, or its configuration, does not offer that operation."
     if 300 <= status < 400:
         return "The registry's address may have changed, or a login page stands before it."
-    return None
+    if status == 408:
+        return "The way to the registry may be slow; try again."
+    return None if status in _BY_STATUS or status >= 500 else "The registry's log may say more."
 
 
 def status_text(status: int) -> str:

@@ -38,7 +38,7 @@ class Call:
     """One request: `url` is a path below the registry, or the absolute URL that a ``Location`` gave.
 
     `body` makes the body's chunks, `size` bytes in all, anew for each attempt. `doing` completes "Could not …".
-    `timeout` is how many seconds the answer may take to begin, and to go on.
+    `timeout` is how many seconds the answer may take to begin, and to go on, where that is not IDLE_TIMEOUT.
     """
 
     method: str
@@ -48,7 +48,7 @@ class Call:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: Callable[[], Iterator[bytes]] | None = None
     size: int = 0
-    timeout: float = IDLE_TIMEOUT
+    timeout: float | None = None
 
 
 @dataclass(frozen=True)
@@ -171,7 +171,7 @@ class Transport:
             headers["Content-Length"] = str(call.size)
         content = call.body() if call.body else None
         client = self._client(url)
-        timeout = httpx.Timeout(IDLE_TIMEOUT, connect=CONNECT_TIMEOUT, read=call.timeout, pool=None)
+        timeout = httpx.Timeout(IDLE_TIMEOUT, connect=CONNECT_TIMEOUT, read=call.timeout or IDLE_TIMEOUT, pool=None)
         request = client.build_request(call.method, url, headers=headers, content=content, timeout=timeout)
         response = client.send(request, stream=True)
         self._answered = True

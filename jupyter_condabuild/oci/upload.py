@@ -25,7 +25,7 @@ MIN_CHUNK = MIB
 READ = MIB
 COMMIT_TIMEOUT = 300.0
 _BINARY = {"Content-Type": "application/octet-stream"}
-_NEEDS_CHUNKS = frozenset({408, 413})
+_NEEDS_CHUNKS = frozenset({413})
 _NEEDS_WHOLE = frozenset({400, 404, 405, 411, 415, 416, 501})
 
 
@@ -78,7 +78,8 @@ class Upload:
         self._begin = begin
         self._present = present
         self._progress = progress
-        self._position = 0
+        self._pauses = Pauses(transport.patience)
+        self._position = self._furthest = 0
         self._session: Session | None = None
 
     def run(self, session: Session | None = None) -> None:
@@ -97,7 +98,6 @@ class Upload:
             self._source.close()
 
     def _run(self) -> None:
-        pauses = Pauses(self._transport.patience)
         chunked, switched = self._descriptor.size > MONOLITHIC_MAX, False
         while True:
             self._session = self._session or self._begin()
@@ -106,14 +106,15 @@ class Upload:
                 return
             except RegistryError as error:
                 self._moved_to(0)
-                if (error.temporary or error.status is None) and self._present():
+                answered = error.status is not None and error.status >= 400
+                if (error.temporary or not answered) and self._present():
                     self._moved_to(self._descriptor.size)
                     return
                 if not switched and error.status in (_NEEDS_WHOLE if chunked else _NEEDS_CHUNKS):
                     chunked, switched = not chunked, True
                 else:
                     error.temporary = error.temporary or error.status == 404
-                    pauses.after(error)
+                    self._pauses.after(error)
                     chunked = chunked or not switched
             self._session.cancel(self._transport, self._access)
             self._session = None
@@ -126,7 +127,6 @@ class Upload:
         """PATCH until the registry has all bytes, then PUT ("Pushing a blob in chunks")."""
         assert self._session is not None
         size, step = self._descriptor.size, max(CHUNK, self._session.min_chunk)
-        pauses = Pauses(self._transport.patience)
         offset, lost = 0, False
         while offset < size:
             try:
@@ -136,13 +136,14 @@ class Upload:
                     raise RegistryFault(error.message, error.hint, temporary=True) from None
                 smaller = min(step, max(step // 4, MIN_CHUNK, self._session.min_chunk))
                 if error.status != 413 or smaller == step:
-                    pauses.after(error)
+                    self._pauses.after(error)
                 if error.status in (413, None):
                     step = smaller
                 lost = error.status != 413
                 continue
-            if received >= offset + min(MIB, size - offset):
-                pauses.progressed()
+            if received >= min(self._furthest + MIB, size):
+                self._furthest = received
+                self._pauses.progressed()
             offset, lost = received, False
             self._moved_to(offset)
         while True:
@@ -152,7 +153,7 @@ class Upload:
             except RegistryError as error:
                 if error.temporary and self._present():
                     return
-                pauses.after(error)
+                self._pauses.after(error)
 
     def _patch(self, start: int, end: int) -> int:
         """Sends the bytes from start to end; the number of bytes that the registry then has."""

@@ -27,7 +27,8 @@ class Reply:
     """What the fake answers instead of doing its work; with `after` set, it does its work first.
 
     `take` bytes of the request's body are read (all, if None); `kept` of a PATCH they are stored.
-    `cut` ends the connection after so many bytes of the answer's body, `drop` before any answer.
+    `cut` ends the connection after so many bytes of the answer's body, `drop` before any answer; `hang` gives none
+    as long as the server lives. The end of the connection is that of the body unless it is `sized`.
     """
 
     status: int = 200
@@ -37,6 +38,8 @@ class Reply:
     kept: bool = False
     cut: int | None = None
     drop: bool = False
+    hang: bool = False
+    sized: bool = True
     after: bool = False
 
 
@@ -67,8 +70,7 @@ class FakeRegistry(ThreadingHTTPServer):
     Set `guard` to refuse requests before anything else, `on` to answer the next ones that match.
     """
 
-    daemon_threads = True
-    block_on_close = False
+    daemon_threads = False
 
     def __init__(self, context: ssl.SSLContext | None = None) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -81,6 +83,8 @@ class FakeRegistry(ThreadingHTTPServer):
         self.guard: Callable[[Seen], Reply | None] = lambda seen: None
         self._script: list[tuple[str, re.Pattern[str], Reply]] = []
         self._lock = threading.Lock()
+        self.ending = threading.Event()
+        self.connections: set[socket.socket] = set()
 
     @property
     def port(self) -> int:
@@ -197,10 +201,13 @@ class _Handler(BaseHTTPRequestHandler):
         if self.server.tls:
             self.request.settimeout(10)
             self.request = self.server.tls.wrap_socket(self.request, server_side=True)
+        self.server.connections.add(self.request)
         super().setup()
 
     def finish(self) -> None:
-        super().finish()
+        with suppress(OSError):
+            super().finish()
+        self.server.connections.discard(self.request)
         if self.server.tls:
             self.request.close()
 
@@ -223,19 +230,22 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.answer(seen)
         elif reply.kept:
             self.server.uploads[urlsplit(self.path).path.rpartition("/")[2]] += seen.body
-        if reply.drop or take < length:
+        if reply.hang:
+            self.server.ending.wait(10)
+        if reply.drop or reply.hang or take < length:
             self.close_connection = True
-        if not reply.drop:
+        if not (reply.drop or reply.hang):
             self._answer(reply)
 
     def _answer(self, reply: Reply) -> None:
-        self.send_response(reply.status)
-        for name, value in {"Content-Length": str(len(reply.body)), **reply.headers}.items():
+        self.send_response_only(reply.status)
+        length = {"Content-Length": str(len(reply.body))} if reply.sized else {"Connection": "close"}
+        for name, value in {**length, **reply.headers}.items():
             self.send_header(name, value)
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(reply.body if reply.cut is None else reply.body[: reply.cut])
-        if reply.cut is not None:
+        if reply.cut is not None or not reply.sized:
             self.close_connection = True
 
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = _serve  # noqa: N815
@@ -253,7 +263,11 @@ def serving(context: ssl.SSLContext | None = None) -> Iterator[FakeRegistry]:
         try:
             yield server
         finally:
+            server.ending.set()
             server.shutdown()
+            for connection in tuple(server.connections):
+                with suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
             thread.join()
 
 

@@ -1,0 +1,305 @@
+"""Logins from the user's configuration: Docker's and Podman's files, credential helpers, and damage to them."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import docker.auth
+import pytest
+
+from jupyter_condabuild.oci import credentials
+from jupyter_condabuild.oci.credentials import ANONYMOUS, Credentials, find
+
+HOST = "registry.lab.org"
+ADA, BOB = Credentials("ada", "sesame:x"), Credentials("bob", "pw")
+
+
+def auth(login: Credentials) -> dict[str, str]:
+    """An entry of ``auths``."""
+    return {"auth": base64.b64encode(f"{login.username}:{login.password}".encode()).decode()}
+
+
+@pytest.fixture
+def environ(tmp_path: Path) -> dict[str, str]:
+    """The environment of a user without any login."""
+    (tmp_path / "bin").mkdir()
+    return {
+        "HOME": str(tmp_path),
+        "PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin",
+        "XDG_RUNTIME_DIR": str(tmp_path / "run"),
+    }
+
+
+Write = Callable[[str, Mapping[str, object] | str], Path]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """Writes a configuration below the user's home."""
+
+    def write_config(path: str, config: Mapping[str, object] | str) -> Path:
+        file = tmp_path / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(config if isinstance(config, str) else json.dumps(config))
+        return file
+
+    return write_config
+
+
+@pytest.fixture
+def helper(tmp_path: Path, environ: dict[str, str]) -> Callable[..., None]:
+    """Installs a credential helper, a shell script that has the server's name in $server."""
+
+    def install(name: str, script: str) -> None:
+        program = tmp_path / "bin" / f"docker-credential-{name}"
+        program.write_text(f'#!/bin/sh\n[ "$1" = get ] || exit 9\nread -r server || true\n{script}\n')
+        program.chmod(0o755)
+
+    return install
+
+
+def test_without_a_configuration_the_user_is_anonymous(environ: dict[str, str]) -> None:
+    """No file, no login, no complaint."""
+    assert find(HOST, "team/env", environ) == ANONYMOUS
+    assert not ANONYMOUS
+
+
+@pytest.mark.parametrize(
+    "path", [".docker/config.json", "run/containers/auth.json", ".config/containers/auth.json"], ids=str
+)
+def test_each_usual_file_is_read(environ: dict[str, str], write: Write, path: str) -> None:
+    """What ``docker login`` and ``podman login`` wrote is found."""
+    write(path, {"auths": {HOST: auth(ADA)}})
+    assert find(HOST, "team/env", environ) == ADA
+
+
+@pytest.mark.parametrize(
+    ("variable", "path", "value"),
+    [
+        ("DOCKER_CONFIG", "elsewhere/config.json", "{home}/elsewhere"),
+        ("REGISTRY_AUTH_FILE", "elsewhere/any.json", "{home}/elsewhere/any.json"),
+        ("XDG_CONFIG_HOME", "elsewhere/containers/auth.json", "{home}/elsewhere"),
+    ],
+)
+def test_the_environment_names_the_file(
+    environ: dict[str, str], write: Write, variable: str, path: str, value: str
+) -> None:
+    """The variables of Docker and Podman are honoured."""
+    write(path, {"auths": {HOST: auth(ADA)}})
+    assert find(HOST, "team/env", environ) == ANONYMOUS
+    assert find(HOST, "team/env", environ | {variable: value.format(home=environ["HOME"])}) == ADA
+
+
+def test_ci_systems_give_the_configuration_itself(environ: dict[str, str], write: Write) -> None:
+    """``DOCKER_AUTH_CONFIG`` holds the JSON and comes first; other hosts are still found in the files."""
+    write(".docker/config.json", {"auths": {HOST: auth(ADA), "other.org": auth(ADA)}})
+    environ["DOCKER_AUTH_CONFIG"] = json.dumps({"auths": {HOST: auth(BOB)}})
+    assert find(HOST, "", environ) == BOB
+    assert find("other.org", "", environ) == ADA
+
+
+def test_docker_s_login_comes_before_podman_s(environ: dict[str, str], write: Write) -> None:
+    """Where both have one, Docker's is used; where Docker's has none for the host, Podman's is."""
+    write(".docker/config.json", {"auths": {HOST: auth(ADA)}})
+    write("run/containers/auth.json", {"auths": {HOST: auth(BOB), "other.org": auth(BOB)}})
+    assert find(HOST, "", environ) == ADA
+    assert find("other.org", "", environ) == BOB
+
+
+@pytest.mark.parametrize(
+    ("key", "host"),
+    [
+        ("https://index.docker.io/v1/", "docker.io"),
+        ("docker.io", "docker.io"),
+        ("registry-1.docker.io", "docker.io"),
+        ("https://registry.lab.org", HOST),
+        ("https://registry.lab.org/v2/", HOST),
+        ("http://registry.lab.org/v1/", HOST),
+        ("registry.lab.org/v2", HOST),
+        ("Registry.Lab.org", HOST),
+        ("registry.lab.org:5000", "registry.lab.org:5000"),
+    ],
+)
+def test_old_and_new_keys_mean_the_same_host(environ: dict[str, str], write: Write, key: str, host: str) -> None:
+    """A key may be a host or the URL that older versions wrote."""
+    write(".docker/config.json", {"auths": {key: auth(ADA)}})
+    assert find(host, "library/debian", environ) == ADA
+
+
+@pytest.mark.parametrize("key", ["registry.lab.org:5000", "lab.org", "evil-registry.lab.org", "registry.lab.org.evil"])
+def test_a_login_is_for_its_own_host_only(environ: dict[str, str], write: Write, key: str) -> None:
+    """Another port, domain or prefix is another registry."""
+    write(".docker/config.json", {"auths": {key: auth(ADA)}})
+    assert find(HOST, "team/env", environ) == ANONYMOUS
+
+
+def test_podman_s_login_for_a_namespace_is_for_what_lies_below_it(environ: dict[str, str], write: Write) -> None:
+    """The most precise key wins, and a namespace's login is for no other namespace."""
+    write("run/containers/auth.json", {"auths": {f"{HOST}/team": auth(ADA), f"{HOST}/team/secret/env": auth(BOB)}})
+    assert find(HOST, "team/env", environ) == ADA
+    assert find(HOST, "team/secret/env", environ) == BOB
+    assert find(HOST, "team/secret/env2", environ) == ADA
+    assert find(HOST, "teams/env", environ) == ANONYMOUS
+    assert find(HOST, "", environ) == ANONYMOUS
+
+
+def test_an_identity_token_is_one(environ: dict[str, str], write: Write) -> None:
+    """The token that ``docker login`` keeps for some registries is read as such."""
+    write(".docker/config.json", {"auths": {HOST: {**auth(Credentials("00000", "")), "identitytoken": "refresh"}}})
+    assert find(HOST, "", environ).identity_token == "refresh"
+
+
+def test_a_plain_user_name_and_password_are_read(environ: dict[str, str], write: Write) -> None:
+    """Kubernetes' pull secrets may have both fields and no ``auth``."""
+    write(".docker/config.json", {"auths": {HOST: {"username": "ada", "password": "sesame:x"}}})
+    assert find(HOST, "", environ) == ADA
+
+
+def test_a_helper_gives_the_login(environ: dict[str, str], write: Write, helper: Callable[..., None]) -> None:
+    """A helper is asked for the host; that of the host goes before that of all hosts, and ``auths`` comes last."""
+    helper("lab", 'echo "{\\"ServerURL\\": \\"$server\\", \\"Username\\": \\"at $server\\", \\"Secret\\": \\"pw\\"}"')
+    helper("all", 'echo "{\\"ServerURL\\": \\"$server\\", \\"Username\\": \\"ada\\", \\"Secret\\": \\"sesame:x\\"}"')
+    config = {"auths": {HOST: auth(BOB)}, "credHelpers": {HOST: "lab"}, "credsStore": "all"}
+    write(".docker/config.json", config)
+    assert find(HOST, "", environ) == Credentials(f"at {HOST}", "pw")
+    assert find("other.org", "", environ) == ADA
+
+
+def test_a_helper_is_asked_for_docker_hub_by_its_old_address(
+    environ: dict[str, str], write: Write, helper: Callable[..., None]
+) -> None:
+    """That is the key that ``docker login`` stores it under."""
+    helper("all", 'echo "{\\"Username\\": \\"$server\\", \\"Secret\\": \\"pw\\"}"')
+    write(".docker/config.json", {"credsStore": "all"})
+    assert find("docker.io", "library/debian", environ).username == "https://index.docker.io/v1/"
+
+
+def test_a_helper_may_give_an_identity_token(
+    environ: dict[str, str], write: Write, helper: Callable[..., None]
+) -> None:
+    """The user name ``<token>`` says that the secret is one."""
+    helper("all", 'echo "{\\"Username\\": \\"<token>\\", \\"Secret\\": \\"refresh\\"}"')
+    write(".docker/config.json", {"credsStore": "all"})
+    assert find(HOST, "", environ) == Credentials(identity_token="refresh")
+
+
+def test_a_helper_that_has_nothing_lets_the_file_speak(
+    environ: dict[str, str], write: Write, helper: Callable[..., None]
+) -> None:
+    """ "Not found" is no failure, and nothing to report."""
+    helper("all", "echo credentials not found in native keychain; exit 1")
+    write(".docker/config.json", {"credsStore": "all", "auths": {HOST: auth(ADA)}})
+    assert find(HOST, "", environ) == ADA
+    assert find("other.org", "", environ) == ANONYMOUS
+
+
+@pytest.mark.parametrize(
+    ("script", "problem"),
+    [
+        (None, "docker-credential-all is not installed"),
+        ("echo secret-in-output; exit 3", "failed with status 3"),
+        ("echo secret-in-output", "not valid"),
+        ("echo '{}'", "not valid"),
+        ("echo '[]'", "not valid"),
+    ],
+)
+def test_a_broken_helper_is_a_reason_not_an_end(
+    environ: dict[str, str], write: Write, helper: Callable[..., None], script: str | None, problem: str
+) -> None:
+    """Public images can still be had; the reason, without any secret, is kept for when a login is needed."""
+    if script is not None:
+        helper("all", script)
+    write(".docker/config.json", {"credsStore": "all"})
+    found = find(HOST, "", environ)
+    assert not found
+    assert problem in found.problem
+    assert "secret" not in found.problem
+
+
+def test_a_helper_that_hangs_is_given_up(
+    environ: dict[str, str], write: Write, helper: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A keyring that waits for somebody to unlock it does not stop a build for ever."""
+    monkeypatch.setattr(credentials, "HELPER_TIMEOUT", 0.05)
+    helper("all", "exec tail -f /dev/null")
+    write(".docker/config.json", {"credsStore": "all"})
+    assert "did not answer" in find(HOST, "", environ).problem
+
+
+@pytest.mark.parametrize("name", ["../../evil", "a b", "x;y", 7, ""])
+def test_a_helper_s_name_is_a_name(environ: dict[str, str], write: Write, name: object) -> None:
+    """What is no program's name is not started."""
+    write(".docker/config.json", {"credsStore": name, "auths": {"other.org": auth(ADA)}})
+    assert not find(HOST, "", environ)
+    assert find("other.org", "", environ) == ADA
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        "not json",
+        "[]",
+        {"auths": []},
+        {"auths": {HOST: "ada"}},
+        {"auths": {HOST: {"auth": "%%%"}}},
+        {"auths": {HOST: {"auth": base64.b64encode(b"no colon").decode()}}},
+        {"auths": {HOST: {"auth": base64.b64encode(b"\xff:\xff").decode()}}},
+        {"credHelpers": [], "credsStore": None},
+    ],
+)
+def test_a_damaged_file_stops_nobody(environ: dict[str, str], write: Write, config: Mapping[str, object] | str) -> None:
+    """A file that cannot be read leaves the next one to be asked."""
+    write(".docker/config.json", config)
+    assert not find(HOST, "", environ)
+    write("run/containers/auth.json", {"auths": {HOST: auth(BOB)}})
+    assert find(HOST, "", environ) == BOB
+
+
+def test_a_damaged_login_is_named(environ: dict[str, str], write: Write) -> None:
+    """The reason says which file holds it."""
+    file = write(".docker/config.json", {"auths": {HOST: {"auth": "%%%"}, "other.org": auth(ADA)}})
+    assert str(file) in find(HOST, "", environ).problem
+    assert find("other.org", "", environ) == ADA
+
+
+def test_a_login_is_not_printed() -> None:
+    """The representation has the user's name and no secret."""
+    text = repr(Credentials("ada", "canary-password", "canary-token"))
+    assert "ada" in text
+    assert "canary" not in text
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"auths": {HOST: auth(ADA)}},
+        {"auths": {f"https://{HOST}/v1/": auth(ADA)}},
+        {"auths": {HOST: {**auth(ADA), "identitytoken": "refresh"}}},
+        {"auths": {HOST: {}}},
+        {"auths": {"https://index.docker.io/v1/": auth(BOB)}},
+        {"credHelpers": {HOST: "lab"}, "auths": {HOST: auth(BOB)}},
+        {"credsStore": "lab"},
+    ],
+)
+@pytest.mark.parametrize("host", [HOST, "docker.io", "other.org"])
+def test_docker_s_own_reader_agrees(
+    environ: dict[str, str],
+    write: Write,
+    helper: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    config: dict[str, object],
+    host: str,
+) -> None:
+    """docker-py reads the same login from the same configuration."""
+    helper("lab", 'echo "{\\"ServerURL\\": \\"$server\\", \\"Username\\": \\"at $server\\", \\"Secret\\": \\"pw\\"}"')
+    monkeypatch.setenv("PATH", environ["PATH"])
+    path = write(".docker/config.json", config)
+    theirs = docker.auth.load_config(str(path)).resolve_authconfig(host) or {}
+    entry = {name.lower(): value for name, value in theirs.items()}
+    ours = find(host, "", environ)
+    assert ours.identity_token == entry.get("identitytoken", "")
+    if not ours.identity_token:
+        assert (ours.username, ours.password) == (entry.get("username", ""), entry.get("password", ""))

@@ -1,0 +1,271 @@
+"""What a registry answers is believed only where it is what was asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from jupyter_condabuild.errors import (
+    BadImage,
+    ContentMismatch,
+    RegistryError,
+    RegistryFault,
+)
+from jupyter_condabuild.oci import repository as repository_module
+from jupyter_condabuild.oci.image import OCI_MANIFEST, Descriptor, Digest, canonical_json
+from jupyter_condabuild.oci.registry import Repository
+from tests.registry.faults import Clock, FakeRegistry, Reply
+from tests.registry.pushing import blob, connect, opener, push_image
+
+DATA = bytes(range(256)) * 20_000
+MANIFEST = canonical_json(
+    {
+        "schemaVersion": 2,
+        "mediaType": OCI_MANIFEST,
+        "config": {"mediaType": "application/json", "digest": str(Digest.of(b"{}")), "size": 2},
+        "layers": [],
+    }
+)
+PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """The time that retries wait by."""
+    return Clock()
+
+
+@pytest.fixture
+def repository(fake_registry: FakeRegistry, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Iterator[Repository]:
+    """A repository with a blob, DATA, and a manifest, ``v1``."""
+    for name in PROXIES:
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    fake_registry.put("team/env", DATA)
+    fake_registry.put_manifest("team/env", "v1", OCI_MANIFEST, MANIFEST)
+    with connect(fake_registry.host, clock=clock) as registry:
+        yield registry.repository("team/env")
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind"),
+    [
+        (Reply(200, {"Content-Type": OCI_MANIFEST}, MANIFEST + b" "), ContentMismatch),
+        (
+            Reply(200, {"Content-Type": OCI_MANIFEST, "Docker-Content-Digest": str(Digest.of(b""))}, MANIFEST),
+            ContentMismatch,
+        ),
+        (Reply(200, {"Content-Type": OCI_MANIFEST, "Docker-Content-Digest": "md5:1"}, MANIFEST), RegistryFault),
+        (Reply(200, {"Content-Type": OCI_MANIFEST}, b" " * (4 * 1024 * 1024 + 1)), RegistryFault),
+    ],
+)
+def test_a_manifest_is_what_its_digest_promises(
+    fake_registry: FakeRegistry, repository: Repository, reply: Reply, kind: type[Exception]
+) -> None:
+    """Other bytes than those asked for, or than the registry's own header says, and endless ones, are refused."""
+    fake_registry.on("GET", "manifests", reply)
+    with pytest.raises(kind):
+        repository.manifest(str(Digest.of(MANIFEST)))
+
+
+def test_a_manifest_without_end_is_not_read_to_it(fake_registry: FakeRegistry, repository: Repository) -> None:
+    """An answer without a length is read up to the limit."""
+    endless = Reply(200, {"Content-Length": str(10**12)}, b" " * (5 * 1024 * 1024))
+    fake_registry.on("GET", "manifests", endless)
+    with pytest.raises(RegistryFault, match="larger than 4096 kB"):
+        repository.manifest("v1")
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"not json",
+        b"[]",
+        b"[" * 100_000,
+        b"{}",
+        b'{"layers": [], "manifests": []}',
+        b'{"config": {}, "manifests": []}',
+        b'{"schemaVersion": 1, "mediaType": "application/vnd.docker.distribution.manifest.v1+json", "layers": []}',
+        MANIFEST.replace(OCI_MANIFEST.encode(), b"text/plain"),
+    ],
+)
+def test_what_is_no_manifest_is_not_taken_for_one(
+    fake_registry: FakeRegistry, repository: Repository, raw: bytes
+) -> None:
+    """Neither an image nor an index, or both at once, is an invalid image."""
+    fake_registry.put_manifest("team/env", "bad", "application/json", raw)
+    with pytest.raises(BadImage):
+        repository.manifest("bad")
+
+
+def test_a_registry_that_says_little_is_asked_for_the_manifest_itself(
+    fake_registry: FakeRegistry, repository: Repository
+) -> None:
+    """Where HEAD is not offered, or lacks the digest, the descriptor is made of the manifest."""
+    expected = repository.head("v1")
+    for reply in (Reply(405), Reply(200, {"Content-Type": OCI_MANIFEST}, MANIFEST), Reply(200, body=MANIFEST)):
+        fake_registry.on("HEAD", "manifests", reply)
+        assert repository.head("v1") == expected
+    fake_registry.on("HEAD", "manifests", Reply(405))
+    assert repository.head("missing") is None
+    headers = {"Content-Type": OCI_MANIFEST, "Docker-Content-Digest": str(Digest.of(b"")), "Content-Length": "5"}
+    fake_registry.on("HEAD", "manifests", Reply(200, headers))
+    with pytest.raises(ContentMismatch):
+        repository.head(str(Digest.of(MANIFEST)))
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        Reply(405),
+        Reply(400),
+        Reply(204),
+        Reply(307, {"Location": "/v2/team/env/blobs/gone"}),
+        Reply(200, {"Docker-Content-Digest": str(Digest.of(b""))}),
+    ],
+)
+def test_a_blob_that_a_registry_is_not_sure_of_is_not_there(
+    fake_registry: FakeRegistry, repository: Repository, reply: Reply
+) -> None:
+    """In doubt the blob is pushed."""
+    assert repository.has(Digest.of(DATA))
+    fake_registry.on("HEAD", "blobs", reply)
+    assert not repository.has(Digest.of(DATA))
+
+
+def test_a_blob_of_another_size_is_pushed(fake_registry: FakeRegistry, repository: Repository) -> None:
+    """A registry that has half of it does not have it."""
+    fake_registry.on("HEAD", "blobs", Reply(200, {"Content-Length": "12"}))
+    assert repository.push(blob(DATA), opener(DATA)) == "uploaded"
+
+
+@pytest.mark.parametrize(
+    ("served", "said"),
+    [
+        (DATA[:-1] + b"x", "other bytes"),
+        (DATA + b"x", "5120001 bytes where 5120000"),
+        (DATA[:-1], "5119999 bytes where 5120000"),
+        (b"", "0 bytes where"),
+    ],
+)
+def test_a_blob_is_what_its_descriptor_promises(
+    fake_registry: FakeRegistry, repository: Repository, clock: Clock, served: bytes, said: str
+) -> None:
+    """Wrong bytes and wrong sizes are refused, and not asked for again."""
+    fake_registry.on("GET", "blobs", Reply(200, {}, served))
+    with pytest.raises(ContentMismatch, match=said):
+        for _ in repository.read(blob(DATA)):
+            pass
+    assert clock.waits == []
+
+
+def test_a_blob_that_is_too_long_is_left_at_once(fake_registry: FakeRegistry, repository: Repository) -> None:
+    """Bytes beyond the size are not read to their end, even where the answer has no length."""
+    fake_registry.on("GET", "blobs", Reply(200, {}, DATA * 4, sized=False))
+    chunks = repository.read(Descriptor("application/octet-stream", Digest.of(b"x"), 1_500_000))
+    read = len(next(chunks))
+    with pytest.raises(ContentMismatch, match="longer than the 1500000 bytes"):
+        read += len(next(chunks))
+    assert read < 1_500_000
+
+
+def test_a_cut_read_goes_on_where_it_was(fake_registry: FakeRegistry, repository: Repository, clock: Clock) -> None:
+    """Every byte that came is kept, and only the rest asked for; cuts after progress are not counted together."""
+    fake_registry.on("GET", "blobs", Reply(200, {}, DATA, cut=1_500_000))
+    for start in range(1_500_000, 4_500_000, 300_000):
+        headers = {"Content-Range": f"bytes {start}-{len(DATA) - 1}/{len(DATA)}"}
+        if start % 900_000 == 0:
+            fake_registry.on("GET", "blobs", Reply(503))
+        fake_registry.on("GET", "blobs", Reply(206, headers, DATA[start:], cut=300_000))
+    repository.registry.transport.patience = clock.patience.__class__(
+        attempts=20, clock=lambda: clock.now, sleep=clock.sleep, jitter=lambda: 1.0, total=1e9, longest=1e6
+    )
+    assert b"".join(repository.read(blob(DATA))) == DATA
+    ranges = [seen.headers.get("range", "") for seen in fake_registry.seen if seen.method == "GET"]
+    assert ranges[0] == ""
+    assert ranges[-1] == "bytes=4500000-"
+
+
+def test_a_registry_that_knows_no_ranges_is_read_from_the_start(
+    fake_registry: FakeRegistry, repository: Repository
+) -> None:
+    """What was read already is skipped."""
+    fake_registry.on("GET", "blobs", Reply(200, {}, DATA, cut=3_000_001), Reply(200, {}, DATA))
+    assert b"".join(repository.read(blob(DATA))) == DATA
+
+
+@pytest.mark.parametrize("content_range", ["", "bytes 0-9/10", "bytes 2999999-5119999/5120000", "lines 1-2/3"])
+def test_another_range_than_asked_for_is_refused(
+    fake_registry: FakeRegistry, repository: Repository, content_range: str
+) -> None:
+    """Bytes of another place are never joined to ours."""
+    fake_registry.on("GET", "blobs", Reply(200, {}, DATA, cut=3_000_000))
+    fake_registry.on("GET", "blobs", Reply(206, {"Content-Range": content_range}, DATA[3_000_000:]))
+    with pytest.raises(RegistryError, match="another range"):
+        b"".join(repository.read(blob(DATA)))
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        "",
+        "ftp://host/x",
+        "file:///etc/passwd",
+        "http://",
+        "http://[::1",
+        "//",
+        "http://a b/",
+        "javascript:1",
+        "http://h:99999999/",
+    ],
+)
+def test_a_location_that_is_no_address_is_refused(
+    fake_registry: FakeRegistry, repository: Repository, location: str
+) -> None:
+    """In redirects and upload sessions alike."""
+    headers = {"Location": location} if location else {}
+    fake_registry.on("GET", "blobs", *[Reply(307, headers)] * 10)
+    with pytest.raises(RegistryError):
+        b"".join(repository.read(blob(DATA)))
+    fake_registry.on("POST", "uploads", *[Reply(202, headers)] * 10)
+    with pytest.raises(RegistryError):
+        repository.push(blob(b"new"), opener(b"new"))
+
+
+def test_redirects_in_a_circle_come_to_an_end(fake_registry: FakeRegistry, repository: Repository) -> None:
+    """After a few hops the registry is said to be at fault."""
+    fake_registry.guard = lambda seen: Reply(307, {"Location": seen.path})
+    with pytest.raises(RegistryFault, match="without end"):
+        repository.manifest("v1")
+    assert len(fake_registry.seen) < 10
+
+
+def test_tags_come_page_by_page(
+    fake_registry: FakeRegistry, repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The list goes on where the answer's link says so, and comes to an end."""
+    monkeypatch.setattr(repository_module, "MAX_PAGES", 3)
+    more = {"Link": '</v2/team/env/tags/list?last=b&n=2>; rel="next"'}
+    fake_registry.on("GET", "tags/list.n=1000$", Reply(200, more, b'{"tags": ["a", "b"]}'))
+    fake_registry.on("GET", "tags/list.last=b", Reply(200, {}, b'{"tags": ["c"]}'))
+    assert repository.tags() == ["a", "b", "c"]
+    fake_registry.on("GET", "tags", *[Reply(200, more, b'{"tags": null}')] * 3)
+    with pytest.raises(RegistryFault, match="no end"):
+        repository.tags()
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"tags": 5}', b'{"tags": [5]}', b'{"tags": ["../x"]}'])
+def test_a_list_of_tags_is_one(fake_registry: FakeRegistry, repository: Repository, body: bytes) -> None:
+    """Anything else is the registry's fault."""
+    fake_registry.on("GET", "tags", Reply(200, {}, body))
+    with pytest.raises(RegistryFault, match="not a list of tags"):
+        repository.tags()
+
+
+def test_a_stored_manifest_is_the_one_that_was_sent(fake_registry: FakeRegistry, repository: Repository) -> None:
+    """A registry that rewrites a manifest has not stored it."""
+    manifest = push_image(repository, "v2")
+    fake_registry.on("PUT", "manifests", Reply(201, {"Docker-Content-Digest": str(Digest.of(b""))}))
+    with pytest.raises(ContentMismatch, match="it stored"):
+        repository.push_manifest(manifest, "v2")
