@@ -18,7 +18,7 @@ def part_text(complete: float, total: float) -> str:
 
 def seconds_text(seconds: float) -> str:
     """A time with its unit: ``0.3 s``, ``12 s``, ``2 min 5 s``, ``1 h 3 min``."""
-    if seconds < 9.95 and seconds != round(seconds):
+    if seconds < 9.95:
         return f"{max(seconds, 0):.1f} s"
     if seconds < 59.5:
         return f"{seconds:.0f} s"

@@ -30,7 +30,7 @@ def test_sizes_read_well(size: int, text: str) -> None:
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [
-        (0, "0 s"),
+        (0, "0.0 s"),
         (0.04, "0.0 s"),
         (0.38, "0.4 s"),
         (9.96, "10 s"),

@@ -189,34 +189,39 @@ class Terminal:
         ]
 
     def _bar_line(self, name: str, meter: Meter, now: float, width: int) -> Line:
-        """A bar with what is known beside it; where there is little room, the least important goes first."""
-        rate, left = meter.rate(now), meter.left(now)
-        left = None if left is None else float(math.ceil(left))
+        """A bar with what is known beside it, in fixed columns so that nothing jumps; a narrow terminal has fewer."""
+        left = meter.left(now)
         share = min(1.0, meter.complete / meter.total) if meter.total else 0.0
-        details = [
-            f"{share:4.0%}".replace("%", " %") if meter.total else "",
-            _amount(meter),
-            f"{size_text(rate)}/s" if left is not None and meter.unit == "bytes" else "",
-            f"{seconds_text(left)} left" if left is not None else "",
-        ]
+        details = {
+            "share": (f"{share:4.0%}".replace("%", " %") if meter.total else "", 5),
+            "amount": (_amount(meter), 13),
+            "rate": (f"{size_text(meter.rate(now))}/s" if left is not None and meter.unit == "bytes" else "", 8),
+            "left": (_left_text(left) if left is not None else "", 10),
+        }
         head = f"  {pad(title(name), WIDEST)} "
-        while True:
-            text = "  ".join(detail for detail in details if detail)
-            room = width - columns(head) - columns(text) - 2
-            if room >= _SMALLEST_BAR or not any(details):
+        for least in ("rate", "amount", "left", "share", ""):
+            room = width - columns(head) - sum(2 + wide for _, wide in details.values())
+            if room >= _SMALLEST_BAR:
                 break
-            # Rate, amount, time left, percentage.
-            details[next(place for place in (2, 1, 3, 0) if details[place])] = ""
+            details.pop(least, None)
         room = max(0, min(_LARGEST_BAR, room))
         done = int(room * share)
         full, rest = ("━", "─") if self._pen.unicode else ("#", ".")
-        return [(head, ""), (full * done, CYAN), (rest * (room - done), DIM), (f"  {text}", "")]
+        text = "".join(f"  {text:{wide}}" for text, wide in details.values()).rstrip()
+        return [(head, ""), (full * done, CYAN), (rest * (room - done), DIM), (text, "")]
 
 
 def _layer_line(name: str, meter: Meter, now: float, width: int) -> Line:
     rate = meter.rate(now)
     right = f"{_amount(meter):>16}" + (f"{f'{size_text(rate)}/s':>11}" if rate and width >= 60 else "")
     return [(f"    {pad(name, max(8, min(30, width - 6 - columns(right))))}", ""), (f"  {right}", DIM)]
+
+
+def _left_text(seconds: float) -> str:
+    if seconds <= 59:
+        return f"{math.ceil(seconds)} s left"
+    minutes = math.ceil(seconds / 60)
+    return f"{minutes} min left" if minutes < 100 else f"{math.ceil(minutes / 60)} h left"
 
 
 def _amount(meter: Meter) -> str:
