@@ -28,7 +28,7 @@ class Context:
 
 @dataclass(frozen=True)
 class Launched:
-    """The command behind launchers, or a `launcher` with the environment that it names; None where that is not found."""
+    """The command behind launchers, or a `launcher` and the environment it names, None where that is not found."""
 
     argv: tuple[str, ...]
     launcher: str = ""

@@ -74,15 +74,19 @@ def listed_files(prefix: Path, site_packages: str, info: str) -> tuple[str, ...]
         base, names = info, text.splitlines()
     else:
         return None
-    paths = (_within(prefix, base, name) for name in names)
+    root = posixpath.normpath(str(prefix)).rstrip("/") + "/"
+    paths = (_within(root, base, name) for name in names)
     return tuple(sorted({path for path in paths if path}))
 
 
-def _within(prefix: Path, base: str, name: str) -> str:
-    """The listed name as a path relative to the prefix; empty where it leads out of it."""
-    path = posixpath.normpath(posixpath.join(str(prefix), base, name))
-    root = posixpath.normpath(str(prefix)).rstrip("/") + "/"
-    return path.removeprefix(root) if name and "\0" not in name and path.startswith(root) else ""
+def _within(root: str, base: str, name: str) -> str:
+    """The listed name as a path relative to the prefix, whose path is `root`; empty where it leads out of it."""
+    if not name or "\0" in name:
+        return ""
+    if name[0] not in "./" and "/." not in name and "//" not in name:
+        return f"{base}/{name}"
+    path = posixpath.normpath(posixpath.join(root, base, name))
+    return path.removeprefix(root) if path.startswith(root) else ""
 
 
 def files_below(prefix: Path, folder: str) -> tuple[str, ...]:

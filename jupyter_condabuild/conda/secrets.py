@@ -8,6 +8,7 @@ It is removed, not masked, so that what is left still works as a URL; every othe
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from typing import Any
@@ -64,6 +65,7 @@ _JSON_STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _HINT = re.compile(r"//|%|@|/t/|authorization", re.IGNORECASE)
 
 
+@functools.lru_cache(8192)  # a snapshot, its lock and their report ask for the same few hundred
 def scrub_url(url: str) -> str:
     """The URL, or name of a channel, without credentials."""
     return _until_clean(url, "")
