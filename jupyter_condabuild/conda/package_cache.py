@@ -53,7 +53,7 @@ def default_folders(prefix: Path | None = None, environ: Mapping[str, str] = os.
             candidates.append(Path(environ[variable]) / "pkgs")
     cache = Path(environ.get("XDG_CACHE_HOME") or home / ".cache")
     candidates += [cache / "rattler/cache/pkgs", home / ".conda/pkgs", home / ".mamba/pkgs"]
-    return tuple(dict.fromkeys(folder for folder in candidates if folder.is_dir()))
+    return tuple(dict.fromkeys(folder for folder in candidates if os.path.isdir(folder)))
 
 
 def _condarc_folders(files: Iterable[Path]) -> Iterator[Path]:
@@ -64,7 +64,8 @@ def _condarc_folders(files: Iterable[Path]) -> Iterator[Path]:
             value = yaml.safe_load(file.read_text()) or {}
         except (OSError, ValueError, yaml.YAMLError):
             continue
-        for folder in (value.get("pkgs_dirs") or []) if isinstance(value, dict) else []:
+        folders = value.get("pkgs_dirs") if isinstance(value, dict) else None
+        for folder in [folders] if isinstance(folders, str) else folders if isinstance(folders, list) else []:
             yield Path(os.path.expandvars(os.path.expanduser(str(folder))))
 
 
@@ -86,7 +87,7 @@ class PackageCaches:
                     return Cached(folder / stem, True)
         for folder in self.folders:
             archive = folder / package.fn
-            if archive.is_file() and _is_archive(archive, package):
+            if os.path.isfile(archive) and _is_archive(archive, package):
                 return Cached(archive, False)
         return None
 
@@ -99,7 +100,7 @@ class PackageCaches:
 
 
 def _holds(folder: Path, package: CondaPackage) -> bool:
-    if not (folder / "info/index.json").is_file():
+    if not os.path.isfile(folder / "info/index.json"):
         return False
     record = _read(folder / "info/repodata_record.json")
     if record.get("sha256") and package.sha256:
@@ -117,7 +118,10 @@ def _is_archive(archive: Path, package: CondaPackage) -> bool:
     if package.size is not None and archive.stat().st_size != package.size:
         return False
     algorithm, expected = ("sha256", package.sha256) if package.sha256 else ("md5", package.md5)
-    return bool(expected) and hash_file(archive, algorithm) == expected
+    try:
+        return bool(expected) and hash_file(archive, algorithm) == expected
+    except OSError:
+        return False
 
 
 def hash_file(path: Path, algorithm: str = "sha256") -> str:

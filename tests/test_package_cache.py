@@ -1,0 +1,178 @@
+"""Package caches: a package is found where its hash proves it, as conda and as rattler keep it, and nowhere else."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from jupyter_condabuild.conda.lockfile import lock
+from jupyter_condabuild.conda.package_cache import Cached, PackageCaches, default_folders, hash_file
+from jupyter_condabuild.conda.packages import CondaPackage
+from jupyter_condabuild.conda.snapshot import snapshot
+
+
+def locked(prefix: Path, name: str) -> CondaPackage:
+    return next(package for package in lock(snapshot(prefix)).conda if package.name == name)
+
+
+@pytest.fixture(params=["rattler", "conda"])
+def cache(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, CondaPackage]:
+    """A copy of what a cache holds of one package, and that package."""
+    prefix = request.getfixturevalue(f"{request.param}_prefix")
+    source = prefix.parent.parent / "pkgs"
+    if request.param == "rattler":
+        source = request.getfixturevalue("package_cache")
+    package = locked(prefix, "greet")
+    for path in source.glob("greet-1.0-h0_0*"):
+        copy = shutil.copytree if path.is_dir() else shutil.copy
+        copy(path, tmp_path / path.name)
+    return tmp_path, package
+
+
+def other(package: CondaPackage) -> CondaPackage:
+    """The same file name with other content, from another channel."""
+    return replace(package, url=package.url.replace("linux-64", "x/linux-64"), sha256="e" * 64, md5="e" * 32)
+
+
+def test_an_extracted_package_is_found(cache: tuple[Path, CondaPackage]) -> None:
+    """By conda's repodata_record.json or rattler's lock file."""
+    folder, package = cache
+    assert PackageCaches([folder]).find(package) == Cached(folder / "greet-1.0-h0_0", True)
+    assert PackageCaches([folder]).index(package)["name"] == "greet"
+
+
+def test_the_same_name_from_another_channel_is_another_package(cache: tuple[Path, CondaPackage]) -> None:
+    """A name proves nothing."""
+    folder, package = cache
+    assert PackageCaches([folder]).find(other(package)) is None
+    assert PackageCaches([folder]).index(other(package)) == {}
+
+
+def test_a_folder_without_a_hash_is_not_used(cache: tuple[Path, CondaPackage]) -> None:
+    """Nobody knows what it is."""
+    folder, package = cache
+    (folder / "greet-1.0-h0_0/info/repodata_record.json").unlink(missing_ok=True)
+    (folder / "greet-1.0-h0_0.lock").unlink(missing_ok=True)
+    (folder / "greet-1.0-h0_0.conda").unlink(missing_ok=True)
+    assert PackageCaches([folder]).find(package) is None
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"sha256": null}'])
+def test_a_broken_record_proves_nothing(tmp_path: Path, text: str) -> None:
+    """It is as good as absent."""
+    package = CondaPackage.of_url("https://lab.org/linux-64/a-1-0.conda", sha256="a" * 64)
+    (tmp_path / "a-1-0/info").mkdir(parents=True)
+    (tmp_path / "a-1-0/info/index.json").write_text("{}")
+    (tmp_path / "a-1-0/info/repodata_record.json").write_text(text)
+    assert PackageCaches([tmp_path]).find(package) is None
+
+
+def test_a_half_extracted_folder_is_not_used(cache: tuple[Path, CondaPackage]) -> None:
+    """Without its metadata nothing can be linked from it."""
+    folder, package = cache
+    (folder / "greet-1.0-h0_0/info/index.json").unlink()
+    found = PackageCaches([folder]).find(package)
+    assert found is None or not found.extracted
+
+
+def test_an_archive_is_found_by_its_content(conda_prefix: Path, tmp_path: Path) -> None:
+    """Of the right size, and of the right hash."""
+    package = locked(conda_prefix, "greet")
+    archive = tmp_path / package.fn
+    shutil.copy(conda_prefix.parent.parent / "pkgs" / package.fn, archive)
+    caches = PackageCaches([tmp_path])
+    assert caches.find(package) == Cached(archive, False)
+    assert caches.find(replace(package, sha256="")) == Cached(archive, False)  # by md5
+    assert caches.find(replace(package, sha256="", md5="")) is None
+    data = archive.read_bytes()
+    archive.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    assert caches.find(package) is None
+
+
+def test_an_archive_can_be_asked_for(conda_prefix: Path) -> None:
+    """Where the extracted folder is known to be damaged."""
+    package = locked(conda_prefix, "greet")
+    pkgs = conda_prefix.parent.parent / "pkgs"
+    assert PackageCaches([pkgs]).find(package, extracted=False) == Cached(pkgs / package.fn, False)
+
+
+def test_the_first_cache_that_has_it_gives_it(cache: tuple[Path, CondaPackage], tmp_path: Path) -> None:
+    """Folders that are not there count as empty."""
+    folder, package = cache
+    second = Path(shutil.copytree(folder, tmp_path / "second"))
+    caches = PackageCaches([tmp_path / "nowhere", second, folder])
+    assert caches.find(package) == Cached(second / "greet-1.0-h0_0", True)
+
+
+def test_a_folder_knows_whether_it_is_complete(cache: tuple[Path, CondaPackage]) -> None:
+    """By its own list of paths; a broken link is no missing file."""
+    folder, _ = cache
+    extracted = folder / "greet-1.0-h0_0"
+    assert Cached(extracted, True).complete
+    (extracted / "share/greet/message.txt").unlink()
+    assert not Cached(extracted, True).complete
+    (extracted / "info/paths.json").write_text("{")
+    assert not Cached(extracted, True).complete
+
+
+def test_the_usual_folders_are_looked_in(tmp_path: Path) -> None:
+    """Those that conda, mamba, pixi and rattler are told to use, and their defaults, where they exist."""
+    home, prefix = tmp_path / "home", tmp_path / "miniconda3/envs/demo"
+    named = [
+        tmp_path / "miniconda3/pkgs",
+        home / ".conda/pkgs",
+        home / ".cache/rattler/cache/pkgs",
+        home / "own/pkgs",
+        tmp_path / "variable",
+        tmp_path / "pixi/pkgs",
+        tmp_path / "mamba/pkgs",
+    ]
+    for folder in [*named, prefix]:
+        folder.mkdir(parents=True)
+    (home / ".condarc").write_text(f"pkgs_dirs:\n  - $OWN/own/pkgs\n  - {tmp_path}/nowhere\n")
+    environ = {
+        "HOME": str(home),
+        "CONDA_PKGS_DIRS": str(tmp_path / "variable"),
+        "PIXI_CACHE_DIR": str(tmp_path / "pixi"),
+        "MAMBA_ROOT_PREFIX": str(tmp_path / "mamba"),
+    }
+    os.environ["OWN"] = str(home)
+    try:
+        assert sorted(default_folders(prefix, environ)) == sorted(named)
+    finally:
+        del os.environ["OWN"]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "- a", "pkgs_dirs: {", "pkgs_dirs: 3", "\x00", "pkgs_dirs: [null, 1]", "pkgs_dirs: x"]
+)
+def test_a_broken_condarc_is_not_ours_to_mend(tmp_path: Path, text: str) -> None:
+    """It is left alone, and so is the build."""
+    (tmp_path / ".condarc").write_text(text)
+    assert default_folders(None, {"HOME": str(tmp_path)}) == ()
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become somebody else")
+def test_a_cache_of_another_user_counts_as_empty(tmp_path: Path) -> None:
+    """A folder that cannot be looked into is no reason to fail."""
+    closed = tmp_path / "closed"
+    (closed / "pkgs/a-1-0").mkdir(parents=True)
+    closed.chmod(0o700)
+    package = CondaPackage.of_url("https://lab.org/linux-64/a-1-0.conda", sha256="a" * 64)
+    os.seteuid(12345)
+    try:
+        assert default_folders(None, {"HOME": "/nonexistent", "CONDA_PKGS_DIRS": str(closed / "pkgs")}) == ()
+        assert PackageCaches([closed / "pkgs"]).find(package) is None
+    finally:
+        os.seteuid(0)
+
+
+def test_a_file_is_hashed(tmp_path: Path) -> None:
+    """Whatever its size."""
+    (tmp_path / "empty").touch()
+    assert hash_file(tmp_path / "empty").startswith("e3b0c442")
+    assert hash_file(tmp_path / "empty", "md5").startswith("d41d8cd9")
