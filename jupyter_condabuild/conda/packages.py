@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+_PLAIN = re.compile(r"(?!\.)[\w.+!~-]+", re.ASCII)
+
 PYPI = "pypi"
 """The name of PyPI's index; other indexes go by their URL."""
 PYPI_SIMPLE = "https://pypi.org/simple"
@@ -15,7 +17,7 @@ PYPI_SIMPLE = "https://pypi.org/simple"
 
 @dataclass(frozen=True, order=True)
 class CondaPackage:
-    """A locked conda package.
+    """A locked conda package. Raises ValueError where a name is none: it becomes part of the names of files.
 
     `url` is without credentials; `sha256` and `md5` are hexadecimal, empty where unknown; `size` is of the archive in
     bytes; `depends` are match specs such as ``python >=3.8``.
@@ -34,6 +36,11 @@ class CondaPackage:
     noarch: str = ""
     build_number: int | None = None
     python_site_packages_path: str = ""
+
+    def __post_init__(self) -> None:
+        for text in (self.name, self.version, self.build, self.subdir, self.fn):
+            if not _PLAIN.fullmatch(text):
+                raise ValueError(f"{text[:200]!r} cannot be part of a package's name")
 
     @classmethod
     def of_url(cls, url: str, **fields: Any) -> CondaPackage:

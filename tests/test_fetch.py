@@ -1,0 +1,191 @@
+"""Getting packages: what is at hand is not downloaded, what is downloaded is checked, and no message tells a secret."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from jupyter_condabuild.conda.fetch import locate
+from jupyter_condabuild.conda.package_cache import Cached, PackageCaches
+from jupyter_condabuild.conda.packages import CondaPackage
+from jupyter_condabuild.errors import PackageError, PackageMismatch, PackageNotFound
+
+DATA = b"an archive" * 1000
+NONE = PackageCaches([])
+
+
+def package(base: str, name: str = "small", data: bytes = DATA) -> CondaPackage:
+    digests = {kind: hashlib.new(kind, data).hexdigest() for kind in ("sha256", "md5")}
+    return CondaPackage.of_url(f"{base}/noarch/{name}-1.0-0.conda", **digests)
+
+
+@dataclass
+class Host:
+    """A web server of a few files; `login` is what it wants to see."""
+
+    files: dict[str, bytes]
+    login: str = ""
+    seen: list[str] = field(default_factory=list)
+    url: str = ""
+
+    @contextmanager
+    def serving(self) -> Iterator[Host]:
+        host = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                host.seen.append(self.path)
+                wanted = f"Basic {base64.b64encode(host.login.encode()).decode()}"
+                data = host.files.get(self.path)
+                if host.login and self.headers.get("Authorization") != wanted:
+                    self.send_error(401)
+                elif data is None:
+                    self.send_error(404)
+                else:
+                    self.send_response(200)
+                    self.send_header("Content-Length", str(len(data)))
+                    self.end_headers()
+                    self.wfile.write(data)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+            self.url = f"http://127.0.0.1:{server.server_port}"
+            thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+            thread.start()
+            try:
+                yield self
+            finally:
+                server.shutdown()
+                thread.join()
+
+
+def one(wanted: CondaPackage, folder: Path, **more: object) -> Path | PackageError:
+    found, failures = locate([wanted], NONE, folder, **more)  # type: ignore[arg-type]
+    return failures[wanted.dist] if failures else found[wanted.dist].path
+
+
+def test_what_is_at_hand_is_not_downloaded(tmp_path: Path) -> None:
+    """Only the package that no cache has is asked for, and `done` is told of it."""
+    host = Host({f"/noarch/{name}-1.0-0.conda": DATA for name in ("cached", "missing")})
+    with host.serving():
+        cached, missing = package(host.url, "cached"), package(host.url, "missing")
+        (tmp_path / "pkgs").mkdir()
+        (tmp_path / "pkgs" / cached.fn).write_bytes(DATA)
+        told: list[CondaPackage] = []
+        found, failures = locate(
+            [cached, missing], PackageCaches([tmp_path / "pkgs"]), tmp_path / "down", done=told.append
+        )
+    assert (failures, told, host.seen) == ({}, [missing], ["/noarch/missing-1.0-0.conda"])
+    assert found[cached.dist] == Cached(tmp_path / "pkgs" / cached.fn, False)
+    assert found[missing.dist].path.read_bytes() == DATA
+
+
+def test_a_distrusted_folder_is_not_taken(tmp_path: Path, conda_prefix: Path) -> None:
+    """The archive beside it is."""
+    from jupyter_condabuild.conda.lockfile import lock
+    from jupyter_condabuild.conda.snapshot import snapshot
+
+    pkgs = conda_prefix.parent.parent / "pkgs"
+    greet = next(package for package in lock(snapshot(conda_prefix)).conda if package.name == "greet")
+    for distrusted, extracted in (((), True), ((greet.dist,), False)):
+        found, _ = locate([greet], PackageCaches([pkgs]), tmp_path, distrusted=distrusted)
+        assert found[greet.dist].extracted is extracted
+
+
+@pytest.mark.parametrize("kind", ["sha256", "md5"])
+def test_other_bytes_than_promised_are_a_mismatch(tmp_path: Path, kind: str) -> None:
+    """By the sha256, or by the md5 where there is no better."""
+    with Host({"/noarch/small-1.0-0.conda": DATA[:-1] + b"X"}).serving() as host:
+        wanted = package(host.url)
+        wanted = wanted if kind == "sha256" else replace(wanted, sha256="")
+        error = one(wanted, tmp_path)
+    assert isinstance(error, PackageMismatch)
+    assert f"has {kind}" in error.message
+    assert error.hint
+
+
+def test_what_the_channel_no_longer_has_is_not_found(tmp_path: Path) -> None:
+    """Neither is what lies on a host that does not answer."""
+    with Host({}).serving() as host:
+        wanted = package(host.url)
+        gone = one(wanted, tmp_path)
+    silent = one(wanted, tmp_path)
+    for error in (gone, silent):
+        assert isinstance(error, PackageNotFound)
+        assert "small-1.0-0" in error.message
+        assert error.hint
+
+
+def test_a_failure_keeps_no_other_package_back(tmp_path: Path) -> None:
+    """What can be had is there; each failure is its package's own."""
+    with Host({"/noarch/good-1.0-0.conda": DATA, "/noarch/bad-1.0-0.conda": b"bad"}).serving() as host:
+        wanted = [package(host.url, name) for name in ("good", "bad", "gone")]
+        found, failures = locate(wanted, NONE, tmp_path)
+    assert list(found) == ["good-1.0-0"]
+    assert {dist: type(error) for dist, error in failures.items()} == {
+        "bad-1.0-0": PackageMismatch,
+        "gone-1.0-0": PackageNotFound,
+    }
+
+
+def test_a_local_channel_is_read_where_it_lies(tmp_path: Path) -> None:
+    """Percent-encoding undone, nothing copied; the hash counts here as well."""
+    folder = tmp_path / "a channel/noarch"
+    folder.mkdir(parents=True)
+    wanted = package((tmp_path / "a channel").as_uri())
+    assert isinstance(one(wanted, tmp_path / "down"), PackageNotFound)
+    (folder / wanted.fn).write_bytes(DATA)
+    assert one(wanted, tmp_path / "down") == folder / wanted.fn
+    (folder / wanted.fn).write_bytes(b"other")
+    assert isinstance(one(wanted, tmp_path / "down"), PackageMismatch)
+
+
+@pytest.mark.parametrize("secret", ["user:pass-word", "/t/tk-12345"])
+@pytest.mark.parametrize("works", [True, False])
+def test_credentials_reach_the_channel_and_no_message(tmp_path: Path, secret: str, works: bool) -> None:
+    """Those of the environment's own record; the lock file has none."""
+    token = secret if secret.startswith("/t/") else ""
+    files = {f"{token}/noarch/small-1.0-0.conda": DATA if works else b"other"}
+    with Host(files, login="" if token else secret).serving() as host:
+        wanted = package(host.url)
+        address = host.url.removeprefix("http://")
+        base = f"http://{address}{token}" if token else f"http://{secret}@{address}"
+        result = one(wanted, tmp_path, urls={wanted.dist: f"{base}/noarch/{wanted.fn}"})
+        failed = one(wanted, tmp_path / "2", urls={wanted.dist: f"{base}/noarch/absent.conda"})
+    if works:
+        assert isinstance(result, Path), result
+    else:
+        assert isinstance(result, PackageMismatch)
+        assert not any(part in str(result) for part in ("pass-word", "tk-12345"))
+    assert isinstance(failed, PackageNotFound)
+    assert not any(part in failed.message for part in ("pass-word", "tk-12345"))
+
+
+@pytest.mark.parametrize("name", ["..%2f..%2fescaped", "%2e%2e%2f%2e%2e%2fescaped", "a%00b", "%0a", "..", ".hidden"])
+def test_a_name_does_not_lead_out_of_the_folder(name: str) -> None:
+    """Whatever a lock file says: it is refused where it is read."""
+    with pytest.raises(ValueError, match="cannot be part of a package's name"):
+        package("https://lab.org", name)
+    good = package("https://lab.org")
+    with pytest.raises(ValueError, match="cannot be part of a package's name"):
+        replace(good, name=name)
+
+
+def test_a_great_many_are_fetched(tmp_path: Path) -> None:
+    """More than go at once."""
+    names = [f"p{number}" for number in range(30)]
+    with Host({f"/noarch/{name}-1.0-0.conda": name.encode() for name in names}).serving() as host:
+        wanted = [package(host.url, name, name.encode()) for name in names]
+        found, failures = locate(wanted, NONE, tmp_path)
+    assert (len(found), failures) == (30, {})
+    assert all(found[item.dist].path.read_bytes() == item.name.encode() for item in wanted)
