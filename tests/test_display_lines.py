@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -91,6 +92,23 @@ def test_the_rate_is_that_of_the_last_seconds() -> None:
     assert meter.rate(31.0) == 0
     meter.update(32.0, 1500, 20_000)
     assert meter.rate(32.0) == 1000
+
+
+@pytest.mark.parametrize(
+    ("text", "cleaned"),
+    [
+        ("\x1b[1;31mred\x1b[0m", "red"),
+        ("\x1b]8;;http://evil\x1b\\link\x1b]8;;\x07", "link"),
+        ("\x9b31mred", "red"),
+        ("\x1b]unended title", "unended title"),
+        ("a\r\nb\tc", "a b c"),
+        ("a\x00b\u202ec\ud800", "a\ufffdb\ufffdc\ufffd"),
+        ("日本語 é ✓", "日本語 é ✓"),
+    ],
+)
+def test_control_sequences_are_taken_out_whole(text: str, cleaned: str) -> None:
+    """A coloured log line loses its colours and no more; what cannot be seen is shown to be there."""
+    assert clean(text) == cleaned
 
 
 @given(st.text(alphabet=st.characters(codec=None), max_size=60), st.integers(0, 40))
