@@ -1,0 +1,1 @@
+"""The figures we claim, measured: `python -m benchmarks` (docs/benchmarks.md)."""

@@ -1,0 +1,138 @@
+"""`python -m benchmarks`: measures, prints Markdown, and writes JSON where told to."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks import bytecode, floor, memory, report, rows, small
+from benchmarks.classic import Classic, make_builder
+from benchmarks.engine import Engine
+from benchmarks.environment import environments
+from benchmarks.measure import Sample
+from benchmarks.ours import Ours
+from benchmarks.report import markdown, say, seconds
+
+SECTIONS = ("table", "small", "floor", "bytecode", "memory")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Reads the command line and does what it says."""
+    options = _parser().parse_args(arguments)
+    results: dict[str, Any] = {}
+    base = os.environ["CONDABUILD_TEST_BASE_REFERENCE"]
+    with tempfile.TemporaryDirectory(prefix="condabuild-bench-", dir=options.work) as folder:
+        work = Path(folder)
+        engine = Engine() if {"table", "bytecode"} & set(options.sections) else None
+        results["machine"] = report.machine(engine.version if engine else "", options.rounds)
+        print(f"{report.about(results['machine'])}\n", flush=True)
+        say("making the environment")
+        with environments(work, options.cache) as found:
+            results["environment"] = _describe(found["all"].prefix)
+            print(results["environment"]["text"] + "\n", flush=True)
+            ours = Ours(work, base)
+            classics: list[Classic] = []
+            if engine:
+                builder = f"{base.partition('/')[0]}/bench/builder:1"
+                make_builder(engine, base, found["all"].channel, work, builder)
+                classics = [Classic(engine, base, builder, bytecode=kind) for kind in (False, True)]
+            if engine and "table" in options.sections:
+                results["table"] = _table(options, engine, [*classics, ours], found, base, work)
+            if "small" in options.sections:
+                results["small"] = _small(found["all"], work)
+            if "floor" in options.sections:
+                results["floor"] = floor.run(ours, found["all"], work, options.rounds)
+            if engine and "bytecode" in options.sections:
+                results["bytecode"] = bytecode.run(engine, ours, classics[0], found["all"], found["clean"].prefix)
+        if "memory" in options.sections:
+            results["memory"] = memory.run(ours, work)
+        shutil.rmtree(work, ignore_errors=True)
+        work.mkdir()
+    if options.json:
+        options.json.write_text(json.dumps(results, indent=1) + "\n")
+
+
+def _table(
+    options: argparse.Namespace,
+    engine: Engine,
+    pipelines: Sequence[Classic | Ours],
+    found: rows.Environments,
+    base: str,
+    work: Path,
+) -> dict[str, Any]:
+    registry = base.partition("/")[0]
+    newer = f"{registry}/bench/base:newer"
+    engine.build({"Dockerfile": f"FROM {base}\nRUN echo newer > /etc/newer\n".encode()}, newer)
+    engine.push(newer)
+    result = rows.rows()
+    for number in range(options.rounds):
+        for position, pipeline in enumerate(pipelines):
+            repository = f"{registry}/bench/round{number}-{position}"
+            for key, sample in _steps(pipeline, engine, found, repository, (base, newer), work):
+                say(f"  {number + 1}/{options.rounds} {pipeline.name}: {result[key].name}: {seconds(sample.seconds)}")
+                result[key].add(pipeline.name, sample)
+    pack = rows.conda_pack(found["all"], work)
+    print(report.table(list(result.values()), [one.name for one in pipelines]) + "\n")
+    if pack:
+        text = f"{seconds(pack.seconds)}, {report.size(pack.moved or 0)}"
+        print(f"conda-pack of the same environment to a .tar.gz: {text}\n")
+    sizes = [f"{name} {report.size(found[name].changed_bytes)}" for name in ("small", "large", "ten", "second")]
+    print(f"Archives of the changed packages: {', '.join(sizes)}.\n", flush=True)
+    return {**report.as_json(result), "conda-pack": vars(pack) if pack else None}
+
+
+def _steps(
+    pipeline: Classic | Ours,
+    engine: Engine,
+    found: rows.Environments,
+    repository: str,
+    bases: tuple[str, str],
+    work: Path,
+) -> Iterator[tuple[str, Sample]]:
+    yield from rows.build_rows(pipeline, found, repository, bases)
+    yield from rows.pull_rows(engine, repository)
+    if isinstance(pipeline, Ours):
+        pipeline.forget()
+        yield "cold-lock", pipeline.build_lockfile(found["all"], f"{repository}-lock:latest")
+        yield from rows.our_outputs(pipeline, engine, found["all"], work)
+    else:
+        yield from rows.classic_outputs(pipeline, engine, found["all"], work)
+
+
+def _small(environment: Any, work: Path) -> dict[str, float]:
+    figures = {
+        "Python's own start": small.interpreter(),
+        "`jupyter condabuild --help`": small.help_text(),
+        "snapshot of 500 packages": small.snapshot(environment, work),
+    }
+    lines = [["work", "best"], ["---", "---"], *([name, seconds(value)] for name, value in figures.items())]
+    print(markdown(lines) + "\n", flush=True)
+    return figures
+
+
+def _describe(prefix: Path) -> dict[str, Any]:
+    packages = len(list(prefix.glob("conda-meta/*.json")))
+    sizes = [path.lstat().st_size for path in prefix.rglob("*") if path.is_file() and not path.is_symlink()]
+    text = f"The environment: {packages} packages, {len(sizes):,} files, {report.size(sum(sizes))}."
+    return {"packages": packages, "files": len(sizes), "bytes": sum(sizes), "text": text}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("sections", nargs="*", default=SECTIONS, metavar="SECTION", help=f"of {', '.join(SECTIONS)}")
+    parser.add_argument("--rounds", type=int, default=3, help="how often each row is measured (default 3)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every sample there")
+    parser.add_argument("--work", type=Path, help="folder for what is made and removed again (default: the system's)")
+    cache = os.environ.get("JUPYTER_CONDABUILD_TEST_CACHE") or Path.home() / ".cache/jupyter-condabuild-tests"
+    parser.add_argument("--cache", type=Path, default=Path(cache), help="folder for the channel and its wheels")
+    return parser
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""Our pipeline, as a user runs it: the command line in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.environment import Environment
+from benchmarks.measure import Sample, measured
+
+
+class Ours:
+    """`jupyter condabuild build`, with a store, a home and a base of its own."""
+
+    name = "ours"
+
+    def __init__(self, work: Path, base: str) -> None:
+        self._store = work / "store"
+        self.base = base
+        self._environ = {
+            **os.environ,
+            "HOME": str(work / "home"),
+            "XDG_CACHE_HOME": str(work / "home/.cache"),
+            "CONDABUILD_STORE_DIR": str(self._store),
+        }
+
+    def forget(self) -> None:
+        """The next build runs as on a new node."""
+        shutil.rmtree(self._store, ignore_errors=True)
+
+    def blobs(self) -> list[Path]:
+        """What the store holds."""
+        return sorted((self._store / "blobs/sha256").iterdir())
+
+    def build(
+        self,
+        environment: Environment,
+        reference: str,
+        *,
+        cache_from: str = "",
+        to: Sequence[str] = ("--push",),
+    ) -> Sample:
+        """Builds from the environment, and pushes."""
+        return self._build([str(environment.prefix)], reference, cache_from, to)
+
+    def build_lockfile(self, environment: Environment, reference: str, *, cache_from: str = "") -> Sample:
+        """Builds from the lock file, on a node without the environment and its package cache, and pushes."""
+        return self._build(["--lockfile", str(environment.lockfile)], reference, cache_from, ["--push"])
+
+    def _build(self, source: Sequence[str], reference: str, cache_from: str, to: Sequence[str]) -> Sample:
+        cache = ["--cache-from", cache_from] if cache_from else []
+        return self.run(["build", *source, "-t", reference, "--base", self.base, *to, *cache])
+
+    def run(self, arguments: Sequence[str]) -> Sample:
+        """One command; `notes` are the seconds of its phases, and of all processors together."""
+        command = [sys.executable, "-m", "jupyter_condabuild", *arguments, "--events", "jsonl"]
+        before = _processor_seconds()
+        with measured(os.getpid()) as sample:
+            done = subprocess.run(command, env=self._environ, stdout=subprocess.PIPE, check=True)
+        sample.notes["processor"] = _processor_seconds() - before
+        events: list[dict[str, Any]] = [json.loads(line) for line in done.stdout.splitlines()]
+        for event in events:
+            if event["type"] == "phase" and event["state"] == "done":
+                sample.notes[event["name"]] = event["seconds"]
+            if event["type"] == "finished":
+                sample.moved = event["bytes_pushed"]
+        return sample
+
+
+def _processor_seconds() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime

@@ -1,0 +1,105 @@
+"""The result of a run: Markdown for people, JSON for programs, and a description of the machine for both."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import platform
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Any
+
+import psutil
+
+from benchmarks.measure import Sample, median
+from benchmarks.rows import Row
+
+
+def machine(engine: str, rounds: int) -> dict[str, Any]:
+    """What figures depend on; nothing that tells whose machine it is."""
+    return {
+        "date": datetime.date.today().isoformat(),
+        "cores": len(os.sched_getaffinity(0)),
+        "memory_gb": round(psutil.virtual_memory().total / 1e9),
+        "kernel": platform.release().partition("-")[0],
+        "python": platform.python_version(),
+        "engine": engine,
+        "py-rattler": version("py-rattler"),
+        "isal": version("isal"),
+        "rounds": rounds,
+        "load_before": round(os.getloadavg()[0], 1),
+    }
+
+
+def about(value: dict[str, Any]) -> str:
+    """The machine in one line."""
+    return (
+        f"{value['date']}, {value['cores']} cores, {value['memory_gb']} GB memory, Linux {value['kernel']}, "
+        f"Python {value['python']}, Docker Engine {value['engine']}, py-rattler {value['py-rattler']}; registry and "
+        f"channel on loopback; median of {value['rounds']}; load before the run {value['load_before']}"
+    )
+
+
+def table(rows: Sequence[Row], pipelines: Sequence[str]) -> str:
+    """Seconds, bytes moved and peak memory of each pipeline, and how many times faster the last one is."""
+    *others, ours = pipelines
+    head = ["work", *(f"{name}" for name in pipelines), *(f"ratio to {name}" for name in others), "target"]
+    lines = [head, ["---"] * len(head)]
+    for row in rows:
+        samples = {name: median(row.samples[name]) for name in pipelines if row.samples.get(name)}
+        if not samples:
+            continue
+        cells = [_cell(samples.get(name)) for name in pipelines]
+        ratios = [
+            f"{samples[name].seconds / samples[ours].seconds:.1f}x" if name in samples and ours in samples else ""
+            for name in others
+        ]
+        lines.append([row.name, *cells, *ratios, f"{row.target:.3g}x" if row.target else ""])
+    return markdown(lines)
+
+
+def markdown(lines: Sequence[Sequence[str]]) -> str:
+    """Cells as a Markdown table."""
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def as_json(rows: dict[str, Row]) -> dict[str, Any]:
+    """Every sample."""
+    return {
+        key: {
+            "name": row.name,
+            "target": row.target,
+            "samples": {name: [vars(sample) for sample in samples] for name, samples in row.samples.items()},
+        }
+        for key, row in rows.items()
+    }
+
+
+def size(count: float) -> str:
+    """Bytes for people."""
+    for unit, bytes_in_it in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= bytes_in_it:
+            return f"{count / bytes_in_it:.{0 if count >= 100 * bytes_in_it else 1}f} {unit}"
+    return f"{count:.0f} B"
+
+
+def seconds(value: float) -> str:
+    """Seconds for people."""
+    return f"{value:.{1 if value >= 10 else 2}f} s"
+
+
+def say(text: str) -> None:
+    """What goes on, to standard error."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def _cell(sample: Sample | None) -> str:
+    if sample is None:
+        return ""
+    parts = [seconds(sample.seconds)]
+    if sample.moved is not None:
+        parts.append(size(sample.moved))
+    if sample.memory > 0:
+        parts.append(f"{sample.memory / 1e6:.0f} MB memory")
+    return ", ".join(parts)

@@ -1,0 +1,142 @@
+"""The rows of the table: the same work by both pipelines, step by step, on one machine at one time."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmarks import registry
+from benchmarks.classic import Classic
+from benchmarks.engine import Engine
+from benchmarks.environment import Environment
+from benchmarks.measure import Sample, measured
+from benchmarks.ours import Ours
+
+Environments = dict[str, Environment]
+
+
+@dataclass
+class Row:
+    """One kind of work, and its samples by pipeline. `target` is the least ratio of times; `limit` bounds our bytes."""
+
+    name: str
+    target: float = 0.0
+    limit: str = ""
+    samples: dict[str, list[Sample]] = field(default_factory=dict)
+
+    def add(self, pipeline: str, sample: Sample) -> None:
+        self.samples.setdefault(pipeline, []).append(sample)
+
+
+def rows() -> dict[str, Row]:
+    """The empty table. Targets are those of issue 6."""
+    return {
+        "cold": Row("cold build + push", 15, "1.2x as many bytes"),
+        "cold-lock": Row("cold build + push, from the lock file, no package cache"),
+        "unchanged": Row("nothing changed: build + push", 0, "0 bytes"),
+        "small": Row("one small package changed (click): build + push", 150, "1.05x the package + 30 kB"),
+        "large": Row("one large package changed (numpy): build + push"),
+        "ten": Row("ten packages changed: build + push"),
+        "rebase": Row("a new base image", 20, "the base's difference"),
+        "fresh": Row("fresh node, cache-from, nothing changed", 25, "0 blobs"),
+        "fresh-small": Row("fresh node, cache-from, click changed", 50, "as changed"),
+        "second": Row("a second user's environment, cache-from the first's, own repository", 10, "12 % of the bytes"),
+        "pull": Row("docker pull, first", 1 / 1.2, "1.2x as many bytes"),
+        "pull-small": Row("docker pull after click changed", 10, "3x the package"),
+        "pull-large": Row("docker pull after numpy changed"),
+        "load": Row("cold build, into the engine"),
+        "archive": Row("cold build, to an archive"),
+    }
+
+
+def build_rows(
+    pipeline: Classic | Ours, environments: Environments, repository: str, bases: tuple[str, str]
+) -> Iterator[tuple[str, Sample]]:
+    """One round of builds and pushes; leaves the tags `all`, `small` and `large` in the repository."""
+    image = f"{repository}:latest"
+    everything = environments["all"]
+    build_fresh = pipeline.build_lockfile if isinstance(pipeline, Ours) else pipeline.build
+
+    pipeline.forget()
+    yield "cold", pipeline.build(everything, image)
+    registry.tag(image, "all")
+    yield "unchanged", pipeline.build(everything, image)
+    for name in ("small", "large", "ten"):
+        yield name, pipeline.build(environments[name], image)
+        registry.tag(image, name)
+    pipeline.build(everything, image)
+    if isinstance(pipeline, Ours):
+        yield "rebase", pipeline.run(["rebase", image, "--base", bases[1]])
+    else:
+        yield "rebase", pipeline.build(everything, image, base=bases[1])
+
+    cache = f"{repository}:all"
+    pipeline.forget()
+    yield "fresh", build_fresh(everything, f"{repository}:fresh", cache_from=cache)
+    pipeline.forget()
+    yield "fresh-small", build_fresh(environments["small"], f"{repository}:fresh", cache_from=cache)
+    pipeline.forget()
+    yield "second", pipeline.build(environments["second"], f"{repository}-second:latest", cache_from=cache)
+
+
+def pull_rows(engine: Engine, repository: str) -> Iterator[tuple[str, Sample]]:
+    """What a labmate waits for, with an engine that knows nothing at first."""
+    engine.forget()
+    yield "pull", engine.pull(f"{repository}:all")
+    yield "pull-small", engine.pull(f"{repository}:small")
+    engine.forget()
+    engine.pull(f"{repository}:all")
+    yield "pull-large", engine.pull(f"{repository}:large")
+
+
+def classic_outputs(
+    pipeline: Classic, engine: Engine, environment: Environment, work: Path
+) -> Iterator[tuple[str, Sample]]:
+    """The image in the engine, and in a file."""
+    pipeline.forget()
+    with measured(engine.pid) as sample:
+        pipeline.load(environment, "bench/load:latest")
+    yield "load", sample
+    path = work / "classic.tar"
+    with measured(engine.pid) as saving:
+        engine.save("bench/load:latest", path)
+    path.unlink()
+    yield "archive", Sample(sample.seconds + saving.seconds, max(sample.memory, saving.memory))
+
+
+def our_outputs(pipeline: Ours, engine: Engine, environment: Environment, work: Path) -> Iterator[tuple[str, Sample]]:
+    """The image in the engine, and in a file."""
+    engine.forget()
+    pipeline.forget()
+    yield "load", _without_bytes(pipeline.build(environment, "bench/load:latest", to=["--load"]))
+    pipeline.forget()
+    path = work / "ours.tar"
+    yield "archive", _without_bytes(pipeline.build(environment, "bench/load:latest", to=["-o", str(path)]))
+    path.unlink()
+
+
+def conda_pack(environment: Environment, work: Path) -> Sample | None:
+    """conda-pack to a compressed tar, the usual way to take an environment along; None where it is not installed."""
+    program = Path(sys.executable).with_name("conda-pack")
+    if not program.exists():
+        return None
+    path = work / "pack.tar.gz"
+    options = ["--force", "-q", "--ignore-missing-files", "-j", "2"]
+    command = [str(program), "-p", str(environment.prefix), "-o", str(path), *options]
+    started = time.perf_counter()
+    done = subprocess.run(command, check=False, capture_output=True)
+    seconds = time.perf_counter() - started
+    if done.returncode:
+        return None
+    size = path.stat().st_size
+    path.unlink()
+    return Sample(seconds, moved=size)
+
+
+def _without_bytes(sample: Sample) -> Sample:
+    sample.moved = None
+    return sample

@@ -1,0 +1,58 @@
+"""Figures of our command line alone: start-up, snapshot of many packages."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from benchmarks.environment import Environment
+
+RUNS = 7
+SNAPSHOT = """
+import sys, time
+from pathlib import Path
+from jupyter_condabuild.conda.snapshot import snapshot
+started = time.perf_counter()
+assert len(snapshot(Path(sys.argv[1])).records) == int(sys.argv[2])
+print(time.perf_counter() - started)
+"""
+
+
+def interpreter() -> float:
+    """Seconds that Python itself takes to start and end."""
+    return _best([sys.executable, "-c", "pass"])
+
+
+def help_text() -> float:
+    """Seconds of `jupyter condabuild --help`."""
+    return _best([sys.executable, "-m", "jupyter_condabuild", "--help"])
+
+
+def snapshot(environment: Environment, work: Path, packages: int = 500) -> float:
+    """Seconds of a snapshot of so many packages: the environment's own records, again and again under other names."""
+    folder = work / "many"
+    meta = folder / "conda-meta"
+    shutil.rmtree(folder, ignore_errors=True)
+    meta.mkdir(parents=True)
+    records = [json.loads(path.read_bytes()) for path in sorted(environment.prefix.glob("conda-meta/*.json"))]
+    for number in range(packages):
+        record = dict(records[number % len(records)])
+        if number >= len(records):
+            record["name"] += f"-{number}"
+        stem = f"{record['name']}-{record['version']}-{record['build']}"
+        (meta / f"{stem}.json").write_text(json.dumps(record))
+    command = [sys.executable, "-c", SNAPSHOT, str(folder), str(packages)]
+    return min(float(subprocess.run(command, check=True, capture_output=True).stdout) for _ in range(RUNS))
+
+
+def _best(command: list[str]) -> float:
+    seconds = []
+    for _ in range(RUNS):
+        started = time.perf_counter()
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        seconds.append(time.perf_counter() - started)
+    return min(seconds)
