@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import signal
@@ -173,6 +174,8 @@ def _interrupt(*_: object) -> None:
 
 def _report(arguments: argparse.Namespace) -> Report:
     if arguments.events:
+        if isinstance(sys.stdout, io.TextIOWrapper):  # names of files may be any bytes, and the locale any
+            sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
         return JsonLines(sys.stdout)
     from jupyter_condabuild.display import display
 
