@@ -349,6 +349,18 @@ class Cancelled(CondaBuildError):
     code = "cancelled"
 
 
+def from_code(code: str, message: str, hint: str) -> CondaBuildError:
+    """The error that another process of ours told of."""
+    kinds: list[type[CondaBuildError]] = [CondaBuildError]
+    for kind in kinds:
+        if kind.code == code:
+            return kind(message, hint)
+        kinds += kind.__subclasses__()
+    error = CondaBuildError(message, hint)
+    error.code = code  # type: ignore[misc]
+    return error
+
+
 def from_os_error(error: OSError, doing: str, path: Path | str | None = None) -> StoreError:
     """The named error for an OSError met while writing.
 

@@ -61,7 +61,7 @@ def snapshot(prefix: Path) -> Environment:
     past = history.read(text_of(meta / "history"))
     environment = Environment(
         prefix=prefix,
-        name=_name(prefix),
+        name=name_of(prefix),
         platform=_platform(records),
         records=records,
         requested=_requested(records, past),
@@ -104,7 +104,8 @@ def _site_packages(records: Iterable[PrefixRecord]) -> str:
     return ""
 
 
-def _name(prefix: Path) -> str:
+def name_of(prefix: Path) -> str:
+    """What people call an environment."""
     if prefix.parent.name == "envs" and prefix.parent.parent.name == ".pixi":  # project/.pixi/envs/default
         project = prefix.parent.parent.parent.name
         return project if prefix.name == "default" else f"{project}-{prefix.name}"
