@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +12,7 @@ from jupyter_condabuild.conda.fetch import locate
 from jupyter_condabuild.conda.package_cache import Cached, PackageCaches
 from jupyter_condabuild.conda.packages import CondaPackage
 from jupyter_condabuild.errors import PackageError, PackageMismatch, PackageNotFound
+from tests.channel_host import Host
 
 DATA = b"an archive" * 1000
 NONE = PackageCaches([])
@@ -25,48 +21,6 @@ NONE = PackageCaches([])
 def package(base: str, name: str = "small", data: bytes = DATA) -> CondaPackage:
     digests = {kind: hashlib.new(kind, data).hexdigest() for kind in ("sha256", "md5")}
     return CondaPackage.of_url(f"{base}/noarch/{name}-1.0-0.conda", **digests)
-
-
-@dataclass
-class Host:
-    """A web server of a few files; `login` is what it wants to see."""
-
-    files: dict[str, bytes]
-    login: str = ""
-    seen: list[str] = field(default_factory=list)
-    url: str = ""
-
-    @contextmanager
-    def serving(self) -> Iterator[Host]:
-        host = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                host.seen.append(self.path)
-                wanted = f"Basic {base64.b64encode(host.login.encode()).decode()}"
-                data = host.files.get(self.path)
-                if host.login and self.headers.get("Authorization") != wanted:
-                    self.send_error(401)
-                elif data is None:
-                    self.send_error(404)
-                else:
-                    self.send_response(200)
-                    self.send_header("Content-Length", str(len(data)))
-                    self.end_headers()
-                    self.wfile.write(data)
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-            self.url = f"http://127.0.0.1:{server.server_port}"
-            thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-            thread.start()
-            try:
-                yield self
-            finally:
-                server.shutdown()
-                thread.join()
 
 
 def one(wanted: CondaPackage, folder: Path, **more: object) -> Path | PackageError:
@@ -85,7 +39,7 @@ def test_what_is_at_hand_is_not_downloaded(tmp_path: Path) -> None:
         found, failures = locate(
             [cached, missing], PackageCaches([tmp_path / "pkgs"]), tmp_path / "down", done=told.append
         )
-    assert (failures, told, host.seen) == ({}, [missing], ["/noarch/missing-1.0-0.conda"])
+    assert (failures, told, host.seen) == ({}, [missing], ["GET /noarch/missing-1.0-0.conda"])
     assert found[cached.dist] == Cached(tmp_path / "pkgs" / cached.fn, False)
     assert found[missing.dist].path.read_bytes() == DATA
 

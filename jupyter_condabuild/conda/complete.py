@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import urllib.request
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from http.client import HTTPException
 from pathlib import Path
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from jupyter_condabuild.conda.fetch import locate
 from jupyter_condabuild.conda.lockfile import Lockfile, merged_depends, of_packages
@@ -37,7 +40,10 @@ def complete(
         if (cached := found.get(package.dist)) and not cached.extracted
     }
     failures |= {
-        package.dist: PackageError(f"Nothing tells the sha256 of {package.dist}.")
+        package.dist: PackageError(
+            f"Nothing tells the {'size' if package.sha256 else 'sha256'} of the archive of {package.dist}.",
+            "Check that its channel can be reached, or build from a lock file that says it (conda-lock's format).",
+        )
         for package in wanting
         if package.dist not in done and package.dist not in failures
     }
@@ -65,9 +71,17 @@ def _with_sizes(packages: Sequence[CondaPackage], urls: Mapping[str, str]) -> li
 
 
 def _content_length(url: str) -> int | None:
+    """What the channel says of a file's size. A login in the URL goes to the URL's own host alone."""
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=_SECONDS) as answer:
+        parts = urlsplit(url)
+        login, _, host = parts.netloc.rpartition("@")
+        request = urllib.request.Request(urlunsplit(parts._replace(netloc=host)), method="HEAD")  # noqa: S310
+        if login:
+            secret = b64encode(unquote(login).encode()).decode()
+            request.add_unredirected_header("Authorization", f"Basic {secret}")
+        # records and lock files name local channels by file URLs
+        with urllib.request.urlopen(request, timeout=_SECONDS) as answer:  # noqa: S310
             length = answer.headers.get("Content-Length")
-    except (OSError, ValueError):
+    except (OSError, ValueError, HTTPException):
         return None
     return int(length) if length and length.isdecimal() else None

@@ -1,0 +1,67 @@
+"""A channel's host of a few files: it wants a login, moves files elsewhere, and notes who asked for what."""
+
+from __future__ import annotations
+
+import base64
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+@dataclass
+class Host:
+    """`login` is the ``user:password`` that it wants to see, `moved` leads from paths to other URLs.
+
+    `seen` are the requests as ``METHOD path``, `logins` the logins that they carried, empty for none.
+    """
+
+    files: dict[str, bytes]
+    login: str = ""
+    moved: dict[str, str] = field(default_factory=dict)
+    seen: list[str] = field(default_factory=list)
+    logins: set[str] = field(default_factory=set)
+    url: str = ""
+
+    @contextmanager
+    def serving(self) -> Iterator[Host]:
+        """Listens on loopback, at `url`."""
+        host = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                given = self.headers.get("Authorization", "").removeprefix("Basic ")
+                login = base64.b64decode(given).decode()
+                host.seen.append(f"{self.command} {self.path}")
+                host.logins.add(login)
+                data = host.files.get(self.path)
+                if login != host.login:
+                    self.send_error(401)
+                elif self.path in host.moved:
+                    self.send_response(302)
+                    self.send_header("Location", host.moved[self.path])
+                    self.end_headers()
+                elif data is None:
+                    self.send_error(404)
+                else:
+                    self.send_response(200)
+                    self.send_header("Content-Length", str(len(data)))
+                    self.end_headers()
+                    if self.command == "GET":
+                        self.wfile.write(data)
+
+            do_HEAD = do_GET  # noqa: N815
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+            self.url = f"http://127.0.0.1:{server.server_port}"
+            thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+            thread.start()
+            try:
+                yield self
+            finally:
+                server.shutdown()
+                thread.join()
