@@ -110,6 +110,15 @@ def test_files_of_the_package_cache_are_not_read(small: SmallPrefix) -> None:
     assert found(small, trust_cache=False).bytes_read > 200
 
 
+def test_a_link_to_another_file_is_found(small: SmallPrefix) -> None:
+    """Of the same size and as old as the package's own, with a second name somewhere: it is not the cache's file."""
+    other = small.write("share/data/other", b"o" * 100)
+    os.utime(other, (1.7e9, 1.7e9))
+    (small.path / "share/data/a.txt").unlink()
+    os.link(other, small.path / "share/data/a.txt")
+    assert paths(found(small).modified) == ["share/data/a.txt"]
+
+
 def test_an_edit_through_the_hard_link_is_found(small: SmallPrefix) -> None:
     """It changes the package cache's copy as well, so that the two are still one: the time gives it away."""
     path = small.path / "share/data/a.txt"
@@ -223,8 +232,10 @@ def test_files_listed_below_a_link_are_known(small: SmallPrefix) -> None:
 
 
 def test_special_files_are_reported_not_read(small: SmallPrefix) -> None:
-    """A pipe or socket, also in the place of a package's file, does not stop the check."""
+    """A pipe or socket, also in the place of a package's file of unknown size, does not stop the check."""
     os.mkfifo(small.path / "share/pipe")
+    record = small.path / "conda-meta/data-1.0-0.json"
+    record.write_text(record.read_text().replace('"size_in_bytes": 100', '"size_in_bytes": null'))
     (small.path / "share/data/a.txt").unlink()
     os.mkfifo(small.path / "share/data/a.txt")
     with socket.socket(socket.AF_UNIX) as server:

@@ -219,10 +219,14 @@ def test_a_prefix_installed_from_what_we_write_has_the_same_packages(
 
 def test_explicit_files_have_dependencies_first_and_the_hash_asked_for(locked: Lockfile) -> None:
     """Python before what needs it; sha256, or md5 for old condas; pip packages are said, not installed."""
+    first = CondaPackage.of_url("https://h/noarch/aaa-1-0.conda", sha256=SHA, depends=("bbb", "six"))
+    second = CondaPackage.of_url("https://h/noarch/bbb-1-0.conda", sha256=SHA, depends=("aaa", "six", "__glibc >=2.17"))
+    tangled = of_packages("linux-64", [first, second, *locked.conda], [])
+    urls = [line for line in dump(tangled, "explicit").splitlines() if line.startswith("https://")]
+    assert [CondaPackage.of_url(url.split("#")[0]).name for url in urls] == ["python", "six", "bbb", "aaa"]
     lines = dump(locked, "explicit").splitlines()
     urls = [line for line in lines if line.startswith("https://")]
     assert [url.split("#")[1] for url in urls] == [locked.conda[0].sha256, locked.conda[1].sha256]
-    assert "python-3.11.7" in urls[0]
     assert "# pip: from-index==1.0" in lines
     assert any("NOT INSTALLED by conda: 6 pip packages" in line for line in lines)
     assert f"#{locked.conda[0].md5}" in dump(locked, "explicit", hash="md5")

@@ -83,7 +83,7 @@ def test_another_version_over_condas_is_seen(small: SmallPrefix) -> None:
     for path in (small.path / SITE).glob("six-1.16.0.dist-info/*"):
         path.unlink()
     (small.path / SITE / "six-1.16.0.dist-info").rmdir()
-    small.pip("six", "1.17.0", {f"{SITE}/six.py": b"7"})
+    small.pip("six", "1.17.0", {f"{SITE}/six/__init__.py": b"7"})
     assert found(small).overwrites == "six"
     assert "conda-overwritten-by-pip" in codes(snapshot(small.path))
 
