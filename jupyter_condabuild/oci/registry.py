@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 __all__ = ["Credentials", "Outcome", "Registry", "Repository", "open_registry"]
 
 
-def open_registry(reference: Reference, insecure: Collection[str] = ()) -> Registry:
+def open_registry(
+    reference: Reference, insecure: Collection[str] = (), *, patience: Patience | None = None
+) -> Registry:
     """The registry that an image's name points to, with the user's own login for it.
 
     Args:
@@ -27,7 +29,7 @@ def open_registry(reference: Reference, insecure: Collection[str] = ()) -> Regis
     """
     host = reference.registry
     name = host.rpartition(":")[0] if re.search(r":[0-9]+$", host) else host
-    return Registry(host, insecure=host in insecure or name in insecure)
+    return Registry(host, insecure=host in insecure or name in insecure, patience=patience)
 
 
 class Registry:
