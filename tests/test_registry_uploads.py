@@ -227,13 +227,24 @@ def test_the_end_of_a_chunked_upload_is_tried_again(push: Push, failure: Reply) 
 
 
 @pytest.mark.usefixtures("in_chunks")
-@pytest.mark.parametrize("text", ["nonsense", "0-99999999999", "5-10", "0-262143,300000-400000"])
+@pytest.mark.parametrize("text", ["nonsense", "0-99999999999", "5-10", "0-262143,300000-400000", "0-0", "0-262144"])
 def test_a_range_that_makes_no_sense_is_a_fault(push: Push, text: str) -> None:
     """Nothing is sent on the ground of it, and the upload is cancelled."""
     push.registry.on("PATCH", "uploads", Reply(202, {"Location": "/v2/team/env/blobs/uploads/u0", "Range": text}))
-    with pytest.raises(RegistryFault, match="range is not valid"):
+    with pytest.raises(RegistryFault, match="another range than was sent"):
         push()
     assert push.registry.cancelled == ["u0"]
+
+
+@pytest.mark.usefixtures("in_chunks")
+def test_a_registry_that_misjudges_what_it_has_gets_the_blob_anew(push: Push) -> None:
+    """When the bytes of a resumed upload do not make the digest, it is begun again, without resuming."""
+    push.registry.on("PATCH", "uploads", Reply(drop=True, take=50 * KIB, kept=True))
+    push.registry.on("GET", "uploads", Reply(204, {"Range": f"0-{50 * KIB - 2}"}))
+    push.registry.on("PATCH", "uploads", *[Reply(202, {"Location": "/v2/team/env/blobs/uploads/u0"}, kept=True)] * 4)
+    assert push() == "uploaded"
+    assert push.registry.times("POST") == 2
+    assert push.is_stored
 
 
 @pytest.mark.parametrize("chunked", [False, True])

@@ -81,6 +81,7 @@ class Upload:
         self._pauses = Pauses(transport.patience)
         self._position = self._furthest = 0
         self._session: Session | None = None
+        self._resumed = False
 
     def run(self, session: Session | None = None) -> None:
         """Uploads the blob, in the session that a refused mount has opened where there is one.
@@ -104,6 +105,12 @@ class Upload:
             try:
                 self._in_chunks() if chunked else self._whole()
                 return
+            except ContentMismatch as error:
+                # A registry that misjudged what it had when we resumed is not proof of bad bytes here.
+                if not self._resumed:
+                    raise
+                self._moved_to(0)
+                self._pauses.after(RegistryFault(error.message, error.hint, temporary=True))
             except RegistryError as error:
                 self._moved_to(0)
                 answered = error.status is not None and error.status >= 400
@@ -117,7 +124,7 @@ class Upload:
                     self._pauses.after(error)
                     chunked = chunked or not switched
             self._session.cancel(self._transport, self._access)
-            self._session = None
+            self._session, self._resumed = None, False
 
     def _whole(self) -> None:
         """One PUT with all bytes ("POST then PUT")."""
@@ -163,7 +170,10 @@ class Upload:
         call = Call("PATCH", self._session.url, self._access, self._doing, headers, body, end - start, COMMIT_TIMEOUT)
         answer = self._transport.once(call, {202})
         self._session = Session.of(self._transport, answer, self._doing)
-        return self._bytes_in(answer, end)
+        received = self._bytes_in(answer, end)
+        if not start < received <= end:
+            raise self._out_of_range()
+        return received
 
     def _received(self) -> int:
         """Asks how many bytes the registry has ("GET blob upload status")."""
@@ -171,6 +181,7 @@ class Upload:
         answer = self._transport.once(Call("GET", self._session.url, self._access, self._doing), {200, 202, 204})
         if "location" in answer.headers:
             self._session = Session.of(self._transport, answer, self._doing)
+        self._resumed = True
         return self._bytes_in(answer, None)
 
     def _bytes_in(self, answer: Answer, expected: int | None) -> int:
@@ -181,8 +192,11 @@ class Upload:
         match = re.fullmatch(r"(?:bytes=)?0-([0-9]{1,18})", text or "")
         count = int(match[1]) + 1 if match and match[1] != "0" else 0
         if (match is None and text) or count > self._descriptor.size:
-            raise RegistryFault(f"Could not {self._doing} at {self._transport.host}: its range is not valid.")
+            raise self._out_of_range()
         return count
+
+    def _out_of_range(self) -> RegistryFault:
+        return RegistryFault(f"Could not {self._doing} at {self._transport.host}: it has another range than was sent.")
 
     def _put(self, body: Callable[[], Iterator[bytes]] | None, size: int) -> None:
         """Ends the upload with the blob's digest and what is left of its bytes."""
