@@ -1,0 +1,222 @@
+"""Builds for the event loop: start, join, cancel, follow. What blocks is done in threads."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import logging
+import secrets
+import sqlite3
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+from jupyter_condabuild.build.request import BuildRequest
+from jupyter_condabuild.build.standing import stands
+from jupyter_condabuild.conda.stamp import stamp
+from jupyter_condabuild.errors import CondaBuildError
+from jupyter_condabuild.server import process, views
+from jupyter_condabuild.server.history import History, Record
+from jupyter_condabuild.server.journal import Journal, Line
+from jupyter_condabuild.server.pulse import Pulse
+from jupyter_condabuild.server.shared import Shared
+from jupyter_condabuild.server.stream import View
+from jupyter_condabuild.server.supervisor import Supervisor
+from jupyter_condabuild.settings import Settings
+
+T = TypeVar("T")
+
+ROUND_SECONDS = 0.1
+"""How often living builds are looked at."""
+
+STANDS_SECONDS = 5.0
+"""How long a registry may take to say whether an image is still there."""
+
+
+class Builds:
+    """All builds of this user, whichever server started them. Nothing happens before it is asked for something."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        folder: Path,
+        log: logging.Logger | logging.LoggerAdapter[Any],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._settings = settings
+        self._folder = folder
+        self._log = log
+        self._clock = clock
+        self._thread = ThreadPoolExecutor(1, "condabuild-history")
+        self._opened: tuple[History, Supervisor] | None = None
+        self._active: dict[str, Record] = {}
+        self._sizes: dict[str, int] = {}
+        self._pulses: dict[str, Pulse] = {}
+        self._watching: asyncio.Task[None] | None = None
+        self._keys: Shared[str] = Shared()
+
+    async def start(self, request: BuildRequest, asked: Mapping[str, Any], again: bool = False) -> tuple[Record, bool]:
+        """A new build and True, or the same one that lives, or that finished and still stands, and False.
+
+        Raises QueueFull, StoreError.
+        """
+        text = json.dumps(request.to_json(), sort_keys=True)
+        key = await self._keys.get(text, lambda: asyncio.to_thread(_key, request, text))
+        if not again:
+            finished = await self._do(lambda history, _: history.finished(key))
+            if finished and await self._stands(request, finished):
+                return finished, False
+        id = secrets.token_hex(8)
+        limit = self._settings.max_concurrent_builds + self._settings.max_queued_builds
+        now = self._clock()
+        record = await self._do(lambda history, _: history.enter(id, key, json.loads(text), asked, now, limit))
+        await self._look()
+        self.watch()
+        return await self.record(record.id), record.id == id
+
+    async def cancel(self, id: str) -> Record:
+        """Tells a build to end; raises NotThere."""
+        record = await self._do(lambda _, supervisor: supervisor.cancel(id))
+        await self._look()
+        self.watch()
+        return record
+
+    async def record(self, id: str) -> Record:
+        """What is known of a build; raises NotThere."""
+        if active := self._active.get(id):
+            return active
+        return await self._do(lambda history, _: history.get(id))
+
+    async def recent(self, limit: int) -> list[Record]:
+        """The newest first."""
+        return await self._do(lambda history, _: history.recent(limit))
+
+    def view(self, record: Record) -> dict[str, Any]:
+        """A build as clients see it."""
+        return views.build(record, self._waiting, process.uptime())
+
+    def follow(self, id: str, closed: asyncio.Future[None]) -> Following:
+        """What a stream of a build's events reads from; waits end when `closed` is done."""
+        return Following(self, id, self._pulses.setdefault(id, Pulse()), Journal(self._place(id)), closed)
+
+    def watch(self) -> None:
+        """Looks at living builds from time to time, as long as there are any."""
+        if self._watching is None or self._watching.done():
+            self._watching = asyncio.get_running_loop().create_task(self._watch())
+
+    def resume(self) -> None:
+        """Follows the builds that a former server left, if there was one."""
+        if (self._folder / "history.sqlite").exists():
+            self.watch()
+
+    @property
+    def living(self) -> int:
+        """Builds that wait or run, as of the last look."""
+        return len(self._active)
+
+    async def close(self) -> None:
+        """Lets go of everything; builds go on."""
+        if self._watching:
+            self._watching.cancel()
+            await asyncio.wait((self._watching,))
+        if self._opened:
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._opened[0].close)
+        self._thread.shutdown()
+
+    @property
+    def _waiting(self) -> Sequence[str]:
+        return [record.id for record in self._active.values() if record.state == "queued"]
+
+    def _place(self, id: str) -> Path:
+        return self._folder / "builds" / id / "events.jsonl"
+
+    async def _do(self, work: Callable[[History, Supervisor], T]) -> T:
+        """Work with the history, in its thread."""
+
+        def opened() -> T:
+            if self._opened is None:
+                history = History(self._folder / "history.sqlite")
+                (self._folder / "builds").mkdir(mode=0o700, exist_ok=True)
+                self._opened = history, Supervisor(history, self._folder / "builds", self._settings, self._clock)
+            return work(*self._opened)
+
+        return await asyncio.get_running_loop().run_in_executor(self._thread, opened)
+
+    async def _stands(self, request: BuildRequest, record: Record) -> bool:
+        digest = str((record.ending or {}).get("digest", ""))
+        try:
+            async with asyncio.timeout(STANDS_SECONDS):
+                return await asyncio.to_thread(stands, request, digest)
+        except (TimeoutError, CondaBuildError):
+            return False
+
+    async def _watch(self) -> None:
+        while True:
+            try:
+                if not await self._look():
+                    return
+            except (CondaBuildError, OSError, sqlite3.Error) as error:
+                self._log.warning("Builds cannot be looked after at the moment: %s", error)
+            await asyncio.sleep(ROUND_SECONDS)
+
+    async def _look(self) -> bool:
+        """One round; wakes the readers of builds that moved. Whether any build lives."""
+
+        def work(_: History, supervisor: Supervisor) -> tuple[list[Record], dict[str, int]]:
+            living = supervisor.round()
+            return living, {record.id: Journal(self._place(record.id)).size for record in living}
+
+        records, sizes = await self._do(work)
+        active = {record.id: record for record in records}
+        for id in list(self._pulses):
+            moved = active.get(id) != self._active.get(id) or sizes.get(id) != self._sizes.get(id)
+            if moved or (id in active and active[id].state == "queued" and list(active) != list(self._active)):
+                self._pulses[id].beat()
+            if id not in active:
+                del self._pulses[id]
+        self._active, self._sizes = active, sizes
+        return bool(active)
+
+
+class Following:
+    """One reader's way along a build's events (`stream.Feed`)."""
+
+    def __init__(self, builds: Builds, id: str, pulse: Pulse, journal: Journal, closed: asyncio.Future[None]) -> None:
+        self._builds = builds
+        self._id = id
+        self._pulse = pulse
+        self._journal = journal
+        self._closed = closed
+
+    @property
+    def version(self) -> int:
+        """Another number whenever the build moved."""
+        return self._pulse.version
+
+    async def view(self) -> View:
+        """The build now."""
+        record = await self._builds.record(self._id)
+        ending = record.ending if record.state not in ("queued", "running") else None
+        return View(self._builds.view(record), ending)
+
+    async def offset_after(self, seq: int) -> int:
+        """Where the event after `seq` starts."""
+        return await asyncio.to_thread(self._journal.offset_after, seq) if seq else 0
+
+    async def read(self, offset: int) -> tuple[list[Line], int]:
+        """Events from there on."""
+        return await asyncio.to_thread(self._journal.read, offset)
+
+    async def wait(self, version: int, seconds: float) -> bool:
+        """Until the build moved."""
+        return await self._pulse.wait(version, seconds, self._closed)
+
+
+def _key(request: BuildRequest, text: str) -> str:
+    """The same for the same request as long as the files behind it are the same."""
+    folders = [folder for folder in (request.prefix, request.include) if folder]
+    parts = [text, *(stamp(Path(folder)) for folder in folders)]
+    return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()

@@ -1,0 +1,171 @@
+"""The routes of openapi.yaml: each verb parses, makes one call and serialises."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+from tornado.iostream import StreamClosedError
+
+from jupyter_condabuild.errors import BadRequest, NotThere
+from jupyter_condabuild.server import bodies
+from jupyter_condabuild.server.lockfiles import FILE_NAMES
+from jupyter_condabuild.server.resource import Resource, guarded
+from jupyter_condabuild.server.stream import frames
+from jupyter_condabuild.server.workshop import Workshop
+
+CONTRACT = Path(__file__).with_name("openapi.yaml")
+
+
+class StatusHandler(Resource):
+    """What works here."""
+
+    @guarded("read", "status")
+    async def get(self) -> None:
+        """All probes."""
+        self.reply(await self.workshop.status())
+
+
+class EnvironmentsHandler(Resource):
+    """Kernels, kernelspecs and their environments."""
+
+    @guarded("read", "environments")
+    async def get(self) -> None:
+        """All of them."""
+        self.reply(await self.workshop.sources.environments())
+
+
+class SnapshotsHandler(Resource):
+    """What an environment holds, and what its build would do."""
+
+    @guarded("write", "snapshots")
+    async def post(self) -> None:
+        """Of one environment."""
+        self.reply(await self.workshop.snapshot(bodies.snapshot(self.request.body)))
+
+
+class LockfileHandler(Resource):
+    """A lock file in any format."""
+
+    @guarded("read", "lockfiles")
+    async def get(self, digest: str) -> None:
+        """Its text."""
+        format = self.get_query_argument("format", "conda-lock")
+        text = await asyncio.to_thread(self.workshop.lockfiles.text, digest, format)
+        self.set_header("Content-Disposition", f'inline; filename="{FILE_NAMES[format]}"')  # type: ignore[index]
+        self.finish(text, set_content_type="text/plain; charset=utf-8")
+
+
+class BuildsHandler(Resource):
+    """All builds."""
+
+    @guarded("read", "builds")
+    async def get(self) -> None:
+        """The newest first."""
+        limit = self.get_query_argument("limit", "100")
+        if not (limit.isascii() and limit.isdigit() and 1 <= int(limit[:5]) <= 1000):
+            raise BadRequest("limit should be a whole number from 1 to 1000.")
+        records = await self.workshop.builds.recent(int(limit))
+        self.reply({"builds": [self.workshop.builds.view(record) for record in records]})
+
+    @guarded("write", "builds")
+    async def post(self) -> None:
+        """Starts or joins one."""
+        record, new = await self.workshop.build(bodies.build(self.request.body))
+        if new:
+            self.set_header("Location", f"{self.base_url}condabuild/builds/{record.id}")
+        self.reply(self.workshop.builds.view(record), 201 if new else 200)
+
+
+class BuildHandler(Resource):
+    """One build."""
+
+    @guarded("read", "builds")
+    async def get(self, id: str) -> None:
+        """How it is."""
+        self.reply(self.workshop.builds.view(await self.workshop.builds.record(id)))
+
+    @guarded("write", "builds")
+    async def delete(self, id: str) -> None:
+        """Cancels it."""
+        record = await self.workshop.builds.cancel(id)
+        self.reply(self.workshop.builds.view(record), 202 if record.state == "running" else 200)
+
+
+class EventsHandler(Resource):
+    """A build's events as a stream."""
+
+    def initialize(self, workshop: Workshop) -> None:
+        """Takes what the route needs."""
+        super().initialize(workshop)
+        self._closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def on_connection_close(self) -> None:
+        """The reader has gone; the build goes on."""
+        if not self._closed.done():
+            self._closed.set_result(None)
+
+    @guarded("read", "events")
+    async def get(self, id: str) -> None:
+        """From the event after Last-Event-ID on."""
+        seq = _seq(self.request.headers.get("Last-Event-ID", ""))
+        feed = self.workshop.builds.follow((await self.workshop.builds.record(id)).id, self._closed)
+        ending = (await feed.view()).ending
+        if ending and seq >= ending["seq"]:
+            self.set_status(204)
+            self.finish()
+            return
+        self.set_header("Content-Type", "text/event-stream")
+        self.set_header("Cache-Control", "no-cache, no-transform")
+        self.set_header("X-Accel-Buffering", "no")  # nginx would hold the stream back
+        try:
+            async for frame in frames(feed, seq):
+                self.write(frame)
+                await self.flush()  # until the socket has taken it: nothing piles up for a slow reader
+                if self._closed.done():
+                    return
+            self.finish(set_content_type="text/event-stream")
+        except StreamClosedError:
+            pass
+
+
+class ContractHandler(Resource):
+    """The description of these routes."""
+
+    @guarded("read", "openapi")
+    async def get(self) -> None:
+        """As it is in the package."""
+        text = await asyncio.to_thread(CONTRACT.read_text, encoding="utf-8")
+        self.finish(text, set_content_type="application/yaml")
+
+
+class UnknownHandler(Resource):
+    """Whatever else is asked for below condabuild/."""
+
+    @guarded("read", "unknown")
+    async def get(self) -> None:
+        """Is not there."""
+        raise NotThere("There is no such route.", "See condabuild/openapi.yaml for what there is.")
+
+    post = put = patch = delete = get
+
+
+def routes(workshop: Workshop) -> list[tuple[str, type[Resource], dict[str, Any]]]:
+    """All of them, below the server's base URL."""
+    given = {"workshop": workshop}
+    return [
+        ("condabuild/status", StatusHandler, given),
+        ("condabuild/environments", EnvironmentsHandler, given),
+        ("condabuild/snapshots", SnapshotsHandler, given),
+        ("condabuild/lockfiles/([^/]+)", LockfileHandler, given),
+        ("condabuild/builds", BuildsHandler, given),
+        ("condabuild/builds/([^/]+)", BuildHandler, given),
+        ("condabuild/builds/([^/]+)/events", EventsHandler, given),
+        ("condabuild/openapi.yaml", ContractHandler, given),
+        ("condabuild/.*", UnknownHandler, given),
+    ]
+
+
+def _seq(text: str) -> int:
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else 0

@@ -1,0 +1,132 @@
+"""What works here and what does not: store, registry, engine and base image, each asked with a time limit."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from jupyter_condabuild.errors import BaseUnavailable, CondaBuildError, DiskFull, StoreUnwritable
+from jupyter_condabuild.oci import credentials
+from jupyter_condabuild.oci.daemon import Daemon
+from jupyter_condabuild.oci.image import Reference
+from jupyter_condabuild.oci.patience import Patience
+from jupyter_condabuild.oci.registry import open_registry
+from jupyter_condabuild.server.shared import Shared
+from jupyter_condabuild.settings import Settings
+from jupyter_condabuild.units import seconds_text, size_text
+
+LIMIT_SECONDS = 8.0
+_ENGINE_SECONDS = 4.0
+_ONCE = Patience(attempts=1, total=LIMIT_SECONDS)
+_LEAST_FREE = 10 << 20
+_NO_REFERENCES = ("oci-archive", "docker-archive", "oci", "docker-daemon")
+
+Probe = Callable[[Settings], str]
+
+
+class Probes:
+    """Asks everything at once; a probe that hangs is not asked again before it has given up."""
+
+    def __init__(self, settings: Settings, limit: float = LIMIT_SECONDS) -> None:
+        """`limit` is in seconds, for each probe."""
+        self._settings = settings
+        self._limit = limit
+        self._threads = ThreadPoolExecutor(4, "condabuild-probe")
+        self._shared: Shared[str] = Shared()
+
+    async def all(self) -> list[dict[str, Any]]:
+        """openapi.yaml's Probes; what cannot be told is not in it."""
+        return list(await asyncio.gather(*(self._one(*probe) for probe in _probes(self._settings))))
+
+    async def close(self) -> None:
+        """Forgets what is under way."""
+        await self._shared.close()
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _one(self, subject: str, name: str, probe: Probe) -> dict[str, Any]:
+        started = time.monotonic()
+        loop = asyncio.get_running_loop()
+        detail, fault = "", None
+        try:
+            async with asyncio.timeout(self._limit):
+                detail = await self._shared.get(
+                    subject, lambda: loop.run_in_executor(self._threads, probe, self._settings)
+                )
+        except TimeoutError:
+            message = f"{name} did not answer within {seconds_text(self._limit)}."
+            fault = {"code": "no_answer", "message": message, "hint": "Check the network, the proxy and the name."}
+        except CondaBuildError as error:
+            fault = {"code": error.code, "message": error.message, "hint": error.hint}
+        return {
+            "subject": subject,
+            "name": name,
+            "works": fault is None,
+            "detail": detail,
+            "fault": fault,
+            "seconds": round(time.monotonic() - started, 3),
+        }
+
+
+def _probes(settings: Settings) -> Iterator[tuple[str, str, Probe]]:
+    yield "store", settings.store_dir, store
+    if settings.registry:
+        yield "registry", settings.registry, registry
+    yield "engine", settings.docker_host or os.environ.get("DOCKER_HOST", "") or "Docker or Podman", engine
+    yield "base", settings.base_image, base
+
+
+def store(settings: Settings) -> str:
+    """How much is in the local store, and how much more could be; raises StoreError."""
+    folder = Path(settings.store_dir)
+    existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+        raise StoreUnwritable(f"The store {folder} cannot be written: {existing} is not yours to write.")
+    found = os.statvfs(existing)
+    free = found.f_bavail * found.f_frsize
+    if free < _LEAST_FREE:
+        raise DiskFull(f"Only {size_text(free)} are free on the disk of the store {folder}.")
+    blobs = folder / "blobs" / "sha256"
+    used = sum(entry.stat().st_size for entry in os.scandir(blobs)) if blobs.is_dir() else 0
+    return f"{size_text(used)} used, {size_text(free)} free"
+
+
+def registry(settings: Settings) -> str:
+    """As whom the user is logged in; raises RegistryError and ImageError."""
+    reference = Reference.parse(f"{settings.registry.rstrip('/')}/any")
+    login = credentials.find(reference.registry, reference.repository)
+    with open_registry(reference, settings.insecure_registries, patience=_ONCE) as opened:
+        opened.check()
+    if login.problem:
+        return f"without a login: {login.problem}"
+    if login.identity_token:
+        return "logged in with a token"
+    return f"logged in as {login.username}" if login else "without a login"
+
+
+def engine(settings: Settings) -> str:
+    """Which engine it is; raises EngineUnavailable and EngineFault."""
+    with Daemon.connect(settings.docker_host or None, _ENGINE_SECONDS) as daemon:
+        return f"{daemon.name} at {daemon.where}"
+
+
+def base(settings: Settings) -> str:
+    """The base image's digest; raises BaseUnavailable."""
+    kind, colon, rest = settings.base_image.partition(":")
+    if colon and kind in _NO_REFERENCES:
+        if kind != "docker-daemon" and not Path(rest).exists():
+            raise BaseUnavailable(f"The base image {settings.base_image} cannot be had: there is no such file.")
+        return ""
+    try:
+        reference = Reference.parse(settings.base_image)
+        with open_registry(reference, settings.insecure_registries, patience=_ONCE) as opened:
+            found = opened.repository(reference.repository).head(reference.target)
+    except CondaBuildError as error:
+        raise BaseUnavailable(f"The base image cannot be had: {error.message}", error.hint or None) from None
+    if found is None:
+        raise BaseUnavailable(f"There is no image {reference}.")
+    return str(found.digest)

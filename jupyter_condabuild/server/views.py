@@ -1,0 +1,69 @@
+"""A build as clients see it: openapi.yaml's Build, from what the history knows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields
+from typing import Any
+
+from jupyter_condabuild.build.commands import share_commands
+from jupyter_condabuild.build.request import BuildRequest
+from jupyter_condabuild.errors import CondaBuildError
+from jupyter_condabuild.events import Finished
+from jupyter_condabuild.server.history import Record
+
+_SHOWN = ("prefix", "reference", "push", "load", "engine", "base", "cache_from", "strict", "variables")
+_ASKED = ("lockfile", "archive", "include")  # whose paths in the request are the server's own
+
+
+def build(record: Record, waiting: Sequence[str], uptime: float) -> dict[str, Any]:
+    """The JSON object of a build.
+
+    Args:
+        waiting: ids of the builds in the queue, in order.
+        uptime: of the machine, now.
+    """
+    running = record.state == "running"
+    seconds = record.seconds
+    if running and record.began is not None:
+        seconds = max(0.0, round(uptime - record.began, 3))
+    result = _finished(record.ending) if record.state == "finished" else None
+    return {
+        "id": record.id,
+        "state": record.state,
+        "cancelling": running and record.told is not None,
+        "position": waiting.index(record.id) + 1 if record.id in waiting else None,
+        "created": record.created,
+        "started": record.started,
+        "ended": record.ended,
+        "seconds": seconds,
+        "request": {
+            **{name: record.request.get(name) for name in _SHOWN},
+            **{name: record.asked.get(name, "") for name in _ASKED},
+        },
+        "kernel_id": record.asked.get("kernel_id", ""),
+        "kernel_name": record.asked.get("kernel_name", ""),
+        "result": asdict(result) if result else None,
+        "error": _error(record.ending),
+        "share": _share(record.request, result) if result else [],
+    }
+
+
+def _finished(ending: Mapping[str, Any] | None) -> Finished:
+    known = {item.name for item in fields(Finished)}
+    return Finished(**{name: value for name, value in (ending or {}).items() if name in known})
+
+
+def _error(ending: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    if not ending or ending["type"] != "failed":
+        return None
+    return {name: ending.get(name, "") for name in ("code", "message", "hint")}
+
+
+def _share(request: Mapping[str, Any], result: Finished) -> list[dict[str, str]]:
+    try:
+        # The folder that went into the image may be gone by now.
+        asked = BuildRequest.parse({**request, "include": ""})
+        return [asdict(command) for command in share_commands(asked, result)]
+    except CondaBuildError:  # a request that another version wrote
+        return []
