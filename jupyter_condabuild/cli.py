@@ -91,7 +91,10 @@ def parser() -> argparse.ArgumentParser:
     prune.add_argument("--keep-bytes", type=int, default=None, metavar="N", help="keep the N bytes used last")
     prune.set_defaults(run=_prune)
 
-    for command in (lock, snapshot, plan, build, rebase, prune):
+    from jupyter_condabuild.commands import comparison, export
+
+    others = (*comparison.add(commands), export.add(commands))
+    for command in (lock, snapshot, plan, build, rebase, prune, *others):
         command.add_argument("--json", action="store_true", help="print the result as JSON")
         command.add_argument("--events", choices=("jsonl",), help="print events as JSON lines on standard output")
     return top

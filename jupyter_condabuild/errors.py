@@ -28,7 +28,8 @@
     │   ├── BadDigest                not a digest
     │   ├── BadImage                 a manifest, config or archive that is not valid
     │   ├── ContentMismatch          bytes that are not what their digest or size promises
-    │   └── BaseUnavailable          the base image cannot be had
+    │   ├── BaseUnavailable          the base image cannot be had
+    │   └── NotVerified              an image is not what its lock file makes
     ├── RegistryError                (temporary: bool, status: int | None)
     │   ├── RegistryUnreachable
     │   ├── RegistryUnauthorized     401
@@ -240,6 +241,13 @@ class BaseUnavailable(ImageError):
 
     code = "base_unavailable"
     default_hint = "Name another base image with --base: a reference, an OCI archive (oci-archive:FILE) or one that the engine has (docker-daemon:NAME)."
+
+
+class NotVerified(ImageError):
+    """An image is not what its own lock file makes."""
+
+    code = "not_verified"
+    default_hint = "Build it anew from its lock file, and ask who pushed it what they changed."
 
 
 class RegistryError(CondaBuildError):

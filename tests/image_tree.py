@@ -90,7 +90,9 @@ class SavedImage:
         """One layer's tar, read as a stream."""
         with (
             self._open() as tar,
-            gzip.open(_file(tar, _blob(digest))) as content,
+            _file(tar, _blob(digest)) as blob,
+            # engines save layers uncompressed
+            (gzip.open(blob) if blob.peek(2)[:2] == b"\x1f\x8b" else blob) as content,
             tarfile.open(fileobj=content, mode="r|", encoding="utf-8", errors="surrogateescape") as layer,
         ):
             yield layer

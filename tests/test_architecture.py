@@ -25,7 +25,9 @@ BELOW = {
     "build": {"conda", "oci"} | FOUNDATION,
     # The server starts the command line's build as a child process: it does not import it.
     "server": {"settings", "build", "conda", "oci"} | FOUNDATION,
-    "cli": {"settings", "display", "build", "conda", "oci"} | FOUNDATION,
+    # The command line's other commands, each of one call: they are the same door.
+    "commands": {"settings", "__init__", "build", "conda", "oci"} | FOUNDATION,
+    "cli": {"commands", "settings", "display", "build", "conda", "oci"} | FOUNDATION,
     "settings": {"build"} | FOUNDATION,
     "__main__": {"cli"},
     # The package itself: its public names, and the entry points that Jupyter looks for in it.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from jupyter_condabuild.build.runtime import USER, WORK
@@ -15,7 +16,23 @@ IGNORED_FOLDERS = frozenset(
 )
 """Names of folders that never belong into an image."""
 
-_IGNORED = (*(f"**/{name}" for name in sorted(IGNORED_FOLDERS)), "**/*.pyc", "**/.DS_Store")
+BULKY = ("data", "logs")
+"""Names of a workspace's own folders that are left out unless .dockerignore has ``!data`` or ``!logs``."""
+
+_LITTER = ("**/*.pyc", "**/.DS_Store", "**/*.log", "**/*.swp", "**/*~")
+_IGNORED = (*(f"**/{name}" for name in sorted(IGNORED_FOLDERS)), *_LITTER, *BULKY)
+
+DOCKERIGNORE = "\n".join(
+    [
+        "# What the image does not need. A line !data, below these, brings data back.",
+        *_IGNORED,
+        "Dockerfile",
+        ".dockerignore",
+        ".env",
+        "",
+    ]
+)
+"""A .dockerignore that says the same, and keeps files with passwords out."""
 
 
 def workspace(folder: Path) -> list[Entry]:
@@ -27,7 +44,7 @@ def workspace(folder: Path) -> list[Entry]:
 
     ignore = folder / ".dockerignore"
     lines = ignore.read_text().splitlines() if ignore.is_file() else []
-    patterns = [*_IGNORED, *(line.strip() for line in lines if line.strip() and not line.startswith("#"))]
+    patterns = [*_IGNORED, ".env", *(line.strip() for line in lines if line.strip() and not line.startswith("#"))]
     entries = [Entry(WORK.removeprefix("/"), "directory", 0o1777, owner=USER)]
     for name in sorted(exclude_paths(str(folder), patterns)):
         found = layer.file_entry(f"{WORK.removeprefix('/')}/{name}", os.path.join(folder, name))
@@ -35,3 +52,9 @@ def workspace(folder: Path) -> list[Entry]:
             Entry(found.path, found.kind, found.mode, found.mtime, found.source, target=found.target, owner=USER)
         )
     return entries
+
+
+def left_out(folder: Path, entries: Sequence[Entry]) -> list[str]:
+    """Which of the bulky folders a workspace has, and its image will not."""
+    present = {entry.path.removeprefix(f"{WORK.removeprefix('/')}/").partition("/")[0] for entry in entries}
+    return [name for name in BULKY if (folder / name).is_dir() and name not in present]

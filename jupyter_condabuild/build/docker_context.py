@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from jupyter_condabuild.build.context import workspace
 from jupyter_condabuild.build.overlay import Overlay
 from jupyter_condabuild.build.prepare import Prepared
 from jupyter_condabuild.build.recipe import Recipe, Wanted, recipe, vendored_path
-from jupyter_condabuild.build.remainder import overlay_of
+from jupyter_condabuild.build.remainder import overlay_of, workspace_of
 from jupyter_condabuild.build.request import BuildRequest
 from jupyter_condabuild.build.runtime import WORK
 from jupyter_condabuild.conda.fetch import locate
@@ -76,7 +76,7 @@ def collect(request: BuildRequest, prepared: Prepared, work: Path, report: Repor
         tuple(package for package in prepared.lockfile.conda if package.dist in lost),
         tuple(entry for entry in overlay.entries if entry.kind != "whiteout"),
         tuple(entry.path.removeprefix(prefix) for entry in overlay.entries if entry.kind == "whiteout"),
-        tuple(workspace(Path(request.include))) if request.include else (),
+        tuple(workspace_of(request, report)) if request.include else (),
     )
 
 
@@ -87,6 +87,12 @@ def _needs_us(package: CondaPackage, urls: Mapping[str, str], shares_host: bool)
     if not package.url.startswith(("http://", "https://")) or url != package.url:
         return True
     return _is_loopback(host) and not shares_host
+
+
+def is_plain(registry: str, insecure: Collection[str]) -> bool:
+    """Whether a registry, named with its port, may speak plain HTTP: one of this machine, or one that is listed."""
+    host = re.sub(r":\d+$", "", registry)
+    return _is_loopback(host.strip("[]")) or registry in insecure or host in insecure
 
 
 def _is_loopback(host: str) -> bool:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import time
 import uuid
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from jupyter_condabuild.build import docker_context
@@ -15,7 +16,7 @@ from jupyter_condabuild.build.phase import phase
 from jupyter_condabuild.build.prepare import Prepared, prepare
 from jupyter_condabuild.build.recipe import Wanted
 from jupyter_condabuild.build.request import BuildRequest
-from jupyter_condabuild.build.runtime import LABEL_ENGINE, LABEL_VARIABLES, image_labels
+from jupyter_condabuild.build.runtime import LABEL_BASE_LAYERS, LABEL_ENGINE, LABEL_VARIABLES, command, image_labels
 from jupyter_condabuild.build.share import Registries, throttled
 from jupyter_condabuild.build.steps import Steps
 from jupyter_condabuild.conda.secrets import scrub
@@ -53,8 +54,11 @@ def build(request: BuildRequest, report: Report) -> Finished:
             steps = Steps(report)
             environment = prepared.environment
             variables = dict(environment.variables) if environment and request.variables else {}
-            wanted = Wanted(base, installer(request.installer), request.installer_image, variables=variables)
-            options = BuildOptions(name, _labels(prepared, request, base), caches, network, _platform(prepared))
+            wanted = Wanted(
+                str(base.reference), installer(request.installer), request.installer_image, variables=variables
+            )
+            labels, platform = _labels(prepared, request, base), f"linux/{prepared.architecture}"
+            options = BuildOptions(name, labels, caches, network, platform, _plain(request, base))
 
             def run(kind: Kind) -> str:
                 made = docker_context.make_recipe(prepared, parts, replace(wanted, mounts=kind != "classic"))
@@ -73,6 +77,8 @@ def build(request: BuildRequest, report: Report) -> Finished:
     layers = steps.layers
     finished = replace(
         result,
+        environment=prepared.lockfile.digest,
+        command=tuple(command(prepared.lockfile)),
         layers=len(layers),
         layers_reused=sum(layers.values()),
         seconds=round(time.monotonic() - started, 3),
@@ -104,13 +110,29 @@ def _no_buildkit(daemon: Daemon) -> Warning:
     )
 
 
-def _base(request: BuildRequest, prepared: Prepared, daemon: Daemon, stack: ExitStack, work: Path) -> str:
-    """The base image's name for a FROM line, pinned to its digest where it lies in a registry; Dockerfiles trust it."""
+@dataclass(frozen=True)
+class _Base:
+    """The base image as a FROM line names it, pinned to a digest where it lies in a registry."""
+
+    reference: Reference
+    title: str
+    layers: int | None = None
+
+    @property
+    def labels(self) -> dict[str, str]:
+        found = {"org.opencontainers.image.base.name": self.title}
+        if self.reference.digest:
+            found["org.opencontainers.image.base.digest"] = str(self.reference.digest)
+        return found if self.layers is None else {**found, LABEL_BASE_LAYERS: str(self.layers)}
+
+
+def _base(request: BuildRequest, prepared: Prepared, daemon: Daemon, stack: ExitStack, work: Path) -> _Base:
     kind, colon, rest = request.base.partition(":")
+    archived = bool(colon) and kind in ("oci-archive", "docker-archive", "oci")
     if colon and kind == "docker-daemon":
         if daemon.image_id(rest) is None:
             raise BaseUnavailable(f"The engine has no image {rest[:200]}.")
-        return str(Reference.parse(rest))
+        return _Base(Reference.parse(rest), rest)
     try:
         found = resolve(
             request.base,
@@ -121,18 +143,19 @@ def _base(request: BuildRequest, prepared: Prepared, daemon: Daemon, stack: Exit
             docker_host=request.docker_host,
         )
     except BaseUnavailable:
-        if (colon and kind in ("oci-archive", "docker-archive", "oci")) or daemon.image_id(request.base) is None:
+        if archived or daemon.image_id(request.base) is None:
             raise
-        return str(Reference.parse(request.base))
+        return _Base(Reference.parse(request.base), request.base)
+    layers = len(found.config.diff_ids)
     if found.repository is None:
         name = f"condabuild/base:{found.digest.hex[:12]}"
         daemon.load(found.image, name)
-        return str(Reference.parse(name))
+        return _Base(Reference.parse(name), found.name, layers)
     reference = Reference.parse(request.base)
     pinned = Reference(reference.registry, reference.repository, digest=found.digest)
     if builder.has_login(pinned) and daemon.image_id(str(pinned)) is None:
         daemon.pull(str(pinned))
-    return str(pinned)
+    return _Base(pinned, found.name, layers)
 
 
 def _pull_private(request: BuildRequest, daemon: Daemon, kind: Kind, report: Report) -> list[str]:
@@ -158,20 +181,22 @@ def _pull_private(request: BuildRequest, daemon: Daemon, kind: Kind, report: Rep
     return caches
 
 
-def _labels(prepared: Prepared, request: BuildRequest, base: str) -> dict[str, str]:
+def _labels(prepared: Prepared, request: BuildRequest, base: _Base) -> dict[str, str]:
     environment = prepared.environment
-    name, _, digest = base.partition("@")
     labels = image_labels(prepared.lockfile, environment.requested if environment else ())
-    labels |= {LABEL_ENGINE: "docker", "org.opencontainers.image.base.name": request.base if digest else name}
-    if digest:
-        labels["org.opencontainers.image.base.digest"] = digest
+    labels |= {LABEL_ENGINE: "docker", **base.labels}
     if environment and request.variables and environment.variables:
-        labels[LABEL_VARIABLES] = str(sorted(environment.variables)).replace("'", '"')
+        labels[LABEL_VARIABLES] = json.dumps(sorted(environment.variables))
     return labels
 
 
-def _platform(prepared: Prepared) -> str:
-    return f"linux/{prepared.architecture}"
+def _plain(request: BuildRequest, base: _Base) -> bool:
+    """Whether each registry that the build reads from may speak plain HTTP."""
+    image = Reference.parse(request.installer_image or installer(request.installer).image)
+    return all(
+        docker_context.is_plain(reference.registry, request.insecure_registries)
+        for reference in (image, base.reference)
+    )
 
 
 def _deliver(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -29,28 +30,27 @@ class Plan:
     labels: Mapping[str, str] = field(hash=False)
     command: Sequence[str]
     mounts: bool
-    comments: bool
+    folder: str = ""
 
 
 def render(plan: Plan) -> str:
     """The text. Nothing volatile is in it: the same plan gives the same bytes."""
     stages = [_header(plan), _environment_stage(plan), _final_stage(plan)]
     lines = [line for stage in stages for line in (*stage, "")]
-    if not plan.comments:
-        lines = [line for line in lines if not line.startswith("#")]
     return "\n".join(lines).strip() + "\n"
 
 
 def _header(plan: Plan) -> list[str]:
     return [
-        f"# A conda environment ({plan.packages}) from {plan.lockfile}, installed by {plan.installer.name}.",
+        f"# A conda environment from {plan.folder}{plan.lockfile}: {plan.packages}. By {plan.installer.name}.",
         "# Build it with BuildKit (DOCKER_BUILDKIT=1 docker build .), which docker has had since 18.09.",
     ]
 
 
 def _environment_stage(plan: Plan) -> list[str]:
     """The lock file alone decides whether this stage runs again."""
-    inputs = [plan.lockfile, *(["install.py"] if plan.installer.script else [])]
+    script = ["install.py"] if plan.installer.script else []
+    inputs = [f"{plan.folder}{name}" for name in (plan.lockfile, *script)]
     lines = [
         "# The environment. Only the lock file is copied here, so that a change of code never installs it again.",
         f"FROM {plan.installer_image} AS environment",
@@ -68,13 +68,13 @@ def _environment_stage(plan: Plan) -> list[str]:
     for file, hashed in plan.requirements:
         if not hashed:
             lines.append("# No hashes are known for these: what the index serves is what you get.")
-        lines.append(f"COPY {file} ./")
+        lines.append(f"COPY {plan.folder}{file} ./")
         check = "--require-hashes " if hashed else ""
         pip = f"{PREFIX}/bin/python -m pip install --no-deps {check}--requirement {file}"
         lines += _run(plan, pip, "condabuild-pip", "/root/.cache/pip")
     if plan.removed:
         lines.append("# Files of packages that the environment no longer has.")
-        lines += ["COPY removed.list ./", f"RUN cd {PREFIX} && xargs -0 rm -f -- </build/removed.list"]
+        lines += [f"COPY {plan.folder}removed.list ./", f"RUN cd {PREFIX} && xargs -0 rm -f -- </build/removed.list"]
     return lines
 
 
@@ -91,12 +91,12 @@ def _final_stage(plan: Plan) -> list[str]:
         "# The image: the environment on a small base, without the installer.",
         f"FROM {plan.base}",
         f"RUN mkdir -p {HOME} {WORK} && chown {USER}:{USER} {HOME} {WORK} && chmod 1777 {HOME} {WORK}",
-        f"COPY {mode}entrypoint lock /opt/condabuild/",
+        f"COPY {mode}{plan.folder}entrypoint {plan.folder}lock /opt/condabuild/",
         f"COPY --from=environment {PREFIX} {PREFIX}",
     ]
     if plan.overlay:
         lines += ["# What the environment has beside its packages.", "ADD overlay.tar.gz /"]
-    lines.append("COPY conda-lock.yml /opt/condabuild/")
+    lines.append(f"COPY {plan.folder}conda-lock.yml /opt/condabuild/")
     if plan.workspace:
         lines += [
             "# Your own files last: they change most often.",
@@ -119,5 +119,7 @@ def _final_stage(plan: Plan) -> list[str]:
 
 def _quoted(value: str) -> str:
     """A value as ENV and LABEL read it (docs.docker.com/reference/dockerfile, "Environment replacement")."""
+    if re.fullmatch(r"[A-Za-z0-9_./:+-]+", value):
+        return value
     escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$")
     return f'"{escaped}"'

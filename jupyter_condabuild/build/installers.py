@@ -64,6 +64,8 @@ try:
     asyncio.run(main())
 except Exception as error:
     sys.exit(f"{type(error).__name__}: {error}")
+sys.stdout.flush()
+os._exit(0)  # rattler's threads can crash an interpreter that is being taken down
 '''
 
 INSTALLERS = {

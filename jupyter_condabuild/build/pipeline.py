@@ -16,7 +16,7 @@ from jupyter_condabuild.build.phase import phase
 from jupyter_condabuild.build.prepare import prepare
 from jupyter_condabuild.build.remainder import remainder
 from jupyter_condabuild.build.request import BuildRequest
-from jupyter_condabuild.build.runtime import runtime_layer
+from jupyter_condabuild.build.runtime import command, runtime_layer
 from jupyter_condabuild.events import Finished, Report
 from jupyter_condabuild.oci.image import Image
 from jupyter_condabuild.oci.layout import Store
@@ -93,6 +93,8 @@ def build(request: BuildRequest, report: Report) -> BuildResult:
             layers_reused=sum(layer.state.startswith("reused") for layer in layers),
             seconds=round(time.monotonic() - started, 3),
             archive=request.archive,
+            environment=prepared.lockfile.digest,
+            command=tuple(command(prepared.lockfile)),
         )
     report(finished)
     return BuildResult(finished, image, layers)

@@ -32,9 +32,10 @@ _LOCK = """\
 echo "# platform: linux-64"
 echo "@EXPLICIT"
 while read -r key value; do
+    value=${value#\\"} value=${value%\\"}
     case $key in
         manager:) manager=$value ;;
-        url:) url=${value#\\"} && url=${url%\\"} ;;
+        url:) url=$value ;;
         sha256:) if [ "$manager" = conda ]; then echo "$url#$value"; fi ;;
     esac
 done </opt/condabuild/conda-lock.yml
@@ -57,6 +58,7 @@ class Wanted:
     `vendored` are the packages whose archives lie in the context, since the builder cannot download them; `skipped`
     those that come with the overlay. `pip` says whether pip installs the lock file's pip packages; if not, they are in
     the overlay. `removed` are paths to delete, relative to the prefix. `mounts` is false for the classic builder.
+    `folder` is where the recipe's files lie in the context, with a slash at its end.
     """
 
     base: str
@@ -71,7 +73,7 @@ class Wanted:
     variables: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
     mounts: bool = True
-    comments: bool = True
+    folder: str = ""
 
 
 def recipe(lockfile: Lockfile, wanted: Wanted) -> Recipe:
@@ -129,7 +131,7 @@ def recipe(lockfile: Lockfile, wanted: Wanted) -> Recipe:
             labels=wanted.labels,
             command=command(lockfile),
             mounts=wanted.mounts,
-            comments=wanted.comments,
+            folder=wanted.folder,
         )
     )
     return Recipe(text, files)

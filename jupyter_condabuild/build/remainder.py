@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from jupyter_condabuild.build.context import workspace
+from jupyter_condabuild.build.context import left_out, workspace
 from jupyter_condabuild.build.layers import ReadyLayer
 from jupyter_condabuild.build.overlay import Overlay, collect
 from jupyter_condabuild.build.prepare import Prepared
@@ -41,9 +41,19 @@ def remainder(
         title = "pip packages, changed and untracked files"
         layers.append(_layer(overlay.entries, f"overlay-{overlay.fingerprint}", title, store, request, report))
     if request.include:
-        entries = workspace(Path(request.include))
+        entries = workspace_of(request, report)
         layers.append(_layer(entries, "", f"files of {Path(request.include).resolve().name}", store, request, report))
     return layers
+
+
+def workspace_of(request: BuildRequest, report: Report) -> list[Entry]:
+    """The files of the folder that a request includes; says which folders stay behind."""
+    folder = Path(request.include)
+    entries = workspace(folder)
+    if lost := left_out(folder, entries):
+        hint = f"A line !{lost[0]} in .dockerignore brings it in."
+        report(Warning("left-out", f"{' and '.join(lost)} of {folder.resolve().name} stay out of the image.", hint))
+    return entries
 
 
 def overlay_of(

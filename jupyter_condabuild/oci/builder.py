@@ -40,13 +40,17 @@ class NoBuildKit(EngineFault):
 
 @dataclass(frozen=True)
 class BuildOptions:
-    """What goes to the engine beside the context. `labels` pass through no Dockerfile, so they may hold anything."""
+    """What goes to the engine beside the context. `labels` pass through no Dockerfile, so they may hold anything.
+
+    `plain` says that all registries named may speak plain HTTP; only Podman must be told.
+    """
 
     name: str
     labels: Mapping[str, str]
     cache_from: Sequence[str] = ()
     network: str = ""
     platform: str = ""
+    plain: bool = False
 
 
 def builder_of(daemon: Daemon) -> Kind:
@@ -114,7 +118,7 @@ def _parameters(options: BuildOptions, kind: Kind) -> dict[str, str]:
         parameters["buildargs"] = json.dumps({"BUILDKIT_INLINE_CACHE": "1"})
     if kind == "podman":
         # buildah wants repositories without tags there, and keeps intermediate layers only when told to.
-        parameters |= {"layers": "1", "cachefrom": "[]"}
+        parameters |= {"layers": "1", "cachefrom": "[]", "tlsVerify": "0" if options.plain else "1"}
     return parameters
 
 

@@ -1,0 +1,123 @@
+"""How two environments differ: each a folder, a lock file, or an image of ours."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from jupyter_condabuild.build.published import Places, lock_in, open_image
+from jupyter_condabuild.conda.lockfile import Lockfile, load, lock
+from jupyter_condabuild.conda.packages import CondaPackage, PipPackage
+from jupyter_condabuild.conda.snapshot import snapshot
+
+
+@dataclass(frozen=True)
+class Change:
+    """A package that differs. `before` and `after` are versions with builds, empty where it is not there.
+
+    `kind` is rebuilt where version and build are the same and the archive is another.
+    """
+
+    name: str
+    manager: Literal["conda", "pip"]
+    kind: Literal["added", "removed", "changed", "rebuilt"]
+    before: str = ""
+    after: str = ""
+
+    def __str__(self) -> str:
+        pip = " (pip)" if self.manager == "pip" else ""
+        match self.kind:
+            case "added":
+                return f"+ {self.name} {self.after}{pip}"
+            case "removed":
+                return f"- {self.name} {self.before}{pip}"
+            case "changed":
+                return f"~ {self.name} {self.before} -> {self.after}{pip}"
+        return f"~ {self.name} {self.before}: the same version, another archive{pip}"
+
+
+@dataclass(frozen=True)
+class Difference:
+    """All changes from one environment to another, by name, and how many packages are the same."""
+
+    changes: tuple[Change, ...]
+    same: int
+    before: str
+    after: str
+    platforms: tuple[str, str]
+
+    def summary(self) -> dict[str, Any]:
+        """The difference as a JSON object."""
+        return {
+            "equal": self.before == self.after,
+            "before": self.before,
+            "after": self.after,
+            "same": self.same,
+            "changes": [asdict(change) for change in self.changes],
+        }
+
+    def text(self) -> str:
+        """A line for each change, and one that counts the rest."""
+        lines = [str(change) for change in self.changes]
+        if self.platforms[0] != self.platforms[1]:
+            lines.insert(0, f"~ platform {self.platforms[0]} -> {self.platforms[1]}")
+        rest = f"{self.same} package{'' if self.same == 1 else 's'} the same"
+        return "\n".join([*lines, f"{len(self.changes)} changed, {rest}." if lines else f"No difference: {rest}."])
+
+
+def compare(one: Lockfile, other: Lockfile) -> Difference:
+    """What changes from `one` to `other`."""
+    left, right = _packages(one), _packages(other)
+    changes, same = [], 0
+    for key in sorted(left.keys() | right.keys()):
+        name, manager = key
+        old, new = left.get(key), right.get(key)
+        if old is None and new is not None:
+            changes.append(Change(name, manager, "added", "", _version(new)))
+        elif new is None and old is not None:
+            changes.append(Change(name, manager, "removed", _version(old)))
+        elif old is not None and new is not None:
+            if _version(old) != _version(new):
+                changes.append(Change(name, manager, "changed", _version(old), _version(new)))
+            elif _another_archive(old, new):
+                changes.append(Change(name, manager, "rebuilt", _version(old), _version(new)))
+            else:
+                same += 1
+    return Difference(tuple(changes), same, one.digest, other.digest, (one.platform, other.platform))
+
+
+def locked(name: str, places: Places) -> Lockfile:
+    """The lock file of an environment's folder, of a lock file, or inside an image. Raises as what it reads."""
+    path = Path(name)
+    if path.is_dir():
+        return lock(snapshot(path))
+    if path.is_file() and path.suffix != ".tar":
+        return load(path)
+    with ExitStack() as stack:
+        return lock_in(open_image(name, places, stack))
+
+
+_Package = CondaPackage | PipPackage
+
+
+def _packages(lockfile: Lockfile) -> Mapping[tuple[str, Literal["conda", "pip"]], _Package]:
+    found: dict[tuple[str, Literal["conda", "pip"]], _Package] = {
+        (package.name, "conda"): package for package in lockfile.conda
+    }
+    return found | {(package.name, "pip"): package for package in lockfile.pip}
+
+
+def _version(package: _Package) -> str:
+    return f"{package.version}-{package.build}" if isinstance(package, CondaPackage) else package.version
+
+
+def _another_archive(old: _Package, new: _Package) -> bool:
+    """Hashes decide; where they are not known of both, nothing is claimed but for what pip took from a URL."""
+    if old.sha256 and new.sha256:
+        return old.sha256 != new.sha256
+    if isinstance(old, CondaPackage) and isinstance(new, CondaPackage):
+        return bool(old.md5 and new.md5) and old.md5 != new.md5
+    return old.url != new.url

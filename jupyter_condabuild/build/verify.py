@@ -1,0 +1,211 @@
+"""Whether an image is what its lock file makes: layers rebuilt and compared, or files where an engine made them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from jupyter_condabuild.build.base import PLATFORMS, host_architecture
+from jupyter_condabuild.build.clobber import contested_layer
+from jupyter_condabuild.build.known import Known
+from jupyter_condabuild.build.layers import LayersEngine, Origin
+from jupyter_condabuild.build.plan import Plan, PlannedLayer, layer_key
+from jupyter_condabuild.build.prepare import Prepared
+from jupyter_condabuild.build.published import Places, lock_in, made_by, members, open_image
+from jupyter_condabuild.build.runtime import Ours, runtime_layer
+from jupyter_condabuild.conda.complete import complete
+from jupyter_condabuild.conda.fetch import locate
+from jupyter_condabuild.conda.link import PREFIX, link, linked_package
+from jupyter_condabuild.conda.lockfile import Lockfile
+from jupyter_condabuild.conda.package_cache import PackageCaches, default_folders
+from jupyter_condabuild.errors import LockfileError, NotVerified
+from jupyter_condabuild.events import Log, Report
+from jupyter_condabuild.oci import layer
+from jupyter_condabuild.oci.image import LAYER_DIFF_ID, LAYER_KEY, LAYER_PACKAGES, Image, ImageConfig
+from jupyter_condabuild.oci.layout import Store
+
+MAY_DIFFER = re.compile(r".*\.pyc|(?:.*/)?__pycache__|conda-meta/[^/]*\.json|conda-meta/history")
+"""Paths below /opt/env that installers write in ways of their own: bytecode, records, history."""
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What was proved: of an image of the layers engine its layers, of one of the docker engine its files.
+
+    `proved` are packages, or paths, that came out the same; `wrong` those that did not; `unproved` come from no
+    package, so that no lock file can make them again.
+    """
+
+    reference: str
+    digest: str
+    engine: str
+    proved: tuple[str, ...]
+    wrong: tuple[str, ...]
+    unproved: tuple[str, ...]
+
+    def summary(self) -> dict[str, Any]:
+        """The verification as a JSON object."""
+        return {**asdict(self), "verified": not self.wrong}
+
+    def text(self) -> str:
+        """A few lines."""
+        what = "packages, rebuilt, have" if self.engine == "layers" else "files, installed again, have"
+        lines = [f"{self.reference} {self.digest}", f"  {len(self.proved)} {what} the same content"]
+        for title, names in (("differ", self.wrong), ("come from no package, and nothing proves them", self.unproved)):
+            if names:
+                more = f" and {len(names) - 10} more" if len(names) > 10 else ""
+                lines.append(f"  {len(names)} {title}: {', '.join(names[:10])}{more}")
+        return "\n".join(lines)
+
+
+def verify(reference: str, places: Places, level: int, report: Report) -> Verification:
+    """Makes an image again from the lock file inside, in an empty store, and compares.
+
+    Raises NotVerified where content differs, BadImage for an image that is not ours, and as what it reads.
+    """
+    with ExitStack() as stack:
+        image = open_image(reference, places, stack)
+        engine, lockfile = made_by(image), lock_in(image)
+        caches = PackageCaches(default_folders())
+        lockfile, unlockable = complete(lockfile, caches, {}, places.work / "lock")
+        if unlockable:
+            raise next(iter(unlockable.values()))
+        check = _layers if engine == "layers" else _files
+        proved, wrong, unproved = check(image, lockfile, caches, places.work, level, report)
+        digest = str(image.manifest.descriptor.digest)
+    found = Verification(reference, digest, engine, tuple(proved), tuple(wrong), tuple(unproved))
+    if wrong:
+        raise NotVerified(f"The image is not what its lock file makes. {found.text()}")
+    return found
+
+
+_Lists = tuple[list[str], list[str], list[str]]
+
+
+def _layers(image: Image, lockfile: Lockfile, caches: PackageCaches, work: Path, level: int, report: Report) -> _Lists:
+    """Each package layer is made anew; equal diff_ids prove equal content, whoever compressed it."""
+    config = ImageConfig.parse(image.config)
+    ours = Ours.read(config)
+    by_dist = {package.dist: package for package in lockfile.conda}
+    proved: list[str] = []
+    wrong: list[str] = []
+    unproved: list[str] = []
+    planned: dict[str, PlannedLayer] = {}
+    actual: dict[str, str] = {}
+    bytecode = PLATFORMS.get(lockfile.platform) == host_architecture()
+    contested: list[str] = []
+    with Store(work / "store") as store:
+        runtime = runtime_layer(store, level)
+        stack = list(zip(image.manifest.layers, config.diff_ids, strict=True))[ours.base_layers :]
+        for number, (descriptor, diff_id) in enumerate(stack):
+            key, names = descriptor.annotations.get(LAYER_KEY), descriptor.annotations.get(LAYER_PACKAGES, "").split()
+            title = ours.history[number] if number < len(ours.history) else str(descriptor.digest)
+            if number == 0 and diff_id == runtime.diff_id:
+                proved.append(title)
+            elif not key:
+                unproved.append(title)
+            elif any(name not in by_dist for name in names):
+                wrong.append(title)
+            else:
+                packages = tuple(by_dist[name] for name in names)
+                actual[key] = str(diff_id)
+                if descriptor.annotations.get(LAYER_DIFF_ID) != str(diff_id):
+                    wrong.append(title)
+                elif key == layer_key(packages, lockfile.site_packages, bytecode):
+                    planned[key] = PlannedLayer(key, packages)
+                else:
+                    contested.append(key)
+        everything = Plan(tuple(planned.values()), 0)
+        missing = by_dist.keys() - {package.dist for one in everything.layers for package in one.packages}
+        wrong += [f"{dist} is in no layer" for dist in sorted(missing)] if not contested or missing else []
+        prepared = Prepared(lockfile, everything, caches, {}, bytecode, None, None, {}, ())
+        again = contested_layer(prepared, Known({}, frozenset()), report) if contested else []
+        wrong += ["paths of several packages"] if sorted(contested) != [one.key for one in again] else []
+        maker = LayersEngine(
+            store,
+            Known({}, frozenset()),
+            Origin(caches, {}, live=False),
+            level,
+            report,
+            lambda ready: None,
+            registry_first=False,
+        )
+        made = maker.make([*everything.layers, *again], lockfile, bytecode)
+        if made.unavailable:
+            raise made.unavailable[0][1]
+        for one, ready in zip([*everything.layers, *again], made.layers, strict=True):
+            same = str(ready.diff_id) == actual.get(one.key)
+            (proved if same else wrong).extend(one.names if not one.only else ["paths of several packages"])
+    return proved, wrong, unproved
+
+
+def _files(image: Image, lockfile: Lockfile, caches: PackageCaches, work: Path, level: int, report: Report) -> _Lists:
+    """The files that packages bring are linked anew and compared with the image's by content."""
+    del level
+    root = f"{PREFIX.removeprefix('/')}/"
+    actual = {path.removeprefix(root): what for path, what in tree(image).items() if path.startswith(root)}
+    sources, failures = locate(lockfile.conda, caches, work / "packages")
+    if failures:
+        raise next(iter(failures.values()))
+    if not lockfile.conda:
+        raise LockfileError("The lock file in the image has no conda packages.")
+    report(Log(f"Linking {len(lockfile.conda)} packages."))
+    staged = link(list(lockfile.conda), sources, work / "link")
+    expected: dict[str, set[str]] = {}
+    for package in staged.values():
+        for file in linked_package(package, None, layer.EPOCH, work / "bytecode").files:
+            expected.setdefault(file.path, set()).add(_content(Path(file.source)))
+    proved: list[str] = []
+    wrong: list[str] = []
+    for path in sorted(expected):
+        if not MAY_DIFFER.fullmatch(path):
+            (proved if actual.get(path) in expected[path] else wrong).append(path)
+    extra = actual.keys() - expected.keys()
+    return proved, wrong, sorted(path for path in extra if not MAY_DIFFER.fullmatch(path))
+
+
+def _content(path: Path) -> str:
+    if path.is_symlink():
+        return f"link {os.readlink(path)}"
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def tree(image: Image) -> Mapping[str, str]:
+    """Path to sha256 of a file, or to where a link leads, as a container sees them (image-spec layer.md)."""
+    found: dict[str, str] = {}
+    for descriptor in image.manifest.layers:
+        added: dict[str, str] = {}
+        for member, content in members(image, descriptor):
+            path = member.name.removeprefix("./").rstrip("/")
+            folder, _, name = path.rpartition("/")
+            if name == ".wh..wh..opq":
+                _remove(found, folder)
+            elif name.startswith(".wh."):
+                _remove(found, f"{folder}/{name.removeprefix('.wh.')}".removeprefix("/"))
+            elif member.issym():
+                added[path] = f"link {member.linkname}"
+            elif member.islnk():
+                added[path] = added.get(member.linkname, found.get(member.linkname, ""))
+            elif content is not None:
+                added[path] = _hash(content)
+        found |= added
+    return found
+
+
+def _hash(content: Any) -> str:
+    digest = hashlib.sha256()
+    while chunk := content.read(1 << 20):
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _remove(found: dict[str, str], path: str) -> None:
+    for name in [name for name in found if name == path or name.startswith(f"{path}/")]:
+        del found[name]

@@ -1,0 +1,75 @@
+"""jupyter condabuild diff and verify: how environments and images differ, and whether an image is what it claims."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jupyter_condabuild.commands import print_json
+from jupyter_condabuild.events import Report
+
+if TYPE_CHECKING:
+    from jupyter_condabuild.build.published import Places
+    from jupyter_condabuild.settings import Settings
+
+
+def add(commands: Any) -> tuple[argparse.ArgumentParser, ...]:
+    """The commands' grammar."""
+    diff: argparse.ArgumentParser = commands.add_parser(
+        "diff", help="show what differs between two environments", description=run_diff.__doc__
+    )
+    for name in ("A", "B"):
+        diff.add_argument(name, help="the folder of an environment, a lock file, an image's name or archive")
+    diff.set_defaults(run=run_diff)
+    verify: argparse.ArgumentParser = commands.add_parser(
+        "verify", help="make an image again and compare", description=run_verify.__doc__
+    )
+    verify.add_argument("reference", metavar="REFERENCE", help="an image's name or archive, or docker-daemon:NAME")
+    verify.set_defaults(run=run_verify)
+    return diff, verify
+
+
+def run_diff(arguments: argparse.Namespace, report: Report) -> None:
+    """Shows which packages differ between two environments, lock files or images, in whatever combination."""
+    from jupyter_condabuild.build.compare import compare, locked
+
+    del report
+    with _places() as (places, settings):
+        one, other = (locked(_name(name, settings), places) for name in (arguments.A, arguments.B))
+    found = compare(one, other)
+    if arguments.json:
+        print_json(found.summary())
+    else:
+        print(found.text())
+
+
+def run_verify(arguments: argparse.Namespace, report: Report) -> None:
+    """Makes an image again from the lock file inside it and compares: layer by layer, or file by file."""
+    from jupyter_condabuild.build.verify import verify
+
+    with _places() as (places, settings):
+        found = verify(_name(arguments.reference, settings), places, settings.compression_level, report)
+    if arguments.json:
+        print_json(found.summary())
+    elif not arguments.events:
+        print(found.text())
+
+
+def _name(text: str, settings: Settings) -> str:
+    """An image without a registry gets the configured one; files, folders and archives stay as they are."""
+    local = Path(text).exists() or text.startswith(("oci-archive:", "docker-archive:", "docker-daemon:", "oci:"))
+    return text if local or text.startswith((".", "/", "~")) else settings.named(text)
+
+
+@contextmanager
+def _places() -> Iterator[tuple[Places, Settings]]:
+    from jupyter_condabuild.build.published import Places
+    from jupyter_condabuild.oci.layout import Store
+    from jupyter_condabuild.settings import Settings
+
+    settings = Settings.load()
+    with Store(Path(settings.store_dir)) as store, store.folder() as work:
+        yield Places(settings.insecure_registries, settings.docker_host, work), settings

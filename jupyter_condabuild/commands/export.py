@@ -1,0 +1,97 @@
+"""jupyter condabuild export: files that a person would commit."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from typing import Any
+
+from jupyter_condabuild import __version__
+from jupyter_condabuild.commands import add_source, print_json, source
+from jupyter_condabuild.errors import UsageError, from_os_error
+from jupyter_condabuild.events import Report, Warning
+
+KINDS = ("dockerfile", "github-actions", "gitlab-ci", "compose", "kubernetes", "apptainer", "devcontainer")
+
+
+def add(commands: Any) -> argparse.ArgumentParser:
+    """The command's grammar."""
+    command: argparse.ArgumentParser = commands.add_parser(
+        "export", help="write a Dockerfile, CI pipelines, files to run the image", description=run.__doc__
+    )
+    command.add_argument("kind", choices=KINDS, metavar="|".join(KINDS))
+    add_source(command)
+    command.add_argument("-t", "--tag", default="", metavar="REFERENCE", help="the image's name")
+    command.add_argument("-o", "--output", default=".", metavar="DIR", help="folder to write to; default the current")
+    command.add_argument("--force", action="store_true", help="overwrite files that say something else")
+    command.add_argument("--engine", choices=("layers", "docker"), default=None, help="what CI builds with")
+    command.add_argument("--base", default=None, metavar="REFERENCE", help="the base image")
+    command.add_argument("--installer", choices=("micromamba", "conda", "rattler"), default=None)
+    command.add_argument("--installer-image", default="", metavar="REFERENCE")
+    command.set_defaults(run=run)
+    return command
+
+
+def run(arguments: argparse.Namespace, report: Report) -> None:
+    """Writes files that build or run the image elsewhere: a Dockerfile, a CI pipeline, Compose, Kubernetes, …"""
+    from jupyter_condabuild.build.export import Asked, export, left_out
+    from jupyter_condabuild.build.inspect import lock_report
+    from jupyter_condabuild.conda.lockfile import load
+    from jupyter_condabuild.settings import Settings
+
+    settings = Settings.load()
+    prefix, file = source(arguments)
+    lockfile = lock_report(Path(prefix), report).lockfile if prefix else load(Path(file))
+    lockfile, lost = left_out(lockfile)
+    if lost:
+        report(
+            Warning(
+                "not-installable",
+                f"Nobody else can install {', '.join(lost)}: they come from this machine.",
+                "Publish them in a channel or index, or build from the environment itself.",
+            )
+        )
+    asked = Asked(
+        lockfile,
+        settings.named(arguments.tag),
+        arguments.base or settings.base_image,
+        arguments.installer or settings.installer,
+        arguments.installer_image or settings.installer_image,
+        arguments.engine or settings.engine,
+        __version__,
+    )
+    made = export(arguments.kind, asked)
+    folder = Path(arguments.output)
+    written = _write(folder, made.files, made.executable, force=arguments.force)
+    if arguments.json:
+        print_json({"files": [str(path) for path in written], "next": made.next})
+    elif not arguments.events:
+        for path in written:
+            print(path)
+        print(f"Next: {made.next}")
+
+
+def _write(folder: Path, files: Any, executable: frozenset[str], *, force: bool) -> list[Path]:
+    """Writes all files or, where one would be overwritten with something else, none."""
+    changed = [name for name, text in files.items() if (folder / name).exists() and _text(folder / name) != text]
+    if changed and not force:
+        raise UsageError(f"{', '.join(changed)} would be overwritten.", "Use --force, or -o another folder.")
+    for name, text in files.items():
+        path = folder / name
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary = path.with_name(f".{path.name}.{os.getpid()}")
+            temporary.write_text(text, encoding="utf-8")
+            temporary.chmod(0o755 if name in executable else 0o644)
+            os.replace(temporary, path)
+        except OSError as error:
+            raise from_os_error(error, "writing the files", path) from None
+    return [folder / name for name in files]
+
+
+def _text(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return None

@@ -1,0 +1,342 @@
+"""The docker engine on a real engine: the same environment as the layers engine makes, and cached as one hopes."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import docker
+import pytest
+
+from jupyter_condabuild.conda.lockfile import dump, lock
+from jupyter_condabuild.conda.snapshot import snapshot
+from jupyter_condabuild.errors import BaseUnavailable, EngineFault, EngineUnavailable, LockfileError, NotReproducible
+from jupyter_condabuild.events import Log, Progress
+from jupyter_condabuild.oci import builder
+from jupyter_condabuild.oci.daemon import Daemon
+from tests.builds import install, small_channel
+from tests.channel import prefix
+from tests.channel.channel import Channel
+from tests.channel.package import File, Metadata
+from tests.engines import DockerWorkshop, OwnEngine, steps
+from tests.image_tree import SavedImage, differences
+
+ENVIRONMENT = "RUN --mount=type=cache,id=condabuild-rattler"
+
+MAY_DIFFER = re.compile(
+    r".*\.pyc|(?:.*/)?__pycache__"  # bytecode: the layers engine compiles, py-rattler does not
+    r"|conda-meta/[^/]*\.json"  # records: each installer writes other fields into them
+    r"|conda-meta/history"  # what conda and micromamba note with the time
+)
+"""The paths below /opt/env at which the engines' images may differ."""
+
+
+def unexpected(one: SavedImage, other: SavedImage) -> dict[str, tuple[str, str]]:
+    """The differences of two images that nothing excuses."""
+    found = differences(one.tree(), other.tree())
+    return {path: pair for path, pair in found.items() if not MAY_DIFFER.fullmatch(path)}
+
+
+def records(image: SavedImage) -> dict[str, tuple[str, str]]:
+    """Each package's build and hash, as conda-meta of an image has them."""
+    found = {}
+    for path in image.tree():
+        if re.fullmatch(r"conda-meta/[^/]*\.json", path):
+            record = json.loads(image.read(f"opt/env/{path}"))
+            found[record["name"]] = (f"{record['version']}-{record['build']}", record["sha256"])
+    return found
+
+
+def test_both_engines_make_the_same_environment(
+    docker_workshop: DockerWorkshop, rattler_prefix: Path, base_reference: str
+) -> None:
+    """The same packages and files lie in /opt/env but for bytecode and records; the image is used alike."""
+    ours = docker_workshop.image(rattler_prefix, "docker")
+    theirs = docker_workshop.image(rattler_prefix, "layers", engine="layers", base=base_reference)
+    assert unexpected(ours, theirs) == {}
+    assert records(ours) == records(theirs) != {}
+    one, other = ours.config["config"], theirs.config["config"]
+    for member in ("Entrypoint", "Cmd", "User", "WorkingDir", "ExposedPorts"):
+        assert one.get(member) == other.get(member)
+    assert ours.environment == theirs.environment
+    labels = {name: value for name, value in one["Labels"].items() if name != "org.jupyter.condabuild.engine"}
+    assert labels == other["Labels"]
+
+
+def test_what_a_prefix_has_beside_its_packages_comes_along(
+    docker_workshop: DockerWorkshop, tmp_path: Path, channel_url: str, package_cache: Path, pip_wheel: Path
+) -> None:
+    """pip's packages, changed, added and deleted files are as in the image of the layers engine."""
+    made = prefix.create(tmp_path / "env", ["python", "pip", "tqdm"], channel_url, package_cache)
+    pip = [made / "bin/python", "-m", "pip", "install", "--no-index", "--no-deps", "--quiet", pip_wheel]
+    subprocess.run(pip, check=True)
+    (site,) = made.glob("lib/python3.*/site-packages")
+    changed = site / "tqdm/version.py"
+    text = changed.read_text()
+    changed.unlink()  # it is a hard link into the package cache
+    changed.write_text(f"{text}# mine\n")
+    (site / "tqdm/cli.py").unlink()
+    (made / 'share/it\'s $(odd) "name"').parent.mkdir(exist_ok=True)
+    (made / 'share/it\'s $(odd) "name"').write_text("odd\n")
+    ours = docker_workshop.image(made, "docker")
+    theirs = docker_workshop.image(made, "layers", engine="layers")
+    assert unexpected(ours, theirs) == {}
+    tree = ours.tree()
+    where = str(site.relative_to(made))
+    assert f"{where}/humanize/__init__.py" in tree
+    assert f"{where}/tqdm/cli.py" not in tree
+    assert 'share/it\'s $(odd) "name"' in tree
+    with pytest.raises(NotReproducible):
+        docker_workshop.build(made, reference=docker_workshop.name(), load=True, strict=True)
+
+
+def test_the_image_works(docker_workshop: DockerWorkshop, rattler_prefix: Path) -> None:
+    """A container runs as a user without rights, with the environment activated, and prints its own lock file."""
+    name = docker_workshop.name()
+    docker_workshop.build(rattler_prefix, reference=name, load=True)
+    with Daemon.connect() as engine:
+        status, text = engine.run(name, ["python", "-c", "import tqdm, os; print(tqdm.__file__, os.getuid())"])
+        assert (status, text.split()[-1]) == (0, "1000"), text
+        assert text.startswith("/opt/env/lib/")
+        status, text = engine.run(name, ["/opt/condabuild/lock"])
+    assert status == 0
+    lines = text.splitlines()
+    assert lines[:2] == ["# platform: linux-64", "@EXPLICIT"]
+    expected = {f"{package.url}#{package.sha256}" for package in lock(snapshot(rattler_prefix)).conda}
+    assert set(lines[2:]) == expected
+
+
+def test_nothing_changed_is_cached_in_two_seconds(docker_workshop: DockerWorkshop, rattler_prefix: Path) -> None:
+    """A second build finds every step CACHED and takes under two seconds."""
+    name = docker_workshop.name()
+    docker_workshop.build(rattler_prefix, reference=name, load=True)
+    assert any(ENVIRONMENT in step for step in [*steps(docker_workshop.log), docker_workshop.log])
+    docker_workshop.build(rattler_prefix, reference=name, load=True)
+    log = docker_workshop.log
+    made = [step for step in re.findall(r"^#\d+ (\[\S+ +\d+/\d+\] .*)$", log, re.MULTILINE) if "] FROM " not in step]
+    assert len(made) >= 8
+    assert [step for step in made if not step.endswith(" CACHED")] == []
+    assert docker_workshop.finished.layers == docker_workshop.finished.layers_reused > 0
+    assert docker_workshop.finished.seconds < 2
+
+
+def test_code_alone_never_installs_again(
+    docker_workshop: DockerWorkshop, rattler_prefix: Path, tmp_path: Path, docker_client: docker.DockerClient
+) -> None:
+    """With other workspace files every step but the last ones is CACHED, and the new files are in /work."""
+    work, name = tmp_path / "work", docker_workshop.name(what="code")
+    work.mkdir()
+    for text in ("one", "two"):
+        (work / "notebook.py").write_text(text)
+        docker_workshop.build(rattler_prefix, reference=name, load=True, include=str(work))
+    cached = steps(docker_workshop.log)
+    assert [step for step in cached if ENVIRONMENT in step]
+    assert [step for step in cached if "COPY --from=environment" in step]
+    assert not [step for step in cached if "COPY --chown=1000:1000 workspace/" in step]
+    with Daemon.connect() as engine:
+        command = ["sh", "-c", "cat notebook.py; stat -c :%u:%a . notebook.py; touch new"]
+        assert engine.run(name, command) == (0, "two:1000:1777\n:1000:644\n")
+
+
+def test_an_empty_engine_takes_the_environment_from_the_registry(
+    docker_workshop: DockerWorkshop, rattler_prefix: Path, own_engine: OwnEngine, registry: str, tmp_path: Path
+) -> None:
+    """With --cache-from, an engine that has nothing installs nothing, though the code has changed since."""
+    work, name = tmp_path / "work", docker_workshop.name(registry)
+    work.mkdir()
+    (work / "notebook.py").write_text("one")
+    docker_workshop.build(rattler_prefix, reference=name, push=True, include=str(work))
+    (work / "notebook.py").write_text("two")
+    docker_workshop.docker_host = own_engine.host
+    other = docker_workshop.name(registry, "other")
+    docker_workshop.build(rattler_prefix, reference=other, push=True, include=str(work), cache_from=(name,))
+    assert [step for step in steps(docker_workshop.log) if "COPY --from=environment" in step]
+    assert "packages for linux-64" not in docker_workshop.log
+    assert docker_workshop.finished.digest.startswith("sha256:")
+
+
+def test_a_pushed_image_is_what_the_registry_has(
+    docker_workshop: DockerWorkshop, rattler_prefix: Path, registry: str, tmp_path: Path
+) -> None:
+    """The digest, size and bytes that are reported are the registry's own."""
+    name = docker_workshop.name(registry, "pushed")
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work/new").write_bytes(os.urandom(100_000))
+    docker_workshop.build(rattler_prefix, reference=name, push=True, include=str(tmp_path / "work"))
+    finished = docker_workshop.finished
+    inspect = ["skopeo", "inspect", "--raw", "--tls-verify=false", f"docker://{name.removesuffix(':v1')}"]
+    found = subprocess.run([*inspect[:-1], f"{inspect[-1]}@{finished.digest}"], check=True, capture_output=True)
+    manifest = json.loads(found.stdout)
+    assert finished.size == manifest["config"]["size"] + sum(layer["size"] for layer in manifest["layers"])
+    assert [event for event in docker_workshop.events if isinstance(event, Progress) and event.subject == "push"]
+
+
+def test_packages_that_the_builder_cannot_reach_come_with_the_context(
+    docker_workshop: DockerWorkshop, tmp_path: Path, channel: Channel
+) -> None:
+    """An environment from a channel on this machine's disk is installed from the archives, and verified."""
+    made = install(tmp_path / "env", channel, "python", "tqdm")
+    ours = docker_workshop.image(made, "docker")
+    assert unexpected(ours, docker_workshop.image(made, "layers", engine="layers")) == {}
+    lockfile = ours.read("opt/condabuild/conda-lock.yml").decode()
+    assert lockfile == dump(lock(snapshot(made)))
+
+
+def test_a_login_in_a_packages_url_stays_here(
+    docker_workshop: DockerWorkshop, tmp_path: Path, channel_url: str, docker_client: docker.DockerClient
+) -> None:
+    """No secret of the environment is in Dockerfile, context, log, events, history, labels or layers."""
+    canary = "canary-token-9d1f"
+    private = channel_url.replace("http://", f"http://someone:{canary}@")
+    made = prefix.create(tmp_path / "env", ["greet", "tqdm"], channel_url, tmp_path / "pkgs")
+    for path in made.glob("conda-meta/*.json"):
+        record = json.loads(path.read_text())
+        record["url"] = record["url"].replace(channel_url, private)
+        record["channel"] = private
+        path.write_text(json.dumps(record))
+    (made / "conda-meta/state").write_text(json.dumps({"env_vars": {"TOKEN": canary}}))
+    (made / "conda-meta/history").write_text(f"# cmd: conda create -c {private}\n")
+    image = docker_workshop.image(made)
+    assert canary not in json.dumps([image.config, image.manifest])
+    assert canary not in "".join(repr(event) for event in docker_workshop.events)
+    with image._open() as tar:
+        for digest in image.layers[image.base_layers :]:
+            with image.layer(digest) as layer:
+                for member in layer:
+                    content = layer.extractfile(member) if member.isreg() else None
+                    assert content is None or canary.encode() not in content.read(), member.name
+        assert tar is not None
+
+
+def test_pip_packages_of_a_lock_file_are_installed_by_pip(
+    docker_workshop: DockerWorkshop, tmp_path: Path, channel_url: str, package_cache: Path
+) -> None:
+    """A lock file alone is enough for the docker engine, and one that names somebody's folder is refused."""
+    made = prefix.create(tmp_path / "env", ["python", "pip"], channel_url, package_cache)
+    lockfile = lock(snapshot(made))
+    from jupyter_condabuild.conda.packages import PipPackage
+
+    file = tmp_path / "conda-lock.yml"
+    file.write_text(dump(replace(lockfile, pip=(PipPackage("mine", "1.0", url="file:mine", editable=True),))))
+    with pytest.raises(LockfileError, match="mine was installed from a folder"):
+        docker_workshop.build(file, reference=docker_workshop.name(), load=True)
+    file.write_text(dump(lockfile))
+    docker_workshop.build(file, reference=docker_workshop.name(what="locked"), load=True)
+    assert docker_workshop.finished.reference == docker_workshop.name(what="locked")
+
+
+def test_an_engine_without_buildkit_is_told_and_used(
+    docker_workshop: DockerWorkshop, rattler_prefix: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The classic builder makes the same environment, after a warning, and leaves no container."""
+    monkeypatch.setattr(builder, "builder_of", lambda daemon: "classic")
+    with Daemon.connect() as engine:
+        before = {found["Id"] for found in engine.client.containers(all=True)}
+        ours = docker_workshop.image(rattler_prefix, "classic")
+        after = {found["Id"] for found in engine.client.containers(all=True)}
+    assert "no BuildKit" in docker_workshop.warnings["no-buildkit"]
+    assert unexpected(ours, docker_workshop.image(rattler_prefix, "layers", engine="layers")) == {}
+    assert after <= before
+
+
+def test_an_engine_that_refuses_buildkit_builds_classically(
+    docker_workshop: DockerWorkshop, tmp_path: Path, channel: Channel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When an engine turns out to have no BuildKit, the build goes on with the classic builder."""
+    real, kinds = builder.build, list[str]()
+
+    def build(daemon: Daemon, context: Path, options: object, kind: str, *more: object) -> str:
+        kinds.append(kind)
+        if kind == "buildkit":
+            raise builder.NoBuildKit("none")
+        return real(daemon, context, options, kind, *more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(builder, "build", build)
+    made = install(tmp_path / "env", channel, "greet")
+    docker_workshop.build(made, reference=docker_workshop.name(what="refused"), load=True)
+    assert kinds == ["buildkit", "classic"]
+    assert "no-buildkit" in docker_workshop.warnings
+
+
+def test_podman_builds_too(
+    docker_workshop: DockerWorkshop,
+    tmp_path: Path,
+    channel: Channel,
+    podman_engine: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Podman's socket takes the same request."""
+    # The machines of these tests have no network for containers but the host's.
+    monkeypatch.setattr(builder, "network", lambda daemon: "host")
+    made = install(tmp_path / "env", channel, "python", "tqdm")
+    docker_workshop.docker_host = podman_engine
+    name = docker_workshop.name(what="podman")
+    docker_workshop.build(made, reference=name, load=True)
+    with Daemon.connect(podman_engine) as engine:
+        assert engine.image_id(name)
+
+
+def test_a_failing_step_is_told_in_its_own_words(docker_workshop: DockerWorkshop, tmp_path: Path) -> None:
+    """A package that its channel has lost fails the build, with the installer's words in the log, and no image."""
+    channel = small_channel(tmp_path / "channel", [(Metadata("gone", "1.0"), [File("share/gone", b"1")])])
+    made = install(tmp_path / "env", channel, "gone")
+    text = dump(lock(snapshot(made))).replace(channel.url, "http://127.0.0.1:9/lab")
+    file = tmp_path / "conda-lock.yml"
+    file.write_text(text)
+    name = docker_workshop.name(what="gone")
+    with pytest.raises(EngineFault, match="exit code") as caught:
+        docker_workshop.build(file, reference=name, load=True)
+    assert "channel" in caught.value.hint
+    assert "127.0.0.1:9" in docker_workshop.log
+    with Daemon.connect() as engine:
+        assert engine.image_id(name) is None
+
+
+def test_a_large_context_is_said_before_it_is_sent(
+    docker_workshop: DockerWorkshop, tmp_path: Path, channel: Channel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The size of the context is shown; above the limit the largest folders are named."""
+    monkeypatch.setattr("jupyter_condabuild.build.docker_context.LARGE", 1000)
+    made = install(tmp_path / "env", channel, "greet")
+    (tmp_path / "work/images").mkdir(parents=True)
+    (tmp_path / "work/images/a.bin").write_bytes(bytes(range(256)) * 400)
+    docker_workshop.build(made, reference=docker_workshop.name(), load=True, include=str(tmp_path / "work"))
+    assert re.search(r"The context has \d+ files, .* compressed", docker_workshop.log)
+    assert "workspace/images 102 kB" in docker_workshop.warnings["large-context"]
+
+
+def test_a_base_that_only_the_engine_has_will_do(
+    docker_workshop: DockerWorkshop, tmp_path: Path, channel: Channel, docker_client: docker.DockerClient
+) -> None:
+    """docker-daemon: names an image of the engine; one that it lacks is refused before anything is sent."""
+    docker_client.images.get(docker_workshop.installer_image).tag("condabuild-tests/local", "base")
+    made = install(tmp_path / "env", channel, "greet")
+    name = docker_workshop.name(what="local")
+    docker_workshop.build(made, reference=name, load=True, base="docker-daemon:condabuild-tests/local:base")
+    docker_client.images.remove("condabuild-tests/local:base")
+    with pytest.raises(BaseUnavailable):
+        docker_workshop.build(made, reference=name, load=True, base="docker-daemon:condabuild-tests/local:base")
+
+
+def test_an_archive_leaves_no_name_in_the_engine(
+    docker_workshop: DockerWorkshop, tmp_path: Path, channel: Channel, docker_client: docker.DockerClient
+) -> None:
+    """An image that was asked for as a file only does not stay in the engine under a name of ours."""
+    made = install(tmp_path / "env", channel, "greet")
+    docker_workshop.image(made, reference=docker_workshop.name(what="file"))
+    assert not docker_client.images.list(filters={"reference": "condabuild/build"})
+    with Daemon.connect() as engine:
+        assert engine.image_id(docker_workshop.name(what="file")) is None
+
+
+def test_no_engine_is_said_at_once(docker_workshop: DockerWorkshop, tmp_path: Path, channel: Channel) -> None:
+    """Without an engine the build ends before a context is made."""
+    made = install(tmp_path / "env", channel, "greet")
+    docker_workshop.docker_host = f"unix://{tmp_path}/none.sock"
+    with pytest.raises(EngineUnavailable):
+        docker_workshop.build(made, reference=docker_workshop.name(), load=True)
+    assert not any(isinstance(event, Log) and "context" in event.text for event in docker_workshop.events)
