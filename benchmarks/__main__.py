@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             if engine and "table" in options.sections:
                 results["table"] = _table(options, engine, [*classics, ours], found, base, work)
             if "small" in options.sections:
-                results["small"] = _small(found["all"], work)
+                results["small"] = _small(work)
             if "floor" in options.sections:
                 results["floor"] = floor.run(ours, found["all"], work, options.rounds)
             if engine and "bytecode" in options.sections:
@@ -105,11 +105,11 @@ def _steps(
         yield from rows.classic_outputs(pipeline, engine, found["all"], work)
 
 
-def _small(environment: Any, work: Path) -> dict[str, float]:
+def _small(work: Path) -> dict[str, float]:
     figures = {
         "Python's own start": small.interpreter(),
         "`jupyter condabuild --help`": small.help_text(),
-        "snapshot of 500 packages": small.snapshot(environment, work),
+        "snapshot of 500 packages": small.snapshot(work),
     }
     lines = [["work", "best"], ["---", "---"], *([name, seconds(value)] for name, value in figures.items())]
     print(markdown(lines) + "\n", flush=True)

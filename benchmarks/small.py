@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-from benchmarks.environment import Environment
+from benchmarks.snapshot import make
 
 RUNS = 7
 SNAPSHOT = """
@@ -32,19 +30,9 @@ def help_text() -> float:
     return _best([sys.executable, "-m", "jupyter_condabuild", "--help"])
 
 
-def snapshot(environment: Environment, work: Path, packages: int = 500) -> float:
-    """Seconds of a snapshot of so many packages: the environment's own records, again and again under other names."""
-    folder = work / "many"
-    meta = folder / "conda-meta"
-    shutil.rmtree(folder, ignore_errors=True)
-    meta.mkdir(parents=True)
-    records = [json.loads(path.read_bytes()) for path in sorted(environment.prefix.glob("conda-meta/*.json"))]
-    for number in range(packages):
-        record = dict(records[number % len(records)])
-        if number >= len(records):
-            record["name"] += f"-{number}"
-        stem = f"{record['name']}-{record['version']}-{record['build']}"
-        (meta / f"{stem}.json").write_text(json.dumps(record))
+def snapshot(work: Path, packages: int = 500) -> float:
+    """Seconds of a snapshot of so many packages of 100 files each."""
+    folder = make(work / "many", packages, files=100)
     command = [sys.executable, "-c", SNAPSHOT, str(folder), str(packages)]
     return min(float(subprocess.run(command, check=True, capture_output=True).stdout) for _ in range(RUNS))
 
