@@ -51,7 +51,8 @@ def build(record: Record, waiting: Sequence[str], uptime: float) -> dict[str, An
 
 def _finished(ending: Mapping[str, Any] | None) -> Finished:
     known = {item.name for item in fields(Finished)}
-    return Finished(**{name: value for name, value in (ending or {}).items() if name in known})
+    values = {name: value for name, value in (ending or {}).items() if name in known}
+    return Finished(**{**values, "command": tuple(values.get("command") or ())})
 
 
 def _error(ending: Mapping[str, Any] | None) -> dict[str, Any] | None:

@@ -43,6 +43,7 @@ class Set:
 
 SETS = {
     "tiny": Set(("requests", "tqdm", "pip"), ("python", "requests", "tqdm"), special=True),
+    "kernel": Set(("ipykernel",), ("python", "ipykernel")),
     "demo": Set(
         ("numpy", "pandas", "requests", "ipykernel", "jupyterlab", "pip"),
         ("python", "numpy", "pandas", "requests", "ipykernel", "jupyterlab", "pip"),

@@ -58,6 +58,14 @@ def rattler_prefix(tmp_path_factory: pytest.TempPathFactory, channel_url: str, p
 
 
 @pytest.fixture(scope="session")
+def kernel_prefix(tmp_path_factory: pytest.TempPathFactory, test_cache: Path) -> Path:
+    """A prefix with ipykernel, whose Python can be a kernel. Read only."""
+    channel = channels.build(test_cache / "kernel", {"kernel"}, test_cache / "wheels")
+    folder = tmp_path_factory.mktemp("kernel")
+    return prefix.create(folder / "envs" / "analysis", channels.SETS["kernel"].specs, channel.url, folder / "pkgs")
+
+
+@pytest.fixture(scope="session")
 def conda_prefix(tmp_path_factory: pytest.TempPathFactory, channel_url: str) -> Path:
     """The same packages in a prefix as conda makes it, `envs/demo` beside its `pkgs`. Read only."""
     root = tmp_path_factory.mktemp("miniconda3")
