@@ -1,10 +1,23 @@
 """jupyter_condabuild turns the conda environment of a Jupyter kernel into a container image."""
 
-from importlib.metadata import version
-from typing import Any
+from __future__ import annotations
 
-# The one place of the number is package.json, which the JupyterLab panel needs.
-__version__ = version("jupyter-condabuild")
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    __version__: str
+
+
+def __getattr__(name: str) -> str:
+    """`__version__`, looked up when it is asked for: that takes longer than the whole of a command's start.
+
+    The one place of the number is package.json, which the JupyterLab panel needs.
+    """
+    if name != "__version__":
+        raise AttributeError(name)
+    from importlib.metadata import version
+
+    return version("jupyter-condabuild")
 
 
 def _jupyter_server_extension_points() -> list[dict[str, Any]]:

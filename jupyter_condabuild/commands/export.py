@@ -7,7 +7,6 @@ import os
 from pathlib import Path
 from typing import Any
 
-from jupyter_condabuild import __version__
 from jupyter_condabuild.commands import add_source, print_json, source
 from jupyter_condabuild.errors import UsageError, from_os_error
 from jupyter_condabuild.events import Report, Warning
@@ -38,6 +37,7 @@ def run(arguments: argparse.Namespace, report: Report) -> None:
     from jupyter_condabuild.build.export import Asked, export, left_out
     from jupyter_condabuild.build.inspect import lock_report
     from jupyter_condabuild.conda.lockfile import load
+    from jupyter_condabuild import __version__
     from jupyter_condabuild.settings import Settings
 
     settings = Settings.load()
