@@ -1,7 +1,7 @@
 """The overlay: what of an environment comes from no package archive, as one layer on top of the packages.
 
-pip's files, modified and untracked files, editable sources, packages whose archive cannot be had, and whiteouts for files
-that are gone; each with the live prefix's path replaced by the image's.
+pip's files, modified and untracked files, editable sources, packages whose archive cannot be had, and whiteouts for
+files that are gone; each with the live prefix's path replaced by the image's.
 """
 
 from __future__ import annotations
@@ -10,20 +10,23 @@ import hashlib
 import json
 import os
 import stat
+import subprocess
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from urllib.parse import quote
 
 from jupyter_condabuild.build.context import IGNORED_FOLDERS
-from jupyter_condabuild.conda.bytecode import compile_modules, uncompiled
+from jupyter_condabuild.conda.bytecode import compile_modules, source_of, source_time, uncompiled
 from jupyter_condabuild.conda.drift import Drift
 from jupyter_condabuild.conda.link import PREFIX
+from jupyter_condabuild.conda.package_cache import hash_file
 from jupyter_condabuild.conda.records import PrefixRecord
 from jupyter_condabuild.conda.relocate import Replacement, relocated, relocated_target
 from jupyter_condabuild.conda.secrets import scrub, scrub_json_bytes
 from jupyter_condabuild.conda.snapshot import Environment
-from jupyter_condabuild.errors import OverlayTooLarge
+from jupyter_condabuild.errors import OverlayTooLarge, PrefixError
 from jupyter_condabuild.oci import layer
 from jupyter_condabuild.oci.layer import Entry
 
@@ -32,13 +35,23 @@ SOURCES = "/opt/src"
 
 _ROOT = PREFIX.removeprefix("/")
 
+_MTIME = layer.EPOCH + 2
+"""Of the overlay's files: not the time of any package's, or Python would take older bytecode below for theirs."""
+
+_LOGINS = (".condarc", "pip.conf", "direct_url.json")
+"""Names of files that may hold the credentials of a channel or an index."""
+
 
 @dataclass
 class Overlay:
-    """The entries of the overlay, and the bytes that come from no package."""
+    """The entries of the overlay, and the bytes that come from no package.
+
+    `made` is the folder that holds what was written for this overlay alone.
+    """
 
     entries: list[Entry] = field(default_factory=list)
     extra_bytes: int = 0
+    made: str = ""
 
     @property
     def fingerprint(self) -> str:
@@ -46,11 +59,13 @@ class Overlay:
         content = hashlib.sha256()
         for entry in self.entries:
             about: list[object] = [entry.path, entry.kind, entry.mode, entry.target, entry.mtime]
-            if entry.source:
+            if not entry.source:
+                about.append(hashlib.sha256(entry.data).hexdigest())
+            elif entry.source.startswith(f"{self.made}/"):
+                about.append(hash_file(Path(entry.source)))
+            else:
                 status = os.stat(entry.source)
                 about += [status.st_size, status.st_mtime_ns, status.st_ino]
-            else:
-                about.append(hashlib.sha256(entry.data).hexdigest())
             content.update(json.dumps(about).encode())
         return content.hexdigest()
 
@@ -68,11 +83,12 @@ def collect(
 
     Args:
         taken: packages to copy whole from the live prefix, since their archives cannot be had.
-        python: the interpreter that compiles the overlay's modules; None leaves them without bytecode.
-        work: a folder for bytecode, kept until the layer is written.
+        python: the interpreter that compiles the overlay's modules; None, or one that does not run, leaves them without
+            bytecode.
+        work: a folder for bytecode and rewritten files, kept until the layer is written.
         limit: bytes that untracked files and editable sources may have together.
 
-    Raises OverlayTooLarge, naming the largest folders.
+    Raises OverlayTooLarge, naming the largest folders, and PrefixError for a file that cannot be read.
     """
     prefix = environment.prefix
     sources = {
@@ -80,11 +96,6 @@ def collect(
         for distribution in environment.pip
         if distribution.editable_source is not None
     }
-    replacements: list[Replacement] = [(os.fsencode(str(prefix)), PREFIX.encode())]
-    # the longer path first: one may lie in the other
-    replacements += [(os.fsencode(str(old)), new.encode()) for old, new in sources.items()]
-    replacements.sort(key=lambda pair: -len(pair[0]))
-
     inside: set[str] = set()
     for distribution in environment.pip:
         inside |= {path for path in distribution.files if not path.endswith(".pyc")}
@@ -93,21 +104,23 @@ def collect(
     untracked = {file.path for file in drift.untracked}
     inside |= untracked | {file.path for file in drift.modified}
 
-    overlay = Overlay()
+    overlay = Overlay(made=str(work))
+    live = _LivePrefix(_replacements({prefix: PREFIX, **sources}), work)
     sizes: Counter[str] = Counter()
     modules: dict[str, str] = {}
+    times = {source_of(path): source_time(prefix / path) for path in inside if path.endswith(".pyc")}
     for path in sorted(inside):
-        entry = _entry(f"{_ROOT}/{path}", prefix / path, replacements)
+        entry = live.entry(f"{_ROOT}/{path}", prefix / path)
         if entry is None:
             continue
-        overlay.entries.append(entry)
+        overlay.entries.append(replace(entry, mtime=times.get(path) or _MTIME))
         if path in untracked:
             _count(sizes, prefix / path, prefix)
         if entry.kind == "file":
             modules[path] = str(prefix / path)
     for source, target in sources.items():
         for file in _walk(source):
-            entry = _entry(f"{target}/{file.relative_to(source)}".removeprefix("/"), file, replacements)
+            entry = live.entry(f"{target}/{file.relative_to(source)}".removeprefix("/"), file)
             if entry:
                 overlay.entries.append(entry)
                 _count(sizes, file, source.parent)
@@ -116,34 +129,78 @@ def collect(
         raise _too_large(sizes, limit)
     overlay.entries += _meta(environment, taken)
     overlay.entries += _whiteouts(drift, inside)
-    if python:
-        wanted = {path: modules[path] for path in uncompiled(modules)}
-        for path in compile_modules(python, wanted, work, PREFIX, layer.EPOCH) if wanted else []:
-            overlay.entries.append(layer.file_entry(f"{_ROOT}/{path}", str(work / path)))
+    overlay.entries += _bytecode({path: modules[path] for path in uncompiled(modules)}, python, work)
     return overlay
 
 
-def _entry(path: str, file: Path, replacements: Sequence[Replacement]) -> Entry | None:
-    """None for what is gone, or is neither file, link nor folder; drift has said so already."""
-    try:
-        mode = file.lstat().st_mode
-        if stat.S_ISLNK(mode):
-            return Entry(path, "symlink", 0o777, target=relocated_target(os.readlink(file), replacements))
-        if stat.S_ISDIR(mode):
-            return Entry(path, "directory", 0o755)
-        if not stat.S_ISREG(mode):
+def _replacements(places: dict[Path, str]) -> list[Replacement]:
+    """Old paths and new ones, also as they are spelt in URLs; the longer first, since one may lie in the other."""
+    spelt = {os.fsencode(str(old)): new.encode() for old, new in places.items()}
+    spelt |= {quote(os.fsencode(str(old))).encode(): new.encode() for old, new in places.items()}
+    return sorted(spelt.items(), key=lambda pair: -len(pair[0]))
+
+
+@dataclass
+class _LivePrefix:
+    """Files of the live environment to entries, with `replacements` made; what is rewritten lies in `work`."""
+
+    replacements: Sequence[Replacement]
+    work: Path
+    _written: int = 0
+
+    def entry(self, path: str, file: Path) -> Entry | None:
+        """None for what is gone, or is neither file, link nor folder; drift has said so already."""
+        try:
+            mode = file.lstat().st_mode
+            if stat.S_ISLNK(mode):
+                return Entry(path, "symlink", 0o777, target=relocated_target(os.readlink(file), self.replacements))
+            if stat.S_ISDIR(mode):
+                return Entry(path, "directory", 0o755)
+            if not stat.S_ISREG(mode):
+                return None
+            return Entry(path, mode=0o755 if mode & 0o111 else 0o644, mtime=_MTIME, source=self._relocated(file))
+        except FileNotFoundError:
             return None
-        data = relocated(file, replacements)
-        mode = 0o755 if mode & 0o111 else 0o644
-        return Entry(path, mode=mode, source=str(file)) if data is None else Entry(path, mode=mode, data=data)
-    except FileNotFoundError:
-        return None
+        except PermissionError:
+            raise PrefixError(
+                f"{file} cannot be read, and so cannot be in the image.", "Make it readable, or remove it."
+            ) from None
+
+    def _relocated(self, file: Path) -> str:
+        self.work.mkdir(parents=True, exist_ok=True)
+        target = self.work / f"rewritten-{self._written}"
+        source = target if relocated(file, self.replacements, target) else file
+        if file.name in _LOGINS:
+            data = source.read_bytes()
+            text = data.decode("utf-8", "surrogateescape")
+            clean = scrub_json_bytes(data) if file.suffix == ".json" else scrub(text).encode("utf-8", "surrogateescape")
+            if clean != data:
+                target.write_bytes(clean)
+                source = target
+        self._written += source == target
+        return str(source)
+
+
+def _bytecode(modules: dict[str, str], python: Path | None, work: Path) -> Iterator[Entry]:
+    if not modules or python is None:
+        return
+    try:
+        compiled = compile_modules(python, modules, work, PREFIX, _MTIME)
+    except (OSError, subprocess.CalledProcessError):  # a Python that does not run here runs no slower there
+        return
+    for path in compiled:
+        yield layer.file_entry(f"{_ROOT}/{path}", str(work / path))
+
+
+def _is_ignored(folder: Path) -> bool:
+    """Caches, and environments: a project may hold the very one that is being built."""
+    return folder.name in IGNORED_FOLDERS or any((folder / name).exists() for name in ("conda-meta", "pyvenv.cfg"))
 
 
 def _walk(folder: Path) -> Iterator[Path]:
     """The files of an editable source, less what no import needs."""
     for parent, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if name not in IGNORED_FOLDERS)
+        folders[:] = sorted(name for name in folders if not _is_ignored(Path(parent, name)))
         yield from (Path(parent, name) for name in sorted(files) if not name.endswith(".pyc"))
 
 

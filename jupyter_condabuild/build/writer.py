@@ -15,7 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from jupyter_condabuild.conda.bytecode import source_of
+from jupyter_condabuild.conda.bytecode import source_of, source_time
 from jupyter_condabuild.conda.link import PREFIX, LinkedPackage, StagedPackage, linked_package
 from jupyter_condabuild.conda.packages import CondaPackage
 from jupyter_condabuild.errors import CondaBuildError, ContentMismatch, LinkFailed, PackageMismatch, from_os_error
@@ -76,15 +76,8 @@ def package_entries(linked: LinkedPackage) -> Iterator[Entry]:
 
 
 def _source_times(linked: LinkedPackage) -> dict[str, int]:
-    times: dict[str, int] = {}
-    for file in linked.files:
-        if not file.path.endswith(".pyc"):
-            continue
-        with open(file.source, "rb", buffering=0) as pyc:
-            header = pyc.read(16)
-        if len(header) == 16 and header[4:8] == bytes(4):  # PEP 552: time-stamped
-            times[source_of(file.path)] = int.from_bytes(header[8:12], "little")
-    return times
+    times = {source_of(file.path): source_time(file.source) for file in linked.files if file.path.endswith(".pyc")}
+    return {path: time for path, time in times.items() if time is not None}
 
 
 def _source_of(path: str) -> str:

@@ -55,6 +55,17 @@ def source_of(pyc: str) -> str:
     return f"{folder.removesuffix('__pycache__')}{module}.py"
 
 
+def source_time(pyc: Path | str) -> int | None:
+    """The time (seconds since the epoch) that bytecode gives its source; None where it names none, or is not there."""
+    try:
+        with open(pyc, "rb", buffering=0) as file:
+            header = file.read(16)
+    except OSError:
+        return None
+    timed = len(header) == 16 and header[4:8] == bytes(4)
+    return int.from_bytes(header[8:12], "little") if timed else None
+
+
 def compile_modules(python: Path, sources: Mapping[str, str], folder: Path, prefix: str, mtime: int) -> list[str]:
     """Compiles modules with the environment's own interpreter into `folder`; returns the new paths, relative to it.
 

@@ -19,6 +19,7 @@ from jupyter_condabuild.conda.findings import counted, listed
 from jupyter_condabuild.conda.snapshot import Environment
 from jupyter_condabuild.conda.verification import Progress, Verdict, expectations, verify
 from jupyter_condabuild.events import Warning
+from jupyter_condabuild.units import size_text
 
 Kind = Literal["file", "symlink", "directory", "special"]
 
@@ -95,12 +96,17 @@ def drift(
             missing.append(DriftEntry(path, verdict.size, verdict.expected.package))
     known = {one.path for one in expected} | of_pip
     found, unlisted, nested = untracked(prefix, known, base=environment.name == "base")
+    unowned = sorted(entry for entry in found if not _is_bytecode(entry.path))
+    modified, missing = sorted(modified), sorted(missing)
     return Drift(
-        modified=tuple(sorted(modified)),
-        missing=tuple(sorted(missing)),
-        untracked=tuple(sorted(entry for entry in found if not _is_bytecode(entry.path))),
+        modified=tuple(modified),
+        missing=tuple(missing),
+        untracked=tuple(unowned),
         bytecode=tuple(sorted([*bytecode, *(entry for entry in found if _is_bytecode(entry.path))])),
-        warnings=tuple(_warnings(environment, sorted([*unreadable, *unlisted]), nested)),
+        warnings=(
+            *_of_files(modified, missing, unowned),
+            *_warnings(environment, sorted([*unreadable, *unlisted]), nested),
+        ),
         files=len(expected),
         bytes=size,
         bytes_read=read,
@@ -193,6 +199,33 @@ def _kind(mode: int) -> Kind:
     if stat.S_ISLNK(mode):
         return "symlink"
     return "directory" if stat.S_ISDIR(mode) else "special"
+
+
+def _of_files(modified: list[DriftEntry], missing: list[DriftEntry], untracked: list[DriftEntry]) -> Iterator[Warning]:
+    def shown(entries: list[DriftEntry]) -> str:
+        return listed([entry.path for entry in entries], 5)
+
+    def files(entries: list[DriftEntry]) -> str:
+        return f"{counted([entry.path for entry in entries], 'file')} ({size_text(sum(e.size for e in entries))})"
+
+    if modified:
+        yield Warning(
+            "modified-files",
+            f"{files(modified)} of packages changed since they were installed: {shown(modified)}.",
+            "The image gets them as they are now; others cannot get them from a lock file.",
+        )
+    if missing:
+        yield Warning(
+            "missing-files",
+            f"{files(missing)} of packages are gone: {shown(missing)}.",
+            "They will not be in the image either; reinstall their packages to get them back.",
+        )
+    if untracked:
+        yield Warning(
+            "untracked-files",
+            f"{files(untracked)} belong to no package: {shown(untracked)}.",
+            "The image gets a copy of them; others cannot get them from a lock file.",
+        )
 
 
 def _warnings(environment: Environment, unreadable: list[str], nested: list[str]) -> Iterator[Warning]:

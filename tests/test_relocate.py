@@ -1,0 +1,152 @@
+"""Paths of the live prefix become the image's, wherever they stand in a file, and nothing else is touched."""
+
+from __future__ import annotations
+
+import os
+import tracemalloc
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jupyter_condabuild.conda import relocate
+from jupyter_condabuild.conda.relocate import Replacement, relocated, relocated_target
+
+OLD, NEW = b"/home/me/envs/demo", b"/opt/env"
+TABLE: list[Replacement] = [(OLD, NEW)]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path
+
+
+def moved(folder: Path, data: bytes, table: list[Replacement] = TABLE) -> bytes | None:
+    """What comes out, None where the file stays as it is."""
+    (folder / "file").write_bytes(data)
+    (folder / "target").unlink(missing_ok=True)
+    changed = relocated(folder / "file", table, folder / "target")
+    assert (folder / "file").read_bytes() == data
+    assert changed == (folder / "target").exists()
+    return (folder / "target").read_bytes() if changed else None
+
+
+def test_a_file_without_the_path_stays(folder: Path) -> None:
+    """Nothing is written."""
+    assert moved(folder, b"") is None
+    assert moved(folder, b"#!/usr/bin/python\n" + bytes(100)) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (b"#!%b/bin/python\n", b"#!%b/bin/python\n"),
+        (b"%b", b"%b"),
+        (b"a:%b:%b/lib\n", b"a:%b:%b/lib\n"),
+        (b"-L%b/lib -Wl,-rpath,%b/lib", b"-L%b/lib -Wl,-rpath,%b/lib"),
+        (b'{"url": "file://%b/src"}', b'{"url": "file://%b/src"}'),
+        (b"It is in %b.", b"It is in %b."),
+        (b"'%b' (%b)", b"'%b' (%b)"),
+    ],
+)
+def test_text_is_rewritten(folder: Path, text: bytes, expected: bytes) -> None:
+    """Wherever the path stands, however often."""
+    count = text.count(b"%b")
+    assert moved(folder, text % ((OLD,) * count)) == expected % ((NEW,) * count)
+
+
+@pytest.mark.parametrize("after", [b"2", b"-old", b"_x", b".bak", "\u00e9".encode()])
+def test_another_place_that_begins_alike_stays(folder: Path, after: bytes) -> None:
+    """/home/me/envs/demo2 is not in this environment."""
+    text = b"cd " + OLD + after + b"/bin\n"
+    assert moved(folder, text) in (None, text)
+
+
+def test_a_binary_keeps_its_length(folder: Path) -> None:
+    """The string ends at its NUL; the room is filled with NULs; what comes after stays where it was."""
+    data = b"\x7fELF\0" + OLD + b"/share:" + OLD + b"/lib\0tail\0"
+    text = NEW + b"/share:" + NEW + b"/lib"
+    new = moved(folder, data)
+    assert new == b"\x7fELF\0" + text + bytes(2 * (len(OLD) - len(NEW)) + 1) + b"tail\0"
+    assert len(new) == len(data)
+
+
+def test_a_binary_is_not_broken_by_a_longer_path(folder: Path) -> None:
+    """There is no room for it: the file stays."""
+    assert moved(folder, b"\x7fELF\0/e/bin\0", [(b"/e", NEW)]) is None
+    assert moved(folder, b"#!/e/bin/python\n", [(b"/e", NEW)]) == b"#!/opt/env/bin/python\n"
+
+
+def test_a_path_without_an_end_in_a_binary_stays(folder: Path) -> None:
+    """It is no string."""
+    data = b"\0" + OLD + b"x" * relocate.LONGEST
+    assert moved(folder, data + b"\0") in (None, data + b"\0")
+    assert moved(folder, b"\0" + OLD) in (None, b"\0" + OLD)
+
+
+def test_the_first_of_two_paths_counts(folder: Path) -> None:
+    """A source folder inside the environment has a place of its own."""
+    table = [(OLD + b"/src/mine", b"/opt/src/mine"), (OLD, NEW)]
+    text = OLD + b"/src/mine/a.py " + OLD + b"/src/other"
+    assert moved(folder, text, table) == b"/opt/src/mine/a.py /opt/env/src/other"
+
+
+@pytest.mark.parametrize("binary", [False, True])
+@pytest.mark.parametrize("at", range(-len(OLD) - 3, 4))
+def test_a_path_across_two_reads_is_found(folder: Path, at: int, binary: bool) -> None:
+    """Files are read in pieces; where the pieces meet does not matter."""
+    head = (b"\0" if binary else b".") * (relocate.CHUNK + at)
+    text = OLD + b"/bin/x"
+    tail = b"\0tail" if binary else b"\ntail"
+    room = bytes(len(OLD) - len(NEW)) if binary else b""
+    assert moved(folder, head + text + tail) == head + NEW + b"/bin/x" + room + tail
+
+
+@given(
+    st.lists(st.sampled_from([OLD, OLD[:7], b"/opt", b"x", b"\n", b".", b"2", b" "]), max_size=40), st.integers(20, 64)
+)
+def test_where_the_pieces_meet_does_not_show(parts: list[bytes], size: int) -> None:
+    """In text the result is that of replacing all at once, whatever the size of the pieces."""
+    import re
+    import tempfile
+
+    text = b"".join(parts)
+    expected = re.sub(re.escape(OLD) + relocate._END, NEW, text)
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(relocate, "CHUNK", size)
+        assert (moved(Path(folder), text) or text) == expected
+
+
+def test_a_large_file_is_never_in_memory(folder: Path) -> None:
+    """A database or an archive of gigabytes may name the path once."""
+    with (folder / "large").open("wb") as file:
+        file.write(OLD + b"/bin\n")
+        for _ in range(64):
+            file.write(os.urandom(1 << 20).replace(b"\0", b"0"))
+        file.write(OLD)
+    tracemalloc.start()
+    try:
+        assert relocated(folder / "large", TABLE, folder / "target")
+        assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    finally:
+        tracemalloc.stop()
+    with (folder / "target").open("rb") as file:
+        assert file.read(13) == NEW + b"/bin\n"
+        file.seek(-len(NEW), os.SEEK_END)
+        assert file.read() == NEW
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        ("/home/me/envs/demo", "/opt/env"),
+        ("/home/me/envs/demo/lib/x", "/opt/env/lib/x"),
+        ("/home/me/envs/demo2/lib", "/home/me/envs/demo2/lib"),
+        ("../lib/x", "../lib/x"),
+        ("/home/me/envs/demo/caf\udce9", "/opt/env/caf\udce9"),
+    ],
+)
+def test_links_into_the_prefix_are_moved(target: str, expected: str) -> None:
+    """Others lead where they led."""
+    assert relocated_target(target, TABLE) == expected
