@@ -14,7 +14,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from jupyter_condabuild import __version__
 from jupyter_condabuild.errors import Cancelled, CondaBuildError, UsageError
 from jupyter_condabuild.events import Cancelled as CancelledEvent
 from jupyter_condabuild.events import Failed, JsonLines, Report
@@ -29,7 +28,7 @@ def parser() -> argparse.ArgumentParser:
         description="Turns a conda environment into a container image, one layer a package.",
         epilog="PREFIX is the folder of an environment; without it, the active one is meant.",
     )
-    top.add_argument("--version", action="version", version=__version__)
+    top.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
 
     lock = commands.add_parser("lock", help="write the environment's lock file", description=_lock.__doc__)
@@ -91,13 +90,23 @@ def parser() -> argparse.ArgumentParser:
     prune.add_argument("--keep-bytes", type=int, default=None, metavar="N", help="keep the N bytes used last")
     prune.set_defaults(run=_prune)
 
-    from jupyter_condabuild.commands import comparison, export
+    from jupyter_condabuild.commands import base, comparison, export
 
-    others = (*comparison.add(commands), export.add(commands))
+    others = (*comparison.add(commands), export.add(commands), base.add(commands))
     for command in (lock, snapshot, plan, build, rebase, prune, *others):
         command.add_argument("--json", action="store_true", help="print the result as JSON")
         command.add_argument("--events", choices=("jsonl",), help="print events as JSON lines on standard output")
     return top
+
+
+class _Version(argparse.Action):
+    """Shows the version, which takes too long to find for any command that is not asked for it."""
+
+    def __call__(self, *_: object) -> None:
+        from jupyter_condabuild import __version__
+
+        print(__version__)
+        raise SystemExit(0)
 
 
 def _add_source(command: argparse.ArgumentParser) -> None:

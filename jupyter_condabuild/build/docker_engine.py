@@ -17,7 +17,7 @@ from jupyter_condabuild.build.prepare import Prepared, prepare
 from jupyter_condabuild.build.recipe import Wanted
 from jupyter_condabuild.build.request import BuildRequest
 from jupyter_condabuild.build.runtime import LABEL_BASE_LAYERS, LABEL_ENGINE, LABEL_VARIABLES, command, image_labels
-from jupyter_condabuild.build.share import Registries, throttled
+from jupyter_condabuild.build.share import Registries, newest, throttled
 from jupyter_condabuild.build.steps import Steps
 from jupyter_condabuild.conda.secrets import scrub
 from jupyter_condabuild.errors import BaseUnavailable, CondaBuildError, EngineFault
@@ -44,7 +44,7 @@ def build(request: BuildRequest, report: Report) -> Finished:
             kind = _builder(daemon, report)
             base = _base(request, prepared, daemon, stack, work)
             network = builder.network(daemon)
-            caches = _pull_private(request, daemon, kind, report)
+            caches = _pull_private(request, daemon, kind, stack, report)
         with phase(report, "layers"):
             parts = docker_context.collect(request, prepared, work, report, shares_host=network == "host")
             temporary = "" if request.load or request.push else f"condabuild/build:{uuid.uuid4().hex}"
@@ -158,7 +158,7 @@ def _base(request: BuildRequest, prepared: Prepared, daemon: Daemon, stack: Exit
     return _Base(pinned, found.name, layers)
 
 
-def _pull_private(request: BuildRequest, daemon: Daemon, kind: Kind, report: Report) -> list[str]:
+def _pull_private(request: BuildRequest, daemon: Daemon, kind: Kind, stack: ExitStack, report: Report) -> list[str]:
     """The images to take for a cache. BuildKit cannot log in: what needs a login is pulled first, with the user's own.
 
     The classic builder and Podman use only images that the engine has.
@@ -166,7 +166,7 @@ def _pull_private(request: BuildRequest, daemon: Daemon, kind: Kind, report: Rep
     image = Reference.parse(request.installer_image or installer(request.installer).image)
     if request.pull or (builder.has_login(image) and daemon.image_id(str(image)) is None):
         daemon.pull(str(image))
-    names = [request.reference] if request.push else []
+    names = [request.reference, *_newest_base(request, stack)] if request.push else []
     caches = []
     for text in dict.fromkeys([*request.cache_from, *names]):
         cache = Reference.parse(text)
@@ -179,6 +179,12 @@ def _pull_private(request: BuildRequest, daemon: Daemon, kind: Kind, report: Rep
                 continue
         caches.append(str(cache))
     return caches
+
+
+def _newest_base(request: BuildRequest, stack: ExitStack) -> list[str]:
+    reference = Reference.parse(request.reference)
+    found = newest(Registries(stack, request.insecure_registries).repository(reference))
+    return [f"{reference.registry}/{reference.repository}:{found}"] if found else []
 
 
 def _labels(prepared: Prepared, request: BuildRequest, base: _Base) -> dict[str, str]:

@@ -73,7 +73,7 @@ def rebase(request: RebaseRequest, report: Report) -> Finished:
             requested=ours.requested,
             variables=ours.variables,
         )
-        rebased = Manifest.make(config.descriptor, [*base.layers, *layers])
+        rebased = Manifest.make(config.descriptor, [*base.layers, *layers], manifest.annotations)
         sources = {**base.image.sources, **{layer.digest: origin for layer in layers}}
         image = Image(rebased, config.raw, sources)
         same = (source.registry, source.repository) == (target.registry, target.repository)

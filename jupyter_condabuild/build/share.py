@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -11,7 +12,7 @@ from jupyter_condabuild.build.known import Known, look_up
 from jupyter_condabuild.build.phase import phase
 from jupyter_condabuild.build.push import Config, Push
 from jupyter_condabuild.build.request import BuildRequest
-from jupyter_condabuild.errors import CondaBuildError
+from jupyter_condabuild.errors import CondaBuildError, RegistryError
 from jupyter_condabuild.events import Log, Progress, Report
 from jupyter_condabuild.oci import archive
 from jupyter_condabuild.oci.daemon import Daemon
@@ -67,7 +68,23 @@ def open_places(request: BuildRequest, store: Store, stack: ExitStack) -> Places
     for text in request.cache_from:
         cache = Reference.parse(text)
         targets.append((registries.repository(cache), cache.target))
-    return Places(look_up(targets, destination, tag), destination, tag)
+    known = look_up(targets, destination, tag)
+    if destination and known.current is None and (base := newest(destination)):
+        known = look_up([*targets, (destination, base)], destination, tag)
+    return Places(known, destination, tag)
+
+
+LATEST = "latest-base"
+"""The tag of a repository's newest maintained base (`build.baseimage`)."""
+
+
+def newest(repository: Repository) -> str:
+    """The tag of a repository's newest dated base, by its list of tags; empty where it has none or will not say."""
+    try:
+        tags = repository.tags()
+    except RegistryError:
+        return ""
+    return max((tag for tag in tags if re.fullmatch(r"base-\d{8}", tag)), default="")
 
 
 def deliver(

@@ -1,0 +1,149 @@
+"""The maintained base: a dated image of the environment, made anew each night, that builds take what they can from.
+
+In a repository it has the tags ``base-YYYYMMDD``, and ``latest-base`` for the newest. With the layers engine a night
+that changed no package makes a new configuration and a new manifest: the image is rebased, nothing is built.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from jupyter_condabuild.build.pipeline import build
+from jupyter_condabuild.build.rebase import RebaseRequest, rebase
+from jupyter_condabuild.build.request import BuildRequest
+from jupyter_condabuild.build.runtime import Ours
+from jupyter_condabuild.build.share import LATEST, Registries
+from jupyter_condabuild.conda.lockfile import Lockfile
+from jupyter_condabuild.errors import BadImage, RegistryError, RegistryNotFound, UsageError
+from jupyter_condabuild.events import Event, Finished, Report, Warning
+from jupyter_condabuild.oci.image import Digest, ImageConfig, Manifest, Reference
+from jupyter_condabuild.oci.registry import Repository
+
+
+@dataclass(frozen=True)
+class Refreshed:
+    """What a night did: the dated image, whether it was only rebased, the tag that was rebased, and what went."""
+
+    reference: str
+    digest: str
+    rebased: bool
+    moved: str
+    removed: tuple[str, ...]
+    bytes_pushed: int
+
+    def summary(self) -> dict[str, Any]:
+        """The result as a JSON object."""
+        return asdict(self)
+
+    def text(self) -> str:
+        """A few lines."""
+        how = "the same packages on a newer system, nothing rebuilt" if self.rebased else "built"
+        lines = [f"{self.reference} and :{LATEST}: {how}", f"  digest  {self.digest}"]
+        if self.moved:
+            lines.append(f"  {self.moved} lies on the new system, too")
+        if self.removed:
+            lines.append(f"  removed {', '.join(self.removed)}")
+        return "\n".join(lines)
+
+
+def refresh(request: BuildRequest, lockfile: Lockfile, day: str, keep: int, report: Report) -> Refreshed:
+    """Makes the base of a day, moves ``latest-base`` to it, and removes dated ones beyond the newest `keep`.
+
+    Args:
+        request: what to build; its reference names the repository, and a tag that is rebased as well where there is
+            such an image and the engine is layers.
+        lockfile: of the environment that is asked for, to see whether it changed.
+        day: such as 20261124.
+
+    Raises as `build` and `rebase`.
+    """
+    if not re.fullmatch(r"\d{8}", day) or keep < 1:
+        raise UsageError("A base has a date of eight digits, and at least one of them is kept.")
+    reference = Reference.parse(request.reference)
+    name = f"{reference.registry}/{reference.repository}"
+    target = f"{name}:base-{day}"
+    with ExitStack() as stack:
+        repository = Registries(stack, request.insecure_registries).repository(reference)
+        layers = request.engine == "layers"
+        rebased = layers and _digest_inside(repository, LATEST) == lockfile.digest
+        if rebased:
+            done = _rebased(request, f"{name}:{LATEST}", target, report)
+        else:
+            caches = (f"{name}:{LATEST}",) if repository.head(LATEST) else ()
+            wanted = replace(request, reference=target, push=True, load=False, archive="", include="", pull=True)
+            done = build(replace(wanted, cache_from=(*caches, *request.cache_from)), _quiet(report)).event
+        manifest = repository.manifest(f"base-{day}")
+        repository.push_manifest(manifest, LATEST)
+        moved = ""
+        if layers and reference.tag != LATEST and _digest_inside(repository, reference.tag):
+            _rebased(request, str(reference), str(reference), report)
+            moved = str(reference)
+        removed = _prune(repository, keep, report)
+    report(done)
+    return Refreshed(target, done.digest, rebased, moved, tuple(removed), done.bytes_pushed)
+
+
+def _rebased(request: BuildRequest, source: str, target: str, report: Report) -> Finished:
+    wanted = RebaseRequest(
+        source, request.base, target, request.store_dir, request.insecure_registries, request.docker_host
+    )
+    return rebase(wanted, _quiet(report))
+
+
+def _quiet(report: Report) -> Report:
+    """The same without the event that ends a build: this is one of several steps."""
+
+    def forward(event: Event) -> None:
+        if not isinstance(event, Finished):
+            report(event)
+
+    return forward
+
+
+def _digest_inside(repository: Repository, tag: str) -> str:
+    """The lock file's digest in an image of the layers engine; empty where there is no such image."""
+    try:
+        manifest = repository.manifest(tag)
+        if not isinstance(manifest, Manifest):
+            return ""
+        return Ours.read(ImageConfig.parse(b"".join(repository.read(manifest.config)))).lockfile.digest
+    except (RegistryNotFound, BadImage):
+        return ""
+
+
+def _prune(repository: Repository, keep: int, report: Report) -> list[str]:
+    """Removes old dated tags. A manifest that another tag has, too, stays: deleting it would take that tag as well."""
+    tags = repository.tags()
+    old = dated(tags)[keep:]
+    if not old:
+        return []
+    kept = {_head(repository, tag) for tag in tags if tag not in old}
+    removed = []
+    for tag in old:
+        digest = _head(repository, tag)
+        if digest is None or digest in kept:
+            continue
+        try:
+            repository.delete(digest)
+        except RegistryNotFound:
+            continue
+        except RegistryError as error:
+            hint = "Allow deletion in the registry, or let it expire tags itself."
+            report(Warning("base-not-removed", f"Old bases stay: {error.message}", hint))
+            break
+        removed.append(tag)
+    return removed
+
+
+def dated(tags: Iterable[str]) -> list[str]:
+    """The tags of dated bases, newest first."""
+    return sorted((tag for tag in tags if re.fullmatch(r"base-\d{8}", tag)), reverse=True)
+
+
+def _head(repository: Repository, tag: str) -> Digest | None:
+    found = repository.head(tag)
+    return found.digest if found else None
