@@ -34,10 +34,10 @@ def add(commands: Any) -> argparse.ArgumentParser:
 
 def run(arguments: argparse.Namespace, report: Report) -> None:
     """Writes files that build or run the image elsewhere: a Dockerfile, a CI pipeline, Compose, Kubernetes, …"""
+    from jupyter_condabuild import __version__
     from jupyter_condabuild.build.export import Asked, export, left_out
     from jupyter_condabuild.build.inspect import lock_report
     from jupyter_condabuild.conda.lockfile import load
-    from jupyter_condabuild import __version__
     from jupyter_condabuild.settings import Settings
 
     settings = Settings.load()
