@@ -26,7 +26,7 @@ from jupyter_condabuild.conda.records import PrefixRecord
 from jupyter_condabuild.conda.relocate import Replacement, relocated, relocated_target
 from jupyter_condabuild.conda.secrets import scrub, scrub_json_bytes
 from jupyter_condabuild.conda.snapshot import Environment
-from jupyter_condabuild.errors import OverlayTooLarge, PrefixError
+from jupyter_condabuild.errors import OverlayTooLarge, PrefixError, from_os_error
 from jupyter_condabuild.oci import layer
 from jupyter_condabuild.oci.layer import Entry
 
@@ -88,7 +88,7 @@ def collect(
         work: a folder for bytecode and rewritten files, kept until the layer is written.
         limit: bytes that untracked files and editable sources may have together.
 
-    Raises OverlayTooLarge, naming the largest folders, and PrefixError for a file that cannot be read.
+    Raises OverlayTooLarge, naming the largest folders, PrefixError for a file that cannot be read, and StoreError.
     """
     prefix = environment.prefix
     sources = {
@@ -105,6 +105,7 @@ def collect(
     inside |= untracked | {file.path for file in drift.modified}
 
     overlay = Overlay(made=str(work))
+    work.mkdir(parents=True, exist_ok=True)
     live = _LivePrefix(_replacements({prefix: PREFIX, **sources}), work)
     sizes: Counter[str] = Counter()
     modules: dict[str, str] = {}
@@ -165,9 +166,10 @@ class _LivePrefix:
             raise PrefixError(
                 f"{file} cannot be read, and so cannot be in the image.", "Make it readable, or remove it."
             ) from None
+        except OSError as error:
+            raise from_os_error(error, f"copying {file}") from None
 
     def _relocated(self, file: Path) -> str:
-        self.work.mkdir(parents=True, exist_ok=True)
         target = self.work / f"rewritten-{self._written}"
         source = target if relocated(file, self.replacements, target) else file
         if file.name in _LOGINS:
