@@ -162,6 +162,11 @@ def _check(name: str, texts: Sequence[str]) -> None:
         raise LockfileError(f"The package {name[:100]!r} has odd characters in its name, version or URL.")
 
 
+def _order(group: tuple[tuple[str, bool], object]) -> tuple[str, bool]:
+    (index, hashed), _ = group
+    return index, not hashed
+
+
 def _requirements(packages: Sequence[PipPackage]) -> dict[str, str]:
     """Requirements files by name: one for each index, those with hashes apart from those without."""
     groups: dict[tuple[str, bool], list[PipPackage]] = {}
@@ -177,7 +182,7 @@ def _requirements(packages: Sequence[PipPackage]) -> dict[str, str]:
             raise LockfileError(f"{package.version[:100]!r} is not a version of a pip package.")
         groups.setdefault((package.index or PYPI, bool(package.sha256)), []).append(package)
     files = {}
-    for number, ((index, hashed), members) in enumerate(sorted(groups.items())):
+    for number, ((index, hashed), members) in enumerate(sorted(groups.items(), key=_order)):
         name = f"requirements{'' if hashed else '-unhashed'}{f'-{number}' if index != PYPI else ''}.txt"
         head = [f"--index-url {index}"] if index != PYPI else []
         if not hashed:
