@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import quote
 
-from jupyter_condabuild.build.context import IGNORED_FOLDERS
+from jupyter_condabuild.build.context import ENVIRONMENT_MARKS, IGNORED_FOLDERS
 from jupyter_condabuild.conda.bytecode import compile_modules, source_of, source_time, uncompiled
 from jupyter_condabuild.conda.drift import Drift
 from jupyter_condabuild.conda.link import PREFIX
@@ -196,7 +196,7 @@ def _bytecode(modules: dict[str, str], python: Path | None, work: Path) -> Itera
 
 def _is_ignored(folder: Path) -> bool:
     """Caches, and environments: a project may hold the very one that is being built."""
-    return folder.name in IGNORED_FOLDERS or any((folder / name).exists() for name in ("conda-meta", "pyvenv.cfg"))
+    return folder.name in IGNORED_FOLDERS or any((folder / name).exists() for name in ENVIRONMENT_MARKS)
 
 
 def _walk(folder: Path) -> Iterator[Path]:

@@ -100,8 +100,8 @@ def write(
     """Writes a gzip-compressed layer to `out` and returns what it is.
 
     `level` is isal's compression level, 0 to 3. `progress` is told the tar bytes written since the last call. Memory is
-    a few chunks of 1 MiB whatever the files' sizes. Raises OSError, ContentMismatch when a file's bytes are not those
-    of its sha256 or change while they are read, and BadImage for a name that no image can hold.
+    a few chunks of 1 MiB whatever the files' sizes. Raises OSError, ContentMismatch when a file cannot be read, is not
+    what its sha256 says or changes while it is read, and BadImage for a name that no image can hold.
     """
     sink = _Sink(out, level, progress or (lambda count: None))
     for entry in with_parents(entries):
@@ -165,7 +165,10 @@ def _write_file(entry: Entry, sink: _Sink) -> None:
         sink.add(bytes(-len(entry.data) % _BLOCK))
         return
     content = hashlib.sha256() if entry.sha256 else None
-    descriptor = os.open(entry.source, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        descriptor = os.open(entry.source, os.O_RDONLY | os.O_CLOEXEC)
+    except PermissionError:
+        raise ContentMismatch(f"{entry.source} cannot be read.", "Make it readable, or remove it.") from None
     try:
         size = left = os.fstat(descriptor).st_size
         sink.add(_header(entry, size))

@@ -1,0 +1,106 @@
+"""A folder of the user's in the image: its files, for the image's user to change, and none of the usual litter."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from jupyter_condabuild.build.context import left_out, workspace
+from jupyter_condabuild.oci.layer import Entry
+
+
+def write(folder: Path, names: Iterable[str]) -> Path:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(os.fsencode(name))
+    return folder
+
+
+def files(entries: Iterable[Entry]) -> set[str]:
+    return {entry.path.removeprefix("work/") for entry in entries if entry.kind != "directory"}
+
+
+def test_files_are_owned_by_the_images_user(tmp_path: Path) -> None:
+    """Folders too, or nobody could save a notebook; /work is open to any user that the image is run as."""
+    entries = workspace(write(tmp_path, ["a.ipynb", "sub/b.py"]))
+    assert {entry.owner for entry in entries} == {1000}
+    assert {entry.path: entry.mode for entry in entries if entry.kind == "directory"} == {
+        "work": 0o1777,
+        "work/sub": 0o755,
+    }
+
+
+def test_a_folder_whose_file_is_brought_back_is_the_users_too(tmp_path: Path) -> None:
+    """Even where the folder itself is ignored."""
+    write(tmp_path, ["big/keep.txt", "big/other.txt"])
+    (tmp_path / ".dockerignore").write_text("big\n!big/keep.txt\n")
+    entries = {entry.path: entry for entry in workspace(tmp_path)}
+    assert "work/big/keep.txt" in entries
+    assert "work/big/other.txt" not in entries
+    assert entries["work/big"].owner == 1000
+
+
+def test_dockerignore_counts(tmp_path: Path) -> None:
+    """As Docker reads it: comments, patterns, exceptions."""
+    write(tmp_path, ["a.txt", "a.tmp", "keep.tmp", "secret/key", "deep/b.tmp"])
+    (tmp_path / ".dockerignore").write_text("# nothing\n\n*.tmp\n!keep.tmp\nsecret\n**/b.tmp\n")
+    assert files(workspace(tmp_path)) == {".dockerignore", "a.txt", "keep.tmp"}
+
+
+def test_a_dockerignore_that_is_no_text_is_read(tmp_path: Path) -> None:
+    """It names files by their bytes."""
+    write(tmp_path, ["caf\udce9", "other"])
+    (tmp_path / ".dockerignore").write_bytes(b"caf\xe9\n")
+    assert files(workspace(tmp_path)) == {".dockerignore", "other"}
+
+
+def test_litter_stays_behind(tmp_path: Path) -> None:
+    """Version control, caches, checkpoints and passwords."""
+    litter = [
+        ".git/config",
+        "a/__pycache__/b.pyc",
+        ".ipynb_checkpoints/x",
+        "node_modules/x",
+        ".env",
+        ".DS_Store",
+        "x.log",
+    ]
+    assert files(workspace(write(tmp_path, ["a/b.py", *litter]))) == {"a/b.py"}
+
+
+def test_environments_stay_behind(tmp_path: Path) -> None:
+    """The very one that is being built often lies in the project."""
+    write(
+        tmp_path, ["a.py", "env/conda-meta/history", "env/bin/python", "deep/v/pyvenv.cfg", "deep/v/bin/x", "deep/b.py"]
+    )
+    entries = workspace(tmp_path)
+    assert files(entries) == {"a.py", "deep/b.py"}
+    assert not any("env" in entry.path for entry in entries)
+
+
+def test_bulky_folders_are_said(tmp_path: Path) -> None:
+    """Data is left out unless it is asked for, and not in silence."""
+    write(tmp_path, ["a.py", "data/x.csv"])
+    assert left_out(tmp_path, workspace(tmp_path)) == ["data"]
+    (tmp_path / ".dockerignore").write_text("!data\n")
+    entries = workspace(tmp_path)
+    assert (files(entries), left_out(tmp_path, entries)) == ({".dockerignore", "a.py", "data/x.csv"}, [])
+
+
+def test_links_are_links(tmp_path: Path) -> None:
+    """They are not followed, whatever they lead to."""
+    write(tmp_path, ["a.py"])
+    (tmp_path / "link").symlink_to("a.py")
+    (tmp_path / "out").symlink_to("/etc")
+    found = {entry.path: entry.target for entry in workspace(tmp_path) if entry.kind == "symlink"}
+    assert found == {"work/link": "a.py", "work/out": "/etc"}
+
+
+def test_the_x_bit_stays(tmp_path: Path) -> None:
+    """A script can be run, whatever the umask was."""
+    write(tmp_path, ["run", "read"])
+    os.chmod(tmp_path / "run", 0o700)
+    os.chmod(tmp_path / "read", 0o600)
+    found = {entry.path: entry.mode for entry in workspace(tmp_path)}
+    assert (found["work/run"], found["work/read"]) == (0o755, 0o644)
