@@ -11,10 +11,9 @@ from jupyter_condabuild.build.runtime import USER, WORK
 from jupyter_condabuild.oci import layer
 from jupyter_condabuild.oci.layer import Entry
 
-IGNORED_FOLDERS = frozenset(
-    ".git .hg .svn __pycache__ .ipynb_checkpoints .venv node_modules .tox .nox .pixi .mypy_cache .pytest_cache "
-    ".ruff_cache .vscode .idea".split()
-)
+_CACHES = ("__pycache__", ".ipynb_checkpoints", ".mypy_cache", ".pytest_cache", ".ruff_cache")
+_TOOLS = (".git", ".hg", ".svn", ".venv", "node_modules", ".tox", ".nox", ".pixi", ".vscode", ".idea")
+IGNORED_FOLDERS = frozenset((*_CACHES, *_TOOLS))
 """Names of folders that never belong into an image."""
 
 ENVIRONMENT_MARKS = ("conda-meta", "pyvenv.cfg")
