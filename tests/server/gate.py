@@ -1,0 +1,37 @@
+"""A door before a registry: builds that push through it come to a stop until it is opened."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from tests.registry.faults import Relay
+
+
+class Gate(Relay):
+    """A relay that passes nothing on before it is opened; `knocked` is set when someone waits."""
+
+    def __init__(self, target: str) -> None:
+        super().__init__(target)
+        self.knocked = threading.Event()
+        self.opened = threading.Event()
+
+    def __exit__(self, *exception: object) -> None:
+        self.opened.set()
+        super().__exit__(*exception)
+
+    def _pass(self, source: socket.socket, sink: socket.socket, direction: str) -> None:
+        if direction == "sent":
+            self.knocked.set()
+            self.opened.wait()
+        super()._pass(source, sink, direction)
+
+
+@pytest.fixture
+def gate(registry: str) -> Iterator[Gate]:
+    """A closed gate before the registry."""
+    with Gate(registry) as gate:
+        yield gate

@@ -1,0 +1,174 @@
+"""Which environments a client can see and point to: those of this server's kernels, and conda prefixes it may build."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.server.conftest import Api
+from tests.server.test_routes import error_of
+from tests.small_prefix import SmallPrefix
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Path:
+    """A folder of environments: `lab/envs/one`."""
+    SmallPrefix(tmp_path / "lab" / "envs" / "one").add("numbers", files={"lib/numbers.txt": b"1"})
+    return tmp_path / "lab"
+
+
+async def started(api: Api, name: str) -> str:
+    """The id of a new kernel."""
+    answer = await api("POST", "api/kernels", {"name": name})
+    assert answer.status == 201, answer.body
+    return str(answer.json["id"])
+
+
+async def test_a_running_kernel_is_traced_to_its_environment(api: Api, kernelspec: str, kernel_prefix: Path) -> None:
+    """Kernel and kernelspec name the prefix and the environment; a kernel that has ended is no longer there."""
+    kernel = await started(api, kernelspec)
+    found = (await api("GET", "condabuild/environments")).json
+    expected = {"prefix": str(kernel_prefix), "environment": "analysis", "fault": None}
+    about = {"name": "analysis", "display_name": "Analysis"}
+    assert found["kernels"] == [{"id": kernel, **about, **expected}]
+    assert {**about, **expected} in found["kernelspecs"]
+    snapshot = await api("POST", "condabuild/snapshots", {"kernel_id": kernel})
+    assert (snapshot.status, snapshot.json["prefix"]) == (200, str(kernel_prefix))
+
+    await api("DELETE", f"api/kernels/{kernel}")
+    assert (await api("GET", "condabuild/environments")).json["kernels"] == []
+    gone = await api("POST", "condabuild/snapshots", {"kernel_id": kernel})
+    assert (gone.status, error_of(gone)) == (404, "not_found")
+
+
+async def test_a_kernel_without_conda_says_why_it_cannot_be_built(api: Api, jp_data_dir: Path, tmp_path: Path) -> None:
+    """The list names the reason, and so does a request for it."""
+    python = tmp_path / "venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    (tmp_path / "venv" / "pyvenv.cfg").write_text(f"home = {os.path.dirname(sys.executable)}\n")
+    python.symlink_to(sys.executable)
+    folder = jp_data_dir / "kernels" / "bare"
+    folder.mkdir(parents=True)
+    spec = {"argv": [str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}"], "display_name": "Bare"}
+    (folder / "kernel.json").write_text(json.dumps({**spec, "language": "python"}))
+    specs = (await api("GET", "condabuild/environments")).json["kernelspecs"]
+    (bare,) = [spec for spec in specs if spec["name"] == "bare"]
+    assert (bare["prefix"], bare["fault"]["code"]) == (None, "not_a_conda_kernel")
+    answer = await api("POST", "condabuild/snapshots", {"kernel_name": "bare"})
+    assert (answer.status, error_of(answer)) == (422, "not_a_conda_kernel")
+    assert "interpreter" in answer.json["message"]
+    unknown = await api("POST", "condabuild/snapshots", {"kernel_name": "../bare"})
+    assert (unknown.status, error_of(unknown)) == (404, "not_found")
+
+
+async def test_a_kernel_of_another_server_cannot_be_named(api: Api, kernelspec: str, kernel_prefix: Path) -> None:
+    """A process number, or an id that this server never gave, is no kernel."""
+    for id in ("1", str(os.getpid()), "00000000-0000-0000-0000-000000000000", "../../x", "x" * 100_000):
+        answer = await api("POST", "condabuild/snapshots", {"kernel_id": id})
+        assert (answer.status, error_of(answer)) == (404, "not_found")
+        assert len(answer.body) < 1000
+
+
+async def test_paths_that_are_no_environments_are_refused(api: Api, lab: Path) -> None:
+    """Relative ones, files, folders without conda-meta, names that are too long, devices, links to nowhere."""
+    (lab / "loop").symlink_to(lab / "loop")
+    (lab / "nowhere").symlink_to("/no/such/place")
+    (lab / "file").write_text("")
+    for path in (
+        "lab/envs/one",
+        ".",
+        "~",
+        "/",
+        str(lab),
+        f"{lab}/file",
+        f"{lab}/loop",
+        f"{lab}/nowhere",
+        f"{lab}/envs/one/conda-meta",
+        f"{lab}/envs/one/lib/numbers.txt",
+        f"{lab}/{'x' * 300}",
+        "/" + "x/" * 3000,
+        "/proc/self/environ",
+        "/dev/zero",
+        "file:///etc",
+        "$(touch /tmp/pwned)",
+        f"{lab}/\x1b[31m\n",
+    ):
+        for route in ("snapshots", "builds"):
+            answer = await api("POST", f"condabuild/{route}", {"prefix": path})
+            assert (answer.status, error_of(answer)) == (404, "not_a_prefix"), path
+            assert len(answer.body) < 1000
+            assert answer.json["message"].isprintable()
+
+
+class TestWithAllowedPrefixes:
+    """With the setting allow_prefixes."""
+
+    @pytest.fixture
+    def config(self, server_store: Path, tmp_path: Path, lab: Path) -> dict[str, Any]:
+        """Environments in lab/envs alone."""
+        return {"store_dir": str(server_store), "allow_prefixes": [str(tmp_path / "lab" / "envs")]}
+
+    async def test_only_what_is_below_the_allowed_folders_is_built(
+        self, api: Api, lab: Path, tmp_path: Path, kernelspec: str
+    ) -> None:
+        """By dots, by links out, by a name that begins alike or by a kernel: nothing else, there or not."""
+        other = SmallPrefix(tmp_path / "private" / "env")
+        other.add("secrets")
+        shutil.copytree(other.path, lab / "envs-more")
+        (lab / "envs" / "out").symlink_to(other.path)
+        (lab / "in").symlink_to(lab / "envs" / "one")
+        refused = (
+            {"prefix": str(other.path)},
+            {"prefix": f"{lab}/envs/../../private/env"},
+            {"prefix": f"{lab}/envs/one/../../../private/env"},
+            {"prefix": str(lab / "envs" / "out")},
+            {"prefix": str(lab / "envs-more")},
+            {"prefix": str(tmp_path / "private" / "not-there")},
+            {"prefix": "/"},
+            {"kernel_name": kernelspec},
+            {"kernel_id": await started(api, kernelspec)},
+        )
+        for body in refused:
+            for route in ("snapshots", "builds"):
+                answer = await api("POST", f"condabuild/{route}", body)
+                assert (answer.status, error_of(answer)) == (403, "prefix_not_allowed"), body
+                assert "allow_prefixes" in answer.json["hint"]
+        for path in (lab / "envs" / "one", lab / "in", f"{lab}/envs/../envs/one//"):
+            answer = await api("POST", "condabuild/snapshots", {"prefix": str(path)})
+            assert (answer.status, answer.json["prefix"]) == (200, str(lab / "envs" / "one")), answer.body
+        listed = (await api("GET", "condabuild/environments")).json
+        assert {entry["fault"]["code"] for entry in listed["kernels"]} == {"prefix_not_allowed"}
+
+
+async def test_archives_and_workspace_files_stay_below_the_root_folder(
+    api: Api, lab: Path, jp_root_dir: Path, tmp_path: Path
+) -> None:
+    """Neither dots, absolute paths nor links lead out, and an archive overwrites only archives."""
+    (jp_root_dir / "out").symlink_to(tmp_path)
+    (jp_root_dir / "folder.tar").mkdir()
+    (jp_root_dir / "link.tar").symlink_to(tmp_path / "elsewhere.tar")
+    good = {"prefix": str(lab / "envs" / "one")}
+    for archive in (
+        "../x.tar",
+        "/tmp/x.tar",
+        "out/x.tar",
+        "link.tar",
+        "folder.tar",
+        "notebook.ipynb",
+        "no/such/folder/x.tar",
+        "docker-archive:../x.tar",
+        "oci:x.tar",
+        "oci-archive:/x.tar",
+    ):
+        answer = await api("POST", "condabuild/builds", {**good, "archive": archive})
+        assert (answer.status, error_of(answer)) == (400, "bad_request"), archive
+    for include in ("..", "/etc", "out", "out/lab"):
+        answer = await api("POST", "condabuild/builds", {**good, "archive": "x.tar", "include": include})
+        assert (answer.status, error_of(answer)) == (400, "bad_request"), include
+    assert (await api("GET", "condabuild/builds")).json == {"builds": []}
