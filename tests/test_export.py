@@ -1,0 +1,267 @@
+"""Exported files: valid for the tools that read them, and the same whoever exports them."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from dataclasses import replace
+from pathlib import Path
+
+import docker
+import pytest
+import yaml
+
+from jupyter_condabuild.build.context import DOCKERIGNORE, IGNORED_FOLDERS, workspace
+from jupyter_condabuild.build.export import KINDS, Asked, Exported, export, left_out
+from jupyter_condabuild.conda.lockfile import dump, load, lock
+from jupyter_condabuild.conda.packages import PipPackage
+from jupyter_condabuild.conda.snapshot import snapshot
+from jupyter_condabuild.errors import BadReference, UsageError
+from jupyter_condabuild.oci import builder
+from jupyter_condabuild.oci.daemon import Daemon
+from tests.command_line import CommandLine
+from tests.conftest import missing
+from tests.engines import DockerWorkshop
+from tests.test_dockerfile import HASH, conda, lockfile
+
+IMAGE = "registry.lab.org/team/env:v1"
+
+
+def asked(*, lab: bool = True, **given: object) -> Asked:
+    """An environment with JupyterLab, or with Python alone."""
+    packages = (conda("jupyterlab", version="4.6.6"),) if lab else ()
+    known = {"base": "debian:bookworm-slim", "installer": "micromamba", "version": "0.1.0", "reference": IMAGE}
+    return Asked(lockfile(*packages), **{**known, **given})  # type: ignore[arg-type]
+
+
+def written(made: Exported, folder: Path) -> Path:
+    """The files on disk."""
+    for name, text in made.files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    return folder
+
+
+def judged(schema: str, file: Path) -> None:
+    """Passes a file through check-jsonschema's own copy of a schema."""
+    check = Path(sys.executable).with_name("check-jsonschema")
+    if not check.exists():
+        missing("check-jsonschema is not installed")
+    done = subprocess.run([check, "--builtin-schema", schema, file], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("image", [IMAGE, "ghcr.io/team/env:v1"])
+@pytest.mark.parametrize("engine", ["layers", "docker"])
+def test_github_takes_the_workflow(tmp_path: Path, image: str, engine: str) -> None:
+    """The workflow fits GitHub's schema; a push builds with the base as cache, a schedule refreshes the base."""
+    folder = written(export("github-actions", asked(reference=image, engine=engine)), tmp_path)
+    file = folder / ".github/workflows/environment-image.yml"
+    judged("vendor.github-workflows", file)
+    jobs = yaml.safe_load(file.read_text())["jobs"]
+    commands = {name: " ".join(step.get("run", "") for step in job["steps"]) for name, job in jobs.items()}
+    assert '--cache-from "$CACHE"' in commands["image"]
+    assert re.search(r"jupyter-condabuild base .* --keep \d", commands["base"])
+    assert f"--engine {engine}" in commands["image"]
+    assert ("secrets.GITHUB_TOKEN" in file.read_text()) == image.startswith("ghcr.io")
+
+
+@pytest.mark.parametrize("image", [IMAGE, "registry.gitlab.com/team/env:v1"])
+@pytest.mark.parametrize("engine", ["layers", "docker"])
+def test_gitlab_takes_the_pipeline(tmp_path: Path, image: str, engine: str) -> None:
+    """The pipeline fits GitLab's schema and keeps passwords in masked variables."""
+    folder = written(export("gitlab-ci", asked(reference=image, engine=engine)), tmp_path)
+    judged("vendor.gitlab-ci", folder / ".gitlab-ci.yml")
+    value = yaml.safe_load((folder / ".gitlab-ci.yml").read_text())
+    assert ("services" in value[".condabuild"]) == (engine == "docker")
+    assert "--cache-from" in value["environment-image"]["script"][0]
+
+
+def test_pip_packages_make_ci_use_the_docker_engine() -> None:
+    """Only pip installs pip's packages from a lock file."""
+    pip = (PipPackage("tool", "1.0", index="pypi", sha256=HASH),)
+    found = asked()
+    text = export("gitlab-ci", replace(found, lockfile=replace(found.lockfile, pip=pip))).files[".gitlab-ci.yml"]
+    assert "--engine docker --installer micromamba" in text
+
+
+@pytest.mark.parametrize("lab", [True, False])
+def test_compose_takes_the_file(tmp_path: Path, lab: bool) -> None:
+    """The file fits Compose's schema, and docker-compose reads it where it is installed."""
+    folder = written(export("compose", asked(lab=lab)), tmp_path)
+    judged("vendor.compose-spec", folder / "compose.yaml")
+    if compose := shutil.which("docker-compose"):
+        command = [compose, "--file", folder / "compose.yaml", "config"]
+        done = subprocess.run(command, env={"JUPYTER_TOKEN": "x", "PATH": "/usr/bin"}, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert IMAGE in done.stdout
+
+
+@pytest.mark.parametrize("lab", [True, False])
+@pytest.mark.parametrize("image", [IMAGE, "registry.lab.org/team/9_lives.x:v1"])
+def test_kubernetes_takes_the_objects(lab: bool, image: str) -> None:
+    """Each object fits the schema of its kind, strictly; the pod has no rights it does not need."""
+    validate = pytest.importorskip("kubernetes_validate")
+    text = export("kubernetes", asked(lab=lab, reference=image)).files["kubernetes.yaml"]
+    objects = [value for value in yaml.safe_load_all(text) if value]
+    for value in objects:
+        validate.validate(value, "1.31", strict=True)
+        assert re.fullmatch(r"[a-z]([-a-z0-9]*[a-z0-9])?", value["metadata"]["name"])
+    assert [value["kind"] for value in objects] == [
+        "PersistentVolumeClaim",
+        "Deployment",
+        *(["Service"] if lab else []),
+    ]
+    pod = objects[1]["spec"]["template"]["spec"]
+    assert pod["securityContext"]["runAsNonRoot"]
+    assert pod["containers"][0]["image"] == image
+
+
+def test_a_dev_container_has_a_way_in_by_ssh() -> None:
+    """The file is JSON with the image, a user that exists in it, and the sshd feature."""
+    text = export("devcontainer", asked()).files[".devcontainer/devcontainer.json"]
+    value = json.loads(text)
+    assert value["image"] == IMAGE
+    users = value["features"]["ghcr.io/devcontainers/features/common-utils:2"]
+    assert (value["remoteUser"], users["userUid"]) == (users["username"], "1000")
+    assert any("/sshd:" in feature for feature in value["features"])
+    assert 2222 in value["forwardPorts"]
+
+
+def test_the_apptainer_definition_has_known_sections() -> None:
+    """Header and sections are those of apptainer.org's "Definition files"; the shell parts are shell."""
+    text = export("apptainer", asked()).files["environment.def"]
+    header = dict(line.split(": ", 1) for line in text.splitlines() if re.match(r"[A-Z]\w+: ", line))
+    assert header == {"Bootstrap": "docker", "From": IMAGE}
+    sections = re.split(r"^%(\w+)\n", text, flags=re.MULTILINE)
+    assert sections[1::2] == ["environment", "runscript", "test", "help"]
+    for script in sections[2:8:2]:
+        subprocess.run(["sh", "-n"], input=script, text=True, check=True)
+    assert "jupyter lab --ip=127.0.0.1" in text
+
+
+def test_the_dockerfile_comes_with_what_it_copies(tmp_path: Path) -> None:
+    """Each file that the Dockerfile copies is exported, and .dockerignore lets it through."""
+    made = export("dockerfile", asked())
+    folder = written(made, tmp_path)
+    allowed = {entry.path.removeprefix("work/") for entry in workspace(folder)}
+    for line in made.files["Dockerfile"].splitlines():
+        if line.startswith("COPY ") and "--from" not in line:
+            for word in line.split()[1:-1]:
+                assert word.startswith("--") or word == "." or (word in made.files and word in allowed), line
+    assert load(folder / "environment/conda-lock.yml").digest == asked().lockfile.digest
+
+
+def test_dockerignore_keeps_litter_and_passwords_out(tmp_path: Path) -> None:
+    """The exported list says what a build leaves out by itself; a line of the user's own brings data back."""
+    for name in (*IGNORED_FOLDERS, "data", "logs"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "x").write_text("x")
+    for name in ("a.py", "a.pyc", ".env", "x.log", "src~"):
+        (tmp_path / name).write_text("x")
+    assert {entry.path for entry in workspace(tmp_path)} == {"work", "work/a.py"}
+    (tmp_path / ".dockerignore").write_text(f"{DOCKERIGNORE}!data\n")
+    assert {entry.path for entry in workspace(tmp_path) if entry.kind == "file"} == {
+        "work/.dockerignore",
+        "work/a.py",
+        "work/data/x",
+    }
+
+
+@pytest.mark.parametrize("kind", sorted(set(KINDS) - {"dockerfile"}))
+def test_an_image_without_a_name_or_with_an_odd_one_is_refused(kind: str) -> None:
+    """No file is made for an image that has no name, and none with a name that could be anything else."""
+    with pytest.raises(UsageError):
+        export(kind, asked(reference=""))
+    with pytest.raises(BadReference):
+        export(kind, asked(reference='x"\n  privileged: true'))
+
+
+def test_what_only_this_machine_has_is_left_out_and_named() -> None:
+    """Editable installs and packages of local channels are named; the lock file is without the former."""
+    pip = (PipPackage("mine", "1", url="file:mine", editable=True), PipPackage("known", "1", index="pypi"))
+    local = conda("local", url="file:///home/me/channel/linux-64/local-1.0-0.conda")
+    kept, lost = left_out(lockfile(local, pip=pip))
+    assert (lost, [package.name for package in kept.pip]) == (["mine", "local"], ["known"])
+
+
+def test_the_command_writes_and_does_not_overwrite(tmp_path: Path) -> None:
+    """Files appear with the right modes; one that says something else is kept unless --force is given."""
+    run = CommandLine(tmp_path)
+    lock = tmp_path / "conda-lock.yml"
+    lock.write_text(dump(lockfile(conda())))
+    out = tmp_path / "out"
+    done = run("export", "dockerfile", "--lockfile", lock, "-o", out, "--json")
+    assert done.status == 0, done.err
+    assert (out / "environment/entrypoint").stat().st_mode & 0o777 == 0o755
+    assert {Path(path).name for path in done.json["files"]} >= {"Dockerfile", ".dockerignore", "conda-lock.yml"}
+    before = (out / "Dockerfile").read_text()
+    (out / "Dockerfile").write_text("mine")
+    done = run("export", "dockerfile", "--lockfile", lock, "-o", out)
+    assert (done.status, (out / "Dockerfile").read_text()) == (2, "mine")
+    assert run("export", "dockerfile", "--lockfile", lock, "-o", out, "--force").status == 0
+    assert (out / "Dockerfile").read_text() == before
+
+
+def test_an_exported_dockerfile_builds(
+    tmp_path: Path, docker_workshop: DockerWorkshop, docker_client: docker.DockerClient, rattler_prefix: Path
+) -> None:
+    """A plain build of the exported folder, as CI would do it, makes an image that runs."""
+    given = asked(base=docker_workshop.base, installer="rattler", installer_image=docker_workshop.installer_image)
+    made = export("dockerfile", replace(given, lockfile=lock(snapshot(rattler_prefix))))
+    folder = written(made, tmp_path / "repository")
+    (folder / "notebook.py").write_text("import tqdm; print('works')")
+    subprocess.run(["tar", "-cf", tmp_path / "context.tar", "-C", folder, "."], check=True)
+    name = docker_workshop.name(what="exported")
+    with Daemon.connect() as engine:
+        options = builder.BuildOptions(name, {}, network=builder.network(engine))
+        builder.build(engine, tmp_path / "context.tar", options, "buildkit", lambda answer: None)
+        assert engine.run(name, ["python", "notebook.py"]) == (0, "works\n")
+    assert docker_client.images.get(name).labels["org.jupyter.condabuild.environment"].startswith("sha256:")
+
+
+def test_compose_runs_the_image(
+    tmp_path: Path, docker_workshop: DockerWorkshop, rattler_prefix: Path, docker_client: docker.DockerClient
+) -> None:
+    """docker-compose starts the service, its command answers, and the volume takes a file."""
+    compose = shutil.which("docker-compose")
+    if not compose:
+        missing("docker-compose is not installed")
+    name = docker_workshop.name(what="composed")
+    docker_workshop.build(rattler_prefix, reference=name, load=True)
+    folder = written(export("compose", asked(lab=False, reference=name)), tmp_path / "project")
+    value = yaml.safe_load((folder / "compose.yaml").read_text())
+    # This engine may have no network of its own, and the image has no JupyterLab: a web server stands for it.
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    script = "touch made && exec python -m http.server --bind 127.0.0.1 " + str(port)
+    value["services"]["environment"] |= {"network_mode": "host", "command": ["sh", "-c", script]}
+    (folder / "compose.yaml").write_text(yaml.safe_dump({"version": "3.8", **value}))
+    base = [compose, "--project-name", f"condabuild-{port}", "--file", folder / "compose.yaml"]
+    environ = {"PATH": "/usr/bin:/bin", "DOCKER_HOST": docker_workshop.docker_host or "unix:///var/run/docker.sock"}
+    try:
+        done = subprocess.run([*base, "up", "--detach"], env=environ, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert "made" in _page(port)
+    finally:
+        subprocess.run([*base, "down", "--volumes"], env=environ, capture_output=True, check=True)
+    assert not docker_client.containers.list(all=True, filters={"name": f"condabuild-{port}"})
+
+
+def _page(port: int) -> str:
+    """What the server says once it listens."""
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5) as answer:
+                return str(answer.read().decode())
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
