@@ -233,7 +233,9 @@ def test_a_helper_that_hangs_is_given_up(
 def test_a_helper_s_name_is_a_name(environ: dict[str, str], write: Write, name: object) -> None:
     """What is no program's name is not started."""
     write(".docker/config.json", {"credsStore": name, "auths": {"other.org": auth(ADA)}})
-    assert not find(HOST, "", environ)
+    assert find(HOST, "", environ) == Credentials(
+        problem="the name of the credential helper is not valid" if name else ""
+    )
     assert find("other.org", "", environ) == ADA
 
 
