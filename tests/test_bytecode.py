@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from jupyter_condabuild.conda.bytecode import compile_modules, source_of, uncompiled
+from jupyter_condabuild.conda.bytecode import Compiler, compile_modules, source_of, uncompiled
 
 SITE = "lib/python3.11/site-packages"
 PYTHON = Path(sys.executable)
@@ -38,6 +38,7 @@ BROKEN = {
 def compiled(tmp_path: Path, modules: dict[str, bytes], python: Path = PYTHON) -> dict[str, bytes]:
     """Path to bytes of what comes out."""
     sources, out = {}, tmp_path / "out"
+    tmp_path.mkdir(exist_ok=True)
     for number, (path, text) in enumerate(modules.items()):
         source = tmp_path / f"source-{number}"
         source.write_bytes(text)
@@ -135,3 +136,27 @@ def test_only_modules_without_bytecode_are_compiled() -> None:
         "share/script.py",
     ]
     assert uncompiled(paths) == [f"{SITE}/a.py"]
+
+
+def test_what_was_compiled_before_leaves_no_trace(tmp_path: Path) -> None:
+    """One interpreter serves many packages, in whatever order, and each gets the bytes that it gets alone."""
+    alone = compiled(tmp_path / "alone", MODULES)
+    sources = {}
+    for number, (path, text) in enumerate(MODULES.items()):
+        (tmp_path / f"source-{number}").write_bytes(text)
+        sources[path] = str(tmp_path / f"source-{number}")
+    with Compiler(PYTHON) as compiler:
+        for number in range(3):
+            compiler.compile(dict(list(sources.items())[number:]), tmp_path / "before", "/opt/env", EPOCH)
+        found = compiler.compile(sources, tmp_path / "after", "/opt/env", EPOCH)
+    assert {path: (tmp_path / "after" / path).read_bytes() for path in found} == alone
+
+
+def test_a_compiler_that_dies_over_a_package_does_the_next(tmp_path: Path) -> None:
+    """The package that ended it is an error; the interpreter itself goes on."""
+    source = tmp_path / "module.py"
+    source.write_bytes(b"VALUE = 1\n")
+    with Compiler(PYTHON) as compiler:
+        with pytest.raises(subprocess.CalledProcessError):
+            compiler.compile({f"{SITE}/a.py": str(source)}, Path("/proc/nowhere"), "/opt/env", EPOCH)
+        assert compiler.compile({f"{SITE}/a.py": str(source)}, tmp_path / "out", "/opt/env", EPOCH)

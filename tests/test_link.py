@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import rattler
 
+from jupyter_condabuild.conda.bytecode import Compiler
 from jupyter_condabuild.conda.link import PREFIX, LinkedPackage, link, link_order, linked_package
 from jupyter_condabuild.conda.lockfile import Lockfile, lock
 from jupyter_condabuild.conda.package_cache import Cached, PackageCaches, hash_file
@@ -37,9 +38,10 @@ class Linked:
         self.staged = link(tuple(self.packages.values()), self.sources, folder)
 
     def __getitem__(self, name: str) -> LinkedPackage:
-        python = self.folder / "env/bin/python" if "python" in self.packages else None
         compiled = self.folder / f"{name}.bytecode"
-        return linked_package(self.staged[self.packages[name].dist], python, EPOCH, compiled)
+        with Compiler(self.folder / "env/bin/python") as compiler:
+            staged = self.staged[self.packages[name].dist]
+            return linked_package(staged, compiler if "python" in self.packages else None, EPOCH, compiled)
 
     def files(self, name: str) -> dict[str, Path]:
         """Path in the prefix to what lies there."""

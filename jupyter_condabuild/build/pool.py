@@ -50,8 +50,9 @@ def run(jobs: Sequence[Job], workers: int) -> None:
     A worker that dies answers its job with LinkFailed. An exception in a callback ends the pool and is raised.
     """
     if not workers:
-        for job in sorted(jobs, reverse=True):
-            writer.run(job.line, job.answered)
+        with writer.Writer() as one:
+            for job in sorted(jobs, reverse=True):
+                one.run(job.line, job.answered)
         return
     waiting: queue.SimpleQueue[Job] = queue.SimpleQueue()
     for job in sorted(jobs, reverse=True):

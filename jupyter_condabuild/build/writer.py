@@ -11,11 +11,12 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from jupyter_condabuild.conda.bytecode import source_of, source_time
+from jupyter_condabuild.conda.bytecode import Compiler, source_of, source_time
 from jupyter_condabuild.conda.link import PREFIX, LinkedPackage, StagedPackage, linked_package
 from jupyter_condabuild.conda.packages import CondaPackage
 from jupyter_condabuild.errors import CondaBuildError, ContentMismatch, LinkFailed, PackageMismatch, from_os_error
@@ -29,7 +30,7 @@ _ROOT = PREFIX.removeprefix("/")
 def write_packages(
     staged: Sequence[StagedPackage],
     only: Collection[str],
-    python: Path | None,
+    compiler: Compiler | None,
     temporary: str,
     level: int,
     progress: Callable[[int], None],
@@ -38,7 +39,7 @@ def write_packages(
 
     Args:
         only: of modules among them the bytecode comes along.
-        python: the interpreter that compiles what lacks bytecode, None to leave it without.
+        compiler: for what lacks bytecode, None to leave it without.
         temporary: beside it lies, for a while, a folder for bytecode.
         progress: is told tar bytes.
 
@@ -48,7 +49,7 @@ def write_packages(
     names = ", ".join(item.package.dist for item in staged)
     compiled = Path(f"{temporary}.bytecode")
     try:
-        linked = [linked_package(item, python, layer.EPOCH, compiled) for item in staged]
+        linked = [linked_package(item, compiler, layer.EPOCH, compiled) for item in staged]
         entries = [entry for item in linked for entry in package_entries(item)]
         if only:
             wanted = {f"{_ROOT}/{path}" for path in only}
@@ -100,26 +101,44 @@ def _staged(value: dict[str, Any]) -> StagedPackage:
     return StagedPackage(CondaPackage(**package), Path(value["folder"]), Path(value["extracted"]))
 
 
-def run(line: str, answer: Callable[[dict[str, Any]], object]) -> None:
-    """Does the job of a line; tells `answer` of progress, then the result or the error."""
-    value = json.loads(line)
-    staged = [_staged(item) for item in value["packages"]]
-    python = Path(value["python"]) if value["python"] else None
-    pending = 0
+class Writer:
+    """Does one job after another, with one interpreter for all bytecode; a context manager."""
 
-    def progress(count: int) -> None:
-        nonlocal pending
-        pending += count
-        if pending >= _REPORT_BYTES:
-            answer({"progress": pending})
-            pending = 0
+    def __init__(self) -> None:
+        self._compilers: dict[str, Compiler] = {}
+        self._stack = ExitStack()
 
-    try:
-        blob = write_packages(staged, value["only"], python, value["temporary"], value["level"], progress)
-    except CondaBuildError as error:
-        answer({"error": type(error).__name__, "message": error.message, "hint": error.hint})
-        return
-    answer({"descriptor": blob.descriptor.to_json(), "diff_id": str(blob.diff_id), "tar_size": blob.tar_size})
+    def __enter__(self) -> Writer:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._stack.close()
+
+    def run(self, line: str, answer: Callable[[dict[str, Any]], object]) -> None:
+        """Does the job of a line; tells `answer` of progress, then the result or the error."""
+        value = json.loads(line)
+        staged = [_staged(item) for item in value["packages"]]
+        compiler = self._compiler(value["python"]) if value["python"] else None
+        pending = 0
+
+        def progress(count: int) -> None:
+            nonlocal pending
+            pending += count
+            if pending >= _REPORT_BYTES:
+                answer({"progress": pending})
+                pending = 0
+
+        try:
+            blob = write_packages(staged, value["only"], compiler, value["temporary"], value["level"], progress)
+        except CondaBuildError as error:
+            answer({"error": type(error).__name__, "message": error.message, "hint": error.hint})
+            return
+        answer({"descriptor": blob.descriptor.to_json(), "diff_id": str(blob.diff_id), "tar_size": blob.tar_size})
+
+    def _compiler(self, python: str) -> Compiler:
+        if python not in self._compilers:
+            self._compilers[python] = self._stack.enter_context(Compiler(Path(python)))
+        return self._compilers[python]
 
 
 def main() -> None:
@@ -130,8 +149,9 @@ def main() -> None:
     def answer(value: dict[str, Any]) -> None:
         out.write(json.dumps(value) + "\n")
 
-    for line in sys.stdin:
-        run(line, answer)
+    with Writer() as writer:
+        for line in sys.stdin:
+            writer.run(line, answer)
 
 
 if __name__ == "__main__":

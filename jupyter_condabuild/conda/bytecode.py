@@ -8,26 +8,37 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 _COMPILE = """
 import importlib.util, json, os, sys
 from importlib._bootstrap_external import _code_to_timestamp_pyc
-job, done = json.load(sys.stdin), []
-for source, name, target in job["modules"]:
-    try:
-        with open(source, "rb") as file:
-            text = file.read()
-        code = compile(text, name, "exec", dont_inherit=True)
-        data = _code_to_timestamp_pyc(code, job["mtime"], len(text))
-    except Exception:
-        continue
-    target = importlib.util.cache_from_source(target, optimization="")
-    os.makedirs(os.path.dirname(target), exist_ok=True)
-    with open(target, "wb") as file:
-        file.write(data)
-    done.append(target)
-json.dump(done, sys.stdout)
+
+def compile_all(job):
+    done = []
+    for source, name, target in job["modules"]:
+        try:
+            with open(source, "rb") as file:
+                text = file.read()
+            code = compile(text, name, "exec", dont_inherit=True)
+            data = _code_to_timestamp_pyc(code, job["mtime"], len(text))
+        except Exception:
+            continue
+        target = importlib.util.cache_from_source(target, optimization="")
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        with open(target, "wb") as file:
+            file.write(data)
+        done.append(target)
+    return done
+
+for line in sys.stdin.buffer:
+    child = os.fork()
+    if not child:
+        json.dump(compile_all(json.loads(line)), sys.stdout)
+        sys.stdout.flush()
+        os._exit(0)
+    os.write(1, b"\\n%d\\n" % os.waitpid(child, 0)[1])
 """
 
 _TESTS = frozenset(("test", "tests"))
@@ -66,26 +77,62 @@ def source_time(pyc: Path | str) -> int | None:
     return int.from_bytes(header[8:12], "little") if timed else None
 
 
-def compile_modules(python: Path, sources: Mapping[str, str], folder: Path, prefix: str, mtime: int) -> list[str]:
-    """Compiles modules with the environment's own interpreter into `folder`; returns the new paths, relative to it.
+class Compiler:
+    """The environment's own interpreter, which compiles the modules of one package after another.
 
-    Args:
-        sources: a module's path relative to the prefix, to the file that holds its source.
-        prefix: where the code is told that it lies.
-        mtime: the time (seconds since the epoch) that the sources will have there.
-
-    A module that does not compile (a template, Python 2) is left out, as conda does. One new interpreter for all of a
-    package's modules, without site and with a fixed hash seed, gives the same bytes every time. Raises OSError or
-    subprocess.CalledProcessError when the interpreter cannot be run.
+    What Python writes for a module depends on what it has compiled before (marshal's references follow its string
+    table). So each package is compiled by a fork of an interpreter that never compiled anything, without site and with
+    a fixed hash seed: the same bytes every time, and it starts but once. A context manager.
     """
-    modules = [(source, f"{prefix}/{path}", f"{folder}/{path}") for path, source in sources.items()]
-    done = subprocess.run(
-        [str(python), "-S", "-s", "-B", "-c", _COMPILE],
-        input=json.dumps({"mtime": mtime, "modules": modules}).encode(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env={"PYTHONHASHSEED": "0", "PYTHONWARNINGS": "ignore"},
-        cwd="/",
-        check=True,
-    )
-    return [target.removeprefix(f"{folder}/") for target in json.loads(done.stdout)]
+
+    def __init__(self, python: Path) -> None:
+        self._python = python
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Compiler:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self._process:
+            self._process.kill()
+            self._process.communicate()
+            self._process = None
+
+    def compile(self, sources: Mapping[str, str], folder: Path, prefix: str, mtime: int) -> list[str]:
+        """Compiles modules into `folder`; returns the new paths, relative to it.
+
+        Args:
+            sources: a module's path relative to the prefix, to the file that holds its source.
+            prefix: where the code is told that it lies.
+            mtime: the time (seconds since the epoch) that the sources will have there.
+
+        A module that does not compile (a template, Python 2) is left out, as conda does. Raises OSError or
+        subprocess.CalledProcessError when the interpreter cannot be run.
+        """
+        modules = [(source, f"{prefix}/{path}", f"{folder}/{path}") for path, source in sources.items()]
+        process = self._process = self._process or self._start()
+        assert process.stdin
+        assert process.stdout
+        with suppress(BrokenPipeError):
+            process.stdin.write(json.dumps({"mtime": mtime, "modules": modules}).encode() + b"\n")
+            process.stdin.flush()
+        done, status = process.stdout.readline(), process.stdout.readline()
+        if status != b"0\n":
+            raise subprocess.CalledProcessError(int(status) if status else process.wait(), str(self._python))
+        return [target.removeprefix(f"{folder}/") for target in json.loads(done)]
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [str(self._python), "-S", "-s", "-B", "-c", _COMPILE],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={"PYTHONHASHSEED": "0", "PYTHONWARNINGS": "ignore"},
+            cwd="/",
+        )
+
+
+def compile_modules(python: Path, sources: Mapping[str, str], folder: Path, prefix: str, mtime: int) -> list[str]:
+    """Compiles the modules of one package, or of an overlay, as `Compiler.compile` does."""
+    with Compiler(python) as compiler:
+        return compiler.compile(sources, folder, prefix, mtime)

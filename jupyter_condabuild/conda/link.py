@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jupyter_condabuild.conda.bytecode import compile_modules, uncompiled
+from jupyter_condabuild.conda.bytecode import Compiler, uncompiled
 from jupyter_condabuild.conda.lockfile import split_depend
 from jupyter_condabuild.conda.package_cache import Cached, hash_file
 from jupyter_condabuild.conda.packages import CondaPackage
@@ -48,13 +48,14 @@ def link(
     sources: Mapping[str, Cached],
     folder: Path,
 ) -> dict[str, StagedPackage]:
-    """Links packages for PREFIX into a new folder below `folder`; the result is by dist.
+    """Links packages for PREFIX into new folders below `folder`; the result is by dist.
 
     Args:
         packages: noarch Python packages need the python package among them.
         sources: dist to the verified archive or extracted folder.
 
-    Raises LinkFailed or DiskFull, with credentials removed from the message.
+    Packages that get in each other's way (one has a link where another has a folder) are linked each by itself. Raises
+    LinkFailed or DiskFull, with credentials removed from the message.
     """
     import asyncio  # costs every layer writer 30 ms, and they only read what was linked
 
@@ -63,8 +64,18 @@ def link(
     for package in packages:
         if sources[package.dist].extracted:
             os.symlink(sources[package.dist].path.absolute(), cache / package.dist)
-    asyncio.run(_install(packages, sources, cache, target))
-    return {package.dist: StagedPackage(package, target, cache / package.dist) for package in packages}
+    targets = {package.dist: target for package in packages}
+    try:
+        asyncio.run(_install(packages, sources, cache, target))
+    except LinkFailed:
+        if len(packages) == 1:
+            raise
+        targets = {package.dist: folder / package.dist for package in packages}
+        python = [package for package in packages if package.name == "python"]
+        for package in packages:
+            needed = [package, *python] if package.is_noarch_python else [package]
+            asyncio.run(_install(needed, sources, cache, targets[package.dist]))
+    return {package.dist: StagedPackage(package, targets[package.dist], cache / package.dist) for package in packages}
 
 
 async def _install(
@@ -150,12 +161,12 @@ class LinkedPackage:
     record: bytes
 
 
-def linked_package(staged: StagedPackage, python: Path | None, mtime: int, compiled: Path) -> LinkedPackage:
+def linked_package(staged: StagedPackage, compiler: Compiler | None, mtime: int, compiled: Path) -> LinkedPackage:
     """The files and record of one staged package.
 
     Args:
-        python: the environment's staged interpreter. A package that needs Python gets bytecode for the modules that
-            came without; with None it stays as it is.
+        compiler: of the environment's Python. A package that needs Python gets bytecode for the modules that came
+            without; with None it stays as it is.
         mtime: the time (seconds since the epoch) that the layer gives their sources.
         compiled: a folder for bytecode. The staged files themselves may be the package cache's own.
 
@@ -177,11 +188,11 @@ def linked_package(staged: StagedPackage, python: Path | None, mtime: int, compi
         elif entry.get("prefix_placeholder") and entry.get("sha256"):
             _verify(staged, path, entry["sha256"])
         files.append(LinkedFile(path, source, expected or ""))
-    modules = uncompiled(file.path for file in files) if python and _is_for_python(index) else []
-    if python and modules:
+    modules = uncompiled(file.path for file in files) if compiler and _is_for_python(index) else []
+    if compiler and modules:
         sources = {file.path: file.source for file in files}
         sources = {module: sources[module] for module in modules}
-        for path in compile_modules(python, sources, compiled, PREFIX, mtime):
+        for path in compiler.compile(sources, compiled, PREFIX, mtime):
             files.append(LinkedFile(path, f"{compiled}/{path}"))
             paths.append({"_path": path, "path_type": "pyc_file"})
     return LinkedPackage(tuple(files), name, _record(staged, index, paths))
