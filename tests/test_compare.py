@@ -1,0 +1,180 @@
+"""diff and verify: what differs between environments, and whether an image is what its lock file makes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from jupyter_condabuild.build.compare import compare, locked
+from jupyter_condabuild.build.published import Places, open_image
+from jupyter_condabuild.build.verify import verify
+from jupyter_condabuild.conda.lockfile import Lockfile, dump, lock
+from jupyter_condabuild.conda.packages import PipPackage
+from jupyter_condabuild.conda.snapshot import snapshot
+from jupyter_condabuild.errors import BadImage, NotVerified
+from jupyter_condabuild.oci import archive
+from jupyter_condabuild.oci.image import Image, ImageConfig, Manifest
+from tests.builds import Workshop, install, small_channel
+from tests.channel.channel import Channel
+from tests.channel.package import File, Metadata
+from tests.command_line import CommandLine
+from tests.engines import DockerWorkshop
+from tests.image_tree import SavedImage
+from tests.small_image import image, programs, tar
+from tests.test_dockerfile import HASH, conda, lockfile
+
+
+@pytest.fixture
+def places(tmp_path: Path) -> Places:
+    """A folder with room."""
+    work = tmp_path / "places"
+    work.mkdir()
+    return Places((), "", work)
+
+
+def lines(one: Lockfile, other: Lockfile) -> list[str]:
+    """The difference as people see it, without the last line."""
+    return compare(one, other).text().splitlines()[:-1]
+
+
+def test_each_kind_of_change_has_its_line() -> None:
+    """Added, removed, changed and rebuilt packages, of conda and of pip."""
+    one = lockfile(conda("a"), conda("b"), conda("c"), pip=(PipPackage("p", "1"), PipPackage("q", "1", sha256=HASH)))
+    other = lockfile(
+        conda("b", version="2.0"),
+        conda("c", sha256="cd" * 32),
+        conda("d"),
+        pip=(PipPackage("q", "1", sha256="cd" * 32), PipPackage("r", "1")),
+    )
+    assert lines(one, other) == [
+        "- a 1.0-0",
+        "~ b 1.0-0 -> 2.0-0",
+        "~ c 1.0-0: the same version, another archive",
+        "+ d 1.0-0",
+        "- p 1 (pip)",
+        "~ q 1: the same version, another archive (pip)",
+        "+ r 1 (pip)",
+    ]
+    assert compare(one, other).text().endswith("7 changed, 1 package the same.")
+
+
+def test_the_same_packages_from_a_mirror_are_no_change() -> None:
+    """A hash that is equal decides; where one is not known nothing is claimed."""
+    one = conda("a")
+    mirrored = replace(one, url=one.url.replace("conda.example.org", "mirror.example.org"))
+    assert lines(lockfile(one), lockfile(mirrored)) == []
+    assert lines(lockfile(one), lockfile(replace(one, sha256=""))) == []
+
+
+def test_environments_lock_files_and_images_compare(
+    rattler_prefix: Path, rattler_image: SavedImage, places: Places, tmp_path: Path
+) -> None:
+    """The same environment is equal to itself in each of its forms."""
+    file = tmp_path / "conda-lock.yml"
+    file.write_text(dump(lock(snapshot(rattler_prefix))))
+    forms = [str(rattler_prefix), str(file), str(rattler_image.archive), f"oci-archive:{rattler_image.archive}"]
+    assert len({locked(form, places).digest for form in forms}) == 1
+
+
+def test_the_command_prints_and_answers_in_json(
+    rattler_image: SavedImage, rattler_prefix: Path, tmp_path: Path
+) -> None:
+    """`diff` says what is the same; --json has it for programs."""
+    run = CommandLine(tmp_path)
+    done = run("diff", rattler_prefix, rattler_image.archive)
+    assert done.status == 0, done.err
+    assert done.out.startswith("No difference: ")
+    assert run("diff", rattler_prefix, rattler_image.archive, "--json").json["equal"] is True
+
+
+def test_somebody_elses_image_is_named(places: Places, tmp_path: Path) -> None:
+    """An image without a lock file is refused with the reason."""
+    archive.write(image([programs()]), "", tmp_path / "other.tar")
+    with pytest.raises(BadImage, match="was not made by"):
+        locked(str(tmp_path / "other.tar"), places)
+
+
+def small(tmp_path: Path) -> tuple[Channel, Path]:
+    """Two packages that bring a path each, and one that both do."""
+    packages = [
+        (Metadata("one", "1.0"), [File("share/one", b"1"), File("share/both", b"one")]),
+        (Metadata("two", "1.0", depends=("one",)), [File("share/two", b"2"), File("share/both", b"two")]),
+    ]
+    channel = small_channel(tmp_path / "channel", packages)
+    return channel, install(tmp_path / "env", channel, "two")
+
+
+def test_an_image_of_the_layers_engine_is_proved_layer_by_layer(
+    workshop: Workshop, places: Places, tmp_path: Path
+) -> None:
+    """Every package comes out the same, also the path that two packages bring; what no package brought is named."""
+    _, made = small(tmp_path)
+    (made / "share/mine").write_text("x")
+    saved = workshop.image(made)
+    found = verify(str(saved.archive), places, 1, lambda event: None)
+    assert {"one", "two"} <= {name.split("-")[0] for name in found.proved}
+    assert found.wrong == ()
+    assert found.unproved == ("pip packages, changed and untracked files",)
+
+
+def test_another_compression_level_proves_the_same(workshop: Workshop, places: Places, tmp_path: Path) -> None:
+    """Content is compared, not its compression."""
+    _, made = small(tmp_path)
+    saved = workshop.image(made, compression_level=3)
+    assert verify(str(saved.archive), places, 0, lambda event: None).wrong == ()
+
+
+def test_a_changed_layer_is_found(workshop: Workshop, places: Places, tmp_path: Path) -> None:
+    """An image with one layer exchanged, and manifest and configuration made to agree, is not verified."""
+    _, made = small(tmp_path)
+    saved = workshop.image(made)
+    with ExitStack() as stack:
+        original = open_image(str(saved.archive), places, stack)
+        evil = image([tar({"opt/env/share/one": b"evil"})])
+        number = next(i for i, layer in enumerate(original.manifest.layers) if "one-" in str(layer.annotations))
+        layers = list(original.manifest.layers)
+        bad = evil.manifest.layers[0]
+        config = ImageConfig.parse(original.config)
+        diff_ids = list(config.diff_ids)
+        diff_ids[number] = ImageConfig.parse(evil.config).diff_ids[0]
+        annotations = {**layers[number].annotations, "org.jupyter.condabuild.layer.diff_id": str(diff_ids[number])}
+        layers[number] = replace(bad, annotations=annotations)
+        config = config.with_value(config.value, diff_ids)
+        manifest = Manifest.make(config.descriptor, layers, original.manifest.annotations)
+        sources = {**original.sources, **evil.sources}
+        archive.write(Image(manifest, config.raw, sources), "", tmp_path / "evil.tar")
+    with pytest.raises(NotVerified, match=r"one-1\.0"):
+        verify(str(tmp_path / "evil.tar"), places, 1, lambda event: None)
+
+
+def test_an_image_of_the_docker_engine_is_proved_file_by_file(
+    docker_workshop: DockerWorkshop, places: Places, tmp_path: Path, channel: Channel
+) -> None:
+    """What packages bring has the same content; a file that was changed in the image is named."""
+    made = install(tmp_path / "env", channel, "greet", "python", "tqdm")
+    saved = docker_workshop.image(made)
+    found = verify(str(saved.archive), places, 1, lambda event: None)
+    assert found.engine == "docker"
+    assert len(found.proved) > 100
+    assert (found.wrong, found.unproved) == ((), ())
+    (made / "share/greet/message.txt").unlink()
+    (made / "share/greet/message.txt").write_text("changed\n")
+    saved = docker_workshop.image(made, "changed")
+    shutil.rmtree(places.work)
+    places.work.mkdir()
+    with pytest.raises(NotVerified, match=r"share/greet/message\.txt"):
+        verify(str(saved.archive), places, 1, lambda event: None)
+
+
+def test_verify_as_a_command(workshop: Workshop, tmp_path: Path) -> None:
+    """The exit status says whether an image was verified; --json has the lists."""
+    _, made = small(tmp_path)
+    saved = workshop.image(made)
+    done = CommandLine(tmp_path)("verify", saved.archive, "--json")
+    assert done.status == 0, done.err
+    assert json.loads(done.out)["verified"] is True
