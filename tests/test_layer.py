@@ -134,8 +134,21 @@ def test_parents_come_once_and_first_and_always_the_same() -> None:
 
 def test_a_folder_given_and_implied_is_written_once() -> None:
     """With the mode it was given."""
-    entries = (Entry("work", "directory", 0o1777, owner=1000), Entry("work/file", data=b""), Entry("work", "directory"))
-    assert [(m.name, m.mode) for m in members(written(*entries)[1])] == [("work", 0o1777), ("work/file", 0o644)]
+    entries = (Entry("work", "directory", 0o1777, owner=1000), Entry("work/file", data=b""))
+    for given in (entries, entries[::-1]):
+        assert [(m.name, m.mode) for m in members(written(*given)[1])] == [("work", 0o1777), ("work/file", 0o644)]
+
+
+def test_of_two_entries_for_a_path_the_last_counts() -> None:
+    """A tar with a name twice is read in more ways than one."""
+    _, tar = written(Entry("a", data=b"first"), Entry("b", data=b""), Entry("a", mode=0o755, data=b"the last"))
+    assert [(m.name, m.size, m.mode) for m in members(tar)] == [("a", 8, 0o755), ("b", 0, 0o644)]
+
+
+def test_a_link_where_others_have_a_folder_is_a_folder() -> None:
+    """Nothing may vanish behind it."""
+    _, tar = written(Entry("lib64", "symlink", 0o777, target="lib"), Entry("lib64/a", data=b"a"))
+    assert [(m.name, m.isdir()) for m in members(tar)] == [("lib64", True), ("lib64/a", False)]
 
 
 def test_a_deleted_path_is_written_as_a_whiteout() -> None:

@@ -62,21 +62,21 @@ class LayerBlob:
 def with_parents(entries: Iterable[Entry]) -> Iterator[Entry]:
     """The entries sorted by path, each parent directory once before what is in it, always with the same header.
 
-    A parent that differed from layer to layer, by its time or mode, would make equal packages unequal layers.
+    A parent that differed from layer to layer, by its time or mode, would make equal packages unequal layers. Of
+    several entries for one path the last counts, but where something lies in it a path is a folder.
     """
-    seen: set[str] = set()
-    for entry in sorted(entries, key=lambda entry: os.fsencode(entry.path)):
-        parts = entry.path.split("/")
-        for depth in range(1, len(parts)):
-            parent = "/".join(parts[:depth])
-            if parent not in seen:
-                seen.add(parent)
-                yield Entry(parent, "directory", 0o755)
-        if entry.kind == "directory":
-            if entry.path in seen:
-                continue
-            seen.add(entry.path)
-        yield entry
+    last = {entry.path: entry for entry in entries}
+    parents = {parent for path in last for parent in _parents(path)}
+    for path in parents:
+        if path not in last or last[path].kind != "directory":
+            last[path] = Entry(path, "directory", 0o755)
+    yield from sorted(last.values(), key=lambda entry: os.fsencode(entry.path))
+
+
+def _parents(path: str) -> Iterator[str]:
+    while (slash := path.rfind("/")) > 0:
+        path = path[:slash]
+        yield path
 
 
 def file_entry(path: str, source: str, *, sha256: str = "", mtime: int = EPOCH) -> Entry:
