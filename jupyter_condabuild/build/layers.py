@@ -25,8 +25,11 @@ from jupyter_condabuild.oci.image import BlobSource, Descriptor, Digest
 from jupyter_condabuild.oci.layer import LayerBlob
 from jupyter_condabuild.oci.layout import Store
 
-SMALL = 4 << 20
-"""Bytes of archives up to which a worker process costs more time than it saves."""
+COMPILING = 15
+"""How many times longer a byte of a noarch Python package takes than one of others, since modules are compiled."""
+
+SMALL = 16 << 20
+"""Bytes of archives, noarch ones counted so, up to which worker processes cost more time than they save."""
 
 
 @dataclass(frozen=True)
@@ -209,10 +212,12 @@ class LayersEngine:
 
             parts = [staged[package.dist] for package in planned.packages]
             line = writer.job(parts, planned.only, interpreter, temporary, self._level)
-            return pool.Job(planned.size, line, lambda count: progress.written(planned, count), done_with)
+            effort = _effort(planned, compiling=interpreter is not None)
+            return pool.Job(effort, line, lambda count: progress.written(planned, count), done_with)
 
-        small = len(missing) == 1 or sum(planned.size for planned in missing) <= SMALL
-        pool.run([job(planned) for planned in missing], 0 if small else pool.cores())
+        jobs = [job(planned) for planned in missing]
+        small = len(jobs) == 1 or sum(job.effort for job in jobs) <= SMALL
+        pool.run(jobs, 0 if small else pool.cores())
         if failures:
             raise failures[0]
         if damaged:
@@ -267,6 +272,12 @@ def _packages(layers: Sequence[PlannedLayer]) -> list[CondaPackage]:
 
 def _needs_python(package: CondaPackage) -> bool:
     return package.is_noarch_python or any(spec.split()[0] == "python" for spec in package.depends if spec.strip())
+
+
+def _effort(planned: PlannedLayer, *, compiling: bool) -> int:
+    """About how much work a layer is, in bytes of archives that are only packed."""
+    sizes = ((package.size or 0, package.is_noarch_python) for package in planned.packages)
+    return sum(size * COMPILING if compiling and noarch else size for size, noarch in sizes)
 
 
 def _without(layers: Sequence[PlannedLayer], dists: Set[str], site: str, bytecode: bool) -> list[PlannedLayer]:

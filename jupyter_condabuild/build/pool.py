@@ -1,4 +1,4 @@
-"""The layer writers of one build: as many processes as cores, the largest layer first."""
+"""The layer writers of one build: as many processes as cores, the layer that takes longest first."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from jupyter_condabuild.oci.layer import LayerBlob
 
 @dataclass(order=True)
 class Job:
-    """A line for a worker, and what to do with its answers; ordered by size, the largest first."""
+    """A line for a worker, and what to do with its answers; ordered by effort, in any unit."""
 
-    size: int
+    effort: int
     line: str = field(compare=False)
     progress: Callable[[int], None] = field(compare=False)
     done: Callable[[LayerBlob | CondaBuildError], None] = field(compare=False)
