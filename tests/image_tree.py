@@ -69,10 +69,10 @@ class SavedImage:
 
     @property
     def package_layers(self) -> dict[str, str]:
-        """The packages of each layer that has some, and its digest."""
+        """The packages of each layer that has some, and its digest; of two with the same packages the lower one's."""
         annotation = "org.jupyter.condabuild.layer.packages"
         layers = [layer for layer in self.manifest["layers"] if layer.get("annotations", {}).get(annotation)]
-        return {layer["annotations"][annotation]: layer["digest"] for layer in layers}
+        return {layer["annotations"][annotation]: layer["digest"] for layer in reversed(layers)}
 
     @property
     def environment(self) -> dict[str, str]:
@@ -92,7 +92,7 @@ class SavedImage:
             self._open() as tar,
             _file(tar, _blob(digest)) as blob,
             # engines save layers uncompressed
-            (gzip.open(blob) if blob.peek(2)[:2] == b"\x1f\x8b" else blob) as content,
+            gzip.open(blob) if blob.peek(2)[:2] == b"\x1f\x8b" else blob as content,
             tarfile.open(fileobj=content, mode="r|", encoding="utf-8", errors="surrogateescape") as layer,
         ):
             yield layer

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import threading
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -14,7 +10,9 @@ from jupyter_condabuild.conda.contents import package_paths
 from jupyter_condabuild.conda.lockfile import Lockfile, lock
 from jupyter_condabuild.conda.package_cache import PackageCaches
 from jupyter_condabuild.conda.snapshot import snapshot
+from tests.channel import channel as channels
 from tests.channel.channel import Channel
+from tests.registry.faults import Relay
 
 
 @pytest.fixture(scope="module")
@@ -43,44 +41,28 @@ def test_a_channel_tells(locked: Lockfile, installed: dict[str, list[str]]) -> N
     assert sorted_paths(package_paths(locked.conda, PackageCaches([]), {}, locked.site_packages)) == installed
 
 
-class Ranges(SimpleHTTPRequestHandler):
-    """A web server that sends parts of files (RFC 9110, 14.2), as every real channel does, and counts the bytes."""
-
-    sent = 0
-
-    def do_GET(self) -> None:
-        data = Path(self.translate_path(self.path)).read_bytes()
-        start, end = re.fullmatch(r"bytes=(\d*)-(\d*)", self.headers.get("Range", "bytes=0-")).groups()  # type: ignore[union-attr]
-        first = int(start) if start else len(data) - int(end)
-        part = data[first : int(end) + 1 if start and end else len(data)]
-        self.send_response(206)
-        self.send_header("Content-Range", f"bytes {first}-{first + len(part) - 1}/{len(data)}")
-        self.send_header("Content-Length", str(len(part)))
-        self.send_header("Accept-Ranges", "bytes")
-        self.end_headers()
-        Ranges.sent += len(part)
-        self.wfile.write(part)
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
 def test_of_a_large_archive_a_few_bytes_are_enough(locked: Lockfile, channel: Channel) -> None:
     """Only the part with the metadata is transferred."""
     python = locked.python
     assert python
     assert python.size
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Ranges, directory=str(channel.folder))) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        urls = {python.dist: f"http://127.0.0.1:{server.server_port}/linux-64/{python.fn}"}
-        try:
-            found = package_paths([python], PackageCaches([]), urls, locked.site_packages)
-        finally:
-            server.shutdown()
-            thread.join()
+    with channels.serve(channel) as url, Relay(url.removeprefix("http://")) as relay:
+        urls = {python.dist: f"http://{relay.host}/linux-64/{python.fn}"}
+        found = package_paths([python], PackageCaches([]), urls, locked.site_packages)
     assert len(found[python.dist]) > 1000
-    assert 0 < Ranges.sent < python.size / 10
+    assert 0 < relay.received < python.size / 10
+
+
+def test_an_archive_at_hand_tells(channel: Channel, conda_prefix: Path, installed: dict[str, list[str]]) -> None:
+    """In a package cache or a channel on this machine, in either format."""
+    locked = lock(snapshot(conda_prefix))
+    urls = {package.dist: f"{channel.url}/{package.subdir}/{package.fn}" for package in locked.conda}
+    assert sorted_paths(package_paths(locked.conda, PackageCaches([]), urls, locked.site_packages)) == installed
+    greet = next(package for package in locked.conda if package.name == "greet")
+    cache = PackageCaches([channel.folder / "linux-64"])
+    nowhere = {greet.dist: "http://127.0.0.1:9/greet-1.0-h0_0.conda"}
+    found = package_paths([greet], cache, nowhere, locked.site_packages)
+    assert sorted_paths(found) == {greet.dist: installed[greet.dist]}
 
 
 def test_what_nobody_tells_is_left_out(locked: Lockfile, tmp_path: Path) -> None:

@@ -55,13 +55,14 @@ def contested_layer(prepared: Prepared, known: Known, report: Report) -> list[Pl
     if not contested:
         return []
     packages_of = tuple(dict.fromkeys(contested.values()))
-    return [PlannedLayer(_key(contested, prepared.lockfile.site_packages), packages_of, tuple(contested))]
+    key = _key(contested, prepared.lockfile.site_packages, prepared.bytecode)
+    return [PlannedLayer(key, packages_of, tuple(contested))]
 
 
 def winners(
     paths: Mapping[str, Iterable[str]], plan: Plan, packages: Mapping[str, CondaPackage]
 ) -> dict[str, CondaPackage]:
-    """Path to winner, for paths of several packages of which the stack shows another one. `paths` is by dist.
+    """Path to winner, for paths of which the stack shows another package's, or none. `paths` is by dist.
 
     Bytecode is not named: it goes with its module, whoever compiled it and whether a record lists it or not.
     """
@@ -72,11 +73,36 @@ def winners(
             owners.setdefault(path, []).append(dist)
     shared = {path: dists for path, dists in owners.items() if len(dists) > 1}
     shared = {path: dists for path, dists in shared.items() if path[-4:] != ".pyc" or source_of(path) not in shared}
-    if not shared:
+    height = {package.dist: number for number, layer in enumerate(plan.layers) for package in layer.packages}
+    hidden = _behind_links(owners, height)
+    if not shared and not hidden:
         return {}
     rank = {dist: number for number, dist in enumerate(link_order(list(packages.values())))}
-    winner = {path: max(dists, key=lambda dist: rank[dist]) for path, dists in shared.items()}
-    return {path: packages[winner[path]] for path, dists in sorted(shared.items()) if winner[path] != dists[-1]}
+    winner = {
+        path: max(dists, key=lambda dist: rank[dist]) for path, dists in owners.items() if path in {*shared, *hidden}
+    }
+    return {
+        path: packages[winner[path]] for path in sorted(winner) if path in hidden or winner[path] != owners[path][-1]
+    }
+
+
+def _behind_links(owners: Mapping[str, Sequence[str]], height: Mapping[str, int]) -> set[str]:
+    """Paths below a folder that is a link in a higher layer: an installer makes the folder instead."""
+    folders: set[str] = set()
+    for path in owners:
+        folder = path.rpartition("/")[0]
+        while folder and folder not in folders:
+            folders.add(folder)
+            folder = folder.rpartition("/")[0]
+    links = folders & owners.keys()
+    if not links:
+        return set()
+    return {
+        path
+        for path, dists in owners.items()
+        for link in links
+        if path.startswith(f"{link}/") and height[owners[link][-1]] > height[dists[-1]]
+    }
 
 
 def _own_paths(raw: Mapping[str, object]) -> Sequence[str]:
@@ -87,8 +113,9 @@ def _own_paths(raw: Mapping[str, object]) -> Sequence[str]:
     return [path.split("/", 2)[2] if path.startswith("__clobbers__/") else path for path in files]
 
 
-def _key(contested: Mapping[str, CondaPackage], site_packages: str) -> str:
+def _key(contested: Mapping[str, CondaPackage], site_packages: str, bytecode: bool) -> str:
     """The layer key of the winners' files: each is a function of its package."""
     members = {path: [package.url, package.sha256] for path, package in contested.items()}
     value = {"writer": WRITER_VERSION, "prefix": PREFIX, "site_packages": site_packages, "paths": members}
+    value["bytecode"] = bytecode
     return hashlib.sha256(canonical_json(value)).hexdigest()

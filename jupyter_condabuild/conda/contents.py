@@ -1,4 +1,4 @@
-"""Which paths a package puts into a prefix, told from its metadata alone: package cache, or a few bytes of the channel's archive."""
+"""Which paths a package puts into a prefix, told from its metadata alone: of a cache, or a few bytes of an archive."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jupyter_condabuild.conda.package_cache import PackageCaches
+from jupyter_condabuild.conda.fetch import url_path
+from jupyter_condabuild.conda.package_cache import Cached, PackageCaches
 from jupyter_condabuild.conda.packages import CondaPackage
 
 _CONCURRENT = 16
+_WHOLE = 8 << 20
+"""Bytes that an archive may have to be downloaded for this, where the channel gives no parts of it."""
 
 
 def package_paths(
@@ -22,25 +25,28 @@ def package_paths(
         urls: dist to the URL to ask where it differs from the locked one (it may hold credentials).
         site_packages: where noarch Python packages go, relative to the prefix.
 
-    Source: info/paths.json and info/link.json (conda-build's package metadata). Of a ``.conda`` archive at a channel only
-    the part with the metadata is transferred.
+    Source: info/paths.json and info/link.json (conda-build's package metadata). Of a ``.conda`` archive at a channel
+    only the part with the metadata is transferred.
     """
     found: dict[str, list[str]] = {}
-    remote = []
+    packed: list[tuple[CondaPackage, Cached | None]] = []
     for package in packages:
         cached = caches.find(package)
         if cached and cached.extracted:
-            paths, link = _json(cached.path / "info/paths.json"), _json(cached.path / "info/link.json")
+            paths, link = (_json(cached.path / name) for name in _NAMES)
             found[package.dist] = _resolved(paths, link, site_packages)
         else:
-            remote.append(package)
-    if remote:
+            packed.append((package, cached))
+    if packed:
         import asyncio
 
-        for package, (paths, link) in zip(remote, asyncio.run(_fetch_all(remote, urls)), strict=True):
+        for (package, _), (paths, link) in zip(packed, asyncio.run(_fetch_all(packed, urls)), strict=True):
             if paths:
                 found[package.dist] = _resolved(paths, link, site_packages)
     return found
+
+
+_NAMES = ("info/paths.json", "info/link.json")
 
 
 def _resolved(paths: Mapping[str, Any], link: Mapping[str, Any], site_packages: str) -> list[str]:
@@ -59,38 +65,43 @@ def _resolved(paths: Mapping[str, Any], link: Mapping[str, Any], site_packages: 
 
 
 async def _fetch_all(
-    packages: Sequence[CondaPackage], urls: Mapping[str, str]
+    packages: Sequence[tuple[CondaPackage, Cached | None]], urls: Mapping[str, str]
 ) -> list[tuple[dict[str, Any], dict[str, Any]]]:
     import asyncio
 
     from rattler.networking import Client
+    from rattler.package_streaming import PackageArchive
 
     client = Client.default_client(max_retries=1, timeout=20)
     limit = asyncio.Semaphore(_CONCURRENT)
 
-    async def one(package: CondaPackage) -> tuple[dict[str, Any], dict[str, Any]]:
+    async def one(package: CondaPackage, cached: Cached | None) -> tuple[dict[str, Any], dict[str, Any]]:
         url = urls.get(package.dist) or package.url
         async with limit:
-            paths = await _fetch(client, url, "info/paths.json")
-            link = await _fetch(client, url, "info/link.json") if paths and package.subdir == "noarch" else {}
-            return paths, link
+            try:
+                if cached or url.startswith("file:"):
+                    archive = await PackageArchive.from_path(cached.path if cached else url_path(url))
+                else:
+                    archive = await PackageArchive.from_url(client, url, max_spool_size=_WHOLE)
+                texts = await archive.read_files(_NAMES)
+            except Exception:  # noqa: BLE001  of many kinds; to know nothing is an answer here, and the caller says so
+                return {}, {}
+        paths, link = (_object(texts[name] or b"{}") for name in _NAMES)
+        return paths, link
 
-    return await asyncio.gather(*(one(package) for package in packages))
-
-
-async def _fetch(client: Any, url: str, path: str) -> dict[str, Any]:
-    from rattler.package_streaming import fetch_raw_package_file_from_url
-
-    try:
-        value = json.loads(await fetch_raw_package_file_from_url(client, url, path) or b"{}")
-    except Exception:  # of many kinds; to know nothing is an answer here, and the caller says so
-        return {}
-    return value if isinstance(value, dict) else {}
+    return await asyncio.gather(*(one(package, cached) for package, cached in packages))
 
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        value = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+        return _object(path.read_bytes())
+    except OSError:
+        return {}
+
+
+def _object(text: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except ValueError:
         return {}
     return value if isinstance(value, dict) else {}

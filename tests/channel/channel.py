@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import re
 import threading
 from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -101,13 +102,34 @@ def add(channel: Channel, recipes: Iterable[Recipe]) -> Channel:
     return channel
 
 
+class Ranges(SimpleHTTPRequestHandler):
+    """Gives parts of files to who asks for them (RFC 9110, 14.2), as every real channel does."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        wanted = re.fullmatch(r"bytes=(\d*)-(\d*)", self.headers.get("Range", ""))
+        path = Path(self.translate_path(self.path))
+        if not wanted or not path.is_file():
+            super().do_GET()
+            return
+        size = path.stat().st_size
+        start = int(wanted[1]) if wanted[1] else max(0, size - int(wanted[2]))
+        end = min(int(wanted[2]) + 1, size) if wanted[1] and wanted[2] else size
+        self.send_response(206)
+        self.send_header("Content-Range", f"bytes {start}-{end - 1}/{size}")
+        self.send_header("Content-Length", str(end - start))
+        self.end_headers()
+        with path.open("rb") as file:
+            file.seek(start)
+            self.wfile.write(file.read(end - start))
+
+
 @contextmanager
 def serve(channel: Channel, port: int = 0, seen: list[str] | None = None) -> Iterator[str]:
     """Serve the channel on loopback; gives the URL, and notes in `seen` the paths that clients asked for."""
 
-    class Handler(SimpleHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
+    class Handler(Ranges):
         def log_message(self, *_: object) -> None:
             if seen is not None:
                 seen.append(self.path)

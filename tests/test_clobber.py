@@ -1,0 +1,163 @@
+"""Paths that several packages bring: the image shows what py-rattler leaves, and each package's layer stays its own."""
+
+from __future__ import annotations
+
+import json
+import marshal
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from jupyter_condabuild.build.clobber import winners
+from jupyter_condabuild.build.plan import plan
+from jupyter_condabuild.conda.lockfile import dump, lock, of_packages
+from jupyter_condabuild.conda.packages import CondaPackage
+from jupyter_condabuild.conda.snapshot import snapshot
+from tests.builds import Package, Workshop, install, small_channel
+from tests.channel.channel import Channel
+from tests.channel.package import File, Metadata, Symlink
+from tests.image_tree import SavedImage
+
+SAME = "share/same.txt"
+
+
+def package(name: str, *depends: str, size: int = 0, **files: bytes) -> Package:
+    """A package with SAME and a file of its own; `size` puts it into another size class."""
+    entries = [File(SAME, f"from {name}\n".encode()), File(f"share/{name}", name.encode() * (1 + size))]
+    return Metadata(name, "1.0", noarch="generic", depends=depends), [*entries, *(File(k, v) for k, v in files.items())]
+
+
+SETS: dict[str, list[Package]] = {
+    "by name": [package("a"), package("b")],
+    "a depends on b": [package("a", "b"), package("b")],
+    "b depends on a": [package("a"), package("b", "a")],
+    "a chain against the alphabet": [package("a", "b"), package("b", "c"), package("c")],
+    "three": [package("a"), package("b"), package("c", "a")],
+    "diamond": [package("top", "left", "right"), package("left", "base"), package("right", "base"), package("base")],
+}
+
+
+def content(image: SavedImage, path: str) -> bytes:
+    return image.read(f"opt/env/{path}")
+
+
+@pytest.mark.parametrize("packages", SETS.values(), ids=SETS)
+@pytest.mark.parametrize("budget", [96, 1])
+def test_the_winner_is_py_rattlers(
+    workshop: Workshop, tmp_path: Path, packages: Sequence[Package], budget: int
+) -> None:
+    """Whatever depends on what, and whether each package has a layer or all share one."""
+    channel = small_channel(tmp_path / "channel", packages)
+    prefix = install(tmp_path / "env", channel, *(metadata.name for metadata, _ in packages))
+    image = workshop.image(prefix, layer_budget=budget)
+    assert content(image, SAME) == (prefix / SAME).read_bytes()
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> tuple[Channel, Path]:
+    """Two packages of which the stack of layers would show the loser."""
+    channel = small_channel(tmp_path / "channel", [package("a", "b"), package("b")])
+    return channel, install(tmp_path / "env", channel, "a")
+
+
+def test_each_layer_keeps_what_its_package_brought(workshop: Workshop, pair: tuple[Channel, Path]) -> None:
+    """It is the same as where the other package is not there at all."""
+    both = workshop.image(pair[1])
+    alone = workshop.image(install(pair[1].parent / "alone", pair[0], "b"), "alone")
+    assert both.package_layers["b-1.0-0"] == alone.package_layers["b-1.0-0"]
+
+
+def test_records_list_the_path_for_each(workshop: Workshop, pair: tuple[Channel, Path]) -> None:
+    """As conda's do."""
+    image = workshop.image(pair[1])
+    for name in ("a", "b"):
+        assert SAME in json.loads(content(image, f"conda-meta/{name}-1.0-0.json"))["files"]
+
+
+def test_the_layer_above_holds_those_paths_alone(workshop: Workshop, pair: tuple[Channel, Path]) -> None:
+    """It is small, and has a key to be found by."""
+    image = workshop.image(pair[1])
+    layer = image.manifest["layers"][-1]
+    assert {header.path for header in image.headers(layer["digest"]) if header.type == b"0"} == {f"opt/env/{SAME}"}
+    assert layer["annotations"]["org.jupyter.condabuild.layer.packages"] == "a-1.0-0"
+    assert len(layer["annotations"]["org.jupyter.condabuild.layer.key"]) == 64
+
+
+def test_without_a_prefix_the_result_is_the_same(
+    workshop: Workshop, pair: tuple[Channel, Path], tmp_path: Path
+) -> None:
+    """A lock file tells what depends on what, and the channel what is in the packages."""
+    (tmp_path / "conda-lock.yml").write_text(dump(lock(snapshot(pair[1]))))
+    from_prefix, from_lock = workshop.image(pair[1]), workshop.image(tmp_path / "conda-lock.yml", "lock")
+    assert from_lock.layers == from_prefix.layers
+
+
+def test_contents_that_nobody_tells_are_said(workshop: Workshop, tmp_path: Path) -> None:
+    """The layers are there already, the packages are not: nobody can look for such paths."""
+    channel = small_channel(tmp_path / "channel", [package("a"), package("b")])
+    locked = tmp_path / "conda-lock.yml"
+    locked.write_text(dump(lock(snapshot(install(tmp_path / "env", channel, "a", "b")))))
+    shutil.rmtree(tmp_path / "pkgs")
+    workshop.image(locked)
+    for archive in channel.archives:
+        archive.unlink()
+    workshop.image(locked, "again")
+    assert "a-1.0-0, b-1.0-0" in workshop.warnings["contents-unknown"]
+
+
+SITE = "lib/python3.11/site-packages"
+
+
+def test_bytecode_goes_with_its_module(channel: Channel, workshop: Workshop, tmp_path: Path) -> None:
+    """Two packages with one module: the bytecode in the image is that of the module in the image."""
+
+    def module(name: str, text: bytes, *depends: str) -> Package:
+        metadata = Metadata(name, "1.0", noarch="python", depends=("python", *depends))
+        return metadata, [File("site-packages/shared.py", text)]
+
+    own = tmp_path / "channel"
+    (own / "linux-64").mkdir(parents=True)
+    for path in channel.archives:
+        if path.parent.name == "linux-64":
+            shutil.copy(path, own / "linux-64")
+    with_python = small_channel(own, [module("a", b"FROM = 'a'\n", "b"), module("b", b"FROM = 'b'\n")])
+    image = workshop.image(install(tmp_path / "env", with_python, "a"))
+    (pyc,) = (path for path in image.tree() if "/shared." in path and path.endswith(".pyc"))
+    assert content(image, f"{SITE}/shared.py") == b"FROM = 'a'\n"
+    shown, own_layer = marshal.loads(content(image, pyc)[16:]), image.package_layers["a-1.0-0"]
+    namespace: dict[str, str] = {}
+    exec(shown, namespace)
+    assert namespace["FROM"] == "a"
+    assert own_layer != image.layers[-1]
+
+
+def test_a_folder_in_one_package_is_a_link_in_another(workshop: Workshop, tmp_path: Path) -> None:
+    """py-rattler makes the folder and moves the link aside; no file may vanish behind a link."""
+    packages: list[Package] = [
+        (Metadata("zlink", "1.0", noarch="generic"), [Symlink("lib64", "lib"), File("lib/z.txt", b"z" * 10)]),
+        (Metadata("dir", "1.0", noarch="generic", depends=("zlink",)), [File("lib64/dir.txt", b"dir")]),
+    ]
+    channel = small_channel(tmp_path / "channel", packages)
+    prefix = install(tmp_path / "env", channel, "dir", "zlink")
+    for budget in (96, 1):
+        tree = workshop.image(prefix, layer_budget=budget).tree()
+        assert tree["lib64"].kind == "directory"
+        assert tree["lib64/dir.txt"].kind == "file"
+
+
+def test_winners_are_named_only_where_the_stack_hides_them() -> None:
+    """Most shared paths need no layer: the stack shows the right one anyway."""
+    packages = {
+        name: CondaPackage.of_url(f"https://lab.org/noarch/{name}-1-0.conda", sha256="0" * 64, size=1, depends=depends)
+        for name, depends in {"a": (), "b": ("a",), "c": ()}.items()
+    }
+    planned = plan(of_packages("linux-64", list(packages.values()), ()), budget=96)
+    by_dist = {package.dist: package for package in packages.values()}
+    assert winners({"a-1-0": ["x", "y"], "b-1-0": ["x"], "c-1-0": ["z"]}, planned, by_dist) == {}
+    reverse = {"a-1-0": ["x", "y"], "b-1-0": ["x"], "c-1-0": ["y"]}
+    by_dist["a-1-0"] = CondaPackage.of_url(
+        "https://lab.org/noarch/a-1-0.conda", sha256="0" * 64, size=1, depends=("c",)
+    )
+    assert {path: package.name for path, package in winners(reverse, planned, by_dist).items()} == {"y": "a"}
