@@ -141,6 +141,7 @@ class OwnEngine:
         self.process.wait()
         for pid in self.folder.glob("exec/**/*.pid"):
             _end(int(pid.read_text() or 0))
+            pid.unlink()  # dockerd would wait for a containerd that is no more
         (self.folder / "docker.pid").unlink(missing_ok=True)
 
 
@@ -186,8 +187,8 @@ def podman_engine() -> Iterator[str]:
     """The address of a Podman service with a store of its own."""
     if not shutil.which("podman"):
         missing("podman is not installed")
-    with TemporaryDirectory() as folder:
-        store = ["--root", f"{folder}/store", "--runroot", f"{folder}/run", "--storage-driver", "vfs"]
+    with TemporaryDirectory(dir="/var/tmp") as folder:
+        store = ["--root", f"{folder}/store", "--runroot", f"{folder}/run", "--storage-driver", "overlay"]
         if shutil.which("runc"):
             # Debian's crun wants control groups that a small virtual machine may not have.
             store += ["--runtime", str(shutil.which("runc")), "--cgroup-manager", "cgroupfs"]

@@ -134,7 +134,7 @@ def _follow(answers: Iterator[Any], report: Callable[[Answer], None]) -> str:
         aux = answer.get("aux")
         if answer.get("id") == "moby.buildkit.trace" and isinstance(aux, str):
             try:
-                report(Trace.parse(base64.b64decode(aux)))
+                report(Trace.parse(base64.b64decode(aux, validate=True)))
             except binascii.Error:
                 raise EngineFault("The engine's report on the build cannot be read.") from None
         elif isinstance(aux, dict) and aux.get("ID"):

@@ -1,0 +1,120 @@
+"""What can go wrong in a docker build: engines that die, stop or are full, and a build that is cancelled."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from jupyter_condabuild.errors import DiskFull, EngineFault, EngineUnavailable
+from jupyter_condabuild.events import Event, Log
+from jupyter_condabuild.oci.daemon import Daemon
+from tests.builds import install, small_channel
+from tests.channel.channel import Channel
+from tests.channel.package import File, Metadata
+from tests.engines import DockerWorkshop, OwnEngine
+
+
+class At(list[Event]):
+    """The events of a build; `act` is done once, when a line of the log has `words` in it."""
+
+    def __init__(self, words: str, act: object) -> None:
+        super().__init__()
+        self._words = words
+        self._act = act
+
+    def append(self, event: Event) -> None:
+        super().append(event)
+        if self._act and isinstance(event, Log) and self._words in event.text:
+            act, self._act = self._act, None
+            threading.Thread(target=act, daemon=True).start()  # type: ignore[arg-type]
+
+
+def containers(host: str) -> list[str]:
+    """All containers of an engine, running or not."""
+    with Daemon.connect(host) as engine:
+        return [found["Id"] for found in engine.client.containers(all=True)]
+
+
+@pytest.fixture
+def own_workshop(docker_workshop: DockerWorkshop, own_engine: OwnEngine) -> DockerWorkshop:
+    """A workshop with an engine of its own."""
+    docker_workshop.docker_host = own_engine.host
+    return docker_workshop
+
+
+def test_an_engine_that_dies_in_mid_build_is_named_and_the_next_build_works(
+    own_workshop: DockerWorkshop, own_engine: OwnEngine, tmp_path: Path, channel: Channel
+) -> None:
+    """Killed while a step runs: EngineUnavailable; started again: no container is left, and the same build passes."""
+    made = install(tmp_path / "env", channel, "python", "greet")
+    own_workshop.events = At("] RUN", own_engine.kill)
+    with pytest.raises((EngineUnavailable, EngineFault)):
+        own_workshop.build(made, reference=own_workshop.name(), load=True)
+    own_engine.start()
+    assert containers(own_engine.host) == []
+    own_workshop.events = []
+    own_workshop.build(made, reference=own_workshop.name(), load=True)
+    assert own_workshop.finished.digest.startswith("sha256:")
+    assert containers(own_engine.host) == []
+
+
+def test_an_engine_that_is_stopped_in_mid_build_is_named(
+    own_workshop: DockerWorkshop, own_engine: OwnEngine, tmp_path: Path, channel: Channel
+) -> None:
+    """An orderly stop in mid-build is a failure in the engine's words, or that it went away; never a success."""
+    made = install(tmp_path / "env", channel, "python", "greet")
+    own_workshop.events = At("] RUN", own_engine.process.terminate)
+    with pytest.raises((EngineUnavailable, EngineFault)) as caught:
+        own_workshop.build(made, reference=own_workshop.name(), load=True)
+    assert "Traceback" not in caught.value.message
+
+
+@pytest.mark.parametrize("own_engine", ["420m"], indirect=True)
+def test_a_full_disk_of_the_engine_is_named_and_the_next_build_works(
+    own_workshop: DockerWorkshop, own_engine: OwnEngine, tmp_path: Path, channel: Channel
+) -> None:
+    """DiskFull says whose disk; when there is room again, the same request passes."""
+    block = [(Metadata("large", "1.0"), [File("share/large", os.urandom(60_000_000))])]
+    made = install(tmp_path / "env", small_channel(tmp_path / "large", block), "large")
+    ballast = own_engine.folder / "data/ballast"
+    with pytest.raises(DiskFull, match="no space left"):
+        own_workshop.build(made, reference=own_workshop.name(), load=True)
+    assert containers(own_engine.host) == []
+    assert not ballast.exists()
+    subprocess.run(["mount", "-o", "remount,size=3g", own_engine.folder / "data"], check=True)
+    own_workshop.build(made, reference=own_workshop.name(), load=True)
+    assert own_workshop.finished.digest.startswith("sha256:")
+
+
+def test_a_cancelled_build_leaves_nothing(
+    docker_workshop: DockerWorkshop, own_engine: OwnEngine, tmp_path: Path, channel: Channel, base_reference: str
+) -> None:
+    """SIGTERM in mid-build: exit status 130, no container, no image, and the engine is at rest."""
+    made = install(tmp_path / "env", channel, "python", "greet")
+    name = docker_workshop.name(what="cancelled")
+    command = [sys.executable, "-m", "jupyter_condabuild", "build", made, "--engine", "docker", "-t", name, "--load"]
+    command += ["--installer", "rattler", "--installer-image", docker_workshop.installer_image, "--events", "jsonl"]
+    environ = {
+        **os.environ,
+        "DOCKER_HOST": own_engine.host,
+        "CONDABUILD_STORE_DIR": str(docker_workshop.store),
+        "CONDABUILD_BASE_IMAGE": base_reference,
+    }
+    with subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        last = ""
+        for line in process.stdout:
+            last = line
+            if "] RUN" in line:
+                process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 130
+    assert '"type": "cancelled"' in last
+    assert containers(own_engine.host) == []
+    with Daemon.connect(own_engine.host) as engine:
+        assert engine.image_id(name) is None
