@@ -339,7 +339,7 @@ def _rebase(arguments: argparse.Namespace, report: Report) -> None:
         _print(asdict(result))
 
 
-def _prune(arguments: argparse.Namespace, report: Report) -> None:
+def _prune(arguments: argparse.Namespace, report: Report) -> None:  # noqa: ARG001  it has nothing to tell on the way
     """Removes the layers used longest ago from the local store; registries are not touched."""
     from jupyter_condabuild.oci.layout import Store
     from jupyter_condabuild.settings import Settings

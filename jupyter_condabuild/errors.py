@@ -240,7 +240,10 @@ class BaseUnavailable(ImageError):
     """The base image cannot be had."""
 
     code = "base_unavailable"
-    default_hint = "Name another base image with --base: a reference, an OCI archive (oci-archive:FILE) or one that the engine has (docker-daemon:NAME)."
+    default_hint = (
+        "Name another base image with --base: a reference, an OCI archive (oci-archive:FILE) "
+        "or one that the engine has (docker-daemon:NAME)."
+    )
 
 
 class NotVerified(ImageError):
@@ -272,7 +275,10 @@ class RegistryUnreachable(RegistryError):
     """No answer: name, network, proxy or certificate."""
 
     code = "registry_unreachable"
-    default_hint = "Check the registry's name, the network and the proxy; a registry without TLS must be listed in insecure_registries."
+    default_hint = (
+        "Check the registry's name, the network and the proxy; "
+        "a registry without TLS must be listed in insecure_registries."
+    )
 
 
 class RegistryUnauthorized(RegistryError):

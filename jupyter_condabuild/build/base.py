@@ -1,4 +1,4 @@
-"""The base image: a name to a manifest, a configuration and a place that has the layers, none of them downloaded yet."""
+"""The base image: a name to a manifest, a configuration and a place that has the layers, none of them downloaded."""
 
 from __future__ import annotations
 

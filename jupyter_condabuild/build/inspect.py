@@ -154,7 +154,7 @@ class Preview:
             )
         built = sum(planned.key in self.in_store for planned in plan.layers)
         return (
-            f"{len(lockfile.conda)} packages in {len(plan.layers)} layers, about {size_text(sum(self.sizes.values()))}; "
+            f"{len(lockfile.conda)} packages in {len(plan.layers)} layers, {size_text(sum(self.sizes.values()))}; "
             f"{built} layers already in the local store."
         )
 

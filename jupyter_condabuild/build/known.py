@@ -59,7 +59,7 @@ def annotate(descriptor: Descriptor, key: str, diff_id: Digest, packages: Iterab
 
 def plan_notes(plan: Plan, contested: Sequence[PlannedLayer]) -> dict[str, str]:
     """What a manifest says of the plan behind it, for later builds to read."""
-    return {PLAN: plan.identity} | {CONTESTED: planned.key for planned in contested}
+    return {PLAN: plan.identity, **({CONTESTED: contested[0].key} if contested else {})}
 
 
 def look_up(targets: Iterable[tuple[Repository, str]], destination: Repository | None, tag: str) -> Known:

@@ -19,9 +19,11 @@ from jupyter_condabuild.errors import LockfileError, NotReproducible, PackageErr
 from jupyter_condabuild.events import Report, Warning
 
 IRREPRODUCIBLE = frozenset(
-    ("modified-files", "missing-files", "untracked-files", "editable-install", "pip-without-hash")
-    + ("local-install", "conda-overwritten-by-pip", "conda-without-hash", "taken-from-prefix", "pip-without-record")
-    + ("post-link-script",)
+    (
+        *("modified-files", "missing-files", "untracked-files", "editable-install", "local-install"),
+        *("pip-without-hash", "pip-without-record", "conda-without-hash", "conda-overwritten-by-pip"),
+        *("taken-from-prefix", "post-link-script"),
+    )
 )
 """Warnings that --strict refuses."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -23,7 +23,7 @@ class Config:
 
     data: bytes
 
-    def read(self, descriptor: Descriptor) -> Iterator[bytes]:
+    def read(self, descriptor: Descriptor) -> Iterator[bytes]:  # noqa: ARG002  it has only one blob
         """The bytes, in one chunk."""
         yield self.data
 
@@ -52,7 +52,11 @@ class Push:
         self._executor.shutdown(cancel_futures=True)
 
     def add(self, descriptor: Descriptor, source: BlobSource) -> None:
-        """Sends a blob in the background unless it is there already. Blobs of the same registry are mounted."""
+        """Sends a blob in the background unless it is there already. Blobs of the same registry are mounted.
+
+        Raises the RegistryError of an earlier blob: a registry that refuses is no reason to go on building.
+        """
+        self._raise_failure()
         with self._lock:
             if descriptor.digest in self._done:
                 return
@@ -81,9 +85,14 @@ class Push:
             self._report(Progress("push", self._complete, self._total))
 
     def wait(self) -> None:
-        """Returns when all blobs are there; raises the first RegistryError or ContentMismatch as soon as it is known."""
+        """Returns when all blobs are there; raises the first RegistryError or ContentMismatch when it is known."""
+        wait(self._uploads, return_when=FIRST_EXCEPTION)
+        self._raise_failure()
+
+    def _raise_failure(self) -> None:
         for upload in self._uploads:
-            upload.result()
+            if upload.done():
+                upload.result()
 
     def finish(self, manifest: Manifest, tag: str) -> None:
         """Waits for all blobs, then pushes the manifest, which makes the image visible at once and whole."""

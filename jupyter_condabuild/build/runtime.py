@@ -64,7 +64,7 @@ done
 
 
 def runtime_layer(store: Store, level: int) -> ReadyLayer:
-    """The layer with entrypoint, home and work folder, the same for every image; written to the store if it is not there."""
+    """The layer with entrypoint, home and work folder, the same for every image; in the store afterwards."""
     entries = [
         Entry("opt/condabuild/entrypoint", mode=0o755, data=ENTRYPOINT.encode()),
         Entry("opt/condabuild/lock", mode=0o755, data=_LOCK.encode()),

@@ -86,7 +86,7 @@ async def _download(client: object, package: CondaPackage, url: str, target: Pat
         return _verified(package, target)
     except PackageError as error:
         return error
-    except Exception as error:  # rattler raises plain exceptions of many kinds here, all of them "not to be had"
+    except Exception as error:  # noqa: BLE001  rattler's are plain and of many kinds, all of them "not to be had"
         return PackageNotFound(f"{package.dist} is in no package cache and cannot be downloaded: {scrub(str(error))}")
 
 
@@ -105,6 +105,6 @@ def _verified(package: CondaPackage, archive: Path) -> Path:
     if actual != expected:
         raise PackageMismatch(
             f"{package.fn} from {package.channel} has {algorithm} {actual[:12]}…, the lock file says {expected[:12]}….",
-            "The channel replaced the file, or the download was altered. Update the package, or ask the channel's owner.",
+            "The channel replaced the file, or the download was altered: update the package, or ask its owner.",
         )
     return archive
