@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -61,21 +62,19 @@ def run(jobs: Sequence[Job], workers: int) -> None:
     processes: list[subprocess.Popen[str]] = []
 
     def serve() -> None:
-        process = _start()
-        processes.append(process)
+        alive = False
         try:
             while not failures:
                 try:
                     job = waiting.get_nowait()
                 except queue.Empty:
                     break
-                if _ask(process, job):
+                if not alive:
                     process = _start()
                     processes.append(process)
-        except BaseException as error:
+                alive = _ask(process, job)
+        except BaseException as error:  # noqa: BLE001  run() raises it
             failures.append(error)
-        finally:
-            _end(process)
 
     threads = [threading.Thread(target=serve) for _ in range(min(workers, len(jobs)))]
     try:
@@ -90,15 +89,19 @@ def run(jobs: Sequence[Job], workers: int) -> None:
         for thread in threads:
             thread.join()
         raise
+    finally:
+        for process in processes:
+            _end(process)
     if failures:
         raise failures[0]
 
 
 def _start() -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "jupyter_condabuild.build.writer"],
+        [sys.executable, "-P", "-m", "jupyter_condabuild.build.writer"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
+        process_group=0,  # Ctrl-C is for us: we end the workers
         text=True,
         encoding="utf-8",
         errors="surrogateescape",
@@ -106,25 +109,24 @@ def _start() -> subprocess.Popen[str]:
 
 
 def _end(process: subprocess.Popen[str]) -> None:
-    if process.stdin:
-        process.stdin.close()
     process.kill()
     process.wait()
-    if process.stdout:
-        process.stdout.close()
+    for pipe in (process.stdin, process.stdout):
+        if pipe:
+            with suppress(BrokenPipeError):
+                pipe.close()
 
 
 def _ask(process: subprocess.Popen[str], job: Job) -> bool:
-    """Has one job done; returns whether the worker died over it."""
-    assert process.stdin and process.stdout
-    try:
+    """Has one job done; returns whether the worker lived through it."""
+    assert process.stdin
+    assert process.stdout
+    with suppress(BrokenPipeError):
         process.stdin.write(job.line + "\n")
         process.stdin.flush()
-    except BrokenPipeError:
-        pass
     for line in process.stdout:
         if job.answered(json.loads(line)):
-            return False
+            return True
     status = process.wait()
     job.done(
         LinkFailed(
@@ -132,7 +134,7 @@ def _ask(process: subprocess.Popen[str], job: Job) -> bool:
             "It may have been ended for lack of memory; try again with fewer other programs running.",
         )
     )
-    return True
+    return False
 
 
 def _blob(answer: dict[str, Any]) -> LayerBlob:
