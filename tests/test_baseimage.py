@@ -1,0 +1,177 @@
+"""The maintained base: dated, the newest by its own tag, old ones removed, rebased where only the system is newer."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jupyter_condabuild.build.baseimage import dated, refresh
+from jupyter_condabuild.build.pipeline import build
+from jupyter_condabuild.build.request import BuildRequest
+from jupyter_condabuild.build.share import newest
+from jupyter_condabuild.conda.lockfile import lock
+from jupyter_condabuild.conda.snapshot import snapshot
+from jupyter_condabuild.errors import UsageError
+from jupyter_condabuild.events import Event, Finished, Layer
+from jupyter_condabuild.oci import archive
+from jupyter_condabuild.oci.image import Reference
+from jupyter_condabuild.oci.registry import Repository, open_registry
+from tests.builds import install, small_channel
+from tests.channel.package import File, Metadata
+from tests.command_line import CommandLine
+from tests.engines import DockerWorkshop, steps
+from tests.small_image import image, programs, tar
+
+
+@pytest.fixture
+def name(registry: str) -> str:
+    """A repository of the test's own."""
+    return f"{registry}/base-tests-{os.urandom(6).hex()}/env"
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Path:
+    """An environment of one package."""
+    channel = small_channel(tmp_path / "channel", [(Metadata("one", "1.0"), [File("share/one", os.urandom(50_000))])])
+    return install(tmp_path / "env", channel, "one")
+
+
+def system(tmp_path: Path, content: bytes) -> str:
+    """A base of a few bytes."""
+    path = tmp_path / f"system-{content.hex()}.tar"
+    archive.write(image([programs(), tar({"etc/system": content})]), "", path)
+    return f"oci-archive:{path}"
+
+
+@pytest.fixture
+def repository(name: str) -> Iterator[Repository]:
+    """Where the images are."""
+    reference = Reference.parse(name)
+    with open_registry(reference) as registry:
+        yield registry.repository(reference.repository)
+
+
+def night(made: Path, name: str, day: str, base: str, tmp_path: Path, **more: Any) -> tuple[Any, list[Event]]:
+    """One run of the nightly job."""
+    events: list[Event] = []
+    keep = more.pop("keep", 7)
+    request = BuildRequest(
+        prefix=str(made), reference=f"{name}:v1", push=True, base=base, store_dir=str(tmp_path / "store"), **more
+    )
+    return refresh(request, lock(snapshot(made)), day, keep, events.append), events
+
+
+def test_a_base_has_its_date_and_the_newest_its_own_tag(
+    made: Path, name: str, tmp_path: Path, repository: Repository
+) -> None:
+    """Two nights: two dated tags, and latest-base is the second; one event ends each run."""
+    one, events = night(made, name, "20260101", system(tmp_path, b"1"), tmp_path)
+    other, _ = night(made, name, "20260102", system(tmp_path, b"2"), tmp_path)
+    place = repository
+    assert set(place.tags()) == {"base-20260101", "base-20260102", "latest-base"}
+    tags = {tag: str(place.head(tag).digest) for tag in place.tags()}  # type: ignore[union-attr]
+    assert tags["latest-base"] == tags["base-20260102"] == other.digest != one.digest
+    assert len([event for event in events if isinstance(event, Finished)]) == 1
+
+
+def test_a_newer_system_is_put_below_without_building(
+    made: Path, name: str, tmp_path: Path, repository: Repository
+) -> None:
+    """The second night builds and sends no layer of the environment; the image that people use moves, too."""
+    base = system(tmp_path, b"1")
+    night(made, name, "20260101", base, tmp_path)
+    store = str(tmp_path / "store")
+    build(BuildRequest(prefix=str(made), reference=f"{name}:v1", push=True, base=base, store_dir=store), print)
+    before = repository.head("v1")
+    found, events = night(made, name, "20260102", system(tmp_path, b"2"), tmp_path)
+    assert found.rebased
+    assert found.moved == f"{name}:v1"
+    assert repository.head("v1") != before
+    assert not [event for event in events if isinstance(event, Layer) and event.state == "built"]
+
+
+def test_a_night_without_news_changes_nothing(made: Path, name: str, tmp_path: Path) -> None:
+    """The same packages on the same system are the same digest, and no byte of a layer is sent."""
+    base = system(tmp_path, b"1")
+    one, _ = night(made, name, "20260101", base, tmp_path)
+    other, _ = night(made, name, "20260102", base, tmp_path)
+    assert (other.digest, other.bytes_pushed) == (one.digest, 0)
+
+
+def test_old_bases_go_and_shared_manifests_stay(made: Path, name: str, tmp_path: Path, repository: Repository) -> None:
+    """Beyond --keep dated tags are removed, except where another tag is the same manifest."""
+    for number, day in enumerate(("20260101", "20260102", "20260103")):
+        found, _ = night(made, name, day, system(tmp_path, str(number).encode()), tmp_path, keep=2)
+        if day == "20260101":
+            place = repository
+            place.push_manifest(place.manifest("base-20260101"), "released")
+    assert found.removed == ()
+    found, _ = night(made, name, "20260104", system(tmp_path, b"4"), tmp_path, keep=2)
+    assert found.removed == ("base-20260102",)
+    assert set(repository.tags()) == {
+        "base-20260101",
+        "base-20260103",
+        "base-20260104",
+        "latest-base",
+        "released",
+    }
+
+
+def test_a_new_tag_takes_its_layers_from_the_newest_base(
+    made: Path, name: str, tmp_path: Path, repository: Repository
+) -> None:
+    """A machine with an empty store, and a tag that is new: the base in the same repository is found by itself."""
+    base = system(tmp_path, b"1")
+    night(made, name, "20260101", base, tmp_path)
+    empty = str(tmp_path / "empty")
+    done = build(BuildRequest(prefix=str(made), reference=f"{name}:new", push=True, base=base, store_dir=empty), print)
+    reused = [layer.state for layer in done.layers if "one" in layer.title]
+    assert reused == ["reused-remote"]
+    assert newest(repository) == "base-20260101"
+
+
+def test_the_docker_engine_installs_nothing_that_the_base_has(
+    docker_workshop: DockerWorkshop, name: str, tmp_path: Path, made: Path
+) -> None:
+    """A build of another tag finds the environment CACHED through the base, found by the list of tags."""
+    docker = {
+        "engine": "docker",
+        "installer": "rattler",
+        "installer_image": docker_workshop.installer_image,
+        "docker_host": docker_workshop.docker_host,
+    }
+    found, _ = night(made, name, "20260101", docker_workshop.base, tmp_path, **docker)
+    assert not found.rebased
+    docker_workshop.build(made, reference=f"{name}:new", push=True)
+    assert [step for step in steps(docker_workshop.log) if "COPY --from=environment" in step]
+
+
+def test_dates_and_numbers_that_make_no_sense_are_refused(made: Path, name: str, tmp_path: Path) -> None:
+    """A base without a date, or a keep of none, is a mistake."""
+    for day, keep in (("today", 7), ("20260101", 0)):
+        with pytest.raises(UsageError):
+            night(made, name, day, system(tmp_path, b"1"), tmp_path, keep=keep)
+
+
+def test_only_dates_count_as_bases() -> None:
+    """Other tags that begin alike are nobody's business."""
+    assert dated(["base-20260101", "base-2026", "latest-base", "base-20260101-x", "base-20251231", "v1"]) == [
+        "base-20260101",
+        "base-20251231",
+    ]
+
+
+def test_base_as_a_command(made: Path, name: str, tmp_path: Path) -> None:
+    """The command takes an environment; --without leaves out a package, and names one that is not there."""
+    run = CommandLine(tmp_path)
+    base = ["--base", system(tmp_path, b"1")]
+    done = run("base", made, "-t", f"{name}:v1", *base, "--json")
+    assert done.status == 0, done.err
+    assert done.json["reference"].startswith(f"{name}:base-20")
+    done = run("base", made, "-t", f"{name}:v1", *base, "--without", "other")
+    assert done.status == 2
+    assert "has no other" in done.err
