@@ -177,9 +177,14 @@ def own_engine(request: pytest.FixtureRequest) -> Iterator[OwnEngine]:
         finally:
             engine.process.terminate()
             engine.process.wait(60)
-            mounts = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
-            for mount in sorted((mount for mount in mounts if mount.startswith(name)), reverse=True):
-                subprocess.run(["umount", "--lazy", mount], check=True)
+            _unmount(name)
+
+
+def _unmount(folder: str) -> None:
+    """Frees a folder of what engines mounted in it, so that it can be removed."""
+    mounts = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
+    for mount in sorted((mount for mount in mounts if mount.startswith(folder)), reverse=True):
+        subprocess.run(["umount", "--lazy", mount], check=True)
 
 
 @pytest.fixture
@@ -200,6 +205,8 @@ def podman_engine() -> Iterator[str]:
                 yield address
             finally:
                 process.terminate()
+                process.wait(60)
+                _unmount(folder)
 
 
 def until_it_answers(address: str) -> Daemon:
