@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import re
@@ -12,7 +13,9 @@ from pathlib import Path
 import docker
 import pytest
 
+from jupyter_condabuild.build.installers import INSTALLERS
 from jupyter_condabuild.conda.lockfile import dump, lock
+from jupyter_condabuild.conda.packages import PipPackage
 from jupyter_condabuild.conda.snapshot import snapshot
 from jupyter_condabuild.errors import BaseUnavailable, EngineFault, EngineUnavailable, LockfileError, NotReproducible
 from jupyter_condabuild.events import Log, Progress
@@ -24,6 +27,7 @@ from tests.channel.channel import Channel
 from tests.channel.package import File, Metadata
 from tests.engines import DockerWorkshop, OwnEngine, steps
 from tests.image_tree import SavedImage, differences
+from tests.registry.logins import CANARIES, PASSWORD, USER, password_registry
 
 ENVIRONMENT = "RUN --mount=type=cache,id=condabuild-rattler"
 
@@ -212,14 +216,58 @@ def test_a_login_in_a_packages_url_stays_here(
         assert tar is not None
 
 
+def test_private_bases_installers_and_caches_are_fetched_with_the_users_login(
+    docker_workshop: DockerWorkshop,
+    own_engine: OwnEngine,
+    tmp_path: Path,
+    channel: Channel,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """All images lie in a registry that asks for a password: a build passes, and a second one from the first."""
+    (tmp_path / "registry").mkdir()
+    with password_registry(tmp_path / "registry") as host:
+        login = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+        (tmp_path / "config.json").write_text(json.dumps({"auths": {host: {"auth": login}}}))
+        monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+        copy = ["skopeo", "--insecure-policy", "copy", "--quiet", "--src-tls-verify=false", "--dest-tls-verify=false"]
+        copy += ["--dest-authfile", str(tmp_path / "config.json")]
+        names = {"base": docker_workshop.base, "installer": docker_workshop.installer_image}
+        for what, source in names.items():
+            subprocess.run([*copy, f"docker://{source}", f"docker://{host}/lab/{what}:v1"], check=True)
+        docker_workshop.base, docker_workshop.installer_image = f"{host}/lab/base:v1", f"{host}/lab/installer:v1"
+        docker_workshop.docker_host = own_engine.host
+        made = install(tmp_path / "env", channel, "greet")
+        docker_workshop.build(made, reference=f"{host}/lab/env:v1", push=True)
+        with Daemon.connect(own_engine.host) as engine:
+            engine.client.prune_builds()
+            for image in (f"{host}/lab/env:v1", docker_workshop.installer_image):
+                engine.client.remove_image(image, force=True)
+        docker_workshop.build(made, reference=f"{host}/lab/env:v2", push=True, cache_from=(f"{host}/lab/env:v1",))
+    assert [step for step in steps(docker_workshop.log) if "COPY --from=environment" in step]
+    assert not [canary for canary in CANARIES if canary in "".join(map(repr, docker_workshop.events))]
+
+
+@pytest.mark.parametrize("name", ["micromamba", "conda"])
+def test_the_other_installers_make_the_same_files(
+    docker_workshop: DockerWorkshop, tmp_path: Path, channel_url: str, package_cache: Path, name: str
+) -> None:
+    """micromamba and conda make what py-rattler makes; runs wherever their images can be had."""
+    with Daemon.connect() as engine:
+        try:
+            engine.pull(INSTALLERS[name].image)
+        except EngineFault as error:
+            pytest.skip(f"{INSTALLERS[name].image} cannot be had here: {error.message[:200]}")
+    made = prefix.create(tmp_path / "env", ["python", "tqdm", "greet"], channel_url, package_cache)
+    ours = docker_workshop.image(made, name, installer=name, installer_image="")
+    assert unexpected(ours, docker_workshop.image(made, "layers", engine="layers")) == {}
+
+
 def test_pip_packages_of_a_lock_file_are_installed_by_pip(
     docker_workshop: DockerWorkshop, tmp_path: Path, channel_url: str, package_cache: Path
 ) -> None:
     """A lock file alone is enough for the docker engine, and one that names somebody's folder is refused."""
     made = prefix.create(tmp_path / "env", ["python", "pip"], channel_url, package_cache)
     lockfile = lock(snapshot(made))
-    from jupyter_condabuild.conda.packages import PipPackage
-
     file = tmp_path / "conda-lock.yml"
     file.write_text(dump(replace(lockfile, pip=(PipPackage("mine", "1.0", url="file:mine", editable=True),))))
     with pytest.raises(LockfileError, match="mine was installed from a folder"):
