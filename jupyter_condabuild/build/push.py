@@ -9,6 +9,7 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from jupyter_condabuild.errors import Cancelled, ContentMismatch, RegistryError
 from jupyter_condabuild.events import Layer, Progress, Report
 from jupyter_condabuild.oci.image import LAYER_KEY, LAYER_PACKAGES, BlobSource, Descriptor, Digest, Manifest
 from jupyter_condabuild.oci.layout import Store
@@ -31,7 +32,7 @@ class Config:
 class Push:
     """One image on its way to a repository.
 
-    `present` are blobs that the repository has for certain. Leaving the context with an error drops what has not begun.
+    `present` are blobs that the repository has for certain. Leaving the context with an error ends what is under way.
     """
 
     def __init__(self, repository: Repository, present: Iterable[Digest], report: Report) -> None:
@@ -43,13 +44,15 @@ class Push:
         self._lock = threading.Lock()
         self._complete = 0
         self._total = 0
+        self._over = False
         self.bytes_pushed = 0
 
     def __enter__(self) -> Push:
         return self
 
-    def __exit__(self, *exc: object) -> None:
-        self._executor.shutdown(cancel_futures=True)
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._over = kind is not None
+        self._executor.shutdown(wait=not self._over, cancel_futures=True)
 
     def add(self, descriptor: Descriptor, source: BlobSource) -> None:
         """Sends a blob in the background unless it is there already. Blobs of the same registry are mounted.
@@ -67,9 +70,14 @@ class Push:
     def _send(self, descriptor: Descriptor, source: BlobSource) -> None:
         neighbour = isinstance(source, Repository) and source.registry.host == self._repository.registry.host
         mount_from: Sequence[str] = (source.name,) if isinstance(source, Repository) and neighbour else ()
-        outcome = self._repository.push(
-            descriptor, _opener(source, descriptor), mount_from=mount_from, progress=self._moved
-        )
+        try:
+            outcome = self._repository.push(
+                descriptor, _opener(source, descriptor), mount_from=mount_from, progress=self._moved
+            )
+        except (RegistryError, ContentMismatch):
+            if isinstance(source, Store):
+                _check(source, descriptor)
+            raise
         packages = tuple(descriptor.annotations.get(LAYER_PACKAGES, "").split())
         if outcome == "uploaded":
             with self._lock:
@@ -80,6 +88,8 @@ class Push:
         self._report(Layer(descriptor.annotations.get(LAYER_KEY, ""), packages, descriptor.size, state))  # type: ignore[arg-type]
 
     def _moved(self, count: int) -> None:
+        if self._over:
+            raise Cancelled("The build has ended.")
         with self._lock:
             self._complete += count
             self._report(Progress("push", self._complete, self._total))
@@ -98,6 +108,12 @@ class Push:
         """Waits for all blobs, then pushes the manifest, which makes the image visible at once and whole."""
         self.wait()
         self._repository.push_manifest(manifest, tag)
+
+
+def _check(store: Store, descriptor: Descriptor) -> None:
+    """Raises ContentMismatch where the registry refused a blob because it is damaged here."""
+    for _ in store.read(descriptor):
+        pass
 
 
 def _opener(source: BlobSource, descriptor: Descriptor) -> Callable[[], BinaryIO]:

@@ -1,0 +1,182 @@
+"""A push: only what is missing moves, in parallel, nothing shows before all has arrived, and a failure ends it."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from jupyter_condabuild.build.push import Config, Push
+from jupyter_condabuild.errors import Cancelled, ContentMismatch, RegistryDenied
+from jupyter_condabuild.events import Event, Layer, Progress
+from jupyter_condabuild.oci.image import OCI_CONFIG, Descriptor, Digest, Manifest
+from jupyter_condabuild.oci.layout import Store
+from jupyter_condabuild.oci.registry import Registry, Repository
+from tests.registry.faults import FakeRegistry, Reply, spec_error
+from tests.registry.pushing import blob, connect
+from tests.small_image import Memory
+
+MIB = 1 << 20
+
+
+@pytest.fixture
+def connected(fake_registry: FakeRegistry) -> Iterator[Registry]:
+    with connect(fake_registry.host) as registry:
+        yield registry
+
+
+@pytest.fixture
+def repository(connected: Registry) -> Repository:
+    return connected.repository("team/env")
+
+
+def memory(*blobs: bytes) -> Memory:
+    return Memory({Digest.of(data): data for data in blobs})
+
+
+def image(*layers: bytes) -> Manifest:
+    return Manifest.make(Descriptor(OCI_CONFIG, Digest.of(b"{}"), 2), [blob(layer) for layer in layers])
+
+
+def test_each_blob_is_sent_once(fake_registry: FakeRegistry, repository: Repository) -> None:
+    """However often it is added; what the repository has is not sent at all."""
+    fake_registry.put("team/env", b"there")
+    events: list[Event] = []
+    with Push(repository, [Digest.of(b"known")], events.append) as push:
+        for data in (b"one", b"one", b"two", b"there", b"known"):
+            push.add(blob(data), memory(data))
+        push.wait()
+    assert push.bytes_pushed == 6
+    assert fake_registry.times("PUT") == 2
+    states = {event.size: event.state for event in events if isinstance(event, Layer)}
+    assert states == {3: "pushed", 5: "reused-remote"}
+    last = [event for event in events if isinstance(event, Progress)][-1]
+    assert last.complete == last.total == 11
+
+
+def test_the_manifest_comes_last(fake_registry: FakeRegistry, repository: Repository) -> None:
+    """When every blob has been confirmed."""
+    manifest = image(b"a", b"b", b"c")
+    with Push(repository, [], lambda event: None) as push:
+        for data in (b"a", b"b", b"c"):
+            push.add(blob(data), memory(data))
+        push.add(manifest.config, Config(b"{}"))
+        push.finish(manifest, "latest")
+    puts = [seen.path for seen in fake_registry.seen if seen.method == "PUT"]
+    assert len(puts) == 5
+    assert puts[-1].endswith("/manifests/latest")
+
+
+def test_a_blob_of_the_same_registry_is_mounted(fake_registry: FakeRegistry, connected: Registry) -> None:
+    """Its bytes do not come this way."""
+    fake_registry.put("base/image", b"layer")
+    events: list[Event] = []
+    fake_registry.on("POST", "mount=", Reply(201))
+    with Push(connected.repository("team/env"), [], events.append) as push:
+        push.add(blob(b"layer"), connected.repository("base/image"))
+        push.wait()
+    assert push.bytes_pushed == 0
+    assert fake_registry.times("GET") == 0
+    assert [event.state for event in events if isinstance(event, Layer)] == ["mounted"]
+
+
+def test_a_blob_of_another_registry_passes_through(fake_registry: FakeRegistry, elsewhere: FakeRegistry) -> None:
+    """In chunks, without a copy on disk."""
+    data = bytes(range(256)) * 20_000
+    elsewhere.put("base/image", data)
+    with (
+        connect(fake_registry.host) as here,
+        connect(elsewhere.host) as there,
+        Push(here.repository("team/env"), [], lambda event: None) as push,
+    ):
+        push.add(blob(data), there.repository("base/image"))
+        push.wait()
+    assert list(fake_registry.blobs["team/env"].values()) == [data]
+
+
+def test_a_refused_blob_ends_the_push(fake_registry: FakeRegistry, repository: Repository) -> None:
+    """Nothing is published, the error is the registry's, and who goes on building is told with the next layer."""
+    fake_registry.on("POST", "uploads", spec_error(403, "DENIED", "quota exceeded"))
+    with Push(repository, [], lambda event: None) as push:
+        push.add(blob(b"one"), memory(b"one"))
+        with pytest.raises(RegistryDenied, match="quota exceeded"):
+            push.wait()
+        with pytest.raises(RegistryDenied, match="quota exceeded"):
+            push.add(blob(b"two"), memory(b"two"))
+    assert fake_registry.times("PUT", "manifests") == 0
+
+
+class Stalling:
+    """A blob that comes slowly: it waits between its halves until it is told to go on."""
+
+    def __init__(self) -> None:
+        self.begun, self.proceed = threading.Event(), threading.Event()
+
+    def read(self, descriptor: Descriptor) -> Iterator[bytes]:
+        yield bytes(descriptor.size // 2)
+        self.begun.set()
+        assert self.proceed.wait(30)
+        yield bytes(descriptor.size // 2)
+
+
+def test_an_interrupted_push_ends_at_once(fake_registry: FakeRegistry, repository: Repository) -> None:
+    """It does not wait for gigabytes that are under way, and their upload is given up."""
+    source = Stalling()
+    push = Push(repository, [], lambda event: None)
+    push.add(blob(bytes(4 * MIB)), source)
+    assert source.begun.wait(30)
+    push.__exit__(KeyboardInterrupt)
+    (upload,) = push._uploads
+    assert not upload.done()
+    source.proceed.set()
+    assert isinstance(upload.exception(30), Cancelled)
+    assert fake_registry.blobs == {}
+
+
+def test_a_blob_that_was_damaged_in_the_store_is_found_out(
+    fake_registry: FakeRegistry, repository: Repository, tmp_path: Path
+) -> None:
+    """The registry refuses it; the store forgets it, so that it is built anew; the message says so."""
+    with Store(tmp_path) as store:
+        store.put(blob(b"good bytes"), [b"good bytes"])
+        store.path(blob(b"good bytes").digest).write_bytes(b"evil bytes")
+        with Push(repository, [], lambda event: None) as push:
+            push.add(blob(b"good bytes"), store)
+            with pytest.raises(ContentMismatch, match="damaged") as raised:
+                push.wait()
+        assert "Try again" in raised.value.hint
+        assert not store.has(blob(b"good bytes"))
+    assert fake_registry.blobs == {}
+
+
+def test_a_refusal_of_a_sound_blob_stays_the_registrys(
+    fake_registry: FakeRegistry, repository: Repository, tmp_path: Path
+) -> None:
+    """The store keeps it."""
+    fake_registry.on("PUT", "uploads", spec_error(403, "DENIED", "no"))
+    with Store(tmp_path) as store:
+        store.put(blob(b"good bytes"), [b"good bytes"])
+        with Push(repository, [], lambda event: None) as push:
+            push.add(blob(b"good bytes"), store)
+            with pytest.raises(RegistryDenied):
+                push.wait()
+        assert store.has(blob(b"good bytes"))
+
+
+def test_a_real_registry_takes_it(registry: str, tmp_path: Path) -> None:
+    """And shows the image under its tag."""
+    layers = [uuid.uuid4().bytes * 100 for _ in range(6)]
+    manifest = image(*layers)
+    with connect(registry) as connected, Store(tmp_path) as store:
+        repository = connected.repository(f"push/{uuid.uuid4().hex}")
+        with Push(repository, [], lambda event: None) as push:
+            for data in layers:
+                store.put(blob(data), [data])
+                push.add(blob(data), store)
+            push.add(manifest.config, Config(b"{}"))
+            push.finish(manifest, "v1")
+        assert repository.manifest("v1") == manifest
+        assert push.bytes_pushed == sum(map(len, layers)) + 2
