@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import os
 import re
+import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +25,7 @@ from jupyter_condabuild.oci import builder
 from jupyter_condabuild.oci.daemon import Daemon
 from tests.builds import install, small_channel
 from tests.channel import prefix
-from tests.channel.channel import Channel
+from tests.channel.channel import Channel, serve
 from tests.channel.package import File, Metadata
 from tests.engines import DockerWorkshop, OwnEngine, steps
 from tests.image_tree import SavedImage, differences
@@ -275,6 +277,32 @@ def test_pip_packages_of_a_lock_file_are_installed_by_pip(
     file.write_text(dump(lockfile))
     docker_workshop.build(file, reference=docker_workshop.name(what="locked"), load=True)
     assert docker_workshop.finished.reference == docker_workshop.name(what="locked")
+
+
+def test_pip_checks_the_hashes_of_a_lock_file(
+    docker_workshop: DockerWorkshop, tmp_path: Path, channel_url: str, package_cache: Path, pip_wheel: Path
+) -> None:
+    """pip installs what the lock file names from the index that it names; a wheel with another hash fails the build."""
+    with Daemon.connect() as engine:
+        if builder.network(engine) != "host":
+            pytest.skip("this engine's builds do not reach an index on loopback")
+    made = prefix.create(tmp_path / "env", ["python", "pip"], channel_url, package_cache)
+    folder = tmp_path / "index/simple/humanize"
+    folder.mkdir(parents=True)
+    shutil.copy(pip_wheel, folder)
+    with serve(Channel(tmp_path / "index")) as url:
+        for what, wrong in (("right", False), ("wrong", True)):
+            sha256 = "0" * 64 if wrong else hashlib.sha256(pip_wheel.read_bytes()).hexdigest()
+            package = PipPackage("humanize", pip_wheel.name.split("-")[1], index=f"{url}/simple", sha256=sha256)
+            file = tmp_path / f"{what}-lock.yml"
+            file.write_text(dump(replace(lock(snapshot(made)), pip=(package,))))
+            if not wrong:
+                tree = docker_workshop.image(file).tree()
+                continue
+            with pytest.raises(EngineFault):
+                docker_workshop.image(file)
+            assert "THESE PACKAGES DO NOT MATCH THE HASHES" in docker_workshop.log
+    assert [path for path in tree if path.endswith("site-packages/humanize/__init__.py")]
 
 
 def test_an_engine_without_buildkit_is_told_and_used(
