@@ -24,4 +24,4 @@ lab: ## Open JupyterLab with a kernel in the demo's environment
 
 clean: ## Stop the services and remove what was made here
 	@scripts/services stop
-	rm -rf --one-file-system .state .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis dist demo.tar
+	rm -rf --one-file-system .state .venv node_modules labextension/lib jupyter_condabuild/labextension .mypy_cache .pytest_cache .ruff_cache .hypothesis dist demo.tar

@@ -1,0 +1,74 @@
+/** Tells of builds while the panel is closed: a notification with progress, and how it ended. */
+
+import { Notification } from '@jupyterlab/apputils';
+import type { TranslationBundle } from '@jupyterlab/translation';
+
+import type { Build } from './api/contract';
+import type { PanelModel } from './model/panel';
+import { activeBuild, progressOf } from './model/state';
+import { whole } from './model/steps';
+import { buildName } from './views/words';
+
+/** Between two updates of a notification, in milliseconds. */
+const PACE = 1000;
+
+export class Announcer {
+  /** Whether a person wants to be told. */
+  enabled = true;
+  private readonly shown = new Map<string, string>();
+  private due = 0;
+
+  constructor(
+    private readonly model: PanelModel,
+    private readonly panelIsOpen: () => boolean,
+    private readonly open: (id: string) => void,
+    private readonly trans: TranslationBundle
+  ) {
+    model.changed.connect(() => this.progress());
+    model.ended.connect((_, build) => this.end(build));
+  }
+
+  private progress(): void {
+    const build = activeBuild(this.model.state);
+    const now = Date.now();
+    if (!this.enabled || !build || now < this.due || (this.panelIsOpen() && !this.shown.has(build.id))) {
+      return;
+    }
+    this.due = now + PACE;
+    const { fraction } = whole(progressOf(this.model.state, build.id), build.request);
+    const message = this.trans.__('Building %1', buildName(build));
+    const options = { autoClose: false as const, actions: this.actions(build), ...(fraction && { progress: fraction }) };
+    const id = this.shown.get(build.id);
+    if (!id || !Notification.update({ id, message, ...options })) {
+      if (!id) {
+        this.shown.set(build.id, Notification.emit(message, 'in-progress', options));
+      }
+    }
+  }
+
+  private end(build: Build): void {
+    const id = this.shown.get(build.id);
+    this.shown.delete(build.id);
+    if (this.panelIsOpen() || !this.enabled) {
+      if (id) {
+        Notification.dismiss(id);
+      }
+      return;
+    }
+    const name = buildName(build);
+    const [message, type] =
+      build.state === 'finished'
+        ? ([this.trans.__('%1 is ready to share', name), 'success'] as const)
+        : build.state === 'cancelled'
+          ? ([this.trans.__('The build of %1 was cancelled', name), 'info'] as const)
+          : ([this.trans.__('%1 failed: %2', name, build.error?.message ?? ''), 'error'] as const);
+    const options = { autoClose: false as const, actions: this.actions(build) };
+    if (!id || !Notification.update({ id, message, type, ...options })) {
+      Notification.emit(message, type, options);
+    }
+  }
+
+  private actions(build: Build): Notification.IAction[] {
+    return [{ label: this.trans.__('Show'), callback: () => this.open(build.id) }];
+  }
+}

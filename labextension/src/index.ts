@@ -1,0 +1,93 @@
+/** The extension: a command and its entrances, the panel, and what is seen while the panel is closed. */
+
+import { ILayoutRestorer, type JupyterFrontEnd, type JupyterFrontEndPlugin } from '@jupyterlab/application';
+import { ICommandPalette } from '@jupyterlab/apputils';
+import { INotebookTracker } from '@jupyterlab/notebook';
+import { ISettingRegistry } from '@jupyterlab/settingregistry';
+import { IStateDB } from '@jupyterlab/statedb';
+import { IStatusBar } from '@jupyterlab/statusbar';
+import { ITranslator, nullTranslator } from '@jupyterlab/translation';
+
+import { Announcer } from './announce';
+import { RestServer } from './api/server';
+import { containerIcon } from './icons';
+import { followKernel } from './kernel';
+import { remember } from './memory';
+import { PanelModel } from './model/panel';
+import { activeBuild } from './model/state';
+import { applySettings } from './settings';
+import { StatusItem } from './status';
+import { DOMAIN, OPEN, PANEL, PLUGIN } from './tokens';
+import { PanelWidget } from './widget';
+
+const plugin: JupyterFrontEndPlugin<void> = {
+  id: PLUGIN,
+  description: 'Turns the conda environment of a kernel into a container image',
+  autoStart: true,
+  optional: [
+    ITranslator,
+    INotebookTracker,
+    ICommandPalette,
+    ILayoutRestorer,
+    ISettingRegistry,
+    IStatusBar,
+    IStateDB
+  ],
+  // Registers, and asks nobody anything: the server is asked when the panel is seen, or when a build ran as the page was left.
+  activate: (
+    app: JupyterFrontEnd,
+    translatorOrNull: ITranslator | null,
+    notebooks: INotebookTracker | null,
+    palette: ICommandPalette | null,
+    restorer: ILayoutRestorer | null,
+    settings: ISettingRegistry | null,
+    statusBar: IStatusBar | null,
+    states: IStateDB | null
+  ) => {
+    performance.mark(`${PLUGIN}:begin`);
+    const translator = translatorOrNull ?? nullTranslator;
+    const trans = translator.load(DOMAIN);
+    const model = new PanelModel(new RestServer(app.serviceManager.serverSettings));
+    const panel = new PanelWidget(model, translator);
+    const open = (id: string | null): void => {
+      app.shell.activateById(PANEL);
+      if (id) {
+        model.show(id);
+      }
+    };
+
+    app.shell.add(panel, 'right', { rank: 800, type: 'Containerize environment' });
+    restorer?.add(panel, PANEL);
+    app.commands.addCommand(OPEN, {
+      label: trans.__('Containerize Environment'),
+      caption: trans.__('Make a container image of this kernel’s conda environment'),
+      icon: containerIcon,
+      describedBy: { args: { type: 'object', properties: {} } },
+      execute: () => open(null)
+    });
+    palette?.addItem({ command: OPEN, category: trans.__('Kernel Operations') });
+    if (notebooks) {
+      followKernel(notebooks, subject => model.choose(subject, panel.isVisible));
+    }
+    statusBar?.registerStatusItem(`${PLUGIN}:status`, {
+      item: new StatusItem(model, open, trans),
+      align: 'left',
+      rank: 100,
+      isActive: () => activeBuild(model.state) !== null,
+      activeStateChanged: model.changed
+    });
+
+    const announcer = new Announcer(model, () => panel.isVisible, open, trans);
+    void app.restored.then(async () => {
+      if (settings) {
+        void settings.load(PLUGIN).then(loaded => applySettings(loaded, model, announcer));
+      }
+      if (states) {
+        await remember(model, states);
+      }
+    });
+    performance.measure(PLUGIN, `${PLUGIN}:begin`);
+  }
+};
+
+export default plugin;

@@ -1,0 +1,144 @@
+/** The map of an image's layers: each a rectangle as large as its bytes, with the state it is in. */
+
+import type { PlannedLayer } from '../api/contract';
+import type { BuildProgress, Layer } from './build';
+
+export type TileState = 'waiting' | 'reused' | 'building' | 'built' | 'pushed' | 'heavy';
+
+export interface Tile {
+  key: string;
+  /** The package's name, or the first of several. */
+  name: string;
+  packages: string[];
+  size: number;
+  state: TileState;
+}
+
+export interface Rect {
+  x: number;
+  y: number;
+  width: number;
+  height: number;
+}
+
+/** The tiles of a build: what the plan said, and what happened to it. */
+export function tiles(planned: readonly PlannedLayer[], build: BuildProgress): Tile[] {
+  const all = new Map<string, Tile>();
+  for (const layer of planned) {
+    all.set(layer.key, tile(layer, 'waiting'));
+  }
+  for (const layer of Object.values(build.layers)) {
+    all.set(layer.key, tile(layer, stateOf(layer)));
+  }
+  return [...all.values()].map(each =>
+    each.state === 'waiting' && begun(build, each.packages) ? { ...each, state: 'building' } : each
+  );
+}
+
+/** The tiles of a plan, before anything happens. */
+export function plannedTiles(planned: readonly PlannedLayer[]): Tile[] {
+  return planned.map(layer => tile(layer, layer.state === 'to build' ? 'waiting' : 'reused'));
+}
+
+/** The tiles of what is in an image, its few largest told apart. */
+export function sizeTiles(layers: readonly { key: string; packages: string[]; size: number }[], heaviest = 5): Tile[] {
+  const sorted = layers.slice().sort((a, b) => b.size - a.size);
+  return sorted.map((layer, index) => tile(layer, index < heaviest ? 'heavy' : 'reused'));
+}
+
+/** How many tiles are in each state, and their bytes. */
+export function counts(all: readonly Tile[]): Record<TileState, { layers: number; bytes: number }> {
+  const none = (): { layers: number; bytes: number } => ({ layers: 0, bytes: 0 });
+  const result = { waiting: none(), reused: none(), building: none(), built: none(), pushed: none(), heavy: none() };
+  for (const { state, size } of all) {
+    result[state].layers++;
+    result[state].bytes += size;
+  }
+  return result;
+}
+
+/** A package's name out of `name-version-build`. */
+export function packageName(distribution: string): string {
+  const parts = distribution.split('-');
+  return parts.length > 2 ? parts.slice(0, -2).join('-') : distribution;
+}
+
+function tile(layer: { key: string; packages: string[]; size: number }, state: TileState): Tile {
+  const { key, packages, size } = layer;
+  return { key, name: packageName(packages[0] ?? ''), packages, size, state };
+}
+
+function stateOf(layer: Layer): TileState {
+  switch (layer.states[layer.states.length - 1]) {
+    case 'pushed':
+      // A layer of the local store is pushed, but nobody built it now.
+      return 'pushed';
+    case 'built':
+      return 'built';
+    default:
+      return 'reused';
+  }
+}
+
+/** A layer's own progress is told under its first package's name, with `and N more` behind it where there are more. */
+function begun(build: BuildProgress, packages: readonly string[]): boolean {
+  const first = packages[0] ?? '';
+  return (build.progress[first] ?? build.progress[`${first} and ${packages.length - 1} more`]) !== undefined;
+}
+
+/**
+ * Rectangles for sizes, as near to squares as may be, in a box; the same order as `sizes`.
+ * Squarified treemap: Bruls, Huizing, van Wijk, https://vanwijk.win.tue.nl/stm.pdf
+ */
+export function treemap(sizes: readonly number[], width: number, height: number): Rect[] {
+  const rects: Rect[] = sizes.map(() => ({ x: 0, y: 0, width: 0, height: 0 }));
+  const order = sizes.map((_, index) => index).sort((a, b) => (sizes[b] ?? 0) - (sizes[a] ?? 0) || a - b);
+  const total = sizes.reduce((sum, size) => sum + Math.max(size, 0), 0);
+  if (!(total > 0) || !(width > 0) || !(height > 0)) {
+    return rects;
+  }
+  // Small layers can still be seen and pointed at: each has at least a share of the box.
+  const least = total * 0.0008;
+  const shown = (index: number): number => Math.max(sizes[index] ?? 0, least);
+  const scale = (width * height) / order.reduce((sum, index) => sum + shown(index), 0);
+  const box: Rect = { x: 0, y: 0, width, height };
+  let row: number[] = [];
+  const area = (index: number): number => shown(index) * scale;
+  for (const index of order) {
+    const side = Math.min(box.width, box.height);
+    if (row.length && worst([...row, index].map(area), side) > worst(row.map(area), side)) {
+      layRow(row, area, box, rects);
+      row = [];
+    }
+    row.push(index);
+  }
+  layRow(row, area, box, rects);
+  return rects;
+}
+
+function worst(areas: readonly number[], side: number): number {
+  const sum = areas.reduce((total, area) => total + area, 0);
+  const [largest, smallest] = [Math.max(...areas), Math.min(...areas)];
+  return Math.max((side * side * largest) / (sum * sum), (sum * sum) / (side * side * smallest));
+}
+
+function layRow(row: readonly number[], area: (index: number) => number, box: Rect, rects: Rect[]): void {
+  const sum = row.reduce((total, index) => total + area(index), 0);
+  const upright = box.width >= box.height;
+  const depth = sum / (upright ? box.height : box.width);
+  let at = upright ? box.y : box.x;
+  for (const index of row) {
+    const length = area(index) / depth;
+    rects[index] = upright
+      ? { x: box.x, y: at, width: depth, height: length }
+      : { x: at, y: box.y, width: length, height: depth };
+    at += length;
+  }
+  if (upright) {
+    box.x += depth;
+    box.width -= depth;
+  } else {
+    box.y += depth;
+    box.height -= depth;
+  }
+}

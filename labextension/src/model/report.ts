@@ -1,0 +1,42 @@
+/** The text behind "copy report": what someone who helps needs, and no secret. */
+
+import type { Build } from '../api/contract';
+import type { BuildProgress, LogLine } from './build';
+
+const LAST_LINES = 40;
+
+export function report(build: Build, progress: BuildProgress, version: string): string {
+  const { error, request, result } = build;
+  const lines = [
+    `jupyter-condabuild ${version}, build ${build.id}: ${build.state}`,
+    `reference: ${request.reference || '-'}  engine: ${request.engine}  base: ${request.base || '-'}`,
+    ...(error ? [`error: ${error.code}: ${error.message}`, ...(error.hint ? [`hint: ${error.hint}`] : [])] : []),
+    ...(result ? [`digest: ${result.digest}`] : []),
+    '',
+    ...progress.lines.slice(-LAST_LINES).map(line => `${line.label ? `${line.label}: ` : ''}${plain(line.text)}`)
+  ];
+  return lines.map(withoutSecrets).join('\n');
+}
+
+/** The line of the log that matters for a failure: the last on standard error, else the last of all. */
+export function lineThatMatters(progress: BuildProgress): LogLine | null {
+  const said = progress.lines.filter(line => line.label !== 'failed');
+  const last = (kinds: LogLine['kind'][]): LogLine | undefined =>
+    said.filter(line => kinds.includes(line.kind) && line.text.trim()).pop();
+  return last(['error']) ?? last(['log']) ?? null;
+}
+
+/** A text without the sequences that colour it. */
+export function plain(text: string): string {
+  // eslint-disable-next-line no-control-regex
+  return text.replace(/\u001b\[[0-9;?]*[ -/]*[@-~]/g, '');
+}
+
+/** The server writes no secrets; what a tool printed may hold some. */
+export function withoutSecrets(text: string): string {
+  return text
+    .replace(/\/\/[^/\s@]+@/g, '//***@')
+    .replace(/\/t\/[^/\s]+/g, '/t/***')
+    .replace(/\b(authorization:?\s*)?(bearer|basic)\s+[\w.~+/=-]{8,}/gi, '$2 ***')
+    .replace(/\b(\w*(?:token|password|passwd|secret|api_?key)\w*)(\s*[=:]\s*)("[^"]*"|\S+)/gi, '$1$2***');
+}

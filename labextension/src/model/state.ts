@@ -1,0 +1,119 @@
+/** What the panel shows, as one value. */
+
+import type { Build, Engine, Fault, Snapshot, Source, Status } from '../api/contract';
+import { NOTHING_YET, type BuildProgress } from './build';
+import type { Change } from './compare';
+
+/** The kernel that the panel follows. */
+export interface Subject {
+  source: Source;
+  /** The notebook's name, or the kernelspec's. */
+  title: string;
+}
+
+export interface Form {
+  reference: string;
+  /** Whether a person wrote the reference; until then it is suggested anew for each environment. */
+  edited: boolean;
+  destination: 'push' | 'load' | 'archive';
+  archive: string;
+  base: string;
+  engine: Engine | '';
+  cacheFrom: string;
+  include: string;
+  strict: boolean;
+}
+
+export const EMPTY_FORM: Form = {
+  reference: '',
+  edited: false,
+  destination: 'push',
+  archive: '',
+  base: '',
+  engine: '',
+  cacheFrom: '',
+  include: '',
+  strict: false
+};
+
+export interface Comparison {
+  before: Build;
+  after: Build;
+  changes: Change[] | null;
+  fault: Fault | null;
+}
+
+export interface PanelState {
+  status: Status | null;
+  /** Why there is no server part to speak to. */
+  absent: Fault | null;
+  subject: Subject | null;
+  snapshot: Snapshot | null;
+  snapshotFault: Fault | null;
+  /** The environment is being read. */
+  reading: boolean;
+  /** The plan is being compared with the registry. */
+  planning: boolean;
+  form: Form;
+  starting: boolean;
+  startFault: Fault | null;
+  builds: Build[];
+  hidden: readonly string[];
+  /** The build on show; null shows the environment. */
+  shown: string | null;
+  progress: Readonly<Record<string, BuildProgress>>;
+  /** Whether the stream of the build on show has a connection. */
+  connected: boolean;
+  /** What changed since the image before the one on show. */
+  since: Comparison | null;
+  comparison: Comparison | null;
+}
+
+export const INITIAL: PanelState = {
+  status: null,
+  absent: null,
+  subject: null,
+  snapshot: null,
+  snapshotFault: null,
+  reading: false,
+  planning: false,
+  form: EMPTY_FORM,
+  starting: false,
+  startFault: null,
+  builds: [],
+  hidden: [],
+  shown: null,
+  progress: {},
+  connected: true,
+  since: null,
+  comparison: null
+};
+
+export function shownBuild(state: PanelState): Build | null {
+  return state.builds.find(build => build.id === state.shown) ?? null;
+}
+
+export function progressOf(state: PanelState, id: string): BuildProgress {
+  return state.progress[id] ?? NOTHING_YET;
+}
+
+export function isOver(build: Build): boolean {
+  return build.state !== 'queued' && build.state !== 'running';
+}
+
+/** The build that runs or waits, the newest first. */
+export function activeBuild(state: PanelState): Build | null {
+  return state.builds.find(build => !isOver(build)) ?? null;
+}
+
+/** The last image of the same environment, or of any, before a build. */
+export function imageBefore(builds: readonly Build[], prefix: string, before = Infinity): Build | null {
+  return (
+    builds.find(build => build.state === 'finished' && build.request.prefix === prefix && build.created < before) ?? null
+  );
+}
+
+/** Builds, the newest first, with one of them put in or in the place of its older self. */
+export function withBuild(builds: readonly Build[], build: Build): Build[] {
+  return [build, ...builds.filter(other => other.id !== build.id)].sort((a, b) => b.created - a.created);
+}

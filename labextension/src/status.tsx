@@ -1,0 +1,42 @@
+/** The status bar's item: there while a build runs. */
+
+import type { TranslationBundle } from '@jupyterlab/translation';
+import { ReactWidget, UseSignal } from '@jupyterlab/ui-components';
+import React from 'react';
+
+import { containerIcon } from './icons';
+import type { PanelModel } from './model/panel';
+import { activeBuild, progressOf } from './model/state';
+import { whole } from './model/steps';
+import { buildName } from './views/words';
+
+export class StatusItem extends ReactWidget {
+  constructor(
+    private readonly model: PanelModel,
+    private readonly open: (id: string) => void,
+    private readonly trans: TranslationBundle
+  ) {
+    super();
+    this.addClass('jp-CondaBuild-status');
+  }
+
+  render(): JSX.Element {
+    return <UseSignal signal={this.model.changed}>{() => this.item()}</UseSignal>;
+  }
+
+  private item(): JSX.Element | null {
+    const build = activeBuild(this.model.state);
+    if (!build) {
+      return null;
+    }
+    const { fraction } = whole(progressOf(this.model.state, build.id), build.request);
+    const percent = fraction === null ? '' : ` ${Math.round(fraction * 100)} %`;
+    return (
+      <button type="button" onClick={() => this.open(build.id)} title={this.trans.__('Show the build')}>
+        <containerIcon.react tag="span" height="14px" width="14px" />
+        {this.trans.__('Building %1', buildName(build))}
+        {percent}
+      </button>
+    );
+  }
+}

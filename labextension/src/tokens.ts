@@ -1,0 +1,7 @@
+/** Names that settings, commands and other extensions know. */
+
+export const PLUGIN = 'jupyter-condabuild:plugin';
+export const OPEN = 'jupyter-condabuild:open';
+export const DOMAIN = 'jupyter_condabuild';
+export const PANEL = 'jupyter-condabuild-panel';
+export const STATE = 'jupyter-condabuild:panel';

@@ -1,0 +1,44 @@
+/** What changed between two images. */
+
+import React from 'react';
+
+import type { Comparison } from '../model/state';
+import { useSurroundings } from './context';
+import { Link, Notice, Row, Section } from './parts';
+import { buildName } from './words';
+
+const SHOWN = 100;
+
+export function Changes(props: { comparison: Comparison }): JSX.Element {
+  const { trans } = useSurroundings();
+  const { before, changes, fault } = props.comparison;
+  const value = (from: string | null, to: string | null): string =>
+    from === null ? trans.__('added %1', to ?? '') : to === null ? trans.__('removed (%1)', from) : `${from} → ${to}`;
+  return (
+    <Section title={trans.__('Changed since %1', buildName(before))}>
+      {fault && <Notice kind="warning" fault={fault} />}
+      {!fault && !changes && <p className="jp-CondaBuild-quiet">{trans.__('Comparing…')}</p>}
+      {changes?.length === 0 && <p className="jp-CondaBuild-quiet">{trans.__('The packages are the same.')}</p>}
+      {changes?.slice(0, SHOWN).map(change => (
+        <Row key={change.name} name={change.name} value={value(change.before, change.after)} />
+      ))}
+      {changes && changes.length > SHOWN && (
+        <p className="jp-CondaBuild-quiet">{trans.__('and %1 more', changes.length - SHOWN)}</p>
+      )}
+    </Section>
+  );
+}
+
+/** Two builds side by side, chosen from the history. */
+export function ComparisonView(props: { comparison: Comparison }): JSX.Element {
+  const { model, trans } = useSurroundings();
+  const { before, after } = props.comparison;
+  return (
+    <>
+      <Link onClick={() => model.endComparison()}>‹ {trans.__('Back')}</Link>
+      <h2 className="jp-CondaBuild-cut">{buildName(after)}</h2>
+      <p className="jp-CondaBuild-quiet">{trans.__('compared with %1', buildName(before))}</p>
+      <Changes comparison={props.comparison} />
+    </>
+  );
+}

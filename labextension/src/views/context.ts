@@ -1,0 +1,29 @@
+/** What every view is given: the words, and what a person can do. */
+
+import type { TranslationBundle } from '@jupyterlab/translation';
+import { createContext, useContext } from 'react';
+
+import type { PanelModel } from '../model/panel';
+
+export interface Surroundings {
+  trans: TranslationBundle;
+  /** Of dates and relative times, such as `en` or `zh-CN`. */
+  language: string;
+  model: PanelModel;
+  copy(text: string): void;
+  download(name: string, text: string): void;
+  confirm(title: string, text: string, yes: string): Promise<boolean>;
+  ask(title: string, label: string, text: string, yes: string): Promise<string | null>;
+}
+
+const Context = createContext<Surroundings | null>(null);
+
+export const SurroundingsProvider = Context.Provider;
+
+export function useSurroundings(): Surroundings {
+  const surroundings = useContext(Context);
+  if (!surroundings) {
+    throw new Error('A view outside of the panel');
+  }
+  return surroundings;
+}

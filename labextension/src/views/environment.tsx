@@ -1,0 +1,104 @@
+/** The environment before it is built: what is in it, and what there is to know about it. */
+
+import React from 'react';
+
+import type { Snapshot } from '../api/contract';
+import type { PanelState } from '../model/state';
+import { containerIcon } from '../icons';
+import { sizeText } from '../model/units';
+import { useSurroundings } from './context';
+import { Link, Notice, Row, Section } from './parts';
+
+export function Heading(props: { state: PanelState }): JSX.Element | null {
+  const { trans } = useSurroundings();
+  const { snapshot, subject } = props.state;
+  if (!snapshot || !subject) {
+    return null;
+  }
+  const packages = snapshot.conda.length + snapshot.pip.length;
+  const facts = [
+    subject.title,
+    snapshot.python && `Python ${snapshot.python}`,
+    trans._n('%1 package', '%1 packages', packages),
+    snapshot.plan.bytes_total > 0 && sizeText(snapshot.plan.bytes_total)
+  ];
+  return (
+    <div className="jp-CondaBuild-heading" title={snapshot.prefix}>
+      <containerIcon.react tag="span" height="28px" width="28px" />
+      <div>
+        <h2 className="jp-CondaBuild-cut">{snapshot.name}</h2>
+        <p className="jp-CondaBuild-quiet">{facts.filter(Boolean).join(' · ')}</p>
+      </div>
+    </div>
+  );
+}
+
+export function Contents(props: { snapshot: Snapshot }): JSX.Element {
+  const { trans } = useSurroundings();
+  const { channels, pip, drift } = props.snapshot;
+  const strays = drift.untracked.count;
+  return (
+    <Section title={trans.__('What goes in')}>
+      {channels.map(channel => (
+        <Row
+          key={channel.url}
+          name={channelName(channel.url)}
+          title={channel.url}
+          value={trans._n('%1 package', '%1 packages', channel.packages)}
+        />
+      ))}
+      {pip.length > 0 && <Row name="pip" value={trans._n('%1 package', '%1 packages', pip.length)} />}
+      {strays > 0 && (
+        <Row
+          name={trans.__('files of no package')}
+          title={drift.untracked.first.map(file => file.path).join('\n')}
+          value={`${strays} · ${sizeText(drift.untracked.bytes)}`}
+        />
+      )}
+    </Section>
+  );
+}
+
+export function Warnings(props: { snapshot: Snapshot }): JSX.Element {
+  return (
+    <>
+      {props.snapshot.warnings.map((warning, index) => (
+        <Notice key={`${index} ${warning.code}`} kind="warning" fault={warning} />
+      ))}
+    </>
+  );
+}
+
+/** Instead of an environment: why there is none, and what to do. */
+export function NoEnvironment(props: { state: PanelState }): JSX.Element {
+  const { model, trans } = useSurroundings();
+  const { reading, snapshotFault, subject } = props.state;
+  if (snapshotFault) {
+    return (
+      <Notice kind={snapshotFault.code === 'not_a_conda_kernel' ? 'info' : 'error'} fault={snapshotFault}>
+        <Link onClick={() => void model.readEnvironment()}>{trans.__('Try again')}</Link>
+      </Notice>
+    );
+  }
+  if (subject || reading) {
+    return (
+      <p className="jp-CondaBuild-quiet" role="status">
+        {trans.__('Reading the environment…')}
+      </p>
+    );
+  }
+  return (
+    <Notice
+      kind="info"
+      fault={{
+        code: 'no_kernel',
+        message: trans.__('No kernel is running.'),
+        hint: trans.__('Open a notebook with a Python kernel of a conda environment: the panel follows it.')
+      }}
+    />
+  );
+}
+
+function channelName(url: string): string {
+  return url.replace(/\/+$/, '').split('/').pop() || url;
+}

@@ -1,0 +1,40 @@
+/** A build that made no image: why, and what to do. */
+
+import React from 'react';
+
+import type { Build } from '../api/contract';
+import { lineThatMatters, plain, report } from '../model/report';
+import { progressOf, type PanelState } from '../model/state';
+import { useSurroundings } from './context';
+import { Log } from './log';
+import { CopyButton, Link, Notice } from './parts';
+import { buildName, stateWord } from './words';
+
+export function Failed(props: { build: Build; state: PanelState }): JSX.Element {
+  const { model, trans } = useSurroundings();
+  const { build, state } = props;
+  const progress = progressOf(state, build.id);
+  const line = lineThatMatters(progress);
+  const fault = build.error ?? {
+    code: build.state,
+    message: build.state === 'cancelled' ? trans.__('You ended this build.') : stateWord(trans, build.state),
+    hint: build.state === 'cancelled' ? trans.__('What it had built is kept: the next one is faster.') : ''
+  };
+  return (
+    <>
+      <p className="jp-CondaBuild-name jp-CondaBuild-cut">{build.request.reference || build.request.archive}</p>
+      <Notice kind={build.state === 'cancelled' ? 'info' : 'error'} fault={fault}>
+        {line && build.state !== 'cancelled' && <pre className="jp-CondaBuild-mono">{plain(line.text)}</pre>}
+      </Notice>
+      <div className="jp-CondaBuild-links">
+        <Link onClick={() => void model.retry(build)}>{trans.__('Retry')}</Link>
+        <Link onClick={() => model.hide(build.id)}>{trans.__('Remove from list')}</Link>
+        <span className="jp-CondaBuild-copyReport">
+          {trans.__('Copy report')}
+          <CopyButton text={report(build, progress, state.status?.version ?? '')} label={trans.__('Copy report')} />
+        </span>
+      </div>
+      <Log lines={progress.lines} missed={progress.missed} name={buildName(build)} />
+    </>
+  );
+}

@@ -1,0 +1,79 @@
+/** The map of layers, and what its colours mean. */
+
+import React, { useMemo } from 'react';
+
+import { counts, treemap, type Tile, type TileState } from '../model/layerMap';
+import { sizeText } from '../model/units';
+import { useSurroundings } from './context';
+
+/** The map is laid out in a box of these proportions and stretched to the panel's width. */
+const WIDTH = 328;
+const HEIGHT = 118;
+
+export function LayerMap(props: { tiles: Tile[]; label: string; legend: TileState[] }): JSX.Element {
+  const { trans } = useSurroundings();
+  const sizes = props.tiles.map(tile => tile.size).join();
+  const rects = useMemo(
+    () =>
+      treemap(
+        props.tiles.map(tile => tile.size),
+        WIDTH,
+        HEIGHT
+      ),
+    [sizes]
+  );
+  const number = counts(props.tiles);
+  const words: Record<TileState, string> = {
+    waiting: trans.__('%1 to build', number.waiting.layers),
+    reused: trans.__('%1 reused', number.reused.layers),
+    building: trans.__('%1 building', number.building.layers),
+    built: trans.__('%1 built', number.built.layers),
+    pushed: trans.__('%1 pushed', number.pushed.layers),
+    heavy: trans.__('%1 largest', number.heavy.layers)
+  };
+  const legend = props.legend.filter(state => number[state].layers > 0);
+  return (
+    <>
+      <div
+        className="jp-CondaBuild-map"
+        role="img"
+        aria-label={`${props.label}: ${legend.map(state => words[state]).join(', ')}`}
+      >
+        {props.tiles.map((tile, index) => {
+          const rect = rects[index];
+          return (
+            rect && (
+              <div
+                key={tile.key}
+                className={`jp-CondaBuild-tile jp-mod-${tile.state}`}
+                style={{
+                  left: `${(rect.x / WIDTH) * 100}%`,
+                  top: `${(rect.y / HEIGHT) * 100}%`,
+                  width: `${(rect.width / WIDTH) * 100}%`,
+                  height: `${(rect.height / HEIGHT) * 100}%`
+                }}
+                title={`${tile.packages.join('\n')}\n${sizeText(tile.size)}`}
+              >
+                {rect.width > 40 && rect.height > 16 && <span>{tile.name}</span>}
+              </div>
+            )
+          );
+        })}
+      </div>
+      <Legend items={legend.map(state => [state, words[state]])} />
+    </>
+  );
+}
+
+export function Legend(props: { items: [TileState, string][] }): JSX.Element | null {
+  return props.items.length ? (
+    <div className="jp-CondaBuild-legend">
+      {props.items.map(([state, text]) => (
+        <span key={state}>
+          <i className={`jp-CondaBuild-key jp-mod-${state}`} />
+          {text}
+        </span>
+      ))}
+    </div>
+  ) : null;
+}

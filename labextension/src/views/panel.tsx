@@ -1,0 +1,134 @@
+/** The panel: one column, one thing to do at a time. */
+
+import { refreshIcon } from '@jupyterlab/ui-components';
+import React, { useEffect, useState } from 'react';
+
+import type { PanelModel } from '../model/panel';
+import { activeBuild, isOver, shownBuild, type PanelState } from '../model/state';
+import { ComparisonView } from './changes';
+import { SurroundingsProvider, useSurroundings, type Surroundings } from './context';
+import { Destination } from './destination';
+import { Contents, Heading, NoEnvironment, Warnings } from './environment';
+import { Failed } from './failed';
+import { Finished } from './finished';
+import { History } from './history';
+import { Link, Notice } from './parts';
+import { BuildButton, Plan } from './plan';
+import { Running } from './running';
+import { buildName } from './words';
+
+export function Panel(props: Surroundings): JSX.Element {
+  const { model, trans } = props;
+  const state = useModelState(model);
+  return (
+    <SurroundingsProvider value={props}>
+      <header className="jp-CondaBuild-header">
+        <h1>{trans.__('Containerize environment')}</h1>
+        <button
+          type="button"
+          className="jp-CondaBuild-icon"
+          title={trans.__('Read the environment again')}
+          aria-label={trans.__('Read the environment again')}
+          onClick={() => void model.refresh()}
+        >
+          <refreshIcon.react tag="span" height="16px" width="16px" />
+        </button>
+      </header>
+      <div className="jp-CondaBuild-body">
+        <Body state={state} />
+      </div>
+    </SurroundingsProvider>
+  );
+}
+
+function Body({ state }: { state: PanelState }): JSX.Element {
+  const { trans } = useSurroundings();
+  const build = shownBuild(state);
+  if (state.absent) {
+    const hint = trans.__(
+      'Install jupyter-condabuild in the environment that runs the Jupyter server (pip install jupyter-condabuild), enable it (jupyter server extension enable jupyter_condabuild) and restart the server.'
+    );
+    const missing = state.absent.code === 'no_server_part';
+    const fault = missing
+      ? { ...state.absent, message: trans.__('The server part is missing or disabled.'), hint }
+      : state.absent;
+    return <Notice kind="error" fault={fault} />;
+  }
+  if (state.comparison) {
+    return <ComparisonView comparison={state.comparison} />;
+  }
+  if (build) {
+    return (
+      <>
+        <Back />
+        {!isOver(build) ? (
+          <Running key={build.id} build={build} state={state} />
+        ) : build.result ? (
+          <Finished key={build.id} build={build} result={build.result} state={state} />
+        ) : (
+          <Failed key={build.id} build={build} state={state} />
+        )}
+        {state.startFault && <Notice kind="error" fault={state.startFault} />}
+      </>
+    );
+  }
+  return <Before state={state} />;
+}
+
+function Before({ state }: { state: PanelState }): JSX.Element {
+  const { model, trans } = useSurroundings();
+  const running = activeBuild(state);
+  return (
+    <>
+      {running && (
+        <p className="jp-CondaBuild-notice jp-mod-info">
+          <Link onClick={() => model.show(running.id)}>{trans.__('%1 is being built', buildName(running))} ›</Link>
+        </p>
+      )}
+      <Heading state={state} />
+      {state.snapshot ? (
+        <>
+          <Contents snapshot={state.snapshot} />
+          <Warnings snapshot={state.snapshot} />
+          <Destination state={state} />
+          <Plan state={state} />
+          <BuildButton state={state} />
+        </>
+      ) : (
+        <NoEnvironment state={state} />
+      )}
+      <History state={state} />
+    </>
+  );
+}
+
+function Back(): JSX.Element {
+  const { model, trans } = useSurroundings();
+  return (
+    <div>
+      <Link onClick={() => model.show(null)}>‹ {trans.__('Environment and history')}</Link>
+    </div>
+  );
+}
+
+/** The model's state, drawn at most once a frame however fast events come. */
+function useModelState(model: PanelModel): PanelState {
+  const [state, setState] = useState(model.state);
+  useEffect(() => {
+    let frame = 0;
+    const draw = (): void => {
+      frame = 0;
+      setState(model.state);
+    };
+    const changed = (): void => {
+      frame ||= requestAnimationFrame(draw);
+    };
+    model.changed.connect(changed);
+    changed();
+    return () => {
+      model.changed.disconnect(changed);
+      cancelAnimationFrame(frame);
+    };
+  }, [model]);
+  return state;
+}

@@ -1,0 +1,91 @@
+/** The small parts that the views are made of. */
+
+import { checkIcon, copyIcon } from '@jupyterlab/ui-components';
+import React, { useEffect, useState, type ReactNode } from 'react';
+
+import type { Fault } from '../api/contract';
+import { useSurroundings } from './context';
+
+export function Section(props: { title: string; children: ReactNode }): JSX.Element {
+  return (
+    <section className="jp-CondaBuild-section" aria-label={props.title}>
+      <h3>{props.title}</h3>
+      {props.children}
+    </section>
+  );
+}
+
+export function Row(props: { name: string; value: string; title?: string }): JSX.Element {
+  return (
+    <div className="jp-CondaBuild-row" title={props.title}>
+      <span className="jp-CondaBuild-cut">{props.name}</span>
+      <span className="jp-CondaBuild-quiet">{props.value}</span>
+    </div>
+  );
+}
+
+export function Link(props: { onClick: () => void; children: ReactNode; title?: string }): JSX.Element {
+  return (
+    <button type="button" className="jp-CondaBuild-link" title={props.title} onClick={props.onClick}>
+      {props.children}
+    </button>
+  );
+}
+
+export function Notice(props: { kind: 'warning' | 'error' | 'info'; fault: Fault; children?: ReactNode }): JSX.Element {
+  return (
+    <div className={`jp-CondaBuild-notice jp-mod-${props.kind}`} role={props.kind === 'error' ? 'alert' : undefined}>
+      <strong>{props.fault.message}</strong>
+      {props.fault.hint && <p>{props.fault.hint}</p>}
+      {props.children}
+    </div>
+  );
+}
+
+export function CopyButton(props: { text: string; label: string }): JSX.Element {
+  const { copy, trans } = useSurroundings();
+  const [copied, setCopied] = useState(false);
+  useEffect(() => {
+    if (copied) {
+      const timer = setTimeout(() => setCopied(false), 2000);
+      return () => clearTimeout(timer);
+    }
+    return undefined;
+  }, [copied]);
+  const label = copied ? trans.__('Copied') : props.label;
+  const Icon = copied ? checkIcon : copyIcon;
+  return (
+    <button
+      type="button"
+      className="jp-CondaBuild-icon"
+      aria-label={label}
+      title={label}
+      onClick={() => {
+        copy(props.text);
+        setCopied(true);
+      }}
+    >
+      <Icon.react tag="span" height="16px" width="16px" />
+      <span role="status" className="jp-CondaBuild-unseen">
+        {copied ? trans.__('Copied') : ''}
+      </span>
+    </button>
+  );
+}
+
+export function Bar(props: { fraction: number | null; label: string; text?: string }): JSX.Element {
+  const percent = props.fraction === null ? undefined : Math.round(props.fraction * 100);
+  return (
+    <div
+      className={`jp-CondaBuild-bar${percent === undefined ? ' jp-mod-unknown' : ''}`}
+      role="progressbar"
+      aria-label={props.label}
+      aria-valuemin={0}
+      aria-valuemax={100}
+      aria-valuenow={percent}
+      aria-valuetext={props.text}
+    >
+      <div style={percent === undefined ? undefined : { width: `${percent}%` }} />
+    </div>
+  );
+}

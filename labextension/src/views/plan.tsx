@@ -1,0 +1,93 @@
+/** What a build would do, and the button that does it. */
+
+import React, { useState } from 'react';
+
+import { looksLikeReference } from '../model/destination';
+import { plannedTiles } from '../model/layerMap';
+import type { Form, PanelState } from '../model/state';
+import { secondsText, sizeText } from '../model/units';
+import { expectedSeconds } from '../model/expectation';
+import { useSurroundings } from './context';
+import { Options } from './destination';
+import { LayerMap } from './layerMap';
+import { Link, Notice, Section } from './parts';
+
+export function Plan(props: { state: PanelState }): JSX.Element | null {
+  const { trans } = useSurroundings();
+  const { builds, form, planning, snapshot } = props.state;
+  if (!snapshot) {
+    return null;
+  }
+  const { plan } = snapshot;
+  const pushes = form.destination === 'push';
+  const compared = pushes && plan.compared;
+  const bytes = compared ? plan.bytes_to_push : plan.bytes_total;
+  const headline = !compared
+    ? trans._n('%1 package goes into the image', '%1 packages go into the image', plan.packages)
+    : plan.packages_changed === 0
+      ? trans.__('Nothing to build: all of it is there')
+      : trans._n('%2 of %1 package changed', '%2 of %1 packages changed', plan.packages, plan.packages_changed);
+  const seconds = pushes ? expectedSeconds(builds, bytes) : null;
+  const cost = [
+    compared && trans.__('%1 already in the registry', plan.layers_reused),
+    pushes ? trans.__('%1 to push', sizeText(bytes)) : trans.__('about %1', sizeText(bytes)),
+    seconds !== null && trans.__('about %1', secondsText(seconds))
+  ];
+  return (
+    <Section title={trans.__('What will happen')}>
+      <h2 className="jp-CondaBuild-headline">{headline}</h2>
+      <LayerMap tiles={plannedTiles(plan.layers)} label={trans.__('Layers of the plan')} legend={['reused', 'waiting']} />
+      <p className="jp-CondaBuild-quiet" role="status">
+        {planning ? trans.__('Comparing with the registry…') : cost.filter(Boolean).join(' · ')}
+      </p>
+      {pushes && plan.unavailable && <Notice kind="warning" fault={plan.unavailable} />}
+    </Section>
+  );
+}
+
+export function BuildButton(props: { state: PanelState }): JSX.Element {
+  const { model, trans } = useSurroundings();
+  const [open, setOpen] = useState(false);
+  const { form, startFault, starting } = props.state;
+  const words: Record<Form['destination'], string> = {
+    push: trans.__('Build and push'),
+    load: trans.__('Build and load into Docker'),
+    archive: trans.__('Build and save as archive')
+  };
+  const others: [Form['destination'], string][] = [
+    ['push', trans.__('Push to a registry')],
+    ['archive', trans.__('Save as archive…')],
+    ['load', trans.__('Load into Docker')]
+  ];
+  return (
+    <>
+      {startFault && <Notice kind="error" fault={startFault} />}
+      <button
+        type="button"
+        className="jp-CondaBuild-go jp-mod-styled jp-mod-accept"
+        disabled={starting || !looksLikeReference(form.reference)}
+        onClick={() => void model.start()}
+      >
+        {starting ? trans.__('Starting…') : words[form.destination]}
+      </button>
+      <div className="jp-CondaBuild-links">
+        {others
+          .filter(([destination]) => destination !== form.destination)
+          .map(([destination, text]) => (
+            <Link key={destination} onClick={() => model.edit({ destination })}>
+              {text}
+            </Link>
+          ))}
+        <button
+          type="button"
+          className="jp-CondaBuild-link"
+          aria-expanded={open}
+          onClick={() => setOpen(!open)}
+        >
+          {trans.__('Options')} {open ? '▴' : '▾'}
+        </button>
+      </div>
+      {open && <Options state={props.state} />}
+    </>
+  );
+}

@@ -1,0 +1,107 @@
+/** A build that waits or runs. */
+
+import React from 'react';
+
+import type { Build } from '../api/contract';
+import { tiles } from '../model/layerMap';
+import { progressOf, type PanelState } from '../model/state';
+import { steps, whole, type Whole } from '../model/steps';
+import { partTexts, secondsText, sizeText } from '../model/units';
+import { useSurroundings } from './context';
+import { LayerMap } from './layerMap';
+import { Log } from './log';
+import { Bar, Section } from './parts';
+import { buildName, stepWord } from './words';
+
+export function Running(props: { build: Build; state: PanelState }): JSX.Element {
+  const { confirm, model, trans } = useSurroundings();
+  const { build, state } = props;
+  const progress = progressOf(state, build.id);
+  const done = whole(progress, build.request);
+  const planned = state.snapshot?.prefix === build.request.prefix ? state.snapshot.plan.layers : [];
+  const map = tiles(planned, progress);
+  const cancel = async (): Promise<void> => {
+    const sure = await confirm(
+      trans.__('Cancel the build?'),
+      trans.__('What is built already is kept, so the next build is faster.'),
+      trans.__('Cancel build')
+    );
+    if (sure) {
+      await model.cancel(build.id);
+    }
+  };
+  return (
+    <>
+      <p className="jp-CondaBuild-name jp-CondaBuild-cut">{build.request.reference || build.request.archive}</p>
+      <Steps build={build} state={state} />
+      <Bar fraction={done.fraction} label={trans.__('Build of %1', buildName(build))} />
+      <Amounts build={build} whole={done} connected={state.connected} />
+      {map.length > 0 && (
+        <Section title={trans.__('Layers')}>
+          <LayerMap
+            tiles={map}
+            label={trans.__('Layers')}
+            legend={['reused', 'pushed', 'built', 'building', 'waiting']}
+          />
+        </Section>
+      )}
+      <Log lines={progress.lines} missed={progress.missed} name={buildName(build)} />
+      <button
+        type="button"
+        className="jp-CondaBuild-cancel jp-mod-styled"
+        disabled={build.cancelling}
+        onClick={() => void cancel()}
+      >
+        {build.cancelling ? trans.__('Cancelling…') : trans.__('Cancel build')}
+      </button>
+    </>
+  );
+}
+
+function Steps(props: { build: Build; state: PanelState }): JSX.Element {
+  const { trans } = useSurroundings();
+  const all = steps(progressOf(props.state, props.build.id), props.build.request);
+  const now = all.filter(step => step.state === 'running').map(step => stepWord(trans, step.name));
+  return (
+    <>
+      <ol className="jp-CondaBuild-steps">
+        {all.map(step => (
+          <li
+            key={step.name}
+            className={`jp-mod-${step.state}`}
+            aria-current={step.state === 'running' ? 'step' : undefined}
+            title={step.seconds === null ? undefined : secondsText(step.seconds)}
+          >
+            {step.state === 'done' && '✓ '}
+            {stepWord(trans, step.name)}
+          </li>
+        ))}
+      </ol>
+      <span role="status" className="jp-CondaBuild-unseen">
+        {now.join(', ')}
+      </span>
+    </>
+  );
+}
+
+function Amounts(props: { build: Build; whole: Whole; connected: boolean }): JSX.Element {
+  const { trans } = useSurroundings();
+  const { build, connected, whole: done } = props;
+  const [part, total] = partTexts(done.complete, done.total);
+  const left = !connected
+    ? trans.__('Connection lost, trying again…')
+    : build.state === 'queued'
+      ? trans.__('Waiting: number %1 in the queue', build.position ?? 1)
+      : done.secondsLeft !== null
+        ? trans.__('about %1 left', secondsText(done.secondsLeft))
+        : '';
+  return (
+    <div className="jp-CondaBuild-row jp-CondaBuild-quiet">
+      <span>
+        {done.total > 0 && trans.__('%1 of %2', part, total)}
+        {done.rate > 0 && ` · ${trans.__('%1/s', sizeText(done.rate))}`}
+      </span>
+      <span>{left}</span>
+    </div>
+  );
+}

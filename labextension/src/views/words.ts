@@ -1,0 +1,89 @@
+/** The words for states, steps and times. */
+
+import type { TranslationBundle } from '@jupyterlab/translation';
+
+import type { Build, BuildState } from '../api/contract';
+import type { StepName } from '../model/steps';
+
+export function stepWord(trans: TranslationBundle, step: StepName): string {
+  switch (step) {
+    case 'snapshot':
+      return trans.__('Snapshot');
+    case 'lock':
+      return trans.__('Lock');
+    case 'layers':
+      return trans.__('Layers');
+    case 'push':
+      return trans.__('Push');
+    case 'load':
+      return trans.__('Load');
+    case 'export':
+      return trans.__('Save');
+  }
+}
+
+export function stateWord(trans: TranslationBundle, state: BuildState): string {
+  switch (state) {
+    case 'queued':
+      return trans.__('Waiting');
+    case 'running':
+      return trans.__('Building');
+    case 'finished':
+      return trans.__('Ready');
+    case 'failed':
+      return trans.__('Failed');
+    case 'cancelled':
+      return trans.__('Cancelled');
+    case 'interrupted':
+      return trans.__('Interrupted');
+    default:
+      return state;
+  }
+}
+
+/** A label of the log: a phase, a state of a layer, or what the server called it. */
+export function labelWord(trans: TranslationBundle, label: string): string {
+  const words: Record<string, string> = {
+    snapshot: trans.__('snapshot'),
+    lock: trans.__('lock'),
+    plan: trans.__('plan'),
+    base: trans.__('base'),
+    link: trans.__('link'),
+    layers: trans.__('layers'),
+    push: trans.__('push'),
+    load: trans.__('load'),
+    export: trans.__('save'),
+    'reused-remote': trans.__('reused'),
+    'reused-local': trans.__('reused'),
+    mounted: trans.__('reused'),
+    built: trans.__('built'),
+    pushed: trans.__('pushed'),
+    warning: trans.__('warning'),
+    finished: trans.__('finished'),
+    failed: trans.__('failed'),
+    cancelled: trans.__('cancelled')
+  };
+  return words[label] ?? label;
+}
+
+/** The short name of a build: its image without the registry, else its archive. */
+export function buildName(build: Build): string {
+  const { reference, archive, prefix } = build.request;
+  return reference.split('/').pop() || archive || prefix.split('/').pop() || build.id;
+}
+
+const UNITS: [Intl.RelativeTimeFormatUnit, number][] = [
+  ['year', 31_536_000],
+  ['month', 2_592_000],
+  ['day', 86_400],
+  ['hour', 3600],
+  ['minute', 60]
+];
+
+/** How long ago a time was. */
+export function agoText(language: string, time: number, now = Date.now() / 1000): string {
+  const seconds = now - time;
+  const format = new Intl.RelativeTimeFormat(language, { numeric: 'auto' });
+  const [unit, size] = UNITS.find(([, length]) => seconds >= length) ?? ['second', 1];
+  return format.format(-Math.max(0, Math.floor(seconds / size)), unit);
+}

@@ -1,0 +1,100 @@
+/** The panel's place in the sidebar. Its views are loaded when it is first seen. */
+
+import { Clipboard, Dialog, InputDialog, showDialog } from '@jupyterlab/apputils';
+import type { ITranslator } from '@jupyterlab/translation';
+import { ReactWidget } from '@jupyterlab/ui-components';
+import type { Message } from '@lumino/messaging';
+import React, { lazy, Suspense } from 'react';
+
+import { containerIcon } from './icons';
+import type { PanelModel } from './model/panel';
+import { DOMAIN, PANEL } from './tokens';
+import type { Surroundings } from './views/context';
+
+const Panel = lazy(async () => ({ default: (await import('./views/panel')).Panel }));
+
+export class PanelWidget extends ReactWidget {
+  private readonly surroundings: Surroundings;
+  private seen = false;
+
+  constructor(
+    private readonly model: PanelModel,
+    translator: ITranslator
+  ) {
+    super();
+    const trans = translator.load(DOMAIN);
+    this.id = PANEL;
+    this.addClass('jp-CondaBuild');
+    this.title.icon = containerIcon;
+    this.title.caption = trans.__('Containerize environment');
+    this.node.setAttribute('role', 'region');
+    this.node.setAttribute('aria-label', this.title.caption);
+    this.node.tabIndex = -1;
+    this.surroundings = {
+      trans,
+      language: languageTag(translator.languageCode),
+      model,
+      copy: text => Clipboard.copyToSystem(text),
+      download,
+      confirm: async (title, body, yes) => {
+        const buttons = [
+          Dialog.cancelButton({ label: trans.__('Go on building') }),
+          Dialog.warnButton({ label: yes })
+        ];
+        return (await showDialog({ title, body, buttons })).button.accept;
+      },
+      ask: async (title, label, text, okLabel) =>
+        (await InputDialog.getText({ title, label, text, okLabel, required: true })).value
+    };
+  }
+
+  render(): JSX.Element {
+    return (
+      <Suspense fallback={null}>
+        <Panel {...this.surroundings} />
+      </Suspense>
+    );
+  }
+
+  protected override onAfterShow(message: Message): void {
+    super.onAfterShow(message);
+    this.wake();
+  }
+
+  protected override onAfterAttach(message: Message): void {
+    super.onAfterAttach(message);
+    if (this.isVisible) {
+      this.wake();
+    }
+  }
+
+  protected override onActivateRequest(message: Message): void {
+    super.onActivateRequest(message);
+    this.node.focus();
+  }
+
+  /** Until it is seen, the panel asks nobody anything; later it asks for what may have changed. */
+  private wake(): void {
+    const { snapshot, subject, absent } = this.model.state;
+    if (!this.seen || absent || (subject && !snapshot)) {
+      this.seen = true;
+      void this.model.refresh();
+    } else {
+      void this.model.loadBuilds();
+    }
+  }
+}
+
+function languageTag(code: string): string {
+  const tag = code.replace('_', '-');
+  return Intl.DateTimeFormat.supportedLocalesOf(/^[A-Za-z]{2,3}(-[A-Za-z0-9]+)*$/.test(tag) ? tag : 'en')[0] ?? 'en';
+}
+
+function download(name: string, text: string): void {
+  const url = URL.createObjectURL(new Blob([text], { type: 'text/plain' }));
+  const link = document.createElement('a');
+  link.href = url;
+  link.download = name.replace(/[^\w.-]+/g, '-');
+  link.click();
+  URL.revokeObjectURL(url);
+}

@@ -1,0 +1,116 @@
+import { describe, expect, it } from 'vitest';
+
+import type { BuildEvent } from '../src/api/contract';
+import { after, NOTHING_YET } from '../src/model/build';
+import { steps, whole } from '../src/model/steps';
+import { LITTLE_BUILD, log, numbered } from './events';
+
+const PUSH = { push: true, load: false, archive: '', lockfile: '' };
+
+describe('the events of a build', () => {
+  it('add up to phases, layers, warnings, lines and an end', () => {
+    const state = after(NOTHING_YET, LITTLE_BUILD);
+    expect(state.seq).toBe(12);
+    expect(state.phases.snapshot).toMatchObject({ state: 'done', seconds: 0.5 });
+    expect(state.layers['b']?.states).toEqual(['built', 'pushed']);
+    expect(Object.keys(state.layers)).toEqual(['a', 'b']);
+    expect(state.warnings).toEqual([{ code: 'editable', message: 'mylib is editable', hint: 'Install it.' }]);
+    expect(state.lines.map(line => line.label)).toEqual([
+      'snapshot',
+      'warning',
+      'reused-remote',
+      'built',
+      'pushed',
+      '',
+      'finished'
+    ]);
+    expect(state.end).toHaveProperty('finished');
+  });
+
+  it('come to the same in one batch, one by one, or with a reconnect at any place', () => {
+    const atOnce = after(NOTHING_YET, LITTLE_BUILD);
+    const each = LITTLE_BUILD.reduce((state, event) => after(state, [event]), NOTHING_YET);
+    expect(each).toEqual(atOnce);
+    for (let cut = 0; cut < LITTLE_BUILD.length; cut++) {
+      const first = after(NOTHING_YET, LITTLE_BUILD.slice(0, cut));
+      expect(after(first, LITTLE_BUILD.slice(first.seq))).toEqual(atOnce);
+    }
+  });
+
+  it('change nothing when they come again', () => {
+    const state = after(NOTHING_YET, LITTLE_BUILD);
+    expect(after(state, LITTLE_BUILD)).toBe(state);
+    expect(after(state, LITTLE_BUILD.slice(3, 5))).toBe(state);
+    const twice = LITTLE_BUILD.flatMap(event => [event, event]);
+    expect(after(NOTHING_YET, twice)).toEqual(state);
+  });
+
+  it('are counted where they are missing', () => {
+    const state = after(NOTHING_YET, [...LITTLE_BUILD.slice(0, 2), ...LITTLE_BUILD.slice(5)]);
+    expect(state.missed).toBe(3);
+    expect(state.seq).toBe(12);
+  });
+
+  it('of a kind that is not known yet count as seen and do nothing else', () => {
+    const strange = { type: 'attestation', seq: 1, time: 1, text: '<b>' } as unknown as BuildEvent;
+    expect(after(NOTHING_YET, [strange])).toEqual({ ...NOTHING_YET, seq: 1 });
+  });
+
+  it('leave the state before as it was', () => {
+    const before = after(NOTHING_YET, LITTLE_BUILD.slice(0, 8));
+    const copy = structuredClone(before);
+    after(before, LITTLE_BUILD.slice(8));
+    expect(before).toEqual(copy);
+  });
+
+  it('may be many', () => {
+    const many = numbered(Array.from({ length: 200_000 }, (_, n) => log(`line ${n}`)));
+    const begun = performance.now();
+    let state = NOTHING_YET;
+    for (let at = 0; at < many.length; at += 500) {
+      state = after(state, many.slice(at, at + 500));
+    }
+    expect(state.lines).toHaveLength(200_000);
+    expect(performance.now() - begun).toBeLessThan(5000);
+  });
+});
+
+describe('the steps of a build', () => {
+  it('are those that were asked for', () => {
+    expect(steps(NOTHING_YET, PUSH).map(step => step.name)).toEqual(['snapshot', 'lock', 'layers', 'push']);
+    expect(
+      steps(NOTHING_YET, { push: false, load: true, archive: 'x.tar', lockfile: 'sha256:1' }).map(step => step.name)
+    ).toEqual(['lock', 'layers', 'load', 'export']);
+  });
+
+  it('wait, run and are done', () => {
+    const running = after(NOTHING_YET, LITTLE_BUILD.slice(0, 5));
+    expect(steps(running, PUSH).map(step => step.state)).toEqual(['done', 'waiting', 'running', 'waiting']);
+    const over = after(running, LITTLE_BUILD.slice(5));
+    expect(steps(over, PUSH).every(step => step.state === 'done')).toBe(true);
+  });
+});
+
+describe('the whole', () => {
+  it('is unknown at first, and all of it at the end', () => {
+    expect(whole(NOTHING_YET, PUSH).fraction).toBeNull();
+    expect(whole(after(NOTHING_YET, LITTLE_BUILD), PUSH).fraction).toBe(1);
+  });
+
+  it('counts what is made and what is sent, and says how long the rest takes', () => {
+    const state = after(
+      NOTHING_YET,
+      numbered(
+        [0, 1, 2, 3, 4].flatMap(n => [
+          { type: 'progress' as const, subject: 'layers', complete: 100 * n, total: 400, unit: 'bytes' as const },
+          { type: 'progress' as const, subject: 'push', complete: 50 * n, total: 400, unit: 'bytes' as const }
+        ])
+      )
+    );
+    const { fraction, complete, total, rate, secondsLeft } = whole(state, PUSH);
+    expect(fraction).toBeCloseTo(600 / 800);
+    expect([complete, total]).toEqual([200, 400]);
+    expect(rate).toBeCloseTo(250);
+    expect(secondsLeft).toBeCloseTo(0.8);
+  });
+});
