@@ -8,8 +8,8 @@ from jupyter_condabuild.build.base import Base
 from jupyter_condabuild.build.layers import ReadyLayer
 from jupyter_condabuild.build.prepare import Prepared
 from jupyter_condabuild.build.request import BuildRequest
-from jupyter_condabuild.build.runtime import configuration
-from jupyter_condabuild.errors import BadImage
+from jupyter_condabuild.build.runtime import LOCKFILE, configuration
+from jupyter_condabuild.errors import BadImage, BaseUnavailable
 from jupyter_condabuild.oci.image import Image, Manifest
 
 MOST_LAYERS = 125
@@ -25,9 +25,9 @@ def assemble(
 ) -> Image:
     """The image of a build, with annotations for its manifest.
 
-    Raises BadImage when base and layers together are more than engines take.
+    Raises BadImage when base and layers together are more than engines take, BaseUnavailable for a base of ours.
     """
-    check_depth(len(base.layers) + len(layers))
+    check_stack(base, len(layers))
     environment = prepared.environment
     config = configuration(
         base.config,
@@ -44,10 +44,15 @@ def assemble(
     return Image(manifest, config.raw, sources)
 
 
-def check_depth(layers: int) -> None:
-    """Raises BadImage for a stack that container engines would refuse."""
-    if layers > MOST_LAYERS:
+def check_stack(base: Base, layers: int) -> None:
+    """Raises BadImage for a stack that container engines would refuse, BaseUnavailable for a base of ours."""
+    if LOCKFILE in base.config.value:
+        raise BaseUnavailable(
+            f"{base.name} is itself the image of an environment; two would lie in one folder.",
+            "Name the image that it stands on, or any other without an environment of ours.",
+        )
+    if len(base.layers) + layers > MOST_LAYERS:
         raise BadImage(
-            f"The image would have {layers} layers; container engines take {MOST_LAYERS}.",
+            f"The image would have {len(base.layers) + layers} layers; container engines take {MOST_LAYERS}.",
             "Choose a base with fewer layers, or lower layer_budget.",
         )

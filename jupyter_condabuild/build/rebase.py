@@ -8,13 +8,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from jupyter_condabuild.build.assemble import check_depth
+from jupyter_condabuild.build.assemble import check_stack
 from jupyter_condabuild.build.base import resolve
 from jupyter_condabuild.build.phase import phase
 from jupyter_condabuild.build.push import Config, Push
 from jupyter_condabuild.build.runtime import Ours, configuration
 from jupyter_condabuild.build.share import Registries
-from jupyter_condabuild.errors import BadImage
+from jupyter_condabuild.errors import BadImage, UsageError
 from jupyter_condabuild.events import Finished, Report
 from jupyter_condabuild.oci.image import Image, ImageConfig, Manifest, Reference
 from jupyter_condabuild.oci.layout import Store
@@ -35,11 +35,13 @@ class RebaseRequest:
 def rebase(request: RebaseRequest, report: Report) -> Finished:
     """Puts the image on the new base and pushes it; layers that the target's registry has are mounted.
 
-    Raises BadImage for an image that is not ours, BaseUnavailable and RegistryError.
+    Raises UsageError without a tag, BadImage for an image that is not ours, BaseUnavailable and RegistryError.
     """
     started = time.monotonic()
     source = Reference.parse(request.reference)
     target = Reference.parse(request.target or request.reference)
+    if not target.tag:
+        raise UsageError(f"{target} names no tag to push the result under.", "Name the result with -t.")
     with ExitStack() as stack:
         store = stack.enter_context(Store(Path(request.store_dir)))
         work = stack.enter_context(store.folder())
@@ -62,7 +64,7 @@ def rebase(request: RebaseRequest, report: Report) -> Finished:
                 docker_host=request.docker_host,
             )
         layers = manifest.layers[ours.base_layers :]
-        check_depth(len(base.layers) + len(layers))
+        check_stack(base, len(layers))
         config = configuration(
             base.config,
             base.name,
@@ -82,7 +84,8 @@ def rebase(request: RebaseRequest, report: Report) -> Finished:
             for descriptor in rebased.layers:
                 push.add(descriptor, sources[descriptor.digest])
             push.add(config.descriptor, Config(config.raw))
-            push.finish(rebased, target.tag or "latest")
+            push.finish(rebased, target.tag)
+        store.remember(f"{target.registry}/{target.repository}", rebased.descriptor.digest)
     result = Finished(
         reference=str(target),
         digest=str(rebased.descriptor.digest),

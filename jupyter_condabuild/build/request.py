@@ -76,6 +76,8 @@ class BuildRequest:
         for text in (self.reference, self.installer_image, *self.cache_from):
             if text:
                 Reference.parse(text)
+        if self.reference and not Reference.parse(self.reference).tag:
+            raise UsageError(f"{self.reference} names no tag to put the image under.", "Write it as name:tag.")
         if self.include and not Path(self.include).is_dir():
             raise UsageError(f"--include {self.include}: there is no such folder.")
 
