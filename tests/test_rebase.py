@@ -1,117 +1,197 @@
-"""rebase: a new base under an image, and nothing else moves."""
+"""A newer base under an image of ours: the same image as built on that base, and no layer of ours made or moved."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from jupyter_condabuild.build.rebase import RebaseRequest, rebase
-from jupyter_condabuild.errors import BadImage, BaseUnavailable
+from jupyter_condabuild.errors import BadImage, BaseUnavailable, RegistryNotFound, UsageError
 from jupyter_condabuild.events import Event, Finished, Layer
 from jupyter_condabuild.oci import archive
-from jupyter_condabuild.oci.image import ImageConfig, Manifest, Reference
-from jupyter_condabuild.oci.registry import open_registry
-from tests.builds import Workshop
+from jupyter_condabuild.oci.image import Manifest
+from tests.builds import Package, Workshop, install, small_channel
+from tests.channel.package import File, Metadata
+from tests.registry.faults import Relay
+from tests.registry.pushing import connect, push_image
 from tests.small_image import image, programs, tar
 
-
-@dataclass(frozen=True)
-class Pushed:
-    """An image as a registry has it."""
-
-    manifest: Manifest
-    config: ImageConfig
-
-    @classmethod
-    def read(cls, reference: str) -> Pushed:
-        name = Reference.parse(reference)
-        with open_registry(name) as opened:
-            repository = opened.repository(name.repository)
-            manifest = repository.manifest(name.target)
-            assert isinstance(manifest, Manifest)
-            return cls(manifest, ImageConfig.parse(b"".join(repository.read(manifest.config))))
+PACKAGES: list[Package] = [
+    (Metadata("a", "1.0", noarch="generic", depends=("b",)), [File("share/same", b"a"), File("share/a", b"a" * 9000)]),
+    (Metadata("b", "1.0", noarch="generic"), [File("share/same", b"b")]),
+]
 
 
 @pytest.fixture
 def newer_base(tmp_path: Path) -> str:
-    """A base with one layer more, another variable and another label."""
-    path = tmp_path / "newer.tar"
+    """Another base, with more layers than the small one, its own variables and history."""
     layers = [programs(), tar({"etc/base": b"2\n"}), tar({"etc/more": b"more\n"})]
-    archive.write(image(layers, Env=["PATH=/usr/bin", "BASE=new"], Labels={"of": "newer"}, Cmd=["/x"]), "", path)
-    return f"oci-archive:{path}"
+    made = image(layers, Env=["PATH=/usr/local/bin", "BASE=newer"], Labels={"of": "newer"})
+    archive.write(made, "", tmp_path / "newer.tar")
+    return f"oci-archive:{tmp_path / 'newer.tar'}"
 
 
-def request(workshop: Workshop, reference: str, base: str, target: str = "") -> RebaseRequest:
-    """A rebase with the workshop's store."""
-    return RebaseRequest(reference, base, target, str(workshop.store))
+@pytest.fixture
+def prefix(tmp_path: Path) -> Path:
+    """A prefix with a path that two packages bring, a changed file, and variables."""
+    made = install(tmp_path / "env", small_channel(tmp_path / "channel", PACKAGES), "a")
+    (made / "share/mine").write_text("mine\n")
+    (made / "conda-meta/state").write_text('{"version": 1, "env_vars": {"MODE": "test", "OTHER": "x"}}')
+    return made
 
 
-def test_a_rebased_image_is_the_one_that_a_build_on_the_new_base_makes(
-    workshop: Workshop, registry: str, rattler_prefix: Path, newer_base: str
-) -> None:
-    """Same digest; no layer of ours is built or sent, and of the base only what the registry lacks."""
-    name = f"{registry}/rebase/env"
-    workshop.build(rattler_prefix, reference=f"{name}:old", push=True)
-    old = Pushed.read(f"{name}:old")
+@pytest.fixture
+def name(registry: str) -> str:
+    """A repository of its own."""
+    return f"{registry}/rebase/{uuid.uuid4().hex}"
+
+
+@pytest.fixture
+def relay(registry: str) -> Iterator[Relay]:
+    with Relay(registry) as started:
+        yield started
+
+
+def manifest_of(reference: str) -> tuple[Manifest, dict[str, Any]]:
+    """Manifest and configuration that a registry has."""
+    host, _, rest = reference.partition("/")
+    repository, _, tag = rest.partition(":")
+    with connect(host) as registry:
+        found = registry.repository(repository)
+        manifest = found.manifest(tag)
+        assert isinstance(manifest, Manifest)
+        return manifest, json.loads(b"".join(found.read(manifest.config)))
+
+
+def rebased(workshop: Workshop, reference: str, base: str, target: str = "") -> tuple[Finished, list[Event]]:
     events: list[Event] = []
-    result = rebase(request(workshop, f"{name}:old", newer_base, f"{name}:new"), events.append)
-    new = Pushed.read(f"{name}:new")
-    ours = old.manifest.layers[2:]
-    assert new.manifest.layers[3:] == ours
-    sent = sum(event.size for event in events if isinstance(event, Layer) and event.state == "pushed")
-    assert sent == result.bytes_pushed
-    assert sent < 100_000 + new.manifest.config.size
-    assert isinstance(events[-1], Finished)
-    assert str(new.manifest.descriptor.digest) == result.digest
-    workshop.build(rattler_prefix, reference=f"{name}:direct", push=True, base=newer_base)
-    direct = Pushed.read(f"{name}:direct")
-    assert new.config == direct.config
-    assert [layer.digest for layer in new.manifest.layers] == [layer.digest for layer in direct.manifest.layers]
+    request = RebaseRequest(reference, base, target, str(workshop.store))
+    return rebase(request, events.append), events
 
 
-def test_what_the_base_brings_is_the_new_ones(
-    workshop: Workshop, registry: str, rattler_prefix: Path, newer_base: str
+@pytest.mark.parametrize("variables", [False, True])
+def test_it_is_the_image_built_on_that_base(
+    workshop: Workshop, prefix: Path, name: str, newer_base: str, variables: bool
 ) -> None:
-    """Variables and labels of the old base go with it, ours stay; the tag moves when no other is named."""
-    name = f"{registry}/rebase/labels:1"
-    workshop.build(rattler_prefix, reference=name, push=True)
-    rebase(request(workshop, name, newer_base), lambda event: None)
-    runtime = Pushed.read(name).config.runtime
-    assert "BASE=new" in runtime["Env"]
-    assert "CONDA_PREFIX=/opt/env" in runtime["Env"]
-    assert runtime["Labels"]["of"] == "newer"
-    assert runtime["Labels"]["org.opencontainers.image.base.name"] == "newer.tar"
-    assert runtime["Entrypoint"] == ["/opt/condabuild/entrypoint"]
-    history = Pushed.read(name).config.value["history"]
-    assert sum(not entry.get("empty_layer") for entry in history) == len(Pushed.read(name).config.diff_ids)
+    """To the last bit of manifest and configuration."""
+    workshop.build(prefix, reference=f"{name}:old", push=True, variables=variables)
+    finished, _ = rebased(workshop, f"{name}:old", newer_base, f"{name}:new")
+    built = workshop.build(prefix, reference=f"{name}:built", push=True, base=newer_base, variables=variables)
+    assert finished.digest == str(built.image.manifest.descriptor.digest)
+    assert manifest_of(f"{name}:new") == manifest_of(f"{name}:built")
 
 
-def test_rebase_there_and_back_is_where_it_was(
-    workshop: Workshop, registry: str, rattler_prefix: Path, newer_base: str
+def test_no_layer_of_ours_is_made_or_moved(
+    workshop: Workshop, prefix: Path, name: str, newer_base: str, relay: Relay
 ) -> None:
-    """Nothing is lost on the way: back on the first base the digest is the first one."""
-    name = f"{registry}/rebase/back"
-    first = workshop.build(rattler_prefix, reference=f"{name}:1", push=True).event.digest
-    rebase(request(workshop, f"{name}:1", newer_base, f"{name}:2"), lambda event: None)
-    back = rebase(request(workshop, f"{name}:2", workshop.base, f"{name}:3"), lambda event: None)
-    assert Pushed.read(f"{name}:3").config == Pushed.read(f"{name}:1").config
-    assert back.digest == first
+    """Not even where this machine has never seen them: what is sent are the base's layers and two small documents."""
+    built = workshop.build(prefix, reference=f"{name}:old", push=True)
+    empty = Workshop(workshop.folder / "empty", workshop.base)
+    through = name.replace(name.partition("/")[0], relay.host)
+    finished, events = rebased(empty, f"{through}:old", newer_base, f"{through}:new")
+    ours = {layer.descriptor.digest for layer in built.layers}
+    new_base = sum(layer.size for layer in manifest_of(f"{name}:new")[0].layers if layer.digest not in ours)
+    config = manifest_of(f"{name}:new")[0].config.size
+    assert finished.bytes_pushed <= new_base + config
+    assert relay.received < 40_000
+    assert not [event for event in events if isinstance(event, Layer) and event.state == "built"]
+    assert (finished.layers, finished.layers_reused) == (len(built.layers), len(built.layers))
 
 
-def test_an_image_that_is_not_ours_is_refused(workshop: Workshop, registry: str, base_reference: str) -> None:
-    """Nobody knows which of its layers are the base's."""
-    with pytest.raises(BadImage, match="not made by"):
-        rebase(request(workshop, base_reference, workshop.base, f"{registry}/rebase/x:1"), lambda event: None)
+def test_labels_environment_and_history_are_right(workshop: Workshop, prefix: Path, name: str, newer_base: str) -> None:
+    """The new base's own, with ours on top; nothing of the old base stays."""
+    workshop.build(prefix, reference=f"{name}:old", push=True, variables=True)
+    rebased(workshop, f"{name}:old", newer_base, f"{name}:new")
+    manifest, config = manifest_of(f"{name}:new")
+    _, old = manifest_of(f"{name}:old")
+    env = dict(item.split("=", 1) for item in config["config"]["Env"])
+    assert (env["BASE"], env["MODE"], env["PATH"]) == ("newer", "test", "/opt/env/bin:/usr/local/bin")
+    labels = config["config"]["Labels"]
+    assert labels["of"] == "newer"
+    assert labels["org.opencontainers.image.base.name"] == "newer.tar"
+    assert (
+        labels["org.opencontainers.image.base.digest"]
+        != old["config"]["Labels"]["org.opencontainers.image.base.digest"]
+    )
+    assert labels["org.jupyter.condabuild.base.layers"] == "3"
+    assert len(config["history"]) == len(config["rootfs"]["diff_ids"]) == len(manifest.layers)
+    assert config["history"][3:] == old["history"][2:]
+    assert config["org.jupyter.condabuild.lockfile"] == old["org.jupyter.condabuild.lockfile"]
 
 
-def test_a_base_for_another_processor_is_refused(
-    workshop: Workshop, registry: str, rattler_prefix: Path, tmp_path: Path
+def test_back_on_the_old_base_it_is_the_old_image(workshop: Workshop, prefix: Path, name: str, newer_base: str) -> None:
+    """Nothing is lost on the way."""
+    built = workshop.build(prefix, reference=f"{name}:old", push=True)
+    rebased(workshop, f"{name}:old", newer_base, f"{name}:new")
+    finished, _ = rebased(workshop, f"{name}:new", workshop.base, f"{name}:back")
+    assert finished.digest == str(built.image.manifest.descriptor.digest)
+
+
+def test_without_a_name_it_takes_the_place_of_the_old_one(
+    workshop: Workshop, prefix: Path, name: str, newer_base: str
 ) -> None:
-    """The image stays as it was."""
-    name = f"{registry}/rebase/processor:1"
-    digest = workshop.build(rattler_prefix, reference=name, push=True).event.digest
-    with pytest.raises(BaseUnavailable):
-        rebase(request(workshop, name, f"oci-archive:{tmp_path / 'no-such.tar'}"), lambda event: None)
-    assert str(Pushed.read(name).manifest.descriptor.digest) == digest
+    """Its layers are known to be there; the next build starts from it."""
+    workshop.build(prefix, reference=f"{name}:v1", push=True)
+    finished, _ = rebased(workshop, f"{name}:v1", newer_base)
+    assert str(manifest_of(f"{name}:v1")[0].descriptor.digest) == finished.digest
+    again = workshop.build(prefix, reference=f"{name}:v1", push=True, base=newer_base)
+    assert (again.event.digest, again.event.bytes_pushed) == (finished.digest, 0)
+
+
+def test_into_another_repository_layers_are_mounted(
+    workshop: Workshop, prefix: Path, name: str, newer_base: str
+) -> None:
+    """Of the same registry."""
+    workshop.build(prefix, reference=f"{name}:v1", push=True)
+    finished, events = rebased(workshop, f"{name}:v1", newer_base, f"{name}/copy:v1")
+    mounted = [event for event in events if isinstance(event, Layer) and event.state == "mounted"]
+    assert len(mounted) == finished.layers
+
+
+def test_it_runs(
+    workshop: Workshop, rattler_prefix: Path, name: str, newer_base: str, base_reference: str, docker_client: Any
+) -> None:
+    """The environment in it answers."""
+    workshop.build(rattler_prefix, reference=f"{name}:v1", push=True)
+    rebased(workshop, f"{name}:v1", base_reference)
+    with_tag = f"{name}:v1"
+    docker_client.images.pull(name, tag="v1")
+    try:
+        command = ["python", "-c", "import requests, sys; print(sys.prefix)"]
+        out = docker_client.containers.run(with_tag, command, network_mode="none", remove=True)
+    finally:
+        docker_client.images.remove(with_tag, force=True)
+    assert out == b"/opt/env\n"
+
+
+def test_an_image_that_is_not_ours_is_refused(workshop: Workshop, name: str, newer_base: str) -> None:
+    """Nobody knows where its base ends."""
+    with connect(name.partition("/")[0]) as registry:
+        push_image(registry.repository(name.partition("/")[2]), "v1", layers=(b"x",))
+    with pytest.raises(BadImage, match="was not made by"):
+        rebased(workshop, f"{name}:v1", newer_base)
+
+
+def test_a_base_that_is_an_environment_is_refused(workshop: Workshop, prefix: Path, name: str) -> None:
+    """Two would lie in one folder; for a build as for a rebase."""
+    workshop.build(prefix, reference=f"{name}:v1", push=True)
+    with pytest.raises(BaseUnavailable, match="itself the image of an environment"):
+        rebased(workshop, f"{name}:v1", f"{name}:v1", f"{name}:v2")
+    with pytest.raises(BaseUnavailable, match="itself the image of an environment"):
+        workshop.build(prefix, reference=f"{name}:v2", push=True, base=f"{name}:v1")
+    with pytest.raises(RegistryNotFound):
+        manifest_of(f"{name}:v2")
+
+
+def test_a_digest_is_no_name_for_the_result(workshop: Workshop, prefix: Path, name: str, newer_base: str) -> None:
+    """It would be pushed under a tag that nobody named."""
+    built = workshop.build(prefix, reference=f"{name}:v1", push=True)
+    with pytest.raises(UsageError, match="names no tag"):
+        rebased(workshop, f"{name}@{built.event.digest}", newer_base)
+    finished, _ = rebased(workshop, f"{name}@{built.event.digest}", newer_base, f"{name}:v2")
+    assert str(manifest_of(f"{name}:v2")[0].descriptor.digest) == finished.digest
