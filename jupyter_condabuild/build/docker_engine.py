@@ -25,7 +25,7 @@ from jupyter_condabuild.events import Finished, Log, Progress, Report, Warning
 from jupyter_condabuild.oci import archive, builder
 from jupyter_condabuild.oci.builder import BuildOptions, Kind, NoBuildKit
 from jupyter_condabuild.oci.daemon import Daemon
-from jupyter_condabuild.oci.image import Manifest, Reference
+from jupyter_condabuild.oci.image import ImageConfig, Manifest, Reference
 from jupyter_condabuild.oci.layout import Store
 
 
@@ -219,12 +219,15 @@ def _deliver(
     if request.push:
         with phase(report, "push"):
             reference = Reference.parse(request.reference)
-            found, pushed = builder.push(daemon, reference, _pushing(report))
+            found, sent = builder.push(daemon, reference, _pushing(report))
             digest = str(found)
-            registries = Registries(stack, request.insecure_registries)
-            manifest = registries.repository(reference).manifest(digest)
+            repository = Registries(stack, request.insecure_registries).repository(reference)
+            manifest = repository.manifest(digest)
             if isinstance(manifest, Manifest):
                 size = manifest.config.size + sum(layer.size for layer in manifest.layers)
+                diff_ids = ImageConfig.parse(b"".join(repository.read(manifest.config))).diff_ids
+                layers = zip(manifest.layers, diff_ids, strict=True)
+                pushed = sum(layer.size for layer, diff_id in layers if diff_id.hex[:12] in sent)
     if request.archive:
         with phase(report, "export"):
             saved = stack.enter_context(daemon.export(name, work))

@@ -200,16 +200,16 @@ def has_login(reference: Reference) -> bool:
         return False
 
 
-def push(daemon: Daemon, reference: Reference, report: Pushing) -> tuple[Digest, int]:
+def push(daemon: Daemon, reference: Reference, report: Pushing) -> tuple[Digest, frozenset[str]]:
     """Has the engine push an image with the user's own credentials.
 
     Returns:
-        The digest of the manifest, and the bytes sent (uncompressed: engines count so).
+        The digest of the manifest, and of the layers that were sent the first 12 digits of their diff_ids.
 
     Raises:
         RegistryUnauthorized, RegistryFault, EngineFault, EngineUnavailable
     """
-    digest, sizes = "", dict[str, int]()
+    digest, sent = "", set[str]()
     with named(f"pushing {reference}", daemon.where):
         answers = daemon.client.push(
             f"{reference.registry}/{reference.repository}", tag=reference.tag, stream=True, decode=True
@@ -219,15 +219,15 @@ def push(daemon: Daemon, reference: Reference, report: Pushing) -> tuple[Digest,
                 raise _refusal(reference, str(failure))
             detail, layer = answer.get("progressDetail") or {}, str(answer.get("id", ""))
             if detail.get("current") and layer:
-                sizes[layer] = int(detail["current"])
-                report(layer, sizes[layer], int(detail.get("total") or 0))
+                sent.add(layer)
+                report(layer, int(detail["current"]), int(detail.get("total") or 0))
             if isinstance(answer.get("aux"), dict):
                 digest = str(answer["aux"].get("Digest") or digest)
             elif found := re.search(r"digest: (sha256:[0-9a-f]{64})", str(answer.get("status", ""))):
                 digest = found[1]
     if not digest:
         raise EngineFault(f"{daemon.name} pushed {reference}, and does not say as what.")
-    return Digest.parse(digest), sum(sizes.values())
+    return Digest.parse(digest), frozenset(sent)
 
 
 def _refusal(reference: Reference, words: str) -> CondaBuildError:
