@@ -158,6 +158,16 @@ def test_a_failed_step_says_why_on_standard_error() -> None:
     ]
 
 
+def test_a_cache_that_is_not_there_is_no_failure() -> None:
+    """A first build names a cache that nobody has pushed yet; that is told calmly, and digests are cut."""
+    name = f"importing cache manifest from registry/env@sha256:{'ab' * 32}"
+    events = told(vertex("d", name, started=1), vertex("d", name, started=1, ended=2, error="not found"))
+    assert events == [
+        Log("#1 importing cache manifest from registry/env@sha256:abababababab…"),
+        Log("#1 nothing to take from there (not found)"),
+    ]
+
+
 def test_transfers_are_progress() -> None:
     """Bytes of a total are reported; what has no total is not."""
     events = told(status("d", "sha256:abc", 5, 10), status("d", "extracting", 0, 0))

@@ -15,6 +15,8 @@ _EVERY = 0.1
 _STEP = re.compile(r"\[(?P<stage>\S+) +(?P<number>\d+)/(?P<of>\d+)\] (?P<what>.*)", re.DOTALL)
 _TEXT_STEP = re.compile(r"(?:Step|STEP) (?P<number>\d+)/(?P<of>\d+) ?: (?P<what>.*)")
 _CACHED_TEXT = re.compile(r"\s*(?:--->|-->) Using cache")
+_CACHE_IMPORT = "importing cache manifest"
+_DIGEST = re.compile(r"(@sha256:[0-9a-f]{12})[0-9a-f]{52}")
 _WIDTH = 150
 
 
@@ -73,7 +75,9 @@ class Steps:
             self._say(f"#{number} {title}" + (" CACHED" if vertex.cached else ""))
         elif vertex.cached:
             self._say(f"#{number} CACHED")
-        if vertex.error:
+        if vertex.error and vertex.name.startswith(_CACHE_IMPORT):
+            self._say(f"#{number} nothing to take from there ({' '.join(vertex.error.split())})")
+        elif vertex.error:
             self._flush(vertex.digest)
             self._say(f"#{number} failed: {vertex.error}", "stderr")
         elif vertex.completed is not None and vertex.started is not None and not vertex.cached:
@@ -128,5 +132,5 @@ def _is_layer(name: str) -> bool:
 
 
 def _title(name: str) -> str:
-    line = " ".join(name.split())
+    line = _DIGEST.sub(r"\1…", " ".join(name.split()))
     return line if len(line) <= _WIDTH else f"{line[: _WIDTH - 1]}…"
