@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import shutil
 import subprocess
 import tarfile
@@ -25,9 +26,24 @@ from jupyter_condabuild.oci.daemon import Daemon
 from tests.builds import Workshop
 from tests.channel import prefix
 from tests.conftest import missing
+from tests.image_tree import SavedImage, differences
 
 PLACE = f"condabuild-engine-tests-{os.getpid()}"
 """Other runs of these tests may use the same engine."""
+
+
+MAY_DIFFER = re.compile(
+    r".*\.pyc|(?:.*/)?__pycache__"  # bytecode: the layers engine compiles, py-rattler does not
+    r"|conda-meta/[^/]*\.json"  # records: each installer writes other fields into them
+    r"|conda-meta/history"  # what conda and micromamba note with the time
+)
+"""The paths below /opt/env at which the engines' images may differ."""
+
+
+def unexpected(one: SavedImage, other: SavedImage) -> dict[str, tuple[str, str]]:
+    """The differences of two images that nothing excuses."""
+    found = differences(one.tree(), other.tree())
+    return {path: pair for path, pair in found.items() if not MAY_DIFFER.fullmatch(path)}
 
 
 @dataclass

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 import os
@@ -15,11 +14,10 @@ from pathlib import Path
 import docker
 import pytest
 
-from jupyter_condabuild.build.installers import INSTALLERS
 from jupyter_condabuild.conda.lockfile import dump, lock
 from jupyter_condabuild.conda.packages import PipPackage
 from jupyter_condabuild.conda.snapshot import snapshot
-from jupyter_condabuild.errors import BaseUnavailable, EngineFault, EngineUnavailable, LockfileError, NotReproducible
+from jupyter_condabuild.errors import EngineFault, EngineUnavailable, LockfileError, NotReproducible
 from jupyter_condabuild.events import Log, Progress
 from jupyter_condabuild.oci import builder
 from jupyter_condabuild.oci.daemon import Daemon
@@ -27,24 +25,10 @@ from tests.builds import install, small_channel
 from tests.channel import prefix
 from tests.channel.channel import Channel, serve
 from tests.channel.package import File, Metadata
-from tests.engines import DockerWorkshop, OwnEngine, steps
-from tests.image_tree import SavedImage, differences
-from tests.registry.logins import CANARIES, PASSWORD, USER, password_registry
+from tests.engines import DockerWorkshop, OwnEngine, steps, unexpected
+from tests.image_tree import SavedImage
 
 ENVIRONMENT = "RUN --mount=type=cache,id=condabuild-rattler"
-
-MAY_DIFFER = re.compile(
-    r".*\.pyc|(?:.*/)?__pycache__"  # bytecode: the layers engine compiles, py-rattler does not
-    r"|conda-meta/[^/]*\.json"  # records: each installer writes other fields into them
-    r"|conda-meta/history"  # what conda and micromamba note with the time
-)
-"""The paths below /opt/env at which the engines' images may differ."""
-
-
-def unexpected(one: SavedImage, other: SavedImage) -> dict[str, tuple[str, str]]:
-    """The differences of two images that nothing excuses."""
-    found = differences(one.tree(), other.tree())
-    return {path: pair for path, pair in found.items() if not MAY_DIFFER.fullmatch(path)}
 
 
 def records(image: SavedImage) -> dict[str, tuple[str, str]]:
@@ -218,52 +202,6 @@ def test_a_login_in_a_packages_url_stays_here(
         assert tar is not None
 
 
-def test_private_bases_installers_and_caches_are_fetched_with_the_users_login(
-    docker_workshop: DockerWorkshop,
-    own_engine: OwnEngine,
-    tmp_path: Path,
-    channel: Channel,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """All images lie in a registry that asks for a password: a build passes, and a second one from the first."""
-    (tmp_path / "registry").mkdir()
-    with password_registry(tmp_path / "registry") as host:
-        login = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
-        (tmp_path / "config.json").write_text(json.dumps({"auths": {host: {"auth": login}}}))
-        monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
-        copy = ["skopeo", "--insecure-policy", "copy", "--quiet", "--src-tls-verify=false", "--dest-tls-verify=false"]
-        copy += ["--dest-authfile", str(tmp_path / "config.json")]
-        names = {"base": docker_workshop.base, "installer": docker_workshop.installer_image}
-        for what, source in names.items():
-            subprocess.run([*copy, f"docker://{source}", f"docker://{host}/lab/{what}:v1"], check=True)
-        docker_workshop.base, docker_workshop.installer_image = f"{host}/lab/base:v1", f"{host}/lab/installer:v1"
-        docker_workshop.docker_host = own_engine.host
-        made = install(tmp_path / "env", channel, "greet")
-        docker_workshop.build(made, reference=f"{host}/lab/env:v1", push=True)
-        with Daemon.connect(own_engine.host) as engine:
-            engine.client.prune_builds()
-            for image in (f"{host}/lab/env:v1", docker_workshop.installer_image):
-                engine.client.remove_image(image, force=True)
-        docker_workshop.build(made, reference=f"{host}/lab/env:v2", push=True, cache_from=(f"{host}/lab/env:v1",))
-    assert [step for step in steps(docker_workshop.log) if "COPY --from=environment" in step]
-    assert not [canary for canary in CANARIES if canary in "".join(map(repr, docker_workshop.events))]
-
-
-@pytest.mark.parametrize("name", ["micromamba", "conda"])
-def test_the_other_installers_make_the_same_files(
-    docker_workshop: DockerWorkshop, tmp_path: Path, channel_url: str, package_cache: Path, name: str
-) -> None:
-    """micromamba and conda make what py-rattler makes; runs wherever their images can be had."""
-    with Daemon.connect() as engine:
-        try:
-            engine.pull(INSTALLERS[name].image)
-        except EngineFault as error:
-            pytest.skip(f"{INSTALLERS[name].image} cannot be had here: {error.message[:200]}")
-    made = prefix.create(tmp_path / "env", ["python", "tqdm", "greet"], channel_url, package_cache)
-    ours = docker_workshop.image(made, name, installer=name, installer_image="")
-    assert unexpected(ours, docker_workshop.image(made, "layers", engine="layers")) == {}
-
-
 def test_pip_packages_of_a_lock_file_are_installed_by_pip(
     docker_workshop: DockerWorkshop, tmp_path: Path, channel_url: str, package_cache: Path
 ) -> None:
@@ -305,57 +243,6 @@ def test_pip_checks_the_hashes_of_a_lock_file(
     assert [path for path in tree if path.endswith("site-packages/humanize/__init__.py")]
 
 
-def test_an_engine_without_buildkit_is_told_and_used(
-    docker_workshop: DockerWorkshop, rattler_prefix: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The classic builder makes the same environment, after a warning, and leaves no container."""
-    monkeypatch.setattr(builder, "builder_of", lambda daemon: "classic")
-    with Daemon.connect() as engine:
-        before = {found["Id"] for found in engine.client.containers(all=True)}
-        ours = docker_workshop.image(rattler_prefix, "classic")
-        after = {found["Id"] for found in engine.client.containers(all=True)}
-    assert "no BuildKit" in docker_workshop.warnings["no-buildkit"]
-    assert unexpected(ours, docker_workshop.image(rattler_prefix, "layers", engine="layers")) == {}
-    assert after <= before
-
-
-def test_an_engine_that_refuses_buildkit_builds_classically(
-    docker_workshop: DockerWorkshop, tmp_path: Path, channel: Channel, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """When an engine turns out to have no BuildKit, the build goes on with the classic builder."""
-    real, kinds = builder.build, list[str]()
-
-    def build(daemon: Daemon, context: Path, options: object, kind: str, *more: object) -> str:
-        kinds.append(kind)
-        if kind == "buildkit":
-            raise builder.NoBuildKit("none")
-        return real(daemon, context, options, kind, *more)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(builder, "build", build)
-    made = install(tmp_path / "env", channel, "greet")
-    docker_workshop.build(made, reference=docker_workshop.name(what="refused"), load=True)
-    assert kinds == ["buildkit", "classic"]
-    assert "no-buildkit" in docker_workshop.warnings
-
-
-def test_podman_builds_too(
-    docker_workshop: DockerWorkshop,
-    tmp_path: Path,
-    channel: Channel,
-    podman_engine: str,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Podman's socket takes the same request."""
-    # The machines of these tests have no network for containers but the host's.
-    monkeypatch.setattr(builder, "network", lambda daemon: "host")
-    made = install(tmp_path / "env", channel, "python", "tqdm")
-    docker_workshop.docker_host = podman_engine
-    name = docker_workshop.name(what="podman")
-    docker_workshop.build(made, reference=name, load=True)
-    with Daemon.connect(podman_engine) as engine:
-        assert engine.image_id(name)
-
-
 def test_a_failing_step_is_told_in_its_own_words(docker_workshop: DockerWorkshop, tmp_path: Path) -> None:
     """A package that its channel has lost fails the build, with the installer's words in the log, and no image."""
     channel = small_channel(tmp_path / "channel", [(Metadata("gone", "1.0"), [File("share/gone", b"1")])])
@@ -383,19 +270,6 @@ def test_a_large_context_is_said_before_it_is_sent(
     docker_workshop.build(made, reference=docker_workshop.name(), load=True, include=str(tmp_path / "work"))
     assert re.search(r"The context has \d+ files, .* compressed", docker_workshop.log)
     assert "workspace/images 102 kB" in docker_workshop.warnings["large-context"]
-
-
-def test_a_base_that_only_the_engine_has_will_do(
-    docker_workshop: DockerWorkshop, tmp_path: Path, channel: Channel, docker_client: docker.DockerClient
-) -> None:
-    """docker-daemon: names an image of the engine; one that it lacks is refused before anything is sent."""
-    docker_client.images.get(docker_workshop.installer_image).tag("condabuild-tests/local", "base")
-    made = install(tmp_path / "env", channel, "greet")
-    name = docker_workshop.name(what="local")
-    docker_workshop.build(made, reference=name, load=True, base="docker-daemon:condabuild-tests/local:base")
-    docker_client.images.remove("condabuild-tests/local:base")
-    with pytest.raises(BaseUnavailable):
-        docker_workshop.build(made, reference=name, load=True, base="docker-daemon:condabuild-tests/local:base")
 
 
 def test_an_archive_leaves_no_name_in_the_engine(
