@@ -42,7 +42,7 @@ def render(plan: Plan) -> str:
 
 def _header(plan: Plan) -> list[str]:
     return [
-        f"# A conda environment from {plan.folder}{plan.lockfile}: {plan.packages}. By {plan.installer.name}.",
+        f"# {plan.packages} from {plan.folder}{plan.lockfile}, installed by {plan.installer.name}.",
         "# Build it with BuildKit (DOCKER_BUILDKIT=1 docker build .), which docker has had since 18.09.",
     ]
 
