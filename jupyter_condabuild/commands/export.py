@@ -52,12 +52,13 @@ def run(arguments: argparse.Namespace, report: Report) -> None:
                 "Publish them in a channel or index, or build from the environment itself.",
             )
         )
+    same = arguments.installer in (None, settings.installer)
     asked = Asked(
         lockfile,
         settings.named(arguments.tag),
         arguments.base or settings.base_image,
         arguments.installer or settings.installer,
-        arguments.installer_image or settings.installer_image,
+        arguments.installer_image or (settings.installer_image if same else ""),
         arguments.engine or settings.engine,
         __version__,
     )
