@@ -28,7 +28,8 @@ export function tiles(planned: readonly PlannedLayer[], build: BuildProgress): T
     all.set(layer.key, tile(layer, 'waiting'));
   }
   for (const layer of Object.values(build.layers)) {
-    all.set(layer.key, tile(layer, stateOf(layer)));
+    // The plan's size stays: a map whose tiles jump about cannot be read.
+    all.set(layer.key, tile({ ...layer, size: all.get(layer.key)?.size ?? layer.size }, stateOf(layer)));
   }
   return [...all.values()].map(each =>
     each.state === 'waiting' && begun(build, each.packages) ? { ...each, state: 'building' } : each

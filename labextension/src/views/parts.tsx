@@ -33,9 +33,18 @@ export function Link(props: { onClick: () => void; children: ReactNode; title?: 
 }
 
 export function Notice(props: { kind: 'warning' | 'error' | 'info'; fault: Fault; children?: ReactNode }): JSX.Element {
+  // What happened, then to whom: a long list of packages would hide it.
+  const colon = props.fault.message.indexOf(': ');
+  const [head, rest] =
+    colon > 0
+      ? [props.fault.message.slice(0, colon + 1), props.fault.message.slice(colon + 1)]
+      : [props.fault.message, ''];
   return (
     <div className={`jp-CondaBuild-notice jp-mod-${props.kind}`} role={props.kind === 'error' ? 'alert' : undefined}>
-      <strong>{props.fault.message}</strong>
+      <p>
+        <strong>{head}</strong>
+        {rest}
+      </p>
       {props.fault.hint && <p>{props.fault.hint}</p>}
       {props.children}
     </div>

@@ -22,14 +22,15 @@ export function Plan(props: { state: PanelState }): JSX.Element | null {
   const pushes = form.destination === 'push';
   const compared = pushes && plan.compared;
   const bytes = compared ? plan.bytes_to_push : plan.bytes_total;
-  const headline = !compared
+  const headline =
+    !compared || plan.packages_changed === plan.packages
     ? trans._n('%1 package goes into the image', '%1 packages go into the image', plan.packages)
     : plan.packages_changed === 0
       ? trans.__('Nothing to build: all of it is there')
       : trans._n('%2 of %1 package changed', '%2 of %1 packages changed', plan.packages, plan.packages_changed);
   const seconds = pushes ? expectedSeconds(builds, bytes) : null;
   const cost = [
-    compared && trans.__('%1 already in the registry', plan.layers_reused),
+    compared && plan.layers_reused > 0 && trans.__('%1 already in the registry', plan.layers_reused),
     pushes ? trans.__('%1 to push', sizeText(bytes)) : trans.__('about %1', sizeText(bytes)),
     seconds !== null && trans.__('about %1', secondsText(seconds))
   ];

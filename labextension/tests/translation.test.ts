@@ -1,0 +1,45 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+import { describe, expect, it } from 'vitest';
+
+const SOURCES = join(import.meta.dirname, '../src');
+const CATALOGUE = join(
+  import.meta.dirname,
+  '../../jupyter_condabuild/locale/zh_CN/LC_MESSAGES/jupyter_condabuild.json'
+);
+
+function used(): Set<string> {
+  const text = readdirSync(SOURCES, { recursive: true, encoding: 'utf8' })
+    .filter(name => /\.tsx?$/.test(name))
+    .map(name => readFileSync(join(SOURCES, name), 'utf8'))
+    .join('\n');
+  return new Set([...text.matchAll(/trans\s*\._(?:_|n)\(\s*'((?:[^'\\]|\\.)*)'/g)].map(found => found[1] ?? ''));
+}
+
+const catalogue = JSON.parse(readFileSync(CATALOGUE, 'utf8')) as Record<string, string[]>;
+const translated = Object.keys(catalogue).filter(key => key);
+
+describe('the Chinese translation', () => {
+  it('has every string of the panel, and no other', () => {
+    expect(translated.sort()).toEqual([...used()].sort());
+  });
+
+  it('has the same places for values', () => {
+    const places = (text: string): string[] => (text.match(/%\d/g) ?? []).sort();
+    for (const text of translated) {
+      expect(places(catalogue[text]?.[0] ?? ''), text).toEqual(places(text));
+    }
+  });
+});
+
+describe('the sources', () => {
+  it('show no text that is not translated', () => {
+    const views = readdirSync(join(SOURCES, 'views')).filter(name => name.endsWith('.tsx'));
+    for (const name of views) {
+      const text = readFileSync(join(SOURCES, 'views', name), 'utf8');
+      expect(text.match(/>\s*[A-Z][a-z]+[^<>{}()=;]*<\//g) ?? [], name).toEqual([]);
+      expect(text, name).not.toContain('dangerouslySetInnerHTML');
+    }
+  });
+});
