@@ -16,15 +16,13 @@ from pathlib import Path
 from typing import Literal
 
 from jupyter_condabuild.conda.findings import counted, listed
+from jupyter_condabuild.conda.listing import Listing, listing
 from jupyter_condabuild.conda.snapshot import Environment
 from jupyter_condabuild.conda.verification import Progress, Verdict, expectations, verify
 from jupyter_condabuild.events import Warning
 from jupyter_condabuild.units import size_text
 
 Kind = Literal["file", "symlink", "directory", "special"]
-
-_NO_CONTENT = frozenset(("conda-meta", "CACHEDIR.TAG", ".nonadmin"))
-_ONLY_IN_BASE = frozenset(("pkgs", "envs", "conda-bld", "locks"))
 
 
 @dataclass(frozen=True, order=True)
@@ -84,9 +82,12 @@ def drift(
     bytecode: list[DriftEntry] = []
     unreadable: list[str] = []
     size = read = 0
-    for verdict in verify(prefix, expected, workers=workers, progress=progress):
+    lying = listing(prefix, base=environment.name == "base")
+    for verdict in verify(prefix, expected, lying.statuses, workers=workers, progress=progress):
         size += verdict.size
         read += verdict.bytes_read
+        if verdict.state == "same":
+            continue
         path = verdict.expected.path
         if verdict.state == "unreadable":
             unreadable.append(path)
@@ -94,8 +95,7 @@ def drift(
             (bytecode if _is_bytecode(path) else modified).append(_entry(prefix, verdict))
         elif verdict.state == "missing" and not _is_bytecode(path):
             missing.append(DriftEntry(path, verdict.size, verdict.expected.package))
-    known = {one.path for one in expected} | of_pip
-    found, unlisted, nested = untracked(prefix, known, base=environment.name == "base")
+    found = _untracked(prefix, lying, {one.path for one in expected} | of_pip)
     unowned = sorted(entry for entry in found if not _is_bytecode(entry.path))
     modified, missing = sorted(modified), sorted(missing)
     return Drift(
@@ -105,7 +105,7 @@ def drift(
         bytecode=tuple(sorted([*bytecode, *(entry for entry in found if _is_bytecode(entry.path))])),
         warnings=(
             *_of_files(modified, missing, unowned),
-            *_warnings(environment, sorted([*unreadable, *unlisted]), nested),
+            *_warnings(environment, sorted([*unreadable, *lying.unlisted]), lying.nested),
         ),
         files=len(expected),
         bytes=size,
@@ -113,41 +113,16 @@ def drift(
     )
 
 
-def untracked(prefix: Path, known: set[str], *, base: bool = False) -> tuple[list[DriftEntry], list[str], list[str]]:
-    """The entries of a prefix that are not known; folders that cannot be listed; environments inside this one.
-
-    Links are not followed, whatever they point to.
-    """
-    known = known | _seen_through_links(prefix, known)
-    found: list[DriftEntry] = []
-    unlisted: list[str] = []
-    nested: list[str] = []
-    folders = [""]
-    while folders:
-        folder = folders.pop()
-        try:
-            with os.scandir(f"{prefix}/{folder}") as listing:
-                entries = list(listing)
-        except FileNotFoundError:
-            continue
-        except OSError:
-            unlisted.append(folder or ".")
-            continue
-        if folder and any(entry.name == "conda-meta" for entry in entries):
-            nested.append(folder.rstrip("/"))
-            continue
-        for entry in entries:
-            path = folder + entry.name
-            if not folder and (entry.name in _NO_CONTENT or (base and entry.name in _ONLY_IN_BASE)):
-                continue
-            if entry.is_dir(follow_symlinks=False):
-                folders.append(f"{path}/")
-            elif path not in known and not _is_trash(entry.name):
-                found.append(_untracked_entry(path, entry))
-    return found, unlisted, nested
+def _untracked(prefix: Path, lying: Listing, known: set[str]) -> list[DriftEntry]:
+    """What lies in a prefix and is not known."""
+    unknown = [path for path in lying.statuses if path not in known and not _is_trash(path)]
+    if not unknown:
+        return []
+    seen = _seen_through_links(prefix, lying, known)
+    return [_untracked_entry(path, lying.statuses[path]) for path in unknown if path not in seen]
 
 
-def _seen_through_links(prefix: Path, known: set[str]) -> set[str]:
+def _seen_through_links(prefix: Path, lying: Listing, known: set[str]) -> set[str]:
     """The real places of paths that a package lists below a folder that is a link, such as lib64."""
     folders: set[str] = set()
     for path in known:
@@ -156,14 +131,12 @@ def _seen_through_links(prefix: Path, known: set[str]) -> set[str]:
             folders.add(folder)
             folder = posixpath.dirname(folder)
     root = os.path.realpath(prefix)
+    links = folders.intersection(lying.statuses)  # a folder itself would not be there
     real = {
         f"{folder}/": os.path.relpath(target, root) + "/"
-        for folder in folders
-        if os.path.islink(f"{prefix}/{folder}")
-        and (target := os.path.realpath(f"{prefix}/{folder}")).startswith(f"{root}/")
+        for folder in links
+        if (target := os.path.realpath(f"{prefix}/{folder}")).startswith(f"{root}/")
     }
-    if not real:
-        return set()
     return {real[link] + path.removeprefix(link) for path in known for link in real if path.startswith(link)}
 
 
@@ -176,12 +149,8 @@ def _is_trash(name: str) -> bool:
     return name.endswith((".c~", ".conda_trash"))  # files that conda could not remove at once
 
 
-def _untracked_entry(path: str, entry: os.DirEntry[str]) -> DriftEntry:
-    try:
-        found = entry.stat(follow_symlinks=False)
-    except OSError:
-        return DriftEntry(path, kind="special")
-    return DriftEntry(path, found.st_size, kind=_kind(found.st_mode))
+def _untracked_entry(path: str, status: os.stat_result | None) -> DriftEntry:
+    return DriftEntry(path, status.st_size, kind=_kind(status.st_mode)) if status else DriftEntry(path, kind="special")
 
 
 def _entry(prefix: Path, verdict: Verdict) -> DriftEntry:

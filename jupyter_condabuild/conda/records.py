@@ -12,15 +12,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from jupyter_condabuild.errors import BrokenRecord
 
 _PLAIN = re.compile(r"(?!\.)[\w.+!~-]+", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class PathsEntry:
+class PathsEntry(NamedTuple):
     """One path of a package as it lies in the prefix.
 
     `path` is relative to the prefix, with ``/``. `kind` is the record's path_type: hardlink, softlink, directory,

@@ -11,11 +11,10 @@ import hashlib
 import os
 import stat
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from jupyter_condabuild.conda.package_cache import default_folders
 from jupyter_condabuild.conda.records import PathsEntry, PrefixRecord
@@ -28,8 +27,7 @@ _BATCH_BYTES, _BATCH_FILES = 8 << 20, 200
 _local = threading.local()
 
 
-@dataclass(frozen=True, slots=True)
-class Expected:
+class Expected(NamedTuple):
     """A path of the prefix and what may lie there: several entries where packages clobber each other.
 
     `cached` is the package cache's copy, if there is one, and `extracted_ns` when that was extracted.
@@ -42,8 +40,7 @@ class Expected:
     extracted_ns: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """What was found; `size` in bytes is of what lies there, or, where nothing does, of what should."""
 
     expected: Expected
@@ -94,20 +91,35 @@ def _split_site_packages(entry: PathsEntry) -> tuple[str, str]:
 
 
 def verify(
-    prefix: Path, expected: Sequence[Expected], *, workers: int | None = None, progress: Progress | None = None
+    prefix: Path,
+    expected: Sequence[Expected],
+    lying: Mapping[str, os.stat_result | None],
+    *,
+    workers: int | None = None,
+    progress: Progress | None = None,
 ) -> Iterator[Verdict]:
-    """A verdict for each, in the order given.
+    """A verdict for each, in any order.
 
     Args:
-        workers: threads; hashing and reading run beside each other. Default: two a processor.
+        lying: the status of what lies in the prefix, as far as it is known.
+        workers: threads that read and hash beside each other. Default: two a processor.
         progress: called with the bytes done and the bytes in all (those of the records), from this thread.
     """
     root = str(prefix)
     total = sum(_size(one) for one in expected)
-    done = 0
+    unread = []
+    for one in expected:
+        status = lying.get(one.path)
+        if status and _is_cached(status, one):
+            yield Verdict(one, "same", status.st_size)
+        else:
+            unread.append(one)
+    done = total - sum(_size(one) for one in unread)
+    if progress:
+        progress(done, total)
     with ThreadPoolExecutor(workers or 2 * (os.cpu_count() or 1), "verify") as pool:
         try:
-            for verdicts in pool.map(lambda batch: [_verdict(root, one) for one in batch], _batches(expected)):
+            for verdicts in pool.map(lambda batch: [_verdict(root, one) for one in batch], _batches(unread)):
                 yield from verdicts
                 if progress:
                     done += sum(_size(verdict.expected) for verdict in verdicts)
@@ -173,16 +185,21 @@ def _may_have_size(entry: PathsEntry, size: int) -> bool:
 
 
 def _is_cached(found: os.stat_result, expected: Expected) -> bool:
-    if not expected.cached or found.st_nlink < 2 or found.st_mtime_ns > expected.extracted_ns:
-        return False
     entry = expected.entries[-1]
-    if entry.placeholder or entry.size != found.st_size:
+    if (
+        not expected.cached
+        or found.st_nlink < 2
+        or found.st_mtime_ns > expected.extracted_ns
+        or found.st_size != entry.size
+        or entry.placeholder
+        or not stat.S_ISREG(found.st_mode)
+    ):
         return False
     try:
         cached = os.lstat(expected.cached)
     except OSError:
         return False
-    return (cached.st_ino, cached.st_dev) == (found.st_ino, found.st_dev)
+    return cached.st_ino == found.st_ino and cached.st_dev == found.st_dev
 
 
 def _same_link(path: str, expected: Expected) -> bool:
