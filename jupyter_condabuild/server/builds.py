@@ -100,6 +100,7 @@ class Builds:
 
     def follow(self, id: str, closed: asyncio.Future[None]) -> Following:
         """What a stream of a build's events reads from; waits end when `closed` is done."""
+        self.watch()
         return Following(self, id, self._pulses.setdefault(id, Pulse()), Journal(self._place(id)), closed)
 
     def watch(self) -> None:

@@ -125,14 +125,14 @@ class History:
         """Does some work; on a full disk once more, in the place that was kept free for that."""
         try:
             return work()
-        except sqlite3.OperationalError as error:
+        except sqlite3.DatabaseError as error:
             if not _is_full(error) or not self._reserve.exists():
                 raise self._named(error) from None
         with suppress(OSError):
             self._reserve.unlink()
         try:
             return work()
-        except sqlite3.OperationalError as error:
+        except sqlite3.DatabaseError as error:
             raise self._named(error) from None
 
     def _named(self, error: sqlite3.Error) -> StoreError:

@@ -40,7 +40,7 @@ class Feed(Protocol):
         ...
 
 
-async def frames(feed: Feed, seq: int, keepalive: float = KEEPALIVE_SECONDS) -> AsyncIterator[bytes]:
+async def frames(feed: Feed, seq: int) -> AsyncIterator[bytes]:
     """What to send to a reader that has seen the event `seq` (0: none), piece by piece."""
     offset = await feed.offset_after(seq)
     shown: object = None
@@ -64,7 +64,7 @@ async def frames(feed: Feed, seq: int, keepalive: float = KEEPALIVE_SECONDS) -> 
                 yield b"id: %d\ndata: %s\n\n" % (view.ending["seq"], _json(view.ending))
             yield _build(view)
             return
-        if not await feed.wait(version, keepalive):
+        if not await feed.wait(version, KEEPALIVE_SECONDS):
             yield KEEPALIVE
 
 

@@ -16,6 +16,8 @@ from pytest_jupyter.jupyter_server import *  # noqa: F403
 from tornado.httpclient import AsyncHTTPClient
 from traitlets.config import Config
 
+from tests.server.gate import Gate
+
 LIMIT = 120.0
 """Seconds that anything awaited may take."""
 
@@ -102,7 +104,7 @@ class Api:
 async def parsed(reader: asyncio.StreamReader) -> AsyncIterator[Message]:
     """Server-sent events as the specification has them; one that is cut off does not count."""
     fields: dict[str, str] = {}
-    while line := await reader.readline():
+    while line := await asyncio.wait_for(reader.readline(), LIMIT):
         text = line.decode().removesuffix("\n")
         if not text and fields:
             yield Message(json.loads(fields["data"]), fields.get("event", "message"), fields.get("id", ""))
@@ -162,6 +164,20 @@ def api(
 ) -> Api:
     """A client that is logged in by token."""
     return Api(jp_serverapp, http_server_client, jp_http_port, jp_base_url, dict(jp_auth_header))
+
+
+@pytest.fixture
+def gate(registry: str) -> Iterator[Gate]:
+    """A closed gate before the registry."""
+    with Gate(registry) as gate:
+        yield gate
+
+
+@pytest.fixture
+def held(rattler_prefix: Path, small_base: str, gate: Gate, tmp_path: Path) -> dict[str, Any]:
+    """The request for a build that comes to a stop at the gate."""
+    reference = f"{gate.host}/server/{tmp_path.name}:one"
+    return {"prefix": str(rattler_prefix), "base": small_base, "push": True, "reference": reference}
 
 
 @pytest.fixture

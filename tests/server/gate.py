@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterator
-
-import pytest
 
 from tests.registry.faults import Relay
 
@@ -28,10 +25,3 @@ class Gate(Relay):
             self.knocked.set()
             self.opened.wait()
         super()._pass(source, sink, direction)
-
-
-@pytest.fixture
-def gate(registry: str) -> Iterator[Gate]:
-    """A closed gate before the registry."""
-    with Gate(registry) as gate:
-        yield gate

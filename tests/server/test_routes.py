@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import yaml
@@ -91,7 +91,7 @@ async def test_a_page_from_elsewhere_reads_and_writes_nothing(api: Api) -> None:
 class Denying(Authorizer):
     """Notes what it is asked for, and refuses it."""
 
-    asked: list[tuple[str, str]] = []
+    asked: ClassVar[list[tuple[str, str]]] = []
 
     def is_authorized(self, handler: Any, user: Any, action: str, resource: str) -> bool:
         if resource.startswith("condabuild:"):

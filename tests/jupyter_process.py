@@ -1,0 +1,137 @@
+"""A Jupyter server as a process of its own, which tests start, kill and start again on the same home folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+import psutil
+
+T = TypeVar("T")
+
+LIMIT = 120.0
+"""Seconds that anything may take."""
+
+TOKEN = "a-token-for-tests"
+
+
+def until(condition: Callable[[], T]) -> T:
+    """The condition's value, as soon as it is true."""
+    deadline = time.monotonic() + LIMIT
+    while not (value := condition()):
+        assert time.monotonic() < deadline, "waited for too long"
+        time.sleep(0.02)
+    return value
+
+
+@dataclass
+class Home:
+    """A user's home folder, with settings for every server on it."""
+
+    path: Path
+    settings: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def state(self) -> Path:
+        """Where the extension keeps its history."""
+        return self.path / ".local/share/jupyter/condabuild"
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """What a server is started with."""
+        kept = {name: os.environ[name] for name in ("PATH", "DOCKER_HOST", "TMPDIR") if name in os.environ}
+        settings = {f"CONDABUILD_{name.upper()}": value for name, value in self.settings.items()}
+        return {**kept, "HOME": str(self.path), "JUPYTER_NO_CONFIG": "1", "LC_ALL": "C.UTF-8", **settings}
+
+
+class Server:
+    """A running server; a context manager that ends it."""
+
+    def __init__(self, home: Home) -> None:
+        self._log = (home.path / "server.log").open("ab")
+        self.home = home
+        command = [sys.executable, "-m", "jupyter_server", "--no-browser", "--allow-root", "--ServerApp.port=0"]
+        command += [f"--IdentityProvider.token={TOKEN}", f"--ServerApp.root_dir={home.path}"]
+        command += ["--ServerApp.jpserver_extensions={'jupyter_condabuild': True}"]
+        self.process = subprocess.Popen(command, env=home.environ, stdout=self._log, stderr=self._log)
+        about = home.path / f".local/share/jupyter/runtime/jpserver-{self.process.pid}.json"
+
+        def listening() -> Any:
+            assert self.process.poll() is None, (home.path / "server.log").read_text()
+            try:
+                return json.loads(about.read_text())
+            except (OSError, ValueError):
+                return None
+
+        self.client = httpx.Client(
+            base_url=until(listening)["url"], headers={"Authorization": f"token {TOKEN}"}, timeout=LIMIT
+        )
+
+    def __enter__(self) -> Server:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.end(signal.SIGTERM)
+
+    def end(self, number: signal.Signals) -> None:
+        """Ends the server by a signal, and waits until it has ended."""
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+            self.process.wait(LIMIT)
+        self.client.close()
+        self._log.close()
+
+    @property
+    def memory(self) -> int:
+        """Bytes that it holds, without its children."""
+        return int(psutil.Process(self.process.pid).memory_info().rss)
+
+    def post(self, body: dict[str, Any]) -> httpx.Response:
+        """Asks for a build."""
+        return self.client.post("condabuild/builds", json=body)
+
+    def build(self, id: str) -> Any:
+        """A build."""
+        return self.client.get(f"condabuild/builds/{id}").raise_for_status().json()
+
+    def messages(self, id: str, last: int = 0) -> Iterator[tuple[str, str, Any]]:
+        """Event name, id and data of a build's messages, to the end."""
+        headers = {"Last-Event-ID": str(last)}
+        with self.client.stream("GET", f"condabuild/builds/{id}/events", headers=headers) as response:
+            fields: dict[str, str] = {}
+            for line in response.iter_lines():
+                if not line and fields:
+                    yield fields.get("event", "message"), fields.get("id", ""), json.loads(fields["data"])
+                    fields = {}
+                name, colon, value = line.partition(": ")
+                if colon and name:
+                    fields[name] = value
+
+    def ended(self, id: str) -> Any:
+        """A build, once it has ended; every event of it was seen once."""
+        *messages, last = self.messages(id)
+        ids = [int(id) for _, id, _ in messages if id]
+        assert ids == list(range(1, len(ids) + 1))
+        assert last[0] == "build"
+        return last[2]
+
+
+def of_build(pid: int) -> list[psutil.Process]:
+    """The processes of a build's session."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if os.getsid(process.pid) == pid and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        except (ProcessLookupError, psutil.NoSuchProcess):
+            continue
+    return found

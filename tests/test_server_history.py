@@ -1,0 +1,149 @@
+"""The history of builds: one file for several servers, that grows by migrations and survives what a disk does."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from jupyter_condabuild.errors import DiskFull, NotThere, QueueFull, StoreError
+from jupyter_condabuild.server import history
+from jupyter_condabuild.server.history import History
+
+REQUEST = {"prefix": "/env"}
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Of the file, in a folder that is not there yet."""
+    return tmp_path / "state" / "history.sqlite"
+
+
+def entered(store: History, *ids: str) -> None:
+    """Builds that wait."""
+    for id in ids:
+        store.enter(id, f"key-{id}", REQUEST, {}, 1.0, 100)
+
+
+def test_a_build_goes_from_the_queue_to_its_end(path: Path) -> None:
+    """Entered, claimed, started, ended; each step once."""
+    store = History(path)
+    entered(store, "a", "b")
+    assert [record.id for record in store.active()] == ["a", "b"]
+    first = store.claim(1, "machine", 2.0, 20.0)
+    assert first
+    assert (first.id, first.state, first.started, first.began, first.machine) == ("a", "running", 2.0, 20.0, "machine")
+    assert store.claim(1, "machine", 2.0, 20.0) is None
+    store.started("a", 123)
+    assert store.end("a", "finished", {"type": "finished", "seq": 9}, 3.0, 1.0)
+    assert not store.end("a", "failed", {"type": "failed", "seq": 9}, 4.0, 2.0)
+    done = store.get("a")
+    assert (done.state, done.pid, done.ended, done.seconds) == ("finished", 123, 3.0, 1.0)
+    assert done.ending == {"type": "finished", "seq": 9}
+    assert store.finished("key-a") == done
+    assert [record.id for record in store.recent(10)] == ["b", "a"]
+    with pytest.raises(NotThere):
+        store.get("c")
+
+
+def test_the_same_build_is_entered_once_while_it_lives(path: Path) -> None:
+    """One that was told to end is not joined; and the queue has an end."""
+    store = History(path)
+    assert store.enter("a", "key", REQUEST, {}, 1.0, 2).id == "a"
+    assert store.enter("b", "key", REQUEST, {}, 1.0, 2).id == "a"
+    store.claim(1, "machine", 2.0, 20.0)
+    assert store.enter("b", "key", REQUEST, {}, 1.0, 2).id == "a"
+    assert store.tell("a", 21.0, {"type": "cancelled", "seq": 1}, 2.0).told == 21.0
+    assert store.tell("a", 99.0, {"type": "failed", "seq": 1}, 2.0).told == 21.0
+    assert store.enter("b", "key", REQUEST, {}, 1.0, 2).id == "b"
+    with pytest.raises(QueueFull):
+        store.enter("c", "other", REQUEST, {}, 1.0, 2)
+    assert store.tell("b", 22.0, {"type": "cancelled", "seq": 1}, 3.0).state == "cancelled"
+    store.end("a", "cancelled", {"type": "cancelled", "seq": 4}, 4.0, 2.0)
+    assert store.tell("a", 30.0, {"type": "cancelled", "seq": 1}, 5.0).ended == 4.0
+
+
+CROWD = """
+import sys
+from contextlib import suppress
+from pathlib import Path
+from jupyter_condabuild.server.history import History
+store = History(Path(sys.argv[1]))
+for number in range(40):
+    print(store.enter(f"{sys.argv[2]}-{number}", f"key-{number}", {}, {}, 1.0, 1000).id)
+while record := store.claim(1000, "machine", 1.0, 1.0):
+    print("claimed", record.id)
+"""
+
+
+def test_two_servers_on_one_file_share_every_step(path: Path) -> None:
+    """Forty builds that both enter at once are forty, and each is claimed by one of them."""
+    servers = [
+        subprocess.Popen([sys.executable, "-c", CROWD, path, name], stdout=subprocess.PIPE, text=True) for name in "ab"
+    ]
+    lines = [server.communicate(timeout=120)[0].splitlines() for server in servers]
+    assert [server.returncode for server in servers] == [0, 0]
+    claimed = [line for line in lines[0] + lines[1] if line.startswith("claimed")]
+    assert len(claimed) == len(set(claimed)) == 40
+    assert lines[0][:40] == lines[1][:40]
+    store = History(path)
+    assert store._connection.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
+    assert store._connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
+
+
+def test_an_older_file_is_brought_forward_and_a_newer_one_left_alone(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each migration runs once, in order, and what was in the file stays."""
+    store = History(path)
+    entered(store, "a")
+    store.close()
+    added = "ALTER TABLE builds ADD COLUMN note TEXT; UPDATE builds SET note = 'old'"
+    monkeypatch.setattr(history, "MIGRATIONS", (*history.MIGRATIONS, added))
+    for _ in range(2):
+        newer = History(path)
+        assert newer.get("a").state == "queued"
+        assert newer._connection.execute("SELECT note FROM builds").fetchall()[0][0] == "old"
+        newer.close()
+    monkeypatch.undo()
+    with pytest.raises(StoreError, match="newer"):
+        History(path)
+    assert sqlite3.connect(path).execute("PRAGMA user_version").fetchone()[0] == len(history.MIGRATIONS) + 1
+
+
+def test_a_file_that_is_none_is_named(path: Path) -> None:
+    """With what to do about it."""
+    path.parent.mkdir()
+    path.write_bytes(b"not a database, not even nearly" * 100)
+    with pytest.raises(StoreError, match=str(path)) as caught:
+        History(path)
+    assert "state_dir" in caught.value.hint
+
+
+def fill(folder: Path) -> None:
+    """Until there is no space left."""
+    with (folder / f"data-{len(list(folder.iterdir()))}").open("wb", buffering=0) as data, suppress(OSError):
+        while data.write(b"x" * 4096):
+            pass
+
+
+def test_a_full_disk_can_still_note_how_a_build_ended(small_disk: Path) -> None:
+    """There is a reserve for that; when it is used up the error has its name, and what is there can be read."""
+    store = History(small_disk / "history.sqlite")
+    entered(store, "a", "b")
+    store.claim(1, "machine", 2.0, 20.0)
+    fill(small_disk)
+    assert store.end("a", "failed", {"type": "failed", "seq": 1, "message": "x" * 20_000}, 3.0, 1.0)
+    assert store.get("a").state == "failed"
+    fill(small_disk)
+    with pytest.raises(DiskFull):
+        store.enter("c", "key", {"prefix": "x" * 1_000_000}, {}, 1.0, 100)
+    assert [record.id for record in store.recent(10)] == ["b", "a"]
+    assert store._connection.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
+    store.close()
+    with suppress(StoreError):
+        assert [record.id for record in History(small_disk / "history.sqlite").recent(10)] == ["b", "a"]

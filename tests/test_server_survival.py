@@ -1,0 +1,242 @@
+"""What survives what: builds their server, servers their builds, the history all of it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from jupyter_condabuild.oci.layout import Store
+from jupyter_condabuild.server.history import History, Record
+from tests.jupyter_process import Home, Server, of_build, until
+from tests.server.gate import Gate
+from tests.server.script import finished
+
+
+@pytest.fixture
+def home(tmp_path: Path, small_base: str) -> Home:
+    """An empty home folder."""
+    folder = tmp_path / "home"
+    folder.mkdir()
+    return Home(folder, {"store_dir": str(tmp_path / "store"), "base_image": small_base})
+
+
+@pytest.fixture
+def gate(registry: str) -> Iterator[Gate]:
+    """A closed gate before the registry."""
+    with Gate(registry) as gate:
+        yield gate
+
+
+@pytest.fixture
+def held(rattler_prefix: Path, gate: Gate, tmp_path: Path) -> dict[str, Any]:
+    """The request for a build that comes to a stop at the gate."""
+    return {"prefix": str(rattler_prefix), "push": True, "reference": f"{gate.host}/survival/{tmp_path.name}:one"}
+
+
+def record(home: Home, id: str) -> Record:
+    """What the history says of a build."""
+    history = History(home.state / "history.sqlite")
+    try:
+        return history.get(id)
+    finally:
+        history.close()
+
+
+def pid_of(home: Home, id: str) -> int:
+    """A build's process."""
+    pid = record(home, id).pid
+    assert pid
+    return pid
+
+
+def kill_build(home: Home, id: str) -> None:
+    """Ends all processes of a build at once, and waits until they are gone."""
+    pid = pid_of(home, id)
+    assert of_build(pid)
+    os.killpg(pid, signal.SIGKILL)
+    until(lambda: not of_build(pid))
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_build_outlives_its_server_and_is_followed_by_the_next(
+    home: Home, held: dict[str, Any], gate: Gate, number: signal.Signals
+) -> None:
+    """However the server ended: the next one shows the build, its events from the first on, and its end."""
+    server = Server(home)
+    id = server.post(held).json()["id"]
+    gate.knocked.wait()
+    seen = next(int(id) for _, id, _ in server.messages(id) if id)
+    server.end(number)
+    assert of_build(pid_of(home, id))
+    with Server(home) as next_server:
+        assert next_server.build(id)["state"] == "running"
+        joined = next_server.post(held)
+        assert (joined.status_code, joined.json()["id"]) == (200, id)
+        rest = next_server.messages(id, seen)
+        gate.opened.set()
+        ids = [int(id) for _, id, _ in rest if id]
+        assert ids == list(range(seen + 1, seen + 1 + len(ids)))
+        build = next_server.ended(id)
+        assert build["state"] == "finished"
+        assert build["seconds"] > 0
+
+
+def test_a_build_that_ended_while_no_server_ran_is_shown_as_it_ended(
+    home: Home, held: dict[str, Any], gate: Gate
+) -> None:
+    """The build itself wrote how."""
+    server = Server(home)
+    id = server.post(held).json()["id"]
+    gate.knocked.wait()
+    server.end(signal.SIGKILL)
+    gate.opened.set()
+    until(lambda: not of_build(pid_of(home, id)))
+    with Server(home) as next_server:
+        assert next_server.ended(id)["state"] == "finished"
+
+
+def test_a_build_that_is_killed_is_interrupted_and_the_next_one_works(
+    home: Home, held: dict[str, Any], gate: Gate
+) -> None:
+    """Its readers learn what happened and what to do; the store is sound."""
+    with Server(home) as server:
+        id = server.post(held).json()["id"]
+        gate.knocked.wait()
+        kill_build(home, id)
+        build = server.ended(id)
+        assert (build["state"], build["error"]["code"]) == ("interrupted", "interrupted")
+        assert "SIGKILL" in build["error"]["message"]
+        assert "Build again" in build["error"]["hint"]
+        gate.opened.set()
+        again = server.post(held)
+        assert again.status_code == 201
+        assert server.ended(again.json()["id"])["state"] == "finished"
+        assert [child.status() for child in psutil.Process(server.process.pid).children()] == []
+    with Store(Path(home.settings["store_dir"])) as store:
+        assert list(store.tmp.iterdir()) == []
+
+
+def test_when_both_are_killed_the_next_server_says_so_and_goes_on_with_the_queue(
+    home: Home, held: dict[str, Any], gate: Gate
+) -> None:
+    """The running build is interrupted, the one that waited is built."""
+    home.settings["max_concurrent_builds"] = "1"
+    server = Server(home)
+    id = server.post(held).json()["id"]
+    waiting = server.post({**held, "reference": held["reference"] + "-2"}).json()
+    assert (waiting["state"], waiting["position"]) == ("queued", 1)
+    gate.knocked.wait()
+    server.end(signal.SIGKILL)
+    kill_build(home, id)
+    gate.opened.set()
+    with Server(home) as next_server:
+        build = next_server.ended(id)
+        assert (build["state"], build["error"]["code"]) == ("interrupted", "interrupted")
+        assert "machine" in build["error"]["message"]
+        assert "Build again" in build["error"]["hint"]
+        assert next_server.ended(waiting["id"])["state"] == "finished"
+
+
+def test_two_servers_on_one_home_share_builds(home: Home, held: dict[str, Any], gate: Gate) -> None:
+    """What one starts the other joins, follows and cancels; together they run no more at once than one would."""
+    home.settings["max_concurrent_builds"] = "1"
+    with Server(home) as one, Server(home) as other:
+        id = one.post(held).json()["id"]
+        joined = other.post(held)
+        assert (joined.status_code, joined.json()["id"]) == (200, id)
+        second = other.post({**held, "reference": held["reference"] + "-2"}).json()
+        assert (second["state"], second["position"]) == ("queued", 1)
+        gate.knocked.wait()
+        assert other.client.delete(f"condabuild/builds/{id}").status_code == 202
+        assert [server.ended(id)["state"] for server in (one, other)] == ["cancelled", "cancelled"]
+        gate.opened.set()
+        assert [server.ended(second["id"])["state"] for server in (one, other)] == ["finished", "finished"]
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of eight megabytes."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    if os.getuid() or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "small", place]).returncode:
+        pytest.skip("only root can mount a small disk")
+    yield place
+    subprocess.run(["umount", "--lazy", place], check=True)
+
+
+def test_a_disk_that_fills_in_mid_build_is_named_and_the_next_build_works(
+    disk: Path, rattler_prefix: Path, registry: str, small_base: str, tmp_path: Path
+) -> None:
+    """History and store lie on it: the history can be read, the store is sound, the user is told what to do."""
+    home = Home(disk / "home", {"store_dir": str(disk / "store"), "base_image": small_base})
+    home.path.mkdir()
+    body = {"prefix": str(rattler_prefix), "push": True, "reference": f"{registry}/survival/{tmp_path.name}"}
+    with Server(home) as server:
+        build = server.ended(server.post(body).json()["id"])
+        assert (build["state"], build["error"]["code"]) == ("failed", "disk_full"), build
+        assert "No space left" in build["error"]["message"]
+        assert "prune" in build["error"]["hint"]
+        assert server.client.get("condabuild/builds").json()["builds"] == [build]
+        subprocess.run(["mount", "-o", "remount,size=512m", disk], check=True)
+        again = server.ended(server.post(body).json()["id"])
+        assert again["state"] == "finished", again["error"]
+    with Store(disk / "store") as store:
+        assert list(store.tmp.iterdir()) == []
+
+
+def test_a_build_that_cannot_write_its_events_any_more_ends_and_is_named(
+    disk: Path, held: dict[str, Any], gate: Gate, small_base: str, tmp_path: Path
+) -> None:
+    """The disk of its state folder is full: how it ended is noted all the same, in the place kept for that."""
+    home = Home(disk / "home", {"store_dir": str(tmp_path / "store"), "base_image": small_base})
+    home.path.mkdir()
+    with Server(home) as server:
+        id = server.post(held).json()["id"]
+        gate.knocked.wait()
+        fill(disk)
+        gate.opened.set()
+        build = server.ended(id)
+        assert (build["state"], build["error"]["code"]) == ("failed", "disk_full"), build
+        assert str(disk) in build["error"]["message"]
+        (disk / "filler").unlink()
+        assert server.ended(server.post(held).json()["id"])["state"] == "finished"
+
+
+def fill(folder: Path) -> None:
+    """Until not a byte is left."""
+    with (folder / "filler").open("wb", buffering=0) as file:
+        for size in (1 << 20, 4096, 1):
+            with suppress(OSError):
+                while file.write(b"x" * size):
+                    pass
+
+
+def test_a_log_of_500_megabytes_does_not_make_the_server_grow(home: Home) -> None:
+    """One reader takes all of it, another takes nothing: less than 50 MB more, and every line arrives once."""
+    id, count = finished(home.state, 500 << 20)
+    with Server(home) as server:
+        server.client.get("condabuild/builds").raise_for_status()
+        before = most = server.memory
+        with (
+            server.client.stream("GET", f"condabuild/builds/{id}/events") as idle,
+            server.client.stream("GET", f"condabuild/builds/{id}/events") as response,
+        ):
+            received, lines, rest = 0, 0, b""
+            for number, chunk in enumerate(response.iter_raw()):
+                received += len(chunk)
+                lines += (rest + chunk).count(b"\nid: ")
+                rest = chunk[-4:]
+                if number % 50 == 0:
+                    most = max(most, server.memory)
+            assert idle.status_code == 200
+        assert received > 500 << 20
+        assert lines == count
+        assert most - before < 50_000_000
