@@ -214,6 +214,11 @@ class Ours:
                 variables={name: env.get(name, "") for name in names},
             )
         except (KeyError, TypeError, ValueError, AttributeError):
+            if labels.get(LABEL_ENGINE) == "docker":
+                raise BadImage(
+                    "The image was made by the docker engine, whose layers cannot be put on another base.",
+                    "Build it with --engine docker and the new --base: the environment comes from the cache.",
+                ) from None
             raise BadImage(
                 "The image was not made by 'jupyter condabuild', or by one that is too different.",
                 "Build it anew from the environment.",
