@@ -84,8 +84,10 @@ def resolve(base: httpx.URL, location: str, doing: str, where: str) -> httpx.URL
     return url
 
 
-def make_client(home: Origin, *, verify: bool) -> httpx.Client:
+def make_client(home: Origin, *, verify: bool, tls: bool = True) -> httpx.Client:
     """A pool of connections that follows no redirect, keeps no cookie, and takes no proxy to this machine.
+
+    Without `tls` it trusts no certificate at all, and saves the time to read those that the system trusts.
 
     Raises RegistryUnreachable where the environment's proxy or certificates cannot be used.
     """
@@ -98,7 +100,7 @@ def make_client(home: Origin, *, verify: bool) -> httpx.Client:
     }
     try:
         return httpx.Client(
-            verify=_tls_context(home, verify=verify),
+            verify=_tls_context(home, verify=verify) if tls else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
             limits=httpx.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_CONNECTIONS),
             mounts={f"all://{name}": None for name in own},
             follow_redirects=False,

@@ -83,7 +83,7 @@ class Transport:
         self._home = Origin.of_registry(host, "https")
         self._home_found = False
         self._home_lock = threading.Lock()
-        self._clients: dict[bool, httpx.Client] = {}
+        self._clients: dict[tuple[bool, bool], httpx.Client] = {}
         self._clients_lock = threading.Lock()
         self._answered = False
 
@@ -223,12 +223,16 @@ class Transport:
             return self._home
 
     def _client(self, url: httpx.URL) -> httpx.Client:
-        """The pool for a URL: one checks certificates, the other, for an insecure registry's own host, does not."""
+        """The pool for a URL: one checks certificates, one, for an insecure registry's own host, does not.
+
+        A third is for a registry on this machine, where nothing but plain HTTP is spoken.
+        """
         verify = not (self._insecure and url.host == self._home.host)
+        tls = url.scheme == "https" or not self._home.is_loopback
         with self._clients_lock:
-            if verify not in self._clients:
-                self._clients[verify] = make_client(self._home, verify=verify)
-            return self._clients[verify]
+            if (verify, tls) not in self._clients:
+                self._clients[verify, tls] = make_client(self._home, verify=verify, tls=tls)
+            return self._clients[verify, tls]
 
     def _ask_token_server(
         self, realm: str, query: Sequence[tuple[str, str]], form: Mapping[str, str] | None, authorization: str
