@@ -29,11 +29,13 @@ class Cached:
 
     @property
     def complete(self) -> bool:
-        """Whether an extracted folder has all the files that it should; an archive is one file."""
+        """Whether an extracted folder has its metadata and all files that it should; an archive is one file."""
         if not self.extracted:
             return True
-        paths = _read(self.path / "info/paths.json").get("paths") or ()
-        return bool(paths) and all(os.path.lexists(self.path / entry["_path"]) for entry in paths)
+        paths = _read(self.path / "info/paths.json").get("paths")
+        if paths is None or not _read(self.path / "info/index.json"):
+            return False
+        return all(os.path.lexists(self.path / entry["_path"]) for entry in paths)
 
 
 def default_folders(prefix: Path | None = None, environ: Mapping[str, str] = os.environ) -> tuple[Path, ...]:

@@ -1,0 +1,307 @@
+"""The layers engine: each layer comes from where it is cheapest to have, and is what its package came with."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from jupyter_condabuild.conda.lockfile import dump, load, lock
+from jupyter_condabuild.conda.snapshot import snapshot
+from jupyter_condabuild.errors import NotReproducible, PackageMismatch, PackageNotFound
+from jupyter_condabuild.events import Layer, Progress
+from tests.builds import Package, Workshop, small_channel
+from tests.channel import channel as channels
+from tests.channel import prefix as prefixes
+from tests.channel.channel import Channel
+from tests.channel.package import PLACEHOLDER, File, Metadata
+from tests.image_tree import differences, tree_of
+from tests.registry.faults import FakeRegistry, Relay
+
+PACKAGES: list[Package] = [
+    (
+        Metadata("data", "1.0", noarch="generic"),
+        [
+            *(File(f"share/data/{number}", b"number %d\n" % number) for number in range(4)),
+            File("bin/data", f"#!{PLACEHOLDER}/bin/sh\n".encode(), 0o755, PLACEHOLDER),
+        ],
+    ),
+    (Metadata("other", "1.0", noarch="generic"), [File("share/other/file", b"other\n")]),
+]
+BOTH = {"data-1.0-0", "other-1.0-0"}
+
+
+@dataclass(frozen=True)
+class Small:
+    """A prefix of two packages, its package cache, and the channel they are from, which notes what is asked for."""
+
+    prefix: Path
+    pkgs: Path
+    channel: Channel
+    seen: list[str]
+
+    @property
+    def archives(self) -> list[str]:
+        """The archives that were asked for."""
+        return [path for path in self.seen if path.endswith(".conda")]
+
+    def locked(self) -> Path:
+        """The prefix's lock file."""
+        path = self.prefix.parent / "conda-lock.yml"
+        path.write_text(dump(lock(snapshot(self.prefix))))
+        return path
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[Small]:
+    channel = small_channel(tmp_path / "channel", PACKAGES)
+    seen: list[str] = []
+    with channels.serve(channel, seen=seen) as url:
+        prefix = prefixes.create(tmp_path / "env", ["data", "other"], url, tmp_path / "pkgs")
+        seen.clear()
+        yield Small(prefix, tmp_path / "pkgs", channel, seen)
+
+
+@pytest.fixture
+def good(small: Small, tmp_path: Path, small_base: str) -> dict[str, str]:
+    """The package layers before anything is damaged."""
+    (tmp_path / "good").mkdir()
+    return Workshop(tmp_path / "good", small_base).image(small.prefix).package_layers
+
+
+@pytest.fixture
+def name(registry: str) -> str:
+    """A repository of its own."""
+    return f"{registry}/layers/{uuid.uuid4().hex}"
+
+
+def test_what_the_store_has_is_not_made_again(workshop: Workshop, small: Small) -> None:
+    """Nor linked, nor looked for: neither package cache nor channel need have it."""
+    workshop.image(small.prefix)
+    assert workshop.layers("built") == BOTH
+    shutil.rmtree(small.pkgs)
+    shutil.rmtree(small.channel.folder)
+    workshop.image(small.prefix, "again")
+    assert (workshop.layers("reused-local"), workshop.layers("built")) == (BOTH, set())
+
+
+def test_a_package_comes_from_the_channel_where_no_cache_has_it(
+    workshop: Workshop, small: Small, good: dict[str, str]
+) -> None:
+    """Each once, and the layer is the same."""
+    shutil.rmtree(small.pkgs)
+    assert workshop.image(small.prefix).package_layers == good
+    assert sorted(small.archives) == [f"/noarch/{dist}.conda" for dist in sorted(BOTH)]
+
+
+def test_a_lock_file_and_a_prefix_give_the_same_layers(
+    workshop: Workshop, small: Small, good: dict[str, str], tmp_path: Path
+) -> None:
+    """Whatever the format, as far as it names the same hashes."""
+    assert workshop.image(small.locked(), "conda-lock").package_layers == good
+    (tmp_path / "pixi.lock").write_text(dump(lock(snapshot(small.prefix)), "pixi"))
+    assert workshop.image(tmp_path / "pixi.lock", "pixi").package_layers == good
+    assert not workshop.layers("built")
+
+
+@pytest.mark.parametrize("damage", ["same size", "longer", "rewritten", "missing", "paths", "index"])
+def test_a_damaged_package_cache_does_not_show(
+    workshop: Workshop, small: Small, good: dict[str, str], damage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The layer is the original, from the archive, and a warning says whose copy was changed."""
+    folder = small.pkgs / "data-1.0-0"
+    match damage:
+        case "same size":
+            (folder / "share/data/0").write_bytes(b"NUMBER 0\n")
+        case "longer":
+            (folder / "share/data/0").write_bytes(b"number 0, and more\n")
+        case "rewritten":
+            (folder / "bin/data").write_bytes((folder / "bin/data").read_bytes().replace(b"/bin/sh", b"/bin/SH"))
+        case "missing":
+            (folder / "share/data/0").unlink()
+        case "paths" | "index":
+            (folder / f"info/{damage}.json").write_bytes(b"{")
+    monkeypatch.setenv("CONDA_PKGS_DIRS", str(small.pkgs))
+    assert workshop.image(small.locked()).package_layers == good
+    assert "data-1.0-0" in workshop.warnings["package-cache-damaged"]
+    assert small.archives == ["/noarch/data-1.0-0.conda"]
+
+
+def test_an_edit_through_the_hard_link_is_in_the_image_and_not_in_the_layer(
+    workshop: Workshop, small: Small, good: dict[str, str]
+) -> None:
+    """The package stays what it is; what the user changed is drift, and comes on top."""
+    with (small.prefix / "share/data/0").open("r+b") as file:
+        file.write(b"edited")
+    image = workshop.image(small.prefix)
+    assert image.package_layers == good
+    assert {"package-cache-damaged", "modified-files"} <= workshop.warnings.keys()
+    assert image.read("opt/env/share/data/0") == (small.prefix / "share/data/0").read_bytes() == b"edited 0\n"
+
+
+def _expected(prefix: Path) -> dict[str, object]:
+    found = tree_of(prefix)
+    return {path: node for path, node in found.items() if not path.startswith(("conda-meta", "CACHEDIR", "bin"))}
+
+
+@pytest.mark.parametrize("why", ["gone", "damaged and gone", "replaced"])
+def test_a_package_that_cannot_be_had_is_taken_from_the_prefix(workshop: Workshop, small: Small, why: str) -> None:
+    """With the prefix rewritten, and it is said why; the other packages have their layers."""
+    if why == "damaged and gone":
+        (small.pkgs / "data-1.0-0/share/data/1").write_bytes(b"NUMBER 1\n")
+    else:
+        shutil.rmtree(small.pkgs / "data-1.0-0")
+    archive = small.channel.folder / "noarch/data-1.0-0.conda"
+    if why == "replaced":
+        archive.write_bytes(archive.read_bytes() + b"x")
+    else:
+        archive.unlink()
+    image = workshop.image(small.prefix)
+    assert image.package_layers.keys() == {"other-1.0-0"}
+    said = workshop.warnings["taken-from-prefix"]
+    assert "data-1.0-0 is copied from this environment" in said
+    assert ("has sha256" in said) is (why == "replaced")
+    found = {path: node for path, node in image.tree().items() if not path.startswith(("conda-meta", "bin"))}
+    assert differences(found, _expected(small.prefix)) == {}  # type: ignore[arg-type]
+    assert image.read("opt/env/bin/data") == b"#!/opt/env/bin/sh\n"
+    assert b'"name":"data"' in image.read("opt/env/conda-meta/data-1.0-0.json")
+
+
+def test_strict_takes_nothing_from_the_prefix(workshop: Workshop, small: Small) -> None:
+    """The package is named."""
+    shutil.rmtree(small.pkgs)
+    (small.channel.folder / "noarch/data-1.0-0.conda").unlink()
+    with pytest.raises(NotReproducible, match=r"data-1\.0-0"):
+        workshop.image(small.prefix, strict=True)
+
+
+@pytest.mark.parametrize(("replaced", "error"), [(False, PackageNotFound), (True, PackageMismatch)])
+def test_a_lock_file_alone_can_give_nothing_that_is_gone(
+    workshop: Workshop, small: Small, replaced: bool, error: type[Exception]
+) -> None:
+    """It is a named error, and no image is written."""
+    lockfile = small.locked()
+    archive = small.channel.folder / "noarch/data-1.0-0.conda"
+    if replaced:
+        archive.write_bytes(archive.read_bytes() + b"x")
+    else:
+        archive.unlink()
+    shutil.rmtree(small.pkgs)
+    with pytest.raises(error, match=r"data-1\.0"):
+        workshop.image(lockfile)
+    assert not (workshop.folder / "image.tar").exists()
+
+
+def test_a_cache_image_is_enough(workshop: Workshop, small: Small, name: str, registry: str, small_base: str) -> None:
+    """An empty store, an unchanged lock file: no layer is built, no package asked for, no blob sent or received."""
+    lockfile = small.locked()
+    first = workshop.build(lockfile, reference=f"{name}:v1", push=True)
+    shutil.rmtree(small.pkgs)
+    small.seen.clear()
+    with Relay(registry) as relay:
+        there = f"{relay.host}/{name.partition('/')[2]}"
+        empty = Workshop(workshop.folder / "empty", small_base)
+        again = empty.build(lockfile, reference=f"{there}/copy:v1", push=True, cache_from=(f"{there}:v1",))
+    assert empty.layers("built") == set()
+    assert empty.layers("reused-remote") == BOTH
+    assert (small.seen, again.event.digest) == ([], first.event.digest)
+    blobs = sum(layer.descriptor.size for layer in again.layers) + again.image.manifest.config.size
+    assert again.event.bytes_pushed < blobs
+    assert relay.received < 20_000
+    assert not list((empty.store / "layers").iterdir())
+
+
+def test_the_same_image_again_sends_nothing(workshop: Workshop, small: Small, name: str, registry: str) -> None:
+    """Some questions, and no byte of a blob: not even the manifest."""
+    workshop.build(small.prefix, reference=f"{name}:v1", push=True)
+    with Relay(registry) as relay:
+        there = f"{relay.host}/{name.partition('/')[2]}:v1"
+        again = workshop.build(small.prefix, reference=there, push=True)
+    assert again.event.bytes_pushed == 0
+    assert relay.sent < 5000
+
+
+def test_a_second_push_asks_for_no_upload(workshop: Workshop, small: Small, fake_registry: FakeRegistry) -> None:
+    """Counted at the registry: no POST, no PATCH, no PUT."""
+    reference = f"{fake_registry.host}/team/env:v1"
+    workshop.build(small.prefix, reference=reference, push=True)
+    fake_registry.seen.clear()
+    again = workshop.build(small.prefix, reference=reference, push=True)
+    assert again.event.bytes_pushed == 0
+    assert {seen.method for seen in fake_registry.seen} <= {"GET", "HEAD"}
+
+
+def test_another_tag_of_the_repository_sends_the_manifest_alone(
+    workshop: Workshop, small: Small, fake_registry: FakeRegistry
+) -> None:
+    """What was pushed there last is remembered."""
+    workshop.build(small.prefix, reference=f"{fake_registry.host}/team/env:v1", push=True)
+    fake_registry.seen.clear()
+    again = workshop.build(small.prefix, reference=f"{fake_registry.host}/team/env:v2", push=True)
+    assert again.event.bytes_pushed == 0
+    assert [seen.path for seen in fake_registry.seen if seen.method not in ("GET", "HEAD")] == [
+        "/v2/team/env/manifests/v2"
+    ]
+
+
+def test_a_cache_that_is_not_there_is_no_failure(workshop: Workshop, small: Small) -> None:
+    """It is a cache."""
+    nowhere = ("127.0.0.1:9/team/env:v1",)
+    workshop.image(small.prefix, cache_from=nowhere)
+    assert workshop.layers("built") == BOTH
+
+
+def test_layers_of_a_cache_go_into_an_archive(workshop: Workshop, small: Small, name: str, small_base: str) -> None:
+    """Then their bytes are fetched, and checked."""
+    workshop.build(small.prefix, reference=f"{name}:v1", push=True)
+    lockfile, local = small.locked(), workshop.image(small.prefix)
+    shutil.rmtree(small.pkgs)
+    empty = Workshop(workshop.folder / "empty", small_base)
+    empty.folder.mkdir()
+    image = empty.image(lockfile, cache_from=(f"{name}:v1",))
+    assert empty.layers("built") == set()
+    assert image.layers == local.layers
+    assert image.tree() == local.tree()
+
+
+def test_progress_reaches_the_total(workshop: Workshop, small: Small) -> None:
+    """It never goes back, and ends where it said."""
+    workshop.image(small.prefix)
+    found = [event for event in workshop.events if isinstance(event, Progress) and event.subject == "layers"]
+    assert [event.complete for event in found] == sorted(event.complete for event in found)
+    assert found[-1].complete == found[-1].total > 0
+
+
+def test_every_layer_is_told_of(workshop: Workshop, small: Small) -> None:
+    """With key, packages and size as they stand in the manifest."""
+    result = workshop.build(small.prefix, archive=str(workshop.folder / "x.tar"))
+    told = {event.key: event for event in workshop.events if isinstance(event, Layer) and event.key}
+    for layer in result.image.manifest.layers[2:]:
+        if key := layer.annotations.get("org.jupyter.condabuild.layer.key"):
+            assert told[key].size == layer.size
+            assert " ".join(told[key].packages) == layer.annotations["org.jupyter.condabuild.layer.packages"]
+
+
+def test_an_explicit_file_gives_the_same_layers_as_the_prefix(
+    workshop: Workshop, rattler_prefix: Path, rattler_image: object, channel_url: str, tmp_path: Path
+) -> None:
+    """Although it names no dependencies: what needs Python is known from the packages themselves."""
+    text = dump(lock(snapshot(rattler_prefix)), "explicit", hash="md5")
+    (tmp_path / "explicit.txt").write_text(text)
+    assert not any(package.depends for package in load(text).conda)
+    image = workshop.image(tmp_path / "explicit.txt")
+    tars = dict(zip(rattler_image.layers, rattler_image.diff_ids, strict=True))  # type: ignore[attr-defined]
+    expected = {names: tars[digest] for names, digest in rattler_image.package_layers.items()}  # type: ignore[attr-defined]
+    own = dict(zip(image.layers, image.diff_ids, strict=True))
+    assert {names: own[digest] for names, digest in image.package_layers.items()} == expected
+
+
+def test_a_store_on_another_disk_works(small_disk: Path, small: Small, small_base: str, good: dict[str, str]) -> None:
+    """Where files cannot be linked they are copied."""
+    assert os.stat(small_disk).st_dev != os.stat(small.pkgs).st_dev
+    assert Workshop(small_disk, small_base).image(small.prefix).package_layers == good
