@@ -6,6 +6,7 @@ Nothing here sleeps: time passes by a `Clock` of its own.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import re
 import socket
@@ -80,6 +81,7 @@ class FakeRegistry(ThreadingHTTPServer):
         self.manifests: dict[str, dict[str, tuple[str, bytes]]] = {}
         self.uploads: dict[str, bytearray] = {}
         self.cancelled: list[str] = []
+        self._numbers = itertools.count()
         self.guard: Callable[[Seen], Reply | None] = lambda seen: None
         self._script: list[tuple[str, re.Pattern[str], Reply]] = []
         self._lock = threading.Lock()
@@ -159,7 +161,7 @@ class FakeRegistry(ThreadingHTTPServer):
             if (digest := query.get("mount", "")) in self.blobs.get(query.get("from", ""), {}):
                 self.put(name, self.blobs[query["from"]][digest])
                 return Reply(201, {"Location": f"/v2/{name}/blobs/{digest}"})
-            upload = f"u{len(self.uploads) + len(self.cancelled)}"
+            upload = f"u{next(self._numbers)}"
             self.uploads[upload] = bytearray()
             return Reply(202, {"Location": f"/v2/{name}/blobs/uploads/{upload}?state=a%2Bb", "Range": "0-0"})
         if upload not in self.uploads:
@@ -180,6 +182,10 @@ class FakeRegistry(ThreadingHTTPServer):
         if hashlib.sha256(data).hexdigest() != query["digest"].removeprefix("sha256:"):
             return spec_error(400, "DIGEST_INVALID", "provided digest did not match uploaded content")
         return Reply(201, {"Location": "/", "Docker-Content-Digest": self.put(name, bytes(data))})
+
+    def _tags(self, seen: Seen, name: str, rest: str, query: Mapping[str, str]) -> Reply:
+        tags = [target for target in self.manifests.get(name, {}) if ":" not in target]
+        return Reply(200, {"Content-Type": "application/json"}, json.dumps({"name": name, "tags": tags}).encode())
 
     def _manifests(self, seen: Seen, name: str, target: str, query: Mapping[str, str]) -> Reply:
         if seen.method == "PUT":
