@@ -181,6 +181,7 @@ def _unexpected(error: Exception) -> Failed:
 
 
 def _interrupt(*_: object) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the first one is enough: a second must not end the tidying up
     raise KeyboardInterrupt
 
 

@@ -113,7 +113,7 @@ def test_a_cancelled_build_leaves_nothing(
             last = line
             if "] RUN" in line:
                 process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 130
+        assert process.wait(60) == 130, last
     assert '"type": "cancelled"' in last
     assert containers(own_engine.host) == []
     with Daemon.connect(own_engine.host) as engine:
