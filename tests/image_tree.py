@@ -5,6 +5,7 @@ Read with the standard library alone, so that nothing of what is tested judges i
 
 from __future__ import annotations
 
+import functools
 import gzip
 import hashlib
 import json
@@ -116,6 +117,7 @@ class SavedImage:
                         return file.read()
         raise FileNotFoundError(path)
 
+    @functools.cache  # noqa: B019  an image lives as long as its tests
     def tree(self, below: str = "opt/env") -> dict[str, Node]:
         """Path to node for all that lies below a folder, directories included; the base's layers are not looked at.
 

@@ -1,0 +1,210 @@
+"""A whole build: the environment in the image is, file by file, the one that py-rattler installs at /opt/env."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import rattler
+
+from jupyter_condabuild.conda.lockfile import dump, load, lock
+from jupyter_condabuild.conda.snapshot import snapshot
+from jupyter_condabuild.events import Finished, Phase
+from jupyter_condabuild.oci.layer import EPOCH
+from tests.builds import Workshop
+from tests.channel import prefix as prefixes
+from tests.channel.fixtures import SPECS
+from tests.channel.package import MTIME
+from tests.image_tree import Node, SavedImage, differences, tree_of
+
+ODD = ("clobber-a", "clobber-b", "oddnames", "plaindata", "activation", "greet", "textprefix")
+
+ALLOWED = {
+    "CACHEDIR.TAG": "py-rattler's mark on every prefix, for backup programs",
+    "__clobbers__/": "where py-rattler keeps what lost; in the image each package's layer has it",
+    "conda-meta/history": "conda wants the file; it is empty here, since it holds the commands of a user",
+    "/__pycache__/": "bytecode that conda compiles and py-rattler does not (checked below)",
+    "conda-meta/": "records are compared field by field (below): some name folders of the machine",
+}
+"""What may differ between the image and py-rattler's prefix, by a part of the path, and why."""
+
+
+def installed_at_opt_env(folder: Path, specs: Sequence[str], channel_url: str, cache: Path) -> Path:
+    """A prefix that py-rattler makes for /opt/env, in a folder where it can be looked at."""
+    records = prefixes.solve(specs, channel_url, cache)
+    options = {"alternative_target_prefix": "/opt/env", "execute_link_scripts": False, "show_progress": False}
+    asyncio.run(rattler.install(records, folder, cache_dir=cache, **options))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def plain(tmp_path_factory: pytest.TempPathFactory, channel_url: str, package_cache: Path) -> Path:
+    """What py-rattler makes of the packages of `rattler_prefix` and `conda_prefix`."""
+    return installed_at_opt_env(tmp_path_factory.mktemp("plain") / "env", SPECS, channel_url, package_cache)
+
+
+def unexplained(found: dict[str, Node], expected: dict[str, Node]) -> dict[str, tuple[str, str]]:
+    """The differences for which nobody has given a reason."""
+    wrong = differences(found, expected)
+    return {path: pair for path, pair in wrong.items() if not any(part in f"/{path}" for part in ALLOWED)}
+
+
+@pytest.mark.parametrize("made_by", ["rattler", "conda"])
+def test_the_image_is_the_prefix(made_by: str, request: pytest.FixtureRequest, plain: Path) -> None:
+    """Content, targets of links and x bits of every path, whoever made the prefix that the image was built from."""
+    image: SavedImage = request.getfixturevalue(f"{made_by}_image")
+    tree = image.tree()
+    assert len(tree) > 2000
+    assert unexplained(tree, tree_of(plain)) == {}
+
+
+@pytest.mark.parametrize("budget", [96, 3])
+def test_odd_packages_come_through(
+    workshop: Workshop, channel_url: str, package_cache: Path, tmp_path: Path, budget: int
+) -> None:
+    """Any name, any link, paths that two packages bring; in layers of their own or shared ones."""
+    prefix = prefixes.create(tmp_path / "env", ODD, channel_url, package_cache)
+    image = workshop.image(prefix, layer_budget=budget)
+    expected = installed_at_opt_env(tmp_path / "plain", ODD, channel_url, package_cache)
+    assert unexplained(image.tree(), tree_of(expected)) == {}
+
+
+def test_of_bytecode_only_what_conda_compiles_is_added(
+    rattler_image: SavedImage, conda_prefix: Path, plain: Path
+) -> None:
+    """Nothing of what packages ship is changed; what conda compiled is there, test suites apart."""
+
+    def bytecode(tree: dict[str, Node]) -> dict[str, Node]:
+        return {path: node for path, node in tree.items() if path.endswith(".pyc")}
+
+    shipped, found = bytecode(tree_of(plain)), bytecode(rattler_image.tree())
+    assert {path: found.get(path) for path in shipped} == shipped
+    records = snapshot(conda_prefix).records
+    compiled = {entry.path for record in records for entry in record.paths if entry.kind == "pyc_file"}
+    compiled = {path for path in compiled if not {"test", "tests"} & set(path.split("/"))}
+    assert compiled <= found.keys() - shipped.keys()
+    extra = found.keys() - shipped.keys() - compiled
+    sources = {f"{path.split('__pycache__/')[0]}{path.rpartition('/')[2].split('.')[0]}.py" for path in extra}
+    assert sources <= rattler_image.tree().keys()
+
+
+VOLATILE = {
+    "link": "how the files came into a prefix",
+    "extracted_package_dir": "a folder of the machine",
+    "package_tarball_full_path": "a folder of the machine",
+    "requested_specs": "what a user asked for; a layer is of a package, and serves many users",
+    "files": "compared with paths_data",
+    "paths_data": "compared path by path",
+    "size": "of the archive: the lock file has it; it does not decide what a layer is",
+    "channel": "written with and without a slash at the end; the URL is compared",
+    "indexed_timestamp": "when a channel was indexed",
+}
+"""Fields of a record that are not the package's, and why."""
+
+
+def records(files: dict[str, bytes]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for path, data in files.items():
+        yield path, json.loads(data)
+
+
+def meta_of(image: SavedImage) -> dict[str, bytes]:
+    """The records in the image."""
+    found = {}
+    for digest in image.layers[image.base_layers :]:
+        with image.layer(digest) as layer:
+            for member in layer:
+                if member.name.startswith("opt/env/conda-meta/") and member.name.endswith(".json"):
+                    found[Path(member.name).name] = layer.extractfile(member).read()  # type: ignore[union-attr]
+    return found
+
+
+@pytest.mark.parametrize("made_by", ["rattler", "conda"])
+def test_conda_meta_lists_the_same_packages(made_by: str, request: pytest.FixtureRequest, plain: Path) -> None:
+    """Every record, with every field that is the package's; py-rattler and conda find the same in the image."""
+    found = meta_of(request.getfixturevalue(f"{made_by}_image"))
+    expected = {path.name: path.read_bytes() for path in (plain / "conda-meta").glob("*.json")}
+    assert found.keys() == expected.keys()
+    for name, record in records(found):
+        other = json.loads(expected[name])
+        fields = {key for key in {*record, *other} if record.get(key) or other.get(key)} - VOLATILE.keys()
+        differing = {key for key in fields if record.get(key) != other.get(key)}
+        assert not differing, (name, [(record.get(key), other.get(key)) for key in differing])
+        paths = {entry["_path"]: entry for entry in record["paths_data"]["paths"] if entry["path_type"] != "pyc_file"}
+        assert paths == {entry["_path"]: entry for entry in other["paths_data"]["paths"]}
+        assert sorted(record["files"]) == sorted(entry["_path"] for entry in record["paths_data"]["paths"])
+
+
+def test_rattler_reads_every_record(rattler_image: SavedImage, tmp_path: Path) -> None:
+    """As it reads its own."""
+    for name, data in meta_of(rattler_image).items():
+        (tmp_path / name).write_bytes(data)
+        record = rattler.PrefixRecord.from_path(tmp_path / name)
+        assert f"{record.name.normalized}-{record.version}-{record.build}.json" == name
+        assert record.sha256
+
+
+def test_rattlers_and_condas_prefix_give_the_same_layers(rattler_image: SavedImage, conda_image: SavedImage) -> None:
+    """What decides is the packages, not the program that installed them."""
+    assert rattler_image.package_layers == conda_image.package_layers
+
+
+def test_headers_say_nothing_of_this_machine(rattler_image: SavedImage) -> None:
+    """Owner root but for the user's own folders, modes by the x bit, and times that packages came with or none."""
+    for number, digest in enumerate(rattler_image.layers[rattler_image.base_layers :]):
+        for header in rattler_image.headers(digest):
+            own = header.path in ("home/user", "work")
+            assert header.owner == ((1000, 1000) if own else (0, 0)), header
+            assert header.mode in ({0o1777} if own else {0o755} if header.type == b"5" else {0o644, 0o755, 0o777})
+            assert header.mtime in (EPOCH, MTIME), header
+            assert header.type in (b"0", b"2", b"5"), header
+        assert number < 125
+
+
+def test_the_image_knows_what_it_is_made_of(rattler_image: SavedImage, rattler_prefix: Path) -> None:
+    """The lock file in its configuration is the environment's, and its digest stands on a label."""
+    locked = lock(snapshot(rattler_prefix))
+    text = rattler_image.config["org.jupyter.condabuild.lockfile"]
+    assert text == dump(locked)
+    labels = rattler_image.config["config"]["Labels"]
+    assert labels["org.jupyter.condabuild.environment"] == load(text).digest == locked.digest
+    requested = [spec.split()[0] for spec in json.loads(labels["org.jupyter.condabuild.requested"])]
+    assert requested == sorted(spec.split("=")[0] for spec in SPECS)
+    assert labels["of"] == "base"
+
+
+def test_history_and_layers_agree(rattler_image: SavedImage) -> None:
+    """Tools that walk both must not go astray (image-spec config.md)."""
+    filled = [entry for entry in rattler_image.config["history"] if not entry.get("empty_layer")]
+    assert len(filled) == len(rattler_image.diff_ids) == len(rattler_image.layers)
+    assert "requests" in json.dumps(filled)
+
+
+def test_diff_ids_are_those_of_the_layers(rattler_image: SavedImage) -> None:
+    """The digest of each uncompressed tar, in order."""
+    import gzip
+    import hashlib
+    import tarfile
+
+    with tarfile.open(rattler_image.archive) as archive:
+        for digest, diff_id in zip(rattler_image.layers, rattler_image.diff_ids, strict=True):
+            blob = archive.extractfile(f"blobs/{digest.replace(':', '/')}")
+            assert blob
+            assert f"sha256:{hashlib.sha256(gzip.decompress(blob.read())).hexdigest()}" == diff_id
+
+
+def test_the_build_tells_what_it_does(
+    workshop: Workshop, channel_url: str, package_cache: Path, tmp_path: Path
+) -> None:
+    """Each phase begins and ends, in order, and one event ends all."""
+    prefix = prefixes.create(tmp_path / "env", ["plaindata"], channel_url, package_cache)
+    workshop.image(prefix)
+    phases = [(event.name, event.state) for event in workshop.events if isinstance(event, Phase)]
+    names = ["snapshot", "lock", "plan", "base", "layers", "link", "export"]
+    assert [name for name, state in phases if state == "started"] == names
+    assert sorted(name for name, state in phases if state == "done") == sorted(names)
+    assert [isinstance(event, Finished) for event in workshop.events].count(True) == 1
+    assert isinstance(workshop.events[-1], Finished)
