@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Collection
-from contextlib import ExitStack
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from jupyter_condabuild.errors import BaseUnavailable, CondaBuildError
+from jupyter_condabuild.build.registries import Registries
+from jupyter_condabuild.errors import BaseUnavailable, CondaBuildError, ContentMismatch
 from jupyter_condabuild.oci import image
 from jupyter_condabuild.oci.archive import Archive
 from jupyter_condabuild.oci.daemon import Daemon
 from jupyter_condabuild.oci.image import Descriptor, Digest, Image, ImageConfig, Index, Manifest, Reference
-from jupyter_condabuild.oci.registry import Repository, open_registry
+from jupyter_condabuild.oci.layout import Store
+from jupyter_condabuild.oci.registry import Repository
 
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "arm64": "arm64", "ppc64le": "ppc64le"}
 PLATFORMS = {"linux-64": "amd64", "linux-aarch64": "arm64", "linux-ppc64le": "ppc64le"}
@@ -48,12 +50,19 @@ def _oci_media_type(media_type: str) -> str:
 
 
 def resolve(
-    name: str, architecture: str, stack: ExitStack, work: Path, *, insecure: Collection[str] = (), docker_host: str = ""
+    name: str,
+    architecture: str,
+    registries: Registries,
+    store: Store,
+    stack: ExitStack,
+    work: Path,
+    docker_host: str = "",
 ) -> Base:
-    """Finds the base image for a processor (GOARCH name); what it opens is closed with `stack`.
+    """Finds the base image for a processor (GOARCH name); archives and engines that it opens are closed with `stack`.
 
-    `name` is a reference, ``oci-archive:FILE``, ``docker-archive:FILE`` or ``docker-daemon:NAME``. Raises
-    BaseUnavailable with the reason.
+    `name` is a reference, ``oci-archive:FILE``, ``docker-archive:FILE`` or ``docker-daemon:NAME``. The store keeps what
+    a registry said of an image, so that it is asked only whether the name means another one. Raises BaseUnavailable
+    with the reason.
     """
     kind, colon, rest = name.partition(":")
     try:
@@ -63,7 +72,8 @@ def resolve(
             daemon = stack.enter_context(Daemon.connect(docker_host or None))
             found = stack.enter_context(daemon.export(rest, work)).image(architecture)
         else:
-            return _from_registry(Reference.parse(name), architecture, stack, insecure)
+            reference = Reference.parse(name)
+            return _from_registry(reference, architecture, registries.repository(reference), store)
         return Base(rest if kind == "docker-daemon" else Path(rest).name, found.manifest.descriptor.digest, found)
     except BaseUnavailable:
         raise
@@ -71,20 +81,36 @@ def resolve(
         raise BaseUnavailable(f"The base image {name} cannot be had: {error.message}", error.hint or None) from None
 
 
-def _from_registry(reference: Reference, architecture: str, stack: ExitStack, insecure: Collection[str]) -> Base:
-    repository = stack.enter_context(open_registry(reference, insecure)).repository(reference.repository)
-    found = repository.manifest(reference.target)
+def _from_registry(reference: Reference, architecture: str, repository: Repository, store: Store) -> Base:
+    named = repository.head(reference.target)
+    found = _manifest(repository, named, store) if named else repository.manifest(reference.target)
     if isinstance(found, Index):
-        found = repository.manifest(str(found.select(architecture).digest))
+        found = _manifest(repository, found.select(architecture), store)
     if not isinstance(found, Manifest):
         raise BaseUnavailable(f"{reference} names an index of indexes, not an image.")
-    config = b"".join(repository.read(found.config))
+    config = _kept(store, found.config, lambda: b"".join(repository.read(found.config)))
     actual = ImageConfig.parse(config).architecture
     if actual and actual != architecture:
         raise BaseUnavailable(f"{reference} is an image for {actual}, the environment is for {architecture}.")
     digest = found.descriptor.digest
     whole = Image(found, config, {layer.digest: repository for layer in found.layers})
     return Base(str(reference), digest, whole, repository)
+
+
+def _manifest(repository: Repository, descriptor: Descriptor, store: Store) -> Manifest | Index:
+    raw = _kept(store, descriptor, lambda: repository.manifest(str(descriptor.digest)).raw)
+    kind = Index if descriptor.media_type in image.INDEXES else Manifest
+    return kind.parse(raw, descriptor.media_type)
+
+
+def _kept(store: Store, descriptor: Descriptor, read: Callable[[], bytes]) -> bytes:
+    """Bytes from the store, read and put there where it has none."""
+    if store.has(descriptor):
+        with suppress(ContentMismatch):
+            return b"".join(store.read(descriptor))
+    data = read()
+    store.put(descriptor, [data])
+    return data
 
 
 def host_architecture() -> str:

@@ -14,9 +14,10 @@ from typing import Any
 
 from jupyter_condabuild.build.pipeline import build
 from jupyter_condabuild.build.rebase import RebaseRequest, rebase
+from jupyter_condabuild.build.registries import Registries
 from jupyter_condabuild.build.request import BuildRequest
 from jupyter_condabuild.build.runtime import Ours
-from jupyter_condabuild.build.share import LATEST, Registries
+from jupyter_condabuild.build.share import LATEST
 from jupyter_condabuild.conda.lockfile import Lockfile
 from jupyter_condabuild.errors import BadImage, RegistryError, RegistryNotFound, UsageError
 from jupyter_condabuild.events import Event, Finished, Report, Warning

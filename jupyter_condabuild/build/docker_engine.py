@@ -15,9 +15,10 @@ from jupyter_condabuild.build.installers import installer
 from jupyter_condabuild.build.phase import phase
 from jupyter_condabuild.build.prepare import Prepared, prepare
 from jupyter_condabuild.build.recipe import Wanted
+from jupyter_condabuild.build.registries import Registries
 from jupyter_condabuild.build.request import BuildRequest
 from jupyter_condabuild.build.runtime import LABEL_BASE_LAYERS, LABEL_ENGINE, LABEL_VARIABLES, command, image_labels
-from jupyter_condabuild.build.share import Registries, newest, throttled
+from jupyter_condabuild.build.share import newest, throttled
 from jupyter_condabuild.build.steps import Steps
 from jupyter_condabuild.conda.secrets import scrub
 from jupyter_condabuild.errors import BaseUnavailable, CondaBuildError, EngineFault
@@ -42,7 +43,7 @@ def build(request: BuildRequest, report: Report) -> Finished:
         with phase(report, "base"):
             daemon = stack.enter_context(Daemon.connect(request.docker_host or None))
             kind = _builder(daemon, report)
-            base = _base(request, prepared, daemon, stack, work)
+            base = _base(request, prepared, daemon, store, stack, work)
             network = builder.network(daemon)
             caches = _pull_private(request, daemon, kind, stack, report)
         with phase(report, "layers"):
@@ -126,7 +127,9 @@ class _Base:
         return found if self.layers is None else {**found, LABEL_BASE_LAYERS: str(self.layers)}
 
 
-def _base(request: BuildRequest, prepared: Prepared, daemon: Daemon, stack: ExitStack, work: Path) -> _Base:
+def _base(
+    request: BuildRequest, prepared: Prepared, daemon: Daemon, store: Store, stack: ExitStack, work: Path
+) -> _Base:
     kind, colon, rest = request.base.partition(":")
     archived = bool(colon) and kind in ("oci-archive", "docker-archive", "oci")
     if colon and kind == "docker-daemon":
@@ -137,10 +140,11 @@ def _base(request: BuildRequest, prepared: Prepared, daemon: Daemon, stack: Exit
         found = resolve(
             request.base,
             prepared.architecture,
+            Registries(stack, request.insecure_registries),
+            store,
             stack,
             work,
-            insecure=request.insecure_registries,
-            docker_host=request.docker_host,
+            request.docker_host,
         )
     except BaseUnavailable:
         if archived or daemon.image_id(request.base) is None:

@@ -11,6 +11,7 @@ from typing import Any
 from jupyter_condabuild.build.phase import phase
 from jupyter_condabuild.build.plan import PlannedLayer
 from jupyter_condabuild.build.prepare import Prepared, prepare
+from jupyter_condabuild.build.registries import Registries
 from jupyter_condabuild.build.request import BuildRequest
 from jupyter_condabuild.build.share import open_places
 from jupyter_condabuild.conda.drift import Drift, drift
@@ -169,7 +170,7 @@ def preview(request: BuildRequest, report: Report) -> Preview:
 
 def compare(prepared: Prepared, request: BuildRequest, store: Store, stack: ExitStack) -> Preview:
     """Asks registries and the store which layers of a plan are there. Raises RegistryError."""
-    known = open_places(request, store, stack).known
+    known = open_places(request, store, Registries(stack, request.insecure_registries)).known
     sizes, in_store = {}, set()
     for planned in prepared.plan.layers:
         stored = store.layer(planned.key)

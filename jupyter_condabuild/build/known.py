@@ -71,7 +71,10 @@ def look_up(targets: Iterable[tuple[Repository, str]], destination: Repository |
     present: set[Digest] = set()
     current = None
     contested: dict[str, str] = {}
+    read: set[tuple[str, str, str]] = set()
     for repository, target in targets:
+        if (repository.registry.host, repository.name, target) in read:
+            continue
         ours = destination is not None and _same(repository, destination)
         try:
             manifest = repository.manifest(target)
@@ -83,6 +86,7 @@ def look_up(targets: Iterable[tuple[Repository, str]], destination: Repository |
             continue
         if isinstance(manifest, Index):
             continue
+        read.add((repository.registry.host, repository.name, str(manifest.descriptor.digest)))
         if ours and target == tag:
             current = manifest
         if ours:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from jupyter_condabuild.build import docker_engine, known, share
 from jupyter_condabuild.build.assemble import assemble
-from jupyter_condabuild.build.base import resolve
+from jupyter_condabuild.build.base import Base, host_architecture, resolve
 from jupyter_condabuild.build.clobber import contested_layer
 from jupyter_condabuild.build.layers import LayersEngine, Origin, ReadyLayer
 from jupyter_condabuild.build.phase import phase
 from jupyter_condabuild.build.prepare import prepare
+from jupyter_condabuild.build.registries import Registries
 from jupyter_condabuild.build.remainder import remainder
 from jupyter_condabuild.build.request import BuildRequest
 from jupyter_condabuild.build.runtime import command, runtime_layer
@@ -42,17 +44,21 @@ def build(request: BuildRequest, report: Report) -> BuildResult:
     with ExitStack() as stack:
         store = stack.enter_context(Store(Path(request.store_dir)))
         work = stack.enter_context(store.folder())
+        registries = Registries(stack, request.insecure_registries)
+
+        def find_base(architecture: str) -> Base:
+            return resolve(request.base, architecture, registries, store, stack, work, request.docker_host)
+
+        # registries are far away: they are asked while the environment is read
+        beside = ThreadPoolExecutor(2, thread_name_prefix="ask")
+        stack.callback(beside.shutdown, wait=False, cancel_futures=True)
+        asked_base = beside.submit(find_base, host_architecture())
+        asked_places = beside.submit(share.open_places, request, store, registries)
         prepared = prepare(request, work, report)
         with phase(report, "base"):
-            base = resolve(
-                request.base,
-                prepared.architecture,
-                stack,
-                work,
-                insecure=request.insecure_registries,
-                docker_host=request.docker_host,
-            )
-        places = share.open_places(request, store, stack)
+            here = prepared.architecture == host_architecture()
+            base = asked_base.result() if here else find_base(prepared.architecture)
+            places = asked_places.result()
         push = stack.enter_context(places.push(report)) if request.push else None
 
         def ready(layer: ReadyLayer) -> None:

@@ -12,8 +12,8 @@ from jupyter_condabuild.build.assemble import check_stack
 from jupyter_condabuild.build.base import resolve
 from jupyter_condabuild.build.phase import phase
 from jupyter_condabuild.build.push import Config, Push
+from jupyter_condabuild.build.registries import Registries
 from jupyter_condabuild.build.runtime import Ours, configuration
-from jupyter_condabuild.build.share import Registries
 from jupyter_condabuild.errors import BadImage, UsageError
 from jupyter_condabuild.events import Finished, Report
 from jupyter_condabuild.oci.image import Image, ImageConfig, Manifest, Reference
@@ -58,10 +58,11 @@ def rebase(request: RebaseRequest, report: Report) -> Finished:
             base = resolve(
                 request.base,
                 old.architecture,
+                registries,
+                store,
                 stack,
                 work,
-                insecure=request.insecure_registries,
-                docker_host=request.docker_host,
+                request.docker_host,
             )
         layers = manifest.layers[ours.base_layers :]
         check_stack(base, len(layers))

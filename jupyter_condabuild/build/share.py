@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 
 from jupyter_condabuild.build.known import Known, look_up
 from jupyter_condabuild.build.phase import phase
 from jupyter_condabuild.build.push import Config, Push
+from jupyter_condabuild.build.registries import Registries
 from jupyter_condabuild.build.request import BuildRequest
 from jupyter_condabuild.errors import CondaBuildError, RegistryError
 from jupyter_condabuild.events import Log, Progress, Report
@@ -18,22 +17,7 @@ from jupyter_condabuild.oci import archive
 from jupyter_condabuild.oci.daemon import Daemon
 from jupyter_condabuild.oci.image import Image, Reference
 from jupyter_condabuild.oci.layout import Store
-from jupyter_condabuild.oci.registry import Registry, Repository, open_registry
-
-
-class Registries:
-    """The registries of one build, each opened once and closed with `stack`."""
-
-    def __init__(self, stack: ExitStack, insecure: Sequence[str]) -> None:
-        self._stack = stack
-        self._insecure = insecure
-        self._open: dict[str, Registry] = {}
-
-    def repository(self, reference: Reference) -> Repository:
-        """The repository that a reference names."""
-        if reference.registry not in self._open:
-            self._open[reference.registry] = self._stack.enter_context(open_registry(reference, self._insecure))
-        return self._open[reference.registry].repository(reference.repository)
+from jupyter_condabuild.oci.registry import Repository
 
 
 @dataclass(frozen=True)
@@ -50,12 +34,11 @@ class Places:
         return Push(self.destination, self.known.present, report)
 
 
-def open_places(request: BuildRequest, store: Store, stack: ExitStack) -> Places:
-    """Opens the registries of a request and reads the manifests that may name layers of ours.
+def open_places(request: BuildRequest, store: Store, registries: Registries) -> Places:
+    """Reads the manifests that may name layers of ours, in the registries that a request names.
 
     Raises RegistryError for a destination that cannot be asked.
     """
-    registries = Registries(stack, request.insecure_registries)
     targets: list[tuple[Repository, str]] = []
     destination, tag = None, ""
     if request.push:
