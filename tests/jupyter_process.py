@@ -56,17 +56,17 @@ class Home:
 class Server:
     """A running server; a context manager that ends it."""
 
-    def __init__(self, home: Home) -> None:
+    def __init__(self, home: Home, *arguments: str) -> None:
         self._log = (home.path / "server.log").open("ab")
         self.home = home
         command = [sys.executable, "-m", "jupyter_server", "--no-browser", "--allow-root", "--ServerApp.port=0"]
         command += [f"--IdentityProvider.token={TOKEN}", f"--ServerApp.root_dir={home.path}"]
-        command += ["--ServerApp.jpserver_extensions={'jupyter_condabuild': True}"]
+        command += ["--ServerApp.jpserver_extensions={'jupyter_condabuild': True}", *arguments]
         self.process = subprocess.Popen(command, env=home.environ, stdout=self._log, stderr=self._log)
         about = home.path / f".local/share/jupyter/runtime/jpserver-{self.process.pid}.json"
 
         def listening() -> Any:
-            assert self.process.poll() is None, (home.path / "server.log").read_text()
+            assert self.process.poll() is None, self.log
             try:
                 return json.loads(about.read_text())
             except (OSError, ValueError):
@@ -89,6 +89,11 @@ class Server:
             self.process.wait(LIMIT)
         self.client.close()
         self._log.close()
+
+    @property
+    def log(self) -> str:
+        """What the servers on this home folder have logged."""
+        return (self.home.path / "server.log").read_text()
 
     @property
     def memory(self) -> int:

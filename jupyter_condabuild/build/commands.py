@@ -17,7 +17,7 @@ from jupyter_condabuild.events import Finished
 from jupyter_condabuild.oci.image import Reference
 
 PORT = 8888
-_LOOPBACK = re.compile(r"localhost|127\.[\d.]+|\[?::1\]?")
+_LOOPBACK = re.compile(r"localhost|127\.[\d.]+")
 
 _SERVES = "JupyterLab prints the address to open; it listens on this machine alone."
 _HERE = "The current folder is /work in the container, and files made there are yours."

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from jupyter_server.extension.application import ExtensionApp
-from traitlets import Enum, HasTraits, Int, List, TraitType, Unicode
+from jupyter_server.serverapp import ServerApp
+from traitlets import Enum, HasTraits, Int, List, TraitError, TraitType, Unicode
 
 from jupyter_condabuild.server.handlers import routes
 from jupyter_condabuild.server.workshop import Workshop
@@ -43,6 +44,21 @@ class CondaBuild(_Traits, ExtensionApp):
     description = "Turns the conda environment of a kernel into a container image."
     load_other_extensions = True
     _workshop: Workshop | None = None
+    _refusal = ""
+
+    def _link_jupyter_server_extension(self, serverapp: ServerApp) -> None:
+        # jupyter_server goes on with the values that it could set; one of those it could not may be a restriction.
+        try:
+            super()._link_jupyter_server_extension(serverapp)
+        except TraitError as error:
+            self._refusal = str(error)
+            raise
+
+    def initialize(self) -> None:  # type: ignore[override]
+        """Fails, by the name of the trait, where the configuration is wrong."""
+        if self._refusal:
+            raise TraitError(self._refusal)
+        super().initialize()  # type: ignore[no-untyped-call]
 
     def initialize_handlers(self) -> None:
         """Adds the routes."""

@@ -13,6 +13,7 @@ from jupyter_condabuild.events import Finished
 from jupyter_condabuild.server.history import Record
 
 _SHOWN = ("prefix", "reference", "push", "load", "engine", "base", "cache_from", "strict", "variables")
+_UNSAID = BuildRequest(prefix="/", archive="none.tar").to_json()  # for requests that an older version wrote
 _ASKED = ("lockfile", "archive", "include")  # whose paths in the request are the server's own
 
 
@@ -38,7 +39,7 @@ def build(record: Record, waiting: Sequence[str], uptime: float) -> dict[str, An
         "ended": record.ended,
         "seconds": seconds,
         "request": {
-            **{name: record.request.get(name) for name in _SHOWN},
+            **{name: record.request.get(name, _UNSAID[name]) for name in _SHOWN},
             **{name: record.asked.get(name, "") for name in _ASKED},
         },
         "kernel_id": record.asked.get("kernel_id", ""),

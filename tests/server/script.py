@@ -10,12 +10,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from jupyter_condabuild.build.request import BuildRequest
 from jupyter_condabuild.events import Cancelled, Event, Log, encode
 from jupyter_condabuild.server import process
 from jupyter_condabuild.server.history import History
 from jupyter_condabuild.server.process import Workplace
 
-REQUEST = {"prefix": "/env", "archive": "/x.tar", "base": "oci-archive:/base.tar", "store_dir": "/store"}
+REQUEST = BuildRequest(prefix="/env", archive="/x.tar").to_json()
 
 
 class Script:

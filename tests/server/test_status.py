@@ -1,0 +1,129 @@
+"""What works here and what does not: each probe by itself, with its reason, its remedy and its time limit."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import docker
+import pytest
+
+from jupyter_condabuild.server.probes import Probes
+from jupyter_condabuild.settings import Settings
+from tests.server.conftest import Api
+from tests.server.test_builds import check
+
+
+@pytest.fixture
+def settings(tmp_path: Path, registry: str, base_reference: str) -> Settings:
+    """Of a machine where all is well."""
+    return Settings(store_dir=str(tmp_path / "store"), registry=f"{registry}/team", base_image=base_reference)
+
+
+@pytest.fixture
+def mute() -> Iterator[str]:
+    """The address of something that accepts connections and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"127.0.0.1:{server.getsockname()[1]}"
+
+
+async def probed(settings: Settings, limit: float = 60.0) -> dict[str, dict[str, Any]]:
+    """The probes by subject."""
+    probes = Probes(settings, limit)
+    try:
+        found = await probes.all()
+    finally:
+        await probes.close()
+    for probe in found:
+        check(probe, "Probe")
+        assert probe["works"] == (probe["fault"] is None)
+    return {probe["subject"]: probe for probe in found}
+
+
+async def test_the_route_has_all_probes(api: Api) -> None:
+    """As the contract describes them."""
+    answer = await api("GET", "condabuild/status")
+    assert answer.status == 200
+    check(answer.json, "Status")
+    assert [probe["subject"] for probe in answer.json["probes"]] == ["store", "engine", "base"]
+
+
+async def test_what_works_says_how(settings: Settings, docker_client: docker.DockerClient) -> None:
+    """Store, registry, engine and base."""
+    found = await probed(settings)
+    assert {subject for subject, probe in found.items() if probe["works"]} == {"store", "registry", "engine", "base"}
+    assert "free" in found["store"]["detail"]
+    assert found["registry"]["detail"].startswith(("without a login", "logged in"))
+    assert found["engine"]["detail"].startswith(("Docker ", "Podman "))
+    assert found["base"]["detail"].startswith("sha256:")
+    assert not await asyncio.to_thread(os.path.exists, settings.store_dir), "asking makes nothing"
+
+
+async def test_the_login_that_would_be_used_is_named_without_its_secret(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, registry: str
+) -> None:
+    """By user name, or by what is wrong with it."""
+    (tmp_path / "config.json").write_text(json.dumps({"auths": {registry: {"auth": "YWRhOnNlY3JldA=="}}}))
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    assert (await probed(settings))["registry"]["detail"] == "logged in as ada"
+    (tmp_path / "config.json").write_text("{")
+    assert "config.json" in (await probed(settings))["registry"]["detail"]
+
+
+@pytest.mark.parametrize(
+    ("subject", "change", "code", "words"),
+    [
+        ("store", {"store_dir": "/dev/null/store"}, "store_unwritable", "/dev/null"),
+        ("registry", {"registry": "127.0.0.1:1/team"}, "registry_unreachable", "127.0.0.1:1"),
+        ("registry", {"registry": "NO/such name"}, "bad_reference", "name"),
+        ("engine", {"docker_host": "unix:///no/such.sock"}, "engine_unavailable", "/no/such.sock"),
+        ("base", {"base_image": "127.0.0.1:1/base"}, "base_unavailable", "127.0.0.1:1"),
+        ("base", {"base_image": "oci-archive:/no/such.tar"}, "base_unavailable", "/no/such.tar"),
+        ("base", {"base_image": "??"}, "base_unavailable", "??"),
+    ],
+)
+async def test_what_does_not_work_says_why_and_what_to_do(
+    settings: Settings, subject: str, change: dict[str, str], code: str, words: str
+) -> None:
+    """And nothing else fails with it."""
+    found = await probed(replace(settings, **change))  # type: ignore[arg-type]
+    fault = found[subject]["fault"]
+    assert (fault["code"], bool(fault["hint"])) == (code, True)
+    assert words in fault["message"]
+    others = {name for name, probe in found.items() if not probe["works"]} - {subject, "engine"}
+    assert not others
+
+
+async def test_what_hangs_is_given_up_and_not_asked_twice(settings: Settings, mute: str) -> None:
+    """The limit holds, the other probes answer, the loop is free meanwhile, and a second look adds no thread."""
+    probes = Probes(replace(settings, registry=f"{mute}/team"), 0.5)
+    ticks = 0
+
+    async def tick() -> None:
+        nonlocal ticks
+        while True:
+            ticks += 1
+            await asyncio.sleep(0.01)
+
+    ticking = asyncio.ensure_future(tick())
+    try:
+        before = threading.active_count()
+        for _ in range(3):
+            started = time.monotonic()
+            found = {probe["subject"]: probe for probe in await probes.all()}
+            assert time.monotonic() - started < 30
+            assert found["registry"]["fault"]["code"] == "no_answer"
+            assert found["store"]["works"]
+        assert threading.active_count() <= before + 4
+        assert ticks > 20
+    finally:
+        ticking.cancel()
+        await probes.close()

@@ -1,0 +1,146 @@
+"""The commands that are handed on with an image: right for where it went and what it runs; pasted, they work."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import docker
+import pytest
+
+from jupyter_condabuild.build.commands import ShareCommand, share_commands
+from jupyter_condabuild.build.pipeline import build
+from jupyter_condabuild.build.request import BuildRequest
+from jupyter_condabuild.conda.lockfile import load
+from jupyter_condabuild.events import Finished
+from tests.conftest import missing
+
+DIGEST = "sha256:" + "a" * 64
+LAB = ("jupyter", "lab", "--ip=0.0.0.0")
+PUSHED = BuildRequest(prefix="/env", reference="registry.lab.org/team/env:v1", push=True)
+
+
+def commands(request: BuildRequest, command: tuple[str, ...] = ("python",)) -> dict[str, ShareCommand]:
+    """By tool, for an image that runs this command."""
+    done = Finished(request.reference, DIGEST, 1, 1, 1, 1, 1.0, request.archive, DIGEST, command)
+    return {one.tool: one for one in share_commands(request, done)}
+
+
+def test_a_pushed_image_is_pulled_and_run_by_name() -> None:
+    """With the current folder, as the user who runs it; the environment alone can be had too."""
+    found = commands(PUSHED)
+    assert list(found) == ["docker", "podman", "apptainer", "conda"]
+    name = "registry.lab.org/team/env:v1"
+    assert found["docker"].text.splitlines() == [
+        f"docker pull {name}",
+        f'docker run --rm -it -v "$PWD":/work -u "$(id -u):$(id -g)" {name}',
+    ]
+    assert found["podman"].text.startswith(f"podman pull {name}\npodman run --rm -it --userns=keep-id ")
+    assert found["apptainer"].text.splitlines() == [
+        f"apptainer pull env.sif docker://{name}",
+        "apptainer exec --env PYTHONNOUSERSITE=1 env.sif /opt/condabuild/entrypoint python",
+    ]
+    assert found["conda"].text.splitlines()[1] == "conda create --name env --file env.lock"
+    assert {one.title for one in found.values()} >= {"Run Python with Docker", "Run Python with Podman"}
+
+
+def test_jupyterlab_gets_a_port_on_this_machine_and_a_profile_for_a_hub() -> None:
+    """The hub's image is named by digest: it is the one that was built."""
+    found = commands(PUSHED, LAB)
+    assert "-p 127.0.0.1:8888:8888" in found["docker"].text
+    assert "-p 127.0.0.1:8888:8888" in found["podman"].text
+    assert found["apptainer"].text.endswith("apptainer run --env PYTHONNOUSERSITE=1 env.sif")
+    configuration: dict[str, object] = {}
+    spawner = type("KubeSpawner", (), {})()
+    exec(found["jupyterhub"].text, {"c": type("Config", (), {"KubeSpawner": spawner})()}, configuration)
+    (profile,) = spawner.profile_list  # type: ignore[attr-defined]
+    assert profile["kubespawner_override"]["image"] == f"registry.lab.org/team/env@{DIGEST}"
+
+
+@pytest.mark.parametrize("registry", ["localhost:5000", "127.0.0.1:5000", "plain.lab.org"])
+def test_a_registry_without_tls_is_named_as_such(registry: str) -> None:
+    """Docker knows that of loopback by itself, the others must be told."""
+    request = replace(PUSHED, reference=f"{registry}/env", insecure_registries=("plain.lab.org",))
+    found = commands(request)
+    assert "--tls-verify=false" in found["podman"].text
+    assert "--no-https" in found["apptainer"].text
+
+
+def test_an_image_that_was_only_loaded_is_not_pulled() -> None:
+    """Nobody else can."""
+    request = replace(PUSHED, push=False, load=True)
+    assert commands(request)["docker"].text.startswith("docker run ")
+    assert list(commands(request)) == ["docker"]
+
+
+@pytest.mark.parametrize("kind", ["", "oci-archive:", "docker-archive:"])
+def test_an_archive_is_used_from_its_file(kind: str) -> None:
+    """With the name in it where it has one; the path is quoted for a shell."""
+    request = BuildRequest(prefix="/env", archive=f"{kind}/home/me/my image.tar")
+    found = commands(request)
+    assert list(found) == ["docker", "podman", "apptainer"]
+    assert found["docker"].text == "docker load --input '/home/me/my image.tar'"
+    assert f"{kind or 'oci-archive:'}'/home/me/my image.tar'" in found["podman"].text
+    named = commands(replace(request, reference="team/env:v1"))
+    assert named["docker"].text.endswith(" docker.io/team/env:v1")
+
+
+@pytest.fixture
+def pushed(
+    tmp_path: Path, rattler_prefix: Path, base_reference: str, registry: str, docker_client: docker.DockerClient
+) -> Iterator[dict[str, ShareCommand]]:
+    """The commands of an image that has just been built."""
+    if not shutil.which("docker"):
+        missing("The docker command is not installed")
+    reference = f"{registry}/commands/shared:{tmp_path.name}"
+    request = BuildRequest(
+        prefix=str(rattler_prefix),
+        reference=reference,
+        push=True,
+        base=base_reference,
+        store_dir=str(tmp_path / "store"),
+    )
+    done = build(request, lambda event: None).event
+    yield {one.tool: one for one in share_commands(request, done)}
+    docker_client.images.remove(reference, force=True)
+
+
+def pasted(text: str, folder: Path, typed: str = "") -> str:
+    """What a terminal shows when a person pastes this, and types that."""
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(["bash", "-e", "-c", text], cwd=folder, stdin=theirs, stdout=theirs, stderr=theirs) as shell:
+        os.close(theirs)
+        os.write(ours, typed.encode())
+        shown = b""
+        while True:
+            try:
+                data = os.read(ours, 65536)
+            except OSError:  # the other end is closed: EIO (pty(7))
+                break
+            shown += data
+    os.close(ours)
+    assert shell.returncode == 0, shown.decode()
+    return shown.decode()
+
+
+def test_what_is_pasted_works(pushed: dict[str, ShareCommand], tmp_path: Path, rattler_prefix: Path) -> None:
+    """docker pull and run: the image's Python in the current folder, whose new file is the user's; the lock file."""
+    folder = tmp_path / "my folder"
+    folder.mkdir()
+    program = "import requests, sys; open('made', 'w').write(sys.prefix); print(6 * 7)\nexit()\n"
+    assert "42" in pasted(pushed["docker"].text, folder, program)
+    assert (folder / "made").read_text() == "/opt/env"
+    assert (folder / "made").stat().st_uid == os.getuid()
+
+    first, second = pushed["conda"].text.splitlines()
+    pasted(first, folder)
+    (name,) = re.findall(r"--file (\S+)", second)
+    locked = load(folder / name)
+    installed = {path.stem for path in (rattler_prefix / "conda-meta").glob("*.json")}
+    assert {package.dist for package in locked.conda} == installed

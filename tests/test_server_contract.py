@@ -1,0 +1,128 @@
+"""The server keeps to openapi.yaml, whatever is asked of it: schemathesis asks more than a thousand times."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import schemathesis
+import yaml
+from hypothesis import HealthCheck, given, seed, settings
+from hypothesis import strategies as st
+from openapi_spec_validator import validate
+from schemathesis import GenerationMode, checks
+
+from jupyter_condabuild.server.bodies import SOURCES
+from jupyter_condabuild.server.handlers import CONTRACT
+from tests.jupyter_process import TOKEN, Home, Server, until
+from tests.server.script import finished
+from tests.small_prefix import SmallPrefix
+
+EXAMPLES = 70
+"""Cases of each kind, good and bad, for each operation."""
+
+CHECKS = (
+    checks.not_a_server_error,
+    checks.status_code_conformance,
+    checks.content_type_conformance,
+    checks.response_headers_conformance,
+    checks.response_schema_conformance,
+    checks.negative_data_rejection,
+    checks.unsupported_method,
+)
+
+SCHEMA = schemathesis.openapi.from_path(str(CONTRACT))
+OPERATIONS = {found.ok().label: found.ok() for found in SCHEMA.get_all_operations()}
+
+asked: Counter[tuple[str, int]] = Counter()
+
+
+@dataclass(frozen=True)
+class Real:
+    """Things that are there, for cases that would hardly guess them."""
+
+    server: Server
+    prefix: str
+    digest: str
+    build: str
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Real]:
+    """A server with an environment, its lock file and an ended build."""
+    folder = tmp_path_factory.mktemp("contract")
+    small = SmallPrefix(folder / "envs" / "small")
+    small.add("numbers", files={"share/numbers.txt": b"1"})
+    home = Home(folder / "home", {"store_dir": str(folder / "store"), "base_image": "oci-archive:/no/such/base.tar"})
+    home.path.mkdir()
+    id, _ = finished(home.state, 10_000)
+    with Server(home) as server:
+        answer = server.client.post("condabuild/snapshots", json={"prefix": str(small.path)})
+        yield Real(server, str(small.path), answer.raise_for_status().json()["digest"], id)
+
+        def all_ended() -> bool:
+            builds = server.client.get("condabuild/builds?limit=1000").raise_for_status().json()["builds"]
+            living = [build["id"] for build in builds if build["state"] in ("queued", "running")]
+            for id in living:
+                server.client.delete(f"condabuild/builds/{id}").raise_for_status()
+            return not living
+
+        until(all_ended)
+
+
+def test_the_contract_is_a_valid_description() -> None:
+    """Of OpenAPI 3.1."""
+    validate(yaml.safe_load(CONTRACT.read_text()))
+
+
+@pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE], ids=["good", "bad"])
+@pytest.mark.parametrize("label", OPERATIONS)
+def test_nothing_that_is_asked_breaks_the_contract(real: Real, label: str, mode: GenerationMode) -> None:
+    """No 5xx, no undocumented status, type or form; what is not as the contract wants it is refused."""
+    operation = OPERATIONS[label]
+    if mode == GenerationMode.NEGATIVE and not (operation.body or operation.path_parameters or operation.query):
+        pytest.skip("nothing can be wrong in a request without parameters")
+
+    @seed(1)
+    @settings(max_examples=EXAMPLES, database=None, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(operation.as_strategy(generation_mode=mode), st.integers(0, 5))
+    def ask(case: schemathesis.Case, chance: int) -> None:
+        if mode == GenerationMode.POSITIVE and chance == 0:
+            _make_real(case, real)
+        response = case.call(
+            base_url=str(real.server.client.base_url).rstrip("/"),
+            headers={"Authorization": f"token {TOKEN}"},
+            timeout=60,
+        )
+        asked[label, response.status_code] += 1
+        case.validate_response(response, checks=CHECKS)
+
+    ask()
+
+
+def _make_real(case: schemathesis.Case, real: Real) -> None:
+    """What the case names is there; what it says besides stays as it is."""
+    body: Any = case.body
+    if isinstance(body, dict):
+        source = "lockfile" if "lockfile" in body else "prefix"
+        for name in SOURCES:
+            body.pop(name, None)
+        body[source] = real.digest if source == "lockfile" else real.prefix
+        if "builds" in case.operation.label:
+            body |= {"archive": "out.tar", "include": "", "cache_from": [], "engine": "layers"}
+            body |= {"push": False, "load": False, "reference": "", "base": "oci-archive:/no/such/base.tar"}
+    for name, value in (("id", real.build), ("digest", real.digest)):
+        if case.path_parameters and name in case.path_parameters:
+            case.path_parameters[name] = value
+
+
+def test_enough_was_asked_of_every_operation() -> None:
+    """A thousand cases and more, and every operation that can succeed did."""
+    if not asked:
+        pytest.skip("the other tests of this module did not run")
+    assert sum(asked.values()) >= 1000
+    succeeded = {label for label, status in asked if status < 300}
+    assert succeeded == set(OPERATIONS), asked
