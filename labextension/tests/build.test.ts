@@ -97,6 +97,11 @@ describe('the whole', () => {
     expect(whole(after(NOTHING_YET, LITTLE_BUILD), PUSH).fraction).toBe(1);
   });
 
+  it('is unknown while only the base is sent', () => {
+    const base = { type: 'progress' as const, subject: 'push', complete: 42, total: 42, unit: 'bytes' as const };
+    expect(whole(after(NOTHING_YET, numbered([base])), PUSH).fraction).toBeNull();
+  });
+
   it('counts what is made and what is sent, and says how long the rest takes', () => {
     const state = after(
       NOTHING_YET,

@@ -25,6 +25,10 @@ describe('the Chinese translation', () => {
     expect(translated.sort()).toEqual([...used()].sort());
   });
 
+  it('is of the language as JupyterLab looks it up', () => {
+    expect(catalogue['']).toMatchObject({ language: 'zh-CN', plural_forms: 'nplurals=1; plural=0;' });
+  });
+
   it('has the same places for values', () => {
     const places = (text: string): string[] => (text.match(/%\d/g) ?? []).sort();
     for (const text of translated) {

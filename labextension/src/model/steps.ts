@@ -68,7 +68,8 @@ export function whole(build: BuildProgress, asked: Pick<Asked, 'push' | 'load' |
   if (build.end !== null && 'finished' in build.end) {
     return { fraction: 1, complete: total, total, rate: 0, secondsLeft: null };
   }
-  if (!total) {
+  // What the base needs is sent before it is known how much the packages are.
+  if (!total || (!made.total && build.phases.layers?.state !== 'done')) {
     return { fraction: null, complete: 0, total: 0, rate: 0, secondsLeft: null };
   }
   const subject = sent.find(part => part.complete < part.total && part.complete > 0) ?? made;

@@ -31,8 +31,8 @@ export function Plan(props: { state: PanelState }): JSX.Element | null {
   const seconds = pushes ? expectedSeconds(builds, bytes) : null;
   const cost = [
     compared && plan.layers_reused > 0 && trans.__('%1 already in the registry', plan.layers_reused),
-    pushes ? trans.__('%1 to push', sizeText(bytes)) : trans.__('about %1', sizeText(bytes)),
-    seconds !== null && trans.__('about %1', secondsText(seconds))
+    pushes ? bytes > 0 && trans.__('%1 to push', sizeText(bytes)) : trans.__('about %1', sizeText(bytes)),
+    seconds !== null && bytes > 0 && trans.__('about %1', secondsText(seconds))
   ];
   return (
     <Section title={trans.__('What will happen')}>
