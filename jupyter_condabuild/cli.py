@@ -16,7 +16,7 @@ from typing import Any
 
 from jupyter_condabuild.errors import Cancelled, CondaBuildError, UsageError
 from jupyter_condabuild.events import Cancelled as CancelledEvent
-from jupyter_condabuild.events import Failed, JsonLines, Report
+from jupyter_condabuild.events import Failed, Finished, JsonLines, Report
 
 EXIT_FAILED, EXIT_USAGE, EXIT_CANCELLED = 1, 2, 130
 
@@ -319,6 +319,19 @@ def _build(arguments: argparse.Namespace, report: Report) -> None:
     result = build(request, report)
     if arguments.json:
         _print(asdict(result.event))
+    elif not arguments.events:
+        _print_use(request, result.event, report)
+
+
+def _print_use(request: Any, done: Finished, report: Report) -> None:
+    """The lines that run the image, below all that the display has to say."""
+    from jupyter_condabuild.build.commands import share_commands
+
+    if close := getattr(report, "close", None):
+        close()
+    first = share_commands(request, done)[0]
+    lines = [line for line in first.text.splitlines() if not line.startswith("docker pull ")]
+    print(f"\n{first.title}:", *lines, sep="\n  ", file=sys.stderr)
 
 
 def _rebase(arguments: argparse.Namespace, report: Report) -> None:

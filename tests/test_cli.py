@@ -103,6 +103,7 @@ def test_build_prints_its_result_for_people_and_programs(
     assert done.status == 0
     assert done.out == ""
     assert image in done.err
+    assert f'docker run --rm -it -v "$PWD":/work -u "$(id -u):$(id -g)" {image}' in done.err
     assert digest in done.err
     assert run(*arguments, "--json").json["digest"] == digest
     events = run(*arguments, "--events", "jsonl").events
