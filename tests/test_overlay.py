@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable
@@ -97,6 +98,16 @@ def test_what_is_gone_is_whited_out(prefix: SmallPrefix, collected: Callable[...
     (prefix.path / "share/tool/b.txt").unlink()
     found = collected(prefix)
     assert [(entry.path, entry.kind) for entry in found.overlay.entries] == [("opt/env/share/tool/b.txt", "whiteout")]
+
+
+def test_a_folder_that_is_gone_is_whited_out_whole(prefix: SmallPrefix, collected: Callable[..., Collected]) -> None:
+    """Or its bytecode would stay, and Python would take the folder for a package."""
+    prefix.add("gone", files={f"{SITE}/gone/a.py": b"", f"{SITE}/gone/sub/b.py": b"", "share/gone/c": b""})
+    shutil.rmtree(prefix.path / SITE / "gone")
+    shutil.rmtree(prefix.path / "share/gone")
+    found = collected(prefix)
+    assert found.files == {f"{SITE}/gone", "share/gone"}
+    assert {entry.kind for entry in found.overlay.entries} == {"whiteout"}
 
 
 def test_the_prefix_is_rewritten_in_text_and_binaries(prefix: SmallPrefix, collected: Callable[..., Collected]) -> None:
@@ -237,6 +248,23 @@ def test_files_that_hold_logins_lose_them(prefix: SmallPrefix, collected: Callab
     found = collected(prefix)
     assert "canary" not in found.text(path)
     assert found.text(path) == text.replace("user:canary@", "").replace("/t/tk-canary", "").replace("?token=canary", "")
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("file:///home/me/wheels/mine-1.0-py3-none-any.whl", "file:///mine-1.0-py3-none-any.whl"),
+        ("file:///home/me/mine/", "file:///mine"),
+        ("https://lab.org/mine-1.0.whl", "https://lab.org/mine-1.0.whl"),
+    ],
+)
+def test_where_a_local_file_lay_is_not_told(
+    prefix: SmallPrefix, collected: Callable[..., Collected], url: str, expected: str
+) -> None:
+    """Its name is enough, as in the lock file."""
+    prefix.pip("mine", direct_url={"url": url, "archive_info": {}})
+    found = collected(prefix).text(f"{SITE}/mine-1.0.dist-info/direct_url.json")
+    assert json.loads(found) == {"url": expected, "archive_info": {}}
 
 
 def test_a_pipe_is_left_out_and_a_folder_taken(prefix: SmallPrefix, collected: Callable[..., Collected]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import stat
 import subprocess
 from collections import Counter
@@ -129,7 +130,7 @@ def collect(
     if overlay.extra_bytes > limit:
         raise _too_large(sizes, limit)
     overlay.entries += _meta(environment, taken)
-    overlay.entries += _whiteouts(drift, inside)
+    overlay.entries += _whiteouts(prefix, drift, inside)
     overlay.entries += _bytecode({path: modules[path] for path in uncompiled(modules)}, python, work)
     return overlay
 
@@ -174,13 +175,19 @@ class _LivePrefix:
         source = target if relocated(file, self.replacements, target) else file
         if file.name in _LOGINS:
             data = source.read_bytes()
-            text = data.decode("utf-8", "surrogateescape")
-            clean = scrub_json_bytes(data) if file.suffix == ".json" else scrub(text).encode("utf-8", "surrogateescape")
+            clean = _clean(data, file.name)
             if clean != data:
                 target.write_bytes(clean)
                 source = target
         self._written += source == target
         return str(source)
+
+
+def _clean(data: bytes, name: str) -> bytes:
+    """Without credentials; a wheel's or project's folder on this machine is nobody else's business either."""
+    if name != "direct_url.json":
+        return scrub(data.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
+    return re.sub(rb'"file:///(?!opt/)[^"]*?([^/"]*)/?"', rb'"file:///\1"', scrub_json_bytes(data))
 
 
 def _bytecode(modules: dict[str, str], python: Path | None, work: Path) -> Iterator[Entry]:
@@ -226,11 +233,21 @@ def _meta(environment: Environment, taken: Iterable[PrefixRecord]) -> Iterator[E
             )
 
 
-def _whiteouts(drift: Drift, present: set[str]) -> Iterator[Entry]:
-    """Files that a package brought and the prefix no longer has."""
+def _whiteouts(prefix: Path, drift: Drift, present: set[str]) -> Iterator[Entry]:
+    """What packages brought and the prefix no longer has; of folders that are gone the topmost.
+
+    Without its files a folder of bytecode would still be a package to Python, an empty one.
+    """
+    gone = set()
     for file in drift.missing:
-        if file.path not in present:
-            yield Entry(f"{_ROOT}/{file.path}", "whiteout")
+        path = file.path
+        if path in present:
+            continue
+        while (folder := path.rpartition("/")[0]) and not os.path.lexists(prefix / folder):
+            path = folder
+        gone.add(path)
+    for path in sorted(gone):
+        yield Entry(f"{_ROOT}/{path}", "whiteout")
 
 
 def _count(sizes: Counter[str], file: Path, root: Path) -> None:

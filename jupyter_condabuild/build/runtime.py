@@ -55,7 +55,8 @@ exec "$@"
 _LOCK = """\
 #!/bin/sh
 # Prints the environment as an explicit lock file: conda create --name NAME --file FILE
-echo "# platform: linux-64"
+case $(uname -m) in x86_64) machine=64 ;; *) machine=$(uname -m) ;; esac
+echo "# platform: linux-$machine"
 echo "@EXPLICIT"
 for record in /opt/env/conda-meta/*.json; do
     sed -n 's/.*"sha256":"\\([0-9a-f]*\\)","subdir":.*"url":"\\([^"]*\\)".*/\\2#\\1/p' "$record"

@@ -1,0 +1,210 @@
+"""An environment that has been lived in comes into the image as it is: pip, editable installs, edits and losses."""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import docker
+import pytest
+
+from jupyter_condabuild.build.prepare import IRREPRODUCIBLE
+from jupyter_condabuild.errors import NotReproducible, OverlayTooLarge
+from tests.builds import Workshop
+from tests.image_tree import SavedImage, node_at, tree_of
+from tests.lived_in import LivedIn
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory, small_base: str) -> Workshop:
+    return Workshop(tmp_path_factory.mktemp("lived-in-image"), small_base)
+
+
+@pytest.fixture(scope="module")
+def image(place: Workshop, lived_in: LivedIn) -> SavedImage:
+    return place.image(lived_in.prefix)
+
+
+@pytest.fixture(scope="module")
+def warnings(place: Workshop, image: SavedImage) -> dict[str, str]:
+    """What was said of it."""
+    return place.warnings
+
+
+@pytest.fixture(scope="module")
+def overlay(image: SavedImage) -> dict[str, bytes]:
+    """Path to bytes of the topmost layer."""
+    with image.layer(image.layers[-1]) as layer:
+        return {member.name: layer.extractfile(member).read() for member in layer if member.isreg()}  # type: ignore[union-attr]
+
+
+def test_every_path_is_that_of_the_live_prefix(image: SavedImage, lived_in: LivedIn) -> None:
+    """Present where it is present, gone where it is gone; the same content where no path of the prefix is in it."""
+    here = {p: node for p, node in tree_of(lived_in.prefix).items() if node.kind != "directory" and not _odd(p)}
+    there = {p: node for p, node in image.tree().items() if node.kind != "directory" and not _odd(p)}
+    assert there.keys() == here.keys()
+    prefix = os.fsencode(lived_in.prefix)
+    projects = os.fsencode(lived_in.projects)
+    for path, node in here.items():
+        data = b"" if node.kind == "symlink" else (lived_in.prefix / path).read_bytes()
+        if prefix not in data and projects not in data and prefix not in os.fsencode(node.target):
+            assert there[path] == node, path
+
+
+def _odd(path: str) -> bool:
+    """Bytecode and conda's own files, which other tests look at."""
+    return path.endswith(".pyc") or path.startswith(("conda-meta/", "CACHEDIR.TAG", "__clobbers__"))
+
+
+def test_no_path_of_this_machine_is_in_the_overlay(overlay: dict[str, bytes], lived_in: LivedIn) -> None:
+    """Neither the prefix's nor a project's."""
+    folder = os.fsencode(lived_in.prefix.parent.parent)
+    assert [path for path, data in overlay.items() if folder in data] == []
+
+
+def test_packages_stay_what_they_are(image: SavedImage, rattler_image: SavedImage) -> None:
+    """Not one layer of a package knows of what the user did."""
+    shared = image.package_layers.keys() & rattler_image.package_layers.keys()
+    assert {"python-" in name for name in shared} == {True, False}
+    assert all(image.package_layers[name] == rattler_image.package_layers[name] for name in shared)
+
+
+def test_pip_packages_come_with_scripts_binaries_and_bytecode(
+    image: SavedImage, lived_in: LivedIn, overlay: dict[str, bytes]
+) -> None:
+    """The script runs the image's Python, the binary keeps its bytes, modules need not be compiled."""
+    site = str(lived_in.site.relative_to(lived_in.prefix))
+    tree = image.tree()
+    assert overlay["opt/env/bin/mine"].startswith(b"#!/opt/env/bin/python")
+    assert tree["bin/mine"].executable
+    assert len(overlay[f"opt/env/{site}/mine/native.so"]) == (lived_in.site / "mine/native.so").stat().st_size
+    assert any(path.startswith(f"{site}/mine/__pycache__/cli.") for path in tree)
+    assert tree[f"{site}/mine/data.json"] == node_at(lived_in.site / "mine/data.json")
+
+
+def test_what_pip_replaced_and_removed_is_gone(image: SavedImage, lived_in: LivedIn, warnings: dict[str, str]) -> None:
+    """conda's tqdm gave way to pip's, idna to nothing; conda still lists both, in the image as in the prefix."""
+    site = str(lived_in.site.relative_to(lived_in.prefix))
+    modules = {path.removeprefix(f"{site}/") for path in image.tree() if path.startswith(site) and path.endswith(".py")}
+    assert {module for module in modules if module.startswith("tqdm/")} == {"tqdm/__init__.py"}
+    assert not {module for module in modules if module.startswith("idna/")}
+    assert "tqdm" in warnings["conda-overwritten-by-pip"]
+    names = {Path(path).name.split("-")[0] for path in image.tree() if path.startswith("conda-meta/")}
+    assert {"tqdm", "idna"} <= names
+
+
+def test_editable_installs_come_with_their_sources(
+    image: SavedImage, overlay: dict[str, bytes], warnings: dict[str, str]
+) -> None:
+    """At /opt/src, whatever the layout, without version control; and it is said."""
+    sources = {path for path in image.tree("opt/src") if path.endswith((".py", ".txt", "config"))}
+    assert {"flat/flat/__init__.py", "flat/flat/data.txt", "nested/src/nested/__init__.py"} <= sources
+    assert not [path for path in sources if ".git" in path]
+    lines = {data for path, data in overlay.items() if path.endswith(".pth")}
+    assert {b"/opt/src/flat\n", b"/opt/src/nested/src\n"} <= lines
+    assert "editable" in warnings["editable-install"]
+
+
+def test_edits_additions_and_losses_are_said(warnings: dict[str, str]) -> None:
+    """With the names of some of them."""
+    assert "share/plaindata/0.csv" in warnings["modified-files"]
+    assert "share/plaindata/1.csv" in warnings["missing-files"] or "idna" in warnings["missing-files"]
+    assert "bin/own" in warnings["untracked-files"]
+    assert "postlink" in warnings["post-link-script"]
+    assert "do not touch" in warnings["frozen"]
+    assert "MODE" in warnings["variables"]
+
+
+def test_what_a_post_link_script_made_is_there(overlay: dict[str, bytes]) -> None:
+    """With the image's path in it."""
+    assert overlay["opt/env/share/postlink/made.txt"] == b"made for /opt/env\n"
+
+
+def test_pins_stay_and_secrets_do_not(image: SavedImage, overlay: dict[str, bytes]) -> None:
+    """conda-meta/state holds variables; they are in neither files nor configuration unless asked for."""
+    assert overlay["opt/env/conda-meta/pinned"] == b"requests <99\n"
+    assert b"do not touch" in overlay["opt/env/conda-meta/frozen"]
+    assert "conda-meta/state" not in image.tree()
+    assert "canary-variable" not in json.dumps(image.config)
+
+
+def test_variables_come_when_asked_for(place: Workshop, lived_in: LivedIn, image: SavedImage) -> None:
+    """Into the configuration alone, and a label says which they are."""
+    asked = place.image(lived_in.prefix, "variables", variables=True)
+    assert (asked.environment["MODE"], asked.environment["TOKEN"]) == ("test", "canary-variable")
+    assert asked.layers == image.layers
+    labels = asked.config["config"]["Labels"]
+    assert json.loads(labels["org.jupyter.condabuild.variables"]) == ["MODE", "TOKEN"]
+    assert "canary-variable" not in json.dumps(labels)
+
+
+def test_the_second_build_makes_nothing(place: Workshop, lived_in: LivedIn, image: SavedImage) -> None:
+    """The overlay is found again as well, by size and time of the files behind it."""
+    again = place.image(lived_in.prefix, "again")
+    assert again.digest == image.digest
+    assert place.layers("built") == set()
+
+
+def test_another_machine_makes_the_same_overlay(
+    tmp_path: Path, small_base: str, lived_in: LivedIn, image: SavedImage
+) -> None:
+    """From the same files, in a store of its own."""
+    assert Workshop(tmp_path, small_base).image(lived_in.prefix).digest == image.digest
+
+
+def test_strict_refuses_it(place: Workshop, lived_in: LivedIn) -> None:
+    """It says all the reasons at once, and builds nothing."""
+    with pytest.raises(NotReproducible) as raised:
+        place.image(lived_in.prefix, "strict", strict=True)
+    for part in ("share/plaindata/0.csv", "bin/own", "editable", "tqdm", "postlink", "idna"):
+        assert part in raised.value.message
+    assert raised.value.hint
+    assert not (place.folder / "strict.tar").exists()
+    assert place.warnings.keys() & IRREPRODUCIBLE >= {"modified-files", "missing-files", "untracked-files"}
+
+
+def test_too_much_that_belongs_to_no_package_is_refused(place: Workshop, lived_in: LivedIn) -> None:
+    """By the limit that is set, with the names of the largest folders."""
+    with pytest.raises(OverlayTooLarge, match="The largest folders"):
+        place.image(lived_in.prefix, "large", overlay_max_bytes=100)
+
+
+def test_a_folder_of_the_users_comes_on_top(
+    place: Workshop, lived_in: LivedIn, image: SavedImage, tmp_path: Path
+) -> None:
+    """In a layer of its own; all others stay."""
+    (tmp_path / "a.ipynb").write_text("{}")
+    (tmp_path / ".dockerignore").write_text("*.tmp\n")
+    (tmp_path / "b.tmp").write_text("")
+    found = place.image(lived_in.prefix, "include", include=str(tmp_path))
+    assert found.layers[:-1] == image.layers
+    assert found.tree("work").keys() == {"a.ipynb", ".dockerignore"}
+    owners = {header.path: header.owner for header in found.headers(found.layers[-1])}
+    assert owners == {"work": (1000, 1000), "work/a.ipynb": (1000, 1000), "work/.dockerignore": (1000, 1000)}
+
+
+@pytest.fixture(scope="module")
+def loaded(
+    place: Workshop, lived_in: LivedIn, base_reference: str, docker_client: docker.DockerClient
+) -> Iterator[str]:
+    """The same in an engine."""
+    name = f"localhost/lived-in:{uuid.uuid4().hex}"
+    place.build(lived_in.prefix, reference=name, load=True, base=base_reference)
+    yield name
+    docker_client.images.remove(name, force=True)
+
+
+def test_it_runs(loaded: str, docker_client: Any) -> None:
+    """Scripts, editable packages from both layouts, what pip replaced and what it removed."""
+    code = "import flat, nested, tqdm, sys; print(flat.WHERE, nested.WHERE, tqdm.NEW, flat.__file__, nested.__file__)"
+    gone = "python -c 'import idna' 2>&1 | tail -n 1"
+    command = ["sh", "-c", f'mine && own && python -c "{code}" && {gone}']
+    lines = docker_client.containers.run(loaded, command, network_mode="none", remove=True).decode().splitlines()
+    assert lines[0].startswith("mine /opt/env/lib/python")
+    assert lines[1] == "own /opt/env"
+    assert lines[2] == "flat nested True /opt/src/flat/flat/__init__.py /opt/src/nested/src/nested/__init__.py"
+    assert lines[3] == "ModuleNotFoundError: No module named 'idna'"
