@@ -1,0 +1,162 @@
+"""Living builds, round by round, by clocks that are the test's: whatever clocks and other servers do."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import pytest
+
+from jupyter_condabuild.events import Finished, Log, encode
+from jupyter_condabuild.server import process
+from jupyter_condabuild.server.history import History, Record
+from jupyter_condabuild.server.process import Workplace
+from jupyter_condabuild.server.supervisor import ORPHAN_SECONDS, STRANGER_SECONDS, Supervisor
+from jupyter_condabuild.settings import Settings
+
+NOBODY = 2**22 + 1  # no process has that number: it is above the kernel's limit (proc(5), pid_max)
+
+
+class Desk:
+    """A supervisor with a history, and clocks to turn; `clock` is the machine's, `uptime` goes on by itself."""
+
+    def __init__(self, folder: Path, **settings: Any) -> None:
+        self.clock = 1_000_000.0
+        self.uptime = 5000.0
+        self.folder = folder / "builds"
+        self.folder.mkdir()
+        self.history = History(folder / "history.sqlite")
+        self.supervisor = Supervisor(
+            self.history, self.folder, Settings(**settings), lambda: self.clock, lambda: self.uptime
+        )
+
+    def running(self, id: str, *, machine: str = "", pid: int | None = NOBODY) -> Workplace:
+        """A build that another server started: its folder, without a process."""
+        self.history.enter(id, id, {"store_dir": ""}, {}, self.clock, 1000)
+        claimed = self.history.claim(1000, machine or process.machine(), self.clock, self.uptime)
+        assert claimed
+        assert claimed.id == id
+        if pid:
+            self.history.started(id, pid)
+        place = self.supervisor.place(id)
+        place.prepare({})
+        return place
+
+    def ended(self, id: str, size: int = 100) -> None:
+        """A build that is over, and has so many bytes of events."""
+        place = self.running(id)
+        line = encode(Log("x" * size), 1, self.clock)
+        place.journal.path.write_text(f"{line}\n")
+        self.history.end(id, "failed", {"type": "failed", "seq": 2}, self.clock, 1.0)
+
+    def state(self, id: str) -> Record:
+        """What the history says."""
+        return self.history.get(id)
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    """With the default settings."""
+    return Desk(tmp_path)
+
+
+@pytest.fixture
+def held(desk: Desk) -> Iterator[BinaryIO]:
+    """The events file of a running build `a`, held as its process holds it."""
+    place = desk.running("a")
+    with open(place.journal.path, "ab", buffering=0) as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield file
+
+
+def test_a_clock_that_steps_back_changes_neither_order_nor_duration(desk: Desk, held: BinaryIO) -> None:
+    """How long a build ran is measured by a clock that nobody sets, and builds are listed as they came."""
+    desk.clock -= 500_000
+    desk.ended("b")
+    desk.uptime += 90
+    done = Finished("r", "sha256:0", 1, 1, 1, 1, 1.0)
+    held.write(f"{encode(done, 1, desk.clock)}\n".encode())
+    held.close()
+    desk.supervisor.round()
+    desk.uptime += ORPHAN_SECONDS
+    assert desk.supervisor.round() == []
+    assert desk.state("a").state == "finished"
+    assert desk.state("a").seconds == 90 + ORPHAN_SECONDS
+    assert desk.state("a").ended == 500_000.0
+    assert [record.id for record in desk.history.recent(10)] == ["b", "a"]
+
+
+def test_a_clock_that_steps_forward_ends_no_build(tmp_path: Path) -> None:
+    """The time limit is measured by the same clock."""
+    desk = Desk(tmp_path, max_build_seconds=60)
+    place = desk.running("a")
+    with open(place.journal.path, "ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        desk.clock += 1e9
+        assert [record.told for record in desk.supervisor.round()] == [None]
+
+
+def test_a_build_lives_as_long_as_something_holds_its_events(desk: Desk, held: BinaryIO) -> None:
+    """However long it says nothing; and it is not believed to be over at the first look."""
+    for _ in range(3):
+        desk.uptime += 10_000
+        assert [record.id for record in desk.supervisor.round()] == ["a"]
+    held.close()
+    desk.supervisor.round()
+    desk.uptime += ORPHAN_SECONDS / 2
+    assert [record.id for record in desk.supervisor.round()] == ["a"]
+    desk.uptime += ORPHAN_SECONDS
+    desk.supervisor.round()
+    assert desk.state("a").state == "interrupted"
+
+
+def test_a_build_on_another_machine_gets_more_time_and_no_signal(desk: Desk) -> None:
+    """Its lock may be out of sight: as long as its events grow it lives, and its process number means nothing here."""
+    place = desk.running("far", machine="elsewhere", pid=os.getpid())
+    for seq in range(1, 4):
+        with place.journal.path.open("a") as file:
+            file.write(encode(Log("alive"), seq, 1.0) + "\n")
+        desk.supervisor.round()
+        desk.uptime += STRANGER_SECONDS - 1
+        assert [record.id for record in desk.supervisor.round()] == ["far"]
+    assert desk.supervisor.cancel("far").told is not None
+    desk.uptime += 1
+    assert desk.supervisor.round() == []
+    assert desk.state("far").state == "cancelled"
+    assert desk.state("far").ending == {"type": "cancelled", "seq": 4, "time": desk.clock}
+
+
+def test_ended_builds_are_kept_by_number_and_by_bytes(tmp_path: Path) -> None:
+    """The oldest go first, the last one stays whatever its size, living ones do not count, and folders of none go."""
+    desk = Desk(tmp_path, history_max_builds=3)
+    living = desk.running("living")
+    for number in range(5):
+        desk.ended(f"b{number}")
+    (desk.folder / "stray").mkdir()
+    desk.supervisor.tidy()
+    assert [record.id for record in desk.history.recent(10)] == ["b4", "b3", "b2", "living"]
+    assert sorted(path.name for path in desk.folder.iterdir()) == ["b2", "b3", "b4", "living"]
+    assert living.request.exists()
+    small = Supervisor(desk.history, desk.folder, Settings(history_max_bytes=300))
+    small.tidy()
+    assert [record.id for record in desk.history.recent(10)] == ["b4", "living"]
+    desk.ended("huge", 100_000)
+    small.tidy()
+    assert [record.id for record in desk.history.recent(10)] == ["huge", "living"]
+
+
+def test_a_build_that_cannot_be_started_has_failed(tmp_path: Path) -> None:
+    """By the name of what stood in the way; the next one is not held up by it."""
+    desk = Desk(tmp_path)
+    desk.folder.rmdir()
+    desk.folder.write_text("in the way")
+    desk.history.enter("a", "a", {}, {}, 1.0, 10)
+    assert desk.supervisor.round() == []
+    ending = desk.state("a").ending
+    assert ending
+    assert (desk.state("a").state, ending["code"]) == ("failed", "store_error")
+    assert json.dumps(dict(ending))
