@@ -1,127 +1,229 @@
-"""Same packages, same image: whoever builds it, where, when and however many processes do."""
+"""The same environment gives the same image: whoever builds it, wherever, whenever, and from whatever prefix."""
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.builds import Workshop
-from tests.channel import prefix
-from tests.command_line import CommandLine
+from jupyter_condabuild.build import pool
+from tests.builds import Package, Workshop, install, small_channel
+from tests.channel import prefix as prefixes
+from tests.channel.package import File, Metadata
 from tests.image_tree import SavedImage
 
-SPECS = ("python", "requests", "tqdm", "textprefix", "greet", "activation", "templated")
-STRANGER = 54321
+SPECS = ("python", "requests", "tqdm", "greet", "textprefix", "templated", "changing=1.0", "clobber-a", "clobber-b")
 
 
-@pytest.fixture(scope="session")
-def make(channel_url: str, package_cache: Path) -> Callable[[Path], Path]:
-    """A prefix of the same packages, wherever one asks for it."""
-    return lambda folder: prefix.create(folder, SPECS, channel_url, package_cache)
+@dataclass(frozen=True)
+class Circumstances:
+    """What must not show: `umask` and `uid` of the process, its variables, how many processors it may use."""
+
+    umask: int = 0o022
+    uid: int = 0
+    environ: Mapping[str, str] = field(default_factory=dict)
+    processors: int | None = None
 
 
-@pytest.fixture
-def reference(session_workshop: Workshop, make: Callable[[Path], Path], tmp_path: Path) -> SavedImage:
-    """The image as this user builds it here."""
-    return session_workshop.image(make(tmp_path / "reference"))
+CIRCUMSTANCES = {
+    "plain": Circumstances(),
+    "umask": Circumstances(umask=0o077),
+    "open umask": Circumstances(umask=0o000),
+    "time zone": Circumstances(environ={"TZ": "Pacific/Kiritimati", "SOURCE_DATE_EPOCH": "1"}),
+    "locale": Circumstances(environ={"LC_ALL": "C", "LANG": "C"}),
+    "hash seed": Circumstances(environ={"PYTHONHASHSEED": "12345"}),
+    "python options": Circumstances(environ={"PYTHONOPTIMIZE": "2", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUTF8": "0"}),
+    "one processor": Circumstances(processors=1),
+    "another user": Circumstances(uid=12345, umask=0o027),
+}
+
+RUN = """
+import json, os, sys
+how = json.loads(sys.argv[1])
+if how["processors"]:
+    os.sched_setaffinity(0, list(os.sched_getaffinity(0))[:how["processors"]])
+os.umask(how["umask"])
+from pathlib import Path
+from jupyter_condabuild.build.pipeline import build
+from jupyter_condabuild.build.request import BuildRequest
+result = build(BuildRequest(**how["request"]), lambda event: None)
+print(result.event.digest)
+"""
 
 
-def same(one: SavedImage, other: SavedImage) -> None:
-    """The images are one and the same; told layer by layer first, to see which differs."""
-    assert one.package_layers == other.package_layers
-    assert one.diff_ids == other.diff_ids
-    assert one.config == other.config
-    assert one.digest == other.digest
+def as_user(uid: int) -> list[str]:
+    """Before a command: it is run by somebody else, who may still read where the tests' Python lies."""
+    may = "+dac_read_search"
+    options = [f"--reuid={uid}", f"--regid={uid}", "--clear-groups", f"--inh-caps={may}", f"--ambient-caps={may}"]
+    return ["setpriv", *options] if uid else []
 
 
-@pytest.mark.parametrize(
-    "environ",
-    [
-        {"TZ": "Pacific/Kiritimati", "PYTHONHASHSEED": "1"},
-        {"LANG": "C", "LC_ALL": "POSIX", "PYTHONHASHSEED": "4242", "PYTHONUTF8": "0"},
-        {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONOPTIMIZE": "2", "SOURCE_DATE_EPOCH": "1", "COLUMNS": "20"},
-    ],
-    ids=["time zone", "locale", "interpreter"],
-)
-def test_surroundings_do_not_matter(
-    tmp_path: Path, small_base: str, make: Callable[[Path], Path], reference: SavedImage, environ: dict[str, str]
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory, channel_url: str, small_base: str) -> Path:
+    """A prefix, its package cache and the base."""
+    folder = tmp_path_factory.mktemp("shared")
+    prefixes.create(folder / "env", SPECS, channel_url, folder / "pkgs")
+    shutil.copy(small_base.removeprefix("oci-archive:"), folder / "base.tar")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def built(shared: Path) -> Callable[[str, Circumstances], SavedImage]:
+    """The image as some circumstances make it."""
+
+    def make(name: str, how: Circumstances, prefix: Path = shared / "env") -> SavedImage:
+        place = shared / "places" / name
+        place.mkdir(parents=True)
+        if how.uid:
+            os.chown(place, how.uid, how.uid)
+        request = {
+            "prefix": str(prefix),
+            "archive": str(place / "image.tar"),
+            "base": f"oci-archive:{shared / 'base.tar'}",
+            "store_dir": str(place / "store"),
+        }
+        environ = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(place),
+            "PYTHONPATH": os.pathsep.join(sys.path),
+            **how.environ,
+        }
+        given = {"request": request, "umask": how.umask, "processors": how.processors}
+        command = [sys.executable, "-c", RUN, json.dumps(given)]
+        subprocess.run([*as_user(how.uid), *command], env=environ, check=True, stdout=subprocess.DEVNULL, cwd="/")
+        return SavedImage(place / "image.tar")
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def reference(built: Callable[..., SavedImage]) -> SavedImage:
+    return built("reference", Circumstances())
+
+
+@pytest.mark.parametrize("name", CIRCUMSTANCES)
+def test_circumstances_do_not_show(built: Callable[..., SavedImage], reference: SavedImage, name: str) -> None:
+    """Layers, configuration and manifest are the same to the bit."""
+    if CIRCUMSTANCES[name].uid and os.getuid():
+        pytest.skip("only root can become somebody else")
+    found = built(name.replace(" ", "-"), CIRCUMSTANCES[name])
+    assert found.layers == reference.layers
+    assert found.config == reference.config
+    assert found.digest == reference.digest
+
+
+@pytest.mark.parametrize("place", ["/tmp/e", "deep/" * 30 + "env", "with space/\u00e9nv"])
+def test_the_place_of_the_prefix_does_not_show(
+    shared: Path, reference: SavedImage, channel_url: str, tmp_path: Path, small_base: str, place: str
 ) -> None:
-    """Time zone, locale, hash seed and interpreter flags leave no trace; nor does an empty store."""
-    run = CommandLine(tmp_path)
-    done = run("build", make(tmp_path / "env"), "-o", "image.tar", "--base", small_base, environ=environ)
-    assert done.status == 0, done.err
-    same(SavedImage(tmp_path / "image.tar"), reference)
+    """Short, long (scripts then begin in another way) or odd; nor does the order in which its files were made."""
+    prefix = Path(f"{place}{os.getpid()}") if place.startswith("/") else tmp_path / place
+    try:
+        prefixes.create(prefix, SPECS[::-1], channel_url, shared / "pkgs")
+        image = Workshop(tmp_path, small_base).image(prefix)
+    finally:
+        shutil.rmtree(prefix)
+    assert (image.layers, image.digest) == (reference.layers, reference.digest)
 
 
-def test_user_and_umask_do_not_matter(
-    tmp_path: Path, small_base: str, make: Callable[[Path], Path], reference: SavedImage
+def test_the_installer_does_not_show(reference: SavedImage, channel_url: str, tmp_path: Path, small_base: str) -> None:
+    """A prefix that conda made gives the same package layers, for all of conda's bytecode and records."""
+    prefix = prefixes.conda_made(tmp_path / "mini/envs/demo", tmp_path / "mini/pkgs", SPECS, channel_url)
+    image = Workshop(tmp_path, small_base).image(prefix)
+    assert image.layers == reference.layers
+
+
+def test_the_number_of_writers_does_not_show(
+    shared: Path, reference: SavedImage, tmp_path: Path, small_base: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Another user with the strictest umask, who may only read the environment, makes the same image."""
-    if os.geteuid() != 0 or not shutil.which("setpriv"):
-        pytest.skip("only root with util-linux's setpriv can become another user")
-    home = tmp_path / "stranger"
-    home.mkdir()
-    os.chown(home, STRANGER, STRANGER)
-    run = CommandLine(home)
-    # it may read what root may, since the interpreter can lie in root's home; what it writes is its own
-    become = ["setpriv", f"--reuid={STRANGER}", f"--regid={STRANGER}", "--clear-groups"]
-    become += ["--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]
-    done = subprocess.run(
-        [*become, *run.command("build", make(tmp_path / "env"), "-o", home / "image.tar", "--base", small_base)],
-        env={**run.environ, "HOME": str(home), "CONDABUILD_STORE_DIR": str(home / "store")},
-        umask=0o077,
-        capture_output=True,
-        text=True,
-        cwd=home,
-    )
-    assert done.returncode == 0, done.stderr
-    assert (home / "image.tar").stat().st_uid == STRANGER
-    same(SavedImage(home / "image.tar"), reference)
+    """Nor which packages a writer has done before."""
+    for number in (1, 5):
+        monkeypatch.setattr(pool, "cores", lambda number=number: number)
+        place = tmp_path / str(number)
+        place.mkdir()
+        image = Workshop(place, small_base).image(shared / "env")
+        assert image.digest == reference.digest, number
 
 
-def test_the_prefix_may_lie_anywhere(
-    workshop: Workshop, tmp_path: Path, make: Callable[[Path], Path], reference: SavedImage
+def test_half_a_store_does_not_show(shared: Path, reference: SavedImage, tmp_path: Path, small_base: str) -> None:
+    """Which layers were there already, and which were made beside which others."""
+    workshop = Workshop(tmp_path, small_base)
+    workshop.image(shared / "env")
+    records = sorted((workshop.store / "layers").iterdir())
+    for record in records[::2]:
+        record.unlink()
+    again = workshop.image(shared / "env", "again")
+    assert workshop.layers("built")
+    assert workshop.layers("reused-local")
+    assert again.digest == reference.digest
+
+
+def test_compression_shows_in_the_blobs_alone(
+    shared: Path, reference: SavedImage, tmp_path: Path, small_base: str
 ) -> None:
-    """A short path, a long one, one with a space: the image's prefix is the same."""
-    for name in ("e", "with a space", "long" * 20):
-        same(workshop.image(make(tmp_path / name)), reference)
+    """The tars are the same."""
+    image = Workshop(tmp_path, small_base).image(shared / "env", compression_level=3)
+    assert image.layers != reference.layers
+    assert image.diff_ids == reference.diff_ids
 
 
-@pytest.mark.parametrize("processes", [0, 1, 2, 5])
-def test_the_number_of_processes_does_not_matter(
-    tmp_path: Path,
-    small_base: str,
-    make: Callable[[Path], Path],
-    reference: SavedImage,
-    monkeypatch: pytest.MonkeyPatch,
-    processes: int,
+BIG = 70_000
+
+
+def packages(**versions: tuple[str, bytes]) -> list[Package]:
+    """Six packages, some large, of which some have another version or content."""
+    made: list[Package] = []
+    for number, name in enumerate(("a", "b", "c", "d", "e", "f")):
+        version, content = versions.get(name, ("1.0", b"x"))
+        data = content * 10 + bytes((number * 7 + at * at) % 251 for at in range(BIG if number < 3 else 50))
+        noarch: Any = "generic" if number % 2 else None
+        made.append((Metadata(name, version, noarch=noarch), [File(f"share/{name}", data)]))
+    return made
+
+
+def layers_of(workshop: Workshop, folder: Path, number: int, made: list[Package], budget: int) -> SavedImage:
+    """The image of these packages, from a channel at the same URL each time."""
+    shutil.rmtree(folder / "channel", ignore_errors=True)
+    channel = small_channel(folder / "channel", made)
+    specs = [f"{metadata.name}={metadata.version}" for metadata, _ in made]
+    return workshop.image(install(folder / f"{number}/env", channel, *specs), str(number), layer_budget=budget)
+
+
+@pytest.mark.parametrize("name", ["a", "b", "e", "f"])
+@pytest.mark.parametrize("budget", [96, 4])
+def test_a_changed_package_changes_one_layer(workshop: Workshop, tmp_path: Path, name: str, budget: int) -> None:
+    """Large or small, noarch or not, alone or in a bin with others: that layer, configuration and manifest."""
+    before = layers_of(workshop, tmp_path, 0, packages(), budget)
+    after = layers_of(workshop, tmp_path, 1, packages(**{name: ("2.0", b"y")}), budget)
+    pairs = list(zip(before.layers, after.layers, strict=True))
+    assert [one == other for one, other in pairs].count(False) == 1
+    changed = {item for item in after.package_layers if f"{name}-2.0-" in item}
+    assert len(changed) == 1
+    assert workshop.layers("built") == set(next(iter(changed)).split())
+    assert before.manifest["config"] != after.manifest["config"]
+
+
+@pytest.mark.parametrize("name", ["a", "b", "e", "f"])
+@pytest.mark.parametrize("budget", [96, 24])
+def test_a_package_that_comes_or_goes_leaves_the_others_alone(
+    workshop: Workshop, tmp_path: Path, name: str, budget: int
 ) -> None:
-    """One after another in this process, or by five workers at once."""
-    from jupyter_condabuild.build import layers, pool
-
-    monkeypatch.setattr(pool, "cores", lambda: processes)
-    monkeypatch.setattr(layers, "SMALL", 0)
-    same(Workshop(tmp_path, small_base).image(make(tmp_path / "env")), reference)
-
-
-def test_conda_and_rattler_make_the_same_packages(workshop: Workshop, conda_prefix: Path, rattler_prefix: Path) -> None:
-    """An environment that conda made has the same package layers as one of the same packages by rattler."""
-    assert workshop.image(conda_prefix, "conda").package_layers == workshop.image(rattler_prefix).package_layers
-
-
-def test_two_levels_of_compression_share_their_diff_ids(
-    workshop: Workshop, tmp_path: Path, small_base: str, make: Callable[[Path], Path]
-) -> None:
-    """What a compressor does is not what a layer holds: digests differ, diff_ids do not."""
-    source = make(tmp_path / "env")
-    one = workshop.image(source)
-    other = Workshop(tmp_path / "other", small_base)
-    other.folder.mkdir()
-    two = other.image(source, compression_level=3)
-    assert one.diff_ids == two.diff_ids
-    assert one.package_layers != two.package_layers
+    """One layer more or less; the others are the same, in the same order."""
+    whole = layers_of(workshop, tmp_path, 0, packages(), budget)
+    fewer = [item for item in packages() if item[0].name != name]
+    without = layers_of(workshop, tmp_path, 1, fewer, budget)
+    own = {digest for names, digest in whole.package_layers.items() if names.startswith(f"{name}-1.0-")}
+    assert len(own) == 1
+    assert [digest for digest in whole.layers if digest not in own] == without.layers
+    assert workshop.layers("built") == set()
+    back = layers_of(workshop, tmp_path, 2, packages(), budget)
+    assert back.digest == whole.digest
+    assert workshop.layers("built") == set()

@@ -74,7 +74,7 @@ def _environment_stage(plan: Plan) -> list[str]:
         lines += _run(plan, pip, "condabuild-pip", "/root/.cache/pip")
     if plan.removed:
         lines.append("# Files of packages that the environment no longer has.")
-        lines += [f"COPY {plan.folder}removed.list ./", f"RUN cd {PREFIX} && xargs -0 rm -f -- </build/removed.list"]
+        lines += [f"COPY {plan.folder}removed.list ./", f"RUN cd {PREFIX} && xargs -0 rm -rf -- </build/removed.list"]
     return lines
 
 
