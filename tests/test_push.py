@@ -66,7 +66,7 @@ def test_the_manifest_comes_last(fake_registry: FakeRegistry, repository: Reposi
         push.add(manifest.config, Config(b"{}"))
         push.finish(manifest, "latest")
     puts = [seen.path for seen in fake_registry.seen if seen.method == "PUT"]
-    assert len(puts) == 5
+    assert len({path.rpartition("digest=")[2] for path in puts[:-1]}) == 4  # one may be sent again
     assert puts[-1].endswith("/manifests/latest")
 
 
