@@ -39,9 +39,11 @@ class Linked:
 
     def __getitem__(self, name: str) -> LinkedPackage:
         compiled = self.folder / f"{name}.bytecode"
-        with Compiler(self.folder / "env/bin/python") as compiler:
-            staged = self.staged[self.packages[name].dist]
-            return linked_package(staged, compiler if "python" in self.packages else None, EPOCH, compiled)
+        staged = self.staged[self.packages[name].dist]
+        if "python" not in self.packages:
+            return linked_package(staged, None, EPOCH, compiled)
+        with Compiler(self.staged[self.packages["python"].dist].python) as compiler:
+            return linked_package(staged, compiler, EPOCH, compiled)
 
     def files(self, name: str) -> dict[str, Path]:
         """Path in the prefix to what lies there."""
@@ -135,7 +137,7 @@ def test_modules_of_noarch_packages_get_bytecode(linked: Linked) -> None:
     )
     assert not any("__pycache__/module." in path for path in files)
     native = linked.files("charset-normalizer")
-    assert all(str(linked.folder / "env") in str(file) for path, file in native.items() if path.endswith(".pyc"))
+    assert not any(".bytecode/" in str(file) for file in native.values())
 
 
 def test_entry_points_run_the_images_python(linked: Linked) -> None:
@@ -243,7 +245,7 @@ def test_a_rewritten_file_that_was_altered_in_the_cache_is_noticed(small: tuple[
 def test_an_incomplete_folder_in_the_cache_is_a_named_error(small: tuple[Channel, Path], tmp_path: Path) -> None:
     """And the folder says that it is not complete."""
     package = _packages(tmp_path / "env")["small"]
-    (small[1] / "small-1.0-0/share/plain").unlink()
+    (small[1] / "small-1.0-0/bin/it").unlink()
     with pytest.raises(LinkFailed, match=r"Cannot link small-1\.0-0"):
         Linked(tmp_path / "link", [package], PackageCaches([small[1]]))
     assert not _found(PackageCaches([small[1]]), package).complete

@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -118,8 +119,8 @@ def test_a_worker_that_dies_fails_its_job_and_no_other(staged: dict[str, StagedP
 def test_errors_come_as_what_they_are(staged: dict[str, StagedPackage], tmp_path: Path, workers: int) -> None:
     """With message and hint, across the process."""
     answers = Answers(tmp_path)
-    broken = StagedPackage(staged["a"].package, tmp_path / "copy", staged["a"].extracted)
-    subprocess.run(["cp", "-r", staged["a"].folder, tmp_path / "copy"], check=True)
+    broken = replace(staged["a"], extracted=tmp_path / "copy")
+    subprocess.run(["cp", "-r", staged["a"].extracted, tmp_path / "copy"], check=True)
     (tmp_path / "copy/share/a").write_bytes(b"other")
     pool.run([answers.job(broken), answers.job(staged["b"], tmp_path / "nowhere/b")], workers)
     mismatch, store = answers.found["a"], answers.found["b"]
@@ -128,6 +129,21 @@ def test_errors_come_as_what_they_are(staged: dict[str, StagedPackage], tmp_path
     assert mismatch.hint
     assert type(store) is StoreError
     assert "nowhere/b" in store.message
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_file_that_is_gone_is_a_damaged_package(
+    staged: dict[str, StagedPackage], tmp_path: Path, workers: int
+) -> None:
+    """So that its archive is used instead; a link in the file's place is no file either."""
+    answers = Answers(tmp_path)
+    for name in ("a", "b"):
+        subprocess.run(["cp", "-r", staged[name].extracted, tmp_path / f"copy-{name}"], check=True)
+        (tmp_path / f"copy-{name}/share/{name}").unlink()
+    (tmp_path / "copy-b/share/b").symlink_to("/etc/hostname")
+    jobs = [answers.job(replace(staged[name], extracted=tmp_path / f"copy-{name}")) for name in ("a", "b")]
+    pool.run(jobs, workers)
+    assert {type(answer) for answer in answers.found.values()} == {PackageMismatch}
 
 
 @pytest.mark.parametrize("workers", [0, 2])

@@ -167,7 +167,7 @@ class LayersEngine:
             self._distrust(broken)
             return self._stage(missing, lockfile, work / "again")
         for item in staged.values() if not self._origin.live else ():
-            if (item.folder / f"bin/.{item.package.name}-post-link.sh").exists():
+            if item.brings(f"bin/.{item.package.name}-post-link.sh"):
                 self._report(
                     Warning(
                         "post-link-script-not-run",
@@ -188,9 +188,7 @@ class LayersEngine:
     ) -> list[PlannedLayer]:
         """Writes layers and adds them to `done`; returns those whose files in the package cache were altered."""
         python = lockfile.python
-        interpreter = (
-            staged[python.dist].folder / "bin/python" if bytecode and python and python.dist in staged else None
-        )
+        interpreter = staged[python.dist].python if bytecode and python and python.dist in staged else None
         progress = _Total(self._report, sum(planned.size for planned in missing))
         damaged: list[PlannedLayer] = []
         failures: list[CondaBuildError] = []

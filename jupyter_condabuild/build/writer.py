@@ -72,7 +72,10 @@ def package_entries(linked: LinkedPackage) -> Iterator[Entry]:
     times = _source_times(linked)
     for file in linked.files:
         mtime = times.get(file.path, layer.EPOCH)
-        yield layer.file_entry(f"{_ROOT}/{file.path}", file.source, sha256=file.sha256, mtime=mtime)
+        try:
+            yield layer.file_entry(f"{_ROOT}/{file.path}", file.source, sha256=file.sha256, mtime=mtime)
+        except FileNotFoundError:
+            raise ContentMismatch(f"{file.source} is missing.") from None
     yield Entry(f"{_ROOT}/{linked.record_path}", data=linked.record)
 
 
@@ -88,7 +91,13 @@ def _source_of(path: str) -> str:
 def job(staged: Sequence[StagedPackage], only: Sequence[str], python: Path | None, temporary: str, level: int) -> str:
     """A job as the line that a worker reads."""
     packages = [
-        {"package": asdict(item.package), "folder": str(item.folder), "extracted": str(item.extracted)}
+        {
+            "package": asdict(item.package),
+            "folder": str(item.folder),
+            "extracted": str(item.extracted),
+            "thin": item.thin,
+            "site_packages": item.site_packages,
+        }
         for item in staged
     ]
     value = {"packages": packages, "only": only, "python": str(python or ""), "temporary": temporary, "level": level}
@@ -98,7 +107,8 @@ def job(staged: Sequence[StagedPackage], only: Sequence[str], python: Path | Non
 def _staged(value: dict[str, Any]) -> StagedPackage:
     package = value["package"]
     package |= {"depends": tuple(package["depends"]), "constrains": tuple(package["constrains"])}
-    return StagedPackage(CondaPackage(**package), Path(value["folder"]), Path(value["extracted"]))
+    folder, extracted = Path(value["folder"]), Path(value["extracted"])
+    return StagedPackage(CondaPackage(**package), folder, extracted, value["thin"], value["site_packages"])
 
 
 class Writer:

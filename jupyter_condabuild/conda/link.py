@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from jupyter_condabuild.conda.bytecode import Compiler, uncompiled
+from jupyter_condabuild.conda.extracted import Split, split, trim
 from jupyter_condabuild.conda.lockfile import split_depend
 from jupyter_condabuild.conda.package_cache import Cached, hash_file
-from jupyter_condabuild.conda.packages import CondaPackage
+from jupyter_condabuild.conda.packages import CondaPackage, site_packages_of
 from jupyter_condabuild.conda.secrets import scrub, scrub_json
-from jupyter_condabuild.errors import CondaBuildError, DiskFull, LinkFailed, PackageMismatch
+from jupyter_condabuild.errors import CondaBuildError, DiskFull, LinkFailed, PackageMismatch, from_os_error
 
 PREFIX = "/opt/env"
 """Where the environment lies in every image."""
@@ -36,11 +37,25 @@ class LinkedFile:
 
 @dataclass(frozen=True)
 class StagedPackage:
-    """A package linked into `folder`, whose archive's own files lie in `extracted`."""
+    """A package linked into `folder`, whose archive's own files lie in `extracted`.
+
+    Of one that is `thin` only what had to be rewritten was linked. `site_packages` is where noarch Python packages go.
+    """
 
     package: CondaPackage
     folder: Path
     extracted: Path
+    thin: bool = False
+    site_packages: str = ""
+
+    @property
+    def python(self) -> Path:
+        """The interpreter, if this is Python: it runs wherever it was unpacked."""
+        return (self.extracted if self.thin else self.folder) / "bin/python"
+
+    def brings(self, path: str) -> bool:
+        """Whether the package has that path."""
+        return os.path.lexists(self.folder / path) or (self.thin and os.path.lexists(self.extracted / path))
 
 
 def link(
@@ -57,25 +72,71 @@ def link(
     Packages that get in each other's way (one has a link where another has a folder) are linked each by itself. Raises
     LinkFailed or DiskFull, with credentials removed from the message.
     """
-    import asyncio  # costs every layer writer 30 ms, and they only read what was linked
-
     cache, target = folder / "pkgs", folder / "env"
     cache.mkdir(parents=True)
-    for package in packages:
-        if sources[package.dist].extracted:
-            os.symlink(sources[package.dist].path.absolute(), cache / package.dist)
+    python = [package for package in packages if package.name == "python"]
+    site_packages = _site_packages(python[0]) if python else ""
+    extracted = {dist: cached.path.absolute() for dist, cached in sources.items() if cached.extracted}
+    thin = {dist: found for dist, path in extracted.items() if (found := split(path, site_packages))}
+    rest = [
+        package
+        for package in packages
+        if package.dist not in thin or thin[package.dist].rewritten or thin[package.dist].entry_points
+    ]
+    if any(package.is_noarch_python for package in rest):
+        rest = list(dict.fromkeys([*rest, *python]))
+    for package in rest:
+        dist = package.dist
+        if dist in thin:
+            _trim(package, extracted[dist], thin[dist], cache / dist)
+        elif dist in extracted:
+            os.symlink(extracted[dist], cache / dist)
+    targets = _link_all(rest, sources, cache, target)
+    return {
+        package.dist: StagedPackage(
+            package,
+            targets.get(package.dist, target),
+            extracted.get(package.dist, cache / package.dist),
+            package.dist in thin,
+            site_packages,
+        )
+        for package in packages
+    }
+
+
+def _site_packages(python: CondaPackage) -> str:
+    return python.python_site_packages_path or site_packages_of(python.version, python.build)
+
+
+def _trim(package: CondaPackage, extracted: Path, paths: Split, folder: Path) -> None:
+    try:
+        trim(extracted, paths.rewritten, folder)
+    except FileNotFoundError as error:
+        raise LinkFailed(f"Cannot link {package.dist}: {error.filename} is missing.") from None
+    except OSError as error:
+        raise from_os_error(error, f"linking {package.dist}", folder) from None
+
+
+def _link_all(
+    packages: Sequence[CondaPackage], sources: Mapping[str, Cached], cache: Path, target: Path
+) -> dict[str, Path]:
+    """Links packages together, or, where that fails, each by itself; returns where each lies, by dist."""
+    if not packages:
+        return {}
+    import asyncio  # costs every layer writer 30 ms, and they only read what was linked
+
     targets = {package.dist: target for package in packages}
     try:
         asyncio.run(_install(packages, sources, cache, target))
     except LinkFailed:
         if len(packages) == 1:
             raise
-        targets = {package.dist: folder / package.dist for package in packages}
+        targets = {package.dist: target.with_name(package.dist) for package in packages}
         python = [package for package in packages if package.name == "python"]
         for package in packages:
             needed = [package, *python] if package.is_noarch_python else [package]
             asyncio.run(_install(needed, sources, cache, targets[package.dist]))
-    return {package.dist: StagedPackage(package, targets[package.dist], cache / package.dist) for package in packages}
+    return targets
 
 
 async def _install(
@@ -173,14 +234,12 @@ def linked_package(staged: StagedPackage, compiler: Compiler | None, mtime: int,
     Raises PackageMismatch when a file whose prefix was rewritten is not, in the package cache, the one that the package
     came with; others are left to who reads the bytes.
     """
-    package, folder = staged.package, staged.folder
-    name = f"conda-meta/{package.dist}.json"
-    record = json.loads((folder / name).read_bytes())
+    name = f"conda-meta/{staged.package.dist}.json"
     index = json.loads((staged.extracted / "info/index.json").read_bytes())
-    files, paths = [], []
-    for entry in record["paths_data"]["paths"]:
+    files, paths = _as_extracted(staged) if staged.thin else ([], [])
+    for entry in _linked_entries(staged.folder / name, staged.thin):
         path = entry.pop("original_path", entry["_path"])  # what another package's file of that name displaced
-        source = f"{folder}/{entry['_path']}"
+        source = f"{staged.folder}/{entry['_path']}"
         paths.append({**entry, "_path": path})
         expected = entry.get("sha256_in_prefix") or ("" if entry.get("prefix_placeholder") else entry.get("sha256"))
         if entry.get("path_type") == "softlink":
@@ -196,6 +255,23 @@ def linked_package(staged: StagedPackage, compiler: Compiler | None, mtime: int,
             files.append(LinkedFile(path, f"{compiled}/{path}"))
             paths.append({"_path": path, "path_type": "pyc_file"})
     return LinkedPackage(tuple(files), name, _record(staged, index, paths))
+
+
+def _as_extracted(staged: StagedPackage) -> tuple[list[LinkedFile], list[dict[str, Any]]]:
+    """The files that are taken as they were extracted, and what the record says of them."""
+    found = split(staged.extracted, staged.site_packages)
+    if found is None:
+        raise PackageMismatch(f"The metadata of {staged.package.dist} was changed in the package cache.")
+    plain = [(f"{staged.extracted}/{name}", dict(entry)) for name, entry in found.plain]
+    return [LinkedFile(entry["_path"], source, entry["sha256"]) for source, entry in plain], [e for _, e in plain]
+
+
+def _linked_entries(record: Path, thin: bool) -> list[dict[str, Any]]:
+    """The paths that an installer linked; of a thin package perhaps none."""
+    if thin and not record.exists():
+        return []
+    entries: list[dict[str, Any]] = json.loads(record.read_bytes())["paths_data"]["paths"]
+    return entries
 
 
 def _is_for_python(index: Mapping[str, Any]) -> bool:

@@ -82,9 +82,12 @@ def _parents(path: str) -> Iterator[str]:
 def file_entry(path: str, source: str, *, sha256: str = "", mtime: int = EPOCH) -> Entry:
     """An entry for what lies at `source`: a symlink, a directory, or a file with mode 0755 or 0644 by its x bit.
 
-    Raises OSError when it cannot be read, and ContentMismatch when it is a device, socket or pipe.
+    Raises OSError when it cannot be read, and ContentMismatch when it is a device, socket or pipe, or anything but a
+    file where `sha256` says that it should be one.
     """
     mode = os.lstat(source).st_mode
+    if sha256 and not stat.S_ISREG(mode):
+        raise ContentMismatch(f"{source} is not the file that the package came with.")
     if stat.S_ISLNK(mode):
         return Entry(path, "symlink", 0o777, target=os.readlink(source))
     if stat.S_ISDIR(mode):
