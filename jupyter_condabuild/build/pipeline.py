@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from jupyter_condabuild.build import docker_engine, known, share
+from jupyter_condabuild.build import known, share
 from jupyter_condabuild.build.assemble import assemble
 from jupyter_condabuild.build.base import Base, host_architecture, resolve
 from jupyter_condabuild.build.clobber import contested_layer
@@ -39,6 +39,8 @@ def build(request: BuildRequest, report: Report) -> BuildResult:
     Raises CondaBuildError of any kind. Nothing is visible under the image's name before all of it has arrived.
     """
     if request.engine == "docker":
+        from jupyter_condabuild.build import docker_engine  # most builds do without
+
         return BuildResult(docker_engine.build(request, report))
     started = time.monotonic()
     with ExitStack() as stack:
