@@ -242,7 +242,7 @@ def test_removed_files_are_data_too(path: str, tmp_path: Path) -> None:
     target.write_text("x")
     (tmp_path / "kept").write_text("x")
     (line,) = [line for line in instructions(result.dockerfile) if "xargs" in line]
-    assert line == "RUN cd /opt/env && xargs -0 rm -f -- </build/removed.list"
+    assert line == "RUN cd /opt/env && xargs -0 rm -rf -- </build/removed.list"
     subprocess.run(["xargs", "-0", "rm", "-f", "--"], input=result.files["removed.list"], cwd=tmp_path, check=True)
     assert not target.exists()
     assert (tmp_path / "kept").exists()
