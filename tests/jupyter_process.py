@@ -72,9 +72,12 @@ class Server:
             except (OSError, ValueError):
                 return None
 
-        self.client = httpx.Client(
-            base_url=until(listening)["url"], headers={"Authorization": f"token {TOKEN}"}, timeout=LIMIT
-        )
+        self._url = until(listening)["url"]
+        self.client = self.another_client()
+
+    def another_client(self) -> httpx.Client:
+        """A client that is logged in, for a thread of its own."""
+        return httpx.Client(base_url=self._url, headers={"Authorization": f"token {TOKEN}"}, timeout=LIMIT)
 
     def __enter__(self) -> Server:
         return self
@@ -140,3 +143,18 @@ def of_build(pid: int) -> list[psutil.Process]:
         except (ProcessLookupError, psutil.NoSuchProcess):
             continue
     return found
+
+
+def latencies(server: Server, wanted: Callable[[int], bool]) -> list[float]:
+    """Seconds that GET /api/status takes, again and again as long as `wanted` says so of the number so far; sorted."""
+    taken: list[float] = []
+    while wanted(len(taken)):
+        started = time.perf_counter()
+        server.client.get("api/status").raise_for_status()
+        taken.append(time.perf_counter() - started)
+    return sorted(taken)
+
+
+def percentile(taken: list[float], share: float) -> float:
+    """Of sorted values."""
+    return taken[min(len(taken) - 1, int(len(taken) * share))]

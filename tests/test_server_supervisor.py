@@ -17,6 +17,7 @@ from jupyter_condabuild.server.history import History, Record
 from jupyter_condabuild.server.process import Workplace
 from jupyter_condabuild.server.supervisor import ORPHAN_SECONDS, STRANGER_SECONDS, Supervisor
 from jupyter_condabuild.settings import Settings
+from tests.jupyter_process import until
 
 NOBODY = 2**22 + 1  # no process has that number: it is above the kernel's limit (proc(5), pid_max)
 
@@ -128,6 +129,30 @@ def test_a_build_on_another_machine_gets_more_time_and_no_signal(desk: Desk) -> 
     assert desk.supervisor.round() == []
     assert desk.state("far").state == "cancelled"
     assert desk.state("far").ending == {"type": "cancelled", "seq": 4, "time": desk.clock}
+
+
+def test_a_build_whose_process_number_could_not_be_noted_is_cancelled_alone(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk was full at that moment: the signal goes to the build, not to the server and all that it started."""
+    monkeypatch.setattr(desk.history, "started", lambda id, pid: 1 / 0)
+    desk.history.enter("a", "a", {}, {}, 1.0, 10)
+    with pytest.raises(ZeroDivisionError):
+        desk.supervisor.round()
+    assert desk.state("a").pid is None
+    assert desk.supervisor.cancel("a").told is not None
+    until(lambda: not desk.supervisor.round())
+    assert desk.state("a").state in ("cancelled", "failed")
+
+
+def test_a_build_is_told_to_end_once(desk: Desk, held: BinaryIO, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second signal would disturb it while it cleans up."""
+    told: list[int] = []
+    monkeypatch.setattr(process, "terminate", told.append)
+    monkeypatch.setattr(process, "is_leader", lambda pid: True)
+    for _ in range(3):
+        assert desk.supervisor.cancel("a").told == desk.uptime
+    assert told == [NOBODY]
 
 
 def test_ended_builds_are_kept_by_number_and_by_bytes(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from jupyter_condabuild.errors import CondaBuildError
 from jupyter_condabuild.server import process, views
 from jupyter_condabuild.server.history import History, Record
 from jupyter_condabuild.server.journal import Journal, Line
+from jupyter_condabuild.server.process import Workplace
 from jupyter_condabuild.server.pulse import Pulse
 from jupyter_condabuild.server.shared import Shared
 from jupyter_condabuild.server.stream import View
@@ -73,15 +74,15 @@ class Builds:
         limit = self._settings.max_concurrent_builds + self._settings.max_queued_builds
         now = self._clock()
         record = await self._do(lambda history, _: history.enter(id, key, json.loads(text), asked, now, limit))
-        await self._look()
         self.watch()
+        await self._look()
         return await self.record(record.id), record.id == id
 
     async def cancel(self, id: str) -> Record:
         """Tells a build to end; raises NotThere."""
         record = await self._do(lambda _, supervisor: supervisor.cancel(id))
-        await self._look()
         self.watch()
+        await self._look()
         return record
 
     async def record(self, id: str) -> Record:
@@ -101,7 +102,7 @@ class Builds:
     def follow(self, id: str, closed: asyncio.Future[None]) -> Following:
         """What a stream of a build's events reads from; waits end when `closed` is done."""
         self.watch()
-        return Following(self, id, self._pulses.setdefault(id, Pulse()), Journal(self._place(id)), closed)
+        return Following(self, id, self._pulses.setdefault(id, Pulse()), self._journal(id), closed)
 
     def watch(self) -> None:
         """Looks at living builds from time to time, as long as there are any."""
@@ -131,8 +132,8 @@ class Builds:
     def _waiting(self) -> Sequence[str]:
         return [record.id for record in self._active.values() if record.state == "queued"]
 
-    def _place(self, id: str) -> Path:
-        return self._folder / "builds" / id / "events.jsonl"
+    def _journal(self, id: str) -> Journal:
+        return Workplace(self._folder / "builds" / id).journal
 
     async def _do(self, work: Callable[[History, Supervisor], T]) -> T:
         """Work with the history, in its thread."""
@@ -168,7 +169,7 @@ class Builds:
 
         def work(_: History, supervisor: Supervisor) -> tuple[list[Record], dict[str, int]]:
             living = supervisor.round()
-            return living, {record.id: Journal(self._place(record.id)).size for record in living}
+            return living, {record.id: self._journal(record.id).size for record in living}
 
         records, sizes = await self._do(work)
         active = {record.id: record for record in records}

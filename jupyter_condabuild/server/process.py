@@ -28,7 +28,7 @@ NICE = 10
 """Kernels and the server come first."""
 
 _OOM_SCORE = "500"  # where memory ends, the kernel ends the build before the server (proc(5))
-_NOT_FOR_CHILDREN = ("JUPYTERHUB_", "JPY_", "JUPYTER_TOKEN", "CONDABUILD_STATE_DIR")
+_NOT_FOR_CHILDREN = ("JUPYTERHUB_", "JPY_", "JUPYTER_TOKEN")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _TAIL = 2000
 
@@ -135,20 +135,25 @@ def reaped(pid: int) -> int | None:
 def is_leader(pid: int) -> bool:
     """Whether a process of that number runs and leads a group: a build, as long as its workplace is locked."""
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
+        leads = os.getpgid(pid) == pid
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except ProcessLookupError:
         return False
-    return fields[0] != "Z" and int(fields[2]) == pid
+    except OSError:  # a system without /proc, or another user's process
+        return leads
+    return leads and state != "Z"
 
 
 def terminate(pid: int) -> None:
     """Asks a build to end: it ends its own workers and says that it was cancelled."""
+    assert pid > 1  # 0 is ourselves, and all that we started
     with suppress(ProcessLookupError, PermissionError):
         os.kill(pid, signal.SIGTERM)
 
 
 def kill(pid: int) -> None:
     """Ends whatever is left of a build's group at once."""
+    assert pid > 1
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, signal.SIGKILL)
 

@@ -85,9 +85,13 @@ class Supervisor:
 
     def cancel(self, id: str) -> Record:
         """Tells a build to end; one that has ended stays as it is. Raises NotThere."""
+        before = self._history.get(id)
+        if before.told is not None:  # told twice, it would be disturbed while it cleans up
+            return before
         record = self._tell(id, {"type": "cancelled"})
-        if record.state == "running" and self._is_here(record):
-            process.terminate(record.pid or 0)
+        pid = self._children.get(id) or record.pid
+        if pid and record.state == "running" and self._is_here(record):
+            process.terminate(pid)
         return record
 
     def tidy(self) -> None:

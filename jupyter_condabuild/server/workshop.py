@@ -19,6 +19,18 @@ from jupyter_condabuild.server.snapshots import Snapshots
 from jupyter_condabuild.server.sources import Sources
 from jupyter_condabuild.settings import Settings
 
+_GIVEN: tuple[str, ...] = (
+    "reference",
+    "push",
+    "load",
+    "engine",
+    "base",
+    "installer",
+    "installer_image",
+    "pull",
+    "cache_from",
+)
+_GIVEN += ("strict", "variables")
 _SHOWN_SETTINGS = ("registry", "engine", "base_image", "cache_from", "max_concurrent_builds")
 
 
@@ -82,6 +94,5 @@ class Workshop:
             lockfile="" if prefix else str(self.lockfiles.path(asked["lockfile"])),
             archive=archive and places.archive(self._root, archive),
             include=include and str(places.below(self._root, include, "include")),
-            **{name: asked[name] for name in ("reference", "engine", "base", "cache_from") if name in asked},
-            **{name: asked[name] for name in ("push", "load", "strict", "variables") if name in asked},
+            **{name: asked[name] for name in _GIVEN if name in asked},
         )
