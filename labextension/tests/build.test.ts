@@ -15,7 +15,7 @@ describe('the events of a build', () => {
     expect(state.layers['b']?.states).toEqual(['built', 'pushed']);
     expect(Object.keys(state.layers)).toEqual(['a', 'b']);
     expect(state.warnings).toEqual([{ code: 'editable', message: 'mylib is editable', hint: 'Install it.' }]);
-    expect(state.lines.map(line => line.label)).toEqual([
+    expect(state.lines.slice().map(line => line.label)).toEqual([
       'snapshot',
       'warning',
       'reused-remote',
@@ -58,9 +58,15 @@ describe('the events of a build', () => {
 
   it('leave the state before as it was', () => {
     const before = after(NOTHING_YET, LITTLE_BUILD.slice(0, 8));
-    const copy = structuredClone(before);
-    after(before, LITTLE_BUILD.slice(8));
-    expect(before).toEqual(copy);
+    const [{ lines, ...copy }, known] = [structuredClone(before), before.lines.slice()];
+    const one = after(before, LITTLE_BUILD.slice(8));
+    const other = after(before, LITTLE_BUILD.slice(8, 9));
+    expect({ ...before, lines }).toEqual({ ...copy, lines });
+    expect(before.lines.slice()).toEqual(known);
+    // Two ways on from one state do not disturb each other.
+    expect(one.lines.slice(-1)[0]?.label).toBe('finished');
+    expect(other.lines.slice(-1)[0]?.label).toBe('built');
+    expect(NOTHING_YET.lines).toHaveLength(0);
   });
 
   it('may be many', () => {

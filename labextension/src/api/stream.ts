@@ -23,6 +23,11 @@ const LONGEST_WAIT = 15_000;
 /** The server writes a comment every 15 s: after three times that the connection is dead, whatever the browser believes. */
 const SILENCE = 45_000;
 
+/** A replay can be of many megabytes: it is read in pieces of so many characters, … */
+const PIECE = 32_000;
+/** … and after so many milliseconds of reading the page may draw. */
+const STRETCH = 8;
+
 /** Follow a stream; the result ends it. A lost connection is made again, later and later, and says where it was. */
 export function follow(open: Open, follower: Follower): () => void {
   const stop = new AbortController();
@@ -74,6 +79,7 @@ async function once(open: Open, follower: Follower, stop: AbortSignal): Promise<
     const batch = new Batch(follower);
     const reader = response.body.getReader();
     const decoder = new TextDecoder();
+    let rested = performance.now();
     for (;;) {
       const { done, value } = await reader.read();
       if (done) {
@@ -81,7 +87,14 @@ async function once(open: Open, follower: Follower, stop: AbortSignal): Promise<
       }
       clearTimeout(watchdog);
       watchdog = setTimeout(abort, SILENCE);
-      batch.feed(decoder.decode(value, { stream: true }));
+      const text = decoder.decode(value, { stream: true });
+      for (let at = 0; at < text.length && !stop.aborted; at += PIECE) {
+        batch.feed(text.slice(at, at + PIECE));
+        if (performance.now() - rested > STRETCH) {
+          await breath();
+          rested = performance.now();
+        }
+      }
     }
     return batch.ended ? response.status : batch.some ? 'cut' : 'lost';
   } finally {
@@ -138,6 +151,11 @@ function object(text: string): Record<string, unknown> | null {
   } catch {
     return null;
   }
+}
+
+/** Lets the page draw and a person click. */
+function breath(): Promise<void> {
+  return new Promise(resolve => setTimeout(resolve));
 }
 
 function pause(milliseconds: number, stop: AbortSignal): Promise<void> {

@@ -11,6 +11,7 @@ import type {
   PhaseName,
   ProgressEvent
 } from '../api/contract';
+import { Lines, type LogLine } from './lines';
 import { rated, type Rate } from './rate';
 import { sizeText } from './units';
 
@@ -34,14 +35,6 @@ export interface Progress {
   unit: 'bytes' | 'packages';
 }
 
-export interface LogLine {
-  time: number;
-  kind: 'log' | 'error' | 'phase' | 'layer' | 'warning' | 'end';
-  /** What stands before the text: a phase, a layer's state, a warning's code. */
-  label: string;
-  text: string;
-}
-
 export interface BuildProgress {
   /** The number of the last event; a stream goes on after it. */
   seq: number;
@@ -52,7 +45,7 @@ export interface BuildProgress {
   progress: Record<string, Progress>;
   rate: Rate;
   warnings: Fault[];
-  lines: LogLine[];
+  lines: Lines;
   end: { finished: Finished } | { failed: Fault } | { cancelled: true } | null;
 }
 
@@ -64,7 +57,7 @@ export const NOTHING_YET: BuildProgress = {
   progress: {},
   rate: { samples: [], perSecond: 0 },
   warnings: [],
-  lines: [],
+  lines: Lines.NONE,
   end: null
 };
 
@@ -91,7 +84,7 @@ export function after(state: BuildProgress, events: readonly BuildEvent[]): Buil
       lines.push(line);
     }
   }
-  next.lines = lines.length ? state.lines.concat(lines) : state.lines;
+  next.lines = state.lines.with(lines);
   return next;
 }
 

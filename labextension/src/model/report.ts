@@ -1,7 +1,8 @@
 /** The text behind "copy report": what someone who helps needs, and no secret. */
 
 import type { Build } from '../api/contract';
-import type { BuildProgress, LogLine } from './build';
+import type { BuildProgress } from './build';
+import type { LogLine } from './lines';
 
 const LAST_LINES = 40;
 

@@ -1,19 +1,21 @@
 /** The log of a build: only the rows in sight are in the page, however many there are. */
 
 import { searchIcon } from '@jupyterlab/ui-components';
-import { useVirtualizer } from '@tanstack/react-virtual';
 import Anser from 'anser';
-import React, { memo, useDeferredValue, useEffect, useMemo, useRef, useState } from 'react';
+import React, { memo, useDeferredValue, useLayoutEffect, useMemo, useRef, useState } from 'react';
 
-import type { LogLine } from '../model/build';
+import type { Lines, LogLine } from '../model/lines';
 import { plain } from '../model/report';
 import { clockText } from '../model/units';
 import { useSurroundings } from './context';
 import { labelWord } from './words';
 
+/** The height of a row in pixels, as in log.css: with one height for all, their places need no list. */
 const ROW = 17;
+/** Rows drawn above and below those in sight. */
+const SPARE = 20;
 
-export function Log(props: { lines: LogLine[]; missed: number; name: string }): JSX.Element {
+export function Log(props: { lines: Lines; missed: number; name: string }): JSX.Element {
   const { copy, download, trans } = useSurroundings();
   const [search, setSearch] = useState('');
   const [following, setFollowing] = useState(true);
@@ -26,19 +28,19 @@ export function Log(props: { lines: LogLine[]; missed: number; name: string }): 
     [props.lines, wanted]
   );
   const scroller = useRef<HTMLDivElement>(null);
-  const rows = useVirtualizer({
-    count: lines.length,
-    getScrollElement: () => scroller.current,
-    estimateSize: () => ROW,
-    overscan: 20
-  });
-  useEffect(() => {
+  const [top, setTop] = useState(0);
+  const first = Math.max(0, Math.floor(top / ROW) - SPARE);
+  const inSight = Math.ceil((scroller.current?.clientHeight ?? 300) / ROW);
+  useLayoutEffect(() => {
     if (following && scroller.current) {
       scroller.current.scrollTop = scroller.current.scrollHeight;
+      setTop(scroller.current.scrollTop);
     }
   }, [following, lines.length]);
   const text = (): string =>
-    props.lines.map(line => `${clockText(line.time)} ${line.label && `${line.label} `}${plain(line.text)}\n`).join('');
+    props.lines
+      .slice()
+      .map(line => `${clockText(line.time)} ${line.label && `${line.label} `}${plain(line.text)}\n`).join('');
   return (
     <div className="jp-CondaBuild-log">
       <div className="jp-CondaBuild-logTools">
@@ -76,23 +78,19 @@ export function Log(props: { lines: LogLine[]; missed: number; name: string }): 
         tabIndex={0}
         onScroll={event => {
           const { scrollHeight, scrollTop, clientHeight } = event.currentTarget;
+          setTop(scrollTop);
           const atEnd = scrollHeight - scrollTop - clientHeight < ROW * 2;
           if (atEnd !== following && scrollHeight > clientHeight) {
             setFollowing(atEnd);
           }
         }}
       >
-        <div style={{ height: rows.getTotalSize() }}>
-          {rows.getVirtualItems().map(row => {
-            const line = lines[row.index];
-            return (
-              line && (
-                <div key={row.key} className="jp-CondaBuild-line" style={{ transform: `translateY(${row.start}px)` }}>
-                  <Line line={line} word={line.label && labelWord(trans, line.label)} />
-                </div>
-              )
-            );
-          })}
+        <div style={{ height: lines.length * ROW }}>
+          {lines.slice(first, first + inSight + 2 * SPARE).map((line, index) => (
+            <div key={first + index} className="jp-CondaBuild-line" style={{ top: (first + index) * ROW }}>
+              <Line line={line} word={line.label && labelWord(trans, line.label)} />
+            </div>
+          ))}
         </div>
       </div>
     </div>
