@@ -1,0 +1,173 @@
+"""What a user's environment knows of logins, nobody who gets the image, the events or the lock file learns."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import shutil
+import zlib
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from tests.channel import channel as channels
+from tests.channel import prefix as prefixes
+from tests.channel.channel import Channel
+from tests.channel.special import SECRET_CHANNEL
+from tests.command_line import CommandLine, Done
+from tests.registry.faults import FakeRegistry
+
+CANARIES = (
+    "canary-user",
+    "canary-password",
+    "tk-canary-token",
+    "canary-variable",
+    "canary-condarc",
+    "tk-123",
+    "secret@",
+)
+LOGIN = "canary-user:canary-password@"
+SPECS = ("credentialed", "plaindata", "changing=1.0", "greet", "clobber-a", "clobber-b")
+
+
+@dataclass
+class Trapped:
+    """A prefix that is full of secrets, from a channel that is reached with some of them."""
+
+    prefix: Path
+    pkgs: Path
+    url: str
+    channel: Channel
+    seen: list[str] = field(default_factory=list)
+
+
+@pytest.fixture
+def trapped(tmp_path: Path, channel: Channel) -> Iterator[Trapped]:
+    root = tmp_path / "host"
+    (root / "t").mkdir(parents=True)
+    copy = Channel(Path(shutil.copytree(channel.folder, root / "t/tk-canary-token")))
+    seen: list[str] = []
+    with channels.serve(Channel(root), seen=seen) as url:
+        with_login = f"{url.replace('//', f'//{LOGIN}')}/t/tk-canary-token"
+        prefix = prefixes.create(tmp_path / "env", SPECS, with_login, tmp_path / "pkgs")
+        for path in (prefix / "conda-meta").glob("*.json"):
+            record = json.loads(path.read_bytes())
+            name = f"{record['subdir']}/{record['fn']}"
+            path.write_text(json.dumps(record | {"url": f"{with_login}/{name}", "channel": with_login}))
+        meta = prefix / "conda-meta"
+        history = [f"# cmd: conda create -c {with_login} credentialed", f"# update specs: ['{with_login}::greet']"]
+        meta.joinpath("history").write_text("\n".join(["==> 2026-11-24 06:52:10 <==", *history, ""]))
+        meta.joinpath("state").write_text('{"version": 1, "env_vars": {"TOKEN": "canary-variable"}}')
+        meta.joinpath("pinned").write_text(f"{with_login}::greet\n")
+        (prefix / ".condarc").write_text("channels:\n  - https://canary-condarc:x@lab.org/t/tk-canary-token/c\n")
+        seen.clear()
+        yield Trapped(prefix, tmp_path / "pkgs", with_login, copy, seen)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> CommandLine:
+    (tmp_path / "user").mkdir()
+    return CommandLine(tmp_path / "user")
+
+
+def leaks(*texts: bytes | str) -> set[str]:
+    """The canaries in some texts."""
+    whole = b"\n".join(text if isinstance(text, bytes) else text.encode("utf-8", "surrogateescape") for text in texts)
+    return {canary for canary in CANARIES if canary.encode() in whole}
+
+
+def unpacked(data: bytes) -> bytes:
+    """With what is compressed in it laid open: blobs of the store, layers in an archive or a request."""
+    found, at = [data], data.find(b"\x1f\x8b\x08")
+    while at >= 0:
+        with suppress(zlib.error):
+            found.append(zlib.decompressobj(31).decompress(data[at:]))
+        at = data.find(b"\x1f\x8b\x08", at + 1)
+    return b"\n".join(found)
+
+
+def said(done: Done) -> tuple[str, str]:
+    return done.out, done.err
+
+
+def test_the_traps_are_set(trapped: Trapped) -> None:
+    """The secrets are where a user's tools put them, and would be found if they got out."""
+    assert SECRET_CHANNEL in (trapped.pkgs / "credentialed-1.0-0/info/about.json").read_text()
+    record = next((trapped.prefix / "conda-meta").glob("greet-*.json")).read_bytes()
+    assert leaks(record) == {"canary-user", "canary-password", "tk-canary-token"}
+    assert leaks(unpacked(b"x" + gzip.compress(record) + b"y")) == leaks(record)
+
+
+@pytest.mark.parametrize("cached", [True, False], ids=["from the cache", "from the channel"])
+def test_an_image_holds_none(trapped: Trapped, run: CommandLine, small_base: str, cached: bool) -> None:
+    """Neither its layers, configuration and manifest nor events, messages and store; yet the channel saw the login."""
+    if not cached:
+        shutil.rmtree(trapped.pkgs)
+    options = ("--base", small_base, "--events", "jsonl")
+    done = run("build", trapped.prefix, "-o", "image.tar", *options)
+    assert done.status == 0, done.err
+    assert bool([path for path in trapped.seen if path.endswith(".conda")]) is not cached
+    files = [path.read_bytes() for path in run.folder.rglob("*") if path.is_file()]
+    assert len(files) > len(SPECS)
+    assert leaks(*(unpacked(data) for data in files), *said(done)) == set()
+
+
+def test_a_registry_is_sent_none(
+    trapped: Trapped, run: CommandLine, fake_registry: FakeRegistry, small_base: str
+) -> None:
+    """In no body, no path and no header."""
+    reference = f"{fake_registry.host}/team/env:v1"
+    done = run("build", trapped.prefix, "-t", reference, "--push", "--base", small_base, "--json")
+    assert done.status == 0, done.err
+    assert leaks(*said(done)) == set()
+    for seen in fake_registry.seen:
+        assert leaks(unpacked(seen.body), seen.path, repr(seen.headers)) == set()
+
+
+@pytest.mark.parametrize("format", ["conda-lock", "explicit", "pixi", "environment"])
+def test_a_lock_file_holds_none(trapped: Trapped, run: CommandLine, format: str) -> None:
+    """In any format, nor what is said beside it."""
+    assert leaks(*said(run("lock", trapped.prefix, "--format", format))) == set()
+    assert leaks(*said(run("lock", trapped.prefix, "--format", format, "--json"))) == set()
+
+
+def test_a_plan_tells_none(trapped: Trapped, run: CommandLine) -> None:
+    """To people or to programs."""
+    for options in ((), ("--json",), ("--events", "jsonl")):
+        done = run("plan", trapped.prefix, *options)
+        assert done.status == 0, done.err
+        assert leaks(*said(done)) == set()
+
+
+@pytest.mark.parametrize("fault", ["gone", "replaced", "broken"])
+def test_a_failure_tells_none(trapped: Trapped, run: CommandLine, small_base: str, fault: str) -> None:
+    """Not when a package cannot be had, is another one, or cannot be unpacked: messages name channel and package."""
+    shutil.rmtree(trapped.pkgs)
+    archive = next(trapped.channel.folder.rglob("plaindata-*.conda"))
+    match fault:
+        case "gone":
+            archive.unlink()
+        case "replaced":
+            archive.write_bytes(archive.read_bytes() + b"x")
+        case "broken":
+            shutil.rmtree(trapped.channel.folder)
+    options = ("--base", small_base)
+    for more in ((), ("--events", "jsonl"), ("--strict",)):
+        done = run("build", trapped.prefix, "-o", "image.tar", *options, *more)
+        assert leaks(*said(done)) == set()
+        assert done.status == (1 if more == ("--strict",) else 0), done.err
+    files = [path.read_bytes() for path in run.folder.rglob("*") if path.is_file()]
+    assert leaks(*(unpacked(data) for data in files)) == set()
+
+
+def test_variables_that_were_asked_for_are_told_nobody_else(
+    trapped: Trapped, run: CommandLine, small_base: str
+) -> None:
+    """They are in the configuration, and in no event or message."""
+    options = ("--base", small_base, "--events", "jsonl", "--variables")
+    done = run("build", trapped.prefix, "-o", "image.tar", *options)
+    assert leaks((run.folder / "image.tar").read_bytes()) == {"canary-variable"}
+    assert leaks(*said(done)) == set()
