@@ -1,0 +1,126 @@
+/** The whole story: a researcher clicks, builds, watches, and copies one command for a labmate. */
+
+import { expect, test } from './panel';
+
+test.describe.configure({ mode: 'serial' });
+
+test('JupyterLab starts without a request of ours, and the extension registers in no time', async ({ page, panel }) => {
+  const asked: string[] = [];
+  page.on('request', request => request.url().includes('/condabuild/') && asked.push(request.url()));
+  await panel.notebook();
+  expect(asked).toEqual([]);
+  const milliseconds = await page.evaluate(
+    () => performance.getEntriesByName('jupyter-condabuild:plugin')[0]?.duration
+  );
+  test.info().annotations.push({ type: 'activation', description: `${milliseconds} ms` });
+  expect(milliseconds).toBeLessThan(20);
+});
+
+test('the panel has its entrances: toolbar, menu, command palette', async ({ page, panel }) => {
+  await panel.notebook();
+  await expect(panel.node).toBeHidden();
+  await panel.entrance.click();
+  await expect(panel.node).toBeVisible();
+  await page.getByRole('menuitem', { name: 'Kernel', exact: true }).click();
+  await expect(page.getByRole('menuitem', { name: 'Containerize Environment' })).toBeVisible();
+  await page.keyboard.press('Escape');
+  await page.keyboard.press('Control+Shift+C');
+  await page.locator('#modal-command-palette input').fill('containerize');
+  await expect(page.locator('#modal-command-palette').getByText('Containerize Environment')).toBeVisible();
+});
+
+test('before: what is in the environment, where it goes, what will happen', async ({ panel }) => {
+  await panel.open();
+  await panel.width(360);
+  await expect(panel.node.getByText(/analysis.ipynb · Python 3\.\d+/)).toBeVisible();
+  await expect(panel.node.getByRole('region', { name: 'What goes in' }).getByText(/\d+ packages/)).toBeVisible();
+  await expect(panel.reference).toHaveValue(/^localhost:\d+\/lab-\w+\/[a-z0-9-]+:[0-9a-f]{12}$/);
+  await expect(panel.node.getByText(/packages go into the image/)).toBeVisible();
+  await expect(panel.node.getByRole('img', { name: /^Layers of the plan: \d+ to build/ })).toBeVisible();
+  await panel.button(/Options/).click();
+  await panel.inOrder();
+  await panel.picture('before');
+  await panel.width(300);
+  await panel.inOrder();
+  await panel.picture('before-300');
+});
+
+test('during: it is seen, in every window, through a reload and a restart of the server', async ({
+  context,
+  page,
+  panel,
+  stage
+}) => {
+  await panel.open();
+  await panel.width(360);
+  stage.gate.close();
+  await panel.go.click();
+  const layers = panel.node.getByRole('img', { name: /^Layers: .*\d+ built/ });
+  await expect(layers).toBeVisible();
+  await expect(panel.node.locator('[aria-current=step]', { hasText: 'Layers' })).toBeVisible();
+  await expect(panel.node.getByRole('progressbar')).toHaveAttribute('aria-valuenow', /\d+/);
+  await expect(panel.node.getByRole('log').getByText(/Linking \d+ packages/)).toBeVisible();
+  await panel.inOrder();
+  await panel.picture('during');
+
+  await page.reload();
+  await panel.button(/is being built/).click();
+  await expect(layers).toBeVisible();
+
+  const second = await context.newPage();
+  await second.goto(`${stage.url}/lab/tree/analysis.ipynb?reset`);
+  await second.locator('[data-jp-item-name="containerize"] :is(button, jp-button)').first().click();
+  await second.getByRole('button', { name: /is being built/ }).click();
+  await expect(second.getByRole('img', { name: /^Layers: .*\d+ built/ })).toBeVisible();
+
+  await stage.restart();
+  stage.gate.release();
+  for (const each of [page, second]) {
+    await expect(each.getByText('Ready to share')).toBeVisible({ timeout: 60_000 });
+  }
+  await second.close();
+});
+
+test('after: one command for a labmate, and where the bytes are', async ({ page, panel }) => {
+  await panel.open();
+  await panel.width(360);
+  await expect(panel.node.getByText('Nothing to build: all of it is there')).toBeVisible();
+  const recent = panel.node.getByRole('region', { name: 'Recent' });
+  await recent.getByRole('button', { name: /MB/ }).first().click();
+  await expect(panel.node.getByText('Ready to share')).toBeVisible();
+  await expect(panel.node.getByRole('img', { name: /^Where the bytes are/ })).toBeVisible();
+  await panel.inOrder();
+  await panel.picture('after');
+  await panel.node.getByRole('tab', { name: 'Docker' }).focus();
+  for (const tool of ['Podman', 'Apptainer', 'conda', 'JupyterHub']) {
+    await page.keyboard.press('ArrowRight');
+    await expect(panel.node.getByRole('tab', { name: tool })).toHaveAttribute('aria-selected', 'true');
+  }
+  await panel.node.getByRole('tab', { name: 'Docker' }).click();
+  await panel.button(/^Copy: .*Docker/).first().click();
+  expect(await page.evaluate(() => navigator.clipboard.readText())).toContain('docker run');
+  await panel.button('Log').click();
+  await panel.node.getByRole('searchbox', { name: 'Search the log' }).fill('linking');
+  await expect(panel.node.getByText('1 line', { exact: true })).toBeVisible();
+});
+
+test('history: build again, compare, take off the list', async ({ panel }) => {
+  await panel.open();
+  await panel.width(360);
+  const recent = panel.node.getByRole('region', { name: 'Recent' });
+  const entries = recent.getByRole('listitem');
+  const before = await entries.count();
+  await entries.getByRole('button', { name: /MB/ }).first().click();
+  await panel.button('Rebuild').click();
+  await expect(panel.node.getByText('The packages are the same.')).toBeVisible();
+  await panel.button(/Environment and history/).click();
+  await expect(entries).toHaveCount(before + 1);
+  await panel.picture('history');
+  await recent.getByRole('button', { name: 'Compare' }).first().click();
+  await expect(panel.node.getByText(/^compared with/)).toBeVisible();
+  await panel.inOrder();
+  await panel.button(/Back/).click();
+  await entries.getByRole('button', { name: /MB/ }).first().click();
+  await panel.button('Remove from list').click();
+  await expect(entries).toHaveCount(before);
+});

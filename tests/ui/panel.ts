@@ -1,0 +1,121 @@
+/** The panel as a person uses it; and what the tests look for in every picture of it. */
+
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+
+import { expect, test as base, type Locator, type Page } from '@playwright/test';
+
+import { Stage } from './stage';
+
+const AXE = require.resolve('axe-core/axe.min.js');
+const PICTURES = join(__dirname, 'results/pictures');
+
+export const test = base.extend<{ panel: Panel }, { stage: Stage }>({
+  stage: [
+    async ({}, use) => {
+      const stage = await Stage.build();
+      await use(stage);
+      await stage.strike();
+    },
+    { scope: 'worker', timeout: 90_000 }
+  ],
+  panel: async ({ page, stage }, use) => {
+    const wrong: string[] = [];
+    page.on('pageerror', error => wrong.push(String(error)));
+    page.on('dialog', dialog => {
+      if (dialog.type() === 'beforeunload') {
+        // JupyterLab's own, for a notebook that is not saved.
+        void dialog.accept();
+        return;
+      }
+      wrong.push(`a dialog: ${dialog.message()}`);
+      void dialog.dismiss();
+    });
+    await use(new Panel(page, stage));
+    stage.gate.release();
+    expect(wrong).toEqual([]);
+  }
+});
+
+export class Panel {
+  constructor(
+    readonly page: Page,
+    readonly stage: Stage
+  ) {}
+
+  get node(): Locator {
+    return this.page.locator('.jp-CondaBuild');
+  }
+
+  /** A notebook, with its kernel running; a workspace of its own unless the same again is wanted. */
+  async notebook(name = 'analysis', reset = true): Promise<void> {
+    await this.page.goto(
+      `${this.stage.url}/lab/tree/${name}.ipynb?token=${this.stage.token}${reset ? '&reset' : ''}`
+    );
+    await this.entrance.waitFor({ timeout: 60_000 });
+    await this.page.locator('.jp-Notebook-ExecutionIndicator[data-status="idle"]').waitFor({ timeout: 60_000 });
+  }
+
+  get entrance(): Locator {
+    return this.page.locator('.jp-NotebookPanel-toolbar [data-jp-item-name="containerize"] :is(button, jp-button)').first();
+  }
+
+  /** The panel beside a notebook, when it knows the environment. */
+  async open(name?: string): Promise<void> {
+    await this.notebook(name);
+    await this.entrance.click();
+    await this.go.waitFor();
+    await expect(this.node.getByText('Comparing with the registry…')).toBeHidden();
+  }
+
+  get go(): Locator {
+    return this.button(/^Build and/);
+  }
+
+  get reference(): Locator {
+    return this.node.getByRole('textbox', { name: 'Name of the image' });
+  }
+
+  button(name: string | RegExp): Locator {
+    return this.node.getByRole('button', { name });
+  }
+
+  /** Make the sidebar so many pixels wide. */
+  async width(pixels: number): Promise<void> {
+    const handle = this.page.locator('#jp-main-split-panel > .lm-SplitPanel-handle:not(.lm-mod-hidden)').last();
+    for (let tries = 0; tries < 3; tries++) {
+      const [at, now] = [await handle.boundingBox(), await this.node.boundingBox()];
+      if (!at || !now || Math.abs(now.width - pixels) < 2) {
+        return;
+      }
+      await this.page.mouse.move(at.x + 2, 500);
+      await this.page.mouse.down();
+      await this.page.mouse.move(at.x + 2 + now.width - pixels, 500, { steps: 3 });
+      await this.page.mouse.up();
+    }
+  }
+
+  async picture(name: string): Promise<void> {
+    mkdirSync(PICTURES, { recursive: true });
+    await this.node.screenshot({ path: join(PICTURES, `${name}.png`), animations: 'disabled' });
+  }
+
+  /** Nothing is cut off at the sides, and axe finds no serious violation. */
+  async inOrder(): Promise<void> {
+    const wider = await this.node
+      .locator('.jp-CondaBuild-body')
+      .evaluate(body => body.scrollWidth - body.clientWidth);
+    expect(wider).toBeLessThanOrEqual(0);
+    await this.page.addScriptTag({ path: AXE });
+    const found = await this.page.evaluate(async () => {
+      const { axe } = window as unknown as { axe: typeof import('axe-core') };
+      const { violations } = await axe.run('.jp-CondaBuild');
+      return violations
+        .filter(({ impact }) => impact === 'serious' || impact === 'critical')
+        .map(({ id, nodes }) => `${id}: ${nodes.map(node => node.html).join(' ')}`);
+    });
+    expect(found).toEqual([]);
+  }
+}
+
+export { expect };

@@ -1,0 +1,156 @@
+/** A real JupyterLab with the panel, a kernel in a real conda environment, and a registry that can be held up. */
+
+import { spawn, type ChildProcess } from 'node:child_process';
+import { createWriteStream, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer, type AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import { Gate } from './gate';
+
+/** Environment variables that say where things are; tests/test_panel.py sets them. */
+function given(name: string): string {
+  const value = process.env[`CONDABUILD_UI_${name}`];
+  if (!value) {
+    throw new Error(`CONDABUILD_UI_${name} is not set: run these tests by pytest tests/test_panel.py`);
+  }
+  return value;
+}
+
+export class Stage {
+  readonly token = 'not-a-secret';
+  /** Repositories of our own: the registry may know images of an earlier run. */
+  readonly team = `lab-${Date.now().toString(36)}`;
+  private lab: ChildProcess | undefined;
+
+  private constructor(
+    readonly folder: string,
+    readonly port: number,
+    readonly gate: Gate
+  ) {}
+
+  static async build(): Promise<Stage> {
+    const gate = await Gate.before(given('REGISTRY'));
+    const stage = new Stage(mkdtempSync(join(tmpdir(), 'condabuild-ui-')), await freePort(), gate);
+    stage.furnish();
+    await stage.start();
+    return stage;
+  }
+
+  get url(): string {
+    return `http://localhost:${this.port}`;
+  }
+
+  /** JupyterLab, killed and started again: builds go on without it. */
+  async restart(): Promise<void> {
+    await this.stop('SIGKILL');
+    await this.start();
+  }
+
+  async strike(): Promise<void> {
+    this.gate.end();
+    await this.stop('SIGTERM');
+    // Builds live on without JupyterLab: one that a failed test left may still be writing.
+    rmSync(this.folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 500 });
+  }
+
+  /** Set a setting of JupyterLab, as its settings editor does. */
+  async set(plugin: string, values: object): Promise<void> {
+    const response = await fetch(`${this.url}/lab/api/settings/${plugin}`, {
+      method: 'PUT',
+      headers: { Authorization: `token ${this.token}` },
+      body: JSON.stringify({ raw: JSON.stringify(values) })
+    });
+    if (!response.ok) {
+      throw new Error(`${plugin}: ${response.status} ${await response.text()}`);
+    }
+  }
+
+  private path(...parts: string[]): string {
+    return join(this.folder, ...parts);
+  }
+
+  private furnish(): void {
+    for (const name of ['root', 'config', 'data', 'runtime', 'kernels/demo']) {
+      mkdirSync(this.path(name), { recursive: true });
+    }
+    // Else JupyterLab asks whether it may show news, above the panel.
+    const settings = this.path('config/settings/@jupyterlab/apputils-extension');
+    mkdirSync(settings, { recursive: true });
+    writeFileSync(join(settings, 'notification.jupyterlab-settings'), '{"fetchNews": "false"}');
+    const argv = [join(given('PREFIX'), 'bin/python'), '-m', 'ipykernel_launcher', '-f', '{connection_file}'];
+    const demo = { argv, display_name: 'Python (demo)', language: 'python' };
+    writeFileSync(this.path('kernels/demo/kernel.json'), JSON.stringify(demo));
+    for (const [name, kernel] of [
+      ['analysis', 'demo'],
+      ['elsewhere', 'python3']
+    ] as const) {
+      const notebook = {
+        cells: [],
+        metadata: { kernelspec: { name: kernel, display_name: kernel, language: 'python' } },
+        nbformat: 4,
+        nbformat_minor: 5
+      };
+      writeFileSync(this.path('root', `${name}.ipynb`), JSON.stringify(notebook));
+    }
+  }
+
+  private async start(): Promise<void> {
+    const log = createWriteStream(this.path('lab.log'), { flags: 'a' });
+    await new Promise(resolve => log.once('open', resolve));
+    const environment = {
+      ...process.env,
+      JUPYTER_PATH: this.folder,
+      JUPYTER_CONFIG_DIR: this.path('config'),
+      JUPYTER_DATA_DIR: this.path('data'),
+      JUPYTER_RUNTIME_DIR: this.path('runtime'),
+      JUPYTERLAB_SETTINGS_DIR: this.path('config/settings'),
+      JUPYTERLAB_WORKSPACES_DIR: this.path('config/workspaces')
+    };
+    const options = [
+      '--no-browser',
+      '--allow-root',
+      `--port=${this.port}`,
+      '--ServerApp.port_retries=0',
+      `--IdentityProvider.token=${this.token}`,
+      `--ServerApp.root_dir=${this.path('root')}`,
+      `--CondaBuild.registry=${this.gate.address}/${this.team}`,
+      `--CondaBuild.base_image=${given('BASE')}`,
+      `--CondaBuild.store_dir=${this.path('store')}`,
+      '--LabApp.news_url=None',
+      '--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate'
+    ];
+    this.lab = spawn(given('PYTHON'), ['-m', 'jupyterlab', ...options], {
+      env: environment,
+      stdio: ['ignore', log, log]
+    });
+    for (let tries = 0; tries < 600; tries++) {
+      if (this.lab.exitCode !== null) {
+        break;
+      }
+      const answer = await fetch(`${this.url}/api/status?token=${this.token}`).catch(() => null);
+      if (answer?.ok) {
+        return;
+      }
+      await new Promise(resolve => setTimeout(resolve, 100));
+    }
+    throw new Error(`JupyterLab did not start, see ${this.path('lab.log')}`);
+  }
+
+  private async stop(signal: NodeJS.Signals): Promise<void> {
+    const { lab } = this;
+    if (lab && lab.exitCode === null && lab.signalCode === null) {
+      const gone = new Promise(resolve => lab.once('exit', resolve));
+      lab.kill(signal);
+      await gone;
+    }
+  }
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  await new Promise(resolve => server.close(resolve));
+  return port;
+}

@@ -1,0 +1,128 @@
+/** What else can be: cancelled, failed, closed, missing, in another language, in the dark. */
+
+import { expect, test } from './panel';
+
+const THEMES = '@jupyterlab/apputils-extension:themes';
+const LANGUAGE = '@jupyterlab/translation-extension:plugin';
+const OURS = 'jupyter-condabuild:plugin';
+
+test('cancelling is asked once more, and says what is kept', async ({ page, panel, stage }) => {
+  await panel.open();
+  await panel.reference.fill(`${stage.gate.address}/lab/cancelled:1`);
+  stage.gate.close();
+  await panel.go.click();
+  await panel.button('Cancel build').click();
+  await page.locator('.jp-Dialog').getByRole('button', { name: 'Go on building' }).click();
+  await expect(panel.button('Cancel build')).toBeEnabled();
+  await panel.button('Cancel build').click();
+  await page.locator('.jp-Dialog').getByRole('button', { name: 'Cancel build' }).click();
+  await expect(panel.node.getByText('You ended this build.')).toBeVisible();
+  await panel.inOrder();
+});
+
+test('a failure says what happened and what to do', async ({ page, panel }) => {
+  await panel.open();
+  await panel.width(360);
+  await panel.reference.fill('localhost:1/lab/nowhere:1');
+  await panel.go.click();
+  const alert = panel.node.getByRole('alert');
+  await expect(alert).toContainText('localhost:1');
+  await expect(alert).toContainText(/network|proxy|registry/);
+  await panel.inOrder();
+  await panel.picture('failure');
+  await panel.button('Copy report').click();
+  expect(await page.evaluate(() => navigator.clipboard.readText())).toMatch(/error: registry_\w+: /);
+  await panel.button('Retry').click();
+  await expect(panel.node.getByRole('alert')).toBeVisible();
+});
+
+test('a name that is none cannot be built', async ({ panel }) => {
+  await panel.open();
+  await panel.reference.fill('No Name');
+  await expect(panel.node.getByText('A name reads registry/repository:tag, in lower case.')).toBeVisible();
+  await expect(panel.go).toBeDisabled();
+});
+
+test('while the panel is closed, the status bar and a notification tell of a build', async ({ page, panel, stage }) => {
+  await panel.open();
+  await panel.reference.fill(`${stage.gate.address}/lab/closed:1`);
+  stage.gate.close();
+  await panel.go.click();
+  await expect(panel.button('Cancel build')).toBeVisible();
+  await page.locator('.jp-SideBar.jp-mod-right').locator('[data-id="jupyter-condabuild-panel"]').click();
+  await expect(panel.node).toBeHidden();
+  await expect(page.locator('#jp-main-statusbar').getByText(/Building closed:1/)).toBeVisible();
+  stage.gate.release();
+  const toast = page.locator('.Toastify__toast', { hasText: 'closed:1 is ready to share' });
+  await expect(toast).toBeVisible({ timeout: 60_000 });
+  await toast.getByRole('button', { name: 'Show' }).click();
+  await expect(panel.node.getByText('Ready to share')).toBeVisible();
+});
+
+test('a kernel outside of conda is told apart, and the panel follows the notebook in front', async ({ panel }) => {
+  await panel.notebook('elsewhere');
+  await panel.entrance.click();
+  await expect(panel.node.getByText(/conda environment/).first()).toBeVisible();
+  await panel.inOrder();
+  await panel.picture('no-conda');
+});
+
+test('without the server part it says what to install', async ({ page, panel }) => {
+  await page.route('**/condabuild/**', route => route.fulfill({ status: 404, body: '<html>404</html>' }));
+  await panel.notebook();
+  await panel.entrance.click();
+  await expect(panel.node.getByRole('alert')).toContainText('The server part is missing or disabled.');
+  await panel.inOrder();
+});
+
+test('settings say what the button does', async ({ panel, stage }) => {
+  await stage.set(OURS, { destination: 'archive', strict: true });
+  try {
+    await panel.open();
+    await expect(panel.go).toHaveText('Build and save as archive');
+    await panel.button(/Options/).click();
+    await expect(panel.node.getByRole('checkbox')).toBeChecked();
+  } finally {
+    await stage.set(OURS, {});
+  }
+});
+
+test('it speaks Chinese where JupyterLab does', async ({ panel, stage }) => {
+  await stage.set(LANGUAGE, { locale: 'zh_CN' });
+  try {
+    await panel.notebook();
+    await panel.entrance.click();
+    await panel.width(360);
+    await expect(panel.button('构建并推送')).toBeVisible();
+    await expect(panel.node.getByText('将要执行')).toBeVisible();
+    await expect(panel.node.getByText(/^\d+ 个软件包$/)).toBeVisible();
+    await expect(panel.node.getByText('正在与镜像仓库比较…')).toBeHidden();
+    await panel.inOrder();
+    await panel.picture('chinese');
+  } finally {
+    await stage.set(LANGUAGE, {});
+  }
+});
+
+test('it is dark where JupyterLab is', async ({ panel, stage }) => {
+  await stage.set(THEMES, { theme: 'JupyterLab Dark' });
+  try {
+    await panel.open();
+    await panel.width(360);
+    await panel.inOrder();
+    await panel.picture('before-dark');
+    await panel.reference.fill(`${stage.gate.address}/lab/dark:1`);
+    stage.gate.close();
+    await panel.go.click();
+    await expect(panel.node.getByRole('img', { name: /^Layers: / })).toBeVisible();
+    await expect(panel.node.getByRole('log').getByText(/\w/).first()).toBeVisible();
+    await panel.inOrder();
+    await panel.picture('during-dark');
+    stage.gate.release();
+    await expect(panel.node.getByText('Ready to share')).toBeVisible({ timeout: 60_000 });
+    await panel.inOrder();
+    await panel.picture('after-dark');
+  } finally {
+    await stage.set(THEMES, {});
+  }
+});
