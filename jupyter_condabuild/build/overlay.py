@@ -6,6 +6,7 @@ files that are gone; each with the live prefix's path replaced by the image's.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
@@ -58,12 +59,13 @@ class Overlay:
     def fingerprint(self) -> str:
         """Hexadecimal; changes whenever an entry or a file behind one does, by size and time where it is not read."""
         content = hashlib.sha256()
+        made = functools.cache(hash_file)
         for entry in self.entries:
             about: list[object] = [entry.path, entry.kind, entry.mode, entry.target, entry.mtime]
             if not entry.source:
                 about.append(hashlib.sha256(entry.data).hexdigest())
             elif entry.source.startswith(f"{self.made}/"):
-                about.append(hash_file(Path(entry.source)))
+                about += [made(Path(entry.source)), entry.offset, entry.size]
             else:
                 status = os.stat(entry.source)
                 about += [status.st_size, status.st_mtime_ns, status.st_ino]
@@ -194,11 +196,11 @@ def _bytecode(modules: dict[str, str], python: Path | None, work: Path) -> Itera
     if not modules or python is None:
         return
     try:
-        compiled = compile_modules(python, modules, work, PREFIX, _MTIME)
+        compiled = compile_modules(python, modules, work / "bytecode", PREFIX, _MTIME)
     except (OSError, subprocess.CalledProcessError):  # a Python that does not run here runs no slower there
         return
-    for path in compiled:
-        yield layer.file_entry(f"{_ROOT}/{path}", str(work / path))
+    for pyc in compiled:
+        yield Entry(f"{_ROOT}/{pyc.path}", source=str(work / "bytecode"), offset=pyc.offset, size=pyc.size)
 
 
 def _is_ignored(folder: Path) -> bool:

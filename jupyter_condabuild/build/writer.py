@@ -40,7 +40,7 @@ def write_packages(
     Args:
         only: of modules among them the bytecode comes along.
         compiler: for what lacks bytecode, None to leave it without.
-        temporary: beside it lies, for a while, a folder for bytecode.
+        temporary: beside it lies, for a while, a file of bytecode.
         progress: is told tar bytes.
 
     Raises PackageMismatch when a file is not the one its package came with, LinkFailed when the interpreter does not
@@ -62,6 +62,8 @@ def write_packages(
         raise LinkFailed(f"The environment's Python cannot compile {names} (status {error.returncode}).") from None
     except OSError as error:
         raise from_os_error(error, f"writing the layer of {names}", temporary) from None
+    finally:
+        compiled.unlink(missing_ok=True)
 
 
 def package_entries(linked: LinkedPackage) -> Iterator[Entry]:
@@ -72,6 +74,9 @@ def package_entries(linked: LinkedPackage) -> Iterator[Entry]:
     times = _source_times(linked)
     for file in linked.files:
         mtime = times.get(file.path, layer.EPOCH)
+        if file.size is not None:
+            yield Entry(f"{_ROOT}/{file.path}", source=file.source, offset=file.offset, size=file.size)
+            continue
         try:
             yield layer.file_entry(f"{_ROOT}/{file.path}", file.source, sha256=file.sha256, mtime=mtime)
         except FileNotFoundError:
@@ -80,7 +85,11 @@ def package_entries(linked: LinkedPackage) -> Iterator[Entry]:
 
 
 def _source_times(linked: LinkedPackage) -> dict[str, int]:
-    times = {source_of(file.path): source_time(file.source) for file in linked.files if file.path.endswith(".pyc")}
+    times = {
+        source_of(file.path): source_time(file.source)
+        for file in linked.files
+        if file.path.endswith(".pyc") and file.size is None
+    }
     return {path: time for path, time in times.items() if time is not None}
 
 

@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 _COMPILE = """
 import importlib.util, json, os, sys
@@ -17,19 +18,17 @@ from importlib._bootstrap_external import _code_to_timestamp_pyc
 
 def compile_all(job):
     done = []
-    for source, name, target in job["modules"]:
-        try:
-            with open(source, "rb") as file:
-                text = file.read()
-            code = compile(text, name, "exec", dont_inherit=True)
-            data = _code_to_timestamp_pyc(code, job["mtime"], len(text))
-        except Exception:
-            continue
-        target = importlib.util.cache_from_source(target, optimization="")
-        os.makedirs(os.path.dirname(target), exist_ok=True)
-        with open(target, "wb") as file:
-            file.write(data)
-        done.append(target)
+    with open(job["target"], "ab") as out:
+        for path, source in job["modules"]:
+            try:
+                with open(source, "rb") as file:
+                    text = file.read()
+                code = compile(text, job["prefix"] + "/" + path, "exec", dont_inherit=True)
+                data = _code_to_timestamp_pyc(code, job["mtime"], len(text))
+            except Exception:
+                continue
+            done.append((importlib.util.cache_from_source(path, optimization=""), out.tell(), len(data)))
+            out.write(data)
     return done
 
 for line in sys.stdin.buffer:
@@ -77,6 +76,14 @@ def source_time(pyc: Path | str) -> int | None:
     return int.from_bytes(header[8:12], "little") if timed else None
 
 
+class Bytecode(NamedTuple):
+    """A module's bytecode: its path relative to the prefix, and where in the file of a package's bytecode it lies."""
+
+    path: str
+    offset: int
+    size: int
+
+
 class Compiler:
     """The environment's own interpreter, which compiles the modules of one package after another.
 
@@ -98,28 +105,29 @@ class Compiler:
             self._process.communicate()
             self._process = None
 
-    def compile(self, sources: Mapping[str, str], folder: Path, prefix: str, mtime: int) -> list[str]:
-        """Compiles modules into `folder`; returns the new paths, relative to it.
+    def compile(self, sources: Mapping[str, str], target: Path, prefix: str, mtime: int) -> list[Bytecode]:
+        """Compiles modules to the end of one file, where nothing else is written meanwhile.
 
         Args:
             sources: a module's path relative to the prefix, to the file that holds its source.
+            target: thousands of small files would take longer to make and to remove than all else.
             prefix: where the code is told that it lies.
             mtime: the time (seconds since the epoch) that the sources will have there.
 
         A module that does not compile (a template, Python 2) is left out, as conda does. Raises OSError or
         subprocess.CalledProcessError when the interpreter cannot be run.
         """
-        modules = [(source, f"{prefix}/{path}", f"{folder}/{path}") for path, source in sources.items()]
+        job = {"modules": list(sources.items()), "target": str(target), "prefix": prefix, "mtime": mtime}
         process = self._process = self._process or self._start()
         assert process.stdin
         assert process.stdout
         with suppress(BrokenPipeError):
-            process.stdin.write(json.dumps({"mtime": mtime, "modules": modules}).encode() + b"\n")
+            process.stdin.write(json.dumps(job).encode() + b"\n")
             process.stdin.flush()
         done, status = process.stdout.readline(), process.stdout.readline()
         if status != b"0\n":
             raise subprocess.CalledProcessError(int(status) if status else process.wait(), str(self._python))
-        return [target.removeprefix(f"{folder}/") for target in json.loads(done)]
+        return [Bytecode(*part) for part in json.loads(done)]
 
     def _start(self) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
@@ -132,7 +140,7 @@ class Compiler:
         )
 
 
-def compile_modules(python: Path, sources: Mapping[str, str], folder: Path, prefix: str, mtime: int) -> list[str]:
+def compile_modules(python: Path, sources: Mapping[str, str], target: Path, prefix: str, mtime: int) -> list[Bytecode]:
     """Compiles the modules of one package, or of an overlay, as `Compiler.compile` does."""
     with Compiler(python) as compiler:
-        return compiler.compile(sources, folder, prefix, mtime)
+        return compiler.compile(sources, target, prefix, mtime)

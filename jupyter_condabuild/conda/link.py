@@ -28,11 +28,16 @@ PREFIX = "/opt/env"
 
 @dataclass(frozen=True, slots=True)
 class LinkedFile:
-    """One path of a linked package, relative to the prefix; `sha256` is of what must lie at `source`, or empty."""
+    """One path of a linked package, relative to the prefix; `sha256` is of what must lie at `source`, or empty.
+
+    Of bytecode that was compiled here, `source` is the file of all of it, and `size` bytes from `offset` on are meant.
+    """
 
     path: str
     source: str
     sha256: str = ""
+    offset: int = 0
+    size: int | None = None
 
 
 @dataclass(frozen=True)
@@ -229,7 +234,7 @@ def linked_package(staged: StagedPackage, compiler: Compiler | None, mtime: int,
         compiler: of the environment's Python. A package that needs Python gets bytecode for the modules that came
             without; with None it stays as it is.
         mtime: the time (seconds since the epoch) that the layer gives their sources.
-        compiled: a folder for bytecode. The staged files themselves may be the package cache's own.
+        compiled: a file for bytecode. The staged files themselves may be the package cache's own.
 
     Raises PackageMismatch when a file whose prefix was rewritten is not, in the package cache, the one that the package
     came with; others are left to who reads the bytes.
@@ -251,9 +256,9 @@ def linked_package(staged: StagedPackage, compiler: Compiler | None, mtime: int,
     if compiler and modules:
         sources = {file.path: file.source for file in files}
         sources = {module: sources[module] for module in modules}
-        for path in compiler.compile(sources, compiled, PREFIX, mtime):
-            files.append(LinkedFile(path, f"{compiled}/{path}"))
-            paths.append({"_path": path, "path_type": "pyc_file"})
+        for pyc in compiler.compile(sources, compiled, PREFIX, mtime):
+            files.append(LinkedFile(pyc.path, str(compiled), "", pyc.offset, pyc.size))
+            paths.append({"_path": pyc.path, "path_type": "pyc_file"})
     return LinkedPackage(tuple(files), name, _record(staged, index, paths))
 
 

@@ -36,7 +36,8 @@ class Entry:
 
     `path` is relative to the image's root, as os.fsdecode gives it. `kind` is file, symlink, directory or, for a path
     of a lower layer that is no more, whiteout. A file's bytes are those of `source`, a path on this machine, or `data`;
-    `sha256` (hexadecimal) makes the writer check them. `mtime` is in seconds since the epoch.
+    `sha256` (hexadecimal) makes the writer check them. `mtime` is in seconds since the epoch. Where there is a `size`,
+    only so many bytes of `source` are meant, from `offset` on.
     """
 
     path: str
@@ -48,6 +49,8 @@ class Entry:
     target: str = ""
     sha256: str = ""
     owner: int = 0
+    offset: int = 0
+    size: int | None = None
 
 
 @dataclass(frozen=True)
@@ -173,7 +176,9 @@ def _write_file(entry: Entry, sink: _Sink) -> None:
     except PermissionError:
         raise ContentMismatch(f"{entry.source} cannot be read.", "Make it readable, or remove it.") from None
     try:
-        size = left = os.fstat(descriptor).st_size
+        size = left = os.fstat(descriptor).st_size if entry.size is None else entry.size
+        if entry.offset:
+            os.lseek(descriptor, entry.offset, os.SEEK_SET)
         sink.add(_header(entry, size))
         while left:
             chunk = os.read(descriptor, min(left, CHUNK))
