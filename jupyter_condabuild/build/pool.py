@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import queue
+import signal
 import subprocess
 import sys
 import threading
@@ -85,7 +86,7 @@ def run(jobs: Sequence[Job], workers: int) -> None:
     except BaseException as error:  # Ctrl-C: the workers go before we do
         failures.append(error)
         for process in processes:
-            process.kill()
+            _kill(process)
         for thread in threads:
             thread.join()
         raise
@@ -108,8 +109,14 @@ def _start() -> subprocess.Popen[str]:
     )
 
 
+def _kill(process: subprocess.Popen[str]) -> None:
+    """Ends a worker and what it has started."""
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+
+
 def _end(process: subprocess.Popen[str]) -> None:
-    process.kill()
+    _kill(process)
     process.wait()
     for pipe in (process.stdin, process.stdout):
         if pipe:
