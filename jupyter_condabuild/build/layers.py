@@ -159,7 +159,10 @@ class LayersEngine:
         if python and python.dist in failures:
             failures |= {package.dist: failures[python.dist] for package in packages if _needs_python(package)}
         try:
-            staged = link([package for package in packages if package.dist not in failures], sources, work / "link")
+            found = [package for package in packages if package.dist not in failures]
+            staged = link(
+                found, sources, work / "link", [package.dist for package in packages if package not in wanted]
+            )
         except LinkFailed:
             broken = {dist for dist, cached in sources.items() if not cached.complete}
             if not broken:

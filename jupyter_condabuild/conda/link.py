@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,12 +67,14 @@ def link(
     packages: Sequence[CondaPackage],
     sources: Mapping[str, Cached],
     folder: Path,
+    helpers: Collection[str] = (),
 ) -> dict[str, StagedPackage]:
     """Links packages for PREFIX into new folders below `folder`; the result is by dist.
 
     Args:
         packages: noarch Python packages need the python package among them.
         sources: dist to the verified archive or extracted folder.
+        helpers: dists of packages that are there for the others alone.
 
     Packages that get in each other's way (one has a link where another has a folder) are linked each by itself. Raises
     LinkFailed or DiskFull, with credentials removed from the message.
@@ -86,7 +88,8 @@ def link(
     rest = [
         package
         for package in packages
-        if package.dist not in thin or thin[package.dist].rewritten or thin[package.dist].entry_points
+        if not (found := thin.get(package.dist))
+        or ((found.rewritten or found.entry_points) and package.dist not in helpers)
     ]
     if any(package.is_noarch_python for package in rest):
         rest = list(dict.fromkeys([*rest, *python]))

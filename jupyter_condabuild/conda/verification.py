@@ -11,7 +11,7 @@ import hashlib
 import os
 import stat
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -49,8 +49,8 @@ class Verdict(NamedTuple):
     bytes_read: int = 0
 
 
-def expectations(prefix: Path, records: Iterable[PrefixRecord], *, trust_cache: bool = True) -> list[Expected]:
-    """What should lie in the prefix, sorted by path."""
+def expectations(prefix: Path, records: Iterable[PrefixRecord], *, trust_cache: bool = True) -> Collection[Expected]:
+    """What should lie in the prefix."""
     found: dict[str, Expected] = {}
     folders = default_folders(prefix) if trust_cache else ()
     for record in records:
@@ -61,7 +61,7 @@ def expectations(prefix: Path, records: Iterable[PrefixRecord], *, trust_cache: 
             entries = (*known.entries, entry) if known else (entry,)
             cached = f"{cache}/{names[number]}" if cache and not known else ""
             found[entry.path] = Expected(entry.path, record.name, entries, cached, extracted_ns)
-    return [found[path] for path in sorted(found)]
+    return found.values()
 
 
 def _extracted(record: PrefixRecord, folders: Sequence[Path]) -> tuple[str, int]:
@@ -92,7 +92,7 @@ def _split_site_packages(entry: PathsEntry) -> tuple[str, str]:
 
 def verify(
     prefix: Path,
-    expected: Sequence[Expected],
+    expected: Collection[Expected],
     lying: Mapping[str, os.stat_result | None],
     *,
     workers: int | None = None,
