@@ -18,7 +18,13 @@ import pytest
 import requests
 from hypothesis import settings
 
-pytest_plugins = ["tests.channel.fixtures", "tests.registry.fixtures", "tests.builds", "tests.lived_in", "tests.engines"]
+pytest_plugins = [
+    "tests.channel.fixtures",
+    "tests.registry.fixtures",
+    "tests.builds",
+    "tests.lived_in",
+    "tests.engines",
+]
 
 settings.register_profile("unhurried", deadline=None)  # how long an example takes says how busy the machine is
 settings.load_profile("unhurried")

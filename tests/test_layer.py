@@ -135,8 +135,8 @@ def test_parents_come_once_and_first_and_always_the_same() -> None:
 def test_a_folder_given_and_implied_is_written_once() -> None:
     """With the mode it was given."""
     entries = (Entry("work", "directory", 0o1777, owner=1000), Entry("work/file", data=b""))
-    for given in (entries, entries[::-1]):
-        assert [(m.name, m.mode) for m in members(written(*given)[1])] == [("work", 0o1777), ("work/file", 0o644)]
+    for some in (entries, entries[::-1]):
+        assert [(m.name, m.mode) for m in members(written(*some)[1])] == [("work", 0o1777), ("work/file", 0o644)]
 
 
 def test_of_two_entries_for_a_path_the_last_counts() -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from jupyter_condabuild.build.plan import Plan, PlannedLayer
-from jupyter_condabuild.errors import BadDigest, RegistryError, RegistryNotFound
+from jupyter_condabuild.errors import BadDigest, ImageError, RegistryError, RegistryNotFound
 from jupyter_condabuild.oci.image import (
     LAYER_DIFF_ID,
     LAYER_KEY,
@@ -78,7 +78,7 @@ def look_up(targets: Iterable[tuple[Repository, str]], destination: Repository |
         ours = destination is not None and _same(repository, destination)
         try:
             manifest = repository.manifest(target)
-        except RegistryNotFound:
+        except (RegistryNotFound, ImageError):  # nothing, or something that is no image
             continue
         except RegistryError:
             if ours:
