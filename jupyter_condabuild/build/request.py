@@ -96,8 +96,10 @@ class BuildRequest:
         return asdict(self)
 
     @classmethod
-    def parse(cls, value: Mapping[str, Any]) -> BuildRequest:
+    def parse(cls, value: Any) -> BuildRequest:
         """A request from its JSON object; raises UsageError for unknown members and wrong types."""
+        if not isinstance(value, Mapping):
+            raise UsageError("A build request is a JSON object.")
         known = {item.name: item for item in fields(cls)}
         arguments: dict[str, Any] = {}
         for name, given in value.items():

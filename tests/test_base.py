@@ -1,0 +1,128 @@
+"""The base image: found wherever it is named, for the right processor, without a byte of its layers being moved."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from jupyter_condabuild.build.base import Base, resolve
+from jupyter_condabuild.build.share import Registries
+from jupyter_condabuild.errors import BaseUnavailable
+from jupyter_condabuild.oci import archive
+from jupyter_condabuild.oci.image import DOCKER_LAYER_GZIP, OCI_INDEX, OCI_LAYER_GZIP, Digest, Image, canonical_json
+from jupyter_condabuild.oci.layout import Store
+from tests.registry.faults import FakeRegistry, spec_error
+from tests.small_image import image, tar
+
+Find = Callable[..., Base]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with Store(tmp_path / "store") as opened:
+        yield opened
+
+
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    with ExitStack() as opened:
+        yield opened
+
+
+@pytest.fixture
+def find(store: Store, stack: ExitStack, tmp_path: Path) -> Find:
+    """Resolves a name."""
+    registries = Registries(stack, ())
+    return lambda name, architecture="amd64": resolve(name, architecture, registries, store, stack, tmp_path)
+
+
+def small(architecture: str = "amd64") -> Image:
+    return image([tar({"etc/base": architecture.encode()})], architecture)
+
+
+def put(registry: FakeRegistry, *images: Image, tag: str = "v1") -> str:
+    """Stores images, as an index where there are several; the name of it."""
+    for one in images:
+        for part in (one.manifest.config, *one.manifest.layers):
+            registry.put("lab/base", b"".join(one.read(part)))
+        registry.put_manifest("lab/base", tag, one.manifest.media_type, one.manifest.raw)
+    if len(images) > 1:
+        entries = []
+        for one, architecture in zip(images, ("amd64", "arm64"), strict=True):
+            platform = {"os": "linux", "architecture": architecture}
+            entries.append({**one.manifest.descriptor.to_json(), "platform": platform})
+        raw = canonical_json({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries})
+        registry.put_manifest("lab/base", tag, OCI_INDEX, raw)
+    return f"{registry.host}/lab/base:{tag}"
+
+
+def test_in_a_registry_only_manifest_and_configuration_are_read(fake_registry: FakeRegistry, find: Find) -> None:
+    """Layers are mounted or passed through when they are needed."""
+    name = put(fake_registry, small())
+    found = find(name)
+    assert (found.name, found.digest) == (name, small().manifest.descriptor.digest)
+    assert found.config.architecture == "amd64"
+    layer = str(small().manifest.layers[0].digest)
+    assert not [seen.path for seen in fake_registry.seen if layer in seen.path]
+
+
+def test_the_second_time_only_the_name_is_asked_for(fake_registry: FakeRegistry, find: Find) -> None:
+    """It may mean another image by now."""
+    name = put(fake_registry, small())
+    find(name)
+    fake_registry.seen.clear()
+    find(name)
+    assert [seen.method for seen in fake_registry.seen] == ["HEAD"]
+    put(fake_registry, image([tar({"etc/base": b"newer"})]))
+    newer = find(name)
+    assert newer.digest != small().manifest.descriptor.digest
+
+
+@pytest.mark.parametrize("architecture", ["amd64", "arm64"])
+def test_of_several_the_one_for_the_processor_is_taken(
+    fake_registry: FakeRegistry, find: Find, architecture: str
+) -> None:
+    """From an image index."""
+    name = put(fake_registry, small("amd64"), small("arm64"))
+    found = find(name, architecture)
+    assert found.digest == small(architecture).manifest.descriptor.digest
+
+
+@pytest.mark.parametrize("images", [1, 2])
+def test_one_for_another_processor_is_refused(fake_registry: FakeRegistry, find: Find, images: int) -> None:
+    """It would not run: the message says what it is for."""
+    name = put(fake_registry, *(small("amd64"), small("arm64"))[:images])
+    with pytest.raises(BaseUnavailable, match="ppc64le" if images == 1 else "no variant for linux/ppc64le"):
+        find(name, "ppc64le")
+
+
+@pytest.mark.parametrize("kind", ["oci-archive", "docker-archive"])
+def test_an_archive_will_do(find: Find, tmp_path: Path, kind: str) -> None:
+    """Of either format; its layers are named as OCI names them."""
+    archive.write(small(), "lab.org/base:1", tmp_path / "base.tar", kind)  # type: ignore[arg-type]
+    found = find(f"{kind}:{tmp_path / 'base.tar'}")
+    assert found.name == "base.tar"
+    assert {layer.media_type for layer in found.layers} <= {OCI_LAYER_GZIP, "application/vnd.oci.image.layer.v1.tar"}
+    assert found.config.diff_ids == (Digest.of(tar({"etc/base": b"amd64"})),)
+    assert DOCKER_LAYER_GZIP not in str(found.layers)
+
+
+@pytest.mark.parametrize(
+    "name", ["oci-archive:/nowhere.tar", "127.0.0.1:9/lab/base:v1", "UPPER", "docker-archive:", "oci:/nowhere"]
+)
+def test_one_that_cannot_be_had_is_named(find: Find, name: str) -> None:
+    """With a hint what else can be named."""
+    with pytest.raises(BaseUnavailable) as raised:
+        find(name)
+    assert name.partition(":")[2].rpartition("/")[2] in raised.value.message
+    assert raised.value.hint
+
+
+def test_a_registry_that_refuses_is_quoted(fake_registry: FakeRegistry, find: Find) -> None:
+    """In its own words."""
+    fake_registry.guard = lambda seen: spec_error(403, "DENIED", "not for you")
+    with pytest.raises(BaseUnavailable, match="cannot be had"):
+        find(f"{fake_registry.host}/lab/base:v1")

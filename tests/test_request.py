@@ -1,0 +1,92 @@
+"""A build request makes sense before anything is done, and survives its way from a server to a build's process."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jupyter_condabuild.build.request import BuildRequest, default_store
+from jupyter_condabuild.errors import BadReference, CondaBuildError, UsageError
+
+GOOD: dict[str, Any] = {"prefix": "/env", "archive": "x.tar"}
+
+
+def test_it_comes_through_json_unchanged(tmp_path: Path) -> None:
+    """Every member of it."""
+    request = BuildRequest(
+        prefix="/env",
+        reference="lab.org/team/env:v1",
+        push=True,
+        load=True,
+        archive="docker-archive:x.tar",
+        base="lab.org/base:1",
+        cache_from=("lab.org/a:1", "lab.org/b"),
+        include=str(tmp_path),
+        strict=True,
+        variables=True,
+        store_dir="/store",
+        insecure_registries=("lab.org",),
+        layer_budget=7,
+        compression_level=3,
+        overlay_max_bytes=5,
+    )
+    assert BuildRequest.parse(json.loads(json.dumps(request.to_json()))) == request
+    assert (request.archive_kind, request.archive_path) == ("docker-archive", Path("x.tar"))
+
+
+WRONG: dict[str, dict[str, Any]] = {
+    "no source": {"archive": "x.tar"},
+    "two sources": {**GOOD, "lockfile": "y"},
+    "nowhere to go": {"prefix": "/env"},
+    "a push without a name": {"prefix": "/env", "push": True},
+    "a load without a name": {"prefix": "/env", "load": True},
+    "a digest for a name": {**GOOD, "push": True, "reference": f"lab.org/x@sha256:{'0' * 64}"},
+    "an unknown engine": {**GOOD, "engine": "magic"},
+    "no layer": {**GOOD, "layer_budget": 0},
+    "too many layers": {**GOOD, "layer_budget": 121},
+    "more compression than there is": {**GOOD, "compression_level": 9},
+    "a folder that is not there": {**GOOD, "include": "/nowhere/at/all"},
+    "an unknown member": {**GOOD, "colour": "red"},
+    "a number for a text": {**GOOD, "reference": 5},
+    "a text for a number": {**GOOD, "layer_budget": "5"},
+    "a number for a truth": {**GOOD, "push": 1},
+    "a truth for a number": {**GOOD, "layer_budget": True},
+    "a text for a list": {**GOOD, "cache_from": "lab.org/a"},
+    "a list of numbers": {**GOOD, "cache_from": [1]},
+}
+
+
+@pytest.mark.parametrize("value", WRONG.values(), ids=WRONG)
+def test_what_makes_no_sense_is_refused(value: dict[str, Any]) -> None:
+    """With exit status 2, and a hint."""
+    with pytest.raises(UsageError) as raised:
+        BuildRequest.parse(value)
+    assert raised.value.hint
+
+
+@pytest.mark.parametrize("value", [[], None, "text", 3])
+def test_only_an_object_is_a_request(value: Any) -> None:
+    """Whatever else JSON can be."""
+    with pytest.raises(UsageError):
+        BuildRequest.parse(value)
+
+
+@pytest.mark.parametrize("name", ["UPPER", "lab.org/", "lab.org/x:ta g", "../x", "-rf"])
+@pytest.mark.parametrize("member", ["reference", "cache_from"])
+def test_names_of_images_are_names_of_images(name: str, member: str) -> None:
+    """The part that is wrong is named."""
+    value = [name] if member == "cache_from" else name
+    with pytest.raises((BadReference, CondaBuildError)):
+        BuildRequest.parse({**GOOD, "push": True, "reference": "lab.org/x", member: value})
+
+
+def test_the_store_is_where_it_is_told_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By its own variable, else in the user's cache."""
+    monkeypatch.delenv("CONDABUILD_STORE_DIR", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", "/cache")
+    assert default_store() == "/cache/jupyter-condabuild"
+    monkeypatch.setenv("CONDABUILD_STORE_DIR", "/store")
+    assert default_store() == BuildRequest(**GOOD).store_dir == "/store"

@@ -1,0 +1,115 @@
+"""The image's configuration: the base's own, with what makes the environment work, and enough to make it again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jupyter_condabuild.build.runtime import Ours, command, configuration, runtime_layer
+from jupyter_condabuild.conda.lockfile import Lockfile, of_packages
+from jupyter_condabuild.conda.packages import CondaPackage, PipPackage
+from jupyter_condabuild.errors import BadImage
+from jupyter_condabuild.oci.image import Digest, ImageConfig, canonical_json
+from jupyter_condabuild.oci.layout import Store
+
+DIGEST = Digest.of(b"base")
+
+
+def lock(*names: str, pip: tuple[str, ...] = ()) -> Lockfile:
+    packages = [
+        CondaPackage.of_url(f"https://lab.org/linux-64/{name}-3.11.7-0.conda", sha256="0" * 64, size=1)
+        for name in names
+    ]
+    return of_packages("linux-64", packages, [PipPackage(name, "1.0", index="pypi") for name in pip])
+
+
+def base(**value: Any) -> ImageConfig:
+    rootfs = {"type": "layers", "diff_ids": [str(Digest.of(b"one")), str(Digest.of(b"two"))]}
+    return ImageConfig.parse(canonical_json({"architecture": "amd64", "os": "linux", "rootfs": rootfs, **value}))
+
+
+def made(base: ImageConfig, lockfile: Lockfile, **more: Any) -> dict[str, Any]:
+    ids = [*base.diff_ids, Digest.of(b"three")]
+    config = configuration(base, "lab.org/base:1", DIGEST, ids, ["numpy"], lockfile, **more)
+    return dict(json.loads(config.raw))
+
+
+@pytest.mark.parametrize(
+    ("lockfile", "expected"),
+    [
+        (lock("python", "jupyterlab"), "jupyter"),
+        (lock("python", pip=("jupyterlab",)), "jupyter"),
+        (lock("python"), "python"),
+        (lock("r-base"), "R"),
+        (lock("julia"), "julia"),
+        (lock("zlib"), "sh"),
+        (lock(), "sh"),
+    ],
+)
+def test_the_command_is_what_the_environment_is_for(lockfile: Lockfile, expected: str) -> None:
+    """JupyterLab before Python before R, else a shell."""
+    assert command(lockfile)[0] == expected
+
+
+def test_jupyterlab_says_its_port() -> None:
+    """So that engines and hubs know it."""
+    config = made(base(config={"ExposedPorts": {"80/tcp": {}}}), lock("python", "jupyterlab"))["config"]
+    assert config["ExposedPorts"].keys() == {"80/tcp", "8888/tcp"}
+    assert "ExposedPorts" not in made(base(), lock("python"))["config"]
+
+
+def test_the_bases_own_stays() -> None:
+    """Variables, labels, and members that we know nothing of; ours come first in PATH."""
+    runtime = {"Env": ["PATH=/opt/bin:/bin", "A=b=c"], "Labels": {"x": "y"}, "StopSignal": "SIGINT", "Cmd": ["old"]}
+    config = made(base(config=runtime, variant="v2", created="2026-01-01T00:00:00Z"), lock("python"))
+    env = dict(item.split("=", 1) for item in config["config"]["Env"])
+    assert (env["PATH"], env["A"], env["CONDA_PREFIX"]) == ("/opt/env/bin:/opt/bin:/bin", "b=c", "/opt/env")
+    assert config["config"]["Labels"]["x"] == "y"
+    assert (config["config"]["StopSignal"], config["variant"]) == ("SIGINT", "v2")
+    assert {entry.get("created") for entry in config["history"][2:]} == {config["created"]}
+
+
+def test_a_base_without_anything_will_do() -> None:
+    """Made with a tar and nothing else."""
+    config = made(base(), lock("python"))
+    env = dict(item.split("=", 1) for item in config["config"]["Env"])
+    assert env["PATH"].startswith("/opt/env/bin:/usr/local/sbin:")
+    assert len(config["history"]) == len(config["rootfs"]["diff_ids"]) == 3
+    assert "created" not in config
+
+
+@pytest.mark.parametrize("name", ["cudatoolkit", "cuda-cudart", "cuda-version", "cuda-cudart_linux-64"])
+def test_an_environment_with_cuda_asks_for_the_gpu(name: str) -> None:
+    """As NVIDIA's runtime wants it; others do not."""
+    for names, expected in ((("python", name), "all"), (("python", "cuda-nvcc-doc"), None)):
+        env = dict(item.split("=", 1) for item in made(base(), lock(*names))["config"]["Env"])
+        assert env.get("NVIDIA_VISIBLE_DEVICES") == expected
+
+
+def test_an_image_tells_what_is_needed_to_make_its_configuration_again() -> None:
+    """Lock file, history, requested specs, variables and where the base ends."""
+    lockfile = lock("python", "numpy", pip=("mine",))
+    config = made(base(), lockfile, requested=["numpy >=1"], variables={"MODE": "a=b"})
+    ours = Ours.read(ImageConfig.parse(canonical_json(config)))
+    assert (ours.lockfile.digest, ours.base_layers, ours.base_name) == (lockfile.digest, 2, "lab.org/base:1")
+    assert (ours.history, ours.requested, ours.variables) == (("numpy",), ("numpy >=1",), {"MODE": "a=b"})
+
+
+@pytest.mark.parametrize("missing", ["org.jupyter.condabuild.lockfile", "history", "config"])
+def test_an_image_that_does_not_is_not_ours(missing: str) -> None:
+    """It is a named error, not a guess."""
+    config = made(base(), lock("python"))
+    config.pop(missing)
+    with pytest.raises(BadImage, match="was not made by"):
+        Ours.read(ImageConfig.parse(canonical_json(config)))
+
+
+def test_the_runtime_layer_is_always_the_same(tmp_path: Path) -> None:
+    """It is pushed and pulled once for all images, and written once to the store."""
+    with Store(tmp_path) as store:
+        one, other = runtime_layer(store, 1), runtime_layer(store, 1)
+        assert one == other
+        assert store.has(one.descriptor)
