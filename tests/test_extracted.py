@@ -1,0 +1,112 @@
+"""Extracted packages: what can be taken as it lies there, and what an installer has to do; in doubt, the installer."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jupyter_condabuild.conda.extracted import split, trim
+from jupyter_condabuild.conda.lockfile import lock
+from jupyter_condabuild.conda.snapshot import snapshot
+
+SITE = "lib/python3.11/site-packages"
+PLAIN = {"path_type": "hardlink", "sha256": "a" * 64, "size_in_bytes": 1}
+
+
+def extracted(folder: Path, paths: Any, *, noarch: str = "", link: Any = None) -> Path:
+    """A package's folder with this metadata."""
+    (folder / "info").mkdir(parents=True)
+    (folder / "info/paths.json").write_text(json.dumps({"paths": paths, "paths_version": 1}))
+    (folder / "info/index.json").write_text(json.dumps({"name": "x", "noarch": noarch or None}))
+    if link is not None:
+        (folder / "info/link.json").write_text(json.dumps(link))
+    return folder
+
+
+def test_plain_files_are_taken_and_all_else_is_left_to_the_installer(tmp_path: Path) -> None:
+    """Links, files that hold the prefix, files that must not be linked, and whatever a later format brings."""
+    special = [
+        {"_path": "link", **PLAIN, "path_type": "softlink"},
+        {"_path": "prefix", **PLAIN, "prefix_placeholder": "/old", "file_mode": "text"},
+        {"_path": "copied", **PLAIN, "no_link": True},
+        {"_path": "unproved", **PLAIN, "sha256": ""},
+        {"_path": "future", **PLAIN, "mode": "encrypted"},
+    ]
+    found = split(extracted(tmp_path, [{"_path": "plain", **PLAIN}, *special]), "")
+    assert found
+    assert [name for name, _ in found.plain] == ["plain"]
+    assert list(found.rewritten) == special
+    assert not found.entry_points
+
+
+def test_files_of_noarch_python_packages_go_where_python_looks(tmp_path: Path) -> None:
+    """The record names them as they lie in the prefix."""
+    names = ["site-packages/x/__init__.py", "python-scripts/run", "etc/x.conf", "site-packages-x/y"]
+    folder = extracted(tmp_path, [{"_path": name, **PLAIN} for name in names], noarch="python")
+    found = split(folder, SITE)
+    assert found
+    assert [(name, entry["_path"]) for name, entry in found.plain] == [
+        ("site-packages/x/__init__.py", f"{SITE}/x/__init__.py"),
+        ("python-scripts/run", "bin/run"),
+        ("etc/x.conf", "etc/x.conf"),
+        ("site-packages-x/y", "site-packages-x/y"),
+    ]
+    assert split(folder, "") is None
+
+
+@pytest.mark.parametrize(("points", "expected"), [(["x = x:main"], True), ([], False), (None, False)])
+def test_entry_points_are_the_installers(tmp_path: Path, points: list[str] | None, expected: bool) -> None:
+    """Scripts that no archive holds."""
+    link = None if points is None else {"noarch": {"type": "python", "entry_points": points}}
+    found = split(extracted(tmp_path, [], noarch="python", link=link), SITE)
+    assert found
+    assert found.entry_points is expected
+
+
+@pytest.mark.parametrize("paths", [None, [{}], ["x"], [{"_path": 3}], [{"_path": "../x", **PLAIN}], [{"_path": "/x"}]])
+def test_metadata_that_is_odd_is_left_to_the_installer(tmp_path: Path, paths: Any) -> None:
+    """It knows more, or refuses by name."""
+    assert split(extracted(tmp_path, paths), "") is None
+
+
+def test_a_folder_without_metadata_is_left_to_the_installer(tmp_path: Path) -> None:
+    """Old packages have none of this kind."""
+    assert split(tmp_path, "") is None
+
+
+def test_a_trimmed_package_is_the_same_with_less_in_it(tmp_path: Path) -> None:
+    """Only what is rewritten, by hard links; links stay links; the cache's own folder is not touched."""
+    source = extracted(tmp_path / "source", [])
+    for name in ("bin/a", "share/b"):
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        (source / name).write_text(name)
+    (source / "lib").symlink_to("share")
+    before = sorted(source.rglob("*"))
+    wanted = [{"_path": "bin/a", **PLAIN}, {"_path": "lib", "path_type": "softlink"}]
+    trim(source, wanted, tmp_path / "thin")
+    assert (tmp_path / "thin/bin/a").samefile(source / "bin/a")
+    assert os.readlink(tmp_path / "thin/lib") == "share"
+    assert not (tmp_path / "thin/share").exists()
+    assert json.loads((tmp_path / "thin/info/paths.json").read_text())["paths"] == wanted
+    assert json.loads((tmp_path / "thin/info/index.json").read_text())["name"] == "x"
+    assert sorted(source.rglob("*")) == before
+    with pytest.raises(FileNotFoundError):
+        trim(source, [{"_path": "gone"}], tmp_path / "other")
+
+
+def test_most_of_a_real_environment_is_plain(rattler_prefix: Path, package_cache: Path) -> None:
+    """Where each file goes agrees with py-rattler's own records."""
+    environment = snapshot(rattler_prefix)
+    locked = lock(environment)
+    files = {record.dist: set(record.files) for record in environment.records}
+    plain = 0
+    for package in locked.conda:
+        found = split(package_cache / package.dist, locked.site_packages)
+        assert found, package.dist
+        assert {entry["_path"] for _, entry in found.plain} <= files[package.dist]
+        plain += len(found.plain)
+    assert plain > 0.9 * sum(len(paths) for paths in files.values())
