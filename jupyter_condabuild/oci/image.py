@@ -299,7 +299,7 @@ class Reference:
             raise BadReference(f"{text[:300]!r} is not an image reference: {registry[:100]!r} is not a host name.")
         if len(path) > 255 or not _REPOSITORY.fullmatch(path):
             raise BadReference(
-                f"{text[:300]!r} is not an image reference: repositories have lower-case letters, digits and . _ - only."
+                f"{text[:300]!r} is not an image reference: use lower-case letters, digits and . _ - only."
             )
         if colon and not _TAG.fullmatch(tag):
             raise BadReference(
