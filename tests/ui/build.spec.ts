@@ -92,7 +92,7 @@ test('after: one command for a labmate, and where the bytes are', async ({ page,
   await panel.inOrder();
   await panel.picture('after');
   await panel.node.getByRole('tab', { name: 'Docker' }).focus();
-  for (const tool of ['Podman', 'Apptainer', 'conda', 'JupyterHub']) {
+  for (const tool of ['Podman', 'Apptainer', 'conda']) {
     await page.keyboard.press('ArrowRight');
     await expect(panel.node.getByRole('tab', { name: tool })).toHaveAttribute('aria-selected', 'true');
   }
