@@ -16,6 +16,7 @@ from jupyter_condabuild.conda.lockfile import dump, lock, of_packages
 from jupyter_condabuild.conda.packages import CondaPackage
 from jupyter_condabuild.conda.snapshot import snapshot
 from tests.builds import Package, Workshop, install, small_channel
+from tests.channel.bytecode import SITE_PACKAGES
 from tests.channel.channel import Channel
 from tests.channel.package import File, Metadata, Symlink
 from tests.image_tree import SavedImage
@@ -107,9 +108,6 @@ def test_contents_that_nobody_tells_are_said(workshop: Workshop, tmp_path: Path)
     assert "a-1.0-0, b-1.0-0" in workshop.warnings["contents-unknown"]
 
 
-SITE = "lib/python3.11/site-packages"
-
-
 def test_bytecode_goes_with_its_module(channel: Channel, workshop: Workshop, tmp_path: Path) -> None:
     """Two packages with one module: the bytecode in the image is that of the module in the image."""
 
@@ -125,7 +123,7 @@ def test_bytecode_goes_with_its_module(channel: Channel, workshop: Workshop, tmp
     with_python = small_channel(own, [module("a", b"FROM = 'a'\n", "b"), module("b", b"FROM = 'b'\n")])
     image = workshop.image(install(tmp_path / "env", with_python, "a"))
     (pyc,) = (path for path in image.tree() if "/shared." in path and path.endswith(".pyc"))
-    assert content(image, f"{SITE}/shared.py") == b"FROM = 'a'\n"
+    assert content(image, f"{SITE_PACKAGES}/shared.py") == b"FROM = 'a'\n"
     shown, own_layer = marshal.loads(content(image, pyc)[16:]), image.package_layers["a-1.0-0"]
     namespace: dict[str, str] = {}
     exec(shown, namespace)

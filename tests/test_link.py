@@ -132,9 +132,7 @@ def test_all_files_are_those_that_rattler_installs(
 def test_modules_of_noarch_packages_get_bytecode(linked: Linked) -> None:
     """As conda compiles them; what is shipped compiled stays as it is, what does not compile stays without."""
     files = linked.files("templated")
-    assert any(path.endswith("templated/__pycache__/program.cpython-311.pyc") for path in files) or any(
-        "__pycache__/program." in path for path in files
-    )
+    assert any("templated/__pycache__/program." in path for path in files)
     assert not any("__pycache__/module." in path for path in files)
     native = linked.files("charset-normalizer")
     assert not any(".bytecode/" in str(file) for file in native.values())
