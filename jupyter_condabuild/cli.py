@@ -14,7 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from jupyter_condabuild.errors import Cancelled, CondaBuildError, UsageError
+from jupyter_condabuild.errors import Cancelled, CondaBuildError, UsageError, from_os_error
 from jupyter_condabuild.events import Cancelled as CancelledEvent
 from jupyter_condabuild.events import Failed, Finished, JsonLines, Report
 
@@ -156,6 +156,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         status = EXIT_USAGE if isinstance(error, UsageError) else EXIT_FAILED
     except BrokenPipeError:  # the reader of our output has gone
         status = EXIT_FAILED
+    except OSError as error:  # a disk that fills where nobody expected it
+        named = from_os_error(error, f"running '{arguments.command}'")
+        report(Failed(named.code, named.message, named.hint))
+        status = EXIT_FAILED
     except Exception as error:  # a fault of ours, and still no traceback to a user
         if os.environ.get("CONDABUILD_DEBUG"):
             raise
@@ -250,8 +254,6 @@ def _lock(arguments: argparse.Namespace, report: Report) -> None:
 
 
 def _write(path: Path, text: str) -> None:
-    from jupyter_condabuild.errors import from_os_error
-
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         temporary.write_text(text)
