@@ -49,7 +49,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             if "floor" in options.sections:
                 results["floor"] = floor.run(ours, found["all"], work, options.rounds)
             if engine and "bytecode" in options.sections:
-                results["bytecode"] = bytecode.run(engine, ours, classics[0], found["all"], found["clean"].prefix)
+                results["bytecode"] = bytecode.run(
+                    engine, ours, classics[0], found["all"], found["clean"].prefix, drop=options.drop_caches
+                )
         if "memory" in options.sections:
             results["memory"] = memory.run(ours, work)
         shutil.rmtree(work, ignore_errors=True)
@@ -129,6 +131,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=int, default=3, help="how often each row is measured (default 3)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every sample there")
     parser.add_argument("--work", type=Path, help="folder for what is made and removed again (default: the system's)")
+    parser.add_argument("--drop-caches", action="store_true", help="drop the machine's page cache for first imports")
     cache = os.environ.get("JUPYTER_CONDABUILD_TEST_CACHE") or Path.home() / ".cache/jupyter-condabuild-tests"
     parser.add_argument("--cache", type=Path, default=Path(cache), help="folder for the channel and its wheels")
     return parser

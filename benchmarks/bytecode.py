@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import statistics
 import subprocess
 from collections.abc import Callable
@@ -24,12 +23,15 @@ IMPORT = "import time; started = time.perf_counter(); import {}; print(time.perf
 _DROP = Path("/proc/sys/vm/drop_caches")
 
 
-def run(engine: Engine, ours: Ours, without: Classic, environment: Environment, clean: Path) -> dict[str, Any]:
+def run(
+    engine: Engine, ours: Ours, without: Classic, environment: Environment, clean: Path, *, drop: bool
+) -> dict[str, Any]:
     """Measures imports.
 
     Args:
         without: builds the image without bytecode of noarch packages.
         clean: the same prefix, in which nothing was imported yet.
+        drop: also measure with nothing in the page cache, which is the whole machine's.
     """
     engine.forget()
     without.load(environment, "bench/without:1")
@@ -46,7 +48,7 @@ def run(engine: Engine, ours: Ours, without: Classic, environment: Environment, 
     for module in figures:
         _on_host(clean, module, write=True)
         figures[module]["host, used before"] = _median(lambda module: _on_host(clean, module, write=False), module)
-    if os.access(_DROP, os.W_OK):
+    if drop:
         first = {name: place for name, place in places.items() if name.startswith("container")}
         first["host, used before"] = lambda module: _on_host(clean, module, write=False)
         for name, place in first.items():

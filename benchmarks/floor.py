@@ -30,7 +30,7 @@ def run(ours: Ours, environment: Environment, work: Path, rounds: int) -> dict[s
         samples.append(ours.build(environment, "bench/floor:1", to=["-o", str(archive)]))
         archive.unlink()
     layers = median(samples).notes["layers"]
-    tars = _unpack(ours.blobs(), work / "tars")
+    tars = _unpack(ours.layers(), work / "tars")
     best = min(_once(tars) for _ in range(rounds))
     total = sum(path.stat().st_size for path in tars)
     for path in tars:

@@ -35,9 +35,10 @@ class Ours:
         """The next build runs as on a new node."""
         shutil.rmtree(self._store, ignore_errors=True)
 
-    def blobs(self) -> list[Path]:
-        """What the store holds."""
-        return sorted((self._store / "blobs/sha256").iterdir())
+    def layers(self) -> list[Path]:
+        """The layers that the store holds."""
+        known = [json.loads(path.read_bytes()) for path in sorted(self._store.glob("layers/*.json"))]
+        return [self._store / "blobs" / layer["descriptor"]["digest"].replace(":", "/") for layer in known]
 
     def build(
         self,
