@@ -73,7 +73,9 @@ from contextlib import suppress
 from pathlib import Path
 from jupyter_condabuild.server.history import History
 store = History(Path(sys.argv[1]))
-for number in range(40):
+print("ready", flush=True)
+sys.stdin.readline()
+for number in range(100):
     print(store.enter(f"{sys.argv[2]}-{number}", f"key-{number}", {}, {}, 1.0, 1000).id)
 while record := store.claim(1000, "machine", 1.0, 1.0):
     print("claimed", record.id)
@@ -81,15 +83,23 @@ while record := store.claim(1000, "machine", 1.0, 1.0):
 
 
 def test_two_servers_on_one_file_share_every_step(path: Path) -> None:
-    """Forty builds that both enter at once are forty, and each is claimed by one of them."""
+    """A hundred builds that both enter at the same moment are a hundred, and each is claimed by one of them."""
+    pipe = subprocess.PIPE
     servers = [
-        subprocess.Popen([sys.executable, "-c", CROWD, path, name], stdout=subprocess.PIPE, text=True) for name in "ab"
+        subprocess.Popen([sys.executable, "-c", CROWD, path, name], stdin=pipe, stdout=pipe, text=True) for name in "ab"
     ]
+    for server in servers:
+        assert server.stdout
+        assert server.stdout.readline() == "ready\n"
+    for server in servers:
+        assert server.stdin
+        server.stdin.write("\n")
+        server.stdin.flush()
     lines = [server.communicate(timeout=120)[0].splitlines() for server in servers]
     assert [server.returncode for server in servers] == [0, 0]
     claimed = [line for line in lines[0] + lines[1] if line.startswith("claimed")]
-    assert len(claimed) == len(set(claimed)) == 40
-    assert lines[0][:40] == lines[1][:40]
+    assert len(claimed) == len(set(claimed)) == 100
+    assert lines[0][:100] == lines[1][:100]
     store = History(path)
     assert store._connection.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
     assert store._connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal"

@@ -13,6 +13,9 @@ from tests.server.script import finished
 ROOM = 0.05
 """Seconds that the slowest hundredth of answers may take longer than when nothing is under way."""
 
+LONGEST = 0.4
+"""Seconds that any answer may take longer: less than it takes to look into an environment."""
+
 ATTEMPTS = 3  # one is enough: what else runs on this machine is none of the server's doing
 
 
@@ -23,8 +26,8 @@ def home(tmp_path: Path, small_base: str) -> Home:
     return Home(tmp_path / "home", {"base_image": small_base})
 
 
-def slower(home: Home, attempt: int, prefix: Path, registry: str) -> float:
-    """By how much the slowest hundredth is slower while an environment is built, looked into, and a log is read."""
+def slower(home: Home, attempt: int, prefix: Path, registry: str) -> tuple[float, float]:
+    """By how much the slowest hundredth, and the slowest, are slower while an environment is built and looked into."""
     home.settings["store_dir"] = str(home.path / f"store-{attempt}")
     id, _ = finished(home.state, 100 << 20)
     with Server(home) as server, server.another_client() as other:
@@ -47,14 +50,14 @@ def slower(home: Home, attempt: int, prefix: Path, registry: str) -> float:
         busy = latencies(server, lambda count: count < 300 or any(thread.is_alive() for thread in work))
         ended = server.ended(build)
         assert ended["state"] == "finished", ended["error"]
-    return percentile(busy, 0.99) - percentile(idle, 0.99)
+    return percentile(busy, 0.99) - percentile(idle, 0.99), busy[-1] - idle[-1]
 
 
 def test_others_are_answered_while_work_is_under_way(home: Home, rattler_prefix: Path, registry: str) -> None:
-    """The slowest hundredth of GET /api/status takes less than 50 ms more than when the server is idle."""
+    """The slowest hundredth of GET /api/status takes less than 50 ms more than when the server is idle, none long."""
     found = []
     for attempt in range(ATTEMPTS):
         found.append(slower(home, attempt, rattler_prefix, registry))
-        if found[-1] < ROOM:
+        if found[-1][0] < ROOM and found[-1][1] < LONGEST:
             return
     pytest.fail(f"slower by {found} seconds")

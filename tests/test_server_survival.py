@@ -15,6 +15,7 @@ import pytest
 
 from jupyter_condabuild.oci.layout import Store
 from jupyter_condabuild.server.history import History, Record
+from jupyter_condabuild.server.process import Workplace
 from tests.jupyter_process import Home, Server, of_build, until
 from tests.server.gate import Gate
 from tests.server.script import finished
@@ -72,10 +73,11 @@ def test_a_build_outlives_its_server_and_is_followed_by_the_next(
     """However the server ended: the next one shows the build, its events from the first on, and its end."""
     server = Server(home)
     id = server.post(held).json()["id"]
-    gate.knocked.wait()
+    gate.wait()
     seen = next(int(id) for _, id, _ in server.messages(id) if id)
     server.end(number)
     assert of_build(pid_of(home, id))
+    assert Workplace(home.state / "builds" / id).is_locked, "how any server knows that it lives"
     with Server(home) as next_server:
         assert next_server.build(id)["state"] == "running"
         joined = next_server.post(held)
@@ -95,7 +97,7 @@ def test_a_build_that_ended_while_no_server_ran_is_shown_as_it_ended(
     """The build itself wrote how."""
     server = Server(home)
     id = server.post(held).json()["id"]
-    gate.knocked.wait()
+    gate.wait()
     server.end(signal.SIGKILL)
     gate.opened.set()
     until(lambda: not of_build(pid_of(home, id)))
@@ -109,7 +111,7 @@ def test_a_build_that_is_killed_is_interrupted_and_the_next_one_works(
     """Its readers learn what happened and what to do; the store is sound."""
     with Server(home) as server:
         id = server.post(held).json()["id"]
-        gate.knocked.wait()
+        gate.wait()
         kill_build(home, id)
         build = server.ended(id)
         assert (build["state"], build["error"]["code"]) == ("interrupted", "interrupted")
@@ -133,7 +135,7 @@ def test_when_both_are_killed_the_next_server_says_so_and_goes_on_with_the_queue
     id = server.post(held).json()["id"]
     waiting = server.post({**held, "reference": held["reference"] + "-2"}).json()
     assert (waiting["state"], waiting["position"]) == ("queued", 1)
-    gate.knocked.wait()
+    gate.wait()
     server.end(signal.SIGKILL)
     kill_build(home, id)
     gate.opened.set()
@@ -154,7 +156,7 @@ def test_two_servers_on_one_home_share_builds(home: Home, held: dict[str, Any], 
         assert (joined.status_code, joined.json()["id"]) == (200, id)
         second = other.post({**held, "reference": held["reference"] + "-2"}).json()
         assert (second["state"], second["position"]) == ("queued", 1)
-        gate.knocked.wait()
+        gate.wait()
         assert other.client.delete(f"condabuild/builds/{id}").status_code == 202
         assert [server.ended(id)["state"] for server in (one, other)] == ["cancelled", "cancelled"]
         gate.opened.set()
@@ -200,7 +202,7 @@ def test_a_build_that_cannot_write_its_events_any_more_ends_and_is_named(
     home.path.mkdir()
     with Server(home) as server:
         id = server.post(held).json()["id"]
-        gate.knocked.wait()
+        gate.wait()
         fill(disk)
         gate.opened.set()
         build = server.ended(id)

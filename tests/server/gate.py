@@ -16,6 +16,10 @@ class Gate(Relay):
         self.knocked = threading.Event()
         self.opened = threading.Event()
 
+    def wait(self) -> None:
+        """Until someone waits before it."""
+        assert self.knocked.wait(120), "nobody came"
+
     def __exit__(self, *exception: object) -> None:
         self.opened.set()
         super().__exit__(*exception)

@@ -6,6 +6,8 @@ import asyncio
 import json
 import os
 import signal
+import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -109,12 +111,40 @@ async def test_an_unreachable_registry_does_not_hide_the_report(api: Api, rattle
     assert plan["packages_changed"] == plan["packages"] == len(answer.json["conda"])
 
 
+async def test_the_server_answers_while_a_snapshot_takes_its_time(
+    api: Api, rattler_prefix: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its process is held at the start; others are answered before it is let go."""
+    gone, slow = tmp_path / "go", tmp_path / "python"
+    os.mkfifo(gone)
+    slow.write_text(f'#!/bin/sh\nread _ < "{gone}"\nexec "{sys.executable}" "$@"\n')
+    slow.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(slow))
+    released = threading.Event()
+
+    def release() -> None:
+        released.set()
+        gone.write_text("go\n")
+
+    rescue = threading.Timer(20, release)  # a server that waits itself would wait for ever
+    rescue.start()
+    snapshot = asyncio.ensure_future(api("POST", "condabuild/snapshots", {"prefix": str(rattler_prefix)}))
+    try:
+        for _ in range(20):
+            assert (await api("GET", "api/status")).status == 200
+        assert not released.is_set()
+    finally:
+        rescue.cancel()
+    await asyncio.to_thread(release)
+    assert (await snapshot).status == 200
+
+
 async def test_fifty_clicks_are_one_build(api: Api, held: dict[str, Any], gate: Gate) -> None:
     """Who asks for the same while it lives joins it; another destination, option or environment is another build."""
     answers = await asyncio.gather(*(api("POST", "condabuild/builds", held) for _ in range(50)))
     assert sorted(answer.status for answer in answers) == [200] * 49 + [201]
     assert len({answer.json["id"] for answer in answers}) == 1
-    await asyncio.to_thread(gate.knocked.wait)
+    await asyncio.to_thread(gate.wait)
     assert len({os.getsid(process.pid) for process in building()}) == 1
     for more in ({"reference": held["reference"] + "-2"}, {"variables": True}):
         answer = await api("POST", "condabuild/builds", {**held, **more})
@@ -207,7 +237,7 @@ async def test_a_cancelled_build_ends_with_all_its_processes(
 ) -> None:
     """Its readers are told, nothing of its group is left, the store is sound, and the next build works."""
     id = (await api("POST", "condabuild/builds", held)).json["id"]
-    await asyncio.to_thread(gate.knocked.wait)
+    await asyncio.to_thread(gate.wait)
     (pid,) = {os.getsid(process.pid) for process in building()}
     answer = await api("DELETE", f"condabuild/builds/{id}")
     assert (answer.status, answer.json["state"], answer.json["cancelling"]) == (202, "running", True)
@@ -232,7 +262,7 @@ async def test_a_build_that_does_not_listen_is_ended_all_the_same(
     """One that hangs so that no signal reaches it is killed after a while, and counts as cancelled."""
     monkeypatch.setattr(supervisor, "CANCEL_SECONDS", 0.2)
     id = (await api("POST", "condabuild/builds", held)).json["id"]
-    await asyncio.to_thread(gate.knocked.wait)
+    await asyncio.to_thread(gate.wait)
     (pid,) = {os.getsid(process.pid) for process in building()}
     os.kill(pid, signal.SIGSTOP)
     await api("DELETE", f"condabuild/builds/{id}")
@@ -270,7 +300,8 @@ async def test_a_build_inherits_neither_the_servers_secrets_nor_its_folder(
     (tmp_path / "json.py").write_text("raise SystemExit('the wrong json')")
     monkeypatch.chdir(tmp_path)
     id = (await api("POST", "condabuild/builds", held)).json["id"]
-    await asyncio.to_thread(gate.knocked.wait)
+    await asyncio.to_thread(gate.wait)
+    assert building()
     for process in building():
         assert "secret-of-the-server" not in process.environ().values()
         assert process.nice() > psutil.Process().nice()

@@ -10,10 +10,13 @@ from typing import Any, ClassVar
 import pytest
 import yaml
 from jupyter_server.auth import Authorizer
+from jupyter_server.auth.decorator import authorized
+from tornado import web
 
 from jupyter_condabuild.server import handlers
 from tests.server.conftest import Api
 
+CHECKED: Any = web.authenticated(authorized(action="read", resource="any")(lambda self: None))
 CONTRACT = yaml.safe_load(handlers.CONTRACT.read_text())
 ID = "0123456789abcdef"
 DIGEST = "sha256:" + "0" * 64
@@ -119,6 +122,8 @@ def test_every_verb_of_every_handler_is_guarded_as_the_contract_says() -> None:
             method = getattr(handler, verb)
             if verb in vars(handler):
                 assert hasattr(method, "guard"), f"{handler.__name__}.{verb} is not guarded"
+                layers = [method, method.__wrapped__]
+                assert [layer.__code__ for layer in layers] == [CHECKED.__code__, CHECKED.__wrapped__.__code__]
                 action, resource = method.guard
                 found.add((pattern, verb, action, resource))
     promised = set()
