@@ -19,10 +19,11 @@ from benchmarks.measure import Sample, measured
 from tests.channel import prefix
 
 INSTALL = """\
-import asyncio, rattler
+import asyncio, os, rattler
 [(_, environment)] = rattler.LockFile.from_path("/lock.yml").environments()
 records = environment.conda_repodata_records_for_platform(environment.platforms()[0])
 asyncio.run(rattler.install(records, "/opt/env", cache_dir="/pkgs", show_progress=False))
+os._exit(0)  # rattler's threads can crash an interpreter that is being taken down
 """
 
 COMPILE = "&& (/opt/env/bin/python -m compileall -q -j 0 /opt/env/lib/python3.*/site-packages >/dev/null || true)"
