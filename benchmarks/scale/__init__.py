@@ -1,0 +1,1 @@
+"""How cost grows: a simulated lab, many packages, large packages, full stores (`python -m benchmarks.scale`)."""

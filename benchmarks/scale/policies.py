@@ -1,0 +1,171 @@
+"""Ways to make an environment's image of layers: ours with other constants and orders, and what others do."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cache, cached_property, lru_cache
+from typing import NamedTuple, Protocol
+from unittest.mock import patch
+
+from benchmarks.scale.lab import Lab
+from jupyter_condabuild.build import plan as planning
+from jupyter_condabuild.build.plan import BINS, THRESHOLDS, layer_key
+from jupyter_condabuild.conda.lockfile import Lockfile
+from jupyter_condabuild.conda.packages import CondaPackage
+
+WHITEOUTS = 2000
+"""Bytes of the layer that takes away what the packages below a stacked update have left."""
+
+MOST_LAYERS = 125 - 3
+"""Of packages: what engines can mount, less the base and the runtime."""
+
+COARSE = (0, 256 << 10, 4 << 20, 64 << 20, 1 << 62)
+FINE = (0, *(1 << power for power in range(14, 27)), 1 << 62)
+"""Other threshold lists than the plan's powers of four."""
+
+
+class Layer(NamedTuple):
+    """A layer: equal keys, equal bytes. `size` is that of the packages' archives, in bytes."""
+
+    key: str
+    size: int
+    packages: tuple[CondaPackage, ...]
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image's package layers, lowest first, and the packages that a container sees.
+
+    `canonical` says that the lock file alone decides it, and no earlier image.
+    """
+
+    layers: tuple[Layer, ...]
+    lockfile: Lockfile
+    canonical: bool = True
+
+    @cached_property
+    def size(self) -> int:
+        """Bytes of all layers."""
+        return sum(layer.size for layer in self.layers)
+
+    @cached_property
+    def stale(self) -> int:
+        """Bytes of packages that a later layer replaces or takes away."""
+        return self.size - sum(package.size or 0 for package in self.lockfile.conda)
+
+
+class Policy(Protocol):
+    """Makes the image of a lock file; `current` is what the tag names now."""
+
+    @property
+    def name(self) -> str: ...
+    def image(self, lockfile: Lockfile, current: Image | None) -> Image: ...
+
+
+Order = Callable[[Layer], tuple[object, ...]]
+
+
+@dataclass(frozen=True)
+class Planned:
+    """Our plan, with other constants, or with the layers of single packages in another order."""
+
+    name: str
+    budget: int = 96
+    thresholds: tuple[int, ...] = THRESHOLDS
+    bins: int = BINS
+    order: Order | None = None
+
+    def image(self, lockfile: Lockfile, current: Image | None) -> Image:  # noqa: ARG002 canonical: no history in it
+        """The same whatever the tag named before."""
+        layers = _planned(lockfile, self.budget, self.thresholds, self.bins)
+        if self.order:
+            alone = [layer for layer in layers if len(layer.packages) == 1]
+            shared = [layer for layer in layers if len(layer.packages) > 1]
+            layers = (*sorted(alone, key=self.order), *shared)
+        return Image(layers, lockfile)
+
+
+@lru_cache(maxsize=4096)  # policies that differ in their order alone come one after another
+def _planned(lockfile: Lockfile, budget: int, thresholds: tuple[int, ...], bins: int) -> tuple[Layer, ...]:
+    with patch.multiple(planning, THRESHOLDS=thresholds, BINS=bins):
+        found = planning.plan(lockfile, budget=budget)
+    return tuple(Layer(layer.key, layer.size, layer.packages) for layer in found.layers)
+
+
+@dataclass(frozen=True)
+class Alone:
+    """The first `count` packages by some measure have a layer each, all others share one on top."""
+
+    name: str
+    count: int = 0
+    first: Callable[[CondaPackage], float] = lambda package: 0.0
+
+    def image(self, lockfile: Lockfile, current: Image | None) -> Image:  # noqa: ARG002
+        """The same whatever the tag named before."""
+        packages = sorted(lockfile.conda, key=lambda package: (self.first(package), package.name))
+        groups = [*((package,) for package in packages[: self.count]), tuple(packages[self.count :])]
+        return Image(tuple(_layer(group, lockfile.site_packages) for group in groups if group), lockfile)
+
+
+@dataclass(frozen=True)
+class Stacked:
+    """The packages that changed, a layer each, on top of the tag's image, until its stale bytes pass a share of it."""
+
+    name: str
+    share: float
+    canonical: Planned = field(default_factory=lambda: Planned("canonical"))
+
+    def image(self, lockfile: Lockfile, current: Image | None) -> Image:
+        """The tag's image with more layers on it, or the canonical one."""
+        if current is None:
+            return self.canonical.image(lockfile, None)
+        before, after = set(current.lockfile.conda), set(lockfile.conda)
+        # largest first, as in a plan
+        changed = sorted(after - before, key=lambda package: (-(package.size or 0), package.name))
+        top = [_layer((package,), lockfile.site_packages) for package in changed]
+        if before - after:
+            gone = "\n".join([layer.key for layer in current.layers] + sorted(item.dist for item in before - after))
+            top.insert(0, Layer(hashlib.sha256(gone.encode()).hexdigest(), WHITEOUTS, ()))
+        image = Image((*current.layers, *top), lockfile, canonical=False)
+        full = image.stale > self.share * image.size or len(image.layers) > MOST_LAYERS
+        return self.canonical.image(lockfile, None) if full else image
+
+
+@cache
+def _layer(packages: tuple[CondaPackage, ...], site_packages: str) -> Layer:
+    size = sum(package.size or 0 for package in packages)
+    return Layer(layer_key(packages, site_packages, bytecode=True), size, packages)
+
+
+def policies(lab: Lab) -> list[Policy]:
+    """All that are compared; those that need to know how popular or how lively a project is are told by the lab."""
+    rank = {project.name: project.rank for project in lab.projects}
+    releases = {project.name: len(project.releases) for project in lab.projects}
+
+    def first(layer: Layer) -> str:
+        return layer.packages[0].name
+
+    return [
+        *(Planned(f"ours, budget {budget}", budget) for budget in (32, 64)),
+        Planned("**ours, budget 96**"),
+        Planned("… by name", order=lambda layer: (first(layer),)),
+        Planned("… by exact size", order=lambda layer: (-layer.size, first(layer))),
+        Planned(
+            "… by releases in the year, few first", order=lambda layer: (releases.get(first(layer), 0), first(layer))
+        ),
+        Planned("… by popularity", order=lambda layer: (rank.get(first(layer), -1),)),
+        *(Stacked(f"ours, budget 96, stacked up to {share:.0%} stale", share) for share in (0.1, 0.25, 0.5)),
+        Stacked("ours, budget 64, stacked up to 25% stale", 0.25, Planned("canonical", 64)),
+        Planned("… size classes 256 kB, 4 MB, 64 MB", thresholds=COARSE),
+        Planned("… size classes by powers of two", thresholds=FINE),
+        *(Planned(f"… {bins} bins", bins=bins) for bins in (8, 48)),
+        Planned("ours, budget 120", 120),
+        Alone("one layer"),
+        *(
+            Alone(f"{count} largest alone, one for the rest", count, lambda package: -(package.size or 0))
+            for count in (31, 95)
+        ),
+        Alone("95 most popular alone, one for the rest", 95, lambda package: rank.get(package.name, -1)),
+    ]
