@@ -17,7 +17,7 @@ from benchmarks.engine import Engine
 from benchmarks.environment import environments
 from benchmarks.measure import Sample
 from benchmarks.ours import Ours
-from benchmarks.report import markdown, say, seconds
+from benchmarks.report import say, seconds
 
 SECTIONS = ("table", "small", "floor", "bytecode", "memory")
 
@@ -31,11 +31,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         work = Path(folder)
         engine = Engine() if {"table", "bytecode"} & set(options.sections) else None
         results["machine"] = report.machine(engine.version if engine else "", options.rounds)
-        print(f"{report.about(results['machine'])}\n", flush=True)
+        show(report.about(results["machine"]))
         say("making the environment")
         with environments(work, options.cache) as found:
             results["environment"] = _describe(found["all"].prefix)
-            print(results["environment"]["text"] + "\n", flush=True)
+            show(results["environment"]["text"])
             ours = Ours(work, base)
             classics: list[Classic] = []
             if engine:
@@ -45,15 +45,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
             if engine and "table" in options.sections:
                 results["table"] = _table(options, engine, [*classics, ours], found, base, work)
             if "small" in options.sections:
-                results["small"] = _small(work)
+                results["small"] = small.run(work)
+                show(small.text(results["small"]))
             if "floor" in options.sections:
                 results["floor"] = floor.run(ours, found["all"], work, options.rounds)
+                show(floor.text(results["floor"]))
             if engine and "bytecode" in options.sections:
                 results["bytecode"] = bytecode.run(
                     engine, ours, classics[0], found["all"], found["clean"].prefix, drop=options.drop_caches
                 )
+                show(bytecode.text(results["bytecode"]))
         if "memory" in options.sections:
             results["memory"] = memory.run(ours, work)
+            show(memory.text(results["memory"]))
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir()
     if options.json:
@@ -79,14 +83,11 @@ def _table(
             for key, sample in _steps(pipeline, engine, found, repository, (base, newer), work):
                 say(f"  {number + 1}/{options.rounds} {pipeline.name}: {result[key].name}: {seconds(sample.seconds)}")
                 result[key].add(pipeline.name, sample)
-    pack = rows.conda_pack(found["all"], work)
-    print(report.table(list(result.values()), [one.name for one in pipelines]) + "\n")
-    if pack:
-        text = f"{seconds(pack.seconds)}, {report.size(pack.moved or 0)}"
-        print(f"conda-pack of the same environment to a .tar.gz: {text}\n")
+    result["pack"].add("conda-pack", rows.conda_pack(found["all"], work))
+    show(report.table(list(result.values()), [one.name for one in pipelines]))
     sizes = [f"{name} {report.size(found[name].changed_bytes)}" for name in ("small", "large", "ten", "second")]
-    print(f"Archives of the changed packages: {', '.join(sizes)}.\n", flush=True)
-    return {**report.as_json(result), "conda-pack": vars(pack) if pack else None}
+    show(f"Archives of the changed packages: {', '.join(sizes)}.")
+    return report.as_json(result)
 
 
 def _steps(
@@ -107,15 +108,9 @@ def _steps(
         yield from rows.classic_outputs(pipeline, engine, found["all"], work)
 
 
-def _small(work: Path) -> dict[str, float]:
-    figures = {
-        "Python's own start": small.interpreter(),
-        "`jupyter condabuild --help`": small.help_text(),
-        "snapshot of 500 packages": small.snapshot(work),
-    }
-    lines = [["work", "best"], ["---", "---"], *([name, seconds(value)] for name, value in figures.items())]
-    print(markdown(lines) + "\n", flush=True)
-    return figures
+def show(text: str) -> None:
+    """A paragraph or table of the result."""
+    print(f"{text}\n", flush=True)
 
 
 def _describe(prefix: Path) -> dict[str, Any]:

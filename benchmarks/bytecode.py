@@ -53,10 +53,20 @@ def run(
         first["host, used before"] = lambda module: _on_host(clean, module, write=False)
         for name, place in first.items():
             figures[TOGETHER][f"{name}, nothing in the page cache"] = _median(place, TOGETHER, drop=True)
-    _print(figures)
     sizes = {name: engine.size(f"bench/{name}:1") for name in ("without", "with")}
-    print(f"Unpacked image: {size(sizes['without'])} without, {size(sizes['with'])} with bytecode.\n", flush=True)
     return {"imports": figures, "sizes": sizes}
+
+
+def text(found: dict[str, Any]) -> str:
+    """What `run` found, in Markdown."""
+    figures, sizes = found["imports"], found["sizes"]
+    names = list(figures[TOGETHER])
+    lines = [["first import of", *names], ["---"] * (len(names) + 1)]
+    for module, row in figures.items():
+        title = "all of them" if module == TOGETHER else module
+        lines.append([title, *(seconds(row[name]) if name in row else "" for name in names)])
+    unpacked = f"Unpacked image: {size(sizes['without'])} without, {size(sizes['with'])} with bytecode."
+    return f"{markdown(lines)}\n\n{unpacked}"
 
 
 def _in_container(engine: Engine, image: str, module: str) -> float:
@@ -78,12 +88,3 @@ def _median(place: Callable[[str], float], module: str, *, drop: bool = False) -
             _DROP.write_text("3")
         found.append(place(module))
     return statistics.median(found)
-
-
-def _print(figures: dict[str, dict[str, float]]) -> None:
-    names = list(figures[TOGETHER])
-    lines = [["first import of", *names], ["---"] * (len(names) + 1)]
-    for module, row in figures.items():
-        title = "all of them" if module == TOGETHER else module
-        lines.append([title, *(seconds(row[name]) if name in row else "" for name in names)])
-    print(markdown(lines) + "\n", flush=True)

@@ -35,14 +35,19 @@ def run(ours: Ours, environment: Environment, work: Path, rounds: int) -> dict[s
     total = sum(path.stat().st_size for path in tars)
     for path in tars:
         path.unlink()
+    return {"tar_bytes": total, "floor": best, "layers": layers}
+
+
+def text(figures: dict[str, Any]) -> str:
+    """What `run` found, in Markdown."""
+    total, best, layers = figures["tar_bytes"], figures["floor"], figures["layers"]
     lines = [
         ["work", "seconds", "rate"],
         ["---", "---", "---"],
         ["floor: read, isal level 1, sha256 of both forms", seconds(best), f"{total / best / 1e6:,.0f} MB/s"],
         ["our layers from a warm package cache", seconds(layers), f"{layers / best:.1f}x the floor"],
     ]
-    print(f"Tar bytes of all layers: {size(total)}\n\n{markdown(lines)}\n", flush=True)
-    return {"tar_bytes": total, "floor": best, "layers": layers}
+    return f"Tar bytes of all layers: {size(total)}.\n\n{markdown(lines)}"
 
 
 def _unpack(blobs: list[Path], folder: Path) -> list[Path]:

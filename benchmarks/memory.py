@@ -55,9 +55,12 @@ def run(ours: Ours, work: Path) -> dict[str, Any]:
     sample = ours.run(["build", str(made), "--base", ours.base, "-t", "bench/huge:1", "-o", str(archive)])
     archive.unlink()
     peak = sample.memory - alone.memory
-    print(
-        f"A package of {size(SIZE)} to an archive: {seconds(sample.seconds)}, peak of the process tree beyond an "
-        f"interpreter {size(peak)} (limit {size(LIMIT)}).\n",
-        flush=True,
-    )
     return {"seconds": sample.seconds, "peak": peak, "limit": LIMIT}
+
+
+def text(figures: dict[str, Any]) -> str:
+    """What `run` found, in a sentence."""
+    return (
+        f"A package of {size(SIZE)} to an archive: {seconds(figures['seconds'])}, peak of the process tree beyond an "
+        f"interpreter {size(figures['peak'])} (limit {size(figures['limit'])})."
+    )

@@ -34,10 +34,12 @@ def machine(engine: str, rounds: int) -> dict[str, Any]:
 
 def about(value: dict[str, Any]) -> str:
     """The machine in one line."""
+    engine = f"Docker Engine {value['engine']}, " if value["engine"] else ""
+    rounds = f"median of {value['rounds']}; " if value["rounds"] else ""
     return (
         f"{value['date']}, {value['cores']} cores, {value['memory_gb']} GB memory, Linux {value['kernel']}, "
-        f"Python {value['python']}, Docker Engine {value['engine']}, py-rattler {value['py-rattler']}; registry and "
-        f"channel on loopback; median of {value['rounds']}; load before the run {value['load_before']}"
+        f"Python {value['python']}, {engine}py-rattler {value['py-rattler']}; registry and "
+        f"channel on loopback; {rounds}load before the run {value['load_before']}"
     )
 
 
@@ -47,14 +49,13 @@ def table(rows: Sequence[Row], pipelines: Sequence[str]) -> str:
     head = ["work", *(f"{name}" for name in pipelines), *(f"ratio to {name}" for name in others), "target"]
     lines = [head, ["---"] * len(head)]
     for row in rows:
-        samples = {name: median(row.samples[name]) for name in pipelines if row.samples.get(name)}
+        samples = {name: median(found) for name, found in row.samples.items()}
         if not samples:
             continue
         cells = [_cell(samples.get(name)) for name in pipelines]
-        ratios = [
-            f"{samples[name].seconds / samples[ours].seconds:.1f}x" if name in samples and ours in samples else ""
-            for name in others
-        ]
+        ratios = [_ratio(samples.get(name), samples.get(ours)) for name in others]
+        for name in samples.keys() - set(pipelines):  # has no column: its one row names it
+            cells[0], ratios[0] = f"{name}: {_cell(samples[name])}", _ratio(samples[name], samples.get(ours))
         lines.append([row.name, *cells, *ratios, f"{row.target:.3g}x" if row.target else ""])
     return markdown(lines)
 
@@ -76,6 +77,18 @@ def as_json(rows: dict[str, Row]) -> dict[str, Any]:
     }
 
 
+def from_json(value: dict[str, Any]) -> dict[str, Row]:
+    """The rows that `as_json` wrote."""
+    return {
+        key: Row(
+            name=row["name"],
+            target=row["target"],
+            samples={name: [Sample(**one) for one in found] for name, found in row["samples"].items()},
+        )
+        for key, row in value.items()
+    }
+
+
 def size(count: float) -> str:
     """Bytes for people."""
     for unit, bytes_in_it in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
@@ -92,6 +105,10 @@ def seconds(value: float) -> str:
 def say(text: str) -> None:
     """What goes on, to standard error."""
     print(text, file=sys.stderr, flush=True)
+
+
+def _ratio(other: Sample | None, ours: Sample | None) -> str:
+    return f"{other.seconds / ours.seconds:.1f}x" if other and ours else ""
 
 
 def _cell(sample: Sample | None) -> str:

@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+from benchmarks.report import markdown, seconds
 from benchmarks.snapshot import make
 
 RUNS = 7
@@ -18,6 +19,20 @@ started = time.perf_counter()
 assert len(snapshot(Path(sys.argv[1])).records) == int(sys.argv[2])
 print(time.perf_counter() - started)
 """
+
+
+def run(work: Path) -> dict[str, float]:
+    """All of them."""
+    return {
+        "Python's own start": interpreter(),
+        "`jupyter condabuild --help`": help_text(),
+        "snapshot of 500 packages": snapshot(work),
+    }
+
+
+def text(figures: dict[str, float]) -> str:
+    """What `run` found, in Markdown."""
+    return markdown([["work", "best"], ["---", "---"], *([name, seconds(value)] for name, value in figures.items())])
 
 
 def interpreter() -> float:

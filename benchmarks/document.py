@@ -1,0 +1,54 @@
+"""`python -m benchmarks.document RESULT.json`: puts a run's figures and their chart into docs/benchmarks.md."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks import bytecode, chart, floor, memory, report, small
+
+ROOT = Path(__file__).parents[1]
+PAGE, PICTURE = ROOT / "docs/benchmarks.md", ROOT / "docs/pictures/benchmarks.svg"
+BEGIN, END = "<!-- figures: python -m benchmarks.document -->", "<!-- end of figures -->"
+SECTIONS = {"small": small, "floor": floor, "memory": memory, "bytecode": bytecode}
+OTHERS, OURS = ("BuildKit", "conda-pack"), "ours"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Reads the command line and does what it says."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.document", description=__doc__)
+    parser.add_argument("result", type=Path, metavar="RESULT.json", help="what python -m benchmarks --json wrote")
+    result = json.loads(parser.parse_args(arguments).result.read_bytes())
+    page = replaced(PAGE.read_text(encoding="utf-8"), figures(result))
+    PICTURE.write_text(chart.svg(list(report.from_json(result["table"]).values()), OTHERS, OURS), encoding="utf-8")
+    PAGE.write_text(page, encoding="utf-8")
+
+
+def replaced(page: str, text: str) -> str:
+    """The page with other text between its markers; raises ValueError where it has none."""
+    before, begin, rest = page.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"the page has not both of {BEGIN} and {END}")
+    return f"{before}{BEGIN}\n\n{text}\n\n{END}{after}"
+
+
+def figures(result: dict[str, Any]) -> str:
+    """All that a run measured, in Markdown."""
+    rows = list(report.from_json(result["table"]).values())
+    pipelines = list(rows[0].samples)
+    parts = [
+        f"{report.about(result['machine'])}.",
+        result["environment"]["text"],
+        f"![Seconds of {OTHERS[0]} and ours, row by row](pictures/{PICTURE.name})",
+        report.table(rows, pipelines),
+    ]
+    parts += [module.text(result[name]) for name, module in SECTIONS.items() if name in result]
+    return "\n\n".join(parts)
+
+
+if __name__ == "__main__":
+    main()

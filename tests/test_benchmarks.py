@@ -1,0 +1,118 @@
+"""What the benchmarks make of their figures: the table, the chart and the page are those of the samples."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+
+from benchmarks import chart, document, report
+from benchmarks.measure import Sample
+from benchmarks.rows import Row
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def row(name: str, target: float = 0.0, **seconds: float) -> Row:
+    return Row(name, target, samples={key: [Sample(value), Sample(value)] for key, value in seconds.items()})
+
+
+ROWS = [
+    row("cold", 15, BuildKit=100.0, ours=10.0),
+    row("unchanged & fast", BuildKit=10.0, ours=0.1),
+    row("only ours", ours=1.0),
+    row("packed", **{"conda-pack": 1.0, "ours": 1.0}),
+]
+
+
+@pytest.fixture
+def picture() -> ElementTree.Element:
+    return ElementTree.fromstring(chart.svg(ROWS, ["BuildKit", "conda-pack"], "ours"))
+
+
+def bars(picture: ElementTree.Element, kind: str) -> list[float]:
+    """Widths of a pipeline's bars, without its mark in the legend."""
+    return [float(bar.attrib["width"]) for bar in picture.iter(f"{SVG}rect") if bar.get("class") == kind][1:]
+
+
+def test_a_bar_is_as_long_as_its_time_has_digits(picture: ElementTree.Element) -> None:
+    """A tenth is a third of the width less, where the values span three powers of ten."""
+    third = chart.BARS / 3
+    assert bars(picture, "other") == pytest.approx([3 * third, 2 * third, third], abs=0.1)
+    assert bars(picture, "ours") == pytest.approx([2 * third, 0, third], abs=0.1)
+
+
+def test_a_bar_has_its_seconds_and_ours_the_ratio(picture: ElementTree.Element) -> None:
+    """A row that only one of them has is left out."""
+    words = ["".join(text.itertext()) for text in picture.iter(f"{SVG}text")]
+    assert {"100.0 s", "10.0 s 10.0x", "0.10 s 100.0x", "1.00 s 1.0x", "unchanged & fast"} <= set(words)
+    assert "only ours" not in words
+
+
+def test_the_scale_has_a_line_for_each_power_of_ten(picture: ElementTree.Element) -> None:
+    """From the one below the smallest value to the one above the largest."""
+    ticks = [text.text for text in picture.iter(f"{SVG}text") if text.get("class") == "quiet"]
+    assert ticks == ["0.1 s", "1 s", "10 s", "100 s"]
+
+
+def test_the_table_names_a_pipeline_that_has_no_column() -> None:
+    """conda-pack has one row only."""
+    lines = report.table(ROWS, ["BuildKit", "ours"]).splitlines()
+    assert lines[2] == "| cold | 100.0 s | 10.0 s | 10.0x | 15x |"
+    assert lines[4] == "| only ours |  | 1.00 s |  |  |"
+    assert lines[5] == "| packed | conda-pack: 1.00 s | 1.00 s | 1.0x |  |"
+
+
+def test_rows_survive_json() -> None:
+    """What is written into the docs later is what was measured."""
+    rows = {str(number): one for number, one in enumerate(ROWS)}
+    assert report.from_json(json.loads(json.dumps(report.as_json(rows)))) == rows
+
+
+def test_only_what_stands_between_the_markers_is_replaced() -> None:
+    """And it can be replaced again; a page without markers is not touched."""
+    page = f"before\n{document.BEGIN}\nold\n{document.END}\nafter\n"
+    once = document.replaced(page, "new")
+    assert once == f"before\n{document.BEGIN}\n\nnew\n\n{document.END}\nafter\n"
+    assert document.replaced(once, "new") == once
+    for wrong in ("nothing", page.replace(document.END, ""), page.replace(document.BEGIN, "")):
+        with pytest.raises(ValueError, match="has not both"):
+            document.replaced(wrong, "new")
+
+
+def test_the_page_has_every_section_of_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that were not measured are left out; the chart is written beside it."""
+    result: dict[str, Any] = {
+        "machine": report.machine("29.0", 3),
+        "environment": {"text": "The environment: 75 packages."},
+        "table": report.as_json({"cold": ROWS[0], "packed": ROWS[3]}),
+        "small": {"a start": 0.5},
+        "memory": {"seconds": 20.0, "peak": 100_000_000, "limit": 300_000_000},
+    }
+    file, page, picture = (tmp_path / name for name in ("result.json", "page.md", "picture.svg"))
+    file.write_text(json.dumps(result))
+    page.write_text(f"{document.BEGIN}{document.END}")
+    monkeypatch.setattr(document, "PAGE", page)
+    monkeypatch.setattr(document, "PICTURE", picture)
+    document.main([str(file)])
+    text = page.read_text()
+    for part in (
+        "75 packages",
+        "Docker Engine 29.0",
+        "(pictures/picture.svg)",
+        "| cold |",
+        "conda-pack: ",
+        "| a start | 0.50 s |",
+        "100 MB",
+    ):
+        assert part in text
+    assert "floor" not in text
+    assert ElementTree.parse(picture).getroot().tag == f"{SVG}svg"
+
+
+def test_the_page_in_the_docs_has_its_markers() -> None:
+    """So that a run's figures can be put there."""
+    assert document.replaced(document.PAGE.read_text(encoding="utf-8"), "new")
