@@ -99,7 +99,7 @@ def _steps(
     work: Path,
 ) -> Iterator[tuple[str, Sample]]:
     yield from rows.build_rows(pipeline, found, repository, bases)
-    yield from rows.pull_rows(engine, repository)
+    yield from rows.pull_rows(engine, repository, stacked=isinstance(pipeline, Ours))
     if isinstance(pipeline, Ours):
         pipeline.forget()
         yield "cold-lock", pipeline.build_lockfile(found["all"], f"{repository}-lock:latest")

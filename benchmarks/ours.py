@@ -47,24 +47,28 @@ class Ours:
         *,
         cache_from: str = "",
         to: Sequence[str] = ("--push",),
+        pool: str = "",
     ) -> Sample:
-        """Builds from the environment, and pushes."""
-        return self._build([str(environment.prefix)], reference, cache_from, to)
+        """Builds from the environment, and pushes; `pool` is a layer pool."""
+        return self._build([str(environment.prefix)], reference, cache_from, to, pool)
 
     def build_lockfile(self, environment: Environment, reference: str, *, cache_from: str = "") -> Sample:
         """Builds from the lock file, on a node without the environment and its package cache, and pushes."""
         return self._build(["--lockfile", str(environment.lockfile)], reference, cache_from, ["--push"])
 
-    def _build(self, source: Sequence[str], reference: str, cache_from: str, to: Sequence[str]) -> Sample:
+    def _build(
+        self, source: Sequence[str], reference: str, cache_from: str, to: Sequence[str], pool: str = ""
+    ) -> Sample:
         cache = ["--cache-from", cache_from] if cache_from else []
-        return self.run(["build", *source, "-t", reference, "--base", self.base, *to, *cache])
+        return self.run(["build", *source, "-t", reference, "--base", self.base, *to, *cache], pool)
 
-    def run(self, arguments: Sequence[str]) -> Sample:
+    def run(self, arguments: Sequence[str], pool: str = "") -> Sample:
         """One command; `notes` are the seconds of its phases, and of all processors together."""
         command = [sys.executable, "-m", "jupyter_condabuild", *arguments, "--events", "jsonl"]
         before = _processor_seconds()
         with measured(os.getpid()) as sample:
-            done = subprocess.run(command, env=self._environ, stdout=subprocess.PIPE, check=True)
+            environ = {**self._environ, "CONDABUILD_LAYER_POOL": pool}
+            done = subprocess.run(command, env=environ, stdout=subprocess.PIPE, check=True)
         sample.notes["processor"] = _processor_seconds() - before
         events: list[dict[str, Any]] = [json.loads(line) for line in done.stdout.splitlines()]
         for event in events:

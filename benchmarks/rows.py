@@ -44,10 +44,11 @@ def rows() -> dict[str, Row]:
         "rebase": Row("a new base image", 20, "the base's difference"),
         "fresh": Row("fresh node, cache-from, nothing changed", 25, "0 blobs"),
         "fresh-small": Row("fresh node, cache-from, click changed", 50, "as changed"),
-        "second": Row("a second user's environment, cache-from the first's, own repository", 10, "12 % of the bytes"),
+        "second": Row("a second user's environment, own repository (cache-from; layer pool)", 10, "12 % of the bytes"),
         "pull": Row("docker pull, first", 1 / 1.2, "1.2x as many bytes"),
         "pull-small": Row("docker pull after click changed", 10, "3x the package"),
         "pull-large": Row("docker pull after numpy changed"),
+        "pull-stacked": Row("docker pull after numpy changed, stacked", 10, "3x the package"),
         "load": Row("cold build, into the engine"),
         "archive": Row("cold build, to an archive"),
         "pack": Row("one file: conda-pack's .tar.gz, our archive"),
@@ -57,7 +58,7 @@ def rows() -> dict[str, Row]:
 def build_rows(
     pipeline: Classic | Ours, environments: Environments, repository: str, bases: tuple[str, str]
 ) -> Iterator[tuple[str, Sample]]:
-    """One round of builds and pushes; leaves the tags `all`, `small` and `large` in the repository."""
+    """One round of builds and pushes; leaves the tags `all`, `small`, `large` and, of ours, `stacked`."""
     image = f"{repository}:latest"
     everything = environments["all"]
     build_fresh = pipeline.build_lockfile if isinstance(pipeline, Ours) else pipeline.build
@@ -80,18 +81,34 @@ def build_rows(
     yield "fresh", build_fresh(everything, f"{repository}:fresh", cache_from=cache)
     pipeline.forget()
     yield "fresh-small", build_fresh(environments["small"], f"{repository}:fresh", cache_from=cache)
-    pipeline.forget()
-    yield "second", pipeline.build(environments["second"], f"{repository}-second:latest", cache_from=cache)
+    second = environments["second"], f"{repository}-second:latest"
+    if isinstance(pipeline, Ours):
+        pipeline.build(everything, f"{repository}:stacked")
+        pipeline.build(environments["large"], f"{repository}:stacked", to=["--push", "--stack"])
+        pipeline.forget()
+        pipeline.build(everything, f"{repository}-first:latest", pool=f"{repository}-pool")
+        pipeline.forget()
+        yield "second", pipeline.build(*second, pool=f"{repository}-pool")
+    else:
+        pipeline.forget()
+        yield "second", pipeline.build(*second, cache_from=cache)
 
 
-def pull_rows(engine: Engine, repository: str) -> Iterator[tuple[str, Sample]]:
-    """What a labmate waits for, with an engine that knows nothing at first."""
+def pull_rows(engine: Engine, repository: str, *, stacked: bool) -> Iterator[tuple[str, Sample]]:
+    """What a labmate waits for, with an engine that knows nothing at first; `stacked` where there is such a tag."""
     engine.forget()
     yield "pull", engine.pull(f"{repository}:all")
     yield "pull-small", engine.pull(f"{repository}:small")
     engine.forget()
     engine.pull(f"{repository}:all")
-    yield "pull-large", engine.pull(f"{repository}:large")
+    large = engine.pull(f"{repository}:large")
+    yield "pull-large", large
+    if stacked:
+        engine.forget()
+        engine.pull(f"{repository}:all")
+        yield "pull-stacked", engine.pull(f"{repository}:stacked")
+    else:
+        yield "pull-stacked", large
 
 
 def classic_outputs(

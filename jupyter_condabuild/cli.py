@@ -55,6 +55,7 @@ def parser() -> argparse.ArgumentParser:
         "-t", "--tag", default="", metavar="REFERENCE", help="the image's name: what is there counts as built"
     )
     _add_build_options(plan)
+    _add_stack(plan)
     plan.set_defaults(run=_plan)
 
     build = commands.add_parser("build", help="build the image", description=_build.__doc__)
@@ -72,6 +73,7 @@ def parser() -> argparse.ArgumentParser:
         help="write an OCI archive (docker-archive:FILE: the older format)",
     )
     _add_build_options(build)
+    _add_stack(build)
     _add_installer(build)
     build.add_argument("--pull", action="store_true", help="docker engine: look for a newer image of the installer")
     build.add_argument("--include", default="", metavar="DIR", help="put this folder's files into /work")
@@ -119,6 +121,15 @@ def _add_build_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--base", default=None, metavar="REFERENCE", help="the base image")
     command.add_argument(
         "--cache-from", action="append", default=None, metavar="REFERENCE", help="an image whose layers may be reused"
+    )
+
+
+def _add_stack(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--stack",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="put what is new on top of the image that the tag has; its puller gets that alone",
     )
 
 
@@ -225,6 +236,7 @@ def _request(arguments: argparse.Namespace, **more: Any) -> Any:
         engine=arguments.engine,
         base=arguments.base,
         cache_from=arguments.cache_from,
+        stack=getattr(arguments, "stack", None),
         **more,
     )
 

@@ -302,6 +302,13 @@ class RegistryNotFound(RegistryError):
     default_hint = "Check the spelling of the image's name and tag."
 
 
+class BlobGone(RegistryNotFound):
+    """A blob that a manifest of the registry names, and that the registry no longer has."""
+
+    code = "blob_gone"
+    default_hint = "The registry has lost part of an image: build that image anew, and tell whoever runs the registry."
+
+
 class RegistryTooLarge(RegistryError):
     """413: the registry, or a proxy before it, refuses a body of this size."""
 

@@ -68,7 +68,8 @@ class Warning:
 class Finished:
     """The image is complete; `reference` is empty where it went to an archive alone.
 
-    `environment` is the lock file's digest, `command` what the image runs by default.
+    `environment` is the lock file's digest, `command` what the image runs by default; `stale` are bytes of layers that
+    later ones replace, where the image was stacked on an earlier one.
     """
 
     type: ClassVar[str] = "finished"
@@ -82,6 +83,7 @@ class Finished:
     archive: str = ""
     environment: str = ""
     command: tuple[str, ...] = ()
+    stale: int = 0
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,8 @@ class Settings:
     installer: str = _setting("micromamba", "Who installs packages in the docker engine.", choices=INSTALLERS)
     installer_image: str = _setting("", "The image that the installer runs in; default the installer's own.")
     cache_from: tuple[str, ...] = _setting((), "Images whose layers may be reused, beside those of the same name.")
+    stack_updates: bool = _setting(False, "Whether what is new goes on top of the image that a tag has (--stack).")
+    layer_pool: str = _setting("", "Repository of layers that all share, such as registry.lab.org/team/layers.")
     store_dir: str = _setting("", "Folder of the local layer store; default ~/.cache/jupyter-condabuild.")
     store_max_bytes: int = _setting(20 << 30, "Bytes that 'jupyter condabuild prune' leaves in the store.", min=0)
     insecure_registries: tuple[str, ...] = _setting((), "Registries that may speak plain HTTP or have any certificate.")
@@ -77,6 +79,7 @@ class Settings:
         cache_from: Iterable[str] | None = None,
         installer: str | None = None,
         installer_image: str | None = None,
+        stack: bool | None = None,
         **given: Any,
     ) -> BuildRequest:
         """A build request, with what it does not say as the settings have it. Raises as BuildRequest does."""
@@ -87,9 +90,11 @@ class Settings:
             cache_from=tuple(cache_from or self.cache_from),
             installer=installer or self.installer,
             installer_image=installer_image or (self.installer_image if installer in (None, self.installer) else ""),
+            stack=self.stack_updates if stack is None else stack,
             store_dir=self.store_dir,
             insecure_registries=self.insecure_registries,
             docker_host=self.docker_host,
+            layer_pool=self.layer_pool,
             layer_budget=self.layer_budget,
             compression_level=self.compression_level,
             overlay_max_bytes=self.overlay_max_bytes,
@@ -110,6 +115,8 @@ _FIELDS = {item.name: item for item in fields(Settings)}
 def _converted(name: str, value: Any, where: str) -> Any:
     kind, bounds = str(_FIELDS[name].type), _FIELDS[name].metadata
     try:
+        if kind == "bool":
+            return _truth(value)
         if kind == "int":
             number = int(value)
             if not bounds.get("min", number) <= number <= bounds.get("max", number):
@@ -120,11 +127,19 @@ def _converted(name: str, value: Any, where: str) -> Any:
             texts = value.split(",") if isinstance(value, str) else list(value)
             return tuple(str(text).strip() for text in texts if str(text).strip())
     except (TypeError, ValueError):
-        expected = "a whole number" if kind == "int" else "a list"
+        expected = {"int": "a whole number", "bool": "true or false"}.get(kind, "a list")
         raise UsageError(f"{where} is {value!r}, and should be {expected}.", "Mend the setting.") from None
     if not isinstance(value, str):
         raise UsageError(f"{where} is {value!r}, and should be text.", "Mend the setting.")
     return value
+
+
+def _truth(value: Any) -> bool:
+    """Raises ValueError for what is neither true nor false."""
+    known = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+    if str(value).lower() not in known:
+        raise ValueError(value)
+    return known[str(value).lower()]
 
 
 def _configured(environ: Mapping[str, str]) -> dict[str, Any]:

@@ -41,7 +41,7 @@ ONLY_IN = {
     "traitlets": ("server/*", "cli.py", "settings.py"),
     "rattler": ("conda/*",),
     # The registry client. Origins are compared as the client parses them: a second parser of URLs would be a hole.
-    "httpx": ("oci/registry.py", "oci/transport.py", "oci/origins.py"),
+    "httpx": ("oci/http.py",),
     # The last two are what the docker engine needs of it beside: builds and pushes, and the errors of all three.
     "docker": ("oci/daemon.py", "oci/builder.py", "oci/engine_faults.py"),
     # These two talk to no engine: they read Docker's configuration and .dockerignore as Docker does.
@@ -175,7 +175,7 @@ def test_an_import_against_the_architecture_is_found(module: str, statement: str
         ("__main__.py", "from jupyter_condabuild.cli import main"),
         ("__init__.py", "from jupyter_condabuild.server.extension import CondaBuild"),
         ("conda/link.py", "import rattler.exceptions"),
-        ("oci/registry.py", "import httpx"),
+        ("oci/http.py", "import httpx"),
         ("oci/daemon.py", "from docker.errors import DockerException"),
         ("oci/builder.py", "import docker"),
         ("oci/credentials.py", "from docker import auth"),

@@ -317,7 +317,7 @@ def test_every_request_says_who_asks(fake_registry: FakeRegistry, repository: Re
     push_image(repository, "v2")
     agents = {seen.headers["user-agent"] for seen in fake_registry.seen}
     assert len(agents) == 1
-    assert agents.pop().startswith("jupyter-condabuild/")
+    assert agents.pop() == "jupyter-condabuild"
 
 
 def test_the_proxy_of_the_environment_is_used(fake_registry: FakeRegistry, monkeypatch: pytest.MonkeyPatch) -> None:

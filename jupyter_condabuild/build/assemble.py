@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from jupyter_condabuild.build.base import Base
-from jupyter_condabuild.build.layers import ReadyLayer
+from jupyter_condabuild.build.layers import Stack
 from jupyter_condabuild.build.prepare import Prepared
 from jupyter_condabuild.build.request import BuildRequest
 from jupyter_condabuild.build.runtime import LOCKFILE, configuration
@@ -18,7 +18,7 @@ MOST_LAYERS = 125
 
 def assemble(
     base: Base,
-    layers: Sequence[ReadyLayer],
+    stack: Stack,
     prepared: Prepared,
     request: BuildRequest,
     annotations: Mapping[str, str],
@@ -27,6 +27,7 @@ def assemble(
 
     Raises BadImage when base and layers together are more than engines take, BaseUnavailable for a base of ours.
     """
+    layers = stack.layers
     check_stack(base, len(layers))
     environment = prepared.environment
     config = configuration(
@@ -38,8 +39,10 @@ def assemble(
         prepared.lockfile,
         requested=environment.requested if environment else (),
         variables=environment.variables if environment and request.variables else None,
+        stale=stack.stale,
     )
-    manifest = Manifest.make(config.descriptor, [*base.layers, *(layer.descriptor for layer in layers)], annotations)
+    descriptors = [*base.layers, *(layer.descriptor for layer in layers)]
+    manifest = Manifest.make(config.descriptor, descriptors, {**annotations, **stack.notes})
     sources = {**base.image.sources, **{layer.descriptor.digest: layer.source for layer in layers}}
     return Image(manifest, config.raw, sources)
 

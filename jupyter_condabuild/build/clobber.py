@@ -34,14 +34,7 @@ def contested_layer(prepared: Prepared, known: Known, report: Report) -> list[Pl
     if key in known.layers:
         names = known.layers[key].descriptor.annotations.get(LAYER_PACKAGES, "").split()
         return [PlannedLayer(key, tuple(packages[name] for name in names if name in packages), ("",))]
-    paths: dict[str, Iterable[str]] = {}
-    if prepared.environment:
-        paths = {
-            record.dist: _own_paths(record.raw) for record in prepared.environment.records if record.dist in packages
-        }
-    else:
-        site = prepared.lockfile.site_packages
-        paths.update(package_paths(list(packages.values()), prepared.caches, prepared.urls, site))
+    paths = paths_of(prepared)
     unknown = sorted(packages.keys() - paths.keys())
     if unknown:
         report(
@@ -57,6 +50,17 @@ def contested_layer(prepared: Prepared, known: Known, report: Report) -> list[Pl
     packages_of = tuple(dict.fromkeys(contested.values()))
     key = _key(contested, prepared.lockfile.site_packages, prepared.bytecode)
     return [PlannedLayer(key, packages_of, tuple(contested))]
+
+
+def paths_of(prepared: Prepared) -> dict[str, Iterable[str]]:
+    """The planned packages' paths relative to the prefix, by dist, of those packages whose paths anything tells."""
+    packages = [package for planned in prepared.plan.layers for package in planned.packages]
+    if prepared.environment:
+        planned = {package.dist for package in packages}
+        return {
+            record.dist: _own_paths(record.raw) for record in prepared.environment.records if record.dist in planned
+        }
+    return dict(package_paths(packages, prepared.caches, prepared.urls, prepared.lockfile.site_packages))
 
 
 def winners(

@@ -14,6 +14,7 @@ from jupyter_condabuild.build.prepare import Prepared, prepare
 from jupyter_condabuild.build.registries import Registries
 from jupyter_condabuild.build.request import BuildRequest
 from jupyter_condabuild.build.share import open_places
+from jupyter_condabuild.build.stacking import forecast
 from jupyter_condabuild.conda.drift import Drift, drift
 from jupyter_condabuild.conda.lockfile import Lockfile, lock
 from jupyter_condabuild.conda.snapshot import Environment, snapshot
@@ -78,7 +79,8 @@ def lock_report(prefix: Path, report: Report) -> LockReport:
 class Preview:
     """A plan, and where each of its layers is already: in the registry, in the local store, or nowhere.
 
-    `sizes` are compressed bytes by key: known ones, and estimates for layers that do not exist.
+    `sizes` are compressed bytes by key: known ones, and estimates for layers that do not exist. `stack` says what
+    stacking would do, where it was asked for.
     """
 
     prepared: Prepared
@@ -86,6 +88,7 @@ class Preview:
     in_store: frozenset[str]
     sizes: dict[str, int]
     compared: bool
+    stack: str = ""
 
     def _state(self, planned: PlannedLayer) -> str:
         if planned.key in self.in_registry:
@@ -120,6 +123,7 @@ class Preview:
             "packages_changed": self.changed,
             "bytes_to_push": self.bytes_to_push,
             "threshold": plan.threshold,
+            "stack": self.stack,
             "layers": [
                 {
                     "key": planned.key,
@@ -142,7 +146,8 @@ class Preview:
             )
             rows.append(f"{number:4}  {self.sizes[planned.key] / 1e6:8.2f} MB  {self._state(planned):11}  {names}")
         advice = "" if self.compared else " With -t REFERENCE, compared with what its repository has."
-        return "\n".join(["layer        size  state        packages", *rows, "", self.sentence + advice])
+        lines = ["layer        size  state        packages", *rows, "", self.sentence + advice]
+        return "\n".join([*lines, *([self.stack] if self.stack else [])])
 
     @property
     def sentence(self) -> str:
@@ -165,20 +170,23 @@ def preview(request: BuildRequest, report: Report) -> Preview:
     with ExitStack() as stack:
         store = stack.enter_context(Store(Path(request.store_dir)))
         work = stack.enter_context(store.folder())
-        return compare(prepare(replace(request, strict=False), work, report), request, store, stack)
+        return compare(prepare(replace(request, strict=False), work, report), request, store, stack, report)
 
 
-def compare(prepared: Prepared, request: BuildRequest, store: Store, stack: ExitStack) -> Preview:
+def compare(prepared: Prepared, request: BuildRequest, store: Store, stack: ExitStack, report: Report) -> Preview:
     """Asks registries and the store which layers of a plan are there. Raises RegistryError."""
-    known = open_places(request, store, Registries(stack, request.insecure_registries)).known
+    places = open_places(request, store, Registries(stack, request.insecure_registries), report)
+    known = places.known_of(prepared.plan.layers, store)
     sizes, in_store = {}, set()
     for planned in prepared.plan.layers:
-        stored = store.layer(planned.key)
-        if stored and store.has(stored.blob.descriptor):
+        if stored := store.built(planned.key):
             in_store.add(planned.key)
             sizes[planned.key] = stored.blob.descriptor.size
         elif planned.key in known.layers:
             sizes[planned.key] = known.layers[planned.key].descriptor.size
         else:
             sizes[planned.key] = int(planned.size * _COMPRESSION)
-    return Preview(prepared, frozenset(known.layers), frozenset(in_store), sizes, request.push)
+    forecasted = ""
+    if request.stack and request.push:
+        forecasted = forecast(known.current, prepared.plan.layers, sum(sizes.values()))
+    return Preview(prepared, frozenset(known.layers), frozenset(in_store), sizes, request.push, forecasted)

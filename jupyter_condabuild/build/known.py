@@ -62,6 +62,20 @@ def plan_notes(plan: Plan, contested: Sequence[PlannedLayer]) -> dict[str, str]:
     return {PLAN: plan.identity, **({CONTESTED: contested[0].key} if contested else {})}
 
 
+def keyed_layers(manifest: Manifest, repository: Repository) -> dict[str, KnownLayer]:
+    """The layers of a manifest that say which key they have, and what their diff_id is."""
+    layers: dict[str, KnownLayer] = {}
+    for layer in manifest.layers:
+        key = layer.annotations.get(LAYER_KEY)
+        try:
+            diff_id = Digest.parse(layer.annotations.get(LAYER_DIFF_ID, ""))
+        except BadDigest:
+            continue
+        if key:
+            layers.setdefault(key, KnownLayer(layer, diff_id, repository))
+    return layers
+
+
 def look_up(targets: Iterable[tuple[Repository, str]], destination: Repository | None, tag: str) -> Known:
     """Reads the manifests of some repositories and tags or digests; those that are not there count as empty.
 
@@ -93,14 +107,7 @@ def look_up(targets: Iterable[tuple[Repository, str]], destination: Repository |
             present |= {layer.digest for layer in manifest.layers} | {manifest.config.digest}
         if PLAN in manifest.annotations:
             contested.setdefault(manifest.annotations[PLAN], manifest.annotations.get(CONTESTED, ""))
-        for layer in manifest.layers:
-            key = layer.annotations.get(LAYER_KEY)
-            try:
-                diff_id = Digest.parse(layer.annotations.get(LAYER_DIFF_ID, ""))
-            except BadDigest:
-                continue
-            if key:
-                layers.setdefault(key, KnownLayer(layer, diff_id, repository))
+        layers = {**keyed_layers(manifest, repository), **layers}
     return Known(layers, frozenset(present), current, contested)
 
 

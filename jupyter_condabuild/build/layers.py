@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from jupyter_condabuild.build import pool, writer
+from jupyter_condabuild.build import workers, writer
 from jupyter_condabuild.build.known import Known, annotate
 from jupyter_condabuild.build.phase import phase
 from jupyter_condabuild.build.plan import PlannedLayer, layer_key
@@ -21,9 +21,12 @@ from jupyter_condabuild.conda.package_cache import PackageCaches
 from jupyter_condabuild.conda.packages import CondaPackage
 from jupyter_condabuild.errors import CondaBuildError, LinkFailed, PackageError, PackageMismatch
 from jupyter_condabuild.events import Layer, LayerState, Log, Progress, Report, Warning
-from jupyter_condabuild.oci.image import BlobSource, Descriptor, Digest
+from jupyter_condabuild.oci.image import BlobSource, Descriptor, Digest, Manifest
 from jupyter_condabuild.oci.layer import LayerBlob
 from jupyter_condabuild.oci.layout import Store
+
+HIDDEN = "org.jupyter.condabuild.hidden"
+"""Manifest annotation: digests of the layers that later ones replace, and of the whiteouts, separated by spaces."""
 
 COMPILING = 15
 """How many times longer a byte of a noarch Python package takes than one of others, since modules are compiled."""
@@ -41,6 +44,29 @@ class ReadyLayer:
     source: BlobSource
     title: str
     state: LayerState
+
+
+@dataclass(frozen=True)
+class Stack:
+    """The layers of an image above its base, and which of them count for nothing any more (`build.stacking`)."""
+
+    layers: tuple[ReadyLayer, ...]
+    hidden: frozenset[Digest] = frozenset()
+
+    @property
+    def stale(self) -> int:
+        """Bytes that a new puller gets and nobody sees."""
+        return sum(ready.descriptor.size for ready in self.layers if ready.descriptor.digest in self.hidden)
+
+    @property
+    def notes(self) -> dict[str, str]:
+        """What a manifest says of it."""
+        return {HIDDEN: " ".join(sorted(map(str, self.hidden)))} if self.hidden else {}
+
+
+def hidden_in(manifest: Manifest) -> frozenset[Digest]:
+    """The layers of an image that count for nothing any more; raises BadDigest."""
+    return frozenset(Digest.parse(text) for text in manifest.annotations.get(HIDDEN, "").split())
 
 
 @dataclass(frozen=True)
@@ -118,8 +144,8 @@ class LayersEngine:
         remote = self._known.layers.get(planned.key)
         stored = None
         if remote is None or not self._registry_first:
-            stored = self._store.layer(planned.key)
-        if stored and self._store.has(stored.blob.descriptor):
+            stored = self._store.built(planned.key)
+        if stored:
             return self._from_store(planned, stored.blob, "reused-local")
         if remote:
             descriptor = annotate(remote.descriptor, planned.key, remote.diff_id, planned.names)
@@ -196,7 +222,7 @@ class LayersEngine:
         damaged: list[PlannedLayer] = []
         failures: list[CondaBuildError] = []
 
-        def job(planned: PlannedLayer) -> pool.Job:
+        def job(planned: PlannedLayer) -> workers.Job:
             temporary = str(work / planned.key)
 
             def done_with(result: LayerBlob | CondaBuildError) -> None:
@@ -214,11 +240,11 @@ class LayersEngine:
             parts = [staged[package.dist] for package in planned.packages]
             line = writer.job(parts, planned.only, interpreter, temporary, self._level)
             effort = _effort(planned, compiling=interpreter is not None)
-            return pool.Job(effort, line, lambda count: progress.written(planned, count), done_with)
+            return workers.Job(effort, line, lambda count: progress.written(planned, count), done_with)
 
         jobs = [job(planned) for planned in missing]
         small = len(jobs) == 1 or sum(job.effort for job in jobs) <= SMALL
-        pool.run(jobs, 0 if small else pool.cores())
+        workers.run(jobs, 0 if small else workers.cores())
         if failures:
             raise failures[0]
         if damaged:

@@ -12,14 +12,16 @@ from jupyter_condabuild.build import known, share
 from jupyter_condabuild.build.assemble import assemble
 from jupyter_condabuild.build.base import Base, host_architecture, resolve
 from jupyter_condabuild.build.clobber import contested_layer
-from jupyter_condabuild.build.layers import LayersEngine, Origin, ReadyLayer
+from jupyter_condabuild.build.layers import LayersEngine, Origin, ReadyLayer, Stack
 from jupyter_condabuild.build.phase import phase
 from jupyter_condabuild.build.prepare import prepare
 from jupyter_condabuild.build.registries import Registries
 from jupyter_condabuild.build.remainder import remainder
 from jupyter_condabuild.build.request import BuildRequest
 from jupyter_condabuild.build.runtime import command, runtime_layer
-from jupyter_condabuild.events import Finished, Report
+from jupyter_condabuild.build.stacking import contents, stacked
+from jupyter_condabuild.errors import BlobGone
+from jupyter_condabuild.events import Finished, Report, Warning
 from jupyter_condabuild.oci.image import Image
 from jupyter_condabuild.oci.layout import Store
 
@@ -42,6 +44,15 @@ def build(request: BuildRequest, report: Report) -> BuildResult:
         from jupyter_condabuild.build import docker_engine  # most builds do without
 
         return BuildResult(docker_engine.build(request, report))
+    try:
+        return _build(request, report, trusting=True)
+    except BlobGone as error:
+        report(Warning("blob-gone", error.message, "Registries are now asked for each layer, and nothing is assumed."))
+        return _build(request, report, trusting=False)
+
+
+def _build(request: BuildRequest, report: Report, *, trusting: bool) -> BuildResult:
+    """With the layers engine; `trusting` what the manifests in registries say that these have."""
     started = time.monotonic()
     with ExitStack() as stack:
         store = stack.enter_context(Store(Path(request.store_dir)))
@@ -55,7 +66,7 @@ def build(request: BuildRequest, report: Report) -> BuildResult:
         beside = ThreadPoolExecutor(2, thread_name_prefix="ask")
         stack.callback(beside.shutdown, wait=False, cancel_futures=True)
         asked_base = beside.submit(find_base, host_architecture())
-        asked_places = beside.submit(share.open_places, request, store, registries)
+        asked_places = beside.submit(share.open_places, request, store, registries, report, trusting=trusting)
         prepared = prepare(request, work, report)
         with phase(report, "base"):
             here = prepared.architecture == host_architecture()
@@ -73,36 +84,41 @@ def build(request: BuildRequest, report: Report) -> BuildResult:
                     push.add(descriptor, base.image.sources[descriptor.digest])
             runtime = runtime_layer(store, request.compression_level)
             ready(runtime)
+            contested = contested_layer(prepared, places.known, report)
+            planned = [*prepared.plan.layers, *contested]
             engine = LayersEngine(
                 store,
-                places.known,
+                places.known_of(planned, store),
                 Origin(prepared.caches, prepared.urls, prepared.environment is not None),
                 request.compression_level,
                 report,
                 ready,
                 registry_first=request.push,
             )
-            contested = contested_layer(prepared, places.known, report)
-            planned = [*prepared.plan.layers, *contested]
             packages = engine.make(planned, prepared.lockfile, prepared.bytecode)
             rest = remainder(request, prepared, packages.unavailable, store, work, report)
             for layer in rest:
                 ready(layer)
-        layers = (runtime, *packages.layers, *rest)
+        above = Stack((runtime, *packages.layers, *rest))
+        if request.stack:
+            above = stacked(places, base, above.layers, lambda: contents(prepared, packages.layers), store, report)
+            for layer in above.layers:
+                ready(layer)
         notes = known.plan_notes(prepared.plan, contested) if not packages.unavailable else {}
-        image = assemble(base, layers, prepared, request, notes)
+        image = assemble(base, above, prepared, request, notes)
         pushed = share.deliver(image, request, places, push, store, report)
         finished = Finished(
             reference=request.reference,
             digest=str(image.manifest.descriptor.digest),
             size=image.size,
             bytes_pushed=pushed,
-            layers=len(layers),
-            layers_reused=sum(layer.state.startswith("reused") for layer in layers),
+            layers=len(above.layers),
+            layers_reused=sum(layer.state.startswith("reused") for layer in above.layers),
             seconds=round(time.monotonic() - started, 3),
             archive=request.archive,
             environment=prepared.lockfile.digest,
             command=tuple(command(prepared.lockfile)),
+            stale=above.stale,
         )
     report(finished)
-    return BuildResult(finished, image, layers)
+    return BuildResult(finished, image, above.layers)

@@ -15,7 +15,7 @@ from jupyter_condabuild.conda.lockfile import Lockfile, load
 from jupyter_condabuild.errors import BadImage, ContentMismatch
 from jupyter_condabuild.oci.archive import Archive
 from jupyter_condabuild.oci.daemon import Daemon
-from jupyter_condabuild.oci.image import Descriptor, Image, ImageConfig, Index, Manifest, Reference
+from jupyter_condabuild.oci.image import BlobSource, Descriptor, Image, ImageConfig, Index, Manifest, Reference
 from jupyter_condabuild.oci.registry import open_registry
 
 LOCK_PATH = "opt/condabuild/conda-lock.yml"
@@ -86,7 +86,7 @@ def lock_in(image: Image) -> Lockfile:
     raise BadImage(f"The image has no /{LOCK_PATH}.", "Build it anew from the environment.")
 
 
-def members(image: Image, layer: Descriptor) -> Iterator[tuple[tarfile.TarInfo, io.BufferedIOBase | None]]:
+def members(image: BlobSource, layer: Descriptor) -> Iterator[tuple[tarfile.TarInfo, io.BufferedIOBase | None]]:
     """A layer's entries and, of files, their bytes, to be read before the next; verified at the end."""
     chunks = image.read(layer)
     try:

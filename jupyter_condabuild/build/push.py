@@ -9,6 +9,7 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from jupyter_condabuild.build.layer_pool import LayerPool
 from jupyter_condabuild.errors import Cancelled, ContentMismatch, RegistryError
 from jupyter_condabuild.events import Layer, Progress, Report
 from jupyter_condabuild.oci.image import LAYER_KEY, LAYER_PACKAGES, BlobSource, Descriptor, Digest, Manifest
@@ -32,11 +33,15 @@ class Config:
 class Push:
     """One image on its way to a repository.
 
-    `present` are blobs that the repository has for certain. Leaving the context with an error ends what is under way.
+    `present` are blobs that the repository has for certain. What the layer pool has is mounted from there, and what it
+    lacks is published to it. Leaving the context with an error ends what is under way.
     """
 
-    def __init__(self, repository: Repository, present: Iterable[Digest], report: Report) -> None:
+    def __init__(
+        self, repository: Repository, present: Iterable[Digest], report: Report, pool: LayerPool | None = None
+    ) -> None:
         self._repository = repository
+        self._pool = pool
         self._done: set[Digest] = set(present)
         self._report = report
         self._executor = ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="push")
@@ -68,8 +73,11 @@ class Push:
         self._uploads.append(self._executor.submit(self._send, descriptor, source))
 
     def _send(self, descriptor: Descriptor, source: BlobSource) -> None:
-        neighbour = isinstance(source, Repository) and source.registry.host == self._repository.registry.host
-        mount_from: Sequence[str] = (source.name,) if isinstance(source, Repository) and neighbour else ()
+        mount_from: Sequence[str] = ()
+        if isinstance(source, Repository) and source.registry.host == self._repository.registry.host:
+            mount_from = (source.name,)
+        elif self._pool and LAYER_KEY in descriptor.annotations:
+            mount_from = (self._pool.repository.name,)
         try:
             outcome = self._repository.push(
                 descriptor, _opener(source, descriptor), mount_from=mount_from, progress=self._moved
@@ -84,6 +92,8 @@ class Push:
                 self.bytes_pushed += descriptor.size
         else:
             self._moved(descriptor.size)
+        if self._pool and outcome != "present" and source is not self._pool.repository:
+            self._pool.publish(descriptor, self._repository)
         state = {"uploaded": "pushed", "mounted": "mounted", "present": "reused-remote"}[outcome]
         self._report(Layer(descriptor.annotations.get(LAYER_KEY, ""), packages, descriptor.size, state))  # type: ignore[arg-type]
 

@@ -75,6 +75,7 @@ def rebase(request: RebaseRequest, report: Report) -> Finished:
             ours.lockfile,
             requested=ours.requested,
             variables=ours.variables,
+            stale=ours.stale,
         )
         rebased = Manifest.make(config.descriptor, [*base.layers, *layers], manifest.annotations)
         sources = {**base.image.sources, **{layer.digest: origin for layer in layers}}

@@ -7,6 +7,7 @@ from collections.abc import Collection
 from contextlib import ExitStack
 
 from jupyter_condabuild.oci.image import Reference
+from jupyter_condabuild.oci.patience import Patience
 from jupyter_condabuild.oci.registry import Registry, Repository, open_registry
 
 
@@ -20,12 +21,15 @@ class Registries:
     def __init__(self, stack: ExitStack, insecure: Collection[str]) -> None:
         self._stack = stack
         self._insecure = insecure
-        self._open: dict[str, Registry] = {}
+        self._open: dict[tuple[str, bool], Registry] = {}
         self._lock = threading.Lock()
 
-    def repository(self, reference: Reference) -> Repository:
-        """The repository that a reference names."""
+    def repository(self, reference: Reference, *, patient: bool = True) -> Repository:
+        """The repository that a reference names; one that is not `patient` tries nothing twice."""
         with self._lock:
-            if reference.registry not in self._open:
-                self._open[reference.registry] = self._stack.enter_context(open_registry(reference, self._insecure))
-            return self._open[reference.registry].repository(reference.repository)
+            place = reference.registry, patient
+            if place not in self._open:
+                patience = None if patient else Patience(attempts=1)
+                registry = open_registry(reference, self._insecure, patience=patience)
+                self._open[place] = self._stack.enter_context(registry)
+            return self._open[place].repository(reference.repository)

@@ -87,8 +87,8 @@ def _layer(
 ) -> ReadyLayer:
     """A layer of loose files. `key` finds it again in this store alone: it says nothing to other machines."""
     local = hashlib.sha256(f"{key}:{layer.WRITER_VERSION}".encode()).hexdigest() if key else ""
-    stored = store.layer(local) if local else None
-    if stored and store.has(stored.blob.descriptor):
+    stored = store.built(local) if local else None
+    if stored:
         report(Layer("", (title,), stored.blob.descriptor.size, "reused-local"))
         return ReadyLayer(stored.blob.descriptor, stored.blob.diff_id, store, title, "reused-local")
     try:

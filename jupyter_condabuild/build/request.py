@@ -26,11 +26,12 @@ def default_store() -> str:
 class BuildRequest:
     """One build: exactly one of `prefix` and `lockfile`, and at least one of push, load and archive.
 
-    `archive` is a path, with ``docker-archive:`` before it for the older format. `layer_budget` is the highest number
-    of package layers; `compression_level` is isal's, 0 to 3; `overlay_max_bytes` bounds what is copied from the live
-    prefix besides packages. `variables` puts the environment's own variables, which may be secrets, into the image.
-    `installer`, `installer_image` (empty: the installer's own) and `pull`, which looks for a newer one of it, are the
-    docker engine's.
+    `archive` is a path, with ``docker-archive:`` before it for the older format. `stack` puts what is new on top of the
+    image that the tag has, where it is pushed (`build.stacking`). `layer_pool` is a repository where the
+    layers of everyone are found; `layer_budget` is the highest number of package layers; `compression_level` is
+    isal's, 0 to 3; `overlay_max_bytes` bounds what is copied from the live prefix besides packages. `variables` puts
+    the environment's own variables, which may be secrets, into the image. `installer`, `installer_image` (empty: the
+    installer's own) and `pull`, which looks for a newer one of it, are the docker engine's.
     """
 
     prefix: str = ""
@@ -48,9 +49,11 @@ class BuildRequest:
     include: str = ""
     strict: bool = False
     variables: bool = False
+    stack: bool = False
     store_dir: str = field(default_factory=default_store)
     insecure_registries: tuple[str, ...] = ()
     docker_host: str = ""
+    layer_pool: str = ""
     layer_budget: int = 96
     compression_level: int = 1
     overlay_max_bytes: int = 1 << 30
@@ -73,7 +76,7 @@ class BuildRequest:
             raise UsageError("layer_budget must be from 1 to 120: container engines take 125 layers with the base's.")
         if not 0 <= self.compression_level <= 3:
             raise UsageError("compression_level must be from 0 to 3.")
-        for text in (self.reference, self.installer_image, *self.cache_from):
+        for text in (self.reference, self.installer_image, self.layer_pool, *self.cache_from):
             if text:
                 Reference.parse(text)
         if self.reference and not Reference.parse(self.reference).tag:

@@ -30,6 +30,9 @@ LABEL_IDENTITY = "org.jupyter.condabuild.environment"
 LABEL_REQUESTED = "org.jupyter.condabuild.requested"
 LABEL_VARIABLES = "org.jupyter.condabuild.variables"
 LABEL_ENGINE = "org.jupyter.condabuild.engine"
+LABEL_STALE = "org.jupyter.condabuild.stale"
+"""Bytes of layers that later ones replace, in an image that was updated by stacking."""
+
 LABEL_BASE_LAYERS = "org.jupyter.condabuild.base.layers"
 
 HISTORY = "jupyter-condabuild"
@@ -90,6 +93,7 @@ def configuration(
     *,
     requested: Sequence[str] = (),
     variables: Mapping[str, str] | None = None,
+    stale: int = 0,
 ) -> ImageConfig:
     """The image configuration on top of the base's.
 
@@ -98,6 +102,7 @@ def configuration(
         history: a line for each of our layers.
         requested: specs that the user asked conda for.
         variables: the environment's own, from conda-meta/state.
+        stale: bytes of layers that later ones replace.
 
     Source: image-spec config.md and annotations.md. There is no time in it but the base's: same input, same digest.
     """
@@ -120,6 +125,8 @@ def configuration(
     entries = [{"created_by": f"{_CREATED_BY}{line}", "comment": HISTORY} for line in history]
     if variables:
         runtime["Labels"][LABEL_VARIABLES] = json.dumps(sorted(variables))
+    if stale:
+        runtime["Labels"][LABEL_STALE] = str(stale)
     if created:
         entries = [{"created": created, **entry} for entry in entries]
     value: dict[str, Any] = {
@@ -196,6 +203,7 @@ class Ours:
     history: tuple[str, ...]
     requested: tuple[str, ...]
     variables: Mapping[str, str]
+    stale: int
 
     @classmethod
     def read(cls, config: ImageConfig) -> Ours:
@@ -213,6 +221,7 @@ class Ours:
                 history=tuple(entry["created_by"].removeprefix(_CREATED_BY) for entry in history),
                 requested=tuple(json.loads(labels.get(LABEL_REQUESTED, "[]"))),
                 variables={name: env.get(name, "") for name in names},
+                stale=int(labels.get(LABEL_STALE, "0")),
             )
         except (KeyError, TypeError, ValueError, AttributeError):
             if labels.get(LABEL_ENGINE) == "docker":

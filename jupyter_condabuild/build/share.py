@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import re
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from jupyter_condabuild.build.known import Known, look_up
+from jupyter_condabuild.build.layer_pool import LayerPool
 from jupyter_condabuild.build.phase import phase
+from jupyter_condabuild.build.plan import PlannedLayer
 from jupyter_condabuild.build.push import Config, Push
 from jupyter_condabuild.build.registries import Registries
 from jupyter_condabuild.build.request import BuildRequest
 from jupyter_condabuild.errors import CondaBuildError, RegistryError
-from jupyter_condabuild.events import Log, Progress, Report
+from jupyter_condabuild.events import Log, Progress, Report, Warning
 from jupyter_condabuild.oci import archive
 from jupyter_condabuild.oci.daemon import Daemon
 from jupyter_condabuild.oci.image import Image, Reference
@@ -27,17 +30,28 @@ class Places:
     known: Known
     destination: Repository | None = None
     tag: str = ""
+    pool: LayerPool | None = None
 
     def push(self, report: Report) -> Push:
         """A push to the destination."""
         assert self.destination
-        return Push(self.destination, self.known.present, report)
+        return Push(self.destination, self.known.present, report, self.pool)
+
+    def known_of(self, planned: Sequence[PlannedLayer], store: Store) -> Known:
+        """What is known of a plan's layers; the pool is asked for those that neither a registry nor the store has."""
+        if not self.pool:
+            return self.known
+        missing = [layer for layer in planned if layer.key not in self.known.layers and not store.built(layer.key)]
+        return replace(self.known, layers={**self.known.layers, **self.pool.look_up(missing)})
 
 
-def open_places(request: BuildRequest, store: Store, registries: Registries) -> Places:
+def open_places(
+    request: BuildRequest, store: Store, registries: Registries, report: Report, *, trusting: bool = True
+) -> Places:
     """Reads the manifests that may name layers of ours, in the registries that a request names.
 
-    Raises RegistryError for a destination that cannot be asked.
+    Without `trusting`, no word of theirs is taken for what they have. Raises RegistryError for a destination that
+    cannot be asked.
     """
     targets: list[tuple[Repository, str]] = []
     destination, tag = None, ""
@@ -48,13 +62,33 @@ def open_places(request: BuildRequest, store: Store, registries: Registries) -> 
         previous = store.previous(f"{reference.registry}/{reference.repository}")
         if previous:
             targets.append((destination, str(previous)))
+    if not trusting:
+        return Places(Known({}, frozenset()), destination, tag)
     for text in request.cache_from:
         cache = Reference.parse(text)
         targets.append((registries.repository(cache), cache.target))
     known = look_up(targets, destination, tag)
     if destination and known.current is None and (base := newest(destination)):
         known = look_up([*targets, (destination, base)], destination, tag)
-    return Places(known, destination, tag)
+    return Places(known, destination, tag, _pool(request, destination, registries, report))
+
+
+def _pool(
+    request: BuildRequest, destination: Repository | None, registries: Registries, report: Report
+) -> LayerPool | None:
+    if not (request.layer_pool and destination):
+        return None
+    reference = Reference.parse(request.layer_pool)
+    if reference.registry == destination.registry.host:
+        return LayerPool(registries.repository(reference, patient=False), report)
+    report(
+        Warning(
+            "layer-pool-elsewhere",
+            f"The layer pool is in {reference.registry}, and the image goes to {destination.registry.host}.",
+            "Layers are shared within one registry: name a pool for this one in layer_pool.",
+        )
+    )
+    return None
 
 
 LATEST = "latest-base"

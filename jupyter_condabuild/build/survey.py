@@ -33,10 +33,10 @@ def survey(request: BuildRequest, report: Report) -> dict[str, Any]:
         prepared = prepare(replace(request, strict=False), work, report)
         unavailable = None
         try:
-            found = compare(prepared, request, store, stack)
+            found = compare(prepared, request, store, stack, report)
         except RegistryError as error:
             unavailable = {"code": error.code, "message": error.message, "hint": error.hint}
-            found = compare(prepared, replace(request, push=False, archive="none.tar"), store, stack)
+            found = compare(prepared, replace(request, push=False, archive="none.tar"), store, stack, report)
         return {**_report(prepared), "plan": _plan(found, unavailable), "lock": _lock(prepared)}
 
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from jupyter_condabuild.build.base import PLATFORMS, host_architecture
 from jupyter_condabuild.build.clobber import contested_layer
 from jupyter_condabuild.build.known import Known
-from jupyter_condabuild.build.layers import LayersEngine, Origin
-from jupyter_condabuild.build.plan import Plan, PlannedLayer, layer_key
+from jupyter_condabuild.build.layers import LayersEngine, Origin, hidden_in
+from jupyter_condabuild.build.plan import Plan, PlannedLayer, layer_key, plan
 from jupyter_condabuild.build.prepare import Prepared
 from jupyter_condabuild.build.published import Places, lock_in, made_by, members, open_image
 from jupyter_condabuild.build.runtime import Ours, runtime_layer
@@ -27,7 +27,7 @@ from jupyter_condabuild.conda.package_cache import PackageCaches, default_folder
 from jupyter_condabuild.errors import LockfileError, NotVerified
 from jupyter_condabuild.events import Log, Report
 from jupyter_condabuild.oci import layer
-from jupyter_condabuild.oci.image import LAYER_DIFF_ID, LAYER_KEY, LAYER_PACKAGES, Image, ImageConfig
+from jupyter_condabuild.oci.image import LAYER_DIFF_ID, LAYER_KEY, LAYER_PACKAGES, Digest, Image, ImageConfig, Manifest
 from jupyter_condabuild.oci.layout import Store
 
 MAY_DIFFER = re.compile(r".*\.pyc|(?:.*/)?__pycache__|conda-meta/[^/]*\.json|conda-meta/history")
@@ -103,7 +103,10 @@ def _layers(image: Image, lockfile: Lockfile, caches: PackageCaches, work: Path,
     with Store(work / "store") as store:
         runtime = runtime_layer(store, level)
         stack = list(zip(image.manifest.layers, config.diff_ids, strict=True))[ours.base_layers :]
+        hidden = hidden_in(image.manifest)
         for number, (descriptor, diff_id) in enumerate(stack):
+            if descriptor.digest in hidden:
+                continue
             key, names = descriptor.annotations.get(LAYER_KEY), descriptor.annotations.get(LAYER_PACKAGES, "").split()
             title = ours.history[number] if number < len(ours.history) else str(descriptor.digest)
             if number == 0 and diff_id == runtime.diff_id:
@@ -137,12 +140,32 @@ def _layers(image: Image, lockfile: Lockfile, caches: PackageCaches, work: Path,
             registry_first=False,
         )
         made = maker.make([*everything.layers, *again], lockfile, bytecode)
+        if hidden:
+            order = [one.key for one in plan(lockfile, budget=len(planned) or 1, bytecode=bytecode).layers]
+            wrong += _otherwise(image, ours.base_layers, hidden, [*order, *contested])
         if made.unavailable:
             raise made.unavailable[0][1]
         for one, ready in zip([*everything.layers, *again], made.layers, strict=True):
             same = str(ready.diff_id) == actual.get(one.key)
             (proved if same else wrong).extend(one.names if not one.only else ["paths of several packages"])
     return proved, wrong, unproved
+
+
+def _otherwise(image: Image, base_layers: int, hidden: Collection[Digest], order: Sequence[str]) -> list[str]:
+    """The paths at which a stacked image shows something else than its layers do in canonical order.
+
+    Args:
+        hidden: the layers that count for nothing, and the whiteouts that see to it.
+        order: the keys of package layers.
+    """
+    rank = {key: number for number, key in enumerate(order)}
+    base = image.manifest.layers[:base_layers]
+    runtime, *above = (one for one in image.manifest.layers[base_layers:] if one.digest not in hidden)
+    # What has no key is the overlay and the user's folder, in this order in every image.
+    above.sort(key=lambda one: rank.get(one.annotations.get(LAYER_KEY, ""), len(rank)))
+    canonical = Manifest.make(image.manifest.config, [*base, runtime, *above])
+    shown, should = tree(image), tree(replace(image, manifest=canonical))
+    return [f"/{path}" for path in sorted({*shown, *should}) if shown.get(path) != should.get(path)]
 
 
 def _files(image: Image, lockfile: Lockfile, caches: PackageCaches, work: Path, level: int, report: Report) -> _Lists:

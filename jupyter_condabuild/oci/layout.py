@@ -177,6 +177,11 @@ class Store:
                 os.utime(path)  # what prune goes by
         return layer
 
+    def built(self, key: str) -> StoredLayer | None:
+        """The layer of a key, if its blob is here."""
+        layer = self.layer(key)
+        return layer if layer and self.has(layer.blob.descriptor) else None
+
     def _parse(self, path: Path) -> StoredLayer | None:
         try:
             value = json.loads(path.read_bytes())

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
 
-import httpx
-
 from jupyter_condabuild.errors import RegistryFault, RegistryUnreachable, UsageError
+from jupyter_condabuild.oci.http import httpx
 
 CERTIFICATE_DIRS = (Path("/etc/docker/certs.d"), Path("/etc/containers/certs.d"))
 MAX_CONNECTIONS = 32

@@ -15,6 +15,7 @@ from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 
 from jupyter_condabuild.errors import (
+    BlobGone,
     CondaBuildError,
     ContentMismatch,
     RegistryBusy,
@@ -79,6 +80,8 @@ def refusal(where: str, doing: str, status: int, headers: Mapping[str, str], bod
     codes = {code for code, _ in errors}
     if status == 400 and codes & {"DIGEST_INVALID", "SIZE_INVALID"}:
         return ContentMismatch(message)
+    if status in (400, 404) and codes & {"BLOB_UNKNOWN", "MANIFEST_BLOB_UNKNOWN"}:
+        return BlobGone(message, status=status)
     kind = _BY_STATUS.get(status) or (RegistryFault if status >= 500 or status < 400 else RegistryError)
     error = kind(message, _hint(status, codes), status=status, temporary=status in TEMPORARY)
     error.retry_after = retry_after(headers) if error.temporary else None

@@ -12,11 +12,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from urllib.parse import urlencode
 
-import httpx
-
-from jupyter_condabuild import __version__
 from jupyter_condabuild.errors import CondaBuildError, RegistryFault
 from jupyter_condabuild.oci.credentials import Credentials
+from jupyter_condabuild.oci.http import httpx
 from jupyter_condabuild.oci.origins import Origin, make_client, resolve
 from jupyter_condabuild.oci.patience import Patience, patiently
 from jupyter_condabuild.oci.refusals import misplaced, refusal, spec_errors_text, unreachable
@@ -28,7 +26,7 @@ MAX_HOPS = 5
 CONNECT_TIMEOUT = 20.0
 IDLE_TIMEOUT = 60.0
 PROBE_TIMEOUT = 10.0
-USER_AGENT = f"jupyter-condabuild/{__version__}"
+USER_AGENT = "jupyter-condabuild"
 _FAILURES = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError)
 _FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import BinaryIO
 
-from jupyter_condabuild.errors import CondaBuildError, ContentMismatch, RegistryError, RegistryFault
+from jupyter_condabuild.errors import BlobGone, CondaBuildError, ContentMismatch, RegistryError, RegistryFault
 from jupyter_condabuild.oci.image import Descriptor
 from jupyter_condabuild.oci.patience import Pauses
 from jupyter_condabuild.oci.tokens import Access
@@ -111,6 +111,8 @@ class Upload:
                     raise
                 self._moved_to(0)
                 self._pauses.after(RegistryFault(error.message, error.hint, temporary=True))
+            except BlobGone:  # the bytes were to come from a repository that has lost them
+                raise
             except RegistryError as error:
                 self._moved_to(0)
                 answered = error.status is not None and error.status >= 400

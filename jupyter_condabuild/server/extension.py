@@ -8,7 +8,7 @@ from typing import Any
 
 from jupyter_server.extension.application import ExtensionApp
 from jupyter_server.serverapp import ServerApp
-from traitlets import Enum, HasTraits, Int, List, TraitError, TraitType, Unicode
+from traitlets import Bool, Enum, HasTraits, Int, List, TraitError, TraitType, Unicode
 
 from jupyter_condabuild.server.handlers import routes
 from jupyter_condabuild.server.workshop import Workshop
@@ -22,6 +22,8 @@ def _trait(item: Field[Any]) -> TraitType[Any, Any]:
     trait: TraitType[Any, Any]
     if item.type == "int":
         trait = Int(default, min=bounds.get("min"), max=bounds.get("max"), help=help)
+    elif item.type == "bool":
+        trait = Bool(default, help=help)
     elif str(item.type).startswith("tuple"):
         trait = List(Unicode(), list(default), help=help)
     elif "choices" in bounds:

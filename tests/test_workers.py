@@ -15,8 +15,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from jupyter_condabuild.build import pool, writer
-from jupyter_condabuild.build.pool import Job
+from jupyter_condabuild.build import writer
+from jupyter_condabuild.build.workers import Job, run
 from jupyter_condabuild.conda.link import StagedPackage, link
 from jupyter_condabuild.conda.lockfile import lock
 from jupyter_condabuild.conda.package_cache import PackageCaches
@@ -68,7 +68,7 @@ def test_the_number_of_workers_does_not_show(staged: dict[str, StagedPackage], t
     here, there = Answers(tmp_path / "here"), Answers(tmp_path / "there")
     for answers, number in ((here, 0), (there, workers)):
         answers.folder.mkdir()
-        pool.run([answers.job(staged[name]) for name in NAMES], number)
+        run([answers.job(staged[name]) for name in NAMES], number)
     assert here.found == there.found
     assert all(isinstance(blob, LayerBlob) for blob in here.found.values())
     assert (here.folder / "a").read_bytes() == (there.folder / "a").read_bytes()
@@ -78,7 +78,7 @@ def test_the_number_of_workers_does_not_show(staged: dict[str, StagedPackage], t
 def test_the_greatest_effort_comes_first(staged: dict[str, StagedPackage], tmp_path: Path, workers: int) -> None:
     """So that no worker is left alone with it at the end."""
     answers = Answers(tmp_path)
-    pool.run([answers.job(staged[name]) for name in NAMES], workers)
+    run([answers.job(staged[name]) for name in NAMES], workers)
     assert answers.order == ["d", "c", "b", "a"]
 
 
@@ -107,7 +107,7 @@ def test_a_worker_that_dies_fails_its_job_and_no_other(staged: dict[str, StagedP
     killer = threading.Thread(target=kill)
     killer.start()
     jobs = [answers.job(staged["d"], tmp_path / "pipe"), *(answers.job(staged[name]) for name in "abc")]
-    pool.run(jobs, 1)
+    run(jobs, 1)
     killer.join()
     assert isinstance(answers.found["d"], LinkFailed)
     assert "status -9" in answers.found["d"].message
@@ -122,7 +122,7 @@ def test_errors_come_as_what_they_are(staged: dict[str, StagedPackage], tmp_path
     broken = replace(staged["a"], extracted=tmp_path / "copy")
     subprocess.run(["cp", "-r", staged["a"].extracted, tmp_path / "copy"], check=True)
     (tmp_path / "copy/share/a").write_bytes(b"other")
-    pool.run([answers.job(broken), answers.job(staged["b"], tmp_path / "nowhere/b")], workers)
+    run([answers.job(broken), answers.job(staged["b"], tmp_path / "nowhere/b")], workers)
     mismatch, store = answers.found["a"], answers.found["b"]
     assert type(mismatch) is PackageMismatch
     assert "package a-1.0-0" in mismatch.message
@@ -142,7 +142,7 @@ def test_a_file_that_is_gone_is_a_damaged_package(
         (tmp_path / f"copy-{name}/share/{name}").unlink()
     (tmp_path / "copy-b/share/b").symlink_to("/etc/hostname")
     jobs = [answers.job(replace(staged[name], extracted=tmp_path / f"copy-{name}")) for name in ("a", "b")]
-    pool.run(jobs, workers)
+    run(jobs, workers)
     assert {type(answer) for answer in answers.found.values()} == {PackageMismatch}
 
 
@@ -158,15 +158,15 @@ def test_an_exception_in_a_callback_ends_the_pool(
 
     jobs = [Job(9, answers.job(staged["d"]).line, lambda count: None, fail)]
     with pytest.raises(BrokenPipeError):
-        pool.run(jobs, workers)
+        run(jobs, workers)
     assert not [child for child in psutil.Process().children() if "writer" in " ".join(child.cmdline())]
 
 
 SLOW = """
 import sys
-from jupyter_condabuild.build import pool
+from jupyter_condabuild.build.workers import Job, run
 print(flush=True)
-pool.run([pool.Job(1, sys.argv[1], print, print)], 1)
+run([Job(1, sys.argv[1], print, print)], 1)
 """
 
 
@@ -194,7 +194,7 @@ def test_a_folder_of_the_users_is_not_imported_from(
     (tmp_path / "json.py").write_text("raise SystemExit('imported from the working folder')\n")
     monkeypatch.chdir(tmp_path)
     answers = Answers(tmp_path)
-    pool.run([answers.job(staged["a"])], 1)
+    run([answers.job(staged["a"])], 1)
     assert isinstance(answers.found["a"], LayerBlob)
 
 

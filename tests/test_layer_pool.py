@@ -1,0 +1,231 @@
+"""The layer pool: what one has pushed, no one builds or uploads again; whatever is wrong with it, builds go on."""
+
+from __future__ import annotations
+
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from jupyter_condabuild.build import layer_pool
+from jupyter_condabuild.build.known import annotate
+from jupyter_condabuild.build.layer_pool import ARTIFACT
+from jupyter_condabuild.oci.image import OCI_CONFIG, Descriptor, Digest, Manifest
+from tests.builds import Workshop, explicit, install, small_channel
+from tests.channel.package import File, Metadata
+from tests.registry.faults import FakeRegistry, spec_error
+from tests.registry.pushing import blob
+
+NAMES = [f"p{number:02}" for number in range(layer_pool.FIRST + 8)]
+DISTS = {f"{name}-1-0" for name in NAMES}
+
+
+@pytest.fixture(scope="module")
+def lockfile(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """More packages than are asked for at first."""
+    folder = tmp_path_factory.mktemp("lab")
+    packages = [(Metadata(name, "1", noarch="generic"), [File(f"share/{name}", name.encode() * 100)]) for name in NAMES]
+    channel = small_channel(folder / "channel", packages)
+    install(folder / "env", channel, *NAMES)
+    return explicit(channel, folder / "explicit.txt")
+
+
+@pytest.fixture
+def lab(registry: str) -> str:
+    """A place in the real registry of this test's own."""
+    return f"{registry}/lab/{uuid.uuid4().hex}"
+
+
+@pytest.fixture
+def labmate(tmp_path: Path, small_base: str) -> Workshop:
+    """Somebody else: another store."""
+    (tmp_path / "labmate").mkdir()
+    return Workshop(tmp_path / "labmate", small_base)
+
+
+def test_what_one_has_pushed_no_one_builds_or_uploads(
+    workshop: Workshop, labmate: Workshop, lockfile: Path, lab: str
+) -> None:
+    """Another repository, another store: all layers are mounted, and the image is the same."""
+    pool = f"{lab}/layers"
+    first = workshop.build(lockfile, reference=f"{lab}/one/env:v1", push=True, layer_pool=pool)
+    assert workshop.layers("pushed") >= DISTS
+    second = labmate.build(lockfile, reference=f"{lab}/two/env:v1", push=True, layer_pool=pool)
+    assert labmate.layers("built") == set()
+    assert labmate.layers("mounted") >= DISTS
+    assert second.event.digest == first.event.digest
+    own = {layer.descriptor.digest for layer in second.layers if layer.descriptor.annotations}
+    rest = [layer for layer in second.image.manifest.layers if layer.digest not in own]
+    assert second.event.bytes_pushed == sum(layer.size for layer in rest) + second.image.manifest.config.size
+    assert not workshop.warnings
+    assert not labmate.warnings
+
+
+def test_what_the_store_has_is_mounted_too(workshop: Workshop, lockfile: Path, lab: str) -> None:
+    """The same user, a new repository: nothing is looked up, and nothing uploaded that the pool has."""
+    pool = f"{lab}/layers"
+    workshop.build(lockfile, reference=f"{lab}/one/env:v1", push=True, layer_pool=pool)
+    workshop.build(lockfile, reference=f"{lab}/two/env:v1", push=True, layer_pool=pool)
+    assert workshop.layers("mounted") >= DISTS
+
+
+def test_those_who_publish_at_once_do_not_disturb_each_other(
+    tmp_path: Path, small_base: str, labmate: Workshop, lockfile: Path, lab: str
+) -> None:
+    """Four at the same time; whoever comes later builds nothing."""
+    pool = f"{lab}/layers"
+
+    def build(number: int) -> str:
+        (tmp_path / str(number)).mkdir()
+        mate = Workshop(tmp_path / str(number), small_base)
+        built = mate.build(lockfile, reference=f"{lab}/{number}/env:v1", push=True, layer_pool=pool)
+        assert not mate.warnings
+        return built.event.digest
+
+    with ThreadPoolExecutor(4) as threads:
+        digests = set(threads.map(build, range(4)))
+    assert len(digests) == 1
+    labmate.build(lockfile, reference=f"{lab}/late/env:v1", push=True, layer_pool=pool)
+    assert labmate.layers("built") == set()
+
+
+@pytest.fixture
+def fake(fake_registry: FakeRegistry, workshop: Workshop, lockfile: Path) -> FakeRegistry:
+    """A registry whose pool `lab/layers` has every layer."""
+    _build(workshop, fake_registry, lockfile, "one")
+    fake_registry.seen.clear()
+    return fake_registry
+
+
+def _build(mate: Workshop, fake: FakeRegistry, lockfile: Path, who: str) -> str:
+    pool = f"{fake.host}/lab/layers"
+    return mate.build(lockfile, reference=f"{fake.host}/{who}/env:v1", push=True, layer_pool=pool).event.digest
+
+
+def _lookups(fake: FakeRegistry) -> int:
+    return fake.times("GET", "lab/layers/manifests")
+
+
+def test_a_pool_that_knows_nothing_of_the_largest_is_not_asked_for_the_rest(
+    fake_registry: FakeRegistry, workshop: Workshop, lockfile: Path
+) -> None:
+    """Asking costs more than it could save."""
+    _build(workshop, fake_registry, lockfile, "one")
+    assert _lookups(fake_registry) == layer_pool.FIRST < len(NAMES)
+
+
+def test_nothing_is_asked_that_is_known(
+    fake: FakeRegistry, workshop: Workshop, labmate: Workshop, lockfile: Path
+) -> None:
+    """By the image's own repository, or by the store."""
+    _build(workshop, fake, lockfile, "one")
+    _build(workshop, fake, lockfile, "two")
+    assert _lookups(fake) == 0
+    _build(labmate, fake, lockfile, "three")
+    assert _lookups(fake) == len(NAMES)
+
+
+def test_a_build_that_changes_nothing_does_not_write_to_the_pool(
+    fake: FakeRegistry, labmate: Workshop, lockfile: Path
+) -> None:
+    """Nor does one that takes its layers from there."""
+    _build(labmate, fake, lockfile, "two")
+    _build(labmate, fake, lockfile, "two")
+    assert {seen.method for seen in fake.seen if "/lab/layers/" in seen.path} == {"GET"}
+
+
+def test_what_was_pruned_is_built_again(fake: FakeRegistry, labmate: Workshop, lockfile: Path) -> None:
+    """And published again."""
+    kept = {key: found for key, found in fake.manifests["lab/layers"].items() if key < "8"}
+    gone = {key for key in fake.manifests["lab/layers"] if ":" not in key} - kept.keys()
+    assert kept
+    assert gone
+    fake.manifests["lab/layers"] = dict(kept)
+    _build(labmate, fake, lockfile, "two")
+    assert len(labmate.layers("built")) == len(gone)
+    assert fake.manifests["lab/layers"].keys() >= gone
+
+
+def test_a_pool_that_lost_blobs_is_done_without(fake: FakeRegistry, labmate: Workshop, lockfile: Path) -> None:
+    """Its manifests promise layers that are gone: they are built, and the build says why it began anew."""
+    digest = Digest.of(fake.manifests["one/env"]["v1"][1])
+    for repository in ("lab/layers", "one/env"):
+        fake.blobs[repository].clear()
+    assert _build(labmate, fake, lockfile, "two") == str(digest)
+    assert labmate.layers("built") == DISTS
+    assert list(labmate.warnings) == ["blob-gone"]
+
+
+@pytest.mark.parametrize("status", [401, 403, 500])
+def test_a_pool_that_may_not_be_written_is_only_read(
+    fake_registry: FakeRegistry, workshop: Workshop, lockfile: Path, status: int
+) -> None:
+    """The build goes on, says it once, and does not ask again."""
+    fake_registry.on("PUT", "lab/layers/manifests", *[spec_error(status, "DENIED", "no")] * 100)
+    _build(workshop, fake_registry, lockfile, "one")
+    assert list(workshop.warnings) == ["layer-pool-not-written"]
+    assert fake_registry.times("PUT", "lab/layers/manifests") <= 8  # those under way at once, some with a login
+
+
+@pytest.mark.parametrize("status", [401, 403, 500])
+def test_a_pool_that_may_not_be_read_is_left_alone(
+    fake: FakeRegistry, labmate: Workshop, lockfile: Path, status: int
+) -> None:
+    """The build does what it does without a pool."""
+    fake.on("GET", "lab/layers/manifests", *[spec_error(status, "DENIED", "no")] * 100)
+    _build(labmate, fake, lockfile, "two")
+    assert labmate.layers("built") == DISTS
+    assert list(labmate.warnings) == ["layer-pool-not-read"]
+    assert _lookups(fake) <= 2 * layer_pool.AT_ONCE
+
+
+def test_a_registry_that_does_not_mount_is_said_once(
+    fake_registry: FakeRegistry, workshop: Workshop, lockfile: Path
+) -> None:
+    """Such a registry has no use for a pool."""
+    fake_registry.on("POST", r"lab/layers/blobs/uploads/\?mount", *[spec_error(404, "NAME_UNKNOWN", "no")] * 100)
+    _build(workshop, fake_registry, lockfile, "one")
+    assert list(workshop.warnings) == ["layer-pool-not-written"]
+
+
+def test_what_stands_under_a_key_and_is_not_its_layer_is_not_used(
+    fake: FakeRegistry, labmate: Workshop, lockfile: Path
+) -> None:
+    """Another layer, one without a diff_id, something that is no manifest: the layers are built."""
+    keys = sorted(key for key in fake.manifests["lab/layers"] if ":" not in key)
+    config = Descriptor(OCI_CONFIG, Digest.of(b"{}"), 2)
+    wrong = (
+        Manifest.make(config, [annotate(blob(b"x"), keys[1], Digest.of(b"x"), ["x"])]),
+        Manifest.make(config, [blob(b"x")]),
+    )
+    for key, manifest in zip(keys, wrong, strict=False):
+        fake.put_manifest("lab/layers", key, manifest.media_type, manifest.raw)
+    fake.put_manifest("lab/layers", keys[2], ARTIFACT, b"[]")
+    _build(labmate, fake, lockfile, "two")
+    assert len(labmate.layers("built")) == 3
+    assert not labmate.warnings
+
+
+def test_a_pool_of_another_registry_is_not_asked(
+    fake_registry: FakeRegistry, elsewhere: FakeRegistry, workshop: Workshop, lockfile: Path
+) -> None:
+    """Blobs cannot be mounted from there."""
+    pool = f"{elsewhere.host}/lab/layers"
+    workshop.build(lockfile, reference=f"{fake_registry.host}/one/env:v1", push=True, layer_pool=pool)
+    assert list(workshop.warnings) == ["layer-pool-elsewhere"]
+    assert not elsewhere.seen
+
+
+def test_a_registry_that_lost_its_image_gets_it_whole_again(
+    fake_registry: FakeRegistry, workshop: Workshop, lockfile: Path
+) -> None:
+    """Its manifest names blobs that it no longer has: it says so when the new manifest comes."""
+    reference = f"{fake_registry.host}/one/env"
+    first = workshop.build(lockfile, reference=f"{reference}:v1", push=True)
+    fake_registry.blobs["one/env"].clear()
+    fake_registry.on("PUT", "manifests/v2", spec_error(400, "MANIFEST_BLOB_UNKNOWN", "blob unknown to registry"))
+    workshop.build(lockfile, reference=f"{reference}:v2", push=True, cache_from=(f"{reference}:v1",))
+    assert list(workshop.warnings) == ["blob-gone"]
+    there = fake_registry.blobs["one/env"].keys()
+    assert {str(layer.digest) for layer in first.image.manifest.layers} <= there

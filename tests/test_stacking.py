@@ -1,0 +1,386 @@
+"""Stacked updates: a container sees the canonical image, what travels is what changed, and doubt builds afresh."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import tarfile
+import uuid
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import docker
+import pytest
+
+from jupyter_condabuild.build import stacking
+from jupyter_condabuild.build.inspect import preview
+from jupyter_condabuild.build.layers import HIDDEN
+from jupyter_condabuild.build.pipeline import BuildResult
+from jupyter_condabuild.build.published import Places, open_image
+from jupyter_condabuild.build.rebase import RebaseRequest, rebase
+from jupyter_condabuild.build.request import BuildRequest
+from jupyter_condabuild.build.verify import verify
+from jupyter_condabuild.conda.lockfile import dump, lock
+from jupyter_condabuild.conda.snapshot import snapshot
+from jupyter_condabuild.errors import NotVerified
+from jupyter_condabuild.events import Log
+from jupyter_condabuild.oci import archive
+from jupyter_condabuild.oci.image import OCI_CONFIG, Descriptor, Digest, ImageConfig, Manifest
+from tests.builds import Package, Workshop, install, small_channel
+from tests.channel.channel import Channel
+from tests.channel.package import File, Metadata, Symlink
+from tests.image_tree import SavedImage
+from tests.registry.pushing import connect, opener, push_image
+from tests.small_image import image, programs, tar
+
+NOISE = random.Random(0).randbytes(300_000)
+
+
+def _package(name: str, version: str, *entries: File | Symlink) -> Package:
+    return Metadata(name, version, noarch="generic"), list(entries)
+
+
+PACKAGES = [
+    _package("big", "1", File("share/big", NOISE)),
+    _package("big", "2", File("share/big", NOISE[::-1])),
+    _package(
+        "lib",
+        "1",
+        File("share/lib/same", b"same"),
+        File("share/lib/changed", b"1"),
+        File("share/lib/old/deep/x", b"x"),
+        File("share/lib-1.info/RECORD", b"1"),
+        File("share/kind", b"a file"),
+        File("etc/common/lib", b"1"),
+        Symlink("share/lib/link", "old"),
+    ),
+    _package(
+        "lib",
+        "2",
+        File("share/lib/same", b"same"),
+        File("share/lib/changed", b"2"),
+        File("share/lib/new", b"new"),
+        File("share/lib-2.info/RECORD", b"2"),
+        File("share/kind/of", b"a folder"),
+        File("share/lib/link/now", b"a folder"),
+    ),
+    _package("lib", "3", File("share/lib/same", b"same"), File("etc/common/lib", b"3")),
+    _package("other", "1", File("etc/common/other", b"other"), File("share/other/x", b"x")),
+    _package("going", "1", File("etc/common/going", b"going"), File("share/going/x/y", b"y")),
+    _package("coming", "1", File("etc/common/coming", b"coming"), File("share/coming", b"x")),
+    _package("clash", "1", File("share/lib/same", b"another")),
+    _package("clash", "2", File("share/clash", b"none")),
+]
+FIRST = ("big=1", "lib=1", "other", "going")
+SECOND = ("big=1", "lib=2", "other", "coming")
+THIRD = ("big=1", "lib=3", "other")
+
+
+@dataclass
+class Lab:
+    """Prefixes from one channel, and builds of them under one tag."""
+
+    workshop: Workshop
+    channel: Channel
+    tag: str
+    said: str = ""
+
+    def prefix(self, *specs: str) -> Path:
+        """An environment of its own."""
+        folder = self.workshop.folder / uuid.uuid4().hex
+        folder.mkdir()
+        return install(folder / "env", self.channel, *specs)
+
+    def update(self, *specs: str, prefix: Path | None = None, **request: Any) -> tuple[BuildResult, SavedImage]:
+        """The tag's image, stacked on what it was; `said` is what the build says of that."""
+        path = self.workshop.folder / f"{uuid.uuid4().hex}.tar"
+        given = {"reference": self.tag, "push": True, "stack": True, "archive": str(path), **request}
+        result = self.workshop.build(prefix or self.prefix(*specs), **given)
+        lines = [event.text for event in self.workshop.events if isinstance(event, Log)]
+        self.said = "".join(line for line in lines if "tacked" in line)
+        return result, SavedImage(path)
+
+    def canonical(self, *specs: str, prefix: Path | None = None, **request: Any) -> SavedImage:
+        """What the image would be otherwise."""
+        return self.workshop.image(prefix or self.prefix(*specs), uuid.uuid4().hex, **request)
+
+
+@pytest.fixture(scope="module")
+def channel(tmp_path_factory: pytest.TempPathFactory) -> Channel:
+    return small_channel(tmp_path_factory.mktemp("channel"), PACKAGES)
+
+
+@pytest.fixture
+def lab(workshop: Workshop, channel: Channel, registry: str) -> Lab:
+    return Lab(workshop, channel, f"{registry}/stacked/{uuid.uuid4().hex}:latest")
+
+
+def _digests(result: BuildResult) -> list[str]:
+    return [str(layer.descriptor.digest) for layer in result.layers]
+
+
+def test_a_container_sees_the_canonical_image(lab: Lab) -> None:
+    """Package by package, file by file, folder by folder; the layers below stay, and those above are everybody's."""
+    before, _ = lab.update(*FIRST)
+    after, stacked = lab.update(*SECOND)
+    canonical = lab.canonical(*SECOND)
+    assert stacked.tree() == canonical.tree()
+    assert stacked.tree()["share/kind/of"]
+    assert _digests(after)[: len(before.layers)] == _digests(before)
+    new = set(_digests(after)) - set(_digests(before))
+    assert len(new) == 3  # lib, coming, and the whiteouts
+    assert len(new & set(canonical.layers)) == 2
+
+
+def test_only_what_changed_travels(lab: Lab) -> None:
+    """And the image says how much of it is stale."""
+    before, _ = lab.update(*FIRST)
+    after, stacked = lab.update(*SECOND)
+    whole = sum(layer.descriptor.size for layer in after.layers)
+    assert after.event.bytes_pushed < 20_000 < whole
+    gone = {"lib-1-0", "going-1-0"}
+    sizes = {layer.title: layer.descriptor.size for layer in before.layers}
+    stale = after.event.stale
+    assert 0 < stale - sum(sizes[name] for name in gone) < 1000  # the whiteouts
+    assert stacked.config["config"]["Labels"]["org.jupyter.condabuild.stale"] == str(stale)
+    assert "3 layers more" in lab.said
+    assert "stale" in lab.said
+
+
+def test_updates_on_updates(lab: Lab) -> None:
+    """The third sees nothing of the first two's."""
+    lab.update(*FIRST)
+    lab.update(*SECOND)
+    after, stacked = lab.update(*THIRD)
+    assert stacked.tree() == lab.canonical(*THIRD).tree()
+    assert after.event.stale
+    again, same = lab.update(*THIRD)
+    assert (same.digest, again.event.bytes_pushed) == (stacked.digest, 0)
+
+
+def test_another_machine_needs_nothing_but_the_registry(lab: Lab) -> None:
+    """What goes away is read where it lies."""
+    lab.update(*FIRST)
+    shutil.rmtree(lab.workshop.store)
+    _, stacked = lab.update(*SECOND)
+    assert stacked.tree() == lab.canonical(*SECOND).tree()
+    assert stacked.manifest["annotations"][HIDDEN]
+
+
+def test_a_lock_file_is_enough(lab: Lab, tmp_path: Path) -> None:
+    """Package caches or the channel tell which paths packages have."""
+    lab.update(*FIRST)
+    lockfile = tmp_path / "conda-lock.yml"
+    lockfile.write_text(dump(lock(snapshot(lab.prefix(*SECOND)))))
+    _, stacked = lab.update(prefix=lockfile)
+    assert stacked.manifest["annotations"][HIDDEN]
+    assert stacked.tree() == lab.canonical(prefix=lockfile).tree()
+
+
+def test_nothing_changed(lab: Lab) -> None:
+    """The image stays what it is, and is not stacked."""
+    _, first = lab.update(*FIRST)
+    again, second = lab.update(*FIRST)
+    assert (second.digest, again.event.bytes_pushed, again.event.stale) == (first.digest, 0, 0)
+    assert HIDDEN not in second.manifest["annotations"]
+
+
+def test_what_no_package_has_is_updated_too(lab: Lab, tmp_path: Path) -> None:
+    """Untracked files of the environment, and the user's folder, whose folders stay the user's."""
+    prefix, work = lab.prefix(*FIRST), tmp_path / "work"
+    for name in ("share/mine/a", "share/mine/b"):
+        (prefix / name).parent.mkdir(exist_ok=True)
+        (prefix / name).write_text(name)
+    for name in ("keep/a", "keep/b", "drop/c"):
+        (work / name).parent.mkdir(parents=True, exist_ok=True)
+        (work / name).write_text(name)
+    lab.update(prefix=prefix, include=str(work))
+    (prefix / "share/mine/a").unlink()
+    (work / "keep/a").unlink()
+    shutil.rmtree(work / "drop")
+    _, stacked = lab.update(prefix=prefix, include=str(work))
+    canonical = lab.canonical(prefix=prefix, include=str(work))
+    assert stacked.manifest["annotations"][HIDDEN]
+    assert stacked.tree("opt") == canonical.tree("opt")
+    assert stacked.tree("work") == canonical.tree("work")
+    owners = _owners(stacked, "work")
+    assert {path: owners[path] for path in _owners(canonical, "work")} == _owners(canonical, "work")
+    _, without = lab.update(prefix=prefix)
+    assert without.tree("work") == {}
+    assert _owners(without, "work")["work"] == _owners(lab.canonical(prefix=prefix), "work")["work"]
+
+
+def _owners(saved: SavedImage, below: str) -> dict[str, tuple[int, tuple[int, int]]]:
+    headers = [header for digest in saved.layers for header in saved.headers(digest) if ".wh." not in header.path]
+    return {header.path: (header.mode, header.owner) for header in headers if header.path.startswith(below)}
+
+
+def _exported(client: docker.DockerClient, reference: str, folder: Path) -> dict[str, tuple[Any, ...]]:
+    """What a container of an image has at each path, its folders' modes included."""
+    client.images.pull(reference)
+    container = client.containers.create(reference)
+    path = folder / uuid.uuid4().hex
+    try:
+        with path.open("wb") as file:
+            file.writelines(container.export())
+    finally:
+        container.remove()
+        client.images.remove(reference)
+    with tarfile.open(path) as members:
+        return {
+            member.name: (
+                member.type,
+                member.mode,
+                (member.uid, member.gid),
+                member.linkname,
+                file.read() if (file := members.extractfile(member) if member.isreg() else None) else b"",
+            )
+            for member in members
+        }
+
+
+def test_in_a_container(lab: Lab, docker_client: docker.DockerClient, tmp_path: Path) -> None:
+    """The engine's own view of both images, after two updates."""
+    lab.update(*FIRST)
+    lab.update(*SECOND)
+    lab.update(*THIRD)
+    canonical = f"{lab.tag.rpartition(':')[0]}:canonical"
+    lab.workshop.build(lab.prefix(*THIRD), reference=canonical, push=True)
+    seen = _exported(docker_client, lab.tag, tmp_path)
+    assert seen["opt/env/etc/common/lib"][-1] == b"3"
+    assert seen == _exported(docker_client, canonical, tmp_path)
+
+
+CASES: Mapping[str, tuple[tuple[str, ...], tuple[str, ...], str]] = {
+    "too much of it is stale": (FIRST, ("big=2", "lib=1", "other", "going"), "would be stale"),
+    "nothing stays": (("other",), ("coming",), ""),
+    "one brings a path of another that stays": (
+        ("big=1", "clash=1", "lib=1"),
+        ("big=1", "clash=1", "lib=2"),
+        "several",
+    ),
+    "one that goes hid a path of another": (("big=1", "clash=1", "lib=1"), ("big=1", "lib=1"), "several"),
+    "one that comes brings a path of another": (("big=1", "lib=1"), ("big=1", "lib=1", "clash=1"), ""),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_in_doubt_the_canonical_image_is_built(lab: Lab, case: str) -> None:
+    """Or one that shows the same."""
+    before, after, why = CASES[case]
+    lab.update(*before)
+    result, made = lab.update(*after)
+    canonical = lab.canonical(*after)
+    assert made.tree() == canonical.tree()
+    if why:
+        assert made.digest == canonical.digest
+        assert "built afresh" in lab.said
+        assert why in lab.said
+        assert result.event.stale == 0
+
+
+def test_what_comes_back_is_built_afresh(lab: Lab) -> None:
+    """The first image again, by its digest."""
+    _, first = lab.update(*FIRST)
+    lab.update(*SECOND)
+    _, again = lab.update(*FIRST)
+    assert again.digest == first.digest
+    assert "comes back" in lab.said
+
+
+def test_another_base_is_built_afresh(lab: Lab, tmp_path: Path) -> None:
+    """Its layers lie below everything."""
+    lab.update(*FIRST)
+    base = tmp_path / "other-base.tar"
+    archive.write(image([programs(), tar({"etc/base": b"2\n"})]), "", base)
+    _, made = lab.update(*SECOND, base=f"oci-archive:{base}")
+    assert made.digest == lab.canonical(*SECOND, base=f"oci-archive:{base}").digest
+    assert "another base" in lab.said
+
+
+def test_no_more_layers_than_engines_take(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then the image starts anew."""
+    before, _ = lab.update(*FIRST)
+    base_layers = len(before.image.manifest.layers) - len(before.layers)
+    monkeypatch.setattr(stacking, "MOST_LAYERS", base_layers + len(before.layers) + 2)
+    _, made = lab.update(*SECOND)
+    assert made.digest == lab.canonical(*SECOND).digest
+    assert "layers" in lab.said
+
+
+def test_an_image_that_is_not_ours_is_replaced(lab: Lab) -> None:
+    """Whatever stood under the tag."""
+    host, _, name = lab.tag.partition("/")
+    with connect(host) as connected:
+        push_image(connected.repository(name.rpartition(":")[0]), "latest", layers=(b"x",))
+    _, made = lab.update(*FIRST)
+    assert made.digest == lab.canonical(*FIRST).digest
+
+
+def test_the_plan_tells(lab: Lab) -> None:
+    """Before anything is built."""
+    lab.update(*FIRST)
+
+    def plan(*specs: str) -> str:
+        asked = {"store_dir": str(lab.workshop.store), "base": lab.workshop.base, "reference": lab.tag, "push": True}
+        found = preview(BuildRequest(prefix=str(lab.prefix(*specs)), stack=True, **asked), lambda event: None)
+        assert found.stack in found.text()
+        assert found.summary()["stack"] == found.stack
+        return found.stack
+
+    assert plan(*SECOND).startswith("Stacked on the current image: 2 package layers more")
+    assert "built afresh" in plan("big=2", "lib=1")
+
+
+def test_a_new_base_below_a_stacked_image(lab: Lab, tmp_path: Path) -> None:
+    """Rebased, it knows what is stale, and can be updated again."""
+    lab.update(*FIRST)
+    before, _ = lab.update(*SECOND)
+    base = tmp_path / "other-base.tar"
+    archive.write(image([programs(), tar({"etc/base": b"2\n"})]), "", base)
+    rebase(RebaseRequest(lab.tag, f"oci-archive:{base}", store_dir=str(lab.workshop.store)), lambda event: None)
+    with ExitStack() as stack:
+        rebased = ImageConfig.parse(open_image(lab.tag, Places((), "", tmp_path), stack).config)
+    assert rebased.runtime["Labels"]["org.jupyter.condabuild.stale"] == str(before.event.stale)
+    _, made = lab.update(*THIRD, base=f"oci-archive:{base}")
+    assert len(made.manifest["annotations"][HIDDEN].split()) >= 4
+    assert made.tree() == lab.canonical(*THIRD).tree()
+
+
+@pytest.fixture
+def places(lab: Lab, tmp_path: Path) -> Places:
+    (tmp_path / "verifying").mkdir()
+    return Places((), "", tmp_path / "verifying")
+
+
+def test_a_stacked_image_is_verified(lab: Lab, places: Places) -> None:
+    """Its layers by their packages, and that the whiteouts leave of the others nothing."""
+    lab.update(*FIRST)
+    lab.update(*SECOND)
+    found = verify(lab.tag, places, 1, lambda event: None)
+    assert {"lib-2-0", "big-1-0", "other-1-0", "coming-1-0"} <= set(found.proved)
+    assert not found.wrong
+
+
+def test_a_stacked_image_without_its_whiteouts_is_found_out(lab: Lab, places: Places) -> None:
+    """A file of an old version would be seen."""
+    lab.update(*FIRST)
+    after, _ = lab.update(*SECOND)
+    host, _, name = lab.tag.partition("/")
+    manifest = after.image.manifest
+    [whiteouts] = [layer for layer in after.layers if layer.title == "whiteouts of an update"]
+    config = after.image.config.replace(f'"{whiteouts.diff_id}",'.encode(), b"")
+    config = config.replace(
+        b'{"comment":"jupyter-condabuild","created_by":"jupyter condabuild: whiteouts of an update"},', b""
+    )
+    with connect(host) as connected:
+        repository = connected.repository(name.rpartition(":")[0])
+        descriptor = Descriptor(OCI_CONFIG, Digest.of(config), len(config))
+        repository.push(descriptor, opener(config))
+        layers = [layer for layer in manifest.layers if layer.digest != whiteouts.descriptor.digest]
+        repository.push_manifest(Manifest.make(descriptor, layers, manifest.annotations), "latest")
+    with pytest.raises(NotVerified, match="share/lib/old/deep/x"):
+        verify(lab.tag, places, 1, lambda event: None)
