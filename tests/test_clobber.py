@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import marshal
 import shutil
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -143,6 +144,23 @@ def test_a_folder_in_one_package_is_a_link_in_another(workshop: Workshop, tmp_pa
         tree = workshop.image(prefix, layer_budget=budget).tree()
         assert tree["lib64"].kind == "directory"
         assert tree["lib64/dir.txt"].kind == "file"
+
+
+def test_the_time_to_find_winners_grows_as_the_paths() -> None:
+    """Not as their square, however many are shared: eight times as many paths would take 64 times as long."""
+    packages = {
+        name: CondaPackage.of_url(f"https://lab.org/noarch/{name}-1-0.conda", sha256="0" * 64, size=1) for name in "ab"
+    }
+    planned = plan(of_packages("linux-64", list(packages.values()), ()), budget=96)
+    by_dist = {package.dist: package for package in packages.values()}
+
+    def seconds(count: int) -> float:
+        paths = {dist: [str(number) for number in range(count)] for dist in by_dist}
+        started = time.process_time()
+        winners(paths, planned, by_dist)
+        return time.process_time() - started
+
+    assert min(seconds(8000) for _ in range(3)) < 25 * min(seconds(1000) for _ in range(5))
 
 
 def test_winners_are_named_only_where_the_stack_hides_them() -> None:

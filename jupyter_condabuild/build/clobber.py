@@ -82,9 +82,7 @@ def winners(
     if not shared and not hidden:
         return {}
     rank = {dist: number for number, dist in enumerate(link_order(list(packages.values())))}
-    winner = {
-        path: max(dists, key=lambda dist: rank[dist]) for path, dists in owners.items() if path in {*shared, *hidden}
-    }
+    winner = {path: max(owners[path], key=lambda dist: rank[dist]) for path in {*shared, *hidden}}
     return {
         path: packages[winner[path]] for path in sorted(winner) if path in hidden or winner[path] != owners[path][-1]
     }
