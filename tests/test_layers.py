@@ -6,16 +6,17 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import pytest
 
 from jupyter_condabuild.conda.lockfile import dump, load, lock
+from jupyter_condabuild.conda.packages import CondaPackage
 from jupyter_condabuild.conda.snapshot import snapshot
 from jupyter_condabuild.errors import NotReproducible, PackageMismatch, PackageNotFound
 from jupyter_condabuild.events import Layer, Progress
-from tests.builds import Package, Workshop, small_channel
+from tests.builds import Package, Workshop, install, small_channel
 from tests.channel import channel as channels
 from tests.channel import prefix as prefixes
 from tests.channel.channel import Channel
@@ -97,6 +98,25 @@ def test_a_package_comes_from_the_channel_where_no_cache_has_it(
     shutil.rmtree(small.pkgs)
     assert workshop.image(small.prefix).package_layers == good
     assert sorted(small.archives) == [f"/noarch/{dist}.conda" for dist in sorted(BOTH)]
+
+
+def test_packages_are_not_compared_with_each_other(
+    workshop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a build does grows as the number of packages, not as its square."""
+    names = [f"p{number}" for number in range(40)]
+    packages: list[Package] = [(Metadata(name, "1", noarch="generic"), [File(name, b"")]) for name in names]
+    prefix = install(tmp_path / "env", small_channel(tmp_path / "channel", packages), *names)
+    compared = 0
+
+    def equal(one: CondaPackage, other: object) -> bool:
+        nonlocal compared
+        compared += 1
+        return isinstance(other, CondaPackage) and astuple(one) == astuple(other)
+
+    monkeypatch.setattr(CondaPackage, "__eq__", equal)
+    workshop.build(prefix, archive=str(tmp_path / "image.tar"))
+    assert compared < 4 * len(names)
 
 
 def test_a_lock_file_and_a_prefix_give_the_same_layers(

@@ -168,11 +168,12 @@ class LayersEngine:
         Returns the packages of these layers that cannot be had and why, and those that were linked, both by dist.
         """
         wanted = list(dict.fromkeys(_packages(missing)))
-        python, packages = lockfile.python, wanted
+        python, helpers = lockfile.python, []
         # @EXPLICIT files name no dependencies
         bare = not any(package.depends for package in lockfile.conda)
-        if python and python not in packages and any(bare or _needs_python(package) for package in packages):
-            packages = [*packages, python]
+        if python and python not in wanted and any(bare or _needs_python(package) for package in wanted):
+            helpers = [python]
+        packages = [*wanted, *helpers]
         self._report(Log(f"Linking {len(packages)} packages."))
         sources, failures = locate(
             packages,
@@ -186,9 +187,7 @@ class LayersEngine:
             failures |= {package.dist: failures[python.dist] for package in packages if _needs_python(package)}
         try:
             found = [package for package in packages if package.dist not in failures]
-            staged = link(
-                found, sources, work / "link", [package.dist for package in packages if package not in wanted]
-            )
+            staged = link(found, sources, work / "link", [package.dist for package in helpers])
         except LinkFailed:
             broken = {dist for dist, cached in sources.items() if not cached.complete}
             if not broken:
