@@ -22,23 +22,23 @@ class Ours:
     name = "ours"
 
     def __init__(self, work: Path, base: str) -> None:
-        self._store = work / "store"
+        self.store = work / "store"
         self.base = base
         self._environ = {
             **os.environ,
             "HOME": str(work / "home"),
             "XDG_CACHE_HOME": str(work / "home/.cache"),
-            "CONDABUILD_STORE_DIR": str(self._store),
+            "CONDABUILD_STORE_DIR": str(self.store),
         }
 
     def forget(self) -> None:
         """The next build runs as on a new node."""
-        shutil.rmtree(self._store, ignore_errors=True)
+        shutil.rmtree(self.store, ignore_errors=True)
 
     def layers(self) -> list[Path]:
         """The layers that the store holds."""
-        known = [json.loads(path.read_bytes()) for path in sorted(self._store.glob("layers/*.json"))]
-        return [self._store / "blobs" / layer["descriptor"]["digest"].replace(":", "/") for layer in known]
+        known = [json.loads(path.read_bytes()) for path in sorted(self.store.glob("layers/*.json"))]
+        return [self.store / "blobs" / layer["descriptor"]["digest"].replace(":", "/") for layer in known]
 
     def build(
         self,

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from benchmarks.scale import simulation
+from benchmarks.scale import growth, simulation
 from benchmarks.scale.lab import Lab, Pull, Push, Size, make
 from benchmarks.scale.nodes import Chains, Node, Pulled
 from benchmarks.scale.policies import COARSE, MOST_LAYERS, Alone, Layer, Planned, Stacked, policies
 from jupyter_condabuild.build import plan as planning
 from jupyter_condabuild.conda.lockfile import Lockfile, of_packages
 from jupyter_condabuild.conda.packages import CondaPackage
+from jupyter_condabuild.oci.layout import Store
 
 SMALL_LAB = Size(people=4, environments=5, weeks=8, core=6, bundles=5, singles=20)
 A, B, C = (Layer(name, size, ()) for name, size in (("a", 100), ("b", 10), ("c", 1)))
@@ -145,25 +147,34 @@ def test_an_added_package_needs_no_whiteouts() -> None:
 
 def test_a_stacked_image_is_made_afresh_when_too_much_of_it_is_stale() -> None:
     """Then it is the canonical one, whatever was below."""
-    policy = Stacked("stacked", 0.3)
-    image = policy.image(lock(package("a", size=80_000), package("b", size=40_000)), None)
-    after = lock(package("a", size=80_000), package("b", "2", size=40_000))
-    image = policy.image(after, image)
+    policy = Stacked("stacked", 0.5)
+    states = [lock(package("a", size=80_000), package("b", str(version), size=40_000)) for version in range(3)]
+    image = policy.image(states[1], policy.image(states[0], None))
     assert not image.canonical
-    after = lock(package("a", size=80_000), package("b", "3", size=40_000))
-    assert policy.image(after, image) == policy.canonical.image(after, None)
+    assert policy.image(states[2], image) == policy.canonical.image(states[2], None)
+
+
+def test_a_stacked_image_is_made_afresh_when_a_layer_comes_back() -> None:
+    """It cannot be hidden and seen."""
+    policy = Stacked("stacked", 0.9)
+    one, two = (lock(package("a", size=80_000), package("b", version, size=10_000)) for version in "12")
+    image = policy.image(two, policy.image(one, None))
+    assert not image.canonical
+    assert policy.image(one, image).canonical
 
 
 def test_a_stacked_image_is_made_afresh_when_it_has_too_many_layers() -> None:
     """Engines cannot mount more."""
     policy = Stacked("stacked", 0.9)
-    packages = [package(f"p{number}", size=1 << 20) for number in range(MOST_LAYERS)]
-    image = policy.image(lock(*packages[:90]), None)
-    image = policy.image(lock(*packages), image)
-    assert len(image.layers) == MOST_LAYERS
-    after = policy.image(lock(*packages, package("last")), image)
-    assert after.canonical
-    assert len(after.layers) <= policy.canonical.budget
+    packages = [package(f"p{number}", size=1000) for number in range(policy.canonical.budget)]
+    image = policy.image(lock(*packages), None)
+    layers = []
+    for number in range(20):
+        packages[number] = package(f"p{number}", "2", size=1000)
+        image = policy.image(lock(*packages), image)
+        layers.append(len(image.layers))
+    full = layers.index(MOST_LAYERS)
+    assert layers[full + 1] == policy.canonical.budget
 
 
 @pytest.fixture
@@ -203,10 +214,31 @@ def test_every_policy_shows_every_package_and_has_a_row() -> None:
         image = None
         for push in [push for push in lab.pushes if push.environment == 0]:
             image = policy.image(push.lockfile, image)
-            top = {item.name: item for layer in image.layers for item in layer.packages}
-            assert {item: top[item.name] for item in push.lockfile.conda} == {
-                item: item for item in push.lockfile.conda
-            }
+            visible = [item for layer in image.layers if layer.key not in image.hidden for item in layer.packages]
+            assert sorted(visible) == sorted(push.lockfile.conda)
             assert len(image.layers) <= MOST_LAYERS
     rows = simulation.table(simulation.run(lab, policy) for policy in compared).splitlines()[2:]
     assert [row.split(" | ")[0].removeprefix("| ") for row in rows] == [policy.name for policy in compared]
+
+
+def test_a_full_store_is_one_that_builds_have_left(tmp_path: Path) -> None:
+    """It knows a layer for each of their changes, and its blobs are where it says."""
+    growth.fill(tmp_path, range(3))
+    keys = [path.stem for path in (tmp_path / "layers").iterdir()]
+    assert len(keys) == 3 * growth.CHANGED
+    with Store(tmp_path) as store:
+        for layer in map(store.layer, keys):
+            assert layer is not None
+            assert b"".join(store.read(layer.blob.descriptor))
+
+
+def test_growth_is_told_from_step_to_step() -> None:
+    """How many times more there was, and how many times more of the processors it took."""
+    steps = [
+        growth.Step(10, {"plan": growth.Figure(0.6, 0.5), "open": growth.Figure(0.002, 0.001)}),
+        growth.Step(100, {"plan": growth.Figure(9.0, 2.0), "open": growth.Figure(0.002, 0.001)}),
+    ]
+    assert growth.table("packages", steps).splitlines()[2:] == [
+        "| 10 |  | 0.60 s (0.50 s) | 2.00 ms (1.00 ms) |",
+        "| 100 | 10 | 9.00 s (2.00 s), 4.0 | 2.00 ms (1.00 ms), 1.0 |",
+    ]

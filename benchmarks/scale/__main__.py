@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.report import say
-from benchmarks.scale import simulation
+from benchmarks import report
+from benchmarks.ours import Ours
+from benchmarks.report import say, size
+from benchmarks.scale import growth, simulation
 from benchmarks.scale.lab import make
 from benchmarks.scale.policies import policies
 
@@ -19,7 +23,7 @@ SEED = 1
 def main(arguments: Sequence[str] | None = None) -> None:
     """Reads the command line and does what it says."""
     options = _parser().parse_args(arguments)
-    result = _lab(options.seed)
+    result = _lab(options.seed) if options.what == "lab" else _grow(options)
     if options.json:
         options.json.write_text(json.dumps(result, indent=1) + "\n")
 
@@ -36,10 +40,33 @@ def _lab(seed: int) -> dict[str, Any]:
     return {"about": about, "seed": seed, "policies": [year.summary() for year in years]}
 
 
+def _grow(options: argparse.Namespace) -> dict[str, Any]:
+    machine = report.machine(engine="", rounds=0)
+    print(f"{report.about(machine)}; cold builds once, all else best of {growth.RUNS}\n", flush=True)
+    base = os.environ["CONDABUILD_TEST_BASE_REFERENCE"]
+    registry = base.partition("/")[0]
+    with tempfile.TemporaryDirectory(prefix="condabuild-bench-", dir=options.work) as folder:
+        work = Path(folder)
+        ours = Ours(work, base)
+        match options.what:
+            case "packages":
+                steps = growth.packages(ours, work, registry)
+                print(growth.table("packages", steps))
+            case "sizes":
+                steps = growth.sizes(ours, work, registry, (*growth.SIZES, *((growth.HUGE,) if options.huge else ())))
+                print(growth.table("bytes", steps, size))
+            case _:
+                steps = growth.store(ours, work, registry)
+                print(growth.table("builds in the store", steps))
+    return {"machine": machine, options.what: growth.as_json(steps)}
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scale", description=__doc__)
-    parser.add_argument("what", choices=("lab",))
+    parser.add_argument("what", choices=("lab", "packages", "sizes", "store"))
     parser.add_argument("--seed", type=int, default=SEED, help=f"of the simulated lab (default {SEED})")
+    parser.add_argument("--huge", action="store_true", help="sizes: also a package of 4 GB, which needs 20 GB of disk")
+    parser.add_argument("--work", type=Path, help="folder for what is made and removed again (default: the system's)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure there")
     return parser
 

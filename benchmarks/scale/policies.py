@@ -36,13 +36,13 @@ class Layer(NamedTuple):
 
 @dataclass(frozen=True)
 class Image:
-    """An image's package layers, lowest first, and the packages that a container sees.
+    """An image's package layers, lowest first; those that are `hidden`, by key, count for nothing any more.
 
     `canonical` says that the lock file alone decides it, and no earlier image.
     """
 
     layers: tuple[Layer, ...]
-    lockfile: Lockfile
+    hidden: frozenset[str] = frozenset()
     canonical: bool = True
 
     @cached_property
@@ -52,8 +52,8 @@ class Image:
 
     @cached_property
     def stale(self) -> int:
-        """Bytes of packages that a later layer replaces or takes away."""
-        return self.size - sum(package.size or 0 for package in self.lockfile.conda)
+        """Bytes that a new puller gets and nobody sees."""
+        return sum(layer.size for layer in self.layers if layer.key in self.hidden)
 
 
 class Policy(Protocol):
@@ -84,7 +84,7 @@ class Planned:
             alone = [layer for layer in layers if len(layer.packages) == 1]
             shared = [layer for layer in layers if len(layer.packages) > 1]
             layers = (*sorted(alone, key=self.order), *shared)
-        return Image(layers, lockfile)
+        return Image(layers)
 
 
 @lru_cache(maxsize=4096)  # policies that differ in their order alone come one after another
@@ -106,12 +106,12 @@ class Alone:
         """The same whatever the tag named before."""
         packages = sorted(lockfile.conda, key=lambda package: (self.first(package), package.name))
         groups = [*((package,) for package in packages[: self.count]), tuple(packages[self.count :])]
-        return Image(tuple(_layer(group, lockfile.site_packages) for group in groups if group), lockfile)
+        return Image(tuple(_layer(group, lockfile.site_packages) for group in groups if group))
 
 
 @dataclass(frozen=True)
 class Stacked:
-    """The packages that changed, a layer each, on top of the tag's image, until its stale bytes pass a share of it."""
+    """New layers on top of the tag's image, until its stale bytes pass a share of the canonical image's."""
 
     name: str
     share: float
@@ -119,18 +119,21 @@ class Stacked:
 
     def image(self, lockfile: Lockfile, current: Image | None) -> Image:
         """The tag's image with more layers on it, or the canonical one."""
+        afresh = self.canonical.image(lockfile, None)
         if current is None:
-            return self.canonical.image(lockfile, None)
-        before, after = set(current.lockfile.conda), set(lockfile.conda)
-        # largest first, as in a plan
-        changed = sorted(after - before, key=lambda package: (-(package.size or 0), package.name))
-        top = [_layer((package,), lockfile.site_packages) for package in changed]
-        if before - after:
-            gone = "\n".join([layer.key for layer in current.layers] + sorted(item.dist for item in before - after))
-            top.insert(0, Layer(hashlib.sha256(gone.encode()).hexdigest(), WHITEOUTS, ()))
-        image = Image((*current.layers, *top), lockfile, canonical=False)
-        full = image.stale > self.share * image.size or len(image.layers) > MOST_LAYERS
-        return self.canonical.image(lockfile, None) if full else image
+            return afresh
+        visible = {layer.key for layer in current.layers} - current.hidden
+        gone = visible - {layer.key for layer in afresh.layers}
+        added = [layer for layer in afresh.layers if layer.key not in visible]
+        layers = [*current.layers, *added]
+        if gone:
+            key = hashlib.sha256("\n".join(layer.key for layer in layers).encode()).hexdigest()
+            layers.insert(len(current.layers), Layer(key, WHITEOUTS, ()))
+            gone |= {key}
+        image = Image(tuple(layers), current.hidden | gone, canonical=False)
+        comes_back = any(layer.key in current.hidden for layer in added)
+        full = comes_back or len(layers) > MOST_LAYERS or image.stale > self.share * afresh.size
+        return afresh if full or not visible - gone else image
 
 
 @cache
