@@ -56,7 +56,7 @@ def collect(request: BuildRequest, prepared: Prepared, work: Path, report: Repor
     vendored = [
         package
         for package in prepared.lockfile.conda
-        if package.dist not in lost and _needs_us(package, prepared.urls, shares_host)
+        if package.dist not in lost and needs_us(package, prepared.urls, shares_host=shares_host)
     ]
     archives, failures = locate(
         vendored,
@@ -80,7 +80,7 @@ def collect(request: BuildRequest, prepared: Prepared, work: Path, report: Repor
     )
 
 
-def _needs_us(package: CondaPackage, urls: Mapping[str, str], shares_host: bool) -> bool:
+def needs_us(package: CondaPackage, urls: Mapping[str, str], *, shares_host: bool) -> bool:
     """Whether the builder cannot download a package: a local file, a login that it must not see, another's loopback."""
     url = urls.get(package.dist) or package.url
     host = urlsplit(package.url).hostname or ""

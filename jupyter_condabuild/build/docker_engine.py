@@ -18,7 +18,7 @@ from jupyter_condabuild.build.recipe import Wanted
 from jupyter_condabuild.build.registries import Registries
 from jupyter_condabuild.build.request import BuildRequest
 from jupyter_condabuild.build.runtime import LABEL_BASE_LAYERS, LABEL_ENGINE, LABEL_VARIABLES, command, image_labels
-from jupyter_condabuild.build.share import newest, throttled
+from jupyter_condabuild.build.share import cache_names, throttled
 from jupyter_condabuild.build.steps import Steps
 from jupyter_condabuild.conda.secrets import scrub
 from jupyter_condabuild.errors import BaseUnavailable, CondaBuildError, EngineFault
@@ -170,9 +170,8 @@ def _pull_private(request: BuildRequest, daemon: Daemon, kind: Kind, stack: Exit
     image = Reference.parse(request.installer_image or installer(request.installer).image)
     if request.pull or (builder.has_login(image) and daemon.image_id(str(image)) is None):
         daemon.pull(str(image))
-    names = [request.reference, *_newest_base(request, stack)] if request.push else []
     caches = []
-    for text in dict.fromkeys([*request.cache_from, *names]):
+    for text in cache_names(request, Registries(stack, request.insecure_registries)):
         cache = Reference.parse(text)
         if kind != "buildkit" or builder.has_login(cache):
             try:
@@ -183,12 +182,6 @@ def _pull_private(request: BuildRequest, daemon: Daemon, kind: Kind, stack: Exit
                 continue
         caches.append(str(cache))
     return caches
-
-
-def _newest_base(request: BuildRequest, stack: ExitStack) -> list[str]:
-    reference = Reference.parse(request.reference)
-    found = newest(Registries(stack, request.insecure_registries).repository(reference))
-    return [f"{reference.registry}/{reference.repository}:{found}"] if found else []
 
 
 def _labels(prepared: Prepared, request: BuildRequest, base: _Base) -> dict[str, str]:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from jupyter_condabuild.build.docker_plan import DockerPlan, docker_plan
 from jupyter_condabuild.build.phase import phase
 from jupyter_condabuild.build.plan import PlannedLayer
 from jupyter_condabuild.build.prepare import Prepared, prepare
@@ -118,6 +119,7 @@ class Preview:
         """The preview as a JSON object."""
         plan, lockfile = self.prepared.plan, self.prepared.lockfile
         return {
+            "engine": "layers",
             "environment": lockfile.digest,
             "packages": len(lockfile.conda),
             "packages_changed": self.changed,
@@ -165,12 +167,15 @@ class Preview:
         )
 
 
-def preview(request: BuildRequest, report: Report) -> Preview:
-    """Plans a build and asks registries and store what is there. Raises as `prepare`, and RegistryError."""
+def preview(request: BuildRequest, report: Report) -> Preview | DockerPlan:
+    """Plans a build; of the layers engine, asks what registries and store have. Raises as `prepare`, RegistryError."""
     with ExitStack() as stack:
         store = stack.enter_context(Store(Path(request.store_dir)))
         work = stack.enter_context(store.folder())
-        return compare(prepare(replace(request, strict=False), work, report), request, store, stack, report)
+        prepared = prepare(replace(request, strict=False), work, report)
+        if request.engine == "docker":
+            return docker_plan(request, prepared, stack)
+        return compare(prepared, request, store, stack, report)
 
 
 def compare(prepared: Prepared, request: BuildRequest, store: Store, stack: ExitStack, report: Report) -> Preview:

@@ -104,6 +104,16 @@ def newest(repository: Repository) -> str:
     return max((tag for tag in tags if re.fullmatch(r"base-\d{8}", tag)), default="")
 
 
+def cache_names(request: BuildRequest, registries: Registries) -> tuple[str, ...]:
+    """The images that the docker engine may take steps from: those named, the one before, the newest dated base."""
+    names = list(request.cache_from)
+    if request.push:
+        reference = Reference.parse(request.reference)
+        found = newest(registries.repository(reference))
+        names += [request.reference, *([f"{reference.registry}/{reference.repository}:{found}"] if found else [])]
+    return tuple(dict.fromkeys(names))
+
+
 def deliver(
     image: Image, request: BuildRequest, places: Places, push: Push | None, store: Store, report: Report
 ) -> int:

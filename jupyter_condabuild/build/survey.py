@@ -12,7 +12,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from jupyter_condabuild.build.inspect import Preview, compare
+from jupyter_condabuild.build.docker_plan import DockerPlan, docker_plan
+from jupyter_condabuild.build.inspect import compare
 from jupyter_condabuild.build.prepare import Prepared, prepare
 from jupyter_condabuild.build.request import BuildRequest
 from jupyter_condabuild.conda.drift import Drift, DriftEntry
@@ -31,13 +32,11 @@ def survey(request: BuildRequest, report: Report) -> dict[str, Any]:
         store = stack.enter_context(Store(Path(request.store_dir)))
         work = stack.enter_context(store.folder())
         prepared = prepare(replace(request, strict=False), work, report)
-        unavailable = None
-        try:
-            found = compare(prepared, request, store, stack, report)
-        except RegistryError as error:
-            unavailable = {"code": error.code, "message": error.message, "hint": error.hint}
-            found = compare(prepared, replace(request, push=False, archive="none.tar"), store, stack, report)
-        return {**_report(prepared), "plan": _plan(found, unavailable), "lock": _lock(prepared)}
+        if request.engine == "docker":
+            plan = _steps(docker_plan(request, prepared, stack))
+        else:
+            plan = _layers(prepared, request, store, stack, report)
+        return {**_report(prepared), "plan": plan, "lock": _lock(prepared)}
 
 
 def _report(prepared: Prepared) -> dict[str, Any]:
@@ -94,9 +93,18 @@ def _printable(path: str) -> str:
     return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
-def _plan(found: Preview, unavailable: dict[str, str] | None) -> dict[str, Any]:
+def _layers(
+    prepared: Prepared, request: BuildRequest, store: Store, stack: ExitStack, report: Report
+) -> dict[str, Any]:
+    unavailable = None
+    try:
+        found = compare(prepared, request, store, stack, report)
+    except RegistryError as error:
+        unavailable = {"code": error.code, "message": error.message, "hint": error.hint}
+        found = compare(prepared, replace(request, push=False, archive="none.tar"), store, stack, report)
     summary = found.summary()
     return {
+        "engine": "layers",
         "summary": found.sentence,
         "packages": summary["packages"],
         "packages_changed": found.changed,
@@ -106,6 +114,26 @@ def _plan(found: Preview, unavailable: dict[str, str] | None) -> dict[str, Any]:
         "compared": found.compared,
         "unavailable": unavailable,
         "layers": summary["layers"],
+        "steps": [],
+        "caches": [],
+    }
+
+
+def _steps(found: DockerPlan) -> dict[str, Any]:
+    packages = len(found.prepared.lockfile.conda)
+    return {
+        "engine": "docker",
+        "summary": found.sentence,
+        "packages": packages,
+        "packages_changed": packages,
+        "bytes_total": 0,
+        "bytes_to_push": 0,
+        "layers_reused": 0,
+        "compared": False,
+        "unavailable": None,
+        "layers": [],
+        "steps": list(found.steps),
+        "caches": list(found.caches),
     }
 
 

@@ -1,0 +1,77 @@
+"""The plan of a docker build: the steps that the engine will take, and where it may take them from."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from jupyter_condabuild.build.docker_plan import DockerPlan
+from jupyter_condabuild.build.inspect import preview
+from jupyter_condabuild.build.request import BuildRequest
+from tests.builds import install
+from tests.channel.channel import Channel
+from tests.command_line import CommandLine
+from tests.engines import DockerWorkshop
+
+_TAKEN = re.compile(r"^#\d+ \[\S+ +\d+/\d+\] (.*?)(?: CACHED)?$", re.MULTILINE)
+_WIDTH = 120  # of a step's title in the log
+
+
+def planned(prefix: Path, **more: Any) -> DockerPlan:
+    """What a plan says."""
+    request = BuildRequest(prefix=str(prefix), engine="docker", **more)
+    found = preview(request, lambda event: None)
+    assert isinstance(found, DockerPlan)
+    return found
+
+
+def test_the_steps_are_those_that_the_engine_takes(
+    docker_workshop: DockerWorkshop, channel: Channel, tmp_path: Path
+) -> None:
+    """For an environment as it was installed, and for one with a file more and a file less."""
+    made = install(tmp_path / "env", channel, "greet", "python", "tqdm")
+    for name in ("installed", "changed"):
+        docker_workshop.image(made, name)
+        taken = {step[:_WIDTH] for step in _TAKEN.findall(docker_workshop.log) if not step.startswith("WORKDIR")}
+        found = planned(
+            made,
+            archive="none.tar",
+            base=docker_workshop.base,
+            installer="rattler",
+            installer_image=docker_workshop.installer_image,
+            store_dir=str(docker_workshop.store),
+        )
+        steps = {" ".join(step.split())[:_WIDTH] for step in found.steps if not step.startswith("FROM")}
+        assert {step for step in taken if not step.startswith("FROM")} == steps
+        assert len(found.steps) == len(steps) + 2
+        (made / "share/greet/message.txt").unlink(missing_ok=True)
+        (made / "share/mine").write_text("mine")
+    assert any("removed.list" in step for step in steps)
+    assert any("overlay" in step for step in steps)
+
+
+def test_the_caches_are_those_named_then_the_image_before(rattler_prefix: Path, registry: str, tmp_path: Path) -> None:
+    """An image that goes nowhere has none of its own."""
+    store = str(tmp_path / "store")
+    assert planned(rattler_prefix, archive="x.tar", store_dir=store).caches == ()
+    reference = f"{registry}/docker-plan/{tmp_path.name}:v1"
+    named = ("registry.lab.org/team/cache:1",)
+    found = planned(rattler_prefix, reference=reference, push=True, cache_from=named, store_dir=store)
+    assert found.caches == (*named, reference)
+
+
+def test_the_command_says_that_the_engine_decides(tmp_path: Path, rattler_prefix: Path) -> None:
+    """Neither layers nor bytes are promised; without an engine at hand the plan is the same."""
+    run = CommandLine(tmp_path)
+    arguments = ("plan", rattler_prefix, "--engine", "docker", "--installer", "conda", "--base", "debian:12")
+    done = run(*arguments, environ={"DOCKER_HOST": "unix:///nobody/home.sock"})
+    assert done.status == 0, done.err
+    assert "FROM debian:12" in done.out
+    assert "conda create" in done.out
+    assert "decided while it builds" in done.out
+    assert "to push;" not in done.out
+    found = run(*arguments, "--json").json
+    assert (found["engine"], "layers" in found) == ("docker", False)
+    assert found["steps"]
+    assert run("plan", rattler_prefix, "--json").json["engine"] == "layers"
