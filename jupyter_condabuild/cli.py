@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import io
-import json
 import os
 import signal
 import sys
@@ -14,6 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from jupyter_condabuild.commands import add_request, given, print_json
 from jupyter_condabuild.errors import Cancelled, CondaBuildError, UsageError, from_os_error
 from jupyter_condabuild.events import Cancelled as CancelledEvent
 from jupyter_condabuild.events import Failed, Finished, JsonLines, Report
@@ -46,7 +46,8 @@ def parser() -> argparse.ArgumentParser:
     _add_source(snapshot)
     snapshot.add_argument("-t", "--tag", default="", metavar="REFERENCE", help="as for plan")
     _add_build_options(snapshot)
-    _add_request(snapshot)
+    _add_installer(snapshot)
+    add_request(snapshot)
     snapshot.set_defaults(run=_snapshot)
 
     plan = commands.add_parser("plan", help="show what a build would do", description=_plan.__doc__)
@@ -56,6 +57,7 @@ def parser() -> argparse.ArgumentParser:
     )
     _add_build_options(plan)
     _add_stack(plan)
+    _add_installer(plan)
     plan.set_defaults(run=_plan)
 
     build = commands.add_parser("build", help="build the image", description=_build.__doc__)
@@ -79,23 +81,13 @@ def parser() -> argparse.ArgumentParser:
     build.add_argument("--include", default="", metavar="DIR", help="put this folder's files into /work")
     build.add_argument("--strict", action="store_true", help="refuse an environment that cannot be reproduced")
     build.add_argument("--variables", action="store_true", help="put the environment's own variables into the image")
-    _add_request(build)
+    add_request(build)
     build.set_defaults(run=_build)
 
-    rebase = commands.add_parser("rebase", help="put an image on another base", description=_rebase.__doc__)
-    rebase.add_argument("reference", metavar="REFERENCE")
-    rebase.add_argument("--base", required=True, metavar="REFERENCE")
-    rebase.add_argument("-t", "--tag", default="", metavar="REFERENCE", help="name of the result; default the same")
-    rebase.set_defaults(run=_rebase)
+    from jupyter_condabuild.commands import base, comparison, export, prune, rebase
 
-    prune = commands.add_parser("prune", help="free space in the local store", description=_prune.__doc__)
-    prune.add_argument("--keep-bytes", type=int, default=None, metavar="N", help="keep the N bytes used last")
-    prune.set_defaults(run=_prune)
-
-    from jupyter_condabuild.commands import base, comparison, export
-
-    others = (*comparison.add(commands), export.add(commands), base.add(commands))
-    for command in (lock, snapshot, plan, build, rebase, prune, *others):
+    others = (rebase, export, base, prune)
+    for command in (lock, snapshot, plan, build, *comparison.add(commands), *(one.add(commands) for one in others)):
         command.add_argument("--json", action="store_true", help="print the result as JSON")
         command.add_argument("--events", choices=("jsonl",), help="print events as JSON lines on standard output")
     return top
@@ -142,12 +134,6 @@ def _add_installer(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument(
         "--installer-image", default=None, metavar="REFERENCE", help="docker engine: the image that it runs in"
-    )
-
-
-def _add_request(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--request", default="", metavar="FILE", help="read the build request as JSON (-: standard input)"
     )
 
 
@@ -210,10 +196,6 @@ def _report(arguments: argparse.Namespace) -> Report:
     return display(sys.stderr)
 
 
-def _print(value: Any) -> None:
-    print(json.dumps(value, indent=2, ensure_ascii=False))
-
-
 def _prefix(given: str) -> str:
     prefix = given or os.environ.get("CONDA_PREFIX", "")
     if not prefix:
@@ -258,7 +240,7 @@ def _lock(arguments: argparse.Namespace, report: Report) -> None:
     if arguments.output:
         _write(Path(arguments.output), text)
     if arguments.json:
-        _print({**found.summary(), "lockfile": arguments.output or text})
+        print_json({**found.summary(), "lockfile": arguments.output or text}, arguments)
     elif not arguments.output:
         sys.stdout.write(text)
     if not arguments.events:
@@ -278,29 +260,21 @@ def _write(path: Path, text: str) -> None:
 
 def _snapshot(arguments: argparse.Namespace, report: Report) -> None:
     """Prints what an environment holds, its lock file, and what a build would do, as JSON. Builds nothing."""
+    from jupyter_condabuild.build.request import BuildRequest
     from jupyter_condabuild.build.survey import survey
 
-    found = survey(_given(arguments) or _planned(arguments), report)
-    print(json.dumps(found, indent=None if arguments.events else 2))  # after events it is one line more
+    print_json(survey(given(arguments, BuildRequest) or _planned(arguments), report), arguments)
 
 
 def _planned(arguments: argparse.Namespace) -> Any:
     # A plan goes nowhere; with a name, it is measured against what that repository has.
-    return _request(arguments, push=bool(arguments.tag), archive="" if arguments.tag else "none.tar")
-
-
-def _given(arguments: argparse.Namespace) -> Any:
-    """The request that --request names, if it does."""
-    from jupyter_condabuild.build.request import BuildRequest
-
-    if not arguments.request:
-        return None
-    with open(0 if arguments.request == "-" else arguments.request) as file:
-        try:
-            value = json.load(file)
-        except ValueError as error:
-            raise UsageError(f"The build request is not JSON: {error}.") from None
-    return BuildRequest.parse(value)
+    return _request(
+        arguments,
+        push=bool(arguments.tag),
+        archive="" if arguments.tag else "none.tar",
+        installer=arguments.installer,
+        installer_image=arguments.installer_image,
+    )
 
 
 def _plan(arguments: argparse.Namespace, report: Report) -> None:
@@ -309,7 +283,7 @@ def _plan(arguments: argparse.Namespace, report: Report) -> None:
 
     found = preview(_planned(arguments), report)
     if arguments.json:
-        _print(found.summary())
+        print_json(found.summary(), arguments)
     elif not arguments.events:
         print(found.text())
 
@@ -317,8 +291,9 @@ def _plan(arguments: argparse.Namespace, report: Report) -> None:
 def _build(arguments: argparse.Namespace, report: Report) -> None:
     """Builds the image of an environment or lock file, and pushes, loads or saves it."""
     from jupyter_condabuild.build.pipeline import build
+    from jupyter_condabuild.build.request import BuildRequest
 
-    request = _given(arguments) or _request(
+    request = given(arguments, BuildRequest) or _request(
         arguments,
         push=arguments.push,
         load=arguments.load,
@@ -332,7 +307,7 @@ def _build(arguments: argparse.Namespace, report: Report) -> None:
     )
     result = build(request, report)
     if arguments.json:
-        _print(asdict(result.event))
+        print_json(asdict(result.event), arguments)
     elif not arguments.events:
         _print_use(request, result.event, report)
 
@@ -346,37 +321,3 @@ def _print_use(request: Any, done: Finished, report: Report) -> None:
     first = share_commands(request, done)[0]
     lines = [line for line in first.text.splitlines() if not line.startswith("docker pull ")]
     print(f"\n{first.title}:", *lines, sep="\n  ", file=sys.stderr)
-
-
-def _rebase(arguments: argparse.Namespace, report: Report) -> None:
-    """Puts an image of ours on another base without rebuilding a layer, and pushes it."""
-    from jupyter_condabuild.build.rebase import RebaseRequest, rebase
-    from jupyter_condabuild.settings import Settings
-
-    settings = Settings.load()
-    request = RebaseRequest(
-        settings.named(arguments.reference),
-        arguments.base,
-        settings.named(arguments.tag),
-        settings.store_dir,
-        settings.insecure_registries,
-        settings.docker_host,
-    )
-    result = rebase(request, report)
-    if arguments.json:
-        _print(asdict(result))
-
-
-def _prune(arguments: argparse.Namespace, report: Report) -> None:  # noqa: ARG001  it has nothing to tell on the way
-    """Removes the layers used longest ago from the local store; registries are not touched."""
-    from jupyter_condabuild.oci.layout import Store
-    from jupyter_condabuild.settings import Settings
-
-    settings = Settings.load()
-    keep = settings.store_max_bytes if arguments.keep_bytes is None else arguments.keep_bytes
-    with Store(Path(settings.store_dir)) as store:
-        freed, left = store.prune(keep), store.size
-    if arguments.json:
-        _print({"freed": freed, "left": left})
-    else:
-        print(f"Freed {freed / 1e6:,.1f} MB; {left / 1e6:,.1f} MB remain in {settings.store_dir}.")

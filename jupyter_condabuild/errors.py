@@ -13,6 +13,7 @@
     │   ├── BadRequest               not understood
     │   ├── TooMuch                  more bytes than a request may have
     │   ├── NotThere                 no such kernel, build or lock file
+    │   ├── NotEnded                 a build that has not ended cannot be forgotten
     │   └── QueueFull                too many builds are waiting
     ├── Interrupted                  a build's process is gone and did not say why
     ├── BuildLimit                   a build took more time or memory than it may
@@ -42,7 +43,8 @@
     ├── EngineFault                  the engine answers, and refuses or fails
     ├── StoreError
     │   ├── DiskFull
-    │   └── StoreUnwritable
+    │   ├── StoreUnwritable
+    │   └── StoreBusy                a build uses the store, which cannot be pruned now
     └── Cancelled                    the user ended the build (exit status 130)
 """
 
@@ -132,6 +134,13 @@ class NotThere(RequestError):
     """No such kernel, build or lock file."""
 
     code = "not_found"
+
+
+class NotEnded(RequestError):
+    """A build that has not ended cannot be forgotten."""
+
+    code = "not_ended"
+    default_hint = "Cancel it first, or wait until it has ended."
 
 
 class QueueFull(RequestError):
@@ -240,10 +249,7 @@ class BaseUnavailable(ImageError):
     """The base image cannot be had."""
 
     code = "base_unavailable"
-    default_hint = (
-        "Name another base image with --base: a reference, an OCI archive (oci-archive:FILE) "
-        "or one that the engine has (docker-daemon:NAME)."
-    )
+    default_hint = "Name another base: a reference, oci-archive:FILE, or docker-daemon:NAME for one of the engine's."
 
 
 class NotVerified(ImageError):
@@ -364,22 +370,17 @@ class StoreUnwritable(StoreError):
     default_hint = "Set store_dir (or CONDABUILD_STORE_DIR) to a folder that you can write."
 
 
+class StoreBusy(StoreError):
+    """A build uses the store."""
+
+    code = "store_busy"
+    default_hint = "Run prune again when it has ended."
+
+
 class Cancelled(CondaBuildError):
     """The user ended the build."""
 
     code = "cancelled"
-
-
-def from_code(code: str, message: str, hint: str) -> CondaBuildError:
-    """The error that another process of ours told of."""
-    kinds: list[type[CondaBuildError]] = [CondaBuildError]
-    for kind in kinds:
-        if kind.code == code:
-            return kind(message, hint)
-        kinds += kind.__subclasses__()
-    error = CondaBuildError(message, hint)
-    error.code = code  # type: ignore[misc]
-    return error
 
 
 def from_os_error(error: OSError, doing: str, path: Path | str | None = None) -> StoreError:

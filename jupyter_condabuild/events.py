@@ -69,7 +69,8 @@ class Finished:
     """The image is complete; `reference` is empty where it went to an archive alone.
 
     `environment` is the lock file's digest, `command` what the image runs by default; `stale` are bytes of layers that
-    later ones replace, where the image was stacked on an earlier one.
+    later ones replace, where the image was stacked on an earlier one. Of an image that was verified, `proved` packages
+    or files came out the same again, and `unproved` come from no package.
     """
 
     type: ClassVar[str] = "finished"
@@ -84,6 +85,8 @@ class Finished:
     environment: str = ""
     command: tuple[str, ...] = ()
     stale: int = 0
+    proved: int = 0
+    unproved: int = 0
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,14 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from jupyter_condabuild.build.request import DEFAULT_BASE, ENGINES, INSTALLERS, BuildRequest, default_store
+from jupyter_condabuild.build.request import DEFAULT_BASE, ENGINES, INSTALLERS, BuildRequest, Request, default_store
 from jupyter_condabuild.errors import UsageError
 
 CONFIG = "jupyter_condabuild_config"
+
+R = TypeVar("R", bound=Request)
 
 
 def _setting(default: Any, help: str, **bounds: Any) -> Any:
@@ -70,8 +72,14 @@ class Settings:
                 values[name] = _converted(name, environ[variable], variable)
         return replace(self, **values)
 
-    def request(
+    def request(self, **given: Any) -> BuildRequest:
+        """A build request; see `fill`."""
+        return self.fill(BuildRequest, **given)
+
+    def fill(
         self,
+        kind: type[R],
+        /,
         *,
         reference: str = "",
         engine: str | None = None,
@@ -81,25 +89,26 @@ class Settings:
         installer_image: str | None = None,
         stack: bool | None = None,
         **given: Any,
-    ) -> BuildRequest:
-        """A build request, with what it does not say as the settings have it. Raises as BuildRequest does."""
-        return BuildRequest(
-            reference=self.named(reference),
-            engine=engine or self.engine,
-            base=base or self.base_image,
-            cache_from=tuple(cache_from or self.cache_from),
-            installer=installer or self.installer,
-            installer_image=installer_image or (self.installer_image if installer in (None, self.installer) else ""),
-            stack=self.stack_updates if stack is None else stack,
-            store_dir=self.store_dir,
-            insecure_registries=self.insecure_registries,
-            docker_host=self.docker_host,
-            layer_pool=self.layer_pool,
-            layer_budget=self.layer_budget,
-            compression_level=self.compression_level,
-            overlay_max_bytes=self.overlay_max_bytes,
-            **given,
-        )
+    ) -> R:
+        """A request of a kind, with what it does not say as the settings have it. Raises as the kind does."""
+        values = {
+            "reference": self.named(reference),
+            "engine": engine or self.engine,
+            "base": base or self.base_image,
+            "cache_from": tuple(cache_from or self.cache_from),
+            "installer": installer or self.installer,
+            "installer_image": installer_image or (self.installer_image if installer in (None, self.installer) else ""),
+            "stack": self.stack_updates if stack is None else stack,
+            "store_dir": self.store_dir,
+            "insecure_registries": self.insecure_registries,
+            "docker_host": self.docker_host,
+            "layer_pool": self.layer_pool,
+            "layer_budget": self.layer_budget,
+            "compression_level": self.compression_level,
+            "overlay_max_bytes": self.overlay_max_bytes,
+        }
+        members = {item.name for item in fields(kind)}
+        return kind(**{name: value for name, value in values.items() if name in members}, **given)
 
     def named(self, reference: str) -> str:
         """The reference, with `registry` before it where it names none."""

@@ -10,11 +10,10 @@ from typing import Any
 import pytest
 
 from jupyter_condabuild.build.baseimage import dated, refresh
+from jupyter_condabuild.build.further_requests import BaseRequest
 from jupyter_condabuild.build.pipeline import build
 from jupyter_condabuild.build.request import BuildRequest
 from jupyter_condabuild.build.share import newest
-from jupyter_condabuild.conda.lockfile import lock
-from jupyter_condabuild.conda.snapshot import snapshot
 from jupyter_condabuild.errors import UsageError
 from jupyter_condabuild.events import Event, Finished, Layer
 from jupyter_condabuild.oci import archive
@@ -58,11 +57,10 @@ def repository(name: str) -> Iterator[Repository]:
 def night(made: Path, name: str, day: str, base: str, tmp_path: Path, **more: Any) -> tuple[Any, list[Event]]:
     """One run of the nightly job."""
     events: list[Event] = []
-    keep = more.pop("keep", 7)
-    request = BuildRequest(
+    request = BaseRequest(
         prefix=str(made), reference=f"{name}:v1", push=True, base=base, store_dir=str(tmp_path / "store"), **more
     )
-    return refresh(request, lock(snapshot(made)), day, keep, events.append), events
+    return refresh(request, day, events.append), events
 
 
 def test_a_base_has_its_date_and_the_newest_its_own_tag(

@@ -129,25 +129,28 @@ def test_another_compression_level_proves_the_same(workshop: Workshop, places: P
     assert verify(str(saved.archive), places, 0, lambda event: None).wrong == ()
 
 
+def with_exchanged_layer(original: Image, package: str) -> Image:
+    """The image with other content in a package's layer, and manifest and configuration made to agree."""
+    evil = image([tar({"opt/env/share/one": b"evil"})])
+    number = next(i for i, layer in enumerate(original.manifest.layers) if package in str(layer.annotations))
+    layers = list(original.manifest.layers)
+    config = ImageConfig.parse(original.config)
+    diff_ids = list(config.diff_ids)
+    diff_ids[number] = ImageConfig.parse(evil.config).diff_ids[0]
+    annotations = {**layers[number].annotations, "org.jupyter.condabuild.layer.diff_id": str(diff_ids[number])}
+    layers[number] = replace(evil.manifest.layers[0], annotations=annotations)
+    config = config.with_value(config.value, diff_ids)
+    manifest = Manifest.make(config.descriptor, layers, original.manifest.annotations)
+    return Image(manifest, config.raw, {**original.sources, **evil.sources})
+
+
 def test_a_changed_layer_is_found(workshop: Workshop, places: Places, tmp_path: Path) -> None:
     """An image with one layer exchanged, and manifest and configuration made to agree, is not verified."""
     _, made = small(tmp_path)
     saved = workshop.image(made)
     with ExitStack() as stack:
         original = open_image(str(saved.archive), places, stack)
-        evil = image([tar({"opt/env/share/one": b"evil"})])
-        number = next(i for i, layer in enumerate(original.manifest.layers) if "one-" in str(layer.annotations))
-        layers = list(original.manifest.layers)
-        bad = evil.manifest.layers[0]
-        config = ImageConfig.parse(original.config)
-        diff_ids = list(config.diff_ids)
-        diff_ids[number] = ImageConfig.parse(evil.config).diff_ids[0]
-        annotations = {**layers[number].annotations, "org.jupyter.condabuild.layer.diff_id": str(diff_ids[number])}
-        layers[number] = replace(bad, annotations=annotations)
-        config = config.with_value(config.value, diff_ids)
-        manifest = Manifest.make(config.descriptor, layers, original.manifest.annotations)
-        sources = {**original.sources, **evil.sources}
-        archive.write(Image(manifest, config.raw, sources), "", tmp_path / "evil.tar")
+        archive.write(with_exchanged_layer(original, "one-"), "", tmp_path / "evil.tar")
     with pytest.raises(NotVerified, match=r"one-1\.0"):
         verify(str(tmp_path / "evil.tar"), places, 1, lambda event: None)
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from jupyter_condabuild.build.rebase import RebaseRequest, rebase
+from jupyter_condabuild.build.further_requests import RebaseRequest
+from jupyter_condabuild.build.rebase import rebase
 from jupyter_condabuild.errors import BadImage, BaseUnavailable, RegistryNotFound, UsageError
 from jupyter_condabuild.events import Event, Finished, Layer
 from jupyter_condabuild.oci import archive

@@ -48,6 +48,8 @@ class Real:
     prefix: str
     digest: str
     build: str
+    spare: str
+    """An ended build that may be forgotten."""
 
 
 @pytest.fixture(scope="module")
@@ -59,9 +61,10 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Real]:
     home = Home(folder / "home", {"store_dir": str(folder / "store"), "base_image": "oci-archive:/no/such/base.tar"})
     home.path.mkdir()
     id, _ = finished(home.state, 10_000)
+    spare, _ = finished(home.state, 10)
     with Server(home) as server:
         answer = server.client.post("condabuild/snapshots", json={"prefix": str(small.path)})
-        yield Real(server, str(small.path), answer.raise_for_status().json()["digest"], id)
+        yield Real(server, str(small.path), answer.raise_for_status().json()["digest"], id, spare)
 
         def all_ended() -> bool:
             builds = server.client.get("condabuild/builds?limit=1000").raise_for_status().json()["builds"]
@@ -111,15 +114,28 @@ def test_nothing_that_is_asked_breaks_the_contract(real: Real, label: str, mode:
 def _make_real(case: schemathesis.Case, real: Real) -> None:
     """What the case names is there; what it says besides stays as it is."""
     body: Any = case.body
-    if isinstance(body, dict):
-        source = "lockfile" if "lockfile" in body else "prefix"
-        for name in SOURCES:
-            body.pop(name, None)
-        body[source] = real.digest if source == "lockfile" else real.prefix
-        if "builds" in case.operation.label:
+    path = case.operation.path
+    if path.endswith("/diffs"):
+        body |= {"before": {"prefix": real.prefix}, "after": {"lockfile": real.digest}}
+    elif path.endswith(("/snapshots", "/exports", "/builds")) and isinstance(body, dict):
+        if body.get("command", "build") in ("build", "base"):
+            source = "lockfile" if "lockfile" in body else "prefix"
+            for name in SOURCES:
+                body.pop(name, None)
+            body[source] = real.digest if source == "lockfile" else real.prefix
+        if path.endswith("/builds"):
+            body |= {"reference": "localhost:1/no/such:image"}
+            if body.get("command") != "verify":
+                body |= {"base": "oci-archive:/no/such/base.tar"}
+        if path.endswith("/builds") and body.get("command", "build") == "build":
             body |= {"archive": "out.tar", "include": "", "cache_from": [], "engine": "layers"}
-            body |= {"push": False, "load": False, "reference": "", "base": "oci-archive:/no/such/base.tar"}
-    for name, value in (("id", real.build), ("digest", real.digest)):
+            body |= {"push": False, "load": False, "reference": ""}
+        if path.endswith("/exports"):
+            body |= {"reference": "registry.lab.org/team/env:v1", "installer_image": ""}
+        if path.endswith("/snapshots"):
+            body |= {"reference": "", "cache_from": [], "installer_image": ""}
+    build = real.spare if case.method == "DELETE" else real.build
+    for name, value in (("id", build), ("digest", real.digest)):
         if case.path_parameters and name in case.path_parameters:
             case.path_parameters[name] = value
 

@@ -7,21 +7,25 @@ that changed no package makes a new configuration and a new manifest: the image 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
+from jupyter_condabuild.build.further_requests import BaseRequest, RebaseRequest
+from jupyter_condabuild.build.inspect import lock_report
 from jupyter_condabuild.build.pipeline import build
-from jupyter_condabuild.build.rebase import RebaseRequest, rebase
+from jupyter_condabuild.build.rebase import rebase
 from jupyter_condabuild.build.registries import Registries
 from jupyter_condabuild.build.request import BuildRequest
 from jupyter_condabuild.build.runtime import Ours
 from jupyter_condabuild.build.share import LATEST
-from jupyter_condabuild.conda.lockfile import Lockfile
+from jupyter_condabuild.conda.lockfile import Lockfile, dump, load, of_packages
 from jupyter_condabuild.errors import BadImage, RegistryError, RegistryNotFound, UsageError
-from jupyter_condabuild.events import Event, Finished, Report, Warning
+from jupyter_condabuild.events import Event, Finished, Log, Report, Warning
 from jupyter_condabuild.oci.image import Digest, ImageConfig, Manifest, Reference
+from jupyter_condabuild.oci.layout import Store
 from jupyter_condabuild.oci.registry import Repository
 
 
@@ -51,23 +55,30 @@ class Refreshed:
         return "\n".join(lines)
 
 
-def refresh(request: BuildRequest, lockfile: Lockfile, day: str, keep: int, report: Report) -> Refreshed:
-    """Makes the base of a day, moves ``latest-base`` to it, and removes dated ones beyond the newest `keep`.
+def refresh(request: BaseRequest, day: str, report: Report) -> Refreshed:
+    """Makes the base of a day, moves ``latest-base`` to it, and removes dated ones beyond those that are kept.
 
     Args:
-        request: what to build; its reference names the repository, and a tag that is rebased as well where there is
-            such an image and the engine is layers.
-        lockfile: of the environment that is asked for, to see whether it changed.
+        request: its reference names the repository, and a tag that is rebased as well where there is such an image and
+            the engine is layers.
         day: such as 20261124.
 
-    Raises as `build` and `rebase`.
+    Raises as `build` and `rebase`, and UsageError for packages to leave out that are not there.
     """
-    if not re.fullmatch(r"\d{8}", day) or keep < 1:
-        raise UsageError("A base has a date of eight digits, and at least one of them is kept.")
+    if not re.fullmatch(r"\d{8}", day):
+        raise UsageError("A base has a date of eight digits.")
     reference = Reference.parse(request.reference)
     name = f"{reference.registry}/{reference.repository}"
     target = f"{name}:base-{day}"
     with ExitStack() as stack:
+        lockfile = (
+            lock_report(Path(request.prefix), report).lockfile if request.prefix else load(Path(request.lockfile))
+        )
+        if request.without:
+            lockfile = _without(lockfile, request.without)
+            file = stack.enter_context(stack.enter_context(Store(Path(request.store_dir))).folder()) / "conda-lock.yml"
+            file.write_text(dump(lockfile))
+            request = replace(request, prefix="", lockfile=str(file))
         repository = Registries(stack, request.insecure_registries).repository(reference)
         layers = request.engine == "layers"
         rebased = layers and _digest_inside(repository, LATEST) == lockfile.digest
@@ -83,9 +94,21 @@ def refresh(request: BuildRequest, lockfile: Lockfile, day: str, keep: int, repo
         if layers and reference.tag != LATEST and _digest_inside(repository, reference.tag):
             _rebased(request, str(reference), str(reference), report)
             moved = str(reference)
-        removed = _prune(repository, keep, report)
+            report(Log(f"{moved} lies on the new system, too."))
+        removed = _prune(repository, request.keep, report)
+        if removed:
+            report(Log(f"Removed {', '.join(removed)}."))
     report(done)
     return Refreshed(target, done.digest, rebased, moved, tuple(removed), done.bytes_pushed)
+
+
+def _without(lockfile: Lockfile, names: Collection[str]) -> Lockfile:
+    """The lock file without some packages of it."""
+    known = {package.name for package in lockfile.conda} | {package.name for package in lockfile.pip}
+    if unknown := sorted(set(names) - known):
+        raise UsageError(f"The environment has no {', '.join(unknown)}.", "Leave out packages that it has.")
+    conda = [package for package in lockfile.conda if package.name not in names]
+    return of_packages(lockfile.platform, conda, [package for package in lockfile.pip if package.name not in names])
 
 
 def _rebased(request: BuildRequest, source: str, target: str, report: Report) -> Finished:

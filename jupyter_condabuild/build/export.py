@@ -8,14 +8,18 @@ import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.resources import files
+from pathlib import Path
 from string import Template
 
 from jupyter_condabuild.build.context import DOCKERIGNORE
+from jupyter_condabuild.build.further_requests import ExportRequest
+from jupyter_condabuild.build.inspect import lock_report
 from jupyter_condabuild.build.installers import installer
 from jupyter_condabuild.build.recipe import Wanted, recipe
 from jupyter_condabuild.build.runtime import LABEL_IDENTITY, command
-from jupyter_condabuild.conda.lockfile import Lockfile, dump
+from jupyter_condabuild.conda.lockfile import Lockfile, dump, load
 from jupyter_condabuild.errors import UsageError
+from jupyter_condabuild.events import Report, Warning
 from jupyter_condabuild.oci.image import Reference
 
 FOLDER = "environment/"
@@ -66,6 +70,38 @@ class Asked:
 def export(kind: str, asked: Asked) -> Exported:
     """The files of one kind. Raises UsageError, LockfileError."""
     return KINDS[kind](asked)
+
+
+def files_for(request: ExportRequest, version: str, report: Report) -> tuple[Exported, tuple[Warning, ...]]:
+    """The files of a request, and what to know of its environment. `version` is ours, for pipelines to install.
+
+    Raises as `export`, and PrefixError.
+    """
+    warnings: tuple[Warning, ...] = ()
+    if request.prefix:
+        found = lock_report(Path(request.prefix), report)
+        lockfile, warnings = found.lockfile, (*found.environment.warnings, *found.drift.warnings)
+    else:
+        lockfile = load(Path(request.lockfile))
+    lockfile, lost = left_out(lockfile)
+    if lost:
+        warning = Warning(
+            "not-installable",
+            f"Nobody else can install {', '.join(lost)}: they come from this machine.",
+            "Publish them in a channel or index, or build from the environment itself.",
+        )
+        report(warning)
+        warnings = (*warnings, warning)
+    asked = Asked(
+        lockfile,
+        request.reference,
+        request.base,
+        request.installer,
+        request.installer_image,
+        request.engine,
+        version,
+    )
+    return export(request.kind, asked), warnings
 
 
 def left_out(lockfile: Lockfile) -> tuple[Lockfile, list[str]]:

@@ -3,45 +3,30 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 
 from jupyter_condabuild.build.assemble import check_stack
 from jupyter_condabuild.build.base import resolve
+from jupyter_condabuild.build.further_requests import RebaseRequest
 from jupyter_condabuild.build.phase import phase
 from jupyter_condabuild.build.push import Config, Push
 from jupyter_condabuild.build.registries import Registries
-from jupyter_condabuild.build.runtime import Ours, configuration
-from jupyter_condabuild.errors import BadImage, UsageError
+from jupyter_condabuild.build.runtime import Ours, command, configuration
+from jupyter_condabuild.errors import BadImage
 from jupyter_condabuild.events import Finished, Report
 from jupyter_condabuild.oci.image import Image, ImageConfig, Manifest, Reference
 from jupyter_condabuild.oci.layout import Store
 
 
-@dataclass(frozen=True)
-class RebaseRequest:
-    """Which image gets which base, and the name of the result (the image's own where `target` is empty)."""
-
-    reference: str
-    base: str
-    target: str = ""
-    store_dir: str = ""
-    insecure_registries: Sequence[str] = ()
-    docker_host: str = ""
-
-
 def rebase(request: RebaseRequest, report: Report) -> Finished:
     """Puts the image on the new base and pushes it; layers that the target's registry has are mounted.
 
-    Raises UsageError without a tag, BadImage for an image that is not ours, BaseUnavailable and RegistryError.
+    Raises BadImage for an image that is not ours, BaseUnavailable and RegistryError.
     """
     started = time.monotonic()
     source = Reference.parse(request.reference)
-    target = Reference.parse(request.target or request.reference)
-    if not target.tag:
-        raise UsageError(f"{target} names no tag to push the result under.", "Name the result with -t.")
+    target = Reference.parse(request.result)
     with ExitStack() as stack:
         store = stack.enter_context(Store(Path(request.store_dir)))
         work = stack.enter_context(store.folder())
@@ -96,6 +81,8 @@ def rebase(request: RebaseRequest, report: Report) -> Finished:
         layers=len(layers),
         layers_reused=len(layers),
         seconds=round(time.monotonic() - started, 3),
+        environment=ours.lockfile.digest,
+        command=tuple(command(ours.lockfile)),
     )
     report(result)
     return result

@@ -1,4 +1,4 @@
-"""BuildRequest: what was asked, validated; and its JSON form, in which a server hands it to a build's process."""
+"""Request and BuildRequest: what was asked, validated; and the JSON form in which a server hands it to a process."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, Self
 
 from jupyter_condabuild.errors import UsageError
 from jupyter_condabuild.oci.image import Reference
@@ -23,7 +23,37 @@ def default_store() -> str:
 
 
 @dataclass(frozen=True)
-class BuildRequest:
+class Request:
+    """What a command is asked for: every member has a default, and one that makes no sense raises UsageError."""
+
+    what: ClassVar[str] = "A request"
+
+    def to_json(self) -> dict[str, Any]:
+        """The request as a JSON object."""
+        return asdict(self)
+
+    @classmethod
+    def parse(cls, value: Any) -> Self:
+        """A request from its JSON object; raises UsageError for unknown members and wrong types."""
+        if not isinstance(value, Mapping):
+            raise UsageError(f"{cls.what} is a JSON object.")
+        known = {item.name: item for item in fields(cls)}
+        arguments: dict[str, Any] = {}
+        for name, given in value.items():
+            if name not in known:
+                raise UsageError(f"{cls.what} has no member {name!r}.")
+            if isinstance(given, list):
+                given = tuple(given)
+            kind = {"str": str, "bool": bool, "int": int, "tuple[str, ...]": tuple}[str(known[name].type)]
+            texts = isinstance(given, tuple) and all(isinstance(item, str) for item in given)
+            if type(given) is not kind or (kind is tuple and not texts):
+                raise UsageError(f"{cls.what} has a member {name} of the wrong type.")
+            arguments[name] = given
+        return cls(**arguments)
+
+
+@dataclass(frozen=True)
+class BuildRequest(Request):
     """One build: exactly one of `prefix` and `lockfile`, and at least one of push, load and archive.
 
     `archive` is a path, with ``docker-archive:`` before it for the older format. `stack` puts what is new on top of the
@@ -33,6 +63,8 @@ class BuildRequest:
     the environment's own variables, which may be secrets, into the image. `installer`, `installer_image` (empty: the
     installer's own) and `pull`, which looks for a newer one of it, are the docker engine's.
     """
+
+    what: ClassVar[str] = "A build request"
 
     prefix: str = ""
     lockfile: str = ""
@@ -93,26 +125,3 @@ class BuildRequest:
     def archive_path(self) -> Path:
         """The archive's path without the kind before it."""
         return Path(self.archive.removeprefix("docker-archive:").removeprefix("oci-archive:"))
-
-    def to_json(self) -> dict[str, Any]:
-        """The request as a JSON object."""
-        return asdict(self)
-
-    @classmethod
-    def parse(cls, value: Any) -> BuildRequest:
-        """A request from its JSON object; raises UsageError for unknown members and wrong types."""
-        if not isinstance(value, Mapping):
-            raise UsageError("A build request is a JSON object.")
-        known = {item.name: item for item in fields(cls)}
-        arguments: dict[str, Any] = {}
-        for name, given in value.items():
-            if name not in known:
-                raise UsageError(f"A build request has no member {name!r}.")
-            if isinstance(given, list):
-                given = tuple(given)
-            kind = {"str": str, "bool": bool, "int": int, "tuple[str, ...]": tuple}[str(known[name].type)]
-            texts = isinstance(given, tuple) and all(isinstance(item, str) for item in given)
-            if type(given) is not kind or (kind is tuple and not texts):
-                raise UsageError(f"{name} in the build request has the wrong type.")
-            arguments[name] = given
-        return cls(**arguments)

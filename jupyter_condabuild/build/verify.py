@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import time
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
@@ -15,17 +16,18 @@ from jupyter_condabuild.build.base import PLATFORMS, host_architecture
 from jupyter_condabuild.build.clobber import contested_layer
 from jupyter_condabuild.build.known import Known
 from jupyter_condabuild.build.layers import LayersEngine, Origin, hidden_in
+from jupyter_condabuild.build.phase import phase
 from jupyter_condabuild.build.plan import Plan, PlannedLayer, layer_key, plan
 from jupyter_condabuild.build.prepare import Prepared
 from jupyter_condabuild.build.published import Places, lock_in, made_by, members, open_image
-from jupyter_condabuild.build.runtime import Ours, runtime_layer
+from jupyter_condabuild.build.runtime import Ours, command, runtime_layer
 from jupyter_condabuild.conda.complete import complete
 from jupyter_condabuild.conda.fetch import locate
 from jupyter_condabuild.conda.link import PREFIX, link, linked_package
 from jupyter_condabuild.conda.lockfile import Lockfile
 from jupyter_condabuild.conda.package_cache import PackageCaches, default_folders
 from jupyter_condabuild.errors import LockfileError, NotVerified
-from jupyter_condabuild.events import Log, Report
+from jupyter_condabuild.events import Finished, Log, Report
 from jupyter_condabuild.oci import layer
 from jupyter_condabuild.oci.image import LAYER_DIFF_ID, LAYER_KEY, LAYER_PACKAGES, Digest, Image, ImageConfig, Manifest
 from jupyter_condabuild.oci.layout import Store
@@ -69,19 +71,39 @@ def verify(reference: str, places: Places, level: int, report: Report) -> Verifi
 
     Raises NotVerified where content differs, BadImage for an image that is not ours, and as what it reads.
     """
+    started = time.monotonic()
     with ExitStack() as stack:
-        image = open_image(reference, places, stack)
-        engine, lockfile = made_by(image), lock_in(image)
-        caches = PackageCaches(default_folders())
-        lockfile, unlockable = complete(lockfile, caches, {}, places.work / "lock")
-        if unlockable:
-            raise next(iter(unlockable.values()))
-        check = _layers if engine == "layers" else _files
-        proved, wrong, unproved = check(image, lockfile, caches, places.work, level, report)
-        digest = str(image.manifest.descriptor.digest)
+        with phase(report, "lock"):
+            image = open_image(reference, places, stack)
+            engine, lockfile = made_by(image), lock_in(image)
+            caches = PackageCaches(default_folders())
+            lockfile, unlockable = complete(lockfile, caches, {}, places.work / "lock")
+            if unlockable:
+                raise next(iter(unlockable.values()))
+        with phase(report, "layers"):
+            check = _layers if engine == "layers" else _files
+            proved, wrong, unproved = check(image, lockfile, caches, places.work, level, report)
+    digest = str(image.manifest.descriptor.digest)
     found = Verification(reference, digest, engine, tuple(proved), tuple(wrong), tuple(unproved))
     if wrong:
         raise NotVerified(f"The image is not what its lock file makes. {found.text()}")
+    for name in unproved:
+        report(Log(f"Comes from no package, and nothing proves it: {name}"))
+    report(
+        Finished(
+            reference=reference,
+            digest=digest,
+            size=image.size,
+            bytes_pushed=0,
+            layers=len(image.manifest.layers),
+            layers_reused=0,
+            seconds=round(time.monotonic() - started, 3),
+            environment=lockfile.digest,
+            command=tuple(command(lockfile)),
+            proved=len(proved),
+            unproved=len(unproved),
+        )
+    )
     return found
 
 

@@ -6,9 +6,14 @@ import argparse
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from jupyter_condabuild.errors import UsageError
+
+if TYPE_CHECKING:
+    from jupyter_condabuild.build.request import Request
+
+R = TypeVar("R", bound="Request")
 
 
 def add_source(command: argparse.ArgumentParser) -> None:
@@ -29,6 +34,23 @@ def source(arguments: argparse.Namespace) -> tuple[str, str]:
     return os.path.abspath(prefix), ""
 
 
-def print_json(value: Any) -> None:
-    """A result for programs."""
-    print(json.dumps(value, indent=2, ensure_ascii=False))
+def add_request(command: argparse.ArgumentParser) -> None:
+    """The way in which a server asks."""
+    command.add_argument("--request", default="", metavar="FILE", help="read what is asked as JSON (-: standard input)")
+
+
+def given(arguments: argparse.Namespace, kind: type[R]) -> R | None:
+    """The request that --request names, if it does."""
+    if not arguments.request:
+        return None
+    with open(0 if arguments.request == "-" else arguments.request) as file:
+        try:
+            value = json.load(file)
+        except ValueError as error:
+            raise UsageError(f"The request is not JSON: {error}.") from None
+    return kind.parse(value)
+
+
+def print_json(value: Any, arguments: argparse.Namespace) -> None:
+    """A result for programs; after events it is one line more."""
+    print(json.dumps(value, indent=None if arguments.events else 2, ensure_ascii=bool(arguments.events)))

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import argparse
 import os
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from jupyter_condabuild.commands import add_source, print_json, source
+from jupyter_condabuild.build.further_requests import EXPORTS, ExportRequest
+from jupyter_condabuild.commands import add_request, add_source, given, print_json, source
 from jupyter_condabuild.errors import UsageError, from_os_error
-from jupyter_condabuild.events import Report, Warning
-
-KINDS = ("dockerfile", "github-actions", "gitlab-ci", "compose", "kubernetes", "apptainer", "devcontainer")
+from jupyter_condabuild.events import Report
 
 
 def add(commands: Any) -> argparse.ArgumentParser:
@@ -19,7 +19,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
     command: argparse.ArgumentParser = commands.add_parser(
         "export", help="write a Dockerfile, CI pipelines, files to run the image", description=run.__doc__
     )
-    command.add_argument("kind", choices=KINDS, metavar="|".join(KINDS))
+    command.add_argument("kind", nargs="?", default="", choices=("", *EXPORTS), metavar="|".join(EXPORTS))
     add_source(command)
     command.add_argument("-t", "--tag", default="", metavar="REFERENCE", help="the image's name")
     command.add_argument("-o", "--output", default=".", metavar="DIR", help="folder to write to; default the current")
@@ -28,49 +28,52 @@ def add(commands: Any) -> argparse.ArgumentParser:
     command.add_argument("--base", default=None, metavar="REFERENCE", help="the base image")
     command.add_argument("--installer", choices=("micromamba", "conda", "rattler"), default=None)
     command.add_argument("--installer-image", default="", metavar="REFERENCE")
+    add_request(command)
     command.set_defaults(run=run)
     return command
 
 
 def run(arguments: argparse.Namespace, report: Report) -> None:
-    """Writes files that build or run the image elsewhere: a Dockerfile, a CI pipeline, Compose, Kubernetes, …"""
-    from jupyter_condabuild import __version__
-    from jupyter_condabuild.build.export import Asked, export, left_out
-    from jupyter_condabuild.build.inspect import lock_report
-    from jupyter_condabuild.conda.lockfile import load
-    from jupyter_condabuild.settings import Settings
+    """Writes files that build or run the image elsewhere: a Dockerfile, a CI pipeline, Compose, Kubernetes, …
 
-    settings = Settings.load()
-    prefix, file = source(arguments)
-    lockfile = lock_report(Path(prefix), report).lockfile if prefix else load(Path(file))
-    lockfile, lost = left_out(lockfile)
-    if lost:
-        report(
-            Warning(
-                "not-installable",
-                f"Nobody else can install {', '.join(lost)}: they come from this machine.",
-                "Publish them in a channel or index, or build from the environment itself.",
-            )
-        )
-    same = arguments.installer in (None, settings.installer)
-    asked = Asked(
-        lockfile,
-        settings.named(arguments.tag),
-        arguments.base or settings.base_image,
-        arguments.installer or settings.installer,
-        arguments.installer_image or (settings.installer_image if same else ""),
-        arguments.engine or settings.engine,
-        __version__,
-    )
-    made = export(arguments.kind, asked)
+    Asked by --request, it prints them as JSON and writes none.
+    """
+    from jupyter_condabuild import __version__
+    from jupyter_condabuild.build.export import files_for
+
+    asked = given(arguments, ExportRequest)
+    made, warnings = files_for(asked or _request(arguments), __version__, report)
+    if asked:
+        files = [
+            {"path": path, "text": text, "executable": path in made.executable} for path, text in made.files.items()
+        ]
+        print_json({"files": files, "next": made.next, "warnings": [asdict(one) for one in warnings]}, arguments)
+        return
     folder = Path(arguments.output)
     written = _write(folder, made.files, made.executable, force=arguments.force)
     if arguments.json:
-        print_json({"files": [str(path) for path in written], "next": made.next})
+        print_json({"files": [str(path) for path in written], "next": made.next}, arguments)
     elif not arguments.events:
         for path in written:
             print(path)
         print(f"Next: {made.next}")
+
+
+def _request(arguments: argparse.Namespace) -> ExportRequest:
+    from jupyter_condabuild.settings import Settings
+
+    prefix, lockfile = source(arguments)
+    return Settings.load().fill(
+        ExportRequest,
+        kind=arguments.kind,
+        prefix=prefix,
+        lockfile=lockfile,
+        reference=arguments.tag,
+        engine=arguments.engine,
+        base=arguments.base,
+        installer=arguments.installer,
+        installer_image=arguments.installer_image,
+    )
 
 
 def _write(folder: Path, files: Any, executable: frozenset[str], *, force: bool) -> list[Path]:

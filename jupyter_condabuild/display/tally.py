@@ -81,11 +81,13 @@ class Tally:
 
     def _result(self, event: Finished, tick: str) -> list[Line]:
         counts = self.counts("reused", "built", "pushed", "mounted")
+        verified = event.proved or event.unproved
         rows = {
             "file": clean(event.archive) if event.reference else "",
             "digest": clean(event.digest),
             "size": f"{size_text(event.size)} in {event.layers} layers" + (f": {counts}" if counts else ""),
-            "sent": size_text(event.bytes_pushed) if event.bytes_pushed or not event.archive else "",
+            "sent": size_text(event.bytes_pushed) if event.bytes_pushed or not (event.archive or verified) else "",
+            "proved": f"{event.proved} came out the same, {event.unproved} come from no package" if verified else "",
             "time": seconds_text(event.seconds),
         }
         # With seven columns for the name a digest just fits into 80.

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from jupyter_condabuild.errors import BadDigest, ContentMismatch, ImageError, StoreError, from_os_error
+from jupyter_condabuild.errors import BadDigest, ContentMismatch, ImageError, StoreBusy, from_os_error
 from jupyter_condabuild.oci.image import Descriptor, Digest
 from jupyter_condabuild.oci.layer import LayerBlob
 
@@ -222,11 +222,11 @@ class Store:
     def prune(self, keep_bytes: int = 0) -> int:
         """Removes the layers used longest ago until at most `keep_bytes` remain; returns the bytes freed.
 
-        Raises StoreError while a build uses the store.
+        Raises StoreBusy while a build uses the store.
         """
         if not self._exclusive():
             fcntl.flock(self._lock, fcntl.LOCK_SH)  # which the vain request has given up
-            raise StoreError("A build is using the store.", "Run prune again when it has ended.")
+            raise StoreBusy("A build is using the store.")
         try:
             self._clean()
             used: dict[str, float] = {}

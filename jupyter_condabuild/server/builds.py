@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
-from jupyter_condabuild.build.request import BuildRequest
+from jupyter_condabuild.build.request import BuildRequest, Request
 from jupyter_condabuild.build.standing import stands
 from jupyter_condabuild.conda.stamp import stamp
 from jupyter_condabuild.errors import CondaBuildError
@@ -59,21 +59,23 @@ class Builds:
         self._watching: asyncio.Task[None] | None = None
         self._keys: Shared[str] = Shared()
 
-    async def start(self, request: BuildRequest, asked: Mapping[str, Any], again: bool = False) -> tuple[Record, bool]:
+    async def start(
+        self, command: str, request: Request, asked: Mapping[str, Any], again: bool = False
+    ) -> tuple[Record, bool]:
         """A new build and True, or the same one that lives, or that finished and still stands, and False.
 
         Raises QueueFull, StoreError.
         """
         text = json.dumps(request.to_json(), sort_keys=True)
-        key = await self._keys.get(text, lambda: asyncio.to_thread(_key, request, text))
-        if not again:
+        key = await self._keys.get(command + text, lambda: asyncio.to_thread(_key, command, request, text))
+        if command == "build" and isinstance(request, BuildRequest) and not again:
             finished = await self._do(lambda history, _: history.finished(key))
             if finished and await self._stands(request, finished):
                 return finished, False
         id = secrets.token_hex(8)
         limit = self._settings.max_concurrent_builds + self._settings.max_queued_builds
         now = self._clock()
-        record = await self._do(lambda history, _: history.enter(id, key, json.loads(text), asked, now, limit))
+        record = await self._do(lambda history, _: history.enter(id, key, json.loads(text), asked, now, limit, command))
         self.watch()
         await self._look()
         return await self.record(record.id), record.id == id
@@ -84,6 +86,11 @@ class Builds:
         self.watch()
         await self._look()
         return record
+
+    async def forget(self, id: str) -> None:
+        """Removes an ended build from the history; raises NotThere, NotEnded."""
+        await self._do(lambda _, supervisor: supervisor.forget(id))
+        await self._look()
 
     async def record(self, id: str) -> Record:
         """What is known of a build; raises NotThere."""
@@ -217,8 +224,9 @@ class Following:
         return await self._pulse.wait(version, seconds, self._closed)
 
 
-def _key(request: BuildRequest, text: str) -> str:
+def _key(command: str, request: Request, text: str) -> str:
     """The same for the same request as long as the files behind it are the same."""
-    folders = [folder for folder in (request.prefix, request.include) if folder]
-    parts = [text, *(stamp(Path(folder)) for folder in folders)]
+    named = (request.prefix, request.include) if isinstance(request, BuildRequest) else ()
+    folders = [folder for folder in named if folder]
+    parts = [command, text, *(stamp(Path(folder)) for folder in folders)]
     return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()

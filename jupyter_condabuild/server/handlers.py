@@ -45,6 +45,33 @@ class SnapshotsHandler(Resource):
         self.reply(await self.workshop.snapshot(bodies.snapshot(self.request.body)))
 
 
+class DiffsHandler(Resource):
+    """How two environments or images differ."""
+
+    @guarded("write", "diffs")
+    async def post(self) -> None:
+        """Of any two."""
+        self.reply(await self.workshop.diff(bodies.diff(self.request.body)))
+
+
+class ExportsHandler(Resource):
+    """Files that build or run an image elsewhere."""
+
+    @guarded("write", "exports")
+    async def post(self) -> None:
+        """Of one kind."""
+        self.reply(await self.workshop.export(bodies.export(self.request.body)))
+
+
+class PruneHandler(Resource):
+    """Room in the local store."""
+
+    @guarded("write", "prune")
+    async def post(self) -> None:
+        """Removes the layers used longest ago."""
+        self.reply(await self.workshop.prune(bodies.prune(self.request.body)))
+
+
 class LockfileHandler(Resource):
     """A lock file in any format."""
 
@@ -72,7 +99,7 @@ class BuildsHandler(Resource):
     @guarded("write", "builds")
     async def post(self) -> None:
         """Starts or joins one."""
-        record, new = await self.workshop.build(bodies.build(self.request.body))
+        record, new = await self.workshop.start(*bodies.job(self.request.body))
         if new:
             self.set_header("Location", f"{self.base_url}condabuild/builds/{record.id}")
         self.reply(self.workshop.builds.view(record), 201 if new else 200)
@@ -88,7 +115,15 @@ class BuildHandler(Resource):
 
     @guarded("write", "builds")
     async def delete(self, id: str) -> None:
-        """Cancels it."""
+        """Cancels it, or forgets it."""
+        forget = self.get_query_argument("forget", "false")
+        if forget not in ("true", "false"):
+            raise BadRequest("forget should be true or false.")
+        if forget == "true":
+            await self.workshop.builds.forget(id)
+            self.set_status(204)
+            self.finish()
+            return
         record = await self.workshop.builds.cancel(id)
         self.reply(self.workshop.builds.view(record), 202 if record.state == "running" else 200)
 
@@ -126,6 +161,8 @@ class EventsHandler(Resource):
                 if self._closed.done():
                     return
             self.finish(set_content_type="text/event-stream")
+        except NotThere:  # forgotten meanwhile
+            self.finish(set_content_type="text/event-stream")
         except StreamClosedError:
             pass
 
@@ -159,6 +196,9 @@ def routes(workshop: Workshop) -> list[tuple[str, type[Resource], dict[str, Any]
         ("condabuild/environments", EnvironmentsHandler, given),
         ("condabuild/snapshots", SnapshotsHandler, given),
         ("condabuild/lockfiles/([^/]+)", LockfileHandler, given),
+        ("condabuild/diffs", DiffsHandler, given),
+        ("condabuild/exports", ExportsHandler, given),
+        ("condabuild/prune", PruneHandler, given),
         ("condabuild/builds", BuildsHandler, given),
         ("condabuild/builds/([^/]+)", BuildHandler, given),
         ("condabuild/builds/([^/]+)/events", EventsHandler, given),

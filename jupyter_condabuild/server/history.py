@@ -45,6 +45,7 @@ MIGRATIONS = (
     CREATE INDEX builds_by_state ON builds (state, number);
     CREATE INDEX builds_by_key ON builds (key, number);
     """,
+    "ALTER TABLE builds ADD COLUMN command TEXT NOT NULL DEFAULT 'build'",
 )
 """What brings a file from version N to N + 1. Released ones are never changed."""
 
@@ -56,15 +57,16 @@ _BUSY_SECONDS = 10.0
 class Record:
     """A build as the file has it.
 
-    `request` is the BuildRequest's JSON, `asked` what the client said besides: kernel and lock file. `created`,
-    `started` and `ended` are seconds since the epoch, for people; `began` and `told` (when it was told to end) are
-    uptimes of `machine`; `seconds` is how long it ran. `ending` is the last event, `verdict` what that is if the build
-    does not say it itself.
+    `command` is that of the command line, `request` the JSON of what it is asked, `asked` what the client said besides:
+    kernel and lock file. `created`, `started` and `ended` are seconds since the epoch, for people; `began` and `told`
+    (when it was told to end) are uptimes of `machine`; `seconds` is how long it ran. `ending` is the last event,
+    `verdict` what that is if the build does not say it itself.
     """
 
     number: int
     id: str
     key: str
+    command: str
     state: State
     request: Mapping[str, Any] = field(hash=False)
     asked: Mapping[str, Any] = field(hash=False)
@@ -199,7 +201,14 @@ class History:
         return None
 
     def enter(
-        self, id: str, key: str, request: Mapping[str, Any], asked: Mapping[str, Any], now: float, limit: int
+        self,
+        id: str,
+        key: str,
+        request: Mapping[str, Any],
+        asked: Mapping[str, Any],
+        now: float,
+        limit: int,
+        command: str = "build",
     ) -> Record:
         """A new build at the end of the queue, or the living one of the same key; raises QueueFull.
 
@@ -216,8 +225,8 @@ class History:
             (count,) = execute("SELECT count(*) FROM builds WHERE state IN ('queued', 'running')").fetchone()
             if count >= limit:
                 raise QueueFull(f"{count} builds are running or waiting already.")
-            values = (id, key, json.dumps(request), json.dumps(asked), now)
-            execute("INSERT INTO builds (id, key, request, asked, created) VALUES (?, ?, ?, ?, ?)", values)
+            values = (id, key, command, json.dumps(request), json.dumps(asked), now)
+            execute("INSERT INTO builds (id, key, command, request, asked, created) VALUES (?, ?, ?, ?, ?, ?)", values)
             return id
 
         return self.get(self._write(work))

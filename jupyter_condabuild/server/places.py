@@ -8,6 +8,7 @@ from pathlib import Path
 
 from jupyter_condabuild.conda.launchers import is_prefix
 from jupyter_condabuild.errors import BadRequest, NotAPrefix, PrefixNotAllowed
+from jupyter_condabuild.oci.image import Reference
 
 _LONGEST = 4096
 
@@ -52,6 +53,20 @@ def archive(root: Path, text: str) -> str:
     if not path.parent.is_dir():
         raise BadRequest(f"There is no folder {_shown(os.path.dirname(rest))} for the archive.")
     return f"{kind}{colon}{path}"
+
+
+def image(root: Path, text: str, named: str) -> str:
+    """The image that a client asked for, as a process takes it; raises BadRequest, BadReference and BadDigest.
+
+    Args:
+        named: the same with a registry, for the name of an image.
+    """
+    kind, colon, rest = text.partition(":")
+    if colon and kind == "docker-daemon":
+        return text
+    if colon and kind in ("oci-archive", "docker-archive", "oci"):
+        return f"{kind}:{below(root, rest, 'reference')}"
+    return str(Reference.parse(named))  # with its registry: no file's name
 
 
 def _shown(text: str) -> str:

@@ -104,9 +104,9 @@ def environment(environ: Mapping[str, str]) -> dict[str, str]:
     return {**kept, "PYTHONSAFEPATH": "1"}
 
 
-def start(place: Workplace, environ: Mapping[str, str] = os.environ) -> int:
-    """Starts the build of a workplace and returns its process number, which is its group's and session's too."""
-    command = [sys.executable, "-m", "jupyter_condabuild", "build", "--request", "-", "--events", "jsonl"]
+def start(place: Workplace, command: str = "build", environ: Mapping[str, str] = os.environ) -> int:
+    """Starts the command of a workplace and returns its process number, which is its group's and session's too."""
+    words = [sys.executable, "-m", "jupyter_condabuild", command, "--request", "-", "--events", "jsonl"]
     with (
         open(place.request, "rb") as request,
         open(place.journal.path, "ab") as events,
@@ -114,7 +114,7 @@ def start(place: Workplace, environ: Mapping[str, str] = os.environ) -> int:
     ):
         fcntl.flock(events, fcntl.LOCK_EX)  # the process inherits the open file, and with it the lock
         process = subprocess.Popen(
-            command, stdin=request, stdout=events, stderr=errors, env=environment(environ), start_new_session=True
+            words, stdin=request, stdout=events, stderr=errors, env=environment(environ), start_new_session=True
         )
     process.returncode = 0  # it may outlive us: `reaped` asks for its status, not this object
     with suppress(OSError):

@@ -23,6 +23,8 @@ STATUS: dict[type[CondaBuildError], int] = {
     errors.PrefixNotAllowed: 403,
     errors.NotThere: 404,
     errors.NotAPrefix: 404,
+    errors.NotEnded: 409,
+    errors.StoreBusy: 409,
     errors.TooMuch: 413,
     errors.QueueFull: 429,
     errors.UsageError: 422,

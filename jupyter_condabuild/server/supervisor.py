@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from jupyter_condabuild.conda.secrets import scrub
-from jupyter_condabuild.errors import BuildLimit, CondaBuildError, DiskFull, Interrupted, from_os_error
+from jupyter_condabuild.errors import BuildLimit, CondaBuildError, DiskFull, Interrupted, NotEnded, from_os_error
 from jupyter_condabuild.server import process
 from jupyter_condabuild.server.history import History, Record, State
 from jupyter_condabuild.server.process import Workplace
@@ -94,6 +94,17 @@ class Supervisor:
             process.terminate(pid)
         return record
 
+    def forget(self, id: str) -> None:
+        """Removes an ended build from the history. Raises NotThere, and NotEnded for one that waits or runs."""
+        record = self._history.get(id)
+        if record.state in ("queued", "running"):
+            raise NotEnded(f"The build {id} has not ended: it is {record.state}.")
+        self._remove(record)
+
+    def _remove(self, record: Record) -> None:
+        self._history.forget(record.id)
+        shutil.rmtree(self._folder / record.id, ignore_errors=True)
+
     def tidy(self) -> None:
         """Forgets the oldest ended builds, as many as are too many or have too many bytes, and folders of none."""
         folders = [entry.name for entry in os.scandir(self._folder)]
@@ -102,8 +113,7 @@ class Supervisor:
         for place, record in enumerate(ended):
             bytes_left -= _size(self._folder / record.id)
             if place >= self._settings.history_max_builds or (bytes_left < 0 and place):
-                self._history.forget(record.id)
-                shutil.rmtree(self._folder / record.id, ignore_errors=True)
+                self._remove(record)
         known = {record.id for record in (*ended, *self._history.active())}
         for name in folders:
             if name not in known:
@@ -113,7 +123,7 @@ class Supervisor:
         place = self.place(record.id)
         try:
             place.prepare(record.request)
-            self._children[record.id] = process.start(place)
+            self._children[record.id] = process.start(place, record.command)
         except OSError as error:
             self._history.end(
                 record.id,

@@ -12,8 +12,22 @@ from jupyter_condabuild.errors import CondaBuildError
 from jupyter_condabuild.events import Finished
 from jupyter_condabuild.server.history import Record
 
-_SHOWN = ("prefix", "reference", "push", "load", "engine", "base", "cache_from", "strict", "variables")
-_UNSAID = BuildRequest(prefix="/", archive="none.tar").to_json()  # for requests that an older version wrote
+_SHOWN: Mapping[str, Any] = {
+    "prefix": "",
+    "reference": "",
+    "push": False,
+    "load": False,
+    "engine": "layers",
+    "base": "",
+    "cache_from": [],
+    "strict": False,
+    "variables": False,
+    "stack": False,
+    "target": "",
+    "keep": 0,
+    "without": [],
+}
+"""What is shown of a request, and as what where its command, or the older version that wrote it, has no such member."""
 _ASKED = ("lockfile", "archive", "include")  # whose paths in the request are the server's own
 
 
@@ -31,6 +45,7 @@ def build(record: Record, waiting: Sequence[str], uptime: float) -> dict[str, An
     result = _finished(record.ending) if record.state == "finished" else None
     return {
         "id": record.id,
+        "command": record.command,
         "state": record.state,
         "cancelling": running and record.told is not None,
         "position": waiting.index(record.id) + 1 if record.id in waiting else None,
@@ -38,16 +53,21 @@ def build(record: Record, waiting: Sequence[str], uptime: float) -> dict[str, An
         "started": record.started,
         "ended": record.ended,
         "seconds": seconds,
-        "request": {
-            **{name: record.request.get(name, _UNSAID[name]) for name in _SHOWN},
-            **{name: record.asked.get(name, "") for name in _ASKED},
-        },
+        "request": _asked(record),
         "kernel_id": record.asked.get("kernel_id", ""),
         "kernel_name": record.asked.get("kernel_name", ""),
         "result": asdict(result) if result else None,
         "error": _error(record.ending),
-        "share": _share(record.request, result) if result else [],
+        "share": _share(record, result) if result else [],
     }
+
+
+def _asked(record: Record) -> dict[str, Any]:
+    shown = {name: record.request.get(name, unsaid) for name, unsaid in _SHOWN.items()}
+    shown |= {name: record.asked.get(name, "") for name in _ASKED}
+    if record.command == "rebase":
+        shown["push"] = True
+    return {**shown, "reference": record.asked.get("reference", shown["reference"])}
 
 
 def _finished(ending: Mapping[str, Any] | None) -> Finished:
@@ -62,10 +82,16 @@ def _error(ending: Mapping[str, Any] | None) -> dict[str, Any] | None:
     return {name: ending.get(name, "") for name in ("code", "message", "hint")}
 
 
-def _share(request: Mapping[str, Any], result: Finished) -> list[dict[str, str]]:
+def _share(record: Record, result: Finished) -> list[dict[str, str]]:
+    if record.command == "verify":
+        return []
     try:
-        # The folder that went into the image may be gone by now.
-        asked = BuildRequest.parse({**request, "include": ""})
+        if record.command == "build":
+            # The folder that went into the image may be gone by now.
+            asked = BuildRequest.parse({**record.request, "include": ""})
+        else:
+            plain = tuple(record.request["insecure_registries"])
+            asked = BuildRequest(prefix="/", reference=result.reference, push=True, insecure_registries=plain)
         return [asdict(command) for command in share_commands(asked, result)]
     except CondaBuildError:  # a request that another version wrote
         return []

@@ -111,6 +111,19 @@ async def test_an_unreachable_registry_does_not_hide_the_report(api: Api, rattle
     assert plan["packages_changed"] == plan["packages"] == len(answer.json["conda"])
 
 
+async def test_a_snapshot_for_the_docker_engine_has_its_steps_and_no_layers(api: Api, rattler_prefix: Path) -> None:
+    """What a build with the same members would do; not the plan of an engine that was not asked for."""
+    body = {"prefix": str(rattler_prefix), "engine": "docker", "installer": "conda", "base": "debian:12"}
+    answer = await api("POST", "condabuild/snapshots", body)
+    assert answer.status == 200, answer.body
+    check(answer.json, "Snapshot")
+    plan = answer.json["plan"]
+    assert (plan["engine"], plan["layers"], plan["compared"], plan["bytes_to_push"]) == ("docker", [], False, 0)
+    assert "FROM debian:12" in plan["steps"]
+    assert any("conda create" in step for step in plan["steps"])
+    assert "decided while it builds" in plan["summary"]
+
+
 async def test_the_server_answers_while_a_snapshot_takes_its_time(
     api: Api, rattler_prefix: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

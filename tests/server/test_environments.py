@@ -23,6 +23,17 @@ def lab(tmp_path: Path) -> Path:
     return tmp_path / "lab"
 
 
+def taking(source: dict[str, str]) -> list[tuple[str, dict[str, Any]]]:
+    """Each way to ask for something of an environment."""
+    return [
+        ("snapshots", source),
+        ("builds", source),
+        ("builds", {**source, "command": "base", "reference": "registry.lab.org/team/env:v1"}),
+        ("exports", {**source, "kind": "dockerfile"}),
+        ("diffs", {"before": source, "after": source}),
+    ]
+
+
 async def started(api: Api, name: str) -> str:
     """The id of a new kernel."""
     answer = await api("POST", "api/kernels", {"name": name})
@@ -99,8 +110,8 @@ async def test_paths_that_are_no_environments_are_refused(api: Api, lab: Path) -
         "$(touch /tmp/pwned)",
         f"{lab}/\x1b[31m\n",
     ):
-        for route in ("snapshots", "builds"):
-            answer = await api("POST", f"condabuild/{route}", {"prefix": path})
+        for route, body in taking({"prefix": path}):
+            answer = await api("POST", f"condabuild/{route}", body)
             assert (answer.status, error_of(answer)) == (404, "not_a_prefix"), path
             assert len(answer.body) < 1000
             assert answer.json["message"].isprintable()
@@ -135,8 +146,8 @@ class TestWithAllowedPrefixes:
             {"kernel_id": await started(api, kernelspec)},
         )
         for body in refused:
-            for route in ("snapshots", "builds"):
-                answer = await api("POST", f"condabuild/{route}", body)
+            for route, asked in taking(body):
+                answer = await api("POST", f"condabuild/{route}", asked)
                 assert (answer.status, error_of(answer)) == (403, "prefix_not_allowed"), body
                 assert "allow_prefixes" in answer.json["hint"]
         for path in (lab / "envs" / "one", lab / "in", f"{lab}/envs/../envs/one//"):

@@ -143,6 +143,7 @@ async def test_what_is_not_there_is_refused_in_the_same_form(api: Api) -> None:
         ("GET", f"condabuild/builds/{ID}", 404, "not_found"),
         ("GET", "condabuild/builds/..%2f..%2fetc", 404, "not_found"),
         ("DELETE", f"condabuild/builds/{ID}", 404, "not_found"),
+        ("DELETE", f"condabuild/builds/{ID}?forget=true", 404, "not_found"),
         ("GET", f"condabuild/builds/{ID}/events", 404, "not_found"),
         ("GET", f"condabuild/lockfiles/{DIGEST}", 404, "not_found"),
         ("GET", "condabuild/lockfiles/..%2fhistory.sqlite", 404, "not_found"),
@@ -158,10 +159,10 @@ async def test_what_is_not_there_is_refused_in_the_same_form(api: Api) -> None:
     assert (await api("GET", "condabuild/openapi.yaml")).body == handlers.CONTRACT.read_bytes()
 
 
-@pytest.mark.parametrize("path", ["snapshots", "builds"])
+@pytest.mark.parametrize("path", ["snapshots", "builds", "exports"])
 async def test_bodies_that_are_not_understood_are_refused(api: Api, path: str, kernel_prefix: Path) -> None:
     """Not JSON, not an object, unknown members, wrong types, impossible characters, no source or two."""
-    good = {"prefix": str(kernel_prefix)}
+    good = {"prefix": str(kernel_prefix), **({"kind": "compose"} if path == "exports" else {})}
     for body in (
         b"",
         b"\xff",
@@ -178,13 +179,13 @@ async def test_bodies_that_are_not_understood_are_refused(api: Api, path: str, k
         b'{"prefix": "/\\ud800"}',
         {**good, "store_dir": "/tmp"},
         {**good, "reference": ["x"]},
-        {**good, "cache_from": "x"},
-        {**good, "cache_from": [1]},
+        {**good, "engine": True},
+        *([{**good, "cache_from": "x"}, {**good, "cache_from": [1]}] if path != "exports" else []),
         {**good, "\ud800": 1},
     ):
         answer = await api("POST", f"condabuild/{path}", body)
         assert (answer.status, error_of(answer)) == (400, "bad_request"), body
-    answer = await api("POST", f"condabuild/{path}", {"prefix": "x" * (1 << 20)})
+    answer = await api("POST", f"condabuild/{path}", {**good, "prefix": "x" * (1 << 20)})
     assert (answer.status, error_of(answer)) == (413, "too_much")
 
 

@@ -1,0 +1,171 @@
+"""What is answered at once over REST: comparisons, files to commit, room in the store."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jupyter_condabuild.build.further_requests import EXPORTS
+from jupyter_condabuild.oci.layout import Store
+from tests.command_line import CommandLine
+from tests.server.conftest import Api
+from tests.server.gate import Gate
+from tests.server.images import put_base
+from tests.server.test_builds import check
+from tests.server.test_routes import error_of
+from tests.small_prefix import SmallPrefix
+
+IMAGE = "registry.lab.org/team/env:v1"
+
+
+async def asked(api: Api, path: str, body: object, schema: str) -> Any:
+    """The answer to a request that makes sense; it is as the contract says."""
+    answer = await api("POST", f"condabuild/{path}", body)
+    assert answer.status == 200, answer.body
+    check(answer.json, schema)
+    return answer.json
+
+
+async def test_an_environment_is_the_same_in_each_of_its_forms(
+    api: Api, kernelspec: str, kernel_prefix: Path, small_base: str, registry: str, tmp_path: Path
+) -> None:
+    """By its kernelspec, its folder, its lock file, and inside an image."""
+    digest = (await api("POST", "condabuild/snapshots", {"kernel_name": kernelspec})).json["digest"]
+    reference = f"{registry}/server/diff-{tmp_path.name}:v1"
+    body = {"lockfile": digest, "base": small_base, "push": True, "reference": reference}
+    assert (await api.ended((await api("POST", "condabuild/builds", body)).json["id"]))["state"] == "finished"
+    forms = (
+        {"kernel_name": kernelspec},
+        {"prefix": str(kernel_prefix)},
+        {"lockfile": digest},
+        {"reference": reference},
+    )
+    for form in forms:
+        found = await asked(api, "diffs", {"before": {"lockfile": digest}, "after": form}, "Difference")
+        assert (found["equal"], found["changes"]) == (True, []), form
+        assert found["same"] == len(list((kernel_prefix / "conda-meta").glob("*.json")))
+
+
+async def test_each_package_that_differs_is_named(api: Api, tmp_path: Path) -> None:
+    """Added, removed and changed, in the direction that was asked for."""
+    before, after = SmallPrefix(tmp_path / "a" / "env"), SmallPrefix(tmp_path / "b" / "env")
+    for prefix, packages in (
+        (before, {"one": "1", "two": "1", "same": "1"}),
+        (after, {"two": "2", "three": "1", "same": "1"}),
+    ):
+        for name, version in packages.items():
+            prefix.add(name, version)
+    body = {"before": {"prefix": str(before.path)}, "after": {"prefix": str(after.path)}}
+    found = await asked(api, "diffs", body, "Difference")
+    assert [(one["name"], one["kind"], one["before"], one["after"]) for one in found["changes"]] == [
+        ("one", "removed", "1-0", ""),
+        ("three", "added", "", "1-0"),
+        ("two", "changed", "1-0", "2-0"),
+    ]
+    assert (found["equal"], found["same"]) == (False, 1)
+
+
+async def test_a_comparison_that_cannot_be_made_says_why(api: Api, rattler_prefix: Path, registry: str) -> None:
+    """Sides that are missing or doubled, somebody else's image, one that is not there, and paths that lead out."""
+    good = {"prefix": str(rattler_prefix)}
+    put_base(f"{registry}/server/theirs:1")
+    for body, status, code in (
+        ({"before": good}, 400, "bad_request"),
+        ({"before": good, "after": {}}, 400, "bad_request"),
+        ({"before": good, "after": []}, 400, "bad_request"),
+        ({"before": good, "after": {**good, "reference": "x"}}, 400, "bad_request"),
+        ({"before": good, "after": {"prefix": ""}}, 400, "bad_request"),
+        ({"before": good, "after": {"path": "/"}}, 400, "bad_request"),
+        ({"before": good, "after": good, "json": True}, 400, "bad_request"),
+        ({"before": good, "after": {"reference": "oci-archive:../x.tar"}}, 400, "bad_request"),
+        ({"before": good, "after": {"reference": "UPPER"}}, 422, "bad_reference"),
+        ({"before": good, "after": {"prefix": "/"}}, 404, "not_a_prefix"),
+        ({"before": good, "after": {"lockfile": "sha256:" + "0" * 64}}, 404, "not_found"),
+        ({"before": good, "after": {"reference": f"{registry}/server/theirs:1"}}, 422, "bad_image"),
+        ({"before": good, "after": {"reference": "oci-archive:none.tar"}}, 422, "bad_image"),
+        ({"before": good, "after": {"reference": f"{registry}/server/theirs:2"}}, 424, "registry_not_found"),
+    ):
+        answer = await api("POST", "condabuild/diffs", body)
+        assert (answer.status, error_of(answer)) == (status, code), body
+
+
+@pytest.mark.parametrize("kind", ["dockerfile", "github-actions"])
+async def test_exported_files_are_those_of_the_command_line(
+    api: Api, rattler_prefix: Path, tmp_path: Path, kind: str
+) -> None:
+    """The same texts, the same programs, and nothing is written."""
+    body = {"kind": kind, "prefix": str(rattler_prefix), "reference": IMAGE, "base": "debian:12"}
+    found = await asked(api, "exports", body, "Export")
+    folder = tmp_path / "files"
+    done = CommandLine(tmp_path)("export", kind, rattler_prefix, "-t", IMAGE, "--base", "debian:12", "-o", folder)
+    assert done.status == 0, done.err
+    written = {str(path.relative_to(folder)): path for path in folder.rglob("*") if path.is_file()}
+    assert {file["path"]: file["text"] for file in found["files"]} == {
+        path: file.read_text() for path, file in written.items()
+    }
+    assert {file["path"] for file in found["files"] if file["executable"]} == {
+        path for path, file in written.items() if file.stat().st_mode & 0o100
+    }
+    assert f"Next: {found['next']}" in done.out
+
+
+async def test_every_kind_is_exported_from_a_lock_file(api: Api, rattler_prefix: Path) -> None:
+    """What nobody else can install is left out, and said; the others need the image's name."""
+    digest = (await api("POST", "condabuild/snapshots", {"prefix": str(rattler_prefix)})).json["digest"]
+    for kind in EXPORTS:
+        found = await asked(api, "exports", {"kind": kind, "lockfile": digest, "reference": IMAGE}, "Export")
+        assert found["files"], kind
+        assert found["next"], kind
+    for body, status, code in (
+        ({"kind": "compose", "lockfile": digest}, 422, "usage"),
+        ({"kind": "spaceship", "lockfile": digest}, 422, "usage"),
+        ({"kind": "compose", "lockfile": digest, "reference": "UPPER"}, 422, "bad_reference"),
+        ({"lockfile": digest}, 400, "bad_request"),
+        ({"kind": "compose"}, 400, "bad_request"),
+        ({"kind": "compose", "lockfile": digest, "output": "/tmp"}, 400, "bad_request"),
+    ):
+        answer = await api("POST", "condabuild/exports", body)
+        assert (answer.status, error_of(answer)) == (status, code), body
+
+
+async def test_what_an_environment_has_beside_its_packages_is_said_with_an_export(api: Api, tmp_path: Path) -> None:
+    """The warnings of a build."""
+    small = SmallPrefix(tmp_path / "env")
+    small.add("numbers", files={"share/numbers.txt": b"1"})
+    (small.path / "notes.txt").write_text("mine")
+    found = await asked(api, "exports", {"kind": "dockerfile", "prefix": str(small.path)}, "Export")
+    assert "untracked-files" in {warning["code"] for warning in found["warnings"]}
+
+
+class TestWithAStoreOfItsOwn:
+    """With a store that only this test's builds fill."""
+
+    @pytest.fixture
+    def config(self, tmp_path: Path) -> dict[str, Any]:
+        """The settings; a prune that is not told how much to keep leaves all."""
+        return {"store_dir": str(tmp_path / "store"), "store_max_bytes": 1 << 30}
+
+    async def test_the_store_is_pruned_unless_a_build_uses_it(
+        self, api: Api, held: dict[str, Any], gate: Gate, tmp_path: Path
+    ) -> None:
+        """409 while one does; afterwards what is not kept is gone, and the next build works."""
+        id = (await api("POST", "condabuild/builds", held)).json["id"]
+        await asyncio.to_thread(gate.wait)
+        busy = await api("POST", "condabuild/prune", {"keep_bytes": 0})
+        assert (busy.status, error_of(busy)) == (409, "store_busy")
+        assert busy.json["hint"]
+        gate.opened.set()
+        assert (await api.ended(id))["state"] == "finished"
+        with Store(tmp_path / "store") as store:
+            size = store.size
+        assert size > 100_000
+        assert await asked(api, "prune", {}, "Pruned") == {"freed": 0, "left": size}
+        assert await asked(api, "prune", {"keep_bytes": 0}, "Pruned") == {"freed": size, "left": 0}
+        again = await api("POST", "condabuild/builds", {**held, "again": True})
+        assert (await api.ended(again.json["id"]))["state"] == "finished"
+        for body in ({"keep_bytes": -1}, {"keep_bytes": "1"}, {"keep_bytes": True}, {"store_dir": "/"}, []):
+            answer = await api("POST", "condabuild/prune", body)
+            assert (answer.status, error_of(answer)) == (400, "bad_request"), body

@@ -1,0 +1,200 @@
+"""What is done with images over REST: rebased, verified and kept as a base, each a build like any other."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jupyter_condabuild.build.published import Places, open_image
+from jupyter_condabuild.oci import archive
+from jupyter_condabuild.oci.image import ImageConfig, Manifest, Reference
+from jupyter_condabuild.oci.registry import open_registry
+from tests.server.conftest import LAST, Api
+from tests.server.gate import Gate
+from tests.server.images import put_base
+from tests.server.test_builds import check
+from tests.server.test_routes import error_of
+from tests.test_compare import with_exchanged_layer
+
+
+@pytest.fixture
+def name(registry: str, tmp_path: Path) -> str:
+    """A repository of the test's own."""
+    return f"{registry}/server/images-{tmp_path.name}"
+
+
+@pytest.fixture
+def base(registry: str, tmp_path: Path) -> str:
+    """A base of a few bytes in the registry."""
+    reference = f"{registry}/server/system-{tmp_path.name}:1"
+    put_base(reference)
+    return reference
+
+
+async def done(api: Api, body: dict[str, Any], status: int = 201) -> Any:
+    """The build that a request starts, once it has ended; all that was told of it is as the contract says."""
+    answer = await api("POST", "condabuild/builds", body)
+    assert answer.status == status, answer.body
+    check(answer.json, "Build")
+    messages = [message async for message in api.messages(answer.json["id"])]
+    events = [message.data for message in messages if message.event == "message"]
+    for event in events:
+        check(event, "Event")
+    assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
+    assert len([event for event in events if event["type"] in LAST]) == 1
+    check(messages[-1].data, "Build")
+    return messages[-1].data
+
+
+def labels(reference: str) -> dict[str, str]:
+    """Of an image in the registry."""
+    name = Reference.parse(reference)
+    with open_registry(name) as registry:
+        repository = registry.repository(name.repository)
+        manifest = repository.manifest(name.target)
+        assert isinstance(manifest, Manifest)
+        return dict(ImageConfig.parse(b"".join(repository.read(manifest.config))).runtime["Labels"])
+
+
+def tags(name: str) -> set[str]:
+    """Of a repository."""
+    reference = Reference.parse(name)
+    with open_registry(reference) as registry:
+        return set(registry.repository(reference.repository).tags())
+
+
+@pytest.fixture
+def image(rattler_prefix: Path, small_base: str, name: str) -> dict[str, Any]:
+    """The request for the image that the tests work with."""
+    return {"prefix": str(rattler_prefix), "base": small_base, "push": True, "reference": f"{name}:v1"}
+
+
+async def test_an_image_is_rebased(api: Api, image: dict[str, Any], name: str, base: str) -> None:
+    """On the base and under the name that were asked for, with no layer of ours made; and the commands to run it."""
+    built = await done(api, image)
+    body = {"command": "rebase", "reference": f"{name}:v1", "base": base, "target": f"{name}:v2"}
+    build = await done(api, body)
+    assert built["command"] == "build"
+    assert (build["state"], build["command"]) == ("finished", "rebase"), build["error"]
+    assert {part: build["request"][part] for part in ("reference", "base", "target", "push")} == {
+        **{part: body[part] for part in ("reference", "base", "target")},
+        "push": True,
+    }
+    assert build["result"]["reference"] == f"{name}:v2"
+    assert build["result"]["environment"] == built["result"]["environment"]
+    assert build["result"]["layers_reused"] == build["result"]["layers"] == built["result"]["layers"]
+    assert [command["tool"] for command in build["share"]] == [command["tool"] for command in built["share"]]
+    assert f"{name}:v2" in build["share"][0]["text"]
+    assert labels(f"{name}:v2")["org.opencontainers.image.base.name"] == base
+    assert labels(f"{name}:v1")["org.opencontainers.image.base.name"] != base
+    again = await done(api, body)  # what it names may be another by now: nothing stands in for it
+    assert (again["state"], again["result"]["digest"]) == ("finished", build["result"]["digest"])
+    assert again["id"] != build["id"]
+
+
+async def test_an_image_is_verified(api: Api, image: dict[str, Any], name: str, rattler_prefix: Path) -> None:
+    """Each package is made again and counted; the image is neither moved nor shared anew."""
+    built = await done(api, image)
+    build = await done(api, {"command": "verify", "reference": f"{name}:v1"})
+    assert (build["state"], build["command"]) == ("finished", "verify"), build["error"]
+    packages = len(list((rattler_prefix / "conda-meta").glob("*.json")))
+    assert build["result"]["proved"] == packages + 1  # the entrypoint's layer
+    assert (build["result"]["unproved"], build["result"]["bytes_pushed"]) == (0, 0)
+    assert build["result"]["digest"] == built["result"]["digest"]
+    assert (build["share"], build["request"]["reference"]) == ([], f"{name}:v1")
+
+
+async def test_an_image_that_is_not_what_it_claims_has_failed(
+    api: Api, rattler_prefix: Path, small_base: str, jp_root_dir: Path, tmp_path: Path
+) -> None:
+    """An archive below the root folder, with one layer exchanged: the build says which package differs."""
+    build = await done(api, {"prefix": str(rattler_prefix), "base": small_base, "archive": "good.tar"})
+    assert build["state"] == "finished", build["error"]
+    good = await done(api, {"command": "verify", "reference": "oci-archive:good.tar"})
+    assert (good["state"], good["request"]["reference"]) == ("finished", "oci-archive:good.tar"), good["error"]
+    (tmp_path / "work").mkdir()
+    with ExitStack() as stack:
+        original = open_image(str(jp_root_dir / "good.tar"), Places((), "", tmp_path / "work"), stack)
+        archive.write(with_exchanged_layer(original, "tqdm-"), "", jp_root_dir / "evil.tar")
+    evil = await done(api, {"command": "verify", "reference": "oci-archive:evil.tar"})
+    assert (evil["state"], evil["error"]["code"]) == ("failed", "not_verified")
+    assert "tqdm-" in evil["error"]["message"]
+    assert evil["result"] is None
+
+
+async def test_a_base_is_kept(api: Api, rattler_prefix: Path, name: str, base: str) -> None:
+    """Dated, the newest under its own tag, without what changes too often; an unknown package is refused by name."""
+    body = {"command": "base", "prefix": str(rattler_prefix), "reference": f"{name}:v1", "base": base, "keep": 2}
+    build = await done(api, {**body, "without": ["tqdm"]})
+    assert (build["state"], build["command"]) == ("finished", "base"), build["error"]
+    assert re.fullmatch(re.escape(name) + r":base-\d{8}", build["result"]["reference"])
+    assert tags(name) == {"latest-base", build["result"]["reference"].rpartition(":")[2]}
+    assert (build["request"]["keep"], build["request"]["without"]) == (2, ["tqdm"])
+    assert build["result"]["reference"] in build["share"][0]["text"]
+    wrong = await done(api, {**body, "without": ["no-such-package"]})
+    assert (wrong["state"], wrong["error"]["code"]) == ("failed", "usage")
+    assert "no-such-package" in wrong["error"]["message"]
+
+
+async def test_the_same_command_is_one_while_it_lives_and_can_be_cancelled(
+    api: Api, image: dict[str, Any], name: str, gate: Gate, small_base: str
+) -> None:
+    """Who asks for the same joins; another command for the same image is another build."""
+    await done(api, image)
+    through = name.replace(name.partition("/")[0], gate.host)
+    body = {"command": "rebase", "reference": f"{through}:v1", "base": small_base}
+    first = await api("POST", "condabuild/builds", body)
+    await asyncio.to_thread(gate.wait)
+    joined = await api("POST", "condabuild/builds", body)
+    assert (first.status, joined.status, joined.json["id"]) == (201, 200, first.json["id"])
+    other = await api("POST", "condabuild/builds", {"command": "verify", "reference": f"{through}:v1"})
+    assert (other.status, other.json["command"]) == (201, "verify")
+    for id in (first.json["id"], other.json["id"]):
+        await api("DELETE", f"condabuild/builds/{id}")
+        assert (await api.ended(id))["state"] == "cancelled"
+
+
+async def test_a_failed_command_says_why(api: Api, name: str, base: str) -> None:
+    """An image that is not there, one that is not ours, and a base that is not there: by their own codes."""
+    for body, code in (
+        ({"command": "rebase", "reference": f"{name}:none", "base": base}, "registry_not_found"),
+        ({"command": "rebase", "reference": base, "base": base}, "bad_image"),
+        ({"command": "verify", "reference": base}, "bad_image"),
+        ({"command": "verify", "reference": f"{name}:none"}, "registry_not_found"),
+        ({"command": "verify", "reference": "oci-archive:none.tar"}, "bad_image"),
+    ):
+        build = await done(api, body)
+        assert (build["state"], build["error"]["code"]) == ("failed", code), body
+        assert build["error"]["hint"]
+
+
+async def test_commands_that_make_no_sense_are_refused(api: Api, rattler_prefix: Path) -> None:
+    """Unknown ones, members of another command, names that are none, paths that lead out: nothing is queued."""
+    source = {"prefix": str(rattler_prefix)}
+    for body, status, code in (
+        ({"command": "prune"}, 400, "bad_request"),
+        ({"command": ["build"]}, 400, "bad_request"),
+        ({"command": "rebase"}, 400, "bad_request"),
+        ({"command": "rebase", "reference": ""}, 400, "bad_request"),
+        ({"command": "rebase", "reference": "x:1", "push": True}, 400, "bad_request"),
+        ({"command": "verify", "reference": "x:1", **source}, 400, "bad_request"),
+        ({"command": "verify", "reference": "oci-archive:../x.tar"}, 400, "bad_request"),
+        ({"command": "verify", "reference": "docker-archive:/etc/passwd"}, 400, "bad_request"),
+        ({"command": "base", "reference": "x:1"}, 400, "bad_request"),
+        ({"command": "base", "reference": "x:1", "keep": "7", **source}, 400, "bad_request"),
+        ({"command": "base", "reference": "x:1", "keep": True, **source}, 400, "bad_request"),
+        ({"command": "base", "reference": "x:1", "keep": 0, **source}, 422, "usage"),
+        ({"command": "base", **source}, 422, "usage"),
+        ({"command": "rebase", "reference": "UPPER"}, 422, "bad_reference"),
+        ({"command": "rebase", "reference": f"x@sha256:{'0' * 64}"}, 422, "usage"),
+        ({"command": "verify", "reference": "UPPER"}, 422, "bad_reference"),
+        ({"keep": 7, "archive": "x.tar", **source}, 400, "bad_request"),
+    ):
+        answer = await api("POST", "condabuild/builds", body)
+        assert (answer.status, error_of(answer)) == (status, code), body
+    assert (await api("GET", "condabuild/builds")).json == {"builds": []}
