@@ -42,6 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 builder = f"{base.partition('/')[0]}/bench/builder:1"
                 make_builder(engine, base, found["all"].channel, work, builder)
                 classics = [Classic(engine, base, builder, bytecode=kind) for kind in (False, True)]
+            results["changed"] = {name: found[name].changed_bytes for name in ("small", "large", "ten", "second")}
+            show(report.changed(results["changed"]))
             if engine and "table" in options.sections:
                 results["table"] = _table(options, engine, [*classics, ours], found, base, work)
             if "small" in options.sections:
@@ -85,8 +87,6 @@ def _table(
                 result[key].add(pipeline.name, sample)
     result["pack"].add("conda-pack", rows.conda_pack(found["all"], work))
     show(report.table(list(result.values()), [one.name for one in pipelines]))
-    sizes = [f"{name} {report.size(found[name].changed_bytes)}" for name in ("small", "large", "ten", "second")]
-    show(f"Archives of the changed packages: {', '.join(sizes)}.")
     return report.as_json(result)
 
 

@@ -13,7 +13,12 @@ from benchmarks import bytecode, chart, floor, memory, report, small
 ROOT = Path(__file__).parents[1]
 PAGE, PICTURE = ROOT / "docs/benchmarks.md", ROOT / "docs/pictures/benchmarks.svg"
 BEGIN, END = "<!-- figures: python -m benchmarks.document -->", "<!-- end of figures -->"
-SECTIONS = {"small": small, "floor": floor, "memory": memory, "bytecode": bytecode}
+SECTIONS = {
+    "The command itself": ("small", small),
+    "The processor's floor": ("floor", floor),
+    "Memory": ("memory", memory),
+    "Bytecode": ("bytecode", bytecode),
+}
 OTHERS, OURS = ("BuildKit", "conda-pack"), "ours"
 
 
@@ -42,11 +47,13 @@ def figures(result: dict[str, Any]) -> str:
     pipelines = list(rows[0].samples)
     parts = [
         f"{report.about(result['machine'])}.",
-        result["environment"]["text"],
+        f"{result['environment']['text']} {report.changed(result['changed'])}",
         f"![Seconds of {OTHERS[0]} and ours, row by row](pictures/{PICTURE.name})",
         report.table(rows, pipelines),
     ]
-    parts += [module.text(result[name]) for name, module in SECTIONS.items() if name in result]
+    for title, (name, module) in SECTIONS.items():
+        if name in result:
+            parts += [f"### {title}", module.text(result[name])]
     return "\n\n".join(parts)
 
 

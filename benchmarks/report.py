@@ -60,6 +60,12 @@ def table(rows: Sequence[Row], pipelines: Sequence[str]) -> str:
     return markdown(lines)
 
 
+def changed(value: dict[str, int]) -> str:
+    """How large the packages are in which the variants of the environment differ from it."""
+    sizes = [f"{name} {size(count)}" for name, count in value.items()]
+    return f"Archives of the changed packages: {', '.join(sizes)}."
+
+
 def markdown(lines: Sequence[Sequence[str]]) -> str:
     """Cells as a Markdown table."""
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
