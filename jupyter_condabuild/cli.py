@@ -81,6 +81,7 @@ def parser() -> argparse.ArgumentParser:
     build.add_argument("--include", default="", metavar="DIR", help="put this folder's files into /work")
     build.add_argument("--strict", action="store_true", help="refuse an environment that cannot be reproduced")
     build.add_argument("--variables", action="store_true", help="put the environment's own variables into the image")
+    build.add_argument("--again", action="store_true", help="look at everything anew, though nothing has changed")
     add_request(build)
     build.set_defaults(run=_build)
 
@@ -301,6 +302,7 @@ def _build(arguments: argparse.Namespace, report: Report) -> None:
         include=arguments.include,
         strict=arguments.strict,
         variables=arguments.variables,
+        again=arguments.again,
         installer=arguments.installer,
         installer_image=arguments.installer_image,
         pull=arguments.pull,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import json
+import re
 import shutil
 import zlib
 from collections.abc import Iterator
@@ -80,13 +82,16 @@ def leaks(*texts: bytes | str) -> set[str]:
 
 
 def unpacked(data: bytes) -> bytes:
-    """With what is compressed in it laid open: blobs of the store, layers in an archive or a request."""
-    found, at = [data], data.find(b"\x1f\x8b\x08")
-    while at >= 0:
-        with suppress(zlib.error):
-            found.append(zlib.decompressobj(31).decompress(data[at:]))
-        at = data.find(b"\x1f\x8b\x08", at + 1)
-    return b"\n".join(found)
+    """The data, and what lies compressed in it, be it as bytes or in base64."""
+    texts = [base64.b64decode(text + b"==") for text in re.findall(rb"H4sI[A-Za-z0-9+/]+", data)]
+    found = [data]
+    for part in (data, *texts):
+        at = part.find(b"\x1f\x8b\x08")
+        while at >= 0:
+            with suppress(zlib.error):
+                found.append(zlib.decompressobj(31).decompress(part[at:]))
+            at = part.find(b"\x1f\x8b\x08", at + 1)
+    return b"\0".join(found)
 
 
 def said(done: Done) -> tuple[str, str]:
@@ -99,6 +104,7 @@ def test_the_traps_are_set(trapped: Trapped) -> None:
     record = next((trapped.prefix / "conda-meta").glob("greet-*.json")).read_bytes()
     assert leaks(record) == {"canary-user", "canary-password", "tk-canary-token"}
     assert leaks(unpacked(b"x" + gzip.compress(record) + b"y")) == leaks(record)
+    assert leaks(unpacked(b'{"x":"' + base64.b64encode(gzip.compress(record)) + b'"}')) == leaks(record)
 
 
 @pytest.mark.parametrize("cached", [True, False], ids=["from the cache", "from the channel"])

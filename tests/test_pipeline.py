@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import gzip
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -167,7 +169,8 @@ def test_headers_say_nothing_of_this_machine(rattler_image: SavedImage) -> None:
 def test_the_image_knows_what_it_is_made_of(rattler_image: SavedImage, rattler_prefix: Path) -> None:
     """The lock file in its configuration is the environment's, and its digest stands on a label."""
     locked = lock(snapshot(rattler_prefix))
-    text = rattler_image.config["org.jupyter.condabuild.lockfile"]
+    packed = rattler_image.config["org.jupyter.condabuild.lockfile"]
+    text = gzip.decompress(base64.b64decode(packed)).decode()
     assert text == dump(locked)
     labels = rattler_image.config["config"]["Labels"]
     assert labels["org.jupyter.condabuild.environment"] == load(text).digest == locked.digest

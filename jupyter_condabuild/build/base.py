@@ -24,12 +24,17 @@ PLATFORMS = {"linux-64": "amd64", "linux-aarch64": "arm64", "linux-ppc64le": "pp
 
 @dataclass(frozen=True)
 class Base:
-    """A resolved base image. `repository` is where its layers can be mounted from, for one that lies in a registry."""
+    """A resolved base image.
+
+    Of one that lies in a registry, `repository` is where its layers can be mounted from, and `named` the digest that
+    its name has there: that of an index, where the image is one of several.
+    """
 
     name: str
     digest: Digest
     image: Image
     repository: Repository | None = None
+    named: Digest | None = None
 
     @property
     def config(self) -> ImageConfig:
@@ -94,7 +99,7 @@ def _from_registry(reference: Reference, architecture: str, repository: Reposito
         raise BaseUnavailable(f"{reference} is an image for {actual}, the environment is for {architecture}.")
     digest = found.descriptor.digest
     whole = Image(found, config, {layer.digest: repository for layer in found.layers})
-    return Base(str(reference), digest, whole, repository)
+    return Base(str(reference), digest, whole, repository, named.digest if named else None)
 
 
 def _manifest(repository: Repository, descriptor: Descriptor, store: Store) -> Manifest | Index:

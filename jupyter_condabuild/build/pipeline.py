@@ -3,36 +3,33 @@
 from __future__ import annotations
 
 import time
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from jupyter_condabuild.build import known, share
-from jupyter_condabuild.build.assemble import assemble
-from jupyter_condabuild.build.base import Base, host_architecture, resolve
-from jupyter_condabuild.build.clobber import contested_layer
-from jupyter_condabuild.build.layers import LayersEngine, Origin, ReadyLayer, Stack
-from jupyter_condabuild.build.phase import phase
-from jupyter_condabuild.build.prepare import prepare
-from jupyter_condabuild.build.registries import Registries
-from jupyter_condabuild.build.remainder import remainder
+from jupyter_condabuild.build import standing
 from jupyter_condabuild.build.request import BuildRequest
-from jupyter_condabuild.build.runtime import command, runtime_layer
-from jupyter_condabuild.build.stacking import contents, stacked
-from jupyter_condabuild.errors import BlobGone
-from jupyter_condabuild.events import Finished, Report, Warning
-from jupyter_condabuild.oci.image import Image
-from jupyter_condabuild.oci.layout import Store
+from jupyter_condabuild.conda.listing import listing
+from jupyter_condabuild.events import Event, Finished, Layer, Report, Warning
+
+if TYPE_CHECKING:
+    from jupyter_condabuild.build.layers import ReadyLayer
+    from jupyter_condabuild.oci.image import Image
 
 
 @dataclass(frozen=True)
 class BuildResult:
-    """The event that ended the build and, of the layers engine, the image and its layers without the base's."""
+    """The event that ended the build and, where the layers engine made one, the image.
+
+    `layers` are those above the base, `base` is the digest that the base's name has, `sources` are folders outside of
+    the environment that came into the image.
+    """
 
     event: Finished
     image: Image | None = None
     layers: tuple[ReadyLayer, ...] = ()
+    base: str = ""
+    sources: tuple[str, ...] = ()
 
 
 def build(request: BuildRequest, report: Report) -> BuildResult:
@@ -41,84 +38,35 @@ def build(request: BuildRequest, report: Report) -> BuildResult:
     Raises CondaBuildError of any kind. Nothing is visible under the image's name before all of it has arrived.
     """
     if request.engine == "docker":
-        from jupyter_condabuild.build import docker_engine  # most builds do without
+        from jupyter_condabuild.build import docker_engine
 
         return BuildResult(docker_engine.build(request, report))
-    try:
-        return _build(request, report, trusting=True)
-    except BlobGone as error:
-        report(Warning("blob-gone", error.message, "Registries are now asked for each layer, and nothing is assumed."))
-        return _build(request, report, trusting=False)
-
-
-def _build(request: BuildRequest, report: Report, *, trusting: bool) -> BuildResult:
-    """With the layers engine; `trusting` what the manifests in registries say that these have."""
     started = time.monotonic()
-    with ExitStack() as stack:
-        store = stack.enter_context(Store(Path(request.store_dir)))
-        work = stack.enter_context(store.folder())
-        registries = Registries(stack, request.insecure_registries)
+    lying = listing(Path(request.prefix)) if request.prefix else None
+    identity = standing.identity(request, lying) if standing.may_stand(request) else ""
+    if identity and not request.again and (memory := standing.look(request, identity)):
+        return BuildResult(memory.report(report, time.monotonic() - started))
+    # What takes long to import is not needed where nothing has changed.
+    from jupyter_condabuild.build import layered
 
-        def find_base(architecture: str) -> Base:
-            return resolve(request.base, architecture, registries, store, stack, work, request.docker_host)
+    told = Told(report)
+    result = layered.build(request, told, lying)
+    if identity:
+        standing.keep(request, identity, result.event, told.layers.values(), told.warnings, result.base, result.sources)
+    return result
 
-        # registries are far away: they are asked while the environment is read
-        beside = ThreadPoolExecutor(2, thread_name_prefix="ask")
-        stack.callback(beside.shutdown, wait=False, cancel_futures=True)
-        asked_base = beside.submit(find_base, host_architecture())
-        asked_places = beside.submit(share.open_places, request, store, registries, report, trusting=trusting)
-        prepared = prepare(request, work, report)
-        with phase(report, "base"):
-            here = prepared.architecture == host_architecture()
-            base = asked_base.result() if here else find_base(prepared.architecture)
-            places = asked_places.result()
-        push = stack.enter_context(places.push(report)) if request.push else None
 
-        def ready(layer: ReadyLayer) -> None:
-            if push:
-                push.add(layer.descriptor, layer.source)
+class Told:
+    """Passes events on, and keeps those that are worth telling again."""
 
-        with phase(report, "layers"):
-            if push:
-                for descriptor in base.layers:
-                    push.add(descriptor, base.image.sources[descriptor.digest])
-            runtime = runtime_layer(store, request.compression_level)
-            ready(runtime)
-            contested = contested_layer(prepared, places.known, report)
-            planned = [*prepared.plan.layers, *contested]
-            engine = LayersEngine(
-                store,
-                places.known_of(planned, store),
-                Origin(prepared.caches, prepared.urls, prepared.environment is not None),
-                request.compression_level,
-                report,
-                ready,
-                registry_first=request.push,
-            )
-            packages = engine.make(planned, prepared.lockfile, prepared.bytecode)
-            rest = remainder(request, prepared, packages.unavailable, store, work, report)
-            for layer in rest:
-                ready(layer)
-        above = Stack((runtime, *packages.layers, *rest))
-        if request.stack:
-            above = stacked(places, base, above.layers, lambda: contents(prepared, packages.layers), store, report)
-            for layer in above.layers:
-                ready(layer)
-        notes = known.plan_notes(prepared.plan, contested) if not packages.unavailable else {}
-        image = assemble(base, above, prepared, request, notes)
-        pushed = share.deliver(image, request, places, push, store, report)
-        finished = Finished(
-            reference=request.reference,
-            digest=str(image.manifest.descriptor.digest),
-            size=image.size,
-            bytes_pushed=pushed,
-            layers=len(above.layers),
-            layers_reused=sum(layer.state.startswith("reused") for layer in above.layers),
-            seconds=round(time.monotonic() - started, 3),
-            archive=request.archive,
-            environment=prepared.lockfile.digest,
-            command=tuple(command(prepared.lockfile)),
-            stale=above.stale,
-        )
-    report(finished)
-    return BuildResult(finished, image, above.layers)
+    def __init__(self, report: Report) -> None:
+        self._report = report
+        self.warnings: list[Warning] = []
+        self.layers: dict[tuple[str, ...], Layer] = {}
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, Warning):
+            self.warnings.append(event)
+        elif isinstance(event, Layer):
+            self.layers[event.packages] = event
+        self._report(event)

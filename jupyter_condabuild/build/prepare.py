@@ -12,6 +12,7 @@ from jupyter_condabuild.build.plan import Plan, plan
 from jupyter_condabuild.build.request import BuildRequest
 from jupyter_condabuild.conda.complete import complete
 from jupyter_condabuild.conda.drift import Drift, drift
+from jupyter_condabuild.conda.listing import Listing
 from jupyter_condabuild.conda.lockfile import Lockfile, load, lock
 from jupyter_condabuild.conda.package_cache import PackageCaches, default_folders
 from jupyter_condabuild.conda.snapshot import Environment, snapshot
@@ -51,8 +52,8 @@ class Prepared:
         return PLATFORMS[self.lockfile.platform]
 
 
-def prepare(request: BuildRequest, work: Path, report: Report) -> Prepared:
-    """Everything before the first layer.
+def prepare(request: BuildRequest, work: Path, report: Report, lying: Listing | None = None) -> Prepared:
+    """Everything before the first layer; `lying` is the listing of the environment, where there is one already.
 
     Raises PrefixError, LockfileError, PackageError, and NotReproducible under --strict.
     """
@@ -60,7 +61,7 @@ def prepare(request: BuildRequest, work: Path, report: Report) -> Prepared:
     if request.prefix:
         with phase(report, "snapshot"):
             environment = snapshot(Path(request.prefix))
-            changes = drift(environment)
+            changes = drift(environment, lying)
             urls = {record.dist: record.url for record in environment.records if record.url}
         found = lock(environment)
     else:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jupyter_condabuild.build.base import host_architecture
-from jupyter_condabuild.build.runtime import LABEL_ENGINE, LOCKFILE
+from jupyter_condabuild.build.runtime import LABEL_ENGINE, LOCKFILE, lockfile_in
 from jupyter_condabuild.conda.lockfile import Lockfile, load
 from jupyter_condabuild.errors import BadImage, ContentMismatch
 from jupyter_condabuild.oci.archive import Archive
@@ -73,10 +73,7 @@ def made_by(image: Image) -> str:
 def lock_in(image: Image) -> Lockfile:
     """The lock file inside an image of ours. Raises BadImage, LockfileError."""
     if made_by(image) == "layers":
-        text = ImageConfig.parse(image.config).value[LOCKFILE]
-        if not isinstance(text, str):
-            raise BadImage("The lock file in the image's configuration is not text.")
-        return load(text)
+        return lockfile_in(ImageConfig.parse(image.config))
     for layer in reversed(image.manifest.layers):
         if layer.size > _SMALL:
             continue

@@ -5,8 +5,11 @@ The runtime layer is the same for every image, so that it is pushed and pulled o
 
 from __future__ import annotations
 
+import base64
+import gzip
 import io
 import json
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,7 +27,10 @@ HOME = "/home/user"
 WORK = "/work"
 USER = 1000
 LOCKFILE = "org.jupyter.condabuild.lockfile"
-"""Member of the image configuration that holds the lock file, in conda-lock's format."""
+"""Member of the image configuration that holds the lock file in conda-lock's format, compressed by gzip, in base64.
+
+Every push sends the configuration, and as plain text the lock file would be most of it.
+"""
 
 LABEL_IDENTITY = "org.jupyter.condabuild.environment"
 LABEL_REQUESTED = "org.jupyter.condabuild.requested"
@@ -34,9 +40,6 @@ LABEL_STALE = "org.jupyter.condabuild.stale"
 """Bytes of layers that later ones replace, in an image that was updated by stacking."""
 
 LABEL_BASE_LAYERS = "org.jupyter.condabuild.base.layers"
-
-HISTORY = "jupyter-condabuild"
-"""The comment of our entries in an image's history."""
 
 _CREATED_BY = "jupyter condabuild: "
 ENTRYPOINT = """\
@@ -121,25 +124,46 @@ def configuration(
         "org.opencontainers.image.base.digest": str(base_digest),
         LABEL_BASE_LAYERS: str(len(base.diff_ids)),
     }
-    created = base.value.get("created")
-    entries = [{"created_by": f"{_CREATED_BY}{line}", "comment": HISTORY} for line in history]
+    entries = [{"created_by": f"{_CREATED_BY}{line}"} for line in history]
     if variables:
         runtime["Labels"][LABEL_VARIABLES] = json.dumps(sorted(variables))
     if stale:
         runtime["Labels"][LABEL_STALE] = str(stale)
-    if created:
-        entries = [{"created": created, **entry} for entry in entries]
     value: dict[str, Any] = {
         "architecture": base.architecture,
         "os": base.value.get("os", "linux"),
         "config": runtime,
         "history": [*_base_history(base), *entries],
-        LOCKFILE: dump(lockfile, "conda-lock"),
+        LOCKFILE: _packed(lockfile),
     }
     for member in ("created", "variant"):
         if base.value.get(member):
             value[member] = base.value[member]
     return base.with_value(value, diff_ids)
+
+
+def _packed(lockfile: Lockfile) -> str:
+    from isal import isal_zlib  # the same bytes on every machine, as with layers
+
+    compressor = isal_zlib.compressobj(3, isal_zlib.DEFLATED, 31)
+    data = compressor.compress(dump(lockfile, "conda-lock").encode()) + compressor.flush()
+    return base64.b64encode(data).decode()
+
+
+def _unpacked(text: str) -> Lockfile:
+    """Raises ValueError, TypeError, LockfileError."""
+    try:
+        return load(gzip.decompress(base64.b64decode(text, validate=True)).decode())
+    except (EOFError, OSError, zlib.error) as error:
+        raise ValueError(error) from None
+
+
+def lockfile_in(config: ImageConfig) -> Lockfile:
+    """The lock file in an image's configuration; raises BadImage, LockfileError."""
+    try:
+        return _unpacked(config.value[LOCKFILE])
+    except (KeyError, TypeError, ValueError):
+        raise BadImage("The image's configuration has no lock file that can be read.") from None
 
 
 def _base_history(base: ImageConfig) -> list[Any]:
@@ -213,12 +237,12 @@ class Ours:
         env = dict(item.partition("=")[::2] for item in runtime.get("Env") or [])
         try:
             names = json.loads(labels.get(LABEL_VARIABLES, "[]"))
-            history = [entry for entry in config.value["history"] if entry.get("comment") == HISTORY]
+            lines = [str(entry.get("created_by", "")) for entry in config.value["history"]]
             return cls(
-                lockfile=load(config.value[LOCKFILE]),
+                lockfile=_unpacked(config.value[LOCKFILE]),
                 base_layers=int(labels[LABEL_BASE_LAYERS]),
                 base_name=labels.get("org.opencontainers.image.base.name", ""),
-                history=tuple(entry["created_by"].removeprefix(_CREATED_BY) for entry in history),
+                history=tuple(line.removeprefix(_CREATED_BY) for line in lines if line.startswith(_CREATED_BY)),
                 requested=tuple(json.loads(labels.get(LABEL_REQUESTED, "[]"))),
                 variables={name: env.get(name, "") for name in names},
                 stale=int(labels.get(LABEL_STALE, "0")),

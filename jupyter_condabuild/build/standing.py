@@ -1,45 +1,132 @@
-"""Whether an image that was built once is still what a new build of the same environment would bring."""
+"""What a build came to, and whether it still stands: then nothing has to be read, planned or compared again.
+
+A memory in the store belongs to the identity of a request: all that was asked, and the state of every file that the
+image was made of. It stands while the registry has the image under its name, and the base's name the same base.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
 from jupyter_condabuild.build.request import BuildRequest
-from jupyter_condabuild.errors import BadReference
-from jupyter_condabuild.oci.image import ImageConfig, Manifest, Reference
+from jupyter_condabuild.conda.listing import Listing
+from jupyter_condabuild.conda.stamp import stamp
+from jupyter_condabuild.errors import CondaBuildError
+from jupyter_condabuild.events import Finished, Layer, Report, Warning
+from jupyter_condabuild.oci.image import Reference
+from jupyter_condabuild.oci.layout import Store
+from jupyter_condabuild.oci.patience import Patience
 from jupyter_condabuild.oci.registry import open_registry
 
-BASE_DIGEST = "org.opencontainers.image.base.digest"
+_PACKAGE = Path(__file__).parents[1]
+_ELSEWHERE = ("oci-archive", "docker-archive", "oci", "docker-daemon")
 
 
-def stands(request: BuildRequest, digest: str) -> bool:
-    """Whether the image's name still means this manifest, and the base's name the base below it.
+@dataclass(frozen=True)
+class Memory:
+    """A finished build: its last event, its layers and warnings, to be reported again when it is asked for again.
 
-    False for an image that went elsewhere than to a registry. Raises RegistryError, ImageError.
+    `base` is the digest that the base's name had; `sources` are the stamps of folders outside of the environment that
+    came into the image, those of editable installs.
     """
-    if not request.push or request.load or request.archive:
+
+    finished: Finished
+    layers: Sequence[Layer]
+    warnings: Sequence[Warning]
+    base: str
+    sources: Mapping[str, str]
+
+    @classmethod
+    def parse(cls, text: bytes) -> Memory | None:
+        """None for what is none."""
+        try:
+            value = json.loads(text)
+            return cls(
+                Finished(**{**value["finished"], "command": tuple(value["finished"]["command"])}),
+                [Layer(**{**layer, "packages": tuple(layer["packages"])}) for layer in value["layers"]],
+                [Warning(**warning) for warning in value["warnings"]],
+                str(value["base"]),
+                dict(value["sources"]),
+            )
+        except (ValueError, KeyError, TypeError):
+            return None
+
+    def report(self, report: Report, seconds: float) -> Finished:
+        """Tells of it as of a build that reused everything; returns its last event."""
+        for warning in self.warnings:
+            report(warning)
+        for layer in self.layers:
+            report(layer)
+        last = replace(self.finished, bytes_pushed=0, layers_reused=self.finished.layers, seconds=round(seconds, 3))
+        report(last)
+        return last
+
+
+def may_stand(request: BuildRequest) -> bool:
+    """Whether there can be a memory of such a request: of one whose image goes to a registry and is on a base there."""
+    if not request.push or request.load or request.archive or request.engine != "layers":
         return False
-    reference = Reference.parse(request.reference)
+    return not request.base.startswith(tuple(f"{kind}:" for kind in _ELSEWHERE))
+
+
+def identity(request: BuildRequest, lying: Listing | None = None) -> str:
+    """The same for the same request, as hexadecimal digits, as long as the files behind it are the same.
+
+    `lying` is the listing of the environment, where there is one already.
+    """
+    lockfile = Path(request.lockfile).read_bytes() if request.lockfile and Path(request.lockfile).is_file() else b""
+    parts = [
+        json.dumps(replace(request, again=False).to_json(), sort_keys=True),
+        hashlib.sha256(lockfile).hexdigest(),
+        stamp(Path(request.prefix), lying) if request.prefix else "",
+        *(stamp(Path(folder)) for folder in (str(_PACKAGE), request.include) if folder),
+    ]
+    return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def keep(
+    request: BuildRequest,
+    identity: str,
+    finished: Finished,
+    layers: Iterable[Layer],
+    warnings: Sequence[Warning],
+    base: str,
+    sources: Iterable[str],
+) -> None:
+    """Remembers a finished build; raises the StoreErrors."""
+    value = {
+        "finished": asdict(finished),
+        "layers": [{**asdict(layer), "state": "reused-remote"} for layer in layers],
+        "warnings": [asdict(warning) for warning in warnings],
+        "base": base,
+        "sources": {folder: stamp(Path(folder)) for folder in sources},
+    }
+    with Store(Path(request.store_dir)) as store:
+        store.keep(identity, json.dumps(value).encode())
+
+
+def look(request: BuildRequest, identity: str) -> Memory | None:
+    """The memory of a request that still stands; None where there is none, or a registry will not tell."""
+    with Store(Path(request.store_dir)) as store:
+        memory = Memory.parse(store.memory(identity))
+    if not memory or any(stamp(Path(folder)) != was for folder, was in memory.sources.items()):
+        return None
     with ExitStack() as stack:
-        registry = stack.enter_context(open_registry(reference, request.insecure_registries))
-        repository = registry.repository(reference.repository)
-        found = repository.head(reference.target)
-        if found is None or str(found.digest) != digest:
-            return False
-        manifest = repository.manifest(digest)
-        if not isinstance(manifest, Manifest):
-            return False
-        config = ImageConfig.parse(b"".join(repository.read(manifest.config)))
-        base = (config.runtime.get("Labels") or {}).get(BASE_DIGEST, "")
-        return _base_stands(request, base, stack)
+        there = [_digest(name, request, stack) for name in (request.reference, request.base)]
+    return memory if there == [memory.finished.digest, memory.base] else None
 
 
-def _base_stands(request: BuildRequest, digest: str, stack: ExitStack) -> bool:
+def _digest(name: str, request: BuildRequest, stack: ExitStack) -> str:
+    reference = Reference.parse(name)
+    patience = Patience(attempts=1)
+    registry = stack.enter_context(open_registry(reference, request.insecure_registries, patience=patience))
     try:
-        reference = Reference.parse(request.base)
-    except BadReference:  # an archive, or an image of the engine's
-        return False
-    registry = stack.enter_context(open_registry(reference, request.insecure_registries))
-    found = registry.repository(reference.repository).manifest(reference.target)
-    members = [found.descriptor.digest] if isinstance(found, Manifest) else [one.digest for one in found.manifests]
-    return digest in {str(member) for member in members}
+        found = registry.repository(reference.repository).head(reference.target)
+    except CondaBuildError:  # the build says what is wrong
+        return ""
+    return str(found.digest) if found else ""

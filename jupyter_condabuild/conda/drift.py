@@ -62,6 +62,7 @@ class Drift:
 
 def drift(
     environment: Environment,
+    lying: Listing | None = None,
     *,
     workers: int | None = None,
     progress: Progress | None = None,
@@ -70,6 +71,7 @@ def drift(
     """Compares the prefix with its records, file by file.
 
     Args:
+        lying: the prefix's listing, where there is one already.
         workers: threads that read and hash.
         progress: called with the bytes done and the bytes in all.
         trust_cache: whether a file that is the package cache's own, unchanged since extraction, need not be read.
@@ -82,7 +84,7 @@ def drift(
     bytecode: list[DriftEntry] = []
     unreadable: list[str] = []
     size = read = 0
-    lying = listing(prefix, base=environment.name == "base")
+    lying = lying or listing(prefix)
     for verdict in verify(prefix, expected, lying.statuses, workers=workers, progress=progress):
         size += verdict.size
         read += verdict.bytes_read

@@ -23,13 +23,13 @@ class Listing:
     nested: list[str] = field(default_factory=list)
 
 
-def listing(prefix: Path, *, base: bool = False) -> Listing:
+def listing(prefix: Path) -> Listing:
     """Walks a prefix; links are not followed, whatever they point to.
 
-    Left out is what is conda's own, and with `base` the package cache and the environments of a base environment.
+    Left out is what is conda's own, and of a base environment the package cache and the environments below it.
     """
     found = Listing()
-    own = _NO_CONTENT | _ONLY_IN_BASE if base else _NO_CONTENT
+    own = _NO_CONTENT | _ONLY_IN_BASE if (prefix / "condabin").is_dir() else _NO_CONTENT
     folders = [""]
     while folders:
         folder = folders.pop()

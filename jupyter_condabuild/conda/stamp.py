@@ -3,38 +3,35 @@
 from __future__ import annotations
 
 import hashlib
+import marshal
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
-_NOT_OF_THE_ROOT = frozenset(("pkgs", "envs", "conda-bld"))
+from jupyter_condabuild.conda.listing import Listing, listing
 
 
-def stamp(folder: Path) -> str:
-    """A digest of every file's name, size, mode and time of change, bytecode aside; hexadecimal.
+def stamp(folder: Path, lying: Listing | None = None) -> str:
+    """A digest of every file's name, size, mode, inode and time of change, bytecode aside; hexadecimal.
 
-    Equal stamps of a folder mean that nobody wrote to it in between, unless they took pains to hide it. In a base
-    environment the package cache and other environments do not count.
+    Equal stamps of a folder mean that nobody wrote to it in between, unless they took pains to hide it. What a listing
+    leaves out does not count, but the records of a prefix do. `lying` is the folder's listing, where there is one.
     """
-    content = hashlib.sha256()
-    skipped = _NOT_OF_THE_ROOT if (folder / "condabin").is_dir() else frozenset[str]()
-    folders = [str(folder)]
-    while folders:
-        current = folders.pop()
-        try:
-            with os.scandir(current) as listing:
-                entries = sorted(listing, key=lambda entry: entry.name)
-        except OSError:
-            content.update(f"?{current}\0".encode("utf-8", "surrogateescape"))
-            continue
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                if entry.name != "__pycache__" and not (current == str(folder) and entry.name in skipped):
-                    folders.append(entry.path)
-                continue
-            try:
-                found = entry.stat(follow_symlinks=False)
-            except OSError:
-                continue
-            line = f"{entry.path}\0{found.st_size} {found.st_mtime_ns} {found.st_mode} {found.st_ino}\0"
-            content.update(line.encode("utf-8", "surrogateescape"))
-    return content.hexdigest()
+    found = (lying or listing(folder)).statuses
+    rows = [_row(path, status) for path, status in found.items() if "__pycache__/" not in path]
+    rows += _records(folder / "conda-meta")
+    return hashlib.sha256(marshal.dumps(rows, 2)).hexdigest()  # version 2 has no references: equal rows, equal bytes
+
+
+def _row(path: str, status: os.stat_result | None) -> tuple[str | int, ...]:
+    if status is None:
+        return (path,)
+    return path, status.st_size, status.st_mtime_ns, status.st_mode, status.st_ino
+
+
+def _records(folder: Path) -> Iterable[tuple[str | int, ...]]:
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(_row(entry.name, entry.stat()) for entry in entries)
+    except OSError:
+        return []

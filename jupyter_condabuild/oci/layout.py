@@ -62,7 +62,7 @@ class Store:
         self._layers = root / "layers"
         self.tmp = root / "tmp"
         try:
-            for folder in (self._blobs, self._layers, root / "pushed", self.tmp):
+            for folder in (self._blobs, self._layers, root / "pushed", root / "finished", self.tmp):
                 folder.mkdir(parents=True, exist_ok=True)
             self._lock = os.open(root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
             if self._exclusive():
@@ -200,6 +200,20 @@ class Store:
         }
         self._write(self._layers / f"{key}.json", json.dumps(value).encode())
 
+    def memory(self, identity: str) -> bytes:
+        """What was kept of a finished build (`build.standing`); empty for nothing."""
+        try:
+            return self._memory(identity).read_bytes()
+        except OSError:
+            return b""
+
+    def keep(self, identity: str, memory: bytes) -> None:
+        """Keeps what is to be known of a finished build; replaces what was known."""
+        self._write(self._memory(identity), memory)
+
+    def _memory(self, identity: str) -> Path:
+        return self.root / "finished" / identity
+
     def remember(self, repository: str, digest: Digest) -> None:
         """Notes the manifest that was pushed last to a repository (``registry/repository``)."""
         self._write(self._previous(repository), str(digest).encode())
@@ -244,6 +258,8 @@ class Store:
                 blob.unlink()
                 left -= blobs[blob].st_size
                 freed += blobs[blob].st_size
+            for memory in (self.root / "finished").iterdir():
+                memory.unlink()
             for record in self._layers.iterdir():
                 layer = self._parse(record)
                 if layer is None or not self.has(layer.blob.descriptor):

@@ -14,9 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
+from jupyter_condabuild.build import standing
 from jupyter_condabuild.build.request import BuildRequest, Request
-from jupyter_condabuild.build.standing import stands
-from jupyter_condabuild.conda.stamp import stamp
 from jupyter_condabuild.errors import CondaBuildError
 from jupyter_condabuild.server import process, views
 from jupyter_condabuild.server.history import History, Record
@@ -59,18 +58,16 @@ class Builds:
         self._watching: asyncio.Task[None] | None = None
         self._keys: Shared[str] = Shared()
 
-    async def start(
-        self, command: str, request: Request, asked: Mapping[str, Any], again: bool = False
-    ) -> tuple[Record, bool]:
+    async def start(self, command: str, request: Request, asked: Mapping[str, Any]) -> tuple[Record, bool]:
         """A new build and True, or the same one that lives, or that finished and still stands, and False.
 
         Raises QueueFull, StoreError.
         """
         text = json.dumps(request.to_json(), sort_keys=True)
         key = await self._keys.get(command + text, lambda: asyncio.to_thread(_key, command, request, text))
-        if command == "build" and isinstance(request, BuildRequest) and not again:
+        if command == "build" and isinstance(request, BuildRequest) and not request.again:
             finished = await self._do(lambda history, _: history.finished(key))
-            if finished and await self._stands(request, finished):
+            if finished and await self._stands(request, key, finished):
                 return finished, False
         id = secrets.token_hex(8)
         limit = self._settings.max_concurrent_builds + self._settings.max_queued_builds
@@ -154,13 +151,15 @@ class Builds:
 
         return await asyncio.get_running_loop().run_in_executor(self._thread, opened)
 
-    async def _stands(self, request: BuildRequest, record: Record) -> bool:
-        digest = str((record.ending or {}).get("digest", ""))
+    async def _stands(self, request: BuildRequest, key: str, record: Record) -> bool:
+        if not standing.may_stand(request):
+            return False
         try:
             async with asyncio.timeout(STANDS_SECONDS):
-                return await asyncio.to_thread(stands, request, digest)
+                memory = await asyncio.to_thread(standing.look, request, key)
         except (TimeoutError, CondaBuildError):
             return False
+        return memory is not None and memory.finished.digest == (record.ending or {}).get("digest")
 
     async def _watch(self) -> None:
         while True:
@@ -226,7 +225,6 @@ class Following:
 
 def _key(command: str, request: Request, text: str) -> str:
     """The same for the same request as long as the files behind it are the same."""
-    named = (request.prefix, request.include) if isinstance(request, BuildRequest) else ()
-    folders = [folder for folder in named if folder]
-    parts = [command, text, *(stamp(Path(folder)) for folder in folders)]
-    return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()
+    if command == "build" and isinstance(request, BuildRequest):
+        return standing.identity(request)
+    return hashlib.sha256(f"{command}\0{text}".encode("utf-8", "surrogateescape")).hexdigest()

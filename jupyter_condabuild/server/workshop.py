@@ -28,7 +28,7 @@ from jupyter_condabuild.server.sources import Sources
 from jupyter_condabuild.settings import Settings
 
 _RECIPE = ("reference", "engine", "base", "installer", "installer_image")
-_BUILD = (*_RECIPE, "push", "load", "pull", "cache_from", "strict", "variables", "stack")
+_BUILD = (*_RECIPE, "push", "load", "pull", "cache_from", "strict", "variables", "stack", "again")
 _ABOUT = ("kernel_id", "kernel_name", "lockfile", "archive", "include")
 _SHOWN_SETTINGS = ("registry", "engine", "base_image", "cache_from", "max_concurrent_builds")
 
@@ -105,7 +105,7 @@ class Workshop:
             prefix, lockfile = await self._source(asked)
             request = await asyncio.to_thread(self._request, command, asked, prefix, lockfile)
         about = _of(asked, (*_ABOUT, "reference") if command == "verify" else _ABOUT)
-        return await self.builds.start(command, request, about, asked.get("again", False))
+        return await self.builds.start(command, request, about)
 
     def _request(self, command: str, asked: Mapping[str, Any], prefix: str, lockfile: str) -> BuildRequest:
         if command == "base":

@@ -1,0 +1,196 @@
+"""A build that changes nothing: known by the state of its files, two questions to registries, and told as before."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jupyter_condabuild.build import standing
+from jupyter_condabuild.build.pipeline import BuildResult
+from jupyter_condabuild.build.request import BuildRequest
+from jupyter_condabuild.conda.lockfile import dump, lock
+from jupyter_condabuild.conda.snapshot import snapshot
+from jupyter_condabuild.errors import RegistryDenied
+from jupyter_condabuild.events import Layer, Phase, Warning
+from jupyter_condabuild.oci.image import Digest
+from jupyter_condabuild.oci.layout import Store
+from tests.builds import Package, Workshop, install, small_channel
+from tests.channel.package import File, Metadata
+from tests.registry.faults import FakeRegistry, spec_error
+from tests.small_image import image, programs, tar
+
+
+class Place:
+    """An environment whose image is in a registry, on a base that is in the same one."""
+
+    def __init__(self, workshop: Workshop, fake: FakeRegistry, folder: Path) -> None:
+        data = [File("share/data", b"data"), File("share/other", b"other")]
+        packages: list[Package] = [
+            (Metadata("data", "1", noarch="generic"), data),
+            (Metadata("python", "3.11.1"), [File("bin/python3.11", b"", 0o755)]),
+        ]
+        self.prefix = install(folder / "env", small_channel(folder / "channel", packages), "data", "python")
+        self.work = folder / "work"
+        self.work.mkdir()
+        (self.work / "notebook.ipynb").write_text("{}")
+        self.workshop = workshop
+        self.fake = fake
+        self.reference = f"{fake.host}/team/env:v1"
+        self.base(b"1")
+
+    def base(self, content: bytes) -> None:
+        """The base's tag names another image."""
+        made = image([programs(), tar({"etc/base": content})])
+        for descriptor in (made.manifest.config, *made.manifest.layers):
+            self.fake.put("base", b"".join(made.read(descriptor)))
+        self.fake.put_manifest("base", "latest", made.manifest.media_type, made.manifest.raw)
+
+    def build(self, source: Path | None = None, **request: Any) -> BuildResult:
+        """Builds and pushes; only the last build's requests are noted."""
+        self.fake.seen.clear()
+        given = {"reference": self.reference, "push": True, "base": f"{self.fake.host}/base:latest", **request}
+        return self.workshop.build(source or self.prefix, **given)
+
+    @property
+    def worked(self) -> bool:
+        """Whether the last build read the environment."""
+        return any(isinstance(event, Phase) and event.name in ("snapshot", "plan") for event in self.workshop.events)
+
+
+@pytest.fixture
+def place(workshop: Workshop, fake_registry: FakeRegistry, tmp_path: Path) -> Place:
+    return Place(workshop, fake_registry, tmp_path)
+
+
+def test_two_questions_are_enough(place: Place) -> None:
+    """Where the image's and the base's names lead; then the build is told as one that reused everything."""
+    (place.prefix / "share/untracked").write_text("x")
+    first = place.build()
+    told = list(place.workshop.events)
+    again = place.build()
+    assert [seen.method for seen in place.fake.seen] == ["HEAD", "HEAD"]
+    assert not place.worked
+    assert (again.event.digest, again.event.size) == (first.event.digest, first.event.size)
+    assert (again.event.bytes_pushed, again.event.layers_reused) == (0, first.event.layers)
+    layers = [event for event in place.workshop.events if isinstance(event, Layer)]
+    assert {layer.packages for layer in layers} == {event.packages for event in told if isinstance(event, Layer)}
+    assert {layer.state for layer in layers} == {"reused-remote"}
+    warnings = [event for event in told if isinstance(event, Warning)]
+    assert "untracked-files" in {warning.code for warning in warnings}
+    assert [event for event in place.workshop.events if isinstance(event, Warning)] == warnings
+
+
+CHANGES: dict[str, Callable[[Place], object]] = {
+    "a file is changed": lambda place: (place.prefix / "share/data").write_text("DATA"),
+    "a file is added": lambda place: (place.prefix / "share/new").write_text(""),
+    "a file is removed": lambda place: (place.prefix / "share/other").unlink(),
+    "a file gets another mode": lambda place: (place.prefix / "share/data").chmod(0o755),
+    "a record is changed": lambda place: (place.prefix / "conda-meta/history").write_text("# cmd: conda\n"),
+    "the user's folder changes": lambda place: (place.work / "notebook.ipynb").write_text('{"cells": []}'),
+    "another image has the name": lambda place: place.fake.put_manifest(
+        "team/env", "v1", *(place.fake.manifests["base"]["latest"])
+    ),
+    "the image is gone": lambda place: place.fake.manifests.pop("team/env"),
+    "the base is a newer one": lambda place: place.base(b"2"),
+    "the store was pruned": lambda place: _prune(place),
+    "what was kept is damaged": lambda place: [
+        path.write_text('{"finished": {}}') for path in (place.workshop.store / "finished").iterdir()
+    ],
+}
+
+
+def _prune(place: Place) -> None:
+    with Store(place.workshop.store) as store:
+        store.prune()
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_whatever_changes_is_built(place: Place, change: str) -> None:
+    """In the environment, in the user's folder, in the registry or in the store."""
+    place.build(include=str(place.work))
+    CHANGES[change](place)
+    place.build(include=str(place.work))
+    assert place.worked
+
+
+@pytest.mark.parametrize("given", [{"again": True}, {"variables": True}, {"compression_level": 2}])
+def test_whatever_else_is_asked_is_built(place: Place, given: dict[str, Any]) -> None:
+    """And `again` asks for the same, anew."""
+    place.build()
+    place.build(**given)
+    assert place.worked
+
+
+def test_another_release_builds_anew(place: Place, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What it makes of the same environment may be another image."""
+    place.build()
+    monkeypatch.setattr(standing, "_PACKAGE", tmp_path / "work")
+    place.build()
+    assert place.worked
+
+
+def test_a_lock_file_is_known_by_its_content(place: Place, tmp_path: Path) -> None:
+    """Written anew with the same content, it is the same."""
+    path = tmp_path / "conda-lock.yml"
+    text = dump(lock(snapshot(place.prefix)))
+    path.write_text(text)
+    place.build(path)
+    os.utime(path, (1, 1))
+    place.build(path)
+    assert not place.worked
+    path.write_text(f"{text}\n")
+    place.build(path)
+    assert place.worked
+
+
+def test_the_sources_of_an_editable_install_count(place: Place, tmp_path: Path) -> None:
+    """They lie outside of the environment, and a copy of them in the image."""
+    site = place.prefix / "lib/python3.11/site-packages"
+    info = site / "mine-1.dist-info"
+    info.mkdir(parents=True)
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "mine.py").write_text("x = 1\n")
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: mine\nVersion: 1\n")
+    (info / "INSTALLER").write_text("pip\n")
+    (info / "direct_url.json").write_text(f'{{"url": "{source.as_uri()}", "dir_info": {{"editable": true}}}}')
+    listed = [f"mine-1.dist-info/{name},," for name in ("METADATA", "INSTALLER", "RECORD")]
+    (info / "RECORD").write_text("\n".join(listed))
+    first = place.build()
+    place.build()
+    assert not place.worked
+    (source / "mine.py").write_text("x = 2\n")
+    assert place.build().event.digest != first.event.digest
+
+
+def test_a_registry_that_does_not_answer_is_the_builds_to_name(place: Place) -> None:
+    """A memory is no reason to call an image finished that nobody can see."""
+    place.build()
+    place.fake.on("HEAD", "team/env/manifests", *[spec_error(500, "UNKNOWN", "no")] * 2)
+    place.fake.on("GET", "team/env/manifests", *[spec_error(403, "DENIED", "no")] * 20)
+    with pytest.raises(RegistryDenied):
+        place.build()
+
+
+@pytest.mark.parametrize(
+    "more", [{"load": True}, {"archive": "x.tar"}, {"engine": "docker"}, {"base": "oci-archive:x"}]
+)
+def test_what_goes_elsewhere_is_built(place: Place, more: dict[str, Any]) -> None:
+    """Nobody knows whether it is still there."""
+    request = BuildRequest(prefix=str(place.prefix), reference=place.reference, push=True)
+    assert standing.may_stand(request)
+    assert not standing.may_stand(replace(request, **more))
+
+
+def test_memories_are_of_one_base(place: Place) -> None:
+    """The digest that the base's name has, not that of the image below."""
+    place.build()
+    [path] = (place.workshop.store / "finished").iterdir()
+    memory = standing.Memory.parse(path.read_bytes())
+    assert memory
+    assert memory.base == str(Digest.of(place.fake.manifests["base"]["latest"][1]))
