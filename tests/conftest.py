@@ -7,9 +7,11 @@ import os
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 import warnings
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 from typing import NoReturn
 
@@ -25,6 +27,12 @@ pytest_plugins = [
     "tests.lived_in",
     "tests.engines",
 ]
+
+# Runs of several checkouts at once share no folder: pytest frees the number of a run that passed before it lets go of
+# its lock, so that another run, which took the number meanwhile, loses its own lock, and then its files.
+_TEMPORARY = Path(tempfile.gettempdir(), f"condabuild-tests-{sha256(__file__.encode()).hexdigest()[:8]}")
+_TEMPORARY.mkdir(exist_ok=True)
+os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_TEMPORARY))
 
 settings.register_profile("unhurried", deadline=None)  # how long an example takes says how busy the machine is
 settings.load_profile("unhurried")
