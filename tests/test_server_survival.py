@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from jupyter_condabuild.server.history import History, Record
 from jupyter_condabuild.server.process import Workplace
 from tests.jupyter_process import Home, Server, of_build, until
 from tests.server.gate import Gate
+from tests.server.idle import PATIENCE, Idled, idle
 from tests.server.script import finished
 
 
@@ -27,6 +29,18 @@ def home(tmp_path: Path, small_base: str) -> Home:
     folder = tmp_path / "home"
     folder.mkdir()
     return Home(folder, {"store_dir": str(tmp_path / "store"), "base_image": small_base})
+
+
+@pytest.fixture(scope="module", autouse=True)
+def idling(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Future[Idled] | None]:
+    """A reader that idles while the other tests of this module run, where one of them asks what became of it."""
+    if not any(
+        item.name == test_a_stream_of_75_idle_seconds_outlives_a_proxy.__name__ for item in request.session.items
+    ):
+        yield None
+        return
+    with ThreadPoolExecutor(1) as pool:
+        yield pool.submit(idle, Home(tmp_path_factory.mktemp("idle")))
 
 
 @pytest.fixture
@@ -242,3 +256,11 @@ def test_a_log_of_500_megabytes_does_not_make_the_server_grow(home: Home) -> Non
         assert received > 500 << 20
         assert lines == count
         assert most - before < 50_000_000
+
+
+def test_a_stream_of_75_idle_seconds_outlives_a_proxy(idling: Future[Idled]) -> None:
+    """The proxy drops what is idle for 60 seconds, and did so to another connection; the comments keep this one."""
+    seen = idling.result()
+    assert PATIENCE <= seen.silence < seen.comments[-1]
+    assert seen.comments[-1] >= 75
+    assert '"line 1 ' in seen.line

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import random
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from jupyter_condabuild.server import stream, supervisor
-from tests.registry.faults import Relay
+from jupyter_condabuild.server import supervisor
 from tests.server.conftest import LIMIT, Api, Message, parsed
 from tests.server.script import Script
 
@@ -110,34 +108,6 @@ async def test_a_reader_of_everything_is_told_to_stop(api: Api, script: Script) 
         assert answer.headers["Content-Type"] == "text/event-stream"
         assert answer.headers["Cache-Control"] == "no-cache, no-transform"
         assert answer.body.split(b"\n\n")[1].startswith(b"id: %d\n" % first), last
-
-
-class ImpatientProxy(Relay):
-    """A relay that ends connections when nothing came from the server for a while."""
-
-    patience = 0.6
-
-    def _pass(self, source: socket.socket, sink: socket.socket, direction: str) -> None:
-        if direction == "received":
-            source.settimeout(self.patience)
-        super()._pass(source, sink, direction)
-
-
-async def test_an_idle_stream_outlives_a_proxy_that_drops_idle_connections(
-    api: Api, script: Script, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """At a hundred times the speed: 75 s idle, a proxy that drops after 60, a comment every 15. Without it: dropped."""
-    with ImpatientProxy(f"127.0.0.1:{api.port}") as proxy:
-        api.port = int(proxy.host.rpartition(":")[2])
-        monkeypatch.setattr(stream, "KEEPALIVE_SECONDS", 0.15)
-        async with api.stream(script.id) as reader:
-            for _ in range(6):
-                await asyncio.wait_for(reader.readuntil(stream.KEEPALIVE), LIMIT)
-            script.log(1)
-            assert b"line 1" in await asyncio.wait_for(reader.readuntil(b"\n\n"), LIMIT)
-        monkeypatch.setattr(stream, "KEEPALIVE_SECONDS", 15.0)
-        async with api.stream(script.id) as reader:
-            assert b"line 1" in await asyncio.wait_for(reader.read(), LIMIT)
 
 
 async def test_lines_that_are_not_whole_wait_until_they_are(api: Api, script: Script) -> None:
