@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +20,11 @@ from jupyter_condabuild.build.pipeline import build
 from jupyter_condabuild.build.request import BuildRequest
 from jupyter_condabuild.conda.lockfile import load
 from jupyter_condabuild.events import Finished
+from tests.builds import install, small_channel
+from tests.channel import prefix
+from tests.channel.package import File, Metadata
 from tests.conftest import missing
+from tests.somebody import NUMBER, Somebody, somebody
 
 DIGEST = "sha256:" + "a" * 64
 LAB = ("jupyter", "lab", "--ip=0.0.0.0")
@@ -108,13 +113,16 @@ def pushed(
     )
     done = build(request, lambda event: None).event
     yield {one.tool: one for one in share_commands(request, done)}
-    docker_client.images.remove(reference, force=True)
+    with suppress(docker.errors.ImageNotFound):
+        docker_client.images.remove(reference, force=True)
 
 
-def pasted(text: str, folder: Path, typed: str = "") -> str:
-    """What a terminal shows when a person pastes this, and types that."""
+def pasted(text: str, folder: Path, typed: str = "", who: Somebody | None = None) -> str:
+    """What a terminal shows when a person pastes this, and types that; the tests' own user, or somebody else."""
     ours, theirs = pty.openpty()
-    with subprocess.Popen(["bash", "-e", "-c", text], cwd=folder, stdin=theirs, stdout=theirs, stderr=theirs) as shell:
+    words = ["bash", "-e", "-c", text]
+    command = who.command(*words) if who else words
+    with subprocess.Popen(command, cwd=folder, stdin=theirs, stdout=theirs, stderr=theirs) as shell:
         os.close(theirs)
         os.write(ours, typed.encode())
         shown = b""
@@ -133,8 +141,7 @@ def test_what_is_pasted_works(pushed: dict[str, ShareCommand], tmp_path: Path, r
     """docker pull and run: the image's Python in the current folder, whose new file is the user's; the lock file."""
     folder = tmp_path / "my folder"
     folder.mkdir()
-    program = "import requests, sys; open('made', 'w').write(sys.prefix); print(6 * 7)\nexit()\n"
-    assert "42" in pasted(pushed["docker"].text, folder, program)
+    assert "42" in pasted(pushed["docker"].text, folder, PROGRAM)
     assert (folder / "made").read_text() == "/opt/env"
     assert (folder / "made").stat().st_uid == os.getuid()
 
@@ -144,3 +151,52 @@ def test_what_is_pasted_works(pushed: dict[str, ShareCommand], tmp_path: Path, r
     locked = load(folder / name)
     installed = {path.stem for path in (rattler_prefix / "conda-meta").glob("*.json")}
     assert {package.dist for package in locked.conda} == installed
+    # conda cannot run here; what it does with such a file can.
+    made = prefix.from_explicit(tmp_path / "made", folder / name, tmp_path / "cache")
+    assert {path.stem for path in (made / "conda-meta").glob("*.json")} == installed
+    program = ["-I", "-c", "import requests, sys; print(sys.prefix, requests.__file__.startswith(sys.prefix))"]
+    out = subprocess.run([made / "bin/python", *program], check=True, capture_output=True, text=True).stdout
+    assert out == f"{made} True\n"
+
+
+PROGRAM = "import requests, sys; open('made', 'w').write(sys.prefix); print(6 * 7)\nexit()\n"
+
+
+def test_podman_runs_what_is_pasted_without_root(pushed: dict[str, ShareCommand]) -> None:
+    """Pulled from a registry without TLS; the file that is made in the current folder is the user's."""
+    if not shutil.which("podman"):
+        missing("podman is not installed")
+    with somebody() as user:
+        assert "42" in pasted(pushed["podman"].text, user.work, PROGRAM, user)
+        assert (user.work / "made").read_text() == "/opt/env"
+        assert (user.work / "made").stat().st_uid == NUMBER
+
+
+@pytest.mark.parametrize("kind", ["", "docker-archive:"])
+def test_an_archive_runs_as_pasted(
+    kind: str, tmp_path: Path, base_archive: Path, docker_client: docker.DockerClient
+) -> None:
+    """Loaded into Docker and run by its name; and run by Podman, without root, from the file itself."""
+    for program in ("docker", "podman"):
+        if not shutil.which(program):
+            missing(f"The {program} command is not installed")
+    reference = "registry.lab.org/commands/archived:v1"
+    packages = [(Metadata("numbers", "1.0"), [File("share/numbers", b"42")])]
+    with somebody() as user:
+        request = BuildRequest(
+            prefix=str(install(tmp_path / "env", small_channel(tmp_path / "channel", packages), "numbers")),
+            reference=reference,
+            archive=f"{kind}{user.home / 'my image.tar'}",
+            base=f"oci-archive:{base_archive}",
+            store_dir=str(tmp_path / "store"),
+        )
+        done = build(request, lambda event: None).event
+        found = {one.tool: one for one in share_commands(request, done)}
+        typed = "cp $CONDA_PREFIX/share/numbers made\ncat made\nexit\n"
+        try:
+            assert "42" in pasted(found["docker"].text, tmp_path, typed)
+        finally:
+            docker_client.images.remove(reference, force=True)
+        assert "42" in pasted(found["podman"].text, user.work, typed, user)
+        assert (tmp_path / "made").stat().st_uid == os.getuid()
+        assert (user.work / "made").stat().st_uid == NUMBER

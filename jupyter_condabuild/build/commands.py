@@ -116,7 +116,9 @@ def _docker(done: Finished, reference: str) -> str:
 
 def _podman(done: Finished, image: str) -> str:
     ports = f" -p 127.0.0.1:{PORT}:{PORT}" if _serves(done) else ""
-    return f'podman run --rm -it --userns=keep-id --security-opt label=disable{ports} -v "$PWD":/work {image}'
+    # keep-id alone makes the number known inside; the image's own user would still be somebody else's.
+    who = '--userns=keep-id -u "$(id -u):$(id -g)"'
+    return f'podman run --rm -it {who} --security-opt label=disable{ports} -v "$PWD":/work {image}'
 
 
 def _apptainer(done: Finished, name: str) -> str:

@@ -8,6 +8,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import rattler
+from rattler.explicit_environment import ExplicitEnvironmentSpec
+from rattler.package_streaming import download_and_extract
 
 from tests.channel import conda
 
@@ -60,3 +62,23 @@ async def _solve(specs: Sequence[str], channel_url: str, cache_dir: Path) -> lis
     channel = rattler.Channel(channel_url)
     virtual = rattler.VirtualPackage.detect()
     return await rattler.solve([channel], specs, gateway, PLATFORMS, virtual_packages=virtual)
+
+
+def from_explicit(prefix: Path, file: Path, cache_dir: Path) -> Path:
+    """Make `prefix` of an explicit lock file as `conda create --file` does: each archive is checked, nothing solved."""
+
+    async def record(number: int, url: str) -> rattler.RepoDataRecord:
+        address, _, digest = url.partition("#")
+        folder = cache_dir / f"package-{number}"
+        await download_and_extract(rattler.Client(), address, folder, bytes.fromhex(digest))
+        about = rattler.PackageRecord.from_index_json(folder / "info/index.json", sha256=digest)
+        channel, _, name = address.rsplit("/", 2)
+        return rattler.RepoDataRecord(about, name, address, channel)
+
+    async def work() -> None:
+        named = ExplicitEnvironmentSpec.from_path(file).packages
+        records = await asyncio.gather(*(record(number, package.url) for number, package in enumerate(named)))
+        await rattler.install(list(records), prefix, cache_dir=cache_dir, show_progress=False)
+
+    asyncio.run(work())
+    return prefix
