@@ -23,10 +23,12 @@ const LONGEST_WAIT = 15_000;
 /** The server writes a comment every 15 s: after three times that the connection is dead, whatever the browser believes. */
 const SILENCE = 45_000;
 
-/** A replay can be of many megabytes: it is read in pieces of so many characters, … */
+/** A replay can be of many megabytes: it is read in pieces of so many bytes, … */
 const PIECE = 32_000;
 /** … and after so many milliseconds of reading the page may draw. */
 const STRETCH = 8;
+/** How long to wait for a drawing, in milliseconds: a page that nobody sees is not drawn. */
+const UNSEEN = 50;
 
 /** Follow a stream; the result ends it. A lost connection is made again, later and later, and says where it was. */
 export function follow(open: Open, follower: Follower): () => void {
@@ -87,9 +89,8 @@ async function once(open: Open, follower: Follower, stop: AbortSignal): Promise<
       }
       clearTimeout(watchdog);
       watchdog = setTimeout(abort, SILENCE);
-      const text = decoder.decode(value, { stream: true });
-      for (let at = 0; at < text.length && !stop.aborted; at += PIECE) {
-        batch.feed(text.slice(at, at + PIECE));
+      for (let at = 0; at < value.length && !stop.aborted; at += PIECE) {
+        batch.feed(decoder.decode(value.subarray(at, at + PIECE), { stream: true }));
         if (performance.now() - rested > STRETCH) {
           await breath();
           rested = performance.now();
@@ -153,9 +154,15 @@ function object(text: string): Record<string, unknown> | null {
   }
 }
 
-/** Lets the page draw and a person click. */
+/** Lets the page draw and a person click: until the next frame, or for a moment where nothing is drawn. */
 function breath(): Promise<void> {
-  return new Promise(resolve => setTimeout(resolve));
+  return new Promise(resolve => {
+    const timer = setTimeout(resolve, UNSEEN);
+    globalThis.requestAnimationFrame?.(() => {
+      clearTimeout(timer);
+      setTimeout(resolve);
+    });
+  });
 }
 
 function pause(milliseconds: number, stop: AbortSignal): Promise<void> {

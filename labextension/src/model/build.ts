@@ -46,6 +46,8 @@ export interface BuildProgress {
   rate: Rate;
   warnings: Fault[];
   lines: Lines;
+  /** The last lines that a tool wrote, to its standard error and besides: what a failure is judged by. */
+  lastWords: { error: LogLine | null; log: LogLine | null };
   end: { finished: Finished } | { failed: Fault } | { cancelled: true } | null;
 }
 
@@ -58,6 +60,7 @@ export const NOTHING_YET: BuildProgress = {
   rate: { samples: [], perSecond: 0 },
   warnings: [],
   lines: Lines.NONE,
+  lastWords: { error: null, log: null },
   end: null
 };
 
@@ -72,7 +75,8 @@ export function after(state: BuildProgress, events: readonly BuildEvent[]): Buil
     phases: { ...state.phases },
     layers: { ...state.layers },
     progress: { ...state.progress },
-    warnings: state.warnings.slice()
+    warnings: state.warnings.slice(),
+    lastWords: { ...state.lastWords }
   };
   const lines: LogLine[] = [];
   for (const event of fresh) {
@@ -82,6 +86,9 @@ export function after(state: BuildProgress, events: readonly BuildEvent[]): Buil
     const line = lineOf(event);
     if (line) {
       lines.push(line);
+      if (event.type === 'log' && event.text.trim()) {
+        next.lastWords[event.stream === 'stderr' ? 'error' : 'log'] = line;
+      }
     }
   }
   next.lines = state.lines.with(lines);

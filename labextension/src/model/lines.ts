@@ -34,8 +34,4 @@ export class Lines {
     const begin = from < 0 ? Math.max(0, this.length + from) : from;
     return this.buffer.slice(begin, Math.min(to, this.length));
   }
-
-  filter(wanted: (line: LogLine) => boolean): LogLine[] {
-    return this.slice().filter(wanted);
-  }
 }

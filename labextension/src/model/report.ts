@@ -20,11 +20,8 @@ export function report(build: Build, progress: BuildProgress, version: string): 
 }
 
 /** The line of the log that matters for a failure: the last on standard error, else the last of all. */
-export function lineThatMatters(progress: BuildProgress): LogLine | null {
-  const said = progress.lines.filter(line => line.label !== 'failed');
-  const last = (kinds: LogLine['kind'][]): LogLine | undefined =>
-    said.filter(line => kinds.includes(line.kind) && line.text.trim()).pop();
-  return last(['error']) ?? last(['log']) ?? null;
+export function lineThatMatters({ lastWords }: BuildProgress): LogLine | null {
+  return lastWords.error ?? lastWords.log;
 }
 
 /** A text without the sequences that colour it. */
