@@ -7,7 +7,7 @@ import type { Build } from './api/contract';
 import type { PanelModel } from './model/panel';
 import { activeBuild, progressOf } from './model/state';
 import { whole } from './model/steps';
-import { buildName } from './views/words';
+import { doingText, doneText } from './views/words';
 
 /** Between two updates of a notification, in milliseconds. */
 const PACE = 1000;
@@ -36,7 +36,7 @@ export class Announcer {
     }
     this.due = now + PACE;
     const { fraction } = whole(progressOf(this.model.state, build.id), build.request);
-    const message = this.trans.__('Building %1', buildName(build));
+    const message = doingText(this.trans, build);
     const options = { autoClose: false as const, actions: this.actions(build), ...(fraction && { progress: fraction }) };
     const id = this.shown.get(build.id);
     if (!id || !Notification.update({ id, message, ...options })) {
@@ -55,13 +55,9 @@ export class Announcer {
       }
       return;
     }
-    const name = buildName(build);
-    const [message, type] =
-      build.state === 'finished'
-        ? ([this.trans.__('%1 is ready to share', name), 'success'] as const)
-        : build.state === 'cancelled'
-          ? ([this.trans.__('The build of %1 was cancelled', name), 'info'] as const)
-          : ([this.trans.__('%1 failed: %2', name, build.error?.message ?? ''), 'error'] as const);
+    const message = doneText(this.trans, build);
+    const types = { finished: 'success', cancelled: 'info' } as const;
+    const type = build.state === 'finished' || build.state === 'cancelled' ? types[build.state] : 'error';
     const options = { autoClose: false as const, actions: this.actions(build) };
     if (!id || !Notification.update({ id, message, type, ...options })) {
       Notification.emit(message, type, options);

@@ -80,7 +80,7 @@ const plugin: JupyterFrontEndPlugin<void> = {
     const announcer = new Announcer(model, () => panel.isVisible, open, trans);
     void app.restored.then(async () => {
       if (settings) {
-        void settings.load(PLUGIN).then(loaded => applySettings(loaded, model, announcer));
+        void settings.load(PLUGIN).then(loaded => applySettings(loaded, model, announcer, trans));
       }
       if (states) {
         await remember(model, states);

@@ -1,34 +1,24 @@
-/** What the panel remembers in this workspace: builds taken off the list, and whether one ran. */
+/** What the panel remembers in this workspace: whether a build ran when the page was left. */
 
 import type { IStateDB } from '@jupyterlab/statedb';
-import type { ReadonlyPartialJSONObject, ReadonlyPartialJSONValue } from '@lumino/coreutils';
 
 import type { PanelModel } from './model/panel';
 import { activeBuild } from './model/state';
 import { STATE } from './tokens';
 
-/** Restore, and remember from now on. A build that ran when the page was left is looked for. */
+/** Remember from now on. A build that ran when the page was left is looked for. */
 export async function remember(model: PanelModel, states: IStateDB): Promise<void> {
   const found = await states.fetch(STATE).catch(() => undefined);
-  const known: ReadonlyPartialJSONObject = isObject(found) ? found : {};
-  if (Array.isArray(known['hidden'])) {
-    model.restoreHidden(known['hidden'].filter(id => typeof id === 'string'));
-  }
-  let saved = JSON.stringify(known);
+  const ran = typeof found === 'object' && found !== null && 'running' in found && found['running'] === true;
+  let saved = ran;
   model.changed.connect(() => {
-    const { state } = model;
-    const memory = { hidden: state.hidden.slice(-500), running: activeBuild(state) !== null };
-    const text = JSON.stringify(memory);
-    if (text !== saved) {
-      saved = text;
-      void states.save(STATE, memory);
+    const running = activeBuild(model.state) !== null;
+    if (running !== saved) {
+      saved = running;
+      void states.save(STATE, { running });
     }
   });
-  if (known['running'] === true) {
+  if (ran) {
     await model.loadBuilds();
   }
-}
-
-function isObject(value: ReadonlyPartialJSONValue | undefined): value is ReadonlyPartialJSONObject {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -1,13 +1,22 @@
 /** What a person set for the panel; what goes into images is set on the server, in `c.CondaBuild`. */
 
 import type { ISettingRegistry } from '@jupyterlab/settingregistry';
+import type { TranslationBundle } from '@jupyterlab/translation';
+import type { PartialJSONObject, PartialJSONValue } from '@lumino/coreutils';
 
 import type { Announcer } from './announce';
 import type { PanelModel } from './model/panel';
 import type { Form } from './model/state';
 
-export function applySettings(settings: ISettingRegistry.ISettings, model: PanelModel, announcer: Announcer): void {
+export function applySettings(
+  settings: ISettingRegistry.ISettings,
+  model: PanelModel,
+  announcer: Announcer,
+  trans: TranslationBundle
+): void {
   const apply = (): void => {
+    // JupyterLab's server knows the words of installed language packs alone. A schema that is saved is fetched anew.
+    Object.assign(settings.schema, translated(settings.schema, trans));
     const { composite } = settings;
     const text = (key: string): string => (typeof composite[key] === 'string' ? composite[key] : '');
     announcer.enabled = composite['notify'] !== false;
@@ -20,4 +29,20 @@ export function applySettings(settings: ISettingRegistry.ISettings, model: Panel
   };
   settings.changed.connect(apply);
   apply();
+}
+
+/** What of a schema people read. */
+const WORDS = ['title', 'description', 'jupyter.lab.setting-icon-label'];
+
+function translated(value: PartialJSONObject, trans: TranslationBundle): PartialJSONObject {
+  const each = (key: string, member: PartialJSONValue | undefined): PartialJSONValue | undefined => {
+    if (typeof member === 'string') {
+      return WORDS.includes(key) ? trans._p('schema', member) : member;
+    }
+    if (Array.isArray(member)) {
+      return member.map(item => each('', item) ?? null);
+    }
+    return typeof member === 'object' && member !== null ? translated(member, trans) : member;
+  };
+  return Object.fromEntries(Object.entries(value).map(([key, member]) => [key, each(key, member)]));
 }

@@ -8,7 +8,7 @@ import { containerIcon } from './icons';
 import type { PanelModel } from './model/panel';
 import { activeBuild, progressOf } from './model/state';
 import { whole } from './model/steps';
-import { buildName } from './views/words';
+import { doingText } from './views/words';
 
 export class StatusItem extends ReactWidget {
   constructor(
@@ -34,7 +34,7 @@ export class StatusItem extends ReactWidget {
     return (
       <button type="button" onClick={() => this.open(build.id)} title={this.trans.__('Show the build')}>
         <containerIcon.react tag="span" height="14px" width="14px" />
-        {this.trans.__('Building %1', buildName(build))}
+        {doingText(this.trans, build)}
         {percent}
       </button>
     );

@@ -36,15 +36,12 @@ export class PanelWidget extends ReactWidget {
       model,
       copy: text => Clipboard.copyToSystem(text),
       download,
-      confirm: async (title, body, yes) => {
-        const buttons = [
-          Dialog.cancelButton({ label: trans.__('Go on building') }),
-          Dialog.warnButton({ label: yes })
-        ];
-        return (await showDialog({ title, body, buttons })).button.accept;
+      confirm: async ({ title, text, yes, no }) => {
+        const buttons = [Dialog.cancelButton({ label: no }), Dialog.warnButton({ label: yes })];
+        return (await showDialog({ title, body: text, buttons })).button.accept;
       },
-      ask: async (title, label, text, okLabel) =>
-        (await InputDialog.getText({ title, label, text, okLabel, required: true })).value
+      ask: async ({ title, label, text, yes }) =>
+        (await InputDialog.getText({ title, label, text, okLabel: yes, required: true })).value
     };
   }
 

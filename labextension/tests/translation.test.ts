@@ -3,6 +3,8 @@ import { join } from 'node:path';
 
 import { describe, expect, it } from 'vitest';
 
+import { KNOWN } from '../src/model/faults';
+
 const SOURCES = join(import.meta.dirname, '../src');
 const CATALOGUE = join(
   import.meta.dirname,
@@ -17,12 +19,24 @@ function used(call: string): Set<string> {
   return new Set([...text.matchAll(new RegExp(String.raw`trans\s*\.${call}\(\s*'((?:[^'\\]|\\.)*)'`, 'g'))].map(found => found[1] ?? ''));
 }
 
+/** The words of the settings' schema, as gettext files them under a context. */
+function schemaWords(value: unknown): string[] {
+  return Object.entries(value ?? {}).flatMap(([key, member]: [string, unknown]) => {
+    const read = ['title', 'description', 'jupyter.lab.setting-icon-label'].includes(key);
+    return typeof member === 'string' ? (read ? [`schema\u0004${member}`] : []) : schemaWords(member);
+  });
+}
+
+const SCHEMA = JSON.parse(readFileSync(join(import.meta.dirname, '../schema/plugin.json'), 'utf8')) as unknown;
+const SERVER = [...KNOWN.values()].flatMap(({ what, hint }) => [`server\u0004${what}`, `server\u0004${hint}`]);
+
 const catalogue = JSON.parse(readFileSync(CATALOGUE, 'utf8')) as Record<string, string[]>;
 const translated = Object.keys(catalogue).filter(key => key);
 
 describe('the Chinese translation', () => {
-  it('has every string of the panel, and no other', () => {
-    expect(translated.sort()).toEqual([...used('_[_n]')].sort());
+  it('has every string of the panel, its settings and the known faults, and no other', () => {
+    const all = new Set([...used('_[_n]'), ...SERVER, ...schemaWords(SCHEMA)]);
+    expect(translated.sort()).toEqual([...all].sort());
   });
 
   it('is of the language as JupyterLab looks it up', () => {
@@ -38,6 +52,21 @@ describe('the Chinese translation', () => {
     const places = (text: string): string[] => (text.match(/%\d/g) ?? []).sort();
     for (const text of translated) {
       expect(places(catalogue[text]?.[0] ?? ''), text).toEqual(places(text));
+    }
+  });
+});
+
+describe('the faults that the panel knows', () => {
+  const folder = join(import.meta.dirname, '../../jupyter_condabuild');
+  const server = readdirSync(folder, { recursive: true, encoding: 'utf8' })
+    .filter(name => name.endsWith('.py'))
+    .map(name => readFileSync(join(folder, name), 'utf8').replace(/"\s*\n\s*f?"/g, ''))
+    .join('\n');
+
+  it('are those of the server, with its hints word for word', () => {
+    for (const [code, { hint }] of KNOWN) {
+      expect(server, code).toContain(`"${code}"`);
+      expect(server, code).toContain(hint);
     }
   });
 });

@@ -1,9 +1,14 @@
+import type { TranslationBundle } from '@jupyterlab/translation';
 import { describe, expect, it } from 'vitest';
 
-import { changes, explicitPackages } from '../src/model/compare';
+import { versions } from '../src/model/changes';
 import { looksLikeReference, namesRegistry, suggested } from '../src/model/destination';
-import { plain, withoutSecrets } from '../src/model/report';
+import { lineThatMatters, plain, withoutSecrets } from '../src/model/report';
+import { heaviest } from '../src/model/smaller';
 import { partTexts, secondsText, shortDigest, sizeText } from '../src/model/units';
+import { faultText, faultWords } from '../src/views/words';
+import { after, NOTHING_YET } from '../src/model/build';
+import { LITTLE_BUILD, log, numbered } from './events';
 
 describe('sizes and times', () => {
   it('read as on the command line', () => {
@@ -50,19 +55,74 @@ describe('the name of an image', () => {
   });
 });
 
-describe('two sets of packages', () => {
-  it('differ in what was added, removed and changed', () => {
-    const before = explicitPackages(
-      '@EXPLICIT\nhttps://c.org/linux-64/numpy-2.3-py311_0.conda#ab\nhttps://c.org/noarch/scikit-learn-1.7-0.tar.bz2\n# pip: Flask==3.0 --hash=x\n'
-    );
-    expect(before.map(each => `${each.name} ${each.version}`)).toEqual(['numpy 2.3', 'scikit-learn 1.7', 'Flask 3.0']);
-    const now = explicitPackages('https://c.org/linux-64/numpy-2.4-py311_0.conda\nhttps://c.org/noarch/new-1-0.conda');
-    expect(changes(before, now)).toEqual([
-      { name: 'Flask', before: '3.0', after: null },
-      { name: 'new', before: null, after: '1' },
-      { name: 'numpy', before: '2.3', after: '2.4' },
-      { name: 'scikit-learn', before: '1.7', after: null }
+describe('what changed', () => {
+  it('is a version, or a build of the same version', () => {
+    const change = (before: string, after: string, manager: 'conda' | 'pip' = 'conda'): string[] =>
+      versions({ name: 'x', manager, kind: 'changed', before, after });
+    expect(change('2.3-py311_0', '2.4-py311_0')).toEqual(['2.3', '2.4']);
+    expect(change('2.3-py311_0', '2.3-py311_1')).toEqual(['2.3-py311_0', '2.3-py311_1']);
+    expect(change('', '1.0-0')).toEqual(['', '1.0']);
+    expect(change('3.0-beta', '3.0', 'pip')).toEqual(['3.0-beta', '3.0']);
+  });
+});
+
+describe('what makes an image smaller', () => {
+  it('is said of the largest packages, with what may stand in for them', () => {
+    const layers = [
+      { packages: ['a-1-0', 'b-1-0'], size: 900 },
+      { packages: ['pytorch-2.9-cuda129_0'], size: 800 },
+      { packages: ['matplotlib-3.10-py311_0'], size: 500 },
+      { packages: ['gcc_impl_linux-64-15.1-0'], size: 400 },
+      { packages: ['scipy-1.17-py311_0'], size: 300 },
+      { packages: ['constructor-3-0'], size: 200 },
+      { packages: ['little-1-0'], size: 1 }
+    ];
+    expect(heaviest(layers).map(({ name, advice }) => [name, advice])).toEqual([
+      ['pytorch', { kind: 'cpu' }],
+      ['matplotlib', { kind: 'lighter', instead: 'matplotlib-base' }],
+      ['gcc_impl_linux-64', { kind: 'compiler' }],
+      ['scipy', null],
+      ['constructor', null]
     ]);
+  });
+});
+
+describe('what the server says', () => {
+  const english = { _p: (_: string, text: string) => text } as unknown as TranslationBundle;
+  const other = { _p: (_: string, text: string) => `<${text}>` } as unknown as TranslationBundle;
+  const local = {
+    code: 'local-channel',
+    message: '2 conda packages from a channel on this machine: a, b: c.',
+    hint: 'Others cannot install from the lock file; upload the packages to a channel that they can reach.'
+  };
+
+  it('stays as it is in English', () => {
+    expect(faultWords(english, local)).toEqual({
+      what: '2 conda packages from a channel on this machine:',
+      whom: 'a, b: c.',
+      hint: local.hint
+    });
+    expect(faultText(english, local)).toBe(local.message);
+  });
+
+  it('is said by its code in another language, with the names that the server gave', () => {
+    expect(faultWords(other, local)).toEqual({
+      what: '<Packages from a channel on this machine>',
+      whom: 'a, b: c.',
+      hint: `<${local.hint}>`
+    });
+    const denied = { code: 'registry_denied', message: 'r.org/x: denied', hint: 'Ask Ada.' };
+    expect(faultWords(other, denied)).toEqual({
+      what: '<The registry does not allow it>',
+      whom: 'r.org/x: denied',
+      hint: 'Ask Ada.'
+    });
+  });
+
+  it('stays as it is where the code is not known, whatever it is called', () => {
+    for (const code of ['new_code', 'constructor', '__proto__']) {
+      expect(faultWords(other, { code, message: 'Oh', hint: '100 %1' })).toEqual({ what: 'Oh', whom: '', hint: '100 %1' });
+    }
   });
 });
 
@@ -72,5 +132,16 @@ describe('a report', () => {
     expect(withoutSecrets('Authorization: Bearer abcdefgh.ijkl')).not.toContain('abcdefgh');
     expect(withoutSecrets('API_TOKEN=abc password: "x y"')).toBe('API_TOKEN=*** password: ***');
     expect(plain('\u001b[31mred\u001b[0m')).toBe('red');
+  });
+
+  it('knows the line that matters: the last on standard error, else the last that says anything', () => {
+    const line = (events: Parameters<typeof numbered>[0]): string | undefined =>
+      lineThatMatters(after(NOTHING_YET, numbered(events)))?.text;
+    const wrong = { type: 'log' as const, text: 'no such file', stream: 'stderr' as const };
+    const failed = { type: 'failed' as const, code: 'x', message: 'It failed', hint: '' };
+    expect(line([log('one'), wrong, log('two'), failed])).toBe('no such file');
+    expect(line([log('one'), log(' '), failed])).toBe('one');
+    expect(line([failed])).toBeUndefined();
+    expect(lineThatMatters(after(NOTHING_YET, LITTLE_BUILD))?.text).toBe('done');
   });
 });

@@ -64,13 +64,13 @@ test('during: it is seen, in every window, through a reload and a restart of the
   await panel.picture('during');
 
   await page.reload();
-  await panel.button(/is being built/).click();
+  await panel.button(/^Building /).click();
   await expect(layers).toBeVisible();
 
   const second = await context.newPage();
   await second.goto(`${stage.url}/lab/tree/analysis.ipynb?reset`);
   await second.locator('[data-jp-item-name="containerize"] :is(button, jp-button)').first().click();
-  await second.getByRole('button', { name: /is being built/ }).click();
+  await second.locator('.jp-CondaBuild').getByRole('button', { name: /^Building / }).click();
   await expect(second.getByRole('img', { name: /^Layers: .*\d+ built/ })).toBeVisible();
 
   await stage.restart();
@@ -85,8 +85,7 @@ test('after: one command for a labmate, and where the bytes are', async ({ page,
   await panel.open();
   await panel.width(360);
   await expect(panel.node.getByText('Nothing to build: all of it is there')).toBeVisible();
-  const recent = panel.node.getByRole('region', { name: 'Recent' });
-  await recent.getByRole('button', { name: /MB/ }).first().click();
+  await panel.recent.getByRole('button', { name: /MB/ }).first().click();
   await expect(panel.node.getByText('Ready to share')).toBeVisible();
   await expect(panel.node.getByRole('img', { name: /^Where the bytes are/ })).toBeVisible();
   await panel.inOrder();
@@ -104,23 +103,69 @@ test('after: one command for a labmate, and where the bytes are', async ({ page,
   await expect(panel.node.getByText('1 line', { exact: true })).toBeVisible();
 });
 
-test('history: build again, compare, take off the list', async ({ panel }) => {
+test('after: how to make it smaller', async ({ panel }) => {
   await panel.open();
   await panel.width(360);
-  const recent = panel.node.getByRole('region', { name: 'Recent' });
-  const entries = recent.getByRole('listitem');
+  await panel.recent.getByRole('button', { name: /MB/ }).first().click();
+  await panel.button('How to make it smaller').click();
+  await expect(panel.node.getByRole('listitem').filter({ hasText: /MB/ })).toHaveCount(5);
+  await expect(panel.node.getByText(/The base image and what no package owns: \d/)).toBeVisible();
+  await panel.inOrder();
+});
+
+test('after: the image is what its lock file makes', async ({ panel }) => {
+  await panel.open();
+  await panel.width(360);
+  await panel.recent.getByRole('button', { name: /MB/ }).first().click();
+  await panel.button('Verify').click();
+  await expect(panel.node.getByText('It is what its lock file makes')).toBeVisible({ timeout: 60_000 });
+  await expect(panel.node.getByText(/\d+ packages or files proved/)).toBeVisible();
+  await panel.inOrder();
+  await panel.picture('verified');
+});
+
+test('history: build again, compare', async ({ panel }) => {
+  await panel.open();
+  await panel.width(360);
+  const entries = panel.recent.getByRole('listitem');
   const before = await entries.count();
   await entries.getByRole('button', { name: /MB/ }).first().click();
   await panel.button('Rebuild').click();
   await expect(panel.node.getByText('The packages are the same.')).toBeVisible();
   await panel.button(/Environment and history/).click();
   await expect(entries).toHaveCount(before + 1);
+  await panel.button(/^Actions for/).first().click();
+  await panel.inOrder();
   await panel.picture('history');
-  await recent.getByRole('button', { name: 'Compare' }).first().click();
+  await panel.width(300);
+  await panel.inOrder();
+  await panel.picture('history-300');
+  await panel.recent.getByRole('button', { name: 'Compare' }).click();
   await expect(panel.node.getByText(/^compared with/)).toBeVisible();
   await panel.inOrder();
-  await panel.button(/Back/).click();
-  await entries.getByRole('button', { name: /MB/ }).first().click();
-  await panel.button('Remove from list').click();
+});
+
+test('history: another base, and no layer is built again', async ({ page, panel }) => {
+  await panel.open();
+  await panel.button(/^Actions for/).first().click();
+  await panel.recent.getByRole('button', { name: 'New base…' }).click();
+  await page.locator('.jp-Dialog').getByRole('button', { name: 'Change the base' }).click();
+  await expect(panel.node.getByText('Ready to share')).toBeVisible({ timeout: 60_000 });
+  await expect(panel.node.getByText(/(\d+) of \1 layers reused/)).toBeVisible();
+  await panel.inOrder();
+});
+
+test('history: deleted for good, and asked about before', async ({ page, panel }) => {
+  await panel.open();
+  const entries = panel.recent.getByRole('listitem');
+  const before = await entries.count();
+  await panel.button(/^Actions for/).first().click();
+  await panel.recent.getByRole('button', { name: 'Delete' }).click();
+  await page.locator('.jp-Dialog').getByRole('button', { name: 'Keep' }).click();
   await expect(entries).toHaveCount(before);
+  await panel.recent.getByRole('button', { name: 'Delete' }).click();
+  await page.locator('.jp-Dialog').getByRole('button', { name: 'Delete' }).click();
+  await expect(entries).toHaveCount(before - 1);
+  await page.reload();
+  await expect(entries).toHaveCount(before - 1);
 });

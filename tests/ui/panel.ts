@@ -76,6 +76,10 @@ export class Panel {
     return this.node.getByRole('textbox', { name: 'Name of the image' });
   }
 
+  get recent(): Locator {
+    return this.node.getByRole('region', { name: 'Recent' });
+  }
+
   button(name: string | RegExp): Locator {
     return this.node.getByRole('button', { name });
   }

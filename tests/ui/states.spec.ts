@@ -81,13 +81,26 @@ test('settings say what the button does', async ({ panel, stage }) => {
     await panel.open();
     await expect(panel.go).toHaveText('Build and save as archive');
     await panel.button(/Options/).click();
-    await expect(panel.node.getByRole('checkbox')).toBeChecked();
+    await expect(panel.node.getByRole('checkbox', { name: 'Refuse what cannot be reproduced' })).toBeChecked();
   } finally {
     await stage.set(OURS, {});
   }
 });
 
-test('it speaks Chinese where JupyterLab does', async ({ panel, stage }) => {
+test('the docker engine has options of its own, and its plan is its Dockerfile', async ({ panel }) => {
+  await panel.open();
+  await panel.width(300);
+  await panel.button(/Options/).click();
+  await expect(panel.node.getByRole('combobox', { name: 'Installer' })).toBeHidden();
+  await panel.node.getByRole('combobox', { name: 'Engine' }).selectOption('docker');
+  await panel.node.getByRole('combobox', { name: 'Installer' }).selectOption('micromamba');
+  await panel.node.getByRole('checkbox', { name: 'Look for a newer image of the installer' }).check();
+  await expect(panel.node.getByText(/^FROM /).first()).toBeVisible();
+  await panel.inOrder();
+  await panel.picture('docker-300');
+});
+
+test('it speaks Chinese where JupyterLab does', async ({ page, panel, stage }) => {
   await stage.set(LANGUAGE, { locale: 'zh_CN' });
   try {
     await panel.notebook();
@@ -97,8 +110,14 @@ test('it speaks Chinese where JupyterLab does', async ({ panel, stage }) => {
     await expect(panel.node.getByText('将要执行')).toBeVisible();
     await expect(panel.node.getByText(/^\d+ 个软件包$/)).toBeVisible();
     await expect(panel.node.getByText('正在与镜像仓库比较…')).toBeHidden();
+    // What the server says, by its code; names are data.
+    const warning = panel.node.locator('.jp-mod-warning', { hasText: '来自本机频道的软件包' });
+    await expect(warning).toContainText(/ipykernel|asttokens/);
+    await expect(warning).toContainText('请把这些软件包上传到他们能访问的频道。');
     await panel.inOrder();
     await panel.picture('chinese');
+    await page.keyboard.press('Control+Comma');
+    await expect(page.locator('.jp-SettingsPanel').getByText('镜像的去向')).toBeVisible();
   } finally {
     await stage.set(LANGUAGE, {});
   }

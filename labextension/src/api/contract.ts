@@ -1,204 +1,42 @@
-/** The REST contract, as jupyter_condabuild/server/openapi.yaml has it: sizes in bytes, times in seconds since the epoch. */
+/** The REST contract in the panel's words. `openapi.ts` is made of jupyter_condabuild/server/openapi.yaml by `npm run contract`. */
 
-export interface Fault {
-  code: string;
-  message: string;
-  hint: string;
-}
+import type { components } from './openapi';
 
-export type Engine = 'layers' | 'docker';
+type Schemas = components['schemas'];
 
-export interface Status {
-  version: string;
-  settings: {
-    registry: string;
-    engine: Engine;
-    base_image: string;
-    cache_from: string[];
-    max_concurrent_builds: number;
-  };
-  probes: Probe[];
-}
+export type Fault = Schemas['Error'];
+export type Status = Schemas['Status'];
+export type Engine = Schemas['Engine'];
+export type Installer = Schemas['Installer'];
 
-export interface Probe {
-  subject: 'store' | 'registry' | 'engine' | 'base';
-  name: string;
-  works: boolean;
-  detail: string;
-  fault: Fault | null;
-  seconds: number;
-}
+export type Snapshot = Schemas['Snapshot'];
+export type PlannedLayer = Schemas['PlannedLayer'];
+export type Difference = Schemas['Difference'];
+export type Change = Schemas['Change'];
 
-/** Whose environment: exactly one is given. */
+export type Build = Schemas['Build'];
+export type BuildState = Build['state'];
+export type Asked = Schemas['Asked'];
+export type Finished = Schemas['Finished'];
+export type ShareCommand = Schemas['ShareCommand'];
+
+/** Whose environment: exactly one is given, which the generated types cannot say. */
 export type Source = { kernel_id: string } | { kernel_name: string } | { prefix: string };
 
-export interface CondaPackage {
-  name: string;
-  version: string;
-  build: string;
-  channel: string;
-  size: number;
-}
+type Sourceless<Request> = Omit<Request, 'kernel_id' | 'kernel_name' | 'prefix' | 'lockfile'>;
 
-export interface PipPackage {
-  name: string;
-  version: string;
-  editable: boolean;
-  url: string;
-}
-
-export interface Paths {
-  count: number;
-  bytes: number;
-  first: { path: string; size: number; package: string }[];
-}
-
-export interface PlannedLayer {
-  key: string;
-  packages: string[];
-  size: number;
-  state: 'in registry' | 'in store' | 'to build';
-}
-
-export interface Plan {
-  summary: string;
-  packages: number;
-  packages_changed: number;
-  bytes_total: number;
-  bytes_to_push: number;
-  layers_reused: number;
-  compared: boolean;
-  unavailable: Fault | null;
-  layers: PlannedLayer[];
-}
-
-export interface Snapshot {
-  digest: string;
-  name: string;
-  prefix: string;
-  platform: string;
-  python: string;
-  requested: string[];
-  channels: { url: string; packages: number }[];
-  conda: CondaPackage[];
-  pip: PipPackage[];
-  drift: { modified: Paths; missing: Paths; untracked: Paths };
-  warnings: Fault[];
-  plan: Plan;
-}
-
-export interface BuildOptions {
-  reference: string;
-  push: boolean;
-  load: boolean;
-  archive: string;
-  engine?: Engine;
-  base?: string;
-  cache_from?: string[];
-  include?: string;
-  strict?: boolean;
-  variables?: boolean;
-  again?: boolean;
-}
-
-export type BuildRequest = (Source | { lockfile: string }) & BuildOptions;
-
-export type BuildState = 'queued' | 'running' | 'finished' | 'failed' | 'cancelled' | 'interrupted';
-
-export interface Asked {
-  prefix: string;
-  lockfile: string;
-  reference: string;
-  push: boolean;
-  load: boolean;
-  archive: string;
-  engine: Engine;
-  base: string;
-  cache_from: string[];
-  include: string;
-  strict: boolean;
-  variables: boolean;
-}
-
-export interface Finished {
-  reference: string;
-  digest: string;
-  size: number;
-  bytes_pushed: number;
-  layers: number;
-  layers_reused: number;
-  seconds: number;
-  archive: string;
-  environment: string;
-  command: string[];
-}
-
-export interface ShareCommand {
-  tool: string;
-  title: string;
-  text: string;
-  note: string;
-}
-
-export interface Build {
-  id: string;
-  state: BuildState;
-  cancelling: boolean;
-  position: number | null;
-  created: number;
-  started: number | null;
-  ended: number | null;
-  seconds: number | null;
-  request: Asked;
-  kernel_id: string;
-  kernel_name: string;
-  result: Finished | null;
-  error: Fault | null;
-  share: ShareCommand[];
-}
-
-export type PhaseName = 'snapshot' | 'lock' | 'plan' | 'base' | 'link' | 'layers' | 'push' | 'load' | 'export';
-
-export type LayerState = 'reused-remote' | 'reused-local' | 'built' | 'pushed' | 'mounted';
-
-interface Numbered {
-  seq: number;
-  time: number;
-}
-
-export type PhaseEvent = Numbered & {
-  type: 'phase';
-  name: PhaseName;
-  state: 'started' | 'done';
-  seconds: number | null;
-};
-export type LogEvent = Numbered & { type: 'log'; text: string; stream: 'stdout' | 'stderr' };
-export type ProgressEvent = Numbered & {
-  type: 'progress';
-  subject: string;
-  complete: number;
-  total: number;
-  unit: 'bytes' | 'packages';
-};
-export type LayerEvent = Numbered & {
-  type: 'layer';
-  key: string;
-  packages: string[];
-  size: number;
-  state: LayerState;
-};
-export type WarningEvent = Numbered & Fault & { type: 'warning' };
-export type FinishedEvent = Numbered & Finished & { type: 'finished' };
-export type FailedEvent = Numbered & Fault & { type: 'failed' };
-export type CancelledEvent = Numbered & { type: 'cancelled' };
+export type SnapshotRequest = Source & Sourceless<Schemas['SnapshotRequest']>;
+export type BuildRequest =
+  | ((Source | { lockfile: string }) & Sourceless<Schemas['BuildCommand']>)
+  | ((Source | { lockfile: string }) & Sourceless<Schemas['BaseCommand']>)
+  | Schemas['RebaseCommand']
+  | Schemas['VerifyCommand'];
 
 /** What happens in a build; exactly one of the last three ends it. */
-export type BuildEvent =
-  | PhaseEvent
-  | LogEvent
-  | ProgressEvent
-  | LayerEvent
-  | WarningEvent
-  | FinishedEvent
-  | FailedEvent
-  | CancelledEvent;
+export type BuildEvent = Schemas['Event'];
+export type PhaseEvent = Schemas['PhaseEvent'];
+export type PhaseName = PhaseEvent['name'];
+export type LogEvent = Schemas['LogEvent'];
+export type LayerEvent = Schemas['LayerEvent'];
+export type LayerState = LayerEvent['state'];
+export type ProgressEvent = Schemas['ProgressEvent'];

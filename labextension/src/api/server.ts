@@ -3,7 +3,7 @@
 import { URLExt } from '@jupyterlab/coreutils';
 import { ServerConnection } from '@jupyterlab/services';
 
-import type { Build, BuildRequest, Fault, Snapshot, Source, Status } from './contract';
+import type { Build, BuildRequest, Difference, Fault, Snapshot, SnapshotRequest, Status } from './contract';
 import { follow, type Follower } from './stream';
 
 /** An answer of the server that is not what was asked for. */
@@ -26,12 +26,15 @@ export class ServerError extends Error implements Fault {
 /** What the model needs of the network. */
 export interface Server {
   status(): Promise<Status>;
-  snapshot(source: Source, reference: string, cacheFrom: string[]): Promise<Snapshot>;
+  snapshot(request: SnapshotRequest): Promise<Snapshot>;
   builds(): Promise<Build[]>;
   build(id: string): Promise<Build>;
   start(request: BuildRequest): Promise<Build>;
   cancel(id: string): Promise<Build>;
-  lockfile(digest: string, format: string): Promise<string>;
+  /** Remove an ended build from the history. */
+  forget(id: string): Promise<void>;
+  /** What differs between two lock files. */
+  difference(before: string, after: string): Promise<Difference>;
   follow(id: string, follower: Follower): () => void;
 }
 
@@ -42,9 +45,8 @@ export class RestServer implements Server {
     return this.json('status');
   }
 
-  snapshot(source: Source, reference: string, cacheFrom: string[]): Promise<Snapshot> {
-    const body = { ...source, ...(reference && { reference }), ...(cacheFrom.length && { cache_from: cacheFrom }) };
-    return this.json('snapshots', 'POST', body);
+  snapshot(request: SnapshotRequest): Promise<Snapshot> {
+    return this.json('snapshots', 'POST', request);
   }
 
   async builds(): Promise<Build[]> {
@@ -63,8 +65,12 @@ export class RestServer implements Server {
     return this.json(`builds/${encodeURIComponent(id)}`, 'DELETE');
   }
 
-  async lockfile(digest: string, format: string): Promise<string> {
-    return (await this.ask(`lockfiles/${encodeURIComponent(digest)}?format=${encodeURIComponent(format)}`)).text();
+  async forget(id: string): Promise<void> {
+    await this.ask(`builds/${encodeURIComponent(id)}?forget=true`, 'DELETE');
+  }
+
+  difference(before: string, after: string): Promise<Difference> {
+    return this.json('diffs', 'POST', { before: { lockfile: before }, after: { lockfile: after } });
   }
 
   follow(id: string, follower: Follower): () => void {

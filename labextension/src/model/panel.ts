@@ -2,12 +2,13 @@
 
 import { Signal, type ISignal } from '@lumino/signaling';
 
-import type { Build, BuildRequest, Fault, Source } from '../api/contract';
+import type { Build, BuildRequest, Fault } from '../api/contract';
 import type { Server } from '../api/server';
 import { after } from './build';
-import { changes, explicitPackages } from './compare';
 import { suggested } from './destination';
+import { formRequest, imageOf, sameAgain, snapshotRequest } from './request';
 import {
+  engineOf,
   imageBefore,
   INITIAL,
   isOver,
@@ -22,6 +23,9 @@ import {
 
 /** How long a person may still be typing a name before the plan is asked for again, in milliseconds. */
 const TYPING = 700;
+
+/** What of the form changes the plan. */
+const PLANNED: (keyof Form)[] = ['reference', 'cacheFrom', 'destination', 'base', 'engine', 'installer'];
 
 export class PanelModel {
   private value: PanelState = INITIAL;
@@ -93,9 +97,9 @@ export class PanelModel {
       this.set({ reading: false, planning: false });
       return;
     }
-    this.set({ reading: true, snapshotFault: null });
+    this.set({ reading: true, planning: false, snapshotFault: null });
     try {
-      const snapshot = await this.server.snapshot(subject.source, '', []);
+      const snapshot = await this.server.snapshot(subject.source);
       if (turn !== this.turn) {
         return;
       }
@@ -112,7 +116,7 @@ export class PanelModel {
   edit(change: Partial<Form>): void {
     const form = { ...this.value.form, ...change, ...('reference' in change && { edited: true }) };
     this.set({ form, startFault: null });
-    if ('reference' in change || 'cacheFrom' in change || 'destination' in change) {
+    if (PLANNED.some(member => member in change)) {
       clearTimeout(this.typing);
       this.typing = setTimeout(() => void this.plan(), TYPING);
     }
@@ -124,29 +128,48 @@ export class PanelModel {
   }
 
   /** Build what the form says. */
-  async start(again = false): Promise<void> {
-    const { subject, form } = this.value;
+  async start(): Promise<void> {
+    const { subject } = this.value;
     if (subject) {
-      await this.post(this.request(subject.source, form, again));
+      await this.post(formRequest(subject.source, this.value));
     }
   }
 
   /** Build the same again: from the environment as it is now, or from the lock file. */
   async retry(build: Build): Promise<void> {
-    const { prefix, lockfile, ...rest } = build.request;
-    await this.post({ ...(lockfile ? { lockfile } : { prefix }), ...rest, again: true });
+    await this.post(sameAgain(build));
   }
 
-  /** The same packages on another base: layers are reused, the name gets a new image. */
+  /** The image on another base, under the same name: no layer is made again. */
   async rebase(build: Build, base: string): Promise<void> {
-    const { prefix, lockfile, ...rest } = build.request;
-    const digest = lockfile || build.result?.environment;
-    await this.post({ ...(digest ? { lockfile: digest } : { prefix }), ...rest, base, again: true });
+    const reference = build.result?.reference || build.request.reference;
+    await this.post({ command: 'rebase', reference, base });
+  }
+
+  /** Whether the image is what the lock file inside makes. */
+  async verify(build: Build): Promise<void> {
+    await this.post({ command: 'verify', reference: imageOf(build) });
   }
 
   async cancel(id: string): Promise<void> {
     try {
       this.receive(await this.server.cancel(id));
+    } catch (error) {
+      this.set({ startFault: fault(error) });
+    }
+  }
+
+  /** Remove a build that has ended from the history; its image stays where it is. */
+  async forget(id: string): Promise<void> {
+    try {
+      await this.server.forget(id);
+      const { [id]: _, ...progress } = this.value.progress;
+      this.set({ builds: this.value.builds.filter(build => build.id !== id), progress, startFault: null });
+      this.followed.get(id)?.();
+      this.followed.delete(id);
+      if (this.value.shown === id) {
+        this.show(null);
+      }
     } catch (error) {
       this.set({ startFault: fault(error) });
     }
@@ -160,18 +183,6 @@ export class PanelModel {
     }
   }
 
-  /** Take an ended build off the list; its image stays where it is. */
-  hide(id: string): void {
-    this.set({ hidden: [...this.value.hidden.filter(each => each !== id), id] });
-    if (this.value.shown === id) {
-      this.show(null);
-    }
-  }
-
-  restoreHidden(hidden: readonly string[]): void {
-    this.set({ hidden });
-  }
-
   async compare(before: Build, now: Build): Promise<void> {
     this.set({ comparison: { before, after: now, changes: null, fault: null } });
     const comparison = await this.compared(before, now);
@@ -182,10 +193,6 @@ export class PanelModel {
 
   endComparison(): void {
     this.set({ comparison: null });
-  }
-
-  lockfile(digest: string): Promise<string> {
-    return this.server.lockfile(digest, 'conda-lock');
   }
 
   private async loadStatus(): Promise<void> {
@@ -209,13 +216,13 @@ export class PanelModel {
   /** Compare the plan with where the image would go, and with the image before. */
   private async plan(): Promise<void> {
     const { form, snapshot, subject } = this.value;
-    if (!snapshot || !subject || !form.reference || form.destination !== 'push') {
+    if (!snapshot || !subject || !form.reference || (form.destination !== 'push' && engineOf(this.value) === 'layers')) {
       return;
     }
     const turn = ++this.turn;
     this.set({ planning: true });
     try {
-      const compared = await this.server.snapshot(subject.source, form.reference, this.cacheFrom(form));
+      const compared = await this.server.snapshot(snapshotRequest(subject.source, this.value));
       if (turn === this.turn) {
         this.set({ snapshot: compared, planning: false });
       }
@@ -225,32 +232,6 @@ export class PanelModel {
         this.set({ planning: false });
       }
     }
-  }
-
-  private cacheFrom(form: Form): string[] {
-    const { builds, snapshot, status } = this.value;
-    const before = snapshot && imageBefore(builds, snapshot.prefix);
-    const named = form.cacheFrom.split(/[\s,]+/).filter(Boolean);
-    const previous = before?.request.push && before.result ? [before.result.reference] : [];
-    return [...new Set([...named, ...(status?.settings.cache_from ?? []), ...previous])];
-  }
-
-  private request(source: Source, form: Form, again: boolean): BuildRequest {
-    const archive = form.destination === 'archive' ? form.archive || archiveName(form.reference) : '';
-    const cacheFrom = this.cacheFrom(form);
-    return {
-      ...source,
-      reference: form.reference,
-      push: form.destination === 'push',
-      load: form.destination === 'load',
-      archive,
-      ...(form.base && { base: form.base }),
-      ...(form.engine && { engine: form.engine }),
-      ...(cacheFrom.length && { cache_from: cacheFrom }),
-      ...(form.include && { include: form.include }),
-      strict: form.strict,
-      again
-    };
   }
 
   private async post(request: BuildRequest): Promise<void> {
@@ -316,16 +297,11 @@ export class PanelModel {
 
   private async compared(before: Build, now: Build): Promise<Comparison> {
     try {
-      const [old, recent] = await Promise.all([before, now].map(build => this.packages(build)));
-      return { before, after: now, changes: changes(old ?? [], recent ?? []), fault: null };
+      const { changes } = await this.server.difference(environmentOf(before), environmentOf(now));
+      return { before, after: now, changes, fault: null };
     } catch (error) {
       return { before, after: now, changes: null, fault: fault(error) };
     }
-  }
-
-  private async packages(build: Build): Promise<ReturnType<typeof explicitPackages>> {
-    const digest = build.result?.environment || build.request.lockfile;
-    return explicitPackages(await this.server.lockfile(digest, 'explicit'));
   }
 
   private set(change: Partial<PanelState>): void {
@@ -344,8 +320,7 @@ export function fault(error: unknown): Fault {
   };
 }
 
-function archiveName(reference: string): string {
-  const name = reference.split('/').pop() ?? '';
-  return `${name.replace(/[^\w.-]+/g, '-') || 'image'}.tar`;
+/** The digest of the lock file that a build was made from. */
+function environmentOf({ request, result }: Build): string {
+  return result?.environment || request.lockfile;
 }
-

@@ -1,8 +1,7 @@
 /** What the panel shows, as one value. */
 
-import type { Build, Engine, Fault, Snapshot, Source, Status } from '../api/contract';
+import type { Build, Change, Engine, Fault, Installer, Snapshot, Source, Status } from '../api/contract';
 import { NOTHING_YET, type BuildProgress } from './build';
-import type { Change } from './compare';
 
 /** The kernel that the panel follows. */
 export interface Subject {
@@ -19,9 +18,14 @@ export interface Form {
   archive: string;
   base: string;
   engine: Engine | '';
+  /** Who installs in the docker engine, and whether a newer image of it is looked for. */
+  installer: Installer | '';
+  pull: boolean;
   cacheFrom: string;
   include: string;
   strict: boolean;
+  /** Whether the environment's own variables, which may be secrets, go into the image. */
+  variables: boolean;
 }
 
 export const EMPTY_FORM: Form = {
@@ -31,9 +35,12 @@ export const EMPTY_FORM: Form = {
   archive: '',
   base: '',
   engine: '',
+  installer: '',
+  pull: false,
   cacheFrom: '',
   include: '',
-  strict: false
+  strict: false,
+  variables: false
 };
 
 export interface Comparison {
@@ -58,7 +65,6 @@ export interface PanelState {
   starting: boolean;
   startFault: Fault | null;
   builds: Build[];
-  hidden: readonly string[];
   /** The build on show; null shows the environment. */
   shown: string | null;
   progress: Readonly<Record<string, BuildProgress>>;
@@ -81,7 +87,6 @@ export const INITIAL: PanelState = {
   starting: false,
   startFault: null,
   builds: [],
-  hidden: [],
   shown: null,
   progress: {},
   connected: true,
@@ -101,16 +106,20 @@ export function isOver(build: Build): boolean {
   return build.state !== 'queued' && build.state !== 'running';
 }
 
+/** The engine that a build of the form would use. */
+export function engineOf({ form, status }: PanelState): Engine {
+  return form.engine || status?.settings.engine || 'layers';
+}
+
 /** The build that runs or waits, the newest first. */
 export function activeBuild(state: PanelState): Build | null {
   return state.builds.find(build => !isOver(build)) ?? null;
 }
 
-/** The last image of the same environment, or of any, before a build. */
+/** The last image of the same environment before a build; null where it was of none on this machine. */
 export function imageBefore(builds: readonly Build[], prefix: string, before = Infinity): Build | null {
-  return (
-    builds.find(build => build.state === 'finished' && build.request.prefix === prefix && build.created < before) ?? null
-  );
+  const ofSame = (build: Build): boolean => build.state === 'finished' && build.request.prefix === prefix;
+  return (prefix && builds.find(build => ofSame(build) && build.created < before)) || null;
 }
 
 /** Builds, the newest first, with one of them put in or in the place of its older self. */

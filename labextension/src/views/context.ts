@@ -12,8 +12,8 @@ export interface Surroundings {
   model: PanelModel;
   copy(text: string): void;
   download(name: string, text: string): void;
-  confirm(title: string, text: string, yes: string): Promise<boolean>;
-  ask(title: string, label: string, text: string, yes: string): Promise<string | null>;
+  confirm(question: { title: string; text: string; yes: string; no: string }): Promise<boolean>;
+  ask(question: { title: string; label: string; text: string; yes: string }): Promise<string | null>;
 }
 
 const Context = createContext<Surroundings | null>(null);

@@ -2,7 +2,7 @@
 
 import React, { useId } from 'react';
 
-import type { PanelState } from '../model/state';
+import { engineOf, type PanelState } from '../model/state';
 import { looksLikeReference, namesRegistry } from '../model/destination';
 import { useSurroundings } from './context';
 import { Section } from './parts';
@@ -60,6 +60,24 @@ export function Options(props: { state: PanelState }): JSX.Element {
           <option value="docker">{trans.__('docker: a Dockerfile, by BuildKit')}</option>
         </select>
       </Field>
+      {engineOf(props.state) === 'docker' && (
+        <>
+          <Field label={trans.__('Installer')}>
+            <select
+              value={form.installer}
+              onChange={event => model.edit({ installer: event.target.value as typeof form.installer })}
+            >
+              <option value="">{trans.__('As set up')}</option>
+              <option value="micromamba">micromamba</option>
+              <option value="conda">conda</option>
+              <option value="rattler">rattler</option>
+            </select>
+          </Field>
+          <Check checked={form.pull} onChange={pull => model.edit({ pull })}>
+            {trans.__('Look for a newer image of the installer')}
+          </Check>
+        </>
+      )}
       <Field label={trans.__('Reuse layers of')}>
         <input
           value={form.cacheFrom}
@@ -83,14 +101,9 @@ export function Options(props: { state: PanelState }): JSX.Element {
           />
         </Field>
       )}
-      <label className="jp-CondaBuild-check">
-        <input
-          type="checkbox"
-          checked={form.strict}
-          onChange={event => model.edit({ strict: event.target.checked })}
-        />
+      <Check checked={form.strict} onChange={strict => model.edit({ strict })}>
         {trans.__('Refuse what cannot be reproduced')}
-      </label>
+      </Check>
     </div>
   );
 }
@@ -99,6 +112,15 @@ function Field(props: { label: string; children: React.ReactNode }): JSX.Element
   return (
     <label className="jp-CondaBuild-field">
       <span>{props.label}</span>
+      {props.children}
+    </label>
+  );
+}
+
+function Check(props: { checked: boolean; onChange: (yes: boolean) => void; children: React.ReactNode }): JSX.Element {
+  return (
+    <label className="jp-CondaBuild-check">
+      <input type="checkbox" checked={props.checked} onChange={event => props.onChange(event.target.checked)} />
       {props.children}
     </label>
   );

@@ -59,11 +59,20 @@ export function Contents(props: { snapshot: Snapshot }): JSX.Element {
   );
 }
 
-export function Warnings(props: { snapshot: Snapshot }): JSX.Element {
+/** What there is to know, each with the choice that there is. */
+export function Warnings(props: { snapshot: Snapshot; state: PanelState }): JSX.Element {
+  const { model, trans } = useSurroundings();
+  const { variables } = props.state.form;
   return (
     <>
       {props.snapshot.warnings.map((warning, index) => (
-        <Notice key={`${index} ${warning.code}`} kind="warning" fault={warning} />
+        <Notice key={`${index} ${warning.code}`} kind="warning" fault={warning}>
+          {warning.code === 'variables' && (
+            <Link onClick={() => model.edit({ variables: !variables })}>
+              {variables ? trans.__('Leave them out') : trans.__('Put them into the image')}
+            </Link>
+          )}
+        </Notice>
       ))}
     </>
   );

@@ -5,13 +5,14 @@ import React from 'react';
 import type { Build } from '../api/contract';
 import { lineThatMatters, plain, report } from '../model/report';
 import { progressOf, type PanelState } from '../model/state';
+import { Actions } from './actions';
 import { useSurroundings } from './context';
 import { Log } from './log';
-import { CopyButton, Link, Notice } from './parts';
+import { CopyButton, Notice } from './parts';
 import { buildName, stateWord } from './words';
 
 export function Failed(props: { build: Build; state: PanelState }): JSX.Element {
-  const { model, trans } = useSurroundings();
+  const { trans } = useSurroundings();
   const { build, state } = props;
   const progress = progressOf(state, build.id);
   const line = lineThatMatters(progress);
@@ -27,11 +28,10 @@ export function Failed(props: { build: Build; state: PanelState }): JSX.Element 
         {line && build.state !== 'cancelled' && <pre className="jp-CondaBuild-mono">{plain(line.text)}</pre>}
       </Notice>
       <div className="jp-CondaBuild-links">
-        <Link onClick={() => void model.retry(build)}>{trans.__('Retry')}</Link>
-        <Link onClick={() => model.hide(build.id)}>{trans.__('Remove from list')}</Link>
+        <Actions build={build} state={state} />
         <span className="jp-CondaBuild-copyReport">
           {trans.__('Copy report')}
-          <CopyButton text={report(build, progress, state.status?.version ?? '')} label={trans.__('Copy report')} />
+          <CopyButton text={() => report(build, progress, state.status?.version ?? '')} label={trans.__('Copy report')} />
         </span>
       </div>
       <Log lines={progress.lines} missed={progress.missed} name={buildName(build)} />

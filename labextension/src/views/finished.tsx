@@ -4,14 +4,14 @@ import { checkIcon } from '@jupyterlab/ui-components';
 import React, { useState } from 'react';
 
 import type { Build, Finished as Result } from '../api/contract';
-import { sizeTiles } from '../model/layerMap';
-import { imageBefore, progressOf, type PanelState } from '../model/state';
+import { progressOf, type PanelState } from '../model/state';
 import { secondsText, shortDigest, sizeText } from '../model/units';
+import { Actions } from './actions';
+import { Bytes } from './bytes';
 import { Changes } from './changes';
 import { useSurroundings } from './context';
-import { LayerMap } from './layerMap';
 import { Log } from './log';
-import { CopyButton, Link, Notice, Section } from './parts';
+import { CopyButton, Notice } from './parts';
 import { Share } from './share';
 import { buildName } from './words';
 
@@ -44,7 +44,7 @@ export function Finished(props: { build: Build; result: Result; state: PanelStat
       ))}
       <Share commands={build.share} />
       <Bytes state={state} build={build} />
-      <Actions build={build} state={state} />
+      <Afterwards build={build} state={state} />
       {state.since && <Changes comparison={state.since} />}
     </>
   );
@@ -59,54 +59,18 @@ function Copyable(props: { text: string; label: string }): JSX.Element {
   );
 }
 
-function Bytes(props: { build: Build; state: PanelState }): JSX.Element | null {
+function Afterwards(props: { build: Build; state: PanelState }): JSX.Element {
   const { trans } = useSurroundings();
-  const layers = Object.values(progressOf(props.state, props.build.id).layers);
-  if (!layers.length) {
-    return null;
-  }
-  const all = sizeTiles(layers, 3);
-  const total = all.reduce((sum, tile) => sum + tile.size, 0);
-  const heavy = all.filter(tile => tile.state === 'heavy');
-  const share = heavy.reduce((sum, tile) => sum + tile.size, 0) / Math.max(total, 1);
-  const names = heavy.map(tile => tile.name).join(', ');
-  return (
-    <Section title={trans.__('Where the bytes are')}>
-      <LayerMap tiles={all} label={trans.__('Where the bytes are')} legend={[]} />
-      <p className="jp-CondaBuild-quiet">{trans.__('%1: %2 % of the packages.', names, Math.round(share * 100))}</p>
-    </Section>
-  );
-}
-
-function Actions(props: { build: Build; state: PanelState }): JSX.Element {
-  const { ask, model, trans } = useSurroundings();
   const [log, setLog] = useState(false);
   const { build, state } = props;
   const progress = progressOf(state, build.id);
-  const before = imageBefore(state.builds, build.request.prefix, build.created);
-  const rebase = async (): Promise<void> => {
-    const base = await ask(
-      trans.__('The same packages on another base'),
-      trans.__('Base image'),
-      build.request.base,
-      trans.__('Build')
-    );
-    if (base) {
-      await model.rebase(build, base);
-    }
-  };
   return (
     <>
       <div className="jp-CondaBuild-links">
-        <Link onClick={() => void model.retry(build)}>{trans.__('Rebuild')}</Link>
-        <Link onClick={() => void rebase()}>{trans.__('New base…')}</Link>
-        {before && <Link onClick={() => void model.compare(before, build)}>{trans.__('Compare')}</Link>}
+        <Actions build={build} state={state} />
         <button type="button" className="jp-CondaBuild-link" aria-expanded={log} onClick={() => setLog(!log)}>
           {trans.__('Log')}
         </button>
-        <Link onClick={() => model.hide(build.id)} title={trans.__('The image stays where it is')}>
-          {trans.__('Remove from list')}
-        </Link>
       </div>
       {log && <Log lines={progress.lines} missed={progress.missed} name={buildName(build)} />}
     </>

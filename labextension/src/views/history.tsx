@@ -1,20 +1,22 @@
 /** Builds of before. */
 
+import { ellipsesIcon } from '@jupyterlab/ui-components';
 import React, { useState } from 'react';
 
 import type { Build } from '../api/contract';
-import { imageBefore, isOver, type PanelState } from '../model/state';
+import { isOver, type PanelState } from '../model/state';
 import { secondsText, sizeText } from '../model/units';
+import { Actions } from './actions';
 import { useSurroundings } from './context';
 import { Link, Section } from './parts';
-import { agoText, buildName, stateWord } from './words';
+import { agoText, buildName, faultText, stateWord } from './words';
 
 const FIRST = 5;
 
 export function History(props: { state: PanelState }): JSX.Element | null {
   const { trans } = useSurroundings();
   const [all, setAll] = useState(false);
-  const builds = props.state.builds.filter(build => !props.state.hidden.includes(build.id));
+  const { builds } = props.state;
   if (!builds.length) {
     return null;
   }
@@ -36,27 +38,46 @@ export function History(props: { state: PanelState }): JSX.Element | null {
 
 function Entry(props: { build: Build; state: PanelState }): JSX.Element {
   const { language, model, trans } = useSurroundings();
+  const [open, setOpen] = useState(false);
   const { build, state } = props;
   const { result, error } = build;
-  const before = imageBefore(state.builds, build.request.prefix, build.created);
   const facts = result
-    ? [sizeText(result.size), secondsText(result.seconds)]
-    : [error?.message ?? (isOver(build) ? '' : stateWord(trans, build.state))];
+    ? [
+        build.command === 'verify' && trans.__('verified'),
+        build.command === 'rebase' && trans.__('new base'),
+        build.command !== 'verify' && sizeText(result.size),
+        secondsText(result.seconds)
+      ]
+    : [error ? faultText(trans, error) : isOver(build) ? '' : stateWord(trans, build.state)];
+  const actions = trans.__('Actions for %1', buildName(build));
   return (
     <li>
-      <i className={`jp-CondaBuild-dot jp-mod-${build.state}`} role="img" aria-label={stateWord(trans, build.state)} />
-      <button type="button" className="jp-CondaBuild-entry" onClick={() => model.show(build.id)}>
-        <span className="jp-CondaBuild-cut">{buildName(build)}</span>
-        <span className="jp-CondaBuild-quiet jp-CondaBuild-cut">
-          {[agoText(language, build.created), ...facts].filter(Boolean).join(' · ')}
-        </span>
-      </button>
-      {result && before && (
-        <Link onClick={() => void model.compare(before, build)} title={trans.__('Compare with the image before')}>
-          {trans.__('Compare')}
-        </Link>
+      <div className="jp-CondaBuild-historyRow">
+        <i className={`jp-CondaBuild-dot jp-mod-${build.state}`} role="img" aria-label={stateWord(trans, build.state)} />
+        <button type="button" className="jp-CondaBuild-entry" onClick={() => model.show(build.id)}>
+          <span className="jp-CondaBuild-cut">{buildName(build)}</span>
+          <span className="jp-CondaBuild-quiet jp-CondaBuild-cut">
+            {[agoText(language, build.created), ...facts].filter(Boolean).join(' · ')}
+          </span>
+        </button>
+        {isOver(build) && (
+          <button
+            type="button"
+            className="jp-CondaBuild-icon"
+            aria-expanded={open}
+            aria-label={actions}
+            title={actions}
+            onClick={() => setOpen(!open)}
+          >
+            <ellipsesIcon.react tag="span" height="16px" width="16px" />
+          </button>
+        )}
+      </div>
+      {open && isOver(build) && (
+        <div className="jp-CondaBuild-links">
+          <Actions build={build} state={state} />
+        </div>
       )}
-      {isOver(build) && !result && <Link onClick={() => void model.retry(build)}>{trans.__('Retry')}</Link>}
     </li>
   );
 }

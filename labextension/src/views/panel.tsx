@@ -15,7 +15,8 @@ import { History } from './history';
 import { Link, Notice } from './parts';
 import { BuildButton, Plan } from './plan';
 import { Running } from './running';
-import { buildName } from './words';
+import { Verified } from './verified';
+import { doingText } from './words';
 
 export function Panel(props: Surroundings): JSX.Element {
   const { model, trans } = props;
@@ -63,6 +64,8 @@ function Body({ state }: { state: PanelState }): JSX.Element {
         <Back />
         {!isOver(build) ? (
           <Running key={build.id} build={build} state={state} />
+        ) : build.result && build.command === 'verify' ? (
+          <Verified key={build.id} build={build} result={build.result} state={state} />
         ) : build.result ? (
           <Finished key={build.id} build={build} result={build.result} state={state} />
         ) : (
@@ -82,14 +85,14 @@ function Before({ state }: { state: PanelState }): JSX.Element {
     <>
       {running && (
         <p className="jp-CondaBuild-notice jp-mod-info">
-          <Link onClick={() => model.show(running.id)}>{trans.__('%1 is being built', buildName(running))} ›</Link>
+          <Link onClick={() => model.show(running.id)}>{doingText(trans, running)} ›</Link>
         </p>
       )}
       <Heading state={state} />
       {state.snapshot ? (
         <>
           <Contents snapshot={state.snapshot} />
-          <Warnings snapshot={state.snapshot} />
+          <Warnings snapshot={state.snapshot} state={state} />
           <Destination state={state} />
           <Plan state={state} />
           <BuildButton state={state} />

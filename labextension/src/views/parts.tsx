@@ -5,6 +5,7 @@ import React, { useEffect, useState, type ReactNode } from 'react';
 
 import type { Fault } from '../api/contract';
 import { useSurroundings } from './context';
+import { faultWords } from './words';
 
 export function Section(props: { title: string; children: ReactNode }): JSX.Element {
   return (
@@ -33,25 +34,21 @@ export function Link(props: { onClick: () => void; children: ReactNode; title?: 
 }
 
 export function Notice(props: { kind: 'warning' | 'error' | 'info'; fault: Fault; children?: ReactNode }): JSX.Element {
-  // What happened, then to whom: a long list of packages would hide it.
-  const colon = props.fault.message.indexOf(': ');
-  const [head, rest] =
-    colon > 0
-      ? [props.fault.message.slice(0, colon + 1), props.fault.message.slice(colon + 1)]
-      : [props.fault.message, ''];
+  const { trans } = useSurroundings();
+  const { what, whom, hint } = faultWords(trans, props.fault);
   return (
     <div className={`jp-CondaBuild-notice jp-mod-${props.kind}`} role={props.kind === 'error' ? 'alert' : undefined}>
       <p>
-        <strong>{head}</strong>
-        {rest}
+        <strong>{what}</strong> {whom}
       </p>
-      {props.fault.hint && <p>{props.fault.hint}</p>}
+      {hint && <p>{hint}</p>}
       {props.children}
     </div>
   );
 }
 
-export function CopyButton(props: { text: string; label: string }): JSX.Element {
+/** `text` may be a function where the text is long in the making. */
+export function CopyButton(props: { text: string | (() => string); label: string }): JSX.Element {
   const { copy, trans } = useSurroundings();
   const [copied, setCopied] = useState(false);
   useEffect(() => {
@@ -70,7 +67,7 @@ export function CopyButton(props: { text: string; label: string }): JSX.Element 
       aria-label={label}
       title={label}
       onClick={() => {
-        copy(props.text);
+        copy(typeof props.text === 'string' ? props.text : props.text());
         setCopied(true);
       }}
     >

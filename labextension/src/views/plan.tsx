@@ -28,16 +28,29 @@ export function Plan(props: { state: PanelState }): JSX.Element | null {
     : plan.packages_changed === 0
       ? trans.__('Nothing to build: all of it is there')
       : trans._n('%2 of %1 package changed', '%2 of %1 packages changed', plan.packages, plan.packages_changed);
-  const seconds = pushes ? expectedSeconds(builds, bytes) : null;
-  const cost = [
-    compared && plan.layers_reused > 0 && trans.__('%1 already in the registry', plan.layers_reused),
-    pushes ? bytes > 0 && trans.__('%1 to push', sizeText(bytes)) : trans.__('about %1', sizeText(bytes)),
-    seconds !== null && bytes > 0 && trans.__('about %1', secondsText(seconds))
-  ];
+  const seconds = pushes && plan.engine === 'layers' ? expectedSeconds(builds, bytes) : null;
+  const cost =
+    plan.engine === 'docker'
+      ? [plan.caches.length > 0 && trans.__('steps may come from %1', plan.caches.join(', '))]
+      : [
+          compared && plan.layers_reused > 0 && trans.__('%1 already in the registry', plan.layers_reused),
+          pushes ? bytes > 0 && trans.__('%1 to push', sizeText(bytes)) : trans.__('about %1', sizeText(bytes)),
+          seconds !== null && bytes > 0 && trans.__('about %1', secondsText(seconds))
+        ];
   return (
     <Section title={trans.__('What will happen')}>
       <h2 className="jp-CondaBuild-headline">{headline}</h2>
-      <LayerMap tiles={plannedTiles(plan.layers)} label={trans.__('Layers of the plan')} legend={['reused', 'waiting']} />
+      {plan.engine === 'docker' ? (
+        <pre className="jp-CondaBuild-steplist" tabIndex={0} role="region" aria-label={trans.__('Steps of the Dockerfile')}>
+          {plan.steps.join('\n')}
+        </pre>
+      ) : (
+        <LayerMap
+          tiles={plannedTiles(plan.layers)}
+          label={trans.__('Layers of the plan')}
+          legend={['reused', 'waiting']}
+        />
+      )}
       <p className="jp-CondaBuild-quiet" role="status">
         {planning ? trans.__('Comparing with the registry…') : cost.filter(Boolean).join(' · ')}
       </p>

@@ -11,7 +11,7 @@ import { useSurroundings } from './context';
 import { LayerMap } from './layerMap';
 import { Log } from './log';
 import { Bar, Section } from './parts';
-import { buildName, stepWord } from './words';
+import { buildName, doingText, stepWord } from './words';
 
 export function Running(props: { build: Build; state: PanelState }): JSX.Element {
   const { confirm, model, trans } = useSurroundings();
@@ -21,11 +21,12 @@ export function Running(props: { build: Build; state: PanelState }): JSX.Element
   const planned = state.snapshot?.prefix === build.request.prefix ? state.snapshot.plan.layers : [];
   const map = tiles(planned, progress);
   const cancel = async (): Promise<void> => {
-    const sure = await confirm(
-      trans.__('Cancel the build?'),
-      trans.__('What is built already is kept, so the next build is faster.'),
-      trans.__('Cancel build')
-    );
+    const sure = await confirm({
+      title: trans.__('Cancel the build?'),
+      text: trans.__('What is built already is kept, so the next build is faster.'),
+      yes: trans.__('Cancel build'),
+      no: trans.__('Go on building')
+    });
     if (sure) {
       await model.cancel(build.id);
     }
@@ -33,8 +34,8 @@ export function Running(props: { build: Build; state: PanelState }): JSX.Element
   return (
     <>
       <p className="jp-CondaBuild-name jp-CondaBuild-cut">{build.request.reference || build.request.archive}</p>
-      <Steps build={build} state={state} />
-      <Bar fraction={done.fraction} label={trans.__('Build of %1', buildName(build))} />
+      {build.command === 'build' && <Steps build={build} state={state} />}
+      <Bar fraction={done.fraction} label={doingText(trans, build)} />
       <Amounts build={build} whole={done} connected={state.connected} />
       {map.length > 0 && (
         <Section title={trans.__('Layers')}>

@@ -2,7 +2,8 @@
 
 import type { TranslationBundle } from '@jupyterlab/translation';
 
-import type { Build, BuildState } from '../api/contract';
+import type { Build, BuildState, Fault } from '../api/contract';
+import { KNOWN } from '../model/faults';
 import type { StepName } from '../model/steps';
 
 export function stepWord(trans: TranslationBundle, step: StepName): string {
@@ -66,10 +67,50 @@ export function labelWord(trans: TranslationBundle, label: string): string {
   return words[label] ?? label;
 }
 
-/** The short name of a build: its image without the registry, else its archive. */
+/** What happened, to whom, and what to do: in the reader's language where the code is known, else in the server's words. */
+export function faultWords(trans: TranslationBundle, fault: Fault): { what: string; whom: string; hint: string } {
+  const { code, message, hint } = fault;
+  const colon = message.indexOf(': ');
+  const known = KNOWN.get(code);
+  const what = known ? trans._p('server', known.what) : '';
+  if (!known || what === known.what) {
+    // A long list of packages would hide what it is about.
+    return { what: colon > 0 ? message.slice(0, colon + 1) : message, whom: colon > 0 ? message.slice(colon + 2) : '', hint };
+  }
+  return {
+    what,
+    whom: known.names && colon > 0 ? message.slice(colon + 2) : message,
+    hint: hint === known.hint ? trans._p('server', known.hint) : hint
+  };
+}
+
+/** The same in one line, without the hint. */
+export function faultText(trans: TranslationBundle, fault: Fault): string {
+  const { what, whom } = faultWords(trans, fault);
+  return `${what} ${whom}`.trim();
+}
+
+/** The short name of a build: its image without the registry and the digest, else its archive. */
 export function buildName(build: Build): string {
   const { reference, archive, prefix } = build.request;
-  return reference.split('/').pop() || archive || prefix.split('/').pop() || build.id;
+  return reference.split('@')[0]?.split('/').pop() || archive || prefix.split('/').pop() || build.id;
+}
+
+/** What goes on. */
+export function doingText(trans: TranslationBundle, build: Build): string {
+  return build.command === 'verify' ? trans.__('Verifying %1', buildName(build)) : trans.__('Building %1', buildName(build));
+}
+
+/** What has come of it. */
+export function doneText(trans: TranslationBundle, build: Build): string {
+  const name = buildName(build);
+  if (build.state === 'cancelled') {
+    return build.command === 'verify' ? trans.__('%1 is not verified', name) : trans.__('The build of %1 was cancelled', name);
+  }
+  if (build.state !== 'finished') {
+    return trans.__('%1 failed: %2', name, build.error ? faultText(trans, build.error) : '');
+  }
+  return build.command === 'verify' ? trans.__('%1 is what its lock file makes', name) : trans.__('%1 is ready to share', name);
 }
 
 const UNITS: [Intl.RelativeTimeFormatUnit, number][] = [

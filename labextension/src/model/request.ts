@@ -1,0 +1,87 @@
+/** What the server is asked to build: from the form, or as a build before. */
+
+import type { Build, BuildRequest, SnapshotRequest, Source } from '../api/contract';
+import { engineOf, imageBefore, type PanelState } from './state';
+
+/** What an environment holds and, where the form has a name, what a build of the form would do. */
+export function snapshotRequest(source: Source, state: PanelState): SnapshotRequest {
+  const { form } = state;
+  const cacheFrom = cacheOf(state);
+  return {
+    ...source,
+    ...(form.destination === 'push' && { reference: form.reference }),
+    ...(cacheFrom.length && { cache_from: cacheFrom }),
+    ...howOf(state)
+  };
+}
+
+/** A build of what the form says. */
+export function formRequest(source: Source, state: PanelState): BuildRequest {
+  const { form } = state;
+  const archive = form.destination === 'archive' ? form.archive || archiveName(form.reference) : '';
+  const cacheFrom = cacheOf(state);
+  return {
+    ...source,
+    reference: form.reference,
+    push: form.destination === 'push',
+    load: form.destination === 'load',
+    archive,
+    ...howOf(state),
+    ...(engineOf(state) === 'docker' && form.pull && { pull: true }),
+    ...(cacheFrom.length && { cache_from: cacheFrom }),
+    ...(form.include && { include: form.include }),
+    strict: form.strict,
+    ...(form.variables && { variables: true }),
+    again: false
+  };
+}
+
+function howOf(state: PanelState): Pick<SnapshotRequest, 'base' | 'engine' | 'installer'> {
+  const { base, engine, installer } = state.form;
+  return {
+    ...(base && { base }),
+    ...(engine && { engine }),
+    ...(engineOf(state) === 'docker' && installer && { installer })
+  };
+}
+
+/** The same again: from the environment as it is now, or from the lock file. */
+export function sameAgain({ command, request }: Build): BuildRequest {
+  const { base, engine, lockfile, prefix, reference } = request;
+  const source = lockfile ? { lockfile } : { prefix };
+  switch (command) {
+    case 'rebase':
+      return { command, reference, ...(base && { base }), target: request.target };
+    case 'verify':
+      return { command, reference };
+    case 'base':
+      return { command, ...source, reference, engine, base, keep: request.keep, without: request.without };
+    case 'build': {
+      const { archive, cache_from, include, load, push, stack, strict, variables } = request;
+      const how = { archive, base, cache_from, engine, include, load, push, stack, strict, variables };
+      return { ...source, reference, ...how, again: true };
+    }
+  }
+}
+
+/** The image of a build, as it came out: by its digest where it lies in a registry, for a tag may have moved on. */
+export function imageOf({ request, result }: Build): string {
+  if (request.archive) {
+    return request.archive.includes(':') ? request.archive : `oci-archive:${request.archive}`;
+  }
+  const reference = result?.reference || request.reference;
+  return request.load ? `docker-daemon:${reference}` : `${reference}@${result?.digest ?? ''}`;
+}
+
+/** Images whose layers are reused: those of the form, of the settings, and the image before. */
+export function cacheOf({ builds, form, snapshot, status }: PanelState): string[] {
+  const before = snapshot && imageBefore(builds, snapshot.prefix);
+  const named = form.cacheFrom.split(/[\s,]+/).filter(Boolean);
+  const previous = before?.request.push && before.result ? [before.result.reference] : [];
+  return [...new Set([...named, ...(status?.settings.cache_from ?? []), ...previous])];
+}
+
+function archiveName(reference: string): string {
+  const name = reference.split('/').pop() ?? '';
+  return `${name.replace(/[^\w.-]+/g, '-') || 'image'}.tar`;
+}

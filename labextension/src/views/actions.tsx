@@ -1,0 +1,59 @@
+/** What can be done with a build that has ended, in its own view and in the history. */
+
+import React from 'react';
+
+import type { Build } from '../api/contract';
+import { imageBefore, type PanelState } from '../model/state';
+import { useSurroundings } from './context';
+import { Link } from './parts';
+
+export function Actions(props: { build: Build; state: PanelState }): JSX.Element {
+  const { ask, confirm, model, trans } = useSurroundings();
+  const { build, state } = props;
+  const before = build.result && imageBefore(state.builds, build.request.prefix, build.created);
+  const image = build.result !== null && build.command !== 'verify';
+  const rebase = async (): Promise<void> => {
+    const base = await ask({
+      title: trans.__('The same layers on another base'),
+      label: trans.__('Base image'),
+      text: build.request.base,
+      yes: trans.__('Change the base')
+    });
+    if (base) {
+      await model.rebase(build, base);
+    }
+  };
+  const forget = async (): Promise<void> => {
+    const sure = await confirm({
+      title: trans.__('Delete this build from the history?'),
+      text: trans.__('Its log goes with it. The image stays where it is.'),
+      yes: trans.__('Delete'),
+      no: trans.__('Keep')
+    });
+    if (sure) {
+      await model.forget(build.id);
+    }
+  };
+  return (
+    <>
+      <Link onClick={() => void model.retry(build)}>
+        {image ? trans.__('Rebuild') : build.result ? trans.__('Verify again') : trans.__('Retry')}
+      </Link>
+      {before && <Link onClick={() => void model.compare(before, build)}>{trans.__('Compare')}</Link>}
+      {image && build.request.push && build.request.engine === 'layers' && (
+        <Link onClick={() => void rebase()} title={trans.__('No layer is built again')}>
+          {trans.__('New base…')}
+        </Link>
+      )}
+      {image && (
+        <Link
+          onClick={() => void model.verify(build)}
+          title={trans.__('Makes the image again from the lock file inside, and compares')}
+        >
+          {trans.__('Verify')}
+        </Link>
+      )}
+      <Link onClick={() => void forget()}>{trans.__('Delete')}</Link>
+    </>
+  );
+}

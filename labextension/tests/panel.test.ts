@@ -1,0 +1,461 @@
+import { beforeEach, describe, expect, it, vi } from 'vitest';
+
+import type { Build, BuildRequest, Change, Difference, Snapshot, SnapshotRequest, Status } from '../src/api/contract';
+import type { Server } from '../src/api/server';
+import type { Follower } from '../src/api/stream';
+import { PanelModel } from '../src/model/panel';
+import { isOver, progressOf, type Subject } from '../src/model/state';
+import { LITTLE_BUILD } from './events';
+import { aBuild, aSnapshot, aStatus, DIGEST, RESULT } from './things';
+
+/** A server whose answers are given by hand, late or never; it notes what it was asked. */
+class FakeServer implements Server {
+  known: Build[] = [];
+  started: BuildRequest[] = [];
+  followers = new Map<string, Follower>();
+  stopped: string[] = [];
+  differences = new Map<string, Change[]>();
+  forgotten: string[] = [];
+  refuses: object | null = null;
+  snapshots: { request: SnapshotRequest; answer(given: Partial<Snapshot>): void; fail(error: object): void }[] = [];
+
+  async status(): Promise<Status> {
+    return aStatus();
+  }
+
+  snapshot(request: SnapshotRequest): Promise<Snapshot> {
+    return new Promise((resolve, reject) =>
+      this.snapshots.push({ request, answer: given => resolve(aSnapshot(given)), fail: reject })
+    );
+  }
+
+  async builds(): Promise<Build[]> {
+    this.check();
+    return this.known;
+  }
+
+  async build(id: string): Promise<Build> {
+    const build = this.known.find(each => each.id === id);
+    if (!build) {
+      throw { code: 'not_found', message: 'There is no such build.', hint: '' };
+    }
+    return build;
+  }
+
+  async start(request: BuildRequest): Promise<Build> {
+    this.started.push(request);
+    this.check();
+    const build = aBuild({ id: String(this.started.length).padStart(16, 'a'), state: 'running' });
+    this.known = [build, ...this.known];
+    return build;
+  }
+
+  async cancel(id: string): Promise<Build> {
+    return { ...(await this.build(id)), cancelling: true };
+  }
+
+  async forget(id: string): Promise<void> {
+    this.check();
+    this.forgotten.push(id);
+  }
+
+  async difference(before: string, after: string): Promise<Difference> {
+    const changes = this.differences.get(`${before} ${after}`) ?? [];
+    return { equal: !changes.length, before, after, same: 1, changes };
+  }
+
+  follow(id: string, follower: Follower): () => void {
+    this.followers.set(id, follower);
+    return () => void this.stopped.push(id);
+  }
+
+  /** The stream ended; this is what became of the build. */
+  end(id: string, change: Partial<Build>): void {
+    this.known = this.known.map(build => (build.id === id ? { ...build, ...change } : build));
+    this.followers.get(id)?.ended(200);
+  }
+
+  private check(): void {
+    if (this.refuses) {
+      throw this.refuses;
+    }
+  }
+}
+
+const kernel = (id: string): Subject => ({ source: { kernel_id: id }, title: `${id}.ipynb` });
+
+/** All that waits for answers that are there has gone on. */
+const settled = async (): Promise<void> => void (await vi.advanceTimersByTimeAsync(0));
+
+let server: FakeServer;
+let model: PanelModel;
+
+beforeEach(() => {
+  vi.useFakeTimers();
+  server = new FakeServer();
+  model = new PanelModel(server);
+  return () => {
+    model.dispose();
+    vi.useRealTimers();
+  };
+});
+
+/** The panel with an environment that is read and compared. */
+async function ready(change: Partial<Snapshot> = {}): Promise<void> {
+  model.choose(kernel('a'), false);
+  void model.refresh();
+  await settled();
+  server.snapshots[0]?.answer(change);
+  await settled();
+  server.snapshots[1]?.answer(change);
+  await settled();
+}
+
+describe('the panel follows a kernel', () => {
+  it('reads its environment, suggests a name, and compares the plan with that name', async () => {
+    await ready({ name: 'Sci', digest: DIGEST });
+    expect(server.snapshots.map(({ request }) => request)).toEqual([
+      { kernel_id: 'a' },
+      {
+        kernel_id: 'a',
+        reference: 'registry.lab.org/team/sci:abababababab',
+        cache_from: ['registry.lab.org/team/base:1']
+      }
+    ]);
+    expect(model.state).toMatchObject({ reading: false, planning: false });
+    expect(model.state.snapshot?.name).toBe('Sci');
+  });
+
+  it('forgets the environment of the kernel before, and is not deceived by its late answer', async () => {
+    model.choose(kernel('slow'), true);
+    model.choose(kernel('quick'), true);
+    const [slow, quick] = server.snapshots;
+    quick?.answer({ name: 'quick' });
+    await settled();
+    slow?.answer({ name: 'slow' });
+    await settled();
+    expect(model.state.snapshot?.name).toBe('quick');
+  });
+
+  it('is not deceived by the late failure of the kernel before either', async () => {
+    model.choose(kernel('slow'), true);
+    model.choose(kernel('quick'), true);
+    const [slow, quick] = server.snapshots;
+    quick?.answer({ name: 'quick' });
+    await settled();
+    slow?.fail({ code: 'not_a_conda_kernel', message: 'no', hint: '' });
+    await settled();
+    expect(model.state.snapshotFault).toBeNull();
+    expect(model.state.snapshot?.name).toBe('quick');
+  });
+
+  it('does not show a plan that was asked for under an older name', async () => {
+    await ready();
+    model.edit({ reference: 'r.org/a:1' });
+    await vi.advanceTimersByTimeAsync(1000);
+    model.edit({ reference: 'r.org/b:1' });
+    await vi.advanceTimersByTimeAsync(1000);
+    const [, , first, second] = server.snapshots;
+    expect([first?.request.reference, second?.request.reference]).toEqual(['r.org/a:1', 'r.org/b:1']);
+    second?.answer({ name: 'second' });
+    await settled();
+    first?.answer({ name: 'first' });
+    await settled();
+    expect(model.state.snapshot?.name).toBe('second');
+    expect(model.state.planning).toBe(false);
+  });
+
+  it('does not wait for a plan that nobody wants any more', async () => {
+    await ready();
+    model.edit({ reference: 'r.org/a:1' });
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(model.state.planning).toBe(true);
+    model.edit({ destination: 'archive' });
+    void model.readEnvironment();
+    server.snapshots[3]?.answer({});
+    await settled();
+    expect(model.state.planning).toBe(false);
+  });
+
+  it('asks for one plan when a person has ended typing, not for each key', async () => {
+    await ready();
+    for (const reference of ['r.org/a', 'r.org/ab', 'r.org/abc']) {
+      model.edit({ reference });
+      await vi.advanceTimersByTimeAsync(100);
+    }
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(server.snapshots.slice(2).map(({ request }) => request.reference)).toEqual(['r.org/abc']);
+  });
+
+  it('keeps a name that a person wrote when the environment is read again', async () => {
+    await ready();
+    model.edit({ reference: 'r.org/mine:1' });
+    void model.readEnvironment();
+    server.snapshots[2]?.answer({ name: 'other' });
+    await settled();
+    expect(model.state.form.reference).toBe('r.org/mine:1');
+  });
+
+  it('keeps the environment when only the notebook has another title', async () => {
+    await ready();
+    model.choose({ ...kernel('a'), title: 'renamed.ipynb' }, true);
+    expect(model.state.snapshot).not.toBeNull();
+    expect(server.snapshots).toHaveLength(2);
+  });
+
+  it('asks nobody while nobody sees it', () => {
+    model.choose(kernel('a'), false);
+    expect(server.snapshots).toEqual([]);
+  });
+
+  it('says why an environment cannot be read, and has none without a kernel', async () => {
+    model.choose(kernel('a'), true);
+    server.snapshots[0]?.fail({ code: 'not_a_conda_kernel', message: 'No conda here', hint: 'Choose another' });
+    await settled();
+    expect(model.state.snapshotFault).toEqual({ code: 'not_a_conda_kernel', message: 'No conda here', hint: 'Choose another' });
+    model.choose(null, true);
+    expect(model.state).toMatchObject({ subject: null, snapshot: null, snapshotFault: null, reading: false });
+  });
+});
+
+describe('the plan', () => {
+  it('is that of the engine, base and installer of the form, also where nothing is pushed', async () => {
+    await ready();
+    model.edit({ destination: 'load', engine: 'docker', installer: 'conda', base: 'debian:13' });
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(server.snapshots[2]?.request).toEqual({
+      kernel_id: 'a',
+      cache_from: ['registry.lab.org/team/base:1'],
+      engine: 'docker',
+      installer: 'conda',
+      base: 'debian:13'
+    });
+  });
+
+  it('is not asked for again where nothing of it changes', async () => {
+    await ready();
+    model.edit({ strict: true, include: '.', archive: 'x.tar' });
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(server.snapshots).toHaveLength(2);
+  });
+});
+
+describe('a build', () => {
+  it('is asked for as the form says, and then shown and followed', async () => {
+    server.known = [aBuild({ id: '0'.repeat(16), state: 'finished', result: RESULT })];
+    await ready();
+    model.edit({ base: 'debian:13', include: '.', strict: true, cacheFrom: 'r.org/x:1' });
+    await model.start();
+    expect(server.started[0]).toMatchObject({
+      kernel_id: 'a',
+      reference: model.state.form.reference,
+      push: true,
+      base: 'debian:13',
+      include: '.',
+      strict: true,
+      // Those of the form, of the settings, and the image before.
+      cache_from: ['r.org/x:1', 'registry.lab.org/team/base:1', RESULT.reference],
+      again: false
+    });
+    expect(model.state.shown).toBe('a'.repeat(15) + '1');
+    expect(server.followers.has('a'.repeat(15) + '1')).toBe(true);
+  });
+
+  it('that cannot start says why, and the next attempt takes that back', async () => {
+    await ready();
+    server.refuses = { code: 'queue_full', message: 'Too many', hint: 'Later' };
+    await model.start();
+    expect(model.state).toMatchObject({ starting: false, shown: null, startFault: { code: 'queue_full', hint: 'Later' } });
+    server.refuses = null;
+    await model.start();
+    expect(model.state.startFault).toBeNull();
+    expect(model.state.shown).not.toBeNull();
+  });
+
+  it('goes on after the last event when its stream is opened again', async () => {
+    server.known = [aBuild({ state: 'running' })];
+    await model.loadBuilds();
+    const [id, follower] = [...server.followers][0] ?? [];
+    follower?.events(LITTLE_BUILD.slice(0, 5));
+    expect(follower?.lastSeq()).toBe(5);
+    follower?.events(LITTLE_BUILD.slice(3, 8));
+    expect(follower?.lastSeq()).toBe(8);
+    expect(progressOf(model.state, id ?? '').missed).toBe(0);
+    expect(progressOf(model.state, id ?? '').lines.slice().filter(line => line.label === 'warning')).toHaveLength(1);
+  });
+
+  it('says when its connection is lost, and only for the one on show', async () => {
+    server.known = [aBuild({ id: '1'.repeat(16), state: 'running' }), aBuild({ id: '2'.repeat(16), state: 'queued' })];
+    await model.loadBuilds();
+    model.show('1'.repeat(16));
+    server.followers.get('2'.repeat(16))?.connected(false);
+    expect(model.state.connected).toBe(true);
+    server.followers.get('1'.repeat(16))?.connected(false);
+    expect(model.state.connected).toBe(false);
+  });
+
+  it('is told of once when it has ended, with what became of it', async () => {
+    const build = aBuild({ state: 'running' });
+    server.known = [build];
+    const ended: Build[] = [];
+    model.ended.connect((_, each) => void ended.push(each));
+    await model.loadBuilds();
+    server.followers.get(build.id)?.build({ ...build, state: 'finished', result: RESULT });
+    server.end(build.id, { state: 'finished', result: RESULT });
+    await settled();
+    expect(ended.map(({ state }) => state)).toEqual(['finished']);
+    expect(model.state.builds.map(({ state }) => state)).toEqual(['finished']);
+  });
+
+  it('that the server no longer knows stays as it was last seen', async () => {
+    server.known = [aBuild({ state: 'running' })];
+    await model.loadBuilds();
+    const [id] = [...server.followers.keys()];
+    server.known = [];
+    server.followers.get(id ?? '')?.ended(404);
+    await settled();
+    expect(model.state.builds.map(({ state }) => state)).toEqual(['running']);
+  });
+
+  it('can be built again from its environment or its lock file, with nothing that such a request cannot have', async () => {
+    await model.retry(aBuild());
+    await model.retry(aBuild({ request: { ...aBuild().request, prefix: '', lockfile: DIGEST } }));
+    const how = {
+      reference: 'registry.lab.org/team/sci:1',
+      push: true,
+      load: false,
+      archive: '',
+      engine: 'layers',
+      base: 'debian:12-slim',
+      cache_from: [],
+      include: '',
+      strict: false,
+      variables: false,
+      stack: false,
+      again: true
+    };
+    expect(server.started).toEqual([
+      { prefix: '/opt/sci', ...how },
+      { lockfile: DIGEST, ...how }
+    ]);
+  });
+
+  it('of an image can be put on another base, and that can be done again', async () => {
+    const build = aBuild({ state: 'finished', result: RESULT });
+    await model.rebase(build, 'debian:13-slim');
+    const rebase = { command: 'rebase', reference: RESULT.reference, base: 'debian:13-slim' };
+    expect(server.started).toEqual([rebase]);
+    await model.retry(aBuild({ command: 'rebase', request: { ...build.request, ...rebase, prefix: '' } }));
+    expect(server.started[1]).toEqual({ ...rebase, target: '' });
+  });
+
+  it('of an image can be verified where the image is, by its digest in a registry', async () => {
+    const asked = aBuild().request;
+    const of = (change: Partial<Build['request']>): Build =>
+      aBuild({ state: 'finished', result: RESULT, request: { ...asked, push: false, ...change } });
+    await model.verify(of({ push: true }));
+    await model.verify(of({ load: true }));
+    await model.verify(of({ archive: 'a.tar' }));
+    await model.verify(of({ archive: 'docker-archive:a.tar' }));
+    expect(server.started).toEqual(
+      [`${RESULT.reference}@${DIGEST}`, `docker-daemon:${RESULT.reference}`, 'oci-archive:a.tar', 'docker-archive:a.tar'].map(
+        reference => ({ command: 'verify', reference })
+      )
+    );
+  });
+});
+
+const NUMPY: Change = { name: 'numpy', manager: 'conda', kind: 'changed', before: '2.3-0', after: '2.4-0' };
+
+describe('the history', () => {
+  const old = aBuild({ id: '1'.repeat(16), created: 100, state: 'finished', result: { ...RESULT, environment: 'old' } });
+  const now = aBuild({ id: '2'.repeat(16), created: 200, state: 'finished', result: { ...RESULT, environment: 'now' } });
+
+  beforeEach(() => {
+    server.known = [now, old];
+    server.differences.set('old now', [NUMPY]);
+  });
+
+  it('says what changed since the image before', async () => {
+    await model.loadBuilds();
+    model.show(now.id);
+    await settled();
+    expect(model.state.since?.before.id).toBe(old.id);
+    expect(model.state.since?.changes).toEqual([NUMPY]);
+  });
+
+  it('does not show a comparison that comes when another build is on show', async () => {
+    await model.loadBuilds();
+    model.show(now.id);
+    model.show(old.id);
+    await settled();
+    expect(model.state.since).toBeNull();
+  });
+
+  it('compares any two, until a person goes back', async () => {
+    await model.loadBuilds();
+    const compared = model.compare(old, now);
+    expect(model.state.comparison).toMatchObject({ changes: null, fault: null });
+    await compared;
+    expect(model.state.comparison?.changes).toHaveLength(1);
+    model.endComparison();
+    expect(model.state.comparison).toBeNull();
+  });
+
+  it('says why two cannot be compared', async () => {
+    server.difference = () => Promise.reject({ code: 'not_found', message: 'It is gone', hint: '' });
+    await model.loadBuilds();
+    await model.compare(old, now);
+    expect(model.state.comparison).toMatchObject({ changes: null, fault: { message: 'It is gone' } });
+  });
+
+  it('knows no image before of a build that is of no environment here', async () => {
+    const rebased = (id: string, created: number): Build =>
+      aBuild({ id, created, state: 'finished', result: RESULT, request: { ...aBuild().request, prefix: '' } });
+    server.known = [rebased('4'.repeat(16), 300), rebased('3'.repeat(16), 250)];
+    await model.loadBuilds();
+    model.show('4'.repeat(16));
+    await settled();
+    expect(model.state.since).toBeNull();
+  });
+
+  it('forgets a build, and shows the environment where that build was on show', async () => {
+    await model.loadBuilds();
+    model.show(now.id);
+    await model.forget(now.id);
+    expect(server.forgotten).toEqual([now.id]);
+    expect(model.state).toMatchObject({ shown: null, builds: [old] });
+    expect(server.stopped).toEqual([now.id]);
+  });
+
+  it('keeps a build that cannot be forgotten, and says why', async () => {
+    await model.loadBuilds();
+    server.refuses = { code: 'not_ended', message: 'It is running.', hint: '' };
+    await model.forget(now.id);
+    expect(model.state.builds).toHaveLength(2);
+    expect(model.state.startFault?.code).toBe('not_ended');
+  });
+
+  it('says that the server part is missing, until it answers', async () => {
+    server.refuses = { code: 'no_server_part', message: '404', hint: '' };
+    await model.refresh();
+    expect(model.state.absent?.code).toBe('no_server_part');
+    expect(server.snapshots).toEqual([]);
+    server.refuses = null;
+    await model.refresh();
+    expect(model.state.absent).toBeNull();
+  });
+
+  it('follows what runs, once, and stops when the panel goes', async () => {
+    const running = aBuild({ id: '3'.repeat(16), state: 'running' });
+    server.known = [running, now];
+    const follow = vi.spyOn(server, 'follow');
+    await model.loadBuilds();
+    await model.loadBuilds();
+    model.show(running.id);
+    expect(follow.mock.calls.map(([id]) => id)).toEqual([running.id]);
+    model.dispose();
+    expect(server.stopped).toEqual([running.id]);
+    expect(isOver(running)).toBe(false);
+  });
+});

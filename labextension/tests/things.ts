@@ -1,0 +1,105 @@
+/** A build, a snapshot and a status as the server may give them, for tests to change. */
+
+import type { Build, Finished, Snapshot, Status } from '../src/api/contract';
+
+export const DIGEST = `sha256:${'ab'.repeat(32)}`;
+
+export const RESULT: Finished = {
+  reference: 'registry.lab.org/team/sci:1',
+  digest: DIGEST,
+  size: 1000,
+  bytes_pushed: 100,
+  layers: 2,
+  layers_reused: 1,
+  seconds: 1.9,
+  archive: '',
+  environment: DIGEST,
+  command: ['jupyter', 'lab'],
+  stale: 0,
+  proved: 0,
+  unproved: 0
+};
+
+export function aBuild(change: Partial<Build> = {}): Build {
+  return {
+    id: '0123456789abcdef',
+    command: 'build',
+    state: 'failed',
+    cancelling: false,
+    position: null,
+    created: 1000,
+    started: 1000,
+    ended: null,
+    seconds: 1,
+    request: {
+      prefix: '/opt/sci',
+      lockfile: '',
+      reference: 'registry.lab.org/team/sci:1',
+      push: true,
+      load: false,
+      archive: '',
+      engine: 'layers',
+      base: 'debian:12-slim',
+      cache_from: [],
+      include: '',
+      strict: false,
+      variables: false,
+      stack: false,
+      target: '',
+      keep: 0,
+      without: []
+    },
+    kernel_id: '',
+    kernel_name: '',
+    result: null,
+    error: null,
+    share: [],
+    ...change
+  };
+}
+
+export function aSnapshot(change: Partial<Snapshot> = {}): Snapshot {
+  const none = { count: 0, bytes: 0, first: [] };
+  return {
+    digest: DIGEST,
+    name: 'sci',
+    prefix: '/opt/sci',
+    platform: 'linux-64',
+    python: '3.11.7',
+    requested: [],
+    channels: [],
+    conda: [],
+    pip: [],
+    drift: { modified: none, missing: none, untracked: none },
+    warnings: [],
+    plan: {
+      engine: 'layers',
+      summary: '',
+      packages: 0,
+      packages_changed: 0,
+      bytes_total: 0,
+      bytes_to_push: 0,
+      layers_reused: 0,
+      compared: true,
+      unavailable: null,
+      layers: [],
+      steps: [],
+      caches: []
+    },
+    ...change
+  };
+}
+
+export function aStatus(): Status {
+  return {
+    version: '0.1.0',
+    settings: {
+      registry: 'registry.lab.org/team',
+      engine: 'layers',
+      base_image: 'debian:12-slim',
+      cache_from: ['registry.lab.org/team/base:1'],
+      max_concurrent_builds: 1
+    },
+    probes: []
+  };
+}
