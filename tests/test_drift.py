@@ -7,12 +7,14 @@ import shutil
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from jupyter_condabuild.conda.drift import Drift, DriftEntry, drift
 from jupyter_condabuild.conda.snapshot import snapshot
+from jupyter_condabuild.conda.verification import expectations
 from tests.channel import prefix as prefixes
 from tests.small_prefix import SITE, SmallPrefix
 
@@ -69,6 +71,56 @@ def test_what_pip_installs_is_not_drift(real: Path, pip_wheel: Path) -> None:
     pip = [str(real / "bin/python"), "-m", "pip", "install", "--quiet", "--no-index", "--no-deps"]
     subprocess.run([*pip, str(pip_wheel)], check=True)
     assert not drift(snapshot(real))
+
+
+CHANGES: dict[str, Callable[[SmallPrefix], object]] = {
+    "another content": lambda small: small.write("share/more/a", b"4321"),
+    "gone": lambda small: (small.path / "share/more/a").unlink(),
+    "another type": lambda small: [(small.path / "share/more/a").unlink(), (small.path / "share/more/a").mkdir()],
+    "a link elsewhere": lambda small: [
+        (small.path / "share/more/link").unlink(),
+        (small.path / "share/more/link").symlink_to("b"),
+    ],
+    "new": lambda small: small.write("share/more/new"),
+}
+
+
+@pytest.mark.parametrize("change", [None, *CHANGES])
+def test_what_was_verified_is_not_looked_at_again(
+    small: SmallPrefix, change: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As long as it stays as it was; what changes in one package is found, and what lies beside it."""
+    small.add("more", files={"share/more/a": b"1234", "share/more/b": b"5678"}, links={"share/more/link": "a"})
+    first = found(small)
+    assert first.verified.keys() >= {"more-1.0-0", "data-1.0-0"}
+    if change:
+        CHANGES[change](small)
+    looked_at: list[str] = []
+    monkeypatch.setattr(
+        "jupyter_condabuild.conda.drift.expectations",
+        lambda prefix, records, **more: [
+            looked_at.extend(record.name for record in records),
+            expectations(prefix, records, **more),
+        ][1],
+    )
+    environment = snapshot(small.path)
+    again = drift(environment, verified=first.verified)
+    expected = [] if change in (None, "new") else ["more"]
+    assert looked_at == expected
+    whole = drift(environment)
+    assert (again.modified, again.missing, again.untracked) == (whole.modified, whole.missing, whole.untracked)
+    assert bool(again) == bool(change)
+    assert again.files == whole.files
+    assert again.verified == whole.verified
+
+
+def test_packages_that_share_a_path_are_looked_at_together(small: SmallPrefix) -> None:
+    """Either may have brought the file."""
+    small.add("one", files={"share/both": b"1", "share/one": b"1"})
+    small.add("two", files={"share/both": b"2", "share/two": b"2"})
+    first = found(small)
+    small.write("share/two", b"3")
+    assert paths(drift(snapshot(small.path), verified=first.verified).modified) == ["share/two"]
 
 
 def test_every_kind_of_change_is_found(small: SmallPrefix) -> None:
@@ -255,9 +307,11 @@ def test_unreadable_files_are_said(small: SmallPrefix) -> None:
     os.chmod(small.path / "share/data/b.txt", 0)
     (small.path / "locked").mkdir(mode=0)
     code = f"""
+from collections.abc import Callable
 from pathlib import Path
 from jupyter_condabuild.conda.drift import drift
 from jupyter_condabuild.conda.snapshot import snapshot
+from jupyter_condabuild.conda.verification import expectations
 result = drift(snapshot(Path({str(small.path)!r})))
 assert not result
 print([warning.message for warning in result.warnings])

@@ -16,7 +16,7 @@ from jupyter_condabuild.build.request import BuildRequest
 from jupyter_condabuild.conda.lockfile import dump, lock
 from jupyter_condabuild.conda.snapshot import snapshot
 from jupyter_condabuild.errors import RegistryDenied
-from jupyter_condabuild.events import Layer, Phase, Warning
+from jupyter_condabuild.events import Layer, Log, Phase, Warning
 from jupyter_condabuild.oci.image import Digest
 from jupyter_condabuild.oci.layout import Store
 from tests.builds import Package, Workshop, install, small_channel
@@ -80,6 +80,7 @@ def test_two_questions_are_enough(place: Place) -> None:
     layers = [event for event in place.workshop.events if isinstance(event, Layer)]
     assert {layer.packages for layer in layers} == {event.packages for event in told if isinstance(event, Layer)}
     assert {layer.state for layer in layers} == {"reused-remote"}
+    assert Log("Nothing has changed since the last build.") in place.workshop.events
     warnings = [event for event in told if isinstance(event, Warning)]
     assert "untracked-files" in {warning.code for warning in warnings}
     assert [event for event in place.workshop.events if isinstance(event, Warning)] == warnings

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
-from jupyter_condabuild.build import known, share
+from jupyter_condabuild.build import known, share, standing
 from jupyter_condabuild.build.assemble import assemble
 from jupyter_condabuild.build.base import Base, host_architecture, resolve
 from jupyter_condabuild.build.clobber import contested_layer
@@ -54,7 +54,9 @@ def _build(request: BuildRequest, report: Report, lying: Listing | None, *, trus
         stack.callback(beside.shutdown, wait=False, cancel_futures=True)
         asked_base = beside.submit(find_base, host_architecture())
         asked_places = beside.submit(share.open_places, request, store, registries, report, trusting=trusting)
-        prepared = prepare(request, work, report, lying)
+        prepared = prepare(request, work, report, lying, standing.verified(store, request.prefix))
+        if prepared.drift:
+            standing.keep_verified(store, request.prefix, prepared.drift.verified)
         with phase(report, "base"):
             here = prepared.architecture == host_architecture()
             base = asked_base.result() if here else find_base(prepared.architecture)

@@ -52,8 +52,17 @@ class Prepared:
         return PLATFORMS[self.lockfile.platform]
 
 
-def prepare(request: BuildRequest, work: Path, report: Report, lying: Listing | None = None) -> Prepared:
-    """Everything before the first layer; `lying` is the listing of the environment, where there is one already.
+def prepare(
+    request: BuildRequest,
+    work: Path,
+    report: Report,
+    lying: Listing | None = None,
+    verified: Mapping[str, str] | None = None,
+) -> Prepared:
+    """Everything before the first layer.
+
+    `lying` is the listing of the environment, where there is one already; `verified` is what an earlier build found to
+    be as recorded.
 
     Raises PrefixError, LockfileError, PackageError, and NotReproducible under --strict.
     """
@@ -61,7 +70,7 @@ def prepare(request: BuildRequest, work: Path, report: Report, lying: Listing | 
     if request.prefix:
         with phase(report, "snapshot"):
             environment = snapshot(Path(request.prefix))
-            changes = drift(environment, lying)
+            changes = drift(environment, lying, verified)
             urls = {record.dist: record.url for record in environment.records if record.url}
         found = lock(environment)
     else:

@@ -17,7 +17,7 @@ from jupyter_condabuild.build.request import BuildRequest
 from jupyter_condabuild.conda.listing import Listing
 from jupyter_condabuild.conda.stamp import stamp
 from jupyter_condabuild.errors import CondaBuildError
-from jupyter_condabuild.events import Finished, Layer, Report, Warning
+from jupyter_condabuild.events import Finished, Layer, Log, Report, Warning
 from jupyter_condabuild.oci.image import Reference
 from jupyter_condabuild.oci.layout import Store
 from jupyter_condabuild.oci.patience import Patience
@@ -60,6 +60,7 @@ class Memory:
         """Tells of it as of a build that reused everything; returns its last event."""
         for warning in self.warnings:
             report(warning)
+        report(Log("Nothing has changed since the last build."))
         for layer in self.layers:
             report(layer)
         last = replace(self.finished, bytes_pushed=0, layers_reused=self.finished.layers, seconds=round(seconds, 3))
@@ -108,6 +109,25 @@ def keep(
     }
     with Store(Path(request.store_dir)) as store:
         store.keep(identity, json.dumps(value).encode())
+
+
+def verified(store: Store, prefix: str) -> dict[str, str]:
+    """The stamps of an environment's packages that the last build found to be as recorded, by dist."""
+    try:
+        value = json.loads(store.memory(_verified(prefix)))
+    except ValueError:
+        return {}
+    return {str(dist): str(text) for dist, text in value.items()} if isinstance(value, dict) else {}
+
+
+def keep_verified(store: Store, prefix: str, stamps: Mapping[str, str]) -> None:
+    """Keeps them for the next build, if they are others."""
+    if dict(stamps) != verified(store, prefix):
+        store.keep(_verified(prefix), json.dumps(dict(stamps)).encode())
+
+
+def _verified(prefix: str) -> str:
+    return f"verified-{hashlib.sha256(prefix.encode('utf-8', 'surrogateescape')).hexdigest()}"
 
 
 def look(request: BuildRequest, identity: str) -> Memory | None:

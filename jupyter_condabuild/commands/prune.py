@@ -34,5 +34,5 @@ def run(arguments: argparse.Namespace, report: Report) -> None:  # noqa: ARG001 
     found = prune(request)
     if arguments.json:
         print_json(found.summary(), arguments)
-    else:
+    elif not arguments.events:
         print(f"Freed {found.freed / 1e6:,.1f} MB; {found.left / 1e6:,.1f} MB remain in {request.store_dir}.")

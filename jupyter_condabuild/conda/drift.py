@@ -10,14 +10,16 @@ from __future__ import annotations
 import os
 import posixpath
 import stat
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from jupyter_condabuild.conda.findings import counted, listed
 from jupyter_condabuild.conda.listing import Listing, listing
+from jupyter_condabuild.conda.records import PrefixRecord
 from jupyter_condabuild.conda.snapshot import Environment
+from jupyter_condabuild.conda.stamp import stamp_of
 from jupyter_condabuild.conda.verification import Progress, Verdict, expectations, verify
 from jupyter_condabuild.events import Warning
 from jupyter_condabuild.units import size_text
@@ -44,7 +46,8 @@ class Drift:
     """The differences, each sorted by path.
 
     `bytecode` are caches that Python wrote or rewrote, which a build can leave out. `files`, `bytes` and `bytes_read`
-    count what was verified, what it holds, and what had to be read for it.
+    count what was verified, what it holds, and what had to be read for it. `verified` has, by dist, the stamps of the
+    packages that are as recorded.
     """
 
     modified: tuple[DriftEntry, ...] = ()
@@ -55,6 +58,7 @@ class Drift:
     files: int = 0
     bytes: int = 0
     bytes_read: int = 0
+    verified: Mapping[str, str] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         return bool(self.modified or self.missing or self.untracked)
@@ -63,6 +67,7 @@ class Drift:
 def drift(
     environment: Environment,
     lying: Listing | None = None,
+    verified: Mapping[str, str] | None = None,
     *,
     workers: int | None = None,
     progress: Progress | None = None,
@@ -72,32 +77,38 @@ def drift(
 
     Args:
         lying: the prefix's listing, where there is one already.
+        verified: stamps that an earlier drift had; packages that still have them are not looked at again.
         workers: threads that read and hash.
         progress: called with the bytes done and the bytes in all.
         trust_cache: whether a file that is the package cache's own, unchanged since extraction, need not be read.
     """
     prefix = environment.prefix
     of_pip = {path for distribution in environment.pip for path in distribution.files}
-    expected = expectations(prefix, environment.records, trust_cache=trust_cache)
+    lying = lying or listing(prefix)
+    stamps = {record.dist: stamp_of(record, lying.statuses) for record in environment.records}
+    unchanged, records = _unchanged(environment.records, stamps, verified or {})
+    expected = expectations(prefix, records, trust_cache=trust_cache)
     modified: list[DriftEntry] = []
     missing: list[DriftEntry] = []
     bytecode: list[DriftEntry] = []
     unreadable: list[str] = []
-    size = read = 0
-    lying = lying or listing(prefix)
+    differing: set[str] = set()
+    size = sum(status.st_size for path in unchanged if (status := lying.statuses.get(path)))
+    read = 0
     for verdict in verify(prefix, expected, lying.statuses, workers=workers, progress=progress):
         size += verdict.size
         read += verdict.bytes_read
         if verdict.state == "same":
             continue
         path = verdict.expected.path
+        differing.add(path)
         if verdict.state == "unreadable":
             unreadable.append(path)
         elif verdict.state == "modified" and path not in of_pip:
             (bytecode if _is_bytecode(path) else modified).append(_entry(prefix, verdict))
         elif verdict.state == "missing" and not _is_bytecode(path):
             missing.append(DriftEntry(path, verdict.size, verdict.expected.package))
-    found = _untracked(prefix, lying, {one.path for one in expected} | of_pip)
+    found = _untracked(prefix, lying, {one.path for one in expected} | unchanged | of_pip)
     unowned = sorted(entry for entry in found if not _is_bytecode(entry.path))
     modified, missing = sorted(modified), sorted(missing)
     return Drift(
@@ -109,10 +120,32 @@ def drift(
             *_of_files(modified, missing, unowned),
             *_warnings(environment, sorted([*unreadable, *lying.unlisted]), lying.nested),
         ),
-        files=len(expected),
+        files=len(expected) + len(unchanged),
         bytes=size,
         bytes_read=read,
+        verified={
+            record.dist: stamps[record.dist]
+            for record in environment.records
+            if all(lying.statuses.get(entry.path) and entry.path not in differing for entry in record.paths)
+        },
     )
+
+
+def _unchanged(
+    records: Sequence[PrefixRecord], stamps: Mapping[str, str], verified: Mapping[str, str]
+) -> tuple[set[str], Sequence[PrefixRecord]]:
+    """The paths of packages that need not be looked at again, and the records of the others.
+
+    Where one of those shares a path with one of these, nothing is taken for granted: either may have brought the file.
+    """
+    others = [record for record in records if stamps[record.dist] != verified.get(record.dist)]
+    if len(others) == len(records):
+        return set(), records
+    left = {record.dist for record in others}
+    unchanged = {entry.path for record in records if record.dist not in left for entry in record.paths}
+    if any(entry.path in unchanged for record in others for entry in record.paths):
+        return set(), records
+    return unchanged, others
 
 
 def _untracked(prefix: Path, lying: Listing, known: set[str]) -> list[DriftEntry]:

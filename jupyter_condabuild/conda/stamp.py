@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import marshal
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from jupyter_condabuild.conda.listing import Listing, listing
+from jupyter_condabuild.conda.records import PrefixRecord
 
 
 def stamp(folder: Path, lying: Listing | None = None) -> str:
@@ -21,6 +22,13 @@ def stamp(folder: Path, lying: Listing | None = None) -> str:
     rows = [_row(path, status) for path, status in found.items() if "__pycache__/" not in path]
     rows += _records(folder / "conda-meta")
     return hashlib.sha256(marshal.dumps(rows, 2)).hexdigest()  # version 2 has no references: equal rows, equal bytes
+
+
+def stamp_of(record: PrefixRecord, statuses: Mapping[str, os.stat_result | None]) -> str:
+    """The same of one package's files, links and bytecode included, and of its record."""
+    rows = [_row(entry.path, statuses.get(entry.path)) for entry in record.paths]
+    rows.append(_row(record.dist, os.stat(record.source)))
+    return hashlib.sha256(marshal.dumps(rows, 2)).hexdigest()
 
 
 def _row(path: str, status: os.stat_result | None) -> tuple[str | int, ...]:
