@@ -225,6 +225,8 @@ class Following:
 
 def _key(command: str, request: Request, text: str) -> str:
     """The same for the same request as long as the files behind it are the same."""
-    if command == "build" and isinstance(request, BuildRequest):
-        return standing.identity(request)
+    if isinstance(request, BuildRequest):
+        text = standing.identity(request)
+    if command == "build":
+        return text  # by which the store remembers it
     return hashlib.sha256(f"{command}\0{text}".encode("utf-8", "surrogateescape")).hexdigest()

@@ -25,7 +25,7 @@ from typing import Any
 from jupyter_condabuild.server.journal import Journal
 
 NICE = 10
-"""Kernels and the server come first."""
+"""How much nicer than the server a build is: kernels and the server come first."""
 
 _OOM_SCORE = "500"  # where memory ends, the kernel ends the build before the server (proc(5))
 _NOT_FOR_CHILDREN = ("JUPYTERHUB_", "JPY_", "JUPYTER_TOKEN")
@@ -118,7 +118,7 @@ def start(place: Workplace, command: str = "build", environ: Mapping[str, str] =
         )
     process.returncode = 0  # it may outlive us: `reaped` asks for its status, not this object
     with suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, process.pid, NICE)
+        os.setpriority(os.PRIO_PROCESS, process.pid, min(19, os.getpriority(os.PRIO_PROCESS, 0) + NICE))
         Path(f"/proc/{process.pid}/oom_score_adj").write_text(_OOM_SCORE)
     return process.pid
 

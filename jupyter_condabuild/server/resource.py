@@ -37,6 +37,7 @@ STATUS: dict[type[CondaBuildError], int] = {
     errors.RegistryError: 424,
     errors.EngineUnavailable: 424,
     errors.EngineFault: 424,
+    errors.BuildLimit: 504,
     errors.StoreError: 507,
 }
 """The HTTP status of an error; the nearest class of its own decides, and 500 is for faults of ours."""

@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from jupyter_condabuild.build.further_requests import EXPORTS
@@ -138,6 +139,18 @@ async def test_what_an_environment_has_beside_its_packages_is_said_with_an_expor
     (small.path / "notes.txt").write_text("mine")
     found = await asked(api, "exports", {"kind": "dockerfile", "prefix": str(small.path)}, "Export")
     assert "untracked-files" in {warning["code"] for warning in found["warnings"]}
+
+
+async def test_what_takes_too_long_is_ended_and_named(
+    api: Api, rattler_prefix: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a hint, and no process of it is left."""
+    (extension,) = api.app.extension_manager.extension_apps["jupyter_condabuild"]
+    monkeypatch.setattr(extension._workshop._answers, "_limit", 0.01)
+    answer = await api("POST", "condabuild/snapshots", {"prefix": str(rattler_prefix)})
+    assert (answer.status, error_of(answer)) == (504, "build_limit")
+    assert answer.json["hint"]
+    assert [child for child in psutil.Process().children(recursive=True) if "snapshot" in child.cmdline()] == []
 
 
 class TestWithAStoreOfItsOwn:

@@ -19,6 +19,7 @@ from tests.server.gate import Gate
 from tests.server.images import put_base
 from tests.server.test_builds import check
 from tests.server.test_routes import error_of
+from tests.small_prefix import SmallPrefix
 from tests.test_compare import with_exchanged_layer
 
 
@@ -155,6 +156,26 @@ async def test_the_same_command_is_one_while_it_lives_and_can_be_cancelled(
     other = await api("POST", "condabuild/builds", {"command": "verify", "reference": f"{through}:v1"})
     assert (other.status, other.json["command"]) == (201, "verify")
     for id in (first.json["id"], other.json["id"]):
+        await api("DELETE", f"condabuild/builds/{id}")
+        assert (await api.ended(id))["state"] == "cancelled"
+
+
+async def test_a_base_of_a_changed_environment_is_another_build(
+    api: Api, gate: Gate, small_base: str, tmp_path: Path
+) -> None:
+    """It does not join the one that reads the environment as it was."""
+    small = SmallPrefix(tmp_path / "env")
+    small.add("numbers", files={"share/numbers.txt": b"1"})
+    body = {"command": "base", "prefix": str(small.path), "reference": f"{gate.host}/server/{tmp_path.name}:v1"}
+    ids = []
+    for _ in range(2):
+        for status in (201, 200):
+            answer = await api("POST", "condabuild/builds", {**body, "base": small_base})
+            assert answer.status == status
+            ids.append(answer.json["id"])
+        (small.path / "notes.txt").write_text("more")
+    assert ids[0] == ids[1] != ids[2] == ids[3]
+    for id in ids[1:3]:
         await api("DELETE", f"condabuild/builds/{id}")
         assert (await api.ended(id))["state"] == "cancelled"
 
