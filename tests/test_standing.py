@@ -15,6 +15,7 @@ from jupyter_condabuild.build.pipeline import BuildResult
 from jupyter_condabuild.build.request import BuildRequest
 from jupyter_condabuild.conda.lockfile import dump, lock
 from jupyter_condabuild.conda.snapshot import snapshot
+from jupyter_condabuild.conda.verification import expectations
 from jupyter_condabuild.errors import RegistryDenied
 from jupyter_condabuild.events import Layer, Log, Phase, Warning
 from jupyter_condabuild.oci.image import Digest
@@ -188,10 +189,31 @@ def test_what_goes_elsewhere_is_built(place: Place, more: dict[str, Any]) -> Non
     assert not standing.may_stand(replace(request, **more))
 
 
+def _kept(place: Place) -> list[Path]:
+    return list((place.workshop.store / "finished").iterdir())
+
+
 def test_memories_are_of_one_base(place: Place) -> None:
     """The digest that the base's name has, not that of the image below."""
     place.build()
-    [path] = (place.workshop.store / "finished").iterdir()
-    memory = standing.Memory.parse(path.read_bytes())
-    assert memory
+    [memory] = filter(None, (standing.Memory.parse(path.read_bytes()) for path in _kept(place)))
     assert memory.base == str(Digest.of(place.fake.manifests["base"]["latest"][1]))
+
+
+def test_the_next_build_knows_what_was_found_as_recorded(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether or not anything else in the environment drifted."""
+    place.build()
+    with Store(place.workshop.store) as store:
+        assert standing.verified(store, str(place.prefix)).keys() == {"data-1-0", "python-3.11.1-0"}
+    (place.prefix / "share/data").write_text("changed")
+    looked_at: list[str] = []
+    monkeypatch.setattr(
+        "jupyter_condabuild.conda.drift.expectations",
+        lambda prefix, records, **more: [
+            looked_at.extend(record.name for record in records),
+            expectations(prefix, records, **more),
+        ][1],
+    )
+    place.build()
+    assert looked_at == ["data"]
+    assert "modified-files" in place.workshop.warnings

@@ -55,7 +55,7 @@ def _build(request: BuildRequest, report: Report, lying: Listing | None, *, trus
         asked_base = beside.submit(find_base, host_architecture())
         asked_places = beside.submit(share.open_places, request, store, registries, report, trusting=trusting)
         prepared = prepare(request, work, report, lying, standing.verified(store, request.prefix))
-        if prepared.drift:
+        if prepared.drift is not None:
             standing.keep_verified(store, request.prefix, prepared.drift.verified)
         with phase(report, "base"):
             here = prepared.architecture == host_architecture()

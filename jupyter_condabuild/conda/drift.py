@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import posixpath
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -87,6 +87,7 @@ def drift(
     lying = lying or listing(prefix)
     stamps = {record.dist: stamp_of(record, lying.statuses) for record in environment.records}
     unchanged, records = _unchanged(environment.records, stamps, verified or {})
+    looked_at = {record.dist for record in records}
     expected = expectations(prefix, records, trust_cache=trust_cache)
     modified: list[DriftEntry] = []
     missing: list[DriftEntry] = []
@@ -126,7 +127,7 @@ def drift(
         verified={
             record.dist: stamps[record.dist]
             for record in environment.records
-            if all(lying.statuses.get(entry.path) and entry.path not in differing for entry in record.paths)
+            if record.dist not in looked_at or _is_as_recorded(record, lying, differing)
         },
     )
 
@@ -142,10 +143,20 @@ def _unchanged(
     if len(others) == len(records):
         return set(), records
     left = {record.dist for record in others}
-    unchanged = {entry.path for record in records if record.dist not in left for entry in record.paths}
-    if any(entry.path in unchanged for record in others for entry in record.paths):
+    unchanged = {path for record in records if record.dist not in left for path in record.files}
+    if any(path in unchanged for record in others for path in record.files):
         return set(), records
     return unchanged, others
+
+
+def _is_as_recorded(record: PrefixRecord, lying: Listing, differing: Set[str]) -> bool:
+    """Whether all is there and the same, and the record's two lists of paths agree: stamps are of the shorter one."""
+    files = set(record.files)
+    return (
+        all(lying.statuses.get(path) for path in files)
+        and differing.isdisjoint(files)
+        and files.issuperset(entry.path for entry in record.paths)
+    )
 
 
 def _untracked(prefix: Path, lying: Listing, known: set[str]) -> list[DriftEntry]:

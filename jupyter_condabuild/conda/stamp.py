@@ -26,7 +26,7 @@ def stamp(folder: Path, lying: Listing | None = None) -> str:
 
 def stamp_of(record: PrefixRecord, statuses: Mapping[str, os.stat_result | None]) -> str:
     """The same of one package's files, links and bytecode included, and of its record."""
-    rows = [_row(entry.path, statuses.get(entry.path)) for entry in record.paths]
+    rows = [_row(path, statuses.get(path)) for path in record.files]
     rows.append(_row(record.dist, os.stat(record.source)))
     return hashlib.sha256(marshal.dumps(rows, 2)).hexdigest()
 
