@@ -41,7 +41,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
             if engine:
                 builder = f"{base.partition('/')[0]}/bench/builder:1"
                 make_builder(engine, base, found["all"].channel, work, builder)
-                classics = [Classic(engine, base, builder, bytecode=kind) for kind in (False, True)]
+                classics = [
+                    Classic(engine, base, builder, bytecode=kind)
+                    for kind in ((False,) if options.plain else (False, True))
+                ]
             results["changed"] = {name: found[name].changed_bytes for name in ("small", "large", "ten", "second")}
             show(report.changed(results["changed"]))
             if engine and "table" in options.sections:
@@ -124,6 +127,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("sections", nargs="*", default=SECTIONS, metavar="SECTION", help=f"of {', '.join(SECTIONS)}")
     parser.add_argument("--rounds", type=int, default=3, help="how often each row is measured (default 3)")
+    parser.add_argument("--plain", action="store_true", help="without BuildKit's variant that compiles bytecode")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every sample there")
     parser.add_argument("--work", type=Path, help="folder for what is made and removed again (default: the system's)")
     parser.add_argument("--drop-caches", action="store_true", help="drop the machine's page cache for first imports")

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tests.channel import channel as channels
@@ -25,12 +25,17 @@ PORT = 8765
 
 @dataclass(frozen=True)
 class Environment:
-    """A prefix, its lock file, and the archives of the packages in which it differs from the first one."""
+    """A prefix, its lock file, and the archives of the packages in which it differs from the first one.
+
+    It was solved from `specs`, with the package cache `packages`.
+    """
 
     name: str
     prefix: Path
     lockfile: Path
     channel: str
+    specs: tuple[str, ...]
+    packages: Path
     changed: tuple[Path, ...] = ()
 
     @property
@@ -39,8 +44,15 @@ class Environment:
         return sum(path.stat().st_size for path in self.changed)
 
 
+def updated(environment: Environment, to: Environment) -> Environment:
+    """The first environment with the second one's packages, as who installs other versions in place has it."""
+    prefix.create(environment.prefix, to.specs, to.channel, to.packages)
+    return replace(to, prefix=environment.prefix)
+
+
 VARIANTS: dict[str, Sequence[str]] = {
     "all": (),
+    "mine": (),
     "clean": (),
     "small": (SMALL,),
     "large": (LARGE,),
@@ -89,4 +101,4 @@ def _environment(
     subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
     archives = [older[project].metadata for project in changed]
     paths = [channel.folder / metadata.subdir / f"{metadata.stem}.conda" for metadata in archives]
-    return Environment(name, folder, lockfile, url, tuple(paths))
+    return Environment(name, folder, lockfile, url, tuple(specs), work / "pkgs", tuple(paths))

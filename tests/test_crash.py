@@ -188,7 +188,7 @@ def test_prune_waits_for_no_build_and_takes_nothing_from_it(
     started.append(process)
     assert gate.reached.wait(120)
     refused = run("prune", "--keep-bytes", "0", "--events", "jsonl")
-    assert (refused.status, refused.events[-1]["code"]) == (1, "store_error")
+    assert (refused.status, refused.events[-1]["code"]) == (1, "store_busy")
     assert "A build is using the store" in refused.events[-1]["message"]
     fake_registry.guard = lambda seen: None
     fake_registry.ending.set()
