@@ -114,7 +114,7 @@ async def test_exported_files_are_those_of_the_command_line(
 
 
 async def test_every_kind_is_exported_from_a_lock_file(api: Api, rattler_prefix: Path) -> None:
-    """What nobody else can install is left out, and said; the others need the image's name."""
+    """All but the Dockerfile need the image's name."""
     digest = (await api("POST", "condabuild/snapshots", {"prefix": str(rattler_prefix)})).json["digest"]
     for kind in EXPORTS:
         found = await asked(api, "exports", {"kind": kind, "lockfile": digest, "reference": IMAGE}, "Export")
@@ -133,12 +133,15 @@ async def test_every_kind_is_exported_from_a_lock_file(api: Api, rattler_prefix:
 
 
 async def test_what_an_environment_has_beside_its_packages_is_said_with_an_export(api: Api, tmp_path: Path) -> None:
-    """The warnings of a build."""
+    """The warnings of a build, and what nobody else can install."""
     small = SmallPrefix(tmp_path / "env")
     small.add("numbers", files={"share/numbers.txt": b"1"})
+    small.add("homemade", url="file:///lab/channel/linux-64/homemade-1.0-0.conda")
     (small.path / "notes.txt").write_text("mine")
     found = await asked(api, "exports", {"kind": "dockerfile", "prefix": str(small.path)}, "Export")
-    assert "untracked-files" in {warning["code"] for warning in found["warnings"]}
+    warnings = {warning["code"]: warning["message"] for warning in found["warnings"]}
+    assert "untracked-files" in warnings
+    assert "homemade" in warnings["not-installable"]
 
 
 async def test_what_takes_too_long_is_ended_and_named(
