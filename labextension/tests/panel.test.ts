@@ -232,6 +232,29 @@ describe('the plan', () => {
     });
   });
 
+  it('is made anew when a build has ended: what was to be built is there', async () => {
+    await ready();
+    await model.start();
+    const [id] = [...server.followers.keys()];
+    expect(server.snapshots).toHaveLength(2);
+    server.end(id ?? '', { state: 'finished', result: RESULT });
+    await settled();
+    expect(server.snapshots).toHaveLength(3);
+    expect(server.snapshots[2]?.request.reference).toBe(model.state.form.reference);
+  });
+
+  it('waits for an environment that is being read', async () => {
+    await ready();
+    void model.readEnvironment();
+    model.edit({ reference: 'r.org/new:1' });
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(server.snapshots).toHaveLength(3);
+    server.snapshots[2]?.answer({ name: 'read again' });
+    await settled();
+    expect(model.state).toMatchObject({ reading: false, snapshot: { name: 'read again' } });
+    expect(server.snapshots[3]?.request.reference).toBe('r.org/new:1');
+  });
+
   it('is not asked for again where nothing of it changes', async () => {
     await ready();
     model.edit({ strict: true, include: '.', archive: 'x.tar' });

@@ -814,7 +814,7 @@ export interface components {
     responses: {
         /**
          * @description What went wrong. 400 not understood, 401/403 not allowed, 404 not there, 409 not now, 413 too much, 422 understood and makes no sense,
-         *     424 a registry or an engine refuses, 429 the queue is full, 507 no space.
+         *     424 a registry or an engine refuses, 429 the queue is full, 504 took too long, 507 no space.
          */
         Error: {
             headers: {

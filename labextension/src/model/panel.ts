@@ -215,8 +215,10 @@ export class PanelModel {
 
   /** Compare the plan with where the image would go, and with the image before. */
   private async plan(): Promise<void> {
-    const { form, snapshot, subject } = this.value;
-    if (!snapshot || !subject || !form.reference || (form.destination !== 'push' && engineOf(this.value) === 'layers')) {
+    const { form, reading, snapshot, subject } = this.value;
+    const compares = form.destination === 'push' || engineOf(this.value) === 'docker';
+    // An environment that is being read gets its plan afterwards.
+    if (!snapshot || !subject || !form.reference || !compares || reading) {
       return;
     }
     const turn = ++this.turn;
@@ -283,6 +285,8 @@ export class PanelModel {
       if (this.value.shown === build.id) {
         this.compareWithBefore();
       }
+      // What was to be built is there now.
+      void this.plan();
       this.endedSignal.emit(build);
     }
   }

@@ -39,10 +39,10 @@ export function Finished(props: { build: Build; result: Result; state: PanelStat
         <span className="jp-CondaBuild-mono">{shortDigest(result.digest)}</span>
         <CopyButton text={result.digest} label={trans.__('Copy the digest')} />
       </div>
+      <Share commands={build.share} />
       {progress.warnings.map((warning, index) => (
         <Notice key={index} kind="warning" fault={warning} />
       ))}
-      <Share commands={build.share} />
       <Bytes state={state} build={build} />
       <Afterwards build={build} state={state} />
       {state.since && <Changes comparison={state.since} />}

@@ -2,13 +2,15 @@
 
 import React, { useMemo } from 'react';
 
-import { counts, treemap, type Tile, type TileState } from '../model/layerMap';
+import { counts, treemap, type Rect, type Tile, type TileState } from '../model/layerMap';
 import { sizeText } from '../model/units';
 import { useSurroundings } from './context';
 
 /** The map is laid out in a box of these proportions and stretched to the panel's width. */
 const WIDTH = 328;
 const HEIGHT = 118;
+/** About the width of a letter, in the same units. */
+const LETTER = 7;
 
 export function LayerMap(props: { tiles: Tile[]; label: string; legend: TileState[] }): JSX.Element {
   const { trans } = useSurroundings();
@@ -54,7 +56,7 @@ export function LayerMap(props: { tiles: Tile[]; label: string; legend: TileStat
                 }}
                 title={`${tile.packages.join('\n')}\n${sizeText(tile.size)}`}
               >
-                {rect.width > 40 && rect.height > 16 && <span>{tile.name}</span>}
+                {fits(tile.name, rect) && <span>{tile.name}</span>}
               </div>
             )
           );
@@ -63,6 +65,11 @@ export function LayerMap(props: { tiles: Tile[]; label: string; legend: TileStat
       <Legend items={legend.map(state => [state, words[state]])} />
     </>
   );
+}
+
+/** Whether a name can be read in its tile; a few letters of it say nothing. */
+function fits(name: string, rect: Rect): boolean {
+  return rect.height > 16 && rect.width > Math.min(name.length * LETTER + 10, 70);
 }
 
 export function Legend(props: { items: [TileState, string][] }): JSX.Element | null {

@@ -13,6 +13,9 @@ import { Log } from './log';
 import { Bar, Section } from './parts';
 import { buildName, doingText, stepWord } from './words';
 
+/** Less than so many seconds are not worth telling. */
+const SOON = 0.5;
+
 export function Running(props: { build: Build; state: PanelState }): JSX.Element {
   const { confirm, model, trans } = useSurroundings();
   const { build, state } = props;
@@ -93,7 +96,7 @@ function Amounts(props: { build: Build; whole: Whole; connected: boolean }): JSX
     ? trans.__('Connection lost, trying again…')
     : build.state === 'queued'
       ? trans.__('Waiting: number %1 in the queue', build.position ?? 1)
-      : done.secondsLeft !== null
+      : done.secondsLeft !== null && done.secondsLeft >= SOON
         ? trans.__('about %1 left', secondsText(done.secondsLeft))
         : '';
   return (
