@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.util
 import marshal
 import os
@@ -165,3 +166,12 @@ def test_a_compiler_that_dies_over_a_package_does_the_next(tmp_path: Path) -> No
         with pytest.raises(subprocess.CalledProcessError):
             compiler.compile({f"{SITE}/a.py": str(source)}, Path("/proc/nowhere"), "/opt/env", EPOCH)
         assert compiler.compile({f"{SITE}/a.py": str(source)}, tmp_path / "out", "/opt/env", EPOCH)
+
+
+def test_a_full_disk_is_told_apart_from_a_python_that_fails(tmp_path: Path, small_disk: Path) -> None:
+    """By the number that the system gave it."""
+    source = tmp_path / "large.py"
+    source.write_text(f"TEXT = {'x' * 4_000_000!r}\n")
+    with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)) as raised:
+        compile_modules(PYTHON, {f"{SITE}/large.py": str(source)}, small_disk / "bytecode", "/opt/env", EPOCH)
+    assert raised.value.errno == errno.ENOSPC

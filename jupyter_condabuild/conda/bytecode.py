@@ -5,7 +5,9 @@ Source: PEP 552 for the header; importlib._bootstrap_external for the time-stamp
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import subprocess
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -34,13 +36,18 @@ def compile_all(job):
 for line in sys.stdin.buffer:
     child = os.fork()
     if not child:
-        json.dump(compile_all(json.loads(line)), sys.stdout)
+        try:
+            done = compile_all(json.loads(line))
+        except OSError as error:
+            os._exit(error.errno)
+        json.dump(done, sys.stdout)
         sys.stdout.flush()
         os._exit(0)
     os.write(1, b"\\n%d\\n" % os.waitpid(child, 0)[1])
 """
 
 _TESTS = frozenset(("test", "tests"))
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def uncompiled(paths: Iterable[str]) -> list[str]:
@@ -126,7 +133,10 @@ class Compiler:
             process.stdin.flush()
         done, status = process.stdout.readline(), process.stdout.readline()
         if status != b"0\n":
-            raise subprocess.CalledProcessError(int(status) if status else process.wait(), str(self._python))
+            ended = int(status) if status else process.wait()
+            if status and (number := os.waitstatus_to_exitcode(ended)) in _FULL:
+                raise OSError(number, os.strerror(number), str(target))
+            raise subprocess.CalledProcessError(ended, str(self._python))
         return [Bytecode(*part) for part in json.loads(done)]
 
     def _start(self) -> subprocess.Popen[bytes]:
