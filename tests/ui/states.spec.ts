@@ -43,6 +43,14 @@ test('a name that is none cannot be built', async ({ panel }) => {
   await expect(panel.go).toBeDisabled();
 });
 
+test('typing into the middle of a name goes on there', async ({ panel }) => {
+  await panel.open();
+  await panel.reference.fill('localhost:5000/sci:1');
+  await panel.reference.press('Home');
+  await panel.reference.pressSequentially('my-', { delay: 50 });
+  await expect(panel.reference).toHaveValue('my-localhost:5000/sci:1');
+});
+
 test('while the panel is closed, the status bar and a notification tell of a build', async ({ page, panel, stage }) => {
   await panel.open();
   await panel.reference.fill(`${stage.gate.address}/lab/closed:1`);

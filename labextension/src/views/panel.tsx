@@ -114,17 +114,27 @@ function Back(): JSX.Element {
   );
 }
 
-/** The model's state, drawn at most once a frame however fast events come. */
+/**
+ * The model's state, drawn at most once a frame however fast events come. What a person enters is drawn at once:
+ * React sets a field back to what was drawn, and the caret would be lost.
+ */
 function useModelState(model: PanelModel): PanelState {
   const [state, setState] = useState(model.state);
   useEffect(() => {
     let frame = 0;
+    let { form } = model.state;
     const draw = (): void => {
+      cancelAnimationFrame(frame);
       frame = 0;
+      form = model.state.form;
       setState(model.state);
     };
     const changed = (): void => {
-      frame ||= requestAnimationFrame(draw);
+      if (model.state.form !== form) {
+        draw();
+      } else {
+        frame ||= requestAnimationFrame(draw);
+      }
     };
     model.changed.connect(changed);
     changed();
