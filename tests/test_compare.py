@@ -90,6 +90,8 @@ def test_the_command_prints_and_answers_in_json(
     assert done.status == 0, done.err
     assert done.out.startswith("No difference: ")
     assert run("diff", rattler_prefix, rattler_image.archive, "--json").json["equal"] is True
+    assert run("diff", rattler_prefix, rattler_image.archive, "--events", "jsonl", "--json").events[-1]["equal"] is True
+    assert run("diff", rattler_prefix, rattler_image.archive, "--events", "jsonl").out == ""
 
 
 def test_somebody_elses_image_is_named(places: Places, tmp_path: Path) -> None:
@@ -181,3 +183,6 @@ def test_verify_as_a_command(workshop: Workshop, tmp_path: Path) -> None:
     done = CommandLine(tmp_path)("verify", saved.archive, "--json")
     assert done.status == 0, done.err
     assert json.loads(done.out)["verified"] is True
+    events = CommandLine(tmp_path)("verify", saved.archive, "--events", "jsonl").events
+    assert [event["type"] for event in events if event["type"] in ("finished", "failed")] == ["finished"]
+    assert events[-1]["proved"] == 3  # two packages and the entrypoint

@@ -57,7 +57,7 @@ def run_diff(arguments: argparse.Namespace, report: Report) -> None:
         found = compare(locked(request.before, places), locked(request.after, places))
     if arguments.json:
         print_json(found.summary(), arguments)
-    else:
+    elif not arguments.events:
         print(found.text())
 
 
