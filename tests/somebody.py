@@ -12,6 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import psutil
+import pytest
 
 from tests.conftest import missing
 
@@ -66,8 +67,8 @@ def somebody() -> Iterator[Somebody]:
     for program in ("unshare", "setpriv", "newuidmap"):
         if not shutil.which(program):
             missing(f"{program} is not installed")
-    if os.getuid():
-        missing("Only root can be somebody else")
+    if os.getuid() or subprocess.run(["unshare", "--mount", "--user", "true"], capture_output=True).returncode:
+        pytest.skip("only root can be somebody else, where there are user namespaces")
     with TemporaryDirectory(dir="/var/tmp") as folder:
         home = Path(folder)
         (home / ".config/containers").mkdir(parents=True)
