@@ -33,6 +33,9 @@ export const LITTLE_BUILD = numbered([
     seconds: 1.9,
     archive: '',
     environment: `sha256:${'1'.repeat(64)}`,
-    command: ['jupyter', 'lab']
+    command: ['jupyter', 'lab'],
+    stale: 0,
+    proved: 0,
+    unproved: 0
   }
 ]);

@@ -1,0 +1,80 @@
+/** The server as the model sees it, in the hands of a test. */
+
+import type { Build, BuildRequest, Change, Difference, Snapshot, SnapshotRequest, Status } from '../src/api/contract';
+import type { Server } from '../src/api/server';
+import type { Follower } from '../src/api/stream';
+import { aBuild, aSnapshot, aStatus } from './things';
+
+/** A server whose answers are given by hand, late or never; it notes what it was asked. */
+export class FakeServer implements Server {
+  known: Build[] = [];
+  started: BuildRequest[] = [];
+  followers = new Map<string, Follower>();
+  stopped: string[] = [];
+  differences = new Map<string, Change[]>();
+  forgotten: string[] = [];
+  refuses: object | null = null;
+  snapshots: { request: SnapshotRequest; answer(given: Partial<Snapshot>): void; fail(error: object): void }[] = [];
+
+  async status(): Promise<Status> {
+    return aStatus();
+  }
+
+  snapshot(request: SnapshotRequest): Promise<Snapshot> {
+    return new Promise((resolve, reject) =>
+      this.snapshots.push({ request, answer: given => resolve(aSnapshot(given)), fail: reject })
+    );
+  }
+
+  async builds(): Promise<Build[]> {
+    this.check();
+    return this.known;
+  }
+
+  async build(id: string): Promise<Build> {
+    const build = this.known.find(each => each.id === id);
+    if (!build) {
+      throw { code: 'not_found', message: 'There is no such build.', hint: '' };
+    }
+    return build;
+  }
+
+  async start(request: BuildRequest): Promise<Build> {
+    this.started.push(request);
+    this.check();
+    const build = aBuild({ id: String(this.started.length).padStart(16, 'a'), state: 'running' });
+    this.known = [build, ...this.known];
+    return build;
+  }
+
+  async cancel(id: string): Promise<Build> {
+    return { ...(await this.build(id)), cancelling: true };
+  }
+
+  async forget(id: string): Promise<void> {
+    this.check();
+    this.forgotten.push(id);
+  }
+
+  async difference(before: string, after: string): Promise<Difference> {
+    const changes = this.differences.get(`${before} ${after}`) ?? [];
+    return { equal: !changes.length, before, after, same: 1, changes };
+  }
+
+  follow(id: string, follower: Follower): () => void {
+    this.followers.set(id, follower);
+    return () => void this.stopped.push(id);
+  }
+
+  /** The stream ended; this is what became of the build. */
+  end(id: string, change: Partial<Build>): void {
+    this.known = this.known.map(build => (build.id === id ? { ...build, ...change } : build));
+    this.followers.get(id)?.ended(200);
+  }
+
+  private check(): void {
+    if (this.refuses) {
+      throw this.refuses;
+    }
+  }
+}
