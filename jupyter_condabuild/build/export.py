@@ -105,7 +105,7 @@ def files_for(request: ExportRequest, version: str, report: Report) -> tuple[Exp
 
 
 def left_out(lockfile: Lockfile) -> tuple[Lockfile, list[str]]:
-    """The lock file without what nobody else can install, and the names of that."""
+    """The lock file without pip packages from this machine; their names, and those of conda packages from it."""
     kept = tuple(package for package in lockfile.pip if not (package.editable or package.url.startswith("file:")))
     lost = [package.name for package in lockfile.pip if package not in kept]
     lost += [package.name for package in lockfile.conda if package.url.startswith("file:")]
