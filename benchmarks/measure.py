@@ -12,6 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 INTERVAL = 0.05
+"""Seconds between two looks at the memory, at least."""
+
+SHARE = 20
+"""The next look comes after so many times the time that the last one took: it must not slow down what it looks at."""
 
 
 @dataclass
@@ -37,18 +41,21 @@ def median(samples: Sequence[Sample]) -> Sample:
 
 
 @contextmanager
-def measured(pid: int) -> Iterator[Sample]:
+def measured(pid: int, *, itself: bool = True) -> Iterator[Sample]:
     """Fills in the seconds that the block takes and the memory that the tree of `pid` has meanwhile.
 
-    Memory is the proportional set size: pages that processes share count once.
+    Memory is the proportional set size: pages that processes share count once. `itself` is whether `pid` counts.
     """
     sample = Sample()
     end = threading.Event()
-    before = tree_memory(pid)
+    before = tree_memory(pid, itself=itself)
 
     def watch() -> None:
-        while not end.wait(INTERVAL):
-            sample.memory = max(sample.memory, tree_memory(pid) - before)
+        pause = INTERVAL
+        while not end.wait(pause):
+            began = time.thread_time()
+            sample.memory = max(sample.memory, tree_memory(pid, itself=itself) - before)
+            pause = max(INTERVAL, SHARE * (time.thread_time() - began))
 
     watcher = threading.Thread(target=watch)
     watcher.start()
@@ -61,14 +68,15 @@ def measured(pid: int) -> Iterator[Sample]:
         watcher.join()
 
 
-def tree_memory(pid: int) -> int:
-    """Bytes (PSS) of a process and all below it."""
+def tree_memory(pid: int, *, itself: bool = True) -> int:
+    """Bytes (PSS) of a process and all below it, or of those alone."""
     total, waiting = 0, [pid]
     while waiting:
         one = waiting.pop()
         try:
-            rollup = Path(f"/proc/{one}/smaps_rollup").read_text()
-            total += next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:")) << 10
+            if itself or one != pid:
+                rollup = Path(f"/proc/{one}/smaps_rollup").read_text()
+                total += next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:")) << 10
             for thread in os.listdir(f"/proc/{one}/task"):
                 waiting += map(int, Path(f"/proc/{one}/task/{thread}/children").read_text().split())
         except (OSError, StopIteration):  # it has ended

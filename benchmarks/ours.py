@@ -66,7 +66,7 @@ class Ours:
         """One command; `notes` are the seconds of its phases, and of all processors together."""
         command = [sys.executable, "-m", "jupyter_condabuild", *arguments, "--events", "jsonl"]
         before = _processor_seconds()
-        with measured(os.getpid()) as sample:
+        with measured(os.getpid(), itself=False) as sample:
             environ = {**self._environ, "CONDABUILD_LAYER_POOL": pool}
             done = subprocess.run(command, env=environ, stdout=subprocess.PIPE, check=True)
         sample.notes["processor"] = _processor_seconds() - before

@@ -147,7 +147,7 @@ def conda_pack(environment: Environment, work: Path) -> Sample:
     path = work / "pack.tar.gz"
     options = ["--force", "-q", "--ignore-missing-files", "-j", "2"]
     command = [str(program), "-p", str(environment.prefix), "-o", str(path), *options]
-    with measured(os.getpid()) as sample:
+    with measured(os.getpid(), itself=False) as sample:
         subprocess.run(command, check=True)
     sample.moved = path.stat().st_size
     path.unlink()
