@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 from jupyter_condabuild.build import known, share, standing
 from jupyter_condabuild.build.assemble import assemble
@@ -15,6 +16,7 @@ from jupyter_condabuild.build.layers import LayersEngine, Origin, ReadyLayer, St
 from jupyter_condabuild.build.phase import phase
 from jupyter_condabuild.build.pipeline import BuildResult
 from jupyter_condabuild.build.prepare import prepare
+from jupyter_condabuild.build.push import GRACE_SECONDS
 from jupyter_condabuild.build.registries import Registries
 from jupyter_condabuild.build.remainder import remainder
 from jupyter_condabuild.build.request import BuildRequest
@@ -54,6 +56,8 @@ def _build(request: BuildRequest, report: Report, lying: Listing | None, *, trus
         stack.callback(beside.shutdown, wait=False, cancel_futures=True)
         asked_base = beside.submit(find_base, host_architecture())
         asked_places = beside.submit(share.open_places, request, store, registries, report, trusting=trusting)
+        asked: tuple[Future[Any], ...] = (asked_base, asked_places)
+        stack.callback(lambda: wait(asked, GRACE_SECONDS))
         prepared = prepare(request, work, report, lying, standing.verified(store, request.prefix))
         if prepared.drift is not None:
             standing.keep_verified(store, request.prefix, prepared.drift.verified)

@@ -18,6 +18,9 @@ from jupyter_condabuild.oci.registry import Repository
 
 CONNECTIONS = 4
 
+GRACE_SECONDS = 1.0
+"""How long a build that failed waits for requests under way, before their connections are closed."""
+
 
 @dataclass(frozen=True)
 class Config:
@@ -58,6 +61,8 @@ class Push:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._over = kind is not None
         self._executor.shutdown(wait=not self._over, cancel_futures=True)
+        if kind is not None and issubclass(kind, Exception):
+            wait(self._uploads, GRACE_SECONDS)
 
     def add(self, descriptor: Descriptor, source: BlobSource) -> None:
         """Sends a blob in the background unless it is there already. Blobs of the same registry are mounted.
