@@ -213,6 +213,18 @@ def test_what_no_package_has_is_updated_too(lab: Lab, tmp_path: Path) -> None:
     assert _owners(without, "work")["work"] == _owners(lab.canonical(prefix=prefix), "work")["work"]
 
 
+@pytest.mark.parametrize("after", [FIRST, SECOND], ids=["and came back", "and is deleted again"])
+def test_what_was_deleted_is_as_in_the_canonical_image(lab: Lab, after: tuple[str, ...]) -> None:
+    """An overlay takes files of packages away: for ever from those below it, and not from those that come above."""
+    before, prefix = lab.prefix(*FIRST), lab.prefix(*after)
+    for folder in (before, prefix) if after == SECOND else (before,):
+        (folder / "share/lib/same").unlink()
+    lab.update(prefix=before)
+    _, made = lab.update(prefix=prefix)
+    assert ("share/lib/same" in made.tree()) == (after == FIRST)
+    assert made.tree() == lab.canonical(prefix=prefix).tree()
+
+
 def _owners(saved: SavedImage, below: str) -> dict[str, tuple[int, tuple[int, int]]]:
     headers = [header for digest in saved.layers for header in saved.headers(digest) if ".wh." not in header.path]
     return {header.path: (header.mode, header.owner) for header in headers if header.path.startswith(below)}

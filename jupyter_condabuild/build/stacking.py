@@ -152,6 +152,8 @@ def update(
     if stacked.stale > STALE_SHARE * size:
         raise NotStacked(f"{size_text(stacked.stale)} of it would be stale")
     paths = {ready.descriptor.digest: _paths(ready, contents, store) for ready in (*visible, *added)}
+    if any(path.rpartition("/")[2].startswith(".wh.") for digest in there for path in paths[digest].files):
+        raise NotStacked("it takes away files of packages")  # for what comes above, too, and for ever
     removed = _removed([ready.descriptor.digest for ready in (*visible, *added)], there, rank, paths)
     if not removed:
         return stacked
