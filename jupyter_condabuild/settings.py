@@ -35,6 +35,7 @@ class Settings:
     installer_image: str = _setting("", "The image that the installer runs in; default the installer's own.")
     cache_from: tuple[str, ...] = _setting((), "Images whose layers may be reused, beside those of the same name.")
     stack_updates: bool = _setting(False, "Whether what is new goes on top of the image that a tag has (--stack).")
+    bytecode: bool = _setting(True, "Whether modules of noarch packages are compiled (--bytecode).")
     layer_pool: str = _setting("", "Repository of layers that all share, such as registry.lab.org/team/layers.")
     store_dir: str = _setting("", "Folder of the local layer store; default ~/.cache/jupyter-condabuild.")
     store_max_bytes: int = _setting(20 << 30, "Bytes that 'jupyter condabuild prune' leaves in the store.", min=0)
@@ -88,6 +89,7 @@ class Settings:
         installer: str | None = None,
         installer_image: str | None = None,
         stack: bool | None = None,
+        bytecode: bool | None = None,
         **given: Any,
     ) -> R:
         """A request of a kind, with what it does not say as the settings have it. Raises as the kind does."""
@@ -99,6 +101,7 @@ class Settings:
             "installer": installer or self.installer,
             "installer_image": installer_image or (self.installer_image if installer in (None, self.installer) else ""),
             "stack": self.stack_updates if stack is None else stack,
+            "bytecode": self.bytecode if bytecode is None else bytecode,
             "store_dir": self.store_dir,
             "insecure_registries": self.insecure_registries,
             "docker_host": self.docker_host,

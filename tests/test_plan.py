@@ -151,6 +151,22 @@ def test_site_packages_shows_in_the_keys_of_noarch_python_packages_alone() -> No
         assert (layer_key([item], SITE, True) != layer_key([item], other, True)) is noarch
 
 
+def test_without_bytecode_only_layers_of_noarch_packages_are_others() -> None:
+    """Others have the keys that they have with it; but not those that share a layer with a noarch package."""
+    locked = lock(package("numpy"), package("tqdm", noarch=True), package("zlib"))
+    usual, lean = plan(locked, budget=96), plan(locked, budget=96, bytecode=False, native=True)
+    assert {layer.names for layer in lean.layers if layer not in usual.layers} == {("tqdm-1.0-0",)}
+    assert [layer.compiled for layer in plan(locked, budget=1, bytecode=False, native=True).layers] == [False]
+
+
+def test_where_the_environments_python_does_not_run_nothing_is_compiled() -> None:
+    """A plan for another platform shares no key with one that compiles."""
+    locked = lock(package("numpy"), package("tqdm", noarch=True))
+    usual, foreign = plan(locked, budget=96), plan(locked, budget=96, bytecode=False)
+    assert not any(layer.compiled for layer in foreign.layers)
+    assert not {layer.key for layer in usual.layers} & {layer.key for layer in foreign.layers}
+
+
 def test_bytecode_shows_in_a_key() -> None:
     """A layer without it is another layer."""
     assert layer_key([package("numpy")], SITE, True) != layer_key([package("numpy")], SITE, False)

@@ -27,6 +27,7 @@ def test_it_comes_through_json_unchanged(tmp_path: Path) -> None:
         include=str(tmp_path),
         strict=True,
         variables=True,
+        bytecode=False,
         store_dir="/store",
         insecure_registries=("lab.org",),
         layer_budget=7,

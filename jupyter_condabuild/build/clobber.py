@@ -48,8 +48,9 @@ def contested_layer(prepared: Prepared, known: Known, report: Report) -> list[Pl
     if not contested:
         return []
     packages_of = tuple(dict.fromkeys(contested.values()))
-    key = _key(contested, prepared.lockfile.site_packages, prepared.bytecode)
-    return [PlannedLayer(key, packages_of, tuple(contested))]
+    compiled = any(layer.compiled for layer in prepared.plan.layers)
+    key = _key(contested, prepared.lockfile.site_packages, compiled)
+    return [PlannedLayer(key, packages_of, tuple(contested), compiled)]
 
 
 def paths_of(prepared: Prepared) -> dict[str, Iterable[str]]:
@@ -68,7 +69,8 @@ def winners(
 ) -> dict[str, CondaPackage]:
     """Path to winner, for paths of which the stack shows another package's, or none. `paths` is by dist.
 
-    Bytecode is not named: it goes with its module, whoever compiled it and whether a record lists it or not.
+    Bytecode is not named: it goes with its module, whoever compiled it and whether a record lists it or not. A module
+    that one layer compiles and another does not is named anyway: the bytecode of one could pass for the other's.
     """
     stack = [package.dist for planned in plan.layers for package in planned.packages]
     owners: dict[str, list[str]] = {}
@@ -78,9 +80,12 @@ def winners(
     shared = {path: dists for path, dists in owners.items() if len(dists) > 1}
     shared = {path: dists for path, dists in shared.items() if path[-4:] != ".pyc" or source_of(path) not in shared}
     height = {package.dist: number for number, layer in enumerate(plan.layers) for package in layer.packages}
+    compiled = {dist: plan.layers[number].compiled for dist, number in height.items()}
     hidden = _behind_links(owners, height)
     if not shared and not hidden:
         return {}
+    modules = {path for path in shared if path.endswith(".py") and len({compiled[dist] for dist in shared[path]}) > 1}
+    hidden |= modules
     rank = {dist: number for number, dist in enumerate(link_order(list(packages.values())))}
     winner = {path: max(owners[path], key=lambda dist: rank[dist]) for path in {*shared, *hidden}}
     return {

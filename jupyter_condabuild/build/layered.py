@@ -88,7 +88,7 @@ def _build(request: BuildRequest, report: Report, lying: Listing | None, *, trus
                 ready,
                 registry_first=request.push,
             )
-            packages = engine.make(planned, prepared.lockfile, prepared.bytecode)
+            packages = engine.make(planned, prepared.lockfile)
             rest = remainder(request, prepared, packages.unavailable, store, work, report)
             for layer in rest:
                 ready(layer)

@@ -116,7 +116,7 @@ class LayersEngine:
         self._registry_first = registry_first
         self._distrusted: set[str] = set()
 
-    def make(self, planned_layers: Sequence[PlannedLayer], lockfile: Lockfile, bytecode: bool) -> PackageLayers:
+    def make(self, planned_layers: Sequence[PlannedLayer], lockfile: Lockfile) -> PackageLayers:
         """All layers planned. Raises PackageMismatch, LinkFailed and the StoreErrors."""
         done: dict[str, ReadyLayer] = {}
         for planned in planned_layers:
@@ -133,9 +133,9 @@ class LayersEngine:
                     failures, staged = self._stage(missing, lockfile, work)
                 if failures:
                     lost |= failures
-                    layers = _without(layers, lost.keys(), lockfile.site_packages, bytecode)
+                    layers = _without(layers, lost.keys(), lockfile.site_packages)
                     missing = [planned for planned in layers if planned.key not in done]
-                missing = self._write(missing, lockfile, staged, work, bytecode, done)
+                missing = self._write(missing, lockfile, staged, work, done)
         packages = dict.fromkeys(_packages(planned_layers))
         unavailable = tuple((package, lost[package.dist]) for package in packages if package.dist in lost)
         return PackageLayers(tuple(done[planned.key] for planned in layers), unavailable)
@@ -211,12 +211,11 @@ class LayersEngine:
         lockfile: Lockfile,
         staged: Mapping[str, StagedPackage],
         work: Path,
-        bytecode: bool,
         done: dict[str, ReadyLayer],
     ) -> list[PlannedLayer]:
         """Writes layers and adds them to `done`; returns those whose files in the package cache were altered."""
         python = lockfile.python
-        interpreter = staged[python.dist].python if bytecode and python and python.dist in staged else None
+        interpreter = staged[python.dist].python if python and python.dist in staged else None
         progress = _Total(self._report, sum(planned.size for planned in missing))
         damaged: list[PlannedLayer] = []
         failures: list[CondaBuildError] = []
@@ -237,8 +236,9 @@ class LayersEngine:
                     self._announce(planned.key, planned.names, done[planned.key])
 
             parts = [staged[package.dist] for package in planned.packages]
-            line = writer.job(parts, planned.only, interpreter, temporary, self._level)
-            effort = _effort(planned, compiling=interpreter is not None)
+            compiler = interpreter if planned.compiled else None
+            line = writer.job(parts, planned.only, compiler, temporary, self._level)
+            effort = _effort(planned, compiling=compiler is not None)
             return workers.Job(effort, line, lambda count: progress.written(planned, count), done_with)
 
         jobs = [job(planned) for planned in missing]
@@ -306,7 +306,7 @@ def _effort(planned: PlannedLayer, *, compiling: bool) -> int:
     return sum(size * COMPILING if compiling and noarch else size for size, noarch in sizes)
 
 
-def _without(layers: Sequence[PlannedLayer], dists: Set[str], site: str, bytecode: bool) -> list[PlannedLayer]:
+def _without(layers: Sequence[PlannedLayer], dists: Set[str], site: str) -> list[PlannedLayer]:
     """The layers less some packages; a layer that lost one has another key."""
     kept = []
     for planned in layers:
@@ -314,7 +314,7 @@ def _without(layers: Sequence[PlannedLayer], dists: Set[str], site: str, bytecod
         if packages == planned.packages:
             kept.append(planned)
         elif packages and not planned.only:
-            kept.append(replace(planned, key=layer_key(packages, site, bytecode), packages=packages))
+            kept.append(replace(planned, key=layer_key(packages, site, planned.compiled), packages=packages))
     return kept
 
 

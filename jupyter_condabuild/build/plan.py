@@ -22,11 +22,15 @@ BINS = 24
 
 @dataclass(frozen=True)
 class PlannedLayer:
-    """One layer of packages, or, with `only`, of those paths of them. `key` is hexadecimal: equal keys, equal files."""
+    """One layer of packages, or, with `only`, of those paths of them. `key` is hexadecimal: equal keys, equal files.
+
+    `compiled` says that modules that came without bytecode get some.
+    """
 
     key: str
     packages: tuple[CondaPackage, ...]
     only: tuple[str, ...] = ()
+    compiled: bool = True
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -52,11 +56,18 @@ class Plan:
         return hashlib.sha256("\n".join(layer.key for layer in self.layers).encode()).hexdigest()
 
 
-def plan(lockfile: Lockfile, *, budget: int, bytecode: bool = True) -> Plan:
+def plan(lockfile: Lockfile, *, budget: int, bytecode: bool = True, native: bool = False) -> Plan:
     """Groups and orders a lock file's packages.
 
     A package's place depends on that package alone and on the threshold, the smallest that keeps within `budget`: one
-    that changes never moves another. Raises LockfileError where a package has no sha256 or no size.
+    that changes never moves another.
+
+    Args:
+        bytecode: whether modules that came without bytecode are compiled.
+        native: whether they are, for all that, in layers without noarch Python packages: such a layer is then the same
+            for who wants bytecode and who does not. Which of its packages have such modules, no lock file tells.
+
+    Raises LockfileError where a package has no sha256 or no size.
     """
     for package in lockfile.conda:
         if not package.sha256 or package.size is None:
@@ -76,7 +87,11 @@ def plan(lockfile: Lockfile, *, budget: int, bytecode: bool = True) -> Plan:
             bins.setdefault(_bin(package, number_of_bins), []).append(package)
     groups = [[package] for package in alone] + [bins[number] for number in sorted(bins)]
     site = lockfile.site_packages
-    return Plan(tuple(PlannedLayer(layer_key(group, site, bytecode), tuple(group)) for group in groups), threshold)
+    layers = []
+    for group in groups:
+        compiled = bytecode or (native and not any(package.is_noarch_python for package in group))
+        layers.append(PlannedLayer(layer_key(group, site, compiled), tuple(group), compiled=compiled))
+    return Plan(tuple(layers), threshold)
 
 
 def _size_class(package: CondaPackage) -> int:

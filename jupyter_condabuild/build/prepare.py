@@ -33,7 +33,8 @@ IRREPRODUCIBLE = frozenset(
 class Prepared:
     """What will be built. `environment` and `drift` are None for a lock file alone.
 
-    `unlockable` are packages of the environment that no archive can be named for, by dist.
+    `bytecode` says whether noarch Python packages, and what lies above the packages, get bytecode. `unlockable` are
+    packages of the environment that no archive can be named for, by dist.
     """
 
     lockfile: Lockfile
@@ -91,16 +92,17 @@ def prepare(
             f"The lock file has pip packages ({names}), and pip's files are taken from an environment.",
             "Install the lock file into an environment and build from that, or use --engine docker, which runs pip.",
         )
-    warnings = _warnings(environment, changes)
+    warnings = _warnings(request, environment, changes)
     for warning in warnings:
         report(warning)
     refused = [warning.message for warning in warnings if warning.code in IRREPRODUCIBLE]
     if request.strict and refused:
         raise NotReproducible(f"The environment cannot be reproduced: {' '.join(refused)}")
     with phase(report, "plan"):
-        bytecode = PLATFORMS[found.platform] == host_architecture()
-        lockable = tuple(package for package in found.conda if package.dist not in unlockable)
-        planned = plan(replace(found, conda=lockable), budget=request.layer_budget, bytecode=bytecode)
+        runs_here = PLATFORMS[found.platform] == host_architecture()
+        bytecode = request.bytecode and runs_here
+        lockable = replace(found, conda=tuple(one for one in found.conda if one.dist not in unlockable))
+        planned = plan(lockable, budget=request.layer_budget, bytecode=bytecode, native=runs_here)
     return Prepared(found, planned, caches, urls, bytecode, environment, changes, unlockable, warnings)
 
 
@@ -117,7 +119,7 @@ def _folders(environment: Environment | None) -> Iterator[Path]:
     )
 
 
-def _warnings(environment: Environment | None, changes: Drift | None) -> tuple[Warning, ...]:
+def _warnings(request: BuildRequest, environment: Environment | None, changes: Drift | None) -> tuple[Warning, ...]:
     warnings = list(environment.warnings) if environment else []
     if changes is not None:
         warnings += changes.warnings
@@ -131,6 +133,15 @@ def _warnings(environment: Environment | None, changes: Drift | None) -> tuple[W
                     "Such files belong to no package, and nobody can prove that they come out the same elsewhere.",
                 )
             )
+    if request.engine == "docker" and not request.bytecode:
+        warnings.append(
+            Warning(
+                "bytecode-of-installer",
+                f"With the docker engine {request.installer} decides whether packages get bytecode; what is copied "
+                "from the environment gets none.",
+                "The layers engine leaves it out (--engine layers --no-bytecode).",
+            )
+        )
     return tuple(warnings)
 
 

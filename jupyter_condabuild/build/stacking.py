@@ -68,7 +68,7 @@ def stacked(
     places: Places,
     base: Base,
     new: Sequence[ReadyLayer],
-    contents: Callable[[], Mapping[Digest, Iterable[str]]],
+    contents: Callable[[], Mapping[Digest, Paths]],
     store: Store,
     report: Report,
 ) -> Stack:
@@ -86,19 +86,25 @@ def stacked(
     return found
 
 
-def contents(prepared: Prepared, layers: Sequence[ReadyLayer]) -> dict[Digest, list[str]]:
-    """The paths of planned package layers relative to the prefix, records included. Raises NotStacked."""
+def contents(prepared: Prepared, layers: Sequence[ReadyLayer]) -> dict[Digest, Paths]:
+    """What planned package layers have, records included, without reading them. Raises NotStacked."""
     paths = paths_of(prepared)
-    whole = {planned.key: planned.names for planned in prepared.plan.layers}
-    found: dict[Digest, list[str]] = {}
+    records = {record.dist: record for record in prepared.environment.records} if prepared.environment else {}
+    whole = {planned.key: planned for planned in prepared.plan.layers}
+    found: dict[Digest, Paths] = {}
     for ready in layers:
-        names = whole.get(ready.descriptor.annotations.get(LAYER_KEY, ""), ())
-        if unknown := [name for name in names if name not in paths]:
-            raise NotStacked(f"nothing tells the files of {unknown[0]}")
-        if names:
-            found[ready.descriptor.digest] = [
-                path for name in names for path in (*paths[name], f"conda-meta/{name}.json")
-            ]
+        planned = whole.get(ready.descriptor.annotations.get(LAYER_KEY, ""))
+        if planned is None:
+            continue
+        files: set[str] = set()
+        for name in planned.names:
+            if name not in paths:
+                raise NotStacked(f"nothing tells the files of {name}")
+            own = {*paths[name], f"conda-meta/{name}.json"}
+            if not planned.compiled and name in records:  # what the installer compiled is not in the layer
+                own -= {entry.path for entry in records[name].paths if entry.kind == "pyc_file"}
+            files |= own
+        found[ready.descriptor.digest] = Paths.listed(files, compiled=planned.compiled)
     return found
 
 
@@ -122,12 +128,12 @@ def forecast(current: Manifest | None, planned: Sequence[PlannedLayer], size: in
 
 
 def update(
-    current: Current, base: Base, new: Sequence[ReadyLayer], contents: Mapping[Digest, Iterable[str]], store: Store
+    current: Current, base: Base, new: Sequence[ReadyLayer], contents: Mapping[Digest, Paths], store: Store
 ) -> Stack:
     """The layers that make the current image the new one; `new` are those of the canonical image above its base.
 
     Args:
-        contents: paths relative to the prefix, for layers that need not be read to know them.
+        contents: of layers that need not be read to know it.
 
     Raises NotStacked where that cannot be done, or is not worth it; RegistryError and ContentMismatch.
     """
@@ -169,15 +175,19 @@ class Paths:
     folders: frozenset[str]
     maybe: frozenset[str] = frozenset()
 
+    @classmethod
+    def listed(cls, paths: Iterable[str], *, compiled: bool) -> Paths:
+        """Of files relative to the prefix; of a layer that is compiled, bytecode need not be listed."""
+        files = frozenset(f"{_ROOT}/{path}" for path in paths)
+        folders = frozenset(up for path in files for up in _parents(path))
+        modules = (path for path in files if compiled and path.endswith(".py"))
+        return cls(files, folders, frozenset(f"{path.rpartition('/')[0]}/__pycache__" for path in modules))
 
-def _paths(ready: ReadyLayer, contents: Mapping[Digest, Iterable[str]], store: Store) -> Paths:
+
+def _paths(ready: ReadyLayer, contents: Mapping[Digest, Paths], store: Store) -> Paths:
     descriptor = ready.descriptor
     if descriptor.digest in contents:
-        files = frozenset(f"{_ROOT}/{path}" for path in contents[descriptor.digest])
-        folders = frozenset(up for path in files for up in _parents(path))
-        # Bytecode need not be listed.
-        caches = frozenset(f"{path.rpartition('/')[0]}/__pycache__" for path in files if path.endswith(".py"))
-        return Paths(files, folders, caches)
+        return contents[descriptor.digest]
     source: BlobSource = store if store.has(descriptor) else ready.source
     entries = [(member.name.rstrip("/"), member.isdir()) for member, _ in members(source, descriptor)]
     return Paths(

@@ -26,7 +26,7 @@ from jupyter_condabuild.conda.fetch import locate
 from jupyter_condabuild.conda.link import PREFIX, link, linked_package
 from jupyter_condabuild.conda.lockfile import Lockfile
 from jupyter_condabuild.conda.package_cache import PackageCaches, default_folders
-from jupyter_condabuild.errors import LockfileError, NotVerified
+from jupyter_condabuild.errors import LinkFailed, LockfileError, NotVerified
 from jupyter_condabuild.events import Finished, Log, Report
 from jupyter_condabuild.oci import layer
 from jupyter_condabuild.oci.image import LAYER_DIFF_ID, LAYER_KEY, LAYER_PACKAGES, Digest, Image, ImageConfig, Manifest
@@ -120,7 +120,6 @@ def _layers(image: Image, lockfile: Lockfile, caches: PackageCaches, work: Path,
     unproved: list[str] = []
     planned: dict[str, PlannedLayer] = {}
     actual: dict[str, str] = {}
-    bytecode = PLATFORMS.get(lockfile.platform) == host_architecture()
     contested: list[str] = []
     with Store(work / "store") as store:
         runtime = runtime_layer(store, level)
@@ -140,16 +139,23 @@ def _layers(image: Image, lockfile: Lockfile, caches: PackageCaches, work: Path,
             else:
                 packages = tuple(by_dist[name] for name in names)
                 actual[key] = str(diff_id)
+                compiled = [flag for flag in (True, False) if key == layer_key(packages, lockfile.site_packages, flag)]
                 if descriptor.annotations.get(LAYER_DIFF_ID) != str(diff_id):
                     wrong.append(title)
-                elif key == layer_key(packages, lockfile.site_packages, bytecode):
-                    planned[key] = PlannedLayer(key, packages)
+                elif compiled:
+                    planned[key] = PlannedLayer(key, packages, compiled=compiled[0])
                 else:
                     contested.append(key)
         everything = Plan(tuple(planned.values()), 0)
+        compiling = lockfile.python is not None and any(one.compiled for one in everything.layers)
+        if compiling and PLATFORMS.get(lockfile.platform) != host_architecture():
+            raise LinkFailed(
+                f"The image's bytecode is of its own Python, which is for {lockfile.platform} and does not run here.",
+                "Verify it on a machine of that platform.",
+            )
         missing = by_dist.keys() - {package.dist for one in everything.layers for package in one.packages}
         wrong += [f"{dist} is in no layer" for dist in sorted(missing)] if not contested or missing else []
-        prepared = Prepared(lockfile, everything, caches, {}, bytecode, None, None, {}, ())
+        prepared = Prepared(lockfile, everything, caches, {}, False, None, None, {}, ())
         again = contested_layer(prepared, Known({}, frozenset()), report) if contested else []
         wrong += ["paths of several packages"] if sorted(contested) != [one.key for one in again] else []
         maker = LayersEngine(
@@ -161,9 +167,11 @@ def _layers(image: Image, lockfile: Lockfile, caches: PackageCaches, work: Path,
             lambda ready: None,
             registry_first=False,
         )
-        made = maker.make([*everything.layers, *again], lockfile, bytecode)
+        made = maker.make([*everything.layers, *again], lockfile)
         if hidden:
-            order = [one.key for one in plan(lockfile, budget=len(planned) or 1, bytecode=bytecode).layers]
+            keys = {one.packages: one.key for one in everything.layers}
+            canonical = plan(lockfile, budget=len(planned) or 1).layers
+            order = [keys[one.packages] for one in canonical if one.packages in keys]
             wrong += _otherwise(image, ours.base_layers, hidden, [*order, *contested])
         if made.unavailable:
             raise made.unavailable[0][1]

@@ -23,7 +23,7 @@ _RECIPE: Mapping[str, type] = {
     "installer": str,
     "installer_image": str,
 }
-_SNAPSHOT: Mapping[str, type] = {**ENVIRONMENT, **_RECIPE, "cache_from": list}
+_SNAPSHOT: Mapping[str, type] = {**ENVIRONMENT, **_RECIPE, "cache_from": list, "bytecode": bool}
 _JOBS: Mapping[str, Mapping[str, type]] = {
     "build": {
         **SOURCES,
@@ -38,6 +38,7 @@ _JOBS: Mapping[str, Mapping[str, type]] = {
         "strict": bool,
         "variables": bool,
         "stack": bool,
+        "bytecode": bool,
         "again": bool,
     },
     "base": {**SOURCES, **_RECIPE, "command": str, "keep": int, "without": list},

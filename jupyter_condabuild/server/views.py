@@ -23,6 +23,7 @@ _SHOWN: Mapping[str, Any] = {
     "strict": False,
     "variables": False,
     "stack": False,
+    "bytecode": True,
     "target": "",
     "keep": 0,
     "without": [],

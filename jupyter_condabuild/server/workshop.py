@@ -28,7 +28,7 @@ from jupyter_condabuild.server.sources import Sources
 from jupyter_condabuild.settings import Settings
 
 _RECIPE = ("reference", "engine", "base", "installer", "installer_image")
-_BUILD = (*_RECIPE, "push", "load", "pull", "cache_from", "strict", "variables", "stack", "again")
+_BUILD = (*_RECIPE, "push", "load", "pull", "cache_from", "strict", "variables", "stack", "bytecode", "again")
 _ABOUT = ("kernel_id", "kernel_name", "lockfile", "archive", "include")
 _SHOWN_SETTINGS = ("registry", "engine", "base_image", "cache_from", "max_concurrent_builds")
 
@@ -72,7 +72,7 @@ class Workshop:
             prefix=prefix,
             push=bool(asked.get("reference")),
             archive="" if asked.get("reference") else "none.tar",  # a plan goes nowhere
-            **_of(asked, (*_RECIPE, "cache_from")),
+            **_of(asked, (*_RECIPE, "cache_from", "bytecode")),
         )
         found = await self._answers.ask("snapshot", request)
         await asyncio.to_thread(self.lockfiles.keep, found["digest"], found["lock"])

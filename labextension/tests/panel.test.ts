@@ -280,6 +280,7 @@ describe('a build', () => {
       strict: false,
       variables: false,
       stack: false,
+      bytecode: true,
       again: true
     };
     expect(server.started).toEqual([

@@ -45,6 +45,7 @@ export function aBuild(change: Partial<Build> = {}): Build {
       strict: false,
       variables: false,
       stack: false,
+      bytecode: true,
       target: '',
       keep: 0,
       without: []

@@ -322,6 +322,8 @@ export interface components {
             base?: string;
             installer?: components["schemas"]["Installer"];
             installer_image?: string;
+            /** @description As for a build. */
+            bytecode?: boolean;
         } & (unknown | unknown | unknown);
         Snapshot: {
             /** @description The lock file's; names it in `lockfiles`. */
@@ -473,6 +475,8 @@ export interface components {
             variables?: boolean;
             /** @description Put what is new on top of the image that the tag has; default as the setting `stack_updates`. */
             stack?: boolean;
+            /** @description Compile the modules of noarch packages; default as the setting `bytecode`. */
+            bytecode?: boolean;
             /**
              * @description Build even where the same build has finished and its image is there.
              * @default false
@@ -628,7 +632,7 @@ export interface components {
             /** @description After `finished`: what others, or you elsewhere, run to use the image. */
             share: components["schemas"]["ShareCommand"][];
         };
-        /** @description What is done, settings filled in; members that the command does not have are empty, `engine` is `layers`. */
+        /** @description What is done, settings filled in; members that the command does not have are empty, `engine` is `layers`, `bytecode` is true. */
         Asked: {
             prefix: string;
             /** @description The digest; empty for a build from an environment. */
@@ -644,6 +648,7 @@ export interface components {
             strict: boolean;
             variables: boolean;
             stack: boolean;
+            bytecode: boolean;
             target: string;
             keep: number;
             without: string[];

@@ -10,6 +10,10 @@ export interface Known {
 }
 
 const WARNINGS: Record<string, Known> = {
+  'bytecode-of-installer': {
+    what: "Bytecode is the installer's choice",
+    hint: 'The layers engine leaves it out (--engine layers --no-bytecode).'
+  },
   'conda-overwritten-by-pip': {
     what: 'pip overwrote files of a conda package',
     hint: "The image gets pip's files. To be rid of the mixture, remove both and install the package once."

@@ -57,8 +57,8 @@ export function sameAgain({ command, request }: Build): BuildRequest {
     case 'base':
       return { command, ...source, reference, engine, base, keep: request.keep, without: request.without };
     case 'build': {
-      const { archive, cache_from, include, load, push, stack, strict, variables } = request;
-      const how = { archive, base, cache_from, engine, include, load, push, stack, strict, variables };
+      const { archive, bytecode, cache_from, include, load, push, stack, strict, variables } = request;
+      const how = { archive, base, bytecode, cache_from, engine, include, load, push, stack, strict, variables };
       return { ...source, reference, ...how, again: true };
     }
   }

@@ -1,0 +1,272 @@
+"""An image without bytecode of noarch packages: what is left out, what is the same, and that it is proved and used."""
+
+from __future__ import annotations
+
+import json
+import marshal
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import docker
+import pytest
+
+from jupyter_condabuild.build import standing
+from jupyter_condabuild.build import verify as verifying
+from jupyter_condabuild.build.inspect import preview
+from jupyter_condabuild.build.published import Places, open_image
+from jupyter_condabuild.build.request import BuildRequest
+from jupyter_condabuild.build.verify import verify
+from jupyter_condabuild.conda.records import PrefixRecord
+from jupyter_condabuild.conda.snapshot import snapshot
+from jupyter_condabuild.errors import LinkFailed, NotVerified
+from jupyter_condabuild.events import Event, Log, Warning
+from jupyter_condabuild.oci import archive
+from jupyter_condabuild.server import bodies
+from jupyter_condabuild.settings import Settings
+from tests.builds import Package, Workshop, install, small_channel
+from tests.channel.bytecode import SITE_PACKAGES
+from tests.channel.channel import Channel
+from tests.channel.package import File, Metadata
+from tests.command_line import CommandLine
+from tests.image_tree import SavedImage
+from tests.test_compare import with_exchanged_layer
+
+KEY = "org.jupyter.condabuild.layer.key"
+PACKAGES = "org.jupyter.condabuild.layer.packages"
+
+
+@pytest.fixture(scope="module")
+def lean(session_workshop: Workshop, rattler_prefix: Path, rattler_image: SavedImage) -> SavedImage:
+    """The image of `rattler_prefix` without bytecode, built where the usual one was before."""
+    return session_workshop.image(rattler_prefix, "lean", bytecode=False)
+
+
+@pytest.fixture
+def places(tmp_path: Path) -> Places:
+    work = tmp_path / "places"
+    work.mkdir()
+    return Places((), "", work)
+
+
+def keys(image: SavedImage) -> dict[str, str]:
+    """The packages of each package layer, and its key."""
+    notes = [layer.get("annotations", {}) for layer in image.manifest["layers"]]
+    return {note[PACKAGES]: note[KEY] for note in notes if PACKAGES in note}
+
+
+def noarch(prefix: Path) -> set[str]:
+    """The noarch Python packages of a prefix."""
+    return {record.dist for record in snapshot(prefix).records if record.noarch == "python"}
+
+
+def bytecode(tree: Any) -> set[str]:
+    return {path for path in tree if path.endswith(".pyc")}
+
+
+def test_bytecode_is_only_what_packages_brought(lean: SavedImage, rattler_prefix: Path) -> None:
+    """Every module and every other file is there, and records list what is."""
+    brought = {
+        entry.path for record in snapshot(rattler_prefix).records for entry in record.paths if entry.kind != "pyc_file"
+    }
+    assert bytecode(lean.tree()) == bytecode(brought)
+    assert len(bytecode(lean.tree())) > 100
+    for path in lean.tree():
+        if path.startswith("conda-meta/") and path.endswith(".json"):
+            record = PrefixRecord.parse(json.loads(lean.read(f"opt/env/{path}")), Path(path))
+            assert bytecode(record.files) <= lean.tree().keys(), path
+
+
+def test_nothing_else_is_left_out(lean: SavedImage, rattler_image: SavedImage) -> None:
+    """But for bytecode and what records say of it, the two images show the same."""
+    one, other = (
+        {path: node for path, node in image.tree().items() if "__pycache__" not in path and "conda-meta" not in path}
+        for image in (lean, rattler_image)
+    )
+    assert one == other
+    size, usual = (sum(layer["size"] for layer in image.manifest["layers"]) for image in (lean, rattler_image))
+    assert size < usual
+
+
+def test_layers_of_other_packages_are_the_same(
+    lean: SavedImage, rattler_image: SavedImage, rattler_prefix: Path
+) -> None:
+    """They have the same keys, so that whoever wants the other kind of image finds them."""
+    one, other = keys(lean), keys(rattler_image)
+    assert {names for names in one if one[names] != other[names]} == noarch(rattler_prefix)
+    same = {names for names in one if one[names] == other[names]}
+    assert len(same) > 5
+    assert all(lean.package_layers[names] == rattler_image.package_layers[names] for names in same)
+
+
+def test_only_layers_of_noarch_packages_are_built_again(workshop: Workshop, rattler_prefix: Path) -> None:
+    """From one kind to the other, everything else is found in the store; and on the way back all of it."""
+    workshop.image(rattler_prefix, bytecode=False)
+    for wanted, built in ((True, noarch(rattler_prefix)), (False, set())):
+        workshop.image(rattler_prefix, bytecode=wanted)
+        assert workshop.layers("built") == built
+
+
+@pytest.mark.parametrize("budget", [96, 3])
+def test_it_is_the_same_every_time(
+    rattler_prefix: Path, conda_prefix: Path, tmp_path: Path, small_base: str, budget: int
+) -> None:
+    """From another prefix and in another store, in layers of their own or in shared ones."""
+    made = []
+    for name, prefix in {"rattler": rattler_prefix, "conda": conda_prefix}.items():
+        (tmp_path / name).mkdir()
+        image = Workshop(tmp_path / name, small_base).image(prefix, bytecode=False, layer_budget=budget)
+        made.append(image.package_layers)
+    assert made[0] == made[1]
+
+
+def test_what_pip_installed_is_not_compiled_either(workshop: Workshop, rattler_prefix: Path, tmp_path: Path) -> None:
+    """The overlay follows; the store does not take the other kind's overlay for it."""
+    prefix = tmp_path / "env"
+    shutil.copytree(rattler_prefix, prefix, symlinks=True)
+    (prefix / SITE_PACKAGES / "mine.py").write_text("MINE = 1\n")
+    for wanted in (True, False, True):
+        tree = workshop.image(prefix, bytecode=wanted).tree()
+        assert f"{SITE_PACKAGES}/mine.py" in tree
+        assert any("__pycache__/mine." in path for path in tree) is wanted
+
+
+def test_it_is_verified(lean: SavedImage, rattler_prefix: Path, places: Places, tmp_path: Path) -> None:
+    """Every package comes out the same; one that does not is named."""
+    found = verify(str(lean.archive), places, 1, lambda event: None)
+    assert noarch(rattler_prefix) <= set(found.proved)
+    assert not found.wrong
+    with ExitStack() as stack:
+        original = open_image(str(lean.archive), places, stack)
+        archive.write(with_exchanged_layer(original, "tqdm-"), "", tmp_path / "evil")
+    shutil.rmtree(places.work)
+    places.work.mkdir()
+    with pytest.raises(NotVerified, match="1 differ: tqdm-"):
+        verify(str(tmp_path / "evil"), places, 1, lambda event: None)
+
+
+def test_bytecode_for_another_processor_is_not_called_wrong(
+    rattler_image: SavedImage, places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the image's Python does not run, nobody can tell."""
+    monkeypatch.setattr(verifying, "host_architecture", lambda: "riscv64")
+    with pytest.raises(LinkFailed, match="linux-64") as raised:
+        verify(str(rattler_image.archive), places, 1, lambda event: None)
+    assert "machine of that platform" in raised.value.hint
+
+
+def module(name: str, text: bytes, *depends: str, native: bool = False) -> Package:
+    """A package that brings the module ``shared``, as it is."""
+    folder = SITE_PACKAGES if native else "site-packages"
+    needs = ("python", *depends)
+    metadata = Metadata(name, "1.0", noarch=None if native else "python", depends=needs)
+    return metadata, [File(f"{folder}/shared.py", text)]
+
+
+@pytest.fixture(scope="module")
+def mixed(channel: Channel, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A prefix where a package for this platform and a noarch one bring a module, of the same size, uncompiled."""
+    folder = tmp_path_factory.mktemp("mixed")
+    (folder / "channel/linux-64").mkdir(parents=True)
+    for path in channel.archives:
+        if path.parent.name == "linux-64":
+            shutil.copy(path, folder / "channel/linux-64")
+    packages = [module("a", b"FROM = 'a'\n", native=True), module("b", b"FROM = 'b'\n", "a")]
+    return install(folder / "env", small_channel(folder / "channel", packages), "b")
+
+
+def test_one_packages_bytecode_does_not_pass_for_anothers(mixed: Path, workshop: Workshop, places: Places) -> None:
+    """Of a module that is compiled in one of two layers, the image has the bytecode that goes with it."""
+    image = workshop.image(mixed, bytecode=False)
+    (pyc,) = (path for path in image.tree() if "/shared." in path and path.endswith(".pyc"))
+    namespace: dict[str, str] = {}
+    exec(marshal.loads(image.read(f"opt/env/{pyc}")[16:]), namespace)
+    assert image.read(f"opt/env/{SITE_PACKAGES}/shared.py") == b"FROM = 'b'\n"
+    assert namespace["FROM"] == "b"
+    assert not verify(str(image.archive), places, 1, lambda event: None).wrong
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_it_is_stacked_on_the_other_kind(
+    workshop: Workshop, conda_prefix: Path, registry: str, places: Places, wanted: bool
+) -> None:
+    """A container sees what it would see otherwise: no bytecode of the image below is left."""
+    tag = f"{registry}/stacked/{uuid.uuid4().hex}:latest"
+    for bytecode in (not wanted, wanted):
+        given: dict[str, Any] = {"reference": tag, "push": True, "stack": True, "bytecode": bytecode}
+        stacked = workshop.image(conda_prefix, "stacked", **given)
+    assert any("Stacked on" in event.text for event in workshop.events if isinstance(event, Log))
+    canonical = workshop.image(conda_prefix, "canonical", bytecode=wanted)
+    assert stacked.tree() == canonical.tree()
+    assert not verify(tag, places, 1, lambda event: None).wrong
+
+
+def test_the_memory_of_one_kind_does_not_answer_for_the_other() -> None:
+    """What was asked is part of it."""
+    given = {"lockfile": "/none", "reference": "lab.org/x:1", "push": True}
+    one, other = (standing.identity(BuildRequest(**given, bytecode=wanted)) for wanted in (True, False))
+    assert one != other
+
+
+@pytest.mark.parametrize(
+    ("variable", "option", "wanted"), [("false", None, False), ("false", True, True), ("", None, True)]
+)
+def test_the_setting_holds_where_nothing_else_is_asked(variable: str, option: bool | None, wanted: bool) -> None:
+    """The environment's variable, and an option that wins over it."""
+    settings = Settings().with_environment({"CONDABUILD_BYTECODE": variable})
+    assert settings.request(prefix="/env", archive="x.tar", bytecode=option).bytecode is wanted
+
+
+def test_a_plan_on_the_command_line(rattler_prefix: Path, tmp_path: Path) -> None:
+    """--no-bytecode, or the variable, plans other layers for noarch packages alone."""
+    run = CommandLine(tmp_path)
+    usual, by_option, by_variable = (
+        {layer["packages"][0]: layer["key"] for layer in run(*command, "--json", environ=environ).json["layers"]}
+        for command, environ in (
+            (("plan", rattler_prefix), {}),
+            (("plan", rattler_prefix, "--no-bytecode"), {}),
+            (("plan", rattler_prefix), {"CONDABUILD_BYTECODE": "0"}),
+        )
+    )
+    assert by_option == by_variable
+    assert {name for name in usual if usual[name] != by_option[name]} == noarch(rattler_prefix)
+
+
+def test_a_server_is_asked_for_it() -> None:
+    """In a build's body and in a snapshot's."""
+    asked = b'{"prefix": "/env", "bytecode": false}'
+    assert bodies.job(asked)[1]["bytecode"] is False
+    assert bodies.snapshot(asked)["bytecode"] is False
+
+
+@pytest.mark.parametrize("bytecode", [True, False])
+def test_the_docker_engine_says_who_decides(rattler_prefix: Path, tmp_path: Path, bytecode: bool) -> None:
+    """The installer compiles, or does not: a plan and a build warn whoever asked for an image without."""
+    events: list[Event] = []
+    given: dict[str, Any] = {"archive": "none.tar", "store_dir": str(tmp_path), "engine": "docker"}
+    preview(BuildRequest(prefix=str(rattler_prefix), **given, bytecode=bytecode), events.append)
+    said = [event.message for event in events if isinstance(event, Warning) and event.code == "bytecode-of-installer"]
+    assert [("micromamba" in text) for text in said] == ([] if bytecode else [True])
+
+
+@pytest.fixture
+def loaded(
+    session_workshop: Workshop, rattler_prefix: Path, base_reference: str, docker_client: docker.DockerClient
+) -> Iterator[str]:
+    name = f"localhost/lean:{uuid.uuid4().hex}"
+    session_workshop.build(rattler_prefix, reference=name, load=True, base=base_reference, bytecode=False)
+    yield name
+    docker_client.images.remove(name, force=True)
+
+
+def test_a_container_compiles_what_it_imports(loaded: str, docker_client: docker.DockerClient) -> None:
+    """Noarch packages from their sources, each time: its user can write nothing beside them."""
+    command = ["python", "-v", "-c", "import tqdm; print('it is', tqdm.tqdm.__name__)"]
+    out = docker_client.containers.run(loaded, command, network_mode="none", remove=True, stderr=True)
+    lines = [line for line in out.decode().splitlines() if "tqdm" in line]
+    assert "it is tqdm" in lines
+    assert any(line.startswith("# code object from") and line.endswith("tqdm/std.py") for line in lines)
+    assert not [line for line in lines if " matches " in line or line.startswith("# wrote")]
