@@ -120,7 +120,7 @@ def test_bytecode_is_used_and_none_is_written(running: Running) -> None:
     ours = [line for line in noise if "/opt/env/" in line]
     assert sum(" matches " in line for line in ours) > 100
     assert not [line for line in ours if "wrote" in line or "stale" in line]
-    assert not [line for line in ours if line.startswith("# code object from") and line.endswith(".py'")]
+    assert not [line for line in ours if line.startswith("# code object from") and line.endswith(".py")]
 
 
 def test_conda_meta_is_that_of_the_prefix(running: Running, rattler_prefix: Path, tmp_path: Path) -> None:
