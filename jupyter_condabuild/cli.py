@@ -242,7 +242,6 @@ def _lock(arguments: argparse.Namespace, report: Report) -> None:
         arguments.format,
         name=found.environment.name,
         channels=found.environment.channels,
-        requested=found.environment.requested,
         hash="md5" if arguments.md5 else "sha256",
     )
     if arguments.output:

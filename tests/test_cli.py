@@ -137,14 +137,21 @@ def test_a_build_request_on_standard_input_is_the_same_build(
 def test_build_from_a_lock_file_equals_build_from_its_prefix(
     run: CommandLine, rattler_prefix: Path, registry: str, base_reference: str
 ) -> None:
-    """The lock file alone gives the same image, bit for bit, where the prefix holds nothing else."""
+    """The lock file alone gives the same image, bit for bit, where the prefix holds nothing else.
+
+    So another machine that has it sends nothing: the image's configuration is there, too.
+    """
     run("lock", rattler_prefix, "-o", "conda-lock.yml")
-    for number, source in enumerate(([rattler_prefix], ["--lockfile", "conda-lock.yml"])):
-        image = f"{registry}/cli/lockfile:{number}"
-        done = run("build", *source, "-t", image, "--push", "--base", base_reference)
-        assert done.status == 0, done.err
-    one, other = manifest_of(f"{registry}/cli/lockfile:0"), manifest_of(f"{registry}/cli/lockfile:1")
-    assert [layer.digest for layer in one.layers] == [layer.digest for layer in other.layers]
+    image = f"{registry}/cli/lockfile"
+    push = ("--push", "--base", base_reference, "--json")
+    one = run("build", rattler_prefix, "-t", f"{image}:0", *push)
+    elsewhere = {"CONDABUILD_STORE_DIR": str(run.folder / "elsewhere")}
+    cached = ("--cache-from", f"{image}:0")
+    other = run("build", "--lockfile", "conda-lock.yml", "-t", f"{image}:1", *push, *cached, environ=elsewhere)
+    assert (one.status, other.status) == (0, 0), one.err + other.err
+    assert one.json["digest"] == other.json["digest"]
+    assert one.json["bytes_pushed"] > 0
+    assert other.json["bytes_pushed"] == 0
 
 
 def test_both_kinds_of_archive_are_written(run: CommandLine, rattler_prefix: Path, base_archive: Path) -> None:

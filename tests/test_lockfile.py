@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import hashlib
 import json
 import os
@@ -11,6 +10,7 @@ import re
 import subprocess
 import sys
 import urllib.request
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -88,9 +88,12 @@ def _of_explicit_file(path: Path) -> list[rattler.RepoDataRecord]:
 def test_conda_and_rattler_prefixes_of_the_same_packages_lock_the_same(
     conda_prefix: Path, rattler_prefix: Path
 ) -> None:
-    """Byte for byte, wherever the prefix lies."""
+    """Byte for byte, wherever the prefix lies, but for how each writes down what was asked for."""
     conda, rattler_made = lock(snapshot(conda_prefix)), lock(snapshot(rattler_prefix))
-    assert dump(conda) == dump(rattler_made)
+    assert dump(replace(conda, requested=())) == dump(replace(rattler_made, requested=()))
+    assert [re.split("[ =]", spec)[0] for spec in conda.requested] == [
+        re.split("[ =]", spec)[0] for spec in rattler_made.requested
+    ]
     assert conda.digest == rattler_made.digest
 
 
@@ -116,16 +119,16 @@ def test_the_digest_is_of_the_content(locked: Lockfile) -> None:
     """Any package, hash, origin or platform changes it; what channels patch afterwards does not."""
 
     def with_first(**changes: object) -> Lockfile:
-        return dataclasses.replace(locked, conda=(dataclasses.replace(locked.conda[0], **changes), *locked.conda[1:]))  # type: ignore[arg-type]
+        return replace(locked, conda=(replace(locked.conda[0], **changes), *locked.conda[1:]))  # type: ignore[arg-type]
 
     assert re.fullmatch(r"sha256:[0-9a-f]{64}", locked.digest)
     others = [
         with_first(sha256=SHA),
         with_first(url=locked.conda[0].url.replace("lab", "fork")),
-        dataclasses.replace(locked, conda=locked.conda[1:]),
-        dataclasses.replace(locked, pip=locked.pip[1:]),
-        dataclasses.replace(locked, pip=(dataclasses.replace(locked.pip[0], version="2"), *locked.pip[1:])),
-        dataclasses.replace(locked, platform="linux-aarch64"),
+        replace(locked, conda=locked.conda[1:]),
+        replace(locked, pip=locked.pip[1:]),
+        replace(locked, pip=(replace(locked.pip[0], version="2"), *locked.pip[1:])),
+        replace(locked, platform="linux-aarch64"),
     ]
     assert len({locked.digest, *(other.digest for other in others)}) == 7
     assert with_first(depends=("other",), size=5).digest == locked.digest
@@ -243,7 +246,19 @@ def test_an_environment_yml_is_for_people(locked: Lockfile) -> None:
     )
     assert "  - pip\n  - pip:\n" in text
     assert "from-index==1.0\n" in text
-    assert dump(locked, "environment", requested=["six", "python 3.11.*"]).count("six") == 1
+    asked = replace(locked, requested=("six", "python 3.11.*"))
+    assert dump(asked, "environment").count("six") == 1
+
+
+def test_what_people_asked_for_goes_along_and_does_not_count(locked: Lockfile) -> None:
+    """conda-lock.yml keeps it for the image's label; the environment is the same whatever was asked for."""
+    asked = replace(locked, requested=("python 3.11.*", "six"))
+    assert load(dump(asked)).requested == ("python 3.11.*", "six")
+    assert load(dump(locked)).requested == ()
+    assert (asked, asked.digest) == (locked, locked.digest)
+    broken = re.sub("requested: .*", "requested: python six", dump(asked))
+    with pytest.raises(LockfileError, match="is not a complete conda-lock file"):
+        load(broken)
 
 
 def test_credentials_never_reach_a_lock_file(small: SmallPrefix) -> None:
@@ -257,7 +272,7 @@ def test_credentials_never_reach_a_lock_file(small: SmallPrefix) -> None:
     small.history("# update specs: ['https://me:s3cret@conda.example.org/t/tk-s3cret/lab::private']")
     environment = snapshot(small.path)
     for format in ("conda-lock", "explicit", "pixi", "environment"):
-        text = dump(lock(environment), format, channels=environment.channels, requested=environment.requested)
+        text = dump(lock(environment), format, channels=environment.channels)
         assert "s3cret" not in text
         assert "private" in text
     texts = [

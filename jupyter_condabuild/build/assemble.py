@@ -37,7 +37,6 @@ def assemble(
         [*base.config.diff_ids, *(layer.diff_id for layer in layers)],
         [layer.title for layer in layers],
         prepared.lockfile,
-        requested=environment.requested if environment else (),
         variables=environment.variables if environment and request.variables else None,
         stale=stack.stale,
     )

@@ -186,7 +186,7 @@ def _pull_private(request: BuildRequest, daemon: Daemon, kind: Kind, stack: Exit
 
 def _labels(prepared: Prepared, request: BuildRequest, base: _Base) -> dict[str, str]:
     environment = prepared.environment
-    labels = image_labels(prepared.lockfile, environment.requested if environment else ())
+    labels = image_labels(prepared.lockfile)
     labels |= {LABEL_ENGINE: "docker", **base.labels}
     if environment and request.variables and environment.variables:
         labels[LABEL_VARIABLES] = json.dumps(sorted(environment.variables))

@@ -46,7 +46,7 @@ class LockReport:
             "conda": len(self.lockfile.conda),
             "pip": len(self.lockfile.pip),
             "channels": dict(Counter(package.channel for package in self.lockfile.conda)),
-            "requested": list(environment.requested),
+            "requested": list(self.lockfile.requested),
             "modified": [entry.path for entry in changes.modified],
             "missing": [entry.path for entry in changes.missing],
             "untracked": [entry.path for entry in changes.untracked],

@@ -58,7 +58,6 @@ def rebase(request: RebaseRequest, report: Report) -> Finished:
             [*base.config.diff_ids, *old.diff_ids[ours.base_layers :]],
             ours.history,
             ours.lockfile,
-            requested=ours.requested,
             variables=ours.variables,
             stale=ours.stale,
         )

@@ -11,7 +11,7 @@ import io
 import json
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from jupyter_condabuild.build.layers import ReadyLayer
@@ -94,7 +94,6 @@ def configuration(
     history: Sequence[str],
     lockfile: Lockfile,
     *,
-    requested: Sequence[str] = (),
     variables: Mapping[str, str] | None = None,
     stale: int = 0,
 ) -> ImageConfig:
@@ -103,7 +102,6 @@ def configuration(
     Args:
         diff_ids: of all layers, the base's first.
         history: a line for each of our layers.
-        requested: specs that the user asked conda for.
         variables: the environment's own, from conda-meta/state.
         stale: bytes of layers that later ones replace.
 
@@ -119,7 +117,7 @@ def configuration(
     runtime["WorkingDir"] = WORK
     if runtime["Cmd"][0] == "jupyter":
         runtime["ExposedPorts"] = {**(runtime.get("ExposedPorts") or {}), "8888/tcp": {}}
-    runtime["Labels"] = {**(runtime.get("Labels") or {}), **image_labels(lockfile, requested)} | {
+    runtime["Labels"] = {**(runtime.get("Labels") or {}), **image_labels(lockfile)} | {
         "org.opencontainers.image.base.name": base_reference,
         "org.opencontainers.image.base.digest": str(base_digest),
         LABEL_BASE_LAYERS: str(len(base.diff_ids)),
@@ -202,7 +200,7 @@ def command(lockfile: Lockfile) -> list[str]:
     return ["sh"]
 
 
-def image_labels(lockfile: Lockfile, requested: Sequence[str]) -> dict[str, str]:
+def image_labels(lockfile: Lockfile) -> dict[str, str]:
     """The labels that say what is in an image."""
     python = lockfile.python
     labels = {
@@ -212,8 +210,8 @@ def image_labels(lockfile: Lockfile, requested: Sequence[str]) -> dict[str, str]
         + (f", {len(lockfile.pip)} pip packages" if lockfile.pip else ""),
         LABEL_IDENTITY: lockfile.digest,
     }
-    if requested:
-        labels[LABEL_REQUESTED] = json.dumps(list(requested))
+    if lockfile.requested:
+        labels[LABEL_REQUESTED] = json.dumps(lockfile.requested)
     return labels
 
 
@@ -225,7 +223,6 @@ class Ours:
     base_layers: int
     base_name: str
     history: tuple[str, ...]
-    requested: tuple[str, ...]
     variables: Mapping[str, str]
     stale: int
 
@@ -237,13 +234,13 @@ class Ours:
         env = dict(item.partition("=")[::2] for item in runtime.get("Env") or [])
         try:
             names = json.loads(labels.get(LABEL_VARIABLES, "[]"))
+            requested = tuple(json.loads(labels.get(LABEL_REQUESTED, "[]")))
             lines = [str(entry.get("created_by", "")) for entry in config.value["history"]]
             return cls(
-                lockfile=_unpacked(config.value[LOCKFILE]),
+                lockfile=replace(_unpacked(config.value[LOCKFILE]), requested=requested),
                 base_layers=int(labels[LABEL_BASE_LAYERS]),
                 base_name=labels.get("org.opencontainers.image.base.name", ""),
                 history=tuple(line.removeprefix(_CREATED_BY) for line in lines if line.startswith(_CREATED_BY)),
-                requested=tuple(json.loads(labels.get(LABEL_REQUESTED, "[]"))),
                 variables={name: env.get(name, "") for name in names},
                 stale=int(labels.get(LABEL_STALE, "0")),
             )

@@ -48,7 +48,7 @@ def _report(prepared: Prepared) -> dict[str, Any]:
         "prefix": str(environment.prefix) if environment else "",
         "platform": lockfile.platform,
         "python": lockfile.python.version if lockfile.python else "",
-        "requested": list(environment.requested) if environment else [],
+        "requested": list(lockfile.requested),
         "channels": [{"url": url, "packages": count} for url, count in channels.most_common()],
         "conda": [
             {
@@ -144,5 +144,4 @@ def _lock(prepared: Prepared) -> dict[str, Any]:
         "text": dump(prepared.lockfile, "conda-lock"),
         "name": environment.name if environment else "",
         "channels": list(environment.channels) if environment else [],
-        "requested": list(environment.requested) if environment else [],
     }

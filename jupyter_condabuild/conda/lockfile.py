@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -26,13 +26,15 @@ Format = Literal["conda-lock", "explicit", "pixi", "environment"]
 class Lockfile:
     """An environment's packages, without anything of the machine or the person it was seen at.
 
-    `channels` are the packages' channels, sorted; `conda` and `pip` are sorted by name.
+    `channels` are the packages' channels, sorted; `conda` and `pip` are sorted by name. `requested` are the specs that
+    people asked for, as far as the format tells them; whoever asked for something else has the same lock file.
     """
 
     platform: str
     channels: tuple[str, ...]
     conda: tuple[CondaPackage, ...]
     pip: tuple[PipPackage, ...] = ()
+    requested: tuple[str, ...] = field(default=(), compare=False)
 
     @cached_property
     def digest(self) -> str:
@@ -68,16 +70,20 @@ def lock(environment: Environment) -> Lockfile:
         environment.platform,
         [_conda_package(record) for record in environment.records],
         [_pip_package(distribution.package) for distribution in environment.pip],
+        environment.requested,
     )
 
 
-def of_packages(platform: str, conda: Sequence[CondaPackage], pip: Sequence[PipPackage]) -> Lockfile:
+def of_packages(
+    platform: str, conda: Sequence[CondaPackage], pip: Sequence[PipPackage], requested: Sequence[str] = ()
+) -> Lockfile:
     """A lock file of packages in any order."""
     return Lockfile(
         platform=platform,
         channels=tuple(sorted({package.channel for package in conda})),
         conda=tuple(sorted(conda)),
         pip=tuple(sorted(pip)),
+        requested=tuple(requested),
     )
 
 
@@ -87,7 +93,6 @@ def dump(
     *,
     name: str = "",
     channels: Sequence[str] = (),
-    requested: Sequence[str] = (),
     hash: Literal["sha256", "md5"] = "sha256",
 ) -> str:
     """The lock file's text.
@@ -95,7 +100,6 @@ def dump(
     Args:
         name: the environment's name, for the formats that have one.
         channels: in order of priority, where the format keeps one; default the lock file's own.
-        requested: specs of the packages that were asked for, to mark them in an environment.yml.
         hash: which one to write into ``@EXPLICIT``; conda before 24 reads only md5.
     """
     from jupyter_condabuild.conda.formats import conda_lock, environment, explicit, pixi
@@ -108,7 +112,7 @@ def dump(
         case "pixi":
             return pixi.dump(lockfile, channels)
         case "environment":
-            return environment.dump(lockfile, name, channels, requested)
+            return environment.dump(lockfile, name, channels)
     raise LockfileError(
         f"There is no lock file format {format!r}.", "Choose conda-lock, explicit, pixi or environment."
     )

@@ -32,7 +32,7 @@ class Lockfiles:
         self._folder = folder
 
     def keep(self, digest: str, lock: Mapping[str, Any]) -> None:
-        """Keeps a lock file: `text` in conda-lock's format, and `name`, `channels` and `requested` for the others."""
+        """Keeps a lock file: `text` in conda-lock's format, and `name` and `channels` for the others."""
         path = self._path(digest)
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -62,7 +62,8 @@ class Lockfiles:
         more: dict[str, Any] = {}
         with suppress(OSError, ValueError):
             more = json.loads(path.with_suffix(".json").read_text())
-        return dump(load(path), format, **more)  # type: ignore[arg-type]
+        name, channels = more.get("name", ""), more.get("channels", ())
+        return dump(load(path), format, name=name, channels=channels)  # type: ignore[arg-type]
 
     def _path(self, digest: str) -> Path:
         if not re.fullmatch(r"sha256:[0-9a-f]{64}", digest):

@@ -1,12 +1,13 @@
 """conda-lock.yml version 1, the canonical format (https://conda.github.io/conda-lock/output/#unified-lockfile).
 
-The format has no field for an archive's size; it goes to ``metadata.custom_metadata``, which maps strings to strings.
-A pip package's hash is often unknown. rattler refuses the whole file when one package has no hash, and conda-lock looks
-at no md5 of pip packages: so an unknown hash is written as an md5 of zeros.
+The format has no field for an archive's size, or for what people asked for; they go to ``metadata.custom_metadata``,
+which maps strings to strings. A pip package's hash is often unknown. rattler refuses the whole file when one package
+has no hash, and conda-lock looks at no md5 of pip packages: so an unknown hash is written as an md5 of zeros.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -14,12 +15,14 @@ from typing import Any
 from jupyter_condabuild.conda.formats import yaml
 from jupyter_condabuild.conda.lockfile import Lockfile, merged_depends, of_packages, split_depend
 from jupyter_condabuild.conda.packages import PYPI, PYPI_SIMPLE, CondaPackage, PipPackage, canonical_name
-from jupyter_condabuild.conda.secrets import scrub_url
+from jupyter_condabuild.conda.secrets import scrub, scrub_url
 from jupyter_condabuild.errors import LockfileError
 
 _UNKNOWN_MD5 = "0" * 32
 # Keys of custom_metadata, followed by the archive's file name, or a pip package's name and version.
 _SIZE, _SITE_PACKAGES, _INDEX, _EDITABLE = "size/", "site-packages/", "pip-index/", "pip-editable/"
+_REQUESTED = "requested"
+"""The key of the requested specs, a list in JSON."""
 
 
 def dump(lockfile: Lockfile) -> str:
@@ -33,6 +36,8 @@ def dump(lockfile: Lockfile) -> str:
             custom[f"{_INDEX}{pip.name}-{pip.version}"] = pip.index
         if pip.editable:
             custom[f"{_EDITABLE}{pip.name}-{pip.version}"] = "true"
+    if lockfile.requested:
+        custom[_REQUESTED] = json.dumps(lockfile.requested)
     metadata: dict[str, Any] = {
         "content_hash": {lockfile.platform: lockfile.digest.removeprefix("sha256:")},
         "channels": [{"url": channel, "used_env_vars": []} for channel in lockfile.channels],
@@ -96,9 +101,10 @@ def load(value: Mapping[str, Any], where: str, platform: str) -> Lockfile:
         entries = [entry for entry in value["package"] if entry["platform"] == platform]
         conda = [_load_conda(entry, custom) for entry in entries if entry["manager"] == "conda"]
         pip = [_load_pip(entry, custom) for entry in entries if entry["manager"] == "pip"]
+        requested = [scrub(str(spec)) for spec in json.loads(custom.get(_REQUESTED, "[]"))]
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise LockfileError(f"{where} is not a complete conda-lock file ({error!r}).") from None
-    return of_packages(platform, conda, pip)
+    return of_packages(platform, conda, pip, requested)
 
 
 def _load_conda(entry: Mapping[str, Any], custom: Mapping[str, str]) -> CondaPackage:

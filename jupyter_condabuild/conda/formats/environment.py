@@ -10,12 +10,13 @@ from jupyter_condabuild.conda.formats import requirement, yaml
 from jupyter_condabuild.conda.lockfile import Lockfile
 
 
-def dump(lockfile: Lockfile, name: str = "", channels: Sequence[str] = (), requested: Sequence[str] = ()) -> str:
+def dump(lockfile: Lockfile, name: str = "", channels: Sequence[str] = ()) -> str:
     """The text as ``conda env export --no-builds`` would have it, without the prefix.
 
-    Args:
-        requested: where given, only these specs; the rest is left to the solver (``conda env export --from-history``).
+    Where it is known what people asked for, these specs alone; the rest is left to the solver (``conda env export
+    --from-history``).
     """
+    requested = lockfile.requested
     versions = [f"{package.name}={package.version}" for package in lockfile.conda]
     dependencies: list[Any] = list(requested or versions)
     if lockfile.pip:
