@@ -61,11 +61,13 @@ def test_every_package_is_in_exactly_one_layer(packages: tuple[CondaPackage, ...
 
 @given(PACKAGES, BUDGETS)
 def test_the_budget_is_kept(packages: tuple[CondaPackage, ...], budget: int) -> None:
-    """However many packages there are; with fewer packages than the budget each has a layer of its own."""
+    """However many packages there are; with fewer packages than the budget each has a layer of its own, but small ones."""
     planned = plan(lock(*packages), budget=budget)
     assert len(planned.layers) <= budget
     if len(packages) <= budget:
-        assert len(planned.layers) == len(packages)
+        assert planned.threshold == THRESHOLDS[0]
+    shared = [item.size or 0 for layer in planned.layers for item in layer.packages if len(layer.packages) > 1]
+    assert all(size < planned.threshold for size in shared)
 
 
 @given(PACKAGES, BUDGETS, st.randoms())
@@ -108,7 +110,8 @@ def test_large_packages_lie_below_small_ones() -> None:
     """What is large seldom changes, and what lies above it need not be pulled again; then by name, bins last."""
     sizes = {"a": 10, "b": 100 << 20, "c": 5 << 20, "d": 200 << 20, "e": 6 << 20, "f": 20}
     planned = plan(lock(*(package(name, size) for name, size in sizes.items())), budget=96)
-    assert [layer.packages[0].name for layer in planned.layers] == ["b", "d", "c", "e", "a", "f"]
+    *large, one, other = [layer.packages[0].name for layer in planned.layers]
+    assert (large, {one, other}) == (["b", "d", "c", "e"], {"a", "f"})
     small = [package(f"s{number}", 10) for number in range(200)]
     planned = plan(lock(package("big", 1 << 30), *small), budget=30)
     assert planned.layers[0].names == ("big-1.0-0",)

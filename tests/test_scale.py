@@ -166,11 +166,11 @@ def test_a_stacked_image_is_made_afresh_when_a_layer_comes_back() -> None:
 def test_a_stacked_image_is_made_afresh_when_it_has_too_many_layers() -> None:
     """Engines cannot mount more."""
     policy = Stacked("stacked", 0.9)
-    packages = [package(f"p{number}", size=1000) for number in range(policy.canonical.budget)]
+    packages = [package(f"p{number}", size=1 << 20) for number in range(policy.canonical.budget)]
     image = policy.image(lock(*packages), None)
     layers = []
     for number in range(20):
-        packages[number] = package(f"p{number}", "2", size=1000)
+        packages[number] = package(f"p{number}", "2", size=1 << 20)
         image = policy.image(lock(*packages), image)
         layers.append(len(image.layers))
     full = layers.index(MOST_LAYERS)

@@ -21,8 +21,9 @@ WHITEOUTS = 2000
 MOST_LAYERS = 125 - 3
 """Of packages: what engines can mount, less the base and the runtime."""
 
-COARSE = (0, 256 << 10, 4 << 20, 64 << 20, 1 << 62)
-FINE = (0, *(1 << power for power in range(14, 27)), 1 << 62)
+ALL_ALONE = (0, 64 << 10, *THRESHOLDS)
+COARSE = (256 << 10, 4 << 20, 64 << 20, 1 << 62)
+FINE = (*(1 << power for power in range(18, 27)), 1 << 62)
 """Other threshold lists than the plan's powers of four."""
 
 
@@ -161,6 +162,9 @@ def policies(lab: Lab) -> list[Policy]:
         Planned("… by popularity", order=lambda layer: (rank.get(first(layer), -1),)),
         *(Stacked(f"ours, budget 96, stacked up to {share:.0%} stale", share) for share in (0.1, 0.25, 0.5)),
         Stacked("ours, budget 64, stacked up to 25% stale", 0.25, Planned("canonical", 64)),
+        Planned("… small packages alone, too, where the budget allows", thresholds=ALL_ALONE),
+        Planned("… small packages are those below 64 kB", thresholds=ALL_ALONE[1:]),
+        Planned("… small packages are those below 1 MB", thresholds=THRESHOLDS[1:]),
         Planned("… size classes 256 kB, 4 MB, 64 MB", thresholds=COARSE),
         Planned("… size classes by powers of two", thresholds=FINE),
         *(Planned(f"… {bins} bins", bins=bins) for bins in (8, 48)),

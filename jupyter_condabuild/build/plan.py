@@ -13,8 +13,11 @@ from jupyter_condabuild.errors import LockfileError
 from jupyter_condabuild.oci.image import canonical_json
 from jupyter_condabuild.oci.layer import WRITER_VERSION
 
-THRESHOLDS = (0, *(4**power << 10 for power in range(3, 9)), 1 << 62)
-"""Archive sizes in bytes, from which a package has a layer of its own: all, 64 kB, 256 kB, 1, 4, 16, 64 MB, none."""
+THRESHOLDS = (*(4**power << 10 for power in range(4, 9)), 1 << 62)
+"""Archive sizes in bytes, from which a package has a layer of its own: 256 kB, 1, 4, 16, 64 MB, none.
+
+Engines take longer to set up a layer than to unpack a package that is smaller than the first.
+"""
 
 BINS = 24
 """Number of layers that smaller packages share, by a hash of their name."""
