@@ -38,18 +38,17 @@ BROKEN = {
 
 def compiled(tmp_path: Path, modules: dict[str, bytes], python: Path = PYTHON) -> dict[str, bytes]:
     """Path to bytes of what comes out."""
-    sources, out = {}, tmp_path / "out"
+    sources = {}
     tmp_path.mkdir(exist_ok=True)
     for number, (path, text) in enumerate(modules.items()):
         source = tmp_path / f"source-{number}"
         source.write_bytes(text)
         sources[path] = str(source)
-    return _parts(out, compile_modules(python, sources, out, "/opt/env", EPOCH))
+    return _bytes(compile_modules(python, sources, str(tmp_path / "out"), "/opt/env", EPOCH))
 
 
-def _parts(file: Path, parts: list[Bytecode]) -> dict[str, bytes]:
-    data = file.read_bytes() if parts else b""
-    return {part.path: data[part.offset : part.offset + part.size] for part in parts}
+def _bytes(found: list[Bytecode]) -> dict[str, bytes]:
+    return {one.path: Path(one.file).read_bytes()[one.offset : one.offset + one.size] for one in found}
 
 
 def test_every_module_that_compiles_gets_bytecode(tmp_path: Path) -> None:
@@ -153,9 +152,24 @@ def test_what_was_compiled_before_leaves_no_trace(tmp_path: Path) -> None:
         sources[path] = str(tmp_path / f"source-{number}")
     with Compiler(PYTHON) as compiler:
         for number in range(3):
-            compiler.compile(dict(list(sources.items())[number:]), tmp_path / "before", "/opt/env", EPOCH)
-        found = compiler.compile(sources, tmp_path / "before", "/opt/env", EPOCH)
-    assert _parts(tmp_path / "before", found) == alone
+            compiler.compile(dict(list(sources.items())[number:]), str(tmp_path / "before"), "/opt/env", EPOCH)
+        found = compiler.compile(sources, str(tmp_path / "before"), "/opt/env", EPOCH)
+    assert _bytes(found) == alone
+
+
+def test_a_large_package_is_cut_the_same_way_everywhere(tmp_path: Path) -> None:
+    """Its parts are compiled beside each other, on however many processors, and nothing of that shows."""
+    body = "".join(f"def f{number}(x):\n    return x + {number}, 'text {number}'\n" for number in range(900)).encode()
+    modules = {f"{SITE}/large/m{number:02}.py": body + b"NUMBER = %d\n" % number for number in range(40)}
+    everywhere = os.sched_getaffinity(0)
+    found = compiled(tmp_path / "many", modules)
+    assert len(list((tmp_path / "many").glob("out.*"))) == 8
+    assert [source_of(path) for path in found] == list(modules)
+    try:
+        os.sched_setaffinity(0, {min(everywhere)})
+        assert compiled(tmp_path / "one", modules) == found
+    finally:
+        os.sched_setaffinity(0, everywhere)
 
 
 def test_a_compiler_that_dies_over_a_package_does_the_next(tmp_path: Path) -> None:
@@ -164,8 +178,8 @@ def test_a_compiler_that_dies_over_a_package_does_the_next(tmp_path: Path) -> No
     source.write_bytes(b"VALUE = 1\n")
     with Compiler(PYTHON) as compiler:
         with pytest.raises(subprocess.CalledProcessError):
-            compiler.compile({f"{SITE}/a.py": str(source)}, Path("/proc/nowhere"), "/opt/env", EPOCH)
-        assert compiler.compile({f"{SITE}/a.py": str(source)}, tmp_path / "out", "/opt/env", EPOCH)
+            compiler.compile({f"{SITE}/a.py": str(source)}, "/proc/nowhere", "/opt/env", EPOCH)
+        assert compiler.compile({f"{SITE}/a.py": str(source)}, str(tmp_path / "out"), "/opt/env", EPOCH)
 
 
 def test_a_full_disk_is_told_apart_from_a_python_that_fails(tmp_path: Path, small_disk: Path) -> None:
@@ -173,5 +187,5 @@ def test_a_full_disk_is_told_apart_from_a_python_that_fails(tmp_path: Path, smal
     source = tmp_path / "large.py"
     source.write_text(f"TEXT = {'x' * 4_000_000!r}\n")
     with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)) as raised:
-        compile_modules(PYTHON, {f"{SITE}/large.py": str(source)}, small_disk / "bytecode", "/opt/env", EPOCH)
+        compile_modules(PYTHON, {f"{SITE}/large.py": str(source)}, str(small_disk / "bytecode"), "/opt/env", EPOCH)
     assert raised.value.errno == errno.ENOSPC

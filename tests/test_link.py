@@ -38,7 +38,7 @@ class Linked:
         self.staged = link(tuple(self.packages.values()), self.sources, folder)
 
     def __getitem__(self, name: str) -> LinkedPackage:
-        compiled = self.folder / f"{name}.bytecode"
+        compiled = str(self.folder / f"{name}.bytecode")
         staged = self.staged[self.packages[name].dist]
         if "python" not in self.packages:
             return linked_package(staged, None, EPOCH, compiled)

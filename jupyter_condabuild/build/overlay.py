@@ -196,11 +196,11 @@ def _bytecode(modules: dict[str, str], python: Path | None, work: Path) -> Itera
     if not modules or python is None:
         return
     try:
-        compiled = compile_modules(python, modules, work / "bytecode", PREFIX, _MTIME)
+        compiled = compile_modules(python, modules, str(work / "bytecode"), PREFIX, _MTIME)
     except (OSError, subprocess.CalledProcessError):  # a Python that does not run here runs no slower there
         return
     for pyc in compiled:
-        yield Entry(f"{_ROOT}/{pyc.path}", source=str(work / "bytecode"), offset=pyc.offset, size=pyc.size)
+        yield Entry(f"{_ROOT}/{pyc.path}", source=pyc.file, offset=pyc.offset, size=pyc.size)
 
 
 def _is_ignored(folder: Path) -> bool:

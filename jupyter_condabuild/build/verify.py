@@ -212,7 +212,7 @@ def _files(image: Image, lockfile: Lockfile, caches: PackageCaches, work: Path, 
     staged = link(list(lockfile.conda), sources, work / "link")
     expected: dict[str, set[str]] = {}
     for package in staged.values():
-        for file in linked_package(package, None, layer.EPOCH, work / "bytecode").files:
+        for file in linked_package(package, None, layer.EPOCH, "").files:
             expected.setdefault(file.path, set()).add(_content(Path(file.source)))
     proved: list[str] = []
     wrong: list[str] = []

@@ -40,16 +40,18 @@ def write_packages(
     Args:
         only: of modules among them the bytecode comes along.
         compiler: for what lacks bytecode, None to leave it without.
-        temporary: beside it lies, for a while, a file of bytecode.
+        temporary: beside it lie, for a while, files of bytecode.
         progress: is told tar bytes.
 
     Raises PackageMismatch when a file is not the one its package came with, LinkFailed when the interpreter does not
     run, and the StoreErrors.
     """
     names = ", ".join(item.package.dist for item in staged)
-    compiled = Path(f"{temporary}.bytecode")
+    compiled = f"{temporary}.bytecode"
     try:
-        linked = [linked_package(item, compiler, layer.EPOCH, compiled) for item in staged]
+        linked = [
+            linked_package(item, compiler, layer.EPOCH, f"{compiled}.{number}") for number, item in enumerate(staged)
+        ]
         entries = [entry for item in linked for entry in package_entries(item)]
         if only:
             wanted = {f"{_ROOT}/{path}" for path in only}
@@ -63,7 +65,8 @@ def write_packages(
     except OSError as error:
         raise from_os_error(error, f"writing the layer of {names}", temporary) from None
     finally:
-        compiled.unlink(missing_ok=True)
+        for path in Path(compiled).parent.glob(f"{Path(compiled).name}.*"):
+            path.unlink()
 
 
 def package_entries(linked: LinkedPackage) -> Iterator[Entry]:

@@ -30,7 +30,7 @@ PREFIX = "/opt/env"
 class LinkedFile:
     """One path of a linked package, relative to the prefix; `sha256` is of what must lie at `source`, or empty.
 
-    Of bytecode that was compiled here, `source` is the file of all of it, and `size` bytes from `offset` on are meant.
+    Of bytecode that was compiled here, `source` is a file of much of it, and `size` bytes from `offset` on are meant.
     """
 
     path: str
@@ -230,14 +230,15 @@ class LinkedPackage:
     record: bytes
 
 
-def linked_package(staged: StagedPackage, compiler: Compiler | None, mtime: int, compiled: Path) -> LinkedPackage:
+def linked_package(staged: StagedPackage, compiler: Compiler | None, mtime: int, compiled: str) -> LinkedPackage:
     """The files and record of one staged package.
 
     Args:
         compiler: of the environment's Python. A package that needs Python gets bytecode for the modules that came
             without; with None it stays as it is.
         mtime: the time (seconds since the epoch) that the layer gives their sources.
-        compiled: a file for bytecode. The staged files themselves may be the package cache's own.
+        compiled: what the paths of the files for bytecode begin with. The staged files themselves may be the package
+            cache's own.
 
     Raises PackageMismatch when a file whose prefix was rewritten is not, in the package cache, the one that the package
     came with; others are left to who reads the bytes.
@@ -260,7 +261,7 @@ def linked_package(staged: StagedPackage, compiler: Compiler | None, mtime: int,
         sources = {file.path: file.source for file in files}
         sources = {module: sources[module] for module in modules}
         for pyc in compiler.compile(sources, compiled, PREFIX, mtime):
-            files.append(LinkedFile(pyc.path, str(compiled), "", pyc.offset, pyc.size))
+            files.append(LinkedFile(pyc.path, pyc.file, "", pyc.offset, pyc.size))
             paths.append({"_path": pyc.path, "path_type": "pyc_file"})
     return LinkedPackage(tuple(files), name, _record(staged, index, paths))
 

@@ -17,7 +17,7 @@ from typing import BinaryIO
 from jupyter_condabuild.errors import BadImage, ContentMismatch
 from jupyter_condabuild.oci.image import OCI_LAYER_GZIP, Descriptor, Digest
 
-WRITER_VERSION = 1
+WRITER_VERSION = 2
 """Part of every layer key: to be raised whenever the same files would be written as other bytes."""
 
 EPOCH = 315532800
