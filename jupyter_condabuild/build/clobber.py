@@ -7,7 +7,7 @@ the winner's file goes into a small layer above the packages. A package's own la
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence, Set
 
 from jupyter_condabuild.build.known import Known
 from jupyter_condabuild.build.plan import Plan, PlannedLayer
@@ -53,7 +53,7 @@ def contested_layer(prepared: Prepared, known: Known, report: Report) -> list[Pl
     return [PlannedLayer(key, packages_of, tuple(contested), compiled)]
 
 
-def paths_of(prepared: Prepared) -> dict[str, Iterable[str]]:
+def paths_of(prepared: Prepared) -> dict[str, Collection[str]]:
     """The planned packages' paths relative to the prefix, by dist, of those packages whose paths anything tells."""
     packages = [package for planned in prepared.plan.layers for package in planned.packages]
     if prepared.environment:
@@ -65,23 +65,27 @@ def paths_of(prepared: Prepared) -> dict[str, Iterable[str]]:
 
 
 def winners(
-    paths: Mapping[str, Iterable[str]], plan: Plan, packages: Mapping[str, CondaPackage]
+    paths: Mapping[str, Collection[str]], plan: Plan, packages: Mapping[str, CondaPackage]
 ) -> dict[str, CondaPackage]:
     """Path to winner, for paths of which the stack shows another package's, or none. `paths` is by dist.
 
     Bytecode is not named: it goes with its module, whoever compiled it and whether a record lists it or not. A module
     that one layer compiles and another does not is named anyway: the bytecode of one could pass for the other's.
     """
-    stack = [package.dist for planned in plan.layers for package in planned.packages]
+    stack = [(package.dist, paths.get(package.dist, ())) for planned in plan.layers for package in planned.packages]
+    everything = set[str]().union(*(found for _, found in stack))
+    links = _folders(everything) & everything
+    if not links and len(everything) == sum(len(found) for _, found in stack):
+        return {}
     owners: dict[str, list[str]] = {}
-    for dist in stack:
-        for path in paths.get(dist, ()):
+    for dist, found in stack:
+        for path in found:
             owners.setdefault(path, []).append(dist)
     shared = {path: dists for path, dists in owners.items() if len(dists) > 1}
     shared = {path: dists for path, dists in shared.items() if path[-4:] != ".pyc" or source_of(path) not in shared}
     height = {package.dist: number for number, layer in enumerate(plan.layers) for package in layer.packages}
     compiled = {dist: plan.layers[number].compiled for dist, number in height.items()}
-    hidden = _behind_links(owners, height)
+    hidden = _behind(links, owners, height)
     if not shared and not hidden:
         return {}
     modules = {path for path in shared if path.endswith(".py") and len({compiled[dist] for dist in shared[path]}) > 1}
@@ -93,17 +97,18 @@ def winners(
     }
 
 
-def _behind_links(owners: Mapping[str, Sequence[str]], height: Mapping[str, int]) -> set[str]:
-    """Paths below a folder that is a link in a higher layer: an installer makes the folder instead."""
+def _folders(paths: Set[str]) -> set[str]:
+    """All folders that something lies in."""
     folders: set[str] = set()
-    for path in owners:
-        folder = path.rpartition("/")[0]
-        while folder and folder not in folders:
-            folders.add(folder)
-            folder = folder.rpartition("/")[0]
-    links = folders & owners.keys()
-    if not links:
-        return set()
+    new = {path.rpartition("/")[0] for path in paths} - {""}
+    while new:
+        folders |= new
+        new = {folder.rpartition("/")[0] for folder in new} - folders - {""}
+    return folders
+
+
+def _behind(links: Set[str], owners: Mapping[str, Sequence[str]], height: Mapping[str, int]) -> set[str]:
+    """Paths below a folder that is a link in a higher layer: an installer makes the folder instead."""
     return {
         path
         for path, dists in owners.items()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,11 +43,10 @@ def build(request: BuildRequest, report: Report) -> BuildResult:
 
         return BuildResult(docker_engine.build(request, report))
     started = time.monotonic()
-    lying = listing(Path(request.prefix)) if request.prefix else None
+    lying = listing(Path(request.prefix), meanwhile=_import) if request.prefix else None
     identity = standing.identity(request, lying) if standing.may_stand(request) else ""
     if identity and not request.again and (memory := standing.look(request, identity)):
         return BuildResult(memory.report(report, time.monotonic() - started))
-    # What takes long to import is not needed where nothing has changed.
     from jupyter_condabuild.build import layered
 
     told = Told(report)
@@ -54,6 +54,12 @@ def build(request: BuildRequest, report: Report) -> BuildResult:
     if identity:
         standing.keep(request, identity, result.event, told.layers.values(), told.warnings, result.base, result.sources)
     return result
+
+
+def _import() -> None:
+    """Loads what takes long: the client of registries first, which is needed even where nothing has changed."""
+    importlib.import_module("jupyter_condabuild.oci.transport")
+    importlib.import_module("jupyter_condabuild.build.layered")
 
 
 class Told:

@@ -21,6 +21,7 @@ from jupyter_condabuild.conda.records import PrefixRecord
 from jupyter_condabuild.conda.snapshot import Environment
 from jupyter_condabuild.conda.stamp import stamp_of
 from jupyter_condabuild.conda.verification import Progress, Verdict, expectations, verify
+from jupyter_condabuild.conda.walk import MODE, SIZE, Status
 from jupyter_condabuild.events import Warning
 from jupyter_condabuild.units import size_text
 
@@ -94,7 +95,7 @@ def drift(
     bytecode: list[DriftEntry] = []
     unreadable: list[str] = []
     differing: set[str] = set()
-    size = sum(status.st_size for path in unchanged if (status := lying.statuses.get(path)))
+    size = sum(status[SIZE] for path in unchanged if (status := lying.statuses.get(path)))
     read = 0
     for verdict in verify(prefix, expected, lying.statuses, workers=workers, progress=progress):
         size += verdict.size
@@ -195,8 +196,8 @@ def _is_trash(name: str) -> bool:
     return name.endswith((".c~", ".conda_trash"))  # files that conda could not remove at once
 
 
-def _untracked_entry(path: str, status: os.stat_result | None) -> DriftEntry:
-    return DriftEntry(path, status.st_size, kind=_kind(status.st_mode)) if status else DriftEntry(path, kind="special")
+def _untracked_entry(path: str, status: Status | None) -> DriftEntry:
+    return DriftEntry(path, status[SIZE], kind=_kind(status[MODE])) if status else DriftEntry(path, kind="special")
 
 
 def _entry(prefix: Path, verdict: Verdict) -> DriftEntry:
@@ -243,7 +244,7 @@ def _of_files(modified: list[DriftEntry], missing: list[DriftEntry], untracked: 
         )
 
 
-def _warnings(environment: Environment, unreadable: list[str], nested: list[str]) -> Iterator[Warning]:
+def _warnings(environment: Environment, unreadable: Sequence[str], nested: Sequence[str]) -> Iterator[Warning]:
     if unreadable:
         yield Warning(
             "unreadable",

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from jupyter_condabuild.conda.listing import Listing, listing
 from jupyter_condabuild.conda.records import PrefixRecord
+from jupyter_condabuild.conda.walk import DEVICE, Status, status
 
 
 def stamp(folder: Path, lying: Listing | None = None) -> str:
@@ -24,22 +25,20 @@ def stamp(folder: Path, lying: Listing | None = None) -> str:
     return hashlib.sha256(marshal.dumps(rows, 2)).hexdigest()  # version 2 has no references: equal rows, equal bytes
 
 
-def stamp_of(record: PrefixRecord, statuses: Mapping[str, os.stat_result | None]) -> str:
+def stamp_of(record: PrefixRecord, statuses: Mapping[str, Status | None]) -> str:
     """The same of one package's files, links and bytecode included, and of its record."""
     rows = [_row(path, statuses.get(path)) for path in record.files]
-    rows.append(_row(record.dist, os.stat(record.source)))
+    rows.append(_row(record.dist, status(os.stat(record.source))))
     return hashlib.sha256(marshal.dumps(rows, 2)).hexdigest()
 
 
-def _row(path: str, status: os.stat_result | None) -> tuple[str | int, ...]:
-    if status is None:
-        return (path,)
-    return path, status.st_size, status.st_mtime_ns, status.st_mode, status.st_ino
+def _row(path: str, status: Status | None) -> tuple[str | int, ...]:
+    return (path, *status[:DEVICE]) if status else (path,)
 
 
 def _records(folder: Path) -> Iterable[tuple[str | int, ...]]:
     try:
         with os.scandir(folder) as entries:
-            return sorted(_row(entry.name, entry.stat()) for entry in entries)
+            return sorted(_row(entry.name, status(entry.stat())) for entry in entries)
     except OSError:
         return []

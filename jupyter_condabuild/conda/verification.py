@@ -18,6 +18,8 @@ from typing import Literal, NamedTuple
 
 from jupyter_condabuild.conda.package_cache import default_folders
 from jupyter_condabuild.conda.records import PathsEntry, PrefixRecord
+from jupyter_condabuild.conda.walk import DEVICE, INODE, LINKS, MODE, MTIME_NS, SIZE, Status
+from jupyter_condabuild.conda.walk import status as status_of
 
 State = Literal["same", "modified", "missing", "unreadable"]
 Progress = Callable[[int, int], None]
@@ -93,7 +95,7 @@ def _split_site_packages(entry: PathsEntry) -> tuple[str, str]:
 def verify(
     prefix: Path,
     expected: Collection[Expected],
-    lying: Mapping[str, os.stat_result | None],
+    lying: Mapping[str, Status | None],
     *,
     workers: int | None = None,
     progress: Progress | None = None,
@@ -111,7 +113,7 @@ def verify(
     for one in expected:
         status = lying.get(one.path)
         if status and _is_cached(status, one):
-            yield Verdict(one, "same", status.st_size)
+            yield Verdict(one, "same", status[SIZE])
         else:
             unread.append(one)
     done = total - sum(_size(one) for one in unread)
@@ -148,7 +150,7 @@ def _batches(expected: Sequence[Expected]) -> Iterator[list[Expected]]:
 def _verdict(root: str, expected: Expected) -> Verdict:
     path = f"{root}/{expected.path}"
     try:
-        found = os.lstat(path)
+        found = status_of(os.lstat(path))
     except OSError as error:
         state: State = "unreadable" if isinstance(error, PermissionError) else "missing"
         return Verdict(expected, state, _size(expected))
@@ -157,25 +159,25 @@ def _verdict(root: str, expected: Expected) -> Verdict:
     except FileNotFoundError:
         return Verdict(expected, "missing", _size(expected))
     except OSError:
-        return Verdict(expected, "unreadable", found.st_size)
-    return Verdict(expected, "same" if same else "modified", found.st_size, read)
+        return Verdict(expected, "unreadable", found[SIZE])
+    return Verdict(expected, "same" if same else "modified", found[SIZE], read)
 
 
-def _same(path: str, found: os.stat_result, expected: Expected) -> tuple[bool, int]:
+def _same(path: str, found: Status, expected: Expected) -> tuple[bool, int]:
     """Whether one of the entries fits, and how many bytes were read to tell."""
-    if stat.S_ISLNK(found.st_mode):
+    if stat.S_ISLNK(found[MODE]):
         return _same_link(path, expected), 0
-    if stat.S_ISDIR(found.st_mode):
+    if stat.S_ISDIR(found[MODE]):
         return any(entry.kind == "directory" for entry in expected.entries), 0
-    if not stat.S_ISREG(found.st_mode):
+    if not stat.S_ISREG(found[MODE]):
         return False, 0
     candidates = [entry for entry in expected.entries if entry.kind not in ("softlink", "directory")]
-    sums = {entry.expected_sha256 for entry in candidates if _may_have_size(entry, found.st_size)}
+    sums = {entry.expected_sha256 for entry in candidates if _may_have_size(entry, found[SIZE])}
     if not sums or "" in sums:  # "": the record does not tell, as for bytecode and conda's entry points
         return bool(sums), 0
     if _is_cached(found, expected):
         return True, 0
-    return _sha256(path, found.st_size) in sums, found.st_size
+    return _sha256(path, found[SIZE]) in sums, found[SIZE]
 
 
 def _may_have_size(entry: PathsEntry, size: int) -> bool:
@@ -184,22 +186,22 @@ def _may_have_size(entry: PathsEntry, size: int) -> bool:
     return bool(rewritten) or entry.size is None or entry.size == size
 
 
-def _is_cached(found: os.stat_result, expected: Expected) -> bool:
+def _is_cached(found: Status, expected: Expected) -> bool:
     entry = expected.entries[-1]
     if (
         not expected.cached
-        or found.st_nlink < 2
-        or found.st_mtime_ns > expected.extracted_ns
-        or found.st_size != entry.size
+        or found[LINKS] < 2
+        or found[MTIME_NS] > expected.extracted_ns
+        or found[SIZE] != entry.size
         or entry.placeholder
-        or not stat.S_ISREG(found.st_mode)
+        or not stat.S_ISREG(found[MODE])
     ):
         return False
     try:
         cached = os.lstat(expected.cached)
     except OSError:
         return False
-    return cached.st_ino == found.st_ino and cached.st_dev == found.st_dev
+    return (cached.st_ino, cached.st_dev) == (found[INODE], found[DEVICE])
 
 
 def _same_link(path: str, expected: Expected) -> bool:
