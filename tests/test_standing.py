@@ -59,8 +59,8 @@ class Place:
 
     @property
     def worked(self) -> bool:
-        """Whether the last build read the environment."""
-        return any(isinstance(event, Phase) and event.name in ("snapshot", "plan") for event in self.workshop.events)
+        """Whether the last build planned an image."""
+        return any(isinstance(event, Phase) and event.name == "plan" for event in self.workshop.events)
 
 
 @pytest.fixture

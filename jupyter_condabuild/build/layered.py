@@ -13,6 +13,7 @@ from jupyter_condabuild.build.assemble import assemble
 from jupyter_condabuild.build.base import Base, host_architecture, resolve
 from jupyter_condabuild.build.clobber import contested_layer
 from jupyter_condabuild.build.layers import LayersEngine, Origin, ReadyLayer, Stack
+from jupyter_condabuild.build.look import Look
 from jupyter_condabuild.build.phase import phase
 from jupyter_condabuild.build.pipeline import BuildResult
 from jupyter_condabuild.build.prepare import prepare
@@ -22,25 +23,24 @@ from jupyter_condabuild.build.remainder import remainder
 from jupyter_condabuild.build.request import BuildRequest
 from jupyter_condabuild.build.runtime import command, runtime_layer
 from jupyter_condabuild.build.stacking import contents, stacked
-from jupyter_condabuild.conda.listing import Listing
 from jupyter_condabuild.errors import BlobGone
 from jupyter_condabuild.events import Finished, Report, Warning
 from jupyter_condabuild.oci.layout import Store
 
 
-def build(request: BuildRequest, report: Report, lying: Listing | None) -> BuildResult:
+def build(request: BuildRequest, report: Report, seen: Look | None) -> BuildResult:
     """Builds the image and brings it where it was asked to go. Raises CondaBuildError of any kind.
 
-    `lying` is the listing of the environment, where there is one.
+    `seen` is the environment, where there is one.
     """
     try:
-        return _build(request, report, lying, trusting=True)
+        return _build(request, report, seen, trusting=True)
     except BlobGone as error:
         report(Warning("blob-gone", error.message, "Registries are now asked for each layer, and nothing is assumed."))
-        return _build(request, report, lying, trusting=False)
+        return _build(request, report, None, trusting=False)
 
 
-def _build(request: BuildRequest, report: Report, lying: Listing | None, *, trusting: bool) -> BuildResult:
+def _build(request: BuildRequest, report: Report, seen: Look | None, *, trusting: bool) -> BuildResult:
     """`trusting` what the manifests in registries say that these have."""
     started = time.monotonic()
     with ExitStack() as stack:
@@ -58,7 +58,7 @@ def _build(request: BuildRequest, report: Report, lying: Listing | None, *, trus
         asked_places = beside.submit(share.open_places, request, store, registries, report, trusting=trusting)
         asked: tuple[Future[Any], ...] = (asked_base, asked_places)
         stack.callback(lambda: wait(asked, GRACE_SECONDS))
-        prepared = prepare(request, work, report, lying, standing.verified(store, request.prefix))
+        prepared = prepare(request, work, report, seen, standing.verified(store, request.prefix))
         if prepared.drift is not None:
             standing.keep_verified(store, request.prefix, prepared.drift.verified)
         with phase(report, "base"):

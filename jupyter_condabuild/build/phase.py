@@ -10,9 +10,13 @@ from jupyter_condabuild.events import Phase, PhaseName, Report
 
 
 @contextmanager
-def phase(report: Report, name: PhaseName) -> Iterator[None]:
-    """Reports the start of a phase, and its end unless it failed."""
-    started = time.monotonic()
-    report(Phase(name, "started"))
+def phase(report: Report, name: PhaseName, since: float | None = None) -> Iterator[None]:
+    """Reports the start of a phase, and its end unless it failed.
+
+    `since` is when one began whose start was reported already, in seconds as `time.monotonic` has them.
+    """
+    started = time.monotonic() if since is None else since
+    if since is None:
+        report(Phase(name, "started"))
     yield
     report(Phase(name, "done", round(time.monotonic() - started, 3)))

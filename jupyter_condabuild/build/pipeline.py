@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jupyter_condabuild.build import standing
+from jupyter_condabuild.build.look import look
 from jupyter_condabuild.build.request import BuildRequest
-from jupyter_condabuild.conda.listing import listing
-from jupyter_condabuild.events import Event, Finished, Layer, Report, Warning
+from jupyter_condabuild.events import Event, Finished, Layer, Phase, Report, Warning
 
 if TYPE_CHECKING:
     from jupyter_condabuild.build.layers import ReadyLayer
@@ -43,21 +42,27 @@ def build(request: BuildRequest, report: Report) -> BuildResult:
 
         return BuildResult(docker_engine.build(request, report))
     started = time.monotonic()
-    lying = listing(Path(request.prefix), meanwhile=_import) if request.prefix else None
-    identity = standing.identity(request, lying) if standing.may_stand(request) else ""
-    if identity and not request.again and (memory := standing.look(request, identity)):
-        return BuildResult(memory.report(report, time.monotonic() - started))
-    from jupyter_condabuild.build import layered
+    seen = None
+    if request.prefix:
+        report(Phase("snapshot", "started"))
+        seen = look(Path(request.prefix), started, meanwhile=_import)
+    from jupyter_condabuild.build import layered, standing
 
+    identity = standing.identity(request, seen.listing if seen else None) if standing.may_stand(request) else ""
+    if identity and not request.again and (memory := standing.remembered(request, identity)):
+        seconds = time.monotonic() - started
+        if seen:
+            report(Phase("snapshot", "done", round(seconds, 3)))
+        return BuildResult(memory.report(report, seconds))
     told = Told(report)
-    result = layered.build(request, told, lying)
+    result = layered.build(request, told, seen)
     if identity:
         standing.keep(request, identity, result.event, told.layers.values(), told.warnings, result.base, result.sources)
     return result
 
 
 def _import() -> None:
-    """Loads what takes long: the client of registries first, which is needed even where nothing has changed."""
+    """Loads what takes long, while the environment is walked over."""
     importlib.import_module("jupyter_condabuild.oci.transport")
     importlib.import_module("jupyter_condabuild.build.layered")
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from jupyter_condabuild.build.base import PLATFORMS, host_architecture
+from jupyter_condabuild.build.look import Look
 from jupyter_condabuild.build.phase import phase
 from jupyter_condabuild.build.plan import Plan, plan
 from jupyter_condabuild.build.request import BuildRequest
 from jupyter_condabuild.conda.complete import complete
 from jupyter_condabuild.conda.drift import Drift, drift
-from jupyter_condabuild.conda.listing import Listing
 from jupyter_condabuild.conda.lockfile import Lockfile, load, lock
 from jupyter_condabuild.conda.package_cache import PackageCaches, default_folders
 from jupyter_condabuild.conda.snapshot import Environment, snapshot
@@ -57,21 +57,21 @@ def prepare(
     request: BuildRequest,
     work: Path,
     report: Report,
-    lying: Listing | None = None,
+    seen: Look | None = None,
     verified: Mapping[str, str] | None = None,
 ) -> Prepared:
     """Everything before the first layer.
 
-    `lying` is the listing of the environment, where there is one already; `verified` is what an earlier build found to
-    be as recorded.
+    `seen` is the environment, where it was looked at already; `verified` is what an earlier build found to be as
+    recorded.
 
     Raises PrefixError, LockfileError, PackageError, and NotReproducible under --strict.
     """
     environment, changes, urls = None, None, {}
     if request.prefix:
-        with phase(report, "snapshot"):
-            environment = snapshot(Path(request.prefix))
-            changes = drift(environment, lying, verified)
+        with phase(report, "snapshot", since=seen.since if seen else None):
+            environment = seen.environment if seen else snapshot(Path(request.prefix))
+            changes = drift(environment, seen.listing if seen else None, verified)
             urls = {record.dist: record.url for record in environment.records if record.url}
         found = lock(environment)
     else:

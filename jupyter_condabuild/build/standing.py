@@ -130,7 +130,7 @@ def _verified(prefix: str) -> str:
     return f"verified-{hashlib.sha256(prefix.encode('utf-8', 'surrogateescape')).hexdigest()}"
 
 
-def look(request: BuildRequest, identity: str) -> Memory | None:
+def remembered(request: BuildRequest, identity: str) -> Memory | None:
     """The memory of a request that still stands; None where there is none, or a registry will not tell."""
     with Store(Path(request.store_dir)) as store:
         memory = Memory.parse(store.memory(identity))

@@ -32,6 +32,10 @@ def listing(prefix: Path, meanwhile: Callable[[], object] | None = None) -> List
     command = [sys.executable, "-I", "-S", "-B", walk.__file__, str(prefix)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
         assert process.stdout
-        meanwhile()
-        answer = process.stdout.read()
+        try:
+            meanwhile()
+            answer = process.stdout.read()
+        except BaseException:
+            process.kill()  # it may be walking over a whole machine
+            raise
     return listing(prefix) if process.returncode else Listing(*marshal.loads(answer))  # noqa: S302  our own

@@ -30,23 +30,28 @@ def walk(prefix: str) -> Walk:
     while folders:
         folder = folders.pop()
         try:
-            with os.scandir(f"{prefix}/{folder}") as entries:
-                inside = {entry.name: entry for entry in entries}
+            opened = os.open(f"{prefix}/{folder}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except FileNotFoundError:
             continue
         except OSError:
             unlisted.append(folder or ".")
             continue
-        if not folder:
-            inside = {name: entry for name, entry in inside.items() if name not in own}
-        elif "conda-meta" in inside:
-            nested.append(folder.rstrip("/"))
-            continue
-        for name, entry in inside.items():
-            if entry.is_dir(follow_symlinks=False):
-                folders.append(f"{folder}{name}/")
-            else:
-                statuses[folder + name] = _status(entry)
+        try:
+            # by descriptor, the kernel need not find the folder again for each file
+            with os.scandir(opened) as entries:
+                inside = {entry.name: entry for entry in entries}
+            if not folder:
+                inside = {name: entry for name, entry in inside.items() if name not in own}
+            elif "conda-meta" in inside:
+                nested.append(folder.rstrip("/"))
+                continue
+            for name, entry in inside.items():
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(f"{folder}{name}/")
+                else:
+                    statuses[folder + name] = _status(entry)
+        finally:
+            os.close(opened)
     return statuses, unlisted, nested
 
 

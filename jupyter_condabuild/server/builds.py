@@ -156,7 +156,7 @@ class Builds:
             return False
         try:
             async with asyncio.timeout(STANDS_SECONDS):
-                memory = await asyncio.to_thread(standing.look, request, key)
+                memory = await asyncio.to_thread(standing.remembered, request, key)
         except (TimeoutError, CondaBuildError):
             return False
         return memory is not None and memory.finished.digest == (record.ending or {}).get("digest")
