@@ -108,7 +108,8 @@ def _without(lockfile: Lockfile, names: Collection[str]) -> Lockfile:
     if unknown := sorted(set(names) - known):
         raise UsageError(f"The environment has no {', '.join(unknown)}.", "Leave out packages that it has.")
     conda = [package for package in lockfile.conda if package.name not in names]
-    return of_packages(lockfile.platform, conda, [package for package in lockfile.pip if package.name not in names])
+    pip = [package for package in lockfile.pip if package.name not in names]
+    return of_packages(lockfile.platform, conda, pip, lockfile.requested)
 
 
 def _rebased(request: BuildRequest, source: str, target: str, report: Report) -> Finished:

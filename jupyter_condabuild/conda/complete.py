@@ -48,7 +48,7 @@ def complete(
         if package.dist not in done and package.dist not in failures
     }
     packages = [done.get(package.dist, package) for package in packages]
-    return of_packages(lockfile.platform, packages, lockfile.pip), failures
+    return of_packages(lockfile.platform, packages, lockfile.pip, lockfile.requested), failures
 
 
 def _from_cache(package: CondaPackage, caches: PackageCaches, bare: bool) -> CondaPackage:
