@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 results["small"] = small.run(work)
                 show(small.text(results["small"]))
             if "floor" in options.sections:
-                results["floor"] = floor.run(ours, found["all"], work, options.rounds)
+                results["floor"] = floor.run(ours, found["all"], work, base.partition("/")[0], options.rounds)
                 show(floor.text(results["floor"]))
             if engine and "bytecode" in options.sections:
                 results["bytecode"] = bytecode.run(
@@ -104,6 +104,8 @@ def _steps(
     yield from rows.build_rows(pipeline, found, repository, bases)
     yield from rows.pull_rows(engine, repository, stacked=isinstance(pipeline, Ours))
     if isinstance(pipeline, Ours):
+        pipeline.forget()
+        yield "cold-lean", pipeline.build(found["all"], f"{repository}-lean:latest", to=["--push", "--no-bytecode"])
         pipeline.forget()
         yield "cold-lock", pipeline.build_lockfile(found["all"], f"{repository}-lock:latest")
         yield from rows.our_outputs(pipeline, engine, found["all"], work)

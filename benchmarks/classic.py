@@ -50,6 +50,7 @@ class Classic:
     """
 
     def __init__(self, engine: Engine, base: str, builder: str, *, bytecode: bool, cache_mount: bool = False) -> None:
+        self.bytecode = bytecode
         self.name = "BuildKit" + (" + bytecode" if bytecode else "") + (" + cache mount" if cache_mount else "")
         self._engine = engine
         self._base = base

@@ -49,7 +49,7 @@ class Ours:
         to: Sequence[str] = ("--push",),
         pool: str = "",
     ) -> Sample:
-        """Builds from the environment, and pushes; `pool` is a layer pool."""
+        """Builds from the environment, and pushes; `to` may hold other options, `pool` is a layer pool."""
         return self._build([str(environment.prefix)], reference, cache_from, to, pool)
 
     def build_lockfile(self, environment: Environment, reference: str, *, cache_from: str = "") -> Sample:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 
-from benchmarks import chart, document, report
+from benchmarks import chart, document, floor, report
 from benchmarks.measure import Sample
 from benchmarks.rows import Row
 
@@ -113,6 +114,21 @@ def test_the_page_has_every_section_of_a_run(tmp_path: Path, monkeypatch: pytest
         assert part in text
     assert "floor" not in text.lower()
     assert ElementTree.parse(picture).getroot().tag == f"{SVG}svg"
+
+
+def test_the_floor_with_bytecode_has_the_compiler_in_it() -> None:
+    """And what is left of a build when all that it cannot do without is taken away is told, too."""
+    times = {"clock": 1.0, "busy": 2.0, "idle": 0.0, "other": 0.0}
+    figures = {
+        "without": {"tar_bytes": 10**9, "floor": times, "layers": 1.5},
+        "with": {"tar_bytes": 2 * 10**9, "floor": times, "layers": 6.0},
+        "compiler": {**times, "busy": 3.5},
+        "cold": {"clock": 5.0, "busy": 9.0, "idle": 1.0, "other": 0.25},
+    }
+    text = floor.text(figures)
+    assert "| times the floor | 1.50x | 3.00x |" in text
+    assert "| the registry | 0.25 s |" in text
+    assert re.search(r"\| all else: .* \| 3\.25 s \|", text)
 
 
 def test_the_page_in_the_docs_has_its_markers() -> None:
