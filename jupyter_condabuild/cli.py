@@ -21,8 +21,12 @@ from jupyter_condabuild.events import Failed, Finished, JsonLines, Report
 EXIT_FAILED, EXIT_USAGE, EXIT_CANCELLED = 1, 2, 130
 
 
-def parser() -> argparse.ArgumentParser:
-    """The command line's grammar."""
+_COMMON = ("lock", "snapshot", "plan", "build")
+"""Commands that do not wait for the others' code to be loaded."""
+
+
+def parser(command: str = "") -> argparse.ArgumentParser:
+    """The command line's grammar; where `command` is a common one, no other but these need be in it."""
     top = argparse.ArgumentParser(
         prog="jupyter condabuild",
         description="Turns a conda environment into a container image, one layer a package.",
@@ -85,12 +89,14 @@ def parser() -> argparse.ArgumentParser:
     add_request(build)
     build.set_defaults(run=_build)
 
-    from jupyter_condabuild.commands import base, comparison, export, prune, rebase
+    others: list[argparse.ArgumentParser] = []
+    if command not in _COMMON:
+        from jupyter_condabuild.commands import base, comparison, export, prune, rebase
 
-    others = (rebase, export, base, prune)
-    for command in (lock, snapshot, plan, build, *comparison.add(commands), *(one.add(commands) for one in others)):
-        command.add_argument("--json", action="store_true", help="print the result as JSON")
-        command.add_argument("--events", choices=("jsonl",), help="print events as JSON lines on standard output")
+        others += [*comparison.add(commands), *(one.add(commands) for one in (rebase, export, base, prune))]
+    for one in (lock, snapshot, plan, build, *others):
+        one.add_argument("--json", action="store_true", help="print the result as JSON")
+        one.add_argument("--events", choices=("jsonl",), help="print events as JSON lines on standard output")
     return top
 
 
@@ -146,7 +152,8 @@ def _add_installer(command: argparse.ArgumentParser) -> None:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs one command; ends the process with its exit status."""
-    arguments = parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    arguments = parser(words[0] if words else "").parse_args(words)
     signal.signal(signal.SIGTERM, _interrupt)
     report = _report(arguments)
     try:

@@ -27,10 +27,19 @@ class Listing(NamedTuple):
 
 def listing(prefix: Path, meanwhile: Callable[[], object] | None = None) -> Listing:
     """Walks a prefix as `walk.walk` does; with `meanwhile`, in another process while that is called here."""
-    if not meanwhile:
-        return Listing(*walk.walk(str(prefix)))
+    answer = _walked_beside(prefix, meanwhile) if meanwhile else b""
+    return Listing(*(marshal.loads(answer) if answer else walk.walk(str(prefix))))  # noqa: S302  our own
+
+
+def _walked_beside(prefix: Path, meanwhile: Callable[[], object]) -> bytes:
+    """What the walk says as a program; nothing where it could not be run."""
     command = [sys.executable, "-I", "-S", "-B", walk.__file__, str(prefix)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+    try:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    except OSError:
+        meanwhile()
+        return b""
+    with process:
         assert process.stdout
         try:
             meanwhile()
@@ -38,4 +47,4 @@ def listing(prefix: Path, meanwhile: Callable[[], object] | None = None) -> List
         except BaseException:
             process.kill()  # it may be walking over a whole machine
             raise
-    return listing(prefix) if process.returncode else Listing(*marshal.loads(answer))  # noqa: S302  our own
+    return b"" if process.returncode else answer

@@ -1,0 +1,81 @@
+"""The walk over an environment: the same whoever does it, and never in the way of an error."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from jupyter_condabuild.conda.listing import listing
+from jupyter_condabuild.conda.walk import MODE, SIZE
+
+
+@pytest.fixture
+def prefix(tmp_path: Path) -> Path:
+    """An environment with odd names, links, a nested environment, and conda's own things."""
+    folder = tmp_path / "env"
+    for path in (
+        "conda-meta/a.json",
+        "bin/tool",
+        "share/new\nline",
+        "inner/conda-meta/x.json",
+        "inner/bin/y",
+        "pkgs/z",
+    ):
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(b"12345")
+    (folder / os.fsdecode(b"share/caf\xe9")).write_bytes(b"")
+    (folder / "lib").mkdir()
+    (folder / "lib64").symlink_to("lib")
+    (folder / "gone").symlink_to("nowhere")
+    return folder
+
+
+def test_another_process_finds_the_same(prefix: Path) -> None:
+    """Every path but folders, with what its status says; nothing of an environment inside, or of conda's own."""
+    calls: list[int] = []
+    found = listing(prefix, lambda: calls.append(1))
+    assert found == listing(prefix)
+    assert calls == [1]
+    odd = {"share/new\nline", os.fsdecode(b"share/caf\xe9")}
+    assert set(found.statuses) == {"bin/tool", "lib64", "gone", "pkgs/z"} | odd
+    assert found.nested == ["inner"]
+    status = found.statuses["bin/tool"]
+    assert status
+    assert (status[SIZE], status[MODE]) == (5, (prefix / "bin/tool").stat().st_mode)
+
+
+def test_a_base_environment_has_others_below_it(prefix: Path) -> None:
+    """Its package cache and its environments are not its own files."""
+    (prefix / "condabin").mkdir()
+    assert "pkgs/z" not in listing(prefix, lambda: None).statuses
+
+
+@pytest.mark.parametrize("executable", ["/bin/false", "/nowhere/python"])
+def test_where_no_process_can_walk_this_one_does(
+    prefix: Path, executable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether it cannot be started or does not end well."""
+    expected = listing(prefix)
+    calls: list[int] = []
+    monkeypatch.setattr(sys, "executable", executable)
+    assert listing(prefix, lambda: calls.append(1)) == expected
+    assert calls == [1]
+
+
+def test_an_error_does_not_wait_for_the_walk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a folder that is no environment, and may be the whole machine."""
+
+    def refuse() -> None:
+        raise LookupError
+
+    before = psutil.Process().children()
+    started = time.monotonic()
+    with pytest.raises(LookupError):
+        listing(Path("/"), refuse)
+    assert time.monotonic() - started < 5
+    assert psutil.Process().children() == before
