@@ -14,6 +14,7 @@ from jupyter_condabuild.build.runtime import LABEL_ENGINE, LOCKFILE, lockfile_in
 from jupyter_condabuild.conda.lockfile import Lockfile, load
 from jupyter_condabuild.errors import BadImage, ContentMismatch
 from jupyter_condabuild.oci.archive import Archive
+from jupyter_condabuild.oci.chunks import as_file
 from jupyter_condabuild.oci.daemon import Daemon
 from jupyter_condabuild.oci.image import BlobSource, Descriptor, Image, ImageConfig, Index, Manifest, Reference
 from jupyter_condabuild.oci.registry import open_registry
@@ -87,29 +88,10 @@ def members(image: BlobSource, layer: Descriptor) -> Iterator[tuple[tarfile.TarI
     """A layer's entries and, of files, their bytes, to be read before the next; verified at the end."""
     chunks = image.read(layer)
     try:
-        with tarfile.open(
-            fileobj=io.BufferedReader(_Chunks(chunks), 1 << 20), mode="r|*", errors="surrogateescape"
-        ) as tar:
+        with tarfile.open(fileobj=as_file(chunks), mode="r|*", errors="surrogateescape") as tar:
             for member in tar:
                 yield member, tar.extractfile(member) if member.isreg() else None  # type: ignore[misc]
         for _ in chunks:
             """The digest is checked with the last byte."""
     except (tarfile.TarError, EOFError, OSError) as error:
         raise ContentMismatch(f"The layer {layer.digest} cannot be read: {error}.") from None
-
-
-class _Chunks(io.RawIOBase):
-    def __init__(self, chunks: Iterator[bytes]) -> None:
-        self._chunks = chunks
-        self._rest = b""
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        if not self._rest:
-            self._rest = next(self._chunks, b"")
-        count = min(len(buffer), len(self._rest))
-        buffer[:count] = self._rest[:count]
-        self._rest = self._rest[count:]
-        return count

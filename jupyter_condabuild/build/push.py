@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
@@ -12,6 +11,7 @@ from typing import BinaryIO
 from jupyter_condabuild.build.layer_pool import LayerPool
 from jupyter_condabuild.errors import Cancelled, ContentMismatch, RegistryError
 from jupyter_condabuild.events import Layer, Progress, Report
+from jupyter_condabuild.oci.chunks import as_file
 from jupyter_condabuild.oci.image import LAYER_KEY, LAYER_PACKAGES, BlobSource, Descriptor, Digest, Manifest
 from jupyter_condabuild.oci.layout import Store
 from jupyter_condabuild.oci.registry import Repository
@@ -134,24 +134,4 @@ def _check(store: Store, descriptor: Descriptor) -> None:
 def _opener(source: BlobSource, descriptor: Descriptor) -> Callable[[], BinaryIO]:
     if isinstance(source, Store):
         return lambda: open(source.path(descriptor.digest), "rb", buffering=0)
-    return lambda: io.BufferedReader(_Chunks(source.read(descriptor)), 1 << 20)
-
-
-class _Chunks(io.RawIOBase):
-    """Chunks as a file that can be read from."""
-
-    def __init__(self, chunks: Iterator[bytes]) -> None:
-        self._chunks = chunks
-        self._rest = memoryview(b"")
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: object) -> int:
-        target = memoryview(buffer)  # type: ignore[arg-type]
-        if not self._rest:
-            self._rest = memoryview(next(self._chunks, b""))
-        count = min(len(target), len(self._rest))
-        target[:count] = self._rest[:count]
-        self._rest = self._rest[count:]
-        return count
+    return lambda: as_file(source.read(descriptor))
