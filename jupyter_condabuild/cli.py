@@ -29,7 +29,7 @@ def parser(command: str = "") -> argparse.ArgumentParser:
     """The command line's grammar; where `command` is a common one, no other but these need be in it."""
     top = argparse.ArgumentParser(
         prog="jupyter condabuild",
-        description="Turns a conda environment into a container image, one layer a package.",
+        description="Turns a conda environment into a container image, package by package.",
         epilog="PREFIX is the folder of an environment; without it, the active one is meant.",
     )
     top.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
