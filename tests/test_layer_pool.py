@@ -31,6 +31,12 @@ def lockfile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return explicit(channel, folder / "explicit.txt")
 
 
+@pytest.fixture(autouse=True)
+def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each package has a layer of its own, however small it is."""
+    monkeypatch.setattr("jupyter_condabuild.build.plan.THRESHOLDS", (0,))
+
+
 @pytest.fixture
 def lab(registry: str) -> str:
     """A place in the real registry of this test's own."""
