@@ -26,6 +26,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Reads the command line and does what it says."""
     options = _parser().parse_args(arguments)
     results: dict[str, Any] = {}
+    try:
+        _run(options, results)
+    finally:  # what half an hour has measured is not lost to what comes after it
+        if options.json:
+            options.json.write_text(json.dumps(results, indent=1) + "\n")
+
+
+def _run(options: argparse.Namespace, results: dict[str, Any]) -> None:
     base = os.environ["CONDABUILD_TEST_BASE_REFERENCE"]
     with tempfile.TemporaryDirectory(prefix="condabuild-bench-", dir=options.work) as folder:
         work = Path(folder)
@@ -65,8 +73,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
             show(memory.text(results["memory"]))
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir()
-    if options.json:
-        options.json.write_text(json.dumps(results, indent=1) + "\n")
 
 
 def _table(

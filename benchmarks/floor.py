@@ -117,7 +117,9 @@ def _nothing(_: int) -> None:
     time.sleep(0.05)
 
 
-def _pass(path: Path) -> None:
+def _pass(path: Path) -> float:
+    """Seconds of a processor."""
+    started = time.process_time()
     compressor = isal_zlib.compressobj(1, isal_zlib.DEFLATED, 31)
     tar, compressed = hashlib.sha256(), hashlib.sha256()
     with path.open("rb", buffering=0) as file:
@@ -125,6 +127,7 @@ def _pass(path: Path) -> None:
             tar.update(chunk)
             compressed.update(compressor.compress(chunk))
     compressed.update(compressor.flush())
+    return time.process_time() - started
 
 
 def _compile(prefix: Path, folder: Path) -> Spent:

@@ -46,6 +46,7 @@ def measured(pid: int, *, itself: bool = True) -> Iterator[Sample]:
 
     Memory is the proportional set size: pages that processes share count once. `itself` is whether `pid` counts.
     """
+    os.sync()  # what was written or removed before must not be waited for now
     sample = Sample()
     end = threading.Event()
     before = tree_memory(pid, itself=itself)

@@ -28,6 +28,7 @@ class Spent:
 @contextmanager
 def spent(other: psutil.Process) -> Iterator[Spent]:
     """Fills in what the block takes."""
+    os.sync()
     found = Spent()
     busy, idle = _machine()
     used = _used(other)
