@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import marshal
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -17,18 +18,31 @@ class Listing(NamedTuple):
     """The paths of a prefix but folders, relative to it (any bytes, as `os.fsdecode` has them).
 
     `statuses` are None where there is none to be had. `unlisted` are folders that cannot be read, `nested`
-    environments inside this one, both without what is in them.
+    environments inside this one, both without what is in them. `records` are the files in conda-meta, by name, as they
+    were before the walk.
     """
 
     statuses: Mapping[str, Status | None]
     unlisted: Sequence[str]
     nested: Sequence[str]
+    records: Sequence[tuple[str, Status]]
 
 
 def listing(prefix: Path, meanwhile: Callable[[], object] | None = None) -> Listing:
     """Walks a prefix as `walk.walk` does; with `meanwhile`, in another process while that is called here."""
+    found = records(prefix)
     answer = _walked_beside(prefix, meanwhile) if meanwhile else b""
-    return Listing(*(marshal.loads(answer) if answer else walk.walk(str(prefix))))  # noqa: S302  our own
+    statuses, unlisted, nested = marshal.loads(answer) if answer else walk.walk(str(prefix))  # noqa: S302  our own
+    return Listing(statuses, unlisted, nested, found)
+
+
+def records(prefix: Path) -> list[tuple[str, Status]]:
+    """The files in conda-meta, sorted by name; none where there is no such folder."""
+    try:
+        with os.scandir(prefix / "conda-meta") as entries:
+            return sorted((entry.name, walk.status(entry.stat())) for entry in entries)
+    except OSError:
+        return []
 
 
 def _walked_beside(prefix: Path, meanwhile: Callable[[], object]) -> bytes:

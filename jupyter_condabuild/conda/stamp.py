@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import marshal
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from jupyter_condabuild.conda.listing import Listing, listing
@@ -19,9 +19,9 @@ def stamp(folder: Path, lying: Listing | None = None) -> str:
     Equal stamps of a folder mean that nobody wrote to it in between, unless they took pains to hide it. What a listing
     leaves out does not count, but the records of a prefix do. `lying` is the folder's listing, where there is one.
     """
-    found = (lying or listing(folder)).statuses
-    rows = [_row(path, status) for path, status in found.items() if "__pycache__/" not in path]
-    rows += _records(folder / "conda-meta")
+    found = lying or listing(folder)
+    rows = [_row(path, status) for path, status in found.statuses.items() if "__pycache__/" not in path]
+    rows += [_row(name, status) for name, status in found.records]
     return hashlib.sha256(marshal.dumps(rows, 2)).hexdigest()  # version 2 has no references: equal rows, equal bytes
 
 
@@ -34,11 +34,3 @@ def stamp_of(record: PrefixRecord, statuses: Mapping[str, Status | None]) -> str
 
 def _row(path: str, status: Status | None) -> tuple[str | int, ...]:
     return (path, *status[:DEVICE]) if status else (path,)
-
-
-def _records(folder: Path) -> Iterable[tuple[str | int, ...]]:
-    try:
-        with os.scandir(folder) as entries:
-            return sorted(_row(entry.name, status(entry.stat())) for entry in entries)
-    except OSError:
-        return []

@@ -1,0 +1,71 @@
+"""A look at an environment in which somebody is at work: its metadata is never older than its files."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from jupyter_condabuild.build.look import look
+from jupyter_condabuild.conda.snapshot import snapshot
+from jupyter_condabuild.conda.stamp import stamp
+from tests.small_prefix import SmallPrefix
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> SmallPrefix:
+    """A prefix with Python."""
+    made = SmallPrefix(tmp_path / "env")
+    made.python()
+    return made
+
+
+def _remove_record(prefix: SmallPrefix) -> None:
+    next(prefix.path.glob("conda-meta/other-*.json")).unlink()
+
+
+def _install_by_pip(prefix: SmallPrefix) -> None:
+    prefix.pip("late")
+
+
+def _remove_of_pip(prefix: SmallPrefix) -> None:
+    shutil.rmtree(next(prefix.path.glob("lib/python*/site-packages/early-*.dist-info")))
+
+
+def _write_metadata(prefix: SmallPrefix) -> None:
+    (info,) = prefix.path.glob("lib/python*/site-packages/early-*.dist-info")
+    (info / "direct_url.json").write_text('{"url": "https://h/early.whl", "archive_info": {}}')
+
+
+@pytest.mark.parametrize("change", [_remove_record, _install_by_pip, _remove_of_pip, _write_metadata])
+def test_what_changes_meanwhile_is_seen(small: SmallPrefix, change: Callable[[SmallPrefix], None]) -> None:
+    """By the metadata that was read, and by the stamp that the build is remembered by: both, or neither."""
+    small.add("other")
+    small.pip("early")
+    _age(small.path)
+    seen = look(small.path, 0.0, lambda: change(small))
+    after = snapshot(small.path)
+    assert (seen.environment.records, seen.environment.pip) == (after.records, after.pip)
+    assert stamp(small.path, seen.listing) == stamp(small.path)
+
+
+def test_what_nobody_touches_is_read_once(small: SmallPrefix, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second reading is for those who are at work."""
+    _age(small.path)
+    read: list[Path] = []
+
+    def counted(prefix: Path) -> object:
+        read.append(prefix)
+        return snapshot(prefix)
+
+    monkeypatch.setattr("jupyter_condabuild.conda.snapshot.snapshot", counted)
+    look(small.path, 0.0, lambda: None)
+    assert read == [small.path]
+
+
+def _age(prefix: Path) -> None:
+    for path in prefix.rglob("*"):
+        os.utime(path, (1, 1), follow_symlinks=False)
