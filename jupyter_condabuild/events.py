@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import ClassVar, Literal, TextIO
 
@@ -108,6 +109,19 @@ class Cancelled:
 
 Event = Phase | Log | Progress | Layer | Warning | Finished | Failed | Cancelled
 Report = Callable[[Event], None]
+
+
+@contextmanager
+def phase(report: Report, name: PhaseName, since: float | None = None) -> Iterator[None]:
+    """Reports the start of a phase, and its end unless it failed.
+
+    `since` is when one began whose start was reported already, in seconds as `time.monotonic` has them.
+    """
+    started = time.monotonic() if since is None else since
+    if since is None:
+        report(Phase(name, "started"))
+    yield
+    report(Phase(name, "done", round(time.monotonic() - started, 3)))
 
 
 def encode(event: Event, seq: int, at: float) -> str:

@@ -12,7 +12,6 @@ from pathlib import Path
 from jupyter_condabuild.build import docker_context
 from jupyter_condabuild.build.base import resolve
 from jupyter_condabuild.build.installers import installer
-from jupyter_condabuild.build.phase import phase
 from jupyter_condabuild.build.prepare import Prepared, prepare
 from jupyter_condabuild.build.recipe import Wanted
 from jupyter_condabuild.build.registries import Registries
@@ -22,7 +21,7 @@ from jupyter_condabuild.build.share import cache_names, throttled
 from jupyter_condabuild.build.steps import Steps
 from jupyter_condabuild.conda.secrets import scrub
 from jupyter_condabuild.errors import BaseUnavailable, CondaBuildError, EngineFault
-from jupyter_condabuild.events import Finished, Log, Progress, Report, Warning
+from jupyter_condabuild.events import Finished, Log, Progress, Report, Warning, phase
 from jupyter_condabuild.oci import archive, builder
 from jupyter_condabuild.oci.builder import BuildOptions, Kind, NoBuildKit
 from jupyter_condabuild.oci.daemon import Daemon

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from jupyter_condabuild.build.docker_plan import DockerPlan, docker_plan
-from jupyter_condabuild.build.phase import phase
 from jupyter_condabuild.build.plan import PlannedLayer
 from jupyter_condabuild.build.prepare import Prepared, prepare
 from jupyter_condabuild.build.registries import Registries
@@ -19,7 +18,7 @@ from jupyter_condabuild.build.stacking import forecast
 from jupyter_condabuild.conda.drift import Drift, drift
 from jupyter_condabuild.conda.lockfile import Lockfile, lock
 from jupyter_condabuild.conda.snapshot import Environment, snapshot
-from jupyter_condabuild.events import Report
+from jupyter_condabuild.events import Report, phase
 from jupyter_condabuild.oci.layout import Store
 from jupyter_condabuild.units import size_text
 

@@ -14,7 +14,6 @@ from jupyter_condabuild.build.base import Base, host_architecture, resolve
 from jupyter_condabuild.build.clobber import contested_layer
 from jupyter_condabuild.build.layers import LayersEngine, Origin, ReadyLayer, Stack
 from jupyter_condabuild.build.look import Look
-from jupyter_condabuild.build.phase import phase
 from jupyter_condabuild.build.pipeline import BuildResult
 from jupyter_condabuild.build.prepare import prepare
 from jupyter_condabuild.build.push import GRACE_SECONDS
@@ -24,7 +23,7 @@ from jupyter_condabuild.build.request import BuildRequest
 from jupyter_condabuild.build.runtime import command, runtime_layer
 from jupyter_condabuild.build.stacking import contents, stacked
 from jupyter_condabuild.errors import BlobGone
-from jupyter_condabuild.events import Finished, Report, Warning
+from jupyter_condabuild.events import Finished, Report, Warning, phase
 from jupyter_condabuild.oci.layout import Store
 
 

@@ -12,7 +12,6 @@ from pathlib import Path
 
 from jupyter_condabuild.build import workers, writer
 from jupyter_condabuild.build.known import Known, annotate
-from jupyter_condabuild.build.phase import phase
 from jupyter_condabuild.build.plan import PlannedLayer, layer_key
 from jupyter_condabuild.conda.fetch import locate
 from jupyter_condabuild.conda.link import StagedPackage, link
@@ -20,7 +19,7 @@ from jupyter_condabuild.conda.lockfile import Lockfile
 from jupyter_condabuild.conda.package_cache import PackageCaches
 from jupyter_condabuild.conda.packages import CondaPackage
 from jupyter_condabuild.errors import CondaBuildError, LinkFailed, PackageError, PackageMismatch
-from jupyter_condabuild.events import Layer, LayerState, Log, Progress, Report, Warning
+from jupyter_condabuild.events import Layer, LayerState, Log, Progress, Report, Warning, phase
 from jupyter_condabuild.oci.image import BlobSource, Descriptor, Digest, Manifest
 from jupyter_condabuild.oci.layer import LayerBlob
 from jupyter_condabuild.oci.layout import Store

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from jupyter_condabuild.build.base import PLATFORMS, host_architecture
 from jupyter_condabuild.build.look import Look
-from jupyter_condabuild.build.phase import phase
 from jupyter_condabuild.build.plan import Plan, plan
 from jupyter_condabuild.build.request import BuildRequest
 from jupyter_condabuild.conda.complete import complete
@@ -17,7 +16,7 @@ from jupyter_condabuild.conda.lockfile import Lockfile, load, lock
 from jupyter_condabuild.conda.package_cache import PackageCaches, default_folders
 from jupyter_condabuild.conda.snapshot import Environment, snapshot
 from jupyter_condabuild.errors import LockfileError, NotReproducible, PackageError
-from jupyter_condabuild.events import Report, Warning
+from jupyter_condabuild.events import Report, Warning, phase
 
 IRREPRODUCIBLE = frozenset(
     (

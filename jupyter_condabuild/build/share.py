@@ -9,13 +9,12 @@ from dataclasses import dataclass, replace
 
 from jupyter_condabuild.build.known import Known, look_up
 from jupyter_condabuild.build.layer_pool import LayerPool
-from jupyter_condabuild.build.phase import phase
 from jupyter_condabuild.build.plan import PlannedLayer
 from jupyter_condabuild.build.push import Config, Push
 from jupyter_condabuild.build.registries import Registries
 from jupyter_condabuild.build.request import BuildRequest
 from jupyter_condabuild.errors import CondaBuildError, RegistryError
-from jupyter_condabuild.events import Log, Progress, Report, Warning
+from jupyter_condabuild.events import Log, Progress, Report, Warning, phase
 from jupyter_condabuild.oci import archive
 from jupyter_condabuild.oci.daemon import Daemon
 from jupyter_condabuild.oci.image import Image, Reference

@@ -16,7 +16,6 @@ from jupyter_condabuild.build.base import PLATFORMS, host_architecture
 from jupyter_condabuild.build.clobber import contested_layer
 from jupyter_condabuild.build.known import Known
 from jupyter_condabuild.build.layers import LayersEngine, Origin, hidden_in
-from jupyter_condabuild.build.phase import phase
 from jupyter_condabuild.build.plan import Plan, PlannedLayer, layer_key, plan
 from jupyter_condabuild.build.prepare import Prepared
 from jupyter_condabuild.build.published import Places, lock_in, made_by, members, open_image
@@ -27,7 +26,7 @@ from jupyter_condabuild.conda.link import PREFIX, link, linked_package
 from jupyter_condabuild.conda.lockfile import Lockfile
 from jupyter_condabuild.conda.package_cache import PackageCaches, default_folders
 from jupyter_condabuild.errors import LinkFailed, LockfileError, NotVerified
-from jupyter_condabuild.events import Finished, Log, Report
+from jupyter_condabuild.events import Finished, Log, Report, phase
 from jupyter_condabuild.oci import layer
 from jupyter_condabuild.oci.image import LAYER_DIFF_ID, LAYER_KEY, LAYER_PACKAGES, Digest, Image, ImageConfig, Manifest
 from jupyter_condabuild.oci.layout import Store
