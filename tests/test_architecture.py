@@ -22,7 +22,8 @@ BELOW = {
     "events": {"errors"},
     "conda": FOUNDATION,
     "oci": FOUNDATION,
-    "build": {"conda", "oci"} | FOUNDATION,
+    "image": {"oci"} | FOUNDATION,
+    "build": {"image", "conda", "oci"} | FOUNDATION,
     # The server starts the command line's build as a child process: it does not import it.
     "server": {"settings", "build", "conda", "oci"} | FOUNDATION,
     # The command line's other commands, each of one call: they are the same door.

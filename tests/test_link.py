@@ -13,12 +13,13 @@ import pytest
 import rattler
 
 from jupyter_condabuild.conda.bytecode import Compiler
-from jupyter_condabuild.conda.link import PREFIX, LinkedFile, LinkedPackage, link, link_order, linked_package
+from jupyter_condabuild.conda.link import LinkedFile, LinkedPackage, link, link_order, linked_package
 from jupyter_condabuild.conda.lockfile import Lockfile, lock
 from jupyter_condabuild.conda.package_cache import Cached, PackageCaches, hash_file
 from jupyter_condabuild.conda.packages import CondaPackage
 from jupyter_condabuild.conda.snapshot import snapshot
 from jupyter_condabuild.errors import LinkFailed, PackageMismatch
+from jupyter_condabuild.image.paths import PREFIX
 from tests.builds import install, small_channel
 from tests.channel.channel import Channel
 from tests.channel.package import PLACEHOLDER, File, Metadata
@@ -35,7 +36,7 @@ class Linked:
         self.folder = folder
         self.packages = {package.name: package for package in packages}
         self.sources = {package.dist: _found(caches, package) for package in self.packages.values()}
-        self.staged = link(tuple(self.packages.values()), self.sources, folder)
+        self.staged = link(tuple(self.packages.values()), self.sources, folder, PREFIX)
 
     def __getitem__(self, name: str) -> LinkedPackage:
         compiled = str(self.folder / f"{name}.bytecode")
@@ -271,7 +272,7 @@ def test_an_old_archive_is_linked_too(tmp_path: Path) -> None:
     archive = tmp_path / "old-1-0.tar.bz2"
     subprocess.run(["tar", "cjf", archive, "-C", source, "bin", "share", "info"], check=True)
     package = CondaPackage.of_url(f"https://lab.org/linux-64/{archive.name}", sha256=hash_file(archive))
-    staged = link([package], {package.dist: Cached(archive, False)}, tmp_path / "link")
+    staged = link([package], {package.dist: Cached(archive, False)}, tmp_path / "link", PREFIX)
     linked = linked_package(staged[package.dist], None, EPOCH, tmp_path)
     files = {file.path: Path(file.source).read_text() for file in linked.files}
     assert files == {"bin/old": f"#!{PREFIX}/bin/x\n", "share/old.txt": "old\n"}
@@ -289,7 +290,7 @@ def test_a_package_cannot_leave_the_prefix(tmp_path: Path) -> None:
     (tmp_path / "escaped").write_text("x")
     package = CondaPackage.of_url("https://lab.org/linux-64/bad-1-0.conda", sha256="0" * 64)
     with pytest.raises((LinkFailed, PackageMismatch)):
-        link([package], {package.dist: Cached(source, True)}, tmp_path / "link")
+        link([package], {package.dist: Cached(source, True)}, tmp_path / "link", PREFIX)
     assert not (tmp_path / "link/escaped").exists()
 
 

@@ -22,6 +22,7 @@ from jupyter_condabuild.conda.lockfile import lock
 from jupyter_condabuild.conda.package_cache import PackageCaches
 from jupyter_condabuild.conda.snapshot import snapshot
 from jupyter_condabuild.errors import CondaBuildError, LinkFailed, PackageMismatch, StoreError
+from jupyter_condabuild.image.paths import PREFIX
 from jupyter_condabuild.oci.layer import LayerBlob
 from tests.builds import install, small_channel
 from tests.channel.package import File, Metadata
@@ -40,7 +41,7 @@ def staged(tmp_path_factory: pytest.TempPathFactory) -> dict[str, StagedPackage]
     prefix = install(folder / "env", small_channel(folder / "channel", packages), *NAMES)
     locked, caches = lock(snapshot(prefix)).conda, PackageCaches([folder / "pkgs"])
     sources = {package.dist: found for package in locked if (found := caches.find(package))}
-    return {item.package.name: item for item in link(locked, sources, folder / "link").values()}
+    return {item.package.name: item for item in link(locked, sources, folder / "link", PREFIX).values()}
 
 
 class Answers:

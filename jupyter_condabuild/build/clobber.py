@@ -14,9 +14,10 @@ from jupyter_condabuild.build.plan import Plan, PlannedLayer
 from jupyter_condabuild.build.prepare import Prepared
 from jupyter_condabuild.conda.bytecode import source_of
 from jupyter_condabuild.conda.contents import package_paths
-from jupyter_condabuild.conda.link import PREFIX, link_order
+from jupyter_condabuild.conda.link import link_order
 from jupyter_condabuild.conda.packages import CondaPackage
 from jupyter_condabuild.events import Report, Warning
+from jupyter_condabuild.image.paths import PREFIX
 from jupyter_condabuild.oci.image import LAYER_PACKAGES, canonical_json
 from jupyter_condabuild.oci.layer import WRITER_VERSION
 

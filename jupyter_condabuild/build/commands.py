@@ -14,13 +14,14 @@ from typing import Literal
 
 from jupyter_condabuild.build.request import BuildRequest
 from jupyter_condabuild.events import Finished
+from jupyter_condabuild.image.paths import ENTRYPOINT, LOCK, WORK
 from jupyter_condabuild.oci.image import Reference
 
 PORT = 8888
 _LOOPBACK = re.compile(r"localhost|127\.[\d.]+")
 
 _SERVES = "JupyterLab prints the address to open; it listens on this machine alone."
-_HERE = "The current folder is /work in the container, and files made there are yours."
+_HERE = f"The current folder is {WORK} in the container, and files made there are yours."
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ def _from_registry(request: BuildRequest, done: Finished) -> Iterator[ShareComma
     yield ShareCommand(
         "conda",
         "Make the environment without containers",
-        f"docker run --rm {image} /opt/condabuild/lock > {name}.lock\nconda create --name {name} --file {name}.lock",
+        f"docker run --rm {image} {LOCK} > {name}.lock\nconda create --name {name} --file {name}.lock",
         "The lock file has conda's packages; what pip installed is in the image alone.",
     )
 
@@ -101,7 +102,7 @@ c.KubeSpawner.profile_list = [
         "kubespawner_override": {{
             "image": {pinned!r},
             "cmd": ["jupyterhub-singleuser"],
-            "working_dir": "/work",
+            "working_dir": {WORK!r},
         }},
     }},
 ]""",
@@ -111,14 +112,14 @@ c.KubeSpawner.profile_list = [
 
 def _docker(done: Finished, reference: str) -> str:
     ports = f" -p 127.0.0.1:{PORT}:{PORT}" if _serves(done) else ""
-    return f'docker run --rm -it{ports} -v "$PWD":/work -u "$(id -u):$(id -g)" {shlex.quote(reference)}'
+    return f'docker run --rm -it{ports} -v "$PWD":{WORK} -u "$(id -u):$(id -g)" {shlex.quote(reference)}'
 
 
 def _podman(done: Finished, image: str) -> str:
     ports = f" -p 127.0.0.1:{PORT}:{PORT}" if _serves(done) else ""
     # keep-id alone makes the number known inside; the image's own user would still be somebody else's.
     who = '--userns=keep-id -u "$(id -u):$(id -g)"'
-    return f'podman run --rm -it {who} --security-opt label=disable{ports} -v "$PWD":/work {image}'
+    return f'podman run --rm -it {who} --security-opt label=disable{ports} -v "$PWD":{WORK} {image}'
 
 
 def _apptainer(done: Finished, name: str) -> str:
@@ -126,7 +127,7 @@ def _apptainer(done: Finished, name: str) -> str:
     alone = "--env PYTHONNOUSERSITE=1"
     if _serves(done):
         return f"apptainer run {alone} {name}.sif"
-    return f"apptainer exec {alone} {name}.sif /opt/condabuild/entrypoint {shlex.join(done.command or ('sh',))}"
+    return f"apptainer exec {alone} {name}.sif {ENTRYPOINT} {shlex.join(done.command or ('sh',))}"
 
 
 def _serves(done: Finished) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from jupyter_condabuild.build.runtime import USER, WORK
+from jupyter_condabuild.image.paths import USER, WORK, in_layer
 from jupyter_condabuild.oci import layer
 from jupyter_condabuild.oci.layer import Entry
 
@@ -51,7 +51,7 @@ def workspace(folder: Path) -> list[Entry]:
     found = exclude_paths(str(folder), patterns)
     environments = {os.path.dirname(name) for name in found if os.path.basename(name) in ENVIRONMENT_MARKS} - {""}
     names = {name for name in found if environments.isdisjoint((name, *_parents(name)))}
-    root = WORK.removeprefix("/")
+    root = in_layer(WORK)
     entries = [Entry(root, "directory", 0o1777)]
     entries += [Entry(f"{root}/{name}", "directory", 0o755) for name in {up for name in names for up in _parents(name)}]
     entries += [layer.file_entry(f"{root}/{name}", os.path.join(folder, name)) for name in sorted(names)]
@@ -65,5 +65,5 @@ def _parents(name: str) -> Iterator[str]:
 
 def left_out(folder: Path, entries: Sequence[Entry]) -> list[str]:
     """Which of the bulky folders a workspace has, and its image will not."""
-    present = {entry.path.removeprefix(f"{WORK.removeprefix('/')}/").partition("/")[0] for entry in entries}
+    present = {entry.path.removeprefix(f"{in_layer(WORK)}/").partition("/")[0] for entry in entries}
     return [name for name in BULKY if (folder / name).is_dir() and name not in present]

@@ -15,12 +15,12 @@ from jupyter_condabuild.build.prepare import Prepared
 from jupyter_condabuild.build.recipe import Recipe, Wanted, recipe, vendored_path
 from jupyter_condabuild.build.remainder import overlay_of, workspace_of
 from jupyter_condabuild.build.request import BuildRequest
-from jupyter_condabuild.build.runtime import WORK
 from jupyter_condabuild.conda.fetch import locate
 from jupyter_condabuild.conda.package_cache import Cached
 from jupyter_condabuild.conda.packages import CondaPackage
 from jupyter_condabuild.errors import from_os_error
 from jupyter_condabuild.events import Log, Report, Warning
+from jupyter_condabuild.image.paths import PREFIX_IN_LAYER, WORK, in_layer
 from jupyter_condabuild.oci import layer
 from jupyter_condabuild.oci.layer import Entry
 from jupyter_condabuild.units import size_text
@@ -69,7 +69,7 @@ def collect(request: BuildRequest, prepared: Prepared, work: Path, report: Repor
     if lost and prepared.environment is None:
         raise next(iter(lost.values()))
     overlay = overlay_of(request, prepared, lost, work, report) or Overlay()
-    prefix = "opt/env/"
+    prefix = f"{PREFIX_IN_LAYER}/"
     return Parts(
         archives,
         tuple(package for package in vendored if package.dist in archives),
@@ -151,7 +151,7 @@ def write(made: Recipe, parts: Parts, path: Path, report: Report) -> None:
 
 
 def _moved(entry: Entry) -> Entry:
-    return replace(entry, path=f"workspace{entry.path.removeprefix(WORK.removeprefix('/'))}")
+    return replace(entry, path=f"workspace{entry.path.removeprefix(in_layer(WORK))}")
 
 
 def _largest(entries: Iterable[Entry], most: int = 5) -> str:

@@ -8,8 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from jupyter_condabuild.build.installers import PACKAGES, Installer
-from jupyter_condabuild.build.runtime import HOME, USER, WORK
-from jupyter_condabuild.conda.link import PREFIX
+from jupyter_condabuild.image.paths import ENTRYPOINT, HOME, PREFIX, TOOLS, USER, WORK
 
 
 @dataclass(frozen=True)
@@ -91,12 +90,12 @@ def _final_stage(plan: Plan) -> list[str]:
         "# The image: the environment on a small base, without the installer.",
         f"FROM {plan.base}",
         f"RUN mkdir -p {HOME} {WORK} && chown {USER}:{USER} {HOME} {WORK} && chmod 1777 {HOME} {WORK}",
-        f"COPY {mode}{plan.folder}entrypoint {plan.folder}lock /opt/condabuild/",
+        f"COPY {mode}{plan.folder}entrypoint {plan.folder}lock {TOOLS}/",
         f"COPY --from=environment {PREFIX} {PREFIX}",
     ]
     if plan.overlay:
         lines += ["# What the environment has beside its packages.", "ADD overlay.tar.gz /"]
-    lines.append(f"COPY {plan.folder}conda-lock.yml /opt/condabuild/")
+    lines.append(f"COPY {plan.folder}conda-lock.yml {TOOLS}/")
     if plan.workspace:
         lines += [
             "# Your own files last: they change most often.",
@@ -112,7 +111,7 @@ def _final_stage(plan: Plan) -> list[str]:
         *lines,
         f"USER {USER}:{USER}",
         f"WORKDIR {WORK}",
-        'ENTRYPOINT ["/opt/condabuild/entrypoint"]',
+        f'ENTRYPOINT ["{ENTRYPOINT}"]',
         f"CMD {json.dumps(list(plan.command))}",
     ]
 

@@ -20,6 +20,7 @@ from jupyter_condabuild.build.runtime import LABEL_IDENTITY, command
 from jupyter_condabuild.conda.lockfile import Lockfile, dump, load
 from jupyter_condabuild.errors import UsageError
 from jupyter_condabuild.events import Report, Warning
+from jupyter_condabuild.image.paths import PREFIX, USER
 from jupyter_condabuild.oci.image import Reference
 
 FOLDER = "environment/"
@@ -261,24 +262,24 @@ def _devcontainer(asked: Asked) -> Exported:
     value = {
         "name": asked.image.repository.rpartition("/")[2],
         "image": str(asked.image),
-        # Editors want a user with a name; the image's own user is the number 1000.
+        # Editors want a user with a name; the image's own user is a number.
         "features": {
             "ghcr.io/devcontainers/features/common-utils:2": {
                 "username": "user",
-                "userUid": "1000",
-                "userGid": "1000",
+                "userUid": str(USER),
+                "userGid": str(USER),
                 "installZsh": False,
                 "upgradePackages": False,
             },
             "ghcr.io/devcontainers/features/sshd:1": {},
         },
         "remoteUser": "user",
-        "remoteEnv": {"CONDA_PREFIX": "/opt/env", "PATH": "/opt/env/bin:${containerEnv:PATH}"},
+        "remoteEnv": {"CONDA_PREFIX": PREFIX, "PATH": f"{PREFIX}/bin:${{containerEnv:PATH}}"},
         "forwardPorts": [8888, 2222],
         "customizations": {
             "vscode": {
                 "extensions": ["ms-python.python", "ms-toolsai.jupyter"],
-                "settings": {"python.defaultInterpreterPath": "/opt/env/bin/python"},
+                "settings": {"python.defaultInterpreterPath": f"{PREFIX}/bin/python"},
             }
         },
     }

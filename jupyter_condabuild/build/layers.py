@@ -20,6 +20,7 @@ from jupyter_condabuild.conda.package_cache import PackageCaches
 from jupyter_condabuild.conda.packages import CondaPackage
 from jupyter_condabuild.errors import CondaBuildError, LinkFailed, PackageError, PackageMismatch
 from jupyter_condabuild.events import Layer, LayerState, Log, Progress, Report, Warning, phase
+from jupyter_condabuild.image.paths import PREFIX
 from jupyter_condabuild.oci.image import BlobSource, Descriptor, Digest, Manifest
 from jupyter_condabuild.oci.layer import LayerBlob
 from jupyter_condabuild.oci.layout import Store
@@ -186,7 +187,7 @@ class LayersEngine:
             failures |= {package.dist: failures[python.dist] for package in packages if _needs_python(package)}
         try:
             found = [package for package in packages if package.dist not in failures]
-            staged = link(found, sources, work / "link", [package.dist for package in helpers])
+            staged = link(found, sources, work / "link", PREFIX, [package.dist for package in helpers])
         except LinkFailed:
             broken = {dist for dist, cached in sources.items() if not cached.complete}
             if not broken:

@@ -22,20 +22,15 @@ from urllib.parse import quote
 from jupyter_condabuild.build.context import ENVIRONMENT_MARKS, IGNORED_FOLDERS
 from jupyter_condabuild.conda.bytecode import compile_modules, source_of, source_time, uncompiled
 from jupyter_condabuild.conda.drift import Drift
-from jupyter_condabuild.conda.link import PREFIX
 from jupyter_condabuild.conda.package_cache import hash_file
 from jupyter_condabuild.conda.records import PrefixRecord
 from jupyter_condabuild.conda.relocate import Replacement, relocated, relocated_target
 from jupyter_condabuild.conda.secrets import scrub, scrub_json_bytes
 from jupyter_condabuild.conda.snapshot import Environment
 from jupyter_condabuild.errors import OverlayTooLarge, PrefixError, from_os_error
+from jupyter_condabuild.image.paths import PREFIX, PREFIX_IN_LAYER, SOURCES
 from jupyter_condabuild.oci import layer
 from jupyter_condabuild.oci.layer import Entry
-
-SOURCES = "/opt/src"
-"""Where the sources of editable installs lie in the image."""
-
-_ROOT = PREFIX.removeprefix("/")
 
 _MTIME = layer.EPOCH + 2
 """Of the overlay's files: not the time of any package's, or Python would take older bytecode below for theirs."""
@@ -114,7 +109,7 @@ def collect(
     modules: dict[str, str] = {}
     times = {source_of(path): source_time(prefix / path) for path in inside if path.endswith(".pyc")}
     for path in sorted(inside):
-        entry = live.entry(f"{_ROOT}/{path}", prefix / path)
+        entry = live.entry(f"{PREFIX_IN_LAYER}/{path}", prefix / path)
         if entry is None:
             continue
         overlay.entries.append(replace(entry, mtime=times.get(path) or _MTIME))
@@ -200,7 +195,7 @@ def _bytecode(modules: dict[str, str], python: Path | None, work: Path) -> Itera
     except (OSError, subprocess.CalledProcessError):  # a Python that does not run here runs no slower there
         return
     for pyc in compiled:
-        yield Entry(f"{_ROOT}/{pyc.path}", source=pyc.file, offset=pyc.offset, size=pyc.size)
+        yield Entry(f"{PREFIX_IN_LAYER}/{pyc.path}", source=pyc.file, offset=pyc.offset, size=pyc.size)
 
 
 def _is_ignored(folder: Path) -> bool:
@@ -225,12 +220,12 @@ def _meta(environment: Environment, taken: Iterable[PrefixRecord]) -> Iterator[E
             if key not in ("link", "extracted_package_dir", "package_tarball_full_path")
         }
         data = scrub_json_bytes(json.dumps(raw, sort_keys=True, separators=(",", ":")).encode())
-        yield Entry(f"{_ROOT}/conda-meta/{record.dist}.json", data=data)
+        yield Entry(f"{PREFIX_IN_LAYER}/conda-meta/{record.dist}.json", data=data)
     for name in ("pinned", "frozen"):
         file = folder / name
         if file.is_file():
             yield Entry(
-                f"{_ROOT}/conda-meta/{name}",
+                f"{PREFIX_IN_LAYER}/conda-meta/{name}",
                 data=scrub(file.read_text("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape"),
             )
 
@@ -249,7 +244,7 @@ def _whiteouts(prefix: Path, drift: Drift, present: set[str]) -> Iterator[Entry]
             path = folder
         gone.add(path)
     for path in sorted(gone):
-        yield Entry(f"{_ROOT}/{path}", "whiteout")
+        yield Entry(f"{PREFIX_IN_LAYER}/{path}", "whiteout")
 
 
 def _count(sizes: Counter[str], file: Path, root: Path) -> None:

@@ -6,10 +6,10 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from jupyter_condabuild.conda.link import PREFIX
 from jupyter_condabuild.conda.lockfile import Lockfile
 from jupyter_condabuild.conda.packages import CondaPackage
 from jupyter_condabuild.errors import LockfileError
+from jupyter_condabuild.image.paths import PREFIX
 from jupyter_condabuild.oci.image import canonical_json
 from jupyter_condabuild.oci.layer import WRITER_VERSION
 

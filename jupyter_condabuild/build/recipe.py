@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from jupyter_condabuild.build.dockerfile import Plan, render
 from jupyter_condabuild.build.installers import Installer
-from jupyter_condabuild.build.runtime import ENTRYPOINT, command, environment
+from jupyter_condabuild.build.runtime import ENTRYPOINT_SCRIPT, command, environment
 from jupyter_condabuild.conda.formats import requirement
 from jupyter_condabuild.conda.lockfile import Lockfile, dump
 from jupyter_condabuild.conda.packages import PYPI, CondaPackage, PipPackage
@@ -86,7 +86,7 @@ def recipe(lockfile: Lockfile, wanted: Wanted) -> Recipe:
         _check_conda(package)
     for pip in lockfile.pip:
         _check(pip.name, (pip.version, pip.url, pip.index))
-    files = {LOCKFILE: dump(lockfile).encode(), "entrypoint": ENTRYPOINT.encode(), "lock": _LOCK.encode()}
+    files = {LOCKFILE: dump(lockfile).encode(), "entrypoint": ENTRYPOINT_SCRIPT.encode(), "lock": _LOCK.encode()}
     vendored = {package.dist: package for package in wanted.vendored}
     skipped = {package.dist for package in wanted.skipped}
     installed = tuple(

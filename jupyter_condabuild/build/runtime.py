@@ -15,17 +15,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from jupyter_condabuild.build.layers import ReadyLayer
-from jupyter_condabuild.conda.link import PREFIX
 from jupyter_condabuild.conda.lockfile import Lockfile, dump, load
 from jupyter_condabuild.errors import BadImage
+from jupyter_condabuild.image.paths import ENTRYPOINT, HOME, LOCK, PREFIX, PREFIX_IN_LAYER, USER, WORK, in_layer
 from jupyter_condabuild.oci import layer
 from jupyter_condabuild.oci.image import Digest, ImageConfig
 from jupyter_condabuild.oci.layer import Entry
 from jupyter_condabuild.oci.layout import Store
 
-HOME = "/home/user"
-WORK = "/work"
-USER = 1000
 LOCKFILE = "org.jupyter.condabuild.lockfile"
 """Member of the image configuration that holds the lock file in conda-lock's format, compressed by gzip, in base64.
 
@@ -42,7 +39,7 @@ LABEL_STALE = "org.jupyter.condabuild.stale"
 LABEL_BASE_LAYERS = "org.jupyter.condabuild.base.layers"
 
 _CREATED_BY = "jupyter condabuild: "
-ENTRYPOINT = """\
+ENTRYPOINT_SCRIPT = """\
 #!/bin/sh
 # Runs the environment's activation scripts, as 'conda activate' would, then the command.
 if [ -z "$CONDABUILD_ACTIVE" ] && [ -d /opt/env/etc/conda/activate.d ]; then
@@ -58,7 +55,7 @@ unset script
 exec "$@"
 """
 
-_LOCK = """\
+_LOCK_SCRIPT = """\
 #!/bin/sh
 # Prints the environment as an explicit lock file: conda create --name NAME --file FILE
 case $(uname -m) in x86_64) machine=64 ;; *) machine=$(uname -m) ;; esac
@@ -73,11 +70,11 @@ done
 def runtime_layer(store: Store, level: int) -> ReadyLayer:
     """The layer with entrypoint, home and work folder, the same for every image; in the store afterwards."""
     entries = [
-        Entry("opt/condabuild/entrypoint", mode=0o755, data=ENTRYPOINT.encode()),
-        Entry("opt/condabuild/lock", mode=0o755, data=_LOCK.encode()),
-        Entry(f"{PREFIX}/conda-meta/history".removeprefix("/"), data=b""),
-        Entry(HOME.removeprefix("/"), "directory", 0o1777, owner=USER),
-        Entry(WORK.removeprefix("/"), "directory", 0o1777, owner=USER),
+        Entry(in_layer(ENTRYPOINT), mode=0o755, data=ENTRYPOINT_SCRIPT.encode()),
+        Entry(in_layer(LOCK), mode=0o755, data=_LOCK_SCRIPT.encode()),
+        Entry(f"{PREFIX_IN_LAYER}/conda-meta/history", data=b""),
+        Entry(in_layer(HOME), "directory", 0o1777, owner=USER),
+        Entry(in_layer(WORK), "directory", 0o1777, owner=USER),
     ]
     out = io.BytesIO()
     blob = layer.write(entries, out, level)
@@ -111,7 +108,7 @@ def configuration(
     env = dict(item.partition("=")[::2] for item in runtime.get("Env") or [])
     env |= environment(env.get("PATH", ""), lockfile) | dict(variables or {})
     runtime["Env"] = [f"{name}={value}" for name, value in env.items()]
-    runtime["Entrypoint"] = ["/opt/condabuild/entrypoint"]
+    runtime["Entrypoint"] = [ENTRYPOINT]
     runtime["Cmd"] = command(lockfile)
     runtime["User"] = f"{USER}:{USER}"
     runtime["WorkingDir"] = WORK

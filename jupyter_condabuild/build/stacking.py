@@ -19,11 +19,11 @@ from jupyter_condabuild.build.layers import ReadyLayer, Stack, hidden_in
 from jupyter_condabuild.build.plan import PlannedLayer
 from jupyter_condabuild.build.prepare import Prepared
 from jupyter_condabuild.build.published import members
-from jupyter_condabuild.build.runtime import USER, WORK, Ours
+from jupyter_condabuild.build.runtime import Ours
 from jupyter_condabuild.build.share import Places
-from jupyter_condabuild.conda.link import PREFIX
 from jupyter_condabuild.errors import ImageError, RegistryError
 from jupyter_condabuild.events import Log, Report
+from jupyter_condabuild.image.paths import PREFIX_IN_LAYER, USER, WORK, in_layer
 from jupyter_condabuild.oci import layer
 from jupyter_condabuild.oci.image import LAYER_KEY, BlobSource, Digest, ImageConfig, Manifest
 from jupyter_condabuild.oci.layer import Entry
@@ -33,8 +33,6 @@ from jupyter_condabuild.units import size_text
 
 STALE_SHARE = 0.25
 """How much of an image may be stale before it is built afresh."""
-
-_ROOT = PREFIX.removeprefix("/")
 
 
 class NotStacked(Exception):
@@ -178,7 +176,7 @@ class Paths:
     @classmethod
     def listed(cls, paths: Iterable[str], *, compiled: bool) -> Paths:
         """Of files relative to the prefix; of a layer that is compiled, bytecode need not be listed."""
-        files = frozenset(f"{_ROOT}/{path}" for path in paths)
+        files = frozenset(f"{PREFIX_IN_LAYER}/{path}" for path in paths)
         folders = frozenset(up for path in files for up in _parents(path))
         modules = (path for path in files if compiled and path.endswith(".py"))
         return cls(files, folders, frozenset(f"{path.rpartition('/')[0]}/__pycache__" for path in modules))
@@ -246,7 +244,7 @@ def _highest(path: str, folders: Collection[str]) -> str:
 
 def _whiteouts(paths: Sequence[str], store: Store) -> ReadyLayer:
     """The layer that takes paths away; the user's folder stays the user's."""
-    root = WORK.removeprefix("/")
+    root = in_layer(WORK)
     entries = [Entry(path, "whiteout") for path in paths]
     if any(path.startswith(f"{root}/") for path in paths):
         entries.append(Entry(root, "directory", 0o1777, owner=USER))

@@ -22,11 +22,12 @@ from jupyter_condabuild.build.published import Places, lock_in, made_by, members
 from jupyter_condabuild.build.runtime import Ours, command, runtime_layer
 from jupyter_condabuild.conda.complete import complete
 from jupyter_condabuild.conda.fetch import locate
-from jupyter_condabuild.conda.link import PREFIX, link, linked_package
+from jupyter_condabuild.conda.link import link, linked_package
 from jupyter_condabuild.conda.lockfile import Lockfile
 from jupyter_condabuild.conda.package_cache import PackageCaches, default_folders
 from jupyter_condabuild.errors import LinkFailed, LockfileError, NotVerified
 from jupyter_condabuild.events import Finished, Log, Report, phase
+from jupyter_condabuild.image.paths import PREFIX, PREFIX_IN_LAYER
 from jupyter_condabuild.oci import layer
 from jupyter_condabuild.oci.image import LAYER_DIFF_ID, LAYER_KEY, LAYER_PACKAGES, Digest, Image, ImageConfig, Manifest
 from jupyter_condabuild.oci.layout import Store
@@ -200,7 +201,7 @@ def _otherwise(image: Image, base_layers: int, hidden: Collection[Digest], order
 def _files(image: Image, lockfile: Lockfile, caches: PackageCaches, work: Path, level: int, report: Report) -> _Lists:
     """The files that packages bring are linked anew and compared with the image's by content."""
     del level
-    root = f"{PREFIX.removeprefix('/')}/"
+    root = f"{PREFIX_IN_LAYER}/"
     actual = {path.removeprefix(root): what for path, what in tree(image).items() if path.startswith(root)}
     sources, failures = locate(lockfile.conda, caches, work / "packages")
     if failures:
@@ -208,7 +209,7 @@ def _files(image: Image, lockfile: Lockfile, caches: PackageCaches, work: Path, 
     if not lockfile.conda:
         raise LockfileError("The lock file in the image has no conda packages.")
     report(Log(f"Linking {len(lockfile.conda)} packages."))
-    staged = link(list(lockfile.conda), sources, work / "link")
+    staged = link(list(lockfile.conda), sources, work / "link", PREFIX)
     expected: dict[str, set[str]] = {}
     for package in staged.values():
         for file in linked_package(package, None, layer.EPOCH, "").files:

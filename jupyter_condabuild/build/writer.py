@@ -17,14 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from jupyter_condabuild.conda.bytecode import Compiler, source_of, source_time
-from jupyter_condabuild.conda.link import PREFIX, LinkedPackage, StagedPackage, linked_package
+from jupyter_condabuild.conda.link import LinkedPackage, StagedPackage, linked_package
 from jupyter_condabuild.conda.packages import CondaPackage
 from jupyter_condabuild.errors import CondaBuildError, ContentMismatch, LinkFailed, PackageMismatch, from_os_error
+from jupyter_condabuild.image.paths import PREFIX_IN_LAYER
 from jupyter_condabuild.oci import layer
 from jupyter_condabuild.oci.layer import Entry, LayerBlob
 
 _REPORT_BYTES = 4 << 20
-_ROOT = PREFIX.removeprefix("/")
 
 
 def write_packages(
@@ -54,7 +54,7 @@ def write_packages(
         ]
         entries = [entry for item in linked for entry in package_entries(item)]
         if only:
-            wanted = {f"{_ROOT}/{path}" for path in only}
+            wanted = {f"{PREFIX_IN_LAYER}/{path}" for path in only}
             entries = [entry for entry in entries if entry.path in wanted or _source_of(entry.path) in wanted]
         with open(temporary, "wb") as out:
             return layer.write(entries, out, level, progress)
@@ -78,13 +78,13 @@ def package_entries(linked: LinkedPackage) -> Iterator[Entry]:
     for file in linked.files:
         mtime = times.get(file.path, layer.EPOCH)
         if file.size is not None:
-            yield Entry(f"{_ROOT}/{file.path}", source=file.source, offset=file.offset, size=file.size)
+            yield Entry(f"{PREFIX_IN_LAYER}/{file.path}", source=file.source, offset=file.offset, size=file.size)
             continue
         try:
-            yield layer.file_entry(f"{_ROOT}/{file.path}", file.source, sha256=file.sha256, mtime=mtime)
+            yield layer.file_entry(f"{PREFIX_IN_LAYER}/{file.path}", file.source, sha256=file.sha256, mtime=mtime)
         except FileNotFoundError:
             raise ContentMismatch(f"{file.source} is missing.") from None
-    yield Entry(f"{_ROOT}/{linked.record_path}", data=linked.record)
+    yield Entry(f"{PREFIX_IN_LAYER}/{linked.record_path}", data=linked.record)
 
 
 def _source_times(linked: LinkedPackage) -> dict[str, int]:
@@ -107,6 +107,7 @@ def job(staged: Sequence[StagedPackage], only: Sequence[str], python: Path | Non
             "package": asdict(item.package),
             "folder": str(item.folder),
             "extracted": str(item.extracted),
+            "target_prefix": item.target_prefix,
             "thin": item.thin,
             "site_packages": item.site_packages,
         }
@@ -119,8 +120,14 @@ def job(staged: Sequence[StagedPackage], only: Sequence[str], python: Path | Non
 def _staged(value: dict[str, Any]) -> StagedPackage:
     package = value["package"]
     package |= {"depends": tuple(package["depends"]), "constrains": tuple(package["constrains"])}
-    folder, extracted = Path(value["folder"]), Path(value["extracted"])
-    return StagedPackage(CondaPackage(**package), folder, extracted, value["thin"], value["site_packages"])
+    return StagedPackage(
+        CondaPackage(**package),
+        Path(value["folder"]),
+        Path(value["extracted"]),
+        value["target_prefix"],
+        value["thin"],
+        value["site_packages"],
+    )
 
 
 class Writer:

@@ -22,9 +22,6 @@ from jupyter_condabuild.conda.packages import CondaPackage, site_packages_of
 from jupyter_condabuild.conda.secrets import scrub, scrub_json
 from jupyter_condabuild.errors import CondaBuildError, DiskFull, LinkFailed, PackageMismatch, from_os_error
 
-PREFIX = "/opt/env"
-"""Where the environment lies in every image."""
-
 
 @dataclass(frozen=True, slots=True)
 class LinkedFile:
@@ -44,12 +41,14 @@ class LinkedFile:
 class StagedPackage:
     """A package linked into `folder`, whose archive's own files lie in `extracted`.
 
-    Of one that is `thin` only what had to be rewritten was linked. `site_packages` is where noarch Python packages go.
+    Of one that is `thin` only what had to be rewritten was linked. `target_prefix` is the prefix that the files are
+    written for, `site_packages` is where noarch Python packages go.
     """
 
     package: CondaPackage
     folder: Path
     extracted: Path
+    target_prefix: str
     thin: bool = False
     site_packages: str = ""
 
@@ -67,13 +66,15 @@ def link(
     packages: Sequence[CondaPackage],
     sources: Mapping[str, Cached],
     folder: Path,
+    target_prefix: str,
     helpers: Collection[str] = (),
 ) -> dict[str, StagedPackage]:
-    """Links packages for PREFIX into new folders below `folder`; the result is by dist.
+    """Links packages for `target_prefix` into new folders below `folder`; the result is by dist.
 
     Args:
         packages: noarch Python packages need the python package among them.
         sources: dist to the verified archive or extracted folder.
+        target_prefix: the prefix that the files will lie at, which is not where they are linked to.
         helpers: dists of packages that are there for the others alone.
 
     Packages that get in each other's way (one has a link where another has a folder) are linked each by itself. Raises
@@ -99,12 +100,13 @@ def link(
             _trim(package, extracted[dist], thin[dist], cache / dist)
         elif dist in extracted:
             os.symlink(extracted[dist], cache / dist)
-    targets = _link_all(rest, sources, cache, target)
+    targets = _link_all(rest, sources, cache, target, target_prefix)
     return {
         package.dist: StagedPackage(
             package,
             targets.get(package.dist, target),
             extracted.get(package.dist, cache / package.dist),
+            target_prefix,
             package.dist in thin,
             site_packages,
         )
@@ -126,7 +128,7 @@ def _trim(package: CondaPackage, extracted: Path, paths: Split, folder: Path) ->
 
 
 def _link_all(
-    packages: Sequence[CondaPackage], sources: Mapping[str, Cached], cache: Path, target: Path
+    packages: Sequence[CondaPackage], sources: Mapping[str, Cached], cache: Path, target: Path, target_prefix: str
 ) -> dict[str, Path]:
     """Links packages together, or, where that fails, each by itself; returns where each lies, by dist."""
     if not packages:
@@ -135,7 +137,7 @@ def _link_all(
 
     targets = {package.dist: target for package in packages}
     try:
-        asyncio.run(_install(packages, sources, cache, target))
+        asyncio.run(_install(packages, sources, cache, target, target_prefix))
     except LinkFailed:
         if len(packages) == 1:
             raise
@@ -143,7 +145,7 @@ def _link_all(
         python = [package for package in packages if package.name == "python"]
         for package in packages:
             needed = [package, *python] if package.is_noarch_python else [package]
-            asyncio.run(_install(needed, sources, cache, targets[package.dist]))
+            asyncio.run(_install(needed, sources, cache, targets[package.dist], target_prefix))
     return targets
 
 
@@ -152,6 +154,7 @@ async def _install(
     sources: Mapping[str, Cached],
     cache: Path,
     target: Path,
+    target_prefix: str,
 ) -> None:
     import rattler
     from rattler.exceptions import (
@@ -169,7 +172,7 @@ async def _install(
             records,
             target,
             cache_dir=cache,
-            alternative_target_prefix=PREFIX,
+            alternative_target_prefix=target_prefix,
             execute_link_scripts=False,
             show_progress=False,
         )
@@ -260,7 +263,7 @@ def linked_package(staged: StagedPackage, compiler: Compiler | None, mtime: int,
     if compiler and modules:
         sources = {file.path: file.source for file in files}
         sources = {module: sources[module] for module in modules}
-        for pyc in compiler.compile(sources, compiled, PREFIX, mtime):
+        for pyc in compiler.compile(sources, compiled, staged.target_prefix, mtime):
             files.append(LinkedFile(pyc.path, pyc.file, "", pyc.offset, pyc.size))
             paths.append({"_path": pyc.path, "path_type": "pyc_file"})
     return LinkedPackage(tuple(files), name, _record(staged, index, paths))

@@ -1,0 +1,1 @@
+"""What an image of ours is: its paths, its layers, its configuration and its base."""
