@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 import rattler.index
 
-from jupyter_condabuild.build.pipeline import BuildResult, build
+from jupyter_condabuild.build.pipeline import build
 from jupyter_condabuild.build.request import BuildRequest
+from jupyter_condabuild.build.result import BuildResult
 from jupyter_condabuild.events import Event, Layer, Warning
 from jupyter_condabuild.oci import archive
 from tests.channel import package, prefix

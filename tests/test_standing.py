@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from jupyter_condabuild.build import standing
-from jupyter_condabuild.build.pipeline import BuildResult
+from jupyter_condabuild.build import standing, verified_packages
 from jupyter_condabuild.build.request import BuildRequest
+from jupyter_condabuild.build.result import BuildResult
 from jupyter_condabuild.conda.lockfile import dump, lock
 from jupyter_condabuild.conda.snapshot import snapshot
 from jupyter_condabuild.conda.verification import expectations
@@ -204,7 +204,7 @@ def test_the_next_build_knows_what_was_found_as_recorded(place: Place, monkeypat
     """Whether or not anything else in the environment drifted."""
     place.build()
     with Store(place.workshop.store) as store:
-        assert standing.verified(store, str(place.prefix)).keys() == {"data-1-0", "python-3.11.1-0"}
+        assert verified_packages.read(store, str(place.prefix)).keys() == {"data-1-0", "python-3.11.1-0"}
     (place.prefix / "share/data").write_text("changed")
     looked_at: list[str] = []
     monkeypatch.setattr(

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from jupyter_condabuild.build.base import Base
-from jupyter_condabuild.build.layers import Stack
 from jupyter_condabuild.build.prepare import Prepared
 from jupyter_condabuild.build.request import BuildRequest
 from jupyter_condabuild.build.runtime import LOCKFILE, configuration
 from jupyter_condabuild.errors import BadImage, BaseUnavailable
+from jupyter_condabuild.image.layers import Stack
 from jupyter_condabuild.oci.image import Image, Manifest
 
 MOST_LAYERS = 125

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Mapping, Sequence, Set
 
-from jupyter_condabuild.build.known import Known
 from jupyter_condabuild.build.plan import Plan, PlannedLayer
 from jupyter_condabuild.build.prepare import Prepared
 from jupyter_condabuild.conda.bytecode import source_of
@@ -18,23 +17,17 @@ from jupyter_condabuild.conda.link import link_order
 from jupyter_condabuild.conda.packages import CondaPackage
 from jupyter_condabuild.events import Report, Warning
 from jupyter_condabuild.image.paths import PREFIX
-from jupyter_condabuild.oci.image import LAYER_PACKAGES, canonical_json
+from jupyter_condabuild.oci.image import canonical_json
 from jupyter_condabuild.oci.layer import WRITER_VERSION
 
 
-def contested_layer(prepared: Prepared, known: Known, report: Report) -> list[PlannedLayer]:
+def contested_layer(prepared: Prepared, report: Report) -> list[PlannedLayer]:
     """The layer of the paths whose winner the stack hides; empty where there are none.
 
-    An image that a registry has and that follows the same plan tells at once. Else package contents come from the
-    environment's records, the package caches or the channels; where nothing tells, the report says that nobody looked.
+    Package contents come from the environment's records, the package caches or the channels; where nothing tells, the
+    report says that nobody looked.
     """
     packages = {package.dist: package for planned in prepared.plan.layers for package in planned.packages}
-    key = known.contested.get(prepared.plan.identity)
-    if key == "":
-        return []
-    if key in known.layers:
-        names = known.layers[key].descriptor.annotations.get(LAYER_PACKAGES, "").split()
-        return [PlannedLayer(key, tuple(packages[name] for name in names if name in packages), ("",))]
     paths = paths_of(prepared)
     unknown = sorted(packages.keys() - paths.keys())
     if unknown:

@@ -62,6 +62,21 @@ def plan_notes(plan: Plan, contested: Sequence[PlannedLayer]) -> dict[str, str]:
     return {PLAN: plan.identity, **({CONTESTED: contested[0].key} if contested else {})}
 
 
+def contested_in(known: Known, plan: Plan) -> list[PlannedLayer] | None:
+    """The layer for paths of several packages, as an image with the same plan has it; empty where it has none.
+
+    Returns None where no image with this plan is known.
+    """
+    key = known.contested.get(plan.identity)
+    if key == "":
+        return []
+    if key not in known.layers:
+        return None
+    packages = {package.dist: package for planned in plan.layers for package in planned.packages}
+    names = known.layers[key].descriptor.annotations.get(LAYER_PACKAGES, "").split()
+    return [PlannedLayer(key, tuple(packages[name] for name in names if name in packages), ("",))]
+
+
 def keyed_layers(manifest: Manifest, repository: Repository) -> dict[str, KnownLayer]:
     """The layers of a manifest that say which key they have, and what their diff_id is."""
     layers: dict[str, KnownLayer] = {}

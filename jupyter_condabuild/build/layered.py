@@ -8,22 +8,23 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from jupyter_condabuild.build import known, share, standing
+from jupyter_condabuild.build import known, share, verified_packages
 from jupyter_condabuild.build.assemble import assemble
 from jupyter_condabuild.build.base import Base, host_architecture, resolve
 from jupyter_condabuild.build.clobber import contested_layer
-from jupyter_condabuild.build.layers import LayersEngine, Origin, ReadyLayer, Stack
+from jupyter_condabuild.build.layers import LayersEngine, Origin
 from jupyter_condabuild.build.look import Look
-from jupyter_condabuild.build.pipeline import BuildResult
 from jupyter_condabuild.build.prepare import prepare
 from jupyter_condabuild.build.push import GRACE_SECONDS
 from jupyter_condabuild.build.registries import Registries
 from jupyter_condabuild.build.remainder import remainder
 from jupyter_condabuild.build.request import BuildRequest
+from jupyter_condabuild.build.result import BuildResult
 from jupyter_condabuild.build.runtime import command, runtime_layer
 from jupyter_condabuild.build.stacking import contents, stacked
 from jupyter_condabuild.errors import BlobGone
 from jupyter_condabuild.events import Finished, Report, Warning, phase
+from jupyter_condabuild.image.layers import ReadyLayer, Stack
 from jupyter_condabuild.oci.layout import Store
 
 
@@ -57,9 +58,9 @@ def _build(request: BuildRequest, report: Report, seen: Look | None, *, trusting
         asked_places = beside.submit(share.open_places, request, store, registries, report, trusting=trusting)
         asked: tuple[Future[Any], ...] = (asked_base, asked_places)
         stack.callback(lambda: wait(asked, GRACE_SECONDS))
-        prepared = prepare(request, work, report, seen, standing.verified(store, request.prefix))
+        prepared = prepare(request, work, report, seen, verified_packages.read(store, request.prefix))
         if prepared.drift is not None:
-            standing.keep_verified(store, request.prefix, prepared.drift.verified)
+            verified_packages.keep(store, request.prefix, prepared.drift.verified)
         with phase(report, "base"):
             here = prepared.architecture == host_architecture()
             base = asked_base.result() if here else find_base(prepared.architecture)
@@ -76,7 +77,9 @@ def _build(request: BuildRequest, report: Report, seen: Look | None, *, trusting
                     push.add(descriptor, base.image.sources[descriptor.digest])
             runtime = runtime_layer(store, request.compression_level)
             ready(runtime)
-            contested = contested_layer(prepared, places.known, report)
+            contested = known.contested_in(places.known, prepared.plan)
+            if contested is None:
+                contested = contested_layer(prepared, report)
             planned = [*prepared.plan.layers, *contested]
             engine = LayersEngine(
                 store,

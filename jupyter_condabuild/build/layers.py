@@ -20,53 +20,16 @@ from jupyter_condabuild.conda.package_cache import PackageCaches
 from jupyter_condabuild.conda.packages import CondaPackage
 from jupyter_condabuild.errors import CondaBuildError, LinkFailed, PackageError, PackageMismatch
 from jupyter_condabuild.events import Layer, LayerState, Log, Progress, Report, Warning, phase
+from jupyter_condabuild.image.layers import ReadyLayer
 from jupyter_condabuild.image.paths import PREFIX
-from jupyter_condabuild.oci.image import BlobSource, Descriptor, Digest, Manifest
 from jupyter_condabuild.oci.layer import LayerBlob
 from jupyter_condabuild.oci.layout import Store
-
-HIDDEN = "org.jupyter.condabuild.hidden"
-"""Manifest annotation: digests of the layers that later ones replace, and of the whiteouts, separated by spaces."""
 
 COMPILING = 15
 """How many times longer a byte of a noarch Python package takes than one of others, since modules are compiled."""
 
 SMALL = 16 << 20
 """Bytes of archives, noarch ones counted so, up to which worker processes cost more time than they save."""
-
-
-@dataclass(frozen=True)
-class ReadyLayer:
-    """A layer that exists: what stands in the manifest, its diff_id, and who can read its blob."""
-
-    descriptor: Descriptor
-    diff_id: Digest
-    source: BlobSource
-    title: str
-    state: LayerState
-
-
-@dataclass(frozen=True)
-class Stack:
-    """The layers of an image above its base, and which of them count for nothing any more (`build.stacking`)."""
-
-    layers: tuple[ReadyLayer, ...]
-    hidden: frozenset[Digest] = frozenset()
-
-    @property
-    def stale(self) -> int:
-        """Bytes that a new puller gets and nobody sees."""
-        return sum(ready.descriptor.size for ready in self.layers if ready.descriptor.digest in self.hidden)
-
-    @property
-    def notes(self) -> dict[str, str]:
-        """What a manifest says of it."""
-        return {HIDDEN: " ".join(sorted(map(str, self.hidden)))} if self.hidden else {}
-
-
-def hidden_in(manifest: Manifest) -> frozenset[Digest]:
-    """The layers of an image that count for nothing any more; raises BadDigest."""
-    return frozenset(Digest.parse(text) for text in manifest.annotations.get(HIDDEN, "").split())
 
 
 @dataclass(frozen=True)

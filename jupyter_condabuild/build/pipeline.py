@@ -4,32 +4,12 @@ from __future__ import annotations
 
 import importlib
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from jupyter_condabuild.build.look import look
 from jupyter_condabuild.build.request import BuildRequest
-from jupyter_condabuild.events import Event, Finished, Layer, Phase, Report, Warning
-
-if TYPE_CHECKING:
-    from jupyter_condabuild.build.layers import ReadyLayer
-    from jupyter_condabuild.oci.image import Image
-
-
-@dataclass(frozen=True)
-class BuildResult:
-    """The event that ended the build and, where the layers engine made one, the image.
-
-    `layers` are those above the base, `base` is the digest that the base's name has, `sources` are folders outside of
-    the environment that came into the image.
-    """
-
-    event: Finished
-    image: Image | None = None
-    layers: tuple[ReadyLayer, ...] = ()
-    base: str = ""
-    sources: tuple[str, ...] = ()
+from jupyter_condabuild.build.result import BuildResult
+from jupyter_condabuild.events import Event, Layer, Phase, Report, Warning
 
 
 def build(request: BuildRequest, report: Report) -> BuildResult:

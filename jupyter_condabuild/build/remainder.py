@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from jupyter_condabuild.build.context import left_out, workspace
-from jupyter_condabuild.build.layers import ReadyLayer
 from jupyter_condabuild.build.overlay import Overlay, collect
 from jupyter_condabuild.build.prepare import Prepared
 from jupyter_condabuild.build.request import BuildRequest
 from jupyter_condabuild.conda.packages import CondaPackage
 from jupyter_condabuild.errors import NotReproducible, PackageError, from_os_error
 from jupyter_condabuild.events import Layer, Report, Warning
+from jupyter_condabuild.image.layers import ReadyLayer
 from jupyter_condabuild.oci import layer
 from jupyter_condabuild.oci.layer import Entry
 from jupyter_condabuild.oci.layout import Store

@@ -14,9 +14,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from jupyter_condabuild.build.layers import ReadyLayer
 from jupyter_condabuild.conda.lockfile import Lockfile, dump, load
 from jupyter_condabuild.errors import BadImage
+from jupyter_condabuild.image.layers import ReadyLayer
 from jupyter_condabuild.image.paths import ENTRYPOINT, HOME, LOCK, PREFIX, PREFIX_IN_LAYER, USER, WORK, in_layer
 from jupyter_condabuild.oci import layer
 from jupyter_condabuild.oci.image import Digest, ImageConfig

@@ -111,25 +111,6 @@ def keep(
         store.keep(identity, json.dumps(value).encode())
 
 
-def verified(store: Store, prefix: str) -> dict[str, str]:
-    """The stamps of an environment's packages that the last build found to be as recorded, by dist."""
-    try:
-        value = json.loads(store.memory(_verified(prefix)))
-    except ValueError:
-        return {}
-    return {str(dist): str(text) for dist, text in value.items()} if isinstance(value, dict) else {}
-
-
-def keep_verified(store: Store, prefix: str, stamps: Mapping[str, str]) -> None:
-    """Keeps them for the next build, if they are others."""
-    if dict(stamps) != verified(store, prefix):
-        store.keep(_verified(prefix), json.dumps(dict(stamps)).encode())
-
-
-def _verified(prefix: str) -> str:
-    return f"verified-{hashlib.sha256(prefix.encode('utf-8', 'surrogateescape')).hexdigest()}"
-
-
 def remembered(request: BuildRequest, identity: str) -> Memory | None:
     """The memory of a request that still stands; None where there is none, or a registry will not tell."""
     with Store(Path(request.store_dir)) as store:

@@ -15,7 +15,7 @@ from typing import Any
 from jupyter_condabuild.build.base import PLATFORMS, host_architecture
 from jupyter_condabuild.build.clobber import contested_layer
 from jupyter_condabuild.build.known import Known
-from jupyter_condabuild.build.layers import LayersEngine, Origin, hidden_in
+from jupyter_condabuild.build.layers import LayersEngine, Origin
 from jupyter_condabuild.build.plan import Plan, PlannedLayer, layer_key, plan
 from jupyter_condabuild.build.prepare import Prepared
 from jupyter_condabuild.build.published import Places, lock_in, made_by, members, open_image
@@ -27,6 +27,7 @@ from jupyter_condabuild.conda.lockfile import Lockfile
 from jupyter_condabuild.conda.package_cache import PackageCaches, default_folders
 from jupyter_condabuild.errors import LinkFailed, LockfileError, NotVerified
 from jupyter_condabuild.events import Finished, Log, Report, phase
+from jupyter_condabuild.image.layers import hidden_in
 from jupyter_condabuild.image.paths import PREFIX, PREFIX_IN_LAYER
 from jupyter_condabuild.oci import layer
 from jupyter_condabuild.oci.image import LAYER_DIFF_ID, LAYER_KEY, LAYER_PACKAGES, Digest, Image, ImageConfig, Manifest
@@ -156,7 +157,7 @@ def _layers(image: Image, lockfile: Lockfile, caches: PackageCaches, work: Path,
         missing = by_dist.keys() - {package.dist for one in everything.layers for package in one.packages}
         wrong += [f"{dist} is in no layer" for dist in sorted(missing)] if not contested or missing else []
         prepared = Prepared(lockfile, everything, caches, {}, False, None, None, {}, ())
-        again = contested_layer(prepared, Known({}, frozenset()), report) if contested else []
+        again = contested_layer(prepared, report) if contested else []
         wrong += ["paths of several packages"] if sorted(contested) != [one.key for one in again] else []
         maker = LayersEngine(
             store,
