@@ -274,8 +274,8 @@ def _write(path: Path, text: str) -> None:
 
 def _snapshot(arguments: argparse.Namespace, report: Report) -> None:
     """Prints what an environment holds, its lock file, and what a build would do, as JSON. Builds nothing."""
-    from jupyter_condabuild.build.request import BuildRequest
     from jupyter_condabuild.build.survey import survey
+    from jupyter_condabuild.requests.build import BuildRequest
 
     print_json(survey(given(arguments, BuildRequest) or _planned(arguments), report), arguments)
 
@@ -305,7 +305,7 @@ def _plan(arguments: argparse.Namespace, report: Report) -> None:
 def _build(arguments: argparse.Namespace, report: Report) -> None:
     """Builds the image of an environment or lock file, and pushes, loads or saves it."""
     from jupyter_condabuild.build.pipeline import build
-    from jupyter_condabuild.build.request import BuildRequest
+    from jupyter_condabuild.requests.build import BuildRequest
 
     request = given(arguments, BuildRequest) or _request(
         arguments,

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from jupyter_condabuild.build.request import DEFAULT_BASE, ENGINES, INSTALLERS, BuildRequest, Request, default_store
 from jupyter_condabuild.errors import UsageError
+from jupyter_condabuild.requests.build import DEFAULT_BASE, ENGINES, INSTALLERS, BuildRequest, Request, default_store
 
 CONFIG = "jupyter_condabuild_config"
 

@@ -15,10 +15,10 @@ import pytest
 import rattler.index
 
 from jupyter_condabuild.build.pipeline import build
-from jupyter_condabuild.build.request import BuildRequest
 from jupyter_condabuild.build.result import BuildResult
 from jupyter_condabuild.events import Event, Layer, Warning
 from jupyter_condabuild.oci import archive
+from jupyter_condabuild.requests.build import BuildRequest
 from tests.channel import package, prefix
 from tests.channel.channel import Channel
 from tests.channel.package import Entry, Metadata

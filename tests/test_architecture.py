@@ -15,6 +15,9 @@ MAX_LINES = 400
 CATCH_ALL_NAMES = {"utils", "util", "helpers", "helper", "manager", "managers", "common", "misc"}
 
 FOUNDATION = {"errors", "events", "units"}
+ROOMS = ["requests", "image", "planning", "distribution", "engines", "jobs"]
+"""From the lowest floor up, on top of conda and oci."""
+
 BELOW = {
     "errors": set[str](),
     "units": set[str](),
@@ -22,14 +25,14 @@ BELOW = {
     "events": {"errors"},
     "conda": FOUNDATION,
     "oci": FOUNDATION,
-    "image": {"oci"} | FOUNDATION,
-    "build": {"image", "conda", "oci"} | FOUNDATION,
+    **{room: {*ROOMS[:floor], "conda", "oci"} | FOUNDATION for floor, room in enumerate(ROOMS)},
+    "build": {*ROOMS, "conda", "oci"} | FOUNDATION,
     # The server starts the command line's build as a child process: it does not import it.
-    "server": {"settings", "build", "conda", "oci"} | FOUNDATION,
+    "server": {"settings", "build", *ROOMS, "conda", "oci"} | FOUNDATION,
     # The command line's other commands, each of one call: they are the same door.
-    "commands": {"settings", "__init__", "build", "conda", "oci"} | FOUNDATION,
-    "cli": {"commands", "settings", "display", "build", "conda", "oci"} | FOUNDATION,
-    "settings": {"build"} | FOUNDATION,
+    "commands": {"settings", "__init__", "build", *ROOMS, "conda", "oci"} | FOUNDATION,
+    "cli": {"commands", "settings", "display", "build", *ROOMS, "conda", "oci"} | FOUNDATION,
+    "settings": {"requests"} | FOUNDATION,
     "__main__": {"cli"},
     # The package itself: its public names, and the entry points that Jupyter looks for in it.
     "__init__": {"server", "build", "conda", "oci"} | FOUNDATION,
@@ -138,7 +141,7 @@ def test_every_part_of_the_package_is_in_the_picture() -> None:
         ("cli.py", "from jupyter_condabuild.server.extension import CondaBuild"),
         ("__init__.py", "from jupyter_condabuild.cli import main"),
         ("settings.py", "from jupyter_condabuild.cli import main"),
-        ("build/request.py", "from jupyter_condabuild.settings import Settings"),
+        ("requests/build.py", "from jupyter_condabuild.settings import Settings"),
         ("elsewhere.py", "from jupyter_condabuild.errors import UsageError"),
         ("build/pipeline.py", "import tornado.web"),
         ("cli.py", "import tornado"),
@@ -169,7 +172,7 @@ def test_an_import_against_the_architecture_is_found(module: str, statement: str
         ("oci/layer.py", "from jupyter_condabuild import events"),
         ("build/pipeline.py", "from jupyter_condabuild.conda import snapshot"),
         ("build/pipeline.py", "from jupyter_condabuild.oci import image"),
-        ("server/handlers.py", "from jupyter_condabuild.build.request import BuildRequest"),
+        ("server/handlers.py", "from jupyter_condabuild.requests.build import BuildRequest"),
         ("server/handlers.py", "from tornado import web"),
         ("cli.py", "from traitlets.config import Application"),
         ("cli.py", "from jupyter_condabuild import __version__"),

@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 
 from jupyter_condabuild.build.baseimage import dated, refresh
-from jupyter_condabuild.build.further_requests import BaseRequest
 from jupyter_condabuild.build.pipeline import build
-from jupyter_condabuild.build.request import BuildRequest
 from jupyter_condabuild.build.share import newest
 from jupyter_condabuild.errors import UsageError
 from jupyter_condabuild.events import Event, Finished, Layer
 from jupyter_condabuild.oci import archive
 from jupyter_condabuild.oci.image import Reference
 from jupyter_condabuild.oci.registry import Repository, open_registry
+from jupyter_condabuild.requests.build import BuildRequest
+from jupyter_condabuild.requests.others import BaseRequest
 from tests.builds import install, small_channel
 from tests.channel.package import File, Metadata
 from tests.command_line import CommandLine

@@ -17,9 +17,9 @@ import pytest
 
 from jupyter_condabuild.build.commands import ShareCommand, share_commands
 from jupyter_condabuild.build.pipeline import build
-from jupyter_condabuild.build.request import BuildRequest
 from jupyter_condabuild.conda.lockfile import load
 from jupyter_condabuild.events import Finished
+from jupyter_condabuild.requests.build import BuildRequest
 from tests.builds import install, small_channel
 from tests.channel import prefix
 from tests.channel.package import File, Metadata

@@ -53,7 +53,7 @@ if how["processors"]:
 os.umask(how["umask"])
 from pathlib import Path
 from jupyter_condabuild.build.pipeline import build
-from jupyter_condabuild.build.request import BuildRequest
+from jupyter_condabuild.requests.build import BuildRequest
 result = build(BuildRequest(**how["request"]), lambda event: None)
 print(result.event.digest)
 """

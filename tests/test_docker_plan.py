@@ -8,7 +8,7 @@ from typing import Any
 
 from jupyter_condabuild.build.docker_plan import DockerPlan
 from jupyter_condabuild.build.inspect import preview
-from jupyter_condabuild.build.request import BuildRequest
+from jupyter_condabuild.requests.build import BuildRequest
 from tests.builds import install
 from tests.channel.channel import Channel
 from tests.command_line import CommandLine

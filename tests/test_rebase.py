@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from jupyter_condabuild.build.further_requests import RebaseRequest
 from jupyter_condabuild.build.rebase import rebase
 from jupyter_condabuild.errors import BadImage, BaseUnavailable, RegistryNotFound, UsageError
 from jupyter_condabuild.events import Event, Finished, Layer
 from jupyter_condabuild.oci import archive
 from jupyter_condabuild.oci.image import Manifest
+from jupyter_condabuild.requests.others import RebaseRequest
 from tests.builds import Package, Workshop, install, small_channel
 from tests.channel.package import File, Metadata
 from tests.registry.faults import Relay

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from jupyter_condabuild.build.request import BuildRequest, default_store
 from jupyter_condabuild.errors import BadReference, CondaBuildError, UsageError
+from jupyter_condabuild.requests.build import BuildRequest, default_store
 
 GOOD: dict[str, Any] = {"prefix": "/env", "archive": "x.tar"}
 

@@ -19,7 +19,6 @@ from jupyter_condabuild.build import stacking
 from jupyter_condabuild.build.inspect import preview
 from jupyter_condabuild.build.published import Places, open_image
 from jupyter_condabuild.build.rebase import RebaseRequest, rebase
-from jupyter_condabuild.build.request import BuildRequest
 from jupyter_condabuild.build.result import BuildResult
 from jupyter_condabuild.build.verify import verify
 from jupyter_condabuild.conda.lockfile import dump, lock
@@ -29,6 +28,7 @@ from jupyter_condabuild.events import Log
 from jupyter_condabuild.image.layers import HIDDEN
 from jupyter_condabuild.oci import archive
 from jupyter_condabuild.oci.image import OCI_CONFIG, Descriptor, Digest, ImageConfig, Manifest
+from jupyter_condabuild.requests.build import BuildRequest
 from tests.builds import Package, Workshop, install, small_channel
 from tests.channel.channel import Channel
 from tests.channel.package import File, Metadata, Symlink

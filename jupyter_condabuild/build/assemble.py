@@ -6,11 +6,11 @@ from collections.abc import Mapping
 
 from jupyter_condabuild.build.base import Base
 from jupyter_condabuild.build.prepare import Prepared
-from jupyter_condabuild.build.request import BuildRequest
 from jupyter_condabuild.build.runtime import LOCKFILE, configuration
 from jupyter_condabuild.errors import BadImage, BaseUnavailable
 from jupyter_condabuild.image.layers import Stack
 from jupyter_condabuild.oci.image import Image, Manifest
+from jupyter_condabuild.requests.build import BuildRequest
 
 MOST_LAYERS = 125
 """What most engines take (moby's limit on the depth of a stack)."""

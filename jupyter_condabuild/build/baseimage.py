@@ -13,12 +13,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from jupyter_condabuild.build.further_requests import BaseRequest, RebaseRequest
 from jupyter_condabuild.build.inspect import lock_report
 from jupyter_condabuild.build.pipeline import build
 from jupyter_condabuild.build.rebase import rebase
 from jupyter_condabuild.build.registries import Registries
-from jupyter_condabuild.build.request import BuildRequest
 from jupyter_condabuild.build.runtime import Ours
 from jupyter_condabuild.build.share import LATEST
 from jupyter_condabuild.conda.lockfile import Lockfile, dump, load, of_packages
@@ -27,6 +25,8 @@ from jupyter_condabuild.events import Event, Finished, Log, Report, Warning
 from jupyter_condabuild.oci.image import Digest, ImageConfig, Manifest, Reference
 from jupyter_condabuild.oci.layout import Store
 from jupyter_condabuild.oci.registry import Repository
+from jupyter_condabuild.requests.build import BuildRequest
+from jupyter_condabuild.requests.others import BaseRequest, RebaseRequest
 
 
 @dataclass(frozen=True)

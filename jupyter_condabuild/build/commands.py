@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from jupyter_condabuild.build.request import BuildRequest
 from jupyter_condabuild.events import Finished
 from jupyter_condabuild.image.paths import ENTRYPOINT, LOCK, WORK
 from jupyter_condabuild.oci.image import Reference
+from jupyter_condabuild.requests.build import BuildRequest
 
 PORT = 8888
 _LOOPBACK = re.compile(r"localhost|127\.[\d.]+")

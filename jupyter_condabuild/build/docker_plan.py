@@ -12,8 +12,8 @@ from jupyter_condabuild.build.installers import installer
 from jupyter_condabuild.build.prepare import Prepared
 from jupyter_condabuild.build.recipe import Wanted, recipe
 from jupyter_condabuild.build.registries import Registries
-from jupyter_condabuild.build.request import BuildRequest
 from jupyter_condabuild.build.share import cache_names
+from jupyter_condabuild.requests.build import BuildRequest
 
 _WORKS = ("FROM ", "RUN ", "COPY ", "ADD ")
 """The instructions that take time; the others are settings of the image."""

@@ -12,7 +12,6 @@ from pathlib import Path
 from string import Template
 
 from jupyter_condabuild.build.context import DOCKERIGNORE
-from jupyter_condabuild.build.further_requests import ExportRequest
 from jupyter_condabuild.build.inspect import lock_report
 from jupyter_condabuild.build.installers import installer
 from jupyter_condabuild.build.recipe import Wanted, recipe
@@ -22,6 +21,7 @@ from jupyter_condabuild.errors import UsageError
 from jupyter_condabuild.events import Report, Warning
 from jupyter_condabuild.image.paths import PREFIX, USER
 from jupyter_condabuild.oci.image import Reference
+from jupyter_condabuild.requests.others import ExportRequest
 
 FOLDER = "environment/"
 """Where the lock file and its companions lie in a repository."""

@@ -7,9 +7,9 @@ import time
 from pathlib import Path
 
 from jupyter_condabuild.build.look import look
-from jupyter_condabuild.build.request import BuildRequest
 from jupyter_condabuild.build.result import BuildResult
 from jupyter_condabuild.events import Event, Layer, Phase, Report, Warning
+from jupyter_condabuild.requests.build import BuildRequest
 
 
 def build(request: BuildRequest, report: Report) -> BuildResult:

@@ -9,7 +9,6 @@ from pathlib import Path
 from jupyter_condabuild.build.base import PLATFORMS, host_architecture
 from jupyter_condabuild.build.look import Look
 from jupyter_condabuild.build.plan import Plan, plan
-from jupyter_condabuild.build.request import BuildRequest
 from jupyter_condabuild.conda.complete import complete
 from jupyter_condabuild.conda.drift import Drift, drift
 from jupyter_condabuild.conda.lockfile import Lockfile, load, lock
@@ -17,6 +16,7 @@ from jupyter_condabuild.conda.package_cache import PackageCaches, default_folder
 from jupyter_condabuild.conda.snapshot import Environment, snapshot
 from jupyter_condabuild.errors import LockfileError, NotReproducible, PackageError
 from jupyter_condabuild.events import Report, Warning, phase
+from jupyter_condabuild.requests.build import BuildRequest
 
 IRREPRODUCIBLE = frozenset(
     (

@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from jupyter_condabuild.build.further_requests import PruneRequest
 from jupyter_condabuild.oci.layout import Store
+from jupyter_condabuild.requests.others import PruneRequest
 
 
 @dataclass(frozen=True)

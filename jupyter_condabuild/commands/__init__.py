@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from jupyter_condabuild.errors import UsageError
 
 if TYPE_CHECKING:
-    from jupyter_condabuild.build.request import Request
+    from jupyter_condabuild.requests.build import Request
 
 R = TypeVar("R", bound="Request")
 

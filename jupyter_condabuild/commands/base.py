@@ -10,7 +10,7 @@ from jupyter_condabuild.commands import add_request, add_source, given, print_js
 from jupyter_condabuild.events import Report
 
 if TYPE_CHECKING:
-    from jupyter_condabuild.build.further_requests import BaseRequest
+    from jupyter_condabuild.requests.others import BaseRequest
 
 
 def add(commands: Any) -> argparse.ArgumentParser:
@@ -36,7 +36,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
 def run(arguments: argparse.Namespace, report: Report) -> None:
     """Makes the base of today (tags base-YYYYMMDD and latest-base) and removes old ones; meant for a schedule."""
     from jupyter_condabuild.build.baseimage import refresh
-    from jupyter_condabuild.build.further_requests import BaseRequest
+    from jupyter_condabuild.requests.others import BaseRequest
 
     day = f"{datetime.now(UTC):%Y%m%d}"
     found = refresh(given(arguments, BaseRequest) or _request(arguments), day, report)
@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace, report: Report) -> None:
 
 
 def _request(arguments: argparse.Namespace) -> BaseRequest:
-    from jupyter_condabuild.build.further_requests import BaseRequest
+    from jupyter_condabuild.requests.others import BaseRequest
     from jupyter_condabuild.settings import Settings
 
     prefix, lockfile = source(arguments)

@@ -12,8 +12,8 @@ from jupyter_condabuild.commands import add_request, given, print_json
 from jupyter_condabuild.events import Report
 
 if TYPE_CHECKING:
-    from jupyter_condabuild.build.further_requests import DiffRequest, VerifyRequest
     from jupyter_condabuild.build.published import Places
+    from jupyter_condabuild.requests.others import DiffRequest, VerifyRequest
     from jupyter_condabuild.settings import Settings
 
 
@@ -45,7 +45,7 @@ def add(commands: Any) -> tuple[argparse.ArgumentParser, ...]:
 def run_diff(arguments: argparse.Namespace, report: Report) -> None:
     """Shows which packages differ between two environments, lock files or images, in whatever combination."""
     from jupyter_condabuild.build.compare import compare, locked
-    from jupyter_condabuild.build.further_requests import DiffRequest
+    from jupyter_condabuild.requests.others import DiffRequest
     from jupyter_condabuild.settings import Settings
 
     del report
@@ -63,8 +63,8 @@ def run_diff(arguments: argparse.Namespace, report: Report) -> None:
 
 def run_verify(arguments: argparse.Namespace, report: Report) -> None:
     """Makes an image again from the lock file inside it and compares: layer by layer, or file by file."""
-    from jupyter_condabuild.build.further_requests import VerifyRequest
     from jupyter_condabuild.build.verify import verify
+    from jupyter_condabuild.requests.others import VerifyRequest
     from jupyter_condabuild.settings import Settings
 
     request = given(arguments, VerifyRequest)

@@ -8,10 +8,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from jupyter_condabuild.build.further_requests import EXPORTS, ExportRequest
 from jupyter_condabuild.commands import add_request, add_source, given, print_json, source
 from jupyter_condabuild.errors import UsageError, from_os_error
 from jupyter_condabuild.events import Report
+from jupyter_condabuild.requests.others import EXPORTS, ExportRequest
 
 
 def add(commands: Any) -> argparse.ArgumentParser:

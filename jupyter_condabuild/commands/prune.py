@@ -22,8 +22,8 @@ def add(commands: Any) -> argparse.ArgumentParser:
 
 def run(arguments: argparse.Namespace, report: Report) -> None:  # noqa: ARG001  it has nothing to tell on the way
     """Removes the layers used longest ago from the local store; registries are not touched."""
-    from jupyter_condabuild.build.further_requests import PruneRequest
     from jupyter_condabuild.build.prune import prune
+    from jupyter_condabuild.requests.others import PruneRequest
     from jupyter_condabuild.settings import Settings
 
     request = given(arguments, PruneRequest)

@@ -8,9 +8,9 @@ import os
 import sys
 from typing import Any
 
-from jupyter_condabuild.build.request import Request
 from jupyter_condabuild.conda.secrets import scrub
 from jupyter_condabuild.errors import BuildLimit, CondaBuildError
+from jupyter_condabuild.requests.build import Request
 from jupyter_condabuild.server import process
 from jupyter_condabuild.server.shared import Shared
 from jupyter_condabuild.units import seconds_text

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from jupyter_condabuild.build import standing
-from jupyter_condabuild.build.request import BuildRequest, Request
 from jupyter_condabuild.errors import CondaBuildError
+from jupyter_condabuild.requests.build import BuildRequest, Request
 from jupyter_condabuild.server import process, views
 from jupyter_condabuild.server.history import History, Record
 from jupyter_condabuild.server.journal import Journal, Line

@@ -7,9 +7,9 @@ from dataclasses import asdict, fields
 from typing import Any
 
 from jupyter_condabuild.build.commands import share_commands
-from jupyter_condabuild.build.request import BuildRequest
 from jupyter_condabuild.errors import CondaBuildError
 from jupyter_condabuild.events import Finished
+from jupyter_condabuild.requests.build import BuildRequest
 from jupyter_condabuild.server.history import Record
 
 _SHOWN: Mapping[str, Any] = {

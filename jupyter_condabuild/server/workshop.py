@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from jupyter_condabuild import __version__
-from jupyter_condabuild.build.further_requests import (
+from jupyter_condabuild.requests.build import BuildRequest, Request
+from jupyter_condabuild.requests.others import (
     BaseRequest,
     DiffRequest,
     ExportRequest,
@@ -17,7 +18,6 @@ from jupyter_condabuild.build.further_requests import (
     RebaseRequest,
     VerifyRequest,
 )
-from jupyter_condabuild.build.request import BuildRequest, Request
 from jupyter_condabuild.server import places
 from jupyter_condabuild.server.answers import Answers
 from jupyter_condabuild.server.builds import Builds

@@ -10,8 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from jupyter_condabuild.build.request import BuildRequest
 from jupyter_condabuild.events import Cancelled, Event, Log, encode
+from jupyter_condabuild.requests.build import BuildRequest
 from jupyter_condabuild.server import process
 from jupyter_condabuild.server.history import History
 from jupyter_condabuild.server.process import Workplace

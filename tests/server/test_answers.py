@@ -9,8 +9,8 @@ from typing import Any
 import psutil
 import pytest
 
-from jupyter_condabuild.build.further_requests import EXPORTS
 from jupyter_condabuild.oci.layout import Store
+from jupyter_condabuild.requests.others import EXPORTS
 from tests.command_line import CommandLine
 from tests.server.conftest import Api
 from tests.server.gate import Gate

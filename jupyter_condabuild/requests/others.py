@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from jupyter_condabuild.build.request import DEFAULT_BASE, ENGINES, INSTALLERS, BuildRequest, Request, default_store
 from jupyter_condabuild.errors import UsageError
 from jupyter_condabuild.oci.image import Reference
+from jupyter_condabuild.requests.build import DEFAULT_BASE, ENGINES, INSTALLERS, BuildRequest, Request, default_store
 
 EXPORTS = ("dockerfile", "github-actions", "gitlab-ci", "compose", "kubernetes", "apptainer", "devcontainer")
 """What can be exported."""

@@ -1,0 +1,1 @@
+"""What a command is asked for, parsed and validated."""
