@@ -8,13 +8,13 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from jupyter_condabuild.build.registries import Registries
 from jupyter_condabuild.errors import BaseUnavailable, CondaBuildError, ContentMismatch
 from jupyter_condabuild.oci import image
 from jupyter_condabuild.oci.archive import Archive
 from jupyter_condabuild.oci.daemon import Daemon
 from jupyter_condabuild.oci.image import Descriptor, Digest, Image, ImageConfig, Index, Manifest, Reference
 from jupyter_condabuild.oci.layout import Store
+from jupyter_condabuild.oci.registries import Registries
 from jupyter_condabuild.oci.registry import Repository
 
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "arm64": "arm64", "ppc64le": "ppc64le"}

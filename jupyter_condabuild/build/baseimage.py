@@ -16,7 +16,6 @@ from typing import Any
 from jupyter_condabuild.build.inspect import lock_report
 from jupyter_condabuild.build.pipeline import build
 from jupyter_condabuild.build.rebase import rebase
-from jupyter_condabuild.build.registries import Registries
 from jupyter_condabuild.build.runtime import Ours
 from jupyter_condabuild.build.share import LATEST
 from jupyter_condabuild.conda.lockfile import Lockfile, dump, load, of_packages
@@ -24,6 +23,7 @@ from jupyter_condabuild.errors import BadImage, RegistryError, RegistryNotFound,
 from jupyter_condabuild.events import Event, Finished, Log, Report, Warning
 from jupyter_condabuild.oci.image import Digest, ImageConfig, Manifest, Reference
 from jupyter_condabuild.oci.layout import Store
+from jupyter_condabuild.oci.registries import Registries
 from jupyter_condabuild.oci.registry import Repository
 from jupyter_condabuild.requests.build import BuildRequest
 from jupyter_condabuild.requests.others import BaseRequest, RebaseRequest

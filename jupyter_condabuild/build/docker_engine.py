@@ -14,7 +14,6 @@ from jupyter_condabuild.build.base import resolve
 from jupyter_condabuild.build.installers import installer
 from jupyter_condabuild.build.prepare import Prepared, prepare
 from jupyter_condabuild.build.recipe import Wanted
-from jupyter_condabuild.build.registries import Registries
 from jupyter_condabuild.build.runtime import LABEL_BASE_LAYERS, LABEL_ENGINE, LABEL_VARIABLES, command, image_labels
 from jupyter_condabuild.build.share import cache_names, throttled
 from jupyter_condabuild.build.steps import Steps
@@ -26,6 +25,7 @@ from jupyter_condabuild.oci.builder import BuildOptions, Kind, NoBuildKit
 from jupyter_condabuild.oci.daemon import Daemon
 from jupyter_condabuild.oci.image import ImageConfig, Manifest, Reference
 from jupyter_condabuild.oci.layout import Store
+from jupyter_condabuild.oci.registries import Registries
 from jupyter_condabuild.requests.build import BuildRequest
 
 

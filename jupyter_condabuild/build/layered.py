@@ -16,7 +16,6 @@ from jupyter_condabuild.build.layers import LayersEngine, Origin
 from jupyter_condabuild.build.look import Look
 from jupyter_condabuild.build.prepare import prepare
 from jupyter_condabuild.build.push import GRACE_SECONDS
-from jupyter_condabuild.build.registries import Registries
 from jupyter_condabuild.build.remainder import remainder
 from jupyter_condabuild.build.result import BuildResult
 from jupyter_condabuild.build.runtime import command, runtime_layer
@@ -25,6 +24,7 @@ from jupyter_condabuild.errors import BlobGone
 from jupyter_condabuild.events import Finished, Report, Warning, phase
 from jupyter_condabuild.image.layers import ReadyLayer, Stack
 from jupyter_condabuild.oci.layout import Store
+from jupyter_condabuild.oci.registries import Registries
 from jupyter_condabuild.requests.build import BuildRequest
 
 
