@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from jupyter_condabuild.build.base import Base, resolve
 from jupyter_condabuild.build.share import Registries
 from jupyter_condabuild.errors import BaseUnavailable
+from jupyter_condabuild.image.base import Base, resolve
 from jupyter_condabuild.oci import archive
 from jupyter_condabuild.oci.image import DOCKER_LAYER_GZIP, OCI_INDEX, OCI_LAYER_GZIP, Digest, Image, canonical_json
 from jupyter_condabuild.oci.layout import Store

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from jupyter_condabuild.build.runtime import Ours, command, configuration, runtime_layer
 from jupyter_condabuild.conda.lockfile import Lockfile, of_packages
 from jupyter_condabuild.conda.packages import CondaPackage, PipPackage
 from jupyter_condabuild.errors import BadImage
+from jupyter_condabuild.image.configuration import Ours, command, configuration, runtime_layer
 from jupyter_condabuild.oci.image import Digest, ImageConfig, canonical_json
 from jupyter_condabuild.oci.layout import Store
 

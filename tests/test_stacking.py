@@ -17,7 +17,6 @@ import pytest
 
 from jupyter_condabuild.build import stacking
 from jupyter_condabuild.build.inspect import preview
-from jupyter_condabuild.build.published import Places, open_image
 from jupyter_condabuild.build.rebase import RebaseRequest, rebase
 from jupyter_condabuild.build.result import BuildResult
 from jupyter_condabuild.build.verify import verify
@@ -26,6 +25,7 @@ from jupyter_condabuild.conda.snapshot import snapshot
 from jupyter_condabuild.errors import NotVerified
 from jupyter_condabuild.events import Log
 from jupyter_condabuild.image.layers import HIDDEN
+from jupyter_condabuild.image.opener import Places, open_image
 from jupyter_condabuild.oci import archive
 from jupyter_condabuild.oci.image import OCI_CONFIG, Descriptor, Digest, ImageConfig, Manifest
 from jupyter_condabuild.requests.build import BuildRequest

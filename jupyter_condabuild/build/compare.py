@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from jupyter_condabuild.build.published import Places, lock_in, open_image
 from jupyter_condabuild.conda.lockfile import Lockfile, load, lock
 from jupyter_condabuild.conda.packages import CondaPackage, PipPackage
 from jupyter_condabuild.conda.snapshot import snapshot
+from jupyter_condabuild.image.opener import Places, lock_in, open_image
 
 
 @dataclass(frozen=True)

@@ -10,16 +10,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from jupyter_condabuild.build import docker_context
-from jupyter_condabuild.build.base import resolve
 from jupyter_condabuild.build.installers import installer
 from jupyter_condabuild.build.prepare import Prepared, prepare
 from jupyter_condabuild.build.recipe import Wanted
-from jupyter_condabuild.build.runtime import LABEL_BASE_LAYERS, LABEL_ENGINE, LABEL_VARIABLES, command, image_labels
 from jupyter_condabuild.build.share import cache_names, throttled
 from jupyter_condabuild.build.steps import Steps
 from jupyter_condabuild.conda.secrets import scrub
 from jupyter_condabuild.errors import BaseUnavailable, CondaBuildError, EngineFault
 from jupyter_condabuild.events import Finished, Log, Progress, Report, Warning, phase
+from jupyter_condabuild.image.base import resolve
+from jupyter_condabuild.image.configuration import (
+    LABEL_BASE_LAYERS,
+    LABEL_ENGINE,
+    LABEL_VARIABLES,
+    command,
+    image_labels,
+)
 from jupyter_condabuild.oci import archive, builder
 from jupyter_condabuild.oci.builder import BuildOptions, Kind, NoBuildKit
 from jupyter_condabuild.oci.daemon import Daemon

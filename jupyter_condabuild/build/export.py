@@ -15,10 +15,10 @@ from jupyter_condabuild.build.context import DOCKERIGNORE
 from jupyter_condabuild.build.inspect import lock_report
 from jupyter_condabuild.build.installers import installer
 from jupyter_condabuild.build.recipe import Wanted, recipe
-from jupyter_condabuild.build.runtime import LABEL_IDENTITY, command
 from jupyter_condabuild.conda.lockfile import Lockfile, dump, load
 from jupyter_condabuild.errors import UsageError
 from jupyter_condabuild.events import Report, Warning
+from jupyter_condabuild.image.configuration import LABEL_IDENTITY, command
 from jupyter_condabuild.image.paths import PREFIX, USER
 from jupyter_condabuild.oci.image import Reference
 from jupyter_condabuild.requests.others import ExportRequest

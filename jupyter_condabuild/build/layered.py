@@ -10,7 +10,6 @@ from typing import Any
 
 from jupyter_condabuild.build import known, share, verified_packages
 from jupyter_condabuild.build.assemble import assemble
-from jupyter_condabuild.build.base import Base, host_architecture, resolve
 from jupyter_condabuild.build.clobber import contested_layer
 from jupyter_condabuild.build.layers import LayersEngine, Origin
 from jupyter_condabuild.build.look import Look
@@ -18,10 +17,11 @@ from jupyter_condabuild.build.prepare import prepare
 from jupyter_condabuild.build.push import GRACE_SECONDS
 from jupyter_condabuild.build.remainder import remainder
 from jupyter_condabuild.build.result import BuildResult
-from jupyter_condabuild.build.runtime import command, runtime_layer
 from jupyter_condabuild.build.stacking import contents, stacked
 from jupyter_condabuild.errors import BlobGone
 from jupyter_condabuild.events import Finished, Report, Warning, phase
+from jupyter_condabuild.image.base import Base, host_architecture, resolve
+from jupyter_condabuild.image.configuration import command, runtime_layer
 from jupyter_condabuild.image.layers import ReadyLayer, Stack
 from jupyter_condabuild.oci.layout import Store
 from jupyter_condabuild.oci.registries import Registries

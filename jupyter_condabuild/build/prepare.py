@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from jupyter_condabuild.build.base import PLATFORMS, host_architecture
 from jupyter_condabuild.build.look import Look
 from jupyter_condabuild.build.plan import Plan, plan
 from jupyter_condabuild.conda.complete import complete
@@ -16,6 +15,7 @@ from jupyter_condabuild.conda.package_cache import PackageCaches, default_folder
 from jupyter_condabuild.conda.snapshot import Environment, snapshot
 from jupyter_condabuild.errors import LockfileError, NotReproducible, PackageError
 from jupyter_condabuild.events import Report, Warning, phase
+from jupyter_condabuild.image.base import PLATFORMS, host_architecture
 from jupyter_condabuild.requests.build import BuildRequest
 
 IRREPRODUCIBLE = frozenset(

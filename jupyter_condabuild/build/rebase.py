@@ -7,11 +7,11 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from jupyter_condabuild.build.assemble import check_stack
-from jupyter_condabuild.build.base import resolve
 from jupyter_condabuild.build.push import Config, Push
-from jupyter_condabuild.build.runtime import Ours, command, configuration
 from jupyter_condabuild.errors import BadImage
 from jupyter_condabuild.events import Finished, Report, phase
+from jupyter_condabuild.image.base import resolve
+from jupyter_condabuild.image.configuration import Ours, command, configuration
 from jupyter_condabuild.oci.image import Image, ImageConfig, Manifest, Reference
 from jupyter_condabuild.oci.layout import Store
 from jupyter_condabuild.oci.registries import Registries

@@ -12,11 +12,11 @@ from urllib.parse import quote
 
 from jupyter_condabuild.build.dockerfile import Plan, render
 from jupyter_condabuild.build.installers import Installer
-from jupyter_condabuild.build.runtime import ENTRYPOINT_SCRIPT, command, environment
 from jupyter_condabuild.conda.formats import requirement
 from jupyter_condabuild.conda.lockfile import Lockfile, dump
 from jupyter_condabuild.conda.packages import PYPI, CondaPackage, PipPackage
 from jupyter_condabuild.errors import LockfileError, UsageError
+from jupyter_condabuild.image.configuration import ENTRYPOINT_SCRIPT, command, environment
 
 LOCKFILE = "conda-lock.yml"
 REDUCED = "install-lock.yml"

@@ -13,16 +13,16 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass
 
 from jupyter_condabuild.build.assemble import MOST_LAYERS
-from jupyter_condabuild.build.base import Base
 from jupyter_condabuild.build.clobber import paths_of
 from jupyter_condabuild.build.plan import PlannedLayer
 from jupyter_condabuild.build.prepare import Prepared
-from jupyter_condabuild.build.published import members
-from jupyter_condabuild.build.runtime import Ours
 from jupyter_condabuild.build.share import Places
 from jupyter_condabuild.errors import ImageError, RegistryError
 from jupyter_condabuild.events import Log, Report
+from jupyter_condabuild.image.base import Base
+from jupyter_condabuild.image.configuration import Ours
 from jupyter_condabuild.image.layers import ReadyLayer, Stack, hidden_in
+from jupyter_condabuild.image.opener import members
 from jupyter_condabuild.image.paths import PREFIX_IN_LAYER, USER, WORK, in_layer
 from jupyter_condabuild.oci import layer
 from jupyter_condabuild.oci.image import LAYER_KEY, BlobSource, Digest, ImageConfig, Manifest

@@ -12,14 +12,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from jupyter_condabuild.build.base import PLATFORMS, host_architecture
 from jupyter_condabuild.build.clobber import contested_layer
 from jupyter_condabuild.build.known import Known
 from jupyter_condabuild.build.layers import LayersEngine, Origin
 from jupyter_condabuild.build.plan import Plan, PlannedLayer, layer_key, plan
 from jupyter_condabuild.build.prepare import Prepared
-from jupyter_condabuild.build.published import Places, lock_in, made_by, members, open_image
-from jupyter_condabuild.build.runtime import Ours, command, runtime_layer
 from jupyter_condabuild.conda.complete import complete
 from jupyter_condabuild.conda.fetch import locate
 from jupyter_condabuild.conda.link import link, linked_package
@@ -27,7 +24,10 @@ from jupyter_condabuild.conda.lockfile import Lockfile
 from jupyter_condabuild.conda.package_cache import PackageCaches, default_folders
 from jupyter_condabuild.errors import LinkFailed, LockfileError, NotVerified
 from jupyter_condabuild.events import Finished, Log, Report, phase
+from jupyter_condabuild.image.base import PLATFORMS, host_architecture
+from jupyter_condabuild.image.configuration import Ours, command, runtime_layer
 from jupyter_condabuild.image.layers import hidden_in
+from jupyter_condabuild.image.opener import Places, lock_in, made_by, members, open_image
 from jupyter_condabuild.image.paths import PREFIX, PREFIX_IN_LAYER
 from jupyter_condabuild.oci import layer
 from jupyter_condabuild.oci.image import LAYER_DIFF_ID, LAYER_KEY, LAYER_PACKAGES, Digest, Image, ImageConfig, Manifest

@@ -12,7 +12,7 @@ from jupyter_condabuild.commands import add_request, given, print_json
 from jupyter_condabuild.events import Report
 
 if TYPE_CHECKING:
-    from jupyter_condabuild.build.published import Places
+    from jupyter_condabuild.image.opener import Places
     from jupyter_condabuild.requests.others import DiffRequest, VerifyRequest
     from jupyter_condabuild.settings import Settings
 
@@ -87,7 +87,7 @@ def _name(text: str, settings: Settings) -> str:
 
 @contextmanager
 def _places(request: DiffRequest | VerifyRequest) -> Iterator[Places]:
-    from jupyter_condabuild.build.published import Places
+    from jupyter_condabuild.image.opener import Places
     from jupyter_condabuild.oci.layout import Store
 
     with Store(Path(request.store_dir)) as store, store.folder() as work:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from jupyter_condabuild.build.published import Places, open_image
+from jupyter_condabuild.image.opener import Places, open_image
 from jupyter_condabuild.oci import archive
 from jupyter_condabuild.oci.image import ImageConfig, Manifest, Reference
 from jupyter_condabuild.oci.registry import open_registry

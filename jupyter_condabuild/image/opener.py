@@ -9,10 +9,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from jupyter_condabuild.build.base import host_architecture
-from jupyter_condabuild.build.runtime import LABEL_ENGINE, LOCKFILE, lockfile_in
 from jupyter_condabuild.conda.lockfile import Lockfile, load
 from jupyter_condabuild.errors import BadImage, ContentMismatch
+from jupyter_condabuild.image.base import host_architecture
+from jupyter_condabuild.image.configuration import LABEL_ENGINE, LOCKFILE, lockfile_in
 from jupyter_condabuild.oci.archive import Archive
 from jupyter_condabuild.oci.chunks import as_file
 from jupyter_condabuild.oci.daemon import Daemon

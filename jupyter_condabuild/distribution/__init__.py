@@ -1,0 +1,1 @@
+"""What registries have already, and how an image gets to its destinations."""

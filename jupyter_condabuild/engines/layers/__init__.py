@@ -1,0 +1,1 @@
+"""The layers engine: an image put together from conda packages, without a container engine."""

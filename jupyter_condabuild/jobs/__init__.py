@@ -1,0 +1,1 @@
+"""One module for each command: the place where reading it starts."""
