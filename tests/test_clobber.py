@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from jupyter_condabuild.build.clobber import winners
-from jupyter_condabuild.build.plan import plan
 from jupyter_condabuild.conda.lockfile import dump, lock, of_packages
 from jupyter_condabuild.conda.packages import CondaPackage
 from jupyter_condabuild.conda.snapshot import snapshot
+from jupyter_condabuild.planning.layer_plan import plan
+from jupyter_condabuild.planning.shared_paths import winners
 from tests.builds import Package, Workshop, install, small_channel
 from tests.channel.bytecode import SITE_PACKAGES
 from tests.channel.channel import Channel

@@ -34,7 +34,7 @@ def lockfile(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each package has a layer of its own, however small it is."""
-    monkeypatch.setattr("jupyter_condabuild.build.plan.THRESHOLDS", (0,))
+    monkeypatch.setattr("jupyter_condabuild.planning.layer_plan.THRESHOLDS", (0,))
 
 
 @pytest.fixture

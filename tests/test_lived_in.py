@@ -12,8 +12,8 @@ from typing import Any
 import docker
 import pytest
 
-from jupyter_condabuild.build.prepare import IRREPRODUCIBLE
 from jupyter_condabuild.errors import NotReproducible, OverlayTooLarge
+from jupyter_condabuild.planning.inputs import IRREPRODUCIBLE
 from tests.builds import Workshop
 from tests.image_tree import SavedImage, node_at, tree_of
 from tests.lived_in import LivedIn

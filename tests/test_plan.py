@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jupyter_condabuild.build.plan import BINS, THRESHOLDS, Plan, layer_key, plan
 from jupyter_condabuild.conda.lockfile import Lockfile, of_packages
 from jupyter_condabuild.conda.packages import CondaPackage
 from jupyter_condabuild.errors import LockfileError
+from jupyter_condabuild.planning.layer_plan import BINS, THRESHOLDS, Plan, layer_key, plan
 
 SITE = "lib/python3.11/site-packages"
 KEY = "204e9275c16f00b6b8add1678add1b8311542117cf70850dbd9963595ab5c4d3"

@@ -12,10 +12,10 @@ from benchmarks.scale import growth, simulation
 from benchmarks.scale.lab import Lab, Pull, Push, Size, make
 from benchmarks.scale.nodes import Chains, Node, Pulled
 from benchmarks.scale.policies import COARSE, MOST_LAYERS, Alone, Layer, Planned, Stacked, policies
-from jupyter_condabuild.build import plan as planning
 from jupyter_condabuild.conda.lockfile import Lockfile, of_packages
 from jupyter_condabuild.conda.packages import CondaPackage
 from jupyter_condabuild.oci.layout import Store
+from jupyter_condabuild.planning import layer_plan as planning
 
 SMALL_LAB = Size(people=4, environments=5, weeks=8, core=6, bundles=5, singles=20)
 A, B, C = (Layer(name, size, ()) for name, size in (("a", 100), ("b", 10), ("c", 1)))

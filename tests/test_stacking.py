@@ -282,7 +282,7 @@ CASES: Mapping[str, tuple[tuple[str, ...], tuple[str, ...], str]] = {
 @pytest.mark.parametrize("case", CASES)
 def test_in_doubt_the_canonical_image_is_built(lab: Lab, case: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Or one that shows the same; each package has a layer of its own here."""
-    monkeypatch.setattr("jupyter_condabuild.build.plan.THRESHOLDS", (0,))
+    monkeypatch.setattr("jupyter_condabuild.planning.layer_plan.THRESHOLDS", (0,))
     before, after, why = CASES[case]
     lab.update(*before)
     result, made = lab.update(*after)

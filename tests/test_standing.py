@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from jupyter_condabuild.build import standing, verified_packages
+from jupyter_condabuild.build import standing
 from jupyter_condabuild.build.result import BuildResult
 from jupyter_condabuild.conda.lockfile import dump, lock
 from jupyter_condabuild.conda.snapshot import snapshot
@@ -19,6 +19,7 @@ from jupyter_condabuild.errors import RegistryDenied
 from jupyter_condabuild.events import Layer, Log, Phase, Warning
 from jupyter_condabuild.oci.image import Digest
 from jupyter_condabuild.oci.layout import Store
+from jupyter_condabuild.planning import verified_packages
 from jupyter_condabuild.requests.build import BuildRequest
 from tests.builds import Package, Workshop, install, small_channel
 from tests.channel.package import File, Metadata

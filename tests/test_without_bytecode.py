@@ -17,7 +17,6 @@ import pytest
 from jupyter_condabuild.build import standing
 from jupyter_condabuild.build import verify as verifying
 from jupyter_condabuild.build.inspect import preview
-from jupyter_condabuild.build.plan import plan
 from jupyter_condabuild.build.verify import verify
 from jupyter_condabuild.conda.lockfile import lock
 from jupyter_condabuild.conda.records import PrefixRecord
@@ -26,6 +25,7 @@ from jupyter_condabuild.errors import LinkFailed, NotVerified
 from jupyter_condabuild.events import Event, Log, Warning
 from jupyter_condabuild.image.opener import Places, open_image
 from jupyter_condabuild.oci import archive
+from jupyter_condabuild.planning.layer_plan import plan
 from jupyter_condabuild.requests.build import BuildRequest
 from jupyter_condabuild.server import bodies
 from jupyter_condabuild.settings import Settings

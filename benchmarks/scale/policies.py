@@ -10,10 +10,10 @@ from typing import NamedTuple, Protocol
 from unittest.mock import patch
 
 from benchmarks.scale.lab import Lab
-from jupyter_condabuild.build import plan as planning
-from jupyter_condabuild.build.plan import BINS, THRESHOLDS, layer_key
 from jupyter_condabuild.conda.lockfile import Lockfile
 from jupyter_condabuild.conda.packages import CondaPackage
+from jupyter_condabuild.planning import layer_plan as planning
+from jupyter_condabuild.planning.layer_plan import BINS, THRESHOLDS, layer_key
 
 WHITEOUTS = 2000
 """Bytes of the layer that takes away what the packages below a stacked update have left."""

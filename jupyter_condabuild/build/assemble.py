@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from jupyter_condabuild.build.prepare import Prepared
 from jupyter_condabuild.errors import BadImage, BaseUnavailable
 from jupyter_condabuild.image.base import Base
 from jupyter_condabuild.image.configuration import LOCKFILE, configuration
 from jupyter_condabuild.image.layers import Stack
 from jupyter_condabuild.oci.image import Image, Manifest
+from jupyter_condabuild.planning.inputs import Prepared
 from jupyter_condabuild.requests.build import BuildRequest
 
 MOST_LAYERS = 125

@@ -11,7 +11,6 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from jupyter_condabuild.build.overlay import Overlay
-from jupyter_condabuild.build.prepare import Prepared
 from jupyter_condabuild.build.recipe import Recipe, Wanted, recipe, vendored_path
 from jupyter_condabuild.build.remainder import overlay_of, workspace_of
 from jupyter_condabuild.conda.fetch import locate
@@ -22,6 +21,7 @@ from jupyter_condabuild.events import Log, Report, Warning
 from jupyter_condabuild.image.paths import PREFIX_IN_LAYER, WORK, in_layer
 from jupyter_condabuild.oci import layer
 from jupyter_condabuild.oci.layer import Entry
+from jupyter_condabuild.planning.inputs import Prepared
 from jupyter_condabuild.requests.build import BuildRequest
 from jupyter_condabuild.units import size_text
 

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from jupyter_condabuild.build import docker_context
 from jupyter_condabuild.build.installers import installer
-from jupyter_condabuild.build.prepare import Prepared, prepare
 from jupyter_condabuild.build.recipe import Wanted
 from jupyter_condabuild.build.share import cache_names, throttled
 from jupyter_condabuild.build.steps import Steps
@@ -32,6 +31,7 @@ from jupyter_condabuild.oci.daemon import Daemon
 from jupyter_condabuild.oci.image import ImageConfig, Manifest, Reference
 from jupyter_condabuild.oci.layout import Store
 from jupyter_condabuild.oci.registries import Registries
+from jupyter_condabuild.planning.inputs import Prepared, prepare
 from jupyter_condabuild.requests.build import BuildRequest
 
 

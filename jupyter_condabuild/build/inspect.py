@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from jupyter_condabuild.build.docker_plan import DockerPlan, docker_plan
-from jupyter_condabuild.build.plan import PlannedLayer
-from jupyter_condabuild.build.prepare import Prepared, prepare
 from jupyter_condabuild.build.share import open_places
 from jupyter_condabuild.build.stacking import forecast
 from jupyter_condabuild.conda.drift import Drift, drift
@@ -19,6 +17,8 @@ from jupyter_condabuild.conda.snapshot import Environment, snapshot
 from jupyter_condabuild.events import Report, phase
 from jupyter_condabuild.oci.layout import Store
 from jupyter_condabuild.oci.registries import Registries
+from jupyter_condabuild.planning.inputs import Prepared, prepare
+from jupyter_condabuild.planning.layer_plan import PlannedLayer
 from jupyter_condabuild.requests.build import BuildRequest
 from jupyter_condabuild.units import size_text
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from jupyter_condabuild.build.plan import Plan, PlannedLayer
 from jupyter_condabuild.errors import BadDigest, ImageError, RegistryError, RegistryNotFound
 from jupyter_condabuild.oci.image import (
     LAYER_DIFF_ID,
@@ -20,6 +19,7 @@ from jupyter_condabuild.oci.image import (
     Manifest,
 )
 from jupyter_condabuild.oci.registry import Repository
+from jupyter_condabuild.planning.layer_plan import Plan, PlannedLayer
 
 PLAN = "org.jupyter.condabuild.plan"
 """Manifest annotation: the identity of the plan that the package layers follow."""

@@ -14,11 +14,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 from jupyter_condabuild.build.known import KnownLayer, keyed_layers
-from jupyter_condabuild.build.plan import PlannedLayer
 from jupyter_condabuild.errors import BlobGone, CondaBuildError, ContentMismatch, ImageError, RegistryNotFound
 from jupyter_condabuild.events import Log, Report, Warning
 from jupyter_condabuild.oci.image import LAYER_KEY, Descriptor, Digest, Index, Manifest
 from jupyter_condabuild.oci.registry import Repository
+from jupyter_condabuild.planning.layer_plan import PlannedLayer
 
 ARTIFACT = "application/vnd.jupyter.condabuild.layer.v1+json"
 """Media type of the artifact's empty configuration: what tells it from an image."""

@@ -8,12 +8,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from jupyter_condabuild.build import known, share, verified_packages
+from jupyter_condabuild.build import known, share
 from jupyter_condabuild.build.assemble import assemble
-from jupyter_condabuild.build.clobber import contested_layer
 from jupyter_condabuild.build.layers import LayersEngine, Origin
-from jupyter_condabuild.build.look import Look
-from jupyter_condabuild.build.prepare import prepare
 from jupyter_condabuild.build.push import GRACE_SECONDS
 from jupyter_condabuild.build.remainder import remainder
 from jupyter_condabuild.build.result import BuildResult
@@ -25,6 +22,10 @@ from jupyter_condabuild.image.configuration import command, runtime_layer
 from jupyter_condabuild.image.layers import ReadyLayer, Stack
 from jupyter_condabuild.oci.layout import Store
 from jupyter_condabuild.oci.registries import Registries
+from jupyter_condabuild.planning import verified_packages
+from jupyter_condabuild.planning.inputs import prepare
+from jupyter_condabuild.planning.scan import Look
+from jupyter_condabuild.planning.shared_paths import contested_layer
 from jupyter_condabuild.requests.build import BuildRequest
 
 

@@ -12,7 +12,6 @@ from pathlib import Path
 
 from jupyter_condabuild.build import workers, writer
 from jupyter_condabuild.build.known import Known, annotate
-from jupyter_condabuild.build.plan import PlannedLayer, layer_key
 from jupyter_condabuild.conda.fetch import locate
 from jupyter_condabuild.conda.link import StagedPackage, link
 from jupyter_condabuild.conda.lockfile import Lockfile
@@ -24,6 +23,7 @@ from jupyter_condabuild.image.layers import ReadyLayer
 from jupyter_condabuild.image.paths import PREFIX
 from jupyter_condabuild.oci.layer import LayerBlob
 from jupyter_condabuild.oci.layout import Store
+from jupyter_condabuild.planning.layer_plan import PlannedLayer, layer_key
 
 COMPILING = 15
 """How many times longer a byte of a noarch Python package takes than one of others, since modules are compiled."""

@@ -6,9 +6,9 @@ import importlib
 import time
 from pathlib import Path
 
-from jupyter_condabuild.build.look import look
 from jupyter_condabuild.build.result import BuildResult
 from jupyter_condabuild.events import Event, Layer, Phase, Report, Warning
+from jupyter_condabuild.planning.scan import look
 from jupyter_condabuild.requests.build import BuildRequest
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from jupyter_condabuild.build.context import left_out, workspace
 from jupyter_condabuild.build.overlay import Overlay, collect
-from jupyter_condabuild.build.prepare import Prepared
 from jupyter_condabuild.conda.packages import CondaPackage
 from jupyter_condabuild.errors import NotReproducible, PackageError, from_os_error
 from jupyter_condabuild.events import Layer, Report, Warning
@@ -16,6 +15,7 @@ from jupyter_condabuild.image.layers import ReadyLayer
 from jupyter_condabuild.oci import layer
 from jupyter_condabuild.oci.layer import Entry
 from jupyter_condabuild.oci.layout import Store
+from jupyter_condabuild.planning.inputs import Prepared
 from jupyter_condabuild.requests.build import BuildRequest
 
 

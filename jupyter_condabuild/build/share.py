@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 
 from jupyter_condabuild.build.known import Known, look_up
 from jupyter_condabuild.build.layer_pool import LayerPool
-from jupyter_condabuild.build.plan import PlannedLayer
 from jupyter_condabuild.build.push import Config, Push
 from jupyter_condabuild.errors import CondaBuildError, RegistryError
 from jupyter_condabuild.events import Log, Progress, Report, Warning, phase
@@ -19,6 +18,7 @@ from jupyter_condabuild.oci.image import Image, Reference
 from jupyter_condabuild.oci.layout import Store
 from jupyter_condabuild.oci.registries import Registries
 from jupyter_condabuild.oci.registry import Repository
+from jupyter_condabuild.planning.layer_plan import PlannedLayer
 from jupyter_condabuild.requests.build import BuildRequest
 
 

@@ -13,9 +13,6 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass
 
 from jupyter_condabuild.build.assemble import MOST_LAYERS
-from jupyter_condabuild.build.clobber import paths_of
-from jupyter_condabuild.build.plan import PlannedLayer
-from jupyter_condabuild.build.prepare import Prepared
 from jupyter_condabuild.build.share import Places
 from jupyter_condabuild.errors import ImageError, RegistryError
 from jupyter_condabuild.events import Log, Report
@@ -29,6 +26,9 @@ from jupyter_condabuild.oci.image import LAYER_KEY, BlobSource, Digest, ImageCon
 from jupyter_condabuild.oci.layer import Entry
 from jupyter_condabuild.oci.layout import Store
 from jupyter_condabuild.oci.registry import Repository
+from jupyter_condabuild.planning.inputs import Prepared
+from jupyter_condabuild.planning.layer_plan import PlannedLayer
+from jupyter_condabuild.planning.shared_paths import paths_of
 from jupyter_condabuild.units import size_text
 
 STALE_SHARE = 0.25

@@ -14,12 +14,12 @@ from typing import Any
 
 from jupyter_condabuild.build.docker_plan import DockerPlan, docker_plan
 from jupyter_condabuild.build.inspect import compare
-from jupyter_condabuild.build.prepare import Prepared, prepare
 from jupyter_condabuild.conda.drift import Drift, DriftEntry
 from jupyter_condabuild.conda.lockfile import dump
 from jupyter_condabuild.errors import RegistryError
 from jupyter_condabuild.events import Report
 from jupyter_condabuild.oci.layout import Store
+from jupyter_condabuild.planning.inputs import Prepared, prepare
 from jupyter_condabuild.requests.build import BuildRequest
 
 MOST_PATHS = 1000

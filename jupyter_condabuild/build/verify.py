@@ -12,11 +12,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from jupyter_condabuild.build.clobber import contested_layer
 from jupyter_condabuild.build.known import Known
 from jupyter_condabuild.build.layers import LayersEngine, Origin
-from jupyter_condabuild.build.plan import Plan, PlannedLayer, layer_key, plan
-from jupyter_condabuild.build.prepare import Prepared
 from jupyter_condabuild.conda.complete import complete
 from jupyter_condabuild.conda.fetch import locate
 from jupyter_condabuild.conda.link import link, linked_package
@@ -32,6 +29,9 @@ from jupyter_condabuild.image.paths import PREFIX, PREFIX_IN_LAYER
 from jupyter_condabuild.oci import layer
 from jupyter_condabuild.oci.image import LAYER_DIFF_ID, LAYER_KEY, LAYER_PACKAGES, Digest, Image, ImageConfig, Manifest
 from jupyter_condabuild.oci.layout import Store
+from jupyter_condabuild.planning.inputs import Prepared
+from jupyter_condabuild.planning.layer_plan import Plan, PlannedLayer, layer_key, plan
+from jupyter_condabuild.planning.shared_paths import contested_layer
 
 MAY_DIFFER = re.compile(r".*\.pyc|(?:.*/)?__pycache__|conda-meta/[^/]*\.json|conda-meta/history")
 """Paths below /opt/env that installers write in ways of their own: bytecode, records, history."""

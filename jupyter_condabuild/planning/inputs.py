@@ -6,8 +6,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from jupyter_condabuild.build.look import Look
-from jupyter_condabuild.build.plan import Plan, plan
 from jupyter_condabuild.conda.complete import complete
 from jupyter_condabuild.conda.drift import Drift, drift
 from jupyter_condabuild.conda.lockfile import Lockfile, load, lock
@@ -16,6 +14,8 @@ from jupyter_condabuild.conda.snapshot import Environment, snapshot
 from jupyter_condabuild.errors import LockfileError, NotReproducible, PackageError
 from jupyter_condabuild.events import Report, Warning, phase
 from jupyter_condabuild.image.base import PLATFORMS, host_architecture
+from jupyter_condabuild.planning.layer_plan import Plan, plan
+from jupyter_condabuild.planning.scan import Look
 from jupyter_condabuild.requests.build import BuildRequest
 
 IRREPRODUCIBLE = frozenset(

@@ -9,8 +9,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Mapping, Sequence, Set
 
-from jupyter_condabuild.build.plan import Plan, PlannedLayer
-from jupyter_condabuild.build.prepare import Prepared
 from jupyter_condabuild.conda.bytecode import source_of
 from jupyter_condabuild.conda.contents import package_paths
 from jupyter_condabuild.conda.link import link_order
@@ -19,6 +17,8 @@ from jupyter_condabuild.events import Report, Warning
 from jupyter_condabuild.image.paths import PREFIX
 from jupyter_condabuild.oci.image import canonical_json
 from jupyter_condabuild.oci.layer import WRITER_VERSION
+from jupyter_condabuild.planning.inputs import Prepared
+from jupyter_condabuild.planning.layer_plan import Plan, PlannedLayer
 
 
 def contested_layer(prepared: Prepared, report: Report) -> list[PlannedLayer]:
