@@ -329,7 +329,7 @@ def _build(arguments: argparse.Namespace, report: Report) -> None:
 
 def _print_use(request: Any, done: Finished, report: Report) -> None:
     """The lines that run the image, below all that the display has to say."""
-    from jupyter_condabuild.build.commands import share_commands
+    from jupyter_condabuild.distribution.run_commands import share_commands
 
     if close := getattr(report, "close", None):
         close()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from jupyter_condabuild.build.share import Registries
+from jupyter_condabuild.distribution.destinations import Registries
 from jupyter_condabuild.errors import BaseUnavailable
 from jupyter_condabuild.image.base import Base, resolve
 from jupyter_condabuild.oci import archive

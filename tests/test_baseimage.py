@@ -11,7 +11,7 @@ import pytest
 
 from jupyter_condabuild.build.baseimage import dated, refresh
 from jupyter_condabuild.build.pipeline import build
-from jupyter_condabuild.build.share import newest
+from jupyter_condabuild.distribution.destinations import newest
 from jupyter_condabuild.errors import UsageError
 from jupyter_condabuild.events import Event, Finished, Layer
 from jupyter_condabuild.oci import archive

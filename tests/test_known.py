@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from jupyter_condabuild.build.known import CONTESTED, PLAN, Known, annotate, look_up
+from jupyter_condabuild.distribution.layer_index import CONTESTED, PLAN, Known, annotate, look_up
 from jupyter_condabuild.errors import RegistryFault
 from jupyter_condabuild.oci.image import OCI_CONFIG, OCI_INDEX, OCI_MANIFEST, Descriptor, Digest, Manifest
 from jupyter_condabuild.oci.registry import Registry

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from jupyter_condabuild.build import layer_pool
-from jupyter_condabuild.build.known import annotate
-from jupyter_condabuild.build.layer_pool import ARTIFACT
+from jupyter_condabuild.distribution import layer_pool
+from jupyter_condabuild.distribution.layer_index import annotate
+from jupyter_condabuild.distribution.layer_pool import ARTIFACT
 from jupyter_condabuild.oci.image import OCI_CONFIG, Descriptor, Digest, Manifest
 from tests.builds import Workshop, explicit, install, small_channel
 from tests.channel.package import File, Metadata

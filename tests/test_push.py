@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from jupyter_condabuild.build.push import Config, Push
+from jupyter_condabuild.distribution.push import Config, Push
 from jupyter_condabuild.errors import Cancelled, ContentMismatch, RegistryDenied
 from jupyter_condabuild.events import Event, Layer, Progress
 from jupyter_condabuild.oci.image import OCI_CONFIG, Descriptor, Digest, Manifest

@@ -12,9 +12,9 @@ from pathlib import Path
 from jupyter_condabuild.build import docker_context
 from jupyter_condabuild.build.installers import installer
 from jupyter_condabuild.build.recipe import Wanted
-from jupyter_condabuild.build.share import cache_names, throttled
 from jupyter_condabuild.build.steps import Steps
 from jupyter_condabuild.conda.secrets import scrub
+from jupyter_condabuild.distribution.destinations import cache_names, throttled
 from jupyter_condabuild.errors import BaseUnavailable, CondaBuildError, EngineFault
 from jupyter_condabuild.events import Finished, Log, Progress, Report, Warning, phase
 from jupyter_condabuild.image.base import resolve

@@ -8,13 +8,13 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from jupyter_condabuild.build import known, share
 from jupyter_condabuild.build.assemble import assemble
 from jupyter_condabuild.build.layers import LayersEngine, Origin
-from jupyter_condabuild.build.push import GRACE_SECONDS
 from jupyter_condabuild.build.remainder import remainder
 from jupyter_condabuild.build.result import BuildResult
 from jupyter_condabuild.build.stacking import contents, stacked
+from jupyter_condabuild.distribution import destinations, layer_index
+from jupyter_condabuild.distribution.push import GRACE_SECONDS
 from jupyter_condabuild.errors import BlobGone
 from jupyter_condabuild.events import Finished, Report, Warning, phase
 from jupyter_condabuild.image.base import Base, host_architecture, resolve
@@ -56,7 +56,7 @@ def _build(request: BuildRequest, report: Report, seen: Look | None, *, trusting
         beside = ThreadPoolExecutor(2, thread_name_prefix="ask")
         stack.callback(beside.shutdown, wait=False, cancel_futures=True)
         asked_base = beside.submit(find_base, host_architecture())
-        asked_places = beside.submit(share.open_places, request, store, registries, report, trusting=trusting)
+        asked_places = beside.submit(destinations.open_places, request, store, registries, report, trusting=trusting)
         asked: tuple[Future[Any], ...] = (asked_base, asked_places)
         stack.callback(lambda: wait(asked, GRACE_SECONDS))
         prepared = prepare(request, work, report, seen, verified_packages.read(store, request.prefix))
@@ -78,7 +78,7 @@ def _build(request: BuildRequest, report: Report, seen: Look | None, *, trusting
                     push.add(descriptor, base.image.sources[descriptor.digest])
             runtime = runtime_layer(store, request.compression_level)
             ready(runtime)
-            contested = known.contested_in(places.known, prepared.plan)
+            contested = layer_index.contested_in(places.known, prepared.plan)
             if contested is None:
                 contested = contested_layer(prepared, report)
             planned = [*prepared.plan.layers, *contested]
@@ -100,9 +100,9 @@ def _build(request: BuildRequest, report: Report, seen: Look | None, *, trusting
             above = stacked(places, base, above.layers, lambda: contents(prepared, packages.layers), store, report)
             for layer in above.layers:
                 ready(layer)
-        notes = known.plan_notes(prepared.plan, contested) if not packages.unavailable else {}
+        notes = layer_index.plan_notes(prepared.plan, contested) if not packages.unavailable else {}
         image = assemble(base, above, prepared, request, notes)
-        pushed = share.deliver(image, request, places, push, store, report)
+        pushed = destinations.deliver(image, request, places, push, store, report)
         finished = Finished(
             reference=request.reference,
             digest=str(image.manifest.descriptor.digest),

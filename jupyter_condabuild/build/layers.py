@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from jupyter_condabuild.build import workers, writer
-from jupyter_condabuild.build.known import Known, annotate
 from jupyter_condabuild.conda.fetch import locate
 from jupyter_condabuild.conda.link import StagedPackage, link
 from jupyter_condabuild.conda.lockfile import Lockfile
 from jupyter_condabuild.conda.package_cache import PackageCaches
 from jupyter_condabuild.conda.packages import CondaPackage
+from jupyter_condabuild.distribution.layer_index import Known, annotate
 from jupyter_condabuild.errors import CondaBuildError, LinkFailed, PackageError, PackageMismatch
 from jupyter_condabuild.events import Layer, LayerState, Log, Progress, Report, Warning, phase
 from jupyter_condabuild.image.layers import ReadyLayer

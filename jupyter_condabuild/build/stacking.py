@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass
 
 from jupyter_condabuild.build.assemble import MOST_LAYERS
-from jupyter_condabuild.build.share import Places
+from jupyter_condabuild.distribution.destinations import Places
 from jupyter_condabuild.errors import ImageError, RegistryError
 from jupyter_condabuild.events import Log, Report
 from jupyter_condabuild.image.base import Base

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
-from jupyter_condabuild.build.commands import share_commands
+from jupyter_condabuild.distribution.run_commands import share_commands
 from jupyter_condabuild.errors import CondaBuildError
 from jupyter_condabuild.events import Finished
 from jupyter_condabuild.requests.build import BuildRequest

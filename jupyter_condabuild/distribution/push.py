@@ -8,7 +8,7 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from jupyter_condabuild.build.layer_pool import LayerPool
+from jupyter_condabuild.distribution.layer_pool import LayerPool
 from jupyter_condabuild.errors import Cancelled, ContentMismatch, RegistryError
 from jupyter_condabuild.events import Layer, Progress, Report
 from jupyter_condabuild.oci.chunks import as_file

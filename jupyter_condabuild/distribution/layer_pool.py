@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
-from jupyter_condabuild.build.known import KnownLayer, keyed_layers
+from jupyter_condabuild.distribution.layer_index import KnownLayer, keyed_layers
 from jupyter_condabuild.errors import BlobGone, CondaBuildError, ContentMismatch, ImageError, RegistryNotFound
 from jupyter_condabuild.events import Log, Report, Warning
 from jupyter_condabuild.oci.image import LAYER_KEY, Descriptor, Digest, Index, Manifest

@@ -7,9 +7,9 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from jupyter_condabuild.build.known import Known, look_up
-from jupyter_condabuild.build.layer_pool import LayerPool
-from jupyter_condabuild.build.push import Config, Push
+from jupyter_condabuild.distribution.layer_index import Known, look_up
+from jupyter_condabuild.distribution.layer_pool import LayerPool
+from jupyter_condabuild.distribution.push import Config, Push
 from jupyter_condabuild.errors import CondaBuildError, RegistryError
 from jupyter_condabuild.events import Log, Progress, Report, Warning, phase
 from jupyter_condabuild.oci import archive
