@@ -15,7 +15,7 @@ import pytest
 import rattler.index
 
 from jupyter_condabuild.build.pipeline import build
-from jupyter_condabuild.build.result import BuildResult
+from jupyter_condabuild.engines.result import BuildResult
 from jupyter_condabuild.events import Event, Layer, Warning
 from jupyter_condabuild.oci import archive
 from jupyter_condabuild.requests.build import BuildRequest

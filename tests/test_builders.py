@@ -10,7 +10,7 @@ from pathlib import Path
 import docker
 import pytest
 
-from jupyter_condabuild.build.installers import INSTALLERS
+from jupyter_condabuild.engines.docker.installers import INSTALLERS
 from jupyter_condabuild.errors import BaseUnavailable, EngineFault
 from jupyter_condabuild.oci import builder
 from jupyter_condabuild.oci.daemon import Daemon

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jupyter_condabuild.build.steps import Steps
+from jupyter_condabuild.engines.docker.progress import Steps
 from jupyter_condabuild.errors import DiskFull, EngineFault
 from jupyter_condabuild.events import Event, Log, Progress
 from jupyter_condabuild.oci.builder import NoBuildKit, _follow

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from jupyter_condabuild.build.context import left_out, workspace
+from jupyter_condabuild.engines.layers.workspace import left_out, workspace
 from jupyter_condabuild.oci.layer import Entry
 
 

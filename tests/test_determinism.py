@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from jupyter_condabuild.build import workers
+from jupyter_condabuild.engines.layers import worker_pool
 from tests.builds import Package, Workshop, install, small_channel
 from tests.channel import prefix as prefixes
 from tests.channel.package import File, Metadata
@@ -146,7 +146,7 @@ def test_the_number_of_writers_does_not_show(
 ) -> None:
     """Nor which packages a writer has done before."""
     for number in (1, 5):
-        monkeypatch.setattr(workers, "cores", lambda number=number: number)
+        monkeypatch.setattr(worker_pool, "cores", lambda number=number: number)
         place = tmp_path / str(number)
         place.mkdir()
         image = Workshop(place, small_base).image(shared / "env")

@@ -263,7 +263,7 @@ def test_a_large_context_is_said_before_it_is_sent(
     docker_workshop: DockerWorkshop, tmp_path: Path, channel: Channel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The size of the context is shown; above the limit the largest folders are named."""
-    monkeypatch.setattr("jupyter_condabuild.build.docker_context.LARGE", 1000)
+    monkeypatch.setattr("jupyter_condabuild.engines.docker.context.LARGE", 1000)
     made = install(tmp_path / "env", channel, "greet")
     (tmp_path / "work/images").mkdir(parents=True)
     (tmp_path / "work/images/a.bin").write_bytes(bytes(range(256)) * 400)

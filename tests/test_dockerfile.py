@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from jupyter_condabuild.build.dockerfile import _quoted
-from jupyter_condabuild.build.installers import INSTALLERS
-from jupyter_condabuild.build.recipe import Recipe, Wanted, recipe
 from jupyter_condabuild.conda.lockfile import Lockfile, load, of_packages
 from jupyter_condabuild.conda.packages import CondaPackage, PipPackage
+from jupyter_condabuild.engines.docker.dockerfile import _quoted
+from jupyter_condabuild.engines.docker.installers import INSTALLERS
+from jupyter_condabuild.engines.docker.recipe import Recipe, Wanted, recipe
 from jupyter_condabuild.errors import LockfileError, UsageError
 
 CHANNEL = "https://conda.example.org/lab"

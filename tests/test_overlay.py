@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from jupyter_condabuild.build import overlay as overlay_module
-from jupyter_condabuild.build.overlay import Overlay, collect
 from jupyter_condabuild.conda.drift import drift
 from jupyter_condabuild.conda.snapshot import snapshot
+from jupyter_condabuild.engines.layers import overlay as overlay_module
+from jupyter_condabuild.engines.layers.overlay import Overlay, collect
 from jupyter_condabuild.errors import OverlayTooLarge, PrefixError
 from jupyter_condabuild.oci.layer import EPOCH, Entry
 from tests.small_prefix import SITE, SmallPrefix

@@ -15,13 +15,13 @@ from typing import Any
 import docker
 import pytest
 
-from jupyter_condabuild.build import stacking
 from jupyter_condabuild.build.inspect import preview
 from jupyter_condabuild.build.rebase import RebaseRequest, rebase
-from jupyter_condabuild.build.result import BuildResult
 from jupyter_condabuild.build.verify import verify
 from jupyter_condabuild.conda.lockfile import dump, lock
 from jupyter_condabuild.conda.snapshot import snapshot
+from jupyter_condabuild.engines.layers import stacking
+from jupyter_condabuild.engines.result import BuildResult
 from jupyter_condabuild.errors import NotVerified
 from jupyter_condabuild.events import Log
 from jupyter_condabuild.image.layers import HIDDEN

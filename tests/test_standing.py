@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from jupyter_condabuild.build import standing
-from jupyter_condabuild.build.result import BuildResult
 from jupyter_condabuild.conda.lockfile import dump, lock
 from jupyter_condabuild.conda.snapshot import snapshot
 from jupyter_condabuild.conda.verification import expectations
+from jupyter_condabuild.engines.result import BuildResult
 from jupyter_condabuild.errors import RegistryDenied
 from jupyter_condabuild.events import Layer, Log, Phase, Warning
 from jupyter_condabuild.oci.image import Digest

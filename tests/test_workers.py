@@ -15,12 +15,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from jupyter_condabuild.build import writer
-from jupyter_condabuild.build.workers import Job, run
 from jupyter_condabuild.conda.link import StagedPackage, link
 from jupyter_condabuild.conda.lockfile import lock
 from jupyter_condabuild.conda.package_cache import PackageCaches
 from jupyter_condabuild.conda.snapshot import snapshot
+from jupyter_condabuild.engines.layers import writer
+from jupyter_condabuild.engines.layers.worker_pool import Job, run
 from jupyter_condabuild.errors import CondaBuildError, LinkFailed, PackageMismatch, StoreError
 from jupyter_condabuild.image.paths import PREFIX
 from jupyter_condabuild.oci.layer import LayerBlob
@@ -165,7 +165,7 @@ def test_an_exception_in_a_callback_ends_the_pool(
 
 SLOW = """
 import sys
-from jupyter_condabuild.build.workers import Job, run
+from jupyter_condabuild.engines.layers.worker_pool import Job, run
 print(flush=True)
 run([Job(1, sys.argv[1], print, print)], 1)
 """

@@ -11,11 +11,11 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
-from jupyter_condabuild.build.context import DOCKERIGNORE
 from jupyter_condabuild.build.inspect import lock_report
-from jupyter_condabuild.build.installers import installer
-from jupyter_condabuild.build.recipe import Wanted, recipe
 from jupyter_condabuild.conda.lockfile import Lockfile, dump, load
+from jupyter_condabuild.engines.docker.installers import installer
+from jupyter_condabuild.engines.docker.recipe import Wanted, recipe
+from jupyter_condabuild.engines.layers.workspace import DOCKERIGNORE
 from jupyter_condabuild.errors import UsageError
 from jupyter_condabuild.events import Report, Warning
 from jupyter_condabuild.image.configuration import LABEL_IDENTITY, command

@@ -8,12 +8,12 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from jupyter_condabuild.build.docker_plan import DockerPlan, docker_plan
-from jupyter_condabuild.build.stacking import forecast
 from jupyter_condabuild.conda.drift import Drift, drift
 from jupyter_condabuild.conda.lockfile import Lockfile, lock
 from jupyter_condabuild.conda.snapshot import Environment, snapshot
 from jupyter_condabuild.distribution.destinations import open_places
+from jupyter_condabuild.engines.docker.preview import DockerPlan, docker_plan
+from jupyter_condabuild.engines.layers.stacking import forecast
 from jupyter_condabuild.events import Report, phase
 from jupyter_condabuild.oci.layout import Store
 from jupyter_condabuild.oci.registries import Registries

@@ -6,7 +6,7 @@ import importlib
 import time
 from pathlib import Path
 
-from jupyter_condabuild.build.result import BuildResult
+from jupyter_condabuild.engines.result import BuildResult
 from jupyter_condabuild.events import Event, Layer, Phase, Report, Warning
 from jupyter_condabuild.planning.scan import look
 from jupyter_condabuild.requests.build import BuildRequest
@@ -18,15 +18,16 @@ def build(request: BuildRequest, report: Report) -> BuildResult:
     Raises CondaBuildError of any kind. Nothing is visible under the image's name before all of it has arrived.
     """
     if request.engine == "docker":
-        from jupyter_condabuild.build import docker_engine
+        from jupyter_condabuild.engines.docker.build import build as build_with_docker
 
-        return BuildResult(docker_engine.build(request, report))
+        return BuildResult(build_with_docker(request, report))
     started = time.monotonic()
     seen = None
     if request.prefix:
         report(Phase("snapshot", "started"))
         seen = look(Path(request.prefix), started, meanwhile=_import)
-    from jupyter_condabuild.build import layered, standing
+    from jupyter_condabuild.build import standing
+    from jupyter_condabuild.engines.layers.build import build as build_layers
 
     identity = standing.identity(request, seen.listing if seen else None) if standing.may_stand(request) else ""
     if identity and not request.again and (memory := standing.remembered(request, identity)):
@@ -35,7 +36,7 @@ def build(request: BuildRequest, report: Report) -> BuildResult:
             report(Phase("snapshot", "done", round(seconds, 3)))
         return BuildResult(memory.report(report, seconds))
     told = Told(report)
-    result = layered.build(request, told, seen)
+    result = build_layers(request, told, seen)
     if identity:
         standing.keep(request, identity, result.event, told.layers.values(), told.warnings, result.base, result.sources)
     return result
@@ -44,7 +45,7 @@ def build(request: BuildRequest, report: Report) -> BuildResult:
 def _import() -> None:
     """Loads what takes long, while the environment is walked over."""
     importlib.import_module("jupyter_condabuild.oci.transport")
-    importlib.import_module("jupyter_condabuild.build.layered")
+    importlib.import_module("jupyter_condabuild.engines.layers.build")
 
 
 class Told:

@@ -6,8 +6,8 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-from jupyter_condabuild.build.assemble import check_stack
 from jupyter_condabuild.distribution.push import Config, Push
+from jupyter_condabuild.engines.layers.assemble import check_stack
 from jupyter_condabuild.errors import BadImage
 from jupyter_condabuild.events import Finished, Report, phase
 from jupyter_condabuild.image.base import resolve

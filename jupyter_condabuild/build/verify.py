@@ -12,13 +12,13 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from jupyter_condabuild.build.layers import LayersEngine, Origin
 from jupyter_condabuild.conda.complete import complete
 from jupyter_condabuild.conda.fetch import locate
 from jupyter_condabuild.conda.link import link, linked_package
 from jupyter_condabuild.conda.lockfile import Lockfile
 from jupyter_condabuild.conda.package_cache import PackageCaches, default_folders
 from jupyter_condabuild.distribution.layer_index import Known
+from jupyter_condabuild.engines.layers.engine import LayersEngine, Origin
 from jupyter_condabuild.errors import LinkFailed, LockfileError, NotVerified
 from jupyter_condabuild.events import Finished, Log, Report, phase
 from jupyter_condabuild.image.base import PLATFORMS, host_architecture

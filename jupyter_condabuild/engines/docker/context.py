@@ -10,12 +10,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from jupyter_condabuild.build.overlay import Overlay
-from jupyter_condabuild.build.recipe import Recipe, Wanted, recipe, vendored_path
-from jupyter_condabuild.build.remainder import overlay_of, workspace_of
 from jupyter_condabuild.conda.fetch import locate
 from jupyter_condabuild.conda.package_cache import Cached
 from jupyter_condabuild.conda.packages import CondaPackage
+from jupyter_condabuild.engines.docker.recipe import Recipe, Wanted, recipe, vendored_path
+from jupyter_condabuild.engines.layers.overlay import Overlay
+from jupyter_condabuild.engines.layers.upper_layers import overlay_of, workspace_of
 from jupyter_condabuild.errors import from_os_error
 from jupyter_condabuild.events import Log, Report, Warning
 from jupyter_condabuild.image.paths import PREFIX_IN_LAYER, WORK, in_layer

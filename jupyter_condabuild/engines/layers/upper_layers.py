@@ -6,9 +6,9 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from jupyter_condabuild.build.context import left_out, workspace
-from jupyter_condabuild.build.overlay import Overlay, collect
 from jupyter_condabuild.conda.packages import CondaPackage
+from jupyter_condabuild.engines.layers.overlay import Overlay, collect
+from jupyter_condabuild.engines.layers.workspace import left_out, workspace
 from jupyter_condabuild.errors import NotReproducible, PackageError, from_os_error
 from jupyter_condabuild.events import Layer, Report, Warning
 from jupyter_condabuild.image.layers import ReadyLayer

@@ -10,11 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from urllib.parse import quote
 
-from jupyter_condabuild.build.dockerfile import Plan, render
-from jupyter_condabuild.build.installers import Installer
 from jupyter_condabuild.conda.formats import requirement
 from jupyter_condabuild.conda.lockfile import Lockfile, dump
 from jupyter_condabuild.conda.packages import PYPI, CondaPackage, PipPackage
+from jupyter_condabuild.engines.docker.dockerfile import Plan, render
+from jupyter_condabuild.engines.docker.installers import Installer
 from jupyter_condabuild.errors import LockfileError, UsageError
 from jupyter_condabuild.image.configuration import ENTRYPOINT_SCRIPT, command, environment
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from jupyter_condabuild.build.installers import PACKAGES, Installer
+from jupyter_condabuild.engines.docker.installers import PACKAGES, Installer
 from jupyter_condabuild.image.paths import ENTRYPOINT, HOME, PREFIX, TOOLS, USER, WORK
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from jupyter_condabuild import errors
-from jupyter_condabuild.build import writer
+from jupyter_condabuild.engines.layers import writer
 from jupyter_condabuild.errors import CondaBuildError, LinkFailed
 from jupyter_condabuild.oci.image import Descriptor, Digest
 from jupyter_condabuild.oci.layer import LayerBlob
@@ -99,7 +99,7 @@ def run(jobs: Sequence[Job], workers: int) -> None:
 
 def _start() -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-P", "-m", "jupyter_condabuild.build.writer"],
+        [sys.executable, "-P", "-m", "jupyter_condabuild.engines.layers.writer"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         process_group=0,  # Ctrl-C is for us: we end the workers

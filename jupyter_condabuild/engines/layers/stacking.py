@@ -12,8 +12,8 @@ import io
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from jupyter_condabuild.build.assemble import MOST_LAYERS
 from jupyter_condabuild.distribution.destinations import Places
+from jupyter_condabuild.engines.layers.assemble import MOST_LAYERS
 from jupyter_condabuild.errors import ImageError, RegistryError
 from jupyter_condabuild.events import Log, Report
 from jupyter_condabuild.image.base import Base

@@ -7,10 +7,10 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from jupyter_condabuild.build.docker_context import needs_us
-from jupyter_condabuild.build.installers import installer
-from jupyter_condabuild.build.recipe import Wanted, recipe
 from jupyter_condabuild.distribution.destinations import cache_names
+from jupyter_condabuild.engines.docker.context import needs_us
+from jupyter_condabuild.engines.docker.installers import installer
+from jupyter_condabuild.engines.docker.recipe import Wanted, recipe
 from jupyter_condabuild.oci.registries import Registries
 from jupyter_condabuild.planning.inputs import Prepared
 from jupyter_condabuild.requests.build import BuildRequest

@@ -9,12 +9,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from jupyter_condabuild.build import docker_context
-from jupyter_condabuild.build.installers import installer
-from jupyter_condabuild.build.recipe import Wanted
-from jupyter_condabuild.build.steps import Steps
 from jupyter_condabuild.conda.secrets import scrub
 from jupyter_condabuild.distribution.destinations import cache_names, throttled
+from jupyter_condabuild.engines.docker import context
+from jupyter_condabuild.engines.docker.installers import installer
+from jupyter_condabuild.engines.docker.progress import Steps
+from jupyter_condabuild.engines.docker.recipe import Wanted
 from jupyter_condabuild.errors import BaseUnavailable, CondaBuildError, EngineFault
 from jupyter_condabuild.events import Finished, Log, Progress, Report, Warning, phase
 from jupyter_condabuild.image.base import resolve
@@ -52,7 +52,7 @@ def build(request: BuildRequest, report: Report) -> Finished:
             network = builder.network(daemon)
             caches = _pull_private(request, daemon, kind, stack, report)
         with phase(report, "layers"):
-            parts = docker_context.collect(request, prepared, work, report, shares_host=network == "host")
+            parts = context.collect(request, prepared, work, report, shares_host=network == "host")
             temporary = "" if request.load or request.push else f"condabuild/build:{uuid.uuid4().hex}"
             name = temporary or request.reference
             if temporary:
@@ -67,10 +67,10 @@ def build(request: BuildRequest, report: Report) -> Finished:
             options = BuildOptions(name, labels, caches, network, platform, _plain(request, base))
 
             def run(kind: Kind) -> str:
-                made = docker_context.make_recipe(prepared, parts, replace(wanted, mounts=kind != "classic"))
-                context = work / "context.tar.gz"
-                docker_context.write(made, parts, context, report)
-                return builder.build(daemon, context, options, kind, steps, throttled(report, "context"))
+                made = context.make_recipe(prepared, parts, replace(wanted, mounts=kind != "classic"))
+                archived = work / "context.tar.gz"
+                context.write(made, parts, archived, report)
+                return builder.build(daemon, archived, options, kind, steps, throttled(report, "context"))
 
             try:
                 identity = run(kind)
@@ -202,8 +202,7 @@ def _plain(request: BuildRequest, base: _Base) -> bool:
     """Whether each registry that the build reads from may speak plain HTTP."""
     image = Reference.parse(request.installer_image or installer(request.installer).image)
     return all(
-        docker_context.is_plain(reference.registry, request.insecure_registries)
-        for reference in (image, base.reference)
+        context.is_plain(reference.registry, request.insecure_registries) for reference in (image, base.reference)
     )
 
 

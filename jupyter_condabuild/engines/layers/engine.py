@@ -10,13 +10,13 @@ from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from jupyter_condabuild.build import workers, writer
 from jupyter_condabuild.conda.fetch import locate
 from jupyter_condabuild.conda.link import StagedPackage, link
 from jupyter_condabuild.conda.lockfile import Lockfile
 from jupyter_condabuild.conda.package_cache import PackageCaches
 from jupyter_condabuild.conda.packages import CondaPackage
 from jupyter_condabuild.distribution.layer_index import Known, annotate
+from jupyter_condabuild.engines.layers import worker_pool, writer
 from jupyter_condabuild.errors import CondaBuildError, LinkFailed, PackageError, PackageMismatch
 from jupyter_condabuild.events import Layer, LayerState, Log, Progress, Report, Warning, phase
 from jupyter_condabuild.image.layers import ReadyLayer
@@ -183,7 +183,7 @@ class LayersEngine:
         damaged: list[PlannedLayer] = []
         failures: list[CondaBuildError] = []
 
-        def job(planned: PlannedLayer) -> workers.Job:
+        def job(planned: PlannedLayer) -> worker_pool.Job:
             temporary = str(work / planned.key)
 
             def done_with(result: LayerBlob | CondaBuildError) -> None:
@@ -202,11 +202,11 @@ class LayersEngine:
             compiler = interpreter if planned.compiled else None
             line = writer.job(parts, planned.only, compiler, temporary, self._level)
             effort = _effort(planned, compiling=compiler is not None)
-            return workers.Job(effort, line, lambda count: progress.written(planned, count), done_with)
+            return worker_pool.Job(effort, line, lambda count: progress.written(planned, count), done_with)
 
         jobs = [job(planned) for planned in missing]
         small = len(jobs) == 1 or sum(job.effort for job in jobs) <= SMALL
-        workers.run(jobs, 0 if small else workers.cores())
+        worker_pool.run(jobs, 0 if small else worker_pool.cores())
         if failures:
             raise failures[0]
         if damaged:

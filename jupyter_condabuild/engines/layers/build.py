@@ -8,13 +8,13 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from jupyter_condabuild.build.assemble import assemble
-from jupyter_condabuild.build.layers import LayersEngine, Origin
-from jupyter_condabuild.build.remainder import remainder
-from jupyter_condabuild.build.result import BuildResult
-from jupyter_condabuild.build.stacking import contents, stacked
 from jupyter_condabuild.distribution import destinations, layer_index
 from jupyter_condabuild.distribution.push import GRACE_SECONDS
+from jupyter_condabuild.engines.layers.assemble import assemble
+from jupyter_condabuild.engines.layers.engine import LayersEngine, Origin
+from jupyter_condabuild.engines.layers.stacking import contents, stacked
+from jupyter_condabuild.engines.layers.upper_layers import remainder
+from jupyter_condabuild.engines.result import BuildResult
 from jupyter_condabuild.errors import BlobGone
 from jupyter_condabuild.events import Finished, Report, Warning, phase
 from jupyter_condabuild.image.base import Base, host_architecture, resolve
