@@ -240,8 +240,8 @@ def _request(arguments: argparse.Namespace, **more: Any) -> Any:
 
 def _lock(arguments: argparse.Namespace, report: Report) -> None:
     """Writes exactly which packages an environment has; what to know of it goes to standard error."""
-    from jupyter_condabuild.build.inspect import lock_report
     from jupyter_condabuild.conda.lockfile import dump
+    from jupyter_condabuild.jobs.plan import lock_report
 
     found = lock_report(Path(_prefix(arguments.prefix)), report)
     text = dump(
@@ -274,7 +274,7 @@ def _write(path: Path, text: str) -> None:
 
 def _snapshot(arguments: argparse.Namespace, report: Report) -> None:
     """Prints what an environment holds, its lock file, and what a build would do, as JSON. Builds nothing."""
-    from jupyter_condabuild.build.survey import survey
+    from jupyter_condabuild.jobs.snapshot import survey
     from jupyter_condabuild.requests.build import BuildRequest
 
     print_json(survey(given(arguments, BuildRequest) or _planned(arguments), report), arguments)
@@ -293,7 +293,7 @@ def _planned(arguments: argparse.Namespace) -> Any:
 
 def _plan(arguments: argparse.Namespace, report: Report) -> None:
     """Shows the layers of an image, which of them exist already, and what would be pushed. Builds nothing."""
-    from jupyter_condabuild.build.inspect import preview
+    from jupyter_condabuild.jobs.plan import preview
 
     found = preview(_planned(arguments), report)
     if arguments.json:
@@ -304,7 +304,7 @@ def _plan(arguments: argparse.Namespace, report: Report) -> None:
 
 def _build(arguments: argparse.Namespace, report: Report) -> None:
     """Builds the image of an environment or lock file, and pushes, loads or saves it."""
-    from jupyter_condabuild.build.pipeline import build
+    from jupyter_condabuild.jobs.build import build
     from jupyter_condabuild.requests.build import BuildRequest
 
     request = given(arguments, BuildRequest) or _request(

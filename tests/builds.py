@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 import rattler.index
 
-from jupyter_condabuild.build.pipeline import build
 from jupyter_condabuild.engines.result import BuildResult
 from jupyter_condabuild.events import Event, Layer, Warning
+from jupyter_condabuild.jobs.build import build
 from jupyter_condabuild.oci import archive
 from jupyter_condabuild.requests.build import BuildRequest
 from tests.channel import package, prefix

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from jupyter_condabuild.build.baseimage import dated, refresh
-from jupyter_condabuild.build.pipeline import build
 from jupyter_condabuild.distribution.destinations import newest
 from jupyter_condabuild.errors import UsageError
 from jupyter_condabuild.events import Event, Finished, Layer
+from jupyter_condabuild.jobs.build import build
+from jupyter_condabuild.jobs.nightly_base import dated, refresh
 from jupyter_condabuild.oci import archive
 from jupyter_condabuild.oci.image import Reference
 from jupyter_condabuild.oci.registry import Repository, open_registry

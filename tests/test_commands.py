@@ -15,10 +15,10 @@ from pathlib import Path
 import docker
 import pytest
 
-from jupyter_condabuild.build.pipeline import build
 from jupyter_condabuild.conda.lockfile import load
 from jupyter_condabuild.distribution.run_commands import ShareCommand, share_commands
 from jupyter_condabuild.events import Finished
+from jupyter_condabuild.jobs.build import build
 from jupyter_condabuild.requests.build import BuildRequest
 from tests.builds import install, small_channel
 from tests.channel import prefix

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from jupyter_condabuild.build.compare import compare, locked
-from jupyter_condabuild.build.verify import verify
 from jupyter_condabuild.conda.lockfile import Lockfile, dump, lock
 from jupyter_condabuild.conda.packages import PipPackage
 from jupyter_condabuild.conda.snapshot import snapshot
 from jupyter_condabuild.errors import BadImage, NotVerified
 from jupyter_condabuild.image.opener import Places, open_image
+from jupyter_condabuild.jobs.diff import compare, locked
+from jupyter_condabuild.jobs.verify import verify
 from jupyter_condabuild.oci import archive
 from jupyter_condabuild.oci.image import Image, ImageConfig, Manifest
 from tests.builds import Workshop, install, small_channel

@@ -52,7 +52,7 @@ if how["processors"]:
     os.sched_setaffinity(0, list(os.sched_getaffinity(0))[:how["processors"]])
 os.umask(how["umask"])
 from pathlib import Path
-from jupyter_condabuild.build.pipeline import build
+from jupyter_condabuild.jobs.build import build
 from jupyter_condabuild.requests.build import BuildRequest
 result = build(BuildRequest(**how["request"]), lambda event: None)
 print(result.event.digest)

@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from jupyter_condabuild.build.inspect import preview
 from jupyter_condabuild.engines.docker.preview import DockerPlan
+from jupyter_condabuild.jobs.plan import preview
 from jupyter_condabuild.requests.build import BuildRequest
 from tests.builds import install
 from tests.channel.channel import Channel

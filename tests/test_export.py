@@ -17,12 +17,12 @@ import docker
 import pytest
 import yaml
 
-from jupyter_condabuild.build.export import KINDS, Asked, Exported, export, left_out
 from jupyter_condabuild.conda.lockfile import dump, load, lock
 from jupyter_condabuild.conda.packages import PipPackage
 from jupyter_condabuild.conda.snapshot import snapshot
 from jupyter_condabuild.engines.layers.workspace import DOCKERIGNORE, IGNORED_FOLDERS, workspace
 from jupyter_condabuild.errors import BadReference, UsageError
+from jupyter_condabuild.jobs.export import KINDS, Asked, Exported, export, left_out
 from jupyter_condabuild.oci import builder
 from jupyter_condabuild.oci.daemon import Daemon
 from tests.command_line import CommandLine

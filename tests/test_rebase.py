@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from jupyter_condabuild.build.rebase import rebase
 from jupyter_condabuild.errors import BadImage, BaseUnavailable, RegistryNotFound, UsageError
 from jupyter_condabuild.events import Event, Finished, Layer
+from jupyter_condabuild.jobs.rebase import rebase
 from jupyter_condabuild.oci import archive
 from jupyter_condabuild.oci.image import Manifest
 from jupyter_condabuild.requests.others import RebaseRequest

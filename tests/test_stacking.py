@@ -15,9 +15,6 @@ from typing import Any
 import docker
 import pytest
 
-from jupyter_condabuild.build.inspect import preview
-from jupyter_condabuild.build.rebase import RebaseRequest, rebase
-from jupyter_condabuild.build.verify import verify
 from jupyter_condabuild.conda.lockfile import dump, lock
 from jupyter_condabuild.conda.snapshot import snapshot
 from jupyter_condabuild.engines.layers import stacking
@@ -26,6 +23,9 @@ from jupyter_condabuild.errors import NotVerified
 from jupyter_condabuild.events import Log
 from jupyter_condabuild.image.layers import HIDDEN
 from jupyter_condabuild.image.opener import Places, open_image
+from jupyter_condabuild.jobs.plan import preview
+from jupyter_condabuild.jobs.rebase import RebaseRequest, rebase
+from jupyter_condabuild.jobs.verify import verify
 from jupyter_condabuild.oci import archive
 from jupyter_condabuild.oci.image import OCI_CONFIG, Descriptor, Digest, ImageConfig, Manifest
 from jupyter_condabuild.requests.build import BuildRequest

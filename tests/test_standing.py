@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from jupyter_condabuild.build import standing
 from jupyter_condabuild.conda.lockfile import dump, lock
 from jupyter_condabuild.conda.snapshot import snapshot
 from jupyter_condabuild.conda.verification import expectations
 from jupyter_condabuild.engines.result import BuildResult
 from jupyter_condabuild.errors import RegistryDenied
 from jupyter_condabuild.events import Layer, Log, Phase, Warning
+from jupyter_condabuild.jobs import up_to_date
 from jupyter_condabuild.oci.image import Digest
 from jupyter_condabuild.oci.layout import Store
 from jupyter_condabuild.planning import verified_packages
@@ -132,7 +132,7 @@ def test_whatever_else_is_asked_is_built(place: Place, given: dict[str, Any]) ->
 def test_another_release_builds_anew(place: Place, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """What it makes of the same environment may be another image."""
     place.build()
-    monkeypatch.setattr(standing, "_PACKAGE", tmp_path / "work")
+    monkeypatch.setattr(up_to_date, "_PACKAGE", tmp_path / "work")
     place.build()
     assert place.worked
 
@@ -186,8 +186,8 @@ def test_a_registry_that_does_not_answer_is_the_builds_to_name(place: Place) -> 
 def test_what_goes_elsewhere_is_built(place: Place, more: dict[str, Any]) -> None:
     """Nobody knows whether it is still there."""
     request = BuildRequest(prefix=str(place.prefix), reference=place.reference, push=True)
-    assert standing.may_stand(request)
-    assert not standing.may_stand(replace(request, **more))
+    assert up_to_date.may_stand(request)
+    assert not up_to_date.may_stand(replace(request, **more))
 
 
 def _kept(place: Place) -> list[Path]:
@@ -197,7 +197,7 @@ def _kept(place: Place) -> list[Path]:
 def test_memories_are_of_one_base(place: Place) -> None:
     """The digest that the base's name has, not that of the image below."""
     place.build()
-    [memory] = filter(None, (standing.Memory.parse(path.read_bytes()) for path in _kept(place)))
+    [memory] = filter(None, (up_to_date.Memory.parse(path.read_bytes()) for path in _kept(place)))
     assert memory.base == str(Digest.of(place.fake.manifests["base"]["latest"][1]))
 
 

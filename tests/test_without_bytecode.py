@@ -14,16 +14,16 @@ from typing import Any
 import docker
 import pytest
 
-from jupyter_condabuild.build import standing
-from jupyter_condabuild.build import verify as verifying
-from jupyter_condabuild.build.inspect import preview
-from jupyter_condabuild.build.verify import verify
 from jupyter_condabuild.conda.lockfile import lock
 from jupyter_condabuild.conda.records import PrefixRecord
 from jupyter_condabuild.conda.snapshot import snapshot
 from jupyter_condabuild.errors import LinkFailed, NotVerified
 from jupyter_condabuild.events import Event, Log, Warning
 from jupyter_condabuild.image.opener import Places, open_image
+from jupyter_condabuild.jobs import up_to_date
+from jupyter_condabuild.jobs import verify as verifying
+from jupyter_condabuild.jobs.plan import preview
+from jupyter_condabuild.jobs.verify import verify
 from jupyter_condabuild.oci import archive
 from jupyter_condabuild.planning.layer_plan import plan
 from jupyter_condabuild.requests.build import BuildRequest
@@ -212,7 +212,7 @@ def test_it_is_stacked_on_the_other_kind(
 def test_the_memory_of_one_kind_does_not_answer_for_the_other() -> None:
     """What was asked is part of it."""
     given = {"lockfile": "/none", "reference": "lab.org/x:1", "push": True}
-    one, other = (standing.identity(BuildRequest(**given, bytecode=wanted)) for wanted in (True, False))
+    one, other = (up_to_date.identity(BuildRequest(**given, bytecode=wanted)) for wanted in (True, False))
     assert one != other
 
 

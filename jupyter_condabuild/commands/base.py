@@ -35,7 +35,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
 
 def run(arguments: argparse.Namespace, report: Report) -> None:
     """Makes the base of today (tags base-YYYYMMDD and latest-base) and removes old ones; meant for a schedule."""
-    from jupyter_condabuild.build.baseimage import refresh
+    from jupyter_condabuild.jobs.nightly_base import refresh
     from jupyter_condabuild.requests.others import BaseRequest
 
     day = f"{datetime.now(UTC):%Y%m%d}"

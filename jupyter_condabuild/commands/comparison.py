@@ -44,7 +44,7 @@ def add(commands: Any) -> tuple[argparse.ArgumentParser, ...]:
 
 def run_diff(arguments: argparse.Namespace, report: Report) -> None:
     """Shows which packages differ between two environments, lock files or images, in whatever combination."""
-    from jupyter_condabuild.build.compare import compare, locked
+    from jupyter_condabuild.jobs.diff import compare, locked
     from jupyter_condabuild.requests.others import DiffRequest
     from jupyter_condabuild.settings import Settings
 
@@ -63,7 +63,7 @@ def run_diff(arguments: argparse.Namespace, report: Report) -> None:
 
 def run_verify(arguments: argparse.Namespace, report: Report) -> None:
     """Makes an image again from the lock file inside it and compares: layer by layer, or file by file."""
-    from jupyter_condabuild.build.verify import verify
+    from jupyter_condabuild.jobs.verify import verify
     from jupyter_condabuild.requests.others import VerifyRequest
     from jupyter_condabuild.settings import Settings
 

@@ -39,7 +39,7 @@ def run(arguments: argparse.Namespace, report: Report) -> None:
     Asked by --request, it prints them as JSON and writes none.
     """
     from jupyter_condabuild import __version__
-    from jupyter_condabuild.build.export import files_for
+    from jupyter_condabuild.jobs.export import files_for
 
     asked = given(arguments, ExportRequest)
     made, warnings = files_for(asked or _request(arguments), __version__, report)

@@ -22,7 +22,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
 
 def run(arguments: argparse.Namespace, report: Report) -> None:  # noqa: ARG001  it has nothing to tell on the way
     """Removes the layers used longest ago from the local store; registries are not touched."""
-    from jupyter_condabuild.build.prune import prune
+    from jupyter_condabuild.jobs.prune import prune
     from jupyter_condabuild.requests.others import PruneRequest
     from jupyter_condabuild.settings import Settings
 

@@ -25,7 +25,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
 
 def run(arguments: argparse.Namespace, report: Report) -> None:
     """Puts an image of ours on another base without rebuilding a layer, and pushes it."""
-    from jupyter_condabuild.build.rebase import rebase
+    from jupyter_condabuild.jobs.rebase import rebase
     from jupyter_condabuild.requests.others import RebaseRequest
     from jupyter_condabuild.settings import Settings
 

@@ -91,7 +91,7 @@ def _pool(
 
 
 LATEST = "latest-base"
-"""The tag of a repository's newest maintained base (`build.baseimage`)."""
+"""The tag of a repository's newest maintained base (`jobs.nightly_base`)."""
 
 
 def newest(repository: Repository) -> str:

@@ -24,7 +24,7 @@ class ReadyLayer:
 
 @dataclass(frozen=True)
 class Stack:
-    """The layers of an image above its base, and which of them count for nothing any more (`build.stacking`)."""
+    """The layers of an image above its base, and which of them count for nothing any more (`engines.layers.stacking`)."""
 
     layers: tuple[ReadyLayer, ...]
     hidden: frozenset[Digest] = frozenset()

@@ -14,8 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
-from jupyter_condabuild.build import standing
 from jupyter_condabuild.errors import CondaBuildError
+from jupyter_condabuild.jobs import up_to_date
 from jupyter_condabuild.requests.build import BuildRequest, Request
 from jupyter_condabuild.server import process, views
 from jupyter_condabuild.server.history import History, Record
@@ -152,11 +152,11 @@ class Builds:
         return await asyncio.get_running_loop().run_in_executor(self._thread, opened)
 
     async def _stands(self, request: BuildRequest, key: str, record: Record) -> bool:
-        if not standing.may_stand(request):
+        if not up_to_date.may_stand(request):
             return False
         try:
             async with asyncio.timeout(STANDS_SECONDS):
-                memory = await asyncio.to_thread(standing.remembered, request, key)
+                memory = await asyncio.to_thread(up_to_date.remembered, request, key)
         except (TimeoutError, CondaBuildError):
             return False
         return memory is not None and memory.finished.digest == (record.ending or {}).get("digest")
@@ -226,7 +226,7 @@ class Following:
 def _key(command: str, request: Request, text: str) -> str:
     """The same for the same request as long as the files behind it are the same."""
     if isinstance(request, BuildRequest):
-        text = standing.identity(request)
+        text = up_to_date.identity(request)
     if command == "build":
         return text  # by which the store remembers it
     return hashlib.sha256(f"{command}\0{text}".encode("utf-8", "surrogateescape")).hexdigest()

@@ -12,12 +12,12 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from jupyter_condabuild.build.inspect import compare
 from jupyter_condabuild.conda.drift import Drift, DriftEntry
 from jupyter_condabuild.conda.lockfile import dump
 from jupyter_condabuild.engines.docker.preview import DockerPlan, docker_plan
 from jupyter_condabuild.errors import RegistryError
 from jupyter_condabuild.events import Report
+from jupyter_condabuild.jobs.plan import compare
 from jupyter_condabuild.oci.layout import Store
 from jupyter_condabuild.planning.inputs import Prepared, prepare
 from jupyter_condabuild.requests.build import BuildRequest

@@ -26,11 +26,11 @@ def build(request: BuildRequest, report: Report) -> BuildResult:
     if request.prefix:
         report(Phase("snapshot", "started"))
         seen = look(Path(request.prefix), started, meanwhile=_import)
-    from jupyter_condabuild.build import standing
     from jupyter_condabuild.engines.layers.build import build as build_layers
+    from jupyter_condabuild.jobs import up_to_date
 
-    identity = standing.identity(request, seen.listing if seen else None) if standing.may_stand(request) else ""
-    if identity and not request.again and (memory := standing.remembered(request, identity)):
+    identity = up_to_date.identity(request, seen.listing if seen else None) if up_to_date.may_stand(request) else ""
+    if identity and not request.again and (memory := up_to_date.remembered(request, identity)):
         seconds = time.monotonic() - started
         if seen:
             report(Phase("snapshot", "done", round(seconds, 3)))
@@ -38,7 +38,9 @@ def build(request: BuildRequest, report: Report) -> BuildResult:
     told = Told(report)
     result = build_layers(request, told, seen)
     if identity:
-        standing.keep(request, identity, result.event, told.layers.values(), told.warnings, result.base, result.sources)
+        up_to_date.keep(
+            request, identity, result.event, told.layers.values(), told.warnings, result.base, result.sources
+        )
     return result
 
 

@@ -11,7 +11,6 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
-from jupyter_condabuild.build.inspect import lock_report
 from jupyter_condabuild.conda.lockfile import Lockfile, dump, load
 from jupyter_condabuild.engines.docker.installers import installer
 from jupyter_condabuild.engines.docker.recipe import Wanted, recipe
@@ -20,6 +19,7 @@ from jupyter_condabuild.errors import UsageError
 from jupyter_condabuild.events import Report, Warning
 from jupyter_condabuild.image.configuration import LABEL_IDENTITY, command
 from jupyter_condabuild.image.paths import PREFIX, USER
+from jupyter_condabuild.jobs.plan import lock_report
 from jupyter_condabuild.oci.image import Reference
 from jupyter_condabuild.requests.others import ExportRequest
 

@@ -13,14 +13,14 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from jupyter_condabuild.build.inspect import lock_report
-from jupyter_condabuild.build.pipeline import build
-from jupyter_condabuild.build.rebase import rebase
 from jupyter_condabuild.conda.lockfile import Lockfile, dump, load, of_packages
 from jupyter_condabuild.distribution.destinations import LATEST
 from jupyter_condabuild.errors import BadImage, RegistryError, RegistryNotFound, UsageError
 from jupyter_condabuild.events import Event, Finished, Log, Report, Warning
 from jupyter_condabuild.image.configuration import Ours
+from jupyter_condabuild.jobs.build import build
+from jupyter_condabuild.jobs.plan import lock_report
+from jupyter_condabuild.jobs.rebase import rebase
 from jupyter_condabuild.oci.image import Digest, ImageConfig, Manifest, Reference
 from jupyter_condabuild.oci.layout import Store
 from jupyter_condabuild.oci.registries import Registries
