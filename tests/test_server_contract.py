@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from openapi_spec_validator import validate
 from schemathesis import GenerationMode, checks
 
-from jupyter_condabuild.server.bodies import SOURCES
 from jupyter_condabuild.server.handlers import CONTRACT
+from jupyter_condabuild.server.schemas import SOURCES
 from tests.jupyter_process import TOKEN, Home, Server, until
 from tests.server.script import finished
 from tests.small_prefix import SmallPrefix

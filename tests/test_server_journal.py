@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jupyter_condabuild.events import Log, encode
-from jupyter_condabuild.server import journal
-from jupyter_condabuild.server.journal import Journal
+from jupyter_condabuild.server import event_log
+from jupyter_condabuild.server.event_log import Journal
 
 texts = st.lists(st.text(max_size=300), max_size=60)
 torn = st.sampled_from(["", "{", '{"type": "log", "seq": 999, "te', "rubbish"])
@@ -30,7 +30,7 @@ def test_reading_after_any_event_gives_the_rest_once_and_in_order(
 ) -> None:
     """Whatever the size of the pieces, and whatever a killed process left at the end."""
     with tempfile.TemporaryDirectory() as folder:
-        whole, journal.CHUNK = journal.CHUNK, chunk
+        whole, event_log.CHUNK = event_log.CHUNK, chunk
         try:
             file = written(folder, lines, rest)
             offset = file.offset_after(after)
@@ -42,7 +42,7 @@ def test_reading_after_any_event_gives_the_rest_once_and_in_order(
                 offset = next_offset
                 found += got
         finally:
-            journal.CHUNK = whole
+            event_log.CHUNK = whole
     assert [line.seq for line in found] == list(range(after + 1, len(lines) + 1))
     assert all(line.text == encode(Log(lines[line.seq - 1]), line.seq, 1.0).encode() for line in found)
 

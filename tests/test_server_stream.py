@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from jupyter_condabuild.server.journal import Line
+from jupyter_condabuild.server.event_log import Line
 from jupyter_condabuild.server.stream import KEEPALIVE, View, frames
 
 

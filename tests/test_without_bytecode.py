@@ -27,7 +27,7 @@ from jupyter_condabuild.jobs.verify import verify
 from jupyter_condabuild.oci import archive
 from jupyter_condabuild.planning.layer_plan import plan
 from jupyter_condabuild.requests.build import BuildRequest
-from jupyter_condabuild.server import bodies
+from jupyter_condabuild.server import schemas
 from jupyter_condabuild.settings import Settings
 from tests.builds import Package, Workshop, install, small_channel
 from tests.channel.bytecode import SITE_PACKAGES
@@ -243,8 +243,8 @@ def test_a_plan_on_the_command_line(rattler_prefix: Path, tmp_path: Path) -> Non
 def test_a_server_is_asked_for_it() -> None:
     """In a build's body and in a snapshot's."""
     asked = b'{"prefix": "/env", "bytecode": false}'
-    assert bodies.job(asked)[1]["bytecode"] is False
-    assert bodies.snapshot(asked)["bytecode"] is False
+    assert schemas.job(asked)[1]["bytecode"] is False
+    assert schemas.snapshot(asked)["bytecode"] is False
 
 
 @pytest.mark.parametrize("bytecode", [True, False])

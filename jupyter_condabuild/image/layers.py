@@ -24,7 +24,10 @@ class ReadyLayer:
 
 @dataclass(frozen=True)
 class Stack:
-    """The layers of an image above its base, and which of them count for nothing any more (`engines.layers.stacking`)."""
+    """The layers of an image above its base.
+
+    `hidden` are the digests of layers that later layers replace, and of the whiteouts (see `engines.layers.stacking`).
+    """
 
     layers: tuple[ReadyLayer, ...]
     hidden: frozenset[Digest] = frozenset()

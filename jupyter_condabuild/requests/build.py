@@ -56,9 +56,9 @@ class Request:
 class BuildRequest(Request):
     """One build: exactly one of `prefix` and `lockfile`, and at least one of push, load and archive.
 
-    `archive` is a path, with ``docker-archive:`` before it for the older format. `stack` puts what is new on top of the
-    image that the tag has, where it is pushed (`engines.layers.stacking`). `bytecode` compiles the modules of noarch Python
-    packages and of what pip installed. `again` looks at everything anew, though nothing changed since the last build.
+    `archive` is a path, with ``docker-archive:`` before it for the older format. `stack` puts new layers on top of the
+    image that the tag has in the registry (see `engines.layers.stacking`). `bytecode` compiles the modules of noarch
+    Python packages and of pip packages. `again` looks at everything anew, though nothing changed since the last build.
     `layer_pool` is a repository where the layers of everyone are found; `layer_budget` is the highest number of package
     layers; `compression_level` is isal's, 0 to 3; `overlay_max_bytes` bounds what is copied from the live prefix
     besides packages. `variables` puts the environment's own variables, which may be secrets, into the image.

@@ -17,12 +17,12 @@ from typing import Any, TypeVar
 from jupyter_condabuild.errors import CondaBuildError
 from jupyter_condabuild.jobs import up_to_date
 from jupyter_condabuild.requests.build import BuildRequest, Request
-from jupyter_condabuild.server import process, views
+from jupyter_condabuild.server import process, serializers
+from jupyter_condabuild.server.event_log import Journal, Line
 from jupyter_condabuild.server.history import History, Record
-from jupyter_condabuild.server.journal import Journal, Line
+from jupyter_condabuild.server.notifier import Pulse
 from jupyter_condabuild.server.process import Workplace
-from jupyter_condabuild.server.pulse import Pulse
-from jupyter_condabuild.server.shared import Shared
+from jupyter_condabuild.server.single_flight import Shared
 from jupyter_condabuild.server.stream import View
 from jupyter_condabuild.server.supervisor import Supervisor
 from jupyter_condabuild.settings import Settings
@@ -101,7 +101,7 @@ class Builds:
 
     def view(self, record: Record) -> dict[str, Any]:
         """A build as clients see it."""
-        return views.build(record, self._waiting, process.uptime())
+        return serializers.build(record, self._waiting, process.uptime())
 
     def follow(self, id: str, closed: asyncio.Future[None]) -> Following:
         """What a stream of a build's events reads from; waits end when `closed` is done."""

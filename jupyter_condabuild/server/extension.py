@@ -11,7 +11,7 @@ from jupyter_server.serverapp import ServerApp
 from traitlets import Bool, Enum, HasTraits, Int, List, TraitError, TraitType, Unicode
 
 from jupyter_condabuild.server.handlers import routes
-from jupyter_condabuild.server.workshop import Workshop
+from jupyter_condabuild.server.service import Workshop
 from jupyter_condabuild.settings import Settings
 
 

@@ -9,11 +9,11 @@ from typing import Any
 from tornado.iostream import StreamClosedError
 
 from jupyter_condabuild.errors import BadRequest, NotThere
-from jupyter_condabuild.server import bodies
+from jupyter_condabuild.server import schemas
 from jupyter_condabuild.server.lockfiles import FILE_NAMES
 from jupyter_condabuild.server.resource import Resource, guarded
+from jupyter_condabuild.server.service import Workshop
 from jupyter_condabuild.server.stream import frames
-from jupyter_condabuild.server.workshop import Workshop
 
 CONTRACT = Path(__file__).with_name("openapi.yaml")
 
@@ -42,7 +42,7 @@ class SnapshotsHandler(Resource):
     @guarded("write", "snapshots")
     async def post(self) -> None:
         """Of one environment."""
-        self.reply(await self.workshop.snapshot(bodies.snapshot(self.request.body)))
+        self.reply(await self.workshop.snapshot(schemas.snapshot(self.request.body)))
 
 
 class DiffsHandler(Resource):
@@ -51,7 +51,7 @@ class DiffsHandler(Resource):
     @guarded("write", "diffs")
     async def post(self) -> None:
         """Of any two."""
-        self.reply(await self.workshop.diff(bodies.diff(self.request.body)))
+        self.reply(await self.workshop.diff(schemas.diff(self.request.body)))
 
 
 class ExportsHandler(Resource):
@@ -60,7 +60,7 @@ class ExportsHandler(Resource):
     @guarded("write", "exports")
     async def post(self) -> None:
         """Of one kind."""
-        self.reply(await self.workshop.export(bodies.export(self.request.body)))
+        self.reply(await self.workshop.export(schemas.export(self.request.body)))
 
 
 class PruneHandler(Resource):
@@ -69,7 +69,7 @@ class PruneHandler(Resource):
     @guarded("write", "prune")
     async def post(self) -> None:
         """Removes the layers used longest ago."""
-        self.reply(await self.workshop.prune(bodies.prune(self.request.body)))
+        self.reply(await self.workshop.prune(schemas.prune(self.request.body)))
 
 
 class LockfileHandler(Resource):
@@ -99,7 +99,7 @@ class BuildsHandler(Resource):
     @guarded("write", "builds")
     async def post(self) -> None:
         """Starts or joins one."""
-        record, new = await self.workshop.start(*bodies.job(self.request.body))
+        record, new = await self.workshop.start(*schemas.job(self.request.body))
         if new:
             self.set_header("Location", f"{self.base_url}condabuild/builds/{record.id}")
         self.reply(self.workshop.builds.view(record), 201 if new else 200)

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jupyter_condabuild.server.journal import Journal
+from jupyter_condabuild.server.event_log import Journal
 
 NICE = 10
 """How much nicer than the server a build is: kernels and the server come first."""

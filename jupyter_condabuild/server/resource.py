@@ -14,7 +14,7 @@ from tornado import web
 
 from jupyter_condabuild import errors
 from jupyter_condabuild.errors import CondaBuildError
-from jupyter_condabuild.server.workshop import Workshop
+from jupyter_condabuild.server.service import Workshop
 
 Verb = TypeVar("Verb", bound=Callable[..., Awaitable[None]])
 

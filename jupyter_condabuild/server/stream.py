@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from jupyter_condabuild.server.journal import Line
+from jupyter_condabuild.server.event_log import Line
 
 KEEPALIVE_SECONDS = 15.0
 """Proxies end connections that are idle for a minute."""

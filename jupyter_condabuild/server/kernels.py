@@ -11,7 +11,7 @@ from typing import Any
 from jupyter_condabuild.conda.kernel import prefix_of_kernelspec, prefix_of_process
 from jupyter_condabuild.conda.snapshot import name_of
 from jupyter_condabuild.errors import NotACondaKernel, NotThere, PrefixError
-from jupyter_condabuild.server import places
+from jupyter_condabuild.server import path_checks
 
 
 class Sources:
@@ -35,7 +35,7 @@ class Sources:
             if asked["kernel_name"] not in specs:
                 raise NotThere(f"This server has no kernelspec {asked['kernel_name'][:100]!r}.")
             return await asyncio.to_thread(self._specified(specs[asked["kernel_name"]]))
-        return await asyncio.to_thread(places.environment, asked["prefix"], self._allowed)
+        return await asyncio.to_thread(path_checks.environment, asked["prefix"], self._allowed)
 
     async def environments(self) -> dict[str, Any]:
         """openapi.yaml's Environments."""
@@ -72,7 +72,7 @@ class Sources:
         def find() -> Path:
             if not pid:
                 raise NotACondaKernel("The kernel runs on another machine, or where this server cannot see it.")
-            return places.environment(prefix_of_process(pid), self._allowed)
+            return path_checks.environment(prefix_of_process(pid), self._allowed)
 
         return find
 
@@ -80,7 +80,7 @@ class Sources:
         """How to find the environment that a kernelspec's kernels would run in, off the event loop."""
         spec, folder = dict(found["spec"]), found.get("resource_dir", "")
         spec["argv"] = [str(word).replace("{resource_dir}", folder) for word in spec.get("argv") or ()]
-        return lambda: places.environment(prefix_of_kernelspec(spec), self._allowed)
+        return lambda: path_checks.environment(prefix_of_kernelspec(spec), self._allowed)
 
 
 def _display_name(specs: Mapping[str, Any], name: str) -> str:

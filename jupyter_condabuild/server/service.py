@@ -18,13 +18,13 @@ from jupyter_condabuild.requests.others import (
     RebaseRequest,
     VerifyRequest,
 )
-from jupyter_condabuild.server import places
-from jupyter_condabuild.server.answers import Answers
+from jupyter_condabuild.server import path_checks
 from jupyter_condabuild.server.builds import Builds
+from jupyter_condabuild.server.command_runner import Answers
 from jupyter_condabuild.server.history import Record
+from jupyter_condabuild.server.kernels import Sources
 from jupyter_condabuild.server.lockfiles import Lockfiles
 from jupyter_condabuild.server.probes import Probes
-from jupyter_condabuild.server.sources import Sources
 from jupyter_condabuild.settings import Settings
 
 _RECIPE = ("reference", "engine", "base", "installer", "installer_image")
@@ -118,8 +118,8 @@ class Workshop:
         return self._settings.request(
             prefix=prefix,
             lockfile=lockfile,
-            archive=archive and places.archive(self._root, archive),
-            include=include and str(places.below(self._root, include, "include")),
+            archive=archive and path_checks.archive(self._root, archive),
+            include=include and str(path_checks.below(self._root, include, "include")),
             **_of(asked, _BUILD),
         )
 
@@ -135,7 +135,7 @@ class Workshop:
         return "".join(await self._source(asked))
 
     async def _image(self, text: str) -> str:
-        return await asyncio.to_thread(places.image, self._root, text, self._settings.named(text))
+        return await asyncio.to_thread(path_checks.image, self._root, text, self._settings.named(text))
 
 
 def _of(asked: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from jupyter_condabuild.conda.secrets import scrub
 from jupyter_condabuild.errors import BuildLimit, CondaBuildError
 from jupyter_condabuild.requests.build import Request
 from jupyter_condabuild.server import process
-from jupyter_condabuild.server.shared import Shared
+from jupyter_condabuild.server.single_flight import Shared
 from jupyter_condabuild.units import seconds_text
 
 AT_ONCE = 2
