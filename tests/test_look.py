@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from jupyter_condabuild.conda.fingerprint import stamp
 from jupyter_condabuild.conda.snapshot import snapshot
-from jupyter_condabuild.conda.stamp import stamp
 from jupyter_condabuild.planning.scan import look
 from tests.small_prefix import SmallPrefix
 

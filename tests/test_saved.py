@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from jupyter_condabuild.errors import BadImage, CondaBuildError, ContentMismatch
 from jupyter_condabuild.oci import archive, files
 from jupyter_condabuild.oci.archive import Archive, Kind
+from jupyter_condabuild.oci.archive_reader import MOST_JSON
 from jupyter_condabuild.oci.image import (
     OCI_LAYER_TAR,
     Descriptor,
@@ -27,7 +28,6 @@ from jupyter_condabuild.oci.image import (
     Manifest,
     canonical_json,
 )
-from jupyter_condabuild.oci.saved import MOST_JSON
 from tests.small_image import ETC, NAME, OPT, add, content, image, members, run, tar, three_layers
 
 KINDS: list[Kind] = ["oci-archive", "docker-archive"]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from jupyter_condabuild.conda import history
 from jupyter_condabuild.conda.channels import channel_url
-from jupyter_condabuild.conda.findings import findings
+from jupyter_condabuild.conda.diagnostics import findings
 from jupyter_condabuild.conda.packages import site_packages_of
 from jupyter_condabuild.conda.pip import PipDistribution, pip_distributions
 from jupyter_condabuild.conda.pip_metadata import text_of

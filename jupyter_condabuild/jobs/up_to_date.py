@@ -13,14 +13,14 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from jupyter_condabuild.conda.fingerprint import stamp
 from jupyter_condabuild.conda.listing import Listing
-from jupyter_condabuild.conda.stamp import stamp
 from jupyter_condabuild.errors import CondaBuildError
 from jupyter_condabuild.events import Finished, Layer, Log, Report, Warning
 from jupyter_condabuild.oci.image import Reference
 from jupyter_condabuild.oci.layout import Store
-from jupyter_condabuild.oci.patience import Patience
 from jupyter_condabuild.oci.registry import open_registry
+from jupyter_condabuild.oci.retry import Patience
 from jupyter_condabuild.requests.build import BuildRequest
 
 _PACKAGE = Path(__file__).parents[1]

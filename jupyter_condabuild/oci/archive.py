@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 from jupyter_condabuild.errors import BadImage, ContentMismatch, StoreError, from_os_error
+from jupyter_condabuild.oci.archive_reader import IMAGE_NAME, REF_NAME, Archive, blob_path
 from jupyter_condabuild.oci.image import (
     DOCKER_LAYER_GZIP,
     OCI_INDEX,
@@ -28,7 +29,6 @@ from jupyter_condabuild.oci.image import (
     Reference,
     canonical_json,
 )
-from jupyter_condabuild.oci.saved import IMAGE_NAME, REF_NAME, Archive, blob_path
 
 __all__ = ["Archive", "Entry", "Kind", "Progress", "entries", "silent", "stream", "stream_size", "write"]
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from jupyter_condabuild.errors import ContentMismatch, RegistryError, RegistryFault, RegistryUnreachable
 from jupyter_condabuild.oci.image import Descriptor
-from jupyter_condabuild.oci.patience import Pauses
+from jupyter_condabuild.oci.retry import Pauses
 from jupyter_condabuild.oci.tokens import Access
 from jupyter_condabuild.oci.transport import Call, Stream, Transport
 

@@ -7,8 +7,8 @@ from collections.abc import Collection
 from contextlib import ExitStack
 
 from jupyter_condabuild.oci.image import Reference
-from jupyter_condabuild.oci.patience import Patience
 from jupyter_condabuild.oci.registry import Registry, Repository, open_registry
+from jupyter_condabuild.oci.retry import Patience
 
 
 class Registries:

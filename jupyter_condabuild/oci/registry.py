@@ -14,7 +14,7 @@ from jupyter_condabuild.oci.repository import Outcome, Repository
 from jupyter_condabuild.oci.tokens import Access
 
 if TYPE_CHECKING:
-    from jupyter_condabuild.oci.patience import Patience
+    from jupyter_condabuild.oci.retry import Patience
 
 __all__ = ["Credentials", "Outcome", "Registry", "Repository", "open_registry"]
 
@@ -55,7 +55,7 @@ class Registry:
         patience: Patience | None = None,
     ) -> None:
         # httpx takes 80 ms to import: a command that needs no registry does not pay for it.
-        from jupyter_condabuild.oci.patience import Patience
+        from jupyter_condabuild.oci.retry import Patience
         from jupyter_condabuild.oci.transport import Transport
 
         def find(repository: str) -> Credentials:

@@ -17,7 +17,7 @@ from typing import Protocol
 
 from jupyter_condabuild.errors import RegistryFault, RegistryUnauthorized
 from jupyter_condabuild.oci.credentials import Credentials
-from jupyter_condabuild.oci.refusals import clean
+from jupyter_condabuild.oci.http_errors import clean
 
 CLIENT_ID = "jupyter-condabuild"
 DEFAULT_LIFETIME = 60.0

@@ -15,9 +15,9 @@ from urllib.parse import urlencode
 from jupyter_condabuild.errors import CondaBuildError, RegistryFault
 from jupyter_condabuild.oci.credentials import Credentials
 from jupyter_condabuild.oci.http import httpx
+from jupyter_condabuild.oci.http_errors import misplaced, refusal, spec_errors_text, unreachable
 from jupyter_condabuild.oci.origins import Origin, make_client, resolve
-from jupyter_condabuild.oci.patience import Patience, patiently
-from jupyter_condabuild.oci.refusals import misplaced, refusal, spec_errors_text, unreachable
+from jupyter_condabuild.oci.retry import Patience, patiently
 from jupyter_condabuild.oci.tokens import Access, Authorizer, Challenge
 
 MAX_ANSWER = 4 * 1024 * 1024

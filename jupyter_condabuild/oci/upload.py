@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 from jupyter_condabuild.errors import BlobGone, CondaBuildError, ContentMismatch, RegistryError, RegistryFault
 from jupyter_condabuild.oci.image import Descriptor
-from jupyter_condabuild.oci.patience import Pauses
+from jupyter_condabuild.oci.retry import Pauses
 from jupyter_condabuild.oci.tokens import Access
 from jupyter_condabuild.oci.transport import Answer, Call, Transport, with_query
 

@@ -14,8 +14,8 @@ from jupyter_condabuild.errors import BaseUnavailable, CondaBuildError, DiskFull
 from jupyter_condabuild.oci import credentials
 from jupyter_condabuild.oci.daemon import Daemon
 from jupyter_condabuild.oci.image import Reference
-from jupyter_condabuild.oci.patience import Patience
 from jupyter_condabuild.oci.registry import open_registry
+from jupyter_condabuild.oci.retry import Patience
 from jupyter_condabuild.server.single_flight import Shared
 from jupyter_condabuild.settings import Settings
 from jupyter_condabuild.units import seconds_text, size_text

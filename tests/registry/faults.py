@@ -20,7 +20,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from jupyter_condabuild.oci.patience import Patience
+from jupyter_condabuild.oci.retry import Patience
 
 
 @dataclass(frozen=True)

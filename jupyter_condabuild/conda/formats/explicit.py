@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-from jupyter_condabuild.conda.findings import counted
+from jupyter_condabuild.conda.diagnostics import counted
 from jupyter_condabuild.conda.formats import requirement
 from jupyter_condabuild.conda.lockfile import Lockfile, of_packages
 from jupyter_condabuild.conda.packages import CondaPackage
