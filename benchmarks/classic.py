@@ -16,7 +16,7 @@ import rattler
 from benchmarks.engine import Engine
 from benchmarks.environment import Environment
 from benchmarks.measure import Sample, measured
-from tests.channel import prefix
+from tests.parts.channel import prefix
 
 INSTALL = """\
 import asyncio, os, rattler

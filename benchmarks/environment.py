@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tests.channel import channel as channels
-from tests.channel import prefix, python, wheels
-from tests.channel.channel import SETS, Channel
-from tests.channel.wheels import WheelPackage
+from tests.parts.channel import channel as channels
+from tests.parts.channel import prefix, python, wheels
+from tests.parts.channel.channel import SETS, Channel
+from tests.parts.channel.wheels import WheelPackage
 
 SMALL, LARGE = "click", "numpy"
 TEN = ("click", "tqdm", "certifi", "idna", "urllib3", "packaging", "platformdirs", "narwhals", "networkx", "tornado")

@@ -13,10 +13,10 @@ from typing import Any
 from benchmarks.measure import measured
 from benchmarks.ours import Ours
 from benchmarks.report import seconds, size
-from tests.channel import channel as channels
-from tests.channel import prefix
-from tests.channel.channel import Channel
-from tests.channel.package import File, Metadata, write
+from tests.parts.channel import channel as channels
+from tests.parts.channel import prefix
+from tests.parts.channel.channel import Channel
+from tests.parts.channel.package import File, Metadata, write
 
 SIZE = 2 << 30
 LIMIT = 300_000_000

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tests.channel import channel as channels
-from tests.channel import prefix
-from tests.channel.channel import SETS
-from tests.jupyter_process import Home, Server, latencies, percentile
+from tests.parts.channel import channel as channels
+from tests.parts.channel import prefix
+from tests.parts.channel.channel import SETS
+from tests.parts.jupyter_process import Home, Server, latencies, percentile
 from tests.server.script import finished
 
 LOG = 500 << 20

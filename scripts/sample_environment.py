@@ -9,9 +9,9 @@ from pathlib import Path
 
 import rattler
 
-from tests.channel import __main__ as local_channel
-from tests.channel import prefix
-from tests.channel.channel import SETS
+from tests.parts.channel import __main__ as local_channel
+from tests.parts.channel import prefix
+from tests.parts.channel.channel import SETS
 
 CONDA_FORGE = rattler.Channel("conda-forge").base_url
 

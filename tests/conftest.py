@@ -21,11 +21,11 @@ import requests
 from hypothesis import settings
 
 pytest_plugins = [
-    "tests.channel.fixtures",
-    "tests.registry.fixtures",
-    "tests.builds",
-    "tests.lived_in",
-    "tests.engines",
+    "tests.parts.channel.fixtures",
+    "tests.parts.registry.fixtures",
+    "tests.parts.builds",
+    "tests.parts.lived_in",
+    "tests.parts.engines",
 ]
 
 # Runs of several checkouts at once share no folder: pytest frees the number of a run that passed before it lets go of

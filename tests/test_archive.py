@@ -26,7 +26,7 @@ from jupyter_condabuild.oci.image import (
     Manifest,
     canonical_json,
 )
-from tests.small_image import ETC, NAME, OPT, Memory, image, members, run, three_layers
+from tests.parts.small_image import ETC, NAME, OPT, Memory, image, members, run, three_layers
 
 SCHEMAS = json.loads((Path(__file__).parent / "schemas" / "oci.json").read_text())
 KINDS: list[Kind] = ["oci-archive", "docker-archive"]

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.channel import channel as channels
-from tests.channel import prefix as prefixes
-from tests.channel.channel import Channel
-from tests.command_line import CommandLine, Done
-from tests.registry.faults import FakeRegistry, Reply
+from tests.parts.channel import channel as channels
+from tests.parts.channel import prefix as prefixes
+from tests.parts.channel.channel import Channel
+from tests.parts.command_line import CommandLine, Done
+from tests.parts.registry.faults import FakeRegistry, Reply
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ from jupyter_condabuild.image.base import Base, resolve
 from jupyter_condabuild.oci import archive
 from jupyter_condabuild.oci.image import DOCKER_LAYER_GZIP, OCI_INDEX, OCI_LAYER_GZIP, Digest, Image, canonical_json
 from jupyter_condabuild.oci.layout import Store
-from tests.registry.faults import FakeRegistry, spec_error
-from tests.small_image import image, tar
+from tests.parts.registry.faults import FakeRegistry, spec_error
+from tests.parts.small_image import image, tar
 
 Find = Callable[..., Base]
 

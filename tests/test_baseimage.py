@@ -19,11 +19,11 @@ from jupyter_condabuild.oci.image import Reference
 from jupyter_condabuild.oci.registry import Repository, open_registry
 from jupyter_condabuild.requests.build import BuildRequest
 from jupyter_condabuild.requests.others import BaseRequest
-from tests.builds import install, small_channel
-from tests.channel.package import File, Metadata
-from tests.command_line import CommandLine
-from tests.engines import DockerWorkshop, steps
-from tests.small_image import image, programs, tar
+from tests.parts.builds import install, small_channel
+from tests.parts.channel.package import File, Metadata
+from tests.parts.command_line import CommandLine
+from tests.parts.engines import DockerWorkshop, steps
+from tests.parts.small_image import image, programs, tar
 
 
 @pytest.fixture

@@ -14,11 +14,11 @@ from jupyter_condabuild.engines.docker.installers import INSTALLERS
 from jupyter_condabuild.errors import BaseUnavailable, EngineFault
 from jupyter_condabuild.oci import builder
 from jupyter_condabuild.oci.daemon import Daemon
-from tests.builds import install
-from tests.channel import prefix
-from tests.channel.channel import Channel
-from tests.engines import DockerWorkshop, OwnEngine, steps, unexpected
-from tests.registry.logins import CANARIES, PASSWORD, USER, password_registry
+from tests.parts.builds import install
+from tests.parts.channel import prefix
+from tests.parts.channel.channel import Channel
+from tests.parts.engines import DockerWorkshop, OwnEngine, steps, unexpected
+from tests.parts.registry.logins import CANARIES, PASSWORD, USER, password_registry
 
 
 def test_private_bases_installers_and_caches_are_fetched_with_the_users_login(

@@ -17,10 +17,10 @@ from conda_package_streaming.package_streaming import (  # type: ignore[import-u
     stream_conda_info,
 )
 
-from tests.channel import channel as channels
-from tests.channel import prefix, python, special, wheels
-from tests.channel.channel import Channel, Recipe
-from tests.channel.package import MTIME, PLACEHOLDER, Entry, File, Metadata, Symlink, write
+from tests.parts.channel import channel as channels
+from tests.parts.channel import prefix, python, special, wheels
+from tests.parts.channel.channel import Channel, Recipe
+from tests.parts.channel.package import MTIME, PLACEHOLDER, Entry, File, Metadata, Symlink, write
 
 
 def _record(prefix: Path, name: str) -> dict[str, Any]:

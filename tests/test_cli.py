@@ -16,7 +16,7 @@ from jupyter_condabuild.cli import parser
 from jupyter_condabuild.conda.lockfile import load
 from jupyter_condabuild.oci.image import Manifest, Reference
 from jupyter_condabuild.oci.registry import open_registry
-from tests.command_line import CommandLine
+from tests.parts.command_line import CommandLine
 
 
 @pytest.fixture

@@ -16,11 +16,11 @@ from jupyter_condabuild.conda.packages import CondaPackage
 from jupyter_condabuild.conda.snapshot import snapshot
 from jupyter_condabuild.planning.layer_plan import plan
 from jupyter_condabuild.planning.shared_paths import winners
-from tests.builds import Package, Workshop, install, small_channel
-from tests.channel.bytecode import SITE_PACKAGES
-from tests.channel.channel import Channel
-from tests.channel.package import File, Metadata, Symlink
-from tests.image_tree import SavedImage
+from tests.parts.builds import Package, Workshop, install, small_channel
+from tests.parts.channel.bytecode import SITE_PACKAGES
+from tests.parts.channel.channel import Channel
+from tests.parts.channel.package import File, Metadata, Symlink
+from tests.parts.image_tree import SavedImage
 
 SAME = "share/same.txt"
 

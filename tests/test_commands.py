@@ -20,11 +20,11 @@ from jupyter_condabuild.distribution.run_commands import ShareCommand, share_com
 from jupyter_condabuild.events import Finished
 from jupyter_condabuild.jobs.build import build
 from jupyter_condabuild.requests.build import BuildRequest
-from tests.builds import install, small_channel
-from tests.channel import prefix
-from tests.channel.package import File, Metadata
 from tests.conftest import missing
-from tests.somebody import NUMBER, Somebody, somebody
+from tests.parts.builds import install, small_channel
+from tests.parts.channel import prefix
+from tests.parts.channel.package import File, Metadata
+from tests.parts.users import NUMBER, Somebody, somebody
 
 DIGEST = "sha256:" + "a" * 64
 LAB = ("jupyter", "lab", "--ip=0.0.0.0")

@@ -15,7 +15,7 @@ from jupyter_condabuild.conda.package_cache import PackageCaches
 from jupyter_condabuild.conda.packages import CondaPackage
 from jupyter_condabuild.conda.snapshot import snapshot
 from jupyter_condabuild.errors import PackageMismatch, PackageNotFound
-from tests.channel_host import Host
+from tests.parts.channel_host import Host
 
 DATA = b"an archive" * 1000
 PATH = "/linux-64/small-1.0-0.conda"

@@ -10,9 +10,9 @@ from jupyter_condabuild.conda.contents import package_paths
 from jupyter_condabuild.conda.lockfile import Lockfile, lock
 from jupyter_condabuild.conda.package_cache import PackageCaches
 from jupyter_condabuild.conda.snapshot import snapshot
-from tests.channel import channel as channels
-from tests.channel.channel import Channel
-from tests.registry.faults import Relay
+from tests.parts.channel import channel as channels
+from tests.parts.channel.channel import Channel
+from tests.parts.registry.faults import Relay
 
 
 @pytest.fixture(scope="module")

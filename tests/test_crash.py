@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from jupyter_condabuild.oci.layout import Store
-from tests.command_line import CommandLine
-from tests.image_tree import SavedImage
-from tests.registry.faults import FakeRegistry, Reply, Seen
+from tests.parts.command_line import CommandLine
+from tests.parts.image_tree import SavedImage
+from tests.parts.registry.faults import FakeRegistry, Reply, Seen
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from jupyter_condabuild.oci import archive
 from jupyter_condabuild.oci.daemon import Daemon
 from jupyter_condabuild.oci.image import Descriptor, Digest, Image
 from tests.conftest import missing
-from tests.small_image import HELLO, Memory, image, programs, tar
+from tests.parts.small_image import HELLO, Memory, image, programs, tar
 
 PLACE = f"condabuild-tests-{os.getpid()}"
 """Other runs of these tests may use the same engine."""

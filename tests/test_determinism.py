@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 
 from jupyter_condabuild.engines.layers import worker_pool
-from tests.builds import Package, Workshop, install, small_channel
-from tests.channel import prefix as prefixes
-from tests.channel.package import File, Metadata
-from tests.image_tree import SavedImage
+from tests.parts.builds import Package, Workshop, install, small_channel
+from tests.parts.channel import prefix as prefixes
+from tests.parts.channel.package import File, Metadata
+from tests.parts.image_tree import SavedImage
 
 SPECS = ("python", "requests", "tqdm", "greet", "textprefix", "templated", "changing=1.0", "clobber-a", "clobber-b")
 

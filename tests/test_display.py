@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from jupyter_condabuild.display import Plain, Terminal, display
 from jupyter_condabuild.events import Event, Failed, Finished, Layer, Log, Phase, Progress, Warning
-from tests.build_events import DIGEST, DONE, START, Clock
+from tests.parts.build_events import DIGEST, DONE, START, Clock
 
 
 class Screen(io.TextIOWrapper):

@@ -13,7 +13,7 @@ from jupyter_condabuild.display import Plain
 from jupyter_condabuild.display.meter import Meter
 from jupyter_condabuild.display.text import clean, columns, cut, wrap
 from jupyter_condabuild.events import Cancelled, Finished, Layer, Phase, Progress
-from tests.build_events import DIGEST, DONE, START, Clock
+from tests.parts.build_events import DIGEST, DONE, START, Clock
 
 
 def test_lines_say_the_same(tmp_path: Path) -> None:

@@ -21,12 +21,12 @@ from jupyter_condabuild.errors import EngineFault, EngineUnavailable, LockfileEr
 from jupyter_condabuild.events import Log, Progress
 from jupyter_condabuild.oci import builder
 from jupyter_condabuild.oci.daemon import Daemon
-from tests.builds import install, small_channel
-from tests.channel import prefix
-from tests.channel.channel import Channel, serve
-from tests.channel.package import File, Metadata
-from tests.engines import DockerWorkshop, OwnEngine, steps, unexpected
-from tests.image_tree import SavedImage
+from tests.parts.builds import install, small_channel
+from tests.parts.channel import prefix
+from tests.parts.channel.channel import Channel, serve
+from tests.parts.channel.package import File, Metadata
+from tests.parts.engines import DockerWorkshop, OwnEngine, steps, unexpected
+from tests.parts.image_tree import SavedImage
 
 ENVIRONMENT = "RUN --mount=type=cache,id=condabuild-rattler"
 

@@ -14,10 +14,10 @@ import pytest
 from jupyter_condabuild.errors import DiskFull, EngineFault, EngineUnavailable
 from jupyter_condabuild.events import Event, Log
 from jupyter_condabuild.oci.daemon import Daemon
-from tests.builds import install, small_channel
-from tests.channel.channel import Channel
-from tests.channel.package import File, Metadata
-from tests.engines import DockerWorkshop, OwnEngine
+from tests.parts.builds import install, small_channel
+from tests.parts.channel.channel import Channel
+from tests.parts.channel.package import File, Metadata
+from tests.parts.engines import DockerWorkshop, OwnEngine
 
 
 class At(list[Event]):

@@ -9,10 +9,10 @@ from typing import Any
 from jupyter_condabuild.engines.docker.preview import DockerPlan
 from jupyter_condabuild.jobs.plan import preview
 from jupyter_condabuild.requests.build import BuildRequest
-from tests.builds import install
-from tests.channel.channel import Channel
-from tests.command_line import CommandLine
-from tests.engines import DockerWorkshop
+from tests.parts.builds import install
+from tests.parts.channel.channel import Channel
+from tests.parts.command_line import CommandLine
+from tests.parts.engines import DockerWorkshop
 
 _TAKEN = re.compile(r"^#\d+ \[\S+ +\d+/\d+\] (.*?)(?: CACHED)?$", re.MULTILINE)
 _WIDTH = 120  # of a step's title in the log

@@ -15,8 +15,8 @@ import pytest
 from jupyter_condabuild.conda.drift import Drift, DriftEntry, drift
 from jupyter_condabuild.conda.snapshot import snapshot
 from jupyter_condabuild.conda.verification import expectations
-from tests.channel import prefix as prefixes
-from tests.small_prefix import SITE, SmallPrefix
+from tests.parts.channel import prefix as prefixes
+from tests.parts.small_prefix import SITE, SmallPrefix
 
 SPECS = ["python", "requests", "tqdm", "pip", "greet", "textprefix", "templated", "activation", "oddnames"]
 

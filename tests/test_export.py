@@ -25,9 +25,9 @@ from jupyter_condabuild.errors import BadReference, UsageError
 from jupyter_condabuild.jobs.export import KINDS, Asked, Exported, export, left_out
 from jupyter_condabuild.oci import builder
 from jupyter_condabuild.oci.daemon import Daemon
-from tests.command_line import CommandLine
 from tests.conftest import missing
-from tests.engines import DockerWorkshop
+from tests.parts.command_line import CommandLine
+from tests.parts.engines import DockerWorkshop
 from tests.test_dockerfile import HASH, conda, lockfile
 
 IMAGE = "registry.lab.org/team/env:v1"

@@ -12,7 +12,7 @@ from jupyter_condabuild.conda.fetch import locate
 from jupyter_condabuild.conda.package_cache import Cached, PackageCaches
 from jupyter_condabuild.conda.packages import CondaPackage
 from jupyter_condabuild.errors import PackageError, PackageMismatch, PackageNotFound
-from tests.channel_host import Host
+from tests.parts.channel_host import Host
 
 DATA = b"an archive" * 1000
 NONE = PackageCaches([])

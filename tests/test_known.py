@@ -12,8 +12,8 @@ from jupyter_condabuild.distribution.layer_index import CONTESTED, PLAN, Known, 
 from jupyter_condabuild.errors import RegistryFault
 from jupyter_condabuild.oci.image import OCI_CONFIG, OCI_INDEX, OCI_MANIFEST, Descriptor, Digest, Manifest
 from jupyter_condabuild.oci.registry import Registry
-from tests.registry.faults import FakeRegistry, spec_error
-from tests.registry.pushing import blob, connect
+from tests.parts.registry.faults import FakeRegistry, spec_error
+from tests.parts.registry.pushing import blob, connect
 
 TAR = Digest.of(b"tar")
 

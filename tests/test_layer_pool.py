@@ -12,10 +12,10 @@ from jupyter_condabuild.distribution import layer_pool
 from jupyter_condabuild.distribution.layer_index import annotate
 from jupyter_condabuild.distribution.layer_pool import ARTIFACT
 from jupyter_condabuild.oci.image import OCI_CONFIG, Descriptor, Digest, Manifest
-from tests.builds import Workshop, explicit, install, small_channel
-from tests.channel.package import File, Metadata
-from tests.registry.faults import FakeRegistry, spec_error
-from tests.registry.pushing import blob
+from tests.parts.builds import Workshop, explicit, install, small_channel
+from tests.parts.channel.package import File, Metadata
+from tests.parts.registry.faults import FakeRegistry, spec_error
+from tests.parts.registry.pushing import blob
 
 NAMES = [f"p{number:02}" for number in range(layer_pool.FIRST + 8)]
 DISTS = {f"{name}-1-0" for name in NAMES}

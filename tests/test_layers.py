@@ -16,13 +16,13 @@ from jupyter_condabuild.conda.packages import CondaPackage
 from jupyter_condabuild.conda.snapshot import snapshot
 from jupyter_condabuild.errors import NotReproducible, PackageMismatch, PackageNotFound
 from jupyter_condabuild.events import Layer, Progress
-from tests.builds import Package, Workshop, install, small_channel
-from tests.channel import channel as channels
-from tests.channel import prefix as prefixes
-from tests.channel.channel import Channel
-from tests.channel.package import PLACEHOLDER, File, Metadata
-from tests.image_tree import differences, tree_of
-from tests.registry.faults import FakeRegistry, Relay
+from tests.parts.builds import Package, Workshop, install, small_channel
+from tests.parts.channel import channel as channels
+from tests.parts.channel import prefix as prefixes
+from tests.parts.channel.channel import Channel
+from tests.parts.channel.package import PLACEHOLDER, File, Metadata
+from tests.parts.image_tree import differences, tree_of
+from tests.parts.registry.faults import FakeRegistry, Relay
 
 PACKAGES: list[Package] = [
     (

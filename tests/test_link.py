@@ -20,10 +20,10 @@ from jupyter_condabuild.conda.packages import CondaPackage
 from jupyter_condabuild.conda.snapshot import snapshot
 from jupyter_condabuild.errors import LinkFailed, PackageMismatch
 from jupyter_condabuild.image.paths import PREFIX
-from tests.builds import install, small_channel
-from tests.channel.channel import Channel
-from tests.channel.package import PLACEHOLDER, File, Metadata
-from tests.image_tree import differences, node_at, tree_of
+from tests.parts.builds import install, small_channel
+from tests.parts.channel.channel import Channel
+from tests.parts.channel.package import PLACEHOLDER, File, Metadata
+from tests.parts.image_tree import differences, node_at, tree_of
 
 EPOCH = 315532800
 ODD = ("clobber-a", "clobber-b", "oddnames", "credentialed")
@@ -113,8 +113,8 @@ def test_all_files_are_those_that_rattler_installs(
     """Together the packages are what py-rattler makes of them in one go for that prefix, bytecode and records apart."""
     import asyncio
 
-    from tests.channel import prefix
-    from tests.channel.fixtures import SPECS
+    from tests.parts.channel import prefix
+    from tests.parts.channel.fixtures import SPECS
 
     records = prefix.solve(SPECS, channel_url, package_cache)
     target = {"alternative_target_prefix": PREFIX, "execute_link_scripts": False, "show_progress": False}

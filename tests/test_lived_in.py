@@ -14,9 +14,9 @@ import pytest
 
 from jupyter_condabuild.errors import NotReproducible, OverlayTooLarge
 from jupyter_condabuild.planning.inputs import IRREPRODUCIBLE
-from tests.builds import Workshop
-from tests.image_tree import SavedImage, node_at, tree_of
-from tests.lived_in import LivedIn
+from tests.parts.builds import Workshop
+from tests.parts.image_tree import SavedImage, node_at, tree_of
+from tests.parts.lived_in import LivedIn
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ from jupyter_condabuild.conda.lockfile import Lockfile, dump, load, lock, of_pac
 from jupyter_condabuild.conda.packages import CondaPackage, PipPackage
 from jupyter_condabuild.conda.snapshot import snapshot
 from jupyter_condabuild.errors import LockfileError
-from tests.small_prefix import SmallPrefix
+from tests.parts.small_prefix import SmallPrefix
 
 SAMPLES = Path(__file__).parent / "samples"
 SHA = "ab" * 32

@@ -12,7 +12,7 @@ import pytest
 from jupyter_condabuild.conda.fingerprint import stamp
 from jupyter_condabuild.conda.snapshot import snapshot
 from jupyter_condabuild.planning.scan import look
-from tests.small_prefix import SmallPrefix
+from tests.parts.small_prefix import SmallPrefix
 
 
 @pytest.fixture

@@ -13,11 +13,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.builds import explicit, install, small_channel
-from tests.channel.channel import Channel
-from tests.channel.package import File, Metadata
-from tests.channel.special import LargePackage
-from tests.command_line import CommandLine
+from tests.parts.builds import explicit, install, small_channel
+from tests.parts.channel.channel import Channel
+from tests.parts.channel.package import File, Metadata
+from tests.parts.channel.special import LargePackage
+from tests.parts.command_line import CommandLine
 
 MIB = 1 << 20
 ALLOWED = 300 * MIB

@@ -15,12 +15,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.channel import channel as channels
-from tests.channel import prefix as prefixes
-from tests.channel.channel import Channel
-from tests.channel.special import SECRET_CHANNEL
-from tests.command_line import CommandLine, Done
-from tests.registry.faults import FakeRegistry
+from tests.parts.channel import channel as channels
+from tests.parts.channel import prefix as prefixes
+from tests.parts.channel.channel import Channel
+from tests.parts.channel.special import SECRET_CHANNEL
+from tests.parts.command_line import CommandLine, Done
+from tests.parts.registry.faults import FakeRegistry
 
 CANARIES = (
     "canary-user",

@@ -18,7 +18,7 @@ from jupyter_condabuild.engines.layers import overlay as overlay_module
 from jupyter_condabuild.engines.layers.overlay import Overlay, collect
 from jupyter_condabuild.errors import OverlayTooLarge, PrefixError
 from jupyter_condabuild.oci.layer import EPOCH, Entry
-from tests.small_prefix import SITE, SmallPrefix
+from tests.parts.small_prefix import SITE, SmallPrefix
 
 PYTHON = Path(sys.executable)
 

@@ -11,9 +11,9 @@ import pytest
 
 from jupyter_condabuild.conda.pip import PipDistribution
 from jupyter_condabuild.conda.snapshot import Environment, snapshot
-from tests.channel import prefix as prefixes
-from tests.channel import wheels
-from tests.small_prefix import SITE, SmallPrefix
+from tests.parts.channel import prefix as prefixes
+from tests.parts.channel import wheels
+from tests.parts.small_prefix import SITE, SmallPrefix
 
 SHA = "ab" * 32
 

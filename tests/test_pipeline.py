@@ -17,11 +17,11 @@ from jupyter_condabuild.conda.lockfile import dump, load, lock
 from jupyter_condabuild.conda.snapshot import snapshot
 from jupyter_condabuild.events import Finished, Phase
 from jupyter_condabuild.oci.layer import EPOCH
-from tests.builds import Workshop
-from tests.channel import prefix as prefixes
-from tests.channel.fixtures import SPECS
-from tests.channel.package import MTIME
-from tests.image_tree import Node, SavedImage, differences, tree_of
+from tests.parts.builds import Workshop
+from tests.parts.channel import prefix as prefixes
+from tests.parts.channel.fixtures import SPECS
+from tests.parts.channel.package import MTIME
+from tests.parts.image_tree import Node, SavedImage, differences, tree_of
 
 ODD = ("clobber-a", "clobber-b", "oddnames", "plaindata", "activation", "greet", "textprefix")
 

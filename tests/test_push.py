@@ -15,9 +15,9 @@ from jupyter_condabuild.events import Event, Layer, Progress
 from jupyter_condabuild.oci.image import OCI_CONFIG, Descriptor, Digest, Manifest
 from jupyter_condabuild.oci.layout import Store
 from jupyter_condabuild.oci.registry import Registry, Repository
-from tests.registry.faults import FakeRegistry, Reply, spec_error
-from tests.registry.pushing import blob, connect
-from tests.small_image import Memory
+from tests.parts.registry.faults import FakeRegistry, Reply, spec_error
+from tests.parts.registry.pushing import blob, connect
+from tests.parts.small_image import Memory
 
 MIB = 1 << 20
 

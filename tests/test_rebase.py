@@ -16,11 +16,11 @@ from jupyter_condabuild.jobs.rebase import rebase
 from jupyter_condabuild.oci import archive
 from jupyter_condabuild.oci.image import Manifest
 from jupyter_condabuild.requests.others import RebaseRequest
-from tests.builds import Package, Workshop, install, small_channel
-from tests.channel.package import File, Metadata
-from tests.registry.faults import Relay
-from tests.registry.pushing import connect, push_image
-from tests.small_image import image, programs, tar
+from tests.parts.builds import Package, Workshop, install, small_channel
+from tests.parts.channel.package import File, Metadata
+from tests.parts.registry.faults import Relay
+from tests.parts.registry.pushing import connect, push_image
+from tests.parts.small_image import image, programs, tar
 
 PACKAGES: list[Package] = [
     (Metadata("a", "1.0", noarch="generic", depends=("b",)), [File("share/same", b"a"), File("share/a", b"a" * 9000)]),

@@ -37,8 +37,8 @@ from jupyter_condabuild.oci.image import (
     canonical_json,
 )
 from jupyter_condabuild.oci.registry import Registry, Repository, open_registry
-from tests.registry.faults import Relay
-from tests.registry.pushing import blob, connect, never, opener, push_image
+from tests.parts.registry.faults import Relay
+from tests.parts.registry.pushing import blob, connect, never, opener, push_image
 
 MIB = 1024 * 1024
 

@@ -15,8 +15,8 @@ from jupyter_condabuild.errors import (
 from jupyter_condabuild.oci import repository as repository_module
 from jupyter_condabuild.oci.image import OCI_MANIFEST, Descriptor, Digest, canonical_json
 from jupyter_condabuild.oci.registry import Repository
-from tests.registry.faults import Clock, FakeRegistry, Reply
-from tests.registry.pushing import blob, connect, opener, push_image
+from tests.parts.registry.faults import Clock, FakeRegistry, Reply
+from tests.parts.registry.pushing import blob, connect, opener, push_image
 
 DATA = bytes(range(256)) * 20_000
 MANIFEST = canonical_json(

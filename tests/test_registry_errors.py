@@ -25,9 +25,9 @@ from jupyter_condabuild.oci import transport as transport_module
 from jupyter_condabuild.oci.credentials import ANONYMOUS
 from jupyter_condabuild.oci.image import OCI_MANIFEST, Digest, Reference, canonical_json
 from jupyter_condabuild.oci.registry import Registry, Repository, open_registry
-from tests.registry.faults import Clock, FakeRegistry, Reply, serving, spec_error
-from tests.registry.logins import certificate
-from tests.registry.pushing import connect, push_image
+from tests.parts.registry.faults import Clock, FakeRegistry, Reply, serving, spec_error
+from tests.parts.registry.logins import certificate
+from tests.parts.registry.pushing import connect, push_image
 
 DATA = bytes(range(256)) * 20_000
 MANIFEST = canonical_json(

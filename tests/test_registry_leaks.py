@@ -10,9 +10,9 @@ import pytest
 
 from jupyter_condabuild.errors import CondaBuildError, RegistryDenied, RegistryError, RegistryFault
 from jupyter_condabuild.oci.credentials import Credentials
-from tests.registry.faults import FakeRegistry, Reply, serving, spec_error
-from tests.registry.logins import ADA, BASIC, IDENTITY, PASSWORD, USER, basic_guard, bearer_guard
-from tests.registry.pushing import blob, connect, never, opener, push_image
+from tests.parts.registry.faults import FakeRegistry, Reply, serving, spec_error
+from tests.parts.registry.logins import ADA, BASIC, IDENTITY, PASSWORD, USER, basic_guard, bearer_guard
+from tests.parts.registry.pushing import blob, connect, never, opener, push_image
 
 DATA = b"some bytes"
 

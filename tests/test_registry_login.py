@@ -15,8 +15,8 @@ from jupyter_condabuild.oci.credentials import ANONYMOUS, Credentials
 from jupyter_condabuild.oci.image import Digest
 from jupyter_condabuild.oci.registry import Registry
 from jupyter_condabuild.oci.tokens import Challenge
-from tests.registry.faults import Clock, FakeRegistry, Reply, serving
-from tests.registry.logins import (
+from tests.parts.registry.faults import Clock, FakeRegistry, Reply, serving
+from tests.parts.registry.logins import (
     ADA,
     BASIC,
     IDENTITY,
@@ -28,7 +28,7 @@ from tests.registry.logins import (
     password_registry,
     token_registry,
 )
-from tests.registry.pushing import blob, connect, never, opener, push_image
+from tests.parts.registry.pushing import blob, connect, never, opener, push_image
 
 DATA = b"some bytes"
 

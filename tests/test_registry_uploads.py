@@ -18,9 +18,9 @@ from jupyter_condabuild.errors import (
 )
 from jupyter_condabuild.oci import upload as upload_module
 from jupyter_condabuild.oci.image import Digest
-from tests.registry.faults import Clock, FakeRegistry, Reply, Seen, spec_error
-from tests.registry.logins import ADA, bearer_guard
-from tests.registry.pushing import blob, connect, never, opener
+from tests.parts.registry.faults import Clock, FakeRegistry, Reply, Seen, spec_error
+from tests.parts.registry.logins import ADA, bearer_guard
+from tests.parts.registry.pushing import blob, connect, never, opener
 
 KIB = 1024
 DATA = os.urandom(1000 * KIB)

@@ -17,7 +17,7 @@ import rattler.explicit_environment
 
 from jupyter_condabuild.conda.lockfile import dump, lock
 from jupyter_condabuild.conda.snapshot import snapshot
-from tests.builds import Workshop
+from tests.parts.builds import Workshop
 
 
 @dataclass(frozen=True)

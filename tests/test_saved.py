@@ -28,7 +28,7 @@ from jupyter_condabuild.oci.image import (
     Manifest,
     canonical_json,
 )
-from tests.small_image import ETC, NAME, OPT, add, content, image, members, run, tar, three_layers
+from tests.parts.small_image import ETC, NAME, OPT, add, content, image, members, run, tar, three_layers
 
 KINDS: list[Kind] = ["oci-archive", "docker-archive"]
 

@@ -17,9 +17,9 @@ from schemathesis import GenerationMode, checks
 
 from jupyter_condabuild.server.handlers import CONTRACT
 from jupyter_condabuild.server.schemas import SOURCES
-from tests.jupyter_process import TOKEN, Home, Server, until
+from tests.parts.jupyter_process import TOKEN, Home, Server, until
+from tests.parts.small_prefix import SmallPrefix
 from tests.server.script import finished
-from tests.small_prefix import SmallPrefix
 
 EXAMPLES = 70
 """Cases of each kind, good and bad, for each operation."""

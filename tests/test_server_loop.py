@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.jupyter_process import Home, Server, latencies, percentile
+from tests.parts.jupyter_process import Home, Server, latencies, percentile
 from tests.server.script import finished
 
 ROOM = 0.05

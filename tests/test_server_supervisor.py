@@ -17,7 +17,7 @@ from jupyter_condabuild.server.history import History, Record
 from jupyter_condabuild.server.process import Workplace
 from jupyter_condabuild.server.supervisor import ORPHAN_SECONDS, STRANGER_SECONDS, Supervisor
 from jupyter_condabuild.settings import Settings
-from tests.jupyter_process import until
+from tests.parts.jupyter_process import until
 
 NOBODY = 2**22 + 1  # no process has that number: it is above the kernel's limit (proc(5), pid_max)
 

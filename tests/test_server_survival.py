@@ -17,7 +17,7 @@ import pytest
 from jupyter_condabuild.oci.layout import Store
 from jupyter_condabuild.server.history import History, Record
 from jupyter_condabuild.server.process import Workplace
-from tests.jupyter_process import Home, Server, of_build, until
+from tests.parts.jupyter_process import Home, Server, of_build, until
 from tests.server.gate import Gate
 from tests.server.idle import PATIENCE, Idled, idle
 from tests.server.script import finished

@@ -14,7 +14,7 @@ import pytest
 from jupyter_condabuild.conda.history import spec_name
 from jupyter_condabuild.conda.snapshot import Environment, snapshot
 from jupyter_condabuild.errors import BrokenRecord, NotAPrefix
-from tests.small_prefix import CHANNEL, SITE, SmallPrefix, specs_line
+from tests.parts.small_prefix import CHANNEL, SITE, SmallPrefix, specs_line
 
 
 @pytest.fixture

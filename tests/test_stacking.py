@@ -29,12 +29,12 @@ from jupyter_condabuild.jobs.verify import verify
 from jupyter_condabuild.oci import archive
 from jupyter_condabuild.oci.image import OCI_CONFIG, Descriptor, Digest, ImageConfig, Manifest
 from jupyter_condabuild.requests.build import BuildRequest
-from tests.builds import Package, Workshop, install, small_channel
-from tests.channel.channel import Channel
-from tests.channel.package import File, Metadata, Symlink
-from tests.image_tree import SavedImage
-from tests.registry.pushing import connect, opener, push_image
-from tests.small_image import image, programs, tar
+from tests.parts.builds import Package, Workshop, install, small_channel
+from tests.parts.channel.channel import Channel
+from tests.parts.channel.package import File, Metadata, Symlink
+from tests.parts.image_tree import SavedImage
+from tests.parts.registry.pushing import connect, opener, push_image
+from tests.parts.small_image import image, programs, tar
 
 NOISE = random.Random(0).randbytes(300_000)
 

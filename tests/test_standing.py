@@ -21,10 +21,10 @@ from jupyter_condabuild.oci.image import Digest
 from jupyter_condabuild.oci.layout import Store
 from jupyter_condabuild.planning import verified_packages
 from jupyter_condabuild.requests.build import BuildRequest
-from tests.builds import Package, Workshop, install, small_channel
-from tests.channel.package import File, Metadata
-from tests.registry.faults import FakeRegistry, spec_error
-from tests.small_image import image, programs, tar
+from tests.parts.builds import Package, Workshop, install, small_channel
+from tests.parts.channel.package import File, Metadata
+from tests.parts.registry.faults import FakeRegistry, spec_error
+from tests.parts.small_image import image, programs, tar
 
 
 class Place:

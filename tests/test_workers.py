@@ -24,8 +24,8 @@ from jupyter_condabuild.engines.layers.worker_pool import Job, run
 from jupyter_condabuild.errors import CondaBuildError, LinkFailed, PackageMismatch, StoreError
 from jupyter_condabuild.image.paths import PREFIX
 from jupyter_condabuild.oci.layer import LayerBlob
-from tests.builds import install, small_channel
-from tests.channel.package import File, Metadata
+from tests.parts.builds import install, small_channel
+from tests.parts.channel.package import File, Metadata
 
 NAMES = ("a", "b", "c", "d")
 

@@ -15,11 +15,11 @@ from benchmarks.report import markdown, say, seconds, size
 from jupyter_condabuild.oci.image import OCI_LAYER_GZIP, Descriptor, Digest
 from jupyter_condabuild.oci.layer import LayerBlob
 from jupyter_condabuild.oci.layout import Store
-from tests.channel import channel as channels
-from tests.channel import prefix
-from tests.channel.channel import Channel
-from tests.channel.package import File, Metadata, write
-from tests.channel.special import LargePackage
+from tests.parts.channel import channel as channels
+from tests.parts.channel import prefix
+from tests.parts.channel.channel import Channel
+from tests.parts.channel.package import File, Metadata, write
+from tests.parts.channel.special import LargePackage
 
 PACKAGES = (10, 100, 500, 1000, 2000)
 SIZES = (10_000, 100_000, 1_000_000, 10_000_000, 100_000_000, 1_000_000_000)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 
-from tests.registry.faults import Relay
+from tests.parts.registry.faults import Relay
 
 
 class Gate(Relay):

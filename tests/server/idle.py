@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import httpx
 
-from tests.jupyter_process import TOKEN, Home, Server
-from tests.registry.faults import Relay
+from tests.parts.jupyter_process import TOKEN, Home, Server
+from tests.parts.registry.faults import Relay
 from tests.server.script import Script
 
 PATIENCE = 60.0

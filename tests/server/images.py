@@ -6,7 +6,7 @@ import io
 
 from jupyter_condabuild.oci.image import Reference
 from jupyter_condabuild.oci.registry import open_registry
-from tests.small_image import image, tar
+from tests.parts.small_image import image, tar
 
 
 def put_base(reference: str, content: bytes = b"1") -> None:

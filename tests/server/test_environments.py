@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
+from tests.parts.small_prefix import SmallPrefix
 from tests.server.conftest import Api
 from tests.server.test_routes import error_of
-from tests.small_prefix import SmallPrefix
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from traitlets.config import Config
 
 from jupyter_condabuild.server.extension import CondaBuild
 from jupyter_condabuild.settings import Settings
-from tests.jupyter_process import Home, Server
+from tests.parts.jupyter_process import Home, Server
 from tests.server.conftest import Api
 
 

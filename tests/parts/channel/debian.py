@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.channel.bytecode import VERSION
+from tests.parts.channel.bytecode import VERSION
 
 BASE = Path("/usr")
 LEFT_OUT = {"sitecustomize.py", "EXTERNALLY-MANAGED", "dist-packages"}

@@ -9,10 +9,10 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.channel import debian, libraries
-from tests.channel.bytecode import SITE_PACKAGES, VERSION, compile_tree
-from tests.channel.libraries import LibraryPackage
-from tests.channel.package import PLACEHOLDER, Metadata, from_folder, write
+from tests.parts.channel import debian, libraries
+from tests.parts.channel.bytecode import SITE_PACKAGES, VERSION, compile_tree
+from tests.parts.channel.libraries import LibraryPackage
+from tests.parts.channel.package import PLACEHOLDER, Metadata, from_folder, write
 
 RECIPE = "2"
 STDLIB = f"lib/python{VERSION}"

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from tests.channel.package import PLACEHOLDER, Entry, File, Folder, Metadata, Symlink, write
+from tests.parts.channel.package import PLACEHOLDER, Entry, File, Folder, Metadata, Symlink, write
 
 SECRET_CHANNEL = "https://user:secret@conda.example.org/t/tk-123/channel"
 _LIBRARY = """

@@ -17,7 +17,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from jupyter_condabuild.oci.credentials import Credentials
 from tests.conftest import missing
-from tests.registry.faults import FakeRegistry, Reply, Seen, serving, spec_error
+from tests.parts.registry.faults import FakeRegistry, Reply, Seen, serving, spec_error
 
 USER, PASSWORD = "ada", "canary-open:sesame"
 IDENTITY_TOKEN = "canary-identity-token"

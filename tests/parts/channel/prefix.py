@@ -11,7 +11,7 @@ import rattler
 from rattler.explicit_environment import ExplicitEnvironmentSpec
 from rattler.package_streaming import download_and_extract
 
-from tests.channel import conda
+from tests.parts.channel import conda
 
 PLATFORMS: list[rattler.platform.SubdirLiteral] = ["linux-64", "noarch"]
 

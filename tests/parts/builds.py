@@ -19,11 +19,11 @@ from jupyter_condabuild.events import Event, Layer, Warning
 from jupyter_condabuild.jobs.build import build
 from jupyter_condabuild.oci import archive
 from jupyter_condabuild.requests.build import BuildRequest
-from tests.channel import package, prefix
-from tests.channel.channel import Channel
-from tests.channel.package import Entry, Metadata
-from tests.image_tree import SavedImage
-from tests.small_image import image, programs, tar
+from tests.parts.channel import package, prefix
+from tests.parts.channel.channel import Channel
+from tests.parts.channel.package import Entry, Metadata
+from tests.parts.image_tree import SavedImage
+from tests.parts.small_image import image, programs, tar
 
 Package = tuple[Metadata, Sequence[Entry]]
 

@@ -22,7 +22,7 @@ from typing import Any, Protocol
 
 from conda_package_streaming.extract import extract  # type: ignore[import-untyped]
 
-from tests.channel.entry_points import script
+from tests.parts.channel.entry_points import script
 
 VERSION = "26.7.1"
 NOARCH_SOURCE = re.compile(r"^site-packages/[^\t\n\r\f\v]+\.py$")

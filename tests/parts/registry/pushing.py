@@ -9,7 +9,7 @@ from typing import BinaryIO
 from jupyter_condabuild.oci.credentials import ANONYMOUS, Credentials
 from jupyter_condabuild.oci.image import OCI_CONFIG, OCI_LAYER_GZIP, Descriptor, Digest, Manifest, canonical_json
 from jupyter_condabuild.oci.registry import Registry, Repository
-from tests.registry.faults import Clock
+from tests.parts.registry.faults import Clock
 
 
 def blob(data: bytes) -> Descriptor:

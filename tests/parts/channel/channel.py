@@ -19,8 +19,8 @@ from typing import Protocol
 
 import rattler.index
 
-from tests.channel import python, special, wheels
-from tests.channel.package import Metadata
+from tests.parts.channel import python, special, wheels
+from tests.parts.channel.package import Metadata
 
 
 class Recipe(Protocol):

@@ -23,10 +23,10 @@ import pytest
 from jupyter_condabuild.errors import EngineUnavailable
 from jupyter_condabuild.events import Finished, Log
 from jupyter_condabuild.oci.daemon import Daemon
-from tests.builds import Workshop
-from tests.channel import prefix
 from tests.conftest import missing
-from tests.image_tree import SavedImage, differences
+from tests.parts.builds import Workshop
+from tests.parts.channel import prefix
+from tests.parts.image_tree import SavedImage, differences
 
 PLACE = f"condabuild-engine-tests-{os.getpid()}"
 """Other runs of these tests may use the same engine."""

@@ -1,4 +1,4 @@
-"""`python -m tests.channel OUT`: a channel and a prefix made from PyPI alone, where no conda channel is reachable."""
+"""`python -m tests.parts.channel OUT`: a channel and a prefix made from PyPI alone, for machines without a conda channel."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.channel import channel as channels
-from tests.channel import prefix
-from tests.channel.channel import SETS, Channel
+from tests.parts.channel import channel as channels
+from tests.parts.channel import prefix
+from tests.parts.channel.channel import SETS, Channel
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -48,7 +48,7 @@ def _since(start: float) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m tests.channel", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.parts.channel", description=__doc__)
     parser.add_argument("out", type=Path, help="folder of the channel; what is in it is not made again")
     parser.add_argument("--set", choices=sorted(SETS), default="tiny")
     parser.add_argument("--prefix", type=Path, help="make a prefix there")

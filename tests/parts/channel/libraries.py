@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.channel.package import Metadata, from_folder, write
+from tests.parts.channel.package import Metadata, from_folder, write
 
 RECIPE = "1"
 GLIBC = {"libc", "libm", "libdl", "libpthread", "librt", "libutil", "libresolv", "linux-vdso", "libnss_files"}

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.registry.faults import FakeRegistry, serving
-from tests.registry.logins import CANARIES, certificate
+from tests.parts.registry.faults import FakeRegistry, serving
+from tests.parts.registry.logins import CANARIES, certificate
 
 
 @pytest.fixture

@@ -22,9 +22,9 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
-from tests.channel.bytecode import SITE_PACKAGES, TAG, VERSION, compile_tree
-from tests.channel.entry_points import script
-from tests.channel.package import PLACEHOLDER, Metadata, from_folder, write
+from tests.parts.channel.bytecode import SITE_PACKAGES, TAG, VERSION, compile_tree
+from tests.parts.channel.entry_points import script
+from tests.parts.channel.package import PLACEHOLDER, Metadata, from_folder, write
 
 RECIPE = "2"  # raise it when the same wheel shall give another package
 BEFORE = "2026-11-20T00:00:00Z"  # wheels uploaded later do not exist for us: the same versions on every machine

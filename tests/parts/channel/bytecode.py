@@ -8,7 +8,7 @@ import sys
 import sysconfig
 from pathlib import Path
 
-from tests.channel.package import MTIME
+from tests.parts.channel.package import MTIME
 
 VERSION = sysconfig.get_python_version()  # "3.11"
 TAG = "py" + sysconfig.get_config_var("py_version_nodot")

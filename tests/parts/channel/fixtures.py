@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.channel import channel as channels
-from tests.channel import prefix, wheels
-from tests.channel.channel import Channel
+from tests.parts.channel import channel as channels
+from tests.parts.channel import prefix, wheels
+from tests.parts.channel.channel import Channel
 
 SPECS = (
     *channels.SETS["tiny"].specs,
