@@ -14,13 +14,13 @@ from jupyter_condabuild.image.opener import Places, open_image
 from jupyter_condabuild.oci import archive
 from jupyter_condabuild.oci.image import ImageConfig, Manifest, Reference
 from jupyter_condabuild.oci.registry import open_registry
+from tests.jobs.test_diff import with_exchanged_layer
 from tests.parts.small_prefix import SmallPrefix
 from tests.server.conftest import LAST, Api
 from tests.server.gate import Gate
 from tests.server.images import put_base
 from tests.server.test_builds import check
 from tests.server.test_routes import error_of
-from tests.test_compare import with_exchanged_layer
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""`python -m tests.parts.channel OUT`: a channel and a prefix made from PyPI alone, for machines without a conda channel."""
+"""`python -m tests.parts.channel OUT` makes a channel and a prefix from PyPI alone; it needs no conda channel."""
 
 from __future__ import annotations
 

@@ -19,6 +19,7 @@ from jupyter_condabuild.jobs.diff import compare, locked
 from jupyter_condabuild.jobs.verify import verify
 from jupyter_condabuild.oci import archive
 from jupyter_condabuild.oci.image import Image, ImageConfig, Manifest
+from tests.engines.test_dockerfile import HASH, conda, lockfile
 from tests.parts.builds import Workshop, install, small_channel
 from tests.parts.channel.channel import Channel
 from tests.parts.channel.package import File, Metadata
@@ -26,7 +27,6 @@ from tests.parts.command_line import CommandLine
 from tests.parts.engines import DockerWorkshop
 from tests.parts.image_tree import SavedImage
 from tests.parts.small_image import image, programs, tar
-from tests.test_dockerfile import HASH, conda, lockfile
 
 
 @pytest.fixture

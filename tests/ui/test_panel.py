@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.conftest import missing
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 BUILT = ROOT / "jupyter_condabuild" / "labextension"
 
 

@@ -308,7 +308,7 @@ def test_the_cursor_comes_back(screen: Screen, how: str) -> None:
             sys.stdin.readline()
             raise KeyError
     """
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     command = [sys.executable, "-c", program]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=screen, stderr=subprocess.DEVNULL, env=environment

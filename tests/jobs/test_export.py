@@ -26,9 +26,9 @@ from jupyter_condabuild.jobs.export import KINDS, Asked, Exported, export, left_
 from jupyter_condabuild.oci import builder
 from jupyter_condabuild.oci.daemon import Daemon
 from tests.conftest import missing
+from tests.engines.test_dockerfile import HASH, conda, lockfile
 from tests.parts.command_line import CommandLine
 from tests.parts.engines import DockerWorkshop
-from tests.test_dockerfile import HASH, conda, lockfile
 
 IMAGE = "registry.lab.org/team/env:v1"
 

@@ -29,13 +29,13 @@ from jupyter_condabuild.planning.layer_plan import plan
 from jupyter_condabuild.requests.build import BuildRequest
 from jupyter_condabuild.server import schemas
 from jupyter_condabuild.settings import Settings
+from tests.jobs.test_diff import with_exchanged_layer
 from tests.parts.builds import Package, Workshop, install, small_channel
 from tests.parts.channel.bytecode import SITE_PACKAGES
 from tests.parts.channel.channel import Channel
 from tests.parts.channel.package import File, Metadata
 from tests.parts.command_line import CommandLine
 from tests.parts.image_tree import SavedImage
-from tests.test_compare import with_exchanged_layer
 
 KEY = "org.jupyter.condabuild.layer.key"
 PACKAGES = "org.jupyter.condabuild.layer.packages"

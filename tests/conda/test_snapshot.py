@@ -55,7 +55,7 @@ def test_the_paths_of_both_kinds_lie_in_the_prefix(conda_prefix: Path, rattler_p
 
 def test_what_conda_itself_wrote_is_read() -> None:
     """The sample of a real conda's metadata, where the project has one."""
-    sample = Path(__file__).parent / "samples" / "demo"
+    sample = Path(__file__).parents[1] / "samples" / "demo"
     environment = snapshot(sample)
     assert environment.requested == ("python", "requests", "tqdm")
     assert len(environment.records) == 7

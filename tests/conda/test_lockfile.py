@@ -22,7 +22,7 @@ from jupyter_condabuild.conda.snapshot import snapshot
 from jupyter_condabuild.errors import LockfileError
 from tests.parts.small_prefix import SmallPrefix
 
-SAMPLES = Path(__file__).parent / "samples"
+SAMPLES = Path(__file__).parents[1] / "samples"
 SHA = "ab" * 32
 PIP = (
     PipPackage("editable", "1.0", url="file:project", editable=True),
