@@ -78,12 +78,12 @@ def _pool(
     if not (request.layer_pool and destination):
         return None
     reference = Reference.parse(request.layer_pool)
-    if reference.registry == destination.registry.host:
+    if reference.registry == destination.host:
         return LayerPool(registries.repository(reference, patient=False), report)
     report(
         Warning(
             "layer-pool-elsewhere",
-            f"The layer pool is in {reference.registry}, and the image goes to {destination.registry.host}.",
+            f"The layer pool is in {reference.registry}, and the image goes to {destination.host}.",
             "Layers are shared within one registry: name a pool for this one in layer_pool.",
         )
     )

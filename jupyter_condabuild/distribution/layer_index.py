@@ -102,9 +102,9 @@ def look_up(targets: Iterable[tuple[Repository, str]], destination: Repository |
     contested: dict[str, str] = {}
     read: set[tuple[str, str, str]] = set()
     for repository, target in targets:
-        if (repository.registry.host, repository.name, target) in read:
+        if (*repository.location, target) in read:
             continue
-        ours = destination is not None and _same(repository, destination)
+        ours = destination is not None and repository.location == destination.location
         try:
             manifest = repository.manifest(target)
         except (RegistryNotFound, ImageError):  # nothing, or something that is no image
@@ -115,7 +115,7 @@ def look_up(targets: Iterable[tuple[Repository, str]], destination: Repository |
             continue
         if isinstance(manifest, Index):
             continue
-        read.add((repository.registry.host, repository.name, str(manifest.descriptor.digest)))
+        read.add((*repository.location, str(manifest.descriptor.digest)))
         if ours and target == tag:
             current = manifest
         if ours:
@@ -124,7 +124,3 @@ def look_up(targets: Iterable[tuple[Repository, str]], destination: Repository |
             contested.setdefault(manifest.annotations[PLAN], manifest.annotations.get(CONTESTED, ""))
         layers = {**keyed_layers(manifest, repository), **layers}
     return Known(layers, frozenset(present), current, contested)
-
-
-def _same(one: Repository, other: Repository) -> bool:
-    return (one.registry.host, one.name) == (other.registry.host, other.name)

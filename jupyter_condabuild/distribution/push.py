@@ -79,7 +79,7 @@ class Push:
 
     def _send(self, descriptor: Descriptor, source: BlobSource) -> None:
         mount_from: Sequence[str] = ()
-        if isinstance(source, Repository) and source.registry.host == self._repository.registry.host:
+        if isinstance(source, Repository) and source.host == self._repository.host:
             mount_from = (source.name,)
         elif self._pool and LAYER_KEY in descriptor.annotations:
             mount_from = (self._pool.repository.name,)

@@ -62,12 +62,12 @@ class Registry:
             return logins.find(host, repository) if credentials is None else credentials
 
         self.host = host
-        self.pull_only = pull_only
+        self._pull_only = pull_only
         self.transport = Transport(host, insecure=insecure, credentials=find, patience=patience or Patience())
 
     def repository(self, name: str) -> Repository:
         """A repository of this registry; nothing is asked yet. Raises UsageError for what cannot be its name."""
-        return Repository(self, name)
+        return Repository(self.transport, name, pull_only=self._pull_only)
 
     def check(self) -> None:
         """Raises a RegistryError unless the registry answers and lets this user in ("Determining Support")."""

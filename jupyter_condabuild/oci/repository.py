@@ -29,8 +29,7 @@ from jupyter_condabuild.oci.image import INDEXES, MANIFESTS, Descriptor, Digest,
 from jupyter_condabuild.oci.tokens import Access
 
 if TYPE_CHECKING:
-    from jupyter_condabuild.oci.registry import Registry
-    from jupyter_condabuild.oci.transport import Answer
+    from jupyter_condabuild.oci.transport import Answer, Transport
     from jupyter_condabuild.oci.upload import Session
 
 TAGS_PER_PAGE = 1000
@@ -50,14 +49,32 @@ class Repository:
     `push` return for every blob that the manifest names.
     """
 
-    def __init__(self, registry: Registry, name: str) -> None:
-        if not _NAME.fullmatch(name) or {"", ".", ".."} & set(name.split("/")):
-            raise UsageError(f"{name[:300]!r} is not the name of a repository.")
-        self.registry = registry
-        self.name = name
+    def __init__(self, transport: Transport, name: str, *, pull_only: bool = False) -> None:
+        """Opens a repository; no request is made yet.
+
+        Args:
+            transport: the connections to the registry.
+            name: the repository's name below the registry, such as ``team/env``.
+            pull_only: whether every method that would change the registry raises UsageError.
+
+        Raises UsageError for a text that is not the name of a repository.
+        """
+        self._transport = transport
+        self._pull_only = pull_only
+        self.name = _checked_name(name)
 
     def __repr__(self) -> str:
-        return f"Repository({self.registry.host}/{self.name})"
+        return f"Repository({self.host}/{self.name})"
+
+    @property
+    def host(self) -> str:
+        """The registry's host, with its port where an image's name has one."""
+        return self._transport.host
+
+    @property
+    def location(self) -> tuple[str, str]:
+        """Host and name: equal for two objects that stand for one repository."""
+        return self.host, self.name
 
     def manifest(self, target: str) -> Manifest | Index:
         """The manifest or index that a tag or digest names ("Pulling manifests"), at most 4 MiB.
@@ -67,7 +84,7 @@ class Repository:
         doing = f"read the manifest {_checked(target)} of {self.name}"
         answer = self._request("GET", f"manifests/{target}", doing, {200}, headers={"Accept": _ACCEPT})
         if "html" in answer.headers.get("content-type", ""):
-            raise RegistryFault(f"Could not {doing} at {self.registry.host}: it answered with a web page.")
+            raise RegistryFault(f"Could not {doing} at {self.host}: it answered with a web page.")
         asked = Digest.parse(target) if ":" in target else None
         for digest in filter(None, (asked, self._digest(answer, doing))):
             if hashlib.new(digest.algorithm, answer.body).hexdigest() != digest.hex:
@@ -104,7 +121,7 @@ class Repository:
 
         doing = f"read the blob {descriptor.digest} of {self.name}"
         url = f"/v2/{self.name}/blobs/{descriptor.digest}"
-        return download(self.registry.transport, url, Access(self.name), doing, descriptor)
+        return download(self._transport, url, Access(self.name), doing, descriptor)
 
     def mount(self, digest: Digest, source: str) -> bool:
         """Makes a blob of another repository of this registry part of this one ("Mounting a blob").
@@ -114,7 +131,7 @@ class Repository:
         session = self._mount(digest, source)
         if isinstance(session, bool):
             return session
-        session.cancel(self.registry.transport, self._writing(source))
+        session.cancel(self._transport, self._writing(source))
         return False
 
     def push(
@@ -141,7 +158,7 @@ class Repository:
         session: Session | None = None
         for source in mount_from:
             if session is not None:
-                session.cancel(self.registry.transport, access)
+                session.cancel(self._transport, access)
                 session = None
             mounted = self._mount(descriptor.digest, source)
             if mounted is True:
@@ -151,13 +168,13 @@ class Repository:
 
         def begin() -> Session:
             answer = self._request("POST", "blobs/uploads/", doing, {202}, access=access)
-            return Session.of(self.registry.transport, answer, doing)
+            return Session.of(self._transport, answer, doing)
 
         def present() -> bool:
             return self._has(descriptor.digest, descriptor.size, access)
 
         upload = Upload(
-            self.registry.transport,
+            self._transport,
             access,
             descriptor,
             open,
@@ -201,8 +218,8 @@ class Repository:
             link = re.match(r'\s*<([^>]*)>\s*;[^,]*\brel="?next\b', answer.headers.get("link", ""))
             if link is None:
                 return tags
-            url = self.registry.transport.locate(answer, doing, link[1])
-        raise RegistryFault(f"Could not {doing} at {self.registry.host}: its list has no end.")
+            url = self._transport.locate(answer, doing, link[1])
+        raise RegistryFault(f"Could not {doing} at {self.host}: its list has no end.")
 
     def delete(self, digest: Digest) -> None:
         """Deletes a manifest and every tag on it ("Deleting Manifests"); its blobs stay for the registry to collect."""
@@ -213,14 +230,14 @@ class Repository:
         """True where it was mounted, else the session that the registry opened instead, or false."""
         from jupyter_condabuild.oci.upload import Session
 
-        Repository(self.registry, source)
+        _checked_name(source)
         doing = f"mount the blob {digest} of {source} in {self.name}"
         query = urlencode({"mount": str(digest), "from": source})
         try:
             answer = self._request("POST", f"blobs/uploads/?{query}", doing, {201, 202}, access=self._writing(source))
         except (RegistryUnauthorized, RegistryDenied, RegistryNotFound):
             return False
-        return True if answer.status == 201 else Session.of(self.registry.transport, answer, doing)
+        return True if answer.status == 201 else Session.of(self._transport, answer, doing)
 
     def _has(self, digest: Digest, size: int | None, access: Access) -> bool:
         doing = f"look for the blob {digest} in {self.name}"
@@ -236,8 +253,8 @@ class Repository:
         return named in (None, str(digest)) and (size is None or length in (None, str(size)))
 
     def _writing(self, source: str = "") -> Access:
-        if self.registry.pull_only:
-            raise UsageError(f"{self.registry.host} was opened for reading only.", "")
+        if self._pull_only:
+            raise UsageError(f"{self.host} was opened for reading only.", "")
         return Access(self.name, "pull,push", (source,) if source else ())
 
     def _request(
@@ -256,10 +273,10 @@ class Repository:
         chunks = None if body is None else lambda: iter((body,))
         url = path if "://" in path else f"/v2/{self.name}/{path}"
         call = Call(method, url, access or Access(self.name), doing, headers or {}, chunks, len(body or b""))
-        return self.registry.transport.request(call, accept)
+        return self._transport.request(call, accept)
 
     def _wrong(self, doing: str, why: str) -> ContentMismatch:
-        return ContentMismatch(f"Could not {doing} at {self.registry.host}: {why}.")
+        return ContentMismatch(f"Could not {doing} at {self.host}: {why}.")
 
     def _digest(self, answer: Answer, doing: str) -> Digest | None:
         """The digest that the answer says its content has."""
@@ -267,7 +284,7 @@ class Repository:
         try:
             return Digest.parse(text) if text else None
         except BadDigest:
-            raise RegistryFault(f"Could not {doing} at {self.registry.host}: its digest is not valid.") from None
+            raise RegistryFault(f"Could not {doing} at {self.host}: its digest is not valid.") from None
 
     def _tags_in(self, answer: Answer, doing: str) -> list[str]:
         try:
@@ -276,7 +293,14 @@ class Repository:
                 return list(tags)
         except (ValueError, KeyError, TypeError, RecursionError):
             pass
-        raise RegistryFault(f"Could not {doing} at {self.registry.host}: its answer is not a list of tags.")
+        raise RegistryFault(f"Could not {doing} at {self.host}: its answer is not a list of tags.")
+
+
+def _checked_name(name: str) -> str:
+    """The name of a repository as it was given; raises UsageError for any other text."""
+    if not _NAME.fullmatch(name) or {"", ".", ".."} & set(name.split("/")):
+        raise UsageError(f"{name[:300]!r} is not the name of a repository.")
+    return name
 
 
 def _checked(target: str) -> str:

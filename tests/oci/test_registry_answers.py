@@ -178,7 +178,7 @@ def test_a_cut_read_goes_on_where_it_was(fake_registry: FakeRegistry, repository
         if start % 900_000 == 0:
             fake_registry.on("GET", "blobs", Reply(503))
         fake_registry.on("GET", "blobs", Reply(206, headers, DATA[start:], cut=300_000))
-    repository.registry.transport.patience = clock.patience.__class__(
+    repository._transport.patience = clock.patience.__class__(
         attempts=20, clock=lambda: clock.now, sleep=clock.sleep, jitter=lambda: 1.0, total=1e9, longest=1e6
     )
     assert b"".join(repository.read(blob(DATA))) == DATA
