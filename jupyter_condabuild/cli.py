@@ -17,6 +17,7 @@ from jupyter_condabuild.commands import add_request, given, print_json
 from jupyter_condabuild.errors import Cancelled, CondaBuildError, UsageError, from_os_error
 from jupyter_condabuild.events import Cancelled as CancelledEvent
 from jupyter_condabuild.events import Failed, Finished, JsonLines, Report
+from jupyter_condabuild.files import write_whole
 
 EXIT_FAILED, EXIT_USAGE, EXIT_CANCELLED = 1, 2, 130
 
@@ -252,24 +253,13 @@ def _lock(arguments: argparse.Namespace, report: Report) -> None:
         hash="md5" if arguments.md5 else "sha256",
     )
     if arguments.output:
-        _write(Path(arguments.output), text)
+        write_whole(Path(arguments.output), text, "writing the lock file")
     if arguments.json:
         print_json({**found.summary(), "lockfile": arguments.output or text}, arguments)
     elif not arguments.output:
         sys.stdout.write(text)
     if not arguments.events:
         print(found.text(), file=sys.stderr)
-
-
-def _write(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_text(text)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise from_os_error(error, "writing the lock file", path) from None
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _snapshot(arguments: argparse.Namespace, report: Report) -> None:

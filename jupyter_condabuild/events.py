@@ -1,14 +1,15 @@
-"""The event types of a build, and how they are written as JSON lines."""
+"""The event types of a build, and their form as JSON lines: this module alone writes and reads it."""
 
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from typing import ClassVar, Literal, TextIO
+from dataclasses import asdict, dataclass, fields
+from typing import Any, ClassVar, Literal, TextIO
 
 PhaseName = Literal["snapshot", "lock", "plan", "base", "link", "layers", "push", "load", "export"]
 LayerState = Literal["reused-remote", "reused-local", "built", "pushed", "mounted"]
@@ -124,9 +125,50 @@ def phase(report: Report, name: PhaseName, since: float | None = None) -> Iterat
     report(Phase(name, "done", round(time.monotonic() - started, 3)))
 
 
+_TYPES: Mapping[str, type[Event]] = {
+    kind.type: kind for kind in (Phase, Log, Progress, Layer, Warning, Finished, Failed, Cancelled)
+}
+LAST = frozenset((Finished.type, Failed.type, Cancelled.type))
+"""The types of the event that ends a build."""
+
+_HEAD = re.compile(rb'\{"type": "[a-z]+", "seq": ([0-9]{1,18}),')
+
+
+def to_json(event: Event, seq: int, at: float) -> dict[str, Any]:
+    """One event as a JSON object: `type`, `seq` (counted from 1), `time` (seconds since the epoch), the event's fields.
+
+    The first two members are always `type` and `seq`, in this order: `sequence_number` reads them without parsing JSON.
+    """
+    return {"type": event.type, "seq": seq, "time": round(at, 3), **asdict(event)}
+
+
 def encode(event: Event, seq: int, at: float) -> str:
-    """One event as a JSON object on one line, with its `type`, sequence number and time (seconds since the epoch)."""
-    return json.dumps({"type": event.type, "seq": seq, "time": round(at, 3), **asdict(event)}, ensure_ascii=False)
+    """The JSON object of `to_json` on one line, without the line end."""
+    return json.dumps(to_json(event, seq, at), ensure_ascii=False)
+
+
+def sequence_number(line: bytes) -> int | None:
+    """The `seq` of a line that `encode` has made; None for any other line."""
+    found = _HEAD.match(line)
+    return int(found[1]) if found else None
+
+
+def from_json(value: Mapping[str, Any]) -> Event:
+    """The event of a JSON object; members that this version does not know are left out.
+
+    Raises ValueError for an object that is not an event.
+    """
+    kind = _TYPES.get(value.get("type", ""))
+    if kind is None:
+        raise ValueError(f"{str(value.get('type'))[:40]!r} is not the type of an event")
+    known = {item.name for item in fields(kind)}
+    members: dict[str, Any] = {
+        name: tuple(item) if isinstance(item, list) else item for name, item in value.items() if name in known
+    }
+    try:
+        return kind(**members)
+    except TypeError as error:
+        raise ValueError(str(error)) from None
 
 
 class JsonLines:

@@ -14,13 +14,14 @@ PACKAGE = "jupyter_condabuild"
 MAX_LINES = 400
 CATCH_ALL_NAMES = {"utils", "util", "helpers", "helper", "manager", "managers", "common", "misc"}
 
-FOUNDATION = {"errors", "events", "units"}
+FOUNDATION = {"errors", "events", "text", "files"}
 ROOMS = ["requests", "image", "planning", "distribution", "engines", "jobs"]
 """From the lowest floor up, on top of conda and oci."""
 
 BELOW = {
     "errors": set[str](),
-    "units": set[str](),
+    "text": set[str](),
+    "files": {"errors"},
     "display": FOUNDATION,
     "events": {"errors"},
     "conda": FOUNDATION,

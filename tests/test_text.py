@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from jupyter_condabuild.units import part_text, seconds_text, size_text
+from jupyter_condabuild.text import part_text, seconds_text, size_text
 
 
 @pytest.mark.parametrize(

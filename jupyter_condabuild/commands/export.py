@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 from jupyter_condabuild.commands import add_request, add_source, given, print_json, source
 from jupyter_condabuild.errors import UsageError, from_os_error
 from jupyter_condabuild.events import Report
+from jupyter_condabuild.files import write_whole
 from jupyter_condabuild.requests.others import EXPORTS, ExportRequest
 
 
@@ -85,12 +85,9 @@ def _write(folder: Path, files: Any, executable: frozenset[str], *, force: bool)
         path = folder / name
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = path.with_name(f".{path.name}.{os.getpid()}")
-            temporary.write_text(text, encoding="utf-8")
-            temporary.chmod(0o755 if name in executable else 0o644)
-            os.replace(temporary, path)
         except OSError as error:
             raise from_os_error(error, "writing the files", path) from None
+        write_whole(path, text, "writing the files", mode=0o777 if name in executable else 0o666)
     return [folder / name for name in files]
 
 

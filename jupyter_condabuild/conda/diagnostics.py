@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence, Sized
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from jupyter_condabuild.conda.channels import package_url
 from jupyter_condabuild.conda.records import PrefixRecord
 from jupyter_condabuild.events import Warning
+from jupyter_condabuild.text import counted, listed
 
 if TYPE_CHECKING:
     from jupyter_condabuild.conda.snapshot import Environment
@@ -99,14 +100,3 @@ def _of_state(environment: Environment) -> Iterator[Warning]:
             f"The environment sets {counted(names, 'variable')}: {listed(names)}.",
             "They may hold secrets and stay out of the image unless you ask for them.",
         )
-
-
-def counted(names: Sized, noun: str) -> str:
-    """``1 file``, ``2 files``."""
-    return f"{len(names)} {noun}{'' if len(names) == 1 else 's'}"
-
-
-def listed(names: Sequence[str], most: int = 10) -> str:
-    """The first of the names, printable, and how many more there are."""
-    shown = ", ".join(name if name.isprintable() else repr(name) for name in names[:most])
-    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from jupyter_condabuild.conda.diagnostics import counted, listed
 from jupyter_condabuild.conda.fingerprint import stamp_of
 from jupyter_condabuild.conda.listing import Listing, listing
 from jupyter_condabuild.conda.records import PrefixRecord
@@ -23,7 +22,7 @@ from jupyter_condabuild.conda.snapshot import Environment
 from jupyter_condabuild.conda.verification import Progress, Verdict, expectations, verify
 from jupyter_condabuild.conda.walk import MODE, SIZE, Status
 from jupyter_condabuild.events import Warning
-from jupyter_condabuild.units import size_text
+from jupyter_condabuild.text import counted, listed, size_text
 
 Kind = Literal["file", "symlink", "directory", "special"]
 

@@ -10,7 +10,7 @@ from typing import TextIO
 from jupyter_condabuild.display.tally import TOTALS, Line, Tally, label, title
 from jupyter_condabuild.display.text import Pen, clean
 from jupyter_condabuild.events import Cancelled, Event, Failed, Finished, Layer, Log, Phase, Progress, Warning
-from jupyter_condabuild.units import part_text, seconds_text, size_text
+from jupyter_condabuild.text import part_text, seconds_text, size_text
 
 EVERY_SECONDS = 5.0
 _WIDTH = 1_000_000

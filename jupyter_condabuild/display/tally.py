@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from jupyter_condabuild.display.text import BOLD, DIM, GREEN, RED, YELLOW, Segment, clean, wrap
 from jupyter_condabuild.events import Cancelled, Failed, Finished, Layer, Log, PhaseName, Warning
-from jupyter_condabuild.units import seconds_text, size_text
+from jupyter_condabuild.text import seconds_text, size_text
 
 TITLES: dict[PhaseName, str] = {"snapshot": "environment", "base": "base image", "export": "archive"}
 WIDEST = 11

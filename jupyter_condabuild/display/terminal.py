@@ -17,7 +17,7 @@ from jupyter_condabuild.display.meter import Meter
 from jupyter_condabuild.display.tally import TOTALS, WIDEST, Line, Tally, title
 from jupyter_condabuild.display.text import CYAN, DIM, GREEN, RED, Pen, clean, columns, cut, pad
 from jupyter_condabuild.events import Cancelled, Event, Failed, Finished, Layer, Log, Phase, Progress, Warning
-from jupyter_condabuild.units import part_text, seconds_text, size_text
+from jupyter_condabuild.text import part_text, seconds_text, size_text
 
 FRAME_SECONDS = 0.1
 MOST_LAYERS = 8

@@ -20,7 +20,7 @@ from jupyter_condabuild.oci.registries import Registries
 from jupyter_condabuild.planning.inputs import Prepared, prepare
 from jupyter_condabuild.planning.layer_plan import PlannedLayer
 from jupyter_condabuild.requests.build import BuildRequest
-from jupyter_condabuild.units import size_text
+from jupyter_condabuild.text import size_text
 
 _COMPRESSION = 1.15
 """A layer's compressed size over its package's archive, about: gzip at level 1 against the archive's zstd."""

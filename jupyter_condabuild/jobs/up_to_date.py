@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from jupyter_condabuild.conda.fingerprint import stamp
 from jupyter_condabuild.conda.listing import Listing
 from jupyter_condabuild.errors import CondaBuildError
-from jupyter_condabuild.events import Finished, Layer, Log, Report, Warning
+from jupyter_condabuild.events import Event, Finished, Layer, Log, Report, Warning, from_json, to_json
 from jupyter_condabuild.oci.image import Reference
 from jupyter_condabuild.oci.layout import Store
 from jupyter_condabuild.oci.registry import open_registry
@@ -43,17 +44,19 @@ class Memory:
 
     @classmethod
     def parse(cls, text: bytes) -> Memory | None:
-        """None for what is none."""
+        """The memory that `keep` has written as `text`; None for any other text."""
         try:
             value = json.loads(text)
+            events = [from_json(event) for event in value["events"]]
+            (finished,) = (event for event in events if isinstance(event, Finished))
             return cls(
-                Finished(**{**value["finished"], "command": tuple(value["finished"]["command"])}),
-                [Layer(**{**layer, "packages": tuple(layer["packages"])}) for layer in value["layers"]],
-                [Warning(**warning) for warning in value["warnings"]],
+                finished,
+                [event for event in events if isinstance(event, Layer)],
+                [event for event in events if isinstance(event, Warning)],
                 str(value["base"]),
                 dict(value["sources"]),
             )
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, AttributeError):
             return None
 
     def report(self, report: Report, seconds: float) -> Finished:
@@ -100,10 +103,9 @@ def keep(
     sources: Iterable[str],
 ) -> None:
     """Remembers a finished build; raises the StoreErrors."""
+    events: list[Event] = [*warnings, *(replace(layer, state="reused-remote") for layer in layers), finished]
     value = {
-        "finished": asdict(finished),
-        "layers": [{**asdict(layer), "state": "reused-remote"} for layer in layers],
-        "warnings": [asdict(warning) for warning in warnings],
+        "events": [to_json(event, seq, time.time()) for seq, event in enumerate(events, 1)],
         "base": base,
         "sources": {folder: stamp(Path(folder)) for folder in sources},
     }

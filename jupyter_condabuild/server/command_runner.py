@@ -13,7 +13,7 @@ from jupyter_condabuild.errors import BuildLimit, CondaBuildError
 from jupyter_condabuild.requests.build import Request
 from jupyter_condabuild.server import process
 from jupyter_condabuild.server.single_flight import Shared
-from jupyter_condabuild.units import seconds_text
+from jupyter_condabuild.text import seconds_text
 
 AT_ONCE = 2
 LIMIT_SECONDS = 600.0

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from jupyter_condabuild.events import sequence_number
+
 CHUNK = 1 << 16
 """Bytes that are read at once; a longer line is read whole."""
 
-_SEQ = re.compile(rb'\{"type": "[a-z]+", "seq": ([0-9]{1,18}),')
 _LAST = 1 << 16
 
 
@@ -71,8 +71,8 @@ class Journal:
                     if not text.endswith(b"\n"):
                         high = start
                         continue
-                    found = _SEQ.match(text)
-                    if found and int(found[1]) > seq:
+                    found = sequence_number(text)
+                    if found is not None and found > seq:
                         high = start
                     else:  # a line that is no event is passed over with those before it
                         low = start + len(text)
@@ -89,7 +89,7 @@ class Journal:
         except FileNotFoundError:
             return None
         for text in reversed(data[: data.rfind(b"\n") + 1].split(b"\n")):
-            if _SEQ.match(text):
+            if sequence_number(text) is not None:
                 try:
                     value = json.loads(text)
                 except ValueError:
@@ -100,8 +100,8 @@ class Journal:
 
 def _lines(data: bytes) -> Iterator[Line]:
     for text in data.split(b"\n"):
-        if found := _SEQ.match(text):
-            yield Line(int(found[1]), text)
+        if (seq := sequence_number(text)) is not None:
+            yield Line(seq, text)
 
 
 def _line_start(descriptor: int, offset: int, lowest: int) -> int:

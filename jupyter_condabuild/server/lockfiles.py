@@ -12,6 +12,7 @@ from typing import Any, get_args
 
 from jupyter_condabuild.conda.lockfile import Format, dump, load
 from jupyter_condabuild.errors import BadRequest, NotThere, from_os_error
+from jupyter_condabuild.files import write_whole
 
 MOST = 500
 """Lock files that are kept: those used last."""
@@ -36,8 +37,9 @@ class Lockfiles:
         path = self._path(digest)
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _write(path.with_suffix(".json"), json.dumps({name: lock[name] for name in lock if name != "text"}))
-            _write(path, lock["text"])
+            more = {name: lock[name] for name in lock if name != "text"}
+            write_whole(path.with_suffix(".json"), json.dumps(more), "keeping the lock file", mode=0o600)
+            write_whole(path, lock["text"], "keeping the lock file", mode=0o600)
             self._tidy()
         except OSError as error:
             raise from_os_error(error, "keeping the lock file", path) from None
@@ -75,12 +77,3 @@ class Lockfiles:
         for path in files[MOST:]:
             path.with_suffix(".json").unlink(missing_ok=True)
             path.unlink(missing_ok=True)
-
-
-def _write(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_text(text)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

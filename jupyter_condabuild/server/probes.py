@@ -18,7 +18,7 @@ from jupyter_condabuild.oci.registry import open_registry
 from jupyter_condabuild.oci.retry import Patience
 from jupyter_condabuild.server.single_flight import Shared
 from jupyter_condabuild.settings import Settings
-from jupyter_condabuild.units import seconds_text, size_text
+from jupyter_condabuild.text import seconds_text, size_text
 
 LIMIT_SECONDS = 8.0
 _ENGINE_SECONDS = 4.0

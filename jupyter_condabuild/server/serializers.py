@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from typing import Any
 
 from jupyter_condabuild.distribution.run_commands import share_commands
 from jupyter_condabuild.errors import CondaBuildError
-from jupyter_condabuild.events import Finished
+from jupyter_condabuild.events import Finished, from_json
 from jupyter_condabuild.requests.build import BuildRequest
 from jupyter_condabuild.server.history import Record
 
@@ -71,10 +71,9 @@ def _asked(record: Record) -> dict[str, Any]:
     return {**shown, "reference": record.asked.get("reference", shown["reference"])}
 
 
-def _finished(ending: Mapping[str, Any] | None) -> Finished:
-    known = {item.name for item in fields(Finished)}
-    values = {name: value for name, value in (ending or {}).items() if name in known}
-    return Finished(**{**values, "command": tuple(values.get("command") or ())})
+def _finished(ending: Mapping[str, Any] | None) -> Finished | None:
+    found = from_json(ending or {})
+    return found if isinstance(found, Finished) else None
 
 
 def _error(ending: Mapping[str, Any] | None) -> dict[str, Any] | None:

@@ -16,11 +16,12 @@ from typing import Any
 
 from jupyter_condabuild.conda.secrets import scrub
 from jupyter_condabuild.errors import BuildLimit, CondaBuildError, DiskFull, Interrupted, NotEnded, from_os_error
+from jupyter_condabuild.events import LAST, Cancelled, Event, Failed, from_json, to_json
 from jupyter_condabuild.server import process
 from jupyter_condabuild.server.history import History, Record, State
 from jupyter_condabuild.server.process import Workplace
 from jupyter_condabuild.settings import Settings
-from jupyter_condabuild.units import seconds_text, size_text
+from jupyter_condabuild.text import seconds_text, size_text
 
 CANCEL_SECONDS = 10.0
 """How long a build may take to end when it is told to."""
@@ -33,7 +34,6 @@ STRANGER_SECONDS = 15.0
 
 _MEMORY_SECONDS = 1.0
 _FULL = 1 << 20
-_LAST_TYPES = ("finished", "failed", "cancelled")
 
 
 class Supervisor:
@@ -88,7 +88,7 @@ class Supervisor:
         before = self._history.get(id)
         if before.told is not None:  # told twice, it would be disturbed while it cleans up
             return before
-        record = self._tell(id, {"type": "cancelled"})
+        record = self._tell(id, Cancelled())
         pid = self._children.get(id) or record.pid
         if pid and record.state == "running" and self._is_here(record):
             process.terminate(pid)
@@ -128,7 +128,7 @@ class Supervisor:
             self._history.end(
                 record.id,
                 "failed",
-                _failed(from_os_error(error, "starting the build"), 1, self._clock()),
+                to_json(_failed(from_os_error(error, "starting the build")), 1, self._clock()),
                 self._clock(),
                 0.0,
             )
@@ -194,16 +194,16 @@ class Supervisor:
             self._stop(record, pid, BuildLimit(taken, "Raise c.CondaBuild.max_build_memory, and build again."))
 
     def _stop(self, record: Record, pid: int, why: CondaBuildError) -> None:
-        self._tell(record.id, {"type": "failed", "code": why.code, "message": why.message, "hint": why.hint})
+        self._tell(record.id, _failed(why))
         process.kill(pid)  # the store is sound at any moment; asked to end, it would say that a person cancelled it
 
-    def _tell(self, id: str, verdict: Mapping[str, Any]) -> Record:
-        return self._history.tell(id, self._uptime(), {**verdict, "seq": 1, "time": self._clock()}, self._clock())
+    def _tell(self, id: str, verdict: Event) -> Record:
+        return self._history.tell(id, self._uptime(), to_json(verdict, 1, self._clock()), self._clock())
 
     def _end(self, record: Record, status: int | None) -> None:
         said = self.place(record.id).journal.last()
         ending: Mapping[str, Any] = said or {}
-        if ending.get("type") not in _LAST_TYPES:
+        if ending.get("type") not in LAST:
             ending = self._verdict(record, status, ending.get("seq", 0) + 1)
         state: State = "interrupted" if ending.get("code") == Interrupted.code else ending["type"]
         seconds = None
@@ -217,28 +217,25 @@ class Supervisor:
         """The last event of a build that ended without one."""
         now = self._clock()
         if record.verdict:
-            return {**record.verdict, "seq": seq, "time": now}
+            return to_json(from_json(record.verdict), seq, now)
+        return to_json(_failed(self._reason(record, status)), seq, now)
+
+    def _reason(self, record: Record, status: int | None) -> CondaBuildError:
+        """Why a build ended that did not say so itself."""
         if status is None:
-            return _failed(Interrupted("The build's process is gone: it, or the machine, was stopped."), seq, now)
+            return Interrupted("The build's process is gone: it, or the machine, was stopped.")
         if status < 0:
-            return _failed(_killed(-status), seq, now)
+            return _killed(-status)
         for folder in (self._folder, Path(str(record.request.get("store_dir") or self._folder))):
             if _is_full(folder):
-                return _failed(DiskFull(f"No space left on the disk of {folder}."), seq, now)
+                return DiskFull(f"No space left on the disk of {folder}.")
         words = scrub(self.place(record.id).last_words)
         why = f": {words.splitlines()[-1][:500]}" if words else ", and did not say why"
-        return _failed(Interrupted(f"The build ended with status {status}{why}."), seq, now)
+        return Interrupted(f"The build ended with status {status}{why}.")
 
 
-def _failed(error: CondaBuildError, seq: int, now: float) -> Mapping[str, Any]:
-    return {
-        "type": "failed",
-        "seq": seq,
-        "time": round(now, 3),
-        "code": error.code,
-        "message": error.message,
-        "hint": error.hint,
-    }
+def _failed(error: CondaBuildError) -> Failed:
+    return Failed(error.code, error.message, error.hint)
 
 
 def _killed(number: int) -> Interrupted:

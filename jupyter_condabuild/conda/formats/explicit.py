@@ -8,12 +8,12 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-from jupyter_condabuild.conda.diagnostics import counted
 from jupyter_condabuild.conda.formats import requirement
 from jupyter_condabuild.conda.lockfile import Lockfile, of_packages
 from jupyter_condabuild.conda.packages import CondaPackage
 from jupyter_condabuild.conda.secrets import scrub_url
 from jupyter_condabuild.errors import LockfileError
+from jupyter_condabuild.text import counted
 
 _HASH = re.compile(r"(?:(?:sha256|md5):)?([0-9a-f]{64}|[0-9a-f]{32})", re.IGNORECASE)
 

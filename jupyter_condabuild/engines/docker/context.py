@@ -23,7 +23,7 @@ from jupyter_condabuild.oci import layer
 from jupyter_condabuild.oci.layer import Entry
 from jupyter_condabuild.planning.inputs import Prepared
 from jupyter_condabuild.requests.build import BuildRequest
-from jupyter_condabuild.units import size_text
+from jupyter_condabuild.text import size_text
 
 LARGE = 100_000_000
 """Bytes of a context from which on people should know what is in it."""

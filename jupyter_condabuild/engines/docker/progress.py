@@ -9,7 +9,7 @@ from jupyter_condabuild.conda.secrets import scrub
 from jupyter_condabuild.events import Log, Progress, Report
 from jupyter_condabuild.oci.builder import Answer
 from jupyter_condabuild.oci.trace import Trace, Vertex, VertexLog, VertexStatus
-from jupyter_condabuild.units import seconds_text
+from jupyter_condabuild.text import seconds_text
 
 _EVERY = 0.1
 _STEP = re.compile(r"\[(?P<stage>\S+) +(?P<number>\d+)/(?P<of>\d+)\] (?P<what>.*)", re.DOTALL)

@@ -29,7 +29,7 @@ from jupyter_condabuild.oci.registry import Repository
 from jupyter_condabuild.planning.inputs import Prepared
 from jupyter_condabuild.planning.layer_plan import PlannedLayer
 from jupyter_condabuild.planning.shared_paths import paths_of
-from jupyter_condabuild.units import size_text
+from jupyter_condabuild.text import size_text
 
 STALE_SHARE = 0.25
 """How much of an image may be stale before it is built afresh."""

@@ -1,6 +1,8 @@
-"""Sizes and times as people read them."""
+"""Sizes, times and lists of names as people read them."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence, Sized
 
 _SIZES = ("B", "kB", "MB", "GB", "TB", "PB")
 
@@ -27,6 +29,17 @@ def seconds_text(seconds: float) -> str:
         return f"{minutes} min {rest} s" if rest else f"{minutes} min"
     hours, rest = divmod(minutes, 60)
     return f"{hours} h {rest} min" if rest else f"{hours} h"
+
+
+def counted(things: Sized, noun: str) -> str:
+    """How many things there are, with the noun: ``1 file``, ``2 files``."""
+    return f"{len(things)} {noun}{'' if len(things) == 1 else 's'}"
+
+
+def listed(names: Sequence[str], most: int = 10) -> str:
+    """At most `most` names, each printable, and the number of the others: ``a, b and 3 more``."""
+    shown = ", ".join(name if name.isprintable() else repr(name) for name in names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
 
 
 def _step(size: float) -> int:

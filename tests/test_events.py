@@ -1,0 +1,72 @@
+"""Events have one form as JSON lines: what is written is read again, and the sequence number needs no JSON parser."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from jupyter_condabuild.events import (
+    LAST,
+    Cancelled,
+    Event,
+    Failed,
+    Finished,
+    Layer,
+    Log,
+    Phase,
+    Progress,
+    Warning,
+    encode,
+    from_json,
+    sequence_number,
+    to_json,
+)
+
+EVENTS: list[Event] = [
+    Phase("layers", "done", 1.25),
+    Log('a "quoted" line\n', "stderr"),
+    Progress("push", 1, 2),
+    Layer("ab12", ("numpy-1-0", "pip-2-0"), 10, "mounted"),
+    Warning("modified-files", "1 file changed.", "Reinstall the package."),
+    Finished("registry.lab.org/env:v1", "sha256:00", 1, 2, 3, 4, 0.5, command=("python",)),
+    Failed("disk_full", "No space left."),
+    Cancelled(),
+]
+
+
+@pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.type)
+def test_an_event_is_read_again_as_it_was_written(event: Event) -> None:
+    """`from_json` undoes `encode`, tuples included."""
+    assert from_json(json.loads(encode(event, 7, 1.0))) == event
+
+
+@pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.type)
+def test_the_sequence_number_stands_at_the_start_of_each_line(event: Event) -> None:
+    """`sequence_number` reads what `encode` writes, for every type of event."""
+    assert sequence_number(encode(event, 123456, 1.0).encode()) == 123456
+
+
+@pytest.mark.parametrize(
+    "line", [b"", b"{}", b"Traceback", b'{"seq": 1, "type": "log"}', b'{"type": "log", "seq": -1,']
+)
+def test_a_line_that_is_no_event_has_no_sequence_number(line: bytes) -> None:
+    """Whatever else a process prints on its standard output is not taken for an event."""
+    assert sequence_number(line) is None
+
+
+def test_members_of_a_later_version_are_left_out() -> None:
+    """An events file of a newer version can be read."""
+    assert from_json({**to_json(Log("text"), 1, 0.0), "colour": "red"}) == Log("text")
+
+
+@pytest.mark.parametrize("value", [{}, {"type": "unknown"}, {"type": "log"}, {"type": None}])
+def test_an_object_that_is_no_event_is_refused(value: dict[str, object]) -> None:
+    """A type that does not exist, and a member that is missing."""
+    with pytest.raises(ValueError, match="type|argument"):
+        from_json(value)
+
+
+def test_three_types_end_a_build() -> None:
+    """A build ends with exactly one of them."""
+    assert [event.type for event in EVENTS if event.type in LAST] == ["finished", "failed", "cancelled"]

@@ -1,0 +1,52 @@
+"""A file is replaced whole: it is the old one or the new one, whatever happens, and nothing is left beside it."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from jupyter_condabuild.errors import StoreError
+from jupyter_condabuild.files import write_whole
+
+
+def test_a_file_is_written_and_replaced(tmp_path: Path) -> None:
+    """Text and bytes; text holds file names of any bytes."""
+    file = tmp_path / "lock.yml"
+    write_whole(file, "é \udcff\n", "writing")
+    assert file.read_bytes() == "é ".encode() + b"\xff\n"
+    write_whole(file, b"new", "writing")
+    assert file.read_bytes() == b"new"
+    assert os.listdir(tmp_path) == ["lock.yml"]
+
+
+def test_the_mode_is_as_asked_less_the_umask(tmp_path: Path) -> None:
+    """A program is executable, and a private file is its owner's alone."""
+    before = os.umask(0o022)
+    try:
+        for name, mode, expected in (("a", 0o666, 0o644), ("b", 0o777, 0o755), ("c", 0o600, 0o600)):
+            write_whole(tmp_path / name, "", "writing", mode=mode)
+            assert (tmp_path / name).stat().st_mode & 0o777 == expected
+    finally:
+        os.umask(before)
+
+
+def test_many_may_write_one_file_at_once(tmp_path: Path) -> None:
+    """Threads of one process do not take each other's temporary file away."""
+    file = tmp_path / "lock.yml"
+    contents = [str(number) * 100_000 for number in range(8)]
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda text: write_whole(file, text, "writing"), contents * 20))
+    assert file.read_text() in contents
+    assert os.listdir(tmp_path) == ["lock.yml"]
+
+
+@pytest.mark.parametrize("name", ["missing/lock.yml", "folder"])
+def test_a_file_that_cannot_be_written_is_named_and_nothing_is_left(tmp_path: Path, name: str) -> None:
+    """No such folder, and a folder in the file's place."""
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(StoreError, match=f"while writing the lock file.*{name}"):
+        write_whole(tmp_path / name, "text", "writing the lock file")
+    assert os.listdir(tmp_path) == ["folder"]
