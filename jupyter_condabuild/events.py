@@ -158,7 +158,7 @@ def from_json(value: Mapping[str, Any]) -> Event:
 
     Raises ValueError for an object that is not an event.
     """
-    kind = _TYPES.get(value.get("type", ""))
+    kind = _TYPES.get(str(value.get("type")))
     if kind is None:
         raise ValueError(f"{str(value.get('type'))[:40]!r} is not the type of an event")
     known = {item.name for item in fields(kind)}

@@ -47,9 +47,7 @@ def test_the_sequence_number_stands_at_the_start_of_each_line(event: Event) -> N
     assert sequence_number(encode(event, 123456, 1.0).encode()) == 123456
 
 
-@pytest.mark.parametrize(
-    "line", [b"", b"{}", b"Traceback", b'{"seq": 1, "type": "log"}', b'{"type": "log", "seq": -1,']
-)
+@pytest.mark.parametrize("line", [b"", b"{}", b"Traceback", b'{"seq": 1}', b'{"type": "log", "seq": -1,'])
 def test_a_line_that_is_no_event_has_no_sequence_number(line: bytes) -> None:
     """Whatever else a process prints on its standard output is not taken for an event."""
     assert sequence_number(line) is None
@@ -60,10 +58,10 @@ def test_members_of_a_later_version_are_left_out() -> None:
     assert from_json({**to_json(Log("text"), 1, 0.0), "colour": "red"}) == Log("text")
 
 
-@pytest.mark.parametrize("value", [{}, {"type": "unknown"}, {"type": "log"}, {"type": None}])
+@pytest.mark.parametrize("value", [{}, {"type": "unknown"}, {"type": "log"}, {"type": None}, {"type": ["log"]}])
 def test_an_object_that_is_no_event_is_refused(value: dict[str, object]) -> None:
     """A type that does not exist, and a member that is missing."""
-    with pytest.raises(ValueError, match="type|argument"):
+    with pytest.raises(ValueError, match=r"type|argument"):
         from_json(value)
 
 
