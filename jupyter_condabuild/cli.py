@@ -241,7 +241,7 @@ def _request(arguments: argparse.Namespace, **more: Any) -> Any:
 
 def _lock(arguments: argparse.Namespace, report: Report) -> None:
     """Writes exactly which packages an environment has; what to know of it goes to standard error."""
-    from jupyter_condabuild.conda.lockfile import dump
+    from jupyter_condabuild.conda.formats import dump
     from jupyter_condabuild.jobs.plan import lock_report
 
     found = lock_report(Path(_prefix(arguments.prefix)), report)

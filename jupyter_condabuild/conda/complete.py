@@ -12,7 +12,8 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from jupyter_condabuild.conda.fetch import locate
-from jupyter_condabuild.conda.lockfile import Lockfile, merged_depends, of_packages
+from jupyter_condabuild.conda.lockfile import Lockfile, of_packages
+from jupyter_condabuild.conda.match_specs import merged_depends
 from jupyter_condabuild.conda.package_cache import PackageCaches, hash_file
 from jupyter_condabuild.conda.packages import CondaPackage
 from jupyter_condabuild.errors import PackageError

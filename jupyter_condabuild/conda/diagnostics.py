@@ -11,7 +11,7 @@ from jupyter_condabuild.events import Warning
 from jupyter_condabuild.text import counted, listed
 
 if TYPE_CHECKING:
-    from jupyter_condabuild.conda.snapshot import Environment
+    from jupyter_condabuild.conda.environment import Environment
 
 
 def findings(environment: Environment, superseded: Iterable[PrefixRecord] = ()) -> tuple[Warning, ...]:

@@ -16,7 +16,7 @@ from typing import Any
 
 from jupyter_condabuild.conda.bytecode import Compiler, uncompiled
 from jupyter_condabuild.conda.extracted import Split, split, trim
-from jupyter_condabuild.conda.lockfile import split_depend
+from jupyter_condabuild.conda.match_specs import split_depend
 from jupyter_condabuild.conda.package_cache import Cached, hash_file
 from jupyter_condabuild.conda.packages import CondaPackage, site_packages_of
 from jupyter_condabuild.conda.secrets import scrub, scrub_json

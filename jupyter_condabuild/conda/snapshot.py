@@ -1,4 +1,4 @@
-"""Environment: what is in a conda prefix at this moment, drift aside."""
+"""From a prefix to an Environment: what the prefix's metadata says at this moment, drift aside."""
 
 from __future__ import annotations
 
@@ -6,51 +6,22 @@ import json
 import os
 import platform as host
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from jupyter_condabuild.conda import history
 from jupyter_condabuild.conda.channels import channel_url
 from jupyter_condabuild.conda.diagnostics import findings
-from jupyter_condabuild.conda.packages import site_packages_of
-from jupyter_condabuild.conda.pip import PipDistribution, pip_distributions
+from jupyter_condabuild.conda.environment import Environment, site_packages
+from jupyter_condabuild.conda.pip import pip_distributions
 from jupyter_condabuild.conda.pip_metadata import text_of
 from jupyter_condabuild.conda.records import PrefixRecord
 from jupyter_condabuild.conda.secrets import scrub, scrub_url
 from jupyter_condabuild.errors import NotAPrefix
-from jupyter_condabuild.events import Warning
 
 UNSET = "***unset***"
 """What conda writes into conda-meta/state for a variable that activation removes (conda.core.prefix_data)."""
-
-
-@dataclass(frozen=True)
-class Environment:
-    """A conda environment as its own files describe it.
-
-    `records` and `pip` are sorted by name. `requested` are the specs that people asked for, `channels` are URLs or
-    names in order of priority as far as that is known; both without credentials. `variables` (from conda-meta/state)
-    may be secrets: they are in no repr and in no warning. `frozen` is the message of a frozen environment, empty where
-    it has none, None where it is not frozen.
-    """
-
-    prefix: Path
-    name: str
-    platform: str
-    records: tuple[PrefixRecord, ...]
-    requested: tuple[str, ...] = ()
-    channels: tuple[str, ...] = ()
-    pip: tuple[PipDistribution, ...] = ()
-    variables: Mapping[str, str] = field(default_factory=dict, repr=False, hash=False)
-    pinned: tuple[str, ...] = ()
-    frozen: str | None = None
-    warnings: tuple[Warning, ...] = ()
-
-    @property
-    def site_packages(self) -> str:
-        """Where Python's packages lie, relative to the prefix; empty without Python."""
-        return _site_packages(self.records)
 
 
 def snapshot(prefix: Path) -> Environment:
@@ -66,7 +37,7 @@ def snapshot(prefix: Path) -> Environment:
         records=records,
         requested=_requested(records, past),
         channels=_channels(records, past),
-        pip=pip_distributions(prefix, _site_packages(records), records),
+        pip=pip_distributions(prefix, site_packages(records), records),
         variables=_variables(text_of(meta / "state")),
         pinned=_pinned(text_of(meta / "pinned")),
         frozen=_frozen(meta / "frozen"),
@@ -95,13 +66,6 @@ def _records(prefix: Path) -> tuple[tuple[PrefixRecord, ...], tuple[PrefixRecord
         current.append(newest)
         superseded.extend(older)
     return tuple(current), tuple(superseded)
-
-
-def _site_packages(records: Iterable[PrefixRecord]) -> str:
-    for record in records:
-        if record.name == "python":
-            return record.python_site_packages_path or site_packages_of(record.version, record.build)
-    return ""
 
 
 def name_of(prefix: Path) -> str:

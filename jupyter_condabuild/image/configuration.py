@@ -14,7 +14,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from jupyter_condabuild.conda.lockfile import Lockfile, dump, load
+from jupyter_condabuild.conda.formats import dump, load
+from jupyter_condabuild.conda.lockfile import Lockfile
 from jupyter_condabuild.errors import BadImage
 from jupyter_condabuild.image.layers import ReadyLayer
 from jupyter_condabuild.image.paths import ENTRYPOINT, HOME, LOCK, PREFIX, PREFIX_IN_LAYER, USER, WORK, in_layer

@@ -9,7 +9,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from jupyter_condabuild.conda.lockfile import Lockfile, load
+from jupyter_condabuild.conda.formats import load
+from jupyter_condabuild.conda.lockfile import Lockfile
 from jupyter_condabuild.errors import BadImage, ContentMismatch
 from jupyter_condabuild.image.base import host_architecture
 from jupyter_condabuild.image.configuration import LABEL_ENGINE, LOCKFILE, lockfile_in

@@ -8,7 +8,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from jupyter_condabuild.conda.lockfile import Lockfile, load, lock
+from jupyter_condabuild.conda.formats import load
+from jupyter_condabuild.conda.lockfile import Lockfile
+from jupyter_condabuild.conda.locking import lock
 from jupyter_condabuild.conda.packages import CondaPackage, PipPackage
 from jupyter_condabuild.conda.snapshot import snapshot
 from jupyter_condabuild.image.opener import Places, lock_in, open_image

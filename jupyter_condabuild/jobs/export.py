@@ -11,7 +11,8 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
-from jupyter_condabuild.conda.lockfile import Lockfile, dump, load
+from jupyter_condabuild.conda.formats import dump, load
+from jupyter_condabuild.conda.lockfile import Lockfile
 from jupyter_condabuild.engines.docker.installers import installer
 from jupyter_condabuild.engines.docker.recipe import Wanted, recipe
 from jupyter_condabuild.engines.layers.workspace import DOCKERIGNORE

@@ -13,7 +13,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from jupyter_condabuild.conda.lockfile import Lockfile, dump, load, of_packages
+from jupyter_condabuild.conda.formats import dump, load
+from jupyter_condabuild.conda.lockfile import Lockfile, of_packages
 from jupyter_condabuild.distribution.destinations import LATEST
 from jupyter_condabuild.errors import BadImage, RegistryError, RegistryNotFound, UsageError
 from jupyter_condabuild.events import Event, Finished, Log, Report, Warning

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from jupyter_condabuild.conda.drift import Drift, drift
-from jupyter_condabuild.conda.lockfile import Lockfile, lock
-from jupyter_condabuild.conda.snapshot import Environment, snapshot
+from jupyter_condabuild.conda.environment import Environment
+from jupyter_condabuild.conda.lockfile import Lockfile
+from jupyter_condabuild.conda.locking import lock
+from jupyter_condabuild.conda.snapshot import snapshot
 from jupyter_condabuild.distribution.destinations import open_places
 from jupyter_condabuild.engines.docker.preview import DockerPlan, docker_plan
 from jupyter_condabuild.engines.layers.stacking import forecast

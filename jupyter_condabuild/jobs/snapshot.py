@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from jupyter_condabuild.conda.drift import Drift, DriftEntry
-from jupyter_condabuild.conda.lockfile import dump
+from jupyter_condabuild.conda.formats import dump
 from jupyter_condabuild.engines.docker.preview import DockerPlan, docker_plan
 from jupyter_condabuild.errors import RegistryError
 from jupyter_condabuild.events import Report

@@ -8,9 +8,12 @@ from pathlib import Path
 
 from jupyter_condabuild.conda.complete import complete
 from jupyter_condabuild.conda.drift import Drift, drift
-from jupyter_condabuild.conda.lockfile import Lockfile, load, lock
+from jupyter_condabuild.conda.environment import Environment
+from jupyter_condabuild.conda.formats import load
+from jupyter_condabuild.conda.lockfile import Lockfile
+from jupyter_condabuild.conda.locking import lock
 from jupyter_condabuild.conda.package_cache import PackageCaches, default_folders
-from jupyter_condabuild.conda.snapshot import Environment, snapshot
+from jupyter_condabuild.conda.snapshot import snapshot
 from jupyter_condabuild.errors import LockfileError, NotReproducible, PackageError
 from jupyter_condabuild.events import Report, Warning, phase
 from jupyter_condabuild.image.base import PLATFORMS, host_architecture

@@ -11,7 +11,7 @@ from jupyter_condabuild.conda.listing import Listing, listing, records
 from jupyter_condabuild.conda.walk import MTIME_NS
 
 if TYPE_CHECKING:
-    from jupyter_condabuild.conda.snapshot import Environment
+    from jupyter_condabuild.conda.environment import Environment
 
 
 class Look(NamedTuple):

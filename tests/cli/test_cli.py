@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from jupyter_condabuild.cli import parser
-from jupyter_condabuild.conda.lockfile import load
+from jupyter_condabuild.conda.formats import load
 from jupyter_condabuild.oci.image import Manifest, Reference
 from jupyter_condabuild.oci.registry import open_registry
 from tests.parts.command_line import CommandLine

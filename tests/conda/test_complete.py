@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from jupyter_condabuild.conda.complete import complete
-from jupyter_condabuild.conda.lockfile import Lockfile, dump, load, lock, of_packages
+from jupyter_condabuild.conda.formats import dump, load
+from jupyter_condabuild.conda.lockfile import Lockfile, of_packages
+from jupyter_condabuild.conda.locking import lock
 from jupyter_condabuild.conda.package_cache import PackageCaches
 from jupyter_condabuild.conda.packages import CondaPackage
 from jupyter_condabuild.conda.snapshot import snapshot

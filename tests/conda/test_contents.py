@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from jupyter_condabuild.conda.contents import package_paths
-from jupyter_condabuild.conda.lockfile import Lockfile, lock
+from jupyter_condabuild.conda.lockfile import Lockfile
+from jupyter_condabuild.conda.locking import lock
 from jupyter_condabuild.conda.package_cache import PackageCaches
 from jupyter_condabuild.conda.snapshot import snapshot
 from tests.parts.channel import channel as channels

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from jupyter_condabuild.conda.extracted import split, trim
-from jupyter_condabuild.conda.lockfile import lock
+from jupyter_condabuild.conda.locking import lock
 from jupyter_condabuild.conda.snapshot import snapshot
 
 SITE = "lib/python3.11/site-packages"

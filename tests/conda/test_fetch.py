@@ -46,7 +46,7 @@ def test_what_is_at_hand_is_not_downloaded(tmp_path: Path) -> None:
 
 def test_a_distrusted_folder_is_not_taken(tmp_path: Path, conda_prefix: Path) -> None:
     """The archive beside it is."""
-    from jupyter_condabuild.conda.lockfile import lock
+    from jupyter_condabuild.conda.locking import lock
     from jupyter_condabuild.conda.snapshot import snapshot
 
     pkgs = conda_prefix.parent.parent / "pkgs"

@@ -14,7 +14,8 @@ import rattler
 
 from jupyter_condabuild.conda.bytecode import Compiler
 from jupyter_condabuild.conda.link import LinkedFile, LinkedPackage, link, link_order, linked_package
-from jupyter_condabuild.conda.lockfile import Lockfile, lock
+from jupyter_condabuild.conda.lockfile import Lockfile
+from jupyter_condabuild.conda.locking import lock
 from jupyter_condabuild.conda.package_cache import Cached, PackageCaches, hash_file
 from jupyter_condabuild.conda.packages import CondaPackage
 from jupyter_condabuild.conda.snapshot import snapshot

@@ -16,7 +16,9 @@ from pathlib import Path
 import pytest
 import rattler.explicit_environment
 
-from jupyter_condabuild.conda.lockfile import Lockfile, dump, load, lock, of_packages
+from jupyter_condabuild.conda.formats import dump, load
+from jupyter_condabuild.conda.lockfile import Lockfile, of_packages
+from jupyter_condabuild.conda.locking import lock
 from jupyter_condabuild.conda.packages import CondaPackage, PipPackage
 from jupyter_condabuild.conda.snapshot import snapshot
 from jupyter_condabuild.errors import LockfileError
@@ -99,8 +101,8 @@ def test_conda_and_rattler_prefixes_of_the_same_packages_lock_the_same(
 
 def test_the_dump_is_the_same_in_every_process(conda_prefix: Path) -> None:
     """Whatever the locale, the time zone and the hash seed; and it holds no path of this machine and no time."""
-    code = "import sys, pathlib\nfrom jupyter_condabuild.conda import lockfile, snapshot\n"
-    code += "sys.stdout.write(lockfile.dump(lockfile.lock(snapshot.snapshot(pathlib.Path(sys.argv[1])))))"
+    code = "import sys, pathlib\nfrom jupyter_condabuild.conda import formats, locking, snapshot\n"
+    code += "sys.stdout.write(formats.dump(locking.lock(snapshot.snapshot(pathlib.Path(sys.argv[1])))))"
     outputs = {
         subprocess.run(
             [sys.executable, "-c", code, str(conda_prefix)],

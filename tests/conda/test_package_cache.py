@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from jupyter_condabuild.conda.lockfile import lock
+from jupyter_condabuild.conda.locking import lock
 from jupyter_condabuild.conda.package_cache import Cached, PackageCaches, default_folders, hash_file
 from jupyter_condabuild.conda.packages import CondaPackage
 from jupyter_condabuild.conda.snapshot import snapshot

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from jupyter_condabuild.conda.environment import Environment
 from jupyter_condabuild.conda.history import spec_name
-from jupyter_condabuild.conda.snapshot import Environment, snapshot
+from jupyter_condabuild.conda.snapshot import snapshot
 from jupyter_condabuild.errors import BrokenRecord, NotAPrefix
 from tests.parts.small_prefix import CHANNEL, SITE, SmallPrefix, specs_line
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import docker
 import pytest
 
-from jupyter_condabuild.conda.lockfile import load
+from jupyter_condabuild.conda.formats import load
 from jupyter_condabuild.distribution.run_commands import ShareCommand, share_commands
 from jupyter_condabuild.events import Finished
 from jupyter_condabuild.jobs.build import build

@@ -15,7 +15,8 @@ import pytest
 import rattler
 import rattler.explicit_environment
 
-from jupyter_condabuild.conda.lockfile import dump, lock
+from jupyter_condabuild.conda.formats import dump
+from jupyter_condabuild.conda.locking import lock
 from jupyter_condabuild.conda.snapshot import snapshot
 from tests.parts.builds import Workshop
 

@@ -14,7 +14,7 @@ from typing import Any
 import docker
 import pytest
 
-from jupyter_condabuild.conda.lockfile import lock
+from jupyter_condabuild.conda.locking import lock
 from jupyter_condabuild.conda.records import PrefixRecord
 from jupyter_condabuild.conda.snapshot import snapshot
 from jupyter_condabuild.errors import LinkFailed, NotVerified

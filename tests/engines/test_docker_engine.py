@@ -14,7 +14,8 @@ from pathlib import Path
 import docker
 import pytest
 
-from jupyter_condabuild.conda.lockfile import dump, lock
+from jupyter_condabuild.conda.formats import dump
+from jupyter_condabuild.conda.locking import lock
 from jupyter_condabuild.conda.packages import PipPackage
 from jupyter_condabuild.conda.snapshot import snapshot
 from jupyter_condabuild.errors import EngineFault, EngineUnavailable, LockfileError, NotReproducible

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from jupyter_condabuild.conda.lockfile import Lockfile, load, of_packages
+from jupyter_condabuild.conda.formats import load
+from jupyter_condabuild.conda.lockfile import Lockfile, of_packages
 from jupyter_condabuild.conda.packages import CondaPackage, PipPackage
 from jupyter_condabuild.engines.docker.dockerfile import _quoted
 from jupyter_condabuild.engines.docker.installers import INSTALLERS

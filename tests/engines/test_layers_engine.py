@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from jupyter_condabuild.conda.lockfile import dump, load, lock
+from jupyter_condabuild.conda.formats import dump, load
+from jupyter_condabuild.conda.locking import lock
 from jupyter_condabuild.conda.packages import CondaPackage
 from jupyter_condabuild.conda.snapshot import snapshot
 from jupyter_condabuild.errors import NotReproducible, PackageMismatch, PackageNotFound

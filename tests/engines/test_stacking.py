@@ -15,7 +15,8 @@ from typing import Any
 import docker
 import pytest
 
-from jupyter_condabuild.conda.lockfile import dump, lock
+from jupyter_condabuild.conda.formats import dump
+from jupyter_condabuild.conda.locking import lock
 from jupyter_condabuild.conda.snapshot import snapshot
 from jupyter_condabuild.engines.layers import stacking
 from jupyter_condabuild.engines.result import BuildResult

@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from jupyter_condabuild.conda.link import StagedPackage, link
-from jupyter_condabuild.conda.lockfile import lock
+from jupyter_condabuild.conda.locking import lock
 from jupyter_condabuild.conda.package_cache import PackageCaches
 from jupyter_condabuild.conda.snapshot import snapshot
 from jupyter_condabuild.engines.layers import writer

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 import rattler
 
-from jupyter_condabuild.conda.lockfile import dump, load, lock
+from jupyter_condabuild.conda.formats import dump, load
+from jupyter_condabuild.conda.locking import lock
 from jupyter_condabuild.conda.snapshot import snapshot
 from jupyter_condabuild.events import Finished, Phase
 from jupyter_condabuild.oci.layer import EPOCH

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from jupyter_condabuild.conda.lockfile import Lockfile, dump, lock
+from jupyter_condabuild.conda.formats import dump
+from jupyter_condabuild.conda.lockfile import Lockfile
+from jupyter_condabuild.conda.locking import lock
 from jupyter_condabuild.conda.packages import PipPackage
 from jupyter_condabuild.conda.snapshot import snapshot
 from jupyter_condabuild.errors import BadImage, NotVerified

@@ -17,7 +17,8 @@ import docker
 import pytest
 import yaml
 
-from jupyter_condabuild.conda.lockfile import dump, load, lock
+from jupyter_condabuild.conda.formats import dump, load
+from jupyter_condabuild.conda.locking import lock
 from jupyter_condabuild.conda.packages import PipPackage
 from jupyter_condabuild.conda.snapshot import snapshot
 from jupyter_condabuild.engines.layers.workspace import DOCKERIGNORE, IGNORED_FOLDERS, workspace

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from jupyter_condabuild.conda.lockfile import dump, lock
+from jupyter_condabuild.conda.formats import dump
+from jupyter_condabuild.conda.locking import lock
 from jupyter_condabuild.conda.snapshot import snapshot
 from jupyter_condabuild.conda.verification import expectations
 from jupyter_condabuild.engines.result import BuildResult

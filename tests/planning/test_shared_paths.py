@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from jupyter_condabuild.conda.lockfile import dump, lock, of_packages
+from jupyter_condabuild.conda.formats import dump
+from jupyter_condabuild.conda.lockfile import of_packages
+from jupyter_condabuild.conda.locking import lock
 from jupyter_condabuild.conda.packages import CondaPackage
 from jupyter_condabuild.conda.snapshot import snapshot
 from jupyter_condabuild.planning.layer_plan import plan

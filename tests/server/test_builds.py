@@ -17,7 +17,7 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from jupyter_condabuild.conda.lockfile import load
+from jupyter_condabuild.conda.formats import load
 from jupyter_condabuild.oci.layout import Store
 from jupyter_condabuild.server import handlers, supervisor
 from tests.parts.small_prefix import SmallPrefix

@@ -1,1 +1,73 @@
-"""The lock file formats, one module each: `dump` writes it, `load` reads it."""
+"""The lock file formats, one module each; `dump` and `load` choose the module."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from jupyter_condabuild.conda.formats import conda_lock, environment, explicit, pixi, yaml
+from jupyter_condabuild.conda.lockfile import Lockfile
+from jupyter_condabuild.errors import LockfileError
+
+Format = Literal["conda-lock", "explicit", "pixi", "environment"]
+"""The names of the formats; ``environment`` is written only."""
+
+
+def dump(
+    lockfile: Lockfile,
+    format: Format = "conda-lock",
+    *,
+    name: str = "",
+    channels: Sequence[str] = (),
+    hash: Literal["sha256", "md5"] = "sha256",
+) -> str:
+    """The lock file's text.
+
+    Args:
+        name: the environment's name, for the formats that have one.
+        channels: in order of priority, where the format keeps one; default the lock file's own.
+        hash: which one to write into ``@EXPLICIT``; conda before 24 reads only md5.
+    """
+    match format:
+        case "conda-lock":
+            return conda_lock.dump(lockfile)
+        case "explicit":
+            return explicit.dump(lockfile, hash)
+        case "pixi":
+            return pixi.dump(lockfile, channels)
+        case "environment":
+            return environment.dump(lockfile, name, channels)
+    raise LockfileError(
+        f"There is no lock file format {format!r}.", "Choose conda-lock, explicit, pixi or environment."
+    )
+
+
+def load(source: Path | str, platform: str = "linux-64") -> Lockfile:
+    """Reads a conda-lock.yml, an ``@EXPLICIT`` file or a pixi.lock: a path, or the text itself.
+
+    Args:
+        platform: which one to take of a lock file for several, and what an ``@EXPLICIT`` file is taken for if it does
+            not say.
+    """
+    text, where = (_read(source), str(source)) if isinstance(source, Path) else (source, "The lock file")
+    if re.search(r"^@EXPLICIT\s*$", text, re.MULTILINE):
+        return explicit.load(text, where, platform)
+    value = yaml.load(text, where)
+    if isinstance(value, dict) and "package" in value and "metadata" in value:
+        return conda_lock.load(value, where, platform)
+    if isinstance(value, dict) and "environments" in value and "packages" in value:
+        return pixi.load(value, where, platform)
+    raise LockfileError(
+        f"{where} is not a lock file.", "Give a conda-lock.yml (version 1), a pixi.lock or an @EXPLICIT file."
+    )
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise LockfileError(f"Cannot read {path}: {error.strerror}.") from None
+    except UnicodeDecodeError:
+        raise LockfileError(f"{path} is not a text file in UTF-8.") from None

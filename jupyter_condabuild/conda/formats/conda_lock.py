@@ -13,7 +13,8 @@ from dataclasses import replace
 from typing import Any
 
 from jupyter_condabuild.conda.formats import yaml
-from jupyter_condabuild.conda.lockfile import Lockfile, merged_depends, of_packages, split_depend
+from jupyter_condabuild.conda.lockfile import Lockfile, of_packages
+from jupyter_condabuild.conda.match_specs import merged_depends, split_depend
 from jupyter_condabuild.conda.packages import PYPI, PYPI_SIMPLE, CondaPackage, PipPackage, canonical_name
 from jupyter_condabuild.conda.secrets import scrub, scrub_url
 from jupyter_condabuild.errors import LockfileError

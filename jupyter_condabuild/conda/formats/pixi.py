@@ -11,7 +11,8 @@ from dataclasses import replace
 from typing import Any
 
 from jupyter_condabuild.conda.formats import yaml
-from jupyter_condabuild.conda.lockfile import Lockfile, merged_depends, of_packages
+from jupyter_condabuild.conda.lockfile import Lockfile, of_packages
+from jupyter_condabuild.conda.match_specs import merged_depends
 from jupyter_condabuild.conda.packages import (
     PYPI,
     PYPI_SIMPLE,

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from urllib.parse import quote
 
-from jupyter_condabuild.conda.formats import requirement
-from jupyter_condabuild.conda.lockfile import Lockfile, dump
+from jupyter_condabuild.conda.formats import dump, requirement
+from jupyter_condabuild.conda.lockfile import Lockfile
 from jupyter_condabuild.conda.packages import PYPI, CondaPackage, PipPackage
 from jupyter_condabuild.engines.docker.dockerfile import Plan, render
 from jupyter_condabuild.engines.docker.installers import Installer

@@ -1,0 +1,48 @@
+"""From an environment to its lock file: what can be installed again, without anything of the machine or the person."""
+
+from __future__ import annotations
+
+from urllib.parse import unquote, urlsplit
+
+from jupyter_condabuild.conda.channels import package_url
+from jupyter_condabuild.conda.environment import Environment
+from jupyter_condabuild.conda.lockfile import Lockfile, of_packages
+from jupyter_condabuild.conda.match_specs import merged_depends
+from jupyter_condabuild.conda.packages import CondaPackage, PipPackage, site_packages_of
+from jupyter_condabuild.conda.records import PrefixRecord
+
+
+def lock(environment: Environment) -> Lockfile:
+    """What of an environment can be installed again, without credentials."""
+    return of_packages(
+        environment.platform,
+        [_conda_package(record) for record in environment.records],
+        [_pip_package(distribution.package) for distribution in environment.pip],
+        environment.requested,
+    )
+
+
+def _conda_package(record: PrefixRecord) -> CondaPackage:
+    """Of the record only what every format can carry, so that a lock file read again is the same."""
+    usual = site_packages_of(record.version, record.build) if record.name == "python" else ""
+    site_packages = record.python_site_packages_path
+    return CondaPackage(
+        name=record.name,
+        version=record.version,
+        build=record.build,
+        subdir=record.subdir,
+        url=package_url(record),
+        sha256=record.sha256,
+        md5=record.md5,
+        size=record.size,
+        depends=merged_depends(record.depends),
+        python_site_packages_path=site_packages if record.name == "python" and site_packages != usual else "",
+    )
+
+
+def _pip_package(package: PipPackage) -> PipPackage:
+    """Without the folders of this machine: of a local file or folder only its name stays."""
+    url = package.url
+    if url.startswith("file:"):
+        url = "file:" + unquote(urlsplit(url).path).rstrip("/").rpartition("/")[2]
+    return PipPackage(package.name, package.version, url, package.index, package.sha256, package.editable)
