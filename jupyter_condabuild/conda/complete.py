@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import urllib.request
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from http.client import HTTPException
@@ -15,15 +15,14 @@ from jupyter_condabuild.conda.fetch import locate
 from jupyter_condabuild.conda.lockfile import Lockfile, of_packages
 from jupyter_condabuild.conda.match_specs import merged_depends
 from jupyter_condabuild.conda.package_cache import PackageCaches, hash_file
+from jupyter_condabuild.conda.package_sources import PackageSources
 from jupyter_condabuild.conda.packages import CondaPackage
 from jupyter_condabuild.errors import PackageError
 
 _SECONDS = 20
 
 
-def complete(
-    lockfile: Lockfile, caches: PackageCaches, urls: Mapping[str, str], folder: Path
-) -> tuple[Lockfile, dict[str, PackageError]]:
+def complete(lockfile: Lockfile, sources: PackageSources, folder: Path) -> tuple[Lockfile, dict[str, PackageError]]:
     """The lock file with every sha256 and size that can be found, and by dist why it cannot be for the rest.
 
     The package caches are asked first, then the channel: for a size its headers are enough, for a sha256 the archive
@@ -31,10 +30,10 @@ def complete(
     """
     # @EXPLICIT files name no dependencies, and only these tell noarch Python packages from other noarch ones
     bare = not any(package.depends for package in lockfile.conda)
-    packages = [_from_cache(package, caches, bare) for package in lockfile.conda]
-    packages = _with_sizes(packages, urls)
+    packages = [_from_cache(package, sources.caches, bare) for package in lockfile.conda]
+    packages = _with_sizes(packages, sources)
     wanting = [package for package in packages if not package.sha256 or package.size is None]
-    found, failures = locate(wanting, caches, folder, urls=urls) if wanting else ({}, {})
+    found, failures = locate(wanting, sources, folder) if wanting else ({}, {})
     done = {
         package.dist: replace(package, sha256=hash_file(cached.path), size=cached.path.stat().st_size)
         for package in wanting
@@ -61,11 +60,11 @@ def _from_cache(package: CondaPackage, caches: PackageCaches, bare: bool) -> Con
     return replace(package, sha256=package.sha256 or index.get("sha256") or "", size=size, depends=depends)
 
 
-def _with_sizes(packages: Sequence[CondaPackage], urls: Mapping[str, str]) -> list[CondaPackage]:
+def _with_sizes(packages: Sequence[CondaPackage], sources: PackageSources) -> list[CondaPackage]:
     def one(package: CondaPackage) -> CondaPackage:
         if package.size is not None or not package.sha256:
             return package
-        return replace(package, size=_content_length(urls.get(package.dist) or package.url))
+        return replace(package, size=_content_length(sources.url(package)))
 
     with ThreadPoolExecutor(8) as executor:
         return list(executor.map(one, packages))

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from jupyter_condabuild.conda.fetch import url_path
-from jupyter_condabuild.conda.package_cache import Cached, PackageCaches
+from jupyter_condabuild.conda.package_cache import Cached
+from jupyter_condabuild.conda.package_sources import PackageSources
 from jupyter_condabuild.conda.packages import CondaPackage
 
 _CONCURRENT = 16
@@ -17,12 +18,11 @@ _WHOLE = 8 << 20
 
 
 def package_paths(
-    packages: Sequence[CondaPackage], caches: PackageCaches, urls: Mapping[str, str], site_packages: str
+    packages: Sequence[CondaPackage], sources: PackageSources, site_packages: str
 ) -> dict[str, list[str]]:
     """Paths relative to the prefix by dist, less the packages that neither cache nor channel tells of.
 
     Args:
-        urls: dist to the URL to ask where it differs from the locked one (it may hold credentials).
         site_packages: where noarch Python packages go, relative to the prefix.
 
     Source: info/paths.json and info/link.json (conda-build's package metadata). Of a ``.conda`` archive at a channel
@@ -31,7 +31,7 @@ def package_paths(
     found: dict[str, list[str]] = {}
     packed: list[tuple[CondaPackage, Cached | None]] = []
     for package in packages:
-        cached = caches.find(package)
+        cached = sources.find(package)
         if cached and cached.extracted:
             paths, link = (_json(cached.path / name) for name in _NAMES)
             found[package.dist] = _resolved(paths, link, site_packages)
@@ -40,7 +40,7 @@ def package_paths(
     if packed:
         import asyncio
 
-        for (package, _), (paths, link) in zip(packed, asyncio.run(_fetch_all(packed, urls)), strict=True):
+        for (package, _), (paths, link) in zip(packed, asyncio.run(_fetch_all(packed, sources)), strict=True):
             if paths:
                 found[package.dist] = _resolved(paths, link, site_packages)
     return found
@@ -65,7 +65,7 @@ def _resolved(paths: Mapping[str, Any], link: Mapping[str, Any], site_packages: 
 
 
 async def _fetch_all(
-    packages: Sequence[tuple[CondaPackage, Cached | None]], urls: Mapping[str, str]
+    packages: Sequence[tuple[CondaPackage, Cached | None]], sources: PackageSources
 ) -> list[tuple[dict[str, Any], dict[str, Any]]]:
     import asyncio
 
@@ -76,7 +76,7 @@ async def _fetch_all(
     limit = asyncio.Semaphore(_CONCURRENT)
 
     async def one(package: CondaPackage, cached: Cached | None) -> tuple[dict[str, Any], dict[str, Any]]:
-        url = urls.get(package.dist) or package.url
+        url = sources.url(package)
         async with limit:
             try:
                 if cached or url.startswith("file:"):

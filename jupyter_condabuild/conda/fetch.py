@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from jupyter_condabuild.conda.package_cache import Cached, PackageCaches, hash_file
+from jupyter_condabuild.conda.package_cache import Cached, hash_file
+from jupyter_condabuild.conda.package_sources import PackageSources
 from jupyter_condabuild.conda.packages import CondaPackage
 from jupyter_condabuild.conda.secrets import scrub
 from jupyter_condabuild.errors import PackageError, PackageMismatch, PackageNotFound
@@ -17,25 +18,20 @@ SECONDS = 600
 
 def locate(
     packages: Sequence[CondaPackage],
-    caches: PackageCaches,
+    sources: PackageSources,
     folder: Path,
-    *,
-    urls: Mapping[str, str] | None = None,
-    distrusted: Collection[str] = (),
     done: Callable[[CondaPackage], None] = lambda package: None,
 ) -> tuple[dict[str, Cached], dict[str, PackageError]]:
     """Finds or downloads packages; returns what was found and what was not, both by dist.
 
     Args:
         folder: where downloads go.
-        urls: dist to the URL to download from where it differs from the locked one (it may hold credentials).
-        distrusted: dists whose extracted folders in the package caches are known to be damaged.
         done: called when a package has been downloaded.
     """
     found: dict[str, Cached] = {}
     missing: list[CondaPackage] = []
     for package in packages:
-        cached = caches.find(package, extracted=package.dist not in distrusted)
+        cached = sources.find(package)
         if cached:
             found[package.dist] = cached
         else:
@@ -45,7 +41,7 @@ def locate(
         import asyncio
 
         folder.mkdir(parents=True, exist_ok=True)
-        for package, result in asyncio.run(_download_all(missing, folder, urls or {}, done)):
+        for package, result in asyncio.run(_download_all(missing, sources, folder, done)):
             if isinstance(result, PackageError):
                 failures[package.dist] = result
             else:
@@ -55,8 +51,8 @@ def locate(
 
 async def _download_all(
     packages: Sequence[CondaPackage],
+    sources: PackageSources,
     folder: Path,
-    urls: Mapping[str, str],
     done: Callable[[CondaPackage], None],
 ) -> list[tuple[CondaPackage, Path | PackageError]]:
     import asyncio
@@ -68,7 +64,7 @@ async def _download_all(
 
     async def one(package: CondaPackage) -> tuple[CondaPackage, Path | PackageError]:
         async with limit:
-            result = await _download(client, package, urls.get(package.dist) or package.url, folder / package.fn)
+            result = await _download(client, package, sources.url(package), folder / package.fn)
         if isinstance(result, Path):
             done(package)
         return package, result

@@ -17,8 +17,9 @@ from jupyter_condabuild.conda.fetch import locate
 from jupyter_condabuild.conda.link import link, linked_package
 from jupyter_condabuild.conda.lockfile import Lockfile
 from jupyter_condabuild.conda.package_cache import PackageCaches, default_folders
+from jupyter_condabuild.conda.package_sources import PackageSources
 from jupyter_condabuild.distribution.layer_index import Known
-from jupyter_condabuild.engines.layers.engine import LayersEngine, Origin
+from jupyter_condabuild.engines.layers.engine import LayersEngine
 from jupyter_condabuild.errors import LinkFailed, LockfileError, NotVerified
 from jupyter_condabuild.events import Finished, Log, Report, phase
 from jupyter_condabuild.image.base import PLATFORMS, host_architecture
@@ -77,13 +78,13 @@ def verify(reference: str, places: Places, level: int, report: Report) -> Verifi
         with phase(report, "lock"):
             image = open_image(reference, places, stack)
             engine, lockfile = made_by(image), lock_in(image)
-            caches = PackageCaches(default_folders())
-            lockfile, unlockable = complete(lockfile, caches, {}, places.work / "lock")
+            sources = PackageSources(PackageCaches(default_folders()))
+            lockfile, unlockable = complete(lockfile, sources, places.work / "lock")
             if unlockable:
                 raise next(iter(unlockable.values()))
         with phase(report, "layers"):
             check = _layers if engine == "layers" else _files
-            proved, wrong, unproved = check(image, lockfile, caches, places.work, level, report)
+            proved, wrong, unproved = check(image, lockfile, sources, places.work, level, report)
     digest = str(image.manifest.descriptor.digest)
     found = Verification(reference, digest, engine, tuple(proved), tuple(wrong), tuple(unproved))
     if wrong:
@@ -111,7 +112,9 @@ def verify(reference: str, places: Places, level: int, report: Report) -> Verifi
 _Lists = tuple[list[str], list[str], list[str]]
 
 
-def _layers(image: Image, lockfile: Lockfile, caches: PackageCaches, work: Path, level: int, report: Report) -> _Lists:
+def _layers(
+    image: Image, lockfile: Lockfile, sources: PackageSources, work: Path, level: int, report: Report
+) -> _Lists:
     """Each package layer is made anew; equal diff_ids prove equal content, whoever compressed it."""
     config = ImageConfig.parse(image.config)
     ours = Ours.read(config)
@@ -156,16 +159,17 @@ def _layers(image: Image, lockfile: Lockfile, caches: PackageCaches, work: Path,
             )
         missing = by_dist.keys() - {package.dist for one in everything.layers for package in one.packages}
         wrong += [f"{dist} is in no layer" for dist in sorted(missing)] if not contested or missing else []
-        prepared = Prepared(lockfile, everything, caches, {}, False, None, None, {}, ())
+        prepared = Prepared(lockfile, everything, sources, False, None, None, {}, ())
         again = contested_layer(prepared, report) if contested else []
         wrong += ["paths of several packages"] if sorted(contested) != [one.key for one in again] else []
         maker = LayersEngine(
             store,
             Known({}, frozenset()),
-            Origin(caches, {}, live=False),
+            sources,
             level,
             report,
             lambda ready: None,
+            live=False,
             registry_first=False,
         )
         made = maker.make([*everything.layers, *again], lockfile)
@@ -199,18 +203,18 @@ def _otherwise(image: Image, base_layers: int, hidden: Collection[Digest], order
     return [f"/{path}" for path in sorted({*shown, *should}) if shown.get(path) != should.get(path)]
 
 
-def _files(image: Image, lockfile: Lockfile, caches: PackageCaches, work: Path, level: int, report: Report) -> _Lists:
+def _files(image: Image, lockfile: Lockfile, sources: PackageSources, work: Path, level: int, report: Report) -> _Lists:
     """The files that packages bring are linked anew and compared with the image's by content."""
     del level
     root = f"{PREFIX_IN_LAYER}/"
     actual = {path.removeprefix(root): what for path, what in tree(image).items() if path.startswith(root)}
-    sources, failures = locate(lockfile.conda, caches, work / "packages")
+    cached, failures = locate(lockfile.conda, sources, work / "packages")
     if failures:
         raise next(iter(failures.values()))
     if not lockfile.conda:
         raise LockfileError("The lock file in the image has no conda packages.")
     report(Log(f"Linking {len(lockfile.conda)} packages."))
-    staged = link(list(lockfile.conda), sources, work / "link", PREFIX)
+    staged = link(list(lockfile.conda), cached, work / "link", PREFIX)
     expected: dict[str, set[str]] = {}
     for package in staged.values():
         for file in linked_package(package, None, layer.EPOCH, "").files:

@@ -13,6 +13,7 @@ from jupyter_condabuild.conda.formats import load
 from jupyter_condabuild.conda.lockfile import Lockfile
 from jupyter_condabuild.conda.locking import lock
 from jupyter_condabuild.conda.package_cache import PackageCaches, default_folders
+from jupyter_condabuild.conda.package_sources import PackageSources
 from jupyter_condabuild.conda.snapshot import snapshot
 from jupyter_condabuild.errors import LockfileError, NotReproducible, PackageError
 from jupyter_condabuild.events import Report, Warning, phase
@@ -41,8 +42,7 @@ class Prepared:
 
     lockfile: Lockfile
     plan: Plan
-    caches: PackageCaches
-    urls: Mapping[str, str]
+    sources: PackageSources
     bytecode: bool
     environment: Environment | None
     drift: Drift | None
@@ -84,8 +84,8 @@ def prepare(
             "Make a lock file for Linux: conda-lock -p linux-64, or pixi with platforms = ['linux-64'].",
         )
     with phase(report, "lock"):
-        caches = PackageCaches(_folders(environment))
-        found, unlockable = complete(found, caches, urls, work / "lock")
+        sources = PackageSources(PackageCaches(_folders(environment)), urls)
+        found, unlockable = complete(found, sources, work / "lock")
         if unlockable and environment is None:
             raise next(iter(unlockable.values()))
     if environment is None and found.pip and request.engine == "layers":
@@ -105,7 +105,7 @@ def prepare(
         bytecode = request.bytecode and runs_here
         lockable = replace(found, conda=tuple(one for one in found.conda if one.dist not in unlockable))
         planned = plan(lockable, budget=request.layer_budget, bytecode=bytecode, native=runs_here)
-    return Prepared(found, planned, caches, urls, bytecode, environment, changes, unlockable, warnings)
+    return Prepared(found, planned, sources, bytecode, environment, changes, unlockable, warnings)
 
 
 def _folders(environment: Environment | None) -> Iterator[Path]:

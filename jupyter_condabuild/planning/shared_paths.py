@@ -55,7 +55,7 @@ def paths_of(prepared: Prepared) -> dict[str, Collection[str]]:
         return {
             record.dist: _own_paths(record.raw) for record in prepared.environment.records if record.dist in planned
         }
-    return dict(package_paths(packages, prepared.caches, prepared.urls, prepared.lockfile.site_packages))
+    return dict(package_paths(packages, prepared.sources, prepared.lockfile.site_packages))
 
 
 def winners(

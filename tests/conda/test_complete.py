@@ -14,6 +14,7 @@ from jupyter_condabuild.conda.formats import dump, load
 from jupyter_condabuild.conda.lockfile import Lockfile, of_packages
 from jupyter_condabuild.conda.locking import lock
 from jupyter_condabuild.conda.package_cache import PackageCaches
+from jupyter_condabuild.conda.package_sources import PackageSources
 from jupyter_condabuild.conda.packages import CondaPackage
 from jupyter_condabuild.conda.snapshot import snapshot
 from jupyter_condabuild.errors import PackageMismatch, PackageNotFound
@@ -21,7 +22,7 @@ from tests.parts.channel_host import Host
 
 DATA = b"an archive" * 1000
 PATH = "/linux-64/small-1.0-0.conda"
-NONE = PackageCaches([])
+NONE = PackageSources()
 
 
 @pytest.fixture
@@ -39,13 +40,13 @@ def small(url: str, **fields: object) -> Lockfile:
 def test_nothing_is_asked_of_nobody(tmp_path: Path, host: Host) -> None:
     """Where the lock file says everything."""
     whole = small(host.url, size=5)
-    assert complete(whole, NONE, {}, tmp_path) == (whole, {})
+    assert complete(whole, NONE, tmp_path) == (whole, {})
     assert host.seen == []
 
 
 def test_a_size_is_asked_for_and_nothing_downloaded(tmp_path: Path, host: Host) -> None:
     """The headers of the answer tell."""
-    found, failures = complete(small(host.url), NONE, {}, tmp_path)
+    found, failures = complete(small(host.url), NONE, tmp_path)
     assert (found.conda[0].size, failures) == (len(DATA), {})
     assert host.seen == [f"HEAD {PATH}"]
 
@@ -54,10 +55,10 @@ def test_a_size_is_found_where_a_login_is_needed(tmp_path: Path) -> None:
     """The login is that of the environment's record, and no other host sees it."""
     with Host({}).serving() as elsewhere, Host({PATH: DATA}, login="user:p@ss word").serving() as host:
         url = f"http://user:p%40ss%20word@{host.url.removeprefix('http://')}{PATH}"
-        found, _ = complete(small(host.url), NONE, {"small-1.0-0": url}, tmp_path)
+        found, _ = complete(small(host.url), PackageSources(urls={"small-1.0-0": url}), tmp_path)
         assert (found.conda[0].size, host.seen) == (len(DATA), [f"HEAD {PATH}"])
         host.moved[PATH] = f"{elsewhere.url}/other"
-        _, failures = complete(small(host.url), NONE, {"small-1.0-0": url}, tmp_path)
+        _, failures = complete(small(host.url), PackageSources(urls={"small-1.0-0": url}), tmp_path)
         assert isinstance(failures["small-1.0-0"], PackageNotFound)
         assert elsewhere.seen
         assert elsewhere.logins == {""}
@@ -66,10 +67,10 @@ def test_a_size_is_found_where_a_login_is_needed(tmp_path: Path) -> None:
 def test_a_missing_sha256_is_computed_of_the_archive(tmp_path: Path, host: Host) -> None:
     """Which has to have the md5 that the lock file gives."""
     md5 = hashlib.md5(DATA).hexdigest()
-    found, failures = complete(small(host.url, sha256="", md5=md5), NONE, {}, tmp_path)
+    found, failures = complete(small(host.url, sha256="", md5=md5), NONE, tmp_path)
     assert (found.conda[0].sha256, found.conda[0].size) == (hashlib.sha256(DATA).hexdigest(), len(DATA))
     assert not failures
-    found, failures = complete(small(host.url, sha256="", md5="0" * 32), NONE, {}, tmp_path / "2")
+    found, failures = complete(small(host.url, sha256="", md5="0" * 32), NONE, tmp_path / "2")
     assert isinstance(failures["small-1.0-0"], PackageMismatch)
     assert found.conda[0].sha256 == ""
 
@@ -78,7 +79,7 @@ def test_what_cannot_be_found_is_said(tmp_path: Path, host: Host) -> None:
     """By dist, with the reason; the others are complete."""
     gone = CondaPackage.of_url(f"{host.url}/linux-64/gone-1.0-0.conda", md5="0" * 32)
     both = of_packages("linux-64", [gone, *small(host.url).conda], [])
-    found, failures = complete(both, NONE, {}, tmp_path)
+    found, failures = complete(both, NONE, tmp_path)
     assert {dist: type(error) for dist, error in failures.items()} == {"gone-1.0-0": PackageNotFound}
     assert [package.size for package in found.conda] == [None, len(DATA)]
 
@@ -89,7 +90,7 @@ def test_what_cannot_be_found_is_said(tmp_path: Path, host: Host) -> None:
 def test_an_odd_url_is_no_crash(tmp_path: Path, url: str) -> None:
     """Its package cannot be had, and that is all."""
     lockfile = small("https://lab.org")
-    _, failures = complete(lockfile, NONE, {"small-1.0-0": f"{url}{PATH}"}, tmp_path)
+    _, failures = complete(lockfile, PackageSources(urls={"small-1.0-0": f"{url}{PATH}"}), tmp_path)
     assert list(failures) == ["small-1.0-0"]
 
 
@@ -98,7 +99,8 @@ def test_the_package_cache_is_asked_first(tmp_path: Path, conda_prefix: Path) ->
     whole = lock(snapshot(conda_prefix))
     text = dump(whole, "explicit")
     unreachable = load(text.replace("127.0.0.1", "127.0.0.2"))
-    found, failures = complete(unreachable, PackageCaches([conda_prefix.parent.parent / "pkgs"]), {}, tmp_path)
+    caches = PackageCaches([conda_prefix.parent.parent / "pkgs"])
+    found, failures = complete(unreachable, PackageSources(caches), tmp_path)
     assert failures == {}
     assert [(package.dist, package.size, package.is_noarch_python) for package in found.conda] == [
         (package.dist, package.size, package.is_noarch_python) for package in whole.conda
@@ -109,14 +111,14 @@ def test_a_local_channel_tells_sizes(tmp_path: Path) -> None:
     """By the file itself."""
     (tmp_path / "linux-64").mkdir()
     (tmp_path / PATH[1:]).write_bytes(DATA)
-    found, failures = complete(small(tmp_path.as_uri()), NONE, {}, tmp_path)
+    found, failures = complete(small(tmp_path.as_uri()), NONE, tmp_path)
     assert (found.conda[0].size, failures) == (len(DATA), {})
 
 
 def test_a_lock_file_that_says_too_little_is_left_as_it_is(tmp_path: Path) -> None:
     """Without any hash nobody can prove what the package is."""
     bare = of_packages("linux-64", [replace(small("https://lab.org").conda[0], sha256="", md5="")], [])
-    found, failures = complete(bare, NONE, {}, tmp_path)
+    found, failures = complete(bare, NONE, tmp_path)
     assert found == bare
     assert list(failures) == ["small-1.0-0"]
 
@@ -126,5 +128,5 @@ def test_a_cache_that_does_not_know_the_size_is_no_help(
 ) -> None:
     """py-rattler's keeps no archive and no size; where the channel is silent too, the message says what is wanting."""
     lockfile = load(dump(lock(snapshot(rattler_prefix)), "explicit").replace("127.0.0.1", "127.0.0.2"))
-    _, failures = complete(lockfile, PackageCaches([package_cache]), {}, tmp_path)
+    _, failures = complete(lockfile, PackageSources(PackageCaches([package_cache])), tmp_path)
     assert "Nothing tells the size of the archive of greet" in failures["greet-1.0-h0_0"].message

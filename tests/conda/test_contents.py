@@ -10,6 +10,7 @@ from jupyter_condabuild.conda.contents import package_paths
 from jupyter_condabuild.conda.lockfile import Lockfile
 from jupyter_condabuild.conda.locking import lock
 from jupyter_condabuild.conda.package_cache import PackageCaches
+from jupyter_condabuild.conda.package_sources import PackageSources
 from jupyter_condabuild.conda.snapshot import snapshot
 from tests.parts.channel import channel as channels
 from tests.parts.channel.channel import Channel
@@ -33,13 +34,13 @@ def sorted_paths(found: dict[str, list[str]]) -> dict[str, list[str]]:
 
 def test_a_cache_tells(locked: Lockfile, installed: dict[str, list[str]], package_cache: Path) -> None:
     """Noarch Python files where they will lie, and entry points, which no archive holds."""
-    found = package_paths(locked.conda, PackageCaches([package_cache]), {}, locked.site_packages)
+    found = package_paths(locked.conda, PackageSources(PackageCaches([package_cache])), locked.site_packages)
     assert sorted_paths(found) == installed
 
 
 def test_a_channel_tells(locked: Lockfile, installed: dict[str, list[str]]) -> None:
     """Where no cache has the package."""
-    assert sorted_paths(package_paths(locked.conda, PackageCaches([]), {}, locked.site_packages)) == installed
+    assert sorted_paths(package_paths(locked.conda, PackageSources(), locked.site_packages)) == installed
 
 
 def test_of_a_large_archive_a_few_bytes_are_enough(locked: Lockfile, channel: Channel) -> None:
@@ -49,7 +50,7 @@ def test_of_a_large_archive_a_few_bytes_are_enough(locked: Lockfile, channel: Ch
     assert python.size
     with channels.serve(channel) as url, Relay(url.removeprefix("http://")) as relay:
         urls = {python.dist: f"http://{relay.host}/linux-64/{python.fn}"}
-        found = package_paths([python], PackageCaches([]), urls, locked.site_packages)
+        found = package_paths([python], PackageSources(urls=urls), locked.site_packages)
     assert len(found[python.dist]) > 1000
     assert 0 < relay.received < python.size / 10
 
@@ -58,11 +59,11 @@ def test_an_archive_at_hand_tells(channel: Channel, conda_prefix: Path, installe
     """In a package cache or a channel on this machine, in either format."""
     locked = lock(snapshot(conda_prefix))
     urls = {package.dist: f"{channel.url}/{package.subdir}/{package.fn}" for package in locked.conda}
-    assert sorted_paths(package_paths(locked.conda, PackageCaches([]), urls, locked.site_packages)) == installed
+    assert sorted_paths(package_paths(locked.conda, PackageSources(urls=urls), locked.site_packages)) == installed
     greet = next(package for package in locked.conda if package.name == "greet")
     cache = PackageCaches([channel.folder / "linux-64"])
     nowhere = {greet.dist: "http://127.0.0.1:9/greet-1.0-h0_0.conda"}
-    found = package_paths([greet], cache, nowhere, locked.site_packages)
+    found = package_paths([greet], PackageSources(cache, nowhere), locked.site_packages)
     assert sorted_paths(found) == {greet.dist: installed[greet.dist]}
 
 
@@ -70,6 +71,6 @@ def test_what_nobody_tells_is_left_out(locked: Lockfile, tmp_path: Path) -> None
     """The others are told all the same, and nothing is raised."""
     package = next(item for item in locked.conda if item.name == "greet")
     urls = {package.dist: "http://127.0.0.1:9/nobody/greet-1.0-h0_0.conda"}
-    found = package_paths(locked.conda, PackageCaches([tmp_path]), urls, locked.site_packages)
+    found = package_paths(locked.conda, PackageSources(PackageCaches([tmp_path]), urls), locked.site_packages)
     assert package.dist not in found
     assert len(found) == len(locked.conda) - 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,12 +11,13 @@ import pytest
 
 from jupyter_condabuild.conda.fetch import locate
 from jupyter_condabuild.conda.package_cache import Cached, PackageCaches
+from jupyter_condabuild.conda.package_sources import PackageSources
 from jupyter_condabuild.conda.packages import CondaPackage
 from jupyter_condabuild.errors import PackageError, PackageMismatch, PackageNotFound
 from tests.parts.channel_host import Host
 
 DATA = b"an archive" * 1000
-NONE = PackageCaches([])
+NONE = PackageSources()
 
 
 def package(base: str, name: str = "small", data: bytes = DATA) -> CondaPackage:
@@ -23,8 +25,8 @@ def package(base: str, name: str = "small", data: bytes = DATA) -> CondaPackage:
     return CondaPackage.of_url(f"{base}/noarch/{name}-1.0-0.conda", **digests)
 
 
-def one(wanted: CondaPackage, folder: Path, **more: object) -> Path | PackageError:
-    found, failures = locate([wanted], NONE, folder, **more)  # type: ignore[arg-type]
+def one(wanted: CondaPackage, folder: Path, urls: Mapping[str, str] | None = None) -> Path | PackageError:
+    found, failures = locate([wanted], PackageSources(urls=urls or {}), folder)
     return failures[wanted.dist] if failures else found[wanted.dist].path
 
 
@@ -37,7 +39,7 @@ def test_what_is_at_hand_is_not_downloaded(tmp_path: Path) -> None:
         (tmp_path / "pkgs" / cached.fn).write_bytes(DATA)
         told: list[CondaPackage] = []
         found, failures = locate(
-            [cached, missing], PackageCaches([tmp_path / "pkgs"]), tmp_path / "down", done=told.append
+            [cached, missing], PackageSources(PackageCaches([tmp_path / "pkgs"])), tmp_path / "down", done=told.append
         )
     assert (failures, told, host.seen) == ({}, [missing], ["GET /noarch/missing-1.0-0.conda"])
     assert found[cached.dist] == Cached(tmp_path / "pkgs" / cached.fn, False)
@@ -52,7 +54,7 @@ def test_a_distrusted_folder_is_not_taken(tmp_path: Path, conda_prefix: Path) ->
     pkgs = conda_prefix.parent.parent / "pkgs"
     greet = next(package for package in lock(snapshot(conda_prefix)).conda if package.name == "greet")
     for distrusted, extracted in (((), True), ((greet.dist,), False)):
-        found, _ = locate([greet], PackageCaches([pkgs]), tmp_path, distrusted=distrusted)
+        found, _ = locate([greet], PackageSources(PackageCaches([pkgs])).distrusting(distrusted), tmp_path)
         assert found[greet.dist].extracted is extracted
 
 

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from jupyter_condabuild.conda.fetch import locate
 from jupyter_condabuild.conda.package_cache import Cached
+from jupyter_condabuild.conda.package_sources import PackageSources
 from jupyter_condabuild.conda.packages import CondaPackage
 from jupyter_condabuild.engines.docker.recipe import Recipe, Wanted, recipe, vendored_path
 from jupyter_condabuild.engines.layers.overlay import Overlay
@@ -56,15 +57,11 @@ def collect(request: BuildRequest, prepared: Prepared, work: Path, report: Repor
     vendored = [
         package
         for package in prepared.lockfile.conda
-        if package.dist not in lost and needs_us(package, prepared.urls, shares_host=shares_host)
+        if package.dist not in lost and needs_us(package, prepared.sources, shares_host=shares_host)
     ]
-    archives, failures = locate(
-        vendored,
-        prepared.caches,
-        work / "packages",
-        urls=prepared.urls,
-        distrusted=[package.dist for package in vendored],  # only whole archives can be handed on
-    )
+    # only whole archives can be handed on
+    whole = prepared.sources.distrusting(package.dist for package in vendored)
+    archives, failures = locate(vendored, whole, work / "packages")
     lost |= failures
     if lost and prepared.environment is None:
         raise next(iter(lost.values()))
@@ -80,9 +77,9 @@ def collect(request: BuildRequest, prepared: Prepared, work: Path, report: Repor
     )
 
 
-def needs_us(package: CondaPackage, urls: Mapping[str, str], *, shares_host: bool) -> bool:
+def needs_us(package: CondaPackage, sources: PackageSources, *, shares_host: bool) -> bool:
     """Whether the builder cannot download a package: a local file, a login that it must not see, another's loopback."""
-    url = urls.get(package.dist) or package.url
+    url = sources.url(package)
     host = urlsplit(package.url).hostname or ""
     if not package.url.startswith(("http://", "https://")) or url != package.url:
         return True

@@ -66,7 +66,7 @@ def docker_plan(request: BuildRequest, prepared: Prepared, stack: ExitStack) -> 
             base=" ".join(request.base.split()),
             installer=installer(request.installer),
             installer_image=request.installer_image,
-            vendored=[one for one in prepared.lockfile.conda if needs_us(one, prepared.urls, shares_host=True)],
+            vendored=[one for one in prepared.lockfile.conda if needs_us(one, prepared.sources, shares_host=True)],
             skipped=[one for one in prepared.lockfile.conda if one.dist in prepared.unlockable],
             pip=environment is None,
             removed=[entry.path for entry in drift.missing] if drift else (),

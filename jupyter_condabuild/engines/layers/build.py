@@ -11,7 +11,7 @@ from typing import Any
 from jupyter_condabuild.distribution import destinations, layer_index
 from jupyter_condabuild.distribution.push import GRACE_SECONDS
 from jupyter_condabuild.engines.layers.assemble import assemble
-from jupyter_condabuild.engines.layers.engine import LayersEngine, Origin
+from jupyter_condabuild.engines.layers.engine import LayersEngine
 from jupyter_condabuild.engines.layers.stacking import contents, stacked
 from jupyter_condabuild.engines.layers.upper_layers import remainder
 from jupyter_condabuild.engines.result import BuildResult
@@ -85,10 +85,11 @@ def _build(request: BuildRequest, report: Report, seen: Look | None, *, trusting
             engine = LayersEngine(
                 store,
                 places.known_of(planned, store),
-                Origin(prepared.caches, prepared.urls, prepared.environment is not None),
+                prepared.sources,
                 request.compression_level,
                 report,
                 ready,
+                live=prepared.environment is not None,
                 registry_first=request.push,
             )
             packages = engine.make(planned, prepared.lockfile)

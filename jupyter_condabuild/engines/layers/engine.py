@@ -13,7 +13,7 @@ from pathlib import Path
 from jupyter_condabuild.conda.fetch import locate
 from jupyter_condabuild.conda.link import StagedPackage, link
 from jupyter_condabuild.conda.lockfile import Lockfile
-from jupyter_condabuild.conda.package_cache import PackageCaches
+from jupyter_condabuild.conda.package_sources import PackageSources
 from jupyter_condabuild.conda.packages import CondaPackage
 from jupyter_condabuild.distribution.layer_index import Known, annotate
 from jupyter_condabuild.engines.layers import worker_pool, writer
@@ -30,18 +30,6 @@ COMPILING = 15
 
 SMALL = 16 << 20
 """Bytes of archives, noarch ones counted so, up to which worker processes cost more time than they save."""
-
-
-@dataclass(frozen=True)
-class Origin:
-    """Where packages come from: package caches, and dist to a download URL that may hold credentials.
-
-    `live` says that an environment stands behind them, in which install scripts have run.
-    """
-
-    caches: PackageCaches
-    urls: Mapping[str, str]
-    live: bool
 
 
 @dataclass(frozen=True)
@@ -63,21 +51,23 @@ class LayersEngine:
         self,
         store: Store,
         known: Known,
-        origin: Origin,
+        sources: PackageSources,
         level: int,
         report: Report,
         ready: Callable[[ReadyLayer], None],
         *,
+        live: bool,
         registry_first: bool,
     ) -> None:
+        """`live` says that an environment stands behind the packages, in which their install scripts have run."""
         self._store = store
         self._known = known
-        self._origin = origin
+        self._sources = sources
         self._level = level
         self._report = report
         self._ready = ready
+        self._live = live
         self._registry_first = registry_first
-        self._distrusted: set[str] = set()
 
     def make(self, planned_layers: Sequence[PlannedLayer], lockfile: Lockfile) -> PackageLayers:
         """All layers planned. Raises PackageMismatch, LinkFailed and the StoreErrors."""
@@ -138,26 +128,24 @@ class LayersEngine:
             helpers = [python]
         packages = [*wanted, *helpers]
         self._report(Log(f"Linking {len(packages)} packages."))
-        sources, failures = locate(
+        cached, failures = locate(
             packages,
-            self._origin.caches,
+            self._sources,
             work / "downloads",
-            urls=self._origin.urls,
-            distrusted=self._distrusted,
-            done=lambda package: self._report(Log(f"Downloaded {package.fn}.")),
+            lambda package: self._report(Log(f"Downloaded {package.fn}.")),
         )
         if python and python.dist in failures:
             failures |= {package.dist: failures[python.dist] for package in packages if _needs_python(package)}
         try:
             found = [package for package in packages if package.dist not in failures]
-            staged = link(found, sources, work / "link", PREFIX, [package.dist for package in helpers])
+            staged = link(found, cached, work / "link", PREFIX, [package.dist for package in helpers])
         except LinkFailed:
-            broken = {dist for dist, cached in sources.items() if not cached.complete}
+            broken = {dist for dist, place in cached.items() if not place.complete}
             if not broken:
                 raise
             self._distrust(broken)
             return self._stage(missing, lockfile, work / "again")
-        for item in staged.values() if not self._origin.live else ():
+        for item in staged.values() if not self._live else ():
             if item.brings(f"bin/.{item.package.name}-post-link.sh"):
                 self._report(
                     Warning(
@@ -187,7 +175,7 @@ class LayersEngine:
             temporary = str(work / planned.key)
 
             def done_with(result: LayerBlob | CondaBuildError) -> None:
-                if isinstance(result, PackageMismatch) and not self._distrusted.issuperset(planned.names):
+                if isinstance(result, PackageMismatch) and not self._sources.distrusted.issuperset(planned.names):
                     damaged.append(planned)
                 elif isinstance(result, CondaBuildError):
                     failures.append(result)
@@ -215,7 +203,7 @@ class LayersEngine:
 
     def _distrust(self, dists: Set[str]) -> None:
         """From now on these packages are taken from their archives, not from extracted folders in the package cache."""
-        self._distrusted |= dists
+        self._sources = self._sources.distrusting(dists)
         self._report(
             Warning(
                 "package-cache-damaged",
