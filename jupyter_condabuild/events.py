@@ -171,6 +171,23 @@ def from_json(value: Mapping[str, Any]) -> Event:
         raise ValueError(str(error)) from None
 
 
+class OnceEach:
+    """A `Report` that passes each warning on once in a run, however many parts of a job find it; thread-safe."""
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+        self._seen: set[Warning] = set()
+        self._lock = threading.Lock()
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, Warning):
+            with self._lock:
+                if event in self._seen:
+                    return
+                self._seen.add(event)
+        self._report(event)
+
+
 class JsonLines:
     """A `Report` that writes each event as one JSON line; safe to call from several threads."""
 

@@ -7,17 +7,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple
 
 from jupyter_condabuild.errors import UsageError
-from jupyter_condabuild.requests.build import DEFAULT_BASE, ENGINES, INSTALLERS, BuildRequest, Request, default_store
 
 CONFIG = "jupyter_condabuild_config"
+DEFAULT_BASE = "docker.io/library/debian:bookworm-slim"
+ENGINES = ("layers", "docker")
+INSTALLERS = ("micromamba", "conda", "rattler")
 
-R = TypeVar("R", bound=Request)
+
+def default_store() -> str:
+    """``CONDABUILD_STORE_DIR``, else a folder in the user's cache."""
+    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return os.environ.get("CONDABUILD_STORE_DIR") or os.path.join(cache, "jupyter-condabuild")
 
 
 def _setting(default: Any, help: str, **bounds: Any) -> Any:
@@ -73,46 +79,6 @@ class Settings:
                 values[name] = _converted(name, environ[variable], variable)
         return replace(self, **values)
 
-    def request(self, **given: Any) -> BuildRequest:
-        """A build request; see `fill`."""
-        return self.fill(BuildRequest, **given)
-
-    def fill(
-        self,
-        kind: type[R],
-        /,
-        *,
-        reference: str = "",
-        engine: str | None = None,
-        base: str | None = None,
-        cache_from: Iterable[str] | None = None,
-        installer: str | None = None,
-        installer_image: str | None = None,
-        stack: bool | None = None,
-        bytecode: bool | None = None,
-        **given: Any,
-    ) -> R:
-        """A request of a kind, with what it does not say as the settings have it. Raises as the kind does."""
-        values = {
-            "reference": self.named(reference),
-            "engine": engine or self.engine,
-            "base": base or self.base_image,
-            "cache_from": tuple(cache_from or self.cache_from),
-            "installer": installer or self.installer,
-            "installer_image": installer_image or (self.installer_image if installer in (None, self.installer) else ""),
-            "stack": self.stack_updates if stack is None else stack,
-            "bytecode": self.bytecode if bytecode is None else bytecode,
-            "store_dir": self.store_dir,
-            "insecure_registries": self.insecure_registries,
-            "docker_host": self.docker_host,
-            "layer_pool": self.layer_pool,
-            "layer_budget": self.layer_budget,
-            "compression_level": self.compression_level,
-            "overlay_max_bytes": self.overlay_max_bytes,
-        }
-        members = {item.name for item in fields(kind)}
-        return kind(**{name: value for name, value in values.items() if name in members}, **given)
-
     def named(self, reference: str) -> str:
         """The reference, with `registry` before it where it names none."""
         head, slash, _ = reference.partition("/")
@@ -122,6 +88,20 @@ class Settings:
 
 
 _FIELDS = {item.name: item for item in fields(Settings)}
+
+
+class Setting(NamedTuple):
+    """What is known of a setting: its default as JSON has it, its help text, and the values that it takes."""
+
+    default: Any
+    help: str
+    choices: tuple[str, ...]
+
+
+def setting_of(name: str) -> Setting:
+    """The setting of a name. Raises KeyError where there is none."""
+    item = _FIELDS[name]
+    return Setting(item.default, item.metadata["help"], item.metadata.get("choices", ()))
 
 
 def _converted(name: str, value: Any, where: str) -> Any:

@@ -21,6 +21,7 @@ import requests
 from hypothesis import settings
 
 pytest_plugins = [
+    "tests.parts.jobs",
     "tests.parts.channel.fixtures",
     "tests.parts.registry.fixtures",
     "tests.parts.builds",

@@ -14,35 +14,35 @@ PACKAGE = "jupyter_condabuild"
 MAX_LINES = 400
 CATCH_ALL_NAMES = {"utils", "util", "helpers", "helper", "manager", "managers", "common", "misc"}
 
-FOUNDATION = {"errors", "events", "text", "files"}
+FOUNDATION = {"errors", "events", "text", "files", "settings"}
 ROOMS = ["requests", "image", "planning", "distribution", "engines", "jobs"]
 """From the lowest floor up, on top of conda and oci."""
 
 BELOW = {
     "errors": set[str](),
     "text": set[str](),
-    "files": {"errors"},
-    "display": FOUNDATION,
     "events": {"errors"},
+    "files": {"errors"},
+    "settings": {"errors"},
+    "display": FOUNDATION,
     "conda": FOUNDATION,
     "oci": FOUNDATION,
-    **{room: {*ROOMS[:floor], "conda", "oci"} | FOUNDATION for floor, room in enumerate(ROOMS)},
-    # The server starts the command line's build as a child process: it does not import it.
-    "server": {"settings", *ROOMS, "conda", "oci"} | FOUNDATION,
-    # The command line's other commands, each of one call: they are the same door.
-    "commands": {"settings", "__init__", *ROOMS, "conda", "oci"} | FOUNDATION,
-    "cli": {"commands", "settings", "display", *ROOMS, "conda", "oci"} | FOUNDATION,
-    "settings": {"requests"} | FOUNDATION,
+    **{room: {*ROOMS[:floor], "conda", "oci"} | FOUNDATION for floor, room in enumerate(ROOMS[:-1])},
+    "jobs": {"__init__", *ROOMS[:-1], "conda", "oci"} | FOUNDATION,
+    # The server starts the command line's commands as child processes: it does not import them.
+    "server": {"__init__", *ROOMS, "conda", "oci"} | FOUNDATION,
+    "commands": {"__init__", *ROOMS} | FOUNDATION,
+    "cli": {"__init__", "commands", "display", "conda"} | FOUNDATION,
     "__main__": {"cli"},
-    # The package itself: its public names, and the entry points that Jupyter looks for in it.
-    "__init__": {"server"} | FOUNDATION,
+    # The package itself: its version, and the entry points that Jupyter looks for in it.
+    "__init__": {"server"},
 }
 """What each part of the package may import besides itself."""
 
 ONLY_IN = {
     "tornado": ("server/*",),
     "jupyter_server": ("server/*",),
-    "traitlets": ("server/*", "cli.py", "settings.py"),
+    "traitlets": ("server/*", "settings.py"),
     "rattler": ("conda/*",),
     # The registry client. Origins are compared as the client parses them: a second parser of URLs would be a hole.
     "httpx": ("oci/http.py",),
@@ -140,12 +140,12 @@ def test_every_part_of_the_package_is_in_the_picture() -> None:
         ("image/base.py", "from jupyter_condabuild.planning.layer_plan import Plan"),
         ("requests/build.py", "from jupyter_condabuild.image.paths import PREFIX"),
         ("jobs/build.py", "import jupyter_condabuild.cli"),
-        ("jobs/build.py", "import jupyter_condabuild"),
+        ("planning/inputs.py", "import jupyter_condabuild"),
         ("server/builds.py", "from jupyter_condabuild.cli import main"),
         ("cli.py", "from jupyter_condabuild.server.extension import CondaBuild"),
         ("__init__.py", "from jupyter_condabuild.cli import main"),
         ("settings.py", "from jupyter_condabuild.cli import main"),
-        ("requests/build.py", "from jupyter_condabuild.settings import Settings"),
+        ("settings.py", "from jupyter_condabuild.requests.build import BuildRequest"),
         ("elsewhere.py", "from jupyter_condabuild.errors import UsageError"),
         ("jobs/build.py", "import tornado.web"),
         ("cli.py", "import tornado"),
@@ -178,7 +178,7 @@ def test_an_import_against_the_architecture_is_found(module: str, statement: str
         ("jobs/build.py", "from jupyter_condabuild.oci import image"),
         ("server/handlers.py", "from jupyter_condabuild.requests.build import BuildRequest"),
         ("server/handlers.py", "from tornado import web"),
-        ("cli.py", "from traitlets.config import Application"),
+        ("requests/build.py", "from jupyter_condabuild.settings import Settings"),
         ("cli.py", "from jupyter_condabuild import __version__"),
         ("__main__.py", "from jupyter_condabuild.cli import main"),
         ("__init__.py", "from jupyter_condabuild.server.extension import CondaBuild"),

@@ -14,6 +14,7 @@ from jupyter_condabuild.events import (
     Finished,
     Layer,
     Log,
+    OnceEach,
     Phase,
     Progress,
     Warning,
@@ -68,3 +69,12 @@ def test_an_object_that_is_no_event_is_refused(value: dict[str, object]) -> None
 def test_three_types_end_a_build() -> None:
     """A build ends with exactly one of them."""
     assert [event.type for event in EVENTS if event.type in LAST] == ["finished", "failed", "cancelled"]
+
+
+def test_a_warning_is_passed_on_once() -> None:
+    """Several parts of a job may find the same; any other event is passed on as often as it comes."""
+    told: list[Event] = []
+    report = OnceEach(told.append)
+    for event in [EVENTS[4], EVENTS[1], EVENTS[4], EVENTS[1], Warning("modified-files", "2 files changed.")]:
+        report(event)
+    assert told == [EVENTS[4], EVENTS[1], EVENTS[1], Warning("modified-files", "2 files changed.")]

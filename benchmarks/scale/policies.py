@@ -91,7 +91,7 @@ class Planned:
 @lru_cache(maxsize=4096)  # policies that differ in their order alone come one after another
 def _planned(lockfile: Lockfile, budget: int, thresholds: tuple[int, ...], bins: int) -> tuple[Layer, ...]:
     with patch.multiple(planning, THRESHOLDS=thresholds, BINS=bins):
-        found = planning.plan(lockfile, budget=budget)
+        found = planning.plan_layers(lockfile, budget=budget)
     return tuple(Layer(layer.key, layer.size, layer.packages) for layer in found.layers)
 
 

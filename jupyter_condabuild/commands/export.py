@@ -3,54 +3,38 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import asdict
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from jupyter_condabuild.commands import add_request, add_source, given, print_json, source
+from jupyter_condabuild.commands.output import print_json
 from jupyter_condabuild.errors import UsageError, from_os_error
 from jupyter_condabuild.events import Report
 from jupyter_condabuild.files import write_whole
-from jupyter_condabuild.requests.others import EXPORTS, ExportRequest
+from jupyter_condabuild.requests.others import ExportRequest
+from jupyter_condabuild.text import listed
+
+HELP = "write a Dockerfile, CI pipelines, files to run the image"
+REQUEST = ExportRequest
 
 
-def add(commands: Any) -> argparse.ArgumentParser:
-    """The command's grammar."""
-    command: argparse.ArgumentParser = commands.add_parser(
-        "export", help="write a Dockerfile, CI pipelines, files to run the image", description=run.__doc__
-    )
-    command.add_argument("kind", nargs="?", default="", choices=("", *EXPORTS), metavar="|".join(EXPORTS))
-    add_source(command)
-    command.add_argument("-t", "--tag", default="", metavar="REFERENCE", help="the image's name")
+def add(command: argparse.ArgumentParser) -> None:
+    """Where the files go."""
     command.add_argument("-o", "--output", default=".", metavar="DIR", help="folder to write to; default the current")
     command.add_argument("--force", action="store_true", help="overwrite files that say something else")
-    command.add_argument("--engine", choices=("layers", "docker"), default=None, help="what CI builds with")
-    command.add_argument("--base", default=None, metavar="REFERENCE", help="the base image")
-    command.add_argument("--installer", choices=("micromamba", "conda", "rattler"), default=None)
-    command.add_argument("--installer-image", default="", metavar="REFERENCE")
-    add_request(command)
-    command.set_defaults(run=run)
-    return command
 
 
-def run(arguments: argparse.Namespace, report: Report) -> None:
+def run(request: ExportRequest, arguments: argparse.Namespace, report: Report) -> None:
     """Writes files that build or run the image elsewhere: a Dockerfile, a CI pipeline, Compose, Kubernetes, …
 
-    Asked by --request, it prints them as JSON and writes none.
+    With --request, prints the files as JSON and writes none.
     """
-    from jupyter_condabuild import __version__
-    from jupyter_condabuild.jobs.export import files_for
+    from jupyter_condabuild.jobs import export
 
-    asked = given(arguments, ExportRequest)
-    made, warnings = files_for(asked or _request(arguments), __version__, report)
-    if asked:
-        files = [
-            {"path": path, "text": text, "executable": path in made.executable} for path, text in made.files.items()
-        ]
-        print_json({"files": files, "next": made.next, "warnings": [asdict(one) for one in warnings]}, arguments)
+    made = export.run(request, report)
+    if arguments.request:
+        print_json(made.summary(), arguments)
         return
-    folder = Path(arguments.output)
-    written = _write(folder, made.files, made.executable, force=arguments.force)
+    written = _write(Path(arguments.output), made.files, made.executable, force=arguments.force)
     if arguments.json:
         print_json({"files": [str(path) for path in written], "next": made.next}, arguments)
     elif not arguments.events:
@@ -59,28 +43,11 @@ def run(arguments: argparse.Namespace, report: Report) -> None:
         print(f"Next: {made.next}")
 
 
-def _request(arguments: argparse.Namespace) -> ExportRequest:
-    from jupyter_condabuild.settings import Settings
-
-    prefix, lockfile = source(arguments)
-    return Settings.load().fill(
-        ExportRequest,
-        kind=arguments.kind,
-        prefix=prefix,
-        lockfile=lockfile,
-        reference=arguments.tag,
-        engine=arguments.engine,
-        base=arguments.base,
-        installer=arguments.installer,
-        installer_image=arguments.installer_image,
-    )
-
-
-def _write(folder: Path, files: Any, executable: frozenset[str], *, force: bool) -> list[Path]:
-    """Writes all files or, where one would be overwritten with something else, none."""
+def _write(folder: Path, files: Mapping[str, str], executable: frozenset[str], *, force: bool) -> list[Path]:
+    """Writes all files, or none where one of them would replace a file that says something else."""
     changed = [name for name, text in files.items() if (folder / name).exists() and _text(folder / name) != text]
     if changed and not force:
-        raise UsageError(f"{', '.join(changed)} would be overwritten.", "Use --force, or -o another folder.")
+        raise UsageError(f"{listed(changed)} would be overwritten.", "Use --force, or -o another folder.")
     for name, text in files.items():
         path = folder / name
         try:

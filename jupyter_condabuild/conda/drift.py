@@ -238,7 +238,7 @@ def _of_files(modified: list[DriftEntry], missing: list[DriftEntry], untracked: 
     if untracked:
         yield Warning(
             "untracked-files",
-            f"{files(untracked)} belong to no package: {shown(untracked)}.",
+            f"{files(untracked)} of no package: {shown(untracked)}.",
             "The image gets a copy of them; others cannot get them from a lock file.",
         )
 

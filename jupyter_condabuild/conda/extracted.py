@@ -12,7 +12,7 @@ from typing import Any
 
 _PLAIN = {"_path", "path_type", "sha256", "size_in_bytes"}
 
-Entry = Mapping[str, Any]
+PathsJsonEntry = Mapping[str, Any]
 """An object of info/paths.json."""
 
 
@@ -25,8 +25,8 @@ class Split:
     ordinary; `entry_points` whether it writes scripts as well.
     """
 
-    plain: Sequence[tuple[str, Entry]]
-    rewritten: Sequence[Entry]
+    plain: Sequence[tuple[str, PathsJsonEntry]]
+    rewritten: Sequence[PathsJsonEntry]
     entry_points: bool
 
 
@@ -69,7 +69,7 @@ def _has_entry_points(extracted: Path) -> bool:
         return False
 
 
-def trim(extracted: Path, rewritten: Sequence[Entry], folder: Path) -> None:
+def trim(extracted: Path, rewritten: Sequence[PathsJsonEntry], folder: Path) -> None:
     """Makes `folder` the same package with nothing in it but what is rewritten. Raises OSError."""
     (folder / "info").mkdir(parents=True)
     for file in (extracted / "info").iterdir():

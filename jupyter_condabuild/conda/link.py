@@ -185,7 +185,7 @@ def link_order(packages: Sequence[CondaPackage]) -> list[str]:
     from rattler.repo_data import PackageRecord
 
     ordered = PackageRecord.sort_topologically([_rattler_record(package, package.url) for package in packages])
-    by_name = {package.name: package.dist for package in packages}
+    by_name = {package.name.lower(): package.dist for package in packages}
     return [by_name[record.name.normalized] for record in ordered]
 
 

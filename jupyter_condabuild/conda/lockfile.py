@@ -6,8 +6,12 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Literal
 
 from jupyter_condabuild.conda.packages import CondaPackage, PipPackage, site_packages_of
+
+Format = Literal["conda-lock", "explicit", "pixi", "environment"]
+"""The names of the formats of lock files; ``environment`` is written only."""
 
 
 @dataclass(frozen=True)
@@ -16,6 +20,7 @@ class Lockfile:
 
     `channels` are the packages' channels, sorted; `conda` and `pip` are sorted by name. `requested` are the specs that
     people asked for, as far as the format tells them; whoever asked for something else has the same lock file.
+    `platforms` are those of the file that the lock file was read from, `platform` among them.
     """
 
     platform: str
@@ -23,6 +28,7 @@ class Lockfile:
     conda: tuple[CondaPackage, ...]
     pip: tuple[PipPackage, ...] = ()
     requested: tuple[str, ...] = field(default=(), compare=False)
+    platforms: tuple[str, ...] = field(default=(), compare=False)
 
     @cached_property
     def digest(self) -> str:
@@ -53,7 +59,11 @@ class Lockfile:
 
 
 def of_packages(
-    platform: str, conda: Sequence[CondaPackage], pip: Sequence[PipPackage], requested: Sequence[str] = ()
+    platform: str,
+    conda: Sequence[CondaPackage],
+    pip: Sequence[PipPackage],
+    requested: Sequence[str] = (),
+    platforms: Sequence[str] = (),
 ) -> Lockfile:
     """A lock file of packages in any order."""
     return Lockfile(
@@ -62,4 +72,5 @@ def of_packages(
         conda=tuple(sorted(conda)),
         pip=tuple(sorted(pip)),
         requested=tuple(requested),
+        platforms=tuple(platforms),
     )

@@ -22,7 +22,7 @@ _HEADER = re.compile(r"^(name|version)[ \t]*:[ \t]*(\S.*?)[ \t]*\r?$", re.IGNORE
 
 
 @dataclass(frozen=True)
-class Origin:
+class InstallSource:
     """Where a distribution came from; `url` is without credentials, `folder` is the one that a file:// url names."""
 
     url: str = ""
@@ -102,17 +102,17 @@ def files_below(prefix: Path, folder: str) -> tuple[str, ...]:
     )
 
 
-def origin(folder: Path) -> Origin:
+def origin(folder: Path) -> InstallSource:
     """What direct_url.json (packaging.python.org/specifications/direct-url) or provenance_url.json (PEP 710) says."""
     if direct := _json_object(folder / "direct_url.json"):
         return _direct(direct)
     if provenance := _json_object(folder / "provenance_url.json"):
         url = scrub_url(str(provenance.get("url") or ""))
-        return Origin(url, _sha256_of(provenance.get("archive_info")), from_index=True)
-    return Origin()
+        return InstallSource(url, _sha256_of(provenance.get("archive_info")), from_index=True)
+    return InstallSource()
 
 
-def _direct(direct: dict[str, Any]) -> Origin:
+def _direct(direct: dict[str, Any]) -> InstallSource:
     url = scrub_url(str(direct.get("url") or ""))
     directory, vcs = direct.get("dir_info"), direct.get("vcs_info")
     folder = Path(unquote(urlsplit(url).path)) if url.startswith("file:") else None
@@ -124,7 +124,7 @@ def _direct(direct: dict[str, Any]) -> Origin:
     if subdirectory:
         url += f"#subdirectory={subdirectory}"
     editable = isinstance(directory, dict) and directory.get("editable") is True
-    return Origin(url, _sha256_of(direct.get("archive_info")), editable, folder)
+    return InstallSource(url, _sha256_of(direct.get("archive_info")), editable, folder)
 
 
 def _sha256_of(archive_info: Any) -> str:

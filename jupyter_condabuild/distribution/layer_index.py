@@ -19,7 +19,7 @@ from jupyter_condabuild.oci.image import (
     Manifest,
 )
 from jupyter_condabuild.oci.registry import Repository
-from jupyter_condabuild.planning.layer_plan import Plan, PlannedLayer
+from jupyter_condabuild.planning.layer_plan import LayerPlan, PlannedLayer
 
 PLAN = "org.jupyter.condabuild.plan"
 """Manifest annotation: the identity of the plan that the package layers follow."""
@@ -29,7 +29,7 @@ CONTESTED = "org.jupyter.condabuild.contested"
 
 
 @dataclass(frozen=True)
-class KnownLayer:
+class IndexedLayer:
     """A package layer that a repository has."""
 
     descriptor: Descriptor
@@ -38,14 +38,14 @@ class KnownLayer:
 
 
 @dataclass(frozen=True)
-class Known:
+class LayerIndex:
     """What some repositories have.
 
     `layers` are by key; `present` are blobs that the destination has for certain, since its own manifests name them;
     `contested` maps a plan's identity to the key of the layer for paths of several packages, empty for none.
     """
 
-    layers: dict[str, KnownLayer]
+    layers: dict[str, IndexedLayer]
     present: frozenset[Digest]
     current: Manifest | None = None
     contested: Mapping[str, str] = field(default_factory=dict)
@@ -57,29 +57,29 @@ def annotate(descriptor: Descriptor, key: str, diff_id: Digest, packages: Iterab
     return Descriptor(descriptor.media_type, descriptor.digest, descriptor.size, annotations)
 
 
-def plan_notes(plan: Plan, contested: Sequence[PlannedLayer]) -> dict[str, str]:
+def plan_notes(plan: LayerPlan, contested: Sequence[PlannedLayer]) -> dict[str, str]:
     """What a manifest says of the plan behind it, for later builds to read."""
     return {PLAN: plan.identity, **({CONTESTED: contested[0].key} if contested else {})}
 
 
-def contested_in(known: Known, plan: Plan) -> list[PlannedLayer] | None:
+def contested_in(index: LayerIndex, plan: LayerPlan) -> list[PlannedLayer] | None:
     """The layer for paths of several packages, as an image with the same plan has it; empty where it has none.
 
-    Returns None where no image with this plan is known.
+    Returns None where no image with this plan is index.
     """
-    key = known.contested.get(plan.identity)
+    key = index.contested.get(plan.identity)
     if key == "":
         return []
-    if key not in known.layers:
+    if key not in index.layers:
         return None
     packages = {package.dist: package for planned in plan.layers for package in planned.packages}
-    names = known.layers[key].descriptor.annotations.get(LAYER_PACKAGES, "").split()
-    return [PlannedLayer(key, tuple(packages[name] for name in names if name in packages), ("",))]
+    names = index.layers[key].descriptor.annotations.get(LAYER_PACKAGES, "").split()
+    return [PlannedLayer(key, tuple(packages[name] for name in names if name in packages), (("", ""),))]
 
 
-def keyed_layers(manifest: Manifest, repository: Repository) -> dict[str, KnownLayer]:
+def keyed_layers(manifest: Manifest, repository: Repository) -> dict[str, IndexedLayer]:
     """The layers of a manifest that say which key they have, and what their diff_id is."""
-    layers: dict[str, KnownLayer] = {}
+    layers: dict[str, IndexedLayer] = {}
     for layer in manifest.layers:
         key = layer.annotations.get(LAYER_KEY)
         try:
@@ -87,16 +87,16 @@ def keyed_layers(manifest: Manifest, repository: Repository) -> dict[str, KnownL
         except BadDigest:
             continue
         if key:
-            layers.setdefault(key, KnownLayer(layer, diff_id, repository))
+            layers.setdefault(key, IndexedLayer(layer, diff_id, repository))
     return layers
 
 
-def look_up(targets: Iterable[tuple[Repository, str]], destination: Repository | None, tag: str) -> Known:
+def look_up(targets: Iterable[tuple[Repository, str]], destination: Repository | None, tag: str) -> LayerIndex:
     """Reads the manifests of some repositories and tags or digests; those that are not there count as empty.
 
     Raises RegistryError for a destination that cannot be asked; any other cache that fails is only not used.
     """
-    layers: dict[str, KnownLayer] = {}
+    layers: dict[str, IndexedLayer] = {}
     present: set[Digest] = set()
     current = None
     contested: dict[str, str] = {}
@@ -123,4 +123,4 @@ def look_up(targets: Iterable[tuple[Repository, str]], destination: Repository |
         if PLAN in manifest.annotations:
             contested.setdefault(manifest.annotations[PLAN], manifest.annotations.get(CONTESTED, ""))
         layers = {**keyed_layers(manifest, repository), **layers}
-    return Known(layers, frozenset(present), current, contested)
+    return LayerIndex(layers, frozenset(present), current, contested)

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
-from jupyter_condabuild.distribution.layer_index import KnownLayer, keyed_layers
+from jupyter_condabuild.distribution.layer_index import IndexedLayer, keyed_layers
 from jupyter_condabuild.errors import BlobGone, CondaBuildError, ContentMismatch, ImageError, RegistryNotFound
 from jupyter_condabuild.events import Log, Report, Warning
 from jupyter_condabuild.oci.image import LAYER_KEY, Descriptor, Digest, Index, Manifest
@@ -46,10 +46,10 @@ class LayerPool:
         self._lock = threading.Lock()
         self._has_config = False
 
-    def look_up(self, wanted: Sequence[PlannedLayer]) -> dict[str, KnownLayer]:
+    def look_up(self, wanted: Sequence[PlannedLayer]) -> dict[str, IndexedLayer]:
         """Those of some layers that the pool has, by key."""
         by_size = sorted(wanted, key=lambda layer: -layer.size)
-        found: dict[str, KnownLayer] = {}
+        found: dict[str, IndexedLayer] = {}
         with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="layer-pool") as threads:
             for part in (by_size[:FIRST], by_size[FIRST:]):
                 for layers in threads.map(self._ask, [layer.key for layer in part]):
@@ -60,7 +60,7 @@ class LayerPool:
             self._report(Log(f"The layer pool has {len(found)} of {len(wanted)} layers that nobody else had."))
         return found
 
-    def _ask(self, key: str) -> dict[str, KnownLayer]:
+    def _ask(self, key: str) -> dict[str, IndexedLayer]:
         if not self._readable:
             return {}
         try:

@@ -39,12 +39,14 @@ def share_commands(request: BuildRequest, done: Finished) -> tuple[ShareCommand,
     if request.push:
         return (*_from_registry(request, done), *_hub(done))
     if request.load:
-        return (ShareCommand("docker", _title(done, "Docker"), _docker(done, request.reference), _note(done)),)
+        name = str(request.reference)
+        return (ShareCommand("docker", _title(done, "Docker"), _docker(done, name), _note(done)),)
     return tuple(_from_archive(request, done))
 
 
 def _from_registry(request: BuildRequest, done: Finished) -> Iterator[ShareCommand]:
-    reference = Reference.parse(request.reference)
+    reference = request.reference
+    assert reference
     image, name = shlex.quote(str(reference)), _name(reference)
     plain = _is_plain(reference, request)
     yield ShareCommand(
@@ -70,14 +72,16 @@ def _from_registry(request: BuildRequest, done: Finished) -> Iterator[ShareComma
 
 
 def _from_archive(request: BuildRequest, done: Finished) -> Iterator[ShareCommand]:
-    path = shlex.quote(str(request.archive_path))
-    name = _name(Reference.parse(request.reference)) if request.reference else "env"
+    archive = request.archive
+    assert archive
+    path = shlex.quote(str(archive.path))
+    name = _name(request.reference) if request.reference else "env"
     lines = [f"docker load --input {path}"]
     if request.reference:
-        lines.append(_docker(done, str(Reference.parse(request.reference))))
+        lines.append(_docker(done, str(request.reference)))
     note = _note(done) if request.reference else "Docker prints the image's id, which 'docker run' takes."
     yield ShareCommand("docker", _title(done, "Docker"), "\n".join(lines), note)
-    source = f"{request.archive_kind}:{path}"
+    source = f"{archive.kind}:{path}"
     yield ShareCommand("podman", _title(done, "Podman"), _podman(done, source), _note(done))
     yield ShareCommand(
         "apptainer",

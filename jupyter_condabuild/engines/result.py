@@ -14,14 +14,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class BuildResult:
-    """The event that ended the build and, where the layers engine made one, the image.
+    """The event that ended the build and, from the layers engine, the image.
 
-    `layers` are those above the base, `base` is the digest that the base's name has, `sources` are folders outside of
-    the environment that came into the image.
+    `layers` are the layers above the base, `base` is the digest that the base's name has.
     """
 
     event: Finished
     image: Image | None = None
     layers: tuple[ReadyLayer, ...] = ()
     base: str = ""
-    sources: tuple[str, ...] = ()

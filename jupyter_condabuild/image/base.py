@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 from jupyter_condabuild.errors import BaseUnavailable, CondaBuildError, ContentMismatch
+from jupyter_condabuild.image.opener import open_saved
 from jupyter_condabuild.oci import image
-from jupyter_condabuild.oci.archive import Archive
-from jupyter_condabuild.oci.daemon import Daemon
 from jupyter_condabuild.oci.image import Descriptor, Digest, Image, ImageConfig, Index, Manifest, Reference
 from jupyter_condabuild.oci.layout import Store
-from jupyter_condabuild.oci.registries import Registries
+from jupyter_condabuild.oci.location import ImageLocation
 from jupyter_condabuild.oci.registry import Repository
-
-_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "arm64": "arm64", "ppc64le": "ppc64le"}
-PLATFORMS = {"linux-64": "amd64", "linux-aarch64": "arm64", "linux-ppc64le": "ppc64le"}
-"""conda's platform names and the GOARCH names of image configurations."""
+from jupyter_condabuild.requests.job_context import JobContext
 
 
 @dataclass(frozen=True)
@@ -54,39 +48,26 @@ def _oci_media_type(media_type: str) -> str:
     return image.OCI_LAYER_GZIP if media_type == image.DOCKER_LAYER_GZIP else media_type
 
 
-def resolve(
-    name: str,
-    architecture: str,
-    registries: Registries,
-    store: Store,
-    stack: ExitStack,
-    work: Path,
-    docker_host: str = "",
-) -> Base:
-    """Finds the base image for a processor (GOARCH name); archives and engines that it opens are closed with `stack`.
+def resolve(location: ImageLocation, architecture: str, job: JobContext) -> Base:
+    """Finds the base image for a processor (GOARCH name); archives and engines are closed when the job ends.
 
-    `name` is a reference, ``oci-archive:FILE``, ``docker-archive:FILE`` or ``docker-daemon:NAME``. The store keeps what
-    a registry said of an image, so that it is asked only whether the name means another one. Raises BaseUnavailable
-    with the reason.
+    The store keeps what a registry said of an image, so that the registry is asked only whether the name means another
+    image now. Raises BaseUnavailable with the reason.
     """
-    kind, colon, rest = name.partition(":")
     try:
-        if colon and kind in ("oci-archive", "docker-archive", "oci"):
-            found = stack.enter_context(Archive(Path(rest))).image(architecture)
-        elif colon and kind == "docker-daemon":
-            daemon = stack.enter_context(Daemon.connect(docker_host or None))
-            found = stack.enter_context(daemon.export(rest, work)).image(architecture)
-        else:
-            reference = Reference.parse(name)
-            return _from_registry(reference, architecture, registries.repository(reference), store)
-        return Base(rest if kind == "docker-daemon" else Path(rest).name, found.manifest.descriptor.digest, found)
+        if location.kind == "registry":
+            return _from_registry(location.reference, architecture, job)
+        found = open_saved(location, architecture, job)
     except BaseUnavailable:
         raise
     except CondaBuildError as error:
-        raise BaseUnavailable(f"The base image {name} cannot be had: {error.message}", error.hint or None) from None
+        raise BaseUnavailable(f"The base image {location} cannot be had: {error.message}", error.hint or None) from None
+    name = location.path.name if location.is_file else location.name
+    return Base(name, found.manifest.descriptor.digest, found)
 
 
-def _from_registry(reference: Reference, architecture: str, repository: Repository, store: Store) -> Base:
+def _from_registry(reference: Reference, architecture: str, job: JobContext) -> Base:
+    repository, store = job.repository(reference), job.store
     named = repository.head(reference.target)
     found = _manifest(repository, named, store) if named else repository.manifest(reference.target)
     if isinstance(found, Index):
@@ -116,8 +97,3 @@ def _kept(store: Store, descriptor: Descriptor, read: Callable[[], bytes]) -> by
     data = read()
     store.put(descriptor, [data])
     return data
-
-
-def host_architecture() -> str:
-    """GOARCH name of this machine's processor."""
-    return _ARCHITECTURES.get(platform.machine(), platform.machine())

@@ -12,7 +12,7 @@ import json
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from jupyter_condabuild.conda.formats import dump, load
 from jupyter_condabuild.conda.lockfile import Lockfile
@@ -20,7 +20,7 @@ from jupyter_condabuild.errors import BadImage
 from jupyter_condabuild.image.layers import ReadyLayer
 from jupyter_condabuild.image.paths import ENTRYPOINT, HOME, LOCK, PREFIX, PREFIX_IN_LAYER, USER, WORK, in_layer
 from jupyter_condabuild.oci import layer
-from jupyter_condabuild.oci.image import Digest, ImageConfig
+from jupyter_condabuild.oci.image import Descriptor, Digest, ImageConfig, Manifest
 from jupyter_condabuild.oci.layer import Entry
 from jupyter_condabuild.oci.layout import Store
 
@@ -213,6 +213,14 @@ def image_labels(lockfile: Lockfile) -> dict[str, str]:
     return labels
 
 
+class OwnLayer(NamedTuple):
+    """A layer of an image of ours, and the line of the history that says what it holds."""
+
+    descriptor: Descriptor
+    diff_id: Digest
+    title: str
+
+
 @dataclass(frozen=True)
 class Ours:
     """What an image of ours says of itself: enough to make its configuration again, on another base."""
@@ -223,6 +231,20 @@ class Ours:
     history: tuple[str, ...]
     variables: Mapping[str, str]
     stale: int
+
+    def layers(self, manifest: Manifest, config: ImageConfig) -> tuple[OwnLayer, ...]:
+        """The layers above the base.
+
+        Raises BadImage where manifest, configuration and history have different numbers of layers.
+        """
+        first = self.base_layers
+        rows = (manifest.layers[first:], config.diff_ids[first:], self.history)
+        if len(manifest.layers) != len(config.diff_ids) or len({len(row) for row in rows}) != 1:
+            raise BadImage(
+                "The image's manifest, configuration and history have different numbers of layers.",
+                "Build it anew from the environment.",
+            )
+        return tuple(OwnLayer(*row) for row in zip(*rows, strict=True))
 
     @classmethod
     def read(cls, config: ImageConfig) -> Ours:

@@ -23,7 +23,7 @@ class ReadyLayer:
 
 
 @dataclass(frozen=True)
-class Stack:
+class LayerStack:
     """The layers of an image above its base.
 
     `hidden` are the digests of layers that later layers replace, and of the whiteouts (see `engines.layers.stacking`).

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import io
 import tarfile
-from collections.abc import Collection, Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator
 
 from jupyter_condabuild.conda.formats import load
 from jupyter_condabuild.conda.lockfile import Lockfile
 from jupyter_condabuild.errors import BadImage, ContentMismatch
-from jupyter_condabuild.image.base import host_architecture
 from jupyter_condabuild.image.configuration import LABEL_ENGINE, LOCKFILE, lockfile_in
+from jupyter_condabuild.image.platforms import host_architecture
 from jupyter_condabuild.oci.archive import Archive
 from jupyter_condabuild.oci.chunks import as_file
 from jupyter_condabuild.oci.daemon import Daemon
-from jupyter_condabuild.oci.image import BlobSource, Descriptor, Image, ImageConfig, Index, Manifest, Reference
-from jupyter_condabuild.oci.registry import open_registry
+from jupyter_condabuild.oci.image import BlobSource, Descriptor, Image, ImageConfig, Index, Manifest
+from jupyter_condabuild.oci.location import ImageLocation
+from jupyter_condabuild.requests.job_context import JobContext
 
 LOCK_PATH = "opt/condabuild/conda-lock.yml"
 """Where an image of the docker engine has its lock file."""
@@ -26,31 +24,17 @@ LOCK_PATH = "opt/condabuild/conda-lock.yml"
 _SMALL = 16 << 20
 
 
-@dataclass(frozen=True)
-class Places:
-    """What is needed to open images: registries without TLS, the engine's address, and a folder with room."""
+def open_image(location: ImageLocation, job: JobContext, architecture: str = "") -> Image:
+    """The image at a location, for a processor (GOARCH name; default this machine's).
 
-    insecure: Collection[str]
-    docker_host: str
-    work: Path
-
-
-def open_image(name: str, places: Places, stack: ExitStack) -> Image:
-    """An image in a registry, or ``oci-archive:FILE``, ``docker-archive:FILE``, ``docker-daemon:NAME``, or a file.
-
-    What it opens is closed with `stack`. Raises BadReference, BadImage, RegistryError, EngineUnavailable, EngineFault.
+    The files and connections that it needs are closed when the job ends. Raises BadReference, BadImage, RegistryError,
+    EngineUnavailable, EngineFault.
     """
-    kind, colon, rest = name.partition(":")
-    architecture = host_architecture()
-    if colon and kind in ("oci-archive", "docker-archive", "oci"):
-        return stack.enter_context(Archive(Path(rest))).image(architecture)
-    if colon and kind == "docker-daemon":
-        daemon = stack.enter_context(Daemon.connect(places.docker_host or None))
-        return stack.enter_context(daemon.export(rest, places.work)).image(architecture)
-    if Path(name).is_file():
-        return stack.enter_context(Archive(Path(name))).image(architecture)
-    reference = Reference.parse(name)
-    repository = stack.enter_context(open_registry(reference, places.insecure)).repository(reference.repository)
+    architecture = architecture or host_architecture()
+    if location.kind != "registry":
+        return open_saved(location, architecture, job)
+    reference = location.reference
+    repository = job.repository(reference)
     found = repository.manifest(reference.target)
     if isinstance(found, Index):
         found = repository.manifest(str(found.select(architecture).digest))
@@ -58,6 +42,14 @@ def open_image(name: str, places: Places, stack: ExitStack) -> Image:
         raise BadImage(f"{reference} names an index of indexes, not an image.")
     config = b"".join(repository.read(found.config))
     return Image(found, config, {layer.digest: repository for layer in found.layers})
+
+
+def open_saved(location: ImageLocation, architecture: str, job: JobContext) -> Image:
+    """The image in an archive, in a layout folder or in an engine. Raises as `open_image`."""
+    if location.is_file:
+        return job.keep(Archive(location.path)).image(architecture)
+    daemon = job.keep(Daemon.connect(job.docker_host or None))
+    return job.keep(daemon.export(location.name, job.scratch)).image(architecture)
 
 
 def made_by(image: Image) -> str:

@@ -1,9 +1,8 @@
-"""How two environments differ: each a folder, a lock file, or an image of ours."""
+"""The job `diff`: how two environments differ, each a folder, a lock file, or an image of ours."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -13,7 +12,11 @@ from jupyter_condabuild.conda.lockfile import Lockfile
 from jupyter_condabuild.conda.locking import lock
 from jupyter_condabuild.conda.packages import CondaPackage, PipPackage
 from jupyter_condabuild.conda.snapshot import snapshot
-from jupyter_condabuild.image.opener import Places, lock_in, open_image
+from jupyter_condabuild.events import Report
+from jupyter_condabuild.image.opener import lock_in, open_image
+from jupyter_condabuild.oci.location import ImageLocation
+from jupyter_condabuild.requests.job_context import JobContext, open_job
+from jupyter_condabuild.requests.others import DiffRequest
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,12 @@ class Difference:
         return "\n".join([*lines, f"{len(self.changes)} changed, {rest}." if lines else f"No difference: {rest}."])
 
 
+def run(request: DiffRequest, report: Report) -> Difference:
+    """Compares the two environments of a request. Raises the errors of `locked`."""
+    with open_job(request, report) as job:
+        return compare(locked(request.before, job), locked(request.after, job))
+
+
 def compare(one: Lockfile, other: Lockfile) -> Difference:
     """What changes from `one` to `other`."""
     left, right = _packages(one), _packages(other)
@@ -91,15 +100,19 @@ def compare(one: Lockfile, other: Lockfile) -> Difference:
     return Difference(tuple(changes), same, one.digest, other.digest, (one.platform, other.platform))
 
 
-def locked(name: str, places: Places) -> Lockfile:
-    """The lock file of an environment's folder, of a lock file, or inside an image. Raises as what it reads."""
+def locked(name: str, job: JobContext) -> Lockfile:
+    """The lock file of an environment's folder, of a lock file, or inside an image.
+
+    Raises PrefixError, LockfileError, and as `open_image`.
+    """
     path = Path(name)
-    if path.is_dir():
+    if path.is_dir() and (path / "conda-meta").is_dir():
         return lock(snapshot(path))
     if path.is_file() and path.suffix != ".tar":
         return load(path)
-    with ExitStack() as stack:
-        return lock_in(open_image(name, places, stack))
+    if path.is_dir() and not (path / "oci-layout").is_file():
+        return lock(snapshot(path))  # which says why the folder is no environment
+    return lock_in(open_image(ImageLocation.parse_any(name), job))
 
 
 _Package = CondaPackage | PipPackage

@@ -1,4 +1,4 @@
-"""Files for a repository: the Dockerfile and what it needs, CI pipelines, and ways to run the image."""
+"""The job `export`: files for a repository: the Dockerfile and its companions, CI pipelines, ways to run the image."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import json
 import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from importlib.resources import files
-from pathlib import Path
 from string import Template
+from typing import Any
 
-from jupyter_condabuild.conda.formats import dump, load
+from jupyter_condabuild import __version__
+from jupyter_condabuild.conda.formats import dump
 from jupyter_condabuild.conda.lockfile import Lockfile
 from jupyter_condabuild.engines.docker.installers import installer
 from jupyter_condabuild.engines.docker.recipe import Wanted, recipe
@@ -20,9 +21,11 @@ from jupyter_condabuild.errors import UsageError
 from jupyter_condabuild.events import Report, Warning
 from jupyter_condabuild.image.configuration import LABEL_IDENTITY, command
 from jupyter_condabuild.image.paths import PREFIX, USER
-from jupyter_condabuild.jobs.plan import lock_report
+from jupyter_condabuild.jobs.lock import lock_report
 from jupyter_condabuild.oci.image import Reference
+from jupyter_condabuild.planning.inputs import read_lockfile
 from jupyter_condabuild.requests.others import ExportRequest
+from jupyter_condabuild.text import listed
 
 FOLDER = "environment/"
 """Where the lock file and its companions lie in a repository."""
@@ -37,6 +40,14 @@ class Exported:
     files: Mapping[str, str] = field(hash=False)
     executable: frozenset[str] = frozenset()
     next: str = ""
+    warnings: tuple[Warning, ...] = ()
+
+    def summary(self) -> dict[str, Any]:
+        """The files with their texts as a JSON object."""
+        files = [
+            {"path": path, "text": text, "executable": path in self.executable} for path, text in self.files.items()
+        ]
+        return {"files": files, "next": self.next, "warnings": [asdict(warning) for warning in self.warnings]}
 
 
 @dataclass(frozen=True)
@@ -44,10 +55,10 @@ class Asked:
     """What is exported for: an environment, the image's name, and how CI builds it."""
 
     lockfile: Lockfile
-    reference: str
+    reference: Reference | None
     base: str
     installer: str
-    installer_image: str = ""
+    installer_image: Reference | None = None
     engine: str = "layers"
     version: str = ""
 
@@ -56,7 +67,7 @@ class Asked:
         """The image's name; raises UsageError where none was given."""
         if not self.reference:
             raise UsageError("The files need the image's name.", "Add -t registry.lab.org/team/env:latest.")
-        return Reference.parse(self.reference)
+        return self.reference
 
     @property
     def command(self) -> Sequence[str]:
@@ -74,22 +85,22 @@ def export(kind: str, asked: Asked) -> Exported:
     return KINDS[kind](asked)
 
 
-def files_for(request: ExportRequest, version: str, report: Report) -> tuple[Exported, tuple[Warning, ...]]:
-    """The files of a request, and what to know of its environment. `version` is ours, for pipelines to install.
+def run(request: ExportRequest, report: Report) -> Exported:
+    """The files of a request; warnings are reported, and are in the result.
 
-    Raises as `export`, and PrefixError.
+    Raises UsageError, LockfileError, PrefixError.
     """
     warnings: tuple[Warning, ...] = ()
     if request.prefix:
-        found = lock_report(Path(request.prefix), report)
+        found = lock_report(request.prefix, report)
         lockfile, warnings = found.lockfile, (*found.environment.warnings, *found.drift.warnings)
     else:
-        lockfile = load(Path(request.lockfile))
+        lockfile = read_lockfile(request, report)
     lockfile, lost = left_out(lockfile)
     if lost:
         warning = Warning(
             "not-installable",
-            f"Nobody else can install {', '.join(lost)}: they come from this machine.",
+            f"Nobody else can install {listed(lost)}: they come from this machine.",
             "Publish them in a channel or index, or build from the environment itself.",
         )
         report(warning)
@@ -97,13 +108,13 @@ def files_for(request: ExportRequest, version: str, report: Report) -> tuple[Exp
     asked = Asked(
         lockfile,
         request.reference,
-        request.base,
+        str(request.base),
         request.installer,
         request.installer_image,
         request.engine,
-        version,
+        __version__,
     )
-    return export(request.kind, asked), warnings
+    return replace(export(request.kind, asked), warnings=warnings)
 
 
 def left_out(lockfile: Lockfile) -> tuple[Lockfile, list[str]]:
@@ -120,7 +131,7 @@ def _dockerfile(asked: Asked) -> Exported:
         Wanted(
             base=str(Reference.parse(asked.base)),
             installer=installer(asked.installer),
-            installer_image=asked.installer_image,
+            installer_image=str(asked.installer_image or ""),
             workspace=".",
             labels={
                 "org.opencontainers.image.title": "conda environment",
@@ -131,7 +142,7 @@ def _dockerfile(asked: Asked) -> Exported:
     )
     found = {"Dockerfile": made.dockerfile, ".dockerignore": DOCKERIGNORE}
     found |= {f"{FOLDER}{name}": data.decode() for name, data in made.files.items()}
-    name = shlex.quote(asked.reference or "env")
+    name = shlex.quote(str(asked.reference or "env"))
     return Exported(
         found,
         frozenset(f"{FOLDER}{file}" for file in made.executable),
@@ -150,7 +161,7 @@ def _ci_values(asked: Asked) -> dict[str, str]:
     if engine == "docker":
         engine += f" --installer {asked.installer}"
         if asked.installer_image:
-            engine += f" --installer-image {Reference.parse(asked.installer_image)}"
+            engine += f" --installer-image {asked.installer_image}"
     return {
         "image": str(image),
         "repository": f"{image.registry}/{image.repository}",
@@ -293,7 +304,7 @@ def _program(asked: Asked) -> str:
 
 
 def _filled(name: str, values: Mapping[str, str]) -> str:
-    text = (files("jupyter_condabuild.build") / "templates" / name).read_text(encoding="utf-8")
+    text = (files("jupyter_condabuild.jobs") / "templates" / name).read_text(encoding="utf-8")
     return Template(text).substitute(values)
 
 

@@ -1,4 +1,4 @@
-"""The maintained base: a dated image of the environment, made anew each night, that builds take what they can from.
+"""The job `base`: a dated image of the environment, made each night, whose layers builds reuse.
 
 In a repository it has the tags ``base-YYYYMMDD``, and ``latest-base`` for the newest. With the layers engine a night
 that changed no package makes a new configuration and a new manifest: the image is rebased, nothing is built.
@@ -8,26 +8,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from datetime import UTC, datetime
 from typing import Any
 
-from jupyter_condabuild.conda.formats import dump, load
+from jupyter_condabuild.conda.formats import dump
 from jupyter_condabuild.conda.lockfile import Lockfile, of_packages
 from jupyter_condabuild.distribution.destinations import LATEST
 from jupyter_condabuild.errors import BadImage, RegistryError, RegistryNotFound, UsageError
 from jupyter_condabuild.events import Event, Finished, Log, Report, Warning
 from jupyter_condabuild.image.configuration import Ours
-from jupyter_condabuild.jobs.build import build
-from jupyter_condabuild.jobs.plan import lock_report
-from jupyter_condabuild.jobs.rebase import rebase
+from jupyter_condabuild.jobs import build, rebase
+from jupyter_condabuild.jobs.lock import lock_report
 from jupyter_condabuild.oci.image import Digest, ImageConfig, Manifest, Reference
-from jupyter_condabuild.oci.layout import Store
-from jupyter_condabuild.oci.registries import Registries
 from jupyter_condabuild.oci.registry import Repository
-from jupyter_condabuild.requests.build import BuildRequest
-from jupyter_condabuild.requests.others import BaseRequest, RebaseRequest
+from jupyter_condabuild.planning.inputs import read_lockfile
+from jupyter_condabuild.requests.build import BaseRequest, BuildRequest
+from jupyter_condabuild.requests.job_context import open_job
+from jupyter_condabuild.requests.others import RebaseRequest
+from jupyter_condabuild.text import listed
 
 
 @dataclass(frozen=True)
@@ -52,72 +51,89 @@ class Refreshed:
         if self.moved:
             lines.append(f"  {self.moved} lies on the new system, too")
         if self.removed:
-            lines.append(f"  removed {', '.join(self.removed)}")
+            lines.append(f"  removed {listed(self.removed)}")
         return "\n".join(lines)
 
 
+def run(request: BaseRequest, report: Report) -> Refreshed:
+    """Makes the base of today (UTC); see `refresh`."""
+    return refresh(request, f"{datetime.now(UTC):%Y%m%d}", report)
+
+
 def refresh(request: BaseRequest, day: str, report: Report) -> Refreshed:
-    """Makes the base of a day, moves ``latest-base`` to it, and removes dated ones beyond those that are kept.
+    """Makes the base of a day, moves ``latest-base`` to it, and removes dated bases beyond those that are kept.
 
     Args:
         request: its reference names the repository, and a tag that is rebased as well where there is such an image and
             the engine is layers.
         day: such as 20261124.
 
-    Raises as `build` and `rebase`, and UsageError for packages to leave out that are not there.
+    Raises as the jobs `build` and `rebase`, and UsageError for packages to leave out that are not there.
     """
     if not re.fullmatch(r"\d{8}", day):
         raise UsageError("A base has a date of eight digits.")
-    reference = Reference.parse(request.reference)
-    name = f"{reference.registry}/{reference.repository}"
-    target = f"{name}:base-{day}"
-    with ExitStack() as stack:
-        lockfile = (
-            lock_report(Path(request.prefix), report).lockfile if request.prefix else load(Path(request.lockfile))
-        )
+    reference = request.reference
+    assert reference
+    dated = replace(reference, tag=f"base-{day}", digest=None)
+    latest = replace(dated, tag=LATEST)
+    with open_job(request, report) as job:
+        prefix = request.prefix
+        lockfile = lock_report(prefix, report).lockfile if prefix else read_lockfile(request, report)
         if request.without:
             lockfile = _without(lockfile, request.without)
-            file = stack.enter_context(stack.enter_context(Store(Path(request.store_dir))).folder()) / "conda-lock.yml"
+            file = job.scratch / "conda-lock.yml"
             file.write_text(dump(lockfile))
-            request = replace(request, prefix="", lockfile=str(file))
-        repository = Registries(stack, request.insecure_registries).repository(reference)
+            request = replace(request, prefix=None, lockfile=file)
+        repository = job.repository(reference)
         layers = request.engine == "layers"
         rebased = layers and _digest_inside(repository, LATEST) == lockfile.digest
         if rebased:
-            done = _rebased(request, f"{name}:{LATEST}", target, report)
+            done = _rebased(request, latest, dated, report)
         else:
-            caches = (f"{name}:{LATEST}",) if repository.head(LATEST) else ()
-            wanted = replace(request, reference=target, push=True, load=False, archive="", include="", pull=True)
-            done = build(replace(wanted, cache_from=(*caches, *request.cache_from)), _quiet(report)).event
-        manifest = repository.manifest(f"base-{day}")
+            caches = (latest,) if repository.head(LATEST) else ()
+            done = build.run(_build_request(request, dated, caches), _quiet(report)).event
+        manifest = repository.manifest(dated.tag)
         repository.push_manifest(manifest, LATEST)
         moved = ""
         if layers and reference.tag != LATEST and _digest_inside(repository, reference.tag):
-            _rebased(request, str(reference), str(reference), report)
+            _rebased(request, reference, reference, report)
             moved = str(reference)
             report(Log(f"{moved} lies on the new system, too."))
         removed = _prune(repository, request.keep, report)
         if removed:
-            report(Log(f"Removed {', '.join(removed)}."))
+            report(Log(f"Removed {listed(removed)}."))
     report(done)
-    return Refreshed(target, done.digest, rebased, moved, tuple(removed), done.bytes_pushed)
+    return Refreshed(str(dated), done.digest, rebased, moved, tuple(removed), done.bytes_pushed)
+
+
+def _build_request(request: BaseRequest, reference: Reference, caches: tuple[Reference, ...]) -> BuildRequest:
+    """The build of a dated base: a push, without the user's folder, on the newest image of the installer."""
+    asked = {name: value for name, value in request.to_json().items() if name in BuildRequest.options()}
+    wanted = {"reference": str(reference), "push": True, "pull": True, "include": ""}
+    cache_from = [str(cache) for cache in (*caches, *request.cache_from)]
+    return BuildRequest.parse({**asked, **wanted, "cache_from": cache_from})
 
 
 def _without(lockfile: Lockfile, names: Collection[str]) -> Lockfile:
     """The lock file without some packages of it."""
     known = {package.name for package in lockfile.conda} | {package.name for package in lockfile.pip}
     if unknown := sorted(set(names) - known):
-        raise UsageError(f"The environment has no {', '.join(unknown)}.", "Leave out packages that it has.")
+        raise UsageError(f"The environment has no {listed(unknown)}.", "Leave out packages that it has.")
     conda = [package for package in lockfile.conda if package.name not in names]
     pip = [package for package in lockfile.pip if package.name not in names]
     return of_packages(lockfile.platform, conda, pip, lockfile.requested)
 
 
-def _rebased(request: BuildRequest, source: str, target: str, report: Report) -> Finished:
+def _rebased(request: BaseRequest, source: Reference, target: Reference, report: Report) -> Finished:
     wanted = RebaseRequest(
-        source, request.base, target, request.store_dir, request.insecure_registries, request.docker_host
+        reference=source,
+        base=request.base,
+        target=target,
+        store_dir=request.store_dir,
+        insecure_registries=request.insecure_registries,
+        docker_host=request.docker_host,
     )
-    return rebase(wanted, _quiet(report))
+    return rebase.run(wanted, _quiet(report))
 
 
 def _quiet(report: Report) -> Report:

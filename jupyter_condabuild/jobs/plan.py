@@ -1,27 +1,18 @@
-"""What to know before a build: the report on an environment, and the preview of a plan against what exists already."""
+"""The job `plan`: what a build would do, compared with what registries and the local store have already."""
 
 from __future__ import annotations
 
-from collections import Counter
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
-from jupyter_condabuild.conda.drift import Drift, drift
-from jupyter_condabuild.conda.environment import Environment
-from jupyter_condabuild.conda.lockfile import Lockfile
-from jupyter_condabuild.conda.locking import lock
-from jupyter_condabuild.conda.snapshot import snapshot
-from jupyter_condabuild.distribution.destinations import open_places
-from jupyter_condabuild.engines.docker.preview import DockerPlan, docker_plan
+from jupyter_condabuild.distribution.destinations import open_destination
+from jupyter_condabuild.engines.docker.preview import DockerPreview, preview
 from jupyter_condabuild.engines.layers.stacking import forecast
-from jupyter_condabuild.events import Report, phase
-from jupyter_condabuild.oci.layout import Store
-from jupyter_condabuild.oci.registries import Registries
-from jupyter_condabuild.planning.inputs import Prepared, prepare
+from jupyter_condabuild.events import Report
+from jupyter_condabuild.planning.inputs import Inputs, read_inputs
 from jupyter_condabuild.planning.layer_plan import PlannedLayer
-from jupyter_condabuild.requests.build import BuildRequest
+from jupyter_condabuild.requests.build import PlanRequest
+from jupyter_condabuild.requests.job_context import JobContext, open_job
 from jupyter_condabuild.text import size_text
 
 _COMPRESSION = 1.15
@@ -29,68 +20,19 @@ _COMPRESSION = 1.15
 
 
 @dataclass(frozen=True)
-class LockReport:
-    """An environment, how far it drifted, and its lock file."""
-
-    environment: Environment
-    drift: Drift
-    lockfile: Lockfile
-
-    def summary(self) -> dict[str, Any]:
-        """The report as a JSON object."""
-        environment, changes = self.environment, self.drift
-        return {
-            "name": environment.name,
-            "prefix": str(environment.prefix),
-            "platform": environment.platform,
-            "digest": self.lockfile.digest,
-            "conda": len(self.lockfile.conda),
-            "pip": len(self.lockfile.pip),
-            "channels": dict(Counter(package.channel for package in self.lockfile.conda)),
-            "requested": list(self.lockfile.requested),
-            "modified": [entry.path for entry in changes.modified],
-            "missing": [entry.path for entry in changes.missing],
-            "untracked": [entry.path for entry in changes.untracked],
-            "warnings": [asdict(warning) for warning in (*environment.warnings, *changes.warnings)],
-        }
-
-    def text(self) -> str:
-        """The report in two or three lines; warnings have been reported one by one."""
-        lockfile = self.lockfile
-        python = f", Python {lockfile.python.version}" if lockfile.python else ""
-        pip = f", {len(lockfile.pip)} from pip" if lockfile.pip else ""
-        channels = Counter(package.channel for package in lockfile.conda).most_common()
-        lines = [f"{self.environment.name}: {len(lockfile.conda)} conda packages{pip}{python}, {lockfile.platform}"]
-        lines += [f"  {count:4} from {channel}" for channel, count in channels]
-        return "\n".join([*lines, f"Environment {lockfile.digest}"])
-
-
-def lock_report(prefix: Path, report: Report) -> LockReport:
-    """Reads an environment. Raises PrefixError."""
-    with phase(report, "snapshot"):
-        environment = snapshot(prefix)
-        changes = drift(environment)
-    with phase(report, "lock"):
-        found = lock(environment)
-    for warning in (*environment.warnings, *changes.warnings):
-        report(warning)
-    return LockReport(environment, changes, found)
-
-
-@dataclass(frozen=True)
-class Preview:
+class LayersPreview:
     """A plan, and where each of its layers is already: in the registry, in the local store, or nowhere.
 
-    `sizes` are compressed bytes by key: known ones, and estimates for layers that do not exist. `stack` says what
-    stacking would do, where it was asked for.
+    `sizes` are compressed bytes by key: known ones, and estimates for layers that do not exist. `stacking` says
+    what --stack would do, where it was asked for.
     """
 
-    prepared: Prepared
+    inputs: Inputs
     in_registry: frozenset[str]
     in_store: frozenset[str]
     sizes: dict[str, int]
     compared: bool
-    stack: str = ""
+    stacking: str = ""
 
     def _state(self, planned: PlannedLayer) -> str:
         if planned.key in self.in_registry:
@@ -100,25 +42,23 @@ class Preview:
     @property
     def reused(self) -> int:
         """Layers that the registry has."""
-        return sum(planned.key in self.in_registry for planned in self.prepared.plan.layers)
+        return sum(planned.key in self.in_registry for planned in self.inputs.plan.layers)
 
     @property
     def changed(self) -> int:
         """Packages whose layers the registry lacks."""
-        return sum(
-            len(planned.packages) for planned in self.prepared.plan.layers if planned.key not in self.in_registry
-        )
+        return sum(len(planned.packages) for planned in self.inputs.plan.layers if planned.key not in self.in_registry)
 
     @property
     def bytes_to_push(self) -> int:
         """About how many bytes a push would send, the base's layers aside."""
         return sum(
-            self.sizes[planned.key] for planned in self.prepared.plan.layers if planned.key not in self.in_registry
+            self.sizes[planned.key] for planned in self.inputs.plan.layers if planned.key not in self.in_registry
         )
 
     def summary(self) -> dict[str, Any]:
         """The preview as a JSON object."""
-        plan, lockfile = self.prepared.plan, self.prepared.lockfile
+        plan, lockfile = self.inputs.plan, self.inputs.lockfile
         return {
             "engine": "layers",
             "environment": lockfile.digest,
@@ -126,7 +66,7 @@ class Preview:
             "packages_changed": self.changed,
             "bytes_to_push": self.bytes_to_push,
             "threshold": plan.threshold,
-            "stack": self.stack,
+            "stack": self.stacking,
             "layers": [
                 {
                     "key": planned.key,
@@ -136,12 +76,12 @@ class Preview:
                 }
                 for planned in plan.layers
             ],
-            "warnings": [asdict(warning) for warning in self.prepared.warnings],
+            "warnings": [asdict(warning) for warning in self.inputs.warnings],
         }
 
     def text(self) -> str:
         """The preview as a table and a sentence."""
-        plan = self.prepared.plan
+        plan = self.inputs.plan
         rows = []
         for number, planned in enumerate(plan.layers, 1):
             names = ", ".join(planned.names[:3]) + (
@@ -150,12 +90,12 @@ class Preview:
             rows.append(f"{number:4}  {self.sizes[planned.key] / 1e6:8.2f} MB  {self._state(planned):11}  {names}")
         advice = "" if self.compared else " With -t REFERENCE, compared with what its repository has."
         lines = ["layer        size  state        packages", *rows, "", self.sentence + advice]
-        return "\n".join([*lines, *([self.stack] if self.stack else [])])
+        return "\n".join([*lines, *([self.stacking] if self.stacking else [])])
 
     @property
     def sentence(self) -> str:
         """What a build would do, in one sentence."""
-        plan, lockfile = self.prepared.plan, self.prepared.lockfile
+        plan, lockfile = self.inputs.plan, self.inputs.lockfile
         if self.compared:
             return (
                 f"{self.changed} of {len(lockfile.conda)} packages changed; about {size_text(self.bytes_to_push)} to "
@@ -168,31 +108,30 @@ class Preview:
         )
 
 
-def preview(request: BuildRequest, report: Report) -> Preview | DockerPlan:
-    """Plans a build; of the layers engine, asks what registries and store have. Raises as `prepare`, RegistryError."""
-    with ExitStack() as stack:
-        store = stack.enter_context(Store(Path(request.store_dir)))
-        work = stack.enter_context(store.folder())
-        prepared = prepare(replace(request, strict=False), work, report)
-        if request.engine == "docker":
-            return docker_plan(request, prepared, stack)
-        return compare(prepared, request, store, stack, report)
+def run(request: PlanRequest, report: Report) -> LayersPreview | DockerPreview:
+    """Plans a build; of the layers engine, asks what registries and the store have.
+
+    Raises as `read_inputs`, and RegistryError.
+    """
+    with open_job(request, report) as job:
+        inputs = read_inputs(replace(request, strict=False), job)
+        return preview(request, inputs, job) if request.engine == "docker" else preview_layers(inputs, request, job)
 
 
-def compare(prepared: Prepared, request: BuildRequest, store: Store, stack: ExitStack, report: Report) -> Preview:
+def preview_layers(inputs: Inputs, request: PlanRequest, job: JobContext) -> LayersPreview:
     """Asks registries and the store which layers of a plan are there. Raises RegistryError."""
-    places = open_places(request, store, Registries(stack, request.insecure_registries), report)
-    known = places.known_of(prepared.plan.layers, store)
+    store = job.store
+    index = open_destination(request, job).index_of(inputs.plan.layers, store)
     sizes, in_store = {}, set()
-    for planned in prepared.plan.layers:
+    for planned in inputs.plan.layers:
         if stored := store.built(planned.key):
             in_store.add(planned.key)
             sizes[planned.key] = stored.blob.descriptor.size
-        elif planned.key in known.layers:
-            sizes[planned.key] = known.layers[planned.key].descriptor.size
+        elif planned.key in index.layers:
+            sizes[planned.key] = index.layers[planned.key].descriptor.size
         else:
             sizes[planned.key] = int(planned.size * _COMPRESSION)
-    forecasted = ""
-    if request.stack and request.push:
-        forecasted = forecast(known.current, prepared.plan.layers, sum(sizes.values()))
-    return Preview(prepared, frozenset(known.layers), frozenset(in_store), sizes, request.push, forecasted)
+    compared, stacking = request.destination is not None, ""
+    if request.stack and compared:
+        stacking = forecast(index.current, inputs.plan.layers, sum(sizes.values()))
+    return LayersPreview(inputs, frozenset(index.layers), frozenset(in_store), sizes, compared, stacking)

@@ -1,4 +1,4 @@
-"""Everything to know before a build, as one JSON object: what an environment holds, its lock file, and the plan.
+"""The job `snapshot`: what an environment holds, its lock file and its plan, as one JSON object.
 
 The server runs it as a process of its own (``jupyter condabuild snapshot``).
 """
@@ -7,40 +7,33 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any
 
 from jupyter_condabuild.conda.drift import Drift, DriftEntry
 from jupyter_condabuild.conda.formats import dump
-from jupyter_condabuild.engines.docker.preview import DockerPlan, docker_plan
+from jupyter_condabuild.engines.docker.preview import DockerPreview, preview
 from jupyter_condabuild.errors import RegistryError
 from jupyter_condabuild.events import Report
-from jupyter_condabuild.jobs.plan import compare
-from jupyter_condabuild.oci.layout import Store
-from jupyter_condabuild.planning.inputs import Prepared, prepare
-from jupyter_condabuild.requests.build import BuildRequest
+from jupyter_condabuild.jobs.plan import preview_layers
+from jupyter_condabuild.planning.inputs import Inputs, read_inputs
+from jupyter_condabuild.requests.build import PlanRequest
+from jupyter_condabuild.requests.job_context import JobContext, open_job
 
 MOST_PATHS = 1000
 """Paths that are listed of each kind of drift; all are counted."""
 
 
-def survey(request: BuildRequest, report: Report) -> dict[str, Any]:
-    """Reads an environment and plans its build. Raises as `prepare`; a registry that fails is part of the answer."""
-    with ExitStack() as stack:
-        store = stack.enter_context(Store(Path(request.store_dir)))
-        work = stack.enter_context(store.folder())
-        prepared = prepare(replace(request, strict=False), work, report)
-        if request.engine == "docker":
-            plan = _steps(docker_plan(request, prepared, stack))
-        else:
-            plan = _layers(prepared, request, store, stack, report)
-        return {**_report(prepared), "plan": plan, "lock": _lock(prepared)}
+def run(request: PlanRequest, report: Report) -> dict[str, Any]:
+    """Reads an environment and plans its build. Raises as `read_inputs`; a registry's failure is part of the answer."""
+    with open_job(request, report) as job:
+        inputs = read_inputs(replace(request, strict=False), job)
+        plan = _steps(preview(request, inputs, job)) if request.engine == "docker" else _layers(inputs, request, job)
+        return {**_report(inputs), "plan": plan, "lock": _lock(inputs)}
 
 
-def _report(prepared: Prepared) -> dict[str, Any]:
-    environment, lockfile = prepared.environment, prepared.lockfile
+def _report(inputs: Inputs) -> dict[str, Any]:
+    environment, lockfile = inputs.environment, inputs.lockfile
     channels = Counter(package.channel for package in lockfile.conda)
     return {
         "digest": lockfile.digest,
@@ -64,8 +57,8 @@ def _report(prepared: Prepared) -> dict[str, Any]:
             {"name": package.name, "version": package.version, "editable": package.editable, "url": package.url}
             for package in lockfile.pip
         ],
-        "drift": _drift(prepared.drift or Drift()),
-        "warnings": [asdict(warning) for warning in prepared.warnings],
+        "drift": _drift(inputs.drift or Drift()),
+        "warnings": [asdict(warning) for warning in inputs.warnings],
     }
 
 
@@ -93,15 +86,13 @@ def _printable(path: str) -> str:
     return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
-def _layers(
-    prepared: Prepared, request: BuildRequest, store: Store, stack: ExitStack, report: Report
-) -> dict[str, Any]:
+def _layers(inputs: Inputs, request: PlanRequest, job: JobContext) -> dict[str, Any]:
     unavailable = None
     try:
-        found = compare(prepared, request, store, stack, report)
+        found = preview_layers(inputs, request, job)
     except RegistryError as error:
         unavailable = {"code": error.code, "message": error.message, "hint": error.hint}
-        found = compare(prepared, replace(request, push=False, archive="none.tar"), store, stack, report)
+        found = preview_layers(inputs, replace(request, reference=None), job)
     summary = found.summary()
     return {
         "engine": "layers",
@@ -119,8 +110,8 @@ def _layers(
     }
 
 
-def _steps(found: DockerPlan) -> dict[str, Any]:
-    packages = len(found.prepared.lockfile.conda)
+def _steps(found: DockerPreview) -> dict[str, Any]:
+    packages = len(found.inputs.lockfile.conda)
     return {
         "engine": "docker",
         "summary": found.sentence,
@@ -137,11 +128,11 @@ def _steps(found: DockerPlan) -> dict[str, Any]:
     }
 
 
-def _lock(prepared: Prepared) -> dict[str, Any]:
+def _lock(inputs: Inputs) -> dict[str, Any]:
     """The lock file, and what some of its formats say besides."""
-    environment = prepared.environment
+    environment = inputs.environment
     return {
-        "text": dump(prepared.lockfile, "conda-lock"),
+        "text": dump(inputs.lockfile, "conda-lock"),
         "name": environment.name if environment else "",
         "channels": list(environment.channels) if environment else [],
     }

@@ -1,7 +1,8 @@
-"""What a build came to, and whether it still stands: then nothing has to be read, planned or compared again.
+"""Whether the image of a finished build is up to date: then nothing is read, planned or compared again.
 
-A memory in the store belongs to the identity of a request: all that was asked, and the state of every file that the
-image was made of. It stands while the registry has the image under its name, and the base's name the same base.
+The local store keeps a memory of the build under the identity of its request: all that was asked, and the state of
+every file that the image was made of. The image is up to date while the registry has it under its name, and the base's
+name still means the same base.
 """
 
 from __future__ import annotations
@@ -10,22 +11,20 @@ import hashlib
 import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from jupyter_condabuild.conda.environment import Environment
 from jupyter_condabuild.conda.fingerprint import stamp
 from jupyter_condabuild.conda.listing import Listing
+from jupyter_condabuild.engines.result import BuildResult
 from jupyter_condabuild.errors import CondaBuildError
 from jupyter_condabuild.events import Event, Finished, Layer, Log, Report, Warning, from_json, to_json
 from jupyter_condabuild.oci.image import Reference
-from jupyter_condabuild.oci.layout import Store
-from jupyter_condabuild.oci.registry import open_registry
-from jupyter_condabuild.oci.retry import Patience
-from jupyter_condabuild.requests.build import BuildRequest
+from jupyter_condabuild.requests.build import BuildRequest, ImageRequest
+from jupyter_condabuild.requests.job_context import JobContext
 
 _PACKAGE = Path(__file__).parents[1]
-_ELSEWHERE = ("oci-archive", "docker-archive", "oci", "docker-daemon")
 
 
 @dataclass(frozen=True)
@@ -71,65 +70,75 @@ class Memory:
         return last
 
 
-def may_stand(request: BuildRequest) -> bool:
-    """Whether there can be a memory of such a request: of one whose image goes to a registry and is on a base there."""
+def applies(request: BuildRequest) -> bool:
+    """Whether such a build is remembered: its image goes to a registry alone, on a base that lies in a registry."""
     if not request.push or request.load or request.archive or request.engine != "layers":
         return False
-    return not request.base.startswith(tuple(f"{kind}:" for kind in _ELSEWHERE))
+    return request.base.kind == "registry"
 
 
-def identity(request: BuildRequest, lying: Listing | None = None) -> str:
-    """The same for the same request, as hexadecimal digits, as long as the files behind it are the same.
+def identity(request: ImageRequest, listing: Listing | None = None) -> str:
+    """Hexadecimal digits, equal for equal requests as long as the files behind the requests are the same.
 
-    `lying` is the listing of the environment, where there is one already.
+    Args:
+        listing: that of the environment, where there is one already.
     """
-    lockfile = Path(request.lockfile).read_bytes() if request.lockfile and Path(request.lockfile).is_file() else b""
+    lockfile = request.lockfile.read_bytes() if request.lockfile and request.lockfile.is_file() else b""
+    asked = {name: value for name, value in request.to_json().items() if name != "again"}
     parts = [
-        json.dumps(replace(request, again=False).to_json(), sort_keys=True),
+        json.dumps(asked, sort_keys=True),
         hashlib.sha256(lockfile).hexdigest(),
-        stamp(Path(request.prefix), lying) if request.prefix else "",
-        *(stamp(Path(folder)) for folder in (str(_PACKAGE), request.include) if folder),
+        stamp(request.prefix, listing) if request.prefix else "",
+        *(stamp(folder) for folder in (_PACKAGE, getattr(request, "include", None)) if folder),
     ]
     return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()
 
 
+def source_stamps(environment: Environment | None) -> dict[str, str]:
+    """The stamps of the folders of editable installs, which lie outside of the environment, by folder.
+
+    To be taken before a build reads the folders: a file that is saved during the build then counts as a change.
+    """
+    installed = environment.pip if environment else ()
+    return {str(one.editable_source): stamp(one.editable_source) for one in installed if one.editable_source}
+
+
 def keep(
-    request: BuildRequest,
     identity: str,
-    finished: Finished,
+    result: BuildResult,
+    sources: Mapping[str, str],
     layers: Iterable[Layer],
     warnings: Sequence[Warning],
-    base: str,
-    sources: Iterable[str],
+    job: JobContext,
 ) -> None:
-    """Remembers a finished build; raises the StoreErrors."""
-    events: list[Event] = [*warnings, *(replace(layer, state="reused-remote") for layer in layers), finished]
+    """Remembers a finished build; raises the StoreErrors.
+
+    Args:
+        sources: the stamps of `source_stamps`.
+        layers: the events that a later build without changes reports again, as `warnings` are.
+    """
+    events: list[Event] = [*warnings, *(replace(layer, state="reused-remote") for layer in layers), result.event]
     value = {
         "events": [to_json(event, seq, time.time()) for seq, event in enumerate(events, 1)],
-        "base": base,
-        "sources": {folder: stamp(Path(folder)) for folder in sources},
+        "base": result.base,
+        "sources": dict(sources),
     }
-    with Store(Path(request.store_dir)) as store:
-        store.keep(identity, json.dumps(value).encode())
+    job.store.keep(identity, json.dumps(value).encode())
 
 
-def remembered(request: BuildRequest, identity: str) -> Memory | None:
-    """The memory of a request that still stands; None where there is none, or a registry will not tell."""
-    with Store(Path(request.store_dir)) as store:
-        memory = Memory.parse(store.memory(identity))
+def recall(request: BuildRequest, identity: str, job: JobContext) -> Memory | None:
+    """The memory of a build whose image is up to date; None where there is none, or a registry does not answer."""
+    memory = Memory.parse(job.store.memory(identity))
     if not memory or any(stamp(Path(folder)) != was for folder, was in memory.sources.items()):
         return None
-    with ExitStack() as stack:
-        there = [_digest(name, request, stack) for name in (request.reference, request.base)]
-    return memory if there == [memory.finished.digest, memory.base] else None
+    names = [request.reference, request.base.reference]
+    return memory if [_digest(name, job) for name in names] == [memory.finished.digest, memory.base] else None
 
 
-def _digest(name: str, request: BuildRequest, stack: ExitStack) -> str:
-    reference = Reference.parse(name)
-    patience = Patience(attempts=1)
-    registry = stack.enter_context(open_registry(reference, request.insecure_registries, patience=patience))
+def _digest(reference: Reference | None, job: JobContext) -> str:
+    assert reference
     try:
-        found = registry.repository(reference.repository).head(reference.target)
-    except CondaBuildError:  # the build says what is wrong
+        found = job.repository(reference, patient=False).head(reference.target)
+    except CondaBuildError:  # the build that follows says what is wrong
         return ""
     return str(found.digest) if found else ""

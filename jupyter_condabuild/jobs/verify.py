@@ -1,4 +1,4 @@
-"""Whether an image is what its lock file makes: layers rebuilt and compared, or files where an engine made them."""
+"""The job `verify`: whether an image is what its lock file makes: layers, or files, are made again and compared."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import os
 import re
 import time
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,21 +17,23 @@ from jupyter_condabuild.conda.link import link, linked_package
 from jupyter_condabuild.conda.lockfile import Lockfile
 from jupyter_condabuild.conda.package_cache import PackageCaches, default_folders
 from jupyter_condabuild.conda.package_sources import PackageSources
-from jupyter_condabuild.distribution.layer_index import Known
+from jupyter_condabuild.distribution.layer_index import LayerIndex
 from jupyter_condabuild.engines.layers.engine import LayersEngine
 from jupyter_condabuild.errors import LinkFailed, LockfileError, NotVerified
-from jupyter_condabuild.events import Finished, Log, Report, phase
-from jupyter_condabuild.image.base import PLATFORMS, host_architecture
+from jupyter_condabuild.events import Finished, Log, Report
 from jupyter_condabuild.image.configuration import Ours, command, runtime_layer
 from jupyter_condabuild.image.layers import hidden_in
-from jupyter_condabuild.image.opener import Places, lock_in, made_by, members, open_image
+from jupyter_condabuild.image.opener import lock_in, made_by, members, open_image
 from jupyter_condabuild.image.paths import PREFIX, PREFIX_IN_LAYER
+from jupyter_condabuild.image.platforms import PLATFORMS, host_architecture
 from jupyter_condabuild.oci import layer
 from jupyter_condabuild.oci.image import LAYER_DIFF_ID, LAYER_KEY, LAYER_PACKAGES, Digest, Image, ImageConfig, Manifest
 from jupyter_condabuild.oci.layout import Store
-from jupyter_condabuild.planning.inputs import Prepared
-from jupyter_condabuild.planning.layer_plan import Plan, PlannedLayer, layer_key, plan
-from jupyter_condabuild.planning.shared_paths import contested_layer
+from jupyter_condabuild.planning.layer_plan import LayerPlan, PlannedLayer, layer_key, plan_layers
+from jupyter_condabuild.planning.shared_paths import contested_layer, paths_of
+from jupyter_condabuild.requests.job_context import JobContext, open_job
+from jupyter_condabuild.requests.others import VerifyRequest
+from jupyter_condabuild.text import listed
 
 MAY_DIFFER = re.compile(r".*\.pyc|(?:.*/)?__pycache__|conda-meta/[^/]*\.json|conda-meta/history")
 """Paths below /opt/env that installers write in ways of their own: bytecode, records, history."""
@@ -63,37 +64,39 @@ class Verification:
         lines = [f"{self.reference} {self.digest}", f"  {len(self.proved)} {what} the same content"]
         for title, names in (("differ", self.wrong), ("come from no package, and nothing proves them", self.unproved)):
             if names:
-                more = f" and {len(names) - 10} more" if len(names) > 10 else ""
-                lines.append(f"  {len(names)} {title}: {', '.join(names[:10])}{more}")
+                lines.append(f"  {len(names)} {title}: {listed(names)}")
         return "\n".join(lines)
 
 
-def verify(reference: str, places: Places, level: int, report: Report) -> Verification:
+def run(request: VerifyRequest, report: Report) -> Verification:
     """Makes an image again from the lock file inside, in an empty store, and compares.
 
-    Raises NotVerified where content differs, BadImage for an image that is not ours, and as what it reads.
+    Raises NotVerified where content differs, BadImage for an image that is not ours, and the errors of `open_image`.
     """
     started = time.monotonic()
-    with ExitStack() as stack:
-        with phase(report, "lock"):
-            image = open_image(reference, places, stack)
+    assert request.reference
+    with open_job(request, report) as job:
+        with job.phase("lock"):
+            image = open_image(request.reference, job)
             engine, lockfile = made_by(image), lock_in(image)
             sources = PackageSources(PackageCaches(default_folders()))
-            lockfile, unlockable = complete(lockfile, sources, places.work / "lock")
+            lockfile, unlockable = complete(lockfile, sources, job.folder())
             if unlockable:
                 raise next(iter(unlockable.values()))
-        with phase(report, "layers"):
-            check = _layers if engine == "layers" else _files
-            proved, wrong, unproved = check(image, lockfile, sources, places.work, level, report)
-    digest = str(image.manifest.descriptor.digest)
-    found = Verification(reference, digest, engine, tuple(proved), tuple(wrong), tuple(unproved))
+        with job.phase("layers"):
+            if engine == "layers":
+                proved, wrong, unproved = _layers(image, lockfile, sources, request.compression_level, job)
+            else:
+                proved, wrong, unproved = _files(image, lockfile, sources, job)
+    name, digest = str(request.reference), str(image.manifest.descriptor.digest)
+    found = Verification(name, digest, engine, tuple(proved), tuple(wrong), tuple(unproved))
     if wrong:
         raise NotVerified(f"The image is not what its lock file makes. {found.text()}")
-    for name in unproved:
-        report(Log(f"Comes from no package, and nothing proves it: {name}"))
+    for title in unproved:
+        report(Log(f"Comes from no package, and nothing proves it: {title}"))
     report(
         Finished(
-            reference=reference,
+            reference=name,
             digest=digest,
             size=image.size,
             bytes_pushed=0,
@@ -112,9 +115,7 @@ def verify(reference: str, places: Places, level: int, report: Report) -> Verifi
 _Lists = tuple[list[str], list[str], list[str]]
 
 
-def _layers(
-    image: Image, lockfile: Lockfile, sources: PackageSources, work: Path, level: int, report: Report
-) -> _Lists:
+def _layers(image: Image, lockfile: Lockfile, sources: PackageSources, level: int, job: JobContext) -> _Lists:
     """Each package layer is made anew; equal diff_ids prove equal content, whoever compressed it."""
     config = ImageConfig.parse(image.config)
     ours = Ours.read(config)
@@ -125,15 +126,13 @@ def _layers(
     planned: dict[str, PlannedLayer] = {}
     actual: dict[str, str] = {}
     contested: list[str] = []
-    with Store(work / "store") as store:
+    with Store(job.folder()) as store:
         runtime = runtime_layer(store, level)
-        stack = list(zip(image.manifest.layers, config.diff_ids, strict=True))[ours.base_layers :]
         hidden = hidden_in(image.manifest)
-        for number, (descriptor, diff_id) in enumerate(stack):
+        for number, (descriptor, diff_id, title) in enumerate(ours.layers(image.manifest, config)):
             if descriptor.digest in hidden:
                 continue
             key, names = descriptor.annotations.get(LAYER_KEY), descriptor.annotations.get(LAYER_PACKAGES, "").split()
-            title = ours.history[number] if number < len(ours.history) else str(descriptor.digest)
             if number == 0 and diff_id == runtime.diff_id:
                 proved.append(title)
             elif not key:
@@ -150,7 +149,7 @@ def _layers(
                     planned[key] = PlannedLayer(key, packages, compiled=compiled[0])
                 else:
                     contested.append(key)
-        everything = Plan(tuple(planned.values()), 0)
+        everything = LayerPlan(tuple(planned.values()), 0)
         compiling = lockfile.python is not None and any(one.compiled for one in everything.layers)
         if compiling and PLATFORMS.get(lockfile.platform) != host_architecture():
             raise LinkFailed(
@@ -159,15 +158,16 @@ def _layers(
             )
         missing = by_dist.keys() - {package.dist for one in everything.layers for package in one.packages}
         wrong += [f"{dist} is in no layer" for dist in sorted(missing)] if not contested or missing else []
-        prepared = Prepared(lockfile, everything, sources, False, None, None, {}, ())
-        again = contested_layer(prepared, report) if contested else []
+        again: list[PlannedLayer] = []
+        if contested:
+            paths = paths_of(everything, None, sources, lockfile.site_packages)
+            again = contested_layer(everything, paths, lockfile.site_packages, job.report)
         wrong += ["paths of several packages"] if sorted(contested) != [one.key for one in again] else []
         maker = LayersEngine(
-            store,
-            Known({}, frozenset()),
+            replace(job, store=store),
+            LayerIndex({}, frozenset()),
             sources,
             level,
-            report,
             lambda ready: None,
             live=False,
             registry_first=False,
@@ -175,7 +175,7 @@ def _layers(
         made = maker.make([*everything.layers, *again], lockfile)
         if hidden:
             keys = {one.packages: one.key for one in everything.layers}
-            canonical = plan(lockfile, budget=len(planned) or 1).layers
+            canonical = plan_layers(lockfile, budget=len(planned) or 1).layers
             order = [keys[one.packages] for one in canonical if one.packages in keys]
             wrong += _otherwise(image, ours.base_layers, hidden, [*order, *contested])
         if made.unavailable:
@@ -203,18 +203,17 @@ def _otherwise(image: Image, base_layers: int, hidden: Collection[Digest], order
     return [f"/{path}" for path in sorted({*shown, *should}) if shown.get(path) != should.get(path)]
 
 
-def _files(image: Image, lockfile: Lockfile, sources: PackageSources, work: Path, level: int, report: Report) -> _Lists:
+def _files(image: Image, lockfile: Lockfile, sources: PackageSources, job: JobContext) -> _Lists:
     """The files that packages bring are linked anew and compared with the image's by content."""
-    del level
     root = f"{PREFIX_IN_LAYER}/"
     actual = {path.removeprefix(root): what for path, what in tree(image).items() if path.startswith(root)}
-    cached, failures = locate(lockfile.conda, sources, work / "packages")
+    cached, failures = locate(lockfile.conda, sources, job.folder())
     if failures:
         raise next(iter(failures.values()))
     if not lockfile.conda:
         raise LockfileError("The lock file in the image has no conda packages.")
-    report(Log(f"Linking {len(lockfile.conda)} packages."))
-    staged = link(list(lockfile.conda), cached, work / "link", PREFIX)
+    job.report(Log(f"Linking {len(lockfile.conda)} packages."))
+    staged = link(list(lockfile.conda), cached, job.folder() / "link", PREFIX)
     expected: dict[str, set[str]] = {}
     for package in staged.values():
         for file in linked_package(package, None, layer.EPOCH, "").files:

@@ -30,7 +30,7 @@ from jupyter_condabuild.oci.image import (
     canonical_json,
 )
 
-__all__ = ["Archive", "Entry", "Kind", "Progress", "entries", "silent", "stream", "stream_size", "write"]
+__all__ = ["Archive", "ArchiveFile", "Kind", "Progress", "entries", "silent", "stream", "stream_size", "write"]
 
 Kind = Literal["oci-archive", "docker-archive"]
 Progress = Callable[[int, int], None]
@@ -45,7 +45,7 @@ def silent(complete: int, total: int) -> None:
 
 
 @dataclass(frozen=True)
-class Entry:
+class ArchiveFile:
     """A file of an archive: its name, its size in bytes, and a function that reads it in chunks."""
 
     name: str
@@ -53,7 +53,7 @@ class Entry:
     read: Callable[[], Iterator[bytes]]
 
 
-def entries(image: Image, reference: str, kind: Kind) -> list[Entry]:
+def entries(image: Image, reference: str, kind: Kind) -> list[ArchiveFile]:
     """The files of an archive, in the order they are written: descriptions first, then the layers, base first.
 
     Args:
@@ -77,11 +77,11 @@ def entries(image: Image, reference: str, kind: Kind) -> list[Entry]:
     else:
         paths = [f"{config.digest.hex}.json", *(_layer_path(layer) for layer in manifest.layers)]
         head = [_entry("manifest.json", canonical_json(_docker_manifest(paths, name)))]
-    blobs = {path: Entry(path, part.size, _reader(image, part)) for path, part in zip(paths, parts, strict=True)}
+    blobs = {path: ArchiveFile(path, part.size, _reader(image, part)) for path, part in zip(paths, parts, strict=True)}
     return [*head, *blobs.values()]
 
 
-def stream(files: list[Entry]) -> Iterator[bytes]:
+def stream(files: list[ArchiveFile]) -> Iterator[bytes]:
     """The archive's bytes in chunks: a tar whose headers hold nothing of this machine, user or time.
 
     Raises:
@@ -103,7 +103,7 @@ def stream(files: list[Entry]) -> Iterator[bytes]:
     yield _END
 
 
-def stream_size(files: list[Entry]) -> int:
+def stream_size(files: list[ArchiveFile]) -> int:
     """How many bytes `stream` yields."""
     return sum(_BLOCK + file.size + -file.size % _BLOCK for file in files) + len(_END)
 
@@ -166,8 +166,8 @@ def _naming_errors(out: Path) -> Iterator[None]:
         raise named from None
 
 
-def _entry(name: str, data: bytes) -> Entry:
-    return Entry(name, len(data), lambda: iter((data,)))
+def _entry(name: str, data: bytes) -> ArchiveFile:
+    return ArchiveFile(name, len(data), lambda: iter((data,)))
 
 
 def _reader(image: Image, part: Descriptor) -> Callable[[], Iterator[bytes]]:

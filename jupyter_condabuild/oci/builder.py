@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 from jupyter_condabuild.errors import CondaBuildError, EngineFault, RegistryFault, RegistryUnauthorized
 from jupyter_condabuild.oci.archive import Progress, silent
+from jupyter_condabuild.oci.credentials import for_engine
 from jupyter_condabuild.oci.daemon import Daemon
 from jupyter_condabuild.oci.engine_faults import fault, named
 from jupyter_condabuild.oci.image import Digest, Reference
@@ -188,18 +189,6 @@ def forget(daemon: Daemon, name: str) -> None:
         daemon.client.remove_image(name, noprune=True)
 
 
-def has_login(reference: Reference) -> bool:
-    """Whether Docker's configuration holds credentials for a reference's registry."""
-    from docker import auth
-    from docker.errors import DockerException
-
-    try:
-        host = auth.INDEX_NAME if reference.registry == "docker.io" else reference.registry
-        return bool(auth.load_config().resolve_authconfig(host))
-    except (DockerException, OSError, ValueError):
-        return False
-
-
 def push(daemon: Daemon, reference: Reference, report: Pushing) -> tuple[Digest, frozenset[str]]:
     """Has the engine push an image with the user's own credentials.
 
@@ -212,7 +201,11 @@ def push(daemon: Daemon, reference: Reference, report: Pushing) -> tuple[Digest,
     digest, sent = "", set[str]()
     with named(f"pushing {reference}", daemon.where):
         answers = daemon.client.push(
-            f"{reference.registry}/{reference.repository}", tag=reference.tag, stream=True, decode=True
+            f"{reference.registry}/{reference.repository}",
+            tag=reference.tag,
+            stream=True,
+            decode=True,
+            auth_config=for_engine(reference),
         )
         for answer in answers:
             if failure := answer.get("error"):

@@ -19,6 +19,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from jupyter_condabuild.oci.image import Reference
+
 HELPER_TIMEOUT = 60.0
 DOCKER_HUB = "docker.io"
 _HUB_KEY = "https://index.docker.io/v1/"
@@ -67,6 +69,25 @@ def find(host: str, repository: str = "", environ: Mapping[str, str] | None = No
             return found
         problem = problem or found.problem
     return replace(ANONYMOUS, problem=problem)
+
+
+def has_login(reference: Reference) -> bool:
+    """Whether a login is stored for the registry of a reference."""
+    return bool(find(reference.registry, reference.repository))
+
+
+def for_engine(reference: Reference) -> dict[str, str] | None:
+    """The login for the registry of a reference as the Engine API takes it (``X-Registry-Auth``); None without one.
+
+    Source: docs.docker.com/reference/api/engine, "Authentication".
+    """
+    found = find(reference.registry, reference.repository)
+    if not found:
+        return None
+    server = {"serveraddress": _HUB_KEY if reference.registry == DOCKER_HUB else reference.registry}
+    if found.identity_token:
+        return {"identitytoken": found.identity_token, **server}
+    return {"username": found.username, "password": found.password, **server}
 
 
 def _configs(environ: Mapping[str, str]) -> Iterator[tuple[str, Mapping[str, Any] | str]]:

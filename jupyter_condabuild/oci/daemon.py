@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from jupyter_condabuild.errors import EngineFault, EngineUnavailable, from_os_error
 from jupyter_condabuild.oci.archive import Archive, Progress, entries, silent, stream, stream_size
+from jupyter_condabuild.oci.credentials import for_engine
 from jupyter_condabuild.oci.endpoint import Endpoint, usual_sockets
 from jupyter_condabuild.oci.engine_faults import innermost, named, raise_failure, said
 from jupyter_condabuild.oci.image import Image, Reference
@@ -79,6 +80,8 @@ class Daemon:
                 if isinstance(cause := innermost(error), TimeoutError):
                     raise endpoint.mute(limit) from None
                 raise EngineUnavailable(f"No engine answers at {endpoint.address}: {said(cause)}.") from None
+            # docker-py would read Docker's configuration alone, and read it in its own way: see `credentials`.
+            client._auth_configs = docker.auth.AuthConfig({})
             version = client.version()
             parts = [part.get("Name", "") for part in version.get("Components") or []]
         client.timeout = STALL_SECONDS
@@ -171,7 +174,12 @@ class Daemon:
         with self._named(f"pulling {name}"):
             try:
                 answers = self._client.pull(
-                    f"{name.registry}/{name.repository}", tag=name.target, stream=True, decode=True, platform=platform
+                    f"{name.registry}/{name.repository}",
+                    tag=name.target,
+                    stream=True,
+                    decode=True,
+                    platform=platform,
+                    auth_config=for_engine(name),
                 )
                 raise_failure(answers, f"pull {name}")
             except docker.errors.NotFound:

@@ -20,11 +20,17 @@ FILES: tuple[Kind, ...] = ("oci-archive", "docker-archive", "oci")
 _PREFIXES: dict[str, Kind] = {kind: kind for kind in (*FILES, "docker-daemon")}
 
 
+def has_prefix(text: str) -> bool:
+    """Whether a text begins with the prefix of a kind."""
+    return text.partition(":")[0] in _PREFIXES and ":" in text
+
+
 @dataclass(frozen=True)
 class ImageLocation:
     """A place that an image is read from or written to.
 
-    `name` is the text behind the kind's prefix: a reference, a path, or the name that an engine knows the image by.
+    `name` is the text behind the kind's prefix, as it was written: a reference, a path, or an engine's name for the
+    image. Some engines know an image by the short form of a reference alone.
     """
 
     kind: Kind
@@ -38,12 +44,13 @@ class ImageLocation:
             if not rest:
                 raise BadReference(f"{text!r} names no image.", f"Write it as {prefix}:NAME.")
             return cls(_PREFIXES[prefix], rest)
-        return cls("registry", str(Reference.parse(text)))
+        Reference.parse(text)
+        return cls("registry", text.strip())
 
     @classmethod
     def parse_any(cls, text: str) -> ImageLocation:
         """The same, where the path of an archive or of a layout folder that exists needs no prefix."""
-        if text.partition(":")[0] not in _PREFIXES and Path(text).exists():
+        if not has_prefix(text) and Path(text).exists():
             return cls("oci" if Path(text).is_dir() else "oci-archive", text)
         return cls.parse(text)
 

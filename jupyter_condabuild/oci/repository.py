@@ -233,11 +233,16 @@ class Repository:
         _checked_name(source)
         doing = f"mount the blob {digest} of {source} in {self.name}"
         query = urlencode({"mount": str(digest), "from": source})
+        path = f"blobs/uploads/?{query}"
         try:
-            answer = self._request("POST", f"blobs/uploads/?{query}", doing, {201, 202}, access=self._writing(source))
-        except (RegistryUnauthorized, RegistryDenied, RegistryNotFound):
+            answer = self._request("POST", path, doing, range(200, 300), access=self._writing(source), once=True)
+        except RegistryError:
+            # Registries refuse a mount with many statuses. The blob's bytes can still be sent (oras-project/oras#1924,
+            # quay/quay#899, google/go-containerregistry#1404, osscontainertools/kaniko#1013).
             return False
-        return True if answer.status == 201 else Session.of(self._transport, answer, doing)
+        if answer.status == 202:
+            return Session.of(self._transport, answer, doing)
+        return answer.status == 201 or self._has(digest, None, self._writing())
 
     def _has(self, digest: Digest, size: int | None, access: Access) -> bool:
         doing = f"look for the blob {digest} in {self.name}"
@@ -267,13 +272,14 @@ class Repository:
         access: Access | None = None,
         headers: Mapping[str, str] | None = None,
         body: bytes | None = None,
+        once: bool = False,
     ) -> Answer:
         from jupyter_condabuild.oci.transport import Call
 
         chunks = None if body is None else lambda: iter((body,))
         url = path if "://" in path else f"/v2/{self.name}/{path}"
         call = Call(method, url, access or Access(self.name), doing, headers or {}, chunks, len(body or b""))
-        return self._transport.request(call, accept)
+        return self._transport.once(call, accept) if once else self._transport.request(call, accept)
 
     def _wrong(self, doing: str, why: str) -> ContentMismatch:
         return ContentMismatch(f"Could not {doing} at {self.host}: {why}.")

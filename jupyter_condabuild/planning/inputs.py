@@ -1,4 +1,4 @@
-"""From a request to a plan: snapshot, drift, lock file, layers. Builds nothing, writes nothing but temporary files."""
+"""From a request to the inputs of a build: snapshot, drift, lock file, plan of layers. Writes only temporary files."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ from jupyter_condabuild.conda.locking import lock
 from jupyter_condabuild.conda.package_cache import PackageCaches, default_folders
 from jupyter_condabuild.conda.package_sources import PackageSources
 from jupyter_condabuild.conda.snapshot import snapshot
-from jupyter_condabuild.errors import LockfileError, NotReproducible, PackageError
-from jupyter_condabuild.events import Report, Warning, phase
-from jupyter_condabuild.image.base import PLATFORMS, host_architecture
-from jupyter_condabuild.planning.layer_plan import Plan, plan
-from jupyter_condabuild.planning.scan import Look
-from jupyter_condabuild.requests.build import BuildRequest
+from jupyter_condabuild.errors import LockfileError, NotReproducible, PackageError, UsageError
+from jupyter_condabuild.events import Log, Report, Warning
+from jupyter_condabuild.image.platforms import PLATFORMS, host_architecture
+from jupyter_condabuild.planning.layer_plan import LayerPlan, plan_layers
+from jupyter_condabuild.planning.scan import Scan
+from jupyter_condabuild.requests.build import PlanRequest, SourceRequest
+from jupyter_condabuild.requests.job_context import JobContext
+from jupyter_condabuild.text import listed
 
 IRREPRODUCIBLE = frozenset(
     (
@@ -33,15 +35,15 @@ IRREPRODUCIBLE = frozenset(
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """What will be built. `environment` and `drift` are None for a lock file alone.
+class Inputs:
+    """Everything that a build is made from. `environment` and `drift` are None for a lock file alone.
 
-    `bytecode` says whether noarch Python packages, and what lies above the packages, get bytecode. `unlockable` are
-    packages of the environment that no archive can be named for, by dist.
+    `bytecode` says whether noarch Python packages, and the layers above the packages, get bytecode. `unlockable` are
+    the packages of the environment for which no archive can be named, by dist, each with the reason.
     """
 
     lockfile: Lockfile
-    plan: Plan
+    plan: LayerPlan
     sources: PackageSources
     bytecode: bool
     environment: Environment | None
@@ -55,57 +57,71 @@ class Prepared:
         return PLATFORMS[self.lockfile.platform]
 
 
-def prepare(
-    request: BuildRequest,
-    work: Path,
-    report: Report,
-    seen: Look | None = None,
-    verified: Mapping[str, str] | None = None,
-) -> Prepared:
-    """Everything before the first layer.
+def read_inputs(
+    request: PlanRequest, job: JobContext, scan: Scan | None = None, verified: Mapping[str, str] | None = None
+) -> Inputs:
+    """Reads the environment or lock file of a request, and plans the layers.
 
-    `seen` is the environment, where it was looked at already; `verified` is what an earlier build found to be as
-    recorded.
+    Args:
+        scan: the environment, where it was read already.
+        verified: the fingerprints of packages whose files an earlier build found to be as recorded, by dist.
 
     Raises PrefixError, LockfileError, PackageError, and NotReproducible under --strict.
     """
     environment, changes, urls = None, None, {}
     if request.prefix:
-        with phase(report, "snapshot", since=seen.since if seen else None):
-            environment = seen.environment if seen else snapshot(Path(request.prefix))
-            changes = drift(environment, seen.listing if seen else None, verified)
+        with job.phase("snapshot", since=scan.since if scan else None):
+            environment = scan.environment if scan else snapshot(request.prefix)
+            changes = drift(environment, scan.listing if scan else None, verified)
             urls = {record.dist: record.url for record in environment.records if record.url}
         found = lock(environment)
     else:
-        found = load(Path(request.lockfile))
+        found = read_lockfile(request, job.report)
+    if request.platform not in ("", found.platform):
+        raise UsageError(
+            f"The environment is for {found.platform}, not for {request.platform}.",
+            "Make a lock file for the other platform, and build with --lockfile.",
+        )
     if found.platform not in PLATFORMS:
         raise LockfileError(
             f"The environment is for {found.platform}; container images need linux-64 or linux-aarch64.",
             "Make a lock file for Linux: conda-lock -p linux-64, or pixi with platforms = ['linux-64'].",
         )
-    with phase(report, "lock"):
+    with job.phase("lock"):
         sources = PackageSources(PackageCaches(_folders(environment)), urls)
-        found, unlockable = complete(found, sources, work / "lock")
+        found, unlockable = complete(found, sources, job.folder())
         if unlockable and environment is None:
             raise next(iter(unlockable.values()))
     if environment is None and found.pip and request.engine == "layers":
-        names = ", ".join(package.name for package in found.pip)
+        names = listed([package.name for package in found.pip])
         raise LockfileError(
             f"The lock file has pip packages ({names}), and pip's files are taken from an environment.",
             "Install the lock file into an environment and build from that, or use --engine docker, which runs pip.",
         )
     warnings = _warnings(request, environment, changes)
     for warning in warnings:
-        report(warning)
+        job.report(warning)
     refused = [warning.message for warning in warnings if warning.code in IRREPRODUCIBLE]
     if request.strict and refused:
         raise NotReproducible(f"The environment cannot be reproduced: {' '.join(refused)}")
-    with phase(report, "plan"):
+    with job.phase("plan"):
         runs_here = PLATFORMS[found.platform] == host_architecture()
         bytecode = request.bytecode and runs_here
         lockable = replace(found, conda=tuple(one for one in found.conda if one.dist not in unlockable))
-        planned = plan(lockable, budget=request.layer_budget, bytecode=bytecode, native=runs_here)
-    return Prepared(found, planned, sources, bytecode, environment, changes, unlockable, warnings)
+        planned = plan_layers(lockable, budget=request.layer_budget, bytecode=bytecode, native=runs_here)
+    return Inputs(found, planned, sources, bytecode, environment, changes, unlockable, warnings)
+
+
+def read_lockfile(request: SourceRequest, report: Report) -> Lockfile:
+    """The lock file that a request names; where the file is for several platforms, the report tells the chosen one.
+
+    Raises LockfileError.
+    """
+    assert request.lockfile
+    found = load(request.lockfile, request.platform)
+    if len(found.platforms) > 1:
+        report(Log(f"{request.lockfile} is for {listed(found.platforms)}: {found.platform} is taken."))
+    return found
 
 
 def _folders(environment: Environment | None) -> Iterator[Path]:
@@ -121,7 +137,7 @@ def _folders(environment: Environment | None) -> Iterator[Path]:
     )
 
 
-def _warnings(request: BuildRequest, environment: Environment | None, changes: Drift | None) -> tuple[Warning, ...]:
+def _warnings(request: PlanRequest, environment: Environment | None, changes: Drift | None) -> tuple[Warning, ...]:
     warnings = list(environment.warnings) if environment else []
     if changes is not None:
         warnings += changes.warnings
@@ -131,7 +147,7 @@ def _warnings(request: BuildRequest, environment: Environment | None, changes: D
             warnings.append(
                 Warning(
                     "post-link-script",
-                    f"{', '.join(scripts)} ran a script when installed; what it made is copied from this environment.",
+                    f"{listed(scripts)} ran a script when installed; what it made is copied from this environment.",
                     "Such files belong to no package, and nobody can prove that they come out the same elsewhere.",
                 )
             )

@@ -25,14 +25,15 @@ BINS = 24
 
 @dataclass(frozen=True)
 class PlannedLayer:
-    """One layer of packages, or, with `only`, of those paths of them. `key` is hexadecimal: equal keys, equal files.
+    """One layer of packages, or, with `only`, of some paths of them. `key` is hexadecimal: equal keys, equal files.
 
-    `compiled` says that modules that came without bytecode get some.
+    `only` has a path relative to the prefix and the dist of the package whose file lies there. `compiled` says that
+    modules that came without bytecode get some.
     """
 
     key: str
     packages: tuple[CondaPackage, ...]
-    only: tuple[str, ...] = ()
+    only: tuple[tuple[str, str], ...] = ()
     compiled: bool = True
 
     @property
@@ -47,7 +48,7 @@ class PlannedLayer:
 
 
 @dataclass(frozen=True)
-class Plan:
+class LayerPlan:
     """The package layers of an image in order, lowest first."""
 
     layers: tuple[PlannedLayer, ...]
@@ -59,7 +60,7 @@ class Plan:
         return hashlib.sha256("\n".join(layer.key for layer in self.layers).encode()).hexdigest()
 
 
-def plan(lockfile: Lockfile, *, budget: int, bytecode: bool = True, native: bool = False) -> Plan:
+def plan_layers(lockfile: Lockfile, *, budget: int, bytecode: bool = True, native: bool = False) -> LayerPlan:
     """Groups and orders a lock file's packages.
 
     A package's place depends on that package alone and on the threshold, the smallest that keeps within `budget`: one
@@ -94,7 +95,7 @@ def plan(lockfile: Lockfile, *, budget: int, bytecode: bool = True, native: bool
     for group in groups:
         compiled = bytecode or (native and not any(package.is_noarch_python for package in group))
         layers.append(PlannedLayer(layer_key(group, site, compiled), tuple(group), compiled=compiled))
-    return Plan(tuple(layers), threshold)
+    return LayerPlan(tuple(layers), threshold)
 
 
 def _size_class(package: CondaPackage) -> int:

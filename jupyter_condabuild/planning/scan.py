@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from jupyter_condabuild.conda.environment import Environment
 
 
-class Look(NamedTuple):
+class Scan(NamedTuple):
     """`since` is when it began, in seconds as `time.monotonic` has them."""
 
     environment: Environment
@@ -22,7 +22,7 @@ class Look(NamedTuple):
     since: float
 
 
-def look(prefix: Path, since: float, meanwhile: Callable[[], object]) -> Look:
+def scan(prefix: Path, since: float, meanwhile: Callable[[], object]) -> Scan:
     """Reads the metadata, and calls `meanwhile`, while another process walks over the environment.
 
     What the metadata says is never older than what lies there: a build is remembered by what lies there, and must not
@@ -44,7 +44,7 @@ def look(prefix: Path, since: float, meanwhile: Callable[[], object]) -> Look:
     if written or _marks(prefix) != before:  # somebody is at work in it
         lying = listing(prefix)
         found.append(snapshot(prefix))
-    return Look(found[-1], lying, since)
+    return Scan(found[-1], lying, since)
 
 
 def _marks(prefix: Path) -> tuple[object, ...]:

@@ -11,55 +11,69 @@ from collections.abc import Collection, Mapping, Sequence, Set
 
 from jupyter_condabuild.conda.bytecode import source_of
 from jupyter_condabuild.conda.contents import package_paths
+from jupyter_condabuild.conda.environment import Environment
 from jupyter_condabuild.conda.link import link_order
+from jupyter_condabuild.conda.package_sources import PackageSources
 from jupyter_condabuild.conda.packages import CondaPackage
 from jupyter_condabuild.events import Report, Warning
 from jupyter_condabuild.image.paths import PREFIX
 from jupyter_condabuild.oci.image import canonical_json
 from jupyter_condabuild.oci.layer import WRITER_VERSION
-from jupyter_condabuild.planning.inputs import Prepared
-from jupyter_condabuild.planning.layer_plan import Plan, PlannedLayer
+from jupyter_condabuild.planning.layer_plan import LayerPlan, PlannedLayer
+from jupyter_condabuild.text import listed
 
 
-def contested_layer(prepared: Prepared, report: Report) -> list[PlannedLayer]:
-    """The layer of the paths whose winner the stack hides; empty where there are none.
+def contested_layer(
+    plan: LayerPlan, paths: Mapping[str, Collection[str]], site_packages: str, report: Report
+) -> list[PlannedLayer]:
+    """The layer of the paths that the stack of package layers would show from another package than an installer does.
 
-    Package contents come from the environment's records, the package caches or the channels; where nothing tells, the
-    report says that nobody looked.
+    Args:
+        paths: the packages' paths by dist, see `paths_of`; the report names packages without paths.
+        site_packages: where noarch Python packages go, relative to the prefix.
+
+    Returns a list of one layer, or an empty list where there are no such paths.
     """
-    packages = {package.dist: package for planned in prepared.plan.layers for package in planned.packages}
-    paths = paths_of(prepared)
+    packages = {package.dist: package for planned in plan.layers for package in planned.packages}
     unknown = sorted(packages.keys() - paths.keys())
     if unknown:
         report(
             Warning(
                 "contents-unknown",
-                f"Nothing tells the files of {', '.join(unknown[:5])}{' and others' if len(unknown) > 5 else ''}.",
+                f"Nothing tells the files of {listed(unknown, 5)}.",
                 "If another package brings a file of the same name, the image may show the wrong one of the two.",
             )
         )
-    contested = winners(paths, prepared.plan, packages)
+    contested = winners(paths, plan, packages)
     if not contested:
         return []
-    packages_of = tuple(dict.fromkeys(contested.values()))
-    compiled = any(layer.compiled for layer in prepared.plan.layers)
-    key = _key(contested, prepared.lockfile.site_packages, compiled)
-    return [PlannedLayer(key, packages_of, tuple(contested), compiled)]
+    compiled = any(layer.compiled for layer in plan.layers)
+    return [winners_layer(contested, site_packages, compiled=compiled)]
 
 
-def paths_of(prepared: Prepared) -> dict[str, Collection[str]]:
-    """The planned packages' paths relative to the prefix, by dist, of those packages whose paths anything tells."""
-    packages = [package for planned in prepared.plan.layers for package in planned.packages]
-    if prepared.environment:
-        planned = {package.dist for package in packages}
-        return {
-            record.dist: _own_paths(record.raw) for record in prepared.environment.records if record.dist in planned
-        }
-    return dict(package_paths(packages, prepared.sources, prepared.lockfile.site_packages))
+def winners_layer(contested: Mapping[str, CondaPackage], site_packages: str, *, compiled: bool) -> PlannedLayer:
+    """The layer of some paths, each with the file of one package."""
+    packages = tuple(dict.fromkeys(contested.values()))
+    only = tuple((path, package.dist) for path, package in contested.items())
+    return PlannedLayer(_key(contested, site_packages, compiled), packages, only, compiled)
+
+
+def paths_of(
+    plan: LayerPlan, environment: Environment | None, sources: PackageSources, site_packages: str
+) -> dict[str, Collection[str]]:
+    """The planned packages' paths relative to the prefix, by dist; packages whose paths nothing tells are left out.
+
+    The environment's records tell the paths, where there is an environment; else package caches and channels do.
+    """
+    packages = [package for planned in plan.layers for package in planned.packages]
+    if environment:
+        dists = {package.dist for package in packages}
+        return {record.dist: _own_paths(record.raw) for record in environment.records if record.dist in dists}
+    return dict(package_paths(packages, sources, site_packages))
 
 
 def winners(
-    paths: Mapping[str, Collection[str]], plan: Plan, packages: Mapping[str, CondaPackage]
+    paths: Mapping[str, Collection[str]], plan: LayerPlan, packages: Mapping[str, CondaPackage]
 ) -> dict[str, CondaPackage]:
     """Path to winner, for paths of which the stack shows another package's, or none. `paths` is by dist.
 

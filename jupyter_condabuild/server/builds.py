@@ -16,13 +16,15 @@ from typing import Any, TypeVar
 
 from jupyter_condabuild.errors import CondaBuildError
 from jupyter_condabuild.jobs import up_to_date
-from jupyter_condabuild.requests.build import BuildRequest, Request
+from jupyter_condabuild.requests.build import BuildRequest, ImageRequest
+from jupyter_condabuild.requests.job_context import open_job
+from jupyter_condabuild.requests.option import Request
 from jupyter_condabuild.server import process, serializers
-from jupyter_condabuild.server.event_log import Journal, Line
-from jupyter_condabuild.server.history import History, Record
-from jupyter_condabuild.server.notifier import Pulse
+from jupyter_condabuild.server.event_log import EventLog, Line
+from jupyter_condabuild.server.history import BuildHistory, Record
+from jupyter_condabuild.server.notifier import Notifier
 from jupyter_condabuild.server.process import Workplace
-from jupyter_condabuild.server.single_flight import Shared
+from jupyter_condabuild.server.single_flight import SingleFlight
 from jupyter_condabuild.server.stream import View
 from jupyter_condabuild.server.supervisor import Supervisor
 from jupyter_condabuild.settings import Settings
@@ -51,12 +53,12 @@ class Builds:
         self._log = log
         self._clock = clock
         self._thread = ThreadPoolExecutor(1, "condabuild-history")
-        self._opened: tuple[History, Supervisor] | None = None
+        self._opened: tuple[BuildHistory, Supervisor] | None = None
         self._active: dict[str, Record] = {}
         self._sizes: dict[str, int] = {}
-        self._pulses: dict[str, Pulse] = {}
+        self._notifiers: dict[str, Notifier] = {}
         self._watching: asyncio.Task[None] | None = None
-        self._keys: Shared[str] = Shared()
+        self._keys: SingleFlight[str] = SingleFlight()
 
     async def start(self, command: str, request: Request, asked: Mapping[str, Any]) -> tuple[Record, bool]:
         """A new build and True, or the same one that lives, or that finished and still stands, and False.
@@ -106,7 +108,7 @@ class Builds:
     def follow(self, id: str, closed: asyncio.Future[None]) -> Following:
         """What a stream of a build's events reads from; waits end when `closed` is done."""
         self.watch()
-        return Following(self, id, self._pulses.setdefault(id, Pulse()), self._journal(id), closed)
+        return Following(self, id, self._notifiers.setdefault(id, Notifier()), self._event_log(id), closed)
 
     def watch(self) -> None:
         """Looks at living builds from time to time, as long as there are any."""
@@ -136,15 +138,15 @@ class Builds:
     def _waiting(self) -> Sequence[str]:
         return [record.id for record in self._active.values() if record.state == "queued"]
 
-    def _journal(self, id: str) -> Journal:
-        return Workplace(self._folder / "builds" / id).journal
+    def _event_log(self, id: str) -> EventLog:
+        return Workplace(self._folder / "builds" / id).event_log
 
-    async def _do(self, work: Callable[[History, Supervisor], T]) -> T:
+    async def _do(self, work: Callable[[BuildHistory, Supervisor], T]) -> T:
         """Work with the history, in its thread."""
 
         def opened() -> T:
             if self._opened is None:
-                history = History(self._folder / "history.sqlite")
+                history = BuildHistory(self._folder / "history.sqlite")
                 (self._folder / "builds").mkdir(mode=0o700, exist_ok=True)
                 self._opened = history, Supervisor(history, self._folder / "builds", self._settings, self._clock)
             return work(*self._opened)
@@ -152,11 +154,11 @@ class Builds:
         return await asyncio.get_running_loop().run_in_executor(self._thread, opened)
 
     async def _stands(self, request: BuildRequest, key: str, record: Record) -> bool:
-        if not up_to_date.may_stand(request):
+        if not up_to_date.applies(request):
             return False
         try:
             async with asyncio.timeout(STANDS_SECONDS):
-                memory = await asyncio.to_thread(up_to_date.remembered, request, key)
+                memory = await asyncio.to_thread(_recall, request, key)
         except (TimeoutError, CondaBuildError):
             return False
         return memory is not None and memory.finished.digest == (record.ending or {}).get("digest")
@@ -173,18 +175,18 @@ class Builds:
     async def _look(self) -> bool:
         """One round; wakes the readers of builds that moved. Whether any build lives."""
 
-        def work(_: History, supervisor: Supervisor) -> tuple[list[Record], dict[str, int]]:
+        def work(_: BuildHistory, supervisor: Supervisor) -> tuple[list[Record], dict[str, int]]:
             living = supervisor.round()
-            return living, {record.id: self._journal(record.id).size for record in living}
+            return living, {record.id: self._event_log(record.id).size for record in living}
 
         records, sizes = await self._do(work)
         active = {record.id: record for record in records}
-        for id in list(self._pulses):
+        for id in list(self._notifiers):
             moved = active.get(id) != self._active.get(id) or sizes.get(id) != self._sizes.get(id)
             if moved or (id in active and active[id].state == "queued" and list(active) != list(self._active)):
-                self._pulses[id].beat()
+                self._notifiers[id].notify()
             if id not in active:
-                del self._pulses[id]
+                del self._notifiers[id]
         self._active, self._sizes = active, sizes
         return bool(active)
 
@@ -192,17 +194,19 @@ class Builds:
 class Following:
     """One reader's way along a build's events (`stream.Feed`)."""
 
-    def __init__(self, builds: Builds, id: str, pulse: Pulse, journal: Journal, closed: asyncio.Future[None]) -> None:
+    def __init__(
+        self, builds: Builds, id: str, notifier: Notifier, event_log: EventLog, closed: asyncio.Future[None]
+    ) -> None:
         self._builds = builds
         self._id = id
-        self._pulse = pulse
-        self._journal = journal
+        self._notifier = notifier
+        self._event_log = event_log
         self._closed = closed
 
     @property
     def version(self) -> int:
         """Another number whenever the build moved."""
-        return self._pulse.version
+        return self._notifier.version
 
     async def view(self) -> View:
         """The build now."""
@@ -212,21 +216,26 @@ class Following:
 
     async def offset_after(self, seq: int) -> int:
         """Where the event after `seq` starts."""
-        return await asyncio.to_thread(self._journal.offset_after, seq) if seq else 0
+        return await asyncio.to_thread(self._event_log.offset_after, seq) if seq else 0
 
     async def read(self, offset: int) -> tuple[list[Line], int]:
         """Events from there on."""
-        return await asyncio.to_thread(self._journal.read, offset)
+        return await asyncio.to_thread(self._event_log.read, offset)
 
     async def wait(self, version: int, seconds: float) -> bool:
         """Until the build moved."""
-        return await self._pulse.wait(version, seconds, self._closed)
+        return await self._notifier.wait(version, seconds, self._closed)
 
 
 def _key(command: str, request: Request, text: str) -> str:
     """The same for the same request as long as the files behind it are the same."""
-    if isinstance(request, BuildRequest):
+    if isinstance(request, ImageRequest):
         text = up_to_date.identity(request)
     if command == "build":
         return text  # by which the store remembers it
     return hashlib.sha256(f"{command}\0{text}".encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _recall(request: BuildRequest, key: str) -> up_to_date.Memory | None:
+    with open_job(request, lambda event: None) as job:
+        return up_to_date.recall(request, key, job)

@@ -10,23 +10,23 @@ from typing import Any
 
 from jupyter_condabuild.conda.secrets import scrub
 from jupyter_condabuild.errors import BuildLimit, CondaBuildError
-from jupyter_condabuild.requests.build import Request
+from jupyter_condabuild.requests.option import Request
 from jupyter_condabuild.server import process
-from jupyter_condabuild.server.single_flight import Shared
+from jupyter_condabuild.server.single_flight import SingleFlight
 from jupyter_condabuild.text import seconds_text
 
 AT_ONCE = 2
 LIMIT_SECONDS = 600.0
 
 
-class Answers:
+class CommandRunner:
     """Runs commands, each once for all who ask the same at the same time."""
 
     def __init__(self, limit: float = LIMIT_SECONDS) -> None:
         """`limit` is in seconds."""
         self._limit = limit
         self._room = asyncio.Semaphore(AT_ONCE)
-        self._shared: Shared[dict[str, Any]] = Shared()
+        self._shared: SingleFlight[dict[str, Any]] = SingleFlight()
 
     async def ask(self, command: str, request: Request) -> dict[str, Any]:
         """The JSON object that a command prints; not to be changed. Raises what the command raises, and BuildLimit."""

@@ -30,7 +30,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Journal:
+class EventLog:
     """The events file of one build; a file that is not there is empty."""
 
     path: Path

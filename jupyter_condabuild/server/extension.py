@@ -11,7 +11,7 @@ from jupyter_server.serverapp import ServerApp
 from traitlets import Bool, Enum, HasTraits, Int, List, TraitError, TraitType, Unicode
 
 from jupyter_condabuild.server.handlers import routes
-from jupyter_condabuild.server.service import Workshop
+from jupyter_condabuild.server.service import Service
 from jupyter_condabuild.settings import Settings
 
 
@@ -45,7 +45,7 @@ class CondaBuild(_Traits, ExtensionApp):
     name = "condabuild"
     description = "Turns the conda environment of a kernel into a container image."
     load_other_extensions = True
-    _workshop: Workshop | None = None
+    _service: Service | None = None
     _refusal = ""
 
     def _link_jupyter_server_extension(self, serverapp: ServerApp) -> None:
@@ -66,14 +66,14 @@ class CondaBuild(_Traits, ExtensionApp):
         """Adds the routes."""
         server = self.serverapp
         assert server
-        self._workshop = Workshop(
+        self._service = Service(
             self._chosen(Path(server.data_dir)),
             Path(server.root_dir),
             server.kernel_manager,
             server.kernel_spec_manager,
             self.log,
         )
-        self.handlers.extend(routes(self._workshop))
+        self.handlers.extend(routes(self._service))
 
     def _chosen(self, data: Path) -> Settings:
         """The configuration; the environment wins, as on the command line."""
@@ -84,13 +84,13 @@ class CondaBuild(_Traits, ExtensionApp):
 
     def current_activity(self) -> int:
         """Builds that live: a server that is idle otherwise is not shut down under them."""
-        return self._workshop.builds.living if self._workshop else 0
+        return self._service.builds.living if self._service else 0
 
     async def _start_jupyter_server_extension(self, serverapp: Any) -> None:  # noqa: ARG002
-        assert self._workshop
-        self._workshop.builds.resume()
+        assert self._service
+        self._service.builds.resume()
 
     async def stop_extension(self) -> None:
         """Ends what the extension does; builds go on."""
-        if self._workshop:
-            await self._workshop.close()
+        if self._service:
+            await self._service.close()

@@ -12,7 +12,7 @@ from jupyter_condabuild.errors import BadRequest, NotThere
 from jupyter_condabuild.server import schemas
 from jupyter_condabuild.server.lockfiles import FILE_NAMES
 from jupyter_condabuild.server.resource import Resource, guarded
-from jupyter_condabuild.server.service import Workshop
+from jupyter_condabuild.server.service import Service
 from jupyter_condabuild.server.stream import frames
 
 CONTRACT = Path(__file__).with_name("openapi.yaml")
@@ -24,7 +24,7 @@ class StatusHandler(Resource):
     @guarded("read", "status")
     async def get(self) -> None:
         """All probes."""
-        self.reply(await self.workshop.status())
+        self.reply(await self.service.status())
 
 
 class EnvironmentsHandler(Resource):
@@ -33,7 +33,7 @@ class EnvironmentsHandler(Resource):
     @guarded("read", "environments")
     async def get(self) -> None:
         """All of them."""
-        self.reply(await self.workshop.sources.environments())
+        self.reply(await self.service.kernels.environments())
 
 
 class SnapshotsHandler(Resource):
@@ -42,7 +42,7 @@ class SnapshotsHandler(Resource):
     @guarded("write", "snapshots")
     async def post(self) -> None:
         """Of one environment."""
-        self.reply(await self.workshop.snapshot(schemas.snapshot(self.request.body)))
+        self.reply(await self.service.snapshot(schemas.snapshot(self.request.body)))
 
 
 class DiffsHandler(Resource):
@@ -51,7 +51,7 @@ class DiffsHandler(Resource):
     @guarded("write", "diffs")
     async def post(self) -> None:
         """Of any two."""
-        self.reply(await self.workshop.diff(schemas.diff(self.request.body)))
+        self.reply(await self.service.diff(schemas.diff(self.request.body)))
 
 
 class ExportsHandler(Resource):
@@ -60,7 +60,7 @@ class ExportsHandler(Resource):
     @guarded("write", "exports")
     async def post(self) -> None:
         """Of one kind."""
-        self.reply(await self.workshop.export(schemas.export(self.request.body)))
+        self.reply(await self.service.export(schemas.export(self.request.body)))
 
 
 class PruneHandler(Resource):
@@ -69,7 +69,7 @@ class PruneHandler(Resource):
     @guarded("write", "prune")
     async def post(self) -> None:
         """Removes the layers used longest ago."""
-        self.reply(await self.workshop.prune(schemas.prune(self.request.body)))
+        self.reply(await self.service.prune(schemas.prune(self.request.body)))
 
 
 class LockfileHandler(Resource):
@@ -79,7 +79,7 @@ class LockfileHandler(Resource):
     async def get(self, digest: str) -> None:
         """Its text."""
         format = self.get_query_argument("format", "conda-lock")
-        text = await asyncio.to_thread(self.workshop.lockfiles.text, digest, format)
+        text = await asyncio.to_thread(self.service.lockfiles.text, digest, format)
         self.set_header("Content-Disposition", f'inline; filename="{FILE_NAMES[format]}"')  # type: ignore[index]
         self.finish(text, set_content_type="text/plain; charset=utf-8")
 
@@ -93,16 +93,16 @@ class BuildsHandler(Resource):
         limit = self.get_query_argument("limit", "100")
         if not (limit.isascii() and limit.isdigit() and 1 <= int(limit[:5]) <= 1000):
             raise BadRequest("limit should be a whole number from 1 to 1000.")
-        records = await self.workshop.builds.recent(int(limit))
-        self.reply({"builds": [self.workshop.builds.view(record) for record in records]})
+        records = await self.service.builds.recent(int(limit))
+        self.reply({"builds": [self.service.builds.view(record) for record in records]})
 
     @guarded("write", "builds")
     async def post(self) -> None:
         """Starts or joins one."""
-        record, new = await self.workshop.start(*schemas.job(self.request.body))
+        record, new = await self.service.start(*schemas.job(self.request.body))
         if new:
             self.set_header("Location", f"{self.base_url}condabuild/builds/{record.id}")
-        self.reply(self.workshop.builds.view(record), 201 if new else 200)
+        self.reply(self.service.builds.view(record), 201 if new else 200)
 
 
 class BuildHandler(Resource):
@@ -111,7 +111,7 @@ class BuildHandler(Resource):
     @guarded("read", "builds")
     async def get(self, id: str) -> None:
         """How it is."""
-        self.reply(self.workshop.builds.view(await self.workshop.builds.record(id)))
+        self.reply(self.service.builds.view(await self.service.builds.record(id)))
 
     @guarded("write", "builds")
     async def delete(self, id: str) -> None:
@@ -120,20 +120,20 @@ class BuildHandler(Resource):
         if forget not in ("true", "false"):
             raise BadRequest("forget should be true or false.")
         if forget == "true":
-            await self.workshop.builds.forget(id)
+            await self.service.builds.forget(id)
             self.set_status(204)
             self.finish()
             return
-        record = await self.workshop.builds.cancel(id)
-        self.reply(self.workshop.builds.view(record), 202 if record.state == "running" else 200)
+        record = await self.service.builds.cancel(id)
+        self.reply(self.service.builds.view(record), 202 if record.state == "running" else 200)
 
 
 class EventsHandler(Resource):
     """A build's events as a stream."""
 
-    def initialize(self, workshop: Workshop) -> None:
+    def initialize(self, service: Service) -> None:
         """Takes what the route needs."""
-        super().initialize(workshop)
+        super().initialize(service)
         self._closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def on_connection_close(self) -> None:
@@ -145,7 +145,7 @@ class EventsHandler(Resource):
     async def get(self, id: str) -> None:
         """From the event after Last-Event-ID on."""
         seq = _seq(self.request.headers.get("Last-Event-ID", ""))
-        feed = self.workshop.builds.follow((await self.workshop.builds.record(id)).id, self._closed)
+        feed = self.service.builds.follow((await self.service.builds.record(id)).id, self._closed)
         ending = (await feed.view()).ending
         if ending and seq >= ending["seq"]:
             self.set_status(204)
@@ -188,9 +188,9 @@ class UnknownHandler(Resource):
     post = put = patch = delete = get
 
 
-def routes(workshop: Workshop) -> list[tuple[str, type[Resource], dict[str, Any]]]:
+def routes(service: Service) -> list[tuple[str, type[Resource], dict[str, Any]]]:
     """All of them, below the server's base URL."""
-    given = {"workshop": workshop}
+    given = {"service": service}
     return [
         ("condabuild/status", StatusHandler, given),
         ("condabuild/environments", EnvironmentsHandler, given),

@@ -85,7 +85,7 @@ class Record:
 _JSON = ("request", "asked", "verdict", "ending")
 
 
-class History:
+class BuildHistory:
     """The open file. To be used from one thread at a time."""
 
     def __init__(self, path: Path) -> None:
@@ -107,13 +107,14 @@ class History:
         deadline = time.monotonic() + _BUSY_SECONDS
         while True:
             try:
-                connection.execute("PRAGMA journal_mode = WAL")
+                # Not WAL: several servers may share a home folder over a network, and WAL needs memory that processes
+                # share (https://www.sqlite.org/wal.html, "Disadvantages"). TRUNCATE turns a file in WAL mode back.
+                connection.execute("PRAGMA journal_mode = TRUNCATE")
                 break
             except sqlite3.OperationalError as error:  # another server makes the file: SQLite does not wait for that
                 if "locked" not in str(error) or time.monotonic() > deadline:
                     raise
                 time.sleep(0.01)
-        connection.execute("PRAGMA synchronous = NORMAL")
         return connection
 
     def _migrate(self) -> None:

@@ -14,7 +14,7 @@ from jupyter_condabuild.errors import NotACondaKernel, NotThere, PrefixError
 from jupyter_condabuild.server import path_checks
 
 
-class Sources:
+class Kernels:
     """What builds can start from: the kernels that this server runs or could run, and environments by path."""
 
     def __init__(self, kernels: Any, kernelspecs: Any, allowed: Sequence[str]) -> None:

@@ -10,7 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, get_args
 
-from jupyter_condabuild.conda.formats import Format, dump, load
+from jupyter_condabuild.conda.formats import dump, load
+from jupyter_condabuild.conda.lockfile import Format
 from jupyter_condabuild.errors import BadRequest, NotThere, from_os_error
 from jupyter_condabuild.files import write_whole
 

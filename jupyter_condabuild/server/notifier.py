@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 
 
-class Pulse:
+class Notifier:
     """Counts its beats in `version`: who looked at version N waits until it is another one."""
 
     def __init__(self) -> None:
         self.version = 0
         self._next: asyncio.Future[None] | None = None
 
-    def beat(self) -> None:
+    def notify(self) -> None:
         """Wakes all who wait."""
         self.version += 1
         if self._next and not self._next.done():

@@ -9,6 +9,7 @@ from pathlib import Path
 from jupyter_condabuild.conda.launchers import is_prefix
 from jupyter_condabuild.errors import BadRequest, NotAPrefix, PrefixNotAllowed
 from jupyter_condabuild.oci.image import Reference
+from jupyter_condabuild.oci.location import ImageLocation, has_prefix
 
 _LONGEST = 4096
 
@@ -44,15 +45,16 @@ def below(root: Path, text: str, member: str) -> Path:
 
 def archive(root: Path, text: str) -> str:
     """The archive that a client asked for, as a build request names it; raises BadRequest."""
-    kind, colon, rest = text.rpartition(":")
-    if colon and kind not in ("docker-archive", "oci-archive"):
+    location = ImageLocation.parse_archive(text)
+    if ":" in location.name:
         raise BadRequest("archive should be a path, with or without docker-archive: or oci-archive: before it.")
+    rest = location.name
     path = below(root, rest, "archive")
     if path.suffix != ".tar" or path.is_dir():
         raise BadRequest("archive should be the path of a file whose name ends in .tar.")
     if not path.parent.is_dir():
         raise BadRequest(f"There is no folder {_shown(os.path.dirname(rest))} for the archive.")
-    return f"{kind}{colon}{path}"
+    return str(ImageLocation(location.kind, str(path)))
 
 
 def image(root: Path, text: str, named: str) -> str:
@@ -61,12 +63,12 @@ def image(root: Path, text: str, named: str) -> str:
     Args:
         named: the same with a registry, for the name of an image.
     """
-    kind, colon, rest = text.partition(":")
-    if colon and kind == "docker-daemon":
+    if not has_prefix(text):
+        return str(Reference.parse(named))  # with its registry: no file's name
+    location = ImageLocation.parse(text)
+    if not location.is_file:
         return text
-    if colon and kind in ("oci-archive", "docker-archive", "oci"):
-        return f"{kind}:{below(root, rest, 'reference')}"
-    return str(Reference.parse(named))  # with its registry: no file's name
+    return str(ImageLocation(location.kind, str(below(root, location.name, "reference"))))
 
 
 def _shown(text: str) -> str:

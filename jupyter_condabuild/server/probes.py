@@ -14,9 +14,10 @@ from jupyter_condabuild.errors import BaseUnavailable, CondaBuildError, DiskFull
 from jupyter_condabuild.oci import credentials
 from jupyter_condabuild.oci.daemon import Daemon
 from jupyter_condabuild.oci.image import Reference
+from jupyter_condabuild.oci.location import ImageLocation
 from jupyter_condabuild.oci.registry import open_registry
 from jupyter_condabuild.oci.retry import Patience
-from jupyter_condabuild.server.single_flight import Shared
+from jupyter_condabuild.server.single_flight import SingleFlight
 from jupyter_condabuild.settings import Settings
 from jupyter_condabuild.text import seconds_text, size_text
 
@@ -24,7 +25,6 @@ LIMIT_SECONDS = 8.0
 _ENGINE_SECONDS = 4.0
 _ONCE = Patience(attempts=1, total=LIMIT_SECONDS)
 _LEAST_FREE = 10 << 20
-_NO_REFERENCES = ("oci-archive", "docker-archive", "oci", "docker-daemon")
 
 Probe = Callable[[Settings], str]
 
@@ -37,7 +37,7 @@ class Probes:
         self._settings = settings
         self._limit = limit
         self._threads = ThreadPoolExecutor(4, "condabuild-probe")
-        self._shared: Shared[str] = Shared()
+        self._shared: SingleFlight[str] = SingleFlight()
 
     async def all(self) -> list[dict[str, Any]]:
         """openapi.yaml's Probes; what cannot be told is not in it."""
@@ -116,15 +116,17 @@ def engine(settings: Settings) -> str:
 
 def base(settings: Settings) -> str:
     """The base image's digest; raises BaseUnavailable."""
-    kind, colon, rest = settings.base_image.partition(":")
-    if colon and kind in _NO_REFERENCES:
-        if kind != "docker-daemon" and not Path(rest).exists():
-            raise BaseUnavailable(f"The base image {settings.base_image} cannot be had: there is no such file.")
-        return ""
     try:
-        reference = Reference.parse(settings.base_image)
+        location = ImageLocation.parse(settings.base_image)
+        if location.kind != "registry":
+            if location.is_file and not location.path.exists():
+                raise BaseUnavailable(f"The base image {location} cannot be had: there is no such file.")
+            return ""
+        reference = location.reference
         with open_registry(reference, settings.insecure_registries, patience=_ONCE) as opened:
             found = opened.repository(reference.repository).head(reference.target)
+    except BaseUnavailable:
+        raise
     except CondaBuildError as error:
         raise BaseUnavailable(f"The base image cannot be had: {error.message}", error.hint or None) from None
     if found is None:

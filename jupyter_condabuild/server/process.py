@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jupyter_condabuild.server.event_log import Journal
+from jupyter_condabuild.server.event_log import EventLog
 
 NICE = 10
 """How much nicer than the server a build is: kernels and the server come first."""
@@ -40,9 +40,9 @@ class Workplace:
     folder: Path
 
     @property
-    def journal(self) -> Journal:
+    def event_log(self) -> EventLog:
         """The events."""
-        return Journal(self.folder / "events.jsonl")
+        return EventLog(self.folder / "events.jsonl")
 
     @property
     def request(self) -> Path:
@@ -63,7 +63,7 @@ class Workplace:
     def is_locked(self) -> bool:
         """Whether a process still writes the events."""
         try:
-            with open(self.journal.path, "rb") as file:
+            with open(self.event_log.path, "rb") as file:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except FileNotFoundError:
             return False
@@ -109,7 +109,7 @@ def start(place: Workplace, command: str = "build", environ: Mapping[str, str] =
     words = [sys.executable, "-m", "jupyter_condabuild", command, "--request", "-", "--events", "jsonl"]
     with (
         open(place.request, "rb") as request,
-        open(place.journal.path, "ab") as events,
+        open(place.event_log.path, "ab") as events,
         open(place.stderr, "ab") as errors,
     ):
         fcntl.flock(events, fcntl.LOCK_EX)  # the process inherits the open file, and with it the lock

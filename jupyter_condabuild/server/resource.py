@@ -14,7 +14,7 @@ from tornado import web
 
 from jupyter_condabuild import errors
 from jupyter_condabuild.errors import CondaBuildError
-from jupyter_condabuild.server.service import Workshop
+from jupyter_condabuild.server.service import Service
 
 Verb = TypeVar("Verb", bound=Callable[..., Awaitable[None]])
 
@@ -82,17 +82,17 @@ def guarded(action: Literal["read", "write"], resource: str) -> Callable[[Verb],
 class Resource(APIHandler):
     """A route; each of its verbs is `guarded`."""
 
-    def initialize(self, workshop: Workshop) -> None:
+    def initialize(self, service: Service) -> None:
         """Takes what the route needs."""
-        self.workshop = workshop
+        self.service = service
 
     def reply(self, value: Any, status: int = 200) -> None:
-        """Answers with JSON."""
+        """CommandRunner with JSON."""
         self.set_status(status)
         self.finish(json.dumps(value))
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
-        """Answers with openapi.yaml's Error, whoever raised it."""
+        """CommandRunner with openapi.yaml's Error, whoever raised it."""
         error = (kwargs.get("exc_info") or (None, None, None))[1]
         if status_code == 405:
             verbs = (verb for verb in self.SUPPORTED_METHODS if hasattr(getattr(self, verb.lower()), "guard"))

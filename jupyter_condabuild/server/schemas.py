@@ -1,4 +1,8 @@
-"""The bodies of requests: JSON objects whose members are known and have the right types, or BadRequest."""
+"""The bodies of REST requests: JSON objects of known members with the right types; any other body is a BadRequest.
+
+The members are the options of the requests that a client may give (`requests.option`), and the ways to name an
+environment.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from jupyter_condabuild.errors import BadRequest, TooMuch
+from jupyter_condabuild.requests.build import PlanRequest, SourceRequest
+from jupyter_condabuild.requests.option import Request, json_type
+from jupyter_condabuild.requests.others import JOBS, ExportRequest, PruneRequest
 
 MOST_BYTES = 1 << 20
 """More than any honest request has."""
@@ -16,36 +23,18 @@ SOURCES: Mapping[str, type] = {**ENVIRONMENT, "lockfile": str}
 SIDES: Mapping[str, type] = {**SOURCES, "reference": str}
 """Members of which a snapshot, a build, and each side of a comparison has exactly one."""
 
-_RECIPE: Mapping[str, type] = {
-    "reference": str,
-    "engine": str,
-    "base": str,
-    "installer": str,
-    "installer_image": str,
-}
-_SNAPSHOT: Mapping[str, type] = {**ENVIRONMENT, **_RECIPE, "cache_from": list, "bytecode": bool}
+
+def _members(kind: type[Request]) -> dict[str, type]:
+    """The options of a request that a client may give, by name, with their types as JSON."""
+    return {name: json_type(item) for name, (item, option) in kind.options().items() if option.client}
+
+
+_SNAPSHOT: Mapping[str, type] = {**ENVIRONMENT, **_members(PlanRequest)}
 _JOBS: Mapping[str, Mapping[str, type]] = {
-    "build": {
-        **SOURCES,
-        **_RECIPE,
-        "command": str,
-        "cache_from": list,
-        "push": bool,
-        "load": bool,
-        "archive": str,
-        "pull": bool,
-        "include": str,
-        "strict": bool,
-        "variables": bool,
-        "stack": bool,
-        "bytecode": bool,
-        "again": bool,
-    },
-    "base": {**SOURCES, **_RECIPE, "command": str, "keep": int, "without": list},
-    "rebase": {"command": str, "reference": str, "base": str, "target": str},
-    "verify": {"command": str, "reference": str},
+    command: {"command": str, **_members(kind), **(SOURCES if issubclass(kind, SourceRequest) else {})}
+    for command, kind in JOBS.items()
 }
-_EXPORT: Mapping[str, type] = {**SOURCES, **_RECIPE, "kind": str}
+_EXPORT: Mapping[str, type] = {**SOURCES, **_members(ExportRequest)}
 _DIFF: Mapping[str, type] = {"before": dict, "after": dict}
 
 
@@ -83,7 +72,7 @@ def diff(body: bytes) -> dict[str, Any]:
 
 def prune(body: bytes) -> dict[str, Any]:
     """A PruneRequest of openapi.yaml; raises BadRequest."""
-    return _known(_object(body), {"keep_bytes": int})
+    return _known(_object(body), _members(PruneRequest))
 
 
 def _object(body: bytes) -> dict[str, Any]:

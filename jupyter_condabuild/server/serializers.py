@@ -3,33 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import Field, asdict
 from typing import Any
 
 from jupyter_condabuild.distribution.run_commands import share_commands
 from jupyter_condabuild.errors import CondaBuildError
 from jupyter_condabuild.events import Finished, from_json
 from jupyter_condabuild.requests.build import BuildRequest
+from jupyter_condabuild.requests.option import Option, json_type
+from jupyter_condabuild.requests.others import JOBS
 from jupyter_condabuild.server.history import Record
 
-_SHOWN: Mapping[str, Any] = {
-    "prefix": "",
-    "reference": "",
-    "push": False,
-    "load": False,
-    "engine": "layers",
-    "base": "",
-    "cache_from": [],
-    "strict": False,
-    "variables": False,
-    "stack": False,
-    "bytecode": True,
-    "target": "",
-    "keep": 0,
-    "without": [],
-}
-"""What is shown of a request, and as what where its command, or the older version that wrote it, has no such member."""
-_ASKED = ("lockfile", "archive", "include")  # whose paths in the request are the server's own
+
+def _blank(item: Field[Any], option: Option) -> Any:
+    """What stands for an option that a command does not have: an empty value, where there is one."""
+    kind = json_type(item)
+    if option.choices:
+        return option.choices[0]
+    return item.default if kind is bool else kind()
+
+
+_OPTIONS = [found for kind in JOBS.values() for found in kind.options().items()]
+
+_SHOWN: Mapping[str, Any] = {name: _blank(item, option) for name, (item, option) in _OPTIONS if option.shown}
+"""The options that are shown, and the value that stands for an option that a command, or an older version, lacks."""
+
+_ASKED = ("lockfile", *(name for name, (_, option) in _OPTIONS if option.below_root))
+"""The options that are shown as the client gave them: the paths in the request are the server's own."""
 
 
 def build(record: Record, waiting: Sequence[str], uptime: float) -> dict[str, Any]:
@@ -64,9 +64,9 @@ def build(record: Record, waiting: Sequence[str], uptime: float) -> dict[str, An
 
 
 def _asked(record: Record) -> dict[str, Any]:
-    shown = {name: record.request.get(name, unsaid) for name, unsaid in _SHOWN.items()}
-    shown |= {name: record.asked.get(name, "") for name in _ASKED}
-    if record.command == "rebase":
+    shown = {name: record.request.get(name, blank) for name, blank in _SHOWN.items()}
+    shown |= {name: record.asked.get(name, "") for name in _ASKED if name != "reference"}
+    if record.command in ("rebase", "base"):
         shown["push"] = True
     return {**shown, "reference": record.asked.get("reference", shown["reference"])}
 
@@ -90,8 +90,10 @@ def _share(record: Record, result: Finished) -> list[dict[str, str]]:
             # The folder that went into the image may be gone by now.
             asked = BuildRequest.parse({**record.request, "include": ""})
         else:
-            plain = tuple(record.request["insecure_registries"])
-            asked = BuildRequest(prefix="/", reference=result.reference, push=True, insecure_registries=plain)
+            plain = record.request["insecure_registries"]
+            asked = BuildRequest.parse(
+                {"prefix": "/", "reference": result.reference, "push": True, "insecure_registries": plain}
+            )
         return [asdict(command) for command in share_commands(asked, result)]
     except CondaBuildError:  # a request that another version wrote
         return []

@@ -18,7 +18,7 @@ from jupyter_condabuild.conda.secrets import scrub
 from jupyter_condabuild.errors import BuildLimit, CondaBuildError, DiskFull, Interrupted, NotEnded, from_os_error
 from jupyter_condabuild.events import LAST, Cancelled, Event, Failed, from_json, to_json
 from jupyter_condabuild.server import process
-from jupyter_condabuild.server.history import History, Record, State
+from jupyter_condabuild.server.history import BuildHistory, Record, State
 from jupyter_condabuild.server.process import Workplace
 from jupyter_condabuild.settings import Settings
 from jupyter_condabuild.text import seconds_text, size_text
@@ -41,7 +41,7 @@ class Supervisor:
 
     def __init__(
         self,
-        history: History,
+        history: BuildHistory,
         folder: Path,
         settings: Settings,
         clock: Callable[[], float] = time.time,
@@ -168,7 +168,7 @@ class Supervisor:
             if here and record.pid and not process.is_leader(record.pid):
                 process.kill(record.pid)  # workers of a build that was killed: the group is theirs while one lives
             return False, None
-        size = place.journal.size
+        size = place.event_log.size
         known, since = self._still.get(record.id, (-1, 0.0))
         if size != known:
             self._still[record.id] = (size, self._uptime())
@@ -201,7 +201,7 @@ class Supervisor:
         return self._history.tell(id, self._uptime(), to_json(verdict, 1, self._clock()), self._clock())
 
     def _end(self, record: Record, status: int | None) -> None:
-        said = self.place(record.id).journal.last()
+        said = self.place(record.id).event_log.last()
         ending: Mapping[str, Any] = said or {}
         if ending.get("type") not in LAST:
             ending = self._verdict(record, status, ending.get("seq", 0) + 1)

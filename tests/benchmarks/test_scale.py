@@ -91,12 +91,12 @@ def test_a_lab_is_known_by_its_events() -> None:
 def test_our_policy_is_our_plan() -> None:
     """The planner's own layers, keys and order; its constants are its own again afterwards."""
     for push in make(1, SMALL_LAB).pushes:
-        planned = planning.plan(push.lockfile, budget=10)
+        planned = planning.plan_layers(push.lockfile, budget=10)
         layers = Planned("ours", 10).image(push.lockfile, None).layers
         assert [(layer.key, layer.packages) for layer in layers] == [(one.key, one.packages) for one in planned.layers]
         other = Planned("coarse", 10, COARSE, bins=3).image(push.lockfile, None)
         assert sum(len(layer.packages) > 1 for layer in other.layers) <= 3
-        assert planning.plan(push.lockfile, budget=10) == planned
+        assert planning.plan_layers(push.lockfile, budget=10) == planned
 
 
 def test_an_order_moves_layers_of_one_package_alone() -> None:

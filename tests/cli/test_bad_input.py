@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
@@ -154,6 +155,26 @@ def test_a_base_that_cannot_be_had(run: CommandLine, rattler_prefix: Path, base:
     done = run("build", rattler_prefix, "-o", "x.tar", "--base", base, "--events", "jsonl")
     assert base in failure(done, "base_unavailable")["message"]
     assert not (run.folder / "x.tar").exists()
+
+
+def test_a_layer_that_a_registry_lost_is_built_and_no_warning_comes_twice(
+    run: CommandLine, own_prefix: tuple[Path, Channel, Path], base_archive: Path, fake_registry: FakeRegistry
+) -> None:
+    """The build begins again, and tells only what is new."""
+    prefix, *_ = own_prefix
+    (prefix / "share/untracked").write_text("x")
+    words = ("build", prefix, "--push", "--base", f"oci-archive:{base_archive}", "--events", "jsonl")
+    made = run(*words, "-t", f"{fake_registry.host}/team/env:v1")
+    assert made.status == 0
+    manifest = json.loads(fake_registry.manifests["team/env"]["v1"][1])
+    del fake_registry.blobs["team/env"][manifest["layers"][-2]["digest"]]
+    shutil.rmtree(run.store)
+    done = run(*words, "-t", f"{fake_registry.host}/team/other:v1", "--cache-from", f"{fake_registry.host}/team/env:v1")
+    assert done.status == 0
+    warnings = [event["code"] for event in done.events if event["type"] == "warning"]
+    assert "blob-gone" in warnings
+    assert "untracked-files" in warnings
+    assert len(warnings) == len(set(warnings))
 
 
 @pytest.mark.parametrize("reference", ["", "Upper/Case:1", "host/x:bad tag", "host:99999999/x", "x@sha256:12", "a\nb"])

@@ -305,6 +305,15 @@ def test_what_a_package_depends_on_is_linked_before_it() -> None:
     assert link_order(packages) == ["zlib-1-0", "lib-1-0", "app-1-0"]
 
 
+def test_a_name_with_capital_letters_is_ordered_too() -> None:
+    """conda's names have none, but a record is a file, and may say anything."""
+    packages = [
+        CondaPackage.of_url(f"https://lab.org/linux-64/{name}-1-0.conda", sha256="0" * 64, depends=depends)
+        for name, depends in {"App": ("Lib",), "Lib": ()}.items()
+    ]
+    assert link_order(packages) == ["Lib-1-0", "App-1-0"]
+
+
 def test_links_are_kept_as_links(linked: Linked) -> None:
     """With their own target."""
     assert os.readlink(linked.files("greet")["lib/libgreet.so"]) == "libgreet.so.1"

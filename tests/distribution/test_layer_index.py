@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from jupyter_condabuild.distribution.layer_index import CONTESTED, PLAN, Known, annotate, look_up
+from jupyter_condabuild.distribution.layer_index import CONTESTED, PLAN, LayerIndex, annotate, look_up
 from jupyter_condabuild.errors import RegistryFault
 from jupyter_condabuild.oci.image import OCI_CONFIG, OCI_INDEX, OCI_MANIFEST, Descriptor, Digest, Manifest
 from jupyter_condabuild.oci.registry import Registry
@@ -32,7 +32,7 @@ def put(registry: FakeRegistry, repository: str, tag: str, manifest: Manifest) -
     registry.put_manifest(repository, tag, manifest.media_type, manifest.raw)
 
 
-def known(registry: Registry, *targets: tuple[str, str], destination: str = "team/env", tag: str = "v1") -> Known:
+def known(registry: Registry, *targets: tuple[str, str], destination: str = "team/env", tag: str = "v1") -> LayerIndex:
     found = [(registry.repository(name), target) for name, target in targets]
     return look_up(found, registry.repository(destination), tag)
 
@@ -92,7 +92,7 @@ def test_what_is_no_image_of_ours_counts_as_nothing(
     media_type, value = ODD[name]
     raw = b"<html>" if value is None else json.dumps(value).encode()
     fake_registry.put_manifest(where, "v1", media_type, raw)
-    assert known(connected, (where, "v1"), ("team/env", "absent")) == Known({}, frozenset())
+    assert known(connected, (where, "v1"), ("team/env", "absent")) == LayerIndex({}, frozenset())
 
 
 @pytest.mark.parametrize("diff_id", ["", "sha256:short", "md5:" + "0" * 32])

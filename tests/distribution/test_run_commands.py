@@ -18,22 +18,24 @@ import pytest
 from jupyter_condabuild.conda.formats import load
 from jupyter_condabuild.distribution.run_commands import ShareCommand, share_commands
 from jupyter_condabuild.events import Finished
-from jupyter_condabuild.jobs.build import build
+from jupyter_condabuild.jobs import build
+from jupyter_condabuild.oci.image import Reference
 from jupyter_condabuild.requests.build import BuildRequest
 from tests.conftest import missing
 from tests.parts.builds import install, small_channel
 from tests.parts.channel import prefix
 from tests.parts.channel.package import File, Metadata
+from tests.parts.jobs import build_request, silent
 from tests.parts.users import NUMBER, Somebody, somebody
 
 DIGEST = "sha256:" + "a" * 64
 LAB = ("jupyter", "lab", "--ip=0.0.0.0")
-PUSHED = BuildRequest(prefix="/env", reference="registry.lab.org/team/env:v1", push=True)
+PUSHED = build_request(prefix="/env", reference="registry.lab.org/team/env:v1", push=True)
 
 
 def commands(request: BuildRequest, command: tuple[str, ...] = ("python",)) -> dict[str, ShareCommand]:
     """By tool, for an image that runs this command."""
-    done = Finished(request.reference, DIGEST, 1, 1, 1, 1, 1.0, request.archive, DIGEST, command)
+    done = Finished(str(request.reference or ""), DIGEST, 1, 1, 1, 1, 1.0, request.archive_name, DIGEST, command)
     return {one.tool: one for one in share_commands(request, done)}
 
 
@@ -71,7 +73,7 @@ def test_jupyterlab_gets_a_port_on_this_machine_and_a_profile_for_a_hub() -> Non
 @pytest.mark.parametrize("registry", ["localhost:5000", "127.0.0.1:5000", "plain.lab.org"])
 def test_a_registry_without_tls_is_named_as_such(registry: str) -> None:
     """Docker knows that of loopback by itself, the others must be told."""
-    request = replace(PUSHED, reference=f"{registry}/env", insecure_registries=("plain.lab.org",))
+    request = replace(PUSHED, reference=Reference.parse(f"{registry}/env"), insecure_registries=("plain.lab.org",))
     found = commands(request)
     assert "--tls-verify=false" in found["podman"].text
     assert "--no-https" in found["apptainer"].text
@@ -87,12 +89,12 @@ def test_an_image_that_was_only_loaded_is_not_pulled() -> None:
 @pytest.mark.parametrize("kind", ["", "oci-archive:", "docker-archive:"])
 def test_an_archive_is_used_from_its_file(kind: str) -> None:
     """With the name in it where it has one; the path is quoted for a shell."""
-    request = BuildRequest(prefix="/env", archive=f"{kind}/home/me/my image.tar")
+    request = build_request(prefix="/env", archive=f"{kind}/home/me/my image.tar")
     found = commands(request)
     assert list(found) == ["docker", "podman", "apptainer"]
     assert found["docker"].text == "docker load --input '/home/me/my image.tar'"
     assert f"{kind or 'oci-archive:'}'/home/me/my image.tar'" in found["podman"].text
-    named = commands(replace(request, reference="team/env:v1"))
+    named = commands(replace(request, reference=Reference.parse("team/env:v1")))
     assert named["docker"].text.endswith(" docker.io/team/env:v1")
 
 
@@ -104,14 +106,14 @@ def pushed(
     if not shutil.which("docker"):
         missing("The docker command is not installed")
     reference = f"{registry}/commands/shared:{tmp_path.name}"
-    request = BuildRequest(
-        prefix=str(rattler_prefix),
+    request = build_request(
+        prefix=rattler_prefix,
         reference=reference,
         push=True,
         base=base_reference,
         store_dir=str(tmp_path / "store"),
     )
-    done = build(request, lambda event: None).event
+    done = build.run(request, silent).event
     yield {one.tool: one for one in share_commands(request, done)}
     with suppress(docker.errors.ImageNotFound):
         docker_client.images.remove(reference, force=True)
@@ -183,14 +185,14 @@ def test_an_archive_runs_as_pasted(
     reference = "registry.lab.org/commands/archived:v1"
     packages = [(Metadata("numbers", "1.0"), [File("share/numbers", b"42")])]
     with somebody() as user:
-        request = BuildRequest(
-            prefix=str(install(tmp_path / "env", small_channel(tmp_path / "channel", packages), "numbers")),
+        request = build_request(
+            prefix=install(tmp_path / "env", small_channel(tmp_path / "channel", packages), "numbers"),
             reference=reference,
             archive=f"{kind}{user.home / 'my image.tar'}",
             base=f"oci-archive:{base_archive}",
             store_dir=str(tmp_path / "store"),
         )
-        done = build(request, lambda event: None).event
+        done = build.run(request, silent).event
         found = {one.tool: one for one in share_commands(request, done)}
         typed = "cp $CONDA_PREFIX/share/numbers made\ncat made\nexit\n"
         try:

@@ -52,9 +52,9 @@ if how["processors"]:
     os.sched_setaffinity(0, list(os.sched_getaffinity(0))[:how["processors"]])
 os.umask(how["umask"])
 from pathlib import Path
-from jupyter_condabuild.jobs.build import build
+from jupyter_condabuild.jobs import build
 from jupyter_condabuild.requests.build import BuildRequest
-result = build(BuildRequest(**how["request"]), lambda event: None)
+result = build.run(BuildRequest.parse(how["request"]), lambda event: None)
 print(result.event.digest)
 """
 

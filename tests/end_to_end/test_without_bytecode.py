@@ -7,7 +7,6 @@ import marshal
 import shutil
 import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -19,23 +18,19 @@ from jupyter_condabuild.conda.records import PrefixRecord
 from jupyter_condabuild.conda.snapshot import snapshot
 from jupyter_condabuild.errors import LinkFailed, NotVerified
 from jupyter_condabuild.events import Event, Log, Warning
-from jupyter_condabuild.image.opener import Places, open_image
-from jupyter_condabuild.jobs import up_to_date
+from jupyter_condabuild.jobs import plan, up_to_date
 from jupyter_condabuild.jobs import verify as verifying
-from jupyter_condabuild.jobs.plan import preview
-from jupyter_condabuild.jobs.verify import verify
-from jupyter_condabuild.oci import archive
-from jupyter_condabuild.planning.layer_plan import plan
+from jupyter_condabuild.planning.layer_plan import plan_layers
 from jupyter_condabuild.requests.build import BuildRequest
 from jupyter_condabuild.server import schemas
 from jupyter_condabuild.settings import Settings
-from tests.jobs.test_diff import with_exchanged_layer
 from tests.parts.builds import Package, Workshop, install, small_channel
 from tests.parts.channel.bytecode import SITE_PACKAGES
 from tests.parts.channel.channel import Channel
 from tests.parts.channel.package import File, Metadata
 from tests.parts.command_line import CommandLine
 from tests.parts.image_tree import SavedImage
+from tests.parts.jobs import build_request, exchange_layer, plan_request, verified
 
 KEY = "org.jupyter.condabuild.layer.key"
 PACKAGES = "org.jupyter.condabuild.layer.packages"
@@ -47,13 +42,6 @@ def lean(session_workshop: Workshop, rattler_prefix: Path, rattler_image: SavedI
     return session_workshop.image(rattler_prefix, "lean", bytecode=False)
 
 
-@pytest.fixture
-def places(tmp_path: Path) -> Places:
-    work = tmp_path / "places"
-    work.mkdir()
-    return Places((), "", work)
-
-
 def keys(image: SavedImage) -> dict[str, str]:
     """The packages of each package layer, and its key."""
     notes = [layer.get("annotations", {}) for layer in image.manifest["layers"]]
@@ -63,7 +51,7 @@ def keys(image: SavedImage) -> dict[str, str]:
 def noarch(prefix: Path) -> set[str]:
     """The layers of a prefix that hold noarch Python packages, by the names of all their packages."""
     python = {record.dist for record in snapshot(prefix).records if record.noarch == "python"}
-    layers = plan(lock(snapshot(prefix)), budget=96).layers
+    layers = plan_layers(lock(snapshot(prefix)), budget=96).layers
     return {" ".join(layer.names) for layer in layers if python.intersection(layer.names)}
 
 
@@ -139,27 +127,23 @@ def test_what_pip_installed_is_not_compiled_either(workshop: Workshop, rattler_p
         assert any("__pycache__/mine." in path for path in tree) is wanted
 
 
-def test_it_is_verified(lean: SavedImage, rattler_prefix: Path, places: Places, tmp_path: Path) -> None:
+def test_it_is_verified(lean: SavedImage, rattler_prefix: Path, tmp_path: Path) -> None:
     """Every package comes out the same; one that does not is named."""
-    found = verify(str(lean.archive), places, 1, lambda event: None)
+    found = verified(lean.archive, tmp_path / "verifying")
     assert {dist for names in noarch(rattler_prefix) for dist in names.split()} <= set(found.proved)
     assert not found.wrong
-    with ExitStack() as stack:
-        original = open_image(str(lean.archive), places, stack)
-        archive.write(with_exchanged_layer(original, "tqdm-"), "", tmp_path / "evil")
-    shutil.rmtree(places.work)
-    places.work.mkdir()
+    exchange_layer(lean.archive, "tqdm-", tmp_path / "evil")
     with pytest.raises(NotVerified, match=r"\d differ: .*tqdm-"):
-        verify(str(tmp_path / "evil"), places, 1, lambda event: None)
+        verified(tmp_path / "evil", tmp_path / "verifying")
 
 
 def test_bytecode_for_another_processor_is_not_called_wrong(
-    rattler_image: SavedImage, places: Places, monkeypatch: pytest.MonkeyPatch
+    rattler_image: SavedImage, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Where the image's Python does not run, nobody can tell."""
     monkeypatch.setattr(verifying, "host_architecture", lambda: "riscv64")
     with pytest.raises(LinkFailed, match="linux-64") as raised:
-        verify(str(rattler_image.archive), places, 1, lambda event: None)
+        verified(rattler_image.archive, tmp_path / "verifying")
     assert "machine of that platform" in raised.value.hint
 
 
@@ -183,7 +167,7 @@ def mixed(channel: Channel, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return install(folder / "env", small_channel(folder / "channel", packages), "b")
 
 
-def test_one_packages_bytecode_does_not_pass_for_anothers(mixed: Path, workshop: Workshop, places: Places) -> None:
+def test_one_packages_bytecode_does_not_pass_for_anothers(mixed: Path, workshop: Workshop, tmp_path: Path) -> None:
     """Of a module that is compiled in one of two layers, the image has the bytecode that goes with it."""
     image = workshop.image(mixed, bytecode=False)
     (pyc,) = (path for path in image.tree() if "/shared." in path and path.endswith(".pyc"))
@@ -191,12 +175,12 @@ def test_one_packages_bytecode_does_not_pass_for_anothers(mixed: Path, workshop:
     exec(marshal.loads(image.read(f"opt/env/{pyc}")[16:]), namespace)
     assert image.read(f"opt/env/{SITE_PACKAGES}/shared.py") == b"FROM = 'b'\n"
     assert namespace["FROM"] == "b"
-    assert not verify(str(image.archive), places, 1, lambda event: None).wrong
+    assert not verified(image.archive, tmp_path / "verifying").wrong
 
 
 @pytest.mark.parametrize("wanted", [True, False])
 def test_it_is_stacked_on_the_other_kind(
-    workshop: Workshop, conda_prefix: Path, registry: str, places: Places, wanted: bool
+    workshop: Workshop, conda_prefix: Path, registry: str, tmp_path: Path, wanted: bool
 ) -> None:
     """A container sees what it would see otherwise: no bytecode of the image below is left."""
     tag = f"{registry}/stacked/{uuid.uuid4().hex}:latest"
@@ -206,13 +190,13 @@ def test_it_is_stacked_on_the_other_kind(
     assert any("Stacked on" in event.text for event in workshop.events if isinstance(event, Log))
     canonical = workshop.image(conda_prefix, "canonical", bytecode=wanted)
     assert stacked.tree() == canonical.tree()
-    assert not verify(tag, places, 1, lambda event: None).wrong
+    assert not verified(tag, tmp_path / "verifying").wrong
 
 
 def test_the_memory_of_one_kind_does_not_answer_for_the_other() -> None:
     """What was asked is part of it."""
-    given = {"lockfile": "/none", "reference": "lab.org/x:1", "push": True}
-    one, other = (up_to_date.identity(BuildRequest(**given, bytecode=wanted)) for wanted in (True, False))
+    given: dict[str, Any] = {"lockfile": "/none", "reference": "lab.org/x:1", "push": True}
+    one, other = (up_to_date.identity(build_request(**given, bytecode=wanted)) for wanted in (True, False))
     assert one != other
 
 
@@ -222,7 +206,7 @@ def test_the_memory_of_one_kind_does_not_answer_for_the_other() -> None:
 def test_the_setting_holds_where_nothing_else_is_asked(variable: str, option: bool | None, wanted: bool) -> None:
     """The environment's variable, and an option that wins over it."""
     settings = Settings().with_environment({"CONDABUILD_BYTECODE": variable})
-    assert settings.request(prefix="/env", archive="x.tar", bytecode=option).bytecode is wanted
+    assert BuildRequest.of(settings, prefix="/env", archive="x.tar", bytecode=option).bytecode is wanted
 
 
 def test_a_plan_on_the_command_line(rattler_prefix: Path, tmp_path: Path) -> None:
@@ -251,8 +235,8 @@ def test_a_server_is_asked_for_it() -> None:
 def test_the_docker_engine_says_who_decides(rattler_prefix: Path, tmp_path: Path, bytecode: bool) -> None:
     """The installer compiles, or does not: a plan and a build warn whoever asked for an image without."""
     events: list[Event] = []
-    given: dict[str, Any] = {"archive": "none.tar", "store_dir": str(tmp_path), "engine": "docker"}
-    preview(BuildRequest(prefix=str(rattler_prefix), **given, bytecode=bytecode), events.append)
+    asked = plan_request(prefix=rattler_prefix, store_dir=tmp_path, engine="docker", bytecode=bytecode)
+    plan.run(asked, events.append)
     said = [event.message for event in events if isinstance(event, Warning) and event.code == "bytecode-of-installer"]
     assert [("micromamba" in text) for text in said] == ([] if bytecode else [True])
 

@@ -6,23 +6,22 @@ import re
 from pathlib import Path
 from typing import Any
 
-from jupyter_condabuild.engines.docker.preview import DockerPlan
-from jupyter_condabuild.jobs.plan import preview
-from jupyter_condabuild.requests.build import BuildRequest
+from jupyter_condabuild.engines.docker.preview import DockerPreview
+from jupyter_condabuild.jobs import plan
 from tests.parts.builds import install
 from tests.parts.channel.channel import Channel
 from tests.parts.command_line import CommandLine
 from tests.parts.engines import DockerWorkshop
+from tests.parts.jobs import plan_request, silent
 
 _TAKEN = re.compile(r"^#\d+ \[\S+ +\d+/\d+\] (.*?)(?: CACHED)?$", re.MULTILINE)
 _WIDTH = 120  # of a step's title in the log
 
 
-def planned(prefix: Path, **more: Any) -> DockerPlan:
+def planned(prefix: Path, **more: Any) -> DockerPreview:
     """What a plan says."""
-    request = BuildRequest(prefix=str(prefix), engine="docker", **more)
-    found = preview(request, lambda event: None)
-    assert isinstance(found, DockerPlan)
+    found = plan.run(plan_request(prefix=prefix, engine="docker", **more), silent)
+    assert isinstance(found, DockerPreview)
     return found
 
 
@@ -36,7 +35,6 @@ def test_the_steps_are_those_that_the_engine_takes(
         taken = {step[:_WIDTH] for step in _TAKEN.findall(docker_workshop.log) if not step.startswith("WORKDIR")}
         found = planned(
             made,
-            archive="none.tar",
             base=docker_workshop.base,
             installer="rattler",
             installer_image=docker_workshop.installer_image,
@@ -54,10 +52,10 @@ def test_the_steps_are_those_that_the_engine_takes(
 def test_the_caches_are_those_named_then_the_image_before(rattler_prefix: Path, registry: str, tmp_path: Path) -> None:
     """An image that goes nowhere has none of its own."""
     store = str(tmp_path / "store")
-    assert planned(rattler_prefix, archive="x.tar", store_dir=store).caches == ()
+    assert planned(rattler_prefix, store_dir=store).caches == ()
     reference = f"{registry}/docker-plan/{tmp_path.name}:v1"
     named = ("registry.lab.org/team/cache:1",)
-    found = planned(rattler_prefix, reference=reference, push=True, cache_from=named, store_dir=store)
+    found = planned(rattler_prefix, reference=reference, cache_from=named, store_dir=store)
     assert found.caches == (*named, reference)
 
 

@@ -257,6 +257,26 @@ def test_a_second_push_asks_for_no_upload(workshop: Workshop, small: Small, fake
     assert {seen.method for seen in fake_registry.seen} <= {"GET", "HEAD"}
 
 
+@pytest.mark.parametrize("lost", ["layer", "configuration", "base", "manifest"])
+def test_again_repairs_an_image_that_lost_a_part(
+    workshop: Workshop, small: Small, fake_registry: FakeRegistry, lost: str
+) -> None:
+    """A registry's own manifest is no proof that the registry still has the blobs: each is asked for anew."""
+    reference = f"{fake_registry.host}/team/env:v1"
+    first = workshop.build(small.prefix, reference=reference, push=True)
+    manifest = first.image.manifest
+    before = dict(fake_registry.blobs["team/env"])
+    parts = {"layer": first.layers[-1].descriptor, "configuration": manifest.config, "base": manifest.layers[0]}
+    if lost == "manifest":
+        del fake_registry.manifests["team/env"][str(manifest.descriptor.digest)]
+    else:
+        del fake_registry.blobs["team/env"][str(parts[lost].digest)]
+    again = workshop.build(small.prefix, reference=reference, push=True, again=True)
+    assert again.event.digest == first.event.digest
+    assert fake_registry.blobs["team/env"] == before
+    assert str(manifest.descriptor.digest) in fake_registry.manifests["team/env"]
+
+
 def test_another_tag_of_the_repository_sends_the_manifest_alone(
     workshop: Workshop, small: Small, fake_registry: FakeRegistry
 ) -> None:

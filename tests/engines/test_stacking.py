@@ -7,7 +7,6 @@ import shutil
 import tarfile
 import uuid
 from collections.abc import Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,18 +22,20 @@ from jupyter_condabuild.engines.result import BuildResult
 from jupyter_condabuild.errors import NotVerified
 from jupyter_condabuild.events import Log
 from jupyter_condabuild.image.layers import HIDDEN
-from jupyter_condabuild.image.opener import Places, open_image
-from jupyter_condabuild.jobs.plan import preview
-from jupyter_condabuild.jobs.rebase import RebaseRequest, rebase
-from jupyter_condabuild.jobs.verify import verify
+from jupyter_condabuild.image.opener import open_image
+from jupyter_condabuild.jobs import plan as planning
+from jupyter_condabuild.jobs import rebase
 from jupyter_condabuild.oci import archive
-from jupyter_condabuild.oci.image import OCI_CONFIG, Descriptor, Digest, ImageConfig, Manifest
-from jupyter_condabuild.requests.build import BuildRequest
+from jupyter_condabuild.oci.image import ImageConfig
+from jupyter_condabuild.oci.location import ImageLocation
+from jupyter_condabuild.requests.job_context import JobContext
+from jupyter_condabuild.requests.others import RebaseRequest
 from tests.parts.builds import Package, Workshop, install, small_channel
 from tests.parts.channel.channel import Channel
 from tests.parts.channel.package import File, Metadata, Symlink
 from tests.parts.image_tree import SavedImage
-from tests.parts.registry.pushing import connect, opener, push_image
+from tests.parts.jobs import plan_request, request, silent, verified
+from tests.parts.registry.pushing import change_image, connect, push_image
 from tests.parts.small_image import image, programs, tar
 
 NOISE = random.Random(0).randbytes(300_000)
@@ -339,62 +340,53 @@ def test_the_plan_tells(lab: Lab) -> None:
     lab.update(*FIRST)
 
     def plan(*specs: str) -> str:
-        asked = {"store_dir": str(lab.workshop.store), "base": lab.workshop.base, "reference": lab.tag, "push": True}
-        found = preview(BuildRequest(prefix=str(lab.prefix(*specs)), stack=True, **asked), lambda event: None)
-        assert found.stack in found.text()
-        assert found.summary()["stack"] == found.stack
-        return found.stack
+        asked = {"store_dir": lab.workshop.store, "base": lab.workshop.base, "reference": lab.tag}
+        found = planning.run(plan_request(prefix=lab.prefix(*specs), stack=True, **asked), silent)
+        assert isinstance(found, planning.LayersPreview)
+        assert found.stacking in found.text()
+        assert found.summary()["stack"] == found.stacking
+        return found.stacking
 
     assert plan(*SECOND).startswith("Stacked on the current image: 2 package layers more")
     assert "built afresh" in plan("big=2", "lib=1")
 
 
-def test_a_new_base_below_a_stacked_image(lab: Lab, tmp_path: Path) -> None:
+def test_a_new_base_below_a_stacked_image(lab: Lab, tmp_path: Path, job: JobContext) -> None:
     """Rebased, it knows what is stale, and can be updated again."""
     lab.update(*FIRST)
     before, _ = lab.update(*SECOND)
     base = tmp_path / "other-base.tar"
     archive.write(image([programs(), tar({"etc/base": b"2\n"})]), "", base)
-    rebase(RebaseRequest(lab.tag, f"oci-archive:{base}", store_dir=str(lab.workshop.store)), lambda event: None)
-    with ExitStack() as stack:
-        rebased = ImageConfig.parse(open_image(lab.tag, Places((), "", tmp_path), stack).config)
+    newer = request(RebaseRequest, reference=lab.tag, base=f"oci-archive:{base}", store_dir=lab.workshop.store)
+    rebase.run(newer, silent)
+    rebased = ImageConfig.parse(open_image(ImageLocation.parse(lab.tag), job).config)
     assert rebased.runtime["Labels"]["org.jupyter.condabuild.stale"] == str(before.event.stale)
     _, made = lab.update(*THIRD, base=f"oci-archive:{base}")
     assert len(made.manifest["annotations"][HIDDEN].split()) >= 4
     assert made.tree() == lab.canonical(*THIRD).tree()
 
 
-@pytest.fixture
-def places(lab: Lab, tmp_path: Path) -> Places:
-    (tmp_path / "verifying").mkdir()
-    return Places((), "", tmp_path / "verifying")
-
-
-def test_a_stacked_image_is_verified(lab: Lab, places: Places) -> None:
+def test_a_stacked_image_is_verified(lab: Lab, tmp_path: Path) -> None:
     """Its layers by their packages, and that the whiteouts leave of the others nothing."""
     lab.update(*FIRST)
     lab.update(*SECOND)
-    found = verify(lab.tag, places, 1, lambda event: None)
+    found = verified(lab.tag, tmp_path / "verifying")
     assert {"lib-2-0", "big-1-0", "other-1-0", "coming-1-0"} <= set(found.proved)
     assert not found.wrong
 
 
-def test_a_stacked_image_without_its_whiteouts_is_found_out(lab: Lab, places: Places) -> None:
+def test_a_stacked_image_without_its_whiteouts_is_found_out(lab: Lab, tmp_path: Path) -> None:
     """A file of an old version would be seen."""
     lab.update(*FIRST)
     after, _ = lab.update(*SECOND)
-    host, _, name = lab.tag.partition("/")
     manifest = after.image.manifest
     [whiteouts] = [layer for layer in after.layers if layer.title == "whiteouts of an update"]
-    config = after.image.config.replace(f'"{whiteouts.diff_id}",'.encode(), b"")
-    config = config.replace(
-        b'{"comment":"jupyter-condabuild","created_by":"jupyter condabuild: whiteouts of an update"},', b""
-    )
-    with connect(host) as connected:
-        repository = connected.repository(name.rpartition(":")[0])
-        descriptor = Descriptor(OCI_CONFIG, Digest.of(config), len(config))
-        repository.push(descriptor, opener(config))
-        layers = [layer for layer in manifest.layers if layer.digest != whiteouts.descriptor.digest]
-        repository.push_manifest(Manifest.make(descriptor, layers, manifest.annotations), "latest")
+    number = [layer.digest for layer in manifest.layers].index(whiteouts.descriptor.digest)
+
+    def remove(value: dict[str, Any]) -> None:
+        del value["rootfs"]["diff_ids"][number]
+        value["history"] = [entry for entry in value["history"] if "whiteouts" not in entry["created_by"]]
+
+    change_image(lab.tag, remove, [*manifest.layers[:number], *manifest.layers[number + 1 :]])
     with pytest.raises(NotVerified, match="share/lib/old/deep/x"):
-        verify(lab.tag, places, 1, lambda event: None)
+        verified(lab.tag, tmp_path / "verifying")

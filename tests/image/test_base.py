@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from jupyter_condabuild.distribution.destinations import Registries
 from jupyter_condabuild.errors import BaseUnavailable
 from jupyter_condabuild.image.base import Base, resolve
 from jupyter_condabuild.oci import archive
 from jupyter_condabuild.oci.image import DOCKER_LAYER_GZIP, OCI_INDEX, OCI_LAYER_GZIP, Digest, Image, canonical_json
-from jupyter_condabuild.oci.layout import Store
+from jupyter_condabuild.oci.location import ImageLocation
+from jupyter_condabuild.requests.job_context import JobContext
 from tests.parts.registry.faults import FakeRegistry, spec_error
 from tests.parts.small_image import image, tar
 
@@ -21,22 +20,9 @@ Find = Callable[..., Base]
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    with Store(tmp_path / "store") as opened:
-        yield opened
-
-
-@pytest.fixture
-def stack() -> Iterator[ExitStack]:
-    with ExitStack() as opened:
-        yield opened
-
-
-@pytest.fixture
-def find(store: Store, stack: ExitStack, tmp_path: Path) -> Find:
+def find(job: JobContext) -> Find:
     """Resolves a name."""
-    registries = Registries(stack, ())
-    return lambda name, architecture="amd64": resolve(name, architecture, registries, store, stack, tmp_path)
+    return lambda name, architecture="amd64": resolve(ImageLocation.parse(name), architecture, job)
 
 
 def small(architecture: str = "amd64") -> Image:
@@ -111,7 +97,7 @@ def test_an_archive_will_do(find: Find, tmp_path: Path, kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["oci-archive:/nowhere.tar", "127.0.0.1:9/lab/base:v1", "UPPER", "docker-archive:", "oci:/nowhere"]
+    "name", ["oci-archive:/nowhere.tar", "127.0.0.1:9/lab/base:v1", "docker-archive:/nowhere", "oci:/nowhere"]
 )
 def test_one_that_cannot_be_had_is_named(find: Find, name: str) -> None:
     """With a hint what else can be named."""

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,11 +14,9 @@ from jupyter_condabuild.conda.locking import lock
 from jupyter_condabuild.conda.packages import PipPackage
 from jupyter_condabuild.conda.snapshot import snapshot
 from jupyter_condabuild.errors import BadImage, NotVerified
-from jupyter_condabuild.image.opener import Places, open_image
 from jupyter_condabuild.jobs.diff import compare, locked
-from jupyter_condabuild.jobs.verify import verify
 from jupyter_condabuild.oci import archive
-from jupyter_condabuild.oci.image import Image, ImageConfig, Manifest
+from jupyter_condabuild.requests.job_context import JobContext
 from tests.engines.test_dockerfile import HASH, conda, lockfile
 from tests.parts.builds import Workshop, install, small_channel
 from tests.parts.channel.channel import Channel
@@ -28,15 +24,8 @@ from tests.parts.channel.package import File, Metadata
 from tests.parts.command_line import CommandLine
 from tests.parts.engines import DockerWorkshop
 from tests.parts.image_tree import SavedImage
-from tests.parts.small_image import image, programs, tar
-
-
-@pytest.fixture
-def places(tmp_path: Path) -> Places:
-    """A folder with room."""
-    work = tmp_path / "places"
-    work.mkdir()
-    return Places((), "", work)
+from tests.parts.jobs import exchange_layer, verified
+from tests.parts.small_image import image, programs
 
 
 def lines(one: Lockfile, other: Lockfile) -> list[str]:
@@ -74,13 +63,13 @@ def test_the_same_packages_from_a_mirror_are_no_change() -> None:
 
 
 def test_environments_lock_files_and_images_compare(
-    rattler_prefix: Path, rattler_image: SavedImage, places: Places, tmp_path: Path
+    rattler_prefix: Path, rattler_image: SavedImage, job: JobContext, tmp_path: Path
 ) -> None:
     """The same environment is equal to itself in each of its forms."""
     file = tmp_path / "conda-lock.yml"
     file.write_text(dump(lock(snapshot(rattler_prefix))))
     forms = [str(rattler_prefix), str(file), str(rattler_image.archive), f"oci-archive:{rattler_image.archive}"]
-    assert len({locked(form, places).digest for form in forms}) == 1
+    assert len({locked(form, job).digest for form in forms}) == 1
 
 
 def test_the_command_prints_and_answers_in_json(
@@ -96,11 +85,11 @@ def test_the_command_prints_and_answers_in_json(
     assert run("diff", rattler_prefix, rattler_image.archive, "--events", "jsonl").out == ""
 
 
-def test_somebody_elses_image_is_named(places: Places, tmp_path: Path) -> None:
+def test_somebody_elses_image_is_named(job: JobContext, tmp_path: Path) -> None:
     """An image without a lock file is refused with the reason."""
     archive.write(image([programs()]), "", tmp_path / "other.tar")
     with pytest.raises(BadImage, match="was not made by"):
-        locked(str(tmp_path / "other.tar"), places)
+        locked(str(tmp_path / "other.tar"), job)
 
 
 def small(tmp_path: Path) -> tuple[Channel, Path]:
@@ -113,69 +102,48 @@ def small(tmp_path: Path) -> tuple[Channel, Path]:
     return channel, install(tmp_path / "env", channel, "two")
 
 
-def test_an_image_of_the_layers_engine_is_proved_layer_by_layer(
-    workshop: Workshop, places: Places, tmp_path: Path
-) -> None:
+def test_an_image_of_the_layers_engine_is_proved_layer_by_layer(workshop: Workshop, tmp_path: Path) -> None:
     """Every package comes out the same, also the path that two packages bring; what no package brought is named."""
     _, made = small(tmp_path)
     (made / "share/mine").write_text("x")
     saved = workshop.image(made)
-    found = verify(str(saved.archive), places, 1, lambda event: None)
+    found = verified(saved.archive, tmp_path / "verifying")
     assert {"one", "two"} <= {name.split("-")[0] for name in found.proved}
     assert found.wrong == ()
     assert found.unproved == ("pip packages, changed and untracked files",)
 
 
-def test_another_compression_level_proves_the_same(workshop: Workshop, places: Places, tmp_path: Path) -> None:
+def test_another_compression_level_proves_the_same(workshop: Workshop, tmp_path: Path) -> None:
     """Content is compared, not its compression."""
     _, made = small(tmp_path)
     saved = workshop.image(made, compression_level=3)
-    assert verify(str(saved.archive), places, 0, lambda event: None).wrong == ()
+    assert verified(saved.archive, tmp_path / "verifying", 0).wrong == ()
 
 
-def with_exchanged_layer(original: Image, package: str) -> Image:
-    """The image with other content in a package's layer, and manifest and configuration made to agree."""
-    evil = image([tar({"opt/env/share/one": b"evil"})])
-    number = next(i for i, layer in enumerate(original.manifest.layers) if package in str(layer.annotations))
-    layers = list(original.manifest.layers)
-    config = ImageConfig.parse(original.config)
-    diff_ids = list(config.diff_ids)
-    diff_ids[number] = ImageConfig.parse(evil.config).diff_ids[0]
-    annotations = {**layers[number].annotations, "org.jupyter.condabuild.layer.diff_id": str(diff_ids[number])}
-    layers[number] = replace(evil.manifest.layers[0], annotations=annotations)
-    config = config.with_value(config.value, diff_ids)
-    manifest = Manifest.make(config.descriptor, layers, original.manifest.annotations)
-    return Image(manifest, config.raw, {**original.sources, **evil.sources})
-
-
-def test_a_changed_layer_is_found(workshop: Workshop, places: Places, tmp_path: Path) -> None:
+def test_a_changed_layer_is_found(workshop: Workshop, tmp_path: Path) -> None:
     """An image with one layer exchanged, and manifest and configuration made to agree, is not verified."""
     _, made = small(tmp_path)
     saved = workshop.image(made)
-    with ExitStack() as stack:
-        original = open_image(str(saved.archive), places, stack)
-        archive.write(with_exchanged_layer(original, "one-"), "", tmp_path / "evil.tar")
+    exchange_layer(saved.archive, "one-", tmp_path / "evil.tar")
     with pytest.raises(NotVerified, match=r"one-1\.0"):
-        verify(str(tmp_path / "evil.tar"), places, 1, lambda event: None)
+        verified(tmp_path / "evil.tar", tmp_path / "verifying")
 
 
 def test_an_image_of_the_docker_engine_is_proved_file_by_file(
-    docker_workshop: DockerWorkshop, places: Places, tmp_path: Path, channel: Channel
+    docker_workshop: DockerWorkshop, tmp_path: Path, channel: Channel
 ) -> None:
     """What packages bring has the same content; a file that was changed in the image is named."""
     made = install(tmp_path / "env", channel, "greet", "python", "tqdm")
     saved = docker_workshop.image(made)
-    found = verify(str(saved.archive), places, 1, lambda event: None)
+    found = verified(saved.archive, tmp_path / "verifying")
     assert found.engine == "docker"
     assert len(found.proved) > 100
     assert (found.wrong, found.unproved) == ((), ())
     (made / "share/greet/message.txt").unlink()
     (made / "share/greet/message.txt").write_text("changed\n")
     saved = docker_workshop.image(made, "changed")
-    shutil.rmtree(places.work)
-    places.work.mkdir()
     with pytest.raises(NotVerified, match=r"share/greet/message\.txt"):
-        verify(str(saved.archive), places, 1, lambda event: None)
+        verified(saved.archive, tmp_path / "verifying")
 
 
 def test_verify_as_a_command(workshop: Workshop, tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from jupyter_condabuild.errors import BadReference, UsageError
 from jupyter_condabuild.jobs.export import KINDS, Asked, Exported, export, left_out
 from jupyter_condabuild.oci import builder
 from jupyter_condabuild.oci.daemon import Daemon
+from jupyter_condabuild.oci.image import Reference
 from tests.conftest import missing
 from tests.engines.test_dockerfile import HASH, conda, lockfile
 from tests.parts.command_line import CommandLine
@@ -34,11 +35,11 @@ from tests.parts.engines import DockerWorkshop
 IMAGE = "registry.lab.org/team/env:v1"
 
 
-def asked(*, lab: bool = True, **given: object) -> Asked:
+def asked(*, lab: bool = True, reference: str = IMAGE, **given: object) -> Asked:
     """An environment with JupyterLab, or with Python alone."""
     packages = (conda("jupyterlab", version="4.6.6"),) if lab else ()
-    known = {"base": "debian:bookworm-slim", "installer": "micromamba", "version": "0.1.0", "reference": IMAGE}
-    return Asked(lockfile(*packages), **{**known, **given})  # type: ignore[arg-type]
+    known = {"base": "debian:bookworm-slim", "installer": "micromamba", "version": "0.1.0", **given}
+    return Asked(lockfile(*packages), Reference.parse(reference) if reference else None, **known)  # type: ignore[arg-type]
 
 
 def written(made: Exported, folder: Path) -> Path:
@@ -214,7 +215,9 @@ def test_an_exported_dockerfile_builds(
     tmp_path: Path, docker_workshop: DockerWorkshop, docker_client: docker.DockerClient, rattler_prefix: Path
 ) -> None:
     """A plain build of the exported folder, as CI would do it, makes an image that runs."""
-    given = asked(base=docker_workshop.base, installer="rattler", installer_image=docker_workshop.installer_image)
+    given = asked(
+        base=docker_workshop.base, installer="rattler", installer_image=Reference.parse(docker_workshop.installer_image)
+    )
     made = export("dockerfile", replace(given, lockfile=lock(snapshot(rattler_prefix))))
     folder = written(made, tmp_path / "repository")
     (folder / "notebook.py").write_text("import tqdm; print('works')")

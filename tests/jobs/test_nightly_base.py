@@ -12,17 +12,17 @@ import pytest
 from jupyter_condabuild.distribution.destinations import newest
 from jupyter_condabuild.errors import UsageError
 from jupyter_condabuild.events import Event, Finished, Layer
-from jupyter_condabuild.jobs.build import build
+from jupyter_condabuild.jobs import build
 from jupyter_condabuild.jobs.nightly_base import dated, refresh
 from jupyter_condabuild.oci import archive
 from jupyter_condabuild.oci.image import Reference
 from jupyter_condabuild.oci.registry import Repository, open_registry
-from jupyter_condabuild.requests.build import BuildRequest
-from jupyter_condabuild.requests.others import BaseRequest
+from jupyter_condabuild.requests.build import BaseRequest
 from tests.parts.builds import install, small_channel
 from tests.parts.channel.package import File, Metadata
 from tests.parts.command_line import CommandLine
 from tests.parts.engines import DockerWorkshop, steps
+from tests.parts.jobs import build_request, request, silent
 from tests.parts.small_image import image, programs, tar
 
 
@@ -57,10 +57,8 @@ def repository(name: str) -> Iterator[Repository]:
 def night(made: Path, name: str, day: str, base: str, tmp_path: Path, **more: Any) -> tuple[Any, list[Event]]:
     """One run of the nightly job."""
     events: list[Event] = []
-    request = BaseRequest(
-        prefix=str(made), reference=f"{name}:v1", push=True, base=base, store_dir=str(tmp_path / "store"), **more
-    )
-    return refresh(request, day, events.append), events
+    asked = request(BaseRequest, prefix=made, reference=f"{name}:v1", base=base, store_dir=tmp_path / "store", **more)
+    return refresh(asked, day, events.append), events
 
 
 def test_a_base_has_its_date_and_the_newest_its_own_tag(
@@ -83,7 +81,7 @@ def test_a_newer_system_is_put_below_without_building(
     base = system(tmp_path, b"1")
     night(made, name, "20260101", base, tmp_path)
     store = str(tmp_path / "store")
-    build(BuildRequest(prefix=str(made), reference=f"{name}:v1", push=True, base=base, store_dir=store), print)
+    build.run(build_request(prefix=made, reference=f"{name}:v1", push=True, base=base, store_dir=store), silent)
     before = repository.head("v1")
     found, events = night(made, name, "20260102", system(tmp_path, b"2"), tmp_path)
     assert found.rebased
@@ -126,7 +124,8 @@ def test_a_new_tag_takes_its_layers_from_the_newest_base(
     base = system(tmp_path, b"1")
     night(made, name, "20260101", base, tmp_path)
     empty = str(tmp_path / "empty")
-    done = build(BuildRequest(prefix=str(made), reference=f"{name}:new", push=True, base=base, store_dir=empty), print)
+    asked = build_request(prefix=made, reference=f"{name}:new", push=True, base=base, store_dir=empty)
+    done = build.run(asked, silent)
     reused = [layer.state for layer in done.layers if "one" in layer.title]
     assert reused == ["reused-remote"]
     assert newest(repository) == "base-20260101"

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from jupyter_condabuild.errors import BadImage, BaseUnavailable, RegistryNotFound, UsageError
-from jupyter_condabuild.events import Event, Finished, Layer
-from jupyter_condabuild.jobs.rebase import rebase
+from jupyter_condabuild.events import Event, Finished, Layer, Log
+from jupyter_condabuild.jobs import rebase
 from jupyter_condabuild.oci import archive
 from jupyter_condabuild.oci.image import Manifest
 from jupyter_condabuild.requests.others import RebaseRequest
 from tests.parts.builds import Package, Workshop, install, small_channel
 from tests.parts.channel.package import File, Metadata
+from tests.parts.jobs import request, verified
 from tests.parts.registry.faults import Relay
-from tests.parts.registry.pushing import connect, push_image
+from tests.parts.registry.pushing import change_image, connect, push_image
 from tests.parts.small_image import image, programs, tar
 
 PACKAGES: list[Package] = [
@@ -71,8 +72,8 @@ def manifest_of(reference: str) -> tuple[Manifest, dict[str, Any]]:
 
 def rebased(workshop: Workshop, reference: str, base: str, target: str = "") -> tuple[Finished, list[Event]]:
     events: list[Event] = []
-    request = RebaseRequest(reference, base, target, str(workshop.store))
-    return rebase(request, events.append), events
+    asked = request(RebaseRequest, reference=reference, base=base, target=target, store_dir=workshop.store)
+    return rebase.run(asked, events.append), events
 
 
 @pytest.mark.parametrize("variables", [False, True])
@@ -176,6 +177,32 @@ def test_an_image_that_is_not_ours_is_refused(workshop: Workshop, name: str, new
         push_image(registry.repository(name.partition("/")[2]), "v1", layers=(b"x",))
     with pytest.raises(BadImage, match="was not made by"):
         rebased(workshop, f"{name}:v1", newer_base)
+
+
+CHANGES: dict[str, Callable[[dict[str, Any]], object]] = {
+    "one line of history more": lambda config: config["history"].append(config["history"][-1]),
+    "one line of history less": lambda config: config["history"].pop(),
+    "one diff_id more": lambda config: config["rootfs"]["diff_ids"].append(config["rootfs"]["diff_ids"][-1]),
+    "one diff_id less": lambda config: config["rootfs"]["diff_ids"].pop(),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_an_image_whose_parts_differ_in_number_is_refused(
+    workshop: Workshop, prefix: Path, name: str, newer_base: str, change: str
+) -> None:
+    """By each command that takes the image apart: a registry may give anything under a name."""
+    workshop.build(prefix, reference=f"{name}:v1", push=True)
+    change_image(f"{name}:v1", CHANGES[change])
+    with pytest.raises(BadImage, match="different numbers of layers"):
+        rebased(workshop, f"{name}:v1", newer_base, f"{name}:v2")
+    with pytest.raises(BadImage, match="different numbers of layers"):
+        verified(f"{name}:v1", workshop.store)
+    (prefix / "share/mine").write_text("changed\n")
+    workshop.build(prefix, reference=f"{name}:v1", push=True, stack=True)
+    logged = [event.text for event in workshop.events if isinstance(event, Log)]
+    assert any("built afresh" in text and "different numbers of layers" in text for text in logged)
+    assert not verified(f"{name}:v1", workshop.store).wrong
 
 
 def test_a_base_that_is_an_environment_is_refused(workshop: Workshop, prefix: Path, name: str) -> None:

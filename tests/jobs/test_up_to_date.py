@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +15,14 @@ from jupyter_condabuild.conda.snapshot import snapshot
 from jupyter_condabuild.conda.verification import expectations
 from jupyter_condabuild.engines.result import BuildResult
 from jupyter_condabuild.errors import RegistryDenied
-from jupyter_condabuild.events import Layer, Log, Phase, Warning
+from jupyter_condabuild.events import Event, Layer, Log, Phase, Report, Warning
 from jupyter_condabuild.jobs import up_to_date
 from jupyter_condabuild.oci.image import Digest
 from jupyter_condabuild.oci.layout import Store
 from jupyter_condabuild.planning import verified_packages
-from jupyter_condabuild.requests.build import BuildRequest
 from tests.parts.builds import Package, Workshop, install, small_channel
 from tests.parts.channel.package import File, Metadata
+from tests.parts.jobs import build_request, silent
 from tests.parts.registry.faults import FakeRegistry, spec_error
 from tests.parts.small_image import image, programs, tar
 
@@ -53,11 +52,11 @@ class Place:
             self.fake.put("base", b"".join(made.read(descriptor)))
         self.fake.put_manifest("base", "latest", made.manifest.media_type, made.manifest.raw)
 
-    def build(self, source: Path | None = None, **request: Any) -> BuildResult:
-        """Builds and pushes; only the last build's requests are noted."""
+    def build(self, source: Path | None = None, report: Report = silent, **request: Any) -> BuildResult:
+        """Builds and pushes; only the last build's requests are noted. `report` is told its events, too."""
         self.fake.seen.clear()
         given = {"reference": self.reference, "push": True, "base": f"{self.fake.host}/base:latest", **request}
-        return self.workshop.build(source or self.prefix, **given)
+        return self.workshop.build(source or self.prefix, report, **given)
 
     @property
     def worked(self) -> bool:
@@ -152,12 +151,12 @@ def test_a_lock_file_is_known_by_its_content(place: Place, tmp_path: Path) -> No
     assert place.worked
 
 
-def test_the_sources_of_an_editable_install_count(place: Place, tmp_path: Path) -> None:
-    """They lie outside of the environment, and a copy of them in the image."""
+def _editable_install(place: Place, folder: Path) -> Path:
+    """A module in a folder of its own that pip has installed into the place's environment as editable."""
     site = place.prefix / "lib/python3.11/site-packages"
     info = site / "mine-1.dist-info"
     info.mkdir(parents=True)
-    source = tmp_path / "source"
+    source = folder / "source"
     source.mkdir()
     (source / "mine.py").write_text("x = 1\n")
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: mine\nVersion: 1\n")
@@ -165,10 +164,29 @@ def test_the_sources_of_an_editable_install_count(place: Place, tmp_path: Path) 
     (info / "direct_url.json").write_text(f'{{"url": "{source.as_uri()}", "dir_info": {{"editable": true}}}}')
     listed = [f"mine-1.dist-info/{name},," for name in ("METADATA", "INSTALLER", "RECORD")]
     (info / "RECORD").write_text("\n".join(listed))
+    return source / "mine.py"
+
+
+def test_the_sources_of_an_editable_install_count(place: Place, tmp_path: Path) -> None:
+    """They lie outside of the environment, and a copy of them in the image."""
+    module = _editable_install(place, tmp_path)
     first = place.build()
     place.build()
     assert not place.worked
-    (source / "mine.py").write_text("x = 2\n")
+    module.write_text("x = 2\n")
+    assert place.build().event.digest != first.event.digest
+
+
+def test_a_source_that_is_saved_during_the_upload_is_built_next(place: Place, tmp_path: Path) -> None:
+    """The image has the module as it was before: the next build must not say that nothing has changed."""
+    module = _editable_install(place, tmp_path)
+
+    def save(event: Event) -> None:
+        if event == Phase("push", "started"):
+            module.write_text("x = 2\n")
+
+    first = place.build(report=save)
+    assert module.read_text() == "x = 2\n"
     assert place.build().event.digest != first.event.digest
 
 
@@ -186,9 +204,9 @@ def test_a_registry_that_does_not_answer_is_the_builds_to_name(place: Place) -> 
 )
 def test_what_goes_elsewhere_is_built(place: Place, more: dict[str, Any]) -> None:
     """Nobody knows whether it is still there."""
-    request = BuildRequest(prefix=str(place.prefix), reference=place.reference, push=True)
-    assert up_to_date.may_stand(request)
-    assert not up_to_date.may_stand(replace(request, **more))
+    given: dict[str, Any] = {"prefix": place.prefix, "reference": place.reference, "push": True}
+    assert up_to_date.applies(build_request(**given))
+    assert not up_to_date.applies(build_request(**given, **more))
 
 
 def _kept(place: Place) -> list[Path]:

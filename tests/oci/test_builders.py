@@ -21,19 +21,27 @@ from tests.parts.engines import DockerWorkshop, OwnEngine, steps, unexpected
 from tests.parts.registry.logins import CANARIES, PASSWORD, USER, password_registry
 
 
+@pytest.mark.parametrize("place", ["DOCKER_CONFIG", "DOCKER_AUTH_CONFIG", "REGISTRY_AUTH_FILE"])
 def test_private_bases_installers_and_caches_are_fetched_with_the_users_login(
     docker_workshop: DockerWorkshop,
     own_engine: OwnEngine,
     tmp_path: Path,
     channel: Channel,
     monkeypatch: pytest.MonkeyPatch,
+    place: str,
 ) -> None:
-    """All images lie in a registry that asks for a password: a build passes, and a second one from the first."""
+    """All images lie in a registry that asks for a password: a build passes, and a second one from the first.
+
+    The login may be in each place where the registry client looks for it: Docker's folder, a CI's variable, Podman's
+    file.
+    """
     (tmp_path / "registry").mkdir()
     with password_registry(tmp_path / "registry") as host:
         login = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
-        (tmp_path / "config.json").write_text(json.dumps({"auths": {host: {"auth": login}}}))
-        monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+        text, file = json.dumps({"auths": {host: {"auth": login}}}), tmp_path / "config.json"
+        file.write_text(text)
+        values = {"DOCKER_CONFIG": str(tmp_path), "DOCKER_AUTH_CONFIG": text, "REGISTRY_AUTH_FILE": str(file)}
+        monkeypatch.setenv(place, values[place])
         copy = ["skopeo", "--insecure-policy", "copy", "--quiet", "--src-tls-verify=false", "--dest-tls-verify=false"]
         copy += ["--dest-authfile", str(tmp_path / "config.json")]
         names = {"base": docker_workshop.base, "installer": docker_workshop.installer_image}
@@ -98,6 +106,27 @@ def test_an_engine_that_refuses_buildkit_builds_classically(
     docker_workshop.build(made, reference=docker_workshop.name(what="refused"), load=True)
     assert kinds == ["buildkit", "classic"]
     assert "no-buildkit" in docker_workshop.warnings
+
+
+@pytest.mark.parametrize("kind", ["buildkit", "classic"])
+def test_no_builder_tells_a_secret(
+    docker_workshop: DockerWorkshop, tmp_path: Path, channel: Channel, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """The engine's words may hold the login of a channel; the error is without it, and says what to do."""
+
+    def build(daemon: Daemon, context: Path, options: object, asked: str, *more: object) -> str:
+        if asked != kind:
+            raise builder.NoBuildKit("none")
+        raise EngineFault("curl https://ada:s3cr3t@channel.lab.org/t/tk-1234/noarch failed")
+
+    monkeypatch.setattr(builder, "build", build)
+    made = install(tmp_path / "env", channel, "greet")
+    with pytest.raises(EngineFault) as failed:
+        docker_workshop.build(made, reference=docker_workshop.name(what="secret"), load=True)
+    assert "channel.lab.org" in failed.value.message
+    assert "s3cr3t" not in failed.value.message
+    assert "tk-1234" not in failed.value.message
+    assert "can the engine reach its channel?" in failed.value.hint
 
 
 def test_podman_builds_too(

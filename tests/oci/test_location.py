@@ -15,8 +15,8 @@ from jupyter_condabuild.oci.location import ImageLocation
     ("text", "kind", "name"),
     [
         ("registry.lab.org/team/env:v1", "registry", "registry.lab.org/team/env:v1"),
-        ("debian", "registry", "docker.io/library/debian:latest"),
-        ("localhost:5000/env", "registry", "localhost:5000/env:latest"),
+        ("debian", "registry", "debian"),
+        ("localhost:5000/env", "registry", "localhost:5000/env"),
         ("oci-archive:/tmp/a b.tar", "oci-archive", "/tmp/a b.tar"),
         ("docker-archive:x.tar:y", "docker-archive", "x.tar:y"),
         ("oci:folder", "oci", "folder"),

@@ -320,6 +320,30 @@ def test_a_mount_costs_one_request(push: Push) -> None:
     assert push.sent == 0
 
 
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 409, 429, 500, 503])
+def test_a_mount_that_is_refused_in_any_way_becomes_an_upload(push: Push, status: int) -> None:
+    """Registries disagree on the status. The mount is asked for once, without waiting: the upload needs no mount."""
+    push.registry.put("base", DATA)
+    push.registry.on("POST", "mount=", *[spec_error(status, "UNSUPPORTED", "no mounts here")] * 5)
+    with connect(push.registry.host, clock=push.clock) as registry:
+        repository = registry.repository("team/env")
+        assert repository.push(blob(DATA), opener(DATA), mount_from=["base"], progress=push.moved.append) == "uploaded"
+    assert push.is_stored
+    assert len([seen for seen in push.registry.seen if "mount=" in seen.path]) == 1
+    assert push.clock.waits == []
+
+
+def test_a_mount_counts_when_the_registry_has_the_blob(push: Push) -> None:
+    """An answer of success that is none of the specification's is checked."""
+    push.registry.on("POST", "mount=", Reply(200), Reply(204))
+    with connect(push.registry.host) as registry:
+        repository = registry.repository("team/env")
+        assert repository.push(blob(DATA), opener(DATA), mount_from=["base"], progress=push.moved.append) == "uploaded"
+        assert push.is_stored
+        push.registry.put("team/other", b"other")
+        assert registry.repository("team/other").mount(Digest.of(b"other"), "base")
+
+
 def test_a_registry_that_stores_other_bytes_is_found_out(push: Push) -> None:
     """The digest in its answer must be the blob's."""
     push.registry.on("PUT", "uploads", Reply(201, {"Docker-Content-Digest": str(Digest.of(b""))}))

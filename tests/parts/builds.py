@@ -15,14 +15,15 @@ import pytest
 import rattler.index
 
 from jupyter_condabuild.engines.result import BuildResult
-from jupyter_condabuild.events import Event, Layer, Warning
-from jupyter_condabuild.jobs.build import build
+from jupyter_condabuild.events import Event, Layer, Report, Warning
+from jupyter_condabuild.jobs import build
 from jupyter_condabuild.oci import archive
 from jupyter_condabuild.requests.build import BuildRequest
 from tests.parts.channel import package, prefix
 from tests.parts.channel.channel import Channel
 from tests.parts.channel.package import Entry, Metadata
 from tests.parts.image_tree import SavedImage
+from tests.parts.jobs import silent
 from tests.parts.small_image import image, programs, tar
 
 Package = tuple[Metadata, Sequence[Entry]]
@@ -41,12 +42,17 @@ class Workshop:
         """The local store."""
         return self.folder / "store"
 
-    def build(self, source: Path, **request: Any) -> BuildResult:
-        """Builds from a prefix, or from a lock file if that is what `source` is."""
+    def build(self, source: Path, report: Report = silent, **request: Any) -> BuildResult:
+        """Builds from a prefix, or from a lock file if `source` is one; `report` is told the events, too."""
         self.events.clear()
+
+        def both(event: Event) -> None:
+            self.events.append(event)
+            report(event)
+
         what = {"lockfile" if source.is_file() else "prefix": str(source)}
         known = {"base": self.base, "store_dir": str(self.store), **request}
-        return build(BuildRequest(**what, **known), self.events.append)
+        return build.run(BuildRequest.parse({**what, **known}), both)
 
     def image(self, source: Path, name: str = "image", **request: Any) -> SavedImage:
         """The same into an OCI archive."""

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from jupyter_condabuild.conda.lockfile import Lockfile, of_packages
 from jupyter_condabuild.conda.packages import CondaPackage
 from jupyter_condabuild.errors import LockfileError
-from jupyter_condabuild.planning.layer_plan import BINS, THRESHOLDS, Plan, layer_key, plan
+from jupyter_condabuild.planning.layer_plan import BINS, THRESHOLDS, LayerPlan, layer_key, plan_layers
 
 SITE = "lib/python3.11/site-packages"
 KEY = "204e9275c16f00b6b8add1678add1b8311542117cf70850dbd9963595ab5c4d3"
@@ -46,7 +46,7 @@ PACKAGES = st.dictionaries(st.from_regex(r"[a-z][a-z0-9_-]{0,8}", fullmatch=True
 BUDGETS = st.integers(1, 120)
 
 
-def places(planned: Plan) -> dict[str, tuple[str, ...]]:
+def places(planned: LayerPlan) -> dict[str, tuple[str, ...]]:
     """With which others each package shares its layer."""
     return {item.name: layer.names for layer in planned.layers for item in layer.packages}
 
@@ -54,7 +54,7 @@ def places(planned: Plan) -> dict[str, tuple[str, ...]]:
 @given(PACKAGES, BUDGETS)
 def test_every_package_is_in_exactly_one_layer(packages: tuple[CondaPackage, ...], budget: int) -> None:
     """None is lost, none comes twice, and no layer is empty."""
-    planned = plan(lock(*packages), budget=budget)
+    planned = plan_layers(lock(*packages), budget=budget)
     assert sorted(item for layer in planned.layers for item in layer.packages) == sorted(packages)
     assert all(layer.packages for layer in planned.layers)
 
@@ -62,7 +62,7 @@ def test_every_package_is_in_exactly_one_layer(packages: tuple[CondaPackage, ...
 @given(PACKAGES, BUDGETS)
 def test_the_budget_is_kept(packages: tuple[CondaPackage, ...], budget: int) -> None:
     """However many packages there are; with fewer packages than that, all but small ones are alone."""
-    planned = plan(lock(*packages), budget=budget)
+    planned = plan_layers(lock(*packages), budget=budget)
     assert len(planned.layers) <= budget
     if len(packages) <= budget:
         assert planned.threshold == THRESHOLDS[0]
@@ -77,7 +77,7 @@ def test_the_order_of_the_packages_does_not_show(
     """A plan is a function of the set."""
     shuffled = list(packages)
     chance.shuffle(shuffled)  # type: ignore[attr-defined]
-    assert plan(lock(*packages), budget=budget) == plan(lock(*shuffled), budget=budget)
+    assert plan_layers(lock(*packages), budget=budget) == plan_layers(lock(*shuffled), budget=budget)
 
 
 @given(PACKAGES, st.integers(BINS, 120), SIZES)
@@ -85,7 +85,10 @@ def test_a_package_that_comes_or_goes_moves_no_other(
     packages: tuple[CondaPackage, ...], budget: int, size: int
 ) -> None:
     """As long as the threshold is the same: the others keep their layers and their order."""
-    before, after = plan(lock(*packages), budget=budget), plan(lock(*packages, package("New", size)), budget=budget)
+    before, after = (
+        plan_layers(lock(*packages), budget=budget),
+        plan_layers(lock(*packages, package("New", size)), budget=budget),
+    )
     if before.threshold == after.threshold:
         kept = [tuple(name for name in layer.names if name != "New-1.0-0") for layer in after.layers]
         assert [names for names in kept if names] == [layer.names for layer in before.layers]
@@ -99,7 +102,7 @@ def test_a_package_that_changes_changes_one_key(
     chosen = data.draw(st.sampled_from(packages))
     others = [item for item in packages if item != chosen]
     rebuilt = replace(chosen, build="1", url=chosen.url.replace("-0.conda", "-1.conda"), sha256="f" * 64)
-    before, after = (plan(lock(*others, item), budget=budget) for item in (chosen, rebuilt))
+    before, after = (plan_layers(lock(*others, item), budget=budget) for item in (chosen, rebuilt))
     keys = [[layer.key for layer in planned.layers] for planned in (before, after)]
     assert len(keys[0]) == len(keys[1])
     changed = [number for number, pair in enumerate(zip(*keys, strict=True)) if pair[0] != pair[1]]
@@ -109,11 +112,11 @@ def test_a_package_that_changes_changes_one_key(
 def test_large_packages_lie_below_small_ones() -> None:
     """What is large seldom changes, and what lies above it need not be pulled again; then by name, bins last."""
     sizes = {"a": 10, "b": 100 << 20, "c": 5 << 20, "d": 200 << 20, "e": 6 << 20, "f": 20}
-    planned = plan(lock(*(package(name, size) for name, size in sizes.items())), budget=96)
+    planned = plan_layers(lock(*(package(name, size) for name, size in sizes.items())), budget=96)
     *large, one, other = [layer.packages[0].name for layer in planned.layers]
     assert (large, {one, other}) == (["b", "d", "c", "e"], {"a", "f"})
     small = [package(f"s{number}", 10) for number in range(200)]
-    planned = plan(lock(package("big", 1 << 30), *small), budget=30)
+    planned = plan_layers(lock(package("big", 1 << 30), *small), budget=30)
     assert planned.layers[0].names == ("big-1.0-0",)
     assert all(len(layer.packages) > 1 for layer in planned.layers[1:])
 
@@ -121,7 +124,7 @@ def test_large_packages_lie_below_small_ones() -> None:
 def test_a_size_within_its_class_does_not_show() -> None:
     """A rebuild that is some bytes larger keeps its place."""
     others = [package(f"p{number}", 5 << 20) for number in range(20)]
-    one, two = (plan(lock(*others, package("p7x", size)), budget=96) for size in (5 << 20, 15 << 20))
+    one, two = (plan_layers(lock(*others, package("p7x", size)), budget=96) for size in (5 << 20, 15 << 20))
     assert list(places(one)) == list(places(two))
 
 
@@ -157,15 +160,15 @@ def test_site_packages_shows_in_the_keys_of_noarch_python_packages_alone() -> No
 def test_without_bytecode_only_layers_of_noarch_packages_are_others() -> None:
     """Others have the keys that they have with it; but not those that share a layer with a noarch package."""
     locked = lock(package("numpy"), package("tqdm", noarch=True), package("zlib"))
-    usual, lean = plan(locked, budget=96), plan(locked, budget=96, bytecode=False, native=True)
+    usual, lean = plan_layers(locked, budget=96), plan_layers(locked, budget=96, bytecode=False, native=True)
     assert {layer.names for layer in lean.layers if layer not in usual.layers} == {("tqdm-1.0-0",)}
-    assert [layer.compiled for layer in plan(locked, budget=1, bytecode=False, native=True).layers] == [False]
+    assert [layer.compiled for layer in plan_layers(locked, budget=1, bytecode=False, native=True).layers] == [False]
 
 
 def test_where_the_environments_python_does_not_run_nothing_is_compiled() -> None:
     """A plan for another platform shares no key with one that compiles."""
     locked = lock(package("numpy"), package("tqdm", noarch=True))
-    usual, foreign = plan(locked, budget=96), plan(locked, budget=96, bytecode=False)
+    usual, foreign = plan_layers(locked, budget=96), plan_layers(locked, budget=96, bytecode=False)
     assert not any(layer.compiled for layer in foreign.layers)
     assert not {layer.key for layer in usual.layers} & {layer.key for layer in foreign.layers}
 
@@ -184,4 +187,4 @@ def test_a_fixed_package_has_a_fixed_key() -> None:
 def test_a_package_without_hash_or_size_cannot_be_planned(lacking: dict[str, None]) -> None:
     """It is named."""
     with pytest.raises(LockfileError, match=r"numpy-1\.0-0"):
-        plan(lock(replace(package("numpy"), **lacking)), budget=10)
+        plan_layers(lock(replace(package("numpy"), **lacking)), budget=10)

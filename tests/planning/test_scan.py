@@ -11,7 +11,7 @@ import pytest
 
 from jupyter_condabuild.conda.fingerprint import stamp
 from jupyter_condabuild.conda.snapshot import snapshot
-from jupyter_condabuild.planning.scan import look
+from jupyter_condabuild.planning.scan import scan
 from tests.parts.small_prefix import SmallPrefix
 
 
@@ -46,7 +46,7 @@ def test_what_changes_meanwhile_is_seen(small: SmallPrefix, change: Callable[[Sm
     small.add("other")
     small.pip("early")
     _age(small.path)
-    seen = look(small.path, 0.0, lambda: change(small))
+    seen = scan(small.path, 0.0, lambda: change(small))
     after = snapshot(small.path)
     assert (seen.environment.records, seen.environment.pip) == (after.records, after.pip)
     assert stamp(small.path, seen.listing) == stamp(small.path)
@@ -62,7 +62,7 @@ def test_what_nobody_touches_is_read_once(small: SmallPrefix, monkeypatch: pytes
         return snapshot(prefix)
 
     monkeypatch.setattr("jupyter_condabuild.conda.snapshot.snapshot", counted)
-    look(small.path, 0.0, lambda: None)
+    scan(small.path, 0.0, lambda: None)
     assert read == [small.path]
 
 

@@ -16,7 +16,7 @@ from jupyter_condabuild.conda.lockfile import of_packages
 from jupyter_condabuild.conda.locking import lock
 from jupyter_condabuild.conda.packages import CondaPackage
 from jupyter_condabuild.conda.snapshot import snapshot
-from jupyter_condabuild.planning.layer_plan import plan
+from jupyter_condabuild.planning.layer_plan import plan_layers
 from jupyter_condabuild.planning.shared_paths import winners
 from tests.parts.builds import Package, Workshop, install, small_channel
 from tests.parts.channel.bytecode import SITE_PACKAGES
@@ -78,6 +78,26 @@ def test_records_list_the_path_for_each(workshop: Workshop, pair: tuple[Channel,
     image = workshop.image(pair[1])
     for name in ("a", "b"):
         assert SAME in json.loads(content(image, f"conda-meta/{name}-1.0-0.json"))["files"]
+
+
+def test_a_package_that_cannot_be_had_takes_only_its_own_paths_out(workshop: Workshop, tmp_path: Path) -> None:
+    """The other packages' files are in the layer above as before, and the missing one's come from the environment."""
+    second = "share/second.txt"
+    packages = [
+        package("a", "b"),
+        package("b"),
+        package("c", "d", **{second: b"from c\n"}),
+        package("d", **{second: b"from d\n"}),
+    ]
+    packages[2:] = [(metadata, entries[1:]) for metadata, entries in packages[2:]]  # without SAME
+    channel = small_channel(tmp_path / "channel", packages)
+    prefix = install(tmp_path / "env", channel, "a", "c")
+    shutil.rmtree(tmp_path / "pkgs" / "c-1.0-0")
+    (channel.folder / "noarch/c-1.0-0.conda").unlink()
+    image = workshop.image(prefix)
+    assert "taken-from-prefix" in workshop.warnings
+    assert content(image, SAME) == b"from a\n"
+    assert content(image, second) == b"from c\n"
 
 
 def test_the_layer_above_holds_those_paths_alone(workshop: Workshop, pair: tuple[Channel, Path]) -> None:
@@ -153,7 +173,7 @@ def test_the_time_to_find_winners_grows_as_the_paths() -> None:
     packages = {
         name: CondaPackage.of_url(f"https://lab.org/noarch/{name}-1-0.conda", sha256="0" * 64, size=1) for name in "ab"
     }
-    planned = plan(of_packages("linux-64", list(packages.values()), ()), budget=96)
+    planned = plan_layers(of_packages("linux-64", list(packages.values()), ()), budget=96)
     by_dist = {package.dist: package for package in packages.values()}
 
     def seconds(count: int) -> float:
@@ -171,7 +191,7 @@ def test_winners_are_named_only_where_the_stack_hides_them() -> None:
         name: CondaPackage.of_url(f"https://lab.org/noarch/{name}-1-0.conda", sha256="0" * 64, size=1, depends=depends)
         for name, depends in {"a": (), "b": ("a",), "c": ()}.items()
     }
-    planned = plan(of_packages("linux-64", list(packages.values()), ()), budget=96)
+    planned = plan_layers(of_packages("linux-64", list(packages.values()), ()), budget=96)
     by_dist = {package.dist: package for package in packages.values()}
     assert winners({"a-1-0": ["x", "y"], "b-1-0": ["x"], "c-1-0": ["z"]}, planned, by_dist) == {}
     reverse = {"a-1-0": ["x", "y"], "b-1-0": ["x"], "c-1-0": ["y"]}

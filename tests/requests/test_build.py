@@ -9,14 +9,17 @@ from typing import Any
 import pytest
 
 from jupyter_condabuild.errors import BadReference, CondaBuildError, UsageError
-from jupyter_condabuild.requests.build import BuildRequest, default_store
+from jupyter_condabuild.oci.location import ImageLocation
+from jupyter_condabuild.requests.build import BuildRequest
+from jupyter_condabuild.settings import default_store
+from tests.parts.jobs import build_request
 
 GOOD: dict[str, Any] = {"prefix": "/env", "archive": "x.tar"}
 
 
 def test_it_comes_through_json_unchanged(tmp_path: Path) -> None:
     """Every member of it."""
-    request = BuildRequest(
+    request = build_request(
         prefix="/env",
         reference="lab.org/team/env:v1",
         push=True,
@@ -24,7 +27,7 @@ def test_it_comes_through_json_unchanged(tmp_path: Path) -> None:
         archive="docker-archive:x.tar",
         base="lab.org/base:1",
         cache_from=("lab.org/a:1", "lab.org/b"),
-        include=str(tmp_path),
+        include=tmp_path,
         strict=True,
         variables=True,
         bytecode=False,
@@ -35,7 +38,8 @@ def test_it_comes_through_json_unchanged(tmp_path: Path) -> None:
         overlay_max_bytes=5,
     )
     assert BuildRequest.parse(json.loads(json.dumps(request.to_json()))) == request
-    assert (request.archive_kind, request.archive_path) == ("docker-archive", Path("x.tar"))
+    assert request.archive == ImageLocation("docker-archive", "x.tar")
+    assert request.to_json()["archive"] == "docker-archive:x.tar"
 
 
 WRONG: dict[str, dict[str, Any]] = {
@@ -90,4 +94,4 @@ def test_the_store_is_where_it_is_told_to_be(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("XDG_CACHE_HOME", "/cache")
     assert default_store() == "/cache/jupyter-condabuild"
     monkeypatch.setenv("CONDABUILD_STORE_DIR", "/store")
-    assert default_store() == BuildRequest(**GOOD).store_dir == "/store"
+    assert default_store() == str(BuildRequest.parse(GOOD).store_dir) == "/store"

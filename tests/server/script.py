@@ -11,19 +11,19 @@ from types import TracebackType
 from typing import Any
 
 from jupyter_condabuild.events import Cancelled, Event, Log, encode
-from jupyter_condabuild.requests.build import BuildRequest
 from jupyter_condabuild.server import process
-from jupyter_condabuild.server.history import History
+from jupyter_condabuild.server.history import BuildHistory
 from jupyter_condabuild.server.process import Workplace
+from tests.parts.jobs import build_request
 
-REQUEST = BuildRequest(prefix="/env", archive="/x.tar").to_json()
+REQUEST = build_request(prefix="/env", archive="/x.tar").to_json()
 
 
 class Script:
     """A running build in a server's state folder."""
 
     def __init__(self, state: Path) -> None:
-        self.history = History(state / "history.sqlite")
+        self.history = BuildHistory(state / "history.sqlite")
         self.id = secrets.token_hex(8)
         self.history.enter(self.id, self.id, REQUEST, {}, time.time(), 1000)
         while (record := self.history.claim(1000, process.machine(), time.time(), process.uptime())) is None:
@@ -31,7 +31,7 @@ class Script:
         assert record.id == self.id
         self.place = Workplace(state / "builds" / self.id)
         self.place.prepare(REQUEST)
-        self.file = open(self.place.journal.path, "ab")  # noqa: SIM115
+        self.file = open(self.place.event_log.path, "ab")  # noqa: SIM115
         fcntl.flock(self.file, fcntl.LOCK_EX)
         self.seq = 0
 
@@ -73,6 +73,6 @@ def finished(state: Path, size: int) -> tuple[str, int]:
             block = (f'{{"type": "log", "seq": {seq}, "time": 1.5, {line}\n' for seq in range(first, script.seq + 1))
             script.file.write("".join(block).encode())
         script.end()
-        last: Any = script.place.journal.last()
+        last: Any = script.place.event_log.last()
         script.history.end(script.id, "cancelled", last, time.time(), 1.0)
         return script.id, script.seq

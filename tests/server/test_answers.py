@@ -149,7 +149,7 @@ async def test_what_takes_too_long_is_ended_and_named(
 ) -> None:
     """With a hint, and no process of it is left."""
     (extension,) = api.app.extension_manager.extension_apps["jupyter_condabuild"]
-    monkeypatch.setattr(extension._workshop._answers, "_limit", 0.01)
+    monkeypatch.setattr(extension._service._runner, "_limit", 0.01)
     answer = await api("POST", "condabuild/snapshots", {"prefix": str(rattler_prefix)})
     assert (answer.status, error_of(answer)) == (504, "build_limit")
     assert answer.json["hint"]

@@ -10,18 +10,18 @@ from hypothesis import strategies as st
 
 from jupyter_condabuild.events import Log, encode
 from jupyter_condabuild.server import event_log
-from jupyter_condabuild.server.event_log import Journal
+from jupyter_condabuild.server.event_log import EventLog
 
 texts = st.lists(st.text(max_size=300), max_size=60)
 torn = st.sampled_from(["", "{", '{"type": "log", "seq": 999, "te', "rubbish"])
 
 
-def written(folder: str, lines: list[str], rest: str = "") -> Journal:
+def written(folder: str, lines: list[str], rest: str = "") -> EventLog:
     """A file of such log lines."""
     path = Path(folder) / "events.jsonl"
     whole = [encode(Log(text), seq, 1.0) + "\n" for seq, text in enumerate(lines, 1)]
     path.write_text("".join(whole) + rest, encoding="utf-8", newline="", errors="backslashreplace")
-    return Journal(path)
+    return EventLog(path)
 
 
 @given(texts, torn, st.integers(1, 200), st.integers(0, 70))
@@ -49,7 +49,7 @@ def test_reading_after_any_event_gives_the_rest_once_and_in_order(
 
 def test_a_file_that_is_not_there_is_empty(tmp_path: Path) -> None:
     """A build that waits has no events yet."""
-    file = Journal(tmp_path / "events.jsonl")
+    file = EventLog(tmp_path / "events.jsonl")
     assert (file.size, file.read(0), file.offset_after(5), file.last()) == (0, ([], 0), 0, None)
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import sys
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
 
 from jupyter_condabuild.errors import DiskFull, NotThere, QueueFull, StoreError
 from jupyter_condabuild.server import history
-from jupyter_condabuild.server.history import History
+from jupyter_condabuild.server.history import BuildHistory
 
 REQUEST = {"prefix": "/env"}
 
@@ -23,7 +23,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "state" / "history.sqlite"
 
 
-def entered(store: History, *ids: str) -> None:
+def entered(store: BuildHistory, *ids: str) -> None:
     """Builds that wait."""
     for id in ids:
         store.enter(id, f"key-{id}", REQUEST, {}, 1.0, 100)
@@ -31,7 +31,7 @@ def entered(store: History, *ids: str) -> None:
 
 def test_a_build_goes_from_the_queue_to_its_end(path: Path) -> None:
     """Entered, claimed, started, ended; each step once."""
-    store = History(path)
+    store = BuildHistory(path)
     entered(store, "a", "b")
     assert [record.id for record in store.active()] == ["a", "b"]
     first = store.claim(1, "machine", 2.0, 20.0)
@@ -52,7 +52,7 @@ def test_a_build_goes_from_the_queue_to_its_end(path: Path) -> None:
 
 def test_the_same_build_is_entered_once_while_it_lives(path: Path) -> None:
     """One that was told to end is not joined; and the queue has an end."""
-    store = History(path)
+    store = BuildHistory(path)
     assert store.enter("a", "key", REQUEST, {}, 1.0, 2).id == "a"
     assert store.enter("b", "key", REQUEST, {}, 1.0, 2).id == "a"
     store.claim(1, "machine", 2.0, 20.0)
@@ -69,10 +69,10 @@ def test_the_same_build_is_entered_once_while_it_lives(path: Path) -> None:
 
 CROWD = """
 import sys
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
-from jupyter_condabuild.server.history import History
-store = History(Path(sys.argv[1]))
+from jupyter_condabuild.server.history import BuildHistory
+store = BuildHistory(Path(sys.argv[1]))
 print("ready", flush=True)
 sys.stdin.readline()
 for number in range(100):
@@ -100,28 +100,40 @@ def test_two_servers_on_one_file_share_every_step(path: Path) -> None:
     claimed = [line for line in lines[0] + lines[1] if line.startswith("claimed")]
     assert len(claimed) == len(set(claimed)) == 100
     assert lines[0][:100] == lines[1][:100]
-    store = History(path)
+    store = BuildHistory(path)
     assert store._connection.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
-    assert store._connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
+
+
+def test_the_file_works_on_a_network_file_system(path: Path) -> None:
+    """SQLite's write-ahead log does not: the file has a rollback journal, also if an earlier release made the file."""
+    path.parent.mkdir()
+    with closing(sqlite3.connect(path)) as earlier:
+        assert earlier.execute("PRAGMA journal_mode = WAL").fetchone()[0] == "wal"
+    for _ in range(2):
+        store = BuildHistory(path)
+        assert store._connection.execute("PRAGMA journal_mode").fetchone()[0] == "truncate"
+        entered(store, "a")
+        store.close()
+    assert not [file for file in path.parent.iterdir() if file.name.endswith(("-wal", "-shm"))]
 
 
 def test_an_older_file_is_brought_forward_and_a_newer_one_left_alone(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each migration runs once, in order, and what was in the file stays."""
-    store = History(path)
+    store = BuildHistory(path)
     entered(store, "a")
     store.close()
     added = "ALTER TABLE builds ADD COLUMN note TEXT; UPDATE builds SET note = 'old'"
     monkeypatch.setattr(history, "MIGRATIONS", (*history.MIGRATIONS, added))
     for _ in range(2):
-        newer = History(path)
+        newer = BuildHistory(path)
         assert newer.get("a").state == "queued"
         assert newer._connection.execute("SELECT note FROM builds").fetchall()[0][0] == "old"
         newer.close()
     monkeypatch.undo()
     with pytest.raises(StoreError, match="newer"):
-        History(path)
+        BuildHistory(path)
     assert sqlite3.connect(path).execute("PRAGMA user_version").fetchone()[0] == len(history.MIGRATIONS) + 1
 
 
@@ -130,7 +142,7 @@ def test_a_file_that_is_none_is_named(path: Path) -> None:
     path.parent.mkdir()
     path.write_bytes(b"not a database, not even nearly" * 100)
     with pytest.raises(StoreError, match=str(path)) as caught:
-        History(path)
+        BuildHistory(path)
     assert "state_dir" in caught.value.hint
 
 
@@ -143,7 +155,7 @@ def fill(folder: Path) -> None:
 
 def test_a_full_disk_can_still_note_how_a_build_ended(small_disk: Path) -> None:
     """There is a reserve for that; when it is used up the error has its name, and what is there can be read."""
-    store = History(small_disk / "history.sqlite")
+    store = BuildHistory(small_disk / "history.sqlite")
     entered(store, "a", "b")
     store.claim(1, "machine", 2.0, 20.0)
     fill(small_disk)
@@ -156,4 +168,4 @@ def test_a_full_disk_can_still_note_how_a_build_ended(small_disk: Path) -> None:
     assert store._connection.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
     store.close()
     with suppress(StoreError):
-        assert [record.id for record in History(small_disk / "history.sqlite").recent(10)] == ["b", "a"]
+        assert [record.id for record in BuildHistory(small_disk / "history.sqlite").recent(10)] == ["b", "a"]

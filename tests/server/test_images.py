@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import re
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from jupyter_condabuild.image.opener import Places, open_image
-from jupyter_condabuild.oci import archive
 from jupyter_condabuild.oci.image import ImageConfig, Manifest, Reference
 from jupyter_condabuild.oci.registry import open_registry
-from tests.jobs.test_diff import with_exchanged_layer
+from tests.parts.jobs import exchange_layer
 from tests.parts.small_prefix import SmallPrefix
 from tests.server.conftest import LAST, Api
 from tests.server.gate import Gate
@@ -111,17 +108,14 @@ async def test_an_image_is_verified(api: Api, image: dict[str, Any], name: str, 
 
 
 async def test_an_image_that_is_not_what_it_claims_has_failed(
-    api: Api, rattler_prefix: Path, small_base: str, jp_root_dir: Path, tmp_path: Path
+    api: Api, rattler_prefix: Path, small_base: str, jp_root_dir: Path
 ) -> None:
     """An archive below the root folder, with one layer exchanged: the build says which package differs."""
     build = await done(api, {"prefix": str(rattler_prefix), "base": small_base, "archive": "good.tar"})
     assert build["state"] == "finished", build["error"]
     good = await done(api, {"command": "verify", "reference": "oci-archive:good.tar"})
     assert (good["state"], good["request"]["reference"]) == ("finished", "oci-archive:good.tar"), good["error"]
-    (tmp_path / "work").mkdir()
-    with ExitStack() as stack:
-        original = open_image(str(jp_root_dir / "good.tar"), Places((), "", tmp_path / "work"), stack)
-        archive.write(with_exchanged_layer(original, "tqdm-"), "", jp_root_dir / "evil.tar")
+    exchange_layer(jp_root_dir / "good.tar", "tqdm-", jp_root_dir / "evil.tar")
     evil = await done(api, {"command": "verify", "reference": "oci-archive:evil.tar"})
     assert (evil["state"], evil["error"]["code"]) == ("failed", "not_verified")
     assert "tqdm-" in evil["error"]["message"]

@@ -13,7 +13,7 @@ import pytest
 
 from jupyter_condabuild.events import Finished, Log, encode
 from jupyter_condabuild.server import process
-from jupyter_condabuild.server.history import History, Record
+from jupyter_condabuild.server.history import BuildHistory, Record
 from jupyter_condabuild.server.process import Workplace
 from jupyter_condabuild.server.supervisor import ORPHAN_SECONDS, STRANGER_SECONDS, Supervisor
 from jupyter_condabuild.settings import Settings
@@ -30,7 +30,7 @@ class Desk:
         self.uptime = 5000.0
         self.folder = folder / "builds"
         self.folder.mkdir()
-        self.history = History(folder / "history.sqlite")
+        self.history = BuildHistory(folder / "history.sqlite")
         self.supervisor = Supervisor(
             self.history, self.folder, Settings(**settings), lambda: self.clock, lambda: self.uptime
         )
@@ -51,7 +51,7 @@ class Desk:
         """A build that is over, and has so many bytes of events."""
         place = self.running(id)
         line = encode(Log("x" * size), 1, self.clock)
-        place.journal.path.write_text(f"{line}\n")
+        place.event_log.path.write_text(f"{line}\n")
         self.history.end(id, "failed", {"type": "failed", "seq": 2}, self.clock, 1.0)
 
     def state(self, id: str) -> Record:
@@ -69,7 +69,7 @@ def desk(tmp_path: Path) -> Desk:
 def held(desk: Desk) -> Iterator[BinaryIO]:
     """The events file of a running build `a`, held as its process holds it."""
     place = desk.running("a")
-    with open(place.journal.path, "ab", buffering=0) as file:
+    with open(place.event_log.path, "ab", buffering=0) as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield file
 
@@ -95,7 +95,7 @@ def test_a_clock_that_steps_forward_ends_no_build(tmp_path: Path) -> None:
     """The time limit is measured by the same clock."""
     desk = Desk(tmp_path, max_build_seconds=60)
     place = desk.running("a")
-    with open(place.journal.path, "ab") as file:
+    with open(place.event_log.path, "ab") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         desk.clock += 1e9
         assert [record.told for record in desk.supervisor.round()] == [None]
@@ -119,7 +119,7 @@ def test_a_build_on_another_machine_gets_more_time_and_no_signal(desk: Desk) -> 
     """Its lock may be out of sight: as long as its events grow it lives, and its process number means nothing here."""
     place = desk.running("far", machine="elsewhere", pid=os.getpid())
     for seq in range(1, 4):
-        with place.journal.path.open("a") as file:
+        with place.event_log.path.open("a") as file:
             file.write(encode(Log("alive"), seq, 1.0) + "\n")
         desk.supervisor.round()
         desk.uptime += STRANGER_SECONDS - 1

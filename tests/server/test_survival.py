@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from jupyter_condabuild.oci.layout import Store
-from jupyter_condabuild.server.history import History, Record
+from jupyter_condabuild.server.history import BuildHistory, Record
 from jupyter_condabuild.server.process import Workplace
 from tests.parts.jupyter_process import Home, Server, of_build, until
 from tests.server.gate import Gate
@@ -58,7 +58,7 @@ def held(rattler_prefix: Path, gate: Gate, tmp_path: Path) -> dict[str, Any]:
 
 def record(home: Home, id: str) -> Record:
     """What the history says of a build."""
-    history = History(home.state / "history.sqlite")
+    history = BuildHistory(home.state / "history.sqlite")
     try:
         return history.get(id)
     finally:
@@ -191,7 +191,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 def test_a_disk_that_fills_in_mid_build_is_named_and_the_next_build_works(
     disk: Path, rattler_prefix: Path, registry: str, small_base: str, tmp_path: Path
 ) -> None:
-    """History and store lie on it: the history can be read, the store is sound, the user is told what to do."""
+    """BuildHistory and store lie on it: the history can be read, the store is sound, the user is told what to do."""
     home = Home(disk / "home", {"store_dir": str(disk / "store"), "base_image": small_base})
     home.path.mkdir()
     body = {"prefix": str(rattler_prefix), "push": True, "reference": f"{registry}/survival/{tmp_path.name}"}

@@ -8,11 +8,8 @@ from pathlib import Path
 from typing import Literal
 
 from jupyter_condabuild.conda.formats import conda_lock, environment, explicit, pixi, yaml
-from jupyter_condabuild.conda.lockfile import Lockfile
+from jupyter_condabuild.conda.lockfile import Format, Lockfile
 from jupyter_condabuild.errors import LockfileError
-
-Format = Literal["conda-lock", "explicit", "pixi", "environment"]
-"""The names of the formats; ``environment`` is written only."""
 
 
 def dump(
@@ -44,12 +41,13 @@ def dump(
     )
 
 
-def load(source: Path | str, platform: str = "linux-64") -> Lockfile:
+def load(source: Path | str, platform: str = "") -> Lockfile:
     """Reads a conda-lock.yml, an ``@EXPLICIT`` file or a pixi.lock: a path, or the text itself.
 
     Args:
-        platform: which one to take of a lock file for several, and what an ``@EXPLICIT`` file is taken for if it does
-            not say.
+        platform: the platform to take of a lock file for several; empty to choose as `platforms.choose` does.
+
+    Raises LockfileError for any other file, and for a lock file that is not for the platform.
     """
     text, where = (_read(source), str(source)) if isinstance(source, Path) else (source, "The lock file")
     if re.search(r"^@EXPLICIT\s*$", text, re.MULTILINE):

@@ -16,6 +16,7 @@ from jupyter_condabuild.conda.formats import yaml
 from jupyter_condabuild.conda.lockfile import Lockfile, of_packages
 from jupyter_condabuild.conda.match_specs import merged_depends, split_depend
 from jupyter_condabuild.conda.packages import PYPI, PYPI_SIMPLE, CondaPackage, PipPackage, canonical_name
+from jupyter_condabuild.conda.platforms import choose
 from jupyter_condabuild.conda.secrets import scrub, scrub_url
 from jupyter_condabuild.errors import LockfileError
 
@@ -85,7 +86,7 @@ def _pip(package: PipPackage, platform: str) -> dict[str, Any]:
 
 
 def load(value: Mapping[str, Any], where: str, platform: str) -> Lockfile:
-    """A lock file of one platform; raises LockfileError."""
+    """The lock file of one platform (see `formats.load`); raises LockfileError."""
     if value.get("version") != "1":
         raise LockfileError(
             f"{where} is conda-lock's format version {value.get('version')}.",
@@ -95,17 +96,14 @@ def load(value: Mapping[str, Any], where: str, platform: str) -> Lockfile:
         metadata = value["metadata"]
         custom = {str(key): str(item) for key, item in (metadata.get("custom_metadata") or {}).items()}
         platforms = sorted({entry["platform"] for entry in value["package"]} | set(metadata["platforms"]))
-        if platforms and platform not in platforms:
-            if len(platforms) > 1:
-                raise LockfileError(f"{where} is for {', '.join(platforms)}, not for {platform}.")
-            platform = platforms[0]
+        platform = choose(platforms, platform, where)
         entries = [entry for entry in value["package"] if entry["platform"] == platform]
         conda = [_load_conda(entry, custom) for entry in entries if entry["manager"] == "conda"]
         pip = [_load_pip(entry, custom) for entry in entries if entry["manager"] == "pip"]
         requested = [scrub(str(spec)) for spec in json.loads(custom.get(_REQUESTED, "[]"))]
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise LockfileError(f"{where} is not a complete conda-lock file ({error!r}).") from None
-    return of_packages(platform, conda, pip, requested)
+    return of_packages(platform, conda, pip, requested, platforms)
 
 
 def _load_conda(entry: Mapping[str, Any], custom: Mapping[str, str]) -> CondaPackage:

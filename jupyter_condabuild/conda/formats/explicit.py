@@ -11,6 +11,7 @@ from typing import Literal
 from jupyter_condabuild.conda.formats import requirement
 from jupyter_condabuild.conda.lockfile import Lockfile, of_packages
 from jupyter_condabuild.conda.packages import CondaPackage
+from jupyter_condabuild.conda.platforms import choose, linux_platform
 from jupyter_condabuild.conda.secrets import scrub_url
 from jupyter_condabuild.errors import LockfileError
 from jupyter_condabuild.text import counted
@@ -40,18 +41,23 @@ def dump(lockfile: Lockfile, hash: Literal["sha256", "md5"] = "sha256") -> str:
 
 
 def load(text: str, where: str, platform: str) -> Lockfile:
-    """The packages of an explicit file; it says nothing of their dependencies and sizes."""
-    conda, pip = [], []
+    """The packages of an explicit file, which does not say their dependencies and sizes. Raises LockfileError.
+
+    The platform is that of the comment ``# platform:``, as conda writes it, else that of the packages' URLs.
+    """
+    conda, pip, named = [], [], ""
     for number, raw in enumerate(text.splitlines(), start=1):
         line = raw.strip()
         if match := re.fullmatch(r"#\s*platform:\s*(\S+)", line):
-            platform = match[1]
+            named = match[1]
         elif line.startswith("# pip: "):
             if package := requirement.load(line.removeprefix("# pip: ")):
                 pip.append(package)
         elif line and line[0] != "#" and line != "@EXPLICIT":
             conda.append(_package(line, f"{where}, line {number}"))
-    return of_packages(platform, conda, pip)
+    subdirs = {package.subdir for package in conda} - {"noarch"}
+    platforms = [named] if named else sorted(subdirs) or [platform or linux_platform()]
+    return of_packages(choose(platforms, platform, where), conda, pip)
 
 
 def _package(line: str, where: str) -> CondaPackage:

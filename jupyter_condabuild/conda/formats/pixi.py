@@ -21,6 +21,7 @@ from jupyter_condabuild.conda.packages import (
     canonical_name,
     site_packages_of,
 )
+from jupyter_condabuild.conda.platforms import choose
 from jupyter_condabuild.conda.secrets import scrub_url
 from jupyter_condabuild.errors import LockfileError
 
@@ -70,7 +71,7 @@ def _pip(package: PipPackage) -> dict[str, Any]:
 
 
 def load(value: Mapping[str, Any], where: str, platform: str) -> Lockfile:
-    """The environment ``default`` (else the first one) on the platform, or on the only one there is."""
+    """The environment ``default``, else the first one, of one platform (see `formats.load`); raises LockfileError."""
     try:
         version = int(value["version"])
         if not 4 <= version <= 7:
@@ -80,10 +81,7 @@ def load(value: Mapping[str, Any], where: str, platform: str) -> Lockfile:
         environments = value["environments"]
         environment = environments.get("default") or next(iter(environments.values()))
         platforms = environment["packages"] or {}
-        if platform not in platforms:
-            if len(platforms) != 1:
-                raise LockfileError(f"{where} is for {', '.join(platforms) or 'no platform'}, not for {platform}.")
-            platform = next(iter(platforms))
+        platform = choose(sorted(platforms), platform, where)
         known = {_reference(entry): entry for entry in value["packages"]}
         conda, pip = [], []
         for reference in platforms[platform]:
@@ -93,7 +91,7 @@ def load(value: Mapping[str, Any], where: str, platform: str) -> Lockfile:
                 pip.append(_load_pip(reference["pypi"], known[reference["pypi"]], environment.get("indexes") or ()))
     except (KeyError, TypeError, AttributeError, ValueError, StopIteration) as error:
         raise LockfileError(f"{where} is not a complete pixi.lock ({error!r}).") from None
-    return of_packages(platform, conda, pip)
+    return of_packages(platform, conda, pip, platforms=sorted(platforms))
 
 
 def _reference(entry: Mapping[str, Any]) -> str:

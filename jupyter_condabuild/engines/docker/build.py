@@ -5,18 +5,18 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from jupyter_condabuild.conda.secrets import scrub
-from jupyter_condabuild.distribution.destinations import cache_names, throttled
+from jupyter_condabuild.distribution.destinations import cache_references, throttled, write_archive
 from jupyter_condabuild.engines.docker import context
 from jupyter_condabuild.engines.docker.installers import installer
 from jupyter_condabuild.engines.docker.progress import Steps
 from jupyter_condabuild.engines.docker.recipe import Wanted
 from jupyter_condabuild.errors import BaseUnavailable, CondaBuildError, EngineFault
-from jupyter_condabuild.events import Finished, Log, Progress, Report, Warning, phase
+from jupyter_condabuild.events import Finished, Log, Progress, Report, Warning
 from jupyter_condabuild.image.base import resolve
 from jupyter_condabuild.image.configuration import (
     LABEL_BASE_LAYERS,
@@ -25,72 +25,82 @@ from jupyter_condabuild.image.configuration import (
     command,
     image_labels,
 )
-from jupyter_condabuild.oci import archive, builder
+from jupyter_condabuild.oci import builder
 from jupyter_condabuild.oci.builder import BuildOptions, Kind, NoBuildKit
+from jupyter_condabuild.oci.credentials import has_login
 from jupyter_condabuild.oci.daemon import Daemon
 from jupyter_condabuild.oci.image import ImageConfig, Manifest, Reference
-from jupyter_condabuild.oci.layout import Store
-from jupyter_condabuild.oci.registries import Registries
-from jupyter_condabuild.planning.inputs import Prepared, prepare
+from jupyter_condabuild.planning.inputs import Inputs, read_inputs
 from jupyter_condabuild.requests.build import BuildRequest
+from jupyter_condabuild.requests.job_context import JobContext
 
 
-def build(request: BuildRequest, report: Report) -> Finished:
-    """Builds the image of a request with an engine, and brings it where it was asked to go.
+def build(request: BuildRequest, job: JobContext) -> Finished:
+    """Builds the image of a request with an engine, and brings it to its destinations.
 
     Raises CondaBuildError of any kind. A build that fails leaves no image and no container.
     """
     started = time.monotonic()
-    with ExitStack() as stack:
-        store = stack.enter_context(Store(Path(request.store_dir)))
-        work = stack.enter_context(store.folder())
-        prepared = prepare(request, work, report)
-        with phase(report, "base"):
-            daemon = stack.enter_context(Daemon.connect(request.docker_host or None))
-            kind = _builder(daemon, report)
-            base = _base(request, prepared, daemon, store, stack, work)
-            network = builder.network(daemon)
-            caches = _pull_private(request, daemon, kind, stack, report)
-        with phase(report, "layers"):
-            parts = context.collect(request, prepared, work, report, shares_host=network == "host")
-            temporary = "" if request.load or request.push else f"condabuild/build:{uuid.uuid4().hex}"
-            name = temporary or request.reference
-            if temporary:
-                stack.callback(builder.forget, daemon, temporary)
-            steps = Steps(report)
-            environment = prepared.environment
-            variables = dict(environment.variables) if environment and request.variables else {}
-            wanted = Wanted(
-                str(base.reference), installer(request.installer), request.installer_image, variables=variables
-            )
-            labels, platform = _labels(prepared, request, base), f"linux/{prepared.architecture}"
-            options = BuildOptions(name, labels, caches, network, platform, _plain(request, base))
+    inputs = read_inputs(request, job)
+    with job.phase("base"):
+        daemon = job.keep(Daemon.connect(job.docker_host or None))
+        kind = _builder(daemon, job.report)
+        base = _base(request, inputs, daemon, job)
+        network = builder.network(daemon)
+        caches = _pull_private(request, daemon, kind, job)
+    with job.phase("layers"):
+        parts = context.collect(request, inputs, job, shares_host=network == "host")
+        name = str(request.reference)
+        if not (request.load or request.push):
+            name = f"condabuild/build:{uuid.uuid4().hex}"
+            job.keep(_forgetting(daemon, name))
+        steps = Steps(job.report)
+        environment = inputs.environment
+        wanted = Wanted(
+            str(base.reference),
+            installer(request.installer),
+            str(request.installer_image or ""),
+            variables=dict(environment.variables) if environment and request.variables else {},
+        )
+        labels, platform = _labels(inputs, request, base), f"linux/{inputs.architecture}"
+        options = BuildOptions(name, labels, caches, network, platform, _plain(request, base))
 
-            def run(kind: Kind) -> str:
-                made = context.make_recipe(prepared, parts, replace(wanted, mounts=kind != "classic"))
-                archived = work / "context.tar.gz"
-                context.write(made, parts, archived, report)
-                return builder.build(daemon, archived, options, kind, steps, throttled(report, "context"))
-
+        def run(kind: Kind) -> str:
+            """One build by one builder; what the engine says of a failure may hold credentials of a channel."""
+            made = context.make_recipe(inputs, parts, replace(wanted, mounts=kind != "classic"))
+            archived = job.scratch / "context.tar.gz"
+            context.write(made, parts, archived, job.report)
             try:
-                identity = run(kind)
+                return builder.build(daemon, archived, options, kind, steps, throttled(job.report, "context"))
             except NoBuildKit:
-                report(_no_buildkit(daemon))
-                identity = run("classic")
+                raise
             except EngineFault as error:
                 raise EngineFault(scrub(error.message), _HINT) from None
-        result = _deliver(request, prepared, daemon, identity, name, stack, work, report)
+
+        try:
+            identity = run(kind)
+        except NoBuildKit:
+            job.report(_no_buildkit(daemon))
+            identity = run("classic")
+    result = _deliver(request, inputs, daemon, identity, name, job)
     layers = steps.layers
     finished = replace(
         result,
-        environment=prepared.lockfile.digest,
-        command=tuple(command(prepared.lockfile)),
+        environment=inputs.lockfile.digest,
+        command=tuple(command(inputs.lockfile)),
         layers=len(layers),
         layers_reused=sum(layers.values()),
         seconds=round(time.monotonic() - started, 3),
     )
-    report(finished)
+    job.report(finished)
     return finished
+
+
+@contextmanager
+def _forgetting(daemon: Daemon, name: str) -> Iterator[None]:
+    """Takes the name from the image at the end; an image without a name is the engine's to remove."""
+    yield
+    builder.forget(daemon, name)
 
 
 _HINT = (
@@ -132,66 +142,58 @@ class _Base:
         return found if self.layers is None else {**found, LABEL_BASE_LAYERS: str(self.layers)}
 
 
-def _base(
-    request: BuildRequest, prepared: Prepared, daemon: Daemon, store: Store, stack: ExitStack, work: Path
-) -> _Base:
-    kind, colon, rest = request.base.partition(":")
-    archived = bool(colon) and kind in ("oci-archive", "docker-archive", "oci")
-    if colon and kind == "docker-daemon":
-        if daemon.image_id(rest) is None:
-            raise BaseUnavailable(f"The engine has no image {rest[:200]}.")
-        return _Base(Reference.parse(rest), rest)
+def _base(request: BuildRequest, inputs: Inputs, daemon: Daemon, job: JobContext) -> _Base:
+    location = request.base
+    if location.kind == "docker-daemon":
+        if daemon.image_id(location.name) is None:
+            raise BaseUnavailable(f"The engine has no image {location.name[:200]}.")
+        return _Base(location.reference, location.name)
     try:
-        found = resolve(
-            request.base,
-            prepared.architecture,
-            Registries(stack, request.insecure_registries),
-            store,
-            stack,
-            work,
-            request.docker_host,
-        )
+        found = resolve(location, inputs.architecture, job)
     except BaseUnavailable:
-        if archived or daemon.image_id(request.base) is None:
+        if location.is_file or daemon.image_id(location.name) is None:
             raise
-        return _Base(Reference.parse(request.base), request.base)
+        return _Base(location.reference, location.name)
     layers = len(found.config.diff_ids)
     if found.repository is None:
         name = f"condabuild/base:{found.digest.hex[:12]}"
         daemon.load(found.image, name)
         return _Base(Reference.parse(name), found.name, layers)
-    reference = Reference.parse(request.base)
+    reference = location.reference
     pinned = Reference(reference.registry, reference.repository, digest=found.digest)
-    if builder.has_login(pinned) and daemon.image_id(str(pinned)) is None:
+    if has_login(pinned) and daemon.image_id(str(pinned)) is None:
         daemon.pull(str(pinned))
     return _Base(pinned, found.name, layers)
 
 
-def _pull_private(request: BuildRequest, daemon: Daemon, kind: Kind, stack: ExitStack, report: Report) -> list[str]:
-    """The images to take for a cache. BuildKit cannot log in: what needs a login is pulled first, with the user's own.
+def _installer_image(request: BuildRequest) -> Reference:
+    return request.installer_image or Reference.parse(installer(request.installer).image)
+
+
+def _pull_private(request: BuildRequest, daemon: Daemon, kind: Kind, job: JobContext) -> list[str]:
+    """The images to take for a cache. BuildKit cannot log in: an image that needs a login is pulled before the build.
 
     The classic builder and Podman use only images that the engine has.
     """
-    image = Reference.parse(request.installer_image or installer(request.installer).image)
-    if request.pull or (builder.has_login(image) and daemon.image_id(str(image)) is None):
+    image = _installer_image(request)
+    if request.pull or (has_login(image) and daemon.image_id(str(image)) is None):
         daemon.pull(str(image))
     caches = []
-    for text in cache_names(request, Registries(stack, request.insecure_registries)):
-        cache = Reference.parse(text)
-        if kind != "buildkit" or builder.has_login(cache):
+    for cache in cache_references(request, job):
+        if kind != "buildkit" or has_login(cache):
             try:
                 if not daemon.pull(str(cache)):
                     continue
             except CondaBuildError as error:
-                report(Log(f"Not used as a cache: {cache} ({scrub(error.message)})"))
+                job.report(Log(f"Not used as a cache: {cache} ({scrub(error.message)})"))
                 continue
         caches.append(str(cache))
     return caches
 
 
-def _labels(prepared: Prepared, request: BuildRequest, base: _Base) -> dict[str, str]:
-    environment = prepared.environment
-    labels = image_labels(prepared.lockfile)
+def _labels(inputs: Inputs, request: BuildRequest, base: _Base) -> dict[str, str]:
+    environment = inputs.environment
+    labels = image_labels(inputs.lockfile)
     labels |= {LABEL_ENGINE: "docker", **base.labels}
     if environment and request.variables and environment.variables:
         labels[LABEL_VARIABLES] = json.dumps(sorted(environment.variables))
@@ -200,44 +202,35 @@ def _labels(prepared: Prepared, request: BuildRequest, base: _Base) -> dict[str,
 
 def _plain(request: BuildRequest, base: _Base) -> bool:
     """Whether each registry that the build reads from may speak plain HTTP."""
-    image = Reference.parse(request.installer_image or installer(request.installer).image)
+    image = _installer_image(request)
     return all(
         context.is_plain(reference.registry, request.insecure_registries) for reference in (image, base.reference)
     )
 
 
 def _deliver(
-    request: BuildRequest,
-    prepared: Prepared,
-    daemon: Daemon,
-    identity: str,
-    name: str,
-    stack: ExitStack,
-    work: Path,
-    report: Report,
+    request: BuildRequest, inputs: Inputs, daemon: Daemon, identity: str, name: str, job: JobContext
 ) -> Finished:
     digest, size, pushed = identity, builder.image_size(daemon, name), 0
     if request.push:
-        with phase(report, "push"):
-            reference = Reference.parse(request.reference)
-            found, sent = builder.push(daemon, reference, _pushing(report))
+        with job.phase("push"):
+            assert request.reference
+            found, sent = builder.push(daemon, request.reference, _pushing(job.report))
             digest = str(found)
-            repository = Registries(stack, request.insecure_registries).repository(reference)
+            repository = job.repository(request.reference)
             manifest = repository.manifest(digest)
             if isinstance(manifest, Manifest):
                 size = manifest.config.size + sum(layer.size for layer in manifest.layers)
                 diff_ids = ImageConfig.parse(b"".join(repository.read(manifest.config))).diff_ids
-                layers = zip(manifest.layers, diff_ids, strict=True)
+                layers = zip(manifest.layers, diff_ids, strict=False)
                 pushed = sum(layer.size for layer, diff_id in layers if diff_id.hex[:12] in sent)
     if request.archive:
-        with phase(report, "export"):
-            saved = stack.enter_context(daemon.export(name, work))
-            image = saved.image(prepared.architecture)
-            moved = throttled(report, "export")
-            archive.write(image, request.reference, request.archive_path, request.archive_kind, moved)
+        with job.phase("export"):
+            image = job.keep(daemon.export(name, job.scratch)).image(inputs.architecture)
+            write_archive(image, request, job.report)
             if not request.push:
                 digest, size = str(image.manifest.descriptor.digest), image.size
-    return Finished(request.reference, digest, size, pushed, 0, 0, 0.0, request.archive)
+    return Finished(str(request.reference or ""), digest, size, pushed, 0, 0, 0.0, request.archive_name)
 
 
 def _pushing(report: Report) -> builder.Pushing:

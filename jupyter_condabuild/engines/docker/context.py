@@ -22,8 +22,9 @@ from jupyter_condabuild.events import Log, Report, Warning
 from jupyter_condabuild.image.paths import PREFIX_IN_LAYER, WORK, in_layer
 from jupyter_condabuild.oci import layer
 from jupyter_condabuild.oci.layer import Entry
-from jupyter_condabuild.planning.inputs import Prepared
-from jupyter_condabuild.requests.build import BuildRequest
+from jupyter_condabuild.planning.inputs import Inputs
+from jupyter_condabuild.requests.build import PlanRequest
+from jupyter_condabuild.requests.job_context import JobContext
 from jupyter_condabuild.text import size_text
 
 LARGE = 100_000_000
@@ -44,7 +45,7 @@ class Parts:
     workspace: tuple[Entry, ...]
 
 
-def collect(request: BuildRequest, prepared: Prepared, work: Path, report: Report, *, shares_host: bool) -> Parts:
+def collect(request: PlanRequest, inputs: Inputs, job: JobContext, *, shares_host: bool) -> Parts:
     """Finds the parts of a request's context.
 
     Args:
@@ -53,27 +54,27 @@ def collect(request: BuildRequest, prepared: Prepared, work: Path, report: Repor
     Raises the PackageError of a package that can neither be downloaded in the build nor had here, NotReproducible and
     OverlayTooLarge.
     """
-    lost = dict(prepared.unlockable)
+    lost = dict(inputs.unlockable)
     vendored = [
         package
-        for package in prepared.lockfile.conda
-        if package.dist not in lost and needs_us(package, prepared.sources, shares_host=shares_host)
+        for package in inputs.lockfile.conda
+        if package.dist not in lost and needs_us(package, inputs.sources, shares_host=shares_host)
     ]
     # only whole archives can be handed on
-    whole = prepared.sources.distrusting(package.dist for package in vendored)
-    archives, failures = locate(vendored, whole, work / "packages")
+    whole = inputs.sources.distrusting(package.dist for package in vendored)
+    archives, failures = locate(vendored, whole, job.folder())
     lost |= failures
-    if lost and prepared.environment is None:
+    if lost and inputs.environment is None:
         raise next(iter(lost.values()))
-    overlay = overlay_of(request, prepared, lost, work, report) or Overlay()
+    overlay = overlay_of(request, inputs, lost, job) or Overlay()
     prefix = f"{PREFIX_IN_LAYER}/"
     return Parts(
         archives,
         tuple(package for package in vendored if package.dist in archives),
-        tuple(package for package in prepared.lockfile.conda if package.dist in lost),
+        tuple(package for package in inputs.lockfile.conda if package.dist in lost),
         tuple(entry for entry in overlay.entries if entry.kind != "whiteout"),
         tuple(entry.path.removeprefix(prefix) for entry in overlay.entries if entry.kind == "whiteout"),
-        tuple(workspace_of(request, report)) if request.include else (),
+        tuple(workspace_of(request.include, job.report)) if request.include else (),
     )
 
 
@@ -99,15 +100,15 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost" or host.endswith(".localhost")
 
 
-def make_recipe(prepared: Prepared, parts: Parts, wanted: Wanted) -> Recipe:
+def make_recipe(inputs: Inputs, parts: Parts, wanted: Wanted) -> Recipe:
     """The recipe for these parts. Raises as `recipe`."""
     return recipe(
-        prepared.lockfile,
+        inputs.lockfile,
         replace(
             wanted,
             vendored=parts.vendored,
             skipped=parts.lost,
-            pip=prepared.environment is None,
+            pip=inputs.environment is None,
             removed=parts.removed,
             overlay=bool(parts.overlay),
             workspace="workspace/" if parts.workspace else "",

@@ -12,7 +12,7 @@ from jupyter_condabuild.image.paths import ENTRYPOINT, HOME, PREFIX, TOOLS, USER
 
 
 @dataclass(frozen=True)
-class Plan:
+class DockerfileParts:
     """What the lines depend on: names of our own files, validated references, and values that are quoted."""
 
     base: str
@@ -32,87 +32,87 @@ class Plan:
     folder: str = ""
 
 
-def render(plan: Plan) -> str:
-    """The text. Nothing volatile is in it: the same plan gives the same bytes."""
-    stages = [_header(plan), _environment_stage(plan), _final_stage(plan)]
+def render(parts: DockerfileParts) -> str:
+    """The text. Nothing volatile is in it: the same parts give the same bytes."""
+    stages = [_header(parts), _environment_stage(parts), _final_stage(parts)]
     lines = [line for stage in stages for line in (*stage, "")]
     return "\n".join(lines).strip() + "\n"
 
 
-def _header(plan: Plan) -> list[str]:
+def _header(parts: DockerfileParts) -> list[str]:
     return [
-        f"# {plan.packages} from {plan.folder}{plan.lockfile}, installed by {plan.installer.name}.",
+        f"# {parts.packages} from {parts.folder}{parts.lockfile}, installed by {parts.installer.name}.",
         "# Build it with BuildKit (DOCKER_BUILDKIT=1 docker build .), which docker has had since 18.09.",
     ]
 
 
-def _environment_stage(plan: Plan) -> list[str]:
+def _environment_stage(parts: DockerfileParts) -> list[str]:
     """The lock file alone decides whether this stage runs again."""
-    script = ["install.py"] if plan.installer.script else []
-    inputs = [f"{plan.folder}{name}" for name in (plan.lockfile, *script)]
+    script = ["install.py"] if parts.installer.script else []
+    inputs = [f"{parts.folder}{name}" for name in (parts.lockfile, *script)]
     lines = [
         "# The environment. Only the lock file is copied here, so that a change of code never installs it again.",
-        f"FROM {plan.installer_image} AS environment",
+        f"FROM {parts.installer_image} AS environment",
         "USER root",
         "WORKDIR /build",
     ]
-    if plan.installer.prepare:
-        lines.append(f"RUN {plan.installer.prepare}")
-    if plan.vendored:
+    if parts.installer.prepare:
+        lines.append(f"RUN {parts.installer.prepare}")
+    if parts.vendored:
         lines.append("# Packages of channels that this build cannot reach.")
         lines.append("COPY packages/ packages/")
     lines.append(f"COPY {' '.join(inputs)} ./")
-    install = f"CONDA_PKGS_DIRS={PACKAGES} {plan.installer.command.format(lockfile=plan.lockfile)}"
-    lines += _run(plan, install, f"condabuild-{plan.installer.name}", PACKAGES)
-    for file, hashed in plan.requirements:
+    install = f"CONDA_PKGS_DIRS={PACKAGES} {parts.installer.command.format(lockfile=parts.lockfile)}"
+    lines += _run(parts, install, f"condabuild-{parts.installer.name}", PACKAGES)
+    for file, hashed in parts.requirements:
         if not hashed:
             lines.append("# No hashes are known for these: what the index serves is what you get.")
-        lines.append(f"COPY {plan.folder}{file} ./")
+        lines.append(f"COPY {parts.folder}{file} ./")
         check = "--require-hashes " if hashed else ""
         pip = f"{PREFIX}/bin/python -m pip install --no-deps {check}--requirement {file}"
-        lines += _run(plan, pip, "condabuild-pip", "/root/.cache/pip")
-    if plan.removed:
+        lines += _run(parts, pip, "condabuild-pip", "/root/.cache/pip")
+    if parts.removed:
         lines.append("# Files of packages that the environment no longer has.")
-        lines += [f"COPY {plan.folder}removed.list ./", f"RUN cd {PREFIX} && xargs -0 rm -rf -- </build/removed.list"]
+        lines += [f"COPY {parts.folder}removed.list ./", f"RUN cd {PREFIX} && xargs -0 rm -rf -- </build/removed.list"]
     return lines
 
 
-def _run(plan: Plan, command: str, cache: str, folder: str) -> list[str]:
-    if plan.mounts:
+def _run(parts: DockerfileParts, command: str, cache: str, folder: str) -> list[str]:
+    if parts.mounts:
         return [f"RUN --mount=type=cache,id={cache},target={folder},sharing=locked \\", f"    {command}"]
     return [f"RUN {command} && rm -rf {folder}"]
 
 
-def _final_stage(plan: Plan) -> list[str]:
+def _final_stage(parts: DockerfileParts) -> list[str]:
     """From what changes least to what changes most."""
-    mode = "--chmod=0755 " if plan.mounts else ""
+    mode = "--chmod=0755 " if parts.mounts else ""
     lines = [
         "# The image: the environment on a small base, without the installer.",
-        f"FROM {plan.base}",
+        f"FROM {parts.base}",
         f"RUN mkdir -p {HOME} {WORK} && chown {USER}:{USER} {HOME} {WORK} && chmod 1777 {HOME} {WORK}",
-        f"COPY {mode}{plan.folder}entrypoint {plan.folder}lock {TOOLS}/",
+        f"COPY {mode}{parts.folder}entrypoint {parts.folder}lock {TOOLS}/",
         f"COPY --from=environment {PREFIX} {PREFIX}",
     ]
-    if plan.overlay:
+    if parts.overlay:
         lines += ["# What the environment has beside its packages.", "ADD overlay.tar.gz /"]
-    lines.append(f"COPY {plan.folder}conda-lock.yml {TOOLS}/")
-    if plan.workspace:
+    lines.append(f"COPY {parts.folder}conda-lock.yml {TOOLS}/")
+    if parts.workspace:
         lines += [
             "# Your own files last: they change most often.",
-            f"COPY --chown={USER}:{USER} {plan.workspace} {WORK}/",
+            f"COPY --chown={USER}:{USER} {parts.workspace} {WORK}/",
         ]
-    variables = [f"PATH={PREFIX}/bin:$PATH", *(f"{name}={_quoted(value)}" for name, value in plan.environment.items())]
+    variables = [f"PATH={PREFIX}/bin:$PATH", *(f"{name}={_quoted(value)}" for name, value in parts.environment.items())]
     lines.append("ENV " + " \\\n    ".join(variables))
-    if plan.labels:
-        lines.append("LABEL " + " \\\n      ".join(f"{name}={_quoted(value)}" for name, value in plan.labels.items()))
-    if plan.command[0] == "jupyter":
+    if parts.labels:
+        lines.append("LABEL " + " \\\n      ".join(f"{name}={_quoted(value)}" for name, value in parts.labels.items()))
+    if parts.command[0] == "jupyter":
         lines.append("EXPOSE 8888")
     return [
         *lines,
         f"USER {USER}:{USER}",
         f"WORKDIR {WORK}",
         f'ENTRYPOINT ["{ENTRYPOINT}"]',
-        f"CMD {json.dumps(list(plan.command))}",
+        f"CMD {json.dumps(list(parts.command))}",
     ]
 
 

@@ -3,41 +3,40 @@
 from __future__ import annotations
 
 import re
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from jupyter_condabuild.distribution.destinations import cache_names
+from jupyter_condabuild.distribution.destinations import cache_references
 from jupyter_condabuild.engines.docker.context import needs_us
 from jupyter_condabuild.engines.docker.installers import installer
 from jupyter_condabuild.engines.docker.recipe import Wanted, recipe
-from jupyter_condabuild.oci.registries import Registries
-from jupyter_condabuild.planning.inputs import Prepared
-from jupyter_condabuild.requests.build import BuildRequest
+from jupyter_condabuild.planning.inputs import Inputs
+from jupyter_condabuild.requests.build import PlanRequest
+from jupyter_condabuild.requests.job_context import JobContext
 
 _WORKS = ("FROM ", "RUN ", "COPY ", "ADD ")
 """The instructions that take time; the others are settings of the image."""
 
 
 @dataclass(frozen=True)
-class DockerPlan:
+class DockerPreview:
     """The steps in order, and images by name; which steps are taken from them only the engine can say, as it builds."""
 
-    prepared: Prepared
+    inputs: Inputs
     installer: str
     steps: tuple[str, ...]
     caches: tuple[str, ...]
 
     def summary(self) -> dict[str, Any]:
         """The plan as a JSON object."""
-        lockfile = self.prepared.lockfile
+        lockfile = self.inputs.lockfile
         return {
             "engine": "docker",
             "environment": lockfile.digest,
             "packages": len(lockfile.conda),
             "steps": list(self.steps),
             "caches": list(self.caches),
-            "warnings": [asdict(warning) for warning in self.prepared.warnings],
+            "warnings": [asdict(warning) for warning in self.inputs.warnings],
         }
 
     def text(self) -> str:
@@ -49,7 +48,7 @@ class DockerPlan:
     @property
     def sentence(self) -> str:
         """What a build would do, in one sentence."""
-        lockfile = self.prepared.lockfile
+        lockfile = self.inputs.lockfile
         pip = f" and {len(lockfile.pip)} of pip" if lockfile.pip else ""
         return (
             f"The docker engine makes {len(self.steps)} steps; {self.installer} installs {len(lockfile.conda)} packages"
@@ -57,21 +56,21 @@ class DockerPlan:
         )
 
 
-def docker_plan(request: BuildRequest, prepared: Prepared, stack: ExitStack) -> DockerPlan:
-    """The plan of a request. Neither an engine nor a base is asked, and no package is fetched. Raises as `recipe`."""
-    environment, drift = prepared.environment, prepared.drift
+def preview(request: PlanRequest, inputs: Inputs, job: JobContext) -> DockerPreview:
+    """The preview of a request; no engine and no base is asked, no package is fetched. Raises as `recipe`."""
+    environment, drift = inputs.environment, inputs.drift
     made = recipe(
-        prepared.lockfile,
+        inputs.lockfile,
         Wanted(
-            base=" ".join(request.base.split()),
+            base=" ".join(str(request.base).split()),
             installer=installer(request.installer),
-            installer_image=request.installer_image,
-            vendored=[one for one in prepared.lockfile.conda if needs_us(one, prepared.sources, shares_host=True)],
-            skipped=[one for one in prepared.lockfile.conda if one.dist in prepared.unlockable],
+            installer_image=str(request.installer_image or ""),
+            vendored=[one for one in inputs.lockfile.conda if needs_us(one, inputs.sources, shares_host=True)],
+            skipped=[one for one in inputs.lockfile.conda if one.dist in inputs.unlockable],
             pip=environment is None,
             removed=[entry.path for entry in drift.missing] if drift else (),
             overlay=bool(
-                prepared.unlockable
+                inputs.unlockable
                 or (environment and environment.pip)
                 or (drift and (drift.modified or drift.untracked))
             ),
@@ -80,5 +79,5 @@ def docker_plan(request: BuildRequest, prepared: Prepared, stack: ExitStack) -> 
     )
     text = re.sub(r" \\\n\s*", " ", made.dockerfile)
     steps = tuple(line for line in text.splitlines() if line.startswith(_WORKS))
-    caches = cache_names(request, Registries(stack, request.insecure_registries))
-    return DockerPlan(prepared, request.installer, steps, caches)
+    caches = tuple(map(str, cache_references(request, job)))
+    return DockerPreview(inputs, request.installer, steps, caches)

@@ -13,7 +13,7 @@ from urllib.parse import quote
 from jupyter_condabuild.conda.formats import dump, requirement
 from jupyter_condabuild.conda.lockfile import Lockfile
 from jupyter_condabuild.conda.packages import PYPI, CondaPackage, PipPackage
-from jupyter_condabuild.engines.docker.dockerfile import Plan, render
+from jupyter_condabuild.engines.docker.dockerfile import DockerfileParts, render
 from jupyter_condabuild.engines.docker.installers import Installer
 from jupyter_condabuild.errors import LockfileError, UsageError
 from jupyter_condabuild.image.configuration import ENTRYPOINT_SCRIPT, command, environment
@@ -116,7 +116,7 @@ def recipe(lockfile: Lockfile, wanted: Wanted) -> Recipe:
                 "Build with --engine layers, or without --variables.",
             )
     text = render(
-        Plan(
+        DockerfileParts(
             base=wanted.base,
             installer=wanted.installer,
             installer_image=wanted.installer_image or wanted.installer.image,

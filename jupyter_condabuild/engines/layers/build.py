@@ -1,123 +1,121 @@
-"""The job of the layers engine: from an environment or a lock file to an image where it was asked to go."""
+"""The job of the layers engine: from an environment or a lock file to an image at its destinations."""
 
 from __future__ import annotations
 
 import time
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack
-from pathlib import Path
-from typing import Any
 
-from jupyter_condabuild.distribution import destinations, layer_index
+from jupyter_condabuild.distribution.destinations import deliver, open_destination
+from jupyter_condabuild.distribution.layer_index import contested_in, plan_notes
 from jupyter_condabuild.distribution.push import GRACE_SECONDS
 from jupyter_condabuild.engines.layers.assemble import assemble
 from jupyter_condabuild.engines.layers.engine import LayersEngine
 from jupyter_condabuild.engines.layers.stacking import contents, stacked
-from jupyter_condabuild.engines.layers.upper_layers import remainder
+from jupyter_condabuild.engines.layers.upper_layers import upper_layers
 from jupyter_condabuild.engines.result import BuildResult
 from jupyter_condabuild.errors import BlobGone
-from jupyter_condabuild.events import Finished, Report, Warning, phase
-from jupyter_condabuild.image.base import Base, host_architecture, resolve
+from jupyter_condabuild.events import Finished, Warning
+from jupyter_condabuild.image.base import resolve
 from jupyter_condabuild.image.configuration import command, runtime_layer
-from jupyter_condabuild.image.layers import ReadyLayer, Stack
-from jupyter_condabuild.oci.layout import Store
-from jupyter_condabuild.oci.registries import Registries
+from jupyter_condabuild.image.layers import LayerStack, ReadyLayer
+from jupyter_condabuild.image.platforms import host_architecture
 from jupyter_condabuild.planning import verified_packages
-from jupyter_condabuild.planning.inputs import prepare
-from jupyter_condabuild.planning.scan import Look
-from jupyter_condabuild.planning.shared_paths import contested_layer
+from jupyter_condabuild.planning.inputs import Inputs, read_inputs
+from jupyter_condabuild.planning.layer_plan import PlannedLayer
+from jupyter_condabuild.planning.scan import Scan
+from jupyter_condabuild.planning.shared_paths import contested_layer, paths_of
 from jupyter_condabuild.requests.build import BuildRequest
+from jupyter_condabuild.requests.job_context import JobContext
 
 
-def build(request: BuildRequest, report: Report, seen: Look | None) -> BuildResult:
-    """Builds the image and brings it where it was asked to go. Raises CondaBuildError of any kind.
+def build(request: BuildRequest, job: JobContext, scan: Scan | None) -> BuildResult:
+    """Builds the image and brings it to its destinations. Raises CondaBuildError of any kind.
 
-    `seen` is the environment, where there is one.
+    Args:
+        scan: the environment, where there is one.
     """
     try:
-        return _build(request, report, seen, trusting=True)
+        return _build(request, job, scan, trusting=True)
     except BlobGone as error:
-        report(Warning("blob-gone", error.message, "Registries are now asked for each layer, and nothing is assumed."))
-        return _build(request, report, None, trusting=False)
+        hint = "Registries are now asked for each layer, and nothing is assumed."
+        job.report(Warning("blob-gone", error.message, hint))
+        return _build(request, job, None, trusting=False)
 
 
-def _build(request: BuildRequest, report: Report, seen: Look | None, *, trusting: bool) -> BuildResult:
-    """`trusting` what the manifests in registries say that these have."""
+def _build(request: BuildRequest, job: JobContext, scan: Scan | None, *, trusting: bool) -> BuildResult:
+    """One attempt; with `trusting`, the blobs that a registry's manifests name count as present there."""
     started = time.monotonic()
-    with ExitStack() as stack:
-        store = stack.enter_context(Store(Path(request.store_dir)))
-        work = stack.enter_context(store.folder())
-        registries = Registries(stack, request.insecure_registries)
-
-        def find_base(architecture: str) -> Base:
-            return resolve(request.base, architecture, registries, store, stack, work, request.docker_host)
-
-        # registries are far away: they are asked while the environment is read
-        beside = ThreadPoolExecutor(2, thread_name_prefix="ask")
-        stack.callback(beside.shutdown, wait=False, cancel_futures=True)
-        asked_base = beside.submit(find_base, host_architecture())
-        asked_places = beside.submit(destinations.open_places, request, store, registries, report, trusting=trusting)
-        asked: tuple[Future[Any], ...] = (asked_base, asked_places)
-        stack.callback(lambda: wait(asked, GRACE_SECONDS))
-        prepared = prepare(request, work, report, seen, verified_packages.read(store, request.prefix))
-        if prepared.drift is not None:
-            verified_packages.keep(store, request.prefix, prepared.drift.verified)
-        with phase(report, "base"):
-            here = prepared.architecture == host_architecture()
-            base = asked_base.result() if here else find_base(prepared.architecture)
-            places = asked_places.result()
-        push = stack.enter_context(places.push(report)) if request.push else None
+    with ExitStack() as attempt:
+        # Registries are far away: they are asked while the environment is read.
+        threads = ThreadPoolExecutor(2, thread_name_prefix="ask")
+        attempt.callback(threads.shutdown, wait=False, cancel_futures=True)
+        asked_base = threads.submit(resolve, request.base, host_architecture(), job)
+        asked_destination = threads.submit(open_destination, request, job, trusting=trusting, present=not request.again)
+        attempt.callback(lambda: wait((asked_base, asked_destination), GRACE_SECONDS))
+        verified = verified_packages.read(job.store, request.prefix) if request.prefix else {}
+        inputs = read_inputs(request, job, scan, verified)
+        if request.prefix and inputs.drift is not None:
+            verified_packages.keep(job.store, request.prefix, inputs.drift.verified)
+        with job.phase("base"):
+            here = inputs.architecture == host_architecture()
+            base = asked_base.result() if here else resolve(request.base, inputs.architecture, job)
+            destination = asked_destination.result()
+        push = attempt.enter_context(destination.push(job.report)) if request.push else None
 
         def ready(layer: ReadyLayer) -> None:
             if push:
                 push.add(layer.descriptor, layer.source)
 
-        with phase(report, "layers"):
+        with job.phase("layers"):
             if push:
                 for descriptor in base.layers:
                     push.add(descriptor, base.image.sources[descriptor.digest])
-            runtime = runtime_layer(store, request.compression_level)
+            runtime = runtime_layer(job.store, request.compression_level)
             ready(runtime)
-            contested = layer_index.contested_in(places.known, prepared.plan)
+            contested = contested_in(destination.index, inputs.plan)
             if contested is None:
-                contested = contested_layer(prepared, report)
-            planned = [*prepared.plan.layers, *contested]
+                contested = _contested(inputs, job)
+            planned = [*inputs.plan.layers, *contested]
             engine = LayersEngine(
-                store,
-                places.known_of(planned, store),
-                prepared.sources,
+                job,
+                destination.index_of(planned, job.store),
+                inputs.sources,
                 request.compression_level,
-                report,
                 ready,
-                live=prepared.environment is not None,
+                live=inputs.environment is not None,
                 registry_first=request.push,
             )
-            packages = engine.make(planned, prepared.lockfile)
-            rest = remainder(request, prepared, packages.unavailable, store, work, report)
-            for layer in rest:
+            packages = engine.make(planned, inputs.lockfile)
+            upper = upper_layers(request, inputs, packages.unavailable, job)
+            for layer in upper:
                 ready(layer)
-        above = Stack((runtime, *packages.layers, *rest))
+        above = LayerStack((runtime, *packages.layers, *upper))
         if request.stack:
-            above = stacked(places, base, above.layers, lambda: contents(prepared, packages.layers), store, report)
+            above = stacked(destination, base, above.layers, lambda: contents(inputs, packages.layers), job)
             for layer in above.layers:
                 ready(layer)
-        notes = layer_index.plan_notes(prepared.plan, contested) if not packages.unavailable else {}
-        image = assemble(base, above, prepared, request, notes)
-        pushed = destinations.deliver(image, request, places, push, store, report)
-        finished = Finished(
-            reference=request.reference,
-            digest=str(image.manifest.descriptor.digest),
-            size=image.size,
-            bytes_pushed=pushed,
-            layers=len(above.layers),
-            layers_reused=sum(layer.state.startswith("reused") for layer in above.layers),
-            seconds=round(time.monotonic() - started, 3),
-            archive=request.archive,
-            environment=prepared.lockfile.digest,
-            command=tuple(command(prepared.lockfile)),
-            stale=above.stale,
-        )
-    report(finished)
-    sources = prepared.environment.pip if prepared.environment else ()
-    outside = tuple(str(one.editable_source) for one in sources if one.editable_source)
-    return BuildResult(finished, image, above.layers, str(base.named or ""), outside)
+        notes = plan_notes(inputs.plan, contested) if not packages.unavailable else {}
+        image = assemble(base, above, inputs, request, notes)
+        pushed = deliver(image, request, destination, push, job)
+    finished = Finished(
+        reference=str(request.reference or ""),
+        digest=str(image.manifest.descriptor.digest),
+        size=image.size,
+        bytes_pushed=pushed,
+        layers=len(above.layers),
+        layers_reused=sum(layer.state.startswith("reused") for layer in above.layers),
+        seconds=round(time.monotonic() - started, 3),
+        archive=request.archive_name,
+        environment=inputs.lockfile.digest,
+        command=tuple(command(inputs.lockfile)),
+        stale=above.stale,
+    )
+    job.report(finished)
+    return BuildResult(finished, image, above.layers, str(base.named or ""))
+
+
+def _contested(inputs: Inputs, job: JobContext) -> list[PlannedLayer]:
+    site_packages = inputs.lockfile.site_packages
+    paths = paths_of(inputs.plan, inputs.environment, inputs.sources, site_packages)
+    return contested_layer(inputs.plan, paths, site_packages, job.report)

@@ -15,15 +15,17 @@ from jupyter_condabuild.conda.link import StagedPackage, link
 from jupyter_condabuild.conda.lockfile import Lockfile
 from jupyter_condabuild.conda.package_sources import PackageSources
 from jupyter_condabuild.conda.packages import CondaPackage
-from jupyter_condabuild.distribution.layer_index import Known, annotate
+from jupyter_condabuild.distribution.layer_index import LayerIndex, annotate
 from jupyter_condabuild.engines.layers import worker_pool, writer
 from jupyter_condabuild.errors import CondaBuildError, LinkFailed, PackageError, PackageMismatch
-from jupyter_condabuild.events import Layer, LayerState, Log, Progress, Report, Warning, phase
+from jupyter_condabuild.events import Layer, LayerState, Log, Progress, Report, Warning
 from jupyter_condabuild.image.layers import ReadyLayer
 from jupyter_condabuild.image.paths import PREFIX
 from jupyter_condabuild.oci.layer import LayerBlob
-from jupyter_condabuild.oci.layout import Store
 from jupyter_condabuild.planning.layer_plan import PlannedLayer, layer_key
+from jupyter_condabuild.planning.shared_paths import winners_layer
+from jupyter_condabuild.requests.job_context import JobContext
+from jupyter_condabuild.text import listed
 
 COMPILING = 15
 """How many times longer a byte of a noarch Python package takes than one of others, since modules are compiled."""
@@ -49,22 +51,22 @@ class LayersEngine:
 
     def __init__(
         self,
-        store: Store,
-        known: Known,
+        job: JobContext,
+        index: LayerIndex,
         sources: PackageSources,
         level: int,
-        report: Report,
         ready: Callable[[ReadyLayer], None],
         *,
         live: bool,
         registry_first: bool,
     ) -> None:
         """`live` says that an environment stands behind the packages, in which their install scripts have run."""
-        self._store = store
-        self._known = known
+        self._store = job.store
+        self._report = job.report
+        self._phase = job.phase
+        self._index = index
         self._sources = sources
         self._level = level
-        self._report = report
         self._ready = ready
         self._live = live
         self._registry_first = registry_first
@@ -82,7 +84,7 @@ class LayersEngine:
         lost: dict[str, PackageError] = {}
         while missing:
             with self._store.folder() as work:
-                with phase(self._report, "link"):
+                with self._phase("link"):
                     failures, staged = self._stage(missing, lockfile, work)
                 if failures:
                     lost |= failures
@@ -94,7 +96,7 @@ class LayersEngine:
         return PackageLayers(tuple(done[planned.key] for planned in layers), unavailable)
 
     def _find(self, planned: PlannedLayer) -> ReadyLayer | None:
-        remote = self._known.layers.get(planned.key)
+        remote = self._index.layers.get(planned.key)
         stored = None
         if remote is None or not self._registry_first:
             stored = self._store.built(planned.key)
@@ -188,7 +190,10 @@ class LayersEngine:
 
             parts = [staged[package.dist] for package in planned.packages]
             compiler = interpreter if planned.compiled else None
-            line = writer.job(parts, planned.only, compiler, temporary, self._level)
+            only: dict[str, list[str]] = {}
+            for path, dist in planned.only:
+                only.setdefault(dist, []).append(path)
+            line = writer.job(parts, only, compiler, temporary, self._level)
             effort = _effort(planned, compiling=compiler is not None)
             return worker_pool.Job(effort, line, lambda count: progress.written(planned, count), done_with)
 
@@ -207,7 +212,7 @@ class LayersEngine:
         self._report(
             Warning(
                 "package-cache-damaged",
-                f"Files of {', '.join(sorted(dists))} were changed in the package cache; the original archive is used.",
+                f"Files of {listed(sorted(dists))} were changed in the package cache; the original archive is used.",
                 "'conda clean --packages' removes the damaged copies.",
             )
         )
@@ -257,15 +262,23 @@ def _effort(planned: PlannedLayer, *, compiling: bool) -> int:
     return sum(size * COMPILING if compiling and noarch else size for size, noarch in sizes)
 
 
-def _without(layers: Sequence[PlannedLayer], dists: Set[str], site: str) -> list[PlannedLayer]:
-    """The layers less some packages; a layer that lost one has another key."""
+def _without(layers: Sequence[PlannedLayer], dists: Set[str], site_packages: str) -> list[PlannedLayer]:
+    """The layers without some packages; a layer that lost a package has another key.
+
+    Files of these packages are copied from the environment, on top of all package layers.
+    """
     kept = []
     for planned in layers:
         packages = tuple(package for package in planned.packages if package.dist not in dists)
         if packages == planned.packages:
             kept.append(planned)
-        elif packages and not planned.only:
-            kept.append(replace(planned, key=layer_key(packages, site, planned.compiled), packages=packages))
+        elif packages and planned.only:
+            by_dist = {package.dist: package for package in packages}
+            left = {path: by_dist[dist] for path, dist in planned.only if dist in by_dist}
+            kept += [winners_layer(left, site_packages, compiled=planned.compiled)] if left else []
+        elif packages:
+            key = layer_key(packages, site_packages, planned.compiled)
+            kept.append(replace(planned, key=key, packages=packages))
     return kept
 
 

@@ -12,13 +12,13 @@ import io
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from jupyter_condabuild.distribution.destinations import Places
+from jupyter_condabuild.distribution.destinations import Destination
 from jupyter_condabuild.engines.layers.assemble import MOST_LAYERS
 from jupyter_condabuild.errors import ImageError, RegistryError
-from jupyter_condabuild.events import Log, Report
+from jupyter_condabuild.events import Log
 from jupyter_condabuild.image.base import Base
 from jupyter_condabuild.image.configuration import Ours
-from jupyter_condabuild.image.layers import ReadyLayer, Stack, hidden_in
+from jupyter_condabuild.image.layers import LayerStack, ReadyLayer, hidden_in
 from jupyter_condabuild.image.opener import members
 from jupyter_condabuild.image.paths import PREFIX_IN_LAYER, USER, WORK, in_layer
 from jupyter_condabuild.oci import layer
@@ -26,9 +26,10 @@ from jupyter_condabuild.oci.image import LAYER_KEY, BlobSource, Digest, ImageCon
 from jupyter_condabuild.oci.layer import Entry
 from jupyter_condabuild.oci.layout import Store
 from jupyter_condabuild.oci.registry import Repository
-from jupyter_condabuild.planning.inputs import Prepared
+from jupyter_condabuild.planning.inputs import Inputs
 from jupyter_condabuild.planning.layer_plan import PlannedLayer
 from jupyter_condabuild.planning.shared_paths import paths_of
+from jupyter_condabuild.requests.job_context import JobContext
 from jupyter_condabuild.text import size_text
 
 STALE_SHARE = 0.25
@@ -56,39 +57,37 @@ class Current:
 
     @property
     def layers(self) -> tuple[ReadyLayer, ...]:
-        """Its layers above the base, those that count for nothing among them."""
-        first = self.ours.base_layers
-        rows = zip(self.manifest.layers[first:], self.config.diff_ids[first:], self.ours.history, strict=True)
-        return tuple(ReadyLayer(row[0], row[1], self.repository, row[2], "reused-remote") for row in rows)
+        """The layers above the base, among them those that later layers replace. Raises BadImage."""
+        own = self.ours.layers(self.manifest, self.config)
+        return tuple(ReadyLayer(*row[:2], self.repository, row.title, "reused-remote") for row in own)
 
 
 def stacked(
-    places: Places,
+    destination: Destination,
     base: Base,
     new: Sequence[ReadyLayer],
     contents: Callable[[], Mapping[Digest, Paths]],
-    store: Store,
-    report: Report,
-) -> Stack:
+    job: JobContext,
+) -> LayerStack:
     """The new layers on the image that the destination's tag has, or alone where that is not possible; says which."""
     try:
-        if not (places.destination and places.known.current):
+        if not (destination.repository and destination.index.current):
             raise NotStacked("there is none under this tag")
-        current = Current.read(places.known.current, places.destination)
-        found = update(current, base, new, contents(), store)
+        current = Current.read(destination.index.current, destination.repository)
+        found = update(current, base, new, contents(), job.store)
     except (NotStacked, ImageError, RegistryError) as why:
-        report(Log(f"Not stacked on the current image, but built afresh: {str(why).rstrip('.')}."))
-        return Stack(tuple(new))
+        job.report(Log(f"Not stacked on the current image, but built afresh: {str(why).rstrip('.')}."))
+        return LayerStack(tuple(new))
     stale = f"; {size_text(found.stale)} below are stale" if found.stale else ""
-    report(Log(f"Stacked on the current image: {len(found.layers) - len(current.layers)} layers more{stale}."))
+    job.report(Log(f"Stacked on the current image: {len(found.layers) - len(current.layers)} layers more{stale}."))
     return found
 
 
-def contents(prepared: Prepared, layers: Sequence[ReadyLayer]) -> dict[Digest, Paths]:
+def contents(inputs: Inputs, layers: Sequence[ReadyLayer]) -> dict[Digest, Paths]:
     """What planned package layers have, records included, without reading them. Raises NotStacked."""
-    paths = paths_of(prepared)
-    records = {record.dist: record for record in prepared.environment.records} if prepared.environment else {}
-    whole = {planned.key: planned for planned in prepared.plan.layers}
+    paths = paths_of(inputs.plan, inputs.environment, inputs.sources, inputs.lockfile.site_packages)
+    records = {record.dist: record for record in inputs.environment.records} if inputs.environment else {}
+    whole = {planned.key: planned for planned in inputs.plan.layers}
     found: dict[Digest, Paths] = {}
     for ready in layers:
         planned = whole.get(ready.descriptor.annotations.get(LAYER_KEY, ""))
@@ -127,7 +126,7 @@ def forecast(current: Manifest | None, planned: Sequence[PlannedLayer], size: in
 
 def update(
     current: Current, base: Base, new: Sequence[ReadyLayer], contents: Mapping[Digest, Paths], store: Store
-) -> Stack:
+) -> LayerStack:
     """The layers that make the current image the new one; `new` are those of the canonical image above its base.
 
     Args:
@@ -151,7 +150,7 @@ def update(
     if len(base.layers) + len(lower) + 1 + len(added) > MOST_LAYERS:
         raise NotStacked(f"it would have more than {MOST_LAYERS} layers")
     hidden = before | {ready.descriptor.digest for ready in gone}
-    stacked = Stack((*lower, *added), hidden)
+    stacked = LayerStack((*lower, *added), hidden)
     size = sum(one.size for one in base.layers) + sum(ready.descriptor.size for ready in new)
     if stacked.stale > STALE_SHARE * size:
         raise NotStacked(f"{size_text(stacked.stale)} of it would be stale")
@@ -162,7 +161,7 @@ def update(
     if not removed:
         return stacked
     whiteouts = _whiteouts(removed, store)
-    return Stack((*lower, whiteouts, *added), hidden | {whiteouts.descriptor.digest})
+    return LayerStack((*lower, whiteouts, *added), hidden | {whiteouts.descriptor.digest})
 
 
 @dataclass(frozen=True)

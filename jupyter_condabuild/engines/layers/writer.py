@@ -10,7 +10,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
@@ -23,22 +23,23 @@ from jupyter_condabuild.errors import CondaBuildError, ContentMismatch, LinkFail
 from jupyter_condabuild.image.paths import PREFIX_IN_LAYER
 from jupyter_condabuild.oci import layer
 from jupyter_condabuild.oci.layer import Entry, LayerBlob
+from jupyter_condabuild.text import listed
 
 _REPORT_BYTES = 4 << 20
 
 
 def write_packages(
     staged: Sequence[StagedPackage],
-    only: Collection[str],
+    only: Mapping[str, Collection[str]],
     compiler: Compiler | None,
     temporary: str,
     level: int,
     progress: Callable[[int], None],
 ) -> LayerBlob:
-    """Writes the layer of some staged packages, or of `only` some paths of them, to the file `temporary`.
+    """Writes the layer of some staged packages, or of some of their paths, to the file `temporary`.
 
     Args:
-        only: of modules among them the bytecode comes along.
+        only: by dist, the paths relative to the prefix that are written; bytecode goes with its module. Empty for all.
         compiler: for what lacks bytecode, None to leave it without.
         temporary: beside it lie, for a while, files of bytecode.
         progress: is told tar bytes.
@@ -46,16 +47,18 @@ def write_packages(
     Raises PackageMismatch when a file is not the one its package came with, LinkFailed when the interpreter does not
     run, and the StoreErrors.
     """
-    names = ", ".join(item.package.dist for item in staged)
+    names = listed([item.package.dist for item in staged], 3)
     compiled = f"{temporary}.bytecode"
     try:
         linked = [
             linked_package(item, compiler, layer.EPOCH, f"{compiled}.{number}") for number, item in enumerate(staged)
         ]
-        entries = [entry for item in linked for entry in package_entries(item)]
-        if only:
-            wanted = {f"{PREFIX_IN_LAYER}/{path}" for path in only}
-            entries = [entry for entry in entries if entry.path in wanted or _source_of(entry.path) in wanted]
+        entries = [
+            entry
+            for item, one in zip(staged, linked, strict=True)
+            for entry in package_entries(one)
+            if not only or _is_chosen(entry, only.get(item.package.dist, ()))
+        ]
         with open(temporary, "wb") as out:
             return layer.write(entries, out, level, progress)
     except ContentMismatch as error:
@@ -67,6 +70,12 @@ def write_packages(
     finally:
         for path in Path(compiled).parent.glob(f"{Path(compiled).name}.*"):
             path.unlink()
+
+
+def _is_chosen(entry: Entry, paths: Collection[str]) -> bool:
+    """Whether the paths, relative to the prefix, name the entry, or the module of the entry's bytecode."""
+    path = entry.path.removeprefix(f"{PREFIX_IN_LAYER}/")
+    return path in paths or (path.endswith(".pyc") and source_of(path) in paths)
 
 
 def package_entries(linked: LinkedPackage) -> Iterator[Entry]:
@@ -96,11 +105,13 @@ def _source_times(linked: LinkedPackage) -> dict[str, int]:
     return {path: time for path, time in times.items() if time is not None}
 
 
-def _source_of(path: str) -> str:
-    return source_of(path) if path.endswith(".pyc") else ""
-
-
-def job(staged: Sequence[StagedPackage], only: Sequence[str], python: Path | None, temporary: str, level: int) -> str:
+def job(
+    staged: Sequence[StagedPackage],
+    only: Mapping[str, Sequence[str]],
+    python: Path | None,
+    temporary: str,
+    level: int,
+) -> str:
     """A job as the line that a worker reads."""
     packages = [
         {

@@ -322,8 +322,13 @@ export interface components {
             base?: string;
             installer?: components["schemas"]["Installer"];
             installer_image?: string;
-            /** @description As for a build. */
+            platform?: string;
+            /** @description This and the others below: as for a build. */
             bytecode?: boolean;
+            include?: string;
+            strict?: boolean;
+            variables?: boolean;
+            stack?: boolean;
         } & (unknown | unknown | unknown);
         Snapshot: {
             /** @description The lock file's; names it in `lockfiles`. */
@@ -453,6 +458,11 @@ export interface components {
             /** @description The image that the installer runs in. */
             installer_image?: string;
             /**
+             * @description The platform to take of a lock file for several, such as linux-aarch64; default the Linux platform of the server's processor.
+             * @default
+             */
+            platform?: string;
+            /**
              * @description In the docker engine, look for a newer image of the installer.
              * @default false
              */
@@ -508,6 +518,13 @@ export interface components {
             base?: string;
             installer?: components["schemas"]["Installer"];
             installer_image?: string;
+            platform?: string;
+            cache_from?: string[];
+            /** @default false */
+            strict?: boolean;
+            /** @default false */
+            variables?: boolean;
+            bytecode?: boolean;
         } & (unknown | unknown | unknown | unknown);
         /** @description An image of the layers engine on another base, pushed; no layer of ours is made or moved. */
         RebaseCommand: {
@@ -583,6 +600,7 @@ export interface components {
             base?: string;
             installer?: components["schemas"]["Installer"];
             installer_image?: string;
+            platform?: string;
         } & (unknown | unknown | unknown | unknown);
         Export: {
             files: {
@@ -632,7 +650,7 @@ export interface components {
             /** @description After `finished`: what others, or you elsewhere, run to use the image. */
             share: components["schemas"]["ShareCommand"][];
         };
-        /** @description What is done, settings filled in; members that the command does not have are empty, `engine` is `layers`, `bytecode` is true. */
+        /** @description What is done, settings filled in; members that the command does not have are empty, `engine` is `layers`, `installer` is `micromamba`, `bytecode` is true. */
         Asked: {
             prefix: string;
             /** @description The digest; empty for a build from an environment. */
@@ -643,6 +661,10 @@ export interface components {
             archive: string;
             engine: components["schemas"]["Engine"];
             base: string;
+            installer: components["schemas"]["Installer"];
+            installer_image: string;
+            platform: string;
+            pull: boolean;
             cache_from: string[];
             include: string;
             strict: boolean;

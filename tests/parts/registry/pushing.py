@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
-from typing import BinaryIO
+import json
+from collections.abc import Callable, Sequence
+from typing import Any, BinaryIO
 
 from jupyter_condabuild.oci.credentials import ANONYMOUS, Credentials
-from jupyter_condabuild.oci.image import OCI_CONFIG, OCI_LAYER_GZIP, Descriptor, Digest, Manifest, canonical_json
+from jupyter_condabuild.oci.image import (
+    OCI_CONFIG,
+    OCI_LAYER_GZIP,
+    Descriptor,
+    Digest,
+    Manifest,
+    Reference,
+    canonical_json,
+)
 from jupyter_condabuild.oci.registry import Registry, Repository
 from tests.parts.registry.faults import Clock
 
@@ -42,3 +51,20 @@ def push_image(repository: Repository, *tags: str, layers: tuple[bytes, ...] = (
     for tag in tags or ("",):
         repository.push_manifest(manifest, tag)
     return manifest
+
+
+def change_image(
+    reference: str, change: Callable[[dict[str, Any]], object], layers: Sequence[Descriptor] | None = None
+) -> None:
+    """Puts another image under a tag: with a changed configuration, and with other layers where some are given."""
+    name = Reference.parse(reference)
+    with connect(name.registry) as registry:
+        repository = registry.repository(name.repository)
+        manifest = repository.manifest(name.target)
+        assert isinstance(manifest, Manifest)
+        value = json.loads(b"".join(repository.read(manifest.config)))
+        change(value)
+        raw = canonical_json(value)
+        config = Descriptor(manifest.config.media_type, Digest.of(raw), len(raw))
+        repository.push(config, opener(raw))
+        repository.push_manifest(Manifest.make(config, layers or manifest.layers, manifest.annotations), name.target)

@@ -1,0 +1,77 @@
+"""From the options of a request to the arguments of a command, and from the arguments to a request."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from dataclasses import Field
+from typing import Any, TypeVar
+
+from jupyter_condabuild.errors import UsageError
+from jupyter_condabuild.requests.option import Option, Request, json_type
+from jupyter_condabuild.settings import Settings
+
+R = TypeVar("R", bound=Request)
+
+
+def add_options(command: argparse.ArgumentParser, kind: type[Request]) -> None:
+    """Adds an argument for each option of a request that has one, and ``--request``, by which a server asks."""
+    for name, (item, option) in sorted(kind.options().items(), key=lambda found: not found[1][1].first):
+        if option.is_argument:
+            _add(command, name, item, option)
+    command.add_argument("--request", default="", metavar="FILE", help="read the request as JSON (-: standard input)")
+
+
+def _add(command: argparse.ArgumentParser, name: str, item: Field[Any], option: Option) -> None:
+    more: dict[str, Any] = {"default": None, "help": option.help}
+    if option.metavar:
+        more["metavar"] = option.metavar
+    if not option.flags:
+        command.add_argument(name, nargs="?", **more)
+        return
+    kind = json_type(item)
+    if kind is bool:
+        more["action"] = argparse.BooleanOptionalAction if option.setting else "store_true"
+    elif kind is list:
+        more["action"] = "append"
+    elif kind is int:
+        more["type"] = int
+    if option.choices:
+        more["choices"] = option.choices
+    command.add_argument(*option.flags, dest=name, **more)
+
+
+def request_of(arguments: argparse.Namespace, kind: type[R]) -> R:
+    """The request that the arguments ask for; settings fill in the rest.
+
+    Raises UsageError, BadReference and BadDigest.
+    """
+    if arguments.request:
+        return kind.parse(_read(arguments.request))
+    given = {name: getattr(arguments, name) for name, (_, option) in kind.options().items() if option.is_argument}
+    if "prefix" in given:
+        given["prefix"] = _prefix(given["prefix"], given.get("lockfile"))
+    return kind.of(Settings.load(), **given)
+
+
+def _read(file: str) -> Any:
+    with open(0 if file == "-" else file) as opened:
+        try:
+            return json.load(opened)
+        except ValueError as error:
+            raise UsageError(f"The request is not JSON: {error}.") from None
+
+
+def _prefix(given: str | None, lockfile: str | None) -> str | None:
+    """The absolute path of the environment: the one that is named, else the active one."""
+    if lockfile:
+        if given:
+            raise UsageError("Name an environment or --lockfile, not both.")
+        return None
+    prefix = given or os.environ.get("CONDA_PREFIX", "")
+    if not prefix:
+        raise UsageError(
+            "No environment is active, and none was named.", "Name its folder: jupyter condabuild … PREFIX."
+        )
+    return os.path.abspath(prefix)

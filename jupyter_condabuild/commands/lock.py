@@ -1,0 +1,36 @@
+"""jupyter condabuild lock: exactly which packages an environment has."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from jupyter_condabuild.commands.output import print_json
+from jupyter_condabuild.events import Report
+from jupyter_condabuild.files import write_whole
+from jupyter_condabuild.requests.others import LockRequest
+
+HELP = "write the environment's lock file"
+REQUEST = LockRequest
+
+
+def add(command: argparse.ArgumentParser) -> None:
+    """Where the lock file goes."""
+    command.add_argument("-o", "--output", default="", metavar="FILE", help="write to FILE instead of standard output")
+
+
+def run(request: LockRequest, arguments: argparse.Namespace, report: Report) -> None:
+    """Writes exactly which packages an environment has; the report on the environment goes to standard error."""
+    from jupyter_condabuild.jobs import lock
+
+    found = lock.run(request, report)
+    text = found.lockfile_text(request)
+    if arguments.output:
+        write_whole(Path(arguments.output), text, "writing the lock file")
+    if arguments.json:
+        print_json({**found.summary(), "lockfile": arguments.output or text}, arguments)
+    elif not arguments.output:
+        sys.stdout.write(text)
+    if not arguments.events:
+        print(found.text(), file=sys.stderr)

@@ -1,0 +1,82 @@
+"""The job `lock`: an environment, how far it drifted from its records, and its lock file."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from jupyter_condabuild.conda.drift import Drift, drift
+from jupyter_condabuild.conda.environment import Environment
+from jupyter_condabuild.conda.formats import dump
+from jupyter_condabuild.conda.lockfile import Lockfile
+from jupyter_condabuild.conda.locking import lock
+from jupyter_condabuild.conda.snapshot import snapshot
+from jupyter_condabuild.events import Report, phase
+from jupyter_condabuild.requests.others import LockRequest
+
+
+@dataclass(frozen=True)
+class LockReport:
+    """An environment, how far it drifted, and its lock file."""
+
+    environment: Environment
+    drift: Drift
+    lockfile: Lockfile
+
+    def lockfile_text(self, request: LockRequest) -> str:
+        """The lock file in the format of a request."""
+        return dump(
+            self.lockfile,
+            request.format,  # type: ignore[arg-type]  # one of the choices
+            name=self.environment.name,
+            channels=self.environment.channels,
+            hash="md5" if request.md5 else "sha256",
+        )
+
+    def summary(self) -> dict[str, Any]:
+        """The report as a JSON object."""
+        environment, changes = self.environment, self.drift
+        return {
+            "name": environment.name,
+            "prefix": str(environment.prefix),
+            "platform": environment.platform,
+            "digest": self.lockfile.digest,
+            "conda": len(self.lockfile.conda),
+            "pip": len(self.lockfile.pip),
+            "channels": dict(Counter(package.channel for package in self.lockfile.conda)),
+            "requested": list(self.lockfile.requested),
+            "modified": [entry.path for entry in changes.modified],
+            "missing": [entry.path for entry in changes.missing],
+            "untracked": [entry.path for entry in changes.untracked],
+            "warnings": [asdict(warning) for warning in (*environment.warnings, *changes.warnings)],
+        }
+
+    def text(self) -> str:
+        """The report in two or three lines; warnings have been reported one by one."""
+        lockfile = self.lockfile
+        python = f", Python {lockfile.python.version}" if lockfile.python else ""
+        pip = f", {len(lockfile.pip)} from pip" if lockfile.pip else ""
+        channels = Counter(package.channel for package in lockfile.conda).most_common()
+        lines = [f"{self.environment.name}: {len(lockfile.conda)} conda packages{pip}{python}, {lockfile.platform}"]
+        lines += [f"  {count:4} from {channel}" for channel, count in channels]
+        return "\n".join([*lines, f"Environment {lockfile.digest}"])
+
+
+def run(request: LockRequest, report: Report) -> LockReport:
+    """Reads an environment and locks it. Raises PrefixError."""
+    assert request.prefix
+    return lock_report(request.prefix, report)
+
+
+def lock_report(prefix: Path, report: Report) -> LockReport:
+    """The same of a prefix."""
+    with phase(report, "snapshot"):
+        environment = snapshot(prefix)
+        changes = drift(environment)
+    with phase(report, "lock"):
+        found = lock(environment)
+    for warning in (*environment.warnings, *changes.warnings):
+        report(warning)
+    return LockReport(environment, changes, found)

@@ -1,0 +1,101 @@
+"""What the command line prints of an environment with odd file names and many packages that only this machine has."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.parts.builds import install, small_channel
+from tests.parts.channel.package import File, Metadata
+from tests.parts.command_line import CommandLine
+
+ODD = "share/odd\udcff"
+"""The name of a file as Python tells it, with a byte that is no UTF-8."""
+
+FOREIGN = "share/grün"
+"""The name of a file with a letter that not every terminal can show."""
+
+ASCII = {"PYTHONIOENCODING": "ascii"}
+
+COMMANDS = {
+    "lock": ["lock", "ENV"],
+    "plan": ["plan", "ENV"],
+    "build": ["build", "ENV", "-o", "grün.tar", "--base", "BASE"],
+    "diff": ["diff", "ENV", "OTHER"],
+    "export": ["export", "dockerfile", "ENV", "-o", "OUT", "--force"],
+    "export a pipeline": ["export", "github-actions", "ENV", "-t", "registry.lab.org/a/b:1", "-o", "OUT", "--force"],
+}
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """An environment of thirty packages of a channel in a folder, and the same one before it was changed."""
+    folder = tmp_path_factory.mktemp("odd")
+    names = [f"package{number}" for number in range(30)]
+    packages = [(Metadata(name, "1", noarch="generic"), [File(f"share/{name}", b"x")]) for name in names]
+    channel = small_channel(folder / "channel", packages)
+    made = install(folder / "env", channel, *names)
+    other = install(folder / "other", channel, *names[1:])
+    for name in names:
+        (made / "share" / name).write_text("changed")
+    for name in (ODD, FOREIGN):
+        (made / name).write_text("")
+    return {"ENV": made, "OTHER": other, "OUT": folder / "aus für alle"}
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> CommandLine:
+    """The command line with an empty store."""
+    return CommandLine(tmp_path)
+
+
+def words(command: str, places: dict[str, Path], base: Path) -> list[str]:
+    """The words of a command, with its paths."""
+    known = {**{name: str(path) for name, path in places.items()}, "BASE": f"oci-archive:{base}"}
+    return [known.get(word, word) for word in COMMANDS[command]]
+
+
+@pytest.mark.parametrize("encoding", [{}, ASCII], ids=["utf-8", "ascii"])
+@pytest.mark.parametrize("command", COMMANDS)
+def test_json_holds_any_file_name(
+    run: CommandLine, places: dict[str, Path], base_archive: Path, command: str, encoding: dict[str, str]
+) -> None:
+    """As the escape that JSON has for it, whatever standard output can show; so do events."""
+    done = run(*words(command, places, base_archive), "--json", environ=encoding)
+    assert done.status == 0, done.err
+    if command == "lock":
+        assert set(done.json["untracked"]) == {ODD, FOREIGN}
+    done = run(*words(command, places, base_archive), "--json", "--events", "jsonl", environ=encoding)
+    assert done.status == 0, done.err
+    assert [type(json.loads(line)) for line in done.out.splitlines()]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_text_shows_any_file_name(run: CommandLine, places: dict[str, Path], base_archive: Path, command: str) -> None:
+    """With an escape where the terminal has no such character."""
+    done = run(*words(command, places, base_archive), environ=ASCII)
+    assert done.status == 0, done.err
+    if command == "lock":
+        assert r"share/odd\udcff" in done.err
+
+
+@pytest.mark.parametrize("command", COMMANDS.keys() - {"diff"})
+def test_a_warning_is_short_and_given_once(
+    run: CommandLine, places: dict[str, Path], base_archive: Path, command: str
+) -> None:
+    """It names ten of the packages or files, and how many more there are."""
+    warnings = [line for line in run(*words(command, places, base_archive)).err.splitlines() if line.startswith("!")]
+    assert warnings
+    assert len(warnings) == len(set(warnings))
+    assert [line for line in warnings if line.count(", ") > 9] == []
+    assert any("and 20 more" in line for line in warnings)
+
+
+def test_all_names_are_in_json(run: CommandLine, places: dict[str, Path]) -> None:
+    """A program that needs each of them finds them there."""
+    found = run("lock", places["ENV"], "--json").json
+    assert len(found["modified"]) == 30
+    assert os.fsencode(ODD) in map(os.fsencode, found["untracked"])
