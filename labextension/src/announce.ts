@@ -4,10 +4,10 @@ import { Notification } from '@jupyterlab/apputils';
 import type { TranslationBundle } from '@jupyterlab/translation';
 
 import type { Build } from './api/contract';
-import type { PanelModel } from './model/panel';
+import type { PanelModel, Refusal } from './model/panel';
 import { activeBuild, progressOf } from './model/state';
 import { whole } from './model/steps';
-import { doingText, doneText } from './views/words';
+import { doingText, doneText, faultText, requestName } from './views/words';
 
 /** Between two updates of a notification, in milliseconds. */
 const PACE = 1000;
@@ -26,6 +26,7 @@ export class Announcer {
   ) {
     model.changed.connect(() => this.progress());
     model.ended.connect((_, build) => this.end(build));
+    model.refused.connect((_, refusal) => this.refuse(refusal));
   }
 
   private progress(): void {
@@ -62,6 +63,12 @@ export class Announcer {
     if (!id || !Notification.update({ id, message, type, ...options })) {
       Notification.emit(message, type, options);
     }
+  }
+
+  /** The answer to a click: it is told whether the panel is open or not, for the panel shows something else. */
+  private refuse({ asked, fault }: Refusal): void {
+    const message = this.trans.__('%1 failed: %2', requestName(asked), faultText(this.trans, fault));
+    Notification.emit(message, 'error', { autoClose: false });
   }
 
   private actions(build: Build): Notification.IAction[] {

@@ -67,6 +67,31 @@ test('while the panel is closed, the status bar and a notification tell of a bui
   await expect(panel.node.getByText('Ready to share')).toBeVisible();
 });
 
+test('a build that is refused while another notebook is in front is told of, and not on that notebook', async ({ page, panel }) => {
+  await panel.open();
+  let refuse = (): void => undefined;
+  const asked = new Promise<void>(resolve => {
+    void page.route(/condabuild\/builds(\?|$)/, async route => {
+      if (route.request().method() !== 'POST') {
+        return route.continue();
+      }
+      await new Promise<void>(answer => {
+        refuse = answer;
+        resolve();
+      });
+      return route.fulfill({ status: 429, json: { code: 'queue_full', message: 'There are 20 builds.', hint: 'Try again later.' } });
+    });
+  });
+  await panel.reference.fill(`${panel.stage.gate.address}/lab/refused:1`);
+  await panel.go.click();
+  await asked;
+  await page.getByRole('listitem', { name: /elsewhere\.ipynb/ }).dblclick();
+  await expect(panel.node.getByText(/does not run in a conda environment|conda environment/).first()).toBeVisible();
+  refuse();
+  await expect(page.locator('.Toastify__toast', { hasText: 'refused:1 failed: There are 20 builds.' })).toBeVisible();
+  await expect(panel.node.getByText('There are 20 builds.')).toBeHidden();
+});
+
 test('a kernel outside of conda is told apart, and the panel follows the notebook in front', async ({ panel }) => {
   await panel.notebook('elsewhere');
   await panel.entrance.click();

@@ -2,10 +2,11 @@
 
 import { Signal, type ISignal } from '@lumino/signaling';
 
-import type { Build, BuildRequest, Fault } from '../api/contract';
+import type { Asked, Build, BuildRequest, Fault, Snapshot } from '../api/contract';
 import type { Server } from '../api/server';
 import { after } from './build';
-import { suggested } from './destination';
+import { looksLikeReference, suggested } from './destination';
+import { Generation } from './generation';
 import { formRequest, imageOf, sameAgain, snapshotRequest } from './request';
 import {
   engineOf,
@@ -14,8 +15,11 @@ import {
   isOver,
   progressOf,
   shownBuild,
+  UNTOUCHED,
   withBuild,
+  withBuilds,
   type Comparison,
+  type EnvironmentForm,
   type Form,
   type PanelState,
   type Subject
@@ -27,13 +31,30 @@ const TYPING = 700;
 /** What of the form changes the plan. */
 const PLANNED: (keyof Form)[] = ['reference', 'cacheFrom', 'destination', 'base', 'engine', 'installer'];
 
+/** A request that the server refused after the person had moved on to something else. */
+export interface Refusal {
+  asked: Partial<Pick<Asked, 'reference' | 'archive' | 'prefix'>>;
+  fault: Fault;
+}
+
 export class PanelModel {
   private value: PanelState = INITIAL;
   private readonly signal = new Signal<this, void>(this);
   private readonly endedSignal = new Signal<this, Build>(this);
+  private readonly refusedSignal = new Signal<this, Refusal>(this);
   private readonly followed = new Map<string, () => void>();
+  /** The builds that were deleted: an older answer of the server may still have them. */
+  private readonly deleted = new Set<string>();
+  /** What a person wrote for each environment, by its prefix. */
+  private readonly forms = new Map<string, EnvironmentForm>();
   private typing: ReturnType<typeof setTimeout> | undefined;
-  private turn = 0;
+  // One generation for each kind of answer, and one for the place that a person looks at.
+  private readonly reading = new Generation();
+  private readonly planning = new Generation();
+  private readonly asking = new Generation();
+  private readonly listing = new Generation();
+  private readonly comparing = new Generation();
+  private readonly place = new Generation();
 
   constructor(private readonly server: Server) {}
 
@@ -48,6 +69,11 @@ export class PanelModel {
   /** A build that was followed has ended. */
   get ended(): ISignal<this, Build> {
     return this.endedSignal;
+  }
+
+  /** A request was refused, and the place where the person made it is no longer on show. */
+  get refused(): ISignal<this, Refusal> {
+    return this.refusedSignal;
   }
 
   dispose(): void {
@@ -67,14 +93,17 @@ export class PanelModel {
 
   /** Builds of other windows and of before a reload; one that runs is followed. */
   async loadBuilds(): Promise<void> {
+    const latest = this.listing.next();
     try {
       const builds = await this.server.builds();
-      this.set({ builds, absent: null });
-      for (const build of builds.filter(each => !isOver(each))) {
-        this.follow(build.id);
+      if (latest()) {
+        this.set({ absent: null });
+        this.receive(builds, withBuilds(this.value, builds));
       }
     } catch (error) {
-      this.set({ absent: fault(error) });
+      if (latest()) {
+        this.set({ absent: fault(error) });
+      }
     }
   }
 
@@ -83,16 +112,27 @@ export class PanelModel {
     if (JSON.stringify(subject) === JSON.stringify(this.value.subject)) {
       return;
     }
-    const same = JSON.stringify(subject?.source) === JSON.stringify(this.value.subject?.source);
-    this.set(same ? { subject } : { subject, snapshot: null, snapshotFault: null, startFault: null });
-    if (read && !same) {
+    if (JSON.stringify(subject?.source) === JSON.stringify(this.value.subject?.source)) {
+      this.set({ subject });
+      return;
+    }
+    clearTimeout(this.typing);
+    this.reading.next();
+    this.planning.next();
+    const form = { ...this.value.form, ...UNTOUCHED };
+    this.set({ subject, form, snapshot: null, snapshotFault: null, reading: false, planning: false });
+    if (!this.value.shown) {
+      this.leave();
+    }
+    if (read) {
       void this.readEnvironment();
     }
   }
 
   async readEnvironment(): Promise<void> {
     const { subject } = this.value;
-    const turn = ++this.turn;
+    const latest = this.reading.next();
+    this.planning.next();
     if (!subject) {
       this.set({ reading: false, planning: false });
       return;
@@ -100,37 +140,38 @@ export class PanelModel {
     this.set({ reading: true, planning: false, snapshotFault: null });
     try {
       const snapshot = await this.server.snapshot(subject.source);
-      if (turn !== this.turn) {
-        return;
+      if (latest()) {
+        const form = { ...this.value.form, ...(this.forms.get(snapshot.prefix) ?? UNTOUCHED) };
+        this.set({ snapshot, reading: false, form: named({ ...this.value, snapshot, form }) });
+        await this.plan();
       }
-      this.set({ snapshot, reading: false });
-      this.suggest();
-      await this.plan();
     } catch (error) {
-      if (turn === this.turn) {
+      if (latest()) {
         this.set({ snapshot: null, snapshotFault: fault(error), reading: false });
       }
     }
   }
 
   edit(change: Partial<Form>): void {
-    const form = { ...this.value.form, ...change, ...('reference' in change && { edited: true }) };
-    this.set({ form, startFault: null });
-    if (PLANNED.some(member => member in change)) {
-      clearTimeout(this.typing);
-      this.typing = setTimeout(() => void this.plan(), TYPING);
+    this.set({ startFault: null });
+    this.change({ ...this.value.form, ...change, ...('reference' in change && { edited: true }) });
+    const { form, snapshot } = this.value;
+    if (snapshot) {
+      const { reference, edited, archive, variables } = form;
+      this.forms.set(snapshot.prefix, { reference, edited, archive, variables });
     }
   }
 
   /** What the form says from now on, until a person says otherwise. */
   prefer(change: Partial<Form>): void {
-    this.set({ form: { ...this.value.form, ...change } });
+    this.change({ ...this.value.form, ...change });
   }
 
   /** Build what the form says. */
   async start(): Promise<void> {
-    const { subject } = this.value;
-    if (subject) {
+    const { snapshot, subject } = this.value;
+    // Without a snapshot the form is still that of no environment.
+    if (snapshot && subject) {
       await this.post(formRequest(subject.source, this.value));
     }
   }
@@ -152,30 +193,34 @@ export class PanelModel {
   }
 
   async cancel(id: string): Promise<void> {
+    const here = this.place.current();
     try {
-      this.receive(await this.server.cancel(id));
+      this.receive([await this.server.cancel(id)]);
     } catch (error) {
-      this.set({ startFault: fault(error) });
+      this.refuse(here, this.asked(id), error);
     }
   }
 
   /** Remove a build that has ended from the history; its image stays where it is. */
   async forget(id: string): Promise<void> {
+    const here = this.place.current();
+    const asked = this.asked(id);
     try {
       await this.server.forget(id);
-      const { [id]: _, ...progress } = this.value.progress;
-      this.set({ builds: this.value.builds.filter(build => build.id !== id), progress, startFault: null });
-      this.followed.get(id)?.();
-      this.followed.delete(id);
-      if (this.value.shown === id) {
-        this.show(null);
+      this.remove(id);
+      if (here()) {
+        this.set({ startFault: null });
       }
     } catch (error) {
-      this.set({ startFault: fault(error) });
+      this.refuse(here, asked, error);
     }
   }
 
   show(id: string | null): void {
+    if (id !== this.value.shown) {
+      this.leave();
+    }
+    this.comparing.next();
     this.set({ shown: id, since: null, comparison: null, connected: true });
     if (id) {
       this.follow(id);
@@ -184,6 +229,7 @@ export class PanelModel {
   }
 
   async compare(before: Build, now: Build): Promise<void> {
+    this.leave();
     this.set({ comparison: { before, after: now, changes: null, fault: null } });
     const comparison = await this.compared(before, now);
     if (this.value.comparison?.before.id === before.id && this.value.comparison.after.id === now.id) {
@@ -192,59 +238,116 @@ export class PanelModel {
   }
 
   endComparison(): void {
+    this.leave();
     this.set({ comparison: null });
   }
 
   private async loadStatus(): Promise<void> {
+    const latest = this.asking.next();
     try {
-      this.set({ status: await this.server.status() });
-      this.suggest();
+      const status = await this.server.status();
+      if (latest()) {
+        this.set({ status });
+        await this.suggest();
+      }
     } catch {
       // The panel works without: only suggestions are poorer.
     }
   }
 
-  /** A name for the image, unless a person gave one. */
-  private suggest(): void {
-    const { form, snapshot, status } = this.value;
-    if (snapshot && !form.edited) {
-      const reference = suggested(status?.settings.registry ?? '', snapshot.name, snapshot.digest);
-      this.set({ form: { ...form, reference } });
+  /** Suggest a name for the image, unless a person gave one; the plan follows the name. */
+  private async suggest(): Promise<void> {
+    const form = named(this.value);
+    if (form.reference !== this.value.form.reference) {
+      this.set({ form });
+      await this.plan();
+    }
+  }
+
+  /** Put another form in place; where that changes the plan, ask for the plan when the person has ended typing. */
+  private change(form: Form): void {
+    const before = this.value.form;
+    this.set({ form });
+    if (this.value.snapshot && PLANNED.some(member => form[member] !== before[member])) {
+      this.planning.next();
+      clearTimeout(this.typing);
+      this.typing = setTimeout(() => void this.plan(), TYPING);
     }
   }
 
   /** Compare the plan with where the image would go, and with the image before. */
   private async plan(): Promise<void> {
     const { form, reading, snapshot, subject } = this.value;
-    const compares = form.destination === 'push' || engineOf(this.value) === 'docker';
     // An environment that is being read gets its plan afterwards.
-    if (!snapshot || !subject || !form.reference || !compares || reading) {
+    if (reading) {
       return;
     }
-    const turn = ++this.turn;
+    const latest = this.planning.next();
+    if (!snapshot || !subject) {
+      return;
+    }
+    const compares = form.destination === 'push' || engineOf(this.value) === 'docker';
+    if (!compares || !looksLikeReference(form.reference)) {
+      this.set({ planning: false, snapshot: uncompared(snapshot, null) });
+      return;
+    }
     this.set({ planning: true });
     try {
       const compared = await this.server.snapshot(snapshotRequest(subject.source, this.value));
-      if (turn === this.turn) {
+      if (latest()) {
         this.set({ snapshot: compared, planning: false });
+        // The environment may have changed since the name was suggested.
+        await this.suggest();
       }
-    } catch {
-      // The plan that is there stands; a build will say what is wrong with the name.
-      if (turn === this.turn) {
-        this.set({ planning: false });
+    } catch (error) {
+      if (latest()) {
+        this.set({ snapshot: uncompared(snapshot, fault(error)), planning: false });
       }
     }
   }
 
   private async post(request: BuildRequest): Promise<void> {
+    const here = this.place.current();
     this.set({ starting: true, startFault: null });
     try {
       const build = await this.server.start(request);
-      this.receive(build);
-      this.set({ starting: false });
-      this.show(build.id);
+      this.receive([build]);
+      if (here()) {
+        this.show(build.id);
+      }
     } catch (error) {
+      this.refuse(here, request, error);
+    }
+  }
+
+  /** Say why the server refused: in the panel where the person is still there, else to whoever listens. */
+  private refuse(here: () => boolean, asked: Refusal['asked'], error: unknown): void {
+    if (here()) {
       this.set({ starting: false, startFault: fault(error) });
+    } else {
+      this.refusedSignal.emit({ asked, fault: fault(error) });
+    }
+  }
+
+  /** The person goes elsewhere: what was asked before does not move them back, and its faults stay behind. */
+  private leave(): void {
+    this.place.next();
+    this.set({ starting: false, startFault: null });
+  }
+
+  private asked(id: string): Refusal['asked'] {
+    return this.value.builds.find(build => build.id === id)?.request ?? {};
+  }
+
+  /** Take a build that is no longer in the server's history out of the panel. */
+  private remove(id: string): void {
+    const { [id]: _, ...progress } = this.value.progress;
+    this.deleted.add(id);
+    this.followed.get(id)?.();
+    this.followed.delete(id);
+    this.set({ builds: this.value.builds.filter(build => build.id !== id), progress });
+    if (this.value.shown === id) {
+      this.show(null);
     }
   }
 
@@ -258,7 +361,7 @@ export class PanelModel {
         const progress = after(progressOf(this.value, id), events);
         this.set({ progress: { ...this.value.progress, [id]: progress } });
       },
-      build: build => this.receive(build),
+      build: build => this.receive([build]),
       connected: yes => this.value.shown === id && this.set({ connected: yes }),
       ended: () => void this.conclude(id)
     });
@@ -267,35 +370,44 @@ export class PanelModel {
 
   /** The stream is over: what became of the build is asked for once more, whatever the stream said. */
   private async conclude(id: string): Promise<void> {
-    const wasActive = this.value.builds.some(build => build.id === id && !isOver(build));
     this.set({ connected: true });
     try {
-      this.receive(await this.server.build(id), wasActive);
+      this.receive([await this.server.build(id)]);
     } catch {
       // A build that is gone stays as it was last seen.
     }
   }
 
-  private receive(build: Build, wasActive = false): void {
-    const before = this.value.builds.find(each => each.id === build.id);
-    this.set({ builds: withBuild(this.value.builds, build) });
-    if (!isOver(build)) {
-      this.follow(build.id);
-    } else if (wasActive || (before && !isOver(before))) {
-      if (this.value.shown === build.id) {
-        this.compareWithBefore();
+  /** Take in what the server says of builds; `all` is every build that is known afterwards. */
+  private receive(received: readonly Build[], all?: Build[]): void {
+    const before = new Map(this.value.builds.map(build => [build.id, build]));
+    const builds = all ?? received.reduce(withBuild, this.value.builds);
+    this.set({ builds: builds.filter(build => !this.deleted.has(build.id)) });
+    for (const build of this.value.builds) {
+      const known = before.get(build.id);
+      if (!isOver(build)) {
+        this.follow(build.id);
+      } else if (known && !isOver(known)) {
+        this.end(build);
       }
-      // What was to be built is there now.
-      void this.plan();
-      this.endedSignal.emit(build);
     }
+  }
+
+  private end(build: Build): void {
+    if (this.value.shown === build.id) {
+      this.compareWithBefore();
+    }
+    // What was to be built is there now.
+    void this.plan();
+    this.endedSignal.emit(build);
   }
 
   private compareWithBefore(): void {
     const build = shownBuild(this.value);
     const before = build?.result && imageBefore(this.value.builds, build.request.prefix, build.created);
     if (build && before) {
-      void this.compared(before, build).then(since => this.value.shown === build.id && this.set({ since }));
+      const latest = this.comparing.next();
+      void this.compared(before, build).then(since => latest() && this.set({ since }));
     }
   }
 
@@ -322,6 +434,21 @@ export function fault(error: unknown): Fault {
     message: typeof message === 'string' ? message : String(error),
     hint: typeof hint === 'string' ? hint : ''
   };
+}
+
+/** The form with a suggested name for the image, unless a person wrote one. */
+function named({ form, snapshot, status }: PanelState): Form {
+  return !snapshot || form.edited
+    ? form
+    : { ...form, reference: suggested(status?.settings.registry ?? '', snapshot.name, snapshot.digest) };
+}
+
+/** A snapshot without the comparison of its plan, which was with another place. */
+function uncompared(snapshot: Snapshot, unavailable: Fault | null): Snapshot {
+  const layers = snapshot.plan.layers.map(layer =>
+    layer.state === 'in registry' ? { ...layer, state: 'to build' as const } : layer
+  );
+  return { ...snapshot, plan: { ...snapshot.plan, layers, compared: false, unavailable } };
 }
 
 /** The digest of the lock file that a build was made from. */

@@ -10,12 +10,18 @@ export interface Subject {
   title: string;
 }
 
-export interface Form {
+/** What of the form is about one environment, and does not go over to another. */
+export interface EnvironmentForm {
   reference: string;
-  /** Whether a person wrote the reference; until then it is suggested anew for each environment. */
+  /** Whether a person wrote the reference; until then it is suggested. */
   edited: boolean;
-  destination: 'push' | 'load' | 'archive';
   archive: string;
+  /** Whether the environment's own variables, which may be secrets, go into the image. */
+  variables: boolean;
+}
+
+export interface Form extends EnvironmentForm {
+  destination: 'push' | 'load' | 'archive';
   base: string;
   engine: Engine | '';
   /** Who installs in the docker engine, and whether a newer image of it is looked for. */
@@ -24,23 +30,21 @@ export interface Form {
   cacheFrom: string;
   include: string;
   strict: boolean;
-  /** Whether the environment's own variables, which may be secrets, go into the image. */
-  variables: boolean;
 }
 
+/** The form of an environment in which nobody wrote anything. */
+export const UNTOUCHED: EnvironmentForm = { reference: '', edited: false, archive: '', variables: false };
+
 export const EMPTY_FORM: Form = {
-  reference: '',
-  edited: false,
+  ...UNTOUCHED,
   destination: 'push',
-  archive: '',
   base: '',
   engine: '',
   installer: '',
   pull: false,
   cacheFrom: '',
   include: '',
-  strict: false,
-  variables: false
+  strict: false
 };
 
 export interface Comparison {
@@ -124,5 +128,22 @@ export function imageBefore(builds: readonly Build[], prefix: string, before = I
 
 /** Builds, the newest first, with one of them put in or in the place of its older self. */
 export function withBuild(builds: readonly Build[], build: Build): Build[] {
-  return [build, ...builds.filter(other => other.id !== build.id)].sort((a, b) => b.created - a.created);
+  return sorted([newer(builds, build), ...builds.filter(other => other.id !== build.id)]);
+}
+
+/** The builds of the server's list, and of those known what is newer than the list: builds under way, and the one on show. */
+export function withBuilds({ builds, shown }: PanelState, list: readonly Build[]): Build[] {
+  const listed = new Set(list.map(build => build.id));
+  const others = builds.filter(build => !listed.has(build.id) && (!isOver(build) || build.id === shown));
+  return sorted([...list.map(build => newer(builds, build)), ...others]);
+}
+
+/** A build does not begin again: an answer that says so is older than what is known. */
+function newer(known: readonly Build[], build: Build): Build {
+  const before = known.find(each => each.id === build.id);
+  return before && isOver(before) && !isOver(build) ? before : build;
+}
+
+function sorted(builds: Build[]): Build[] {
+  return builds.sort((a, b) => b.created - a.created);
 }

@@ -2,7 +2,7 @@
 
 import type { TranslationBundle } from '@jupyterlab/translation';
 
-import type { Build, BuildState, Fault } from '../api/contract';
+import type { Asked, Build, BuildState, Fault } from '../api/contract';
 import { KNOWN } from '../model/faults';
 import type { StepName } from '../model/steps';
 
@@ -92,8 +92,13 @@ export function faultText(trans: TranslationBundle, fault: Fault): string {
 
 /** The short name of a build: its image without the registry and the digest, else its archive. */
 export function buildName(build: Build): string {
-  const { reference, archive, prefix } = build.request;
-  return reference.split('@')[0]?.split('/').pop() || archive || prefix.split('/').pop() || build.id;
+  return requestName(build.request) || build.id;
+}
+
+/** The short name of what was asked for; empty where the request names nothing. */
+export function requestName(asked: Partial<Pick<Asked, 'reference' | 'archive' | 'prefix'>>): string {
+  const { reference = '', archive = '', prefix = '' } = asked;
+  return reference.split('@')[0]?.split('/').pop() || archive || prefix.split('/').pop() || '';
 }
 
 /** What goes on. */

@@ -1,0 +1,402 @@
+import { beforeEach, describe, expect, it, vi } from 'vitest';
+
+import type { Build, Difference, Snapshot, Status } from '../src/api/contract';
+import { PanelModel, type Refusal } from '../src/model/panel';
+import type { Subject } from '../src/model/state';
+import { FakeServer } from './fakeServer';
+import { aBuild, aSnapshot, aStatus, RESULT } from './things';
+
+const kernel = (id: string): Subject => ({ source: { kernel_id: id }, title: `${id}.ipynb` });
+const BUSY = { code: 'queue_full', message: 'Too many', hint: 'Later' };
+
+/** All that waits for answers that are there has gone on. */
+const settled = async (): Promise<void> => void (await vi.advanceTimersByTimeAsync(0));
+
+/** Long enough after the last key for a plan to be asked for. */
+const typed = async (): Promise<void> => void (await vi.advanceTimersByTimeAsync(1000));
+
+let server: FakeServer;
+let model: PanelModel;
+let refused: Refusal[];
+
+beforeEach(() => {
+  vi.useFakeTimers();
+  server = new FakeServer();
+  model = new PanelModel(server);
+  refused = [];
+  model.refused.connect((_, refusal) => void refused.push(refusal));
+  return () => {
+    model.dispose();
+    vi.useRealTimers();
+  };
+});
+
+interface Question<Answer> {
+  answer(given: Answer): void;
+  fail(error: object): void;
+}
+
+/** From now on the answers to a kind of question come when the test gives them. */
+function held<Answer>(method: 'status' | 'builds' | 'build' | 'start' | 'cancel' | 'forget' | 'difference'): Question<Answer>[] {
+  const questions: Question<Answer>[] = [];
+  vi.spyOn(server, method).mockImplementation(
+    () => new Promise<never>((resolve, reject) => questions.push({ answer: given => resolve(given as never), fail: reject }))
+  );
+  return questions;
+}
+
+/** The panel with the environment of a kernel, read and compared. */
+async function ready(id = 'a', change: Partial<Snapshot> = {}): Promise<void> {
+  const asked = server.snapshots.length;
+  model.choose(kernel(id), false);
+  void model.refresh();
+  await settled();
+  for (const place of [asked, asked + 1]) {
+    server.snapshots[place]?.answer({ name: id, prefix: `/opt/${id}`, ...change });
+    await settled();
+  }
+  expect(server.snapshots).toHaveLength(asked + 2);
+}
+
+describe('when the person goes to another notebook while the panel is hidden', () => {
+  it('the environment of the kernel before does not land under the new one', async () => {
+    model.choose(kernel('a'), true);
+    model.choose(kernel('b'), false);
+    server.snapshots[0]?.answer({ name: 'a' });
+    await settled();
+    expect(model.state).toMatchObject({ subject: kernel('b'), snapshot: null, reading: false });
+    expect(server.snapshots).toHaveLength(1);
+  });
+
+  it('neither does the reason why it cannot be read', async () => {
+    model.choose(kernel('a'), true);
+    model.choose(kernel('b'), false);
+    server.snapshots[0]?.fail({ code: 'not_a_conda_kernel', message: 'no', hint: '' });
+    await settled();
+    expect(model.state.snapshotFault).toBeNull();
+  });
+
+  it('neither does its plan', async () => {
+    await ready();
+    model.edit({ reference: 'r.org/a:1' });
+    await typed();
+    model.choose(kernel('b'), false);
+    expect(model.state.planning).toBe(false);
+    server.snapshots[2]?.answer({ name: 'a' });
+    await settled();
+    expect(model.state.snapshot).toBeNull();
+  });
+
+  it('nothing is built before the new environment is known: it would get the name of the one before', async () => {
+    await ready();
+    model.choose(kernel('b'), false);
+    await model.start();
+    expect(server.started).toEqual([]);
+    expect(model.state.form.reference).toBe('');
+  });
+
+  it('a kernel that comes back is read again', async () => {
+    model.choose(kernel('a'), true);
+    model.choose(kernel('b'), false);
+    model.choose(kernel('a'), true);
+    server.snapshots[0]?.answer({ name: 'older' });
+    server.snapshots[1]?.answer({ name: 'newer' });
+    await settled();
+    expect(model.state.snapshot?.name).toBe('newer');
+  });
+});
+
+describe('what a person wrote for one environment', () => {
+  it('is not the name, archive or consent of another, and is there again for its own', async () => {
+    await ready('a');
+    model.edit({ reference: 'r.org/mine:1', archive: 'a.tar', variables: true, strict: true });
+    await ready('b');
+    expect(model.state.form).toMatchObject({ archive: '', variables: false, strict: true });
+    expect(model.state.form.reference).toMatch(/^registry.lab.org\/team\/b:/);
+    await ready('a');
+    expect(model.state.form).toMatchObject({ reference: 'r.org/mine:1', archive: 'a.tar', variables: true });
+  });
+
+  it('holds for every kernel of that environment', async () => {
+    await ready('a');
+    model.edit({ reference: 'r.org/mine:1' });
+    await ready('another', { prefix: '/opt/a' });
+    expect(model.state.form.reference).toBe('r.org/mine:1');
+  });
+});
+
+describe('a plan', () => {
+  it('that was asked for before the last key does not land while the person is still typing', async () => {
+    await ready();
+    model.edit({ reference: 'r.org/a:1' });
+    await typed();
+    model.edit({ reference: 'r.org/b:1' });
+    server.snapshots[2]?.answer({ name: 'of a:1' });
+    await settled();
+    expect(model.state.snapshot?.name).not.toBe('of a:1');
+  });
+
+  it('follows the settings as it follows the form', async () => {
+    await ready();
+    model.edit({ reference: 'r.org/a:1' });
+    await typed();
+    model.prefer({ base: 'debian:13' });
+    server.snapshots[2]?.answer({ name: 'on the base before' });
+    await typed();
+    expect(model.state.snapshot?.name).toBe('a');
+    expect(server.snapshots[3]?.request.base).toBe('debian:13');
+  });
+
+  it('of one name does not stand under another for which none can be made', async () => {
+    const plan = { packages: 3, packages_changed: 0, layers_reused: 1, bytes_to_push: 0 };
+    const layers = [{ key: 'k', packages: ['x-1-0'], size: 5, state: 'in registry' as const }];
+    await ready('a', { plan: { ...aSnapshot().plan, ...plan, layers } });
+    model.edit({ reference: 'r.org/denied:1' });
+    await typed();
+    server.snapshots[2]?.fail({ code: 'registry_denied', message: 'No', hint: '' });
+    await settled();
+    expect(model.state.snapshot?.plan).toMatchObject({ compared: false, unavailable: { code: 'registry_denied' } });
+    expect(model.state.snapshot?.plan.layers[0]?.state).toBe('to build');
+  });
+
+  it('is not asked for under a name that is none, and the one before does not stand there', async () => {
+    await ready();
+    model.edit({ reference: 'No Name' });
+    await typed();
+    expect(server.snapshots).toHaveLength(2);
+    expect(model.state.snapshot?.plan).toMatchObject({ compared: false, unavailable: null });
+  });
+
+  it('is made anew when the status comes after it and the name changes', async () => {
+    const statuses = held<Status>('status');
+    await ready();
+    expect(model.state.form.reference).toBe('a:abababababab');
+    statuses[0]?.answer(aStatus());
+    await settled();
+    expect(model.state.form.reference).toBe('registry.lab.org/team/a:abababababab');
+    expect(server.snapshots[2]?.request.reference).toBe('registry.lab.org/team/a:abababababab');
+  });
+
+  it('of an environment that changed meanwhile has a name with the digest of its lock file', async () => {
+    await ready();
+    server.known = [aBuild({ state: 'running' })];
+    await model.loadBuilds();
+    server.end(aBuild().id, { state: 'finished', result: RESULT });
+    await settled();
+    server.snapshots[2]?.answer({ name: 'a', digest: `sha256:${'cd'.repeat(32)}` });
+    await settled();
+    expect(model.state.form.reference).toMatch(/:cdcdcdcdcdcd$/);
+    expect(server.snapshots[3]?.request.reference).toBe(model.state.form.reference);
+  });
+});
+
+describe('the status', () => {
+  it('of an earlier question does not replace that of a later one', async () => {
+    const statuses = held<Status>('status');
+    void model.refresh();
+    await settled();
+    void model.refresh();
+    await settled();
+    statuses[1]?.answer({ ...aStatus(), version: 'newer' });
+    statuses[0]?.answer({ ...aStatus(), version: 'older' });
+    await settled();
+    expect(model.state.status?.version).toBe('newer');
+  });
+});
+
+describe('an answer to a click, when the person has gone elsewhere', () => {
+  it('does not open the build, and the button of the other environment is free', async () => {
+    await ready('a');
+    const starts = held<Build>('start');
+    void model.start();
+    await ready('b');
+    expect(model.state.starting).toBe(false);
+    starts[0]?.answer(aBuild({ state: 'running' }));
+    await settled();
+    expect(model.state.shown).toBeNull();
+    expect(model.state.builds.map(({ id }) => id)).toEqual([aBuild().id]);
+    expect(server.followers.has(aBuild().id)).toBe(true);
+  });
+
+  it('does not say of the other environment, or of a build of before, why it cannot start', async () => {
+    server.known = [aBuild({ state: 'finished', result: RESULT })];
+    await ready('a');
+    const reference = model.state.form.reference;
+    const starts = held<Build>('start');
+    void model.start();
+    model.show(aBuild().id);
+    starts[0]?.fail(BUSY);
+    await settled();
+    expect(model.state.startFault).toBeNull();
+    expect(refused).toMatchObject([{ asked: { reference }, fault: BUSY }]);
+    model.show(null);
+    void model.start();
+    await ready('b');
+    starts[1]?.fail(BUSY);
+    await settled();
+    expect(model.state.startFault).toBeNull();
+    expect(refused).toHaveLength(2);
+  });
+
+  it('opens the build where the notebook in front has changed behind a build on show', async () => {
+    await ready('a');
+    const before = aBuild({ state: 'finished', result: RESULT });
+    server.known = [before];
+    await model.loadBuilds();
+    model.show(before.id);
+    const starts = held<Build>('start');
+    void model.retry(before);
+    model.choose(kernel('b'), false);
+    starts[0]?.answer(aBuild({ id: '9'.repeat(16), state: 'running' }));
+    await settled();
+    expect(model.state.shown).toBe('9'.repeat(16));
+  });
+
+  it('says of no other build why one cannot be cancelled', async () => {
+    const [one, other] = [aBuild({ id: '1'.repeat(16), state: 'running' }), aBuild({ id: '2'.repeat(16) })];
+    server.known = [one, other];
+    await model.loadBuilds();
+    const cancels = held<Build>('cancel');
+    model.show(one.id);
+    void model.cancel(one.id);
+    model.show(other.id);
+    cancels[0]?.fail(BUSY);
+    await settled();
+    expect(model.state.startFault).toBeNull();
+    expect(refused).toMatchObject([{ asked: { reference: one.request.reference }, fault: BUSY }]);
+  });
+
+  it('says of no other build why one cannot be deleted', async () => {
+    const [one, other] = [aBuild({ id: '1'.repeat(16) }), aBuild({ id: '2'.repeat(16) })];
+    server.known = [one, other];
+    await model.loadBuilds();
+    const forgets = held<void>('forget');
+    void model.forget(one.id);
+    model.show(other.id);
+    forgets[0]?.fail(BUSY);
+    await settled();
+    expect(model.state.startFault).toBeNull();
+    expect(refused).toHaveLength(1);
+  });
+
+  it('leaves a fault where it was', async () => {
+    await ready('a');
+    server.known = [aBuild()];
+    await model.loadBuilds();
+    server.refuses = BUSY;
+    await model.start();
+    expect(model.state.startFault).toEqual(BUSY);
+    model.show(aBuild().id);
+    expect(model.state.startFault).toBeNull();
+  });
+});
+
+describe('what is known of a build', () => {
+  const running = aBuild({ state: 'running' });
+  const finished = aBuild({ state: 'finished', result: RESULT, share: [{ tool: 'docker', title: 'Run', text: 'docker run', note: '' }] });
+
+  beforeEach(async () => {
+    server.known = [running];
+    await model.loadBuilds();
+  });
+
+  it('is not undone by the answer to an earlier cancel', async () => {
+    const cancels = held<Build>('cancel');
+    void model.cancel(running.id);
+    server.end(running.id, { state: 'finished', result: RESULT, share: finished.share });
+    await settled();
+    cancels[0]?.answer({ ...running, cancelling: true });
+    await settled();
+    expect(model.state.builds).toEqual([finished]);
+  });
+
+  it('is not undone by an earlier list, which does not know builds that came since', async () => {
+    const lists = held<Build[]>('builds');
+    void model.loadBuilds();
+    await model.start();
+    server.end(running.id, { state: 'finished', result: RESULT, share: finished.share });
+    await model.retry(running);
+    const started = model.state.shown;
+    await settled();
+    lists[0]?.answer([running]);
+    await settled();
+    expect(model.state.builds.map(({ id, state }) => [id, state])).toEqual([
+      [running.id, 'finished'],
+      [started, 'running']
+    ]);
+    expect(model.state.builds[0]?.share).toEqual(finished.share);
+  });
+
+  it('is that of the latest list', async () => {
+    const lists = held<Build[]>('builds');
+    void model.loadBuilds();
+    void model.loadBuilds();
+    lists[1]?.answer([finished]);
+    await settled();
+    lists[0]?.answer([finished, aBuild({ id: '2'.repeat(16) })]);
+    await settled();
+    expect(model.state.builds).toEqual([finished]);
+  });
+
+  it('stays in sight when an earlier list fails', async () => {
+    const lists = held<Build[]>('builds');
+    void model.loadBuilds();
+    void model.loadBuilds();
+    lists[1]?.answer([running]);
+    lists[0]?.fail(BUSY);
+    await settled();
+    expect(model.state.absent).toBeNull();
+  });
+
+  it('is told of when a list says that it has ended, once', async () => {
+    const ended: string[] = [];
+    model.ended.connect((_, build) => void ended.push(build.state));
+    server.known = [finished];
+    await model.loadBuilds();
+    server.end(running.id, {});
+    await settled();
+    expect(ended).toEqual(['finished']);
+  });
+
+  it('is gone once it is deleted, whatever comes later', async () => {
+    server.end(running.id, { state: 'finished', result: RESULT });
+    await settled();
+    const [lists, builds] = [held<Build[]>('builds'), held<Build>('build')];
+    void model.loadBuilds();
+    server.followers.get(running.id)?.ended(200);
+    await model.forget(running.id);
+    lists[0]?.answer([finished]);
+    builds[0]?.answer(finished);
+    await settled();
+    expect(model.state.builds).toEqual([]);
+  });
+});
+
+describe('what changed since the image before', () => {
+  it('is that since the image that is now the one before', async () => {
+    const build = (id: string, created: number): Build =>
+      aBuild({ id: id.repeat(16), created, state: 'finished', result: { ...RESULT, environment: id } });
+    server.known = [build('3', 300), build('2', 200), build('1', 100)];
+    await model.loadBuilds();
+    const differences = held<Difference>('difference');
+    model.show('3'.repeat(16));
+    await model.forget('2'.repeat(16));
+    model.show('3'.repeat(16));
+    const difference = { equal: true, before: '', after: '', same: 1, changes: [] };
+    differences[1]?.answer(difference);
+    await settled();
+    differences[0]?.answer(difference);
+    await settled();
+    expect(model.state.since?.before.id).toBe('1'.repeat(16));
+  });
+
+  it('between two images does not come back when the person has left the comparison', async () => {
+    const [before, now] = [aBuild({ id: '1'.repeat(16) }), aBuild({ id: '2'.repeat(16) })];
+    const differences = held<Difference>('difference');
+    void model.compare(before, now);
+    model.endComparison();
+    differences[0]?.answer({ equal: true, before: '', after: '', same: 1, changes: [] });
+    await settled();
+    expect(model.state.comparison).toBeNull();
+  });
+});
