@@ -30,6 +30,7 @@ export class Announcer {
   }
 
   private progress(): void {
+    this.dismissForgotten();
     const build = activeBuild(this.model.state);
     const now = Date.now();
     if (!this.enabled || !build || now < this.due || (this.panelIsOpen() && !this.shown.has(build.id))) {
@@ -43,6 +44,16 @@ export class Announcer {
     if (!id || !Notification.update({ id, message, ...options })) {
       if (!id) {
         this.shown.set(build.id, Notification.emit(message, 'in-progress', options));
+      }
+    }
+  }
+
+  /** Builds that are no longer in the history never end here. */
+  private dismissForgotten(): void {
+    for (const [build, notification] of this.shown) {
+      if (!this.model.state.builds.some(({ id }) => id === build)) {
+        this.shown.delete(build);
+        Notification.dismiss(notification);
       }
     }
   }

@@ -69,7 +69,7 @@ export class FakeServer implements Server {
   /** The stream ended; this is what became of the build. */
   end(id: string, change: Partial<Build>): void {
     this.known = this.known.map(build => (build.id === id ? { ...build, ...change } : build));
-    this.followers.get(id)?.ended(200);
+    void this.followers.get(id)?.ended();
   }
 
   private check(): void {

@@ -89,6 +89,13 @@ describe('the history', () => {
     expect(model.state.startFault?.code).toBe('not_ended');
   });
 
+  it('forgets a build that another window has forgotten already', async () => {
+    await model.loadBuilds();
+    server.refuses = { code: 'not_found', message: 'There is no build.', hint: '' };
+    await model.forget(now.id);
+    expect(model.state).toMatchObject({ builds: [old], startFault: null });
+  });
+
   it('says that the server part is missing, until it answers', async () => {
     server.refuses = { code: 'no_server_part', message: '404', hint: '' };
     await model.refresh();

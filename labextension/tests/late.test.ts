@@ -363,7 +363,7 @@ describe('what is known of a build', () => {
     await settled();
     const [lists, builds] = [held<Build[]>('builds'), held<Build>('build')];
     void model.loadBuilds();
-    server.followers.get(running.id)?.ended(200);
+    void server.followers.get(running.id)?.ended();
     await model.forget(running.id);
     lists[0]?.answer([finished]);
     builds[0]?.answer(finished);

@@ -2,7 +2,7 @@ import { beforeEach, describe, expect, it, vi } from 'vitest';
 
 import type { Build, Snapshot } from '../src/api/contract';
 import { PanelModel } from '../src/model/panel';
-import { progressOf, type Subject } from '../src/model/state';
+import { connectionOf, progressOf, type Subject } from '../src/model/state';
 import { LITTLE_BUILD } from './events';
 import { FakeServer } from './fakeServer';
 import { aBuild, DIGEST, RESULT } from './things';
@@ -232,14 +232,30 @@ describe('a build', () => {
     expect(progressOf(model.state, id ?? '').lines.slice().filter(line => line.label === 'warning')).toHaveLength(1);
   });
 
-  it('says when its connection is lost, and only for the one on show', async () => {
-    server.known = [aBuild({ id: '1'.repeat(16), state: 'running' }), aBuild({ id: '2'.repeat(16), state: 'queued' })];
+  it('says how it is connected, each for itself', async () => {
+    const [one, other] = ['1'.repeat(16), '2'.repeat(16)];
+    server.known = [aBuild({ id: one, state: 'running' }), aBuild({ id: other, state: 'queued' })];
     await model.loadBuilds();
-    model.show('1'.repeat(16));
-    server.followers.get('2'.repeat(16))?.connected(false);
-    expect(model.state.connected).toBe(true);
-    server.followers.get('1'.repeat(16))?.connected(false);
-    expect(model.state.connected).toBe(false);
+    server.followers.get(other)?.connection('denied');
+    model.show(one);
+    expect(connectionOf(model.state, one)).toBe('open');
+    model.show(other);
+    expect(connectionOf(model.state, other)).toBe('denied');
+    server.followers.get(other)?.connection('open');
+    expect(connectionOf(model.state, other)).toBe('open');
+  });
+
+  it('brings the panel back when its stream is let in again', async () => {
+    server.known = [aBuild({ state: 'running' })];
+    await model.loadBuilds();
+    server.refuses = { code: 'forbidden', message: 'Forbidden.', hint: '' };
+    await model.loadBuilds();
+    expect(model.state.absent?.code).toBe('forbidden');
+    server.refuses = null;
+    server.followers.get(aBuild().id)?.connection('open');
+    await settled();
+    expect(model.state.absent).toBeNull();
+    expect(model.state.status).not.toBeNull();
   });
 
   it('is told of once when it has ended, with what became of it', async () => {
@@ -255,14 +271,33 @@ describe('a build', () => {
     expect(model.state.builds.map(({ state }) => state)).toEqual(['finished']);
   });
 
-  it('that the server no longer knows stays as it was last seen', async () => {
-    server.known = [aBuild({ state: 'running' })];
+  it('is followed until its end is known, also where the stream is over before', async () => {
+    const build = aBuild({ state: 'running' });
+    server.known = [build];
     await model.loadBuilds();
-    const [id] = [...server.followers.keys()];
+    const follower = server.followers.get(build.id);
     server.known = [];
-    server.followers.get(id ?? '')?.ended(404);
-    await settled();
-    expect(model.state.builds.map(({ state }) => state)).toEqual(['running']);
+    expect(await follower?.ended()).toBe(false);
+    expect(model.state.builds).toEqual([build]);
+    server.known = [{ ...build, state: 'finished', result: RESULT }];
+    expect(await follower?.ended()).toBe(true);
+    expect(model.state.builds.map(({ state }) => state)).toEqual(['finished']);
+    // The stream itself may have said so.
+    server.known = [];
+    expect(await follower?.ended()).toBe(true);
+  });
+
+  it('that the server no longer knows leaves the panel, and the panel says so where it was on show', async () => {
+    const [one, other] = [aBuild({ id: '1'.repeat(16), state: 'running' }), aBuild({ id: '2'.repeat(16), state: 'running' })];
+    server.known = [one, other];
+    await model.loadBuilds();
+    model.show(one.id);
+    server.followers.get(other.id)?.forgotten();
+    expect(model.state).toMatchObject({ builds: [one], shown: one.id, forgotten: null });
+    server.followers.get(one.id)?.forgotten();
+    expect(model.state).toMatchObject({ builds: [], shown: null, forgotten: one });
+    model.show(null);
+    expect(model.state.forgotten).toBeNull();
   });
 
   it('can be built again from its environment or its lock file, with nothing that such a request cannot have', async () => {

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 
 import type { Build, BuildEvent } from '../src/api/contract';
-import { follow, type Follower, type Open } from '../src/api/stream';
+import { follow, type Connection, type Follower, type Open } from '../src/api/stream';
 import { LITTLE_BUILD } from './events';
 
 const text = (events: BuildEvent[]): string =>
@@ -18,66 +18,173 @@ function response(body: string, piece = 7): Response {
         }
         controller.close();
       }
-    })
+    }),
+    STREAM
   );
+}
+
+const STREAM = { headers: { 'Content-Type': 'text/event-stream' } };
+const FORGOTTEN = { code: 'not_found', message: 'There is no build', hint: '' };
+
+/** A server that gives these answers, one after another, and then the rest of the stream; it notes when it was asked. */
+function server(...answers: (() => Response)[]): { open: Open; asked: (string | undefined)[]; times: number[] } {
+  const asked: (string | undefined)[] = [];
+  const times: number[] = [];
+  const open: Open = async headers => {
+    const last = headers['Last-Event-ID'];
+    times.push(Date.now());
+    asked.push(last);
+    return answers[asked.length - 1]?.() ?? response(text(LITTLE_BUILD.filter(event => event.seq > Number(last ?? 0))));
+  };
+  return { open, asked, times };
 }
 
 class Reader implements Follower {
   got: BuildEvent[] = [];
   builds: Build[] = [];
-  connections: boolean[] = [];
-  end: (status: number) => void = () => undefined;
-  readonly over = new Promise<number>(resolve => (this.end = resolve));
+  connections: Connection[] = [];
+  /** What the model says when a stream is over: whether the build has ended. */
+  knows = [true];
+  end: (how: 'ended' | 'forgotten') => void = () => undefined;
+  readonly over = new Promise<'ended' | 'forgotten'>(resolve => (this.end = resolve));
   lastSeq = (): number => this.got[this.got.length - 1]?.seq ?? 0;
   events = (events: BuildEvent[]): void => void this.got.push(...events);
   build = (build: Build): void => void this.builds.push(build);
-  connected = (yes: boolean): void => void this.connections.push(yes);
-  ended = (status: number): void => this.end(status);
+  connection = (now: Connection): void => void this.connections.push(now);
+  ended = async (): Promise<boolean> => {
+    const known = this.knows.shift() ?? true;
+    if (known) {
+      this.end('ended');
+    }
+    return known;
+  };
+  forgotten = (): void => this.end('forgotten');
+}
+
+/** How a stream ends when enough time has passed for every wait. */
+async function over(reader: Reader): Promise<'ended' | 'forgotten'> {
+  await vi.advanceTimersByTimeAsync(600_000);
+  return reader.over;
 }
 
 describe('a stream of events', () => {
-  beforeEach(() => void vi.useFakeTimers({ shouldAdvanceTime: true, advanceTimeDelta: 200 }));
+  beforeEach(() => void vi.useFakeTimers());
   afterEach(() => void vi.useRealTimers());
 
   it('is read to its end, whatever pieces it comes in', async () => {
     const reader = new Reader();
     const state = 'event: build\ndata: {"id": "1", "state": "finished"}\n\n';
     follow(async () => response(`${state}: keepalive\n\n${text(LITTLE_BUILD)}${state}`), reader);
-    await reader.over;
+    await over(reader);
     expect(reader.got).toEqual(LITTLE_BUILD);
     expect(reader.builds).toHaveLength(2);
   });
 
   it('goes on after the last event when the connection is lost', async () => {
     const reader = new Reader();
-    const asked: (string | undefined)[] = [];
-    const answers = [
+    const { open, asked } = server(
       () => response(text(LITTLE_BUILD.slice(0, 4)) + 'id: 5\ndata: {"type": "lo'),
       () => {
         throw new TypeError('network');
       },
-      () => new Response('', { status: 502 }),
-      () => response(text(LITTLE_BUILD.slice(4)))
-    ];
-    const open: Open = async headers => {
-      asked.push(headers['Last-Event-ID']);
-      return answers[asked.length - 1]?.() ?? response('');
-    };
+      () => new Response('', { status: 502 })
+    );
     follow(open, reader);
-    expect(await reader.over).toBe(200);
+    expect(await over(reader)).toBe('ended');
     expect(asked).toEqual([undefined, '4', '4', '4']);
     expect(reader.got).toEqual(LITTLE_BUILD);
-    expect(reader.connections).toEqual([true, false, false, false, true, false]);
+    expect(reader.connections).toEqual(['open', 'lost', 'lost', 'lost', 'open']);
   });
 
-  it('ends where the server says that there is nothing more, or refuses', async () => {
-    for (const status of [204, 403, 404]) {
-      const reader = new Reader();
-      const open = vi.fn(async () => new Response(null, { status }));
-      follow(open, reader);
-      expect(await reader.over).toBe(status);
-      expect(open).toHaveBeenCalledTimes(1);
-    }
+  it('ends where the server says that there is nothing more', async () => {
+    const reader = new Reader();
+    const { open, asked } = server(() => new Response(null, { status: 204 }));
+    follow(open, reader);
+    expect(await over(reader)).toBe('ended');
+    expect(asked).toHaveLength(1);
+  });
+
+  it('ends where the server has forgotten the build', async () => {
+    const reader = new Reader();
+    const { open, asked } = server(() => Response.json(FORGOTTEN, { status: 404 }));
+    follow(open, reader);
+    expect(await over(reader)).toBe('forgotten');
+    expect(asked).toHaveLength(1);
+  });
+
+  it.each([
+    ['denied', 401],
+    ['denied', 403],
+    ['busy', 429],
+    // Nobody serves the route; a JupyterHub whose user has no server at the moment.
+    ['lost', 404],
+    ['lost', 424],
+    ['lost', 503]
+  ] as const)('is asked for again where it is %s (%i), and goes on where it was', async (connection, status) => {
+    const reader = new Reader();
+    const no = (): Response => Response.json({ code: 'forbidden' }, { status });
+    const { open, asked } = server(() => response(text(LITTLE_BUILD.slice(0, 4))), no, no, no);
+    follow(open, reader);
+    expect(await over(reader)).toBe('ended');
+    expect(asked).toEqual([undefined, '4', '4', '4', '4']);
+    expect(reader.got).toEqual(LITTLE_BUILD);
+    expect(reader.connections).toEqual(['open', 'lost', connection, connection, connection, 'open']);
+  });
+
+  it('is asked for later and later while it is refused, and at least each quarter of a minute', async () => {
+    const reader = new Reader();
+    const no = (): Response => new Response('', { status: 403 });
+    const { open, times } = server(...Array.from({ length: 9 }, () => no));
+    follow(open, reader);
+    await over(reader);
+    const waits = times.slice(1).map((time, index) => time - (times[index] ?? 0));
+    expect(waits.map(wait => Math.floor(wait / 1000))).toEqual([1, 2, 4, 8, 15, 15, 15, 15, 15]);
+  });
+
+  it.each([
+    ['30', 30],
+    [new Date(Date.UTC(2030, 0, 1, 0, 0, 41)).toUTCString(), 40],
+    ['100000', 300],
+    ['soon', 1],
+    ['-5', 1]
+  ])('waits as long as a busy server asks, within reason: Retry-After: %s', async (text, seconds) => {
+    vi.setSystemTime(Date.UTC(2030, 0, 1, 0, 0, 0, 500));
+    const reader = new Reader();
+    const { open, times } = server(() => new Response('', { status: 429, headers: { 'Retry-After': text } }));
+    follow(open, reader);
+    await over(reader);
+    expect(Math.floor(((times[1] ?? 0) - (times[0] ?? 0)) / 1000)).toBe(seconds);
+  });
+
+  it('does not take the login page of a proxy for a stream', async () => {
+    const reader = new Reader();
+    const page = (): Response => new Response('data: {"seq": 1}\n\n', { headers: { 'Content-Type': 'text/html' } });
+    follow(server(page).open, reader);
+    await over(reader);
+    expect(reader.connections).toEqual(['lost', 'open']);
+    expect(reader.got).toEqual(LITTLE_BUILD);
+  });
+
+  it('is asked for again where nobody could say what became of the build', async () => {
+    const reader = new Reader();
+    reader.knows = [false, true];
+    const { open, asked } = server(
+      () => response(text(LITTLE_BUILD)),
+      () => new Response(null, { status: 204 })
+    );
+    follow(open, reader);
+    await over(reader);
+    expect(asked).toEqual([undefined, String(LITTLE_BUILD.length)]);
+  });
+
+  it('says nothing more once nobody follows, though the server answers', async () => {
+    const reader = new Reader();
+    let answer: (response: Response) => void = () => undefined;
+    const stop = follow(() => new Promise(resolve => (answer = resolve)), reader);
+    stop();
+    answer(response(text(LITTLE_BUILD)));
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect([reader.got, reader.connections]).toEqual([[], []]);
   });
 
   it('is no longer read when nobody follows', async () => {
@@ -94,7 +201,7 @@ describe('a stream of events', () => {
   it('bears data that is no JSON', async () => {
     const reader = new Reader();
     follow(async () => response(`data: {oops\n\ndata: 7\n\ndata: null\n\n${text(LITTLE_BUILD)}`), reader);
-    await reader.over;
+    await over(reader);
     expect(reader.got).toEqual(LITTLE_BUILD);
   });
 });

@@ -18,7 +18,7 @@ function given(name: string): string {
 }
 
 export class Stage {
-  readonly token = 'not-a-secret';
+  token = 'not-a-secret';
   /** Repositories of our own: the registry may know images of an earlier run. */
   readonly team = `lab-${Date.now().toString(36)}`;
   private lab: ChildProcess | undefined;
@@ -41,9 +41,10 @@ export class Stage {
     return `http://localhost:${this.port}`;
   }
 
-  /** JupyterLab, killed and started again: builds go on without it. */
-  async restart(): Promise<void> {
+  /** JupyterLab, killed and started again, with another token where one is given: builds go on without it. */
+  async restart(token = this.token): Promise<void> {
     await this.stop('SIGKILL');
+    this.token = token;
     await this.start();
   }
 
@@ -64,6 +65,11 @@ export class Stage {
     if (!response.ok) {
       throw new Error(`${plugin}: ${response.status} ${await response.text()}`);
     }
+  }
+
+  /** Ask the server something, as another client would. */
+  async ask(method: 'GET' | 'DELETE', path: string): Promise<Response> {
+    return fetch(`${this.url}/condabuild/${path}`, { method, headers: { Authorization: `token ${this.token}` } });
   }
 
   private path(...parts: string[]): string {

@@ -1,5 +1,6 @@
 /** What else can be: cancelled, failed, closed, missing, in another language, in the dark. */
 
+import type { Build } from '../../labextension/src/api/contract';
 import { expect, test } from './panel';
 
 const THEMES = '@jupyterlab/apputils-extension:themes';
@@ -82,7 +83,7 @@ test('a build that is refused while another notebook is in front is told of, and
       return route.fulfill({ status: 429, json: { code: 'queue_full', message: 'There are 20 builds.', hint: 'Try again later.' } });
     });
   });
-  await panel.reference.fill(`${panel.stage.gate.address}/lab/refused:1`);
+  await panel.reference.fill(`${panel.stage.gate.address}/${panel.stage.team}/refused:1`);
   await panel.go.click();
   await asked;
   await page.getByRole('listitem', { name: /elsewhere\.ipynb/ }).dblclick();
@@ -90,6 +91,54 @@ test('a build that is refused while another notebook is in front is told of, and
   refuse();
   await expect(page.locator('.Toastify__toast', { hasText: 'refused:1 failed: There are 20 builds.' })).toBeVisible();
   await expect(panel.node.getByText('There are 20 builds.')).toBeHidden();
+});
+
+test('a build is followed again when the login has been renewed', async ({ context, panel, stage }) => {
+  test.setTimeout(180_000);
+  await panel.open();
+  await panel.width(300);
+  await panel.reference.fill(`${stage.gate.address}/${stage.team}/renewed:1`);
+  stage.gate.close();
+  await panel.go.click();
+  await expect(panel.button('Cancel build')).toBeVisible();
+  // The cookie has expired, and the server that was started again has another token.
+  await context.clearCookies();
+  await stage.restart('not-a-secret-either');
+  await expect(panel.node.getByText('The Jupyter server asks for a login.')).toBeVisible();
+  await panel.inOrder();
+  await panel.picture('denied-300');
+  const second = await context.newPage();
+  await second.goto(`${stage.url}/lab?token=${stage.token}&reset`);
+  // The panel may just have begun its longest wait.
+  await expect(panel.node.getByText('The Jupyter server asks for a login.')).toBeHidden({ timeout: 60_000 });
+  stage.gate.release();
+  await expect(panel.node.getByText('Ready to share')).toBeVisible({ timeout: 60_000 });
+  await second.close();
+});
+
+test('a build that was deleted while the connection was lost leaves the panel', async ({ context, panel, stage }) => {
+  test.setTimeout(180_000);
+  await panel.open();
+  await panel.reference.fill(`${stage.gate.address}/${stage.team}/deleted:1`);
+  stage.gate.close();
+  await panel.go.click();
+  await expect(panel.button('Cancel build')).toBeVisible();
+  // Offline, a browser keeps the connections that it has: the restart ends them.
+  await context.setOffline(true);
+  await stage.restart();
+  stage.gate.release();
+  await expect(panel.node.getByText('Connection lost, trying again…')).toBeVisible();
+  await expect
+    .poll(async () => {
+      const { builds } = (await (await stage.ask('GET', 'builds')).json()) as { builds: Build[] };
+      const [build] = builds.filter(({ request }) => request.reference.endsWith('/deleted:1'));
+      return build?.state === 'finished' && (await stage.ask('DELETE', `builds/${build.id}?forget=true`)).status;
+    })
+    .toBe(204);
+  await context.setOffline(false);
+  await expect(panel.node.getByText('deleted:1 is no longer in the history.')).toBeVisible({ timeout: 60_000 });
+  await expect(panel.recent.getByText('deleted:1')).toBeHidden();
+  await panel.inOrder();
 });
 
 test('a kernel outside of conda is told apart, and the panel follows the notebook in front', async ({ panel }) => {

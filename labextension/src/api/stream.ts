@@ -4,22 +4,43 @@ import { createParser, type EventSourceMessage } from 'eventsource-parser';
 
 import type { Build, BuildEvent } from './contract';
 
+/**
+ * How a stream is connected. `lost` is a network, proxy or server that does not answer; `denied` is a server that no longer
+ * knows the user, until a token or cookie is renewed; `busy` is a server that limits how often it is asked.
+ */
+export type Connection = 'open' | 'lost' | 'denied' | 'busy';
+
 export interface Follower {
   /** The id of the last event that is known; the stream goes on after it. */
   lastSeq(): number;
   /** Events that arrived together. */
   events(events: BuildEvent[]): void;
   build(build: Build): void;
-  /** Whether there is a connection. */
-  connected(yes: boolean): void;
-  /** The stream is over; `status` is the server's where it refused. */
-  ended(status: number): void;
+  connection(now: Connection): void;
+  /** The stream is over. Resolves to whether the build has ended; else the stream is asked for again. */
+  ended(): Promise<boolean>;
+  /** The server no longer knows the build: it was deleted from the history. */
+  forgotten(): void;
 }
 
 export type Open = (headers: Record<string, string>, signal: AbortSignal) => Promise<Response>;
 
+/** How one connection ended. */
+type Outcome = 'over' | 'forgotten' | Interrupted;
+
+interface Interrupted {
+  connection: Exclude<Connection, 'open'>;
+  /** Whether events came through it. */
+  progressed: boolean;
+  /** How long the server asks to wait, in milliseconds. */
+  retryAfter: number;
+}
+
+/** The shortest and the longest wait before the next connection, in milliseconds. */
 const FIRST_WAIT = 500;
 const LONGEST_WAIT = 15_000;
+/** The longest wait that a server may ask for, in milliseconds. */
+const LONGEST_RETRY_AFTER = 300_000;
 /** The server writes a comment every 15 s: after three times that the connection is dead, whatever the browser believes. */
 const SILENCE = 45_000;
 
@@ -30,7 +51,10 @@ const STRETCH = 8;
 /** How long to wait for a drawing, in milliseconds: a page that nobody sees is not drawn. */
 const UNSEEN = 50;
 
-/** Follow a stream; the result ends it. A lost connection is made again, later and later, and says where it was. */
+/**
+ * Follow a stream until its build has ended or is forgotten; the result ends it sooner. Whatever else interrupts it, it is
+ * asked for again, later and later, from the event where it was: a refusal says nothing of the build, which goes on.
+ */
 export function follow(open: Open, follower: Follower): () => void {
   const stop = new AbortController();
   void run(open, follower, stop.signal);
@@ -40,27 +64,31 @@ export function follow(open: Open, follower: Follower): () => void {
 async function run(open: Open, follower: Follower, stop: AbortSignal): Promise<void> {
   let wait = FIRST_WAIT;
   while (!stop.aborted) {
-    const outcome = await once(open, follower, stop).catch(() => 'lost' as const);
+    const outcome = await once(open, follower, stop);
     if (stop.aborted) {
       return;
     }
-    if (typeof outcome === 'number') {
-      follower.connected(false);
-      follower.ended(outcome);
+    if (outcome === 'forgotten') {
+      follower.forgotten();
       return;
     }
-    follower.connected(false);
-    wait = outcome === 'cut' ? FIRST_WAIT : Math.min(wait * 2, LONGEST_WAIT);
-    await pause(wait, stop);
+    if (outcome === 'over' && ((await follower.ended()) || stop.aborted)) {
+      return;
+    }
+    const { connection, progressed, retryAfter } = outcome === 'over' ? interrupted('lost') : outcome;
+    follower.connection(connection);
+    wait = progressed ? FIRST_WAIT : Math.min(wait * 2, LONGEST_WAIT);
+    await pause(Math.max(wait, retryAfter), stop);
   }
 }
 
-/** One connection: the status that ends the stream, `cut` after events came, else `lost`. */
-async function once(open: Open, follower: Follower, stop: AbortSignal): Promise<number | 'cut' | 'lost'> {
+/** One connection, until it ends. */
+async function once(open: Open, follower: Follower, stop: AbortSignal): Promise<Outcome> {
   const connection = new AbortController();
   const abort = (): void => connection.abort();
   stop.addEventListener('abort', abort);
   let watchdog = setTimeout(abort, SILENCE);
+  const batch = new Batch(follower);
   try {
     const last = follower.lastSeq();
     const response = await open(
@@ -68,17 +96,16 @@ async function once(open: Open, follower: Follower, stop: AbortSignal): Promise<
       connection.signal
     );
     if (response.status === 204) {
-      return 204;
+      return 'over';
     }
     if (!response.ok) {
-      // Refused for good; a 5xx or 429 is a server that starts or is busy.
-      return response.status < 500 && response.status !== 429 ? response.status : 'lost';
+      return await refusal(response);
     }
-    if (!response.body) {
-      return 'lost';
+    // A proxy may answer for the server, with a page to log in.
+    if (!response.body || !isStream(response) || stop.aborted) {
+      return interrupted('lost');
     }
-    follower.connected(true);
-    const batch = new Batch(follower);
+    follower.connection('open');
     const reader = response.body.getReader();
     const decoder = new TextDecoder();
     let rested = performance.now();
@@ -97,11 +124,44 @@ async function once(open: Open, follower: Follower, stop: AbortSignal): Promise<
         }
       }
     }
-    return batch.ended ? response.status : batch.some ? 'cut' : 'lost';
+    return batch.ended ? 'over' : interrupted('lost', batch.some);
+  } catch {
+    return interrupted('lost', batch.some);
   } finally {
     clearTimeout(watchdog);
     stop.removeEventListener('abort', abort);
   }
+}
+
+function interrupted(connection: Interrupted['connection'], progressed = false, retryAfter = 0): Interrupted {
+  return { connection, progressed, retryAfter };
+}
+
+/** What the refusal of a stream means. */
+async function refusal(response: Response): Promise<Outcome> {
+  switch (response.status) {
+    case 401:
+    case 403:
+      return interrupted('denied');
+    case 404:
+      // Without this code it is the route that is not there: the extension is off, or a hub has no server at the moment.
+      return object(await response.text())?.['code'] === 'not_found' ? 'forgotten' : interrupted('lost');
+    case 429:
+      return interrupted('busy', false, retryAfter(response));
+    default:
+      return interrupted('lost', false, retryAfter(response));
+  }
+}
+
+/** The header Retry-After in milliseconds, which is a number of seconds or a date; 0 where there is none. */
+function retryAfter(response: Response): number {
+  const text = response.headers.get('Retry-After') ?? '';
+  const wait = /^\d+$/.test(text) ? Number(text) * 1000 : Date.parse(text) - Date.now();
+  return wait > 0 ? Math.min(wait, LONGEST_RETRY_AFTER) : 0;
+}
+
+function isStream(response: Response): boolean {
+  return response.headers.get('Content-Type')?.startsWith('text/event-stream') ?? false;
 }
 
 /** Hands on what one read brought as one batch, so that a replay of many thousand events is drawn once. */

@@ -4,11 +4,13 @@ import { Signal, type ISignal } from '@lumino/signaling';
 
 import type { Asked, Build, BuildRequest, Fault, Snapshot } from '../api/contract';
 import type { Server } from '../api/server';
+import type { Connection } from '../api/stream';
 import { after } from './build';
 import { looksLikeReference, suggested } from './destination';
 import { Generation } from './generation';
 import { formRequest, imageOf, sameAgain, snapshotRequest } from './request';
 import {
+  connectionOf,
   engineOf,
   imageBefore,
   INITIAL,
@@ -212,7 +214,12 @@ export class PanelModel {
         this.set({ startFault: null });
       }
     } catch (error) {
-      this.refuse(here, asked, error);
+      if (fault(error).code === 'not_found') {
+        // Another window was first.
+        this.remove(id);
+      } else {
+        this.refuse(here, asked, error);
+      }
     }
   }
 
@@ -221,7 +228,7 @@ export class PanelModel {
       this.leave();
     }
     this.comparing.next();
-    this.set({ shown: id, since: null, comparison: null, connected: true });
+    this.set({ shown: id, since: null, comparison: null, forgotten: null });
     if (id) {
       this.follow(id);
       this.compareWithBefore();
@@ -341,11 +348,14 @@ export class PanelModel {
 
   /** Take a build that is no longer in the server's history out of the panel. */
   private remove(id: string): void {
-    const { [id]: _, ...progress } = this.value.progress;
     this.deleted.add(id);
     this.followed.get(id)?.();
     this.followed.delete(id);
-    this.set({ builds: this.value.builds.filter(build => build.id !== id), progress });
+    this.set({
+      builds: this.value.builds.filter(build => build.id !== id),
+      progress: without(this.value.progress, id),
+      connections: without(this.value.connections, id)
+    });
     if (this.value.shown === id) {
       this.show(null);
     }
@@ -362,20 +372,38 @@ export class PanelModel {
         this.set({ progress: { ...this.value.progress, [id]: progress } });
       },
       build: build => this.receive([build]),
-      connected: yes => this.value.shown === id && this.set({ connected: yes }),
-      ended: () => void this.conclude(id)
+      connection: now => this.connect(id, now),
+      ended: () => this.conclude(id),
+      forgotten: () => {
+        const forgotten = shownBuild(this.value)?.id === id ? shownBuild(this.value) : null;
+        this.remove(id);
+        if (forgotten) {
+          this.set({ forgotten });
+        }
+      }
     });
     this.followed.set(id, stop);
   }
 
-  /** The stream is over: what became of the build is asked for once more, whatever the stream said. */
-  private async conclude(id: string): Promise<void> {
-    this.set({ connected: true });
+  private connect(id: string, now: Connection): void {
+    if (connectionOf(this.value, id) !== now) {
+      this.set({ connections: { ...this.value.connections, [id]: now } });
+    }
+    if (now === 'open' && this.value.absent) {
+      // The server lets the user in again: so it will with what it refused before.
+      void this.refresh();
+    }
+  }
+
+  /** Ask once more what became of a build whose stream is over; resolves to whether it has ended. */
+  private async conclude(id: string): Promise<boolean> {
     try {
       this.receive([await this.server.build(id)]);
     } catch {
-      // A build that is gone stays as it was last seen.
+      // The stream may have told before it was over.
     }
+    const build = this.value.builds.find(each => each.id === id);
+    return !build || isOver(build);
   }
 
   /** Take in what the server says of builds; `all` is every build that is known afterwards. */
@@ -449,6 +477,11 @@ function uncompared(snapshot: Snapshot, unavailable: Fault | null): Snapshot {
     layer.state === 'in registry' ? { ...layer, state: 'to build' as const } : layer
   );
   return { ...snapshot, plan: { ...snapshot.plan, layers, compared: false, unavailable } };
+}
+
+function without<Value>(record: Readonly<Record<string, Value>>, id: string): Record<string, Value> {
+  const { [id]: _, ...others } = record;
+  return others;
 }
 
 /** The digest of the lock file that a build was made from. */

@@ -1,6 +1,7 @@
 /** What the panel shows, as one value. */
 
 import type { Build, Change, Engine, Fault, Installer, Snapshot, Source, Status } from '../api/contract';
+import type { Connection } from '../api/stream';
 import { NOTHING_YET, type BuildProgress } from './build';
 
 /** The kernel that the panel follows. */
@@ -72,8 +73,10 @@ export interface PanelState {
   /** The build on show; null shows the environment. */
   shown: string | null;
   progress: Readonly<Record<string, BuildProgress>>;
-  /** Whether the stream of the build on show has a connection. */
-  connected: boolean;
+  /** How the stream of each build that is followed is connected. */
+  connections: Readonly<Record<string, Connection>>;
+  /** The build that was on show when the server turned out to know it no longer. */
+  forgotten: Build | null;
   /** What changed since the image before the one on show. */
   since: Comparison | null;
   comparison: Comparison | null;
@@ -93,7 +96,8 @@ export const INITIAL: PanelState = {
   builds: [],
   shown: null,
   progress: {},
-  connected: true,
+  connections: {},
+  forgotten: null,
   since: null,
   comparison: null
 };
@@ -104,6 +108,10 @@ export function shownBuild(state: PanelState): Build | null {
 
 export function progressOf(state: PanelState, id: string): BuildProgress {
   return state.progress[id] ?? NOTHING_YET;
+}
+
+export function connectionOf(state: PanelState, id: string): Connection {
+  return state.connections[id] ?? 'open';
 }
 
 export function isOver(build: Build): boolean {

@@ -16,7 +16,7 @@ import { Link, Notice } from './parts';
 import { BuildButton, Plan } from './plan';
 import { Running } from './running';
 import { Verified } from './verified';
-import { doingText } from './words';
+import { buildName, doingText } from './words';
 
 export function Panel(props: Surroundings): JSX.Element {
   const { model, trans } = props;
@@ -87,6 +87,16 @@ function Before({ state }: { state: PanelState }): JSX.Element {
         <p className="jp-CondaBuild-notice jp-mod-info">
           <Link onClick={() => model.show(running.id)}>{doingText(trans, running)} ›</Link>
         </p>
+      )}
+      {state.forgotten && (
+        <Notice
+          kind="info"
+          fault={{
+            code: 'forgotten',
+            message: trans.__('%1 is no longer in the history.', buildName(state.forgotten)),
+            hint: trans.__('It had ended, and another window or the limit of the history removed it. Its image stays where it is.')
+          }}
+        />
       )}
       <Heading state={state} />
       {state.snapshot ? (

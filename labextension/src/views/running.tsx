@@ -3,15 +3,16 @@
 import React from 'react';
 
 import type { Build } from '../api/contract';
+import type { Connection } from '../api/stream';
 import { tiles } from '../model/layerMap';
-import { progressOf, type PanelState } from '../model/state';
+import { connectionOf, progressOf, type PanelState } from '../model/state';
 import { steps, whole, type Whole } from '../model/steps';
 import { partTexts, secondsText, sizeText } from '../model/units';
 import { useSurroundings } from './context';
 import { LayerMap } from './layerMap';
 import { Log } from './log';
-import { Bar, Section } from './parts';
-import { buildName, doingText, stepWord } from './words';
+import { Bar, Notice, Section } from './parts';
+import { buildName, connectionWord, doingText, stepWord } from './words';
 
 /** Less than so many seconds are not worth telling. */
 const SOON = 0.5;
@@ -20,6 +21,7 @@ export function Running(props: { build: Build; state: PanelState }): JSX.Element
   const { confirm, model, trans } = useSurroundings();
   const { build, state } = props;
   const progress = progressOf(state, build.id);
+  const connection = connectionOf(state, build.id);
   const done = whole(progress, build.request);
   const planned = state.snapshot?.prefix === build.request.prefix ? state.snapshot.plan.layers : [];
   const map = tiles(planned, progress);
@@ -39,7 +41,17 @@ export function Running(props: { build: Build; state: PanelState }): JSX.Element
       <p className="jp-CondaBuild-name jp-CondaBuild-cut">{build.request.reference || build.request.archive}</p>
       {build.command === 'build' && <Steps build={build} state={state} />}
       <Bar fraction={done.fraction} label={doingText(trans, build)} />
-      <Amounts build={build} whole={done} connected={state.connected} />
+      <Amounts build={build} whole={done} connection={connection} />
+      {connection === 'denied' && (
+        <Notice
+          kind="warning"
+          fault={{
+            code: 'denied',
+            message: trans.__('The Jupyter server asks for a login.'),
+            hint: trans.__('Log in again in another tab. The build goes on, and then this view does too.')
+          }}
+        />
+      )}
       {map.length > 0 && (
         <Section title={trans.__('Layers')}>
           <LayerMap
@@ -88,22 +100,23 @@ function Steps(props: { build: Build; state: PanelState }): JSX.Element {
   );
 }
 
-function Amounts(props: { build: Build; whole: Whole; connected: boolean }): JSX.Element {
+function Amounts(props: { build: Build; whole: Whole; connection: Connection }): JSX.Element {
   const { trans } = useSurroundings();
-  const { build, connected, whole: done } = props;
+  const { build, connection, whole: done } = props;
   const [part, total] = partTexts(done.complete, done.total);
-  const left = !connected
-    ? trans.__('Connection lost, trying again…')
-    : build.state === 'queued'
-      ? trans.__('Waiting: number %1 in the queue', build.position ?? 1)
-      : done.secondsLeft !== null && done.secondsLeft >= SOON
-        ? trans.__('about %1 left', secondsText(done.secondsLeft))
-        : '';
+  const left =
+    connection === 'open'
+      ? build.state === 'queued'
+        ? trans.__('Waiting: number %1 in the queue', build.position ?? 1)
+        : done.secondsLeft !== null && done.secondsLeft >= SOON
+          ? trans.__('about %1 left', secondsText(done.secondsLeft))
+          : ''
+      : connectionWord(trans, connection);
   return (
     <div className="jp-CondaBuild-row jp-CondaBuild-quiet">
       <span>
         {done.total > 0 && trans.__('%1 of %2', part, total)}
-        {done.rate > 0 && ` · ${trans.__('%1/s', sizeText(done.rate))}`}
+        {connection === 'open' && done.rate > 0 && ` · ${trans.__('%1/s', sizeText(done.rate))}`}
       </span>
       <span>{left}</span>
     </div>

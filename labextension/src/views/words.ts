@@ -3,6 +3,7 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 
 import type { Asked, Build, BuildState, Fault } from '../api/contract';
+import type { Connection } from '../api/stream';
 import { KNOWN } from '../model/faults';
 import type { StepName } from '../model/steps';
 
@@ -39,6 +40,19 @@ export function stateWord(trans: TranslationBundle, state: BuildState): string {
       return trans.__('Interrupted');
     default:
       return state;
+  }
+}
+
+/** Why a build is not followed at the moment. */
+export function connectionWord(trans: TranslationBundle, connection: Exclude<Connection, 'open'>): string {
+  switch (connection) {
+    case 'lost':
+      return trans.__('Connection lost, trying again…');
+    case 'busy':
+      return trans.__('The server is busy, trying again…');
+    case 'denied':
+      // A notice says more.
+      return '';
   }
 }
 
