@@ -45,23 +45,20 @@ function howOf(state: PanelState): Pick<SnapshotRequest, 'base' | 'engine' | 'in
   };
 }
 
-/** The same again: from the environment as it is now, or from the lock file. */
+/** Whether a command has a member that the server shows of requests; it shows all of them for each command. */
+const HAS: Record<Build['command'], (member: string) => boolean> = {
+  build: member => !['keep', 'target', 'without'].includes(member),
+  base: member =>
+    ['prefix', 'lockfile', 'reference', 'engine', 'base', 'installer', 'installer_image', 'keep', 'without'].includes(member),
+  rebase: member => ['reference', 'base', 'target'].includes(member),
+  verify: member => member === 'reference'
+};
+
+/** The same again, from the environment as it is now or from the lock file. An empty text says no more than none. */
 export function sameAgain({ command, request }: Build): BuildRequest {
-  const { base, engine, lockfile, prefix, reference } = request;
-  const source = lockfile ? { lockfile } : { prefix };
-  switch (command) {
-    case 'rebase':
-      return { command, reference, ...(base && { base }), target: request.target };
-    case 'verify':
-      return { command, reference };
-    case 'base':
-      return { command, ...source, reference, engine, base, keep: request.keep, without: request.without };
-    case 'build': {
-      const { archive, bytecode, cache_from, include, load, push, stack, strict, variables } = request;
-      const how = { archive, base, bytecode, cache_from, engine, include, load, push, stack, strict, variables };
-      return { ...source, reference, ...how, again: true };
-    }
-  }
+  const members = Object.entries(request).filter(([member, value]) => HAS[command](member) && value !== '');
+  // What the server shows is what it was asked, which the types of single members cannot say.
+  return { command, ...Object.fromEntries(members), ...(command === 'build' && { again: true }) } as BuildRequest;
 }
 
 /** The image of a build, as it came out: by its digest where it lies in a registry, for a tag may have moved on. */
