@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 
 import type { BuildEvent } from '../src/api/contract';
-import { after, NOTHING_YET } from '../src/model/build';
+import { NO_EVENTS, withEvents } from '../src/model/build';
 import { steps, whole } from '../src/model/steps';
 import { LITTLE_BUILD, log, numbered } from './events';
 
@@ -9,7 +9,7 @@ const PUSH = { push: true, load: false, archive: '', lockfile: '' };
 
 describe('the events of a build', () => {
   it('add up to phases, layers, warnings, lines and an end', () => {
-    const state = after(NOTHING_YET, LITTLE_BUILD);
+    const state = withEvents(NO_EVENTS, LITTLE_BUILD);
     expect(state.seq).toBe(12);
     expect(state.phases.snapshot).toMatchObject({ state: 'done', seconds: 0.5 });
     expect(state.layers['b']?.states).toEqual(['built', 'pushed']);
@@ -28,55 +28,55 @@ describe('the events of a build', () => {
   });
 
   it('come to the same in one batch, one by one, or with a reconnect at any place', () => {
-    const atOnce = after(NOTHING_YET, LITTLE_BUILD);
-    const each = LITTLE_BUILD.reduce((state, event) => after(state, [event]), NOTHING_YET);
+    const atOnce = withEvents(NO_EVENTS, LITTLE_BUILD);
+    const each = LITTLE_BUILD.reduce((state, event) => withEvents(state, [event]), NO_EVENTS);
     expect(each).toEqual(atOnce);
     for (let cut = 0; cut < LITTLE_BUILD.length; cut++) {
-      const first = after(NOTHING_YET, LITTLE_BUILD.slice(0, cut));
-      expect(after(first, LITTLE_BUILD.slice(first.seq))).toEqual(atOnce);
+      const first = withEvents(NO_EVENTS, LITTLE_BUILD.slice(0, cut));
+      expect(withEvents(first, LITTLE_BUILD.slice(first.seq))).toEqual(atOnce);
     }
   });
 
   it('change nothing when they come again', () => {
-    const state = after(NOTHING_YET, LITTLE_BUILD);
-    expect(after(state, LITTLE_BUILD)).toBe(state);
-    expect(after(state, LITTLE_BUILD.slice(3, 5))).toBe(state);
+    const state = withEvents(NO_EVENTS, LITTLE_BUILD);
+    expect(withEvents(state, LITTLE_BUILD)).toBe(state);
+    expect(withEvents(state, LITTLE_BUILD.slice(3, 5))).toBe(state);
     const twice = LITTLE_BUILD.flatMap(event => [event, event]);
-    expect(after(NOTHING_YET, twice)).toEqual(state);
+    expect(withEvents(NO_EVENTS, twice)).toEqual(state);
   });
 
   it('are counted where they are missing', () => {
-    const state = after(NOTHING_YET, [...LITTLE_BUILD.slice(0, 2), ...LITTLE_BUILD.slice(5)]);
+    const state = withEvents(NO_EVENTS, [...LITTLE_BUILD.slice(0, 2), ...LITTLE_BUILD.slice(5)]);
     expect(state.missed).toBe(3);
     expect(state.seq).toBe(12);
   });
 
   it('of a kind that is not known yet count as seen and do nothing else', () => {
     const strange = { type: 'attestation', seq: 1, time: 1, text: '<b>' } as unknown as BuildEvent;
-    expect(after(NOTHING_YET, [strange])).toEqual({ ...NOTHING_YET, seq: 1 });
+    expect(withEvents(NO_EVENTS, [strange])).toEqual({ ...NO_EVENTS, seq: 1 });
   });
 
   it('leave the state before as it was', () => {
-    const before = after(NOTHING_YET, LITTLE_BUILD.slice(0, 8));
+    const before = withEvents(NO_EVENTS, LITTLE_BUILD.slice(0, 8));
     const [{ lines, ...copy }, known] = [structuredClone(before), before.lines.slice()];
-    const one = after(before, LITTLE_BUILD.slice(8));
-    const other = after(before, LITTLE_BUILD.slice(8, 9));
+    const one = withEvents(before, LITTLE_BUILD.slice(8));
+    const other = withEvents(before, LITTLE_BUILD.slice(8, 9));
     expect({ ...before, lines }).toEqual({ ...copy, lines });
     expect(before.lines.slice()).toEqual(known);
     // Two ways on from one state do not disturb each other.
     expect(one.lines.slice(-1)[0]?.label).toBe('finished');
     expect(other.lines.slice(-1)[0]?.label).toBe('built');
-    expect(NOTHING_YET.lines).toHaveLength(0);
+    expect(NO_EVENTS.lines).toHaveLength(0);
   });
 
   it('may be many, and come one by one: none costs more than those before', () => {
     const many = numbered(Array.from({ length: 200_000 }, (_, n) => log(`line ${n}`)));
-    let state = NOTHING_YET;
+    let state = NO_EVENTS;
     // In the processor's time, which hardly depends on what else the machine does.
     const cost = (from: number, to: number): number => {
       const begun = process.cpuUsage();
       for (const event of many.slice(from, to)) {
-        state = after(state, [event]);
+        state = withEvents(state, [event]);
       }
       const { user, system } = process.cpuUsage(begun);
       return user + system;
@@ -91,34 +91,34 @@ describe('the events of a build', () => {
 
 describe('the steps of a build', () => {
   it('are those that were asked for', () => {
-    expect(steps(NOTHING_YET, PUSH).map(step => step.name)).toEqual(['snapshot', 'lock', 'layers', 'push']);
+    expect(steps(NO_EVENTS, PUSH).map(step => step.name)).toEqual(['snapshot', 'lock', 'layers', 'push']);
     expect(
-      steps(NOTHING_YET, { push: false, load: true, archive: 'x.tar', lockfile: 'sha256:1' }).map(step => step.name)
+      steps(NO_EVENTS, { push: false, load: true, archive: 'x.tar', lockfile: 'sha256:1' }).map(step => step.name)
     ).toEqual(['lock', 'layers', 'load', 'export']);
   });
 
   it('wait, run and are done', () => {
-    const running = after(NOTHING_YET, LITTLE_BUILD.slice(0, 5));
+    const running = withEvents(NO_EVENTS, LITTLE_BUILD.slice(0, 5));
     expect(steps(running, PUSH).map(step => step.state)).toEqual(['done', 'waiting', 'running', 'waiting']);
-    const over = after(running, LITTLE_BUILD.slice(5));
+    const over = withEvents(running, LITTLE_BUILD.slice(5));
     expect(steps(over, PUSH).every(step => step.state === 'done')).toBe(true);
   });
 });
 
 describe('the whole', () => {
   it('is unknown at first, and all of it at the end', () => {
-    expect(whole(NOTHING_YET, PUSH).fraction).toBeNull();
-    expect(whole(after(NOTHING_YET, LITTLE_BUILD), PUSH).fraction).toBe(1);
+    expect(whole(NO_EVENTS, PUSH).fraction).toBeNull();
+    expect(whole(withEvents(NO_EVENTS, LITTLE_BUILD), PUSH).fraction).toBe(1);
   });
 
   it('is unknown while only the base is sent', () => {
     const base = { type: 'progress' as const, subject: 'push', complete: 42, total: 42, unit: 'bytes' as const };
-    expect(whole(after(NOTHING_YET, numbered([base])), PUSH).fraction).toBeNull();
+    expect(whole(withEvents(NO_EVENTS, numbered([base])), PUSH).fraction).toBeNull();
   });
 
   it('counts what is made and what is sent, and says how long the rest takes', () => {
-    const state = after(
-      NOTHING_YET,
+    const state = withEvents(
+      NO_EVENTS,
       numbered(
         [0, 1, 2, 3, 4].flatMap(n => [
           { type: 'progress' as const, subject: 'layers', complete: 100 * n, total: 400, unit: 'bytes' as const },

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 
 import type { PlannedLayer } from '../src/api/contract';
-import { after, NOTHING_YET } from '../src/model/build';
+import { NO_EVENTS, withEvents } from '../src/model/build';
 import { counts, packageName, plannedTiles, tiles, treemap } from '../src/model/layerMap';
 import { LITTLE_BUILD } from './events';
 
@@ -18,7 +18,7 @@ describe('the map of layers', () => {
 
   it('follows a build', () => {
     const states = (events: number): string[] =>
-      tiles(PLAN, after(NOTHING_YET, LITTLE_BUILD.slice(0, events))).map(tile => tile.state);
+      tiles(PLAN, withEvents(NO_EVENTS, LITTLE_BUILD.slice(0, events))).map(tile => tile.state);
     expect(states(4)).toEqual(['waiting', 'waiting', 'waiting']);
     expect(states(7)).toEqual(['reused', 'building', 'waiting']);
     expect(states(9)).toEqual(['reused', 'built', 'waiting']);
@@ -26,7 +26,7 @@ describe('the map of layers', () => {
   });
 
   it('needs no plan: a window that is opened later sees what the events say', () => {
-    const all = tiles([], after(NOTHING_YET, LITTLE_BUILD));
+    const all = tiles([], withEvents(NO_EVENTS, LITTLE_BUILD));
     expect(all.map(tile => tile.name)).toEqual(['numpy', 'pandas']);
     expect(counts(all).pushed).toEqual({ layers: 1, bytes: 100 });
   });

@@ -2,12 +2,12 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import { describe, expect, it } from 'vitest';
 
 import { versions } from '../src/model/changes';
-import { looksLikeReference, namesRegistry, suggested } from '../src/model/destination';
-import { lineThatMatters, plain, withoutSecrets } from '../src/model/report';
+import { looksLikeReference, namesRegistry, suggestedReference } from '../src/model/destination';
+import { failureLine, plain, withoutSecrets } from '../src/model/report';
 import { heaviest } from '../src/model/smaller';
 import { partTexts, secondsText, shortDigest, sizeText } from '../src/model/units';
 import { faultText, faultWords } from '../src/views/words';
-import { after, NOTHING_YET } from '../src/model/build';
+import { NO_EVENTS, withEvents } from '../src/model/build';
 import { LITTLE_BUILD, log, numbered } from './events';
 
 describe('sizes and times', () => {
@@ -38,10 +38,10 @@ describe('sizes and times', () => {
 describe('the name of an image', () => {
   it('is suggested from the environment and its lock file', () => {
     const digest = `sha256:${'ab12'.repeat(16)}`;
-    expect(suggested('registry.lab.org/team/', 'My Env (3.11)', digest)).toBe(
+    expect(suggestedReference('registry.lab.org/team/', 'My Env (3.11)', digest)).toBe(
       'registry.lab.org/team/my-env-3-11:ab12ab12ab12'
     );
-    expect(suggested('', '环境', digest)).toBe('environment:ab12ab12ab12');
+    expect(suggestedReference('', '环境', digest)).toBe('environment:ab12ab12ab12');
   });
 
   it('has a form', () => {
@@ -136,12 +136,12 @@ describe('a report', () => {
 
   it('knows the line that matters: the last on standard error, else the last that says anything', () => {
     const line = (events: Parameters<typeof numbered>[0]): string | undefined =>
-      lineThatMatters(after(NOTHING_YET, numbered(events)))?.text;
+      failureLine(withEvents(NO_EVENTS, numbered(events)))?.text;
     const wrong = { type: 'log' as const, text: 'no such file', stream: 'stderr' as const };
     const failed = { type: 'failed' as const, code: 'x', message: 'It failed', hint: '' };
     expect(line([log('one'), wrong, log('two'), failed])).toBe('no such file');
     expect(line([log('one'), log(' '), failed])).toBe('one');
     expect(line([failed])).toBeUndefined();
-    expect(lineThatMatters(after(NOTHING_YET, LITTLE_BUILD))?.text).toBe('done');
+    expect(failureLine(withEvents(NO_EVENTS, LITTLE_BUILD))?.text).toBe('done');
   });
 });

@@ -47,11 +47,11 @@ export interface BuildProgress {
   warnings: Fault[];
   lines: Lines;
   /** The last lines that a tool wrote, to its standard error and besides: what a failure is judged by. */
-  lastWords: { error: LogLine | null; log: LogLine | null };
+  lastOutput: { error: LogLine | null; log: LogLine | null };
   end: { finished: Finished } | { failed: Fault } | { cancelled: true } | null;
 }
 
-export const NOTHING_YET: BuildProgress = {
+export const NO_EVENTS: BuildProgress = {
   seq: 0,
   missed: 0,
   phases: {},
@@ -60,12 +60,12 @@ export const NOTHING_YET: BuildProgress = {
   rate: { samples: [], perSecond: 0 },
   warnings: [],
   lines: Lines.NONE,
-  lastWords: { error: null, log: null },
+  lastOutput: { error: null, log: null },
   end: null
 };
 
 /** The state after some more events. What was seen before (a stream that was opened again) changes nothing. */
-export function after(state: BuildProgress, events: readonly BuildEvent[]): BuildProgress {
+export function withEvents(state: BuildProgress, events: readonly BuildEvent[]): BuildProgress {
   const fresh = events.filter(inOrder(state.seq));
   if (!fresh.length) {
     return state;
@@ -76,7 +76,7 @@ export function after(state: BuildProgress, events: readonly BuildEvent[]): Buil
     layers: { ...state.layers },
     progress: { ...state.progress },
     warnings: state.warnings.slice(),
-    lastWords: { ...state.lastWords }
+    lastOutput: { ...state.lastOutput }
   };
   const lines: LogLine[] = [];
   for (const event of fresh) {
@@ -87,7 +87,7 @@ export function after(state: BuildProgress, events: readonly BuildEvent[]): Buil
     if (line) {
       lines.push(line);
       if (event.type === 'log' && event.text.trim()) {
-        next.lastWords[event.stream === 'stderr' ? 'error' : 'log'] = line;
+        next.lastOutput[event.stream === 'stderr' ? 'error' : 'log'] = line;
       }
     }
   }

@@ -1,7 +1,7 @@
-/** Where an image goes: the name that is suggested, and what can be seen of a name's form before anything is asked. */
+/** Where an image goes: the name that is suggestedReference, and what can be seen of a name's form before anything is asked. */
 
 /** A repository and tag for an environment: its name, and the beginning of its lock file's digest. */
-export function suggested(registry: string, environment: string, lockDigest: string): string {
+export function suggestedReference(registry: string, environment: string, lockDigest: string): string {
   const name = repository(environment) || 'environment';
   const tag = lockDigest.replace(/^sha256:/, '').slice(0, 12) || 'latest';
   const prefix = registry.replace(/\/+$/, '');

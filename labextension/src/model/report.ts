@@ -20,8 +20,8 @@ export function report(build: Build, progress: BuildProgress, version: string): 
 }
 
 /** The line of the log that matters for a failure: the last on standard error, else the last of all. */
-export function lineThatMatters({ lastWords }: BuildProgress): LogLine | null {
-  return lastWords.error ?? lastWords.log;
+export function failureLine({ lastOutput }: BuildProgress): LogLine | null {
+  return lastOutput.error ?? lastOutput.log;
 }
 
 /** A text without the sequences that colour it. */

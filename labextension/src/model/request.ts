@@ -1,7 +1,7 @@
 /** What the server is asked to build: from the form, or as a build before. */
 
 import type { Build, BuildRequest, SnapshotRequest, Source } from '../api/contract';
-import { engineOf, imageBefore, type PanelState } from './state';
+import { engineOf, previousImage, type PanelState } from './state';
 
 /** What an environment holds and, where the form has a name, what a build of the form would do. */
 export function snapshotRequest(source: Source, state: PanelState): SnapshotRequest {
@@ -72,7 +72,7 @@ export function imageOf({ request, result }: Build): string {
 
 /** Images whose layers are reused: those of the form, of the settings, and the image before. */
 export function cacheOf({ builds, form, snapshot, status }: PanelState): string[] {
-  const before = snapshot && imageBefore(builds, snapshot.prefix);
+  const before = snapshot && previousImage(builds, snapshot.prefix);
   const named = form.cacheFrom.split(/[\s,]+/).filter(Boolean);
   const previous = before?.request.push && before.result ? [before.result.reference] : [];
   return [...new Set([...named, ...(status?.settings.cache_from ?? []), ...previous])];

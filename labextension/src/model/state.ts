@@ -1,20 +1,20 @@
-/** What the panel shows, as one value. */
+/** The state of the panel. */
 
 import type { Build, Change, Engine, Fault, Installer, Snapshot, Source, Status } from '../api/contract';
 import type { Connection } from '../api/stream';
-import { NOTHING_YET, type BuildProgress } from './build';
+import { NO_EVENTS, type BuildProgress } from './build';
 
-/** The kernel that the panel follows. */
+/** The kernel whose environment the panel displays. */
 export interface Subject {
   source: Source;
   /** The notebook's name, or the kernelspec's. */
   title: string;
 }
 
-/** What of the form is about one environment, and does not go over to another. */
+/** The fields of the form that belong to one environment. */
 export interface EnvironmentForm {
   reference: string;
-  /** Whether a person wrote the reference; until then it is suggested. */
+  /** Whether a person wrote the reference; otherwise it is a suggestion. */
   edited: boolean;
   archive: string;
   /** Whether the environment's own variables, which may be secrets, go into the image. */
@@ -25,7 +25,7 @@ export interface Form extends EnvironmentForm {
   destination: 'push' | 'load' | 'archive';
   base: string;
   engine: Engine | '';
-  /** Who installs in the docker engine, and whether a newer image of it is looked for. */
+  /** The installer of the docker engine, and whether to pull a newer image of it. */
   installer: Installer | '';
   pull: boolean;
   cacheFrom: string;
@@ -33,11 +33,11 @@ export interface Form extends EnvironmentForm {
   strict: boolean;
 }
 
-/** The form of an environment in which nobody wrote anything. */
-export const UNTOUCHED: EnvironmentForm = { reference: '', edited: false, archive: '', variables: false };
+/** The form before a person has entered anything for the environment. */
+export const EMPTY_ENVIRONMENT_FORM: EnvironmentForm = { reference: '', edited: false, archive: '', variables: false };
 
 export const EMPTY_FORM: Form = {
-  ...UNTOUCHED,
+  ...EMPTY_ENVIRONMENT_FORM,
   destination: 'push',
   base: '',
   engine: '',
@@ -57,27 +57,27 @@ export interface Comparison {
 
 export interface PanelState {
   status: Status | null;
-  /** Why there is no server part to speak to. */
+  /** Why the server extension does not answer. */
   absent: Fault | null;
   subject: Subject | null;
   snapshot: Snapshot | null;
   snapshotFault: Fault | null;
-  /** The environment is being read. */
+  /** Whether the environment is being read. */
   reading: boolean;
-  /** The plan is being compared with the registry. */
+  /** Whether the plan is being compared with the registry. */
   planning: boolean;
   form: Form;
   starting: boolean;
   startFault: Fault | null;
   builds: Build[];
-  /** The build on show; null shows the environment. */
+  /** The id of the build that is displayed; null where the environment is. */
   shown: string | null;
   progress: Readonly<Record<string, BuildProgress>>;
-  /** How the stream of each build that is followed is connected. */
+  /** The connection of each stream of events, by the build's id. */
   connections: Readonly<Record<string, Connection>>;
-  /** The build that was on show when the server turned out to know it no longer. */
+  /** The build that was displayed when the server no longer had it. */
   forgotten: Build | null;
-  /** What changed since the image before the one on show. */
+  /** What changed in the displayed build since the previous image. */
   since: Comparison | null;
   comparison: Comparison | null;
 }
@@ -107,7 +107,7 @@ export function shownBuild(state: PanelState): Build | null {
 }
 
 export function progressOf(state: PanelState, id: string): BuildProgress {
-  return state.progress[id] ?? NOTHING_YET;
+  return state.progress[id] ?? NO_EVENTS;
 }
 
 export function connectionOf(state: PanelState, id: string): Connection {
@@ -123,31 +123,31 @@ export function engineOf({ form, status }: PanelState): Engine {
   return form.engine || status?.settings.engine || 'layers';
 }
 
-/** The build that runs or waits, the newest first. */
+/** The newest build that is queued or running. */
 export function activeBuild(state: PanelState): Build | null {
   return state.builds.find(build => !isOver(build)) ?? null;
 }
 
-/** The last image of the same environment before a build; null where it was of none on this machine. */
-export function imageBefore(builds: readonly Build[], prefix: string, before = Infinity): Build | null {
+/** The newest image of an environment that is older than `before`; null where there is none, or `prefix` is empty. */
+export function previousImage(builds: readonly Build[], prefix: string, before = Infinity): Build | null {
   const ofSame = (build: Build): boolean => build.state === 'finished' && build.request.prefix === prefix;
   return (prefix && builds.find(build => ofSame(build) && build.created < before)) || null;
 }
 
-/** Builds, the newest first, with one of them put in or in the place of its older self. */
+/** Builds, the newest first, with one of them added or updated. */
 export function withBuild(builds: readonly Build[], build: Build): Build[] {
-  return sorted([newer(builds, build), ...builds.filter(other => other.id !== build.id)]);
+  return sorted([newest(builds, build), ...builds.filter(other => other.id !== build.id)]);
 }
 
-/** The builds of the server's list, and of those known what is newer than the list: builds under way, and the one on show. */
+/** The server's list of builds, with those that it may not have yet or no longer: unfinished builds, and the one displayed. */
 export function withBuilds({ builds, shown }: PanelState, list: readonly Build[]): Build[] {
   const listed = new Set(list.map(build => build.id));
   const others = builds.filter(build => !listed.has(build.id) && (!isOver(build) || build.id === shown));
-  return sorted([...list.map(build => newer(builds, build)), ...others]);
+  return sorted([...list.map(build => newest(builds, build)), ...others]);
 }
 
-/** A build does not begin again: an answer that says so is older than what is known. */
-function newer(known: readonly Build[], build: Build): Build {
+/** The newer state of a build: an ended build does not run again, so an answer that says so is an older one. */
+function newest(known: readonly Build[], build: Build): Build {
   const before = known.find(each => each.id === build.id);
   return before && isOver(before) && !isOver(build) ? before : build;
 }

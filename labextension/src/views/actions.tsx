@@ -3,14 +3,14 @@
 import React from 'react';
 
 import type { Build } from '../api/contract';
-import { imageBefore, type PanelState } from '../model/state';
+import { previousImage, type PanelState } from '../model/state';
 import { useSurroundings } from './context';
 import { Link } from './parts';
 
 export function Actions(props: { build: Build; state: PanelState }): JSX.Element {
   const { ask, confirm, model, trans } = useSurroundings();
   const { build, state } = props;
-  const before = build.result && imageBefore(state.builds, build.request.prefix, build.created);
+  const before = build.result && previousImage(state.builds, build.request.prefix, build.created);
   const image = build.result !== null && build.command !== 'verify';
   const rebase = async (): Promise<void> => {
     const base = await ask({

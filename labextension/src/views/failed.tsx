@@ -3,7 +3,7 @@
 import React from 'react';
 
 import type { Build } from '../api/contract';
-import { lineThatMatters, plain, report } from '../model/report';
+import { failureLine, plain, report } from '../model/report';
 import { progressOf, type PanelState } from '../model/state';
 import { Actions } from './actions';
 import { useSurroundings } from './context';
@@ -15,7 +15,7 @@ export function Failed(props: { build: Build; state: PanelState }): JSX.Element 
   const { trans } = useSurroundings();
   const { build, state } = props;
   const progress = progressOf(state, build.id);
-  const line = lineThatMatters(progress);
+  const line = failureLine(progress);
   const fault = build.error ?? {
     code: build.state,
     message: build.state === 'cancelled' ? trans.__('You ended this build.') : stateWord(trans, build.state),

@@ -1,0 +1,141 @@
+/** The builds that the server knows, each followed until it has ended. */
+
+import type { Build } from '../api/contract';
+import type { Server } from '../api/server';
+import type { Connection } from '../api/stream';
+import { withEvents } from './build';
+import { faultOf } from './fault';
+import { Generation } from './generation';
+import { connectionOf, isOver, progressOf, withBuild, withBuilds } from './state';
+import type { Store } from './store';
+
+export interface BuildListObserver {
+  /** A build that was queued or running has ended. */
+  ended(build: Build): void;
+  /** The server no longer has a build that the panel followed. */
+  forgotten(build: Build): void;
+  /** A stream is connected. */
+  connected(): void;
+}
+
+export class BuildList {
+  /** Ends the stream of each build that is or was followed, by the build's id. */
+  private readonly streams = new Map<string, () => void>();
+  /** The ids of removed builds: an older answer of the server may still contain them. */
+  private readonly removed = new Set<string>();
+  private readonly lists = new Generation();
+
+  constructor(
+    private readonly server: Server,
+    private readonly store: Store,
+    private readonly observer: BuildListObserver
+  ) {}
+
+  dispose(): void {
+    this.streams.forEach(stop => stop());
+    this.streams.clear();
+  }
+
+  find(id: string): Build | undefined {
+    return this.store.state.builds.find(build => build.id === id);
+  }
+
+  /** Load the server's list: it has builds from before a reload and from other windows. */
+  async load(): Promise<void> {
+    const isLatest = this.lists.next();
+    try {
+      const list = await this.server.builds();
+      if (isLatest()) {
+        this.store.set({ absent: null });
+        this.replace(withBuilds(this.store.state, list));
+      }
+    } catch (error) {
+      if (isLatest()) {
+        this.store.set({ absent: faultOf(error) });
+      }
+    }
+  }
+
+  /** Add a build, or update it. */
+  add(build: Build): void {
+    this.replace(withBuild(this.store.state.builds, build));
+  }
+
+  /** Remove a build that is no longer in the server's history. */
+  remove(id: string): void {
+    this.removed.add(id);
+    this.streams.get(id)?.();
+    this.streams.delete(id);
+    const { builds, connections, progress } = this.store.state;
+    this.store.set({
+      builds: builds.filter(build => build.id !== id),
+      connections: without(connections, id),
+      progress: without(progress, id)
+    });
+  }
+
+  /** Follow the events of a build; an ended build replays them once. */
+  follow(id: string): void {
+    if (this.streams.has(id)) {
+      return;
+    }
+    const { store } = this;
+    const stop = this.server.follow(id, {
+      lastSeq: () => progressOf(store.state, id).seq,
+      events: events => {
+        const progress = withEvents(progressOf(store.state, id), events);
+        store.set({ progress: { ...store.state.progress, [id]: progress } });
+      },
+      build: build => this.add(build),
+      connection: connection => this.connect(id, connection),
+      ended: () => this.conclude(id),
+      forgotten: () => {
+        const build = this.find(id);
+        this.remove(id);
+        if (build) {
+          this.observer.forgotten(build);
+        }
+      }
+    });
+    this.streams.set(id, stop);
+  }
+
+  private connect(id: string, connection: Connection): void {
+    const { state } = this.store;
+    if (connectionOf(state, id) !== connection) {
+      this.store.set({ connections: { ...state.connections, [id]: connection } });
+    }
+    if (connection === 'open') {
+      this.observer.connected();
+    }
+  }
+
+  /** Ask how a build ended whose stream is over; resolves to whether the answer is known. */
+  private async conclude(id: string): Promise<boolean> {
+    try {
+      this.add(await this.server.build(id));
+    } catch {
+      // The stream may have sent the ended build before.
+    }
+    const build = this.find(id);
+    return !build || isOver(build);
+  }
+
+  private replace(builds: readonly Build[]): void {
+    const before = new Map(this.store.state.builds.map(build => [build.id, build]));
+    this.store.set({ builds: builds.filter(build => !this.removed.has(build.id)) });
+    for (const build of this.store.state.builds) {
+      const known = before.get(build.id);
+      if (!isOver(build)) {
+        this.follow(build.id);
+      } else if (known && !isOver(known)) {
+        this.observer.ended(build);
+      }
+    }
+  }
+}
+
+function without<Value>(record: Readonly<Record<string, Value>>, key: string): Record<string, Value> {
+  const { [key]: _, ...others } = record;
+  return others;
+}

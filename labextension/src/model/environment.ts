@@ -1,0 +1,176 @@
+/** The environment of the chosen kernel: its snapshot, the form, and the plan of a build. */
+
+import type { Fault, Snapshot } from '../api/contract';
+import type { Server } from '../api/server';
+import { looksLikeReference, suggestedReference } from './destination';
+import { faultOf } from './fault';
+import { Generation } from './generation';
+import { snapshotRequest } from './request';
+import { EMPTY_ENVIRONMENT_FORM, engineOf, type EnvironmentForm, type Form, type PanelState, type Subject } from './state';
+import type { Store } from './store';
+
+/** How long after the last change of the form the plan is requested, in milliseconds. */
+const TYPING_PAUSE = 700;
+
+/** The fields of the form that change the plan. */
+const PLANNED_FIELDS: (keyof Form)[] = ['reference', 'cacheFrom', 'destination', 'base', 'engine', 'installer'];
+
+export class Environment {
+  /** What a person entered for each environment, by its prefix. */
+  private readonly entered = new Map<string, EnvironmentForm>();
+  private readonly statuses = new Generation();
+  private readonly snapshots = new Generation();
+  private readonly plans = new Generation();
+  private typing: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(
+    private readonly server: Server,
+    private readonly store: Store
+  ) {}
+
+  dispose(): void {
+    clearTimeout(this.typing);
+  }
+
+  /** Switch to another kernel; returns whether it is another one, and not the same under another title. */
+  choose(subject: Subject | null): boolean {
+    const { form, subject: before } = this.store.state;
+    if (JSON.stringify(subject) === JSON.stringify(before)) {
+      return false;
+    }
+    if (JSON.stringify(subject?.source) === JSON.stringify(before?.source)) {
+      this.store.set({ subject });
+      return false;
+    }
+    clearTimeout(this.typing);
+    this.snapshots.next();
+    this.plans.next();
+    this.store.set({
+      subject,
+      form: { ...form, ...EMPTY_ENVIRONMENT_FORM },
+      snapshot: null,
+      snapshotFault: null,
+      reading: false,
+      planning: false
+    });
+    return true;
+  }
+
+  /** Read the environment, restore what a person entered for it, and request its plan. */
+  async read(): Promise<void> {
+    const { subject } = this.store.state;
+    const isLatest = this.snapshots.next();
+    this.plans.next();
+    if (!subject) {
+      this.store.set({ reading: false, planning: false });
+      return;
+    }
+    this.store.set({ reading: true, planning: false, snapshotFault: null });
+    try {
+      const snapshot = await this.server.snapshot(subject.source);
+      if (isLatest()) {
+        const entered = this.entered.get(snapshot.prefix) ?? EMPTY_ENVIRONMENT_FORM;
+        const form = { ...this.store.state.form, ...entered };
+        this.store.set({ snapshot, reading: false, form: withSuggestion({ ...this.store.state, form, snapshot }) });
+        await this.plan();
+      }
+    } catch (error) {
+      if (isLatest()) {
+        this.store.set({ snapshot: null, snapshotFault: faultOf(error), reading: false });
+      }
+    }
+  }
+
+  /** Change the form as a person does. */
+  edit(change: Partial<Form>): void {
+    this.setForm({ ...change, ...('reference' in change && { edited: true }) });
+    const { form, snapshot } = this.store.state;
+    if (snapshot) {
+      const { reference, edited, archive, variables } = form;
+      this.entered.set(snapshot.prefix, { reference, edited, archive, variables });
+    }
+  }
+
+  /** Change the form as the settings of JupyterLab do. */
+  prefer(change: Partial<Form>): void {
+    this.setForm(change);
+  }
+
+  async loadStatus(): Promise<void> {
+    const isLatest = this.statuses.next();
+    try {
+      const status = await this.server.status();
+      if (isLatest()) {
+        this.store.set({ status });
+        await this.suggest();
+      }
+    } catch {
+      // The panel works without the status; only its suggestions are poorer.
+    }
+  }
+
+  /** Request the plan for the form as it is now: what exists at the destination, and what has to be built. */
+  async plan(): Promise<void> {
+    const { form, reading, snapshot, subject } = this.store.state;
+    // The plan is requested when the environment has been read.
+    if (reading) {
+      return;
+    }
+    const isLatest = this.plans.next();
+    if (!snapshot || !subject) {
+      return;
+    }
+    const compares = form.destination === 'push' || engineOf(this.store.state) === 'docker';
+    if (!compares || !looksLikeReference(form.reference)) {
+      this.store.set({ planning: false, snapshot: withoutComparison(snapshot, null) });
+      return;
+    }
+    this.store.set({ planning: true });
+    try {
+      const planned = await this.server.snapshot(snapshotRequest(subject.source, this.store.state));
+      if (isLatest()) {
+        this.store.set({ snapshot: planned, planning: false });
+        // The environment may have changed since the reference was suggested.
+        await this.suggest();
+      }
+    } catch (error) {
+      if (isLatest()) {
+        this.store.set({ snapshot: withoutComparison(snapshot, faultOf(error)), planning: false });
+      }
+    }
+  }
+
+  private async suggest(): Promise<void> {
+    const form = withSuggestion(this.store.state);
+    if (form.reference !== this.store.state.form.reference) {
+      this.store.set({ form });
+      await this.plan();
+    }
+  }
+
+  private setForm(change: Partial<Form>): void {
+    const { form: before, snapshot } = this.store.state;
+    const form = { ...before, ...change };
+    this.store.set({ form });
+    if (snapshot && PLANNED_FIELDS.some(field => form[field] !== before[field])) {
+      this.plans.next();
+      clearTimeout(this.typing);
+      this.typing = setTimeout(() => void this.plan(), TYPING_PAUSE);
+    }
+  }
+}
+
+/** The form, with a suggested reference unless a person wrote one. */
+function withSuggestion({ form, snapshot, status }: PanelState): Form {
+  return !snapshot || form.edited
+    ? form
+    : { ...form, reference: suggestedReference(status?.settings.registry ?? '', snapshot.name, snapshot.digest) };
+}
+
+/** A snapshot whose plan knows nothing of the destination; `unavailable` is the reason, where an error is one. */
+function withoutComparison(snapshot: Snapshot, unavailable: Fault | null): Snapshot {
+  const layers = snapshot.plan.layers.map(layer =>
+    layer.state === 'in registry' ? { ...layer, state: 'to build' as const } : layer
+  );
+  return { ...snapshot, plan: { ...snapshot.plan, layers, compared: false, unavailable } };
+}

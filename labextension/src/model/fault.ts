@@ -1,0 +1,13 @@
+/** Errors as the panel shows them. */
+
+import type { Fault } from '../api/contract';
+
+/** The code, message and hint of anything that was thrown. */
+export function faultOf(error: unknown): Fault {
+  const { code, message, hint } = error as Partial<Fault>;
+  return {
+    code: typeof code === 'string' ? code : 'no_answer',
+    message: typeof message === 'string' ? message : String(error),
+    hint: typeof hint === 'string' ? hint : ''
+  };
+}
