@@ -1,4 +1,4 @@
-/** The REST contract in the panel's words. `openapi.ts` is made of jupyter_condabuild/server/openapi.yaml by `npm run contract`. */
+/** The types of the REST API. `npm run contract` generates `openapi.ts` from jupyter_condabuild/server/openapi.yaml. */
 
 import type { components } from './openapi';
 
@@ -20,7 +20,7 @@ export type Asked = Schemas['Asked'];
 export type Finished = Schemas['Finished'];
 export type ShareCommand = Schemas['ShareCommand'];
 
-/** Whose environment: exactly one is given, which the generated types cannot say. */
+/** The environment of a request. Exactly one member is given, which the generated types cannot express. */
 export type Source = { kernel_id: string } | { kernel_name: string } | { prefix: string };
 
 type Sourceless<Request> = Omit<Request, 'kernel_id' | 'kernel_name' | 'prefix' | 'lockfile'>;
@@ -32,11 +32,7 @@ export type BuildRequest =
   | Schemas['RebaseCommand']
   | Schemas['VerifyCommand'];
 
-/** What happens in a build; exactly one of the last three ends it. */
+/** An event of a build; exactly one `finished`, `failed` or `cancelled` ends it. */
 export type BuildEvent = Schemas['Event'];
-export type PhaseEvent = Schemas['PhaseEvent'];
-export type PhaseName = PhaseEvent['name'];
-export type LogEvent = Schemas['LogEvent'];
-export type LayerEvent = Schemas['LayerEvent'];
-export type LayerState = LayerEvent['state'];
-export type ProgressEvent = Schemas['ProgressEvent'];
+export type PhaseName = Schemas['PhaseEvent']['name'];
+export type LayerState = Schemas['LayerEvent']['state'];

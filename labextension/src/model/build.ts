@@ -1,16 +1,6 @@
-/** What a build's events add up to: the state that the views of a running and of an ended build show. */
+/** The state that results from a build's events; the views of running and ended builds display it. */
 
-import type {
-  BuildEvent,
-  Fault,
-  Finished,
-  LayerEvent,
-  LayerState,
-  LogEvent,
-  PhaseEvent,
-  PhaseName,
-  ProgressEvent
-} from '../api/contract';
+import type { BuildEvent, Fault, Finished, LayerState, PhaseName } from '../api/contract';
 import { Lines, type LogLine } from './lines';
 import { rated, type Rate } from './rate';
 import { sizeText } from './units';
@@ -25,7 +15,7 @@ export interface Layer {
   key: string;
   packages: string[];
   size: number;
-  /** Each state that it reached: a layer is first built, then pushed. */
+  /** The states that the layer has reached, in order: a layer is first built, then pushed. */
   states: LayerState[];
 }
 
@@ -36,9 +26,9 @@ export interface Progress {
 }
 
 export interface BuildProgress {
-  /** The number of the last event; a stream goes on after it. */
+  /** The number of the last event; a new connection continues after it. */
   seq: number;
-  /** How many events never came: the stream jumped over them. */
+  /** The number of events that were never received: gaps in the numbers. */
   missed: number;
   phases: Partial<Record<PhaseName, Phase>>;
   layers: Record<string, Layer>;
@@ -46,7 +36,7 @@ export interface BuildProgress {
   rate: Rate;
   warnings: Fault[];
   lines: Lines;
-  /** The last lines that a tool wrote, to its standard error and besides: what a failure is judged by. */
+  /** The last lines that a tool wrote to its standard error and to its standard output; one of them explains a failure. */
   lastOutput: { error: LogLine | null; log: LogLine | null };
   end: { finished: Finished } | { failed: Fault } | { cancelled: true } | null;
 }
@@ -64,9 +54,14 @@ export const NO_EVENTS: BuildProgress = {
   end: null
 };
 
-/** The state after some more events. What was seen before (a stream that was opened again) changes nothing. */
+/** The state after more events. Events that are known already, from an earlier connection, change nothing. */
 export function withEvents(state: BuildProgress, events: readonly BuildEvent[]): BuildProgress {
-  const fresh = events.filter(inOrder(state.seq));
+  let last = state.seq;
+  const fresh = events.filter(event => {
+    const isNew = event.seq > last;
+    last = Math.max(last, event.seq);
+    return isNew;
+  });
   if (!fresh.length) {
     return state;
   }
@@ -93,11 +88,6 @@ export function withEvents(state: BuildProgress, events: readonly BuildEvent[]):
   }
   next.lines = state.lines.with(lines);
   return next;
-}
-
-function inOrder(seq: number): (event: BuildEvent) => boolean {
-  let last = seq;
-  return event => event.seq > last && ((last = event.seq), true);
 }
 
 function apply(state: BuildProgress, event: BuildEvent): void {
@@ -141,36 +131,25 @@ function apply(state: BuildProgress, event: BuildEvent): void {
     case 'log':
       break;
     default:
-      // An event of a newer server: it has its number, and nothing here depends on it.
+      // A newer server may send other events: they count in `seq`, and nothing else depends on them.
       event satisfies never;
   }
 }
 
-const LINES: {
-  phase: (event: PhaseEvent) => LogLine | null;
-  log: (event: LogEvent) => LogLine;
-  layer: (event: LayerEvent) => LogLine | null;
-  progress: (event: ProgressEvent) => null;
-} = {
-  phase: ({ time, name, state, seconds }) =>
-    state === 'done'
-      ? { time, kind: 'phase', label: name, text: seconds === null ? '' : `${seconds.toFixed(2)} s` }
-      : null,
-  log: ({ time, text, stream }) => ({ time, kind: stream === 'stderr' ? 'error' : 'log', label: '', text }),
-  layer: ({ time, key, packages, size, state }) =>
-    key ? { time, kind: 'layer', label: state, text: `${packages.join(' ')}  ${sizeText(size)}` } : null,
-  progress: () => null
-};
-
+/** The line of the log for an event; null where the log shows none. */
 function lineOf(event: BuildEvent): LogLine | null {
   const { time } = event;
   switch (event.type) {
-    case 'phase':
-      return LINES.phase(event);
+    case 'phase': {
+      const text = event.seconds === null ? '' : `${event.seconds.toFixed(2)} s`;
+      return event.state === 'done' ? { time, kind: 'phase', label: event.name, text } : null;
+    }
     case 'log':
-      return LINES.log(event);
-    case 'layer':
-      return LINES.layer(event);
+      return { time, kind: event.stream === 'stderr' ? 'error' : 'log', label: '', text: event.text };
+    case 'layer': {
+      const text = `${event.packages.join(' ')}  ${sizeText(event.size)}`;
+      return event.key ? { time, kind: 'layer', label: event.state, text } : null;
+    }
     case 'warning':
       return { time, kind: 'warning', label: 'warning', text: event.message };
     case 'finished':
