@@ -3,7 +3,7 @@ import { join } from 'node:path';
 
 import { describe, expect, it } from 'vitest';
 
-import { KNOWN } from '../src/model/faults';
+import { KNOWN_FAULTS } from '../src/model/faults';
 
 const SOURCES = join(import.meta.dirname, '../src');
 const CATALOGUE = join(
@@ -28,7 +28,7 @@ function schemaWords(value: unknown): string[] {
 }
 
 const SCHEMA = JSON.parse(readFileSync(join(import.meta.dirname, '../schema/plugin.json'), 'utf8')) as unknown;
-const SERVER = [...KNOWN.values()].flatMap(({ what, hint }) => [`server\u0004${what}`, `server\u0004${hint}`]);
+const SERVER = [...KNOWN_FAULTS.values()].flatMap(({ title, hint }) => [`server\u0004${title}`, `server\u0004${hint}`]);
 
 const catalogue = JSON.parse(readFileSync(CATALOGUE, 'utf8')) as Record<string, string[]>;
 const translated = Object.keys(catalogue).filter(key => key);
@@ -64,7 +64,7 @@ describe('the faults that the panel knows', () => {
     .join('\n');
 
   it('are those of the server, with its hints word for word', () => {
-    for (const [code, { hint }] of KNOWN) {
+    for (const [code, { hint }] of KNOWN_FAULTS) {
       expect(server, code).toContain(`"${code}"`);
       expect(server, code).toContain(hint);
     }

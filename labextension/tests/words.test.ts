@@ -6,7 +6,7 @@ import { looksLikeReference, namesRegistry, suggestedReference } from '../src/mo
 import { failureLine, plain, withoutSecrets } from '../src/model/report';
 import { heaviest } from '../src/model/smaller';
 import { partTexts, secondsText, shortDigest, sizeText } from '../src/model/units';
-import { faultText, faultWords } from '../src/views/words';
+import { faultText, faultTexts } from '../src/views/words';
 import { NO_EVENTS, withEvents } from '../src/model/build';
 import { LITTLE_BUILD, log, numbered } from './events';
 
@@ -97,31 +97,31 @@ describe('what the server says', () => {
   };
 
   it('stays as it is in English', () => {
-    expect(faultWords(english, local)).toEqual({
-      what: '2 conda packages from a channel on this machine:',
-      whom: 'a, b: c.',
+    expect(faultTexts(english, local)).toEqual({
+      title: '2 conda packages from a channel on this machine:',
+      details: 'a, b: c.',
       hint: local.hint
     });
     expect(faultText(english, local)).toBe(local.message);
   });
 
   it('is said by its code in another language, with the names that the server gave', () => {
-    expect(faultWords(other, local)).toEqual({
-      what: '<Packages from a channel on this machine>',
-      whom: 'a, b: c.',
+    expect(faultTexts(other, local)).toEqual({
+      title: '<Packages come from a channel on this machine>',
+      details: 'a, b: c.',
       hint: `<${local.hint}>`
     });
     const denied = { code: 'registry_denied', message: 'r.org/x: denied', hint: 'Ask Ada.' };
-    expect(faultWords(other, denied)).toEqual({
-      what: '<The registry does not allow it>',
-      whom: 'r.org/x: denied',
+    expect(faultTexts(other, denied)).toEqual({
+      title: '<The registry denied access>',
+      details: 'r.org/x: denied',
       hint: 'Ask Ada.'
     });
   });
 
   it('stays as it is where the code is not known, whatever it is called', () => {
     for (const code of ['new_code', 'constructor', '__proto__']) {
-      expect(faultWords(other, { code, message: 'Oh', hint: '100 %1' })).toEqual({ what: 'Oh', whom: '', hint: '100 %1' });
+      expect(faultTexts(other, { code, message: 'Oh', hint: '100 %1' })).toEqual({ title: 'Oh', details: '', hint: '100 %1' });
     }
   });
 });

@@ -5,7 +5,7 @@ import React, { useEffect, useState, type ReactNode } from 'react';
 
 import type { Fault } from '../api/contract';
 import { useSurroundings } from './context';
-import { faultWords } from './words';
+import { faultTexts } from './words';
 
 export function Section(props: { title: string; children: ReactNode }): JSX.Element {
   return (
@@ -35,11 +35,11 @@ export function Link(props: { onClick: () => void; children: ReactNode; title?: 
 
 export function Notice(props: { kind: 'warning' | 'error' | 'info'; fault: Fault; children?: ReactNode }): JSX.Element {
   const { trans } = useSurroundings();
-  const { what, whom, hint } = faultWords(trans, props.fault);
+  const { title, details, hint } = faultTexts(trans, props.fault);
   return (
     <div className={`jp-CondaBuild-notice jp-mod-${props.kind}`} role={props.kind === 'error' ? 'alert' : undefined}>
       <p>
-        <strong>{what}</strong> {whom}
+        <strong>{title}</strong> {details}
       </p>
       {hint && <p>{hint}</p>}
       {props.children}

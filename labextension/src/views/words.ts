@@ -1,10 +1,10 @@
-/** The words for states, steps and times. */
+/** The texts for steps, states, faults, builds and times. */
 
 import type { TranslationBundle } from '@jupyterlab/translation';
 
 import type { Asked, Build, BuildState, Fault } from '../api/contract';
 import type { Connection } from '../api/stream';
-import { KNOWN } from '../model/faults';
+import { KNOWN_FAULTS } from '../model/faults';
 import type { StepName } from '../model/steps';
 
 export function stepWord(trans: TranslationBundle, step: StepName): string {
@@ -43,7 +43,7 @@ export function stateWord(trans: TranslationBundle, state: BuildState): string {
   }
 }
 
-/** Why a build is not followed at the moment. */
+/** Why the events of a build do not arrive at the moment. */
 export function connectionWord(trans: TranslationBundle, connection: Exclude<Connection, 'open'>): string {
   switch (connection) {
     case 'lost':
@@ -51,12 +51,12 @@ export function connectionWord(trans: TranslationBundle, connection: Exclude<Con
     case 'busy':
       return trans.__('The server is busy, trying again…');
     case 'denied':
-      // A notice says more.
+      // A notice is displayed instead.
       return '';
   }
 }
 
-/** A label of the log: a phase, a state of a layer, or what the server called it. */
+/** The label of a line of the log; labels that are not known are displayed as they are. */
 export function labelWord(trans: TranslationBundle, label: string): string {
   const words: Record<string, string> = {
     snapshot: trans.__('snapshot'),
@@ -81,27 +81,32 @@ export function labelWord(trans: TranslationBundle, label: string): string {
   return words[label] ?? label;
 }
 
-/** What happened, to whom, and what to do: in the reader's language where the code is known, else in the server's words. */
-export function faultWords(trans: TranslationBundle, fault: Fault): { what: string; whom: string; hint: string } {
+/**
+ * The texts of a fault: a title, the details behind it, and the hint. They are translated where the code is known; else
+ * they are the server's, whose message has its title before the first colon.
+ */
+export function faultTexts(trans: TranslationBundle, fault: Fault): { title: string; details: string; hint: string } {
   const { code, message, hint } = fault;
   const colon = message.indexOf(': ');
-  const known = KNOWN.get(code);
-  const what = known ? trans._p('server', known.what) : '';
-  if (!known || what === known.what) {
-    // A long list of packages would hide what it is about.
-    return { what: colon > 0 ? message.slice(0, colon + 1) : message, whom: colon > 0 ? message.slice(colon + 2) : '', hint };
+  const known = KNOWN_FAULTS.get(code);
+  const title = known ? trans._p('server', known.title) : '';
+  if (!known || title === known.title) {
+    // A message may end in a long list of names, which would hide what it is about.
+    return colon > 0
+      ? { title: message.slice(0, colon + 1), details: message.slice(colon + 2), hint }
+      : { title: message, details: '', hint };
   }
   return {
-    what,
-    whom: known.names && colon > 0 ? message.slice(colon + 2) : message,
+    title,
+    details: known.endsInNames && colon > 0 ? message.slice(colon + 2) : message,
     hint: hint === known.hint ? trans._p('server', known.hint) : hint
   };
 }
 
-/** The same in one line, without the hint. */
+/** The title and details of a fault in one line. */
 export function faultText(trans: TranslationBundle, fault: Fault): string {
-  const { what, whom } = faultWords(trans, fault);
-  return `${what} ${whom}`.trim();
+  const { title, details } = faultTexts(trans, fault);
+  return `${title} ${details}`.trim();
 }
 
 /** The short name of a build: its image without the registry and the digest, else its archive. */
@@ -109,18 +114,18 @@ export function buildName(build: Build): string {
   return requestName(build.request) || build.id;
 }
 
-/** The short name of what was asked for; empty where the request names nothing. */
+/** The short name of what a request builds; empty where the request names nothing. */
 export function requestName(asked: Partial<Pick<Asked, 'reference' | 'archive' | 'prefix'>>): string {
   const { reference = '', archive = '', prefix = '' } = asked;
   return reference.split('@')[0]?.split('/').pop() || archive || prefix.split('/').pop() || '';
 }
 
-/** What goes on. */
+/** The text for a build that is queued or running. */
 export function doingText(trans: TranslationBundle, build: Build): string {
   return build.command === 'verify' ? trans.__('Verifying %1', buildName(build)) : trans.__('Building %1', buildName(build));
 }
 
-/** What has come of it. */
+/** The text for an ended build. */
 export function doneText(trans: TranslationBundle, build: Build): string {
   const name = buildName(build);
   if (build.state === 'cancelled') {
@@ -140,7 +145,7 @@ const UNITS: [Intl.RelativeTimeFormatUnit, number][] = [
   ['minute', 60]
 ];
 
-/** How long ago a time was. */
+/** How long ago `time` was, such as `5 minutes ago`; both times are in seconds since 1970. */
 export function agoText(language: string, time: number, now = Date.now() / 1000): string {
   const seconds = now - time;
   const format = new Intl.RelativeTimeFormat(language, { numeric: 'auto' });
