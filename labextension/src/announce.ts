@@ -1,4 +1,4 @@
-/** Tells of builds while the panel is closed: a notification with progress, and how it ended. */
+/** Notifications about builds while the panel is closed: the progress of a build, and how it ended. */
 
 import { Notification } from '@jupyterlab/apputils';
 import type { TranslationBundle } from '@jupyterlab/translation';
@@ -9,14 +9,15 @@ import { activeBuild, progressOf } from './model/state';
 import { whole } from './model/steps';
 import { doingText, doneText, faultText, requestName } from './views/words';
 
-/** Between two updates of a notification, in milliseconds. */
-const PACE = 1000;
+/** The time between two updates of a notification, in milliseconds. */
+const UPDATE_INTERVAL = 1000;
 
 export class Announcer {
-  /** Whether a person wants to be told. */
+  /** Whether notifications are enabled in the settings. */
   enabled = true;
-  private readonly shown = new Map<string, string>();
-  private due = 0;
+  /** The notification of each build that is running, by the build's id. */
+  private readonly notifications = new Map<string, string>();
+  private nextUpdate = 0;
 
   constructor(
     private readonly model: PanelModel,
@@ -26,41 +27,41 @@ export class Announcer {
   ) {
     model.changed.connect(() => this.progress());
     model.ended.connect((_, build) => this.end(build));
-    model.refused.connect((_, refusal) => this.refuse(refusal));
+    model.refused.connect((_, refusal) => this.reportRefusal(refusal));
   }
 
   private progress(): void {
     this.dismissForgotten();
     const build = activeBuild(this.model.state);
     const now = Date.now();
-    if (!this.enabled || !build || now < this.due || (this.panelIsOpen() && !this.shown.has(build.id))) {
+    if (!this.enabled || !build || now < this.nextUpdate || (this.panelIsOpen() && !this.notifications.has(build.id))) {
       return;
     }
-    this.due = now + PACE;
+    this.nextUpdate = now + UPDATE_INTERVAL;
     const { fraction } = whole(progressOf(this.model.state, build.id), build.request);
     const message = doingText(this.trans, build);
     const options = { autoClose: false as const, actions: this.actions(build), ...(fraction && { progress: fraction }) };
-    const id = this.shown.get(build.id);
+    const id = this.notifications.get(build.id);
     if (!id || !Notification.update({ id, message, ...options })) {
       if (!id) {
-        this.shown.set(build.id, Notification.emit(message, 'in-progress', options));
+        this.notifications.set(build.id, Notification.emit(message, 'in-progress', options));
       }
     }
   }
 
-  /** Builds that are no longer in the history never end here. */
+  /** A build that has left the history does not end any more. */
   private dismissForgotten(): void {
-    for (const [build, notification] of this.shown) {
+    for (const [build, notification] of this.notifications) {
       if (!this.model.state.builds.some(({ id }) => id === build)) {
-        this.shown.delete(build);
+        this.notifications.delete(build);
         Notification.dismiss(notification);
       }
     }
   }
 
   private end(build: Build): void {
-    const id = this.shown.get(build.id);
-    this.shown.delete(build.id);
+    const id = this.notifications.get(build.id);
+    this.notifications.delete(build.id);
     if (this.panelIsOpen() || !this.enabled) {
       if (id) {
         Notification.dismiss(id);
@@ -76,8 +77,8 @@ export class Announcer {
     }
   }
 
-  /** The answer to a click: it is told whether the panel is open or not, for the panel shows something else. */
-  private refuse({ asked, fault }: Refusal): void {
+  /** Report a refused request also while the panel is open, because the panel displays another view. */
+  private reportRefusal({ asked, fault }: Refusal): void {
     const message = this.trans.__('%1 failed: %2', requestName(asked), faultText(this.trans, fault));
     Notification.emit(message, 'error', { autoClose: false });
   }

@@ -1,23 +1,23 @@
-/** Which kernel the panel follows: that of the notebook in front. */
+/** The kernel whose environment the panel displays: that of the current notebook. */
 
 import type { INotebookTracker, NotebookPanel } from '@jupyterlab/notebook';
 
 import type { Subject } from './model/state';
 
-/** Say the notebook's kernel now and whenever it changes. */
-export function followKernel(notebooks: INotebookTracker, say: (subject: Subject | null) => void): void {
+/** Call `report` with the kernel of the current notebook, now and whenever it changes. */
+export function followKernel(notebooks: INotebookTracker, report: (subject: Subject | null) => void): void {
   let panel: NotebookPanel | null = null;
-  const tell = (): void => say(panel && subjectOf(panel));
-  const turn = (): void => {
-    panel?.sessionContext.kernelChanged.disconnect(tell);
-    panel?.title.changed.disconnect(tell);
+  const reportKernel = (): void => report(panel && subjectOf(panel));
+  const switchPanel = (): void => {
+    panel?.sessionContext.kernelChanged.disconnect(reportKernel);
+    panel?.title.changed.disconnect(reportKernel);
     panel = notebooks.currentWidget;
-    panel?.sessionContext.kernelChanged.connect(tell);
-    panel?.title.changed.connect(tell);
-    tell();
+    panel?.sessionContext.kernelChanged.connect(reportKernel);
+    panel?.title.changed.connect(reportKernel);
+    reportKernel();
   };
-  notebooks.currentChanged.connect(turn);
-  turn();
+  notebooks.currentChanged.connect(switchPanel);
+  switchPanel();
 }
 
 function subjectOf(panel: NotebookPanel): Subject | null {

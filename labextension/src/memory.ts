@@ -1,4 +1,4 @@
-/** What the panel remembers in this workspace: whether a build ran when the page was left. */
+/** What the workspace remembers of the panel: whether a build was running when the page was closed. */
 
 import type { IStateDB } from '@jupyterlab/statedb';
 
@@ -6,10 +6,10 @@ import type { PanelModel } from './model/panel';
 import { activeBuild } from './model/state';
 import { STATE } from './tokens';
 
-/** Remember from now on. A build that ran when the page was left is looked for. */
+/** Remember from now on, and load the builds where one was running when the page was closed. */
 export async function remember(model: PanelModel, states: IStateDB): Promise<void> {
-  const found = await states.fetch(STATE).catch(() => undefined);
-  const ran = typeof found === 'object' && found !== null && 'running' in found && found['running'] === true;
+  const stored = await states.fetch(STATE).catch(() => undefined);
+  const ran = typeof stored === 'object' && stored !== null && 'running' in stored && stored['running'] === true;
   let saved = ran;
   model.changed.connect(() => {
     const running = activeBuild(model.state) !== null;

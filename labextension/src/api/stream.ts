@@ -1,59 +1,59 @@
-/** A build's events, followed across lost connections until the build ends. */
+/** The events of a build, followed across connections until the build has ended. */
 
 import { createParser, type EventSourceMessage } from 'eventsource-parser';
 
 import type { Build, BuildEvent } from './contract';
 
 /**
- * How a stream is connected. `lost` is a network, proxy or server that does not answer; `denied` is a server that no longer
- * knows the user, until a token or cookie is renewed; `busy` is a server that limits how often it is asked.
+ * The state of a connection. `lost`: the network, a proxy or the server does not answer. `denied`: the server requires a login,
+ * because a token or cookie has expired. `busy`: the server limits the rate of requests.
  */
 export type Connection = 'open' | 'lost' | 'denied' | 'busy';
 
 export interface Follower {
-  /** The id of the last event that is known; the stream goes on after it. */
+  /** The number of the last event that is known; a new connection continues after it. */
   lastSeq(): number;
   /** Events that arrived together. */
   events(events: BuildEvent[]): void;
   build(build: Build): void;
-  connection(now: Connection): void;
-  /** The stream is over. Resolves to whether the build has ended; else the stream is asked for again. */
+  connection(connection: Connection): void;
+  /** The stream is over. Resolves to whether the build is known to have ended; otherwise the stream is opened again. */
   ended(): Promise<boolean>;
-  /** The server no longer knows the build: it was deleted from the history. */
+  /** The server no longer has the build: it was deleted from the history. */
   forgotten(): void;
 }
 
 export type Open = (headers: Record<string, string>, signal: AbortSignal) => Promise<Response>;
 
-/** How one connection ended. */
+/** How a connection ended. */
 type Outcome = 'over' | 'forgotten' | Interrupted;
 
 interface Interrupted {
   connection: Exclude<Connection, 'open'>;
-  /** Whether events came through it. */
+  /** Whether events were received. */
   progressed: boolean;
-  /** How long the server asks to wait, in milliseconds. */
+  /** The wait that the server asks for, in milliseconds. */
   retryAfter: number;
 }
 
 /** The shortest and the longest wait before the next connection, in milliseconds. */
 const FIRST_WAIT = 500;
 const LONGEST_WAIT = 15_000;
-/** The longest wait that a server may ask for, in milliseconds. */
+/** The longest `Retry-After` that is respected, in milliseconds. */
 const LONGEST_RETRY_AFTER = 300_000;
-/** The server writes a comment every 15 s: after three times that the connection is dead, whatever the browser believes. */
+/** How long a connection may be silent, in milliseconds: the server writes a comment every 15 s. */
 const SILENCE = 45_000;
 
-/** A replay can be of many megabytes: it is read in pieces of so many bytes, … */
-const PIECE = 32_000;
-/** … and after so many milliseconds of reading the page may draw. */
-const STRETCH = 8;
-/** How long to wait for a drawing, in milliseconds: a page that nobody sees is not drawn. */
-const UNSEEN = 50;
+/** A replay may have many megabytes: the bytes that are parsed at a time. */
+const CHUNK = 32_000;
+/** How long events are parsed before the page may draw, in milliseconds. */
+const PARSING_TIME = 8;
+/** How long to wait for the page to draw, in milliseconds: browsers do not draw a hidden page. */
+const DRAWING_TIME = 50;
 
 /**
- * Follow a stream until its build has ended or is forgotten; the result ends it sooner. Whatever else interrupts it, it is
- * asked for again, later and later, from the event where it was: a refusal says nothing of the build, which goes on.
+ * Follow a stream until its build has ended or is forgotten; the result is a function that stops it. After any other
+ * interruption the stream is opened again, with growing waits: a refused connection does not mean that the build has ended.
  */
 export function follow(open: Open, follower: Follower): () => void {
   const stop = new AbortController();
@@ -64,7 +64,7 @@ export function follow(open: Open, follower: Follower): () => void {
 async function run(open: Open, follower: Follower, stop: AbortSignal): Promise<void> {
   let wait = FIRST_WAIT;
   while (!stop.aborted) {
-    const outcome = await once(open, follower, stop);
+    const outcome = await readOnce(open, follower, stop);
     if (stop.aborted) {
       return;
     }
@@ -82,8 +82,8 @@ async function run(open: Open, follower: Follower, stop: AbortSignal): Promise<v
   }
 }
 
-/** One connection, until it ends. */
-async function once(open: Open, follower: Follower, stop: AbortSignal): Promise<Outcome> {
+/** Open one connection, and read it until it ends. */
+async function readOnce(open: Open, follower: Follower, stop: AbortSignal): Promise<Outcome> {
   const connection = new AbortController();
   const abort = (): void => connection.abort();
   stop.addEventListener('abort', abort);
@@ -99,16 +99,16 @@ async function once(open: Open, follower: Follower, stop: AbortSignal): Promise<
       return 'over';
     }
     if (!response.ok) {
-      return await refusal(response);
+      return await outcomeOf(response);
     }
-    // A proxy may answer for the server, with a page to log in.
+    // A proxy may answer in place of the server, with a login page.
     if (!response.body || !isStream(response) || stop.aborted) {
       return interrupted('lost');
     }
     follower.connection('open');
     const reader = response.body.getReader();
     const decoder = new TextDecoder();
-    let rested = performance.now();
+    let lastDrawn = performance.now();
     for (;;) {
       const { done, value } = await reader.read();
       if (done) {
@@ -116,19 +116,21 @@ async function once(open: Open, follower: Follower, stop: AbortSignal): Promise<
       }
       clearTimeout(watchdog);
       watchdog = setTimeout(abort, SILENCE);
-      for (let at = 0; at < value.length && !stop.aborted; at += PIECE) {
-        batch.feed(decoder.decode(value.subarray(at, at + PIECE), { stream: true }));
-        if (performance.now() - rested > STRETCH) {
-          await breath();
-          rested = performance.now();
+      for (let at = 0; at < value.length && !stop.aborted; at += CHUNK) {
+        batch.feed(decoder.decode(value.subarray(at, at + CHUNK), { stream: true }));
+        if (performance.now() - lastDrawn > PARSING_TIME) {
+          await nextFrame();
+          lastDrawn = performance.now();
         }
       }
     }
-    return batch.ended ? 'over' : interrupted('lost', batch.some);
+    return batch.ended ? 'over' : interrupted('lost', batch.received);
   } catch {
-    return interrupted('lost', batch.some);
+    return interrupted('lost', batch.received);
   } finally {
     clearTimeout(watchdog);
+    // A body that is not read would hold the connection.
+    connection.abort();
     stop.removeEventListener('abort', abort);
   }
 }
@@ -137,15 +139,15 @@ function interrupted(connection: Interrupted['connection'], progressed = false, 
   return { connection, progressed, retryAfter };
 }
 
-/** What the refusal of a stream means. */
-async function refusal(response: Response): Promise<Outcome> {
+/** The outcome of an error response. */
+async function outcomeOf(response: Response): Promise<Outcome> {
   switch (response.status) {
     case 401:
     case 403:
       return interrupted('denied');
     case 404:
-      // Without this code it is the route that is not there: the extension is off, or a hub has no server at the moment.
-      return object(await response.text())?.['code'] === 'not_found' ? 'forgotten' : interrupted('lost');
+      // Without our code the route is missing: the extension is disabled, or a hub's server is not running.
+      return parseObject(await response.text())?.['code'] === 'not_found' ? 'forgotten' : interrupted('lost');
     case 429:
       return interrupted('busy', false, retryAfter(response));
     default:
@@ -153,7 +155,7 @@ async function refusal(response: Response): Promise<Outcome> {
   }
 }
 
-/** The header Retry-After in milliseconds, which is a number of seconds or a date; 0 where there is none. */
+/** The header `Retry-After`, a number of seconds or a date, in milliseconds; 0 without one. Source: RFC 9110, section 10.2.3 */
 function retryAfter(response: Response): number {
   const text = response.headers.get('Retry-After') ?? '';
   const wait = /^\d+$/.test(text) ? Number(text) * 1000 : Date.parse(text) - Date.now();
@@ -164,12 +166,12 @@ function isStream(response: Response): boolean {
   return response.headers.get('Content-Type')?.startsWith('text/event-stream') ?? false;
 }
 
-/** Hands on what one read brought as one batch, so that a replay of many thousand events is drawn once. */
+/** Passes on the events of one chunk together, so that the panel is drawn once for many events. */
 class Batch {
-  some = false;
+  received = false;
   ended = false;
   private events: BuildEvent[] = [];
-  private readonly parser = createParser({ onEvent: message => this.receive(message) });
+  private readonly parser = createParser({ onEvent: message => this.parse(message) });
 
   constructor(private readonly follower: Follower) {}
 
@@ -178,8 +180,8 @@ class Batch {
     this.flush();
   }
 
-  private receive(message: EventSourceMessage): void {
-    const data = object(message.data);
+  private parse(message: EventSourceMessage): void {
+    const data = parseObject(message.data);
     if (!data) {
       return;
     }
@@ -191,7 +193,7 @@ class Batch {
     if (message.event || typeof data['seq'] !== 'number') {
       return;
     }
-    this.some = true;
+    this.received = true;
     this.ended ||= ['finished', 'failed', 'cancelled'].includes(String(data['type']));
     this.events.push(data as unknown as BuildEvent);
   }
@@ -205,7 +207,7 @@ class Batch {
   }
 }
 
-function object(text: string): Record<string, unknown> | null {
+function parseObject(text: string): Record<string, unknown> | null {
   try {
     const value: unknown = JSON.parse(text);
     return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : null;
@@ -214,10 +216,10 @@ function object(text: string): Record<string, unknown> | null {
   }
 }
 
-/** Lets the page draw and a person click: until the next frame, or for a moment where nothing is drawn. */
-function breath(): Promise<void> {
+/** Wait until the page has drawn a frame and handled input. */
+function nextFrame(): Promise<void> {
   return new Promise(resolve => {
-    const timer = setTimeout(resolve, UNSEEN);
+    const timer = setTimeout(resolve, DRAWING_TIME);
     globalThis.requestAnimationFrame?.(() => {
       clearTimeout(timer);
       setTimeout(resolve);

@@ -1,4 +1,4 @@
-/** The panel: one column, one thing to do at a time. */
+/** The panel: a column that displays the environment, a build, or a comparison of two builds. */
 
 import { refreshIcon } from '@jupyterlab/ui-components';
 import React, { useEffect, useState } from 'react';
@@ -49,8 +49,8 @@ function Body({ state }: { state: PanelState }): JSX.Element {
     const hint = trans.__(
       'Install jupyter-condabuild in the environment that runs the Jupyter server (pip install jupyter-condabuild), enable it (jupyter server extension enable jupyter_condabuild) and restart the server.'
     );
-    const missing = state.absent.code === 'no_server_part';
-    const fault = missing
+    const isMissing = state.absent.code === 'no_server_part';
+    const fault = isMissing
       ? { ...state.absent, message: trans.__('The server part is missing or disabled.'), hint }
       : state.absent;
     return <Notice kind="error" fault={fault} />;
@@ -61,7 +61,7 @@ function Body({ state }: { state: PanelState }): JSX.Element {
   if (build) {
     return (
       <>
-        <Back />
+        <BackLink />
         {!isOver(build) ? (
           <Running key={build.id} build={build} state={state} />
         ) : build.result && build.command === 'verify' ? (
@@ -75,10 +75,10 @@ function Body({ state }: { state: PanelState }): JSX.Element {
       </>
     );
   }
-  return <Before state={state} />;
+  return <EnvironmentAndHistory state={state} />;
 }
 
-function Before({ state }: { state: PanelState }): JSX.Element {
+function EnvironmentAndHistory({ state }: { state: PanelState }): JSX.Element {
   const { model, trans } = useSurroundings();
   const running = activeBuild(state);
   return (
@@ -115,7 +115,7 @@ function Before({ state }: { state: PanelState }): JSX.Element {
   );
 }
 
-function Back(): JSX.Element {
+function BackLink(): JSX.Element {
   const { model, trans } = useSurroundings();
   return (
     <div>
@@ -125,8 +125,8 @@ function Back(): JSX.Element {
 }
 
 /**
- * The model's state, drawn at most once a frame however fast events come. What a person enters is drawn at once:
- * React sets a field back to what was drawn, and the caret would be lost.
+ * The model's state, drawn at most once in a frame however fast events arrive. A change of the form is drawn at once:
+ * otherwise React would reset the input to its last drawn text, and the caret would jump.
  */
 function useModelState(model: PanelModel): PanelState {
   const [state, setState] = useState(model.state);
