@@ -1,4 +1,4 @@
-/** The extension: a command and its entrances, the panel, and what is seen while the panel is closed. */
+/** The extension: the command and where it is offered, the panel, the status bar's item and the notifications. */
 
 import { ILayoutRestorer, type JupyterFrontEnd, type JupyterFrontEndPlugin } from '@jupyterlab/application';
 import { ICommandPalette } from '@jupyterlab/apputils';
@@ -33,7 +33,7 @@ const plugin: JupyterFrontEndPlugin<void> = {
     IStatusBar,
     IStateDB
   ],
-  // Registers, and asks nobody anything: the server is asked when the panel is seen, or when a build ran as the page was left.
+  // Sends no request: the first one is sent when the panel is displayed, or where a build was running when the page was closed.
   activate: (
     app: JupyterFrontEnd,
     translatorOrNull: ITranslator | null,

@@ -1,4 +1,4 @@
-/** What a person set for the panel; what goes into images is set on the server, in `c.CondaBuild`. */
+/** The panel's settings in JupyterLab. Settings of the server are in `c.CondaBuild`. */
 
 import type { ISettingRegistry } from '@jupyterlab/settingregistry';
 import type { TranslationBundle } from '@jupyterlab/translation';
@@ -15,7 +15,7 @@ export function applySettings(
   trans: TranslationBundle
 ): void {
   const apply = (): void => {
-    // JupyterLab's server knows the words of installed language packs alone. A schema that is saved is fetched anew.
+    // JupyterLab's server translates schemas with installed language packs only. A saved schema is loaded again, so this is repeated.
     Object.assign(settings.schema, translated(settings.schema, trans));
     const { composite } = settings;
     const text = (key: string): string => (typeof composite[key] === 'string' ? composite[key] : '');
@@ -31,7 +31,7 @@ export function applySettings(
   apply();
 }
 
-/** What of a schema people read. */
+/** The members of a schema that are displayed. */
 const WORDS = ['title', 'description', 'jupyter.lab.setting-icon-label'];
 
 function translated(value: PartialJSONObject, trans: TranslationBundle): PartialJSONObject {

@@ -1,4 +1,4 @@
-/** The status bar's item: there while a build runs. */
+/** The item in the status bar, displayed while a build is running. */
 
 import type { TranslationBundle } from '@jupyterlab/translation';
 import { ReactWidget, UseSignal } from '@jupyterlab/ui-components';

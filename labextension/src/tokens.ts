@@ -1,4 +1,4 @@
-/** Names that settings, commands and other extensions know. */
+/** The ids under which JupyterLab knows the extension, its command and its panel. */
 
 export const PLUGIN = 'jupyter-condabuild:plugin';
 export const OPEN = 'jupyter-condabuild:open';

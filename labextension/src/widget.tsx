@@ -1,4 +1,4 @@
-/** The panel's place in the sidebar. Its views are loaded when it is first seen. */
+/** The widget of the panel in the sidebar. It loads the views when it is first displayed. */
 
 import { Clipboard, Dialog, InputDialog, showDialog } from '@jupyterlab/apputils';
 import type { ITranslator } from '@jupyterlab/translation';
@@ -70,7 +70,7 @@ export class PanelWidget extends ReactWidget {
     this.node.focus();
   }
 
-  /** Until it is seen, the panel asks nobody anything; later it asks for what may have changed. */
+  /** Load everything when the panel is first displayed, and later what may have changed. */
   private wake(): void {
     const { snapshot, subject, absent } = this.model.state;
     if (!this.seen || absent || (subject && !snapshot)) {

@@ -1,4 +1,4 @@
-/** What changed in a package, as short as it is told apart. */
+/** The versions of a changed package, as short as possible. */
 
 import type { Change } from '../api/contract';
 

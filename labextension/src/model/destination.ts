@@ -1,4 +1,4 @@
-/** Where an image goes: the name that is suggestedReference, and what can be seen of a name's form before anything is asked. */
+/** The reference of an image: a suggestion, and checks of its form that need no server. */
 
 /** A repository and tag for an environment: its name, and the beginning of its lock file's digest. */
 export function suggestedReference(registry: string, environment: string, lockDigest: string): string {
@@ -8,7 +8,7 @@ export function suggestedReference(registry: string, environment: string, lockDi
   return `${prefix ? `${prefix}/` : ''}${name}:${tag}`;
 }
 
-/** A name as repositories may have it: https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pulling-manifests */
+/** A name in the form of a repository. Source: https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pulling-manifests */
 export function repository(name: string): string {
   return name
     .toLowerCase()
@@ -16,7 +16,7 @@ export function repository(name: string): string {
     .replace(/^-+|-+$/g, '');
 }
 
-/** Whether a text has the form of a reference; the server has the last word. */
+/** Whether a text has the form of a reference; the server decides. */
 export function looksLikeReference(text: string): boolean {
   const host = String.raw`(?:[a-zA-Z0-9.-]+|\[[0-9a-fA-F:]+\])(?::\d+)?/`;
   const part = String.raw`[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*`;

@@ -1,13 +1,13 @@
-/** How long a build will take, judged by the builds before it. */
+/** The expected duration of a build, from earlier builds. */
 
 import type { Build } from '../api/contract';
 
-/** What a build takes besides its bytes, in seconds. */
+/** The duration of a build without any bytes, in seconds. */
 const OVERHEAD = 1;
-/** Below this a build says nothing about how fast bytes go. */
+/** The fewest bytes from which a speed is measured. */
 const TELLING = 1_000_000;
 
-/** Seconds for so many bytes to build and push; null where no build tells. */
+/** The seconds to build and push some bytes; null where no earlier build tells. */
 export function expectedSeconds(builds: readonly Build[], bytes: number): number | null {
   const speeds = builds
     .flatMap(build => (build.result && build.result.bytes_pushed > TELLING ? build.result : []))

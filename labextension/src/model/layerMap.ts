@@ -1,4 +1,4 @@
-/** The map of an image's layers: each a rectangle as large as its bytes, with the state it is in. */
+/** The map of an image's layers: for each layer a rectangle whose area is its size, and its state. */
 
 import type { PlannedLayer } from '../api/contract';
 import type { BuildProgress, Layer } from './build';
@@ -21,14 +21,14 @@ export interface Rect {
   height: number;
 }
 
-/** The tiles of a build: what the plan said, and what happened to it. */
+/** The tiles of a build: those of its plan, in the states that the layers have reached. */
 export function tiles(planned: readonly PlannedLayer[], build: BuildProgress): Tile[] {
   const all = new Map<string, Tile>();
   for (const layer of planned) {
     all.set(layer.key, tile(layer, 'waiting'));
   }
   for (const layer of Object.values(build.layers)) {
-    // The plan's size stays: a map whose tiles jump about cannot be read.
+    // The planned size is kept: a map whose tiles move is hard to read.
     all.set(layer.key, tile({ ...layer, size: all.get(layer.key)?.size ?? layer.size }, stateOf(layer)));
   }
   return [...all.values()].map(each =>
@@ -41,7 +41,7 @@ export function plannedTiles(planned: readonly PlannedLayer[]): Tile[] {
   return planned.map(layer => tile(layer, layer.state === 'to build' ? 'waiting' : 'reused'));
 }
 
-/** The tiles of what is in an image, its few largest told apart. */
+/** The tiles of an image's layers, its few largest in a state of their own. */
 export function sizeTiles(layers: readonly { key: string; packages: string[]; size: number }[], heaviest = 5): Tile[] {
   const sorted = layers.slice().sort((a, b) => b.size - a.size);
   return sorted.map((layer, index) => tile(layer, index < heaviest ? 'heavy' : 'reused'));
@@ -58,7 +58,7 @@ export function counts(all: readonly Tile[]): Record<TileState, { layers: number
   return result;
 }
 
-/** A package's name out of `name-version-build`. */
+/** The name in `name-version-build`. */
 export function packageName(distribution: string): string {
   const parts = distribution.split('-');
   return parts.length > 2 ? parts.slice(0, -2).join('-') : distribution;
@@ -72,7 +72,7 @@ function tile(layer: { key: string; packages: string[]; size: number }, state: T
 function stateOf(layer: Layer): TileState {
   switch (layer.states[layer.states.length - 1]) {
     case 'pushed':
-      // A layer of the local store is pushed, but nobody built it now.
+      // A layer of the local store is pushed without being built.
       return 'pushed';
     case 'built':
       return 'built';
@@ -81,7 +81,7 @@ function stateOf(layer: Layer): TileState {
   }
 }
 
-/** A layer's own progress is told under its first package's name, with `and N more` behind it where there are more. */
+/** The subject under which a layer's progress is reported: its first package, with `and N more` where it has more. */
 function begun(build: BuildProgress, packages: readonly string[]): boolean {
   const first = packages[0] ?? '';
   return (build.progress[first] ?? build.progress[`${first} and ${packages.length - 1} more`]) !== undefined;
@@ -98,7 +98,7 @@ export function treemap(sizes: readonly number[], width: number, height: number)
   if (!(total > 0) || !(width > 0) || !(height > 0)) {
     return rects;
   }
-  // Small layers can still be seen and pointed at: each has at least a share of the box.
+  // Each layer has at least a share of the box, so that small ones are visible too.
   const least = total * 0.0008;
   const shown = (index: number): number => Math.max(sizes[index] ?? 0, least);
   const scale = (width * height) / order.reduce((sum, index) => sum + shown(index), 0);

@@ -1,14 +1,14 @@
-/** The lines of a log: a value that never changes, and yet grows without being copied. */
+/** The lines of a log: an immutable list to which lines are added without a copy. */
 
 export interface LogLine {
   time: number;
   kind: 'log' | 'error' | 'phase' | 'layer' | 'warning' | 'end';
-  /** What stands before the text: a phase, a layer's state, a warning's code. */
+  /** The text before the line: a phase, the state of a layer, or the kind of the line. */
   label: string;
   text: string;
 }
 
-/** The first `length` lines of a buffer that later values share: a copy for each batch of a long log is too much. */
+/** The first `length` lines of a buffer that is shared with longer lists: a copy for each batch would be slow. */
 export class Lines {
   static readonly NONE = new Lines([], 0);
 
@@ -17,12 +17,12 @@ export class Lines {
     readonly length: number
   ) {}
 
-  /** These lines and some more. */
+  /** A list of these lines and more. */
   with(more: readonly LogLine[]): Lines {
     if (!more.length) {
       return this;
     }
-    // Someone else went on from here: then the ways part. The empty one is everyone's.
+    // The buffer is copied where another list has added lines to it already, and for the empty list, which all share.
     const own = this.length > 0 && this.buffer.length === this.length ? this.buffer : this.slice();
     for (const line of more) {
       own.push(line);

@@ -1,4 +1,4 @@
-/** How fast bytes go by, over the last few seconds, and how long the rest will take. */
+/** The rate of transferred bytes over the last few seconds. */
 
 export interface Sample {
   time: number;
@@ -13,9 +13,9 @@ export interface Rate {
 
 const WINDOW = 5;
 
-/** The rate after one more report of progress; a new subject begins anew. */
+/** The rate after another report of progress; a new subject starts at zero. */
 export function rated(rate: Rate, report: { subject: string; time: number; complete: number }): Rate {
-  // Layers are pushed while others are built: what is sent says more about the time left.
+  // Layers are pushed while others are built: the rate of the push predicts the remaining time better.
   if (rate.subject === 'push' && report.subject === 'layers') {
     return rate;
   }

@@ -1,4 +1,4 @@
-/** The text behind "copy report": what someone who helps needs, and no secret. */
+/** The text that "Copy report" copies: what is needed to explain a failure, without secrets. */
 
 import type { Build } from '../api/contract';
 import type { BuildProgress } from './build';
@@ -19,18 +19,18 @@ export function report(build: Build, progress: BuildProgress, version: string): 
   return lines.map(withoutSecrets).join('\n');
 }
 
-/** The line of the log that matters for a failure: the last on standard error, else the last of all. */
+/** The line of the log that explains a failure: the last on standard error, or else the last one. */
 export function failureLine({ lastOutput }: BuildProgress): LogLine | null {
   return lastOutput.error ?? lastOutput.log;
 }
 
-/** A text without the sequences that colour it. */
+/** A text without the escape sequences for colours. */
 export function plain(text: string): string {
   // eslint-disable-next-line no-control-regex
   return text.replace(/\u001b\[[0-9;?]*[ -/]*[@-~]/g, '');
 }
 
-/** The server writes no secrets; what a tool printed may hold some. */
+/** Mask secrets. The server writes none, but the output of a tool may contain some. */
 export function withoutSecrets(text: string): string {
   return text
     .replace(/\/\/[^/\s@]+@/g, '//***@')

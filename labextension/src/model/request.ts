@@ -1,9 +1,9 @@
-/** What the server is asked to build: from the form, or as a build before. */
+/** Requests to the server, from the form or from an earlier build. */
 
 import type { Build, BuildRequest, SnapshotRequest, Source } from '../api/contract';
 import { engineOf, previousImage, type PanelState } from './state';
 
-/** What an environment holds and, where the form has a name, what a build of the form would do. */
+/** The request for a snapshot of an environment, with the plan for the form. */
 export function snapshotRequest(source: Source, state: PanelState): SnapshotRequest {
   const { form } = state;
   const cacheFrom = cacheOf(state);
@@ -15,7 +15,7 @@ export function snapshotRequest(source: Source, state: PanelState): SnapshotRequ
   };
 }
 
-/** A build of what the form says. */
+/** The request for the build that the form describes. */
 export function formRequest(source: Source, state: PanelState): BuildRequest {
   const { form } = state;
   const archive = form.destination === 'archive' ? form.archive || archiveName(form.reference) : '';
@@ -45,7 +45,7 @@ function howOf(state: PanelState): Pick<SnapshotRequest, 'base' | 'engine' | 'in
   };
 }
 
-/** Whether a command has a member that the server shows of requests; it shows all of them for each command. */
+/** Whether a command has a member. The server shows the members of all commands for each request. */
 const HAS: Record<Build['command'], (member: string) => boolean> = {
   build: member => !['keep', 'target', 'without'].includes(member),
   base: member =>
@@ -54,14 +54,14 @@ const HAS: Record<Build['command'], (member: string) => boolean> = {
   verify: member => member === 'reference'
 };
 
-/** The same again, from the environment as it is now or from the lock file. An empty text says no more than none. */
+/** The request that repeats a build, from its environment as it is now or from its lock file. Empty texts mean the same as no text. */
 export function sameAgain({ command, request }: Build): BuildRequest {
   const members = Object.entries(request).filter(([member, value]) => HAS[command](member) && value !== '');
-  // What the server shows is what it was asked, which the types of single members cannot say.
+  // The server shows a valid request, which the types of its single members cannot express.
   return { command, ...Object.fromEntries(members), ...(command === 'build' && { again: true }) } as BuildRequest;
 }
 
-/** The image of a build, as it came out: by its digest where it lies in a registry, for a tag may have moved on. */
+/** The image of a build as `verify` takes it: by its digest where it is in a registry, because its tag may have moved. */
 export function imageOf({ request, result }: Build): string {
   if (request.archive) {
     return request.archive.includes(':') ? request.archive : `oci-archive:${request.archive}`;
@@ -70,7 +70,7 @@ export function imageOf({ request, result }: Build): string {
   return request.load ? `docker-daemon:${reference}` : `${reference}@${result?.digest ?? ''}`;
 }
 
-/** Images whose layers are reused: those of the form, of the settings, and the image before. */
+/** The images whose layers are reused: those of the form and of the settings, and the previous image. */
 export function cacheOf({ builds, form, snapshot, status }: PanelState): string[] {
   const before = snapshot && previousImage(builds, snapshot.prefix);
   const named = form.cacheFrom.split(/[\s,]+/).filter(Boolean);

@@ -1,8 +1,8 @@
-/** The lines of a log that hold some words, found a stretch at a time: a page that is searched stays in hand. */
+/** A search in a log, a few milliseconds at a time, so that the page stays responsive. */
 
 import { Lines, type LogLine } from './lines';
 
-/** Lines between two looks at the clock. */
+/** The lines that are searched between two readings of the clock. */
 const STRIDE = 500;
 
 export class Search {
@@ -14,12 +14,12 @@ export class Search {
     this.wanted = words.toLowerCase();
   }
 
-  /** What is found so far. */
+  /** The lines that are found so far. */
   get found(): Lines {
     return this.known;
   }
 
-  /** Look on for so many milliseconds; whether all of the lines are seen. What is added to them later is looked at then. */
+  /** Search for some milliseconds; returns whether all lines are searched. Lines that are added later need another call. */
   advance(lines: Lines, milliseconds: number): boolean {
     const end = performance.now() + milliseconds;
     while (this.seen < lines.length) {

@@ -1,15 +1,15 @@
-/** What would make an image smaller: its largest packages, and what may stand in for them. */
+/** How to make an image smaller: its largest packages, and lighter packages that may replace them. */
 
 import { packageName } from './layerMap';
 
 export interface Heavy {
   name: string;
   size: number;
-  /** What helps: a lighter package, one without graphics cards, or doing without; null where only the person knows. */
+  /** The advice for the package; null where only the person can judge. */
   advice: { kind: 'lighter'; instead: string } | { kind: 'cpu' | 'compiler' | 'notebook' } | null;
 }
 
-/** Packages of conda-forge that have less in them and do the same for most. */
+/** Packages of conda-forge, and lighter ones that replace them for most people. */
 const LIGHTER: Record<string, string> = {
   dask: 'dask-core',
   matplotlib: 'matplotlib-base',
@@ -27,7 +27,7 @@ const KINDS: ['cpu' | 'compiler' | 'notebook', RegExp][] = [
   ['notebook', /^(jupyterlab|notebook|nodejs|pandoc|jupyter_server)$/]
 ];
 
-/** The largest packages that have a layer of their own, each with what helps. */
+/** The largest packages that have a layer of their own, each with advice. */
 export function heaviest(layers: readonly { packages: string[]; size: number }[], most = 5): Heavy[] {
   return layers
     .filter(layer => layer.packages.length === 1)

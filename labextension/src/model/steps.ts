@@ -1,4 +1,4 @@
-/** A build in the few steps that a person follows, and how much of the whole is done. */
+/** The steps of a build as the panel displays them, and the progress of the whole build. */
 
 import type { Asked, PhaseName } from '../api/contract';
 import type { BuildProgress } from './build';
@@ -20,7 +20,7 @@ const PHASES: Record<StepName, PhaseName[]> = {
   export: ['export']
 };
 
-/** The steps of this build, in order. */
+/** The steps of a build, in order. */
 export function steps(build: BuildProgress, asked: Pick<Asked, 'push' | 'load' | 'archive' | 'lockfile'>): Step[] {
   const names: StepName[] = asked.lockfile ? [] : ['snapshot'];
   names.push('lock', 'layers');
@@ -53,11 +53,11 @@ export interface Whole {
   secondsLeft: number | null;
 }
 
-/** The one bar: bytes made and bytes sent count alike. */
+/** The progress of the whole build: built bytes and sent bytes count alike. */
 export function whole(build: BuildProgress, asked: Pick<Asked, 'push' | 'load' | 'archive'>): Whole {
   const made = bytes(build, 'layers');
   const subjects = [asked.push && 'push', asked.load && 'load', asked.archive && 'export'].filter(s => s !== false && s !== '');
-  // Until an engine or registry says how much it takes, it is about what is made.
+  // Until the total to send is known, the total to build is an estimate of it.
   const sent = subjects.map(subject => {
     const { complete, total } = bytes(build, String(subject));
     return { complete, total: Math.max(total, made.total) };
@@ -68,7 +68,7 @@ export function whole(build: BuildProgress, asked: Pick<Asked, 'push' | 'load' |
   if (build.end !== null && 'finished' in build.end) {
     return { fraction: 1, complete: total, total, rate: 0, secondsLeft: null };
   }
-  // What the base needs is sent before it is known how much the packages are.
+  // The base image is sent before the total of the packages is known.
   if (!total || (!made.total && build.phases.layers?.state !== 'done')) {
     return { fraction: null, complete: 0, total: 0, rate: 0, secondsLeft: null };
   }

@@ -8,7 +8,7 @@ export function sizeText(size: number): string {
   return `${scaled(size, step)} ${SIZES[step]}`;
 }
 
-/** The two numbers of a part and its whole in the unit of the whole, for a sentence that a translator writes. */
+/** A part and its whole, both in the unit of the whole, for a translated sentence. */
 export function partTexts(complete: number, total: number): [string, string] {
   const step = stepOf(total);
   return [scaled(complete, step), `${scaled(total, step)} ${SIZES[step]}`];
@@ -37,7 +37,7 @@ export function clockText(time: number): string {
   return [date.getHours(), date.getMinutes(), date.getSeconds()].map(n => String(n).padStart(2, '0')).join(':');
 }
 
-/** A digest as short as it is still told apart by eye. */
+/** A digest, shortened so that two of them can still be told apart. */
 export function shortDigest(digest: string): string {
   return digest.length > 24 ? `${digest.slice(0, 15)}…${digest.slice(-4)}` : digest;
 }

@@ -1,4 +1,4 @@
-/** What can be done with a build that has ended, in its own view and in the history. */
+/** The actions of an ended build, in its own view and in the history. */
 
 import React from 'react';
 

@@ -1,4 +1,4 @@
-/** Where the bytes of an image are, and how to have fewer of them. */
+/** The sizes of an image's packages, and advice to make it smaller. */
 
 import React, { useId, useState } from 'react';
 

@@ -1,4 +1,4 @@
-/** What changed between two images. */
+/** The changes between two images. */
 
 import React from 'react';
 
@@ -42,7 +42,7 @@ export function Changes(props: { comparison: Comparison }): JSX.Element {
   );
 }
 
-/** Two builds side by side, chosen from the history. */
+/** The comparison of a build with an earlier one. */
 export function ComparisonView(props: { comparison: Comparison }): JSX.Element {
   const { model, trans } = useSurroundings();
   const { before, after } = props.comparison;

@@ -1,4 +1,4 @@
-/** What every view is given: the words, and what a person can do. */
+/** What every view uses: translations, the model, and dialogs. */
 
 import type { TranslationBundle } from '@jupyterlab/translation';
 import { createContext, useContext } from 'react';
@@ -7,7 +7,7 @@ import type { PanelModel } from '../model/panel';
 
 export interface Surroundings {
   trans: TranslationBundle;
-  /** Of dates and relative times, such as `en` or `zh-CN`. */
+  /** The language of dates and relative times, such as `en` or `zh-CN`. */
   language: string;
   model: PanelModel;
   copy(text: string): void;

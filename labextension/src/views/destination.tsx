@@ -1,4 +1,4 @@
-/** Where the image goes, and how it is built where someone wants it otherwise. */
+/** The destination of the image, and the options of its build. */
 
 import React, { useId } from 'react';
 

@@ -1,4 +1,4 @@
-/** The environment before it is built: what is in it, and what there is to know about it. */
+/** The environment: its contents and its warnings. */
 
 import React from 'react';
 
@@ -59,7 +59,7 @@ export function Contents(props: { snapshot: Snapshot }): JSX.Element {
   );
 }
 
-/** What there is to know, each with the choice that there is. */
+/** The warnings of a snapshot, each with the choice that it offers. */
 export function Warnings(props: { snapshot: Snapshot; state: PanelState }): JSX.Element {
   const { model, trans } = useSurroundings();
   const { variables } = props.state.form;
@@ -78,7 +78,7 @@ export function Warnings(props: { snapshot: Snapshot; state: PanelState }): JSX.
   );
 }
 
-/** Instead of an environment: why there is none, and what to do. */
+/** In place of an environment: why there is none, and what to do. */
 export function NoEnvironment(props: { state: PanelState }): JSX.Element {
   const { model, trans } = useSurroundings();
   const { reading, snapshotFault, subject } = props.state;

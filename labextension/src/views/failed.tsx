@@ -1,4 +1,4 @@
-/** A build that made no image: why, and what to do. */
+/** A build that failed or was cancelled: the reason, and what to do. */
 
 import React from 'react';
 

@@ -1,4 +1,4 @@
-/** A build that made an image: how to use it, and where its bytes are. */
+/** A finished build: how to use its image, and the sizes of its packages. */
 
 import { checkIcon } from '@jupyterlab/ui-components';
 import React, { useState } from 'react';

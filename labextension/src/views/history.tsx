@@ -1,4 +1,4 @@
-/** Builds of before. */
+/** The history of builds. */
 
 import { ellipsesIcon } from '@jupyterlab/ui-components';
 import React, { useState } from 'react';

@@ -1,4 +1,4 @@
-/** The map of layers, and what its colours mean. */
+/** The map of layers, with the legend of its colours. */
 
 import React, { useMemo } from 'react';
 
@@ -67,7 +67,7 @@ export function LayerMap(props: { tiles: Tile[]; label: string; legend: TileStat
   );
 }
 
-/** Whether a name can be read in its tile; a few letters of it say nothing. */
+/** Whether a name fits into its tile; a few letters of it would not help. */
 function fits(name: string, rect: Rect): boolean {
   return rect.height > 16 && rect.width > Math.min(name.length * LETTER + 10, 70);
 }

@@ -1,4 +1,4 @@
-/** The log of a build, with what one does with a log: search, follow, copy, save. */
+/** The log of a build, with a search, and buttons to follow, copy and save it. */
 
 import { searchIcon } from '@jupyterlab/ui-components';
 import React, { useEffect, useMemo, useReducer, useState } from 'react';
@@ -10,7 +10,7 @@ import { clockText } from '../model/units';
 import { useSurroundings } from './context';
 import { Rows } from './rows';
 
-/** Of each frame, so many milliseconds go into a search. */
+/** How long each frame searches, in milliseconds. */
 const SEARCHING = 8;
 
 export function Log(props: { lines: Lines; missed: number; name: string }): JSX.Element {
@@ -56,7 +56,7 @@ export function Log(props: { lines: Lines; missed: number; name: string }): JSX.
   );
 }
 
-/** The lines that hold the words, all where there are none; those of a long log come little by little. */
+/** The lines that contain the words, or all lines where there are no words. Matches in a long log arrive over several frames. */
 function useSearch(lines: Lines, words: string): Lines {
   const search = useMemo(() => (words ? new Search(words) : null), [words]);
   const [, redraw] = useReducer((count: number) => count + 1, 0);

@@ -47,7 +47,7 @@ export function Notice(props: { kind: 'warning' | 'error' | 'info'; fault: Fault
   );
 }
 
-/** `text` may be a function where the text is long in the making. */
+/** `text` is a function where the text is expensive to make. */
 export function CopyButton(props: { text: string | (() => string); label: string }): JSX.Element {
   const { copy, trans } = useSurroundings();
   const [copied, setCopied] = useState(false);

@@ -1,4 +1,4 @@
-/** What a build would do, and the button that does it. */
+/** The plan of a build, and the button that starts it. */
 
 import React, { useState } from 'react';
 

@@ -1,4 +1,4 @@
-/** The rows of a log: only those in sight are in the page, however many there are. */
+/** The rows of a log, of which only the visible ones are in the page. */
 
 import Anser from 'anser';
 import React, { memo, useLayoutEffect, useRef, useState } from 'react';
@@ -9,11 +9,11 @@ import { clockText } from '../model/units';
 import { useSurroundings } from './context';
 import { labelWord } from './words';
 
-/** The height of a row in pixels, as in log.css: with one height for all, their places need no list. */
+/** The height of every row in pixels, as in log.css. */
 const ROW = 17;
-/** As many rows as fit into the log's height in log.css; asking the page would make it lay itself out. */
+/** The number of rows that fit into the height of the log in log.css; measuring it would force a layout. */
 const IN_SIGHT = 13;
-/** Rows drawn above and below those in sight. */
+/** The rows that are drawn above and below the visible ones. */
 const SPARE = 20;
 const DRAWN = IN_SIGHT + 2 * SPARE;
 
@@ -52,7 +52,7 @@ export function Rows(props: { lines: Lines; following: boolean; follow: (yes: bo
     >
       <div style={{ height }}>
         {lines.slice(first, first + DRAWN).map((line, index) => (
-          // Rows go round: one that leaves at the top comes back below with another line, and the page gets no new nodes.
+          // Rows are reused: a row that leaves at the top comes back at the bottom with another line, so no node is created.
           <div key={(first + index) % DRAWN} className="jp-CondaBuild-line" style={{ top: (first + index) * ROW }}>
             <Line line={line} word={line.label && labelWord(trans, line.label)} />
           </div>
@@ -62,7 +62,7 @@ export function Rows(props: { lines: Lines; following: boolean; follow: (yes: bo
   );
 }
 
-/** One line; its text is data: it becomes text nodes, with classes for its colours. */
+/** A line of the log. Its text is data: it becomes text nodes, with classes for its colours. */
 const Line = memo(function Line(props: { line: LogLine; word: string }): JSX.Element {
   const { line, word } = props;
   return (

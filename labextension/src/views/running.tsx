@@ -1,4 +1,4 @@
-/** A build that waits or runs. */
+/** A build that is queued or running. */
 
 import React from 'react';
 
@@ -14,7 +14,7 @@ import { Log } from './log';
 import { Bar, Notice, Section } from './parts';
 import { buildName, connectionWord, doingText, stepWord } from './words';
 
-/** Less than so many seconds are not worth telling. */
+/** The shortest remaining time that is displayed, in seconds. */
 const SOON = 0.5;
 
 export function Running(props: { build: Build; state: PanelState }): JSX.Element {

@@ -1,4 +1,4 @@
-/** What others run to use an image: a tab for each tool. */
+/** The commands that others run to use an image, with a tab for each tool. */
 
 import React, { useId, useState } from 'react';
 

@@ -1,4 +1,4 @@
-/** An image that is what the lock file inside makes. */
+/** A verified image: a rebuild from the lock file inside it gives the same image. */
 
 import { checkIcon } from '@jupyterlab/ui-components';
 import React from 'react';
