@@ -1,4 +1,4 @@
-"""Imports run downward only, modules stay small and named: the picture in CONTRIBUTING.md, held to."""
+"""Imports run downward only, modules stay small and named: the picture in docs/architecture.md, held to."""
 
 from __future__ import annotations
 

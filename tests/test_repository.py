@@ -158,3 +158,16 @@ def test_the_citation_agrees_with_the_package() -> None:
     assert citation["title"] == project["name"]
     assert citation["license"] == project["license"]
     assert [author["name"] for author in citation["authors"]] == [author["name"] for author in project["authors"]]
+
+
+def test_commands_for_contributors_exist() -> None:
+    """Each `make` target and script that contributors are told to run is there."""
+    text = "".join(
+        path.read_text(encoding="utf-8") for path in (ROOT / "CONTRIBUTING.md", GITHUB / "pull_request_template.md")
+    )
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    named = set(re.findall(r"\bmake ([a-z]+)", text))
+    assert named
+    assert named <= targets
+    for script in set(re.findall(r"\bscripts/[\w-]+", text)):
+        assert (ROOT / script).is_file(), script
