@@ -48,8 +48,7 @@ function howOf(state: PanelState): Pick<SnapshotRequest, 'base' | 'engine' | 'in
 /** Whether a command has a member. The server shows the members of all commands for each request. */
 const HAS: Record<Build['command'], (member: string) => boolean> = {
   build: member => !['keep', 'target', 'without'].includes(member),
-  base: member =>
-    ['prefix', 'lockfile', 'reference', 'engine', 'base', 'installer', 'installer_image', 'keep', 'without'].includes(member),
+  base: member => !['archive', 'include', 'load', 'pull', 'push', 'stack', 'target'].includes(member),
   rebase: member => ['reference', 'base', 'target'].includes(member),
   verify: member => member === 'reference'
 };
