@@ -23,8 +23,8 @@ from benchmarks.measure import median
 from benchmarks.ours import Ours
 from benchmarks.processors import CORES, Spent, of_children
 from benchmarks.report import markdown, seconds, size
-from jupyter_condabuild.conda.bytecode import Compiler, uncompiled
-from jupyter_condabuild.conda.snapshot import snapshot
+from jupyter_condabuild.conda.linking.bytecode import Compiler, uncompiled
+from jupyter_condabuild.conda.prefix.snapshot import snapshot
 
 CHUNK = 1 << 20
 

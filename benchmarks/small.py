@@ -14,7 +14,7 @@ RUNS = 7
 SNAPSHOT = """
 import sys, time
 from pathlib import Path
-from jupyter_condabuild.conda.snapshot import snapshot
+from jupyter_condabuild.conda.prefix.snapshot import snapshot
 started = time.perf_counter()
 assert len(snapshot(Path(sys.argv[1])).records) == int(sys.argv[2])
 print(time.perf_counter() - started)

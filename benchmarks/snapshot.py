@@ -16,11 +16,11 @@ from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
 
-from jupyter_condabuild.conda.drift import drift
-from jupyter_condabuild.conda.environment import Environment
 from jupyter_condabuild.conda.formats import dump
 from jupyter_condabuild.conda.locking import lock
-from jupyter_condabuild.conda.snapshot import snapshot
+from jupyter_condabuild.conda.prefix.drift import drift
+from jupyter_condabuild.conda.prefix.environment import Environment
+from jupyter_condabuild.conda.prefix.snapshot import snapshot
 
 SITE = "lib/python3.11/site-packages"
 ROUNDS = 5

@@ -130,7 +130,7 @@ def test_every_part_of_the_package_is_in_the_picture() -> None:
         ("conda/snapshot.py", "from jupyter_condabuild.oci.image import Digest"),
         ("conda/snapshot.py", "from jupyter_condabuild import oci"),
         ("conda/snapshot.py", "from ..oci import image"),
-        ("oci/layer.py", "from jupyter_condabuild.conda.records import PrefixRecord"),
+        ("oci/layer.py", "from jupyter_condabuild.conda.prefix.records import PrefixRecord"),
         ("oci/layer.py", "from jupyter_condabuild.planning.layer_plan import Plan"),
         ("events.py", "from jupyter_condabuild.planning.layer_plan import Plan"),
         ("errors.py", "from jupyter_condabuild.events import Event"),

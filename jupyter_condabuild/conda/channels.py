@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 
-from jupyter_condabuild.conda.records import PrefixRecord
+from jupyter_condabuild.conda.prefix.records import PrefixRecord
 from jupyter_condabuild.conda.secrets import scrub_url
 
 ALIAS = "https://conda.anaconda.org"

@@ -5,11 +5,11 @@ from __future__ import annotations
 from urllib.parse import unquote, urlsplit
 
 from jupyter_condabuild.conda.channels import package_url
-from jupyter_condabuild.conda.environment import Environment
 from jupyter_condabuild.conda.lockfile import Lockfile, of_packages
 from jupyter_condabuild.conda.match_specs import merged_depends
 from jupyter_condabuild.conda.packages import CondaPackage, PipPackage, site_packages_of
-from jupyter_condabuild.conda.records import PrefixRecord
+from jupyter_condabuild.conda.prefix.environment import Environment
+from jupyter_condabuild.conda.prefix.records import PrefixRecord
 
 
 def lock(environment: Environment) -> Lockfile:

@@ -11,7 +11,7 @@ from jupyter_condabuild.conda.formats import load
 from jupyter_condabuild.conda.lockfile import Lockfile
 from jupyter_condabuild.conda.locking import lock
 from jupyter_condabuild.conda.packages import CondaPackage, PipPackage
-from jupyter_condabuild.conda.snapshot import snapshot
+from jupyter_condabuild.conda.prefix.snapshot import snapshot
 from jupyter_condabuild.events import Report
 from jupyter_condabuild.image.opener import lock_in, open_image
 from jupyter_condabuild.oci.location import ImageLocation

@@ -7,12 +7,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from jupyter_condabuild.conda.drift import Drift, drift
-from jupyter_condabuild.conda.environment import Environment
 from jupyter_condabuild.conda.formats import dump
 from jupyter_condabuild.conda.lockfile import Lockfile
 from jupyter_condabuild.conda.locking import lock
-from jupyter_condabuild.conda.snapshot import snapshot
+from jupyter_condabuild.conda.prefix.drift import Drift, drift
+from jupyter_condabuild.conda.prefix.environment import Environment
+from jupyter_condabuild.conda.prefix.snapshot import snapshot
 from jupyter_condabuild.events import Report, phase
 from jupyter_condabuild.requests.others import LockRequest
 

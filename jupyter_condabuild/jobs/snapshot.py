@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-from jupyter_condabuild.conda.drift import Drift, DriftEntry
 from jupyter_condabuild.conda.formats import dump
+from jupyter_condabuild.conda.prefix.drift import Drift, DriftEntry
 from jupyter_condabuild.engines.docker.preview import DockerPreview, preview
 from jupyter_condabuild.errors import RegistryError
 from jupyter_condabuild.events import Report

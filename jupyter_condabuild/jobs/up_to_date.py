@@ -14,9 +14,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from jupyter_condabuild.conda.environment import Environment
-from jupyter_condabuild.conda.fingerprint import stamp
-from jupyter_condabuild.conda.listing import Listing
+from jupyter_condabuild.conda.prefix.environment import Environment
+from jupyter_condabuild.conda.prefix.fingerprint import stamp
+from jupyter_condabuild.conda.prefix.listing import Listing
 from jupyter_condabuild.engines.result import BuildResult
 from jupyter_condabuild.errors import CondaBuildError
 from jupyter_condabuild.events import Event, Finished, Layer, Log, Report, Warning, from_json, to_json

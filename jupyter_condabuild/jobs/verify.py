@@ -13,7 +13,7 @@ from typing import Any
 
 from jupyter_condabuild.conda.complete import complete
 from jupyter_condabuild.conda.fetch import locate
-from jupyter_condabuild.conda.link import link, linked_package
+from jupyter_condabuild.conda.linking.link import link, linked_package
 from jupyter_condabuild.conda.lockfile import Lockfile
 from jupyter_condabuild.conda.package_cache import PackageCaches, default_folders
 from jupyter_condabuild.conda.package_sources import PackageSources

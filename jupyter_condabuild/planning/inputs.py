@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from jupyter_condabuild.conda.complete import complete
-from jupyter_condabuild.conda.drift import Drift, drift
-from jupyter_condabuild.conda.environment import Environment
 from jupyter_condabuild.conda.formats import load
 from jupyter_condabuild.conda.lockfile import Lockfile
 from jupyter_condabuild.conda.locking import lock
 from jupyter_condabuild.conda.package_cache import PackageCaches, default_folders
 from jupyter_condabuild.conda.package_sources import PackageSources
-from jupyter_condabuild.conda.snapshot import snapshot
+from jupyter_condabuild.conda.prefix.drift import Drift, drift
+from jupyter_condabuild.conda.prefix.environment import Environment
+from jupyter_condabuild.conda.prefix.snapshot import snapshot
 from jupyter_condabuild.errors import LockfileError, NotReproducible, PackageError, UsageError
 from jupyter_condabuild.events import Log, Report, Warning
 from jupyter_condabuild.image.platforms import PLATFORMS, host_architecture

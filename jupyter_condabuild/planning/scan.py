@@ -7,11 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from jupyter_condabuild.conda.listing import Listing, listing, records
-from jupyter_condabuild.conda.walk import MTIME_NS
+from jupyter_condabuild.conda.prefix.listing import Listing, listing, records
+from jupyter_condabuild.conda.prefix.walk import MTIME_NS
 
 if TYPE_CHECKING:
-    from jupyter_condabuild.conda.environment import Environment
+    from jupyter_condabuild.conda.prefix.environment import Environment
 
 
 class Scan(NamedTuple):
@@ -30,7 +30,7 @@ def scan(prefix: Path, since: float, meanwhile: Callable[[], object]) -> Scan:
 
     Raises PrefixError.
     """
-    from jupyter_condabuild.conda.snapshot import snapshot
+    from jupyter_condabuild.conda.prefix.snapshot import snapshot
 
     found: list[Environment] = []
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Mapping, Sequence, Set
 
-from jupyter_condabuild.conda.bytecode import source_of
 from jupyter_condabuild.conda.contents import package_paths
-from jupyter_condabuild.conda.environment import Environment
-from jupyter_condabuild.conda.link import link_order
+from jupyter_condabuild.conda.linking.bytecode import source_of
+from jupyter_condabuild.conda.linking.link import link_order
 from jupyter_condabuild.conda.package_sources import PackageSources
 from jupyter_condabuild.conda.packages import CondaPackage
+from jupyter_condabuild.conda.prefix.environment import Environment
 from jupyter_condabuild.events import Report, Warning
 from jupyter_condabuild.image.paths import PREFIX
 from jupyter_condabuild.oci.image import canonical_json

@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jupyter_condabuild.conda.kernel import prefix_of_kernelspec, prefix_of_process
-from jupyter_condabuild.conda.snapshot import name_of
+from jupyter_condabuild.conda.prefix.kernel import prefix_of_kernelspec, prefix_of_process
+from jupyter_condabuild.conda.prefix.snapshot import name_of
 from jupyter_condabuild.errors import NotACondaKernel, NotThere, PrefixError
 from jupyter_condabuild.server import path_checks
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from jupyter_condabuild.conda.launchers import is_prefix
+from jupyter_condabuild.conda.prefix.launchers import is_prefix
 from jupyter_condabuild.errors import BadRequest, NotAPrefix, PrefixNotAllowed
 from jupyter_condabuild.oci.image import Reference
 from jupyter_condabuild.oci.location import ImageLocation, has_prefix

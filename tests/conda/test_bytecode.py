@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from jupyter_condabuild.conda.bytecode import Bytecode, Compiler, compile_modules, source_of, uncompiled
+from jupyter_condabuild.conda.linking.bytecode import Bytecode, Compiler, compile_modules, source_of, uncompiled
 
 SITE = "lib/python3.11/site-packages"
 PYTHON = Path(sys.executable)

@@ -11,7 +11,7 @@ from jupyter_condabuild.conda.lockfile import Lockfile
 from jupyter_condabuild.conda.locking import lock
 from jupyter_condabuild.conda.package_cache import PackageCaches
 from jupyter_condabuild.conda.package_sources import PackageSources
-from jupyter_condabuild.conda.snapshot import snapshot
+from jupyter_condabuild.conda.prefix.snapshot import snapshot
 from tests.parts.channel import channel as channels
 from tests.parts.channel.channel import Channel
 from tests.parts.registry.faults import Relay

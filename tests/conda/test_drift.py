@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from jupyter_condabuild.conda.drift import Drift, DriftEntry, drift
-from jupyter_condabuild.conda.snapshot import snapshot
-from jupyter_condabuild.conda.verification import expectations
+from jupyter_condabuild.conda.prefix.drift import Drift, DriftEntry, drift
+from jupyter_condabuild.conda.prefix.snapshot import snapshot
+from jupyter_condabuild.conda.prefix.verification import expectations
 from tests.parts.channel import prefix as prefixes
 from tests.parts.small_prefix import SITE, SmallPrefix
 
@@ -97,7 +97,7 @@ def test_what_was_verified_is_not_looked_at_again(
         CHANGES[change](small)
     looked_at: list[str] = []
     monkeypatch.setattr(
-        "jupyter_condabuild.conda.drift.expectations",
+        "jupyter_condabuild.conda.prefix.drift.expectations",
         lambda prefix, records, **more: [
             looked_at.extend(record.name for record in records),
             expectations(prefix, records, **more),
@@ -309,9 +309,9 @@ def test_unreadable_files_are_said(small: SmallPrefix) -> None:
     code = f"""
 from collections.abc import Callable
 from pathlib import Path
-from jupyter_condabuild.conda.drift import drift
-from jupyter_condabuild.conda.snapshot import snapshot
-from jupyter_condabuild.conda.verification import expectations
+from jupyter_condabuild.conda.prefix.drift import drift
+from jupyter_condabuild.conda.prefix.snapshot import snapshot
+from jupyter_condabuild.conda.prefix.verification import expectations
 result = drift(snapshot(Path({str(small.path)!r})))
 assert not result
 print([warning.message for warning in result.warnings])

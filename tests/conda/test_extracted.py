@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from jupyter_condabuild.conda.extracted import split, trim
+from jupyter_condabuild.conda.linking.extracted import split, trim
 from jupyter_condabuild.conda.locking import lock
-from jupyter_condabuild.conda.snapshot import snapshot
+from jupyter_condabuild.conda.prefix.snapshot import snapshot
 
 SITE = "lib/python3.11/site-packages"
 PLAIN = {"path_type": "hardlink", "sha256": "a" * 64, "size_in_bytes": 1}

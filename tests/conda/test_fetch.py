@@ -49,7 +49,7 @@ def test_what_is_at_hand_is_not_downloaded(tmp_path: Path) -> None:
 def test_a_distrusted_folder_is_not_taken(tmp_path: Path, conda_prefix: Path) -> None:
     """The archive beside it is."""
     from jupyter_condabuild.conda.locking import lock
-    from jupyter_condabuild.conda.snapshot import snapshot
+    from jupyter_condabuild.conda.prefix.snapshot import snapshot
 
     pkgs = conda_prefix.parent.parent / "pkgs"
     greet = next(package for package in lock(snapshot(conda_prefix)).conda if package.name == "greet")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from jupyter_condabuild.conda import history
+from jupyter_condabuild.conda.prefix import history
 
 
 def test_the_latest_spec_of_a_package_wins() -> None:

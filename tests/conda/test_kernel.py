@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from jupyter_condabuild.conda.kernel import prefix_of_argv, prefix_of_kernelspec, prefix_of_process
+from jupyter_condabuild.conda.prefix.kernel import prefix_of_argv, prefix_of_kernelspec, prefix_of_process
 from jupyter_condabuild.errors import NotACondaKernel
 
 

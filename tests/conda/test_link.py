@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 import rattler
 
-from jupyter_condabuild.conda.bytecode import Compiler
-from jupyter_condabuild.conda.link import LinkedFile, LinkedPackage, link, link_order, linked_package
+from jupyter_condabuild.conda.linking.bytecode import Compiler
+from jupyter_condabuild.conda.linking.link import LinkedFile, LinkedPackage, link, link_order, linked_package
 from jupyter_condabuild.conda.lockfile import Lockfile
 from jupyter_condabuild.conda.locking import lock
 from jupyter_condabuild.conda.package_cache import Cached, PackageCaches, hash_file
 from jupyter_condabuild.conda.packages import CondaPackage
-from jupyter_condabuild.conda.snapshot import snapshot
+from jupyter_condabuild.conda.prefix.snapshot import snapshot
 from jupyter_condabuild.errors import LinkFailed, PackageMismatch
 from jupyter_condabuild.image.paths import PREFIX
 from tests.parts.builds import install, small_channel

@@ -10,8 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from jupyter_condabuild.conda.listing import listing
-from jupyter_condabuild.conda.walk import MODE, SIZE
+from jupyter_condabuild.conda.prefix.listing import listing
+from jupyter_condabuild.conda.prefix.walk import MODE, SIZE
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from jupyter_condabuild.conda.formats import dump, load
 from jupyter_condabuild.conda.lockfile import Lockfile, of_packages
 from jupyter_condabuild.conda.locking import lock
 from jupyter_condabuild.conda.packages import CondaPackage, PipPackage
-from jupyter_condabuild.conda.snapshot import snapshot
+from jupyter_condabuild.conda.prefix.snapshot import snapshot
 from jupyter_condabuild.errors import LockfileError
 from tests.parts.small_prefix import SmallPrefix
 
@@ -101,7 +101,8 @@ def test_conda_and_rattler_prefixes_of_the_same_packages_lock_the_same(
 
 def test_the_dump_is_the_same_in_every_process(conda_prefix: Path) -> None:
     """Whatever the locale, the time zone and the hash seed; and it holds no path of this machine and no time."""
-    code = "import sys, pathlib\nfrom jupyter_condabuild.conda import formats, locking, snapshot\n"
+    code = "import sys, pathlib\nfrom jupyter_condabuild.conda import formats, locking\n"
+    code += "from jupyter_condabuild.conda.prefix import snapshot\n"
     code += "sys.stdout.write(formats.dump(locking.lock(snapshot.snapshot(pathlib.Path(sys.argv[1])))))"
     outputs = {
         subprocess.run(

@@ -12,7 +12,7 @@ import pytest
 from jupyter_condabuild.conda.locking import lock
 from jupyter_condabuild.conda.package_cache import Cached, PackageCaches, default_folders, hash_file
 from jupyter_condabuild.conda.packages import CondaPackage
-from jupyter_condabuild.conda.snapshot import snapshot
+from jupyter_condabuild.conda.prefix.snapshot import snapshot
 
 
 def locked(prefix: Path, name: str) -> CondaPackage:

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from jupyter_condabuild.conda.environment import Environment
-from jupyter_condabuild.conda.pip import PipDistribution
-from jupyter_condabuild.conda.snapshot import snapshot
+from jupyter_condabuild.conda.prefix.environment import Environment
+from jupyter_condabuild.conda.prefix.pip import PipDistribution
+from jupyter_condabuild.conda.prefix.snapshot import snapshot
 from tests.parts.channel import prefix as prefixes
 from tests.parts.channel import wheels
 from tests.parts.small_prefix import SITE, SmallPrefix

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jupyter_condabuild.conda import relocate
-from jupyter_condabuild.conda.relocate import Replacement, relocated, relocated_target
+from jupyter_condabuild.conda.linking import relocate
+from jupyter_condabuild.conda.linking.relocate import Replacement, relocated, relocated_target
 
 OLD, NEW = b"/home/me/envs/demo", b"/opt/env"
 TABLE: list[Replacement] = [(OLD, NEW)]

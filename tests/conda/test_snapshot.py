@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from jupyter_condabuild.conda.environment import Environment
-from jupyter_condabuild.conda.history import spec_name
-from jupyter_condabuild.conda.snapshot import snapshot
+from jupyter_condabuild.conda.prefix.environment import Environment
+from jupyter_condabuild.conda.prefix.history import spec_name
+from jupyter_condabuild.conda.prefix.snapshot import snapshot
 from jupyter_condabuild.errors import BrokenRecord, NotAPrefix
 from tests.parts.small_prefix import CHANNEL, SITE, SmallPrefix, specs_line
 
@@ -64,7 +64,9 @@ def test_what_conda_itself_wrote_is_read() -> None:
 
 def test_importing_and_reading_needs_no_rattler() -> None:
     """Its 80 MB are loaded by what links packages, not by what looks at an environment."""
-    modules = ", ".join(f"jupyter_condabuild.conda.{name}" for name in ("snapshot", "drift", "lockfile", "kernel"))
+    modules = ", ".join(
+        f"jupyter_condabuild.conda.{name}" for name in ("prefix.snapshot", "prefix.drift", "lockfile", "prefix.kernel")
+    )
     code = f"import sys, {modules}; sys.exit('rattler' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 

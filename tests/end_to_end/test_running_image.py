@@ -17,7 +17,7 @@ import rattler.explicit_environment
 
 from jupyter_condabuild.conda.formats import dump
 from jupyter_condabuild.conda.locking import lock
-from jupyter_condabuild.conda.snapshot import snapshot
+from jupyter_condabuild.conda.prefix.snapshot import snapshot
 from tests.parts.builds import Workshop
 
 

@@ -14,8 +14,8 @@ import docker
 import pytest
 
 from jupyter_condabuild.conda.locking import lock
-from jupyter_condabuild.conda.records import PrefixRecord
-from jupyter_condabuild.conda.snapshot import snapshot
+from jupyter_condabuild.conda.prefix.records import PrefixRecord
+from jupyter_condabuild.conda.prefix.snapshot import snapshot
 from jupyter_condabuild.errors import LinkFailed, NotVerified
 from jupyter_condabuild.events import Event, Log, Warning
 from jupyter_condabuild.jobs import plan, up_to_date

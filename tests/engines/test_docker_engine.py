@@ -17,7 +17,7 @@ import pytest
 from jupyter_condabuild.conda.formats import dump
 from jupyter_condabuild.conda.locking import lock
 from jupyter_condabuild.conda.packages import PipPackage
-from jupyter_condabuild.conda.snapshot import snapshot
+from jupyter_condabuild.conda.prefix.snapshot import snapshot
 from jupyter_condabuild.errors import EngineFault, EngineUnavailable, LockfileError, NotReproducible
 from jupyter_condabuild.events import Log, Progress
 from jupyter_condabuild.oci import builder

@@ -14,7 +14,7 @@ import pytest
 from jupyter_condabuild.conda.formats import dump, load
 from jupyter_condabuild.conda.locking import lock
 from jupyter_condabuild.conda.packages import CondaPackage
-from jupyter_condabuild.conda.snapshot import snapshot
+from jupyter_condabuild.conda.prefix.snapshot import snapshot
 from jupyter_condabuild.errors import NotReproducible, PackageMismatch, PackageNotFound
 from jupyter_condabuild.events import Layer, Progress
 from tests.parts.builds import Package, Workshop, install, small_channel

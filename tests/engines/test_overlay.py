@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from jupyter_condabuild.conda.drift import drift
-from jupyter_condabuild.conda.snapshot import snapshot
+from jupyter_condabuild.conda.prefix.drift import drift
+from jupyter_condabuild.conda.prefix.snapshot import snapshot
 from jupyter_condabuild.engines.layers import overlay as overlay_module
 from jupyter_condabuild.engines.layers.overlay import Overlay, collect
 from jupyter_condabuild.errors import OverlayTooLarge, PrefixError

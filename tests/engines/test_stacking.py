@@ -16,7 +16,7 @@ import pytest
 
 from jupyter_condabuild.conda.formats import dump
 from jupyter_condabuild.conda.locking import lock
-from jupyter_condabuild.conda.snapshot import snapshot
+from jupyter_condabuild.conda.prefix.snapshot import snapshot
 from jupyter_condabuild.engines.layers import stacking
 from jupyter_condabuild.engines.result import BuildResult
 from jupyter_condabuild.errors import NotVerified

@@ -15,10 +15,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from jupyter_condabuild.conda.link import StagedPackage, link
+from jupyter_condabuild.conda.linking.link import StagedPackage, link
 from jupyter_condabuild.conda.locking import lock
 from jupyter_condabuild.conda.package_cache import PackageCaches
-from jupyter_condabuild.conda.snapshot import snapshot
+from jupyter_condabuild.conda.prefix.snapshot import snapshot
 from jupyter_condabuild.engines.layers import writer
 from jupyter_condabuild.engines.layers.worker_pool import Job, run
 from jupyter_condabuild.errors import CondaBuildError, LinkFailed, PackageMismatch, StoreError

@@ -15,7 +15,7 @@ import rattler
 
 from jupyter_condabuild.conda.formats import dump, load
 from jupyter_condabuild.conda.locking import lock
-from jupyter_condabuild.conda.snapshot import snapshot
+from jupyter_condabuild.conda.prefix.snapshot import snapshot
 from jupyter_condabuild.events import Finished, Phase
 from jupyter_condabuild.oci.layer import EPOCH
 from tests.parts.builds import Workshop

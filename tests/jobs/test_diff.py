@@ -12,7 +12,7 @@ from jupyter_condabuild.conda.formats import dump
 from jupyter_condabuild.conda.lockfile import Lockfile
 from jupyter_condabuild.conda.locking import lock
 from jupyter_condabuild.conda.packages import PipPackage
-from jupyter_condabuild.conda.snapshot import snapshot
+from jupyter_condabuild.conda.prefix.snapshot import snapshot
 from jupyter_condabuild.errors import BadImage, NotVerified
 from jupyter_condabuild.jobs.diff import compare, locked
 from jupyter_condabuild.oci import archive

@@ -20,7 +20,7 @@ import yaml
 from jupyter_condabuild.conda.formats import dump, load
 from jupyter_condabuild.conda.locking import lock
 from jupyter_condabuild.conda.packages import PipPackage
-from jupyter_condabuild.conda.snapshot import snapshot
+from jupyter_condabuild.conda.prefix.snapshot import snapshot
 from jupyter_condabuild.engines.layers.workspace import DOCKERIGNORE, IGNORED_FOLDERS, workspace
 from jupyter_condabuild.errors import BadReference, UsageError
 from jupyter_condabuild.jobs.export import KINDS, Asked, Exported, export, left_out

@@ -11,8 +11,8 @@ import pytest
 
 from jupyter_condabuild.conda.formats import dump
 from jupyter_condabuild.conda.locking import lock
-from jupyter_condabuild.conda.snapshot import snapshot
-from jupyter_condabuild.conda.verification import expectations
+from jupyter_condabuild.conda.prefix.snapshot import snapshot
+from jupyter_condabuild.conda.prefix.verification import expectations
 from jupyter_condabuild.engines.result import BuildResult
 from jupyter_condabuild.errors import RegistryDenied
 from jupyter_condabuild.events import Event, Layer, Log, Phase, Report, Warning
@@ -228,7 +228,7 @@ def test_the_next_build_knows_what_was_found_as_recorded(place: Place, monkeypat
     (place.prefix / "share/data").write_text("changed")
     looked_at: list[str] = []
     monkeypatch.setattr(
-        "jupyter_condabuild.conda.drift.expectations",
+        "jupyter_condabuild.conda.prefix.drift.expectations",
         lambda prefix, records, **more: [
             looked_at.extend(record.name for record in records),
             expectations(prefix, records, **more),

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from jupyter_condabuild.conda.snapshot import snapshot
+from jupyter_condabuild.conda.prefix.snapshot import snapshot
 from tests.parts.channel import prefix as prefixes
 
 SPECS = ("python", "requests", "tqdm", "pip", "changing=1.0", "greet", "plaindata", "postlink", "activation")

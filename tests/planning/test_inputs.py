@@ -10,7 +10,7 @@ import pytest
 
 from jupyter_condabuild.conda.formats import dump
 from jupyter_condabuild.conda.locking import lock
-from jupyter_condabuild.conda.snapshot import snapshot
+from jupyter_condabuild.conda.prefix.snapshot import snapshot
 from jupyter_condabuild.errors import LockfileError, UsageError
 from jupyter_condabuild.events import Event, Log
 from jupyter_condabuild.planning.inputs import Inputs, read_inputs

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from jupyter_condabuild.conda.fingerprint import stamp
-from jupyter_condabuild.conda.snapshot import snapshot
+from jupyter_condabuild.conda.prefix.fingerprint import stamp
+from jupyter_condabuild.conda.prefix.snapshot import snapshot
 from jupyter_condabuild.planning.scan import scan
 from tests.parts.small_prefix import SmallPrefix
 
@@ -61,7 +61,7 @@ def test_what_nobody_touches_is_read_once(small: SmallPrefix, monkeypatch: pytes
         read.append(prefix)
         return snapshot(prefix)
 
-    monkeypatch.setattr("jupyter_condabuild.conda.snapshot.snapshot", counted)
+    monkeypatch.setattr("jupyter_condabuild.conda.prefix.snapshot.snapshot", counted)
     scan(small.path, 0.0, lambda: None)
     assert read == [small.path]
 

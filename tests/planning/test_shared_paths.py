@@ -15,7 +15,7 @@ from jupyter_condabuild.conda.formats import dump
 from jupyter_condabuild.conda.lockfile import of_packages
 from jupyter_condabuild.conda.locking import lock
 from jupyter_condabuild.conda.packages import CondaPackage
-from jupyter_condabuild.conda.snapshot import snapshot
+from jupyter_condabuild.conda.prefix.snapshot import snapshot
 from jupyter_condabuild.planning.layer_plan import plan_layers
 from jupyter_condabuild.planning.shared_paths import winners
 from tests.parts.builds import Package, Workshop, install, small_channel

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from jupyter_condabuild.conda.fetch import locate
-from jupyter_condabuild.conda.link import StagedPackage, link
+from jupyter_condabuild.conda.linking.link import StagedPackage, link
 from jupyter_condabuild.conda.lockfile import Lockfile
 from jupyter_condabuild.conda.package_sources import PackageSources
 from jupyter_condabuild.conda.packages import CondaPackage

@@ -19,12 +19,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import quote
 
-from jupyter_condabuild.conda.bytecode import compile_modules, source_of, source_time, uncompiled
-from jupyter_condabuild.conda.drift import Drift
-from jupyter_condabuild.conda.environment import Environment
+from jupyter_condabuild.conda.linking.bytecode import compile_modules, source_of, source_time, uncompiled
+from jupyter_condabuild.conda.linking.relocate import Replacement, relocated, relocated_target
 from jupyter_condabuild.conda.package_cache import hash_file
-from jupyter_condabuild.conda.records import PrefixRecord
-from jupyter_condabuild.conda.relocate import Replacement, relocated, relocated_target
+from jupyter_condabuild.conda.prefix.drift import Drift
+from jupyter_condabuild.conda.prefix.environment import Environment
+from jupyter_condabuild.conda.prefix.records import PrefixRecord
 from jupyter_condabuild.conda.secrets import scrub, scrub_json_bytes
 from jupyter_condabuild.engines.layers.workspace import ENVIRONMENT_MARKS, IGNORED_FOLDERS
 from jupyter_condabuild.errors import OverlayTooLarge, PrefixError, from_os_error

@@ -16,8 +16,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from jupyter_condabuild.conda.bytecode import Compiler, source_of, source_time
-from jupyter_condabuild.conda.link import LinkedPackage, StagedPackage, linked_package
+from jupyter_condabuild.conda.linking.bytecode import Compiler, source_of, source_time
+from jupyter_condabuild.conda.linking.link import LinkedPackage, StagedPackage, linked_package
 from jupyter_condabuild.conda.packages import CondaPackage
 from jupyter_condabuild.errors import CondaBuildError, ContentMismatch, LinkFailed, PackageMismatch, from_os_error
 from jupyter_condabuild.image.paths import PREFIX_IN_LAYER

@@ -15,12 +15,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from jupyter_condabuild.conda.environment import Environment
-from jupyter_condabuild.conda.fingerprint import stamp_of
-from jupyter_condabuild.conda.listing import Listing, listing
-from jupyter_condabuild.conda.records import PrefixRecord
-from jupyter_condabuild.conda.verification import Progress, Verdict, expectations, verify
-from jupyter_condabuild.conda.walk import MODE, SIZE, Status
+from jupyter_condabuild.conda.prefix.environment import Environment
+from jupyter_condabuild.conda.prefix.fingerprint import stamp_of
+from jupyter_condabuild.conda.prefix.listing import Listing, listing
+from jupyter_condabuild.conda.prefix.records import PrefixRecord
+from jupyter_condabuild.conda.prefix.verification import Progress, Verdict, expectations, verify
+from jupyter_condabuild.conda.prefix.walk import MODE, SIZE, Status
 from jupyter_condabuild.events import Warning
 from jupyter_condabuild.text import counted, listed, size_text
 

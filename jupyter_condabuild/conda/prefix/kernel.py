@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jupyter_condabuild.conda import launchers
-from jupyter_condabuild.conda.launchers import Context, Launched, is_prefix
+from jupyter_condabuild.conda.prefix import launchers
+from jupyter_condabuild.conda.prefix.launchers import Context, Launched, is_prefix
 from jupyter_condabuild.errors import NotACondaKernel
 
 _PYTHON = re.compile(r"i?python[\d.]*t?")

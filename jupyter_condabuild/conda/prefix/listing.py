@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from jupyter_condabuild.conda import walk
-from jupyter_condabuild.conda.walk import Status
+from jupyter_condabuild.conda.prefix import walk
+from jupyter_condabuild.conda.prefix.walk import Status
 
 
 class Listing(NamedTuple):

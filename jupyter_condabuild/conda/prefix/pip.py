@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from jupyter_condabuild.conda import pip_metadata as metadata
 from jupyter_condabuild.conda.packages import PipPackage, canonical_name
-from jupyter_condabuild.conda.records import PrefixRecord
+from jupyter_condabuild.conda.prefix import pip_metadata as metadata
+from jupyter_condabuild.conda.prefix.records import PrefixRecord
 
 _INFO_PATH = re.compile(r"(?P<info>.*/(?P<name>[^/-]+)[^/]*\.(?:dist|egg)-info)(?:/.*)?", re.DOTALL)
 

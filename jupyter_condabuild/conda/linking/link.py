@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jupyter_condabuild.conda.bytecode import Compiler, uncompiled
-from jupyter_condabuild.conda.extracted import Split, split, trim
+from jupyter_condabuild.conda.linking.bytecode import Compiler, uncompiled
+from jupyter_condabuild.conda.linking.extracted import Split, split, trim
 from jupyter_condabuild.conda.match_specs import split_depend
 from jupyter_condabuild.conda.package_cache import Cached, hash_file
 from jupyter_condabuild.conda.packages import CondaPackage, site_packages_of

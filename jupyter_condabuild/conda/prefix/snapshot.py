@@ -10,13 +10,13 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from jupyter_condabuild.conda import history
 from jupyter_condabuild.conda.channels import channel_url
-from jupyter_condabuild.conda.diagnostics import findings
-from jupyter_condabuild.conda.environment import Environment, site_packages
-from jupyter_condabuild.conda.pip import pip_distributions
-from jupyter_condabuild.conda.pip_metadata import text_of
-from jupyter_condabuild.conda.records import PrefixRecord
+from jupyter_condabuild.conda.prefix import history
+from jupyter_condabuild.conda.prefix.diagnostics import findings
+from jupyter_condabuild.conda.prefix.environment import Environment, site_packages
+from jupyter_condabuild.conda.prefix.pip import pip_distributions
+from jupyter_condabuild.conda.prefix.pip_metadata import text_of
+from jupyter_condabuild.conda.prefix.records import PrefixRecord
 from jupyter_condabuild.conda.secrets import scrub, scrub_url
 from jupyter_condabuild.errors import NotAPrefix
 

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from jupyter_condabuild.conda.package_cache import default_folders
-from jupyter_condabuild.conda.records import PathsEntry, PrefixRecord
-from jupyter_condabuild.conda.walk import DEVICE, INODE, LINKS, MODE, MTIME_NS, SIZE, Status
-from jupyter_condabuild.conda.walk import status as status_of
+from jupyter_condabuild.conda.prefix.records import PathsEntry, PrefixRecord
+from jupyter_condabuild.conda.prefix.walk import DEVICE, INODE, LINKS, MODE, MTIME_NS, SIZE, Status
+from jupyter_condabuild.conda.prefix.walk import status as status_of
 
 State = Literal["same", "modified", "missing", "unreadable"]
 Progress = Callable[[int, int], None]

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from jupyter_condabuild.conda.packages import site_packages_of
-from jupyter_condabuild.conda.pip import PipDistribution
-from jupyter_condabuild.conda.records import PrefixRecord
+from jupyter_condabuild.conda.prefix.pip import PipDistribution
+from jupyter_condabuild.conda.prefix.records import PrefixRecord
 from jupyter_condabuild.events import Warning
 
 

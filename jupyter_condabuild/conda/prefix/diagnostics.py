@@ -6,12 +6,12 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from jupyter_condabuild.conda.channels import package_url
-from jupyter_condabuild.conda.records import PrefixRecord
+from jupyter_condabuild.conda.prefix.records import PrefixRecord
 from jupyter_condabuild.events import Warning
 from jupyter_condabuild.text import counted, listed
 
 if TYPE_CHECKING:
-    from jupyter_condabuild.conda.environment import Environment
+    from jupyter_condabuild.conda.prefix.environment import Environment
 
 
 def findings(environment: Environment, superseded: Iterable[PrefixRecord] = ()) -> tuple[Warning, ...]:

@@ -8,9 +8,9 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from jupyter_condabuild.conda.listing import Listing, listing
-from jupyter_condabuild.conda.records import PrefixRecord
-from jupyter_condabuild.conda.walk import DEVICE, Status, status
+from jupyter_condabuild.conda.prefix.listing import Listing, listing
+from jupyter_condabuild.conda.prefix.records import PrefixRecord
+from jupyter_condabuild.conda.prefix.walk import DEVICE, Status, status
 
 
 def stamp(folder: Path, lying: Listing | None = None) -> str:

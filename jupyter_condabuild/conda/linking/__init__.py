@@ -1,0 +1,1 @@
+"""Packages to files as they lie at the prefix of the image."""
