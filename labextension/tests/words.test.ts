@@ -92,13 +92,13 @@ describe('what the server says', () => {
   const other = { _p: (_: string, text: string) => `<${text}>` } as unknown as TranslationBundle;
   const local = {
     code: 'local-channel',
-    message: '2 conda packages from a channel on this machine: a, b: c.',
-    hint: 'Others cannot install from the lock file; upload the packages to a channel that they can reach.'
+    message: 'The environment has 2 conda packages from a channel on this machine: a, b: c.',
+    hint: 'Other users cannot install from the lock file. Upload the packages to a channel that they can reach.'
   };
 
   it('stays as it is in English', () => {
     expect(faultTexts(english, local)).toEqual({
-      title: '2 conda packages from a channel on this machine:',
+      title: 'The environment has 2 conda packages from a channel on this machine:',
       details: 'a, b: c.',
       hint: local.hint
     });

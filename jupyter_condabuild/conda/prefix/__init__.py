@@ -1,1 +1,1 @@
-"""What is in a conda prefix: its records, its files, and what changed since they were installed."""
+"""Reads a conda prefix: its records, its files, and the changes since the packages were installed."""

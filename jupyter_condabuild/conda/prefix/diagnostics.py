@@ -1,4 +1,4 @@
-"""What a person should know of an environment before they build an image of it."""
+"""Warnings about an environment that the user should read before an image is built from it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,11 @@ if TYPE_CHECKING:
 
 
 def findings(environment: Environment, superseded: Iterable[PrefixRecord] = ()) -> tuple[Warning, ...]:
-    """All of them, conda's first."""
+    """Returns all warnings about an environment: about conda packages, then pip packages, then its settings.
+
+    Args:
+        superseded: records that an interrupted update left beside newer records of the same packages.
+    """
     return (*_of_conda(environment, superseded), *_of_pip(environment), *_of_state(environment))
 
 
@@ -23,65 +27,68 @@ def _of_conda(environment: Environment, superseded: Iterable[PrefixRecord]) -> I
     for record in superseded:
         yield Warning(
             "superseded-record",
-            f"conda-meta still lists {record.dist}, of which a newer record exists: an update was interrupted.",
+            f"conda-meta lists {record.dist} beside a newer record of the same package: an update was interrupted.",
             f"Run 'conda install --force-reinstall {record.name}' in this environment.",
         )
     if names := [record.name for record in environment.records if not record.sha256]:
         yield Warning(
             "conda-without-hash",
-            f"{counted(names, 'conda package')} without a sha256 in conda-meta: {listed(names)}.",
-            "Reinstall them from a channel to get their hashes; a lock file without them proves less.",
+            f"conda-meta contains no sha256 of {counted(names, 'conda package')}: {listed(names)}.",
+            "Reinstall the packages from a channel to get their hashes. A lock file without hashes proves less.",
         )
     if names := [record.name for record in environment.records if package_url(record).startswith("file:")]:
         yield Warning(
             "local-channel",
-            f"{counted(names, 'conda package')} from a channel on this machine: {listed(names)}.",
-            "Others cannot install from the lock file; upload the packages to a channel that they can reach.",
+            f"The environment has {counted(names, 'conda package')} from a channel on this machine: {listed(names)}.",
+            "Other users cannot install from the lock file. Upload the packages to a channel that they can reach.",
         )
 
 
 def _of_pip(environment: Environment) -> Iterator[Warning]:
-    for one in environment.pip:
-        package = one.package
-        what = f"{package.name} {package.version}"
-        if one.overwrites:
+    for distribution in environment.pip:
+        package = distribution.package
+        title = f"{package.name} {package.version}"
+        if distribution.overwrites:
             yield Warning(
                 "conda-overwritten-by-pip",
-                f"pip's {what} overwrote files of the conda package {one.overwrites}, which conda still lists.",
-                "The image gets pip's files. To be rid of the mixture, remove both and install the package once.",
+                f"pip's {title} overwrote files of the conda package {distribution.overwrites}, "
+                "which conda still lists.",
+                "The image contains pip's files. To repair the environment, remove both packages and install only one.",
             )
-        if one.editable_source is not None:
+        if distribution.editable_source is not None:
             yield Warning(
                 "editable-install",
-                f"{what} is an editable install: its code lies in {one.editable_source}, outside of any package.",
-                "The image gets a copy of the code as it is now; a wheel or a commit can be installed again.",
+                f"{title} is an editable install: its code is in {distribution.editable_source}, not in a package.",
+                "The image contains a copy of the current code. Only a wheel or a commit can be installed again.",
             )
-        elif one.source == "local":
+        elif distribution.source == "local":
             yield Warning(
                 "local-install",
-                f"{what} was installed from a local file or folder ({package.url}).",
-                "The image gets its installed files; others cannot install it from the lock file.",
+                f"{title} was installed from a local file or folder ({package.url}).",
+                "The image contains the installed files. Other users cannot install the package from the lock file.",
             )
-        elif one.source == "vcs":
+        elif distribution.source == "vcs":
             yield Warning(
                 "vcs-install",
-                f"{what} was built from version control ({package.url}).",
-                "The image gets its installed files; a rebuild elsewhere may differ.",
+                f"{title} was built from version control ({package.url}).",
+                "The image contains the installed files. A build of the package on another machine may differ.",
             )
-        if not one.complete:
+        if not distribution.complete:
             yield Warning(
                 "pip-without-record",
-                f"{what} has no list of its files ({one.dist_info}).",
-                "Its files are reported as untracked; reinstall it with a current pip.",
+                f"{title} has no list of its files ({distribution.dist_info}).",
+                "Its files are reported as untracked. Reinstall the package with a current version of pip.",
             )
     if names := [
-        one.package.name for one in environment.pip if not one.package.sha256 and one.source in ("index", "archive")
+        distribution.package.name
+        for distribution in environment.pip
+        if not distribution.package.sha256 and distribution.source in ("index", "archive")
     ]:
         yield Warning(
             "pip-without-hash",
-            f"{counted(names, 'pip package')} without a hash: {listed(names)}.",
-            "pip records no hash of what it takes from an index. The image gets the installed files; "
-            "a lock file alone cannot prove that a reinstall is the same.",
+            f"The environment contains no hash of {counted(names, 'pip package')}: {listed(names)}.",
+            "pip does not record the hash of a package from an index. The image contains the installed files, "
+            "but a lock file alone cannot prove that a reinstall gives the same files.",
         )
 
 
@@ -91,12 +98,12 @@ def _of_state(environment: Environment) -> Iterator[Warning]:
         yield Warning(
             "frozen",
             f"The environment is frozen{message}.",
-            "The image is built as usual; it takes the environment as it is.",
+            "The build only reads the environment, so the image is built as usual.",
         )
     if environment.variables:
         names = list(environment.variables)
         yield Warning(
             "variables",
             f"The environment sets {counted(names, 'variable')}: {listed(names)}.",
-            "They may hold secrets and stay out of the image unless you ask for them.",
+            "The variables may contain secrets. The image does not contain them unless you ask for it (--variables).",
         )

@@ -1,8 +1,8 @@
-"""Drift: how far a prefix has moved away from what its records and pip's lists say it holds.
+"""Drift: the differences between the files of a prefix and the lists of files in its records and pip's metadata.
 
-Not drift: bytecode caches, conda's own metadata and trash, and in a base environment its package cache and the
-environments below it. Everything else is reported, hidden files and caches included: what is
-left out of an image is for people to decide.
+These files are not drift: bytecode caches, conda's own metadata and trash, and in a base environment the package cache
+and the environments below the prefix. Every other file is reported, including hidden files and caches: the user decides
+which files an image leaves out.
 """
 
 from __future__ import annotations
@@ -29,10 +29,11 @@ Kind = Literal["file", "symlink", "directory", "special"]
 
 @dataclass(frozen=True, order=True)
 class DriftEntry:
-    """A path relative to the prefix (any bytes, as `os.fsdecode` has them) that is not as recorded.
+    """A path of the prefix that differs from the records.
 
-    `package` is the conda package that owns it, empty where none does. `size` in bytes is of what lies there, for a
-    missing path of what should. Of a socket, pipe or device (`special`) only the name is known.
+    `path` is relative to the prefix (any bytes, decoded with `os.fsdecode`). `package` is the conda package that owns
+    the path, or empty. `size` is the size of the file in bytes, or the size in the record if the file is missing. The
+    kind ``special`` is a socket, a pipe, a device, or a path without a file status.
     """
 
     path: str
@@ -43,11 +44,11 @@ class DriftEntry:
 
 @dataclass(frozen=True)
 class Drift:
-    """The differences, each sorted by path.
+    """The differences between a prefix and its records. All tuples of entries are sorted by path.
 
-    `bytecode` are caches that Python wrote or rewrote, which a build can leave out. `files`, `bytes` and `bytes_read`
-    count what was verified, what it holds, and what had to be read for it. `verified` has, by dist, the stamps of the
-    packages that are as recorded.
+    `bytecode` are caches that Python wrote or rewrote; a build can leave them out. `files` is the number of verified
+    paths, `bytes` is the sum of their sizes, and `bytes_read` is the number of bytes that were read to verify them.
+    `verified` maps the dist of each unchanged package to its stamp.
     """
 
     modified: tuple[DriftEntry, ...] = ()
@@ -66,37 +67,37 @@ class Drift:
 
 def drift(
     environment: Environment,
-    lying: Listing | None = None,
+    contents: Listing | None = None,
     verified: Mapping[str, str] | None = None,
     *,
     workers: int | None = None,
     progress: Progress | None = None,
     trust_cache: bool = True,
 ) -> Drift:
-    """Compares the prefix with its records, file by file.
+    """Compares each file of a prefix with the records.
 
     Args:
-        lying: the prefix's listing, where there is one already.
-        verified: stamps that an earlier drift had; packages that still have them are not looked at again.
-        workers: threads that read and hash.
-        progress: called with the bytes done and the bytes in all.
-        trust_cache: whether a file that is the package cache's own, unchanged since extraction, need not be read.
+        contents: the listing of the prefix, if the caller has one.
+        verified: `Drift.verified` of an earlier comparison. Packages with the same stamps are not compared again.
+        workers: the number of threads that read and hash; see `verify`.
+        progress: called with the number of bytes done and the total number of bytes.
+        trust_cache: whether to skip files that are provably the unchanged files in the package cache.
     """
     prefix = environment.prefix
-    of_pip = {path for distribution in environment.pip for path in distribution.files}
-    lying = lying or listing(prefix)
-    stamps = {record.dist: stamp_of(record, lying.statuses) for record in environment.records}
+    pip_files = {path for distribution in environment.pip for path in distribution.files}
+    contents = contents or listing(prefix)
+    stamps = {record.dist: stamp_of(record, contents.statuses) for record in environment.records}
     unchanged, records = _unchanged(environment.records, stamps, verified or {})
-    looked_at = {record.dist for record in records}
+    compared = {record.dist for record in records}
     expected = expectations(prefix, records, trust_cache=trust_cache)
     modified: list[DriftEntry] = []
     missing: list[DriftEntry] = []
     bytecode: list[DriftEntry] = []
     unreadable: list[str] = []
     differing: set[str] = set()
-    size = sum(status[SIZE] for path in unchanged if (status := lying.statuses.get(path)))
+    size = sum(status[SIZE] for path in unchanged if (status := contents.statuses.get(path)))
     read = 0
-    for verdict in verify(prefix, expected, lying.statuses, workers=workers, progress=progress):
+    for verdict in verify(prefix, expected, contents.statuses, workers=workers, progress=progress):
         size += verdict.size
         read += verdict.bytes_read
         if verdict.state == "same":
@@ -105,21 +106,21 @@ def drift(
         differing.add(path)
         if verdict.state == "unreadable":
             unreadable.append(path)
-        elif verdict.state == "modified" and path not in of_pip:
+        elif verdict.state == "modified" and path not in pip_files:
             (bytecode if _is_bytecode(path) else modified).append(_entry(prefix, verdict))
         elif verdict.state == "missing" and not _is_bytecode(path):
             missing.append(DriftEntry(path, verdict.size, verdict.expected.package))
-    found = _untracked(prefix, lying, {one.path for one in expected} | unchanged | of_pip)
-    unowned = sorted(entry for entry in found if not _is_bytecode(entry.path))
+    unowned = _unowned(prefix, contents, {item.path for item in expected} | unchanged | pip_files)
+    untracked = sorted(entry for entry in unowned if not _is_bytecode(entry.path))
     modified, missing = sorted(modified), sorted(missing)
     return Drift(
         modified=tuple(modified),
         missing=tuple(missing),
-        untracked=tuple(unowned),
-        bytecode=tuple(sorted([*bytecode, *(entry for entry in found if _is_bytecode(entry.path))])),
+        untracked=tuple(untracked),
+        bytecode=tuple(sorted([*bytecode, *(entry for entry in unowned if _is_bytecode(entry.path))])),
         warnings=(
-            *_of_files(modified, missing, unowned),
-            *_warnings(environment, sorted([*unreadable, *lying.unlisted]), lying.nested),
+            *_file_warnings(modified, missing, untracked),
+            *_other_warnings(environment, sorted([*unreadable, *contents.unlisted]), contents.nested),
         ),
         files=len(expected) + len(unchanged),
         bytes=size,
@@ -127,7 +128,7 @@ def drift(
         verified={
             record.dist: stamps[record.dist]
             for record in environment.records
-            if record.dist not in looked_at or _is_as_recorded(record, lying, differing)
+            if record.dist not in compared or _is_as_recorded(record, contents, differing)
         },
     )
 
@@ -135,67 +136,71 @@ def drift(
 def _unchanged(
     records: Sequence[PrefixRecord], stamps: Mapping[str, str], verified: Mapping[str, str]
 ) -> tuple[set[str], Sequence[PrefixRecord]]:
-    """The paths of packages that need not be looked at again, and the records of the others.
+    """Returns the paths of the packages that have their verified stamps, and the records of the other packages.
 
-    Where one of those shares a path with one of these, nothing is taken for granted: either may have brought the file.
+    If a package with its verified stamp shares a path with another package, all records are returned: either package
+    may have written the file.
     """
     others = [record for record in records if stamps[record.dist] != verified.get(record.dist)]
     if len(others) == len(records):
         return set(), records
-    left = {record.dist for record in others}
-    unchanged = {path for record in records if record.dist not in left for path in record.files}
+    other_dists = {record.dist for record in others}
+    unchanged = {path for record in records if record.dist not in other_dists for path in record.files}
     if any(path in unchanged for record in others for path in record.files):
         return set(), records
     return unchanged, others
 
 
-def _is_as_recorded(record: PrefixRecord, lying: Listing, differing: Set[str]) -> bool:
-    """Whether all is there and the same, and the record's two lists of paths agree: stamps are of the shorter one."""
+def _is_as_recorded(record: PrefixRecord, contents: Listing, differing: Set[str]) -> bool:
+    """Whether all files of a package are present and unchanged.
+
+    A record has two lists of paths, and a stamp covers only `PrefixRecord.files`. So this list must contain all paths.
+    """
     files = set(record.files)
     return (
-        all(lying.statuses.get(path) for path in files)
+        all(contents.statuses.get(path) for path in files)
         and differing.isdisjoint(files)
         and files.issuperset(entry.path for entry in record.paths)
     )
 
 
-def _untracked(prefix: Path, lying: Listing, known: set[str]) -> list[DriftEntry]:
-    """What lies in a prefix and is not known."""
-    unknown = [path for path in lying.statuses if path not in known and not _is_trash(path)]
-    if not unknown:
+def _unowned(prefix: Path, contents: Listing, owned: set[str]) -> list[DriftEntry]:
+    """Returns the paths of a prefix that are not in `owned`."""
+    unowned = [path for path in contents.statuses if path not in owned and not _is_trash(path)]
+    if not unowned:
         return []
-    seen = _seen_through_links(prefix, lying, known)
-    return [_untracked_entry(path, lying.statuses[path]) for path in unknown if path not in seen]
+    resolved = _resolved_links(prefix, contents, owned)
+    return [_unowned_entry(path, contents.statuses[path]) for path in unowned if path not in resolved]
 
 
-def _seen_through_links(prefix: Path, lying: Listing, known: set[str]) -> set[str]:
-    """The real places of paths that a package lists below a folder that is a link, such as lib64."""
+def _resolved_links(prefix: Path, contents: Listing, owned: set[str]) -> set[str]:
+    """Returns the real paths of files that a package lists below a link to a folder, such as lib64."""
     folders: set[str] = set()
-    for path in known:
+    for path in owned:
         folder = posixpath.dirname(path)
         while folder and folder not in folders:
             folders.add(folder)
             folder = posixpath.dirname(folder)
     root = os.path.realpath(prefix)
-    links = folders.intersection(lying.statuses)  # a folder itself would not be there
+    links = folders.intersection(contents.statuses)  # a listing contains links, but no folders
     real = {
         f"{folder}/": os.path.relpath(target, root) + "/"
         for folder in links
         if (target := os.path.realpath(f"{prefix}/{folder}")).startswith(f"{root}/")
     }
-    return {real[link] + path.removeprefix(link) for path in known for link in real if path.startswith(link)}
+    return {real[link] + path.removeprefix(link) for path in owned for link in real if path.startswith(link)}
 
 
 def _is_bytecode(path: str) -> bool:
-    """Python (and numba) keep caches there, and import nothing from it without the source."""
+    """Whether a path is in a folder where Python and numba keep caches. They use no cache without its source file."""
     return "__pycache__/" in path
 
 
 def _is_trash(name: str) -> bool:
-    return name.endswith((".c~", ".conda_trash"))  # files that conda could not remove at once
+    return name.endswith((".c~", ".conda_trash"))  # conda renames a file that it cannot remove
 
 
-def _untracked_entry(path: str, status: Status | None) -> DriftEntry:
+def _unowned_entry(path: str, status: Status | None) -> DriftEntry:
     return DriftEntry(path, status[SIZE], kind=_kind(status[MODE])) if status else DriftEntry(path, kind="special")
 
 
@@ -216,8 +221,10 @@ def _kind(mode: int) -> Kind:
     return "directory" if stat.S_ISDIR(mode) else "special"
 
 
-def _of_files(modified: list[DriftEntry], missing: list[DriftEntry], untracked: list[DriftEntry]) -> Iterator[Warning]:
-    def shown(entries: list[DriftEntry]) -> str:
+def _file_warnings(
+    modified: list[DriftEntry], missing: list[DriftEntry], untracked: list[DriftEntry]
+) -> Iterator[Warning]:
+    def names(entries: list[DriftEntry]) -> str:
         return listed([entry.path for entry in entries], 5)
 
     def files(entries: list[DriftEntry]) -> str:
@@ -226,44 +233,44 @@ def _of_files(modified: list[DriftEntry], missing: list[DriftEntry], untracked: 
     if modified:
         yield Warning(
             "modified-files",
-            f"{files(modified)} of packages changed since they were installed: {shown(modified)}.",
-            "The image gets them as they are now; others cannot get them from a lock file.",
+            f"{files(modified)} of packages changed since they were installed: {names(modified)}.",
+            "The image contains the changed files. Other users cannot get them from a lock file.",
         )
     if missing:
         yield Warning(
             "missing-files",
-            f"{files(missing)} of packages are gone: {shown(missing)}.",
-            "They will not be in the image either; reinstall their packages to get them back.",
+            f"The packages of the environment lack {files(missing)}: {names(missing)}.",
+            "The image does not contain them either. Reinstall the packages to get the files back.",
         )
     if untracked:
         yield Warning(
             "untracked-files",
-            f"{files(untracked)} of no package: {shown(untracked)}.",
-            "The image gets a copy of them; others cannot get them from a lock file.",
+            f"No package owns {files(untracked)}: {names(untracked)}.",
+            "The image contains a copy of them. Other users cannot get them from a lock file.",
         )
 
 
-def _warnings(environment: Environment, unreadable: Sequence[str], nested: Sequence[str]) -> Iterator[Warning]:
+def _other_warnings(environment: Environment, unreadable: Sequence[str], nested: Sequence[str]) -> Iterator[Warning]:
     if unreadable:
         yield Warning(
             "unreadable",
             f"{counted(unreadable, 'path')} of the environment cannot be read: {listed(unreadable)}.",
-            "The image cannot hold what only others may read; make it readable, or remove it.",
+            "The image cannot contain what you cannot read. Make these paths readable, or remove them.",
         )
     if nested:
         yield Warning(
             "nested-environment",
-            f"{counted(nested, 'environment')} inside this one: {listed(nested)}.",
-            "An image is of one environment: build theirs separately.",
+            f"The environment contains {counted(nested, 'other environment')}: {listed(nested)}.",
+            "An image contains one environment. Build the image of each other environment separately.",
         )
     for distribution in environment.pip:
-        gone = [
+        absent = [
             path for path in distribution.files if not _is_bytecode(path) and not (environment.prefix / path).exists()
         ]
-        if gone:
+        if absent:
             package = distribution.package
             yield Warning(
                 "pip-files-missing",
-                f"{counted(gone, 'file')} of pip's {package.name} {package.version} are gone: {listed(gone, 3)}.",
-                f"Reinstall it: 'pip install --force-reinstall {package.name}=={package.version}'.",
+                f"pip's {package.name} {package.version} lacks {counted(absent, 'file')}: {listed(absent, 3)}.",
+                f"Reinstall the package: 'pip install --force-reinstall {package.name}=={package.version}'.",
             )

@@ -1,4 +1,4 @@
-"""Environment: what is in a conda prefix, as the prefix's own files describe it."""
+"""Environment: the packages and settings of a conda prefix, as the prefix's own files describe them."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from jupyter_condabuild.events import Warning
 
 @dataclass(frozen=True)
 class Environment:
-    """A conda environment as its own files describe it.
+    """A conda environment, as the files of its prefix describe it.
 
-    `records` and `pip` are sorted by name. `requested` are the specs that people asked for, `channels` are URLs or
-    names in order of priority as far as that is known; both without credentials. `variables` (from conda-meta/state)
-    may be secrets: they are in no repr and in no warning. `frozen` is the message of a frozen environment, empty where
-    it has none, None where it is not frozen.
+    `records` and `pip` are sorted by name. `requested` are the specs that the user requested. `channels` are URLs, in
+    order of priority if the priority is known. Neither contains credentials. The values of `variables` (from
+    conda-meta/state) may be secrets: they are in no repr and in no warning. `pinned` are the specs of
+    conda-meta/pinned. `frozen` is the message of a frozen environment: empty if there is no message, None if the
+    environment is not frozen.
     """
 
     prefix: Path
@@ -36,12 +37,12 @@ class Environment:
 
     @property
     def site_packages(self) -> str:
-        """Where Python's packages lie, relative to the prefix; empty without Python."""
+        """The site-packages folder, relative to the prefix; empty if the environment has no Python."""
         return site_packages(self.records)
 
 
 def site_packages(records: Iterable[PrefixRecord]) -> str:
-    """Where the Python package among the records keeps its packages, relative to the prefix; empty without Python."""
+    """Returns the site-packages folder of the Python in `records`, relative to the prefix; empty without Python."""
     for record in records:
         if record.name == "python":
             return record.python_site_packages_path or site_packages_of(record.version, record.build)

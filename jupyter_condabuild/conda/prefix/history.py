@@ -1,4 +1,4 @@
-"""What conda-meta/history tells: the specs that people asked for, and the channels they named."""
+"""History: the specs that the user requested and the channels that the user named, from conda-meta/history."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ _COMMAND = re.compile(r"#\s*cmd:\s*(?P<command>.*)")
 
 @dataclass(frozen=True)
 class History:
-    """`requested` maps a package's name to the latest spec for it; `channels` are as named, latest command first.
+    """The requested specs and the channels of an environment.
 
-    Both are as people typed them: they may hold credentials.
+    `requested` maps the name of a package to its latest spec. `channels` are the channels on the command lines, the
+    latest command first. Both are as the user typed them and may contain credentials.
     """
 
     requested: dict[str, str]
@@ -24,13 +25,13 @@ class History:
 
 
 def spec_name(spec: str) -> str:
-    """The package's name in a match spec such as ``conda-forge::numpy>=1.26``."""
+    """Returns the package name of a match spec such as ``conda-forge::numpy>=1.26``; empty if it has none."""
     match = re.match(r"\s*(?:.*::)?\s*([\w.+-]+?)\s*(?:[\s=<>!~,;\[|].*)?$", spec, re.ASCII | re.DOTALL)
     return match[1].lower() if match else ""
 
 
 def read(text: str) -> History:
-    """A history file's text; lines that make no sense are passed over."""
+    """Parses the text of a history file. Skips lines that it cannot parse."""
     requested: dict[str, str] = {}
     channels: list[str] = []
     for line in text.splitlines():
@@ -47,7 +48,7 @@ def read(text: str) -> History:
 
 
 def _list_of(text: str) -> list[str]:
-    """``['a', 'b >=1']``, or ``a,b`` as conda before 4.4 wrote it."""
+    """Parses a list of specs: ``['a', 'b >=1']``, or ``a,b`` as conda before 4.4 wrote it."""
     try:
         value = ast.literal_eval(text)
     except (ValueError, SyntaxError, RecursionError, MemoryError):

@@ -1,4 +1,4 @@
-"""From a kernelspec or a running kernel to the conda environment that its interpreter lies in."""
+"""Finds the conda environment of a kernelspec or of a running kernel: the environment that contains its interpreter."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from jupyter_condabuild.conda.prefix.launchers import Context, Launched, is_pref
 from jupyter_condabuild.errors import NotACondaKernel
 
 _PYTHON = re.compile(r"i?python[\d.]*t?")
-_NOT_OF_THE_ROOT = ("envs", "pkgs", ".pixi")  # what lies in a base environment's folder without being part of it
+_NOT_OF_THE_ROOT = ("envs", "pkgs", ".pixi")  # folders in a prefix that are not part of its environment
 
 
 def prefix_of_kernelspec(
@@ -27,13 +27,13 @@ def prefix_of_kernelspec(
     cwd: Path | None = None,
     server_python: str = sys.executable,
 ) -> Path:
-    """The prefix that a kernel of this kernelspec would run in; raises NotACondaKernel.
+    """Returns the prefix of the environment that a kernel of this kernelspec would run in. Raises NotACondaKernel.
 
     Args:
-        spec: what kernel.json says, or its path or folder.
-        env: the environment variables that the kernel would inherit; default this process's.
-        cwd: where the kernel would start, as pixi looks for its manifest from there.
-        server_python: what ``python`` in a kernelspec stands for (jupyter_client puts its own interpreter there).
+        spec: the JSON object of kernel.json, the path of kernel.json, or the path of its folder.
+        env: the environment variables that the kernel would inherit. Default: the variables of this process.
+        cwd: the working directory of the kernel; pixi looks for its manifest from there. Default: that of this process.
+        server_python: the interpreter that ``python`` in a kernelspec means (jupyter_client uses its own interpreter).
     """
     folder = ""
     if not isinstance(spec, Mapping):
@@ -61,12 +61,15 @@ def prefix_of_argv(
     cwd: Path | None = None,
     hints: Mapping[str, str] | None = None,
 ) -> Path:
-    """The prefix that a command line runs in: its program's, or the one that its launcher was told.
+    """Returns the prefix of a command line: the prefix that its launcher names, else the prefix of its program.
 
     Args:
-        env: the variables that the program sees; PATH finds it.
-        hints: those set for this program alone, whose CONDA_PREFIX and PATH count where the program itself is in no
-            environment, such as a wrapper script. Default: `env`.
+        env: the environment variables of the program. PATH is used to find the program.
+        cwd: the working directory of the program. Default: that of this process.
+        hints: the variables that are set for this program alone. Their CONDA_PREFIX and PATH name the prefix if the
+            program is in no environment, for example a wrapper script. Default: `env`.
+
+    Raises NotACondaKernel.
     """
     context = Context(env, cwd or Path.cwd())
     launched = launchers.unwrap(argv, context)
@@ -75,7 +78,7 @@ def prefix_of_argv(
     program = _located(launched, context)
     if program is not None and (prefix := _prefix_of_program(program)):
         return prefix
-    if program is not None and _PYTHON.fullmatch(program.name):  # it runs this interpreter, whatever variables say
+    if program is not None and _PYTHON.fullmatch(program.name):  # the variables do not change which interpreter runs
         raise NotACondaKernel(f"The kernel's interpreter {program} is in no conda environment.")
     if prefix := _prefix_of_variables(env if hints is None else hints):
         return prefix
@@ -85,23 +88,26 @@ def prefix_of_argv(
 
 
 def prefix_of_process(pid: int) -> Path:
-    """The prefix that a running kernel's interpreter lies in; a launcher's children are looked at too."""
+    """Returns the prefix of a running kernel's interpreter. Raises NotACondaKernel.
+
+    If the process itself is in no environment, its child processes are examined: the process may be a launcher.
+    """
     refusal: NotACondaKernel | None = None
     queue = deque([pid])
     while queue:
         process = queue.popleft()
         try:
-            return _prefix_of_one_process(process)
+            return _prefix_without_children(process)
         except NotACondaKernel as error:
             if refusal is None or _is_more_telling(error, refusal):
                 refusal = error
         except OSError as error:
-            refusal = refusal or NotACondaKernel(f"Process {process} cannot be looked at: {error.strerror}.")
+            refusal = refusal or NotACondaKernel(f"Cannot read /proc/{process}: {error.strerror}.")
         queue.extend(_children(process))
     raise refusal or NotACondaKernel(f"Process {pid} is not running.")
 
 
-def _prefix_of_one_process(pid: int) -> Path:
+def _prefix_without_children(pid: int) -> Path:
     proc = Path("/proc") / str(pid)
     argv = [os.fsdecode(word) for word in (proc / "cmdline").read_bytes().split(b"\0")[:-1]]
     env = dict(os.fsdecode(pair).split("=", 1) for pair in (proc / "environ").read_bytes().split(b"\0") if b"=" in pair)
@@ -110,7 +116,7 @@ def _prefix_of_one_process(pid: int) -> Path:
     launched = launchers.unwrap(argv, Context(env, cwd))
     if launched.launcher:
         return _checked(launched.prefix, launched.launcher)
-    # argv[0] tells a virtual environment from its conda Python; the executable is what really runs.
+    # argv[0] may be the link to Python in a virtual environment; the executable is the Python behind that link.
     for program in (_located(launched, Context(env, cwd)), executable):
         if (
             program is not None
@@ -121,8 +127,9 @@ def _prefix_of_one_process(pid: int) -> Path:
     raise NotACondaKernel(f"The kernel runs {executable}, which is in no conda environment.")
 
 
-def _is_more_telling(error: NotACondaKernel, known: NotACondaKernel) -> bool:
-    return "python" in error.message.lower() and "python" not in known.message.lower()
+def _is_more_telling(error: NotACondaKernel, earlier: NotACondaKernel) -> bool:
+    """Whether an error is about a Python interpreter, and the earlier error is not."""
+    return "python" in error.message.lower() and "python" not in earlier.message.lower()
 
 
 def _children(pid: int) -> list[int]:
@@ -134,7 +141,7 @@ def _children(pid: int) -> list[int]:
 
 
 def _located(launched: Launched, context: Context) -> Path | None:
-    """The program's absolute path, symbolic links unresolved; None where there is no such program."""
+    """Returns the absolute path of the program, without resolving symbolic links; None if there is no such program."""
     if not launched.argv:
         return None
     word = os.path.expanduser(launched.argv[0])
@@ -143,15 +150,16 @@ def _located(launched: Launched, context: Context) -> Path | None:
 
 
 def _prefix_of_program(program: Path) -> Path | None:
-    """Up from the program to conda-meta: as it is called, then as its symbolic links lead."""
-    called = _enclosing(program)
-    led = _enclosing(program.resolve())
-    if called and led and called.resolve() != led.resolve() and _PYTHON.fullmatch(program.name):
-        return led  # a link to another environment's Python: Python takes the place that it leads to
-    return called or led
+    """Returns the prefix around the path of a program, else the prefix around the target of its symbolic links."""
+    of_path = _enclosing(program)
+    of_target = _enclosing(program.resolve())
+    if of_path and of_target and of_path.resolve() != of_target.resolve() and _PYTHON.fullmatch(program.name):
+        return of_target  # Python resolves a link to the Python of another environment, and uses that environment
+    return of_path or of_target
 
 
 def _enclosing(program: Path) -> Path | None:
+    """Returns the nearest prefix above a path. Raises NotACondaKernel if the path is in a virtual environment."""
     for folder in program.parents:
         if (folder / "pyvenv.cfg").is_file() and program.parent.parent == folder:
             raise _virtual_environment(folder, program)
@@ -168,11 +176,11 @@ def _virtual_environment(folder: Path, program: Path) -> NotACondaKernel:
     home = re.search(r"^home\s*=\s*(.+?)\s*$", config, re.MULTILINE)
     base = _enclosing(Path(home[1]) / "python") if home else None
     if base is None:
-        return NotACondaKernel(f"The kernel's interpreter {program} is a virtual environment without conda.")
+        return NotACondaKernel(f"The kernel's interpreter {program} is in a virtual environment without conda.")
     return NotACondaKernel(
-        f"The kernel's interpreter {program} is a virtual environment on top of the conda environment {base}, "
-        "whose image would lack the packages of the virtual environment.",
-        f"Install the packages in a conda environment, or build {base} alone by naming it.",
+        f"The kernel's interpreter {program} is in a virtual environment on top of the conda environment {base}. "
+        f"An image of {base} would lack the packages of the virtual environment.",
+        f"Install the packages in a conda environment. To build {base} without them, give its path.",
     )
 
 
@@ -186,14 +194,14 @@ def _prefix_of_variables(variables: Mapping[str, str]) -> Path | None:
 
 def _checked(prefix: Path | None, launcher: str) -> Path:
     if prefix is None:
-        raise NotACondaKernel(f"The kernel is started by {launcher}, whose environment was not found.")
+        raise NotACondaKernel(f"The kernel is started by {launcher}, but the environment of {launcher} was not found.")
     if not is_prefix(prefix):
         raise NotACondaKernel(f"The kernel is started by {launcher} in {prefix}, which is not a conda environment.")
     return prefix
 
 
 def _expanded(own: Mapping[str, str], inherited: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """jupyter_client fills ``${NAME}`` in a kernelspec's variables from the server's."""
+    """Yields a kernelspec's variables; like jupyter_client, replaces ``${NAME}`` with the inherited variable."""
     for name, value in own.items():
         yield name, re.sub(r"\$\{(\w+)\}", lambda match: inherited.get(match[1], ""), value)
 

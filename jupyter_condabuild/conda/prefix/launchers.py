@@ -1,4 +1,7 @@
-"""Programs that start another one inside an environment: which environment, as their command line says."""
+"""Launchers: programs such as ``conda run``, which start another program inside an environment.
+
+The command line of a launcher says which environment it uses.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ _CONDA_FLAGS = frozenset(
 
 @dataclass(frozen=True)
 class Context:
-    """What a command line is read against: the variables and the folder that the program sees."""
+    """The environment variables and the working directory of a program."""
 
     env: Mapping[str, str]
     cwd: Path
@@ -28,7 +31,11 @@ class Context:
 
 @dataclass(frozen=True)
 class Launched:
-    """The command behind launchers, or a `launcher` and the environment it names, None where that is not found."""
+    """A command line after `unwrap`.
+
+    If the command has a launcher, `launcher` is its name, and `prefix` is the environment that it uses, or None if that
+    environment is not found. Otherwise `launcher` is empty, and `argv` is the command.
+    """
 
     argv: tuple[str, ...]
     launcher: str = ""
@@ -41,7 +48,10 @@ def is_prefix(folder: Path) -> bool:
 
 
 def unwrap(argv: Sequence[str], context: Context) -> Launched:
-    """Takes off what only starts something else: env, conda run, nb_conda_kernels, pixi run, a shell that activates."""
+    """Removes ``env`` from a command line, and finds the launcher and its environment.
+
+    The launchers are conda run, nb_conda_kernels, pixi run, and a shell that activates an environment.
+    """
     words = list(argv)
     while words:
         name = os.path.basename(words[0])
@@ -56,7 +66,7 @@ def unwrap(argv: Sequence[str], context: Context) -> Launched:
         elif name == "pixi" and "run" in words[1:]:
             return Launched(tuple(words), "pixi run", pixi_environment(words[1:], context))
         elif name in _SHELLS and (target := _ACTIVATE.search(_script(words))):
-            prefix = _named(_unquoted(target["target"]), words, context)
+            prefix = _environment_of_name(_unquoted(target["target"]), words, context)
             return Launched(tuple(words), name, prefix) if prefix else Launched(tuple(words))
         else:
             break
@@ -71,7 +81,7 @@ def _after_env(words: list[str]) -> list[str]:
 
 
 def _script(words: list[str]) -> str:
-    """The text of ``bash -lc TEXT``."""
+    """Returns TEXT of ``bash -lc TEXT``; empty for other commands."""
     for flag, text in pairwise(words[1:]):
         if re.fullmatch(r"-[a-z]*c", flag):
             return text
@@ -93,13 +103,13 @@ def _of_conda_run(words: list[str], context: Context) -> Path | None:
         return context.cwd / os.path.expanduser(prefix)
     name = options.get("-n") or options.get("--name")
     if name:
-        return _named(name, words, context, root=options.get("-r") or options.get("--root-prefix") or "")
+        return _environment_of_name(name, words, context, root=options.get("-r") or options.get("--root-prefix") or "")
     active = context.env.get("CONDA_PREFIX")
     return Path(active) if active else next(_roots(words, context, ""), None)
 
 
 def _options(words: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Options with their values, up to the command that is run."""
+    """Yields the options with their values, up to the command that the launcher starts."""
     rest = iter(words)
     for word in rest:
         if word == "run" or word in _CONDA_FLAGS:
@@ -112,8 +122,8 @@ def _options(words: Sequence[str]) -> Iterator[tuple[str, str]]:
         yield name, value if has_value else next(rest, "")
 
 
-def _named(name: str, words: list[str], context: Context, root: str = "") -> Path | None:
-    """The environment of a name, or of a path where it is one."""
+def _environment_of_name(name: str, words: list[str], context: Context, root: str = "") -> Path | None:
+    """Returns the environment with a name, or None if there is none. If `name` is a path, returns that path."""
     if "/" in name:
         return context.cwd / os.path.expanduser(name)
     roots = list(_roots(words, context, root))
@@ -124,12 +134,12 @@ def _named(name: str, words: list[str], context: Context, root: str = "") -> Pat
     folders = [Path(folder) for folder in listed if folder]
     folders += [folder / "envs" for folder in roots]
     folders += [home / place for place in (".conda/envs", "micromamba/envs", ".local/share/mamba/envs")]
-    known = [folder / name for folder in folders] + _known_environments(home, name)
-    return next((prefix for prefix in known if is_prefix(prefix)), None)
+    candidates = [folder / name for folder in folders] + _recorded_environments(home, name)
+    return next((prefix for prefix in candidates if is_prefix(prefix)), None)
 
 
-def _known_environments(home: Path, name: str) -> list[Path]:
-    """Those of that name in conda's list of all environments that it ever made."""
+def _recorded_environments(home: Path, name: str) -> list[Path]:
+    """Returns the environments with that name in environments.txt, conda's list of all environments that it created."""
     try:
         lines = (home / ".conda/environments.txt").read_text().splitlines()
     except (OSError, UnicodeDecodeError):
@@ -137,11 +147,14 @@ def _known_environments(home: Path, name: str) -> list[Path]:
     return [Path(line.strip()) for line in lines if os.path.basename(line.strip()) == name]
 
 
-def _roots(words: list[str], context: Context, given: str) -> Iterator[Path]:
-    """Where base environments may be: as given, that of the conda that is run, and as variables say."""
+def _roots(words: list[str], context: Context, root: str) -> Iterator[Path]:
+    """Yields folders that may be base environments.
+
+    They come from `root` (the launcher's option), from environment variables, and from the path of the conda that runs.
+    """
     programs = [word for word in (words[0], context.env.get("CONDA_EXE", "")) if "/" in word]
     programs += re.findall(r"(/\S+)/activate\b", " ".join(words))
-    candidates = [given, context.env.get("MAMBA_ROOT_PREFIX", ""), context.env.get("CONDA_ROOT", "")]
+    candidates = [root, context.env.get("MAMBA_ROOT_PREFIX", ""), context.env.get("CONDA_ROOT", "")]
     for program in programs:
         folder = Path(program).parent
         candidates.append(str(folder.parent if folder.name in ("bin", "condabin") else folder))
@@ -152,7 +165,11 @@ def _roots(words: list[str], context: Context, given: str) -> Iterator[Path]:
 
 
 def pixi_environment(words: Sequence[str], context: Context) -> Path | None:
-    """The environment of ``pixi run``: of the manifest that it names, else of the nearest one above."""
+    """Returns the environment of ``pixi run``, or None if there is no project.
+
+    The project is that of the manifest in the options or variables, else the nearest one at or above the working
+    directory.
+    """
     options = dict(_options([word for word in words if word not in ("--locked", "--frozen", "--as-is")]))
     manifest = options.get("--manifest-path") or options.get("-m") or context.env.get("PIXI_PROJECT_MANIFEST") or ""
     name = options.get("-e") or options.get("--environment") or context.env.get("PIXI_ENVIRONMENT_NAME") or "default"

@@ -1,4 +1,4 @@
-"""Listing: what lies in a prefix, every path and its status, found in one walk."""
+"""Listing: every path of a prefix and its file status, from one walk."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from jupyter_condabuild.conda.prefix.walk import Status
 
 
 class Listing(NamedTuple):
-    """The paths of a prefix but folders, relative to it (any bytes, as `os.fsdecode` has them).
+    """All paths of a prefix that are not folders, relative to the prefix.
 
-    `statuses` are None where there is none to be had. `unlisted` are folders that cannot be read, `nested`
-    environments inside this one, both without what is in them. `records` are the files in conda-meta, by name, as they
-    were before the walk.
+    A path may contain any bytes, decoded with `os.fsdecode`. `statuses` maps each path to its file status, or to None
+    if the status is not available. `unlisted` are the folders that cannot be read. `nested` are the environments inside
+    this one. The listing contains no path below these folders. `records` are the names and statuses of the files in
+    conda-meta, as they were before the walk.
     """
 
     statuses: Mapping[str, Status | None]
@@ -29,15 +30,20 @@ class Listing(NamedTuple):
 
 
 def listing(prefix: Path, meanwhile: Callable[[], object] | None = None) -> Listing:
-    """Walks a prefix as `walk.walk` does; with `meanwhile`, in another process while that is called here."""
-    found = records(prefix)
-    answer = _walked_beside(prefix, meanwhile) if meanwhile else b""
-    statuses, unlisted, nested = marshal.loads(answer) if answer else walk.walk(str(prefix))  # noqa: S302  our own
-    return Listing(statuses, unlisted, nested, found)
+    """Walks over a prefix as `walk.walk` does.
+
+    Args:
+        meanwhile: if given, another process walks, and this process calls `meanwhile` at the same time. If the other
+            process fails, this process walks.
+    """
+    before = records(prefix)
+    output = _walk_in_process(prefix, meanwhile) if meanwhile else b""
+    statuses, unlisted, nested = marshal.loads(output) if output else walk.walk(str(prefix))  # noqa: S302  our own data
+    return Listing(statuses, unlisted, nested, before)
 
 
 def records(prefix: Path) -> list[tuple[str, Status]]:
-    """The files in conda-meta, sorted by name; none where there is no such folder."""
+    """Returns the names and statuses of the files in conda-meta, sorted by name; empty if there is no such folder."""
     try:
         with os.scandir(prefix / "conda-meta") as entries:
             return sorted((entry.name, walk.status(entry.stat())) for entry in entries)
@@ -45,8 +51,8 @@ def records(prefix: Path) -> list[tuple[str, Status]]:
         return []
 
 
-def _walked_beside(prefix: Path, meanwhile: Callable[[], object]) -> bytes:
-    """What the walk says as a program; nothing where it could not be run."""
+def _walk_in_process(prefix: Path, meanwhile: Callable[[], object]) -> bytes:
+    """Returns the output of the walk as a program, or no bytes if the program failed. Calls `meanwhile` once."""
     command = [sys.executable, "-I", "-S", "-B", walk.__file__, str(prefix)]
     try:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
@@ -57,8 +63,8 @@ def _walked_beside(prefix: Path, meanwhile: Callable[[], object]) -> bytes:
         assert process.stdout
         try:
             meanwhile()
-            answer = process.stdout.read()
+            output = process.stdout.read()
         except BaseException:
-            process.kill()  # it may be walking over a whole machine
+            process.kill()  # the walk over a large folder may take long
             raise
-    return b"" if process.returncode else answer
+    return b"" if process.returncode else output

@@ -1,4 +1,4 @@
-"""PipDistribution: what pip (or uv, poetry, setup.py, …) installed into an environment beside conda.
+"""PipDistribution: a distribution that pip (or uv, poetry, setup.py, …) installed into a conda environment.
 
 Source: the ``.dist-info``, ``.egg-info``, ``.egg`` and ``.egg-link`` entries of site-packages
 (https://packaging.python.org/specifications/recording-installed-packages/).
@@ -22,12 +22,12 @@ _INFO_PATH = re.compile(r"(?P<info>.*/(?P<name>[^/-]+)[^/]*\.(?:dist|egg)-info)(
 
 @dataclass(frozen=True)
 class PipDistribution:
-    """A distribution that no conda record accounts for.
+    """A distribution in site-packages that conda did not install.
 
-    `dist_info` and `files` are relative to the prefix. `files` are those that RECORD lists within the prefix, some of
-    which may be gone; where there is no such list (`complete` is False), what could be found of it. `installer` is
-    the word in INSTALLER. `overwrites` names the conda package whose files it took over, `editable_source` is the
-    folder that an editable install imports from.
+    `dist_info` and `files` are relative to the prefix. `files` are the files in the prefix that RECORD lists; some of
+    them may be missing. If there is no such list, `complete` is False, and `files` are only the files that were found.
+    `installer` is the content of INSTALLER. `overwrites` is the name of the conda package whose files the distribution
+    overwrote, or empty. `editable_source` is the folder that an editable install imports from, or None.
     """
 
     package: PipPackage
@@ -40,7 +40,7 @@ class PipDistribution:
 
     @property
     def source(self) -> str:
-        """Where it came from: index, archive, vcs, local or editable."""
+        """The kind of source that it was installed from: index, archive, vcs, local or editable."""
         if self.package.editable:
             return "editable"
         if not self.package.url or self.package.index:
@@ -51,7 +51,13 @@ class PipDistribution:
 
 
 def pip_distributions(prefix: Path, site_packages: str, records: Sequence[PrefixRecord]) -> tuple[PipDistribution, ...]:
-    """The distributions in site-packages that conda did not install, or that took the place of what it installed."""
+    """Returns the distributions in site-packages that conda did not install, sorted by name.
+
+    They include distributions that overwrote a conda package.
+
+    Args:
+        site_packages: the site-packages folder, relative to the prefix; empty if the environment has no Python.
+    """
     if not site_packages:
         return ()
     conda_infos = {
@@ -81,7 +87,7 @@ def _metadata_entries(folder: Path) -> list[str]:
     return [
         name
         for name in names
-        if not name.startswith("~")  # what pip leaves of an interrupted uninstall
+        if not name.startswith("~")  # pip leaves such a folder after an interrupted uninstall
         and (
             name.endswith((".dist-info", ".egg-info", ".egg-link"))
             or (name.endswith(".egg") and os.path.isdir(folder / name / "EGG-INFO"))
@@ -90,7 +96,7 @@ def _metadata_entries(folder: Path) -> list[str]:
 
 
 def _replaced(prefix: Path, info: str, record: PrefixRecord) -> bool:
-    """Whether another installer rewrote a dist-info folder of the same name that conda had put there."""
+    """Whether another installer rewrote a dist-info folder that conda installed."""
     installer = metadata.text_of(prefix / info / "INSTALLER").strip()
     if not info.endswith(".dist-info") or installer in ("", "conda"):
         return False
@@ -143,7 +149,7 @@ def _read(prefix: Path, site_packages: str, info: str, index: str) -> PipDistrib
 def _with_overwrites(
     found: list[PipDistribution], conda_infos: dict[str, PrefixRecord], records: Sequence[PrefixRecord]
 ) -> list[PipDistribution]:
-    """Names the conda package that a distribution took over: the one of the same name, else one with the same files."""
+    """Sets `overwrites` to the conda package with the same name, or else to a conda package with the same files."""
     if not found:
         return found
     by_name = {
@@ -151,17 +157,17 @@ def _with_overwrites(
         for info, record in conda_infos.items()
         if (match := _INFO_PATH.fullmatch(info))
     }
-    by_file = {path: "" for one in found for path in one.files if not path.endswith(".pyc")}
+    by_file = {path: "" for distribution in found for path in distribution.files if not path.endswith(".pyc")}
     for record in records:
         for path in record.files:
             if path in by_file:
                 by_file[path] = record.name
     return [
         replace(
-            one,
-            overwrites=one.overwrites
-            or by_name.get(one.package.name, "")
-            or next((by_file[path] for path in one.files if by_file.get(path)), ""),
+            distribution,
+            overwrites=distribution.overwrites
+            or by_name.get(distribution.package.name, "")
+            or next((by_file[path] for path in distribution.files if by_file.get(path)), ""),
         )
-        for one in found
+        for distribution in found
     ]

@@ -1,4 +1,4 @@
-"""The files in which Python's installers keep what they know of a distribution, read without trust in any of them."""
+"""Reads the metadata files that Python's installers write for a distribution. Their content is untrusted."""
 
 from __future__ import annotations
 
@@ -23,7 +23,11 @@ _HEADER = re.compile(r"^(name|version)[ \t]*:[ \t]*(\S.*?)[ \t]*\r?$", re.IGNORE
 
 @dataclass(frozen=True)
 class InstallSource:
-    """Where a distribution came from; `url` is without credentials, `folder` is the one that a file:// url names."""
+    """Where a distribution was installed from, as its metadata says.
+
+    `url` contains no credentials. `sha256` is the hash of the archive (hexadecimal; empty if unknown). `folder` is the
+    folder that a ``file:`` URL names. `from_index` is True if the installer recorded a package index as the source.
+    """
 
     url: str = ""
     sha256: str = ""
@@ -33,7 +37,7 @@ class InstallSource:
 
 
 def text_of(path: Path) -> str:
-    """A small text file, in whatever encoding; empty where it is missing or unreadable."""
+    """Returns the text of a file (the first 16 MiB; UTF-8 or UTF-16); empty if the file cannot be read."""
     try:
         with path.open("rb") as file:
             data = file.read(_MAX_BYTES)
@@ -45,7 +49,12 @@ def text_of(path: Path) -> str:
 
 
 def name_and_version(folder: Path, fallback: str) -> tuple[str, str]:
-    """From METADATA or PKG-INFO, else from `fallback`, a path that ends in ``name-version``."""
+    """Returns the name and the version of a distribution.
+
+    Args:
+        folder: the ``.dist-info`` or ``.egg-info`` folder with METADATA or PKG-INFO, or an ``.egg-info`` file.
+        fallback: a path that ends in ``name-version``, for a distribution without usable metadata.
+    """
     stem_name, _, stem_version = posixpath.basename(fallback).partition("-")
     stem_version = re.sub(r"-py\d.*", "", stem_version)
     text = text_of(folder / "METADATA") or text_of(folder / "PKG-INFO") or text_of(folder)
@@ -63,7 +72,13 @@ def name_and_version(folder: Path, fallback: str) -> tuple[str, str]:
 
 
 def listed_files(prefix: Path, site_packages: str, info: str) -> tuple[str, ...] | None:
-    """The files in RECORD or installed-files.txt, relative to the prefix; None where there is no such list."""
+    """Returns the files that RECORD or installed-files.txt lists; None if there is no such list.
+
+    The result is relative to the prefix, without files outside of the prefix.
+
+    Args:
+        info: the metadata folder, relative to the prefix.
+    """
     if text := text_of(prefix / info / "RECORD"):
         base = site_packages
         try:
@@ -80,7 +95,12 @@ def listed_files(prefix: Path, site_packages: str, info: str) -> tuple[str, ...]
 
 
 def _within(root: str, base: str, name: str) -> str:
-    """The listed name as a path relative to the prefix, whose path is `root`; empty where it leads out of it."""
+    """Returns a listed name as a path relative to the prefix; empty if the name leads out of the prefix.
+
+    Args:
+        root: the path of the prefix, with a ``/`` at the end.
+        base: the folder that the name is relative to, relative to the prefix.
+    """
     if not name or "\0" in name:
         return ""
     if name[0] not in "./" and "/." not in name and "//" not in name:
@@ -90,7 +110,7 @@ def _within(root: str, base: str, name: str) -> str:
 
 
 def files_below(prefix: Path, folder: str) -> tuple[str, ...]:
-    """All files of a folder (or the file itself), relative to the prefix."""
+    """Returns all files below a folder, or the file itself if `folder` is a file; relative to the prefix."""
     if not (prefix / folder).is_dir():
         return (folder,)
     return tuple(
@@ -103,7 +123,7 @@ def files_below(prefix: Path, folder: str) -> tuple[str, ...]:
 
 
 def origin(folder: Path) -> InstallSource:
-    """What direct_url.json (packaging.python.org/specifications/direct-url) or provenance_url.json (PEP 710) says."""
+    """Reads direct_url.json (packaging.python.org/specifications/direct-url) or provenance_url.json (PEP 710)."""
     if direct := _json_object(folder / "direct_url.json"):
         return _direct(direct)
     if provenance := _json_object(folder / "provenance_url.json"):
@@ -145,7 +165,10 @@ def _json_object(path: Path) -> dict[str, Any]:
 
 
 def editable_source(prefix: Path, files: tuple[str, ...]) -> Path | None:
-    """The folder behind setuptools' ``__editable__`` files, for installers that write no direct_url.json."""
+    """Returns the folder that setuptools' ``__editable__`` files name; None if there is none.
+
+    Some installers write these files, but no direct_url.json.
+    """
     for path in files:
         name = posixpath.basename(path)
         if not name.startswith("__editable__") or not name.endswith((".pth", "_finder.py")):
@@ -166,21 +189,21 @@ def editable_source(prefix: Path, files: tuple[str, ...]) -> Path | None:
 
 
 def egg_link_source(path: Path) -> Path:
-    """The folder that a setuptools develop install (``.egg-link``) points to."""
+    """Returns the folder that the ``.egg-link`` file of a setuptools develop install names."""
     first = (text_of(path).splitlines() or [""])[0].strip()
     return Path(os.path.normpath(os.path.join(path.parent, first)))
 
 
 def egg_info_in(source: Path) -> Path:
-    """The ``.egg-info`` of a source folder."""
+    """Returns the ``.egg-info`` of a source folder, or a path that does not exist if there is none."""
     return next(iter(sorted(source.glob("*.egg-info"))), source / "missing.egg-info")
 
 
 def index_of(prefix: Path) -> str:
-    """The package index that the environment's own pip.conf names, else PyPI's.
+    """Returns the package index that the environment's own pip.conf names, else `PYPI`.
 
-    A user's or a machine's configuration says nothing of where a package came from, and would make two users' lock
-    files of one environment differ.
+    The configuration of a user or a machine does not count: it does not show where a package came from, and with it
+    two users would get different lock files for the same environment.
     """
     parser = configparser.RawConfigParser(strict=False)
     try:

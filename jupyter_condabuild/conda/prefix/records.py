@@ -1,4 +1,4 @@
-"""PrefixRecord and PathsEntry: what conda-meta says of an installed package, in one form for conda and rattler.
+"""PrefixRecord and PathsEntry: an installed package as conda-meta describes it, in the same form for conda and rattler.
 
 Source: the JSON files in ``conda-meta`` as conda and rattler write them (PrefixRecord in both).
 """
@@ -16,15 +16,17 @@ from typing import Any, NamedTuple
 
 from jupyter_condabuild.errors import BrokenRecord
 
-_PLAIN = re.compile(r"(?!\.)[\w.+!~-]+", re.ASCII)
+_NAME_PART = re.compile(r"(?!\.)[\w.+!~-]+", re.ASCII)
 
 
 class PathsEntry(NamedTuple):
-    """One path of a package as it lies in the prefix.
+    """One path of an installed package.
 
-    `path` is relative to the prefix, with ``/``. `kind` is the record's path_type: hardlink, softlink, directory,
-    pyc_file, unix_python_entry_point. `sha256` is of the file in the package, `sha256_in_prefix` of the file as linked
-    (hexadecimal; empty where the record does not say). `size` is in bytes, of the file in the package, or None.
+    `path` is relative to the prefix and uses ``/``. `kind` is the path_type of the record: hardlink, softlink,
+    directory, pyc_file or unix_python_entry_point. `sha256` is the hash of the file in the package, `sha256_in_prefix`
+    the hash of the linked file (both hexadecimal; empty if the record does not contain them). `size` is the size of the
+    file in the package, in bytes, or None if the record does not contain it. `placeholder` is the prefix that the
+    installer replaces in the file, and `file_mode` is ``text`` or ``binary``; both are empty for other files.
     """
 
     path: str
@@ -37,7 +39,7 @@ class PathsEntry(NamedTuple):
 
     @property
     def expected_sha256(self) -> str:
-        """The hash that the file in the prefix should have; empty where the record does not tell."""
+        """The hash (hexadecimal) that the file in the prefix should have; empty if the record does not contain it."""
         if self.sha256_in_prefix:
             return self.sha256_in_prefix
         return "" if self.placeholder else self.sha256
@@ -45,10 +47,11 @@ class PathsEntry(NamedTuple):
 
 @dataclass(frozen=True)
 class PrefixRecord:
-    """An installed conda package. URLs are as the record has them, credentials included (and so not in its repr).
+    """An installed conda package, as one JSON file in conda-meta describes it.
 
-    `channel` is the channel's URL or name without the subdir. `size` is of the archive in bytes. `source` is the JSON
-    file it was read from.
+    The channel, the URL and the requested specs may contain credentials, so they are not in the repr. `channel` is the
+    URL or the name of the channel, without the subdir. `size` is the size of the archive in bytes. `source` is the JSON
+    file, and `raw` is its JSON object.
     """
 
     name: str
@@ -74,17 +77,17 @@ class PrefixRecord:
 
     @property
     def dist(self) -> str:
-        """``name-version-build``, the stem of the record's and the package's file names."""
+        """``name-version-build``: the file names of the record and of the archive without their suffixes."""
         return f"{self.name}-{self.version}-{self.build}"
 
     @property
     def files(self) -> Sequence[str]:
-        """The names of its paths in the prefix; quicker than `paths`."""
+        """The paths of the package, relative to the prefix. Faster than `paths`: no entry is parsed."""
         return self.raw.get("files") or [entry.path for entry in self.paths]
 
     @classmethod
     def read(cls, path: Path) -> PrefixRecord:
-        """Reads one record; raises BrokenRecord when it is not JSON, half-written or lacks a required field."""
+        """Reads one record. Raises BrokenRecord if the file cannot be read or is not a complete record in JSON."""
         try:
             raw = json.loads(path.read_bytes())
             return cls.parse(raw, path)
@@ -95,20 +98,20 @@ class PrefixRecord:
 
     @classmethod
     def parse(cls, raw: Mapping[str, Any], path: Path) -> PrefixRecord:
-        """A record from its JSON object; raises KeyError, TypeError or ValueError where it is not one."""
-        name, version, build = _plain(raw, "name"), _plain(raw, "version"), _plain(raw, "build")
+        """Parses a JSON object. Raises KeyError, TypeError, AttributeError or ValueError if it is no valid record."""
+        name, version, build = _name_part(raw, "name"), _name_part(raw, "version"), _name_part(raw, "build")
         url = raw.get("url") or ""
-        subdir = _plain(raw, "subdir", posixpath.basename(posixpath.dirname(url)) or "noarch")
+        subdir = _name_part(raw, "subdir", posixpath.basename(posixpath.dirname(url)) or "noarch")
         channel = raw.get("channel") or posixpath.dirname(posixpath.dirname(url))
-        if isinstance(channel, Mapping):  # conda's older, structured form
+        if isinstance(channel, Mapping):  # the form that older versions of conda write
             channel = channel.get("canonical_name") or channel.get("name") or ""
         noarch = raw.get("noarch") or ""
-        if noarch is True:  # the old spelling of "generic"
+        if noarch is True:  # older records: true means "generic"
             noarch = "generic"
         for file in raw.get("files") or ():
-            _inside(file)
+            _checked_path(file)
         for entry in (raw.get("paths_data") or {}).get("paths") or ():
-            _inside(entry["_path"])
+            _checked_path(entry["_path"])
         return cls(
             name=name,
             version=version,
@@ -116,7 +119,7 @@ class PrefixRecord:
             build_number=int(raw.get("build_number") or 0),
             channel=channel.removesuffix("/").removesuffix(f"/{subdir}"),
             subdir=subdir,
-            fn=_plain(raw, "fn", posixpath.basename(url) or f"{name}-{version}-{build}.conda"),
+            fn=_name_part(raw, "fn", posixpath.basename(url) or f"{name}-{version}-{build}.conda"),
             url=url,
             md5=raw.get("md5") or "",
             sha256=raw.get("sha256") or "",
@@ -134,21 +137,21 @@ class PrefixRecord:
 
     @cached_property
     def paths(self) -> tuple[PathsEntry, ...]:
-        """The package's paths as they lie in the prefix; raises BrokenRecord where the record is not consistent.
+        """The paths of the package in the prefix. Raises BrokenRecord if the list of paths is not valid.
 
-        conda leaves ``site-packages/…`` and ``python-scripts/…`` of noarch packages in paths_data unresolved, but
-        writes the resolved names, in the same order, in ``files``.
+        For noarch packages, conda writes the unresolved paths ``site-packages/…`` and ``python-scripts/…`` to
+        paths_data. It writes the resolved paths, in the same order, to ``files``.
         """
         raw_files = self.raw.get("files") or []
         paths_data = self.raw.get("paths_data") or {}
         entries = paths_data.get("paths")
         try:
-            if entries is None:  # very old records
-                return tuple(PathsEntry(_inside(path), "hardlink") for path in raw_files)
+            if entries is None:  # very old records have no paths_data
+                return tuple(PathsEntry(_checked_path(path), "hardlink") for path in raw_files)
             resolve = _resolver(self.noarch, raw_files)
             return tuple(
                 PathsEntry(
-                    path=_inside(resolve(entry["_path"])),
+                    path=_checked_path(resolve(entry["_path"])),
                     kind=entry.get("path_type") or "hardlink",
                     sha256=entry.get("sha256") or "",
                     sha256_in_prefix=entry.get("sha256_in_prefix") or "",
@@ -159,32 +162,36 @@ class PrefixRecord:
                 for entry in entries
             )
         except (KeyError, TypeError, AttributeError, ValueError) as error:
-            raise BrokenRecord(f"{self.source}: the list of paths cannot be used ({error}).") from None
+            raise BrokenRecord(f"{self.source}: the list of paths is not valid ({error}).") from None
 
 
-def _plain(raw: Mapping[str, Any], key: str, default: str = "") -> str:
-    """A field that becomes part of file names and URLs, and so must be nothing else."""
+def _name_part(raw: Mapping[str, Any], key: str, default: str = "") -> str:
+    """Returns a field that becomes part of file names and URLs. Raises ValueError if it has other characters."""
     value = raw.get(key) or default or raw[key]
-    if not isinstance(value, str) or not _PLAIN.fullmatch(value):
-        raise ValueError(f"{key} is {value!r}")
+    if not isinstance(value, str) or not _NAME_PART.fullmatch(value):
+        raise ValueError(f"{key} {value!r} is not valid")
     return value
 
 
-def _inside(path: str) -> str:
-    """The path of a record, which must not leave the prefix."""
+def _checked_path(path: str) -> str:
+    """Returns the path of a record. Raises ValueError if the path leads out of the prefix."""
     if not path or path[0] == "/" or "\0" in path or (".." in path and ".." in path.split("/")):
         raise ValueError(f"path {path!r} leads out of the environment")
     return path
 
 
 def _requested(raw: Mapping[str, Any]) -> tuple[str, ...]:
-    """conda writes requested_spec and requested_specs, for dependencies _requested_specs; rattler the list."""
+    """Returns the specs that the user requested for this package; empty for a dependency.
+
+    conda writes requested_spec and requested_specs, and _requested_specs for dependencies. rattler writes
+    requested_specs.
+    """
     specs = raw.get("requested_specs") or ([raw["requested_spec"]] if raw.get("requested_spec") else [])
     return tuple(str(spec) for spec in specs if spec and spec != "None")
 
 
 def _resolver(noarch: str, files: list[str]) -> Any:
-    """Maps ``site-packages/x`` to where a noarch Python package's file really lies, learnt from ``files``."""
+    """Returns a function that maps ``site-packages/x`` of a noarch Python package to the path that ``files`` has."""
     if noarch != "python":
         return lambda path: path
     listed = set(files)

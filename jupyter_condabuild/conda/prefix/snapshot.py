@@ -1,4 +1,4 @@
-"""From a prefix to an Environment: what the prefix's metadata says at this moment, drift aside."""
+"""Reads the metadata of a prefix into an Environment. It compares no files: `drift` does that."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from jupyter_condabuild.conda.secrets import scrub, scrub_url
 from jupyter_condabuild.errors import NotAPrefix
 
 UNSET = "***unset***"
-"""What conda writes into conda-meta/state for a variable that activation removes (conda.core.prefix_data)."""
+"""The value that conda-meta/state has for a variable that activation removes (conda.core.prefix_data)."""
 
 
 def snapshot(prefix: Path) -> Environment:
-    """Reads a prefix's metadata; raises NotAPrefix or BrokenRecord."""
+    """Reads the metadata of a prefix. Raises NotAPrefix or BrokenRecord."""
     prefix = Path(prefix).absolute()
     meta = prefix / "conda-meta"
     records, superseded = _records(prefix)
@@ -46,13 +46,13 @@ def snapshot(prefix: Path) -> Environment:
 
 
 def _records(prefix: Path) -> tuple[tuple[PrefixRecord, ...], tuple[PrefixRecord, ...]]:
-    """The records, and those that an interrupted update left beside a newer one of the same package."""
+    """Returns the newest record of each package, and the older records that an interrupted update left."""
     try:
         names = os.listdir(prefix / "conda-meta")
     except FileNotFoundError:
         raise NotAPrefix(f"{prefix} is not a conda environment: it has no conda-meta folder.") from None
     except OSError as error:
-        raise NotAPrefix(f"{prefix} cannot be read as a conda environment: {error.strerror}.") from None
+        raise NotAPrefix(f"Cannot read the conda environment {prefix}: {error.strerror}.") from None
     by_name: dict[str, list[PrefixRecord]] = {}
     for name in names:
         if name.endswith(".json") and not name.startswith("."):
@@ -69,7 +69,7 @@ def _records(prefix: Path) -> tuple[tuple[PrefixRecord, ...], tuple[PrefixRecord
 
 
 def name_of(prefix: Path) -> str:
-    """What people call an environment."""
+    """Returns the usual name of an environment: the name of its folder, ``base``, or the name of its pixi project."""
     if prefix.parent.name == "envs" and prefix.parent.parent.name == ".pixi":  # project/.pixi/envs/default
         project = prefix.parent.parent.parent.name
         return project if prefix.name == "default" else f"{project}-{prefix.name}"
@@ -77,7 +77,7 @@ def name_of(prefix: Path) -> str:
 
 
 def _platform(records: Iterable[PrefixRecord]) -> str:
-    """The subdir of most packages; this machine's where all are noarch."""
+    """Returns the subdir of most packages. If all packages are noarch, returns the Linux subdir of this machine."""
     subdirs = Counter(record.subdir for record in records if record.subdir != "noarch")
     if subdirs:
         return subdirs.most_common(1)[0][0]
@@ -85,7 +85,7 @@ def _platform(records: Iterable[PrefixRecord]) -> str:
 
 
 def _requested(records: Iterable[PrefixRecord], past: history.History) -> tuple[str, ...]:
-    """The latest spec of each package that is still installed; records speak where history does not."""
+    """Returns the latest requested spec of each installed package: from the history, else from the record."""
     specs = {record.name: record.requested_specs[-1] for record in records if record.requested_specs}
     installed = {record.name for record in records}
     specs.update({name: spec for name, spec in past.requested.items() if name in installed})
@@ -93,12 +93,12 @@ def _requested(records: Iterable[PrefixRecord], past: history.History) -> tuple[
 
 
 def _channels(records: Iterable[PrefixRecord], past: history.History) -> tuple[str, ...]:
-    """Those of the latest commands first, then by their number of packages."""
-    counted = Counter(channel_url(record) for record in records)
-    used = sorted(counted, key=lambda channel: (-counted[channel], channel))
-    named = [scrub_url(channel).rstrip("/") for channel in past.channels]
-    known = [url for name in named for url in used if url == name or url.endswith(f"/{name}")]
-    return tuple(dict.fromkeys([*known, *used]))
+    """Returns the channels of the packages: first those of the latest commands, then by their number of packages."""
+    counts = Counter(channel_url(record) for record in records)
+    used = sorted(counts, key=lambda channel: (-counts[channel], channel))
+    names = [scrub_url(channel).rstrip("/") for channel in past.channels]
+    named = [url for name in names for url in used if url == name or url.endswith(f"/{name}")]
+    return tuple(dict.fromkeys([*named, *used]))
 
 
 def _variables(state: str) -> dict[str, str]:
@@ -115,7 +115,7 @@ def _pinned(text: str) -> tuple[str, ...]:
 
 
 def _frozen(path: Path) -> str | None:
-    """The message of conda-meta/frozen (CEP 22), which may be an empty file."""
+    """Returns the message of conda-meta/frozen (CEP 22), which may be an empty file; None if there is no such file."""
     if not path.exists():
         return None
     text = text_of(path)

@@ -1,7 +1,8 @@
-"""Whether the files of a prefix are what its records say, read as little and as fast as that can be told.
+"""Checks whether the files of a prefix are as its records describe them, and reads as few files as possible.
 
-A file is not read when it is provably the package cache's own: the same inode, not written to since the package was
-extracted. An edit in place changes both names, but it changes the time as well, and so such a file is read.
+A file is not read if it is provably the file in the package cache: it has the same inode, and nothing wrote to it after
+the package was extracted. An edit in place changes the file under both paths, but it also changes the modification
+time, so the edited file is read.
 """
 
 from __future__ import annotations
@@ -30,9 +31,11 @@ _local = threading.local()
 
 
 class Expected(NamedTuple):
-    """A path of the prefix and what may lie there: several entries where packages clobber each other.
+    """A path of the prefix and the file that the records expect there.
 
-    `cached` is the package cache's copy, if there is one, and `extracted_ns` when that was extracted.
+    `package` is the name of a package with this path. `entries` has several items if several packages have this path:
+    any of them may have written the file. `cached` is the file in the package cache, or empty, and `extracted_ns` is
+    the time when it was extracted (nanoseconds since the epoch).
     """
 
     path: str
@@ -43,7 +46,11 @@ class Expected(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """What was found; `size` in bytes is of what lies there, or, where nothing does, of what should."""
+    """The result of the check of one path.
+
+    `size` is the size of the file in the prefix, or the size in the record if the file is missing. `size` and
+    `bytes_read` are in bytes.
+    """
 
     expected: Expected
     state: State
@@ -52,37 +59,45 @@ class Verdict(NamedTuple):
 
 
 def expectations(prefix: Path, records: Iterable[PrefixRecord], *, trust_cache: bool = True) -> Collection[Expected]:
-    """What should lie in the prefix."""
-    found: dict[str, Expected] = {}
+    """Returns the paths that the records expect in the prefix.
+
+    Args:
+        trust_cache: whether to look for the packages in the package caches, so that `verify` reads fewer files.
+    """
+    by_path: dict[str, Expected] = {}
     folders = default_folders(prefix) if trust_cache else ()
     for record in records:
         cache, extracted_ns = _extracted(record, folders) if trust_cache else ("", 0)
         names = _names_in_package(record) if cache else ()
         for number, entry in enumerate(record.paths):
-            known = found.get(entry.path)
-            entries = (*known.entries, entry) if known else (entry,)
-            cached = f"{cache}/{names[number]}" if cache and not known else ""
-            found[entry.path] = Expected(entry.path, record.name, entries, cached, extracted_ns)
-    return found.values()
+            earlier = by_path.get(entry.path)
+            entries = (*earlier.entries, entry) if earlier else (entry,)
+            cached = f"{cache}/{names[number]}" if cache and not earlier else ""
+            by_path[entry.path] = Expected(entry.path, record.name, entries, cached, extracted_ns)
+    return by_path.values()
 
 
 def _extracted(record: PrefixRecord, folders: Sequence[Path]) -> tuple[str, int]:
-    """The package's folder in a package cache, and the latest time at which its files may have been written."""
+    """Returns the folder of the package in a package cache, and the time when the package was extracted.
+
+    The time is in nanoseconds since the epoch. A file with a later modification time may have been changed.
+    The folder is empty if there is none.
+    """
     stem = record.fn.removesuffix(".conda").removesuffix(".tar.bz2")
     candidates = [record.extracted_package_dir] if record.extracted_package_dir else []
     for folder in (*candidates, *(str(folder / stem) for folder in folders)):
-        try:  # index.json is never linked, so that it has changed (ctime) last when the package was extracted
+        try:  # index.json is never linked, so its ctime is the time when the package was extracted
             times = [os.stat(f"{folder}/info/index.json").st_ctime_ns, os.stat(record.source).st_mtime_ns]
         except OSError:
             continue
-        with contextlib.suppress(OSError):  # conda writes it after extraction, rattler does not
+        with contextlib.suppress(OSError):  # conda writes this file after the extraction, rattler does not
             times.append(os.stat(f"{folder}/info/repodata_record.json").st_mtime_ns)
         return folder, min(times)
     return "", 0
 
 
 def _names_in_package(record: PrefixRecord) -> list[str]:
-    """What `record.paths` are called in the package; noarch Python packages do not know where site-packages is."""
+    """Returns `record.paths` as the package has them: a noarch Python package has no folder above site-packages."""
     if record.noarch != "python":
         return [entry.path for entry in record.paths]
     return [f"site-packages/{rest}" if rest else path for path, rest in map(_split_site_packages, record.paths)]
@@ -95,33 +110,34 @@ def _split_site_packages(entry: PathsEntry) -> tuple[str, str]:
 def verify(
     prefix: Path,
     expected: Collection[Expected],
-    lying: Mapping[str, Status | None],
+    statuses: Mapping[str, Status | None],
     *,
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> Iterator[Verdict]:
-    """A verdict for each, in any order.
+    """Yields a verdict for each expected path, in any order.
 
     Args:
-        lying: the status of what lies in the prefix, as far as it is known.
-        workers: threads that read and hash beside each other. Default: two a processor.
-        progress: called with the bytes done and the bytes in all (those of the records), from this thread.
+        statuses: the file statuses of the prefix by path, as far as they are known.
+        workers: the number of threads that read and hash. Default: two for each processor.
+        progress: called from this thread with the number of bytes done and the total number of bytes. Both are sums of
+            the sizes in the records.
     """
     root = str(prefix)
-    total = sum(_size(one) for one in expected)
+    total = sum(_size(item) for item in expected)
     unread = []
-    for one in expected:
-        status = lying.get(one.path)
-        if status and _is_cached(status, one):
-            yield Verdict(one, "same", status[SIZE])
+    for item in expected:
+        status = statuses.get(item.path)
+        if status and _is_cached(status, item):
+            yield Verdict(item, "same", status[SIZE])
         else:
-            unread.append(one)
-    done = total - sum(_size(one) for one in unread)
+            unread.append(item)
+    done = total - sum(_size(item) for item in unread)
     if progress:
         progress(done, total)
     with ThreadPoolExecutor(workers or 2 * (os.cpu_count() or 1), "verify") as pool:
         try:
-            for verdicts in pool.map(lambda batch: [_verdict(root, one) for one in batch], _batches(unread)):
+            for verdicts in pool.map(lambda batch: [_verdict(root, item) for item in batch], _batches(unread)):
                 yield from verdicts
                 if progress:
                     done += sum(_size(verdict.expected) for verdict in verdicts)
@@ -137,9 +153,9 @@ def _size(expected: Expected) -> int:
 def _batches(expected: Sequence[Expected]) -> Iterator[list[Expected]]:
     batch: list[Expected] = []
     size = 0
-    for one in expected:
-        batch.append(one)
-        size += _size(one)
+    for item in expected:
+        batch.append(item)
+        size += _size(item)
         if size >= _BATCH_BYTES or len(batch) >= _BATCH_FILES:
             yield batch
             batch, size = [], 0
@@ -150,62 +166,67 @@ def _batches(expected: Sequence[Expected]) -> Iterator[list[Expected]]:
 def _verdict(root: str, expected: Expected) -> Verdict:
     path = f"{root}/{expected.path}"
     try:
-        found = status_of(os.lstat(path))
+        status = status_of(os.lstat(path))
     except OSError as error:
         state: State = "unreadable" if isinstance(error, PermissionError) else "missing"
         return Verdict(expected, state, _size(expected))
     try:
-        same, read = _same(path, found, expected)
+        same, read = _same(path, status, expected)
     except FileNotFoundError:
         return Verdict(expected, "missing", _size(expected))
     except OSError:
-        return Verdict(expected, "unreadable", found[SIZE])
-    return Verdict(expected, "same" if same else "modified", found[SIZE], read)
+        return Verdict(expected, "unreadable", status[SIZE])
+    return Verdict(expected, "same" if same else "modified", status[SIZE], read)
 
 
-def _same(path: str, found: Status, expected: Expected) -> tuple[bool, int]:
-    """Whether one of the entries fits, and how many bytes were read to tell."""
-    if stat.S_ISLNK(found[MODE]):
+def _same(path: str, status: Status, expected: Expected) -> tuple[bool, int]:
+    """Returns whether the file matches one of the entries, and the number of bytes that were read."""
+    if stat.S_ISLNK(status[MODE]):
         return _same_link(path, expected), 0
-    if stat.S_ISDIR(found[MODE]):
+    if stat.S_ISDIR(status[MODE]):
         return any(entry.kind == "directory" for entry in expected.entries), 0
-    if not stat.S_ISREG(found[MODE]):
+    if not stat.S_ISREG(status[MODE]):
         return False, 0
     candidates = [entry for entry in expected.entries if entry.kind not in ("softlink", "directory")]
-    sums = {entry.expected_sha256 for entry in candidates if _may_have_size(entry, found[SIZE])}
-    if not sums or "" in sums:  # "": the record does not tell, as for bytecode and conda's entry points
+    sums = {entry.expected_sha256 for entry in candidates if _may_have_size(entry, status[SIZE])}
+    if not sums or "" in sums:  # "": the record has no hash, as for bytecode and conda's entry points
         return bool(sums), 0
-    if _is_cached(found, expected):
+    if _is_cached(status, expected):
         return True, 0
-    return _sha256(path, found[SIZE]) in sums, found[SIZE]
+    return _sha256(path, status[SIZE]) in sums, status[SIZE]
 
 
 def _may_have_size(entry: PathsEntry, size: int) -> bool:
-    """Only of a file that is linked as it is does the record know the size."""
+    """Whether the linked file of an entry may have this size. A rewritten file may have any size."""
     rewritten = entry.placeholder or entry.kind != "hardlink" or entry.sha256_in_prefix not in ("", entry.sha256)
     return bool(rewritten) or entry.size is None or entry.size == size
 
 
-def _is_cached(found: Status, expected: Expected) -> bool:
+def _is_cached(status: Status, expected: Expected) -> bool:
+    """Whether a file is provably the unchanged file in the package cache."""
     entry = expected.entries[-1]
     if (
         not expected.cached
-        or found[LINKS] < 2
-        or found[MTIME_NS] > expected.extracted_ns
-        or found[SIZE] != entry.size
+        or status[LINKS] < 2
+        or status[MTIME_NS] > expected.extracted_ns
+        or status[SIZE] != entry.size
         or entry.placeholder
-        or not stat.S_ISREG(found[MODE])
+        or not stat.S_ISREG(status[MODE])
     ):
         return False
     try:
         cached = os.lstat(expected.cached)
     except OSError:
         return False
-    return (cached.st_ino, cached.st_dev) == (found[INODE], found[DEVICE])
+    return (cached.st_ino, cached.st_dev) == (status[INODE], status[DEVICE])
 
 
 def _same_link(path: str, expected: Expected) -> bool:
-    """Records do not tell where a link leads: the package cache does; without it any link will do."""
+    """Whether a symbolic link is as expected.
+
+    Records do not contain the target of a link, so the link in the package cache is compared. Without that link, any
+    target is accepted.
+    """
     target = os.readlink(path)
     if any(entry.kind == "softlink" for entry in expected.entries):
         if not expected.cached:
@@ -214,13 +235,16 @@ def _same_link(path: str, expected: Expected) -> bool:
             return os.readlink(expected.cached) == target
         except OSError:
             return True
-    # conda's allow_softlinks: a file of a package cache on another disk
+    # with allow_softlinks, conda writes a link to the file if the package cache is on another disk
     sums = {entry.expected_sha256 for entry in expected.entries if entry.kind == "hardlink"} - {""}
     return bool(expected.cached) and target == expected.cached and _sha256(path, 0) in sums
 
 
 def _sha256(path: str, size: int) -> str:
-    """Hexadecimal digest; reads into one buffer a thread, since most files are small and allocation is what costs."""
+    """Returns the hexadecimal digest of a file with about `size` bytes.
+
+    Each thread reads into one buffer: most files are small, and allocation would take most of the time.
+    """
     buffer: memoryview | None = getattr(_local, "buffer", None)
     if buffer is None:
         buffer = _local.buffer = memoryview(bytearray(_BUFFER))
@@ -230,7 +254,7 @@ def _sha256(path: str, size: int) -> str:
         while count := os.readv(file, [buffer]):
             content.update(buffer[:count])
             size -= count
-            if size <= 0 and count < len(buffer):  # no need to ask whether that was the end
+            if size <= 0 and count < len(buffer):  # end of file: another read is not necessary
                 break
     finally:
         os.close(file)

@@ -1,6 +1,7 @@
-"""A walk over a prefix: every path and its status. As a program, it walks while the process that waits for it imports.
+"""A walk over a prefix: every path and its file status.
 
-It imports nothing but what an interpreter has at its start: whoever waits for it would wait for that, too.
+`listing` also runs this module as a program, which walks while the parent process imports modules. The program imports
+only modules that an interpreter loads at its start: other imports would delay the parent process.
 """
 
 import marshal
@@ -9,7 +10,7 @@ import sys
 
 SIZE, MTIME_NS, MODE, INODE, DEVICE, LINKS = range(6)
 Status = tuple[int, int, int, int, int, int]
-"""Of `os.lstat`: ``st_size``, ``st_mtime_ns``, ``st_mode``, ``st_ino``, ``st_dev`` and ``st_nlink``."""
+"""Fields of `os.lstat`: ``st_size``, ``st_mtime_ns``, ``st_mode``, ``st_ino``, ``st_dev`` and ``st_nlink``."""
 
 Walk = tuple[dict[str, Status | None], list[str], list[str]]
 """Statuses by path, folders that cannot be read, and environments inside this one; see `listing.Listing`."""
@@ -19,29 +20,29 @@ _ONLY_IN_BASE = frozenset(("pkgs", "envs", "conda-bld", "locks"))
 
 
 def walk(prefix: str) -> Walk:
-    """All that lies in a prefix but folders; links are not followed, whatever they point to.
+    """Returns all paths of a prefix that are not folders. Does not follow links.
 
-    Left out is what is conda's own, and of a base environment the package cache and the environments below it.
+    Leaves out conda's own files, and in a base environment the package cache and the environments below the prefix.
     """
     statuses: dict[str, Status | None] = {}
     unlisted, nested = [], []
-    own = _NO_CONTENT | _ONLY_IN_BASE if os.path.isdir(f"{prefix}/condabin") else _NO_CONTENT
+    left_out = _NO_CONTENT | _ONLY_IN_BASE if os.path.isdir(f"{prefix}/condabin") else _NO_CONTENT
     folders = [""]
     while folders:
         folder = folders.pop()
         try:
-            opened = os.open(f"{prefix}/{folder}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            descriptor = os.open(f"{prefix}/{folder}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except FileNotFoundError:
             continue
         except OSError:
             unlisted.append(folder or ".")
             continue
         try:
-            # by descriptor, the kernel need not find the folder again for each file
-            with os.scandir(opened) as entries:
+            # with a descriptor, the operating system does not look up the folder's path again for each file
+            with os.scandir(descriptor) as entries:
                 inside = {entry.name: entry for entry in entries}
             if not folder:
-                inside = {name: entry for name, entry in inside.items() if name not in own}
+                inside = {name: entry for name, entry in inside.items() if name not in left_out}
             elif "conda-meta" in inside:
                 nested.append(folder.rstrip("/"))
                 continue
@@ -51,7 +52,7 @@ def walk(prefix: str) -> Walk:
                 else:
                     statuses[folder + name] = _status(entry)
         finally:
-            os.close(opened)
+            os.close(descriptor)
     return statuses, unlisted, nested
 
 
@@ -62,9 +63,9 @@ def _status(entry: os.DirEntry[str]) -> Status | None:
         return None
 
 
-def status(found: os.stat_result) -> Status:
-    """What of it counts here."""
-    return found.st_size, found.st_mtime_ns, found.st_mode, found.st_ino, found.st_dev, found.st_nlink
+def status(result: os.stat_result) -> Status:
+    """Returns the fields of an `os.stat_result` that a `Status` has."""
+    return result.st_size, result.st_mtime_ns, result.st_mode, result.st_ino, result.st_dev, result.st_nlink
 
 
 if __name__ == "__main__":

@@ -16,39 +16,39 @@ const WARNINGS: Record<string, KnownFault> = {
   },
   'conda-overwritten-by-pip': {
     title: 'pip overwrote files of a conda package',
-    hint: "The image gets pip's files. To be rid of the mixture, remove both and install the package once."
+    hint: "The image contains pip's files. To repair the environment, remove both packages and install only one."
   },
   'conda-without-hash': {
     title: 'Conda packages have no hash',
-    hint: 'Reinstall them from a channel to get their hashes; a lock file without them proves less.',
+    hint: 'Reinstall the packages from a channel to get their hashes. A lock file without hashes proves less.',
     endsInNames: true
   },
   'editable-install': {
     title: 'A package is an editable install',
-    hint: 'The image gets a copy of the code as it is now; a wheel or a commit can be installed again.'
+    hint: 'The image contains a copy of the current code. Only a wheel or a commit can be installed again.'
   },
   'local-channel': {
     title: 'Packages come from a channel on this machine',
-    hint: 'Others cannot install from the lock file; upload the packages to a channel that they can reach.',
+    hint: 'Other users cannot install from the lock file. Upload the packages to a channel that they can reach.',
     endsInNames: true
   },
   'local-install': {
     title: 'A package was installed from a local file or folder',
-    hint: 'The image gets its installed files; others cannot install it from the lock file.'
+    hint: 'The image contains the installed files. Other users cannot install the package from the lock file.'
   },
   'missing-files': {
     title: 'Files of packages are missing',
-    hint: 'They will not be in the image either; reinstall their packages to get them back.',
+    hint: 'The image does not contain them either. Reinstall the packages to get the files back.',
     endsInNames: true
   },
   'modified-files': {
     title: 'Files of packages changed since they were installed',
-    hint: 'The image gets them as they are now; others cannot get them from a lock file.',
+    hint: 'The image contains the changed files. Other users cannot get them from a lock file.',
     endsInNames: true
   },
   'nested-environment': {
     title: 'The environment contains other environments',
-    hint: 'An image is of one environment: build theirs separately.',
+    hint: 'An image contains one environment. Build the image of each other environment separately.',
     endsInNames: true
   },
   'package-cache-damaged': {
@@ -57,12 +57,12 @@ const WARNINGS: Record<string, KnownFault> = {
   },
   'pip-without-hash': {
     title: 'pip packages have no hash',
-    hint: 'pip records no hash of what it takes from an index. The image gets the installed files; a lock file alone cannot prove that a reinstall is the same.',
+    hint: 'pip does not record the hash of a package from an index. The image contains the installed files, but a lock file alone cannot prove that a reinstall gives the same files.',
     endsInNames: true
   },
   'pip-without-record': {
     title: 'A pip package has no list of its files',
-    hint: 'Its files are reported as untracked; reinstall it with a current pip.'
+    hint: 'Its files are reported as untracked. Reinstall the package with a current version of pip.'
   },
   'post-link-script': {
     title: 'Packages ran a script when they were installed',
@@ -74,22 +74,22 @@ const WARNINGS: Record<string, KnownFault> = {
   },
   unreadable: {
     title: 'Some files cannot be read',
-    hint: 'The image cannot hold what only others may read; make it readable, or remove it.',
+    hint: 'The image cannot contain what you cannot read. Make these paths readable, or remove them.',
     endsInNames: true
   },
   'untracked-files': {
     title: 'Files belong to no package',
-    hint: 'The image gets a copy of them; others cannot get them from a lock file.',
+    hint: 'The image contains a copy of them. Other users cannot get them from a lock file.',
     endsInNames: true
   },
   variables: {
     title: 'The environment sets variables',
-    hint: 'They may hold secrets and stay out of the image unless you ask for them.',
+    hint: 'The variables may contain secrets. The image does not contain them unless you ask for it (--variables).',
     endsInNames: true
   },
   'vcs-install': {
     title: 'A package was built from version control',
-    hint: 'The image gets its installed files; a rebuild elsewhere may differ.'
+    hint: 'The image contains the installed files. A build of the package on another machine may differ.'
   }
 };
 
