@@ -1,1 +1,1 @@
-"""Packages to files as they lie at the prefix of the image."""
+"""Turns packages into the files that the image has at its prefix."""

@@ -1,6 +1,6 @@
-"""Bytecode for Python modules that came without: as conda compiles noarch packages, but the same bytes every time.
+"""Bytecode for Python modules that have none: conda compiles noarch packages too, but here the bytes are reproducible.
 
-Source: PEP 552 for the header; importlib._bootstrap_external for the time-stamped form that conda installs have.
+Source: PEP 552 for the header; importlib._bootstrap_external for the form with a time stamp, which conda also writes.
 """
 
 from __future__ import annotations
@@ -70,17 +70,19 @@ while True:
 """
 
 _PARTS, _PART = 8, 128 << 10
-"""Modules are compiled in about so many parts of at least so many bytes. All processors get some, and each part has a
-process of its own, so that the cut is a part of what decides the bytes: it must not depend on the machine."""
+"""The modules of a package are compiled in about `_PARTS` parts of at least `_PART` bytes of source code.
+
+Several parts keep all processors busy. Each part has its own process, so the division into parts affects the bytes: it
+must not depend on the machine."""
 
 _TESTS = frozenset(("test", "tests"))
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def uncompiled(paths: Iterable[str]) -> list[str]:
-    """Those of a package's paths that are modules in site-packages without bytecode beside them, sorted.
+    """Returns the paths of modules in site-packages that have no bytecode among `paths`, sorted.
 
-    Test suites are left out, which conda compiles: nobody's program imports them, and they are a third of the work.
+    Test suites are left out, although conda compiles them: no program imports them, and they are a third of the work.
     """
     paths = set(paths)
     compiled = {source_of(path) for path in paths if path.endswith(".pyc")}
@@ -89,7 +91,10 @@ def uncompiled(paths: Iterable[str]) -> list[str]:
 
 
 def source_of(pyc: str) -> str:
-    """The module that bytecode is of: ``a/__pycache__/b.c.cpython-311.opt-1.pyc`` is ``a/b.c.py``'s (PEP 3147, 488)."""
+    """Returns the path of the module that a bytecode file was compiled from (PEP 3147, PEP 488).
+
+    Example: ``a/__pycache__/b.c.cpython-311.opt-1.pyc`` was compiled from ``a/b.c.py``.
+    """
     folder, _, name = pyc.removesuffix(".pyc").rpartition("/")
     if folder.rpartition("/")[2] != "__pycache__":
         return f"{folder}/{name}.py"
@@ -100,7 +105,10 @@ def source_of(pyc: str) -> str:
 
 
 def source_time(pyc: Path | str) -> int | None:
-    """The time (seconds since the epoch) that bytecode gives its source; None where it names none, or is not there."""
+    """Returns the modification time of the source (seconds since the epoch) that a bytecode file contains.
+
+    Returns None if the file contains no such time or cannot be read.
+    """
     try:
         with open(pyc, "rb", buffering=0) as file:
             header = file.read(16)
@@ -111,7 +119,7 @@ def source_time(pyc: Path | str) -> int | None:
 
 
 class Bytecode(NamedTuple):
-    """A module's bytecode: its path relative to the prefix, and where in which file it lies."""
+    """The bytecode of one module: `size` bytes of `file`, from `offset` on. `path` is relative to the prefix."""
 
     path: str
     file: str
@@ -120,11 +128,12 @@ class Bytecode(NamedTuple):
 
 
 class Compiler:
-    """The environment's own interpreter, which compiles the modules of one package after another.
+    """The environment's own interpreter, which compiles the modules of one package after another. A context manager.
 
-    What Python writes for a module depends on what it has compiled before (marshal's references follow its string
-    table). So each part of a package is compiled by a fork of an interpreter that never compiled anything, without site
-    and with a fixed hash seed: the same bytes every time, and it starts but once. A context manager.
+    The bytecode of a module depends on the modules that the same process compiled before (the references of marshal
+    depend on the table of interned strings). So a fork of the interpreter compiles each part of a package. The
+    interpreter itself compiles nothing and runs without site and with a fixed hash seed. So the bytes are the same
+    every time, and the interpreter starts only once.
     """
 
     def __init__(self, python: Path) -> None:
@@ -141,17 +150,20 @@ class Compiler:
             self._process = None
 
     def compile(self, sources: Mapping[str, str], target: str, prefix: str, mtime: int) -> list[Bytecode]:
-        """Compiles modules to a few files.
+        """Compiles modules. Writes the bytecode of many modules to a few files.
+
+        Thousands of small files would take longer to create and to remove than all other work.
 
         Args:
-            sources: a module's path relative to the prefix, to the file that holds its source.
-            target: what the files' paths begin with. Thousands of small files would take longer to make and to remove
-                than all else.
-            prefix: where the code is told that it lies.
-            mtime: the time (seconds since the epoch) that the sources will have there.
+            sources: maps the path of a module, relative to the prefix, to the file with its source.
+            target: the start of the paths of the written files.
+            prefix: the prefix in the file names of the code objects.
+            mtime: the modification time (seconds since the epoch) that the sources have in the image.
 
-        A module that does not compile (a template, Python 2) is left out, as conda does. Raises OSError or
-        subprocess.CalledProcessError when the interpreter cannot be run.
+        Returns the bytecode of the modules that compile. As in conda, other modules (a template, Python 2) are left
+        out.
+
+        Raises OSError or subprocess.CalledProcessError if the interpreter cannot run or cannot write.
         """
         job = {"parts": _parts(sources), "target": target, "prefix": prefix, "mtime": mtime}
         process = self._process = self._process or self._start()
@@ -161,14 +173,14 @@ class Compiler:
             marshal.dump(job, process.stdin, 2)
             process.stdin.flush()
         try:
-            done = marshal.load(process.stdout)  # noqa: S302  our own
-        except (EOFError, ValueError, TypeError):  # it has ended
+            parts = marshal.load(process.stdout)  # noqa: S302  our own data
+        except (EOFError, ValueError, TypeError):  # the interpreter ended
             raise subprocess.CalledProcessError(process.wait(), str(self._python)) from None
-        if failed := [status for status, _ in done if status]:
+        if failed := [status for status, _ in parts if status]:
             if (number := os.waitstatus_to_exitcode(failed[0])) in _FULL:
                 raise OSError(number, os.strerror(number), target)
             raise subprocess.CalledProcessError(failed[0], str(self._python))
-        return [Bytecode(*one) for _, found in done for one in found]
+        return [Bytecode(*module) for _, modules in parts for module in modules]
 
     def _start(self) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
@@ -182,21 +194,21 @@ class Compiler:
 
 
 def _parts(sources: Mapping[str, str]) -> list[list[tuple[str, str]]]:
-    """The modules in the order given, cut where a part has enough bytes."""
+    """Divides the modules into parts, in the given order."""
     sizes = {path: os.stat(source).st_size for path, source in sources.items()}
-    enough = max(_PART, sum(sizes.values()) // _PARTS)
+    part_size = max(_PART, sum(sizes.values()) // _PARTS)
     parts: list[list[tuple[str, str]]] = []
-    room = 0
+    remaining = 0
     for path, source in sources.items():
-        if room <= 0:
+        if remaining <= 0:
             parts.append([])
-            room = enough
+            remaining = part_size
         parts[-1].append((path, source))
-        room -= sizes[path]
+        remaining -= sizes[path]
     return parts
 
 
 def compile_modules(python: Path, sources: Mapping[str, str], target: str, prefix: str, mtime: int) -> list[Bytecode]:
-    """Compiles the modules of one package, or of an overlay, as `Compiler.compile` does."""
+    """Compiles the modules of one package, or of an overlay, with a new `Compiler`; see `Compiler.compile`."""
     with Compiler(python) as compiler:
         return compiler.compile(sources, target, prefix, mtime)

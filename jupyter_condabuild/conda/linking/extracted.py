@@ -1,4 +1,4 @@
-"""What of an extracted package an installer takes as it is, and what it rewrites: a few files in most packages."""
+"""Splits an extracted package into files that an installer takes unchanged, and the few files that it rewrites."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from typing import Any
 _PLAIN = {"_path", "path_type", "sha256", "size_in_bytes"}
 
 PathsJsonEntry = Mapping[str, Any]
-"""An object of info/paths.json."""
+"""An entry of info/paths.json."""
 
 
 @dataclass(frozen=True)
 class Split:
-    """A package's paths.
+    """The paths of a package.
 
-    `plain` are those to be taken as they are: where each lies in the package, and what a record says of it in the
-    prefix. `rewritten` is what an installer has to do: files that hold the prefix, links, and what is out of the
-    ordinary; `entry_points` whether it writes scripts as well.
+    `plain` are the files that an installer takes unchanged: the path in the package, and the entry with the path in the
+    prefix. `rewritten` are the entries that need an installer: files that contain the prefix, links, and entries with
+    unusual fields. `entry_points` is True if the installer also writes scripts for entry points.
     """
 
     plain: Sequence[tuple[str, PathsJsonEntry]]
@@ -31,12 +31,13 @@ class Split:
 
 
 def split(extracted: Path, site_packages: str) -> Split | None:
-    """The paths of a package in the package cache; None where only an installer knows what to do with it.
+    """Splits the paths of a package in the package cache. Returns None if only an installer can handle the package.
 
     Args:
-        site_packages: where noarch Python packages go, relative to the prefix.
+        extracted: the extracted package.
+        site_packages: the site-packages folder for noarch Python packages, relative to the prefix.
 
-    Source: conda's conda.core.link and rattler's compute_paths, for where files of noarch Python packages go.
+    Source: conda's conda.core.link and rattler's compute_paths, for the target paths of noarch Python packages.
     """
     try:
         paths = json.loads((extracted / "info/paths.json").read_bytes())["paths"]
@@ -70,7 +71,7 @@ def _has_entry_points(extracted: Path) -> bool:
 
 
 def trim(extracted: Path, rewritten: Sequence[PathsJsonEntry], folder: Path) -> None:
-    """Makes `folder` the same package with nothing in it but what is rewritten. Raises OSError."""
+    """Writes a copy of a package to `folder` that contains only the rewritten files. Raises OSError."""
     (folder / "info").mkdir(parents=True)
     for file in (extracted / "info").iterdir():
         if file.name != "paths.json":
@@ -84,5 +85,5 @@ def trim(extracted: Path, rewritten: Sequence[PathsJsonEntry], folder: Path) -> 
             os.link(source, target, follow_symlinks=False)
         except FileNotFoundError:
             raise
-        except OSError:  # another disk, or one without hard links
+        except OSError:  # `folder` is on another file system, or the file system has no hard links
             shutil.copy2(source, target, follow_symlinks=False)

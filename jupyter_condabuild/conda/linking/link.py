@@ -1,7 +1,7 @@
-"""Packages to files as they lie at the image's prefix: verified and linked by py-rattler into a staging folder.
+"""Links packages with py-rattler into a staging folder, with the contents that the files have at the image's prefix.
 
-A package's files are a function of its archive alone: a path that two packages share is given back to each of them, and
-the record for conda-meta is written from the archive's own metadata and the lock file, never from the live prefix.
+The files of a package depend only on its archive: if two packages share a path, each of them gets its own file back.
+The record for conda-meta is made from the metadata of the archive and the lock file, never from the live prefix.
 """
 
 from __future__ import annotations
@@ -25,9 +25,11 @@ from jupyter_condabuild.errors import CondaBuildError, DiskFull, LinkFailed, Pac
 
 @dataclass(frozen=True, slots=True)
 class LinkedFile:
-    """One path of a linked package, relative to the prefix; `sha256` is of what must lie at `source`, or empty.
+    """One file of a linked package.
 
-    Of bytecode that was compiled here, `source` is a file of much of it, and `size` bytes from `offset` on are meant.
+    `path` is relative to the prefix. `source` is the file with the contents. `sha256` is the expected hash of `source`
+    (hexadecimal), or empty. For bytecode from a `Compiler`, `source` contains many modules: the contents are `size`
+    bytes from `offset` on.
     """
 
     path: str
@@ -39,10 +41,11 @@ class LinkedFile:
 
 @dataclass(frozen=True)
 class StagedPackage:
-    """A package linked into `folder`, whose archive's own files lie in `extracted`.
+    """A package that is linked into `folder`. Its extracted archive is `extracted`.
 
-    Of one that is `thin` only what had to be rewritten was linked. `target_prefix` is the prefix that the files are
-    written for, `site_packages` is where noarch Python packages go.
+    If the package is `thin`, `folder` contains only the rewritten files; the other files are in `extracted`.
+    `target_prefix` is the prefix in the rewritten files. `site_packages` is the site-packages folder for noarch Python
+    packages, relative to the prefix.
     """
 
     package: CondaPackage
@@ -54,11 +57,11 @@ class StagedPackage:
 
     @property
     def python(self) -> Path:
-        """The interpreter, if this is Python: it runs wherever it was unpacked."""
+        """The interpreter, if this is the Python package. It runs from any folder."""
         return (self.extracted if self.thin else self.folder) / "bin/python"
 
     def brings(self, path: str) -> bool:
-        """Whether the package has that path."""
+        """Whether the package has a file at `path`, which is relative to the prefix."""
         return os.path.lexists(self.folder / path) or (self.thin and os.path.lexists(self.extracted / path))
 
 
@@ -69,16 +72,17 @@ def link(
     target_prefix: str,
     helpers: Collection[str] = (),
 ) -> dict[str, StagedPackage]:
-    """Links packages for `target_prefix` into new folders below `folder`; the result is by dist.
+    """Links packages into new folders below `folder`. Returns the staged packages by dist.
+
+    Packages with conflicting paths (one has a link where another has a folder) are linked separately.
 
     Args:
-        packages: noarch Python packages need the python package among them.
-        sources: dist to the verified archive or extracted folder.
-        target_prefix: the prefix that the files will lie at, which is not where they are linked to.
-        helpers: dists of packages that are there for the others alone.
+        packages: the packages. If there are noarch Python packages, the python package must be among them.
+        sources: maps a dist to the verified archive or the extracted folder.
+        target_prefix: the prefix of the image, which is written into the files.
+        helpers: dists of packages that are only needed to link the other packages.
 
-    Packages that get in each other's way (one has a link where another has a folder) are linked each by itself. Raises
-    LinkFailed or DiskFull, with credentials removed from the message.
+    Raises LinkFailed or DiskFull. The message contains no credentials.
     """
     cache, target = folder / "pkgs", folder / "env"
     cache.mkdir(parents=True)
@@ -130,10 +134,10 @@ def _trim(package: CondaPackage, extracted: Path, paths: Split, folder: Path) ->
 def _link_all(
     packages: Sequence[CondaPackage], sources: Mapping[str, Cached], cache: Path, target: Path, target_prefix: str
 ) -> dict[str, Path]:
-    """Links packages together, or, where that fails, each by itself; returns where each lies, by dist."""
+    """Links packages together, or separately if that fails. Returns the folder of each package by dist."""
     if not packages:
         return {}
-    import asyncio  # costs every layer writer 30 ms, and they only read what was linked
+    import asyncio  # takes 30 ms; the layer writers import this module, but they do not link
 
     targets = {package.dist: target for package in packages}
     try:
@@ -177,11 +181,11 @@ async def _install(
             show_progress=False,
         )
     except (InvalidUrlError, CacheDirError, FetchRepoDataError, InstallerError, IoError, LinkError) as error:
-        raise _named(error, packages) from None
+        raise _link_error(error, packages) from None
 
 
 def link_order(packages: Sequence[CondaPackage]) -> list[str]:
-    """The dists in the order in which an installer links them: what a package depends on before it."""
+    """Returns the dists in the order in which an installer links them: a package comes after its dependencies."""
     from rattler.repo_data import PackageRecord
 
     ordered = PackageRecord.sort_topologically([_rattler_record(package, package.url) for package in packages])
@@ -208,15 +212,15 @@ def _rattler_record(package: CondaPackage, url: str) -> Any:
     return RepoDataRecord(record, package.fn, url, package.channel)
 
 
-def _named(error: Exception, packages: Sequence[CondaPackage]) -> CondaBuildError:
-    text = scrub(_chain(error))
+def _link_error(error: Exception, packages: Sequence[CondaPackage]) -> CondaBuildError:
+    text = scrub(_message_with_causes(error))
     if os.strerror(errno.ENOSPC) in text or os.strerror(errno.EDQUOT) in text:
         return DiskFull("No space left while linking packages.")
     name = next((package.dist for package in packages if package.fn in text or package.dist in text), "a package")
     return LinkFailed(f"Cannot link {name}: {text}")
 
 
-def _chain(error: BaseException) -> str:
+def _message_with_causes(error: BaseException) -> str:
     texts = [str(error)]
     while error.__cause__:
         error = error.__cause__
@@ -226,7 +230,7 @@ def _chain(error: BaseException) -> str:
 
 @dataclass(frozen=True)
 class LinkedPackage:
-    """What a package puts into the prefix: its files, and its record for conda-meta as canonical JSON bytes."""
+    """The files of a package, and its record for conda-meta: path and canonical JSON."""
 
     files: tuple[LinkedFile, ...]
     record_path: str
@@ -234,23 +238,22 @@ class LinkedPackage:
 
 
 def linked_package(staged: StagedPackage, compiler: Compiler | None, mtime: int, compiled: str) -> LinkedPackage:
-    """The files and record of one staged package.
+    """Returns the files and the record of one staged package.
 
     Args:
-        compiler: of the environment's Python. A package that needs Python gets bytecode for the modules that came
-            without; with None it stays as it is.
-        mtime: the time (seconds since the epoch) that the layer gives their sources.
-        compiled: what the paths of the files for bytecode begin with. The staged files themselves may be the package
-            cache's own.
+        compiler: compiles the modules that have no bytecode, if the package needs Python. None: nothing is compiled.
+        mtime: the modification time (seconds since the epoch) that the layer gives the modules.
+        compiled: the start of the paths of the files with bytecode. It must not be in a staged folder, whose files may
+            be those of the package cache.
 
-    Raises PackageMismatch when a file whose prefix was rewritten is not, in the package cache, the one that the package
-    came with; others are left to who reads the bytes.
+    Raises PackageMismatch if the package cache has changed metadata, or a changed version of a file whose prefix was
+    rewritten. The caller verifies the other files when it reads them. Raises the errors of `Compiler.compile`.
     """
     name = f"conda-meta/{staged.package.dist}.json"
     index = json.loads((staged.extracted / "info/index.json").read_bytes())
     files, paths = _as_extracted(staged) if staged.thin else ([], [])
     for entry in _linked_entries(staged.folder / name, staged.thin):
-        path = entry.pop("original_path", entry["_path"])  # what another package's file of that name displaced
+        path = entry.pop("original_path", entry["_path"])  # the installer renames files with the same path
         source = f"{staged.folder}/{entry['_path']}"
         paths.append({**entry, "_path": path})
         expected = entry.get("sha256_in_prefix") or ("" if entry.get("prefix_placeholder") else entry.get("sha256"))
@@ -270,16 +273,16 @@ def linked_package(staged: StagedPackage, compiler: Compiler | None, mtime: int,
 
 
 def _as_extracted(staged: StagedPackage) -> tuple[list[LinkedFile], list[dict[str, Any]]]:
-    """The files that are taken as they were extracted, and what the record says of them."""
-    found = split(staged.extracted, staged.site_packages)
-    if found is None:
+    """Returns the unchanged files of a thin package, and their entries for the record."""
+    paths = split(staged.extracted, staged.site_packages)
+    if paths is None:
         raise PackageMismatch(f"The metadata of {staged.package.dist} was changed in the package cache.")
-    plain = [(f"{staged.extracted}/{name}", dict(entry)) for name, entry in found.plain]
+    plain = [(f"{staged.extracted}/{name}", dict(entry)) for name, entry in paths.plain]
     return [LinkedFile(entry["_path"], source, entry["sha256"]) for source, entry in plain], [e for _, e in plain]
 
 
 def _linked_entries(record: Path, thin: bool) -> list[dict[str, Any]]:
-    """The paths that an installer linked; of a thin package perhaps none."""
+    """Returns the entries of the paths that the installer linked. A thin package may have none."""
     if thin and not record.exists():
         return []
     entries: list[dict[str, Any]] = json.loads(record.read_bytes())["paths_data"]["paths"]
@@ -287,7 +290,10 @@ def _linked_entries(record: Path, thin: bool) -> list[dict[str, Any]]:
 
 
 def _is_for_python(index: Mapping[str, Any]) -> bool:
-    """By what the archive says of itself: lock files may leave dependencies out, and no layer may depend on that."""
+    """Whether a package needs Python, according to the archive's own metadata.
+
+    A lock file may leave out dependencies, and the bytes of a layer must not depend on that.
+    """
     needed = {split_depend(depend)[0] for depend in index.get("depends") or ()}
     return index.get("noarch") == "python" or "python" in needed
 

@@ -1,7 +1,7 @@
-"""Files of the live prefix as they must read at the image's: its path replaced, in text and in binaries.
+"""Replaces the path of the live prefix with the prefix of the image, in text files and in binary files.
 
-Source: conda's rule for binaries (conda.core.portability): a path ends at a NUL, and the room it leaves is filled with
-NULs, so that the file's length and all offsets stay.
+Source: conda's rule for binary files (conda.core.portability): a path ends at a NUL byte, and a shorter new path is
+filled up with NUL bytes. So the length of the file and all offsets stay the same.
 """
 
 from __future__ import annotations
@@ -16,21 +16,27 @@ Replacement = tuple[bytes, bytes]
 
 CHUNK = 1 << 20
 LONGEST = 1 << 16
-"""Bytes that a string in a binary may have, its end included."""
+"""The maximum length in bytes of a string in a binary file, with its NUL byte."""
 
-# not /opt/env2 or /opt/env.old: these are other places
+# /opt/env2 and /opt/env.old are other folders than /opt/env
 _END = rb"(?![A-Za-z0-9_\x80-\xff-]|\.[A-Za-z0-9_])"
 _LOOK_AHEAD = 2
 
 
 def relocated(path: Path | str, replacements: Sequence[Replacement], target: Path) -> bool:
-    """Writes the file to `target` with every old path replaced by its new one; false, and no target, where none occurs.
+    """Writes the file to `target` with every old path replaced by the new path.
 
-    Of paths that begin alike the one that comes first in `replacements` counts. In a binary, a new path that is longer
-    than the old one is not written: there the file stays as it is. Memory is some chunks of 1 MiB. Raises OSError.
+    In a binary file, an old path stays if the new path is longer. The function holds a few chunks of 1 MiB in memory.
+
+    Args:
+        replacements: pairs of an old and a new path. If several old paths match at one place, the first pair is used.
+
+    Returns False if there is nothing to replace. Then `target` is not written.
+
+    Raises OSError.
     """
     with open(path, "rb", buffering=0) as file:
-        found, binary = _look(file, [old for old, _ in replacements])
+        found, binary = _examine(file, [old for old, _ in replacements])
         if binary:
             replacements = [(old, new) for old, new in replacements if len(new) <= len(old)]
         if not found or not replacements:
@@ -46,20 +52,24 @@ def _chunks(file: BinaryIO) -> Iterator[bytes]:
     return iter(lambda: file.read(CHUNK), b"")
 
 
-def _look(file: BinaryIO, paths: Sequence[bytes]) -> tuple[bool, bool]:
-    """Whether one of the paths occurs, and whether the file is a binary, which is not asked where none does."""
-    kept = max(map(len, paths)) - 1
+def _examine(file: BinaryIO, paths: Sequence[bytes]) -> tuple[bool, bool]:
+    """Returns whether the file contains one of the paths, and whether the file is binary (contains a NUL byte)."""
+    overlap = max(map(len, paths)) - 1
     found = binary = False
     rest = b""
     for chunk in _chunks(file):
         data = rest + chunk
         found = found or any(path in data for path in paths)
         binary = binary or b"\0" in chunk
-        rest = data[-kept:] if kept else b""
+        rest = data[-overlap:] if overlap else b""
     return found, binary
 
 
 def _replace(chunks: Iterator[bytes], table: dict[bytes, bytes], binary: bool) -> Iterator[bytes]:
+    """Yields the content with the paths replaced.
+
+    A match near the end of the data may go on in the next chunk. So the data from `undecided` on waits for that chunk.
+    """
     pattern = re.compile(b"(?:" + b"|".join(map(re.escape, table)) + b")" + _END)
     reach = max(map(len, table)) + _LOOK_AHEAD
     data, last = b"", False
@@ -92,7 +102,7 @@ def _replace(chunks: Iterator[bytes], table: dict[bytes, bytes], binary: bool) -
 
 
 def relocated_target(target: str, replacements: Sequence[Replacement]) -> str:
-    """A symlink's target, moved where it is an absolute path below one of the old ones."""
+    """Returns the target of a symbolic link, with an old path at its start replaced by the new path."""
     raw = os.fsencode(target)
     for old, new in replacements:
         if raw == old or raw.startswith(old + b"/"):
