@@ -1,4 +1,4 @@
-"""The lock file formats, one module each; `dump` and `load` choose the module."""
+"""The lock file formats. Each format has a module; `dump` and `load` choose the module."""
 
 from __future__ import annotations
 
@@ -20,12 +20,15 @@ def dump(
     channels: Sequence[str] = (),
     hash: Literal["sha256", "md5"] = "sha256",
 ) -> str:
-    """The lock file's text.
+    """Returns the text of a lock file.
 
     Args:
-        name: the environment's name, for the formats that have one.
-        channels: in order of priority, where the format keeps one; default the lock file's own.
-        hash: which one to write into ``@EXPLICIT``; conda before 24 reads only md5.
+        name: the name of the environment, for formats that contain a name.
+        channels: the channels in order of priority, for formats that keep the order. Default: the channels of the lock
+            file.
+        hash: the kind of hash in an ``@EXPLICIT`` file. conda before version 24 reads only md5.
+
+    Raises LockfileError if there is no such format.
     """
     match format:
         case "conda-lock":
@@ -42,10 +45,12 @@ def dump(
 
 
 def load(source: Path | str, platform: str = "") -> Lockfile:
-    """Reads a conda-lock.yml, an ``@EXPLICIT`` file or a pixi.lock: a path, or the text itself.
+    """Reads a conda-lock.yml, an ``@EXPLICIT`` file or a pixi.lock.
 
     Args:
-        platform: the platform to take of a lock file for several; empty to choose as `platforms.choose` does.
+        source: the path of the lock file, or its text.
+        platform: the platform to read from a lock file for several platforms. If it is empty, `platforms.choose`
+            chooses the platform.
 
     Raises LockfileError for any other file, and for a lock file that is not for the platform.
     """
@@ -58,7 +63,7 @@ def load(source: Path | str, platform: str = "") -> Lockfile:
     if isinstance(value, dict) and "environments" in value and "packages" in value:
         return pixi.load(value, where, platform)
     raise LockfileError(
-        f"{where} is not a lock file.", "Give a conda-lock.yml (version 1), a pixi.lock or an @EXPLICIT file."
+        f"{where} is not a lock file.", "Use a conda-lock.yml (version 1), a pixi.lock or an @EXPLICIT file."
     )
 
 

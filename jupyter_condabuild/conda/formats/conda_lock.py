@@ -1,8 +1,8 @@
 """conda-lock.yml version 1, the canonical format (https://conda.github.io/conda-lock/output/#unified-lockfile).
 
-The format has no field for an archive's size, or for what people asked for; they go to ``metadata.custom_metadata``,
-which maps strings to strings. A pip package's hash is often unknown. rattler refuses the whole file when one package
-has no hash, and conda-lock looks at no md5 of pip packages: so an unknown hash is written as an md5 of zeros.
+The format has no field for the size of an archive or for the requested specs. They are in ``metadata.custom_metadata``,
+which maps strings to strings. The hash of a pip package is often unknown. rattler rejects a file if one package has no
+hash, and conda-lock ignores the md5 of pip packages. So an unknown hash is written as an md5 of zeros.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from jupyter_condabuild.conda.secrets import scrub, scrub_url
 from jupyter_condabuild.errors import LockfileError
 
 _UNKNOWN_MD5 = "0" * 32
-# Keys of custom_metadata, followed by the archive's file name, or a pip package's name and version.
+# Starts of keys in custom_metadata. After them comes the archive's file name, or the pip package's name and version.
 _SIZE, _SITE_PACKAGES, _INDEX, _EDITABLE = "size/", "site-packages/", "pip-index/", "pip-editable/"
 _REQUESTED = "requested"
-"""The key of the requested specs, a list in JSON."""
+"""The key in custom_metadata for the requested specs, which are a list in JSON."""
 
 
 def dump(lockfile: Lockfile) -> str:
-    """The canonical text: sorted, no time stamp, nothing of this machine."""
+    """Returns the canonical text: sorted, without a time stamp, and without data of this machine."""
     custom = {f"{_SIZE}{package.fn}": str(package.size) for package in lockfile.conda if package.size is not None}
     for package in lockfile.conda:
         if package.python_site_packages_path:
@@ -86,11 +86,11 @@ def _pip(package: PipPackage, platform: str) -> dict[str, Any]:
 
 
 def load(value: Mapping[str, Any], where: str, platform: str) -> Lockfile:
-    """The lock file of one platform (see `formats.load`); raises LockfileError."""
+    """Reads the lock file of one platform; see `formats.load`. Raises LockfileError."""
     if value.get("version") != "1":
         raise LockfileError(
-            f"{where} is conda-lock's format version {value.get('version')}.",
-            "Write version 1, conda-lock's stable format.",
+            f"{where} has version {value.get('version')} of the conda-lock format.",
+            "Only version 1 can be read. Write the lock file in this version, conda-lock's stable format.",
         )
     try:
         metadata = value["metadata"]

@@ -1,4 +1,4 @@
-"""environment.yml: the environment for people, versions without builds; it is written only, since it locks nothing."""
+"""environment.yml: the packages with versions and without builds. It is written, but never read: it locks nothing."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from jupyter_condabuild.conda.lockfile import Lockfile
 
 
 def dump(lockfile: Lockfile, name: str = "", channels: Sequence[str] = ()) -> str:
-    """The text as ``conda env export --no-builds`` would have it, without the prefix.
+    """Returns the text that ``conda env export --no-builds`` would write, without the prefix.
 
-    Where it is known what people asked for, these specs alone; the rest is left to the solver (``conda env export
-    --from-history``).
+    If the requested specs are known, the text contains only them, and the solver chooses the other packages (like
+    ``conda env export --from-history``).
     """
     requested = lockfile.requested
     versions = [f"{package.name}={package.version}" for package in lockfile.conda]

@@ -1,4 +1,4 @@
-"""``@EXPLICIT`` files: one archive's URL a line, with its hash.
+"""``@EXPLICIT`` files: each line is the URL of an archive, with its hash.
 
 https://docs.conda.io/projects/conda/en/stable/user-guide/tasks/manage-environments.html#building-identical-conda-environments
 """
@@ -20,7 +20,7 @@ _HASH = re.compile(r"(?:(?:sha256|md5):)?([0-9a-f]{64}|[0-9a-f]{32})", re.IGNORE
 
 
 def dump(lockfile: Lockfile, hash: Literal["sha256", "md5"] = "sha256") -> str:
-    """The text for ``conda create --file``; pip packages are comments, since the format has no place for them."""
+    """Returns the text for ``conda create --file``. pip packages are comments: the format cannot contain them."""
     lines = [
         "# This file may be used to create an environment using:",
         "# $ conda create --name <env> --file <this file>",
@@ -33,7 +33,7 @@ def dump(lockfile: Lockfile, hash: Literal["sha256", "md5"] = "sha256") -> str:
     if lockfile.pip:
         lines += [
             "#",
-            f"# NOT INSTALLED by conda: {counted(lockfile.pip, 'pip package')}, for which this format has no place.",
+            f"# NOT INSTALLED by conda: {counted(lockfile.pip, 'pip package')}. This format cannot contain them.",
             "# Install them afterwards with 'pip install --no-deps', or use the conda-lock format.",
             *(f"# pip: {requirement.dump(package)}" for package in lockfile.pip),
         ]
@@ -41,9 +41,9 @@ def dump(lockfile: Lockfile, hash: Literal["sha256", "md5"] = "sha256") -> str:
 
 
 def load(text: str, where: str, platform: str) -> Lockfile:
-    """The packages of an explicit file, which does not say their dependencies and sizes. Raises LockfileError.
+    """Reads an explicit file, which contains no dependencies and no sizes. Raises LockfileError.
 
-    The platform is that of the comment ``# platform:``, as conda writes it, else that of the packages' URLs.
+    The platform comes from the comment ``# platform:``, which conda writes, or else from the URLs of the packages.
     """
     conda, pip, named = [], [], ""
     for number, raw in enumerate(text.splitlines(), start=1):
@@ -64,7 +64,7 @@ def _package(line: str, where: str) -> CondaPackage:
     url, _, fragment = line.partition("#")
     digest = _HASH.fullmatch(fragment)
     if fragment and not digest:
-        raise LockfileError(f"{where}: after # comes neither an md5 nor a sha256.")
+        raise LockfileError(f"{where}: the text after # is neither an md5 nor a sha256.")
     value = digest[1].lower() if digest else ""
     try:
         return CondaPackage.of_url(
@@ -75,7 +75,10 @@ def _package(line: str, where: str) -> CondaPackage:
 
 
 def _dependencies_first(packages: tuple[CondaPackage, ...]) -> list[CondaPackage]:
-    """conda before 24 links in the order of the file, and noarch packages need Python to be there."""
+    """Sorts the packages so that each package comes after its dependencies.
+
+    conda before version 24 links packages in the order of the file, and it needs Python before noarch packages.
+    """
     by_name = {package.name: package for package in packages}
     ordered: dict[str, CondaPackage] = {}
     for package in packages:

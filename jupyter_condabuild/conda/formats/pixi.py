@@ -1,4 +1,4 @@
-"""pixi.lock: written as version 6, which pixi, rattler and conda's plugin read; read as version 4 to 7.
+"""pixi.lock: written in version 6, which pixi, rattler and conda's plugin read. Versions 4 to 7 can be read.
 
 https://pixi.sh/latest/workspace/lockfile/
 """
@@ -27,7 +27,11 @@ from jupyter_condabuild.errors import LockfileError
 
 
 def dump(lockfile: Lockfile, channels: Sequence[str] = ()) -> str:
-    """The text, with the packages as the environment ``default``."""
+    """Returns the text. The packages are in the environment ``default``.
+
+    Args:
+        channels: the channels in order of priority. Default: the channels of the lock file.
+    """
     references: list[dict[str, str]] = [{"conda": package.url} for package in lockfile.conda]
     references += [{"pypi": _location(package)} for package in lockfile.pip]
     default: dict[str, Any] = {"channels": [{"url": channel} for channel in channels or lockfile.channels]}
@@ -71,24 +75,28 @@ def _pip(package: PipPackage) -> dict[str, Any]:
 
 
 def load(value: Mapping[str, Any], where: str, platform: str) -> Lockfile:
-    """The environment ``default``, else the first one, of one platform (see `formats.load`); raises LockfileError."""
+    """Reads one platform of the environment ``default``, or else of the first environment. Raises LockfileError.
+
+    See `formats.load`.
+    """
     try:
         version = int(value["version"])
         if not 4 <= version <= 7:
             raise LockfileError(
-                f"{where} is a pixi.lock of version {version}.", "Versions 4 to 7 can be read: update pixi."
+                f"{where} is a pixi.lock of version {version}.",
+                "Only versions 4 to 7 can be read. Write the lock file with a version of pixi that uses one of them.",
             )
         environments = value["environments"]
         environment = environments.get("default") or next(iter(environments.values()))
         platforms = environment["packages"] or {}
         platform = choose(sorted(platforms), platform, where)
-        known = {_reference(entry): entry for entry in value["packages"]}
+        entries = {_reference(entry): entry for entry in value["packages"]}
         conda, pip = [], []
         for reference in platforms[platform]:
             if "conda" in reference:
-                conda.append(_load_conda(reference["conda"], known[reference["conda"]]))
+                conda.append(_load_conda(reference["conda"], entries[reference["conda"]]))
             else:
-                pip.append(_load_pip(reference["pypi"], known[reference["pypi"]], environment.get("indexes") or ()))
+                pip.append(_load_pip(reference["pypi"], entries[reference["pypi"]], environment.get("indexes") or ()))
     except (KeyError, TypeError, AttributeError, ValueError, StopIteration) as error:
         raise LockfileError(f"{where} is not a complete pixi.lock ({error!r}).") from None
     return of_packages(platform, conda, pip, platforms=sorted(platforms))
@@ -99,11 +107,11 @@ def _reference(entry: Mapping[str, Any]) -> str:
 
 
 def _load_conda(url: str, entry: Mapping[str, Any]) -> CondaPackage:
-    found = {key: entry[key] for key in ("name", "version", "build", "subdir", "sha256", "md5") if entry.get(key)}
-    name = found.get("name") or CondaPackage.of_url(url).name
+    fields = {key: entry[key] for key in ("name", "version", "build", "subdir", "sha256", "md5") if entry.get(key)}
+    name = fields.get("name") or CondaPackage.of_url(url).name
     package = CondaPackage.of_url(
         scrub_url(url),
-        **found,
+        **fields,
         size=int(entry["size"]) if entry.get("size") else None,
         depends=merged_depends(entry.get("depends") or ()),
     )

@@ -1,4 +1,4 @@
-"""A pip package as a line of a requirements file, as far as one can say it there."""
+"""A pip package as a line of a requirements file. A comment contains what such a line cannot express."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _DIRECT = re.compile(r"(?P<name>[\w.-]+) +@ +(?P<url>[^\s#]+)(?:#(?P<fragment>\S
 
 
 def dump(package: PipPackage, *, hashes: bool = True) -> str:
-    """``name==version`` or ``name @ url``; what is not from PyPI, or is editable, says so in a comment."""
+    """Returns ``name==version`` or ``name @ url``. A comment names an index other than PyPI, or says ``editable``."""
     digest = package.sha256 if hashes else ""
     if package.url and not package.index:
         fragment = f"#sha256={digest}" if digest and "#" not in package.url else ""
@@ -24,7 +24,7 @@ def dump(package: PipPackage, *, hashes: bool = True) -> str:
 
 
 def load(line: str) -> PipPackage | None:
-    """The package of a line that `dump` could have written; None for any other."""
+    """Returns the package of a line in the form of `dump`; None for any other line."""
     text, _, comment = line.partition("  # ")
     if match := _DIRECT.fullmatch(text.strip()):
         digest = re.fullmatch(r"sha256=([0-9a-f]{64})", match["fragment"] or "")

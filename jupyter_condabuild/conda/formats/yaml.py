@@ -1,4 +1,4 @@
-"""YAML as lock files need it: written the same byte for byte whatever the library, read without guessing types."""
+"""YAML for lock files: the written bytes do not depend on a YAML library, and types are not guessed while reading."""
 
 from __future__ import annotations
 
@@ -14,12 +14,16 @@ _UNPRINTABLE = re.compile(r'[\x00-\x1f"\\\x7f-\uffff\U00010000-\U0010ffff]')
 
 
 def dump(value: Mapping[str, Any]) -> str:
-    """A mapping as block YAML, in the mapping's order."""
+    """Returns a mapping as block YAML, in the order of the mapping."""
     return "".join(f"{line}\n" for line in _lines(value))
 
 
 def load(text: str, where: str) -> Any:
-    """The document, every scalar a string: a version 3.10 stays 3.10. Raises LockfileError."""
+    """Parses a document. Every scalar is a string, so that a version 3.10 stays 3.10. Raises LockfileError.
+
+    Args:
+        where: the name of the file, for messages.
+    """
     import yaml
 
     loader = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
@@ -51,7 +55,7 @@ def _item(value: Any) -> list[str]:
 
 
 def _scalar(value: Any) -> str:
-    if isinstance(value, (Mapping, list, tuple)):  # empty
+    if isinstance(value, (Mapping, list, tuple)):  # an empty collection
         return "{}" if isinstance(value, Mapping) else "[]"
     if isinstance(value, bool):
         return "true" if value else "false"
