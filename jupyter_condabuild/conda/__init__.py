@@ -1,1 +1,1 @@
-"""What is in a conda environment: records, snapshot, lock file, linked files."""
+"""Conda environments: reading a prefix, packages and their archives, lock files, linking."""

@@ -1,4 +1,4 @@
-"""Where a package came from, as URLs without credentials."""
+"""The URLs of packages and their channels, without credentials."""
 
 from __future__ import annotations
 
@@ -13,12 +13,15 @@ _DEFAULTS = {"defaults": "https://repo.anaconda.com/pkgs/main", "pkgs/main": "ht
 
 
 def package_url(record: PrefixRecord) -> str:
-    """The archive's URL; composed of channel, subdir and file name where the record has none."""
+    """Returns the URL of the package archive.
+
+    If the record contains no URL, the result is composed of the channel, the subdir and the file name.
+    """
     url = scrub_url(record.url)
     if re.match(r"[a-z][a-z0-9+.-]*://", url, re.IGNORECASE):
         return url
     channel = scrub_url(record.channel).strip("/")
-    if not channel or channel.startswith("<"):  # <unknown>: installed from a file, in conda before 4.6
+    if not channel or channel.startswith("<"):  # conda before 4.6 writes <unknown> for a package from a file
         channel = "file:///unknown"
     elif "://" not in channel:
         channel = _DEFAULTS.get(channel, f"{ALIAS}/{channel}")
@@ -26,5 +29,5 @@ def package_url(record: PrefixRecord) -> str:
 
 
 def channel_url(record: PrefixRecord) -> str:
-    """The channel that the archive lies in."""
+    """Returns the URL of the channel that contains the package archive."""
     return posixpath.dirname(posixpath.dirname(package_url(record)))

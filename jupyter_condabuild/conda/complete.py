@@ -1,4 +1,4 @@
-"""What a plan needs of every package, sha256 and archive size, found where a record or a lock file does not say."""
+"""Adds the sha256 and the archive size of each package to a lock file that lacks them. A plan needs both."""
 
 from __future__ import annotations
 
@@ -23,55 +23,61 @@ _SECONDS = 20
 
 
 def complete(lockfile: Lockfile, sources: PackageSources, folder: Path) -> tuple[Lockfile, dict[str, PackageError]]:
-    """The lock file with every sha256 and size that can be found, and by dist why it cannot be for the rest.
+    """Completes the sha256 and the size of each package.
 
-    The package caches are asked first, then the channel: for a size its headers are enough, for a sha256 the archive
-    itself is downloaded to `folder`. Packages that cannot be completed are left as they are.
+    The package caches are searched first, then the channel. For a size, the headers of the channel are enough. For a
+    sha256, the archive is downloaded to `folder`.
+
+    Returns the lock file, and the reason for each package that cannot be completed, by dist. Such a package stays
+    unchanged in the lock file.
     """
-    # @EXPLICIT files name no dependencies, and only these tell noarch Python packages from other noarch ones
-    bare = not any(package.depends for package in lockfile.conda)
-    packages = [_from_cache(package, sources.caches, bare) for package in lockfile.conda]
+    # @EXPLICIT files contain no dependencies, which show whether a noarch package is a Python package
+    without_depends = not any(package.depends for package in lockfile.conda)
+    packages = [_from_cache(package, sources.caches, without_depends) for package in lockfile.conda]
     packages = _with_sizes(packages, sources)
-    wanting = [package for package in packages if not package.sha256 or package.size is None]
-    found, failures = locate(wanting, sources, folder) if wanting else ({}, {})
-    done = {
+    incomplete = [package for package in packages if not package.sha256 or package.size is None]
+    found, failures = locate(incomplete, sources, folder) if incomplete else ({}, {})
+    completed = {
         package.dist: replace(package, sha256=hash_file(cached.path), size=cached.path.stat().st_size)
-        for package in wanting
+        for package in incomplete
         if (cached := found.get(package.dist)) and not cached.extracted
     }
     failures |= {
         package.dist: PackageError(
-            f"Nothing tells the {'size' if package.sha256 else 'sha256'} of the archive of {package.dist}.",
-            "Check that its channel can be reached, or build from a lock file that says it (conda-lock's format).",
+            f"The {'size' if package.sha256 else 'sha256'} of the archive of {package.dist} is not available.",
+            "Check that the channel can be reached, or build from a lock file that contains it (conda-lock's format).",
         )
-        for package in wanting
-        if package.dist not in done and package.dist not in failures
+        for package in incomplete
+        if package.dist not in completed and package.dist not in failures
     }
-    packages = [done.get(package.dist, package) for package in packages]
+    packages = [completed.get(package.dist, package) for package in packages]
     return of_packages(lockfile.platform, packages, lockfile.pip, lockfile.requested), failures
 
 
-def _from_cache(package: CondaPackage, caches: PackageCaches, bare: bool) -> CondaPackage:
-    if package.sha256 and package.size is not None and not (bare and package.subdir == "noarch"):
+def _from_cache(package: CondaPackage, caches: PackageCaches, without_depends: bool) -> CondaPackage:
+    if package.sha256 and package.size is not None and not (without_depends and package.subdir == "noarch"):
         return package
     index = caches.index(package)
     size = package.size if package.size is not None else index.get("size")
-    depends = merged_depends(index.get("depends") or ()) if bare else package.depends
+    depends = merged_depends(index.get("depends") or ()) if without_depends else package.depends
     return replace(package, sha256=package.sha256 or index.get("sha256") or "", size=size, depends=depends)
 
 
 def _with_sizes(packages: Sequence[CondaPackage], sources: PackageSources) -> list[CondaPackage]:
-    def one(package: CondaPackage) -> CondaPackage:
+    def with_size(package: CondaPackage) -> CondaPackage:
         if package.size is not None or not package.sha256:
             return package
         return replace(package, size=_content_length(sources.url(package)))
 
     with ThreadPoolExecutor(8) as executor:
-        return list(executor.map(one, packages))
+        return list(executor.map(with_size, packages))
 
 
 def _content_length(url: str) -> int | None:
-    """What the channel says of a file's size. A login in the URL goes to the URL's own host alone."""
+    """Asks the channel for the size of a file, in bytes; None if the channel does not report it.
+
+    A login in the URL is sent only to the host of the URL.
+    """
     try:
         parts = urlsplit(url)
         login, _, host = parts.netloc.rpartition("@")
@@ -79,9 +85,9 @@ def _content_length(url: str) -> int | None:
         if login:
             secret = b64encode(unquote(login).encode()).decode()
             request.add_unredirected_header("Authorization", f"Basic {secret}")
-        # records and lock files name local channels by file URLs
-        with urllib.request.urlopen(request, timeout=_SECONDS) as answer:  # noqa: S310
-            length = answer.headers.get("Content-Length")
+        # records and lock files have file URLs for local channels
+        with urllib.request.urlopen(request, timeout=_SECONDS) as response:  # noqa: S310
+            length = response.headers.get("Content-Length")
     except (OSError, ValueError, HTTPException):
         return None
     return int(length) if length and length.isdecimal() else None

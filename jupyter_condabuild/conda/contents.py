@@ -1,4 +1,4 @@
-"""Which paths a package puts into a prefix, told from its metadata alone: of a cache, or a few bytes of an archive."""
+"""The paths that a package puts into a prefix, from its metadata: in a package cache, or in a part of an archive."""
 
 from __future__ import annotations
 
@@ -13,34 +13,36 @@ from jupyter_condabuild.conda.package_sources import PackageSources
 from jupyter_condabuild.conda.packages import CondaPackage
 
 _CONCURRENT = 16
-_WHOLE = 8 << 20
-"""Bytes that an archive may have to be downloaded for this, where the channel gives no parts of it."""
+_WHOLE_ARCHIVE = 8 << 20
+"""The maximum size in bytes of an archive that is downloaded completely if the channel does not send parts of it."""
 
 
 def package_paths(
     packages: Sequence[CondaPackage], sources: PackageSources, site_packages: str
 ) -> dict[str, list[str]]:
-    """Paths relative to the prefix by dist, less the packages that neither cache nor channel tells of.
+    """Returns the paths of each package, relative to the prefix, by dist.
+
+    The result lacks packages whose metadata is neither in a package cache nor at the channel. Only the part with the
+    metadata of a ``.conda`` archive is transferred from a channel.
 
     Args:
-        site_packages: where noarch Python packages go, relative to the prefix.
+        site_packages: the site-packages folder for noarch Python packages, relative to the prefix.
 
-    Source: info/paths.json and info/link.json (conda-build's package metadata). Of a ``.conda`` archive at a channel
-    only the part with the metadata is transferred.
+    Source: info/paths.json and info/link.json (conda-build's package metadata).
     """
     found: dict[str, list[str]] = {}
-    packed: list[tuple[CondaPackage, Cached | None]] = []
+    archives: list[tuple[CondaPackage, Cached | None]] = []
     for package in packages:
         cached = sources.find(package)
         if cached and cached.extracted:
             paths, link = (_json(cached.path / name) for name in _NAMES)
             found[package.dist] = _resolved(paths, link, site_packages)
         else:
-            packed.append((package, cached))
-    if packed:
+            archives.append((package, cached))
+    if archives:
         import asyncio
 
-        for (package, _), (paths, link) in zip(packed, asyncio.run(_fetch_all(packed, sources)), strict=True):
+        for (package, _), (paths, link) in zip(archives, asyncio.run(_fetch_all(archives, sources)), strict=True):
             if paths:
                 found[package.dist] = _resolved(paths, link, site_packages)
     return found
@@ -50,6 +52,7 @@ _NAMES = ("info/paths.json", "info/link.json")
 
 
 def _resolved(paths: Mapping[str, Any], link: Mapping[str, Any], site_packages: str) -> list[str]:
+    """Returns the paths in the prefix from the contents of paths.json and link.json."""
     names = [entry["_path"] for entry in paths.get("paths") or ()]
     noarch = link.get("noarch") or {}
     if noarch.get("type") != "python":
@@ -75,21 +78,21 @@ async def _fetch_all(
     client = Client.default_client(max_retries=1, timeout=20)
     limit = asyncio.Semaphore(_CONCURRENT)
 
-    async def one(package: CondaPackage, cached: Cached | None) -> tuple[dict[str, Any], dict[str, Any]]:
+    async def fetch(package: CondaPackage, cached: Cached | None) -> tuple[dict[str, Any], dict[str, Any]]:
         url = sources.url(package)
         async with limit:
             try:
                 if cached or url.startswith("file:"):
                     archive = await PackageArchive.from_path(cached.path if cached else url_path(url))
                 else:
-                    archive = await PackageArchive.from_url(client, url, max_spool_size=_WHOLE)
+                    archive = await PackageArchive.from_url(client, url, max_spool_size=_WHOLE_ARCHIVE)
                 texts = await archive.read_files(_NAMES)
-            except Exception:  # noqa: BLE001  of many kinds; to know nothing is an answer here, and the caller says so
+            except Exception:  # noqa: BLE001  rattler raises many types; the caller reports packages without paths
                 return {}, {}
         paths, link = (_object(texts[name] or b"{}") for name in _NAMES)
         return paths, link
 
-    return await asyncio.gather(*(one(package, cached) for package, cached in packages))
+    return await asyncio.gather(*(fetch(package, cached) for package, cached in packages))
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Where each package's archive is to be had: package cache first, then the channel, verified by sha256."""
+"""Finds each package in a package cache, or downloads its archive from the channel. Archives are verified by hash."""
 
 from __future__ import annotations
 
@@ -22,11 +22,13 @@ def locate(
     folder: Path,
     done: Callable[[CondaPackage], None] = lambda package: None,
 ) -> tuple[dict[str, Cached], dict[str, PackageError]]:
-    """Finds or downloads packages; returns what was found and what was not, both by dist.
+    """Finds or downloads packages.
 
     Args:
-        folder: where downloads go.
-        done: called when a package has been downloaded.
+        folder: the folder for downloads.
+        done: called after each download of a package.
+
+    Returns the packages that are available, and the errors of the others; both by dist.
     """
     found: dict[str, Cached] = {}
     missing: list[CondaPackage] = []
@@ -62,14 +64,14 @@ async def _download_all(
     client = Client.default_client(max_retries=2, timeout=SECONDS)
     limit = asyncio.Semaphore(CONCURRENT)
 
-    async def one(package: CondaPackage) -> tuple[CondaPackage, Path | PackageError]:
+    async def download(package: CondaPackage) -> tuple[CondaPackage, Path | PackageError]:
         async with limit:
             result = await _download(client, package, sources.url(package), folder / package.fn)
         if isinstance(result, Path):
             done(package)
         return package, result
 
-    return await asyncio.gather(*(one(package) for package in packages))
+    return await asyncio.gather(*(download(package) for package in packages))
 
 
 async def _download(client: object, package: CondaPackage, url: str, target: Path) -> Path | PackageError:
@@ -82,25 +84,27 @@ async def _download(client: object, package: CondaPackage, url: str, target: Pat
         return _verified(package, target)
     except PackageError as error:
         return error
-    except Exception as error:  # noqa: BLE001  rattler's are plain and of many kinds, all of them "not to be had"
+    except Exception as error:  # noqa: BLE001  rattler raises many types; each means that the download failed
         return PackageNotFound(f"{package.dist} is in no package cache and cannot be downloaded: {scrub(str(error))}")
 
 
 def url_path(url: str) -> str:
-    """The path of a file URL, percent-encoding undone."""
+    """Returns the percent-decoded path of a file URL."""
     from urllib.parse import unquote, urlsplit
 
     return unquote(urlsplit(url).path)
 
 
 def _verified(package: CondaPackage, archive: Path) -> Path:
+    """Returns the archive if its hash is that of the package. Raises PackageNotFound or PackageMismatch."""
     if not archive.is_file():
-        raise PackageNotFound(f"{package.dist} is in no package cache, and its channel no longer has {package.fn}.")
+        raise PackageNotFound(f"{package.dist} is in no package cache, and its channel does not have {package.fn}.")
     algorithm, expected = ("sha256", package.sha256) if package.sha256 else ("md5", package.md5)
     actual = hash_file(archive, algorithm)
     if actual != expected:
         raise PackageMismatch(
-            f"{package.fn} from {package.channel} has {algorithm} {actual[:12]}…, the lock file says {expected[:12]}….",
-            "The channel replaced the file, or the download was altered: update the package, or ask its owner.",
+            f"{package.fn} from {package.channel} has {algorithm} {actual[:12]}…, "
+            f"but the lock file has {expected[:12]}….",
+            "The channel replaced the file, or the download was altered. Update the package, or ask its owner.",
         )
     return archive

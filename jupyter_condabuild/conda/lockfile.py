@@ -1,4 +1,4 @@
-"""Lockfile: exactly which packages an environment consists of."""
+"""Lockfile: the exact packages of an environment."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ from typing import Literal
 from jupyter_condabuild.conda.packages import CondaPackage, PipPackage, site_packages_of
 
 Format = Literal["conda-lock", "explicit", "pixi", "environment"]
-"""The names of the formats of lock files; ``environment`` is written only."""
+"""The names of the lock file formats; ``environment`` can be written, but not read."""
 
 
 @dataclass(frozen=True)
 class Lockfile:
-    """An environment's packages, without anything of the machine or the person it was seen at.
+    """The packages of an environment. It contains no data about the machine or the user.
 
-    `channels` are the packages' channels, sorted; `conda` and `pip` are sorted by name. `requested` are the specs that
-    people asked for, as far as the format tells them; whoever asked for something else has the same lock file.
-    `platforms` are those of the file that the lock file was read from, `platform` among them.
+    `channels` are the URLs of the packages' channels, sorted. `conda` and `pip` are sorted by name. `requested` are the
+    specs that the user requested, if the format contains them. They do not count in a comparison: two environments with
+    the same packages have equal lock files. `platforms` are all platforms in the file that the lock file was read from,
+    with `platform`; empty if the format cannot contain several.
     """
 
     platform: str
@@ -32,10 +33,10 @@ class Lockfile:
 
     @cached_property
     def digest(self) -> str:
-        """``sha256:…``, the identity of the environment's content: each package's origin and hash.
+        """The identity of the environment's content, ``sha256:…``: a hash of the origin and the hash of each package.
 
-        Dependencies and sizes are left out: channels patch them afterwards, and an environment made again from its
-        lock file has the unpatched ones in its records. The canonical dump holds the digest as its content_hash.
+        Dependencies and sizes are left out. Channels patch them later, and an environment that is installed from its
+        lock file has the unpatched values in its records. The canonical dump contains the digest as content_hash.
         """
         lines = [f"platform {self.platform}"]
         lines += [f"conda {package.url} {package.sha256 or package.md5}" for package in self.conda]
@@ -46,12 +47,12 @@ class Lockfile:
 
     @property
     def python(self) -> CondaPackage | None:
-        """The Python package, if there is one."""
+        """The Python package, or None."""
         return next((package for package in self.conda if package.name == "python"), None)
 
     @property
     def site_packages(self) -> str:
-        """Where Python's packages lie, relative to the prefix; empty without Python."""
+        """The site-packages folder, relative to the prefix; empty if there is no Python package."""
         python = self.python
         if python is None:
             return ""
@@ -65,7 +66,7 @@ def of_packages(
     requested: Sequence[str] = (),
     platforms: Sequence[str] = (),
 ) -> Lockfile:
-    """A lock file of packages in any order."""
+    """Returns the lock file of packages that are in any order."""
     return Lockfile(
         platform=platform,
         channels=tuple(sorted({package.channel for package in conda})),

@@ -1,4 +1,4 @@
-"""From an environment to its lock file: what can be installed again, without anything of the machine or the person."""
+"""Makes the lock file of an environment: the packages that can be installed again, without data of machine and user."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from jupyter_condabuild.conda.prefix.records import PrefixRecord
 
 
 def lock(environment: Environment) -> Lockfile:
-    """What of an environment can be installed again, without credentials."""
+    """Returns the lock file of an environment. It contains no credentials."""
     return of_packages(
         environment.platform,
         [_conda_package(record) for record in environment.records],
@@ -23,7 +23,7 @@ def lock(environment: Environment) -> Lockfile:
 
 
 def _conda_package(record: PrefixRecord) -> CondaPackage:
-    """Of the record only what every format can carry, so that a lock file read again is the same."""
+    """Returns the package, with only the fields that every format can contain: a written lock file reads back equal."""
     usual = site_packages_of(record.version, record.build) if record.name == "python" else ""
     site_packages = record.python_site_packages_path
     return CondaPackage(
@@ -41,7 +41,7 @@ def _conda_package(record: PrefixRecord) -> CondaPackage:
 
 
 def _pip_package(package: PipPackage) -> PipPackage:
-    """Without the folders of this machine: of a local file or folder only its name stays."""
+    """Returns the package without paths of this machine: only the name of a local file or folder stays."""
     url = package.url
     if url.startswith("file:"):
         url = "file:" + unquote(urlsplit(url).path).rstrip("/").rpartition("/")[2]

@@ -1,8 +1,8 @@
-"""The package caches of this machine: which folder or archive holds a package, proved by its hash.
+"""The package caches of this machine: finds the extracted folder or the archive of a package, and proves it by a hash.
 
-conda keeps ``<pkgs>/<dist>/info/repodata_record.json`` beside the archive; rattler keeps ``<pkgs>/<dist>.lock``, eight
-bytes of revision and the archive's sha256 (rattler_cache::package_cache). The same file name from another channel is
-another package, so a name alone proves nothing.
+conda keeps the archive beside the folder, and writes its hash to ``<pkgs>/<dist>/info/repodata_record.json``. rattler
+writes ``<pkgs>/<dist>.lock``: eight bytes of revision, then the sha256 of the archive (rattler_cache::package_cache). A
+file with the same name from another channel is another package, so the name alone proves nothing.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ _CHUNK = 1 << 20
 
 @dataclass(frozen=True)
 class Cached:
-    """Where a package lies: an extracted folder (`extracted` is true) or an archive."""
+    """The location of a package: an extracted folder (`extracted` is True) or an archive."""
 
     path: Path
     extracted: bool
 
     @property
     def complete(self) -> bool:
-        """Whether an extracted folder has its metadata and all files that it should; an archive is one file."""
+        """Whether an extracted folder has its metadata and all its files. An archive is always complete."""
         if not self.extracted:
             return True
         paths = _read(self.path / "info/paths.json").get("paths")
@@ -39,7 +39,7 @@ class Cached:
 
 
 def default_folders(prefix: Path | None = None, environ: Mapping[str, str] = os.environ) -> tuple[Path, ...]:
-    """The package caches that conda, mamba, pixi and rattler use for this user and prefix, existing ones only."""
+    """Returns the existing package caches that conda, mamba, pixi and rattler use for this user and this prefix."""
     home = Path(environ.get("HOME") or Path.home())
     candidates = [Path(text) for text in environ.get("CONDA_PKGS_DIRS", "").split(",") if text]
     candidates += _condarc_folders([home / ".condarc", home / ".config/conda/condarc"])
@@ -59,7 +59,7 @@ def default_folders(prefix: Path | None = None, environ: Mapping[str, str] = os.
 
 
 def _condarc_folders(files: Iterable[Path]) -> Iterator[Path]:
-    import yaml  # 20 ms that only this needs
+    import yaml  # takes 20 ms, and only this function needs it
 
     for file in files:
         try:
@@ -72,20 +72,22 @@ def _condarc_folders(files: Iterable[Path]) -> Iterator[Path]:
 
 
 class PackageCaches:
-    """Several package cache folders, searched in order. Reads only."""
+    """Several package cache folders, which are searched in order and never written."""
 
     def __init__(self, folders: Iterable[Path]) -> None:
         self.folders = tuple(folders)
 
     def find(self, package: CondaPackage, *, extracted: bool = True) -> Cached | None:
-        """The package's extracted folder, or its archive; None where no cache provably has it.
+        """Returns the extracted folder or the archive of a package; None if no cache provably has it.
 
-        With `extracted` false only archives count: they can be verified whole, a folder only file by file.
+        Args:
+            extracted: False to search for archives only. One hash verifies a complete archive, but a folder can only be
+                verified file by file.
         """
         stem = package.fn.removesuffix(".conda").removesuffix(".tar.bz2")
         if extracted:
             for folder in self.folders:
-                if _holds(folder / stem, package):
+                if _is_extracted(folder / stem, package):
                     return Cached(folder / stem, True)
         for folder in self.folders:
             archive = folder / package.fn
@@ -94,14 +96,15 @@ class PackageCaches:
         return None
 
     def index(self, package: CondaPackage) -> Mapping[str, Any]:
-        """repodata_record.json or index.json of the extracted package; empty where no cache has it."""
+        """Returns repodata_record.json or index.json of the extracted package; empty if no cache has it."""
         cached = self.find(package)
         if cached and cached.extracted:
             return _read(cached.path / "info/repodata_record.json") or _read(cached.path / "info/index.json")
         return {}
 
 
-def _holds(folder: Path, package: CondaPackage) -> bool:
+def _is_extracted(folder: Path, package: CondaPackage) -> bool:
+    """Whether a folder provably contains the extracted package."""
     if not os.path.isfile(folder / "info/index.json"):
         return False
     record = _read(folder / "info/repodata_record.json")
@@ -127,7 +130,7 @@ def _is_archive(archive: Path, package: CondaPackage) -> bool:
 
 
 def hash_file(path: Path, algorithm: str = "sha256") -> str:
-    """Hexadecimal digest of a file, read in chunks."""
+    """Returns the hexadecimal digest of a file. Reads the file in chunks."""
     content = hashlib.new(algorithm)
     with open(path, "rb", buffering=0) as file:
         while chunk := file.read(_CHUNK):

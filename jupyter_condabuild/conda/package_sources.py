@@ -1,4 +1,4 @@
-"""PackageSources: where the archives of some packages can be had."""
+"""PackageSources: the places where packages are available."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from jupyter_condabuild.conda.packages import CondaPackage
 
 @dataclass(frozen=True)
 class PackageSources:
-    """Package caches, and then the channels.
+    """The package caches, which are searched first, and the channels.
 
-    `urls` maps a dist to the URL to download from where that is not the locked URL; such a URL may hold credentials.
-    `distrusted` are the dists of packages whose extracted folders in the package caches count for nothing: only their
-    archives do, which a hash proves whole.
+    `urls` maps a dist to the URL for the download, if it differs from the URL in the lock file. Such a URL may contain
+    credentials. `distrusted` are the dists of packages whose extracted folders in the package caches are not used. Only
+    the archives of these packages are used, because one hash verifies a complete archive.
     """
 
     caches: PackageCaches = field(default_factory=lambda: PackageCaches(()))
@@ -23,13 +23,13 @@ class PackageSources:
     distrusted: frozenset[str] = frozenset()
 
     def find(self, package: CondaPackage) -> Cached | None:
-        """The package in a package cache; None where no cache provably has it."""
+        """Returns the package in a package cache; None if no cache provably has it."""
         return self.caches.find(package, extracted=package.dist not in self.distrusted)
 
     def url(self, package: CondaPackage) -> str:
-        """The URL to download the package from. It may hold credentials: never put it into a message."""
+        """Returns the URL for the download. It may contain credentials: never put it into a message."""
         return self.urls.get(package.dist) or package.url
 
     def distrusting(self, dists: Iterable[str]) -> PackageSources:
-        """The same sources without the extracted folders of these packages."""
+        """Returns the same sources without the extracted folders of these packages."""
         return replace(self, distrusted=self.distrusted | frozenset(dists))

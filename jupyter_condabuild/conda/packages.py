@@ -1,4 +1,4 @@
-"""CondaPackage and PipPackage: what a lock file says of a package. No credentials, no path of this machine."""
+"""CondaPackage and PipPackage: a package in a lock file. They contain no credentials and no path of this machine."""
 
 from __future__ import annotations
 
@@ -8,19 +8,21 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-_PLAIN = re.compile(r"(?!\.)[\w.+!~-]+", re.ASCII)
+_NAME_PART = re.compile(r"(?!\.)[\w.+!~-]+", re.ASCII)
 
 PYPI = "pypi"
-"""The name of PyPI's index; other indexes go by their URL."""
+"""The name for the index of PyPI; other indexes are named by their URL."""
 PYPI_SIMPLE = "https://pypi.org/simple"
 
 
 @dataclass(frozen=True, order=True)
 class CondaPackage:
-    """A locked conda package. Raises ValueError where a name is none: it becomes part of the names of files.
+    """A locked conda package.
 
-    `url` is without credentials; `sha256` and `md5` are hexadecimal, empty where unknown; `size` is of the archive in
-    bytes; `depends` are match specs such as ``python >=3.8``.
+    `url` contains no credentials. `sha256` and `md5` are hexadecimal, or empty if unknown. `size` is the size of the
+    archive in bytes. `depends` are match specs such as ``python >=3.8``.
+
+    Raises ValueError if a field that becomes part of a file name contains other characters.
     """
 
     name: str
@@ -39,12 +41,12 @@ class CondaPackage:
 
     def __post_init__(self) -> None:
         for text in (self.name, self.version, self.build, self.subdir, self.fn):
-            if not _PLAIN.fullmatch(text):
+            if not _NAME_PART.fullmatch(text):
                 raise ValueError(f"{text[:200]!r} cannot be part of a package's name")
 
     @classmethod
     def of_url(cls, url: str, **fields: Any) -> CondaPackage:
-        """A package of which `fields` say what its URL does not; raises ValueError where it is no package's URL."""
+        """Returns the package of a URL. `fields` are further fields. Raises ValueError if it is no URL of a package."""
         fn = unquote(posixpath.basename(urlsplit(url).path))
         stem = fn.removesuffix(".conda").removesuffix(".tar.bz2")
         name, version, build = (stem.rsplit("-", 2) if stem != fn else []) or ("", "", "")
@@ -55,7 +57,7 @@ class CondaPackage:
 
     @property
     def fn(self) -> str:
-        """File name of the archive."""
+        """The file name of the archive."""
         return unquote(posixpath.basename(urlsplit(self.url).path))
 
     @property
@@ -65,15 +67,15 @@ class CondaPackage:
 
     @property
     def channel(self) -> str:
-        """The channel's URL: the package's without file name and subdir."""
+        """The URL of the channel: the URL of the package without the file name and the subdir."""
         return posixpath.dirname(posixpath.dirname(self.url))
 
     @property
     def is_noarch_python(self) -> bool:
-        """Whether its files depend on the environment's site-packages path.
+        """Whether the paths of its files depend on the environment's site-packages folder.
 
-        Lock formats do not say; a noarch package that needs python and is not known to be generic is taken for one.
-        An ``@EXPLICIT`` file does not say that either, so that there the build string decides, as it does in rattler.
+        Lock files often do not contain `noarch`. Then a noarch package that depends on python counts as a Python
+        package. An ``@EXPLICIT`` file contains no dependencies either. Then the build string decides, as in rattler.
         """
         if self.noarch:
             return self.noarch == "python"
@@ -86,9 +88,9 @@ class CondaPackage:
 class PipPackage:
     """A distribution that pip (or uv, poetry, …) installed.
 
-    `url` is where it came from when that is known: wheel, sdist, ``git+https://…@commit``, ``file://`` for local and
-    editable ones (in a lock file ``file:`` and the name alone). Else `index` names the package index: `PYPI`, or the
-    URL of another. `sha256` is hexadecimal, empty where unknown.
+    `url` is the source of the distribution, if it is known: a wheel, an sdist, ``git+https://…@commit``, or a
+    ``file://`` URL for a local or editable install (in a lock file only ``file:`` and the name). Otherwise `index` is
+    the package index: `PYPI` or the URL of another index. `sha256` is hexadecimal, or empty if unknown.
     """
 
     name: str
@@ -100,12 +102,18 @@ class PipPackage:
 
 
 def canonical_name(name: str) -> str:
-    """A distribution's name as indexes spell it (https://packaging.python.org/specifications/name-normalization/)."""
+    """Returns the normalized name of a distribution.
+
+    Source: https://packaging.python.org/specifications/name-normalization/
+    """
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def site_packages_of(python_version: str, python_build: str) -> str:
-    """Where a Python's packages lie, relative to the prefix; free-threaded builds (``_cp313t``) have their own."""
+    """Returns the site-packages folder of a Python, relative to the prefix.
+
+    Free-threaded builds of Python (``_cp313t``) have a folder of their own.
+    """
     major_minor = ".".join(python_version.split(".")[:2])
     threading = "t" if re.search(r"_cp\d+t$", python_build) else ""
     return f"lib/python{major_minor}{threading}/site-packages"

@@ -1,9 +1,10 @@
-"""Credentials out of URLs, channels, messages and JSON files.
+"""Removes credentials from URLs, channels, messages and JSON files.
 
-What counts as a credential in a URL: ``user:password@`` (with ``ssh`` the user name stays), the ``/t/<token>`` of
-conda servers, and query parameters whose name smells of one; each also percent-encoded, as in a URL inside a URL.
-It is removed, not masked, so that what is left still works as a URL; every other byte stays as it was. A path segment
-``t`` is always taken for conda's: better one odd link broken than one token published.
+The credentials in a URL are ``user:password@`` (with ``ssh`` the user name stays), the ``/t/<token>`` of conda servers,
+and query parameters with names such as ``token`` or ``api_key``. They may also be percent-encoded, as in a URL inside a
+URL. Credentials are removed, not masked, so that the rest still works as a URL. Every other byte stays unchanged. A
+path segment ``t`` always counts as the start of a conda token: a broken link is better than a published token. The
+value of an ``Authorization`` header is replaced by ``***``.
 """
 
 from __future__ import annotations
@@ -16,21 +17,21 @@ from urllib.parse import unquote
 
 _SCHEME = r"[a-z][a-z0-9+.-]{0,30}"
 _SLASH = r"(?:/|%(?:25)*2f)"
-_AT = r"(?P<at>@|%(?:25)*40)(?!sha256:)"  # repository@sha256:… is no host
-_START = rf"{_SCHEME}(?::|%(?:25)*3a){_SLASH}{_SLASH}"  # of a URL, percent-encoded any number of times
-_CLOSING = "'),.>]}:;"  # ends a sentence or a list in the text around a URL
+_AT = r"(?P<at>@|%(?:25)*40)(?!sha256:)"  # in repository@sha256:…, a digest follows, not a host
+_START = rf"{_SCHEME}(?::|%(?:25)*3a){_SLASH}{_SLASH}"  # the start of a URL, percent-encoded any number of times
+_CLOSING = "'),.>]}:;"  # characters that belong to the sentence or list around a URL
 
 _USERINFO = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
-        # A "port" that is no number is a password with / ? or # in it: no parser takes it, but people write it.
+        # A "port" that is not a number is a password that contains / ? or #. No parser accepts it, but users write it.
         rf"(?P<start>{_SCHEME}://)(?P<user>[^\s/?#\":@\[]+):(?!\d*(?:[/?#\s\"]|$))[^\s\"@]*{_AT}",
         (
             rf"(?P<start>{_SCHEME}%(?P<n>(?:25)*)3a%(?P=n)2f%(?P=n)2f)"
             rf"(?P<user>(?:(?!%(?P=n)(?:2f|3f|23|3a|40))[^\s/?#&\":@])+)%(?P=n)3a"
             rf"(?!\d*(?:%(?P=n)(?:2f|3f|23)|[&\s\"]|$))(?:(?!%(?P=n)40)[^\s&\"])*{_AT}"
         ),
-        # A raw password may hold %2F, an encoded one only a slash that is encoded once more.
+        # A raw password may contain %2F. In an encoded URL, a slash of the password is encoded once more.
         rf"(?P<start>{_SCHEME}://)(?P<user>[^\s/?#\":@]*)[^\s/?#\"]*{_AT}",
         (
             rf"(?P<start>{_SCHEME}%(?P<n>(?:25)*)3a%(?P=n)2f%(?P=n)2f)"
@@ -53,7 +54,7 @@ _TOKEN_BARE = re.compile(
 _QUERY = re.compile(r"(?:[?#]|%(?:25)*(?:3f|23)).*", re.IGNORECASE | re.DOTALL)
 _DELIMITER = re.compile(r"([?#&;]|%(?:25)*(?:3f|23|26|3b))", re.IGNORECASE)
 _EQUALS = re.compile(r"=|%(?:25)*3d", re.IGNORECASE)
-_SMELL = re.compile(
+_SECRET_NAME = re.compile(
     r"token|secret|passw|passphrase|pwd|credential|signature|api[-_.]?key|access[-_.]?key|private[-_.]?key|auth(?!or)"
     r"|jwt|session|bearer|^x[-_](?:amz|goog)[-_]|^(?:.*[-_.])?(?:sig|key|pass|tok|pat|pw)$",
     re.IGNORECASE,
@@ -62,22 +63,22 @@ _HEADER = re.compile(
     r"(?P<start>\bauthorization[\"']?\s*[:=]\s*[\"']?(?:(?:bearer|basic|token)\s+)?)[^\s\"',;]+", re.IGNORECASE
 )
 _JSON_STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
-_HINT = re.compile(r"//|%|@|/t/|authorization", re.IGNORECASE)
+_CANDIDATE = re.compile(r"//|%|@|/t/|authorization", re.IGNORECASE)
 
 
-@functools.lru_cache(8192)  # a snapshot, its lock and their report ask for the same few hundred
+@functools.lru_cache(8192)  # snapshot, lock file and report scrub the same few hundred URLs
 def scrub_url(url: str) -> str:
-    """The URL, or name of a channel, without credentials."""
-    return _until_clean(url, "")
+    """Returns the URL, or the name of a channel, without credentials."""
+    return _scrub_until_clean(url, "")
 
 
 def scrub(text: str) -> str:
-    """The text with the credentials of all URLs in it removed, and everything else as it was."""
-    return _until_clean(text, _CLOSING)
+    """Returns the text without the credentials of its URLs and headers. The rest of the text is unchanged."""
+    return _scrub_until_clean(text, _CLOSING)
 
 
 def scrub_json(value: Any) -> Any:
-    """A JSON value with every string in it, keys included, scrubbed."""
+    """Returns a JSON value without credentials in its strings and keys."""
     if isinstance(value, str):
         return _scrub_string(value)
     if isinstance(value, dict):
@@ -88,18 +89,18 @@ def scrub_json(value: Any) -> Any:
 
 
 def scrub_json_bytes(data: bytes) -> bytes:
-    """A JSON file's bytes, scrubbed string by string: a file without credentials comes back byte for byte."""
+    """Removes credentials from each string of a JSON file. A file without credentials is returned byte for byte."""
     text = data.decode("utf-8", "surrogateescape")
     return _JSON_STRING.sub(_scrub_literal, text).encode("utf-8", "surrogateescape")
 
 
 def _scrub_literal(match: re.Match[str]) -> str:
     literal = match[0]
-    if "\\" not in literal and not _HINT.search(literal):
+    if "\\" not in literal and not _CANDIDATE.search(literal):
         return literal
     try:
         value = json.loads(literal, strict=False)
-    except ValueError:  # half an escape in a broken file
+    except ValueError:  # an incomplete escape sequence in a broken file
         return f'"{scrub(literal[1:-1])}"'
     cleaned = _scrub_string(value)
     return literal if cleaned == value else json.dumps(cleaned)
@@ -109,16 +110,16 @@ def _scrub_string(text: str) -> str:
     return scrub_url(text) if _WHOLE_URL.fullmatch(text) else scrub(text)
 
 
-def _until_clean(text: str, closing: str) -> str:
-    while _HINT.search(text):
-        cleaned = _once(text, closing)
+def _scrub_until_clean(text: str, closing: str) -> str:
+    while _CANDIDATE.search(text):
+        cleaned = _scrub_once(text, closing)
         if cleaned == text:
             break
-        text = cleaned  # once more for what the first find hid
+        text = cleaned  # a removed credential may have hidden another one
     return text
 
 
-def _once(text: str, closing: str) -> str:
+def _scrub_once(text: str, closing: str) -> str:
     for pattern in _USERINFO:
         text = pattern.sub(_without_userinfo, text)
     text = _USERINFO_BARE.sub("", text)
@@ -128,7 +129,7 @@ def _once(text: str, closing: str) -> str:
 
 
 def _without_tokens(rest: str, closing: str) -> str:
-    """What follows ``https://`` without the tokens in path and query."""
+    """Returns the text after ``https://`` without the tokens in the path and the query."""
     url = rest.rstrip(closing) if closing else rest
     cleaned = _TOKEN.sub("", url)
     return _QUERY.sub(lambda match: _without_secrets(match[0]), cleaned) + rest[len(url) :]
@@ -142,18 +143,18 @@ def _without_userinfo(match: re.Match[str]) -> str:
 
 
 def _without_secrets(query: str) -> str:
-    """A query or fragment, with its first ``?`` or ``#``, without the parameters whose name smells."""
+    """Returns a query or fragment (with its first ``?`` or ``#``) without parameters that have the name of a secret."""
     _, *pieces = _DELIMITER.split(query)
     kept: list[str] = []
-    dropping: int | None = None  # how deep the delimiter of a dropped parameter is encoded
-    inherited = ""  # the ? of a dropped first parameter, for the next of the same query
+    dropping: int | None = None  # how many times the delimiter of the dropped parameter is encoded
+    inherited = ""  # the ? of a dropped first parameter, which the next parameter of the same query needs
     for delimiter, parameter in zip(pieces[::2], pieces[1::2], strict=True):
         depth = _depth(delimiter)
         separates = delimiter[-1] in "&#" or delimiter[-2:].lower() in ("26", "23")
         if dropping is not None and (depth > dropping or not separates):
             continue  # part of the dropped value
         name, *value = _EQUALS.split(parameter, maxsplit=1)
-        if value and _SMELL.search(_decoded(name)):
+        if value and _SECRET_NAME.search(_decoded(name)):
             dropping = depth
             inherited = inherited or (delimiter if _opens(delimiter) else "")
             continue
@@ -171,7 +172,7 @@ def _decoded(text: str) -> str:
 
 
 def _depth(delimiter: str) -> int:
-    """How many times it is percent-encoded."""
+    """Returns how many times a delimiter is percent-encoded."""
     return delimiter.count("25") + delimiter.startswith("%")
 
 

@@ -129,4 +129,4 @@ def test_a_cache_that_does_not_know_the_size_is_no_help(
     """py-rattler's keeps no archive and no size; where the channel is silent too, the message says what is wanting."""
     lockfile = load(dump(lock(snapshot(rattler_prefix)), "explicit").replace("127.0.0.1", "127.0.0.2"))
     _, failures = complete(lockfile, PackageSources(PackageCaches([package_cache])), tmp_path)
-    assert "Nothing tells the size of the archive of greet" in failures["greet-1.0-h0_0"].message
+    assert "The size of the archive of greet-1.0-h0_0 is not available" in failures["greet-1.0-h0_0"].message
