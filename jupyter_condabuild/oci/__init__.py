@@ -1,1 +1,1 @@
-"""What a container image is, and where it can live."""
+"""Container images: their data types, and their places (registries, engines, archives and the local store)."""

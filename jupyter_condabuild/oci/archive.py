@@ -1,7 +1,9 @@
-"""An image as one file: writes OCI archives and docker-archives; `saved` reads them.
+"""Writes an image as one file: an OCI archive or a docker-archive. `archive_reader` reads both.
 
-An OCI archive holds Docker's ``manifest.json`` too, which points at the same blobs: so `docker load` of any engine
-takes it, as it does BuildKit's. Layers stay compressed in both kinds (every engine since 1.10 decompresses them).
+An OCI archive also contains Docker's ``manifest.json``, which points at the same blobs. So `docker load` of every
+engine accepts it, as it accepts the OCI archives of BuildKit. Layers stay compressed in both kinds: every Docker
+Engine since 1.10 decompresses them.
+
 Source: OCI image-spec v1.1 (image-layout.md, annotations.md), moby image/tarexport and its image specification v1.2.
 """
 
@@ -41,12 +43,12 @@ _END = bytes(2 * _BLOCK)
 
 
 def silent(complete: int, total: int) -> None:
-    """A `Progress` that tells nobody: `complete` of `total` bytes are done."""
+    """A `Progress` that does nothing. The arguments are the number of bytes that are done, and the total number."""
 
 
 @dataclass(frozen=True)
 class ArchiveFile:
-    """A file of an archive: its name, its size in bytes, and a function that reads it in chunks."""
+    """A file in an archive: its name, its size in bytes, and a function that yields its content in chunks."""
 
     name: str
     size: int
@@ -54,14 +56,16 @@ class ArchiveFile:
 
 
 def entries(image: Image, reference: str, kind: Kind) -> list[ArchiveFile]:
-    """The files of an archive, in the order they are written: descriptions first, then the layers, base first.
+    """Returns the files of an archive in the order of the archive: JSON documents first, then layers, lowest first.
 
     Args:
-        reference: the name that loading the archive gives the image; may be empty.
+        image: the image.
+        reference: the name that the image gets when an engine loads the archive. Empty for no name.
+        kind: ``oci-archive`` or ``docker-archive``.
 
     Raises:
-        BadReference: reference is not empty and not an image reference.
-        BadImage: a docker-archive was asked for, and a layer has a compression that `docker load` may not know.
+        BadReference, BadDigest: `reference` is not empty and not an image reference.
+        BadImage: `kind` is ``docker-archive``, and a layer has a compression that `docker load` may not support.
     """
     name = Reference.parse(reference) if reference else None
     manifest, config = image.manifest, image.manifest.config
@@ -82,7 +86,7 @@ def entries(image: Image, reference: str, kind: Kind) -> list[ArchiveFile]:
 
 
 def stream(files: list[ArchiveFile]) -> Iterator[bytes]:
-    """The archive's bytes in chunks: a tar whose headers hold nothing of this machine, user or time.
+    """Yields the bytes of the archive in chunks. The tar headers contain nothing about this machine, user or time.
 
     Raises:
         ContentMismatch: a blob is longer or shorter than its descriptor says.
@@ -98,37 +102,45 @@ def stream(files: list[ArchiveFile]) -> Iterator[bytes]:
                 break
             yield chunk
         if written != file.size:
-            raise ContentMismatch(f"{file.name} is not the {file.size} bytes that the image's manifest promises.")
+            raise ContentMismatch(f"{file.name} does not have the {file.size} bytes that the image's manifest states.")
         yield bytes(-written % _BLOCK)
     yield _END
 
 
 def stream_size(files: list[ArchiveFile]) -> int:
-    """How many bytes `stream` yields."""
+    """Returns the number of bytes that `stream` yields."""
     return sum(_BLOCK + file.size + -file.size % _BLOCK for file in files) + len(_END)
 
 
 def write(image: Image, reference: str, out: Path, kind: Kind = "oci-archive", progress: Progress = silent) -> None:
-    """Writes an image to a file; whatever goes wrong, `out` is what it was before, and nothing is left beside it.
+    """Writes an image to a file. The same image and reference give the same bytes.
 
-    The same image and reference give the same bytes.
+    The bytes go to a temporary file in the same folder, which is then renamed to `out`. If an error occurs, `out` is
+    unchanged and the temporary file is removed.
 
     Args:
-        reference: the name that loading the archive gives the image; may be empty.
-        progress: called with the bytes written and the bytes in all.
+        image: the image.
+        reference: the name that the image gets when an engine loads the archive. Empty for no name.
+        out: the path of the archive. An existing file is replaced.
+        kind: ``oci-archive`` or ``docker-archive``.
+        progress: called with the number of bytes written so far and the total number of bytes.
 
     Raises:
-        StoreError: the file cannot be written (DiskFull, StoreUnwritable, or no such folder).
-        BadReference, BadImage, ContentMismatch: as `entries` and `stream`; and what the layers' sources raise.
+        StoreError: the file cannot be written (DiskFull, StoreUnwritable), or its folder does not exist.
+        BadReference, BadDigest, BadImage, ContentMismatch: as `entries` and `stream` raise them.
+
+    The sources of the layers may raise other errors.
     """
     files = entries(image, reference, kind)
     total, complete = stream_size(files), 0
     with _naming_errors(out):
         target = out.resolve()
         if target.exists() and not target.is_file():
-            raise StoreError(f"{out} is not a file that can be replaced.", "Name another file with -o.")
+            raise StoreError(f"{out} exists and is not a file.", "Name another file with -o.")
         if not target.parent.is_dir():
-            raise StoreError(f"There is no folder {target.parent} to write {out.name} in.", "Create it first.")
+            raise StoreError(
+                f"{out.name} cannot be written: the folder {target.parent} does not exist.", "Create the folder first."
+            )
     part = target.with_name(f".condabuild-{secrets.token_hex(8)}.part")
     with _naming_errors(out):
         file = part.open("xb", buffering=0)
@@ -162,7 +174,7 @@ def _naming_errors(out: Path) -> Iterator[None]:
     except OSError as error:
         error.filename = str(out)
         named = from_os_error(error, "writing the archive")
-        named.hint = "Free some space there, or name a file in another folder with -o."
+        named.hint = "Free space on that disk, or name a file in another folder with -o."
         raise named from None
 
 
@@ -178,14 +190,14 @@ def _layer_path(layer: Descriptor) -> str:
     suffix = _SUFFIXES.get(layer.media_type)
     if suffix is None:
         raise BadImage(
-            f"A docker-archive cannot hold a layer of the type {layer.media_type[:100]!r}.",
+            f"A docker-archive cannot contain a layer with the media type {layer.media_type[:100]!r}.",
             "Write an OCI archive instead (-o FILE.tar), or build with gzip layers.",
         )
     return f"{layer.digest.hex}.{suffix}"
 
 
 def _index(image: Image, name: Reference | None) -> dict[str, object]:
-    """index.json, with the annotations by which podman and containerd name the image, and umoci and skopeo its tag."""
+    """Returns index.json. Podman and containerd take the name of the image from it, umoci and skopeo the tag."""
     entry = image.manifest.descriptor.to_json()
     config = ImageConfig.parse(image.config).value
     entry["platform"] = {key: config[key] for key in ("architecture", "os", "variant") if config.get(key)}

@@ -1,4 +1,4 @@
-"""An image that someone saved, as a source: OCI archive, OCI layout folder or docker-archive, read where it lies.
+"""Reads an image from an OCI archive, an OCI layout folder or a docker-archive, without unpacking it.
 
 Source: OCI image-spec v1.1 (image-layout.md), moby image specification v1.2 ("Combined Image JSON").
 """
@@ -42,26 +42,27 @@ _T = TypeVar("_T")
 
 
 class Archive:
-    """An image file or folder, of the kind that its content shows.
+    """An OCI archive, an OCI layout folder or a docker-archive. The content shows which of the three it is.
 
-    Images read from it can be used until it is closed. Nothing is unpacked; each blob is verified while it is read.
+    Nothing is unpacked. Each blob is verified while it is read. An image from an archive can be used until the archive
+    is closed.
     """
 
     def __init__(self, source: Path | BinaryIO, where: str = "") -> None:
-        """Finds the files inside.
+        """Opens the archive and finds the files in it.
 
         Args:
-            source: a file or folder, or an open file, which is closed with the archive.
-            where: what to call an open file in messages.
+            source: the path of a file or folder, or an open file. `close` closes the open file too.
+            where: the name of an open file in error messages.
 
         Raises:
-            BadImage: there is no such file, or it is none of the three kinds.
+            BadImage: the file does not exist, cannot be read, or is none of the three kinds.
         """
         self._files = _open(source, where)
         self._is_oci = self._files.size("index.json") is not None
         if not self._is_oci and self._files.size("manifest.json") is None:
             self.close()
-            raise BadImage(f"{self._files.where} is no image: it has neither index.json nor manifest.json.")
+            raise BadImage(f"{self._files.where} is not an image: it contains neither index.json nor manifest.json.")
 
     def close(self) -> None:
         """Closes the file."""
@@ -74,30 +75,32 @@ class Archive:
         self.close()
 
     def image(self, architecture: str, name: str = "") -> Image:
-        """The image for a processor.
+        """Returns the image for a processor.
 
-        A docker-archive's layers stay as they lie there, most often plain tars: so they need not be read to be known.
+        The layers of a docker-archive are not converted. Most of them are plain tars, whose digests are known without
+        reading them.
 
         Args:
-            architecture: GOARCH name, such as amd64.
-            name: which image is meant, where there are several: a reference, or the tag that it has inside.
+            architecture: the GOARCH name of the processor, such as ``amd64``.
+            name: the image, if the archive contains several: a reference, or the tag in the archive.
 
         Raises:
-            BadImage: none or several such images, or one whose parts are missing or not valid.
-            ContentMismatch: a part is not what its digest or size promises.
+            BadImage: the archive contains no such image, or several, or parts of the image are missing or not valid.
+            BadDigest: a digest in the archive is not valid.
+            ContentMismatch: a part does not match its digest or size.
         """
         try:
             image = self._oci_image(architecture, name) if self._is_oci else self._docker_image(architecture, name)
             config = ImageConfig.parse(image.config)
         except RecursionError:
-            raise BadImage(f"{self._files.where} has JSON that is nested too deep.", _COPY_AGAIN) from None
+            raise BadImage(f"{self._files.where} contains JSON that is nested too deeply.", _COPY_AGAIN) from None
         if config.architecture != architecture:
             raise BadImage(
-                f"{self._files.where} has an image for {config.architecture[:40]!r}, not for {architecture}."
+                f"{self._files.where} contains an image for {config.architecture[:40]!r}, not for {architecture}."
             )
         if len(config.diff_ids) != len(image.manifest.layers):
             raise BadImage(
-                f"{self._files.where} has an image whose manifest and configuration have not the same layers."
+                f"{self._files.where} contains an image whose manifest and configuration list different layers."
             )
         return image
 
@@ -114,7 +117,7 @@ class Archive:
         return Image(manifest, self._blob(manifest.config), {layer.digest: blobs for layer in manifest.layers})
 
     def _manifests(self, entry: Descriptor, architecture: str, nesting: int) -> Iterator[Manifest]:
-        """The manifests for a processor that an entry of an index leads to."""
+        """Yields the manifests for a processor to which an entry of an index leads, also through nested indexes."""
         platform = entry.platform or {}
         if platform.get("architecture", architecture) != architecture or platform.get("os", "linux") != "linux":
             return
@@ -132,84 +135,100 @@ class Archive:
         config_path, _, paths = self._only(chosen, architecture, name, [tag for image in images for tag in image[1]])
         raw = self._json(config_path)
         diff_ids = ImageConfig.parse(raw).diff_ids
-        # Of equal layers Docker before 25 saves one as a file, the others as links to it: the file is enough.
-        places = {
+        # Docker before 25 saves one of several equal layers as a file and the others as links to it. Only the file is
+        # read.
+        present = {
             diff_id: path for diff_id, path in zip(diff_ids, paths, strict=False) if self._files.size(path) is not None
         }
-        layers = {diff_id: self._docker_layer(diff_id, path) for diff_id, path in places.items()}
+        layers = {diff_id: self._docker_layer(diff_id, path) for diff_id, path in present.items()}
         if missing := [path for diff_id, path in zip(diff_ids, paths, strict=False) if diff_id not in layers]:
-            raise BadImage(f"{self._files.where} lacks the layer {missing[0][:200]!r}.", _COPY_AGAIN)
-        blobs = Blobs(self._files, {layers[diff_id].digest: path for diff_id, path in places.items()})
+            raise BadImage(f"{self._files.where} does not contain the layer {missing[0][:200]!r}.", _COPY_AGAIN)
+        blobs = Blobs(self._files, {layers[diff_id].digest: path for diff_id, path in present.items()})
         config = Descriptor(OCI_CONFIG, Digest.of(raw), len(raw))
         manifest = Manifest.make(config, [layers[diff_id] for diff_id in diff_ids[: len(paths)]])
         return Image(manifest, raw, {layer.digest: blobs for layer in manifest.layers})
 
     def _docker_images(self) -> list[tuple[str, list[str], list[str]]]:
-        """Path of the configuration, names, and paths of the layers of each image."""
+        """Returns the path of the configuration, the names, and the paths of the layers of each image."""
         try:
             return [
                 (str(image["Config"]), list(map(str, image.get("RepoTags") or [])), list(map(str, image["Layers"])))
                 for image in json.loads(self._json("manifest.json"))
             ]
         except (ValueError, TypeError, KeyError, AttributeError):
-            raise BadImage(f"{self._files.where} has a manifest.json that is not Docker's.", _COPY_AGAIN) from None
+            raise BadImage(
+                f"{self._files.where} contains a manifest.json that is not in Docker's format.", _COPY_AGAIN
+            ) from None
 
     def _docker_layer(self, diff_id: Digest, path: str) -> Descriptor:
-        """A layer as it lies there. A plain tar's digest is its diff_id; a compressed one must be read to be known."""
+        """Returns the descriptor of a layer file.
+
+        The digest of a plain tar is its diff_id. A compressed file is read to compute its digest and its diff_id.
+        """
         size = self._files.size(path) or 0
         if not next(self._files.read(path), b"").startswith(b"\x1f\x8b"):
             return Descriptor(OCI_LAYER_TAR, diff_id, size)
         compressed = _Hashing(self._files.read(path))
         try:
             with gzip.GzipFile(fileobj=io.BufferedReader(compressed, 1 << 20)) as plain:
-                inner = Digest(hashlib.file_digest(plain, "sha256").hexdigest())
+                actual = Digest(hashlib.file_digest(plain, "sha256").hexdigest())
         except (OSError, EOFError, zlib.error) as error:
             raise BadImage(
                 f"The layer {path[:200]!r} in {self._files.where} cannot be decompressed ({error})."
             ) from None
-        if inner != diff_id:
-            raise ContentMismatch(f"The layer {path[:200]!r} in {self._files.where} is not {diff_id}.", _COPY_AGAIN)
+        if actual != diff_id:
+            raise ContentMismatch(
+                f"The layer {path[:200]!r} in {self._files.where} does not match its diff_id {diff_id}.", _COPY_AGAIN
+            )
         return Descriptor(OCI_LAYER_GZIP, Digest(compressed.hash.hexdigest()), size)
 
-    def _only(self, found: Sequence[_T], architecture: str, name: str, names: Sequence[str]) -> _T:
-        if len(found) == 1:
-            return found[0]
+    def _only(self, matches: Sequence[_T], architecture: str, name: str, names: Sequence[str]) -> _T:
+        """Returns the only match. Raises BadImage with the names in the archive if there is none, or several."""
+        if len(matches) == 1:
+            return matches[0]
         listed = ", ".join(sorted(set(names))[:10])[:1000]
-        held = f" It has {listed}." if listed else ""
-        if not found:
+        contents = f" It contains {listed}." if listed else ""
+        if not matches:
             wanted = f"image {name[:200]!r}" if name else "image"
-            raise BadImage(f"{self._files.where} has no {wanted} for {architecture}.{held}")
-        raise BadImage(f"{self._files.where} has several images.{held}", "Say which one.")
+            raise BadImage(f"{self._files.where} contains no {wanted} for {architecture}.{contents}")
+        raise BadImage(
+            f"{self._files.where} contains several images.{contents}", "Use an archive that contains only one image."
+        )
 
     def _json(self, name: str) -> bytes:
         size = self._files.size(name)
         if size is None:
-            raise BadImage(f"{self._files.where} lacks {name[:200]!r}.", _COPY_AGAIN)
+            raise BadImage(f"{self._files.where} does not contain {name[:200]!r}.", _COPY_AGAIN)
         if size > MOST_JSON:
-            raise BadImage(f"{name[:200]!r} in {self._files.where} has {size} bytes, too many for a description.")
+            raise BadImage(f"{name[:200]!r} in {self._files.where} has {size} bytes, too many for a JSON document.")
         return b"".join(self._files.read(name))
 
     def _blob(self, descriptor: Descriptor) -> bytes:
         if descriptor.size > MOST_JSON:
-            raise BadImage(f"{descriptor.digest} in {self._files.where} has too many bytes for a description.")
+            raise BadImage(f"{descriptor.digest} in {self._files.where} has too many bytes for a JSON document.")
         return b"".join(Blobs(self._files, {descriptor.digest: blob_path(descriptor.digest)}).read(descriptor))
 
 
 class Blobs:
-    """A `BlobSource` over files, each verified as it is read."""
+    """A `BlobSource` that reads blobs from files.
+
+    Args:
+        files: the files of an archive or a folder.
+        paths: for the digest of each blob, the name of its file.
+    """
 
     def __init__(self, files: Files, paths: Mapping[Digest, str]) -> None:
         self._files = files
         self._paths = paths
 
     def check(self, descriptor: Descriptor) -> None:
-        """Raises BadImage where the blob is missing, ContentMismatch where its size is wrong."""
+        """Raises BadImage if the blob is missing, and ContentMismatch if its size is wrong."""
         size = self._files.size(self._paths[descriptor.digest])
         if size is None:
-            raise BadImage(f"{self._files.where} lacks {descriptor.digest}.", _COPY_AGAIN)
+            raise BadImage(f"{self._files.where} does not contain the blob {descriptor.digest}.", _COPY_AGAIN)
         if size != descriptor.size:
             raise ContentMismatch(
-                f"{descriptor.digest} in {self._files.where} has {size} bytes in place of {descriptor.size}.",
+                f"The blob {descriptor.digest} in {self._files.where} has {size} bytes instead of {descriptor.size}.",
                 _COPY_AGAIN,
             )
 
@@ -220,11 +239,13 @@ class Blobs:
             digest.update(chunk)
             yield chunk
         if digest.hexdigest() != descriptor.digest.hex:
-            raise ContentMismatch(f"The bytes in {self._files.where} are not {descriptor.digest}.", _COPY_AGAIN)
+            raise ContentMismatch(
+                f"The blob {descriptor.digest} in {self._files.where} does not match its digest.", _COPY_AGAIN
+            )
 
 
 class _Hashing(io.RawIOBase):
-    """Chunks as a file that hashes what is read from it."""
+    """A file whose content comes from chunks. `hash` is the hash of all chunks that were read so far."""
 
     def __init__(self, chunks: Iterator[bytes]) -> None:
         self._chunks = chunks
@@ -245,7 +266,7 @@ class _Hashing(io.RawIOBase):
 
 
 def blob_path(digest: Digest) -> str:
-    """Where a blob lies in an OCI layout."""
+    """Returns the path of a blob in an OCI layout."""
     return f"blobs/{digest.algorithm}/{digest.hex}"
 
 
@@ -256,8 +277,8 @@ def _open(source: Path | BinaryIO, where: str) -> Files:
     if source.is_dir():
         return FolderFiles(source)
     if not source.is_file():
-        what = "is not a file or folder" if source.exists() else "does not exist"
-        raise BadImage(f"{source} {what}.", "Name an OCI archive, an OCI layout folder or a docker-archive.")
+        problem = "is not a file or folder" if source.exists() else "does not exist"
+        raise BadImage(f"{source} {problem}.", "Name an OCI archive, an OCI layout folder or a docker-archive.")
     try:
         file = source.open("rb", buffering=0)
     except OSError as error:
@@ -270,7 +291,7 @@ def _open(source: Path | BinaryIO, where: str) -> Files:
 
 
 def _names(entry: Descriptor) -> list[str]:
-    """What an entry of an index calls its image, the fullest name first."""
+    """Returns the names that an entry of an index gives its image, the most complete name first."""
     return [entry.annotations[key] for key in (IMAGE_NAME, REF_NAME) if key in entry.annotations]
 
 
@@ -279,7 +300,7 @@ def _same_name(names: Sequence[str], wanted: str) -> bool:
 
 
 def _normal(name: str) -> str:
-    """``debian`` and ``docker.io/library/debian:latest`` are one name."""
+    """Returns a name in its complete form: ``docker.io/library/debian:latest`` for ``debian``."""
     try:
         return str(Reference.parse(name))
     except BadReference:

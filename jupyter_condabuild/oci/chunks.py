@@ -1,4 +1,4 @@
-"""Chunks, as blobs are read in, as a file for those who want one."""
+"""Makes a readable file from the chunks of a blob."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 
 def as_file(chunks: Iterator[bytes]) -> io.BufferedReader:
-    """A file that is read once, from its beginning to its end; raises what the chunks raise."""
+    """Returns a file that can be read once, from beginning to end. Reading raises the errors that `chunks` raises."""
     return io.BufferedReader(_Chunks(chunks), 1 << 20)
 
 

@@ -1,4 +1,4 @@
-"""The files of a tar or of a folder, read where they lie: nothing is unpacked, and no name is trusted.
+"""Reads the files of a tar or of a folder without unpacking them. Names of files are checked before they are used.
 
 Source: POSIX pax interchange format (IEEE Std 1003.1-2017, pax), GNU tar manual, "Basic Tar Format".
 """
@@ -30,30 +30,38 @@ _COMPRESSED = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"\xfd7zXZ": "x
 
 
 class Files(Protocol):
-    """Regular files by name. `where` says in messages whose they are."""
+    """A collection of regular files, found by name. `where` is the path of the tar or folder for error messages."""
 
     where: str
 
     def size(self, name: str) -> int | None:
-        """The file's size in bytes; None where there is no regular file of that name."""
+        """Returns the size of a file in bytes, or None if there is no regular file with this name."""
         ...
 
     def read(self, name: str) -> Iterator[bytes]:
-        """The file's bytes in chunks; safe to call from several threads. Raises BadImage when it cannot be read."""
+        """Yields the bytes of a file in chunks. Several threads may read at the same time.
+
+        Raises BadImage if the file cannot be read.
+        """
         ...
 
     def close(self) -> None:
-        """Reading is over."""
+        """Closes the tar. Nothing can be read afterwards."""
         ...
 
 
 class TarFiles:
-    """The regular files of a tar, found by their headers alone.
+    """The regular files of a tar. Only the headers are read to find them.
 
-    Links and devices are as good as absent, so that nothing can be reached through them.
+    Links and devices are ignored, so no file outside the tar can be reached through them.
+
+    Args:
+        file: the open tar.
+        where: the path of the tar for error messages.
 
     Raises:
-        BadImage: not a tar, or compressed, cut short, or with names that leave it or come twice.
+        BadImage: the file is not a tar, is compressed or incomplete, or has a name that leads out of the tar or that
+            occurs twice.
     """
 
     def __init__(self, file: BinaryIO, where: str) -> None:
@@ -80,7 +88,7 @@ class TarFiles:
 
 
 class FolderFiles:
-    """The regular files of a folder; symbolic links are as good as absent."""
+    """The regular files of a folder. Symbolic links are ignored."""
 
     def __init__(self, folder: Path) -> None:
         self.where = str(folder)
@@ -88,10 +96,10 @@ class FolderFiles:
 
     def size(self, name: str) -> int | None:
         try:
-            found = os.lstat(self._folder / name)
+            status = os.lstat(self._folder / name)
         except OSError:
             return None
-        return found.st_size if stat.S_ISREG(found.st_mode) else None
+        return status.st_size if stat.S_ISREG(status.st_mode) else None
 
     def read(self, name: str) -> Iterator[bytes]:
         try:
@@ -109,7 +117,7 @@ class FolderFiles:
 
 
 def _scan(fd: int, where: str) -> Iterator[tuple[str, tuple[int, int]]]:
-    """The name, offset and size of each regular file, without the ``./`` that some archives put before each name."""
+    """Yields the name, offset and size of each regular file. Removes the ``./`` that some tars put before each name."""
     end = os.fstat(fd).st_size
     seen: set[str] = set()
     extended: dict[str, str] = {}
@@ -129,24 +137,24 @@ def _scan(fd: int, where: str) -> Iterator[tuple[str, tuple[int, int]]]:
             raise _short(where)
         if member.type in _EXTENDED:
             if size > MOST_EXTENDED:
-                raise BadImage(f"{where} has a name of {size} bytes.")
+                raise BadImage(f"{where} has a file name or header of {size} bytes, which is too long.")
             extended |= _extended(member.type, _pread(fd, size, offset, where), where)
         else:
             name = _name(extended.get("path", member.name), where)
             if member.type in tarfile.REGULAR_TYPES and member.type != tarfile.GNUTYPE_SPARSE:
                 if name in seen:
-                    raise BadImage(f"{where} holds the file {name!r} twice.")
+                    raise BadImage(f"{where} contains the file {name!r} twice.")
                 yield name, (offset, size)
             if not member.isdir():
                 seen.add(name)
             if len(seen) > MOST_ENTRIES:
-                raise BadImage(f"{where} holds more than {MOST_ENTRIES} files: not the archive of an image.")
+                raise BadImage(f"{where} is not the archive of an image: it contains more than {MOST_ENTRIES} files.")
             extended = {}
         offset += size + -size % _BLOCK
 
 
 def _size(member: tarfile.TarInfo, extended: dict[str, str], where: str) -> int:
-    """How many bytes follow the header; types without content have none, whatever their header says."""
+    """Returns the number of bytes after the header. A type without content has none, whatever its header says."""
     if member.type not in _EXTENDED and member.type not in tarfile.REGULAR_TYPES:
         return 0
     text = extended.get("size")
@@ -160,7 +168,7 @@ def _size(member: tarfile.TarInfo, extended: dict[str, str], where: str) -> int:
 
 
 def _extended(kind: bytes, data: bytes, where: str) -> dict[str, str]:
-    """What an extended header says of the next file's name and size."""
+    """Returns the members ``path`` and ``size`` of an extended header, which apply to the next file."""
     if kind == tarfile.GNUTYPE_LONGNAME:
         return {"path": data.rstrip(b"\0").decode(errors="surrogateescape")}
     if kind not in (tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE):
@@ -181,21 +189,21 @@ def _name(name: str, where: str) -> str:
     while name.startswith("./"):
         name = name[2:].lstrip("/")
     if name.startswith("/") or ".." in name.split("/") or "\0" in name:
-        raise BadImage(f"{where} holds {name[:200]!r}, a name that leads out of it.")
+        raise BadImage(f"{where} contains the name {name[:200]!r}, which leads out of the archive.")
     return name.rstrip("/")
 
 
 def _not_a_tar(header: bytes, offset: int, where: str) -> str:
     if offset:
-        return f"{where} is not a valid tar: what lies at byte {offset} is not a header."
+        return f"{where} is not a valid tar: there is no header at byte {offset}."
     for magic, name in _COMPRESSED.items():
         if header.startswith(magic):
-            return f"{where} is compressed with {name}: decompress it first."
+            return f"{where} is compressed with {name}. Decompress it first."
     return f"{where} is not a tar archive."
 
 
 def _short(where: str) -> BadImage:
-    return BadImage(f"{where} is cut short.", "Make or copy the archive again.")
+    return BadImage(f"{where} is incomplete.", "Make or copy the archive again.")
 
 
 def _pread(fd: int, size: int, offset: int, where: str) -> bytes:

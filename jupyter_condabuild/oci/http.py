@@ -1,9 +1,11 @@
-"""httpx without its command line program, whose imports (rich, click, pygments) take longer than all else of a build
-that changes nothing."""
+"""Imports httpx without its command line program.
+
+The imports of that program (rich, click, pygments) take longer than the rest of a build that changes nothing.
+"""
 
 import sys
 
-sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]  # what is not installed is None there, too
+sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]  # None: the import fails, as if not installed
 
 import httpx  # noqa: E402
 

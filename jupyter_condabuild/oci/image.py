@@ -1,6 +1,8 @@
-"""The vocabulary of images: Digest, Descriptor, Manifest, Index, ImageConfig, Image, Reference.
+"""The data types of container images: Digest, Descriptor, Manifest, Index, ImageConfig, Image, Reference.
 
-A manifest's bytes are its identity: they are kept as they came and never serialised again.
+The bytes of a manifest are its identity. A parsed manifest keeps the bytes that were received, and the code never
+serialises it again.
+
 Source: OCI image-spec v1.1 (descriptor.md, manifest.md, image-index.md, config.md) and distribution-spec v1.1.
 """
 
@@ -35,14 +37,19 @@ LAYER_PACKAGES = "org.jupyter.condabuild.layer.packages"
 
 @dataclass(frozen=True, order=True)
 class Digest:
-    """A content digest such as ``sha256:9a2f…`` (descriptor.md, "Digests"). Never a bare string."""
+    """A content digest such as ``sha256:9a2f…`` (descriptor.md, "Digests"). The code never uses a plain string instead.
+
+    Args:
+        hex: lower-case hexadecimal digits: 64 for sha256, 128 for sha512.
+        algorithm: ``sha256`` or ``sha512``.
+    """
 
     hex: str
     algorithm: str = "sha256"
 
     @classmethod
     def parse(cls, text: str) -> Digest:
-        """Raises BadDigest unless text is ``sha256:`` or ``sha512:`` and lower-case hexadecimal digits."""
+        """Parses ``sha256:`` or ``sha512:``, followed by lower-case hexadecimal digits. Raises BadDigest otherwise."""
         algorithm, _, digits = text.partition(":")
         length = {"sha256": 64, "sha512": 128}.get(algorithm)
         if length is None or not re.fullmatch(rf"[0-9a-f]{{{length}}}", digits):
@@ -51,7 +58,7 @@ class Digest:
 
     @classmethod
     def of(cls, data: bytes) -> Digest:
-        """The sha256 digest of some bytes."""
+        """Returns the sha256 digest of `data`."""
         return cls(hashlib.sha256(data).hexdigest())
 
     def __str__(self) -> str:
@@ -60,7 +67,7 @@ class Digest:
 
 @dataclass(frozen=True)
 class Descriptor:
-    """Type, digest and size in bytes of a blob (descriptor.md)."""
+    """The media type, digest and size in bytes of a blob (descriptor.md)."""
 
     media_type: str
     digest: Digest
@@ -70,7 +77,7 @@ class Descriptor:
 
     @classmethod
     def parse(cls, value: Any) -> Descriptor:
-        """Raises BadImage for anything that is not a descriptor object."""
+        """Parses a descriptor of a JSON document. Raises BadImage or BadDigest if `value` is not a valid descriptor."""
         try:
             size = value["size"]
             if not isinstance(size, int) or size < 0:
@@ -86,7 +93,7 @@ class Descriptor:
             raise BadImage(f"A descriptor in the manifest is not valid ({error!r}).") from None
 
     def to_json(self) -> dict[str, Any]:
-        """The descriptor as the object that stands in a manifest."""
+        """Returns the descriptor as a JSON object, in the form that manifests contain."""
         value: dict[str, Any] = {"mediaType": self.media_type, "digest": str(self.digest), "size": self.size}
         if self.annotations:
             value["annotations"] = dict(sorted(self.annotations.items()))
@@ -96,29 +103,29 @@ class Descriptor:
 
 
 def canonical_json(value: Any) -> bytes:
-    """JSON with sorted keys and no needless space: same value, same bytes."""
+    """Returns JSON with sorted keys and without optional spaces. Equal values give equal bytes."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
-def _object(raw: bytes, what: str) -> dict[str, Any]:
+def _object(raw: bytes, document: str) -> dict[str, Any]:
     try:
         value = json.loads(raw)
     except (ValueError, RecursionError) as error:
-        raise BadImage(f"The {what} is not JSON ({error}).") from None
+        raise BadImage(f"The {document} is not JSON ({error}).") from None
     if not isinstance(value, dict):
-        raise BadImage(f"The {what} is not a JSON object.")
+        raise BadImage(f"The {document} is not a JSON object.")
     return value
 
 
 def _strings(value: Any) -> dict[str, str]:
     if not isinstance(value or {}, dict):
-        raise BadImage("Annotations in the manifest are not an object.")
+        raise BadImage("The annotations in the manifest are not a JSON object.")
     return {str(key): str(text) for key, text in (value or {}).items()}
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """An image manifest (manifest.md), OCI or Docker schema 2, with the bytes it came as."""
+    """An image manifest (manifest.md), either OCI or Docker schema 2. `raw` has the exact bytes of the document."""
 
     raw: bytes
     media_type: str
@@ -128,11 +135,20 @@ class Manifest:
 
     @classmethod
     def parse(cls, raw: bytes, media_type: str = "") -> Manifest:
-        """Raises BadImage unless raw is an image manifest."""
+        """Parses an image manifest.
+
+        Args:
+            raw: the JSON document.
+            media_type: the media type of the document, used if the document itself has no ``mediaType``.
+
+        Raises:
+            BadImage: `raw` is not an image manifest.
+            BadDigest: a digest in the manifest is not valid.
+        """
         value = _object(raw, "manifest")
         kind = value.get("mediaType") or media_type or OCI_MANIFEST
         if kind not in MANIFESTS or not isinstance(value.get("layers"), list):
-            raise BadImage(f"Not an image manifest: its media type is {kind!r}.")
+            raise BadImage(f"The document is not an image manifest (media type {kind!r}).")
         return cls(
             raw,
             kind,
@@ -145,7 +161,7 @@ class Manifest:
     def make(
         cls, config: Descriptor, layers: Sequence[Descriptor], annotations: Mapping[str, str] | None = None
     ) -> Manifest:
-        """A new OCI manifest in canonical bytes."""
+        """Makes a new OCI manifest. Its bytes are canonical JSON."""
         value: dict[str, Any] = {
             "schemaVersion": 2,
             "mediaType": OCI_MANIFEST,
@@ -158,13 +174,13 @@ class Manifest:
 
     @property
     def descriptor(self) -> Descriptor:
-        """The descriptor of the manifest's own bytes."""
+        """The descriptor of the manifest itself."""
         return Descriptor(self.media_type, Digest.of(self.raw), len(self.raw))
 
 
 @dataclass(frozen=True)
 class Index:
-    """An image index (image-index.md): one image for several platforms."""
+    """An image index (image-index.md): a list of manifests, for example one manifest for each platform of an image."""
 
     raw: bytes
     media_type: str
@@ -172,15 +188,29 @@ class Index:
 
     @classmethod
     def parse(cls, raw: bytes, media_type: str = "") -> Index:
-        """Raises BadImage unless raw is an image index."""
+        """Parses an image index.
+
+        Args:
+            raw: the JSON document.
+            media_type: the media type of the document, used if the document itself has no ``mediaType``.
+
+        Raises:
+            BadImage: `raw` is not an image index.
+            BadDigest: a digest in the index is not valid.
+        """
         value = _object(raw, "image index")
         kind = value.get("mediaType") or media_type or OCI_INDEX
         if kind not in INDEXES or not isinstance(value.get("manifests"), list):
-            raise BadImage(f"Not an image index: its media type is {kind!r}.")
+            raise BadImage(f"The document is not an image index (media type {kind!r}).")
         return cls(raw, kind, tuple(Descriptor.parse(entry) for entry in value["manifests"]))
 
     def select(self, architecture: str, os: str = "linux") -> Descriptor:
-        """The manifest for a platform; raises BadImage when there is none."""
+        """Returns the descriptor of the manifest for a platform. Raises BadImage if the index has none.
+
+        Args:
+            architecture: GOARCH name of the processor, such as ``amd64``.
+            os: GOOS name of the operating system.
+        """
         for entry in self.manifests:
             platform = entry.platform or {}
             if platform.get("architecture") == architecture and platform.get("os") == os:
@@ -190,74 +220,86 @@ class Index:
 
 @dataclass(frozen=True)
 class ImageConfig:
-    """An image configuration (config.md): its object, and the diff_ids of the layers in order, base first."""
+    """An image configuration (config.md).
+
+    `value` is the whole JSON object. `diff_ids` are the diff_ids of the layers, in order, the lowest layer first.
+    """
 
     value: Mapping[str, Any] = field(hash=False)
     diff_ids: tuple[Digest, ...]
 
     @classmethod
     def parse(cls, raw: bytes) -> ImageConfig:
-        """Raises BadImage unless raw is an image configuration."""
+        """Parses a JSON document. Raises BadImage or BadDigest if `raw` is not a valid image configuration."""
         value = _object(raw, "image configuration")
         try:
             diff_ids = tuple(Digest.parse(str(text)) for text in value["rootfs"]["diff_ids"] or [])
         except (KeyError, TypeError):
             raise BadImage("The image configuration has no rootfs.diff_ids.") from None
         if not isinstance(value.get("config") or {}, dict):
-            raise BadImage("The image configuration's member 'config' is not an object.")
+            raise BadImage("The member 'config' of the image configuration is not a JSON object.")
         return cls(value, diff_ids)
 
     @property
     def architecture(self) -> str:
-        """GOARCH name of the processor, such as amd64."""
+        """The GOARCH name of the processor, such as ``amd64``. Empty if the configuration does not name it."""
         return str(self.value.get("architecture", ""))
 
     @property
     def runtime(self) -> Mapping[str, Any]:
-        """The ``config`` member: Env, Entrypoint, Cmd, User, Labels, …"""
+        """The member ``config``: Env, Entrypoint, Cmd, User, Labels and others."""
         return self.value.get("config") or {}
 
     def with_value(self, value: Mapping[str, Any], diff_ids: Sequence[Digest]) -> ImageConfig:
-        """The same with another object and other diff_ids, the two made to agree."""
+        """Returns a configuration with other content. ``rootfs`` of the new object lists the new `diff_ids`."""
         rootfs = {"type": "layers", "diff_ids": [str(digest) for digest in diff_ids]}
         return replace(self, value={**value, "rootfs": rootfs}, diff_ids=tuple(diff_ids))
 
     @property
     def raw(self) -> bytes:
-        """Canonical bytes of the configuration."""
+        """The configuration as canonical JSON."""
         return canonical_json(self.value)
 
     @property
     def descriptor(self) -> Descriptor:
-        """The descriptor of the canonical bytes."""
+        """The descriptor of the canonical JSON."""
         return Descriptor(OCI_CONFIG, Digest.of(self.raw), len(self.raw))
 
 
 class BlobSource(Protocol):
-    """A place that blobs can be read from: store, archive, registry repository, daemon."""
+    """A place from which blobs can be read: the local store, an archive, or a repository of a registry."""
 
     def read(self, descriptor: Descriptor) -> Iterator[bytes]:
-        """The blob's bytes in chunks, verified: raises ContentMismatch at the end if digest or size differ."""
+        """Yields the bytes of a blob in chunks and verifies them.
+
+        Raises ContentMismatch, at the latest after the last chunk, if the digest or the size differs.
+        """
         ...
 
 
 @dataclass(frozen=True)
 class Image:
-    """A complete image: manifest, config bytes, and for each layer the place that has its bytes."""
+    """A complete image.
+
+    Args:
+        manifest: the manifest.
+        config: the bytes of the image configuration.
+        sources: for the digest of each layer, the place from which the layer can be read.
+    """
 
     manifest: Manifest
     config: bytes
     sources: Mapping[Digest, BlobSource] = field(hash=False, repr=False)
 
     def read(self, descriptor: Descriptor) -> Iterator[bytes]:
-        """The bytes of the config or a layer, in chunks."""
+        """Yields the bytes of the configuration or of a layer, in chunks."""
         if descriptor.digest == self.manifest.config.digest:
             return iter((self.config,))
         return self.sources[descriptor.digest].read(descriptor)
 
     @property
     def size(self) -> int:
-        """Compressed size in bytes of all layers and the config."""
+        """The size in bytes of the configuration and of all layer blobs. The layer blobs are usually compressed."""
         return self.manifest.config.size + sum(layer.size for layer in self.manifest.layers)
 
 
@@ -271,7 +313,9 @@ _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 class Reference:
     """The name of an image: ``registry/repository:tag`` or ``registry/repository@digest``.
 
-    A name without a registry is Docker Hub's, and gets ``library/`` where it has one component, as with Docker.
+    A name without a registry belongs to Docker Hub (``docker.io``). If such a name has only one component, the prefix
+    ``library/`` is added, as Docker does.
+
     Source: distribution-spec "Pulling manifests" and github.com/distribution/reference.
     """
 
@@ -282,7 +326,12 @@ class Reference:
 
     @classmethod
     def parse(cls, text: str) -> Reference:
-        """Raises BadReference with the part that is wrong. Without tag and digest, the tag is ``latest``."""
+        """Parses a reference. If the text has neither a tag nor a digest, the tag is ``latest``.
+
+        Raises:
+            BadReference: the text is not a reference; the message names the part that is wrong.
+            BadDigest: the text after ``@`` is not a digest.
+        """
         name, at, digest_text = text.strip().partition("@")
         digest = Digest.parse(digest_text) if at else None
         head, slash, rest = name.partition("/")
@@ -299,11 +348,13 @@ class Reference:
             raise BadReference(f"{text[:300]!r} is not an image reference: {registry[:100]!r} is not a host name.")
         if len(path) > 255 or not _REPOSITORY.fullmatch(path):
             raise BadReference(
-                f"{text[:300]!r} is not an image reference: use lower-case letters, digits and . _ - only."
+                f"{text[:300]!r} is not an image reference: a repository has only lower-case letters, digits "
+                "and . _ - and at most 255 characters."
             )
         if colon and not _TAG.fullmatch(tag):
             raise BadReference(
-                f"{text[:300]!r} is not an image reference: a tag has letters, digits and . _ - only, 128 at most."
+                f"{text[:300]!r} is not an image reference: a tag has only letters, digits and . _ - and at most 128 "
+                "characters."
             )
         return cls(registry, path, tag or ("" if digest else "latest"), digest)
 
@@ -314,5 +365,5 @@ class Reference:
 
     @property
     def target(self) -> str:
-        """What a manifest is asked for by: the digest where there is one, else the tag."""
+        """The digest if the reference has one, else the tag. Registries use it to find the manifest."""
         return str(self.digest) if self.digest else self.tag

@@ -1,7 +1,9 @@
-"""Files to one deterministic layer: tar, gzip, digest and diff_id in one pass over the bytes.
+"""Writes files into one deterministic layer: tar, gzip, digest and diff_id are made in one pass over the bytes.
 
-Entries come out in the order given, owned by 0:0 unless said otherwise, in GNU tar format, whose long names may be any
-bytes. Source: OCI image-spec layer.md; GNU tar manual, "Basic Tar Format"; RFC 1952 for gzip.
+The entries of the tar are sorted by path. The owner is 0:0 unless the entry has another one. The format is GNU tar,
+because its long names may contain any bytes.
+
+Source: OCI image-spec layer.md; GNU tar manual, "Basic Tar Format"; RFC 1952 for gzip.
 """
 
 from __future__ import annotations
@@ -18,10 +20,10 @@ from jupyter_condabuild.errors import BadImage, ContentMismatch
 from jupyter_condabuild.oci.image import OCI_LAYER_GZIP, Descriptor, Digest
 
 WRITER_VERSION = 2
-"""Part of every layer key: to be raised whenever the same files would be written as other bytes."""
+"""Part of every layer key. Raise this number with every change that writes the same files as other bytes."""
 
 EPOCH = 315532800
-"""The modification time of every entry that has none of its own: 1980-01-01, the first that zip files can hold."""
+"""Default modification time of an entry, in seconds since the epoch: 1980-01-01, the earliest time in a zip file."""
 
 CHUNK = 1 << 20
 _BLOCK = 512
@@ -34,10 +36,18 @@ _WHITEOUT = ".wh."
 class Entry:
     """One path of a layer.
 
-    `path` is relative to the image's root, as os.fsdecode gives it. `kind` is file, symlink, directory or, for a path
-    of a lower layer that is no more, whiteout. A file's bytes are those of `source`, a path on this machine, or `data`;
-    `sha256` (hexadecimal) makes the writer check them. `mtime` is in seconds since the epoch. Where there is a `size`,
-    only so many bytes of `source` are meant, from `offset` on.
+    Args:
+        path: the path relative to the root of the image, as os.fsdecode returns it.
+        kind: ``file``, ``symlink``, ``directory``, or ``whiteout``, which deletes the path of a lower layer.
+        mode: the permission bits.
+        mtime: the modification time in seconds since the epoch.
+        source: the path on this machine of the file that has the bytes. If it is empty, the bytes are `data`.
+        data: the bytes of a file without `source`.
+        target: the target of a symbolic link.
+        sha256: the hash of the file in hexadecimal digits. If it is given, the writer checks the bytes of `source`.
+        owner: the number of both the user and the group.
+        offset: where the bytes begin in `source`. Used together with `size`.
+        size: how many bytes of `source` are written; None for the whole file.
     """
 
     path: str
@@ -55,7 +65,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class LayerBlob:
-    """A written layer: descriptor of the compressed bytes, diff_id of the tar, and the tar's size in bytes."""
+    """A written layer: the descriptor of the compressed bytes, the diff_id of the tar, the size of the tar in bytes."""
 
     descriptor: Descriptor
     diff_id: Digest
@@ -63,10 +73,11 @@ class LayerBlob:
 
 
 def with_parents(entries: Iterable[Entry]) -> Iterator[Entry]:
-    """The entries sorted by path, each parent directory once before what is in it, always with the same header.
+    """Yields the entries sorted by path. Each parent directory comes once, before its content.
 
-    A parent that differed from layer to layer, by its time or mode, would make equal packages unequal layers. Of
-    several entries for one path the last counts, but where something lies in it a path is a folder.
+    A parent directory without an entry of its own has the same header in every layer. If its time or mode differed,
+    equal packages would give different layers. If several entries have the same path, the last one is used. A path
+    that has entries below it is always written as a directory.
     """
     last = {entry.path: entry for entry in entries}
     parents = {parent for path in last for parent in _parents(path)}
@@ -83,31 +94,51 @@ def _parents(path: str) -> Iterator[str]:
 
 
 def file_entry(path: str, source: str, *, sha256: str = "", mtime: int = EPOCH) -> Entry:
-    """An entry for what lies at `source`: a symlink, a directory, or a file with mode 0755 or 0644 by its x bit.
+    """Returns the entry for a file, directory or symbolic link of this machine.
 
-    Raises OSError when it cannot be read, and ContentMismatch when it is a device, socket or pipe, or anything but a
-    file where `sha256` says that it should be one.
+    A file gets the mode 0755 if one of its x bits is set, else 0644.
+
+    Args:
+        path: the path in the image, relative to its root.
+        source: the path on this machine.
+        sha256: the hash of the file, if `source` must be a regular file with this hash.
+        mtime: the modification time of a file, in seconds since the epoch.
+
+    Raises:
+        OSError: `source` cannot be read.
+        ContentMismatch: `source` is a device, socket or pipe, or `sha256` is given and it is not a regular file.
     """
     mode = os.lstat(source).st_mode
     if sha256 and not stat.S_ISREG(mode):
-        raise ContentMismatch(f"{source} is not the file that the package came with.")
+        raise ContentMismatch(f"{source} is not the file that the package contains.")
     if stat.S_ISLNK(mode):
         return Entry(path, "symlink", 0o777, target=os.readlink(source))
     if stat.S_ISDIR(mode):
         return Entry(path, "directory", 0o755)
     if not stat.S_ISREG(mode):
-        raise ContentMismatch(f"{source} is neither file, folder nor link.", "Remove it, or move it out of the way.")
+        raise ContentMismatch(
+            f"{source} is not a file, a folder or a symbolic link.", "Remove it, or move it to another folder."
+        )
     return Entry(path, "file", 0o755 if mode & 0o111 else 0o644, mtime, source, sha256=sha256)
 
 
 def write(
     entries: Iterable[Entry], out: BinaryIO, level: int = 1, progress: Callable[[int], None] | None = None
 ) -> LayerBlob:
-    """Writes a gzip-compressed layer to `out` and returns what it is.
+    """Writes a gzip-compressed layer to `out` and returns its description.
 
-    `level` is isal's compression level, 0 to 3. `progress` is told the tar bytes written since the last call. Memory is
-    a few chunks of 1 MiB whatever the files' sizes. Raises OSError, ContentMismatch when a file cannot be read, is not
-    what its sha256 says or changes while it is read, and BadImage for a name that no image can hold.
+    The memory use is a few chunks of 1 MiB, whatever the sizes of the files.
+
+    Args:
+        entries: the content of the layer, in any order.
+        out: a file that is open for writing.
+        level: the compression level of isal, 0 to 3.
+        progress: called with the number of tar bytes since the last call.
+
+    Raises:
+        OSError: a file cannot be opened or read, or `out` cannot be written.
+        ContentMismatch: a file may not be read, does not match its sha256, or changes while it is read.
+        BadImage: the name of an entry is not possible in an image.
     """
     sink = _Sink(out, level, progress or (lambda count: None))
     for entry in with_parents(entries):
@@ -120,10 +151,10 @@ def write(
 
 
 class _Sink:
-    """Collects tar bytes into large chunks; hashes, compresses, hashes again, writes."""
+    """Collects tar bytes into large chunks. Hashes each chunk, compresses it, hashes the result and writes it."""
 
     def __init__(self, out: BinaryIO, level: int, progress: Callable[[int], None]) -> None:
-        from isal import isal_zlib  # not needed by those who only read layers
+        from isal import isal_zlib  # imported here, because code that only reads layers does not need it
 
         self._out = out
         self._progress = progress
@@ -170,33 +201,33 @@ def _write_file(entry: Entry, sink: _Sink) -> None:
         sink.add(entry.data)
         sink.add(bytes(-len(entry.data) % _BLOCK))
         return
-    content = hashlib.sha256() if entry.sha256 else None
+    hasher = hashlib.sha256() if entry.sha256 else None
     try:
-        descriptor = os.open(entry.source, os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(entry.source, os.O_RDONLY | os.O_CLOEXEC)
     except PermissionError:
         raise ContentMismatch(f"{entry.source} cannot be read.", "Make it readable, or remove it.") from None
     try:
-        size = left = os.fstat(descriptor).st_size if entry.size is None else entry.size
+        size = left = os.fstat(fd).st_size if entry.size is None else entry.size
         if entry.offset:
-            os.lseek(descriptor, entry.offset, os.SEEK_SET)
+            os.lseek(fd, entry.offset, os.SEEK_SET)
         sink.add(_header(entry, size))
         while left:
-            chunk = os.read(descriptor, min(left, CHUNK))
+            chunk = os.read(fd, min(left, CHUNK))
             if not chunk:
-                raise ContentMismatch(f"{entry.source} became shorter while it was read.", "Try again.")
-            if content:
-                content.update(chunk)
+                raise ContentMismatch(f"{entry.source} became shorter while it was being read.", "Try again.")
+            if hasher:
+                hasher.update(chunk)
             sink.add(chunk)
             left -= len(chunk)
     finally:
-        os.close(descriptor)
+        os.close(fd)
     sink.add(bytes(-size % _BLOCK))
-    if content and content.hexdigest() != entry.sha256:
-        raise ContentMismatch(f"{entry.source} is not the file that the package came with.")
+    if hasher and hasher.hexdigest() != entry.sha256:
+        raise ContentMismatch(f"{entry.source} is not the file that the package contains.")
 
 
 def _header(entry: Entry, size: int) -> bytes:
-    """The header block of an entry, after blocks for a name or link target of more than 100 bytes."""
+    """Returns the header block of an entry. Blocks for a name or link target of more than 100 bytes come before it."""
     name = os.fsencode(_name(entry)) + (b"/" if entry.kind == "directory" else b"")
     target = os.fsencode(entry.target)
     extra = b""
@@ -209,13 +240,16 @@ def _header(entry: Entry, size: int) -> bytes:
 
 
 def _name(entry: Entry) -> str:
-    """The path, a whiteout's marked as one (layer.md, "Whiteouts"); a real file of such a name would delete another."""
+    """Returns the path of an entry in the tar. The name of a whiteout gets a prefix (layer.md, "Whiteouts").
+
+    Raises BadImage if the name of any other entry begins with the prefix: it would delete a file of a lower layer.
+    """
     folder, slash, name = entry.path.rpartition("/")
     if entry.kind == "whiteout":
         return f"{folder}{slash}{_WHITEOUT}{name}"
     if name.startswith(_WHITEOUT):
         raise BadImage(
-            f"/{entry.path} cannot be in an image: a name that begins with {_WHITEOUT} means that a file is deleted.",
+            f"/{entry.path} cannot be in an image: a name that begins with {_WHITEOUT} marks a deleted file.",
             "Rename the file, or remove it.",
         )
     return entry.path

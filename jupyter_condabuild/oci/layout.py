@@ -1,7 +1,13 @@
-"""OCI image layout on disk: the content store, and the layer cache that finds a blob by its layer key.
+"""The local store: a folder in the form of an OCI image layout, with a layer cache that finds a blob by its layer key.
 
-Beside the layout's ``blobs/`` lie ``layers/<key>.json``, what is known of a layer that was built or read here, and
-``tmp/``. Everything is written under another name and renamed, so a crash at any point leaves a store that works.
+The folders of the store:
+
+- ``blobs/`` has the blobs, as in every OCI image layout.
+- ``layers/<key>.json`` is the record of a layer that was built or read on this machine.
+- ``finished/`` has the records of finished builds.
+- ``pushed/`` has the digest of the manifest that was last pushed to each repository.
+- ``tmp/`` has files that are being written. A finished file is renamed, so a crash never leaves a damaged store.
+
 Source: OCI image-spec image-layout.md.
 """
 
@@ -27,22 +33,26 @@ CHUNK = 1 << 20
 
 
 def verified(chunks: Iterable[bytes], descriptor: Descriptor) -> Iterator[bytes]:
-    """Passes chunks on; raises ContentMismatch as soon as they are too many, or when the digest is another one."""
-    content = hashlib.new(descriptor.digest.algorithm)
+    """Yields the chunks and verifies them.
+
+    Raises ContentMismatch as soon as the chunks have more bytes than the descriptor says, or after the last chunk if
+    the size or the digest differs.
+    """
+    hasher = hashlib.new(descriptor.digest.algorithm)
     size = 0
     for chunk in chunks:
-        content.update(chunk)
+        hasher.update(chunk)
         size += len(chunk)
         if size > descriptor.size:
             break
         yield chunk
-    if size != descriptor.size or content.hexdigest() != descriptor.digest.hex:
-        raise ContentMismatch(f"The bytes received for {descriptor.digest} are not those of its digest and size.")
+    if size != descriptor.size or hasher.hexdigest() != descriptor.digest.hex:
+        raise ContentMismatch(f"The bytes received for {descriptor.digest} do not match its digest and size.")
 
 
 @dataclass(frozen=True)
 class StoredLayer:
-    """A layer known by its key. Its blob may lie in the store or, when it was only seen in a registry, not."""
+    """The record of a layer. The blob of a layer that was only seen in a registry is not in the store."""
 
     key: str
     blob: LayerBlob
@@ -50,13 +60,19 @@ class StoredLayer:
 
 
 class Store:
-    """A folder of blobs and layers; safe for several processes at once.
+    """A folder of blobs and layer records. Several processes can use it at the same time.
 
-    A process that builds holds a shared lock, so that `prune` never takes a blob from under it.
+    Each open store holds a shared lock on the folder. `prune` needs the exclusive lock, so it never removes a blob
+    that a build in another process uses.
     """
 
     def __init__(self, root: Path) -> None:
-        """Raises StoreUnwritable or DiskFull when the folder cannot be made or written."""
+        """Opens the store and creates its folders if they do not exist.
+
+        Removes the content of ``tmp/`` if no other process uses the store.
+
+        Raises StoreUnwritable, DiskFull or another StoreError if the folder cannot be created or written.
+        """
         self.root = root
         self._blobs = root / "blobs" / "sha256"
         self._layers = root / "layers"
@@ -75,7 +91,7 @@ class Store:
             raise from_os_error(error, "opening the store", root) from None
 
     def close(self) -> None:
-        """Gives the lock back."""
+        """Releases the lock."""
         os.close(self._lock)
 
     def __enter__(self) -> Store:
@@ -106,7 +122,10 @@ class Store:
 
     @contextmanager
     def create(self) -> Iterator[tuple[BinaryIO, str]]:
-        """A new file in the store's tmp folder, removed at the end unless it was renamed; to be flushed before that."""
+        """Creates a file in ``tmp/`` and yields it with its path. Removes it at the end, unless it was renamed.
+
+        The caller flushes the file before it renames it.
+        """
         descriptor, name = tempfile.mkstemp(dir=self.tmp)
         try:
             with open(descriptor, "wb") as file:
@@ -117,29 +136,34 @@ class Store:
 
     @contextmanager
     def folder(self) -> Iterator[Path]:
-        """A new folder in the store's tmp folder, removed at the end."""
+        """Creates a folder in ``tmp/`` and removes it at the end."""
         try:
             path = Path(tempfile.mkdtemp(dir=self.tmp))
         except OSError as error:
-            raise from_os_error(error, "making a work folder", self.tmp) from None
+            raise from_os_error(error, "creating a temporary folder", self.tmp) from None
         try:
             yield path
         finally:
             shutil.rmtree(path, ignore_errors=True)
 
     def path(self, digest: Digest) -> Path:
-        """Where a blob lies, or would lie."""
+        """Returns the path of a blob, whether the blob is in the store or not."""
         return self._blobs / digest.hex
 
     def has(self, descriptor: Descriptor) -> bool:
-        """Whether a blob of that digest and size is here."""
+        """Whether the store has a blob with this digest and size."""
         try:
             return self.path(descriptor.digest).stat().st_size == descriptor.size
         except FileNotFoundError:
             return False
 
     def read(self, descriptor: Descriptor) -> Iterator[bytes]:
-        """The blob's bytes, verified; raises ContentMismatch and forgets the blob when it is damaged."""
+        """Yields the bytes of a blob and verifies them.
+
+        Raises:
+            ContentMismatch: the blob is damaged. It is removed from the store.
+            StoreError: the file cannot be read.
+        """
         path = self.path(descriptor.digest)
         try:
             with open(path, "rb", buffering=0) as file:
@@ -148,17 +172,22 @@ class Store:
             path.unlink(missing_ok=True)
             raise ContentMismatch(
                 f"A layer in the local store was damaged ({descriptor.digest}); it has been removed.",
-                "Try again: the layer will be built anew.",
+                "Try again. The layer will be built again.",
             ) from None
         except OSError as error:
             raise from_os_error(error, "reading the store", path) from None
 
     def adopt(self, temporary: str, digest: Digest) -> None:
-        """Takes a finished file of the tmp folder, which has that digest, as a blob."""
+        """Moves a finished file of ``tmp/`` to the blobs. The caller guarantees that `digest` is right."""
         os.replace(temporary, self.path(digest))
 
     def put(self, descriptor: Descriptor, chunks: Iterable[bytes]) -> None:
-        """Stores a blob that comes from elsewhere; raises ContentMismatch and keeps nothing when it is not right."""
+        """Stores a blob that comes from another place.
+
+        Raises:
+            ContentMismatch: the chunks do not match the descriptor. Nothing is stored.
+            StoreError: the file cannot be written.
+        """
         try:
             with self.create() as (file, temporary):
                 for chunk in verified(chunks, descriptor):
@@ -169,16 +198,16 @@ class Store:
             raise from_os_error(error, "writing to the store", self.root) from None
 
     def layer(self, key: str) -> StoredLayer | None:
-        """What is known of the layer of a key, whether its blob is here or not; None where nothing is."""
+        """Returns the record of the layer with this key, or None. The blob of the layer may be missing."""
         path = self._layers / f"{key}.json"
         layer = self._parse(path)
         if layer:
             with suppress(OSError):
-                os.utime(path)  # what prune goes by
+                os.utime(path)  # prune removes the layers first that were used longest ago
         return layer
 
     def built(self, key: str) -> StoredLayer | None:
-        """The layer of a key, if its blob is here."""
+        """Returns the record of the layer with this key if the store has its blob, else None."""
         layer = self.layer(key)
         return layer if layer and self.has(layer.blob.descriptor) else None
 
@@ -191,7 +220,7 @@ class Store:
             return None
 
     def add_layer(self, key: str, blob: LayerBlob, packages: Sequence[str]) -> None:
-        """Remembers which blob a key has."""
+        """Writes the record of the layer with this key."""
         value = {
             "descriptor": blob.descriptor.to_json(),
             "diff_id": str(blob.diff_id),
@@ -201,25 +230,30 @@ class Store:
         self._write(self._layers / f"{key}.json", json.dumps(value).encode())
 
     def memory(self, identity: str) -> bytes:
-        """What was kept of a finished build (`build.standing`); empty for nothing."""
+        """Returns the bytes that `keep` stored under this identity, or empty bytes if there are none."""
         try:
             return self._memory(identity).read_bytes()
         except OSError:
             return b""
 
     def keep(self, identity: str, memory: bytes) -> None:
-        """Keeps what is to be known of a finished build; replaces what was known."""
+        """Stores the record of a finished build, and replaces an older record with the same identity.
+
+        Args:
+            identity: the name of a file in ``finished/``.
+            memory: the record, in the form that the caller chooses.
+        """
         self._write(self._memory(identity), memory)
 
     def _memory(self, identity: str) -> Path:
         return self.root / "finished" / identity
 
     def remember(self, repository: str, digest: Digest) -> None:
-        """Notes the manifest that was pushed last to a repository (``registry/repository``)."""
+        """Stores the digest of the manifest that was last pushed to a repository (``registry/repository``)."""
         self._write(self._previous(repository), str(digest).encode())
 
     def previous(self, repository: str) -> Digest | None:
-        """The manifest that was pushed last from here to a repository."""
+        """Returns the digest that `remember` last stored for a repository (``registry/repository``), or None."""
         try:
             return Digest.parse(self._previous(repository).read_text())
         except (OSError, ValueError, BadDigest):
@@ -230,16 +264,24 @@ class Store:
 
     @property
     def size(self) -> int:
-        """Bytes of all blobs."""
+        """The size of all blobs in bytes."""
         return sum(entry.stat().st_size for entry in os.scandir(self._blobs))
 
     def prune(self, keep_bytes: int = 0) -> int:
-        """Removes the layers used longest ago until at most `keep_bytes` remain; returns the bytes freed.
+        """Removes blobs until at most `keep_bytes` remain, those first that were used longest ago.
 
-        Raises StoreBusy while a build uses the store.
+        Also removes the records of layers without a blob, the records of finished builds, and the content of ``tmp/``.
+
+        Returns:
+            The number of bytes that were freed.
+
+        Raises:
+            StoreBusy: a build or another command uses the store.
+            StoreError: a file cannot be removed.
         """
         if not self._exclusive():
-            fcntl.flock(self._lock, fcntl.LOCK_SH)  # which the vain request has given up
+            # A request for the exclusive lock that fails may lose the shared lock (flock(2)).
+            fcntl.flock(self._lock, fcntl.LOCK_SH)
             raise StoreBusy("A build is using the store.")
         try:
             self._clean()

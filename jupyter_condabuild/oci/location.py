@@ -1,7 +1,7 @@
-"""ImageLocation: where an image lies, as people write it: a registry, an archive, a layout folder, an engine.
+"""ImageLocation: the place of an image as users write it: a registry, an archive, a layout folder or an engine.
 
-The forms are those of skopeo (containers-transports(5)): ``oci-archive:FILE``, ``docker-archive:FILE``, ``oci:FOLDER``,
-``docker-daemon:NAME``, and a reference without a prefix for a registry.
+The forms are those of skopeo (containers-transports(5)): ``oci-archive:FILE``, ``docker-archive:FILE``, ``oci:FOLDER``
+and ``docker-daemon:NAME``. A reference without a prefix is an image in a registry.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ _PREFIXES: dict[str, Kind] = {kind: kind for kind in (*FILES, "docker-daemon")}
 
 
 def has_prefix(text: str) -> bool:
-    """Whether a text begins with the prefix of a kind."""
+    """Whether a text begins with the prefix of a kind, such as ``oci-archive:``."""
     return text.partition(":")[0] in _PREFIXES and ":" in text
 
 
 @dataclass(frozen=True)
 class ImageLocation:
-    """A place that an image is read from or written to.
+    """A place from which an image is read, or to which it is written.
 
-    `name` is the text behind the kind's prefix, as it was written: a reference, a path, or an engine's name for the
-    image. Some engines know an image by the short form of a reference alone.
+    `name` is the text after the prefix, unchanged: a reference, a path, or the name that an engine has for the image.
+    It is not normalised, because some engines find an image only by the short form of its reference.
     """
 
     kind: Kind
@@ -38,25 +38,30 @@ class ImageLocation:
 
     @classmethod
     def parse(cls, text: str) -> ImageLocation:
-        """Raises BadReference or BadDigest for a text without a prefix that is no reference, and for an empty name."""
+        """Parses a location. A text without a prefix must be a reference.
+
+        Raises:
+            BadReference: a text without a prefix is not a reference, or there is no text after a prefix.
+            BadDigest: the digest in a reference is not valid.
+        """
         prefix, colon, rest = text.partition(":")
         if colon and prefix in _PREFIXES:
             if not rest:
-                raise BadReference(f"{text!r} names no image.", f"Write it as {prefix}:NAME.")
+                raise BadReference(f"{text!r} does not name an image.", f"Write it as {prefix}:NAME.")
             return cls(_PREFIXES[prefix], rest)
         Reference.parse(text)
         return cls("registry", text.strip())
 
     @classmethod
     def parse_any(cls, text: str) -> ImageLocation:
-        """The same, where the path of an archive or of a layout folder that exists needs no prefix."""
+        """Parses a location, or the path of an OCI archive or a layout folder that exists. Raises as `parse` does."""
         if not has_prefix(text) and Path(text).exists():
             return cls("oci" if Path(text).is_dir() else "oci-archive", text)
         return cls.parse(text)
 
     @classmethod
     def parse_archive(cls, text: str) -> ImageLocation:
-        """The archive that a text names; a path without a prefix is an OCI archive's."""
+        """Parses the name of an archive. A path without a prefix is an OCI archive."""
         kind, colon, rest = text.partition(":")
         if colon and kind in ("oci-archive", "docker-archive"):
             return cls(_PREFIXES[kind], rest)
@@ -67,10 +72,7 @@ class ImageLocation:
 
     @property
     def reference(self) -> Reference:
-        """The reference of an image in a registry, or of one that an engine has by such a name.
-
-        Raises BadReference and BadDigest for any other name.
-        """
+        """The name, parsed as a reference. Raises BadReference or BadDigest if the name is not a reference."""
         return Reference.parse(self.name)
 
     @property
@@ -80,5 +82,5 @@ class ImageLocation:
 
     @property
     def is_file(self) -> bool:
-        """Whether the image lies in an archive or a folder of this machine."""
+        """Whether the image is in an archive or a folder on this machine."""
         return self.kind in FILES

@@ -1,4 +1,4 @@
-"""Where a request may go: the origins of URLs, the address behind a registry's name, and the connections to them."""
+"""Origins of URLs, the origin of a registry, and the HTTP connection pools."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 @dataclass(frozen=True)
 class Origin:
-    """Scheme, host and port: what credentials belong to (RFC 6454)."""
+    """The scheme, host and port of a URL (RFC 6454). Credentials belong to an origin."""
 
     scheme: str
     host: str
@@ -29,14 +29,19 @@ class Origin:
 
     @classmethod
     def of(cls, url: httpx.URL) -> Origin:
-        """The origin of an absolute http or https URL."""
+        """Returns the origin of an absolute http or https URL."""
         return cls(url.scheme, url.host, url.port or _DEFAULT_PORTS[url.scheme])
 
     @classmethod
     def of_registry(cls, host: str, scheme: str) -> Origin:
-        """The origin behind a registry's name; Docker Hub's registry has a name of its own.
+        """Returns the origin of a registry. The host of Docker Hub's registry differs from the name in references.
 
-        Raises UsageError for what is not a host, with or without port.
+        Args:
+            host: the registry as in a reference: a host name or IP address, with or without a port.
+            scheme: ``http`` or ``https``.
+
+        Raises:
+            UsageError: `host` is not the name of a registry.
         """
         name = "registry-1.docker.io" if host in ("docker.io", "index.docker.io") else host
         try:
@@ -49,13 +54,13 @@ class Origin:
 
     @property
     def url(self) -> httpx.URL:
-        """The URL of the origin's root."""
+        """The URL of the root of the origin."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return httpx.URL(f"{self.scheme}://{host}:{self.port}/")
 
     @property
     def is_loopback(self) -> bool:
-        """Whether the host is this machine by its name: localhost, 127/8 or ::1."""
+        """Whether the host is localhost, an address in 127.0.0.0/8, or ::1. No name is resolved."""
         try:
             return self.host == "localhost" or ipaddress.ip_address(self.host).is_loopback
         except ValueError:
@@ -63,9 +68,16 @@ class Origin:
 
 
 def resolve(base: httpx.URL, location: str, doing: str, where: str) -> httpx.URL:
-    """The absolute URL that an answer from `base` names, without userinfo and fragment.
+    """Returns the absolute URL of a location that a response names, without userinfo and fragment.
 
-    Raises RegistryFault for what is no http or https URL, and for one that would leave TLS.
+    Args:
+        base: the URL that the response came from.
+        location: an absolute or relative URL.
+        doing: completes "Could not …" in an error.
+        where: the host of the registry, for an error.
+
+    Raises:
+        RegistryFault: the location is not an http or https URL, or it has no TLS and `base` has TLS.
     """
     try:
         url = base.join(location).copy_with(username=None, password=None, fragment=None)
@@ -73,25 +85,30 @@ def resolve(base: httpx.URL, location: str, doing: str, where: str) -> httpx.URL
     except (httpx.InvalidURL, ValueError, TypeError):
         valid = False
     if not valid:
-        raise RegistryFault(f"Could not {doing} at {where}: it names an address that is not valid.")
+        raise RegistryFault(f"Could not {doing} at {where}: the response names an address that is not valid.")
     if base.scheme == "https" and url.scheme == "http":
         raise RegistryFault(
-            f"Could not {doing} at {where}: it was reached over TLS and names an address without TLS ({url.host}).",
-            "The registry lies behind a proxy and does not know its own address: set its http.host or "
-            "http.relativeurls, or let the proxy send X-Forwarded-Proto.",
+            f"Could not {doing} at {where}: a response over TLS names an address without TLS ({url.host}).",
+            "The registry is probably behind a proxy and does not know its own address. Set http.host or "
+            "http.relativeurls in the registry's configuration, or let the proxy send X-Forwarded-Proto.",
         )
     return url
 
 
 def make_client(home: Origin, *, verify: bool, tls: bool = True) -> httpx.Client:
-    """A pool of connections that follows no redirect, keeps no cookie, and takes no proxy to this machine.
+    """Makes a pool of connections. It follows no redirects, stores no cookies, and uses no proxy for this machine.
 
-    Without `tls` it trusts no certificate at all, and saves the time to read those that the system trusts.
+    Args:
+        home: the origin of the registry.
+        verify: whether the certificate of the server is verified.
+        tls: whether the pool is used for TLS. Without TLS the pool trusts no certificate at all: reading the
+            certificates of the system takes time.
 
-    Raises RegistryUnreachable where the environment's proxy or certificates cannot be used.
+    Raises:
+        RegistryUnreachable: the proxy or the certificates that the environment variables name cannot be used.
     """
     logging.getLogger("httpx").addFilter(_QUIET)
-    own = {
+    without_proxy = {
         "localhost",
         "127.0.0.1",
         "[::1]",
@@ -101,24 +118,28 @@ def make_client(home: Origin, *, verify: bool, tls: bool = True) -> httpx.Client
         return httpx.Client(
             verify=_tls_context(home, verify=verify) if tls else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
             limits=httpx.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_CONNECTIONS),
-            mounts={f"all://{name}": None for name in own},
+            mounts={f"all://{name}": None for name in without_proxy},
             follow_redirects=False,
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         )
     except OSError as error:
         raise RegistryUnreachable(
             f"Could not connect to {home.host}: the trusted certificates cannot be read ({error.strerror}).",
-            "Check SSL_CERT_FILE, SSL_CERT_DIR and the registry's folder in /etc/docker/certs.d.",
+            "Check SSL_CERT_FILE, SSL_CERT_DIR, and the folder of the registry in /etc/docker/certs.d.",
         ) from None
     except (ValueError, ImportError, httpx.InvalidURL):
         raise RegistryUnreachable(
-            f"Could not connect to {home.host}: the proxy that the environment names cannot be used.",
+            f"Could not connect to {home.host}: the proxy of the environment variables cannot be used.",
             "Check HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY.",
         ) from None
 
 
 def _tls_context(home: Origin, *, verify: bool) -> ssl.SSLContext:
-    """Trusts the system's certificates or SSL_CERT_FILE's, else certifi's, and what Docker or Podman have for home."""
+    """Returns a TLS context for connections to `home`.
+
+    It trusts the certificates of the system or of SSL_CERT_FILE, or those of certifi if there are none. It also trusts
+    the certificates that Docker or Podman have for this registry in `CERTIFICATE_DIRS`.
+    """
     context = ssl.create_default_context()
     if not verify:
         context.check_hostname = False
@@ -136,7 +157,7 @@ def _tls_context(home: Origin, *, verify: bool) -> ssl.SSLContext:
 
 
 class _WithoutQueries(logging.Filter):
-    """Takes the query, which may be a signature, off the URLs that httpx logs."""
+    """Removes the query from the URLs that httpx logs, because a query may contain a signature."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         if isinstance(record.args, tuple):

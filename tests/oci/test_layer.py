@@ -178,7 +178,7 @@ def test_a_link_is_kept_and_not_followed(tmp_path: Path) -> None:
 def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
     """An image can hold no socket, pipe or device of this machine."""
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(ContentMismatch, match="pipe is neither file"):
+    with pytest.raises(ContentMismatch, match="pipe is not a file"):
         file_entry("pipe", str(tmp_path / "pipe"))
 
 
