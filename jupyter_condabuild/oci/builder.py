@@ -1,6 +1,8 @@
-"""Builds with an engine: a context becomes an image by BuildKit, the classic builder or Podman, and can be pushed.
+"""Builds an image from a build context with BuildKit, the classic builder or Podman, and lets the engine push it.
 
-BuildKit is spoken to without a session, so it cannot ask for credentials: what needs them is pulled beforehand.
+BuildKit is used without a session, so it cannot ask for credentials. Images that need credentials must be pulled
+before the build.
+
 Source: Engine API v1.41, "Build an image" and "Push an image"; moby's api/server/backend/build for ``version=2``.
 """
 
@@ -20,15 +22,15 @@ from jupyter_condabuild.errors import CondaBuildError, EngineFault, RegistryFaul
 from jupyter_condabuild.oci.archive import Progress, silent
 from jupyter_condabuild.oci.credentials import for_engine
 from jupyter_condabuild.oci.daemon import Daemon
-from jupyter_condabuild.oci.engine_faults import fault, named
+from jupyter_condabuild.oci.engine_faults import engine_error, engine_errors
 from jupyter_condabuild.oci.image import Digest, Reference
 from jupyter_condabuild.oci.trace import Trace
 
 Kind = Literal["buildkit", "classic", "podman"]
 Answer = Trace | str
-"""What a builder says: BuildKit's trace, or text."""
+"""An answer of a builder during a build: a message of BuildKit's trace, or text."""
 Pushing = Callable[[str, int, int], None]
-"""Called with a layer's id, the bytes sent of it, and its size."""
+"""The progress of a push: called with the id of a layer, the number of bytes sent of it, and its size in bytes."""
 
 _CHUNK = 1 << 20
 _BUILDKIT_API = (1, 39)  # Docker 18.09
@@ -41,9 +43,15 @@ class NoBuildKit(EngineFault):
 
 @dataclass(frozen=True)
 class BuildOptions:
-    """What goes to the engine beside the context. `labels` pass through no Dockerfile, so they may hold anything.
+    """The options of a build, without the build context.
 
-    `plain` says that all registries named may speak plain HTTP; only Podman must be told.
+    Args:
+        name: the name of the image.
+        labels: the labels of the image. They are not part of a Dockerfile, so they may contain any characters.
+        cache_from: references of images that the builder uses as a cache.
+        network: the network mode of the build. Empty for the engine's default.
+        platform: the platform, such as ``linux/arm64``. Empty for the engine's default.
+        plain: whether all registries of the build may use plain HTTP. Only Podman needs this option.
     """
 
     name: str
@@ -55,7 +63,7 @@ class BuildOptions:
 
 
 def builder_of(daemon: Daemon) -> Kind:
-    """Which builder an engine has."""
+    """Returns the builder of an engine."""
     if daemon.name.startswith("Podman"):
         return "podman"
     version = tuple(int(part) for part in re.findall(r"\d+", str(daemon.client.api_version))[:2])
@@ -70,18 +78,27 @@ def build(
     report: Callable[[Answer], None],
     sent: Progress = silent,
 ) -> str:
-    """Sends a context (a tar file, compressed or not, with a Dockerfile in it) and returns the id of the image made.
+    """Builds an image. The engine stops the build if the connection is closed.
 
-    Ending the connection ends the build.
+    Args:
+        daemon: the engine.
+        context: the build context: a tar file, compressed or not, that contains a Dockerfile.
+        options: the options of the build.
+        kind: the builder, as `builder_of` returns it.
+        report: called with each answer of the builder.
+        sent: called with the number of bytes of the context sent so far, and the size of the context in bytes.
+
+    Returns:
+        The id of the image.
 
     Raises:
-        NoBuildKit: the engine has none after all.
-        EngineFault: a step failed; the message has the engine's own words.
-        EngineUnavailable: the engine went away.
+        NoBuildKit: `kind` is ``buildkit``, and the engine has no BuildKit.
+        EngineFault: a step of the build failed. The message has the engine's own text.
+        EngineUnavailable: the engine stopped answering.
         DiskFull: the engine has no space left.
     """
     client = daemon.client
-    with named("building the image", daemon.where):
+    with engine_errors("building the image", daemon.where):
         response = client._post(
             client._url("/build"),
             data=_Context(context, sent),
@@ -106,7 +123,7 @@ def _parameters(options: BuildOptions, kind: Kind) -> dict[str, str]:
         "version": "2" if kind == "buildkit" else "1",
         "t": options.name,
         "rm": "1",
-        "forcerm": "1",  # of the classic builder: the container of a step that failed goes, too
+        "forcerm": "1",  # makes the classic builder remove the container of a failed step
         "labels": json.dumps(dict(options.labels)),
         "cachefrom": json.dumps(list(options.cache_from)),
     }
@@ -115,15 +132,16 @@ def _parameters(options: BuildOptions, kind: Kind) -> dict[str, str]:
     if options.platform:
         parameters["platform"] = options.platform
     if kind == "buildkit":
-        # Puts the keys of all steps into the image, so that another engine can take it for its cache.
+        # Stores the cache keys of all steps in the image, so that another engine can use the image as a cache.
         parameters["buildargs"] = json.dumps({"BUILDKIT_INLINE_CACHE": "1"})
     if kind == "podman":
-        # buildah wants repositories without tags there, and keeps intermediate layers only when told to.
+        # Buildah accepts only repositories without tags in cachefrom, and keeps intermediate layers only on request.
         parameters |= {"layers": "1", "cachefrom": "[]", "tlsVerify": "0" if options.plain else "1"}
     return parameters
 
 
 def _follow(answers: Iterator[Any], report: Callable[[Answer], None]) -> str:
+    """Reads the answers of a build until its end and returns the id of the image, or empty text if none is named."""
     identity = ""
     for answer in answers:
         if not isinstance(answer, dict):
@@ -131,7 +149,7 @@ def _follow(answers: Iterator[Any], report: Callable[[Answer], None]) -> str:
         if failure := answer.get("error") or answer.get("message"):
             if _NO_BUILDKIT.search(str(failure)):
                 raise NoBuildKit(str(failure))
-            raise fault("The build failed", _readable(str(failure)))
+            raise engine_error("The build failed", _readable(str(failure)))
         aux = answer.get("aux")
         if answer.get("id") == "moby.buildkit.trace" and isinstance(aux, str):
             try:
@@ -142,18 +160,21 @@ def _follow(answers: Iterator[Any], report: Callable[[Answer], None]) -> str:
             identity = str(aux["ID"])
         elif text := answer.get("stream") or answer.get("status"):
             report(str(text))
-            if found := re.match(r"(?:Successfully built )?([0-9a-f]{12,64})\s*$", str(text)):
-                identity = identity or found[1]
+            if match := re.match(r"(?:Successfully built )?([0-9a-f]{12,64})\s*$", str(text)):
+                identity = identity or match[1]
     return identity
 
 
 def _readable(failure: str) -> str:
-    """Without the arguments of the shell that ran the step: the log has them, and the reason stands behind them."""
+    """Returns the text of a failure without the arguments of the shell.
+
+    The log shows the arguments. The reason of the failure comes after them.
+    """
     return re.sub(r"executor failed running \[.*\]: ", "a command ended with ", failure, flags=re.DOTALL)
 
 
 class _Context:
-    """The body of a build request, read in chunks."""
+    """The body of a build request: the build context in chunks."""
 
     def __init__(self, path: Path, sent: Progress) -> None:
         self._path = path
@@ -169,37 +190,46 @@ class _Context:
 
 
 def network(daemon: Daemon) -> str:
-    """The network mode for builds: the engine's own, but the host's where the engine has no bridge network."""
+    """Returns the network mode for builds: the engine's default, or ``host`` if the engine has no bridge network."""
     if daemon.name.startswith("Podman"):
         return ""
-    with named("looking for its networks", daemon.where):
-        names = {str(found.get("Name")) for found in daemon.client.networks()}
+    with engine_errors("listing its networks", daemon.where):
+        names = {str(entry.get("Name")) for entry in daemon.client.networks()}
     return "" if "bridge" in names else "host"
 
 
 def image_size(daemon: Daemon, name: str) -> int:
-    """Bytes of an image's layers, uncompressed."""
-    with named(f"looking for {name}", daemon.where):
+    """Returns the size in bytes of all layers of an image of the engine, uncompressed."""
+    with engine_errors(f"looking for {name}", daemon.where):
         return int(daemon.client.inspect_image(name)["Size"])
 
 
 def forget(daemon: Daemon, name: str) -> None:
-    """Takes a name from an image, and the image with its last one; says nothing where that cannot be done."""
-    with suppress(CondaBuildError), named(f"removing the name {name}", daemon.where):
+    """Removes a name from an image of the engine, and the image too if it has no other name. Ignores failures."""
+    with suppress(CondaBuildError), engine_errors(f"removing the name {name}", daemon.where):
         daemon.client.remove_image(name, noprune=True)
 
 
 def push(daemon: Daemon, reference: Reference, report: Pushing) -> tuple[Digest, frozenset[str]]:
-    """Has the engine push an image with the user's own credentials.
+    """Lets the engine push an image with the user's own credentials.
+
+    Args:
+        daemon: the engine.
+        reference: the name of the image in the engine and in the registry.
+        report: called for each progress of a layer.
 
     Returns:
-        The digest of the manifest, and of the layers that were sent the first 12 digits of their diff_ids.
+        The digest of the manifest, and for each layer that was sent the first 12 hexadecimal digits of its diff_id.
 
     Raises:
-        RegistryUnauthorized, RegistryFault, EngineFault, EngineUnavailable
+        RegistryUnauthorized: the registry requires another login.
+        RegistryFault: the push failed.
+        EngineFault: the engine failed, or does not report the digest.
+        EngineUnavailable: the engine stopped answering.
+        DiskFull: the engine or the registry has no space left.
     """
     digest, sent = "", set[str]()
-    with named(f"pushing {reference}", daemon.where):
+    with engine_errors(f"pushing {reference}", daemon.where):
         answers = daemon.client.push(
             f"{reference.registry}/{reference.repository}",
             tag=reference.tag,
@@ -216,18 +246,19 @@ def push(daemon: Daemon, reference: Reference, report: Pushing) -> tuple[Digest,
                 report(layer, int(detail["current"]), int(detail.get("total") or 0))
             if isinstance(answer.get("aux"), dict):
                 digest = str(answer["aux"].get("Digest") or digest)
-            elif found := re.search(r"digest: (sha256:[0-9a-f]{64})", str(answer.get("status", ""))):
-                digest = found[1]
+            elif match := re.search(r"digest: (sha256:[0-9a-f]{64})", str(answer.get("status", ""))):
+                digest = match[1]
     if not digest:
-        raise EngineFault(f"{daemon.name} pushed {reference}, and does not say as what.")
+        raise EngineFault(f"{daemon.name} pushed {reference}, but did not report the digest of its manifest.")
     return Digest.parse(digest), frozenset(sent)
 
 
-def _refusal(reference: Reference, words: str) -> CondaBuildError:
-    words = " ".join(words.split())[:500].rstrip(".")
-    said = f"The engine could not push {reference}: {words}."
-    if re.search(r"unauthorized|authentication required|no basic auth|denied", words, re.IGNORECASE):
-        return RegistryUnauthorized(said)
-    if "no space left" in words.lower():
-        return fault(f"The engine could not push {reference}", words)
-    return RegistryFault(said, "Look at the words of the registry above, and at the engine's own log.")
+def _refusal(reference: Reference, text: str) -> CondaBuildError:
+    text = " ".join(text.split())[:500].rstrip(".")
+    summary = f"The engine could not push {reference}"
+    message = f"{summary}: {text}."
+    if re.search(r"unauthorized|authentication required|no basic auth|denied", text, re.IGNORECASE):
+        return RegistryUnauthorized(message)
+    if "no space left" in text.lower():
+        return engine_error(summary, text)
+    return RegistryFault(message, "Read the registry's message above, and look at the engine's own log.")

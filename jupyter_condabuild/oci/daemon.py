@@ -1,7 +1,8 @@
-"""Docker and Podman Engines: finds the one to use, loads images into it, takes images out of it, runs them.
+"""Docker and Podman Engines: finds the engine to use, loads, pulls and exports images, and runs containers.
 
-`docker` is imported only when an engine is asked for.
-Source: Engine API v1.41 (docs.docker.com/reference/api/engine), which Podman serves too.
+`docker` (docker-py) is imported only when an engine is used.
+
+Source: Engine API v1.41 (docs.docker.com/reference/api/engine), which Podman supports too.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from jupyter_condabuild.errors import EngineFault, EngineUnavailable, from_os_er
 from jupyter_condabuild.oci.archive import Archive, Progress, entries, silent, stream, stream_size
 from jupyter_condabuild.oci.credentials import for_engine
 from jupyter_condabuild.oci.endpoint import Endpoint, usual_sockets
-from jupyter_condabuild.oci.engine_faults import innermost, named, raise_failure, said
+from jupyter_condabuild.oci.engine_faults import engine_errors, one_line, raise_failure, root_cause
 from jupyter_condabuild.oci.image import Image, Reference
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ STALL_SECONDS = 600.0
 
 
 class Daemon:
-    """An engine that answered. `name` is what it calls itself, as in "Docker 20.10.24"; `where` its address."""
+    """A connection to an engine. `name` is its kind and version, as in "Docker 20.10.24". `where` is its address."""
 
     def __init__(self, client: APIClient, name: str, where: str) -> None:
         self._client = client
@@ -37,21 +38,22 @@ class Daemon:
 
     @property
     def client(self) -> APIClient:
-        """docker-py's low-level client, for what else is asked of an engine (`oci.builder`)."""
+        """The low-level client of docker-py, for requests that this class does not make (`oci.builder`)."""
         return self._client
 
     @classmethod
     def connect(cls, docker_host: str | None = None, limit: float = CONNECT_SECONDS) -> Daemon:
-        """The engine to use: `docker_host`, else DOCKER_HOST, else Docker's context, else the usual sockets.
+        """Connects to the engine at `docker_host`, or DOCKER_HOST, or Docker's current context, or a default socket.
 
-        A named address is the only one tried; without one Podman's sockets come after Docker's.
+        The first of these that is set is used, and no other address is tried. If none is set, the default sockets are
+        tried in order: Docker's sockets first, then Podman's.
 
         Args:
-            docker_host: such as ``unix:///var/run/docker.sock``, ``tcp://host:2376`` or ``ssh://user@host``.
-            limit: seconds to wait for an answer, for each address.
+            docker_host: an address such as ``unix:///var/run/docker.sock``, ``tcp://host:2376`` or ``ssh://user@host``.
+            limit: seconds to wait for the answer of each address.
 
         Raises:
-            EngineUnavailable: none answers; says why, and what to do.
+            EngineUnavailable: no engine answers. The message has the reason, and the hint says what to do.
         """
         refusals = []
         for endpoint in candidates(docker_host):
@@ -59,7 +61,7 @@ class Daemon:
                 return cls._open(endpoint, limit)
             except EngineUnavailable as error:
                 refusals.append((endpoint.exists, error))
-        # A socket that is there and refuses says more than one that is missing.
+        # The error of a socket that exists says more than the error of a socket that does not exist.
         raise max(refusals, key=lambda refusal: refusal[0])[1]
 
     @classmethod
@@ -67,7 +69,7 @@ class Daemon:
         endpoint.probe(limit)
         import docker
 
-        with named("connecting to the engine", endpoint.address):
+        with engine_errors("connecting to the engine", endpoint.address):
             try:
                 client = docker.APIClient(
                     base_url=endpoint.address,
@@ -77,10 +79,10 @@ class Daemon:
                     use_ssh_client=endpoint.address.startswith("ssh://"),
                 )
             except docker.errors.DockerException as error:
-                if isinstance(cause := innermost(error), TimeoutError):
-                    raise endpoint.mute(limit) from None
-                raise EngineUnavailable(f"No engine answers at {endpoint.address}: {said(cause)}.") from None
-            # docker-py would read Docker's configuration alone, and read it in its own way: see `credentials`.
+                if isinstance(cause := root_cause(error), TimeoutError):
+                    raise endpoint.no_answer(limit) from None
+                raise EngineUnavailable(f"No engine answers at {endpoint.address}: {one_line(cause)}.") from None
+            # docker-py reads only Docker's own logins. Logins come from `credentials`, which reads Podman's too.
             client._auth_configs = docker.auth.AuthConfig({})
             version = client.version()
             parts = [part.get("Name", "") for part in version.get("Components") or []]
@@ -89,7 +91,7 @@ class Daemon:
         return cls(client, f"{kind} {version.get('Version', '')}".strip(), endpoint.address)
 
     def close(self) -> None:
-        """Closes the connections; the engine can be used again after that."""
+        """Closes the connections. A later request opens them again."""
         self._client.close()
 
     def __enter__(self) -> Daemon:
@@ -99,79 +101,91 @@ class Daemon:
         self.close()
 
     def image_id(self, name: str) -> str | None:
-        """The id (``sha256:…``) of an image that the engine has under this name, digest or id; None if it has none.
+        """Returns the id (``sha256:…``) of an image of the engine, or None if the engine has no such image.
+
+        Args:
+            name: the name, digest or id of the image.
 
         Raises:
             EngineFault, EngineUnavailable
         """
         import docker
 
-        with self._named(f"looking for {name}"):
+        with self._engine_errors(f"looking for {name}"):
             try:
-                found = str(self._client.inspect_image(name)["Id"])
+                identity = str(self._client.inspect_image(name)["Id"])
             except docker.errors.NotFound:
                 return None
-        return found if ":" in found else f"sha256:{found}"
+        return identity if ":" in identity else f"sha256:{identity}"
 
     def load(self, image: Image, reference: str, progress: Progress = silent) -> str:
-        """Gives an image to the engine, without a file between, and names it once its id proved right.
+        """Sends an image to the engine, checks its id there, and then gives it a name.
 
-        An engine that has the image already is sent nothing.
+        The image is streamed: no file is written. Nothing is sent if the engine has the image already.
 
         Args:
-            reference: the name and tag it gets; may be empty.
-            progress: called with the bytes sent and the bytes in all.
+            image: the image.
+            reference: the name that the image gets in the engine. Empty for no name.
+            progress: called with the number of bytes sent so far and the total number of bytes.
 
         Returns:
-            The image's id: its config digest, or its manifest digest where the engine keeps images in containerd.
+            The id of the image: the digest of its configuration, or the digest of its manifest if the engine stores
+            images in containerd.
 
         Raises:
-            EngineFault: the engine refuses the image, or made another one of it.
-            EngineUnavailable: the engine went away.
+            EngineFault: the engine refuses the image, or the loaded image has another id.
+            EngineUnavailable: the engine stopped answering.
             DiskFull: the engine has no space left.
-            BadReference, BadImage, ContentMismatch: as `archive.entries` and `archive.stream`.
+            BadReference, BadDigest, BadImage, ContentMismatch: as `archive.entries` and `archive.stream` raise them.
+
+        The sources of the layers may raise other errors.
         """
         name = Reference.parse(reference) if reference else None
-        found = self.image_id(str(image.manifest.config.digest))
-        if found is None:
-            # Without a name: a name must not move to an image that turns out to be damaged.
+        identity = self.image_id(str(image.manifest.config.digest))
+        if identity is None:
+            # The archive has no name in it, so that an existing name never moves to an image that is damaged.
             files = entries(image, "", "oci-archive")
             body = _Body(stream(files), stream_size(files), progress)
             try:
-                with self._named("loading the image"):
+                with self._engine_errors("loading the image"):
                     raise_failure(self._client.load_image(body, quiet=False), "load the image")
             finally:
                 if body.error is not None:
                     raise body.error
-            found = self._loaded_id(image)
+            identity = self._loaded_id(image)
         if name:
-            with self._named(f"naming the image {name}"):
-                self._client.tag(found, f"{name.registry}/{name.repository}", name.tag or None)
-        return found
+            with self._engine_errors(f"naming the image {name}"):
+                self._client.tag(identity, f"{name.registry}/{name.repository}", name.tag or None)
+        return identity
 
     def _loaded_id(self, image: Image) -> str:
         expected = [str(image.manifest.config.digest), str(image.manifest.descriptor.digest)]
         for digest in expected:
-            found = self.image_id(digest)
-            if found in expected:
-                return found
-        raise EngineFault(f"{self.name} took the image, but has none with the id {expected[0]} now.")
+            identity = self.image_id(digest)
+            if identity in expected:
+                return identity
+        raise EngineFault(f"{self.name} accepted the image, but it has no image with the id {expected[0]} afterwards.")
 
     def pull(self, reference: str, platform: str | None = None) -> bool:
-        """Has the engine pull an image with the user's own credentials. False when the registry has none of that name.
+        """Lets the engine pull an image with the user's own credentials.
 
         Args:
-            platform: such as ``linux/arm64``; the engine's own when not given.
+            reference: the name of the image.
+            platform: the platform, such as ``linux/arm64``. None for the engine's own platform.
+
+        Returns:
+            False if the registry has no image with this name.
 
         Raises:
-            EngineFault: the registry refuses or cannot be reached from the engine.
-            EngineUnavailable: the engine went away.
+            BadReference, BadDigest: `reference` is not an image reference.
+            EngineFault: the registry refuses the pull, or the engine cannot reach the registry.
+            EngineUnavailable: the engine stopped answering.
             DiskFull: the engine has no space left.
         """
         import docker
 
         name = Reference.parse(reference)
-        with self._named(f"pulling {name}"):
+        with self._engine_errors(f"pulling {name}"):
             try:
                 answers = self._client.pull(
                     f"{name.registry}/{name.repository}",
@@ -191,32 +205,34 @@ class Daemon:
         return True
 
     def export(self, name: str, folder: Path, progress: Progress = silent) -> Archive:
-        """An image that only the engine has, as an archive in `folder` that has no name and goes when it is closed.
+        """Copies an image of the engine into an archive and opens the archive.
+
+        The archive is an unnamed temporary file: it disappears when the archive is closed.
 
         Args:
-            name: the image's name, digest or id.
-            folder: where there is room for the image, uncompressed.
-            progress: called with the bytes received and 0, as the engine does not say how many will come.
+            name: the name, digest or id of the image.
+            folder: a folder on a disk with enough space for the uncompressed image.
+            progress: called with the number of bytes received so far, and 0, because the total number is unknown.
 
         Raises:
-            EngineFault: the engine has no such image, or fails.
-            EngineUnavailable: the engine went away.
-            StoreError: the folder cannot be written, or is full.
-            BadImage: what the engine sent is not an image.
+            EngineFault: the engine does not have the image, or fails.
+            EngineUnavailable: the engine stopped answering.
+            StoreError: the folder cannot be written, or its disk is full.
+            BadImage: the engine sent something that is not an image.
         """
         complete = 0
         try:
             file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  the archive closes it
         except OSError as error:
-            raise from_os_error(error, f"taking {name} out of the engine", folder) from None
+            raise from_os_error(error, f"exporting {name} from the engine", folder) from None
         try:
-            with self._named(f"reading {name}"):
+            with self._engine_errors(f"reading {name}"):
                 chunks = iter(self._client.get_image(name))
             while chunk := self._next(chunks, name):
                 try:
                     file.write(chunk)
                 except OSError as error:
-                    raise from_os_error(error, f"taking {name} out of the engine", folder) from None
+                    raise from_os_error(error, f"exporting {name} from the engine", folder) from None
                 complete += len(chunk)
                 progress(complete, 0)
             return Archive(file)
@@ -225,7 +241,7 @@ class Daemon:
             raise
 
     def _next(self, chunks: Iterator[bytes], name: str) -> bytes:
-        with self._named(f"reading {name}"):
+        with self._engine_errors(f"reading {name}"):
             return next(chunks, b"")
 
     def run(
@@ -240,26 +256,29 @@ class Daemon:
         read_only: bool = False,
         limit: float = 300.0,
     ) -> tuple[int, str]:
-        """Runs a command in a new container, which is removed afterwards.
+        """Runs a command in a new container and removes the container afterwards.
 
         Args:
-            user: as in ``docker run --user``; the image's own when not given.
-            entrypoint: in place of the image's own; empty for none at all.
-            network: the container's network mode.
-            read_only: whether the container's file system is.
-            limit: seconds it may take.
+            name: the name, digest or id of the image.
+            command: the command and its arguments.
+            user: the user as in ``docker run --user``. None for the user of the image.
+            environment: environment variables that are added to those of the image.
+            entrypoint: replaces the entrypoint of the image. Empty for no entrypoint.
+            network: the network mode of the container.
+            read_only: whether the file system of the container is read-only.
+            limit: seconds that the command may take.
 
         Returns:
-            The exit status, and what it wrote to standard output and standard error.
+            The exit status, and the text that the command wrote to standard output and standard error.
 
         Raises:
-            EngineFault: the container cannot be made or started, or took longer than `limit`.
-            EngineUnavailable: the engine went away.
+            EngineFault: the container cannot be created or started, or the command took longer than `limit`.
+            EngineUnavailable: the engine stopped answering.
         """
         import requests
 
         client = self._client
-        with self._named(f"running {name}"):
+        with self._engine_errors(f"running {name}"):
             container = client.create_container(
                 name,
                 list(command),
@@ -281,16 +300,18 @@ class Daemon:
                 client.remove_container(container, force=True)
 
     @contextmanager
-    def _named(self, doing: str) -> Iterator[None]:
-        with named(doing, self.where):
+    def _engine_errors(self, doing: str) -> Iterator[None]:
+        with engine_errors(doing, self.where):
             yield
 
 
 def candidates(docker_host: str | None = None) -> list[Endpoint]:
-    """The engines to try, in order. A host that was named, in whatever way, is the only one.
+    """Returns the addresses of engines to try, in order.
+
+    If `docker_host`, DOCKER_HOST or Docker's current context names an address, it is the only one.
 
     Raises:
-        EngineUnavailable: Docker's current context, or the certificates, cannot be read.
+        EngineUnavailable: Docker's current context or the certificates cannot be read.
     """
     if host := docker_host or os.environ.get("DOCKER_HOST"):
         return [_with_certificates(host)]
@@ -299,7 +320,7 @@ def candidates(docker_host: str | None = None) -> list[Endpoint]:
 
 
 def _with_certificates(host: str) -> Endpoint:
-    """Docker's own environment variables say whether a named host is spoken to over TLS."""
+    """Returns the endpoint of a host. DOCKER_TLS_VERIFY and DOCKER_CERT_PATH decide whether TLS is used."""
     folder = os.environ.get("DOCKER_CERT_PATH", "")
     if not host.startswith(("tcp://", "https://")) or not (os.environ.get("DOCKER_TLS_VERIFY") or folder):
         return Endpoint(host)
@@ -311,13 +332,13 @@ def _with_certificates(host: str) -> Endpoint:
     except DockerException as error:
         raise EngineUnavailable(
             f"The certificates for {host} cannot be used: {' '.join(str(error).split())[:300]}",
-            "DOCKER_CERT_PATH names the folder with ca.pem, cert.pem and key.pem.",
+            "Set DOCKER_CERT_PATH to the folder that contains ca.pem, cert.pem and key.pem.",
         ) from None
     return Endpoint(host, tls or None)
 
 
 def _context() -> Endpoint | None:
-    """The engine of Docker's current context ('docker context ls'), unless that is the default one."""
+    """Returns the endpoint of Docker's current context ('docker context ls'), or None for the default context."""
     from docker.context import ContextAPI
     from docker.errors import DockerException
 
@@ -326,7 +347,8 @@ def _context() -> Endpoint | None:
         context = ContextAPI.get_context(name)
         if context is None:
             raise EngineUnavailable(
-                f"Docker has no context {name!r}.", "Choose one of 'docker context ls', or unset DOCKER_CONTEXT."
+                f"Docker has no context {name!r}.",
+                "Choose a context that 'docker context ls' lists, or unset DOCKER_CONTEXT.",
             )
         if context.Name == "default" or not context.Host:
             return None
@@ -334,12 +356,15 @@ def _context() -> Endpoint | None:
     except (DockerException, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise EngineUnavailable(
             f"Docker's current context cannot be read: {' '.join(str(error).split())[:300]}",
-            "Look at 'docker context ls', or set DOCKER_HOST.",
+            "Check the contexts with 'docker context ls', or set DOCKER_HOST.",
         ) from None
 
 
 class _Body:
-    """Chunks on their way to the engine. An exception of their source is kept, to be told from the engine's own."""
+    """The body of a load request.
+
+    `error` keeps an exception that the source of the chunks raised. `Daemon.load` raises it instead of the engine's.
+    """
 
     def __init__(self, chunks: Iterator[bytes], total: int, progress: Progress) -> None:
         self._chunks = chunks

@@ -1,4 +1,4 @@
-"""Where an engine may listen: the addresses to try, and why one of them does not answer.
+"""Endpoint: an address at which an engine may listen, and the reason why no engine answers there.
 
 Source: docs.docker.com/engine/reference/commandline/cli (DOCKER_HOST, contexts), podman-system-service(1).
 """
@@ -23,14 +23,14 @@ _NO_ENGINE_NEEDED = "--push and -o need no engine"
 
 @dataclass(frozen=True)
 class Endpoint:
-    """An address of an engine, and docker-py's TLSConfig for it."""
+    """The address of an engine, such as ``unix:///var/run/docker.sock``, and docker-py's TLSConfig for it."""
 
     address: str
     tls: Any = None
 
     @property
     def exists(self) -> bool:
-        """False for a socket that is not there, or that cannot be seen."""
+        """False if the address is a Unix socket that does not exist or is not visible to this user."""
         return not self._socket or os.path.exists(self._socket)
 
     @property
@@ -39,10 +39,13 @@ class Endpoint:
         return "/" + path.lstrip("/") if scheme == "unix" else ""
 
     def probe(self, limit: float) -> None:
-        """Connects and closes again, within `limit` seconds, so that what is wrong is known by the system's own error.
+        """Connects to the engine and closes the connection, so that the system reports why a connection fails.
+
+        Args:
+            limit: seconds to wait for the connection.
 
         Raises:
-            EngineUnavailable: names the address, the reason and the remedy.
+            EngineUnavailable: the connection failed. The message names the address and the reason.
         """
         url = urlsplit(self.address)
         if url.scheme not in _SCHEMES:
@@ -60,47 +63,49 @@ class Endpoint:
         except PermissionError:
             raise self._denied() from None
         except FileNotFoundError:
-            raise EngineUnavailable(f"No engine listens at {self.address}: there is no such socket.") from None
+            raise EngineUnavailable(f"No engine listens at {self.address}: the socket does not exist.") from None
         except TimeoutError:
-            raise self.mute(limit) from None
+            raise self.no_answer(limit) from None
         except ConnectionRefusedError:
             raise EngineUnavailable(
                 f"The engine at {self.address} is not running: the connection was refused.",
-                f"Start it: 'sudo systemctl start docker', or Docker Desktop ({_NO_ENGINE_NEEDED}).",
+                f"Start the engine with 'sudo systemctl start docker', or start Docker Desktop ({_NO_ENGINE_NEEDED}).",
             ) from None
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
             raise EngineUnavailable(f"The engine at {self.address} cannot be reached: {reason}.") from None
 
-    def mute(self, limit: float) -> EngineUnavailable:
-        """The error for an engine that accepts connections, and says nothing for `limit` seconds."""
+    def no_answer(self, limit: float) -> EngineUnavailable:
+        """Returns the error for an engine that accepts a connection but does not answer within `limit` seconds."""
         return EngineUnavailable(
             f"The engine at {self.address} did not answer within {limit:g} seconds.",
-            f"It may be starting or overloaded: see 'systemctl status docker' and try again ({_NO_ENGINE_NEEDED}).",
+            "The engine may be starting or overloaded. Check it with 'systemctl status docker' and try again "
+            f"({_NO_ENGINE_NEEDED}).",
         )
 
     def _denied(self) -> EngineUnavailable:
         user = _user(os.geteuid())
         group = ""
         try:
-            found = os.stat(self._socket)
-            if found.st_mode & stat.S_IWGRP and found.st_gid != 0:
-                group = _group(found.st_gid)
+            status = os.stat(self._socket)
+            if status.st_mode & stat.S_IWGRP and status.st_gid != 0:
+                group = _group(status.st_gid)
         except OSError:
             pass
         if not group:
             return EngineUnavailable(
                 f"User {user!r} may not use the engine at {self.address}.",
-                f"Start your own ('systemctl --user start podman.socket') or ask for access ({_NO_ENGINE_NEEDED}).",
+                "Start your own engine with 'systemctl --user start podman.socket', or ask the administrator for "
+                f"access ({_NO_ENGINE_NEEDED}).",
             )
         return EngineUnavailable(
-            f"User {user!r} may not use the engine at {self.address}: its socket is for the group {group!r}.",
+            f"User {user!r} may not use the engine at {self.address}: its socket belongs to the group {group!r}.",
             f"Join the group with 'sudo usermod -aG {group} {user}' and log in again ({_NO_ENGINE_NEEDED}).",
         )
 
 
 def usual_sockets() -> list[Endpoint]:
-    """Where engines listen when nobody said otherwise: Docker's sockets, then Podman's."""
+    """Returns the sockets at which engines listen by default: Docker's sockets first, then Podman's."""
     runtime = os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.geteuid()}"
     paths = [
         "/var/run/docker.sock",

@@ -1,4 +1,4 @@
-"""What an engine refuses, and what docker-py, requests and sockets raise, as named errors."""
+"""Turns the failures that an engine reports, and the exceptions of docker-py, requests and sockets, into our errors."""
 
 from __future__ import annotations
 
@@ -10,8 +10,18 @@ from jupyter_condabuild.errors import DiskFull, EngineFault, EngineUnavailable
 
 
 @contextmanager
-def named(doing: str, where: str) -> Iterator[None]:
-    """Turns what docker-py, requests and the socket raise into named errors."""
+def engine_errors(doing: str, where: str) -> Iterator[None]:
+    """Turns the exceptions of docker-py, requests and sockets into our errors.
+
+    Args:
+        doing: completes "… while …" in an error, as in "loading the image".
+        where: the address of the engine.
+
+    Raises:
+        EngineFault: the engine refused a request, or gave an answer that is not valid.
+        EngineUnavailable: the engine does not answer.
+        DiskFull: the engine has no space left.
+    """
     import docker
     import requests
     import urllib3
@@ -19,43 +29,48 @@ def named(doing: str, where: str) -> Iterator[None]:
     try:
         yield
     except docker.errors.APIError as error:
-        raise fault(f"The engine failed while {doing}", str(error.explanation or error)) from None
+        raise engine_error(f"The engine failed while {doing}", str(error.explanation or error)) from None
     except (docker.errors.StreamParseError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise EngineFault(
-            f"The engine at {where} gave an answer that makes no sense while {doing} ({error!r})."
+            f"The engine at {where} gave an answer that is not valid while {doing} ({error!r})."
         ) from None
     except (docker.errors.DockerException, requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
         raise EngineUnavailable(
-            f"The engine at {where} stopped answering while {doing}: {said(innermost(error))}.",
-            "See whether it still runs ('docker info'), and try again.",
+            f"The engine at {where} stopped answering while {doing}: {one_line(root_cause(error))}.",
+            "Check that the engine is running ('docker info') and try again.",
         ) from None
 
 
 def raise_failure(answers: Iterable[Any], doing: str) -> None:
-    """Raises the failure that an engine reports within a stream of answers."""
+    """Reads a stream of answers and raises EngineFault or DiskFull if the engine reports a failure in it.
+
+    Args:
+        answers: the decoded answers of the engine.
+        doing: completes "The engine could not …" in an error, as in "load the image".
+    """
     for answer in answers:
         if isinstance(answer, dict) and (failure := answer.get("error") or answer.get("message")):
-            raise fault(f"The engine could not {doing}", str(failure))
+            raise engine_error(f"The engine could not {doing}", str(failure))
 
 
-def fault(what: str, words: str) -> EngineFault | DiskFull:
-    """The error for the engine's own words."""
-    words = " ".join(words.split())[:1000].rstrip(".")
-    if "no space left" in words.lower():
+def engine_error(summary: str, text: str) -> EngineFault | DiskFull:
+    """Returns the error for a failure that the engine reports. The message is `summary` and the engine's own text."""
+    text = " ".join(text.split())[:1000].rstrip(".")
+    if "no space left" in text.lower():
         return DiskFull(
-            f"{what}: {words}.", "Free some space on the engine's disk ('docker system df', 'docker system prune')."
+            f"{summary}: {text}.", "Free some space on the engine's disk ('docker system df', 'docker system prune')."
         )
-    return EngineFault(f"{what}: {words}.")
+    return EngineFault(f"{summary}: {text}.")
 
 
-def innermost(error: BaseException) -> BaseException:
-    """The exception that began it."""
-    while (inner := error.__cause__ or error.__context__) is not None:
-        error = inner
+def root_cause(error: BaseException) -> BaseException:
+    """Returns the first exception in the chain of causes of an exception."""
+    while (cause := error.__cause__ or error.__context__) is not None:
+        error = cause
     return error
 
 
-def said(error: BaseException) -> str:
-    """An exception's words, on one line and not too many."""
+def one_line(error: BaseException) -> str:
+    """Returns the text of an exception on one line, with at most 300 characters."""
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return " ".join(text.split())[:300].rstrip(".")

@@ -1,7 +1,10 @@
-"""BuildKit's trace: what it says of a build's steps while it runs, read from the wire.
+"""Decodes BuildKit's trace: the state of the steps of a build while it runs.
+
+The module decodes the protobuf wire format itself, because the trace needs only a few fields of three flat messages.
+So no protobuf package is needed.
 
 Source: message StatusResponse in github.com/moby/buildkit, api/services/control/control.proto, in the wire format of
-protobuf.dev/programming-guides/encoding. A handful of fields of three flat messages is no reason for a dependency.
+protobuf.dev/programming-guides/encoding.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ Value = int | bytes
 
 @dataclass(frozen=True)
 class Vertex:
-    """A step of a build. Times are seconds since the epoch, None while it has not begun or ended."""
+    """A step of a build. `started` and `completed` are in seconds since the epoch, or None until they are known."""
 
     digest: str
     name: str
@@ -28,7 +31,7 @@ class Vertex:
 
 @dataclass(frozen=True)
 class VertexStatus:
-    """How far a part of a step is, such as a layer's download; `total` is 0 where nobody knows."""
+    """The progress of a part of a step, such as the download of a layer. `total` is 0 if the total is unknown."""
 
     vertex: str
     id: str
@@ -39,7 +42,7 @@ class VertexStatus:
 
 @dataclass(frozen=True)
 class VertexLog:
-    """What a step wrote: any piece of bytes, not a line. `stream` is 1 for standard output, 2 for standard error."""
+    """Output of a step. `data` is not always a whole line. `stream` is 1 for standard output, 2 for standard error."""
 
     vertex: str
     stream: int
@@ -56,7 +59,7 @@ class Trace:
 
     @classmethod
     def parse(cls, data: bytes) -> Trace:
-        """Raises EngineFault for bytes that are no such message."""
+        """Decodes a message. Raises EngineFault if the bytes are not a valid message."""
         vertexes, statuses, logs = [], [], []
         try:
             for number, value in _fields(data):
@@ -108,7 +111,7 @@ def _text(value: Value | None) -> str:
 
 
 def _time(value: Value | None) -> float | None:
-    """A google.protobuf.Timestamp: seconds, and nanoseconds."""
+    """Decodes a google.protobuf.Timestamp (seconds and nanoseconds) to seconds since the epoch."""
     if value is None:
         return None
     if isinstance(value, int):
@@ -121,7 +124,7 @@ def _time(value: Value | None) -> float | None:
 
 
 def _fields(data: bytes) -> Iterator[tuple[int, Value]]:
-    """The numbers and values of a message's fields; of a repeated one every value."""
+    """Yields the number and value of each field of a message. A repeated field yields each of its values."""
     position = 0
     while position < len(data):
         tag, position = _varint(data, position)

@@ -335,7 +335,7 @@ def test_a_full_disk_of_the_engine_is_named(fake: FakeEngine) -> None:
 
 def test_an_engine_that_makes_another_image_is_found_out(fake: FakeEngine) -> None:
     """An engine that says it loaded the image, and has none with its id, failed; it never heard of the name."""
-    with connected(fake) as engine, pytest.raises(EngineFault, match="has none with the id"):
+    with connected(fake) as engine, pytest.raises(EngineFault, match="has no image with the id"):
         engine.load(large(), NAME)
     assert PLACE.encode() not in fake.heard
     assert b"manifest.json" in fake.heard

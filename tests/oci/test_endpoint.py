@@ -30,7 +30,7 @@ def test_a_missing_engine_is_told_in_plain_words(tmp_path: Path, monkeypatch: py
         port = closed.getsockname()[1]
         closed.close()
         for host, said in {
-            f"unix://{tmp_path}/missing.sock": "there is no such socket",
+            f"unix://{tmp_path}/missing.sock": "the socket does not exist",
             f"unix://{tmp_path}/dead.sock": "refused",
             f"unix://{tmp_path}/mute.sock": "did not answer within 0.3 seconds",
             f"tcp://127.0.0.1:{port}": "refused",
