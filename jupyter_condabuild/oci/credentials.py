@@ -1,8 +1,12 @@
-"""What the user's Docker and Podman logins say for a registry: configuration files and credential helpers.
+"""Finds the user's Docker or Podman login for a registry in configuration files and credential helpers.
 
-Read are, in this order: ``DOCKER_AUTH_CONFIG`` (the JSON itself, as CI systems set it), ``REGISTRY_AUTH_FILE``
-(which, where it is set, stands for all files below), Docker's ``config.json``, and the ``auth.json`` files that
-Podman, Buildah and Skopeo write.
+The module reads these places in this order:
+
+1. the environment variable ``DOCKER_AUTH_CONFIG``, which contains the JSON text itself, as CI systems set it
+2. the file that ``REGISTRY_AUTH_FILE`` names; if this variable is set, the files below are not read
+3. Docker's ``config.json``
+4. the ``auth.json`` files that Podman, Buildah and Skopeo write
+
 Source: docs.docker.com "docker login", github.com/docker/docker-credential-helpers, containers-auth.json(5).
 """
 
@@ -32,7 +36,8 @@ _IDENTITY = "<token>"
 class Credentials:
     """A login for one registry: a user name and password, or an identity token (OAuth2 refresh token).
 
-    `problem` says in one clause why a login could not be read; it holds no secret. Without a login they are false.
+    The truth value is False if there is no login. `problem` then says why a login could not be read, in one clause
+    without secrets. It is empty if no login is stored.
     """
 
     username: str = ""
@@ -48,12 +53,16 @@ ANONYMOUS = Credentials()
 
 
 def find(host: str, repository: str = "", environ: Mapping[str, str] | None = None) -> Credentials:
-    """The login stored for a registry, or anonymous ones; never raises, since many repositories need no login.
+    """Returns the login that is stored for a registry, or anonymous credentials.
+
+    The function never raises an error, because many repositories need no login. `Credentials.problem` says why a login
+    could not be read.
 
     Args:
         host: the registry as in an image reference, with its port; ``docker.io`` for Docker Hub.
-        repository: a login that Podman keeps for ``host/namespace`` is preferred for the repositories below it.
-        environ: the environment to look in, instead of the process's.
+        repository: the repository. A login that Podman stored for ``host/namespace`` is preferred for the repositories
+            in this namespace.
+        environ: the environment variables; None for those of the process.
     """
     environ = os.environ if environ is None else environ
     problem = ""
@@ -61,13 +70,13 @@ def find(host: str, repository: str = "", environ: Mapping[str, str] | None = No
         if isinstance(config, str):
             problem = problem or config
             continue
-        found = _from_helper(config, host, environ)
-        if not found:
-            problem = problem or found.problem
-            found = _from_auths(config, host, repository, place)
-        if found:
-            return found
-        problem = problem or found.problem
+        login = _from_helper(config, host, environ)
+        if not login:
+            problem = problem or login.problem
+            login = _from_auths(config, host, repository, place)
+        if login:
+            return login
+        problem = problem or login.problem
     return replace(ANONYMOUS, problem=problem)
 
 
@@ -77,21 +86,23 @@ def has_login(reference: Reference) -> bool:
 
 
 def for_engine(reference: Reference) -> dict[str, str] | None:
-    """The login for the registry of a reference as the Engine API takes it (``X-Registry-Auth``); None without one.
+    """Returns the login for the registry of a reference as the Engine API expects it in ``X-Registry-Auth``.
+
+    Returns None if no login is stored.
 
     Source: docs.docker.com/reference/api/engine, "Authentication".
     """
-    found = find(reference.registry, reference.repository)
-    if not found:
+    login = find(reference.registry, reference.repository)
+    if not login:
         return None
     server = {"serveraddress": _HUB_KEY if reference.registry == DOCKER_HUB else reference.registry}
-    if found.identity_token:
-        return {"identitytoken": found.identity_token, **server}
-    return {"username": found.username, "password": found.password, **server}
+    if login.identity_token:
+        return {"identitytoken": login.identity_token, **server}
+    return {"username": login.username, "password": login.password, **server}
 
 
 def _configs(environ: Mapping[str, str]) -> Iterator[tuple[str, Mapping[str, Any] | str]]:
-    """Each configuration with the name of its place; a string instead of a mapping says why it cannot be read."""
+    """Yields the place and the content of each configuration. The content is an error text if it cannot be read."""
     if text := environ.get("DOCKER_AUTH_CONFIG"):
         yield "DOCKER_AUTH_CONFIG", _parse(text, "DOCKER_AUTH_CONFIG")
     for path in _files(environ):
@@ -130,7 +141,7 @@ def _section(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 
 def _canonical(key: str) -> str:
-    """A key of ``auths`` as ``host`` or ``host/namespace``; a legacy URL means its whole host."""
+    """Returns a key of ``auths`` as ``host`` or ``host/namespace``. An old-style URL stands for its whole host."""
     scheme, separator, rest = key.partition("://")
     name = rest if separator and scheme in ("http", "https") else key
     host, _, path = name.partition("/")
@@ -166,7 +177,7 @@ def _decode(entry: Mapping[str, Any], host: str, place: str) -> Credentials:
 
 
 def _from_helper(config: Mapping[str, Any], host: str, environ: Mapping[str, str]) -> Credentials:
-    """What the credential helper configured for this host, or for all hosts, has for it."""
+    """Returns the login from the credential helper that is configured for this host, or for all hosts."""
     hub = _canonical(host) == DOCKER_HUB
     helpers = _section(config, "credHelpers")
     names = (_HUB_KEY, *sorted(_HUB_NAMES)) if hub else (host,)
@@ -183,13 +194,15 @@ def _from_helper(config: Mapping[str, Any], host: str, environ: Mapping[str, str
 
 
 def _ask(executable: str, program: str, server: str, environ: Mapping[str, str]) -> Credentials:
-    """One ``get`` of the helper protocol: the server's name on stdin, a JSON object on stdout."""
+    """Runs the action ``get`` of a credential helper: the server's name on stdin, a JSON object on stdout."""
     try:
         result = subprocess.run(
             [executable, "get"], input=server.encode(), capture_output=True, timeout=HELPER_TIMEOUT, env=dict(environ)
         )
     except subprocess.TimeoutExpired:
-        return Credentials(problem=f"the credential helper {program} did not answer in {HELPER_TIMEOUT:.0f} seconds")
+        return Credentials(
+            problem=f"the credential helper {program} did not answer within {HELPER_TIMEOUT:.0f} seconds"
+        )
     except OSError as error:
         return Credentials(problem=f"the credential helper {program} cannot be started ({error.strerror})")
     if result.returncode:

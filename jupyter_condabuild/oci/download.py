@@ -1,4 +1,4 @@
-"""One blob on its way from a registry: streamed, verified, and resumed where the connection was cut.
+"""Downloads a blob from a registry: streams it, verifies it, and resumes after an interrupted connection.
 
 Source: distribution-spec v1.1, "Pulling blobs"; RFC 9110 section 14.
 """
@@ -19,10 +19,19 @@ CHUNK = 1024 * 1024
 
 
 def download(transport: Transport, url: str, access: Access, doing: str, descriptor: Descriptor) -> Iterator[bytes]:
-    """The blob's bytes in chunks of CHUNK or more, the last of each connection excepted.
+    """Yields the bytes of a blob in chunks. Only the last chunk of a connection is smaller than CHUNK.
 
-    Raises ContentMismatch as soon as there are more bytes than the descriptor says, and at the end where they are not
-    its own; RegistryError where the registry refuses or is cut off too often.
+    Args:
+        transport: the connections to the registry.
+        url: the path of the blob in the registry.
+        access: the rights that the request needs.
+        doing: completes "Could not …" in an error.
+        descriptor: the digest and size that the blob must have.
+
+    Raises:
+        ContentMismatch: the blob has more bytes than the descriptor says (raised at once), or another digest (raised
+            after the last chunk).
+        RegistryError: the registry refuses the request, or the connection was interrupted too often.
     """
     hasher = hashlib.new(descriptor.digest.algorithm)
     pauses = Pauses(transport.patience)
@@ -41,7 +50,9 @@ def download(transport: Transport, url: str, access: Access, doing: str, descrip
                     yield chunk
             if offset == descriptor.size:
                 break
-            raise RegistryUnreachable(f"Could not {doing} at {transport.host}: the connection was cut.", temporary=True)
+            raise RegistryUnreachable(
+                f"Could not {doing} at {transport.host}: the connection was interrupted.", temporary=True
+            )
         except RegistryError as error:
             if offset == descriptor.size:
                 break
@@ -50,25 +61,31 @@ def download(transport: Transport, url: str, access: Access, doing: str, descrip
             since_failure = 0
             pauses.after(error)
     if hasher.hexdigest() != descriptor.digest.hex:
-        raise _mismatch(descriptor, "has other bytes than its digest promises")
+        raise _mismatch(descriptor, "does not match its digest")
 
 
 def _skip(answer: Stream, offset: int, descriptor: Descriptor, doing: str) -> int:
-    """How many bytes at the start of the body are known already: none in a 206, all in a 200 that ignores the range."""
+    """Returns the number of bytes at the start of the body that were received before.
+
+    It is 0 in a response with status 206, and `offset` in a response with status 200, which ignores the range.
+    """
     if answer.status == 200:
         total, skip = answer.headers.get("content-length", "*"), offset
     else:
         match = re.fullmatch(r"bytes ([0-9]+)-[0-9]+/([0-9]+|\*)", answer.headers.get("content-range", ""))
         if match is None or int(match[1]) != offset:
-            raise RegistryFault(f"Could not {doing}: the registry answered with another range than was asked for.")
+            raise RegistryFault(f"Could not {doing}: the registry sent another range of bytes than requested.")
         total, skip = match[2], 0
     if total.isdecimal() and int(total) != descriptor.size:
-        raise _mismatch(descriptor, f"has {total} bytes where {descriptor.size} were expected")
+        raise _mismatch(descriptor, f"has {total} bytes instead of {descriptor.size}")
     return skip
 
 
 def _chunks(pieces: Iterator[bytes], skip: int) -> Iterator[bytes]:
-    """The body from byte `skip` on, in chunks of CHUNK or more; what came before a failure is not lost."""
+    """Yields the body from byte `skip` on in chunks of CHUNK or more.
+
+    If reading fails, the bytes that were received before the failure are yielded first.
+    """
     pending: list[bytes] = []
     size = 0
     failure: RegistryError | None = None
@@ -92,5 +109,5 @@ def _chunks(pieces: Iterator[bytes], skip: int) -> Iterator[bytes]:
         raise failure
 
 
-def _mismatch(descriptor: Descriptor, what: str) -> ContentMismatch:
-    return ContentMismatch(f"The blob {descriptor.digest} {what}.")
+def _mismatch(descriptor: Descriptor, problem: str) -> ContentMismatch:
+    return ContentMismatch(f"The blob {descriptor.digest} {problem}.")

@@ -1,4 +1,4 @@
-"""What a registry's refusal, or its silence, means to the user: HTTP answers and network failures as named errors.
+"""Turns HTTP error responses of a registry, and network failures, into our errors.
 
 Source: distribution-spec v1.1, "Error Codes"; RFC 9110, "Retry-After".
 """
@@ -42,14 +42,22 @@ _QUERY = re.compile(r"(?<=[^\s?])\?[^\s\"'<>?]*=[^\s\"'<>]*")
 
 
 def clean(text: str, limit: int = 300) -> str:
-    """Text from outside made fit for a message: one printable line, not too long, URLs without userinfo and query."""
+    """Makes text from a server safe for a message: one printable line, and no userinfo or query in URLs.
+
+    Args:
+        text: the text.
+        limit: the largest number of characters of the result.
+    """
     text = _UNPRINTABLE.sub(" ", text[: 8 * limit])
     text = _QUERY.sub("", _USERINFO.sub("", text)).strip()
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def spec_errors(body: bytes) -> list[tuple[str, str]]:
-    """Code and message of each error in a body of the spec's form; empty for any other body."""
+    """Returns the code and message of the first three errors in a response body.
+
+    Returns an empty list if the body does not have the form of the specification.
+    """
     try:
         entries = json.loads(body)["errors"]
         return [(clean(str(entry["code"]), 64), clean(str(entry.get("message") or ""))) for entry in entries[:3]]
@@ -58,25 +66,26 @@ def spec_errors(body: bytes) -> list[tuple[str, str]]:
 
 
 def spec_errors_text(body: bytes) -> str:
-    """The errors of a body of the spec's form on one line, as in "MANIFEST_UNKNOWN: manifest unknown"."""
+    """Returns the errors in a response body on one line, as in "MANIFEST_UNKNOWN: manifest unknown"."""
     return "; ".join(f"{code}: {message}" if message else code for code, message in spec_errors(body))
 
 
 def refusal(where: str, doing: str, status: int, headers: Mapping[str, str], body: bytes) -> CondaBuildError:
-    """The named error for an HTTP answer that is not the one hoped for.
+    """Returns the error for an HTTP response whose status was not expected.
 
     Args:
-        where: host of the registry.
-        doing: what was tried, as in "read the manifest latest of team/env".
-        headers: of the answer, names in lower case.
-        body: the first part of the answer's body.
+        where: the host of the registry.
+        doing: completes "Could not …" in the message, as in "read the manifest latest of team/env".
+        status: the HTTP status of the response.
+        headers: the headers of the response, with names in lower case.
+        body: the first part of the body of the response.
     """
     errors = spec_errors(body)
-    said = spec_errors_text(body)
-    if not said and "html" in headers.get("content-type", ""):
-        said = "a web page, not the answer of a registry"
-    what = status_text(status) if status >= 400 else f"unexpected answer {status_text(status)}"
-    message = f"Could not {doing} at {where}: {what}{f' ({said})' if said else ''}."
+    detail = spec_errors_text(body)
+    if not detail and "html" in headers.get("content-type", ""):
+        detail = "the response is a web page, not the response of a registry"
+    reason = status_text(status) if status >= 400 else f"unexpected status {status_text(status)}"
+    message = f"Could not {doing} at {where}: {reason}{f' ({detail})' if detail else ''}."
     codes = {code for code, _ in errors}
     if status == 400 and codes & {"DIGEST_INVALID", "SIZE_INVALID"}:
         return ContentMismatch(message)
@@ -86,33 +95,42 @@ def refusal(where: str, doing: str, status: int, headers: Mapping[str, str], bod
     error = kind(message, _hint(status, codes), status=status, temporary=status in TEMPORARY)
     error.retry_after = retry_after(headers) if error.temporary else None
     if error.retry_after:
-        error.hint = f"{error.hint} The registry asks to wait {error.retry_after:.0f} seconds.".strip()
+        error.hint = f"{error.hint} The registry asks clients to wait {error.retry_after:.0f} seconds.".strip()
     return error
 
 
-def misplaced(where: str, doing: str, status: int, place: str) -> RegistryError:
-    """The named error for a refusal by another server to which the registry sent us, where no login of ours goes."""
+def storage_refusal(where: str, doing: str, status: int, storage: str) -> RegistryError:
+    """Returns the error for a refusal by another server to which the registry redirected a request.
+
+    The request had no credentials there, so a login of the user cannot help.
+
+    Args:
+        where: the host of the registry.
+        doing: completes "Could not …" in the message.
+        status: the HTTP status of the response.
+        storage: the host of the other server.
+    """
     return RegistryFault(
-        f"Could not {doing} at {where}: {place}, where the registry keeps its blobs, answered {status_text(status)}.",
-        "The registry's storage is not set up well, or its address has expired; try again later.",
+        f"Could not {doing} at {where}: {storage}, where the registry keeps its blobs, answered {status_text(status)}.",
+        "The registry's storage is not configured correctly, or the address of the blob has expired. Try again later.",
         status=status,
     )
 
 
 def _hint(status: int, codes: set[str]) -> str | None:
     if status == 401 and "DENIED" in codes:
-        return "Log in with 'docker login REGISTRY' as someone who may do that, or check the image's name."
+        return "Log in with 'docker login REGISTRY' as a user with access, or check the name of the image."
     if status == 405 or "UNSUPPORTED" in codes:
-        return "This registry, or its configuration, does not offer that operation."
+        return "This registry does not support the operation, or its configuration disables it."
     if 300 <= status < 400:
-        return "The registry's address may have changed, or a login page stands before it."
+        return "The address of the registry may have changed, or the registry may be behind a login page."
     if status == 408:
-        return "The way to the registry may be slow; try again."
-    return None if status in _BY_STATUS or status >= 500 else "The registry's log may say more."
+        return "The connection to the registry may be slow. Try again."
+    return None if status in _BY_STATUS or status >= 500 else "The log of the registry may contain the reason."
 
 
 def status_text(status: int) -> str:
-    """The status with its name, as in "404 Not Found"."""
+    """Returns an HTTP status with its name, as in "404 Not Found"."""
     try:
         return f"{status} {HTTPStatus(status).phrase}"
     except ValueError:
@@ -120,7 +138,7 @@ def status_text(status: int) -> str:
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds that ``Retry-After`` asks to wait; an HTTP date is measured against the answer's own ``Date``."""
+    """Returns the number of seconds in ``Retry-After``, or None. A date there is compared with the header ``Date``."""
     text = headers.get("retry-after", "").strip()
     if re.fullmatch(r"[0-9]{1,9}", text):
         return float(text)
@@ -140,11 +158,13 @@ def _date(text: str) -> datetime | None:
 
 
 def unreachable(where: str, doing: str, error: BaseException, *, known: bool) -> RegistryError:
-    """The named error for a failure below HTTP.
+    """Returns the error for a failure of the network, of TLS or of the HTTP library.
 
     Args:
-        error: what the HTTP library raised; its chain of causes says more than its text.
-        known: this server has answered before, so a refused connection may be a restart and is temporary.
+        where: the host of the registry.
+        doing: completes "Could not …" in the message.
+        error: the exception of the HTTP library. Its chain of causes says more than its text.
+        known: whether this server has answered before. Then a refused connection may be a restart and is temporary.
     """
     causes = _causes(error)
     names = {type(cause).__name__ for cause in causes}
@@ -155,24 +175,27 @@ def unreachable(where: str, doing: str, error: BaseException, *, known: bool) ->
         if isinstance(cause, ssl.SSLCertVerificationError):
             return RegistryUnreachable(
                 f"{prefix} its certificate is not trusted ({clean(cause.verify_message, 100)}).",
-                "Add its CA to the system's, or name it in SSL_CERT_FILE; or list the registry in insecure_registries.",
+                "Add its CA to the system's certificates, name the CA in SSL_CERT_FILE, or list the registry in "
+                "insecure_registries.",
             )
         if isinstance(cause, ssl.SSLError) and names & {"ConnectError"}:
             return RegistryUnreachable(
                 f"{prefix} no TLS connection ({clean(cause.reason or 'handshake failed', 100)}).",
-                "A registry that speaks plain HTTP must be listed in insecure_registries.",
+                "A registry that uses plain HTTP must be listed in insecure_registries.",
             )
         if isinstance(cause, ConnectionRefusedError):
             return RegistryUnreachable(f"{prefix} the connection was refused.", temporary=known)
     if "ProxyError" in names:
-        return RegistryUnreachable(f"{prefix} the proxy refused.", "Check HTTPS_PROXY, HTTP_PROXY and NO_PROXY.")
+        return RegistryUnreachable(
+            f"{prefix} the proxy refused the connection.", "Check HTTPS_PROXY, HTTP_PROXY and NO_PROXY."
+        )
     if names & {"ConnectTimeout", "ReadTimeout", "WriteTimeout", "PoolTimeout"}:
         return RegistryUnreachable(f"{prefix} no answer in time.", temporary=known or "ConnectTimeout" not in names)
     if "ConnectError" in names:
         return RegistryUnreachable(f"{prefix} no connection.", temporary=known)
     if names & {"LocalProtocolError", "UnsupportedProtocol", "InvalidURL", "DecodingError", "TooManyRedirects"}:
-        return RegistryFault(f"{prefix} an answer that no registry should give.")
-    return RegistryUnreachable(f"{prefix} the connection was cut.", temporary=True)
+        return RegistryFault(f"{prefix} the response is not valid.")
+    return RegistryUnreachable(f"{prefix} the connection was interrupted.", temporary=True)
 
 
 def _causes(error: BaseException) -> list[BaseException]:

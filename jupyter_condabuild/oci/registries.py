@@ -1,4 +1,4 @@
-"""The registries of one build, each opened once, whatever part it plays."""
+"""Opens the registries of a build. Each registry is opened once, even if a build uses it for several purposes."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from jupyter_condabuild.oci.retry import Patience
 
 
 class Registries:
-    """Registries by name, closed with `stack`; safe to share between threads.
+    """The open registries of a build. Several threads can share this object.
 
     Args:
-        insecure: hosts that may speak plain HTTP or have any certificate.
+        stack: closes the registries.
+        insecure: hosts that may use plain HTTP or a certificate that is not trusted.
     """
 
     def __init__(self, stack: ExitStack, insecure: Collection[str]) -> None:
@@ -25,7 +26,12 @@ class Registries:
         self._lock = threading.Lock()
 
     def repository(self, reference: Reference, *, patient: bool = True) -> Repository:
-        """The repository that a reference names; one that is not `patient` tries nothing twice."""
+        """Returns the repository of a reference.
+
+        Args:
+            reference: the reference of an image.
+            patient: whether requests are repeated after temporary failures.
+        """
         with self._lock:
             place = reference.registry, patient
             if place not in self._open:

@@ -1,4 +1,4 @@
-"""A registry: its name, the user's login for it, and the connections that its repositories share."""
+"""Registry: the name of a registry, the user's login for it, and the connections that its repositories share."""
 
 from __future__ import annotations
 
@@ -22,10 +22,12 @@ __all__ = ["Credentials", "Outcome", "Registry", "Repository", "open_registry"]
 def open_registry(
     reference: Reference, insecure: Collection[str] = (), *, patience: Patience | None = None
 ) -> Registry:
-    """The registry that an image's name points to, with the user's own login for it.
+    """Returns the registry of a reference, with the user's own login for it.
 
     Args:
-        insecure: hosts, with or without port, that may speak plain HTTP or have a certificate nobody vouches for.
+        reference: the reference of an image.
+        insecure: hosts, with or without port, that may use plain HTTP or a certificate that is not trusted.
+        patience: how often and how long requests are repeated after temporary failures.
     """
     host = reference.registry
     name = host.rpartition(":")[0] if re.search(r":[0-9]+$", host) else host
@@ -33,16 +35,18 @@ def open_registry(
 
 
 class Registry:
-    """One registry and the connections to it; a context manager, safe to share between threads.
+    """A registry and the connections to it. It is a context manager, and several threads can share it.
 
-    A registry on this machine (localhost, 127/8, ::1) is spoken to in plain HTTP, any other over TLS. With one that is
-    `insecure` TLS is tried without checking the certificate, then plain HTTP.
+    Connections to a registry on this machine (localhost, 127.0.0.0/8, ::1) use plain HTTP, all others use TLS. For an
+    `insecure` registry, TLS is tried first without verifying the certificate, then plain HTTP.
 
     Args:
-        host: as in an image's name, with its port; ``docker.io`` for Docker Hub.
-        credentials: instead of the user's login for Docker or Podman, which is looked for when the registry asks.
-        pull_only: refuse whatever would change the registry.
-        patience: how often and how long temporary failures are tried again.
+        host: the registry as in a reference, with its port; ``docker.io`` for Docker Hub.
+        insecure: whether plain HTTP or a certificate that is not trusted is allowed.
+        credentials: the login to use. None for the user's login for Docker or Podman, which is read when the registry
+            requires a login.
+        pull_only: whether every operation that changes the registry is refused.
+        patience: how often and how long requests are repeated after temporary failures.
     """
 
     def __init__(
@@ -54,7 +58,7 @@ class Registry:
         pull_only: bool = False,
         patience: Patience | None = None,
     ) -> None:
-        # httpx takes 80 ms to import: a command that needs no registry does not pay for it.
+        # The import of httpx takes 80 ms. Commands that use no registry do not import it.
         from jupyter_condabuild.oci.retry import Patience
         from jupyter_condabuild.oci.transport import Transport
 
@@ -66,14 +70,14 @@ class Registry:
         self.transport = Transport(host, insecure=insecure, credentials=find, patience=patience or Patience())
 
     def repository(self, name: str) -> Repository:
-        """A repository of this registry; nothing is asked yet. Raises UsageError for what cannot be its name."""
+        """Returns a repository without making a request. Raises UsageError if `name` cannot be a repository's name."""
         return Repository(self.transport, name, pull_only=self._pull_only)
 
     def check(self) -> None:
-        """Raises a RegistryError unless the registry answers and lets this user in ("Determining Support")."""
+        """Raises RegistryError if the registry does not answer or refuses the user's login ("Determining Support")."""
         from jupyter_condabuild.oci.transport import Call
 
-        self.transport.request(Call("GET", "/v2/", Access(""), "get an answer"), {200})
+        self.transport.request(Call("GET", "/v2/", Access(""), "get a response"), {200})
 
     def close(self) -> None:
         """Closes the connections."""

@@ -1,6 +1,6 @@
-"""A repository of a registry: manifests and blobs read, checked and pushed by the distribution-spec v1.1 protocol.
+"""Repository: reads, verifies and pushes the manifests and blobs of one repository of a registry.
 
-Source: github.com/opencontainers/distribution-spec v1.1; the sections named below are its own.
+Source: github.com/opencontainers/distribution-spec v1.1. The docstrings name the sections of this document.
 """
 
 from __future__ import annotations
@@ -42,22 +42,23 @@ _NAME = re.compile(r"[a-z0-9._/-]{1,255}")
 
 
 class Repository:
-    """One repository of a registry: a place to read blobs from and to push them to.
+    """A repository of a registry. It is a `BlobSource`, and blobs and manifests can be pushed to it.
 
-    Every method raises a RegistryError with the registry's own words where the registry refuses, and ContentMismatch
-    where bytes are not what their digest promises. Nothing here orders a push: who calls `push_manifest` has seen
-    `push` return for every blob that the manifest names.
+    Every method raises RegistryError with the registry's own error text if the registry refuses a request, and
+    ContentMismatch if bytes do not match their digest. The caller orders the requests of a push: it calls
+    `push_manifest` after `push` has returned for every blob of the manifest.
     """
 
     def __init__(self, transport: Transport, name: str, *, pull_only: bool = False) -> None:
-        """Opens a repository; no request is made yet.
+        """Makes the object without making a request.
 
         Args:
             transport: the connections to the registry.
-            name: the repository's name below the registry, such as ``team/env``.
-            pull_only: whether every method that would change the registry raises UsageError.
+            name: the name of the repository without the registry, such as ``team/env``.
+            pull_only: whether every method that changes the registry raises UsageError.
 
-        Raises UsageError for a text that is not the name of a repository.
+        Raises:
+            UsageError: `name` is not the name of a repository.
         """
         self._transport = transport
         self._pull_only = pull_only
@@ -68,31 +69,46 @@ class Repository:
 
     @property
     def host(self) -> str:
-        """The registry's host, with its port where an image's name has one."""
+        """The registry as in a reference, with its port if the reference has one."""
         return self._transport.host
 
     @property
     def location(self) -> tuple[str, str]:
-        """Host and name: equal for two objects that stand for one repository."""
+        """The host and the name. Two objects for the same repository have equal locations."""
         return self.host, self.name
 
     def manifest(self, target: str) -> Manifest | Index:
-        """The manifest or index that a tag or digest names ("Pulling manifests"), at most 4 MiB.
+        """Returns the manifest or index with a tag or digest ("Pulling manifests"). It may have at most 4 MiB.
 
-        Raises RegistryNotFound where there is none, BadImage where it is neither.
+        Args:
+            target: a tag or a digest.
+
+        Raises:
+            RegistryNotFound: the repository has no manifest with this tag or digest.
+            BadImage: the document is neither a manifest nor an index.
+            BadReference, BadDigest: `target` is not a tag or a digest.
         """
         doing = f"read the manifest {_checked(target)} of {self.name}"
         answer = self._request("GET", f"manifests/{target}", doing, {200}, headers={"Accept": _ACCEPT})
         if "html" in answer.headers.get("content-type", ""):
-            raise RegistryFault(f"Could not {doing} at {self.host}: it answered with a web page.")
-        asked = Digest.parse(target) if ":" in target else None
-        for digest in filter(None, (asked, self._digest(answer, doing))):
+            raise RegistryFault(f"Could not {doing} at {self.host}: the registry answered with a web page.")
+        requested = Digest.parse(target) if ":" in target else None
+        for digest in filter(None, (requested, self._digest(answer, doing))):
             if hashlib.new(digest.algorithm, answer.body).hexdigest() != digest.hex:
-                raise self._wrong(doing, f"its bytes are not those of {digest}")
+                raise self._mismatch(doing, f"the bytes do not match the digest {digest}")
         return _parse(answer.body, _media_type(answer))
 
     def head(self, target: str) -> Descriptor | None:
-        """The descriptor of what a tag or digest names, None where there is nothing ("Checking if content exists")."""
+        """Returns the descriptor of the manifest or index with a tag or digest ("Checking if content exists").
+
+        Returns None if the repository has none.
+
+        Args:
+            target: a tag or a digest.
+
+        Raises:
+            BadReference, BadDigest: `target` is not a tag or a digest.
+        """
         doing = f"look up the manifest {_checked(target)} of {self.name}"
         answer = self._request("HEAD", f"manifests/{target}", doing, {200, 404, 405}, headers={"Accept": _ACCEPT})
         if answer.status == 404:
@@ -105,17 +121,18 @@ class Repository:
                 return None
             return Descriptor(manifest.media_type, Digest.of(manifest.raw), len(manifest.raw))
         if ":" in target and str(digest) != target:
-            raise self._wrong(doing, f"it has {digest} there")
+            raise self._mismatch(doing, f"the registry returned the manifest {digest}")
         return Descriptor(_media_type(answer), digest, int(size))
 
     def has(self, digest: Digest) -> bool:
-        """Whether the registry says that it has a blob; false also where it cannot say."""
+        """Whether the registry reports that it has a blob. False also if the registry does not support the request."""
         return self._has(digest, None, Access(self.name))
 
     def read(self, descriptor: Descriptor) -> Iterator[bytes]:
-        """A blob's bytes in chunks of about 1 MiB ("Pulling blobs"), resumed where the connection is cut.
+        """Yields the bytes of a blob in chunks of about 1 MiB ("Pulling blobs"). Resumes interrupted connections.
 
-        Raises ContentMismatch as soon as there are too many bytes, and at the end where digest or size differ.
+        Raises ContentMismatch as soon as there are too many bytes, or after the last chunk if the digest or the size
+        differs.
         """
         from jupyter_condabuild.oci.download import download
 
@@ -124,9 +141,15 @@ class Repository:
         return download(self._transport, url, Access(self.name), doing, descriptor)
 
     def mount(self, digest: Digest, source: str) -> bool:
-        """Makes a blob of another repository of this registry part of this one ("Mounting a blob").
+        """Mounts a blob of another repository of this registry in this repository ("Mounting a blob").
 
-        False where the registry would rather have the bytes, or these credentials may not read the source.
+        Args:
+            digest: the digest of the blob.
+            source: the name of the other repository.
+
+        Returns:
+            False if the blob was not mounted, for example because the login may not read the other repository. The
+            bytes can still be pushed.
         """
         session = self._mount(digest, source)
         if isinstance(session, bool):
@@ -142,13 +165,19 @@ class Repository:
         mount_from: Sequence[str] = (),
         progress: Callable[[int], None] = lambda moved: None,
     ) -> Outcome:
-        """Makes sure that the registry has a blob, at the least cost ("Pushing blobs").
+        """Makes sure that the repository has a blob: finds it there, mounts it, or uploads it ("Pushing blobs").
 
         Args:
-            open: gives the blob's bytes from the start; called only if they are sent, again if they must be sent again.
-            mount_from: repositories of this registry that may have the blob.
-            progress: is called with the number of bytes sent since the last call, negative where some must be sent
-                again, so the sum is what the registry has. Not called for a blob that was present or mounted.
+            descriptor: the descriptor of the blob.
+            open: opens the bytes of the blob from the start. It is called only if the bytes are sent, and called again
+                if they must be sent again.
+            mount_from: the names of repositories of this registry that may have the blob.
+            progress: called with the number of bytes sent since the last call. The number is negative if bytes must be
+                sent again, so the sum is the number of bytes that the registry has. It is not called for a blob that
+                was present or mounted.
+
+        Returns:
+            How the repository got the blob.
         """
         from jupyter_condabuild.oci.upload import Session, Upload
 
@@ -187,9 +216,12 @@ class Repository:
         return "uploaded"
 
     def push_manifest(self, manifest: Manifest | Index, tag: str = "") -> Descriptor:
-        """Stores a manifest under its digest, and under a tag where one is given ("Pushing manifests"); its descriptor.
+        """Pushes a manifest under its digest, and under a tag if one is given ("Pushing manifests").
 
-        The caller guarantees that every blob it names was confirmed before.
+        The caller guarantees that the repository has every blob that the manifest names.
+
+        Returns:
+            The descriptor of the manifest.
         """
         digest = Digest.of(manifest.raw)
         doing = f"push the manifest {tag or digest} to {self.name}"
@@ -204,11 +236,11 @@ class Repository:
         )
         stored = self._digest(answer, doing)
         if stored is not None and stored.algorithm == digest.algorithm and stored != digest:
-            raise self._wrong(doing, f"it stored {stored} instead of {digest}")
+            raise self._mismatch(doing, f"the registry stored {stored} instead of {digest}")
         return Descriptor(manifest.media_type, digest, len(manifest.raw))
 
     def tags(self) -> list[str]:
-        """All tags in the registry's order ("Listing Tags")."""
+        """Returns all tags in the order of the registry ("Listing Tags")."""
         doing = f"list the tags of {self.name}"
         url = f"tags/list?n={TAGS_PER_PAGE}"
         tags: list[str] = []
@@ -219,15 +251,15 @@ class Repository:
             if link is None:
                 return tags
             url = self._transport.locate(answer, doing, link[1])
-        raise RegistryFault(f"Could not {doing} at {self.host}: its list has no end.")
+        raise RegistryFault(f"Could not {doing} at {self.host}: the list has no end.")
 
     def delete(self, digest: Digest) -> None:
-        """Deletes a manifest and every tag on it ("Deleting Manifests"); its blobs stay for the registry to collect."""
+        """Deletes a manifest and all its tags ("Deleting Manifests"). The registry removes unused blobs later."""
         access = replace(self._writing(), actions="pull,delete")
         self._request("DELETE", f"manifests/{digest}", f"delete {digest} of {self.name}", {202}, access=access)
 
     def _mount(self, digest: Digest, source: str) -> Session | bool:
-        """True where it was mounted, else the session that the registry opened instead, or false."""
+        """Mounts a blob. Returns True on success, or the upload session that the registry opened instead, or False."""
         from jupyter_condabuild.oci.upload import Session
 
         _checked_name(source)
@@ -237,8 +269,9 @@ class Repository:
         try:
             answer = self._request("POST", path, doing, range(200, 300), access=self._writing(source), once=True)
         except RegistryError:
-            # Registries refuse a mount with many statuses. The blob's bytes can still be sent (oras-project/oras#1924,
-            # quay/quay#899, google/go-containerregistry#1404, osscontainertools/kaniko#1013).
+            # Registries refuse a mount with many different statuses, so every refusal is accepted here. The bytes of
+            # the blob can still be sent (oras-project/oras#1924, quay/quay#899, google/go-containerregistry#1404,
+            # osscontainertools/kaniko#1013).
             return False
         if answer.status == 202:
             return Session.of(self._transport, answer, doing)
@@ -254,12 +287,13 @@ class Repository:
             if error.temporary or error.status is None:
                 raise
             return False
-        named, length = answer.headers.get("docker-content-digest"), answer.headers.get("content-length")
-        return named in (None, str(digest)) and (size is None or length in (None, str(size)))
+        reported, length = answer.headers.get("docker-content-digest"), answer.headers.get("content-length")
+        return reported in (None, str(digest)) and (size is None or length in (None, str(size)))
 
     def _writing(self, source: str = "") -> Access:
+        """Returns the rights to push, and to pull from `source` if it is given. Raises UsageError if `pull_only`."""
         if self._pull_only:
-            raise UsageError(f"{self.host} was opened for reading only.", "")
+            raise UsageError(f"The registry {self.host} was opened for reading only.", "")
         return Access(self.name, "pull,push", (source,) if source else ())
 
     def _request(
@@ -281,16 +315,16 @@ class Repository:
         call = Call(method, url, access or Access(self.name), doing, headers or {}, chunks, len(body or b""))
         return self._transport.once(call, accept) if once else self._transport.request(call, accept)
 
-    def _wrong(self, doing: str, why: str) -> ContentMismatch:
-        return ContentMismatch(f"Could not {doing} at {self.host}: {why}.")
+    def _mismatch(self, doing: str, reason: str) -> ContentMismatch:
+        return ContentMismatch(f"Could not {doing} at {self.host}: {reason}.")
 
     def _digest(self, answer: Answer, doing: str) -> Digest | None:
-        """The digest that the answer says its content has."""
+        """Returns the digest in the header ``Docker-Content-Digest``, or None if the response has no such header."""
         text = answer.headers.get("docker-content-digest")
         try:
             return Digest.parse(text) if text else None
         except BadDigest:
-            raise RegistryFault(f"Could not {doing} at {self.host}: its digest is not valid.") from None
+            raise RegistryFault(f"Could not {doing} at {self.host}: the digest in the response is not valid.") from None
 
     def _tags_in(self, answer: Answer, doing: str) -> list[str]:
         try:
@@ -299,18 +333,18 @@ class Repository:
                 return list(tags)
         except (ValueError, KeyError, TypeError, RecursionError):
             pass
-        raise RegistryFault(f"Could not {doing} at {self.host}: its answer is not a list of tags.")
+        raise RegistryFault(f"Could not {doing} at {self.host}: the response is not a list of tags.")
 
 
 def _checked_name(name: str) -> str:
-    """The name of a repository as it was given; raises UsageError for any other text."""
+    """Returns the name of a repository unchanged. Raises UsageError if the text is not such a name."""
     if not _NAME.fullmatch(name) or {"", ".", ".."} & set(name.split("/")):
         raise UsageError(f"{name[:300]!r} is not the name of a repository.")
     return name
 
 
 def _checked(target: str) -> str:
-    """A tag or digest as it was given; raises BadReference or BadDigest for anything else."""
+    """Returns a tag or digest unchanged. Raises BadReference or BadDigest if the text is neither."""
     if ":" in target:
         return str(Digest.parse(target))
     if not _TAG.fullmatch(target):
@@ -323,7 +357,7 @@ def _media_type(answer: Answer) -> str:
 
 
 def _parse(raw: bytes, media_type: str) -> Manifest | Index:
-    """Raises BadImage for what is neither, and for what could be read as both (CVE-2021-41190)."""
+    """Parses a manifest or an index. Raises BadImage if it is neither, or could be read as both (CVE-2021-41190)."""
     try:
         value = json.loads(raw)
     except (ValueError, RecursionError):
@@ -331,6 +365,6 @@ def _parse(raw: bytes, media_type: str) -> Manifest | Index:
     if not isinstance(value, dict):
         raise BadImage("The manifest is not a JSON object.")
     if "manifests" in value and ("layers" in value or "config" in value):
-        raise BadImage("The manifest could be read as an image and as an index.")
-    known = media_type if media_type in _TYPES else ""
-    return Index.parse(raw, known) if "manifests" in value else Manifest.parse(raw, known)
+        raise BadImage("The manifest could be read both as an image manifest and as an image index.")
+    supported = media_type if media_type in _TYPES else ""
+    return Index.parse(raw, supported) if "manifests" in value else Manifest.parse(raw, supported)

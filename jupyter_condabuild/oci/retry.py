@@ -1,4 +1,7 @@
-"""How long a registry's temporary failures are borne: exponential waits with jitter, or what the registry asks for."""
+"""Repeats requests after temporary failures of a registry, with exponential backoff and jitter.
+
+If the registry asks for a longer wait (``Retry-After``), the wait is as long as the registry asks.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,17 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Patience:
-    """How often and how long a request is tried again; times in seconds, clock and sleep replaceable by tests."""
+    """How often and how long a request is repeated. All times are in seconds.
+
+    Args:
+        attempts: the largest number of attempts, including the first one.
+        first: the wait after the first failure. Each further failure doubles it. Jitter shortens it by up to one half.
+        longest: the longest wait. If the registry asks for a longer one, the request is not repeated.
+        total: the time limit of the operation. A wait that would exceed it is not begun.
+        clock: returns a time. Tests replace it.
+        sleep: waits. Tests replace it.
+        jitter: returns a random number from 0 to 1. Tests replace it.
+    """
 
     attempts: int = 6
     first: float = 0.5
@@ -27,7 +40,7 @@ class Patience:
 
 
 class Pauses:
-    """The waits of one operation: exponential with jitter, or as long as the registry asked for."""
+    """The waits of one operation. It counts the failures and measures the time of the operation."""
 
     def __init__(self, patience: Patience) -> None:
         self._patience = patience
@@ -35,12 +48,12 @@ class Pauses:
         self._started = patience.clock()
 
     def progressed(self) -> None:
-        """Something was achieved since the last failure: the count of failures and the time start afresh."""
+        """Resets the number of failures and the time. Called when the operation made progress after a failure."""
         self._failures = 0
         self._started = self._patience.clock()
 
     def after(self, error: RegistryError) -> None:
-        """Waits, or raises the error when it is not temporary or patience has come to its end."""
+        """Waits before the next attempt. Raises `error` if it is not temporary or no attempt is left."""
         patience = self._patience
         self._failures += 1
         wait = min(patience.longest, patience.first * 2 ** (self._failures - 1)) * (0.5 + patience.jitter() / 2)
@@ -52,7 +65,7 @@ class Pauses:
 
 
 def patiently(patience: Patience, attempt: Callable[[], T]) -> T:
-    """The result of an attempt, tried again after temporary errors as patience allows."""
+    """Returns the result of `attempt`. Repeats it after temporary errors as `patience` allows."""
     pauses = Pauses(patience)
     while True:
         try:

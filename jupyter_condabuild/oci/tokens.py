@@ -1,4 +1,4 @@
-"""Answers to a registry's challenges: Basic credentials, and bearer tokens with their cache.
+"""Answers the authentication challenges of a registry with Basic credentials or bearer tokens, and caches the tokens.
 
 Source: RFC 9110 section 11.6.1; distribution's docs/spec/auth/token.md and oauth.md.
 """
@@ -30,7 +30,13 @@ _TOKEN = re.compile(r"[\x21-\x7e]{1,65536}")
 
 @dataclass(frozen=True)
 class Access:
-    """What a request needs the right to: actions on a repository, and `pull` on others (the sources of mounts)."""
+    """The rights that a request needs.
+
+    Args:
+        repository: the repository of the request. Empty if the request concerns no repository.
+        actions: the actions on this repository, separated by commas, such as ``pull,push``.
+        also: other repositories on which ``pull`` is needed, because blobs are mounted from them.
+    """
 
     repository: str
     actions: str = "pull"
@@ -38,7 +44,7 @@ class Access:
 
     @property
     def scopes(self) -> tuple[str, ...]:
-        """The scopes as a token server reads them (token.md, "Requesting a Token")."""
+        """The scopes in the form that a token server expects (token.md, "Requesting a Token")."""
         if not self.repository:
             return ()
         extra = (f"repository:{name}:pull" for name in self.also if name != self.repository)
@@ -47,30 +53,30 @@ class Access:
 
 @dataclass(frozen=True)
 class Challenge:
-    """One challenge of a ``WWW-Authenticate`` header; scheme and parameter names in lower case."""
+    """One challenge of a ``WWW-Authenticate`` header. The scheme and the names of parameters are in lower case."""
 
     scheme: str
     parameters: Mapping[str, str]
 
     @classmethod
     def parse_all(cls, headers: Iterable[str]) -> list[Challenge]:
-        """Every challenge of every header; what is not well-formed is left out."""
-        found: list[tuple[str, dict[str, str]]] = []
+        """Returns the challenges of all ``WWW-Authenticate`` headers. Malformed parts are ignored."""
+        challenges: list[tuple[str, dict[str, str]]] = []
         for header in headers:
             position = 0
             while match := _CHALLENGE.match(header, position):
                 position = match.end()
                 name = match["name"].lower()
                 if match["quoted"] is None and match["plain"] is None:
-                    found.append((name, {}))
-                elif found:
+                    challenges.append((name, {}))
+                elif challenges:
                     value = match["plain"] if match["quoted"] is None else re.sub(r"\\(.)", r"\1", match["quoted"])
-                    found[-1][1].setdefault(name, value)
-        return [cls(scheme, parameters) for scheme, parameters in found]
+                    challenges[-1][1].setdefault(name, value)
+        return [cls(scheme, parameters) for scheme, parameters in challenges]
 
 
 class TokenServer(Protocol):
-    """How a realm is asked: GET with a query, or POST with a form; the body of a 200 answer comes back."""
+    """A function that requests a token: GET with `query`, or POST with `form`. It returns the body of the response."""
 
     def __call__(
         self, realm: str, query: list[tuple[str, str]], form: Mapping[str, str] | None, authorization: str
@@ -78,7 +84,14 @@ class TokenServer(Protocol):
 
 
 class Authorizer:
-    """Makes the ``Authorization`` header for one registry and remembers tokens until they expire; thread-safe."""
+    """Makes the ``Authorization`` headers for one registry and caches tokens until they expire. Thread-safe.
+
+    Args:
+        host: the registry, for error messages.
+        credentials: returns the login for a repository.
+        ask: requests a token from a token server.
+        clock: returns a time in seconds.
+    """
 
     def __init__(
         self,
@@ -97,21 +110,28 @@ class Authorizer:
         self._secrets: set[str] = set()
 
     def header(self, access: Access) -> str:
-        """The header to send, empty as long as the registry has not asked for one."""
+        """Returns the header for a request. Empty if the registry has not sent a challenge yet."""
         with self._lock:
             return self._header(access) if self._challenge else ""
 
     def answer(self, challenges: Iterable[Challenge], access: Access, sent: str) -> str:
-        """The header for a request that was answered with 401, given what it was sent with.
+        """Returns the header with which to repeat a request that was answered with status 401.
 
-        Raises RegistryUnauthorized when nothing better can be sent.
+        Args:
+            challenges: the challenges of the response.
+            access: the rights that the request needs.
+            sent: the ``Authorization`` header of the request. Empty if it had none.
+
+        Raises:
+            RegistryUnauthorized: no other header is possible.
+            RegistryFault: the token server's response is not valid.
         """
         by_scheme = {challenge.scheme: challenge for challenge in reversed(list(challenges))}
         chosen = by_scheme.get("bearer") or by_scheme.get("basic")
         if chosen is None:
             schemes = clean(", ".join(sorted(by_scheme)) or "none", 100)
             raise RegistryUnauthorized(
-                f"{self._host} asks for a way of logging in that is not known here ({schemes}).", status=401
+                f"{self._host} requires a type of login that is not supported ({schemes}).", status=401
             )
         with self._lock:
             token, expires = self._tokens.get(access, ("", 0.0))
@@ -124,40 +144,45 @@ class Authorizer:
             raise self.refused(access)
         return header
 
-    def refused(self, access: Access, said: str = "") -> RegistryUnauthorized:
-        """The error for a registry that accepts neither the stored login nor anonymous access."""
+    def refused(self, access: Access, errors: str = "") -> RegistryUnauthorized:
+        """Returns the error for a registry that accepts neither the stored login nor anonymous access.
+
+        Args:
+            access: the rights that the request needs.
+            errors: the registry's own error text. Empty if there is none.
+        """
         login = self._credentials(access.repository)
-        what = (
+        purpose = (
             f" for {'reading' if access.actions == 'pull' else 'writing'} {access.repository}"
             if access.repository
             else ""
         )
-        detail = f" ({said})" if said else ""
+        detail = f" ({errors})" if errors else ""
         if login:
             return RegistryUnauthorized(
-                f"{self._host} does not accept the stored login{what}{detail}.",
-                f"Log in again with 'docker login {self._host}' or 'podman login {self._host}', as one who may.",
+                f"{self._host} does not accept the stored login{purpose}{detail}.",
+                f"Log in again with 'docker login {self._host}' or 'podman login {self._host}', as a user with access.",
                 status=401,
             )
         return RegistryUnauthorized(
-            f"{self._host} wants a login{what}{f': {login.problem}' if login.problem else ''}{detail}.",
+            f"{self._host} requires a login{purpose}{f': {login.problem}' if login.problem else ''}{detail}.",
             f"Log in with 'docker login {self._host}' or 'podman login {self._host}' and try again.",
             status=401,
         )
 
     def redact(self, text: str) -> str:
-        """Text without any secret that was sent or received."""
+        """Replaces every secret that was sent or received by ``***``."""
         for secret in tuple(self._secrets):
             text = text.replace(secret, "***")
         return text
 
-    def _header(self, access: Access, asked: str = "") -> str:
+    def _header(self, access: Access, challenge_scope: str = "") -> str:
         assert self._challenge is not None
         if self._challenge.scheme == "basic":
             return self._basic(self._credentials(access.repository))
         token, expires = self._tokens.get(access, ("", 0.0))
         if not token or self._clock() >= expires:
-            token, lifetime = self._fetch(self._challenge, access, asked)
+            token, lifetime = self._fetch(self._challenge, access, challenge_scope)
             self._tokens[access] = (token, self._clock() + lifetime)
         return f"Bearer {token}"
 
@@ -168,9 +193,10 @@ class Authorizer:
         self._secrets.update(secret for secret in (login.password, encoded) if len(secret) > 3)
         return f"Basic {encoded}"
 
-    def _fetch(self, challenge: Challenge, access: Access, asked: str) -> tuple[str, float]:
+    def _fetch(self, challenge: Challenge, access: Access, challenge_scope: str) -> tuple[str, float]:
+        """Requests a token. Returns the token and the number of seconds for which it is used."""
         realm, service = challenge.parameters.get("realm", ""), challenge.parameters.get("service", "")
-        scopes = _widened(access.scopes, asked)
+        scopes = _widened(access.scopes, challenge_scope)
         login = self._credentials(access.repository)
         try:
             if login.identity_token:
@@ -197,18 +223,18 @@ class Authorizer:
         except (ValueError, AttributeError, TypeError, RecursionError):
             token, lifetime = None, 0.0
         if not isinstance(token, str) or not _TOKEN.fullmatch(token):
-            raise RegistryFault(f"The token server of {self._host} gave an answer without a valid token.")
+            raise RegistryFault(f"The response of the token server of {self._host} has no valid token.")
         self._secrets.add(token)
         return token, max(lifetime - _MARGIN, lifetime / 2)
 
 
-def _widened(scopes: Iterable[str], asked: str) -> list[str]:
-    """The scopes with the actions that a challenge asks for besides, on the same repositories and no others."""
+def _widened(scopes: Iterable[str], challenge_scope: str) -> list[str]:
+    """Returns the scopes with the additional actions that a challenge names, only for the same repositories."""
     result = list(scopes)
-    for resource, _, actions in (scope.rpartition(":") for scope in asked.split()):
+    for resource, _, actions in (scope.rpartition(":") for scope in challenge_scope.split()):
         for index, scope in enumerate(result):
-            own, _, have = scope.rpartition(":")
-            if own == resource:
-                missing = [action for action in actions.split(",") if action not in have.split(",")]
+            own_resource, _, own_actions = scope.rpartition(":")
+            if own_resource == resource:
+                missing = [action for action in actions.split(",") if action not in own_actions.split(",")]
                 result[index] = ",".join([scope, *missing])
     return result

@@ -1,7 +1,8 @@
-"""Requests to one registry: authorization, redirects, and failures as named errors.
+"""Makes the HTTP requests to one registry: authorization, redirects, and errors.
 
-Credentials go to the registry's own origin (scheme, host and port) and to its token realm, and nowhere else, whatever
-an answer says (the class of GHSA-jxpm-75mh-9fp7): where a redirect or a ``Location`` leads elsewhere, they stay behind.
+Credentials are sent only to the registry's own origin (scheme, host and port) and to its token realm. If a redirect or
+a ``Location`` leads to another origin, the request there has no credentials (see GHSA-jxpm-75mh-9fp7 for this kind of
+leak).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from urllib.parse import urlencode
 from jupyter_condabuild.errors import CondaBuildError, RegistryFault
 from jupyter_condabuild.oci.credentials import Credentials
 from jupyter_condabuild.oci.http import httpx
-from jupyter_condabuild.oci.http_errors import misplaced, refusal, spec_errors_text, unreachable
+from jupyter_condabuild.oci.http_errors import refusal, spec_errors_text, storage_refusal, unreachable
 from jupyter_condabuild.oci.origins import Origin, make_client, resolve
 from jupyter_condabuild.oci.retry import Patience, patiently
 from jupyter_condabuild.oci.tokens import Access, Authorizer, Challenge
@@ -33,10 +34,17 @@ _FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 @dataclass(frozen=True)
 class Call:
-    """One request: `url` is a path below the registry, or the absolute URL that a ``Location`` gave.
+    """One request.
 
-    `body` makes the body's chunks, `size` bytes in all, anew for each attempt. `doing` completes "Could not …".
-    `timeout` is how many seconds the answer may take to begin, and to go on, where that is not IDLE_TIMEOUT.
+    Args:
+        method: the HTTP method.
+        url: a path in the registry, or an absolute URL from a ``Location``.
+        access: the rights that the request needs.
+        doing: completes "Could not …" in an error.
+        headers: the headers of the request.
+        body: returns the chunks of the body. It is called once for each attempt.
+        size: the size of the body in bytes.
+        timeout: the longest wait in seconds for the next bytes of the response; None for IDLE_TIMEOUT.
     """
 
     method: str
@@ -51,7 +59,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Answer:
-    """A complete answer: header names in lower case, the body at most MAX_ANSWER bytes, the URL it came from."""
+    """A complete response. The names of headers are in lower case. `url` is the URL after redirects."""
 
     status: int
     headers: Mapping[str, str]
@@ -61,7 +69,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Stream:
-    """An answer whose body comes in pieces as the network gives them, not decoded."""
+    """A response whose body is not read yet. `pieces` yields the body as it arrives, without decoding it."""
 
     status: int
     headers: Mapping[str, str]
@@ -69,7 +77,14 @@ class Stream:
 
 
 class Transport:
-    """The connections to one registry, shared by any number of threads."""
+    """The connections to one registry. Several threads can share them.
+
+    Args:
+        host: the registry as in a reference.
+        insecure: whether plain HTTP or a certificate that is not trusted is allowed.
+        credentials: returns the login for a repository.
+        patience: how often and how long requests are repeated after temporary failures.
+    """
 
     def __init__(
         self, host: str, *, insecure: bool, credentials: Callable[[str], Credentials], patience: Patience
@@ -86,28 +101,37 @@ class Transport:
         self._answered = False
 
     def close(self) -> None:
-        """Closes every connection."""
+        """Closes all connections."""
         with self._clients_lock:
             for client in self._clients.values():
                 client.close()
             self._clients.clear()
 
     def request(self, call: Call, accept: Collection[int]) -> Answer:
-        """The answer to a request that may safely be made twice; tried again after temporary failures.
+        """Makes a request and repeats it after temporary failures. The request must be safe to repeat.
 
-        Raises RegistryError, or ContentMismatch where the registry says so, for any status not in `accept`.
+        Args:
+            call: the request.
+            accept: the HTTP statuses that are not errors.
+
+        Raises:
+            RegistryError: the status is not in `accept`, or there is no response.
+            ContentMismatch: the registry reports that the digest or size of the sent bytes is wrong.
         """
         return patiently(self.patience, lambda: self.once(call, accept))
 
     def once(self, call: Call, accept: Collection[int]) -> Answer:
-        """The answer to a request that is made once; raises as `request` does."""
+        """Makes a request without repeating it. Raises as `request` does."""
         with self._answer(call, accept) as response:
             body = self._read(response, MAX_ANSWER, call.doing)
             return Answer(response.status_code, _headers(response), body, str(response.url))
 
     @contextmanager
     def stream(self, call: Call, accept: Collection[int]) -> Iterator[Stream]:
-        """The answer to a request that is made once, its body still to be read; raises as `request` does."""
+        """Makes a request without repeating it and yields the response before its body is read.
+
+        Raises as `request` does.
+        """
 
         def pieces() -> Iterator[bytes]:
             try:
@@ -119,9 +143,15 @@ class Transport:
             yield Stream(response.status_code, _headers(response), pieces())
 
     def locate(self, answer: Answer, doing: str, location: str = "") -> str:
-        """The absolute URL of a location that an answer names, by default in ``Location``.
+        """Returns the absolute URL of a location that a response names.
 
-        Raises RegistryFault where it is missing or not safe.
+        Args:
+            answer: the response.
+            doing: completes "Could not …" in an error.
+            location: the location. If it is empty, the header ``Location`` of the response is used.
+
+        Raises:
+            RegistryFault: the location is missing or not safe.
         """
         return str(resolve(httpx.URL(answer.url), location or answer.headers.get("location", ""), doing, self.host))
 
@@ -139,7 +169,11 @@ class Transport:
             raise unreachable(self.host, call.doing, error, known=self._answered) from None
 
     def _follow(self, call: Call) -> httpx.Response:
-        """Sends a request, answers one challenge and follows redirects; credentials stay at the registry's origin."""
+        """Sends a request, answers one authentication challenge and follows redirects.
+
+        Credentials are sent only to the registry's origin. After a redirect to another origin they are never sent
+        again.
+        """
         home = self._find_home()
         url = resolve(home.url, call.url, call.doing, self.host)
         at_home, challenged = True, False
@@ -159,7 +193,7 @@ class Transport:
                 url = resolve(url, response.headers.get("location", ""), call.doing, self.host)
             else:
                 return response
-        raise RegistryFault(f"Could not {call.doing} at {self.host}: it redirects without end.")
+        raise RegistryFault(f"Could not {call.doing} at {self.host}: the registry redirects without end.")
 
     def _send(self, call: Call, url: httpx.URL, authorization: str) -> httpx.Response:
         headers = {"Accept-Encoding": "identity", "User-Agent": USER_AGENT, **call.headers}
@@ -176,16 +210,16 @@ class Transport:
         return response
 
     def _refusal(self, call: Call, response: httpx.Response) -> CondaBuildError:
-        said = self._read_error(response)
+        body = self._read_error(response)
         status, origin = response.status_code, Origin.of(response.url)
         if origin != self._home and status in (401, 403, 404):
-            return misplaced(self.host, call.doing, status, origin.host)
+            return storage_refusal(self.host, call.doing, status, origin.host)
         if status == 401:
-            return self._authorizer.refused(call.access, spec_errors_text(said))
-        return refusal(self.host, call.doing, status, _headers(response), said)
+            return self._authorizer.refused(call.access, spec_errors_text(body))
+        return refusal(self.host, call.doing, status, _headers(response), body)
 
     def _read_error(self, response: httpx.Response) -> bytes:
-        """As much of an error's body as can be had, without any secret that was sent."""
+        """Returns the first part of the body of an error response, without the secrets that were sent or received."""
         body = bytearray()
         try:
             for piece in response.iter_raw():
@@ -197,16 +231,21 @@ class Transport:
         return self._authorizer.redact(body[:MAX_ERROR].decode("utf-8", "replace")).encode()
 
     def _read(self, response: httpx.Response, limit: int, doing: str) -> bytes:
-        """A small body, whole; of a HEAD request none, and the connection can be used again."""
+        """Returns the whole body, so that the connection can be used again. Raises RegistryFault if it is too large."""
         body = bytearray()
         for piece in response.iter_raw():
             body += piece
             if len(body) > limit:
-                raise RegistryFault(f"Could not {doing} at {self.host}: its answer is larger than {limit // 1024} kB.")
+                raise RegistryFault(
+                    f"Could not {doing} at {self.host}: the response is larger than {limit // 1024} KiB."
+                )
         return bytes(body)
 
     def _find_home(self) -> Origin:
-        """The registry's origin: http on this machine, https elsewhere; an insecure one is asked what it speaks."""
+        """Returns the origin of the registry: http on this machine, https on others.
+
+        An insecure registry is probed once: if it does not answer over TLS, its origin is http.
+        """
         with self._home_lock:
             if not self._home_found:
                 plain = Origin.of_registry(self.host, "http")
@@ -221,9 +260,10 @@ class Transport:
             return self._home
 
     def _client(self, url: httpx.URL) -> httpx.Client:
-        """The pool for a URL: one checks certificates, one, for an insecure registry's own host, does not.
+        """Returns the pool of connections for a URL.
 
-        A third is for a registry on this machine, where nothing but plain HTTP is spoken.
+        There are up to three pools: one that verifies certificates, one that does not verify them (only for the host
+        of an insecure registry), and one without TLS for a registry on this machine.
         """
         verify = not (self._insecure and url.host == self._home.host)
         tls = url.scheme == "https" or not self._home.is_loopback
@@ -235,7 +275,10 @@ class Transport:
     def _ask_token_server(
         self, realm: str, query: Sequence[tuple[str, str]], form: Mapping[str, str] | None, authorization: str
     ) -> bytes:
-        """Asks a token realm, whose security must not be less than the registry's; redirects are not followed."""
+        """Requests a token from a realm. Returns the body of the response. Does not follow redirects.
+
+        Raises RegistryFault if the realm has no TLS and the registry has TLS.
+        """
         doing = "log in"
         url = resolve(self._find_home().url, realm, doing, self.host)
         where = self.host if url.host == self._home.host else f"{self.host} (token server {url.host})"
@@ -260,17 +303,17 @@ class Transport:
 
 
 def with_query(url: str, query: Sequence[tuple[str, str]]) -> str:
-    """The URL with more parameters; those it has are kept as they are, since they may be signed."""
+    """Returns the URL with additional parameters. Existing ones stay unchanged, because they may be signed."""
     return f"{url}{'&' if '?' in url else '?'}{urlencode(query)}" if query else url
 
 
 def _redirects(call: Call, response: httpx.Response) -> bool:
-    """Whether the answer sends the same request elsewhere (RFC 9110 section 15.4)."""
+    """Whether the response redirects the request with the same method (RFC 9110 section 15.4)."""
     return response.status_code in ((301, 302, 303, 307, 308) if call.method in ("GET", "HEAD") else (307, 308))
 
 
 def _finish(response: httpx.Response) -> None:
-    """Reads an answer that does not matter to its end, so that its connection can be used again."""
+    """Reads and discards the body of a response, so that its connection can be used again."""
     size = 0
     for piece in response.iter_raw():
         size += len(piece)

@@ -1,4 +1,4 @@
-"""One blob on its way to a registry: in one piece where it is small, in resumable chunks where it is large.
+"""Uploads a blob to a registry: a small blob in one request, a large blob in chunks that can be resumed.
 
 Source: distribution-spec v1.1, "Pushing blobs".
 """
@@ -26,36 +26,47 @@ READ = MIB
 COMMIT_TIMEOUT = 300.0
 _BINARY = {"Content-Type": "application/octet-stream"}
 _NEEDS_CHUNKS = frozenset({413})
-_NEEDS_WHOLE = frozenset({400, 404, 405, 411, 415, 416, 501})
+_NEEDS_ONE_REQUEST = frozenset({400, 404, 405, 411, 415, 416, 501})
 
 
 @dataclass(frozen=True)
 class Session:
-    """An upload that the registry has begun: where to send to, and the least size in bytes of a chunk but the last."""
+    """An upload session that the registry has opened.
+
+    Args:
+        url: the URL for the next request of the session.
+        min_chunk: the smallest size in bytes of every chunk but the last (``OCI-Chunk-Min-Length``).
+    """
 
     url: str
     min_chunk: int = 0
 
     @classmethod
     def of(cls, transport: Transport, answer: Answer, doing: str) -> Session:
-        """The session that a 202 answer opens; raises RegistryFault unless it names a place that is safe."""
+        """Returns the session of a response. Raises RegistryFault if its ``Location`` is missing or not safe."""
         minimum = answer.headers.get("oci-chunk-min-length", "")
         return cls(transport.locate(answer, doing), int(minimum) if re.fullmatch(r"[0-9]{1,10}", minimum) else 0)
 
     def cancel(self, transport: Transport, access: Access) -> None:
-        """Tells the registry that nothing more will come; its failure matters to nobody."""
+        """Cancels the session at the registry. Failures are ignored."""
         with suppress(CondaBuildError):
             transport.once(Call("DELETE", self.url, access, "cancel an upload"), {200, 202, 204})
 
 
 class Upload:
-    """The upload of one blob; `run` may be called once.
+    """The upload of one blob. `run` may be called once.
 
     Args:
-        open: gives the blob's bytes from the start; called again when they are needed again and cannot be sought.
-        begin: starts an upload session.
-        present: whether the registry has the blob, asked when an answer was lost.
-        progress: is told of bytes as they go; a negative number takes back bytes that have to be sent again.
+        transport: the connections to the registry.
+        access: the rights that the requests need.
+        descriptor: the descriptor of the blob.
+        open: opens the bytes of the blob from the start. It is called again if the bytes must be sent again and the
+            file is not seekable.
+        doing: completes "Could not …" in an error.
+        begin: opens an upload session.
+        present: whether the registry has the blob. It is called if a response was lost.
+        progress: called with the number of bytes sent since the last call. The number is negative if bytes must be
+            sent again.
     """
 
     def __init__(
@@ -84,9 +95,16 @@ class Upload:
         self._resumed = False
 
     def run(self, session: Session | None = None) -> None:
-        """Uploads the blob, in the session that a refused mount has opened where there is one.
+        """Uploads the blob.
 
-        Raises RegistryError, ContentMismatch where the bytes are not those of the descriptor, or what `open` raises.
+        Args:
+            session: the session that the registry opened instead of mounting the blob. None to open a session.
+
+        Raises:
+            RegistryError: the registry refuses the upload, or failures occurred too often.
+            ContentMismatch: the bytes do not match the descriptor.
+
+        The errors of `open` are raised unchanged.
         """
         self._session = session
         try:
@@ -103,15 +121,16 @@ class Upload:
         while True:
             self._session = self._session or self._begin()
             try:
-                self._in_chunks() if chunked else self._whole()
+                self._in_chunks() if chunked else self._in_one_request()
                 return
             except ContentMismatch as error:
-                # A registry that misjudged what it had when we resumed is not proof of bad bytes here.
+                # After a resumed upload, the registry may have reported a wrong number of bytes. The local bytes can
+                # still be right, so the upload starts again.
                 if not self._resumed:
                     raise
                 self._moved_to(0)
                 self._pauses.after(RegistryFault(error.message, error.hint, temporary=True))
-            except BlobGone:  # the bytes were to come from a repository that has lost them
+            except BlobGone:  # a repository from which the blob is copied has lost it, so a new attempt cannot help
                 raise
             except RegistryError as error:
                 self._moved_to(0)
@@ -119,7 +138,7 @@ class Upload:
                 if (error.temporary or not answered) and self._present():
                     self._moved_to(self._descriptor.size)
                     return
-                if not switched and error.status in (_NEEDS_WHOLE if chunked else _NEEDS_CHUNKS):
+                if not switched and error.status in (_NEEDS_ONE_REQUEST if chunked else _NEEDS_CHUNKS):
                     chunked, switched = not chunked, True
                 else:
                     error.temporary = error.temporary or error.status == 404
@@ -128,12 +147,12 @@ class Upload:
             self._session.cancel(self._transport, self._access)
             self._session, self._resumed = None, False
 
-    def _whole(self) -> None:
-        """One PUT with all bytes ("POST then PUT")."""
+    def _in_one_request(self) -> None:
+        """Sends all bytes with one PUT ("POST then PUT")."""
         self._put(partial(self._source.read, 0, self._descriptor.size), self._descriptor.size)
 
     def _in_chunks(self) -> None:
-        """PATCH until the registry has all bytes, then PUT ("Pushing a blob in chunks")."""
+        """Sends chunks with PATCH until the registry has all bytes, then PUT ("Pushing a blob in chunks")."""
         assert self._session is not None
         size, step = self._descriptor.size, max(CHUNK, self._session.min_chunk)
         offset, lost = 0, False
@@ -165,7 +184,7 @@ class Upload:
                 self._pauses.after(error)
 
     def _patch(self, start: int, end: int) -> int:
-        """Sends the bytes from start to end; the number of bytes that the registry then has."""
+        """Sends the bytes from `start` to `end`. Returns the number of bytes that the registry has afterwards."""
         assert self._session is not None
         headers = {**_BINARY, "Content-Range": f"{start}-{end - 1}"}
         body = partial(self._source.read, start, end)
@@ -178,7 +197,7 @@ class Upload:
         return received
 
     def _received(self) -> int:
-        """Asks how many bytes the registry has ("GET blob upload status")."""
+        """Asks the registry how many bytes it has ("GET blob upload status")."""
         assert self._session is not None
         answer = self._transport.once(Call("GET", self._session.url, self._access, self._doing), {200, 202, 204})
         if "location" in answer.headers:
@@ -187,7 +206,12 @@ class Upload:
         return self._bytes_in(answer, None)
 
     def _bytes_in(self, answer: Answer, expected: int | None) -> int:
-        """The number of bytes that an answer's ``Range`` reports; ``0-0`` is what registries say for none at all."""
+        """Returns the number of bytes that the header ``Range`` reports. Registries report ``0-0`` for no bytes.
+
+        Args:
+            answer: the response.
+            expected: the number to return if the response has no ``Range``; None for 0.
+        """
         text = answer.headers.get("range")
         if text is None and expected is not None:
             return expected
@@ -198,17 +222,20 @@ class Upload:
         return count
 
     def _out_of_range(self) -> RegistryFault:
-        return RegistryFault(f"Could not {self._doing} at {self._transport.host}: it has another range than was sent.")
+        return RegistryFault(
+            f"Could not {self._doing} at {self._transport.host}: the registry reports another range than was sent."
+        )
 
     def _put(self, body: Callable[[], Iterator[bytes]] | None, size: int) -> None:
-        """Ends the upload with the blob's digest and what is left of its bytes."""
+        """Ends the upload: sends the digest of the blob and the remaining `size` bytes."""
         assert self._session is not None
         digest = str(self._descriptor.digest)
         url = with_query(self._session.url, [("digest", digest)])
         call = Call("PUT", url, self._access, self._doing, _BINARY, body, size, COMMIT_TIMEOUT)
         answer = self._transport.once(call, {201})
         if answer.headers.get("docker-content-digest", digest) != digest:
-            raise ContentMismatch(f"Could not {self._doing} at {self._transport.host}: it stored other bytes.")
+            host = self._transport.host
+            raise ContentMismatch(f"Could not {self._doing} at {host}: the registry stored other bytes.")
 
     def _moved_to(self, position: int) -> None:
         if position != self._position:
@@ -217,7 +244,7 @@ class Upload:
 
 
 class _Source:
-    """The blob's bytes from any offset, of a file or of a stream that can only be read on or begun anew."""
+    """Reads the bytes of a blob from any offset. A file that is not seekable is opened again to go back."""
 
     def __init__(self, open: Callable[[], BinaryIO], descriptor: Descriptor, moved_to: Callable[[int], None]) -> None:
         self._open = open
@@ -227,7 +254,7 @@ class _Source:
         self._at = 0
 
     def read(self, start: int, end: int) -> Iterator[bytes]:
-        """The bytes from start to end; raises ContentMismatch where there are fewer."""
+        """Yields the bytes from `start` to `end`. Raises ContentMismatch if the blob has fewer bytes."""
         self._moved_to(start)
         file = self._seek(start)
         while self._at < end:
@@ -256,6 +283,6 @@ class _Source:
         piece = file.read(min(READ, end - self._at))
         if not piece:
             size, digest = self._descriptor.size, self._descriptor.digest
-            raise ContentMismatch(f"The blob {digest} has {self._at} bytes where {size} were expected.")
+            raise ContentMismatch(f"The blob {digest} has {self._at} bytes instead of {size}.")
         self._at += len(piece)
         return piece

@@ -73,7 +73,7 @@ def test_a_manifest_without_end_is_not_read_to_it(fake_registry: FakeRegistry, r
     """An answer without a length is read up to the limit."""
     endless = Reply(200, {"Content-Length": str(10**12)}, b" " * (5 * 1024 * 1024))
     fake_registry.on("GET", "manifests", endless)
-    with pytest.raises(RegistryFault, match="larger than 4096 kB"):
+    with pytest.raises(RegistryFault, match="larger than 4096 KiB"):
         repository.manifest("v1")
 
 
@@ -143,10 +143,10 @@ def test_a_blob_of_another_size_is_pushed(fake_registry: FakeRegistry, repositor
 @pytest.mark.parametrize(
     ("served", "said"),
     [
-        (DATA[:-1] + b"x", "other bytes"),
-        (DATA + b"x", "5120001 bytes where 5120000"),
-        (DATA[:-1], "5119999 bytes where 5120000"),
-        (b"", "0 bytes where"),
+        (DATA[:-1] + b"x", "does not match its digest"),
+        (DATA + b"x", "5120001 bytes instead of 5120000"),
+        (DATA[:-1], "5119999 bytes instead of 5120000"),
+        (b"", "0 bytes instead"),
     ],
 )
 def test_a_blob_is_what_its_descriptor_promises(
@@ -267,5 +267,5 @@ def test_a_stored_manifest_is_the_one_that_was_sent(fake_registry: FakeRegistry,
     """A registry that rewrites a manifest has not stored it."""
     manifest = push_image(repository, "v2")
     fake_registry.on("PUT", "manifests", Reply(201, {"Docker-Content-Digest": str(Digest.of(b""))}))
-    with pytest.raises(ContentMismatch, match="it stored"):
+    with pytest.raises(ContentMismatch, match="the registry stored"):
         repository.push_manifest(manifest, "v2")

@@ -249,7 +249,7 @@ def test_a_broken_connection_is_tried_again(
     assert repository.manifest("v1").raw == MANIFEST
     assert clock.waits == [0.5, 1.0]
     fake_registry.on("GET", "manifests", *[reply] * 6)
-    with pytest.raises(RegistryUnreachable, match="connection was cut"):
+    with pytest.raises(RegistryUnreachable, match="connection was interrupted"):
         repository.manifest("v1")
 
 
