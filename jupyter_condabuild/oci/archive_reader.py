@@ -35,6 +35,7 @@ from jupyter_condabuild.oci.image import (
 IMAGE_NAME = "io.containerd.image.name"
 REF_NAME = "org.opencontainers.image.ref.name"
 MOST_JSON = 4 << 20
+"""The largest size of a JSON document, in bytes."""
 
 _NESTING = 3
 _COPY_AGAIN = "Make or copy the archive again."
@@ -107,9 +108,9 @@ class Archive:
     def _oci_image(self, architecture: str, name: str) -> Image:
         index = Index.parse(self._json("index.json"), OCI_INDEX)
         named = [entry for entry in index.manifests if not name or _same_name(_names(entry), name)]
-        found = {m.raw: m for entry in named for m in self._manifests(entry, architecture, _NESTING)}
+        manifests = {m.raw: m for entry in named for m in self._manifests(entry, architecture, _NESTING)}
         manifest = self._only(
-            list(found.values()), architecture, name, [n for entry in index.manifests for n in _names(entry)[:1]]
+            list(manifests.values()), architecture, name, [n for entry in index.manifests for n in _names(entry)[:1]]
         )
         blobs = Blobs(self._files, {part.digest: blob_path(part.digest) for part in manifest.layers})
         for layer in manifest.layers:

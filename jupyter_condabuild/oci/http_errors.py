@@ -174,7 +174,7 @@ def unreachable(where: str, doing: str, error: BaseException, *, known: bool) ->
             return RegistryUnreachable(f"{prefix} no such host.", temporary=known or cause.errno == socket.EAI_AGAIN)
         if isinstance(cause, ssl.SSLCertVerificationError):
             return RegistryUnreachable(
-                f"{prefix} its certificate is not trusted ({clean(cause.verify_message, 100)}).",
+                f"{prefix} the certificate is not trusted ({clean(cause.verify_message, 100)}).",
                 "Add its CA to the system's certificates, name the CA in SSL_CERT_FILE, or list the registry in "
                 "insecure_registries.",
             )

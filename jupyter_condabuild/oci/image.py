@@ -251,7 +251,12 @@ class ImageConfig:
         return self.value.get("config") or {}
 
     def with_value(self, value: Mapping[str, Any], diff_ids: Sequence[Digest]) -> ImageConfig:
-        """Returns a configuration with other content. ``rootfs`` of the new object lists the new `diff_ids`."""
+        """Returns a configuration with other content.
+
+        Args:
+            value: the new JSON object. Its ``rootfs`` is replaced.
+            diff_ids: the diff_ids that the new ``rootfs`` lists.
+        """
         rootfs = {"type": "layers", "diff_ids": [str(digest) for digest in diff_ids]}
         return replace(self, value={**value, "rootfs": rootfs}, diff_ids=tuple(diff_ids))
 
@@ -348,13 +353,13 @@ class Reference:
             raise BadReference(f"{text[:300]!r} is not an image reference: {registry[:100]!r} is not a host name.")
         if len(path) > 255 or not _REPOSITORY.fullmatch(path):
             raise BadReference(
-                f"{text[:300]!r} is not an image reference: a repository has only lower-case letters, digits "
-                "and . _ - and at most 255 characters."
+                f"{text[:300]!r} is not an image reference: the name of a repository contains only lower-case letters, "
+                "digits and . _ - (at most 255 characters)."
             )
         if colon and not _TAG.fullmatch(tag):
             raise BadReference(
-                f"{text[:300]!r} is not an image reference: a tag has only letters, digits and . _ - and at most 128 "
-                "characters."
+                f"{text[:300]!r} is not an image reference: a tag contains only letters, digits and . _ - (at most 128 "
+                "characters)."
             )
         return cls(registry, path, tag or ("" if digest else "latest"), digest)
 

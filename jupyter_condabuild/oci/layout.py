@@ -203,7 +203,7 @@ class Store:
         layer = self._parse(path)
         if layer:
             with suppress(OSError):
-                os.utime(path)  # prune removes the layers first that were used longest ago
+                os.utime(path)  # prune removes the least recently used layers first
         return layer
 
     def built(self, key: str) -> StoredLayer | None:
@@ -268,7 +268,7 @@ class Store:
         return sum(entry.stat().st_size for entry in os.scandir(self._blobs))
 
     def prune(self, keep_bytes: int = 0) -> int:
-        """Removes blobs until at most `keep_bytes` remain, those first that were used longest ago.
+        """Removes the least recently used blobs until at most `keep_bytes` remain.
 
         Also removes the records of layers without a blob, the records of finished builds, and the content of ``tmp/``.
 

@@ -54,7 +54,7 @@ class ImageLocation:
 
     @classmethod
     def parse_any(cls, text: str) -> ImageLocation:
-        """Parses a location, or the path of an OCI archive or a layout folder that exists. Raises as `parse` does."""
+        """Parses a location, or the path of an existing archive or layout folder. Raises as `parse` does."""
         if not has_prefix(text) and Path(text).exists():
             return cls("oci" if Path(text).is_dir() else "oci-archive", text)
         return cls.parse(text)
