@@ -1,1 +1,1 @@
-"""What will be built: from an environment or a lock file to a plan of layers."""
+"""The plan of a build: an environment or a lock file becomes a plan of layers."""

@@ -1,4 +1,4 @@
-"""From a request to the inputs of a build: snapshot, drift, lock file, plan of layers. Writes only temporary files."""
+"""Reads the inputs of a build: snapshot, drift, lock file and plan of layers. Writes only temporary files."""
 
 from __future__ import annotations
 
@@ -31,15 +31,16 @@ IRREPRODUCIBLE = frozenset(
         *("taken-from-prefix", "post-link-script"),
     )
 )
-"""Warnings that --strict refuses."""
+"""The codes of the warnings that --strict turns into an error."""
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """Everything that a build is made from. `environment` and `drift` are None for a lock file alone.
+    """Everything that a build reads before it makes layers.
 
-    `bytecode` says whether noarch Python packages, and the layers above the packages, get bytecode. `unlockable` are
-    the packages of the environment for which no archive can be named, by dist, each with the reason.
+    `environment` and `drift` are None if the source is a lock file. `bytecode` says whether noarch Python packages, and
+    the layers above the packages, get bytecode. `unlockable` maps a package's dist to the reason why no archive of the
+    package is known. Such packages occur only if the source is an environment.
     """
 
     lockfile: Lockfile
@@ -53,20 +54,21 @@ class Inputs:
 
     @property
     def architecture(self) -> str:
-        """GOARCH name of the processor that the environment is for."""
+        """The processor of the environment's platform, as a GOARCH name."""
         return PLATFORMS[self.lockfile.platform]
 
 
 def read_inputs(
     request: PlanRequest, job: JobContext, scan: Scan | None = None, verified: Mapping[str, str] | None = None
 ) -> Inputs:
-    """Reads the environment or lock file of a request, and plans the layers.
+    """Reads the environment or the lock file of a request, and plans the layers.
 
     Args:
-        scan: the environment, where it was read already.
-        verified: the fingerprints of packages whose files an earlier build found to be as recorded, by dist.
+        scan: the scan of the environment, if it exists already.
+        verified: stamps of the packages whose files matched their records in an earlier build, by dist.
 
-    Raises PrefixError, LockfileError, PackageError, and NotReproducible under --strict.
+    Raises PrefixError, LockfileError, PackageError, UsageError if the request names another platform than the
+    environment's, and NotReproducible if the request is strict and there is a warning of `IRREPRODUCIBLE`.
     """
     environment, changes, urls = None, None, {}
     if request.prefix:
@@ -74,29 +76,30 @@ def read_inputs(
             environment = scan.environment if scan else snapshot(request.prefix)
             changes = drift(environment, scan.listing if scan else None, verified)
             urls = {record.dist: record.url for record in environment.records if record.url}
-        found = lock(environment)
+        lockfile = lock(environment)
     else:
-        found = read_lockfile(request, job.report)
-    if request.platform not in ("", found.platform):
+        lockfile = read_lockfile(request, job.report)
+    if request.platform not in ("", lockfile.platform):
         raise UsageError(
-            f"The environment is for {found.platform}, not for {request.platform}.",
+            f"The environment is for {lockfile.platform}, not for {request.platform}.",
             "Make a lock file for the other platform, and build with --lockfile.",
         )
-    if found.platform not in PLATFORMS:
+    if lockfile.platform not in PLATFORMS:
         raise LockfileError(
-            f"The environment is for {found.platform}; container images need linux-64 or linux-aarch64.",
+            f"The environment is for {lockfile.platform}; container images need {' or '.join(PLATFORMS)}.",
             "Make a lock file for Linux: conda-lock -p linux-64, or pixi with platforms = ['linux-64'].",
         )
     with job.phase("lock"):
         sources = PackageSources(PackageCaches(_folders(environment)), urls)
-        found, unlockable = complete(found, sources, job.folder())
+        lockfile, unlockable = complete(lockfile, sources, job.folder())
         if unlockable and environment is None:
             raise next(iter(unlockable.values()))
-    if environment is None and found.pip and request.engine == "layers":
-        names = listed([package.name for package in found.pip])
+    if environment is None and lockfile.pip and request.engine == "layers":
+        names = listed([package.name for package in lockfile.pip])
         raise LockfileError(
-            f"The lock file has pip packages ({names}), and pip's files are taken from an environment.",
-            "Install the lock file into an environment and build from that, or use --engine docker, which runs pip.",
+            f"The lock file has pip packages ({names}). The layers engine copies pip packages only from environments.",
+            "Install the lock file into an environment and build from that environment, "
+            "or use --engine docker, which runs pip.",
         )
     warnings = _warnings(request, environment, changes)
     for warning in warnings:
@@ -105,27 +108,27 @@ def read_inputs(
     if request.strict and refused:
         raise NotReproducible(f"The environment cannot be reproduced: {' '.join(refused)}")
     with job.phase("plan"):
-        runs_here = PLATFORMS[found.platform] == host_architecture()
+        runs_here = PLATFORMS[lockfile.platform] == host_architecture()
         bytecode = request.bytecode and runs_here
-        lockable = replace(found, conda=tuple(one for one in found.conda if one.dist not in unlockable))
+        lockable = replace(lockfile, conda=tuple(item for item in lockfile.conda if item.dist not in unlockable))
         planned = plan_layers(lockable, budget=request.layer_budget, bytecode=bytecode, native=runs_here)
-    return Inputs(found, planned, sources, bytecode, environment, changes, unlockable, warnings)
+    return Inputs(lockfile, planned, sources, bytecode, environment, changes, unlockable, warnings)
 
 
 def read_lockfile(request: SourceRequest, report: Report) -> Lockfile:
-    """The lock file that a request names; where the file is for several platforms, the report tells the chosen one.
+    """Reads the lock file of a request. If it is for several platforms, logs which one is used.
 
     Raises LockfileError.
     """
     assert request.lockfile
-    found = load(request.lockfile, request.platform)
-    if len(found.platforms) > 1:
-        report(Log(f"{request.lockfile} is for {listed(found.platforms)}: {found.platform} is taken."))
-    return found
+    lockfile = load(request.lockfile, request.platform)
+    if len(lockfile.platforms) > 1:
+        report(Log(f"{request.lockfile} is for {listed(lockfile.platforms)}: {lockfile.platform} is used."))
+    return lockfile
 
 
 def _folders(environment: Environment | None) -> Iterator[Path]:
-    """The package caches that the records name, then the usual ones."""
+    """Yields the package caches that the records name, then the default package caches."""
     folders: dict[Path, None] = {}
     if environment:
         for record in environment.records:
@@ -147,17 +150,18 @@ def _warnings(request: PlanRequest, environment: Environment | None, changes: Dr
             warnings.append(
                 Warning(
                     "post-link-script",
-                    f"{listed(scripts)} ran a script when installed; what it made is copied from this environment.",
-                    "Such files belong to no package, and nobody can prove that they come out the same elsewhere.",
+                    f"Scripts ran at the installation of {listed(scripts)}. "
+                    "The files of the scripts are copied from this environment.",
+                    "The files of such a script belong to no package. A script may make different files elsewhere.",
                 )
             )
     if request.engine == "docker" and not request.bytecode:
         warnings.append(
             Warning(
                 "bytecode-of-installer",
-                f"With the docker engine {request.installer} decides whether packages get bytecode; what is copied "
-                "from the environment gets none.",
-                "The layers engine leaves it out (--engine layers --no-bytecode).",
+                f"With the docker engine, {request.installer} decides whether packages get bytecode. "
+                "Files that are copied from the environment get no bytecode.",
+                "The layers engine leaves out all bytecode (--engine layers --no-bytecode).",
             )
         )
     return tuple(warnings)

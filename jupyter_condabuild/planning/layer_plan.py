@@ -1,4 +1,8 @@
-"""Packages to layers: grouping, order and keys. A function of the lock file alone, so that labmates agree unasked."""
+"""The plan of the package layers: their grouping, their order and their keys.
+
+The plan is a function of the lock file and the options. So two builds of the same lock file agree on the layers without
+any coordination.
+"""
 
 from __future__ import annotations
 
@@ -14,21 +18,22 @@ from jupyter_condabuild.oci.image import canonical_json
 from jupyter_condabuild.oci.layer import WRITER_VERSION
 
 THRESHOLDS = (*(4**power << 10 for power in range(4, 9)), 1 << 62)
-"""Archive sizes in bytes, from which a package has a layer of its own: 256 kB, 1, 4, 16, 64 MB, none.
+"""Archive sizes in bytes from which a package has its own layer: 256 kB, 1, 4, 16, 64 MB, or no package at all.
 
-Engines take longer to set up a layer than to unpack a package that is smaller than the first.
+An engine takes longer to set up a layer than to unpack a package that is smaller than the first threshold.
 """
 
 BINS = 24
-"""Number of layers that smaller packages share, by a hash of their name."""
+"""The number of layers that the packages below the threshold share. A hash of the package's name selects the layer."""
 
 
 @dataclass(frozen=True)
 class PlannedLayer:
-    """One layer of packages, or, with `only`, of some paths of them. `key` is hexadecimal: equal keys, equal files.
+    """A layer with all files of its packages or, with `only`, with some of their files.
 
-    `only` has a path relative to the prefix and the dist of the package whose file lies there. `compiled` says that
-    modules that came without bytecode get some.
+    `key` is a hexadecimal digest: equal keys mean equal files. `only` has pairs of a path, relative to the prefix, and
+    the dist of the package whose file is at that path. `compiled` says whether the build adds bytecode to modules whose
+    packages contain none.
     """
 
     key: str
@@ -38,44 +43,47 @@ class PlannedLayer:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """``name-version-build`` of each package."""
+        """The dist of each package: ``name-version-build``."""
         return tuple(package.dist for package in self.packages)
 
     @property
     def size(self) -> int:
-        """Bytes of the packages' archives: an estimate of the compressed layer."""
+        """The size of the packages' archives in bytes, an estimate of the compressed layer's size; 0 with `only`."""
         return 0 if self.only else sum(package.size or 0 for package in self.packages)
 
 
 @dataclass(frozen=True)
 class LayerPlan:
-    """The package layers of an image in order, lowest first."""
+    """The package layers of an image, lowest first. `threshold` is the one of `THRESHOLDS` that the plan uses."""
 
     layers: tuple[PlannedLayer, ...]
     threshold: int
 
     @property
     def identity(self) -> str:
-        """Hexadecimal digest of all keys in order: equal for equal package layers."""
+        """A hexadecimal digest of all keys in order. Equal package layers have equal identities."""
         return hashlib.sha256("\n".join(layer.key for layer in self.layers).encode()).hexdigest()
 
 
 def plan_layers(lockfile: Lockfile, *, budget: int, bytecode: bool = True, native: bool = False) -> LayerPlan:
-    """Groups and orders a lock file's packages.
+    """Groups the packages of a lock file into layers, and orders the layers.
 
-    A package's place depends on that package alone and on the threshold, the smallest that keeps within `budget`: one
-    that changes never moves another.
+    The place of a package depends on that package and on the threshold. The threshold is the smallest that keeps the
+    number of layers within `budget`. So a package that changes never moves another package, as long as the threshold
+    stays the same.
 
     Args:
-        bytecode: whether modules that came without bytecode are compiled.
-        native: whether they are, for all that, in layers without noarch Python packages: such a layer is then the same
-            for who wants bytecode and who does not. Which of its packages have such modules, no lock file tells.
+        budget: the highest number of layers.
+        bytecode: whether the build adds bytecode to modules whose packages contain none.
+        native: whether layers without noarch Python packages get bytecode even if `bytecode` is false. Such a layer is
+            then the same with and without `bytecode`. A lock file does not say which packages have modules without
+            bytecode, so the plan cannot decide for each package.
 
-    Raises LockfileError where a package has no sha256 or no size.
+    Raises LockfileError if a package has no sha256 or no size.
     """
     for package in lockfile.conda:
         if not package.sha256 or package.size is None:
-            raise LockfileError(f"The lock file does not give sha256 and size of {package.dist}.")
+            raise LockfileError(f"The lock file does not have both sha256 and size of {package.dist}.")
     number_of_bins = min(BINS, budget)
 
     def count(limit: int) -> int:
@@ -107,9 +115,10 @@ def _bin(package: CondaPackage, number_of_bins: int) -> int:
 
 
 def layer_key(packages: Sequence[CondaPackage], site_packages: str, bytecode: bool) -> str:
-    """The key of a layer: everything that decides its bytes, and nothing else.
+    """Returns the key of a layer: a hexadecimal digest of everything that decides the layer's bytes, and nothing else.
 
-    The URL counts because conda-meta in the image names it; site-packages only where noarch Python files go there.
+    The URL is part of the key because conda-meta in the image contains it. `site_packages` is part of the key only for
+    noarch Python packages, because their files go there.
     """
     members = []
     for package in packages:

@@ -1,4 +1,4 @@
-"""A look at an environment: what its metadata says and what lies in it, found at once."""
+"""The scan of an environment: its metadata and the listing of its files, read at the same time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Scan(NamedTuple):
-    """`since` is when it began, in seconds as `time.monotonic` has them."""
+    """The result of a scan. `since` is the time of its start, in seconds of `time.monotonic`."""
 
     environment: Environment
     listing: Listing
@@ -23,31 +23,32 @@ class Scan(NamedTuple):
 
 
 def scan(prefix: Path, since: float, meanwhile: Callable[[], object]) -> Scan:
-    """Reads the metadata, and calls `meanwhile`, while another process walks over the environment.
+    """Reads the metadata of an environment and calls `meanwhile`, while another process walks over the environment.
 
-    What the metadata says is never older than what lies there: a build is remembered by what lies there, and must not
-    be taken for that of an environment which somebody changed after the metadata was read.
+    If the environment changes during the scan, both are read again, so that the metadata is never older than the
+    listing. The reason: `jobs.up_to_date` finds an earlier build by the listing. An image that was made from older
+    metadata must not count as the image of the changed environment.
 
     Raises PrefixError.
     """
     from jupyter_condabuild.conda.prefix.snapshot import snapshot
 
-    found: list[Environment] = []
+    environments: list[Environment] = []
 
     def read() -> None:
-        found.append(snapshot(prefix))
+        environments.append(snapshot(prefix))
         meanwhile()
 
-    begun, before = time.time_ns(), _marks(prefix)
-    lying = listing(prefix, read)
-    written = any(status and status[MTIME_NS] >= begun for status in lying.statuses.values())
-    if written or _marks(prefix) != before:  # somebody is at work in it
-        lying = listing(prefix)
-        found.append(snapshot(prefix))
-    return Scan(found[-1], lying, since)
+    started_ns, before = time.time_ns(), _installation_state(prefix)
+    files = listing(prefix, read)
+    written = any(status and status[MTIME_NS] >= started_ns for status in files.statuses.values())
+    if written or _installation_state(prefix) != before:  # the environment changed during the scan
+        files = listing(prefix)
+        environments.append(snapshot(prefix))
+    return Scan(environments[-1], files, since)
 
 
-def _marks(prefix: Path) -> tuple[object, ...]:
-    """What an installation or removal changes: conda's records, and the folders of Python's metadata."""
+def _installation_state(prefix: Path) -> tuple[object, ...]:
+    """Returns what every installation and removal changes: conda's records, and the times of Python's site-packages."""
     folders = sorted(prefix.glob("lib/python*/site-packages"))
     return records(prefix), [(str(folder), folder.stat().st_mtime_ns) for folder in folders]

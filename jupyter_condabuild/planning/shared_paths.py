@@ -1,7 +1,8 @@
-"""Paths that several packages bring: what an installer would leave, where the stack of layers would show another.
+"""Paths that several packages contain: the layer that shows the same files there as an installer leaves.
 
-Layers are ordered for pulling, installers link in order of dependency and let the last one win. Where the two differ,
-the winner's file goes into a small layer above the packages. A package's own layer stays a function of that package.
+The order of the layers is chosen for pulling. An installer links packages in order of dependency, and the last package
+wins. If the two orders show different files, a small layer above the packages has the winner's file. So the layer of a
+package stays a function of that package.
 """
 
 from __future__ import annotations
@@ -26,13 +27,14 @@ from jupyter_condabuild.text import listed
 def contested_layer(
     plan: LayerPlan, paths: Mapping[str, Collection[str]], site_packages: str, report: Report
 ) -> list[PlannedLayer]:
-    """The layer of the paths that the stack of package layers would show from another package than an installer does.
+    """Returns the layer of the paths at which the stack of package layers shows another file than an installer leaves.
 
     Args:
-        paths: the packages' paths by dist, see `paths_of`; the report names packages without paths.
-        site_packages: where noarch Python packages go, relative to the prefix.
+        paths: the packages' paths by dist, see `paths_of`. A warning names the packages without paths.
+        site_packages: the folder of noarch Python packages, relative to the prefix.
 
-    Returns a list of one layer, or an empty list where there are no such paths.
+    Returns:
+        A list with one layer, or an empty list if there are no such paths.
     """
     packages = {package.dist: package for planned in plan.layers for package in planned.packages}
     unknown = sorted(packages.keys() - paths.keys())
@@ -40,8 +42,8 @@ def contested_layer(
         report(
             Warning(
                 "contents-unknown",
-                f"Nothing tells the files of {listed(unknown, 5)}.",
-                "If another package brings a file of the same name, the image may show the wrong one of the two.",
+                f"The files of {listed(unknown, 5)} are not known.",
+                "If another package has a file at the same path, the image may show the wrong file.",
             )
         )
     contested = winners(paths, plan, packages)
@@ -52,7 +54,7 @@ def contested_layer(
 
 
 def winners_layer(contested: Mapping[str, CondaPackage], site_packages: str, *, compiled: bool) -> PlannedLayer:
-    """The layer of some paths, each with the file of one package."""
+    """Returns a layer of some paths. `contested` maps a path to the package whose file the layer has."""
     packages = tuple(dict.fromkeys(contested.values()))
     only = tuple((path, package.dist) for path, package in contested.items())
     return PlannedLayer(_key(contested, site_packages, compiled), packages, only, compiled)
@@ -61,9 +63,10 @@ def winners_layer(contested: Mapping[str, CondaPackage], site_packages: str, *, 
 def paths_of(
     plan: LayerPlan, environment: Environment | None, sources: PackageSources, site_packages: str
 ) -> dict[str, Collection[str]]:
-    """The planned packages' paths relative to the prefix, by dist; packages whose paths nothing tells are left out.
+    """Returns the paths of the planned packages, relative to the prefix, by dist.
 
-    The environment's records tell the paths, where there is an environment; else package caches and channels do.
+    The paths come from the environment's records, or without an environment from package caches and channels. A package
+    whose paths are not known is left out.
     """
     packages = [package for planned in plan.layers for package in planned.packages]
     if environment:
@@ -75,19 +78,24 @@ def paths_of(
 def winners(
     paths: Mapping[str, Collection[str]], plan: LayerPlan, packages: Mapping[str, CondaPackage]
 ) -> dict[str, CondaPackage]:
-    """Path to winner, for paths of which the stack shows another package's, or none. `paths` is by dist.
+    """Returns the winning package for each path at which the stack shows the file of another package, or no file.
 
-    Bytecode is not named: it goes with its module, whoever compiled it and whether a record lists it or not. A module
-    that one layer compiles and another does not is named anyway: the bytecode of one could pass for the other's.
+    Bytecode is left out: it belongs to its module, whether an installer or a build compiled it, and whether or not a
+    record lists it. A shared module is included in any case if one of its layers is compiled and another is not:
+    the bytecode of one package could otherwise be used for the module of the other.
+
+    Args:
+        paths: the packages' paths by dist.
+        packages: the packages of the plan by dist.
     """
     stack = [(package.dist, paths.get(package.dist, ())) for planned in plan.layers for package in planned.packages]
-    everything = set[str]().union(*(found for _, found in stack))
-    links = _folders(everything) & everything
-    if not links and len(everything) == sum(len(found) for _, found in stack):
+    all_paths = set[str]().union(*(own for _, own in stack))
+    links = _folders(all_paths) & all_paths
+    if not links and len(all_paths) == sum(len(own) for _, own in stack):
         return {}
     owners: dict[str, list[str]] = {}
-    for dist, found in stack:
-        for path in found:
+    for dist, own in stack:
+        for path in own:
             owners.setdefault(path, []).append(dist)
     shared = {path: dists for path, dists in owners.items() if len(dists) > 1}
     shared = {path: dists for path, dists in shared.items() if path[-4:] != ".pyc" or source_of(path) not in shared}
@@ -106,7 +114,7 @@ def winners(
 
 
 def _folders(paths: Set[str]) -> set[str]:
-    """All folders that something lies in."""
+    """Returns every folder that contains one of the paths."""
     folders: set[str] = set()
     new = {path.rpartition("/")[0] for path in paths} - {""}
     while new:
@@ -116,7 +124,7 @@ def _folders(paths: Set[str]) -> set[str]:
 
 
 def _behind(links: Set[str], owners: Mapping[str, Sequence[str]], height: Mapping[str, int]) -> set[str]:
-    """Paths below a folder that is a link in a higher layer: an installer makes the folder instead."""
+    """Returns the paths below a folder that is a link in a higher layer. An installer makes the folder instead."""
     return {
         path
         for path, dists in owners.items()
@@ -126,7 +134,7 @@ def _behind(links: Set[str], owners: Mapping[str, Sequence[str]], height: Mappin
 
 
 def _own_paths(raw: Mapping[str, object]) -> Sequence[str]:
-    """A record's paths, those that rattler moved aside by the name that the package gave them."""
+    """Returns a record's paths. A path that rattler moved to ``__clobbers__/`` is returned as the package names it."""
     files: Sequence[str] = raw.get("files") or ()  # type: ignore[assignment]
     if not any(path.startswith("__clobbers__/") for path in files):
         return files
@@ -134,7 +142,7 @@ def _own_paths(raw: Mapping[str, object]) -> Sequence[str]:
 
 
 def _key(contested: Mapping[str, CondaPackage], site_packages: str, bytecode: bool) -> str:
-    """The layer key of the winners' files: each is a function of its package."""
+    """Returns the key of the layer with the winners' files. Each file is a function of its package."""
     members = {path: [package.url, package.sha256] for path, package in contested.items()}
     value = {"writer": WRITER_VERSION, "prefix": PREFIX, "site_packages": site_packages, "paths": members}
     value["bytecode"] = bytecode

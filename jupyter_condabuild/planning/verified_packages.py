@@ -1,4 +1,4 @@
-"""The packages of an environment whose files an earlier build compared with their records, kept in the local store."""
+"""The stamps of packages whose files matched their records in the last build of an environment, in the local store."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from jupyter_condabuild.oci.layout import Store
 
 
 def read(store: Store, prefix: Path) -> dict[str, str]:
-    """The stamps of an environment's packages that the last build found to be as recorded, by dist."""
+    """Returns the stamps of the packages that the last build of an environment verified, by dist."""
     try:
         value = json.loads(store.memory(_name(prefix)))
     except ValueError:
         return {}
-    return {str(dist): str(text) for dist, text in value.items()} if isinstance(value, dict) else {}
+    return {str(dist): str(stamp) for dist, stamp in value.items()} if isinstance(value, dict) else {}
 
 
 def keep(store: Store, prefix: Path, stamps: Mapping[str, str]) -> None:
-    """Keeps them for the next build, if they are others."""
+    """Writes the stamps of verified packages for the next build, if they differ from the stored ones."""
     if dict(stamps) != read(store, prefix):
         store.keep(_name(prefix), json.dumps(dict(stamps)).encode())
 

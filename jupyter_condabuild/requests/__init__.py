@@ -1,1 +1,1 @@
-"""What a command is asked for, parsed and validated."""
+"""The options of each command, parsed and checked."""

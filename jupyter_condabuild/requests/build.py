@@ -1,6 +1,6 @@
-"""PlanRequest, BuildRequest and BaseRequest: which environment becomes which image, and where the image goes.
+"""PlanRequest, BuildRequest and BaseRequest: the environment, the image that is made of it, and its destinations.
 
-Each class adds the options of one question, so that a command takes the options of the questions that it asks.
+Each class of the hierarchy adds one group of options. A command uses the class with the options that it needs.
 """
 
 from __future__ import annotations
@@ -17,13 +17,17 @@ from jupyter_condabuild.settings import DEFAULT_BASE, Settings, default_store
 
 
 def local_store() -> Path:
-    """The folder of the local store where nobody names another."""
+    """Returns the default folder of the local store: ``CONDABUILD_STORE_DIR``, or a folder in the user's cache."""
     return Path(default_store())
 
 
 @dataclass(frozen=True, kw_only=True)
 class JobRequest(Request):
-    """What every job needs: the local store, and how registries and the engine are reached."""
+    """The options of every job: the local store, and how to reach registries and the engine.
+
+    `insecure_registries` are hosts that may use plain HTTP or any certificate. `docker_host` is the engine's address;
+    if it is empty, the default address is used.
+    """
 
     store_dir: Path = option(local_store, setting="store_dir")
     insecure_registries: tuple[str, ...] = option((), setting="insecure_registries")
@@ -32,33 +36,37 @@ class JobRequest(Request):
 
 @dataclass(frozen=True, kw_only=True)
 class SourceRequest(Request):
-    """An environment or a lock file: exactly one of the two."""
+    """The source of an image: an environment (`prefix`) or a lock file (`lockfile`), exactly one of the two."""
 
     prefix: Path | None = option(
-        None, "the folder of an environment; default the active one", metavar="PREFIX", shown=True
+        None, "the folder of an environment (default: the active environment)", metavar="PREFIX", shown=True
     )
-    lockfile: Path | None = option(None, "a lock file instead of PREFIX", "--lockfile", metavar="FILE")
+    lockfile: Path | None = option(None, "a lock file to use instead of PREFIX", "--lockfile", metavar="FILE")
     platform: str = option(
         "",
-        "the platform to take of a lock file for several: linux-64, linux-aarch64, …; default this machine's",
+        "the platform to use from a lock file for several platforms, such as linux-64 or linux-aarch64 "
+        "(default: this machine's)",
         "--platform",
         metavar="PLATFORM",
         client=True,
     )
 
     def __post_init__(self) -> None:
-        """Raises UsageError for none and for both."""
+        """Raises UsageError unless exactly one of `prefix` and `lockfile` is given."""
         if (self.prefix is None) == (self.lockfile is None):
-            raise UsageError(f"{self.what} needs an environment or a lock file, and not both.", "Name one of them.")
+            raise UsageError(
+                f"{self.label} needs either an environment or a lock file, not both.",
+                "Give the folder of an environment, or --lockfile FILE.",
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
 class RecipeRequest(SourceRequest):
-    """How the image is made: by which engine, on which base, and by which installer in the docker engine."""
+    """How the image is made: the engine, the base image, and the installer that the docker engine uses."""
 
     reference: Reference | None = option(
         None,
-        "the image's name, as registry/repository:tag",
+        "the name of the image, as registry/repository:tag",
         "-t",
         "--tag",
         metavar="REFERENCE",
@@ -67,7 +75,7 @@ class RecipeRequest(SourceRequest):
     )
     engine: str = option(
         "layers",
-        "layers: from packages, without Docker; docker: by BuildKit",
+        "layers: make the layers from packages, without Docker; docker: build a Dockerfile with BuildKit",
         "--engine",
         setting="engine",
         client=True,
@@ -89,7 +97,7 @@ class RecipeRequest(SourceRequest):
     )
     installer_image: Reference | None = option(
         None,
-        "docker engine: the image that the installer runs in",
+        "docker engine: the image in which the installer runs",
         "--installer-image",
         metavar="REFERENCE",
         setting="installer_image",
@@ -98,7 +106,11 @@ class RecipeRequest(SourceRequest):
 
     @classmethod
     def of(cls, settings: Settings, **given: Any) -> Self:
-        """As `Request.of`; the setting `installer_image` is for the setting `installer` alone."""
+        """Makes a request as `Request.of` does.
+
+        The setting `installer_image` is the image of the setting `installer`. It is ignored if `given` names another
+        installer.
+        """
         if given.get("installer") not in (None, "", settings.installer):
             settings = replace(settings, installer_image="")
         return super().of(settings, **given)
@@ -106,29 +118,34 @@ class RecipeRequest(SourceRequest):
 
 @dataclass(frozen=True, kw_only=True)
 class ImageRequest(JobRequest, RecipeRequest):
-    """What an image of an environment consists of, wherever the image goes.
+    """The contents of an image of an environment, independent of the image's destinations.
 
-    `bytecode` compiles the modules of noarch Python packages and of pip packages. `layer_pool` is a repository where
-    the layers of everybody in a lab are found. `layer_budget` is the highest number of package layers,
-    `compression_level` is isal's, 0 to 3. `overlay_max_bytes` limits the bytes of the files that belong to no package.
-    `variables` puts the environment's own variables, which may be secrets, into the image.
+    `bytecode` compiles the modules of noarch Python packages and of pip packages. `layer_pool` is a repository in
+    which the members of a lab share their layers. `layer_budget` is the highest number of package layers.
+    `compression_level` is a level of isal, from 0 to 3. `overlay_max_bytes` limits the total size in bytes of the files
+    that belong to no package. `variables` puts the environment's own variables into the image; they may be secrets.
     """
 
-    what: ClassVar[str] = "An image"
+    label: ClassVar[str] = "The image request"
 
     cache_from: tuple[Reference, ...] = option(
         (),
-        "an image whose layers may be reused",
+        "an image whose layers may be reused (can be repeated)",
         "--cache-from",
         metavar="REFERENCE",
         setting="cache_from",
         client=True,
     )
     strict: bool = option(False, "refuse an environment that cannot be reproduced", "--strict", client=True)
-    variables: bool = option(False, "put the environment's own variables into the image", "--variables", client=True)
+    variables: bool = option(
+        False,
+        "put the variables that the environment sets (conda env config vars) into the image",
+        "--variables",
+        client=True,
+    )
     bytecode: bool = option(
         True,
-        "compile the modules of noarch packages; without, the image is smaller and imports are slower",
+        "compile the modules of noarch packages; without bytecode, the image is smaller and imports are slower",
         "--bytecode",
         setting="bytecode",
         client=True,
@@ -139,63 +156,71 @@ class ImageRequest(JobRequest, RecipeRequest):
     overlay_max_bytes: int = option(1 << 30, setting="overlay_max_bytes")
 
     def __post_init__(self) -> None:
-        """Raises UsageError for a request that makes no sense."""
+        """Raises UsageError for a number that is out of range, and for a reference without a tag."""
         super().__post_init__()
         if not 1 <= self.layer_budget <= 120:
-            raise UsageError("layer_budget must be from 1 to 120: container engines take 125 layers with the base's.")
+            raise UsageError(
+                "layer_budget must be from 1 to 120: container engines accept 125 layers, the base's layers included."
+            )
         if not 0 <= self.compression_level <= 3:
             raise UsageError("compression_level must be from 0 to 3.")
         if self.reference and not self.reference.tag:
-            raise UsageError(f"{self.reference} names no tag to put the image under.", "Write it as name:tag.")
+            raise UsageError(f"The image name {self.reference} has no tag.", "Write it as registry/repository:tag.")
 
 
 @dataclass(frozen=True, kw_only=True)
 class PlanRequest(ImageRequest):
-    """Everything that decides what a build does. With a reference, the plan is compared with its repository.
+    """Every option that decides what a build does. If there is a reference, the plan is compared with its repository.
 
-    `stack` puts new layers on top of the image that the tag has in the registry (see `engines.layers.stacking`).
+    `include` is a folder whose files go into /work of the image. `stack` puts new layers on top of the image that the
+    tag has in the registry (see `engines.layers.stacking`).
     """
 
-    what: ClassVar[str] = "A plan"
+    label: ClassVar[str] = "The plan request"
 
     include: Path | None = option(
-        None, "put the files of this folder into /work", "--include", metavar="DIR", client=True, below_root=True
+        None,
+        "put the files of this folder into /work of the image",
+        "--include",
+        metavar="DIR",
+        client=True,
+        below_root=True,
     )
     stack: bool = option(
         False,
-        "put new layers on top of the image that the tag has; a new pull then gets these layers alone",
+        "put new layers on top of the image that the tag has in the registry, so that a later pull gets only these",
         "--stack",
         setting="stack_updates",
         client=True,
     )
 
     def __post_init__(self) -> None:
-        """Raises UsageError for a folder to include that is not there."""
+        """Raises UsageError if the folder to include does not exist."""
         super().__post_init__()
         if self.include and not self.include.is_dir():
-            raise UsageError(f"--include {self.include}: there is no such folder.", "Name a folder that exists.")
+            raise UsageError(f"The folder {self.include} of --include does not exist.", "Name a folder that exists.")
 
     @property
     def destination(self) -> Reference | None:
-        """The name in a registry that the image gets, or that the plan is compared with."""
+        """The image's name in a registry; the plan is compared with its repository. None if there is no name."""
         return self.reference
 
 
 @dataclass(frozen=True, kw_only=True)
 class BuildRequest(PlanRequest):
-    """A build: at least one of push, load and archive.
+    """A build of an image with at least one destination: a registry (`push`), an engine (`load`) or an archive.
 
-    `archive` is a path, with ``docker-archive:`` before it for the older format. `pull` looks for a newer image of the
-    docker engine's installer. `again` looks at everything anew, though nothing changed since the last build.
+    `archive` is a path; the prefix ``docker-archive:`` selects the older format. `pull` makes the docker engine look
+    for a newer image of the installer. `again` checks everything again, even if nothing changed since the last build.
     """
 
-    what: ClassVar[str] = "A build"
+    label: ClassVar[str] = "The build request"
 
     push: bool = option(False, "push the image to its registry", "--push", client=True)
     load: bool = option(False, "load the image into the Docker or Podman Engine", "--load", client=True)
     archive: ImageLocation | None = option(
         None,
-        "write an OCI archive (docker-archive:FILE: the older format)",
+        "write the image to an OCI archive (docker-archive:FILE writes the older format)",
         "-o",
         "--output",
         metavar="ARCHIVE.tar",
@@ -205,27 +230,25 @@ class BuildRequest(PlanRequest):
     )
     pull: bool = option(False, "docker engine: look for a newer image of the installer", "--pull", client=True)
     again: bool = option(
-        False, "look at everything anew, though nothing has changed", "--again", client=True, shown=False
+        False, "check everything again, even if nothing has changed", "--again", client=True, shown=False
     )
 
     def __post_init__(self) -> None:
-        """Raises UsageError for an image that would go nowhere, or without the name that it needs there."""
+        """Raises UsageError if the image has no destination, or no name and the destination needs one."""
         super().__post_init__()
         if not (self.push or self.load or self.archive):
-            raise UsageError(
-                "The image would go nowhere.", "Add --push, --load or -o FILE.tar: where should the image go?"
-            )
+            raise UsageError("The image has no destination.", "Add --push, --load or -o FILE.tar.")
         if (self.push or self.load) and not self.reference:
-            raise UsageError("--push and --load need the image's name.", "Add -t registry.lab.org/team/env:tag.")
+            raise UsageError("--push and --load need a name for the image.", "Add -t registry.lab.org/team/env:tag.")
 
     @property
     def destination(self) -> Reference | None:
-        """The name in a registry that the image is pushed to."""
+        """The image's name in the registry that the build pushes to. None if the build does not push."""
         return self.reference if self.push else None
 
     @property
     def archive_name(self) -> str:
-        """The archive as people name it: an OCI archive's path, ``docker-archive:PATH``, or nothing."""
+        """The archive as a user writes it: the path of an OCI archive, ``docker-archive:PATH``, or empty."""
         if not self.archive:
             return ""
         return self.archive.name if self.archive.kind == "oci-archive" else str(self.archive)
@@ -233,19 +256,27 @@ class BuildRequest(PlanRequest):
 
 @dataclass(frozen=True, kw_only=True)
 class BaseRequest(ImageRequest):
-    """The maintained base of the image `reference`: the packages that stay out of it, and how many dated bases stay."""
+    """The maintained base of the image `reference`.
 
-    what: ClassVar[str] = "A base"
+    `without` are the packages that the base does not contain. `keep` is the number of dated bases that stay in the
+    repository.
+    """
 
-    keep: int = option(7, "number of dated bases to keep; default 7", "--keep", metavar="N", client=True)
+    label: ClassVar[str] = "The base request"
+
+    keep: int = option(7, "number of dated bases to keep (default: 7)", "--keep", metavar="N", client=True)
     without: tuple[str, ...] = option(
-        (), "a package that changes too often for a base", "--without", metavar="NAME", client=True
+        (), "leave out a package that changes often (can be repeated)", "--without", metavar="NAME", client=True
     )
 
     def __post_init__(self) -> None:
-        """Raises UsageError where no base would stay or the base would go nowhere."""
+        """Raises UsageError if `keep` is less than 1, or if there is no reference."""
         super().__post_init__()
         if self.keep < 1:
-            raise UsageError("At least one base is kept.", "keep is the number of dated bases that stay.")
+            raise UsageError(
+                "keep must be 1 or more.", "keep is the number of dated bases that stay in the repository."
+            )
         if not self.reference:
-            raise UsageError("A base goes to a registry.", "Name the image whose base it is.")
+            raise UsageError(
+                "A base needs the name of the image that it belongs to.", "Add -t registry.lab.org/team/env:tag."
+            )

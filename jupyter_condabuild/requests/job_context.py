@@ -1,4 +1,4 @@
-"""JobContext: what one job works with: the local store, a scratch folder, the registries, the engine and the report."""
+"""JobContext: the resources of one job: the local store, a scratch folder, registries, the engine and the report."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class JobContext:
-    """Made once for a job; whatever it opens is closed when the job ends.
+    """The resources of one job. Everything that the job opens here is closed when the job ends.
 
-    `scratch` is a folder on the store's disk that is removed at the end. `docker_host` is the engine's address, empty
-    for the usual one.
+    `scratch` is a folder on the disk of the store. It is removed when the job ends. `docker_host` is the engine's
+    address; if it is empty, the default address is used.
     """
 
     store: Store
@@ -34,22 +34,22 @@ class JobContext:
     registries: Registries
     report: Report
     docker_host: str
-    _open: ExitStack
+    _stack: ExitStack
 
-    def keep(self, opened: AbstractContextManager[T]) -> T:
-        """Enters a context manager, which is left when the job ends."""
-        return self._open.enter_context(opened)
+    def keep(self, context: AbstractContextManager[T]) -> T:
+        """Enters a context manager and returns its value. The context manager exits when the job ends."""
+        return self._stack.enter_context(context)
 
     def phase(self, name: PhaseName, since: float | None = None) -> AbstractContextManager[None]:
         """Reports the start and the end of a phase; see `events.phase`."""
         return events.phase(self.report, name, since)
 
     def repository(self, reference: Reference, *, patient: bool = True) -> Repository:
-        """The repository that a reference names; without `patient` nothing is tried twice."""
+        """Returns the repository that a reference names. Without `patient`, a failed request is not repeated."""
         return self.registries.repository(reference, patient=patient)
 
     def folder(self) -> Path:
-        """A new folder in the scratch folder. Raises StoreError."""
+        """Makes a new folder in the scratch folder and returns its path. Raises StoreError."""
         try:
             return Path(tempfile.mkdtemp(dir=self.scratch))
         except OSError as error:
@@ -58,9 +58,9 @@ class JobContext:
 
 @contextmanager
 def open_job(request: JobRequest, report: Report) -> Iterator[JobContext]:
-    """What a job of this request works with. Raises StoreError where the local store cannot be used."""
-    with ExitStack() as opened:
-        store = opened.enter_context(Store(request.store_dir))
-        scratch = opened.enter_context(store.folder())
-        registries = Registries(opened, request.insecure_registries)
-        yield JobContext(store, scratch, registries, report, request.docker_host, opened)
+    """Opens the resources of a job. Raises StoreError if the local store cannot be used."""
+    with ExitStack() as stack:
+        store = stack.enter_context(Store(request.store_dir))
+        scratch = stack.enter_context(store.folder())
+        registries = Registries(stack, request.insecure_registries)
+        yield JobContext(store, scratch, registries, report, request.docker_host, stack)

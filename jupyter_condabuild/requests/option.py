@@ -1,7 +1,7 @@
-"""Option and Request: what a job can be asked, each option written once, as a field of the requests that have it.
+"""Option and Request: the options of a job. Each option is defined once, as a field of the requests that have it.
 
-The command line makes its flags from these fields, the server the members that it takes and shows, and a test holds
-openapi.yaml to them.
+The command line makes its flags from these fields. The server makes from them the members that it accepts and shows. A
+test compares them with openapi.yaml.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ _METADATA = "option"
 
 
 class Option(NamedTuple):
-    """What is known of an option beside its name, type and default, which are those of its field.
+    """The properties of an option besides its name, type and default. Those are properties of the field.
 
     Args:
-        help: the command line's text; empty for an option that only the server or the settings fill in.
-        flags: ``("-t", "--tag")``; empty for an argument by position, which the metavar names, or for no argument.
-        metavar: what stands for the value on the command line.
-        first: whether an argument by position comes before those of the other options.
-        choices: the values that there are; empty where any will do.
-        setting: the name of the setting that fills the option in where nobody gives a value.
-        completed: whether the setting `registry` is put before a name that has none.
-        client: whether the body of a REST request may have it under the same name.
-        below_root: whether it is a path that such a body gives relative to the server's root folder.
-        shown: whether the history shows it, so that "Build again" can ask for the same.
-        parse: makes the value of its text, where the type alone does not say how.
+        help: the help text of the command line; empty for an option that only the server or a setting can give.
+        flags: such as ``("-t", "--tag")``; empty for a positional argument, and for an option without an argument.
+        metavar: the placeholder for the value in the help of the command line; the name of a positional argument.
+        first: whether a positional argument comes before the positional arguments of other options.
+        choices: the allowed values; empty if every value is allowed.
+        setting: the name of the setting that gives the value if the user gives none.
+        completed: whether the setting `registry` is put before an image name that has no registry.
+        client: whether the body of a REST request may have the option as a member of the same name.
+        below_root: whether the option is a path that a REST client gives relative to the server's root folder.
+        shown: whether the server's history shows the option, so that "Build again" can send the same value.
+        parse: the function that makes the value from its text; None if the type of the field decides.
     """
 
     help: str = ""
@@ -50,27 +50,33 @@ class Option(NamedTuple):
 
     @property
     def is_argument(self) -> bool:
-        """Whether the command line takes it."""
+        """Whether the command line has an argument for the option."""
         return bool(self.flags or self.metavar)
 
 
-def option(default: Any, help: str = "", *flags: str, setting: str = "", **more: Any) -> Any:
-    """A field of a request; see `Option` for the arguments. `default` is a value, or a function that makes it."""
+def option(default: Any, help: str = "", *flags: str, setting: str = "", **properties: Any) -> Any:
+    """Returns a dataclass field for an option of a request.
+
+    The arguments are those of `Option`. `choices` defaults to the choices of the setting, and `shown` to `client`.
+
+    Args:
+        default: the default value, or a function that returns it.
+    """
     if setting:
-        more = {"choices": setting_of(setting).choices, **more}
-    more.setdefault("shown", more.get("client", False))
-    metadata = {_METADATA: Option(help, flags, setting=setting, **more)}
+        properties = {"choices": setting_of(setting).choices, **properties}
+    properties.setdefault("shown", properties.get("client", False))
+    metadata = {_METADATA: Option(help, flags, setting=setting, **properties)}
     return field(**{"default_factory" if callable(default) else "default": default}, metadata=metadata)
 
 
 def option_of(item: Field[Any]) -> Option:
-    """The option that a field of a request is."""
-    found: Option = item.metadata[_METADATA]
-    return found
+    """Returns the option of a field of a request."""
+    properties: Option = item.metadata[_METADATA]
+    return properties
 
 
 class _Type(NamedTuple):
-    """How values of one type look as JSON."""
+    """The JSON form of the values of one type."""
 
     json: type
     parse: Callable[[str], Any] = str
@@ -93,82 +99,89 @@ _TYPES: Mapping[str, _Type] = {
 
 
 def json_type(item: Field[Any]) -> type:
-    """The type of an option's value as JSON: str, bool, int or list (of texts)."""
+    """Returns the type of an option's value in JSON: str, bool, int, or list (of str)."""
     kind = _TYPES[str(item.type)]
     return list if kind.list else kind.json
 
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What a job is asked for; every option has a default. A request that makes no sense raises UsageError."""
+    """The options of a job. Every option has a default.
 
-    what: ClassVar[str] = "A request"
+    `label` names the request in messages. Subclasses raise UsageError if the options do not fit together.
+    """
+
+    label: ClassVar[str] = "The request"
 
     @classmethod
     def options(cls) -> dict[str, tuple[Field[Any], Option]]:
-        """The options by name."""
+        """Returns the field and the `Option` of each option, by name."""
         return {item.name: (item, option_of(item)) for item in fields(cls)}
 
     @classmethod
     def parse(cls, value: Any) -> Self:
-        """A request from its JSON object; a member that is missing or null has its default, an empty text is no value.
+        """Makes a request from its JSON object.
 
-        Raises UsageError for unknown members and wrong types, BadReference and BadDigest for names of images.
+        A member that is missing or null has its default. An empty text means None if the option can be None.
+
+        Raises UsageError for an unknown member and for a wrong type, BadReference and BadDigest for an invalid image
+        name.
         """
         if not isinstance(value, Mapping):
-            raise UsageError(f"{cls.what} is a JSON object.")
-        known = cls.options()
-        if unknown := [name for name in value if name not in known]:
-            raise UsageError(f"{cls.what} has no member {unknown[0]!r}.")
-        return cls(**{name: _parsed(cls.what, *found, value) for name, found in known.items()})
+            raise UsageError(f"{cls.label} must be a JSON object.")
+        options = cls.options()
+        if unknown := [name for name in value if name not in options]:
+            raise UsageError(f"{cls.label} has an unknown member {unknown[0]!r}.")
+        return cls(**{name: _parse_member(cls.label, *entry, value) for name, entry in options.items()})
 
     @classmethod
     def of(cls, settings: Settings, **given: Any) -> Self:
-        """A request of values as JSON has them; a value that is missing, None or empty is as the settings have it.
+        """Makes a request from values in their JSON form, and from the settings.
 
-        Raises as `parse`.
+        A value that is missing, None or empty comes from the settings. Raises the errors of `parse`.
         """
         value: dict[str, Any] = {}
-        for name, (item, found) in cls.options().items():
+        for name, (item, option) in cls.options().items():
             if given.get(name) not in (None, "", [], ()):
                 value[name] = given[name]
-            elif found.setting:
-                value[name] = getattr(settings, found.setting)
-            if found.completed and value.get(name) and not _is_local(item, str(value[name])):
+            elif option.setting:
+                value[name] = getattr(settings, option.setting)
+            if option.completed and value.get(name) and not _is_local(item, str(value[name])):
                 value[name] = settings.named(value[name])
         return cls.parse({**given, **value} if given.keys() - cls.options().keys() else value)
 
     def to_json(self) -> dict[str, Any]:
-        """The request as a JSON object, from which `parse` makes an equal request."""
-        return {item.name: _dumped(getattr(self, item.name)) for item in fields(self)}
+        """Returns the request as a JSON object. `parse` makes an equal request from this object."""
+        return {item.name: _dump(getattr(self, item.name)) for item in fields(self)}
 
 
 def _is_local(item: Field[Any], text: str) -> bool:
-    """Whether a text names a file, a folder or an image of the engine, where its option takes such names."""
+    """Whether a text names a file, a folder or an image of the engine, and the option accepts such a name."""
     if str(item.type) == "Reference | None":
         return False
     return text.startswith((".", "/", "~")) or has_prefix(text) or Path(text).exists()
 
 
-def _parsed(what: str, item: Field[Any], found: Option, value: Mapping[str, Any]) -> Any:
+def _parse_member(label: str, item: Field[Any], option: Option, value: Mapping[str, Any]) -> Any:
+    """Returns the value of one option from the JSON object of a request."""
     name, kind = item.name, _TYPES[str(item.type)]
     given = value.get(name)
     if given is None:
         return item.default if item.default_factory is MISSING else item.default_factory()
     texts = list(given) if isinstance(given, (list, tuple)) else [given]
     if kind.list != isinstance(given, (list, tuple)) or any(type(text) is not kind.json for text in texts):
-        raise UsageError(f"{what} has a member {name} of the wrong type.")
-    if found.choices and given not in found.choices:
-        raise UsageError(f"There is no {name} {given!r}.", f"There are: {', '.join(found.choices)}.")
+        raise UsageError(f"{label} has a value of the wrong type for {name}.")
+    if option.choices and given not in option.choices:
+        raise UsageError(f"{name} cannot be {given!r}.", f"Use one of: {', '.join(option.choices)}.")
     if kind.optional and not given:
         return None
-    parse = found.parse or kind.parse
+    parse = option.parse or kind.parse
     if kind.list:
         return tuple(parse(text) for text in texts)
     return parse(given) if kind.json is str else given
 
 
-def _dumped(value: Any) -> Any:
+def _dump(value: Any) -> Any:
     if isinstance(value, (bool, int)):
         return value
     if isinstance(value, tuple):

@@ -1,4 +1,4 @@
-"""The other requests: to lock, to rebase, to verify, to compare, to export, to prune."""
+"""The requests of the commands lock, rebase, verify, diff, export and prune, and the table of the server's jobs."""
 
 from __future__ import annotations
 
@@ -16,32 +16,37 @@ from jupyter_condabuild.requests.option import Request, option
 from jupyter_condabuild.settings import DEFAULT_BASE
 
 EXPORTS = ("dockerfile", "github-actions", "gitlab-ci", "compose", "kubernetes", "apptainer", "devcontainer")
-"""The kinds of files that can be exported."""
+"""The kinds of files that the command `export` writes."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LockRequest(Request):
-    """An environment whose lock file is written. `md5` is for ``explicit`` alone."""
+    """An environment whose lock file is written. `md5` applies only to the format ``explicit``."""
 
-    what: ClassVar[str] = "A lock"
+    label: ClassVar[str] = "The lock request"
 
-    prefix: Path | None = option(None, "the folder of an environment; default the active one", metavar="PREFIX")
-    format: str = option("conda-lock", "the lock file's format", "--format", choices=get_args(Format))
-    md5: bool = option(False, "md5 instead of sha256 in --format explicit, for conda before 24", "--md5")
+    prefix: Path | None = option(
+        None, "the folder of an environment (default: the active environment)", metavar="PREFIX"
+    )
+    format: str = option("conda-lock", "the format of the lock file", "--format", choices=get_args(Format))
+    md5: bool = option(False, "use md5 instead of sha256 in --format explicit, for conda before 24", "--md5")
 
     def __post_init__(self) -> None:
-        """Raises UsageError without an environment."""
+        """Raises UsageError if there is no environment."""
         if self.prefix is None:
-            raise UsageError("There is nothing to lock.", "Name the folder of an environment.")
+            raise UsageError(f"{self.label} names no environment.", "Give the folder of an environment.")
 
 
 @dataclass(frozen=True, kw_only=True)
 class RebaseRequest(JobRequest):
-    """An image that gets another base, and the name of the result: the image's own where there is no `target`."""
+    """An image that is put on another base.
 
-    what: ClassVar[str] = "A rebase"
+    `target` is the name of the result. If it is None, the result gets the name of the image.
+    """
 
-    reference: Reference | None = option(None, "the image", metavar="REFERENCE", completed=True, client=True)
+    label: ClassVar[str] = "The rebase request"
+
+    reference: Reference | None = option(None, "the image to rebase", metavar="REFERENCE", completed=True, client=True)
     base: ImageLocation = option(
         ImageLocation.parse(DEFAULT_BASE),
         "the new base image",
@@ -52,7 +57,7 @@ class RebaseRequest(JobRequest):
     )
     target: Reference | None = option(
         None,
-        "the name of the result; default the image's own",
+        "the name of the result (default: the name of the image)",
         "-t",
         "--tag",
         metavar="REFERENCE",
@@ -61,29 +66,32 @@ class RebaseRequest(JobRequest):
     )
 
     def __post_init__(self) -> None:
-        """Raises UsageError without a name or a tag."""
+        """Raises UsageError if there is no image, or if the name of the result has no tag."""
         if not self.reference:
-            raise UsageError("A rebase needs an image's name.", "Name it as registry.lab.org/team/env:tag.")
+            raise UsageError(f"{self.label} names no image.", "Give its name, as registry.lab.org/team/env:tag.")
         if not self.result.tag:
-            raise UsageError(f"{self.result} names no tag to push the result under.", "Name the result with -t.")
+            raise UsageError(
+                f"The name of the result, {self.result}, has no tag.",
+                "Give a name with a tag: -t registry/repository:tag.",
+            )
 
     @property
     def result(self) -> Reference:
-        """The name of the image that comes out."""
-        found = self.target or self.reference
-        assert found
-        return found
+        """The name of the rebased image."""
+        reference = self.target or self.reference
+        assert reference
+        return reference
 
 
 @dataclass(frozen=True, kw_only=True)
 class VerifyRequest(JobRequest):
-    """An image to make again and compare."""
+    """An image that is made again from its lock file and compared with the result."""
 
-    what: ClassVar[str] = "A verification"
+    label: ClassVar[str] = "The verify request"
 
     reference: ImageLocation | None = option(
         None,
-        "an image's name or archive, or docker-daemon:NAME",
+        "the name of an image, an archive, or docker-daemon:NAME",
         metavar="REFERENCE",
         completed=True,
         client=True,
@@ -93,54 +101,66 @@ class VerifyRequest(JobRequest):
     compression_level: int = option(1, setting="compression_level")
 
     def __post_init__(self) -> None:
-        """Raises UsageError without an image."""
+        """Raises UsageError if there is no image."""
         if not self.reference:
-            raise UsageError("There is nothing to verify.", "Name an image, or an archive.")
+            raise UsageError(f"{self.label} names no image.", "Give the name of an image, or an archive.")
 
 
 @dataclass(frozen=True, kw_only=True)
 class DiffRequest(JobRequest):
-    """Two environments to compare: each a folder, a lock file, or an image."""
+    """Two environments to compare. Each is the folder of an environment, a lock file, or an image."""
 
-    what: ClassVar[str] = "A comparison"
+    label: ClassVar[str] = "The diff request"
 
     before: str = option(
-        "", "the folder of an environment, a lock file, an image's name or archive", metavar="A", completed=True
+        "",
+        "the folder of an environment, a lock file, the name of an image, or an archive",
+        metavar="A",
+        completed=True,
     )
-    after: str = option("", "the other one", metavar="B", completed=True)
+    after: str = option("", "the environment to compare with A, in any of these forms", metavar="B", completed=True)
 
     def __post_init__(self) -> None:
-        """Raises UsageError unless there are two."""
+        """Raises UsageError unless both environments are given."""
         if not (self.before and self.after):
-            raise UsageError("A comparison needs two environments.", "Each is a folder, a lock file, or an image.")
+            raise UsageError(
+                f"{self.label} needs two environments.",
+                "Give the folder of an environment, a lock file or an image for each.",
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExportRequest(RecipeRequest):
-    """Files of one kind for a repository, which build or run the image elsewhere."""
+    """Files of one kind that a user commits to a repository. They build or run the image elsewhere."""
 
-    what: ClassVar[str] = "An export"
+    label: ClassVar[str] = "The export request"
 
     kind: str = option(
-        "", "the kind of files", metavar="|".join(EXPORTS), first=True, choices=EXPORTS, client=True, shown=False
+        "",
+        "the kind of files to write",
+        metavar="|".join(EXPORTS),
+        first=True,
+        choices=EXPORTS,
+        client=True,
+        shown=False,
     )
 
     def __post_init__(self) -> None:
-        """Raises UsageError without a kind."""
+        """Raises UsageError if there is no kind."""
         super().__post_init__()
         if not self.kind:
-            raise UsageError("An export needs the kind of files.", f"There are: {', '.join(EXPORTS)}.")
+            raise UsageError(f"{self.label} names no kind of files.", f"Use one of: {', '.join(EXPORTS)}.")
 
 
 @dataclass(frozen=True, kw_only=True)
 class PruneRequest(JobRequest):
-    """The local store, and how many bytes of it stay."""
+    """The local store, and the number of bytes that stay in it."""
 
-    what: ClassVar[str] = "A prune"
+    label: ClassVar[str] = "The prune request"
 
     keep_bytes: int = option(
         20 << 30,
-        "keep the N bytes used last",
+        "keep at most N bytes of layers; the layers used last stay",
         "--keep-bytes",
         metavar="N",
         setting="store_max_bytes",
@@ -149,7 +169,7 @@ class PruneRequest(JobRequest):
     )
 
     def __post_init__(self) -> None:
-        """Raises UsageError for fewer bytes than none."""
+        """Raises UsageError if `keep_bytes` is negative."""
         if self.keep_bytes < 0:
             raise UsageError("keep_bytes must be 0 or more.", "0 removes everything.")
 
@@ -160,4 +180,4 @@ JOBS: Mapping[str, type[Request]] = {
     "rebase": RebaseRequest,
     "verify": VerifyRequest,
 }
-"""The jobs that take their time and report on the way: the server runs each as a process of its own."""
+"""The jobs that take long and report events. The server runs each job in its own process."""

@@ -219,7 +219,7 @@ def test_a_base_that_is_an_environment_is_refused(workshop: Workshop, prefix: Pa
 def test_a_digest_is_no_name_for_the_result(workshop: Workshop, prefix: Path, name: str, newer_base: str) -> None:
     """It would be pushed under a tag that nobody named."""
     built = workshop.build(prefix, reference=f"{name}:v1", push=True)
-    with pytest.raises(UsageError, match="names no tag"):
+    with pytest.raises(UsageError, match="has no tag"):
         rebased(workshop, f"{name}@{built.event.digest}", newer_base)
     finished, _ = rebased(workshop, f"{name}@{built.event.digest}", newer_base, f"{name}:v2")
     assert str(manifest_of(f"{name}:v2")[0].descriptor.digest) == finished.digest

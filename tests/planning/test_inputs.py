@@ -52,10 +52,10 @@ def test_the_log_says_which_platform_is_taken(lockfile: Path, tmp_path: Path, mo
     monkeypatch.setattr("platform.machine", lambda: "x86_64")
     inputs, log = read(tmp_path, lockfile=lockfile)
     assert (inputs.lockfile.platform, inputs.architecture) == ("linux-64", "amd64")
-    assert log == [f"{lockfile} is for linux-64, linux-aarch64, osx-arm64: linux-64 is taken."]
+    assert log == [f"{lockfile} is for linux-64, linux-aarch64, osx-arm64: linux-64 is used."]
     inputs, log = read(tmp_path, lockfile=lockfile, platform="linux-aarch64")
     assert (inputs.lockfile.platform, inputs.architecture) == ("linux-aarch64", "arm64")
-    assert "linux-aarch64 is taken" in log[0]
+    assert "linux-aarch64 is used" in log[0]
     with pytest.raises(LockfileError, match="container images need"):
         read(tmp_path, lockfile=lockfile, platform="osx-arm64")
 

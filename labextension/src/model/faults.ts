@@ -12,7 +12,7 @@ export interface KnownFault {
 const WARNINGS: Record<string, KnownFault> = {
   'bytecode-of-installer': {
     title: "Bytecode is the installer's choice",
-    hint: 'The layers engine leaves it out (--engine layers --no-bytecode).'
+    hint: 'The layers engine leaves out all bytecode (--engine layers --no-bytecode).'
   },
   'conda-overwritten-by-pip': {
     title: 'pip overwrote files of a conda package',
@@ -66,7 +66,7 @@ const WARNINGS: Record<string, KnownFault> = {
   },
   'post-link-script': {
     title: 'Packages ran a script when they were installed',
-    hint: 'Such files belong to no package, and nobody can prove that they come out the same elsewhere.'
+    hint: 'The files of such a script belong to no package. A script may make different files elsewhere.'
   },
   'post-link-script-not-run': {
     title: 'The script of a package is not run',
