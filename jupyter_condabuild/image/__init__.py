@@ -1,1 +1,1 @@
-"""What an image of ours is: its paths, its layers, its configuration and its base."""
+"""The parts of an image that this package makes: paths, layers, configuration and base image."""

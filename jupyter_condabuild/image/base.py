@@ -1,4 +1,4 @@
-"""The base image: a name to a manifest, a configuration and a place that has the layers, none of them downloaded."""
+"""The base image: its name is resolved to a manifest, a configuration and a source of the layers. No layer is read."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from jupyter_condabuild.requests.job_context import JobContext
 class Base:
     """A resolved base image.
 
-    Of one that lies in a registry, `repository` is where its layers can be mounted from, and `named` the digest that
-    its name has there: that of an index, where the image is one of several.
+    If the image is in a registry, `repository` is the repository from which its layers can be mounted, and `named` is
+    the digest that its name has there. That is the digest of an index if the name has images for several platforms.
     """
 
     name: str
@@ -37,7 +37,7 @@ class Base:
 
     @property
     def layers(self) -> tuple[Descriptor, ...]:
-        """The base's layers with OCI's media type names; annotations of other tools are not ours to repeat."""
+        """The base's layers with OCI media types. Annotations of the tool that made the base are left out."""
         return tuple(
             Descriptor(_oci_media_type(layer.media_type), layer.digest, layer.size)
             for layer in self.image.manifest.layers
@@ -49,38 +49,45 @@ def _oci_media_type(media_type: str) -> str:
 
 
 def resolve(location: ImageLocation, architecture: str, job: JobContext) -> Base:
-    """Finds the base image for a processor (GOARCH name); archives and engines are closed when the job ends.
+    """Resolves the base image at a location. Archives and engines are closed when the job ends.
 
-    The store keeps what a registry said of an image, so that the registry is asked only whether the name means another
-    image now. Raises BaseUnavailable with the reason.
+    The store keeps the manifest and the configuration of an image in a registry. So the registry is asked only for the
+    digest that the name has now.
+
+    Args:
+        architecture: the processor, as a GOARCH name.
+
+    Raises BaseUnavailable with the reason.
     """
     try:
         if location.kind == "registry":
             return _from_registry(location.reference, architecture, job)
-        found = open_saved(location, architecture, job)
+        saved = open_saved(location, architecture, job)
     except BaseUnavailable:
         raise
     except CondaBuildError as error:
-        raise BaseUnavailable(f"The base image {location} cannot be had: {error.message}", error.hint or None) from None
+        raise BaseUnavailable(
+            f"The base image {location} is not available: {error.message}", error.hint or None
+        ) from None
     name = location.path.name if location.is_file else location.name
-    return Base(name, found.manifest.descriptor.digest, found)
+    return Base(name, saved.manifest.descriptor.digest, saved)
 
 
 def _from_registry(reference: Reference, architecture: str, job: JobContext) -> Base:
     repository, store = job.repository(reference), job.store
     named = repository.head(reference.target)
-    found = _manifest(repository, named, store) if named else repository.manifest(reference.target)
-    if isinstance(found, Index):
-        found = _manifest(repository, found.select(architecture), store)
-    if not isinstance(found, Manifest):
+    manifest = _manifest(repository, named, store) if named else repository.manifest(reference.target)
+    if isinstance(manifest, Index):
+        manifest = _manifest(repository, manifest.select(architecture), store)
+    if not isinstance(manifest, Manifest):
         raise BaseUnavailable(f"{reference} names an index of indexes, not an image.")
-    config = _kept(store, found.config, lambda: b"".join(repository.read(found.config)))
+    config = _kept(store, manifest.config, lambda: b"".join(repository.read(manifest.config)))
     actual = ImageConfig.parse(config).architecture
     if actual and actual != architecture:
-        raise BaseUnavailable(f"{reference} is an image for {actual}, the environment is for {architecture}.")
-    digest = found.descriptor.digest
-    whole = Image(found, config, {layer.digest: repository for layer in found.layers})
-    return Base(str(reference), digest, whole, repository, named.digest if named else None)
+        raise BaseUnavailable(f"{reference} is an image for {actual}, but the environment is for {architecture}.")
+    digest = manifest.descriptor.digest
+    resolved = Image(manifest, config, {layer.digest: repository for layer in manifest.layers})
+    return Base(str(reference), digest, resolved, repository, named.digest if named else None)
 
 
 def _manifest(repository: Repository, descriptor: Descriptor, store: Store) -> Manifest | Index:
@@ -90,7 +97,7 @@ def _manifest(repository: Repository, descriptor: Descriptor, store: Store) -> M
 
 
 def _kept(store: Store, descriptor: Descriptor, read: Callable[[], bytes]) -> bytes:
-    """Bytes from the store, read and put there where it has none."""
+    """Returns the bytes of a blob from the store. If the store does not have them, reads them and puts them there."""
     if store.has(descriptor):
         with suppress(ContentMismatch):
             return b"".join(store.read(descriptor))

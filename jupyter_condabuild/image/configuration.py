@@ -1,6 +1,6 @@
-"""What makes files an image that works: the entrypoint, the user's folders, and the image configuration.
+"""The image configuration, and the runtime layer with the entrypoint and the user's folders.
 
-The runtime layer is the same for every image, so that it is pushed and pulled once.
+The runtime layer is the same for every image, so it is pushed and pulled only once.
 """
 
 from __future__ import annotations
@@ -25,19 +25,28 @@ from jupyter_condabuild.oci.layer import Entry
 from jupyter_condabuild.oci.layout import Store
 
 LOCKFILE = "org.jupyter.condabuild.lockfile"
-"""Member of the image configuration that holds the lock file in conda-lock's format, compressed by gzip, in base64.
+"""The member of the image configuration with the lock file: conda-lock's format, compressed with gzip, in base64.
 
-Every push sends the configuration, and as plain text the lock file would be most of it.
+Every push sends the configuration. As plain text, the lock file would be most of the configuration.
 """
 
 LABEL_IDENTITY = "org.jupyter.condabuild.environment"
+"""The label with the digest of the lock file."""
+
 LABEL_REQUESTED = "org.jupyter.condabuild.requested"
+"""The label with the requested specs of the environment, as a JSON list."""
+
 LABEL_VARIABLES = "org.jupyter.condabuild.variables"
+"""The label with the names of the environment's own variables, as a JSON list."""
+
 LABEL_ENGINE = "org.jupyter.condabuild.engine"
+"""The label with the value ``docker`` in images of the docker engine. The layers engine does not set it."""
+
 LABEL_STALE = "org.jupyter.condabuild.stale"
-"""Bytes of layers that later ones replace, in an image that was updated by stacking."""
+"""The label with the size in bytes of the layers that later layers replace; set only by a stacked update."""
 
 LABEL_BASE_LAYERS = "org.jupyter.condabuild.base.layers"
+"""The label with the number of the base's layers."""
 
 _CREATED_BY = "jupyter condabuild: "
 ENTRYPOINT_SCRIPT = """\
@@ -69,7 +78,10 @@ done
 
 
 def runtime_layer(store: Store, level: int) -> ReadyLayer:
-    """The layer with entrypoint, home and work folder, the same for every image; in the store afterwards."""
+    """Returns the layer with the entrypoint, the home folder and the work folder, and puts its blob into the store.
+
+    The layer is the same for every image with the same compression level.
+    """
     entries = [
         Entry(in_layer(ENTRYPOINT), mode=0o755, data=ENTRYPOINT_SCRIPT.encode()),
         Entry(in_layer(LOCK), mode=0o755, data=_LOCK_SCRIPT.encode()),
@@ -95,15 +107,19 @@ def configuration(
     variables: Mapping[str, str] | None = None,
     stale: int = 0,
 ) -> ImageConfig:
-    """The image configuration on top of the base's.
+    """Returns the image configuration, made on top of the base's configuration.
+
+    The only time in the configuration is the base's, so that the same input gives the same digest.
 
     Args:
-        diff_ids: of all layers, the base's first.
-        history: a line for each of our layers.
-        variables: the environment's own, from conda-meta/state.
-        stale: bytes of layers that later ones replace.
+        base_reference: the name of the base image.
+        base_digest: the digest of the base image's manifest.
+        diff_ids: the diff_ids of all layers, the base's first.
+        history: one line for each layer above the base.
+        variables: the environment's own variables, from conda-meta/state.
+        stale: the size in bytes of the layers that later layers replace.
 
-    Source: image-spec config.md and annotations.md. There is no time in it but the base's: same input, same digest.
+    Source: image-spec config.md and annotations.md.
     """
     runtime = dict(base.runtime)
     env = dict(item.partition("=")[::2] for item in runtime.get("Env") or [])
@@ -130,7 +146,7 @@ def configuration(
         "os": base.value.get("os", "linux"),
         "config": runtime,
         "history": [*_base_history(base), *entries],
-        LOCKFILE: _packed(lockfile),
+        LOCKFILE: _pack(lockfile),
     }
     for member in ("created", "variant"):
         if base.value.get(member):
@@ -138,16 +154,16 @@ def configuration(
     return base.with_value(value, diff_ids)
 
 
-def _packed(lockfile: Lockfile) -> str:
-    from isal import isal_zlib  # the same bytes on every machine, as with layers
+def _pack(lockfile: Lockfile) -> str:
+    from isal import isal_zlib  # isal gives the same bytes on every machine
 
     compressor = isal_zlib.compressobj(3, isal_zlib.DEFLATED, 31)
     data = compressor.compress(dump(lockfile, "conda-lock").encode()) + compressor.flush()
     return base64.b64encode(data).decode()
 
 
-def _unpacked(text: str) -> Lockfile:
-    """Raises ValueError, TypeError, LockfileError."""
+def _unpack(text: str) -> Lockfile:
+    """Returns the lock file that `_pack` made `text` of. Raises ValueError, TypeError, LockfileError."""
     try:
         return load(gzip.decompress(base64.b64decode(text, validate=True)).decode())
     except (EOFError, OSError, zlib.error) as error:
@@ -155,22 +171,25 @@ def _unpacked(text: str) -> Lockfile:
 
 
 def lockfile_in(config: ImageConfig) -> Lockfile:
-    """The lock file in an image's configuration; raises BadImage, LockfileError."""
+    """Returns the lock file in an image's configuration. Raises BadImage, LockfileError."""
     try:
-        return _unpacked(config.value[LOCKFILE])
+        return _unpack(config.value[LOCKFILE])
     except (KeyError, TypeError, ValueError):
-        raise BadImage("The image's configuration has no lock file that can be read.") from None
+        raise BadImage("The image's configuration has no readable lock file.") from None
 
 
 def _base_history(base: ImageConfig) -> list[Any]:
-    """The base's history, or one entry a layer where it has none: entries and layers must agree in number."""
+    """Returns the base's history, or one entry for each layer if the history does not match the layers.
+
+    A history must have as many entries with a layer as the image has layers.
+    """
     history = list(base.value.get("history") or [])
-    filled = sum(not entry.get("empty_layer") for entry in history)
-    return history if filled == len(base.diff_ids) else [{"created_by": "base image"} for _ in base.diff_ids]
+    with_layer = sum(not entry.get("empty_layer") for entry in history)
+    return history if with_layer == len(base.diff_ids) else [{"created_by": "base image"} for _ in base.diff_ids]
 
 
 def environment(path: str, lockfile: Lockfile) -> dict[str, str]:
-    """The variables that every image of ours has, before those of the base of which `path` is one."""
+    """Returns the environment variables of an image. They override the base's; `path` is the base's PATH or empty."""
     names = {package.name for package in lockfile.conda}
     value = {
         "PATH": f"{PREFIX}/bin:{path or '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'}",
@@ -188,7 +207,7 @@ def environment(path: str, lockfile: Lockfile) -> dict[str, str]:
 
 
 def command(lockfile: Lockfile) -> list[str]:
-    """What the image runs by default: JupyterLab where the environment has it, else Python, R, or a shell."""
+    """Returns an image's default command: JupyterLab if the environment has it, else Python, R, Julia or a shell."""
     names = {package.name for package in lockfile.conda} | {package.name for package in lockfile.pip}
     if "jupyterlab" in names:
         return ["jupyter", "lab", "--ip=0.0.0.0", "--port=8888", "--no-browser"]
@@ -199,7 +218,7 @@ def command(lockfile: Lockfile) -> list[str]:
 
 
 def image_labels(lockfile: Lockfile) -> dict[str, str]:
-    """The labels that say what is in an image."""
+    """Returns the labels that describe the contents of an image."""
     python = lockfile.python
     labels = {
         "org.opencontainers.image.title": "conda environment",
@@ -214,7 +233,7 @@ def image_labels(lockfile: Lockfile) -> dict[str, str]:
 
 
 class OwnLayer(NamedTuple):
-    """A layer of an image of ours, and the line of the history that says what it holds."""
+    """A layer above the base. `title` is its line in the history."""
 
     descriptor: Descriptor
     diff_id: Digest
@@ -223,7 +242,11 @@ class OwnLayer(NamedTuple):
 
 @dataclass(frozen=True)
 class Ours:
-    """What an image of ours says of itself: enough to make its configuration again, on another base."""
+    """The description of an image in its configuration. A configuration on another base can be made from it.
+
+    `history` has one line for each layer above the base. `variables` are the environment's own variables. `stale` is
+    the size in bytes of the layers that later layers replace.
+    """
 
     lockfile: Lockfile
     base_layers: int
@@ -233,22 +256,25 @@ class Ours:
     stale: int
 
     def layers(self, manifest: Manifest, config: ImageConfig) -> tuple[OwnLayer, ...]:
-        """The layers above the base.
+        """Returns the layers above the base.
 
-        Raises BadImage where manifest, configuration and history have different numbers of layers.
+        Raises BadImage if the manifest, the configuration and the history have different numbers of layers.
         """
         first = self.base_layers
         rows = (manifest.layers[first:], config.diff_ids[first:], self.history)
         if len(manifest.layers) != len(config.diff_ids) or len({len(row) for row in rows}) != 1:
             raise BadImage(
                 "The image's manifest, configuration and history have different numbers of layers.",
-                "Build it anew from the environment.",
+                "Build the image again from the environment.",
             )
         return tuple(OwnLayer(*row) for row in zip(*rows, strict=True))
 
     @classmethod
     def read(cls, config: ImageConfig) -> Ours:
-        """Raises BadImage for an image that is not ours."""
+        """Reads the description in an image's configuration.
+
+        Raises BadImage if the layers engine did not make the image, LockfileError if its lock file is not valid.
+        """
         runtime = config.runtime
         labels = runtime.get("Labels") or {}
         env = dict(item.partition("=")[::2] for item in runtime.get("Env") or [])
@@ -257,7 +283,7 @@ class Ours:
             requested = tuple(json.loads(labels.get(LABEL_REQUESTED, "[]")))
             lines = [str(entry.get("created_by", "")) for entry in config.value["history"]]
             return cls(
-                lockfile=replace(_unpacked(config.value[LOCKFILE]), requested=requested),
+                lockfile=replace(_unpack(config.value[LOCKFILE]), requested=requested),
                 base_layers=int(labels[LABEL_BASE_LAYERS]),
                 base_name=labels.get("org.opencontainers.image.base.name", ""),
                 history=tuple(line.removeprefix(_CREATED_BY) for line in lines if line.startswith(_CREATED_BY)),
@@ -267,10 +293,10 @@ class Ours:
         except (KeyError, TypeError, ValueError, AttributeError):
             if labels.get(LABEL_ENGINE) == "docker":
                 raise BadImage(
-                    "The image was made by the docker engine, whose layers cannot be put on another base.",
-                    "Build it with --engine docker and the new --base: the environment comes from the cache.",
+                    "The docker engine made this image. Its layers cannot be put on another base.",
+                    "Build it with --engine docker and the new --base. The environment comes from the cache.",
                 ) from None
             raise BadImage(
-                "The image was not made by 'jupyter condabuild', or by one that is too different.",
-                "Build it anew from the environment.",
+                "The image was not made by 'jupyter condabuild', or was made by an incompatible version.",
+                "Build the image again from the environment.",
             ) from None

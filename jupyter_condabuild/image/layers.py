@@ -1,4 +1,4 @@
-"""The layers of an image above its base, whoever made them."""
+"""The layers of an image above its base."""
 
 from __future__ import annotations
 
@@ -8,12 +8,16 @@ from jupyter_condabuild.events import LayerState
 from jupyter_condabuild.oci.image import BlobSource, Descriptor, Digest, Manifest
 
 HIDDEN = "org.jupyter.condabuild.hidden"
-"""Manifest annotation: digests of the layers that later ones replace, and of the whiteouts, separated by spaces."""
+"""Manifest annotation: digests of the layers that later layers replace, and of the whiteouts, separated by spaces."""
 
 
 @dataclass(frozen=True)
 class ReadyLayer:
-    """A layer that exists: what stands in the manifest, its diff_id, and who can read its blob."""
+    """A layer whose blob exists.
+
+    `descriptor` is the layer's entry in the manifest. `source` is the place to read the blob from. `title` is the
+    layer's line in the history.
+    """
 
     descriptor: Descriptor
     diff_id: Digest
@@ -26,7 +30,7 @@ class ReadyLayer:
 class LayerStack:
     """The layers of an image above its base.
 
-    `hidden` are the digests of layers that later layers replace, and of the whiteouts (see `engines.layers.stacking`).
+    `hidden` has the digests of layers that later layers replace, and of the whiteouts (see `engines.layers.stacking`).
     """
 
     layers: tuple[ReadyLayer, ...]
@@ -34,15 +38,15 @@ class LayerStack:
 
     @property
     def stale(self) -> int:
-        """Bytes that a new puller gets and nobody sees."""
+        """The size of the hidden layers in bytes. A pull downloads them, and a container shows none of their files."""
         return sum(ready.descriptor.size for ready in self.layers if ready.descriptor.digest in self.hidden)
 
     @property
     def notes(self) -> dict[str, str]:
-        """What a manifest says of it."""
+        """The annotations of the manifest that describe the stack."""
         return {HIDDEN: " ".join(sorted(map(str, self.hidden)))} if self.hidden else {}
 
 
 def hidden_in(manifest: Manifest) -> frozenset[Digest]:
-    """The layers of an image that count for nothing any more; raises BadDigest."""
+    """Returns the digests of an image's hidden layers. Raises BadDigest."""
     return frozenset(Digest.parse(text) for text in manifest.annotations.get(HIDDEN, "").split())

@@ -1,4 +1,4 @@
-"""Images that exist: opened by name wherever they are, and the lock file that an image of ours has inside."""
+"""Opens an image by its name, in a registry, an archive or an engine, and reads the lock file inside the image."""
 
 from __future__ import annotations
 
@@ -19,33 +19,36 @@ from jupyter_condabuild.oci.location import ImageLocation
 from jupyter_condabuild.requests.job_context import JobContext
 
 LOCK_PATH = "opt/condabuild/conda-lock.yml"
-"""Where an image of the docker engine has its lock file."""
+"""The path of the lock file in an image of the docker engine."""
 
 _SMALL = 16 << 20
+"""The size in bytes of the largest layer that can have the lock file. Larger layers are not read."""
 
 
 def open_image(location: ImageLocation, job: JobContext, architecture: str = "") -> Image:
-    """The image at a location, for a processor (GOARCH name; default this machine's).
+    """Opens the image at a location. Its files and connections are closed when the job ends.
 
-    The files and connections that it needs are closed when the job ends. Raises BadReference, BadImage, RegistryError,
-    EngineUnavailable, EngineFault.
+    Args:
+        architecture: the processor, as a GOARCH name; default this machine's.
+
+    Raises BadReference, BadImage, RegistryError, EngineUnavailable, EngineFault.
     """
     architecture = architecture or host_architecture()
     if location.kind != "registry":
         return open_saved(location, architecture, job)
     reference = location.reference
     repository = job.repository(reference)
-    found = repository.manifest(reference.target)
-    if isinstance(found, Index):
-        found = repository.manifest(str(found.select(architecture).digest))
-    if not isinstance(found, Manifest):
+    manifest = repository.manifest(reference.target)
+    if isinstance(manifest, Index):
+        manifest = repository.manifest(str(manifest.select(architecture).digest))
+    if not isinstance(manifest, Manifest):
         raise BadImage(f"{reference} names an index of indexes, not an image.")
-    config = b"".join(repository.read(found.config))
-    return Image(found, config, {layer.digest: repository for layer in found.layers})
+    config = b"".join(repository.read(manifest.config))
+    return Image(manifest, config, {layer.digest: repository for layer in manifest.layers})
 
 
 def open_saved(location: ImageLocation, architecture: str, job: JobContext) -> Image:
-    """The image in an archive, in a layout folder or in an engine. Raises as `open_image`."""
+    """Opens the image in an archive, a layout folder or an engine. Raises the errors of `open_image`."""
     if location.is_file:
         return job.keep(Archive(location.path)).image(architecture)
     daemon = job.keep(Daemon.connect(job.docker_host or None))
@@ -53,19 +56,20 @@ def open_saved(location: ImageLocation, architecture: str, job: JobContext) -> I
 
 
 def made_by(image: Image) -> str:
-    """The engine that made an image, layers or docker; raises BadImage for one that is not ours."""
+    """Returns the engine that made an image: ``layers`` or ``docker``. Raises BadImage if neither made it."""
     config = ImageConfig.parse(image.config)
     if LOCKFILE in config.value:
         return "layers"
     if (config.runtime.get("Labels") or {}).get(LABEL_ENGINE) == "docker":
         return "docker"
     raise BadImage(
-        "The image was not made by 'jupyter condabuild': it has no lock file.", "Compare environments or lock files."
+        "The image was not made by 'jupyter condabuild': it has no lock file.",
+        "Use an image that 'jupyter condabuild' made, or compare environments or lock files.",
     )
 
 
 def lock_in(image: Image) -> Lockfile:
-    """The lock file inside an image of ours. Raises BadImage, LockfileError."""
+    """Returns the lock file inside an image of either engine. Raises BadImage, LockfileError, ContentMismatch."""
     if made_by(image) == "layers":
         return lockfile_in(ImageConfig.parse(image.config))
     for layer in reversed(image.manifest.layers):
@@ -74,17 +78,20 @@ def lock_in(image: Image) -> Lockfile:
         for member, content in members(image, layer):
             if member.name.removeprefix("./") == LOCK_PATH and content:
                 return load(content.read().decode())
-    raise BadImage(f"The image has no /{LOCK_PATH}.", "Build it anew from the environment.")
+    raise BadImage(f"The image has no lock file at /{LOCK_PATH}.", "Build the image again from the environment.")
 
 
 def members(image: BlobSource, layer: Descriptor) -> Iterator[tuple[tarfile.TarInfo, io.BufferedIOBase | None]]:
-    """A layer's entries and, of files, their bytes, to be read before the next; verified at the end."""
+    """Yields the entries of a layer, each with its bytes if it is a file. Raises ContentMismatch.
+
+    The bytes must be read before the next entry. The layer's digest is verified after the last entry.
+    """
     chunks = image.read(layer)
     try:
         with tarfile.open(fileobj=as_file(chunks), mode="r|*", errors="surrogateescape") as tar:
             for member in tar:
                 yield member, tar.extractfile(member) if member.isreg() else None  # type: ignore[misc]
         for _ in chunks:
-            """The digest is checked with the last byte."""
+            pass  # the digest is verified with the last chunk
     except (tarfile.TarError, EOFError, OSError) as error:
         raise ContentMismatch(f"The layer {layer.digest} cannot be read: {error}.") from None

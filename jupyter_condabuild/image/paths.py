@@ -1,4 +1,4 @@
-"""Where the parts of an image lie, the same in every image of ours."""
+"""The paths of the parts of an image. They are the same in every image."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ HOME = "/home/user"
 """The home folder of the image's user."""
 
 WORK = "/work"
-"""The working folder, where a user's own files lie."""
+"""The working folder, with the user's own files."""
 
 USER = 1000
-"""The number of the image's user and of that user's group."""
+"""The numeric id of the image's user and of the user's group."""
 
 
 def in_layer(path: str) -> str:
-    """The name of an absolute path in a layer's tar file: without the slash at its start (image-spec layer.md)."""
+    """Returns the name of an absolute path in a layer's tar file: without the leading slash (image-spec layer.md)."""
     return path.removeprefix("/")
 
 
 PREFIX_IN_LAYER = in_layer(PREFIX)
-"""`PREFIX` as the names in a layer's tar file begin."""
+"""`PREFIX` in the names of a layer's tar file."""

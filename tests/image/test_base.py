@@ -110,5 +110,5 @@ def test_one_that_cannot_be_had_is_named(find: Find, name: str) -> None:
 def test_a_registry_that_refuses_is_quoted(fake_registry: FakeRegistry, find: Find) -> None:
     """In its own words."""
     fake_registry.guard = lambda seen: spec_error(403, "DENIED", "not for you")
-    with pytest.raises(BaseUnavailable, match="cannot be had"):
+    with pytest.raises(BaseUnavailable, match="is not available"):
         find(f"{fake_registry.host}/lab/base:v1")
