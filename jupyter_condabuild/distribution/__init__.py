@@ -1,1 +1,1 @@
-"""What registries have already, and how an image gets to its destinations."""
+"""The layers that registries have already, and the delivery of an image to its destinations."""

@@ -1,4 +1,4 @@
-"""Where an image goes: a registry, an engine, an archive; and what those places have already."""
+"""The destinations of an image: a registry, an engine, an archive; and the layers that registries have already."""
 
 from __future__ import annotations
 
@@ -24,7 +24,11 @@ from jupyter_condabuild.requests.job_context import JobContext
 
 @dataclass(frozen=True)
 class Destination:
-    """The repository that the image is pushed to, if it is, and the layers that this repository and the caches have."""
+    """The repository of the image, if the request names one, and the layers that registries have already.
+
+    `index` has the layers of the repository and of the caches. `tag` is the image's tag in the repository. `pool` is
+    the lab's layer pool; None if there is none in the registry of the repository.
+    """
 
     index: LayerIndex
     repository: Repository | None = None
@@ -32,12 +36,12 @@ class Destination:
     pool: LayerPool | None = None
 
     def push(self, report: Report) -> Push:
-        """A push to the repository."""
+        """Returns a push to the repository."""
         assert self.repository
         return Push(self.repository, self.index.present, report, self.pool)
 
     def index_of(self, planned: Sequence[PlannedLayer], store: Store) -> LayerIndex:
-        """The index, and the pool's layers for those of a plan that neither the index nor the store has."""
+        """Returns the index with the pool's layers, for planned layers that neither the index nor the store has."""
         if not self.pool:
             return self.index
         missing = [layer for layer in planned if layer.key not in self.index.layers and not store.built(layer.key)]
@@ -47,13 +51,14 @@ class Destination:
 def open_destination(
     request: PlanRequest, job: JobContext, *, trusting: bool = True, present: bool = True
 ) -> Destination:
-    """Reads the manifests that may name layers of ours, in the registries that a request names.
+    """Reads the manifests that may name reusable layers, in the registries of a request.
 
     Args:
-        trusting: whether a layer that a manifest names counts as a layer that the registry has.
-        present: whether, besides, the destination is not asked again for blobs that its own manifests name.
+        trusting: whether a layer counts as present because a manifest of the registry names it. If false, no
+            manifest is read.
+        present: whether blobs that the destination's own manifests name are used without a request for each blob.
 
-    Raises RegistryError for a destination that cannot be asked.
+    Raises RegistryError if the destination does not answer or refuses.
     """
     targets: list[tuple[Repository, str]] = []
     repository, tag = None, ""
@@ -83,19 +88,19 @@ def _pool(request: PlanRequest, repository: Repository | None, job: JobContext) 
     job.report(
         Warning(
             "layer-pool-elsewhere",
-            f"The layer pool is in {reference.registry}, and the image goes to {repository.host}.",
-            "Layers are shared within one registry: name a pool for this one in layer_pool.",
+            f"The layer pool is in {reference.registry}, but the image goes to {repository.host}.",
+            f"Layers can be shared only within one registry: set layer_pool to a repository of {repository.host}.",
         )
     )
     return None
 
 
 LATEST = "latest-base"
-"""The tag of a repository's newest maintained base (`jobs.nightly_base`)."""
+"""The tag of a repository's newest maintained base (see `jobs.nightly_base`)."""
 
 
 def newest(repository: Repository) -> str:
-    """The tag of a repository's newest dated base, by its list of tags; empty where it has none or will not say."""
+    """Returns the tag of a repository's newest dated base; empty if there is none or the tags cannot be listed."""
     try:
         tags = repository.tags()
     except RegistryError:
@@ -104,19 +109,22 @@ def newest(repository: Repository) -> str:
 
 
 def cache_references(request: PlanRequest, job: JobContext) -> tuple[Reference, ...]:
-    """The images that the docker engine may take steps from: those named, the one before, the newest dated base."""
-    found = list(request.cache_from)
+    """Returns the images whose steps the docker engine may reuse.
+
+    They are the images of `cache_from`, the image that the destination has now, and the newest dated base.
+    """
+    references = list(request.cache_from)
     if reference := request.destination:
-        found.append(reference)
+        references.append(reference)
         if tag := newest(job.repository(reference)):
-            found.append(Reference(reference.registry, reference.repository, tag))
-    return tuple(dict.fromkeys(found))
+            references.append(Reference(reference.registry, reference.repository, tag))
+    return tuple(dict.fromkeys(references))
 
 
 def deliver(image: Image, request: BuildRequest, destination: Destination, push: Push | None, job: JobContext) -> int:
-    """Brings the image to its places and returns the bytes that were pushed.
+    """Delivers the image to every destination of the request. Returns the number of bytes that were pushed.
 
-    Raises RegistryError, EngineUnavailable, EngineFault and the StoreErrors.
+    Raises RegistryError, EngineUnavailable, EngineFault, StoreError.
     """
     pushed = 0
     if push:
@@ -133,7 +141,7 @@ def deliver(image: Image, request: BuildRequest, destination: Destination, push:
 
 
 def write_archive(image: Image, request: BuildRequest, report: Report) -> None:
-    """Writes the archive that a request asks for. Raises StoreError, and what the layers' sources raise."""
+    """Writes the archive of a request. Raises StoreError, and the errors of the layers' sources."""
     assert request.archive
     kind: archive.Kind = "docker-archive" if request.archive.kind == "docker-archive" else "oci-archive"
     name = str(request.reference) if request.reference else ""
@@ -151,7 +159,11 @@ def _finish(image: Image, request: BuildRequest, destination: Destination, push:
 
 
 def _load(image: Image, request: BuildRequest, job: JobContext) -> None:
-    """An engine that can reach the registry pulls what it lacks; any other gets the whole image."""
+    """Loads the image into the engine.
+
+    If the image was pushed, the engine pulls the layers that it does not have. If the pull fails, or if the image was
+    not pushed, the whole image is sent to the engine.
+    """
     name = str(request.reference)
     with Daemon.connect(job.docker_host or None) as daemon:
         if request.push:
@@ -159,12 +171,14 @@ def _load(image: Image, request: BuildRequest, job: JobContext) -> None:
                 if daemon.pull(name):
                     return
             except CondaBuildError as error:
-                job.report(Log(f"The engine cannot pull from the registry, so it is given the image: {error.message}"))
+                job.report(
+                    Log(f"The engine cannot pull from the registry, so the image is sent to it: {error.message}")
+                )
         daemon.load(image, name, throttled(job.report, "load"))
 
 
 def throttled(report: Report, subject: str) -> archive.Progress:
-    """Progress events at most ten times a second."""
+    """Returns a function that reports progress: at most ten events a second, and always the last one."""
     last = 0.0
 
     def moved(complete: int, total: int) -> None:

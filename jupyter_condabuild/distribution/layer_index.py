@@ -1,6 +1,7 @@
-"""What registries already have: the annotated layers of earlier images, found by key without moving a blob.
+"""The layers that registries have already: annotated layers of earlier images, found by key. No blob is transferred.
 
-The manifests of the destination, of the last image pushed there and of `cache_from` are the cache that a team shares.
+The manifests of the destination, of the last image that was pushed there, and of `cache_from` are the cache that a team
+shares.
 """
 
 from __future__ import annotations
@@ -22,15 +23,15 @@ from jupyter_condabuild.oci.registry import Repository
 from jupyter_condabuild.planning.layer_plan import LayerPlan, PlannedLayer
 
 PLAN = "org.jupyter.condabuild.plan"
-"""Manifest annotation: the identity of the plan that the package layers follow."""
+"""Manifest annotation: the identity of the plan of the package layers."""
 
 CONTESTED = "org.jupyter.condabuild.contested"
-"""Manifest annotation: the key of the layer for paths that several packages bring, where there is one."""
+"""Manifest annotation: the key of the layer for paths of several packages, if there is such a layer."""
 
 
 @dataclass(frozen=True)
 class IndexedLayer:
-    """A package layer that a repository has."""
+    """A package layer in a repository."""
 
     descriptor: Descriptor
     diff_id: Digest
@@ -39,10 +40,11 @@ class IndexedLayer:
 
 @dataclass(frozen=True)
 class LayerIndex:
-    """What some repositories have.
+    """The package layers of some repositories.
 
-    `layers` are by key; `present` are blobs that the destination has for certain, since its own manifests name them;
-    `contested` maps a plan's identity to the key of the layer for paths of several packages, empty for none.
+    `layers` maps a key to a layer. `present` has the digests of blobs that the destination certainly has, because its
+    own manifests name them. `current` is the manifest that the destination's tag has now. `contested` maps the identity
+    of a plan to the key of the layer for paths of several packages; the key is empty if the plan has no such layer.
     """
 
     layers: dict[str, IndexedLayer]
@@ -52,20 +54,22 @@ class LayerIndex:
 
 
 def annotate(descriptor: Descriptor, key: str, diff_id: Digest, packages: Iterable[str]) -> Descriptor:
-    """The descriptor of a package layer as it stands in our manifests."""
+    """Returns the descriptor of a package layer, with the annotations that our manifests give it."""
     annotations = {LAYER_KEY: key, LAYER_DIFF_ID: str(diff_id), LAYER_PACKAGES: " ".join(packages)}
     return Descriptor(descriptor.media_type, descriptor.digest, descriptor.size, annotations)
 
 
 def plan_notes(plan: LayerPlan, contested: Sequence[PlannedLayer]) -> dict[str, str]:
-    """What a manifest says of the plan behind it, for later builds to read."""
+    """Returns the manifest annotations that describe the plan. Later builds read them."""
     return {PLAN: plan.identity, **({CONTESTED: contested[0].key} if contested else {})}
 
 
 def contested_in(index: LayerIndex, plan: LayerPlan) -> list[PlannedLayer] | None:
-    """The layer for paths of several packages, as an image with the same plan has it; empty where it has none.
+    """Returns the layer for paths of several packages of an earlier image with the same plan.
 
-    Returns None where no image with this plan is index.
+    Returns:
+        A list with one layer, an empty list if that image has no such layer, or None if the index has no image with
+        this plan.
     """
     key = index.contested.get(plan.identity)
     if key == "":
@@ -78,7 +82,7 @@ def contested_in(index: LayerIndex, plan: LayerPlan) -> list[PlannedLayer] | Non
 
 
 def keyed_layers(manifest: Manifest, repository: Repository) -> dict[str, IndexedLayer]:
-    """The layers of a manifest that say which key they have, and what their diff_id is."""
+    """Returns the layers of a manifest that are annotated with a key and a diff_id, by key."""
     layers: dict[str, IndexedLayer] = {}
     for layer in manifest.layers:
         key = layer.annotations.get(LAYER_KEY)
@@ -92,9 +96,16 @@ def keyed_layers(manifest: Manifest, repository: Repository) -> dict[str, Indexe
 
 
 def look_up(targets: Iterable[tuple[Repository, str]], destination: Repository | None, tag: str) -> LayerIndex:
-    """Reads the manifests of some repositories and tags or digests; those that are not there count as empty.
+    """Reads the manifests of some images and indexes their layers.
 
-    Raises RegistryError for a destination that cannot be asked; any other cache that fails is only not used.
+    A target that does not exist, or that is not the manifest of an image, is skipped.
+
+    Args:
+        targets: pairs of a repository and a tag or digest.
+        destination: the repository that the image is pushed to, if there is one.
+        tag: the image's tag in `destination`.
+
+    Raises RegistryError if the destination does not answer or refuses. Another repository that does so is skipped.
     """
     layers: dict[str, IndexedLayer] = {}
     present: set[Digest] = set()
@@ -107,7 +118,7 @@ def look_up(targets: Iterable[tuple[Repository, str]], destination: Repository |
         ours = destination is not None and repository.location == destination.location
         try:
             manifest = repository.manifest(target)
-        except (RegistryNotFound, ImageError):  # nothing, or something that is no image
+        except (RegistryNotFound, ImageError):  # no manifest, or not the manifest of an image
             continue
         except RegistryError:
             if ours:

@@ -1,8 +1,8 @@
-"""A lab's layer pool: one repository in which every layer that anyone pushed is found by its key.
+"""A lab's layer pool: one repository in which every layer that a member of the lab pushed can be found by its key.
 
-The tag is the key, and names an artifact with that one layer, annotated as in an image of ours. It takes nothing but
-the registry's own API and no lock: of two who publish a key at once one wins, with a layer as good as the other's; what
-was pruned is built again. Source: OCI image-spec v1.1 manifest.md, "Guidelines for Artifact Usage".
+The key is the tag of an artifact with that one layer, annotated as in an image. The pool needs only the registry's API
+and no lock. If two builds publish the same key at once, one of them wins, and its layer is as good as the other layer.
+A layer that was pruned is built again. Source: OCI image-spec v1.1 manifest.md, "Guidelines for Artifact Usage".
 """
 
 from __future__ import annotations
@@ -21,23 +21,27 @@ from jupyter_condabuild.oci.registry import Repository
 from jupyter_condabuild.planning.layer_plan import PlannedLayer
 
 ARTIFACT = "application/vnd.jupyter.condabuild.layer.v1+json"
-"""Media type of the artifact's empty configuration: what tells it from an image."""
+"""The media type of the artifact's empty configuration. It distinguishes the artifact from an image."""
 
 AT_ONCE = 8
-"""Lookups under way at the same time."""
+"""The number of lookups at the same time."""
 
 FIRST = 16
-"""The largest layers are asked for first; where the pool has none of so many, the smaller ones cost more than they
-save."""
+"""The number of layers that are looked up first: the largest. If the pool has none of them, the others are not
+looked up, because these lookups would cost more time than they save."""
 
 ATTEMPTS = 4
-"""How often a layer is published that another may be publishing at the same moment."""
+"""The number of attempts to publish a layer. Another build may publish the same layer at the same moment."""
 
 _CONFIG = b"{}"
 
 
 class LayerPool:
-    """A pool as one build uses it. No build fails for it: after a refusal it is left alone, and that is said."""
+    """The layer pool of one build.
+
+    A failure of the pool does not fail the build. After a failed lookup the build reads no more layers from the pool,
+    and after a failed publication it writes no more layers to the pool. Each is reported once, as a warning.
+    """
 
     def __init__(self, repository: Repository, report: Report) -> None:
         self.repository = repository
@@ -46,26 +50,28 @@ class LayerPool:
         self._lock = threading.Lock()
         self._has_config = False
 
-    def look_up(self, wanted: Sequence[PlannedLayer]) -> dict[str, IndexedLayer]:
-        """Those of some layers that the pool has, by key."""
-        by_size = sorted(wanted, key=lambda layer: -layer.size)
+    def look_up(self, planned: Sequence[PlannedLayer]) -> dict[str, IndexedLayer]:
+        """Returns the planned layers that the pool has, by key."""
+        by_size = sorted(planned, key=lambda layer: -layer.size)
         found: dict[str, IndexedLayer] = {}
         with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="layer-pool") as threads:
             for part in (by_size[:FIRST], by_size[FIRST:]):
-                for layers in threads.map(self._ask, [layer.key for layer in part]):
+                for layers in threads.map(self._read, [layer.key for layer in part]):
                     found |= layers
                 if not found:
                     break
-        if wanted:
-            self._report(Log(f"The layer pool has {len(found)} of {len(wanted)} layers that nobody else had."))
+        if planned:
+            self._report(
+                Log(f"The layer pool has {len(found)} of {len(planned)} layers that were not found elsewhere.")
+            )
         return found
 
-    def _ask(self, key: str) -> dict[str, IndexedLayer]:
+    def _read(self, key: str) -> dict[str, IndexedLayer]:
         if not self._readable:
             return {}
         try:
             manifest = self.repository.manifest(key)
-        except (RegistryNotFound, ImageError):  # nothing, or something else
+        except (RegistryNotFound, ImageError):  # no manifest, or not a valid one
             return {}
         except CondaBuildError as error:
             with self._lock:
@@ -78,7 +84,7 @@ class LayerPool:
         return {name: layer for name, layer in keyed_layers(manifest, self.repository).items() if name == key}
 
     def publish(self, layer: Descriptor, source: Repository) -> None:
-        """Makes a layer that `source`, a repository of the same registry, has by now findable; bytes do not move."""
+        """Publishes a layer whose blob is in `source`, a repository of the same registry. No bytes are transferred."""
         key = layer.annotations.get(LAYER_KEY, "")
         if not (key and self._writable):
             return
@@ -87,7 +93,7 @@ class LayerPool:
                 self._put(layer, key, source)
                 return
             except (BlobGone, ContentMismatch) as error:
-                # Registries on a file system may not see a blob at the moment when another's request writes its link.
+                # A registry on a file system may not find a blob while another request writes the link to it.
                 failure: CondaBuildError = error
                 time.sleep(0.05 * 2**attempt)
             except CondaBuildError as error:
@@ -100,7 +106,7 @@ class LayerPool:
 
     def _put(self, layer: Descriptor, key: str, source: Repository) -> None:
         if not self.repository.mount(layer.digest, source.name):
-            raise CondaBuildError("The registry does not mount blobs from one repository in another.")
+            raise CondaBuildError("The registry does not mount a blob of one repository into another repository.")
         manifest = Manifest.make(Descriptor(ARTIFACT, Digest.of(_CONFIG), len(_CONFIG)), [layer])
         self._put_config(manifest.config)
         self.repository.push_manifest(manifest, key)
@@ -114,7 +120,7 @@ class LayerPool:
                 self._has_config = True
 
     def _warn(self, code: str, error: CondaBuildError) -> None:
-        what = "read" if code == "layer-pool-not-read" else "written"
-        message = f"The lab's layer pool is not {what}, and the build goes on without: {error.message}"
+        use = "read" if code == "layer-pool-not-read" else "written"
+        message = f"The layer pool cannot be {use}. The build continues without it: {error.message}"
         with suppress(CondaBuildError):
             self._report(Warning(code, message, error.hint))

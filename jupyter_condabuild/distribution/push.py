@@ -1,4 +1,4 @@
-"""Uploads beside the work: each blob goes out as soon as it exists, the manifest when all have arrived."""
+"""Uploads during a build: each blob is sent as soon as it exists, and the manifest after all blobs have arrived."""
 
 from __future__ import annotations
 
@@ -19,25 +19,26 @@ from jupyter_condabuild.oci.registry import Repository
 CONNECTIONS = 4
 
 GRACE_SECONDS = 1.0
-"""How long a build that failed waits for requests under way, before their connections are closed."""
+"""The number of seconds that a failed build waits for its requests before their connections are closed."""
 
 
 @dataclass(frozen=True)
 class Config:
-    """An image configuration's bytes as a place to read them from."""
+    """An image configuration as a source of its blob."""
 
     data: bytes
 
-    def read(self, descriptor: Descriptor) -> Iterator[bytes]:  # noqa: ARG002  it has only one blob
-        """The bytes, in one chunk."""
+    def read(self, descriptor: Descriptor) -> Iterator[bytes]:  # noqa: ARG002  the source has only one blob
+        """Yields the bytes in one chunk."""
         yield self.data
 
 
 class Push:
-    """One image on its way to a repository.
+    """The push of one image to a repository.
 
-    `present` are blobs that the repository has for certain. What the layer pool has is mounted from there, and what it
-    lacks is published to it. Leaving the context with an error ends what is under way.
+    `present` has the digests of blobs that the repository certainly has. A layer that the layer pool has is mounted
+    from the pool. A layer that the pool lacks is published in the pool. If the context exits with an error, the
+    running uploads end.
     """
 
     def __init__(
@@ -52,22 +53,22 @@ class Push:
         self._lock = threading.Lock()
         self._complete = 0
         self._total = 0
-        self._over = False
+        self._ended = False
         self.bytes_pushed = 0
 
     def __enter__(self) -> Push:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._over = kind is not None
-        self._executor.shutdown(wait=not self._over, cancel_futures=True)
+        self._ended = kind is not None
+        self._executor.shutdown(wait=not self._ended, cancel_futures=True)
         if kind is not None and issubclass(kind, Exception):
             wait(self._uploads, GRACE_SECONDS)
 
     def add(self, descriptor: Descriptor, source: BlobSource) -> None:
-        """Sends a blob in the background unless it is there already. Blobs of the same registry are mounted.
+        """Sends a blob in the background, unless the repository has it. A blob of the same registry is mounted.
 
-        Raises the RegistryError of an earlier blob: a registry that refuses is no reason to go on building.
+        Raises the RegistryError of an earlier blob, so that the build ends when the registry refuses.
         """
         self._raise_failure()
         with self._lock:
@@ -85,7 +86,7 @@ class Push:
             mount_from = (self._pool.repository.name,)
         try:
             outcome = self._repository.push(
-                descriptor, _opener(source, descriptor), mount_from=mount_from, progress=self._moved
+                descriptor, _opener(source, descriptor), mount_from=mount_from, progress=self._count
             )
         except (RegistryError, ContentMismatch):
             if isinstance(source, Store):
@@ -96,21 +97,21 @@ class Push:
             with self._lock:
                 self.bytes_pushed += descriptor.size
         else:
-            self._moved(descriptor.size)
+            self._count(descriptor.size)
         if self._pool and outcome != "present" and source is not self._pool.repository:
             self._pool.publish(descriptor, self._repository)
         state = {"uploaded": "pushed", "mounted": "mounted", "present": "reused-remote"}[outcome]
         self._report(Layer(descriptor.annotations.get(LAYER_KEY, ""), packages, descriptor.size, state))  # type: ignore[arg-type]
 
-    def _moved(self, count: int) -> None:
-        if self._over:
+    def _count(self, count: int) -> None:
+        if self._ended:
             raise Cancelled("The build has ended.")
         with self._lock:
             self._complete += count
             self._report(Progress("push", self._complete, self._total))
 
     def wait(self) -> None:
-        """Returns when all blobs are there; raises the first RegistryError or ContentMismatch when it is known."""
+        """Waits until all blobs have arrived. Raises the first RegistryError or ContentMismatch when it occurs."""
         wait(self._uploads, return_when=FIRST_EXCEPTION)
         self._raise_failure()
 
@@ -120,13 +121,13 @@ class Push:
                 upload.result()
 
     def finish(self, manifest: Manifest, tag: str) -> None:
-        """Waits for all blobs, then pushes the manifest, which makes the image visible at once and whole."""
+        """Waits for all blobs, then pushes the manifest, so that the image appears under its tag only when complete."""
         self.wait()
         self._repository.push_manifest(manifest, tag)
 
 
 def _check(store: Store, descriptor: Descriptor) -> None:
-    """Raises ContentMismatch where the registry refused a blob because it is damaged here."""
+    """Raises ContentMismatch if the local blob is damaged, so that this error replaces the registry's refusal."""
     for _ in store.read(descriptor):
         pass
 

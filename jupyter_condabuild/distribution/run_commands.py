@@ -1,4 +1,4 @@
-"""What a labmate runs to use an image: exact commands for Docker, Podman, Apptainer, conda and JupyterHub.
+"""The commands that use an image with Docker, Podman, Apptainer, conda and JupyterHub.
 
 Sources: docs.docker.com "docker run", podman-run(1), apptainer.org "Support for Docker and OCI", kubespawner's
 ``profile_list``.
@@ -20,13 +20,13 @@ from jupyter_condabuild.requests.build import BuildRequest
 PORT = 8888
 _LOOPBACK = re.compile(r"localhost|127\.[\d.]+")
 
-_SERVES = "JupyterLab prints the address to open; it listens on this machine alone."
-_HERE = f"The current folder is {WORK} in the container, and files made there are yours."
+_JUPYTERLAB = "JupyterLab prints the address to open. Only this machine can connect to it."
+_FOLDER = f"The current folder is {WORK} in the container. You own the files that are made there."
 
 
 @dataclass(frozen=True)
 class ShareCommand:
-    """Lines to copy: for a shell or, of JupyterHub, for its configuration. `note` says what to know before."""
+    """Lines for a shell or, with the tool jupyterhub, for its configuration. `note` has advice for the user."""
 
     tool: Literal["docker", "podman", "apptainer", "conda", "jupyterhub"]
     title: str
@@ -34,71 +34,77 @@ class ShareCommand:
     note: str = ""
 
 
-def share_commands(request: BuildRequest, done: Finished) -> tuple[ShareCommand, ...]:
-    """How the image of a finished build is used, from wherever it went; the way that most people take comes first."""
+def share_commands(request: BuildRequest, finished: Finished) -> tuple[ShareCommand, ...]:
+    """Returns the commands that use the image of a finished build at its destination, the most common command first."""
     if request.push:
-        return (*_from_registry(request, done), *_hub(done))
+        return (*_from_registry(request, finished), *_hub(finished))
     if request.load:
         name = str(request.reference)
-        return (ShareCommand("docker", _title(done, "Docker"), _docker(done, name), _note(done)),)
-    return tuple(_from_archive(request, done))
+        return (ShareCommand("docker", _title(finished, "Docker"), _docker(finished, name), _note(finished)),)
+    return tuple(_from_archive(request, finished))
 
 
-def _from_registry(request: BuildRequest, done: Finished) -> Iterator[ShareCommand]:
+def _from_registry(request: BuildRequest, finished: Finished) -> Iterator[ShareCommand]:
     reference = request.reference
     assert reference
     image, name = shlex.quote(str(reference)), _name(reference)
     plain = _is_plain(reference, request)
     yield ShareCommand(
-        "docker", _title(done, "Docker"), f"docker pull {image}\n{_docker(done, str(reference))}", _note(done)
+        "docker",
+        _title(finished, "Docker"),
+        f"docker pull {image}\n{_docker(finished, str(reference))}",
+        _note(finished),
     )
     unverified = " --tls-verify=false" if plain else ""
     yield ShareCommand(
-        "podman", _title(done, "Podman"), f"podman pull{unverified} {image}\n{_podman(done, image)}", _note(done)
+        "podman",
+        _title(finished, "Podman"),
+        f"podman pull{unverified} {image}\n{_podman(finished, image)}",
+        _note(finished),
     )
     unverified = " --no-https" if plain else ""
     yield ShareCommand(
         "apptainer",
-        _title(done, "Apptainer"),
-        f"apptainer pull{unverified} {name}.sif docker://{image}\n{_apptainer(done, name)}",
-        "The current folder is the same inside, as everywhere with Apptainer.",
+        _title(finished, "Apptainer"),
+        f"apptainer pull{unverified} {name}.sif docker://{image}\n{_apptainer(finished, name)}",
+        "The current folder has the same path in the container, as always with Apptainer.",
     )
     yield ShareCommand(
         "conda",
-        "Make the environment without containers",
+        "Make the environment without a container",
         f"docker run --rm {image} {LOCK} > {name}.lock\nconda create --name {name} --file {name}.lock",
-        "The lock file has conda's packages; what pip installed is in the image alone.",
+        "The lock file has only conda packages. The image also has the packages that pip installed.",
     )
 
 
-def _from_archive(request: BuildRequest, done: Finished) -> Iterator[ShareCommand]:
+def _from_archive(request: BuildRequest, finished: Finished) -> Iterator[ShareCommand]:
     archive = request.archive
     assert archive
     path = shlex.quote(str(archive.path))
     name = _name(request.reference) if request.reference else "env"
     lines = [f"docker load --input {path}"]
     if request.reference:
-        lines.append(_docker(done, str(request.reference)))
-    note = _note(done) if request.reference else "Docker prints the image's id, which 'docker run' takes."
-    yield ShareCommand("docker", _title(done, "Docker"), "\n".join(lines), note)
+        lines.append(_docker(finished, str(request.reference)))
+    note = _note(finished) if request.reference else "Docker prints the image's id. Give this id to 'docker run'."
+    yield ShareCommand("docker", _title(finished, "Docker"), "\n".join(lines), note)
     source = f"{archive.kind}:{path}"
-    yield ShareCommand("podman", _title(done, "Podman"), _podman(done, source), _note(done))
+    yield ShareCommand("podman", _title(finished, "Podman"), _podman(finished, source), _note(finished))
     yield ShareCommand(
         "apptainer",
-        _title(done, "Apptainer"),
-        f"apptainer build {name}.sif {source}\n{_apptainer(done, name)}",
-        "The current folder is the same inside, as everywhere with Apptainer.",
+        _title(finished, "Apptainer"),
+        f"apptainer build {name}.sif {source}\n{_apptainer(finished, name)}",
+        "The current folder has the same path in the container, as always with Apptainer.",
     )
 
 
-def _hub(done: Finished) -> Iterator[ShareCommand]:
-    if not _serves(done):
+def _hub(finished: Finished) -> Iterator[ShareCommand]:
+    if not _runs_jupyterlab(finished):
         return
-    reference = Reference.parse(done.reference)
-    pinned = f"{reference.registry}/{reference.repository}@{done.digest}"
+    reference = Reference.parse(finished.reference)
+    pinned = f"{reference.registry}/{reference.repository}@{finished.digest}"
     yield ShareCommand(
         "jupyterhub",
-        "Offer it on a JupyterHub on Kubernetes",
+        "Offer the image on a JupyterHub on Kubernetes",
         f"""\
 c.KubeSpawner.profile_list = [
     {{
@@ -110,49 +116,49 @@ c.KubeSpawner.profile_list = [
         }},
     }},
 ]""",
-        "The environment needs the package jupyterhub, in the hub's version.",
+        "The environment needs the package jupyterhub in the version of the hub.",
     )
 
 
-def _docker(done: Finished, reference: str) -> str:
-    ports = f" -p 127.0.0.1:{PORT}:{PORT}" if _serves(done) else ""
+def _docker(finished: Finished, reference: str) -> str:
+    ports = f" -p 127.0.0.1:{PORT}:{PORT}" if _runs_jupyterlab(finished) else ""
     return f'docker run --rm -it{ports} -v "$PWD":{WORK} -u "$(id -u):$(id -g)" {shlex.quote(reference)}'
 
 
-def _podman(done: Finished, image: str) -> str:
-    ports = f" -p 127.0.0.1:{PORT}:{PORT}" if _serves(done) else ""
-    # keep-id alone makes the number known inside; the image's own user would still be somebody else's.
-    who = '--userns=keep-id -u "$(id -u):$(id -g)"'
-    return f'podman run --rm -it {who} --security-opt label=disable{ports} -v "$PWD":{WORK} {image}'
+def _podman(finished: Finished, image: str) -> str:
+    ports = f" -p 127.0.0.1:{PORT}:{PORT}" if _runs_jupyterlab(finished) else ""
+    # keep-id maps the user's id into the container, but the container still runs as the image's own user without -u.
+    user = '--userns=keep-id -u "$(id -u):$(id -g)"'
+    return f'podman run --rm -it {user} --security-opt label=disable{ports} -v "$PWD":{WORK} {image}'
 
 
-def _apptainer(done: Finished, name: str) -> str:
-    # Packages in ~/.local of whoever runs it would come before the image's.
-    alone = "--env PYTHONNOUSERSITE=1"
-    if _serves(done):
-        return f"apptainer run {alone} {name}.sif"
-    return f"apptainer exec {alone} {name}.sif {ENTRYPOINT} {shlex.join(done.command or ('sh',))}"
+def _apptainer(finished: Finished, name: str) -> str:
+    # Without the variable, Python would find packages in the user's ~/.local before the image's packages.
+    variable = "--env PYTHONNOUSERSITE=1"
+    if _runs_jupyterlab(finished):
+        return f"apptainer run {variable} {name}.sif"
+    return f"apptainer exec {variable} {name}.sif {ENTRYPOINT} {shlex.join(finished.command or ('sh',))}"
 
 
-def _serves(done: Finished) -> bool:
-    return done.command[:1] == ("jupyter",)
+def _runs_jupyterlab(finished: Finished) -> bool:
+    return finished.command[:1] == ("jupyter",)
 
 
-def _title(done: Finished, tool: str) -> str:
-    program = {"jupyter": "JupyterLab", "python": "Python", "R": "R", "julia": "Julia"}.get((*done.command, "")[0])
-    return f"Run {program or 'it'} with {tool}"
+def _title(finished: Finished, tool: str) -> str:
+    program = {"jupyter": "JupyterLab", "python": "Python", "R": "R", "julia": "Julia"}.get((*finished.command, "")[0])
+    return f"Run {program or 'the image'} with {tool}"
 
 
-def _note(done: Finished) -> str:
-    return f"{_HERE} {_SERVES}" if _serves(done) else _HERE
+def _note(finished: Finished) -> str:
+    return f"{_FOLDER} {_JUPYTERLAB}" if _runs_jupyterlab(finished) else _FOLDER
 
 
 def _name(reference: Reference) -> str:
-    """A file name and an environment's name: the last part of the repository."""
+    """Returns a name for a file and an environment: the last part of the repository."""
     return reference.repository.rpartition("/")[2]
 
 
 def _is_plain(reference: Reference, request: BuildRequest) -> bool:
-    """Whether the registry speaks plain HTTP, as far as can be told."""
+    """Whether the registry may use plain HTTP: it is listed as insecure, or it is on a loopback address."""
     host = reference.registry.rpartition(":")[0] if re.search(r":\d+$", reference.registry) else reference.registry
     return bool({host, reference.registry} & set(request.insecure_registries) or _LOOPBACK.fullmatch(host))
