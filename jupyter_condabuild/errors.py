@@ -1,51 +1,51 @@
-"""The exception tree: every class has a stable code, a message for users and a hint.
+"""All errors of the package: each class has a stable code, and each error has a message for users and a hint.
 
 ::
 
     CondaBuildError
-    ├── UsageError                   the request itself makes no sense (exit status 2)
-    ├── PrefixError
-    │   ├── NotAPrefix               no conda-meta where an environment was expected
+    ├── UsageError                   the request is not valid (exit status 2)
+    ├── PrefixError                  an environment cannot be read
+    │   ├── NotAPrefix               the folder of an environment has no conda-meta
     │   ├── BrokenRecord             a file in conda-meta cannot be read
     │   ├── PrefixNotAllowed         the server may not build this environment
-    │   └── NotACondaKernel          a kernel's interpreter lies in no conda environment
-    ├── RequestError                 what was asked of the server
-    │   ├── BadRequest               not understood
-    │   ├── TooMuch                  more bytes than a request may have
-    │   ├── NotThere                 no such kernel, build or lock file
-    │   ├── NotEnded                 a build that has not ended cannot be forgotten
+    │   └── NotACondaKernel          the interpreter of a kernel is in no conda environment
+    ├── RequestError                 the server cannot serve a request
+    │   ├── BadRequest               the request is not valid
+    │   │   └── TooMuch              the request has more bytes than the server accepts
+    │   ├── NotThere                 there is no such kernel, build or lock file
+    │   ├── NotEnded                 a build that still runs cannot be deleted
     │   └── QueueFull                too many builds are waiting
-    ├── Interrupted                  a build's process is gone and did not say why
-    ├── BuildLimit                   a build took more time or memory than it may
-    ├── LockfileError                a lock file that cannot be read or says too little
-    ├── PackageError
-    │   ├── PackageNotFound          neither package cache nor channel has the archive
-    │   ├── PackageMismatch          an archive or file is not what its hash promises
-    │   └── LinkFailed               a package cannot be laid out at the image's prefix
-    ├── NotReproducible              --strict, and something cannot be reproduced
-    ├── OverlayTooLarge              too much in the environment belongs to no package
-    ├── ImageError
-    │   ├── BadReference             not an image reference
-    │   ├── BadDigest                not a digest
-    │   ├── BadImage                 a manifest, config or archive that is not valid
-    │   ├── ContentMismatch          bytes that are not what their digest or size promises
-    │   ├── BaseUnavailable          the base image cannot be had
-    │   └── NotVerified              an image is not what its lock file makes
+    ├── Interrupted                  the process of a build ended and left no result
+    ├── BuildLimit                   a build exceeded its limit of time or memory
+    ├── LockfileError                a lock file cannot be read or lacks information
+    ├── PackageError                 a package is not available or cannot be used
+    │   ├── PackageNotFound          neither the package cache nor the channel has the archive
+    │   ├── PackageMismatch          an archive or a file does not match its hash
+    │   └── LinkFailed               a package cannot be linked into the prefix of the image
+    ├── NotReproducible              --strict is set, and something cannot be reproduced
+    ├── OverlayTooLarge              the files that belong to no package are too large
+    ├── ImageError                   an image, or the name of an image, is not valid
+    │   ├── BadReference             a text is not an image reference
+    │   ├── BadDigest                a text is not a digest
+    │   ├── BadImage                 a manifest, a configuration or an archive is not valid
+    │   ├── ContentMismatch          bytes do not match their digest or size
+    │   ├── BaseUnavailable          the base image is not available
+    │   └── NotVerified              an image differs from the result of its lock file
     ├── RegistryError                (temporary: bool, status: int | None)
-    │   ├── RegistryUnreachable
+    │   ├── RegistryUnreachable      there is no answer
     │   ├── RegistryUnauthorized     401
     │   ├── RegistryDenied           403
-    │   ├── RegistryNotFound         404
+    │   ├── RegistryNotFound         404; BlobGone: a manifest names a blob that the registry no longer has
     │   ├── RegistryTooLarge         413
     │   ├── RegistryBusy             429
-    │   └── RegistryFault            5xx, or an answer outside the distribution spec
+    │   └── RegistryFault            5xx, or an answer that the distribution spec does not allow
     ├── EngineUnavailable            no Docker or Podman Engine answers
-    ├── EngineFault                  the engine answers, and refuses or fails
-    ├── StoreError
-    │   ├── DiskFull
-    │   ├── StoreUnwritable
-    │   └── StoreBusy                a build uses the store, which cannot be pruned now
-    └── Cancelled                    the user ended the build (exit status 130)
+    ├── EngineFault                  the engine answers, but refuses or fails
+    ├── StoreError                   the local store cannot be used
+    │   ├── DiskFull                 no space is left
+    │   ├── StoreUnwritable          a file or folder cannot be written
+    │   └── StoreBusy                a build uses the store, so that it cannot be pruned
+    └── Cancelled                    the user cancelled the build (exit status 130)
 """
 
 from __future__ import annotations
@@ -56,9 +56,9 @@ from typing import ClassVar
 
 
 class CondaBuildError(Exception):
-    """What went wrong in the user's words, and what to do about it.
+    """The root of all errors of the package.
 
-    `code` is stable and meant for programs; `message` and `hint` are meant for people and hold no secrets.
+    `code` is stable and for programs. `message` and `hint` are for users and contain no secrets.
     """
 
     code: ClassVar[str] = "error"
@@ -71,23 +71,23 @@ class CondaBuildError(Exception):
 
 
 class UsageError(CondaBuildError):
-    """The request itself makes no sense."""
+    """The request is not valid."""
 
     code = "usage"
     default_hint = "See 'jupyter condabuild --help'."
 
 
 class PrefixError(CondaBuildError):
-    """The environment cannot be read."""
+    """An environment cannot be read."""
 
     code = "prefix_error"
 
 
 class NotAPrefix(PrefixError):
-    """No conda-meta where an environment was expected."""
+    """The folder of an environment has no conda-meta."""
 
     code = "not_a_prefix"
-    default_hint = "Name the folder of a conda environment ('conda env list' shows them)."
+    default_hint = "Give the folder of a conda environment; 'conda env list' shows all environments."
 
 
 class BrokenRecord(PrefixError):
@@ -98,172 +98,172 @@ class BrokenRecord(PrefixError):
 
 
 class NotACondaKernel(PrefixError):
-    """A kernel's interpreter lies in no conda environment."""
+    """The interpreter of a kernel is in no conda environment."""
 
     code = "not_a_conda_kernel"
-    default_hint = "Choose a kernel that runs in a conda environment, or install ipykernel in one and select it."
+    default_hint = "Choose a kernel of a conda environment, or install ipykernel in a conda environment and select it."
 
 
 class PrefixNotAllowed(PrefixError):
     """The server may not build this environment."""
 
     code = "prefix_not_allowed"
-    default_hint = "Choose an environment below the folders of c.CondaBuild.allow_prefixes."
+    default_hint = "Choose an environment inside one of the folders that c.CondaBuild.allow_prefixes lists."
 
 
 class RequestError(CondaBuildError):
-    """What was asked of the server cannot be done."""
+    """The server cannot serve a request."""
 
     code = "request_error"
 
 
 class BadRequest(RequestError):
-    """A request that is not understood."""
+    """The request is not valid."""
 
     code = "bad_request"
-    default_hint = "See condabuild/openapi.yaml."
+    default_hint = "See condabuild/openapi.yaml on this server for the requests that it accepts."
 
 
 class TooMuch(BadRequest):
-    """A request with more bytes than it may have."""
+    """The request has more bytes than the server accepts."""
 
     code = "too_much"
 
 
 class NotThere(RequestError):
-    """No such kernel, build or lock file."""
+    """There is no such kernel, build or lock file."""
 
     code = "not_found"
 
 
 class NotEnded(RequestError):
-    """A build that has not ended cannot be forgotten."""
+    """A build that still runs cannot be deleted from the history."""
 
     code = "not_ended"
-    default_hint = "Cancel it first, or wait until it has ended."
+    default_hint = "Cancel the build first, or wait until it has ended."
 
 
 class QueueFull(RequestError):
     """Too many builds are waiting."""
 
     code = "queue_full"
-    default_hint = "Try again when a build has ended, or cancel one."
+    default_hint = "Try again when a build has ended, or cancel a build."
 
 
 class Interrupted(CondaBuildError):
-    """A build's process is gone and did not say why."""
+    """The process of a build ended and left no result."""
 
     code = "interrupted"
-    default_hint = "Build again: what it had done is kept."
+    default_hint = "Build again. The parts that were finished are kept."
 
 
 class BuildLimit(CondaBuildError):
-    """A build took more time or memory than it may."""
+    """A build exceeded its limit of time or memory."""
 
     code = "build_limit"
 
 
 class LockfileError(CondaBuildError):
-    """A lock file that cannot be read or says too little."""
+    """A lock file cannot be read or lacks information."""
 
     code = "bad_lockfile"
-    default_hint = "Write it anew with 'jupyter condabuild lock', conda-lock or pixi."
+    default_hint = "Write the lock file again with 'jupyter condabuild lock', conda-lock or pixi."
 
 
 class PackageError(CondaBuildError):
-    """A package cannot be had or used."""
+    """A package is not available or cannot be used."""
 
     code = "package_error"
 
 
 class PackageNotFound(PackageError):
-    """Neither package cache nor channel has the archive."""
+    """Neither the package cache nor the channel has the archive of a package."""
 
     code = "package_not_found"
-    default_hint = "Check that the channel is reachable and still has this build, or update the package."
+    default_hint = "Check that the channel can be reached and still has this package build, or update the package."
 
 
 class PackageMismatch(PackageError):
-    """An archive or a file in the package cache is not what its hash promises."""
+    """An archive or a file in the package cache does not match its hash."""
 
     code = "package_mismatch"
     default_hint = "Remove the package from the package cache ('conda clean --packages') and try again."
 
 
 class LinkFailed(PackageError):
-    """A package cannot be laid out at the image's prefix."""
+    """A package cannot be linked into the prefix of the image."""
 
     code = "link_failed"
-    default_hint = "Try again; if it stays, reinstall the package ('conda install --force-reinstall NAME')."
+    default_hint = "Try again. If the error remains, reinstall the package ('conda install --force-reinstall NAME')."
 
 
 class NotReproducible(CondaBuildError):
-    """--strict was asked for, and something in the environment cannot be reproduced."""
+    """--strict is set, and something in the environment cannot be reproduced."""
 
     code = "not_reproducible"
-    default_hint = "Mend what the report lists, or build without --strict."
+    default_hint = "Fix the problems that the report lists, or build without --strict."
 
 
 class OverlayTooLarge(CondaBuildError):
-    """Files that belong to no package have more bytes than overlay_max_bytes."""
+    """The files that belong to no package are larger than overlay_max_bytes."""
 
     code = "overlay_too_large"
     default_hint = "Move data out of the environment, or raise overlay_max_bytes (CONDABUILD_OVERLAY_MAX_BYTES)."
 
 
 class ImageError(CondaBuildError):
-    """An image, or the name of one, is not valid."""
+    """An image, or the name of an image, is not valid."""
 
     code = "image_error"
 
 
 class BadReference(ImageError):
-    """Not an image reference."""
+    """A text is not an image reference."""
 
     code = "bad_reference"
-    default_hint = "Write it as registry/repository:tag, for example registry.lab.org/team/env:latest."
+    default_hint = "Write the name as registry/repository:tag, for example registry.lab.org/team/env:latest."
 
 
 class BadDigest(ImageError):
-    """Not a digest."""
+    """A text is not a digest."""
 
     code = "bad_digest"
-    default_hint = "A digest reads sha256: and 64 hexadecimal digits."
+    default_hint = "A digest is 'sha256:' followed by 64 hexadecimal digits."
 
 
 class BadImage(ImageError):
-    """A manifest, config or archive that is not valid."""
+    """A manifest, a configuration or an archive is not valid."""
 
     code = "bad_image"
-    default_hint = "Get or build the image again."
+    default_hint = "Download the image again, or build it again."
 
 
 class ContentMismatch(ImageError):
-    """Bytes that are not what their digest or size promises."""
+    """Bytes do not match their digest or size."""
 
     code = "content_mismatch"
-    default_hint = "The copy is damaged; try again, and tell whoever runs the registry if it stays."
+    default_hint = "The copy is damaged. Try again. If the error remains, tell the administrator of the registry."
 
 
 class BaseUnavailable(ImageError):
-    """The base image cannot be had."""
+    """The base image is not available."""
 
     code = "base_unavailable"
-    default_hint = "Name another base: a reference, oci-archive:FILE, or docker-daemon:NAME for one of the engine's."
+    default_hint = "Choose another base: a reference, oci-archive:FILE, or docker-daemon:NAME (an image in the engine)."
 
 
 class NotVerified(ImageError):
-    """An image is not what its own lock file makes."""
+    """An image differs from the image that its own lock file makes."""
 
     code = "not_verified"
-    default_hint = "Build it anew from its lock file, and ask who pushed it what they changed."
+    default_hint = "Build the image again from its lock file, and ask the person who pushed it about the difference."
 
 
 class RegistryError(CondaBuildError):
-    """The registry did not do what was asked.
+    """The registry refused a request or did not answer it.
 
-    `status` is the HTTP status where there was one; `temporary` says whether the same request may succeed later,
-    `retry_after` after how many seconds where the registry said so.
+    `status` is the HTTP status, or None if there was no answer. `temporary` is true if the same request may succeed
+    later. `retry_after` is the time to wait in seconds, if the registry gave one (header Retry-After).
     """
 
     code = "registry_error"
@@ -278,7 +278,7 @@ class RegistryError(CondaBuildError):
 
 
 class RegistryUnreachable(RegistryError):
-    """No answer: name, network, proxy or certificate."""
+    """There is no answer: the name, the network, the proxy or the certificate is wrong."""
 
     code = "registry_unreachable"
     default_hint = (
@@ -288,35 +288,35 @@ class RegistryUnreachable(RegistryError):
 
 
 class RegistryUnauthorized(RegistryError):
-    """401: no credentials, or wrong ones."""
+    """401: the credentials are missing or wrong."""
 
     code = "registry_unauthorized"
     default_hint = "Log in with 'docker login REGISTRY' or 'podman login REGISTRY' and try again."
 
 
 class RegistryDenied(RegistryError):
-    """403: these credentials may not do that."""
+    """403: the credentials do not allow the request."""
 
     code = "registry_denied"
-    default_hint = "Ask for the right to push to this repository, or choose another one."
+    default_hint = "Ask for permission to push to this repository, or choose another repository."
 
 
 class RegistryNotFound(RegistryError):
-    """404: no such repository, tag or blob."""
+    """404: there is no such repository, tag or blob."""
 
     code = "registry_not_found"
     default_hint = "Check the spelling of the image's name and tag."
 
 
 class BlobGone(RegistryNotFound):
-    """A blob that a manifest of the registry names, and that the registry no longer has."""
+    """A manifest in the registry names a blob that the registry no longer has."""
 
     code = "blob_gone"
-    default_hint = "The registry has lost part of an image: build that image anew, and tell whoever runs the registry."
+    default_hint = "Part of an image is missing. Build that image again, and tell the administrator of the registry."
 
 
 class RegistryTooLarge(RegistryError):
-    """413: the registry, or a proxy before it, refuses a body of this size."""
+    """413: the registry, or a proxy before the registry, refuses a body of this size."""
 
     code = "registry_too_large"
     default_hint = "Raise the body size limit of the registry's proxy (nginx: client_max_body_size 0)."
@@ -326,14 +326,14 @@ class RegistryBusy(RegistryError):
     """429: too many requests."""
 
     code = "registry_busy"
-    default_hint = "Wait a little and try again; log in if the registry gives more to those it knows."
+    default_hint = "Wait a little and try again. Log in if the registry allows more requests after a login."
 
 
 class RegistryFault(RegistryError):
-    """5xx, or an answer outside the distribution spec."""
+    """5xx, or an answer that the distribution spec does not allow."""
 
     code = "registry_fault"
-    default_hint = "The registry has a problem of its own; try again later."
+    default_hint = "The problem is in the registry. Try again later."
 
 
 class EngineUnavailable(CondaBuildError):
@@ -344,10 +344,10 @@ class EngineUnavailable(CondaBuildError):
 
 
 class EngineFault(CondaBuildError):
-    """The Docker or Podman Engine answers, and refuses or fails."""
+    """The Docker or Podman Engine answers, but refuses or fails."""
 
     code = "engine_fault"
-    default_hint = "Look at the engine's own log, or use --push or -o, which need no engine."
+    default_hint = "Read the log of the engine, or use --push or -o, which need no engine."
 
 
 class StoreError(CondaBuildError):
@@ -357,43 +357,43 @@ class StoreError(CondaBuildError):
 
 
 class DiskFull(StoreError):
-    """No space left."""
+    """No space is left on the disk."""
 
     code = "disk_full"
     default_hint = "Free some space, run 'jupyter condabuild prune', or set store_dir to another disk."
 
 
 class StoreUnwritable(StoreError):
-    """The store's folder cannot be written."""
+    """A file or a folder cannot be written."""
 
     code = "store_unwritable"
     default_hint = "Set store_dir (or CONDABUILD_STORE_DIR) to a folder that you can write."
 
 
 class StoreBusy(StoreError):
-    """A build uses the store."""
+    """A build uses the store, so that it cannot be pruned."""
 
     code = "store_busy"
-    default_hint = "Run prune again when it has ended."
+    default_hint = "Run 'jupyter condabuild prune' again when the build has ended."
 
 
 class Cancelled(CondaBuildError):
-    """The user ended the build."""
+    """The user cancelled the build."""
 
     code = "cancelled"
 
 
 def from_os_error(error: OSError, doing: str, path: Path | str | None = None) -> StoreError:
-    """The named error for an OSError met while writing.
+    """Returns the StoreError for an OSError: DiskFull, StoreUnwritable or StoreError, by the error's number.
 
     Args:
-        doing: what was being done, as in "writing layer numpy".
-        path: the file or folder, when the error itself does not say.
+        doing: completes "… while …" in the message, for example "writing layer numpy".
+        path: the file or folder; used only if the error itself names none.
     """
     where = error.filename or path
     place = f" ({where})" if where else ""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return DiskFull(f"No space left while {doing}{place}.")
+        return DiskFull(f"No space is left while {doing}{place}.")
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return StoreUnwritable(f"Not allowed to write while {doing}{place}: {error.strerror}.")
+        return StoreUnwritable(f"{error.strerror} while {doing}{place}.")
     return StoreError(f"{error.strerror or error} while {doing}{place}.")

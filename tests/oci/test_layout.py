@@ -191,7 +191,7 @@ def test_a_full_disk_has_a_name(small_disk: Path) -> None:
     """And leaves nothing half-written."""
     with Store(small_disk / "store") as store:
         data = os.urandom(2 << 20)
-        with pytest.raises(DiskFull, match="No space left"):
+        with pytest.raises(DiskFull, match="No space is left"):
             store.put(of(data), [data[:1000], data[1000:]])
         assert not store.has(of(data))
         assert not list(store.tmp.iterdir())

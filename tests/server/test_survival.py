@@ -198,7 +198,7 @@ def test_a_disk_that_fills_in_mid_build_is_named_and_the_next_build_works(
     with Server(home) as server:
         build = server.ended(server.post(body).json()["id"])
         assert (build["state"], build["error"]["code"]) == ("failed", "disk_full"), build
-        assert "No space left" in build["error"]["message"]
+        assert "No space is left" in build["error"]["message"]
         assert "prune" in build["error"]["hint"]
         assert server.client.get("condabuild/builds").json()["builds"] == [build]
         subprocess.run(["mount", "-o", "remount,size=512m", disk], check=True)

@@ -96,19 +96,19 @@ const WARNINGS: Record<string, KnownFault> = {
 const ERRORS: Record<string, KnownFault> = {
   bad_reference: {
     title: 'The name of the image is not valid',
-    hint: 'Write it as registry/repository:tag, for example registry.lab.org/team/env:latest.'
+    hint: 'Write the name as registry/repository:tag, for example registry.lab.org/team/env:latest.'
   },
   base_unavailable: {
     title: 'The base image is not available',
-    hint: "Name another base: a reference, oci-archive:FILE, or docker-daemon:NAME for one of the engine's."
+    hint: 'Choose another base: a reference, oci-archive:FILE, or docker-daemon:NAME (an image in the engine).'
   },
   blob_gone: {
     title: 'The registry has lost part of an image',
-    hint: 'The registry has lost part of an image: build that image anew, and tell whoever runs the registry.'
+    hint: 'Part of an image is missing. Build that image again, and tell the administrator of the registry.'
   },
   content_mismatch: {
     title: 'Content does not match its digest',
-    hint: 'The copy is damaged; try again, and tell whoever runs the registry if it stays.'
+    hint: 'The copy is damaged. Try again. If the error remains, tell the administrator of the registry.'
   },
   disk_full: {
     title: 'No space is left',
@@ -116,7 +116,7 @@ const ERRORS: Record<string, KnownFault> = {
   },
   engine_fault: {
     title: 'The container engine reported an error',
-    hint: "Look at the engine's own log, or use --push or -o, which need no engine."
+    hint: 'Read the log of the engine, or use --push or -o, which need no engine.'
   },
   engine_unavailable: {
     title: 'No container engine is running',
@@ -124,23 +124,23 @@ const ERRORS: Record<string, KnownFault> = {
   },
   interrupted: {
     title: 'The build was interrupted',
-    hint: 'Build again: what it had done is kept.'
+    hint: 'Build again. The parts that were finished are kept.'
   },
   not_a_conda_kernel: {
     title: 'This kernel does not run in a conda environment',
-    hint: 'Choose a kernel that runs in a conda environment, or install ipykernel in one and select it.'
+    hint: 'Choose a kernel of a conda environment, or install ipykernel in a conda environment and select it.'
   },
   not_ended: {
     title: 'The build has not ended',
-    hint: 'Cancel it first, or wait until it has ended.'
+    hint: 'Cancel the build first, or wait until it has ended.'
   },
   not_reproducible: {
     title: 'The environment cannot be reproduced completely',
-    hint: 'Mend what the report lists, or build without --strict.'
+    hint: 'Fix the problems that the report lists, or build without --strict.'
   },
   not_verified: {
     title: 'The image does not match its lock file',
-    hint: 'Build it anew from its lock file, and ask who pushed it what they changed.'
+    hint: 'Build the image again from its lock file, and ask the person who pushed it about the difference.'
   },
   overlay_too_large: {
     title: 'The files that belong to no package are too large',
@@ -152,27 +152,27 @@ const ERRORS: Record<string, KnownFault> = {
   },
   package_not_found: {
     title: 'A package cannot be found',
-    hint: 'Check that the channel is reachable and still has this build, or update the package.'
+    hint: 'Check that the channel can be reached and still has this package build, or update the package.'
   },
   prefix_not_allowed: {
     title: 'The server may not build this environment',
-    hint: 'Choose an environment below the folders of c.CondaBuild.allow_prefixes.'
+    hint: 'Choose an environment inside one of the folders that c.CondaBuild.allow_prefixes lists.'
   },
   queue_full: {
     title: 'Too many builds are waiting',
-    hint: 'Try again when a build has ended, or cancel one.'
+    hint: 'Try again when a build has ended, or cancel a build.'
   },
   registry_busy: {
     title: 'The registry receives too many requests',
-    hint: 'Wait a little and try again; log in if the registry gives more to those it knows.'
+    hint: 'Wait a little and try again. Log in if the registry allows more requests after a login.'
   },
   registry_denied: {
     title: 'The registry denied access',
-    hint: 'Ask for the right to push to this repository, or choose another one.'
+    hint: 'Ask for permission to push to this repository, or choose another repository.'
   },
   registry_fault: {
     title: 'The registry has a problem',
-    hint: 'The registry has a problem of its own; try again later.'
+    hint: 'The problem is in the registry. Try again later.'
   },
   registry_not_found: {
     title: 'The registry has no such image',
