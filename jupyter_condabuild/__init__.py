@@ -9,9 +9,10 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> str:
-    """`__version__`, looked up when it is asked for: that takes longer than the whole of a command's start.
+    """Returns `__version__` when it is first read; raises AttributeError for any other name.
 
-    The one place of the number is package.json, which the JupyterLab panel needs.
+    The lookup takes longer than the start of a command, so that an import of the package does not do it. package.json
+    is the only file that contains the version, because the JupyterLab panel needs it there.
     """
     if name != "__version__":
         raise AttributeError(name)
@@ -21,7 +22,10 @@ def __getattr__(name: str) -> str:
 
 
 def _jupyter_server_extension_points() -> list[dict[str, Any]]:
-    """What jupyter_server asks a package for that it is told to load."""
+    """Returns the server extension of the package, as jupyter_server expects it.
+
+    Source: jupyter_server's documentation, "Server extensions".
+    """
     from jupyter_condabuild.server.extension import CondaBuild
 
     return [{"module": "jupyter_condabuild.server.extension", "app": CondaBuild}]

@@ -1,4 +1,4 @@
-"""python -m jupyter_condabuild: the command line."""
+"""Starts the command line for `python -m jupyter_condabuild`."""
 
 from jupyter_condabuild.cli import main
 

@@ -1,4 +1,4 @@
-"""jupyter condabuild …: from words to a command, and from errors to an exit status."""
+"""The command line `jupyter condabuild`: it parses the arguments, runs a command, and sets the exit status."""
 
 from __future__ import annotations
 
@@ -19,32 +19,37 @@ from jupyter_condabuild.events import Failed, JsonLines, OnceEach, Report
 EXIT_FAILED, EXIT_USAGE, EXIT_CANCELLED = 1, 2, 130
 
 COMMANDS = ("lock", "snapshot", "plan", "build", "rebase", "export", "base", "diff", "verify", "prune")
-"""In the order of the help text; each is a module of `commands`."""
+"""The commands in the order of the help text. Each is a module of `commands`."""
 
 
 def parser(command: str = "") -> argparse.ArgumentParser:
-    """The command line's grammar; where `command` is a known one, only that command's part of it."""
+    """Returns the parser of the command line.
+
+    Args:
+        command: the name of a command: the parser then has only this command, so that only its module is imported. With
+            any other text the parser has all commands.
+    """
     top = argparse.ArgumentParser(
         prog="jupyter condabuild",
         description="Turns a conda environment into a container image, package by package.",
-        epilog="PREFIX is the folder of an environment; without it, the active one is meant.",
+        epilog="PREFIX is the folder of an environment; the default is the active environment.",
     )
     top.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name in (command,) if command in COMMANDS else COMMANDS:
         module = importlib.import_module(f"jupyter_condabuild.commands.{name}")
-        one = commands.add_parser(name, help=module.HELP, description=module.run.__doc__)
-        add_options(one, module.REQUEST)
+        subparser = commands.add_parser(name, help=module.HELP, description=module.run.__doc__)
+        add_options(subparser, module.REQUEST)
         if hasattr(module, "add"):
-            module.add(one)
-        one.add_argument("--json", action="store_true", help="print the result as JSON")
-        one.add_argument("--events", choices=("jsonl",), help="print events as JSON lines on standard output")
-        one.set_defaults(module=module)
+            module.add(subparser)
+        subparser.add_argument("--json", action="store_true", help="print the result as JSON")
+        subparser.add_argument("--events", choices=("jsonl",), help="print events as JSON lines on standard output")
+        subparser.set_defaults(module=module)
     return top
 
 
 class _Version(argparse.Action):
-    """Shows the version, which takes too long to find for any command that is not asked for it."""
+    """Shows the version. The version is looked up only here, because the lookup would slow down every command."""
 
     def __call__(self, *_: object) -> None:
         from jupyter_condabuild import __version__
@@ -54,7 +59,11 @@ class _Version(argparse.Action):
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Runs one command; ends the process with its exit status."""
+    """Runs one command, and ends the process with its exit status: 0 done, 1 failed, 2 wrong usage, 130 cancelled.
+
+    Args:
+        argv: the arguments without the name of the program; None means those of the process.
+    """
     words = sys.argv[1:] if argv is None else argv
     arguments = parser(words[0] if words else "").parse_args(words)
     signal.signal(signal.SIGTERM, _interrupt)
@@ -69,13 +78,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     except CondaBuildError as error:
         report(Failed(error.code, error.message, error.hint))
         status = EXIT_USAGE if isinstance(error, UsageError) else EXIT_FAILED
-    except BrokenPipeError:  # the reader of our output has gone
+    except BrokenPipeError:  # the program that reads the output has ended
         status = EXIT_FAILED
-    except OSError as error:  # a disk that fills where nobody expected it
-        named = from_os_error(error, f"running '{arguments.command}'")
-        report(Failed(named.code, named.message, named.hint))
+    except OSError as error:  # for example, the disk is full at a place without a handler of its own
+        store_error = from_os_error(error, f"running '{arguments.command}'")
+        report(Failed(store_error.code, store_error.message, store_error.hint))
         status = EXIT_FAILED
-    except Exception as error:  # a fault of ours, and still no traceback to a user
+    except Exception as error:  # a bug of jupyter-condabuild: users get a message instead of a traceback
         if os.environ.get("CONDABUILD_DEBUG"):
             raise
         report(_unexpected(error))
@@ -84,8 +93,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         with suppress(BrokenPipeError):
             if close:
                 close()
-    # Not sys.exit: a cancelled build's uploads would be waited for, and rattler's threads can crash an interpreter
-    # that is being taken down.
+    # Not sys.exit: it would wait for the uploads of a cancelled build, and rattler's threads can crash the interpreter
+    # while it shuts down.
     os._exit(status)
 
 
@@ -94,18 +103,19 @@ def _unexpected(error: Exception) -> Failed:
 
     return Failed(
         "unexpected",
-        f"Something went wrong that should not: {type(error).__name__}: {scrub(str(error))}",
-        "This is a fault of jupyter-condabuild; please report it with what CONDABUILD_DEBUG=1 shows.",
+        f"An unexpected error occurred: {type(error).__name__}: {scrub(str(error))}",
+        "This is a bug in jupyter-condabuild. Please report it with the output of a run with CONDABUILD_DEBUG=1.",
     )
 
 
 def _interrupt(*_: object) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the first one is enough: a second must not end the tidying up
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second signal must not interrupt the clean-up
     raise KeyboardInterrupt
 
 
 def _report(arguments: argparse.Namespace) -> Report:
-    for stream in (sys.stdout, sys.stderr):  # names of files may be any bytes, and the locale any
+    # File names may contain any bytes, and the locale may have any encoding: no character may stop the output.
+    for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8" if arguments.events else None, errors="backslashreplace")
     if arguments.events:

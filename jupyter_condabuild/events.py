@@ -1,4 +1,4 @@
-"""The event types of a build, and their form as JSON lines: this module alone writes and reads it."""
+"""The events of a build, and their form as JSON lines. Only this module writes and reads that form."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LayerState = Literal["reused-remote", "reused-local", "built", "pushed", "mounte
 
 @dataclass(frozen=True)
 class Phase:
-    """A step of the build began or ended; `seconds` is set when it is done."""
+    """A phase of the build started or ended. `seconds` is its duration; it is set when `state` is "done"."""
 
     type: ClassVar[str] = "phase"
     name: PhaseName
@@ -27,7 +27,7 @@ class Phase:
 
 @dataclass(frozen=True)
 class Log:
-    """A line of text for the log, without its line end."""
+    """A line of the log, without the line end."""
 
     type: ClassVar[str] = "log"
     text: str
@@ -36,7 +36,10 @@ class Log:
 
 @dataclass(frozen=True)
 class Progress:
-    """`complete` of `total` units of a subject are done ("layers", "push", or a package's name)."""
+    """The progress of a subject: `complete` of `total` units are done.
+
+    `subject` is "layers", "push", "load" or "export" for a whole phase, or the title of one layer or step.
+    """
 
     type: ClassVar[str] = "progress"
     subject: str
@@ -47,7 +50,11 @@ class Progress:
 
 @dataclass(frozen=True)
 class Layer:
-    """A layer reached a state; `size` is its compressed size in bytes, `key` may be empty for the base's layers."""
+    """A layer reached a state.
+
+    `size` is the compressed size in bytes. `key` is empty for a layer that has no packages of the lock file, such as
+    the layers of the base image.
+    """
 
     type: ClassVar[str] = "layer"
     key: str
@@ -58,7 +65,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class Warning:
-    """Something a person should know before they send the image to anyone."""
+    """A problem that does not stop the build, but that the user should know before sharing the image."""
 
     type: ClassVar[str] = "warning"
     code: str
@@ -68,11 +75,13 @@ class Warning:
 
 @dataclass(frozen=True)
 class Finished:
-    """The image is complete; `reference` is empty where it went to an archive alone.
+    """The image is complete.
 
-    `environment` is the lock file's digest, `command` what the image runs by default; `stale` are bytes of layers that
-    later ones replace, where the image was stacked on an earlier one. Of an image that was verified, `proved` packages
-    or files came out the same again, and `unproved` come from no package.
+    `reference` is empty if the image was written only to an archive. `size`, `bytes_pushed` and `stale` are in bytes.
+    `environment` is the digest of the lock file, and `command` is the default command of the image. `stale` is the
+    size of the layers that later layers replace, in an image that was stacked on an earlier image. For an image that
+    was verified, `proved` is the number of packages or files that were made again with the same content, and
+    `unproved` is the number of files that come from no package.
     """
 
     type: ClassVar[str] = "finished"
@@ -103,7 +112,7 @@ class Failed:
 
 @dataclass(frozen=True)
 class Cancelled:
-    """The user ended the build."""
+    """The user cancelled the build."""
 
     type: ClassVar[str] = "cancelled"
 
@@ -114,9 +123,10 @@ Report = Callable[[Event], None]
 
 @contextmanager
 def phase(report: Report, name: PhaseName, since: float | None = None) -> Iterator[None]:
-    """Reports the start of a phase, and its end unless it failed.
+    """Reports the start of a phase, and its end unless an exception leaves the context.
 
-    `since` is when one began whose start was reported already, in seconds as `time.monotonic` has them.
+    Args:
+        since: the start of the phase as a value of `time.monotonic`, if the caller has already reported the start.
     """
     started = time.monotonic() if since is None else since
     if since is None:
@@ -129,41 +139,45 @@ _TYPES: Mapping[str, type[Event]] = {
     kind.type: kind for kind in (Phase, Log, Progress, Layer, Warning, Finished, Failed, Cancelled)
 }
 LAST = frozenset((Finished.type, Failed.type, Cancelled.type))
-"""The types of the event that ends a build."""
+"""The types of the events that end a build."""
 
 _HEAD = re.compile(rb'\{"type": "[a-z]+", "seq": ([0-9]{1,18}),')
 
 
 def to_json(event: Event, seq: int, at: float) -> dict[str, Any]:
-    """One event as a JSON object: `type`, `seq` (counted from 1), `time` (seconds since the epoch), the event's fields.
+    """Returns an event as a JSON object: `type`, `seq`, `time`, and the fields of the event.
 
     The first two members are always `type` and `seq`, in this order: `sequence_number` reads them without parsing JSON.
+
+    Args:
+        seq: the number of the event in its build, counted from 1.
+        at: the time in seconds since the epoch.
     """
     return {"type": event.type, "seq": seq, "time": round(at, 3), **asdict(event)}
 
 
 def encode(event: Event, seq: int, at: float) -> str:
-    """The JSON object of `to_json` on one line, without the line end."""
+    """Returns the JSON object of `to_json` on one line, without the line end."""
     return json.dumps(to_json(event, seq, at), ensure_ascii=False)
 
 
 def sequence_number(line: bytes) -> int | None:
-    """The `seq` of a line that `encode` has made; None for any other line."""
-    found = _HEAD.match(line)
-    return int(found[1]) if found else None
+    """Returns the `seq` of a line that `encode` has written, or None for any other line."""
+    head = _HEAD.match(line)
+    return int(head[1]) if head else None
 
 
 def from_json(value: Mapping[str, Any]) -> Event:
-    """The event of a JSON object; members that this version does not know are left out.
+    """Returns the event of a JSON object; ignores members that this version does not know.
 
-    Raises ValueError for an object that is not an event.
+    Raises ValueError if the object is not an event.
     """
     kind = _TYPES.get(str(value.get("type")))
     if kind is None:
         raise ValueError(f"{str(value.get('type'))[:40]!r} is not the type of an event")
-    known = {item.name for item in fields(kind)}
+    names = {item.name for item in fields(kind)}
     members: dict[str, Any] = {
-        name: tuple(item) if isinstance(item, list) else item for name, item in value.items() if name in known
+        name: tuple(item) if isinstance(item, list) else item for name, item in value.items() if name in names
     }
     try:
         return kind(**members)
@@ -172,7 +186,7 @@ def from_json(value: Mapping[str, Any]) -> Event:
 
 
 class OnceEach:
-    """A `Report` that passes each warning on once in a run, however many parts of a job find it; thread-safe."""
+    """A `Report` that passes on each warning only once, even if several parts of a job report it. Thread-safe."""
 
     def __init__(self, report: Report) -> None:
         self._report = report
@@ -189,7 +203,7 @@ class OnceEach:
 
 
 class JsonLines:
-    """A `Report` that writes each event as one JSON line; safe to call from several threads."""
+    """A `Report` that writes each event as one JSON line. Thread-safe."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out

@@ -1,4 +1,4 @@
-"""Files that are replaced whole: a reader sees the old content or the new content, never a part."""
+"""Replaces files atomically: a reader sees the old content or the new content, never a part of it."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ from jupyter_condabuild.errors import from_os_error
 
 
 def write_whole(path: Path, content: str | bytes, doing: str, *, mode: int = 0o666) -> None:
-    """Writes a file under a temporary name in the same folder, then renames it.
+    """Writes a file under a temporary name in the same folder, and then renames it.
 
-    The temporary name is of this call alone, so that threads and processes may write the same file at one time: the
-    last rename wins.
+    Each call has its own temporary name, so that several threads and processes may write the same file at the same
+    time. The last rename decides the content.
 
     Args:
-        content: text is written as UTF-8; file names of any bytes in it come back as they were (surrogateescape).
-        doing: completes "… while …" in an error, as in "writing the lock file".
-        mode: the permissions, less the umask.
+        content: bytes, or a text that is written as UTF-8. Surrogate escapes in the text become the bytes that they
+            stand for (file names may contain any bytes).
+        doing: completes "… while …" in an error message, for example "writing the lock file".
+        mode: the permissions before the umask is applied.
 
-    Raises StoreError; the file is then as it was before.
+    Raises StoreError. The file keeps its old content then.
     """
     data = content.encode("utf-8", "surrogateescape") if isinstance(content, str) else content
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")

@@ -1,7 +1,8 @@
-"""Settings of the command line and the server: their names, defaults and help, and where the command line finds them.
+"""The settings of the command line and the server: names, defaults, help texts, and their values for the command line.
 
-``c.CondaBuild.base_image`` in a ``jupyter_condabuild_config.py`` on Jupyter's configuration path, or
-``CONDABUILD_BASE_IMAGE``; the environment wins, an option on the command line wins over both.
+A setting is read from a ``jupyter_condabuild_config.py`` or ``.json`` on Jupyter's configuration path (for example
+``c.CondaBuild.base_image``) and from the environment (``CONDABUILD_BASE_IMAGE``). The environment overrides the file,
+and an option on the command line overrides both.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ INSTALLERS = ("micromamba", "conda", "rattler")
 
 
 def default_store() -> str:
-    """``CONDABUILD_STORE_DIR``, else a folder in the user's cache."""
+    """Returns the path of the local store: ``CONDABUILD_STORE_DIR``, or else a folder in the user's cache folder."""
     cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     return os.environ.get("CONDABUILD_STORE_DIR") or os.path.join(cache, "jupyter-condabuild")
 
@@ -32,46 +33,65 @@ def _setting(default: Any, help: str, **bounds: Any) -> Any:
 
 @dataclass(frozen=True)
 class Settings:
-    """What holds for every build of a user; each field's metadata has its help text and what values it takes."""
+    """The settings for all builds of a user.
 
-    registry: str = _setting("", "Registry, and path in it, of images that name none, such as registry.lab.org/team.")
-    engine: str = _setting("layers", "How images are made: layers, or docker (BuildKit).", choices=ENGINES)
-    base_image: str = _setting(DEFAULT_BASE, "The image below: a reference, or oci-archive:FILE, docker-daemon:NAME.")
-    installer: str = _setting("micromamba", "Who installs packages in the docker engine.", choices=INSTALLERS)
-    installer_image: str = _setting("", "The image that the installer runs in; default the installer's own.")
-    cache_from: tuple[str, ...] = _setting((), "Images whose layers may be reused, beside those of the same name.")
-    stack_updates: bool = _setting(False, "Whether what is new goes on top of the image that a tag has (--stack).")
-    bytecode: bool = _setting(True, "Whether modules of noarch packages are compiled (--bytecode).")
-    layer_pool: str = _setting("", "Repository of layers that all share, such as registry.lab.org/team/layers.")
-    store_dir: str = _setting("", "Folder of the local layer store; default ~/.cache/jupyter-condabuild.")
-    store_max_bytes: int = _setting(20 << 30, "Bytes that 'jupyter condabuild prune' leaves in the store.", min=0)
-    insecure_registries: tuple[str, ...] = _setting((), "Registries that may speak plain HTTP or have any certificate.")
-    docker_host: str = _setting("", "Address of the Docker or Podman Engine; default DOCKER_HOST or the usual socket.")
-    layer_budget: int = _setting(96, "The highest number of package layers in an image.", min=1, max=120)
-    compression_level: int = _setting(1, "From 0 (none) to 3 (small); isal's levels.", min=0, max=3)
-    overlay_max_bytes: int = _setting(1 << 30, "Bytes that an image takes of files that belong to no package.", min=0)
+    The metadata of each field has the help text (`help`), the allowed values (`choices`) and the bounds (`min`, `max`).
+    """
+
+    registry: str = _setting("", "Registry, and path in it, for names without a registry: registry.lab.org/team.")
+    engine: str = _setting("layers", "How images are built: layers, or docker (a Dockerfile).", choices=ENGINES)
+    base_image: str = _setting(DEFAULT_BASE, "The base image: a reference, oci-archive:FILE or docker-daemon:NAME.")
+    installer: str = _setting(
+        "micromamba", "The program that installs the packages in the docker engine.", choices=INSTALLERS
+    )
+    installer_image: str = _setting("", "The image that the installer runs in; default: the image of the installer.")
+    cache_from: tuple[str, ...] = _setting((), "Images to reuse layers from, in addition to images of the same name.")
+    stack_updates: bool = _setting(False, "Whether new layers go on top of the image that the tag has (--stack).")
+    bytecode: bool = _setting(True, "Whether Python modules of noarch packages are compiled (--bytecode).")
+    layer_pool: str = _setting("", "Repository of layers that all users share: registry.lab.org/team/layers.")
+    store_dir: str = _setting("", "Folder of the local layer store; default: ~/.cache/jupyter-condabuild.")
+    store_max_bytes: int = _setting(
+        20 << 30, "Maximum size of the local store in bytes after 'jupyter condabuild prune'.", min=0
+    )
+    insecure_registries: tuple[str, ...] = _setting(
+        (), "Registries that may use plain HTTP, or a certificate that cannot be verified."
+    )
+    docker_host: str = _setting(
+        "", "Address of the Docker or Podman Engine; default: DOCKER_HOST, or else the usual socket."
+    )
+    layer_budget: int = _setting(96, "Maximum number of package layers in an image.", min=1, max=120)
+    compression_level: int = _setting(
+        1, "Compression level of layers, from 0 (fastest) to 3 (smallest); the levels of isal.", min=0, max=3
+    )
+    overlay_max_bytes: int = _setting(
+        1 << 30, "Maximum size in bytes of the files in an image that belong to no package.", min=0
+    )
     allow_prefixes: tuple[str, ...] = _setting(
         (),
-        "Folders that the server builds environments from, and those below them; default any that the user can read.",
+        "Folders whose environments the server may build, subfolders included; default: all that the user can read.",
     )
-    max_concurrent_builds: int = _setting(2, "Builds that a server runs at once; others wait.", min=1)
-    max_queued_builds: int = _setting(20, "Builds that may wait in the server; more are refused.", min=0)
-    max_build_seconds: int = _setting(4 * 3600, "Seconds after which the server ends a build; 0: never.", min=0)
-    max_build_memory: int = _setting(0, "Bytes of memory above which the server ends a build; 0: no limit.", min=0)
-    history_max_builds: int = _setting(200, "Ended builds that the server remembers.", min=1)
-    history_max_bytes: int = _setting(1 << 30, "Bytes of logs of ended builds that the server keeps.", min=0)
+    max_concurrent_builds: int = _setting(2, "Maximum number of builds that run at once; other builds wait.", min=1)
+    max_queued_builds: int = _setting(20, "Maximum number of builds that wait; the server refuses more.", min=0)
+    max_build_seconds: int = _setting(
+        4 * 3600, "Time in seconds after which the server stops a build; 0: no limit.", min=0
+    )
+    max_build_memory: int = _setting(0, "Memory in bytes above which the server stops a build; 0: no limit.", min=0)
+    history_max_builds: int = _setting(200, "Maximum number of ended builds in the history of the server.", min=1)
+    history_max_bytes: int = _setting(
+        1 << 30, "Maximum size in bytes of the logs of ended builds that the server keeps.", min=0
+    )
     state_dir: str = _setting(
-        "", "Folder of the server's history and running builds; default in Jupyter's data folder."
+        "", "Folder for the history and the running builds of the server; default: in Jupyter's data folder."
     )
 
     @classmethod
     def load(cls, environ: Mapping[str, str] = os.environ) -> Settings:
-        """Reads the configuration files, if there are any, and the environment; raises UsageError for wrong values."""
+        """Returns the settings of the configuration files and the environment. Raises UsageError for wrong values."""
         values = {name: _converted(name, value, f"c.CondaBuild.{name}") for name, value in _configured(environ).items()}
         return cls(**values).with_environment(environ)
 
     def with_environment(self, environ: Mapping[str, str] = os.environ) -> Settings:
-        """These settings where ``CONDABUILD_…`` variables do not say otherwise; raises UsageError for wrong values."""
+        """Returns these settings, overridden by ``CONDABUILD_…`` variables. Raises UsageError for wrong values."""
         values: dict[str, Any] = {"store_dir": self.store_dir or default_store()}
         for name in _FIELDS:
             variable = f"CONDABUILD_{name.upper()}"
@@ -80,7 +100,7 @@ class Settings:
         return replace(self, **values)
 
     def named(self, reference: str) -> str:
-        """The reference, with `registry` before it where it names none."""
+        """Returns the reference, with `registry` before it if the reference names no registry."""
         head, slash, _ = reference.partition("/")
         if not reference or not self.registry or (slash and ("." in head or ":" in head or head == "localhost")):
             return reference
@@ -88,10 +108,11 @@ class Settings:
 
 
 _FIELDS = {item.name: item for item in fields(Settings)}
+_CORRECT = "Correct this setting in the configuration file or in the environment."
 
 
 class Setting(NamedTuple):
-    """What is known of a setting: its default as JSON has it, its help text, and the values that it takes."""
+    """The default of a setting, its help text, and the allowed values (empty: any value)."""
 
     default: Any
     help: str
@@ -99,12 +120,19 @@ class Setting(NamedTuple):
 
 
 def setting_of(name: str) -> Setting:
-    """The setting of a name. Raises KeyError where there is none."""
+    """Returns the setting with this name. Raises KeyError if there is none."""
     item = _FIELDS[name]
     return Setting(item.default, item.metadata["help"], item.metadata.get("choices", ()))
 
 
 def _converted(name: str, value: Any, where: str) -> Any:
+    """Returns a configured value in the type of its setting.
+
+    Args:
+        where: the place of the value, for an error message: a variable or ``c.CondaBuild.NAME``.
+
+    Raises UsageError if the value has a wrong type or is out of bounds.
+    """
     kind, bounds = str(_FIELDS[name].type), _FIELDS[name].metadata
     try:
         if kind == "bool":
@@ -112,29 +140,30 @@ def _converted(name: str, value: Any, where: str) -> Any:
         if kind == "int":
             number = int(value)
             if not bounds.get("min", number) <= number <= bounds.get("max", number):
-                most = f" to {bounds['max']}" if "max" in bounds else " up"
-                raise UsageError(f"{where} is {number}, and should be from {bounds['min']}{most}.", "Mend the setting.")
+                expected = f"from {bounds['min']} to {bounds['max']}" if "max" in bounds else f"{bounds['min']} or more"
+                raise UsageError(f"{where} is {number}; it must be {expected}.", _CORRECT)
             return number
         if kind.startswith("tuple"):
             texts = value.split(",") if isinstance(value, str) else list(value)
             return tuple(str(text).strip() for text in texts if str(text).strip())
     except (TypeError, ValueError):
         expected = {"int": "a whole number", "bool": "true or false"}.get(kind, "a list")
-        raise UsageError(f"{where} is {value!r}, and should be {expected}.", "Mend the setting.") from None
+        raise UsageError(f"{where} is {value!r}; it must be {expected}.", _CORRECT) from None
     if not isinstance(value, str):
-        raise UsageError(f"{where} is {value!r}, and should be text.", "Mend the setting.")
+        raise UsageError(f"{where} is {value!r}; it must be text.", _CORRECT)
     return value
 
 
 def _truth(value: Any) -> bool:
-    """Raises ValueError for what is neither true nor false."""
-    known = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
-    if str(value).lower() not in known:
+    """Returns the boolean that a value stands for. Raises ValueError if it is neither true nor false."""
+    truths = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+    if str(value).lower() not in truths:
         raise ValueError(value)
-    return known[str(value).lower()]
+    return truths[str(value).lower()]
 
 
 def _configured(environ: Mapping[str, str]) -> dict[str, Any]:
+    """Returns the values of the configuration files, as they are written there. Raises UsageError."""
     folders = [folder for folder in _folders(environ) if any(folder.glob(f"{CONFIG}.*"))]
     if not folders:
         return {}
@@ -151,13 +180,16 @@ def _configured(environ: Mapping[str, str]) -> dict[str, Any]:
             except ConfigFileNotFound:
                 continue
             except Exception as error:  # noqa: BLE001 a configuration file is a program and can raise anything
-                raise UsageError(f"{folder / CONFIG} cannot be read: {error}", "Mend the file.") from None
+                raise UsageError(f"{folder / CONFIG} cannot be read: {error}", "Correct the file.") from None
             values |= {name: value for name, value in section.items() if name in _FIELDS}
     return values
 
 
 def _folders(environ: Mapping[str, str]) -> list[Path]:
-    """Jupyter's configuration path for a user, nearest first (jupyter_core.paths, which takes long to import)."""
+    """Returns the folders of Jupyter's configuration path for a user, the folder with the highest priority first.
+
+    Source: jupyter_core.paths.jupyter_config_path. The function is copied, because jupyter_core takes long to import.
+    """
     import sys
 
     home = Path(environ.get("HOME") or Path.home())

@@ -1,4 +1,4 @@
-"""Sizes, times and lists of names as people read them."""
+"""Formats sizes, times and lists of names for users."""
 
 from __future__ import annotations
 
@@ -8,18 +8,21 @@ _SIZES = ("B", "kB", "MB", "GB", "TB", "PB")
 
 
 def size_text(size: float) -> str:
-    """A number of bytes with its unit, in powers of 1000 as registries count: ``512 B``, ``1.9 MB``, ``297 MB``."""
+    """Returns a number of bytes with a unit: ``512 B``, ``1.9 MB``, ``297 MB``.
+
+    The units are powers of 1000, as in the displays of registries.
+    """
     return f"{_scaled(size, _step(size))} {_SIZES[_step(size)]}"
 
 
 def part_text(complete: float, total: float) -> str:
-    """So many bytes of a total, in the total's unit: ``1.9 of 6.2 MB``."""
+    """Returns two numbers of bytes in the unit of `total`: ``1.9 of 6.2 MB``."""
     step = _step(total)
     return f"{_scaled(complete, step)} of {_scaled(total, step)} {_SIZES[step]}"
 
 
 def seconds_text(seconds: float) -> str:
-    """A time with its unit: ``0.3 s``, ``12 s``, ``2 min 5 s``, ``1 h 3 min``."""
+    """Returns a duration with its units: ``0.3 s``, ``12 s``, ``2 min 5 s``, ``1 h 3 min``."""
     if seconds < 9.95:
         return f"{max(seconds, 0):.1f} s"
     if seconds < 59.5:
@@ -32,17 +35,21 @@ def seconds_text(seconds: float) -> str:
 
 
 def counted(things: Sized, noun: str) -> str:
-    """How many things there are, with the noun: ``1 file``, ``2 files``."""
+    """Returns the number of things with the noun in singular or plural: ``1 file``, ``2 files``."""
     return f"{len(things)} {noun}{'' if len(things) == 1 else 's'}"
 
 
 def listed(names: Sequence[str], most: int = 10) -> str:
-    """At most `most` names, each printable, and the number of the others: ``a, b and 3 more``."""
+    """Returns at most `most` names and the number of the other names: ``a, b and 3 more``.
+
+    A name with characters that are not printable is shown as a Python literal.
+    """
     shown = ", ".join(name if name.isprintable() else repr(name) for name in names[:most])
     return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
 
 
 def _step(size: float) -> int:
+    """Returns the index in `_SIZES` of the unit for a size."""
     step = 0
     while abs(size) >= (999.5 if step else 1000) * 1000**step and step < len(_SIZES) - 1:
         step += 1
