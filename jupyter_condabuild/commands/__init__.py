@@ -1,1 +1,1 @@
-"""The commands of `jupyter condabuild`, one module each: HELP, REQUEST, and `run`, which runs a job and prints."""
+"""The commands of `jupyter condabuild`, one module each, with HELP, REQUEST and `run`, which runs a job and prints."""

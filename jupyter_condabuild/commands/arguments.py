@@ -1,4 +1,4 @@
-"""From the options of a request to the arguments of a command, and from the arguments to a request."""
+"""Makes the arguments of a command from the options of its request, and a request from parsed arguments."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ R = TypeVar("R", bound=Request)
 
 
 def add_options(command: argparse.ArgumentParser, kind: type[Request]) -> None:
-    """Adds an argument for each option of a request that has one, and ``--request``, by which a server asks."""
-    for name, (item, option) in sorted(kind.options().items(), key=lambda found: not found[1][1].first):
+    """Adds an argument for each option that has one, and ``--request``, with which a server passes the request."""
+    for name, (item, option) in sorted(kind.options().items(), key=lambda named: not named[1][1].first):
         if option.is_argument:
             _add(command, name, item, option)
-    command.add_argument("--request", default="", metavar="FILE", help="read the request as JSON (-: standard input)")
+    command.add_argument("--request", default="", metavar="FILE", help="read the request from a JSON file (-: stdin)")
 
 
 def _add(command: argparse.ArgumentParser, name: str, item: Field[Any], option: Option) -> None:
@@ -43,9 +43,9 @@ def _add(command: argparse.ArgumentParser, name: str, item: Field[Any], option: 
 
 
 def request_of(arguments: argparse.Namespace, kind: type[R]) -> R:
-    """The request that the arguments ask for; settings fill in the rest.
+    """Returns the request for parsed arguments; the settings give the values of options that are not set.
 
-    Raises UsageError, BadReference and BadDigest.
+    Raises UsageError, BadReference or BadDigest.
     """
     if arguments.request:
         return kind.parse(_read(arguments.request))
@@ -64,14 +64,18 @@ def _read(file: str) -> Any:
 
 
 def _prefix(given: str | None, lockfile: str | None) -> str | None:
-    """The absolute path of the environment: the one that is named, else the active one."""
+    """Returns the absolute path of the given environment, or else of the active one; None with a lock file.
+
+    Raises UsageError if both an environment and a lock file are given, or if no environment is given or active.
+    """
     if lockfile:
         if given:
-            raise UsageError("Name an environment or --lockfile, not both.")
+            raise UsageError("An environment and --lockfile are both given.", "Give only one of them.")
         return None
     prefix = given or os.environ.get("CONDA_PREFIX", "")
     if not prefix:
         raise UsageError(
-            "No environment is active, and none was named.", "Name its folder: jupyter condabuild … PREFIX."
+            "No environment is given, and no environment is active.",
+            "Give the folder of an environment: jupyter condabuild … PREFIX.",
         )
     return os.path.abspath(prefix)

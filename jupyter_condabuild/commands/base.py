@@ -1,4 +1,4 @@
-"""jupyter condabuild base: the maintained base image of a team, refreshed each night."""
+"""jupyter condabuild base: updates the base image of a team, for example each night."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ from jupyter_condabuild.commands.output import print_result
 from jupyter_condabuild.events import Report
 from jupyter_condabuild.requests.build import BaseRequest
 
-HELP = "refresh the maintained base image"
+HELP = "update the base image of a team"
 REQUEST = BaseRequest
 
 
 def run(request: BaseRequest, arguments: argparse.Namespace, report: Report) -> None:
-    """Makes the base of today (tags base-YYYYMMDD and latest-base) and removes old ones; meant for a schedule."""
+    """Builds or rebases today's base image (tags base-YYYYMMDD and latest-base), and removes old base images.
+
+    The command is meant to run on a schedule.
+    """
     from jupyter_condabuild.jobs import nightly_base
 
     print_result(nightly_base.run(request, report), arguments)

@@ -1,4 +1,4 @@
-"""jupyter condabuild build: the image of an environment or of a lock file."""
+"""jupyter condabuild build: builds the image of an environment or of a lock file."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from jupyter_condabuild.commands.output import print_json
 from jupyter_condabuild.events import Finished, Report
 from jupyter_condabuild.requests.build import BuildRequest
 
-HELP = "build the image"
+HELP = "build the image of an environment"
 REQUEST = BuildRequest
 
 
 def run(request: BuildRequest, arguments: argparse.Namespace, report: Report) -> None:
-    """Builds the image of an environment or lock file, and pushes, loads or saves it."""
+    """Builds the image of an environment or a lock file, and pushes it, loads it into an engine, or saves it."""
     from jupyter_condabuild.jobs import build
 
     done = build.run(request, report).event
@@ -26,7 +26,7 @@ def run(request: BuildRequest, arguments: argparse.Namespace, report: Report) ->
 
 
 def _print_use(request: BuildRequest, done: Finished, report: Report) -> None:
-    """The lines that run the image, below the last line of the display."""
+    """Prints the commands that run the image, below the last line of the display."""
     from jupyter_condabuild.distribution.run_commands import share_commands
 
     if close := getattr(report, "close", None):

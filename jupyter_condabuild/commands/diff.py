@@ -1,4 +1,4 @@
-"""jupyter condabuild diff: how two environments or images differ."""
+"""jupyter condabuild diff: shows the differences between two environments or images."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from jupyter_condabuild.commands.output import print_result
 from jupyter_condabuild.events import Report
 from jupyter_condabuild.requests.others import DiffRequest
 
-HELP = "show what differs between two environments"
+HELP = "show the differences between two environments"
 REQUEST = DiffRequest
 
 
 def run(request: DiffRequest, arguments: argparse.Namespace, report: Report) -> None:
-    """Shows which packages differ between two environments, lock files or images, in whatever combination."""
+    """Shows which packages differ between two environments, lock files or images, in any combination."""
     from jupyter_condabuild.jobs import diff
 
     print_result(diff.run(request, report), arguments)

@@ -1,4 +1,4 @@
-"""jupyter condabuild export: files that a person would commit."""
+"""jupyter condabuild export: writes files for a project, which build or run the image elsewhere."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from jupyter_condabuild.files import write_whole
 from jupyter_condabuild.requests.others import ExportRequest
 from jupyter_condabuild.text import listed
 
-HELP = "write a Dockerfile, CI pipelines, files to run the image"
+HELP = "write a Dockerfile, CI pipelines, or files that run the image"
 REQUEST = ExportRequest
 
 
 def add(command: argparse.ArgumentParser) -> None:
-    """Where the files go."""
-    command.add_argument("-o", "--output", default=".", metavar="DIR", help="folder to write to; default the current")
-    command.add_argument("--force", action="store_true", help="overwrite files that say something else")
+    """Adds the arguments for the folder of the files."""
+    command.add_argument("-o", "--output", default=".", metavar="DIR", help="folder for the files; default: current")
+    command.add_argument("--force", action="store_true", help="overwrite files that have another content")
 
 
 def run(request: ExportRequest, arguments: argparse.Namespace, report: Report) -> None:
@@ -44,10 +44,13 @@ def run(request: ExportRequest, arguments: argparse.Namespace, report: Report) -
 
 
 def _write(folder: Path, files: Mapping[str, str], executable: frozenset[str], *, force: bool) -> list[Path]:
-    """Writes all files, or none where one of them would replace a file that says something else."""
+    """Writes all files and returns their paths; writes none if one would replace a file with another content.
+
+    Raises UsageError in that case (unless `force` is set), and StoreError.
+    """
     changed = [name for name, text in files.items() if (folder / name).exists() and _text(folder / name) != text]
     if changed and not force:
-        raise UsageError(f"{listed(changed)} would be overwritten.", "Use --force, or -o another folder.")
+        raise UsageError(f"{listed(changed)} would be overwritten.", "Use --force, or choose another folder with -o.")
     for name, text in files.items():
         path = folder / name
         try:

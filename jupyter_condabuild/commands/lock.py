@@ -1,4 +1,4 @@
-"""jupyter condabuild lock: exactly which packages an environment has."""
+"""jupyter condabuild lock: writes the lock file of an environment."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ REQUEST = LockRequest
 
 
 def add(command: argparse.ArgumentParser) -> None:
-    """Where the lock file goes."""
+    """Adds the argument for the file to write."""
     command.add_argument("-o", "--output", default="", metavar="FILE", help="write to FILE instead of standard output")
 
 
 def run(request: LockRequest, arguments: argparse.Namespace, report: Report) -> None:
-    """Writes exactly which packages an environment has; the report on the environment goes to standard error."""
+    """Writes a lock file with the exact packages of an environment; prints a report on standard error."""
     from jupyter_condabuild.jobs import lock
 
-    found = lock.run(request, report)
-    text = found.lockfile_text(request)
+    result = lock.run(request, report)
+    text = result.lockfile_text(request)
     if arguments.output:
         write_whole(Path(arguments.output), text, "writing the lock file")
     if arguments.json:
-        print_json({**found.summary(), "lockfile": arguments.output or text}, arguments)
+        print_json({**result.summary(), "lockfile": arguments.output or text}, arguments)
     elif not arguments.output:
         sys.stdout.write(text)
     if not arguments.events:
-        print(found.text(), file=sys.stderr)
+        print(result.text(), file=sys.stderr)

@@ -1,4 +1,4 @@
-"""What a command prints on standard output: a result for people, or JSON for programs."""
+"""The output of a command on standard output: a text for users, or JSON for programs."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import Any, Protocol
 
 
 class Result(Protocol):
-    """What a job returns."""
+    """The result of a job."""
 
     def summary(self) -> dict[str, Any]:
-        """The result as a JSON object."""
+        """Returns the result as a JSON object."""
         ...
 
     def text(self) -> str:
-        """The result in a few lines."""
+        """Returns the result as a few lines of text."""
         ...
 
 
 def print_result(result: Result, arguments: argparse.Namespace) -> None:
-    """Prints a result in the form that the arguments ask for; beside events there is no text."""
+    """Prints a result: as JSON with `--json`, else as text. With `--events` it prints no text."""
     if arguments.json:
         print_json(result.summary(), arguments)
     elif not arguments.events:
@@ -29,10 +29,10 @@ def print_result(result: Result, arguments: argparse.Namespace) -> None:
 
 
 def print_json(value: Any, arguments: argparse.Namespace) -> None:
-    """Prints a JSON value; after events it is one line more.
+    """Prints a JSON value: with `--events` on one line after the events, else indented.
 
-    Standard output may have any encoding, and a file name any bytes: a character that the encoding lacks is escaped as
-    JSON does it (``\\udcff`` for the byte 0xff).
+    Standard output may have any encoding, and a file name may contain any bytes. Characters that the encoding lacks
+    are written as JSON escapes (``\\udcff`` for the byte 0xff).
     """
     indent = None if arguments.events else 2
     text = json.dumps(value, indent=indent, ensure_ascii=bool(arguments.events))

@@ -1,4 +1,4 @@
-"""jupyter condabuild plan: what a build would do."""
+"""jupyter condabuild plan: shows what a build would do."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ REQUEST = PlanRequest
 
 
 def run(request: PlanRequest, arguments: argparse.Namespace, report: Report) -> None:
-    """Shows the layers of an image, which of them exist already, and what would be pushed. Builds nothing."""
+    """Shows the layers of an image, which of them exist already, and how much a build would push. Builds nothing."""
     from jupyter_condabuild.jobs import plan
 
     print_result(plan.run(request, report), arguments)

@@ -1,4 +1,4 @@
-"""jupyter condabuild prune: room in the local store."""
+"""jupyter condabuild prune: frees space in the local store."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ REQUEST = PruneRequest
 
 
 def run(request: PruneRequest, arguments: argparse.Namespace, report: Report) -> None:
-    """Removes the layers used longest ago from the local store; registries are not touched."""
+    """Removes the least recently used layers from the local store; does not change registries."""
     from jupyter_condabuild.jobs import prune
 
     print_result(prune.run(request, report), arguments)

@@ -1,4 +1,4 @@
-"""jupyter condabuild rebase: a newer system below an image."""
+"""jupyter condabuild rebase: replaces the base of an image."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ REQUEST = RebaseRequest
 
 
 def run(request: RebaseRequest, arguments: argparse.Namespace, report: Report) -> None:
-    """Puts an image of ours on another base without rebuilding a layer, and pushes it."""
+    """Puts an image of jupyter-condabuild on another base without rebuilding a layer, and pushes it."""
     from jupyter_condabuild.jobs import rebase
 
     done = rebase.run(request, report)

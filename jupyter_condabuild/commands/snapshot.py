@@ -1,4 +1,4 @@
-"""jupyter condabuild snapshot: everything to know before a build, as JSON."""
+"""jupyter condabuild snapshot: prints a report on an environment and its build, as JSON."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ REQUEST = PlanRequest
 
 
 def run(request: PlanRequest, arguments: argparse.Namespace, report: Report) -> None:
-    """Prints what an environment holds, its lock file, and what a build would do, as JSON. Builds nothing."""
+    """Prints the content of an environment, its lock file, and what a build would do, as JSON. Builds nothing."""
     from jupyter_condabuild.jobs import snapshot
 
     print_json(snapshot.run(request, report), arguments)
