@@ -81,7 +81,7 @@ class Finished:
     `environment` is the digest of the lock file, and `command` is the default command of the image. `stale` is the
     size of the layers that later layers replace, in an image that was stacked on an earlier image. For an image that
     was verified, `proved` is the number of packages or files that were made again with the same content, and
-    `unproved` is the number of files that come from no package.
+    `unproved` is the number of layers or files that come from no package.
     """
 
     type: ClassVar[str] = "finished"

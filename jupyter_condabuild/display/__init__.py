@@ -1,4 +1,4 @@
-"""What a build looks like to the person who started it: live on a terminal, line by line elsewhere."""
+"""Shows a build to the user of the command line: live on a terminal, as lines of text elsewhere."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Plain", "Terminal", "display"]
 
 
 def display(stream: TextIO) -> Terminal | Plain:
-    """The `Report` that suits a stream, to be used as a context manager."""
+    """Returns the display for a stream: a `Report` and context manager that draws live only on a capable terminal."""
     if stream.isatty() and os.environ.get("TERM", "dumb") != "dumb":
         return Terminal(stream)
     return Plain(stream)

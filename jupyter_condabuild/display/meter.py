@@ -1,15 +1,21 @@
-"""How fast something goes, and when it will be done."""
+"""Measures the rate of a progress and estimates the time left."""
 
 from __future__ import annotations
 
 from collections import deque
 
 WINDOW_SECONDS = 5.0
+"""The time over which the rate is measured."""
+
 SHORTEST_SECONDS = 0.5
+"""The shortest time from which a rate is computed."""
 
 
 class Meter:
-    """Progress of one subject: the rate is that of the last seconds, so that a stall shows."""
+    """The progress of one subject. The rate covers only the last seconds, so that a stall is visible.
+
+    All times are in seconds, from one monotonic clock.
+    """
 
     def __init__(self, now: float) -> None:
         self.complete = 0
@@ -18,7 +24,7 @@ class Meter:
         self._samples = deque([(now, 0)])
 
     def update(self, now: float, complete: int, total: int) -> None:
-        """So much of so much is done; less than before means that it was begun anew."""
+        """Records that `complete` of `total` units are done. A smaller `complete` than before means a restart."""
         if complete < self.complete:
             self._samples.clear()
         self.complete, self.total = complete, total
@@ -28,17 +34,17 @@ class Meter:
         self._forget(now)
 
     def rate(self, now: float) -> float:
-        """Units a second; 0 while that cannot be said."""
+        """Returns the rate in units per second, or 0 while the measured time is too short."""
         self._forget(now)
         since, before = self._samples[0]
         return (self.complete - before) / (now - since) if now - since >= SHORTEST_SECONDS else 0.0
 
     def left(self, now: float) -> float | None:
-        """Seconds until it is done at this rate; None when it is, or while that cannot be said."""
+        """Returns the seconds left at the present rate; None if all is done or the rate is not known."""
         rate = self.rate(now)
         return (self.total - self.complete) / rate if rate > 0 and self.total > self.complete else None
 
     def _forget(self, now: float) -> None:
-        # The one before the window's start is kept: it says where the window began.
+        # The last sample before the window is kept: it has the progress at the start of the window.
         while len(self._samples) > 1 and self._samples[1][0] <= now - WINDOW_SECONDS:
             self._samples.popleft()

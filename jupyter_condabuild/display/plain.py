@@ -1,4 +1,4 @@
-"""A build as lines of text, for logs, files and terminals that can do no more."""
+"""Shows a build as lines of text, for logs, files and terminals without control sequences."""
 
 from __future__ import annotations
 
@@ -13,19 +13,25 @@ from jupyter_condabuild.events import Cancelled, Event, Failed, Finished, Layer,
 from jupyter_condabuild.text import part_text, seconds_text, size_text
 
 EVERY_SECONDS = 5.0
-_WIDTH = 1_000_000
+"""The shortest time between two lines of progress."""
+
+_WIDTH = 1_000_000  # no line is broken
 _SLOW = ("base", "layers", "push", "load", "export")
+"""The phases whose start is shown, because they can take long."""
 
 
 class Plain:
-    """A `Report` that writes a line for what has happened, and one of progress every five seconds at most."""
+    """A `Report` that writes one line for each event, and a line of progress at most every five seconds. Thread-safe.
+
+    Lines for reused layers and for the start of short phases are left out.
+    """
 
     def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
         self._pen = Pen(stream, colour=False)
         self._clock = clock
         self._tally = Tally()
         self._lock = threading.Lock()
-        self._spoke = clock()
+        self._last_output = clock()
 
     def __enter__(self) -> Plain:
         return self
@@ -34,7 +40,7 @@ class Plain:
         self.close()
 
     def close(self) -> None:
-        """Nothing is left to write; here so that both displays are used alike."""
+        """Does nothing: all lines are written already. `Terminal` has the same method."""
 
     def __call__(self, event: Event) -> None:
         with self._lock:
@@ -49,8 +55,8 @@ class Plain:
                 return _line(f"  {text}" if (text := self._tally.log(event)) else "")
             case Layer():
                 self._tally.layer(event)
-                made = event.state in ("built", "pushed") and (event.key or event.packages)
-                return _line(f"  {event.state} {label(event.packages)}, {size_text(event.size)}" if made else "")
+                is_shown = event.state in ("built", "pushed") and (event.key or event.packages)
+                return _line(f"  {event.state} {label(event.packages)}, {size_text(event.size)}" if is_shown else "")
             case Progress():
                 return _line(self._progress(event))
             case Warning():
@@ -60,7 +66,7 @@ class Plain:
 
     def _phase(self, event: Phase) -> str:
         if event.state == "started":
-            self._spoke = self._clock()
+            self._last_output = self._clock()
             return f"{title(event.name)}: started" if event.name in _SLOW else ""
         counts = self._tally.phase_counts(event.name)
         seconds = f" in {seconds_text(event.seconds)}" if event.seconds is not None else ""
@@ -68,9 +74,9 @@ class Plain:
 
     def _progress(self, event: Progress) -> str:
         now = self._clock()
-        if event.subject not in TOTALS or now - self._spoke < EVERY_SECONDS:
+        if event.subject not in TOTALS or now - self._last_output < EVERY_SECONDS:
             return ""
-        self._spoke = now
+        self._last_output = now
         if event.unit == "packages":
             return f"  {clean(event.subject)}: {event.complete} of {event.total} packages"
         if not event.total:

@@ -1,4 +1,4 @@
-"""What has happened in a build so far, in numbers and words: shared by both displays."""
+"""Counts the layers of a build and makes the texts that both displays share."""
 
 from __future__ import annotations
 
@@ -10,29 +10,34 @@ from jupyter_condabuild.events import Cancelled, Failed, Finished, Layer, Log, P
 from jupyter_condabuild.text import seconds_text, size_text
 
 TITLES: dict[PhaseName, str] = {"snapshot": "environment", "base": "base image", "export": "archive"}
-WIDEST = 11
-TOTALS = ("layers", "push", "load", "export")
-"""Subjects of progress that are about a whole phase, not one layer."""
+"""The titles of phases whose names are not clear to users."""
 
-_WORDS = {
+WIDEST = 11
+"""The columns of the longest title."""
+
+TOTALS = ("layers", "push", "load", "export")
+"""The subjects of progress that describe a whole phase and not one layer."""
+
+_STATES = {
     "reused-remote": "reused",
     "reused-local": "reused",
     "built": "built",
     "pushed": "pushed",
     "mounted": "mounted",
 }
-_LAST_WORDS = 12
+_LAST_LINES = 12
+"""How many lines of standard error are shown again after a failure."""
 
 Line = list[Segment]
 
 
 def title(phase: str) -> str:
-    """A phase as people call it."""
+    """Returns the title of a phase."""
     return TITLES.get(phase, phase)  # type: ignore[call-overload, no-any-return]
 
 
 def label(packages: Sequence[str]) -> str:
-    """Some packages in a few words: ``numpy``, ``click and 12 more``."""
+    """Returns a short label for the packages of a layer: ``numpy``, ``click and 12 more``."""
     if not packages:
         return "a layer of the base image"
     first = clean(packages[0])
@@ -40,43 +45,47 @@ def label(packages: Sequence[str]) -> str:
 
 
 class Tally:
-    """Counts layers by what became of them, and keeps the last lines of the log in case the build fails."""
+    """Counts layers by state, and keeps the last lines of standard error to show them after a failure."""
 
     def __init__(self) -> None:
         self._layers: dict[str, set[tuple[str, tuple[str, ...]]]] = {}
-        self._log: deque[str] = deque(maxlen=_LAST_WORDS)
+        self._log: deque[str] = deque(maxlen=_LAST_LINES)
 
     def log(self, event: Log) -> str:
-        """Notes a line of the log and returns it as clean text."""
+        """Records a line of the log and returns it as clean text."""
         text = clean(event.text)
         if event.stream == "stderr" and text:
             self._log.append(text)
         return text
 
     def layer(self, event: Layer) -> None:
-        """Counts a layer; its configuration and the base's layers have no packages and are not counted."""
+        """Counts a layer. The configuration and the layers of the base have no packages and are not counted."""
         if event.key or event.packages:
-            self._layers.setdefault(_WORDS[event.state], set()).add((event.key, event.packages))
+            self._layers.setdefault(_STATES[event.state], set()).add((event.key, event.packages))
 
-    def counts(self, *words: str) -> str:
-        """Such as ``70 reused, 6 built``; empty when there are none."""
-        return ", ".join(f"{len(self._layers[word])} {word}" for word in words if self._layers.get(word))
+    def counts(self, *states: str) -> str:
+        """Returns the number of layers in each of these states, such as ``70 reused, 6 built``; "" if all are 0."""
+        return ", ".join(f"{len(self._layers[state])} {state}" for state in states if self._layers.get(state))
 
     def phase_counts(self, phase: str) -> str:
-        """What to say of the layers beside a phase."""
+        """Returns the counts of layers to show beside a phase."""
         return self.counts(*{"layers": ("reused", "built"), "push": ("pushed", "mounted")}.get(phase, ()))
 
     def warning(self, event: Warning, width: int) -> list[Line]:
-        """A warning and its hint."""
-        return _told("!", YELLOW, event.message, event.hint, width)
+        """Returns the lines of a warning and its hint, at most `width` columns wide."""
+        return _marked("!", YELLOW, event.message, event.hint, width)
 
     def end(self, event: Finished | Failed | Cancelled, width: int, tick: str) -> list[Line]:
-        """The last lines of a build."""
+        """Returns the last lines of a build, at most `width` columns wide.
+
+        Args:
+            tick: the mark of a success: "✓", or "*" if the stream has no Unicode characters.
+        """
         if isinstance(event, Finished):
             return self._result(event, tick)
         if isinstance(event, Failed):
             log: list[Line] = [[(f"  {line}", DIM)] for line in self._log]
-            return [*log, *_told("✗" if tick == "✓" else "x", RED, event.message, event.hint, width)]
+            return [*log, *_marked("✗" if tick == "✓" else "x", RED, event.message, event.hint, width)]
         return [[("Cancelled.", YELLOW)]]
 
     def _result(self, event: Finished, tick: str) -> list[Line]:
@@ -87,15 +96,16 @@ class Tally:
             "digest": clean(event.digest),
             "size": f"{size_text(event.size)} in {event.layers} layers" + (f": {counts}" if counts else ""),
             "sent": size_text(event.bytes_pushed) if event.bytes_pushed or not (event.archive or verified) else "",
-            "proved": f"{event.proved} came out the same, {event.unproved} come from no package" if verified else "",
+            "proved": f"{event.proved} with the same content, {event.unproved} from no package" if verified else "",
             "time": seconds_text(event.seconds),
         }
-        # With seven columns for the name a digest just fits into 80.
+        # A name of seven columns leaves enough columns for a digest on a terminal of 80 columns.
         head: Line = [(f"{tick} ", GREEN), (clean(event.reference or event.archive), BOLD)]
         return [head, *([(f"  {name:7}", DIM), (text, "")] for name, text in rows.items() if text)]
 
 
-def _told(mark: str, colour: str, message: str, hint: str, width: int) -> list[Line]:
+def _marked(mark: str, colour: str, message: str, hint: str, width: int) -> list[Line]:
+    """Returns the lines of a message after a mark, and the lines of its hint."""
     lines: list[Line] = []
     for number, text in enumerate(wrap(clean(message), width - 2)):
         lines.append([(f"{mark} " if not number else "  ", colour), (text, colour)])

@@ -1,6 +1,6 @@
-"""A build live on a terminal: what is done scrolls up, what is at work is redrawn in place.
+"""Shows a build live on a terminal: finished phases scroll up, and running phases are redrawn at the bottom.
 
-Source: ECMA-48 for CUU, EL, ED; xterm's control sequences for the cursor's visibility (DECTCEM).
+Source: ECMA-48 for CUU, EL and ED; xterm's control sequences for the visibility of the cursor (DECTCEM).
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ from jupyter_condabuild.events import Cancelled, Event, Failed, Finished, Layer,
 from jupyter_condabuild.text import part_text, seconds_text, size_text
 
 FRAME_SECONDS = 0.1
+"""The time between two frames."""
+
 MOST_LAYERS = 8
+"""The highest number of layers that have a line of their own."""
 
 _HIDE, _SHOW = "\x1b[?25l", "\x1b[?25h"
 _LINE_END, _SCREEN_END = "\x1b[K", "\x1b[J"
@@ -28,18 +31,18 @@ _SMALLEST_BAR, _LARGEST_BAR = 6, 30
 
 
 class Terminal:
-    """A `Report` that keeps a few lines at the bottom of the terminal up to date, from a thread of its own.
+    """A `Report` that redraws a few lines at the bottom of the terminal from its own thread.
 
-    To be used as a context manager: leaving it, by whatever way, gives the terminal back as it was.
+    It is a context manager: its end restores the terminal, even after an exception.
     """
 
     def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic, *, ticking: bool = True) -> None:
-        """Begins at once.
+        """Starts the thread that draws.
 
         Args:
             stream: a terminal.
-            clock: seconds.
-            ticking: whether frames are drawn by themselves; else by `draw`.
+            clock: returns a monotonic time in seconds.
+            ticking: whether a thread draws the frames; otherwise the caller calls `draw`.
         """
         self._stream = stream
         self._pen = Pen(stream, colour=True)
@@ -67,12 +70,12 @@ class Terminal:
         self.close()
 
     def __call__(self, event: Event) -> None:
-        """Takes note; what it looks like comes with the next frame, so that a slow terminal does not slow the build."""
+        """Records an event. The next frame shows it, so that a slow terminal does not slow down the build."""
         with self._state:
             self._take(event)
 
     def close(self) -> None:
-        """Draws what is left to say, removes the live lines and shows the cursor."""
+        """Draws the remaining finished lines, removes the live lines and shows the cursor."""
         if self._closed:
             return
         self._stop.set()
@@ -87,7 +90,7 @@ class Terminal:
         atexit.unregister(self.close)
 
     def draw(self) -> None:
-        """Writes the lines that have scrolled out of the live part since, and the live part, in one piece."""
+        """Draws a frame with a single write: the lines that have finished since the last frame, and the live lines."""
         with self._output:
             width, height = self._size()
             with self._state:
@@ -96,7 +99,8 @@ class Terminal:
                 live = self._live(width - 1, height - 1)
             if not scrolled and not live and not self._drawn:
                 return
-            # Erased before, not after, it is written: a line as wide as the terminal would lose its last character.
+            # Each line is erased before it is written. An erase after it would remove the last character of a line
+            # that is as wide as the terminal.
             text = "".join([_SCREEN_END * bool(scrolled), *(self._pen.paint(line) + "\n" for line in scrolled)])
             text += "\n".join(_LINE_END + self._pen.paint(line) for line in live)
             rows = sum(max(1, -(-drawn // width)) for drawn in self._drawn)
@@ -157,8 +161,6 @@ class Terminal:
         meter.unit = event.unit
         meter.update(now, event.complete, event.total)
 
-    # What the live part looks like
-
     def _live(self, width: int, height: int) -> list[Line]:
         now = self._clock()
         spinner = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏" if self._pen.unicode else "|/-\\"
@@ -189,7 +191,10 @@ class Terminal:
         ]
 
     def _bar_line(self, name: str, meter: Meter, now: float, width: int) -> Line:
-        """A bar with what is known beside it, in fixed columns so that nothing jumps; a narrow terminal has fewer."""
+        """Returns a progress bar with details in fixed columns, so that the text does not jump.
+
+        A narrow terminal shows fewer details.
+        """
         left = meter.left(now)
         share = min(1.0, meter.complete / meter.total) if meter.total else 0.0
         details = {

@@ -1,4 +1,4 @@
-"""Text for a terminal: without what could steer it, measured in columns, cut to fit.
+"""Prepares text for a terminal: removes control sequences, measures columns, cuts and wraps lines.
 
 Source: ECMA-48 (control sequences), UAX #9 (directional formatting), UAX #11 (East Asian width).
 """
@@ -21,11 +21,14 @@ _INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 GREEN, YELLOW, RED, CYAN, BOLD, DIM = "32", "33", "31", "36", "1", "2"
 
 Segment = tuple[str, str]
-"""Text, and the code of its colour or "" for none."""
+"""A text and the SGR code of its colour, or "" for no colour."""
 
 
 def clean(text: str) -> str:
-    """One line of text from anywhere (a package's name, a server's message) that can do no more than be read."""
+    """Returns a text from outside (a package's name, a server's message) as one line that is safe for a terminal.
+
+    Control sequences are removed, white space becomes single spaces, and invisible characters are replaced by U+FFFD.
+    """
     text = " ".join(_SEQUENCES.sub("", text).split())
     if text.isascii() and text.isprintable():
         return text
@@ -33,14 +36,14 @@ def clean(text: str) -> str:
 
 
 def columns(text: str) -> int:
-    """How many columns a terminal gives to clean text."""
+    """Returns the number of columns that clean text takes on a terminal."""
     if text.isascii():
         return len(text)
     return sum(_columns(character) for character in text)
 
 
 def cut(text: str, limit: int) -> str:
-    """As much of the text as goes into `limit` columns, with an ellipsis where something is left out."""
+    """Returns the start of the text in at most `limit` columns, with an ellipsis if the rest is cut off."""
     if columns(text) <= limit:
         return text
     used, kept = 1, []
@@ -53,13 +56,13 @@ def cut(text: str, limit: int) -> str:
 
 
 def pad(text: str, width: int) -> str:
-    """The text in exactly `width` columns."""
+    """Returns the text in exactly `width` columns: cut, or padded with spaces."""
     text = cut(text, width)
     return text + " " * (width - columns(text))
 
 
 def wrap(text: str, width: int) -> list[str]:
-    """The text in lines of at most `width` columns, broken between words; a longer word has a line of its own."""
+    """Returns the text in lines of at most `width` columns, broken between words. A longer word has its own line."""
     lines = [""]
     for word in text.split():
         if lines[-1] and columns(lines[-1]) + 1 + columns(word) > width:
@@ -75,7 +78,11 @@ def _columns(character: str) -> int:
 
 
 class Pen:
-    """Writes on a stream with the colours and characters that it has. A stream that is gone is written to no more."""
+    """Writes to a stream with the colours and characters that the stream supports.
+
+    After the first error of the stream `broken` is true, and nothing more is written. `unicode` says whether the
+    encoding of the stream has the marks, bars and spinners of the displays.
+    """
 
     def __init__(self, stream: TextIO, *, colour: bool) -> None:
         self._stream = stream
@@ -85,13 +92,13 @@ class Pen:
         self.broken = False
 
     def paint(self, segments: Sequence[Segment]) -> str:
-        """The segments with their colours."""
+        """Returns the text of the segments, with colour codes if colours are on."""
         if not self._colour:
             return "".join(text for text, _ in segments)
         return "".join(f"\x1b[{code}m{text}\x1b[0m" if code and text else text for text, code in segments)
 
     def write(self, text: str) -> None:
-        """Writes and flushes. What the encoding lacks becomes a question mark or three dots."""
+        """Writes a text and flushes. Without Unicode, "…" becomes "~" and other characters become "?"."""
         if self.broken:
             return
         if not self.unicode:
@@ -100,7 +107,7 @@ class Pen:
             self._stream.write(text)
             self._stream.flush()
         except (OSError, ValueError):
-            # A closed pipe or terminal ends the display, never the build.
+            # A closed pipe or terminal ends the display, but not the build.
             self.broken = True
 
     def _can(self, text: str) -> bool:
