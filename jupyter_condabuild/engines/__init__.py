@@ -1,1 +1,1 @@
-"""The two ways to make an image: from layers of packages, or by an engine from a Dockerfile."""
+"""The two ways to build an image: from layers of packages, or from a Dockerfile by a container engine."""

@@ -1,4 +1,4 @@
-"""BuildResult: what an engine returns."""
+"""BuildResult: the result of a build."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class BuildResult:
-    """The event that ended the build and, from the layers engine, the image.
+    """The event that ended the build and, for the layers engine, the image.
 
-    `layers` are the layers above the base, `base` is the digest that the base's name has.
+    `layers` are the layers above the base. `base` is the digest that the name of the base stands for in its registry,
+    or empty.
     """
 
     event: Finished

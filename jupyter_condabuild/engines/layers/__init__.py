@@ -1,1 +1,1 @@
-"""The layers engine: an image put together from conda packages, without a container engine."""
+"""The layers engine: it makes an image from conda packages, without a container engine."""

@@ -1,4 +1,4 @@
-"""Layers to an image: configuration and manifest, on a base or on another one."""
+"""Makes an image from a base and layers: its configuration and its manifest."""
 
 from __future__ import annotations
 
@@ -13,15 +13,20 @@ from jupyter_condabuild.planning.inputs import Inputs
 from jupyter_condabuild.requests.build import PlanRequest
 
 MOST_LAYERS = 125
-"""What most engines take (moby's limit on the depth of a stack)."""
+"""The highest number of layers that most container engines support (moby's limit on the depth of a stack)."""
 
 
 def assemble(
     base: Base, above: LayerStack, inputs: Inputs, request: PlanRequest, annotations: Mapping[str, str]
 ) -> Image:
-    """The image of a build, with annotations for its manifest.
+    """Returns the image of a build.
 
-    Raises BadImage when base and layers together are more than engines take, BaseUnavailable for a base of ours.
+    Args:
+        above: the layers above the base.
+        annotations: annotations for the manifest.
+
+    Raises BadImage if the image has more layers than container engines support, BaseUnavailable if the base already
+    contains an environment.
     """
     layers = above.layers
     check_depth(base, len(layers))
@@ -43,14 +48,18 @@ def assemble(
 
 
 def check_depth(base: Base, layers: int) -> None:
-    """Raises BadImage for a stack that container engines would refuse, BaseUnavailable for a base of ours."""
+    """Checks that a base can have so many layers above it.
+
+    Raises BadImage if the image would have more layers than container engines support, BaseUnavailable if the base
+    already contains an environment.
+    """
     if LOCKFILE in base.config.value:
         raise BaseUnavailable(
-            f"{base.name} is itself the image of an environment; two would lie in one folder.",
-            "Name the image that it stands on, or any other without an environment of ours.",
+            f"The base {base.name} already contains an environment, in the folder of the new environment.",
+            "Choose the base of that image, or another image without an environment of jupyter-condabuild.",
         )
     if len(base.layers) + layers > MOST_LAYERS:
         raise BadImage(
-            f"The image would have {len(base.layers) + layers} layers; container engines take {MOST_LAYERS}.",
+            f"The image would have {len(base.layers) + layers} layers; container engines support {MOST_LAYERS}.",
             "Choose a base with fewer layers, or lower layer_budget.",
         )

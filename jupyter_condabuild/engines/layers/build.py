@@ -1,4 +1,4 @@
-"""The job of the layers engine: from an environment or a lock file to an image at its destinations."""
+"""The build of the layers engine: from an environment or a lock file to an image at its destinations."""
 
 from __future__ import annotations
 
@@ -30,37 +30,43 @@ from jupyter_condabuild.requests.job_context import JobContext
 
 
 def build(request: BuildRequest, job: JobContext, scan: Scan | None) -> BuildResult:
-    """Builds the image and brings it to its destinations. Raises CondaBuildError of any kind.
+    """Builds the image of a request and delivers it to its destinations.
+
+    If a registry lacks a blob that its own manifests name, the build runs a second time and asks for each blob.
 
     Args:
-        scan: the environment, where there is one.
+        scan: the scan of the environment, if there is one already.
+
+    Raises CondaBuildError of any kind.
     """
     try:
         return _build(request, job, scan, trusting=True)
     except BlobGone as error:
-        hint = "Registries are now asked for each layer, and nothing is assumed."
+        hint = "The build starts again, and asks the registries for each layer."
         job.report(Warning("blob-gone", error.message, hint))
         return _build(request, job, None, trusting=False)
 
 
 def _build(request: BuildRequest, job: JobContext, scan: Scan | None, *, trusting: bool) -> BuildResult:
-    """One attempt; with `trusting`, the blobs that a registry's manifests name count as present there."""
+    """Runs one attempt. With `trusting`, the blobs that the manifests of a registry name count as present there."""
     started = time.monotonic()
     with ExitStack() as attempt:
-        # Registries are far away: they are asked while the environment is read.
+        # Registries answer slowly, so that the requests run while the environment is read.
         threads = ThreadPoolExecutor(2, thread_name_prefix="ask")
         attempt.callback(threads.shutdown, wait=False, cancel_futures=True)
-        asked_base = threads.submit(resolve, request.base, host_architecture(), job)
-        asked_destination = threads.submit(open_destination, request, job, trusting=trusting, present=not request.again)
-        attempt.callback(lambda: wait((asked_base, asked_destination), GRACE_SECONDS))
+        base_future = threads.submit(resolve, request.base, host_architecture(), job)
+        destination_future = threads.submit(
+            open_destination, request, job, trusting=trusting, present=not request.again
+        )
+        attempt.callback(lambda: wait((base_future, destination_future), GRACE_SECONDS))
         verified = verified_packages.read(job.store, request.prefix) if request.prefix else {}
         inputs = read_inputs(request, job, scan, verified)
         if request.prefix and inputs.drift is not None:
             verified_packages.keep(job.store, request.prefix, inputs.drift.verified)
         with job.phase("base"):
-            here = inputs.architecture == host_architecture()
-            base = asked_base.result() if here else resolve(request.base, inputs.architecture, job)
-            destination = asked_destination.result()
+            is_native = inputs.architecture == host_architecture()
+            base = base_future.result() if is_native else resolve(request.base, inputs.architecture, job)
+            destination = destination_future.result()
         push = attempt.enter_context(destination.push(job.report)) if request.push else None
 
         def ready(layer: ReadyLayer) -> None:
@@ -116,6 +122,7 @@ def _build(request: BuildRequest, job: JobContext, scan: Scan | None, *, trustin
 
 
 def _contested(inputs: Inputs, job: JobContext) -> list[PlannedLayer]:
+    """Returns the layer of the paths that several packages bring, in a list; an empty list if it is not needed."""
     site_packages = inputs.lockfile.site_packages
     paths = paths_of(inputs.plan, inputs.environment, inputs.sources, site_packages)
     return contested_layer(inputs.plan, paths, site_packages, job.report)

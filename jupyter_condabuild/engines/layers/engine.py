@@ -1,6 +1,7 @@
-"""The layers engine: for each planned layer a blob, from a registry's manifest, the local store, or linked and written.
+"""The layers engine: it gets a blob for each planned layer from a registry, from the local store, or by writing it.
 
-Whatever is found under a layer's key is used as it is; only what nobody has is fetched, linked and compressed.
+A layer that a registry or the store has under the same key is reused. Only for the missing layers are packages fetched,
+linked and compressed.
 """
 
 from __future__ import annotations
@@ -28,26 +29,22 @@ from jupyter_condabuild.requests.job_context import JobContext
 from jupyter_condabuild.text import listed
 
 COMPILING = 15
-"""How many times longer a byte of a noarch Python package takes than one of others, since modules are compiled."""
+"""The work for a byte of a noarch Python package, whose modules are compiled, relative to a byte of other packages."""
 
 SMALL = 16 << 20
-"""Bytes of archives, noarch ones counted so, up to which worker processes cost more time than they save."""
+"""The effort (see `_effort`) up to which worker processes cost more time than they save."""
 
 
 @dataclass(frozen=True)
 class PackageLayers:
-    """The layers of a plan in order, and the packages whose archives could not be had."""
+    """The layers of a plan in order, and the packages whose archives are not available, each with the reason."""
 
     layers: tuple[ReadyLayer, ...]
     unavailable: tuple[tuple[CondaPackage, PackageError], ...] = ()
 
 
 class LayersEngine:
-    """Makes the package layers of one build.
-
-    `ready` is called with each layer as soon as its blob exists, perhaps from another thread, so that an upload can
-    begin while others are still being written.
-    """
+    """Makes the package layers of one build."""
 
     def __init__(
         self,
@@ -60,7 +57,17 @@ class LayersEngine:
         live: bool,
         registry_first: bool,
     ) -> None:
-        """`live` says that an environment stands behind the packages, in which their install scripts have run."""
+        """Makes an engine.
+
+        Args:
+            index: the layers that registries have, by key.
+            sources: the package cache and the channels.
+            level: the compression level, 0 to 3.
+            ready: called with each layer as soon as its blob exists, possibly from another thread, so that the upload
+                can start while other layers are written.
+            live: whether the packages come from an environment, in which their install scripts have run.
+            registry_first: whether a layer that both a registry and the store have is reused from the registry.
+        """
         self._store = job.store
         self._report = job.report
         self._phase = job.phase
@@ -72,13 +79,16 @@ class LayersEngine:
         self._registry_first = registry_first
 
     def make(self, planned_layers: Sequence[PlannedLayer], lockfile: Lockfile) -> PackageLayers:
-        """All layers planned. Raises PackageMismatch, LinkFailed and the StoreErrors."""
+        """Returns all planned layers, without the packages whose archives are not available.
+
+        Raises PackageMismatch, LinkFailed or StoreError.
+        """
         done: dict[str, ReadyLayer] = {}
         for planned in planned_layers:
-            found = self._find(planned)
-            if found:
-                done[planned.key] = found
-                self._announce(planned.key, planned.names, found)
+            reused = self._find(planned)
+            if reused:
+                done[planned.key] = reused
+                self._announce(planned.key, planned.names, reused)
         missing = [planned for planned in planned_layers if planned.key not in done]
         layers = list(planned_layers)
         lost: dict[str, PackageError] = {}
@@ -96,6 +106,7 @@ class LayersEngine:
         return PackageLayers(tuple(done[planned.key] for planned in layers), unavailable)
 
     def _find(self, planned: PlannedLayer) -> ReadyLayer | None:
+        """Returns the layer with this key in a registry or in the store, or None."""
         remote = self._index.layers.get(planned.key)
         stored = None
         if remote is None or not self._registry_first:
@@ -118,17 +129,18 @@ class LayersEngine:
     def _stage(
         self, missing: Sequence[PlannedLayer], lockfile: Lockfile, work: Path
     ) -> tuple[dict[str, PackageError], dict[str, StagedPackage]]:
-        """Locates and links the packages of the missing layers, and python with those that need it.
+        """Finds and links the packages of the missing layers, and python if one of them needs it.
 
-        Returns the packages of these layers that cannot be had and why, and those that were linked, both by dist.
+        Returns the errors of the packages of these layers that are not available, and the linked packages; both by
+        dist.
         """
-        wanted = list(dict.fromkeys(_packages(missing)))
+        needed = list(dict.fromkeys(_packages(missing)))
         python, helpers = lockfile.python, []
-        # @EXPLICIT files name no dependencies
-        bare = not any(package.depends for package in lockfile.conda)
-        if python and python not in wanted and any(bare or _needs_python(package) for package in wanted):
+        # @EXPLICIT files do not contain dependencies: any of their packages may need python.
+        no_depends = not any(package.depends for package in lockfile.conda)
+        if python and python not in needed and any(no_depends or _needs_python(package) for package in needed):
             helpers = [python]
-        packages = [*wanted, *helpers]
+        packages = [*needed, *helpers]
         self._report(Log(f"Linking {len(packages)} packages."))
         cached, failures = locate(
             packages,
@@ -139,24 +151,24 @@ class LayersEngine:
         if python and python.dist in failures:
             failures |= {package.dist: failures[python.dist] for package in packages if _needs_python(package)}
         try:
-            found = [package for package in packages if package.dist not in failures]
-            staged = link(found, cached, work / "link", PREFIX, [package.dist for package in helpers])
+            available = [package for package in packages if package.dist not in failures]
+            staged = link(available, cached, work / "link", PREFIX, [package.dist for package in helpers])
         except LinkFailed:
-            broken = {dist for dist, place in cached.items() if not place.complete}
-            if not broken:
+            incomplete = {dist for dist, place in cached.items() if not place.complete}
+            if not incomplete:
                 raise
-            self._distrust(broken)
+            self._distrust(incomplete)
             return self._stage(missing, lockfile, work / "again")
         for item in staged.values() if not self._live else ():
             if item.brings(f"bin/.{item.package.name}-post-link.sh"):
                 self._report(
                     Warning(
                         "post-link-script-not-run",
-                        f"{item.package.dist} has a script that should run when it is installed; layers run none.",
-                        "Build from an environment where it ran, and the image gets what it made.",
+                        f"{item.package.dist} has a post-link script; the layers engine does not run such scripts.",
+                        "Build from an environment in which the script ran. The image then gets the script's files.",
                     )
                 )
-        return {package.dist: failures[package.dist] for package in wanted if package.dist in failures}, staged
+        return {package.dist: failures[package.dist] for package in needed if package.dist in failures}, staged
 
     def _write(
         self,
@@ -166,7 +178,11 @@ class LayersEngine:
         work: Path,
         done: dict[str, ReadyLayer],
     ) -> list[PlannedLayer]:
-        """Writes layers and adds them to `done`; returns those whose files in the package cache were altered."""
+        """Writes the missing layers and adds them to `done`.
+
+        Returns the layers that could not be written because files in the package cache have changed. Their packages
+        are taken from archives at the next attempt.
+        """
         python = lockfile.python
         interpreter = staged[python.dist].python if python and python.dist in staged else None
         progress = _Total(self._report, sum(planned.size for planned in missing))
@@ -176,7 +192,7 @@ class LayersEngine:
         def job(planned: PlannedLayer) -> worker_pool.Job:
             temporary = str(work / planned.key)
 
-            def done_with(result: LayerBlob | CondaBuildError) -> None:
+            def finish(result: LayerBlob | CondaBuildError) -> None:
                 if isinstance(result, PackageMismatch) and not self._sources.distrusted.issuperset(planned.names):
                     damaged.append(planned)
                 elif isinstance(result, CondaBuildError):
@@ -195,11 +211,11 @@ class LayersEngine:
                 only.setdefault(dist, []).append(path)
             line = writer.job(parts, only, compiler, temporary, self._level)
             effort = _effort(planned, compiling=compiler is not None)
-            return worker_pool.Job(effort, line, lambda count: progress.written(planned, count), done_with)
+            return worker_pool.Job(effort, line, lambda count: progress.written(planned, count), finish)
 
         jobs = [job(planned) for planned in missing]
-        small = len(jobs) == 1 or sum(job.effort for job in jobs) <= SMALL
-        worker_pool.run(jobs, 0 if small else worker_pool.cores())
+        is_small = len(jobs) == 1 or sum(job.effort for job in jobs) <= SMALL
+        worker_pool.run(jobs, 0 if is_small else worker_pool.cores())
         if failures:
             raise failures[0]
         if damaged:
@@ -207,21 +223,21 @@ class LayersEngine:
         return damaged
 
     def _distrust(self, dists: Set[str]) -> None:
-        """From now on these packages are taken from their archives, not from extracted folders in the package cache."""
+        """Uses the archives of these packages from now on, not their extracted folders in the package cache."""
         self._sources = self._sources.distrusting(dists)
         self._report(
             Warning(
                 "package-cache-damaged",
-                f"Files of {listed(sorted(dists))} were changed in the package cache; the original archive is used.",
+                f"Files of {listed(sorted(dists))} were changed in the package cache; the archives are used instead.",
                 "'conda clean --packages' removes the damaged copies.",
             )
         )
 
 
 class _Total:
-    """Reports how far the writing of layers is, in bytes of package archives, for each layer and for all."""
+    """Reports the progress of writing layers, for each layer and in total, in bytes of package archives."""
 
-    _COMPRESSION = 0.3  # of tar bytes, roughly: how far within a layer is only ever an estimate
+    _COMPRESSION = 0.3  # a typical ratio of archive bytes to tar bytes: the progress within a layer is an estimate
 
     def __init__(self, report: Report, total: int) -> None:
         self._report = report
@@ -257,15 +273,15 @@ def _needs_python(package: CondaPackage) -> bool:
 
 
 def _effort(planned: PlannedLayer, *, compiling: bool) -> int:
-    """About how much work a layer is, in bytes of archives that are only packed."""
+    """Returns the estimated work for a layer, in bytes of archives whose modules are not compiled."""
     sizes = ((package.size or 0, package.is_noarch_python) for package in planned.packages)
     return sum(size * COMPILING if compiling and noarch else size for size, noarch in sizes)
 
 
 def _without(layers: Sequence[PlannedLayer], dists: Set[str], site_packages: str) -> list[PlannedLayer]:
-    """The layers without some packages; a layer that lost a package has another key.
+    """Returns the layers without some packages. A layer that loses a package gets another key.
 
-    Files of these packages are copied from the environment, on top of all package layers.
+    The overlay, which is above all package layers, gets the files of these packages from the environment.
     """
     kept = []
     for planned in layers:
@@ -274,8 +290,8 @@ def _without(layers: Sequence[PlannedLayer], dists: Set[str], site_packages: str
             kept.append(planned)
         elif packages and planned.only:
             by_dist = {package.dist: package for package in packages}
-            left = {path: by_dist[dist] for path, dist in planned.only if dist in by_dist}
-            kept += [winners_layer(left, site_packages, compiled=planned.compiled)] if left else []
+            remaining = {path: by_dist[dist] for path, dist in planned.only if dist in by_dist}
+            kept += [winners_layer(remaining, site_packages, compiled=planned.compiled)] if remaining else []
         elif packages:
             key = layer_key(packages, site_packages, planned.compiled)
             kept.append(replace(planned, key=key, packages=packages))

@@ -1,7 +1,7 @@
-"""The overlay: what of an environment comes from no package archive, as one layer on top of the packages.
+"""The overlay: one layer above the packages, with the content of an environment that no package archive has.
 
-pip's files, modified and untracked files, editable sources, packages whose archive cannot be had, and whiteouts for
-files that are gone; each with the live prefix's path replaced by the image's.
+It contains pip's files, modified and untracked files, editable sources, packages whose archives are not available, and
+whiteouts for missing files. In each file the path of the live prefix is replaced by the prefix of the image.
 """
 
 from __future__ import annotations
@@ -33,38 +33,45 @@ from jupyter_condabuild.oci import layer
 from jupyter_condabuild.oci.layer import Entry
 
 _MTIME = layer.EPOCH + 2
-"""Of the overlay's files: not the time of any package's, or Python would take older bytecode below for theirs."""
+"""The modification time of the overlay's files.
+
+It differs from the time of all package files. With the same time, Python would use the bytecode of a package in a lower
+layer for a changed module.
+"""
 
 _LOGINS = (".condarc", "pip.conf", "direct_url.json")
-"""Names of files that may hold the credentials of a channel or an index."""
+"""Names of files that may contain the credentials of a channel or an index."""
 
 
 @dataclass
 class Overlay:
-    """The entries of the overlay, and the bytes that come from no package.
+    """The entries of the overlay, and the size in bytes of the files that come from no package.
 
-    `made` is the folder that holds what was written for this overlay alone.
+    `work` is the folder of the files that were written for this overlay: rewritten files and bytecode.
     """
 
     entries: list[Entry] = field(default_factory=list)
     extra_bytes: int = 0
-    made: str = ""
+    work: str = ""
 
     @property
     def fingerprint(self) -> str:
-        """Hexadecimal; changes whenever an entry or a file behind one does, by size and time where it is not read."""
+        """A hexadecimal digest that changes when an entry or its file changes.
+
+        Files in `work` are compared by content, files of the environment by size, time and inode.
+        """
         content = hashlib.sha256()
-        made = functools.cache(hash_file)
+        hash_of = functools.cache(hash_file)
         for entry in self.entries:
-            about: list[object] = [entry.path, entry.kind, entry.mode, entry.target, entry.mtime]
+            members: list[object] = [entry.path, entry.kind, entry.mode, entry.target, entry.mtime]
             if not entry.source:
-                about.append(hashlib.sha256(entry.data).hexdigest())
-            elif entry.source.startswith(f"{self.made}/"):
-                about += [made(Path(entry.source)), entry.offset, entry.size]
+                members.append(hashlib.sha256(entry.data).hexdigest())
+            elif entry.source.startswith(f"{self.work}/"):
+                members += [hash_of(Path(entry.source)), entry.offset, entry.size]
             else:
                 status = os.stat(entry.source)
-                about += [status.st_size, status.st_mtime_ns, status.st_ino]
-            content.update(json.dumps(about).encode())
+                members += [status.st_size, status.st_mtime_ns, status.st_ino]
+            content.update(json.dumps(members).encode())
         return content.hexdigest()
 
 
@@ -77,16 +84,16 @@ def collect(
     work: Path,
     limit: int,
 ) -> Overlay:
-    """Everything that the package layers lack.
+    """Returns the overlay: all content of an environment that the package layers lack.
 
     Args:
-        taken: packages to copy whole from the live prefix, since their archives cannot be had.
-        python: the interpreter that compiles the overlay's modules; None, or one that does not run, leaves them without
-            bytecode.
-        work: a folder for bytecode and rewritten files, kept until the layer is written.
-        limit: bytes that untracked files and editable sources may have together.
+        taken: packages to copy completely from the live prefix, because their archives are not available.
+        python: the interpreter that compiles the modules of the overlay. With None, or if it does not run, the modules
+            have no bytecode.
+        work: a folder for bytecode and rewritten files. It must exist until the layer is written.
+        limit: the maximum size in bytes of the untracked files and editable sources together.
 
-    Raises OverlayTooLarge, naming the largest folders, PrefixError for a file that cannot be read, and StoreError.
+    Raises OverlayTooLarge with the largest folders, PrefixError for a file that cannot be read, or StoreError.
     """
     prefix = environment.prefix
     sources = {
@@ -94,21 +101,21 @@ def collect(
         for distribution in environment.pip
         if distribution.editable_source is not None
     }
-    inside: set[str] = set()
+    paths: set[str] = set()  # relative to the prefix
     for distribution in environment.pip:
-        inside |= {path for path in distribution.files if not path.endswith(".pyc")}
+        paths |= {path for path in distribution.files if not path.endswith(".pyc")}
     for record in taken:
-        inside |= {entry.path for entry in record.paths if entry.kind != "pyc_file"}
+        paths |= {entry.path for entry in record.paths if entry.kind != "pyc_file"}
     untracked = {file.path for file in drift.untracked}
-    inside |= untracked | {file.path for file in drift.modified}
+    paths |= untracked | {file.path for file in drift.modified}
 
-    overlay = Overlay(made=str(work))
+    overlay = Overlay(work=str(work))
     work.mkdir(parents=True, exist_ok=True)
     live = _LivePrefix(_replacements({prefix: PREFIX, **sources}), work)
     sizes: Counter[str] = Counter()
     modules: dict[str, str] = {}
-    times = {source_of(path): source_time(prefix / path) for path in inside if path.endswith(".pyc")}
-    for path in sorted(inside):
+    times = {source_of(path): source_time(prefix / path) for path in paths if path.endswith(".pyc")}
+    for path in sorted(paths):
         entry = live.entry(f"{PREFIX_IN_LAYER}/{path}", prefix / path)
         if entry is None:
             continue
@@ -127,28 +134,35 @@ def collect(
     if overlay.extra_bytes > limit:
         raise _too_large(sizes, limit)
     overlay.entries += _meta(environment, taken)
-    overlay.entries += _whiteouts(prefix, drift, inside)
+    overlay.entries += _whiteouts(prefix, drift, paths)
     overlay.entries += _bytecode({path: modules[path] for path in uncompiled(modules)}, python, work)
     return overlay
 
 
 def _replacements(places: dict[Path, str]) -> list[Replacement]:
-    """Old paths and new ones, also as they are spelt in URLs; the longer first, since one may lie in the other."""
-    spelt = {os.fsencode(str(old)): new.encode() for old, new in places.items()}
-    spelt |= {quote(os.fsencode(str(old))).encode(): new.encode() for old, new in places.items()}
-    return sorted(spelt.items(), key=lambda pair: -len(pair[0]))
+    """Returns pairs of an old and a new path, as plain paths and as they are quoted in URLs.
+
+    Longer paths come first, because one path may contain another.
+    """
+    pairs = {os.fsencode(str(old)): new.encode() for old, new in places.items()}
+    pairs |= {quote(os.fsencode(str(old))).encode(): new.encode() for old, new in places.items()}
+    return sorted(pairs.items(), key=lambda pair: -len(pair[0]))
 
 
 @dataclass
 class _LivePrefix:
-    """Files of the live environment to entries, with `replacements` made; what is rewritten lies in `work`."""
+    """Makes layer entries from files of the live prefix. Files in which paths are replaced are written to `work`."""
 
     replacements: Sequence[Replacement]
     work: Path
     _written: int = 0
 
     def entry(self, path: str, file: Path) -> Entry | None:
-        """None for what is gone, or is neither file, link nor folder; drift has said so already."""
+        """Returns the entry of a file at a path of the layer.
+
+        Returns None if the file is missing, or is neither a file nor a link nor a folder; drift has reported this.
+        Raises PrefixError if the file cannot be read, or StoreError.
+        """
         try:
             mode = file.lstat().st_mode
             if stat.S_ISLNK(mode):
@@ -162,12 +176,13 @@ class _LivePrefix:
             return None
         except PermissionError:
             raise PrefixError(
-                f"{file} cannot be read, and so cannot be in the image.", "Make it readable, or remove it."
+                f"{file} cannot be read, so that the image cannot contain it.", "Make the file readable, or remove it."
             ) from None
         except OSError as error:
             raise from_os_error(error, f"copying {file}") from None
 
     def _relocated(self, file: Path) -> str:
+        """Returns the file, or a file in `work` with replaced paths and without credentials."""
         target = self.work / f"rewritten-{self._written}"
         source = target if relocated(file, self.replacements, target) else file
         if file.name in _LOGINS:
@@ -181,37 +196,41 @@ class _LivePrefix:
 
 
 def _clean(data: bytes, name: str) -> bytes:
-    """Without credentials; a wheel's or project's folder on this machine is nobody else's business either."""
+    """Returns the content of a file without credentials; in direct_url.json also without folders of this machine."""
     if name != "direct_url.json":
         return scrub(data.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
     return re.sub(rb'"file:///(?!opt/)[^"]*?([^/"]*)/?"', rb'"file:///\1"', scrub_json_bytes(data))
 
 
 def _bytecode(modules: dict[str, str], python: Path | None, work: Path) -> Iterator[Entry]:
+    """Compiles modules (path relative to the prefix: file) and yields the entries of their bytecode."""
     if not modules or python is None:
         return
     try:
         compiled = compile_modules(python, modules, str(work / "bytecode"), PREFIX, _MTIME)
-    except (OSError, subprocess.CalledProcessError):  # a Python that does not run here runs no slower there
-        return
+    except (OSError, subprocess.CalledProcessError):
+        return  # an interpreter that does not run here does not run in the image either: bytecode would be useless
     for pyc in compiled:
         yield Entry(f"{PREFIX_IN_LAYER}/{pyc.path}", source=pyc.file, offset=pyc.offset, size=pyc.size)
 
 
 def _is_ignored(folder: Path) -> bool:
-    """Caches, and environments: a project may hold the very one that is being built."""
+    """Whether a folder is a cache or an environment. A project may contain the environment that is built."""
     return folder.name in IGNORED_FOLDERS or any((folder / name).exists() for name in ENVIRONMENT_MARKS)
 
 
 def _walk(folder: Path) -> Iterator[Path]:
-    """The files of an editable source, less what no import needs."""
+    """Yields the files of an editable source, without bytecode and ignored folders, which no import needs."""
     for parent, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not _is_ignored(Path(parent, name)))
         yield from (Path(parent, name) for name in sorted(files) if not name.endswith(".pyc"))
 
 
 def _meta(environment: Environment, taken: Iterable[PrefixRecord]) -> Iterator[Entry]:
-    """conda-meta of what was taken from the prefix, and the files there that conda obeys. `state` stays: secrets."""
+    """Yields the records of packages that are copied from the prefix, and the files in conda-meta that conda obeys.
+
+    The file `state` is left out, because its environment variables may contain secrets.
+    """
     folder = environment.prefix / "conda-meta"
     for record in taken:
         raw = {
@@ -231,24 +250,25 @@ def _meta(environment: Environment, taken: Iterable[PrefixRecord]) -> Iterator[E
 
 
 def _whiteouts(prefix: Path, drift: Drift, present: set[str]) -> Iterator[Entry]:
-    """What packages brought and the prefix no longer has; of folders that are gone the topmost.
+    """Yields whiteouts for the files of packages that are missing in the prefix.
 
-    Without its files a folder of bytecode would still be a package to Python, an empty one.
+    If a whole folder is missing, the whiteout is for the topmost missing folder. Otherwise the folder would remain with
+    its bytecode, and Python would import it as an empty package.
     """
-    gone = set()
+    missing = set()
     for file in drift.missing:
         path = file.path
         if path in present:
             continue
         while (folder := path.rpartition("/")[0]) and not os.path.lexists(prefix / folder):
             path = folder
-        gone.add(path)
-    for path in sorted(gone):
+        missing.add(path)
+    for path in sorted(missing):
         yield Entry(f"{PREFIX_IN_LAYER}/{path}", "whiteout")
 
 
 def _count(sizes: Counter[str], file: Path, root: Path) -> None:
-    """Adds a file's size to the total, under the empty name, and to its folders of the first two levels."""
+    """Adds the size of a file to the total (under the empty name) and to its folders of the first two levels."""
     size = file.lstat().st_size
     parts = file.relative_to(root).parts[:-1][:2]
     for depth in range(len(parts) + 1):
@@ -258,6 +278,6 @@ def _count(sizes: Counter[str], file: Path, root: Path) -> None:
 def _too_large(sizes: Counter[str], limit: int) -> OverlayTooLarge:
     largest = [f"{name or '(top)'} {size / 1e6:,.0f} MB" for name, size in sizes.most_common(6) if name]
     return OverlayTooLarge(
-        f"Files that belong to no package have {sizes[''] / 1e6:,.0f} MB, more than the {limit / 1e6:,.0f} MB allowed. "
-        f"The largest folders: {', '.join(largest) or 'none, the files lie at the top'}."
+        f"The files that belong to no package have {sizes[''] / 1e6:,.0f} MB; the limit is {limit / 1e6:,.0f} MB. "
+        f"The largest folders: {', '.join(largest) or 'none, all files are at the top'}."
     )

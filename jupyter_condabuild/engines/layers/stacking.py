@@ -1,9 +1,11 @@
-"""Stacked updates: new layers on top of the image that a tag has, so that who pulls it again gets those alone.
+"""Stacked updates: new layers go on top of the current image of a tag, so that a user who pulls again gets only them.
 
-Engines key a layer by all below it: one that changes in the middle of the canonical order costs its puller everything
-above. Here the tag's layers stay as they are; what is new comes on top, above a layer of whiteouts for what went away.
-The price is a digest that depends on the image below, and bytes below that nobody sees any more. Whatever could make
-the contents differ from the canonical image's has it built canonically. Source: OCI image-spec v1.1 layer.md.
+The canonical image is the image of a build without stacking. An engine identifies a layer by the whole stack below it:
+if a layer in the middle of the canonical order changes, everybody who pulls gets all layers above it again. A stacked
+update keeps the layers of the current image. A layer of whiteouts removes the files that the new image does not have,
+and the new layers come above it. The costs are a digest that depends on the current image, and stale layers: layers
+whose files are all replaced, but which a new user still downloads. If the content could differ from the canonical
+image, the canonical image is built. Source: OCI image-spec v1.1, layer.md.
 """
 
 from __future__ import annotations
@@ -33,16 +35,16 @@ from jupyter_condabuild.requests.job_context import JobContext
 from jupyter_condabuild.text import size_text
 
 STALE_SHARE = 0.25
-"""How much of an image may be stale before it is built afresh."""
+"""The largest share of stale bytes in a stacked image, relative to the canonical image."""
 
 
 class NotStacked(Exception):
-    """Why an image is built canonically instead."""
+    """The image cannot be stacked. The message is the reason, as a clause."""
 
 
 @dataclass(frozen=True)
 class Current:
-    """The image that a tag has: its manifest, what it says of itself, and where its layers can be read."""
+    """The current image of a tag: its manifest, configuration and labels, and the repository of its layers."""
 
     manifest: Manifest
     config: ImageConfig
@@ -51,13 +53,16 @@ class Current:
 
     @classmethod
     def read(cls, manifest: Manifest, repository: Repository) -> Current:
-        """Raises BadImage for an image that is not ours, and RegistryError."""
+        """Reads the configuration of an image.
+
+        Raises BadImage for an image that jupyter-condabuild has not built, or RegistryError.
+        """
         config = ImageConfig.parse(b"".join(repository.read(manifest.config)))
         return cls(manifest, config, Ours.read(config), repository)
 
     @property
     def layers(self) -> tuple[ReadyLayer, ...]:
-        """The layers above the base, among them those that later layers replace. Raises BadImage."""
+        """The layers above the base, including the stale layers. Raises BadImage."""
         own = self.ours.layers(self.manifest, self.config)
         return tuple(ReadyLayer(*row[:2], self.repository, row.title, "reused-remote") for row in own)
 
@@ -69,119 +74,143 @@ def stacked(
     contents: Callable[[], Mapping[Digest, Paths]],
     job: JobContext,
 ) -> LayerStack:
-    """The new layers on the image that the destination's tag has, or alone where that is not possible; says which."""
+    """Returns the new layers stacked on the current image of the destination's tag, or alone if that is not possible.
+
+    The log of the build says which of the two was done, and why.
+
+    Args:
+        new: the layers of the canonical image above its base.
+        contents: returns the paths of layers that need not be read for them.
+    """
     try:
         if not (destination.repository and destination.index.current):
-            raise NotStacked("there is none under this tag")
+            raise NotStacked("the tag has no image")
         current = Current.read(destination.index.current, destination.repository)
-        found = update(current, base, new, contents(), job.store)
-    except (NotStacked, ImageError, RegistryError) as why:
-        job.report(Log(f"Not stacked on the current image, but built afresh: {str(why).rstrip('.')}."))
+        stack = update(current, base, new, contents(), job.store)
+    except (NotStacked, ImageError, RegistryError) as error:
+        reason = str(error).rstrip(".")
+        job.report(Log(f"Not stacked on the current image: {reason}. The canonical image is built."))
         return LayerStack(tuple(new))
-    stale = f"; {size_text(found.stale)} below are stale" if found.stale else ""
-    job.report(Log(f"Stacked on the current image: {len(found.layers) - len(current.layers)} layers more{stale}."))
-    return found
+    stale = f"; {size_text(stack.stale)} below are stale" if stack.stale else ""
+    job.report(Log(f"Stacked on the current image: {len(stack.layers) - len(current.layers)} new layers{stale}."))
+    return stack
 
 
 def contents(inputs: Inputs, layers: Sequence[ReadyLayer]) -> dict[Digest, Paths]:
-    """What planned package layers have, records included, without reading them. Raises NotStacked."""
+    """Returns the paths of planned package layers, with the records in conda-meta, without reading the layers.
+
+    Raises NotStacked if the files of a package are not known.
+    """
     paths = paths_of(inputs.plan, inputs.environment, inputs.sources, inputs.lockfile.site_packages)
     records = {record.dist: record for record in inputs.environment.records} if inputs.environment else {}
-    whole = {planned.key: planned for planned in inputs.plan.layers}
-    found: dict[Digest, Paths] = {}
+    planned_by_key = {planned.key: planned for planned in inputs.plan.layers}
+    by_digest: dict[Digest, Paths] = {}
     for ready in layers:
-        planned = whole.get(ready.descriptor.annotations.get(LAYER_KEY, ""))
+        planned = planned_by_key.get(ready.descriptor.annotations.get(LAYER_KEY, ""))
         if planned is None:
             continue
         files: set[str] = set()
         for name in planned.names:
             if name not in paths:
-                raise NotStacked(f"nothing tells the files of {name}")
+                raise NotStacked(f"the files of {name} are not known")
             own = {*paths[name], f"conda-meta/{name}.json"}
-            if not planned.compiled and name in records:  # what the installer compiled is not in the layer
+            if not planned.compiled and name in records:  # bytecode that the installer compiled is not in the layer
                 own -= {entry.path for entry in records[name].paths if entry.kind == "pyc_file"}
             files |= own
-        found[ready.descriptor.digest] = Paths.listed(files, compiled=planned.compiled)
-    return found
+        by_digest[ready.descriptor.digest] = Paths.of_files(files, compiled=planned.compiled)
+    return by_digest
 
 
 def forecast(current: Manifest | None, planned: Sequence[PlannedLayer], size: int) -> str:
-    """What stacking would do, as far as package layers tell; `size` is that of the canonical image's."""
+    """Returns a sentence that says whether a build would stack, judged by the package layers alone.
+
+    Args:
+        current: the current image of the tag.
+        size: the size in bytes of the package layers of the canonical image. `update` also counts all other layers.
+    """
     if current is None:
-        return "There is no image to stack on under this tag."
+        return "The tag has no image to stack on."
     keys = {layer.key for layer in planned}
-    before = hidden_in(current)
+    hidden = hidden_in(current)
     visible = {
         layer.annotations[LAYER_KEY]: layer
         for layer in current.layers
-        if LAYER_KEY in layer.annotations and layer.digest not in before
+        if LAYER_KEY in layer.annotations and layer.digest not in hidden
     }
     stale = sum(layer.size for key, layer in visible.items() if key not in keys)
-    stale += sum(layer.size for layer in current.layers if layer.digest in before)
+    stale += sum(layer.size for layer in current.layers if layer.digest in hidden)
     added = len(keys - visible.keys())
     if stale > STALE_SHARE * size:
-        return f"Not stacked on the current image, but built afresh: {size_text(stale)} of it would be stale."
-    return f"Stacked on the current image: {added} package layers more; {size_text(stale)} below would be stale."
+        return f"Not stacked on the current image: {size_text(stale)} of it would be stale."
+    return f"Stacked on the current image: {added} new package layers; {size_text(stale)} below would be stale."
 
 
 def update(
     current: Current, base: Base, new: Sequence[ReadyLayer], contents: Mapping[Digest, Paths], store: Store
 ) -> LayerStack:
-    """The layers that make the current image the new one; `new` are those of the canonical image above its base.
+    """Returns the layers above the base that turn the current image into the new image.
 
     Args:
-        contents: of layers that need not be read to know it.
+        new: the layers of the canonical image above its base.
+        contents: the paths of layers that need not be read for them.
 
-    Raises NotStacked where that cannot be done, or is not worth it; RegistryError and ContentMismatch.
+    Raises NotStacked if the update is not possible or has too many stale bytes, RegistryError or ContentMismatch.
     """
-    bases = [one.digest for one in current.manifest.layers[: current.ours.base_layers]]
-    if bases != [one.digest for one in base.layers]:
+    bases = [descriptor.digest for descriptor in current.manifest.layers[: current.ours.base_layers]]
+    if bases != [descriptor.digest for descriptor in base.layers]:
         raise NotStacked("it has another base")
-    lower, before = current.layers, hidden_in(current.manifest)
+    lower, already_hidden = current.layers, hidden_in(current.manifest)
     rank = {ready.descriptor.digest: number for number, ready in enumerate(new)}
-    visible = [ready for ready in lower if ready.descriptor.digest not in before]
-    gone = [ready for ready in visible if ready.descriptor.digest not in rank]
-    there = {ready.descriptor.digest for ready in visible}
-    added = [ready for ready in new if ready.descriptor.digest not in there]
-    if len(gone) == len(visible):
-        raise NotStacked("nothing of it would remain")
-    if not before.isdisjoint(ready.descriptor.digest for ready in added):
-        raise NotStacked("something comes back that an earlier update replaced")
+    visible = [ready for ready in lower if ready.descriptor.digest not in already_hidden]
+    replaced = [ready for ready in visible if ready.descriptor.digest not in rank]
+    visible_digests = {ready.descriptor.digest for ready in visible}
+    added = [ready for ready in new if ready.descriptor.digest not in visible_digests]
+    if len(replaced) == len(visible):
+        raise NotStacked("none of its layers would remain in use")
+    if not already_hidden.isdisjoint(ready.descriptor.digest for ready in added):
+        raise NotStacked("the new image needs a layer that an earlier update replaced")
     if len(base.layers) + len(lower) + 1 + len(added) > MOST_LAYERS:
-        raise NotStacked(f"it would have more than {MOST_LAYERS} layers")
-    hidden = before | {ready.descriptor.digest for ready in gone}
-    stacked = LayerStack((*lower, *added), hidden)
-    size = sum(one.size for one in base.layers) + sum(ready.descriptor.size for ready in new)
-    if stacked.stale > STALE_SHARE * size:
-        raise NotStacked(f"{size_text(stacked.stale)} of it would be stale")
+        raise NotStacked(f"the new image would have more than {MOST_LAYERS} layers")
+    hidden = already_hidden | {ready.descriptor.digest for ready in replaced}
+    stack = LayerStack((*lower, *added), hidden)
+    size = sum(descriptor.size for descriptor in base.layers) + sum(ready.descriptor.size for ready in new)
+    if stack.stale > STALE_SHARE * size:
+        raise NotStacked(f"{size_text(stack.stale)} of it would be stale")
     paths = {ready.descriptor.digest: _paths(ready, contents, store) for ready in (*visible, *added)}
-    if any(path.rpartition("/")[2].startswith(".wh.") for digest in there for path in paths[digest].files):
-        raise NotStacked("it takes away files of packages")  # for what comes above, too, and for ever
-    removed = _removed([ready.descriptor.digest for ready in (*visible, *added)], there, rank, paths)
+    if any(path.rpartition("/")[2].startswith(".wh.") for digest in visible_digests for path in paths[digest].files):
+        # A whiteout does not hide files of the new layers above it, and it hides files below even in a stale layer.
+        raise NotStacked("it has whiteouts of files of packages")
+    removed = _removed([ready.descriptor.digest for ready in (*visible, *added)], visible_digests, rank, paths)
     if not removed:
-        return stacked
+        return stack
     whiteouts = _whiteouts(removed, store)
     return LayerStack((*lower, whiteouts, *added), hidden | {whiteouts.descriptor.digest})
 
 
 @dataclass(frozen=True)
 class Paths:
-    """What a layer has, relative to the image's root. `maybe` are folders that it may have."""
+    """The paths in a layer, relative to the root of the image. `possible` are folders that the layer may have."""
 
     files: frozenset[str]
     folders: frozenset[str]
-    maybe: frozenset[str] = frozenset()
+    possible: frozenset[str] = frozenset()
 
     @classmethod
-    def listed(cls, paths: Iterable[str], *, compiled: bool) -> Paths:
-        """Of files relative to the prefix; of a layer that is compiled, bytecode need not be listed."""
+    def of_files(cls, paths: Iterable[str], *, compiled: bool) -> Paths:
+        """Returns the paths of a layer from its files.
+
+        Args:
+            paths: files relative to the prefix; bytecode may be missing among them if the layer is compiled.
+            compiled: whether the layer has bytecode for its modules.
+        """
         files = frozenset(f"{PREFIX_IN_LAYER}/{path}" for path in paths)
-        folders = frozenset(up for path in files for up in _parents(path))
+        folders = frozenset(parent for path in files for parent in _parents(path))
         modules = (path for path in files if compiled and path.endswith(".py"))
         return cls(files, folders, frozenset(f"{path.rpartition('/')[0]}/__pycache__" for path in modules))
 
 
 def _paths(ready: ReadyLayer, contents: Mapping[Digest, Paths], store: Store) -> Paths:
+    """Returns the paths of a layer; reads the layer only if `contents` does not have them."""
     descriptor = ready.descriptor
     if descriptor.digest in contents:
         return contents[descriptor.digest]
@@ -200,49 +229,50 @@ def _parents(path: str) -> Iterator[str]:
 
 
 def _removed(
-    order: Sequence[Digest], there: Collection[Digest], rank: Mapping[Digest, int], paths: Mapping[Digest, Paths]
+    order: Sequence[Digest], visible: Collection[Digest], rank: Mapping[Digest, int], paths: Mapping[Digest, Paths]
 ) -> list[str]:
-    """The files, and whole folders, that the new image has not; `order` is that of the stack, lowest first.
+    """Returns the files and folders of the current image that the new image does not have.
 
     Args:
-        there: layers that the current image shows; those that are not in `rank` go.
-        rank: the layers of the new image, by their place in the canonical order.
+        order: the layers of the stack, lowest first.
+        visible: the layers of the current image that are not stale. Layers that are not in `rank` become stale.
+        rank: the position of each layer of the new image in the canonical order.
 
-    Raises NotStacked where a path would show another file than in the canonical image.
+    Raises NotStacked if a path would show another file than in the canonical image.
     """
     owners: dict[str, list[Digest]] = {}
     for digest in order:
         for path in paths[digest].files:
             owners.setdefault(path, []).append(digest)
-    folders = {path for digest in rank for path in paths[digest].folders | paths[digest].maybe}
-    staying = {path for digest in rank if digest in there for path in paths[digest].folders}
+    new_folders = {path for digest in rank for path in paths[digest].folders | paths[digest].possible}
+    kept_folders = {path for digest in rank if digest in visible for path in paths[digest].folders}
     removed: set[str] = set()
-    for path, those in owners.items():
-        of_new = [digest for digest in those if digest in rank]
-        canonical = max(of_new, key=lambda digest: rank[digest], default=None)
-        if (canonical is not None and (those[-1] != canonical or path in folders)) or path in staying:
-            raise NotStacked(f"/{path} comes from several of its layers")
+    for path, digests in owners.items():
+        new_digests = [digest for digest in digests if digest in rank]
+        canonical = max(new_digests, key=lambda digest: rank[digest], default=None)
+        if (canonical is not None and (digests[-1] != canonical or path in new_folders)) or path in kept_folders:
+            raise NotStacked(f"/{path} comes from several layers")
         if canonical is None:
-            removed.add(_highest(path, folders))
+            removed.add(_highest(path, new_folders))
     for digest in order:
-        for path in paths[digest].folders - folders if digest not in rank else ():
-            if any(owner in rank and owner in there for owner in owners.get(path, ())):
-                raise NotStacked(f"/{path} comes from several of its layers")
-            removed.add(_highest(path, folders))
+        for path in paths[digest].folders - new_folders if digest not in rank else ():
+            if any(owner in rank and owner in visible for owner in owners.get(path, ())):
+                raise NotStacked(f"/{path} comes from several layers")
+            removed.add(_highest(path, new_folders))
     return sorted(removed)
 
 
-def _highest(path: str, folders: Collection[str]) -> str:
-    """The path, or the highest folder around it that the new image has not."""
-    for up in _parents(path):
-        if up in folders:
+def _highest(path: str, new_folders: Collection[str]) -> str:
+    """Returns the path, or the highest folder above it that the new image does not have."""
+    for parent in _parents(path):
+        if parent in new_folders:
             break
-        path = up
+        path = parent
     return path
 
 
 def _whiteouts(paths: Sequence[str], store: Store) -> ReadyLayer:
-    """The layer that takes paths away; the user's folder stays the user's."""
+    """Returns a layer that removes paths. The owner of the user's folder stays the user."""
     root = in_layer(WORK)
     entries = [Entry(path, "whiteout") for path in paths]
     if any(path.startswith(f"{root}/") for path in paths):

@@ -1,4 +1,4 @@
-"""The layers above the packages: the overlay of what no archive holds, and the user's own folder."""
+"""Makes the layers above the packages: the overlay, and the files of the user's folder."""
 
 from __future__ import annotations
 
@@ -23,10 +23,13 @@ from jupyter_condabuild.text import listed
 def upper_layers(
     request: PlanRequest, inputs: Inputs, unavailable: Sequence[tuple[CondaPackage, PackageError]], job: JobContext
 ) -> list[ReadyLayer]:
-    """The overlay, where there is anything for it, and the workspace, where one is included.
+    """Returns the overlay, if it has entries, and the workspace, if the request includes a folder.
 
-    Raises the PackageError of an unavailable package when there is no environment to take it from, NotReproducible
-    under --strict, OverlayTooLarge and the StoreErrors.
+    Args:
+        unavailable: the packages without an archive, which the overlay copies from the environment.
+
+    Raises the PackageError of an unavailable package if there is no environment, NotReproducible if the request is
+    strict, OverlayTooLarge, PrefixError or StoreError.
     """
     lost = {package.dist: error for package, error in unavailable} | dict(inputs.unlockable)
     if lost and inputs.environment is None:
@@ -44,29 +47,32 @@ def upper_layers(
 
 
 def workspace_of(folder: Path, report: Report) -> list[Entry]:
-    """The files of the user's folder that go into the image; says which folders stay behind."""
+    """Returns the entries for the files of the user's folder. Reports a warning for bulky folders that are left out."""
     entries = workspace(folder)
-    if lost := left_out(folder, entries):
-        hint = f"A line !{lost[0]} in .dockerignore brings it in."
-        report(Warning("left-out", f"{' and '.join(lost)} of {folder.resolve().name} stay out of the image.", hint))
+    if names := left_out(folder, entries):
+        message = f"The image does not include {' and '.join(names)} of {folder.resolve().name}."
+        report(Warning("left-out", message, f"Add the line !{names[0]} to .dockerignore to include {names[0]}."))
     return entries
 
 
 def overlay_of(
     request: PlanRequest, inputs: Inputs, lost: Mapping[str, PackageError], job: JobContext
 ) -> Overlay | None:
-    """What of the environment comes from no archive; `lost` are packages without one, by dist. None for a lock file.
+    """Returns the overlay of the environment, or None if the build starts from a lock file.
 
-    Raises NotReproducible under --strict, and OverlayTooLarge.
+    Args:
+        lost: by dist, the reasons why the archives of packages are not available. A warning names each package.
+
+    Raises NotReproducible if the request is strict and `lost` is not empty, OverlayTooLarge, PrefixError or StoreError.
     """
     environment, drift = inputs.environment, inputs.drift
     if environment is None or drift is None:
         return None
     for dist, error in sorted(lost.items()):
-        message = f"{dist} is copied from this environment, since its archive cannot be had: {error.message}"
+        message = f"{dist} is copied from this environment, because its archive is not available: {error.message}"
         job.report(Warning("taken-from-prefix", message, error.hint))
     if lost and request.strict:
-        raise NotReproducible(f"These packages cannot be had again: {listed(sorted(lost))}.")
+        raise NotReproducible(f"The archives of these packages are not available: {listed(sorted(lost))}.")
     python = environment.prefix / "bin/python"
     return collect(
         environment,
@@ -79,7 +85,11 @@ def overlay_of(
 
 
 def _layer(entries: list[Entry], key: str, title: str, level: int, job: JobContext) -> ReadyLayer:
-    """A layer of loose files. `key` finds it again in this store alone: it says nothing to other machines."""
+    """Returns a layer of these entries. The layer is reused if the store has one with the same `key`.
+
+    Args:
+        key: identifies the content of the entries in this store, not on other machines; "" if nothing identifies it.
+    """
     local = hashlib.sha256(f"{key}:{layer.WRITER_VERSION}".encode()).hexdigest() if key else ""
     stored = job.store.built(local) if local else None
     if stored:

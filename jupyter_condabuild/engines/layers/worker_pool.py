@@ -1,4 +1,4 @@
-"""The layer writers of one build: as many processes as cores, the layer that takes longest first."""
+"""The processes that write the layers of a build: one process for each core, and the longest job first."""
 
 from __future__ import annotations
 
@@ -23,7 +23,11 @@ from jupyter_condabuild.oci.layer import LayerBlob
 
 @dataclass(order=True)
 class Job:
-    """A line for a worker, and what to do with its answers; ordered by effort, in any unit."""
+    """A job for a worker. Jobs are ordered by `effort`, in any unit.
+
+    `line` is the text that the worker reads. `progress` is called with the bytes of the tar file that were written
+    since the last call. `done` is called once, with the blob or the error.
+    """
 
     effort: int
     line: str = field(compare=False)
@@ -31,7 +35,7 @@ class Job:
     done: Callable[[LayerBlob | CondaBuildError], None] = field(compare=False)
 
     def answered(self, answer: dict[str, Any]) -> bool:
-        """Passes a worker's answer on; returns whether it was the last."""
+        """Passes an answer of a worker to the callbacks; returns whether it was the last answer of the job."""
         if "progress" in answer:
             self.progress(answer["progress"])
             return False
@@ -40,21 +44,20 @@ class Job:
 
 
 def cores() -> int:
-    """The processors that this process may use."""
+    """Returns the number of processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def run(jobs: Sequence[Job], workers: int) -> None:
-    """Has all jobs done by `workers` processes, or by this one where that is 0.
+    """Runs all jobs in `workers` processes, or in this process if `workers` is 0.
 
-    `done` and `progress` are called from threads.
-
-    A worker that dies answers its job with LinkFailed. An exception in a callback ends the pool and is raised.
+    With processes, the callbacks of the jobs are called from several threads. If a worker dies, its job is done with
+    LinkFailed, and a new worker takes the next job. An exception in a callback ends the pool and is raised here.
     """
     if not workers:
-        with writer.Writer() as one:
+        with writer.Writer() as own_writer:
             for job in sorted(jobs, reverse=True):
-                one.run(job.line, job.answered)
+                own_writer.run(job.line, job.answered)
         return
     waiting: queue.SimpleQueue[Job] = queue.SimpleQueue()
     for job in sorted(jobs, reverse=True):
@@ -73,7 +76,7 @@ def run(jobs: Sequence[Job], workers: int) -> None:
                 if not alive:
                     process = _start()
                     processes.append(process)
-                alive = _ask(process, job)
+                alive = _run_job(process, job)
         except BaseException as error:  # noqa: BLE001  run() raises it
             failures.append(error)
 
@@ -83,7 +86,7 @@ def run(jobs: Sequence[Job], workers: int) -> None:
             thread.start()
         for thread in threads:
             thread.join()
-    except BaseException as error:  # Ctrl-C: the workers go before we do
+    except BaseException as error:  # for example Ctrl-C: no worker may outlive this process
         failures.append(error)
         for process in processes:
             _kill(process)
@@ -102,7 +105,7 @@ def _start() -> subprocess.Popen[str]:
         [sys.executable, "-P", "-m", "jupyter_condabuild.engines.layers.writer"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        process_group=0,  # Ctrl-C is for us: we end the workers
+        process_group=0,  # Ctrl-C reaches only this process, which then ends the workers
         text=True,
         encoding="utf-8",
         errors="surrogateescape",
@@ -110,7 +113,7 @@ def _start() -> subprocess.Popen[str]:
 
 
 def _kill(process: subprocess.Popen[str]) -> None:
-    """Ends a worker and what it has started."""
+    """Ends a worker and the processes that it has started."""
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGKILL)
 
@@ -124,8 +127,8 @@ def _end(process: subprocess.Popen[str]) -> None:
                 pipe.close()
 
 
-def _ask(process: subprocess.Popen[str], job: Job) -> bool:
-    """Has one job done; returns whether the worker lived through it."""
+def _run_job(process: subprocess.Popen[str], job: Job) -> bool:
+    """Runs one job in a worker; returns whether the worker is still alive."""
     assert process.stdin
     assert process.stdout
     with suppress(BrokenPipeError):
@@ -137,8 +140,8 @@ def _ask(process: subprocess.Popen[str], job: Job) -> bool:
     status = process.wait()
     job.done(
         LinkFailed(
-            f"A layer writer ended unexpectedly (status {status}).",
-            "It may have been ended for lack of memory; try again with fewer other programs running.",
+            f"A process that writes layers ended unexpectedly (status {status}).",
+            "The system may have ended it for lack of memory. Try again with fewer other programs running.",
         )
     )
     return False

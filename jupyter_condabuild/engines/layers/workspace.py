@@ -1,4 +1,4 @@
-"""A folder of the user's that goes into the image: which of its files, by .dockerignore and a list of usual litter."""
+"""Selects the files of the user's folder for the image, by a default list and by .dockerignore."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from jupyter_condabuild.oci.layer import Entry
 _CACHES = ("__pycache__", ".ipynb_checkpoints", ".mypy_cache", ".pytest_cache", ".ruff_cache")
 _TOOLS = (".git", ".hg", ".svn", ".venv", "node_modules", ".tox", ".nox", ".pixi", ".vscode", ".idea")
 IGNORED_FOLDERS = frozenset((*_CACHES, *_TOOLS))
-"""Names of folders that never belong into an image."""
+"""Names of folders that are left out of an image by default."""
 
 ENVIRONMENT_MARKS = ("conda-meta", "pyvenv.cfg")
-"""What tells that a folder is an environment: not part of a project, even if it lies in it."""
+"""Names in a folder that mark it as an environment. An environment inside a project is not part of the project."""
 
 BULKY = ("data", "logs")
-"""Names of a workspace's own folders that are left out unless .dockerignore has ``!data`` or ``!logs``."""
+"""Names of folders at the top of a workspace that are left out unless .dockerignore has ``!data`` or ``!logs``."""
 
 _LITTER = ("**/*.pyc", "**/.DS_Store", "**/*.log", "**/*.swp", "**/*~")
 _IGNORED = (*(f"**/{name}" for name in sorted(IGNORED_FOLDERS)), *_LITTER, *BULKY)
 
 DOCKERIGNORE = "\n".join(
     [
-        "# What the image does not need. A line !data, below these, brings data back.",
+        "# Files that the image does not need. To include the folder data, add the line !data at the end.",
         *_IGNORED,
         "Dockerfile",
         ".dockerignore",
@@ -35,25 +35,27 @@ DOCKERIGNORE = "\n".join(
         "",
     ]
 )
-"""A .dockerignore that says the same, and keeps files with passwords out."""
+"""A .dockerignore with the same list; it also leaves out .env, which may contain passwords."""
 
 
 def workspace(folder: Path) -> list[Entry]:
-    """The folder's files under WORK, for the image's user to change, less environments that lie in it.
+    """Returns the entries for the files of a folder, under WORK and owned by the user of the image.
 
-    A ``.dockerignore`` in the folder counts, after our own list, so that ``!`` lines can bring something back.
+    The lines of a ``.dockerignore`` in the folder follow the default list, so that ``!`` lines can include files again.
+    Environments in the folder are left out.
     """
-    from docker.utils.build import exclude_paths  # its rules are the ones that users know
+    from docker.utils.build import exclude_paths  # Docker's own rules for .dockerignore, which users know
 
     ignore = folder / ".dockerignore"
     lines = ignore.read_text("utf-8", "surrogateescape").splitlines() if ignore.is_file() else []
     patterns = [*_IGNORED, ".env", *(line.strip() for line in lines if line.strip() and not line.startswith("#"))]
-    found = exclude_paths(str(folder), patterns)
-    environments = {os.path.dirname(name) for name in found if os.path.basename(name) in ENVIRONMENT_MARKS} - {""}
-    names = {name for name in found if environments.isdisjoint((name, *_parents(name)))}
+    selected = exclude_paths(str(folder), patterns)
+    environments = {os.path.dirname(name) for name in selected if os.path.basename(name) in ENVIRONMENT_MARKS} - {""}
+    names = {name for name in selected if environments.isdisjoint((name, *_parents(name)))}
     root = in_layer(WORK)
     entries = [Entry(root, "directory", 0o1777)]
-    entries += [Entry(f"{root}/{name}", "directory", 0o755) for name in {up for name in names for up in _parents(name)}]
+    folders = {parent for name in names for parent in _parents(name)}
+    entries += [Entry(f"{root}/{name}", "directory", 0o755) for name in folders]
     entries += [layer.file_entry(f"{root}/{name}", os.path.join(folder, name)) for name in sorted(names)]
     return [replace(entry, owner=USER) for entry in entries]
 
@@ -64,6 +66,6 @@ def _parents(name: str) -> Iterator[str]:
 
 
 def left_out(folder: Path, entries: Sequence[Entry]) -> list[str]:
-    """Which of the bulky folders a workspace has, and its image will not."""
+    """Returns the names of bulky folders that are in a workspace, but not among its entries."""
     present = {entry.path.removeprefix(f"{in_layer(WORK)}/").partition("/")[0] for entry in entries}
     return [name for name in BULKY if (folder / name).is_dir() and name not in present]

@@ -1,7 +1,7 @@
-"""A process that writes package layers: jobs come in as JSON lines, progress and results go out the same way.
+"""A worker process that writes package layers. Its jobs, its progress and its results are JSON lines.
 
-Compression and hashing want every core, and Python's interpreter lock leaves them one; so each core gets a process. A
-worker ends when its standard input does, so none outlives the build.
+Compression and hashing can use every core, but Python's global interpreter lock allows only one core per process.
+Therefore each core gets a process. A worker ends when its standard input ends, so that no worker outlives the build.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from jupyter_condabuild.oci.layer import Entry, LayerBlob
 from jupyter_condabuild.text import listed
 
 _REPORT_BYTES = 4 << 20
+"""The bytes of a tar file after which a worker reports progress."""
 
 
 def write_packages(
@@ -36,16 +37,18 @@ def write_packages(
     level: int,
     progress: Callable[[int], None],
 ) -> LayerBlob:
-    """Writes the layer of some staged packages, or of some of their paths, to the file `temporary`.
+    """Writes the layer of staged packages, or of some of their paths, to a file.
 
     Args:
-        only: by dist, the paths relative to the prefix that are written; bytecode goes with its module. Empty for all.
-        compiler: for what lacks bytecode, None to leave it without.
-        temporary: beside it lie, for a while, files of bytecode.
-        progress: is told tar bytes.
+        only: by dist, the paths to write, relative to the prefix; the bytecode of a module is written with the module.
+            If it is empty, all paths are written.
+        compiler: compiles the modules that have no bytecode; with None they stay without bytecode.
+        temporary: the file to write. Files with bytecode exist beside it for a while.
+        level: the compression level, 0 to 3.
+        progress: called with the bytes of the tar file that were written since the last call.
 
-    Raises PackageMismatch when a file is not the one its package came with, LinkFailed when the interpreter does not
-    run, and the StoreErrors.
+    Raises PackageMismatch if a file is not the original file of its package, LinkFailed if the interpreter does not
+    run, or StoreError.
     """
     names = listed([item.package.dist for item in staged], 3)
     compiled = f"{temporary}.bytecode"
@@ -55,8 +58,8 @@ def write_packages(
         ]
         entries = [
             entry
-            for item, one in zip(staged, linked, strict=True)
-            for entry in package_entries(one)
+            for item, package in zip(staged, linked, strict=True)
+            for entry in package_entries(package)
             if not only or _is_chosen(entry, only.get(item.package.dist, ()))
         ]
         with open(temporary, "wb") as out:
@@ -73,15 +76,16 @@ def write_packages(
 
 
 def _is_chosen(entry: Entry, paths: Collection[str]) -> bool:
-    """Whether the paths, relative to the prefix, name the entry, or the module of the entry's bytecode."""
+    """Whether the paths, relative to the prefix, contain the entry, or the module of the bytecode in the entry."""
     path = entry.path.removeprefix(f"{PREFIX_IN_LAYER}/")
     return path in paths or (path.endswith(".pyc") and source_of(path) in paths)
 
 
 def package_entries(linked: LinkedPackage) -> Iterator[Entry]:
-    """A package's files as layer entries under PREFIX, its record for conda-meta among them.
+    """Yields the files of a package as layer entries under PREFIX, and its record in conda-meta.
 
-    A module that came with bytecode keeps the time that its bytecode names: with any other, Python would not use it.
+    A module that has bytecode in the package keeps the modification time that the bytecode contains. With any other
+    time Python would ignore the bytecode.
     """
     times = _source_times(linked)
     for file in linked.files:
@@ -112,7 +116,11 @@ def job(
     temporary: str,
     level: int,
 ) -> str:
-    """A job as the line that a worker reads."""
+    """Returns a job as the line that a worker reads. The arguments are those of `write_packages`.
+
+    Args:
+        python: the interpreter that compiles modules, or None to leave modules without bytecode.
+    """
     packages = [
         {
             "package": asdict(item.package),
@@ -142,7 +150,7 @@ def _staged(value: dict[str, Any]) -> StagedPackage:
 
 
 class Writer:
-    """Does one job after another, with one interpreter for all bytecode; a context manager."""
+    """Runs jobs one after another, with one process of each interpreter for all bytecode. A context manager."""
 
     def __init__(self) -> None:
         self._compilers: dict[str, Compiler] = {}
@@ -155,7 +163,7 @@ class Writer:
         self._stack.close()
 
     def run(self, line: str, answer: Callable[[dict[str, Any]], object]) -> None:
-        """Does the job of a line; tells `answer` of progress, then the result or the error."""
+        """Runs the job of a line. Calls `answer` with progress, and at the end with the result or the error."""
         value = json.loads(line)
         staged = [_staged(item) for item in value["packages"]]
         compiler = self._compiler(value["python"]) if value["python"] else None
@@ -182,9 +190,9 @@ class Writer:
 
 
 def main() -> None:
-    """Works through the jobs on standard input."""
+    """Runs the jobs on standard input."""
     out = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)  # whatever prints must not speak the protocol
+    os.dup2(2, 1)  # other output of this process must not mix with the answers
 
     def answer(value: dict[str, Any]) -> None:
         out.write(json.dumps(value) + "\n")

@@ -70,7 +70,7 @@ const WARNINGS: Record<string, KnownFault> = {
   },
   'post-link-script-not-run': {
     title: 'The script of a package is not run',
-    hint: 'Build from an environment where it ran, and the image gets what it made.'
+    hint: "Build from an environment in which the script ran. The image then gets the script's files."
   },
   unreadable: {
     title: 'Some files cannot be read',
