@@ -1,1 +1,1 @@
-"""The server extension: builds over REST, each a process of its own, and their events as a stream."""
+"""The Jupyter server extension: a REST API for builds. Each build is a process; its events are a stream."""

@@ -1,4 +1,4 @@
-"""Builds for the event loop: start, join, cancel, follow. What blocks is done in threads."""
+"""Builds on the event loop: starts, joins, cancels and follows them. Blocking work runs in threads."""
 
 from __future__ import annotations
 
@@ -32,14 +32,19 @@ from jupyter_condabuild.settings import Settings
 T = TypeVar("T")
 
 ROUND_SECONDS = 0.1
-"""How often living builds are looked at."""
+"""Seconds between two rounds of the supervisor."""
 
-STANDS_SECONDS = 5.0
-"""How long a registry may take to say whether an image is still there."""
+REGISTRY_SECONDS = 5.0
+"""Seconds that a registry may take to answer whether an image is still there."""
 
 
 class Builds:
-    """All builds of this user, whichever server started them. Nothing happens before it is asked for something."""
+    """All builds of this user, also those that another server started. The object does no work before its first call.
+
+    Args:
+        folder: the state folder. It holds the history and one folder for each build.
+        clock: the current time in seconds since the epoch.
+    """
 
     def __init__(
         self,
@@ -60,73 +65,83 @@ class Builds:
         self._watching: asyncio.Task[None] | None = None
         self._keys: SingleFlight[str] = SingleFlight()
 
-    async def start(self, command: str, request: Request, asked: Mapping[str, Any]) -> tuple[Record, bool]:
-        """A new build and True, or the same one that lives, or that finished and still stands, and False.
+    async def start(self, command: str, request: Request, client_members: Mapping[str, Any]) -> tuple[Record, bool]:
+        """Starts a build, or joins the same build.
 
-        Raises QueueFull, StoreError.
+        Args:
+            client_members: the members of the request's body that the history keeps (see `history.Record`).
+
+        Returns:
+            The record, and whether the build is new. A build is not new if the same build waits or runs, or if the
+            same build finished and its image is still up to date.
+
+        Raises:
+            QueueFull, StoreError.
         """
         text = json.dumps(request.to_json(), sort_keys=True)
         key = await self._keys.get(command + text, lambda: asyncio.to_thread(_key, command, request, text))
         if command == "build" and isinstance(request, BuildRequest) and not request.again:
-            finished = await self._do(lambda history, _: history.finished(key))
-            if finished and await self._stands(request, key, finished):
+            finished = await self._with_history(lambda history, _: history.finished(key))
+            if finished and await self._is_up_to_date(request, key, finished):
                 return finished, False
         id = secrets.token_hex(8)
         limit = self._settings.max_concurrent_builds + self._settings.max_queued_builds
         now = self._clock()
-        record = await self._do(lambda history, _: history.enter(id, key, json.loads(text), asked, now, limit, command))
+        record = await self._with_history(
+            lambda history, _: history.enter(id, key, json.loads(text), client_members, now, limit, command)
+        )
         self.watch()
-        await self._look()
+        await self._run_round()
         return await self.record(record.id), record.id == id
 
     async def cancel(self, id: str) -> Record:
-        """Tells a build to end; raises NotThere."""
-        record = await self._do(lambda _, supervisor: supervisor.cancel(id))
+        """Asks a build to end and returns its record. Raises NotThere."""
+        record = await self._with_history(lambda _, supervisor: supervisor.cancel(id))
         self.watch()
-        await self._look()
+        await self._run_round()
         return record
 
     async def forget(self, id: str) -> None:
-        """Removes an ended build from the history; raises NotThere, NotEnded."""
-        await self._do(lambda _, supervisor: supervisor.forget(id))
-        await self._look()
+        """Removes an ended build from the history. Raises NotThere and NotEnded."""
+        await self._with_history(lambda _, supervisor: supervisor.forget(id))
+        await self._run_round()
 
     async def record(self, id: str) -> Record:
-        """What is known of a build; raises NotThere."""
+        """Returns the record of a build. Raises NotThere."""
         if active := self._active.get(id):
             return active
-        return await self._do(lambda history, _: history.get(id))
+        return await self._with_history(lambda history, _: history.get(id))
 
     async def recent(self, limit: int) -> list[Record]:
-        """The newest first."""
-        return await self._do(lambda history, _: history.recent(limit))
+        """Returns the newest records, the newest first."""
+        return await self._with_history(lambda history, _: history.recent(limit))
 
     def view(self, record: Record) -> dict[str, Any]:
-        """A build as clients see it."""
+        """Returns the JSON object of a build for clients."""
         return serializers.build(record, self._waiting, process.uptime())
 
-    def follow(self, id: str, closed: asyncio.Future[None]) -> Following:
-        """What a stream of a build's events reads from; waits end when `closed` is done."""
+    def follow(self, id: str, closed: asyncio.Future[None]) -> BuildFeed:
+        """Returns the feed for one stream of a build's events. A wait of the feed ends when `closed` is done."""
         self.watch()
-        return Following(self, id, self._notifiers.setdefault(id, Notifier()), self._event_log(id), closed)
+        return BuildFeed(self, id, self._notifiers.setdefault(id, Notifier()), self._event_log(id), closed)
 
     def watch(self) -> None:
-        """Looks at living builds from time to time, as long as there are any."""
+        """Runs rounds of the supervisor in a task until no build waits or runs."""
         if self._watching is None or self._watching.done():
             self._watching = asyncio.get_running_loop().create_task(self._watch())
 
     def resume(self) -> None:
-        """Follows the builds that a former server left, if there was one."""
+        """Watches the builds of an earlier server, if there was one."""
         if (self._folder / "history.sqlite").exists():
             self.watch()
 
     @property
-    def living(self) -> int:
-        """Builds that wait or run, as of the last look."""
+    def active_count(self) -> int:
+        """The number of builds that waited or ran after the last round."""
         return len(self._active)
 
     async def close(self) -> None:
-        """Lets go of everything; builds go on."""
+        """Closes the history. The builds continue."""
         if self._watching:
             self._watching.cancel()
             await asyncio.wait((self._watching,))
@@ -141,8 +156,8 @@ class Builds:
     def _event_log(self, id: str) -> EventLog:
         return Workplace(self._folder / "builds" / id).event_log
 
-    async def _do(self, work: Callable[[BuildHistory, Supervisor], T]) -> T:
-        """Work with the history, in its thread."""
+    async def _with_history(self, work: Callable[[BuildHistory, Supervisor], T]) -> T:
+        """Calls `work` in the thread of the history and returns its result. The first call opens the history."""
 
         def opened() -> T:
             if self._opened is None:
@@ -153,11 +168,11 @@ class Builds:
 
         return await asyncio.get_running_loop().run_in_executor(self._thread, opened)
 
-    async def _stands(self, request: BuildRequest, key: str, record: Record) -> bool:
+    async def _is_up_to_date(self, request: BuildRequest, key: str, record: Record) -> bool:
         if not up_to_date.applies(request):
             return False
         try:
-            async with asyncio.timeout(STANDS_SECONDS):
+            async with asyncio.timeout(REGISTRY_SECONDS):
                 memory = await asyncio.to_thread(_recall, request, key)
         except (TimeoutError, CondaBuildError):
             return False
@@ -166,24 +181,27 @@ class Builds:
     async def _watch(self) -> None:
         while True:
             try:
-                if not await self._look():
+                if not await self._run_round():
                     return
             except (CondaBuildError, OSError, sqlite3.Error) as error:
-                self._log.warning("Builds cannot be looked after at the moment: %s", error)
+                self._log.warning("The builds cannot be supervised now, trying again: %s", error)
             await asyncio.sleep(ROUND_SECONDS)
 
-    async def _look(self) -> bool:
-        """One round; wakes the readers of builds that moved. Whether any build lives."""
+    async def _run_round(self) -> bool:
+        """Runs one round of the supervisor and wakes the feeds of the builds that changed.
+
+        Returns whether any build waits or runs.
+        """
 
         def work(_: BuildHistory, supervisor: Supervisor) -> tuple[list[Record], dict[str, int]]:
-            living = supervisor.round()
-            return living, {record.id: self._event_log(record.id).size for record in living}
+            records = supervisor.round()
+            return records, {record.id: self._event_log(record.id).size for record in records}
 
-        records, sizes = await self._do(work)
+        records, sizes = await self._with_history(work)
         active = {record.id: record for record in records}
         for id in list(self._notifiers):
-            moved = active.get(id) != self._active.get(id) or sizes.get(id) != self._sizes.get(id)
-            if moved or (id in active and active[id].state == "queued" and list(active) != list(self._active)):
+            changed = active.get(id) != self._active.get(id) or sizes.get(id) != self._sizes.get(id)
+            if changed or (id in active and active[id].state == "queued" and list(active) != list(self._active)):
                 self._notifiers[id].notify()
             if id not in active:
                 del self._notifiers[id]
@@ -191,8 +209,8 @@ class Builds:
         return bool(active)
 
 
-class Following:
-    """One reader's way along a build's events (`stream.Feed`)."""
+class BuildFeed:
+    """The feed of one reader of a build's events (implements `stream.Feed`)."""
 
     def __init__(
         self, builds: Builds, id: str, notifier: Notifier, event_log: EventLog, closed: asyncio.Future[None]
@@ -205,34 +223,34 @@ class Following:
 
     @property
     def version(self) -> int:
-        """Another number whenever the build moved."""
+        """A number that changes whenever the build changes or writes events."""
         return self._notifier.version
 
     async def view(self) -> View:
-        """The build now."""
+        """Returns the current state of the build."""
         record = await self._builds.record(self._id)
         ending = record.ending if record.state not in ("queued", "running") else None
         return View(self._builds.view(record), ending)
 
     async def offset_after(self, seq: int) -> int:
-        """Where the event after `seq` starts."""
+        """Returns the offset of the first event after the event `seq`, in bytes."""
         return await asyncio.to_thread(self._event_log.offset_after, seq) if seq else 0
 
     async def read(self, offset: int) -> tuple[list[Line], int]:
-        """Events from there on."""
+        """Returns events from `offset` on, and the offset of the next event."""
         return await asyncio.to_thread(self._event_log.read, offset)
 
     async def wait(self, version: int, seconds: float) -> bool:
-        """Until the build moved."""
+        """Waits for a change after `version`. Returns False if there was none within `seconds`."""
         return await self._notifier.wait(version, seconds, self._closed)
 
 
 def _key(command: str, request: Request, text: str) -> str:
-    """The same for the same request as long as the files behind it are the same."""
+    """Returns the key of a build: equal for equal requests as long as the files behind the requests do not change."""
     if isinstance(request, ImageRequest):
         text = up_to_date.identity(request)
     if command == "build":
-        return text  # by which the store remembers it
+        return text  # the local store keeps the memory of a build under this identity
     return hashlib.sha256(f"{command}\0{text}".encode("utf-8", "surrogateescape")).hexdigest()
 
 

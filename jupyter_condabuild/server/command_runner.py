@@ -1,4 +1,4 @@
-"""What is answered at once: a command of the command line, each in a process of its own, and what it printed."""
+"""Runs the commands whose result is the answer to a REST request, each command in its own process."""
 
 from __future__ import annotations
 
@@ -15,34 +15,40 @@ from jupyter_condabuild.server import process
 from jupyter_condabuild.server.single_flight import SingleFlight
 from jupyter_condabuild.text import seconds_text
 
-AT_ONCE = 2
+MAX_PROCESSES = 2
 LIMIT_SECONDS = 600.0
 
 
 class CommandRunner:
-    """Runs commands, each once for all who ask the same at the same time."""
+    """Runs commands. Equal commands that are asked for at the same time run once.
+
+    Args:
+        limit: seconds after which a command is ended.
+    """
 
     def __init__(self, limit: float = LIMIT_SECONDS) -> None:
-        """`limit` is in seconds."""
         self._limit = limit
-        self._room = asyncio.Semaphore(AT_ONCE)
+        self._slots = asyncio.Semaphore(MAX_PROCESSES)
         self._shared: SingleFlight[dict[str, Any]] = SingleFlight()
 
-    async def ask(self, command: str, request: Request) -> dict[str, Any]:
-        """The JSON object that a command prints; not to be changed. Raises what the command raises, and BuildLimit."""
+    async def run(self, command: str, request: Request) -> dict[str, Any]:
+        """Runs a command and returns the JSON object that it prints. Callers share the object: do not change it.
+
+        Raises the error that the command reports, and BuildLimit if the command takes too long.
+        """
         text = json.dumps(request.to_json(), sort_keys=True)
-        return await self._shared.get(f"{command} {text}", lambda: self._ask(command, text))
+        return await self._shared.get(f"{command} {text}", lambda: self._run(command, text))
 
     async def close(self) -> None:
-        """Ends those under way."""
+        """Ends the commands that run."""
         await self._shared.close()
 
-    async def _ask(self, command: str, text: str) -> dict[str, Any]:
-        async with self._room:
-            out, err, status = await self._run(command, text)
+    async def _run(self, command: str, text: str) -> dict[str, Any]:
+        async with self._slots:
+            out, err, status = await self._communicate(command, text)
         return await asyncio.to_thread(_result, command, out, err, status)
 
-    async def _run(self, command: str, text: str) -> tuple[bytes, bytes, int | None]:
+    async def _communicate(self, command: str, text: str) -> tuple[bytes, bytes, int | None]:
         child = await asyncio.create_subprocess_exec(
             sys.executable,
             *("-m", "jupyter_condabuild", command, "--request", "-", "--events", "jsonl", "--json"),
@@ -57,8 +63,8 @@ class CommandRunner:
                 out, err = await child.communicate(text.encode())
         except TimeoutError:
             raise BuildLimit(
-                f"'{command}' took longer than {seconds_text(self._limit)}.",
-                "Is an environment on a slow or hanging network disk, or a registry far away?",
+                f"The command '{command}' took longer than {seconds_text(self._limit)}.",
+                "Check whether the environment is on a slow network disk, or whether the registry answers slowly.",
             ) from None
         finally:
             if child.returncode is None:
@@ -76,17 +82,17 @@ def _result(command: str, out: bytes, err: bytes, status: int | None) -> dict[st
             raise _error(last["code"], last["message"], last["hint"])
     except (ValueError, KeyError, TypeError):
         pass
-    words = scrub(err.decode("utf-8", "replace").strip()[-500:]) or "it did not say why"
-    raise CondaBuildError(f"'{command}' failed (status {status}): {words}.")
+    detail = scrub(err.decode("utf-8", "replace").strip()[-500:]) or "it gave no reason"
+    raise CondaBuildError(f"The command '{command}' failed (status {status}): {detail}.")
 
 
 def _error(code: str, message: str, hint: str) -> CondaBuildError:
-    """The error that a command told of."""
-    kinds: list[type[CondaBuildError]] = [CondaBuildError]
-    for kind in kinds:
-        if kind.code == code:
-            return kind(message, hint)
-        kinds += kind.__subclasses__()
+    """Returns the error of a `failed` event: of the class that has its code, else a CondaBuildError with that code."""
+    classes: list[type[CondaBuildError]] = [CondaBuildError]
+    for candidate in classes:
+        if candidate.code == code:
+            return candidate(message, hint)
+        classes += candidate.__subclasses__()
     error = CondaBuildError(message, hint)
     error.code = code  # type: ignore[misc]
     return error

@@ -1,7 +1,7 @@
-"""A build's events file: one JSON line an event, written by the build alone, read from any event on.
+"""The events file of a build: one JSON line for each event. The build alone writes it; a reader can start at any event.
 
-A line counts once its line end is there; the `seq` of lines rises. So the line after a given event is found by
-bisection: there is no index, and a reader's memory does not grow with the file.
+A line is complete when its line end is there. The `seq` of the lines increases, so bisection finds the line after a
+given event. There is no index, and a reader needs the same memory for a file of any size.
 """
 
 from __future__ import annotations
@@ -16,14 +16,15 @@ from typing import Any
 from jupyter_condabuild.events import sequence_number
 
 CHUNK = 1 << 16
-"""Bytes that are read at once; a longer line is read whole."""
+"""Bytes that one call reads. It reads more if a line is longer."""
 
 _LAST = 1 << 16
+"""Bytes at the end of the file in which `EventLog.last` looks for an event."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """An event as its build wrote it, without the line end."""
+    """An event as the build wrote it, without the line end."""
 
     seq: int
     text: bytes
@@ -31,20 +32,24 @@ class Line:
 
 @dataclass(frozen=True)
 class EventLog:
-    """The events file of one build; a file that is not there is empty."""
+    """The events file of one build. A missing file counts as an empty file."""
 
     path: Path
 
     @property
     def size(self) -> int:
-        """Bytes; 0 where there is no file."""
+        """The size of the file in bytes."""
         try:
             return self.path.stat().st_size
         except FileNotFoundError:
             return 0
 
     def read(self, offset: int) -> tuple[list[Line], int]:
-        """Complete lines from a line's start on, about `CHUNK` bytes of them, and where the next one starts."""
+        """Returns about `CHUNK` bytes of complete lines, and the offset of the next line.
+
+        Args:
+            offset: the offset of the start of a line, in bytes.
+        """
         try:
             with open(self.path, "rb", buffering=0) as file:
                 data = os.pread(file.fileno(), CHUNK, offset)
@@ -59,8 +64,8 @@ class EventLog:
         return list(_lines(complete)), offset + len(complete)
 
     def offset_after(self, seq: int) -> int:
-        """Where the first line starts whose `seq` is higher."""
-        low, high = 0, self.size  # the line sought starts at or after `low` and not after `high`
+        """Returns the offset, in bytes, of the first line whose `seq` is greater."""
+        low, high = 0, self.size  # the wanted line starts at `low` or later, and at `high` or earlier
         try:
             with open(self.path, "rb") as file:
                 while low < high:
@@ -71,17 +76,17 @@ class EventLog:
                     if not text.endswith(b"\n"):
                         high = start
                         continue
-                    found = sequence_number(text)
-                    if found is not None and found > seq:
+                    number = sequence_number(text)
+                    if number is not None and number > seq:
                         high = start
-                    else:  # a line that is no event is passed over with those before it
+                    else:  # a line that is not an event is skipped, with the lines before it
                         low = start + len(text)
         except FileNotFoundError:
             return 0
         return low
 
     def last(self) -> dict[str, Any] | None:
-        """The last event, None where there is none."""
+        """Returns the last event, or None if no complete event starts in the last 64 KiB of the file."""
         try:
             with open(self.path, "rb", buffering=0) as file:
                 end = os.fstat(file.fileno()).st_size
@@ -105,7 +110,7 @@ def _lines(data: bytes) -> Iterator[Line]:
 
 
 def _line_start(descriptor: int, offset: int, lowest: int) -> int:
-    """The start of the line that the byte at `offset` belongs to, which is not before `lowest`."""
+    """Returns the start of the line that contains the byte at `offset`. It is `lowest` or later."""
     end = offset
     while end > lowest:
         begin = max(lowest, end - CHUNK)

@@ -1,4 +1,4 @@
-"""The extension as Jupyter loads it: its configuration, its routes, and its end. At the start it does no work."""
+"""The extension as Jupyter loads it: configuration, routes, start and stop. It does no work when the server starts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from jupyter_condabuild.settings import Settings
 
 
 def _trait(item: Field[Any]) -> TraitType[Any, Any]:
-    """A setting as a configurable trait, with its own default, bounds and help."""
+    """Returns the configurable trait of a setting, with the default, bounds and help of the setting."""
     default: Any = item.default
     bounds, help = item.metadata, item.metadata["help"]
     trait: TraitType[Any, Any]
@@ -34,40 +34,41 @@ def _trait(item: Field[Any]) -> TraitType[Any, Any]:
 
 
 class _Traits(HasTraits):
-    """The settings, under the names that the command line reads from the same configuration."""
+    """The settings as traits. The command line reads the same names from the same configuration."""
 
     locals().update({item.name: _trait(item) for item in fields(Settings)})
 
 
 class CondaBuild(_Traits, ExtensionApp):
-    """jupyter-condabuild on a Jupyter server."""
+    """The server extension of jupyter-condabuild."""
 
     name = "condabuild"
     description = "Turns the conda environment of a kernel into a container image."
     load_other_extensions = True
     _service: Service | None = None
-    _refusal = ""
+    _configuration_error = ""
 
     def _link_jupyter_server_extension(self, serverapp: ServerApp) -> None:
-        # jupyter_server goes on with the values that it could set; one of those it could not may be a restriction.
+        # After a TraitError, jupyter_server continues with the values that are valid. The invalid value may be a
+        # restriction (allow_prefixes), so the extension must not run without it: `initialize` raises the error again.
         try:
             super()._link_jupyter_server_extension(serverapp)
         except TraitError as error:
-            self._refusal = str(error)
+            self._configuration_error = str(error)
             raise
 
     def initialize(self) -> None:  # type: ignore[override]
-        """Fails, by the name of the trait, where the configuration is wrong."""
-        if self._refusal:
-            raise TraitError(self._refusal)
+        """Initializes the extension. Raises TraitError, with the name of the trait, if the configuration is wrong."""
+        if self._configuration_error:
+            raise TraitError(self._configuration_error)
         super().initialize()  # type: ignore[no-untyped-call]
 
     def initialize_handlers(self) -> None:
-        """Adds the routes."""
+        """Makes the service and adds the routes."""
         server = self.serverapp
         assert server
         self._service = Service(
-            self._chosen(Path(server.data_dir)),
+            self._effective_settings(Path(server.data_dir)),
             Path(server.root_dir),
             server.kernel_manager,
             server.kernel_spec_manager,
@@ -75,22 +76,26 @@ class CondaBuild(_Traits, ExtensionApp):
         )
         self.handlers.extend(routes(self._service))
 
-    def _chosen(self, data: Path) -> Settings:
-        """The configuration; the environment wins, as on the command line."""
+    def _effective_settings(self, data: Path) -> Settings:
+        """Returns the settings of the configuration and of ``CONDABUILD_…`` variables, which take precedence.
+
+        Args:
+            data: Jupyter's data folder.
+        """
         values = {item.name: getattr(self, item.name) for item in fields(Settings)}
         values |= {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
         values["state_dir"] = values["state_dir"] or str(data / "condabuild")
         return Settings(**values).with_environment()
 
     def current_activity(self) -> int:
-        """Builds that live: a server that is idle otherwise is not shut down under them."""
-        return self._service.builds.living if self._service else 0
+        """Returns the number of builds that wait or run. Jupyter does not shut down an idle server while they do."""
+        return self._service.builds.active_count if self._service else 0
 
     async def _start_jupyter_server_extension(self, serverapp: Any) -> None:  # noqa: ARG002
         assert self._service
         self._service.builds.resume()
 
     async def stop_extension(self) -> None:
-        """Ends what the extension does; builds go on."""
+        """Ends the commands and probes of the extension. The builds continue."""
         if self._service:
             await self._service.close()

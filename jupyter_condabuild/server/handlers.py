@@ -1,4 +1,4 @@
-"""The routes of openapi.yaml: each verb parses, makes one call and serialises."""
+"""The routes of openapi.yaml. Each verb parses the request, makes one call and serialises the result."""
 
 from __future__ import annotations
 
@@ -19,65 +19,65 @@ CONTRACT = Path(__file__).with_name("openapi.yaml")
 
 
 class StatusHandler(Resource):
-    """What works here."""
+    """The state of the store, the registry, the engine and the base image."""
 
     @guarded("read", "status")
     async def get(self) -> None:
-        """All probes."""
+        """Answers with the settings and the results of all probes."""
         self.reply(await self.service.status())
 
 
 class EnvironmentsHandler(Resource):
-    """Kernels, kernelspecs and their environments."""
+    """The kernels and kernelspecs of this server, and the environment of each."""
 
     @guarded("read", "environments")
     async def get(self) -> None:
-        """All of them."""
+        """Answers with all of them."""
         self.reply(await self.service.kernels.environments())
 
 
 class SnapshotsHandler(Resource):
-    """What an environment holds, and what its build would do."""
+    """The contents of an environment, and the plan of its build."""
 
     @guarded("write", "snapshots")
     async def post(self) -> None:
-        """Of one environment."""
+        """Takes a snapshot of one environment."""
         self.reply(await self.service.snapshot(schemas.snapshot(self.request.body)))
 
 
 class DiffsHandler(Resource):
-    """How two environments or images differ."""
+    """The differences between two environments, lock files or images."""
 
     @guarded("write", "diffs")
     async def post(self) -> None:
-        """Of any two."""
+        """Compares them."""
         self.reply(await self.service.diff(schemas.diff(self.request.body)))
 
 
 class ExportsHandler(Resource):
-    """Files that build or run an image elsewhere."""
+    """Files that build or run an image on other systems."""
 
     @guarded("write", "exports")
     async def post(self) -> None:
-        """Of one kind."""
+        """Answers with the files of one kind. It writes no file."""
         self.reply(await self.service.export(schemas.export(self.request.body)))
 
 
 class PruneHandler(Resource):
-    """Room in the local store."""
+    """The size of the local store."""
 
     @guarded("write", "prune")
     async def post(self) -> None:
-        """Removes the layers used longest ago."""
+        """Removes the least recently used layers."""
         self.reply(await self.service.prune(schemas.prune(self.request.body)))
 
 
 class LockfileHandler(Resource):
-    """A lock file in any format."""
+    """The lock file of a snapshot."""
 
     @guarded("read", "lockfiles")
     async def get(self, digest: str) -> None:
-        """Its text."""
+        """Answers with the text of the lock file in the given format."""
         format = self.get_query_argument("format", "conda-lock")
         text = await asyncio.to_thread(self.service.lockfiles.text, digest, format)
         self.set_header("Content-Disposition", f'inline; filename="{FILE_NAMES[format]}"')  # type: ignore[index]
@@ -85,20 +85,20 @@ class LockfileHandler(Resource):
 
 
 class BuildsHandler(Resource):
-    """All builds."""
+    """The builds of this user."""
 
     @guarded("read", "builds")
     async def get(self) -> None:
-        """The newest first."""
+        """Lists the builds, the newest first."""
         limit = self.get_query_argument("limit", "100")
         if not (limit.isascii() and limit.isdigit() and 1 <= int(limit[:5]) <= 1000):
-            raise BadRequest("limit should be a whole number from 1 to 1000.")
+            raise BadRequest("limit must be a whole number from 1 to 1000.")
         records = await self.service.builds.recent(int(limit))
         self.reply({"builds": [self.service.builds.view(record) for record in records]})
 
     @guarded("write", "builds")
     async def post(self) -> None:
-        """Starts or joins one."""
+        """Starts a build, or joins the same build."""
         record, new = await self.service.start(*schemas.job(self.request.body))
         if new:
             self.set_header("Location", f"{self.base_url}condabuild/builds/{record.id}")
@@ -110,15 +110,15 @@ class BuildHandler(Resource):
 
     @guarded("read", "builds")
     async def get(self, id: str) -> None:
-        """How it is."""
+        """Answers with the state of the build."""
         self.reply(self.service.builds.view(await self.service.builds.record(id)))
 
     @guarded("write", "builds")
     async def delete(self, id: str) -> None:
-        """Cancels it, or forgets it."""
+        """Cancels the build. With `forget`, removes an ended build from the history."""
         forget = self.get_query_argument("forget", "false")
         if forget not in ("true", "false"):
-            raise BadRequest("forget should be true or false.")
+            raise BadRequest("forget must be true or false.")
         if forget == "true":
             await self.service.builds.forget(id)
             self.set_status(204)
@@ -129,21 +129,21 @@ class BuildHandler(Resource):
 
 
 class EventsHandler(Resource):
-    """A build's events as a stream."""
+    """The events of a build as a stream."""
 
     def initialize(self, service: Service) -> None:
-        """Takes what the route needs."""
+        """Keeps the service, and makes the future that a closed connection sets."""
         super().initialize(service)
         self._closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def on_connection_close(self) -> None:
-        """The reader has gone; the build goes on."""
+        """Ends the stream after the client closed the connection. The build continues."""
         if not self._closed.done():
             self._closed.set_result(None)
 
     @guarded("read", "events")
     async def get(self, id: str) -> None:
-        """From the event after Last-Event-ID on."""
+        """Streams the events after Last-Event-ID."""
         seq = _seq(self.request.headers.get("Last-Event-ID", ""))
         feed = self.service.builds.follow((await self.service.builds.record(id)).id, self._closed)
         ending = (await feed.view()).ending
@@ -153,15 +153,15 @@ class EventsHandler(Resource):
             return
         self.set_header("Content-Type", "text/event-stream")
         self.set_header("Cache-Control", "no-cache, no-transform")
-        self.set_header("X-Accel-Buffering", "no")  # nginx would hold the stream back
+        self.set_header("X-Accel-Buffering", "no")  # without it, nginx buffers the stream
         try:
             async for frame in frames(feed, seq):
                 self.write(frame)
-                await self.flush()  # until the socket has taken it: nothing piles up for a slow reader
+                await self.flush()  # waits for the socket, so that frames for a slow reader do not fill the memory
                 if self._closed.done():
                     return
             self.finish(set_content_type="text/event-stream")
-        except NotThere:  # forgotten meanwhile
+        except NotThere:  # the build was removed from the history
             self.finish(set_content_type="text/event-stream")
         except StreamClosedError:
             pass
@@ -172,38 +172,38 @@ class ContractHandler(Resource):
 
     @guarded("read", "openapi")
     async def get(self) -> None:
-        """As it is in the package."""
+        """Answers with the file openapi.yaml of the package."""
         text = await asyncio.to_thread(CONTRACT.read_text, encoding="utf-8")
         self.finish(text, set_content_type="application/yaml")
 
 
 class UnknownHandler(Resource):
-    """Whatever else is asked for below condabuild/."""
+    """Every other path below condabuild/."""
 
     @guarded("read", "unknown")
     async def get(self) -> None:
-        """Is not there."""
-        raise NotThere("There is no such route.", "See condabuild/openapi.yaml for what there is.")
+        """Raises NotThere."""
+        raise NotThere("There is no such route.", "condabuild/openapi.yaml lists the routes.")
 
     post = put = patch = delete = get
 
 
 def routes(service: Service) -> list[tuple[str, type[Resource], dict[str, Any]]]:
-    """All of them, below the server's base URL."""
-    given = {"service": service}
+    """Returns all routes: pattern relative to the server's base URL, handler, and arguments of the handler."""
+    arguments = {"service": service}
     return [
-        ("condabuild/status", StatusHandler, given),
-        ("condabuild/environments", EnvironmentsHandler, given),
-        ("condabuild/snapshots", SnapshotsHandler, given),
-        ("condabuild/lockfiles/([^/]+)", LockfileHandler, given),
-        ("condabuild/diffs", DiffsHandler, given),
-        ("condabuild/exports", ExportsHandler, given),
-        ("condabuild/prune", PruneHandler, given),
-        ("condabuild/builds", BuildsHandler, given),
-        ("condabuild/builds/([^/]+)", BuildHandler, given),
-        ("condabuild/builds/([^/]+)/events", EventsHandler, given),
-        ("condabuild/openapi.yaml", ContractHandler, given),
-        ("condabuild/.*", UnknownHandler, given),
+        ("condabuild/status", StatusHandler, arguments),
+        ("condabuild/environments", EnvironmentsHandler, arguments),
+        ("condabuild/snapshots", SnapshotsHandler, arguments),
+        ("condabuild/lockfiles/([^/]+)", LockfileHandler, arguments),
+        ("condabuild/diffs", DiffsHandler, arguments),
+        ("condabuild/exports", ExportsHandler, arguments),
+        ("condabuild/prune", PruneHandler, arguments),
+        ("condabuild/builds", BuildsHandler, arguments),
+        ("condabuild/builds/([^/]+)", BuildHandler, arguments),
+        ("condabuild/builds/([^/]+)/events", EventsHandler, arguments),
+        ("condabuild/openapi.yaml", ContractHandler, arguments),
+        ("condabuild/.*", UnknownHandler, arguments),
     ]
 
 

@@ -1,8 +1,8 @@
-"""The builds of a user: one SQLite file, shared by all servers on the same home folder.
+"""The history of a user's builds: one SQLite file, shared by all servers on the same home folder.
 
-What happened in a build is in its events file; here is what was asked, what became of it, and how it ended where the
-build could not say so itself. Every change is one transaction that checks what it changes, so servers need not know of
-each other: whoever is first wins.
+The events file of a build has what happened in it. The history has what the client asked for, the state of the build,
+and its last event if the build could not write one. Each change is one transaction that checks the state that it
+changes. So servers need not know each other: the first one makes the change.
 """
 
 from __future__ import annotations
@@ -47,20 +47,35 @@ MIGRATIONS = (
     """,
     "ALTER TABLE builds ADD COLUMN command TEXT NOT NULL DEFAULT 'build'",
 )
-"""What brings a file from version N to N + 1. Released ones are never changed."""
+"""Migration N brings a file from version N to version N + 1. A released migration never changes."""
 
-_RESERVE = 256 << 10
+_RESERVE_BYTES = 256 << 10
 _BUSY_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
 class Record:
-    """A build as the file has it.
+    """One build in the history.
 
-    `command` is that of the command line, `request` the JSON of what it is asked, `asked` what the client said besides:
-    kernel and lock file. `created`, `started` and `ended` are seconds since the epoch, for people; `began` and `told`
-    (when it was told to end) are uptimes of `machine`; `seconds` is how long it ran. `ending` is the last event,
-    `verdict` what that is if the build does not say it itself.
+    Args:
+        number: the position in the order of arrival.
+        id: 16 hexadecimal digits.
+        key: equal for equal builds, see `builds._key`.
+        command: the command of the command line.
+        state: the state of the build.
+        request: the JSON object of the command's request.
+        client_members: the members of the REST body that the history keeps as the client wrote them: the kernel, the
+            digest of the lock file, and paths relative to the server's root folder.
+        created: when the client asked for the build, in seconds since the epoch.
+        started: when the build was claimed, in seconds since the epoch.
+        ended: when the end of the build was recorded, in seconds since the epoch.
+        machine: the machine of the process, see `process.machine`.
+        pid: the process number on that machine.
+        started_uptime: when the build was claimed, in seconds of the machine's uptime.
+        seconds: the duration of the build.
+        stop_uptime: when the build was asked to end, in seconds of the uptime; None if it was not.
+        stop_event: the event that ends the build if the build was asked to end and does not write its last event.
+        ending: the last event; None while the build waits or runs.
     """
 
     number: int
@@ -69,35 +84,43 @@ class Record:
     command: str
     state: State
     request: Mapping[str, Any] = field(hash=False)
-    asked: Mapping[str, Any] = field(hash=False)
+    client_members: Mapping[str, Any] = field(hash=False)
     created: float
     started: float | None
     ended: float | None
     machine: str | None
     pid: int | None
-    began: float | None
+    started_uptime: float | None
     seconds: float | None
-    told: float | None
-    verdict: Mapping[str, Any] | None = field(hash=False)
+    stop_uptime: float | None
+    stop_event: Mapping[str, Any] | None = field(hash=False)
     ending: Mapping[str, Any] | None = field(hash=False)
 
 
-_JSON = ("request", "asked", "verdict", "ending")
+_COLUMNS = {
+    "client_members": "asked",
+    "started_uptime": "began",
+    "stop_uptime": "told",
+    "stop_event": "verdict",
+}
+"""The columns of the fields of `Record` that have another name in the file."""
+
+_JSON = ("request", "client_members", "stop_event", "ending")
 
 
 class BuildHistory:
-    """The open file. To be used from one thread at a time."""
+    """The opened file. Only one thread may use it at a time."""
 
     def __init__(self, path: Path) -> None:
-        """Opens the file, or makes it. Raises StoreError where that is not possible."""
+        """Opens the file, or creates it. Raises StoreError."""
         self.path = path
         self._reserve = path.with_name("reserve")
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._connection = self._insist(self._open)
-            self._insist(self._migrate)
+            self._connection = self._with_reserve(self._open)
+            self._with_reserve(self._migrate)
             if not self._reserve.exists():
-                self._reserve.write_bytes(bytes(_RESERVE))
+                self._reserve.write_bytes(bytes(_RESERVE_BYTES))
         except OSError as error:
             raise from_os_error(error, "opening the history", path) from None
 
@@ -108,10 +131,11 @@ class BuildHistory:
         while True:
             try:
                 # Not WAL: several servers may share a home folder over a network, and WAL needs memory that processes
-                # share (https://www.sqlite.org/wal.html, "Disadvantages"). TRUNCATE turns a file in WAL mode back.
+                # share (https://www.sqlite.org/wal.html, "Disadvantages"). TRUNCATE converts a file in WAL mode.
                 connection.execute("PRAGMA journal_mode = TRUNCATE")
                 break
-            except sqlite3.OperationalError as error:  # another server makes the file: SQLite does not wait for that
+            except sqlite3.OperationalError as error:
+                # Another server creates the file. The timeout of the connection does not apply here.
                 if "locked" not in str(error) or time.monotonic() > deadline:
                     raise
                 time.sleep(0.01)
@@ -122,7 +146,8 @@ class BuildHistory:
             (version,) = execute("PRAGMA user_version").fetchone()
             if version > len(MIGRATIONS):
                 raise StoreError(
-                    f"{self.path} was written by a newer jupyter-condabuild.", "Update this one, or set state_dir."
+                    f"A newer version of jupyter-condabuild wrote the history of builds ({self.path}).",
+                    "Update jupyter-condabuild on this server, or set state_dir to another folder.",
                 )
             for number, script in enumerate(MIGRATIONS[version:], version + 1):
                 for statement in filter(str.strip, script.split(";")):
@@ -133,25 +158,26 @@ class BuildHistory:
         """Closes the file."""
         self._connection.close()
 
-    def _insist(self, work: Callable[[], T]) -> T:
-        """Does some work; on a full disk once more, in the place that was kept free for that."""
+    def _with_reserve(self, work: Callable[[], T]) -> T:
+        """Calls `work`. If the disk is full, deletes the reserve file and calls `work` again. Raises StoreError."""
         try:
             return work()
         except sqlite3.DatabaseError as error:
             if not _is_full(error) or not self._reserve.exists():
-                raise self._named(error) from None
+                raise self._store_error(error) from None
         with suppress(OSError):
             self._reserve.unlink()
         try:
             return work()
         except sqlite3.DatabaseError as error:
-            raise self._named(error) from None
+            raise self._store_error(error) from None
 
-    def _named(self, error: sqlite3.Error) -> StoreError:
+    def _store_error(self, error: sqlite3.Error) -> StoreError:
         if _is_full(error):
             return DiskFull(f"No space left for the history of builds ({self.path}).")
         return StoreError(
-            f"The history of builds ({self.path}) cannot be used: {error}.", "Set state_dir, or move the file away."
+            f"The history of builds ({self.path}) cannot be used: {error}.",
+            "Set state_dir to another folder, or move the file away.",
         )
 
     @contextmanager
@@ -161,42 +187,43 @@ class BuildHistory:
             yield self._connection.execute
             self._connection.execute("COMMIT")
         except BaseException:
-            if self._connection.in_transaction:  # SQLite may have ended it itself, on a full disk for one
+            if self._connection.in_transaction:  # SQLite may have rolled back already, for example on a full disk
                 self._connection.execute("ROLLBACK")
             raise
 
     def _write(self, work: Callable[[Callable[..., sqlite3.Cursor]], T]) -> T:
-        def once() -> T:
+        def in_transaction() -> T:
             with self._transaction() as execute:
                 return work(execute)
 
-        return self._insist(once)
+        return self._with_reserve(in_transaction)
 
     def _select(self, query: str, *values: object) -> list[Record]:
-        return [_record(row) for row in self._insist(lambda: self._connection.execute(query, values).fetchall())]
+        return [_record(row) for row in self._with_reserve(lambda: self._connection.execute(query, values).fetchall())]
 
     def get(self, id: str) -> Record:
-        """One build; raises NotThere."""
+        """Returns the record of a build. Raises NotThere."""
         for record in self._select("SELECT * FROM builds WHERE id = ?", id):
             return record
         raise NotThere(
-            f"There is no build {id[:100]!r}.", "It may have been forgotten: history_max_builds says how many are kept."
+            f"There is no build {id[:100]!r}.",
+            "It may have been removed from the history. The setting history_max_builds limits the number of builds.",
         )
 
     def recent(self, limit: int) -> list[Record]:
-        """The newest first."""
+        """Returns the newest records, the newest first."""
         return self._select("SELECT * FROM builds ORDER BY number DESC LIMIT ?", limit)
 
     def active(self) -> list[Record]:
-        """Those that wait or run, the oldest first."""
+        """Returns the builds that wait or run, the oldest first."""
         return self._select("SELECT * FROM builds WHERE state IN ('queued', 'running') ORDER BY number")
 
     def ended(self) -> list[Record]:
-        """The others, the newest first."""
+        """Returns the builds that have ended, the newest first."""
         return self._select("SELECT * FROM builds WHERE state NOT IN ('queued', 'running') ORDER BY number DESC")
 
     def finished(self, key: str) -> Record | None:
-        """The last finished build of a key, unless a later one of that key came to another end."""
+        """Returns the newest build of a key if it finished, else None."""
         for record in self._select("SELECT * FROM builds WHERE key = ? ORDER BY number DESC LIMIT 1", key):
             return record if record.state == "finished" else None
         return None
@@ -206,63 +233,79 @@ class BuildHistory:
         id: str,
         key: str,
         request: Mapping[str, Any],
-        asked: Mapping[str, Any],
+        client_members: Mapping[str, Any],
         now: float,
         limit: int,
         command: str = "build",
     ) -> Record:
-        """A new build at the end of the queue, or the living one of the same key; raises QueueFull.
+        """Adds a build to the end of the queue, or returns the build of the same key that waits or runs.
+
+        A build that was asked to end is not returned.
 
         Args:
-            limit: how many may wait and run.
+            now: seconds since the epoch.
+            limit: the highest number of builds that wait or run.
+
+        Raises:
+            QueueFull.
         """
 
         def work(execute: Callable[..., sqlite3.Cursor]) -> str:
-            found = execute(
+            same = execute(
                 "SELECT id FROM builds WHERE key = ? AND told IS NULL AND state IN ('queued', 'running')", (key,)
             ).fetchone()
-            if found:
-                return str(found[0])
+            if same:
+                return str(same[0])
             (count,) = execute("SELECT count(*) FROM builds WHERE state IN ('queued', 'running')").fetchone()
             if count >= limit:
                 raise QueueFull(f"{count} builds are running or waiting already.")
-            values = (id, key, command, json.dumps(request), json.dumps(asked), now)
+            values = (id, key, command, json.dumps(request), json.dumps(client_members), now)
             execute("INSERT INTO builds (id, key, command, request, asked, created) VALUES (?, ?, ?, ?, ?, ?)", values)
             return id
 
         return self.get(self._write(work))
 
-    def claim(self, running: int, machine: str, now: float, uptime: float) -> Record | None:
-        """The build that has waited longest, from now on running and the caller's to start; None where none may.
+    def claim(self, max_running: int, machine: str, now: float, uptime: float) -> Record | None:
+        """Marks the build that has waited longest as running, and returns it. The caller must start its process.
+
+        Returns None if no build waits, or if `max_running` builds run.
 
         Args:
-            running: how many may run at once.
+            machine: the caller's machine, see `process.machine`.
+            now: seconds since the epoch.
+            uptime: seconds of the machine's uptime.
         """
 
         def work(execute: Callable[..., sqlite3.Cursor]) -> str | None:
             (count,) = execute("SELECT count(*) FROM builds WHERE state = 'running'").fetchone()
-            found = execute("SELECT id FROM builds WHERE state = 'queued' ORDER BY number LIMIT 1").fetchone()
-            if count >= running or not found:
+            first = execute("SELECT id FROM builds WHERE state = 'queued' ORDER BY number LIMIT 1").fetchone()
+            if count >= max_running or not first:
                 return None
             execute(
                 "UPDATE builds SET state = 'running', started = ?, began = ?, machine = ? WHERE id = ?",
-                (now, uptime, machine, found[0]),
+                (now, uptime, machine, first[0]),
             )
-            return str(found[0])
+            return str(first[0])
 
-        # Looked at before it is asked for: a look takes no lock.
+        # A query first: it takes no write lock, and most calls find no build that waits.
         if not self._select("SELECT * FROM builds WHERE state = 'queued' LIMIT 1"):
             return None
         claimed = self._write(work)
         return self.get(claimed) if claimed else None
 
     def started(self, id: str, pid: int) -> None:
-        """A claimed build has a process."""
+        """Records the process number of a claimed build."""
         self._write(lambda execute: execute("UPDATE builds SET pid = ? WHERE id = ?", (pid, id)))
 
-    def tell(self, id: str, uptime: float, verdict: Mapping[str, Any], now: float) -> Record:
-        """Notes that a build is told to end, and how it ends if it does not say so itself; one that waits has ended."""
-        text = json.dumps(verdict)
+    def request_stop(self, id: str, uptime: float, stop_event: Mapping[str, Any], now: float) -> Record:
+        """Records that a running build is asked to end. A build that waits ends at once, in the state `cancelled`.
+
+        Args:
+            uptime: seconds of the machine's uptime.
+            stop_event: the last event of the build if the build does not write one.
+            now: seconds since the epoch.
+        """
+        text = json.dumps(stop_event)
 
         def work(execute: Callable[..., sqlite3.Cursor]) -> None:
             execute(
@@ -278,7 +321,7 @@ class BuildHistory:
         return self.get(id)
 
     def end(self, id: str, state: State, ending: Mapping[str, Any], now: float, seconds: float | None) -> bool:
-        """A running build has ended; False where someone else had seen it first."""
+        """Records the end of a running build. Returns False if another server recorded it before."""
         change = "UPDATE builds SET state = ?, ending = ?, ended = ?, seconds = ? WHERE id = ? AND state = 'running'"
         done = self._write(lambda execute: execute(change, (state, json.dumps(ending), now, seconds, id)))
         return done.rowcount == 1
@@ -291,7 +334,7 @@ class BuildHistory:
 
 
 def _record(row: sqlite3.Row) -> Record:
-    values = {name: row[name] for name in Record.__dataclass_fields__}
+    values = {name: row[_COLUMNS.get(name, name)] for name in Record.__dataclass_fields__}
     return Record(**{**values, **{name: values[name] and json.loads(values[name]) for name in _JSON}})
 
 

@@ -1,4 +1,4 @@
-"""Kernels and kernelspecs of this server, and the conda environment of each."""
+"""The kernels and kernelspecs of this server, and the conda environment of each."""
 
 from __future__ import annotations
 
@@ -15,70 +15,79 @@ from jupyter_condabuild.server import path_checks
 
 
 class Kernels:
-    """What builds can start from: the kernels that this server runs or could run, and environments by path."""
+    """Finds the environment of a running kernel, of a kernelspec, or at a path.
+
+    Args:
+        kernels: the server's kernel manager.
+        kernelspecs: the server's kernelspec manager.
+        allowed: the setting allow_prefixes.
+    """
 
     def __init__(self, kernels: Any, kernelspecs: Any, allowed: Sequence[str]) -> None:
-        """`kernels` and `kernelspecs` are the server's managers; `allowed` is the setting allow_prefixes."""
         self._kernels = kernels
         self._kernelspecs = kernelspecs
         self._allowed = allowed
 
-    async def prefix(self, asked: Mapping[str, Any]) -> Path:
-        """The environment that a request names by kernel_id, kernel_name or prefix.
+    async def prefix(self, body: Mapping[str, Any]) -> Path:
+        """Returns the prefix that the body of a request names by `kernel_id`, `kernel_name` or `prefix`.
 
         Raises NotThere, NotACondaKernel, NotAPrefix and PrefixNotAllowed.
         """
-        if "kernel_id" in asked:
-            return await asyncio.to_thread(self._running(asked["kernel_id"]))
-        if "kernel_name" in asked:
+        if "kernel_id" in body:
+            return await asyncio.to_thread(self._finder_of_kernel(body["kernel_id"]))
+        if "kernel_name" in body:
             specs = await self._specs()
-            if asked["kernel_name"] not in specs:
-                raise NotThere(f"This server has no kernelspec {asked['kernel_name'][:100]!r}.")
-            return await asyncio.to_thread(self._specified(specs[asked["kernel_name"]]))
-        return await asyncio.to_thread(path_checks.environment, asked["prefix"], self._allowed)
+            if body["kernel_name"] not in specs:
+                raise NotThere(f"This server has no kernelspec {body['kernel_name'][:100]!r}.")
+            return await asyncio.to_thread(self._finder_of_kernelspec(specs[body["kernel_name"]]))
+        return await asyncio.to_thread(path_checks.environment, body["prefix"], self._allowed)
 
     async def environments(self) -> dict[str, Any]:
-        """openapi.yaml's Environments."""
+        """Returns the object `Environments` of openapi.yaml."""
         specs = await self._specs()
         running = []
         for id in self._kernels.list_kernel_ids():
             name = self._kernels.get_kernel(id).kernel_name
             about = {"id": id, "name": name, "display_name": _display_name(specs, name)}
-            running.append((about, self._running(id)))
-        could_run = [
-            ({"name": name, "display_name": _display_name(specs, name)}, self._specified(specs[name]))
+            running.append((about, self._finder_of_kernel(id)))
+        installed = [
+            ({"name": name, "display_name": _display_name(specs, name)}, self._finder_of_kernelspec(specs[name]))
             for name in sorted(specs)
         ]
 
-        def found() -> dict[str, Any]:
+        def find_all() -> dict[str, Any]:
             return {
                 "kernels": [{**about, **_environment(find)} for about, find in running],
-                "kernelspecs": [{**about, **_environment(find)} for about, find in could_run],
+                "kernelspecs": [{**about, **_environment(find)} for about, find in installed],
             }
 
-        return await asyncio.to_thread(found)
+        return await asyncio.to_thread(find_all)
 
     async def _specs(self) -> Mapping[str, Any]:
-        # A kernelspec manager may run conda to find them, and may be an asynchronous one.
-        found = await asyncio.to_thread(self._kernelspecs.get_all_specs)
-        return (await found) if inspect.isawaitable(found) else found  # type: ignore[no-any-return]
+        # In a thread: a kernelspec manager may run conda (nb_conda_kernels). Its method may also be asynchronous.
+        specs = await asyncio.to_thread(self._kernelspecs.get_all_specs)
+        return (await specs) if inspect.isawaitable(specs) else specs  # type: ignore[no-any-return]
 
-    def _running(self, id: str) -> Callable[[], Path]:
-        """How to find a running kernel's environment, off the event loop; raises NotThere."""
+    def _finder_of_kernel(self, id: str) -> Callable[[], Path]:
+        """Returns a function, to be called in a thread, that finds the prefix of a running kernel. Raises NotThere."""
         if id not in self._kernels.list_kernel_ids():
-            raise NotThere(f"This server runs no kernel {id[:100]!r}.", "It may have been shut down: start it again.")
+            raise NotThere(f"This server runs no kernel {id[:100]!r}.", "Start the kernel again if it was shut down.")
         pid = getattr(self._kernels.get_kernel(id).provisioner, "pid", None)
 
         def find() -> Path:
             if not pid:
-                raise NotACondaKernel("The kernel runs on another machine, or where this server cannot see it.")
+                raise NotACondaKernel("The kernel runs on another machine, or this server cannot see its process.")
             return path_checks.environment(prefix_of_process(pid), self._allowed)
 
         return find
 
-    def _specified(self, found: Mapping[str, Any]) -> Callable[[], Path]:
-        """How to find the environment that a kernelspec's kernels would run in, off the event loop."""
-        spec, folder = dict(found["spec"]), found.get("resource_dir", "")
+    def _finder_of_kernelspec(self, entry: Mapping[str, Any]) -> Callable[[], Path]:
+        """Returns a function, to be called in a thread, that finds the prefix in which a kernelspec's kernels run.
+
+        Args:
+            entry: the kernelspec as a kernelspec manager lists it, with `spec` and `resource_dir`.
+        """
+        spec, folder = dict(entry["spec"]), entry.get("resource_dir", "")
         spec["argv"] = [str(word).replace("{resource_dir}", folder) for word in spec.get("argv") or ()]
         return lambda: path_checks.environment(prefix_of_kernelspec(spec), self._allowed)
 

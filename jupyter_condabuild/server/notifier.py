@@ -1,4 +1,4 @@
-"""A beat that any number of coroutines can wait for, and that none of them misses."""
+"""Notifies any number of waiting coroutines of changes. A coroutine that waits late misses no change."""
 
 from __future__ import annotations
 
@@ -6,21 +6,24 @@ import asyncio
 
 
 class Notifier:
-    """Counts its beats in `version`: who looked at version N waits until it is another one."""
+    """Counts changes in `version`. A coroutine that has seen version N waits until the version is not N."""
 
     def __init__(self) -> None:
         self.version = 0
         self._next: asyncio.Future[None] | None = None
 
     def notify(self) -> None:
-        """Wakes all who wait."""
+        """Increases the version and wakes all coroutines that wait."""
         self.version += 1
         if self._next and not self._next.done():
             self._next.set_result(None)
         self._next = None
 
     async def wait(self, version: int, seconds: float, closed: asyncio.Future[None]) -> bool:
-        """Until there was a beat since `version`, or `closed` is done (True), or the time has passed (False)."""
+        """Waits until the version is not `version`, or `closed` is done, or the time is over.
+
+        Returns False if the time was over first.
+        """
         if self.version != version or closed.done():
             return True
         if self._next is None:

@@ -1,4 +1,4 @@
-"""What works here and what does not: store, registry, engine and base image, each asked with a time limit."""
+"""Probes of the store, the registry, the engine and the base image: whether each works, and why not."""
 
 from __future__ import annotations
 
@@ -24,31 +24,35 @@ from jupyter_condabuild.text import seconds_text, size_text
 LIMIT_SECONDS = 8.0
 _ENGINE_SECONDS = 4.0
 _ONCE = Patience(attempts=1, total=LIMIT_SECONDS)
-_LEAST_FREE = 10 << 20
+_MIN_FREE_BYTES = 10 << 20
 
 Probe = Callable[[Settings], str]
+"""Returns a detail of what works, such as "Docker 20.10.24". Raises CondaBuildError if the subject does not work."""
 
 
 class Probes:
-    """Asks everything at once; a probe that hangs is not asked again before it has given up."""
+    """Runs all probes at the same time. A probe that hangs is not started again before it ends.
+
+    Args:
+        limit: seconds that each probe may take.
+    """
 
     def __init__(self, settings: Settings, limit: float = LIMIT_SECONDS) -> None:
-        """`limit` is in seconds, for each probe."""
         self._settings = settings
         self._limit = limit
         self._threads = ThreadPoolExecutor(4, "condabuild-probe")
         self._shared: SingleFlight[str] = SingleFlight()
 
     async def all(self) -> list[dict[str, Any]]:
-        """openapi.yaml's Probes; what cannot be told is not in it."""
-        return list(await asyncio.gather(*(self._one(*probe) for probe in _probes(self._settings))))
+        """Returns the objects `Probe` of openapi.yaml. There is none for the registry if no registry is set."""
+        return list(await asyncio.gather(*(self._run(*probe) for probe in _probes(self._settings))))
 
     async def close(self) -> None:
-        """Forgets what is under way."""
+        """Stops waiting for the probes that run."""
         await self._shared.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def _one(self, subject: str, name: str, probe: Probe) -> dict[str, Any]:
+    async def _run(self, subject: str, name: str, probe: Probe) -> dict[str, Any]:
         started = time.monotonic()
         loop = asyncio.get_running_loop()
         detail, fault = "", None
@@ -81,14 +85,14 @@ def _probes(settings: Settings) -> Iterator[tuple[str, str, Probe]]:
 
 
 def store(settings: Settings) -> str:
-    """How much is in the local store, and how much more could be; raises StoreError."""
+    """Returns the used and the free bytes of the local store. Raises StoreError."""
     folder = Path(settings.store_dir)
     existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
     if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
-        raise StoreUnwritable(f"The store {folder} cannot be written: {existing} is not yours to write.")
-    found = os.statvfs(existing)
-    free = found.f_bavail * found.f_frsize
-    if free < _LEAST_FREE:
+        raise StoreUnwritable(f"The store {folder} is not writable: you may not write to {existing}.")
+    disk = os.statvfs(existing)
+    free = disk.f_bavail * disk.f_frsize
+    if free < _MIN_FREE_BYTES:
         raise DiskFull(f"Only {size_text(free)} are free on the disk of the store {folder}.")
     blobs = folder / "blobs" / "sha256"
     used = sum(entry.stat().st_size for entry in os.scandir(blobs)) if blobs.is_dir() else 0
@@ -96,7 +100,7 @@ def store(settings: Settings) -> str:
 
 
 def registry(settings: Settings) -> str:
-    """As whom the user is logged in; raises RegistryError and ImageError."""
+    """Returns the login that a build uses for the registry. Raises RegistryError and ImageError."""
     reference = Reference.parse(f"{settings.registry.rstrip('/')}/any")
     login = credentials.find(reference.registry, reference.repository)
     with open_registry(reference, settings.insecure_registries, patience=_ONCE) as opened:
@@ -109,26 +113,26 @@ def registry(settings: Settings) -> str:
 
 
 def engine(settings: Settings) -> str:
-    """Which engine it is; raises EngineUnavailable and EngineFault."""
+    """Returns the name and the address of the engine. Raises EngineUnavailable and EngineFault."""
     with Daemon.connect(settings.docker_host or None, _ENGINE_SECONDS) as daemon:
         return f"{daemon.name} at {daemon.where}"
 
 
 def base(settings: Settings) -> str:
-    """The base image's digest; raises BaseUnavailable."""
+    """Returns the digest of the base image; empty for a base that is not in a registry. Raises BaseUnavailable."""
     try:
         location = ImageLocation.parse(settings.base_image)
         if location.kind != "registry":
             if location.is_file and not location.path.exists():
-                raise BaseUnavailable(f"The base image {location} cannot be had: there is no such file.")
+                raise BaseUnavailable(f"The base image {location} is not available: there is no such file.")
             return ""
         reference = location.reference
         with open_registry(reference, settings.insecure_registries, patience=_ONCE) as opened:
-            found = opened.repository(reference.repository).head(reference.target)
+            descriptor = opened.repository(reference.repository).head(reference.target)
     except BaseUnavailable:
         raise
     except CondaBuildError as error:
-        raise BaseUnavailable(f"The base image cannot be had: {error.message}", error.hint or None) from None
-    if found is None:
-        raise BaseUnavailable(f"There is no image {reference}.")
-    return str(found.digest)
+        raise BaseUnavailable(f"The base image is not available: {error.message}", error.hint or None) from None
+    if descriptor is None:
+        raise BaseUnavailable(f"The base image is not available: there is no image {reference}.")
+    return str(descriptor.digest)

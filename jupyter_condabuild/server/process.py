@@ -1,9 +1,9 @@
-"""One build's process: started in a session of its own, watched by whoever shares its folder, ended with all its kind.
+"""The process of a build: its folder, its start in a session of its own, and signals to its process group.
 
-The build outlives the server that started it. Its standard output is the events file, so no line passes through a
-server and none is lost with one. That file is locked (flock) for as long as the build holds it open: whether a build
-lives is asked of the file system, not of a process number that may be another's by now. The number is used for signals
-alone, and only on the machine and in the process namespace where it was given.
+A build continues when the server that started it ends. Its standard output is the events file, so a server that ends
+loses no event. The process holds a lock (flock) on that file while it runs. The lock shows whether a build runs: a
+process number may belong to another process by now. The number is used for signals only, on the machine and in the
+process namespace that assigned it.
 """
 
 from __future__ import annotations
@@ -25,43 +25,43 @@ from typing import Any
 from jupyter_condabuild.server.event_log import EventLog
 
 NICE = 10
-"""How much nicer than the server a build is: kernels and the server come first."""
+"""The nice value of a build, added to the server's: kernels and the server have priority."""
 
-_OOM_SCORE = "500"  # where memory ends, the kernel ends the build before the server (proc(5))
-_NOT_FOR_CHILDREN = ("JUPYTERHUB_", "JPY_", "JUPYTER_TOKEN")
-_PAGE = os.sysconf("SC_PAGE_SIZE")
-_TAIL = 2000
+_OOM_SCORE = "500"  # when memory runs out, Linux kills the build before the server (proc(5), oom_score_adj)
+_SECRET_VARIABLES = ("JUPYTERHUB_", "JPY_", "JUPYTER_TOKEN")  # the beginnings of their names
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+_STDERR_BYTES = 2000
 
 
 @dataclass(frozen=True)
 class Workplace:
-    """The folder of one build: what was asked, its events, and what it said besides them."""
+    """The folder of one build. It has the request, the events file and the standard error of the process."""
 
     folder: Path
 
     @property
     def event_log(self) -> EventLog:
-        """The events."""
+        """The events file, to which the process writes its standard output."""
         return EventLog(self.folder / "events.jsonl")
 
     @property
     def request(self) -> Path:
-        """The build request."""
+        """The file with the JSON object of the request."""
         return self.folder / "request.json"
 
     @property
     def stderr(self) -> Path:
-        """What the process wrote to standard error: nothing, when all is well."""
+        """The file with the standard error of the process. It is empty unless something went wrong."""
         return self.folder / "stderr.txt"
 
     def prepare(self, request: Mapping[str, Any]) -> None:
-        """Makes the folder, for this user alone."""
+        """Makes the folder, readable for this user only, and writes the request."""
         self.folder.mkdir(mode=0o700, parents=True)
         self.request.write_text(json.dumps(request))
 
     @property
     def is_locked(self) -> bool:
-        """Whether a process still writes the events."""
+        """Whether a process has the events file open for writing: the build runs."""
         try:
             with open(self.event_log.path, "rb") as file:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -72,18 +72,18 @@ class Workplace:
         return False
 
     @property
-    def last_words(self) -> str:
-        """The end of standard error."""
+    def stderr_tail(self) -> str:
+        """The last 2000 bytes of the standard error as text. Empty if there is no such file."""
         try:
             with open(self.stderr, "rb") as file:
-                file.seek(max(0, os.fstat(file.fileno()).st_size - _TAIL))
+                file.seek(max(0, os.fstat(file.fileno()).st_size - _STDERR_BYTES))
                 return file.read().decode("utf-8", "replace").strip()
         except OSError:
             return ""
 
 
 def machine() -> str:
-    """This machine since it was started, and this namespace of process numbers in it."""
+    """Returns an identifier of this machine, its current boot, and the namespace of process numbers."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         return f"{socket.gethostname()} {boot} {os.readlink('/proc/self/ns/pid')}"
@@ -92,31 +92,34 @@ def machine() -> str:
 
 
 def uptime() -> float:
-    """Seconds since the machine was started, sleep included: a clock that nobody sets."""
+    """Returns the seconds since the machine was started, including sleep. Setting the clock does not change it."""
     clock = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
     return time.clock_gettime(clock)
 
 
 def environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """What a build inherits: the server's variables without its secrets."""
-    kept = {name: value for name, value in environ.items() if not name.startswith(_NOT_FOR_CHILDREN)}
-    # A file json.py in the folder that the server was started in is no module of ours, nor of Python's.
+    """Returns the environment variables for a build: those of the server without the server's secrets."""
+    kept = {name: value for name, value in environ.items() if not name.startswith(_SECRET_VARIABLES)}
+    # Without PYTHONSAFEPATH, `python -m` imports modules (for example a user's json.py) from the working directory.
     return {**kept, "PYTHONSAFEPATH": "1"}
 
 
 def start(place: Workplace, command: str = "build", environ: Mapping[str, str] = os.environ) -> int:
-    """Starts the command of a workplace and returns its process number, which is its group's and session's too."""
-    words = [sys.executable, "-m", "jupyter_condabuild", command, "--request", "-", "--events", "jsonl"]
+    """Starts a command with the request of `place`.
+
+    Returns the process number, which is also the number of the process group and of the session.
+    """
+    arguments = [sys.executable, "-m", "jupyter_condabuild", command, "--request", "-", "--events", "jsonl"]
     with (
         open(place.request, "rb") as request,
         open(place.event_log.path, "ab") as events,
         open(place.stderr, "ab") as errors,
     ):
-        fcntl.flock(events, fcntl.LOCK_EX)  # the process inherits the open file, and with it the lock
+        fcntl.flock(events, fcntl.LOCK_EX)  # the process inherits the open file and its lock
         process = subprocess.Popen(
-            words, stdin=request, stdout=events, stderr=errors, env=environment(environ), start_new_session=True
+            arguments, stdin=request, stdout=events, stderr=errors, env=environment(environ), start_new_session=True
         )
-    process.returncode = 0  # it may outlive us: `reaped` asks for its status, not this object
+    process.returncode = 0  # `reaped` collects the exit status: Popen must neither collect it nor warn
     with suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, process.pid, min(19, os.getpriority(os.PRIO_PROCESS, 0) + NICE))
         Path(f"/proc/{process.pid}/oom_score_adj").write_text(_OOM_SCORE)
@@ -124,16 +127,16 @@ def start(place: Workplace, command: str = "build", environ: Mapping[str, str] =
 
 
 def reaped(pid: int) -> int | None:
-    """The exit status of a child of ours (negative: minus the signal) that has ended; None while it runs.
+    """Returns the exit status of a child process (minus the signal's number after a signal), or None while it runs.
 
-    Raises ChildProcessError for a process that is not our child.
+    Raises ChildProcessError for a process that is not a child of this process.
     """
     done, status = os.waitpid(pid, os.WNOHANG)
     return os.waitstatus_to_exitcode(status) if done else None
 
 
 def is_leader(pid: int) -> bool:
-    """Whether a process of that number runs and leads a group: a build, as long as its workplace is locked."""
+    """Returns whether the process runs and is the leader of its group. A build is, while its events file is locked."""
     try:
         leads = os.getpgid(pid) == pid
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
@@ -145,21 +148,21 @@ def is_leader(pid: int) -> bool:
 
 
 def terminate(pid: int) -> None:
-    """Asks a build to end: it ends its own workers and says that it was cancelled."""
-    assert pid > 1  # 0 is ourselves, and all that we started
+    """Asks a build to end. It ends its worker processes and writes the event `cancelled`."""
+    assert pid > 1  # 0 means the process group of this server
     with suppress(ProcessLookupError, PermissionError):
         os.kill(pid, signal.SIGTERM)
 
 
 def kill(pid: int) -> None:
-    """Ends whatever is left of a build's group at once."""
+    """Kills all processes of a build's group."""
     assert pid > 1
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, signal.SIGKILL)
 
 
 def memory(pid: int) -> int:
-    """Bytes of memory that a build's session holds at this moment."""
+    """Returns the resident memory, in bytes, of all processes in a build's session."""
     total = 0
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -167,5 +170,5 @@ def memory(pid: int) -> int:
         except OSError:
             continue
         if int(fields[3]) == pid:
-            total += int(fields[21]) * _PAGE
+            total += int(fields[21]) * _PAGE_BYTES
     return total

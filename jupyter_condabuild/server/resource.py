@@ -1,4 +1,4 @@
-"""What all routes share: who may use them, JSON answers, and the one place where an error gets its HTTP status."""
+"""The base class of all routes: authentication, authorization, JSON responses, and the HTTP status of each error."""
 
 from __future__ import annotations
 
@@ -40,19 +40,22 @@ STATUS: dict[type[CondaBuildError], int] = {
     errors.BuildLimit: 504,
     errors.StoreError: 507,
 }
-"""The HTTP status of an error; the nearest class of its own decides, and 500 is for faults of ours."""
+"""The HTTP status of each class of errors. A subclass without an entry has the status of its nearest base class.
+
+An error without any entry is a fault of this package and has the status 500.
+"""
 
 _HINTS = {
     401: "Log in to this Jupyter server.",
     403: "Log in to this Jupyter server, or send its token; requests that write need the _xsrf cookie in X-XSRFToken.",
-    404: "See condabuild/openapi.yaml for what there is.",
-    405: "See condabuild/openapi.yaml for what this route can do.",
-    500: "This is a fault of jupyter-condabuild; please report it with what the server's log says.",
+    404: "condabuild/openapi.yaml lists the routes.",
+    405: "condabuild/openapi.yaml lists the methods of this route.",
+    500: "This is a fault of jupyter-condabuild. Report it with the lines of the server's log.",
 }
 
 
 class Refused(web.HTTPError):
-    """An error of ours on its way to the client."""
+    """The HTTP error for a CondaBuildError. `write_error` makes the response from it."""
 
     def __init__(self, error: CondaBuildError) -> None:
         status = next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
@@ -61,18 +64,23 @@ class Refused(web.HTTPError):
 
 
 def guarded(action: Literal["read", "write"], resource: str) -> Callable[[Verb], Verb]:
-    """For every verb of every route: who is logged in and authorized gets in, and errors of ours get out by name."""
+    """Returns the decorator for a verb of a route.
+
+    The verb runs only for a user who is authenticated and authorized for the action on the resource. A CondaBuildError
+    becomes a response with its code, message and hint.
+    """
 
     def decorate(verb: Verb) -> Verb:
         @functools.wraps(verb)
-        async def named(self: Resource, *arguments: str) -> None:
+        async def with_errors(self: Resource, *arguments: str) -> None:
             try:
                 await verb(self, *arguments)
             except CondaBuildError as error:
                 raise Refused(error) from error
 
-        # Both by name: without, jupyter_server keeps the first handler's resource for all that share a verb.
-        checked = web.authenticated(authorized(action=action, resource=f"condabuild:{resource}")(named))
+        # `action` and `resource` are both given: by default, `authorized` takes them from the first handler that runs,
+        # and keeps them for every handler that shares the method.
+        checked = web.authenticated(authorized(action=action, resource=f"condabuild:{resource}")(with_errors))
         checked.guard = action, f"condabuild:{resource}"  # type: ignore[attr-defined]
         return checked  # type: ignore[return-value]
 
@@ -80,19 +88,19 @@ def guarded(action: Literal["read", "write"], resource: str) -> Callable[[Verb],
 
 
 class Resource(APIHandler):
-    """A route; each of its verbs is `guarded`."""
+    """A route. Each of its verbs is `guarded`."""
 
     def initialize(self, service: Service) -> None:
-        """Takes what the route needs."""
+        """Keeps the service."""
         self.service = service
 
     def reply(self, value: Any, status: int = 200) -> None:
-        """CommandRunner with JSON."""
+        """Answers with a JSON value."""
         self.set_status(status)
         self.finish(json.dumps(value))
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
-        """CommandRunner with openapi.yaml's Error, whoever raised it."""
+        """Answers with the object `Error` of openapi.yaml, for any error."""
         error = (kwargs.get("exc_info") or (None, None, None))[1]
         if status_code == 405:
             verbs = (verb for verb in self.SUPPORTED_METHODS if hasattr(getattr(self, verb.lower()), "guard"))
@@ -101,7 +109,7 @@ class Resource(APIHandler):
             body = {"code": error.error.code, "message": error.error.message, "hint": error.error.hint}
         else:
             phrase = http.HTTPStatus(status_code).phrase
-            # What other parts of Jupyter say of a request is for the log.
+            # The message of another part of Jupyter may hold secrets: it is only logged.
             body = {
                 "code": phrase.lower().replace(" ", "_"),
                 "message": f"{phrase}.",

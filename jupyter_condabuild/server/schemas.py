@@ -1,6 +1,6 @@
-"""The bodies of REST requests: JSON objects of known members with the right types; any other body is a BadRequest.
+"""Checks of the bodies of REST requests: a body is a JSON object with known members of the right types.
 
-The members are the options of the requests that a client may give (`requests.option`), and the ways to name an
+The members are the options that a client may set (`client` in `requests.option`), and the ways to name an
 environment.
 """
 
@@ -15,17 +15,18 @@ from jupyter_condabuild.requests.build import PlanRequest, SourceRequest
 from jupyter_condabuild.requests.option import Request, json_type
 from jupyter_condabuild.requests.others import JOBS, ExportRequest, PruneRequest
 
-MOST_BYTES = 1 << 20
-"""More than any honest request has."""
+MAX_BYTES = 1 << 20
+"""The largest body. Every useful request is smaller."""
 
 ENVIRONMENT: Mapping[str, type] = {"kernel_id": str, "kernel_name": str, "prefix": str}
 SOURCES: Mapping[str, type] = {**ENVIRONMENT, "lockfile": str}
 SIDES: Mapping[str, type] = {**SOURCES, "reference": str}
-"""Members of which a snapshot, a build, and each side of a comparison has exactly one."""
+"""Members and their types. A snapshot has exactly one of ENVIRONMENT, a build one of SOURCES, and each side of a
+comparison one of SIDES."""
 
 
 def _members(kind: type[Request]) -> dict[str, type]:
-    """The options of a request that a client may give, by name, with their types as JSON."""
+    """Returns the options of a request that a client may set: name and JSON type."""
     return {name: json_type(item) for name, (item, option) in kind.options().items() if option.client}
 
 
@@ -39,45 +40,45 @@ _DIFF: Mapping[str, type] = {"before": dict, "after": dict}
 
 
 def snapshot(body: bytes) -> dict[str, Any]:
-    """A SnapshotRequest of openapi.yaml; raises BadRequest."""
-    return _one_of(_known(_object(body), _SNAPSHOT), ENVIRONMENT)
+    """Parses a `SnapshotRequest` of openapi.yaml. Raises BadRequest."""
+    return _with_one_of(_checked(_object(body), _SNAPSHOT), ENVIRONMENT)
 
 
 def job(body: bytes) -> tuple[str, dict[str, Any]]:
-    """The command of a BuildRequest of openapi.yaml, and its other members; raises BadRequest."""
+    """Parses a `BuildRequest` of openapi.yaml. Returns the command and the other members. Raises BadRequest."""
     value = _object(body)
     command = value.get("command", "build")
     if not isinstance(command, str) or command not in _JOBS:
-        raise BadRequest(f"command in the request should be one of {', '.join(_JOBS)}.")
-    _known(value, _JOBS[command])
+        raise BadRequest(f"command in the request must be one of {', '.join(_JOBS)}.")
+    _checked(value, _JOBS[command])
     if "lockfile" in _JOBS[command]:
-        _one_of(value, SOURCES)
+        _with_one_of(value, SOURCES)
     else:
-        _needed(value, "reference")
-    return command, {name: given for name, given in value.items() if name != "command"}
+        _with(value, "reference")
+    return command, {name: item for name, item in value.items() if name != "command"}
 
 
 def export(body: bytes) -> dict[str, Any]:
-    """An ExportRequest of openapi.yaml; raises BadRequest."""
-    return _needed(_one_of(_known(_object(body), _EXPORT), SOURCES), "kind")
+    """Parses an `ExportRequest` of openapi.yaml. Raises BadRequest."""
+    return _with(_with_one_of(_checked(_object(body), _EXPORT), SOURCES), "kind")
 
 
 def diff(body: bytes) -> dict[str, Any]:
-    """A DiffRequest of openapi.yaml; raises BadRequest."""
-    value = _known(_object(body), _DIFF)
+    """Parses a `DiffRequest` of openapi.yaml. Raises BadRequest."""
+    value = _checked(_object(body), _DIFF)
     for name in _DIFF:
-        _one_of(_known(_needed(value, name)[name], SIDES), SIDES)
+        _with_one_of(_checked(_with(value, name)[name], SIDES), SIDES)
     return value
 
 
 def prune(body: bytes) -> dict[str, Any]:
-    """A PruneRequest of openapi.yaml; raises BadRequest."""
-    return _known(_object(body), _members(PruneRequest))
+    """Parses a `PruneRequest` of openapi.yaml. Raises BadRequest."""
+    return _checked(_object(body), _members(PruneRequest))
 
 
 def _object(body: bytes) -> dict[str, Any]:
-    if len(body) > MOST_BYTES:
-        raise TooMuch(f"The request has {len(body)} bytes, and may have {MOST_BYTES}.")
+    if len(body) > MAX_BYTES:
+        raise TooMuch(f"The request has {len(body)} bytes. The limit is {MAX_BYTES} bytes.")
     try:
         value = json.loads(body)
     except (ValueError, RecursionError):
@@ -87,46 +88,49 @@ def _object(body: bytes) -> dict[str, Any]:
     return value
 
 
-_ARTICLES = {
-    str: "text",
+_DESCRIPTIONS = {
+    str: "a string",
     bool: "true or false",
-    int: "a whole number from 0",
-    list: "a list of texts",
+    int: "a whole number, 0 or more",
+    list: "a list of strings",
     dict: "a JSON object",
 }
 
 
-def _known(value: dict[str, Any], members: Mapping[str, type]) -> dict[str, Any]:
-    for name, given in value.items():
+def _checked(value: dict[str, Any], members: Mapping[str, type]) -> dict[str, Any]:
+    """Returns `value` if it has no other members, and each member has its type. Raises BadRequest."""
+    for name, item in value.items():
         if name not in members:
-            raise BadRequest(f"The request has a member {_quoted(name)}, which is not known here.")
+            raise BadRequest(f"The request has an unknown member {_quoted(name)}.")
         kind = members[name]
-        if type(given) is not kind or (isinstance(given, int) and given < 0):
-            raise BadRequest(f"{name} in the request should be {_ARTICLES[kind]}.")
-        for text in given if isinstance(given, list) else [given]:
+        if type(item) is not kind or (isinstance(item, int) and item < 0):
+            raise BadRequest(f"{name} in the request must be {_DESCRIPTIONS[kind]}.")
+        for text in item if isinstance(item, list) else [item]:
             if kind in (str, list):
-                _check(name, text, kind)
+                _check_text(name, text, kind)
     return value
 
 
-def _one_of(value: dict[str, Any], names: Mapping[str, type]) -> dict[str, Any]:
-    found = [name for name in names if name in value]
-    if len(found) != 1 or not value[found[0]]:
-        raise BadRequest(f"The request should have exactly one of {', '.join(names)}, and it should not be empty.")
+def _with_one_of(value: dict[str, Any], names: Mapping[str, type]) -> dict[str, Any]:
+    """Returns `value` if it has exactly one of the members, which is not empty. Raises BadRequest."""
+    present = [name for name in names if name in value]
+    if len(present) != 1 or not value[present[0]]:
+        raise BadRequest(f"The request must have exactly one of {', '.join(names)}, and it must not be empty.")
     return value
 
 
-def _needed(value: dict[str, Any], name: str) -> dict[str, Any]:
+def _with(value: dict[str, Any], name: str) -> dict[str, Any]:
+    """Returns `value` if it has the member, which is not empty. Raises BadRequest."""
     if not value.get(name):
-        raise BadRequest(f"The request should have a member {name}, and it should not be empty.")
+        raise BadRequest(f"The request must have a member {name}, and it must not be empty.")
     return value
 
 
-def _check(name: str, text: object, kind: type) -> None:
+def _check_text(name: str, text: object, kind: type) -> None:
     if not isinstance(text, str):
-        raise BadRequest(f"{name} in the request should be {_ARTICLES[kind]}.")
+        raise BadRequest(f"{name} in the request must be {_DESCRIPTIONS[kind]}.")
     if "\0" in text or (not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text)):
-        raise BadRequest(f"{name} in the request has a character that no name has.")
+        raise BadRequest(f"{name} in the request has a character that is not allowed: NUL or a lone surrogate.")
 
 
 def _quoted(name: str) -> str:

@@ -1,4 +1,4 @@
-"""A build as clients see it: openapi.yaml's Build, from what the history knows."""
+"""Makes the object `Build` of openapi.yaml from a record of the history."""
 
 from __future__ import annotations
 
@@ -16,64 +16,70 @@ from jupyter_condabuild.server.history import Record
 
 
 def _blank(item: Field[Any], option: Option) -> Any:
-    """What stands for an option that a command does not have: an empty value, where there is one."""
+    """Returns the value that is shown for an option that a command does not have.
+
+    An empty value, or the first choice of an option with choices, or the default of a boolean option.
+    """
     kind = json_type(item)
     if option.choices:
         return option.choices[0]
     return item.default if kind is bool else kind()
 
 
-_OPTIONS = [found for kind in JOBS.values() for found in kind.options().items()]
+_OPTIONS = [named for kind in JOBS.values() for named in kind.options().items()]
 
 _SHOWN: Mapping[str, Any] = {name: _blank(item, option) for name, (item, option) in _OPTIONS if option.shown}
-"""The options that are shown, and the value that stands for an option that a command, or an older version, lacks."""
+"""The options that are shown, with the value for a request that lacks the option.
 
-_ASKED = ("lockfile", *(name for name, (_, option) in _OPTIONS if option.below_root))
-"""The options that are shown as the client gave them: the paths in the request are the server's own."""
+A request lacks an option if its command does not have it, or if an older version wrote it.
+"""
+
+_AS_CLIENT_WROTE = ("lockfile", *(name for name, (_, option) in _OPTIONS if option.below_root))
+"""The options that are shown as the client wrote them. In the request they are paths of the server."""
 
 
 def build(record: Record, waiting: Sequence[str], uptime: float) -> dict[str, Any]:
-    """The JSON object of a build.
+    """Returns the JSON object of a build.
 
     Args:
-        waiting: ids of the builds in the queue, in order.
-        uptime: of the machine, now.
+        waiting: the ids of the builds that wait, in the order of the queue.
+        uptime: the uptime of the machine, in seconds.
     """
     running = record.state == "running"
     seconds = record.seconds
-    if running and record.began is not None:
-        seconds = max(0.0, round(uptime - record.began, 3))
+    if running and record.started_uptime is not None:
+        seconds = max(0.0, round(uptime - record.started_uptime, 3))
     result = _finished(record.ending) if record.state == "finished" else None
     return {
         "id": record.id,
         "command": record.command,
         "state": record.state,
-        "cancelling": running and record.told is not None,
+        "cancelling": running and record.stop_uptime is not None,
         "position": waiting.index(record.id) + 1 if record.id in waiting else None,
         "created": record.created,
         "started": record.started,
         "ended": record.ended,
         "seconds": seconds,
-        "request": _asked(record),
-        "kernel_id": record.asked.get("kernel_id", ""),
-        "kernel_name": record.asked.get("kernel_name", ""),
+        "request": _request(record),
+        "kernel_id": record.client_members.get("kernel_id", ""),
+        "kernel_name": record.client_members.get("kernel_name", ""),
         "result": asdict(result) if result else None,
         "error": _error(record.ending),
         "share": _share(record, result) if result else [],
     }
 
 
-def _asked(record: Record) -> dict[str, Any]:
+def _request(record: Record) -> dict[str, Any]:
     shown = {name: record.request.get(name, blank) for name, blank in _SHOWN.items()}
-    shown |= {name: record.asked.get(name, "") for name in _ASKED if name != "reference"}
+    shown |= {name: record.client_members.get(name, "") for name in _AS_CLIENT_WROTE if name != "reference"}
     if record.command in ("rebase", "base"):
         shown["push"] = True
-    return {**shown, "reference": record.asked.get("reference", shown["reference"])}
+    return {**shown, "reference": record.client_members.get("reference", shown["reference"])}
 
 
 def _finished(ending: Mapping[str, Any] | None) -> Finished | None:
-    found = from_json(ending or {})
-    return found if isinstance(found, Finished) else None
+    event = from_json(ending or {})
+    return event if isinstance(event, Finished) else None
 
 
 def _error(ending: Mapping[str, Any] | None) -> dict[str, Any] | None:
@@ -87,13 +93,13 @@ def _share(record: Record, result: Finished) -> list[dict[str, str]]:
         return []
     try:
         if record.command == "build":
-            # The folder that went into the image may be gone by now.
-            asked = BuildRequest.parse({**record.request, "include": ""})
+            # Without `include`: the request is not valid if the folder does not exist any more.
+            request = BuildRequest.parse({**record.request, "include": ""})
         else:
-            plain = record.request["insecure_registries"]
-            asked = BuildRequest.parse(
-                {"prefix": "/", "reference": result.reference, "push": True, "insecure_registries": plain}
+            insecure = record.request["insecure_registries"]
+            request = BuildRequest.parse(
+                {"prefix": "/", "reference": result.reference, "push": True, "insecure_registries": insecure}
             )
-        return [asdict(command) for command in share_commands(asked, result)]
-    except CondaBuildError:  # a request that another version wrote
+        return [asdict(command) for command in share_commands(request, result)]
+    except CondaBuildError:  # another version wrote the request
         return []

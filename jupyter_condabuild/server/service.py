@@ -1,4 +1,4 @@
-"""Everything that handlers call: from what a client asks for to what is done."""
+"""The calls of the handlers: makes requests from the bodies of REST requests, and starts commands and builds."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from jupyter_condabuild.server.lockfiles import Lockfiles
 from jupyter_condabuild.server.probes import Probes
 from jupyter_condabuild.settings import Settings
 
-_ABOUT = ("kernel_id", "kernel_name", "lockfile", "archive", "include")
-"""What the history keeps of a client's words, beside the request that is made of them."""
+_KEPT_MEMBERS = ("kernel_id", "kernel_name", "lockfile", "archive", "include")
+"""The members of a body that the history keeps as the client wrote them (`history.Record.client_members`)."""
 
 R = TypeVar("R", bound=Request)
 
@@ -30,7 +30,13 @@ _SHOWN_SETTINGS = ("registry", "engine", "base_image", "cache_from", "max_concur
 
 
 class Service:
-    """The parts of the extension that have a state, made and closed together."""
+    """Makes and closes the parts of the extension that have a state.
+
+    Args:
+        root: the server's root folder.
+        kernels: the server's kernel manager.
+        kernelspecs: the server's kernelspec manager.
+    """
 
     def __init__(
         self,
@@ -40,7 +46,6 @@ class Service:
         kernelspecs: Any,
         log: logging.Logger | logging.LoggerAdapter[Any],
     ) -> None:
-        """`root` is the server's root folder, `kernels` and `kernelspecs` are its managers."""
         self._settings = settings
         self._root = root
         state = Path(settings.state_dir)
@@ -51,47 +56,47 @@ class Service:
         self._probes = Probes(settings)
 
     async def close(self) -> None:
-        """Ends answers and probes under way; builds go on."""
+        """Ends the commands and probes that run. The builds continue."""
         await self._runner.close()
         await self._probes.close()
         await self.builds.close()
 
     async def status(self) -> dict[str, Any]:
-        """openapi.yaml's Status."""
+        """Returns the object `Status` of openapi.yaml."""
         settings = {name: getattr(self._settings, name) for name in _SHOWN_SETTINGS}
         return {"version": __version__, "settings": settings, "probes": await self._probes.all()}
 
-    async def snapshot(self, asked: Mapping[str, Any]) -> dict[str, Any]:
-        """openapi.yaml's Snapshot of a SnapshotRequest."""
-        found = await self._runner.ask("snapshot", await self._request(PlanRequest, asked))
-        await asyncio.to_thread(self.lockfiles.keep, found["digest"], found["lock"])
-        return {name: value for name, value in found.items() if name != "lock"}
+    async def snapshot(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns the object `Snapshot` of openapi.yaml for a `SnapshotRequest`. Keeps the lock file."""
+        result = await self._runner.run("snapshot", await self._request(PlanRequest, body))
+        await asyncio.to_thread(self.lockfiles.keep, result["digest"], result["lock"])
+        return {name: value for name, value in result.items() if name != "lock"}
 
-    async def diff(self, asked: Mapping[str, Any]) -> dict[str, Any]:
-        """openapi.yaml's Difference of a DiffRequest."""
-        before, after = await self._side(asked["before"]), await self._side(asked["after"])
-        return await self._runner.ask("diff", DiffRequest.of(self._settings, before=before, after=after))
+    async def diff(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns the object `Difference` of openapi.yaml for a `DiffRequest`."""
+        before, after = await self._side(body["before"]), await self._side(body["after"])
+        return await self._runner.run("diff", DiffRequest.of(self._settings, before=before, after=after))
 
-    async def export(self, asked: Mapping[str, Any]) -> dict[str, Any]:
-        """openapi.yaml's Export of an ExportRequest."""
-        return await self._runner.ask("export", await self._request(ExportRequest, asked))
+    async def export(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns the object `Export` of openapi.yaml for an `ExportRequest`."""
+        return await self._runner.run("export", await self._request(ExportRequest, body))
 
-    async def prune(self, asked: Mapping[str, Any]) -> dict[str, Any]:
-        """openapi.yaml's Pruned of a PruneRequest."""
-        return await self._runner.ask("prune", await self._request(PruneRequest, asked))
+    async def prune(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns the object `Pruned` of openapi.yaml for a `PruneRequest`."""
+        return await self._runner.run("prune", await self._request(PruneRequest, body))
 
-    async def start(self, command: str, asked: Mapping[str, Any]) -> tuple[Record, bool]:
-        """The build that a BuildRequest of openapi.yaml starts or joins, and whether it is new."""
-        request = await self._request(JOBS[command], asked)
-        names = (*_ABOUT, "reference") if command == "verify" else _ABOUT
-        about = {name: asked[name] for name in names if name in asked}
-        return await self.builds.start(command, request, about)
+    async def start(self, command: str, body: Mapping[str, Any]) -> tuple[Record, bool]:
+        """Starts or joins the build of a `BuildRequest` of openapi.yaml. Returns it, and whether it is new."""
+        request = await self._request(JOBS[command], body)
+        names = (*_KEPT_MEMBERS, "reference") if command == "verify" else _KEPT_MEMBERS
+        client_members = {name: body[name] for name in names if name in body}
+        return await self.builds.start(command, request, client_members)
 
-    async def _request(self, kind: type[R], asked: Mapping[str, Any]) -> R:
-        """The request that a client's words stand for: with real paths, and the settings filled in."""
-        values = {name: asked[name] for name, (_, option) in kind.options().items() if option.client and name in asked}
+    async def _request(self, kind: type[R], body: Mapping[str, Any]) -> R:
+        """Makes the request of a body: paths become real paths, and the settings fill in missing options."""
+        values = {name: body[name] for name, (_, option) in kind.options().items() if option.client and name in body}
         if issubclass(kind, SourceRequest):
-            values["prefix"], values["lockfile"] = await self._source(asked)
+            values["prefix"], values["lockfile"] = await self._source(body)
 
         def make() -> R:
             for name, check in _PATHS.items():
@@ -101,16 +106,16 @@ class Service:
 
         return await asyncio.to_thread(make)
 
-    async def _source(self, asked: Mapping[str, Any]) -> tuple[str, str]:
-        """The folder of the environment that a request names, or else the lock file; one of them is empty."""
-        if "lockfile" in asked:
-            return "", str(await asyncio.to_thread(self.lockfiles.path, asked["lockfile"]))
-        return str(await self.kernels.prefix(asked)), ""
+    async def _source(self, body: Mapping[str, Any]) -> tuple[str, str]:
+        """Returns the prefix and the path of the lock file that a body names. One of the two is empty."""
+        if "lockfile" in body:
+            return "", str(await asyncio.to_thread(self.lockfiles.path, body["lockfile"]))
+        return str(await self.kernels.prefix(body)), ""
 
-    async def _side(self, asked: Mapping[str, Any]) -> str:
-        if "reference" in asked:
-            return await self._image(asked["reference"])
-        return "".join(await self._source(asked))
+    async def _side(self, side: Mapping[str, Any]) -> str:
+        if "reference" in side:
+            return await self._image(side["reference"])
+        return "".join(await self._source(side))
 
     async def _image(self, text: str) -> str:
         return await asyncio.to_thread(_image, self._root, text, self._settings)
@@ -135,4 +140,4 @@ _PATHS: Mapping[str, Callable[[Path, str, Settings], str]] = {
     "include": _include,
     "reference": _image,
 }
-"""How an option that is a path below the server's root folder becomes a path of this machine."""
+"""The function that checks an option below the server's root folder and returns it with a real path."""

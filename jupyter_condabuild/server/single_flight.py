@@ -1,4 +1,4 @@
-"""Identical work that is asked for while it is under way is done once; its result, or failure, is not remembered."""
+"""Runs equal work that several callers ask for at the same time once. It does not keep results or errors."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ T = TypeVar("T")
 
 
 class SingleFlight(Generic[T]):
-    """Work by key. Who stops waiting stops nothing."""
+    """Shares work by key. A caller that stops waiting does not cancel the work."""
 
     def __init__(self) -> None:
-        self._under_way: dict[str, asyncio.Task[T]] = {}
+        self._tasks: dict[str, asyncio.Task[T]] = {}
 
     async def get(self, key: str, work: Callable[[], Awaitable[T]]) -> T:
-        """The result of `work`, or of the same work that someone else asked for a moment ago."""
-        task = self._under_way.get(key)
+        """Returns the result of the running work of this key. If there is none, starts `work`."""
+        task = self._tasks.get(key)
         if task is None:
             task = asyncio.ensure_future(_awaited(work))
-            self._under_way[key] = task
+            self._tasks[key] = task
             task.add_done_callback(lambda done: self._forget(key, done))
         return await asyncio.shield(task)
 
     def _forget(self, key: str, done: asyncio.Task[T]) -> None:
-        del self._under_way[key]
+        del self._tasks[key]
         if not done.cancelled():
-            done.exception()  # seen, even where nobody waits any more
+            done.exception()  # marks the error as seen: asyncio would log it if no caller waits any more
 
     async def close(self) -> None:
-        """Ends what is under way."""
-        for task in list(self._under_way.values()):
+        """Cancels all running work."""
+        for task in list(self._tasks.values()):
             task.cancel()
-        if self._under_way:
-            await asyncio.wait(list(self._under_way.values()))
+        if self._tasks:
+            await asyncio.wait(list(self._tasks.values()))
 
 
 async def _awaited(work: Callable[[], Awaitable[T]]) -> T:

@@ -1,7 +1,9 @@
-"""Server-sent events of a build: replayed from where the reader was, then as they happen, until the build has ended.
+"""The server-sent events of a build: the events that the reader has not seen, then new events until the build ends.
 
-A reader holds a place in the events file and what is read of it at once, nothing more, however slow it is: what it has
-not taken yet stays in the file. Source: html.spec.whatwg.org "Server-sent events".
+For each reader, the server keeps an offset in the events file and one chunk of events in memory. So a slow reader needs
+no more memory: the events that it has not received yet stay in the file.
+
+Source: https://html.spec.whatwg.org/multipage/server-sent-events.html
 """
 
 from __future__ import annotations
@@ -14,21 +16,25 @@ from typing import Any, Protocol
 from jupyter_condabuild.server.event_log import Line
 
 KEEPALIVE_SECONDS = 15.0
-"""Proxies end connections that are idle for a minute."""
+"""Seconds after which an idle stream sends a comment. Proxies close connections that are idle for 60 seconds."""
 
 KEEPALIVE = b": keepalive\n\n"
 
 
 @dataclass(frozen=True)
 class View:
-    """A build at one moment: what clients see of it, and its last event once it has ended."""
+    """The state of a build at one moment: its JSON object for clients, and its last event if it has ended."""
 
     build: Mapping[str, Any]
     ending: Mapping[str, Any] | None
 
 
 class Feed(Protocol):
-    """What a stream reads from; `version` changes whenever there may be something new."""
+    """The source of a stream: the state and the events of one build.
+
+    `version` changes whenever the build may have changed or written events. `server.builds.BuildFeed` describes the
+    other members.
+    """
 
     @property
     def version(self) -> int: ...
@@ -36,21 +42,25 @@ class Feed(Protocol):
     async def offset_after(self, seq: int) -> int: ...
     async def read(self, offset: int) -> tuple[Sequence[Line], int]: ...
     async def wait(self, version: int, seconds: float) -> bool:
-        """Until the version is another one (True), or so many seconds have passed (False)."""
+        """Waits until the version is not `version`. Returns False if `seconds` passed first."""
         ...
 
 
 async def frames(feed: Feed, seq: int) -> AsyncIterator[bytes]:
-    """What to send to a reader that has seen the event `seq` (0: none), piece by piece."""
+    """Yields the frames for a reader that has seen the event `seq` (0: none), until the build has ended.
+
+    The first frame and the last frame are the build. A frame with the build also follows each change of the build.
+    """
     offset = await feed.offset_after(seq)
     shown: object = None
     while True:
         version = feed.version
-        view = await feed.view()  # before the events: what ended a build is in them once it shows as ended
-        if (now := _lasting(view.build)) != shown:
+        # Before the events are read: if the view says that the build has ended, all its events are in the file.
+        view = await feed.view()
+        if (current := _without_seconds(view.build)) != shown:
             if shown is None or view.ending is None:
                 yield _build(view)
-            shown = now
+            shown = current
         while True:
             lines, next_offset = await feed.read(offset)
             if next_offset == offset:
@@ -72,8 +82,8 @@ def _build(view: View) -> bytes:
     return b"event: build\ndata: %s\n\n" % _json(view.build)
 
 
-def _lasting(build: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What is worth telling when it changes."""
+def _without_seconds(build: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Returns the build without its duration, which changes all the time."""
     return {name: value for name, value in build.items() if name != "seconds"}
 
 

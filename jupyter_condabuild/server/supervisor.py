@@ -1,6 +1,6 @@
-"""Living builds, looked after one round at a time: starts what waits, ends what must end, records what has ended.
+"""The supervisor: in each round it starts waiting builds, ends builds that must end, and records ended builds.
 
-Several servers on one home folder may do this side by side; the history lets one of them win each step.
+Several servers on one home folder may run rounds at the same time. The history lets one server make each change.
 """
 
 from __future__ import annotations
@@ -24,20 +24,29 @@ from jupyter_condabuild.settings import Settings
 from jupyter_condabuild.text import seconds_text, size_text
 
 CANCEL_SECONDS = 10.0
-"""How long a build may take to end when it is told to."""
+"""Seconds that a build may take to end after it was asked to. Then it is killed."""
 
 ORPHAN_SECONDS = 2.0
-"""How long a build of another server must be without a process to count as ended: its own server knows more."""
+"""Seconds without a process after which the build of another server counts as ended.
+
+The other server, if it runs, knows the exit status and records the end before.
+"""
 
 STRANGER_SECONDS = 15.0
-"""The same for one that was started elsewhere, or has no process number yet."""
+"""The same for a build of another machine, and for a build whose process number is not recorded."""
 
 _MEMORY_SECONDS = 1.0
-_FULL = 1 << 20
+_FULL_BYTES = 1 << 20
 
 
 class Supervisor:
-    """Looks after the builds of a history. To be used from one thread at a time, the history's."""
+    """Supervises the builds of a history. Only the thread that uses the history may use it.
+
+    Args:
+        folder: the folder with the builds' folders.
+        clock: the current time in seconds since the epoch, for times that are shown.
+        uptime: the uptime of the machine in seconds, for durations.
+    """
 
     def __init__(
         self,
@@ -47,7 +56,6 @@ class Supervisor:
         clock: Callable[[], float] = time.time,
         uptime: Callable[[], float] = process.uptime,
     ) -> None:
-        """`folder` has the builds' folders; `clock` is for people, `uptime` for measuring."""
         self._history = history
         self._folder = folder
         self._settings = settings
@@ -55,47 +63,48 @@ class Supervisor:
         self._uptime = uptime
         self._machine = process.machine()
         self._children: dict[str, int] = {}
-        self._exits: dict[str, int] = {}  # exit statuses of children that the history does not know to have ended
-        self._still: dict[str, tuple[int, float]] = {}  # size of the events, and since when no process writes them
-        self._weighed = 0.0
+        self._exits: dict[str, int] = {}  # exit statuses of children whose end is not yet recorded
+        # Events files that no process locks: the size, and the uptime since which the size is the same.
+        self._unlocked: dict[str, tuple[int, float]] = {}
+        self._memory_checked = 0.0
 
     def place(self, id: str) -> Workplace:
-        """Where a build has its files."""
+        """Returns the folder of a build."""
         return Workplace(self._folder / id)
 
     def round(self) -> list[Record]:
-        """Looks at every living build once, and returns those that live afterwards, the oldest first."""
-        weigh = self._uptime() - self._weighed >= _MEMORY_SECONDS
-        self._weighed = self._uptime() if weigh else self._weighed
-        ended = False
+        """Supervises each build once. Returns the builds that wait or run afterwards, the oldest first."""
+        check_memory = self._uptime() - self._memory_checked >= _MEMORY_SECONDS
+        self._memory_checked = self._uptime() if check_memory else self._memory_checked
+        any_ended = False
         for record in self._history.active():
             if record.state == "running":
-                over, status = self._over(record)
-                if over:
-                    self._end(record, status)
-                    ended = True
+                has_ended, status = self._end_of_process(record)
+                if has_ended:
+                    self._record_end(record, status)
+                    any_ended = True
                 else:
-                    self._hold(record, weigh)
-        most = self._settings.max_concurrent_builds
-        while claimed := self._history.claim(most, self._machine, self._clock(), self._uptime()):
+                    self._enforce_limits(record, check_memory)
+        max_running = self._settings.max_concurrent_builds
+        while claimed := self._history.claim(max_running, self._machine, self._clock(), self._uptime()):
             self._start(claimed)
-        if ended:
+        if any_ended:
             self.tidy()
         return self._history.active()
 
     def cancel(self, id: str) -> Record:
-        """Tells a build to end; one that has ended stays as it is. Raises NotThere."""
+        """Asks a build to end. A build that has ended does not change. Raises NotThere."""
         before = self._history.get(id)
-        if before.told is not None:  # told twice, it would be disturbed while it cleans up
+        if before.stop_uptime is not None:  # a second signal would disturb the build while it cleans up
             return before
-        record = self._tell(id, Cancelled())
+        record = self._request_stop(id, Cancelled())
         pid = self._children.get(id) or record.pid
-        if pid and record.state == "running" and self._is_here(record):
+        if pid and record.state == "running" and self._can_signal(record):
             process.terminate(pid)
         return record
 
     def forget(self, id: str) -> None:
-        """Removes an ended build from the history. Raises NotThere, and NotEnded for one that waits or runs."""
+        """Removes an ended build from the history. Raises NotThere, and NotEnded if the build waits or runs."""
         record = self._history.get(id)
         if record.state in ("queued", "running"):
             raise NotEnded(f"The build {id} has not ended: it is {record.state}.")
@@ -106,17 +115,17 @@ class Supervisor:
         shutil.rmtree(self._folder / record.id, ignore_errors=True)
 
     def tidy(self) -> None:
-        """Forgets the oldest ended builds, as many as are too many or have too many bytes, and folders of none."""
+        """Removes the oldest ended builds above the limits of the settings, and folders without a build."""
         folders = [entry.name for entry in os.scandir(self._folder)]
         ended = self._history.ended()
         bytes_left = self._settings.history_max_bytes
-        for place, record in enumerate(ended):
+        for position, record in enumerate(ended):
             bytes_left -= _size(self._folder / record.id)
-            if place >= self._settings.history_max_builds or (bytes_left < 0 and place):
+            if position >= self._settings.history_max_builds or (bytes_left < 0 and position):
                 self._remove(record)
-        known = {record.id for record in (*ended, *self._history.active())}
+        ids = {record.id for record in (*ended, *self._history.active())}
         for name in folders:
-            if name not in known:
+            if name not in ids:
                 shutil.rmtree(self._folder / name, ignore_errors=True)
 
     def _start(self, record: Record) -> None:
@@ -135,103 +144,104 @@ class Supervisor:
             return
         self._history.started(record.id, self._children[record.id])
 
-    def _is_here(self, record: Record) -> bool:
-        """Whether its process number means something to us, and is still its own."""
-        own = record.id in self._children
-        return own or bool(
+    def _can_signal(self, record: Record) -> bool:
+        """Returns whether the process number is of this machine and still belongs to the build."""
+        is_child = record.id in self._children
+        return is_child or bool(
             record.pid
             and record.machine == self._machine
             and self.place(record.id).is_locked
             and process.is_leader(record.pid)
         )
 
-    def _over(self, record: Record) -> tuple[bool, int | None]:
-        """Whether a running build has ended, and with which exit status, where that can be known."""
+    def _end_of_process(self, record: Record) -> tuple[bool, int | None]:
+        """Returns whether a running build has ended, and its exit status if this server knows it."""
         if record.id in self._exits:
             return True, self._exits[record.id]
         if pid := self._children.get(record.id):
             try:
                 status = process.reaped(pid)
-            except ChildProcessError:  # someone else in this server waited for it
+            except ChildProcessError:  # other code in this server collected the exit status
                 del self._children[record.id]
                 return False, None
             if status is None:
                 return False, None
             del self._children[record.id]
-            process.kill(pid)  # what it left of its group
+            process.kill(pid)  # the rest of its group
             self._exits[record.id] = status
             return True, status
         place = self.place(record.id)
-        here = record.machine == self._machine
+        is_local = record.machine == self._machine
         if place.is_locked:
-            self._still.pop(record.id, None)
-            if here and record.pid and not process.is_leader(record.pid):
-                process.kill(record.pid)  # workers of a build that was killed: the group is theirs while one lives
+            self._unlocked.pop(record.id, None)
+            if is_local and record.pid and not process.is_leader(record.pid):
+                # The build was killed, and its workers hold the lock. While one of them runs, the group is theirs.
+                process.kill(record.pid)
             return False, None
         size = place.event_log.size
-        known, since = self._still.get(record.id, (-1, 0.0))
-        if size != known:
-            self._still[record.id] = (size, self._uptime())
+        last_size, since = self._unlocked.get(record.id, (-1, 0.0))
+        if size != last_size:
+            self._unlocked[record.id] = (size, self._uptime())
             return False, None
-        patience = ORPHAN_SECONDS if here and record.pid else STRANGER_SECONDS
+        patience = ORPHAN_SECONDS if is_local and record.pid else STRANGER_SECONDS
         return self._uptime() - since >= patience, None
 
-    def _hold(self, record: Record, weigh: bool) -> None:
-        """Holds a running build to its limits, and to its end where it was told to end."""
-        if record.began is None or not self._is_here(record):
+    def _enforce_limits(self, record: Record, check_memory: bool) -> None:
+        """Kills a running build that exceeds a limit, or that was asked to end and did not."""
+        if record.started_uptime is None or not self._can_signal(record):
             return
         pid = record.pid or self._children[record.id]
         limits = self._settings
-        if record.told is not None:
-            if self._uptime() - record.told > CANCEL_SECONDS:
+        if record.stop_uptime is not None:
+            if self._uptime() - record.stop_uptime > CANCEL_SECONDS:
                 process.kill(pid)
             return
-        if limits.max_build_seconds and self._uptime() - record.began > limits.max_build_seconds:
-            taken = f"The build took longer than {seconds_text(limits.max_build_seconds)}."
-            self._stop(record, pid, BuildLimit(taken, "Raise c.CondaBuild.max_build_seconds, and build again."))
-        elif limits.max_build_memory and weigh and (used := process.memory(pid)) > limits.max_build_memory:
-            taken = f"The build took {size_text(used)} of memory, and may take {size_text(limits.max_build_memory)}."
-            self._stop(record, pid, BuildLimit(taken, "Raise c.CondaBuild.max_build_memory, and build again."))
+        if limits.max_build_seconds and self._uptime() - record.started_uptime > limits.max_build_seconds:
+            message = f"The build took longer than {seconds_text(limits.max_build_seconds)}."
+            self._stop(record, pid, BuildLimit(message, "Raise c.CondaBuild.max_build_seconds, and build again."))
+        elif limits.max_build_memory and check_memory and (used := process.memory(pid)) > limits.max_build_memory:
+            message = f"The build used {size_text(used)} of memory. The limit is {size_text(limits.max_build_memory)}."
+            self._stop(record, pid, BuildLimit(message, "Raise c.CondaBuild.max_build_memory, and build again."))
 
-    def _stop(self, record: Record, pid: int, why: CondaBuildError) -> None:
-        self._tell(record.id, _failed(why))
-        process.kill(pid)  # the store is sound at any moment; asked to end, it would say that a person cancelled it
+    def _stop(self, record: Record, pid: int, error: CondaBuildError) -> None:
+        self._request_stop(record.id, _failed(error))
+        # Killed, not asked to end: it would write `cancelled`, as if the user had ended it. The store stays sound.
+        process.kill(pid)
 
-    def _tell(self, id: str, verdict: Event) -> Record:
-        return self._history.tell(id, self._uptime(), to_json(verdict, 1, self._clock()), self._clock())
+    def _request_stop(self, id: str, stop_event: Event) -> Record:
+        return self._history.request_stop(id, self._uptime(), to_json(stop_event, 1, self._clock()), self._clock())
 
-    def _end(self, record: Record, status: int | None) -> None:
-        said = self.place(record.id).event_log.last()
-        ending: Mapping[str, Any] = said or {}
+    def _record_end(self, record: Record, status: int | None) -> None:
+        ending: Mapping[str, Any] = self.place(record.id).event_log.last() or {}
         if ending.get("type") not in LAST:
-            ending = self._verdict(record, status, ending.get("seq", 0) + 1)
+            ending = self._missing_ending(record, status, ending.get("seq", 0) + 1)
         state: State = "interrupted" if ending.get("code") == Interrupted.code else ending["type"]
         seconds = None
-        if record.began is not None and record.machine == self._machine:
-            seconds = max(0.0, round(self._uptime() - record.began, 3))
+        if record.started_uptime is not None and record.machine == self._machine:
+            seconds = max(0.0, round(self._uptime() - record.started_uptime, 3))
         self._history.end(record.id, state, ending, self._clock(), seconds)
         self._exits.pop(record.id, None)
-        self._still.pop(record.id, None)
+        self._unlocked.pop(record.id, None)
 
-    def _verdict(self, record: Record, status: int | None, seq: int) -> Mapping[str, Any]:
-        """The last event of a build that ended without one."""
+    def _missing_ending(self, record: Record, status: int | None, seq: int) -> Mapping[str, Any]:
+        """Returns the last event for a build that ended and did not write one."""
         now = self._clock()
-        if record.verdict:
-            return to_json(from_json(record.verdict), seq, now)
+        if record.stop_event:
+            return to_json(from_json(record.stop_event), seq, now)
         return to_json(_failed(self._reason(record, status)), seq, now)
 
     def _reason(self, record: Record, status: int | None) -> CondaBuildError:
-        """Why a build ended that did not say so itself."""
+        """Returns the error for a build that ended, without being asked to, and did not write its last event."""
         if status is None:
-            return Interrupted("The build's process is gone: it, or the machine, was stopped.")
+            return Interrupted("The build's process is gone: the process or the machine was stopped.")
         if status < 0:
             return _killed(-status)
         for folder in (self._folder, Path(str(record.request.get("store_dir") or self._folder))):
             if _is_full(folder):
                 return DiskFull(f"No space left on the disk of {folder}.")
-        words = scrub(self.place(record.id).last_words)
-        why = f": {words.splitlines()[-1][:500]}" if words else ", and did not say why"
-        return Interrupted(f"The build ended with status {status}{why}.")
+        stderr = scrub(self.place(record.id).stderr_tail)
+        detail = f": {stderr.splitlines()[-1][:500]}" if stderr else " and gave no reason"
+        return Interrupted(f"The build ended with status {status}{detail}.")
 
 
 def _failed(error: CondaBuildError) -> Failed:
@@ -248,14 +258,14 @@ def _killed(number: int) -> Interrupted:
 
 def _is_full(folder: Path) -> bool:
     try:
-        found = os.statvfs(folder)
+        disk = os.statvfs(folder)
     except OSError:
         return False
-    return found.f_bavail * found.f_frsize < _FULL
+    return disk.f_bavail * disk.f_frsize < _FULL_BYTES
 
 
 def _size(folder: Path) -> int:
-    """Bytes of the files in a folder that has no folders."""
+    """Returns the bytes of the files in a folder that has no subfolders."""
     try:
         with os.scandir(folder) as entries:
             return sum(entry.stat().st_size for entry in entries)

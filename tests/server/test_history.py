@@ -36,7 +36,13 @@ def test_a_build_goes_from_the_queue_to_its_end(path: Path) -> None:
     assert [record.id for record in store.active()] == ["a", "b"]
     first = store.claim(1, "machine", 2.0, 20.0)
     assert first
-    assert (first.id, first.state, first.started, first.began, first.machine) == ("a", "running", 2.0, 20.0, "machine")
+    assert (first.id, first.state, first.started, first.started_uptime, first.machine) == (
+        "a",
+        "running",
+        2.0,
+        20.0,
+        "machine",
+    )
     assert store.claim(1, "machine", 2.0, 20.0) is None
     store.started("a", 123)
     assert store.end("a", "finished", {"type": "finished", "seq": 9}, 3.0, 1.0)
@@ -57,14 +63,14 @@ def test_the_same_build_is_entered_once_while_it_lives(path: Path) -> None:
     assert store.enter("b", "key", REQUEST, {}, 1.0, 2).id == "a"
     store.claim(1, "machine", 2.0, 20.0)
     assert store.enter("b", "key", REQUEST, {}, 1.0, 2).id == "a"
-    assert store.tell("a", 21.0, {"type": "cancelled", "seq": 1}, 2.0).told == 21.0
-    assert store.tell("a", 99.0, {"type": "failed", "seq": 1}, 2.0).told == 21.0
+    assert store.request_stop("a", 21.0, {"type": "cancelled", "seq": 1}, 2.0).stop_uptime == 21.0
+    assert store.request_stop("a", 99.0, {"type": "failed", "seq": 1}, 2.0).stop_uptime == 21.0
     assert store.enter("b", "key", REQUEST, {}, 1.0, 2).id == "b"
     with pytest.raises(QueueFull):
         store.enter("c", "other", REQUEST, {}, 1.0, 2)
-    assert store.tell("b", 22.0, {"type": "cancelled", "seq": 1}, 3.0).state == "cancelled"
+    assert store.request_stop("b", 22.0, {"type": "cancelled", "seq": 1}, 3.0).state == "cancelled"
     store.end("a", "cancelled", {"type": "cancelled", "seq": 4}, 4.0, 2.0)
-    assert store.tell("a", 30.0, {"type": "cancelled", "seq": 1}, 5.0).ended == 4.0
+    assert store.request_stop("a", 30.0, {"type": "cancelled", "seq": 1}, 5.0).ended == 4.0
 
 
 CROWD = """

@@ -98,7 +98,7 @@ def test_a_clock_that_steps_forward_ends_no_build(tmp_path: Path) -> None:
     with open(place.event_log.path, "ab") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         desk.clock += 1e9
-        assert [record.told for record in desk.supervisor.round()] == [None]
+        assert [record.stop_uptime for record in desk.supervisor.round()] == [None]
 
 
 def test_a_build_lives_as_long_as_something_holds_its_events(desk: Desk, held: BinaryIO) -> None:
@@ -124,7 +124,7 @@ def test_a_build_on_another_machine_gets_more_time_and_no_signal(desk: Desk) -> 
         desk.supervisor.round()
         desk.uptime += STRANGER_SECONDS - 1
         assert [record.id for record in desk.supervisor.round()] == ["far"]
-    assert desk.supervisor.cancel("far").told is not None
+    assert desk.supervisor.cancel("far").stop_uptime is not None
     desk.uptime += 1
     assert desk.supervisor.round() == []
     assert desk.state("far").state == "cancelled"
@@ -140,7 +140,7 @@ def test_a_build_whose_process_number_could_not_be_noted_is_cancelled_alone(
     with pytest.raises(ZeroDivisionError):
         desk.supervisor.round()
     assert desk.state("a").pid is None
-    assert desk.supervisor.cancel("a").told is not None
+    assert desk.supervisor.cancel("a").stop_uptime is not None
     until(lambda: not desk.supervisor.round())
     assert desk.state("a").state in ("cancelled", "failed")
 
@@ -151,7 +151,7 @@ def test_a_build_is_told_to_end_once(desk: Desk, held: BinaryIO, monkeypatch: py
     monkeypatch.setattr(process, "terminate", told.append)
     monkeypatch.setattr(process, "is_leader", lambda pid: True)
     for _ in range(3):
-        assert desk.supervisor.cancel("a").told == desk.uptime
+        assert desk.supervisor.cancel("a").stop_uptime == desk.uptime
     assert told == [NOBODY]
 
 
