@@ -12,8 +12,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * What works here and what does not, and why
-         * @description Each probe has a time limit of its own; the answer never takes longer than the slowest limit (10 s).
+         * Which of store, registry, engine and base image work, and why the others do not
+         * @description All probes run at the same time. Each has a time limit of 8 seconds.
          */
         get: operations["getStatus"];
         put?: never;
@@ -51,9 +51,9 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * What an environment holds, and what a build of it would do
-         * @description Reads the environment, keeps its lock file (see `lockfiles`), and plans the build. Builds nothing, and nothing is left but the
-         *     lock file. A registry that cannot be asked does not fail the snapshot: `plan.unavailable` says why the plan is not compared.
+         * The contents of an environment, and the plan of its build
+         * @description Reads the environment, keeps its lock file (see `lockfiles`), and plans the build. It builds nothing, and writes nothing but the
+         *     lock file. If the registry does not answer, the snapshot succeeds, and `plan.unavailable` has the error of the registry.
          */
         post: operations["postSnapshot"];
         delete?: never;
@@ -71,7 +71,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** What differs between two environments, lock files or images */
+        /** The differences between two environments, lock files or images */
         post: operations["postDiff"];
         delete?: never;
         options?: never;
@@ -89,8 +89,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Files that build or run the image elsewhere
-         * @description Nothing is written; the texts are in the answer.
+         * Files that build or run the image on other systems
+         * @description The server writes no file. The response has the texts.
          */
         post: operations["postExport"];
         delete?: never;
@@ -109,8 +109,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Remove the layers used longest ago from the local store
-         * @description Registries are not touched. 409 while a build uses the store.
+         * Remove the least recently used layers from the local store
+         * @description This does not change any registry. 409 (`store_busy`) while a build uses the store.
          */
         post: operations["postPrune"];
         delete?: never;
@@ -126,7 +126,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The lock file of an environment that a snapshot was taken of */
+        /** The lock file of a snapshot */
         get: operations["getLockfile"];
         put?: never;
         post?: never;
@@ -143,17 +143,19 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Builds of this user, the newest first */
+        /** The builds of this user, the newest first */
         get: operations["getBuilds"];
         put?: never;
         /**
-         * Start a build, or join the same one
-         * @description `command` says what is done: `build`; `base`, which makes the dated base image of a day; `rebase`, which puts an image on a newer
-         *     system; `verify`, which makes an image again and compares. All are builds: queued, followed, cancelled and kept alike.
+         * Start a build, or join the same build
+         * @description `command` is the kind of the build. `build` makes an image. `base` makes the dated base image of a day. `rebase` puts an image on
+         *     another base image. `verify` makes an image again and compares the two. The queue, the events, cancelling and the history are the same
+         *     for all four.
          *
-         *     The same request for an environment that has not changed is one build: who asks while it is waiting or running joins it, and who asks
-         *     afterwards gets it as long as the image is where it went. `again` starts a new one all the same. The other commands are joined while
-         *     they wait or run, and done anew afterwards.
+         *     Two equal `build` requests for an unchanged environment are one build. While it waits or runs, the second request joins it. After it
+         *     has finished, the second request gets it, as long as the image is still at its destination. With `again`, the second request starts a
+         *     new build after the first one has finished. A request for `base`, `rebase` or `verify` joins an equal one that waits or runs, and
+         *     starts a new one afterwards.
          */
         post: operations["postBuild"];
         delete?: never;
@@ -176,9 +178,9 @@ export interface paths {
         put?: never;
         post?: never;
         /**
-         * Cancel a build, or forget one that has ended
-         * @description Ends the build's whole process group. A build that has ended already stays as it is; with `forget` it is removed from the history,
-         *     with its events. Its image stays where it is.
+         * Cancel a build, or remove an ended build from the history
+         * @description Cancelling ends all processes of the build. It does not change a build that has ended. With `forget`, the build and its events are
+         *     removed from the history. The image is not removed.
          */
         delete: operations["deleteBuild"];
         options?: never;
@@ -196,15 +198,15 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * A build's events, from the first or from where the reader was, until its end
-         * @description Server-sent events. Opening the stream starts nothing, closing it stops nothing.
+         * The events of a build, from the first event or from Last-Event-ID, until the build ends
+         * @description Server-sent events. Opening the stream does not start the build. Closing it does not cancel the build.
          *
-         *     - A message (no `event:` line) has the build event's `seq` as its `id:` and one `Event` as its `data:`.
-         *     - `event: build` has no id; its data is the `Build`, sent first and whenever its state or its place in the queue changes.
-         *     - A comment line comes every 15 seconds where nothing else does.
+         *     - A message (no `event:` line) has one `Event` in `data:`, and the `seq` of the event in `id:`.
+         *     - `event: build` has the `Build` in `data:`, and no `id:`. It comes first, and after each change, such as a new state or place in the queue.
+         *     - A comment comes after 15 seconds without any of these.
          *
-         *     The response ends after the event that ends the build (`finished`, `failed` or `cancelled`), with one more `event: build`. Whoever has
-         *     seen that event and asks again gets 204, which tells an EventSource to stop.
+         *     After the event that ends the build (`finished`, `failed` or `cancelled`), the response ends with one more `event: build`. A client that
+         *     has received the last event and asks again gets 204. An EventSource does not connect again after 204.
          */
         get: operations["getEvents"];
         put?: never;
@@ -238,11 +240,11 @@ export interface components {
     schemas: {
         Digest: string;
         Error: {
-            /** @description Stable, for programs: `not_a_prefix`, `registry_unauthorized`, … */
+            /** @description A stable code for programs, such as `not_a_prefix` or `registry_unauthorized`. */
             code: string;
-            /** @description What happened. */
+            /** @description What was wrong, and where. */
             message: string;
-            /** @description What to do about it; may be empty. */
+            /** @description What the user can do. May be empty. */
             hint: string;
         };
         Warning: {
@@ -255,9 +257,9 @@ export interface components {
             settings: components["schemas"]["Settings"];
             probes: components["schemas"]["Probe"][];
         };
-        /** @description What holds for a build that does not say otherwise. */
+        /** @description The settings that a build uses where its request has no value. */
         Settings: {
-            /** @description Put before a reference that names no registry; may be empty. */
+            /** @description The registry, and the path in it, for a reference without a registry. May be empty. */
             registry: string;
             engine: components["schemas"]["Engine"];
             base_image: string;
@@ -267,10 +269,10 @@ export interface components {
         Probe: {
             /** @enum {string} */
             subject: "store" | "registry" | "engine" | "base";
-            /** @description What was asked: the store's folder, the registry's host, the engine's address, the base's name. */
+            /** @description The folder of the store, the registry, the address of the engine, or the base image. */
             name: string;
             works: boolean;
-            /** @description Such as "Docker 20.10.24" or "logged in as ada"; may be empty. */
+            /** @description Such as "Docker 20.10.24 at unix:///var/run/docker.sock" or "logged in as ada". May be empty. */
             detail: string;
             fault: components["schemas"]["Error"] | null;
             seconds: number;
@@ -278,7 +280,7 @@ export interface components {
         /** @enum {string} */
         Engine: "layers" | "docker";
         /**
-         * @description Who installs the packages in the docker engine.
+         * @description The program that installs the packages in the docker engine.
          * @enum {string}
          */
         Installer: "micromamba" | "conda" | "rattler";
@@ -291,12 +293,12 @@ export interface components {
         /** @description A running kernel of this server. */
         Kernel: {
             id: string;
-            /** @description Its kernelspec. */
+            /** @description The name of its kernelspec. */
             name: string;
             display_name: string;
-            /** @description The environment's folder. */
+            /** @description The folder of its environment. */
             prefix: string | null;
-            /** @description The environment's name. */
+            /** @description The name of its environment. */
             environment: string | null;
             fault: components["schemas"]["Error"] | null;
         };
@@ -309,13 +311,13 @@ export interface components {
         };
         /** @description Exactly one of kernel_id, kernel_name and prefix. */
         SnapshotRequest: {
-            /** @description A running kernel of this server. */
+            /** @description The id of a running kernel of this server. */
             kernel_id?: string;
-            /** @description A kernelspec. */
+            /** @description The name of a kernelspec. */
             kernel_name?: string;
             /** @description The absolute path of a conda environment. */
             prefix?: string;
-            /** @description Where the image would go: the plan is compared with what is there. */
+            /** @description The image's name. The plan is compared with the layers in its repository. */
             reference?: string;
             cache_from?: string[];
             engine?: components["schemas"]["Engine"];
@@ -323,7 +325,7 @@ export interface components {
             installer?: components["schemas"]["Installer"];
             installer_image?: string;
             platform?: string;
-            /** @description This and the others below: as for a build. */
+            /** @description This member and the next four are the same as in `BuildCommand`. */
             bytecode?: boolean;
             include?: string;
             strict?: boolean;
@@ -331,15 +333,15 @@ export interface components {
             stack?: boolean;
         } & (unknown | unknown | unknown);
         Snapshot: {
-            /** @description The lock file's; names it in `lockfiles`. */
+            /** @description The digest of the lock file. The route `lockfiles` takes it. */
             digest: components["schemas"]["Digest"];
             name: string;
             prefix: string;
             /** @example linux-64 */
             platform: string;
-            /** @description Its version; empty without Python. */
+            /** @description The version of Python. Empty if the environment has no Python. */
             python: string;
-            /** @description Specs that people asked conda for. */
+            /** @description The specs that the user requested from conda. */
             requested: string[];
             channels: {
                 url: string;
@@ -356,17 +358,17 @@ export interface components {
             version: string;
             build: string;
             channel: string;
-            /** @description Of the archive; 0 where unknown. */
+            /** @description The size of the archive. 0 if it is unknown. */
             size: number;
         };
         PipPackage: {
             name: string;
             version: string;
             editable: boolean;
-            /** @description Where it came from; empty for a package index. */
+            /** @description The URL that the package was installed from. Empty if it came from a package index. */
             url: string;
         };
-        /** @description Where the environment's files are not as its packages left them. */
+        /** @description The files of the environment that differ from its packages. */
         Drift: {
             modified: components["schemas"]["Paths"];
             missing: components["schemas"]["Paths"];
@@ -375,67 +377,67 @@ export interface components {
         Paths: {
             count: number;
             bytes: number;
-            /** @description The first 1000 paths in order. */
+            /** @description The first 1000 paths, sorted. */
             first: {
                 /** @description Relative to the prefix. */
                 path: string;
                 size: number;
-                /** @description The package that it belongs to; empty for none. */
+                /** @description The package that the file belongs to. Empty if it belongs to no package. */
                 package: string;
             }[];
         };
         /**
-         * @description With the engine layers: the layers of packages, lowest first; the base's, the entrypoint's and those of pip, drift and workspace files are
-         *     not in it. With the engine docker: the steps and where they may come from; which of them are in a cache is decided while it builds, so
-         *     there are no layers, nothing is compared, and numbers of bytes are 0.
+         * @description With the layers engine: the layers of packages, the lowest first. The layers of the base image, of the entrypoint, of pip packages, of
+         *     changed files and of the workspace are not in it. With the docker engine: the steps, and the images whose cached steps may be used. The
+         *     engine finds cached steps only while it builds. So there are no layers, the plan is not compared, and numbers of bytes are 0.
          */
         Plan: {
             engine: components["schemas"]["Engine"];
             /** @example 3 of 214 packages changed; about 41 MB to push; 211 of 214 layers already in the registry. */
             summary: string;
             packages: number;
-            /** @description Those in layers that the registry lacks; all where nothing was compared. */
+            /** @description The packages in layers that the registry does not have. All packages, if the plan was not compared. */
             packages_changed: number;
-            /** @description Compressed; an estimate where layers do not exist. */
+            /** @description The compressed size. It is an estimate for layers that do not exist yet. */
             bytes_total: number;
             bytes_to_push: number;
             layers_reused: number;
-            /** @description Whether a registry was asked. */
+            /** @description Whether the plan was compared with a registry. */
             compared: boolean;
-            /** @description Why the registry could not be asked, where it should have been. */
+            /** @description The error of the registry that the plan could not be compared with. */
             unavailable: components["schemas"]["Error"] | null;
             layers: components["schemas"]["PlannedLayer"][];
-            /** @description Of the engine docker: the instructions of its Dockerfile, in order. */
+            /** @description With the docker engine: the instructions of the Dockerfile, in order. */
             steps: string[];
-            /** @description Of the engine docker: the images that steps may be taken from. */
+            /** @description With the docker engine: the images whose cached steps may be used. */
             caches: string[];
         };
         PlannedLayer: {
             key: string;
-            /** @description As name-version-build. */
+            /** @description Each as name-version-build. */
             packages: string[];
             size: number;
             /** @enum {string} */
             state: "in registry" | "in store" | "to build";
         };
-        /** @description What is not given is as the settings say. */
+        /** @description The settings give the value of a missing member. */
         BuildRequest: components["schemas"]["BuildCommand"] | components["schemas"]["BaseCommand"] | components["schemas"]["RebaseCommand"] | components["schemas"]["VerifyCommand"];
-        /** @description Exactly one of kernel_id, kernel_name, prefix and lockfile; at least one of push, load and archive, the first two with a reference. */
+        /** @description Exactly one of kernel_id, kernel_name, prefix and lockfile. At least one of push, load and archive. `push` and `load` need a reference. */
         BuildCommand: {
             /**
              * @default build
              * @constant
              */
             command?: "build";
-            /** @description A running kernel of this server. */
+            /** @description The id of a running kernel of this server. */
             kernel_id?: string;
-            /** @description A kernelspec. */
+            /** @description The name of a kernelspec. */
             kernel_name?: string;
             /** @description The absolute path of a conda environment. */
             prefix?: string;
-            /** @description The lock file of an earlier snapshot. */
+            /** @description The digest of the lock file of an earlier snapshot. */
             lockfile?: components["schemas"]["Digest"];
-            /** @description The image's name, as registry/repository:tag or, with the setting `registry`, repository:tag. */
+            /** @description The image's name: registry/repository:tag, or repository:tag with the setting `registry`. */
             reference?: string;
             /**
              * @description Push the image to its registry.
@@ -448,28 +450,28 @@ export interface components {
              */
             load?: boolean;
             /**
-             * @description Write an archive to this path, relative to the server's root folder; after `docker-archive:` in the older format.
+             * @description Write an OCI archive to this path, relative to the server's root folder. With `docker-archive:` before the path, write the older format.
              * @default
              */
             archive?: string;
             engine?: components["schemas"]["Engine"];
             base?: string;
             installer?: components["schemas"]["Installer"];
-            /** @description The image that the installer runs in. */
+            /** @description The image in which the installer runs. */
             installer_image?: string;
             /**
-             * @description The platform to take of a lock file for several, such as linux-aarch64; default the Linux platform of the server's processor.
+             * @description The platform to build if the lock file has several, such as linux-aarch64. Default: the Linux platform of the server's processor.
              * @default
              */
             platform?: string;
             /**
-             * @description In the docker engine, look for a newer image of the installer.
+             * @description Docker engine: look for a newer image of the installer.
              * @default false
              */
             pull?: boolean;
             cache_from?: string[];
             /**
-             * @description Put this folder's files into /work; relative to the server's root folder (. is that folder).
+             * @description Put the files of this folder into /work. The path is relative to the server's root folder; `.` is that folder.
              * @default
              */
             include?: string;
@@ -479,23 +481,23 @@ export interface components {
              */
             strict?: boolean;
             /**
-             * @description Put the environment's own variables, which may be secrets, into the image.
+             * @description Put the environment's own variables into the image. They may hold secrets.
              * @default false
              */
             variables?: boolean;
-            /** @description Put what is new on top of the image that the tag has; default as the setting `stack_updates`. */
+            /** @description Put new layers on top of the image that the tag has. Default: the setting `stack_updates`. */
             stack?: boolean;
-            /** @description Compile the modules of noarch packages; default as the setting `bytecode`. */
+            /** @description Compile the modules of noarch packages. Default: the setting `bytecode`. */
             bytecode?: boolean;
             /**
-             * @description Build even where the same build has finished and its image is there.
+             * @description Build even if the same build has finished and its image is up to date.
              * @default false
              */
             again?: boolean;
         } & (unknown | unknown | unknown | unknown);
         /**
-         * @description The maintained base of an image: tags base-YYYYMMDD and latest-base in the image's repository, rebased where no package changed, and
-         *     dated ones beyond those that are kept removed.
+         * @description Makes the dated base image of an image, with the tags base-YYYYMMDD and latest-base in the image's repository. If no package has
+         *     changed, it rebases the last base. It removes the oldest dated bases if there are more than `keep`.
          */
         BaseCommand: {
             /** @constant */
@@ -504,17 +506,17 @@ export interface components {
             kernel_name?: string;
             prefix?: string;
             lockfile?: components["schemas"]["Digest"];
-            /** @description The image whose base it is. */
+            /** @description The image that the base is for. */
             reference: string;
             /**
-             * @description Dated bases to keep.
+             * @description The number of dated bases to keep.
              * @default 7
              */
             keep?: number;
-            /** @description Packages that change too often for a base. */
+            /** @description Packages to leave out, because they change too often. */
             without?: string[];
             engine?: components["schemas"]["Engine"];
-            /** @description The image below. */
+            /** @description The base image of the dated base. */
             base?: string;
             installer?: components["schemas"]["Installer"];
             installer_image?: string;
@@ -526,30 +528,30 @@ export interface components {
             variables?: boolean;
             bytecode?: boolean;
         } & (unknown | unknown | unknown | unknown);
-        /** @description An image of the layers engine on another base, pushed; no layer of ours is made or moved. */
+        /** @description Puts an image of the layers engine on another base image and pushes it. It builds no layer, and uploads no layer but those of the base. */
         RebaseCommand: {
             /** @constant */
             command: "rebase";
             /** @description The image. */
             reference: string;
-            /** @description The base; default that of the settings. */
+            /** @description The new base image. Default: the setting `base_image`. */
             base?: string;
             /**
-             * @description The result's name; default the image's own.
+             * @description The name of the result. Default: the image's own name.
              * @default
              */
             target?: string;
         };
         /**
-         * @description An image made again from the lock file inside, and compared: `finished` where it is what it claims, with `proved` and `unproved` in the
-         *     result; `failed` with `not_verified` where not.
+         * @description Makes the image again from the lock file inside it, and compares the two. If they are the same, the build is `finished`, and its result
+         *     has `proved` and `unproved`. If not, it is `failed` with the code `not_verified`.
          */
         VerifyCommand: {
             /** @constant */
             command: "verify";
             reference: components["schemas"]["ImageName"];
         };
-        /** @description The image's name, `docker-daemon:NAME`, or an archive relative to the server's root folder as `oci-archive:PATH` or `docker-archive:PATH`. */
+        /** @description The image's name; `docker-daemon:NAME`; or an archive, as `oci-archive:PATH` or `docker-archive:PATH` relative to the server's root folder. */
         ImageName: string;
         DiffRequest: {
             before: components["schemas"]["Side"];
@@ -565,10 +567,10 @@ export interface components {
         } & (unknown | unknown | unknown | unknown | unknown);
         Difference: {
             equal: boolean;
-            /** @description Of the lock file. */
+            /** @description The digest of the lock file. */
             before: components["schemas"]["Digest"];
             after: components["schemas"]["Digest"];
-            /** @description Packages that do not differ. */
+            /** @description The number of packages that do not differ. */
             same: number;
             changes: components["schemas"]["Change"][];
         };
@@ -577,15 +579,15 @@ export interface components {
             /** @enum {string} */
             manager: "conda" | "pip";
             /**
-             * @description `rebuilt`: the same version, another archive.
+             * @description `rebuilt`: the version is the same, the archive is not.
              * @enum {string}
              */
             kind: "added" | "removed" | "changed" | "rebuilt";
-            /** @description Version, with conda's build; empty where it is not there. */
+            /** @description The version; for a conda package also the build. Empty if the package is not there. */
             before: string;
             after: string;
         };
-        /** @description Exactly one of kernel_id, kernel_name, prefix and lockfile; all kinds but dockerfile need a reference. */
+        /** @description Exactly one of kernel_id, kernel_name, prefix and lockfile. Every kind except dockerfile needs a reference. */
         ExportRequest: {
             /** @enum {string} */
             kind: "dockerfile" | "github-actions" | "gitlab-ci" | "compose" | "kubernetes" | "apptainer" | "devcontainer";
@@ -595,7 +597,7 @@ export interface components {
             lockfile?: components["schemas"]["Digest"];
             /** @description The image's name. */
             reference?: string;
-            /** @description What CI builds with. */
+            /** @description The engine that CI builds with. */
             engine?: components["schemas"]["Engine"];
             base?: string;
             installer?: components["schemas"]["Installer"];
@@ -604,17 +606,17 @@ export interface components {
         } & (unknown | unknown | unknown | unknown);
         Export: {
             files: {
-                /** @description Relative to the repository that they are for. */
+                /** @description The path relative to the repository that the files are for. */
                 path: string;
                 text: string;
                 executable: boolean;
             }[];
-            /** @description What to do with them. */
+            /** @description What to do with the files. */
             next: string;
             warnings: components["schemas"]["Warning"][];
         };
         PruneRequest: {
-            /** @description Bytes of layers to keep, those used last; default as the setting `store_max_bytes`. */
+            /** @description The bytes of layers to keep, the most recently used. Default: the setting `store_max_bytes`. */
             keep_bytes?: number;
         };
         Pruned: {
@@ -628,32 +630,32 @@ export interface components {
             id: string;
             command: components["schemas"]["Command"];
             /**
-             * @description `interrupted`: its process is gone and did not say why (killed, machine restarted); `error` says what is known.
+             * @description `interrupted`: the process ended without its last event (it was killed, or the machine was restarted). `error` has the reason, if it is known.
              * @enum {string}
              */
             state: "queued" | "running" | "finished" | "failed" | "cancelled" | "interrupted";
-            /** @description Told to end */
+            /** @description The build is asked to end and still runs. */
             cancelling: boolean;
-            /** @description Place in the queue, 1 is next; null unless queued. */
+            /** @description The place in the queue. 1 is the next build. Null unless the state is `queued`. */
             position: number | null;
             created: number;
             started: number | null;
             ended: number | null;
-            /** @description How long it has run, or ran; the machine's clock does not matter. */
+            /** @description The duration. Setting the clock of the machine does not change it. */
             seconds: number | null;
             request: components["schemas"]["Asked"];
-            /** @description As in the request; empty where it named none. */
+            /** @description The member of the request. Empty if the request did not have it. */
             kernel_id: string;
             kernel_name: string;
             result: components["schemas"]["Finished"] | null;
             error: components["schemas"]["Error"] | null;
-            /** @description After `finished`: what others, or you elsewhere, run to use the image. */
+            /** @description After `finished`: commands that use the image on another machine. */
             share: components["schemas"]["ShareCommand"][];
         };
-        /** @description What is done, settings filled in; members that the command does not have are empty, `engine` is `layers`, `installer` is `micromamba`, `bytecode` is true. */
+        /** @description The request, with the values of the settings. A member that the command does not have is empty, except that `engine` is `layers`, `installer` is `micromamba` and `bytecode` is true. */
         Asked: {
             prefix: string;
-            /** @description The digest; empty for a build from an environment. */
+            /** @description The digest of the lock file. Empty for a build from an environment. */
             lockfile: string;
             reference: string;
             push: boolean;
@@ -680,9 +682,9 @@ export interface components {
             tool: "docker" | "podman" | "apptainer" | "conda" | "jupyterhub";
             /** @example Run JupyterLab with Docker */
             title: string;
-            /** @description Lines for a shell, or of the tool's configuration; ready to be copied. */
+            /** @description Lines to copy into a shell, or into the configuration of the tool. */
             text: string;
-            /** @description What to know before; may be empty. */
+            /** @description What to know before use. May be empty. */
             note: string;
         };
         ServerSentEvent: {
@@ -691,9 +693,9 @@ export interface components {
             id?: string;
             data: string;
         };
-        /** @description What happens in a build, in the order of `seq`, which counts from 1. Exactly one of the last three types ends it. */
+        /** @description An event of a build. `seq` counts from 1. The last event is of exactly one of the last three types. */
         Event: components["schemas"]["PhaseEvent"] | components["schemas"]["LogEvent"] | components["schemas"]["ProgressEvent"] | components["schemas"]["LayerEvent"] | components["schemas"]["WarningEvent"] | components["schemas"]["FinishedEvent"] | components["schemas"]["FailedEvent"] | components["schemas"]["CancelledEvent"];
-        /** @description A step began or ended. */
+        /** @description A phase of the build started or ended. */
         PhaseEvent: {
             /**
              * @description discriminator enum property added by openapi-typescript
@@ -706,10 +708,10 @@ export interface components {
             name: "snapshot" | "lock" | "plan" | "base" | "link" | "layers" | "push" | "load" | "export";
             /** @enum {string} */
             state: "started" | "done";
-            /** @description Set when it is done. */
+            /** @description The duration of the phase. Null when it starts. */
             seconds: number | null;
         };
-        /** @description A line of text. */
+        /** @description A line of the log. */
         LogEvent: {
             /**
              * @description discriminator enum property added by openapi-typescript
@@ -722,7 +724,10 @@ export interface components {
             /** @enum {string} */
             stream: "stdout" | "stderr";
         };
-        /** @description So much of so much is done. The subjects layers, push, load and export are whole phases, others are one layer's packages. */
+        /**
+         * @description Progress: `complete` of `total` units. A smaller `complete` than before means a restart. The subjects `layers`, `push`, `load` and
+         *     `export` are phases; another subject names the packages of one layer.
+         */
         ProgressEvent: {
             /**
              * @description discriminator enum property added by openapi-typescript
@@ -737,7 +742,7 @@ export interface components {
             /** @enum {string} */
             unit: "bytes" | "packages";
         };
-        /** @description A layer reached a state. The key is that of the plan's layer; it is empty for layers that are not in the plan. */
+        /** @description A layer reached a state. `key` is the key of the layer in the plan. It is empty for a layer that is not in the plan. */
         LayerEvent: {
             /**
              * @description discriminator enum property added by openapi-typescript
@@ -748,12 +753,12 @@ export interface components {
             time: number;
             key: string;
             packages: string[];
-            /** @description Compressed. */
+            /** @description The compressed size. */
             size: number;
             /** @enum {string} */
             state: "reused-remote" | "reused-local" | "built" | "pushed" | "mounted";
         };
-        /** @description Something to know before the image is sent to anyone. */
+        /** @description Something that the user should know before sharing the image. */
         WarningEvent: {
             /**
              * @description discriminator enum property added by openapi-typescript
@@ -766,29 +771,29 @@ export interface components {
             message: string;
             hint: string;
         };
-        /** @description The image that came out. */
+        /** @description The result of a build. */
         Finished: {
-            /** @description Empty where the image went to an archive alone. */
+            /** @description Empty if the image went only to an archive. */
             reference: string;
-            /** @description The manifest's. */
+            /** @description The digest of the manifest. */
             digest: components["schemas"]["Digest"];
-            /** @description Compressed, with the base. */
+            /** @description The compressed size, with the base image. */
             size: number;
             bytes_pushed: number;
-            /** @description Without the base's. */
+            /** @description The number of layers, without those of the base image. */
             layers: number;
             layers_reused: number;
             seconds: number;
             archive: string;
-            /** @description The lock file's digest. */
+            /** @description The digest of the lock file. */
             environment: string;
-            /** @description What the image runs by default. */
+            /** @description The command that the image runs by default. */
             command: string[];
-            /** @description Bytes of layers that later ones replace, where the image was stacked on an earlier one. */
+            /** @description If the image was stacked on an earlier one: the bytes of lower layers that upper layers replace. */
             stale: number;
-            /** @description Of `verify`: packages, or files, that came out the same. */
+            /** @description After `verify`: the number of packages or files that are the same in both images. */
             proved: number;
-            /** @description Of `verify`: those that come from no package, so that nothing proves them; the log has their names. */
+            /** @description After `verify`: the number of layers or files that come from no package and so cannot be proved. The log has their names. */
             unproved: number;
         };
         FinishedEvent: {
@@ -822,12 +827,12 @@ export interface components {
             type: "failed";
             seq: number;
             time: number;
-            /** @description `interrupted` where the build's process is gone and did not say why. */
+            /** @description `interrupted` if the process of the build ended without its last event. */
             code: string;
             message: string;
             hint: string;
         };
-        /** @description The user ended the build. */
+        /** @description The user cancelled the build. */
         CancelledEvent: {
             /**
              * @description discriminator enum property added by openapi-typescript
@@ -840,8 +845,9 @@ export interface components {
     };
     responses: {
         /**
-         * @description What went wrong. 400 not understood, 401/403 not allowed, 404 not there, 409 not now, 413 too much, 422 understood and makes no sense,
-         *     424 a registry or an engine refuses, 429 the queue is full, 504 took too long, 507 no space.
+         * @description The error. 400: the request is not valid. 401, 403: it is not allowed. 404: there is no such thing. 409: it is not possible now.
+         *     413: the body is too large. 422: the request is valid, but it cannot be carried out as it is. 424: a registry or an engine refuses or
+         *     fails. 429: the queue is full. 504: the command took too long. 507: the store cannot be written, or has no space.
          */
         Error: {
             headers: {
@@ -891,7 +897,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Kernels and kernelspecs; `fault` says why one has no environment that can be built. */
+            /** @description Kernels and kernelspecs. If the environment of one cannot be built, `fault` has the reason. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -916,7 +922,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The report and the preview of the plan. */
+            /** @description The contents, the warnings and the plan. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -991,7 +997,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description What was freed, and what is left. */
+            /** @description The bytes that were removed, and the bytes that remain. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1016,7 +1022,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The lock file's text. */
+            /** @description The text of the lock file. */
             200: {
                 headers: {
                     /** @description The usual file name of this format. */
@@ -1041,7 +1047,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Builds. */
+            /** @description The builds. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1066,7 +1072,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description A build that was there already (joined, or finished and its image still there). */
+            /** @description An existing build. The request joined it, or it has finished and its image is up to date. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1078,7 +1084,7 @@ export interface operations {
             /** @description A new build. */
             201: {
                 headers: {
-                    /** @description Its URL. */
+                    /** @description The URL of the build. */
                     Location?: string;
                     [name: string]: unknown;
                 };
@@ -1115,7 +1121,7 @@ export interface operations {
     deleteBuild: {
         parameters: {
             query?: {
-                /** @description Remove the build from the history. 409 (`not_ended`) while it waits or runs. */
+                /** @description Remove the build from the history. 409 (`not_ended`) while the build waits or runs. */
                 forget?: boolean;
             };
             header?: never;
@@ -1126,7 +1132,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The build had ended, or was waiting and is cancelled. */
+            /** @description The build has ended, or it was waiting and is cancelled now. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1135,7 +1141,7 @@ export interface operations {
                     "application/json": components["schemas"]["Build"];
                 };
             };
-            /** @description The build is told to end; it stays `running` with `cancelling` until it has. */
+            /** @description The build is asked to end. Its state is `running`, with `cancelling`, until it has ended. */
             202: {
                 headers: {
                     [name: string]: unknown;
@@ -1144,7 +1150,7 @@ export interface operations {
                     "application/json": components["schemas"]["Build"];
                 };
             };
-            /** @description The build is forgotten. */
+            /** @description The build is removed from the history. */
             204: {
                 headers: {
                     [name: string]: unknown;
@@ -1158,7 +1164,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The `id` received last; the stream goes on after it. What is not a number counts as 0. */
+                /** @description The last `id` that the client received. The stream starts with the next event. A value that is not a number counts as 0. */
                 "Last-Event-ID"?: string;
             };
             path: {
@@ -1177,7 +1183,7 @@ export interface operations {
                     "text/event-stream": components["schemas"]["ServerSentEvent"];
                 };
             };
-            /** @description The build has ended, and there is nothing after Last-Event-ID. */
+            /** @description The build has ended, and there is no event after Last-Event-ID. */
             204: {
                 headers: {
                     [name: string]: unknown;
