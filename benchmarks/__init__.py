@@ -1,1 +1,1 @@
-"""The figures we claim, measured: `python -m benchmarks` (docs/benchmarks.md)."""
+"""Measures every figure that the project claims: `python -m benchmarks` (docs/benchmarks.md)."""

@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: measures, prints Markdown, and writes JSON where told to."""
+"""`python -m benchmarks`: measures, prints the results as Markdown, and writes them as JSON with `--json`."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ SECTIONS = ("table", "small", "floor", "bytecode", "memory")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Reads the command line and does what it says."""
+    """Parses the arguments of the command line and runs the benchmarks."""
     options = _parser().parse_args(arguments)
     results: dict[str, Any] = {}
     try:
         _run(options, results)
-    finally:  # what half an hour has measured is not lost to what comes after it
+    finally:  # a failure must not lose the results of the sections before it: a run takes half an hour
         if options.json:
             options.json.write_text(json.dumps(results, indent=1) + "\n")
 
@@ -41,31 +41,31 @@ def _run(options: argparse.Namespace, results: dict[str, Any]) -> None:
         results["machine"] = report.machine(engine.version if engine else "", options.rounds)
         show(report.about(results["machine"]))
         say("making the environment")
-        with environments(work, options.cache) as found:
-            results["environment"] = _describe(found["all"].prefix)
+        with environments(work, options.cache) as variants:
+            results["environment"] = _describe(variants["all"].prefix)
             show(results["environment"]["text"])
             ours = Ours(work, base)
             classics: list[Classic] = []
             if engine:
                 builder = f"{base.partition('/')[0]}/bench/builder:1"
-                make_builder(engine, base, found["all"].channel, work, builder)
+                make_builder(engine, base, variants["all"].channel, work, builder)
                 classics = [
-                    Classic(engine, base, builder, bytecode=kind)
-                    for kind in ((False,) if options.plain else (False, True))
+                    Classic(engine, base, builder, bytecode=compiled)
+                    for compiled in ((False,) if options.plain else (False, True))
                 ]
-            results["changed"] = {name: found[name].changed_bytes for name in ("small", "large", "ten", "second")}
+            results["changed"] = {name: variants[name].changed_bytes for name in ("small", "large", "ten", "second")}
             show(report.changed(results["changed"]))
             if engine and "table" in options.sections:
-                results["table"] = _table(options, engine, [*classics, ours], found, base, work)
+                results["table"] = _table(options, engine, [*classics, ours], variants, base, work)
             if "small" in options.sections:
                 results["small"] = small.run(work)
                 show(small.text(results["small"]))
             if "floor" in options.sections:
-                results["floor"] = floor.run(ours, found["all"], work, base.partition("/")[0], options.rounds)
+                results["floor"] = floor.run(ours, variants["all"], work, base.partition("/")[0], options.rounds)
                 show(floor.text(results["floor"]))
             if engine and "bytecode" in options.sections:
                 results["bytecode"] = bytecode.run(
-                    engine, ours, classics[0], found["all"], found["clean"].prefix, drop=options.drop_caches
+                    engine, ours, classics[0], variants["all"], variants["clean"].prefix, drop=options.drop_caches
                 )
                 show(bytecode.text(results["bytecode"]))
         if "memory" in options.sections:
@@ -79,7 +79,7 @@ def _table(
     options: argparse.Namespace,
     engine: Engine,
     pipelines: Sequence[Classic | Ours],
-    found: rows.Environments,
+    variants: rows.Environments,
     base: str,
     work: Path,
 ) -> dict[str, Any]:
@@ -91,36 +91,37 @@ def _table(
     for number in range(options.rounds):
         for position, pipeline in enumerate(pipelines):
             repository = f"{registry}/bench/round{number}-{position}"
-            for key, sample in _steps(pipeline, engine, found, repository, (base, newer), work):
+            for key, sample in _steps(pipeline, engine, variants, repository, (base, newer), work):
                 say(f"  {number + 1}/{options.rounds} {pipeline.name}: {result[key].name}: {seconds(sample.seconds)}")
                 result[key].add(pipeline.name, sample)
-    result["pack"].add("conda-pack", rows.conda_pack(found["all"], work))
-    show(report.table(list(result.values()), [one.name for one in pipelines]))
+    result["pack"].add("conda-pack", rows.conda_pack(variants["all"], work))
+    show(report.table(list(result.values()), [pipeline.name for pipeline in pipelines]))
     return report.as_json(result)
 
 
 def _steps(
     pipeline: Classic | Ours,
     engine: Engine,
-    found: rows.Environments,
+    variants: rows.Environments,
     repository: str,
     bases: tuple[str, str],
     work: Path,
 ) -> Iterator[tuple[str, Sample]]:
-    yield from rows.build_rows(pipeline, found, repository, bases)
+    """Yields one sample for each row that the pipeline has: the key of the row, and the sample."""
+    yield from rows.build_rows(pipeline, variants, repository, bases)
     yield from rows.pull_rows(engine, repository, stacked=isinstance(pipeline, Ours))
     if isinstance(pipeline, Ours):
         pipeline.forget()
-        yield "cold-lean", pipeline.build(found["all"], f"{repository}-lean:latest", to=["--push", "--no-bytecode"])
+        yield "cold-lean", pipeline.build(variants["all"], f"{repository}-lean:latest", to=["--push", "--no-bytecode"])
         pipeline.forget()
-        yield "cold-lock", pipeline.build_lockfile(found["all"], f"{repository}-lock:latest")
-        yield from rows.our_outputs(pipeline, engine, found["all"], work)
+        yield "cold-lock", pipeline.build_lockfile(variants["all"], f"{repository}-lock:latest")
+        yield from rows.our_outputs(pipeline, engine, variants["all"], work)
     else:
-        yield from rows.classic_outputs(pipeline, engine, found["all"], work)
+        yield from rows.classic_outputs(pipeline, engine, variants["all"], work)
 
 
 def show(text: str) -> None:
-    """A paragraph or table of the result."""
+    """Prints a paragraph or a table of the results."""
     print(f"{text}\n", flush=True)
 
 
@@ -133,14 +134,17 @@ def _describe(prefix: Path) -> dict[str, Any]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("sections", nargs="*", default=SECTIONS, metavar="SECTION", help=f"of {', '.join(SECTIONS)}")
+    names = ", ".join(SECTIONS)
+    parser.add_argument("sections", nargs="*", default=SECTIONS, metavar="SECTION", help=f"one of {names}; default all")
     parser.add_argument("--rounds", type=int, default=3, help="how often each row is measured (default 3)")
-    parser.add_argument("--plain", action="store_true", help="without BuildKit's variant that compiles bytecode")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write every sample there")
-    parser.add_argument("--work", type=Path, help="folder for what is made and removed again (default: the system's)")
-    parser.add_argument("--drop-caches", action="store_true", help="drop the machine's page cache for first imports")
+    parser.add_argument("--plain", action="store_true", help="leave out the BuildKit pipeline that compiles bytecode")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every sample to this file")
+    parser.add_argument("--work", type=Path, help="folder for temporary files (default: the system's)")
+    parser.add_argument(
+        "--drop-caches", action="store_true", help="bytecode: also measure with an empty page cache (needs root)"
+    )
     cache = os.environ.get("JUPYTER_CONDABUILD_TEST_CACHE") or Path.home() / ".cache/jupyter-condabuild-tests"
-    parser.add_argument("--cache", type=Path, default=Path(cache), help="folder for the channel and its wheels")
+    parser.add_argument("--cache", type=Path, default=Path(cache), help="folder that keeps the channel and its wheels")
     return parser
 
 

@@ -1,4 +1,4 @@
-"""What bytecode is worth: the first import in a new container with and without it, and on the host."""
+"""Measures the effect of bytecode: the first import in a new container with and without bytecode, and on the host."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ _DROP = Path("/proc/sys/vm/drop_caches")
 def run(
     engine: Engine, ours: Ours, without: Classic, environment: Environment, clean: Path, *, drop: bool
 ) -> dict[str, Any]:
-    """Measures imports.
+    """Measures imports. Returns the seconds by module and place, and the sizes of the images in bytes.
 
     Args:
-        without: builds the image without bytecode of noarch packages.
-        clean: the same prefix, in which nothing was imported yet.
-        drop: also measure with nothing in the page cache, which is the whole machine's.
+        without: the pipeline that builds the image without bytecode of noarch packages.
+        clean: a prefix with the same packages, in which no module was imported yet.
+        drop: also measure with an empty page cache. It is emptied for the whole machine.
     """
     engine.forget()
     without.load(environment, "bench/without:1")
@@ -57,9 +57,9 @@ def run(
     return {"imports": figures, "sizes": sizes}
 
 
-def text(found: dict[str, Any]) -> str:
-    """What `run` found, in Markdown."""
-    figures, sizes = found["imports"], found["sizes"]
+def text(result: dict[str, Any]) -> str:
+    """Returns the result of `run` as Markdown."""
+    figures, sizes = result["imports"], result["sizes"]
     names = list(figures[TOGETHER])
     lines = [["first import of", *names], ["---"] * (len(names) + 1)]
     for module, row in figures.items():
@@ -81,10 +81,10 @@ def _on_host(prefix: Path, module: str, *, write: bool) -> float:
 
 
 def _median(place: Callable[[str], float], module: str, *, drop: bool = False) -> float:
-    found = []
+    times = []
     for _ in range(RUNS):
         if drop:
             subprocess.run(["sync"], check=True)
             _DROP.write_text("3")
-        found.append(place(module))
-    return statistics.median(found)
+        times.append(place(module))
+    return statistics.median(times)

@@ -1,4 +1,4 @@
-"""The table as a picture: an SVG of bars on a logarithmic scale, the usual pipeline above ours, for light and dark."""
+"""Draws the table as an SVG with bars on a logarithmic scale. It has colours for light and for dark pages."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from benchmarks.report import seconds
 from benchmarks.rows import Row
 
 LABELS, BARS, END = 250, 470, 110
-"""Width in pixels of the three columns: what was done, the bars, room for the last bar's words."""
+"""Widths in pixels of the three columns: names of the rows, bars, and space for the text after the longest bar."""
 
 HEAD, ROW, BAR = 56, 44, 14
-"""Height of the head, of a row and of a bar."""
+"""Heights in pixels of the head, of a row and of a bar."""
 
 STYLE = """\
 svg { font: 12px system-ui, sans-serif; }
@@ -28,7 +28,13 @@ svg { font: 12px system-ui, sans-serif; }
 
 
 def svg(rows: Sequence[Row], others: Sequence[str], ours: str) -> str:
-    """The seconds of two pipelines, for the rows that both have; the other one is the first of `others` in a row."""
+    """Returns the SVG. Each row has the seconds of another pipeline above the seconds of ours.
+
+    Args:
+        rows: the rows of the table. A row without both pipelines is left out.
+        others: names of other pipelines. A row shows the first one that it has.
+        ours: the name of our pipeline.
+    """
     pairs = []
     for row in rows:
         other = next((name for name in others if row.samples.get(name)), None)
@@ -51,7 +57,7 @@ def svg(rows: Sequence[Row], others: Sequence[str], ours: str) -> str:
 
 
 class Scale:
-    """Seconds to pixels: whole powers of ten around the values, each as wide as the others."""
+    """The logarithmic scale, from seconds to pixels. It begins and ends at a power of ten."""
 
     def __init__(self, *values: float) -> None:
         self.first = math.floor(math.log10(min(values)))
@@ -59,11 +65,11 @@ class Scale:
 
     @property
     def powers(self) -> range:
-        """The exponents of ten that have a line."""
+        """The exponents of the powers of ten that have a line."""
         return range(self.first, self.last + 1)
 
     def width(self, value: float) -> float:
-        """Of the bar for a value."""
+        """Returns the width in pixels of the bar for a value in seconds."""
         return BARS * (math.log10(value) - self.first) / max(1, self.last - self.first)
 
 

@@ -1,6 +1,7 @@
-"""The classic pipeline: a two-stage Dockerfile that installs the lock file, built by BuildKit, pushed by the engine.
+"""The pipeline that we compare with: BuildKit builds a two-stage Dockerfile that installs the lock file.
 
-The installer is py-rattler, the fastest there is. Its image is made beforehand; the engine has it, and the base.
+The installer is py-rattler, the fastest installer that we know. Its image is built before the measurement. The engine
+has this image and the base image.
 """
 
 from __future__ import annotations
@@ -23,11 +24,11 @@ import asyncio, os, rattler
 [(_, environment)] = rattler.LockFile.from_path("/lock.yml").environments()
 records = environment.conda_repodata_records_for_platform(environment.platforms()[0])
 asyncio.run(rattler.install(records, "/opt/env", cache_dir="/pkgs", show_progress=False))
-os._exit(0)  # rattler's threads can crash an interpreter that is being taken down
+os._exit(0)  # rattler's threads can crash the interpreter while it exits
 """
 
 COMPILE = "&& (/opt/env/bin/python -m compileall -q -j 0 /opt/env/lib/python3.*/site-packages >/dev/null || true)"
-"""Only what has no bytecode yet, the files of noarch packages, which conda compiles when it installs."""
+"""Compiles the modules without bytecode. They belong to noarch packages, which conda compiles when it installs them."""
 
 DOCKERFILE = """\
 FROM {builder} AS build
@@ -45,8 +46,10 @@ class Classic:
     """The pipeline with one Dockerfile.
 
     Args:
-        bytecode: compile noarch packages' modules, so that the image holds what ours does.
-        cache_mount: keep the package cache between builds of one node.
+        base: the reference of the base image.
+        builder: the reference of the image with the installer.
+        bytecode: compile the modules of noarch packages, so that the image has the same files as ours.
+        cache_mount: keep the package cache between the builds of one node.
     """
 
     def __init__(self, engine: Engine, base: str, builder: str, *, bytecode: bool, cache_mount: bool = False) -> None:
@@ -59,11 +62,11 @@ class Classic:
         self._mount = MOUNT if cache_mount else ""
 
     def forget(self) -> None:
-        """The next build runs as on a node that has the base and the installer's image, and nothing else."""
+        """Puts the engine into the state of a node that has only the base image and the installer's image."""
         self._engine.forget(keep=[self._base, self._builder])
 
     def build(self, environment: Environment, reference: str, *, cache_from: str = "", base: str = "") -> Sample:
-        """Builds and pushes; `notes` are the seconds of each."""
+        """Builds and pushes an image. The notes of the sample are the seconds of the build and of the push."""
         with measured(self._engine.pid) as sample:
             started = time.perf_counter()
             self.load(environment, reference, cache_from=cache_from, base=base)
@@ -73,7 +76,7 @@ class Classic:
         return sample
 
     def load(self, environment: Environment, reference: str, *, cache_from: str = "", base: str = "") -> None:
-        """Builds into the engine."""
+        """Builds an image in the engine."""
         text = DOCKERFILE.format(
             builder=self._builder, base=base or self._base, mount=self._mount, compile=self._compile
         )
@@ -86,7 +89,7 @@ class Classic:
 
 
 def make_builder(engine: Engine, base: str, channel: str, work: Path, reference: str) -> None:
-    """The installer's image: Python and py-rattler at /opt/builder on the base image."""
+    """Builds and pushes the installer's image: Python and py-rattler in /opt/builder, on the base image."""
     folder = work / "builder"
     records = prefix.solve(["python"], channel, work / "builder-pkgs")
     install = rattler.install(

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.document RESULT.json`: puts a run's figures and their chart into docs/benchmarks.md."""
+"""`python -m benchmarks.document RESULT.json`: writes the figures and the chart of a run into docs/benchmarks.md."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ OTHERS, OURS = ("BuildKit", "conda-pack"), "ours"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Reads the command line and does what it says."""
+    """Parses the arguments of the command line, and writes the page and the chart."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.document", description=__doc__)
-    parser.add_argument("result", type=Path, metavar="RESULT.json", help="what python -m benchmarks --json wrote")
+    parser.add_argument("result", type=Path, metavar="RESULT.json", help="the file of `python -m benchmarks --json`")
     result = json.loads(parser.parse_args(arguments).result.read_bytes())
     page = replaced(PAGE.read_text(encoding="utf-8"), figures(result))
     PICTURE.write_text(chart.svg(list(report.from_json(result["table"]).values()), OTHERS, OURS), encoding="utf-8")
@@ -33,16 +33,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def replaced(page: str, text: str) -> str:
-    """The page with other text between its markers; raises ValueError where it has none."""
+    """Returns the page with `text` between its markers. Raises ValueError if a marker is missing."""
     before, begin, rest = page.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
-        raise ValueError(f"the page has not both of {BEGIN} and {END}")
+        raise ValueError(f"the page must have the lines {BEGIN} and {END}")
     return f"{before}{BEGIN}\n\n{text}\n\n{END}{after}"
 
 
 def figures(result: dict[str, Any]) -> str:
-    """All that a run measured, in Markdown."""
+    """Returns the figures of a run as Markdown."""
     rows = list(report.from_json(result["table"]).values())
     pipelines = list(rows[0].samples)
     parts = [

@@ -1,6 +1,6 @@
-"""The Docker Engine: builds with BuildKit through its API, pushes, pulls, saves, and forgets everything.
+"""The Docker Engine of the benchmarks: builds with BuildKit through the Engine API, pushes, pulls, saves, runs.
 
-It is emptied again and again, so it must be one that nobody else uses; `make bench` starts its own.
+The benchmarks remove all its images again and again. So nobody else may use this engine. `make bench` starts one.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ from benchmarks import registry
 from benchmarks.measure import Sample, measured
 
 SECONDS = 1800
+"""The time limit of one request to the engine."""
 
 
 class Engine:
-    """A Docker Engine that belongs to the benchmark."""
+    """A Docker Engine that only the benchmarks use: that of DOCKER_HOST, or of the usual socket."""
 
     def __init__(self) -> None:
         self._client = docker.from_env(timeout=SECONDS)
@@ -33,7 +34,13 @@ class Engine:
         self.pid = _owner(os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock").removeprefix("unix://"))
 
     def build(self, context: Mapping[str, bytes | Path], tag: str, cache_from: Sequence[str] = ()) -> None:
-        """Builds an image; `context` maps a name to bytes, or to a file or folder."""
+        """Builds an image.
+
+        Args:
+            context: names in the build context, each with its bytes, or with a file or folder to copy.
+            tag: the name of the image.
+            cache_from: names of images whose steps may be reused.
+        """
         parameters = {
             "version": "2",
             "t": tag,
@@ -53,7 +60,7 @@ class Engine:
             _check(line)
 
     def push(self, reference: str) -> int:
-        """Pushes an image to its registry; the compressed bytes of the layers that were sent."""
+        """Pushes an image to its registry. Returns the compressed bytes of the layers that were sent."""
         sent: set[str] = set()
         for line in self._api.push(reference, stream=True, decode=True):
             _check(line)
@@ -62,7 +69,7 @@ class Engine:
         return sum(layer.size for layer in registry.layers(reference) if _short(layer.diff_id) in sent)
 
     def pull(self, reference: str) -> Sample:
-        """Pulls an image; `moved` is the compressed size of the layers that the engine did not have."""
+        """Pulls an image. `moved` of the sample is the compressed size of the layers that the engine did not have."""
         kept: set[str] = set()
         with measured(self.pid) as sample:
             for line in self._api.pull(reference, stream=True, decode=True):
@@ -79,18 +86,18 @@ class Engine:
                 file.write(chunk)
 
     def run(self, reference: str, command: Sequence[str], user: str) -> str:
-        """What a command prints in a new container."""
-        made: bytes = self._client.containers.run(
+        """Runs a command in a new container and returns its standard output."""
+        output: bytes = self._client.containers.run(
             reference, list(command), user=user, remove=True, network_mode="host", environment={"HOME": "/tmp"}
         )
-        return made.decode()
+        return output.decode()
 
     def size(self, reference: str) -> int:
-        """Bytes of an image's files."""
+        """Returns the bytes of the unpacked image."""
         return int(self._client.images.get(reference).attrs["Size"])
 
     def forget(self, *, keep: Sequence[str] = ()) -> None:
-        """Removes every image but those named, and all of BuildKit's cache."""
+        """Removes all images except `keep`, and BuildKit's cache. Pulls the images of `keep` that are missing."""
         kept = {self._client.images.get(name).id for name in keep if self._has(name)}
         for image in self._client.images.list():
             if image.id not in kept:
@@ -109,7 +116,7 @@ class Engine:
 
 
 def _short(digest: str) -> str:
-    """A digest as the engine shows it."""
+    """Returns the short form of a digest, which the engine uses in its messages."""
     return digest.removeprefix("sha256:")[:12]
 
 
@@ -133,7 +140,7 @@ def _tar(context: Mapping[str, bytes | Path]) -> BytesIO:
 
 
 def _owner(path: str) -> int:
-    """The process that listens on a socket."""
+    """Returns the number of the process that listens on a Unix socket."""
     with socket.socket(socket.AF_UNIX) as connection:
         connection.connect(path)
         pid, _, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))

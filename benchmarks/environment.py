@@ -1,4 +1,4 @@
-"""The environment that is measured, about 75 packages and 1 GB, and variants with other versions of some."""
+"""The environment of the benchmarks (about 75 packages, 1 GB), and variants with other versions of some packages."""
 
 from __future__ import annotations
 
@@ -17,17 +17,21 @@ from tests.parts.channel.wheels import WheelPackage
 SMALL, LARGE = "click", "numpy"
 TEN = ("click", "tqdm", "certifi", "idna", "urllib3", "packaging", "platformdirs", "narwhals", "networkx", "tornado")
 SECOND_USER = (LARGE, "pillow", *TEN)
-"""Projects without dependencies, of which an older version takes the newest one's place."""
+"""The packages that the variants have in an older version. They have no dependencies."""
 
 PORT = 8765
-"""Of the channel, the same each time where it is free: it is part of package URLs, and so of layer keys."""
+"""The port of the channel, if it is free. The port is part of package URLs and so of layer keys."""
 
 
 @dataclass(frozen=True)
 class Environment:
-    """A prefix, its lock file, and the archives of the packages in which it differs from the first one.
+    """A prefix and its lock file.
 
-    It was solved from `specs`, with the package cache `packages`.
+    Args:
+        channel: the URL of the channel.
+        specs: the requested specs.
+        packages: the package cache.
+        changed: the archives of the packages that have another version than in the variant `all`.
     """
 
     name: str
@@ -45,7 +49,10 @@ class Environment:
 
 
 def updated(environment: Environment, to: Environment) -> Environment:
-    """The first environment with the second one's packages, as who installs other versions in place has it."""
+    """Installs the packages of `to` in the prefix of `environment`, and returns the result.
+
+    A user who updates an environment does the same.
+    """
     prefix.create(environment.prefix, to.specs, to.channel, to.packages)
     return replace(to, prefix=environment.prefix)
 
@@ -63,7 +70,12 @@ VARIANTS: dict[str, Sequence[str]] = {
 
 @contextmanager
 def environments(work: Path, cache: Path) -> Iterator[dict[str, Environment]]:
-    """Prefixes made of a served channel, for as long as the block runs; what is in `cache` is not made again."""
+    """Makes the variants and serves their channel while the block runs. Yields the variants by name.
+
+    Args:
+        work: the folder for the prefixes.
+        cache: the folder that keeps the channel and its wheels for later runs.
+    """
     channel = channels.build(cache / "bench", {"bench"}, cache / "wheels")
     older = _older(sorted(set(SECOND_USER)), cache / "wheels")
     channels.add(channel, [*python.packages(), *older.values()])
@@ -80,14 +92,14 @@ def environments(work: Path, cache: Path) -> Iterator[dict[str, Environment]]:
 
 
 def _older(names: Sequence[str], cache: Path) -> dict[str, WheelPackage]:
-    """The last version of each project before the one that the set has."""
+    """Returns, for each project, the package of the version before the one in the set of the benchmarks."""
     files = wheels.download(SETS["bench"].requirements, cache)
     newest = {wheels.conda_name(file.name.split("-")[0]): file.name.split("-")[1] for file in files}
-    found = {}
+    packages = {}
     for name in names:
         (wheel,) = wheels.download([f"{name}<{newest[name]}"], cache)
-        (found[name],) = wheels.packages([wheel], {"python", "python_abi", "libgcc", "libstdcxx", "zlib"})
-    return found
+        (packages[name],) = wheels.packages([wheel], {"python", "python_abi", "libgcc", "libstdcxx", "zlib"})
+    return packages
 
 
 def _environment(

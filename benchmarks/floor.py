@@ -1,7 +1,7 @@
-"""The processor's floor: one pass over the layers' tars, read, compressed and hashed on all cores, nothing else.
+"""Measures the least processor time that a build needs: to read, compress and hash the tars of the layers on all cores.
 
-And Python's compiler alone, on all cores, over the modules that a build compiles: with bytecode, none can do without.
-A cold build with its push is taken apart by the same figures.
+With bytecode, a build also needs the time of Python's compiler for the modules of noarch packages, measured alone on
+all cores. The same figures show where the processor time of a cold build with its push goes.
 """
 
 from __future__ import annotations
@@ -30,9 +30,11 @@ CHUNK = 1 << 20
 
 
 def run(ours: Ours, environment: Environment, work: Path, registry: str, rounds: int) -> dict[str, Any]:
-    """Measures the floor over the very tars that builds write, and the builds' own time for them.
+    """Measures the floor with the tars that builds write, and the time of the builds.
 
-    `registry` is the host and port of one on this machine.
+    Args:
+        registry: the host and port of a registry on this machine.
+        rounds: how often each figure is measured. The best one counts.
     """
     with_bytecode = _measure(ours, environment, work, rounds, "--bytecode")
     without = _measure(ours, environment, work, rounds, "--no-bytecode")
@@ -40,43 +42,45 @@ def run(ours: Ours, environment: Environment, work: Path, registry: str, rounds:
     pushed = []
     for number in range(rounds):
         ours.forget()
-        with processors.spent(processors.listener(int(registry.rpartition(":")[2]))) as found:
+        with processors.spent(processors.listener(int(registry.rpartition(":")[2]))) as spent:
             ours.build(environment, f"{registry}/bench/floor{number}:1")
-        pushed.append(found)
+        pushed.append(spent)
     cold = min(pushed, key=_clock)
     return {"with": with_bytecode, "without": without, "compiler": vars(compiler), "cold": vars(cold)}
 
 
-def _clock(found: Spent) -> float:
-    return found.clock
+def _clock(spent: Spent) -> float:
+    return spent.clock
 
 
 def text(figures: dict[str, Any]) -> str:
-    """What `run` found, in Markdown."""
+    """Returns the result of `run` as Markdown."""
     compiled, plain, compiler = figures["with"], figures["without"], figures["compiler"]["clock"]
     rows = [["", "without bytecode", "with bytecode"], ["---", "---", "---"]]
-    rows.append(["tar bytes of all layers", *(size(one["tar_bytes"]) for one in (plain, compiled))])
-    passes = [one["floor"]["clock"] for one in (plain, compiled)]
-    rows.append(["read, isal level 1, sha256 of both forms", *map(seconds, passes)])
+    rows.append(["tar bytes of all layers", *(size(variant["tar_bytes"]) for variant in (plain, compiled))])
+    passes = [variant["floor"]["clock"] for variant in (plain, compiled)]
+    rows.append(["read, isal level 1, sha256 of tar and gzip", *map(seconds, passes)])
     rows.append(["Python's compiler, on all processors", "", seconds(compiler)])
     floors = passes[0], passes[1] + compiler
-    rows.append(["the floor: all of this", *map(seconds, floors)])
-    rows.append(["our layers from a warm package cache", *(seconds(one["layers"]) for one in (plain, compiled))])
-    ratios = [one["layers"] / least for one, least in zip((plain, compiled), floors, strict=True)]
+    rows.append(["the floor: the sum of these", *map(seconds, floors)])
+    layers = [variant["layers"] for variant in (plain, compiled)]
+    rows.append(["our layers from a warm package cache", *map(seconds, layers)])
+    ratios = [ours / floor for ours, floor in zip(layers, floors, strict=True)]
     rows.append(["times the floor", *(f"{ratio:.2f}x" for ratio in ratios)])
-    return f"{markdown(rows)}\n\n{_apart(figures)}"
+    return f"{markdown(rows)}\n\n{_cold_build(figures)}"
 
 
-def _apart(figures: dict[str, Any]) -> str:
+def _cold_build(figures: dict[str, Any]) -> str:
+    """Returns a table of the processor time of a cold build with its push."""
     cold, floor, compiler = figures["cold"], figures["with"]["floor"]["busy"], figures["compiler"]["busy"]
     rest = cold["busy"] - cold["other"] - floor - compiler
-    rows = [["all processors' time of a cold build + push", "seconds"], ["---", "---"]]
+    rows = [["processor time of a cold build + push, all processors", "seconds"], ["---", "---"]]
     rows.append(["Python's compiler", seconds(compiler)])
-    rows.append(["read, isal, sha256 of both forms", seconds(floor)])
+    rows.append(["read, isal, sha256 of tar and gzip", seconds(floor)])
     rows.append(["the registry", seconds(cold["other"])])
     rows.append(["idle", seconds(cold["idle"])])
-    rows.append(["all else: metadata, checking files against their hashes, tar, sending, the system", seconds(rest)])
-    rows.append([f"{seconds(cold['clock'])} by the clock, times {CORES}", seconds(cold["clock"] * CORES)])
+    rows.append(["other: metadata, checking files against their hashes, tar, sending, the system", seconds(rest)])
+    rows.append([f"total: {seconds(cold['clock'])} by the clock, times {CORES}", seconds(cold["clock"] * CORES)])
     return markdown(rows)
 
 
@@ -89,7 +93,7 @@ def _measure(ours: Ours, environment: Environment, work: Path, rounds: int, opti
         archive.unlink()
     tars = _unpack(ours.layers(), work / "tars")
     total = sum(path.stat().st_size for path in tars)
-    best = min((_once(tars) for _ in range(rounds)), key=_clock)
+    best = min((_compress_all(tars) for _ in range(rounds)), key=_clock)
     for path in tars:
         path.unlink()
     (work / "tars").rmdir()
@@ -105,20 +109,20 @@ def _unpack(blobs: list[Path], folder: Path) -> list[Path]:
     return sorted(folder.iterdir(), key=lambda path: -path.stat().st_size)
 
 
-def _once(tars: list[Path]) -> Spent:
+def _compress_all(tars: list[Path]) -> Spent:
     with ProcessPoolExecutor(CORES, get_context("spawn")) as pool:
-        list(pool.map(_nothing, range(8)))  # the processes have started
+        list(pool.map(_wait, range(8)))  # starts the processes before the measurement
         started = time.perf_counter()
-        busy = sum(pool.map(_pass, tars))
+        busy = sum(pool.map(_compress, tars))
         return Spent(time.perf_counter() - started, busy)
 
 
-def _nothing(_: int) -> None:
+def _wait(_: int) -> None:
     time.sleep(0.05)
 
 
-def _pass(path: Path) -> float:
-    """Seconds of a processor."""
+def _compress(path: Path) -> float:
+    """Reads, compresses and hashes a tar. Returns the processor time in seconds."""
     started = time.process_time()
     compressor = isal_zlib.compressobj(1, isal_zlib.DEFLATED, 31)
     tar, compressed = hashlib.sha256(), hashlib.sha256()
@@ -131,7 +135,7 @@ def _pass(path: Path) -> float:
 
 
 def _compile(prefix: Path, folder: Path) -> Spent:
-    """What it takes for the modules of all packages that come without bytecode, the largest package first."""
+    """Compiles the modules of all packages that come without bytecode. Begins with the largest package."""
     packages = []
     for record in snapshot(prefix).records:
         modules = uncompiled(entry.path for entry in record.paths if entry.kind != "pyc_file")
@@ -140,14 +144,14 @@ def _compile(prefix: Path, folder: Path) -> Spent:
     packages = sorted(packages, reverse=True)
     folder.mkdir(exist_ok=True)
 
-    def one(package: tuple[int, str, dict[str, str]]) -> None:
+    def compile_package(package: tuple[int, str, dict[str, str]]) -> None:
         _, name, sources = package
         if sources:
             with Compiler(prefix / "bin/python") as compiler:
                 compiler.compile(sources, str(folder / name), "/opt/env", 0)
 
-    with of_children() as found, ThreadPoolExecutor(CORES) as pool:
-        list(pool.map(one, packages))
+    with of_children() as spent, ThreadPoolExecutor(CORES) as pool:
+        list(pool.map(compile_package, packages))
     for path in folder.iterdir():
         path.unlink()
-    return found
+    return spent

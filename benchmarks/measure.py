@@ -1,4 +1,4 @@
-"""A measurement: seconds, the peak memory of a tree of processes, and the bytes that went over the wire."""
+"""Measures a block of code: its seconds, and the peak memory of a tree of processes."""
 
 from __future__ import annotations
 
@@ -12,15 +12,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 INTERVAL = 0.05
-"""Seconds between two looks at the memory, at least."""
+"""The shortest pause, in seconds, between two measurements of the memory."""
 
-SHARE = 20
-"""The next look comes after so many times the time that the last one took: it must not slow down what it looks at."""
+PAUSE_FACTOR = 20
+"""The pause is at least so many times as long as the measurement before it, which must not slow down the block."""
 
 
 @dataclass
 class Sample:
-    """One run. `memory` is in bytes beyond what there was before; `moved` is in bytes, None where nothing moves."""
+    """The figures of one run.
+
+    Args:
+        seconds: the duration.
+        memory: the peak memory in bytes, minus the memory before the run.
+        moved: the bytes that were pushed, pulled or written. None if the figure does not apply.
+        notes: other figures by name, such as the seconds of each phase.
+    """
 
     seconds: float = 0.0
     memory: int = 0
@@ -29,7 +36,7 @@ class Sample:
 
 
 def median(samples: Sequence[Sample]) -> Sample:
-    """The median of each figure."""
+    """Returns a sample with the median of each figure."""
     moved = [sample.moved for sample in samples if sample.moved is not None]
     names = samples[0].notes
     return Sample(
@@ -42,11 +49,15 @@ def median(samples: Sequence[Sample]) -> Sample:
 
 @contextmanager
 def measured(pid: int, *, itself: bool = True) -> Iterator[Sample]:
-    """Fills in the seconds that the block takes and the memory that the tree of `pid` has meanwhile.
+    """Measures the seconds of the block, and the peak memory of a tree of processes meanwhile.
 
-    Memory is the proportional set size: pages that processes share count once. `itself` is whether `pid` counts.
+    The memory is the proportional set size: pages that processes share count once.
+
+    Args:
+        pid: the root of the tree.
+        itself: whether the memory of `pid` itself counts.
     """
-    os.sync()  # what was written or removed before must not be waited for now
+    os.sync()  # the block must not wait for the disk writes of earlier work
     sample = Sample()
     end = threading.Event()
     before = tree_memory(pid, itself=itself)
@@ -56,7 +67,7 @@ def measured(pid: int, *, itself: bool = True) -> Iterator[Sample]:
         while not end.wait(pause):
             began = time.thread_time()
             sample.memory = max(sample.memory, tree_memory(pid, itself=itself) - before)
-            pause = max(INTERVAL, SHARE * (time.thread_time() - began))
+            pause = max(INTERVAL, PAUSE_FACTOR * (time.thread_time() - began))
 
     watcher = threading.Thread(target=watch)
     watcher.start()
@@ -70,16 +81,16 @@ def measured(pid: int, *, itself: bool = True) -> Iterator[Sample]:
 
 
 def tree_memory(pid: int, *, itself: bool = True) -> int:
-    """Bytes (PSS) of a process and all below it, or of those alone."""
+    """Returns the memory (PSS) in bytes of a process and its descendants, or of its descendants only."""
     total, waiting = 0, [pid]
     while waiting:
-        one = waiting.pop()
+        current = waiting.pop()
         try:
-            if itself or one != pid:
-                rollup = Path(f"/proc/{one}/smaps_rollup").read_text()
+            if itself or current != pid:
+                rollup = Path(f"/proc/{current}/smaps_rollup").read_text()
                 total += next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:")) << 10
-            for thread in os.listdir(f"/proc/{one}/task"):
-                waiting += map(int, Path(f"/proc/{one}/task/{thread}/children").read_text().split())
-        except (OSError, StopIteration):  # it has ended
+            for thread in os.listdir(f"/proc/{current}/task"):
+                waiting += map(int, Path(f"/proc/{current}/task/{thread}/children").read_text().split())
+        except (OSError, StopIteration):  # the process has ended
             continue
     return total

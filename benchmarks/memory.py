@@ -1,4 +1,4 @@
-"""Peak memory of the whole tree of processes for one package of 2 GB, the interpreter's own taken off."""
+"""Measures the peak memory of a build with one package of 2 GB, without the memory of a Python interpreter."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LIMIT = 300_000_000
 
 @dataclass(frozen=True)
 class Huge:
-    """A package of two files of a gigabyte, of which half can be compressed."""
+    """A package of two files of one gigabyte each. Half of each file can be compressed."""
 
     @property
     def metadata(self) -> Metadata:
@@ -35,7 +35,7 @@ class Huge:
         return repr(self.metadata)
 
     def make(self, folder: Path) -> Path:
-        """Writes the package into `folder`."""
+        """Writes the package into `folder` and returns its path."""
         with tempfile.NamedTemporaryFile(dir=folder) as file:
             block = os.urandom(1 << 19) + bytes(1 << 19)
             for _ in range(SIZE // 2 // len(block)):
@@ -46,21 +46,25 @@ class Huge:
 
 
 def run(ours: Ours, work: Path) -> dict[str, Any]:
-    """Builds an image of an environment with one huge package to an archive."""
+    """Builds an image of an environment with one huge package into an archive.
+
+    Returns the seconds, the peak memory and its limit, in bytes.
+    """
     channel = channels.add(Channel((work / "huge").absolute()), [Huge()])
-    made = prefix.create(work / "huge-env", ["huge"], channel.url, work / "huge-pkgs")
-    with measured(os.getpid()) as alone:
+    environment = prefix.create(work / "huge-env", ["huge"], channel.url, work / "huge-pkgs")
+    with measured(os.getpid()) as interpreter:
         subprocess.run([sys.executable, "-c", "import time; time.sleep(0.5)"], check=True)
     archive = work / "huge.tar"
-    sample = ours.run(["build", str(made), "--base", ours.base, "-t", "bench/huge:1", "-o", str(archive)])
+    sample = ours.run(["build", str(environment), "--base", ours.base, "-t", "bench/huge:1", "-o", str(archive)])
     archive.unlink()
-    peak = sample.memory - alone.memory
+    peak = sample.memory - interpreter.memory
     return {"seconds": sample.seconds, "peak": peak, "limit": LIMIT}
 
 
 def text(figures: dict[str, Any]) -> str:
-    """What `run` found, in a sentence."""
+    """Returns the result of `run` as a sentence."""
     return (
-        f"A package of {size(SIZE)} to an archive: {seconds(figures['seconds'])}, peak of the process tree beyond an "
-        f"interpreter {size(figures['peak'])} (limit {size(figures['limit'])})."
+        f"A build of one package of {size(SIZE)} into an archive takes {seconds(figures['seconds'])}. The peak memory "
+        f"of its processes, without that of a Python interpreter, is {size(figures['peak'])} "
+        f"(limit {size(figures['limit'])})."
     )

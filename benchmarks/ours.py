@@ -1,4 +1,4 @@
-"""Our pipeline, as a user runs it: the command line in a process of its own."""
+"""Our pipeline: runs the command line in a process of its own, as a user does."""
 
 from __future__ import annotations
 
@@ -17,7 +17,12 @@ from benchmarks.measure import Sample, measured
 
 
 class Ours:
-    """`jupyter condabuild build`, with a store, a home and a base of its own."""
+    """`jupyter condabuild` with a store and a home folder of its own.
+
+    Args:
+        work: the folder for the store and the home folder.
+        base: the reference of the base image.
+    """
 
     name = "ours"
 
@@ -32,13 +37,13 @@ class Ours:
         }
 
     def forget(self) -> None:
-        """The next build runs as on a new node."""
+        """Removes the store, so that the next build runs as on a new node."""
         shutil.rmtree(self.store, ignore_errors=True)
 
     def layers(self) -> list[Path]:
-        """The layers that the store holds."""
-        known = [json.loads(path.read_bytes()) for path in sorted(self.store.glob("layers/*.json"))]
-        return [self.store / "blobs" / layer["descriptor"]["digest"].replace(":", "/") for layer in known]
+        """Returns the paths of the layers in the store."""
+        layers = [json.loads(path.read_bytes()) for path in sorted(self.store.glob("layers/*.json"))]
+        return [self.store / "blobs" / layer["descriptor"]["digest"].replace(":", "/") for layer in layers]
 
     def build(
         self,
@@ -49,11 +54,16 @@ class Ours:
         to: Sequence[str] = ("--push",),
         pool: str = "",
     ) -> Sample:
-        """Builds from the environment, and pushes; `to` may hold other options, `pool` is a layer pool."""
+        """Builds an image from the environment.
+
+        Args:
+            to: options that say where the image goes, and other options.
+            pool: the repository of a layer pool.
+        """
         return self._build([str(environment.prefix)], reference, cache_from, to, pool)
 
     def build_lockfile(self, environment: Environment, reference: str, *, cache_from: str = "") -> Sample:
-        """Builds from the lock file, on a node without the environment and its package cache, and pushes."""
+        """Builds an image from the lock file and pushes it, as a node without environment and package cache does."""
         return self._build(["--lockfile", str(environment.lockfile)], reference, cache_from, ["--push"])
 
     def _build(
@@ -63,7 +73,7 @@ class Ours:
         return self.run(["build", *source, "-t", reference, "--base", self.base, *to, *cache], pool)
 
     def run(self, arguments: Sequence[str], pool: str = "") -> Sample:
-        """One command; `notes` are the seconds of its phases, and of all processors together."""
+        """Runs a command. The notes of the sample are the seconds of each phase, and the processor seconds."""
         command = [sys.executable, "-m", "jupyter_condabuild", *arguments, "--events", "jsonl"]
         before = _processor_seconds()
         with measured(os.getpid(), itself=False) as sample:

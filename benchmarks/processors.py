@@ -1,4 +1,4 @@
-"""Where the processors' time goes: of the whole machine while something is done, so of a quiet machine alone."""
+"""Measures processor time: of the whole machine, which must do nothing else, and of child processes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,14 @@ CORES = len(os.sched_getaffinity(0))
 
 @dataclass
 class Spent:
-    """Seconds: by the clock, of all processors together by what they did, and of one other process among that."""
+    """Times in seconds.
+
+    Args:
+        clock: the duration.
+        busy: the time that all processors together were busy.
+        idle: the time that all processors together were idle.
+        other: the part of `busy` that belongs to one other process.
+    """
 
     clock: float = 0.0
     busy: float = 0.0
@@ -27,31 +34,31 @@ class Spent:
 
 @contextmanager
 def spent(other: psutil.Process) -> Iterator[Spent]:
-    """Fills in what the block takes."""
+    """Measures the block: the times of the whole machine, and of the process `other`."""
     os.sync()
-    found = Spent()
+    result = Spent()
     busy, idle = _machine()
     used = _used(other)
     started = time.perf_counter()
-    yield found
-    found.clock = time.perf_counter() - started
+    yield result
+    result.clock = time.perf_counter() - started
     after = _machine()
-    found.busy, found.idle = after[0] - busy, after[1] - idle
-    found.other = _used(other) - used
+    result.busy, result.idle = after[0] - busy, after[1] - idle
+    result.other = _used(other) - used
 
 
 @contextmanager
 def of_children() -> Iterator[Spent]:
-    """Fills in what the children of this process that end in the block have used."""
-    found = Spent()
+    """Measures the block: its duration, and the processor time of the child processes that end in it."""
+    result = Spent()
     before = _children()
     started = time.perf_counter()
-    yield found
-    found.clock, found.busy = time.perf_counter() - started, _children() - before
+    yield result
+    result.clock, result.busy = time.perf_counter() - started, _children() - before
 
 
 def listener(port: int) -> psutil.Process:
-    """The process that listens on a port of this machine; raises LookupError."""
+    """Returns the process that listens on a TCP port of this machine. Raises LookupError if there is none."""
     for connection in psutil.net_connections("tcp"):
         if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
             return psutil.Process(connection.pid)

@@ -1,4 +1,4 @@
-"""What a registry on loopback holds: the judge of what was pushed, and of what a pull must move."""
+"""Reads images from a registry on loopback, to compute the bytes that a push or a pull moves."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _ACCEPT = "application/vnd.oci.image.manifest.v1+json, application/vnd.docker.di
 
 @dataclass(frozen=True)
 class Layer:
-    """A layer by the digest of its compressed bytes, the digest of its tar, and its compressed size."""
+    """A layer: the digest of its compressed bytes, its diff_id (the digest of its tar), and its compressed size."""
 
     digest: str
     diff_id: str
@@ -19,7 +19,7 @@ class Layer:
 
 
 def layers(reference: str) -> list[Layer]:
-    """An image's layers, lowest first."""
+    """Returns the layers of an image, the lowest first."""
     manifest = json.loads(_get(reference, "manifests")[1])
     config = json.loads(_get(f"{_repository(reference)}:{manifest['config']['digest']}", "blobs")[1])
     pairs = zip(manifest["layers"], config["rootfs"]["diff_ids"], strict=True)
@@ -27,7 +27,7 @@ def layers(reference: str) -> list[Layer]:
 
 
 def tag(reference: str, name: str) -> str:
-    """Gives an image another tag in its repository; returns its reference."""
+    """Gives an image another tag in its repository. Returns the reference with that tag."""
     media_type, raw = _get(reference, "manifests")
     result = f"{_repository(reference)}:{name}"
     request = urllib.request.Request(_url(result, "manifests"), raw, {"Content-Type": media_type}, method="PUT")

@@ -1,4 +1,4 @@
-"""The result of a run: Markdown for people, JSON for programs, and a description of the machine for both."""
+"""The result of a run as Markdown and as JSON, with a description of the machine."""
 
 from __future__ import annotations
 
@@ -17,7 +17,12 @@ from benchmarks.rows import Row
 
 
 def machine(engine: str, rounds: int) -> dict[str, Any]:
-    """What figures depend on; nothing that tells whose machine it is."""
+    """Returns a description of the machine and the software. It has nothing that identifies the owner.
+
+    Args:
+        engine: the version of the Docker Engine; empty if it is not used.
+        rounds: how often each row is measured; 0 if this does not apply.
+    """
     return {
         "date": datetime.date.today().isoformat(),
         "cores": len(os.sched_getaffinity(0)),
@@ -33,7 +38,7 @@ def machine(engine: str, rounds: int) -> dict[str, Any]:
 
 
 def about(value: dict[str, Any]) -> str:
-    """The machine in one line."""
+    """Returns the description of `machine` in one line."""
     engine = f"Docker Engine {value['engine']}, " if value["engine"] else ""
     rounds = f"median of {value['rounds']}; " if value["rounds"] else ""
     return (
@@ -44,7 +49,11 @@ def about(value: dict[str, Any]) -> str:
 
 
 def table(rows: Sequence[Row], pipelines: Sequence[str]) -> str:
-    """Seconds, bytes moved and peak memory of each pipeline, and how many times faster the last one is."""
+    """Returns the table: seconds, bytes moved and peak memory of each pipeline, and the ratios of the seconds.
+
+    Args:
+        pipelines: the names of the columns. The last one is ours; the ratios compare it with each of the others.
+    """
     *others, ours = pipelines
     head = ["work", *(f"{name}" for name in pipelines), *(f"ratio to {name}" for name in others), "target"]
     lines = [head, ["---"] * len(head)]
@@ -54,25 +63,29 @@ def table(rows: Sequence[Row], pipelines: Sequence[str]) -> str:
             continue
         cells = [_cell(samples.get(name)) for name in pipelines]
         ratios = [_ratio(samples.get(name), samples.get(ours)) for name in others]
-        for name in samples.keys() - set(pipelines):  # has no column: its one row names it
+        for name in samples.keys() - set(pipelines):  # a pipeline without a column: the cell has its name
             cells[0], ratios[0] = f"{name}: {_cell(samples[name])}", _ratio(samples[name], samples.get(ours))
         lines.append([row.name, *cells, *ratios, f"{row.target:.3g}x" if row.target else ""])
     return markdown(lines)
 
 
 def changed(value: dict[str, int]) -> str:
-    """How large the packages are in which the variants of the environment differ from it."""
+    """Returns a sentence with the size of the changed packages of each variant of the environment."""
     sizes = [f"{name} {size(count)}" for name, count in value.items()]
     return f"Archives of the changed packages: {', '.join(sizes)}."
 
 
 def markdown(lines: Sequence[Sequence[str]]) -> str:
-    """Cells as a Markdown table."""
+    """Returns a Markdown table.
+
+    Args:
+        lines: the cells of each line; the first line is the head, the second one the separator.
+    """
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def as_json(rows: dict[str, Row]) -> dict[str, Any]:
-    """Every sample."""
+    """Returns the rows with every sample, for JSON."""
     return {
         key: {
             "name": row.name,
@@ -84,19 +97,19 @@ def as_json(rows: dict[str, Row]) -> dict[str, Any]:
 
 
 def from_json(value: dict[str, Any]) -> dict[str, Row]:
-    """The rows that `as_json` wrote."""
+    """Returns the rows of a value of `as_json`."""
     return {
         key: Row(
             name=row["name"],
             target=row["target"],
-            samples={name: [Sample(**one) for one in found] for name, found in row["samples"].items()},
+            samples={name: [Sample(**sample) for sample in samples] for name, samples in row["samples"].items()},
         )
         for key, row in value.items()
     }
 
 
 def size(count: float) -> str:
-    """Bytes for people."""
+    """Returns a number of bytes as text, such as "341 MB"."""
     for unit, bytes_in_it in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if count >= bytes_in_it:
             return f"{count / bytes_in_it:.{0 if count >= 100 * bytes_in_it else 1}f} {unit}"
@@ -104,12 +117,12 @@ def size(count: float) -> str:
 
 
 def seconds(value: float) -> str:
-    """Seconds for people."""
+    """Returns a duration as text, such as "9.91 s"."""
     return f"{value:.{1 if value >= 10 else 2}f} s"
 
 
 def say(text: str) -> None:
-    """What goes on, to standard error."""
+    """Prints a message about the progress of the run to standard error."""
     print(text, file=sys.stderr, flush=True)
 
 

@@ -1,4 +1,4 @@
-"""The rows of the table: the same work by both pipelines, step by step, on one machine at one time."""
+"""The rows of the table. Each pipeline does the same work, on the same machine, in the same run."""
 
 from __future__ import annotations
 
@@ -21,7 +21,14 @@ Environments = dict[str, Environment]
 
 @dataclass
 class Row:
-    """One kind of work, and its samples by pipeline. `target` is the least ratio of times; `limit` bounds our bytes."""
+    """One kind of work, and its samples.
+
+    Args:
+        name: the name of the row in the table.
+        target: how many times faster our pipeline should be; 0 if there is no target.
+        limit: the bytes that our pipeline should not exceed, in words.
+        samples: the samples by pipeline.
+    """
 
     name: str
     target: float = 0.0
@@ -29,11 +36,12 @@ class Row:
     samples: dict[str, list[Sample]] = field(default_factory=dict)
 
     def add(self, pipeline: str, sample: Sample) -> None:
+        """Adds a sample of a pipeline."""
         self.samples.setdefault(pipeline, []).append(sample)
 
 
 def rows() -> dict[str, Row]:
-    """The empty table. Targets are those of issue 6."""
+    """Returns the rows by key, without samples. The targets were set before the work on the layers engine began."""
     return {
         "cold": Row("cold build + push", 15, "1.2x as many bytes"),
         "cold-lean": Row("cold build + push, nobody compiles bytecode (ours: --no-bytecode)"),
@@ -59,7 +67,13 @@ def rows() -> dict[str, Row]:
 def build_rows(
     pipeline: Classic | Ours, environments: Environments, repository: str, bases: tuple[str, str]
 ) -> Iterator[tuple[str, Sample]]:
-    """One round of builds and pushes; leaves the tags `all`, `small`, `large` and, of ours, `stacked`."""
+    """Builds and pushes once for each row. Yields the key of the row, and the sample.
+
+    Afterwards the repository has the tags `all`, `small` and `large`, and with our pipeline `stacked`.
+
+    Args:
+        bases: the base image, and a newer base image.
+    """
     image = f"{repository}:latest"
     everything = environments["all"]
     build_fresh = pipeline.build_lockfile if isinstance(pipeline, Ours) else pipeline.build
@@ -101,7 +115,12 @@ def build_rows(
 
 
 def pull_rows(engine: Engine, repository: str, *, stacked: bool) -> Iterator[tuple[str, Sample]]:
-    """What a labmate waits for, with an engine that knows nothing at first; `stacked` where there is such a tag."""
+    """Pulls the tags of `build_rows`. Yields the key of the row, and the sample.
+
+    Args:
+        engine: the engine; its images are removed first.
+        stacked: whether the repository has the tag `stacked`.
+    """
     engine.forget()
     yield "pull", engine.pull(f"{repository}:all")
     yield "pull-small", engine.pull(f"{repository}:small")
@@ -120,7 +139,7 @@ def pull_rows(engine: Engine, repository: str, *, stacked: bool) -> Iterator[tup
 def classic_outputs(
     pipeline: Classic, engine: Engine, environment: Environment, work: Path
 ) -> Iterator[tuple[str, Sample]]:
-    """The image in the engine, and in a file."""
+    """Builds an image in the engine, and saves it to a file. Yields the key of the row, and the sample."""
     pipeline.forget()
     with measured(engine.pid) as sample:
         pipeline.load(environment, "bench/load:latest")
@@ -133,7 +152,7 @@ def classic_outputs(
 
 
 def our_outputs(pipeline: Ours, engine: Engine, environment: Environment, work: Path) -> Iterator[tuple[str, Sample]]:
-    """The image in the engine, and in a file."""
+    """Builds an image into the engine, and into a file. Yields the key of the row, and the sample."""
     engine.forget()
     pipeline.forget()
     yield "load", _without_bytes(pipeline.build(environment, "bench/load:latest", to=["--load"]))
@@ -146,7 +165,7 @@ def our_outputs(pipeline: Ours, engine: Engine, environment: Environment, work: 
 
 
 def conda_pack(environment: Environment, work: Path) -> Sample:
-    """conda-pack to a compressed tar, the usual way to take an environment along."""
+    """Measures conda-pack, which writes the environment to a compressed tar."""
     program = Path(sys.executable).with_name("conda-pack")
     path = work / "pack.tar.gz"
     options = ["--force", "-q", "--ignore-missing-files", "-j", "2"]

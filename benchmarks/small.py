@@ -1,4 +1,4 @@
-"""Figures of our command line alone: start-up, snapshot of many packages."""
+"""Measures the command line itself: its start, and a snapshot of many packages."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ print(time.perf_counter() - started)
 
 
 def run(work: Path) -> dict[str, float]:
-    """All of them."""
+    """Returns the best seconds of each measurement, by name."""
     return {
         "Python's own start": interpreter(),
         "`jupyter condabuild --help`": help_text(),
@@ -31,22 +31,22 @@ def run(work: Path) -> dict[str, float]:
 
 
 def text(figures: dict[str, float]) -> str:
-    """What `run` found, in Markdown."""
+    """Returns the result of `run` as Markdown."""
     return markdown([["work", "best"], ["---", "---"], *([name, seconds(value)] for name, value in figures.items())])
 
 
 def interpreter() -> float:
-    """Seconds that Python itself takes to start and end."""
+    """Returns the seconds that Python needs to start and end."""
     return _best([sys.executable, "-c", "pass"])
 
 
 def help_text() -> float:
-    """Seconds of `jupyter condabuild --help`."""
+    """Returns the seconds of `jupyter condabuild --help`."""
     return _best([sys.executable, "-m", "jupyter_condabuild", "--help"])
 
 
 def snapshot(work: Path, packages: int = 500) -> float:
-    """Seconds of a snapshot of so many packages of 100 files each."""
+    """Returns the seconds of a snapshot of an environment whose packages have 100 files each."""
     folder = make(work / "many", packages, files=100)
     command = [sys.executable, "-c", SNAPSHOT, str(folder), str(packages)]
     return min(float(subprocess.run(command, check=True, capture_output=True).stdout) for _ in range(RUNS))

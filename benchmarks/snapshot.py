@@ -1,7 +1,7 @@
-"""How long it takes to look at an environment: `python -m benchmarks.snapshot [PREFIX]`.
+"""Measures how long it takes to read an environment: `python -m benchmarks.snapshot [PREFIX]`.
 
-A snapshot is measured on 500 made-up packages of 100 files each, drift on a real prefix (default: the demo's). Cold
-means that its files were dropped from the page cache before.
+The snapshot is measured on 500 artificial packages of 100 files each. The drift is measured on a real prefix (default:
+that of the demo). "Cold" means that the files of the prefix were removed from the page cache before.
 """
 
 from __future__ import annotations
@@ -27,19 +27,20 @@ ROUNDS = 5
 
 
 def main() -> None:
-    """Measures and prints."""
+    """Parses the arguments of the command line, measures, and prints the results."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("prefix", type=Path, nargs="?", default=Path(".state/demo/env"))
     prefix = parser.parse_args().prefix
     with tempfile.TemporaryDirectory() as folder:
-        made = make(Path(folder) / "env", packages=500, files=100)
-        environment = snapshot(made)
-        size = sum(path.stat().st_size for path in made.glob("conda-meta/*.json"))
-        print(f"{len(environment.records)} packages, {len(environment.pip)} of pip, {size / 1e6:.0f} MB of records")
-        row("snapshot", lambda: snapshot(made))
+        artificial = make(Path(folder) / "env", packages=500, files=100)
+        environment = snapshot(artificial)
+        size = sum(path.stat().st_size for path in artificial.glob("conda-meta/*.json"))
+        counts = f"{len(environment.records)} conda packages, {len(environment.pip)} pip packages"
+        print(f"{counts}, {size / 1e6:.0f} MB of records")
+        row("snapshot", lambda: snapshot(artificial))
         row("lock and dump", lambda: dump(lock(environment)))
     if not (prefix / "conda-meta").is_dir():
-        print(f"no environment at {prefix}: name one to measure drift")
+        print(f"There is no environment at {prefix}. Name a prefix to measure the drift.")
         return
     environment = snapshot(prefix)
     result = drift(environment, trust_cache=False)
@@ -52,7 +53,7 @@ def main() -> None:
 
 
 def row(name: str, work: Callable[[], object], before: Callable[[], None] = lambda: None) -> None:
-    """Prints the median of a few runs."""
+    """Measures `work` several times and prints the median. Calls `before` before each measurement."""
     times = []
     for _ in range(ROUNDS):
         before()
@@ -63,7 +64,10 @@ def row(name: str, work: Callable[[], object], before: Callable[[], None] = lamb
 
 
 def make(prefix: Path, packages: int, files: int) -> Path:
-    """A prefix whose records are as conda writes them, a tenth of it pip's; the files themselves are not there."""
+    """Makes a prefix with PrefixRecords in the form of conda, and returns its path.
+
+    For every ten packages there is one pip package. The files of the packages do not exist.
+    """
     (prefix / "conda-meta").mkdir(parents=True)
     for number in range(packages):
         name = "python" if number == 0 else f"package-{number}"
@@ -113,7 +117,7 @@ def _dist_info(prefix: Path, name: str, installer: str, files: int = 0) -> None:
 
 
 def read(environment: Environment) -> None:
-    """What any check has to do at least: read the files, in one thread."""
+    """Reads all files in one thread: the least that a check of the files has to do."""
     for path in _files(environment.prefix):
         with open(path, "rb", buffering=0) as file:
             while file.read(1 << 20):
@@ -121,7 +125,7 @@ def read(environment: Environment) -> None:
 
 
 def evict(prefix: Path) -> None:
-    """Asks the kernel to forget the files' content."""
+    """Asks the kernel to remove the files from the page cache."""
     for path in _files(prefix):
         file = os.open(path, os.O_RDONLY)
         os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)

@@ -1,1 +1,1 @@
-"""How cost grows: a simulated lab, many packages, large packages, full stores (`python -m benchmarks.scale`)."""
+"""Measures how cost grows with packages, bytes, builds and a simulated lab (`python -m benchmarks.scale`)."""

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.scale lab|packages|sizes|store`: measures, prints Markdown, and writes JSON where told to."""
+"""`python -m benchmarks.scale lab|packages|sizes|store`: measures, prints Markdown, and writes JSON with `--json`."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ SEED = 1
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Reads the command line and does what it says."""
+    """Parses the arguments of the command line and runs the benchmark."""
     options = _parser().parse_args(arguments)
-    result = _lab(options.seed) if options.what == "lab" else _grow(options)
+    result = _lab(options.seed) if options.benchmark == "lab" else _grow(options)
     if options.json:
         options.json.write_text(json.dumps(result, indent=1) + "\n")
 
@@ -42,13 +42,13 @@ def _lab(seed: int) -> dict[str, Any]:
 
 def _grow(options: argparse.Namespace) -> dict[str, Any]:
     machine = report.machine(engine="", rounds=0)
-    print(f"{report.about(machine)}; cold builds once, all else best of {growth.RUNS}\n", flush=True)
+    print(f"{report.about(machine)}; cold builds once, all others the best of {growth.RUNS}\n", flush=True)
     base = os.environ["CONDABUILD_TEST_BASE_REFERENCE"]
     registry = base.partition("/")[0]
     with tempfile.TemporaryDirectory(prefix="condabuild-bench-", dir=options.work) as folder:
         work = Path(folder)
         ours = Ours(work, base)
-        match options.what:
+        match options.benchmark:
             case "packages":
                 steps = growth.packages(ours, work, registry)
                 print(growth.table("packages", steps))
@@ -58,16 +58,18 @@ def _grow(options: argparse.Namespace) -> dict[str, Any]:
             case _:
                 steps = growth.store(ours, work, registry)
                 print(growth.table("builds in the store", steps))
-    return {"machine": machine, options.what: growth.as_json(steps)}
+    return {"machine": machine, options.benchmark: growth.as_json(steps)}
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scale", description=__doc__)
-    parser.add_argument("what", choices=("lab", "packages", "sizes", "store"))
-    parser.add_argument("--seed", type=int, default=SEED, help=f"of the simulated lab (default {SEED})")
-    parser.add_argument("--huge", action="store_true", help="sizes: also a package of 4 GB, which needs 20 GB of disk")
-    parser.add_argument("--work", type=Path, help="folder for what is made and removed again (default: the system's)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure there")
+    parser.add_argument("benchmark", choices=("lab", "packages", "sizes", "store"), help="the benchmark to run")
+    parser.add_argument("--seed", type=int, default=SEED, help=f"lab: the seed of the simulation (default {SEED})")
+    parser.add_argument(
+        "--huge", action="store_true", help="sizes: also measure a package of 4 GB, which needs 20 GB of disk space"
+    )
+    parser.add_argument("--work", type=Path, help="folder for temporary files (default: the system's)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure to this file")
     return parser
 
 

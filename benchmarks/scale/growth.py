@@ -1,4 +1,4 @@
-"""How cost grows with what is real: packages in an environment, bytes in a package, builds in the store."""
+"""Measures how the cost of real builds grows with the packages, with their bytes, and with the builds in the store."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ HUGE = 4_000_000_000
 BUILDS = (1, 10, 100, 1000)
 
 CHANGED = 12
-"""Layers that each build adds to the store: the mean of the simulated lab's changes."""
+"""The number of layers that each build adds to the store: the mean of the changes in the simulated lab."""
 
 RUNS = 3
-"""Of what leaves nothing behind; the best one counts."""
+"""How often a command is measured that does not change the next measurement. The best one counts."""
 
 
 class Figure(NamedTuple):
-    """Seconds on the clock, and of all processors together: those do not depend on what else the machine does."""
+    """A duration and the processor time, in seconds. Other work on the machine hardly changes the processor time."""
 
     seconds: float
     processor: float
@@ -42,21 +42,26 @@ class Figure(NamedTuple):
 
 @dataclass(frozen=True)
 class Step:
-    """Figures for one size of something."""
+    """The figures by name, for one number of packages, bytes or builds."""
 
     count: int
     figures: dict[str, Figure]
 
 
 def packages(ours: Ours, work: Path, registry: str, counts: Sequence[int] = PACKAGES) -> list[Step]:
-    """Environments of many packages of three files each."""
+    """Measures environments with many packages of three files each.
+
+    Args:
+        registry: the host and port of the registry.
+        counts: the numbers of packages.
+    """
     channel = channels.add(Channel((work / "tiny").absolute()), [Tiny(number) for number in range(max(counts))])
     steps = []
     for count in counts:
         say(f"  {count} packages")
         names = [Tiny(number).metadata.name for number in range(count)]
-        made = prefix.create(work / f"env-{count}", names, channel.url, work / "pkgs")
-        image = [str(made), "--base", ours.base, "-t", f"{registry}/bench/packages-{count}:1"]
+        environment = prefix.create(work / f"env-{count}", names, channel.url, work / "pkgs")
+        image = [str(environment), "--base", ours.base, "-t", f"{registry}/bench/packages-{count}:1"]
         ours.forget()
         figures = {
             "cold build + push": _run(ours, ["build", *image, "--push"]),
@@ -68,30 +73,41 @@ def packages(ours: Ours, work: Path, registry: str, counts: Sequence[int] = PACK
 
 
 def sizes(ours: Ours, work: Path, registry: str, counts: Sequence[int] = SIZES) -> list[Step]:
-    """One package of so many bytes, about half of which can be compressed."""
+    """Measures environments with one package. About half of its bytes can be compressed.
+
+    Args:
+        registry: the host and port of the registry.
+        counts: the sizes of the package in bytes.
+    """
     steps = []
     for count in counts:
         say(f"  {size(count)}")
         package = LargePackage(f"data-{count}", count, files=max(1, min(16, count // 250_000)))
         channel = channels.add(Channel((work / f"channel-{count}").absolute()), [package])
-        made = prefix.create(work / f"env-{count}", [package.name], channel.url, work / "pkgs")
-        image = [str(made), "--base", ours.base, "-t", f"{registry}/bench/size-{count}:1"]
+        environment = prefix.create(work / f"env-{count}", [package.name], channel.url, work / "pkgs")
+        image = [str(environment), "--base", ours.base, "-t", f"{registry}/bench/size-{count}:1"]
         ours.forget()
         figures = {
             "cold build + push": _run(ours, ["build", *image, "--push"]),
             "nothing changed": _best(ours, ["build", *image, "--push"]),
         }
         steps.append(Step(count, figures))
-        for folder in (channel.folder, made, work / "pkgs"):
+        for folder in (channel.folder, environment, work / "pkgs"):
             shutil.rmtree(folder)
     return steps
 
 
 def store(ours: Ours, work: Path, registry: str, counts: Sequence[int] = BUILDS) -> list[Step]:
-    """The same build with a store that other builds have filled."""
+    """Measures one build with stores that other builds have filled.
+
+    Args:
+        registry: the host and port of the registry.
+        counts: the numbers of builds in the store.
+    """
     channel = channels.add(Channel((work / "tiny").absolute()), [Tiny(number) for number in range(80)])
-    made = prefix.create(work / "env", [Tiny(number).metadata.name for number in range(80)], channel.url, work / "pkgs")
-    build = ["build", str(made), "--base", ours.base, "-t", f"{registry}/bench/store:1", "--push"]
+    names = [Tiny(number).metadata.name for number in range(80)]
+    environment = prefix.create(work / "env", names, channel.url, work / "pkgs")
+    build = ["build", str(environment), "--base", ours.base, "-t", f"{registry}/bench/store:1", "--push"]
     ours.forget()
     ours.run(build)
     steps, filled = [], 1
@@ -109,7 +125,12 @@ def store(ours: Ours, work: Path, registry: str, counts: Sequence[int] = BUILDS)
 
 
 def fill(folder: Path, builds: Sequence[int]) -> None:
-    """Leaves in a store what so many builds leave there: layers, their records, what was pushed where."""
+    """Fills a store as builds do: with layers, their records, and the images that were pushed.
+
+    Args:
+        folder: the folder of the store.
+        builds: the numbers of the builds.
+    """
     with Store(folder) as opened:
         for build in builds:
             for number in range(CHANGED):
@@ -136,15 +157,20 @@ class Tiny:
         return repr(self)
 
     def make(self, folder: Path) -> Path:
-        """Writes the package into `folder`."""
+        """Writes the package into `folder` and returns its path."""
         text = f"{self.metadata.name}\n".encode() * 50
         return write(self.metadata, [File(f"share/{self.metadata.name}/{name}.txt", text) for name in "abc"], folder)
 
 
-def table(what: str, steps: Sequence[Step], show: Callable[[int], str] = "{:,}".format) -> str:
-    """Seconds of each, of processors in brackets, and how many times more of those than in the step before."""
+def table(counted: str, steps: Sequence[Step], show: Callable[[int], str] = "{:,}".format) -> str:
+    """Returns the figures as Markdown: durations, processor times in brackets, and ratios to the step before.
+
+    Args:
+        counted: the title of the first column.
+        show: the text of a count.
+    """
     names = list(steps[0].figures)
-    lines = [[what, "times", *(f"{name}, times" for name in names)], ["---"] * (len(names) + 2)]
+    lines = [[counted, "factor", *(f"{name}, factor" for name in names)], ["---"] * (len(names) + 2)]
     for before, step in zip((None, *steps), steps, strict=False):
         growth = f"{step.count / before.count:.3g}" if before else ""
         cells = [_cell(step.figures[name], before.figures[name] if before else None) for name in names]
@@ -153,7 +179,7 @@ def table(what: str, steps: Sequence[Step], show: Callable[[int], str] = "{:,}".
 
 
 def as_json(steps: Sequence[Step]) -> list[dict[str, Any]]:
-    """Every figure."""
+    """Returns every figure, for JSON."""
     return [
         {"count": step.count, **{name: figure._asdict() for name, figure in step.figures.items()}} for step in steps
     ]

@@ -1,4 +1,4 @@
-"""A year of a made-up lab: packages and their releases, environments, who pushes and who pulls; all from one seed."""
+"""Simulates a year of a lab from one seed: packages and their releases, environments, pushes and pulls."""
 
 from __future__ import annotations
 
@@ -20,28 +20,37 @@ SIZES = {
     "noarch": (5991, 5763, 1866, 1343, 525, 397, 257, 204, 198, 151, 135, 132, 126, 123, 122, 122, 101, 96, 91, 83, 83,
                69, 68, 66, 64, 59, 57, 49, 34, 32, 29, 23, 17, 14, 13, 11, 9, 6),
 }  # fmt: skip
-"""Archives of the benchmark environment in kilobytes, by kind: what sizes are drawn from."""
+"""The sizes of the archives in the benchmark environment, in kilobytes, by kind. The simulation draws from them."""
 
 PYTHON_SIZE = 13660 * KILO
 PYTHONS = {"3.11": 3, "3.12": 5, "3.13": 2}
-"""Versions of Python and how often an environment has them."""
+"""The versions of Python, with the weight of each in the choice for an environment."""
 
 WEEKS_BETWEEN_RELEASES = ((256 * KILO, 5), (4_000 * KILO, 8), (32_000 * KILO, 10), (1 << 62, 13))
-"""The mean, for packages up to a size; libraries need three times as long."""
+"""The mean number of weeks for packages below a size in bytes. For libraries it is three times as long."""
 
 ACTIVITY = {0.6: 15, 0.25: 35, 0.06: 50}
-"""The chance that an environment is changed in a week, and how many of a hundred have it."""
+"""The probability that an environment changes in a week, with the percentage of environments that have it."""
 
 CHANGES = {"update one": 50, "update a bundle": 15, "update all": 10, "add": 20, "remove": 5}
-"""What a change is, in percent."""
+"""The kinds of changes, with the percentage of each."""
 
-PULLED = 0.7
-"""The chance that a user of an environment pulls in a week in which the tag moved."""
+PULL_PROBABILITY = 0.7
+"""The probability that a user of an environment pulls in a week in which its tag changed."""
 
 
 @dataclass(frozen=True)
 class Size:
-    """How large the lab is."""
+    """The size of the lab.
+
+    Args:
+        people: the number of people.
+        environments: the number of environments.
+        weeks: the number of weeks.
+        core: the number of projects that every environment has.
+        bundles: the number of bundles: projects that are installed together.
+        singles: the number of projects that are installed alone.
+    """
 
     people: int = 100
     environments: int = 300
@@ -53,7 +62,13 @@ class Size:
 
 @dataclass(frozen=True)
 class Project:
-    """A package through its releases: the week and the archive's size of each; what came before the year is week 0."""
+    """A package with its releases.
+
+    Args:
+        kind: a key of `SIZES`.
+        rank: the popularity; 0 is the most popular project.
+        releases: the week of each release, and the size of its archive in bytes. The first one is in week 0.
+    """
 
     name: str
     kind: str
@@ -61,13 +76,13 @@ class Project:
     releases: tuple[tuple[int, int], ...]
 
     def newest(self, week: int) -> int:
-        """The number of the last release up to a week."""
+        """Returns the index of the newest release in a week."""
         return sum(released <= week for released, _ in self.releases) - 1
 
 
 @dataclass(frozen=True)
 class Push:
-    """An environment's image is built and pushed to its tag."""
+    """The image of an environment is built and pushed to its tag."""
 
     week: int
     environment: int
@@ -76,7 +91,7 @@ class Push:
 
 @dataclass(frozen=True)
 class Pull:
-    """A person's node gets what an environment's tag names."""
+    """The node of a person pulls the tag of an environment."""
 
     week: int
     person: int
@@ -85,19 +100,19 @@ class Pull:
 
 @dataclass(frozen=True)
 class Lab:
-    """All that happens in a year, in order."""
+    """The projects, and the events of the year in their order."""
 
     projects: tuple[Project, ...]
     events: tuple[Push | Pull, ...]
 
     @property
     def pushes(self) -> list[Push]:
-        """The pushes alone."""
+        """The events that are pushes."""
         return [event for event in self.events if isinstance(event, Push)]
 
 
 def make(seed: int, size: Size = Size()) -> Lab:
-    """The lab of a seed: the same one each time."""
+    """Simulates the lab of a seed. Equal seeds give equal labs."""
     world = _World(Random(f"packages {seed}"), size)
     chance = Random(f"people {seed}")
     environments = [_Environment(chance, world) for _ in range(size.environments)]
@@ -105,25 +120,28 @@ def make(seed: int, size: Size = Size()) -> Lab:
     events: list[Push | Pull] = []
     for week in range(size.weeks):
         for number, environment in enumerate(environments):
-            moved = week == 0 or (chance.random() < environment.activity and environment.change(chance, world, week))
-            if moved:
+            changed = week == 0 or (chance.random() < environment.activity and environment.change(chance, world, week))
+            if changed:
                 events.append(Push(week, number, environment.lockfile(world)))
             events += [
                 Pull(week, person, number)
                 for person, since in users[number]
-                if week == since or (moved and week > since and chance.random() < PULLED)
+                if week == since or (changed and week > since and chance.random() < PULL_PROBABILITY)
             ]
     return Lab(tuple(world.projects), tuple(events))
 
 
 def _users(chance: Random, size: Size) -> list[list[tuple[int, int]]]:
-    """For each environment who uses it, and since which week: its owner, and those who like popular ones."""
+    """Returns the users of each environment, and the week from which on each user pulls it.
+
+    An environment has one owner, from week 0. Each person also uses environments of others, popular ones more often.
+    """
     users: list[dict[int, int]] = [{number % size.people: 0} for number in range(size.environments)]
     weights = _zipf(size.environments, 0.8)
     for person in range(size.people):
         for number in chance.choices(range(size.environments), cum_weights=weights, k=4):
             users[number].setdefault(person, chance.choice((0, chance.randrange(size.weeks))))
-    return [sorted(one.items()) for one in users]
+    return [sorted(since.items()) for since in users]
 
 
 def _zipf(count: int, exponent: float) -> list[float]:
@@ -131,7 +149,7 @@ def _zipf(count: int, exponent: float) -> list[float]:
 
 
 class _World:
-    """The channel: projects in bundles that are installed together, the most popular ones first."""
+    """The projects of the channel, the most popular first, and the bundles of projects."""
 
     def __init__(self, chance: Random, size: Size) -> None:
         self.projects: list[Project] = []
@@ -159,7 +177,7 @@ class _World:
                 if self._chance.random() < 1 / pause:
                     size = int(size * self._chance.lognormvariate(0.002, 0.02))
                     releases.append((week, size))
-            # a name says nothing of its popularity, as among real packages
+            # A hash: the alphabetical order of real packages does not depend on their popularity either.
             name = hashlib.sha256(f"{rank} {kind}".encode()).hexdigest()[:8].translate(_LETTERS)
             self.projects.append(Project(name, kind, rank, tuple(releases)))
         return list(range(first, len(self.projects)))
@@ -169,7 +187,7 @@ _LETTERS = str.maketrans("0123456789", "ghijklmnop")
 
 
 class _Environment:
-    """Which projects are in an environment, in which release; changed in place from week to week."""
+    """The projects in an environment, with the release of each. `change` changes the object."""
 
     def __init__(self, chance: Random, world: _World) -> None:
         self.activity = chance.choices(list(ACTIVITY), list(ACTIVITY.values()))[0]
@@ -184,7 +202,7 @@ class _Environment:
         self.releases = dict.fromkeys(sorted(chosen), 0)
 
     def change(self, chance: Random, world: _World, week: int) -> bool:
-        """One change of a week; whether it changed anything."""
+        """Makes one random change. Returns whether the packages are different afterwards."""
         before = dict(self.releases)
         match chance.choices(list(CHANGES), list(CHANGES.values()))[0]:
             case "update one":
@@ -208,7 +226,7 @@ class _Environment:
                 self.releases[number] = world.projects[number].newest(week)
 
     def lockfile(self, world: _World) -> Lockfile:
-        """What is installed now."""
+        """Returns the lock file of the installed packages."""
         packages = [_package(world.projects[number], release, self.python) for number, release in self.releases.items()]
         return of_packages("linux-64", [_python(self.python), *packages], ())
 

@@ -1,4 +1,4 @@
-"""What a pull costs a node: Docker's graphdrivers go by chains, containerd's content store by blobs."""
+"""The bytes of a pull. Docker's graphdrivers identify a layer by its chain, containerd's content store by its blob."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ from benchmarks.scale.policies import Layer
 
 @dataclass(frozen=True)
 class Pulled:
-    """Bytes of one pull.
+    """The bytes of one pull.
 
-    `chain`: of layers whose chain id (the layer and all below it) is new to the node. A graphdriver downloads and
-    unpacks them; containerd unpacks them. `blob`: of layers whose digest is new, which is what containerd downloads.
+    Args:
+        chain: the bytes of the layers whose chain id (the layer and all layers below it) is new to the node. A
+            graphdriver downloads and unpacks these layers; containerd unpacks them.
+        blob: the bytes of the layers whose digest is new to the node. containerd downloads these layers.
+        layers: the number of layers whose chain id is new.
     """
 
     chain: int
@@ -22,29 +25,36 @@ class Pulled:
 
 
 class Chains:
-    """Chain ids, equal for equal layers on equal chains (OCI image-spec config.md, "Layer ChainID")."""
+    """Numbers the chain ids: equal layers on equal chains have the same number.
+
+    Source: OCI image-spec, config.md, "Layer ChainID".
+    """
 
     def __init__(self) -> None:
         self._ids: dict[tuple[int, str], int] = {}
 
     def of(self, layers: Sequence[Layer]) -> list[int]:
-        """The chain id at each layer, lowest first."""
-        found, below = [], -1
+        """Returns the chain id of each layer, the lowest layer first."""
+        ids, below = [], -1
         for layer in layers:
             below = self._ids.setdefault((below, layer.key), len(self._ids))
-            found.append(below)
-        return found
+            ids.append(below)
+        return ids
 
 
 @dataclass
 class Node:
-    """A machine that keeps what it has pulled."""
+    """A machine that keeps every layer that it has pulled."""
 
     chains: set[int] = field(default_factory=set)
     blobs: set[str] = field(default_factory=set)
 
     def pull(self, layers: Sequence[Layer], chains: Sequence[int]) -> Pulled:
-        """Gets an image, and says what of it was new."""
+        """Pulls an image. Returns the bytes that were new to the node.
+
+        Args:
+            chains: the chain ids of the layers.
+        """
         unpacked = [layer.size for layer, chain in zip(layers, chains, strict=True) if chain not in self.chains]
         blobs = {layer.key: layer.size for layer in layers if layer.key not in self.blobs}
         self.chains.update(chains)

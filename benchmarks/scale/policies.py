@@ -1,4 +1,4 @@
-"""Ways to make an environment's image of layers: ours with other constants and orders, and what others do."""
+"""Policies that group packages into layers: our plan, our plan with other constants or another order, and others."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from jupyter_condabuild.planning import layer_plan as planning
 from jupyter_condabuild.planning.layer_plan import BINS, THRESHOLDS, layer_key
 
 WHITEOUTS = 2000
-"""Bytes of the layer that takes away what the packages below a stacked update have left."""
+"""The bytes of the layer of whiteouts, which hides the files of replaced packages in a stacked image."""
 
 MOST_LAYERS = 125 - 3
-"""Of packages: what engines can mount, less the base and the runtime."""
+"""The highest number of package layers: the engines' limit, minus the layers of the base image and the runtime."""
 
 ALL_ALONE = (0, 64 << 10, *THRESHOLDS)
 COARSE = (256 << 10, 4 << 20, 64 << 20, 1 << 62)
 FINE = (*(1 << power for power in range(18, 27)), 1 << 62)
-"""Other threshold lists than the plan's powers of four."""
+"""Lists of thresholds other than the powers of four of the plan."""
 
 
 class Layer(NamedTuple):
-    """A layer: equal keys, equal bytes. `size` is that of the packages' archives, in bytes."""
+    """A layer. Layers with equal keys have equal bytes. `size` is the size of the packages' archives in bytes."""
 
     key: str
     size: int
@@ -37,9 +37,12 @@ class Layer(NamedTuple):
 
 @dataclass(frozen=True)
 class Image:
-    """An image's package layers, lowest first; those that are `hidden`, by key, count for nothing any more.
+    """The package layers of an image.
 
-    `canonical` says that the lock file alone decides it, and no earlier image.
+    Args:
+        layers: the layers, the lowest first.
+        hidden: the keys of the layers that upper layers replace.
+        canonical: whether the image depends on the lock file only, and not on an earlier image.
     """
 
     layers: tuple[Layer, ...]
@@ -48,17 +51,17 @@ class Image:
 
     @cached_property
     def size(self) -> int:
-        """Bytes of all layers."""
+        """The bytes of all layers."""
         return sum(layer.size for layer in self.layers)
 
     @cached_property
     def stale(self) -> int:
-        """Bytes that a new puller gets and nobody sees."""
+        """The bytes of the hidden layers. A node that pulls the image for the first time downloads them for nothing."""
         return sum(layer.size for layer in self.layers if layer.key in self.hidden)
 
 
 class Policy(Protocol):
-    """Makes the image of a lock file; `current` is what the tag names now."""
+    """Makes the image of a lock file. `current` is the image that the tag has, or None."""
 
     @property
     def name(self) -> str: ...
@@ -70,7 +73,14 @@ Order = Callable[[Layer], tuple[object, ...]]
 
 @dataclass(frozen=True)
 class Planned:
-    """Our plan, with other constants, or with the layers of single packages in another order."""
+    """Our plan, also with other constants, or with the layers of single packages in another order.
+
+    Args:
+        budget: the highest number of layers.
+        thresholds: sizes in bytes. Packages from the smallest threshold that keeps the budget have their own layers.
+        bins: the number of layers for small packages.
+        order: the sort key for layers of single packages. None for the order of the plan.
+    """
 
     name: str
     budget: int = 96
@@ -78,8 +88,8 @@ class Planned:
     bins: int = BINS
     order: Order | None = None
 
-    def image(self, lockfile: Lockfile, current: Image | None) -> Image:  # noqa: ARG002 canonical: no history in it
-        """The same whatever the tag named before."""
+    def image(self, lockfile: Lockfile, current: Image | None) -> Image:  # noqa: ARG002 the image is canonical
+        """Returns the canonical image, whatever image the tag has."""
         layers = _planned(lockfile, self.budget, self.thresholds, self.bins)
         if self.order:
             alone = [layer for layer in layers if len(layer.packages) == 1]
@@ -88,23 +98,27 @@ class Planned:
         return Image(layers)
 
 
-@lru_cache(maxsize=4096)  # policies that differ in their order alone come one after another
+@lru_cache(maxsize=4096)  # policies that differ only in their order run one after another and share the plans
 def _planned(lockfile: Lockfile, budget: int, thresholds: tuple[int, ...], bins: int) -> tuple[Layer, ...]:
     with patch.multiple(planning, THRESHOLDS=thresholds, BINS=bins):
-        found = planning.plan_layers(lockfile, budget=budget)
-    return tuple(Layer(layer.key, layer.size, layer.packages) for layer in found.layers)
+        plan = planning.plan_layers(lockfile, budget=budget)
+    return tuple(Layer(layer.key, layer.size, layer.packages) for layer in plan.layers)
 
 
 @dataclass(frozen=True)
 class Alone:
-    """The first `count` packages by some measure have a layer each, all others share one on top."""
+    """The first `count` packages have a layer each. All others share one layer on top.
+
+    Args:
+        first: the sort key of the packages.
+    """
 
     name: str
     count: int = 0
     first: Callable[[CondaPackage], float] = lambda package: 0.0
 
-    def image(self, lockfile: Lockfile, current: Image | None) -> Image:  # noqa: ARG002
-        """The same whatever the tag named before."""
+    def image(self, lockfile: Lockfile, current: Image | None) -> Image:  # noqa: ARG002 the image is canonical
+        """Returns the canonical image, whatever image the tag has."""
         packages = sorted(lockfile.conda, key=lambda package: (self.first(package), package.name))
         groups = [*((package,) for package in packages[: self.count]), tuple(packages[self.count :])]
         return Image(tuple(_layer(group, lockfile.site_packages) for group in groups if group))
@@ -112,20 +126,25 @@ class Alone:
 
 @dataclass(frozen=True)
 class Stacked:
-    """New layers on top of the tag's image, until its stale bytes pass a share of the canonical image's."""
+    """Puts new layers on top of the image that the tag has, until too many of its bytes are stale.
+
+    Args:
+        share: the highest ratio of stale bytes to the bytes of the canonical image.
+        canonical: the policy for the canonical image.
+    """
 
     name: str
     share: float
     canonical: Planned = field(default_factory=lambda: Planned("canonical"))
 
     def image(self, lockfile: Lockfile, current: Image | None) -> Image:
-        """The tag's image with more layers on it, or the canonical one."""
-        afresh = self.canonical.image(lockfile, None)
+        """Returns the tag's image with more layers on top, or the canonical image."""
+        canonical = self.canonical.image(lockfile, None)
         if current is None:
-            return afresh
+            return canonical
         visible = {layer.key for layer in current.layers} - current.hidden
-        gone = visible - {layer.key for layer in afresh.layers}
-        added = [layer for layer in afresh.layers if layer.key not in visible]
+        gone = visible - {layer.key for layer in canonical.layers}
+        added = [layer for layer in canonical.layers if layer.key not in visible]
         layers = [*current.layers, *added]
         if gone:
             key = hashlib.sha256("\n".join(layer.key for layer in layers).encode()).hexdigest()
@@ -133,8 +152,8 @@ class Stacked:
             gone |= {key}
         image = Image(tuple(layers), current.hidden | gone, canonical=False)
         comes_back = any(layer.key in current.hidden for layer in added)
-        full = comes_back or len(layers) > MOST_LAYERS or image.stale > self.share * afresh.size
-        return afresh if full or not visible - gone else image
+        rebuild = comes_back or len(layers) > MOST_LAYERS or image.stale > self.share * canonical.size
+        return canonical if rebuild or not visible - gone else image
 
 
 @cache
@@ -144,7 +163,7 @@ def _layer(packages: tuple[CondaPackage, ...], site_packages: str) -> Layer:
 
 
 def policies(lab: Lab) -> list[Policy]:
-    """All that are compared; those that need to know how popular or how lively a project is are told by the lab."""
+    """Returns the policies to compare. The lab gives the popularity of a project and the number of its releases."""
     rank = {project.name: project.rank for project in lab.projects}
     releases = {project.name: len(project.releases) for project in lab.projects}
 

@@ -1,4 +1,4 @@
-"""Runs a lab's year under a policy, and adds up what the registry holds and what goes over the wire."""
+"""Runs the year of a lab under a policy, and adds up the bytes in the registry and the bytes that are transferred."""
 
 from __future__ import annotations
 
@@ -16,12 +16,18 @@ from benchmarks.scale.policies import Image, Policy
 
 @dataclass
 class Totals:
-    """Bytes of a year under one policy, and layers an image.
+    """The bytes of a year under one policy, and the layers of its images.
 
-    `pushed` is with a pool of layers for the whole lab, and what the registry keeps either way, a blob once;
-    `pushed_alone` is where a push finds only what its own repository has. `chain` and `blob` are as in `Pulled`;
-    `updates` are the pulls of people who had an older image of the tag. `canonical` counts the images that their lock
-    file alone decides.
+    Args:
+        name: the name of the policy.
+        pushed: the bytes that are pushed with a layer pool for the whole lab. With or without a pool, the registry
+            keeps so many bytes, since it stores each blob once.
+        pushed_alone: the bytes that are pushed if a push finds only the layers of its own repository.
+        chain: the sum of `Pulled.chain`.
+        blob: the sum of `Pulled.blob`.
+        canonical: the number of images that depend on their lock file only.
+        layers: the number of layers of each image.
+        updates: the pulls of people who have an older image of the tag.
     """
 
     name: str
@@ -41,7 +47,7 @@ class Totals:
             self.updates.append(pulled)
 
     def summary(self) -> dict[str, Any]:
-        """The figures for a program."""
+        """Returns the figures, for JSON."""
         value = asdict(self)
         value["layers"] = {"mean": statistics.mean(self.layers), "max": max(self.layers)}
         value["updates"] = {
@@ -56,7 +62,7 @@ class Totals:
 
 
 def run(lab: Lab, policy: Policy) -> Totals:
-    """The year of a lab. Nothing is ever deleted: not in the registry, not on a node."""
+    """Runs the year of a lab. The registry and the nodes never delete anything."""
     totals = Totals(policy.name)
     chains = Chains()
     tags: dict[int, Image] = {}
@@ -85,7 +91,7 @@ def run(lab: Lab, policy: Policy) -> Totals:
 
 
 def describe(lab: Lab, seed: int) -> str:
-    """The lab in a paragraph."""
+    """Returns a description of the lab as a paragraph."""
     first = [push for push in lab.pushes if push.week == 0]
     packages = [len(push.lockfile.conda) for push in first]
     sizes = [sum(package.size or 0 for package in push.lockfile.conda) for push in first]
@@ -95,27 +101,28 @@ def describe(lab: Lab, seed: int) -> str:
         f"Seed {seed}: {len({pull.person for pull in pulls})} people, {len(first)} environments of {min(packages)} to "
         f"{max(packages)} packages (mean {statistics.mean(packages):.0f}) and {min(sizes) / 1e6:.0f} to "
         f"{max(sizes) / 1e6:.0f} MB of archives (mean {statistics.mean(sizes) / 1e6:.0f}), from {len(lab.projects)} "
-        f"projects; {len(changed)} changed images in a year, by {statistics.median(changed):.0f} packages "
-        f"(median; mean {statistics.mean(changed):.0f}); {len(pulls)} pulls."
+        f"projects; {len(changed)} changed images in a year, changed packages in each: median "
+        f"{statistics.median(changed):.0f}, mean {statistics.mean(changed):.0f}; {len(pulls)} pulls."
     )
 
 
 def _changed(lab: Lab) -> list[int]:
+    """Returns the number of changed packages of each push that changes an image."""
     last: dict[int, set[object]] = {}
-    found = []
+    counts = []
     for push in lab.pushes:
         packages: set[object] = set(push.lockfile.conda)
         if push.environment in last:
-            found.append(len(packages - last[push.environment]))
+            counts.append(len(packages - last[push.environment]))
         last[push.environment] = packages
-    return found
+    return counts
 
 
 def table(years: Iterable[Totals]) -> str:
-    """Gigabytes of a year, in Markdown."""
+    """Returns the gigabytes of each year as Markdown."""
     lines = [
-        ["policy", "layers: mean, most", "in the registry, pushed with a pool", "pushed without",
-         "pulled: Docker, containerd", "an update's pull, Docker: median, mean", "canonical images"],
+        ["policy", "layers: mean, maximum", "in the registry, pushed with a pool", "pushed without a pool",
+         "pulled: Docker, containerd", "pull of an update, Docker: median, mean", "canonical images"],
         ["---"] * 7,
     ]  # fmt: skip
     for year in years:

@@ -80,7 +80,7 @@ def test_only_what_stands_between_the_markers_is_replaced() -> None:
     assert once == f"before\n{document.BEGIN}\n\nnew\n\n{document.END}\nafter\n"
     assert document.replaced(once, "new") == once
     for wrong in ("nothing", page.replace(document.END, ""), page.replace(document.BEGIN, "")):
-        with pytest.raises(ValueError, match="has not both"):
+        with pytest.raises(ValueError, match="must have the lines"):
             document.replaced(wrong, "new")
 
 
@@ -128,7 +128,7 @@ def test_the_floor_with_bytecode_has_the_compiler_in_it() -> None:
     text = floor.text(figures)
     assert "| times the floor | 1.50x | 3.00x |" in text
     assert "| the registry | 0.25 s |" in text
-    assert re.search(r"\| all else: .* \| 3\.25 s \|", text)
+    assert re.search(r"\| other: .* \| 3\.25 s \|", text)
 
 
 def test_the_page_in_the_docs_has_its_markers() -> None:
