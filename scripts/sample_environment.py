@@ -1,4 +1,4 @@
-"""The environment of the demo, from conda-forge where it answers, else from a channel made of wheels."""
+"""Makes the environment of the demo: from conda-forge if it answers, otherwise from a channel made of wheels."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CONDA_FORGE = rattler.Channel("conda-forge").base_url
 
 
 def answers(channel_url: str) -> bool:
-    """Whether a channel can be reached; a quick look."""
+    """Returns whether a channel answers within ten seconds."""
     request = urllib.request.Request(f"{channel_url}noarch/repodata.json.zst", method="HEAD")
     try:
         with urllib.request.urlopen(request, timeout=10):
@@ -27,17 +27,17 @@ def answers(channel_url: str) -> bool:
 
 
 def main() -> None:
-    """Make the environment, if it is not there yet."""
+    """Parses the arguments of the command line and makes the environment."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("prefix", type=Path)
-    parser.add_argument("work", type=Path, help="folder for packages and, where one must be made, the channel")
-    parser.add_argument("wheels", type=Path, help="cache of downloaded wheels")
+    parser.add_argument("prefix", type=Path, help="folder of the environment")
+    parser.add_argument("work", type=Path, help="folder for packages and for the channel made of wheels")
+    parser.add_argument("wheels", type=Path, help="folder that keeps the downloaded wheels")
     options = parser.parse_args()
     if answers(CONDA_FORGE):
         print(f"making {options.prefix} from conda-forge", file=sys.stderr)
         prefix.create(options.prefix, SETS["demo"].specs, CONDA_FORGE, options.work / "pkgs", scripts=True)
     else:
-        print(f"making {options.prefix} from PyPI, as conda-forge does not answer", file=sys.stderr)
+        print(f"making {options.prefix} from PyPI, because conda-forge does not answer", file=sys.stderr)
         arguments = [str(options.work / "channel"), "--set=demo", f"--prefix={options.prefix}"]
         local_channel.main([*arguments, f"--wheels={options.wheels}"])
 
