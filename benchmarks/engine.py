@@ -1,6 +1,7 @@
 """The Docker Engine of the benchmarks: builds with BuildKit through the Engine API, pushes, pulls, saves, runs.
 
-The benchmarks remove all its images again and again. So nobody else may use this engine. `make bench` starts one.
+The benchmarks remove all images of the engine again and again, so nobody else may use it. `make bench` starts an engine
+if none answers at DOCKER_HOST or at the usual socket.
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ def rows() -> dict[str, Row]:
     """Returns the rows by key, without samples. The targets were set before the work on the layers engine began."""
     return {
         "cold": Row("cold build + push", 15, "1.2x as many bytes"),
-        "cold-lean": Row("cold build + push, nobody compiles bytecode (ours: --no-bytecode)"),
+        "cold-lean": Row("cold build + push, without bytecode (ours: --no-bytecode)"),
         "cold-lock": Row("cold build + push, from the lock file, no package cache"),
         "unchanged": Row("nothing changed: build + push", 0, "0 bytes"),
         "small": Row("one small package changed (click): build + push", 150, "1.05x the package + 30 kB"),
