@@ -1,0 +1,87 @@
+"""Errors of environments, lock files and packages."""
+
+from __future__ import annotations
+
+from jupyter_condabuild.errors.root import CondaBuildError
+
+
+class PrefixError(CondaBuildError):
+    """An environment cannot be read."""
+
+    code = "prefix_error"
+
+
+class NotAPrefix(PrefixError):
+    """The folder of an environment has no conda-meta."""
+
+    code = "not_a_prefix"
+    default_hint = "Give the folder of a conda environment; 'conda env list' shows all environments."
+
+
+class BrokenRecord(PrefixError):
+    """A file in conda-meta cannot be read."""
+
+    code = "broken_record"
+    default_hint = "Reinstall the package in this environment: 'conda install --force-reinstall NAME'."
+
+
+class NotACondaKernel(PrefixError):
+    """The interpreter of a kernel is in no conda environment."""
+
+    code = "not_a_conda_kernel"
+    default_hint = "Choose a kernel of a conda environment, or install ipykernel in a conda environment and select it."
+
+
+class PrefixNotAllowed(PrefixError):
+    """The server may not build this environment."""
+
+    code = "prefix_not_allowed"
+    default_hint = "Choose an environment inside one of the folders that c.CondaBuild.allow_prefixes lists."
+
+
+class LockfileError(CondaBuildError):
+    """A lock file cannot be read or lacks information."""
+
+    code = "bad_lockfile"
+    default_hint = "Write the lock file again with 'jupyter condabuild lock', conda-lock or pixi."
+
+
+class PackageError(CondaBuildError):
+    """A package is not available or cannot be used."""
+
+    code = "package_error"
+
+
+class PackageNotFound(PackageError):
+    """Neither the package cache nor the channel has the archive of a package."""
+
+    code = "package_not_found"
+    default_hint = "Check that the channel can be reached and still has this package build, or update the package."
+
+
+class PackageMismatch(PackageError):
+    """An archive or a file in the package cache does not match its hash."""
+
+    code = "package_mismatch"
+    default_hint = "Remove the package from the package cache ('conda clean --packages') and try again."
+
+
+class LinkFailed(PackageError):
+    """A package cannot be linked into the prefix of the image."""
+
+    code = "link_failed"
+    default_hint = "Try again. If the error remains, reinstall the package ('conda install --force-reinstall NAME')."
+
+
+class NotReproducible(CondaBuildError):
+    """--strict is set, and something in the environment cannot be reproduced."""
+
+    code = "not_reproducible"
+    default_hint = "Fix the problems that the report lists, or build without --strict."
+
+
+class OverlayTooLarge(CondaBuildError):
+    """The files that belong to no package are larger than overlay_max_bytes."""
+
+    code = "overlay_too_large"
+    default_hint = "Move data out of the environment, or raise overlay_max_bytes (CONDABUILD_OVERLAY_MAX_BYTES)."
