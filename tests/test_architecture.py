@@ -15,7 +15,7 @@ MAX_LINES = 400
 CATCH_ALL_NAMES = {"utils", "util", "helpers", "helper", "manager", "managers", "common", "misc"}
 
 FOUNDATION = {"errors", "events", "text", "files", "settings"}
-ROOMS = ["requests", "image", "planning", "distribution", "engines", "jobs"]
+ROOMS = ["requests", "image", "planning", "trust", "distribution", "engines", "jobs"]
 """From the lowest floor up, on top of conda and oci."""
 
 BELOW = {

@@ -89,7 +89,7 @@ class Repository:
             BadReference, BadDigest: `target` is not a tag or a digest.
         """
         doing = f"read the manifest {_checked(target)} of {self.name}"
-        answer = self._request("GET", f"manifests/{target}", doing, {200}, headers={"Accept": _ACCEPT})
+        answer = self.request("GET", f"manifests/{target}", doing, {200}, headers={"Accept": _ACCEPT})
         if "html" in answer.headers.get("content-type", ""):
             raise RegistryFault(f"Could not {doing} at {self.host}: the registry answered with a web page.")
         requested = Digest.parse(target) if ":" in target else None
@@ -110,7 +110,7 @@ class Repository:
             BadReference, BadDigest: `target` is not a tag or a digest.
         """
         doing = f"look up the manifest {_checked(target)} of {self.name}"
-        answer = self._request("HEAD", f"manifests/{target}", doing, {200, 404, 405}, headers={"Accept": _ACCEPT})
+        answer = self.request("HEAD", f"manifests/{target}", doing, {200, 404, 405}, headers={"Accept": _ACCEPT})
         if answer.status == 404:
             return None
         digest, size = self._digest(answer, doing), answer.headers.get("content-length", "")
@@ -196,7 +196,7 @@ class Repository:
         doing = f"push the blob {descriptor.digest} to {self.name}"
 
         def begin() -> Session:
-            answer = self._request("POST", "blobs/uploads/", doing, {202}, access=access)
+            answer = self.request("POST", "blobs/uploads/", doing, {202}, access=access)
             return Session.of(self._transport, answer, doing)
 
         def present() -> bool:
@@ -225,7 +225,7 @@ class Repository:
         """
         digest = Digest.of(manifest.raw)
         doing = f"push the manifest {tag or digest} to {self.name}"
-        answer = self._request(
+        answer = self.request(
             "PUT",
             f"manifests/{_checked(tag) if tag else digest}",
             doing,
@@ -245,7 +245,7 @@ class Repository:
         url = f"tags/list?n={TAGS_PER_PAGE}"
         tags: list[str] = []
         for _ in range(MAX_PAGES):
-            answer = self._request("GET", url, doing, {200})
+            answer = self.request("GET", url, doing, {200})
             tags += self._tags_in(answer, doing)
             link = re.match(r'\s*<([^>]*)>\s*;[^,]*\brel="?next\b', answer.headers.get("link", ""))
             if link is None:
@@ -256,7 +256,7 @@ class Repository:
     def delete(self, digest: Digest) -> None:
         """Deletes a manifest and all its tags ("Deleting Manifests"). The registry removes unused blobs later."""
         access = replace(self._writing(), actions="pull,delete")
-        self._request("DELETE", f"manifests/{digest}", f"delete {digest} of {self.name}", {202}, access=access)
+        self.request("DELETE", f"manifests/{digest}", f"delete {digest} of {self.name}", {202}, access=access)
 
     def _mount(self, digest: Digest, source: str) -> Session | bool:
         """Mounts a blob. Returns True on success, or the upload session that the registry opened instead, or False."""
@@ -267,7 +267,7 @@ class Repository:
         query = urlencode({"mount": str(digest), "from": source})
         path = f"blobs/uploads/?{query}"
         try:
-            answer = self._request("POST", path, doing, range(200, 300), access=self._writing(source), once=True)
+            answer = self.request("POST", path, doing, range(200, 300), access=self._writing(source), once=True)
         except RegistryError:
             # Registries refuse a mount with many different statuses, so every refusal is accepted here. The bytes of
             # the blob can still be sent (oras-project/oras#1924, quay/quay#899, google/go-containerregistry#1404,
@@ -280,7 +280,7 @@ class Repository:
     def _has(self, digest: Digest, size: int | None, access: Access) -> bool:
         doing = f"look for the blob {digest} in {self.name}"
         try:
-            answer = self._request("HEAD", f"blobs/{digest}", doing, {200}, access=access)
+            answer = self.request("HEAD", f"blobs/{digest}", doing, {200}, access=access)
         except (RegistryUnauthorized, RegistryDenied):
             raise
         except RegistryError as error:
@@ -296,7 +296,7 @@ class Repository:
             raise UsageError(f"The registry {self.host} was opened for reading only.", "")
         return Access(self.name, "pull,push", (source,) if source else ())
 
-    def _request(
+    def request(
         self,
         method: str,
         path: str,
@@ -308,6 +308,16 @@ class Repository:
         body: bytes | None = None,
         once: bool = False,
     ) -> Answer:
+        """Sends one request about this repository, and again after a temporary failure.
+
+        Args:
+            path: below the repository, or an absolute URL that the registry gave.
+            doing: completes "Could not …" in the messages of errors.
+            accept: the statuses that are no error.
+            once: whether a temporary failure is an error at once.
+
+        Raises a RegistryError for any other status.
+        """
         from jupyter_condabuild.oci.transport import Call
 
         chunks = None if body is None else lambda: iter((body,))

@@ -79,6 +79,7 @@ class FakeRegistry(ThreadingHTTPServer):
         self.seen: list[Seen] = []
         self.blobs: dict[str, dict[str, bytes]] = {}
         self.manifests: dict[str, dict[str, tuple[str, bytes]]] = {}
+        self.has_referrers = False
         self.uploads: dict[str, bytearray] = {}
         self.cancelled: list[str] = []
         self._numbers = itertools.count()
@@ -138,7 +139,7 @@ class FakeRegistry(ThreadingHTTPServer):
         if url.path == "/v2/":
             return Reply()
         match = re.fullmatch(
-            r"/v2/(?P<name>.+?)/(?P<kind>blobs/uploads|blobs|manifests|tags)/(?P<rest>[^/]*)", url.path
+            r"/v2/(?P<name>.+?)/(?P<kind>blobs/uploads|blobs|manifests|tags|referrers)/(?P<rest>[^/]*)", url.path
         )
         if match is None:
             return spec_error(404, "NAME_UNKNOWN", "no such place")
@@ -182,6 +183,18 @@ class FakeRegistry(ThreadingHTTPServer):
         if hashlib.sha256(data).hexdigest() != query["digest"].removeprefix("sha256:"):
             return spec_error(400, "DIGEST_INVALID", "provided digest did not match uploaded content")
         return Reply(201, {"Location": "/", "Docker-Content-Digest": self.put(name, bytes(data))})
+
+    def _referrers(self, seen: Seen, name: str, digest: str, query: Mapping[str, str]) -> Reply:
+        if not self.has_referrers:
+            return Reply(404, {"Content-Type": "text/plain"}, b"404 page not found\n")
+        found = []
+        for target, (media_type, raw) in self.manifests.get(name, {}).items():
+            value = json.loads(raw)
+            if ":" in target and value.get("subject", {}).get("digest") == digest:
+                entry = {"mediaType": media_type, "digest": target, "size": len(raw)}
+                found.append(entry | {key: value[key] for key in ("artifactType", "annotations") if key in value})
+        index = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": found}
+        return Reply(200, {"Content-Type": index["mediaType"]}, json.dumps(index).encode())  # type: ignore[dict-item]
 
     def _tags(self, seen: Seen, name: str, rest: str, query: Mapping[str, str]) -> Reply:
         tags = [target for target in self.manifests.get(name, {}) if ":" not in target]

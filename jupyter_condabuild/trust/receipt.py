@@ -1,0 +1,133 @@
+"""Receipt: what an image was built from, layer by layer, as a statement that can be signed.
+
+The statement is an in-toto Statement v1 with SLSA provenance v1 as its predicate. The same image has the same receipt:
+it holds no time and nothing of the machine.
+
+Source: github.com/in-toto/attestation, spec/v1/statement.md and resource_descriptor.md; slsa.dev/spec/v1.0/provenance.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from jupyter_condabuild.errors import BadReceipt, ImageError
+from jupyter_condabuild.oci.image import Digest, canonical_json
+from jupyter_condabuild.trust.dsse import Envelope
+
+PAYLOAD_TYPE = "application/vnd.in-toto+json"
+STATEMENT = "https://in-toto.io/Statement/v1"
+PREDICATE = "https://slsa.dev/provenance/v1"
+BUILDER = "https://pypi.org/project/jupyter-condabuild/"
+BUILD_TYPE = f"{BUILDER}#layers-v1"
+
+
+@dataclass(frozen=True)
+class ReceiptLayer:
+    """A layer with a key: the digest of its blob, its diff_id, and the packages that it holds."""
+
+    key: str
+    digest: Digest
+    diff_id: Digest
+    packages: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What an image was built from.
+
+    `image` is the digest of its manifest, `name` its repository; `lockfile` is the digest of the lock file, `base` the
+    name and `base_digest` the digest of the base image. `version` is that of this program, `writer` that of the layers'
+    format. `packages` are the URL and sha256 of each conda package. `unproved` names what no package brings.
+    """
+
+    image: Digest
+    name: str
+    lockfile: str
+    platform: str
+    base: str
+    base_digest: str
+    version: str
+    writer: int
+    layers: tuple[ReceiptLayer, ...]
+    packages: tuple[tuple[str, str], ...] = ()
+    unproved: tuple[str, ...] = ()
+
+    def envelope(self) -> Envelope:
+        """The receipt as an envelope without a signature."""
+        return Envelope(PAYLOAD_TYPE, canonical_json(self._statement()))
+
+    def _statement(self) -> dict[str, Any]:
+        base = {"name": self.base, "digest": _digests(self.base_digest)}
+        return {
+            "_type": STATEMENT,
+            "subject": [{"name": self.name, "digest": _digests(str(self.image))}],
+            "predicateType": PREDICATE,
+            "predicate": {
+                "buildDefinition": {
+                    "buildType": BUILD_TYPE,
+                    "externalParameters": {"lockfile": self.lockfile, "platform": self.platform, "base": self.base},
+                    "internalParameters": {"writer": self.writer, "unproved": list(self.unproved)},
+                    "resolvedDependencies": [
+                        base,
+                        *({"uri": url, "digest": {"sha256": digest}} for url, digest in self.packages),
+                    ],
+                },
+                "runDetails": {
+                    "builder": {"id": BUILDER, "version": {"jupyter-condabuild": self.version}},
+                    "byproducts": [_layer(layer) for layer in self.layers],
+                },
+            },
+        }
+
+    @classmethod
+    def parse(cls, envelope: Envelope) -> Receipt:
+        """Reads the statement of an envelope, whose signature is checked elsewhere. Raises BadReceipt."""
+        if envelope.payload_type != PAYLOAD_TYPE:
+            raise BadReceipt(f"The envelope holds {envelope.payload_type[:100]!r}, not a statement.")
+        try:
+            value = json.loads(envelope.payload)
+            definition = value["predicate"]["buildDefinition"]
+            if (value["_type"], value["predicateType"], definition["buildType"]) != (STATEMENT, PREDICATE, BUILD_TYPE):
+                raise BadReceipt("The statement is not a receipt of jupyter-condabuild.")
+            [subject] = value["subject"]
+            base, *packages = definition["resolvedDependencies"]
+            details = value["predicate"]["runDetails"]
+            return cls(
+                image=Digest.parse(f"sha256:{subject['digest']['sha256']}"),
+                name=str(subject["name"]),
+                lockfile=str(definition["externalParameters"]["lockfile"]),
+                platform=str(definition["externalParameters"]["platform"]),
+                base=str(base["name"]),
+                base_digest=f"sha256:{base['digest']['sha256']}",
+                version=str(details["builder"]["version"]["jupyter-condabuild"]),
+                writer=int(definition["internalParameters"]["writer"]),
+                layers=tuple(_parse_layer(layer) for layer in details["byproducts"]),
+                packages=tuple((str(one["uri"]), str(one["digest"]["sha256"])) for one in packages),
+                unproved=tuple(map(str, definition["internalParameters"]["unproved"])),
+            )
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, ImageError):
+            raise BadReceipt("The receipt is not complete.") from None
+
+
+def _digests(text: str) -> dict[str, str]:
+    algorithm, _, digits = text.partition(":")
+    return {algorithm: digits}
+
+
+def _layer(layer: ReceiptLayer) -> dict[str, Any]:
+    annotations = {"diff_id": str(layer.diff_id), "packages": list(layer.packages)}
+    return {"name": layer.key, "digest": _digests(str(layer.digest)), "annotations": annotations}
+
+
+def _parse_layer(value: Mapping[str, Any]) -> ReceiptLayer:
+    annotations = value["annotations"]
+    packages: Sequence[Any] = annotations["packages"]
+    return ReceiptLayer(
+        key=str(value["name"]),
+        digest=Digest.parse(f"sha256:{value['digest']['sha256']}"),
+        diff_id=Digest.parse(annotations["diff_id"]),
+        packages=tuple(map(str, packages)),
+    )

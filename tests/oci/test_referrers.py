@@ -1,0 +1,117 @@
+"""Referrers: artifacts that belong to an image, in registries with the referrers API and without."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterator
+
+import pytest
+
+from jupyter_condabuild.errors import BadImage, RegistryUnauthorized
+from jupyter_condabuild.oci import referrers
+from jupyter_condabuild.oci.image import Descriptor, Digest, Manifest
+from jupyter_condabuild.oci.registry import Repository
+from tests.parts.registry.faults import FakeRegistry, Reply, Seen, spec_error
+from tests.parts.registry.pushing import connect, push_image
+
+TYPE = "application/vnd.lab.note.v1+json"
+
+
+@pytest.fixture(params=["real registry", "referrers API", "no referrers API"])
+def repository(request: pytest.FixtureRequest, registry: str, fake_registry: FakeRegistry) -> Iterator[Repository]:
+    """A repository of a registry that is Debian's, or a fake with or without the API."""
+    fake_registry.has_referrers = request.param == "referrers API"
+    host = registry if request.param == "real registry" else fake_registry.host
+    with connect(host) as connected:
+        yield connected.repository(f"referrers/{uuid.uuid4().hex}")
+
+
+def attach(repository: Repository, subject: Descriptor, content: bytes, kind: str = TYPE) -> referrers.Referrer:
+    return referrers.attach(repository, subject, kind, content, TYPE, {"title": content.decode()})
+
+
+def test_what_is_attached_is_found(repository: Repository) -> None:
+    """By the digest of the image and the type of the artifact; the image's manifest and tag stay as they are."""
+    image = push_image(repository, "v1", layers=(b"layer",))
+    assert referrers.referrers(repository, image.descriptor.digest, TYPE) == ()
+    first, second = attach(repository, image.descriptor, b"one"), attach(repository, image.descriptor, b"two")
+    other = attach(repository, image.descriptor, b"three", "application/vnd.lab.other")
+    found = referrers.referrers(repository, image.descriptor.digest, TYPE)
+    assert {one.descriptor.digest for one in found} == {first.descriptor.digest, second.descriptor.digest}
+    assert {one.annotations["title"] for one in found} == {"one", "two"}
+    assert referrers.content(repository, first, 100) == b"one"
+    [third] = referrers.referrers(repository, image.descriptor.digest, "application/vnd.lab.other")
+    assert third.descriptor.digest == other.descriptor.digest
+    again = repository.manifest("v1")
+    assert isinstance(again, Manifest)
+    assert again.raw == image.raw
+
+
+def test_the_same_artifact_is_attached_once(repository: Repository) -> None:
+    """Its manifest holds no time."""
+    image = push_image(repository, "v1")
+    assert attach(repository, image.descriptor, b"one") == attach(repository, image.descriptor, b"one")
+    assert len(referrers.referrers(repository, image.descriptor.digest, TYPE)) == 1
+
+
+def test_a_list_that_another_client_replaced_is_written_again(fake_registry: FakeRegistry) -> None:
+    """The other client's artifact stays in the list, and ours comes back."""
+    with connect(fake_registry.host) as connected:
+        repository = connected.repository("team/env")
+        image = push_image(repository, "v1")
+        theirs = attach(repository, image.descriptor, b"theirs")
+        tag = referrers.fallback_tag(image.descriptor.digest)
+        replaced = fake_registry.manifests["team/env"][tag]
+
+        def replace_once(seen: Seen) -> Reply | None:
+            if seen.method == "PUT" and seen.path.endswith(tag):
+                fake_registry.guard = lambda seen: None
+                return Reply(201)  # ours was stored, and then replaced by theirs
+            return None
+
+        fake_registry.guard = replace_once
+        ours = attach(repository, image.descriptor, b"ours")
+        assert fake_registry.manifests["team/env"][tag] != replaced
+        assert set(referrers.referrers(repository, image.descriptor.digest, TYPE)) == {theirs, ours}
+
+
+def test_a_large_artifact_is_not_read(repository: Repository) -> None:
+    """A registry may give anything."""
+    image = push_image(repository, "v1")
+    made = attach(repository, image.descriptor, b"x" * 101)
+    with pytest.raises(BadImage, match="101 bytes"):
+        referrers.content(repository, made, 100)
+    several = push_image(repository, layers=(b"1", b"2"))
+    with pytest.raises(BadImage, match="exactly one blob"):
+        referrers.content(repository, referrers.Referrer(several.descriptor, TYPE), 100)
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        Reply(200, {"Content-Type": "text/html"}, b"<html>"),
+        Reply(200, {"Content-Type": "application/vnd.oci.image.index.v1+json"}, b"[]"),
+        Reply(200, {"Content-Type": "application/vnd.oci.image.index.v1+json"}, b'{"manifests": [{}]}'),
+        Reply(405),
+        spec_error(404, "UNSUPPORTED", "no"),
+    ],
+)
+def test_a_registry_that_does_not_know_the_api_has_the_fallback_tag(fake_registry: FakeRegistry, reply: Reply) -> None:
+    """Whatever the registry answers in its place."""
+    with connect(fake_registry.host) as connected:
+        repository = connected.repository("team/env")
+        image = push_image(repository, "v1")
+        fake_registry.on("GET", "referrers/", *[reply] * 2)
+        made = attach(repository, image.descriptor, b"one")
+        listed = json.loads(fake_registry.manifests["team/env"][referrers.fallback_tag(image.descriptor.digest)][1])
+        assert [entry["artifactType"] for entry in listed["manifests"]] == [TYPE]
+        assert listed["manifests"][0]["annotations"] == {"title": "one"}
+        assert referrers.referrers(repository, image.descriptor.digest, TYPE) == (made,)
+
+
+def test_a_registry_that_wants_a_login_is_no_registry_without_referrers(fake_registry: FakeRegistry) -> None:
+    """The error is the registry's."""
+    fake_registry.on("GET", "referrers/", *[spec_error(401, "UNAUTHORIZED", "log in")] * 3)
+    with connect(fake_registry.host) as connected, pytest.raises(RegistryUnauthorized):
+        referrers.referrers(connected.repository("team/env"), Digest.of(b""), TYPE)
