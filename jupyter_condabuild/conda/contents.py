@@ -30,13 +30,13 @@ def package_paths(
 
     Source: info/paths.json and info/link.json (conda-build's package metadata).
     """
-    found: dict[str, list[str]] = {}
+    by_dist: dict[str, list[str]] = {}
     archives: list[tuple[CondaPackage, Cached | None]] = []
     for package in packages:
         cached = sources.find(package)
         if cached and cached.extracted:
             paths, link = (_json(cached.path / name) for name in _NAMES)
-            found[package.dist] = _resolved(paths, link, site_packages)
+            by_dist[package.dist] = _resolved(paths, link, site_packages)
         else:
             archives.append((package, cached))
     if archives:
@@ -44,8 +44,8 @@ def package_paths(
 
         for (package, _), (paths, link) in zip(archives, asyncio.run(_fetch_all(archives, sources)), strict=True):
             if paths:
-                found[package.dist] = _resolved(paths, link, site_packages)
-    return found
+                by_dist[package.dist] = _resolved(paths, link, site_packages)
+    return by_dist
 
 
 _NAMES = ("info/paths.json", "info/link.json")

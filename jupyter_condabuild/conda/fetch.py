@@ -30,12 +30,12 @@ def locate(
 
     Returns the packages that are available, and the errors of the others; both by dist.
     """
-    found: dict[str, Cached] = {}
+    located: dict[str, Cached] = {}
     missing: list[CondaPackage] = []
     for package in packages:
         cached = sources.find(package)
         if cached:
-            found[package.dist] = cached
+            located[package.dist] = cached
         else:
             missing.append(package)
     failures: dict[str, PackageError] = {}
@@ -47,8 +47,8 @@ def locate(
             if isinstance(result, PackageError):
                 failures[package.dist] = result
             else:
-                found[package.dist] = Cached(result, False)
-    return found, failures
+                located[package.dist] = Cached(result, False)
+    return located, failures
 
 
 async def _download_all(

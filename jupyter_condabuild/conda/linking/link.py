@@ -89,12 +89,12 @@ def link(
     python = [package for package in packages if package.name == "python"]
     site_packages = _site_packages(python[0]) if python else ""
     extracted = {dist: cached.path.absolute() for dist, cached in sources.items() if cached.extracted}
-    thin = {dist: found for dist, path in extracted.items() if (found := split(path, site_packages))}
+    thin = {dist: paths for dist, path in extracted.items() if (paths := split(path, site_packages))}
     rest = [
         package
         for package in packages
-        if not (found := thin.get(package.dist))
-        or ((found.rewritten or found.entry_points) and package.dist not in helpers)
+        if not (paths := thin.get(package.dist))
+        or ((paths.rewritten or paths.entry_points) and package.dist not in helpers)
     ]
     if any(package.is_noarch_python for package in rest):
         rest = list(dict.fromkeys([*rest, *python]))

@@ -20,10 +20,10 @@ def findings(environment: Environment, superseded: Iterable[PrefixRecord] = ()) 
     Args:
         superseded: records that an interrupted update left beside newer records of the same packages.
     """
-    return (*_of_conda(environment, superseded), *_of_pip(environment), *_of_state(environment))
+    return (*_conda_warnings(environment, superseded), *_pip_warnings(environment), *_settings_warnings(environment))
 
 
-def _of_conda(environment: Environment, superseded: Iterable[PrefixRecord]) -> Iterator[Warning]:
+def _conda_warnings(environment: Environment, superseded: Iterable[PrefixRecord]) -> Iterator[Warning]:
     for record in superseded:
         yield Warning(
             "superseded-record",
@@ -34,7 +34,8 @@ def _of_conda(environment: Environment, superseded: Iterable[PrefixRecord]) -> I
         yield Warning(
             "conda-without-hash",
             f"conda-meta contains no sha256 of {counted(names, 'conda package')}: {listed(names)}.",
-            "Reinstall the packages from a channel to get their hashes. A lock file without hashes proves less.",
+            "Reinstall the packages from a channel to get their hashes. "
+            "Without hashes, a lock file cannot prove that a reinstall gives the same packages.",
         )
     if names := [record.name for record in environment.records if package_url(record).startswith("file:")]:
         yield Warning(
@@ -44,7 +45,7 @@ def _of_conda(environment: Environment, superseded: Iterable[PrefixRecord]) -> I
         )
 
 
-def _of_pip(environment: Environment) -> Iterator[Warning]:
+def _pip_warnings(environment: Environment) -> Iterator[Warning]:
     for distribution in environment.pip:
         package = distribution.package
         title = f"{package.name} {package.version}"
@@ -92,7 +93,7 @@ def _of_pip(environment: Environment) -> Iterator[Warning]:
         )
 
 
-def _of_state(environment: Environment) -> Iterator[Warning]:
+def _settings_warnings(environment: Environment) -> Iterator[Warning]:
     if environment.frozen is not None:
         message = f": {environment.frozen}" if environment.frozen else ""
         yield Warning(

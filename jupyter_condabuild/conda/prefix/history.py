@@ -63,10 +63,10 @@ def _channels_of(command: str) -> list[str]:
         words = shlex.split(command)
     except ValueError:
         words = command.split()
-    found = []
+    channels = []
     for word, following in zip(words, [*words[1:], ""], strict=True):
         if word in ("-c", "--channel") and following:
-            found.append(following)
+            channels.append(following)
         elif word.startswith("--channel="):
-            found.append(word.removeprefix("--channel="))
-    return found
+            channels.append(word.removeprefix("--channel="))
+    return channels

@@ -145,8 +145,8 @@ def _located(launched: Launched, context: Context) -> Path | None:
     if not launched.argv:
         return None
     word = os.path.expanduser(launched.argv[0])
-    found = shutil.which(word if "/" not in word else str(context.cwd / word), path=context.env.get("PATH", os.defpath))
-    return Path(os.path.abspath(found)) if found else None
+    path = shutil.which(word if "/" not in word else str(context.cwd / word), path=context.env.get("PATH", os.defpath))
+    return Path(os.path.abspath(path)) if path else None
 
 
 def _prefix_of_program(program: Path) -> Path | None:

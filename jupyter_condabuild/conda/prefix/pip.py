@@ -67,16 +67,16 @@ def pip_distributions(prefix: Path, site_packages: str, records: Sequence[Prefix
         if "-info" in path and (match := _INFO_PATH.fullmatch(path))
     }
     index = metadata.index_of(prefix)
-    found = []
+    distributions = []
     for name in _metadata_entries(prefix / site_packages):
         info = f"{site_packages}/{name}"
         record = conda_infos.get(info)
         if record is None:
-            found.append(_read(prefix, site_packages, info, index))
+            distributions.append(_read(prefix, site_packages, info, index))
         elif _replaced(prefix, info, record):
-            found.append(replace(_read(prefix, site_packages, info, index), overwrites=record.name))
-    found = _with_overwrites(found, conda_infos, records)
-    return tuple(sorted(found, key=lambda distribution: (distribution.package.name, distribution.dist_info)))
+            distributions.append(replace(_read(prefix, site_packages, info, index), overwrites=record.name))
+    distributions = _with_overwrites(distributions, conda_infos, records)
+    return tuple(sorted(distributions, key=lambda distribution: (distribution.package.name, distribution.dist_info)))
 
 
 def _metadata_entries(folder: Path) -> list[str]:
@@ -147,17 +147,17 @@ def _read(prefix: Path, site_packages: str, info: str, index: str) -> PipDistrib
 
 
 def _with_overwrites(
-    found: list[PipDistribution], conda_infos: dict[str, PrefixRecord], records: Sequence[PrefixRecord]
+    distributions: list[PipDistribution], conda_infos: dict[str, PrefixRecord], records: Sequence[PrefixRecord]
 ) -> list[PipDistribution]:
     """Sets `overwrites` to the conda package with the same name, or else to a conda package with the same files."""
-    if not found:
-        return found
+    if not distributions:
+        return distributions
     by_name = {
         canonical_name(match["name"]): record.name
         for info, record in conda_infos.items()
         if (match := _INFO_PATH.fullmatch(info))
     }
-    by_file = {path: "" for distribution in found for path in distribution.files if not path.endswith(".pyc")}
+    by_file = {path: "" for distribution in distributions for path in distribution.files if not path.endswith(".pyc")}
     for record in records:
         for path in record.files:
             if path in by_file:
@@ -169,5 +169,5 @@ def _with_overwrites(
             or by_name.get(distribution.package.name, "")
             or next((by_file[path] for path in distribution.files if by_file.get(path)), ""),
         )
-        for distribution in found
+        for distribution in distributions
     ]

@@ -20,7 +20,7 @@ const WARNINGS: Record<string, KnownFault> = {
   },
   'conda-without-hash': {
     title: 'Conda packages have no hash',
-    hint: 'Reinstall the packages from a channel to get their hashes. A lock file without hashes proves less.',
+    hint: 'Reinstall the packages from a channel to get their hashes. Without hashes, a lock file cannot prove that a reinstall gives the same packages.',
     endsInNames: true
   },
   'editable-install': {
