@@ -115,21 +115,21 @@ def look_up(targets: Iterable[tuple[Repository, str]], destination: Repository |
     for repository, target in targets:
         if (*repository.location, target) in read:
             continue
-        ours = destination is not None and repository.location == destination.location
+        is_destination = destination is not None and repository.location == destination.location
         try:
             manifest = repository.manifest(target)
         except (RegistryNotFound, ImageError):  # no manifest, or not the manifest of an image
             continue
         except RegistryError:
-            if ours:
+            if is_destination:
                 raise
             continue
         if isinstance(manifest, Index):
             continue
         read.add((*repository.location, str(manifest.descriptor.digest)))
-        if ours and target == tag:
+        if is_destination and target == tag:
             current = manifest
-        if ours:
+        if is_destination:
             present |= {layer.digest for layer in manifest.layers} | {manifest.config.digest}
         if PLAN in manifest.annotations:
             contested.setdefault(manifest.annotations[PLAN], manifest.annotations.get(CONTESTED, ""))

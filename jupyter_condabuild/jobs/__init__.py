@@ -1,1 +1,1 @@
-"""One module for each command: the place where reading it starts."""
+"""One module for each command. To read the code of a command, start in its module."""

@@ -1,4 +1,4 @@
-"""The job `build`: from an environment or a lock file to an image at its destinations."""
+"""The job `build`: makes an image of an environment or a lock file and delivers it to its destinations."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from jupyter_condabuild.requests.job_context import open_job
 
 
 def run(request: BuildRequest, report: Report) -> BuildResult:
-    """Builds the image of a request and brings it to its destinations.
+    """Builds the image of a request and delivers it to its destinations.
 
-    Raises CondaBuildError of any kind. Nothing is visible under the image's name before all of the image has arrived.
+    The image appears under its name only after all of its parts have arrived. Raises CondaBuildError of any kind.
     """
     recorder = _Recorder(report)
     with open_job(request, recorder) as job:
@@ -24,36 +24,36 @@ def run(request: BuildRequest, report: Report) -> BuildResult:
 
             return BuildResult(build_with_docker(request, job))
         started = time.monotonic()
-        found = None
+        scanned = None
         if request.prefix:
             report(Phase("snapshot", "started"))
-            found = scan(request.prefix, started, meanwhile=_import)
+            scanned = scan(request.prefix, started, meanwhile=_import)
         from jupyter_condabuild.engines.layers.build import build as build_layers
         from jupyter_condabuild.jobs import up_to_date
 
         identity, sources = "", {}
         if up_to_date.applies(request):
-            identity = up_to_date.identity(request, found.listing if found else None)
-            sources = up_to_date.source_stamps(found.environment if found else None)
+            identity = up_to_date.identity(request, scanned.listing if scanned else None)
+            sources = up_to_date.source_stamps(scanned.environment if scanned else None)
         if identity and not request.again and (memory := up_to_date.recall(request, identity, job)):
             seconds = time.monotonic() - started
-            if found:
+            if scanned:
                 report(Phase("snapshot", "done", round(seconds, 3)))
             return BuildResult(memory.report(report, seconds))
-        result = build_layers(request, job, found)
+        result = build_layers(request, job, scanned)
         if identity:
             up_to_date.keep(identity, result, sources, recorder.layers.values(), recorder.warnings, job)
         return result
 
 
 def _import() -> None:
-    """Loads the modules that take long to load, while the environment is walked over."""
+    """Imports modules that take long to import, while another process walks over the environment."""
     importlib.import_module("jupyter_condabuild.oci.transport")
     importlib.import_module("jupyter_condabuild.engines.layers.build")
 
 
 class _Recorder:
-    """A `Report` that passes events on, and keeps those that a later build without changes reports again."""
+    """A `Report` that forwards events and keeps layers and warnings, which a later build without changes repeats."""
 
     def __init__(self, report: Report) -> None:
         self._report = report

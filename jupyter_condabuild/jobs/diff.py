@@ -1,4 +1,4 @@
-"""The job `diff`: how two environments differ, each a folder, a lock file, or an image of ours."""
+"""The job `diff`: the differences between two environments. Each is a folder, a lock file, or an image."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ from jupyter_condabuild.requests.others import DiffRequest
 
 @dataclass(frozen=True)
 class Change:
-    """A package that differs. `before` and `after` are versions with builds, empty where it is not there.
+    """A package that differs between two environments.
 
-    `kind` is rebuilt where version and build are the same and the archive is another.
+    `before` and `after` are the versions with builds; empty if the environment does not have the package. `kind` is
+    ``rebuilt`` if version and build are the same, but the archives differ.
     """
 
     name: str
@@ -46,7 +47,10 @@ class Change:
 
 @dataclass(frozen=True)
 class Difference:
-    """All changes from one environment to another, by name, and how many packages are the same."""
+    """All changes from one environment to another, sorted by name, and the number of packages that are the same.
+
+    `before` and `after` are the digests of the two lock files.
+    """
 
     changes: tuple[Change, ...]
     same: int
@@ -55,7 +59,7 @@ class Difference:
     platforms: tuple[str, str]
 
     def summary(self) -> dict[str, Any]:
-        """The difference as a JSON object."""
+        """Returns the difference as a JSON object."""
         return {
             "equal": self.before == self.after,
             "before": self.before,
@@ -65,7 +69,7 @@ class Difference:
         }
 
     def text(self) -> str:
-        """A line for each change, and one that counts the rest."""
+        """Returns a line for each change, and a line with the numbers of changed and unchanged packages."""
         lines = [str(change) for change in self.changes]
         if self.platforms[0] != self.platforms[1]:
             lines.insert(0, f"~ platform {self.platforms[0]} -> {self.platforms[1]}")
@@ -79,9 +83,9 @@ def run(request: DiffRequest, report: Report) -> Difference:
         return compare(locked(request.before, job), locked(request.after, job))
 
 
-def compare(one: Lockfile, other: Lockfile) -> Difference:
-    """What changes from `one` to `other`."""
-    left, right = _packages(one), _packages(other)
+def compare(before: Lockfile, after: Lockfile) -> Difference:
+    """Returns the changes from the lock file `before` to the lock file `after`."""
+    left, right = _packages(before), _packages(after)
     changes, same = [], 0
     for key in sorted(left.keys() | right.keys()):
         name, manager = key
@@ -97,13 +101,13 @@ def compare(one: Lockfile, other: Lockfile) -> Difference:
                 changes.append(Change(name, manager, "rebuilt", _version(old), _version(new)))
             else:
                 same += 1
-    return Difference(tuple(changes), same, one.digest, other.digest, (one.platform, other.platform))
+    return Difference(tuple(changes), same, before.digest, after.digest, (before.platform, after.platform))
 
 
 def locked(name: str, job: JobContext) -> Lockfile:
-    """The lock file of an environment's folder, of a lock file, or inside an image.
+    """Returns the lock file of an environment's folder, of a lock file's path, or inside an image.
 
-    Raises PrefixError, LockfileError, and as `open_image`.
+    Raises PrefixError, LockfileError, and the errors of `open_image`.
     """
     path = Path(name)
     if path.is_dir() and (path / "conda-meta").is_dir():
@@ -111,7 +115,7 @@ def locked(name: str, job: JobContext) -> Lockfile:
     if path.is_file() and path.suffix != ".tar":
         return load(path)
     if path.is_dir() and not (path / "oci-layout").is_file():
-        return lock(snapshot(path))  # which says why the folder is no environment
+        return lock(snapshot(path))  # raises the error that says why the folder is not an environment
     return lock_in(open_image(ImageLocation.parse_any(name), job))
 
 
@@ -119,10 +123,10 @@ _Package = CondaPackage | PipPackage
 
 
 def _packages(lockfile: Lockfile) -> Mapping[tuple[str, Literal["conda", "pip"]], _Package]:
-    found: dict[tuple[str, Literal["conda", "pip"]], _Package] = {
+    conda: dict[tuple[str, Literal["conda", "pip"]], _Package] = {
         (package.name, "conda"): package for package in lockfile.conda
     }
-    return found | {(package.name, "pip"): package for package in lockfile.pip}
+    return conda | {(package.name, "pip"): package for package in lockfile.pip}
 
 
 def _version(package: _Package) -> str:
@@ -130,7 +134,10 @@ def _version(package: _Package) -> str:
 
 
 def _another_archive(old: _Package, new: _Package) -> bool:
-    """Hashes decide; where they are not known of both, nothing is claimed but for what pip took from a URL."""
+    """Whether two packages of the same version have different archives.
+
+    The hashes decide if both packages have them. Otherwise only pip packages with different URLs count as different.
+    """
     if old.sha256 and new.sha256:
         return old.sha256 != new.sha256
     if isinstance(old, CondaPackage) and isinstance(new, CondaPackage):

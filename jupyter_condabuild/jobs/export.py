@@ -1,4 +1,4 @@
-"""The job `export`: files for a repository: the Dockerfile and its companions, CI pipelines, ways to run the image."""
+"""The job `export`: writes files that a user commits: a Dockerfile, CI pipelines, and files that run the image."""
 
 from __future__ import annotations
 
@@ -28,14 +28,17 @@ from jupyter_condabuild.requests.others import ExportRequest
 from jupyter_condabuild.text import listed
 
 FOLDER = "environment/"
-"""Where the lock file and its companions lie in a repository."""
+"""The folder of the lock file and of the Dockerfile's other files in the repository."""
 
 _PROGRAMS = {"jupyter": "JupyterLab", "python": "Python", "R": "R", "julia": "Julia"}
 
 
 @dataclass(frozen=True)
 class Exported:
-    """Files by path, relative to the repository; `executable` names those that are programs; `next` says what to do."""
+    """The exported files: the text of each file by its path, relative to the repository.
+
+    `executable` has the paths of programs. `next` says what the user does next.
+    """
 
     files: Mapping[str, str] = field(hash=False)
     executable: frozenset[str] = frozenset()
@@ -43,7 +46,7 @@ class Exported:
     warnings: tuple[Warning, ...] = ()
 
     def summary(self) -> dict[str, Any]:
-        """The files with their texts as a JSON object."""
+        """Returns the files with their texts as a JSON object."""
         files = [
             {"path": path, "text": text, "executable": path in self.executable} for path, text in self.files.items()
         ]
@@ -51,8 +54,8 @@ class Exported:
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What is exported for: an environment, the image's name, and how CI builds it."""
+class ExportInputs:
+    """The environment, the image's name, and the options with which CI builds the image."""
 
     lockfile: Lockfile
     reference: Reference | None
@@ -64,48 +67,48 @@ class Asked:
 
     @property
     def image(self) -> Reference:
-        """The image's name; raises UsageError where none was given."""
+        """The image's name. Raises UsageError if there is none."""
         if not self.reference:
-            raise UsageError("The files need the image's name.", "Add -t registry.lab.org/team/env:latest.")
+            raise UsageError("The files need the name of the image.", "Add -t registry.lab.org/team/env:latest.")
         return self.reference
 
     @property
     def command(self) -> Sequence[str]:
-        """What the image runs."""
+        """The default command of the image."""
         return command(self.lockfile)
 
     @property
-    def serves(self) -> bool:
-        """Whether that is JupyterLab."""
+    def runs_jupyterlab(self) -> bool:
+        """Whether the default command is JupyterLab."""
         return self.command[0] == "jupyter"
 
 
-def export(kind: str, asked: Asked) -> Exported:
-    """The files of one kind. Raises UsageError, LockfileError."""
-    return KINDS[kind](asked)
+def export(kind: str, inputs: ExportInputs) -> Exported:
+    """Returns the files of one kind. Raises UsageError, LockfileError, BadReference."""
+    return KINDS[kind](inputs)
 
 
 def run(request: ExportRequest, report: Report) -> Exported:
-    """The files of a request; warnings are reported, and are in the result.
+    """Returns the files of a request. Warnings are reported, and are part of the result.
 
-    Raises UsageError, LockfileError, PrefixError.
+    Raises UsageError, LockfileError, PrefixError, BadReference.
     """
     warnings: tuple[Warning, ...] = ()
     if request.prefix:
-        found = lock_report(request.prefix, report)
-        lockfile, warnings = found.lockfile, (*found.environment.warnings, *found.drift.warnings)
+        locked = lock_report(request.prefix, report)
+        lockfile, warnings = locked.lockfile, (*locked.environment.warnings, *locked.drift.warnings)
     else:
         lockfile = read_lockfile(request, report)
-    lockfile, lost = left_out(lockfile)
-    if lost:
+    lockfile, local = without_local_packages(lockfile)
+    if local:
         warning = Warning(
             "not-installable",
-            f"Nobody else can install {listed(lost)}: they come from this machine.",
-            "Publish them in a channel or index, or build from the environment itself.",
+            f"These packages exist only on this machine, and others cannot install them: {listed(local)}.",
+            "Publish them in a channel or an index, or build from the environment.",
         )
         report(warning)
         warnings = (*warnings, warning)
-    asked = Asked(
+    inputs = ExportInputs(
         lockfile,
         request.reference,
         str(request.base),
@@ -114,75 +117,78 @@ def run(request: ExportRequest, report: Report) -> Exported:
         request.engine,
         __version__,
     )
-    return replace(export(request.kind, asked), warnings=warnings)
+    return replace(export(request.kind, inputs), warnings=warnings)
 
 
-def left_out(lockfile: Lockfile) -> tuple[Lockfile, list[str]]:
-    """The lock file without pip packages from this machine; their names, and those of conda packages from it."""
+def without_local_packages(lockfile: Lockfile) -> tuple[Lockfile, list[str]]:
+    """Returns the lock file without pip packages that exist only on this machine, and the names of all local packages.
+
+    The names include the conda packages of channels on this machine. Those packages stay in the lock file.
+    """
     kept = tuple(package for package in lockfile.pip if not (package.editable or package.url.startswith("file:")))
-    lost = [package.name for package in lockfile.pip if package not in kept]
-    lost += [package.name for package in lockfile.conda if package.url.startswith("file:")]
-    return replace(lockfile, pip=kept), lost
+    local = [package.name for package in lockfile.pip if package not in kept]
+    local += [package.name for package in lockfile.conda if package.url.startswith("file:")]
+    return replace(lockfile, pip=kept), local
 
 
-def _dockerfile(asked: Asked) -> Exported:
-    made = recipe(
-        asked.lockfile,
+def _dockerfile(inputs: ExportInputs) -> Exported:
+    docker_recipe = recipe(
+        inputs.lockfile,
         Wanted(
-            base=str(Reference.parse(asked.base)),
-            installer=installer(asked.installer),
-            installer_image=str(asked.installer_image or ""),
+            base=str(Reference.parse(inputs.base)),
+            installer=installer(inputs.installer),
+            installer_image=str(inputs.installer_image or ""),
             workspace=".",
             labels={
                 "org.opencontainers.image.title": "conda environment",
-                LABEL_IDENTITY: asked.lockfile.digest,
+                LABEL_IDENTITY: inputs.lockfile.digest,
             },
             folder=FOLDER,
         ),
     )
-    found = {"Dockerfile": made.dockerfile, ".dockerignore": DOCKERIGNORE}
-    found |= {f"{FOLDER}{name}": data.decode() for name, data in made.files.items()}
-    name = shlex.quote(str(asked.reference or "env"))
+    texts = {"Dockerfile": docker_recipe.dockerfile, ".dockerignore": DOCKERIGNORE}
+    texts |= {f"{FOLDER}{name}": data.decode() for name, data in docker_recipe.files.items()}
+    name = shlex.quote(str(inputs.reference or "env"))
     return Exported(
-        found,
-        frozenset(f"{FOLDER}{file}" for file in made.executable),
+        texts,
+        frozenset(f"{FOLDER}{file}" for file in docker_recipe.executable),
         f"DOCKER_BUILDKIT=1 docker build --tag {name} --cache-from {name} --build-arg BUILDKIT_INLINE_CACHE=1 .",
     )
 
 
-def _with_lock(asked: Asked, path: str, text: str, then: str) -> Exported:
-    return Exported({path: text, f"{FOLDER}conda-lock.yml": dump(asked.lockfile)}, next=then)
+def _with_lock(inputs: ExportInputs, path: str, text: str, next_step: str) -> Exported:
+    return Exported({path: text, f"{FOLDER}conda-lock.yml": dump(inputs.lockfile)}, next=next_step)
 
 
-def _ci_values(asked: Asked) -> dict[str, str]:
-    image = asked.image
-    # Only pip itself can install pip's packages from a lock file, and only the docker engine runs it.
-    engine = "docker" if asked.lockfile.pip else asked.engine
+def _ci_values(inputs: ExportInputs) -> dict[str, str]:
+    image = inputs.image
+    # Only pip can install pip packages from a lock file, and only the docker engine runs pip.
+    engine = "docker" if inputs.lockfile.pip else inputs.engine
     if engine == "docker":
-        engine += f" --installer {asked.installer}"
-        if asked.installer_image:
-            engine += f" --installer-image {asked.installer_image}"
+        engine += f" --installer {inputs.installer}"
+        if inputs.installer_image:
+            engine += f" --installer-image {inputs.installer_image}"
     return {
         "image": str(image),
         "repository": f"{image.registry}/{image.repository}",
         "registry": image.registry,
         "lockfile": f"{FOLDER}conda-lock.yml",
         "engine": engine,
-        "version": asked.version,
+        "version": inputs.version,
     }
 
 
-def _github_actions(asked: Asked) -> Exported:
-    values = _ci_values(asked)
+def _github_actions(inputs: ExportInputs) -> Exported:
+    values = _ci_values(inputs)
     own = values["registry"] == "ghcr.io"
     values["login"] = "github.actor" if own else "secrets.REGISTRY_USER"
     values["password"] = "secrets.GITHUB_TOKEN" if own else "secrets.REGISTRY_PASSWORD"
-    then = "Commit the files." + ("" if own else " Set the secrets REGISTRY_USER and REGISTRY_PASSWORD.")
-    return _with_lock(asked, ".github/workflows/environment-image.yml", _filled("github-actions.yml", values), then)
+    next_step = "Commit the files." + ("" if own else " Set the secrets REGISTRY_USER and REGISTRY_PASSWORD.")
+    return _with_lock(inputs, ".github/workflows/environment-image.yml", _fill("github-actions.yml", values), next_step)
 
 
-def _gitlab_ci(asked: Asked) -> Exported:
-    values = _ci_values(asked)
+def _gitlab_ci(inputs: ExportInputs) -> Exported:
+    values = _ci_values(inputs)
     own = values["registry"] == "registry.gitlab.com"
     values["login"] = "$CI_REGISTRY_USER" if own else "$REGISTRY_USER"
     values["password"] = "$CI_REGISTRY_PASSWORD" if own else "$REGISTRY_PASSWORD"
@@ -192,28 +198,31 @@ def _gitlab_ci(asked: Asked) -> Exported:
             "  services:\n    - docker:27-dind\n  variables:\n    DOCKER_HOST: tcp://docker:2375\n"
             '    DOCKER_TLS_CERTDIR: ""\n'
         )
-    then = "Commit the files, and make a pipeline schedule for the nightly base."
+    next_step = "Commit the files, and create a pipeline schedule for the nightly base."
     if not own:
-        then += " Set the masked variables REGISTRY_USER and REGISTRY_PASSWORD."
-    return _with_lock(asked, ".gitlab-ci.yml", _filled("gitlab-ci.yml", values), then)
+        next_step += " Set the masked variables REGISTRY_USER and REGISTRY_PASSWORD."
+    return _with_lock(inputs, ".gitlab-ci.yml", _fill("gitlab-ci.yml", values), next_step)
 
 
-def _compose(asked: Asked) -> Exported:
+def _compose(inputs: ExportInputs) -> Exported:
     serving = "    stdin_open: true\n    tty: true\n"
-    if asked.serves:
+    if inputs.runs_jupyterlab:
         serving = (
             "    environment:\n"
-            "      # What JupyterLab asks for in the browser: put JUPYTER_TOKEN=… into .env, which git ignores.\n"
+            "      # JupyterLab asks for this token in the browser.\n"
+            "      # Put JUPYTER_TOKEN=… into the file .env, and do not commit this file.\n"
             '      JUPYTER_TOKEN: "${JUPYTER_TOKEN:?set it in .env}"\n'
             "    ports:\n"
             '      - "127.0.0.1:8888:8888"\n'
         )
-    text = _filled("compose.yaml", {"image": str(asked.image), "program": _program(asked), "serving": serving})
-    then = "JUPYTER_TOKEN=secret docker compose up" if asked.serves else "docker compose run --rm environment"
-    return Exported({"compose.yaml": text}, next=then)
+    text = _fill("compose.yaml", {"image": str(inputs.image), "program": _program(inputs), "serving": serving})
+    next_step = (
+        "JUPYTER_TOKEN=secret docker compose up" if inputs.runs_jupyterlab else "docker compose run --rm environment"
+    )
+    return Exported({"compose.yaml": text}, next=next_step)
 
 
-_PROBED = """\
+_JUPYTERLAB = """\
           ports:
             - {name: http, containerPort: 8888}
           env:
@@ -236,45 +245,45 @@ spec:
 """
 
 
-def _kubernetes(asked: Asked) -> Exported:
-    image = asked.image
+def _kubernetes(inputs: ExportInputs) -> Exported:
+    image = inputs.image
     name = re.sub(r"[^a-z0-9]+", "-", image.repository.rpartition("/")[2]).strip("-")[:50].strip("-") or "environment"
     secret = f'kubectl create secret generic {name} --from-literal=token="$(openssl rand -hex 24)"'
     values = {
         "image": str(image),
         "name": name if name[0].isalpha() else f"env-{name}",
-        "program": _program(asked),
-        "before": f"# Before: {secret}\n" if asked.serves else "",
+        "program": _program(inputs),
+        "before": f"# First create the secret: {secret}\n" if inputs.runs_jupyterlab else "",
         "serving": "          stdin: true\n          tty: true\n",
         "after": "",
     }
-    if asked.serves:
-        values["serving"] = Template(_PROBED).substitute(values)
+    if inputs.runs_jupyterlab:
+        values["serving"] = Template(_JUPYTERLAB).substitute(values)
         values["after"] = Template(_SERVICE).substitute(values)
-    text = _filled("kubernetes.yaml", values).rstrip() + "\n"
-    port = f"; kubectl port-forward service/{values['name']} 8888" if asked.serves else ""
+    text = _fill("kubernetes.yaml", values).rstrip() + "\n"
+    port = f"; kubectl port-forward service/{values['name']} 8888" if inputs.runs_jupyterlab else ""
     return Exported({"kubernetes.yaml": text}, next=f"kubectl apply --filename kubernetes.yaml{port}")
 
 
-def _apptainer(asked: Asked) -> Exported:
-    image = asked.image
+def _apptainer(inputs: ExportInputs) -> Exported:
+    image = inputs.image
     name = image.repository.rpartition("/")[2]
     values = {
         "image": str(image),
         "name": name,
-        "program": _program(asked),
-        "command": shlex.join([part.replace("--ip=0.0.0.0", "--ip=127.0.0.1") for part in asked.command]),
+        "program": _program(inputs),
+        "command": shlex.join([part.replace("--ip=0.0.0.0", "--ip=127.0.0.1") for part in inputs.command]),
     }
-    text = _filled("apptainer.def", values)
+    text = _fill("apptainer.def", values)
     return Exported({"environment.def": text}, next=f"apptainer build {name}.sif environment.def")
 
 
-def _devcontainer(asked: Asked) -> Exported:
-    """For VS Code, Codespaces, DevPod or `devcontainer up`; the sshd feature is the way in by SSH."""
+def _devcontainer(inputs: ExportInputs) -> Exported:
+    """Returns the file for VS Code, Codespaces, DevPod or `devcontainer up`. The sshd feature gives access by SSH."""
     value = {
-        "name": asked.image.repository.rpartition("/")[2],
-        "image": str(asked.image),
-        # Editors want a user with a name; the image's own user is a number.
+        "name": inputs.image.repository.rpartition("/")[2],
+        "image": str(inputs.image),
+        # Editors need a user with a name. The image's user has only a numeric id.
         "features": {
             "ghcr.io/devcontainers/features/common-utils:2": {
                 "username": "user",
@@ -299,16 +308,16 @@ def _devcontainer(asked: Asked) -> Exported:
     return Exported({".devcontainer/devcontainer.json": text}, next="devcontainer up --workspace-folder .")
 
 
-def _program(asked: Asked) -> str:
-    return _PROGRAMS.get(asked.command[0], "A shell")
+def _program(inputs: ExportInputs) -> str:
+    return _PROGRAMS.get(inputs.command[0], "A shell")
 
 
-def _filled(name: str, values: Mapping[str, str]) -> str:
+def _fill(name: str, values: Mapping[str, str]) -> str:
     text = (files("jupyter_condabuild.jobs") / "templates" / name).read_text(encoding="utf-8")
     return Template(text).substitute(values)
 
 
-KINDS: dict[str, Callable[[Asked], Exported]] = {
+KINDS: dict[str, Callable[[ExportInputs], Exported]] = {
     "dockerfile": _dockerfile,
     "github-actions": _github_actions,
     "gitlab-ci": _gitlab_ci,
@@ -317,4 +326,4 @@ KINDS: dict[str, Callable[[Asked], Exported]] = {
     "apptainer": _apptainer,
     "devcontainer": _devcontainer,
 }
-"""What can be exported, by name."""
+"""The function that makes the files, by the kind of files."""

@@ -1,4 +1,4 @@
-"""The job `lock`: an environment, how far it drifted from its records, and its lock file."""
+"""The job `lock`: reads an environment, its drift from its records, and its lock file."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from jupyter_condabuild.requests.others import LockRequest
 
 @dataclass(frozen=True)
 class LockReport:
-    """An environment, how far it drifted, and its lock file."""
+    """An environment, its drift from its records, and its lock file."""
 
     environment: Environment
     drift: Drift
     lockfile: Lockfile
 
     def lockfile_text(self, request: LockRequest) -> str:
-        """The lock file in the format of a request."""
+        """Returns the lock file in the format of a request."""
         return dump(
             self.lockfile,
-            request.format,  # type: ignore[arg-type]  # one of the choices
+            request.format,  # type: ignore[arg-type]  # the request allows only the choices
             name=self.environment.name,
             channels=self.environment.channels,
             hash="md5" if request.md5 else "sha256",
         )
 
     def summary(self) -> dict[str, Any]:
-        """The report as a JSON object."""
+        """Returns the report as a JSON object."""
         environment, changes = self.environment, self.drift
         return {
             "name": environment.name,
@@ -54,7 +54,7 @@ class LockReport:
         }
 
     def text(self) -> str:
-        """The report in two or three lines; warnings have been reported one by one."""
+        """Returns the report in a few lines, without the warnings, which `lock_report` reports one by one."""
         lockfile = self.lockfile
         python = f", Python {lockfile.python.version}" if lockfile.python else ""
         pip = f", {len(lockfile.pip)} from pip" if lockfile.pip else ""
@@ -71,12 +71,12 @@ def run(request: LockRequest, report: Report) -> LockReport:
 
 
 def lock_report(prefix: Path, report: Report) -> LockReport:
-    """The same of a prefix."""
+    """Reads the environment at a prefix, locks it and reports its warnings. Raises PrefixError."""
     with phase(report, "snapshot"):
         environment = snapshot(prefix)
         changes = drift(environment)
     with phase(report, "lock"):
-        found = lock(environment)
+        lockfile = lock(environment)
     for warning in (*environment.warnings, *changes.warnings):
         report(warning)
-    return LockReport(environment, changes, found)
+    return LockReport(environment, changes, lockfile)

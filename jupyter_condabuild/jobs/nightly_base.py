@@ -1,7 +1,7 @@
-"""The job `base`: a dated image of the environment, made each night, whose layers builds reuse.
+"""The job `base`: a dated image of the environment, made each night. Builds reuse its layers.
 
-In a repository it has the tags ``base-YYYYMMDD``, and ``latest-base`` for the newest. With the layers engine a night
-that changed no package makes a new configuration and a new manifest: the image is rebased, nothing is built.
+A dated image has the tag ``base-YYYYMMDD``. The newest also has the tag ``latest-base``. If no package has changed
+since the last base, the layers engine only rebases the image: it makes a configuration and a manifest, and no layer.
 """
 
 from __future__ import annotations
@@ -30,8 +30,12 @@ from jupyter_condabuild.text import listed
 
 
 @dataclass(frozen=True)
-class Refreshed:
-    """What a night did: the dated image, whether it was only rebased, the tag that was rebased, and what went."""
+class BaseResult:
+    """The result of the job `base`.
+
+    `reference` and `digest` are those of the dated image. `rebased` says that no layer was built. `moved` is the other
+    image that was rebased; empty if there is none. `removed` has the tags that were deleted.
+    """
 
     reference: str
     digest: str
@@ -41,37 +45,38 @@ class Refreshed:
     bytes_pushed: int
 
     def summary(self) -> dict[str, Any]:
-        """The result as a JSON object."""
+        """Returns the result as a JSON object."""
         return asdict(self)
 
     def text(self) -> str:
-        """A few lines."""
-        how = "the same packages on a newer system, nothing rebuilt" if self.rebased else "built"
+        """Returns the result in a few lines."""
+        how = "rebased on the current base image, no layer built" if self.rebased else "built"
         lines = [f"{self.reference} and :{LATEST}: {how}", f"  digest  {self.digest}"]
         if self.moved:
-            lines.append(f"  {self.moved} lies on the new system, too")
+            lines.append(f"  rebased {self.moved}")
         if self.removed:
             lines.append(f"  removed {listed(self.removed)}")
         return "\n".join(lines)
 
 
-def run(request: BaseRequest, report: Report) -> Refreshed:
-    """Makes the base of today (UTC); see `refresh`."""
+def run(request: BaseRequest, report: Report) -> BaseResult:
+    """Makes the base of the current day (UTC). Raises the errors of `refresh`."""
     return refresh(request, f"{datetime.now(UTC):%Y%m%d}", report)
 
 
-def refresh(request: BaseRequest, day: str, report: Report) -> Refreshed:
-    """Makes the base of a day, moves ``latest-base`` to it, and removes dated bases beyond those that are kept.
+def refresh(request: BaseRequest, day: str, report: Report) -> BaseResult:
+    """Makes the base of a day, moves ``latest-base`` to it, and removes old dated bases.
 
     Args:
-        request: its reference names the repository, and a tag that is rebased as well where there is such an image and
-            the engine is layers.
-        day: such as 20261124.
+        request: its reference names the repository. If the engine is layers and the reference's tag has an image of the
+            layers engine, this image is rebased, too.
+        day: the date, such as 20261124.
 
-    Raises as the jobs `build` and `rebase`, and UsageError for packages to leave out that are not there.
+    Raises the errors of the jobs `build` and `rebase`, and UsageError if a package to leave out is not in the
+    environment.
     """
     if not re.fullmatch(r"\d{8}", day):
-        raise UsageError("A base has a date of eight digits.")
+        raise UsageError("The date of a base must have eight digits.")
     reference = request.reference
     assert reference
     dated = replace(reference, tag=f"base-{day}", digest=None)
@@ -98,34 +103,37 @@ def refresh(request: BaseRequest, day: str, report: Report) -> Refreshed:
         if layers and reference.tag != LATEST and _digest_inside(repository, reference.tag):
             _rebased(request, reference, reference, report)
             moved = str(reference)
-            report(Log(f"{moved} lies on the new system, too."))
+            report(Log(f"Rebased {moved}."))
         removed = _prune(repository, request.keep, report)
         if removed:
             report(Log(f"Removed {listed(removed)}."))
     report(done)
-    return Refreshed(str(dated), done.digest, rebased, moved, tuple(removed), done.bytes_pushed)
+    return BaseResult(str(dated), done.digest, rebased, moved, tuple(removed), done.bytes_pushed)
 
 
 def _build_request(request: BaseRequest, reference: Reference, caches: tuple[Reference, ...]) -> BuildRequest:
-    """The build of a dated base: a push, without the user's folder, on the newest image of the installer."""
-    asked = {name: value for name, value in request.to_json().items() if name in BuildRequest.options()}
-    wanted = {"reference": str(reference), "push": True, "pull": True, "include": ""}
+    """Returns the request that builds a dated base: a push, with the newest installer and without a user's folder."""
+    options = {name: value for name, value in request.to_json().items() if name in BuildRequest.options()}
+    changed = {"reference": str(reference), "push": True, "pull": True, "include": ""}
     cache_from = [str(cache) for cache in (*caches, *request.cache_from)]
-    return BuildRequest.parse({**asked, **wanted, "cache_from": cache_from})
+    return BuildRequest.parse({**options, **changed, "cache_from": cache_from})
 
 
 def _without(lockfile: Lockfile, names: Collection[str]) -> Lockfile:
-    """The lock file without some packages of it."""
+    """Returns the lock file without some packages. Raises UsageError if it does not have one of them."""
     known = {package.name for package in lockfile.conda} | {package.name for package in lockfile.pip}
     if unknown := sorted(set(names) - known):
-        raise UsageError(f"The environment has no {listed(unknown)}.", "Leave out packages that it has.")
+        raise UsageError(
+            f"These packages are not in the environment: {listed(unknown)}.",
+            "Give --without the names of packages in the environment.",
+        )
     conda = [package for package in lockfile.conda if package.name not in names]
     pip = [package for package in lockfile.pip if package.name not in names]
     return of_packages(lockfile.platform, conda, pip, lockfile.requested)
 
 
 def _rebased(request: BaseRequest, source: Reference, target: Reference, report: Report) -> Finished:
-    wanted = RebaseRequest(
+    rebase_request = RebaseRequest(
         reference=source,
         base=request.base,
         target=target,
@@ -133,11 +141,11 @@ def _rebased(request: BaseRequest, source: Reference, target: Reference, report:
         insecure_registries=request.insecure_registries,
         docker_host=request.docker_host,
     )
-    return rebase.run(wanted, _quiet(report))
+    return rebase.run(rebase_request, _quiet(report))
 
 
 def _quiet(report: Report) -> Report:
-    """The same without the event that ends a build: this is one of several steps."""
+    """Returns a `Report` without `Finished` events: a build or a rebase is only one step of this job."""
 
     def forward(event: Event) -> None:
         if not isinstance(event, Finished):
@@ -147,7 +155,7 @@ def _quiet(report: Report) -> Report:
 
 
 def _digest_inside(repository: Repository, tag: str) -> str:
-    """The lock file's digest in an image of the layers engine; empty where there is no such image."""
+    """Returns the lock file's digest in an image of the layers engine; empty if there is no such image."""
     try:
         manifest = repository.manifest(tag)
         if not isinstance(manifest, Manifest):
@@ -158,15 +166,18 @@ def _digest_inside(repository: Repository, tag: str) -> str:
 
 
 def _prune(repository: Repository, keep: int, report: Report) -> list[str]:
-    """Removes old dated tags. A manifest that another tag has, too, stays: deleting it would take that tag as well."""
+    """Deletes old dated bases, and returns their tags.
+
+    A manifest that has another tag is kept, because a registry deletes all tags of a manifest with it.
+    """
     tags = repository.tags()
     old = dated(tags)[keep:]
     if not old:
         return []
-    kept = {_head(repository, tag) for tag in tags if tag not in old}
+    kept = {_digest(repository, tag) for tag in tags if tag not in old}
     removed = []
     for tag in old:
-        digest = _head(repository, tag)
+        digest = _digest(repository, tag)
         if digest is None or digest in kept:
             continue
         try:
@@ -174,18 +185,18 @@ def _prune(repository: Repository, keep: int, report: Report) -> list[str]:
         except RegistryNotFound:
             continue
         except RegistryError as error:
-            hint = "Allow deletion in the registry, or let it expire tags itself."
-            report(Warning("base-not-removed", f"Old bases stay: {error.message}", hint))
+            hint = "Allow deletion in the registry, or let the registry remove old tags."
+            report(Warning("base-not-removed", f"The old bases are not removed: {error.message}", hint))
             break
         removed.append(tag)
     return removed
 
 
 def dated(tags: Iterable[str]) -> list[str]:
-    """The tags of dated bases, newest first."""
+    """Returns the tags of dated bases, newest first."""
     return sorted((tag for tag in tags if re.fullmatch(r"base-\d{8}", tag)), reverse=True)
 
 
-def _head(repository: Repository, tag: str) -> Digest | None:
-    found = repository.head(tag)
-    return found.digest if found else None
+def _digest(repository: Repository, tag: str) -> Digest | None:
+    descriptor = repository.head(tag)
+    return descriptor.digest if descriptor else None

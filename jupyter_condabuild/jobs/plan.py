@@ -1,4 +1,4 @@
-"""The job `plan`: what a build would do, compared with what registries and the local store have already."""
+"""The job `plan`: the layers of a build, and which of them the registries and the local store have already."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ from jupyter_condabuild.requests.job_context import JobContext, open_job
 from jupyter_condabuild.text import size_text
 
 _COMPRESSION = 1.15
-"""A layer's compressed size over its package's archive, about: gzip at level 1 against the archive's zstd."""
+"""The estimated ratio of a layer's compressed size to its packages' archives: gzip at level 1 to the archive's zstd."""
 
 
 @dataclass(frozen=True)
 class LayersPreview:
-    """A plan, and where each of its layers is already: in the registry, in the local store, or nowhere.
+    """A plan, and the place of each of its layers: in the registry, in the local store, or nowhere.
 
-    `sizes` are compressed bytes by key: known ones, and estimates for layers that do not exist. `stacking` says
-    what --stack would do, where it was asked for.
+    `in_registry` and `in_store` have keys of layers. `sizes` maps a key to the compressed size in bytes; for a layer
+    that does not exist, the size is an estimate. `compared` says whether the plan is compared with a repository.
+    `stacking` says what --stack would do; empty without --stack.
     """
 
     inputs: Inputs
@@ -41,23 +42,23 @@ class LayersPreview:
 
     @property
     def reused(self) -> int:
-        """Layers that the registry has."""
+        """The number of layers that the registry has."""
         return sum(planned.key in self.in_registry for planned in self.inputs.plan.layers)
 
     @property
     def changed(self) -> int:
-        """Packages whose layers the registry lacks."""
+        """The number of packages whose layers the registry does not have."""
         return sum(len(planned.packages) for planned in self.inputs.plan.layers if planned.key not in self.in_registry)
 
     @property
     def bytes_to_push(self) -> int:
-        """About how many bytes a push would send, the base's layers aside."""
+        """The estimated number of bytes that a push would send, without the base's layers."""
         return sum(
             self.sizes[planned.key] for planned in self.inputs.plan.layers if planned.key not in self.in_registry
         )
 
     def summary(self) -> dict[str, Any]:
-        """The preview as a JSON object."""
+        """Returns the preview as a JSON object."""
         plan, lockfile = self.inputs.plan, self.inputs.lockfile
         return {
             "engine": "layers",
@@ -80,7 +81,7 @@ class LayersPreview:
         }
 
     def text(self) -> str:
-        """The preview as a table and a sentence."""
+        """Returns the preview as a table and a sentence."""
         plan = self.inputs.plan
         rows = []
         for number, planned in enumerate(plan.layers, 1):
@@ -88,13 +89,13 @@ class LayersPreview:
                 f" and {len(planned.names) - 3} more" if len(planned.names) > 3 else ""
             )
             rows.append(f"{number:4}  {self.sizes[planned.key] / 1e6:8.2f} MB  {self._state(planned):11}  {names}")
-        advice = "" if self.compared else " With -t REFERENCE, compared with what its repository has."
+        advice = "" if self.compared else " Add -t REFERENCE to compare the plan with a repository."
         lines = ["layer        size  state        packages", *rows, "", self.sentence + advice]
         return "\n".join([*lines, *([self.stacking] if self.stacking else [])])
 
     @property
     def sentence(self) -> str:
-        """What a build would do, in one sentence."""
+        """A sentence that says what a build would do."""
         plan, lockfile = self.inputs.plan, self.inputs.lockfile
         if self.compared:
             return (
@@ -109,9 +110,9 @@ class LayersPreview:
 
 
 def run(request: PlanRequest, report: Report) -> LayersPreview | DockerPreview:
-    """Plans a build; of the layers engine, asks what registries and the store have.
+    """Plans a build. With the layers engine, looks up the layers in registries and the store.
 
-    Raises as `read_inputs`, and RegistryError.
+    Raises RegistryError, and the errors of `read_inputs` except NotReproducible.
     """
     with open_job(request, report) as job:
         inputs = read_inputs(replace(request, strict=False), job)
@@ -119,7 +120,7 @@ def run(request: PlanRequest, report: Report) -> LayersPreview | DockerPreview:
 
 
 def preview_layers(inputs: Inputs, request: PlanRequest, job: JobContext) -> LayersPreview:
-    """Asks registries and the store which layers of a plan are there. Raises RegistryError."""
+    """Looks up the layers of a plan in registries and the store. Raises RegistryError."""
     store = job.store
     index = open_destination(request, job).index_of(inputs.plan.layers, store)
     sizes, in_store = {}, set()

@@ -1,4 +1,4 @@
-"""The job `prune`: removes the layers used longest ago from the local store; registries are not touched."""
+"""The job `prune`: removes the layers that were not used for the longest time from the local store."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from jupyter_condabuild.text import size_text
 
 @dataclass(frozen=True)
 class Pruned:
-    """Bytes that are free now, and bytes that are left in the store."""
+    """The result of the job: the bytes that were freed, the bytes that are left, and the folder of the store."""
 
     freed: int
     left: int
     folder: str = ""
 
     def summary(self) -> dict[str, Any]:
-        """The result as a JSON object."""
+        """Returns the result as a JSON object."""
         return {"freed": self.freed, "left": self.left}
 
     def text(self) -> str:
-        """The result in one sentence."""
+        """Returns the result in one sentence."""
         return f"Freed {size_text(self.freed)}; {size_text(self.left)} remain in {self.folder}."
 
 
 def run(request: PruneRequest, report: Report) -> Pruned:
-    """Frees the bytes that the request does not keep. Raises StoreBusy while a build uses the store, and StoreError."""
-    del report  # there is nothing to tell on the way
+    """Prunes the store to the requested size. Raises StoreBusy if a build uses the store, and StoreError."""
+    del report  # this job has no events
     with Store(request.store_dir) as store:
         return Pruned(store.prune(request.keep_bytes), store.size, str(request.store_dir))

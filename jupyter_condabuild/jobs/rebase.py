@@ -1,4 +1,4 @@
-"""The job `rebase`: a new base under an image of ours: new configuration and manifest, no layer rebuilt or moved."""
+"""The job `rebase`: puts an image on a new base, with a new configuration and manifest. No layer is built."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from jupyter_condabuild.requests.others import RebaseRequest
 
 
 def run(request: RebaseRequest, report: Report) -> Finished:
-    """Puts the image on the new base and pushes it; layers that the target's registry has are mounted.
+    """Puts the image on the new base and pushes it. Layers that the target's registry has are mounted.
 
-    Raises BadImage for an image that is not ours, BaseUnavailable and RegistryError.
+    Raises BadImage if the layers engine did not make the image, BaseUnavailable, RegistryError.
     """
     started = time.monotonic()
     source, target = request.reference, request.result

@@ -1,6 +1,6 @@
-"""The job `snapshot`: what an environment holds, its lock file and its plan, as one JSON object.
+"""The job `snapshot`: the contents of an environment, its lock file and its plan, as one JSON object.
 
-The server runs it as a process of its own (``jupyter condabuild snapshot``).
+The server runs this job in its own process (``jupyter condabuild snapshot``).
 """
 
 from __future__ import annotations
@@ -21,11 +21,14 @@ from jupyter_condabuild.requests.build import PlanRequest
 from jupyter_condabuild.requests.job_context import JobContext, open_job
 
 MOST_PATHS = 1000
-"""Paths that are listed of each kind of drift; all are counted."""
+"""The highest number of paths that are listed for each kind of drift. All paths are counted."""
 
 
 def run(request: PlanRequest, report: Report) -> dict[str, Any]:
-    """Reads an environment and plans its build. Raises as `read_inputs`; a registry's failure is part of the answer."""
+    """Reads an environment and plans its build.
+
+    An error of a registry is part of the result. Raises the errors of `read_inputs` except NotReproducible.
+    """
     with open_job(request, report) as job:
         inputs = read_inputs(replace(request, strict=False), job)
         plan = _steps(preview(request, inputs, job)) if request.engine == "docker" else _layers(inputs, request, job)
@@ -82,27 +85,27 @@ def _paths(entries: Sequence[DriftEntry]) -> dict[str, Any]:
 
 
 def _printable(path: str) -> str:
-    """A path of any bytes as text that any JSON reader takes."""
+    """Returns a path of any bytes as text that every JSON reader accepts."""
     return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def _layers(inputs: Inputs, request: PlanRequest, job: JobContext) -> dict[str, Any]:
     unavailable = None
     try:
-        found = preview_layers(inputs, request, job)
+        layers = preview_layers(inputs, request, job)
     except RegistryError as error:
         unavailable = {"code": error.code, "message": error.message, "hint": error.hint}
-        found = preview_layers(inputs, replace(request, reference=None), job)
-    summary = found.summary()
+        layers = preview_layers(inputs, replace(request, reference=None), job)
+    summary = layers.summary()
     return {
         "engine": "layers",
-        "summary": found.sentence,
+        "summary": layers.sentence,
         "packages": summary["packages"],
-        "packages_changed": found.changed,
-        "bytes_total": sum(found.sizes.values()),
-        "bytes_to_push": found.bytes_to_push,
-        "layers_reused": found.reused,
-        "compared": found.compared,
+        "packages_changed": layers.changed,
+        "bytes_total": sum(layers.sizes.values()),
+        "bytes_to_push": layers.bytes_to_push,
+        "layers_reused": layers.reused,
+        "compared": layers.compared,
         "unavailable": unavailable,
         "layers": summary["layers"],
         "steps": [],
@@ -110,11 +113,11 @@ def _layers(inputs: Inputs, request: PlanRequest, job: JobContext) -> dict[str, 
     }
 
 
-def _steps(found: DockerPreview) -> dict[str, Any]:
-    packages = len(found.inputs.lockfile.conda)
+def _steps(steps: DockerPreview) -> dict[str, Any]:
+    packages = len(steps.inputs.lockfile.conda)
     return {
         "engine": "docker",
-        "summary": found.sentence,
+        "summary": steps.sentence,
         "packages": packages,
         "packages_changed": packages,
         "bytes_total": 0,
@@ -123,13 +126,13 @@ def _steps(found: DockerPreview) -> dict[str, Any]:
         "compared": False,
         "unavailable": None,
         "layers": [],
-        "steps": list(found.steps),
-        "caches": list(found.caches),
+        "steps": list(steps.steps),
+        "caches": list(steps.caches),
     }
 
 
 def _lock(inputs: Inputs) -> dict[str, Any]:
-    """The lock file, and what some of its formats say besides."""
+    """Returns the lock file, and the values that some lock file formats contain in addition."""
     environment = inputs.environment
     return {
         "text": dump(inputs.lockfile, "conda-lock"),

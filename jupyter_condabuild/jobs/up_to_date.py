@@ -1,8 +1,8 @@
-"""Whether the image of a finished build is up to date: then nothing is read, planned or compared again.
+"""Finds out whether the image of a finished build is up to date. If it is, a build reads, plans and compares nothing.
 
-The local store keeps a memory of the build under the identity of its request: all that was asked, and the state of
-every file that the image was made of. The image is up to date while the registry has it under its name, and the base's
-name still means the same base.
+The local store keeps a record of the build under the identity of its request. The identity covers all options, and the
+state of every file that the image was made of. The image is up to date if the registry has this image under its name,
+and the base's name has the same digest as before.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ _PACKAGE = Path(__file__).parents[1]
 
 @dataclass(frozen=True)
 class Memory:
-    """A finished build: its last event, its layers and warnings, to be reported again when it is asked for again.
+    """The record of a finished build: its last event, its layers and its warnings, which a later build reports again.
 
-    `base` is the digest that the base's name had; `sources` are the stamps of folders outside of the environment that
-    came into the image, those of editable installs.
+    `base` is the digest that the base's name had. `sources` maps the folders of editable installs, which are outside of
+    the environment, to their stamps.
     """
 
     finished: Finished
@@ -43,7 +43,7 @@ class Memory:
 
     @classmethod
     def parse(cls, text: bytes) -> Memory | None:
-        """The memory that `keep` has written as `text`; None for any other text."""
+        """Returns the record that `keep` wrote as `text`. Returns None if `text` is not such a record."""
         try:
             value = json.loads(text)
             events = [from_json(event) for event in value["events"]]
@@ -59,7 +59,7 @@ class Memory:
             return None
 
     def report(self, report: Report, seconds: float) -> Finished:
-        """Tells of it as of a build that reused everything; returns its last event."""
+        """Reports the record as a build that reused every layer. Returns the last event."""
         for warning in self.warnings:
             report(warning)
         report(Log("Nothing has changed since the last build."))
@@ -71,22 +71,24 @@ class Memory:
 
 
 def applies(request: BuildRequest) -> bool:
-    """Whether such a build is remembered: its image goes to a registry alone, on a base that lies in a registry."""
+    """Whether such builds are recorded: the layers engine makes the image, a registry is its only destination, and its
+    base is in a registry.
+    """
     if not request.push or request.load or request.archive or request.engine != "layers":
         return False
     return request.base.kind == "registry"
 
 
 def identity(request: ImageRequest, listing: Listing | None = None) -> str:
-    """Hexadecimal digits, equal for equal requests as long as the files behind the requests are the same.
+    """Returns a hexadecimal digest of a request. It is equal for equal requests as long as their files are the same.
 
     Args:
-        listing: that of the environment, where there is one already.
+        listing: the listing of the environment, if it exists already.
     """
     lockfile = request.lockfile.read_bytes() if request.lockfile and request.lockfile.is_file() else b""
-    asked = {name: value for name, value in request.to_json().items() if name != "again"}
+    options = {name: value for name, value in request.to_json().items() if name != "again"}
     parts = [
-        json.dumps(asked, sort_keys=True),
+        json.dumps(options, sort_keys=True),
         hashlib.sha256(lockfile).hexdigest(),
         stamp(request.prefix, listing) if request.prefix else "",
         *(stamp(folder) for folder in (_PACKAGE, getattr(request, "include", None)) if folder),
@@ -95,12 +97,12 @@ def identity(request: ImageRequest, listing: Listing | None = None) -> str:
 
 
 def source_stamps(environment: Environment | None) -> dict[str, str]:
-    """The stamps of the folders of editable installs, which lie outside of the environment, by folder.
+    """Returns the stamps of the folders of editable installs, which are outside of the environment, by folder.
 
-    To be taken before a build reads the folders: a file that is saved during the build then counts as a change.
+    Call this before a build reads the folders, so that a file that is saved during the build counts as a change.
     """
     installed = environment.pip if environment else ()
-    return {str(one.editable_source): stamp(one.editable_source) for one in installed if one.editable_source}
+    return {str(item.editable_source): stamp(item.editable_source) for item in installed if item.editable_source}
 
 
 def keep(
@@ -111,11 +113,12 @@ def keep(
     warnings: Sequence[Warning],
     job: JobContext,
 ) -> None:
-    """Remembers a finished build; raises the StoreErrors.
+    """Writes the record of a finished build to the store. Raises StoreError.
 
     Args:
-        sources: the stamps of `source_stamps`.
-        layers: the events that a later build without changes reports again, as `warnings` are.
+        sources: the stamps that `source_stamps` returned.
+        layers: the layers that a later build without changes reports again.
+        warnings: the warnings that a later build without changes reports again.
     """
     events: list[Event] = [*warnings, *(replace(layer, state="reused-remote") for layer in layers), result.event]
     value = {
@@ -127,9 +130,9 @@ def keep(
 
 
 def recall(request: BuildRequest, identity: str, job: JobContext) -> Memory | None:
-    """The memory of a build whose image is up to date; None where there is none, or a registry does not answer."""
+    """Returns the record of a build whose image is up to date; None without one, or if a registry does not answer."""
     memory = Memory.parse(job.store.memory(identity))
-    if not memory or any(stamp(Path(folder)) != was for folder, was in memory.sources.items()):
+    if not memory or any(stamp(Path(folder)) != before for folder, before in memory.sources.items()):
         return None
     names = [request.reference, request.base.reference]
     return memory if [_digest(name, job) for name in names] == [memory.finished.digest, memory.base] else None
@@ -138,7 +141,7 @@ def recall(request: BuildRequest, identity: str, job: JobContext) -> Memory | No
 def _digest(reference: Reference | None, job: JobContext) -> str:
     assert reference
     try:
-        found = job.repository(reference, patient=False).head(reference.target)
-    except CondaBuildError:  # the build that follows says what is wrong
+        descriptor = job.repository(reference, patient=False).head(reference.target)
+    except CondaBuildError:  # the build that follows reports the error
         return ""
-    return str(found.digest) if found else ""
+    return str(descriptor.digest) if descriptor else ""

@@ -1,4 +1,4 @@
-"""The job `verify`: whether an image is what its lock file makes: layers, or files, are made again and compared."""
+"""The job `verify`: makes the layers or the files of an image again from its lock file, and compares them."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ from jupyter_condabuild.requests.others import VerifyRequest
 from jupyter_condabuild.text import listed
 
 MAY_DIFFER = re.compile(r".*\.pyc|(?:.*/)?__pycache__|conda-meta/[^/]*\.json|conda-meta/history")
-"""Paths below /opt/env that installers write in ways of their own: bytecode, records, history."""
+"""Paths below /opt/env that differ between installers: bytecode, records, history. They are not compared."""
 
 
 @dataclass(frozen=True)
 class Verification:
-    """What was proved: of an image of the layers engine its layers, of one of the docker engine its files.
+    """The result of a verification: of packages for an image of the layers engine, of files for the docker engine.
 
-    `proved` are packages, or paths, that came out the same; `wrong` those that did not; `unproved` come from no
-    package, so that no lock file can make them again.
+    `proved` has the packages or paths with the same content, `wrong` those with other content. `unproved` has the
+    layers or paths that come from no package, so that no lock file can make them again.
     """
 
     reference: str
@@ -55,23 +55,25 @@ class Verification:
     unproved: tuple[str, ...]
 
     def summary(self) -> dict[str, Any]:
-        """The verification as a JSON object."""
+        """Returns the verification as a JSON object."""
         return {**asdict(self), "verified": not self.wrong}
 
     def text(self) -> str:
-        """A few lines."""
-        what = "packages, rebuilt, have" if self.engine == "layers" else "files, installed again, have"
-        lines = [f"{self.reference} {self.digest}", f"  {len(self.proved)} {what} the same content"]
-        for title, names in (("differ", self.wrong), ("come from no package, and nothing proves them", self.unproved)):
+        """Returns the verification in a few lines."""
+        proved = "rebuilt packages" if self.engine == "layers" else "reinstalled files"
+        lines = [f"{self.reference} {self.digest}", f"  {len(self.proved)} {proved} have the same content"]
+        unproved = "come from no package and cannot be proved"
+        for title, names in (("differ", self.wrong), (unproved, self.unproved)):
             if names:
                 lines.append(f"  {len(names)} {title}: {listed(names)}")
         return "\n".join(lines)
 
 
 def run(request: VerifyRequest, report: Report) -> Verification:
-    """Makes an image again from the lock file inside, in an empty store, and compares.
+    """Makes an image again from its own lock file, in an empty store, and compares the content.
 
-    Raises NotVerified where content differs, BadImage for an image that is not ours, and the errors of `open_image`.
+    Raises NotVerified if content differs, BadImage if neither engine made the image, PackageError, and the errors of
+    `open_image`.
     """
     started = time.monotonic()
     assert request.reference
@@ -89,11 +91,11 @@ def run(request: VerifyRequest, report: Report) -> Verification:
             else:
                 proved, wrong, unproved = _files(image, lockfile, sources, job)
     name, digest = str(request.reference), str(image.manifest.descriptor.digest)
-    found = Verification(name, digest, engine, tuple(proved), tuple(wrong), tuple(unproved))
+    verification = Verification(name, digest, engine, tuple(proved), tuple(wrong), tuple(unproved))
     if wrong:
-        raise NotVerified(f"The image is not what its lock file makes. {found.text()}")
+        raise NotVerified(f"The image does not match its lock file. {verification.text()}")
     for title in unproved:
-        report(Log(f"Comes from no package, and nothing proves it: {title}"))
+        report(Log(f"Not proved, because it comes from no package: {title}"))
     report(
         Finished(
             reference=name,
@@ -109,14 +111,14 @@ def run(request: VerifyRequest, report: Report) -> Verification:
             unproved=len(unproved),
         )
     )
-    return found
+    return verification
 
 
 _Lists = tuple[list[str], list[str], list[str]]
 
 
 def _layers(image: Image, lockfile: Lockfile, sources: PackageSources, level: int, job: JobContext) -> _Lists:
-    """Each package layer is made anew; equal diff_ids prove equal content, whoever compressed it."""
+    """Makes each package layer again. Equal diff_ids prove equal content, independent of the compression."""
     config = ImageConfig.parse(image.config)
     ours = Ours.read(config)
     by_dist = {package.dist: package for package in lockfile.conda}
@@ -149,21 +151,21 @@ def _layers(image: Image, lockfile: Lockfile, sources: PackageSources, level: in
                     planned[key] = PlannedLayer(key, packages, compiled=compiled[0])
                 else:
                     contested.append(key)
-        everything = LayerPlan(tuple(planned.values()), 0)
-        compiling = lockfile.python is not None and any(one.compiled for one in everything.layers)
+        plan = LayerPlan(tuple(planned.values()), 0)
+        compiling = lockfile.python is not None and any(item.compiled for item in plan.layers)
         if compiling and PLATFORMS.get(lockfile.platform) != host_architecture():
             raise LinkFailed(
-                f"The image's bytecode is of its own Python, which is for {lockfile.platform} and does not run here.",
-                "Verify it on a machine of that platform.",
+                f"The image has bytecode of a Python for {lockfile.platform}, which does not run on this machine.",
+                "Verify the image on a machine of that platform.",
             )
-        missing = by_dist.keys() - {package.dist for one in everything.layers for package in one.packages}
+        missing = by_dist.keys() - {package.dist for item in plan.layers for package in item.packages}
         wrong += [f"{dist} is in no layer" for dist in sorted(missing)] if not contested or missing else []
-        again: list[PlannedLayer] = []
+        contested_again: list[PlannedLayer] = []
         if contested:
-            paths = paths_of(everything, None, sources, lockfile.site_packages)
-            again = contested_layer(everything, paths, lockfile.site_packages, job.report)
-        wrong += ["paths of several packages"] if sorted(contested) != [one.key for one in again] else []
-        maker = LayersEngine(
+            paths = paths_of(plan, None, sources, lockfile.site_packages)
+            contested_again = contested_layer(plan, paths, lockfile.site_packages, job.report)
+        wrong += ["paths of several packages"] if sorted(contested) != [item.key for item in contested_again] else []
+        layers_engine = LayersEngine(
             replace(job, store=store),
             LayerIndex({}, frozenset()),
             sources,
@@ -172,41 +174,42 @@ def _layers(image: Image, lockfile: Lockfile, sources: PackageSources, level: in
             live=False,
             registry_first=False,
         )
-        made = maker.make([*everything.layers, *again], lockfile)
+        built = layers_engine.make([*plan.layers, *contested_again], lockfile)
         if hidden:
-            keys = {one.packages: one.key for one in everything.layers}
+            keys = {item.packages: item.key for item in plan.layers}
             canonical = plan_layers(lockfile, budget=len(planned) or 1).layers
-            order = [keys[one.packages] for one in canonical if one.packages in keys]
-            wrong += _otherwise(image, ours.base_layers, hidden, [*order, *contested])
-        if made.unavailable:
-            raise made.unavailable[0][1]
-        for one, ready in zip([*everything.layers, *again], made.layers, strict=True):
-            same = str(ready.diff_id) == actual.get(one.key)
-            (proved if same else wrong).extend(one.names if not one.only else ["paths of several packages"])
+            order = [keys[item.packages] for item in canonical if item.packages in keys]
+            wrong += _differing_paths(image, ours.base_layers, hidden, [*order, *contested])
+        if built.unavailable:
+            raise built.unavailable[0][1]
+        for item, ready in zip([*plan.layers, *contested_again], built.layers, strict=True):
+            same = str(ready.diff_id) == actual.get(item.key)
+            (proved if same else wrong).extend(item.names if not item.only else ["paths of several packages"])
     return proved, wrong, unproved
 
 
-def _otherwise(image: Image, base_layers: int, hidden: Collection[Digest], order: Sequence[str]) -> list[str]:
-    """The paths at which a stacked image shows something else than its layers do in canonical order.
+def _differing_paths(image: Image, base_layers: int, hidden: Collection[Digest], order: Sequence[str]) -> list[str]:
+    """Returns the paths at which a stacked image shows other content than the same layers in canonical order.
 
     Args:
-        hidden: the layers that count for nothing, and the whiteouts that see to it.
-        order: the keys of package layers.
+        base_layers: the number of the base's layers.
+        hidden: the digests of layers that later layers replace, and of the whiteouts.
+        order: the keys of the package layers in canonical order.
     """
     rank = {key: number for number, key in enumerate(order)}
     base = image.manifest.layers[:base_layers]
-    runtime, *above = (one for one in image.manifest.layers[base_layers:] if one.digest not in hidden)
-    # What has no key is the overlay and the user's folder, in this order in every image.
-    above.sort(key=lambda one: rank.get(one.annotations.get(LAYER_KEY, ""), len(rank)))
+    runtime, *above = (item for item in image.manifest.layers[base_layers:] if item.digest not in hidden)
+    # The layers without a key are the overlay and the user's folder. Every image has them in this order.
+    above.sort(key=lambda item: rank.get(item.annotations.get(LAYER_KEY, ""), len(rank)))
     canonical = Manifest.make(image.manifest.config, [*base, runtime, *above])
-    shown, should = tree(image), tree(replace(image, manifest=canonical))
-    return [f"/{path}" for path in sorted({*shown, *should}) if shown.get(path) != should.get(path)]
+    shown, expected = tree(image), tree(replace(image, manifest=canonical))
+    return [f"/{path}" for path in sorted({*shown, *expected}) if shown.get(path) != expected.get(path)]
 
 
 def _files(image: Image, lockfile: Lockfile, sources: PackageSources, job: JobContext) -> _Lists:
-    """The files that packages bring are linked anew and compared with the image's by content."""
+    """Links the files of the packages again, and compares their content with the image's."""
     root = f"{PREFIX_IN_LAYER}/"
-    actual = {path.removeprefix(root): what for path, what in tree(image).items() if path.startswith(root)}
+    actual = {path.removeprefix(root): content for path, content in tree(image).items() if path.startswith(root)}
     cached, failures = locate(lockfile.conda, sources, job.folder())
     if failures:
         raise next(iter(failures.values()))
@@ -235,25 +238,29 @@ def _content(path: Path) -> str:
 
 
 def tree(image: Image) -> Mapping[str, str]:
-    """Path to sha256 of a file, or to where a link leads, as a container sees them (image-spec layer.md)."""
-    found: dict[str, str] = {}
+    """Returns the files and links that a container of the image shows, by path.
+
+    The value of a file is its sha256, the value of a link is ``link`` and the link's target. Source: image-spec
+    layer.md.
+    """
+    shown: dict[str, str] = {}
     for descriptor in image.manifest.layers:
         added: dict[str, str] = {}
         for member, content in members(image, descriptor):
             path = member.name.removeprefix("./").rstrip("/")
             folder, _, name = path.rpartition("/")
             if name == ".wh..wh..opq":
-                _remove(found, folder)
+                _remove(shown, folder)
             elif name.startswith(".wh."):
-                _remove(found, f"{folder}/{name.removeprefix('.wh.')}".removeprefix("/"))
+                _remove(shown, f"{folder}/{name.removeprefix('.wh.')}".removeprefix("/"))
             elif member.issym():
                 added[path] = f"link {member.linkname}"
             elif member.islnk():
-                added[path] = added.get(member.linkname, found.get(member.linkname, ""))
+                added[path] = added.get(member.linkname, shown.get(member.linkname, ""))
             elif content is not None:
                 added[path] = _hash(content)
-        found |= added
-    return found
+        shown |= added
+    return shown
 
 
 def _hash(content: Any) -> str:
@@ -263,6 +270,6 @@ def _hash(content: Any) -> str:
     return digest.hexdigest()
 
 
-def _remove(found: dict[str, str], path: str) -> None:
-    for name in [name for name in found if name == path or name.startswith(f"{path}/")]:
-        del found[name]
+def _remove(shown: dict[str, str], path: str) -> None:
+    for name in [name for name in shown if name == path or name.startswith(f"{path}/")]:
+        del shown[name]

@@ -23,7 +23,7 @@ from jupyter_condabuild.conda.packages import PipPackage
 from jupyter_condabuild.conda.prefix.snapshot import snapshot
 from jupyter_condabuild.engines.layers.workspace import DOCKERIGNORE, IGNORED_FOLDERS, workspace
 from jupyter_condabuild.errors import BadReference, UsageError
-from jupyter_condabuild.jobs.export import KINDS, Asked, Exported, export, left_out
+from jupyter_condabuild.jobs.export import KINDS, Exported, ExportInputs, export, without_local_packages
 from jupyter_condabuild.oci import builder
 from jupyter_condabuild.oci.daemon import Daemon
 from jupyter_condabuild.oci.image import Reference
@@ -35,11 +35,11 @@ from tests.parts.engines import DockerWorkshop
 IMAGE = "registry.lab.org/team/env:v1"
 
 
-def asked(*, lab: bool = True, reference: str = IMAGE, **given: object) -> Asked:
+def asked(*, lab: bool = True, reference: str = IMAGE, **given: object) -> ExportInputs:
     """An environment with JupyterLab, or with Python alone."""
     packages = (conda("jupyterlab", version="4.6.6"),) if lab else ()
     known = {"base": "debian:bookworm-slim", "installer": "micromamba", "version": "0.1.0", **given}
-    return Asked(lockfile(*packages), Reference.parse(reference) if reference else None, **known)  # type: ignore[arg-type]
+    return ExportInputs(lockfile(*packages), Reference.parse(reference) if reference else None, **known)  # type: ignore[arg-type]
 
 
 def written(made: Exported, folder: Path) -> Path:
@@ -189,7 +189,7 @@ def test_what_only_this_machine_has_is_left_out_and_named() -> None:
     """Editable installs and packages of local channels are named; the lock file is without the former."""
     pip = (PipPackage("mine", "1", url="file:mine", editable=True), PipPackage("known", "1", index="pypi"))
     local = conda("local", url="file:///home/me/channel/linux-64/local-1.0-0.conda")
-    kept, lost = left_out(lockfile(local, pip=pip))
+    kept, lost = without_local_packages(lockfile(local, pip=pip))
     assert (lost, [package.name for package in kept.pip]) == (["mine", "local"], ["known"])
 
 
