@@ -34,7 +34,7 @@ def run(ours: Ours, environment: Environment, work: Path, registry: str, rounds:
 
     Args:
         registry: the host and port of a registry on this machine.
-        rounds: how often each figure is measured. The best one counts.
+        rounds: how often each figure is measured. The median counts for the time of our layers, else the best figure.
     """
     with_bytecode = _measure(ours, environment, work, rounds, "--bytecode")
     without = _measure(ours, environment, work, rounds, "--no-bytecode")

@@ -15,7 +15,7 @@ INTERVAL = 0.05
 """The shortest pause, in seconds, between two measurements of the memory."""
 
 PAUSE_FACTOR = 20
-"""The pause is at least so many times as long as the measurement before it, which must not slow down the block."""
+"""The pause is at least this factor times the duration of the last measurement, so that measuring costs little."""
 
 
 @dataclass

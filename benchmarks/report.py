@@ -58,7 +58,7 @@ def table(rows: Sequence[Row], pipelines: Sequence[str]) -> str:
     head = ["work", *(f"{name}" for name in pipelines), *(f"ratio to {name}" for name in others), "target"]
     lines = [head, ["---"] * len(head)]
     for row in rows:
-        samples = {name: median(found) for name, found in row.samples.items()}
+        samples = {name: median(measurements) for name, measurements in row.samples.items()}
         if not samples:
             continue
         cells = [_cell(samples.get(name)) for name in pipelines]

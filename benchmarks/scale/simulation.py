@@ -20,8 +20,8 @@ class Totals:
 
     Args:
         name: the name of the policy.
-        pushed: the bytes that are pushed with a layer pool for the whole lab. With or without a pool, the registry
-            keeps so many bytes, since it stores each blob once.
+        pushed: the bytes that are pushed with a layer pool for the whole lab. The registry also keeps this number of
+            bytes without a pool, because it stores each blob once.
         pushed_alone: the bytes that are pushed if a push finds only the layers of its own repository.
         chain: the sum of `Pulled.chain`.
         blob: the sum of `Pulled.blob`.
