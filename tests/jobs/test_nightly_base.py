@@ -171,4 +171,4 @@ def test_base_as_a_command(made: Path, name: str, tmp_path: Path) -> None:
     assert done.json["reference"].startswith(f"{name}:base-20")
     done = run("base", made, "-t", f"{name}:v1", *base, "--without", "other")
     assert done.status == 2
-    assert "has no other" in done.err
+    assert "not in the environment: other." in done.err

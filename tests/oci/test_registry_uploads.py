@@ -100,7 +100,8 @@ def test_a_failed_upload_is_begun_again(push: Push, failure: Reply) -> None:
     assert push() == "uploaded"
     assert push.registry.times("POST") == 2
     assert push.registry.cancelled == ["u0"]
-    assert len(push.clock.waits) == 1
+    # A registry that answers before it has read the body can reset the connection; the next request then waits, too.
+    assert set(push.clock.waits) == {0.5}
     assert push.is_stored
 
 

@@ -30,7 +30,7 @@ class TestOneAtATime:
         for id in (running, waiting):
             refused = await api("DELETE", f"condabuild/builds/{id}?forget=true")
             assert (refused.status, error_of(refused)) == (409, "not_ended")
-            assert "Cancel it" in refused.json["hint"]
+            assert "Cancel the build" in refused.json["hint"]
         builds = (await api("GET", "condabuild/builds")).json["builds"]
         assert [build["state"] for build in builds] == ["queued", "running"]
         assert (await api("DELETE", f"condabuild/builds/{waiting}?forget=false")).json["state"] == "cancelled"

@@ -6,7 +6,7 @@ import gzip
 import io
 import json
 import os
-import resource
+import signal
 import subprocess
 import sys
 import tarfile
@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, TemporaryFile
 
 from tests.torture.case import SECRET, Case, Place
 
@@ -25,6 +25,7 @@ MEGABYTES = 300
 """The memory that a command may have at once, largest process."""
 
 _WALL_SECONDS = 60.0
+_MEASURED = Path(__file__).with_name("measured.py")
 _LARGEST_FILE = 64 << 20
 
 
@@ -64,26 +65,33 @@ def judge(case: Case) -> Verdict:
 def _run(command: list[str], place: Place, case: Case, verdict: Verdict) -> None:
     words = [sys.executable, "-m", "jupyter_condabuild", *command]
     environ = {**place.environ(), **case.environ}
-    output = place.folder / "output"
-    try:
-        with output.open("wb") as file:
-            process = subprocess.Popen(words, cwd=place.work, env=environ, stdout=file, stderr=subprocess.STDOUT)
-            try:
-                _, status, usage = _wait(process)
-            except TimeoutError:
-                process.kill()
-                _, status, usage = os.wait4(process.pid, 0)
-                verdict.faults.append(f"{command[0]} did not end in {_WALL_SECONDS:.0f} s")
-        text = output.read_text(errors="replace")
-    finally:
-        output.unlink(missing_ok=True)
-    process.returncode = os.waitstatus_to_exitcode(status)
+    with TemporaryFile() as output:
+        measured, end = os.pipe()
+        process = subprocess.Popen(
+            [sys.executable, "-IS", _MEASURED, str(end), *words],
+            cwd=place.work,
+            env=environ,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            pass_fds=[end],
+            start_new_session=True,
+        )
+        os.close(end)
+        try:
+            process.wait(_WALL_SECONDS)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            verdict.faults.append(f"{command[0]} did not end in {_WALL_SECONDS:.0f} s")
+        with open(measured) as file:
+            status, seconds, megabytes = json.loads(file.read() or "[-9, 0, 0]")
+        output.seek(0)
+        text = output.read().decode(errors="replace")
     verdict.output += text
-    verdict.statuses.append(process.returncode)
-    seconds, megabytes = usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1000
+    verdict.statuses.append(status)
     verdict.seconds, verdict.megabytes = max(verdict.seconds, seconds), max(verdict.megabytes, megabytes)
-    if process.returncode not in (0, 1, 2):
-        verdict.faults.append(f"{command[0]} ended with {process.returncode}")
+    if status not in (0, 1, 2):
+        verdict.faults.append(f"{command[0]} ended with {status}")
     if "Traceback" in text or "should not" in text or '"unexpected"' in text:
         verdict.faults.append(f"{command[0]} raised an error that nothing caught: {text[-300:]}")
     if seconds > SECONDS:
@@ -92,18 +100,6 @@ def _run(command: list[str], place: Place, case: Case, verdict: Verdict) -> None
         verdict.faults.append(f"{command[0]} took {megabytes:.0f} MB")
     if any(ord(char) < 32 and char not in "\n\t" for char in text) or "\x7f" in text or "\x9b" in text:
         verdict.faults.append(f"{command[0]} printed control characters")
-
-
-def _wait(process: subprocess.Popen[bytes]) -> tuple[int, int, resource.struct_rusage]:
-    import time
-
-    deadline = time.monotonic() + _WALL_SECONDS
-    while time.monotonic() < deadline:
-        found = os.wait4(process.pid, os.WNOHANG)
-        if found[0]:
-            return found
-        time.sleep(0.01)
-    raise TimeoutError
 
 
 def _compare(before: dict[str, str], after: dict[str, str], verdict: Verdict) -> None:
