@@ -56,6 +56,13 @@ class Settings:
     insecure_registries: tuple[str, ...] = _setting(
         (), "Registries that may use plain HTTP, or a certificate that cannot be verified."
     )
+    trusted_repositories: tuple[str, ...] = _setting(
+        (), "Repositories whose layers are used without a check: registry.lab.org/team/*."
+    )
+    trusted_signers: str = _setting(
+        "", "File of the signers whose receipts are trusted, as ssh-keygen's allowed signers file."
+    )
+    signing_key: str = _setting("", "SSH key that signs the receipt of each pushed image; a file, private or public.")
     docker_host: str = _setting(
         "", "Address of the Docker or Podman Engine; default: DOCKER_HOST, or else the usual socket."
     )

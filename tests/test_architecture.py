@@ -28,6 +28,7 @@ BELOW = {
     "conda": FOUNDATION,
     "oci": FOUNDATION,
     **{room: {*ROOMS[:floor], "conda", "oci"} | FOUNDATION for floor, room in enumerate(ROOMS[:-1])},
+    "trust": {"__init__", "requests", "image", "planning", "conda", "oci"} | FOUNDATION,
     "jobs": {"__init__", *ROOMS[:-1], "conda", "oci"} | FOUNDATION,
     # The server starts the command line's commands as child processes: it does not import them.
     "server": {"__init__", *ROOMS, "conda", "oci"} | FOUNDATION,

@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from dataclasses import Field
+from dataclasses import Field, replace
 from typing import Any, TypeVar
 
 from jupyter_condabuild.errors import UsageError
+from jupyter_condabuild.requests.build import repositories_of
 from jupyter_condabuild.requests.option import Option, Request, json_type
 from jupyter_condabuild.settings import Settings
 
@@ -52,7 +53,11 @@ def request_of(arguments: argparse.Namespace, kind: type[R]) -> R:
     given = {name: getattr(arguments, name) for name, (_, option) in kind.options().items() if option.is_argument}
     if "prefix" in given:
         given["prefix"] = _prefix(given["prefix"], given.get("lockfile"))
-    return kind.of(Settings.load(), **given)
+    settings = Settings.load()
+    if given.get("cache_from"):  # the user has typed the names of these images, so their repositories are trusted
+        trusted = (*settings.trusted_repositories, *repositories_of(given["cache_from"]))
+        settings = replace(settings, trusted_repositories=trusted)
+    return kind.of(settings, **given)
 
 
 def _read(file: str) -> Any:

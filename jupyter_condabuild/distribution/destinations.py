@@ -10,16 +10,18 @@ from dataclasses import dataclass, replace
 from jupyter_condabuild.distribution.layer_index import LayerIndex, look_up
 from jupyter_condabuild.distribution.layer_pool import LayerPool
 from jupyter_condabuild.distribution.push import Config, Push
+from jupyter_condabuild.distribution.statements import Statements
 from jupyter_condabuild.errors import CondaBuildError, RegistryError
 from jupyter_condabuild.events import Log, Progress, Report, Warning
 from jupyter_condabuild.oci import archive
 from jupyter_condabuild.oci.daemon import Daemon
-from jupyter_condabuild.oci.image import Image, Reference
+from jupyter_condabuild.oci.image import Image, Index, Reference
 from jupyter_condabuild.oci.layout import Store
 from jupyter_condabuild.oci.registry import Repository
 from jupyter_condabuild.planning.layer_plan import PlannedLayer
 from jupyter_condabuild.requests.build import BuildRequest, PlanRequest
 from jupyter_condabuild.requests.job_context import JobContext
+from jupyter_condabuild.trust.vouchers import Vouchers
 
 
 @dataclass(frozen=True)
@@ -38,14 +40,14 @@ class Destination:
     def push(self, report: Report) -> Push:
         """Returns a push to the repository."""
         assert self.repository
-        return Push(self.repository, self.index.present, report, self.pool)
+        return Push(self.repository, self.index, report, self.pool.repository.name if self.pool else "")
 
     def index_of(self, planned: Sequence[PlannedLayer], store: Store) -> LayerIndex:
         """Returns the index with the pool's layers, for planned layers that neither the index nor the store has."""
         if not self.pool:
             return self.index
-        missing = [layer for layer in planned if layer.key not in self.index.layers and not store.built(layer.key)]
-        return replace(self.index, layers={**self.index.layers, **self.pool.look_up(missing)})
+        missing = [layer for layer in planned if not self.index.vouched(layer.key) and not store.built(layer.key)]
+        return self.index.with_claims(self.pool.look_up(missing))
 
 
 def open_destination(
@@ -69,22 +71,23 @@ def open_destination(
         if previous:
             targets.append((repository, str(previous)))
     if not trusting:
-        return Destination(LayerIndex({}, frozenset()), repository, tag)
+        return Destination(LayerIndex(), repository, tag)
+    vouchers = Vouchers(job)
     targets += [(job.repository(cache), cache.target) for cache in request.cache_from]
-    index = look_up(targets, repository, tag)
+    index = look_up(targets, repository, tag, vouchers)
     if repository and index.current is None and (base := newest(repository)):
-        index = look_up([*targets, (repository, base)], repository, tag)
+        index = look_up([*targets, (repository, base)], repository, tag, vouchers)
     if not present:
         index = replace(index, present=frozenset())
-    return Destination(index, repository, tag, _pool(request, repository, job))
+    return Destination(index, repository, tag, _pool(request, repository, vouchers, job))
 
 
-def _pool(request: PlanRequest, repository: Repository | None, job: JobContext) -> LayerPool | None:
+def _pool(request: PlanRequest, repository: Repository | None, vouchers: Vouchers, job: JobContext) -> LayerPool | None:
     reference = request.layer_pool
     if not (reference and repository):
         return None
     if reference.registry == repository.host:
-        return LayerPool(job.repository(reference, patient=False), job.report)
+        return LayerPool(job.repository(reference, patient=False), vouchers, job.report)
     job.report(
         Warning(
             "layer-pool-elsewhere",
@@ -109,27 +112,56 @@ def newest(repository: Repository) -> str:
 
 
 def cache_references(request: PlanRequest, job: JobContext) -> tuple[Reference, ...]:
-    """Returns the images whose steps the docker engine may reuse.
+    """Returns the images whose steps the docker engine may reuse, each by its digest.
 
-    They are the images of `cache_from`, the image that the destination has now, and the newest dated base.
+    They are the images of `cache_from`, the image that the destination has now, and the newest dated base. An engine
+    takes the steps of such an image without a check, so an image that nobody vouches for is left out, and reported.
     """
     references = list(request.cache_from)
     if reference := request.destination:
         references.append(reference)
         if tag := newest(job.repository(reference)):
             references.append(Reference(reference.registry, reference.repository, tag))
-    return tuple(dict.fromkeys(references))
+    vouchers = Vouchers(job)
+    return tuple(filter(None, (_vouched(reference, vouchers, job) for reference in dict.fromkeys(references))))
 
 
-def deliver(image: Image, request: BuildRequest, destination: Destination, push: Push | None, job: JobContext) -> int:
+def _vouched(reference: Reference, vouchers: Vouchers, job: JobContext) -> Reference | None:
+    repository = job.repository(reference)
+    try:
+        manifest = repository.manifest(reference.target)
+    except CondaBuildError:  # no image, or no answer: the engine would find nothing either
+        return None
+    if isinstance(manifest, Index) or not vouchers.of_image(repository, manifest):
+        job.report(Log(f"Not used as a cache: {reference}. Nobody whom you trust vouches for it."))
+        return None
+    return Reference(reference.registry, reference.repository, digest=manifest.descriptor.digest)
+
+
+def deliver(
+    image: Image,
+    request: BuildRequest,
+    destination: Destination,
+    push: Push | None,
+    statements: Statements | None,
+    job: JobContext,
+) -> int:
     """Delivers the image to every destination of the request. Returns the number of bytes that were pushed.
+
+    Args:
+        statements: attached to an image that is pushed.
 
     Raises RegistryError, EngineUnavailable, EngineFault, StoreError.
     """
     pushed = 0
     if push:
         with job.phase("push"):
-            _finish(image, request, destination, push, job.store)
+            _finish(image, request, destination, push, job)
+            if statements and destination.repository and (push.sent_manifest or statements.is_signed):
+                statements.attach(destination.repository, image.manifest.descriptor, job.report)
+            if destination.pool and destination.repository:
+                signed = statements.receipt.to_bytes() if statements and statements.is_signed else b""
+                destination.pool.publish(push.new_layers, destination.repository, signed)
             pushed = push.bytes_pushed
     if request.load:
         with job.phase("load"):
@@ -148,14 +180,15 @@ def write_archive(image: Image, request: BuildRequest, report: Report) -> None:
     archive.write(image, name, request.archive.path, kind, throttled(report, "export"))
 
 
-def _finish(image: Image, request: BuildRequest, destination: Destination, push: Push, store: Store) -> None:
+def _finish(image: Image, request: BuildRequest, destination: Destination, push: Push, job: JobContext) -> None:
     manifest, reference = image.manifest, request.reference
     assert reference
     push.add(manifest.config, Config(image.config))
     push.wait()
     if request.again or destination.index.current is None or destination.index.current.raw != manifest.raw:
         push.finish(manifest, destination.tag)
-    store.remember(f"{reference.registry}/{reference.repository}", manifest.descriptor.digest)
+    job.store.remember(f"{reference.registry}/{reference.repository}", manifest.descriptor.digest)
+    job.store.vouch(manifest.descriptor.digest)
 
 
 def _load(image: Image, request: BuildRequest, job: JobContext) -> None:

@@ -1,12 +1,12 @@
-"""The layers that registries have already: annotated layers of earlier images, found by key. No blob is transferred.
+"""The layers that manifests in registries claim to have, by key. No blob is transferred.
 
 The manifests of the destination, of the last image that was pushed there, and of `cache_from` are the cache that a team
-shares.
+shares. A manifest is a claim: `trust.vouchers` says whether somebody vouches for it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from jupyter_condabuild.errors import BadDigest, ImageError, RegistryError, RegistryNotFound
@@ -20,37 +20,52 @@ from jupyter_condabuild.oci.image import (
     Manifest,
 )
 from jupyter_condabuild.oci.registry import Repository
-from jupyter_condabuild.planning.layer_plan import LayerPlan, PlannedLayer
-
-PLAN = "org.jupyter.condabuild.plan"
-"""Manifest annotation: the identity of the plan of the package layers."""
-
-CONTESTED = "org.jupyter.condabuild.contested"
-"""Manifest annotation: the key of the layer for paths of several packages, if there is such a layer."""
+from jupyter_condabuild.trust.vouchers import Voucher, Vouchers
 
 
 @dataclass(frozen=True)
-class IndexedLayer:
-    """A package layer in a repository."""
+class Claim:
+    """A package layer as a manifest in a repository names it. `voucher` is None if nobody vouches for the layer."""
 
     descriptor: Descriptor
     diff_id: Digest
     repository: Repository
+    voucher: Voucher | None = None
 
 
 @dataclass(frozen=True)
 class LayerIndex:
-    """The package layers of some repositories.
+    """The claims of the manifests in some repositories.
 
-    `layers` maps a key to a layer. `present` has the digests of blobs that the destination certainly has, because its
-    own manifests name them. `current` is the manifest that the destination's tag has now. `contested` maps the identity
-    of a plan to the key of the layer for paths of several packages; the key is empty if the plan has no such layer.
+    `claims` maps a key to all claims, in the order of the repositories. `present` has the digests of blobs that the
+    destination certainly has, because its own manifests name them. `current` is the manifest that the destination's tag
+    has now, and `current_voucher` its voucher.
     """
 
-    layers: dict[str, IndexedLayer]
-    present: frozenset[Digest]
+    claims: Mapping[str, tuple[Claim, ...]] = field(default_factory=dict)
+    present: frozenset[Digest] = frozenset()
     current: Manifest | None = None
-    contested: Mapping[str, str] = field(default_factory=dict)
+    current_voucher: Voucher | None = None
+
+    def of(self, key: str) -> tuple[Claim, ...]:
+        """Returns the claims of a key."""
+        return self.claims.get(key, ())
+
+    def vouched(self, key: str) -> Claim | None:
+        """Returns the first claim of a key that somebody vouches for."""
+        return next((claim for claim in self.of(key) if claim.voucher), None)
+
+    def with_claims(self, claims: Iterable[tuple[str, Claim]]) -> LayerIndex:
+        """Returns the index with more claims, behind those that it has."""
+        merged = dict(self.claims)
+        for key, claim in claims:
+            merged[key] = (*merged.get(key, ()), claim)
+        return LayerIndex(merged, self.present, self.current, self.current_voucher)
+
+    def repositories_with(self, digest: Digest) -> tuple[Repository, ...]:
+        """Returns the repositories whose manifests name a blob. A blob can be mounted from there."""
+        found = (claim for claims in self.claims.values() for claim in claims if claim.descriptor.digest == digest)
+        return tuple({claim.repository.location: claim.repository for claim in found}.values())
 
 
 def annotate(descriptor: Descriptor, key: str, diff_id: Digest, packages: Iterable[str]) -> Descriptor:
@@ -59,31 +74,12 @@ def annotate(descriptor: Descriptor, key: str, diff_id: Digest, packages: Iterab
     return Descriptor(descriptor.media_type, descriptor.digest, descriptor.size, annotations)
 
 
-def plan_notes(plan: LayerPlan, contested: Sequence[PlannedLayer]) -> dict[str, str]:
-    """Returns the manifest annotations that describe the plan. Later builds read them."""
-    return {PLAN: plan.identity, **({CONTESTED: contested[0].key} if contested else {})}
+def claims_of(manifest: Manifest, repository: Repository, voucher: Voucher | None) -> Iterator[tuple[str, Claim]]:
+    """Yields the layers of a manifest that are annotated with a key and a diff_id, with their keys.
 
-
-def contested_in(index: LayerIndex, plan: LayerPlan) -> list[PlannedLayer] | None:
-    """Returns the layer for paths of several packages of an earlier image with the same plan.
-
-    Returns:
-        A list with one layer, an empty list if that image has no such layer, or None if the index has no image with
-        this plan.
+    Args:
+        voucher: the voucher of the manifest, which need not cover all of its layers.
     """
-    key = index.contested.get(plan.identity)
-    if key == "":
-        return []
-    if key not in index.layers:
-        return None
-    packages = {package.dist: package for planned in plan.layers for package in planned.packages}
-    names = index.layers[key].descriptor.annotations.get(LAYER_PACKAGES, "").split()
-    return [PlannedLayer(key, tuple(packages[name] for name in names if name in packages), (("", ""),))]
-
-
-def keyed_layers(manifest: Manifest, repository: Repository) -> dict[str, IndexedLayer]:
-    """Returns the layers of a manifest that are annotated with a key and a diff_id, by key."""
-    layers: dict[str, IndexedLayer] = {}
     for layer in manifest.layers:
         key = layer.annotations.get(LAYER_KEY)
         try:
@@ -91,11 +87,13 @@ def keyed_layers(manifest: Manifest, repository: Repository) -> dict[str, Indexe
         except BadDigest:
             continue
         if key:
-            layers.setdefault(key, IndexedLayer(layer, diff_id, repository))
-    return layers
+            covered = voucher is not None and voucher.covers(key, layer.digest, diff_id)
+            yield key, Claim(layer, diff_id, repository, voucher if covered else None)
 
 
-def look_up(targets: Iterable[tuple[Repository, str]], destination: Repository | None, tag: str) -> LayerIndex:
+def look_up(
+    targets: Iterable[tuple[Repository, str]], destination: Repository | None, tag: str, vouchers: Vouchers
+) -> LayerIndex:
     """Reads the manifests of some images and indexes their layers.
 
     A target that does not exist, or that is not the manifest of an image, is skipped.
@@ -107,10 +105,9 @@ def look_up(targets: Iterable[tuple[Repository, str]], destination: Repository |
 
     Raises RegistryError if the destination does not answer or refuses. Another repository that does so is skipped.
     """
-    layers: dict[str, IndexedLayer] = {}
+    index = LayerIndex()
     present: set[Digest] = set()
-    current = None
-    contested: dict[str, str] = {}
+    current, current_voucher = None, None
     read: set[tuple[str, str, str]] = set()
     for repository, target in targets:
         if (*repository.location, target) in read:
@@ -127,11 +124,10 @@ def look_up(targets: Iterable[tuple[Repository, str]], destination: Repository |
         if isinstance(manifest, Index):
             continue
         read.add((*repository.location, str(manifest.descriptor.digest)))
+        voucher = vouchers.of_image(repository, manifest)
         if is_destination and target == tag:
-            current = manifest
+            current, current_voucher = manifest, voucher
         if is_destination:
             present |= {layer.digest for layer in manifest.layers} | {manifest.config.digest}
-        if PLAN in manifest.annotations:
-            contested.setdefault(manifest.annotations[PLAN], manifest.annotations.get(CONTESTED, ""))
-        layers = {**keyed_layers(manifest, repository), **layers}
-    return LayerIndex(layers, frozenset(present), current, contested)
+        index = index.with_claims(claims_of(manifest, repository, voucher))
+    return LayerIndex(index.claims, frozenset(present), current, current_voucher)

@@ -1,8 +1,11 @@
 """A lab's layer pool: one repository in which every layer that a member of the lab pushed can be found by its key.
 
-The key is the tag of an artifact with that one layer, annotated as in an image. The pool needs only the registry's API
-and no lock. If two builds publish the same key at once, one of them wins, and its layer is as good as the other layer.
-A layer that was pruned is built again. Source: OCI image-spec v1.1 manifest.md, "Guidelines for Artifact Usage".
+The key is the tag of an artifact with that one layer, annotated as in an image, and with the signed receipt of an image
+with this layer if there is one. The pool needs only the registry's API and no lock. If two builds publish the same key
+at once, one of them wins. A layer that was pruned is built again. A pool that the user does not trust saves uploads,
+because blobs are mounted from it, but it decides nothing (see `trust.vouchers`).
+
+Source: OCI image-spec v1.1 manifest.md, "Guidelines for Artifact Usage".
 """
 
 from __future__ import annotations
@@ -12,13 +15,16 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from io import BytesIO
 
-from jupyter_condabuild.distribution.layer_index import IndexedLayer, keyed_layers
+from jupyter_condabuild.distribution.layer_index import Claim, claims_of
 from jupyter_condabuild.errors import BlobGone, CondaBuildError, ContentMismatch, ImageError, RegistryNotFound
 from jupyter_condabuild.events import Log, Report, Warning
 from jupyter_condabuild.oci.image import LAYER_KEY, Descriptor, Digest, Index, Manifest
 from jupyter_condabuild.oci.registry import Repository
 from jupyter_condabuild.planning.layer_plan import PlannedLayer
+from jupyter_condabuild.trust.dsse import MEDIA_TYPE as RECEIPT
+from jupyter_condabuild.trust.vouchers import Vouchers
 
 ARTIFACT = "application/vnd.jupyter.condabuild.layer.v1+json"
 """The media type of the artifact's empty configuration. It distinguishes the artifact from an image."""
@@ -43,54 +49,70 @@ class LayerPool:
     and after a failed publication it writes no more layers to the pool. Each is reported once, as a warning.
     """
 
-    def __init__(self, repository: Repository, report: Report) -> None:
+    def __init__(self, repository: Repository, vouchers: Vouchers, report: Report) -> None:
         self.repository = repository
+        self._vouchers = vouchers
         self._report = report
         self._readable = self._writable = True
         self._lock = threading.Lock()
-        self._has_config = False
+        self._pushed: set[Digest] = set()
 
-    def look_up(self, planned: Sequence[PlannedLayer]) -> dict[str, IndexedLayer]:
-        """Returns the planned layers that the pool has, by key."""
+    def look_up(self, planned: Sequence[PlannedLayer]) -> list[tuple[str, Claim]]:
+        """Returns the planned layers that the pool has and that somebody vouches for, with their keys.
+
+        If the user trusts neither the pool nor a signer, nobody can vouch, and the pool is not asked.
+        """
+        if not (planned and (self._vouchers.trusts(self.repository) or self._vouchers.checks_signatures)):
+            return []
         by_size = sorted(planned, key=lambda layer: -layer.size)
-        found: dict[str, IndexedLayer] = {}
+        found: list[tuple[str, Claim]] = []
         with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="layer-pool") as threads:
             for part in (by_size[:FIRST], by_size[FIRST:]):
-                for layers in threads.map(self._read, [layer.key for layer in part]):
-                    found |= layers
+                for claims in threads.map(self._read, [layer.key for layer in part]):
+                    found += claims
                 if not found:
                     break
-        if planned:
-            self._report(
-                Log(f"The layer pool has {len(found)} of {len(planned)} layers that were not found elsewhere.")
-            )
+        self._report(Log(f"The layer pool has {len(found)} of {len(planned)} layers that were not found elsewhere."))
         return found
 
-    def _read(self, key: str) -> dict[str, IndexedLayer]:
+    def _read(self, key: str) -> list[tuple[str, Claim]]:
         if not self._readable:
-            return {}
+            return []
         try:
             manifest = self.repository.manifest(key)
         except (RegistryNotFound, ImageError):  # no manifest, or not a valid one
-            return {}
+            return []
         except CondaBuildError as error:
             with self._lock:
                 first, self._readable = self._readable, False
             if first:
                 self._warn("layer-pool-not-read", error)
-            return {}
+            return []
         if isinstance(manifest, Index):
-            return {}
-        return {name: layer for name, layer in keyed_layers(manifest, self.repository).items() if name == key}
+            return []
+        receipt = next((layer for layer in manifest.layers if layer.media_type == RECEIPT), None)
+        voucher = self._vouchers.of_artifact(self.repository, receipt)
+        claims = claims_of(manifest, self.repository, voucher)
+        return [(name, claim) for name, claim in claims if name == key and claim.voucher]
 
-    def publish(self, layer: Descriptor, source: Repository) -> None:
-        """Publishes a layer whose blob is in `source`, a repository of the same registry. No bytes are transferred."""
+    def publish(self, layers: Sequence[Descriptor], source: Repository, receipt: bytes) -> None:
+        """Publishes layers whose blobs are in `source`, a repository of the same registry.
+
+        The blobs of the layers are mounted, so that no bytes of them are transferred.
+
+        Args:
+            receipt: the signed receipt of the image with these layers, or no bytes.
+        """
+        with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="layer-pool") as threads:
+            list(threads.map(lambda layer: self._publish(layer, source, receipt), layers))
+
+    def _publish(self, layer: Descriptor, source: Repository, receipt: bytes) -> None:
         key = layer.annotations.get(LAYER_KEY, "")
         if not (key and self._writable):
             return
         for attempt in range(ATTEMPTS):
             try:
-                self._put(layer, key, source)
+                self._put(layer, key, source, receipt)
                 return
             except (BlobGone, ContentMismatch) as error:
                 # A registry on a file system may not find a blob while another request writes the link to it.
@@ -104,20 +126,21 @@ class LayerPool:
         if first:
             self._warn("layer-pool-not-written", failure)
 
-    def _put(self, layer: Descriptor, key: str, source: Repository) -> None:
+    def _put(self, layer: Descriptor, key: str, source: Repository, receipt: bytes) -> None:
         if not self.repository.mount(layer.digest, source.name):
             raise CondaBuildError("The registry does not mount a blob of one repository into another repository.")
-        manifest = Manifest.make(Descriptor(ARTIFACT, Digest.of(_CONFIG), len(_CONFIG)), [layer])
-        self._put_config(manifest.config)
-        self.repository.push_manifest(manifest, key)
+        config = self._put_small(ARTIFACT, _CONFIG)
+        layers = [layer, self._put_small(RECEIPT, receipt)] if receipt else [layer]
+        self.repository.push_manifest(Manifest.make(config, layers), key)
 
-    def _put_config(self, descriptor: Descriptor) -> None:
-        from io import BytesIO
-
+    def _put_small(self, media_type: str, data: bytes) -> Descriptor:
+        """Pushes a small blob once; returns its descriptor."""
+        descriptor = Descriptor(media_type, Digest.of(data), len(data))
         with self._lock:
-            if not self._has_config:
-                self.repository.push(descriptor, lambda: BytesIO(_CONFIG))
-                self._has_config = True
+            if descriptor.digest not in self._pushed:
+                self.repository.push(descriptor, lambda: BytesIO(data))
+                self._pushed.add(descriptor.digest)
+        return descriptor
 
     def _warn(self, code: str, error: CondaBuildError) -> None:
         use = "read" if code == "layer-pool-not-read" else "written"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from jupyter_condabuild.distribution.layer_pool import LayerPool
+from jupyter_condabuild.distribution.layer_index import LayerIndex
 from jupyter_condabuild.errors import Cancelled, ContentMismatch, RegistryError
 from jupyter_condabuild.events import Layer, Progress, Report
 from jupyter_condabuild.oci.chunks import as_file
@@ -17,6 +17,9 @@ from jupyter_condabuild.oci.layout import Store
 from jupyter_condabuild.oci.registry import Repository
 
 CONNECTIONS = 4
+
+MOST_MOUNTS = 3
+"""The number of repositories from which a blob is asked to be mounted before it is uploaded."""
 
 GRACE_SECONDS = 1.0
 """The number of seconds that a failed build waits for its requests before their connections are closed."""
@@ -36,17 +39,24 @@ class Config:
 class Push:
     """The push of one image to a repository.
 
-    `present` has the digests of blobs that the repository certainly has. A layer that the layer pool has is mounted
-    from the pool. A layer that the pool lacks is published in the pool. If the context exits with an error, the
+    A blob that another repository of the registry has is mounted from there. If the context exits with an error, the
     running uploads end.
+
+    Args:
+        index: the blobs that the repository certainly has, and the blobs that other repositories claim to have.
+        pool: the name of the layer pool's repository in the same registry, or an empty text.
+
+    `new_layers` are the package layers that the repository did not have before. `sent_manifest` says whether the
+    manifest was pushed.
     """
 
-    def __init__(
-        self, repository: Repository, present: Iterable[Digest], report: Report, pool: LayerPool | None = None
-    ) -> None:
+    def __init__(self, repository: Repository, index: LayerIndex, report: Report, pool: str = "") -> None:
         self._repository = repository
+        self._index = index
         self._pool = pool
-        self._done: set[Digest] = set(present)
+        self._done: set[Digest] = set(index.present)
+        self.new_layers: list[Descriptor] = []
+        self.sent_manifest = False
         self._report = report
         self._executor = ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="push")
         self._uploads: list[Future[None]] = []
@@ -79,14 +89,12 @@ class Push:
         self._uploads.append(self._executor.submit(self._send, descriptor, source))
 
     def _send(self, descriptor: Descriptor, source: BlobSource) -> None:
-        mount_from: Sequence[str] = ()
-        if isinstance(source, Repository) and source.host == self._repository.host:
-            mount_from = (source.name,)
-        elif self._pool and LAYER_KEY in descriptor.annotations:
-            mount_from = (self._pool.repository.name,)
         try:
             outcome = self._repository.push(
-                descriptor, _opener(source, descriptor), mount_from=mount_from, progress=self._count
+                descriptor,
+                _opener(source, descriptor),
+                mount_from=self._mount_from(descriptor, source),
+                progress=self._count,
             )
         except (RegistryError, ContentMismatch):
             if isinstance(source, Store):
@@ -98,10 +106,21 @@ class Push:
                 self.bytes_pushed += descriptor.size
         else:
             self._count(descriptor.size)
-        if self._pool and outcome != "present" and source is not self._pool.repository:
-            self._pool.publish(descriptor, self._repository)
+        from_pool = isinstance(source, Repository) and source.name == self._pool
+        if outcome != "present" and LAYER_KEY in descriptor.annotations and not from_pool:
+            with self._lock:
+                self.new_layers.append(descriptor)
         state = {"uploaded": "pushed", "mounted": "mounted", "present": "reused-remote"}[outcome]
         self._report(Layer(descriptor.annotations.get(LAYER_KEY, ""), packages, descriptor.size, state))  # type: ignore[arg-type]
+
+    def _mount_from(self, descriptor: Descriptor, source: BlobSource) -> list[str]:
+        """The repositories of the registry that may have a blob: the source, those that claim it, and the pool."""
+        places = [source] if isinstance(source, Repository) else []
+        places += self._index.repositories_with(descriptor.digest)
+        names = [place.name for place in places if place.host == self._repository.host]
+        if self._pool and LAYER_KEY in descriptor.annotations:
+            names.append(self._pool)
+        return [name for name in dict.fromkeys(names) if name != self._repository.name][:MOST_MOUNTS]
 
     def _count(self, count: int) -> None:
         if self._ended:
@@ -124,6 +143,7 @@ class Push:
         """Waits for all blobs, then pushes the manifest, so that the image appears under its tag only when complete."""
         self.wait()
         self._repository.push_manifest(manifest, tag)
+        self.sent_manifest = True
 
 
 def _check(store: Store, descriptor: Descriptor) -> None:

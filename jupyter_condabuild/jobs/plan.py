@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from jupyter_condabuild.distribution.destinations import open_destination
 from jupyter_condabuild.engines.docker.preview import DockerPreview, preview
+from jupyter_condabuild.engines.layers.reuse import Reuse
 from jupyter_condabuild.engines.layers.stacking import forecast
 from jupyter_condabuild.events import Report
 from jupyter_condabuild.planning.inputs import Inputs, read_inputs
@@ -23,14 +25,16 @@ _COMPRESSION = 1.15
 class LayersPreview:
     """A plan, and the place of each of its layers: in the registry, in the local store, or nowhere.
 
-    `in_registry` and `in_store` have keys of layers. `sizes` maps a key to the compressed size in bytes; for a layer
-    that does not exist, the size is an estimate. `compared` says whether the plan is compared with a repository.
-    `stacking` says what --stack would do; empty without --stack.
+    `in_registry` and `in_store` have keys of layers. `claimed` has the keys of layers that a registry claims to have,
+    but that nobody whom the user trusts vouches for: they are built, compared, and not uploaded. `sizes` maps a key to
+    the compressed size in bytes; for a layer that does not exist, the size is an estimate. `compared` says whether the
+    plan is compared with a repository. `stacking` says what --stack would do; empty without --stack.
     """
 
     inputs: Inputs
     in_registry: frozenset[str]
     in_store: frozenset[str]
+    claimed: frozenset[str]
     sizes: dict[str, int]
     compared: bool
     stacking: str = ""
@@ -48,14 +52,16 @@ class LayersPreview:
     @property
     def changed(self) -> int:
         """The number of packages whose layers the registry does not have."""
-        return sum(len(planned.packages) for planned in self.inputs.plan.layers if planned.key not in self.in_registry)
+        return sum(len(planned.packages) for planned in self._missing())
 
     @property
     def bytes_to_push(self) -> int:
         """The estimated number of bytes that a push would send, without the base's layers."""
-        return sum(
-            self.sizes[planned.key] for planned in self.inputs.plan.layers if planned.key not in self.in_registry
-        )
+        return sum(self.sizes[planned.key] for planned in self._missing())
+
+    def _missing(self) -> Iterator[PlannedLayer]:
+        there = self.in_registry | self.claimed
+        return (planned for planned in self.inputs.plan.layers if planned.key not in there)
 
     def summary(self) -> dict[str, Any]:
         """Returns the preview as a JSON object."""
@@ -94,13 +100,19 @@ class LayersPreview:
         return "\n".join([*lines, *([self.stacking] if self.stacking else [])])
 
     @property
+    def _claims(self) -> str:
+        if not self.claimed:
+            return ""
+        return f" The registry claims to have {len(self.claimed)} more; they are built here and compared."
+
+    @property
     def sentence(self) -> str:
         """A sentence that says what a build would do."""
         plan, lockfile = self.inputs.plan, self.inputs.lockfile
         if self.compared:
             return (
                 f"{self.changed} of {len(lockfile.conda)} packages changed; about {size_text(self.bytes_to_push)} to "
-                f"push; {self.reused} of {len(plan.layers)} layers already in the registry."
+                f"push; {self.reused} of {len(plan.layers)} layers already in the registry.{self._claims}"
             )
         built = sum(planned.key in self.in_store for planned in plan.layers)
         return (
@@ -123,16 +135,20 @@ def preview_layers(inputs: Inputs, request: PlanRequest, job: JobContext) -> Lay
     """Looks up the layers of a plan in registries and the store. Raises RegistryError."""
     store = job.store
     index = open_destination(request, job).index_of(inputs.plan.layers, store)
-    sizes, in_store = {}, set()
+    reuse = Reuse(store, index, job.report, registry_first=True)
+    sizes, in_store, in_registry, claimed = {}, set(), set(), set()
     for planned in inputs.plan.layers:
-        if stored := store.built(planned.key):
+        reused = reuse.find(planned)
+        if reused and reused.state == "reused-remote":
+            in_registry.add(planned.key)
+        elif index.of(planned.key):
+            claimed.add(planned.key)
+        if store.built(planned.key):
             in_store.add(planned.key)
-            sizes[planned.key] = stored.blob.descriptor.size
-        elif planned.key in index.layers:
-            sizes[planned.key] = index.layers[planned.key].descriptor.size
-        else:
-            sizes[planned.key] = int(planned.size * _COMPRESSION)
+        sizes[planned.key] = reused.descriptor.size if reused else int(planned.size * _COMPRESSION)
     compared, stacking = request.destination is not None, ""
     if request.stack and compared:
         stacking = forecast(index.current, inputs.plan.layers, sum(sizes.values()))
-    return LayersPreview(inputs, frozenset(index.layers), frozenset(in_store), sizes, compared, stacking)
+    return LayersPreview(
+        inputs, frozenset(in_registry), frozenset(in_store), frozenset(claimed), sizes, compared, stacking
+    )

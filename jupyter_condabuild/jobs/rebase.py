@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from jupyter_condabuild.distribution.layer_index import LayerIndex
 from jupyter_condabuild.distribution.push import Config, Push
 from jupyter_condabuild.engines.layers.assemble import check_depth
 from jupyter_condabuild.errors import BadImage
@@ -13,6 +14,7 @@ from jupyter_condabuild.image.configuration import Ours, command, configuration
 from jupyter_condabuild.oci.image import Image, ImageConfig, Manifest
 from jupyter_condabuild.requests.job_context import open_job
 from jupyter_condabuild.requests.others import RebaseRequest
+from jupyter_condabuild.trust.vouchers import Vouchers
 
 
 def run(request: RebaseRequest, report: Report) -> Finished:
@@ -50,13 +52,16 @@ def run(request: RebaseRequest, report: Report) -> Finished:
         rebased = Manifest.make(config.descriptor, [*base.layers, *layers], manifest.annotations)
         sources = {**base.image.sources, **{layer.digest: origin for layer in layers}}
         image = Image(rebased, config.raw, sources)
-        present = [layer.digest for layer in manifest.layers] if origin.location == destination.location else []
-        with job.phase("push"), Push(destination, present, report) as push:
+        present = {layer.digest for layer in manifest.layers} if origin.location == destination.location else ()
+        index = LayerIndex(present=frozenset(present))
+        with job.phase("push"), Push(destination, index, report) as push:
             for descriptor in rebased.layers:
                 push.add(descriptor, sources[descriptor.digest])
             push.add(config.descriptor, Config(config.raw))
             push.finish(rebased, target.tag)
         job.store.remember(f"{target.registry}/{target.repository}", rebased.descriptor.digest)
+        if Vouchers(job).of_image(origin, manifest):
+            job.store.vouch(rebased.descriptor.digest)
     result = Finished(
         reference=str(target),
         digest=str(rebased.descriptor.digest),

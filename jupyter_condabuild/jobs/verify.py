@@ -167,7 +167,7 @@ def _layers(image: Image, lockfile: Lockfile, sources: PackageSources, level: in
         wrong += ["paths of several packages"] if sorted(contested) != [item.key for item in contested_again] else []
         layers_engine = LayersEngine(
             replace(job, store=store),
-            LayerIndex({}, frozenset()),
+            LayerIndex(),
             sources,
             level,
             lambda ready: None,

@@ -30,6 +30,7 @@ from jupyter_condabuild.oci.image import Descriptor, Digest
 from jupyter_condabuild.oci.layer import LayerBlob
 
 CHUNK = 1 << 20
+_FOLDERS = ("pushed", "finished", "vouched", "distrusted")
 
 
 def verified(chunks: Iterable[bytes], descriptor: Descriptor) -> Iterator[bytes]:
@@ -78,7 +79,7 @@ class Store:
         self._layers = root / "layers"
         self.tmp = root / "tmp"
         try:
-            for folder in (self._blobs, self._layers, root / "pushed", root / "finished", self.tmp):
+            for folder in (self._blobs, self._layers, self.tmp, *(root / name for name in _FOLDERS)):
                 folder.mkdir(parents=True, exist_ok=True)
             self._lock = os.open(root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
             if self._exclusive():
@@ -251,6 +252,31 @@ class Store:
     def remember(self, repository: str, digest: Digest) -> None:
         """Stores the digest of the manifest that was last pushed to a repository (``registry/repository``)."""
         self._write(self._previous(repository), str(digest).encode())
+
+    def vouch(self, manifest: Digest) -> None:
+        """Stores that every layer of a manifest was made here, or that somebody whom the user trusts vouches for it."""
+        self._write(self._vouched(manifest), b"")
+
+    def vouches(self, manifest: Digest) -> bool:
+        """Returns whether `vouch` was called for a manifest."""
+        return self._vouched(manifest).exists()
+
+    def _vouched(self, manifest: Digest) -> Path:
+        return self.root / "vouched" / manifest.hex
+
+    def distrust(self, layer: Digest, reason: str) -> None:
+        """Stores that the blob of a layer is not what it claims to be. `reason` is one line for the user."""
+        self._write(self._distrusted(layer), reason.encode())
+
+    def distrusts(self, layer: Digest) -> str:
+        """Returns the reason that `distrust` has stored for the blob of a layer, or an empty text."""
+        try:
+            return self._distrusted(layer).read_text()
+        except OSError:
+            return ""
+
+    def _distrusted(self, layer: Digest) -> Path:
+        return self.root / "distrusted" / layer.hex
 
     def previous(self, repository: str) -> Digest | None:
         """Returns the digest that `remember` last stored for a repository (``registry/repository``), or None."""

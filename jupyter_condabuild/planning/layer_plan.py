@@ -59,11 +59,6 @@ class LayerPlan:
     layers: tuple[PlannedLayer, ...]
     threshold: int
 
-    @property
-    def identity(self) -> str:
-        """A hexadecimal digest of all keys in order. Equal package layers have equal identities."""
-        return hashlib.sha256("\n".join(layer.key for layer in self.layers).encode()).hexdigest()
-
 
 def plan_layers(lockfile: Lockfile, *, budget: int, bytecode: bool = True, native: bool = False) -> LayerPlan:
     """Groups the packages of a lock file into layers, and orders the layers.

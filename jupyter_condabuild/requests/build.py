@@ -5,6 +5,7 @@ Each class of the hierarchy adds one group of options. A command uses the class 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -21,6 +22,12 @@ def local_store() -> Path:
     return Path(default_store())
 
 
+def repositories_of(references: Iterable[str]) -> tuple[str, ...]:
+    """Returns the repositories of images as `trusted_repositories` takes them. Raises BadReference or BadDigest."""
+    parsed = map(Reference.parse, references)
+    return tuple(f"{reference.registry}/{reference.repository}" for reference in parsed)
+
+
 @dataclass(frozen=True, kw_only=True)
 class JobRequest(Request):
     """The options of every job: the local store, and how to reach registries and the engine.
@@ -32,6 +39,9 @@ class JobRequest(Request):
     store_dir: Path = option(local_store, setting="store_dir")
     insecure_registries: tuple[str, ...] = option((), setting="insecure_registries")
     docker_host: str = option("", setting="docker_host")
+    trusted_repositories: tuple[str, ...] = option((), setting="trusted_repositories")
+    trusted_signers: Path | None = option(None, setting="trusted_signers")
+    signing_key: Path | None = option(None, setting="signing_key")
 
 
 @dataclass(frozen=True, kw_only=True)

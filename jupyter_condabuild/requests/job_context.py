@@ -26,7 +26,8 @@ class JobContext:
     """The resources of one job. Everything that the job opens here is closed when the job ends.
 
     `scratch` is a folder on the disk of the store. It is removed when the job ends. `docker_host` is the engine's
-    address; if it is empty, the default address is used.
+    address; if it is empty, the default address is used. `trusted_repositories` are patterns of repository names, and
+    `trusted_signers` is a file of allowed signers (ssh-keygen(1)): see `trust.vouchers`.
     """
 
     store: Store
@@ -34,6 +35,8 @@ class JobContext:
     registries: Registries
     report: Report
     docker_host: str
+    trusted_repositories: tuple[str, ...]
+    trusted_signers: Path | None
     _stack: ExitStack
 
     def keep(self, context: AbstractContextManager[T]) -> T:
@@ -63,4 +66,13 @@ def open_job(request: JobRequest, report: Report) -> Iterator[JobContext]:
         store = stack.enter_context(Store(request.store_dir))
         scratch = stack.enter_context(store.folder())
         registries = Registries(stack, request.insecure_registries)
-        yield JobContext(store, scratch, registries, report, request.docker_host, stack)
+        yield JobContext(
+            store,
+            scratch,
+            registries,
+            report,
+            request.docker_host,
+            request.trusted_repositories,
+            request.trusted_signers,
+            stack,
+        )

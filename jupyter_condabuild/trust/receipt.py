@@ -13,8 +13,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from jupyter_condabuild import __version__
+from jupyter_condabuild.conda.lockfile import Lockfile
 from jupyter_condabuild.errors import BadReceipt, ImageError
-from jupyter_condabuild.oci.image import Digest, canonical_json
+from jupyter_condabuild.image.base import Base
+from jupyter_condabuild.image.layers import ReadyLayer
+from jupyter_condabuild.oci.image import LAYER_KEY, LAYER_PACKAGES, Digest, Manifest, Reference, canonical_json
+from jupyter_condabuild.oci.layer import WRITER_VERSION
 from jupyter_condabuild.trust.dsse import Envelope
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
@@ -110,6 +115,43 @@ class Receipt:
             )
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError, ImageError):
             raise BadReceipt("The receipt is not complete.") from None
+
+
+def receipt_of(
+    manifest: Manifest,
+    reference: Reference,
+    lockfile: Lockfile,
+    base: Base,
+    layers: Sequence[ReadyLayer],
+    unproved: Sequence[str],
+) -> Receipt:
+    """Returns the receipt of an image that was built here.
+
+    Args:
+        layers: the layers above the base.
+        unproved: the titles of layers whose content comes from no package.
+    """
+    return Receipt(
+        image=manifest.descriptor.digest,
+        name=f"{reference.registry}/{reference.repository}",
+        lockfile=lockfile.digest,
+        platform=lockfile.platform,
+        base=base.name,
+        base_digest=str(base.digest),
+        version=__version__,
+        writer=WRITER_VERSION,
+        layers=tuple(
+            ReceiptLayer(key, layer.descriptor.digest, layer.diff_id, _packages(layer))
+            for layer in layers
+            if (key := layer.descriptor.annotations.get(LAYER_KEY, ""))
+        ),
+        packages=tuple((package.url, package.sha256) for package in lockfile.conda),
+        unproved=tuple(unproved),
+    )
+
+
+def _packages(layer: ReadyLayer) -> tuple[str, ...]:
+    return tuple(layer.descriptor.annotations.get(LAYER_PACKAGES, "").split())
 
 
 def _digests(text: str) -> dict[str, str]:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from jupyter_condabuild.distribution.layer_index import CONTESTED, PLAN, LayerIndex, annotate, look_up
+from jupyter_condabuild.distribution.layer_index import LayerIndex, annotate, look_up
 from jupyter_condabuild.errors import RegistryFault
 from jupyter_condabuild.oci.image import OCI_CONFIG, OCI_INDEX, OCI_MANIFEST, Descriptor, Digest, Manifest
 from jupyter_condabuild.oci.registry import Registry
+from jupyter_condabuild.requests.job_context import JobContext
+from jupyter_condabuild.trust.vouchers import Vouchers
 from tests.parts.registry.faults import FakeRegistry, spec_error
 from tests.parts.registry.pushing import blob, connect
 
 TAR = Digest.of(b"tar")
+Known = Callable[..., LayerIndex]
 
 
 @pytest.fixture
@@ -32,47 +35,44 @@ def put(registry: FakeRegistry, repository: str, tag: str, manifest: Manifest) -
     registry.put_manifest(repository, tag, manifest.media_type, manifest.raw)
 
 
-def known(registry: Registry, *targets: tuple[str, str], destination: str = "team/env", tag: str = "v1") -> LayerIndex:
-    found = [(registry.repository(name), target) for name, target in targets]
-    return look_up(found, registry.repository(destination), tag)
+@pytest.fixture
+def known(connected: Registry, job: JobContext) -> Known:
+    """Looks up repositories and tags of the registry for a push to team/env:v1."""
+
+    def look(*targets: tuple[str, str]) -> LayerIndex:
+        found = [(connected.repository(name), target) for name, target in targets]
+        return look_up(found, connected.repository("team/env"), "v1", Vouchers(job))
+
+    return look
 
 
-def test_layers_are_found_by_their_key(fake_registry: FakeRegistry, connected: Registry) -> None:
+def test_layers_are_found_by_their_key(fake_registry: FakeRegistry, known: Known) -> None:
     """With what a manifest needs of them, and the repository that has them."""
     layer = annotate(blob(b"layer"), "key", TAR, ["numpy-1-0"])
     put(fake_registry, "cache/env", "main", image(blob(b"base"), layer))
-    found = known(connected, ("cache/env", "main"))
-    assert found.layers.keys() == {"key"}
-    assert (found.layers["key"].descriptor, found.layers["key"].diff_id) == (layer, TAR)
-    assert found.layers["key"].repository.name == "cache/env"
+    found = known(("cache/env", "main"))
+    [claim] = found.of("key")
+    assert found.claims.keys() == {"key"}
+    assert (claim.descriptor, claim.diff_id, claim.repository.name) == (layer, TAR, "cache/env")
     assert found.present == frozenset()
 
 
-def test_the_first_that_has_a_layer_gives_it(fake_registry: FakeRegistry, connected: Registry) -> None:
+def test_the_claims_of_a_key_are_in_order(fake_registry: FakeRegistry, known: Known) -> None:
     """The destination comes first: what it has need not be mounted."""
     for name, data in (("team/env", b"own"), ("cache/env", b"other")):
         put(fake_registry, name, "v1", image(annotate(blob(data), "key", TAR, [])))
-    found = known(connected, ("team/env", "v1"), ("cache/env", "v1"))
-    assert found.layers["key"].descriptor.digest == Digest.of(b"own")
+    found = known(("team/env", "v1"), ("cache/env", "v1"))
+    assert [claim.descriptor.digest for claim in found.of("key")] == [Digest.of(b"own"), Digest.of(b"other")]
+    assert [place.name for place in found.repositories_with(Digest.of(b"other"))] == ["cache/env"]
 
 
-def test_of_the_destination_every_blob_is_known_to_be_there(fake_registry: FakeRegistry, connected: Registry) -> None:
+def test_of_the_destination_every_blob_is_known_to_be_there(fake_registry: FakeRegistry, known: Known) -> None:
     """Its own manifests name them; and what stands under the tag now is the current image."""
     put(fake_registry, "team/env", "v1", image(blob(b"base"), blob(b"layer")))
     put(fake_registry, "team/env", "v0", image(blob(b"older")))
-    found = known(connected, ("team/env", "v1"), ("team/env", "v0"))
+    found = known(("team/env", "v1"), ("team/env", "v0"))
     assert found.present == {Digest.of(data) for data in (b"base", b"layer", b"older", b"{}")}
     assert found.current == image(blob(b"base"), blob(b"layer"))
-
-
-@pytest.mark.parametrize("note", ["", "contested-key"])
-def test_a_plan_is_known_with_what_was_found_out_about_it(
-    fake_registry: FakeRegistry, connected: Registry, note: str
-) -> None:
-    """Whether paths of several packages need a layer: empty for none, and nothing for plans that nobody followed."""
-    annotations = {PLAN: "plan"} | ({CONTESTED: note} if note else {})
-    put(fake_registry, "team/env", "v1", image(**annotations))
-    assert known(connected, ("team/env", "v1")).contested == {"plan": note}
 
 
 ODD: dict[str, tuple[str, Any]] = {
@@ -86,32 +86,30 @@ ODD: dict[str, tuple[str, Any]] = {
 @pytest.mark.parametrize("name", ODD)
 @pytest.mark.parametrize("where", ["team/env", "cache/env"])
 def test_what_is_no_image_of_ours_counts_as_nothing(
-    fake_registry: FakeRegistry, connected: Registry, name: str, where: str
+    fake_registry: FakeRegistry, known: Known, name: str, where: str
 ) -> None:
     """Under the destination's own tag as well: it will be replaced."""
     media_type, value = ODD[name]
     raw = b"<html>" if value is None else json.dumps(value).encode()
     fake_registry.put_manifest(where, "v1", media_type, raw)
-    assert known(connected, (where, "v1"), ("team/env", "absent")) == LayerIndex({}, frozenset())
+    assert known((where, "v1"), ("team/env", "absent")) == LayerIndex()
 
 
 @pytest.mark.parametrize("diff_id", ["", "sha256:short", "md5:" + "0" * 32])
-def test_a_layer_without_a_sound_diff_id_is_no_use(
-    fake_registry: FakeRegistry, connected: Registry, diff_id: str
-) -> None:
+def test_a_layer_without_a_sound_diff_id_is_no_use(fake_registry: FakeRegistry, known: Known, diff_id: str) -> None:
     """The configuration could not name it."""
     layer = annotate(blob(b"layer"), "key", TAR, [])
     annotations = {**layer.annotations, "org.jupyter.condabuild.layer.diff_id": diff_id}
     broken = Descriptor(layer.media_type, layer.digest, layer.size, annotations)
     put(fake_registry, "cache/env", "v1", image(broken))
-    assert known(connected, ("cache/env", "v1")).layers == {}
+    assert known(("cache/env", "v1")).claims == {}
 
 
 def test_a_cache_that_fails_is_not_used_and_a_destination_that_fails_ends_the_build(
-    fake_registry: FakeRegistry, connected: Registry
+    fake_registry: FakeRegistry, known: Known
 ) -> None:
     """What cannot be read can hardly be pushed to."""
     fake_registry.guard = lambda seen: spec_error(500, "UNKNOWN", "on fire")
-    assert known(connected, ("cache/env", "v1")).layers == {}
+    assert known(("cache/env", "v1")).claims == {}
     with pytest.raises(RegistryFault, match="on fire"):
-        known(connected, ("team/env", "v1"))
+        known(("team/env", "v1"))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from jupyter_condabuild.distribution.layer_index import LayerIndex
 from jupyter_condabuild.distribution.push import Config, Push
 from jupyter_condabuild.errors import Cancelled, ContentMismatch, RegistryDenied
 from jupyter_condabuild.events import Event, Layer, Progress
@@ -45,7 +46,7 @@ def test_each_blob_is_sent_once(fake_registry: FakeRegistry, repository: Reposit
     """However often it is added; what the repository has is not sent at all."""
     fake_registry.put("team/env", b"there")
     events: list[Event] = []
-    with Push(repository, [Digest.of(b"known")], events.append) as push:
+    with Push(repository, LayerIndex(present=frozenset([Digest.of(b"known")])), events.append) as push:
         for data in (b"one", b"one", b"two", b"there", b"known"):
             push.add(blob(data), memory(data))
         push.wait()
@@ -60,7 +61,7 @@ def test_each_blob_is_sent_once(fake_registry: FakeRegistry, repository: Reposit
 def test_the_manifest_comes_last(fake_registry: FakeRegistry, repository: Repository) -> None:
     """When every blob has been confirmed."""
     manifest = image(b"a", b"b", b"c")
-    with Push(repository, [], lambda event: None) as push:
+    with Push(repository, LayerIndex(), lambda event: None) as push:
         for data in (b"a", b"b", b"c"):
             push.add(blob(data), memory(data))
         push.add(manifest.config, Config(b"{}"))
@@ -75,7 +76,7 @@ def test_a_blob_of_the_same_registry_is_mounted(fake_registry: FakeRegistry, con
     fake_registry.put("base/image", b"layer")
     events: list[Event] = []
     fake_registry.on("POST", "mount=", Reply(201))
-    with Push(connected.repository("team/env"), [], events.append) as push:
+    with Push(connected.repository("team/env"), LayerIndex(), events.append) as push:
         push.add(blob(b"layer"), connected.repository("base/image"))
         push.wait()
     assert push.bytes_pushed == 0
@@ -90,7 +91,7 @@ def test_a_blob_of_another_registry_passes_through(fake_registry: FakeRegistry, 
     with (
         connect(fake_registry.host) as here,
         connect(elsewhere.host) as there,
-        Push(here.repository("team/env"), [], lambda event: None) as push,
+        Push(here.repository("team/env"), LayerIndex(), lambda event: None) as push,
     ):
         push.add(blob(data), there.repository("base/image"))
         push.wait()
@@ -100,7 +101,7 @@ def test_a_blob_of_another_registry_passes_through(fake_registry: FakeRegistry, 
 def test_a_refused_blob_ends_the_push(fake_registry: FakeRegistry, repository: Repository) -> None:
     """Nothing is published, the error is the registry's, and who goes on building is told with the next layer."""
     fake_registry.on("POST", "uploads", spec_error(403, "DENIED", "quota exceeded"))
-    with Push(repository, [], lambda event: None) as push:
+    with Push(repository, LayerIndex(), lambda event: None) as push:
         push.add(blob(b"one"), memory(b"one"))
         with pytest.raises(RegistryDenied, match="quota exceeded"):
             push.wait()
@@ -125,7 +126,7 @@ class Stalling:
 def test_an_interrupted_push_ends_at_once(fake_registry: FakeRegistry, repository: Repository) -> None:
     """It does not wait for gigabytes that are under way, and their upload is given up."""
     source = Stalling()
-    push = Push(repository, [], lambda event: None)
+    push = Push(repository, LayerIndex(), lambda event: None)
     push.add(blob(bytes(4 * MIB)), source)
     assert source.begun.wait(30)
     push.__exit__(KeyboardInterrupt)
@@ -143,7 +144,7 @@ def test_a_blob_that_was_damaged_in_the_store_is_found_out(
     with Store(tmp_path) as store:
         store.put(blob(b"good bytes"), [b"good bytes"])
         store.path(blob(b"good bytes").digest).write_bytes(b"evil bytes")
-        with Push(repository, [], lambda event: None) as push:
+        with Push(repository, LayerIndex(), lambda event: None) as push:
             push.add(blob(b"good bytes"), store)
             with pytest.raises(ContentMismatch, match="damaged") as raised:
                 push.wait()
@@ -159,7 +160,7 @@ def test_a_refusal_of_a_sound_blob_stays_the_registrys(
     fake_registry.on("PUT", "uploads", spec_error(403, "DENIED", "no"))
     with Store(tmp_path) as store:
         store.put(blob(b"good bytes"), [b"good bytes"])
-        with Push(repository, [], lambda event: None) as push:
+        with Push(repository, LayerIndex(), lambda event: None) as push:
             push.add(blob(b"good bytes"), store)
             with pytest.raises(RegistryDenied):
                 push.wait()
@@ -172,7 +173,7 @@ def test_a_real_registry_takes_it(registry: str, tmp_path: Path) -> None:
     manifest = image(*layers)
     with connect(registry) as connected, Store(tmp_path) as store:
         repository = connected.repository(f"push/{uuid.uuid4().hex}")
-        with Push(repository, [], lambda event: None) as push:
+        with Push(repository, LayerIndex(), lambda event: None) as push:
             for data in layers:
                 store.put(blob(data), [data])
                 push.add(blob(data), store)

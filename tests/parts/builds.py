@@ -36,6 +36,8 @@ class Workshop:
     folder: Path
     base: str
     events: list[Event] = field(default_factory=list)
+    trusted: tuple[str, ...] = ("*",)
+    """The repositories that are trusted. Tests of trust itself trust none."""
 
     @property
     def store(self) -> Path:
@@ -51,7 +53,7 @@ class Workshop:
             report(event)
 
         what = {"lockfile" if source.is_file() else "prefix": str(source)}
-        known = {"base": self.base, "store_dir": str(self.store), **request}
+        known = {"base": self.base, "store_dir": str(self.store), "trusted_repositories": self.trusted, **request}
         return build.run(BuildRequest.parse({**what, **known}), both)
 
     def image(self, source: Path, name: str = "image", **request: Any) -> SavedImage:

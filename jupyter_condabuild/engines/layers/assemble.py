@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from jupyter_condabuild.errors import BadImage, BaseUnavailable
 from jupyter_condabuild.image.base import Base
 from jupyter_condabuild.image.configuration import LOCKFILE, configuration
@@ -16,14 +14,11 @@ MOST_LAYERS = 125
 """The highest number of layers that most container engines support (moby's limit on the depth of a stack)."""
 
 
-def assemble(
-    base: Base, above: LayerStack, inputs: Inputs, request: PlanRequest, annotations: Mapping[str, str]
-) -> Image:
+def assemble(base: Base, above: LayerStack, inputs: Inputs, request: PlanRequest) -> Image:
     """Returns the image of a build.
 
     Args:
         above: the layers above the base.
-        annotations: annotations for the manifest.
 
     Raises BadImage if the image has more layers than container engines support, BaseUnavailable if the base already
     contains an environment.
@@ -42,7 +37,7 @@ def assemble(
         stale=above.stale,
     )
     descriptors = [*base.layers, *(layer.descriptor for layer in layers)]
-    manifest = Manifest.make(config.descriptor, descriptors, {**annotations, **above.notes})
+    manifest = Manifest.make(config.descriptor, descriptors, above.notes)
     sources = {**base.image.sources, **{layer.descriptor.digest: layer.source for layer in layers}}
     return Image(manifest, config.raw, sources)
 

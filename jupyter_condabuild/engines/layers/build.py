@@ -7,19 +7,21 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack
 
 from jupyter_condabuild.distribution.destinations import deliver, open_destination
-from jupyter_condabuild.distribution.layer_index import contested_in, plan_notes
 from jupyter_condabuild.distribution.push import GRACE_SECONDS
+from jupyter_condabuild.distribution.statements import Statements
 from jupyter_condabuild.engines.layers.assemble import assemble
+from jupyter_condabuild.engines.layers.audit import Audit
 from jupyter_condabuild.engines.layers.engine import LayersEngine
 from jupyter_condabuild.engines.layers.stacking import contents, stacked
 from jupyter_condabuild.engines.layers.upper_layers import upper_layers
 from jupyter_condabuild.engines.result import BuildResult
 from jupyter_condabuild.errors import BlobGone
 from jupyter_condabuild.events import Finished, Warning
-from jupyter_condabuild.image.base import resolve
+from jupyter_condabuild.image.base import Base, resolve
 from jupyter_condabuild.image.configuration import command, runtime_layer
 from jupyter_condabuild.image.layers import LayerStack, ReadyLayer
 from jupyter_condabuild.image.platforms import host_architecture
+from jupyter_condabuild.oci.image import LAYER_KEY, Image
 from jupyter_condabuild.planning import verified_packages
 from jupyter_condabuild.planning.inputs import Inputs, read_inputs
 from jupyter_condabuild.planning.layer_plan import PlannedLayer
@@ -27,6 +29,7 @@ from jupyter_condabuild.planning.scan import Scan
 from jupyter_condabuild.planning.shared_paths import contested_layer, paths_of
 from jupyter_condabuild.requests.build import BuildRequest
 from jupyter_condabuild.requests.job_context import JobContext
+from jupyter_condabuild.trust.receipt import receipt_of
 
 
 def build(request: BuildRequest, job: JobContext, scan: Scan | None) -> BuildResult:
@@ -79,9 +82,7 @@ def _build(request: BuildRequest, job: JobContext, scan: Scan | None, *, trustin
                     push.add(descriptor, base.image.sources[descriptor.digest])
             runtime = runtime_layer(job.store, request.compression_level)
             ready(runtime)
-            contested = contested_in(destination.index, inputs.plan)
-            if contested is None:
-                contested = _contested(inputs, job)
+            contested = _contested(inputs, job)
             planned = [*inputs.plan.layers, *contested]
             engine = LayersEngine(
                 job,
@@ -93,6 +94,8 @@ def _build(request: BuildRequest, job: JobContext, scan: Scan | None, *, trustin
                 registry_first=request.push,
             )
             packages = engine.make(planned, inputs.lockfile)
+            audit = attempt.enter_context(Audit(inputs, request.compression_level, job))
+            audit.start(engine.reuse.adopted)
             upper = upper_layers(request, inputs, packages.unavailable, job)
             for layer in upper:
                 ready(layer)
@@ -101,9 +104,10 @@ def _build(request: BuildRequest, job: JobContext, scan: Scan | None, *, trustin
             above = stacked(destination, base, above.layers, lambda: contents(inputs, packages.layers), job)
             for layer in above.layers:
                 ready(layer)
-        notes = plan_notes(inputs.plan, contested) if not packages.unavailable else {}
-        image = assemble(base, above, inputs, request, notes)
-        pushed = deliver(image, request, destination, push, job)
+        image = assemble(base, above, inputs, request)
+        audit.finish(time.monotonic() - started)
+        statements = _statements(image, request, inputs, base, above) if push else None
+        pushed = deliver(image, request, destination, push, statements, job)
     finished = Finished(
         reference=str(request.reference or ""),
         digest=str(image.manifest.descriptor.digest),
@@ -119,6 +123,14 @@ def _build(request: BuildRequest, job: JobContext, scan: Scan | None, *, trustin
     )
     job.report(finished)
     return BuildResult(finished, image, above.layers, str(base.named or ""))
+
+
+def _statements(image: Image, request: BuildRequest, inputs: Inputs, base: Base, above: LayerStack) -> Statements:
+    """Makes the statements of the image. Raises SigningFailed."""
+    assert request.reference
+    keyless = [layer.title for layer in above.layers[1:] if LAYER_KEY not in layer.descriptor.annotations]
+    receipt = receipt_of(image.manifest, request.reference, inputs.lockfile, base, above.layers, keyless)
+    return Statements.of(receipt, request.signing_key)
 
 
 def _contested(inputs: Inputs, job: JobContext) -> list[PlannedLayer]:

@@ -16,10 +16,11 @@ from jupyter_condabuild.conda.linking.link import StagedPackage, link
 from jupyter_condabuild.conda.lockfile import Lockfile
 from jupyter_condabuild.conda.package_sources import PackageSources
 from jupyter_condabuild.conda.packages import CondaPackage
-from jupyter_condabuild.distribution.layer_index import LayerIndex, annotate
+from jupyter_condabuild.distribution.layer_index import LayerIndex
 from jupyter_condabuild.engines.layers import worker_pool, writer
+from jupyter_condabuild.engines.layers.reuse import Reuse, title
 from jupyter_condabuild.errors import CondaBuildError, LinkFailed, PackageError, PackageMismatch
-from jupyter_condabuild.events import Layer, LayerState, Log, Progress, Report, Warning
+from jupyter_condabuild.events import Layer, Log, Progress, Report, Warning
 from jupyter_condabuild.image.layers import ReadyLayer
 from jupyter_condabuild.image.paths import PREFIX
 from jupyter_condabuild.oci.layer import LayerBlob
@@ -71,12 +72,11 @@ class LayersEngine:
         self._store = job.store
         self._report = job.report
         self._phase = job.phase
-        self._index = index
+        self.reuse = Reuse(job.store, index, job.report, registry_first=registry_first)
         self._sources = sources
         self._level = level
         self._ready = ready
         self._live = live
-        self._registry_first = registry_first
 
     def make(self, planned_layers: Sequence[PlannedLayer], lockfile: Lockfile) -> PackageLayers:
         """Returns all planned layers, without the packages whose archives are not available.
@@ -85,10 +85,11 @@ class LayersEngine:
         """
         done: dict[str, ReadyLayer] = {}
         for planned in planned_layers:
-            reused = self._find(planned)
+            reused = self.reuse.find(planned)
             if reused:
                 done[planned.key] = reused
                 self._announce(planned.key, planned.names, reused)
+        self.reuse.report_hints()
         missing = [planned for planned in planned_layers if planned.key not in done]
         layers = list(planned_layers)
         lost: dict[str, PackageError] = {}
@@ -104,23 +105,6 @@ class LayersEngine:
         packages = dict.fromkeys(_packages(planned_layers))
         unavailable = tuple((package, lost[package.dist]) for package in packages if package.dist in lost)
         return PackageLayers(tuple(done[planned.key] for planned in layers), unavailable)
-
-    def _find(self, planned: PlannedLayer) -> ReadyLayer | None:
-        """Returns the layer with this key in a registry or in the store, or None."""
-        remote = self._index.layers.get(planned.key)
-        stored = None
-        if remote is None or not self._registry_first:
-            stored = self._store.built(planned.key)
-        if stored:
-            return self._from_store(planned, stored.blob, "reused-local")
-        if remote:
-            descriptor = annotate(remote.descriptor, planned.key, remote.diff_id, planned.names)
-            return ReadyLayer(descriptor, remote.diff_id, remote.repository, _title(planned), "reused-remote")
-        return None
-
-    def _from_store(self, planned: PlannedLayer, blob: LayerBlob, state: LayerState) -> ReadyLayer:
-        descriptor = annotate(blob.descriptor, planned.key, blob.diff_id, planned.names)
-        return ReadyLayer(descriptor, blob.diff_id, self._store, _title(planned), state)
 
     def _announce(self, key: str, names: tuple[str, ...], layer: ReadyLayer) -> None:
         self._report(Layer(key, names, layer.descriptor.size, layer.state))
@@ -201,7 +185,7 @@ class LayersEngine:
                     self._store.adopt(temporary, result.descriptor.digest)
                     self._store.add_layer(planned.key, result, planned.names)
                     progress.finished(planned)
-                    done[planned.key] = self._from_store(planned, result, "built")
+                    done[planned.key] = self.reuse.from_store(planned, result, "built")
                     self._announce(planned.key, planned.names, done[planned.key])
 
             parts = [staged[package.dist] for package in planned.packages]
@@ -250,14 +234,14 @@ class _Total:
         with self._lock:
             reached = self._partial.get(planned.key, 0.0) + tar_bytes * self._COMPRESSION
             self._partial[planned.key] = min(reached, float(planned.size))
-            self._report(Progress(_title(planned), int(self._partial[planned.key]), planned.size))
+            self._report(Progress(title(planned), int(self._partial[planned.key]), planned.size))
             self._total_line()
 
     def finished(self, planned: PlannedLayer) -> None:
         with self._lock:
             self._partial.pop(planned.key, None)
             self._finished += planned.size
-            self._report(Progress(_title(planned), planned.size, planned.size))
+            self._report(Progress(title(planned), planned.size, planned.size))
             self._total_line()
 
     def _total_line(self) -> None:
@@ -296,10 +280,3 @@ def _without(layers: Sequence[PlannedLayer], dists: Set[str], site_packages: str
             key = layer_key(packages, site_packages, planned.compiled)
             kept.append(replace(planned, key=key, packages=packages))
     return kept
-
-
-def _title(planned: PlannedLayer) -> str:
-    if planned.only:
-        return "paths of several packages"
-    names = planned.names
-    return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"

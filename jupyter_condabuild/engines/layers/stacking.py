@@ -85,6 +85,8 @@ def stacked(
     try:
         if not (destination.repository and destination.index.current):
             raise NotStacked("the tag has no image")
+        if not destination.index.current_voucher:
+            raise NotStacked("nobody whom you trust vouches for the image of the tag")
         current = Current.read(destination.index.current, destination.repository)
         stack = update(current, base, new, contents(), job.store)
     except (NotStacked, ImageError, RegistryError) as error:

@@ -1,0 +1,146 @@
+"""Audit: a layer that was adopted without its bytes is downloaded, unpacked, and compared with what its packages give.
+
+Only a layer that is a function of its packages can be checked in this way. One small layer of a build, chosen by
+chance, is checked beside the push, so that a forged layer is found soon and at little cost.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import zlib
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+
+from jupyter_condabuild.distribution.layer_index import Claim, LayerIndex
+from jupyter_condabuild.engines.layers.engine import LayersEngine
+from jupyter_condabuild.errors import CondaBuildError, ContentMismatch, LayerForged
+from jupyter_condabuild.events import Event, Log
+from jupyter_condabuild.oci.image import Digest
+from jupyter_condabuild.oci.layout import Store
+from jupyter_condabuild.planning.inputs import Inputs
+from jupyter_condabuild.planning.layer_plan import PlannedLayer
+from jupyter_condabuild.requests.job_context import JobContext
+from jupyter_condabuild.text import listed
+
+LARGEST = 2 << 20
+"""The largest compressed size in bytes of a layer that is checked."""
+
+LEAST_SECONDS = 1.0
+SHARE = 0.05
+"""An audit may delay a build by this share of its time, or by LEAST_SECONDS if that is more."""
+
+
+class Audit:
+    """The audit of one build: a context manager. `start` begins it, `finish` returns when the result is known."""
+
+    def __init__(self, inputs: Inputs, level: int, job: JobContext) -> None:
+        """`level` is the compression level of the build."""
+        self._inputs = inputs
+        self._level = level
+        self._job = job
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="audit")
+        self._check: Future[None] | None = None
+        self._names = ""
+
+    def __enter__(self) -> Audit:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._executor.shutdown(wait=False, cancel_futures=True)
+
+    def start(self, adopted: Sequence[tuple[PlannedLayer, Claim]]) -> None:
+        """Chooses one of the adopted layers by chance, and begins to check it."""
+        small = [(planned, claim) for planned, claim in adopted if claim.descriptor.size <= LARGEST]
+        if small:
+            planned, claim = random.SystemRandom().choice(small)
+            self._names = listed(planned.names, 3)
+            self._check = self._executor.submit(check, planned, claim, self._inputs, self._level, self._job)
+
+    def finish(self, elapsed: float) -> None:
+        """Waits for the result, but not longer than an audit may delay the build.
+
+        Args:
+            elapsed: the seconds since the build began.
+
+        Raises LayerForged.
+        """
+        if self._check is None:
+            return
+        try:
+            self._check.result(max(LEAST_SECONDS, SHARE * elapsed))
+            self._job.report(
+                Log(f"Checked the layer of {self._names} from the registry: it is what its packages give.")
+            )
+        except TimeoutError:
+            self._job.report(Log(f"The layer of {self._names} was not checked: the check took too long."))
+        except LayerForged:
+            raise
+        except CondaBuildError as error:
+            self._job.report(Log(f"The layer of {self._names} was not checked: {error.message}"))
+
+
+def check(planned: PlannedLayer, claim: Claim, inputs: Inputs, level: int, job: JobContext) -> None:
+    """Makes an adopted layer from its packages and compares it with the blob in the registry.
+
+    Raises LayerForged if they differ; the store then never uses the blob again. Raises PackageError, RegistryError or
+    StoreError if the layer cannot be made or read.
+    """
+    with Store(job.folder()) as store:
+        engine = LayersEngine(
+            replace(job, store=store, report=_silent),
+            LayerIndex(),
+            inputs.sources,
+            level,
+            lambda layer: None,
+            live=inputs.environment is not None,
+            registry_first=False,
+        )
+        made = engine.make([planned], inputs.lockfile)
+        if made.unavailable:
+            raise made.unavailable[0][1]
+        stored = store.layer(planned.key)
+        assert stored
+        if stored.blob.diff_id == claim.diff_id == _content(claim, stored.blob.tar_size):
+            return
+    place = f"{claim.repository.host}/{claim.repository.name}"
+    by = f", and {claim.voucher.name} vouches for it" if claim.voucher else ""
+    reason = (
+        f"In {place}, the layer of {listed(planned.names, 3)} (key {planned.key[:16]}…) differs from its packages{by}."
+    )
+    job.store.distrust(claim.descriptor.digest, reason)
+    raise LayerForged(reason)
+
+
+def _content(claim: Claim, size: int) -> Digest | None:
+    """Returns the diff_id of the blob of a claim, or None if its content is not exactly `size` bytes of a gzip file."""
+    content, total = hashlib.sha256(), 0
+    try:
+        for part in _decompressed(claim.repository.read(claim.descriptor)):
+            content.update(part)
+            total += len(part)
+            if total > size:
+                return None
+    except (zlib.error, ContentMismatch):
+        return None
+    return Digest(content.hexdigest()) if total == size else None
+
+
+def _decompressed(chunks: Iterable[bytes]) -> Iterable[bytes]:
+    """Decompresses a gzip file in parts of at most 1 MiB. Raises zlib.error."""
+    decompressor = zlib.decompressobj(31)
+    for chunk in chunks:
+        data = chunk
+        while data:
+            if decompressor.eof:
+                decompressor = zlib.decompressobj(31)
+            yield decompressor.decompress(data, 1 << 20)
+            data = decompressor.unused_data or decompressor.unconsumed_tail
+    yield decompressor.flush()
+    if not decompressor.eof:
+        raise zlib.error("The gzip file is cut off.")
+
+
+def _silent(event: Event) -> None:
+    """A report that discards its events."""

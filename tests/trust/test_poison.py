@@ -1,0 +1,389 @@
+"""Poison: nobody but the user's own machine, a trusted repository or a trusted signer decides a byte of an image."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jupyter_condabuild.conda.formats import dump
+from jupyter_condabuild.conda.locking import lock
+from jupyter_condabuild.conda.prefix.snapshot import snapshot
+from jupyter_condabuild.errors import LayerForged, SigningFailed
+from jupyter_condabuild.events import Log
+from jupyter_condabuild.oci.image import LAYER_DIFF_ID, LAYER_KEY, OCI_LAYER_GZIP, Descriptor, Digest, Manifest
+from jupyter_condabuild.oci.layout import Store
+from tests.parts.builds import Workshop, install, small_channel
+from tests.parts.channel.package import File, Metadata
+from tests.parts.image_tree import SavedImage
+from tests.parts.registry.faults import FakeRegistry
+from tests.parts.small_image import tar
+from tests.trust.test_signatures import allow, make_key
+
+EVIL = {"opt/condabuild/entrypoint": b"#!/bin/sh\nexec evil\n", "opt/env/share/one": b"evil"}
+PACKAGES = [
+    (Metadata("one", "1", noarch="generic"), [File("share/one", b"one"), File("share/same", b"one")]),
+    (Metadata("two", "1", noarch="generic", depends=("one",)), [File("share/two", b"two"), File("share/same", b"two")]),
+]
+
+
+@dataclass
+class Scene:
+    """A victim, an honest labmate, and a registry in which an attacker may write."""
+
+    victim: Workshop
+    honest: Workshop
+    registry: FakeRegistry
+    prefix: Path
+    lockfile: Path
+
+    def build(self, workshop: Workshop, name: str, source: Path | None = None, **request: Any) -> SavedImage:
+        """Builds and pushes; returns the image that went out, as an archive that was written in the same build."""
+        path = workshop.folder / f"{name.replace('/', '-')}.tar"
+        given = {"reference": f"{self.registry.host}/{name}", "push": True, "archive": str(path), **request}
+        workshop.build(source or self.lockfile, **given)
+        return SavedImage(path)
+
+    def manifest(self, repository: str, tag: str) -> Manifest:
+        """The manifest under a tag."""
+        media_type, raw = self.registry.manifests[repository][tag]
+        return Manifest.parse(raw, media_type)
+
+    def poison(self, repository: str, tag: str, *, honest_diff_id: bool = False) -> list[Digest]:
+        """Replaces all package layers of a manifest by evil ones, under the honest keys; returns the evil digests."""
+        manifest = self.manifest(repository, tag)
+        layers, evil = [], []
+        for number, layer in enumerate(manifest.layers):
+            if LAYER_KEY not in layer.annotations:
+                layers.append(layer)
+                continue
+            content = tar({**EVIL, f"opt/env/{number}": b""})
+            blob = _gzip(content)
+            digest = Digest.of(blob)
+            self.registry.put(repository, blob)
+            diff_id = layer.annotations[LAYER_DIFF_ID] if honest_diff_id else str(Digest.of(content))
+            annotations = {**layer.annotations, LAYER_DIFF_ID: diff_id}
+            layers.append(Descriptor(OCI_LAYER_GZIP, digest, len(blob), annotations))
+            evil.append(digest)
+        made = Manifest.make(manifest.config, layers, manifest.annotations)
+        self.registry.put_manifest(repository, tag, made.media_type, made.raw)
+        return evil
+
+
+def _gzip(content: bytes) -> bytes:
+    import gzip
+
+    return gzip.compress(content, mtime=0)
+
+
+@pytest.fixture
+def scene(tmp_path: Path, small_base: str, fake_registry: FakeRegistry, monkeypatch: pytest.MonkeyPatch) -> Scene:
+    monkeypatch.setattr("jupyter_condabuild.planning.layer_plan.THRESHOLDS", (0,))
+    channel = small_channel(tmp_path / "channel", PACKAGES)
+    prefix = install(tmp_path / "env", channel, "one", "two")
+    for name in ("victim", "honest"):
+        (tmp_path / name).mkdir()
+    victim, honest = (Workshop(tmp_path / name, small_base, trusted=()) for name in ("victim", "honest"))
+    lockfile = tmp_path / "conda-lock.yml"
+    lockfile.write_text(dump(lock(snapshot(prefix))))
+    return Scene(victim, honest, fake_registry, prefix, lockfile)
+
+
+def _destination(scene: Scene) -> dict[str, Any]:
+    scene.build(scene.honest, "team/env:v1")
+    scene.poison("team/env", "v1")
+    return {}
+
+
+def _honest_diff_ids(scene: Scene) -> dict[str, Any]:
+    scene.build(scene.honest, "team/env:v1")
+    scene.poison("team/env", "v1", honest_diff_id=True)
+    return {}
+
+
+def _cache(scene: Scene) -> dict[str, Any]:
+    scene.build(scene.honest, "cache/env:v1")
+    scene.poison("cache/env", "v1")
+    return {"cache_from": [f"{scene.registry.host}/cache/env:v1"]}
+
+
+def _pool(scene: Scene, *, honest_diff_id: bool = False) -> dict[str, Any]:
+    pool = f"{scene.registry.host}/lab/layers"
+    scene.build(scene.honest, "other/env:v1", layer_pool=pool)
+    for key in [key for key in scene.registry.manifests["lab/layers"] if ":" not in key]:
+        scene.poison("lab/layers", key, honest_diff_id=honest_diff_id)
+    return {"layer_pool": pool}
+
+
+def _pool_with_honest_diff_ids(scene: Scene) -> dict[str, Any]:
+    return _pool(scene, honest_diff_id=True)
+
+
+def _nightly_base(scene: Scene) -> dict[str, Any]:
+    scene.build(scene.honest, "team/env:base-20260101")
+    scene.poison("team/env", "base-20260101")
+    return {}
+
+
+def _stacked(scene: Scene) -> dict[str, Any]:
+    scene.build(scene.honest, "team/env:v1")
+    scene.poison("team/env", "v1")
+    return {"stack": True}
+
+
+def _contested(scene: Scene) -> dict[str, Any]:
+    """A layer more under a key that no package has, announced as the layer of paths of several packages."""
+    scene.build(scene.honest, "team/env:v1")
+    manifest = scene.manifest("team/env", "v1")
+    blob = _gzip(tar(EVIL))
+    scene.registry.put("team/env", blob)
+    annotations = {LAYER_KEY: "e" * 64, LAYER_DIFF_ID: str(Digest.of(tar(EVIL)))}
+    layer = Descriptor(OCI_LAYER_GZIP, Digest.of(blob), len(blob), annotations)
+    notes = {**manifest.annotations, "org.jupyter.condabuild.contested": "e" * 64}
+    made = Manifest.make(manifest.config, [*manifest.layers, layer], notes)
+    scene.registry.put_manifest("team/env", "v1", made.media_type, made.raw)
+    return {}
+
+
+def _unsigned_receipt(scene: Scene) -> dict[str, Any]:
+    """Receipts that anybody may attach: without a signature."""
+    given = _destination(scene)
+    return {**given, "trusted_signers": str(allow(scene.victim.folder, ("ada", make_key(scene.victim.folder))))}
+
+
+def _receipt_of_another_signer(scene: Scene) -> dict[str, Any]:
+    key, other = make_key(scene.victim.folder), make_key(scene.honest.folder, "other")
+    scene.build(scene.honest, "team/env:v1", signing_key=str(other))
+    scene.poison("team/env", "v1")
+    return {"trusted_signers": str(allow(scene.victim.folder, ("ada", key)))}
+
+
+def _receipt_of_another_image(scene: Scene) -> dict[str, Any]:
+    """A trusted signer's receipt of the honest image is attached to the evil image as well."""
+    key = make_key(scene.victim.folder)
+    scene.build(scene.honest, "team/env:v1", signing_key=str(key))
+    honest = scene.manifest("team/env", "v1")
+    scene.poison("team/env", "v1")
+    evil = scene.manifest("team/env", "v1")
+    tags = scene.registry.manifests["team/env"]
+    tags[f"sha256-{evil.descriptor.digest.hex}"] = tags[f"sha256-{honest.descriptor.digest.hex}"]
+    return {"trusted_signers": str(allow(scene.victim.folder, ("ada", key)))}
+
+
+def _pool_with_a_receipt_of_other_layers(scene: Scene) -> dict[str, Any]:
+    """The pool's artifacts keep the signed receipt of the honest layers, and name evil layers."""
+    key = make_key(scene.victim.folder)
+    pool = f"{scene.registry.host}/lab/layers"
+    scene.build(scene.honest, "other/env:v1", layer_pool=pool, signing_key=str(key))
+    for name in [name for name in scene.registry.manifests["lab/layers"] if ":" not in name]:
+        scene.poison("lab/layers", name, honest_diff_id=True)
+    return {"layer_pool": pool, "trusted_signers": str(allow(scene.victim.folder, ("ada", key)))}
+
+
+def _a_pattern_that_almost_fits(scene: Scene) -> dict[str, Any]:
+    given = _cache(scene)
+    return {**given, "trusted_repositories": [f"{scene.registry.host}/cache", "evil/cache/env", "cache/env"]}
+
+
+def _own_store_says_otherwise(scene: Scene) -> dict[str, Any]:
+    """The victim has built the layers before; then a trusted repository claims others."""
+    scene.build(scene.victim, "mine/env:v1")
+    given = _cache(scene)
+    return {**given, "trusted_repositories": [f"{scene.registry.host}/cache/env"]}
+
+
+def _own_store_says_otherwise_in_the_destination(scene: Scene) -> dict[str, Any]:
+    scene.build(scene.victim, "team/env:v1")
+    scene.poison("team/env", "v1")
+    return {"trusted_repositories": [f"{scene.registry.host}/*"]}
+
+
+def _broken_manifest(scene: Scene) -> dict[str, Any]:
+    scene.build(scene.honest, "team/env:v1")
+    scene.registry.put_manifest("team/env", "v1", "application/vnd.oci.image.manifest.v1+json", b'{"layers": "x"}')
+    return {}
+
+
+WAYS: dict[str, Callable[[Scene], dict[str, Any]]] = {
+    "the destination": _destination,
+    "the destination, with honest diff_ids": _honest_diff_ids,
+    "a cache image": _cache,
+    "the pool": _pool,
+    "the pool, with honest diff_ids": _pool_with_honest_diff_ids,
+    "a nightly base": _nightly_base,
+    "the image that is stacked on": _stacked,
+    "a layer of contested paths": _contested,
+    "a receipt without a signature": _unsigned_receipt,
+    "a receipt of another signer": _receipt_of_another_signer,
+    "a receipt of another image": _receipt_of_another_image,
+    "a pool whose receipts are of other layers": _pool_with_a_receipt_of_other_layers,
+    "a pattern that almost fits": _a_pattern_that_almost_fits,
+    "a trusted cache that contradicts the store": _own_store_says_otherwise,
+    "a trusted destination that contradicts the store": _own_store_says_otherwise_in_the_destination,
+    "a manifest that is broken": _broken_manifest,
+}
+
+
+@pytest.mark.parametrize("source", ["lock file", "prefix"])
+@pytest.mark.parametrize("way", WAYS)
+def test_no_poison_is_adopted(scene: Scene, way: str, source: str) -> None:
+    """The victim's image has the packages' files, and the digest of an image that was built without the registry."""
+    given = WAYS[way](scene)
+    chosen = scene.lockfile if source == "lock file" else scene.prefix
+    image = scene.build(scene.victim, "team/env:v1", chosen, **given)
+    (scene.honest.folder / "alone").mkdir()
+    alone = Workshop(scene.honest.folder / "alone", scene.victim.base).image(chosen)
+    assert image.read("opt/env/share/one") == b"one"
+    assert image.read("opt/env/share/same") == b"two"
+    assert b"evil" not in image.read("opt/condabuild/entrypoint")
+    assert image.digest == alone.digest
+
+
+def test_an_honest_destination_saves_the_upload(scene: Scene) -> None:
+    """The victim trusts nobody: all is built, nothing is uploaded that is there, and the log says why."""
+    scene.build(scene.honest, "team/env:v1")
+    scene.build(scene.victim, "team/env:v1")
+    assert scene.victim.layers("built") == {"one-1-0", "two-1-0"}
+    assert scene.victim.layers("pushed") == set()
+    logged = [event.text for event in scene.victim.events if isinstance(event, Log)]
+    assert any("nobody whom you trust vouches" in text and "trusted_repositories" in text for text in logged)
+
+
+def test_an_honest_pool_that_nobody_trusts_saves_the_upload(scene: Scene) -> None:
+    """Blobs are mounted from it, and it is asked for no manifest."""
+    pool = f"{scene.registry.host}/lab/layers"
+    scene.build(scene.honest, "one/env:v1", layer_pool=pool)
+    scene.registry.seen.clear()
+    scene.build(scene.victim, "two/env:v1", layer_pool=pool)
+    assert scene.victim.layers("built") == {"one-1-0", "two-1-0"}
+    assert scene.victim.layers("mounted") >= {"one-1-0", "two-1-0"}
+    assert not [seen for seen in scene.registry.seen if seen.method == "GET" and "lab/layers/manifests" in seen.path]
+
+
+@pytest.mark.parametrize("where", ["destination", "cache", "pool"])
+@pytest.mark.parametrize("why", ["repository", "signer"])
+def test_what_somebody_vouches_for_is_not_built(scene: Scene, where: str, why: str) -> None:
+    """A trusted repository, or a signed receipt: no package is linked, no byte is sent."""
+    key = make_key(scene.honest.folder)
+    pool = {"layer_pool": f"{scene.registry.host}/lab/layers"} if where == "pool" else {}
+    signing = {"signing_key": str(key)} if why == "signer" else {}
+    scene.build(scene.honest, "cache/env:v1" if where != "destination" else "team/env:v1", **pool, **signing)
+    given: dict[str, Any] = {**pool}
+    if where == "cache":
+        given["cache_from"] = [f"{scene.registry.host}/cache/env:v1"]
+    if why == "signer":
+        given["trusted_signers"] = str(allow(scene.victim.folder, ("ada@lab.org", key)))
+    else:
+        given["trusted_repositories"] = [f"{scene.registry.host}/*"]
+    scene.build(scene.victim, "team/env:v1", **given)
+    assert scene.victim.layers("built") == set()
+    assert scene.victim.layers("reused-remote") >= {"one-1-0", "two-1-0"}
+    logged = [event.text for event in scene.victim.events if isinstance(event, Log)]
+    assert any(text.startswith("Checked the layer of") for text in logged)
+
+
+def test_a_contradiction_is_a_warning(scene: Scene) -> None:
+    """It names the packages, the repository, and the voucher."""
+    given = _own_store_says_otherwise(scene)
+    scene.build(scene.victim, "team/env:v1", **given)
+    message = scene.victim.warnings["claim-contradicts-store"]
+    assert f"{scene.registry.host}/cache/env" in message
+    assert "this machine has built" in message
+
+
+@pytest.mark.parametrize("honest_diff_id", [False, True])
+@pytest.mark.parametrize("why", ["repository", "signer"])
+def test_the_audit_finds_a_forged_layer_of_a_trusted_source(scene: Scene, honest_diff_id: bool, why: str) -> None:
+    """The build fails before the image is visible, names repository, key and voucher, and the next one builds."""
+    key = make_key(scene.honest.folder)
+    scene.build(scene.honest, "cache/env:v1")
+    scene.poison("cache/env", "v1", honest_diff_id=honest_diff_id)
+    given: dict[str, Any] = {"cache_from": [f"{scene.registry.host}/cache/env:v1"]}
+    if why == "signer":
+        _sign(scene, key)
+        given["trusted_signers"] = str(allow(scene.victim.folder, ("ada@lab.org", key)))
+    else:
+        given["trusted_repositories"] = [f"{scene.registry.host}/cache/env"]
+    for _ in range(2):  # one layer is looked at in each build, and there are two
+        with pytest.raises(LayerForged) as failed:
+            scene.build(scene.victim, "team/env:v1", **given)
+        assert f"{scene.registry.host}/cache/env" in failed.value.message
+        assert "key " in failed.value.message
+        assert ("ada@lab.org" if why == "signer" else "cache/env") in failed.value.message
+        assert "v1" not in scene.registry.manifests.get("team/env", {})
+    image = scene.build(scene.victim, "team/env:v1", **given)
+    assert image.read("opt/env/share/one") == b"one"
+    assert "layer-distrusted" in scene.victim.warnings
+
+
+def _sign(scene: Scene, key: Path) -> None:
+    """A signer who has turned evil: a receipt of the evil image, with the evil layers."""
+    from jupyter_condabuild.distribution.statements import Statements
+    from jupyter_condabuild.trust.receipt import Receipt, ReceiptLayer
+    from tests.parts.registry.pushing import connect
+
+    manifest = scene.manifest("cache/env", "v1")
+    layers = tuple(
+        ReceiptLayer(layer.annotations[LAYER_KEY], layer.digest, Digest.parse(layer.annotations[LAYER_DIFF_ID]))
+        for layer in manifest.layers
+        if LAYER_KEY in layer.annotations
+    )
+    digest = str(Digest.of(b""))
+    receipt = Receipt(manifest.descriptor.digest, "x", digest, "linux-64", "base", digest, "1", 2, layers)
+    with connect(scene.registry.host) as connected:
+        repository = connected.repository("cache/env")
+        Statements.of(receipt, key).attach(repository, manifest.descriptor, lambda event: None)
+
+
+def test_the_stores_memory_is_not_made_of_claims(scene: Scene) -> None:
+    """A layer that was adopted is not remembered as one that was built here."""
+    scene.build(scene.honest, "cache/env:v1")
+    given = {"cache_from": [f"{scene.registry.host}/cache/env:v1"]}
+    scene.build(scene.victim, "team/env:v1", trusted_repositories=[f"{scene.registry.host}/cache/env"], **given)
+    keys = {layer.annotations.get(LAYER_KEY, "") for layer in scene.manifest("cache/env", "v1").layers} - {""}
+    with Store(scene.victim.store) as store:
+        assert [key for key in keys if store.layer(key)] == []
+
+
+def test_a_receipt_is_attached_to_each_image_that_is_pushed(scene: Scene) -> None:
+    """Once, unsigned without a key; the image's digest is the same with and without."""
+    first = scene.build(scene.honest, "team/env:v1")
+    key = make_key(scene.victim.folder)
+    second = scene.build(scene.victim, "team/env:v1", signing_key=str(key))
+    assert first.digest == second.digest
+    tag = f"sha256-{scene.manifest('team/env', 'v1').descriptor.digest.hex}"
+    listed = json.loads(scene.registry.manifests["team/env"][tag][1])["manifests"]
+    assert [entry["annotations"] for entry in listed] == [
+        {"in-toto.io/predicate-type": "https://slsa.dev/provenance/v1"}
+    ] * 2
+
+
+def test_a_key_that_cannot_sign_ends_the_build_before_anything_is_visible(scene: Scene) -> None:
+    """A person who asks for a signature does not get an image without one."""
+    with pytest.raises(SigningFailed):
+        scene.build(scene.victim, "team/env:v1", signing_key=str(scene.victim.folder / "nothing"))
+    assert "v1" not in scene.registry.manifests.get("team/env", {})
+
+
+def test_a_registry_without_room_for_receipts_gives_a_warning(scene: Scene) -> None:
+    """The image is there all the same."""
+    from tests.parts.registry.faults import spec_error
+
+    scene.registry.on("PUT", "manifests/sha256", *[spec_error(403, "DENIED", "no artifacts here")] * 5)
+    scene.build(scene.victim, "team/env:v1")
+    assert "no artifacts here" in scene.victim.warnings["receipt-not-attached"]
+    assert "v1" in scene.registry.manifests["team/env"]
+
+
+def test_an_empty_store_and_no_trust_is_no_obstacle(scene: Scene) -> None:
+    """The same machine remembers what it built: the second image is adopted from its own push."""
+    scene.build(scene.victim, "team/env:v1")
+    shutil.rmtree(scene.victim.store / "blobs")
+    (scene.victim.store / "blobs/sha256").mkdir(parents=True)
+    scene.build(scene.victim, "team/env:v2")
+    assert scene.victim.layers("built") == set()
