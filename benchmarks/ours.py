@@ -77,7 +77,7 @@ class Ours:
         command = [sys.executable, "-m", "jupyter_condabuild", *arguments, "--events", "jsonl"]
         before = _processor_seconds()
         with measured(os.getpid(), itself=False) as sample:
-            environ = {**self._environ, "CONDABUILD_LAYER_POOL": pool}
+            environ = {**self._environ, "CONDABUILD_LAYER_POOL": pool, "CONDABUILD_TRUSTED_REPOSITORIES": pool}
             done = subprocess.run(command, env=environ, stdout=subprocess.PIPE, check=True)
         sample.notes["processor"] = _processor_seconds() - before
         events: list[dict[str, Any]] = [json.loads(line) for line in done.stdout.splitlines()]

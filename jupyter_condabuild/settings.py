@@ -35,7 +35,8 @@ def _setting(default: Any, help: str, **bounds: Any) -> Any:
 class Settings:
     """The settings for all builds of a user.
 
-    The metadata of each field has the help text (`help`), the allowed values (`choices`) and the bounds (`min`, `max`).
+    The metadata of each field has the help text (`help`), the allowed values (`choices`), the bounds (`min`, `max`),
+    and whether the value is a path (`path`), which may begin with ``~``.
     """
 
     registry: str = _setting("", "Registry, and path in it, for names without a registry: registry.lab.org/team.")
@@ -49,7 +50,7 @@ class Settings:
     stack_updates: bool = _setting(False, "Whether new layers go on top of the image that the tag has (--stack).")
     bytecode: bool = _setting(True, "Whether Python modules of noarch packages are compiled (--bytecode).")
     layer_pool: str = _setting("", "Repository of layers that all users share: registry.lab.org/team/layers.")
-    store_dir: str = _setting("", "Folder of the local layer store; default: ~/.cache/jupyter-condabuild.")
+    store_dir: str = _setting("", "Folder of the local layer store; default: ~/.cache/jupyter-condabuild.", path=True)
     store_max_bytes: int = _setting(
         20 << 30, "Maximum size of the local store in bytes after 'jupyter condabuild prune'.", min=0
     )
@@ -60,9 +61,11 @@ class Settings:
         (), "Repositories whose layers are used without a check: registry.lab.org/team/*."
     )
     trusted_signers: str = _setting(
-        "", "File of the signers whose receipts are trusted, as ssh-keygen's allowed signers file."
+        "", "File of the signers whose receipts are trusted, as ssh-keygen's allowed signers file.", path=True
     )
-    signing_key: str = _setting("", "SSH key that signs the receipt of each pushed image; a file, private or public.")
+    signing_key: str = _setting(
+        "", "SSH key that signs the receipt of each pushed image; a file, private or public.", path=True
+    )
     docker_host: str = _setting(
         "", "Address of the Docker or Podman Engine; default: DOCKER_HOST, or else the usual socket."
     )
@@ -88,7 +91,9 @@ class Settings:
         1 << 30, "Maximum size in bytes of the logs of ended builds that the server keeps.", min=0
     )
     state_dir: str = _setting(
-        "", "Folder for the history and the running builds of the server; default: in Jupyter's data folder."
+        "",
+        "Folder for the history and the running builds of the server; default: in Jupyter's data folder.",
+        path=True,
     )
 
     @classmethod
@@ -104,6 +109,8 @@ class Settings:
             variable = f"CONDABUILD_{name.upper()}"
             if environ.get(variable):
                 values[name] = _converted(name, environ[variable], variable)
+        for name in _PATHS:
+            values[name] = os.path.expanduser(values.get(name, getattr(self, name)))
         return replace(self, **values)
 
     def named(self, reference: str) -> str:
@@ -115,6 +122,7 @@ class Settings:
 
 
 _FIELDS = {item.name: item for item in fields(Settings)}
+_PATHS = [name for name, item in _FIELDS.items() if item.metadata.get("path")]
 _CORRECT = "Correct this setting in the configuration file or in the environment."
 
 

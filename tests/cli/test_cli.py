@@ -16,6 +16,7 @@ from jupyter_condabuild.cli import parser
 from jupyter_condabuild.conda.formats import load
 from jupyter_condabuild.oci.image import Manifest, Reference
 from jupyter_condabuild.oci.registry import open_registry
+from jupyter_condabuild.settings import Settings
 from tests.parts.command_line import CommandLine
 
 
@@ -226,6 +227,16 @@ def test_settings_come_from_configuration_and_environment(run: CommandLine, ratt
     done = run("plan", rattler_prefix, environ=environ)
     assert done.status == 2
     assert "CONDABUILD_LAYER_BUDGET" in done.err
+
+
+@pytest.mark.parametrize("name", ["store_dir", "state_dir", "signing_key", "trusted_signers"])
+def test_a_path_in_a_setting_may_begin_with_the_home_folder(name: str) -> None:
+    """No shell expands ``~`` in a configuration file."""
+    home = os.environ["HOME"]
+    settings = Settings(**{name: "~/a"}).with_environment({})
+    assert getattr(settings, name) == f"{home}/a"
+    settings = Settings().with_environment({f"CONDABUILD_{name.upper()}": "~/b"})
+    assert getattr(settings, name) == f"{home}/b"
 
 
 def test_help_says_what_each_command_does(run: CommandLine) -> None:
