@@ -31,7 +31,7 @@ pytest_plugins = [
 
 # Runs of several checkouts at once share no folder: pytest frees the number of a run that passed before it lets go of
 # its lock, so that another run, which took the number meanwhile, loses its own lock, and then its files.
-_TEMPORARY = Path(tempfile.gettempdir(), f"condabuild-tests-{sha256(__file__.encode()).hexdigest()[:8]}")
+_TEMPORARY = Path(tempfile.gettempdir(), f"cb-{sha256(__file__.encode()).hexdigest()[:8]}")
 _TEMPORARY.mkdir(exist_ok=True)
 os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_TEMPORARY))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -21,6 +22,7 @@ from jupyter_condabuild.image.configuration import Ours
 from jupyter_condabuild.jobs import build, rebase
 from jupyter_condabuild.jobs.lock import lock_report
 from jupyter_condabuild.oci.image import Digest, ImageConfig, Manifest, Reference
+from jupyter_condabuild.oci.referrers import detach
 from jupyter_condabuild.oci.registry import Repository
 from jupyter_condabuild.planning.inputs import read_lockfile
 from jupyter_condabuild.requests.build import BaseRequest, BuildRequest
@@ -189,6 +191,8 @@ def _prune(repository: Repository, keep: int, report: Report) -> list[str]:
             report(Warning("base-not-removed", f"The old bases are not removed: {error.message}", hint))
             break
         removed.append(tag)
+        with suppress(RegistryError):  # the base itself is removed
+            detach(repository, digest)
     return removed
 
 

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 from jupyter_condabuild.distribution.layer_index import LayerIndex
 from jupyter_condabuild.distribution.push import Config, Push
+from jupyter_condabuild.distribution.statements import Statements
 from jupyter_condabuild.engines.layers.assemble import check_depth
 from jupyter_condabuild.errors import BadImage
-from jupyter_condabuild.events import Finished, Report
+from jupyter_condabuild.events import Finished, Log, Report
 from jupyter_condabuild.image.base import resolve
-from jupyter_condabuild.image.configuration import Ours, command, configuration
-from jupyter_condabuild.oci.image import Image, ImageConfig, Manifest
+from jupyter_condabuild.image.configuration import Ours, OwnLayer, command, configuration
+from jupyter_condabuild.image.layers import ReadyLayer
+from jupyter_condabuild.oci.image import LAYER_KEY, Image, ImageConfig, Manifest
+from jupyter_condabuild.oci.repository import Repository
 from jupyter_condabuild.requests.job_context import open_job
 from jupyter_condabuild.requests.others import RebaseRequest
+from jupyter_condabuild.trust.receipt import receipt_of
 from jupyter_condabuild.trust.vouchers import Vouchers
 
 
@@ -62,6 +67,10 @@ def run(request: RebaseRequest, report: Report) -> Finished:
         job.store.remember(f"{target.registry}/{target.repository}", rebased.descriptor.digest)
         if Vouchers(job).of_image(origin, manifest):
             job.store.vouch(rebased.descriptor.digest)
+            receipt = receipt_of(rebased, target, ours.lockfile, base, _ready(own, origin), _unproved(own))
+            Statements.of(receipt, request.signing_key).attach(destination, rebased.descriptor, report)
+        else:
+            report(Log(f"The image gets no receipt, because nobody whom you trust vouches for {source}."))
     result = Finished(
         reference=str(target),
         digest=str(rebased.descriptor.digest),
@@ -75,3 +84,12 @@ def run(request: RebaseRequest, report: Report) -> Finished:
     )
     report(result)
     return result
+
+
+def _ready(own: Sequence[OwnLayer], origin: Repository) -> list[ReadyLayer]:
+    return [ReadyLayer(layer.descriptor, layer.diff_id, origin, layer.title, "reused-remote") for layer in own]
+
+
+def _unproved(own: Sequence[OwnLayer]) -> list[str]:
+    """Returns the titles of the layers that come from no package. The first layer has our own programs."""
+    return [layer.title for layer in own[1:] if LAYER_KEY not in layer.descriptor.annotations]

@@ -10,6 +10,7 @@ import io
 import json
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,6 +56,8 @@ def attach(
 ) -> Referrer:
     """Pushes an artifact with one blob that belongs to an image of the same repository.
 
+    An artifact that the registry lists already is not pushed again.
+
     Args:
         subject: the descriptor of the image's manifest.
         content: the bytes of the blob, whose type is `media_type`.
@@ -63,8 +66,6 @@ def attach(
     A registry without the referrers API gets the list of referrers under the fallback tag. Raises RegistryError.
     """
     blob = Descriptor(media_type, Digest.of(content), len(content))
-    for descriptor, data in ((EMPTY_CONFIG, EMPTY), (blob, content)):
-        repository.push(descriptor, lambda data=data: io.BytesIO(data))  # type: ignore[misc]
     value = {
         "schemaVersion": 2,
         "mediaType": OCI_MANIFEST,
@@ -78,10 +79,27 @@ def attach(
     referrer = Referrer(
         Descriptor(OCI_MANIFEST, manifest.descriptor.digest, len(manifest.raw), dict(annotations or {})), artifact_type
     )
+    by_api = _listed_by_api(repository, subject.digest)
+    listed = _fallback(repository, subject.digest) if by_api is None else by_api
+    if any(found.descriptor.digest == manifest.descriptor.digest for found in listed):
+        return referrer
+    for descriptor, data in ((EMPTY_CONFIG, EMPTY), (blob, content)):
+        repository.push(descriptor, lambda data=data: io.BytesIO(data))  # type: ignore[misc]
     repository.push_manifest(manifest)
-    if _listed_by_api(repository, subject.digest) is None:
+    if by_api is None:
         _add_to_fallback(repository, subject.digest, referrer)
     return referrer
+
+
+def detach(repository: Repository, subject: Digest) -> None:
+    """Deletes the list of referrers of an image that was deleted. The registry then removes the artifacts.
+
+    A registry with the referrers API has no such list. Raises RegistryError if the registry refuses.
+    """
+    with suppress(RegistryNotFound, ImageError):
+        listed = repository.manifest(fallback_tag(subject))
+        if isinstance(listed, Index) and _parse(listed.raw):
+            repository.delete(Digest.of(listed.raw))
 
 
 def referrers(repository: Repository, subject: Digest, artifact_type: str) -> tuple[Referrer, ...]:

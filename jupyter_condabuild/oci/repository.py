@@ -39,6 +39,7 @@ _TYPES = (*MANIFESTS, *INDEXES)
 _ACCEPT = ", ".join(_TYPES)
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 _NAME = re.compile(r"[a-z0-9._/-]{1,255}")
+_REFERRERS_TAG = re.compile(r"[a-z0-9+]+-[0-9a-f]{64}")
 
 
 class Repository:
@@ -240,7 +241,10 @@ class Repository:
         return Descriptor(manifest.media_type, digest, len(manifest.raw))
 
     def tags(self) -> list[str]:
-        """Returns all tags in the order of the registry ("Listing Tags")."""
+        """Returns the tags of images in the order of the registry ("Listing Tags").
+
+        The tags of lists of referrers are left out ("Referrers Tag Schema").
+        """
         doing = f"list the tags of {self.name}"
         url = f"tags/list?n={TAGS_PER_PAGE}"
         tags: list[str] = []
@@ -249,7 +253,7 @@ class Repository:
             tags += self._tags_in(answer, doing)
             link = re.match(r'\s*<([^>]*)>\s*;[^,]*\brel="?next\b', answer.headers.get("link", ""))
             if link is None:
-                return tags
+                return [tag for tag in tags if not _REFERRERS_TAG.fullmatch(tag)]
             url = self._transport.locate(answer, doing, link[1])
         raise RegistryFault(f"Could not {doing} at {self.host}: the list has no end.")
 

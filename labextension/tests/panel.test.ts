@@ -310,6 +310,8 @@ describe('a build', () => {
       load: false,
       engine: 'layers',
       base: 'debian:12-slim',
+      pull: false,
+      installer: 'micromamba',
       cache_from: [],
       strict: false,
       variables: false,

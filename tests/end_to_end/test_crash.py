@@ -129,7 +129,8 @@ def test_a_push_that_is_killed_shows_nothing(
     fake_registry.ending.set()
     done = run(*arguments)
     assert done.status == 0, done.err
-    assert set(fake_registry.manifests["team/env"]) == {"v1", done.json["digest"]}
+    assert done.json["digest"] in fake_registry.manifests["team/env"]
+    assert [name for name in fake_registry.manifests["team/env"] if "sha256" not in name] == ["v1"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -199,11 +200,12 @@ def test_prune_waits_for_no_build_and_takes_nothing_from_it(
 
 
 def test_prune_keeps_what_the_last_build_used(run: CommandLine, base: tuple[str, ...], rattler_prefix: Path) -> None:
-    """As much as it may: a build afterwards makes the rest again, and gives the same image."""
+    """The store keeps as much as it may. A later build makes the rest again, and gives the same image."""
     arguments = ("build", rattler_prefix, "-o", "image.tar", *base, "--json")
     first = run(*arguments).json
-    pruned = run("prune", "--keep-bytes", "8000000", "--json").json
-    assert 0 < pruned["left"] <= 8_000_000
+    size = sum(path.stat().st_size for path in (run.folder / "store/blobs").rglob("*") if path.is_file())
+    pruned = run("prune", "--keep-bytes", str(size - 1), "--json").json
+    assert 0 < pruned["left"] < size
     again = run(*arguments).json
     assert again["digest"] == first["digest"]
     assert 1 < again["layers_reused"] < again["layers"]

@@ -8,11 +8,13 @@ from typing import Any
 
 from jupyter_condabuild.engines.docker.preview import DockerPreview
 from jupyter_condabuild.jobs import plan
-from tests.parts.builds import install
+from tests.parts.builds import Workshop, install, small_channel
 from tests.parts.channel.channel import Channel
+from tests.parts.channel.package import File, Metadata
 from tests.parts.command_line import CommandLine
 from tests.parts.engines import DockerWorkshop
 from tests.parts.jobs import plan_request, silent
+from tests.parts.registry.faults import FakeRegistry
 
 _TAKEN = re.compile(r"^#\d+ \[\S+ +\d+/\d+\] (.*?)(?: CACHED)?$", re.MULTILINE)
 _WIDTH = 120  # of a step's title in the log
@@ -49,14 +51,22 @@ def test_the_steps_are_those_that_the_engine_takes(
     assert any("overlay" in step for step in steps)
 
 
-def test_the_caches_are_those_named_then_the_image_before(rattler_prefix: Path, registry: str, tmp_path: Path) -> None:
-    """An image that goes nowhere has none of its own."""
-    store = str(tmp_path / "store")
+def test_the_caches_are_the_trusted_images_that_exist(
+    rattler_prefix: Path, fake_registry: FakeRegistry, workshop: Workshop, tmp_path: Path
+) -> None:
+    """The named images come first, then the earlier image of the tag. An image without a destination has no cache."""
+    store = str(tmp_path / "empty")
+    host = fake_registry.host
+    cache, mine = (f"{host}/docker-plan/{name}" for name in ("cache", "mine"))
+    package = small_channel(tmp_path / "channel", [(Metadata("one", "1"), [File("share/one", b"one")])])
+    made = install(tmp_path / "env", package, "one")
+    digests = [workshop.build(made, reference=f"{name}:v1", push=True).event.digest for name in (cache, mine)]
     assert planned(rattler_prefix, store_dir=store).caches == ()
-    reference = f"{registry}/docker-plan/{tmp_path.name}:v1"
-    named = ("registry.lab.org/team/cache:1",)
-    found = planned(rattler_prefix, reference=reference, cache_from=named, store_dir=store)
-    assert found.caches == (*named, reference)
+    given = {"reference": f"{mine}:v1", "cache_from": [f"{cache}:v1", f"{host}/docker-plan/none:v1"]}
+    found = planned(rattler_prefix, store_dir=store, trusted_repositories=[f"{host}/*"], **given)
+    assert found.caches == (f"{cache}@{digests[0]}", f"{mine}@{digests[1]}")
+    assert planned(rattler_prefix, store_dir=store, trusted_repositories=[mine], **given).caches == found.caches[1:]
+    assert planned(rattler_prefix, store_dir=store, **given).caches == ()
 
 
 def test_the_command_says_that_the_engine_decides(tmp_path: Path, rattler_prefix: Path) -> None:

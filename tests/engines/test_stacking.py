@@ -187,7 +187,7 @@ def test_nothing_changed(lab: Lab) -> None:
     _, first = lab.update(*FIRST)
     again, second = lab.update(*FIRST)
     assert (second.digest, again.event.bytes_pushed, again.event.stale) == (first.digest, 0, 0)
-    assert HIDDEN not in second.manifest["annotations"]
+    assert HIDDEN not in second.manifest.get("annotations", {})
 
 
 def test_what_no_package_has_is_updated_too(lab: Lab, tmp_path: Path) -> None:

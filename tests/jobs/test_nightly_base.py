@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
 from jupyter_condabuild.distribution.destinations import newest
 from jupyter_condabuild.errors import UsageError
@@ -16,6 +17,7 @@ from jupyter_condabuild.jobs import build
 from jupyter_condabuild.jobs.nightly_base import dated, refresh
 from jupyter_condabuild.oci import archive
 from jupyter_condabuild.oci.image import Reference
+from jupyter_condabuild.oci.referrers import fallback_tag
 from jupyter_condabuild.oci.registry import Repository, open_registry
 from jupyter_condabuild.requests.build import BaseRequest
 from tests.parts.builds import install, small_channel
@@ -99,13 +101,18 @@ def test_a_night_without_news_changes_nothing(made: Path, name: str, tmp_path: P
 
 
 def test_old_bases_go_and_shared_manifests_stay(made: Path, name: str, tmp_path: Path, repository: Repository) -> None:
-    """Beyond --keep dated tags are removed, except where another tag is the same manifest."""
+    """Dated tags beyond --keep are removed, except a manifest that another tag names."""
     for number, day in enumerate(("20260101", "20260102", "20260103")):
         found, _ = night(made, name, day, system(tmp_path, str(number).encode()), tmp_path, keep=2)
         if day == "20260101":
             place = repository
             place.push_manifest(place.manifest("base-20260101"), "released")
     assert found.removed == ()
+    old, kept = (
+        fallback_tag(repository.head(f"base-{day}").digest)  # type: ignore[union-attr]
+        for day in ("20260102", "20260101")
+    )
+    assert {old, kept} <= _all_tags(name)
     found, _ = night(made, name, "20260104", system(tmp_path, b"4"), tmp_path, keep=2)
     assert found.removed == ("base-20260102",)
     assert set(repository.tags()) == {
@@ -115,16 +122,27 @@ def test_old_bases_go_and_shared_manifests_stay(made: Path, name: str, tmp_path:
         "latest-base",
         "released",
     }
+    assert kept in _all_tags(name)
+    assert old not in _all_tags(name)  # the list of receipts is removed with the base
+
+
+def _all_tags(name: str) -> set[str]:
+    """The tags of a repository, with those of lists of referrers."""
+    host, _, path = name.partition("/")
+    return set(requests.get(f"http://{host}/v2/{path}/tags/list", timeout=60).json()["tags"])
 
 
 def test_a_new_tag_takes_its_layers_from_the_newest_base(
     made: Path, name: str, tmp_path: Path, repository: Repository
 ) -> None:
-    """A machine with an empty store, and a tag that is new: the base in the same repository is found by itself."""
+    """With an empty store and a new tag, a build finds the base in the same repository and trusts the repository."""
     base = system(tmp_path, b"1")
     night(made, name, "20260101", base, tmp_path)
     empty = str(tmp_path / "empty")
-    asked = build_request(prefix=made, reference=f"{name}:new", push=True, base=base, store_dir=empty)
+    trusted = [name]
+    asked = build_request(
+        prefix=made, reference=f"{name}:new", push=True, base=base, store_dir=empty, trusted_repositories=trusted
+    )
     done = build.run(asked, silent)
     reused = [layer.state for layer in done.layers if "one" in layer.title]
     assert reused == ["reused-remote"]

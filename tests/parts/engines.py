@@ -131,7 +131,12 @@ def docker_workshop(
     tmp_path: Path, docker_client: docker.DockerClient, base_reference: str, installer_image: str
 ) -> DockerWorkshop:
     """An empty store, Debian for a base, and the engine of the tests."""
-    return DockerWorkshop(tmp_path, base_reference, [], installer_image, os.environ.get("DOCKER_HOST", ""))
+    return DockerWorkshop(
+        tmp_path,
+        base_reference,
+        installer_image=installer_image,
+        docker_host=os.environ.get("DOCKER_HOST", ""),
+    )
 
 
 @dataclass
