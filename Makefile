@@ -6,8 +6,8 @@ help: ## Show this list
 demo: ## Make an image of a conda environment and run it
 	@scripts/demo
 
-test: ## Run the tests (PYTEST_ARGS="-k registry -x")
-	@scripts/with-services .venv/bin/python -m pytest $(PYTEST_ARGS)
+test: ## Run the tests (PYTEST_ARGS="tests/oci -x"; one process: PYTEST_ARGS="-n 0")
+	@scripts/with-services .venv/bin/python -m pytest --numprocesses=3 --dist=loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 bench: ## Run the benchmarks (BENCH_ARGS="table --rounds 1")
 	@scripts/with-services .venv/bin/python -m benchmarks $(BENCH_ARGS)

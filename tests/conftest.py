@@ -39,6 +39,15 @@ settings.register_profile("unhurried", deadline=None)  # how long an example tak
 settings.load_profile("unhurried")
 
 
+_LONGEST = ("tests/ui/", "tests/end_to_end/", "tests/server/")
+"""The rooms with the longest tests. They run first, so that no process waits at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts the longest tests first. The order is otherwise that of the files."""
+    items.sort(key=lambda item: not item.nodeid.startswith(_LONGEST))
+
+
 def missing(what: str) -> NoReturn:
     """Skip a test that cannot run here, and say why; where everything must be there (CI), fail it."""
     message = f'{what}. `make test` brings it, or: eval "$(scripts/services)"'
