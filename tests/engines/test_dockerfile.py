@@ -158,7 +158,7 @@ def test_pip_packages_have_hashes_or_it_is_said() -> None:
     runs = [line for line in instructions(result.dockerfile) if "pip install" in line]
     assert ["--require-hashes" in line for line in runs] == [True, False]
     assert all("--no-deps" in line for line in runs)
-    assert "# No hashes are known for these" in result.dockerfile
+    assert "# No hashes are known for these packages" in result.dockerfile
 
 
 def test_another_index_is_named_for_its_own_packages_alone() -> None:

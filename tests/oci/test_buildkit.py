@@ -164,7 +164,7 @@ def test_a_cache_that_is_not_there_is_no_failure() -> None:
     events = told(vertex("d", name, started=1), vertex("d", name, started=1, ended=2, error="not found"))
     assert events == [
         Log("#1 importing cache manifest from registry/env@sha256:abababababab…"),
-        Log("#1 nothing to take from there (not found)"),
+        Log("#1 no cache is available there (not found)"),
     ]
 
 

@@ -1,1 +1,1 @@
-"""The docker engine: a Dockerfile and its context, built by a Docker or Podman Engine."""
+"""The docker engine: it makes a Dockerfile and a build context, and a Docker or Podman Engine builds the image."""

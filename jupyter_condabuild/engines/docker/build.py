@@ -1,4 +1,4 @@
-"""The docker engine: a Dockerfile and its context, built by a Docker or Podman Engine with a registry as the cache."""
+"""The build of the docker engine: a Docker or Podman Engine builds a Dockerfile, with a registry as the cache."""
 
 from __future__ import annotations
 
@@ -36,9 +36,11 @@ from jupyter_condabuild.requests.job_context import JobContext
 
 
 def build(request: BuildRequest, job: JobContext) -> Finished:
-    """Builds the image of a request with an engine, and brings it to its destinations.
+    """Builds the image of a request with an engine, and delivers it to its destinations.
 
-    Raises CondaBuildError of any kind. A build that fails leaves no image and no container.
+    A build that fails leaves no image and no container.
+
+    Raises CondaBuildError of any kind.
     """
     started = time.monotonic()
     inputs = read_inputs(request, job)
@@ -53,7 +55,7 @@ def build(request: BuildRequest, job: JobContext) -> Finished:
         name = str(request.reference)
         if not (request.load or request.push):
             name = f"condabuild/build:{uuid.uuid4().hex}"
-            job.keep(_forgetting(daemon, name))
+            job.keep(_temporary_name(daemon, name))
         steps = Steps(job.report)
         environment = inputs.environment
         wanted = Wanted(
@@ -66,7 +68,10 @@ def build(request: BuildRequest, job: JobContext) -> Finished:
         options = BuildOptions(name, labels, caches, network, platform, _plain(request, base))
 
         def run(kind: Kind) -> str:
-            """One build by one builder; what the engine says of a failure may hold credentials of a channel."""
+            """Runs one build with one builder, and returns the id of the image.
+
+            The engine's message about a failure can contain the credentials of a channel, so they are removed.
+            """
             made = context.make_recipe(inputs, parts, replace(wanted, mounts=kind != "classic"))
             archived = job.scratch / "context.tar.gz"
             context.write(made, parts, archived, job.report)
@@ -97,19 +102,21 @@ def build(request: BuildRequest, job: JobContext) -> Finished:
 
 
 @contextmanager
-def _forgetting(daemon: Daemon, name: str) -> Iterator[None]:
-    """Takes the name from the image at the end; an image without a name is the engine's to remove."""
+def _temporary_name(daemon: Daemon, name: str) -> Iterator[None]:
+    """Removes the name of the image at the end. The engine's own clean-up removes an image without a name."""
     yield
     builder.forget(daemon, name)
 
 
 _HINT = (
-    "The step's own words are above. If a package could not be downloaded: can the engine reach its channel? Packages "
-    "of a channel that needs a login are fetched beforehand only where the environment's records hold the login."
+    "The output of the step is above. If a package could not be downloaded, check that the engine can reach its "
+    "channel. This machine downloads the packages of a channel with a login only if the URLs in the environment's "
+    "records contain the login."
 )
 
 
 def _builder(daemon: Daemon, report: Report) -> Kind:
+    """Returns the builder of an engine, and reports it."""
     kind = builder.builder_of(daemon)
     if kind == "classic":
         report(_no_buildkit(daemon))
@@ -121,14 +128,20 @@ def _builder(daemon: Daemon, report: Report) -> Kind:
 def _no_buildkit(daemon: Daemon) -> Warning:
     return Warning(
         "no-buildkit",
-        f"{daemon.name} has no BuildKit; its classic builder is used: no cache of packages, steps one after another.",
+        f"{daemon.name} has no BuildKit, so its classic builder builds the image. It has no cache of packages.",
         "Docker has BuildKit since 18.09.",
     )
 
 
 @dataclass(frozen=True)
 class _Base:
-    """The base image as a FROM line names it, pinned to a digest where it lies in a registry."""
+    """The base image.
+
+    Args:
+        reference: the reference in the FROM line. It has a digest if the image is in a registry.
+        title: the name of the image for people.
+        layers: the number of its layers, if it is known.
+    """
 
     reference: Reference
     title: str
@@ -136,13 +149,17 @@ class _Base:
 
     @property
     def labels(self) -> dict[str, str]:
-        found = {"org.opencontainers.image.base.name": self.title}
+        labels = {"org.opencontainers.image.base.name": self.title}
         if self.reference.digest:
-            found["org.opencontainers.image.base.digest"] = str(self.reference.digest)
-        return found if self.layers is None else {**found, LABEL_BASE_LAYERS: str(self.layers)}
+            labels["org.opencontainers.image.base.digest"] = str(self.reference.digest)
+        return labels if self.layers is None else {**labels, LABEL_BASE_LAYERS: str(self.layers)}
 
 
 def _base(request: BuildRequest, inputs: Inputs, daemon: Daemon, job: JobContext) -> _Base:
+    """Finds the base image, and loads or pulls it if the builder cannot get it by itself.
+
+    Raises BaseUnavailable, or RegistryError or EngineFault from the load or the pull.
+    """
     location = request.base
     if location.kind == "docker-daemon":
         if daemon.image_id(location.name) is None:
@@ -171,9 +188,10 @@ def _installer_image(request: BuildRequest) -> Reference:
 
 
 def _pull_private(request: BuildRequest, daemon: Daemon, kind: Kind, job: JobContext) -> list[str]:
-    """The images to take for a cache. BuildKit cannot log in: an image that needs a login is pulled before the build.
+    """Pulls the images that the builder cannot pull, and returns the images that it can use as a cache.
 
-    The classic builder and Podman use only images that the engine has.
+    BuildKit cannot log in, so images that need a login are pulled before the build. The classic builder and Podman use
+    only images that the engine has, so all cache images are pulled for them.
     """
     image = _installer_image(request)
     if request.pull or (has_login(image) and daemon.image_id(str(image)) is None):
@@ -201,7 +219,7 @@ def _labels(inputs: Inputs, request: BuildRequest, base: _Base) -> dict[str, str
 
 
 def _plain(request: BuildRequest, base: _Base) -> bool:
-    """Whether each registry that the build reads from may speak plain HTTP."""
+    """Returns whether the build may use plain HTTP for all registries that it reads."""
     image = _installer_image(request)
     return all(
         context.is_plain(reference.registry, request.insecure_registries) for reference in (image, base.reference)
@@ -211,6 +229,12 @@ def _plain(request: BuildRequest, base: _Base) -> bool:
 def _deliver(
     request: BuildRequest, inputs: Inputs, daemon: Daemon, identity: str, name: str, job: JobContext
 ) -> Finished:
+    """Pushes the image and writes its archive, as the request says.
+
+    Args:
+        identity: the id of the image in the engine.
+        name: the name of the image in the engine.
+    """
     digest, size, pushed = identity, builder.image_size(daemon, name), 0
     if request.push:
         with job.phase("push"):
@@ -234,6 +258,7 @@ def _deliver(
 
 
 def _pushing(report: Report) -> builder.Pushing:
+    """Returns a function that reports the progress of a push, in bytes of all layers, at most ten times a second."""
     sizes: dict[str, tuple[int, int]] = {}
     last = 0.0
 
@@ -243,6 +268,6 @@ def _pushing(report: Report) -> builder.Pushing:
         now = time.monotonic()
         if now - last >= 0.1:
             last = now
-            report(Progress("push", sum(one for one, _ in sizes.values()), sum(all for _, all in sizes.values())))
+            report(Progress("push", sum(sent for sent, _ in sizes.values()), sum(size for _, size in sizes.values())))
 
     return moved

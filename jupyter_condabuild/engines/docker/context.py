@@ -1,4 +1,4 @@
-"""The context of a docker build: Dockerfile, lock file, what the builder cannot download, and the user's own files."""
+"""The build context: the Dockerfile, the lock file, packages that the builder cannot download, and the user's files."""
 
 from __future__ import annotations
 
@@ -28,14 +28,23 @@ from jupyter_condabuild.requests.job_context import JobContext
 from jupyter_condabuild.text import size_text
 
 LARGE = 100_000_000
-"""Bytes of a context from which on people should know what is in it."""
+"""The size of a context in bytes above which a warning names its largest folders."""
 
-_COMPRESSION = 1
+_COMPRESSION = 1  # level 1: the context is sent to the engine once, so that speed matters more than size
 
 
 @dataclass(frozen=True)
 class Parts:
-    """What goes into a context beside the recipe: packages by dist, an overlay, and the user's files."""
+    """The parts of a build context that do not belong to the recipe.
+
+    Args:
+        archives: the archives of the vendored packages, by dist.
+        vendored: the packages whose archives are in the context, because the builder cannot download them.
+        lost: the packages whose archives are not available. The overlay has their files.
+        overlay: the files of the environment that the installer does not install.
+        removed: the paths that the environment no longer has, relative to the prefix.
+        workspace: the user's files.
+    """
 
     archives: Mapping[str, Cached]
     vendored: tuple[CondaPackage, ...]
@@ -46,21 +55,23 @@ class Parts:
 
 
 def collect(request: PlanRequest, inputs: Inputs, job: JobContext, *, shares_host: bool) -> Parts:
-    """Finds the parts of a request's context.
+    """Collects the parts of the build context of a request.
 
     Args:
-        shares_host: whether the builder reaches this machine's loopback addresses.
+        shares_host: whether the builder can reach the loopback addresses of this machine.
 
-    Raises the PackageError of a package that can neither be downloaded in the build nor had here, NotReproducible and
-    OverlayTooLarge.
+    Raises:
+        PackageError: neither the builder nor this machine can get a package.
+        NotReproducible: the request is strict, and something cannot be reproduced.
+        OverlayTooLarge: the files that belong to no package are too large.
     """
     lost = dict(inputs.unlockable)
     vendored = [
         package
         for package in inputs.lockfile.conda
-        if package.dist not in lost and needs_us(package, inputs.sources, shares_host=shares_host)
+        if package.dist not in lost and must_be_vendored(package, inputs.sources, shares_host=shares_host)
     ]
-    # only whole archives can be handed on
+    # The context needs archives, so extracted folders of the package cache are not used.
     whole = inputs.sources.distrusting(package.dist for package in vendored)
     archives, failures = locate(vendored, whole, job.folder())
     lost |= failures
@@ -78,8 +89,15 @@ def collect(request: PlanRequest, inputs: Inputs, job: JobContext, *, shares_hos
     )
 
 
-def needs_us(package: CondaPackage, sources: PackageSources, *, shares_host: bool) -> bool:
-    """Whether the builder cannot download a package: a local file, a login that it must not see, another's loopback."""
+def must_be_vendored(package: CondaPackage, sources: PackageSources, *, shares_host: bool) -> bool:
+    """Returns whether the builder cannot download a package, so that its archive must be in the build context.
+
+    This is so for a local file, for a URL with a login, which the builder must not get, and for a loopback address that
+    the builder cannot reach.
+
+    Args:
+        shares_host: whether the builder can reach the loopback addresses of this machine.
+    """
     url = sources.url(package)
     host = urlsplit(package.url).hostname or ""
     if not package.url.startswith(("http://", "https://")) or url != package.url:
@@ -88,7 +106,12 @@ def needs_us(package: CondaPackage, sources: PackageSources, *, shares_host: boo
 
 
 def is_plain(registry: str, insecure: Collection[str]) -> bool:
-    """Whether a registry, named with its port, may speak plain HTTP: one of this machine, or one that is listed."""
+    """Returns whether the build may use plain HTTP for a registry: the registry is on this machine, or is listed.
+
+    Args:
+        registry: a host, with a port if it has one.
+        insecure: the listed registries, with or without a port.
+    """
     host = re.sub(r":\d+$", "", registry)
     return _is_loopback(host.strip("[]")) or registry in insecure or host in insecure
 
@@ -101,7 +124,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def make_recipe(inputs: Inputs, parts: Parts, wanted: Wanted) -> Recipe:
-    """The recipe for these parts. Raises as `recipe`."""
+    """Returns the recipe for the parts of a build context. Raises the errors of `recipe`."""
     return recipe(
         inputs.lockfile,
         replace(
@@ -117,7 +140,10 @@ def make_recipe(inputs: Inputs, parts: Parts, wanted: Wanted) -> Recipe:
 
 
 def write(made: Recipe, parts: Parts, path: Path, report: Report) -> None:
-    """Writes the context as a compressed tar file; the same parts give the same bytes. Raises StoreError."""
+    """Writes the build context as a compressed tar file, and reports its size. Equal parts give equal bytes.
+
+    Raises StoreError.
+    """
     entries = [Entry("Dockerfile", data=made.dockerfile.encode())]
     entries += [
         Entry(name, mode=0o755 if name in made.executable else 0o644, data=data) for name, data in made.files.items()
@@ -142,8 +168,8 @@ def write(made: Recipe, parts: Parts, path: Path, report: Report) -> None:
         report(
             Warning(
                 "large-context",
-                f"The context that goes to the engine has {size_text(size)}. The largest: {_largest(entries)}.",
-                "A .dockerignore in your folder leaves out what the image does not need.",
+                f"The context has {size_text(size)}. Its largest folders: {_largest(entries)}.",
+                "List the files that the image does not need in a .dockerignore in your folder.",
             )
         )
 
@@ -153,6 +179,7 @@ def _moved(entry: Entry) -> Entry:
 
 
 def _largest(entries: Iterable[Entry], most: int = 5) -> str:
+    """Returns the largest folders of a context with their sizes, as a text."""
     sizes: Counter[str] = Counter()
     for entry in entries:
         size = Path(entry.source).lstat().st_size if entry.source else len(entry.data)

@@ -1,4 +1,4 @@
-"""The Dockerfile: one that a person would write and commit, its stages ordered by what changes how often."""
+"""Writes a Dockerfile as a person would write it. The lines that seldom change come first, so that caches are used."""
 
 from __future__ import annotations
 
@@ -13,7 +13,23 @@ from jupyter_condabuild.image.paths import ENTRYPOINT, HOME, PREFIX, TOOLS, USER
 
 @dataclass(frozen=True)
 class DockerfileParts:
-    """What the lines depend on: names of our own files, validated references, and values that are quoted."""
+    """The values in a Dockerfile.
+
+    They are names of our own files, references that have been validated, and values that are quoted.
+
+    Args:
+        base: the reference of the base image.
+        installer_image: the reference of the image that has the installer.
+        lockfile: the name of the lock file that the installer reads.
+        packages: a text with the number of packages, for the first comment.
+        vendored: whether the context has archives of packages.
+        requirements: the requirements files, each with whether its packages have hashes.
+        removed: whether the context has a list of files to delete.
+        overlay: whether the context has an overlay.
+        workspace: the folder of the user's files in the context; empty for none.
+        mounts: whether the builder supports ``RUN --mount``.
+        folder: the folder of our files in the context, with a slash at its end; empty for the context itself.
+    """
 
     base: str
     installer: Installer
@@ -33,7 +49,7 @@ class DockerfileParts:
 
 
 def render(parts: DockerfileParts) -> str:
-    """The text. Nothing volatile is in it: the same parts give the same bytes."""
+    """Returns the text of the Dockerfile. It depends on the parts alone, so that equal parts give equal bytes."""
     stages = [_header(parts), _environment_stage(parts), _final_stage(parts)]
     lines = [line for stage in stages for line in (*stage, "")]
     return "\n".join(lines).strip() + "\n"
@@ -42,16 +58,16 @@ def render(parts: DockerfileParts) -> str:
 def _header(parts: DockerfileParts) -> list[str]:
     return [
         f"# {parts.packages} from {parts.folder}{parts.lockfile}, installed by {parts.installer.name}.",
-        "# Build it with BuildKit (DOCKER_BUILDKIT=1 docker build .), which docker has had since 18.09.",
+        "# Build this file with BuildKit: DOCKER_BUILDKIT=1 docker build . (Docker 18.09 or newer)",
     ]
 
 
 def _environment_stage(parts: DockerfileParts) -> list[str]:
-    """The lock file alone decides whether this stage runs again."""
+    """Returns the lines of the first stage. It runs again only if the lock file changes."""
     script = ["install.py"] if parts.installer.script else []
     inputs = [f"{parts.folder}{name}" for name in (parts.lockfile, *script)]
     lines = [
-        "# The environment. Only the lock file is copied here, so that a change of code never installs it again.",
+        "# The environment. This stage gets only the lock file: a change of code does not install the packages again.",
         f"FROM {parts.installer_image} AS environment",
         "USER root",
         "WORKDIR /build",
@@ -59,20 +75,20 @@ def _environment_stage(parts: DockerfileParts) -> list[str]:
     if parts.installer.prepare:
         lines.append(f"RUN {parts.installer.prepare}")
     if parts.vendored:
-        lines.append("# Packages of channels that this build cannot reach.")
+        lines.append("# Packages of channels that the builder cannot reach.")
         lines.append("COPY packages/ packages/")
     lines.append(f"COPY {' '.join(inputs)} ./")
     install = f"CONDA_PKGS_DIRS={PACKAGES} {parts.installer.command.format(lockfile=parts.lockfile)}"
     lines += _run(parts, install, f"condabuild-{parts.installer.name}", PACKAGES)
     for file, hashed in parts.requirements:
         if not hashed:
-            lines.append("# No hashes are known for these: what the index serves is what you get.")
+            lines.append("# No hashes are known for these packages, so that pip cannot check their downloads.")
         lines.append(f"COPY {parts.folder}{file} ./")
         check = "--require-hashes " if hashed else ""
         pip = f"{PREFIX}/bin/python -m pip install --no-deps {check}--requirement {file}"
         lines += _run(parts, pip, "condabuild-pip", "/root/.cache/pip")
     if parts.removed:
-        lines.append("# Files of packages that the environment no longer has.")
+        lines.append("# Delete the files of packages that the environment no longer has.")
         lines += [f"COPY {parts.folder}removed.list ./", f"RUN cd {PREFIX} && xargs -0 rm -rf -- </build/removed.list"]
     return lines
 
@@ -84,7 +100,7 @@ def _run(parts: DockerfileParts, command: str, cache: str, folder: str) -> list[
 
 
 def _final_stage(parts: DockerfileParts) -> list[str]:
-    """From what changes least to what changes most."""
+    """Returns the lines of the second stage. The parts that change least come first."""
     mode = "--chmod=0755 " if parts.mounts else ""
     lines = [
         "# The image: the environment on a small base, without the installer.",
@@ -94,11 +110,11 @@ def _final_stage(parts: DockerfileParts) -> list[str]:
         f"COPY --from=environment {PREFIX} {PREFIX}",
     ]
     if parts.overlay:
-        lines += ["# What the environment has beside its packages.", "ADD overlay.tar.gz /"]
+        lines += ["# Files of the environment that belong to no conda package.", "ADD overlay.tar.gz /"]
     lines.append(f"COPY {parts.folder}conda-lock.yml {TOOLS}/")
     if parts.workspace:
         lines += [
-            "# Your own files last: they change most often.",
+            "# Your files come last, because they change most often.",
             f"COPY --chown={USER}:{USER} {parts.workspace} {WORK}/",
         ]
     variables = [f"PATH={PREFIX}/bin:$PATH", *(f"{name}={_quoted(value)}" for name, value in parts.environment.items())]
@@ -117,7 +133,10 @@ def _final_stage(parts: DockerfileParts) -> list[str]:
 
 
 def _quoted(value: str) -> str:
-    """A value as ENV and LABEL read it (docs.docker.com/reference/dockerfile, "Environment replacement")."""
+    """Quotes a value for ENV and LABEL.
+
+    Source: docs.docker.com/reference/dockerfile, "Environment replacement".
+    """
     if re.fullmatch(r"[A-Za-z0-9_./:+-]+", value):
         return value
     escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$")

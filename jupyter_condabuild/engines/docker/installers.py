@@ -1,4 +1,4 @@
-"""Who installs the environment in a Dockerfile's first stage: micromamba, conda or py-rattler, and in which image."""
+"""The installers for the first stage of a Dockerfile, micromamba, conda and py-rattler, with their images."""
 
 from __future__ import annotations
 
@@ -7,15 +7,20 @@ from dataclasses import dataclass
 from jupyter_condabuild.errors import UsageError
 
 PACKAGES = "/var/cache/packages"
-"""Where the builder keeps downloaded packages: a cache mount, never part of a layer."""
+"""The folder in which the builder keeps downloaded packages. It is a cache mount, so that no layer contains it."""
 
 
 @dataclass(frozen=True)
 class Installer:
-    """A way to make /opt/env of a lock file.
+    """A program that makes /opt/env from a lock file.
 
-    `image` is the stage's default image, `lockfile` the format it reads, `prepare` a command that readies the image
-    (empty for none), `command` the one that installs. Both are constants: nothing of a lock file is ever in them.
+    Args:
+        name: the value of `--installer`.
+        image: the default image of the stage.
+        lockfile: the format of the lock file that the installer reads.
+        command: the command that installs. It is a constant, without values from a lock file.
+        prepare: a command that prepares the image; empty for none. It is a constant, too.
+        script: a Python script that the command runs; empty for none.
     """
 
     name: str
@@ -27,7 +32,7 @@ class Installer:
 
 
 _RATTLER = '''\
-"""Installs a conda-lock.yml into /opt/env with py-rattler, which checks each package against the lock file's hash."""
+"""Installs a conda-lock.yml into /opt/env with py-rattler, which checks each package against its hash."""
 
 import asyncio
 import hashlib
@@ -42,10 +47,10 @@ LOCK, TARGET = Path(sys.argv[1]), Path("/opt/env")
 
 
 def check_local(record):
-    """Packages that came with the lock file are not downloaded, so that nothing else checks them."""
+    """Checks a package that is in the build context. py-rattler checks only the packages that it downloads."""
     path = Path(unquote(urlsplit(record.url).path))
     if hashlib.sha256(path.read_bytes()).digest() != record.sha256:
-        sys.exit(f"{path.name} is not the package that the lock file names.")
+        sys.exit(f"The hash of {path.name} differs from the hash in the lock file.")
 
 
 async def main():
@@ -65,7 +70,7 @@ try:
 except Exception as error:
     sys.exit(f"{type(error).__name__}: {error}")
 sys.stdout.flush()
-os._exit(0)  # rattler's threads can crash an interpreter that is being taken down
+os._exit(0)  # without this, the threads of rattler can crash the interpreter at its end
 '''
 
 INSTALLERS = {
@@ -93,8 +98,8 @@ INSTALLERS = {
 
 
 def installer(name: str) -> Installer:
-    """The installer of this name; raises UsageError where there is none."""
+    """Returns the installer with this name. Raises UsageError if there is none."""
     try:
         return INSTALLERS[name]
     except KeyError:
-        raise UsageError(f"There is no installer {name!r}.", f"Installers are: {', '.join(INSTALLERS)}.") from None
+        raise UsageError(f"There is no installer {name!r}.", f"Choose one of: {', '.join(INSTALLERS)}.") from None

@@ -1,4 +1,4 @@
-"""What the docker engine will do: the steps of its Dockerfile, and the images that it may take them from."""
+"""The plan of a build with the docker engine: the steps of the Dockerfile, and the images that serve as a cache."""
 
 from __future__ import annotations
 
@@ -7,20 +7,28 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from jupyter_condabuild.distribution.destinations import cache_references
-from jupyter_condabuild.engines.docker.context import needs_us
+from jupyter_condabuild.engines.docker.context import must_be_vendored
 from jupyter_condabuild.engines.docker.installers import installer
 from jupyter_condabuild.engines.docker.recipe import Wanted, recipe
 from jupyter_condabuild.planning.inputs import Inputs
 from jupyter_condabuild.requests.build import PlanRequest
 from jupyter_condabuild.requests.job_context import JobContext
 
-_WORKS = ("FROM ", "RUN ", "COPY ", "ADD ")
-"""The instructions that take time; the others are settings of the image."""
+_STEPS = ("FROM ", "RUN ", "COPY ", "ADD ")
+"""The instructions that take time. The other instructions are settings of the image."""
 
 
 @dataclass(frozen=True)
 class DockerPreview:
-    """The steps in order, and images by name; which steps are taken from them only the engine can say, as it builds."""
+    """The plan of a build with the docker engine.
+
+    Only the engine knows which steps it can reuse, and only during the build.
+
+    Args:
+        installer: the name of the installer.
+        steps: the instructions of the Dockerfile that take time, in order.
+        caches: the names of the images whose steps can be reused.
+    """
 
     inputs: Inputs
     installer: str
@@ -28,7 +36,7 @@ class DockerPreview:
     caches: tuple[str, ...]
 
     def summary(self) -> dict[str, Any]:
-        """The plan as a JSON object."""
+        """Returns the plan as a JSON object."""
         lockfile = self.inputs.lockfile
         return {
             "engine": "docker",
@@ -40,24 +48,27 @@ class DockerPreview:
         }
 
     def text(self) -> str:
-        """The steps, the caches and a sentence."""
+        """Returns the plan as a text: the steps, the caches and a sentence."""
         steps = [f"{number:4}  {step}" for number, step in enumerate(self.steps, 1)]
-        caches = [f"      {name}" for name in self.caches] or ["      none but the engine's own"]
+        caches = [f"      {name}" for name in self.caches] or ["      only the engine's own cache"]
         return "\n".join(["step  instruction", *steps, "", "cache from", *caches, "", self.sentence])
 
     @property
     def sentence(self) -> str:
-        """What a build would do, in one sentence."""
+        """The plan in two sentences."""
         lockfile = self.inputs.lockfile
-        pip = f" and {len(lockfile.pip)} of pip" if lockfile.pip else ""
+        pip = f" and {len(lockfile.pip)} pip packages" if lockfile.pip else ""
         return (
-            f"The docker engine makes {len(self.steps)} steps; {self.installer} installs {len(lockfile.conda)} packages"
-            f"{pip}. Which steps come from a cache, and how much is pushed, is decided while it builds."
+            f"The docker engine runs {len(self.steps)} steps; {self.installer} installs {len(lockfile.conda)} packages"
+            f"{pip}. The engine finds out during the build which steps it can reuse, and what it must push."
         )
 
 
 def preview(request: PlanRequest, inputs: Inputs, job: JobContext) -> DockerPreview:
-    """The preview of a request; no engine and no base is asked, no package is fetched. Raises as `recipe`."""
+    """Returns the preview of a request, without requests to an engine and without downloads.
+
+    Raises the errors of `recipe`.
+    """
     environment, drift = inputs.environment, inputs.drift
     made = recipe(
         inputs.lockfile,
@@ -65,8 +76,12 @@ def preview(request: PlanRequest, inputs: Inputs, job: JobContext) -> DockerPrev
             base=" ".join(str(request.base).split()),
             installer=installer(request.installer),
             installer_image=str(request.installer_image or ""),
-            vendored=[one for one in inputs.lockfile.conda if needs_us(one, inputs.sources, shares_host=True)],
-            skipped=[one for one in inputs.lockfile.conda if one.dist in inputs.unlockable],
+            vendored=[
+                package
+                for package in inputs.lockfile.conda
+                if must_be_vendored(package, inputs.sources, shares_host=True)
+            ],
+            skipped=[package for package in inputs.lockfile.conda if package.dist in inputs.unlockable],
             pip=environment is None,
             removed=[entry.path for entry in drift.missing] if drift else (),
             overlay=bool(
@@ -78,6 +93,6 @@ def preview(request: PlanRequest, inputs: Inputs, job: JobContext) -> DockerPrev
         ),
     )
     text = re.sub(r" \\\n\s*", " ", made.dockerfile)
-    steps = tuple(line for line in text.splitlines() if line.startswith(_WORKS))
+    steps = tuple(line for line in text.splitlines() if line.startswith(_STEPS))
     caches = tuple(map(str, cache_references(request, job)))
     return DockerPreview(inputs, request.installer, steps, caches)

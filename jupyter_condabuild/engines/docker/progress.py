@@ -1,4 +1,4 @@
-"""The steps of a docker build as events: BuildKit's trace, or the classic builder's and Podman's text."""
+"""Reports the steps of a docker build as events, from BuildKit's trace or from the text of the other builders."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from jupyter_condabuild.oci.builder import Answer
 from jupyter_condabuild.oci.trace import Trace, Vertex, VertexLog, VertexStatus
 from jupyter_condabuild.text import seconds_text
 
-_EVERY = 0.1
+_INTERVAL = 0.1  # seconds between two reports of progress
 _STEP = re.compile(r"\[(?P<stage>\S+) +(?P<number>\d+)/(?P<of>\d+)\] (?P<what>.*)", re.DOTALL)
 _TEXT_STEP = re.compile(r"(?:Step|STEP) (?P<number>\d+)/(?P<of>\d+) ?: (?P<what>.*)")
 _CACHED_TEXT = re.compile(r"\s*(?:--->|-->) Using cache")
@@ -21,9 +21,12 @@ _WIDTH = 150
 
 
 class Steps:
-    """Called with each answer of a builder; reports lines as ``docker build --progress plain`` writes them.
+    """Reports the answers of a builder as lines in the form of ``docker build --progress plain``.
 
-    `layers` are the steps of the last stage and whether each was CACHED, the base's own aside; `cached` are all steps.
+    An object is called with each answer of the builder.
+
+    Attributes:
+        cached: all steps by name, each with whether it was CACHED.
     """
 
     def __init__(self, report: Report) -> None:
@@ -31,8 +34,8 @@ class Steps:
         self._numbers: dict[str, int] = {}
         self._vertexes: dict[str, Vertex] = {}
         self._partial: dict[str, bytes] = {}
-        self._told: set[str] = set()
-        self._spoke = 0.0
+        self._ended: set[str] = set()  # the digests of the vertexes whose end is reported
+        self._reported = 0.0
         self.cached: dict[str, bool] = {}
         self._text = b""
 
@@ -47,7 +50,7 @@ class Steps:
 
     @property
     def layers(self) -> dict[str, bool]:
-        """The steps of the last stage, by name."""
+        """The steps of the last stage by name, each with whether it was CACHED, without the layers of the base."""
         if not any(_STEP.match(name) for name in self.cached):
             names = list(self.cached)
             last = max((number for number, name in enumerate(names) if "FROM " in name), default=-1)
@@ -67,7 +70,7 @@ class Steps:
         self._vertexes[vertex.digest] = vertex
         if _STEP.match(vertex.name) and (vertex.completed or vertex.cached):
             self.cached[vertex.name] = vertex.cached
-        if (vertex.started is None and not vertex.cached) or vertex.digest in self._told:
+        if (vertex.started is None and not vertex.cached) or vertex.digest in self._ended:
             return
         number = self._number(vertex.digest)
         title = _title(vertex.name)
@@ -76,7 +79,7 @@ class Steps:
         elif vertex.cached:
             self._say(f"#{number} CACHED")
         if vertex.error and vertex.name.startswith(_CACHE_IMPORT):
-            self._say(f"#{number} nothing to take from there ({' '.join(vertex.error.split())})")
+            self._say(f"#{number} no cache is available there ({' '.join(vertex.error.split())})")
         elif vertex.error:
             self._flush(vertex.digest)
             self._say(f"#{number} failed: {vertex.error}", "stderr")
@@ -84,12 +87,12 @@ class Steps:
             self._flush(vertex.digest)
             self._say(f"#{number} done in {seconds_text(vertex.completed - vertex.started)}")
         if vertex.error or vertex.completed is not None or vertex.cached:
-            self._told.add(vertex.digest)
+            self._ended.add(vertex.digest)
 
     def _status(self, status: VertexStatus) -> None:
         now = time.monotonic()
-        if status.total and (now - self._spoke >= _EVERY or status.completed):
-            self._spoke = now
+        if status.total and (now - self._reported >= _INTERVAL or status.completed):
+            self._reported = now
             self._report(Progress(scrub(status.id)[:_WIDTH], min(status.current, status.total), status.total))
 
     def _log(self, log: VertexLog) -> None:
@@ -98,13 +101,13 @@ class Steps:
         if rest:
             self._partial[log.vertex] = rest
         for line in lines:
-            self._said(log.vertex, line, log.stream)
+            self._say_line(log.vertex, line, log.stream)
 
     def _flush(self, vertex: str) -> None:
         if rest := self._partial.pop(vertex, b""):
-            self._said(vertex, rest, 2)
+            self._say_line(vertex, rest, 2)
 
-    def _said(self, vertex: str, line: bytes, stream: int) -> None:
+    def _say_line(self, vertex: str, line: bytes, stream: int) -> None:
         if text := line.decode(errors="replace").rstrip():
             self._say(f"#{self._number(vertex)} {text}", "stderr" if stream == 2 else "stdout")
 

@@ -1,6 +1,6 @@
-"""A Recipe: the files that a Dockerfile needs beside the user's own, from a lock file: the same one, the same bytes.
+"""Makes a Dockerfile and the files that it copies from a lock file. The same lock file gives the same bytes.
 
-Names and versions of packages are data: they go into files that an installer reads, never into the Dockerfile.
+The Dockerfile contains no names and versions of packages. They are only in the files that an installer reads.
 """
 
 from __future__ import annotations
@@ -44,7 +44,13 @@ done </opt/condabuild/conda-lock.yml
 
 @dataclass(frozen=True)
 class Recipe:
-    """A Dockerfile, and its files by name; `executable` names those that are programs."""
+    """A Dockerfile and the files that it copies.
+
+    Args:
+        dockerfile: the text of the Dockerfile.
+        files: the contents of the files, by name.
+        executable: the names of the files that are programs.
+    """
 
     dockerfile: str
     files: Mapping[str, bytes] = field(hash=False)
@@ -53,12 +59,22 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a Dockerfile is for, beside the lock file.
+    """The options of a recipe, without the lock file.
 
-    `vendored` are the packages whose archives lie in the context, since the builder cannot download them; `skipped`
-    those that come with the overlay. `pip` says whether pip installs the lock file's pip packages; if not, they are in
-    the overlay. `removed` are paths to delete, relative to the prefix. `mounts` is false for the classic builder.
-    `folder` is where the recipe's files lie in the context, with a slash at its end.
+    Args:
+        base: the reference of the base image.
+        installer: the program that installs the environment.
+        installer_image: the reference of its image. Empty for the default image of the installer.
+        vendored: the packages whose archives are in the context, because the builder cannot download them.
+        skipped: the packages that are not installed, because the overlay has their files.
+        pip: whether pip installs the pip packages of the lock file. If not, they are in the overlay.
+        removed: the paths to delete, relative to the prefix.
+        overlay: whether the context has an overlay.
+        workspace: the folder of the user's files in the context; empty for none.
+        variables: the environment variables of the image, in addition to ours.
+        labels: the labels of the image.
+        mounts: whether the builder supports ``RUN --mount``. The classic builder does not.
+        folder: the folder of the recipe's files in the context, with a slash at its end; empty for the context itself.
     """
 
     base: str
@@ -77,10 +93,11 @@ class Wanted:
 
 
 def recipe(lockfile: Lockfile, wanted: Wanted) -> Recipe:
-    """The recipe of a lock file.
+    """Returns the recipe of a lock file.
 
-    Raises LockfileError for packages that cannot be written down safely or installed, UsageError for variables that a
-    Dockerfile cannot hold.
+    Raises:
+        LockfileError: a package cannot be installed from a lock file, or has characters that are not safe.
+        UsageError: a Dockerfile cannot contain a variable.
     """
     for package in lockfile.conda:
         _check_conda(package)
@@ -112,7 +129,7 @@ def recipe(lockfile: Lockfile, wanted: Wanted) -> Recipe:
     for variable, value in wanted.variables.items():
         if not _VARIABLE.fullmatch(variable) or re.search(r"[\x00-\x1f\x7f]", value):
             raise UsageError(
-                f"A Dockerfile cannot hold the variable {variable[:100]!r}: its name or value has odd characters.",
+                f"A Dockerfile cannot contain the variable {variable[:100]!r}: its name or value has odd characters.",
                 "Build with --engine layers, or without --variables.",
             )
     text = render(
@@ -138,16 +155,17 @@ def recipe(lockfile: Lockfile, wanted: Wanted) -> Recipe:
 
 
 def vendored_url(package: CondaPackage) -> str:
-    """Where an archive of the context lies in the builder; the folder is one that installers take for a channel's."""
+    """Returns the URL of a vendored archive in the builder. Installers accept its folder as the folder of a channel."""
     return f"file://{_BUILDER}/{vendored_path(package)}"
 
 
 def vendored_path(package: CondaPackage) -> str:
-    """The same within the context."""
+    """Returns the path of a vendored archive in the build context."""
     return f"{PACKAGES}/{quote(package.subdir)}/{quote(package.fn)}"
 
 
 def _fixed(lockfile: Lockfile) -> dict[str, str]:
+    """Returns the environment variables that each image has, without PATH."""
     return {name: value for name, value in environment("", lockfile).items() if name != "PATH"}
 
 
@@ -158,6 +176,7 @@ def _check_conda(package: CondaPackage) -> None:
 
 
 def _check(name: str, texts: Sequence[str]) -> None:
+    """Raises LockfileError if a text of a package has characters that are not safe in the files of a recipe."""
     if not _PLAIN.fullmatch(name) or not all(_PLAIN.fullmatch(text) for text in texts if text):
         raise LockfileError(f"The package {name[:100]!r} has odd characters in its name, version or URL.")
 
@@ -168,13 +187,16 @@ def _order(group: tuple[tuple[str, bool], object]) -> tuple[str, bool]:
 
 
 def _requirements(packages: Sequence[PipPackage]) -> dict[str, str]:
-    """Requirements files by name: one for each index, those with hashes apart from those without."""
+    """Returns the requirements files by name.
+
+    Each index has a file for the packages with a hash, and another file for the packages without a hash.
+    """
     groups: dict[tuple[str, bool], list[PipPackage]] = {}
     for package in packages:
         if package.editable or package.url.startswith("file:"):
             raise LockfileError(
-                f"{package.name} was installed from a folder or file of somebody's machine; no index has it.",
-                "Build from the environment itself, or install a released version of it.",
+                f"The pip package {package.name} was installed from a local folder or file; no index has this package.",
+                "Build from the environment itself, or install a released version of the package.",
             )
         if not re.fullmatch(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?", package.name):
             raise LockfileError(f"{package.name[:100]!r} is not the name of a pip package.")
@@ -187,7 +209,7 @@ def _requirements(packages: Sequence[PipPackage]) -> dict[str, str]:
         head = [f"--index-url {index}"] if index != PYPI else []
         if not hashed:
             head.insert(
-                0, "# pip keeps no hash of what it took from an index; nobody can prove that these are the same."
+                0, "# pip does not record the hashes of packages that it downloads, so these packages are not checked."
             )
         lines = [requirement.dump(package).partition("  #")[0] for package in members]
         files[name] = "\n".join([*head, *lines]) + "\n"
