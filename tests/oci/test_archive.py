@@ -1,4 +1,4 @@
-"""Archives: the same bytes each time, that every tool of the trade accepts; a failed write leaves nothing."""
+"""Archives have the same bytes each time, and other tools accept them. A failed write leaves no file."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def oci(small: Image, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def podman() -> Iterator[Callable[..., str]]:
-    """The podman command with a store of its own, under a path of the few characters that it allows."""
+    """Returns the podman command with a store of its own. The store's path has only characters that podman accepts."""
     with tempfile.TemporaryDirectory() as folder:
         store = ("--root", f"{folder}/store", "--runroot", f"{folder}/run", "--storage-driver", "vfs")
         yield lambda *arguments: run("podman", *store, *arguments)
@@ -70,11 +70,11 @@ def blob(descriptor: dict[str, Any]) -> str:
     return archive.blob_path(Digest.parse(descriptor["digest"]))
 
 
-# What is written
+# Written archives
 
 
 def test_the_same_image_gives_the_same_bytes(small: Image, kind: Kind, tmp_path: Path) -> None:
-    """Whoever writes an image, in chunks of whatever size and under whatever umask, writes the same archive."""
+    """The bytes of an archive depend neither on the size of the chunks nor on the umask."""
     archive.write(small, NAME, tmp_path / "one.tar", kind)
     blobs = next(iter(small.sources.values())).blobs  # type: ignore[attr-defined]
     again = Image(small.manifest, small.config, dict.fromkeys(small.sources, Memory(blobs, chunk=7)))
@@ -86,8 +86,11 @@ def test_the_same_image_gives_the_same_bytes(small: Image, kind: Kind, tmp_path:
     assert (tmp_path / "one.tar").read_bytes() == (tmp_path / "two.tar").read_bytes()
 
 
-def test_the_bytes_do_not_change_between_versions(small: Image, tmp_path: Path) -> None:
-    """An archive of a fixed image, its layers not compressed, has a digest that only a deliberate change may change."""
+def test_the_bytes_are_the_same_in_all_versions(small: Image, tmp_path: Path) -> None:
+    """The archive of a fixed image with uncompressed layers has a fixed digest.
+
+    Only a deliberate change may change it.
+    """
     plain = [Descriptor(OCI_LAYER_TAR, Digest.of(layer), len(layer)) for layer in (ETC, OPT)]
     source = Memory({Digest.of(layer): layer for layer in (ETC, OPT)})
     fixed = Image(Manifest.make(small.manifest.config, plain), small.config, {part.digest: source for part in plain})
@@ -98,8 +101,8 @@ def test_the_bytes_do_not_change_between_versions(small: Image, tmp_path: Path) 
     assert digests == ["14bd00e18db3c60a", "83939cc0d31517d4"]
 
 
-def test_what_is_written_follows_the_oci_image_spec(oci: Path) -> None:
-    """Layout, index, manifest and configuration are valid by the rules of OCI image-spec v1.1, and say the platform."""
+def test_an_archive_follows_the_oci_image_spec(oci: Path) -> None:
+    """Layout, index, manifest and configuration are valid by OCI image-spec v1.1, and contain the platform."""
     files = members(oci)
     index = json.loads(files["index.json"])
     entry = index["manifests"][0]
@@ -115,7 +118,7 @@ def test_what_is_written_follows_the_oci_image_spec(oci: Path) -> None:
 
 
 def test_skopeo_inspects_and_copies_both_kinds(written: Path, small: Image, kind: Kind, tmp_path: Path) -> None:
-    """skopeo reads either archive and finds the layers and the configuration in it that went in."""
+    """skopeo reads both kinds of archive, and finds the same layers and configuration."""
     told = json.loads(run("skopeo", "inspect", f"{kind}:{written}"))
     assert told["Architecture"] == "amd64"
     assert told["Labels"] == {"a": "b"}
@@ -128,7 +131,7 @@ def test_skopeo_inspects_and_copies_both_kinds(written: Path, small: Image, kind
 
 
 def test_umoci_unpacks_the_layers(oci: Path, tmp_path: Path) -> None:
-    """umoci finds the image by its tag and unpacks the very files that were packed."""
+    """umoci finds the image by its tag, and unpacks the same files."""
     run("tar", "-xf", oci, "-C", (tmp_path / "layout").mkdir() or tmp_path / "layout")
     run("umoci", "unpack", "--rootless", "--image", f"{tmp_path / 'layout'}:v1", tmp_path / "bundle")
     root = tmp_path / "bundle" / "rootfs"
@@ -137,13 +140,13 @@ def test_umoci_unpacks_the_layers(oci: Path, tmp_path: Path) -> None:
 
 
 def test_podman_loads_both_kinds(written: Path, small: Image, podman: Callable[..., str]) -> None:
-    """podman load names the image as we did, and gives it the digest of our configuration as its id."""
+    """`podman load` gives the image our name, and uses the digest of our configuration as its id."""
     podman("load", "-i", written)
     assert podman("image", "inspect", NAME, "--format", "{{.Id}}").strip() == small.manifest.config.digest.hex
 
 
 def test_docker_loads_both_kinds(small: Image, kind: Kind, tmp_path: Path, docker_client: docker.DockerClient) -> None:
-    """docker load names the image as we did, and gives it the digest of our configuration as its id."""
+    """`docker load` gives the image our name, and uses the digest of our configuration as its id."""
     name = f"registry.lab.org/condabuild-tests-{os.getpid()}/archive:v1"
     archive.write(small, name, tmp_path / "image.tar", kind)
     with (tmp_path / "image.tar").open("rb") as file:
@@ -154,8 +157,8 @@ def test_docker_loads_both_kinds(small: Image, kind: Kind, tmp_path: Path, docke
         docker_client.images.remove(name)
 
 
-def test_an_image_without_a_name_is_fine(small: Image, kind: Kind, tmp_path: Path) -> None:
-    """An archive may have no name, or be named by digest alone: it is read all the same."""
+def test_an_image_without_a_name_can_be_read(small: Image, kind: Kind, tmp_path: Path) -> None:
+    """An archive without a name, or with only a digest, can be read."""
     for reference in ("", f"registry.lab.org/team/env@{small.manifest.descriptor.digest}"):
         archive.write(small, reference, tmp_path / "image.tar", kind)
         run("skopeo", "inspect", f"{kind}:{tmp_path / 'image.tar'}")
@@ -163,8 +166,8 @@ def test_an_image_without_a_name_is_fine(small: Image, kind: Kind, tmp_path: Pat
             assert saved.image("amd64").config == small.config
 
 
-def test_a_docker_archive_refuses_layers_that_docker_may_not_know(small: Image, tmp_path: Path) -> None:
-    """A zstd layer in a docker-archive would fail at the labmate's `docker load`: it is refused where it is written."""
+def test_a_docker_archive_with_a_zstd_layer_is_refused(small: Image, tmp_path: Path) -> None:
+    """A zstd layer in a docker-archive would fail at a labmate's `docker load`, so the writer refuses it."""
     layers = [
         {**layer.to_json(), "mediaType": OCI_LAYER_GZIP.replace("gzip", "zstd")} for layer in small.manifest.layers
     ]
@@ -177,7 +180,7 @@ def test_a_docker_archive_refuses_layers_that_docker_may_not_know(small: Image, 
 
 
 def test_progress_ends_at_the_size_of_the_file(small: Image, kind: Kind, tmp_path: Path) -> None:
-    """Progress grows to its total, which is known from the start and is the size of the file."""
+    """The total of the progress is known from the start, and is the size of the file."""
     told: list[tuple[int, int]] = []
     archive.write(small, NAME, tmp_path / "image.tar", kind, lambda complete, total: told.append((complete, total)))
     size = (tmp_path / "image.tar").stat().st_size
@@ -186,11 +189,11 @@ def test_progress_ends_at_the_size_of_the_file(small: Image, kind: Kind, tmp_pat
     assert {total for _, total in told} == {size}
 
 
-# What a failed write leaves
+# Failed writes
 
 
 class Failing(Memory):
-    """Blobs whose reading ends with an exception after a while."""
+    """Blobs whose reading fails after some bytes."""
 
     def __init__(self, blobs: dict[Digest, bytes], error: BaseException) -> None:
         super().__init__(blobs)
@@ -205,7 +208,7 @@ class Failing(Memory):
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(
     small: Image, tmp_path: Path, error: BaseException
 ) -> None:
-    """Ctrl-C, a damaged layer or a bug in mid-write: the file of that name is the old one, and no other is left."""
+    """After Ctrl-C, a damaged layer or a bug during the write, the old file is unchanged, and no other file exists."""
     out = tmp_path / "image.tar"
     out.write_bytes(b"old")
     blobs = next(iter(small.sources.values())).blobs  # type: ignore[attr-defined]
@@ -217,8 +220,8 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(
 
 
 @pytest.mark.parametrize("change", [b"", b"longer"])
-def test_a_layer_of_another_size_is_an_error(small: Image, tmp_path: Path, change: bytes) -> None:
-    """A source that gives fewer or more bytes than the manifest promises cannot make an archive."""
+def test_a_layer_with_a_wrong_size_is_an_error(small: Image, tmp_path: Path, change: bytes) -> None:
+    """A source that gives fewer or more bytes than the manifest says is an error."""
     layer = small.manifest.layers[1]
     blobs = dict(next(iter(small.sources.values())).blobs)  # type: ignore[attr-defined]
     blobs[layer.digest] = blobs[layer.digest] + change if change else blobs[layer.digest][:-1]
@@ -231,15 +234,15 @@ def test_a_layer_of_another_size_is_an_error(small: Image, tmp_path: Path, chang
     assert os.listdir(tmp_path) == []
 
 
-def test_a_missing_folder_is_named(small: Image, tmp_path: Path) -> None:
-    """Writing into a folder that does not exist says which, and makes nothing."""
+def test_the_error_names_a_missing_folder(small: Image, tmp_path: Path) -> None:
+    """If the folder of the archive does not exist, the error names it, and nothing is written."""
     with pytest.raises(StoreError, match="nowhere"):
         archive.write(small, NAME, tmp_path / "nowhere" / "image.tar")
     assert os.listdir(tmp_path) == []
 
 
 def test_only_a_file_is_replaced(small: Image, tmp_path: Path) -> None:
-    """A folder or a pipe is not replaced by an archive; a symbolic link stays, and its target is replaced."""
+    """An archive does not replace a folder or a pipe. It replaces the target of a symbolic link, and keeps the link."""
     (tmp_path / "folder").mkdir()
     os.mkfifo(tmp_path / "pipe")
     for name in ("folder", "pipe"):
@@ -252,8 +255,8 @@ def test_only_a_file_is_replaced(small: Image, tmp_path: Path) -> None:
     assert os.listdir(tmp_path / "folder") == ["target.tar"]
 
 
-def test_a_full_disk_is_named(small: Image, tmp_path: Path) -> None:
-    """When the disk fills while the archive is written, the error says so, and the space is given back."""
+def test_the_error_names_a_full_disk(small: Image, tmp_path: Path) -> None:
+    """If the disk becomes full during the write, the error says so, and the partial file is removed."""
     if os.geteuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", tmp_path]).returncode:
         pytest.skip("may not mount a small file system")
     try:
@@ -264,8 +267,8 @@ def test_a_full_disk_is_named(small: Image, tmp_path: Path) -> None:
         run("umount", tmp_path)
 
 
-def test_a_read_only_folder_is_named(small: Image, tmp_path: Path) -> None:
-    """A folder that may not be written gives its own error, whose hint is about the file, not about the store."""
+def test_the_error_names_a_read_only_folder(small: Image, tmp_path: Path) -> None:
+    """A folder without write permission gives an error of its own. Its hint is about the file, not about the store."""
     if os.geteuid() == 0:
         if subprocess.run(["mount", "-t", "tmpfs", "-o", "ro", "none", tmp_path]).returncode:
             pytest.skip("root may write everywhere, and may not mount here")

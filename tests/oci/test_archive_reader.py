@@ -1,4 +1,4 @@
-"""Saved images: read where they lie, whoever made them; refused when they are damaged or play tricks."""
+"""Archives of any tool are read without a copy. Damaged and hostile archives are refused."""
 
 from __future__ import annotations
 
@@ -56,13 +56,13 @@ def oci(small: Image, tmp_path: Path) -> Path:
 
 
 def layers_of(path: Path) -> list[bytes]:
-    """The layers of the image in an archive."""
+    """Returns the layers of the image in an archive."""
     with Archive(path) as saved:
         return content(saved.image("amd64"))
 
 
 class Layout:
-    """An OCI archive made by hand."""
+    """Writes an OCI archive by hand."""
 
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {"oci-layout": b'{"imageLayoutVersion":"1.0.0"}'}
@@ -89,11 +89,11 @@ class Layout:
                 add(out, name, data)
 
 
-# What is read
+# Accepted archives
 
 
-def test_what_was_written_is_read_back(written: Path, small: Image, kind: Kind) -> None:
-    """Layers and configuration come back as they were; from an OCI archive the manifest does too, byte for byte."""
+def test_a_written_archive_can_be_read(written: Path, small: Image, kind: Kind) -> None:
+    """Layers and configuration are the same after writing and reading. So is the manifest, in an OCI archive."""
     with Archive(written) as saved:
         again = saved.image("amd64")
         assert again.config == small.config
@@ -104,7 +104,7 @@ def test_what_was_written_is_read_back(written: Path, small: Image, kind: Kind) 
 
 
 def test_an_oci_layout_folder_is_read(oci: Path, small: Image, tmp_path: Path) -> None:
-    """An OCI layout folder serves as an OCI archive does; a link in it does not lead out of it."""
+    """An OCI layout folder is read like an OCI archive. A link in the folder cannot point outside of it."""
     folder = tmp_path / "layout"
     folder.mkdir()
     subprocess.run(["tar", "--extract", f"--file={oci}", f"--directory={folder}"], check=True)
@@ -117,7 +117,7 @@ def test_an_oci_layout_folder_is_read(oci: Path, small: Image, tmp_path: Path) -
 
 
 def test_plain_layers_of_a_docker_archive_are_read(oci: Path, small: Image, tmp_path: Path) -> None:
-    """A docker-archive with layers as plain tars, as Docker saves it, gives layers whose digest is the diff_id."""
+    """If a docker-archive has uncompressed layers, as Docker saves them, the digest of each layer is its diff_id."""
     run("skopeo", "--insecure-policy", "copy", f"oci-archive:{oci}", f"docker-archive:{tmp_path / 'docker.tar'}:{NAME}")
     with Archive(tmp_path / "docker.tar") as saved:
         again = saved.image("amd64", NAME)
@@ -128,8 +128,8 @@ def test_plain_layers_of_a_docker_archive_are_read(oci: Path, small: Image, tmp_
     run("skopeo", "inspect", f"oci-archive:{tmp_path / 'again.tar'}")
 
 
-def test_layers_that_docker_saved_as_links_are_read(small: Image, tmp_path: Path) -> None:
-    """Docker before 25 saves the second of two equal layers as a link to the first: both are found."""
+def test_layers_that_docker_saves_as_links_are_read(small: Image, tmp_path: Path) -> None:
+    """Docker before version 25 saves a layer that occurs twice as a file and a link to it. Both layers are read."""
     config = f"{small.manifest.config.digest.hex}.json"
     listed = [{"Config": config, "RepoTags": [NAME], "Layers": ["a/layer.tar", "b/layer.tar", "c/layer.tar"]}]
     with tarfile.open(tmp_path / "docker.tar", "w") as out:
@@ -143,7 +143,10 @@ def test_layers_that_docker_saved_as_links_are_read(small: Image, tmp_path: Path
 
 
 def test_the_processor_is_chosen_from_an_index(tmp_path: Path) -> None:
-    """Of an image for several processors the right one is taken, through nested indexes; another one is an error."""
+    """The image for the right processor is taken from an index, also from a nested one.
+
+    Without it, an error is raised.
+    """
     images = {architecture: image([ETC], architecture) for architecture in ("amd64", "arm64")}
     layout = Layout()
     inner = layout.index([layout.add(images[name], name) for name in images])
@@ -156,7 +159,9 @@ def test_the_processor_is_chosen_from_an_index(tmp_path: Path) -> None:
 
 
 def test_an_image_for_another_processor_is_refused(written: Path, tmp_path: Path) -> None:
-    """What an image's configuration says of the processor counts, in either kind, whatever an index says."""
+    """The processor in the image's configuration counts, in both kinds of archive, even if the index says something
+    else.
+    """
     with Archive(written) as saved, pytest.raises(BadImage, match="arm64"):
         saved.image("arm64")
     layout = Layout()
@@ -166,7 +171,7 @@ def test_an_image_for_another_processor_is_refused(written: Path, tmp_path: Path
 
 
 def test_the_image_is_chosen_by_name(tmp_path: Path) -> None:
-    """An archive with several images asks which, lists them, and knows a name in its short and its full form."""
+    """For an archive with several images, the error lists them. An image is found by its short and by its full name."""
     layout = Layout()
     one, two = image([ETC]), image([OPT])
     layout.write(
@@ -205,11 +210,11 @@ def test_memory_does_not_grow_with_the_layer(tmp_path: Path) -> None:
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000
 
 
-# What is refused
+# Refused archives
 
 
 def test_a_wrong_blob_is_an_error(oci: Path, small: Image) -> None:
-    """One changed byte in a layer is found when the layer is read, one in a manifest or configuration before that."""
+    """A changed byte in a layer is found when the layer is read. In a manifest or configuration, it is found before."""
     layer = small.manifest.layers[1]
     data = oci.read_bytes()
     stored = b"".join(small.read(layer))
@@ -223,7 +228,7 @@ def test_a_wrong_blob_is_an_error(oci: Path, small: Image) -> None:
 
 
 def test_a_wrong_layer_in_a_docker_archive_is_an_error(small: Image, tmp_path: Path) -> None:
-    """A layer that is not what its diff_id promises is refused, whether it is compressed or a plain tar."""
+    """A layer that does not match its diff_id is refused, both compressed and uncompressed."""
     for layer in (OPT, gzip.compress(OPT), gzip.compress(ETC)[:-9], b"\x1f\x8bnot gzip"):
         with tarfile.open(tmp_path / "docker.tar", "w") as out:
             config = image([ETC]).config
@@ -235,7 +240,7 @@ def test_a_wrong_layer_in_a_docker_archive_is_an_error(small: Image, tmp_path: P
 
 
 def test_an_archive_cut_anywhere_is_an_error(written: Path) -> None:
-    """Wherever an archive was cut before its last layer's end, it gives no image."""
+    """An archive that is cut anywhere before the end of its last layer is refused."""
     data = written.read_bytes()
     for length in range(0, len(data) - 1024 - 512, 97):
         written.write_bytes(data[:length])
@@ -261,10 +266,10 @@ def test_an_archive_cut_anywhere_is_an_error(written: Path) -> None:
         ({"name": "x", "type": tarfile.XHDTYPE, "size": 5 << 30}, "is incomplete"),
     ],
 )
-def test_tricks_in_a_tar_are_refused_or_without_effect(
+def test_tricks_in_a_tar_are_refused_or_have_no_effect(
     oci: Path, small: Image, member: dict[str, Any], said: str | None
 ) -> None:
-    """Names that lead out, files that come twice and sizes that cannot be are refused; links and devices do nothing."""
+    """Paths outside the archive, repeated files and impossible sizes are refused. Links and devices are ignored."""
     info = tarfile.TarInfo()
     for key, value in member.items():
         setattr(info, key, value)
@@ -277,8 +282,8 @@ def test_tricks_in_a_tar_are_refused_or_without_effect(
             Archive(oci)
 
 
-def test_a_link_in_place_of_a_blob_is_a_missing_blob(oci: Path, small: Image, tmp_path: Path) -> None:
-    """A layer that is only a link, even to the right bytes, is missing."""
+def test_a_link_instead_of_a_blob_is_a_missing_blob(oci: Path, small: Image, tmp_path: Path) -> None:
+    """A layer that is a link is missing, even if the link points to the right bytes."""
     layer = archive.blob_path(small.manifest.layers[0].digest)
     with tarfile.open(tmp_path / "linked.tar", "w") as out:
         for name, data in members(oci).items():
@@ -291,8 +296,8 @@ def test_a_link_in_place_of_a_blob_is_a_missing_blob(oci: Path, small: Image, tm
         saved.image("amd64")
 
 
-def test_what_is_too_large_is_not_read(tmp_path: Path, oci: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Descriptions of many megabytes, names of many megabytes and too many files are refused by their size alone."""
+def test_too_large_documents_are_not_read(tmp_path: Path, oci: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """JSON documents and names of many megabytes, and too many files, are refused by their size. They are not read."""
     for name in ("index.json", "manifest.json"):
         (tmp_path / "large.tar").write_bytes(tar({name: b"{}" + b" " * MOST_JSON}))
         with Archive(tmp_path / "large.tar") as saved, pytest.raises(BadImage, match="too many for a JSON document"):
@@ -321,8 +326,8 @@ def test_what_is_too_large_is_not_read(tmp_path: Path, oci: Path, monkeypatch: p
     ],
     ids=lambda index: index[:20].decode(errors="replace"),
 )
-def test_a_nonsense_index_is_an_error(tmp_path: Path, index: bytes) -> None:
-    """JSON that is giant, bottomless, not JSON or not an index gives a named error, in either kind of archive."""
+def test_an_invalid_index_is_an_error(tmp_path: Path, index: bytes) -> None:
+    """JSON that is too large, too deep, not JSON or not an index gives an error of ours, in both kinds of archive."""
     for name in ("index.json", "manifest.json"):
         with tarfile.open(tmp_path / "bad.tar", "w") as out:
             add(out, name, index)
@@ -330,8 +335,8 @@ def test_a_nonsense_index_is_an_error(tmp_path: Path, index: bytes) -> None:
             layers_of(tmp_path / "bad.tar")
 
 
-def test_what_is_no_archive_is_told_apart(tmp_path: Path, oci: Path) -> None:
-    """A missing file, an empty folder, some other file, a compressed archive: each has its own message."""
+def test_each_kind_of_invalid_archive_has_its_message(tmp_path: Path, oci: Path) -> None:
+    """A missing file, an empty folder, another kind of file and a compressed archive have different messages."""
     (tmp_path / "empty").mkdir()
     (tmp_path / "text").write_text("hello\n" * 200)
     (tmp_path / "small.gz").write_bytes(gzip.compress(oci.read_bytes()))
@@ -351,7 +356,7 @@ def test_what_is_no_archive_is_told_apart(tmp_path: Path, oci: Path) -> None:
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_damaged_archive_gives_an_error_or_the_right_bytes(data: st.DataObject, tmp_path: Path, kind: Kind) -> None:
-    """Whatever bytes of an archive change, it is read right or refused with a named error, never read wrong."""
+    """An archive with changed bytes is read right, or is refused with an error of ours. It is never read wrong."""
     small = image([ETC, tar({"data": bytes(range(256)) * 8})])
     archive.write(small, NAME, tmp_path / "image.tar", kind)
     damaged = bytearray((tmp_path / "image.tar").read_bytes())
@@ -363,7 +368,8 @@ def test_a_damaged_archive_gives_an_error_or_the_right_bytes(data: st.DataObject
     try:
         with Archive(tmp_path / "image.tar") as saved:
             again = saved.image("amd64")
-            # A docker-archive promises the layers' tars alone: a gzip header may change unnoticed, and do no harm.
+            # A docker-archive has the hashes of the uncompressed layers. So a gzip header may change, which does no
+            # harm.
             assert list(map(gzip.decompress, content(again))) == list(map(gzip.decompress, content(small)))
             assert kind == "docker-archive" or content(again) == content(small)
     except CondaBuildError:

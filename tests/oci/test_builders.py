@@ -1,4 +1,4 @@
-"""Builders and where images come from: BuildKit, the classic one, Podman; other installers, private and local bases."""
+"""Builders (BuildKit, classic, Podman), installers, and private and local base images."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.parts.registry.logins import CANARIES, PASSWORD, USER, password_regis
 
 
 @pytest.mark.parametrize("place", ["DOCKER_CONFIG", "DOCKER_AUTH_CONFIG", "REGISTRY_AUTH_FILE"])
-def test_private_bases_installers_and_caches_are_fetched_with_the_users_login(
+def test_images_that_need_a_login_are_pulled_with_the_users_login(
     docker_workshop: DockerWorkshop,
     own_engine: OwnEngine,
     tmp_path: Path,
@@ -30,9 +30,9 @@ def test_private_bases_installers_and_caches_are_fetched_with_the_users_login(
     monkeypatch: pytest.MonkeyPatch,
     place: str,
 ) -> None:
-    """All images lie in a registry that asks for a password: a build passes, and a second one from the first.
+    """If all images are in a registry with a password, a build succeeds, and a second build uses the first as a cache.
 
-    The login may be in each place where the registry client looks for it: Docker's folder, a CI's variable, Podman's
+    The login can be in each place that the registry client reads: Docker's file, the variable of a CI system, Podman's
     file.
     """
     (tmp_path / "registry").mkdir()
@@ -64,7 +64,7 @@ def test_private_bases_installers_and_caches_are_fetched_with_the_users_login(
 def test_the_other_installers_make_the_same_files(
     docker_workshop: DockerWorkshop, tmp_path: Path, channel_url: str, package_cache: Path, name: str
 ) -> None:
-    """micromamba and conda make what py-rattler makes; runs wherever their images can be had."""
+    """micromamba and conda install the same files as py-rattler. This test needs Docker Hub."""
     with Daemon.connect() as engine:
         try:
             engine.pull(INSTALLERS[name].image)
@@ -75,7 +75,7 @@ def test_the_other_installers_make_the_same_files(
     assert unexpected(ours, docker_workshop.image(made, "layers", engine="layers")) == {}
 
 
-def test_an_engine_without_buildkit_is_told_and_used(
+def test_an_engine_without_buildkit_uses_the_classic_builder(
     docker_workshop: DockerWorkshop, rattler_prefix: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The classic builder makes the same environment, after a warning, and leaves no container."""
@@ -89,10 +89,10 @@ def test_an_engine_without_buildkit_is_told_and_used(
     assert after <= before
 
 
-def test_an_engine_that_refuses_buildkit_builds_classically(
+def test_an_engine_that_refuses_buildkit_uses_the_classic_builder(
     docker_workshop: DockerWorkshop, tmp_path: Path, channel: Channel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """When an engine turns out to have no BuildKit, the build goes on with the classic builder."""
+    """If the engine says during the build that it has no BuildKit, the build continues with the classic builder."""
     real, kinds = builder.build, list[str]()
 
     def build(daemon: Daemon, context: Path, options: object, kind: str, *more: object) -> str:
@@ -109,10 +109,10 @@ def test_an_engine_that_refuses_buildkit_builds_classically(
 
 
 @pytest.mark.parametrize("kind", ["buildkit", "classic"])
-def test_no_builder_tells_a_secret(
+def test_no_builder_reveals_a_secret(
     docker_workshop: DockerWorkshop, tmp_path: Path, channel: Channel, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    """The engine's words may hold the login of a channel; the error is without it, and says what to do."""
+    """The engine's message can contain the login of a channel. Our error does not contain it, and says what to do."""
 
     def build(daemon: Daemon, context: Path, options: object, asked: str, *more: object) -> str:
         if asked != kind:
@@ -129,15 +129,15 @@ def test_no_builder_tells_a_secret(
     assert "can the engine reach its channel?" in failed.value.hint
 
 
-def test_podman_builds_too(
+def test_podman_builds_the_image(
     docker_workshop: DockerWorkshop,
     tmp_path: Path,
     channel: Channel,
     podman_engine: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Podman's socket takes the same request."""
-    # The machines of these tests have no network for containers but the host's.
+    """Podman's socket accepts the same request."""
+    # On the machines of these tests, only the host's network works in containers.
     monkeypatch.setattr(builder, "network", lambda daemon: "host")
     made = install(tmp_path / "env", channel, "python", "tqdm")
     docker_workshop.docker_host = podman_engine
@@ -147,10 +147,13 @@ def test_podman_builds_too(
         assert engine.image_id(name)
 
 
-def test_a_base_that_only_the_engine_has_will_do(
+def test_a_base_of_the_engine_can_be_used(
     docker_workshop: DockerWorkshop, tmp_path: Path, channel: Channel, docker_client: docker.DockerClient
 ) -> None:
-    """docker-daemon: names an image of the engine; one that it lacks is refused before anything is sent."""
+    """`docker-daemon:` names an image of the engine.
+
+    If the engine does not have it, the build ends before the upload.
+    """
     docker_client.images.get(docker_workshop.installer_image).tag("condabuild-tests/local", "base")
     made = install(tmp_path / "env", channel, "greet")
     name = docker_workshop.name(what="local")

@@ -1,4 +1,4 @@
-"""BuildKit's trace as events: read from the wire byte by byte, told as lines, and never trusted."""
+"""BuildKit's trace becomes events. Each byte of the trace is parsed and checked."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from jupyter_condabuild.events import Event, Log, Progress
 from jupyter_condabuild.oci.builder import NoBuildKit, _follow
 from jupyter_condabuild.oci.trace import Trace, Vertex, VertexLog, VertexStatus
 
-# What Docker 20.10 sent while it built a Dockerfile of two steps.
+# The messages that Docker 20.10 sent while it built a Dockerfile of two steps.
 RECORDED = (
     "Cp0CCkdzaGEyNTY6NzBiZDA2OTg1NmNmZDNmNmMwNGZjYTk3NTU2ZjM0NzI3Njk3MzJlNzA5ODM0ODBiZjlkMjE4YjkwYjJkYzM2MBpuW2EgMy8z"
 )
 
 
 def varint(value: int) -> bytes:
-    """A number in protobuf's base 128."""
+    """Encodes a number in protobuf's base 128."""
     out = b""
     while True:
         value, low = value >> 7, value & 0x7F
@@ -32,7 +32,7 @@ def varint(value: int) -> bytes:
 
 
 def field(number: int, value: int | bytes | str) -> bytes:
-    """One field of a message."""
+    """Encodes one field of a message."""
     if isinstance(value, int):
         return varint(number << 3) + varint(value)
     data = value.encode() if isinstance(value, str) else value
@@ -40,7 +40,7 @@ def field(number: int, value: int | bytes | str) -> bytes:
 
 
 def vertex(digest: str, name: str, *, cached: bool = False, started: int = 0, ended: int = 0, error: str = "") -> bytes:
-    """A step as BuildKit writes it."""
+    """Encodes a step as BuildKit does."""
     data = field(1, digest) + field(2, "sha256:input") + field(3, name)
     data += field(4, 1) if cached else b""
     data += field(5, field(1, started) + field(2, 500_000_000)) if started else b""
@@ -49,17 +49,17 @@ def vertex(digest: str, name: str, *, cached: bool = False, started: int = 0, en
 
 
 def log(digest: str, text: bytes, stream: int = 1) -> bytes:
-    """What a step wrote."""
+    """Encodes the output of a step."""
     return field(3, field(1, digest) + field(2, field(1, 5)) + field(3, stream) + field(4, text))
 
 
 def status(digest: str, name: str, current: int, total: int) -> bytes:
-    """A transfer."""
+    """Encodes the progress of a transfer."""
     return field(2, field(1, name) + field(2, digest) + field(4, current) + field(5, total))
 
 
 def told(*messages: bytes) -> list[Event]:
-    """The events of some messages."""
+    """Returns the events for some messages."""
     events: list[Event] = []
     steps = Steps(events.append)
     for message in messages:
@@ -68,12 +68,12 @@ def told(*messages: bytes) -> list[Event]:
 
 
 def lines(*messages: bytes) -> list[str]:
-    """The log of some messages."""
+    """Returns the log for some messages."""
     return [event.text for event in told(*messages) if isinstance(event, Log)]
 
 
 def test_each_part_of_a_message_is_read() -> None:
-    """Vertexes, statuses and logs come out with times in seconds and bytes as they were."""
+    """Vertexes, statuses and logs have times in seconds, and unchanged bytes."""
     message = vertex("d", "RUN x", started=10, ended=12) + status("d", "sha256:layer", 5, 9) + log("d", b"a\n", 2)
     assert Trace.parse(message) == Trace(
         (Vertex("d", "RUN x", False, 10.5, 12.0),),
@@ -82,16 +82,16 @@ def test_each_part_of_a_message_is_read() -> None:
     )
 
 
-def test_fields_that_later_versions_add_are_skipped() -> None:
-    """Numbers and kinds that nobody knows yet change nothing."""
+def test_unknown_fields_are_skipped() -> None:
+    """Fields with unknown numbers and types, which later versions may add, change nothing."""
     message = vertex("d", "RUN x")
     newer = field(4, b"a warning") + field(99, 7) + varint(15 << 3 | 1) + bytes(8) + varint(16 << 3 | 5) + bytes(4)
     assert Trace.parse(newer + message + newer) == Trace.parse(message)
 
 
 @given(st.binary(max_size=200))
-def test_any_bytes_are_a_trace_or_a_named_error(data: bytes) -> None:
-    """Nothing that an engine sends ends in another exception, or does not end."""
+def test_any_bytes_give_a_trace_or_a_named_error(data: bytes) -> None:
+    """Arbitrary bytes from an engine never cause another exception, and never an endless loop."""
     try:
         Trace.parse(data)
     except EngineFault:
@@ -99,8 +99,8 @@ def test_any_bytes_are_a_trace_or_a_named_error(data: bytes) -> None:
 
 
 @given(st.data())
-def test_a_message_that_is_cut_is_a_named_error_or_shorter(data: st.DataObject) -> None:
-    """A message cut anywhere is refused, or is what came before the cut."""
+def test_a_cut_message_gives_a_named_error_or_its_first_part(data: st.DataObject) -> None:
+    """A message that is cut anywhere is refused, or gives the fields before the cut."""
     message = vertex("d", "RUN x", started=10) + log("d", b"words\n")
     cut = data.draw(st.integers(0, len(message)))
     try:
@@ -110,14 +110,14 @@ def test_a_message_that_is_cut_is_a_named_error_or_shorter(data: st.DataObject) 
     assert len(found.logs) + len(found.vertexes) <= 2
 
 
-def test_a_recorded_message_that_is_cut_short_is_refused() -> None:
-    """The beginning of a real message is no message."""
+def test_a_recorded_message_that_is_cut_is_refused() -> None:
+    """The first bytes of a recorded message are not a valid message."""
     with pytest.raises(EngineFault):
         Trace.parse(base64.b64decode(RECORDED))
 
 
-def test_a_step_is_told_when_it_begins_and_with_its_time_when_it_ends() -> None:
-    """Once each, whatever is repeated between."""
+def test_the_log_has_the_start_and_the_duration_of_each_step() -> None:
+    """A step has one line for its start and one line for its end, even if BuildKit repeats its messages."""
     begun = vertex("d", "[environment 2/5] RUN x", started=10)
     assert lines(
         begun,
@@ -134,7 +134,7 @@ def test_a_step_is_told_when_it_begins_and_with_its_time_when_it_ends() -> None:
 
 
 def test_a_cached_step_is_marked() -> None:
-    """CACHED stands behind the step, and the steps of the last stage are counted."""
+    """The log says CACHED for the step, and the steps of the last stage are counted."""
     events: list[Event] = []
     steps = Steps(events.append)
     names = ["[environment 1/2] FROM x", "[environment 2/2] RUN y", "[stage-1 1/3] FROM z", "[stage-1 2/3] COPY a b"]
@@ -145,8 +145,8 @@ def test_a_cached_step_is_marked() -> None:
     assert steps.layers == {"[stage-1 2/3] COPY a b": True, "[stage-1 3/3] WORKDIR /": False}
 
 
-def test_a_failed_step_says_why_on_standard_error() -> None:
-    """The reason is among the last words of a build that fails."""
+def test_a_failed_step_logs_its_reason_on_standard_error() -> None:
+    """The reason is among the last lines of a failed build."""
     events = told(
         vertex("d", "RUN x", started=1),
         log("d", b"oh no", 2),
@@ -158,8 +158,10 @@ def test_a_failed_step_says_why_on_standard_error() -> None:
     ]
 
 
-def test_a_cache_that_is_not_there_is_no_failure() -> None:
-    """A first build names a cache that nobody has pushed yet; that is told calmly, and digests are cut."""
+def test_a_missing_cache_is_no_failure() -> None:
+    """A first build names a cache image that does not exist yet. The log says so without an error. Digests are
+    shortened.
+    """
     name = f"importing cache manifest from registry/env@sha256:{'ab' * 32}"
     events = told(vertex("d", name, started=1), vertex("d", name, started=1, ended=2, error="not found"))
     assert events == [
@@ -168,20 +170,20 @@ def test_a_cache_that_is_not_there_is_no_failure() -> None:
     ]
 
 
-def test_transfers_are_progress() -> None:
-    """Bytes of a total are reported; what has no total is not."""
+def test_transfers_are_reported_as_progress() -> None:
+    """A transfer is reported in bytes if its total is known. A transfer without a total is not reported."""
     events = told(status("d", "sha256:abc", 5, 10), status("d", "extracting", 0, 0))
     assert [event for event in events if isinstance(event, Progress)] == [Progress("sha256:abc", 5, 10)]
 
 
 def test_credentials_in_a_log_are_removed() -> None:
-    """A step that prints a URL with a password does not print it to our log."""
+    """If a step prints a URL with a password, our log has the URL without the password."""
     (line,) = lines(log("d", b"GET https://me:canary@conda.lab.org/x failed\n"))
     assert "canary" not in line
 
 
-def test_the_classic_builders_text_is_told_too() -> None:
-    """Steps, cached ones among them, are found in the text of the classic builder and of Podman."""
+def test_the_text_of_the_classic_builder_is_reported() -> None:
+    """Steps and cached steps are found in the text of the classic builder and of Podman."""
     events: list[Event] = []
     steps = Steps(events.append)
     for text in ("Step 1/3 : FROM x\n", " ---> 123\nStep 2/3 : RUN y\n", " ---> Using cache\n", "STEP 3/3: COPY a b\n"):
@@ -190,8 +192,8 @@ def test_the_classic_builders_text_is_told_too() -> None:
     assert "CACHED" in [event.text for event in events if isinstance(event, Log)]
 
 
-def test_the_image_is_named_by_each_kind_of_builder() -> None:
-    """BuildKit and Podman send an id; of the classic builder it is the last word."""
+def test_the_image_id_of_each_builder_is_found() -> None:
+    """BuildKit and Podman send the id of the image. The classic builder prints it as its last word."""
     digest = "ab" * 32
     assert _follow(iter([{"id": "moby.image.id", "aux": {"ID": f"sha256:{digest}"}}]), print) == f"sha256:{digest}"
     assert _follow(iter([{"stream": f"Successfully built {digest[:12]}\n"}]), lambda answer: None) == digest[:12]
@@ -208,7 +210,7 @@ def test_the_image_is_named_by_each_kind_of_builder() -> None:
         ({"id": "moby.buildkit.trace", "aux": base64.b64encode(b"\xff\xff").decode()}, EngineFault),
     ],
 )
-def test_refusals_have_their_names(answer: dict[str, object], error: type[Exception]) -> None:
-    """Each kind of failure within the stream is the error that says what to do."""
+def test_each_failure_has_its_error(answer: dict[str, object], error: type[Exception]) -> None:
+    """Each kind of failure in the stream gives the error whose hint helps."""
     with pytest.raises(error):
         _follow(iter([json.loads(json.dumps(answer))]), lambda answer: None)

@@ -1,4 +1,4 @@
-"""Logins from the user's configuration: Docker's and Podman's files, credential helpers, and damage to them."""
+"""Logins are read from Docker's and Podman's files and from credential helpers, also if one of them is damaged."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ ADA, BOB = Credentials("ada", "sesame:x"), Credentials("bob", "pw")
 
 
 def auth(login: Credentials) -> dict[str, str]:
-    """An entry of ``auths``."""
+    """Returns an entry of ``auths``."""
     return {"auth": base64.b64encode(f"{login.username}:{login.password}".encode()).decode()}
 
 
 @pytest.fixture
 def environ(tmp_path: Path) -> dict[str, str]:
-    """The environment of a user without any login."""
+    """The environment of a user without a login."""
     (tmp_path / "bin").mkdir()
     return {
         "HOME": str(tmp_path),
@@ -38,7 +38,7 @@ Write = Callable[[str, Mapping[str, object] | str], Path]
 
 @pytest.fixture
 def write(tmp_path: Path) -> Write:
-    """Writes a configuration below the user's home."""
+    """Writes a configuration file in the user's home."""
 
     def write_config(path: str, config: Mapping[str, object] | str) -> Path:
         file = tmp_path / path
@@ -51,7 +51,7 @@ def write(tmp_path: Path) -> Write:
 
 @pytest.fixture
 def helper(tmp_path: Path, environ: dict[str, str]) -> Callable[..., None]:
-    """Installs a credential helper, a shell script that has the server's name in $server."""
+    """Installs a credential helper: a shell script with the server's name in $server."""
 
     def install(name: str, script: str) -> None:
         program = tmp_path / "bin" / f"docker-credential-{name}"
@@ -62,7 +62,7 @@ def helper(tmp_path: Path, environ: dict[str, str]) -> Callable[..., None]:
 
 
 def test_without_a_configuration_the_user_is_anonymous(environ: dict[str, str]) -> None:
-    """No file, no login, no complaint."""
+    """Without a configuration file there is no login, and no error."""
     assert find(HOST, "team/env", environ) == ANONYMOUS
     assert not ANONYMOUS
 
@@ -71,7 +71,7 @@ def test_without_a_configuration_the_user_is_anonymous(environ: dict[str, str]) 
     "path", [".docker/config.json", "run/containers/auth.json", ".config/containers/auth.json"], ids=str
 )
 def test_each_usual_file_is_read(environ: dict[str, str], write: Write, path: str) -> None:
-    """What ``docker login`` and ``podman login`` wrote is found."""
+    """Logins that ``docker login`` and ``podman login`` wrote are found."""
     write(path, {"auths": {HOST: auth(ADA)}})
     assert find(HOST, "team/env", environ) == ADA
 
@@ -87,14 +87,17 @@ def test_each_usual_file_is_read(environ: dict[str, str], write: Write, path: st
 def test_the_environment_names_the_file(
     environ: dict[str, str], write: Write, variable: str, path: str, value: str
 ) -> None:
-    """The variables of Docker and Podman are honoured."""
+    """The variables of Docker and Podman that name a configuration file are used."""
     write(path, {"auths": {HOST: auth(ADA)}})
     assert find(HOST, "team/env", environ) == ANONYMOUS
     assert find(HOST, "team/env", environ | {variable: value.format(home=environ["HOME"])}) == ADA
 
 
-def test_ci_systems_give_the_configuration_itself(environ: dict[str, str], write: Write) -> None:
-    """``DOCKER_AUTH_CONFIG`` holds the JSON and comes first; other hosts are still found in the files."""
+def test_docker_auth_config_contains_the_configuration(environ: dict[str, str], write: Write) -> None:
+    """``DOCKER_AUTH_CONFIG`` contains JSON and has priority.
+
+    Hosts that it does not contain are looked up in the files.
+    """
     write(".docker/config.json", {"auths": {HOST: auth(ADA), "other.org": auth(ADA)}})
     environ["DOCKER_AUTH_CONFIG"] = json.dumps({"auths": {HOST: auth(BOB)}})
     assert find(HOST, "", environ) == BOB
@@ -102,7 +105,9 @@ def test_ci_systems_give_the_configuration_itself(environ: dict[str, str], write
 
 
 def test_docker_s_login_comes_before_podman_s(environ: dict[str, str], write: Write) -> None:
-    """Where both have one, Docker's is used; where Docker's has none for the host, Podman's is."""
+    """If both have a login for the host, Docker's login is used. Podman's login is used if Docker has none for the
+    host.
+    """
     write(".docker/config.json", {"auths": {HOST: auth(ADA)}})
     write("run/containers/auth.json", {"auths": {HOST: auth(BOB), "other.org": auth(BOB)}})
     assert find(HOST, "", environ) == ADA
@@ -124,20 +129,20 @@ def test_docker_s_login_comes_before_podman_s(environ: dict[str, str], write: Wr
     ],
 )
 def test_old_and_new_keys_mean_the_same_host(environ: dict[str, str], write: Write, key: str, host: str) -> None:
-    """A key may be a host or the URL that older versions wrote."""
+    """A key can be a host, or a URL as older versions wrote it."""
     write(".docker/config.json", {"auths": {key: auth(ADA)}})
     assert find(host, "library/debian", environ) == ADA
 
 
 @pytest.mark.parametrize("key", ["registry.lab.org:5000", "lab.org", "evil-registry.lab.org", "registry.lab.org.evil"])
 def test_a_login_is_for_its_own_host_only(environ: dict[str, str], write: Write, key: str) -> None:
-    """Another port, domain or prefix is another registry."""
+    """A login is not used for another port, domain or prefix."""
     write(".docker/config.json", {"auths": {key: auth(ADA)}})
     assert find(HOST, "team/env", environ) == ANONYMOUS
 
 
-def test_podman_s_login_for_a_namespace_is_for_what_lies_below_it(environ: dict[str, str], write: Write) -> None:
-    """The most precise key wins, and a namespace's login is for no other namespace."""
+def test_podman_s_login_for_a_namespace_is_used_only_in_the_namespace(environ: dict[str, str], write: Write) -> None:
+    """The most specific key wins. The login of a namespace is not used for other namespaces."""
     write("run/containers/auth.json", {"auths": {f"{HOST}/team": auth(ADA), f"{HOST}/team/secret/env": auth(BOB)}})
     assert find(HOST, "team/env", environ) == ADA
     assert find(HOST, "team/secret/env", environ) == BOB
@@ -146,20 +151,20 @@ def test_podman_s_login_for_a_namespace_is_for_what_lies_below_it(environ: dict[
     assert find(HOST, "", environ) == ANONYMOUS
 
 
-def test_an_identity_token_is_one(environ: dict[str, str], write: Write) -> None:
-    """The token that ``docker login`` keeps for some registries is read as such."""
+def test_an_identity_token_is_read(environ: dict[str, str], write: Write) -> None:
+    """The identity token that ``docker login`` stores for some registries is read as a token."""
     write(".docker/config.json", {"auths": {HOST: {**auth(Credentials("00000", "")), "identitytoken": "refresh"}}})
     assert find(HOST, "", environ).identity_token == "refresh"
 
 
 def test_a_plain_user_name_and_password_are_read(environ: dict[str, str], write: Write) -> None:
-    """Kubernetes' pull secrets may have both fields and no ``auth``."""
+    """Kubernetes' pull secrets can have the fields for user and password without the field ``auth``."""
     write(".docker/config.json", {"auths": {HOST: {"username": "ada", "password": "sesame:x"}}})
     assert find(HOST, "", environ) == ADA
 
 
 def test_a_helper_gives_the_login(environ: dict[str, str], write: Write, helper: Callable[..., None]) -> None:
-    """A helper is asked for the host; that of the host goes before that of all hosts, and ``auths`` comes last."""
+    """The helper of the host is asked before the helper of all hosts. The entries of ``auths`` come last."""
     helper("lab", 'echo "{\\"ServerURL\\": \\"$server\\", \\"Username\\": \\"at $server\\", \\"Secret\\": \\"pw\\"}"')
     helper("all", 'echo "{\\"ServerURL\\": \\"$server\\", \\"Username\\": \\"ada\\", \\"Secret\\": \\"sesame:x\\"}"')
     config = {"auths": {HOST: auth(BOB)}, "credHelpers": {HOST: "lab"}, "credsStore": "all"}
@@ -168,10 +173,10 @@ def test_a_helper_gives_the_login(environ: dict[str, str], write: Write, helper:
     assert find("other.org", "", environ) == ADA
 
 
-def test_a_helper_is_asked_for_docker_hub_by_its_old_address(
+def test_a_helper_is_asked_for_docker_hub_by_its_old_url(
     environ: dict[str, str], write: Write, helper: Callable[..., None]
 ) -> None:
-    """That is the key that ``docker login`` stores it under."""
+    """``docker login`` stores the login of Docker Hub under this URL."""
     helper("all", 'echo "{\\"Username\\": \\"$server\\", \\"Secret\\": \\"pw\\"}"')
     write(".docker/config.json", {"credsStore": "all"})
     assert find("docker.io", "library/debian", environ).username == "https://index.docker.io/v1/"
@@ -180,16 +185,16 @@ def test_a_helper_is_asked_for_docker_hub_by_its_old_address(
 def test_a_helper_may_give_an_identity_token(
     environ: dict[str, str], write: Write, helper: Callable[..., None]
 ) -> None:
-    """The user name ``<token>`` says that the secret is one."""
+    """The user name ``<token>`` means that the secret is an identity token."""
     helper("all", 'echo "{\\"Username\\": \\"<token>\\", \\"Secret\\": \\"refresh\\"}"')
     write(".docker/config.json", {"credsStore": "all"})
     assert find(HOST, "", environ) == Credentials(identity_token="refresh")
 
 
-def test_a_helper_that_has_nothing_lets_the_file_speak(
+def test_the_file_is_used_if_the_helper_has_no_login(
     environ: dict[str, str], write: Write, helper: Callable[..., None]
 ) -> None:
-    """ "Not found" is no failure, and nothing to report."""
+    """A helper's "not found" is not an error, and is not reported."""
     helper("all", "echo credentials not found in native keychain; exit 1")
     write(".docker/config.json", {"credsStore": "all", "auths": {HOST: auth(ADA)}})
     assert find(HOST, "", environ) == ADA
@@ -206,10 +211,10 @@ def test_a_helper_that_has_nothing_lets_the_file_speak(
         ("echo '[]'", "not valid"),
     ],
 )
-def test_a_broken_helper_is_a_reason_not_an_end(
+def test_a_broken_helper_gives_a_reason_and_no_error(
     environ: dict[str, str], write: Write, helper: Callable[..., None], script: str | None, problem: str
 ) -> None:
-    """Public images can still be had; the reason, without any secret, is kept for when a login is needed."""
+    """Public images can still be read. The reason is kept, without secrets, for the case that a login is needed."""
     if script is not None:
         helper("all", script)
     write(".docker/config.json", {"credsStore": "all"})
@@ -219,10 +224,10 @@ def test_a_broken_helper_is_a_reason_not_an_end(
     assert "secret" not in found.problem
 
 
-def test_a_helper_that_hangs_is_given_up(
+def test_a_helper_that_hangs_is_stopped(
     environ: dict[str, str], write: Write, helper: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A keyring that waits for somebody to unlock it does not stop a build for ever."""
+    """A helper that waits for a user to unlock a keyring does not block a build for ever."""
     monkeypatch.setattr(credentials, "HELPER_TIMEOUT", 0.05)
     helper("all", "exec tail -f /dev/null")
     write(".docker/config.json", {"credsStore": "all"})
@@ -230,8 +235,8 @@ def test_a_helper_that_hangs_is_given_up(
 
 
 @pytest.mark.parametrize("name", ["../../evil", "a b", "x;y", 7, ""])
-def test_a_helper_s_name_is_a_name(environ: dict[str, str], write: Write, name: object) -> None:
-    """What is no program's name is not started."""
+def test_a_helper_s_name_is_validated(environ: dict[str, str], write: Write, name: object) -> None:
+    """A helper whose name is not the name of a program is not started."""
     write(".docker/config.json", {"credsStore": name, "auths": {"other.org": auth(ADA)}})
     assert find(HOST, "", environ) == Credentials(
         problem="the name of the credential helper is not valid" if name else ""
@@ -252,23 +257,23 @@ def test_a_helper_s_name_is_a_name(environ: dict[str, str], write: Write, name: 
         {"credHelpers": [], "credsStore": None},
     ],
 )
-def test_a_damaged_file_stops_nobody(environ: dict[str, str], write: Write, config: Mapping[str, object] | str) -> None:
-    """A file that cannot be read leaves the next one to be asked."""
+def test_a_damaged_file_is_skipped(environ: dict[str, str], write: Write, config: Mapping[str, object] | str) -> None:
+    """If a file cannot be read, the next file is read."""
     write(".docker/config.json", config)
     assert not find(HOST, "", environ)
     write("run/containers/auth.json", {"auths": {HOST: auth(BOB)}})
     assert find(HOST, "", environ) == BOB
 
 
-def test_a_damaged_login_is_named(environ: dict[str, str], write: Write) -> None:
-    """The reason says which file holds it."""
+def test_the_reason_names_a_damaged_login(environ: dict[str, str], write: Write) -> None:
+    """The reason says which file contains the damaged login."""
     file = write(".docker/config.json", {"auths": {HOST: {"auth": "%%%"}, "other.org": auth(ADA)}})
     assert str(file) in find(HOST, "", environ).problem
     assert find("other.org", "", environ) == ADA
 
 
 def test_a_login_is_not_printed() -> None:
-    """The representation has the user's name and no secret."""
+    """The representation contains the user's name and no secret."""
     text = repr(Credentials("ada", "canary-password", "canary-token"))
     assert "ada" in text
     assert "canary" not in text
@@ -287,7 +292,7 @@ def test_a_login_is_not_printed() -> None:
     ],
 )
 @pytest.mark.parametrize("host", [HOST, "docker.io", "other.org"])
-def test_docker_s_own_reader_agrees(
+def test_docker_py_reads_the_same_login(
     environ: dict[str, str],
     write: Write,
     helper: Callable[..., None],

@@ -1,4 +1,4 @@
-"""Engines: what Docker and Podman take and give, and what is said when they do not."""
+"""Docker and Podman load, name and export images. Their failures give clear errors."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ from tests.conftest import missing
 from tests.parts.small_image import HELLO, Memory, image, programs, tar
 
 PLACE = f"condabuild-tests-{os.getpid()}"
-"""Other runs of these tests may use the same engine."""
+"""Other runs of these tests can use the same engine."""
 
 NAME = f"registry.lab.org/{PLACE}/small:v1"
 
 
 @pytest.fixture
 def engine(docker_client: docker.DockerClient) -> Iterator[Daemon]:
-    """Docker, without the images of these tests."""
+    """A connection to Docker. The images of these tests are removed at the end."""
     with Daemon.connect() as engine:
         forget(docker_client)
         yield engine
@@ -49,7 +49,7 @@ def forget(client: docker.DockerClient) -> None:
 
 @pytest.fixture
 def podman() -> Iterator[Daemon]:
-    """Podman's service with a store of its own."""
+    """A connection to a Podman service with its own store."""
     if not shutil.which("podman"):
         missing("podman is not installed")
     with tempfile.TemporaryDirectory() as folder:
@@ -76,7 +76,7 @@ def until_it_answers(address: str) -> Daemon:
 
 
 def unique(**runtime: Any) -> Image:
-    """An image that no engine has yet."""
+    """An image that no engine has."""
     return image([programs(), tar({"unique": os.urandom(30_000)})], **runtime)
 
 
@@ -91,8 +91,8 @@ def diff_ids(image: Image) -> list[str]:
 # Real engines
 
 
-def test_docker_has_the_image_that_was_loaded(engine: Daemon, docker_client: docker.DockerClient) -> None:
-    """A loaded image has its config digest for id, the name that was asked for, and its layers."""
+def test_docker_has_the_loaded_image(engine: Daemon, docker_client: docker.DockerClient) -> None:
+    """A loaded image has the digest of its configuration as its id, the given name, and its layers."""
     made = unique(Cmd=["/hello"], Labels={"a": "b"})
     told: list[tuple[int, int]] = []
     loaded = engine.load(made, NAME, lambda complete, total: told.append((complete, total)))
@@ -105,7 +105,7 @@ def test_docker_has_the_image_that_was_loaded(engine: Daemon, docker_client: doc
 
 
 def test_an_image_that_docker_has_is_not_sent_again(engine: Daemon, docker_client: docker.DockerClient) -> None:
-    """Loading the same image under another name sends nothing and gives it that name too."""
+    """A second load of the same image under another name sends nothing, and adds the name."""
     made = unique()
     engine.load(made, NAME)
     other = NAME.replace(":v1", ":v2")
@@ -113,8 +113,8 @@ def test_an_image_that_docker_has_is_not_sent_again(engine: Daemon, docker_clien
     assert engine.load(unread, other) == docker_client.images.get(other).id
 
 
-def test_a_container_runs_and_is_gone(engine: Daemon, docker_client: docker.DockerClient) -> None:
-    """A command's exit status and output come back; its container does not stay, even when it took too long."""
+def test_a_container_is_removed_after_its_run(engine: Daemon, docker_client: docker.DockerClient) -> None:
+    """A run returns the exit status and the output. The container is removed, even after a time-out."""
     engine.load(unique(), NAME)
     assert engine.run(NAME, ["/hello"]) == (7, HELLO.decode())
     with pytest.raises(EngineFault, match=r"more than 0\.5 seconds"):
@@ -124,8 +124,8 @@ def test_a_container_runs_and_is_gone(engine: Daemon, docker_client: docker.Dock
     assert docker_client.containers.list(all=True, filters={"ancestor": NAME}) == []
 
 
-def test_an_image_comes_out_of_docker_as_it_went_in(engine: Daemon, tmp_path: Path) -> None:
-    """An image that only the engine has is read from a file without a name, which takes no space afterwards."""
+def test_an_image_exported_from_docker_is_unchanged(engine: Daemon, tmp_path: Path) -> None:
+    """An image that only the engine has is read from an unlinked temporary file, which uses no space afterwards."""
     made = unique(User="65534")
     engine.load(made, NAME)
     with engine.export(NAME, tmp_path) as saved:
@@ -139,8 +139,8 @@ def test_an_image_comes_out_of_docker_as_it_went_in(engine: Daemon, tmp_path: Pa
         engine.export(NAME, tmp_path / "nowhere")
 
 
-def test_a_damaged_layer_does_not_get_the_name(engine: Daemon, docker_client: docker.DockerClient) -> None:
-    """Docker refuses a layer that is not what the configuration promises, and the name stays with the old image."""
+def test_docker_refuses_a_damaged_layer(engine: Daemon, docker_client: docker.DockerClient) -> None:
+    """Docker refuses a layer that does not match the configuration, and the name stays with the old image."""
     before = engine.load(unique(), NAME)
     made = unique()
     damaged = json.loads(made.config)
@@ -154,8 +154,8 @@ def test_a_damaged_layer_does_not_get_the_name(engine: Daemon, docker_client: do
     assert docker_client.images.get(NAME).id == before
 
 
-def test_a_source_that_fails_is_not_the_engines_fault(engine: Daemon) -> None:
-    """When a layer turns out damaged while it is sent, that very error comes out, and the engine is as before."""
+def test_an_error_of_the_source_is_not_reported_as_an_engine_error(engine: Daemon) -> None:
+    """If a layer is found to be damaged during the upload, its error is raised, and the engine stays unchanged."""
     made = unique()
 
     class Failing(Memory):
@@ -173,8 +173,8 @@ def test_a_source_that_fails_is_not_the_engines_fault(engine: Daemon) -> None:
     assert engine.load(made, NAME) == str(made.manifest.config.digest)
 
 
-def test_docker_pulls_what_the_registry_has(engine: Daemon, registry: str, tmp_path: Path) -> None:
-    """A pull tells apart an image that came, one that the registry has not, and a registry that does not answer."""
+def test_docker_pulls_from_the_registry(engine: Daemon, registry: str, tmp_path: Path) -> None:
+    """A pull distinguishes a pulled image, an image that the registry lacks, and a registry that does not answer."""
     made = unique()
     reference = f"{registry}/{PLACE}/pulled:v1"
     archive.write(made, reference, tmp_path / "image.tar")
@@ -190,7 +190,7 @@ def test_docker_pulls_what_the_registry_has(engine: Daemon, registry: str, tmp_p
         engine.pull(f"127.0.0.1:1/{PLACE}/small:v1")
 
 
-def test_podman_takes_and_gives_images_too(podman: Daemon, tmp_path: Path) -> None:
+def test_podman_loads_and_exports_images(podman: Daemon, tmp_path: Path) -> None:
     """Podman's service loads, names and exports an image as Docker does."""
     made = unique(Cmd=["/hello"])
     assert podman.name.startswith("Podman ")
@@ -200,13 +200,13 @@ def test_podman_takes_and_gives_images_too(podman: Daemon, tmp_path: Path) -> No
     assert podman.image_id(f"registry.lab.org/{PLACE}/other") is None
 
 
-# An engine that goes wrong
+# Failures of an engine
 
 Answer = Callable[["Handler"], None]
 
 
 class Handler(BaseHTTPRequestHandler):
-    """An engine that answers as a test wants; what it is not told, it does right."""
+    """A fake engine. It answers as a test says, and otherwise correctly."""
 
     protocol_version = "HTTP/1.1"
     server: FakeEngine
@@ -278,12 +278,12 @@ def connected(fake: FakeEngine) -> Iterator[Daemon]:
 
 
 def large() -> Image:
-    """An image larger than what sockets buffer."""
+    """An image that is larger than the buffers of sockets."""
     return image([os.urandom(8 << 20)])
 
 
-def test_an_engine_that_dies_while_loading_is_named(fake: FakeEngine) -> None:
-    """An engine that closes the connection in mid-load, before or after it has all, is one that stopped answering."""
+def test_the_error_names_an_engine_that_stops_during_a_load(fake: FakeEngine) -> None:
+    """If the engine closes the connection during or after the upload, the error says that the engine stopped."""
 
     def dies_early(request: Handler) -> None:
         next(request.chunks())
@@ -312,8 +312,10 @@ def test_an_engine_that_dies_while_loading_is_named(fake: FakeEngine) -> None:
             engine.load(large(), NAME)
 
 
-def test_a_full_disk_of_the_engine_is_named(fake: FakeEngine) -> None:
-    """An engine without space is DiskFull, whether it says so by its status or in mid-answer; the hint is about it."""
+def test_the_error_names_a_full_disk_of_the_engine(fake: FakeEngine) -> None:
+    """An engine without disk space gives DiskFull, by its status or in the middle of its answer. The hint names the
+    engine.
+    """
     said = "write /var/lib/docker/tmp/layer.tar: no space left on device"
 
     def by_status(request: Handler) -> None:
@@ -333,24 +335,24 @@ def test_a_full_disk_of_the_engine_is_named(fake: FakeEngine) -> None:
         assert "docker system prune" in caught.value.hint
 
 
-def test_an_engine_that_makes_another_image_is_found_out(fake: FakeEngine) -> None:
-    """An engine that says it loaded the image, and has none with its id, failed; it never heard of the name."""
+def test_an_image_with_another_id_is_an_error(fake: FakeEngine) -> None:
+    """If the engine reports success but has no image with our id, the load fails, and no name is set."""
     with connected(fake) as engine, pytest.raises(EngineFault, match="has no image with the id"):
         engine.load(large(), NAME)
     assert PLACE.encode() not in fake.heard
     assert b"manifest.json" in fake.heard
 
 
-def test_an_engine_may_name_images_by_their_manifest(fake: FakeEngine) -> None:
-    """With the containerd store an image's id is its manifest's digest: that is as good."""
+def test_an_engine_may_use_the_digest_of_the_manifest_as_the_id(fake: FakeEngine) -> None:
+    """With the containerd store, the id of an image is the digest of its manifest. The load accepts this id."""
     made = large()
     fake.has = (str(made.manifest.descriptor.digest),)
     with connected(fake) as engine:
         assert engine.load(made, NAME) == str(made.manifest.descriptor.digest)
 
 
-def test_nonsense_from_an_engine_is_a_named_error(fake: FakeEngine, tmp_path: Path) -> None:
-    """Answers that are no JSON, or no HTTP, do not come out as exceptions of docker-py or requests."""
+def test_an_invalid_answer_of_an_engine_is_a_named_error(fake: FakeEngine, tmp_path: Path) -> None:
+    """Answers that are not JSON or not HTTP do not raise exceptions of docker-py or requests."""
 
     def no_json(request: Handler) -> None:
         request.send_response(200)

@@ -1,4 +1,4 @@
-"""Where engines are looked for, and what is said when none answers."""
+"""The addresses at which engines are looked for, and the errors if no engine answers."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from jupyter_condabuild.oci.daemon import Daemon
 from jupyter_condabuild.oci.endpoint import Endpoint, usual_sockets
 
 
-def test_a_missing_engine_is_told_in_plain_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No socket, nobody behind it, no answer, no such host, no address: each says what and where, and a remedy."""
+def test_the_error_explains_a_missing_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A missing socket, no listener, no answer, an unknown host and a bad address each give an error with a remedy."""
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(tmp_path / "dead.sock"))
     with socket.socket(socket.AF_UNIX) as mute, socket.create_server(("127.0.0.1", 0)) as closed:
@@ -45,8 +45,8 @@ def test_a_missing_engine_is_told_in_plain_words(tmp_path: Path, monkeypatch: py
             assert caught.value.hint
 
 
-def test_the_group_of_a_forbidden_socket_is_named() -> None:
-    """Who may not use Docker's socket learns as which user, which group it is for, and how to join it."""
+def test_the_error_names_the_group_of_a_forbidden_socket() -> None:
+    """A user without access to Docker's socket learns the user, the group of the socket, and how to join the group."""
     if os.geteuid() != 0:
         pytest.skip("needs root, to be someone else")
     group = grp.getgrgid(1).gr_name
@@ -67,8 +67,8 @@ def test_the_group_of_a_forbidden_socket_is_named() -> None:
     assert f"usermod -aG {group} nobody" in caught.value.hint
 
 
-def test_the_refusal_that_says_most_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of several sockets that do not work, the one that is there is spoken of, not the first one."""
+def test_the_most_informative_error_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If several sockets do not work, the error is about a socket that exists, not about the first one."""
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(tmp_path / "dead.sock"))
     alone(monkeypatch, tmp_path)
@@ -79,7 +79,9 @@ def test_the_refusal_that_says_most_is_told(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_podman_comes_after_docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without any address, Docker's sockets are tried first, then Podman's, the user's own before the system's."""
+    """Without an address, Docker's sockets are tried first, then Podman's. The user's own are tried before the
+    system's.
+    """
     monkeypatch.setenv("XDG_RUNTIME_DIR", "/run/user/77")
     addresses = [endpoint.address for endpoint in usual_sockets()]
     assert addresses[0] == "unix:///var/run/docker.sock"
@@ -87,7 +89,7 @@ def test_podman_comes_after_docker(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_a_named_engine_is_the_only_one_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An argument goes before DOCKER_HOST, that before DOCKER_CONTEXT and the current context, they before sockets."""
+    """An argument has priority over DOCKER_HOST. Then come DOCKER_CONTEXT, the current context, and the sockets."""
     alone(monkeypatch, tmp_path)
     monkeypatch.setattr(daemon, "usual_sockets", lambda: [Endpoint("unix:///usual")])
     assert addresses() == ["unix:///usual"]
@@ -108,8 +110,8 @@ def test_a_named_engine_is_the_only_one_tried(tmp_path: Path, monkeypatch: pytes
     assert addresses("unix:///argument") == ["unix:///argument"]
 
 
-def test_certificates_that_cannot_be_used_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """DOCKER_CERT_PATH without certificates is an error of its own, not a connection without them."""
+def test_the_error_names_missing_certificates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """DOCKER_CERT_PATH without certificates is an error. The connection is not made without certificates."""
     alone(monkeypatch, tmp_path)
     monkeypatch.setenv("DOCKER_CERT_PATH", str(tmp_path))
     monkeypatch.setenv("DOCKER_TLS_VERIFY", "1")
@@ -118,7 +120,7 @@ def test_certificates_that_cannot_be_used_are_named(tmp_path: Path, monkeypatch:
 
 
 def test_docker_is_imported_only_when_it_is_needed() -> None:
-    """The command line starts without docker-py: importing our module does not import it."""
+    """The import of our module does not import docker-py, so that the command line starts fast."""
     check = "import sys, jupyter_condabuild.oci.daemon; sys.exit('docker' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", check]).returncode == 0
 

@@ -1,4 +1,4 @@
-"""A layer is the same bytes for the same files, and what it holds is what any tar reader finds."""
+"""The same files always give the same bytes of a layer, and every tar reader finds these files in it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ DIFF_ID = "a3a98161a756dc7993b6d5b9875be29d18d2dd01d77403407019cf08689ef184"
 
 
 def written(*entries: Entry, level: int = 1) -> tuple[LayerBlob, bytes]:
-    """The blob, and its tar."""
+    """Writes a layer, and returns the blob and its tar."""
     out = io.BytesIO()
     blob = layer.write(entries, out, level)
     return blob, gzip.decompress(out.getvalue())
@@ -45,14 +45,18 @@ def members(tar: bytes) -> list[tarfile.TarInfo]:
 
 @pytest.mark.parametrize("level", [0, 1, 2, 3])
 def test_a_fixed_layer_has_a_fixed_digest(level: int) -> None:
-    """Whoever changes the bytes of a layer raises WRITER_VERSION and this digest, or teams lose every shared layer."""
+    """A change of the bytes needs a new WRITER_VERSION and a new digest here. Otherwise labs cannot share layers any
+    more.
+    """
     blob, tar = written(*FIXED, level=level)
     assert hashlib.sha256(tar).hexdigest() == blob.diff_id.hex
     assert (layer.WRITER_VERSION, blob.diff_id.hex) == (2, DIFF_ID)
 
 
 def test_a_blob_is_described_by_its_bytes() -> None:
-    """Digest and size are of the compressed bytes, diff_id and tar size of the tar, which ends on a whole record."""
+    """Digest and size are of the compressed bytes, diff_id and tar size are of the tar. The tar ends with a full
+    record.
+    """
     out = io.BytesIO()
     blob = layer.write(FIXED, out)
     data = out.getvalue()
@@ -62,20 +66,20 @@ def test_a_blob_is_described_by_its_bytes() -> None:
     assert len(tar) % 10240 == 0
 
 
-def test_the_gzip_header_says_nothing() -> None:
-    """Neither name nor time (RFC 1952, FLG and MTIME)."""
+def test_the_gzip_header_has_no_name_and_no_time() -> None:
+    """The header has neither name nor time (RFC 1952, FLG and MTIME)."""
     out = io.BytesIO()
     layer.write(FIXED, out)
     assert out.getvalue()[:8] == b"\x1f\x8b\x08" + bytes(5)
 
 
-def test_the_order_of_the_entries_does_not_show() -> None:
-    """Neither does the order in which a file system lists them."""
+def test_the_order_of_the_entries_does_not_matter() -> None:
+    """The order in which the file system lists the files does not change the bytes."""
     assert written(*FIXED) == written(*FIXED[::-1])
 
 
-def test_neither_time_nor_owner_nor_umask_of_a_file_shows(tmp_path: Path) -> None:
-    """Only whether somebody may execute it: 0755 or 0644."""
+def test_time_owner_and_umask_of_a_file_do_not_matter(tmp_path: Path) -> None:
+    """The mode is 0755 for executable files, and 0644 for other files."""
     found = set()
     for name, mode in (("a", 0o600), ("b", 0o644), ("c", 0o666), ("d", 0o4600)):
         path = tmp_path / name
@@ -89,8 +93,8 @@ def test_neither_time_nor_owner_nor_umask_of_a_file_shows(tmp_path: Path) -> Non
     assert (member.mode, member.uid, member.gid, member.mtime) == (0o755, 0, 0, EPOCH)
 
 
-def test_a_tar_reader_finds_what_was_written() -> None:
-    """Names and targets of any length and any bytes, owner, time and mode."""
+def test_a_tar_reader_finds_the_written_entries() -> None:
+    """Names and targets of any length and with any bytes are read back, with owner, time and mode."""
     found = {member.name: member for member in members(written(*FIXED)[1])}
     for entry in FIXED:
         member = found[entry.path]
@@ -113,8 +117,8 @@ NAMES = st.lists(
 
 
 @given(st.dictionaries(NAMES, st.binary(max_size=1100), min_size=1, max_size=6))
-def test_any_name_and_content_come_back(files: dict[str, bytes]) -> None:
-    """Whatever bytes a file system allows in a name."""
+def test_any_name_and_content_are_read_back(files: dict[str, bytes]) -> None:
+    """This is so for all bytes that a file system allows in a name."""
     folders = {name.rsplit("/", depth)[0] for name in files for depth in range(1, name.count("/") + 1)}
     files = {name: data for name, data in files.items() if name not in folders}
     _, tar = written(*(Entry(name, data=data) for name, data in files.items()))
@@ -123,8 +127,10 @@ def test_any_name_and_content_come_back(files: dict[str, bytes]) -> None:
     assert found == files
 
 
-def test_parents_come_once_and_first_and_always_the_same() -> None:
-    """Two layers that share a folder agree on it to the bit, or equal packages would be unequal layers."""
+def test_parents_come_once_and_first_and_are_always_the_same() -> None:
+    """Two layers have identical entries for a folder that both contain. Otherwise equal packages would give other
+    layers.
+    """
     one = members(written(Entry("opt/env/lib/a", data=b"a"), Entry("opt/env/lib/b", data=b"b"))[1])
     other = members(written(Entry("opt/env/lib/c", mode=0o755, mtime=5))[1])
     assert [member.name for member in one] == ["opt", "opt/env", "opt/env/lib", "opt/env/lib/a", "opt/env/lib/b"]
@@ -133,26 +139,26 @@ def test_parents_come_once_and_first_and_always_the_same() -> None:
 
 
 def test_a_folder_given_and_implied_is_written_once() -> None:
-    """With the mode it was given."""
+    """The folder has the mode of its entry."""
     entries = (Entry("work", "directory", 0o1777, owner=1000), Entry("work/file", data=b""))
     for some in (entries, entries[::-1]):
         assert [(m.name, m.mode) for m in members(written(*some)[1])] == [("work", 0o1777), ("work/file", 0o644)]
 
 
-def test_of_two_entries_for_a_path_the_last_counts() -> None:
-    """A tar with a name twice is read in more ways than one."""
+def test_the_last_of_two_entries_for_a_path_wins() -> None:
+    """A tar with a repeated name would be read differently by different programs."""
     _, tar = written(Entry("a", data=b"first"), Entry("b", data=b""), Entry("a", mode=0o755, data=b"the last"))
     assert [(m.name, m.size, m.mode) for m in members(tar)] == [("a", 8, 0o755), ("b", 0, 0o644)]
 
 
-def test_a_link_where_others_have_a_folder_is_a_folder() -> None:
-    """Nothing may vanish behind it."""
+def test_a_path_that_is_a_link_and_a_folder_is_a_folder() -> None:
+    """A link would hide the files in the folder."""
     _, tar = written(Entry("lib64", "symlink", 0o777, target="lib"), Entry("lib64/a", data=b"a"))
     assert [(m.name, m.isdir()) for m in members(tar)] == [("lib64", True), ("lib64/a", False)]
 
 
 def test_a_deleted_path_is_written_as_a_whiteout() -> None:
-    """An empty file of its name after .wh. (image-spec layer.md, "Whiteouts"), at the top as well as in a folder."""
+    """A whiteout is an empty file ``.wh.NAME`` (image-spec layer.md, "Whiteouts"), at the top and in folders."""
     found = members(written(Entry("opt/env/gone", "whiteout"), Entry("top", "whiteout"))[1])
     assert [(m.name, m.size, m.isreg()) for m in found if not m.isdir()] == [
         ("opt/env/.wh.gone", 0, True),
@@ -162,28 +168,28 @@ def test_a_deleted_path_is_written_as_a_whiteout() -> None:
 
 @pytest.mark.parametrize("name", [".wh.numpy", "opt/env/.wh.numpy", "opt/env/.wh..wh..opq"])
 @pytest.mark.parametrize("kind", ["file", "symlink", "directory"])
-def test_no_file_passes_for_a_whiteout(name: str, kind: str) -> None:
-    """A package with such a file would delete what another package brought."""
+def test_a_file_with_the_name_of_a_whiteout_is_refused(name: str, kind: str) -> None:
+    """A package with such a file would delete files of other packages."""
     with pytest.raises(BadImage, match="cannot be in an image"):
         written(Entry(name, kind))
 
 
 def test_a_link_is_kept_and_not_followed(tmp_path: Path) -> None:
-    """Whatever it points to, and wherever."""
+    """The target of a link does not matter."""
     (tmp_path / "link").symlink_to("/nowhere/at/all")
     (member,) = (m for m in members(written(file_entry("link", str(tmp_path / "link")))[1]))
     assert (member.issym(), member.linkname) == (True, "/nowhere/at/all")
 
 
-def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
-    """An image can hold no socket, pipe or device of this machine."""
+def test_a_pipe_is_refused_at_once(tmp_path: Path) -> None:
+    """An image cannot contain a socket, a pipe or a device of this machine."""
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(ContentMismatch, match="pipe is not a file"):
         file_entry("pipe", str(tmp_path / "pipe"))
 
 
 def test_a_file_is_checked_against_its_hash(tmp_path: Path) -> None:
-    """The bytes that go into the layer are the ones that are hashed."""
+    """The hash is computed from the same bytes that go into the layer."""
     (tmp_path / "file").write_bytes(b"good")
     good = hashlib.sha256(b"good").hexdigest()
     written(file_entry("file", str(tmp_path / "file"), sha256=good))
@@ -193,11 +199,11 @@ def test_a_file_is_checked_against_its_hash(tmp_path: Path) -> None:
 
 
 class Stop(Exception):
-    """Enough has been written."""
+    """Raised when the test has seen enough bytes."""
 
 
 class Truncating(io.BytesIO):
-    """Cuts a file short when the first bytes of the layer are written."""
+    """A file object that cuts a source file when the first bytes of the layer are written."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -208,8 +214,8 @@ class Truncating(io.BytesIO):
         return super().write(data)  # type: ignore[arg-type]
 
 
-def test_a_file_that_shrinks_while_it_is_read_is_noticed(tmp_path: Path) -> None:
-    """The layer would be a broken tar."""
+def test_a_file_that_shrinks_during_the_read_is_an_error(tmp_path: Path) -> None:
+    """Otherwise the layer would be a broken tar."""
     path = tmp_path / "file"
     path.write_bytes(os.urandom(5 << 20))
     with pytest.raises(ContentMismatch, match="shorter"):
@@ -217,7 +223,7 @@ def test_a_file_that_shrinks_while_it_is_read_is_noticed(tmp_path: Path) -> None
 
 
 class Head(io.BytesIO):
-    """Takes the first bytes only."""
+    """A file object that accepts only the first bytes."""
 
     def write(self, data: object) -> int:
         super().write(data)  # type: ignore[arg-type]
@@ -226,8 +232,8 @@ class Head(io.BytesIO):
         return len(data)  # type: ignore[arg-type]
 
 
-def test_a_file_of_more_than_8_gib_has_its_size(tmp_path: Path) -> None:
-    """Octal digits do not reach that far; GNU tar writes the number in binary."""
+def test_a_file_above_8_gib_has_its_size(tmp_path: Path) -> None:
+    """The octal field is too small for this size, so the number is written in binary, as GNU tar does."""
     size = (8 << 30) + 5
     with (tmp_path / "large").open("wb") as file:
         file.truncate(size)
@@ -238,14 +244,14 @@ def test_a_file_of_more_than_8_gib_has_its_size(tmp_path: Path) -> None:
     assert tarfile.TarInfo.frombuf(header, "utf-8", "surrogateescape").size == size
 
 
-def test_a_disk_that_fills_up_is_noticed(small_disk: Path) -> None:
-    """A layer that was written in part is never taken for whole."""
+def test_a_full_disk_is_an_error(small_disk: Path) -> None:
+    """A partial layer is never returned as a complete layer."""
     with (small_disk / "layer").open("wb") as out, pytest.raises(OSError, match="No space left"):
         layer.write([Entry("a", data=os.urandom((1 << 20) + 5000))], out)
 
 
 def test_progress_adds_up_to_the_tar() -> None:
-    """Every byte of the tar is told once."""
+    """Each byte of the tar is reported once."""
     moved: list[int] = []
     blob = layer.write([Entry("a", data=os.urandom(3 << 20))], io.BytesIO(), 1, moved.append)
     assert sum(moved) == blob.tar_size

@@ -1,4 +1,4 @@
-"""The local store: what it gives out is right, what breaks off leaves it whole, and it shrinks when told to."""
+"""The local store returns only correct blobs, survives interruptions, and shrinks on request."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from jupyter_condabuild.oci.layout import Store
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    """An empty one."""
+    """An empty store."""
     with Store(tmp_path / "store") as opened:
         yield opened
 
@@ -34,7 +34,7 @@ def put(store: Store, data: bytes) -> Descriptor:
 
 
 def add(store: Store, key: str, data: bytes, used: int = 0) -> Descriptor:
-    """A blob and its layer record, used last at `used` seconds since the epoch."""
+    """Puts a blob and its layer record. Their last use is at `used` seconds since the epoch."""
     descriptor = put(store, data)
     store.add_layer(key, LayerBlob(descriptor, Digest.of(b"tar" + data), 10240), ("numpy-1-0",))
     for path in (store.path(descriptor.digest), store.root / "layers" / f"{key}.json"):
@@ -46,8 +46,8 @@ def read(store: Store, descriptor: Descriptor) -> bytes:
     return b"".join(store.read(descriptor))
 
 
-def test_what_is_put_is_there(store: Store) -> None:
-    """By digest and size, in a folder that is an OCI image layout."""
+def test_a_stored_blob_is_found(store: Store) -> None:
+    """The blob is found by digest and size. The folder is an OCI image layout."""
     descriptor = put(store, b"blob")
     assert store.has(descriptor)
     assert read(store, descriptor) == b"blob"
@@ -58,7 +58,7 @@ def test_what_is_put_is_there(store: Store) -> None:
 
 @pytest.mark.parametrize("data", [b"", b"wro", b"wrong", b"wrong bytes"])
 def test_wrong_bytes_are_not_kept(store: Store, data: bytes) -> None:
-    """Too few, too many, or others."""
+    """Too few, too many or different bytes are refused."""
     with pytest.raises(ContentMismatch):
         store.put(of(b"right"), [data])
     assert not store.has(of(b"right"))
@@ -66,8 +66,8 @@ def test_wrong_bytes_are_not_kept(store: Store, data: bytes) -> None:
 
 
 @pytest.mark.parametrize("damaged", [b"", b"blo", b"blOb", b"blob and more"])
-def test_a_damaged_blob_is_noticed_and_forgotten(store: Store, damaged: bytes) -> None:
-    """So that the next build makes it anew."""
+def test_a_damaged_blob_is_removed(store: Store, damaged: bytes) -> None:
+    """So the next build makes the blob again."""
     descriptor = put(store, b"blob")
     store.path(descriptor.digest).write_bytes(damaged)
     with pytest.raises(ContentMismatch, match="damaged"):
@@ -76,7 +76,7 @@ def test_a_damaged_blob_is_noticed_and_forgotten(store: Store, damaged: bytes) -
 
 
 def test_a_layer_is_found_by_its_key(store: Store) -> None:
-    """With all that a manifest needs of it."""
+    """The record has all values that a manifest needs."""
     descriptor = add(store, "key", b"layer")
     found = store.layer("key")
     assert found
@@ -86,15 +86,15 @@ def test_a_layer_is_found_by_its_key(store: Store) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"descriptor": {}}', '{"descriptor": null, "diff_id": 1}'])
-def test_a_broken_layer_record_counts_as_none(store: Store, text: str) -> None:
-    """A power cut may leave one."""
+def test_a_broken_layer_record_is_ignored(store: Store, text: str) -> None:
+    """A power cut can leave a broken record."""
     add(store, "key", b"layer")
     (store.root / "layers/key.json").write_text(text)
     assert store.layer("key") is None
 
 
-def test_what_a_crash_left_is_removed_when_the_store_is_opened(tmp_path: Path) -> None:
-    """Files and whole folders of half-made layers; blobs stay."""
+def test_files_of_a_crash_are_removed_when_the_store_is_opened(tmp_path: Path) -> None:
+    """Files and folders of incomplete layers are removed; blobs stay."""
     with Store(tmp_path) as store:
         descriptor = put(store, b"blob")
         (store.tmp / "half").write_bytes(b"ha")
@@ -105,8 +105,8 @@ def test_what_a_crash_left_is_removed_when_the_store_is_opened(tmp_path: Path) -
         assert read(store, descriptor) == b"blob"
 
 
-def test_the_work_of_another_build_is_not_taken_for_a_crash(tmp_path: Path) -> None:
-    """As long as that build lives."""
+def test_files_of_another_running_build_are_kept(tmp_path: Path) -> None:
+    """They are kept as long as the other build runs."""
     with Store(tmp_path) as first, first.folder() as work:
         (work / "file").write_bytes(b"in use")
         with Store(tmp_path):
@@ -123,8 +123,8 @@ sys.stdin.read()
 """
 
 
-def test_a_killed_build_gives_its_lock_back(tmp_path: Path) -> None:
-    """Whatever it was doing, and whoever killed it."""
+def test_a_killed_build_releases_its_lock(tmp_path: Path) -> None:
+    """The lock is released at any point of the build and for any signal."""
     command = [sys.executable, "-c", HOLD, str(tmp_path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
         assert holder.stdout
@@ -137,8 +137,8 @@ def test_a_killed_build_gives_its_lock_back(tmp_path: Path) -> None:
             assert store.prune() == 0
 
 
-def test_prune_keeps_what_was_used_last(store: Store) -> None:
-    """And as much of it as it may."""
+def test_prune_keeps_the_last_used_blobs(store: Store) -> None:
+    """It keeps as many of them as the limit allows."""
     old, new = add(store, "old", b"o" * 100, used=1000), add(store, "new", b"n" * 100, used=2000)
     newest = add(store, "newest", b"t" * 100, used=3000)
     assert store.size == 300
@@ -149,8 +149,8 @@ def test_prune_keeps_what_was_used_last(store: Store) -> None:
     assert store.size == 0
 
 
-def test_to_find_a_layer_is_to_use_it(store: Store) -> None:
-    """One that each build needs stays, however old it is."""
+def test_finding_a_layer_counts_as_a_use(store: Store) -> None:
+    """A layer that each build needs is kept, however old it is."""
     old, new = add(store, "old", b"o" * 100, used=1000), add(store, "new", b"n" * 100, used=2000)
     store.layer("old")
     store.prune(100)
@@ -158,7 +158,7 @@ def test_to_find_a_layer_is_to_use_it(store: Store) -> None:
 
 
 def test_prune_is_refused_while_a_build_uses_the_store(tmp_path: Path) -> None:
-    """And works when that has ended."""
+    """Prune works when the build has ended."""
     with Store(tmp_path) as store:
         descriptor = put(store, b"blob")
         with Store(tmp_path), pytest.raises(StoreError, match="A build is using the store"):
@@ -167,8 +167,8 @@ def test_prune_is_refused_while_a_build_uses_the_store(tmp_path: Path) -> None:
         assert store.prune() == 4
 
 
-def test_after_a_refused_prune_the_store_is_still_held(tmp_path: Path) -> None:
-    """A lock that was asked for in vain is not lost: nobody takes blobs from under who holds the store."""
+def test_a_refused_prune_keeps_the_lock_of_the_store(tmp_path: Path) -> None:
+    """The store still holds its shared lock after the refusal, so no other process can remove its blobs."""
     with Store(tmp_path) as builder:
         descriptor = put(builder, b"blob")
         with Store(tmp_path) as other:
@@ -180,15 +180,15 @@ def test_after_a_refused_prune_the_store_is_still_held(tmp_path: Path) -> None:
 
 
 def test_the_last_push_to_a_repository_is_remembered(store: Store) -> None:
-    """For each repository its own."""
+    """Each repository has its own last push."""
     assert store.previous("lab.org/a") is None
     store.remember("lab.org/a", Digest.of(b"1"))
     store.remember("lab.org/b", Digest.of(b"2"))
     assert (store.previous("lab.org/a"), store.previous("lab.org/b")) == (Digest.of(b"1"), Digest.of(b"2"))
 
 
-def test_a_full_disk_has_a_name(small_disk: Path) -> None:
-    """And leaves nothing half-written."""
+def test_a_full_disk_is_a_named_error(small_disk: Path) -> None:
+    """No partial file is left."""
     with Store(small_disk / "store") as store:
         data = os.urandom(2 << 20)
         with pytest.raises(DiskFull, match="No space is left"):
@@ -198,8 +198,8 @@ def test_a_full_disk_has_a_name(small_disk: Path) -> None:
         assert store.has(put(store, b"small"))
 
 
-def test_a_store_that_cannot_be_written_has_a_name(small_disk: Path) -> None:
-    """New or old, on a disk that is mounted read-only."""
+def test_a_read_only_store_is_a_named_error(small_disk: Path) -> None:
+    """This is so for a new and for an existing store on a read-only disk."""
     with Store(small_disk / "old"):
         pass
     subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)

@@ -1,4 +1,4 @@
-"""Where an image lies is written in one way everywhere: a reference, or a prefix and a name."""
+"""The location of an image has one notation everywhere: a reference, or a prefix and a name."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from jupyter_condabuild.oci.location import ImageLocation
         ("docker-daemon:sha256:abc", "docker-daemon", "sha256:abc"),
     ],
 )
-def test_a_location_is_read_and_written(text: str, kind: str, name: str) -> None:
-    """What is written is read again as the same location."""
+def test_a_location_is_parsed_and_formatted(text: str, kind: str, name: str) -> None:
+    """The text of a location is parsed as the same location."""
     location = ImageLocation.parse(text)
     assert (location.kind, location.name) == (kind, name)
     assert ImageLocation.parse(str(location)) == location
@@ -32,16 +32,16 @@ def test_a_location_is_read_and_written(text: str, kind: str, name: str) -> None
 
 
 @pytest.mark.parametrize("text", ["", "oci-archive:", "docker-daemon:", "Upper/case", "a b"])
-def test_a_text_that_names_no_image_is_refused(text: str) -> None:
-    """An empty name, and a text that is no reference."""
+def test_a_text_that_is_no_location_is_refused(text: str) -> None:
+    """An empty name, and a text that is not a reference, are refused."""
     with pytest.raises(BadReference):
         ImageLocation.parse(text)
     with pytest.raises(BadDigest):
         ImageLocation.parse("registry.lab.org/env@sha256:1")
 
 
-def test_a_path_that_exists_needs_no_prefix(tmp_path: Path) -> None:
-    """A file is an archive, a folder is a layout; a name that is no path stays a reference."""
+def test_an_existing_path_needs_no_prefix(tmp_path: Path) -> None:
+    """A file is an archive, and a folder is a layout. A name without a path in the file system is a reference."""
     file = tmp_path / "env.tar"
     file.write_bytes(b"")
     assert ImageLocation.parse_any(str(file)) == ImageLocation("oci-archive", str(file))
@@ -57,7 +57,7 @@ def test_a_path_that_exists_needs_no_prefix(tmp_path: Path) -> None:
         ("a:b.tar", "oci-archive", "a:b.tar"),
     ],
 )
-def test_an_archive_to_write_is_an_oci_archive_unless_it_says_otherwise(text: str, kind: str, path: str) -> None:
-    """As after ``-o``; a colon in a path means nothing."""
+def test_an_archive_is_an_oci_archive_by_default(text: str, kind: str, path: str) -> None:
+    """This is so for the value of ``-o``. A colon in the path has no meaning."""
     location = ImageLocation.parse_archive(text)
     assert (location.kind, location.path) == (kind, Path(path))

@@ -1,4 +1,4 @@
-"""Referrers: artifacts that belong to an image, in registries with the referrers API and without."""
+"""Referrers: artifacts that belong to an image, in registries with and without the referrers API."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TYPE = "application/vnd.lab.note.v1+json"
 
 @pytest.fixture(params=["real registry", "referrers API", "no referrers API"])
 def repository(request: pytest.FixtureRequest, registry: str, fake_registry: FakeRegistry) -> Iterator[Repository]:
-    """A repository of a registry that is Debian's, or a fake with or without the API."""
+    """A repository in Debian's registry, or in a fake registry with or without the API."""
     fake_registry.has_referrers = request.param == "referrers API"
     host = registry if request.param == "real registry" else fake_registry.host
     with connect(host) as connected:
@@ -31,8 +31,11 @@ def attach(repository: Repository, subject: Descriptor, content: bytes, kind: st
     return referrers.attach(repository, subject, kind, content, TYPE, {"title": content.decode()})
 
 
-def test_what_is_attached_is_found(repository: Repository) -> None:
-    """By the digest of the image and the type of the artifact; the image's manifest and tag stay as they are."""
+def test_an_attached_artifact_is_found(repository: Repository) -> None:
+    """It is found by the image's digest and the artifact's type.
+
+    The manifest and the tag of the image do not change.
+    """
     image = push_image(repository, "v1", layers=(b"layer",))
     assert referrers.referrers(repository, image.descriptor.digest, TYPE) == ()
     first, second = attach(repository, image.descriptor, b"one"), attach(repository, image.descriptor, b"two")
@@ -48,15 +51,15 @@ def test_what_is_attached_is_found(repository: Repository) -> None:
     assert again.raw == image.raw
 
 
-def test_the_same_artifact_is_attached_once(repository: Repository) -> None:
-    """Its manifest holds no time."""
+def test_the_same_artifact_is_attached_only_once(repository: Repository) -> None:
+    """Its manifest contains no time."""
     image = push_image(repository, "v1")
     assert attach(repository, image.descriptor, b"one") == attach(repository, image.descriptor, b"one")
     assert len(referrers.referrers(repository, image.descriptor.digest, TYPE)) == 1
 
 
-def test_a_list_that_another_client_replaced_is_written_again(fake_registry: FakeRegistry) -> None:
-    """The other client's artifact stays in the list, and ours comes back."""
+def test_a_list_that_another_client_overwrote_is_written_again(fake_registry: FakeRegistry) -> None:
+    """The list then has the artifact of the other client and ours."""
     with connect(fake_registry.host) as connected:
         repository = connected.repository("team/env")
         image = push_image(repository, "v1")
@@ -67,7 +70,7 @@ def test_a_list_that_another_client_replaced_is_written_again(fake_registry: Fak
         def replace_once(seen: Seen) -> Reply | None:
             if seen.method == "PUT" and seen.path.endswith(tag):
                 fake_registry.guard = lambda seen: None
-                return Reply(201)  # ours was stored, and then replaced by theirs
+                return Reply(201)  # our list was stored, and then replaced by theirs
             return None
 
         fake_registry.guard = replace_once
@@ -77,7 +80,7 @@ def test_a_list_that_another_client_replaced_is_written_again(fake_registry: Fak
 
 
 def test_a_large_artifact_is_not_read(repository: Repository) -> None:
-    """A registry may give anything."""
+    """A registry can offer an artifact of any size."""
     image = push_image(repository, "v1")
     made = attach(repository, image.descriptor, b"x" * 101)
     with pytest.raises(BadImage, match="101 bytes"):
@@ -97,8 +100,8 @@ def test_a_large_artifact_is_not_read(repository: Repository) -> None:
         spec_error(404, "UNSUPPORTED", "no"),
     ],
 )
-def test_a_registry_that_does_not_know_the_api_has_the_fallback_tag(fake_registry: FakeRegistry, reply: Reply) -> None:
-    """Whatever the registry answers in its place."""
+def test_a_registry_without_the_api_uses_the_fallback_tag(fake_registry: FakeRegistry, reply: Reply) -> None:
+    """The registry may answer with any status to a request of the API."""
     with connect(fake_registry.host) as connected:
         repository = connected.repository("team/env")
         image = push_image(repository, "v1")
@@ -110,8 +113,8 @@ def test_a_registry_that_does_not_know_the_api_has_the_fallback_tag(fake_registr
         assert referrers.referrers(repository, image.descriptor.digest, TYPE) == (made,)
 
 
-def test_a_registry_that_wants_a_login_is_no_registry_without_referrers(fake_registry: FakeRegistry) -> None:
-    """The error is the registry's."""
+def test_a_registry_that_needs_a_login_is_not_a_registry_without_the_api(fake_registry: FakeRegistry) -> None:
+    """The error of the registry is raised."""
     fake_registry.on("GET", "referrers/", *[spec_error(401, "UNAUTHORIZED", "log in")] * 3)
     with connect(fake_registry.host) as connected, pytest.raises(RegistryUnauthorized):
         referrers.referrers(connected.repository("team/env"), Digest.of(b""), TYPE)

@@ -1,4 +1,4 @@
-"""The registry client against a real registry: what is pushed comes back, and nothing is sent twice."""
+"""The registry client with a real registry: pushed data can be read, and nothing is sent twice."""
 
 from __future__ import annotations
 
@@ -52,14 +52,14 @@ def repository(registry: str) -> Iterator[Repository]:
 
 @pytest.fixture
 def relay(registry: str) -> Iterator[Relay]:
-    """A way to the registry that counts bytes and can be cut."""
+    """A proxy to the registry. It counts bytes, and can cut connections."""
     with Relay(registry) as started:
         yield started
 
 
 @pytest.mark.parametrize("size", [0, 1, 1000, 3 * MIB + 7])
-def test_what_is_pushed_comes_back(repository: Repository, size: int) -> None:
-    """A blob of any size is read as it was pushed, in chunks of at least 1 MiB but the last."""
+def test_pushed_blobs_are_read_back(repository: Repository, size: int) -> None:
+    """A blob of any size is read back unchanged. All chunks except the last have at least 1 MiB."""
     data = os.urandom(size)
     assert repository.push(blob(data), opener(data)) == "uploaded"
     assert repository.has(blob(data).digest)
@@ -76,8 +76,8 @@ def test_the_sum_of_progress_is_the_size(repository: Repository) -> None:
     assert len(moved) >= 5
 
 
-def test_a_second_push_sends_no_byte_of_the_blob(repository: Repository, relay: Relay) -> None:
-    """A blob that is there is asked for by its digest alone, and not opened."""
+def test_a_second_push_sends_no_bytes_of_the_blob(repository: Repository, relay: Relay) -> None:
+    """The client asks for an existing blob by its digest, and does not open the source."""
     data = os.urandom(MIB)
     with connect(relay.host) as through:
         assert through.repository(repository.name).push(blob(data), opener(data)) == "uploaded"
@@ -88,7 +88,7 @@ def test_a_second_push_sends_no_byte_of_the_blob(repository: Repository, relay: 
 
 
 def test_a_blob_of_another_repository_is_mounted(repository: Repository) -> None:
-    """The first repository that has the blob gives it, without the bytes passing here."""
+    """The first repository that has the blob is used, and its bytes are not transferred."""
     data, sources = os.urandom(1000), ("client/nobody", repository.name)
     repository.push(blob(data), opener(data))
     with connect(repository.host) as registry:
@@ -98,14 +98,14 @@ def test_a_blob_of_another_repository_is_mounted(repository: Repository) -> None
 
 
 def test_a_refused_mount_becomes_an_upload(repository: Repository) -> None:
-    """Where no source has the blob, its bytes are sent."""
+    """If no source repository has the blob, its bytes are uploaded."""
     data = os.urandom(1000)
     assert repository.push(blob(data), opener(data), mount_from=("client/nobody", "client/none")) == "uploaded"
     assert not repository.mount(blob(b"unknown").digest, "client/nobody")
 
 
-def test_a_large_blob_goes_in_chunks(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A blob above the limit is pushed piece by piece and is whole in the end."""
+def test_a_large_blob_is_pushed_in_chunks(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A blob above the limit is pushed in chunks, and is complete in the registry."""
     monkeypatch.setattr(upload_module, "MONOLITHIC_MAX", MIB)
     monkeypatch.setattr(upload_module, "CHUNK", 2 * MIB)
     data, moved = os.urandom(5 * MIB + 3), list[int]()
@@ -119,7 +119,7 @@ def test_a_large_blob_goes_in_chunks(repository: Repository, monkeypatch: pytest
 def test_a_push_survives_a_cut_connection(
     repository: Repository, relay: Relay, monkeypatch: pytest.MonkeyPatch, large: bool, cut_at: int
 ) -> None:
-    """Whether in one piece or in chunks, a push whose connection breaks is completed by the next one."""
+    """If the connection breaks during a push, in one piece or in chunks, the next attempt completes the push."""
     monkeypatch.setattr(upload_module, "MONOLITHIC_MAX", MIB if large else 100 * MIB)
     monkeypatch.setattr(upload_module, "CHUNK", 2 * MIB)
     data, moved = os.urandom(8 * MIB), list[int]()
@@ -131,8 +131,8 @@ def test_a_push_survives_a_cut_connection(
     assert b"".join(repository.read(blob(data))) == data
 
 
-def test_a_read_goes_on_where_it_was_cut(repository: Repository, relay: Relay) -> None:
-    """A broken download asks for the rest only."""
+def test_a_cut_read_is_resumed(repository: Repository, relay: Relay) -> None:
+    """After a broken download, only the missing bytes are requested."""
     data = os.urandom(8 * MIB)
     repository.push(blob(data), opener(data))
     relay.cut_received_at = 5 * MIB
@@ -142,8 +142,8 @@ def test_a_read_goes_on_where_it_was_cut(repository: Repository, relay: Relay) -
     assert relay.received < len(data) + 2 * MIB
 
 
-def test_a_stream_that_cannot_be_sought_is_begun_anew(repository: Repository, relay: Relay) -> None:
-    """A blob that comes from another place is read again where bytes must be sent again."""
+def test_a_stream_without_seek_is_opened_again(repository: Repository, relay: Relay) -> None:
+    """A blob from another registry is read again if its bytes must be sent again."""
 
     class Once(io.BytesIO):
         def seekable(self) -> bool:
@@ -166,8 +166,8 @@ def test_a_stream_that_cannot_be_sought_is_begun_anew(repository: Repository, re
     assert b"".join(repository.read(blob(data))) == data
 
 
-def test_many_threads_push_over_one_client(repository: Repository) -> None:
-    """Blobs pushed at the same time do not disturb each other."""
+def test_many_threads_push_with_one_client(repository: Repository) -> None:
+    """Blobs can be pushed at the same time."""
     blobs = [os.urandom(300_000 + index) for index in range(24)]
     with ThreadPoolExecutor(8) as pool:
         assert set(pool.map(lambda data: repository.push(blob(data), opener(data)), blobs)) == {"uploaded"}
@@ -175,8 +175,8 @@ def test_many_threads_push_over_one_client(repository: Repository) -> None:
 
 
 @pytest.mark.parametrize("change", ["shorter", "other", "longer"])
-def test_other_bytes_than_promised_are_not_pushed(repository: Repository, change: str) -> None:
-    """A file that changed under its descriptor is refused, and the repository does not get it."""
+def test_bytes_that_differ_from_the_descriptor_are_refused(repository: Repository, change: str) -> None:
+    """A source file that has changed is refused, and the repository does not get it."""
     data = os.urandom(2 * MIB)
     wrong = {"shorter": data[:-1], "other": data[:-1] + bytes([data[-1] ^ 1]), "longer": b"x" + data}[change]
     with pytest.raises(ContentMismatch):
@@ -184,8 +184,8 @@ def test_other_bytes_than_promised_are_not_pushed(repository: Repository, change
     assert not repository.has(blob(data).digest)
 
 
-def test_a_failure_to_read_the_source_is_not_disguised(repository: Repository) -> None:
-    """An error of the disk reaches the caller as it is."""
+def test_an_error_of_the_source_is_raised_unchanged(repository: Repository) -> None:
+    """The caller gets the error of the disk itself."""
 
     class Broken(io.BytesIO):
         def read(self, size: int | None = -1) -> bytes:
@@ -195,21 +195,21 @@ def test_a_failure_to_read_the_source_is_not_disguised(repository: Repository) -
         repository.push(blob(b"12345"), Broken)
 
 
-def test_a_manifest_is_its_bytes(repository: Repository) -> None:
-    """By tag and by digest comes the manifest that was pushed, byte for byte."""
+def test_a_manifest_is_read_back_unchanged(repository: Repository) -> None:
+    """The manifest is read by tag and by digest, with the same bytes."""
     manifest = push_image(repository, "v1", layers=(os.urandom(100),))
     assert repository.manifest("v1") == repository.manifest(str(manifest.descriptor.digest)) == manifest
     assert repository.head("v1") == repository.head(str(manifest.descriptor.digest)) == manifest.descriptor
 
 
 def test_a_manifest_without_a_tag_is_found_by_digest(repository: Repository) -> None:
-    """A tag is not needed to store an image."""
+    """An image can be stored without a tag."""
     manifest = push_image(repository)
     assert repository.head(str(manifest.descriptor.digest)) == manifest.descriptor
 
 
-def test_docker_manifests_and_indexes_are_kept_as_they_are(repository: Repository) -> None:
-    """Docker's manifest type and image indexes pass through unchanged."""
+def test_docker_manifests_and_indexes_are_kept_unchanged(repository: Repository) -> None:
+    """Docker's manifest type and image indexes are stored and read unchanged."""
     made = push_image(repository)
     value = {"schemaVersion": 2, "mediaType": DOCKER_MANIFEST, "config": made.config.to_json(), "layers": []}
     docker = Manifest.parse(canonical_json(value))
@@ -225,8 +225,10 @@ def test_docker_manifests_and_indexes_are_kept_as_they_are(repository: Repositor
     assert found.select("amd64").digest == docker.descriptor.digest
 
 
-def test_what_is_not_there_is_not_found(repository: Repository) -> None:
-    """A missing tag is None to `head` and a named error to `manifest`; a missing blob is one to `read`."""
+def test_missing_tags_and_blobs_are_not_found(repository: Repository) -> None:
+    """For a missing tag, `head` returns None and `manifest` raises an error. For a missing blob, `read` raises an
+    error.
+    """
     assert repository.head("missing") is None
     assert repository.head(str(Digest.of(b"missing"))) is None
     assert not repository.has(Digest.of(b"missing"))
@@ -237,13 +239,13 @@ def test_what_is_not_there_is_not_found(repository: Repository) -> None:
 
 
 def test_all_tags_are_listed(repository: Repository) -> None:
-    """Each tag is in the list once."""
+    """Each tag is listed once."""
     push_image(repository, "a", "b", "c")
     assert sorted(repository.tags()) == ["a", "b", "c"]
 
 
 def test_a_deleted_image_is_gone(repository: Repository) -> None:
-    """Deleting a manifest takes its tags along; deleting it again says that it is not there."""
+    """The deletion of a manifest deletes its tags. A second deletion raises an error."""
     manifest = push_image(repository, "v1")
     repository.delete(manifest.descriptor.digest)
     assert repository.head("v1") is None
@@ -251,8 +253,8 @@ def test_a_deleted_image_is_gone(repository: Repository) -> None:
         repository.delete(manifest.descriptor.digest)
 
 
-def test_a_registry_opened_for_reading_is_not_changed(registry: str, repository: Repository) -> None:
-    """With `pull_only`, whatever would change the registry is refused before a request is made."""
+def test_pull_only_refuses_changes(registry: str, repository: Repository) -> None:
+    """With `pull_only`, each request that would change the registry is refused before it is sent."""
     manifest = push_image(repository, "v1")
     with Registry(registry, credentials=ANONYMOUS, pull_only=True) as reading:
         same = reading.repository(repository.name)
@@ -268,35 +270,35 @@ def test_a_registry_opened_for_reading_is_not_changed(registry: str, repository:
 
 
 def test_a_registry_that_answers_passes_the_check(registry: str) -> None:
-    """`check` is quiet when all is well."""
+    """`check` raises nothing if the registry answers."""
     with connect(registry) as opened:
         opened.check()
 
 
 @pytest.mark.parametrize("name", ["", "Upper", "a//b", "../up", "a/../b", "a b", "a?b", "a%2fb", "/a", "a/"])
-def test_a_name_that_would_leave_the_repository_is_refused(registry: str, name: str) -> None:
-    """What is no repository's name never becomes part of a URL."""
+def test_an_invalid_repository_name_is_refused(registry: str, name: str) -> None:
+    """A text that is not the name of a repository never becomes part of a URL."""
     with connect(registry) as connected, pytest.raises(UsageError):
         connected.repository(name)
 
 
 @pytest.mark.parametrize("target", ["", "../x", "a/b", "a?b=c", "sha256:12", "-x", "a" * 129])
-def test_a_target_that_is_neither_tag_nor_digest_is_refused(repository: Repository, target: str) -> None:
-    """The same holds for tags and digests."""
+def test_an_invalid_tag_or_digest_is_refused(repository: Repository, target: str) -> None:
+    """A text that is neither a tag nor a digest never becomes part of a URL."""
     for ask in (repository.manifest, repository.head):
         with pytest.raises((BadReference, BadDigest)):
             ask(target)
 
 
 @pytest.mark.parametrize("host", ["", "a b", "user:secret@host", "host/path", "host:99999", "[::1", "host?x"])
-def test_a_host_that_is_none_is_refused(host: str) -> None:
-    """A registry's name is a host and maybe a port, nothing else."""
+def test_an_invalid_host_is_refused(host: str) -> None:
+    """The name of a registry is a host with an optional port."""
     with pytest.raises(UsageError):
         Registry(host)
 
 
-def test_docker_hub_is_reached_by_the_name_of_its_registry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """docker.io is the name in references; its registry is registry-1.docker.io, over TLS."""
+def test_docker_hub_is_reached_by_the_host_of_its_registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The name in references is docker.io. The registry is at registry-1.docker.io, with TLS."""
     asked: list[tuple[object, object]] = []
 
     def resolve(host: object, port: object, *args: object, **more: object) -> list[object]:
@@ -312,7 +314,7 @@ def test_docker_hub_is_reached_by_the_name_of_its_registry(monkeypatch: pytest.M
 
 
 def test_importing_the_client_does_not_load_the_http_library() -> None:
-    """Commands that need no registry do not pay for one."""
+    """Commands that need no registry start faster."""
     code = "import sys, jupyter_condabuild.oci.registry; sys.exit('httpx' in sys.modules or 'docker' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
@@ -349,8 +351,8 @@ def test_a_large_blob_needs_little_memory(registry: str, tmp_path: Path) -> None
     assert int(result.stdout) < 30_000_000
 
 
-def test_no_thread_is_left_behind(registry: str) -> None:
-    """The client works in the threads of its callers."""
+def test_no_thread_is_left(registry: str) -> None:
+    """The client uses only the threads of its callers."""
     before = threading.active_count()
     with connect(registry) as connected:
         connected.check()

@@ -1,4 +1,4 @@
-"""What a registry answers is believed only where it is what was asked for."""
+"""The client checks each answer of a registry against the request."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
 @pytest.fixture
 def clock() -> Clock:
-    """The time that retries wait by."""
+    """A clock that counts the waiting time of retries."""
     return Clock()
 
 
@@ -60,16 +60,18 @@ def repository(fake_registry: FakeRegistry, clock: Clock, monkeypatch: pytest.Mo
         (Reply(200, {"Content-Type": OCI_MANIFEST}, b" " * (4 * 1024 * 1024 + 1)), RegistryFault),
     ],
 )
-def test_a_manifest_is_what_its_digest_promises(
+def test_a_manifest_must_match_its_digest(
     fake_registry: FakeRegistry, repository: Repository, reply: Reply, kind: type[Exception]
 ) -> None:
-    """Other bytes than those asked for, or than the registry's own header says, and endless ones, are refused."""
+    """Bytes that do not match the digest in the request or in the registry's header are refused. So are endless
+    answers.
+    """
     fake_registry.on("GET", "manifests", reply)
     with pytest.raises(kind):
         repository.manifest(str(Digest.of(MANIFEST)))
 
 
-def test_a_manifest_without_end_is_not_read_to_it(fake_registry: FakeRegistry, repository: Repository) -> None:
+def test_an_endless_manifest_is_not_read_to_the_end(fake_registry: FakeRegistry, repository: Repository) -> None:
     """An answer without a length is read up to the limit."""
     endless = Reply(200, {"Content-Length": str(10**12)}, b" " * (5 * 1024 * 1024))
     fake_registry.on("GET", "manifests", endless)
@@ -90,19 +92,17 @@ def test_a_manifest_without_end_is_not_read_to_it(fake_registry: FakeRegistry, r
         MANIFEST.replace(OCI_MANIFEST.encode(), b"text/plain"),
     ],
 )
-def test_what_is_no_manifest_is_not_taken_for_one(
+def test_a_document_that_is_no_manifest_is_refused(
     fake_registry: FakeRegistry, repository: Repository, raw: bytes
 ) -> None:
-    """Neither an image nor an index, or both at once, is an invalid image."""
+    """A document that is neither an image nor an index, or is both, is an invalid image."""
     fake_registry.put_manifest("team/env", "bad", "application/json", raw)
     with pytest.raises(BadImage):
         repository.manifest("bad")
 
 
-def test_a_registry_that_says_little_is_asked_for_the_manifest_itself(
-    fake_registry: FakeRegistry, repository: Repository
-) -> None:
-    """Where HEAD is not offered, or lacks the digest, the descriptor is made of the manifest."""
+def test_the_manifest_is_read_if_head_is_not_enough(fake_registry: FakeRegistry, repository: Repository) -> None:
+    """If HEAD is not supported or gives no digest, the descriptor is made from the manifest."""
     expected = repository.head("v1")
     for reply in (Reply(405), Reply(200, {"Content-Type": OCI_MANIFEST}, MANIFEST), Reply(200, body=MANIFEST)):
         fake_registry.on("HEAD", "manifests", reply)
@@ -125,17 +125,17 @@ def test_a_registry_that_says_little_is_asked_for_the_manifest_itself(
         Reply(200, {"Docker-Content-Digest": str(Digest.of(b""))}),
     ],
 )
-def test_a_blob_that_a_registry_is_not_sure_of_is_not_there(
+def test_a_blob_is_pushed_if_the_registry_gives_no_clear_answer(
     fake_registry: FakeRegistry, repository: Repository, reply: Reply
 ) -> None:
-    """In doubt the blob is pushed."""
+    """An unclear answer means that the blob is not there."""
     assert repository.has(Digest.of(DATA))
     fake_registry.on("HEAD", "blobs", reply)
     assert not repository.has(Digest.of(DATA))
 
 
-def test_a_blob_of_another_size_is_pushed(fake_registry: FakeRegistry, repository: Repository) -> None:
-    """A registry that has half of it does not have it."""
+def test_a_blob_with_a_wrong_size_is_pushed_again(fake_registry: FakeRegistry, repository: Repository) -> None:
+    """A registry that has a part of the blob does not have the blob."""
     fake_registry.on("HEAD", "blobs", Reply(200, {"Content-Length": "12"}))
     assert repository.push(blob(DATA), opener(DATA)) == "uploaded"
 
@@ -149,10 +149,10 @@ def test_a_blob_of_another_size_is_pushed(fake_registry: FakeRegistry, repositor
         (b"", "0 bytes instead"),
     ],
 )
-def test_a_blob_is_what_its_descriptor_promises(
+def test_a_blob_must_match_its_descriptor(
     fake_registry: FakeRegistry, repository: Repository, clock: Clock, served: bytes, said: str
 ) -> None:
-    """Wrong bytes and wrong sizes are refused, and not asked for again."""
+    """Wrong bytes and wrong sizes are refused without a second attempt."""
     fake_registry.on("GET", "blobs", Reply(200, {}, served))
     with pytest.raises(ContentMismatch, match=said):
         for _ in repository.read(blob(DATA)):
@@ -160,8 +160,8 @@ def test_a_blob_is_what_its_descriptor_promises(
     assert clock.waits == []
 
 
-def test_a_blob_that_is_too_long_is_left_at_once(fake_registry: FakeRegistry, repository: Repository) -> None:
-    """Bytes beyond the size are not read to their end, even where the answer has no length."""
+def test_a_too_long_blob_is_not_read_to_the_end(fake_registry: FakeRegistry, repository: Repository) -> None:
+    """The read stops at the size of the blob, also if the answer has no length."""
     fake_registry.on("GET", "blobs", Reply(200, {}, DATA * 4, sized=False))
     chunks = repository.read(Descriptor("application/octet-stream", Digest.of(b"x"), 1_500_000))
     read = len(next(chunks))
@@ -170,8 +170,10 @@ def test_a_blob_that_is_too_long_is_left_at_once(fake_registry: FakeRegistry, re
     assert read < 1_500_000
 
 
-def test_a_cut_read_goes_on_where_it_was(fake_registry: FakeRegistry, repository: Repository, clock: Clock) -> None:
-    """Every byte that came is kept, and only the rest asked for; cuts after progress are not counted together."""
+def test_a_cut_read_is_resumed_at_the_last_byte(
+    fake_registry: FakeRegistry, repository: Repository, clock: Clock
+) -> None:
+    """Only the missing bytes are requested. Progress between two cuts resets the number of attempts."""
     fake_registry.on("GET", "blobs", Reply(200, {}, DATA, cut=1_500_000))
     for start in range(1_500_000, 4_500_000, 300_000):
         headers = {"Content-Range": f"bytes {start}-{len(DATA) - 1}/{len(DATA)}"}
@@ -187,19 +189,15 @@ def test_a_cut_read_goes_on_where_it_was(fake_registry: FakeRegistry, repository
     assert ranges[-1] == "bytes=4500000-"
 
 
-def test_a_registry_that_knows_no_ranges_is_read_from_the_start(
-    fake_registry: FakeRegistry, repository: Repository
-) -> None:
-    """What was read already is skipped."""
+def test_a_registry_without_ranges_is_read_from_the_start(fake_registry: FakeRegistry, repository: Repository) -> None:
+    """The bytes that have been read are skipped."""
     fake_registry.on("GET", "blobs", Reply(200, {}, DATA, cut=3_000_001), Reply(200, {}, DATA))
     assert b"".join(repository.read(blob(DATA))) == DATA
 
 
 @pytest.mark.parametrize("content_range", ["", "bytes 0-9/10", "bytes 2999999-5119999/5120000", "lines 1-2/3"])
-def test_another_range_than_asked_for_is_refused(
-    fake_registry: FakeRegistry, repository: Repository, content_range: str
-) -> None:
-    """Bytes of another place are never joined to ours."""
+def test_a_wrong_range_is_refused(fake_registry: FakeRegistry, repository: Repository, content_range: str) -> None:
+    """Bytes of another range are never joined to the bytes that have been read."""
     fake_registry.on("GET", "blobs", Reply(200, {}, DATA, cut=3_000_000))
     fake_registry.on("GET", "blobs", Reply(206, {"Content-Range": content_range}, DATA[3_000_000:]))
     with pytest.raises(RegistryError, match="another range"):
@@ -220,10 +218,8 @@ def test_another_range_than_asked_for_is_refused(
         "http://h:99999999/",
     ],
 )
-def test_a_location_that_is_no_address_is_refused(
-    fake_registry: FakeRegistry, repository: Repository, location: str
-) -> None:
-    """In redirects and upload sessions alike."""
+def test_an_invalid_location_is_refused(fake_registry: FakeRegistry, repository: Repository, location: str) -> None:
+    """This is so for redirects and for upload sessions."""
     headers = {"Location": location} if location else {}
     fake_registry.on("GET", "blobs", *[Reply(307, headers)] * 10)
     with pytest.raises(RegistryError):
@@ -233,18 +229,18 @@ def test_a_location_that_is_no_address_is_refused(
         repository.push(blob(b"new"), opener(b"new"))
 
 
-def test_redirects_in_a_circle_come_to_an_end(fake_registry: FakeRegistry, repository: Repository) -> None:
-    """After a few hops the registry is said to be at fault."""
+def test_circular_redirects_end(fake_registry: FakeRegistry, repository: Repository) -> None:
+    """After a few redirects, the client raises RegistryFault."""
     fake_registry.guard = lambda seen: Reply(307, {"Location": seen.path})
     with pytest.raises(RegistryFault, match="without end"):
         repository.manifest("v1")
     assert len(fake_registry.seen) < 10
 
 
-def test_tags_come_page_by_page(
+def test_tags_are_read_page_by_page(
     fake_registry: FakeRegistry, repository: Repository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The list goes on where the answer's link says so, and comes to an end."""
+    """The client follows the link to the next page, up to a limit."""
     monkeypatch.setattr(repository_module, "MAX_PAGES", 3)
     more = {"Link": '</v2/team/env/tags/list?last=b&n=2>; rel="next"'}
     fake_registry.on("GET", "tags/list.n=1000$", Reply(200, more, b'{"tags": ["a", "b"]}'))
@@ -256,15 +252,15 @@ def test_tags_come_page_by_page(
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"tags": 5}', b'{"tags": [5]}', b'{"tags": ["../x"]}'])
-def test_a_list_of_tags_is_one(fake_registry: FakeRegistry, repository: Repository, body: bytes) -> None:
-    """Anything else is the registry's fault."""
+def test_an_invalid_list_of_tags_is_an_error(fake_registry: FakeRegistry, repository: Repository, body: bytes) -> None:
+    """An answer that is not a list of tags is a RegistryFault."""
     fake_registry.on("GET", "tags", Reply(200, {}, body))
     with pytest.raises(RegistryFault, match="not a list of tags"):
         repository.tags()
 
 
-def test_a_stored_manifest_is_the_one_that_was_sent(fake_registry: FakeRegistry, repository: Repository) -> None:
-    """A registry that rewrites a manifest has not stored it."""
+def test_a_changed_manifest_is_an_error(fake_registry: FakeRegistry, repository: Repository) -> None:
+    """A registry that stores other bytes has not stored the manifest."""
     manifest = push_image(repository, "v2")
     fake_registry.on("PUT", "manifests", Reply(201, {"Docker-Content-Digest": str(Digest.of(b""))}))
     with pytest.raises(ContentMismatch, match="the registry stored"):

@@ -1,4 +1,4 @@
-"""What goes wrong at a registry has a name, is said in the user's words, and is tried again where that may help."""
+"""Errors of registries have classes and clear messages. The client repeats requests if this can help."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
 @pytest.fixture
 def clock() -> Clock:
-    """The time that retries wait by."""
+    """A clock that counts the waiting time of retries."""
     return Clock()
 
 
@@ -81,7 +81,7 @@ def repository(fake_registry: FakeRegistry, clock: Clock, monkeypatch: pytest.Mo
         (300, RegistryFault, False),
     ],
 )
-def test_each_status_has_its_error(
+def test_each_status_has_its_error_class(
     fake_registry: FakeRegistry,
     repository: Repository,
     clock: Clock,
@@ -89,7 +89,10 @@ def test_each_status_has_its_error(
     kind: type[RegistryError],
     temporary: bool,
 ) -> None:
-    """The class says what kind of failure it is, the message where and what, with the registry's code and words."""
+    """The class says the kind of the failure.
+
+    The message says where it happened, with the registry's code and message.
+    """
     headers = {"WWW-Authenticate": 'Basic realm="r"'} if status == 401 else {}
     refused = spec_error(status, "CODE", "in its own words", **headers)
     fake_registry.guard = lambda seen: refused if status != 204 else Reply(204)
@@ -106,8 +109,8 @@ def test_each_status_has_its_error(
     assert bool(clock.waits) == temporary
 
 
-def test_what_a_registry_says_is_made_fit_to_be_shown(fake_registry: FakeRegistry, repository: Repository) -> None:
-    """No control characters, no direction marks, no secrets of URLs, no novel."""
+def test_messages_of_a_registry_are_cleaned(fake_registry: FakeRegistry, repository: Repository) -> None:
+    """Control characters, direction marks and secrets in URLs are removed, and long messages are cut."""
     words = "a\x1b[31mb\r\n\u202ec https://user:pw@host/path?sig=secret&x=1 d\0" + "long " * 10_000
     fake_registry.on("GET", "manifests", spec_error(403, "DENIED\x07" + "X" * 500, words))
     with pytest.raises(RegistryDenied) as raised:
@@ -123,26 +126,26 @@ def test_what_a_registry_says_is_made_fit_to_be_shown(fake_registry: FakeRegistr
 @pytest.mark.parametrize(
     "body", [b"[]", b"{}", b'{"errors": 5}', b'{"errors": [5]}', b"\xff", b"[" * 9000, b'{"errors":{}}']
 )
-def test_a_body_of_another_form_is_left_out(fake_registry: FakeRegistry, repository: Repository, body: bytes) -> None:
-    """The status alone is enough."""
+def test_a_body_in_another_format_is_ignored(fake_registry: FakeRegistry, repository: Repository, body: bytes) -> None:
+    """The message then contains only the status."""
     fake_registry.on("GET", "manifests", Reply(403, body=body))
     with pytest.raises(RegistryDenied, match=r"403 Forbidden\.$"):
         repository.manifest("v1")
 
 
 @pytest.mark.parametrize("status", [200, 404, 502])
-def test_a_web_page_is_not_a_registry_s_answer(
+def test_a_web_page_is_not_an_answer_of_a_registry(
     fake_registry: FakeRegistry, repository: Repository, status: int
 ) -> None:
-    """A login page or a proxy's error page is called one."""
+    """The message says that the answer is a login page or the error page of a proxy."""
     page = Reply(status, {"Content-Type": "text/html; charset=utf-8"}, b"<html>Please log in</html>")
     fake_registry.guard = lambda seen: page
     with pytest.raises(RegistryError, match="web page"):
         repository.manifest("v1")
 
 
-def test_a_refused_connection_is_said_at_once(clock: Clock) -> None:
-    """Where nothing ever answered, waiting would not help."""
+def test_a_refused_connection_fails_at_once(clock: Clock) -> None:
+    """If the registry has never answered, the client does not wait."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         host = f"127.0.0.1:{free.getsockname()[1]}"
     with connect(host, clock=clock) as registry, pytest.raises(RegistryUnreachable, match="connection was refused"):
@@ -150,8 +153,8 @@ def test_a_refused_connection_is_said_at_once(clock: Clock) -> None:
     assert clock.waits == []
 
 
-def test_a_registry_that_was_there_is_waited_for(clock: Clock) -> None:
-    """A registry that restarts in the middle of a push is given time."""
+def test_the_client_waits_for_a_registry_that_restarts(clock: Clock) -> None:
+    """If the registry has answered before, the client waits for it during a push."""
     with serving() as server:
         registry = connect(server.host, clock=clock)
         registry.check()
@@ -160,8 +163,8 @@ def test_a_registry_that_was_there_is_waited_for(clock: Clock) -> None:
     assert len(clock.waits) == 5
 
 
-def test_an_unknown_host_is_said_at_once(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A name that does not resolve is most likely misspelt."""
+def test_an_unknown_host_fails_at_once(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name that cannot be resolved is probably misspelled."""
 
     def fail(*args: object, **more: object) -> None:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
@@ -178,7 +181,7 @@ def test_an_unknown_host_is_said_at_once(clock: Clock, monkeypatch: pytest.Monke
 def test_tls_to_a_plain_server_says_how_to_allow_it(
     fake_registry: FakeRegistry, trusted: Callable[[str], ssl.SSLContext]
 ) -> None:
-    """A registry without TLS that is not on this machine must be listed, and the hint says so."""
+    """A registry without TLS on another machine must be listed. The hint says so."""
     trusted("registry.test")
     with connect(f"registry.test:{fake_registry.port}") as registry, pytest.raises(RegistryUnreachable) as raised:
         registry.check()
@@ -186,10 +189,10 @@ def test_tls_to_a_plain_server_says_how_to_allow_it(
     assert "insecure_registries" in raised.value.hint
 
 
-def test_an_insecure_registry_may_speak_plain_http(
+def test_an_insecure_registry_may_use_plain_http(
     fake_registry: FakeRegistry, trusted: Callable[[str], ssl.SSLContext]
 ) -> None:
-    """A listed host, named with or without its port, is found without TLS."""
+    """A listed host, with or without its port, is used without TLS."""
     trusted("registry.test")
     reference = Reference.parse(f"registry.test:{fake_registry.port}/team/env")
     for insecure in (["registry.test"], [f"registry.test:{fake_registry.port}"]):
@@ -199,10 +202,13 @@ def test_an_insecure_registry_may_speak_plain_http(
         registry.check()
 
 
-def test_a_certificate_that_nobody_vouches_for_must_be_allowed(
+def test_an_unknown_certificate_must_be_allowed(
     trusted: Callable[[str], ssl.SSLContext], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is refused with a reason; an insecure registry may have it, and one whose CA Docker knows, too."""
+    """It is refused with a reason.
+
+    It is accepted for an insecure registry, and if its CA is in Docker's configuration.
+    """
     with serving(trusted("registry.test")) as server:
         other = tmp_path / "other"
         other.mkdir()
@@ -225,10 +231,10 @@ def test_a_certificate_that_nobody_vouches_for_must_be_allowed(
             registry.check()
 
 
-def test_a_registry_that_does_not_answer_is_not_waited_for_for_ever(
+def test_a_registry_that_does_not_answer_times_out(
     fake_registry: FakeRegistry, repository: Repository, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After the time limit the request is made again, and in the end given up."""
+    """After the time limit the request is repeated. After the last attempt an error is raised."""
     monkeypatch.setattr(transport_module, "IDLE_TIMEOUT", 0.05)
     fake_registry.on("HEAD", "manifests", Reply(hang=True))
     assert repository.head("v1") is not None
@@ -241,10 +247,10 @@ def test_a_registry_that_does_not_answer_is_not_waited_for_for_ever(
 @pytest.mark.parametrize(
     "reply", [Reply(drop=True), Reply(200, body=MANIFEST, cut=10), Reply(200, body=MANIFEST, cut=0)]
 )
-def test_a_broken_connection_is_tried_again(
+def test_a_request_is_repeated_after_a_broken_connection(
     fake_registry: FakeRegistry, repository: Repository, clock: Clock, reply: Reply
 ) -> None:
-    """No answer, or part of one, is as good as a busy registry."""
+    """No answer and a partial answer are handled like a busy registry."""
     fake_registry.on("GET", "manifests", reply, reply)
     assert repository.manifest("v1").raw == MANIFEST
     assert clock.waits == [0.5, 1.0]
@@ -253,8 +259,8 @@ def test_a_broken_connection_is_tried_again(
         repository.manifest("v1")
 
 
-def test_waits_grow_and_end(fake_registry: FakeRegistry, repository: Repository, clock: Clock) -> None:
-    """Each wait is twice the one before, up to the number of attempts."""
+def test_waiting_times_grow_and_are_limited(fake_registry: FakeRegistry, repository: Repository, clock: Clock) -> None:
+    """Each waiting time is twice the previous one. The number of attempts is limited."""
     fake_registry.on("GET", "manifests", *[Reply(503)] * 6)
     with pytest.raises(RegistryFault):
         repository.manifest("v1")
@@ -278,7 +284,7 @@ def test_waits_grow_and_end(fake_registry: FakeRegistry, repository: Repository,
     ],
 )
 @pytest.mark.parametrize("status", [429, 503])
-def test_a_registry_s_wish_to_wait_is_granted(
+def test_retry_after_is_respected(
     fake_registry: FakeRegistry,
     repository: Repository,
     clock: Clock,
@@ -286,16 +292,16 @@ def test_a_registry_s_wish_to_wait_is_granted(
     headers: dict[str, str],
     waits: list[float],
 ) -> None:
-    """``Retry-After`` counts in both forms where it is longer than our own wait; nonsense does not."""
+    """``Retry-After`` is used in both of its forms if it is longer than our own waiting time. An invalid value is
+    ignored.
+    """
     fake_registry.on("GET", "manifests", Reply(status, headers))
     assert repository.manifest("v1").raw == MANIFEST
     assert clock.waits == waits
 
 
-def test_a_wish_to_wait_for_hours_is_passed_on(
-    fake_registry: FakeRegistry, repository: Repository, clock: Clock
-) -> None:
-    """Rather than wait longer than patience goes, the user is told how long the registry wants."""
+def test_a_very_long_retry_after_is_an_error(fake_registry: FakeRegistry, repository: Repository, clock: Clock) -> None:
+    """If the registry asks for a longer time than our limit, the error tells the user this time."""
     fake_registry.on("GET", "manifests", Reply(429, {"Retry-After": "21600"}))
     with pytest.raises(RegistryBusy) as raised:
         repository.manifest("v1")
@@ -304,16 +310,16 @@ def test_a_wish_to_wait_for_hours_is_passed_on(
     assert clock.waits == []
 
 
-def test_the_total_of_waits_is_bounded(fake_registry: FakeRegistry, repository: Repository, clock: Clock) -> None:
-    """Waits that are each allowed are not endless together."""
+def test_the_total_waiting_time_is_limited(fake_registry: FakeRegistry, repository: Repository, clock: Clock) -> None:
+    """The sum of several waiting times is limited, too."""
     fake_registry.on("GET", "manifests", *[Reply(429, {"Retry-After": "55"})] * 6)
     with pytest.raises(RegistryBusy):
         repository.manifest("v1")
     assert sum(clock.waits) <= 240
 
 
-def test_every_request_says_who_asks(fake_registry: FakeRegistry, repository: Repository) -> None:
-    """The user agent names program and version."""
+def test_every_request_has_a_user_agent(fake_registry: FakeRegistry, repository: Repository) -> None:
+    """The user agent contains the program and its version."""
     push_image(repository, "v2")
     agents = {seen.headers["user-agent"] for seen in fake_registry.seen}
     assert len(agents) == 1
@@ -321,7 +327,7 @@ def test_every_request_says_who_asks(fake_registry: FakeRegistry, repository: Re
 
 
 def test_the_proxy_of_the_environment_is_used(fake_registry: FakeRegistry, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As everywhere, ``HTTP_PROXY`` leads to registries; the proxy gets the address in full."""
+    """``HTTP_PROXY`` is used for registries. The proxy gets the full URL."""
     for name in PROXIES:
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
@@ -332,10 +338,10 @@ def test_the_proxy_of_the_environment_is_used(fake_registry: FakeRegistry, monke
     assert fake_registry.seen[-1].path == "http://registry.test:5000/v2/"
 
 
-def test_this_machine_is_reached_without_a_proxy(
+def test_a_registry_on_this_machine_is_reached_without_a_proxy(
     fake_registry: FakeRegistry, repository: Repository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A registry on loopback is none of the proxy's business, whatever NO_PROXY says."""
+    """A registry on a loopback address is reached without a proxy, for any value of NO_PROXY."""
     for name in ("http_proxy", "https_proxy", "all_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     for host in (fake_registry.host, f"localhost:{fake_registry.port}"):
@@ -346,10 +352,10 @@ def test_this_machine_is_reached_without_a_proxy(
 @pytest.mark.parametrize(
     "proxy", ["nonsense://user:canary@host:1", "http://user:canary@host:port", "socks5://user:canary@h:1"]
 )
-def test_a_proxy_that_cannot_be_used_is_named_without_its_secret(
+def test_an_unusable_proxy_is_named_without_its_secret(
     repository: Repository, monkeypatch: pytest.MonkeyPatch, proxy: str
 ) -> None:
-    """The message points to the environment."""
+    """The message names the environment variable."""
     monkeypatch.setenv("https_proxy", proxy)
     with connect("registry.test") as registry, pytest.raises(RegistryUnreachable) as raised:
         registry.check()
@@ -357,8 +363,8 @@ def test_a_proxy_that_cannot_be_used_is_named_without_its_secret(
     assert "canary" not in raised.value.message + raised.value.hint
 
 
-def test_errors_are_what_json_and_logs_can_carry(fake_registry: FakeRegistry, repository: Repository) -> None:
-    """Message and hint are plain strings whatever the registry sent."""
+def test_errors_contain_only_valid_text(fake_registry: FakeRegistry, repository: Repository) -> None:
+    """Message and hint can be written as JSON and to a log, for any answer of the registry."""
     fake_registry.on(
         "GET", "manifests", Reply(403, body=json.dumps({"errors": [{"code": None, "message": "\ud800"}]}).encode())
     )

@@ -1,4 +1,4 @@
-"""Credentials reach the registry that they belong to, and the realm it names, and no other server, message or log."""
+"""Credentials go only to their registry and to its realm: to no other server, into no message and into no log."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DATA = b"some bytes"
 
 
 def test_a_redirect_to_storage_carries_no_credentials(fake_registry: FakeRegistry, elsewhere: FakeRegistry) -> None:
-    """Blobs come from another server by a signed address, as they do from object storage, without our login."""
+    """A blob can be at a signed URL on another server, as in object storage. This server does not get our login."""
     fake_registry.guard = basic_guard
     elsewhere.guard = lambda seen: Reply(200, body=DATA)
     moved = Reply(307, {"Location": f"http://user:secret@{elsewhere.host}/bucket/object?signature=a%2Bb"})
@@ -36,7 +36,7 @@ def test_a_redirect_to_storage_carries_no_credentials(fake_registry: FakeRegistr
 def test_an_upload_location_elsewhere_gets_no_credentials(
     fake_registry: FakeRegistry, elsewhere: FakeRegistry, monkeypatch: pytest.MonkeyPatch, large: bool
 ) -> None:
-    """Where a registry sends uploads to another server, each of their requests goes there without our login."""
+    """If a registry redirects uploads to another server, all requests to this server are without our login."""
     if large:
         monkeypatch.setattr("jupyter_condabuild.oci.upload.MONOLITHIC_MAX", 1)
         monkeypatch.setattr("jupyter_condabuild.oci.upload.CHUNK", 4)
@@ -53,7 +53,7 @@ def test_an_upload_location_elsewhere_gets_no_credentials(
 
 
 def test_a_cancelled_upload_elsewhere_gets_no_credentials(fake_registry: FakeRegistry, elsewhere: FakeRegistry) -> None:
-    """Ending an upload that a refused mount began says goodbye without our login."""
+    """The request that cancels an upload session on another server is without our login."""
     fake_registry.guard = basic_guard
     with connect(fake_registry.host, ADA) as registry:
         registry.repository("team/env").head("v1")
@@ -67,7 +67,7 @@ def test_a_cancelled_upload_elsewhere_gets_no_credentials(fake_registry: FakeReg
 def test_a_redirected_manifest_and_tag_list_carry_no_credentials(
     fake_registry: FakeRegistry, elsewhere: FakeRegistry
 ) -> None:
-    """Every kind of request leaves the login behind when it is sent elsewhere, reads and writes alike."""
+    """All redirected requests, reads and writes, are without our login."""
     fake_registry.guard = basic_guard
     with connect(fake_registry.host, ADA) as registry:
         repository = registry.repository("team/env")
@@ -88,8 +88,8 @@ def test_a_redirected_manifest_and_tag_list_carry_no_credentials(
     assert [seen.method for seen in elsewhere.seen] == ["GET", "PUT", "DELETE", "GET"]
 
 
-def test_a_challenge_from_elsewhere_is_not_answered(fake_registry: FakeRegistry, elsewhere: FakeRegistry) -> None:
-    """A server to which a redirect led cannot ask for the login."""
+def test_a_challenge_of_another_server_is_not_answered(fake_registry: FakeRegistry, elsewhere: FakeRegistry) -> None:
+    """A server that is the target of a redirect cannot ask for the login."""
     fake_registry.guard = basic_guard
     elsewhere.guard = lambda seen: Reply(401, {"WWW-Authenticate": 'Basic realm="please"'})
     with connect(fake_registry.host, ADA) as registry:
@@ -100,8 +100,10 @@ def test_a_challenge_from_elsewhere_is_not_answered(fake_registry: FakeRegistry,
     assert len(elsewhere.seen) == 1
 
 
-def test_a_redirect_back_home_brings_no_credentials(fake_registry: FakeRegistry, elsewhere: FakeRegistry) -> None:
-    """Who was sent away cannot send us back with our login, for instance to an address of its choice."""
+def test_a_redirect_back_to_the_registry_carries_no_credentials(
+    fake_registry: FakeRegistry, elsewhere: FakeRegistry
+) -> None:
+    """The other server could otherwise send our login to a URL of its choice."""
     fake_registry.guard = basic_guard
     elsewhere.guard = lambda seen: Reply(307, {"Location": f"http://{fake_registry.host}/v2/team/secret/manifests/v1"})
     with connect(fake_registry.host, ADA) as registry:
@@ -113,8 +115,8 @@ def test_a_redirect_back_home_brings_no_credentials(fake_registry: FakeRegistry,
 
 
 @pytest.mark.parametrize("way", ["realm", "redirect", "upload", "next page"])
-def test_tls_is_not_left(elsewhere: FakeRegistry, trusted: Callable[[str], ssl.SSLContext], way: str) -> None:
-    """From a registry with TLS nothing leads to an address without."""
+def test_tls_is_kept(elsewhere: FakeRegistry, trusted: Callable[[str], ssl.SSLContext], way: str) -> None:
+    """A registry with TLS cannot redirect to a URL without TLS."""
     with serving(trusted("registry.test")) as secure, connect(f"registry.test:{secure.port}", ADA) as registry:
         repository, place = registry.repository("team/env"), f"http://{elsewhere.host}/token"
         secure.guard = bearer_guard(place) if way == "realm" else basic_guard
@@ -134,7 +136,7 @@ def test_tls_is_not_left(elsewhere: FakeRegistry, trusted: Callable[[str], ssl.S
 
 
 def test_a_login_works_over_tls(trusted: Callable[[str], ssl.SSLContext]) -> None:
-    """A registry whose certificate the system trusts is used with TLS and nothing else."""
+    """A registry whose certificate the system trusts is used only with TLS."""
     with serving(trusted("registry.test")) as secure:
         secure.guard = bearer_guard(f"https://registry.test:{secure.port}/token")
         with connect(f"registry.test:{secure.port}", ADA) as registry:
@@ -144,7 +146,7 @@ def test_a_login_works_over_tls(trusted: Callable[[str], ssl.SSLContext]) -> Non
 
 
 def test_the_realm_gets_the_password_and_the_registry_does_not(fake_registry: FakeRegistry) -> None:
-    """In the token flow the login goes to the realm alone."""
+    """In the token flow, only the realm gets the login."""
     with serving() as realm:
         realm.guard = bearer_guard("")
         fake_registry.guard = bearer_guard(f"http://other:login@{realm.host}/token")
@@ -158,7 +160,7 @@ def test_the_realm_gets_the_password_and_the_registry_does_not(fake_registry: Fa
 def test_a_realm_that_redirects_is_not_followed(
     fake_registry: FakeRegistry, elsewhere: FakeRegistry, login: Credentials
 ) -> None:
-    """Nobody but the realm that the registry named sees the login."""
+    """Only the realm that the registry named gets the login."""
     with serving() as realm:
         fake_registry.guard = bearer_guard(f"http://{realm.host}/token")
         realm.guard = lambda seen: Reply(307, {"Location": f"http://{elsewhere.host}/token"})
@@ -170,7 +172,7 @@ def test_a_realm_that_redirects_is_not_followed(
 def test_no_secret_is_in_an_error_a_log_or_a_repr(
     fake_registry: FakeRegistry, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What a registry echoes does not come into messages, and signed addresses stay out of logs."""
+    """Texts of the registry that contain a secret do not appear in messages. Signed URLs do not appear in logs."""
     caplog.set_level(logging.INFO)
     fake_registry.guard = bearer_guard(f"http://{fake_registry.host}/token")
     echo = f"token canary-token of {USER}:{PASSWORD} {BASIC} at https://u:canary-x@h/p?sig=canary-y refused"
@@ -189,8 +191,8 @@ def test_no_secret_is_in_an_error_a_log_or_a_repr(
     assert "httpx" in caplog.text
 
 
-def test_cookies_are_not_kept(fake_registry: FakeRegistry) -> None:
-    """A session cookie would be a credential that travels by rules of its own."""
+def test_cookies_are_not_stored(fake_registry: FakeRegistry) -> None:
+    """A session cookie would be a credential with its own rules for sending."""
     fake_registry.on("HEAD", "manifests", Reply(404, {"Set-Cookie": "session=1; Domain=127.0.0.1; Path=/"}))
     with connect(fake_registry.host, ADA) as registry:
         registry.repository("team/env").head("v1")

@@ -1,4 +1,4 @@
-"""Logins: each kind of challenge is answered, by real registries where they can ask it."""
+"""Logins: each kind of challenge is answered, with real registries where they support it."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def realm_and_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[s
 
 @pytest.fixture
 def realm(realm_and_host: tuple[str, Realm]) -> Realm:
-    """The realm, with a clean record."""
+    """The realm, with an empty record of requests."""
     _, realm = realm_and_host
     realm.granted.clear()
     realm.lifetime = 300
@@ -58,12 +58,12 @@ def realm(realm_and_host: tuple[str, Realm]) -> Realm:
 
 @pytest.fixture
 def tokened(realm_and_host: tuple[str, Realm]) -> str:
-    """The registry that asks for the realm's tokens."""
+    """A registry that needs the realm's tokens."""
     return realm_and_host[0]
 
 
 def test_a_password_opens_a_registry(locked: str) -> None:
-    """Push and pull work with Basic credentials."""
+    """Push and pull work with Basic authentication."""
     with connect(locked, ADA) as registry:
         repository = registry.repository("team/env")
         manifest = push_image(repository, "v1", layers=(os.urandom(1000),))
@@ -83,8 +83,8 @@ def test_a_password_opens_a_registry(locked: str) -> None:
         ),
     ],
 )
-def test_a_closed_door_says_what_to_do(locked: str, login: Credentials, said: str) -> None:
-    """Without the right login the error says whether there was one, and how to log in."""
+def test_a_missing_login_is_explained(locked: str, login: Credentials, said: str) -> None:
+    """If the login is missing or wrong, the error says which, and how to log in."""
     with connect(locked, login) as registry, pytest.raises(RegistryUnauthorized, match=said) as raised:
         registry.repository("team/env").push(blob(DATA), never)
     assert raised.value.status == 401
@@ -93,8 +93,8 @@ def test_a_closed_door_says_what_to_do(locked: str, login: Credentials, said: st
 
 
 @pytest.mark.parametrize("login", [ADA, IDENTITY])
-def test_a_token_is_got_for_each_scope_and_kept(tokened: str, realm: Realm, login: Credentials) -> None:
-    """With a password or an identity token, one token for writing and one for reading do for a whole push and pull."""
+def test_a_token_is_requested_for_each_scope_and_kept(tokened: str, realm: Realm, login: Credentials) -> None:
+    """With a password or an identity token, a push and pull needs one token for writing and one for reading."""
     with connect(tokened, login) as registry:
         repository = registry.repository("team/env")
         manifest = push_image(repository, "v1", layers=tuple(os.urandom(100) for _ in range(5)))
@@ -105,7 +105,7 @@ def test_a_token_is_got_for_each_scope_and_kept(tokened: str, realm: Realm, logi
 
 
 def test_a_public_repository_needs_no_login(tokened: str, realm: Realm) -> None:
-    """The anonymous token of the realm lets anyone read."""
+    """With the anonymous token of the realm, every user can read."""
     with connect(tokened, ANONYMOUS) as registry:
         assert registry.repository("public/base").head("v1") is None
         with pytest.raises(RegistryUnauthorized, match="requires a login for writing public/base"):
@@ -113,8 +113,8 @@ def test_a_public_repository_needs_no_login(tokened: str, realm: Realm) -> None:
     assert realm.granted[0] == ["repository:public/base:pull"]
 
 
-def test_a_mount_asks_for_the_right_to_read_its_source(tokened: str, realm: Realm) -> None:
-    """The token for a mount covers both repositories, and the mount succeeds."""
+def test_a_mount_requests_read_access_to_its_source(tokened: str, realm: Realm) -> None:
+    """The token for a mount is valid for both repositories, and the mount succeeds."""
     data = os.urandom(100)
     with connect(tokened, ADA) as registry:
         registry.repository("team/base").push(blob(data), opener(data))
@@ -123,16 +123,16 @@ def test_a_mount_asks_for_the_right_to_read_its_source(tokened: str, realm: Real
     assert ["repository:team/new:pull,push", "repository:team/base:pull"] in realm.granted
 
 
-def test_a_source_that_may_not_be_read_is_not_mounted(tokened: str, realm: Realm) -> None:
-    """Without the right to read the source the blob is uploaded."""
+def test_a_source_without_read_access_is_not_mounted(tokened: str, realm: Realm) -> None:
+    """Without read access to the source repository, the blob is uploaded."""
     data = os.urandom(100)
     with connect(tokened, ADA) as registry:
         repository = registry.repository("team/other")
         assert repository.push(blob(data), opener(data), mount_from=["secret/base"]) == "uploaded"
 
 
-def test_deleting_asks_for_the_right_to_delete(tokened: str, realm: Realm) -> None:
-    """The scope names the action."""
+def test_deleting_requests_delete_access(tokened: str, realm: Realm) -> None:
+    """The scope contains the action."""
     with connect(tokened, ADA) as registry:
         repository = registry.repository("team/old")
         repository.delete(push_image(repository, "v1").descriptor.digest)
@@ -141,7 +141,7 @@ def test_deleting_asks_for_the_right_to_delete(tokened: str, realm: Realm) -> No
 
 
 def test_a_token_is_renewed_before_it_expires(tokened: str, realm: Realm) -> None:
-    """When its time is over by our clock, another one is got without a refusal in between."""
+    """When a token has expired by our clock, a new one is requested before the registry refuses the old one."""
     clock = Clock()
     realm.lifetime = 100
     with connect(tokened, ADA, clock) as registry:
@@ -152,8 +152,10 @@ def test_a_token_is_renewed_before_it_expires(tokened: str, realm: Realm) -> Non
             assert len(realm.granted) == tokens
 
 
-def test_a_token_that_is_refused_early_is_renewed_once(fake_registry: FakeRegistry) -> None:
-    """A registry that forgets its tokens gets a new one; one that refuses that too is believed."""
+def test_a_refused_token_is_renewed_once(fake_registry: FakeRegistry) -> None:
+    """If a registry no longer knows its token, a new token is requested. If the new token is refused, an error is
+    raised.
+    """
     fake_registry.guard = bearer_guard(f"http://{fake_registry.host}/token")
     fake_registry.put("team/env", DATA)
     with connect(fake_registry.host, ADA) as registry:
@@ -170,8 +172,8 @@ def test_a_token_that_is_refused_early_is_renewed_once(fake_registry: FakeRegist
         assert fake_registry.times("GET", "/token") == 3
 
 
-def test_a_wrong_password_at_the_realm_is_the_user_s_to_mend(tokened: str, realm: Realm) -> None:
-    """The realm's refusal reads like the registry's."""
+def test_a_wrong_password_at_the_realm_is_explained(tokened: str, realm: Realm) -> None:
+    """The error is the same as for a wrong password at the registry."""
     with connect(tokened, Credentials(USER, "wrong")) as registry, pytest.raises(RegistryUnauthorized) as raised:
         registry.repository("team/env").head("v1")
     assert "does not accept the stored login for reading team/env" in raised.value.message
@@ -190,8 +192,8 @@ def test_a_wrong_password_at_the_realm_is_the_user_s_to_mend(tokened: str, realm
         b"[" * 9000,
     ],
 )
-def test_an_invalid_token_is_a_fault_of_the_realm(fake_registry: FakeRegistry, body: bytes) -> None:
-    """What is no token is never put into a header."""
+def test_an_invalid_token_is_an_error_of_the_realm(fake_registry: FakeRegistry, body: bytes) -> None:
+    """A text that is not a token is never put into a header."""
     with serving() as realm:
         fake_registry.guard = bearer_guard(f"http://{realm.host}/token")
         realm.guard = lambda seen: Reply(200, body=body)
@@ -199,8 +201,8 @@ def test_an_invalid_token_is_a_fault_of_the_realm(fake_registry: FakeRegistry, b
             registry.repository("team/env").head("v1")
 
 
-def test_a_realm_may_not_widen_what_is_asked_for(fake_registry: FakeRegistry) -> None:
-    """A challenge may ask for further actions on the repository at hand, not for other repositories."""
+def test_a_challenge_cannot_request_other_repositories(fake_registry: FakeRegistry) -> None:
+    """A challenge can ask for more actions on the repository of the request, but not for other repositories."""
     scope = "repository:team/env:delete repository:team/secret:pull,push registry:catalog:*"
     challenge = {"WWW-Authenticate": f'Bearer realm="http://{fake_registry.host}/token",service="s",scope="{scope}"'}
     fake_registry.guard = bearer_guard(f"http://{fake_registry.host}/token")
@@ -232,16 +234,16 @@ def test_a_realm_may_not_widen_what_is_asked_for(fake_registry: FakeRegistry) ->
         (["", ",,", '"', "=x", "realm=x"], []),
     ],
 )
-def test_challenges_are_read_as_the_standard_writes_them(
-    headers: list[str], expected: list[tuple[str, dict[str, str]]]
-) -> None:
-    """Quoted commas, several challenges in one header, several headers, any case; nonsense harms nobody."""
+def test_challenges_are_parsed_by_the_standard(headers: list[str], expected: list[tuple[str, dict[str, str]]]) -> None:
+    """Quoted commas, several challenges in a header, several headers and any case are parsed. Invalid texts are
+    ignored.
+    """
     found = [(challenge.scheme, dict(challenge.parameters)) for challenge in Challenge.parse_all(headers)]
     assert found == expected
 
 
-def test_basic_is_the_way_where_bearer_is_not_offered_and_others_are_unknown(fake_registry: FakeRegistry) -> None:
-    """Of several ways the one that works here is chosen; if there is none, the message names them."""
+def test_a_supported_challenge_is_chosen(fake_registry: FakeRegistry) -> None:
+    """If there are several challenges, a supported one is used. If none is supported, the message names them."""
     offers = {"WWW-Authenticate": 'Negotiate, Digest nonce="n", Basic realm="lab"'}
     fake_registry.guard = lambda seen: None if seen.authorization == BASIC else Reply(401, offers)
     with connect(fake_registry.host, ADA) as registry:
@@ -254,10 +256,10 @@ def test_basic_is_the_way_where_bearer_is_not_offered_and_others_are_unknown(fak
         registry.check()
 
 
-def test_the_stored_login_is_looked_for_only_when_it_is_asked_for(
+def test_the_stored_login_is_read_only_when_needed(
     fake_registry: FakeRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Docker's configuration opens the registry; while nothing is refused, no login is sent."""
+    """Docker's configuration contains the login. As long as the registry refuses no request, no login is sent."""
     auth = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
     (tmp_path / "config.json").write_text(json.dumps({"auths": {fake_registry.host: {"auth": auth}}}))
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))

@@ -1,4 +1,4 @@
-"""A push that meets trouble sends again what it must, never what it need not, and leaves nothing half-done."""
+"""A push with failures sends only what is necessary, and leaves no open session."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ GONE = spec_error(404, "BLOB_UPLOAD_UNKNOWN", "blob upload unknown to registry")
 
 
 class Push:
-    """One push of DATA to the fake, and what it did."""
+    """The result of one push of DATA to the fake registry."""
 
     def __init__(self, registry: FakeRegistry) -> None:
         self.registry = registry
@@ -42,30 +42,30 @@ class Push:
 
     @property
     def did(self) -> str:
-        """The methods of the requests that arrived, as in "HEAD POST PUT"."""
+        """The methods of the received requests, as in "HEAD POST PUT"."""
         return " ".join(seen.method for seen in self.registry.seen)
 
     @property
     def sent(self) -> int:
-        """Bytes of bodies that arrived."""
+        """The number of received bytes in bodies."""
         return sum(len(seen.body) for seen in self.registry.seen)
 
     @property
     def is_stored(self) -> bool:
-        """Whether the registry has the blob, no upload is left open, and progress was right."""
+        """Whether the registry has the blob, no upload is open, and the progress was right."""
         stored = self.registry.blobs.get("team/env", {}).get(str(Digest.of(DATA))) == DATA
         return stored and not self.registry.uploads and sum(self.moved) == len(DATA)
 
 
 @pytest.fixture
 def push(fake_registry: FakeRegistry) -> Push:
-    """A push to the fake."""
+    """Pushes a blob to the fake registry."""
     return Push(fake_registry)
 
 
 @pytest.fixture
 def in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Blobs above 1 kB go in chunks of 256 kB."""
+    """Blobs above 1 kB are pushed in chunks of 256 kB."""
     monkeypatch.setattr(upload_module, "MONOLITHIC_MAX", KIB)
     monkeypatch.setattr(upload_module, "CHUNK", 256 * KIB)
     monkeypatch.setattr(upload_module, "MIN_CHUNK", 16 * KIB)
@@ -74,7 +74,7 @@ def in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_small_blob_takes_three_requests(push: Push) -> None:
-    """Ask, begin, send."""
+    """The client asks for the blob, starts the upload, and sends the bytes."""
     assert push() == "uploaded"
     assert push.did == "HEAD POST PUT"
     assert push.is_stored
@@ -83,8 +83,8 @@ def test_a_small_blob_takes_three_requests(push: Push) -> None:
 
 
 @pytest.mark.usefixtures("in_chunks")
-def test_a_large_blob_goes_in_order(push: Push) -> None:
-    """Each chunk says where it belongs; the last request has the digest and no body."""
+def test_a_large_blob_is_sent_in_order(push: Push) -> None:
+    """Each chunk has its range. The last request has the digest and no body."""
     assert push() == "uploaded"
     assert push.did == "HEAD POST PATCH PATCH PATCH PATCH PUT"
     ranges = [seen.headers["content-range"] for seen in push.registry.seen if seen.method == "PATCH"]
@@ -94,20 +94,20 @@ def test_a_large_blob_goes_in_order(push: Push) -> None:
 
 
 @pytest.mark.parametrize("failure", [Reply(503), Reply(429), Reply(408), CUT, Reply(drop=True), Reply(500, take=0)])
-def test_a_failed_upload_is_begun_again(push: Push, failure: Reply) -> None:
-    """A PUT that failed is no good any more: the next try has a session of its own, and the old one is cancelled."""
+def test_a_failed_upload_starts_again(push: Push, failure: Reply) -> None:
+    """After a failed PUT, the next attempt has a new session, and the old session is cancelled."""
     push.registry.on("PUT", "uploads", failure)
     assert push() == "uploaded"
     assert push.registry.times("POST") == 2
     assert push.registry.cancelled == ["u0"]
-    # A registry that answers before it has read the body can reset the connection; the next request then waits, too.
+    # If a registry answers before it has read the body, it can reset the connection. Then the next request waits, too.
     assert set(push.clock.waits) == {0.5}
     assert push.is_stored
 
 
 @pytest.mark.parametrize("reply", [Reply(drop=True, after=True), Reply(502, after=True), Reply(200, after=True)])
-def test_a_lost_answer_costs_one_question(push: Push, reply: Reply) -> None:
-    """Where the answer to the PUT was lost or made no sense, but the registry has the blob, no byte goes twice."""
+def test_a_lost_answer_costs_one_request(push: Push, reply: Reply) -> None:
+    """If the answer to the PUT is lost or invalid, but the registry has the blob, no byte is sent again."""
     push.registry.on("PUT", "uploads", reply)
     assert push() == "uploaded"
     assert push.did.startswith("HEAD POST PUT HEAD")
@@ -116,8 +116,8 @@ def test_a_lost_answer_costs_one_question(push: Push, reply: Reply) -> None:
 
 
 @pytest.mark.parametrize("failure", [Reply(503), Reply(drop=True), Reply(drop=True, after=True), Reply(429)])
-def test_the_begin_of_an_upload_is_tried_again(push: Push, failure: Reply) -> None:
-    """It has no body and may be repeated."""
+def test_the_start_of_an_upload_is_repeated(push: Push, failure: Reply) -> None:
+    """This request has no body, so that it can be repeated."""
     push.registry.on("POST", "uploads", failure, failure)
     assert push() == "uploaded"
     assert push.registry.times("POST") == 3
@@ -126,8 +126,8 @@ def test_the_begin_of_an_upload_is_tried_again(push: Push, failure: Reply) -> No
 
 @pytest.mark.usefixtures("in_chunks")
 @pytest.mark.parametrize("kept", [0, 1, 100 * KIB, 256 * KIB])
-def test_a_cut_chunk_goes_on_at_what_the_registry_has(push: Push, kept: int) -> None:
-    """After a broken connection the registry is asked how far it came, and gets the rest."""
+def test_a_cut_chunk_is_resumed(push: Push, kept: int) -> None:
+    """After a broken connection, the client asks the registry for its offset, and sends the rest."""
     push.registry.on("PATCH", "uploads", Reply(202, {"Location": "/v2/team/env/blobs/uploads/u0"}, kept=True))
     push.registry.on("PATCH", "uploads", Reply(drop=True, take=kept, kept=True))
     assert push() == "uploaded"
@@ -140,7 +140,7 @@ def test_a_cut_chunk_goes_on_at_what_the_registry_has(push: Push, kept: int) -> 
 @pytest.mark.usefixtures("in_chunks")
 @pytest.mark.parametrize("lost", [Reply(drop=True, after=True), Reply(503, after=True), Reply(504, after=True)])
 def test_a_chunk_whose_answer_was_lost_is_not_sent_again(push: Push, lost: Reply) -> None:
-    """The registry says that it has it."""
+    """The registry's offset shows that it has the chunk."""
     push.registry.on("PATCH", "uploads", lost)
     assert push() == "uploaded"
     assert push.sent == len(DATA)
@@ -148,8 +148,8 @@ def test_a_chunk_whose_answer_was_lost_is_not_sent_again(push: Push, lost: Reply
 
 
 @pytest.mark.usefixtures("in_chunks")
-def test_a_registry_that_takes_less_gets_the_rest(push: Push) -> None:
-    """A chunk that was taken in part is completed from there."""
+def test_a_partly_accepted_chunk_is_completed(push: Push) -> None:
+    """If a registry accepts a part of a chunk, the next chunk starts there."""
     part = {"Location": "/v2/team/env/blobs/uploads/u0", "Range": f"0-{100 * KIB - 1}"}
     push.registry.on("PATCH", "uploads", Reply(202, part, take=100 * KIB, kept=True))
     assert push() == "uploaded"
@@ -159,8 +159,8 @@ def test_a_registry_that_takes_less_gets_the_rest(push: Push) -> None:
 
 @pytest.mark.usefixtures("in_chunks")
 @pytest.mark.parametrize("method", ["PATCH", "GET", "PUT"])
-def test_a_session_that_the_registry_forgot_is_begun_again(push: Push, method: str) -> None:
-    """An upload that expired, or that a restarted registry knows nothing of, starts from the beginning."""
+def test_a_lost_session_starts_again(push: Push, method: str) -> None:
+    """An upload that has expired, or that a restarted registry does not know, starts from the beginning."""
     push.registry.on("PATCH", "uploads", Reply(202, {"Location": "/v2/team/env/blobs/uploads/u0"}, kept=True))
     if method == "GET":
         push.registry.on("PATCH", "uploads", Reply(drop=True))
@@ -172,8 +172,8 @@ def test_a_session_that_the_registry_forgot_is_begun_again(push: Push, method: s
 
 @pytest.mark.usefixtures("in_chunks")
 @pytest.mark.parametrize("status", [400, 404, 405, 415, 416, 501])
-def test_a_registry_without_chunks_gets_the_blob_whole(push: Push, status: int) -> None:
-    """What the registry does not offer is not insisted on."""
+def test_a_registry_without_chunks_gets_the_blob_in_one_piece(push: Push, status: int) -> None:
+    """The client does not repeat a chunked upload that the registry does not support."""
     push.registry.guard = lambda seen: Reply(status) if seen.method == "PATCH" else None
     assert push() == "uploaded"
     assert push.did == "HEAD POST PATCH DELETE POST PUT"
@@ -181,13 +181,15 @@ def test_a_registry_without_chunks_gets_the_blob_whole(push: Push, status: int) 
 
 
 def limit(size: int) -> Callable[[Seen], Reply | None]:
-    """A proxy before the registry that refuses larger bodies."""
+    """A proxy in front of the registry that refuses larger bodies."""
     return lambda seen: Reply(413, {"Content-Type": "text/html"}, b"<html>") if len(seen.body) > size else None
 
 
 @pytest.mark.parametrize("size", [20 * KIB, 70 * KIB, 300 * KIB])
-def test_a_proxy_with_a_limit_gets_smaller_pieces(push: Push, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
-    """A blob that is refused for its size is pushed in chunks, each a quarter of the last, until they pass."""
+def test_a_proxy_with_a_limit_gets_smaller_chunks(push: Push, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    """A blob that is too large for the proxy is pushed in chunks. Their size is divided by four until they are
+    accepted.
+    """
     for name, value in {"CHUNK": 256 * KIB, "MIN_CHUNK": 16 * KIB, "MIB": 64 * KIB}.items():
         monkeypatch.setattr(upload_module, name, value)
     push.registry.guard = limit(size)
@@ -196,8 +198,8 @@ def test_a_proxy_with_a_limit_gets_smaller_pieces(push: Push, monkeypatch: pytes
     assert push.clock.waits == []
 
 
-def test_a_limit_below_any_sense_is_named(push: Push) -> None:
-    """Where even the smallest chunk is refused, the user learns which limit to raise."""
+def test_a_too_small_limit_is_named(push: Push) -> None:
+    """If the smallest chunk is refused, the error says which limit must be raised."""
     push.registry.guard = limit(1000)
     with pytest.raises(RegistryTooLarge) as raised:
         push()
@@ -207,8 +209,8 @@ def test_a_limit_below_any_sense_is_named(push: Push) -> None:
 
 
 @pytest.mark.usefixtures("in_chunks")
-def test_a_registry_s_least_chunk_is_respected(push: Push) -> None:
-    """``OCI-Chunk-Min-Length`` makes chunks larger; only the last may be smaller."""
+def test_the_minimum_chunk_size_of_a_registry_is_respected(push: Push) -> None:
+    """``OCI-Chunk-Min-Length`` makes chunks larger. Only the last chunk can be smaller."""
     push.registry.uploads["u9"] = bytearray()
     headers = {"Location": "/v2/team/env/blobs/uploads/u9", "OCI-Chunk-Min-Length": str(600 * KIB)}
     push.registry.on("POST", "uploads", Reply(202, headers))
@@ -218,8 +220,8 @@ def test_a_registry_s_least_chunk_is_respected(push: Push) -> None:
 
 @pytest.mark.usefixtures("in_chunks")
 @pytest.mark.parametrize("failure", [Reply(503), Reply(drop=True)])
-def test_the_end_of_a_chunked_upload_is_tried_again(push: Push, failure: Reply) -> None:
-    """When all bytes are there, a failure to end does not send them again."""
+def test_the_end_of_a_chunked_upload_is_repeated(push: Push, failure: Reply) -> None:
+    """If the last request fails, the bytes are not sent again."""
     push.registry.on("PUT", "uploads", failure, failure)
     assert push() == "uploaded"
     assert push.did.endswith("PUT HEAD PUT HEAD PUT")
@@ -229,8 +231,8 @@ def test_the_end_of_a_chunked_upload_is_tried_again(push: Push, failure: Reply) 
 
 @pytest.mark.usefixtures("in_chunks")
 @pytest.mark.parametrize("text", ["nonsense", "0-99999999999", "5-10", "0-262143,300000-400000", "0-0", "0-262144"])
-def test_a_range_that_makes_no_sense_is_a_fault(push: Push, text: str) -> None:
-    """Nothing is sent on the ground of it, and the upload is cancelled."""
+def test_an_invalid_range_is_an_error(push: Push, text: str) -> None:
+    """The client sends no more bytes, and cancels the upload."""
     push.registry.on("PATCH", "uploads", Reply(202, {"Location": "/v2/team/env/blobs/uploads/u0", "Range": text}))
     with pytest.raises(RegistryFault, match="another range than was sent"):
         push()
@@ -238,8 +240,8 @@ def test_a_range_that_makes_no_sense_is_a_fault(push: Push, text: str) -> None:
 
 
 @pytest.mark.usefixtures("in_chunks")
-def test_a_registry_that_misjudges_what_it_has_gets_the_blob_anew(push: Push) -> None:
-    """When the bytes of a resumed upload do not make the digest, it is begun again, without resuming."""
+def test_a_wrong_offset_starts_the_upload_again(push: Push) -> None:
+    """If the bytes of a resumed upload do not match the digest, the upload starts again without resuming."""
     push.registry.on("PATCH", "uploads", Reply(drop=True, take=50 * KIB, kept=True))
     push.registry.on("GET", "uploads", Reply(204, {"Range": f"0-{50 * KIB - 2}"}))
     push.registry.on("PATCH", "uploads", *[Reply(202, {"Location": "/v2/team/env/blobs/uploads/u0"}, kept=True)] * 4)
@@ -249,8 +251,8 @@ def test_a_registry_that_misjudges_what_it_has_gets_the_blob_anew(push: Push) ->
 
 
 @pytest.mark.parametrize("chunked", [False, True])
-def test_a_push_that_never_works_comes_to_an_end(push: Push, request: pytest.FixtureRequest, chunked: bool) -> None:
-    """Patience is bounded, every session is cancelled, and progress is taken back."""
+def test_a_push_that_always_fails_ends(push: Push, request: pytest.FixtureRequest, chunked: bool) -> None:
+    """The number of attempts is limited, every session is cancelled, and the progress is reset."""
     if chunked:
         request.getfixturevalue("in_chunks")
     push.registry.guard = lambda seen: Reply(503) if seen.method in ("PUT", "PATCH") else None
@@ -263,8 +265,8 @@ def test_a_push_that_never_works_comes_to_an_end(push: Push, request: pytest.Fix
 
 
 @pytest.mark.usefixtures("in_chunks")
-def test_a_registry_that_forgets_every_session_is_given_up(push: Push) -> None:
-    """Sending the first chunk again and again is no progress."""
+def test_a_registry_that_loses_every_session_is_an_error(push: Push) -> None:
+    """Sending the first chunk again and again does not count as progress."""
 
     def forgetful(seen: Seen) -> Reply | None:
         return GONE if seen.method == "PATCH" and not seen.headers["content-range"].startswith("0-") else None
@@ -275,8 +277,8 @@ def test_a_registry_that_forgets_every_session_is_given_up(push: Push) -> None:
     assert len(push.registry.seen) < 60
 
 
-def test_a_busy_registry_s_wish_is_granted_in_the_middle_of_a_push(push: Push) -> None:
-    """``Retry-After`` holds for uploads, too."""
+def test_retry_after_is_respected_during_a_push(push: Push) -> None:
+    """``Retry-After`` is valid for uploads, too."""
     push.registry.on("PUT", "uploads", Reply(429, {"Retry-After": "33"}))
     assert push() == "uploaded"
     assert push.clock.waits == [33.0]
@@ -286,8 +288,8 @@ def test_a_busy_registry_s_wish_is_granted_in_the_middle_of_a_push(push: Push) -
         push()
 
 
-def test_a_token_that_ends_in_the_middle_of_a_push_is_renewed(fake_registry: FakeRegistry) -> None:
-    """The body is sent again with a new one; a login that is no longer accepted is named."""
+def test_a_token_that_expires_during_a_push_is_renewed(fake_registry: FakeRegistry) -> None:
+    """The body is sent again with a new token. If the login is no longer accepted, the error says so."""
     fake_registry.guard = bearer_guard(f"http://{fake_registry.host}/token")
     challenge = {"WWW-Authenticate": f'Bearer realm="http://{fake_registry.host}/token"'}
     fake_registry.on("PUT", "uploads", Reply(401, challenge))
@@ -302,8 +304,8 @@ def test_a_token_that_ends_in_the_middle_of_a_push_is_renewed(fake_registry: Fak
     assert fake_registry.uploads == {}
 
 
-def test_a_mount_that_was_refused_gives_its_session_to_the_upload(push: Push) -> None:
-    """No session is left open: the last one is used, the others are cancelled."""
+def test_a_refused_mount_gives_its_session_to_the_upload(push: Push) -> None:
+    """The last session is used, and the others are cancelled, so that no session stays open."""
     with connect(push.registry.host) as registry:
         repository = registry.repository("team/env")
         assert repository.push(blob(DATA), opener(DATA), mount_from=["a", "b"]) == "uploaded"
@@ -313,7 +315,7 @@ def test_a_mount_that_was_refused_gives_its_session_to_the_upload(push: Push) ->
 
 
 def test_a_mount_costs_one_request(push: Push) -> None:
-    """Without a byte."""
+    """No byte is sent."""
     push.registry.put("base", DATA)
     with connect(push.registry.host) as registry:
         assert registry.repository("team/env").push(blob(DATA), never, mount_from=["base"]) == "mounted"
@@ -322,8 +324,11 @@ def test_a_mount_costs_one_request(push: Push) -> None:
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 409, 429, 500, 503])
-def test_a_mount_that_is_refused_in_any_way_becomes_an_upload(push: Push, status: int) -> None:
-    """Registries disagree on the status. The mount is asked for once, without waiting: the upload needs no mount."""
+def test_every_refusal_of_a_mount_becomes_an_upload(push: Push, status: int) -> None:
+    """Registries use different statuses.
+
+    The mount is tried once, without waiting, because the upload does not need it.
+    """
     push.registry.put("base", DATA)
     push.registry.on("POST", "mount=", *[spec_error(status, "UNSUPPORTED", "no mounts here")] * 5)
     with connect(push.registry.host, clock=push.clock) as registry:
@@ -334,8 +339,8 @@ def test_a_mount_that_is_refused_in_any_way_becomes_an_upload(push: Push, status
     assert push.clock.waits == []
 
 
-def test_a_mount_counts_when_the_registry_has_the_blob(push: Push) -> None:
-    """An answer of success that is none of the specification's is checked."""
+def test_a_mount_succeeds_only_if_the_registry_has_the_blob(push: Push) -> None:
+    """After a status of success that the specification does not name, the client checks that the blob is there."""
     push.registry.on("POST", "mount=", Reply(200), Reply(204))
     with connect(push.registry.host) as registry:
         repository = registry.repository("team/env")
@@ -345,23 +350,23 @@ def test_a_mount_counts_when_the_registry_has_the_blob(push: Push) -> None:
         assert registry.repository("team/other").mount(Digest.of(b"other"), "base")
 
 
-def test_a_registry_that_stores_other_bytes_is_found_out(push: Push) -> None:
-    """The digest in its answer must be the blob's."""
+def test_a_registry_that_stores_other_bytes_is_an_error(push: Push) -> None:
+    """The digest in its answer must be the digest of the blob."""
     push.registry.on("PUT", "uploads", Reply(201, {"Docker-Content-Digest": str(Digest.of(b""))}))
     with pytest.raises(ContentMismatch, match="stored other bytes"):
         push()
 
 
-def test_a_failure_to_cancel_hides_nothing(push: Push) -> None:
-    """The error that counts is the first."""
+def test_a_failed_cancellation_hides_no_error(push: Push) -> None:
+    """The first error is raised."""
     push.registry.guard = lambda seen: Reply(500, drop=True) if seen.method == "DELETE" else None
     push.registry.on("PUT", "uploads", spec_error(403, "DENIED", "quota exceeded"))
     with pytest.raises(RegistryError, match="quota exceeded"):
         push()
 
 
-def test_the_source_is_closed_whatever_happens(push: Push) -> None:
-    """Each file that was opened is closed after success and failure."""
+def test_the_source_is_always_closed(push: Push) -> None:
+    """Each opened file is closed after success and after failure."""
     opened: list[io.BytesIO] = []
 
     def open_source() -> io.BytesIO:
