@@ -1,4 +1,4 @@
-"""Bytecode for modules that came without: the same each time, used by Python, and in nobody else's way."""
+"""Bytecode of modules that have none: it is always the same, Python uses it, and it conflicts with no other file."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ BROKEN = {
 
 
 def compiled(tmp_path: Path, modules: dict[str, bytes], python: Path = PYTHON) -> dict[str, bytes]:
-    """Path to bytes of what comes out."""
+    """Returns the created files: the bytes of each by its path."""
     sources = {}
     tmp_path.mkdir(exist_ok=True)
     for number, (path, text) in enumerate(modules.items()):
@@ -51,14 +51,16 @@ def _bytes(found: list[Bytecode]) -> dict[str, bytes]:
     return {one.path: Path(one.file).read_bytes()[one.offset : one.offset + one.size] for one in found}
 
 
-def test_every_module_that_compiles_gets_bytecode(tmp_path: Path) -> None:
-    """In __pycache__ beside it, whatever its name; templates and Python 2 are left out, as conda leaves them."""
+def test_every_module_that_can_be_compiled_gets_bytecode(tmp_path: Path) -> None:
+    """The file is in __pycache__ next to the module. Templates and Python 2 modules are left out, as in conda."""
     found = compiled(tmp_path, MODULES | BROKEN)
     assert sorted(found) == sorted(importlib.util.cache_from_source(path, optimization="") for path in MODULES)
 
 
-def test_bytecode_names_its_source_as_it_lies_in_the_image(tmp_path: Path) -> None:
-    """Magic number, time and size in the header (PEP 552); the image's path in tracebacks, and none of this machine."""
+def test_bytecode_names_its_source_in_the_image(tmp_path: Path) -> None:
+    """The header has magic number, time and size (PEP 552). Tracebacks show the path in the image, and none of this
+    machine.
+    """
     for path, pyc in compiled(tmp_path, MODULES).items():
         source = source_of(path)
         assert pyc[:4] == importlib.util.MAGIC_NUMBER
@@ -69,8 +71,8 @@ def test_bytecode_names_its_source_as_it_lies_in_the_image(tmp_path: Path) -> No
         assert os.fsencode(tmp_path) not in pyc
 
 
-def test_bytecode_is_the_same_each_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever the hash seed, the locale, the folder and the rest of the caller's environment."""
+def test_bytecode_is_always_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It does not depend on the hash seed, the locale, the folder or the other variables of the caller."""
     first = compiled(tmp_path, MODULES)
     for name, value in {
         "PYTHONHASHSEED": "77",
@@ -86,7 +88,7 @@ def test_bytecode_is_the_same_each_time(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_python_uses_the_bytecode(tmp_path: Path) -> None:
-    """It finds it, takes it for current, and writes nothing, though it may."""
+    """Python finds the bytecode, accepts it as current, and writes no other, although it has the permission."""
     found = compiled(tmp_path, MODULES)
     for path, data in {**MODULES, **found}.items():
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
@@ -101,7 +103,7 @@ def test_python_uses_the_bytecode(tmp_path: Path) -> None:
 
 
 def test_a_python_that_does_not_run_is_an_error(tmp_path: Path) -> None:
-    """It is not taken for a package without modules."""
+    """The error is not mistaken for a package without modules."""
     broken = tmp_path / "python"
     broken.write_text("#!/bin/sh\nexit 3\n")
     broken.chmod(0o755)
@@ -122,13 +124,13 @@ def test_a_python_that_does_not_run_is_an_error(tmp_path: Path) -> None:
         ("a/b.pyc", "a/b.py"),
     ],
 )
-def test_bytecode_leads_to_its_module(pyc: str, source: str) -> None:
-    """As PEP 3147 and PEP 488 name the one after the other."""
+def test_a_path_of_bytecode_gives_the_path_of_its_module(pyc: str, source: str) -> None:
+    """The two names are related as in PEP 3147 and PEP 488."""
     assert source_of(pyc) == source
 
 
 def test_only_modules_without_bytecode_are_compiled() -> None:
-    """In site-packages alone, as conda does it; test suites are left out."""
+    """Only modules in site-packages are compiled, as in conda. Test suites are left out."""
     paths = [
         f"{SITE}/a.py",
         f"{SITE}/b.py",
@@ -143,8 +145,8 @@ def test_only_modules_without_bytecode_are_compiled() -> None:
     assert uncompiled(paths) == [f"{SITE}/a.py"]
 
 
-def test_what_was_compiled_before_leaves_no_trace(tmp_path: Path) -> None:
-    """One interpreter serves many packages, in whatever order, and each gets the bytes that it gets alone."""
+def test_earlier_packages_do_not_change_the_bytecode(tmp_path: Path) -> None:
+    """One interpreter compiles many packages in any order. Each package gets the same bytes as alone."""
     alone = compiled(tmp_path / "alone", MODULES)
     sources = {}
     for number, (path, text) in enumerate(MODULES.items()):
@@ -157,8 +159,8 @@ def test_what_was_compiled_before_leaves_no_trace(tmp_path: Path) -> None:
     assert _bytes(found) == alone
 
 
-def test_a_large_package_is_cut_the_same_way_everywhere(tmp_path: Path) -> None:
-    """Its parts are compiled beside each other, on however many processors, and nothing of that shows."""
+def test_a_large_package_is_divided_in_the_same_way_everywhere(tmp_path: Path) -> None:
+    """Its parts are compiled at the same time. The number of processors does not change the bytes."""
     body = "".join(f"def f{number}(x):\n    return x + {number}, 'text {number}'\n" for number in range(900)).encode()
     modules = {f"{SITE}/large/m{number:02}.py": body + b"NUMBER = %d\n" % number for number in range(40)}
     everywhere = os.sched_getaffinity(0)
@@ -172,8 +174,8 @@ def test_a_large_package_is_cut_the_same_way_everywhere(tmp_path: Path) -> None:
         os.sched_setaffinity(0, everywhere)
 
 
-def test_a_compiler_that_dies_over_a_package_does_the_next(tmp_path: Path) -> None:
-    """The package that ended it is an error; the interpreter itself goes on."""
+def test_a_compiler_that_stops_at_a_package_compiles_the_next(tmp_path: Path) -> None:
+    """The package that stopped the interpreter is an error. The next package is compiled."""
     source = tmp_path / "module.py"
     source.write_bytes(b"VALUE = 1\n")
     with Compiler(PYTHON) as compiler:
@@ -182,8 +184,8 @@ def test_a_compiler_that_dies_over_a_package_does_the_next(tmp_path: Path) -> No
         assert compiler.compile({f"{SITE}/a.py": str(source)}, str(tmp_path / "out"), "/opt/env", EPOCH)
 
 
-def test_a_full_disk_is_told_apart_from_a_python_that_fails(tmp_path: Path, small_disk: Path) -> None:
-    """By the number that the system gave it."""
+def test_a_full_disk_differs_from_a_python_that_fails(tmp_path: Path, small_disk: Path) -> None:
+    """The error number of the system tells the difference."""
     source = tmp_path / "large.py"
     source.write_text(f"TEXT = {'x' * 4_000_000!r}\n")
     with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)) as raised:

@@ -1,4 +1,4 @@
-"""What a lock file leaves out is found: sizes by asking, hashes by looking, downloads only where nothing else helps."""
+"""Missing values of a lock file are found: sizes by a request, hashes by a download, only if there is no other way."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ NONE = PackageSources()
 
 @pytest.fixture
 def host() -> Iterator[Host]:
-    """A channel of one package."""
+    """A channel with one package."""
     with Host({PATH: DATA}).serving() as serving:
         yield serving
 
@@ -37,22 +37,22 @@ def small(url: str, **fields: object) -> Lockfile:
     return of_packages("linux-64", [package], [])
 
 
-def test_nothing_is_asked_of_nobody(tmp_path: Path, host: Host) -> None:
-    """Where the lock file says everything."""
+def test_a_complete_lock_file_needs_no_request(tmp_path: Path, host: Host) -> None:
+    """No channel and no package cache is read if the lock file has all values."""
     whole = small(host.url, size=5)
     assert complete(whole, NONE, tmp_path) == (whole, {})
     assert host.seen == []
 
 
-def test_a_size_is_asked_for_and_nothing_downloaded(tmp_path: Path, host: Host) -> None:
-    """The headers of the answer tell."""
+def test_a_size_is_requested_without_a_download(tmp_path: Path, host: Host) -> None:
+    """The headers of the answer have the size."""
     found, failures = complete(small(host.url), NONE, tmp_path)
     assert (found.conda[0].size, failures) == (len(DATA), {})
     assert host.seen == [f"HEAD {PATH}"]
 
 
-def test_a_size_is_found_where_a_login_is_needed(tmp_path: Path) -> None:
-    """The login is that of the environment's record, and no other host sees it."""
+def test_a_size_is_found_if_a_login_is_needed(tmp_path: Path) -> None:
+    """The login comes from the environment's record. No other host gets it."""
     with Host({}).serving() as elsewhere, Host({PATH: DATA}, login="user:p@ss word").serving() as host:
         url = f"http://user:p%40ss%20word@{host.url.removeprefix('http://')}{PATH}"
         found, _ = complete(small(host.url), PackageSources(urls={"small-1.0-0": url}), tmp_path)
@@ -64,8 +64,8 @@ def test_a_size_is_found_where_a_login_is_needed(tmp_path: Path) -> None:
         assert elsewhere.logins == {""}
 
 
-def test_a_missing_sha256_is_computed_of_the_archive(tmp_path: Path, host: Host) -> None:
-    """Which has to have the md5 that the lock file gives."""
+def test_a_missing_sha256_is_computed_from_the_archive(tmp_path: Path, host: Host) -> None:
+    """The archive must match the md5 in the lock file."""
     md5 = hashlib.md5(DATA).hexdigest()
     found, failures = complete(small(host.url, sha256="", md5=md5), NONE, tmp_path)
     assert (found.conda[0].sha256, found.conda[0].size) == (hashlib.sha256(DATA).hexdigest(), len(DATA))
@@ -75,8 +75,8 @@ def test_a_missing_sha256_is_computed_of_the_archive(tmp_path: Path, host: Host)
     assert found.conda[0].sha256 == ""
 
 
-def test_what_cannot_be_found_is_said(tmp_path: Path, host: Host) -> None:
-    """By dist, with the reason; the others are complete."""
+def test_missing_values_are_reported(tmp_path: Path, host: Host) -> None:
+    """Each is reported by dist with the reason. The other packages are complete."""
     gone = CondaPackage.of_url(f"{host.url}/linux-64/gone-1.0-0.conda", md5="0" * 32)
     both = of_packages("linux-64", [gone, *small(host.url).conda], [])
     found, failures = complete(both, NONE, tmp_path)
@@ -87,15 +87,15 @@ def test_what_cannot_be_found_is_said(tmp_path: Path, host: Host) -> None:
 @pytest.mark.parametrize(
     "url", ["http://user:pw@127.0.0.1:x", "http://127.0.0.1:9", "ftp://127.0.0.1:9", "http://[", "s3://b"]
 )
-def test_an_odd_url_is_no_crash(tmp_path: Path, url: str) -> None:
-    """Its package cannot be had, and that is all."""
+def test_an_invalid_url_is_no_crash(tmp_path: Path, url: str) -> None:
+    """The package of this URL is not available; the others are complete."""
     lockfile = small("https://lab.org")
     _, failures = complete(lockfile, PackageSources(urls={"small-1.0-0": f"{url}{PATH}"}), tmp_path)
     assert list(failures) == ["small-1.0-0"]
 
 
-def test_the_package_cache_is_asked_first(tmp_path: Path, conda_prefix: Path) -> None:
-    """It knows what an explicit file leaves out, dependencies of noarch packages included."""
+def test_the_package_cache_is_read_first(tmp_path: Path, conda_prefix: Path) -> None:
+    """It has the values that an explicit file does not have, such as the dependencies of noarch packages."""
     whole = lock(snapshot(conda_prefix))
     text = dump(whole, "explicit")
     unreachable = load(text.replace("127.0.0.1", "127.0.0.2"))
@@ -107,26 +107,26 @@ def test_the_package_cache_is_asked_first(tmp_path: Path, conda_prefix: Path) ->
     ]
 
 
-def test_a_local_channel_tells_sizes(tmp_path: Path) -> None:
-    """By the file itself."""
+def test_a_local_channel_gives_the_size(tmp_path: Path) -> None:
+    """It is the size of the archive."""
     (tmp_path / "linux-64").mkdir()
     (tmp_path / PATH[1:]).write_bytes(DATA)
     found, failures = complete(small(tmp_path.as_uri()), NONE, tmp_path)
     assert (found.conda[0].size, failures) == (len(DATA), {})
 
 
-def test_a_lock_file_that_says_too_little_is_left_as_it_is(tmp_path: Path) -> None:
-    """Without any hash nobody can prove what the package is."""
+def test_a_lock_file_without_hashes_is_not_completed(tmp_path: Path) -> None:
+    """Without any hash, nothing proves which package is meant."""
     bare = of_packages("linux-64", [replace(small("https://lab.org").conda[0], sha256="", md5="")], [])
     found, failures = complete(bare, NONE, tmp_path)
     assert found == bare
     assert list(failures) == ["small-1.0-0"]
 
 
-def test_a_cache_that_does_not_know_the_size_is_no_help(
-    tmp_path: Path, rattler_prefix: Path, package_cache: Path
-) -> None:
-    """py-rattler's keeps no archive and no size; where the channel is silent too, the message says what is wanting."""
+def test_a_cache_without_the_size_gives_no_size(tmp_path: Path, rattler_prefix: Path, package_cache: Path) -> None:
+    """py-rattler's cache has neither archive nor size. If the channel does not answer either, the message names the
+    size.
+    """
     lockfile = load(dump(lock(snapshot(rattler_prefix)), "explicit").replace("127.0.0.1", "127.0.0.2"))
     _, failures = complete(lockfile, PackageSources(PackageCaches([package_cache])), tmp_path)
     assert "The size of the archive of greet-1.0-h0_0 is not available" in failures["greet-1.0-h0_0"].message

@@ -1,4 +1,4 @@
-"""Which paths a package brings, told without having it: the same from a cache, a channel's archive and a prefix."""
+"""The paths of a package are read without its archive. They are the same from a cache, a channel and a prefix."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def locked(rattler_prefix: Path) -> Lockfile:
 
 @pytest.fixture(scope="module")
 def installed(rattler_prefix: Path) -> dict[str, list[str]]:
-    """What py-rattler's records list, by dist."""
+    """Returns the paths in py-rattler's records, by dist."""
     return {record.dist: sorted(record.files) for record in snapshot(rattler_prefix).records}
 
 
@@ -32,19 +32,21 @@ def sorted_paths(found: dict[str, list[str]]) -> dict[str, list[str]]:
     return {dist: sorted(paths) for dist, paths in found.items()}
 
 
-def test_a_cache_tells(locked: Lockfile, installed: dict[str, list[str]], package_cache: Path) -> None:
-    """Noarch Python files where they will lie, and entry points, which no archive holds."""
+def test_the_paths_are_read_from_a_cache(
+    locked: Lockfile, installed: dict[str, list[str]], package_cache: Path
+) -> None:
+    """Noarch Python files have their place in the prefix. Entry points, which no archive contains, are included."""
     found = package_paths(locked.conda, PackageSources(PackageCaches([package_cache])), locked.site_packages)
     assert sorted_paths(found) == installed
 
 
-def test_a_channel_tells(locked: Lockfile, installed: dict[str, list[str]]) -> None:
-    """Where no cache has the package."""
+def test_the_paths_are_read_from_a_channel(locked: Lockfile, installed: dict[str, list[str]]) -> None:
+    """The channel is used if no cache has the package."""
     assert sorted_paths(package_paths(locked.conda, PackageSources(), locked.site_packages)) == installed
 
 
-def test_of_a_large_archive_a_few_bytes_are_enough(locked: Lockfile, channel: Channel) -> None:
-    """Only the part with the metadata is transferred."""
+def test_only_a_part_of_a_large_archive_is_read(locked: Lockfile, channel: Channel) -> None:
+    """Only the part with the metadata is downloaded."""
     python = locked.python
     assert python
     assert python.size
@@ -55,8 +57,10 @@ def test_of_a_large_archive_a_few_bytes_are_enough(locked: Lockfile, channel: Ch
     assert 0 < relay.received < python.size / 10
 
 
-def test_an_archive_at_hand_tells(channel: Channel, conda_prefix: Path, installed: dict[str, list[str]]) -> None:
-    """In a package cache or a channel on this machine, in either format."""
+def test_the_paths_are_read_from_a_local_archive(
+    channel: Channel, conda_prefix: Path, installed: dict[str, list[str]]
+) -> None:
+    """The archive is in a package cache or in a channel on this machine, in either format."""
     locked = lock(snapshot(conda_prefix))
     urls = {package.dist: f"{channel.url}/{package.subdir}/{package.fn}" for package in locked.conda}
     assert sorted_paths(package_paths(locked.conda, PackageSources(urls=urls), locked.site_packages)) == installed
@@ -67,8 +71,8 @@ def test_an_archive_at_hand_tells(channel: Channel, conda_prefix: Path, installe
     assert sorted_paths(found) == {greet.dist: installed[greet.dist]}
 
 
-def test_what_nobody_tells_is_left_out(locked: Lockfile, tmp_path: Path) -> None:
-    """The others are told all the same, and nothing is raised."""
+def test_packages_without_a_source_are_left_out(locked: Lockfile, tmp_path: Path) -> None:
+    """The paths of the other packages are returned, and nothing is raised."""
     package = next(item for item in locked.conda if item.name == "greet")
     urls = {package.dist: "http://127.0.0.1:9/nobody/greet-1.0-h0_0.conda"}
     found = package_paths(locked.conda, PackageSources(PackageCaches([tmp_path]), urls), locked.site_packages)

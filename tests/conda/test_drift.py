@@ -1,4 +1,4 @@
-"""Drift finds every change to a prefix and reports nothing that is none."""
+"""Drift contains every change to a prefix, and nothing else."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def small(request: pytest.FixtureRequest, tmp_path: Path) -> SmallPrefix:
 
 @pytest.fixture(params=["conda", "rattler"])
 def real(request: pytest.FixtureRequest, tmp_path: Path, channel_url: str, package_cache: Path) -> Path:
-    """A real prefix of either kind, free to be changed (it shares no file with another one)."""
+    """A real prefix of either kind that a test may change. It shares no file with another prefix."""
     if request.param == "conda":
         return prefixes.conda_made(tmp_path / "envs/demo", tmp_path / "pkgs", SPECS, channel_url)
     return prefixes.create(tmp_path / "demo", SPECS, channel_url, tmp_path / "cache")
@@ -50,15 +50,18 @@ def paths(entries: tuple[DriftEntry, ...]) -> list[str]:
 
 @pytest.mark.parametrize("trust_cache", [True, False])
 def test_an_untouched_prefix_has_no_drift(real: Path, trust_cache: bool) -> None:
-    """Prefixes in text and binaries, entry points, bytecode and odd names included, read or not."""
+    """The prefix has its path in text and in binaries, entry points, bytecode and odd names.
+
+    The cache is trusted or not.
+    """
     result = drift(snapshot(real), trust_cache=trust_cache)
     assert (result.modified, result.missing, result.untracked, result.warnings) == ((), (), (), ())
     assert not result
     assert result.files > 1000
 
 
-def test_a_prefix_that_was_used_has_no_drift(real: Path) -> None:
-    """What Python caches on import is set apart, with the conda-made prefix's own bytecode untouched."""
+def test_a_used_prefix_has_no_drift(real: Path) -> None:
+    """Files that Python caches at an import are kept apart. The bytecode that conda made is not changed."""
     subprocess.run([str(real / "bin/python"), "-O", "-c", "import requests, tqdm"], check=True, env={})
     result = drift(snapshot(real))
     assert not result
@@ -66,8 +69,8 @@ def test_a_prefix_that_was_used_has_no_drift(real: Path) -> None:
     assert any("tqdm" in path for path in paths(result.bytecode))
 
 
-def test_what_pip_installs_is_not_drift(real: Path, pip_wheel: Path) -> None:
-    """Its files are pip's, as its RECORD says."""
+def test_files_of_pip_are_not_drift(real: Path, pip_wheel: Path) -> None:
+    """The files in the RECORD of pip belong to pip."""
     pip = [str(real / "bin/python"), "-m", "pip", "install", "--quiet", "--no-index", "--no-deps"]
     subprocess.run([*pip, str(pip_wheel)], check=True)
     assert not drift(snapshot(real))
@@ -86,10 +89,10 @@ CHANGES: dict[str, Callable[[SmallPrefix], object]] = {
 
 
 @pytest.mark.parametrize("change", [None, *CHANGES])
-def test_what_was_verified_is_not_looked_at_again(
+def test_verified_packages_are_not_read_again(
     small: SmallPrefix, change: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As long as it stays as it was; what changes in one package is found, and what lies beside it."""
+    """This is so as long as they are unchanged. A change in one package and a new file next to it are found."""
     small.add("more", files={"share/more/a": b"1234", "share/more/b": b"5678"}, links={"share/more/link": "a"})
     first = found(small)
     assert first.verified.keys() >= {"more-1.0-0", "data-1.0-0"}
@@ -114,8 +117,8 @@ def test_what_was_verified_is_not_looked_at_again(
     assert again.verified == whole.verified
 
 
-def test_packages_that_share_a_path_are_looked_at_together(small: SmallPrefix) -> None:
-    """Either may have brought the file."""
+def test_packages_that_share_a_path_are_checked_together(small: SmallPrefix) -> None:
+    """The file can come from either package."""
     small.add("one", files={"share/both": b"1", "share/one": b"1"})
     small.add("two", files={"share/both": b"2", "share/two": b"2"})
     first = found(small)
@@ -124,7 +127,7 @@ def test_packages_that_share_a_path_are_looked_at_together(small: SmallPrefix) -
 
 
 def test_every_kind_of_change_is_found(small: SmallPrefix) -> None:
-    """Content of the same size, another size, another type, gone, new: with owner and size."""
+    """Content of the same size, another size, another type, deleted and new files are found, with owner and size."""
     small.add(
         "more", files={f"share/more/{name}": b"1234" for name in ("same-size", "longer", "folder", "linked", "gone")}
     )
@@ -153,7 +156,7 @@ def test_every_kind_of_change_is_found(small: SmallPrefix) -> None:
 
 
 def test_files_of_the_package_cache_are_not_read(small: SmallPrefix) -> None:
-    """They are the same inode, not written to since extraction; a copy has to be read."""
+    """They have the same inode as the cache's file, and were not written after the extraction. A copy must be read."""
     assert found(small).bytes_read == 0
     shutil.copy2(small.path / "share/data/a.txt", small.path / "copy")
     os.replace(small.path / "copy", small.path / "share/data/a.txt")
@@ -163,7 +166,7 @@ def test_files_of_the_package_cache_are_not_read(small: SmallPrefix) -> None:
 
 
 def test_a_link_to_another_file_is_found(small: SmallPrefix) -> None:
-    """Of the same size and as old as the package's own, with a second name somewhere: it is not the cache's file."""
+    """The other file has the same size and time, and a second hard link. But it is not the file of the cache."""
     other = small.write("share/data/other", b"o" * 100)
     os.utime(other, (1.7e9, 1.7e9))
     (small.path / "share/data/a.txt").unlink()
@@ -171,8 +174,8 @@ def test_a_link_to_another_file_is_found(small: SmallPrefix) -> None:
     assert paths(found(small).modified) == ["share/data/a.txt"]
 
 
-def test_an_edit_through_the_hard_link_is_found(small: SmallPrefix) -> None:
-    """It changes the package cache's copy as well, so that the two are still one: the time gives it away."""
+def test_an_edit_through_a_hard_link_is_found(small: SmallPrefix) -> None:
+    """The edit changes the file of the package cache, too, so that both are the same file. The time shows the edit."""
     path = small.path / "share/data/a.txt"
     with path.open("r+b") as file:
         file.write(b"X")
@@ -180,8 +183,8 @@ def test_an_edit_through_the_hard_link_is_found(small: SmallPrefix) -> None:
     assert paths(found(small).modified) == ["share/data/a.txt"]
 
 
-def test_an_edit_before_the_prefix_was_made_is_found(small: SmallPrefix) -> None:
-    """The cache was damaged through another prefix, then this one was linked from it: its time tells that, too."""
+def test_an_edit_before_the_installation_is_found(small: SmallPrefix) -> None:
+    """The cache was damaged through another prefix, and this prefix was linked from it. The time shows the edit."""
     source = small.pkgs / "data-1.0-0/share/data/a.txt"
     index = small.pkgs / "data-1.0-0/info/index.json"
     with source.open("r+b") as file:
@@ -193,8 +196,8 @@ def test_an_edit_before_the_prefix_was_made_is_found(small: SmallPrefix) -> None
     assert paths(found(small).modified) == ["share/data/a.txt"]
 
 
-def test_files_that_packages_fight_over_are_no_drift(small: SmallPrefix) -> None:
-    """The later one wins in the prefix; both records list the path, and either content is fine."""
+def test_paths_of_two_packages_are_no_drift(small: SmallPrefix) -> None:
+    """The later package wins in the prefix. Both records have the path, and both contents are accepted."""
     small.add("a", files={"share/both": b"from a"})
     small.add("b", files={"share/both": b"from b"})
     assert not found(small)
@@ -202,14 +205,14 @@ def test_files_that_packages_fight_over_are_no_drift(small: SmallPrefix) -> None
     assert paths(found(small).modified) == ["share/both"]
 
 
-def test_clobbering_packages_are_no_drift(tmp_path: Path, channel_url: str) -> None:
-    """The same with packages that conda links."""
+def test_clobbered_paths_of_conda_are_no_drift(tmp_path: Path, channel_url: str) -> None:
+    """The same is so for packages that conda links."""
     prefix = prefixes.conda_made(tmp_path / "envs/x", tmp_path / "pkgs", ["clobber-a", "clobber-b"], channel_url)
     assert not drift(snapshot(prefix))
 
 
-def test_bytecode_is_set_apart(small: SmallPrefix) -> None:
-    """Written or rewritten caches are no drift, missing ones neither; a module that is bytecode alone is a file."""
+def test_bytecode_is_kept_apart(small: SmallPrefix) -> None:
+    """New, changed and missing caches are no drift. A module that is only bytecode is a normal file."""
     small.add(
         "mod",
         files={
@@ -231,8 +234,8 @@ def test_bytecode_is_set_apart(small: SmallPrefix) -> None:
     ]
 
 
-def test_what_pip_overwrote_is_pips(small: SmallPrefix) -> None:
-    """The files in its RECORD are not modified files of conda's; those that it removed are missing."""
+def test_files_that_pip_overwrote_belong_to_pip(small: SmallPrefix) -> None:
+    """The files in its RECORD are not modified files of conda. Files that pip removed are missing."""
     small.add("six", files=small.distribution("six", "1.0", {f"{SITE}/six.py": b"6", f"{SITE}/six_old.py": b""}))
     shutil.rmtree(small.path / SITE)
     small.pip("six", "2.0", {f"{SITE}/six.py": b"7"})
@@ -242,8 +245,8 @@ def test_what_pip_overwrote_is_pips(small: SmallPrefix) -> None:
     assert {entry.package for entry in result.missing} == {"six"}
 
 
-def test_files_that_pip_lost_are_said(small: SmallPrefix) -> None:
-    """A RECORD that names files which are gone leads to a warning, not to a crash."""
+def test_missing_files_of_pip_are_reported(small: SmallPrefix) -> None:
+    """A RECORD with files that do not exist gives a warning, and no crash."""
     small.pip("a", files={f"{SITE}/a.py": b""})
     (small.path / SITE / "a.py").unlink()
     (warning,) = found(small).warnings
@@ -251,8 +254,8 @@ def test_files_that_pip_lost_are_said(small: SmallPrefix) -> None:
     assert "a.py" in warning.message
 
 
-def test_odd_names_are_reported_as_they_are(small: SmallPrefix) -> None:
-    """Line ends, bytes that are no UTF-8, blanks."""
+def test_odd_names_are_reported_unchanged(small: SmallPrefix) -> None:
+    """This is so for line ends, bytes that are not UTF-8, and spaces."""
     names = [b"share/line\nend", b"share/b\xe4d", b"share/ blank "]
     for name in names:
         with open(os.fsencode(small.path) + b"/" + name, "wb"):
@@ -261,7 +264,7 @@ def test_odd_names_are_reported_as_they_are(small: SmallPrefix) -> None:
 
 
 def test_links_are_not_followed(small: SmallPrefix, tmp_path: Path) -> None:
-    """Loops end, and nothing outside of the prefix is looked at."""
+    """Loops end, and nothing outside of the prefix is read."""
     (tmp_path / "outside").mkdir()
     (tmp_path / "outside/file").touch()
     (small.path / "share/loop").symlink_to("..")
@@ -274,8 +277,8 @@ def test_links_are_not_followed(small: SmallPrefix, tmp_path: Path) -> None:
     ]
 
 
-def test_files_listed_below_a_link_are_known(small: SmallPrefix) -> None:
-    """A package may name lib64/x where lib64 is a link to lib: the file is neither missing nor untracked."""
+def test_files_listed_below_a_link_are_found(small: SmallPrefix) -> None:
+    """A package can have lib64/x where lib64 is a link to lib. The file is neither missing nor untracked."""
     (small.path / "lib64").symlink_to("lib")
     (small.path / "lib").mkdir(exist_ok=True)
     small.add("below", files={"lib64/x": b"x"})
@@ -283,8 +286,8 @@ def test_files_listed_below_a_link_are_known(small: SmallPrefix) -> None:
     assert not found(small).missing
 
 
-def test_special_files_are_reported_not_read(small: SmallPrefix) -> None:
-    """A pipe or socket, also in the place of a package's file of unknown size, does not stop the check."""
+def test_special_files_are_reported_and_not_read(small: SmallPrefix) -> None:
+    """A pipe or socket does not block the check, even in place of a package's file of unknown size."""
     os.mkfifo(small.path / "share/pipe")
     record = small.path / "conda-meta/data-1.0-0.json"
     record.write_text(record.read_text().replace('"size_in_bytes": 100', '"size_in_bytes": null'))
@@ -300,8 +303,8 @@ def test_special_files_are_reported_not_read(small: SmallPrefix) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() == 0 and not shutil.which("setpriv"), reason="root may read everything")
-def test_unreadable_files_are_said(small: SmallPrefix) -> None:
-    """Files and folders that others alone may read lead to one warning that names them."""
+def test_unreadable_files_are_reported(small: SmallPrefix) -> None:
+    """Files and folders that only other users can read give one warning with their names."""
     shutil.copy(small.path / "share/data/b.txt", small.path / "copy")
     os.replace(small.path / "copy", small.path / "share/data/b.txt")
     os.chmod(small.path / "share/data/b.txt", 0)
@@ -321,8 +324,8 @@ print([warning.message for warning in result.warnings])
     assert run.stdout == "['2 paths of the environment cannot be read: locked/, share/data/b.txt.']\n"
 
 
-def test_what_is_condas_own_is_no_drift(small: SmallPrefix) -> None:
-    """Metadata, trash, rattler's tag; in a base environment its packages and the environments in it."""
+def test_files_of_conda_itself_are_no_drift(small: SmallPrefix) -> None:
+    """These are metadata, trash and rattler's tag; in a base environment also its packages and its environments."""
     for path in (
         "conda-meta/history",
         "conda-meta/new",
@@ -340,8 +343,8 @@ def test_what_is_condas_own_is_no_drift(small: SmallPrefix) -> None:
     assert not found(small)
 
 
-def test_an_environment_inside_is_said(small: SmallPrefix) -> None:
-    """It is not part of this one, and not lost without a word."""
+def test_an_environment_inside_is_reported(small: SmallPrefix) -> None:
+    """It is not a part of the outer environment, and a warning names it."""
     small.write("nested/conda-meta/history")
     small.write("nested/bin/x")
     result = found(small)
@@ -350,8 +353,8 @@ def test_an_environment_inside_is_said(small: SmallPrefix) -> None:
     assert (warning.code, "nested" in warning.message) == ("nested-environment", True)
 
 
-def test_progress_reaches_its_end(small: SmallPrefix) -> None:
-    """It counts bytes, never backwards, up to the whole."""
+def test_progress_reaches_its_total(small: SmallPrefix) -> None:
+    """Progress counts bytes, and never goes back."""
     seen: list[tuple[int, int]] = []
     drift(snapshot(small.path), progress=lambda done, total: seen.append((done, total)))
     assert seen == sorted(seen)
@@ -360,7 +363,7 @@ def test_progress_reaches_its_end(small: SmallPrefix) -> None:
 
 @pytest.mark.parametrize("workers", [1, 2, 7])
 def test_the_number_of_workers_changes_nothing(small: SmallPrefix, workers: int) -> None:
-    """The result is sorted whoever finishes first."""
+    """The result is sorted, in whatever order the workers end."""
     small.add("many", files={f"share/many/{number}": bytes(number) for number in range(500)})
     for number in range(0, 500, 7):
         small.write(f"share/many/{number}", b"changed")
@@ -368,8 +371,8 @@ def test_the_number_of_workers_changes_nothing(small: SmallPrefix, workers: int)
     assert paths(result.modified) == sorted(f"share/many/{number}" for number in range(0, 500, 7))
 
 
-def test_linked_from_another_disk_is_no_drift(tmp_path: Path) -> None:
-    """With conda's allow_softlinks files are links into the package cache; a link elsewhere is drift."""
+def test_links_from_another_disk_are_no_drift(tmp_path: Path) -> None:
+    """With conda's allow_softlinks, files are links into the package cache. A link to another place is drift."""
     small = SmallPrefix(tmp_path / "demo")
     small.add("data", files={"share/a": b"a", "share/b": b"b"})
     for name in ("a", "b"):

@@ -1,4 +1,7 @@
-"""Extracted packages: what can be taken as it lies there, and what an installer has to do; in doubt, the installer."""
+"""Extracted packages: files that can be used unchanged, and files for the installer.
+
+In doubt, the installer is used.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ PLAIN = {"path_type": "hardlink", "sha256": "a" * 64, "size_in_bytes": 1}
 
 
 def extracted(folder: Path, paths: Any, *, noarch: str = "", link: Any = None) -> Path:
-    """A package's folder with this metadata."""
+    """Makes the folder of a package with this metadata."""
     (folder / "info").mkdir(parents=True)
     (folder / "info/paths.json").write_text(json.dumps({"paths": paths, "paths_version": 1}))
     (folder / "info/index.json").write_text(json.dumps({"name": "x", "noarch": noarch or None}))
@@ -27,8 +30,8 @@ def extracted(folder: Path, paths: Any, *, noarch: str = "", link: Any = None) -
     return folder
 
 
-def test_plain_files_are_taken_and_all_else_is_left_to_the_installer(tmp_path: Path) -> None:
-    """Links, files that hold the prefix, files that must not be linked, and whatever a later format brings."""
+def test_only_plain_files_are_used_unchanged(tmp_path: Path) -> None:
+    """Links, files with the prefix, files that must not be linked, and unknown kinds are for the installer."""
     special = [
         {"_path": "link", **PLAIN, "path_type": "softlink"},
         {"_path": "prefix", **PLAIN, "prefix_placeholder": "/old", "file_mode": "text"},
@@ -43,8 +46,8 @@ def test_plain_files_are_taken_and_all_else_is_left_to_the_installer(tmp_path: P
     assert not found.entry_points
 
 
-def test_files_of_noarch_python_packages_go_where_python_looks(tmp_path: Path) -> None:
-    """The record names them as they lie in the prefix."""
+def test_files_of_noarch_python_packages_are_put_into_site_packages(tmp_path: Path) -> None:
+    """The record has their paths in the prefix."""
     names = ["site-packages/x/__init__.py", "python-scripts/run", "etc/x.conf", "site-packages-x/y"]
     folder = extracted(tmp_path, [{"_path": name, **PLAIN} for name in names], noarch="python")
     found = split(folder, SITE)
@@ -59,8 +62,8 @@ def test_files_of_noarch_python_packages_go_where_python_looks(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(("points", "expected"), [(["x = x:main"], True), ([], False), (None, False)])
-def test_entry_points_are_the_installers(tmp_path: Path, points: list[str] | None, expected: bool) -> None:
-    """Scripts that no archive holds."""
+def test_entry_points_are_for_the_installer(tmp_path: Path, points: list[str] | None, expected: bool) -> None:
+    """They are scripts that no archive contains."""
     link = None if points is None else {"noarch": {"type": "python", "entry_points": points}}
     found = split(extracted(tmp_path, [], noarch="python", link=link), SITE)
     assert found
@@ -68,18 +71,18 @@ def test_entry_points_are_the_installers(tmp_path: Path, points: list[str] | Non
 
 
 @pytest.mark.parametrize("paths", [None, [{}], ["x"], [{"_path": 3}], [{"_path": "../x", **PLAIN}], [{"_path": "/x"}]])
-def test_metadata_that_is_odd_is_left_to_the_installer(tmp_path: Path, paths: Any) -> None:
-    """It knows more, or refuses by name."""
+def test_odd_metadata_is_for_the_installer(tmp_path: Path, paths: Any) -> None:
+    """The installer can read it, or refuses it with a clear error."""
     assert split(extracted(tmp_path, paths), "") is None
 
 
-def test_a_folder_without_metadata_is_left_to_the_installer(tmp_path: Path) -> None:
-    """Old packages have none of this kind."""
+def test_a_folder_without_metadata_is_for_the_installer(tmp_path: Path) -> None:
+    """Old packages do not have this metadata."""
     assert split(tmp_path, "") is None
 
 
-def test_a_trimmed_package_is_the_same_with_less_in_it(tmp_path: Path) -> None:
-    """Only what is rewritten, by hard links; links stay links; the cache's own folder is not touched."""
+def test_a_trimmed_package_is_the_same_package_with_fewer_files(tmp_path: Path) -> None:
+    """It has only the files that are rewritten, by hard links. Links stay links. The cache's folder does not change."""
     source = extracted(tmp_path / "source", [])
     for name in ("bin/a", "share/b"):
         (source / name).parent.mkdir(parents=True, exist_ok=True)
@@ -98,8 +101,8 @@ def test_a_trimmed_package_is_the_same_with_less_in_it(tmp_path: Path) -> None:
         trim(source, [{"_path": "gone"}], tmp_path / "other")
 
 
-def test_most_of_a_real_environment_is_plain(rattler_prefix: Path, package_cache: Path) -> None:
-    """Where each file goes agrees with py-rattler's own records."""
+def test_most_files_of_a_real_environment_are_plain(rattler_prefix: Path, package_cache: Path) -> None:
+    """The place of each file is the same as in py-rattler's records."""
     environment = snapshot(rattler_prefix)
     locked = lock(environment)
     files = {record.dist: set(record.files) for record in environment.records}

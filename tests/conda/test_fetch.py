@@ -1,4 +1,4 @@
-"""Getting packages: what is at hand is not downloaded, what is downloaded is checked, and no message tells a secret."""
+"""Packages are downloaded only if necessary. Each download is checked, and no message contains a secret."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def one(wanted: CondaPackage, folder: Path, urls: Mapping[str, str] | None = Non
     return failures[wanted.dist] if failures else found[wanted.dist].path
 
 
-def test_what_is_at_hand_is_not_downloaded(tmp_path: Path) -> None:
-    """Only the package that no cache has is asked for, and `done` is told of it."""
+def test_available_packages_are_not_downloaded(tmp_path: Path) -> None:
+    """Only the package that no cache has is requested. `done` is called for it."""
     host = Host({f"/noarch/{name}-1.0-0.conda": DATA for name in ("cached", "missing")})
     with host.serving():
         cached, missing = package(host.url, "cached"), package(host.url, "missing")
@@ -46,8 +46,8 @@ def test_what_is_at_hand_is_not_downloaded(tmp_path: Path) -> None:
     assert found[missing.dist].path.read_bytes() == DATA
 
 
-def test_a_distrusted_folder_is_not_taken(tmp_path: Path, conda_prefix: Path) -> None:
-    """The archive beside it is."""
+def test_a_distrusted_folder_is_not_used(tmp_path: Path, conda_prefix: Path) -> None:
+    """The archive next to it is used."""
     from jupyter_condabuild.conda.locking import lock
     from jupyter_condabuild.conda.prefix.snapshot import snapshot
 
@@ -59,8 +59,8 @@ def test_a_distrusted_folder_is_not_taken(tmp_path: Path, conda_prefix: Path) ->
 
 
 @pytest.mark.parametrize("kind", ["sha256", "md5"])
-def test_other_bytes_than_promised_are_a_mismatch(tmp_path: Path, kind: str) -> None:
-    """By the sha256, or by the md5 where there is no better."""
+def test_bytes_that_differ_from_the_hash_are_a_mismatch(tmp_path: Path, kind: str) -> None:
+    """The sha256 is checked, or the md5 if there is no sha256."""
     with Host({"/noarch/small-1.0-0.conda": DATA[:-1] + b"X"}).serving() as host:
         wanted = package(host.url)
         wanted = wanted if kind == "sha256" else replace(wanted, sha256="")
@@ -70,8 +70,8 @@ def test_other_bytes_than_promised_are_a_mismatch(tmp_path: Path, kind: str) -> 
     assert error.hint
 
 
-def test_what_the_channel_no_longer_has_is_not_found(tmp_path: Path) -> None:
-    """Neither is what lies on a host that does not answer."""
+def test_a_package_that_the_channel_lacks_is_not_found(tmp_path: Path) -> None:
+    """So is a package on a host that does not answer."""
     with Host({}).serving() as host:
         wanted = package(host.url)
         gone = one(wanted, tmp_path)
@@ -82,8 +82,8 @@ def test_what_the_channel_no_longer_has_is_not_found(tmp_path: Path) -> None:
         assert error.hint
 
 
-def test_a_failure_keeps_no_other_package_back(tmp_path: Path) -> None:
-    """What can be had is there; each failure is its package's own."""
+def test_a_failure_does_not_stop_other_packages(tmp_path: Path) -> None:
+    """The available packages are returned. Each error belongs to one package."""
     with Host({"/noarch/good-1.0-0.conda": DATA, "/noarch/bad-1.0-0.conda": b"bad"}).serving() as host:
         wanted = [package(host.url, name) for name in ("good", "bad", "gone")]
         found, failures = locate(wanted, NONE, tmp_path)
@@ -94,8 +94,8 @@ def test_a_failure_keeps_no_other_package_back(tmp_path: Path) -> None:
     }
 
 
-def test_a_local_channel_is_read_where_it_lies(tmp_path: Path) -> None:
-    """Percent-encoding undone, nothing copied; the hash counts here as well."""
+def test_a_local_channel_is_read_without_a_copy(tmp_path: Path) -> None:
+    """The URL is decoded, and nothing is copied. The hash is checked here, too."""
     folder = tmp_path / "a channel/noarch"
     folder.mkdir(parents=True)
     wanted = package((tmp_path / "a channel").as_uri())
@@ -108,8 +108,8 @@ def test_a_local_channel_is_read_where_it_lies(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("secret", ["user:pass-word", "/t/tk-12345"])
 @pytest.mark.parametrize("works", [True, False])
-def test_credentials_reach_the_channel_and_no_message(tmp_path: Path, secret: str, works: bool) -> None:
-    """Those of the environment's own record; the lock file has none."""
+def test_credentials_are_sent_to_the_channel_and_are_in_no_message(tmp_path: Path, secret: str, works: bool) -> None:
+    """They come from the environment's record. The lock file has none."""
     token = secret if secret.startswith("/t/") else ""
     files = {f"{token}/noarch/small-1.0-0.conda": DATA if works else b"other"}
     with Host(files, login="" if token else secret).serving() as host:
@@ -128,8 +128,8 @@ def test_credentials_reach_the_channel_and_no_message(tmp_path: Path, secret: st
 
 
 @pytest.mark.parametrize("name", ["..%2f..%2fescaped", "%2e%2e%2f%2e%2e%2fescaped", "a%00b", "%0a", "..", ".hidden"])
-def test_a_name_does_not_lead_out_of_the_folder(name: str) -> None:
-    """Whatever a lock file says: it is refused where it is read."""
+def test_a_file_name_cannot_leave_the_folder(name: str) -> None:
+    """A lock file with such a name is refused when it is read."""
     with pytest.raises(ValueError, match="cannot be part of a package's name"):
         package("https://lab.org", name)
     good = package("https://lab.org")
@@ -137,8 +137,8 @@ def test_a_name_does_not_lead_out_of_the_folder(name: str) -> None:
         replace(good, name=name)
 
 
-def test_a_great_many_are_fetched(tmp_path: Path) -> None:
-    """More than go at once."""
+def test_very_many_packages_are_fetched(tmp_path: Path) -> None:
+    """They are more than can be downloaded at the same time."""
     names = [f"p{number}" for number in range(30)]
     with Host({f"/noarch/{name}-1.0-0.conda": name.encode() for name in names}).serving() as host:
         wanted = [package(host.url, name, name.encode()) for name in names]

@@ -1,4 +1,4 @@
-"""What people asked for is read from a history as every conda wrote it."""
+"""The requested specs are read from the history of every version of conda."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from jupyter_condabuild.conda.prefix import history
 
 
 def test_the_latest_spec_of_a_package_wins() -> None:
-    """Updates replace, removals forget, and what conda itself dropped stays dropped."""
+    """Updates replace a spec, and removals delete it. A spec that conda itself dropped is not restored."""
     text = """
 ==> 2024-01-01 00:00:00 <==
 # cmd: conda create -n x python=3.10 numpy
@@ -27,8 +27,8 @@ def test_the_latest_spec_of_a_package_wins() -> None:
     }
 
 
-def test_channels_are_those_of_the_latest_command_first() -> None:
-    """Both spellings of the option are found, and each channel once."""
+def test_the_channels_of_the_latest_command_come_first() -> None:
+    """Both spellings of the option are found. Each channel comes once."""
     text = "# cmd: conda create -c a --channel=b x\n# cmd: conda install --channel c -c a y\n"
     assert history.read(text).channels == ("c", "a", "b")
 
@@ -36,13 +36,13 @@ def test_channels_are_those_of_the_latest_command_first() -> None:
 @pytest.mark.parametrize(
     "text", ["", "# update specs: [", "# update specs: {}", "# cmd: conda create 'x", "\0", "# update specs: [1, None]"]
 )
-def test_a_broken_line_is_passed_over(text: str) -> None:
-    """A history is for people: nothing in it stops a snapshot."""
+def test_a_broken_line_is_ignored(text: str) -> None:
+    """Broken lines do not stop a snapshot, because a history is written for people."""
     assert "numpy" in history.read(f"{text}\n# update specs: ['numpy']\n").requested
 
 
-def test_the_oldest_form_is_read() -> None:
-    """Before 4.4 conda wrote a list without quotes."""
+def test_the_oldest_format_is_read() -> None:
+    """Before version 4.4, conda wrote a list without quotes."""
     assert history.read("# install specs: numpy,pandas >=1,<2\n").requested == {
         "numpy": "numpy",
         "pandas": "pandas >=1,<2",
@@ -64,6 +64,6 @@ def test_the_oldest_form_is_read() -> None:
         ("", ""),
     ],
 )
-def test_a_spec_names_its_package(spec: str, name: str) -> None:
-    """Whatever surrounds it: channel, version, build, brackets."""
+def test_the_name_of_a_spec_is_found(spec: str, name: str) -> None:
+    """It is found with a channel, a version, a build and brackets."""
     assert history.spec_name(spec) == name

@@ -1,4 +1,4 @@
-"""A kernel leads to the conda environment that its interpreter lies in, however it is started."""
+"""The conda environment of a kernel is found by its interpreter, for each way to start a kernel."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from jupyter_condabuild.errors import NotACondaKernel
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A base environment with conda, and an environment `demo` in it."""
+    """A base environment with conda, and the environment `demo` in it."""
     base = environment(tmp_path / "miniconda3", "bin/python3.11", "bin/conda", "condabin/conda")
     environment(base / "envs/demo", "bin/python3.11", "bin/R", "lib/R/bin/R", "bin/julia", "bin/xpython")
     return base
@@ -38,7 +38,7 @@ def environment(prefix: Path, *programs: str) -> Path:
 
 
 def of_spec(argv: Sequence[str | Path], env: dict[str, str] | None = None, **options: Any) -> Path:
-    """The prefix of a kernelspec with this command line, seen from an empty environment."""
+    """Returns the prefix of a kernelspec with this command line, with no environment variables."""
     spec = {"argv": [str(word) for word in argv], "env": env or {}, "display_name": "x", "language": "x"}
     spec["metadata"] = options.pop("metadata", {})
     return prefix_of_kernelspec(spec, options.pop("inherited", {"PATH": "/usr/bin:/bin"}), **options)
@@ -54,13 +54,15 @@ def refusal(argv: Sequence[str | Path], env: dict[str, str] | None = None, **opt
 @pytest.mark.parametrize(
     "program", ["bin/python", "bin/python3.11", "bin/R", "lib/R/bin/R", "bin/julia", "bin/xpython"]
 )
-def test_the_program_lies_in_the_environment(root: Path, program: str) -> None:
-    """Python, R, Julia and compiled kernels: up from the program to conda-meta, not to the base environment."""
+def test_the_program_is_in_the_environment(root: Path, program: str) -> None:
+    """For Python, R, Julia and compiled kernels, the nearest conda-meta above the program counts, not the base
+    environment.
+    """
     assert of_spec([root / "envs/demo" / program, "-m", "ipykernel_launcher"]) == root / "envs/demo"
 
 
 def test_a_kernelspec_is_read_from_its_file_or_folder(root: Path, tmp_path: Path) -> None:
-    """And {resource_dir} stands for that folder."""
+    """{resource_dir} is replaced by the folder."""
     folder = tmp_path / "kernels/x"
     folder.mkdir(parents=True)
     (folder / "python").symlink_to(root / "envs/demo/bin/python")
@@ -69,8 +71,8 @@ def test_a_kernelspec_is_read_from_its_file_or_folder(root: Path, tmp_path: Path
     assert prefix_of_kernelspec(folder / "kernel.json", {}) == root / "envs/demo"
 
 
-def test_python_stands_for_the_servers_own(root: Path) -> None:
-    """jupyter_client puts its interpreter in the place of a bare python, whatever PATH says."""
+def test_python_means_the_servers_interpreter(root: Path) -> None:
+    """jupyter_client replaces a bare python by its own interpreter, for any value of PATH."""
     python = str(root / "envs/demo/bin/python")
     assert (
         of_spec(["python", "-m", "x"], inherited={"PATH": str(root / "bin")}, server_python=python)
@@ -79,7 +81,7 @@ def test_python_stands_for_the_servers_own(root: Path) -> None:
 
 
 def test_a_bare_name_is_found_on_path(root: Path) -> None:
-    """The kernelspec's own PATH, with the server's filled in, before the server's."""
+    """The kernelspec's PATH, which may contain the server's, is searched before the server's PATH."""
     assert of_spec(["R"], inherited={"PATH": str(root / "envs/demo/bin")}) == root / "envs/demo"
     own = {"PATH": f"{root}/envs/demo/bin:${{PATH}}"}
     assert of_spec(["R"], own, inherited={"PATH": "/usr/bin"}) == root / "envs/demo"
@@ -101,13 +103,13 @@ def test_a_bare_name_is_found_on_path(root: Path) -> None:
         ["bash", "-c", "conda activate {root}/envs/demo; python"],
     ],
 )
-def test_launchers_say_which_environment(root: Path, words: list[str]) -> None:
-    """conda, mamba and micromamba run, nb_conda_kernels, env, and a shell that activates."""
+def test_launchers_name_the_environment(root: Path, words: list[str]) -> None:
+    """This is so for conda, mamba and micromamba run, nb_conda_kernels, env, and a shell that activates."""
     assert of_spec([word.format(root=root) for word in words]) == root / "envs/demo"
 
 
-def test_named_environments_are_looked_for_where_conda_keeps_them(root: Path, tmp_path: Path) -> None:
-    """Beside the conda that is run, where variables say, and in the user's list of environments."""
+def test_named_environments_are_found_in_condas_folders(root: Path, tmp_path: Path) -> None:
+    """They are next to the conda that runs, in the folders of the variables, and in the user's list of environments."""
     elsewhere = environment(tmp_path / "elsewhere/mine")
     run = ["conda", "run", "-n", "mine", "python"]
     assert of_spec(run, inherited={"PATH": "", "CONDA_ENVS_DIRS": str(elsewhere.parent)}) == elsewhere
@@ -118,13 +120,15 @@ def test_named_environments_are_looked_for_where_conda_keeps_them(root: Path, tm
     assert "conda run" in refusal([root / "bin/conda", "run", "-n", "gone", "python"])
 
 
-def test_nb_conda_kernels_metadata_says_it(root: Path) -> None:
-    """Its kernelspecs carry the environment's path."""
+def test_the_metadata_of_nb_conda_kernels_is_used(root: Path) -> None:
+    """Its kernelspecs contain the path of the environment."""
     assert of_spec(["x"], metadata={"conda_env_path": str(root / "envs/demo")}) == root / "envs/demo"
 
 
 def test_pixi_kernels_run_in_their_project(tmp_path: Path) -> None:
-    """`pixi run` and pixi-kernel: the manifest named, else the nearest project above; default, or the one named."""
+    """`pixi run` and pixi-kernel use the named manifest or the nearest project above, and its named or default
+    environment.
+    """
     default = environment(tmp_path / "project/.pixi/envs/default", "bin/python3.11")
     gpu = environment(tmp_path / "project/.pixi/envs/gpu")
     notebooks = tmp_path / "project/notebooks"
@@ -139,8 +143,11 @@ def test_pixi_kernels_run_in_their_project(tmp_path: Path) -> None:
     assert "pixi" in refusal(["pixi", "run", "python"], cwd=tmp_path)
 
 
-def test_a_wrappers_variables_say_it(root: Path, tmp_path: Path) -> None:
-    """Where the program itself is in no environment, what the kernelspec sets counts; what the server has does not."""
+def test_the_variables_of_a_wrapper_are_used(root: Path, tmp_path: Path) -> None:
+    """If the program is in no environment, the variables of the kernelspec count.
+
+    The variables of the server do not.
+    """
     wrapper = tmp_path / "wrapper.sh"
     wrapper.write_text("#!/bin/sh\n")
     wrapper.chmod(0o755)
@@ -150,8 +157,8 @@ def test_a_wrappers_variables_say_it(root: Path, tmp_path: Path) -> None:
     assert str(wrapper) in refusal([wrapper], inherited={"PATH": "", "CONDA_PREFIX": demo})
 
 
-def test_a_link_to_the_interpreter_leads_to_it(root: Path, tmp_path: Path) -> None:
-    """A link elsewhere is followed; an environment reached through a linked folder keeps the name it was called by."""
+def test_a_link_to_the_interpreter_is_followed(root: Path, tmp_path: Path) -> None:
+    """A link to another place is followed. An environment that is reached through a linked folder keeps its name."""
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin/python").symlink_to(root / "envs/demo/bin/python")
     assert of_spec([tmp_path / "bin/python"]) == root / "envs/demo"
@@ -159,8 +166,8 @@ def test_a_link_to_the_interpreter_leads_to_it(root: Path, tmp_path: Path) -> No
     assert of_spec([tmp_path / "short/bin/python"]) == tmp_path / "short"
 
 
-def test_other_interpreters_are_named(root: Path, tmp_path: Path) -> None:
-    """A system Python, a program that is gone, an environment that is gone: what was found is in the message."""
+def test_the_message_names_other_interpreters(root: Path, tmp_path: Path) -> None:
+    """This is so for a system Python, a missing program, and a missing environment."""
     assert "nowhere-to-be-found" in refusal(["/usr/bin/env", "nowhere-to-be-found"])
     python = tmp_path / "system/bin/python3"
     python.parent.mkdir(parents=True)
@@ -172,8 +179,8 @@ def test_other_interpreters_are_named(root: Path, tmp_path: Path) -> None:
     assert refusal([])
 
 
-def test_what_lies_in_the_base_environments_folder_is_not_in_it(root: Path) -> None:
-    """An environment without conda-meta, or an extracted package, is no part of the base environment around it."""
+def test_a_folder_in_the_base_environment_is_not_part_of_it(root: Path) -> None:
+    """A folder without conda-meta and an extracted package do not belong to the base environment around them."""
     for place in ("envs/broken/bin/python", "pkgs/python-3.11.7-0/bin/python"):
         python = root / place
         python.parent.mkdir(parents=True)
@@ -182,8 +189,8 @@ def test_what_lies_in_the_base_environments_folder_is_not_in_it(root: Path) -> N
         assert str(python) in refusal([python])
 
 
-def test_a_virtual_environment_on_top_of_conda_is_refused(conda_prefix: Path, tmp_path: Path) -> None:
-    """An image of the conda environment alone would lack its packages: the message names both."""
+def test_a_virtual_environment_above_conda_is_refused(conda_prefix: Path, tmp_path: Path) -> None:
+    """An image of only the conda environment would lack its packages. The message names both environments."""
     subprocess.run(
         [str(conda_prefix / "bin/python"), "-m", "venv", "--without-pip", str(tmp_path / "venv")], check=True
     )
@@ -193,7 +200,7 @@ def test_a_virtual_environment_on_top_of_conda_is_refused(conda_prefix: Path, tm
 
 
 def test_a_virtual_environment_without_conda_is_refused(root: Path) -> None:
-    """Also where its folder lies in a conda environment's."""
+    """This is so even if its folder is in the folder of a conda environment."""
     venv.create(root / "venv", symlinks=True)
     message = refusal([root / "venv/bin/python"])
     assert "virtual environment" in message
@@ -201,7 +208,7 @@ def test_a_virtual_environment_without_conda_is_refused(root: Path) -> None:
 
 
 def test_a_broken_kernelspec_is_refused(tmp_path: Path) -> None:
-    """Missing, not JSON, not an object."""
+    """The kernelspec is missing, is not JSON, or is not an object."""
     for content in (None, b"{", b"[]"):
         path = tmp_path / "kernel.json"
         if content is not None:
@@ -212,7 +219,7 @@ def test_a_broken_kernelspec_is_refused(tmp_path: Path) -> None:
 
 @contextmanager
 def running(*command: str | Path, env: dict[str, str] | None = None, cwd: Path | None = None) -> Iterator[int]:
-    """A process that has begun its work, and waits."""
+    """A process that has started its work and waits."""
     with subprocess.Popen(
         [str(word) for word in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env, cwd=cwd
     ) as process:
@@ -226,7 +233,7 @@ READY = "print('ready', flush=True); input()"
 
 
 def test_a_running_kernel_is_found_by_its_process(conda_prefix: Path) -> None:
-    """By its executable, whatever its arguments; through a shell or another launcher that waits for it."""
+    """The executable counts, with any arguments, also behind a shell or another launcher that waits for it."""
     python = conda_prefix / "bin/python"
     with running(python, "-c", READY) as pid:
         assert prefix_of_process(pid) == conda_prefix
@@ -237,7 +244,7 @@ def test_a_running_kernel_is_found_by_its_process(conda_prefix: Path) -> None:
 
 
 def test_a_process_in_a_virtual_environment_is_refused(conda_prefix: Path, tmp_path: Path) -> None:
-    """Its executable is conda's Python, its packages are not."""
+    """Its executable is conda's Python, but its packages are not conda's."""
     subprocess.run(
         [str(conda_prefix / "bin/python"), "-m", "venv", "--without-pip", str(tmp_path / "venv")], check=True
     )
@@ -246,7 +253,7 @@ def test_a_process_in_a_virtual_environment_is_refused(conda_prefix: Path, tmp_p
 
 
 def test_a_process_without_conda_is_refused(tmp_path: Path) -> None:
-    """The message names the interpreter; a process that is gone is said to be."""
+    """The message names the interpreter. If the process has ended, the message says so."""
     venv.create(tmp_path / "venv", symlinks=True)
     with running(sys.executable, "-c", READY) as pid, pytest.raises(NotACondaKernel, match="python"):
         prefix_of_process(pid)
@@ -254,8 +261,8 @@ def test_a_process_without_conda_is_refused(tmp_path: Path) -> None:
         prefix_of_process(pid)
 
 
-def test_a_command_line_leads_to_its_prefix(root: Path) -> None:
-    """Without a kernelspec, the variables that the program sees count."""
+def test_a_command_line_gives_its_prefix(root: Path) -> None:
+    """Without a kernelspec, the environment variables of the program count."""
     wrapper = ["/bin/sh", "-c", "true"]
     assert prefix_of_argv(wrapper, {"CONDA_PREFIX": str(root)}) == root
     assert prefix_of_argv([str(root / "envs/demo/bin/python")], {}) == root / "envs/demo"

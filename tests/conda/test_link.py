@@ -1,4 +1,4 @@
-"""Linking: a package's files as they lie at /opt/env, its record, and nothing of the machine it was linked on."""
+"""Linking: the files of a package as they are in /opt/env, and its record, without a trace of this machine."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ODD = ("clobber-a", "clobber-b", "oddnames", "credentialed")
 
 
 class Linked:
-    """Packages linked into a folder."""
+    """The packages that are linked into a folder."""
 
     def __init__(self, folder: Path, packages: Iterable[CondaPackage], caches: PackageCaches) -> None:
         self.folder = folder
@@ -48,7 +48,7 @@ class Linked:
             return linked_package(staged, compiler, EPOCH, compiled)
 
     def files(self, name: str) -> dict[str, Path]:
-        """Path in the prefix to what lies there."""
+        """The contents of the linked files, by their path in the prefix."""
         return {file.path: Path(file.source) for file in self[name].files}
 
 
@@ -71,7 +71,7 @@ def linked(tmp_path_factory: pytest.TempPathFactory, locked: Lockfile, package_c
 
 @pytest.fixture(scope="module")
 def odd(tmp_path_factory: pytest.TempPathFactory, channel_url: str) -> Linked:
-    """The odder ones."""
+    """The packages with unusual files."""
     folder = tmp_path_factory.mktemp("odd")
     prefix = install(folder / "env", _At(channel_url), *ODD)  # type: ignore[arg-type]
     return Linked(folder / "link", lock(snapshot(prefix)).conda, PackageCaches([folder / "pkgs"]))
@@ -82,8 +82,8 @@ class _At:
         self.url = url
 
 
-def test_text_and_binaries_name_the_images_prefix(linked: Linked) -> None:
-    """Placeholders become /opt/env, in a binary without moving what comes after."""
+def test_text_and_binaries_contain_the_images_prefix(linked: Linked) -> None:
+    """Placeholders become /opt/env. In a binary, the bytes after the path do not move."""
     files = linked.files("textprefix")
     assert files["bin/where"].read_text().splitlines()[1] == f"prefix={PREFIX}"
     assert files["share/textprefix/editable.ini"].read_text() == f"root = {PREFIX}\n"
@@ -94,8 +94,8 @@ def test_text_and_binaries_name_the_images_prefix(linked: Linked) -> None:
     assert f"{PREFIX}\0".encode() in library.read_bytes() or f"{PREFIX}/share".encode() in library.read_bytes()
 
 
-def test_no_path_of_this_machine_remains(linked: Linked) -> None:
-    """The staging folder is in no file and no record, and the placeholder in no file."""
+def test_no_path_of_this_machine_is_left(linked: Linked) -> None:
+    """No file and no record contains the staging folder, and no file contains the placeholder."""
     here = os.fsencode(linked.folder)
     for name in linked.packages:
         package = linked[name]
@@ -108,10 +108,10 @@ def _plain(path: str) -> bool:
     return os.path.isfile(path) and not os.path.islink(path)
 
 
-def test_all_files_are_those_that_rattler_installs(
+def test_the_files_are_the_same_as_those_of_rattler(
     linked: Linked, locked: Lockfile, tmp_path: Path, package_cache: Path, channel_url: str
 ) -> None:
-    """Together the packages are what py-rattler makes of them in one go for that prefix, bytecode and records apart."""
+    """All packages together have the same files as py-rattler's installation, without bytecode and records."""
     import asyncio
 
     from tests.parts.channel import prefix
@@ -132,7 +132,7 @@ def test_all_files_are_those_that_rattler_installs(
 
 
 def test_modules_of_noarch_packages_get_bytecode(linked: Linked) -> None:
-    """As conda compiles them; what is shipped compiled stays as it is, what does not compile stays without."""
+    """They are compiled as in conda. Shipped bytecode stays, and modules that cannot be compiled have none."""
     files = linked.files("templated")
     assert any("templated/__pycache__/program." in path for path in files)
     assert not any("__pycache__/module." in path for path in files)
@@ -141,14 +141,14 @@ def test_modules_of_noarch_packages_get_bytecode(linked: Linked) -> None:
 
 
 def test_entry_points_run_the_images_python(linked: Linked) -> None:
-    """And can be executed."""
+    """They are executable."""
     script = linked.files("templated")["bin/templated"]
     assert script.read_text().startswith(f"#!{PREFIX}/bin/python")
     assert os.access(script, os.X_OK)
 
 
-def test_odd_names_come_through(odd: Linked) -> None:
-    """Newlines, quotes, any Unicode, links that lead nowhere and targets that are no text."""
+def test_odd_names_are_kept(odd: Linked) -> None:
+    """This is so for newlines, quotes, any Unicode, broken links, and targets that are not text."""
     files = odd.files("oddnames")
     assert files["share/oddnames/new\nline"].read_text() == "new\nline"
     assert os.readlink(os.fsencode(files["share/oddnames/not-utf-8"])) == b"caf\xe9"
@@ -156,8 +156,8 @@ def test_odd_names_come_through(odd: Linked) -> None:
     assert files["share/oddnames/" + "x/" * 60 + "deep"].is_file()
 
 
-def test_each_package_keeps_its_own_of_a_shared_path(odd: Linked) -> None:
-    """Whatever py-rattler does with the one that lost."""
+def test_each_package_keeps_its_file_of_a_shared_path(odd: Linked) -> None:
+    """The choice of py-rattler for the shared path does not matter."""
     shared = "share/clobber/same.txt"
     assert odd.files("clobber-a")[shared].read_text() == "from a\n"
     assert odd.files("clobber-b")[shared].read_text() == "from b, longer\n"
@@ -168,7 +168,7 @@ def test_each_package_keeps_its_own_of_a_shared_path(odd: Linked) -> None:
 
 @pytest.mark.parametrize("name", ["python", "requests", "templated", "greet", "python_abi", "charset-normalizer"])
 def test_rattler_reads_the_records(linked: Linked, tmp_path: Path, name: str) -> None:
-    """Each says what the package is and lists what it brought, with hashes of the files as they lie there."""
+    """Each record names the package and lists its files, with the hashes of the files in the prefix."""
     package, locked = linked[name], linked.packages[name]
     path = tmp_path / Path(package.record_path).name
     path.write_bytes(package.record)
@@ -184,10 +184,10 @@ def test_rattler_reads_the_records(linked: Linked, tmp_path: Path, name: str) ->
             assert hash_file(files[entry["_path"]]) == expected
 
 
-def test_a_record_depends_on_the_package_alone(
+def test_a_record_depends_only_on_the_package(
     linked: Linked, tmp_path: Path, locked: Lockfile, package_cache: Path
 ) -> None:
-    """The same bytes from another folder, and whether other packages are linked beside it or not."""
+    """The bytes are the same from another folder, and with other packages."""
     few = [package for package in locked.conda if package.name in ("requests", "python")]
     alone = Linked(tmp_path / "alone", few, PackageCaches([package_cache]))
     assert alone["requests"].record == linked["requests"].record
@@ -201,15 +201,15 @@ def _content(file: LinkedFile) -> object:
     return Path(file.source).read_bytes()[file.offset : file.offset + file.size]
 
 
-def test_credentials_do_not_get_into_a_record(odd: Linked) -> None:
-    """Nor does the user, the cache's folder or the time of the installation."""
+def test_a_record_contains_no_credentials(odd: Linked) -> None:
+    """It contains neither the user, nor the folder of the cache, nor the time of the installation."""
     record = json.loads(odd["credentialed"].record)
     assert not {"link", "extracted_package_dir", "package_tarball_full_path"} & record.keys()
     assert record["requested_specs"] == []
 
 
 def test_the_package_cache_is_not_written_to(tmp_path: Path, locked: Lockfile, package_cache: Path) -> None:
-    """Linked files may be the cache's own, by a hard link; bytecode and all else goes elsewhere."""
+    """Linked files can be hard links to files of the cache. Bytecode and other files are new files."""
     cache = Path(shutil.copytree(package_cache, tmp_path / "pkgs", symlinks=True))
     before = _state(cache)
     copy = Linked(tmp_path / "link", locked.conda, PackageCaches([cache]))
@@ -229,7 +229,7 @@ def _state(folder: Path) -> dict[str, tuple[int, int]]:
 
 @pytest.fixture
 def small(tmp_path: Path) -> tuple[Channel, Path]:
-    """A channel of one package, and the package cache of an environment that has it."""
+    """A channel with one package, and the package cache of an environment that has the package."""
     files = [File("share/plain", b"plain"), File("bin/it", f"#!{PLACEHOLDER}/x\n".encode(), 0o755, PLACEHOLDER)]
     channel = small_channel(tmp_path / "channel", [(Metadata("small", "1.0", noarch="generic"), files)])
     install(tmp_path / "env", channel, "small")
@@ -240,8 +240,8 @@ def _packages(prefix: Path) -> Mapping[str, CondaPackage]:
     return {package.name: package for package in lock(snapshot(prefix)).conda}
 
 
-def test_a_rewritten_file_that_was_altered_in_the_cache_is_noticed(small: tuple[Channel, Path], tmp_path: Path) -> None:
-    """Its hash in the prefix cannot tell: the one in the package can."""
+def test_a_rewritten_file_with_a_change_in_the_cache_is_an_error(small: tuple[Channel, Path], tmp_path: Path) -> None:
+    """The hash in the prefix cannot show the change, but the hash in the package can."""
     (small[1] / "small-1.0-0/bin/it").write_text(f"#!{PLACEHOLDER}/y\n")
     linked = Linked(tmp_path / "link", _packages(tmp_path / "env").values(), PackageCaches([small[1]]))
     with pytest.raises(PackageMismatch, match="bin/it of small"):
@@ -249,7 +249,7 @@ def test_a_rewritten_file_that_was_altered_in_the_cache_is_noticed(small: tuple[
 
 
 def test_an_incomplete_folder_in_the_cache_is_a_named_error(small: tuple[Channel, Path], tmp_path: Path) -> None:
-    """And the folder says that it is not complete."""
+    """The folder is marked as incomplete."""
     package = _packages(tmp_path / "env")["small"]
     (small[1] / "small-1.0-0/bin/it").unlink()
     with pytest.raises(LinkFailed, match=r"Cannot link small-1\.0-0"):
@@ -257,8 +257,8 @@ def test_an_incomplete_folder_in_the_cache_is_a_named_error(small: tuple[Channel
     assert not _found(PackageCaches([small[1]]), package).complete
 
 
-def test_an_old_archive_is_linked_too(tmp_path: Path) -> None:
-    """A .tar.bz2 whose metadata is only info/files and info/has_prefix, without a single hash."""
+def test_an_old_archive_is_linked(tmp_path: Path) -> None:
+    """The archive is a .tar.bz2 whose metadata is only info/files and info/has_prefix, without hashes."""
     source = tmp_path / "source"
     for name, text in {
         "bin/old": f"#!{PLACEHOLDER}/bin/x\n",
@@ -280,7 +280,7 @@ def test_an_old_archive_is_linked_too(tmp_path: Path) -> None:
 
 
 def test_a_package_cannot_leave_the_prefix(tmp_path: Path) -> None:
-    """A path with .. in it is refused by name."""
+    """A path with .. is refused, and the error names it."""
     source = tmp_path / "source"
     paths = [{"_path": "../../escaped", "path_type": "hardlink", "sha256": "0" * 64, "size_in_bytes": 1}]
     (source / "info").mkdir(parents=True)
@@ -295,8 +295,8 @@ def test_a_package_cannot_leave_the_prefix(tmp_path: Path) -> None:
     assert not (tmp_path / "link/escaped").exists()
 
 
-def test_what_a_package_depends_on_is_linked_before_it() -> None:
-    """So that the later one wins a path that both have."""
+def test_dependencies_are_linked_first() -> None:
+    """So the package that is linked later wins a path that both have."""
     names = {"zlib": (), "app": ("zlib", "lib"), "lib": ("zlib",)}
     packages = [
         CondaPackage.of_url(f"https://lab.org/linux-64/{name}-1-0.conda", sha256="0" * 64, depends=depends)
@@ -305,8 +305,8 @@ def test_what_a_package_depends_on_is_linked_before_it() -> None:
     assert link_order(packages) == ["zlib-1-0", "lib-1-0", "app-1-0"]
 
 
-def test_a_name_with_capital_letters_is_ordered_too() -> None:
-    """conda's names have none, but a record is a file, and may say anything."""
+def test_a_name_with_capital_letters_is_sorted() -> None:
+    """conda's names have no capital letters, but a record is a file, and can contain any name."""
     packages = [
         CondaPackage.of_url(f"https://lab.org/linux-64/{name}-1-0.conda", sha256="0" * 64, depends=depends)
         for name, depends in {"App": ("Lib",), "Lib": ()}.items()
@@ -315,5 +315,5 @@ def test_a_name_with_capital_letters_is_ordered_too() -> None:
 
 
 def test_links_are_kept_as_links(linked: Linked) -> None:
-    """With their own target."""
+    """Their targets do not change."""
     assert os.readlink(linked.files("greet")["lib/libgreet.so"]) == "libgreet.so.1"

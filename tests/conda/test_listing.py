@@ -1,4 +1,4 @@
-"""The walk over an environment: the same whoever does it, and never in the way of an error."""
+"""The walk over an environment gives the same result in every process, and delays no error."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from jupyter_condabuild.conda.prefix.walk import MODE, SIZE
 
 @pytest.fixture
 def prefix(tmp_path: Path) -> Path:
-    """An environment with odd names, links, a nested environment, and conda's own things."""
+    """An environment with odd names, links, a nested environment, and conda's own files."""
     folder = tmp_path / "env"
     for path in (
         "conda-meta/a.json",
@@ -35,8 +35,8 @@ def prefix(tmp_path: Path) -> Path:
     return folder
 
 
-def test_another_process_finds_the_same(prefix: Path) -> None:
-    """Every path but folders, with what its status says; nothing of an environment inside, or of conda's own."""
+def test_another_process_finds_the_same_files(prefix: Path) -> None:
+    """It finds every path except folders, with its status, without nested environments and conda's own files."""
     calls: list[int] = []
     found = listing(prefix, lambda: calls.append(1))
     assert found == listing(prefix)
@@ -49,17 +49,17 @@ def test_another_process_finds_the_same(prefix: Path) -> None:
     assert (status[SIZE], status[MODE]) == (5, (prefix / "bin/tool").stat().st_mode)
 
 
-def test_a_base_environment_has_others_below_it(prefix: Path) -> None:
+def test_a_base_environment_contains_other_environments(prefix: Path) -> None:
     """Its package cache and its environments are not its own files."""
     (prefix / "condabin").mkdir()
     assert "pkgs/z" not in listing(prefix, lambda: None).statuses
 
 
 @pytest.mark.parametrize("executable", ["/bin/false", "/nowhere/python"])
-def test_where_no_process_can_walk_this_one_does(
+def test_the_walk_runs_in_this_process_if_no_other_can(
     prefix: Path, executable: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whether it cannot be started or does not end well."""
+    """This is so if the other process does not start or fails."""
     expected = listing(prefix)
     calls: list[int] = []
     monkeypatch.setattr(sys, "executable", executable)
@@ -67,8 +67,8 @@ def test_where_no_process_can_walk_this_one_does(
     assert calls == [1]
 
 
-def test_an_error_does_not_wait_for_the_walk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a folder that is no environment, and may be the whole machine."""
+def test_an_error_is_raised_before_the_walk_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder that is no environment can be the whole file system."""
 
     def refuse() -> None:
         raise LookupError

@@ -1,4 +1,4 @@
-"""A lock file says what an environment consists of, and only that, in formats that others read."""
+"""A lock file has the content of an environment and nothing else, in formats that other programs read."""
 
 from __future__ import annotations
 
@@ -49,18 +49,18 @@ def small(tmp_path: Path) -> SmallPrefix:
 
 @pytest.fixture
 def locked(small: SmallPrefix) -> Lockfile:
-    """Its lock file, with a pip package of each kind."""
+    """The lock file of a prefix, with each kind of pip package."""
     plain = lock(snapshot(small.path))
     return of_packages(plain.platform, plain.conda, PIP)
 
 
 def installed(prefix: Path) -> list[tuple[str, str]]:
-    """What a prefix's records say of its packages."""
+    """Returns the packages in the records of a prefix."""
     return sorted((record.dist, record.sha256) for record in snapshot(prefix).records)
 
 
 def install(path: Path, prefix: Path, cache_dir: Path) -> None:
-    """What a user of py-rattler does with a lock file."""
+    """Runs py-rattler as its users do with a lock file."""
     records = _of_explicit_file(path) if path.suffix == ".txt" else _of_lock_file(path)
     asyncio.run(rattler.install(records, prefix, cache_dir=cache_dir, show_progress=False))
 
@@ -87,10 +87,10 @@ def _of_explicit_file(path: Path) -> list[rattler.RepoDataRecord]:
     return records
 
 
-def test_conda_and_rattler_prefixes_of_the_same_packages_lock_the_same(
+def test_conda_and_rattler_prefixes_with_the_same_packages_have_the_same_lock_file(
     conda_prefix: Path, rattler_prefix: Path
 ) -> None:
-    """Byte for byte, wherever the prefix lies, but for how each writes down what was asked for."""
+    """The bytes are the same in any folder, except for the requested specs, which both tools record differently."""
     conda, rattler_made = lock(snapshot(conda_prefix)), lock(snapshot(rattler_prefix))
     assert dump(replace(conda, requested=())) == dump(replace(rattler_made, requested=()))
     assert [re.split("[ =]", spec)[0] for spec in conda.requested] == [
@@ -100,7 +100,9 @@ def test_conda_and_rattler_prefixes_of_the_same_packages_lock_the_same(
 
 
 def test_the_dump_is_the_same_in_every_process(conda_prefix: Path) -> None:
-    """Whatever the locale, the time zone and the hash seed; and it holds no path of this machine and no time."""
+    """It does not depend on the locale, the time zone or the hash seed, and contains no path of this machine and no
+    time.
+    """
     code = "import sys, pathlib\nfrom jupyter_condabuild.conda import formats, locking\n"
     code += "from jupyter_condabuild.conda.prefix import snapshot\n"
     code += "sys.stdout.write(formats.dump(locking.lock(snapshot.snapshot(pathlib.Path(sys.argv[1])))))"
@@ -118,8 +120,8 @@ def test_the_dump_is_the_same_in_every_process(conda_prefix: Path) -> None:
     assert not re.search(r"created_at|20\d\d-\d\d-\d\dT", text)
 
 
-def test_the_digest_is_of_the_content(locked: Lockfile) -> None:
-    """Any package, hash, origin or platform changes it; what channels patch afterwards does not."""
+def test_the_digest_depends_on_the_content(locked: Lockfile) -> None:
+    """Any change of a package, hash, origin or platform changes it. Later repodata patches of channels do not."""
 
     def with_first(**changes: object) -> Lockfile:
         return replace(locked, conda=(replace(locked.conda[0], **changes), *locked.conda[1:]))  # type: ignore[arg-type]
@@ -137,8 +139,11 @@ def test_the_digest_is_of_the_content(locked: Lockfile) -> None:
     assert with_first(depends=("other",), size=5).digest == locked.digest
 
 
-def test_what_is_written_is_read_again(locked: Lockfile) -> None:
-    """The canonical format keeps all, sizes included; the others what they have a place for."""
+def test_a_written_lock_file_is_read_again(locked: Lockfile) -> None:
+    """The canonical format keeps all values, with sizes.
+
+    The other formats keep the values that they have a field for.
+    """
     assert load(dump(locked)) == locked
     assert load(dump(locked)).digest == locked.digest
     for format in ("explicit", "pixi"):
@@ -152,8 +157,8 @@ def test_what_is_written_is_read_again(locked: Lockfile) -> None:
 
 
 @pytest.mark.parametrize("name", ["conda-lock.yml", "explicit-md5.txt", "explicit-sha256.txt", "pixi.lock"])
-def test_what_conda_itself_wrote_is_read(name: str) -> None:
-    """The same packages from each of a real conda's exports, found by content, from a path or a text."""
+def test_lock_files_of_conda_are_read(name: str) -> None:
+    """Each export format of a real conda gives the same packages, recognised by content, from a path or a text."""
     expected = [(package.name, package.version, package.build) for package in lock(snapshot(SAMPLES / "demo")).conda]
     found = load(SAMPLES / name)
     assert [(package.name, package.version, package.build) for package in found.conda] == expected
@@ -162,13 +167,13 @@ def test_what_conda_itself_wrote_is_read(name: str) -> None:
     assert found.site_packages == "lib/python3.11/site-packages"
 
 
-def test_a_real_condas_pixi_lock_locks_the_same_as_its_prefix() -> None:
-    """It is the only one of its exports that has sizes and both hashes."""
+def test_a_pixi_lock_of_conda_gives_the_same_lock_file_as_its_prefix() -> None:
+    """Among conda's exports, only this format has sizes and both hashes."""
     assert load(SAMPLES / "pixi.lock") == lock(snapshot(SAMPLES / "demo"))
 
 
-def test_conda_lock_reads_what_we_write(locked: Lockfile, tmp_path: Path) -> None:
-    """Its own parser takes the file, pip packages included, and its renderer makes an explicit file of it."""
+def test_conda_lock_reads_our_lock_file(locked: Lockfile, tmp_path: Path) -> None:
+    """Its parser accepts the file with the pip packages, and its renderer makes an explicit file."""
     path = tmp_path / "conda-lock.yml"
     path.write_text(dump(locked))
     code = """
@@ -193,8 +198,8 @@ print(json.dumps([[package.manager, package.name, package.version, package.url] 
 
 
 @pytest.mark.parametrize("format", ["conda-lock", "pixi"])
-def test_rattler_reads_what_we_write(format: str, locked: Lockfile, tmp_path: Path) -> None:
-    """Every package, pip's included, with its URL and hash."""
+def test_rattler_reads_our_lock_file(format: str, locked: Lockfile, tmp_path: Path) -> None:
+    """It finds every package, also those of pip, with URL and hash."""
     path = tmp_path / ("conda-lock.yml" if format == "conda-lock" else "pixi.lock")
     path.write_text(dump(locked, format))  # type: ignore[arg-type]
     (environment,) = (environment for _, environment in rattler.LockFile.from_path(path).environments())
@@ -211,10 +216,10 @@ def test_rattler_reads_what_we_write(format: str, locked: Lockfile, tmp_path: Pa
 
 
 @pytest.mark.parametrize("format", ["conda-lock", "pixi", "explicit"])
-def test_a_prefix_installed_from_what_we_write_has_the_same_packages(
+def test_a_prefix_installed_from_our_lock_file_has_the_same_packages(
     format: str, conda_prefix: Path, package_cache: Path, tmp_path: Path
 ) -> None:
-    """py-rattler reads the file and installs it: names, builds and hashes agree, and so does a lock of the result."""
+    """py-rattler installs from the file. Names, builds and hashes agree, and so does a lock file of the new prefix."""
     original = lock(snapshot(conda_prefix))
     path = tmp_path / {"conda-lock": "conda-lock.yml", "pixi": "pixi.lock", "explicit": "explicit.txt"}[format]
     path.write_text(dump(original, format))  # type: ignore[arg-type]
@@ -223,8 +228,11 @@ def test_a_prefix_installed_from_what_we_write_has_the_same_packages(
     assert lock(snapshot(tmp_path / "again")).digest == original.digest
 
 
-def test_explicit_files_have_dependencies_first_and_the_hash_asked_for(locked: Lockfile) -> None:
-    """Python before what needs it; sha256, or md5 for old condas; pip packages are said, not installed."""
+def test_explicit_files_have_dependencies_first_and_the_requested_hash(locked: Lockfile) -> None:
+    """Python comes before packages that need it.
+
+    The hash is sha256, or md5 for old condas. Comments name pip packages.
+    """
     first = CondaPackage.of_url("https://h/noarch/aaa-1-0.conda", sha256=SHA, depends=("bbb", "six"))
     second = CondaPackage.of_url("https://h/noarch/bbb-1-0.conda", sha256=SHA, depends=("aaa", "six", "__glibc >=2.17"))
     tangled = of_packages("linux-64", [first, second, *locked.conda], [])
@@ -238,8 +246,8 @@ def test_explicit_files_have_dependencies_first_and_the_hash_asked_for(locked: L
     assert f"#{locked.conda[0].md5}" in dump(locked, "explicit", hash="md5")
 
 
-def test_an_environment_yml_is_for_people(locked: Lockfile) -> None:
-    """Versions without builds, channels in order, a pip section with pip itself, no prefix."""
+def test_an_environment_yml_is_written_for_people(locked: Lockfile) -> None:
+    """It has versions without builds, channels in order, a pip section with pip itself, and no prefix."""
     text = dump(
         locked, "environment", name="demo", channels=["https://conda.anaconda.org/conda-forge", "https://h/lab"]
     )
@@ -253,8 +261,8 @@ def test_an_environment_yml_is_for_people(locked: Lockfile) -> None:
     assert dump(asked, "environment").count("six") == 1
 
 
-def test_what_people_asked_for_goes_along_and_does_not_count(locked: Lockfile) -> None:
-    """conda-lock.yml keeps it for the image's label; the environment is the same whatever was asked for."""
+def test_requested_specs_are_kept_and_do_not_change_the_digest(locked: Lockfile) -> None:
+    """conda-lock.yml has them for the label of the image. The environment is the same for any requested specs."""
     asked = replace(locked, requested=("python 3.11.*", "six"))
     assert load(dump(asked)).requested == ("python 3.11.*", "six")
     assert load(dump(locked)).requested == ()
@@ -264,8 +272,8 @@ def test_what_people_asked_for_goes_along_and_does_not_count(locked: Lockfile) -
         load(broken)
 
 
-def test_credentials_never_reach_a_lock_file(small: SmallPrefix) -> None:
-    """Whatever format, and whatever place they had in records and pip's metadata."""
+def test_a_lock_file_contains_no_credentials(small: SmallPrefix) -> None:
+    """This is so for each format, and for each place in records and in pip's metadata."""
     url = "https://me:s3cret@conda.example.org/t/tk-s3cret/lab/noarch/private-1.0-0.conda?token=s3cret"
     small.add("private", url=url, channel="https://me:s3cret@conda.example.org/t/tk-s3cret/lab/noarch", subdir="noarch")
     small.pip("a", direct_url={"url": "https://s3cret@h/a.whl", "archive_info": {}})
@@ -284,8 +292,8 @@ def test_credentials_never_reach_a_lock_file(small: SmallPrefix) -> None:
     assert ["s3cret" in dump(load(text)) for text in texts] == [False] * 3
 
 
-def test_a_lock_file_holds_no_folder_of_this_machine(small: SmallPrefix) -> None:
-    """Local and editable installs are named by their folder's name alone, so that two machines lock the same."""
+def test_a_lock_file_contains_no_folder_of_this_machine(small: SmallPrefix) -> None:
+    """Local and editable installs have only the name of their folder, so that two machines give the same lock file."""
     small.pip("a", direct_url={"url": "file:///home/me/secret-project/a", "dir_info": {"editable": True}})
     small.pip("b", direct_url={"url": f"file://{small.path}/b-1.0-py3-none-any.whl", "archive_info": {}})
     locked = lock(snapshot(small.path))
@@ -295,14 +303,14 @@ def test_a_lock_file_holds_no_folder_of_this_machine(small: SmallPrefix) -> None
     ]
 
 
-def test_dependencies_of_one_name_become_one(small: SmallPrefix) -> None:
-    """Lock files keep a mapping; leading zeros in versions go, as rattler drops them."""
+def test_dependencies_with_the_same_name_are_joined(small: SmallPrefix) -> None:
+    """Lock files have a mapping. Leading zeros in versions are removed, as in rattler."""
     six = next(package for package in lock(snapshot(small.path)).conda if package.name == "six")
     assert six.depends == ("numpy 1.2.*", "python >=3.8,<4")
 
 
 def test_odd_records_are_locked(tmp_path: Path) -> None:
-    """No URL, no hash, no size, a channel by name, a file name that is not name-version-build."""
+    """A record without URL, hash or size, with a channel's name, or with an odd file name is accepted."""
     made = SmallPrefix(tmp_path / "odd")
     made.add("a", url="", channel="conda-forge", md5=None, sha256=None, size=None)
     made.add("b", url="file:///tmp/my%20channel/noarch/b-1.0-0.tar.bz2", subdir="noarch", fn="b-1.0-0.tar.bz2")
@@ -337,8 +345,8 @@ def test_odd_records_are_locked(tmp_path: Path) -> None:
         "[" * 5000,
     ],
 )
-def test_what_is_no_lock_file_is_refused(text: str, tmp_path: Path) -> None:
-    """With the file's name and no traceback of a parser's."""
+def test_a_file_that_is_no_lock_file_is_refused(text: str, tmp_path: Path) -> None:
+    """The error has the name of the file, and no traceback of a parser."""
     path = tmp_path / "some.lock"
     path.write_text(text)
     with pytest.raises(LockfileError, match=re.escape(str(path))):
@@ -346,14 +354,14 @@ def test_what_is_no_lock_file_is_refused(text: str, tmp_path: Path) -> None:
 
 
 def test_an_unreadable_lock_file_is_refused(tmp_path: Path) -> None:
-    """Missing, a folder, not text."""
+    """The file is missing, is a folder, or is not text."""
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
     for name in ("missing", ".", "binary"):
         with pytest.raises(LockfileError):
             load(tmp_path / name)
 
 
-def test_versions_stay_text() -> None:
-    """3.10 is not 3.1, whether or not a writer quoted it."""
+def test_versions_are_read_as_text() -> None:
+    """3.10 is not 3.1, with and without quotes in the file."""
     text = dump(of_packages("linux-64", [CondaPackage.of_url("https://h/noarch/x-3.10-0.conda", md5="1" * 32)], []))
     assert load(text.replace('"', "")).conda[0].version == "3.10"

@@ -1,4 +1,4 @@
-"""Package caches: a package is found where its hash proves it, as conda and as rattler keep it, and nowhere else."""
+"""Package caches of conda and rattler: a package is found only if its hash is proved."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def locked(prefix: Path, name: str) -> CondaPackage:
 
 @pytest.fixture(params=["rattler", "conda"])
 def cache(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, CondaPackage]:
-    """A copy of what a cache holds of one package, and that package."""
+    """A copy of the part of a cache that belongs to one package, and this package."""
     prefix = request.getfixturevalue(f"{request.param}_prefix")
     source = prefix.parent.parent / "pkgs"
     if request.param == "rattler":
@@ -39,21 +39,21 @@ def other(package: CondaPackage) -> CondaPackage:
 
 
 def test_an_extracted_package_is_found(cache: tuple[Path, CondaPackage]) -> None:
-    """By conda's repodata_record.json or rattler's lock file."""
+    """It is found by conda's repodata_record.json or by rattler's lock file."""
     folder, package = cache
     assert PackageCaches([folder]).find(package) == Cached(folder / "greet-1.0-h0_0", True)
     assert PackageCaches([folder]).index(package)["name"] == "greet"
 
 
 def test_the_same_name_from_another_channel_is_another_package(cache: tuple[Path, CondaPackage]) -> None:
-    """A name proves nothing."""
+    """The file name proves nothing."""
     folder, package = cache
     assert PackageCaches([folder]).find(other(package)) is None
     assert PackageCaches([folder]).index(other(package)) == {}
 
 
 def test_a_folder_without_a_hash_is_not_used(cache: tuple[Path, CondaPackage]) -> None:
-    """Nobody knows what it is."""
+    """Its content is unknown."""
     folder, package = cache
     (folder / "greet-1.0-h0_0/info/repodata_record.json").unlink(missing_ok=True)
     (folder / "greet-1.0-h0_0.lock").unlink(missing_ok=True)
@@ -62,8 +62,8 @@ def test_a_folder_without_a_hash_is_not_used(cache: tuple[Path, CondaPackage]) -
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"sha256": null}'])
-def test_a_broken_record_proves_nothing(tmp_path: Path, text: str) -> None:
-    """It is as good as absent."""
+def test_a_broken_record_is_ignored(tmp_path: Path, text: str) -> None:
+    """It is handled like a missing record."""
     package = CondaPackage.of_url("https://lab.org/linux-64/a-1-0.conda", sha256="a" * 64)
     (tmp_path / "a-1-0/info").mkdir(parents=True)
     (tmp_path / "a-1-0/info/index.json").write_text("{}")
@@ -71,8 +71,8 @@ def test_a_broken_record_proves_nothing(tmp_path: Path, text: str) -> None:
     assert PackageCaches([tmp_path]).find(package) is None
 
 
-def test_a_half_extracted_folder_is_not_used(cache: tuple[Path, CondaPackage]) -> None:
-    """Without its metadata nothing can be linked from it."""
+def test_a_partly_extracted_folder_is_not_used(cache: tuple[Path, CondaPackage]) -> None:
+    """Without its metadata, nothing can be linked from it."""
     folder, package = cache
     (folder / "greet-1.0-h0_0/info/index.json").unlink()
     found = PackageCaches([folder]).find(package)
@@ -80,7 +80,7 @@ def test_a_half_extracted_folder_is_not_used(cache: tuple[Path, CondaPackage]) -
 
 
 def test_an_archive_is_found_by_its_content(conda_prefix: Path, tmp_path: Path) -> None:
-    """Of the right size, and of the right hash."""
+    """It must have the right size and the right hash."""
     package = locked(conda_prefix, "greet")
     archive = tmp_path / package.fn
     shutil.copy(conda_prefix.parent.parent / "pkgs" / package.fn, archive)
@@ -93,23 +93,23 @@ def test_an_archive_is_found_by_its_content(conda_prefix: Path, tmp_path: Path) 
     assert caches.find(package) is None
 
 
-def test_an_archive_can_be_asked_for(conda_prefix: Path) -> None:
-    """Where the extracted folder is known to be damaged."""
+def test_an_archive_can_be_requested(conda_prefix: Path) -> None:
+    """This is needed if the extracted folder is damaged."""
     package = locked(conda_prefix, "greet")
     pkgs = conda_prefix.parent.parent / "pkgs"
     assert PackageCaches([pkgs]).find(package, extracted=False) == Cached(pkgs / package.fn, False)
 
 
-def test_the_first_cache_that_has_it_gives_it(cache: tuple[Path, CondaPackage], tmp_path: Path) -> None:
-    """Folders that are not there count as empty."""
+def test_the_first_cache_with_the_package_is_used(cache: tuple[Path, CondaPackage], tmp_path: Path) -> None:
+    """Missing folders are handled like empty folders."""
     folder, package = cache
     second = Path(shutil.copytree(folder, tmp_path / "second"))
     caches = PackageCaches([tmp_path / "nowhere", second, folder])
     assert caches.find(package) == Cached(second / "greet-1.0-h0_0", True)
 
 
-def test_a_folder_knows_whether_it_is_complete(cache: tuple[Path, CondaPackage]) -> None:
-    """By its own list of paths; a broken link is no missing file."""
+def test_the_completeness_of_a_folder_is_checked(cache: tuple[Path, CondaPackage]) -> None:
+    """The folder's own list of paths is used. A broken link is not a missing file."""
     folder, _ = cache
     extracted = folder / "greet-1.0-h0_0"
     assert Cached(extracted, True).complete
@@ -119,8 +119,8 @@ def test_a_folder_knows_whether_it_is_complete(cache: tuple[Path, CondaPackage])
     assert not Cached(extracted, True).complete
 
 
-def test_the_usual_folders_are_looked_in(tmp_path: Path) -> None:
-    """Those that conda, mamba, pixi and rattler are told to use, and their defaults, where they exist."""
+def test_the_usual_folders_are_searched(tmp_path: Path) -> None:
+    """They are the existing folders in the settings and defaults of conda, mamba, pixi and rattler."""
     home, prefix = tmp_path / "home", tmp_path / "miniconda3/envs/demo"
     named = [
         tmp_path / "miniconda3/pkgs",
@@ -150,15 +150,15 @@ def test_the_usual_folders_are_looked_in(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "text", ["", "- a", "pkgs_dirs: {", "pkgs_dirs: 3", "\x00", "pkgs_dirs: [null, 1]", "pkgs_dirs: x"]
 )
-def test_a_broken_condarc_is_not_ours_to_mend(tmp_path: Path, text: str) -> None:
-    """It is left alone, and so is the build."""
+def test_a_broken_condarc_is_ignored(tmp_path: Path, text: str) -> None:
+    """The build continues, and the file is not changed."""
     (tmp_path / ".condarc").write_text(text)
     assert default_folders(None, {"HOME": str(tmp_path)}) == ()
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become somebody else")
-def test_a_cache_of_another_user_counts_as_empty(tmp_path: Path) -> None:
-    """A folder that cannot be looked into is no reason to fail."""
+def test_an_unreadable_cache_of_another_user_is_ignored(tmp_path: Path) -> None:
+    """A folder without read permission does not stop the build."""
     closed = tmp_path / "closed"
     (closed / "pkgs/a-1-0").mkdir(parents=True)
     closed.chmod(0o700)
@@ -172,7 +172,7 @@ def test_a_cache_of_another_user_counts_as_empty(tmp_path: Path) -> None:
 
 
 def test_a_file_is_hashed(tmp_path: Path) -> None:
-    """Whatever its size."""
+    """The hash is computed for files of any size."""
     (tmp_path / "empty").touch()
     assert hash_file(tmp_path / "empty").startswith("e3b0c442")
     assert hash_file(tmp_path / "empty", "md5").startswith("d41d8cd9")

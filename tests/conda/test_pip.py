@@ -1,4 +1,4 @@
-"""What pip and its like installed is found, with where it came from and what it overwrote."""
+"""Packages of pip and similar tools are found, with their origin and the files that they overwrote."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def small(tmp_path: Path) -> SmallPrefix:
 
 
 def found(small: SmallPrefix) -> PipDistribution:
-    """The only distribution of pip's."""
+    """Returns the only distribution of pip."""
     (distribution,) = snapshot(small.path).pip
     return distribution
 
@@ -39,10 +39,12 @@ def codes(environment: Environment) -> list[str]:
 
 
 @pytest.mark.parametrize("like", ["conda", "rattler"])
-def test_a_real_pip_installs_and_it_is_seen(
+def test_packages_of_a_real_pip_are_found(
     like: str, tmp_path: Path, channel_url: str, package_cache: Path, pip_wheel: Path
 ) -> None:
-    """From an environment with its own pip: name, version, files and the missing hash; conda's own are not pip's."""
+    """In an environment with its own pip: name, version, files and the missing hash. Distributions of conda are not
+    pip's.
+    """
     prefix = tmp_path / "env"
     specs = ["python", "pip", "tqdm"]
     if like == "conda":
@@ -64,10 +66,10 @@ def test_a_real_pip_installs_and_it_is_seen(
     assert codes(environment) == ["pip-without-hash"]
 
 
-def test_a_real_pip_overwrites_a_conda_package(
+def test_a_conda_package_that_pip_overwrote_is_found(
     tmp_path: Path, channel_url: str, package_cache: Path, test_cache: Path
 ) -> None:
-    """conda's record stays and is stale; the distribution names it, and the warning both."""
+    """conda's record stays, and is stale. The distribution names it, and the warning names both."""
     prefix = prefixes.create(tmp_path / "env", ["python", "pip", "idna"], channel_url, package_cache)
     (wheel,) = wheels.download(["idna"], test_cache / "wheels")
     pip = [str(prefix / "bin/python"), "-m", "pip", "install", "--quiet", "--no-index", "--no-deps"]
@@ -79,8 +81,8 @@ def test_a_real_pip_overwrites_a_conda_package(
     assert codes(environment) == ["conda-overwritten-by-pip", "local-install"]
 
 
-def test_another_version_over_condas_is_seen(small: SmallPrefix) -> None:
-    """pip removes conda's dist-info and writes its own under another name."""
+def test_another_version_of_a_conda_package_is_found(small: SmallPrefix) -> None:
+    """pip removes conda's dist-info, and writes its own with another name."""
     for path in (small.path / SITE).glob("six-1.16.0.dist-info/*"):
         path.unlink()
     (small.path / SITE / "six-1.16.0.dist-info").rmdir()
@@ -89,14 +91,14 @@ def test_another_version_over_condas_is_seen(small: SmallPrefix) -> None:
     assert "conda-overwritten-by-pip" in codes(snapshot(small.path))
 
 
-def test_files_of_a_conda_package_of_another_name_are_seen(small: SmallPrefix) -> None:
-    """py-opencv and opencv-python do not share a name, only files."""
+def test_overwritten_files_of_a_conda_package_with_another_name_are_found(small: SmallPrefix) -> None:
+    """py-opencv and opencv-python have different names and the same files."""
     small.pip("seven", files={f"{SITE}/six.py": b"7"})
     assert found(small).overwrites == "six"
 
 
-def test_a_conda_package_whose_build_forgot_its_installer_is_condas(small: SmallPrefix) -> None:
-    """INSTALLER says pip in many packages; the record's hash of it tells whether it is still conda's."""
+def test_a_conda_package_with_a_wrong_installer_belongs_to_conda(small: SmallPrefix) -> None:
+    """INSTALLER contains pip in many packages. The hash in the record shows whether the file is still conda's."""
     small.add("odd", files=small.distribution("odd", installer="pip"))
     assert snapshot(small.path).pip == ()
     small.pip("odd", files={f"{SITE}/odd.py": b""})
@@ -120,10 +122,12 @@ def test_a_conda_package_whose_build_forgot_its_installer_is_condas(small: Small
         ({"url": "file:///home/me/a%20b", "dir_info": {"editable": True}}, "editable", "file:///home/me/a%20b", ""),
     ],
 )  # fmt: skip
-def test_direct_url_says_where_it_came_from(
+def test_direct_url_gives_the_origin(
     small: SmallPrefix, direct_url: dict[str, Any], source: str, url: str, sha256: str
 ) -> None:
-    """Archives with hashes, version control with its commit, local and editable; no credentials."""
+    """Archives have hashes, version control has a commit; local and editable installs are marked. Credentials are
+    removed.
+    """
     small.pip("a", direct_url=direct_url)
     distribution = found(small)
     assert (distribution.source, distribution.package.url, distribution.package.sha256) == (source, url, sha256)
@@ -135,8 +139,8 @@ def test_direct_url_says_where_it_came_from(
     assert codes(snapshot(small.path)) == expected.get(source, [f"{source}-install"])
 
 
-def test_an_origin_that_an_installer_wrote_down_is_kept(small: SmallPrefix) -> None:
-    """provenance_url.json (PEP 710) gives URL and hash of what came from an index."""
+def test_the_origin_in_provenance_url_is_kept(small: SmallPrefix) -> None:
+    """provenance_url.json (PEP 710) has the URL and hash of a package from an index."""
     info = small.pip("a")
     (info / "provenance_url.json").write_text(
         json.dumps({"url": "https://files.example.org/a-1.0.whl", "archive_info": {"hashes": {"sha256": SHA}}})
@@ -146,15 +150,15 @@ def test_an_origin_that_an_installer_wrote_down_is_kept(small: SmallPrefix) -> N
     assert codes(snapshot(small.path)) == []
 
 
-def test_the_environments_own_pip_conf_names_the_index(small: SmallPrefix) -> None:
-    """Not the user's: two users of one environment lock the same."""
+def test_the_environments_own_pip_conf_gives_the_index(small: SmallPrefix) -> None:
+    """The user's pip.conf does not count, so that two users of an environment get the same lock file."""
     (small.path / "pip.conf").write_text("[global]\nindex-url = https://me:pw@pypi.lab.org/simple/\n")
     small.pip("a")
     assert found(small).package.index == "https://pypi.lab.org/simple"
 
 
-def test_setuptools_editable_installs_are_seen(small: SmallPrefix) -> None:
-    """By their finder, by their .pth and by the old .egg-link, where no direct_url.json tells."""
+def test_setuptools_editable_installs_are_found(small: SmallPrefix) -> None:
+    """Without direct_url.json, they are found by their finder, their .pth file and the old .egg-link."""
     small.pip(
         "a", files={f"{SITE}/__editable___a_1_0_finder.py": b"MAPPING: dict[str, str] = {'a': '/src/a/a'}\nX = {}\n"}
     )
@@ -166,8 +170,8 @@ def test_setuptools_editable_installs_are_seen(small: SmallPrefix) -> None:
     assert sources == {"a": Path("/src/a"), "b": Path("/src/b/lib"), "c": small.path / "src/c"}
 
 
-def test_egg_info_and_eggs_are_seen(small: SmallPrefix) -> None:
-    """What setup.py install and easy_install left, with the files that they listed."""
+def test_egg_info_and_eggs_are_found(small: SmallPrefix) -> None:
+    """Packages of setup.py install and easy_install are found, with their listed files."""
     small.write(f"{SITE}/old-1.0-py3.11.egg-info/PKG-INFO", b"Name: old\nVersion: 1.0\n")
     small.write(f"{SITE}/old-1.0-py3.11.egg-info/installed-files.txt", b"../old.py\nPKG-INFO\n../../../../bin/old\n")
     small.write(f"{SITE}/older-2.0-py3.11.egg-info", b"Name: older\nVersion: 2.0\n")
@@ -180,7 +184,7 @@ def test_egg_info_and_eggs_are_seen(small: SmallPrefix) -> None:
 
 
 def test_files_outside_of_site_packages_are_relative_to_the_prefix(small: SmallPrefix) -> None:
-    """Scripts and data are found; names that lead out of the prefix are left out."""
+    """Scripts and data are found. Paths outside of the prefix are left out."""
     info = small.pip("a", files={"bin/a": b"", "share/a/x, y.txt": b""})
     with (info / "RECORD").open("a") as record:
         record.write(f'../../../../../etc/passwd,,\n/etc/passwd,,\n{small.path}/share/abs,,\n"bad\0name",,\n,,\n')
@@ -206,8 +210,8 @@ def test_files_outside_of_site_packages_are_relative_to_the_prefix(small: SmallP
         {"INSTALLER": b"\xff"},
     ],
 )
-def test_damaged_metadata_stops_nothing(small: SmallPrefix, damage: dict[str, bytes | None]) -> None:
-    """Missing, empty, broken, in an odd encoding: name and version then come from the folder's name."""
+def test_damaged_metadata_is_no_error(small: SmallPrefix, damage: dict[str, bytes | None]) -> None:
+    """If it is missing, empty, broken or in another encoding, name and version come from the name of the folder."""
     info = small.pip("a", direct_url={"url": "https://h/a.whl", "archive_info": {}})
     for name, content in damage.items():
         (info / name).unlink()
@@ -218,7 +222,7 @@ def test_damaged_metadata_stops_nothing(small: SmallPrefix, damage: dict[str, by
     assert distribution.complete is (damage.get("RECORD", b"whole") not in (None, b""))
 
 
-def test_what_pip_left_of_an_interrupted_uninstall_is_no_distribution(small: SmallPrefix) -> None:
-    """Its folders begin with a tilde; pip ignores them as well."""
+def test_the_rest_of_an_interrupted_uninstall_is_no_distribution(small: SmallPrefix) -> None:
+    """The names of these folders begin with a tilde. pip ignores them, too."""
     small.write(f"{SITE}/~ix-1.0.dist-info/METADATA", b"Name: six\nVersion: 1.0\n")
     assert snapshot(small.path).pip == ()

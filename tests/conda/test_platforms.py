@@ -1,4 +1,4 @@
-"""Which platform is taken of a lock file, in each format."""
+"""The choice of the platform in a lock file, in each format."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from jupyter_condabuild.errors import LockfileError
 
 
 def _for_platforms(*platforms: str) -> dict[str, str]:
-    """A lock file for these platforms in each format that holds several; one package, whose URL names the platform."""
+    """Returns a lock file for these platforms in each format that supports several.
+
+    The package's URL has the platform.
+    """
     urls = {platform: f"https://h/{platform}/x-1-0.conda" for platform in platforms}
     md5 = "0" * 32
     entry = {"name": "x", "version": "1", "manager": "conda", "dependencies": {}, "hash": {"md5": md5}}
@@ -35,10 +38,10 @@ def _for_platforms(*platforms: str) -> dict[str, str]:
         ("x86_64", "osx-arm64", "osx-arm64"),
     ],
 )
-def test_of_a_lock_file_for_several_platforms_one_is_taken(
+def test_one_platform_of_a_lock_file_is_chosen(
     format: str, machine: str, wanted: str, taken: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The platform that is asked for, else the Linux platform of this machine's processor, else linux-64."""
+    """It is the requested platform, or the Linux platform of this machine's processor, or linux-64."""
     monkeypatch.setattr("platform.machine", lambda: machine)
     found = load(_for_platforms("linux-64", "linux-aarch64", "osx-arm64")[format], wanted)
     assert (found.platform, found.conda[0].subdir) == (taken, taken)
@@ -46,8 +49,8 @@ def test_of_a_lock_file_for_several_platforms_one_is_taken(
 
 
 @pytest.mark.parametrize("format", ["conda-lock", "pixi"])
-def test_a_platform_that_a_lock_file_is_not_for_is_refused(format: str) -> None:
-    """The message names the platforms that there are; a single one needs no choice."""
+def test_a_platform_that_a_lock_file_lacks_is_refused(format: str) -> None:
+    """The message names the platforms in the file. If there is only one, it is used."""
     with pytest.raises(LockfileError, match="linux-64, osx-arm64, not for win-64"):
         load(_for_platforms("linux-64", "osx-arm64")[format], "win-64")
     with pytest.raises(LockfileError, match="osx-arm64, win-64") as failed:
@@ -59,8 +62,8 @@ def test_a_platform_that_a_lock_file_is_not_for_is_refused(format: str) -> None:
 @pytest.mark.parametrize(
     ("head", "platform"), [("# platform: linux-64\n", "linux-64"), ("", "linux-aarch64"), ("# platform: x\n", "x")]
 )
-def test_the_platform_of_an_explicit_file_is_told_by_its_comment_or_its_urls(head: str, platform: str) -> None:
-    """Without both, it is this machine's."""
+def test_the_platform_of_an_explicit_file_is_read_from_its_comment_or_urls(head: str, platform: str) -> None:
+    """Without both, it is the platform of this machine."""
     urls = ["https://h/noarch/y-1-0.conda", "https://h/linux-aarch64/x-1-0.conda"]
     assert load("\n".join([f"{head}@EXPLICIT", *urls])).platform == platform
     assert load(f"@EXPLICIT\n{urls[0]}", "linux-64").platform == "linux-64"

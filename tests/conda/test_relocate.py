@@ -1,4 +1,4 @@
-"""Paths of the live prefix become the image's, wherever they stand in a file, and nothing else is touched."""
+"""Paths of the live prefix become paths of the image, everywhere in a file. Other bytes do not change."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def moved(folder: Path, data: bytes, table: list[Replacement] = TABLE) -> bytes | None:
-    """What comes out, None where the file stays as it is."""
+    """Returns the new content, or None if the file does not change."""
     (folder / "file").write_bytes(data)
     (folder / "target").unlink(missing_ok=True)
     changed = relocated(folder / "file", table, folder / "target")
@@ -32,7 +32,7 @@ def moved(folder: Path, data: bytes, table: list[Replacement] = TABLE) -> bytes 
     return (folder / "target").read_bytes() if changed else None
 
 
-def test_a_file_without_the_path_stays(folder: Path) -> None:
+def test_a_file_without_the_path_is_not_changed(folder: Path) -> None:
     """Nothing is written."""
     assert moved(folder, b"") is None
     assert moved(folder, b"#!/usr/bin/python\n" + bytes(100)) is None
@@ -51,20 +51,20 @@ def test_a_file_without_the_path_stays(folder: Path) -> None:
     ],
 )
 def test_text_is_rewritten(folder: Path, text: bytes, expected: bytes) -> None:
-    """Wherever the path stands, however often."""
+    """All occurrences of the path are replaced."""
     count = text.count(b"%b")
     assert moved(folder, text % ((OLD,) * count)) == expected % ((NEW,) * count)
 
 
 @pytest.mark.parametrize("after", [b"2", b"-old", b"_x", b".bak", "\u00e9".encode()])
-def test_another_place_that_begins_alike_stays(folder: Path, after: bytes) -> None:
+def test_another_path_with_the_same_start_is_not_changed(folder: Path, after: bytes) -> None:
     """/home/me/envs/demo2 is not in this environment."""
     text = b"cd " + OLD + after + b"/bin\n"
     assert moved(folder, text) in (None, text)
 
 
 def test_a_binary_keeps_its_length(folder: Path) -> None:
-    """The string ends at its NUL; the room is filled with NULs; what comes after stays where it was."""
+    """The string ends at its NUL, and is padded with NULs. The bytes after it do not move."""
     data = b"\x7fELF\0" + OLD + b"/share:" + OLD + b"/lib\0tail\0"
     text = NEW + b"/share:" + NEW + b"/lib"
     new = moved(folder, data)
@@ -72,21 +72,21 @@ def test_a_binary_keeps_its_length(folder: Path) -> None:
     assert len(new) == len(data)
 
 
-def test_a_binary_is_not_broken_by_a_longer_path(folder: Path) -> None:
-    """There is no room for it: the file stays."""
+def test_a_binary_is_not_changed_for_a_longer_path(folder: Path) -> None:
+    """There is no space for the longer path, so the file is not changed."""
     assert moved(folder, b"\x7fELF\0/e/bin\0", [(b"/e", NEW)]) is None
     assert moved(folder, b"#!/e/bin/python\n", [(b"/e", NEW)]) == b"#!/opt/env/bin/python\n"
 
 
-def test_a_path_without_an_end_in_a_binary_stays(folder: Path) -> None:
-    """It is no string."""
+def test_a_path_without_an_end_in_a_binary_is_not_changed(folder: Path) -> None:
+    """Without a NUL, it is not a string."""
     data = b"\0" + OLD + b"x" * relocate.LONGEST
     assert moved(folder, data + b"\0") in (None, data + b"\0")
     assert moved(folder, b"\0" + OLD) in (None, b"\0" + OLD)
 
 
-def test_the_first_of_two_paths_counts(folder: Path) -> None:
-    """A source folder inside the environment has a place of its own."""
+def test_the_first_of_two_matching_paths_is_used(folder: Path) -> None:
+    """A source folder inside the environment has its own place in the image."""
     table = [(OLD + b"/src/mine", b"/opt/src/mine"), (OLD, NEW)]
     text = OLD + b"/src/mine/a.py " + OLD + b"/src/other"
     assert moved(folder, text, table) == b"/opt/src/mine/a.py /opt/env/src/other"
@@ -94,8 +94,8 @@ def test_the_first_of_two_paths_counts(folder: Path) -> None:
 
 @pytest.mark.parametrize("binary", [False, True])
 @pytest.mark.parametrize("at", range(-len(OLD) - 3, 4))
-def test_a_path_across_two_reads_is_found(folder: Path, at: int, binary: bool) -> None:
-    """Files are read in pieces; where the pieces meet does not matter."""
+def test_a_path_across_two_chunks_is_found(folder: Path, at: int, binary: bool) -> None:
+    """Files are read in chunks. A path can be at the end of one chunk and the start of the next."""
     head = (b"\0" if binary else b".") * (relocate.CHUNK + at)
     text = OLD + b"/bin/x"
     tail = b"\0tail" if binary else b"\ntail"
@@ -106,8 +106,8 @@ def test_a_path_across_two_reads_is_found(folder: Path, at: int, binary: bool) -
 @given(
     st.lists(st.sampled_from([OLD, OLD[:7], b"/opt", b"x", b"\n", b".", b"2", b" "]), max_size=40), st.integers(20, 64)
 )
-def test_where_the_pieces_meet_does_not_show(parts: list[bytes], size: int) -> None:
-    """In text the result is that of replacing all at once, whatever the size of the pieces."""
+def test_the_size_of_the_chunks_does_not_change_the_result(parts: list[bytes], size: int) -> None:
+    """For text, the result is the same as one replacement in the whole file."""
     import re
     import tempfile
 
@@ -118,8 +118,8 @@ def test_where_the_pieces_meet_does_not_show(parts: list[bytes], size: int) -> N
         assert (moved(Path(folder), text) or text) == expected
 
 
-def test_a_large_file_is_never_in_memory(folder: Path) -> None:
-    """A database or an archive of gigabytes may name the path once."""
+def test_a_large_file_is_never_loaded_into_memory(folder: Path) -> None:
+    """A database or an archive of gigabytes can contain the path."""
     with (folder / "large").open("wb") as file:
         file.write(OLD + b"/bin\n")
         for _ in range(64):
@@ -147,6 +147,6 @@ def test_a_large_file_is_never_in_memory(folder: Path) -> None:
         ("/home/me/envs/demo/caf\udce9", "/opt/env/caf\udce9"),
     ],
 )
-def test_links_into_the_prefix_are_moved(target: str, expected: str) -> None:
-    """Others lead where they led."""
+def test_links_into_the_prefix_are_changed(target: str, expected: str) -> None:
+    """The targets of other links do not change."""
     assert relocated_target(target, TABLE) == expected

@@ -1,4 +1,4 @@
-"""No credential survives in what leaves the process, and nothing else changes."""
+"""Credentials are removed from all text that leaves the process, and the other text does not change."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SCHEMES = st.sampled_from(["https", "http", "HTTPS", "git+https", "s3", "ftp", "
 SEGMENT = st.text(string.ascii_letters + string.digits + "._+=~!,-@:$", min_size=1, max_size=12).filter(
     lambda text: text.lower() != "t" and not text.startswith("@")
 )
-# What RFC 3986 lets stand in userinfo and query, and a few characters that people leave unencoded.
+# The characters that RFC 3986 allows in userinfo and query, and some that people do not encode.
 LEGAL = st.text(string.ascii_letters + string.digits + "-._~!$'()*+,;=", max_size=8)
 HARMLESS_KEYS = st.sampled_from(["a", "page", "version", "author", "channel", "sort"])
 SMELLY_KEYS = st.sampled_from(
@@ -37,13 +37,13 @@ def urls(draw: st.DrawFn) -> str:
 
 @st.composite
 def secrets(draw: st.DrawFn) -> str:
-    """Something recognisable among characters that may surround it in a URL."""
+    """A recognisable secret among characters that can be around it in a URL."""
     return f"{draw(LEGAL)}{SECRET}{draw(LEGAL)}"
 
 
 @st.composite
 def credentialed(draw: st.DrawFn) -> tuple[str, str]:
-    """A URL with credentials of one kind, and the URL without them."""
+    """A URL with one kind of credentials, and the same URL without them."""
     scheme, host = draw(SCHEMES), draw(HOSTS)
     head, path = f"{scheme}://", "".join(f"/{segment}" for segment in draw(st.lists(SEGMENT, max_size=2)))
     secret = draw(secrets())
@@ -69,15 +69,15 @@ def credentialed(draw: st.DrawFn) -> tuple[str, str]:
 
 
 @given(credentialed())
-def test_credentials_leave_a_url_and_the_rest_stays(case: tuple[str, str]) -> None:
-    """What remains is the URL as it would be without credentials."""
+def test_credentials_are_removed_from_a_url(case: tuple[str, str]) -> None:
+    """The result is the same URL without credentials."""
     url, without = case
     assert scrub_url(url) == without
 
 
 @given(credentialed(), st.integers(1, 2))
-def test_credentials_leave_an_encoded_url(case: tuple[str, str], times: int) -> None:
-    """A URL that is a parameter of another, percent-encoded once or twice, is cleaned inside."""
+def test_credentials_are_removed_from_an_encoded_url(case: tuple[str, str], times: int) -> None:
+    """A URL in a parameter of another URL, percent-encoded once or twice, is cleaned."""
     url, _ = case
     for _ in range(times):
         url = quote(url, safe="")
@@ -88,14 +88,14 @@ def test_credentials_leave_an_encoded_url(case: tuple[str, str], times: int) -> 
 
 
 @given(urls())
-def test_a_harmless_url_stays_byte_for_byte(url: str) -> None:
-    """Nothing is normalised, lowered or re-encoded."""
+def test_a_url_without_credentials_is_not_changed(url: str) -> None:
+    """It is not normalised, lower-cased or encoded again."""
     assert scrub_url(url) == url
 
 
 @given(st.lists(credentialed(), min_size=1, max_size=3), st.sampled_from([" ", "\n", '", "', " , ", ") ("]))
-def test_credentials_leave_free_text(cases: list[tuple[str, str]], separator: str) -> None:
-    """A message, a log line or a history's command line loses them wherever they stand."""
+def test_credentials_are_removed_from_free_text(cases: list[tuple[str, str]], separator: str) -> None:
+    """They are removed at any place in a message, a log line or a command line of a history."""
     text = "Cannot reach " + separator.join(url for url, _ in cases) + " now"
     cleaned = scrub(text)
     assert SECRET not in cleaned
@@ -110,10 +110,10 @@ PIECES = [
 
 
 @settings(max_examples=1000)
-@example("https:///t/a&@h")  # the token hides the user from the first look
+@example("https:///t/a&@h")  # the token hides the user name at first
 @given(st.one_of(st.text(), st.lists(st.sampled_from(PIECES), max_size=12).map("".join)))
-def test_scrubbing_twice_changes_nothing_more(text: str) -> None:
-    """What comes out is clean by the same rules, whatever went in."""
+def test_the_result_is_not_changed_by_a_second_run(text: str) -> None:
+    """For any input, the result is clean by the same rules."""
     once = scrub(text)
     assert scrub(once) == once
 
@@ -125,15 +125,15 @@ JSON = st.recursive(
 
 
 @given(JSON)
-def test_harmless_json_stays_byte_for_byte(value: object) -> None:
-    """Spacing, order of keys and escapes are kept; a package's about.json keeps its hash."""
+def test_json_without_credentials_is_not_changed(value: object) -> None:
+    """Spaces, the order of keys and escapes do not change, so that about.json of a package keeps its hash."""
     for text in (json.dumps(value), json.dumps(value, indent=4, ensure_ascii=False) + "\n"):
         assert scrub_json_bytes(text.encode()) == text.encode()
 
 
 @given(credentialed())
-def test_credentials_leave_json(case: tuple[str, str]) -> None:
-    """In strings and keys, at any depth, and behind JSON's own escapes."""
+def test_credentials_are_removed_from_json(case: tuple[str, str]) -> None:
+    """They are removed from strings and keys, at any depth, and with JSON's escapes."""
     url, without = case
     value = {"channels": [url, {url: [url]}], "n": 1}
     assert scrub_json(value) == {"channels": [without, {without: [without]}], "n": 1}
@@ -165,16 +165,16 @@ def test_credentials_leave_json(case: tuple[str, str]) -> None:
     ],
 )
 def test_odd_cases(text: str, expected: str) -> None:
-    """What is easily missed or easily broken."""
+    """These cases are easy to miss or to break."""
     assert scrub(text) == expected
 
 
-def test_broken_json_is_scrubbed_too() -> None:
-    """A half-written file, or one in no known encoding, loses its credentials and no other byte."""
+def test_broken_json_is_cleaned() -> None:
+    """A partial file, or a file with an unknown encoding, loses its credentials and no other byte."""
     assert scrub_json_bytes(b'{"url": "https://u:p@h/x", "a": "\xff\\u12') == b'{"url": "https://h/x", "a": "\xff\\u12'
 
 
-def test_a_long_text_takes_no_long_time() -> None:
-    """No pattern backtracks over text without an end: 400 kB of the worst is done at once."""
+def test_a_long_text_takes_a_short_time() -> None:
+    """No pattern backtracks without a limit: 400 kB of the worst text take a short time."""
     for unit in ("a", "a:", "https://", "https://a/t/", "https://a@", "%25", "@", "a.b", "?token=x&"):
         scrub(unit * (400_000 // len(unit)))

@@ -1,4 +1,4 @@
-"""An environment is read from its own files, whoever made it, and what cannot be trusted in them is refused."""
+"""A snapshot is read from the files of an environment of any tool. Files that are not safe are refused."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ def codes(environment: Environment) -> list[str]:
     return [warning.code for warning in environment.warnings]
 
 
-def test_conda_and_rattler_prefixes_of_the_same_packages_read_the_same(
+def test_conda_and_rattler_prefixes_with_the_same_packages_give_the_same_snapshot(
     conda_prefix: Path, rattler_prefix: Path
 ) -> None:
-    """Names, builds, hashes, requested specs and channel agree, though the two write different records."""
+    """Names, builds, hashes, requested specs and channel are the same, although the records differ."""
     conda, rattler = snapshot(conda_prefix), snapshot(rattler_prefix)
     assert [(record.dist, record.sha256, record.subdir) for record in conda.records] == [
         (record.dist, record.sha256, record.subdir) for record in rattler.records
@@ -46,24 +46,24 @@ def test_conda_and_rattler_prefixes_of_the_same_packages_read_the_same(
     assert (conda.pip, conda.warnings) == (rattler.pip, rattler.warnings) == ((), ())
 
 
-def test_the_paths_of_both_kinds_lie_in_the_prefix(conda_prefix: Path, rattler_prefix: Path) -> None:
-    """conda's records name noarch files without their place; both are resolved to files that exist."""
+def test_the_paths_of_both_kinds_are_in_the_prefix(conda_prefix: Path, rattler_prefix: Path) -> None:
+    """conda's records have noarch files without their folder. For both kinds, the paths are those of existing files."""
     for prefix in (conda_prefix, rattler_prefix):
         paths = [entry.path for record in snapshot(prefix).records for entry in record.paths]
         assert len(paths) > 1000
         assert [path for path in paths if not os.path.lexists(prefix / path)] == []
 
 
-def test_what_conda_itself_wrote_is_read() -> None:
-    """The sample of a real conda's metadata, where the project has one."""
+def test_metadata_of_conda_is_read() -> None:
+    """It is the sample of a real conda's metadata in this repository, if there is one."""
     sample = Path(__file__).parents[1] / "samples" / "demo"
     environment = snapshot(sample)
     assert environment.requested == ("python", "requests", "tqdm")
     assert len(environment.records) == 7
 
 
-def test_importing_and_reading_needs_no_rattler() -> None:
-    """Its 80 MB are loaded by what links packages, not by what looks at an environment."""
+def test_reading_does_not_import_rattler() -> None:
+    """Its 80 MB are loaded to link packages, and not to read an environment."""
     modules = ", ".join(
         f"jupyter_condabuild.conda.{name}" for name in ("prefix.snapshot", "prefix.drift", "lockfile", "prefix.kernel")
     )
@@ -71,8 +71,8 @@ def test_importing_and_reading_needs_no_rattler() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_history_and_records_together_say_what_was_requested(small: SmallPrefix) -> None:
-    """The history's latest word counts; records speak for packages that it does not name; what is gone is gone."""
+def test_requested_specs_come_from_history_and_records(small: SmallPrefix) -> None:
+    """The latest line of the history counts. For other packages, the record counts. Removed packages are left out."""
     small.add("scipy", requested_spec="scipy >=1.11", requested_specs=["scipy", "scipy >=1.11"])
     small.history(
         specs_line(["numpy=1.25", "gone"]), specs_line(["numpy=1.26", "https://me:pw@h/t/tk-1/lab::python=3.11"])
@@ -81,7 +81,7 @@ def test_history_and_records_together_say_what_was_requested(small: SmallPrefix)
 
 
 def test_channels_are_in_order_of_priority(small: SmallPrefix) -> None:
-    """What the latest command named comes first, by name or URL; the others by their number of packages."""
+    """Channels of the latest command come first, by name or URL. Then come the others, by their number of packages."""
     for number in range(3):
         small.add(
             f"many-{number}", url=f"https://conda.example.org/many/noarch/many-{number}-1.0-0.conda", subdir="noarch"
@@ -92,8 +92,8 @@ def test_channels_are_in_order_of_priority(small: SmallPrefix) -> None:
     assert snapshot(small.path).channels == ("https://conda.example.org/many", CHANNEL)
 
 
-def test_state_is_kept_and_never_shown(small: SmallPrefix) -> None:
-    """Variables may be secrets: their names are said, their values are in no repr and no warning."""
+def test_the_state_is_kept_and_never_shown(small: SmallPrefix) -> None:
+    """Variables can be secrets. Their names are reported, but no repr and no warning contains their values."""
     state = {"version": 1, "env_vars": {"HF_TOKEN": "s3cret", "OFF": "***unset***"}}
     (small.path / "conda-meta/state").write_text(json.dumps(state))
     environment = snapshot(small.path)
@@ -103,8 +103,8 @@ def test_state_is_kept_and_never_shown(small: SmallPrefix) -> None:
     assert "s3cret" not in repr(environment)
 
 
-def test_frozen_and_pinned_are_kept(small: SmallPrefix) -> None:
-    """A frozen environment says so with its message, or without one where the file is empty."""
+def test_frozen_and_pinned_are_read(small: SmallPrefix) -> None:
+    """A frozen environment has the message of the file, or no message if the file is empty."""
     (small.path / "conda-meta/pinned").write_text("numpy 1.26.*  # for the paper\n\n# no more\n")
     (small.path / "conda-meta/frozen").touch()
     environment = snapshot(small.path)
@@ -115,8 +115,8 @@ def test_frozen_and_pinned_are_kept(small: SmallPrefix) -> None:
     assert codes(environment) == ["frozen"]
 
 
-def test_credentials_of_records_stay_in_the_records(small: SmallPrefix) -> None:
-    """Neither repr nor channels nor warnings show them."""
+def test_credentials_of_records_are_not_shown(small: SmallPrefix) -> None:
+    """No repr, no channel and no warning contains them."""
     subdir = "https://me:s3cret@conda.example.org/t/tk-s3cret/lab/noarch"
     small.add("private", url=f"{subdir}/private-1.0-0.conda", subdir="noarch", channel=subdir, sha256=None)
     environment = snapshot(small.path)
@@ -126,7 +126,9 @@ def test_credentials_of_records_stay_in_the_records(small: SmallPrefix) -> None:
 
 
 def test_an_environment_has_a_name(small: SmallPrefix, tmp_path: Path) -> None:
-    """Its folder's; pixi's default environment goes by its project; the base environment is called base."""
+    """It is the name of the folder. pixi's default environment has the name of its project. The base environment is
+    base.
+    """
     assert snapshot(small.path).name == "demo"
     project = SmallPrefix(tmp_path / "paper/.pixi/envs/default")
     project.add("x")
@@ -138,8 +140,8 @@ def test_an_environment_has_a_name(small: SmallPrefix, tmp_path: Path) -> None:
     assert snapshot(small.path).name == "base"
 
 
-def test_an_interrupted_update_is_said(small: SmallPrefix) -> None:
-    """Two records of one package: the newer one counts, the other is named."""
+def test_an_interrupted_update_is_reported(small: SmallPrefix) -> None:
+    """If a package has two records, the newer one is used, and a warning names the other."""
     old = small.add("scipy", "1.0")
     small.add("scipy", "2.0")
     os.utime(old, (1.7e9, 1.7e9))
@@ -149,8 +151,11 @@ def test_an_interrupted_update_is_said(small: SmallPrefix) -> None:
     assert "scipy-1.0-0" in environment.warnings[0].message
 
 
-def test_no_prefix_is_refused(tmp_path: Path) -> None:
-    """A missing folder, one without conda-meta, an empty conda-meta and a file: each is named, with a hint."""
+def test_a_folder_that_is_no_prefix_is_refused(tmp_path: Path) -> None:
+    """A missing folder, no conda-meta, an empty conda-meta and a file are refused.
+
+    The error names the path, with a hint.
+    """
     (tmp_path / "empty/conda-meta").mkdir(parents=True)
     (tmp_path / "file").touch()
     for path in ("missing", ".", "empty", "file"):
@@ -184,7 +189,7 @@ def test_no_prefix_is_refused(tmp_path: Path) -> None:
     ],
 )
 def test_a_broken_record_is_refused(small: SmallPrefix, content: bytes) -> None:
-    """Half-written, incomplete or leading out of the prefix: the file is named, with a hint."""
+    """A record that is partial, incomplete or has a path outside of the prefix is refused. The error names the file."""
     (small.path / "conda-meta/x-1-0.json").write_bytes(content)
     with pytest.raises(BrokenRecord, match=r"conda-meta/x-1-0\.json") as caught:
         snapshot(small.path)
@@ -192,15 +197,15 @@ def test_a_broken_record_is_refused(small: SmallPrefix, content: bytes) -> None:
 
 
 @pytest.mark.parametrize("path", ["/etc/passwd", "../x", "a/../../x", ""])
-def test_paths_data_that_leads_out_is_refused(small: SmallPrefix, path: str) -> None:
-    """Also where only paths_data, not the list of files, has the path."""
+def test_paths_data_outside_of_the_prefix_is_refused(small: SmallPrefix, path: str) -> None:
+    """This is so even if the path is only in paths_data, and not in the list of files."""
     small.add("x", files={"share/x": b""}, paths_data={"paths": [{"_path": path}]})
     with pytest.raises(BrokenRecord):
         snapshot(small.path)
 
 
-def test_other_files_in_conda_meta_are_no_records(small: SmallPrefix) -> None:
-    """Editors' and file systems' leftovers are passed over; a broken history or state is as good as none."""
+def test_other_files_in_conda_meta_are_ignored(small: SmallPrefix) -> None:
+    """Files of editors and file systems are ignored. A broken history or state is handled like a missing one."""
     for name in ("._numpy-1.26.4-py311_0.json", "numpy.json~", "pixi"):
         (small.path / "conda-meta" / name).write_bytes(b"\xff")
     for name in ("history", "state", "pinned"):
@@ -208,8 +213,8 @@ def test_other_files_in_conda_meta_are_no_records(small: SmallPrefix) -> None:
     assert len(snapshot(small.path).records) == 2
 
 
-def test_a_moved_prefix_reads_the_same(small: SmallPrefix, tmp_path: Path) -> None:
-    """Nothing of a snapshot but the prefix depends on where it lies."""
+def test_a_moved_prefix_gives_the_same_snapshot(small: SmallPrefix, tmp_path: Path) -> None:
+    """Only the path of the prefix changes."""
     before = snapshot(small.path)
     shutil.copytree(small.path, tmp_path / "elsewhere" / "demo", symlinks=True)
     after = snapshot(tmp_path / "elsewhere" / "demo")
@@ -217,8 +222,8 @@ def test_a_moved_prefix_reads_the_same(small: SmallPrefix, tmp_path: Path) -> No
     assert (after.requested, after.channels, after.warnings) == (before.requested, before.channels, before.warnings)
 
 
-def test_site_packages_is_where_python_looks(small: SmallPrefix, tmp_path: Path) -> None:
-    """From the record where it says, else from the version; a free-threaded Python has a folder of its own."""
+def test_site_packages_is_found(small: SmallPrefix, tmp_path: Path) -> None:
+    """It is in the record, or depends on the version. A free-threaded Python has its own folder."""
     assert snapshot(small.path).site_packages == SITE
     threaded = SmallPrefix(tmp_path / "threaded")
     threaded.add("python", "3.13.1", "h9a34b6e_5_cp313t")

@@ -1,4 +1,4 @@
-"""Our YAML means the same to every reader, and reading guesses no types."""
+"""Our YAML has the same meaning for every parser, and our parser does not guess types."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ VALUES = st.recursive(
 
 
 @given(st.dictionaries(TEXT, VALUES, min_size=1, max_size=4))
-def test_what_is_written_is_what_readers_find(value: dict[str, Any]) -> None:
-    """A reader that guesses types finds strings where strings were, numbers where numbers were."""
+def test_other_parsers_read_the_same_values(value: dict[str, Any]) -> None:
+    """A parser that guesses types finds the same strings and the same numbers."""
     assert pyyaml.safe_load(yaml.dump(value)) == value
 
 
 @given(st.dictionaries(TEXT, st.lists(TEXT, max_size=3), min_size=1, max_size=4))
-def test_text_is_read_again(value: dict[str, Any]) -> None:
-    """Our own reader makes strings of all scalars, so that strings come back as they were."""
+def test_written_text_is_read_again(value: dict[str, Any]) -> None:
+    """Our parser reads all scalars as strings, so that strings are read unchanged."""
     assert yaml.load(yaml.dump(value), "here") == value
 
 
-def test_unquoted_versions_stay_text() -> None:
-    """Where another writer did not quote 3.10 or a date, nothing is lost."""
+def test_unquoted_versions_are_read_as_text() -> None:
+    """3.10 and dates without quotes are read as text."""
     assert yaml.load("a: 3.10\nb: 2026-11-24\nc: 1_0\nd: yes\n", "here") == {
         "a": "3.10",
         "b": "2026-11-24",
@@ -49,12 +49,12 @@ def test_unquoted_versions_stay_text() -> None:
 
 
 @pytest.mark.parametrize("text", ["a: [", "a: b: c", "\x00", "a: *b", "&a [*a]: 1"])
-def test_what_is_no_yaml_is_refused(text: str) -> None:
-    """With the file's name."""
+def test_a_text_that_is_no_yaml_is_refused(text: str) -> None:
+    """The error has the name of the file."""
     with pytest.raises(LockfileError, match="here"):
         yaml.load(text, "here")
 
 
-def test_tags_build_no_objects() -> None:
-    """A lock file from somewhere runs no code."""
+def test_tags_create_no_objects() -> None:
+    """A lock file from another person runs no code."""
     assert yaml.load("!!python/object/apply:os.system ['true']", "here") == ["true"]
