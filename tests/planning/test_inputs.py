@@ -1,4 +1,4 @@
-"""What a build begins with: the lock file of an environment or of a file, for one platform."""
+"""The inputs of a build: the lock file of an environment or of a file, for one platform."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from tests.parts.jobs import plan_request
 
 @pytest.fixture
 def prefix(tmp_path: Path) -> Path:
-    """An environment of one package, which is for any platform."""
+    """An environment with one package, which is for any platform."""
     channel = small_channel(tmp_path / "channel", [(Metadata("data", "1", noarch="generic"), [File("share/x", b"x")])])
     return install(tmp_path / "env", channel, "data")
 
 
 @pytest.fixture
 def lockfile(prefix: Path, tmp_path: Path) -> Path:
-    """A lock file for two platforms of Linux and one of macOS."""
+    """A lock file for two Linux platforms and for macOS."""
     platforms = ["linux-64", "linux-aarch64", "osx-arm64"]
     locked = lock(snapshot(prefix))
     packages = [{"conda": package.url, "sha256": package.sha256} for package in locked.conda]
@@ -40,15 +40,15 @@ def lockfile(prefix: Path, tmp_path: Path) -> Path:
 
 
 def read(tmp_path: Path, **request: object) -> tuple[Inputs, list[str]]:
-    """The inputs of a request, and the log."""
+    """Returns the inputs of a request, and the log."""
     events: list[Event] = []
     asked = plan_request(store_dir=tmp_path / "store", **request)
     with open_job(asked, events.append) as job:
         return read_inputs(asked, job), [event.text for event in events if isinstance(event, Log)]
 
 
-def test_the_log_says_which_platform_is_taken(lockfile: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And the image is for that platform's processor."""
+def test_the_log_names_the_chosen_platform(lockfile: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The image is for the processor of this platform."""
     monkeypatch.setattr("platform.machine", lambda: "x86_64")
     inputs, log = read(tmp_path, lockfile=lockfile)
     assert (inputs.lockfile.platform, inputs.architecture) == ("linux-64", "amd64")
@@ -60,8 +60,8 @@ def test_the_log_says_which_platform_is_taken(lockfile: Path, tmp_path: Path, mo
         read(tmp_path, lockfile=lockfile, platform="osx-arm64")
 
 
-def test_a_lock_file_for_one_platform_needs_no_word(prefix: Path, tmp_path: Path) -> None:
-    """Whichever platform of Linux it is."""
+def test_a_lock_file_for_one_platform_needs_no_log_line(prefix: Path, tmp_path: Path) -> None:
+    """This is so for each Linux platform."""
     path = tmp_path / "conda-lock.yml"
     path.write_text(dump(replace(lock(snapshot(prefix)), platform="linux-aarch64")))
     inputs, log = read(tmp_path, lockfile=path)
@@ -69,7 +69,7 @@ def test_a_lock_file_for_one_platform_needs_no_word(prefix: Path, tmp_path: Path
 
 
 def test_an_environment_has_one_platform(prefix: Path, tmp_path: Path) -> None:
-    """Another one is refused, and the message says what to do."""
+    """Another platform is refused, and the message says what to do."""
     assert read(tmp_path, prefix=prefix, platform="linux-64")[0].architecture == "amd64"
     with pytest.raises(UsageError, match="for linux-64, not for linux-aarch64") as failed:
         read(tmp_path, prefix=prefix, platform="linux-aarch64")

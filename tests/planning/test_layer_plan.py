@@ -1,4 +1,6 @@
-"""Where packages go: each into one layer, within the budget, in a place that no other package decides."""
+"""The distribution of packages to layers: each package is in one layer, within the budget, independent of other
+packages.
+"""
 
 from __future__ import annotations
 
@@ -47,13 +49,13 @@ BUDGETS = st.integers(1, 120)
 
 
 def places(planned: LayerPlan) -> dict[str, tuple[str, ...]]:
-    """With which others each package shares its layer."""
+    """Returns, for each package, the packages in the same layer."""
     return {item.name: layer.names for layer in planned.layers for item in layer.packages}
 
 
 @given(PACKAGES, BUDGETS)
 def test_every_package_is_in_exactly_one_layer(packages: tuple[CondaPackage, ...], budget: int) -> None:
-    """None is lost, none comes twice, and no layer is empty."""
+    """No package is lost, no package comes twice, and no layer is empty."""
     planned = plan_layers(lock(*packages), budget=budget)
     assert sorted(item for layer in planned.layers for item in layer.packages) == sorted(packages)
     assert all(layer.packages for layer in planned.layers)
@@ -61,7 +63,7 @@ def test_every_package_is_in_exactly_one_layer(packages: tuple[CondaPackage, ...
 
 @given(PACKAGES, BUDGETS)
 def test_the_budget_is_kept(packages: tuple[CondaPackage, ...], budget: int) -> None:
-    """However many packages there are; with fewer packages than that, all but small ones are alone."""
+    """This is so for any number of packages. Below the budget, all packages except small ones have their own layer."""
     planned = plan_layers(lock(*packages), budget=budget)
     assert len(planned.layers) <= budget
     if len(packages) <= budget:
@@ -71,20 +73,18 @@ def test_the_budget_is_kept(packages: tuple[CondaPackage, ...], budget: int) -> 
 
 
 @given(PACKAGES, BUDGETS, st.randoms())
-def test_the_order_of_the_packages_does_not_show(
+def test_the_order_of_the_packages_does_not_matter(
     packages: tuple[CondaPackage, ...], budget: int, chance: object
 ) -> None:
-    """A plan is a function of the set."""
+    """The plan depends on the set of packages."""
     shuffled = list(packages)
     chance.shuffle(shuffled)  # type: ignore[attr-defined]
     assert plan_layers(lock(*packages), budget=budget) == plan_layers(lock(*shuffled), budget=budget)
 
 
 @given(PACKAGES, st.integers(BINS, 120), SIZES)
-def test_a_package_that_comes_or_goes_moves_no_other(
-    packages: tuple[CondaPackage, ...], budget: int, size: int
-) -> None:
-    """As long as the threshold is the same: the others keep their layers and their order."""
+def test_an_added_or_removed_package_moves_no_other(packages: tuple[CondaPackage, ...], budget: int, size: int) -> None:
+    """As long as the threshold is the same, the other packages keep their layers and their order."""
     before, after = (
         plan_layers(lock(*packages), budget=budget),
         plan_layers(lock(*packages, package("New", size)), budget=budget),
@@ -95,10 +95,10 @@ def test_a_package_that_comes_or_goes_moves_no_other(
 
 
 @given(PACKAGES.filter(bool), BUDGETS, st.data())
-def test_a_package_that_changes_changes_one_key(
+def test_a_changed_package_changes_one_key(
     packages: tuple[CondaPackage, ...], budget: int, data: st.DataObject
 ) -> None:
-    """A rebuild of about the same size: the key of its layer, and no other."""
+    """A rebuild of about the same size changes only the key of its layer."""
     chosen = data.draw(st.sampled_from(packages))
     others = [item for item in packages if item != chosen]
     rebuilt = replace(chosen, build="1", url=chosen.url.replace("-0.conda", "-1.conda"), sha256="f" * 64)
@@ -109,8 +109,8 @@ def test_a_package_that_changes_changes_one_key(
     assert [chosen in before.layers[number].packages for number in changed] == [True]
 
 
-def test_large_packages_lie_below_small_ones() -> None:
-    """What is large seldom changes, and what lies above it need not be pulled again; then by name, bins last."""
+def test_large_packages_are_below_small_ones() -> None:
+    """Large packages seldom change, and the layers above need no new pull. Then the name counts; bins come last."""
     sizes = {"a": 10, "b": 100 << 20, "c": 5 << 20, "d": 200 << 20, "e": 6 << 20, "f": 20}
     planned = plan_layers(lock(*(package(name, size) for name, size in sizes.items())), budget=96)
     *large, one, other = [layer.packages[0].name for layer in planned.layers]
@@ -121,7 +121,7 @@ def test_large_packages_lie_below_small_ones() -> None:
     assert all(len(layer.packages) > 1 for layer in planned.layers[1:])
 
 
-def test_a_size_within_its_class_does_not_show() -> None:
+def test_a_small_change_of_the_size_does_not_matter() -> None:
     """A rebuild that is some bytes larger keeps its place."""
     others = [package(f"p{number}", 5 << 20) for number in range(20)]
     one, two = (plan_layers(lock(*others, package("p7x", size)), budget=96) for size in (5 << 20, 15 << 20))
@@ -141,50 +141,52 @@ KEY_FIELDS: list[tuple[str, Callable[[CondaPackage], CondaPackage], bool]] = [
 
 @pytest.mark.parametrize(("field", "change", "shows"), KEY_FIELDS, ids=[name for name, _, _ in KEY_FIELDS])
 @pytest.mark.parametrize("noarch", [False, True])
-def test_a_key_is_what_decides_the_bytes(
+def test_a_key_depends_on_the_bytes_of_the_layer(
     field: str, change: Callable[[CondaPackage], CondaPackage], shows: bool, noarch: bool
 ) -> None:
-    """URL and hashes, which conda-meta in the image names; not what channels patch afterwards, such as dependencies."""
+    """It depends on URL and hashes, which conda-meta in the image contains, but not on later repodata patches."""
     item = package("numpy", noarch=noarch)
     assert (layer_key([item], SITE, True) != layer_key([change(item)], SITE, True)) is shows
 
 
-def test_site_packages_shows_in_the_keys_of_noarch_python_packages_alone() -> None:
-    """The rest of an environment is shared between Python versions."""
+def test_site_packages_changes_only_the_keys_of_noarch_python_packages() -> None:
+    """Environments with different Python versions share the other layers."""
     other = "lib/python3.12/site-packages"
     for noarch in (False, True):
         item = package("numpy", noarch=noarch)
         assert (layer_key([item], SITE, True) != layer_key([item], other, True)) is noarch
 
 
-def test_without_bytecode_only_layers_of_noarch_packages_are_others() -> None:
-    """Others have the keys that they have with it; but not those that share a layer with a noarch package."""
+def test_without_bytecode_only_layers_with_noarch_packages_differ() -> None:
+    """The other layers keep their keys. A layer that also contains a noarch package has another key."""
     locked = lock(package("numpy"), package("tqdm", noarch=True), package("zlib"))
     usual, lean = plan_layers(locked, budget=96), plan_layers(locked, budget=96, bytecode=False, native=True)
     assert {layer.names for layer in lean.layers if layer not in usual.layers} == {("tqdm-1.0-0",)}
     assert [layer.compiled for layer in plan_layers(locked, budget=1, bytecode=False, native=True).layers] == [False]
 
 
-def test_where_the_environments_python_does_not_run_nothing_is_compiled() -> None:
-    """A plan for another platform shares no key with one that compiles."""
+def test_nothing_is_compiled_if_the_environments_python_cannot_run() -> None:
+    """A plan for another platform has no key of a plan that compiles."""
     locked = lock(package("numpy"), package("tqdm", noarch=True))
     usual, foreign = plan_layers(locked, budget=96), plan_layers(locked, budget=96, bytecode=False)
     assert not any(layer.compiled for layer in foreign.layers)
     assert not {layer.key for layer in usual.layers} & {layer.key for layer in foreign.layers}
 
 
-def test_bytecode_shows_in_a_key() -> None:
-    """A layer without it is another layer."""
+def test_a_key_depends_on_bytecode() -> None:
+    """A layer without bytecode is another layer."""
     assert layer_key([package("numpy")], SITE, True) != layer_key([package("numpy")], SITE, False)
 
 
 def test_a_fixed_package_has_a_fixed_key() -> None:
-    """Teams find their layers in the registry by these: whoever changes this one makes them build everything anew."""
+    """Labs find their layers in the registry by these keys. A change of this key means that they build everything
+    again.
+    """
     assert layer_key([package("numpy", noarch=True)], SITE, True) == KEY
 
 
 @pytest.mark.parametrize("lacking", [{"sha256": ""}, {"size": None}])
-def test_a_package_without_hash_or_size_cannot_be_planned(lacking: dict[str, None]) -> None:
-    """It is named."""
+def test_a_package_without_hash_or_size_is_an_error(lacking: dict[str, None]) -> None:
+    """The error names the package."""
     with pytest.raises(LockfileError, match=r"numpy-1\.0-0"):
         plan_layers(lock(replace(package("numpy"), **lacking)), budget=10)

@@ -1,4 +1,4 @@
-"""A look at an environment in which somebody is at work: its metadata is never older than its files."""
+"""The scan of an environment that changes during the scan: its metadata is never older than its files."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def _write_metadata(prefix: SmallPrefix) -> None:
 
 
 @pytest.mark.parametrize("change", [_remove_record, _install_by_pip, _remove_of_pip, _write_metadata])
-def test_what_changes_meanwhile_is_seen(small: SmallPrefix, change: Callable[[SmallPrefix], None]) -> None:
-    """By the metadata that was read, and by the stamp that the build is remembered by: both, or neither."""
+def test_a_change_during_the_scan_is_noticed(small: SmallPrefix, change: Callable[[SmallPrefix], None]) -> None:
+    """Either both the metadata and the stamp of the build contain the change, or neither does."""
     small.add("other")
     small.pip("early")
     _age(small.path)
@@ -52,8 +52,8 @@ def test_what_changes_meanwhile_is_seen(small: SmallPrefix, change: Callable[[Sm
     assert stamp(small.path, seen.listing) == stamp(small.path)
 
 
-def test_what_nobody_touches_is_read_once(small: SmallPrefix, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The second reading is for those who are at work."""
+def test_an_unchanged_environment_is_read_once(small: SmallPrefix, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second reading is only for an environment that changes."""
     _age(small.path)
     read: list[Path] = []
 

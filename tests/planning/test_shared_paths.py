@@ -1,4 +1,4 @@
-"""Paths that several packages bring: the image shows what py-rattler leaves, and each package's layer stays its own."""
+"""Paths of several packages: the image has the same file as py-rattler's installation, and layers stay independent."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SAME = "share/same.txt"
 
 
 def package(name: str, *depends: str, size: int = 0, **files: bytes) -> Package:
-    """A package with SAME and a file of its own; `size` puts it into another size class."""
+    """Makes a package with SAME and a file of its own. `size` selects its size class."""
     entries = [File(SAME, f"from {name}\n".encode()), File(f"share/{name}", name.encode() * (1 + size))]
     return Metadata(name, "1.0", noarch="generic", depends=depends), [*entries, *(File(k, v) for k, v in files.items())]
 
@@ -49,10 +49,10 @@ def content(image: SavedImage, path: str) -> bytes:
 
 @pytest.mark.parametrize("packages", SETS.values(), ids=SETS)
 @pytest.mark.parametrize("budget", [96, 1])
-def test_the_winner_is_py_rattlers(
+def test_the_winner_is_the_same_as_for_py_rattler(
     workshop: Workshop, tmp_path: Path, packages: Sequence[Package], budget: int
 ) -> None:
-    """Whatever depends on what, and whether each package has a layer or all share one."""
+    """This is so for any dependencies, and for packages with their own layer and with a common layer."""
     channel = small_channel(tmp_path / "channel", packages)
     prefix = install(tmp_path / "env", channel, *(metadata.name for metadata, _ in packages))
     image = workshop.image(prefix, layer_budget=budget)
@@ -61,27 +61,29 @@ def test_the_winner_is_py_rattlers(
 
 @pytest.fixture
 def pair(tmp_path: Path) -> tuple[Channel, Path]:
-    """Two packages of which the stack of layers would show the loser."""
+    """Two packages for which the order of the layers would show the wrong file."""
     channel = small_channel(tmp_path / "channel", [package("a", "b"), package("b")])
     return channel, install(tmp_path / "env", channel, "a")
 
 
-def test_each_layer_keeps_what_its_package_brought(workshop: Workshop, pair: tuple[Channel, Path]) -> None:
-    """It is the same as where the other package is not there at all."""
+def test_each_layer_keeps_the_files_of_its_package(workshop: Workshop, pair: tuple[Channel, Path]) -> None:
+    """The layer is the same as without the other package."""
     both = workshop.image(pair[1])
     alone = workshop.image(install(pair[1].parent / "alone", pair[0], "b"), "alone")
     assert both.package_layers["b-1.0-0"] == alone.package_layers["b-1.0-0"]
 
 
-def test_records_list_the_path_for_each(workshop: Workshop, pair: tuple[Channel, Path]) -> None:
-    """As conda's do."""
+def test_the_path_is_in_the_records_of_all_packages(workshop: Workshop, pair: tuple[Channel, Path]) -> None:
+    """conda's records are the same."""
     image = workshop.image(pair[1])
     for name in ("a", "b"):
         assert SAME in json.loads(content(image, f"conda-meta/{name}-1.0-0.json"))["files"]
 
 
-def test_a_package_that_cannot_be_had_takes_only_its_own_paths_out(workshop: Workshop, tmp_path: Path) -> None:
-    """The other packages' files are in the layer above as before, and the missing one's come from the environment."""
+def test_an_unavailable_package_removes_only_its_own_paths(workshop: Workshop, tmp_path: Path) -> None:
+    """The upper layer still has the files of the other packages. The files of the missing package come from the
+    environment.
+    """
     second = "share/second.txt"
     packages = [
         package("a", "b"),
@@ -100,8 +102,8 @@ def test_a_package_that_cannot_be_had_takes_only_its_own_paths_out(workshop: Wor
     assert content(image, second) == b"from c\n"
 
 
-def test_the_layer_above_holds_those_paths_alone(workshop: Workshop, pair: tuple[Channel, Path]) -> None:
-    """It is small, and has a key to be found by."""
+def test_the_upper_layer_has_only_these_paths(workshop: Workshop, pair: tuple[Channel, Path]) -> None:
+    """The layer is small, and has a key."""
     image = workshop.image(pair[1])
     layer = image.manifest["layers"][-1]
     assert {header.path for header in image.headers(layer["digest"]) if header.type == b"0"} == {f"opt/env/{SAME}"}
@@ -112,14 +114,14 @@ def test_the_layer_above_holds_those_paths_alone(workshop: Workshop, pair: tuple
 def test_without_a_prefix_the_result_is_the_same(
     workshop: Workshop, pair: tuple[Channel, Path], tmp_path: Path
 ) -> None:
-    """A lock file tells what depends on what, and the channel what is in the packages."""
+    """A lock file has the dependencies, and the channel has the paths of the packages."""
     (tmp_path / "conda-lock.yml").write_text(dump(lock(snapshot(pair[1]))))
     from_prefix, from_lock = workshop.image(pair[1]), workshop.image(tmp_path / "conda-lock.yml", "lock")
     assert from_lock.layers == from_prefix.layers
 
 
-def test_contents_that_nobody_tells_are_said(workshop: Workshop, tmp_path: Path) -> None:
-    """The layers are there already, the packages are not: nobody can look for such paths."""
+def test_unknown_contents_are_reported(workshop: Workshop, tmp_path: Path) -> None:
+    """The layers exist, but the packages are not available, so that shared paths cannot be found."""
     channel = small_channel(tmp_path / "channel", [package("a"), package("b")])
     locked = tmp_path / "conda-lock.yml"
     locked.write_text(dump(lock(snapshot(install(tmp_path / "env", channel, "a", "b")))))
@@ -131,8 +133,8 @@ def test_contents_that_nobody_tells_are_said(workshop: Workshop, tmp_path: Path)
     assert "a-1.0-0, b-1.0-0" in workshop.warnings["contents-unknown"]
 
 
-def test_bytecode_goes_with_its_module(channel: Channel, workshop: Workshop, tmp_path: Path) -> None:
-    """Two packages with one module: the bytecode in the image is that of the module in the image."""
+def test_bytecode_belongs_to_its_module(channel: Channel, workshop: Workshop, tmp_path: Path) -> None:
+    """If two packages have the same module, the bytecode in the image belongs to the module in the image."""
 
     def module(name: str, text: bytes, *depends: str) -> Package:
         metadata = Metadata(name, "1.0", noarch="python", depends=("python", *depends))
@@ -154,8 +156,8 @@ def test_bytecode_goes_with_its_module(channel: Channel, workshop: Workshop, tmp
     assert own_layer != image.layers[-1]
 
 
-def test_a_folder_in_one_package_is_a_link_in_another(workshop: Workshop, tmp_path: Path) -> None:
-    """py-rattler makes the folder and moves the link aside; no file may vanish behind a link."""
+def test_a_folder_in_one_package_and_a_link_in_another(workshop: Workshop, tmp_path: Path) -> None:
+    """py-rattler makes the folder and moves the link. No file may be hidden behind a link."""
     packages: list[Package] = [
         (Metadata("zlink", "1.0", noarch="generic"), [Symlink("lib64", "lib"), File("lib/z.txt", b"z" * 10)]),
         (Metadata("dir", "1.0", noarch="generic", depends=("zlink",)), [File("lib64/dir.txt", b"dir")]),
@@ -168,8 +170,11 @@ def test_a_folder_in_one_package_is_a_link_in_another(workshop: Workshop, tmp_pa
         assert tree["lib64/dir.txt"].kind == "file"
 
 
-def test_the_time_to_find_winners_grows_as_the_paths() -> None:
-    """Not as their square, however many are shared: eight times as many paths would take 64 times as long."""
+def test_the_time_to_find_winners_is_linear_in_the_paths() -> None:
+    """It does not grow with the square of the number of shared paths.
+
+    Eight times as many would take 64 times as long.
+    """
     packages = {
         name: CondaPackage.of_url(f"https://lab.org/noarch/{name}-1-0.conda", sha256="0" * 64, size=1) for name in "ab"
     }
@@ -185,8 +190,8 @@ def test_the_time_to_find_winners_grows_as_the_paths() -> None:
     assert min(seconds(8000) for _ in range(3)) < 25 * min(seconds(1000) for _ in range(5))
 
 
-def test_winners_are_named_only_where_the_stack_hides_them() -> None:
-    """Most shared paths need no layer: the stack shows the right one anyway."""
+def test_only_hidden_winners_get_a_layer() -> None:
+    """Most shared paths need no layer, because the order of the layers shows the right file."""
     packages = {
         name: CondaPackage.of_url(f"https://lab.org/noarch/{name}-1-0.conda", sha256="0" * 64, size=1, depends=depends)
         for name, depends in {"a": (), "b": ("a",), "c": ()}.items()
