@@ -1,4 +1,4 @@
-"""The base image: found wherever it is named, for the right processor, without a byte of its layers being moved."""
+"""The base image is found in each kind of location, for the right processor, without a transfer of its layers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def small(architecture: str = "amd64") -> Image:
 
 
 def put(registry: FakeRegistry, *images: Image, tag: str = "v1") -> str:
-    """Stores images, as an index where there are several; the name of it."""
+    """Stores images, as an index if there are several, and returns their name."""
     for one in images:
         for part in (one.manifest.config, *one.manifest.layers):
             registry.put("lab/base", b"".join(one.read(part)))
@@ -45,8 +45,8 @@ def put(registry: FakeRegistry, *images: Image, tag: str = "v1") -> str:
     return f"{registry.host}/lab/base:{tag}"
 
 
-def test_in_a_registry_only_manifest_and_configuration_are_read(fake_registry: FakeRegistry, find: Find) -> None:
-    """Layers are mounted or passed through when they are needed."""
+def test_only_manifest_and_configuration_are_read_from_a_registry(fake_registry: FakeRegistry, find: Find) -> None:
+    """Layers are mounted or transferred only when they are needed."""
     name = put(fake_registry, small())
     found = find(name)
     assert (found.name, found.digest) == (name, small().manifest.descriptor.digest)
@@ -55,8 +55,8 @@ def test_in_a_registry_only_manifest_and_configuration_are_read(fake_registry: F
     assert not [seen.path for seen in fake_registry.seen if layer in seen.path]
 
 
-def test_the_second_time_only_the_name_is_asked_for(fake_registry: FakeRegistry, find: Find) -> None:
-    """It may mean another image by now."""
+def test_the_second_time_only_the_tag_is_requested(fake_registry: FakeRegistry, find: Find) -> None:
+    """The tag can mean another image now."""
     name = put(fake_registry, small())
     find(name)
     fake_registry.seen.clear()
@@ -68,26 +68,24 @@ def test_the_second_time_only_the_name_is_asked_for(fake_registry: FakeRegistry,
 
 
 @pytest.mark.parametrize("architecture", ["amd64", "arm64"])
-def test_of_several_the_one_for_the_processor_is_taken(
-    fake_registry: FakeRegistry, find: Find, architecture: str
-) -> None:
-    """From an image index."""
+def test_the_image_for_the_processor_is_chosen(fake_registry: FakeRegistry, find: Find, architecture: str) -> None:
+    """It is taken from an image index."""
     name = put(fake_registry, small("amd64"), small("arm64"))
     found = find(name, architecture)
     assert found.digest == small(architecture).manifest.descriptor.digest
 
 
 @pytest.mark.parametrize("images", [1, 2])
-def test_one_for_another_processor_is_refused(fake_registry: FakeRegistry, find: Find, images: int) -> None:
-    """It would not run: the message says what it is for."""
+def test_an_image_for_another_processor_is_refused(fake_registry: FakeRegistry, find: Find, images: int) -> None:
+    """It would not run. The message names its processor."""
     name = put(fake_registry, *(small("amd64"), small("arm64"))[:images])
     with pytest.raises(BaseUnavailable, match="ppc64le" if images == 1 else "no variant for linux/ppc64le"):
         find(name, "ppc64le")
 
 
 @pytest.mark.parametrize("kind", ["oci-archive", "docker-archive"])
-def test_an_archive_will_do(find: Find, tmp_path: Path, kind: str) -> None:
-    """Of either format; its layers are named as OCI names them."""
+def test_an_archive_can_be_a_base(find: Find, tmp_path: Path, kind: str) -> None:
+    """Both formats are accepted. The layers get the media types of OCI."""
     archive.write(small(), "lab.org/base:1", tmp_path / "base.tar", kind)  # type: ignore[arg-type]
     found = find(f"{kind}:{tmp_path / 'base.tar'}")
     assert found.name == "base.tar"
@@ -99,16 +97,16 @@ def test_an_archive_will_do(find: Find, tmp_path: Path, kind: str) -> None:
 @pytest.mark.parametrize(
     "name", ["oci-archive:/nowhere.tar", "127.0.0.1:9/lab/base:v1", "docker-archive:/nowhere", "oci:/nowhere"]
 )
-def test_one_that_cannot_be_had_is_named(find: Find, name: str) -> None:
-    """With a hint what else can be named."""
+def test_a_base_that_is_not_available_is_named(find: Find, name: str) -> None:
+    """The hint says what else can be a base."""
     with pytest.raises(BaseUnavailable) as raised:
         find(name)
     assert name.partition(":")[2].rpartition("/")[2] in raised.value.message
     assert raised.value.hint
 
 
-def test_a_registry_that_refuses_is_quoted(fake_registry: FakeRegistry, find: Find) -> None:
-    """In its own words."""
+def test_the_message_of_a_registry_is_quoted(fake_registry: FakeRegistry, find: Find) -> None:
+    """The error contains the registry's own message."""
     fake_registry.guard = lambda seen: spec_error(403, "DENIED", "not for you")
     with pytest.raises(BaseUnavailable, match="is not available"):
         find(f"{fake_registry.host}/lab/base:v1")

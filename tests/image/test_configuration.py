@@ -1,4 +1,4 @@
-"""The image's configuration: the base's own, with what makes the environment work, and enough to make it again."""
+"""The image's configuration: the base's values, the settings of the environment, and the data for a rebuild."""
 
 from __future__ import annotations
 
@@ -50,20 +50,20 @@ def made(base: ImageConfig, lockfile: Lockfile, **more: Any) -> dict[str, Any]:
         (lock(), "sh"),
     ],
 )
-def test_the_command_is_what_the_environment_is_for(lockfile: Lockfile, expected: str) -> None:
-    """JupyterLab before Python before R, else a shell."""
+def test_the_command_depends_on_the_environment(lockfile: Lockfile, expected: str) -> None:
+    """The command is JupyterLab, else Python, else R, else a shell."""
     assert command(lockfile)[0] == expected
 
 
-def test_jupyterlab_says_its_port() -> None:
-    """So that engines and hubs know it."""
+def test_jupyterlab_has_its_port() -> None:
+    """So container engines and hubs know the port."""
     config = made(base(config={"ExposedPorts": {"80/tcp": {}}}), lock("python", "jupyterlab"))["config"]
     assert config["ExposedPorts"].keys() == {"80/tcp", "8888/tcp"}
     assert "ExposedPorts" not in made(base(), lock("python"))["config"]
 
 
-def test_the_bases_own_stays() -> None:
-    """Variables, labels, and members that we know nothing of; ours come first in PATH."""
+def test_values_of_the_base_are_kept() -> None:
+    """These are variables, labels and unknown members. Our folders come first in PATH."""
     runtime = {"Env": ["PATH=/opt/bin:/bin", "A=b=c"], "Labels": {"x": "y"}, "StopSignal": "SIGINT", "Cmd": ["old"]}
     config = made(base(config=runtime, variant="v2", created="2026-01-01T00:00:00Z"), lock("python"))
     env = dict(item.split("=", 1) for item in config["config"]["Env"])
@@ -72,8 +72,8 @@ def test_the_bases_own_stays() -> None:
     assert (config["config"]["StopSignal"], config["variant"]) == ("SIGINT", "v2")
 
 
-def test_a_base_without_anything_will_do() -> None:
-    """Made with a tar and nothing else."""
+def test_a_base_with_an_empty_configuration_is_accepted() -> None:
+    """Such a base was made from a tar."""
     config = made(base(), lock("python"))
     env = dict(item.split("=", 1) for item in config["config"]["Env"])
     assert env["PATH"].startswith("/opt/env/bin:/usr/local/sbin:")
@@ -82,15 +82,15 @@ def test_a_base_without_anything_will_do() -> None:
 
 
 @pytest.mark.parametrize("name", ["cudatoolkit", "cuda-cudart", "cuda-version", "cuda-cudart_linux-64"])
-def test_an_environment_with_cuda_asks_for_the_gpu(name: str) -> None:
-    """As NVIDIA's runtime wants it; others do not."""
+def test_an_environment_with_cuda_requests_the_gpu(name: str) -> None:
+    """It uses the variables of NVIDIA's runtime. Other environments have none."""
     for names, expected in ((("python", name), "all"), (("python", "cuda-nvcc-doc"), None)):
         env = dict(item.split("=", 1) for item in made(base(), lock(*names))["config"]["Env"])
         assert env.get("NVIDIA_VISIBLE_DEVICES") == expected
 
 
-def test_an_image_tells_what_is_needed_to_make_its_configuration_again() -> None:
-    """Lock file, history, requested specs, variables and where the base ends."""
+def test_an_image_has_the_data_to_make_its_configuration_again() -> None:
+    """These are the lock file, the history, the requested specs, the variables, and the number of the base's layers."""
     lockfile = replace(lock("python", "numpy", pip=("mine",)), requested=("numpy >=1",))
     config = made(base(), lockfile, variables={"MODE": "a=b"})
     ours = Ours.read(ImageConfig.parse(canonical_json(config)))
@@ -99,8 +99,8 @@ def test_an_image_tells_what_is_needed_to_make_its_configuration_again() -> None
 
 
 @pytest.mark.parametrize("missing", ["org.jupyter.condabuild.lockfile", "history", "config"])
-def test_an_image_that_does_not_is_not_ours(missing: str) -> None:
-    """It is a named error, not a guess."""
+def test_an_image_without_this_data_is_not_ours(missing: str) -> None:
+    """Such an image gives an error, and no guess."""
     config = made(base(), lock("python"))
     config.pop(missing)
     with pytest.raises(BadImage, match="was not made by"):
