@@ -58,8 +58,9 @@ def test_every_module_that_can_be_compiled_gets_bytecode(tmp_path: Path) -> None
 
 
 def test_bytecode_names_its_source_in_the_image(tmp_path: Path) -> None:
-    """The header has magic number, time and size (PEP 552). Tracebacks show the path in the image, and none of this
-    machine.
+    """The header has magic number, time and size (PEP 552).
+
+    Tracebacks show the path in the image, and none of this machine.
     """
     for path, pyc in compiled(tmp_path, MODULES).items():
         source = source_of(path)

@@ -100,9 +100,7 @@ def test_conda_and_rattler_prefixes_with_the_same_packages_have_the_same_lock_fi
 
 
 def test_the_dump_is_the_same_in_every_process(conda_prefix: Path) -> None:
-    """It does not depend on the locale, the time zone or the hash seed, and contains no path of this machine and no
-    time.
-    """
+    """It depends on no locale, time zone or hash seed, and contains no path of this machine and no time."""
     code = "import sys, pathlib\nfrom jupyter_condabuild.conda import formats, locking\n"
     code += "from jupyter_condabuild.conda.prefix import snapshot\n"
     code += "sys.stdout.write(formats.dump(locking.lock(snapshot.snapshot(pathlib.Path(sys.argv[1])))))"

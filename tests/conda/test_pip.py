@@ -42,8 +42,9 @@ def codes(environment: Environment) -> list[str]:
 def test_packages_of_a_real_pip_are_found(
     like: str, tmp_path: Path, channel_url: str, package_cache: Path, pip_wheel: Path
 ) -> None:
-    """In an environment with its own pip: name, version, files and the missing hash. Distributions of conda are not
-    pip's.
+    """In an environment with its own pip: name, version, files and the missing hash.
+
+    Distributions of conda are not pip's.
     """
     prefix = tmp_path / "env"
     specs = ["python", "pip", "tqdm"]
@@ -125,8 +126,9 @@ def test_a_conda_package_with_a_wrong_installer_belongs_to_conda(small: SmallPre
 def test_direct_url_gives_the_origin(
     small: SmallPrefix, direct_url: dict[str, Any], source: str, url: str, sha256: str
 ) -> None:
-    """Archives have hashes, version control has a commit; local and editable installs are marked. Credentials are
-    removed.
+    """Archives have hashes, version control has a commit; local and editable installs are marked.
+
+    Credentials are removed.
     """
     small.pip("a", direct_url=direct_url)
     distribution = found(small)

@@ -126,8 +126,9 @@ def test_credentials_of_records_are_not_shown(small: SmallPrefix) -> None:
 
 
 def test_an_environment_has_a_name(small: SmallPrefix, tmp_path: Path) -> None:
-    """It is the name of the folder. pixi's default environment has the name of its project. The base environment is
-    base.
+    """It is the name of the folder. pixi's default environment has the name of its project.
+
+    The base environment is base.
     """
     assert snapshot(small.path).name == "demo"
     project = SmallPrefix(tmp_path / "paper/.pixi/envs/default")

@@ -159,9 +159,7 @@ def test_the_processor_is_chosen_from_an_index(tmp_path: Path) -> None:
 
 
 def test_an_image_for_another_processor_is_refused(written: Path, tmp_path: Path) -> None:
-    """The processor in the image's configuration counts, in both kinds of archive, even if the index says something
-    else.
-    """
+    """In both kinds of archive, the processor in the image's configuration counts, whatever an index says."""
     with Archive(written) as saved, pytest.raises(BadImage, match="arm64"):
         saved.image("arm64")
     layout = Layout()

@@ -159,8 +159,9 @@ def test_a_failed_step_logs_its_reason_on_standard_error() -> None:
 
 
 def test_a_missing_cache_is_no_failure() -> None:
-    """A first build names a cache image that does not exist yet. The log says so without an error. Digests are
-    shortened.
+    """A first build names a cache image that does not exist yet.
+
+    The log says so without an error. Digests are shortened.
     """
     name = f"importing cache manifest from registry/env@sha256:{'ab' * 32}"
     events = told(vertex("d", name, started=1), vertex("d", name, started=1, ended=2, error="not found"))

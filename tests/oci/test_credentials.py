@@ -105,8 +105,9 @@ def test_docker_auth_config_contains_the_configuration(environ: dict[str, str], 
 
 
 def test_docker_s_login_comes_before_podman_s(environ: dict[str, str], write: Write) -> None:
-    """If both have a login for the host, Docker's login is used. Podman's login is used if Docker has none for the
-    host.
+    """If both have a login for the host, Docker's login is used.
+
+    Podman's login is used if Docker has none for the host.
     """
     write(".docker/config.json", {"auths": {HOST: auth(ADA)}})
     write("run/containers/auth.json", {"auths": {HOST: auth(BOB), "other.org": auth(BOB)}})

@@ -313,8 +313,9 @@ def test_the_error_names_an_engine_that_stops_during_a_load(fake: FakeEngine) ->
 
 
 def test_the_error_names_a_full_disk_of_the_engine(fake: FakeEngine) -> None:
-    """An engine without disk space gives DiskFull, by its status or in the middle of its answer. The hint names the
-    engine.
+    """An engine without disk space gives DiskFull, by its status or in the middle of its answer.
+
+    The hint names the engine.
     """
     said = "write /var/lib/docker/tmp/layer.tar: no space left on device"
 

@@ -79,8 +79,9 @@ def test_the_most_informative_error_is_reported(tmp_path: Path, monkeypatch: pyt
 
 
 def test_podman_comes_after_docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without an address, Docker's sockets are tried first, then Podman's. The user's own are tried before the
-    system's.
+    """Without an address, Docker's sockets are tried first, then Podman's.
+
+    The user's own are tried before the system's.
     """
     monkeypatch.setenv("XDG_RUNTIME_DIR", "/run/user/77")
     addresses = [endpoint.address for endpoint in usual_sockets()]

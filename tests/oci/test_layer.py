@@ -45,8 +45,9 @@ def members(tar: bytes) -> list[tarfile.TarInfo]:
 
 @pytest.mark.parametrize("level", [0, 1, 2, 3])
 def test_a_fixed_layer_has_a_fixed_digest(level: int) -> None:
-    """A change of the bytes needs a new WRITER_VERSION and a new digest here. Otherwise labs cannot share layers any
-    more.
+    """A change of the bytes needs a new WRITER_VERSION and a new digest here.
+
+    Otherwise labs cannot share layers any more.
     """
     blob, tar = written(*FIXED, level=level)
     assert hashlib.sha256(tar).hexdigest() == blob.diff_id.hex
@@ -54,8 +55,9 @@ def test_a_fixed_layer_has_a_fixed_digest(level: int) -> None:
 
 
 def test_a_blob_is_described_by_its_bytes() -> None:
-    """Digest and size are of the compressed bytes, diff_id and tar size are of the tar. The tar ends with a full
-    record.
+    """Digest and size are of the compressed bytes, diff_id and tar size are of the tar.
+
+    The tar ends with a full record.
     """
     out = io.BytesIO()
     blob = layer.write(FIXED, out)
@@ -128,8 +130,9 @@ def test_any_name_and_content_are_read_back(files: dict[str, bytes]) -> None:
 
 
 def test_parents_come_once_and_first_and_are_always_the_same() -> None:
-    """Two layers have identical entries for a folder that both contain. Otherwise equal packages would give other
-    layers.
+    """Two layers have identical entries for a folder that both contain.
+
+    Otherwise equal packages would give other layers.
     """
     one = members(written(Entry("opt/env/lib/a", data=b"a"), Entry("opt/env/lib/b", data=b"b"))[1])
     other = members(written(Entry("opt/env/lib/c", mode=0o755, mtime=5))[1])

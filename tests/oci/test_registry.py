@@ -226,8 +226,9 @@ def test_docker_manifests_and_indexes_are_kept_unchanged(repository: Repository)
 
 
 def test_missing_tags_and_blobs_are_not_found(repository: Repository) -> None:
-    """For a missing tag, `head` returns None and `manifest` raises an error. For a missing blob, `read` raises an
-    error.
+    """For a missing tag, `head` returns None and `manifest` raises an error.
+
+    For a missing blob, `read` raises an error.
     """
     assert repository.head("missing") is None
     assert repository.head(str(Digest.of(b"missing"))) is None

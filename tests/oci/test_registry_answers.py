@@ -63,8 +63,9 @@ def repository(fake_registry: FakeRegistry, clock: Clock, monkeypatch: pytest.Mo
 def test_a_manifest_must_match_its_digest(
     fake_registry: FakeRegistry, repository: Repository, reply: Reply, kind: type[Exception]
 ) -> None:
-    """Bytes that do not match the digest in the request or in the registry's header are refused. So are endless
-    answers.
+    """Bytes that do not match the digest in the request or in the registry's header are refused.
+
+    So are endless answers.
     """
     fake_registry.on("GET", "manifests", reply)
     with pytest.raises(kind):

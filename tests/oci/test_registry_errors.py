@@ -292,8 +292,9 @@ def test_retry_after_is_respected(
     headers: dict[str, str],
     waits: list[float],
 ) -> None:
-    """``Retry-After`` is used in both of its forms if it is longer than our own waiting time. An invalid value is
-    ignored.
+    """``Retry-After`` is used in both of its forms if it is longer than our own waiting time.
+
+    An invalid value is ignored.
     """
     fake_registry.on("GET", "manifests", Reply(status, headers))
     assert repository.manifest("v1").raw == MANIFEST

@@ -153,8 +153,9 @@ def test_a_token_is_renewed_before_it_expires(tokened: str, realm: Realm) -> Non
 
 
 def test_a_refused_token_is_renewed_once(fake_registry: FakeRegistry) -> None:
-    """If a registry no longer knows its token, a new token is requested. If the new token is refused, an error is
-    raised.
+    """If a registry no longer knows its token, a new token is requested.
+
+    If the new token is refused, an error is raised.
     """
     fake_registry.guard = bearer_guard(f"http://{fake_registry.host}/token")
     fake_registry.put("team/env", DATA)
@@ -235,8 +236,9 @@ def test_a_challenge_cannot_request_other_repositories(fake_registry: FakeRegist
     ],
 )
 def test_challenges_are_parsed_by_the_standard(headers: list[str], expected: list[tuple[str, dict[str, str]]]) -> None:
-    """Quoted commas, several challenges in a header, several headers and any case are parsed. Invalid texts are
-    ignored.
+    """Quoted commas, several challenges in a header, several headers and any case are parsed.
+
+    Invalid texts are ignored.
     """
     found = [(challenge.scheme, dict(challenge.parameters)) for challenge in Challenge.parse_all(headers)]
     assert found == expected

@@ -187,8 +187,9 @@ def limit(size: int) -> Callable[[Seen], Reply | None]:
 
 @pytest.mark.parametrize("size", [20 * KIB, 70 * KIB, 300 * KIB])
 def test_a_proxy_with_a_limit_gets_smaller_chunks(push: Push, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
-    """A blob that is too large for the proxy is pushed in chunks. Their size is divided by four until they are
-    accepted.
+    """A blob that is too large for the proxy is pushed in chunks.
+
+    Their size is divided by four until they are accepted.
     """
     for name, value in {"CHUNK": 256 * KIB, "MIN_CHUNK": 16 * KIB, "MIB": 64 * KIB}.items():
         monkeypatch.setattr(upload_module, name, value)

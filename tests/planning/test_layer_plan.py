@@ -1,6 +1,4 @@
-"""The distribution of packages to layers: each package is in one layer, within the budget, independent of other
-packages.
-"""
+"""Each package is in one layer, within the budget. The choice of the layer does not depend on other packages."""
 
 from __future__ import annotations
 
@@ -179,8 +177,9 @@ def test_a_key_depends_on_bytecode() -> None:
 
 
 def test_a_fixed_package_has_a_fixed_key() -> None:
-    """Labs find their layers in the registry by these keys. A change of this key means that they build everything
-    again.
+    """Labs find their layers in the registry by these keys.
+
+    A change of this key means that they build everything again.
     """
     assert layer_key([package("numpy", noarch=True)], SITE, True) == KEY
 

@@ -81,8 +81,9 @@ def test_the_path_is_in_the_records_of_all_packages(workshop: Workshop, pair: tu
 
 
 def test_an_unavailable_package_removes_only_its_own_paths(workshop: Workshop, tmp_path: Path) -> None:
-    """The upper layer still has the files of the other packages. The files of the missing package come from the
-    environment.
+    """The upper layer still has the files of the other packages.
+
+    The files of the missing package come from the environment.
     """
     second = "share/second.txt"
     packages = [
