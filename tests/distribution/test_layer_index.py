@@ -1,4 +1,4 @@
-"""What registries already have: layers are found by key in the manifests that are there, and nothing breaks a build."""
+"""The index of layers in registries: layers are found by key in existing manifests, and no fault ends a build."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def put(registry: FakeRegistry, repository: str, tag: str, manifest: Manifest) -
 
 @pytest.fixture
 def known(connected: Registry, job: JobContext) -> Known:
-    """Looks up repositories and tags of the registry for a push to team/env:v1."""
+    """Looks up layers in repositories and tags of the registry, for a push to team/env:v1."""
 
     def look(*targets: tuple[str, str]) -> LayerIndex:
         found = [(connected.repository(name), target) for name, target in targets]
@@ -47,7 +47,7 @@ def known(connected: Registry, job: JobContext) -> Known:
 
 
 def test_layers_are_found_by_their_key(fake_registry: FakeRegistry, known: Known) -> None:
-    """With what a manifest needs of them, and the repository that has them."""
+    """The result has the values for a manifest, and the repository of the layer."""
     layer = annotate(blob(b"layer"), "key", TAR, ["numpy-1-0"])
     put(fake_registry, "cache/env", "main", image(blob(b"base"), layer))
     found = known(("cache/env", "main"))
@@ -57,8 +57,8 @@ def test_layers_are_found_by_their_key(fake_registry: FakeRegistry, known: Known
     assert found.present == frozenset()
 
 
-def test_the_claims_of_a_key_are_in_order(fake_registry: FakeRegistry, known: Known) -> None:
-    """The destination comes first: what it has need not be mounted."""
+def test_the_candidates_for_a_key_are_in_order(fake_registry: FakeRegistry, known: Known) -> None:
+    """The destination comes first, because its layers need no mount."""
     for name, data in (("team/env", b"own"), ("cache/env", b"other")):
         put(fake_registry, name, "v1", image(annotate(blob(data), "key", TAR, [])))
     found = known(("team/env", "v1"), ("cache/env", "v1"))
@@ -66,8 +66,8 @@ def test_the_claims_of_a_key_are_in_order(fake_registry: FakeRegistry, known: Kn
     assert [place.name for place in found.repositories_with(Digest.of(b"other"))] == ["cache/env"]
 
 
-def test_of_the_destination_every_blob_is_known_to_be_there(fake_registry: FakeRegistry, known: Known) -> None:
-    """Its own manifests name them; and what stands under the tag now is the current image."""
+def test_all_blobs_in_manifests_of_the_destination_are_known(fake_registry: FakeRegistry, known: Known) -> None:
+    """Its own manifests name them. The image of the tag is the current image."""
     put(fake_registry, "team/env", "v1", image(blob(b"base"), blob(b"layer")))
     put(fake_registry, "team/env", "v0", image(blob(b"older")))
     found = known(("team/env", "v1"), ("team/env", "v0"))
@@ -85,10 +85,8 @@ ODD: dict[str, tuple[str, Any]] = {
 
 @pytest.mark.parametrize("name", ODD)
 @pytest.mark.parametrize("where", ["team/env", "cache/env"])
-def test_what_is_no_image_of_ours_counts_as_nothing(
-    fake_registry: FakeRegistry, known: Known, name: str, where: str
-) -> None:
-    """Under the destination's own tag as well: it will be replaced."""
+def test_an_image_of_another_tool_is_ignored(fake_registry: FakeRegistry, known: Known, name: str, where: str) -> None:
+    """This is so for the destination's tag, too, which will be replaced."""
     media_type, value = ODD[name]
     raw = b"<html>" if value is None else json.dumps(value).encode()
     fake_registry.put_manifest(where, "v1", media_type, raw)
@@ -96,8 +94,8 @@ def test_what_is_no_image_of_ours_counts_as_nothing(
 
 
 @pytest.mark.parametrize("diff_id", ["", "sha256:short", "md5:" + "0" * 32])
-def test_a_layer_without_a_sound_diff_id_is_no_use(fake_registry: FakeRegistry, known: Known, diff_id: str) -> None:
-    """The configuration could not name it."""
+def test_a_layer_without_a_valid_diff_id_is_not_used(fake_registry: FakeRegistry, known: Known, diff_id: str) -> None:
+    """The configuration of the new image needs the diff_id."""
     layer = annotate(blob(b"layer"), "key", TAR, [])
     annotations = {**layer.annotations, "org.jupyter.condabuild.layer.diff_id": diff_id}
     broken = Descriptor(layer.media_type, layer.digest, layer.size, annotations)
@@ -105,10 +103,10 @@ def test_a_layer_without_a_sound_diff_id_is_no_use(fake_registry: FakeRegistry, 
     assert known(("cache/env", "v1")).claims == {}
 
 
-def test_a_cache_that_fails_is_not_used_and_a_destination_that_fails_ends_the_build(
+def test_a_cache_that_fails_is_ignored_and_a_destination_that_fails_ends_the_build(
     fake_registry: FakeRegistry, known: Known
 ) -> None:
-    """What cannot be read can hardly be pushed to."""
+    """If the destination cannot be read, a push would probably fail."""
     fake_registry.guard = lambda seen: spec_error(500, "UNKNOWN", "on fire")
     assert known(("cache/env", "v1")).claims == {}
     with pytest.raises(RegistryFault, match="on fire"):

@@ -1,4 +1,7 @@
-"""The layer pool: what one has pushed, no one builds or uploads again; whatever is wrong with it, builds go on."""
+"""The layer pool: layers of one user are not built or uploaded by other users.
+
+Faults of the pool do not end a build.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ DISTS = {f"{name}-1-0" for name in NAMES}
 
 @pytest.fixture(scope="module")
 def lockfile(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """More packages than are asked for at first."""
+    """The number is higher than that of the first lookups."""
     folder = tmp_path_factory.mktemp("lab")
     packages = [(Metadata(name, "1", noarch="generic"), [File(f"share/{name}", name.encode() * 100)]) for name in NAMES]
     channel = small_channel(folder / "channel", packages)
@@ -33,27 +36,27 @@ def lockfile(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each package has a layer of its own, however small it is."""
+    """Gives each package its own layer, however small it is."""
     monkeypatch.setattr("jupyter_condabuild.planning.layer_plan.THRESHOLDS", (0,))
 
 
 @pytest.fixture
 def lab(registry: str) -> str:
-    """A place in the real registry of this test's own."""
+    """A repository in the real registry for one test."""
     return f"{registry}/lab/{uuid.uuid4().hex}"
 
 
 @pytest.fixture
 def labmate(tmp_path: Path, small_base: str) -> Workshop:
-    """Somebody else: another store."""
+    """Another user with another store."""
     (tmp_path / "labmate").mkdir()
     return Workshop(tmp_path / "labmate", small_base)
 
 
-def test_what_one_has_pushed_no_one_builds_or_uploads(
+def test_layers_in_the_pool_are_not_built_or_uploaded_again(
     workshop: Workshop, labmate: Workshop, lockfile: Path, lab: str
 ) -> None:
-    """Another repository, another store: all layers are mounted, and the image is the same."""
+    """With another repository and another store, all layers are mounted, and the image is the same."""
     pool = f"{lab}/layers"
     first = workshop.build(lockfile, reference=f"{lab}/one/env:v1", push=True, layer_pool=pool)
     assert workshop.layers("pushed") >= DISTS
@@ -68,18 +71,18 @@ def test_what_one_has_pushed_no_one_builds_or_uploads(
     assert not labmate.warnings
 
 
-def test_what_the_store_has_is_mounted_too(workshop: Workshop, lockfile: Path, lab: str) -> None:
-    """The same user, a new repository: nothing is looked up, and nothing uploaded that the pool has."""
+def test_layers_of_the_store_are_mounted(workshop: Workshop, lockfile: Path, lab: str) -> None:
+    """The same user pushes to a new repository. No layer is looked up, and no layer of the pool is uploaded."""
     pool = f"{lab}/layers"
     workshop.build(lockfile, reference=f"{lab}/one/env:v1", push=True, layer_pool=pool)
     workshop.build(lockfile, reference=f"{lab}/two/env:v1", push=True, layer_pool=pool)
     assert workshop.layers("mounted") >= DISTS
 
 
-def test_those_who_publish_at_once_do_not_disturb_each_other(
+def test_users_can_publish_at_the_same_time(
     tmp_path: Path, small_base: str, labmate: Workshop, lockfile: Path, lab: str
 ) -> None:
-    """Four at the same time; whoever comes later builds nothing."""
+    """Four users build at the same time. A later user builds nothing."""
     pool = f"{lab}/layers"
 
     def build(number: int) -> str:
@@ -113,18 +116,18 @@ def _lookups(fake: FakeRegistry) -> int:
     return fake.times("GET", "lab/layers/manifests")
 
 
-def test_a_pool_that_knows_nothing_of_the_largest_is_not_asked_for_the_rest(
+def test_the_lookups_stop_if_the_largest_layers_are_missing(
     fake_registry: FakeRegistry, workshop: Workshop, lockfile: Path
 ) -> None:
-    """Asking costs more than it could save."""
+    """More requests would take more time than they could save."""
     _build(workshop, fake_registry, lockfile, "one")
     assert _lookups(fake_registry) == layer_pool.FIRST < len(NAMES)
 
 
-def test_nothing_is_asked_that_is_known(
+def test_known_layers_are_not_looked_up(
     fake: FakeRegistry, workshop: Workshop, labmate: Workshop, lockfile: Path
 ) -> None:
-    """By the image's own repository, or by the store."""
+    """They are in the image's own repository, or in the store."""
     _build(workshop, fake, lockfile, "one")
     _build(workshop, fake, lockfile, "two")
     assert _lookups(fake) == 0
@@ -132,17 +135,17 @@ def test_nothing_is_asked_that_is_known(
     assert _lookups(fake) == len(NAMES)
 
 
-def test_a_build_that_changes_nothing_does_not_write_to_the_pool(
+def test_a_build_without_changes_does_not_write_to_the_pool(
     fake: FakeRegistry, labmate: Workshop, lockfile: Path
 ) -> None:
-    """Nor does one that takes its layers from there."""
+    """A build that takes its layers from the pool does not write either."""
     _build(labmate, fake, lockfile, "two")
     _build(labmate, fake, lockfile, "two")
     assert {seen.method for seen in fake.seen if "/lab/layers/" in seen.path} == {"GET"}
 
 
-def test_what_was_pruned_is_built_again(fake: FakeRegistry, labmate: Workshop, lockfile: Path) -> None:
-    """And published again."""
+def test_pruned_layers_are_built_again(fake: FakeRegistry, labmate: Workshop, lockfile: Path) -> None:
+    """They are also published again."""
     kept = {key: found for key, found in fake.manifests["lab/layers"].items() if key < "8"}
     gone = {key for key in fake.manifests["lab/layers"] if ":" not in key} - kept.keys()
     assert kept
@@ -153,8 +156,8 @@ def test_what_was_pruned_is_built_again(fake: FakeRegistry, labmate: Workshop, l
     assert fake.manifests["lab/layers"].keys() >= gone
 
 
-def test_a_pool_that_lost_blobs_is_done_without(fake: FakeRegistry, labmate: Workshop, lockfile: Path) -> None:
-    """Its manifests promise layers that are gone: they are built, and the build says why it began anew."""
+def test_a_pool_with_missing_blobs_is_not_used(fake: FakeRegistry, labmate: Workshop, lockfile: Path) -> None:
+    """Its manifests name layers that do not exist. They are built, and the build says why it starts again."""
     digest = Digest.of(fake.manifests["one/env"]["v1"][1])
     for repository in ("lab/layers", "one/env"):
         fake.blobs[repository].clear()
@@ -164,21 +167,19 @@ def test_a_pool_that_lost_blobs_is_done_without(fake: FakeRegistry, labmate: Wor
 
 
 @pytest.mark.parametrize("status", [401, 403, 500])
-def test_a_pool_that_may_not_be_written_is_only_read(
+def test_a_read_only_pool_is_only_read(
     fake_registry: FakeRegistry, workshop: Workshop, lockfile: Path, status: int
 ) -> None:
-    """The build goes on, says it once, and does not ask again."""
+    """The build continues, warns once, and does not try again."""
     fake_registry.on("PUT", "lab/layers/manifests", *[spec_error(status, "DENIED", "no")] * 100)
     _build(workshop, fake_registry, lockfile, "one")
     assert list(workshop.warnings) == ["layer-pool-not-written"]
-    assert fake_registry.times("PUT", "lab/layers/manifests") <= 8  # those under way at once, some with a login
+    assert fake_registry.times("PUT", "lab/layers/manifests") <= 8  # the concurrent requests, some with a login
 
 
 @pytest.mark.parametrize("status", [401, 403, 500])
-def test_a_pool_that_may_not_be_read_is_left_alone(
-    fake: FakeRegistry, labmate: Workshop, lockfile: Path, status: int
-) -> None:
-    """The build does what it does without a pool."""
+def test_an_unreadable_pool_is_ignored(fake: FakeRegistry, labmate: Workshop, lockfile: Path, status: int) -> None:
+    """The build continues as without a pool."""
     fake.on("GET", "lab/layers/manifests", *[spec_error(status, "DENIED", "no")] * 100)
     _build(labmate, fake, lockfile, "two")
     assert labmate.layers("built") == DISTS
@@ -186,19 +187,17 @@ def test_a_pool_that_may_not_be_read_is_left_alone(
     assert _lookups(fake) <= 2 * layer_pool.AT_ONCE
 
 
-def test_a_registry_that_does_not_mount_is_said_once(
+def test_a_registry_without_mounts_gives_one_warning(
     fake_registry: FakeRegistry, workshop: Workshop, lockfile: Path
 ) -> None:
-    """Such a registry has no use for a pool."""
+    """A pool is of no use in such a registry."""
     fake_registry.on("POST", r"lab/layers/blobs/uploads/\?mount", *[spec_error(404, "NAME_UNKNOWN", "no")] * 100)
     _build(workshop, fake_registry, lockfile, "one")
     assert list(workshop.warnings) == ["layer-pool-not-written"]
 
 
-def test_what_stands_under_a_key_and_is_not_its_layer_is_not_used(
-    fake: FakeRegistry, labmate: Workshop, lockfile: Path
-) -> None:
-    """Another layer, one without a diff_id, something that is no manifest: the layers are built."""
+def test_a_wrong_manifest_under_a_key_is_not_used(fake: FakeRegistry, labmate: Workshop, lockfile: Path) -> None:
+    """Another layer, a layer without a diff_id, and a document that is no manifest: the layers are built."""
     keys = sorted(key for key in fake.manifests["lab/layers"] if ":" not in key)
     config = Descriptor(OCI_CONFIG, Digest.of(b"{}"), 2)
     wrong = (
@@ -213,20 +212,20 @@ def test_what_stands_under_a_key_and_is_not_its_layer_is_not_used(
     assert not labmate.warnings
 
 
-def test_a_pool_of_another_registry_is_not_asked(
+def test_a_pool_in_another_registry_is_not_read(
     fake_registry: FakeRegistry, elsewhere: FakeRegistry, workshop: Workshop, lockfile: Path
 ) -> None:
-    """Blobs cannot be mounted from there."""
+    """Blobs cannot be mounted from another registry."""
     pool = f"{elsewhere.host}/lab/layers"
     workshop.build(lockfile, reference=f"{fake_registry.host}/one/env:v1", push=True, layer_pool=pool)
     assert list(workshop.warnings) == ["layer-pool-elsewhere"]
     assert not elsewhere.seen
 
 
-def test_a_registry_that_lost_its_image_gets_it_whole_again(
+def test_an_image_with_lost_blobs_is_pushed_again(
     fake_registry: FakeRegistry, workshop: Workshop, lockfile: Path
 ) -> None:
-    """Its manifest names blobs that it no longer has: it says so when the new manifest comes."""
+    """The manifest of the repository names lost blobs. The registry says so when the new manifest is pushed."""
     reference = f"{fake_registry.host}/one/env"
     first = workshop.build(lockfile, reference=f"{reference}:v1", push=True)
     fake_registry.blobs["one/env"].clear()

@@ -1,4 +1,4 @@
-"""A push: only what is missing moves, in parallel, nothing shows before all has arrived, and a failure ends it."""
+"""A push transfers only missing blobs, in parallel. The manifest comes last, and an error ends the push."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def image(*layers: bytes) -> Manifest:
 
 
 def test_each_blob_is_sent_once(fake_registry: FakeRegistry, repository: Repository) -> None:
-    """However often it is added; what the repository has is not sent at all."""
+    """A blob that is added several times is sent once. A blob that the repository has is not sent."""
     fake_registry.put("team/env", b"there")
     events: list[Event] = []
     with Push(repository, LayerIndex(present=frozenset([Digest.of(b"known")])), events.append) as push:
@@ -59,7 +59,7 @@ def test_each_blob_is_sent_once(fake_registry: FakeRegistry, repository: Reposit
 
 
 def test_the_manifest_comes_last(fake_registry: FakeRegistry, repository: Repository) -> None:
-    """When every blob has been confirmed."""
+    """It is pushed after the confirmation of every blob."""
     manifest = image(b"a", b"b", b"c")
     with Push(repository, LayerIndex(), lambda event: None) as push:
         for data in (b"a", b"b", b"c"):
@@ -67,12 +67,12 @@ def test_the_manifest_comes_last(fake_registry: FakeRegistry, repository: Reposi
         push.add(manifest.config, Config(b"{}"))
         push.finish(manifest, "latest")
     puts = [seen.path for seen in fake_registry.seen if seen.method == "PUT"]
-    assert len({path.rpartition("digest=")[2] for path in puts[:-1]}) == 4  # one may be sent again
+    assert len({path.rpartition("digest=")[2] for path in puts[:-1]}) == 4  # a blob may be sent again
     assert puts[-1].endswith("/manifests/latest")
 
 
 def test_a_blob_of_the_same_registry_is_mounted(fake_registry: FakeRegistry, connected: Registry) -> None:
-    """Its bytes do not come this way."""
+    """Its bytes are not transferred."""
     fake_registry.put("base/image", b"layer")
     events: list[Event] = []
     fake_registry.on("POST", "mount=", Reply(201))
@@ -84,8 +84,8 @@ def test_a_blob_of_the_same_registry_is_mounted(fake_registry: FakeRegistry, con
     assert [event.state for event in events if isinstance(event, Layer)] == ["mounted"]
 
 
-def test_a_blob_of_another_registry_passes_through(fake_registry: FakeRegistry, elsewhere: FakeRegistry) -> None:
-    """In chunks, without a copy on disk."""
+def test_a_blob_of_another_registry_is_transferred(fake_registry: FakeRegistry, elsewhere: FakeRegistry) -> None:
+    """It is read and sent in chunks, without a copy on disk."""
     data = bytes(range(256)) * 20_000
     elsewhere.put("base/image", data)
     with (
@@ -99,7 +99,7 @@ def test_a_blob_of_another_registry_passes_through(fake_registry: FakeRegistry, 
 
 
 def test_a_refused_blob_ends_the_push(fake_registry: FakeRegistry, repository: Repository) -> None:
-    """Nothing is published, the error is the registry's, and who goes on building is told with the next layer."""
+    """Nothing is published. The registry's error is raised, also when the next layer is added."""
     fake_registry.on("POST", "uploads", spec_error(403, "DENIED", "quota exceeded"))
     with Push(repository, LayerIndex(), lambda event: None) as push:
         push.add(blob(b"one"), memory(b"one"))
@@ -111,7 +111,7 @@ def test_a_refused_blob_ends_the_push(fake_registry: FakeRegistry, repository: R
 
 
 class Stalling:
-    """A blob that comes slowly: it waits between its halves until it is told to go on."""
+    """A slow blob: it waits after its first half until the test continues."""
 
     def __init__(self) -> None:
         self.begun, self.proceed = threading.Event(), threading.Event()
@@ -124,7 +124,7 @@ class Stalling:
 
 
 def test_an_interrupted_push_ends_at_once(fake_registry: FakeRegistry, repository: Repository) -> None:
-    """It does not wait for gigabytes that are under way, and their upload is given up."""
+    """It does not wait for running uploads, and cancels them."""
     source = Stalling()
     push = Push(repository, LayerIndex(), lambda event: None)
     push.add(blob(bytes(4 * MIB)), source)
@@ -137,10 +137,10 @@ def test_an_interrupted_push_ends_at_once(fake_registry: FakeRegistry, repositor
     assert fake_registry.blobs == {}
 
 
-def test_a_blob_that_was_damaged_in_the_store_is_found_out(
+def test_a_blob_with_damage_in_the_store_is_removed(
     fake_registry: FakeRegistry, repository: Repository, tmp_path: Path
 ) -> None:
-    """The registry refuses it; the store forgets it, so that it is built anew; the message says so."""
+    """The registry refuses the blob. The store removes it, so that it is built again, and the message says so."""
     with Store(tmp_path) as store:
         store.put(blob(b"good bytes"), [b"good bytes"])
         store.path(blob(b"good bytes").digest).write_bytes(b"evil bytes")
@@ -153,10 +153,10 @@ def test_a_blob_that_was_damaged_in_the_store_is_found_out(
     assert fake_registry.blobs == {}
 
 
-def test_a_refusal_of_a_sound_blob_stays_the_registrys(
+def test_a_refused_blob_without_damage_is_kept(
     fake_registry: FakeRegistry, repository: Repository, tmp_path: Path
 ) -> None:
-    """The store keeps it."""
+    """The error is the registry's, and the store keeps the blob."""
     fake_registry.on("PUT", "uploads", spec_error(403, "DENIED", "no"))
     with Store(tmp_path) as store:
         store.put(blob(b"good bytes"), [b"good bytes"])
@@ -167,8 +167,8 @@ def test_a_refusal_of_a_sound_blob_stays_the_registrys(
         assert store.has(blob(b"good bytes"))
 
 
-def test_a_real_registry_takes_it(registry: str, tmp_path: Path) -> None:
-    """And shows the image under its tag."""
+def test_a_real_registry_accepts_the_push(registry: str, tmp_path: Path) -> None:
+    """The image is in the registry under its tag."""
     layers = [uuid.uuid4().bytes * 100 for _ in range(6)]
     manifest = image(*layers)
     with connect(registry) as connected, Store(tmp_path) as store:

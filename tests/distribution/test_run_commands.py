@@ -1,4 +1,4 @@
-"""The commands that are handed on with an image: right for where it went and what it runs; pasted, they work."""
+"""The commands for users of an image fit its destination and its program, and work when they are pasted."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ PUSHED = build_request(prefix="/env", reference="registry.lab.org/team/env:v1", 
 
 
 def commands(request: BuildRequest, command: tuple[str, ...] = ("python",)) -> dict[str, ShareCommand]:
-    """By tool, for an image that runs this command."""
+    """Returns the commands by tool, for an image with this command."""
     done = Finished(str(request.reference or ""), DIGEST, 1, 1, 1, 1, 1.0, request.archive_name, DIGEST, command)
     return {one.tool: one for one in share_commands(request, done)}
 
 
 def test_a_pushed_image_is_pulled_and_run_by_name() -> None:
-    """With the current folder, as the user who runs it; the environment alone can be had too."""
+    """It runs with the current folder as the current user. There is also a command for the environment alone."""
     found = commands(PUSHED)
     assert list(found) == ["docker", "podman", "apptainer", "conda"]
     name = "registry.lab.org/team/env:v1"
@@ -58,7 +58,7 @@ def test_a_pushed_image_is_pulled_and_run_by_name() -> None:
 
 
 def test_jupyterlab_gets_a_port_on_this_machine_and_a_profile_for_a_hub() -> None:
-    """The hub's image is named by digest: it is the one that was built."""
+    """The hub's profile has the digest of the image that was built."""
     found = commands(PUSHED, LAB)
     assert "-p 127.0.0.1:8888:8888" in found["docker"].text
     assert "-p 127.0.0.1:8888:8888" in found["podman"].text
@@ -71,8 +71,8 @@ def test_jupyterlab_gets_a_port_on_this_machine_and_a_profile_for_a_hub() -> Non
 
 
 @pytest.mark.parametrize("registry", ["localhost:5000", "127.0.0.1:5000", "plain.lab.org"])
-def test_a_registry_without_tls_is_named_as_such(registry: str) -> None:
-    """Docker knows that of loopback by itself, the others must be told."""
+def test_a_registry_without_tls_is_marked(registry: str) -> None:
+    """Docker accepts plain HTTP on loopback addresses by itself. Other registries need a setting."""
     request = replace(PUSHED, reference=Reference.parse(f"{registry}/env"), insecure_registries=("plain.lab.org",))
     found = commands(request)
     assert "--tls-verify=false" in found["podman"].text
@@ -80,15 +80,15 @@ def test_a_registry_without_tls_is_named_as_such(registry: str) -> None:
 
 
 def test_an_image_that_was_only_loaded_is_not_pulled() -> None:
-    """Nobody else can."""
+    """No registry has the image."""
     request = replace(PUSHED, push=False, load=True)
     assert commands(request)["docker"].text.startswith("docker run ")
     assert list(commands(request)) == ["docker"]
 
 
 @pytest.mark.parametrize("kind", ["", "oci-archive:", "docker-archive:"])
-def test_an_archive_is_used_from_its_file(kind: str) -> None:
-    """With the name in it where it has one; the path is quoted for a shell."""
+def test_an_archive_is_used_by_its_path(kind: str) -> None:
+    """The name in the archive is used if there is one. The path is quoted for a shell."""
     request = build_request(prefix="/env", archive=f"{kind}/home/me/my image.tar")
     found = commands(request)
     assert list(found) == ["docker", "podman", "apptainer"]
@@ -102,7 +102,7 @@ def test_an_archive_is_used_from_its_file(kind: str) -> None:
 def pushed(
     tmp_path: Path, rattler_prefix: Path, base_reference: str, registry: str, docker_client: docker.DockerClient
 ) -> Iterator[dict[str, ShareCommand]]:
-    """The commands of an image that has just been built."""
+    """The commands of an image that a test has built."""
     if not shutil.which("docker"):
         missing("The docker command is not installed")
     reference = f"{registry}/commands/shared:{tmp_path.name}"
@@ -120,7 +120,7 @@ def pushed(
 
 
 def pasted(text: str, folder: Path, typed: str = "", who: Somebody | None = None) -> str:
-    """What a terminal shows when a person pastes this, and types that; the tests' own user, or somebody else."""
+    """Returns the output of a terminal for a pasted command and typed input, as the tests' user or another one."""
     ours, theirs = pty.openpty()
     words = ["bash", "-e", "-c", text]
     command = who.command(*words) if who else words
@@ -139,8 +139,11 @@ def pasted(text: str, folder: Path, typed: str = "", who: Somebody | None = None
     return shown.decode()
 
 
-def test_what_is_pasted_works(pushed: dict[str, ShareCommand], tmp_path: Path, rattler_prefix: Path) -> None:
-    """docker pull and run: the image's Python in the current folder, whose new file is the user's; the lock file."""
+def test_the_pasted_commands_work(pushed: dict[str, ShareCommand], tmp_path: Path, rattler_prefix: Path) -> None:
+    """The image is pulled, and its Python runs in the current folder.
+
+    A new file belongs to the user, and so does the lock file.
+    """
     folder = tmp_path / "my folder"
     folder.mkdir()
     assert "42" in pasted(pushed["docker"].text, folder, PROGRAM)
@@ -153,7 +156,7 @@ def test_what_is_pasted_works(pushed: dict[str, ShareCommand], tmp_path: Path, r
     locked = load(folder / name)
     installed = {path.stem for path in (rattler_prefix / "conda-meta").glob("*.json")}
     assert {package.dist for package in locked.conda} == installed
-    # conda cannot run here; what it does with such a file can.
+    # conda cannot run here, but py-rattler can install from such a file.
     made = prefix.from_explicit(tmp_path / "made", folder / name, tmp_path / "cache")
     assert {path.stem for path in (made / "conda-meta").glob("*.json")} == installed
     program = ["-I", "-c", "import requests, sys; print(sys.prefix, requests.__file__.startswith(sys.prefix))"]
@@ -164,8 +167,8 @@ def test_what_is_pasted_works(pushed: dict[str, ShareCommand], tmp_path: Path, r
 PROGRAM = "import requests, sys; open('made', 'w').write(sys.prefix); print(6 * 7)\nexit()\n"
 
 
-def test_podman_runs_what_is_pasted_without_root(pushed: dict[str, ShareCommand]) -> None:
-    """Pulled from a registry without TLS; the file that is made in the current folder is the user's."""
+def test_podman_runs_the_pasted_commands_without_root(pushed: dict[str, ShareCommand]) -> None:
+    """The image is pulled from a registry without TLS. A new file in the current folder belongs to the user."""
     if not shutil.which("podman"):
         missing("podman is not installed")
     with somebody() as user:
@@ -175,10 +178,10 @@ def test_podman_runs_what_is_pasted_without_root(pushed: dict[str, ShareCommand]
 
 
 @pytest.mark.parametrize("kind", ["", "docker-archive:"])
-def test_an_archive_runs_as_pasted(
+def test_the_pasted_commands_of_an_archive_work(
     kind: str, tmp_path: Path, base_archive: Path, docker_client: docker.DockerClient
 ) -> None:
-    """Loaded into Docker and run by its name; and run by Podman, without root, from the file itself."""
+    """Docker loads the archive, and runs the image by name. Podman runs the archive without root."""
     for program in ("docker", "podman"):
         if not shutil.which(program):
             missing(f"The {program} command is not installed")
