@@ -1,4 +1,4 @@
-"""A build request makes sense before anything is done, and survives its way from a server to a build's process."""
+"""A build request is validated before the build, and is transferred unchanged from a server to a build's process."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from tests.parts.jobs import build_request
 GOOD: dict[str, Any] = {"prefix": "/env", "archive": "x.tar"}
 
 
-def test_it_comes_through_json_unchanged(tmp_path: Path) -> None:
-    """Every member of it."""
+def test_a_request_is_read_unchanged_from_json(tmp_path: Path) -> None:
+    """This is so for every option."""
     request = build_request(
         prefix="/env",
         reference="lab.org/team/env:v1",
@@ -65,31 +65,31 @@ WRONG: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("value", WRONG.values(), ids=WRONG)
-def test_what_makes_no_sense_is_refused(value: dict[str, Any]) -> None:
-    """With exit status 2, and a hint."""
+def test_an_invalid_request_is_refused(value: dict[str, Any]) -> None:
+    """The error has the exit status 2 and a hint."""
     with pytest.raises(UsageError) as raised:
         BuildRequest.parse(value)
     assert raised.value.hint
 
 
 @pytest.mark.parametrize("value", [[], None, "text", 3])
-def test_only_an_object_is_a_request(value: Any) -> None:
-    """Whatever else JSON can be."""
+def test_a_request_must_be_an_object(value: Any) -> None:
+    """Each other kind of JSON value is refused."""
     with pytest.raises(UsageError):
         BuildRequest.parse(value)
 
 
 @pytest.mark.parametrize("name", ["UPPER", "lab.org/", "lab.org/x:ta g", "../x", "-rf"])
 @pytest.mark.parametrize("member", ["reference", "cache_from"])
-def test_names_of_images_are_names_of_images(name: str, member: str) -> None:
-    """The part that is wrong is named."""
+def test_names_of_images_are_validated(name: str, member: str) -> None:
+    """The message names the wrong part."""
     value = [name] if member == "cache_from" else name
     with pytest.raises((BadReference, CondaBuildError)):
         BuildRequest.parse({**GOOD, "push": True, "reference": "lab.org/x", member: value})
 
 
-def test_the_store_is_where_it_is_told_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By its own variable, else in the user's cache."""
+def test_the_folder_of_the_store_can_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its own variable sets it. The default is a folder in the user's cache."""
     monkeypatch.delenv("CONDABUILD_STORE_DIR", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", "/cache")
     assert default_store() == "/cache/jupyter-condabuild"

@@ -1,4 +1,4 @@
-"""Each option is written once: the command line, the settings, the server and the contract all follow the requests."""
+"""Each option is written once: the command line, the settings, the server and the contract follow the requests."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ BODIES: dict[str, tuple[type[Request], set[str]]] = {
     "ExportRequest": (ExportRequest, set(schemas.SOURCES)),
     "PruneRequest": (PruneRequest, set()),
 }
-"""The schema of each body, the request that is made of it, and the members that are no options."""
+"""The schema of each body, the request of the body, and the members that are no options."""
 
 KINDS = [*{kind: None for kind, _ in BODIES.values()}, LockRequest]
 
@@ -40,7 +40,7 @@ def client_options(kind: type[Request]) -> dict[str, Any]:
 
 
 def schema_type(schema: dict[str, Any]) -> str:
-    """The type of a schema, through one reference."""
+    """Returns the type of a schema, also through one reference."""
     if "$ref" in schema:
         schema = CONTRACT_SCHEMAS[schema["$ref"].rpartition("/")[2]]
     return str(schema["type"])
@@ -48,14 +48,14 @@ def schema_type(schema: dict[str, Any]) -> str:
 
 @pytest.mark.parametrize("name", BODIES)
 def test_a_body_in_the_contract_has_the_options_of_its_request(name: str) -> None:
-    """No more and no less, each of the option's type."""
+    """The options and their types are the same."""
     kind, others = BODIES[name]
     properties = CONTRACT_SCHEMAS[name]["properties"]
     assert {member: schema_type(properties[member]) for member in properties.keys() - others} == client_options(kind)
 
 
 def test_the_history_in_the_contract_has_every_option_that_is_shown() -> None:
-    """So that "Build again" in the panel can ask for the same: none gets lost on the way."""
+    """So "Build again" in the panel can use the same options."""
     shown = {name for kind in JOBS.values() for name, (_, option) in kind.options().items() if option.shown}
     asked = CONTRACT_SCHEMAS["Asked"]
     assert set(asked["properties"]) == set(asked["required"]) == shown | {"lockfile"}
@@ -65,8 +65,8 @@ def test_the_history_in_the_contract_has_every_option_that_is_shown() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(serializers._SHOWN))
-def test_an_option_that_a_command_lacks_is_shown_as_the_contract_allows(name: str) -> None:
-    """Of the right type, and one of the choices where there are choices."""
+def test_a_missing_option_of_a_command_is_valid_in_the_contract(name: str) -> None:
+    """Its value has the right type, and is one of the choices if there are choices."""
     schema = CONTRACT_SCHEMAS["Asked"]["properties"][name]
     schema = CONTRACT_SCHEMAS[schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
     blank = serializers._SHOWN[name]
@@ -81,15 +81,15 @@ def options() -> Iterator[tuple[type[Request], str, Any, Option]]:
             yield kind, name, item, option
 
 
-def test_every_option_can_be_explained() -> None:
-    """An argument of the command line has a help text, and the choices of an option hold its default."""
+def test_every_option_is_explained() -> None:
+    """An argument of the command line has a help text, and the default of an option is among its choices."""
     for kind, name, item, option in options():
         assert not option.is_argument or option.help, (kind, name)
         assert not option.choices or item.default in (*option.choices, ""), (kind, name)
 
 
 def test_an_option_has_the_default_of_its_setting() -> None:
-    """A request that is made without settings is the one that unchanged settings make."""
+    """A request without settings is equal to a request with the default settings."""
     known = {item.name: item for item in fields(Settings)}
     for kind, name, item, option in options():
         if option.setting and item.default is not MISSING:
@@ -99,8 +99,8 @@ def test_an_option_has_the_default_of_its_setting() -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_command_takes_the_options_of_its_request(command: str) -> None:
-    """Every flag, and nothing that no one reads."""
+def test_a_command_has_the_flags_of_its_request(command: str) -> None:
+    """It has every flag of the request, and no other flag."""
     module = parser(command).parse_args([command]).module
     grammar = parser(command)._subparsers._group_actions[0].choices[command]  # type: ignore[union-attr,index]
     flags = {flag for action in grammar._actions for flag in action.option_strings}
