@@ -55,7 +55,7 @@ def refusal(argv: Sequence[str | Path], env: dict[str, str] | None = None, **opt
     "program", ["bin/python", "bin/python3.11", "bin/R", "lib/R/bin/R", "bin/julia", "bin/xpython"]
 )
 def test_the_program_is_in_the_environment(root: Path, program: str) -> None:
-    """For Python, R, Julia and compiled kernels, the nearest conda-meta above counts, not that of the base environment."""
+    """The nearest conda-meta above the program of a Python, R, Julia or compiled kernel counts."""
     assert of_spec([root / "envs/demo" / program, "-m", "ipykernel_launcher"]) == root / "envs/demo"
 
 
@@ -124,7 +124,7 @@ def test_the_metadata_of_nb_conda_kernels_is_used(root: Path) -> None:
 
 
 def test_pixi_kernels_run_in_their_project(tmp_path: Path) -> None:
-    """`pixi run` and pixi-kernel use the named manifest or the nearest one above, and its named or default environment."""
+    """`pixi run` and pixi-kernel use the named or the nearest manifest, and its named or default environment."""
     default = environment(tmp_path / "project/.pixi/envs/default", "bin/python3.11")
     gpu = environment(tmp_path / "project/.pixi/envs/gpu")
     notebooks = tmp_path / "project/notebooks"

@@ -1,4 +1,4 @@
-"""The docker engine on a real engine: the same environment as the layers engine makes, and cached as one hopes."""
+"""The docker engine with a real engine: it makes the same environment as the layers engine, and uses its caches."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ ENVIRONMENT = "RUN --mount=type=cache,id=condabuild-rattler"
 
 
 def records(image: SavedImage) -> dict[str, tuple[str, str]]:
-    """Each package's build and hash, as conda-meta of an image has them."""
+    """Returns each package's build and hash, from conda-meta of an image."""
     found = {}
     for path in image.tree():
         if re.fullmatch(r"conda-meta/[^/]*\.json", path):
@@ -45,7 +45,10 @@ def records(image: SavedImage) -> dict[str, tuple[str, str]]:
 def test_both_engines_make_the_same_environment(
     docker_workshop: DockerWorkshop, rattler_prefix: Path, base_reference: str
 ) -> None:
-    """The same packages and files lie in /opt/env but for bytecode and records; the image is used alike."""
+    """/opt/env has the same packages and files, except for bytecode and records.
+
+    Both images are used in the same way.
+    """
     ours = docker_workshop.image(rattler_prefix, "docker")
     theirs = docker_workshop.image(rattler_prefix, "layers", engine="layers", base=base_reference)
     assert unexpected(ours, theirs) == {}
@@ -58,17 +61,17 @@ def test_both_engines_make_the_same_environment(
     assert labels == other["Labels"]
 
 
-def test_what_a_prefix_has_beside_its_packages_comes_along(
+def test_files_that_belong_to_no_package_are_in_the_image(
     docker_workshop: DockerWorkshop, tmp_path: Path, channel_url: str, package_cache: Path, pip_wheel: Path
 ) -> None:
-    """pip's packages, changed, added and deleted files are as in the image of the layers engine."""
+    """Files of pip, and changed, added and deleted files, are the same as in the image of the layers engine."""
     made = prefix.create(tmp_path / "env", ["python", "pip", "tqdm"], channel_url, package_cache)
     pip = [made / "bin/python", "-m", "pip", "install", "--no-index", "--no-deps", "--quiet", pip_wheel]
     subprocess.run(pip, check=True)
     (site,) = made.glob("lib/python3.*/site-packages")
     changed = site / "tqdm/version.py"
     text = changed.read_text()
-    changed.unlink()  # it is a hard link into the package cache
+    changed.unlink()  # the file is a hard link into the package cache
     changed.write_text(f"{text}# mine\n")
     (site / "tqdm/cli.py").unlink()
     (made / 'share/it\'s $(odd) "name"').parent.mkdir(exist_ok=True)
@@ -86,7 +89,7 @@ def test_what_a_prefix_has_beside_its_packages_comes_along(
 
 
 def test_the_image_works(docker_workshop: DockerWorkshop, rattler_prefix: Path) -> None:
-    """A container runs as a user without rights, with the environment activated, and prints its own lock file."""
+    """A container runs as a user without privileges, with the activated environment, and prints its own lock file."""
     name = docker_workshop.name()
     docker_workshop.build(rattler_prefix, reference=name, load=True)
     with Daemon.connect() as engine:
@@ -101,8 +104,10 @@ def test_the_image_works(docker_workshop: DockerWorkshop, rattler_prefix: Path) 
     assert set(lines[2:]) == expected
 
 
-def test_nothing_changed_is_cached_in_two_seconds(docker_workshop: DockerWorkshop, rattler_prefix: Path) -> None:
-    """A second build finds every step CACHED and takes under two seconds."""
+def test_a_build_without_changes_takes_less_than_two_seconds(
+    docker_workshop: DockerWorkshop, rattler_prefix: Path
+) -> None:
+    """A second build finds every step CACHED, and takes less than two seconds."""
     name = docker_workshop.name()
     docker_workshop.build(rattler_prefix, reference=name, load=True)
     assert any(ENVIRONMENT in step for step in [*steps(docker_workshop.log), docker_workshop.log])
@@ -115,10 +120,10 @@ def test_nothing_changed_is_cached_in_two_seconds(docker_workshop: DockerWorksho
     assert docker_workshop.finished.seconds < 2
 
 
-def test_code_alone_never_installs_again(
+def test_a_change_of_code_does_not_install_again(
     docker_workshop: DockerWorkshop, rattler_prefix: Path, tmp_path: Path, docker_client: docker.DockerClient
 ) -> None:
-    """With other workspace files every step but the last ones is CACHED, and the new files are in /work."""
+    """With other workspace files, every step except the last ones is CACHED, and the new files are in /work."""
     work, name = tmp_path / "work", docker_workshop.name(what="code")
     work.mkdir()
     for text in ("one", "two"):
@@ -133,10 +138,10 @@ def test_code_alone_never_installs_again(
         assert engine.run(name, command) == (0, "two:1000:1777\n:1000:644\n")
 
 
-def test_an_empty_engine_takes_the_environment_from_the_registry(
+def test_an_empty_engine_gets_the_environment_from_the_registry(
     docker_workshop: DockerWorkshop, rattler_prefix: Path, own_engine: OwnEngine, registry: str, tmp_path: Path
 ) -> None:
-    """With --cache-from, an engine that has nothing installs nothing, though the code has changed since."""
+    """With --cache-from, an engine with an empty cache installs nothing, although the code has changed."""
     work, name = tmp_path / "work", docker_workshop.name(registry)
     work.mkdir()
     (work / "notebook.py").write_text("one")
@@ -150,10 +155,10 @@ def test_an_empty_engine_takes_the_environment_from_the_registry(
     assert docker_workshop.finished.digest.startswith("sha256:")
 
 
-def test_a_pushed_image_is_what_the_registry_has(
+def test_the_result_of_a_push_matches_the_registry(
     docker_workshop: DockerWorkshop, rattler_prefix: Path, registry: str, tmp_path: Path
 ) -> None:
-    """The digest, size and bytes that are reported are the registry's own."""
+    """The digest, size and number of bytes in the result are those of the registry."""
     name = docker_workshop.name(registry, "pushed")
     (tmp_path / "work").mkdir()
     (tmp_path / "work/new").write_bytes(os.urandom(100_000))
@@ -166,7 +171,7 @@ def test_a_pushed_image_is_what_the_registry_has(
     assert [event for event in docker_workshop.events if isinstance(event, Progress) and event.subject == "push"]
 
 
-def test_packages_that_the_builder_cannot_reach_come_with_the_context(
+def test_packages_that_the_builder_cannot_download_are_in_the_context(
     docker_workshop: DockerWorkshop, tmp_path: Path, channel: Channel
 ) -> None:
     """An environment from a channel on this machine's disk is installed from the archives, and verified."""
@@ -177,7 +182,7 @@ def test_packages_that_the_builder_cannot_reach_come_with_the_context(
     assert lockfile == dump(lock(snapshot(made)))
 
 
-def test_a_login_in_a_packages_url_stays_here(
+def test_a_login_in_a_packages_url_stays_on_this_machine(
     docker_workshop: DockerWorkshop, tmp_path: Path, channel_url: str, docker_client: docker.DockerClient
 ) -> None:
     """No secret of the environment is in Dockerfile, context, log, events, history, labels or layers."""
@@ -206,7 +211,7 @@ def test_a_login_in_a_packages_url_stays_here(
 def test_pip_packages_of_a_lock_file_are_installed_by_pip(
     docker_workshop: DockerWorkshop, tmp_path: Path, channel_url: str, package_cache: Path
 ) -> None:
-    """A lock file alone is enough for the docker engine, and one that names somebody's folder is refused."""
+    """The docker engine can build from a lock file alone. A lock file with a local folder of a user is refused."""
     made = prefix.create(tmp_path / "env", ["python", "pip"], channel_url, package_cache)
     lockfile = lock(snapshot(made))
     file = tmp_path / "conda-lock.yml"
@@ -221,7 +226,7 @@ def test_pip_packages_of_a_lock_file_are_installed_by_pip(
 def test_pip_checks_the_hashes_of_a_lock_file(
     docker_workshop: DockerWorkshop, tmp_path: Path, channel_url: str, package_cache: Path, pip_wheel: Path
 ) -> None:
-    """pip installs what the lock file names from the index that it names; a wheel with another hash fails the build."""
+    """pip installs from the index in the lock file. A wheel with another hash fails the build."""
     with Daemon.connect() as engine:
         if builder.network(engine) != "host":
             pytest.skip("this engine's builds do not reach an index on loopback")
@@ -244,8 +249,11 @@ def test_pip_checks_the_hashes_of_a_lock_file(
     assert [path for path in tree if path.endswith("site-packages/humanize/__init__.py")]
 
 
-def test_a_failing_step_is_told_in_its_own_words(docker_workshop: DockerWorkshop, tmp_path: Path) -> None:
-    """A package that its channel has lost fails the build, with the installer's words in the log, and no image."""
+def test_the_output_of_a_failed_step_is_in_the_log(docker_workshop: DockerWorkshop, tmp_path: Path) -> None:
+    """If the channel has lost a package, the build fails and makes no image.
+
+    The log has the message of the installer.
+    """
     channel = small_channel(tmp_path / "channel", [(Metadata("gone", "1.0"), [File("share/gone", b"1")])])
     made = install(tmp_path / "env", channel, "gone")
     text = dump(lock(snapshot(made))).replace(channel.url, "http://127.0.0.1:9/lab")
@@ -260,10 +268,10 @@ def test_a_failing_step_is_told_in_its_own_words(docker_workshop: DockerWorkshop
         assert engine.image_id(name) is None
 
 
-def test_a_large_context_is_said_before_it_is_sent(
+def test_a_large_context_is_reported_before_it_is_sent(
     docker_workshop: DockerWorkshop, tmp_path: Path, channel: Channel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The size of the context is shown; above the limit the largest folders are named."""
+    """The size of the context is reported. Above the limit, a warning names the largest folders."""
     monkeypatch.setattr("jupyter_condabuild.engines.docker.context.LARGE", 1000)
     made = install(tmp_path / "env", channel, "greet")
     (tmp_path / "work/images").mkdir(parents=True)
@@ -276,7 +284,7 @@ def test_a_large_context_is_said_before_it_is_sent(
 def test_an_archive_leaves_no_name_in_the_engine(
     docker_workshop: DockerWorkshop, tmp_path: Path, channel: Channel, docker_client: docker.DockerClient
 ) -> None:
-    """An image that was asked for as a file only does not stay in the engine under a name of ours."""
+    """If the request asks only for an archive, no name of ours stays in the engine."""
     made = install(tmp_path / "env", channel, "greet")
     docker_workshop.image(made, reference=docker_workshop.name(what="file"))
     assert not docker_client.images.list(filters={"reference": "condabuild/build"})
@@ -284,8 +292,10 @@ def test_an_archive_leaves_no_name_in_the_engine(
         assert engine.image_id(docker_workshop.name(what="file")) is None
 
 
-def test_no_engine_is_said_at_once(docker_workshop: DockerWorkshop, tmp_path: Path, channel: Channel) -> None:
-    """Without an engine the build ends before a context is made."""
+def test_a_missing_engine_is_reported_at_once(
+    docker_workshop: DockerWorkshop, tmp_path: Path, channel: Channel
+) -> None:
+    """Without an engine, the build ends before a context is made."""
     made = install(tmp_path / "env", channel, "greet")
     docker_workshop.docker_host = f"unix://{tmp_path}/none.sock"
     with pytest.raises(EngineUnavailable):

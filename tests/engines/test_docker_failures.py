@@ -1,4 +1,4 @@
-"""What can go wrong in a docker build: engines that die, stop or are full, and a build that is cancelled."""
+"""Failures of a docker build: engines that are killed, stopped or full, and a cancelled build."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.parts.engines import DockerWorkshop, OwnEngine
 
 
 class At(list[Event]):
-    """The events of a build; `act` is done once, when a line of the log has `words` in it."""
+    """Records the events of a build. Calls `act` once, when a line of the log contains `words`."""
 
     def __init__(self, words: str, act: object) -> None:
         super().__init__()
@@ -36,22 +36,25 @@ class At(list[Event]):
 
 
 def containers(host: str) -> list[str]:
-    """All containers of an engine, running or not."""
+    """Returns all containers of an engine, running or not."""
     with Daemon.connect(host) as engine:
         return [found["Id"] for found in engine.client.containers(all=True)]
 
 
 @pytest.fixture
 def own_workshop(docker_workshop: DockerWorkshop, own_engine: OwnEngine) -> DockerWorkshop:
-    """A workshop with an engine of its own."""
+    """A workshop with its own engine."""
     docker_workshop.docker_host = own_engine.host
     return docker_workshop
 
 
-def test_an_engine_that_dies_in_mid_build_is_named_and_the_next_build_works(
+def test_an_engine_that_is_killed_during_a_build_is_named_and_the_next_build_works(
     own_workshop: DockerWorkshop, own_engine: OwnEngine, tmp_path: Path, channel: Channel
 ) -> None:
-    """Killed while a step runs: EngineUnavailable; started again: no container is left, and the same build passes."""
+    """If the engine is killed during a step, EngineUnavailable is raised.
+
+    After a restart, no container is left, and a build works.
+    """
     made = install(tmp_path / "env", channel, "python", "greet")
     own_workshop.events = At("] RUN", own_engine.kill)
     with pytest.raises((EngineUnavailable, EngineFault)):
@@ -64,10 +67,10 @@ def test_an_engine_that_dies_in_mid_build_is_named_and_the_next_build_works(
     assert containers(own_engine.host) == []
 
 
-def test_an_engine_that_is_stopped_in_mid_build_is_named(
+def test_an_engine_that_is_stopped_during_a_build_is_named(
     own_workshop: DockerWorkshop, own_engine: OwnEngine, tmp_path: Path, channel: Channel
 ) -> None:
-    """An orderly stop in mid-build is a failure in the engine's words, or that it went away; never a success."""
+    """A stop during the build fails with the engine's message, or says that the engine stopped. It never succeeds."""
     made = install(tmp_path / "env", channel, "python", "greet")
     own_workshop.events = At("] RUN", own_engine.process.terminate)
     with pytest.raises((EngineUnavailable, EngineFault)) as caught:
@@ -79,7 +82,7 @@ def test_an_engine_that_is_stopped_in_mid_build_is_named(
 def test_a_full_disk_of_the_engine_is_named_and_the_next_build_works(
     own_workshop: DockerWorkshop, own_engine: OwnEngine, tmp_path: Path, channel: Channel
 ) -> None:
-    """DiskFull says whose disk; when there is room again, the same request passes."""
+    """DiskFull names the disk of the engine. When there is space again, the same request succeeds."""
     block = [(Metadata("large", "1.0"), [File("share/large", os.urandom(60_000_000))])]
     made = install(tmp_path / "env", small_channel(tmp_path / "large", block), "large")
     ballast = own_engine.folder / "data/ballast"
@@ -95,7 +98,7 @@ def test_a_full_disk_of_the_engine_is_named_and_the_next_build_works(
 def test_a_cancelled_build_leaves_nothing(
     docker_workshop: DockerWorkshop, own_engine: OwnEngine, tmp_path: Path, channel: Channel, base_reference: str
 ) -> None:
-    """SIGTERM in mid-build: exit status 130, no container, no image, and the engine is at rest."""
+    """After SIGTERM during the build, the exit status is 130, no container and no image is left, and the engine idles."""
     made = install(tmp_path / "env", channel, "python", "greet")
     name = docker_workshop.name(what="cancelled")
     command = [sys.executable, "-m", "jupyter_condabuild", "build", made, "--engine", "docker", "-t", name, "--load"]

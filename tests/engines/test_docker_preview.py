@@ -1,4 +1,4 @@
-"""The plan of a docker build: the steps that the engine will take, and where it may take them from."""
+"""The plan of a docker build: the steps of the Dockerfile, and the images that serve as a cache."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from tests.parts.jobs import plan_request, silent
 from tests.parts.registry.faults import FakeRegistry
 
 _TAKEN = re.compile(r"^#\d+ \[\S+ +\d+/\d+\] (.*?)(?: CACHED)?$", re.MULTILINE)
-_WIDTH = 120  # of a step's title in the log
+_WIDTH = 120  # the length of a step's title in the log
 
 
 def planned(prefix: Path, **more: Any) -> DockerPreview:
-    """What a plan says."""
+    """Returns a plan."""
     found = plan.run(plan_request(prefix=prefix, engine="docker", **more), silent)
     assert isinstance(found, DockerPreview)
     return found
 
 
-def test_the_steps_are_those_that_the_engine_takes(
+def test_the_steps_are_the_same_as_in_the_build(
     docker_workshop: DockerWorkshop, channel: Channel, tmp_path: Path
 ) -> None:
-    """For an environment as it was installed, and for one with a file more and a file less."""
+    """This is so for an environment as installed, and with an added and a deleted file."""
     made = install(tmp_path / "env", channel, "greet", "python", "tqdm")
     for name in ("installed", "changed"):
         docker_workshop.image(made, name)
@@ -69,8 +69,8 @@ def test_the_caches_are_the_trusted_images_that_exist(
     assert planned(rattler_prefix, store_dir=store, **given).caches == ()
 
 
-def test_the_command_says_that_the_engine_decides(tmp_path: Path, rattler_prefix: Path) -> None:
-    """Neither layers nor bytes are promised; without an engine at hand the plan is the same."""
+def test_the_plan_says_that_the_engine_decides(tmp_path: Path, rattler_prefix: Path) -> None:
+    """The plan promises neither layers nor bytes. It is the same without an engine."""
     run = CommandLine(tmp_path)
     arguments = ("plan", rattler_prefix, "--engine", "docker", "--installer", "conda", "--base", "debian:12")
     done = run(*arguments, environ={"DOCKER_HOST": "unix:///nobody/home.sock"})

@@ -1,4 +1,4 @@
-"""The Dockerfile and its files: what a person would commit, and nothing in them that a package's name could break."""
+"""The Dockerfile and its files are fit for a commit, and no name of a package can break them."""
 
 from __future__ import annotations
 
@@ -80,37 +80,37 @@ HOSTILE = [
 
 
 def conda(name: str = "tool", **fields: object) -> CondaPackage:
-    """A package of the channel."""
+    """Makes a package of the channel."""
     given = {"version": "1.0", "build": "0", "subdir": "linux-64", "sha256": HASH, "size": 10, **fields}
     given.setdefault("url", f"{CHANNEL}/{given['subdir']}/{name}-{given['version']}-{given['build']}.conda")
     return CondaPackage(name=name, **given)  # type: ignore[arg-type]
 
 
 def lockfile(*packages: CondaPackage, pip: tuple[PipPackage, ...] = ()) -> Lockfile:
-    """A lock file with Python."""
+    """Makes a lock file with Python."""
     python = conda("python", version="3.12.1", build="h0_cpython")
     return of_packages("linux-64", [python, *packages], pip)
 
 
 def made(found: Lockfile, **wanted: object) -> Recipe:
-    """The recipe for a registry's Debian, by micromamba."""
+    """Makes the recipe for a registry's Debian image, with micromamba."""
     given = {"base": "docker.io/library/debian:bookworm-slim", "installer": INSTALLERS["micromamba"], **wanted}
     return recipe(found, Wanted(**given))  # type: ignore[arg-type]
 
 
 def instructions(text: str) -> list[str]:
-    """The Dockerfile's instructions in order, each on one line, as Docker's parser joins them."""
+    """Returns the instructions of the Dockerfile in order, each on one line, as Docker's parser joins lines."""
     joined = re.sub(r"\\\n\s*", "", text)
     return [line for line in joined.split("\n") if line.strip() and not line.startswith("#")]
 
 
 def test_there_are_fifty_hostile_values() -> None:
-    """As many as were asked for."""
+    """The number is the requested one."""
     assert len(set(HOSTILE)) >= 50
 
 
-def test_the_dockerfile_is_one_to_commit() -> None:
-    """Two stages, the lock file copied alone, the environment before the user's files, a user without rights."""
+def test_the_dockerfile_is_fit_for_a_commit() -> None:
+    """It has two stages, copies only the lock file first, the user's files last, and its user has no privileges."""
     text = made(lockfile(conda()), workspace=".").dockerfile
     assert [line.split()[0] for line in instructions(text)] == [
         *("FROM", "USER", "WORKDIR", "COPY", "RUN"),
@@ -126,8 +126,8 @@ def test_the_dockerfile_is_one_to_commit() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(INSTALLERS))
-def test_each_installer_reads_a_file_that_is_there(name: str) -> None:
-    """What a Dockerfile copies is among its files, and its lock file is one that we read ourselves."""
+def test_each_installer_reads_an_existing_file(name: str) -> None:
+    """The files that a Dockerfile copies exist, and we can read its lock file."""
     found = lockfile(conda())
     result = made(found, installer=INSTALLERS[name], folder="environment/")
     copied = {
@@ -144,13 +144,13 @@ def test_each_installer_reads_a_file_that_is_there(name: str) -> None:
 
 
 def test_the_same_lock_file_gives_the_same_bytes() -> None:
-    """No time, no folder, no order of a set: two recipes are equal."""
+    """No time, no folder and no order of a set changes the recipe."""
     one, other = (made(lockfile(conda("b"), conda("a")), variables={"A": "1"}) for _ in range(2))
     assert (one.dockerfile, dict(one.files)) == (other.dockerfile, dict(other.files))
 
 
-def test_pip_packages_have_hashes_or_it_is_said() -> None:
-    """Those with hashes are installed with --require-hashes; the others apart, with a comment that says so."""
+def test_pip_packages_have_hashes_or_a_comment() -> None:
+    """Packages with hashes are installed with --require-hashes. The others have their own step with a comment."""
     pip = (PipPackage("known", "1.0", index="pypi", sha256=HASH), PipPackage("unknown", "2.0", index="pypi"))
     result = made(lockfile(conda(), pip=pip))
     assert result.files["requirements.txt"].decode() == f"known==1.0 --hash=sha256:{HASH}\n"
@@ -161,8 +161,8 @@ def test_pip_packages_have_hashes_or_it_is_said() -> None:
     assert "# No hashes are known for these packages" in result.dockerfile
 
 
-def test_another_index_is_named_for_its_own_packages_alone() -> None:
-    """A package of a private index is never looked for at PyPI, nor the other way round."""
+def test_an_index_is_used_only_for_its_own_packages() -> None:
+    """A package of a private index is never looked up at PyPI, and vice versa."""
     pip = (
         PipPackage("inner", "1.0", index="https://pip.lab.org/simple", sha256=HASH),
         PipPackage("outer", "1.0", index="pypi", sha256=HASH),
@@ -176,8 +176,8 @@ def test_another_index_is_named_for_its_own_packages_alone() -> None:
 
 @pytest.mark.parametrize("hostile", HOSTILE)
 @pytest.mark.parametrize("member", ["name", "version", "build", "subdir", "url"])
-def test_no_conda_package_reaches_the_dockerfile(hostile: str, member: str) -> None:
-    """Whatever a package is called, it is refused, or the instructions are the same as for any other package."""
+def test_a_conda_package_does_not_change_the_dockerfile(hostile: str, member: str) -> None:
+    """A package with any name is refused, or the instructions are the same as for other packages."""
     try:
         package = replace(conda(), **{member: hostile if member != "url" else f"{CHANNEL}/linux-64/{hostile}.conda"})
         text = made(lockfile(package)).dockerfile
@@ -188,8 +188,8 @@ def test_no_conda_package_reaches_the_dockerfile(hostile: str, member: str) -> N
 
 @pytest.mark.parametrize("hostile", HOSTILE)
 @pytest.mark.parametrize("member", ["name", "version", "index"])
-def test_no_pip_package_adds_a_line_to_requirements(hostile: str, member: str) -> None:
-    """A pip package is refused, or it is one requirement in one line that names no option."""
+def test_a_pip_package_is_one_line_of_requirements(hostile: str, member: str) -> None:
+    """A pip package is refused, or is one requirement in one line without an option."""
     try:
         package = replace(PipPackage("tool", "1.0", index="pypi", sha256=HASH), **{member: hostile})
         files = made(lockfile(conda(), pip=(package,))).files
@@ -203,8 +203,8 @@ def test_no_pip_package_adds_a_line_to_requirements(hostile: str, member: str) -
 
 
 @pytest.mark.parametrize("hostile", HOSTILE)
-def test_variables_are_values_or_refused(hostile: str) -> None:
-    """A variable's value comes out of Docker's quoting as it was, or is refused; its name cannot be anything else."""
+def test_variables_are_quoted_or_refused(hostile: str) -> None:
+    """A value is unchanged after Docker's unquoting, or is refused. The name can only be the name of a variable."""
     try:
         text = made(lockfile(conda()), variables={"GIVEN": hostile}).dockerfile
     except UsageError:
@@ -218,7 +218,10 @@ def test_variables_are_values_or_refused(hostile: str) -> None:
 
 
 def unquoted(value: str) -> str:
-    """What Docker makes of a value in ENV: buildkit's frontend/dockerfile/shell/lex.go, processDoubleQuote."""
+    """Unquotes a value in ENV as Docker does.
+
+    Source: buildkit's frontend/dockerfile/shell/lex.go, processDoubleQuote.
+    """
     if not value.startswith('"'):
         return value
     assert value[-1] == '"'
@@ -233,8 +236,8 @@ def unquoted(value: str) -> str:
 
 
 @pytest.mark.parametrize("path", ["share/$(x)", "a b", "a\nb", "-rf", "é", "\udcff", "*"])
-def test_removed_files_are_data_too(path: str, tmp_path: Path) -> None:
-    """Names of deleted files lie in a list that xargs reads to the byte; others stay."""
+def test_names_of_removed_files_are_data(path: str, tmp_path: Path) -> None:
+    """The names of deleted files are in a list that xargs reads as bytes. Other files stay."""
     import os
 
     result = made(lockfile(conda()), removed=[path])
@@ -249,8 +252,8 @@ def test_removed_files_are_data_too(path: str, tmp_path: Path) -> None:
     assert (tmp_path / "kept").exists()
 
 
-def test_what_hadolint_would_say_is_kept() -> None:
-    """Of its rules: tags that are not latest, absolute WORKDIRs, JSON commands, a last USER that is not root."""
+def test_the_rules_of_hadolint_are_kept() -> None:
+    """Tags are not latest, WORKDIRs are absolute, commands are JSON, and the last USER is not root."""
     for name, installer in INSTALLERS.items():
         lines = instructions(made(lockfile(conda()), installer=installer, workspace=".").dockerfile)
         images = [line.split()[1] for line in lines if line.startswith("FROM ")]

@@ -1,4 +1,4 @@
-"""The layers engine: each layer comes from where it is cheapest to have, and is what its package came with."""
+"""The layers engine: each layer comes from the cheapest source, and has the files of its packages."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ BOTH = {"data-1.0-0", "other-1.0-0"}
 
 @dataclass(frozen=True)
 class Small:
-    """A prefix of two packages, its package cache, and the channel they are from, which notes what is asked for."""
+    """A prefix with two packages, its package cache, and their channel, which records the requests."""
 
     prefix: Path
     pkgs: Path
@@ -49,11 +49,11 @@ class Small:
 
     @property
     def archives(self) -> list[str]:
-        """The archives that were asked for."""
+        """The archives that were requested."""
         return [path for path in self.seen if path.endswith(".conda")]
 
     def locked(self) -> Path:
-        """The prefix's lock file."""
+        """The lock file of the prefix."""
         path = self.prefix.parent / "conda-lock.yml"
         path.write_text(dump(lock(snapshot(self.prefix))))
         return path
@@ -71,19 +71,19 @@ def small(tmp_path: Path) -> Iterator[Small]:
 
 @pytest.fixture
 def good(small: Small, tmp_path: Path, small_base: str) -> dict[str, str]:
-    """The package layers before anything is damaged."""
+    """Returns the package layers before anything is damaged."""
     (tmp_path / "good").mkdir()
     return Workshop(tmp_path / "good", small_base).image(small.prefix).package_layers
 
 
 @pytest.fixture
 def name(registry: str) -> str:
-    """A repository of its own."""
+    """A repository for one test."""
     return f"{registry}/layers/{uuid.uuid4().hex}"
 
 
-def test_what_the_store_has_is_not_made_again(workshop: Workshop, small: Small) -> None:
-    """Nor linked, nor looked for: neither package cache nor channel need have it."""
+def test_a_layer_in_the_store_is_not_made_again(workshop: Workshop, small: Small) -> None:
+    """Its package is not linked and not looked up, so neither package cache nor channel needs it."""
     workshop.image(small.prefix)
     assert workshop.layers("built") == BOTH
     shutil.rmtree(small.pkgs)
@@ -92,10 +92,10 @@ def test_what_the_store_has_is_not_made_again(workshop: Workshop, small: Small) 
     assert (workshop.layers("reused-local"), workshop.layers("built")) == (BOTH, set())
 
 
-def test_a_package_comes_from_the_channel_where_no_cache_has_it(
+def test_a_package_that_no_cache_has_comes_from_the_channel(
     workshop: Workshop, small: Small, good: dict[str, str]
 ) -> None:
-    """Each once, and the layer is the same."""
+    """Each archive is requested once, and the layer is the same."""
     shutil.rmtree(small.pkgs)
     assert workshop.image(small.prefix).package_layers == good
     assert sorted(small.archives) == [f"/noarch/{dist}.conda" for dist in sorted(BOTH)]
@@ -104,7 +104,7 @@ def test_a_package_comes_from_the_channel_where_no_cache_has_it(
 def test_packages_are_not_compared_with_each_other(
     workshop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What a build does grows as the number of packages, not as its square."""
+    """The work of a build grows with the number of packages, not with its square."""
     names = [f"p{number}" for number in range(40)]
     packages: list[Package] = [(Metadata(name, "1", noarch="generic"), [File(name, b"")]) for name in names]
     prefix = install(tmp_path / "env", small_channel(tmp_path / "channel", packages), *names)
@@ -123,7 +123,7 @@ def test_packages_are_not_compared_with_each_other(
 def test_a_lock_file_and_a_prefix_give_the_same_layers(
     workshop: Workshop, small: Small, good: dict[str, str], tmp_path: Path
 ) -> None:
-    """Whatever the format, as far as it names the same hashes."""
+    """This is so for each format that has the same hashes."""
     assert workshop.image(small.locked(), "conda-lock").package_layers == good
     (tmp_path / "pixi.lock").write_text(dump(lock(snapshot(small.prefix)), "pixi"))
     assert workshop.image(tmp_path / "pixi.lock", "pixi").package_layers == good
@@ -131,10 +131,10 @@ def test_a_lock_file_and_a_prefix_give_the_same_layers(
 
 
 @pytest.mark.parametrize("damage", ["same size", "longer", "rewritten", "missing", "paths", "index"])
-def test_a_damaged_package_cache_does_not_show(
+def test_a_damaged_package_cache_does_not_change_a_layer(
     workshop: Workshop, small: Small, good: dict[str, str], damage: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The layer is the original, from the archive, and a warning says whose copy was changed."""
+    """The layer is made from the archive, and a warning names the package with the damage."""
     folder = small.pkgs / "data-1.0-0"
     match damage:
         case "same size":
@@ -153,10 +153,10 @@ def test_a_damaged_package_cache_does_not_show(
     assert small.archives == ["/noarch/data-1.0-0.conda"]
 
 
-def test_an_edit_through_the_hard_link_is_in_the_image_and_not_in_the_layer(
+def test_an_edit_through_a_hard_link_is_in_the_image_and_not_in_the_layer(
     workshop: Workshop, small: Small, good: dict[str, str]
 ) -> None:
-    """The package stays what it is; what the user changed is drift, and comes on top."""
+    """The layer has the file of the package. The user's edit is drift, and is in the overlay."""
     with (small.prefix / "share/data/0").open("r+b") as file:
         file.write(b"edited")
     image = workshop.image(small.prefix)
@@ -171,8 +171,8 @@ def _expected(prefix: Path) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("why", ["gone", "damaged and gone", "replaced"])
-def test_a_package_that_cannot_be_had_is_taken_from_the_prefix(workshop: Workshop, small: Small, why: str) -> None:
-    """With the prefix rewritten, and it is said why; the other packages have their layers."""
+def test_an_unavailable_package_is_copied_from_the_prefix(workshop: Workshop, small: Small, why: str) -> None:
+    """Its prefix is rewritten, and a message gives the reason. The other packages have their layers."""
     if why == "damaged and gone":
         (small.pkgs / "data-1.0-0/share/data/1").write_bytes(b"NUMBER 1\n")
     else:
@@ -193,8 +193,8 @@ def test_a_package_that_cannot_be_had_is_taken_from_the_prefix(workshop: Worksho
     assert b'"name":"data"' in image.read("opt/env/conda-meta/data-1.0-0.json")
 
 
-def test_strict_takes_nothing_from_the_prefix(workshop: Workshop, small: Small) -> None:
-    """The package is named."""
+def test_strict_copies_nothing_from_the_prefix(workshop: Workshop, small: Small) -> None:
+    """The error names the package."""
     shutil.rmtree(small.pkgs)
     (small.channel.folder / "noarch/data-1.0-0.conda").unlink()
     with pytest.raises(NotReproducible, match=r"data-1\.0-0"):
@@ -202,10 +202,10 @@ def test_strict_takes_nothing_from_the_prefix(workshop: Workshop, small: Small) 
 
 
 @pytest.mark.parametrize(("replaced", "error"), [(False, PackageNotFound), (True, PackageMismatch)])
-def test_a_lock_file_alone_can_give_nothing_that_is_gone(
+def test_a_lock_file_with_an_unavailable_package_is_an_error(
     workshop: Workshop, small: Small, replaced: bool, error: type[Exception]
 ) -> None:
-    """It is a named error, and no image is written."""
+    """The error names the package, and no image is written."""
     lockfile = small.locked()
     archive = small.channel.folder / "noarch/data-1.0-0.conda"
     if replaced:
@@ -219,7 +219,10 @@ def test_a_lock_file_alone_can_give_nothing_that_is_gone(
 
 
 def test_a_cache_image_is_enough(workshop: Workshop, small: Small, name: str, registry: str, small_base: str) -> None:
-    """An empty store, an unchanged lock file: no layer is built, no blob is sent, and one is received for the audit."""
+    """With an empty store and an unchanged lock file, no layer is built and no blob is sent.
+
+    The audit reads a single blob.
+    """
     lockfile = small.locked()
     first = workshop.build(lockfile, reference=f"{name}:v1", push=True)
     shutil.rmtree(small.pkgs)
@@ -237,8 +240,8 @@ def test_a_cache_image_is_enough(workshop: Workshop, small: Small, name: str, re
     assert not list((empty.store / "layers").iterdir())
 
 
-def test_the_same_image_again_sends_nothing(workshop: Workshop, small: Small, name: str, registry: str) -> None:
-    """Some questions, and no byte of a blob: not even the manifest."""
+def test_the_same_image_is_not_sent_again(workshop: Workshop, small: Small, name: str, registry: str) -> None:
+    """There are some requests, but no blob and no manifest is sent."""
     workshop.build(small.prefix, reference=f"{name}:v1", push=True)
     with Relay(registry) as relay:
         there = f"{relay.host}/{name.partition('/')[2]}:v1"
@@ -247,8 +250,8 @@ def test_the_same_image_again_sends_nothing(workshop: Workshop, small: Small, na
     assert relay.sent < 5000
 
 
-def test_a_second_push_asks_for_no_upload(workshop: Workshop, small: Small, fake_registry: FakeRegistry) -> None:
-    """Counted at the registry: no POST, no PATCH, no PUT."""
+def test_a_second_push_starts_no_upload(workshop: Workshop, small: Small, fake_registry: FakeRegistry) -> None:
+    """The registry counts no POST, PATCH or PUT."""
     reference = f"{fake_registry.host}/team/env:v1"
     workshop.build(small.prefix, reference=reference, push=True)
     fake_registry.seen.clear()
@@ -258,10 +261,10 @@ def test_a_second_push_asks_for_no_upload(workshop: Workshop, small: Small, fake
 
 
 @pytest.mark.parametrize("lost", ["layer", "configuration", "base", "manifest"])
-def test_again_repairs_an_image_that_lost_a_part(
+def test_again_repairs_an_image_with_a_lost_blob(
     workshop: Workshop, small: Small, fake_registry: FakeRegistry, lost: str
 ) -> None:
-    """A registry's own manifest is no proof that the registry still has the blobs: each is asked for anew."""
+    """A manifest is no proof that the registry still has the blobs, so each blob is requested again."""
     reference = f"{fake_registry.host}/team/env:v1"
     first = workshop.build(small.prefix, reference=reference, push=True)
     manifest = first.image.manifest
@@ -277,10 +280,10 @@ def test_again_repairs_an_image_that_lost_a_part(
     assert str(manifest.descriptor.digest) in fake_registry.manifests["team/env"]
 
 
-def test_another_tag_of_the_repository_sends_the_manifest_alone(
+def test_another_tag_of_the_repository_needs_only_the_manifest(
     workshop: Workshop, small: Small, fake_registry: FakeRegistry
 ) -> None:
-    """What was pushed there last is remembered."""
+    """The last push to the repository is remembered."""
     workshop.build(small.prefix, reference=f"{fake_registry.host}/team/env:v1", push=True)
     fake_registry.seen.clear()
     again = workshop.build(small.prefix, reference=f"{fake_registry.host}/team/env:v2", push=True)
@@ -290,15 +293,17 @@ def test_another_tag_of_the_repository_sends_the_manifest_alone(
     ]
 
 
-def test_a_cache_that_is_not_there_is_no_failure(workshop: Workshop, small: Small) -> None:
-    """It is a cache."""
+def test_a_missing_cache_is_no_failure(workshop: Workshop, small: Small) -> None:
+    """The build continues without the cache."""
     nowhere = ("127.0.0.1:9/team/env:v1",)
     workshop.image(small.prefix, cache_from=nowhere)
     assert workshop.layers("built") == BOTH
 
 
-def test_layers_of_a_cache_go_into_an_archive(workshop: Workshop, small: Small, name: str, small_base: str) -> None:
-    """Then their bytes are fetched, and checked."""
+def test_layers_of_a_cache_are_written_to_an_archive(
+    workshop: Workshop, small: Small, name: str, small_base: str
+) -> None:
+    """Their bytes are downloaded and checked."""
     workshop.build(small.prefix, reference=f"{name}:v1", push=True)
     lockfile, local = small.locked(), workshop.image(small.prefix)
     shutil.rmtree(small.pkgs)
@@ -311,15 +316,15 @@ def test_layers_of_a_cache_go_into_an_archive(workshop: Workshop, small: Small, 
 
 
 def test_progress_reaches_the_total(workshop: Workshop, small: Small) -> None:
-    """It never goes back, and ends where it said."""
+    """Progress never goes back, and ends at its total."""
     workshop.image(small.prefix)
     found = [event for event in workshop.events if isinstance(event, Progress) and event.subject == "layers"]
     assert [event.complete for event in found] == sorted(event.complete for event in found)
     assert found[-1].complete == found[-1].total > 0
 
 
-def test_every_layer_is_told_of(workshop: Workshop, small: Small) -> None:
-    """With key, packages and size as they stand in the manifest."""
+def test_every_layer_is_reported(workshop: Workshop, small: Small) -> None:
+    """The event has key, packages and size as in the manifest."""
     result = workshop.build(small.prefix, archive=str(workshop.folder / "x.tar"))
     told = {event.key: event for event in workshop.events if isinstance(event, Layer) and event.key}
     for layer in result.image.manifest.layers[2:]:
@@ -331,7 +336,7 @@ def test_every_layer_is_told_of(workshop: Workshop, small: Small) -> None:
 def test_an_explicit_file_gives_the_same_layers_as_the_prefix(
     workshop: Workshop, rattler_prefix: Path, rattler_image: object, channel_url: str, tmp_path: Path
 ) -> None:
-    """Although it names no dependencies: what needs Python is known from the packages themselves."""
+    """An explicit file has no dependencies. The packages themselves show whether they need Python."""
     text = dump(lock(snapshot(rattler_prefix)), "explicit", hash="md5")
     (tmp_path / "explicit.txt").write_text(text)
     assert not any(package.depends for package in load(text).conda)
@@ -343,6 +348,6 @@ def test_an_explicit_file_gives_the_same_layers_as_the_prefix(
 
 
 def test_a_store_on_another_disk_works(small_disk: Path, small: Small, small_base: str, good: dict[str, str]) -> None:
-    """Where files cannot be linked they are copied."""
+    """Files are copied if they cannot be linked."""
     assert os.stat(small_disk).st_dev != os.stat(small.pkgs).st_dev
     assert Workshop(small_disk, small_base).image(small.prefix).package_layers == good

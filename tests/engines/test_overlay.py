@@ -1,4 +1,4 @@
-"""The overlay: whatever an environment has beyond its packages, as it must read in the image, and nothing else."""
+"""The overlay has all files of an environment that belong to no package, adapted to the image, and nothing else."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def prefix(tmp_path: Path) -> SmallPrefix:
 
 
 class Collected:
-    """An overlay's entries by their path below /opt/env."""
+    """Returns the entries of an overlay by their path below /opt/env."""
 
     def __init__(self, overlay: Overlay) -> None:
         self.overlay = overlay
@@ -48,7 +48,7 @@ class Collected:
 
     @property
     def files(self) -> set[str]:
-        """Paths but for bytecode."""
+        """Returns the paths without bytecode."""
         return {path for path in self.entries if not path.endswith(".pyc")}
 
 
@@ -72,15 +72,19 @@ def collected(tmp_path: Path) -> Callable[..., Collected]:
     return collect_of
 
 
-def test_an_environment_of_packages_alone_has_none(prefix: SmallPrefix, collected: Callable[..., Collected]) -> None:
-    """Bytecode that Python wrote, and conda's own notes, are nothing."""
+def test_an_environment_of_only_packages_has_no_overlay(
+    prefix: SmallPrefix, collected: Callable[..., Collected]
+) -> None:
+    """Python's bytecode and conda's own files do not count."""
     prefix.write(f"{SITE}/__pycache__/tool.cpython-311.pyc", b"x")
     prefix.history("# cmd: conda create")
     assert collected(prefix).files == set()
 
 
-def test_changed_and_untracked_files_are_taken(prefix: SmallPrefix, collected: Callable[..., Collected]) -> None:
-    """With their x bit, and links as links."""
+def test_changed_and_untracked_files_are_in_the_overlay(
+    prefix: SmallPrefix, collected: Callable[..., Collected]
+) -> None:
+    """Executable files stay executable, and links stay links."""
     prefix.write("share/tool/a.txt", b"changed\n")
     prefix.write("bin/mine", b"#!/bin/sh\n").chmod(0o750)
     (prefix.path / "bin/link").symlink_to("mine")
@@ -93,15 +97,15 @@ def test_changed_and_untracked_files_are_taken(prefix: SmallPrefix, collected: C
     assert (found["bin/link"].target, found["etc/abs"].target) == ("mine", "/opt/env/share/tool")
 
 
-def test_what_is_gone_is_whited_out(prefix: SmallPrefix, collected: Callable[..., Collected]) -> None:
-    """The package's layer has it, the environment has not."""
+def test_a_deleted_file_has_a_whiteout(prefix: SmallPrefix, collected: Callable[..., Collected]) -> None:
+    """The package's layer has the file, but the environment does not."""
     (prefix.path / "share/tool/b.txt").unlink()
     found = collected(prefix)
     assert [(entry.path, entry.kind) for entry in found.overlay.entries] == [("opt/env/share/tool/b.txt", "whiteout")]
 
 
-def test_a_folder_that_is_gone_is_whited_out_whole(prefix: SmallPrefix, collected: Callable[..., Collected]) -> None:
-    """Or its bytecode would stay, and Python would take the folder for a package."""
+def test_a_deleted_folder_has_one_whiteout(prefix: SmallPrefix, collected: Callable[..., Collected]) -> None:
+    """Otherwise its bytecode would stay, and Python would find the folder as a package."""
     prefix.add("gone", files={f"{SITE}/gone/a.py": b"", f"{SITE}/gone/sub/b.py": b"", "share/gone/c": b""})
     shutil.rmtree(prefix.path / SITE / "gone")
     shutil.rmtree(prefix.path / "share/gone")
@@ -111,7 +115,7 @@ def test_a_folder_that_is_gone_is_whited_out_whole(prefix: SmallPrefix, collecte
 
 
 def test_the_prefix_is_rewritten_in_text_and_binaries(prefix: SmallPrefix, collected: Callable[..., Collected]) -> None:
-    """In URLs as well."""
+    """It is also rewritten in URLs."""
     here = os.fsencode(prefix.path)
     prefix.write("bin/script", b"#!" + here + b"/bin/python\n")
     prefix.write("lib/mine.so", b"\x7fELF\0" + here + b"/lib\0tail")
@@ -124,8 +128,8 @@ def test_the_prefix_is_rewritten_in_text_and_binaries(prefix: SmallPrefix, colle
     assert len(binary) == len(b"\x7fELF\0" + here + b"/lib\0tail")
 
 
-def test_a_package_without_an_archive_is_taken_whole(prefix: SmallPrefix, collected: Callable[..., Collected]) -> None:
-    """Its files as they lie there, and its record without anything of this machine."""
+def test_a_package_without_an_archive_is_copied(prefix: SmallPrefix, collected: Callable[..., Collected]) -> None:
+    """Its files are copied unchanged, and its record is copied without data of this machine."""
     record = prefix.path / "conda-meta/tool-1.0-0.json"
     value = json.loads(record.read_bytes())
     value |= {"link": {"source": "/root/pkgs", "type": 1}, "url": "https://u:pw@lab.org/t/tk-1/x/tool-1.0-0.conda"}
@@ -137,8 +141,8 @@ def test_a_package_without_an_archive_is_taken_whole(prefix: SmallPrefix, collec
     assert not {"link", "extracted_package_dir"} & said.keys()
 
 
-def test_a_pip_package_is_taken(prefix: SmallPrefix, collected: Callable[..., Collected]) -> None:
-    """All that RECORD lists, modules with new bytecode, and scripts that run the image's Python."""
+def test_a_pip_package_is_in_the_overlay(prefix: SmallPrefix, collected: Callable[..., Collected]) -> None:
+    """All files in RECORD are included: modules with new bytecode, and scripts that run the image's Python."""
     prefix.pip(
         "mine",
         files={f"{SITE}/mine/__init__.py": b"B = 2\n", "bin/mine": b"#!%s/bin/python\n" % os.fsencode(prefix.path)},
@@ -155,18 +159,18 @@ def test_a_pip_package_is_taken(prefix: SmallPrefix, collected: Callable[..., Co
     assert Path(found[pyc].source).read_bytes() != b"stale"
 
 
-def test_bytecode_of_packages_below_is_not_taken_for_the_overlays(
+def test_bytecode_of_lower_layers_is_not_used_for_changed_modules(
     prefix: SmallPrefix, collected: Callable[..., Collected]
 ) -> None:
-    """A module changed to another of the same size, even one that does not compile, has another time."""
+    """A module that was changed to the same size has another time, even if it cannot be compiled."""
     prefix.write(f"{SITE}/tool.py", b"A = (\n")
     found = collected(prefix)
     assert found[f"{SITE}/tool.py"].mtime != EPOCH
     assert not any(path.endswith(".pyc") for path in found.entries)
 
 
-def test_new_bytecode_names_the_time_of_its_source(prefix: SmallPrefix, collected: Callable[..., Collected]) -> None:
-    """Or Python would not use it."""
+def test_new_bytecode_contains_the_time_of_its_source(prefix: SmallPrefix, collected: Callable[..., Collected]) -> None:
+    """Otherwise Python would not use the bytecode."""
     prefix.write(f"{SITE}/tool.py", b"A = 2\n")
     found = collected(prefix)
     (pyc,) = (entry for path, entry in found.entries.items() if path.endswith(".pyc"))
@@ -174,10 +178,10 @@ def test_new_bytecode_names_the_time_of_its_source(prefix: SmallPrefix, collecte
     assert int.from_bytes(header[8:12], "little") == found[f"{SITE}/tool.py"].mtime
 
 
-def test_a_python_that_does_not_run_costs_the_bytecode_only(
+def test_without_a_running_python_only_the_bytecode_is_missing(
     prefix: SmallPrefix, collected: Callable[..., Collected], tmp_path: Path
 ) -> None:
-    """The environment may be for another machine, or broken."""
+    """The environment can be for another machine, or damaged."""
     prefix.write(f"{SITE}/tool.py", b"A = 2\n")
     (tmp_path / "broken").write_text("#!/bin/sh\nexit 1\n")
     (tmp_path / "broken").chmod(0o755)
@@ -186,10 +190,13 @@ def test_a_python_that_does_not_run_costs_the_bytecode_only(
 
 
 @pytest.mark.parametrize("layout", ["flat", "src"])
-def test_an_editable_install_comes_with_its_source(
+def test_an_editable_install_includes_its_source(
     prefix: SmallPrefix, collected: Callable[..., Collected], tmp_path: Path, layout: str
 ) -> None:
-    """At /opt/src, where its path file then leads; without caches, version control and environments."""
+    """The source is in /opt/src, and the path file points there.
+
+    Caches, version control and environments are left out.
+    """
     project = tmp_path / "my project"
     code = project / ("src/mine" if layout == "src" else "mine")
     for path in (
@@ -216,10 +223,10 @@ def test_an_editable_install_comes_with_its_source(
     assert json.loads(found.text(f"{SITE}/mine-1.0.dist-info/direct_url.json"))["url"] == "file:///opt/src/mine"
 
 
-def test_too_much_is_refused_and_the_largest_folders_are_named(
+def test_a_too_large_overlay_is_refused_with_its_largest_folders(
     prefix: SmallPrefix, collected: Callable[..., Collected]
 ) -> None:
-    """Data in an environment, usually; packages of pip do not count."""
+    """Such an overlay is usually data in an environment. Packages of pip do not count."""
     prefix.write("share/models/big.bin", b"x" * 3_000_000)
     prefix.write("share/small.bin", b"x" * 1000)
     prefix.pip("mine", files={f"{SITE}/mine.bin": b"x" * 5_000_000})
@@ -228,8 +235,10 @@ def test_too_much_is_refused_and_the_largest_folders_are_named(
     assert collected(prefix, limit=4_000_000).overlay.extra_bytes == 3_001_000
 
 
-def test_pinned_and_frozen_stay_and_state_does_not(prefix: SmallPrefix, collected: Callable[..., Collected]) -> None:
-    """conda in the image obeys them; variables are secrets."""
+def test_pinned_and_frozen_are_kept_and_the_state_is_not(
+    prefix: SmallPrefix, collected: Callable[..., Collected]
+) -> None:
+    """conda in the image needs the first two files. The variables in the state are secrets."""
     meta = prefix.path / "conda-meta"
     (meta / "pinned").write_text("numpy 1.*\n https://u:pw@lab.org/t/tk-1/x::tool\n")
     (meta / "frozen").write_text("{}")
@@ -240,8 +249,11 @@ def test_pinned_and_frozen_stay_and_state_does_not(prefix: SmallPrefix, collecte
 
 
 @pytest.mark.parametrize("path", [".condarc", "pip.conf", f"{SITE}/mine-1.0.dist-info/direct_url.json"])
-def test_files_that_hold_logins_lose_them(prefix: SmallPrefix, collected: Callable[..., Collected], path: str) -> None:
-    """Settings of conda and pip, and where pip took a package from; all else in them stays."""
+def test_logins_are_removed_from_files(prefix: SmallPrefix, collected: Callable[..., Collected], path: str) -> None:
+    """These are the settings of conda and pip, and the origin of pip packages.
+
+    The other text in them does not change.
+    """
     url = "https://user:canary@lab.org/t/tk-canary/simple?token=canary"
     text = json.dumps({"url": url, "archive_info": {}}) if path.endswith(".json") else f"# mine\nindex-url = {url}\n"
     prefix.write(path, text.encode())
@@ -258,17 +270,17 @@ def test_files_that_hold_logins_lose_them(prefix: SmallPrefix, collected: Callab
         ("https://lab.org/mine-1.0.whl", "https://lab.org/mine-1.0.whl"),
     ],
 )
-def test_where_a_local_file_lay_is_not_told(
+def test_the_folder_of_a_local_file_is_removed(
     prefix: SmallPrefix, collected: Callable[..., Collected], url: str, expected: str
 ) -> None:
-    """Its name is enough, as in the lock file."""
+    """Only its name is kept, as in the lock file."""
     prefix.pip("mine", direct_url={"url": url, "archive_info": {}})
     found = collected(prefix).text(f"{SITE}/mine-1.0.dist-info/direct_url.json")
     assert json.loads(found) == {"url": expected, "archive_info": {}}
 
 
-def test_a_pipe_is_left_out_and_a_folder_taken(prefix: SmallPrefix, collected: Callable[..., Collected]) -> None:
-    """A file that became a folder is one in the image."""
+def test_a_pipe_is_left_out_and_a_folder_is_included(prefix: SmallPrefix, collected: Callable[..., Collected]) -> None:
+    """A package's file that is a folder in the environment is a folder in the image."""
     os.mkfifo(prefix.path / "share/pipe")
     (prefix.path / "share/tool/a.txt").unlink()
     prefix.write("share/tool/a.txt/inner", b"x")
@@ -277,8 +289,8 @@ def test_a_pipe_is_left_out_and_a_folder_taken(prefix: SmallPrefix, collected: C
     assert found["share/tool/a.txt"].kind == "directory"
 
 
-def test_odd_names_are_taken(prefix: SmallPrefix, collected: Callable[..., Collected]) -> None:
-    """Newlines, bytes that are no text, and names that look like options."""
+def test_odd_names_are_included(prefix: SmallPrefix, collected: Callable[..., Collected]) -> None:
+    """These are newlines, bytes that are not text, and names that look like options."""
     names = {"share/new\nline", "share/caf\udce9", "share/-rf", "share/ "}
     for name in names:
         prefix.write(name, b"x")
@@ -286,8 +298,8 @@ def test_odd_names_are_taken(prefix: SmallPrefix, collected: Callable[..., Colle
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become somebody else")
-def test_a_file_that_cannot_be_read_is_named(collected: Callable[..., Collected]) -> None:
-    """It is not left out in silence."""
+def test_an_unreadable_file_is_an_error(collected: Callable[..., Collected]) -> None:
+    """The error names the file."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o777)
         prefix = SmallPrefix(Path(folder, "env"))
@@ -303,8 +315,8 @@ def test_a_file_that_cannot_be_read_is_named(collected: Callable[..., Collected]
             os.setegid(0)
 
 
-def test_a_fingerprint_follows_the_files(prefix: SmallPrefix, collected: Callable[..., Collected]) -> None:
-    """The same as long as nothing changes, whatever was rewritten or compiled on the way; then another."""
+def test_a_fingerprint_changes_with_the_files(prefix: SmallPrefix, collected: Callable[..., Collected]) -> None:
+    """It is the same for the same files, even after rewriting and compiling. For other files it differs."""
     prefix.write("bin/script", b"#!" + os.fsencode(prefix.path) + b"/bin/python\n")
     prefix.write(f"{SITE}/mine.py", b"C = 3\n")
     first = collected(prefix).overlay.fingerprint
@@ -316,7 +328,7 @@ def test_a_fingerprint_follows_the_files(prefix: SmallPrefix, collected: Callabl
     assert collected(prefix).overlay.fingerprint not in (first, second)
 
 
-def test_an_overlay_has_no_time_of_its_own(prefix: SmallPrefix, collected: Callable[..., Collected]) -> None:
-    """The same files give the same entries, whenever they were written."""
+def test_an_overlay_does_not_depend_on_the_time(prefix: SmallPrefix, collected: Callable[..., Collected]) -> None:
+    """The same files give the same entries at any time."""
     prefix.write("share/x", b"x")
     assert collected(prefix)["share/x"].mtime == overlay_module._MTIME

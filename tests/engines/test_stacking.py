@@ -1,4 +1,7 @@
-"""Stacked updates: a container sees the canonical image, what travels is what changed, and doubt builds afresh."""
+"""Stacked updates: the container is the same as the canonical one, and only changes are sent.
+
+In doubt, nothing is stacked.
+"""
 
 from __future__ import annotations
 
@@ -83,7 +86,7 @@ THIRD = ("big=1", "lib=3", "other")
 
 @dataclass
 class Lab:
-    """Prefixes from one channel, and builds of them under one tag."""
+    """Prefixes from one channel, and their builds with one tag."""
 
     workshop: Workshop
     channel: Channel
@@ -91,13 +94,13 @@ class Lab:
     said: str = ""
 
     def prefix(self, *specs: str) -> Path:
-        """An environment of its own."""
+        """Makes an environment."""
         folder = self.workshop.folder / uuid.uuid4().hex
         folder.mkdir()
         return install(folder / "env", self.channel, *specs)
 
     def update(self, *specs: str, prefix: Path | None = None, **request: Any) -> tuple[BuildResult, SavedImage]:
-        """The tag's image, stacked on what it was; `said` is what the build says of that."""
+        """Builds the image of the tag, stacked on the current image. `said` is the build's message about stacking."""
         path = self.workshop.folder / f"{uuid.uuid4().hex}.tar"
         given = {"reference": self.tag, "push": True, "stack": True, "archive": str(path), **request}
         result = self.workshop.build(prefix or self.prefix(*specs), **given)
@@ -106,7 +109,7 @@ class Lab:
         return result, SavedImage(path)
 
     def canonical(self, *specs: str, prefix: Path | None = None, **request: Any) -> SavedImage:
-        """What the image would be otherwise."""
+        """Builds the canonical image."""
         return self.workshop.image(prefix or self.prefix(*specs), uuid.uuid4().hex, **request)
 
 
@@ -124,8 +127,11 @@ def _digests(result: BuildResult) -> list[str]:
     return [str(layer.descriptor.digest) for layer in result.layers]
 
 
-def test_a_container_sees_the_canonical_image(lab: Lab) -> None:
-    """Package by package, file by file, folder by folder; the layers below stay, and those above are everybody's."""
+def test_a_container_is_the_same_as_a_canonical_one(lab: Lab) -> None:
+    """Each package, file and folder is the same.
+
+    The lower layers stay, and the upper layers are the canonical blobs.
+    """
     before, _ = lab.update(*FIRST)
     after, stacked = lab.update(*SECOND)
     canonical = lab.canonical(*SECOND)
@@ -137,8 +143,8 @@ def test_a_container_sees_the_canonical_image(lab: Lab) -> None:
     assert len(new & set(canonical.layers)) == 2
 
 
-def test_only_what_changed_travels(lab: Lab) -> None:
-    """And the image says how much of it is stale."""
+def test_only_changes_are_sent(lab: Lab) -> None:
+    """The image has a label with the number of its stale bytes."""
     before, _ = lab.update(*FIRST)
     after, stacked = lab.update(*SECOND)
     whole = sum(layer.descriptor.size for layer in after.layers)
@@ -152,8 +158,8 @@ def test_only_what_changed_travels(lab: Lab) -> None:
     assert "stale" in lab.said
 
 
-def test_updates_on_updates(lab: Lab) -> None:
-    """The third sees nothing of the first two's."""
+def test_a_stacked_image_can_be_updated(lab: Lab) -> None:
+    """The third image shows no file of the first two."""
     lab.update(*FIRST)
     lab.update(*SECOND)
     after, stacked = lab.update(*THIRD)
@@ -163,8 +169,8 @@ def test_updates_on_updates(lab: Lab) -> None:
     assert (same.digest, again.event.bytes_pushed) == (stacked.digest, 0)
 
 
-def test_another_machine_needs_nothing_but_the_registry(lab: Lab) -> None:
-    """What goes away is read where it lies."""
+def test_another_machine_needs_only_the_registry(lab: Lab) -> None:
+    """Layers of the current image are read from the registry."""
     lab.update(*FIRST)
     shutil.rmtree(lab.workshop.store)
     _, stacked = lab.update(*SECOND)
@@ -172,8 +178,8 @@ def test_another_machine_needs_nothing_but_the_registry(lab: Lab) -> None:
     assert stacked.manifest["annotations"][HIDDEN]
 
 
-def test_a_lock_file_is_enough(lab: Lab, tmp_path: Path) -> None:
-    """Package caches or the channel tell which paths packages have."""
+def test_a_lock_file_can_be_stacked(lab: Lab, tmp_path: Path) -> None:
+    """The paths of packages are read from package caches or the channel."""
     lab.update(*FIRST)
     lockfile = tmp_path / "conda-lock.yml"
     lockfile.write_text(dump(lock(snapshot(lab.prefix(*SECOND)))))
@@ -182,16 +188,16 @@ def test_a_lock_file_is_enough(lab: Lab, tmp_path: Path) -> None:
     assert stacked.tree() == lab.canonical(prefix=lockfile).tree()
 
 
-def test_nothing_changed(lab: Lab) -> None:
-    """The image stays what it is, and is not stacked."""
+def test_a_build_without_changes_is_not_stacked(lab: Lab) -> None:
+    """The image does not change."""
     _, first = lab.update(*FIRST)
     again, second = lab.update(*FIRST)
     assert (second.digest, again.event.bytes_pushed, again.event.stale) == (first.digest, 0, 0)
     assert HIDDEN not in second.manifest.get("annotations", {})
 
 
-def test_what_no_package_has_is_updated_too(lab: Lab, tmp_path: Path) -> None:
-    """Untracked files of the environment, and the user's folder, whose folders stay the user's."""
+def test_files_without_a_package_are_updated(lab: Lab, tmp_path: Path) -> None:
+    """These are untracked files of the environment, and the user's folder, whose folders stay the user's."""
     prefix, work = lab.prefix(*FIRST), tmp_path / "work"
     for name in ("share/mine/a", "share/mine/b"):
         (prefix / name).parent.mkdir(exist_ok=True)
@@ -216,8 +222,8 @@ def test_what_no_package_has_is_updated_too(lab: Lab, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("after", [FIRST, SECOND], ids=["and came back", "and is deleted again"])
-def test_what_was_deleted_is_as_in_the_canonical_image(lab: Lab, after: tuple[str, ...]) -> None:
-    """An overlay takes files of packages away: for ever from those below it, and not from those that come above."""
+def test_deleted_files_are_the_same_as_in_the_canonical_image(lab: Lab, after: tuple[str, ...]) -> None:
+    """The overlay deletes files of packages in the layers below, but not in the layers above."""
     before, prefix = lab.prefix(*FIRST), lab.prefix(*after)
     for folder in (before, prefix) if after == SECOND else (before,):
         (folder / "share/lib/same").unlink()
@@ -233,7 +239,7 @@ def _owners(saved: SavedImage, below: str) -> dict[str, tuple[int, tuple[int, in
 
 
 def _exported(client: docker.DockerClient, reference: str, folder: Path) -> dict[str, tuple[Any, ...]]:
-    """What a container of an image has at each path, its folders' modes included."""
+    """Returns the contents of each path in a container of an image, with the modes of folders."""
     client.images.pull(reference)
     container = client.containers.create(reference)
     path = folder / uuid.uuid4().hex
@@ -256,8 +262,8 @@ def _exported(client: docker.DockerClient, reference: str, folder: Path) -> dict
         }
 
 
-def test_in_a_container(lab: Lab, docker_client: docker.DockerClient, tmp_path: Path) -> None:
-    """The engine's own view of both images, after two updates."""
+def test_the_engine_sees_the_same_files(lab: Lab, docker_client: docker.DockerClient, tmp_path: Path) -> None:
+    """After two updates, a container of each image shows the same files."""
     lab.update(*FIRST)
     lab.update(*SECOND)
     lab.update(*THIRD)
@@ -283,7 +289,7 @@ CASES: Mapping[str, tuple[tuple[str, ...], tuple[str, ...], str]] = {
 
 @pytest.mark.parametrize("case", CASES)
 def test_in_doubt_the_canonical_image_is_built(lab: Lab, case: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Or one that shows the same; each package has a layer of its own here."""
+    """Or an image with the same files is built. Each package has its own layer here."""
     monkeypatch.setattr("jupyter_condabuild.planning.layer_plan.THRESHOLDS", (0,))
     before, after, why = CASES[case]
     lab.update(*before)
@@ -297,8 +303,8 @@ def test_in_doubt_the_canonical_image_is_built(lab: Lab, case: str, monkeypatch:
         assert result.event.stale == 0
 
 
-def test_what_comes_back_is_built_afresh(lab: Lab) -> None:
-    """The first image again, by its digest."""
+def test_an_image_with_a_restored_layer_is_not_stacked(lab: Lab) -> None:
+    """The result has the digest of the first image."""
     _, first = lab.update(*FIRST)
     lab.update(*SECOND)
     _, again = lab.update(*FIRST)
@@ -306,8 +312,8 @@ def test_what_comes_back_is_built_afresh(lab: Lab) -> None:
     assert "earlier update replaced" in lab.said
 
 
-def test_another_base_is_built_afresh(lab: Lab, tmp_path: Path) -> None:
-    """Its layers lie below everything."""
+def test_another_base_is_not_stacked(lab: Lab, tmp_path: Path) -> None:
+    """Its layers are below all other layers."""
     lab.update(*FIRST)
     base = tmp_path / "other-base.tar"
     archive.write(image([programs(), tar({"etc/base": b"2\n"})]), "", base)
@@ -316,8 +322,8 @@ def test_another_base_is_built_afresh(lab: Lab, tmp_path: Path) -> None:
     assert "another base" in lab.said
 
 
-def test_no_more_layers_than_engines_take(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Then the image starts anew."""
+def test_an_image_with_too_many_layers_is_not_stacked(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The canonical image is built instead."""
     before, _ = lab.update(*FIRST)
     base_layers = len(before.image.manifest.layers) - len(before.layers)
     monkeypatch.setattr(stacking, "MOST_LAYERS", base_layers + len(before.layers) + 2)
@@ -326,8 +332,8 @@ def test_no_more_layers_than_engines_take(lab: Lab, monkeypatch: pytest.MonkeyPa
     assert "layers" in lab.said
 
 
-def test_an_image_that_is_not_ours_is_replaced(lab: Lab) -> None:
-    """Whatever stood under the tag."""
+def test_an_image_of_another_tool_is_replaced(lab: Lab) -> None:
+    """It does not matter which image the tag has."""
     host, _, name = lab.tag.partition("/")
     with connect(host) as connected:
         push_image(connected.repository(name.rpartition(":")[0]), "latest", layers=(b"x",))
@@ -335,8 +341,8 @@ def test_an_image_that_is_not_ours_is_replaced(lab: Lab) -> None:
     assert made.digest == lab.canonical(*FIRST).digest
 
 
-def test_the_plan_tells(lab: Lab) -> None:
-    """Before anything is built."""
+def test_the_plan_says_whether_the_image_is_stacked(lab: Lab) -> None:
+    """It says so before the build."""
     lab.update(*FIRST)
 
     def plan(*specs: str) -> str:
@@ -351,8 +357,8 @@ def test_the_plan_tells(lab: Lab) -> None:
     assert plan("big=2", "lib=1").startswith("Not stacked on the current image: ")
 
 
-def test_a_new_base_below_a_stacked_image(lab: Lab, tmp_path: Path, job: JobContext) -> None:
-    """Rebased, it knows what is stale, and can be updated again."""
+def test_a_stacked_image_can_be_rebased(lab: Lab, tmp_path: Path, job: JobContext) -> None:
+    """The rebased image has the label with the stale bytes, and can be updated again."""
     lab.update(*FIRST)
     before, _ = lab.update(*SECOND)
     base = tmp_path / "other-base.tar"
@@ -367,7 +373,7 @@ def test_a_new_base_below_a_stacked_image(lab: Lab, tmp_path: Path, job: JobCont
 
 
 def test_a_stacked_image_is_verified(lab: Lab, tmp_path: Path) -> None:
-    """Its layers by their packages, and that the whiteouts leave of the others nothing."""
+    """Its layers are compared with their packages, and the whiteouts must hide all stale files."""
     lab.update(*FIRST)
     lab.update(*SECOND)
     found = verified(lab.tag, tmp_path / "verifying")
@@ -375,8 +381,8 @@ def test_a_stacked_image_is_verified(lab: Lab, tmp_path: Path) -> None:
     assert not found.wrong
 
 
-def test_a_stacked_image_without_its_whiteouts_is_found_out(lab: Lab, tmp_path: Path) -> None:
-    """A file of an old version would be seen."""
+def test_a_stacked_image_without_its_whiteouts_is_not_verified(lab: Lab, tmp_path: Path) -> None:
+    """A container would show a file of an old version."""
     lab.update(*FIRST)
     after, _ = lab.update(*SECOND)
     manifest = after.image.manifest

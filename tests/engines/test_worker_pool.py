@@ -1,4 +1,4 @@
-"""The layer writers: the same answers however many there are, and none is lost when one dies."""
+"""The layer writers: the result is the same for any number of workers, also if a worker is killed."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ NAMES = ("a", "b", "c", "d")
 
 @pytest.fixture(scope="module")
 def staged(tmp_path_factory: pytest.TempPathFactory) -> dict[str, StagedPackage]:
-    """Four linked packages of different sizes."""
+    """Four linked packages with different sizes."""
     folder = tmp_path_factory.mktemp("pool")
     packages = [
         (Metadata(name, "1.0", noarch="generic"), [File(f"share/{name}", os.urandom(300_000 * (number + 1)))])
@@ -45,7 +45,7 @@ def staged(tmp_path_factory: pytest.TempPathFactory) -> dict[str, StagedPackage]
 
 
 class Answers:
-    """What the jobs came to."""
+    """The results of the jobs."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -64,8 +64,8 @@ class Answers:
 
 
 @pytest.mark.parametrize("workers", [1, 2, 8])
-def test_the_number_of_workers_does_not_show(staged: dict[str, StagedPackage], tmp_path: Path, workers: int) -> None:
-    """Nor whether there are any."""
+def test_the_number_of_workers_does_not_matter(staged: dict[str, StagedPackage], tmp_path: Path, workers: int) -> None:
+    """The result is the same without workers, too."""
     here, there = Answers(tmp_path / "here"), Answers(tmp_path / "there")
     for answers, number in ((here, 0), (there, workers)):
         answers.folder.mkdir()
@@ -76,8 +76,10 @@ def test_the_number_of_workers_does_not_show(staged: dict[str, StagedPackage], t
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_the_greatest_effort_comes_first(staged: dict[str, StagedPackage], tmp_path: Path, workers: int) -> None:
-    """So that no worker is left alone with it at the end."""
+def test_the_job_with_the_greatest_effort_starts_first(
+    staged: dict[str, StagedPackage], tmp_path: Path, workers: int
+) -> None:
+    """Otherwise it could be the last job, on one worker alone."""
     answers = Answers(tmp_path)
     run([answers.job(staged[name]) for name in NAMES], workers)
     assert answers.order == ["d", "c", "b", "a"]
@@ -85,7 +87,7 @@ def test_the_greatest_effort_comes_first(staged: dict[str, StagedPackage], tmp_p
 
 @contextmanager
 def writing_to(fifo: Path) -> Iterator[psutil.Process]:
-    """The process that writes a layer to this pipe, and waits until somebody reads it."""
+    """Returns the process that writes a layer to this pipe, and waits for a reader."""
     with fifo.open("rb"):
         (found,) = (child for child in psutil.Process().children(recursive=True) if str(fifo) in _open_paths(child))
         yield found
@@ -96,8 +98,8 @@ def _open_paths(process: psutil.Process) -> set[str]:
     return {os.readlink(entry) for entry in folder.iterdir() if entry.is_symlink()}
 
 
-def test_a_worker_that_dies_fails_its_job_and_no_other(staged: dict[str, StagedPackage], tmp_path: Path) -> None:
-    """The kernel may have taken it for lack of memory; another takes its place."""
+def test_a_killed_worker_fails_only_its_job(staged: dict[str, StagedPackage], tmp_path: Path) -> None:
+    """The kernel can kill it for lack of memory. Another worker takes its place."""
     answers = Answers(tmp_path)
     os.mkfifo(tmp_path / "pipe")
 
@@ -117,8 +119,8 @@ def test_a_worker_that_dies_fails_its_job_and_no_other(staged: dict[str, StagedP
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_errors_come_as_what_they_are(staged: dict[str, StagedPackage], tmp_path: Path, workers: int) -> None:
-    """With message and hint, across the process."""
+def test_errors_keep_their_class(staged: dict[str, StagedPackage], tmp_path: Path, workers: int) -> None:
+    """Message and hint are sent from the other process."""
     answers = Answers(tmp_path)
     broken = replace(staged["a"], extracted=tmp_path / "copy")
     subprocess.run(["cp", "-r", staged["a"].extracted, tmp_path / "copy"], check=True)
@@ -133,10 +135,8 @@ def test_errors_come_as_what_they_are(staged: dict[str, StagedPackage], tmp_path
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_a_file_that_is_gone_is_a_damaged_package(
-    staged: dict[str, StagedPackage], tmp_path: Path, workers: int
-) -> None:
-    """So that its archive is used instead; a link in the file's place is no file either."""
+def test_a_missing_file_is_a_damaged_package(staged: dict[str, StagedPackage], tmp_path: Path, workers: int) -> None:
+    """So the archive is used instead. A link in place of the file is also damage."""
     answers = Answers(tmp_path)
     for name in ("a", "b"):
         subprocess.run(["cp", "-r", staged[name].extracted, tmp_path / f"copy-{name}"], check=True)
@@ -171,8 +171,8 @@ run([Job(1, sys.argv[1], print, print)], 1)
 """
 
 
-def test_a_user_who_interrupts_sees_no_traceback_of_a_worker(staged: dict[str, StagedPackage], tmp_path: Path) -> None:
-    """Ctrl-C reaches the whole group; the workers leave it to the process that leads them, and go with it."""
+def test_an_interrupt_prints_no_traceback_of_a_worker(staged: dict[str, StagedPackage], tmp_path: Path) -> None:
+    """Ctrl-C is sent to the whole process group. The workers leave it to the main process, and end with it."""
     answers = Answers(tmp_path)
     os.mkfifo(tmp_path / "pipe")
     line = answers.job(staged["d"], tmp_path / "pipe").line
@@ -188,10 +188,10 @@ def test_a_user_who_interrupts_sees_no_traceback_of_a_worker(staged: dict[str, S
     assert not worker.is_running()
 
 
-def test_a_folder_of_the_users_is_not_imported_from(
+def test_modules_in_the_users_folder_are_not_imported(
     staged: dict[str, StagedPackage], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A notebook folder may hold a json.py."""
+    """A folder with notebooks can contain a file json.py."""
     (tmp_path / "json.py").write_text("raise SystemExit('imported from the working folder')\n")
     monkeypatch.chdir(tmp_path)
     answers = Answers(tmp_path)
@@ -199,8 +199,8 @@ def test_a_folder_of_the_users_is_not_imported_from(
     assert isinstance(answers.found["a"], LayerBlob)
 
 
-def test_a_worker_whose_leader_is_killed_ends(staged: dict[str, StagedPackage], tmp_path: Path) -> None:
-    """It ends with its standard input: nothing outlives a build."""
+def test_a_worker_ends_with_its_main_process(staged: dict[str, StagedPackage], tmp_path: Path) -> None:
+    """It ends at the end of its standard input. No process outlives a build."""
     os.mkfifo(tmp_path / "pipe")
     line = Answers(tmp_path).job(staged["d"], tmp_path / "pipe").line
     command = [sys.executable, "-c", SLOW, line]

@@ -1,4 +1,4 @@
-"""A folder of the user's in the image: its files, for the image's user to change, and none of the usual litter."""
+"""The user's folder in the image: the image's user can change its files, and unneeded files are left out."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def files(entries: Iterable[Entry]) -> set[str]:
 
 
 def test_files_are_owned_by_the_images_user(tmp_path: Path) -> None:
-    """Folders too, or nobody could save a notebook; /work is open to any user that the image is run as."""
+    """Folders belong to this user, too, who otherwise could not save a notebook. Any user can write to /work."""
     entries = workspace(write(tmp_path, ["a.ipynb", "sub/b.py"]))
     assert {entry.owner for entry in entries} == {1000}
     assert {entry.path: entry.mode for entry in entries if entry.kind == "directory"} == {
@@ -31,8 +31,8 @@ def test_files_are_owned_by_the_images_user(tmp_path: Path) -> None:
     }
 
 
-def test_a_folder_whose_file_is_brought_back_is_the_users_too(tmp_path: Path) -> None:
-    """Even where the folder itself is ignored."""
+def test_a_folder_whose_file_is_included_again_belongs_to_the_user(tmp_path: Path) -> None:
+    """This is so even if the folder itself is ignored."""
     write(tmp_path, ["big/keep.txt", "big/other.txt"])
     (tmp_path / ".dockerignore").write_text("big\n!big/keep.txt\n")
     entries = {entry.path: entry for entry in workspace(tmp_path)}
@@ -41,22 +41,22 @@ def test_a_folder_whose_file_is_brought_back_is_the_users_too(tmp_path: Path) ->
     assert entries["work/big"].owner == 1000
 
 
-def test_dockerignore_counts(tmp_path: Path) -> None:
-    """As Docker reads it: comments, patterns, exceptions."""
+def test_dockerignore_is_used(tmp_path: Path) -> None:
+    """Comments, patterns and exceptions have the same meaning as in Docker."""
     write(tmp_path, ["a.txt", "a.tmp", "keep.tmp", "secret/key", "deep/b.tmp"])
     (tmp_path / ".dockerignore").write_text("# nothing\n\n*.tmp\n!keep.tmp\nsecret\n**/b.tmp\n")
     assert files(workspace(tmp_path)) == {".dockerignore", "a.txt", "keep.tmp"}
 
 
-def test_a_dockerignore_that_is_no_text_is_read(tmp_path: Path) -> None:
-    """It names files by their bytes."""
+def test_a_dockerignore_that_is_not_text_is_read(tmp_path: Path) -> None:
+    """It contains the bytes of file names."""
     write(tmp_path, ["caf\udce9", "other"])
     (tmp_path / ".dockerignore").write_bytes(b"caf\xe9\n")
     assert files(workspace(tmp_path)) == {".dockerignore", "other"}
 
 
-def test_litter_stays_behind(tmp_path: Path) -> None:
-    """Version control, caches, checkpoints and passwords."""
+def test_unneeded_files_are_left_out(tmp_path: Path) -> None:
+    """These are version control, caches, checkpoints and passwords."""
     litter = [
         ".git/config",
         "a/__pycache__/b.pyc",
@@ -69,8 +69,8 @@ def test_litter_stays_behind(tmp_path: Path) -> None:
     assert files(workspace(write(tmp_path, ["a/b.py", *litter]))) == {"a/b.py"}
 
 
-def test_environments_stay_behind(tmp_path: Path) -> None:
-    """The very one that is being built often lies in the project."""
+def test_environments_are_left_out(tmp_path: Path) -> None:
+    """The environment of the build is often in the project's folder."""
     write(
         tmp_path, ["a.py", "env/conda-meta/history", "env/bin/python", "deep/v/pyvenv.cfg", "deep/v/bin/x", "deep/b.py"]
     )
@@ -79,8 +79,8 @@ def test_environments_stay_behind(tmp_path: Path) -> None:
     assert not any("env" in entry.path for entry in entries)
 
 
-def test_bulky_folders_are_said(tmp_path: Path) -> None:
-    """Data is left out unless it is asked for, and not in silence."""
+def test_left_out_data_folders_are_reported(tmp_path: Path) -> None:
+    """Data folders are included only on request, and a message names them."""
     write(tmp_path, ["a.py", "data/x.csv"])
     assert left_out(tmp_path, workspace(tmp_path)) == ["data"]
     (tmp_path / ".dockerignore").write_text("!data\n")
@@ -88,8 +88,8 @@ def test_bulky_folders_are_said(tmp_path: Path) -> None:
     assert (files(entries), left_out(tmp_path, entries)) == ({".dockerignore", "a.py", "data/x.csv"}, [])
 
 
-def test_links_are_links(tmp_path: Path) -> None:
-    """They are not followed, whatever they lead to."""
+def test_links_stay_links(tmp_path: Path) -> None:
+    """They are not followed, whatever their target is."""
     write(tmp_path, ["a.py"])
     (tmp_path / "link").symlink_to("a.py")
     (tmp_path / "out").symlink_to("/etc")
@@ -97,8 +97,8 @@ def test_links_are_links(tmp_path: Path) -> None:
     assert found == {"work/link": "a.py", "work/out": "/etc"}
 
 
-def test_the_x_bit_stays(tmp_path: Path) -> None:
-    """A script can be run, whatever the umask was."""
+def test_executable_files_stay_executable(tmp_path: Path) -> None:
+    """A script can be run, for any umask."""
     write(tmp_path, ["run", "read"])
     os.chmod(tmp_path / "run", 0o700)
     os.chmod(tmp_path / "read", 0o600)
