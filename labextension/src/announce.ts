@@ -49,7 +49,7 @@ export class Announcer {
     }
   }
 
-  /** A build that has left the history does not end any more. */
+  /** Forget a build that is no longer in the history: its end is not reported. */
   private dismissForgotten(): void {
     for (const [build, notification] of this.notifications) {
       if (!this.model.state.builds.some(({ id }) => id === build)) {

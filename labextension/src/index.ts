@@ -33,7 +33,7 @@ const plugin: JupyterFrontEndPlugin<void> = {
     IStatusBar,
     IStateDB
   ],
-  // Sends no request: the first one is sent when the panel is displayed, or where a build was running when the page was closed.
+  // No request is sent here. The first request is sent when the panel is displayed, or if a build was running when the page was closed.
   activate: (
     app: JupyterFrontEnd,
     translatorOrNull: ITranslator | null,

@@ -1,4 +1,4 @@
-/** The kernel whose environment the panel displays: that of the current notebook. */
+/** The kernel whose environment the panel displays: the kernel of the current notebook. */
 
 import type { INotebookTracker, NotebookPanel } from '@jupyterlab/notebook';
 

@@ -1,4 +1,4 @@
-/** What the workspace remembers of the panel: whether a build was running when the page was closed. */
+/** Stores in the workspace whether a build was running when the page was closed. */
 
 import type { IStateDB } from '@jupyterlab/statedb';
 
@@ -6,7 +6,7 @@ import type { PanelModel } from './model/panel';
 import { activeBuild } from './model/state';
 import { STATE } from './tokens';
 
-/** Remember from now on, and load the builds where one was running when the page was closed. */
+/** Store the value from now on, and load the builds if a build was running when the page was closed. */
 export async function remember(model: PanelModel, states: IStateDB): Promise<void> {
   const stored = await states.fetch(STATE).catch(() => undefined);
   const ran = typeof stored === 'object' && stored !== null && 'running' in stored && stored['running'] === true;

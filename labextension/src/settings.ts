@@ -15,7 +15,7 @@ export function applySettings(
   trans: TranslationBundle
 ): void {
   const apply = (): void => {
-    // JupyterLab's server translates schemas with installed language packs only. A saved schema is loaded again, so this is repeated.
+    // JupyterLab's server translates schemas only with installed language packs. A saved schema is loaded again, so this is repeated.
     Object.assign(settings.schema, translated(settings.schema, trans));
     const { composite } = settings;
     const text = (key: string): string => (typeof composite[key] === 'string' ? composite[key] : '');

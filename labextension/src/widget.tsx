@@ -70,7 +70,7 @@ export class PanelWidget extends ReactWidget {
     this.node.focus();
   }
 
-  /** Load everything when the panel is first displayed, and later what may have changed. */
+  /** Load everything when the panel is first displayed. Later, load only the data that may have changed. */
   private wake(): void {
     const { snapshot, subject, absent } = this.model.state;
     if (!this.seen || absent || (subject && !snapshot)) {

@@ -98,7 +98,7 @@ def test_a_full_disk_of_the_engine_is_named_and_the_next_build_works(
 def test_a_cancelled_build_leaves_nothing(
     docker_workshop: DockerWorkshop, own_engine: OwnEngine, tmp_path: Path, channel: Channel, base_reference: str
 ) -> None:
-    """After SIGTERM during the build, the exit status is 130, no container and no image is left, and the engine idles."""
+    """After SIGTERM, the exit status is 130, no container and no image is left, and the engine does no more work."""
     made = install(tmp_path / "env", channel, "python", "greet")
     name = docker_workshop.name(what="cancelled")
     command = [sys.executable, "-m", "jupyter_condabuild", "build", made, "--engine", "docker", "-t", name, "--load"]

@@ -17,7 +17,7 @@ export interface Follower {
   events(events: BuildEvent[]): void;
   build(build: Build): void;
   connection(connection: Connection): void;
-  /** The stream is over. Resolves to whether the build is known to have ended; otherwise the stream is opened again. */
+  /** The stream has ended. Resolves to whether the build has ended, too; otherwise the stream is opened again. */
   ended(): Promise<boolean>;
   /** The server no longer has the build: it was deleted from the history. */
   forgotten(): void;
@@ -41,18 +41,18 @@ const FIRST_WAIT = 500;
 const LONGEST_WAIT = 15_000;
 /** The longest `Retry-After` that is respected, in milliseconds. */
 const LONGEST_RETRY_AFTER = 300_000;
-/** How long a connection may be silent, in milliseconds: the server writes a comment every 15 s. */
+/** The longest time without data on a connection, in milliseconds: the server writes a comment every 15 s. */
 const SILENCE = 45_000;
 
-/** A replay may have many megabytes: the bytes that are parsed at a time. */
+/** The number of bytes that are parsed at a time: a replay can have many megabytes. */
 const CHUNK = 32_000;
-/** How long events are parsed before the page may draw, in milliseconds. */
+/** The time for parsing events before the page can draw, in milliseconds. */
 const PARSING_TIME = 8;
-/** How long to wait for the page to draw, in milliseconds: browsers do not draw a hidden page. */
+/** The longest wait for the page to draw, in milliseconds: browsers do not draw a hidden page. */
 const DRAWING_TIME = 50;
 
 /**
- * Follow a stream until its build has ended or is forgotten; the result is a function that stops it. After any other
+ * Follow a stream until its build has ended or is deleted; returns a function that stops it. After any other
  * interruption the stream is opened again, with growing waits: a refused connection does not mean that the build has ended.
  */
 export function follow(open: Open, follower: Follower): () => void {
@@ -146,7 +146,7 @@ async function outcomeOf(response: Response): Promise<Outcome> {
     case 403:
       return interrupted('denied');
     case 404:
-      // Without our code the route is missing: the extension is disabled, or a hub's server is not running.
+      // A 404 without our code means that the route is missing: the extension is disabled, or a hub's server is not running.
       return parseObject(await response.text())?.['code'] === 'not_found' ? 'forgotten' : interrupted('lost');
     case 429:
       return interrupted('busy', false, retryAfter(response));

@@ -1,4 +1,4 @@
-/** The state that results from a build's events; the views of running and ended builds display it. */
+/** The state of a build, made from its events. The views of running and ended builds display it. */
 
 import type { BuildEvent, Fault, Finished, LayerState, PhaseName } from '../api/contract';
 import { Lines, type LogLine } from './lines';
@@ -28,7 +28,7 @@ export interface Progress {
 export interface BuildProgress {
   /** The number of the last event; a new connection continues after it. */
   seq: number;
-  /** The number of events that were never received: gaps in the numbers. */
+  /** The number of events that were never received. Gaps in the numbers of events show them. */
   missed: number;
   phases: Partial<Record<PhaseName, Phase>>;
   layers: Record<string, Layer>;
@@ -54,7 +54,7 @@ export const NO_EVENTS: BuildProgress = {
   end: null
 };
 
-/** The state after more events. Events that are known already, from an earlier connection, change nothing. */
+/** The state after more events. Events that an earlier connection has sent change nothing. */
 export function withEvents(state: BuildProgress, events: readonly BuildEvent[]): BuildProgress {
   let last = state.seq;
   const fresh = events.filter(event => {
@@ -131,12 +131,12 @@ function apply(state: BuildProgress, event: BuildEvent): void {
     case 'log':
       break;
     default:
-      // A newer server may send other events: they count in `seq`, and nothing else depends on them.
+      // A newer server can send unknown events. They only advance `seq`.
       event satisfies never;
   }
 }
 
-/** The line of the log for an event; null where the log shows none. */
+/** The line of the log for an event; null if the event has no line. */
 function lineOf(event: BuildEvent): LogLine | null {
   const { time } = event;
   switch (event.type) {

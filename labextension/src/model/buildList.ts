@@ -1,4 +1,4 @@
-/** The builds that the server knows, each followed until it has ended. */
+/** The list of builds on the server. The events of each build are followed until the build has ended. */
 
 import type { Build } from '../api/contract';
 import type { Server } from '../api/server';
@@ -40,7 +40,7 @@ export class BuildList {
     return this.store.state.builds.find(build => build.id === id);
   }
 
-  /** Load the server's list: it has builds from before a reload and from other windows. */
+  /** Load the list of the server. It also has builds from before a reload and from other windows. */
   async load(): Promise<void> {
     const isLatest = this.lists.next();
     try {
@@ -110,7 +110,7 @@ export class BuildList {
     }
   }
 
-  /** Ask how a build ended whose stream is over; resolves to whether the answer is known. */
+  /** Request the result of a build whose stream has ended; resolves to whether the server has answered. */
   private async conclude(id: string): Promise<boolean> {
     try {
       this.add(await this.server.build(id));

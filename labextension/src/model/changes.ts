@@ -2,7 +2,7 @@
 
 import type { Change } from '../api/contract';
 
-/** Versions before and after, with conda's builds where the versions are the same. */
+/** The versions before and after, with conda's builds if the versions are the same. */
 export function versions({ manager, before, after }: Change): [before: string, after: string] {
   const version = (text: string): string => (manager === 'conda' ? text.replace(/-[^-]*$/, '') : text);
   const short: [string, string] = [version(before), version(after)];

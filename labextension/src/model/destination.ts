@@ -1,6 +1,6 @@
 /** The reference of an image: a suggestion, and checks of its form that need no server. */
 
-/** A repository and tag for an environment: its name, and the beginning of its lock file's digest. */
+/** A suggested repository and tag for an environment: its name, and the first characters of its lock file's digest. */
 export function suggestedReference(registry: string, environment: string, lockDigest: string): string {
   const name = repository(environment) || 'environment';
   const tag = lockDigest.replace(/^sha256:/, '').slice(0, 12) || 'latest';

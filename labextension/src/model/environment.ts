@@ -9,14 +9,14 @@ import { snapshotRequest } from './request';
 import { EMPTY_ENVIRONMENT_FORM, engineOf, type EnvironmentForm, type Form, type PanelState, type Subject } from './state';
 import type { Store } from './store';
 
-/** How long after the last change of the form the plan is requested, in milliseconds. */
+/** The time between the last change of the form and the request for the plan, in milliseconds. */
 const TYPING_PAUSE = 700;
 
 /** The fields of the form that change the plan. */
 const PLANNED_FIELDS: (keyof Form)[] = ['reference', 'cacheFrom', 'destination', 'base', 'engine', 'installer'];
 
 export class Environment {
-  /** What a person entered for each environment, by its prefix. */
+  /** The values that a person entered for each environment, by its prefix. */
   private readonly entered = new Map<string, EnvironmentForm>();
   private readonly statuses = new Generation();
   private readonly snapshots = new Generation();
@@ -32,7 +32,7 @@ export class Environment {
     clearTimeout(this.typing);
   }
 
-  /** Switch to another kernel; returns whether it is another one, and not the same under another title. */
+  /** Switch to another kernel; returns false if it is the same kernel with another title. */
   choose(subject: Subject | null): boolean {
     const { form, subject: before } = this.store.state;
     if (JSON.stringify(subject) === JSON.stringify(before)) {
@@ -56,7 +56,7 @@ export class Environment {
     return true;
   }
 
-  /** Read the environment, restore what a person entered for it, and request its plan. */
+  /** Read the environment, restore the values that a person entered for it, and request its plan. */
   async read(): Promise<void> {
     const { subject } = this.store.state;
     const isLatest = this.snapshots.next();
@@ -105,11 +105,11 @@ export class Environment {
         await this.suggest();
       }
     } catch {
-      // The panel works without the status; only its suggestions are poorer.
+      // The panel works without the status. Only its suggestions are less useful.
     }
   }
 
-  /** Request the plan for the form as it is now: what exists at the destination, and what has to be built. */
+  /** Request the plan for the current form: the layers that exist at the destination, and the layers to build. */
   async plan(): Promise<void> {
     const { form, reading, snapshot, subject } = this.store.state;
     // The plan is requested when the environment has been read.
@@ -160,14 +160,14 @@ export class Environment {
   }
 }
 
-/** The form, with a suggested reference unless a person wrote one. */
+/** The form. It has a suggested reference if a person has not written a reference. */
 function withSuggestion({ form, snapshot, status }: PanelState): Form {
   return !snapshot || form.edited
     ? form
     : { ...form, reference: suggestedReference(status?.settings.registry ?? '', snapshot.name, snapshot.digest) };
 }
 
-/** A snapshot whose plan knows nothing of the destination; `unavailable` is the reason, where an error is one. */
+/** A snapshot whose plan does not contain the state of the destination. If an error is the reason, `unavailable` is this error. */
 function withoutComparison(snapshot: Snapshot, unavailable: Fault | null): Snapshot {
   const layers = snapshot.plan.layers.map(layer =>
     layer.state === 'in registry' ? { ...layer, state: 'to build' as const } : layer

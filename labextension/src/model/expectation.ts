@@ -4,10 +4,10 @@ import type { Build } from '../api/contract';
 
 /** The duration of a build without any bytes, in seconds. */
 const OVERHEAD = 1;
-/** The fewest bytes from which a speed is measured. */
+/** The smallest number of bytes from which a speed is measured. */
 const TELLING = 1_000_000;
 
-/** The seconds to build and push some bytes; null where no earlier build tells. */
+/** The seconds to build and push some bytes; null if no earlier build gives a speed. */
 export function expectedSeconds(builds: readonly Build[], bytes: number): number | null {
   const speeds = builds
     .flatMap(build => (build.result && build.result.bytes_pushed > TELLING ? build.result : []))

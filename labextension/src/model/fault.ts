@@ -2,7 +2,7 @@
 
 import type { Fault } from '../api/contract';
 
-/** The code, message and hint of anything that was thrown. */
+/** The code, message and hint of any thrown value. */
 export function faultOf(error: unknown): Fault {
   const { code, message, hint } = error as Partial<Fault>;
   return {

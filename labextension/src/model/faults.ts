@@ -1,11 +1,11 @@
 /** The errors and warnings of the server that the panel can translate, by their code. */
 
 export interface KnownFault {
-  /** What happened, in a few words; where the panel is in English, the server's message is displayed instead. */
+  /** A short description of the fault. If the panel is in English, the server's message is displayed instead. */
   title: string;
   /** The server's usual hint, word for word. */
   hint: string;
-  /** Whether the server's message ends in a colon and names, and says nothing before them that `title` does not say. */
+  /** Whether the server's message is a sentence with the same meaning as `title`, then a colon and names. */
   endsInNames?: true;
 }
 

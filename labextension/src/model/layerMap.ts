@@ -21,14 +21,14 @@ export interface Rect {
   height: number;
 }
 
-/** The tiles of a build: those of its plan, in the states that the layers have reached. */
+/** The tiles of a build. They are the tiles of its plan, in the current states of the layers. */
 export function tiles(planned: readonly PlannedLayer[], build: BuildProgress): Tile[] {
   const all = new Map<string, Tile>();
   for (const layer of planned) {
     all.set(layer.key, tile(layer, 'waiting'));
   }
   for (const layer of Object.values(build.layers)) {
-    // The planned size is kept: a map whose tiles move is hard to read.
+    // The planned size is kept, because a map whose tiles move is hard to read.
     all.set(layer.key, tile({ ...layer, size: all.get(layer.key)?.size ?? layer.size }, stateOf(layer)));
   }
   return [...all.values()].map(each =>
@@ -36,18 +36,18 @@ export function tiles(planned: readonly PlannedLayer[], build: BuildProgress): T
   );
 }
 
-/** The tiles of a plan, before anything happens. */
+/** The tiles of a plan before its build. */
 export function plannedTiles(planned: readonly PlannedLayer[]): Tile[] {
   return planned.map(layer => tile(layer, layer.state === 'to build' ? 'waiting' : 'reused'));
 }
 
-/** The tiles of an image's layers, its few largest in a state of their own. */
+/** The tiles of an image's layers. A few of the largest layers have a state of their own. */
 export function sizeTiles(layers: readonly { key: string; packages: string[]; size: number }[], heaviest = 5): Tile[] {
   const sorted = layers.slice().sort((a, b) => b.size - a.size);
   return sorted.map((layer, index) => tile(layer, index < heaviest ? 'heavy' : 'reused'));
 }
 
-/** How many tiles are in each state, and their bytes. */
+/** The number of tiles in each state, and their bytes. */
 export function counts(all: readonly Tile[]): Record<TileState, { layers: number; bytes: number }> {
   const none = (): { layers: number; bytes: number } => ({ layers: 0, bytes: 0 });
   const result = { waiting: none(), reused: none(), building: none(), built: none(), pushed: none(), heavy: none() };
@@ -81,15 +81,15 @@ function stateOf(layer: Layer): TileState {
   }
 }
 
-/** The subject under which a layer's progress is reported: its first package, with `and N more` where it has more. */
+/** The subject of a layer's progress events: its first package, with `and N more` if it has several packages. */
 function begun(build: BuildProgress, packages: readonly string[]): boolean {
   const first = packages[0] ?? '';
   return (build.progress[first] ?? build.progress[`${first} and ${packages.length - 1} more`]) !== undefined;
 }
 
 /**
- * Rectangles for sizes, as near to squares as may be, in a box; the same order as `sizes`.
- * Squarified treemap: Bruls, Huizing, van Wijk, https://vanwijk.win.tue.nl/stm.pdf
+ * Rectangles for sizes in a box, as near to squares as possible, in the order of `sizes`.
+ * Source: squarified treemaps, by Bruls, Huizing and van Wijk, https://vanwijk.win.tue.nl/stm.pdf
  */
 export function treemap(sizes: readonly number[], width: number, height: number): Rect[] {
   const rects: Rect[] = sizes.map(() => ({ x: 0, y: 0, width: 0, height: 0 }));
@@ -98,7 +98,7 @@ export function treemap(sizes: readonly number[], width: number, height: number)
   if (!(total > 0) || !(width > 0) || !(height > 0)) {
     return rects;
   }
-  // Each layer has at least a share of the box, so that small ones are visible too.
+  // Each layer has a minimum share of the box, so that small layers are visible, too.
   const least = total * 0.0008;
   const shown = (index: number): number => Math.max(sizes[index] ?? 0, least);
   const scale = (width * height) / order.reduce((sum, index) => sum + shown(index), 0);

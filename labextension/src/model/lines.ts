@@ -8,7 +8,7 @@ export interface LogLine {
   text: string;
 }
 
-/** The first `length` lines of a buffer that is shared with longer lists: a copy for each batch would be slow. */
+/** The first `length` lines of a buffer that longer lists share. A copy for each batch of lines would be slow. */
 export class Lines {
   static readonly NONE = new Lines([], 0);
 
@@ -17,12 +17,12 @@ export class Lines {
     readonly length: number
   ) {}
 
-  /** A list of these lines and more. */
+  /** Returns a list of these lines and more lines. */
   with(more: readonly LogLine[]): Lines {
     if (!more.length) {
       return this;
     }
-    // The buffer is copied where another list has added lines to it already, and for the empty list, which all share.
+    // The buffer is copied if another list has added lines to it. It is also copied for the empty list, which all lists share.
     const own = this.length > 0 && this.buffer.length === this.length ? this.buffer : this.slice();
     for (const line of more) {
       own.push(line);

@@ -1,4 +1,4 @@
-/** The panel's model: what a person does, what the server answers, and the state that results. */
+/** The panel's model: it takes the actions of a person and the answers of the server, and changes the state. */
 
 import { Signal, type ISignal } from '@lumino/signaling';
 
@@ -77,7 +77,7 @@ export class PanelModel {
   /**
    * Switch to another kernel.
    *
-   * @param subject - The kernel; null where no notebook has one.
+   * @param subject - The kernel; null if no notebook has a kernel.
    * @param read - Whether to read its environment now; false while the panel is hidden.
    */
   choose(subject: Subject | null, read: boolean): void {
@@ -110,13 +110,13 @@ export class PanelModel {
   /** Build the image that the form describes. */
   async start(): Promise<void> {
     const { snapshot, subject } = this.state;
-    // Until the environment is read, the form has no name for its image.
+    // The form has no name for its image until the environment has been read.
     if (snapshot && subject) {
       await this.post(formRequest(subject.source, this.state));
     }
   }
 
-  /** Repeat a build, from its environment as it is now or from its lock file. */
+  /** Repeat a build, from the current environment or from the lock file of the build. */
   async retry(build: Build): Promise<void> {
     await this.post(sameAgain(build));
   }
@@ -127,7 +127,7 @@ export class PanelModel {
     await this.post({ command: 'rebase', reference, base });
   }
 
-  /** Rebuild an image from the lock file inside it, and compare the two. */
+  /** Rebuild an image from its own lock file, and compare both images. */
   async verify(build: Build): Promise<void> {
     await this.post({ command: 'verify', reference: imageOf(build) });
   }
@@ -148,7 +148,7 @@ export class PanelModel {
     try {
       await this.server.forget(id);
     } catch (error) {
-      // Another window may have deleted it already.
+      // Another window may have deleted the build.
       if (faultOf(error).code !== 'not_found') {
         this.refuse(asked, error, isDisplayed());
         return;
@@ -202,7 +202,7 @@ export class PanelModel {
     }
   }
 
-  /** Report an error in the view from which the person sent the request, or by a signal where that view is gone. */
+  /** Display an error in the view from which the person sent the request, or emit a signal if that view is closed. */
   private refuse(asked: Refusal['asked'], error: unknown, isDisplayed: boolean): void {
     if (isDisplayed) {
       this.store.set({ starting: false, startFault: faultOf(error) });
@@ -232,7 +232,7 @@ export class PanelModel {
     if (this.state.shown === build.id) {
       this.loadChanges();
     }
-    // The destination now has what the build made.
+    // The destination now has the image of the build.
     void this.environment.plan();
     this.endedSignal.emit(build);
   }
@@ -244,7 +244,7 @@ export class PanelModel {
     }
   }
 
-  /** Load everything again where an earlier attempt failed: a server that sends events answers other requests too. */
+  /** Load everything again if an earlier attempt failed: a server that sends events also answers other requests. */
   private recover(): void {
     if (this.state.absent) {
       void this.refresh();

@@ -1,4 +1,4 @@
-/** The text that "Copy report" copies: what is needed to explain a failure, without secrets. */
+/** The text of "Copy report": the data to explain a failure, without secrets. */
 
 import type { Build } from '../api/contract';
 import type { BuildProgress } from './build';
@@ -19,7 +19,7 @@ export function report(build: Build, progress: BuildProgress, version: string): 
   return lines.map(withoutSecrets).join('\n');
 }
 
-/** The line of the log that explains a failure: the last on standard error, or else the last one. */
+/** The line of the log that explains a failure: the last line of standard error, or else the last line. */
 export function failureLine({ lastOutput }: BuildProgress): LogLine | null {
   return lastOutput.error ?? lastOutput.log;
 }
@@ -30,7 +30,7 @@ export function plain(text: string): string {
   return text.replace(/\u001b\[[0-9;?]*[ -/]*[@-~]/g, '');
 }
 
-/** Mask secrets. The server writes none, but the output of a tool may contain some. */
+/** Mask secrets. The server writes no secrets, but the output of a tool may contain some. */
 export function withoutSecrets(text: string): string {
   return text
     .replace(/\/\/[^/\s@]+@/g, '//***@')

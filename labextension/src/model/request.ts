@@ -53,14 +53,14 @@ const HAS: Record<Build['command'], (member: string) => boolean> = {
   verify: member => member === 'reference'
 };
 
-/** The request that repeats a build, from its environment as it is now or from its lock file. Empty texts mean the same as no text. */
+/** The request that repeats a build, from its current environment or from its lock file. An empty text means no text. */
 export function sameAgain({ command, request }: Build): BuildRequest {
   const members = Object.entries(request).filter(([member, value]) => HAS[command](member) && value !== '');
-  // The server shows a valid request, which the types of its single members cannot express.
+  // The server shows a valid request. The types of the members cannot express this.
   return { command, ...Object.fromEntries(members), ...(command === 'build' && { again: true }) } as BuildRequest;
 }
 
-/** The image of a build as `verify` takes it: by its digest where it is in a registry, because its tag may have moved. */
+/** The image of a build for `verify`. An image in a registry is named by its digest, because its tag may have moved. */
 export function imageOf({ request, result }: Build): string {
   if (request.archive) {
     return request.archive.includes(':') ? request.archive : `oci-archive:${request.archive}`;
@@ -69,7 +69,7 @@ export function imageOf({ request, result }: Build): string {
   return request.load ? `docker-daemon:${reference}` : `${reference}@${result?.digest ?? ''}`;
 }
 
-/** The images whose layers are reused: those of the form and of the settings, and the previous image. */
+/** The images whose layers are reused: the images of the form and of the settings, and the previous image. */
 export function cacheOf({ builds, form, snapshot, status }: PanelState): string[] {
   const before = snapshot && previousImage(builds, snapshot.prefix);
   const named = form.cacheFrom.split(/[\s,]+/).filter(Boolean);

@@ -2,7 +2,7 @@
 
 import { Lines, type LogLine } from './lines';
 
-/** The lines that are searched between two readings of the clock. */
+/** The number of lines that are searched between two readings of the clock. */
 const STRIDE = 500;
 
 export class Search {

@@ -1,15 +1,15 @@
-/** How to make an image smaller: its largest packages, and lighter packages that may replace them. */
+/** Advice to make an image smaller: its largest packages, and lighter packages that can replace them. */
 
 import { packageName } from './layerMap';
 
 export interface Heavy {
   name: string;
   size: number;
-  /** The advice for the package; null where only the person can judge. */
+  /** The advice for the package; null if there is no general advice. */
   advice: { kind: 'lighter'; instead: string } | { kind: 'cpu' | 'compiler' | 'notebook' } | null;
 }
 
-/** Packages of conda-forge, and lighter ones that replace them for most people. */
+/** Packages of conda-forge, and lighter packages that replace them for most people. */
 const LIGHTER: Record<string, string> = {
   dask: 'dask-core',
   matplotlib: 'matplotlib-base',

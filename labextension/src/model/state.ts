@@ -33,7 +33,7 @@ export interface Form extends EnvironmentForm {
   strict: boolean;
 }
 
-/** The form before a person has entered anything for the environment. */
+/** The default values of the form. */
 export const EMPTY_ENVIRONMENT_FORM: EnvironmentForm = { reference: '', edited: false, archive: '', variables: false };
 
 export const EMPTY_FORM: Form = {
@@ -57,7 +57,7 @@ export interface Comparison {
 
 export interface PanelState {
   status: Status | null;
-  /** Why the server extension does not answer. */
+  /** The reason why the server extension does not answer. */
   absent: Fault | null;
   subject: Subject | null;
   snapshot: Snapshot | null;
@@ -70,14 +70,14 @@ export interface PanelState {
   starting: boolean;
   startFault: Fault | null;
   builds: Build[];
-  /** The id of the build that is displayed; null where the environment is. */
+  /** The id of the displayed build; null if the environment is displayed. */
   shown: string | null;
   progress: Readonly<Record<string, BuildProgress>>;
   /** The connection of each stream of events, by the build's id. */
   connections: Readonly<Record<string, Connection>>;
-  /** The build that was displayed when the server no longer had it. */
+  /** The displayed build, after another window has deleted it from the history. */
   forgotten: Build | null;
-  /** What changed in the displayed build since the previous image. */
+  /** The changes in the displayed build since the previous image. */
   since: Comparison | null;
   comparison: Comparison | null;
 }
@@ -118,7 +118,7 @@ export function isOver(build: Build): boolean {
   return build.state !== 'queued' && build.state !== 'running';
 }
 
-/** The engine that a build of the form would use. */
+/** The engine for a build of the form. */
 export function engineOf({ form, status }: PanelState): Engine {
   return form.engine || status?.settings.engine || 'layers';
 }
@@ -128,25 +128,25 @@ export function activeBuild(state: PanelState): Build | null {
   return state.builds.find(build => !isOver(build)) ?? null;
 }
 
-/** The newest image of an environment that is older than `before`; null where there is none, or `prefix` is empty. */
+/** The newest image of an environment that is older than `before`; null if there is none, or if `prefix` is empty. */
 export function previousImage(builds: readonly Build[], prefix: string, before = Infinity): Build | null {
   const ofSame = (build: Build): boolean => build.state === 'finished' && build.request.prefix === prefix;
   return (prefix && builds.find(build => ofSame(build) && build.created < before)) || null;
 }
 
-/** Builds, the newest first, with one of them added or updated. */
+/** The builds, the newest first, with one build added or updated. */
 export function withBuild(builds: readonly Build[], build: Build): Build[] {
   return sorted([newest(builds, build), ...builds.filter(other => other.id !== build.id)]);
 }
 
-/** The server's list of builds, with those that it may not have yet or no longer: unfinished builds, and the one displayed. */
+/** The server's list of builds, with the unfinished builds and the displayed build, which the list may not contain. */
 export function withBuilds({ builds, shown }: PanelState, list: readonly Build[]): Build[] {
   const listed = new Set(list.map(build => build.id));
   const others = builds.filter(build => !listed.has(build.id) && (!isOver(build) || build.id === shown));
   return sorted([...list.map(build => newest(builds, build)), ...others]);
 }
 
-/** The newer state of a build: an ended build does not run again, so an answer that says so is an older one. */
+/** The newer of two states of a build. An ended build never runs again, so that the state of a running build is older. */
 function newest(known: readonly Build[], build: Build): Build {
   const before = known.find(each => each.id === build.id);
   return before && isOver(before) && !isOver(build) ? before : build;

@@ -44,20 +44,20 @@ export function steps(build: BuildProgress, asked: Pick<Asked, 'push' | 'load' |
 }
 
 export interface Whole {
-  /** From 0 to 1; null where nothing is known yet. */
+  /** From 0 to 1; null if nothing is known yet. */
   fraction: number | null;
   complete: number;
   total: number;
-  /** Bytes a second; 0 where unknown. */
+  /** Bytes per second; 0 if unknown. */
   rate: number;
   secondsLeft: number | null;
 }
 
-/** The progress of the whole build: built bytes and sent bytes count alike. */
+/** The progress of the whole build. Built bytes and sent bytes have the same weight. */
 export function whole(build: BuildProgress, asked: Pick<Asked, 'push' | 'load' | 'archive'>): Whole {
   const made = bytes(build, 'layers');
   const subjects = [asked.push && 'push', asked.load && 'load', asked.archive && 'export'].filter(s => s !== false && s !== '');
-  // Until the total to send is known, the total to build is an estimate of it.
+  // Until the total to send is known, the total to build is its estimate.
   const sent = subjects.map(subject => {
     const { complete, total } = bytes(build, String(subject));
     return { complete, total: Math.max(total, made.total) };

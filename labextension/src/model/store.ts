@@ -1,4 +1,4 @@
-/** The panel's state, held in one place and replaced as a whole. */
+/** Stores the panel's state in one place. Each change replaces the whole state. */
 
 import { Signal, type ISignal } from '@lumino/signaling';
 

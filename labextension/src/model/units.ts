@@ -1,4 +1,4 @@
-/** Sizes and times as people read them; the same as units.py, so that the panel and the command line agree. */
+/** Sizes and times for people, in the same form as in text.py, so that the panel and the command line agree. */
 
 const SIZES = ['B', 'kB', 'MB', 'GB', 'TB', 'PB'];
 
@@ -37,7 +37,7 @@ export function clockText(time: number): string {
   return [date.getHours(), date.getMinutes(), date.getSeconds()].map(n => String(n).padStart(2, '0')).join(':');
 }
 
-/** A digest, shortened so that two of them can still be told apart. */
+/** A shortened digest. It is long enough to distinguish two digests. */
 export function shortDigest(digest: string): string {
   return digest.length > 24 ? `${digest.slice(0, 15)}…${digest.slice(-4)}` : digest;
 }

@@ -1,4 +1,4 @@
-/** What every view uses: translations, the model, and dialogs. */
+/** The values that every view uses: translations, the model, and dialogs. */
 
 import type { TranslationBundle } from '@jupyterlab/translation';
 import { createContext, useContext } from 'react';

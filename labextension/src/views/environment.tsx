@@ -1,4 +1,4 @@
-/** The environment: its contents and its warnings. */
+/** The contents and the warnings of the environment. */
 
 import React from 'react';
 
@@ -59,7 +59,7 @@ export function Contents(props: { snapshot: Snapshot }): JSX.Element {
   );
 }
 
-/** The warnings of a snapshot, each with the choice that it offers. */
+/** The warnings of a snapshot, with their choices. */
 export function Warnings(props: { snapshot: Snapshot; state: PanelState }): JSX.Element {
   const { model, trans } = useSurroundings();
   const { variables } = props.state.form;
@@ -78,7 +78,7 @@ export function Warnings(props: { snapshot: Snapshot; state: PanelState }): JSX.
   );
 }
 
-/** In place of an environment: why there is none, and what to do. */
+/** Displayed without an environment: the reason, and what to do. */
 export function NoEnvironment(props: { state: PanelState }): JSX.Element {
   const { model, trans } = useSurroundings();
   const { reading, snapshotFault, subject } = props.state;

@@ -1,4 +1,4 @@
-/** A build that failed or was cancelled: the reason, and what to do. */
+/** A failed or cancelled build: the reason, and what to do. */
 
 import React from 'react';
 

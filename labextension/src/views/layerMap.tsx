@@ -6,10 +6,10 @@ import { counts, treemap, type Rect, type Tile, type TileState } from '../model/
 import { sizeText } from '../model/units';
 import { useSurroundings } from './context';
 
-/** The map is laid out in a box of these proportions and stretched to the panel's width. */
+/** The proportions of the map's box, which is stretched to the panel's width. */
 const WIDTH = 328;
 const HEIGHT = 118;
-/** About the width of a letter, in the same units. */
+/** The approximate width of a letter, in the same units. */
 const LETTER = 7;
 
 export function LayerMap(props: { tiles: Tile[]; label: string; legend: TileState[] }): JSX.Element {
@@ -67,7 +67,7 @@ export function LayerMap(props: { tiles: Tile[]; label: string; legend: TileStat
   );
 }
 
-/** Whether a name fits into its tile; a few letters of it would not help. */
+/** Whether a name fits into its tile. A part of a name would not be useful. */
 function fits(name: string, rect: Rect): boolean {
   return rect.height > 16 && rect.width > Math.min(name.length * LETTER + 10, 70);
 }

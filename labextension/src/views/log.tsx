@@ -10,7 +10,7 @@ import { clockText } from '../model/units';
 import { useSurroundings } from './context';
 import { Rows } from './rows';
 
-/** How long each frame searches, in milliseconds. */
+/** The time for the search in each frame, in milliseconds. */
 const SEARCHING = 8;
 
 export function Log(props: { lines: Lines; missed: number; name: string }): JSX.Element {
@@ -56,7 +56,7 @@ export function Log(props: { lines: Lines; missed: number; name: string }): JSX.
   );
 }
 
-/** The lines that contain the words, or all lines where there are no words. Matches in a long log arrive over several frames. */
+/** The lines that contain the words, or all lines if there are no words. The search in a long log takes several frames. */
 function useSearch(lines: Lines, words: string): Lines {
   const search = useMemo(() => (words ? new Search(words) : null), [words]);
   const [, redraw] = useReducer((count: number) => count + 1, 0);

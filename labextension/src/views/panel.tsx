@@ -125,7 +125,7 @@ function BackLink(): JSX.Element {
 }
 
 /**
- * The model's state, drawn at most once in a frame however fast events arrive. A change of the form is drawn at once:
+ * The model's state. It is drawn at most once in a frame, for any rate of events. A change of the form is drawn at once:
  * otherwise React would reset the input to its last drawn text, and the caret would jump.
  */
 function useModelState(model: PanelModel): PanelState {

@@ -1,4 +1,4 @@
-/** The small parts that the views are made of. */
+/** Small components that the views share. */
 
 import { checkIcon, copyIcon } from '@jupyterlab/ui-components';
 import React, { useEffect, useState, type ReactNode } from 'react';
@@ -47,7 +47,7 @@ export function Notice(props: { kind: 'warning' | 'error' | 'info'; fault: Fault
   );
 }
 
-/** `text` is a function where the text is expensive to make. */
+/** `text` is a function if it takes time to make the text. */
 export function CopyButton(props: { text: string | (() => string); label: string }): JSX.Element {
   const { copy, trans } = useSurroundings();
   const [copied, setCopied] = useState(false);

@@ -1,4 +1,4 @@
-/** The rows of a log, of which only the visible ones are in the page. */
+/** The rows of a log. Only the visible rows are in the page. */
 
 import Anser from 'anser';
 import React, { memo, useLayoutEffect, useRef, useState } from 'react';
@@ -11,7 +11,7 @@ import { labelWord } from './words';
 
 /** The height of every row in pixels, as in log.css. */
 const ROW = 17;
-/** The number of rows that fit into the height of the log in log.css; measuring it would force a layout. */
+/** The number of rows that fit into the height of the log in log.css. A measurement would force a layout. */
 const IN_SIGHT = 13;
 /** The rows that are drawn above and below the visible ones. */
 const SPARE = 20;
@@ -52,7 +52,7 @@ export function Rows(props: { lines: Lines; following: boolean; follow: (yes: bo
     >
       <div style={{ height }}>
         {lines.slice(first, first + DRAWN).map((line, index) => (
-          // Rows are reused: a row that leaves at the top comes back at the bottom with another line, so no node is created.
+          // Rows are reused, so that no node is created: a row that leaves at the top gets another line and appears at the bottom.
           <div key={(first + index) % DRAWN} className="jp-CondaBuild-line" style={{ top: (first + index) * ROW }}>
             <Line line={line} word={line.label && labelWord(trans, line.label)} />
           </div>
@@ -62,7 +62,7 @@ export function Rows(props: { lines: Lines; following: boolean; follow: (yes: bo
   );
 }
 
-/** A line of the log. Its text is data: it becomes text nodes, with classes for its colours. */
+/** A line of the log. Its text becomes text nodes, with classes for its colours. */
 const Line = memo(function Line(props: { line: LogLine; word: string }): JSX.Element {
   const { line, word } = props;
   return (

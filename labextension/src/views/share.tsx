@@ -1,4 +1,4 @@
-/** The commands that others run to use an image, with a tab for each tool. */
+/** The commands for users of an image, with a tab for each tool. */
 
 import React, { useId, useState } from 'react';
 

@@ -1,4 +1,4 @@
-/** A verified image: a rebuild from the lock file inside it gives the same image. */
+/** A verified image: a rebuild from its own lock file gives the same image. */
 
 import { checkIcon } from '@jupyterlab/ui-components';
 import React from 'react';

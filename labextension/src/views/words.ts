@@ -43,7 +43,7 @@ export function stateWord(trans: TranslationBundle, state: BuildState): string {
   }
 }
 
-/** Why the events of a build do not arrive at the moment. */
+/** The reason why the events of a build do not arrive at the moment. */
 export function connectionWord(trans: TranslationBundle, connection: Exclude<Connection, 'open'>): string {
   switch (connection) {
     case 'lost':
@@ -56,7 +56,7 @@ export function connectionWord(trans: TranslationBundle, connection: Exclude<Con
   }
 }
 
-/** The label of a line of the log; labels that are not known are displayed as they are. */
+/** The label of a line of the log. Unknown labels are displayed unchanged. */
 export function labelWord(trans: TranslationBundle, label: string): string {
   const words: Record<string, string> = {
     snapshot: trans.__('snapshot'),
@@ -82,8 +82,8 @@ export function labelWord(trans: TranslationBundle, label: string): string {
 }
 
 /**
- * The texts of a fault: a title, the details behind it, and the hint. They are translated where the code is known; else
- * they are the server's, whose message has its title before the first colon.
+ * The texts of a fault: a title, its details, and the hint. They are translated if the code is known. Otherwise
+ * they are the server's texts. Its message has the title before the first colon.
  */
 export function faultTexts(trans: TranslationBundle, fault: Fault): { title: string; details: string; hint: string } {
   const { code, message, hint } = fault;
@@ -91,7 +91,7 @@ export function faultTexts(trans: TranslationBundle, fault: Fault): { title: str
   const known = KNOWN_FAULTS.get(code);
   const title = known ? trans._p('server', known.title) : '';
   if (!known || title === known.title) {
-    // A message may end in a long list of names, which would hide what it is about.
+    // A message may end with a long list of names, which would hide its subject.
     return colon > 0
       ? { title: message.slice(0, colon + 1), details: message.slice(colon + 2), hint }
       : { title: message, details: '', hint };
@@ -109,12 +109,12 @@ export function faultText(trans: TranslationBundle, fault: Fault): string {
   return `${title} ${details}`.trim();
 }
 
-/** The short name of a build: its image without the registry and the digest, else its archive. */
+/** The short name of a build: its image without registry and digest, or its archive. */
 export function buildName(build: Build): string {
   return requestName(build.request) || build.id;
 }
 
-/** The short name of what a request builds; empty where the request names nothing. */
+/** The short name of the image of a request; empty if the request names no image. */
 export function requestName(asked: Partial<Pick<Asked, 'reference' | 'archive' | 'prefix'>>): string {
   const { reference = '', archive = '', prefix = '' } = asked;
   return reference.split('@')[0]?.split('/').pop() || archive || prefix.split('/').pop() || '';
