@@ -309,6 +309,8 @@ describe('a build', () => {
       push: true,
       load: false,
       engine: 'layers',
+      installer: 'micromamba',
+      pull: false,
       base: 'debian:12-slim',
       pull: false,
       installer: 'micromamba',
