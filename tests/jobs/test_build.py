@@ -1,4 +1,4 @@
-"""A whole build: the environment in the image is, file by file, the one that py-rattler installs at /opt/env."""
+"""A whole build: the files of the environment in the image are the files of py-rattler's installation at /opt/env."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ ALLOWED = {
     "/__pycache__/": "bytecode that conda compiles and py-rattler does not (checked below)",
     "conda-meta/": "records are compared field by field (below): some name folders of the machine",
 }
-"""What may differ between the image and py-rattler's prefix, by a part of the path, and why."""
+"""The allowed differences between the image and py-rattler's prefix: a part of the path, and the reason."""
 
 
 def installed_at_opt_env(folder: Path, specs: Sequence[str], channel_url: str, cache: Path) -> Path:
-    """A prefix that py-rattler makes for /opt/env, in a folder where it can be looked at."""
+    """A prefix that py-rattler makes for /opt/env, in another folder."""
     records = prefixes.solve(specs, channel_url, cache)
     options = {"alternative_target_prefix": "/opt/env", "execute_link_scripts": False, "show_progress": False}
     asyncio.run(rattler.install(records, folder, cache_dir=cache, **options))
@@ -46,19 +46,19 @@ def installed_at_opt_env(folder: Path, specs: Sequence[str], channel_url: str, c
 
 @pytest.fixture(scope="session")
 def plain(tmp_path_factory: pytest.TempPathFactory, channel_url: str, package_cache: Path) -> Path:
-    """What py-rattler makes of the packages of `rattler_prefix` and `conda_prefix`."""
+    """py-rattler's prefix with the packages of `rattler_prefix` and `conda_prefix`."""
     return installed_at_opt_env(tmp_path_factory.mktemp("plain") / "env", SPECS, channel_url, package_cache)
 
 
 def unexplained(found: dict[str, Node], expected: dict[str, Node]) -> dict[str, tuple[str, str]]:
-    """The differences for which nobody has given a reason."""
+    """Returns the differences that are not allowed."""
     wrong = differences(found, expected)
     return {path: pair for path, pair in wrong.items() if not any(part in f"/{path}" for part in ALLOWED)}
 
 
 @pytest.mark.parametrize("made_by", ["rattler", "conda"])
-def test_the_image_is_the_prefix(made_by: str, request: pytest.FixtureRequest, plain: Path) -> None:
-    """Content, targets of links and x bits of every path, whoever made the prefix that the image was built from."""
+def test_the_image_has_the_files_of_the_prefix(made_by: str, request: pytest.FixtureRequest, plain: Path) -> None:
+    """Contents, targets of links and x bits of every path are the same, for a prefix of any tool."""
     image: SavedImage = request.getfixturevalue(f"{made_by}_image")
     tree = image.tree()
     assert len(tree) > 2000
@@ -66,20 +66,20 @@ def test_the_image_is_the_prefix(made_by: str, request: pytest.FixtureRequest, p
 
 
 @pytest.mark.parametrize("budget", [96, 3])
-def test_odd_packages_come_through(
+def test_odd_packages_are_complete_in_the_image(
     workshop: Workshop, channel_url: str, package_cache: Path, tmp_path: Path, budget: int
 ) -> None:
-    """Any name, any link, paths that two packages bring; in layers of their own or shared ones."""
+    """Any name, any link and paths of two packages are kept, with own and with shared layers."""
     prefix = prefixes.create(tmp_path / "env", ODD, channel_url, package_cache)
     image = workshop.image(prefix, layer_budget=budget)
     expected = installed_at_opt_env(tmp_path / "plain", ODD, channel_url, package_cache)
     assert unexplained(image.tree(), tree_of(expected)) == {}
 
 
-def test_of_bytecode_only_what_conda_compiles_is_added(
+def test_only_the_bytecode_that_conda_compiles_is_added(
     rattler_image: SavedImage, conda_prefix: Path, plain: Path
 ) -> None:
-    """Nothing of what packages ship is changed; what conda compiled is there, test suites apart."""
+    """Shipped files do not change. The bytecode that conda compiles is there, except for test suites."""
 
     def bytecode(tree: dict[str, Node]) -> dict[str, Node]:
         return {path: node for path, node in tree.items() if path.endswith(".pyc")}
@@ -106,7 +106,7 @@ VOLATILE = {
     "channel": "written with and without a slash at the end; the URL is compared",
     "indexed_timestamp": "when a channel was indexed",
 }
-"""Fields of a record that are not the package's, and why."""
+"""Fields of a record that do not belong to the package, and the reason."""
 
 
 def records(files: dict[str, bytes]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -115,7 +115,7 @@ def records(files: dict[str, bytes]) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def meta_of(image: SavedImage) -> dict[str, bytes]:
-    """The records in the image."""
+    """Returns the records in the image."""
     found = {}
     for digest in image.layers[image.base_layers :]:
         with image.layer(digest) as layer:
@@ -127,7 +127,7 @@ def meta_of(image: SavedImage) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("made_by", ["rattler", "conda"])
 def test_conda_meta_lists_the_same_packages(made_by: str, request: pytest.FixtureRequest, plain: Path) -> None:
-    """Every record, with every field that is the package's; py-rattler and conda find the same in the image."""
+    """Every record has every field of the package. py-rattler and conda find the same packages in the image."""
     found = meta_of(request.getfixturevalue(f"{made_by}_image"))
     expected = {path.name: path.read_bytes() for path in (plain / "conda-meta").glob("*.json")}
     assert found.keys() == expected.keys()
@@ -142,7 +142,7 @@ def test_conda_meta_lists_the_same_packages(made_by: str, request: pytest.Fixtur
 
 
 def test_rattler_reads_every_record(rattler_image: SavedImage, tmp_path: Path) -> None:
-    """As it reads its own."""
+    """It reads our records like its own records."""
     for name, data in meta_of(rattler_image).items():
         (tmp_path / name).write_bytes(data)
         record = rattler.PrefixRecord.from_path(tmp_path / name)
@@ -150,13 +150,16 @@ def test_rattler_reads_every_record(rattler_image: SavedImage, tmp_path: Path) -
         assert record.sha256
 
 
-def test_rattlers_and_condas_prefix_give_the_same_layers(rattler_image: SavedImage, conda_image: SavedImage) -> None:
-    """What decides is the packages, not the program that installed them."""
+def test_prefixes_of_rattler_and_conda_give_the_same_layers(rattler_image: SavedImage, conda_image: SavedImage) -> None:
+    """The layers depend on the packages, and not on the program that installed them."""
     assert rattler_image.package_layers == conda_image.package_layers
 
 
-def test_headers_say_nothing_of_this_machine(rattler_image: SavedImage) -> None:
-    """Owner root but for the user's own folders, modes by the x bit, and times that packages came with or none."""
+def test_headers_contain_nothing_of_this_machine(rattler_image: SavedImage) -> None:
+    """The owner is root, except in the user's folders.
+
+    Modes depend on the x bit. Times come from packages, or are constant.
+    """
     for number, digest in enumerate(rattler_image.layers[rattler_image.base_layers :]):
         for header in rattler_image.headers(digest):
             own = header.path in ("home/user", "work")
@@ -167,8 +170,8 @@ def test_headers_say_nothing_of_this_machine(rattler_image: SavedImage) -> None:
         assert number < 125
 
 
-def test_the_image_knows_what_it_is_made_of(rattler_image: SavedImage, rattler_prefix: Path) -> None:
-    """The lock file in its configuration is the environment's, and its digest stands on a label."""
+def test_the_image_contains_its_lock_file(rattler_image: SavedImage, rattler_prefix: Path) -> None:
+    """Its configuration contains the environment's lock file, and a label has its digest."""
     locked = lock(snapshot(rattler_prefix))
     packed = rattler_image.config["org.jupyter.condabuild.lockfile"]
     text = gzip.decompress(base64.b64decode(packed)).decode()
@@ -181,14 +184,14 @@ def test_the_image_knows_what_it_is_made_of(rattler_image: SavedImage, rattler_p
 
 
 def test_history_and_layers_agree(rattler_image: SavedImage) -> None:
-    """Tools that walk both must not go astray (image-spec config.md)."""
+    """Tools that read both need the same number (image-spec config.md)."""
     filled = [entry for entry in rattler_image.config["history"] if not entry.get("empty_layer")]
     assert len(filled) == len(rattler_image.diff_ids) == len(rattler_image.layers)
     assert "requests" in json.dumps(filled)
 
 
-def test_diff_ids_are_those_of_the_layers(rattler_image: SavedImage) -> None:
-    """The digest of each uncompressed tar, in order."""
+def test_diff_ids_belong_to_the_layers(rattler_image: SavedImage) -> None:
+    """They are the digests of the uncompressed tars, in order."""
     import gzip
     import hashlib
     import tarfile
@@ -200,10 +203,10 @@ def test_diff_ids_are_those_of_the_layers(rattler_image: SavedImage) -> None:
             assert f"sha256:{hashlib.sha256(gzip.decompress(blob.read())).hexdigest()}" == diff_id
 
 
-def test_the_build_tells_what_it_does(
+def test_the_build_reports_its_phases(
     workshop: Workshop, channel_url: str, package_cache: Path, tmp_path: Path
 ) -> None:
-    """Each phase begins and ends, in order, and one event ends all."""
+    """Each phase starts and ends, in order. One event ends the build."""
     prefix = prefixes.create(tmp_path / "env", ["plaindata"], channel_url, package_cache)
     workshop.image(prefix)
     phases = [(event.name, event.state) for event in workshop.events if isinstance(event, Phase)]

@@ -1,4 +1,4 @@
-"""diff and verify: what differs between environments, and whether an image is what its lock file makes."""
+"""`diff` and `verify` find the differences between environments, and check that an image matches its lock file."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ from tests.parts.small_image import image, programs
 
 
 def lines(one: Lockfile, other: Lockfile) -> list[str]:
-    """The difference as people see it, without the last line."""
+    """Returns the text of a difference for people, without the last line."""
     return compare(one, other).text().splitlines()[:-1]
 
 
 def test_each_kind_of_change_has_its_line() -> None:
-    """Added, removed, changed and rebuilt packages, of conda and of pip."""
+    """Packages of conda and of pip can be added, removed, changed and rebuilt."""
     one = lockfile(conda("a"), conda("b"), conda("c"), pip=(PipPackage("p", "1"), PipPackage("q", "1", sha256=HASH)))
     other = lockfile(
         conda("b", version="2.0"),
@@ -54,28 +54,26 @@ def test_each_kind_of_change_has_its_line() -> None:
     assert compare(one, other).text().endswith("7 changed, 1 package the same.")
 
 
-def test_the_same_packages_from_a_mirror_are_no_change() -> None:
-    """A hash that is equal decides; where one is not known nothing is claimed."""
+def test_the_same_packages_from_a_mirror_are_equal() -> None:
+    """An equal hash decides. If a hash is unknown, the packages are not reported as different."""
     one = conda("a")
     mirrored = replace(one, url=one.url.replace("conda.example.org", "mirror.example.org"))
     assert lines(lockfile(one), lockfile(mirrored)) == []
     assert lines(lockfile(one), lockfile(replace(one, sha256=""))) == []
 
 
-def test_environments_lock_files_and_images_compare(
+def test_environments_lock_files_and_images_are_compared(
     rattler_prefix: Path, rattler_image: SavedImage, job: JobContext, tmp_path: Path
 ) -> None:
-    """The same environment is equal to itself in each of its forms."""
+    """An environment is equal to its lock file and to its image."""
     file = tmp_path / "conda-lock.yml"
     file.write_text(dump(lock(snapshot(rattler_prefix))))
     forms = [str(rattler_prefix), str(file), str(rattler_image.archive), f"oci-archive:{rattler_image.archive}"]
     assert len({locked(form, job).digest for form in forms}) == 1
 
 
-def test_the_command_prints_and_answers_in_json(
-    rattler_image: SavedImage, rattler_prefix: Path, tmp_path: Path
-) -> None:
-    """`diff` says what is the same; --json has it for programs."""
+def test_diff_prints_text_or_json(rattler_image: SavedImage, rattler_prefix: Path, tmp_path: Path) -> None:
+    """`diff` says that both are equal. With --json, it prints the result for programs."""
     run = CommandLine(tmp_path)
     done = run("diff", rattler_prefix, rattler_image.archive)
     assert done.status == 0, done.err
@@ -85,7 +83,7 @@ def test_the_command_prints_and_answers_in_json(
     assert run("diff", rattler_prefix, rattler_image.archive, "--events", "jsonl").out == ""
 
 
-def test_somebody_elses_image_is_named(job: JobContext, tmp_path: Path) -> None:
+def test_an_image_of_another_tool_has_no_lock_file(job: JobContext, tmp_path: Path) -> None:
     """An image without a lock file is refused with the reason."""
     archive.write(image([programs()]), "", tmp_path / "other.tar")
     with pytest.raises(BadImage, match="was not made by"):
@@ -93,7 +91,7 @@ def test_somebody_elses_image_is_named(job: JobContext, tmp_path: Path) -> None:
 
 
 def small(tmp_path: Path) -> tuple[Channel, Path]:
-    """Two packages that bring a path each, and one that both do."""
+    """Two packages with a path each, and with a path that both have."""
     packages = [
         (Metadata("one", "1.0"), [File("share/one", b"1"), File("share/both", b"one")]),
         (Metadata("two", "1.0", depends=("one",)), [File("share/two", b"2"), File("share/both", b"two")]),
@@ -102,8 +100,8 @@ def small(tmp_path: Path) -> tuple[Channel, Path]:
     return channel, install(tmp_path / "env", channel, "two")
 
 
-def test_an_image_of_the_layers_engine_is_proved_layer_by_layer(workshop: Workshop, tmp_path: Path) -> None:
-    """Every package comes out the same, also the path that two packages bring; what no package brought is named."""
+def test_an_image_of_the_layers_engine_is_verified_layer_by_layer(workshop: Workshop, tmp_path: Path) -> None:
+    """Every package is the same, and so is the path of two packages. Files without a package are named."""
     _, made = small(tmp_path)
     (made / "share/mine").write_text("x")
     saved = workshop.image(made)
@@ -113,15 +111,15 @@ def test_an_image_of_the_layers_engine_is_proved_layer_by_layer(workshop: Worksh
     assert found.unproved == ("pip packages, changed and untracked files",)
 
 
-def test_another_compression_level_proves_the_same(workshop: Workshop, tmp_path: Path) -> None:
-    """Content is compared, not its compression."""
+def test_the_compression_level_does_not_matter(workshop: Workshop, tmp_path: Path) -> None:
+    """The content is compared, and not the compressed bytes."""
     _, made = small(tmp_path)
     saved = workshop.image(made, compression_level=3)
     assert verified(saved.archive, tmp_path / "verifying", 0).wrong == ()
 
 
 def test_a_changed_layer_is_found(workshop: Workshop, tmp_path: Path) -> None:
-    """An image with one layer exchanged, and manifest and configuration made to agree, is not verified."""
+    """If a layer is replaced, the image is not verified, although its manifest and configuration agree."""
     _, made = small(tmp_path)
     saved = workshop.image(made)
     exchange_layer(saved.archive, "one-", tmp_path / "evil.tar")
@@ -129,10 +127,10 @@ def test_a_changed_layer_is_found(workshop: Workshop, tmp_path: Path) -> None:
         verified(tmp_path / "evil.tar", tmp_path / "verifying")
 
 
-def test_an_image_of_the_docker_engine_is_proved_file_by_file(
+def test_an_image_of_the_docker_engine_is_verified_file_by_file(
     docker_workshop: DockerWorkshop, tmp_path: Path, channel: Channel
 ) -> None:
-    """What packages bring has the same content; a file that was changed in the image is named."""
+    """Files of packages have the same content. A file that was changed in the image is named."""
     made = install(tmp_path / "env", channel, "greet", "python", "tqdm")
     saved = docker_workshop.image(made)
     found = verified(saved.archive, tmp_path / "verifying")
@@ -146,8 +144,8 @@ def test_an_image_of_the_docker_engine_is_proved_file_by_file(
         verified(saved.archive, tmp_path / "verifying")
 
 
-def test_verify_as_a_command(workshop: Workshop, tmp_path: Path) -> None:
-    """The exit status says whether an image was verified; --json has the lists."""
+def test_verify_has_an_exit_status_and_json(workshop: Workshop, tmp_path: Path) -> None:
+    """The exit status says whether an image was verified. --json has the lists."""
     _, made = small(tmp_path)
     saved = workshop.image(made)
     done = CommandLine(tmp_path)("verify", saved.archive, "--json")

@@ -1,4 +1,4 @@
-"""Exported files: valid for the tools that read them, and the same whoever exports them."""
+"""Exported files are valid for the tools that read them, and do not depend on the user."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ IMAGE = "registry.lab.org/team/env:v1"
 
 
 def asked(*, lab: bool = True, reference: str = IMAGE, **given: object) -> ExportInputs:
-    """An environment with JupyterLab, or with Python alone."""
+    """An environment with JupyterLab, or with only Python."""
     packages = (conda("jupyterlab", version="4.6.6"),) if lab else ()
     known = {"base": "debian:bookworm-slim", "installer": "micromamba", "version": "0.1.0", **given}
     return ExportInputs(lockfile(*packages), Reference.parse(reference) if reference else None, **known)  # type: ignore[arg-type]
 
 
 def written(made: Exported, folder: Path) -> Path:
-    """The files on disk."""
+    """Returns the exported files."""
     for name, text in made.files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
@@ -51,7 +51,7 @@ def written(made: Exported, folder: Path) -> Path:
 
 
 def judged(schema: str, file: Path) -> None:
-    """Passes a file through check-jsonschema's own copy of a schema."""
+    """Validates a file with a schema of check-jsonschema."""
     check = Path(sys.executable).with_name("check-jsonschema")
     if not check.exists():
         missing("check-jsonschema is not installed")
@@ -61,8 +61,8 @@ def judged(schema: str, file: Path) -> None:
 
 @pytest.mark.parametrize("image", [IMAGE, "ghcr.io/team/env:v1"])
 @pytest.mark.parametrize("engine", ["layers", "docker"])
-def test_github_takes_the_workflow(tmp_path: Path, image: str, engine: str) -> None:
-    """The workflow fits GitHub's schema; a push builds with the base as cache, a schedule refreshes the base."""
+def test_the_workflow_for_github_is_valid(tmp_path: Path, image: str, engine: str) -> None:
+    """It matches GitHub's schema. A push builds with the base as the cache, and a schedule makes a new base."""
     folder = written(export("github-actions", asked(reference=image, engine=engine)), tmp_path)
     file = folder / ".github/workflows/environment-image.yml"
     judged("vendor.github-workflows", file)
@@ -76,8 +76,8 @@ def test_github_takes_the_workflow(tmp_path: Path, image: str, engine: str) -> N
 
 @pytest.mark.parametrize("image", [IMAGE, "registry.gitlab.com/team/env:v1"])
 @pytest.mark.parametrize("engine", ["layers", "docker"])
-def test_gitlab_takes_the_pipeline(tmp_path: Path, image: str, engine: str) -> None:
-    """The pipeline fits GitLab's schema and keeps passwords in masked variables."""
+def test_the_pipeline_for_gitlab_is_valid(tmp_path: Path, image: str, engine: str) -> None:
+    """It matches GitLab's schema, and takes passwords from masked variables."""
     folder = written(export("gitlab-ci", asked(reference=image, engine=engine)), tmp_path)
     judged("vendor.gitlab-ci", folder / ".gitlab-ci.yml")
     value = yaml.safe_load((folder / ".gitlab-ci.yml").read_text())
@@ -86,7 +86,7 @@ def test_gitlab_takes_the_pipeline(tmp_path: Path, image: str, engine: str) -> N
 
 
 def test_pip_packages_make_ci_use_the_docker_engine() -> None:
-    """Only pip installs pip's packages from a lock file."""
+    """Only pip installs the pip packages of a lock file."""
     pip = (PipPackage("tool", "1.0", index="pypi", sha256=HASH),)
     found = asked()
     text = export("gitlab-ci", replace(found, lockfile=replace(found.lockfile, pip=pip))).files[".gitlab-ci.yml"]
@@ -94,8 +94,8 @@ def test_pip_packages_make_ci_use_the_docker_engine() -> None:
 
 
 @pytest.mark.parametrize("lab", [True, False])
-def test_compose_takes_the_file(tmp_path: Path, lab: bool) -> None:
-    """The file fits Compose's schema, and docker-compose reads it where it is installed."""
+def test_the_file_for_compose_is_valid(tmp_path: Path, lab: bool) -> None:
+    """It matches Compose's schema. docker-compose reads it if it is installed."""
     folder = written(export("compose", asked(lab=lab)), tmp_path)
     judged("vendor.compose-spec", folder / "compose.yaml")
     if compose := shutil.which("docker-compose"):
@@ -107,8 +107,8 @@ def test_compose_takes_the_file(tmp_path: Path, lab: bool) -> None:
 
 @pytest.mark.parametrize("lab", [True, False])
 @pytest.mark.parametrize("image", [IMAGE, "registry.lab.org/team/9_lives.x:v1"])
-def test_kubernetes_takes_the_objects(lab: bool, image: str) -> None:
-    """Each object fits the schema of its kind, strictly; the pod has no rights it does not need."""
+def test_the_objects_for_kubernetes_are_valid(lab: bool, image: str) -> None:
+    """Each object matches the strict schema of its kind. The pod has no unneeded privileges."""
     validate = pytest.importorskip("kubernetes_validate")
     text = export("kubernetes", asked(lab=lab, reference=image)).files["kubernetes.yaml"]
     objects = [value for value in yaml.safe_load_all(text) if value]
@@ -125,8 +125,8 @@ def test_kubernetes_takes_the_objects(lab: bool, image: str) -> None:
     assert pod["containers"][0]["image"] == image
 
 
-def test_a_dev_container_has_a_way_in_by_ssh() -> None:
-    """The file is JSON with the image, a user that exists in it, and the sshd feature."""
+def test_a_dev_container_is_reachable_by_ssh() -> None:
+    """The file is JSON with the image, an existing user, and the sshd feature."""
     text = export("devcontainer", asked()).files[".devcontainer/devcontainer.json"]
     value = json.loads(text)
     assert value["image"] == IMAGE
@@ -136,8 +136,8 @@ def test_a_dev_container_has_a_way_in_by_ssh() -> None:
     assert 2222 in value["forwardPorts"]
 
 
-def test_the_apptainer_definition_has_known_sections() -> None:
-    """Header and sections are those of apptainer.org's "Definition files"; the shell parts are shell."""
+def test_the_apptainer_definition_has_valid_sections() -> None:
+    """Header and sections are those in apptainer.org's "Definition files". The shell sections are valid shell."""
     text = export("apptainer", asked()).files["environment.def"]
     header = dict(line.split(": ", 1) for line in text.splitlines() if re.match(r"[A-Z]\w+: ", line))
     assert header == {"Bootstrap": "docker", "From": IMAGE}
@@ -148,8 +148,8 @@ def test_the_apptainer_definition_has_known_sections() -> None:
     assert "jupyter lab --ip=127.0.0.1" in text
 
 
-def test_the_dockerfile_comes_with_what_it_copies(tmp_path: Path) -> None:
-    """Each file that the Dockerfile copies is exported, and .dockerignore lets it through."""
+def test_the_dockerfile_is_exported_with_its_files(tmp_path: Path) -> None:
+    """Each file that the Dockerfile copies is exported, and .dockerignore includes it."""
     made = export("dockerfile", asked())
     folder = written(made, tmp_path)
     allowed = {entry.path.removeprefix("work/") for entry in workspace(folder)}
@@ -160,8 +160,8 @@ def test_the_dockerfile_comes_with_what_it_copies(tmp_path: Path) -> None:
     assert load(folder / "environment/conda-lock.yml").digest == asked().lockfile.digest
 
 
-def test_dockerignore_keeps_litter_and_passwords_out(tmp_path: Path) -> None:
-    """The exported list says what a build leaves out by itself; a line of the user's own brings data back."""
+def test_dockerignore_leaves_out_unneeded_files_and_passwords(tmp_path: Path) -> None:
+    """The exported list has the files that a build leaves out. The user can include data again with a line."""
     for name in (*IGNORED_FOLDERS, "data", "logs"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "x").write_text("x")
@@ -177,24 +177,24 @@ def test_dockerignore_keeps_litter_and_passwords_out(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", sorted(set(KINDS) - {"dockerfile"}))
-def test_an_image_without_a_name_or_with_an_odd_one_is_refused(kind: str) -> None:
-    """No file is made for an image that has no name, and none with a name that could be anything else."""
+def test_an_image_with_a_missing_or_invalid_name_is_refused(kind: str) -> None:
+    """No file is written."""
     with pytest.raises(UsageError):
         export(kind, asked(reference=""))
     with pytest.raises(BadReference):
         export(kind, asked(reference='x"\n  privileged: true'))
 
 
-def test_what_only_this_machine_has_is_left_out_and_named() -> None:
-    """Editable installs and packages of local channels are named; the lock file is without the former."""
+def test_packages_of_only_this_machine_are_left_out_and_named() -> None:
+    """Editable installs and packages of local channels are named. The lock file does not have the editable installs."""
     pip = (PipPackage("mine", "1", url="file:mine", editable=True), PipPackage("known", "1", index="pypi"))
     local = conda("local", url="file:///home/me/channel/linux-64/local-1.0-0.conda")
     kept, lost = without_local_packages(lockfile(local, pip=pip))
     assert (lost, [package.name for package in kept.pip]) == (["mine", "local"], ["known"])
 
 
-def test_the_command_writes_and_does_not_overwrite(tmp_path: Path) -> None:
-    """Files appear with the right modes; one that says something else is kept unless --force is given."""
+def test_the_command_writes_files_and_does_not_overwrite(tmp_path: Path) -> None:
+    """Files have the right modes. A file with other content is kept without --force."""
     run = CommandLine(tmp_path)
     lock = tmp_path / "conda-lock.yml"
     lock.write_text(dump(lockfile(conda())))
@@ -211,10 +211,10 @@ def test_the_command_writes_and_does_not_overwrite(tmp_path: Path) -> None:
     assert (out / "Dockerfile").read_text() == before
 
 
-def test_an_exported_dockerfile_builds(
+def test_an_exported_dockerfile_can_be_built(
     tmp_path: Path, docker_workshop: DockerWorkshop, docker_client: docker.DockerClient, rattler_prefix: Path
 ) -> None:
-    """A plain build of the exported folder, as CI would do it, makes an image that runs."""
+    """A build of the exported folder, as in CI, makes an image that runs."""
     given = asked(
         base=docker_workshop.base, installer="rattler", installer_image=Reference.parse(docker_workshop.installer_image)
     )
@@ -233,7 +233,7 @@ def test_an_exported_dockerfile_builds(
 def test_compose_runs_the_image(
     tmp_path: Path, docker_workshop: DockerWorkshop, rattler_prefix: Path, docker_client: docker.DockerClient
 ) -> None:
-    """docker-compose starts the service, its command answers, and the volume takes a file."""
+    """docker-compose starts the service, its command works, and a file can be written to the volume."""
     compose = shutil.which("docker-compose")
     if not compose:
         missing("docker-compose is not installed")
@@ -241,7 +241,7 @@ def test_compose_runs_the_image(
     docker_workshop.build(rattler_prefix, reference=name, load=True)
     folder = written(export("compose", asked(lab=False, reference=name)), tmp_path / "project")
     value = yaml.safe_load((folder / "compose.yaml").read_text())
-    # This engine may have no network of its own, and the image has no JupyterLab: a web server stands for it.
+    # This engine may have no own network, and the image has no JupyterLab. A web server is used instead.
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     script = "touch made && exec python -m http.server --bind 127.0.0.1 " + str(port)
@@ -259,7 +259,7 @@ def test_compose_runs_the_image(
 
 
 def _page(port: int) -> str:
-    """What the server says once it listens."""
+    """Returns the answer of the server."""
     deadline = time.monotonic() + 60
     while True:
         try:

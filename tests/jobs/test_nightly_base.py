@@ -1,4 +1,4 @@
-"""The maintained base: dated, the newest by its own tag, old ones removed, rebased where only the system is newer."""
+"""The nightly base: dated tags, a tag for the newest, old bases removed, and a rebase if only the base image is newer."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ from tests.parts.small_image import image, programs, tar
 
 @pytest.fixture
 def name(registry: str) -> str:
-    """A repository of the test's own."""
+    """A repository for one test."""
     return f"{registry}/base-tests-{os.urandom(6).hex()}/env"
 
 
 @pytest.fixture
 def made(tmp_path: Path) -> Path:
-    """An environment of one package."""
+    """An environment with one package."""
     channel = small_channel(tmp_path / "channel", [(Metadata("one", "1.0"), [File("share/one", os.urandom(50_000))])])
     return install(tmp_path / "env", channel, "one")
 
@@ -50,23 +50,23 @@ def system(tmp_path: Path, content: bytes) -> str:
 
 @pytest.fixture
 def repository(name: str) -> Iterator[Repository]:
-    """Where the images are."""
+    """The repository of the images."""
     reference = Reference.parse(name)
     with open_registry(reference) as registry:
         yield registry.repository(reference.repository)
 
 
 def night(made: Path, name: str, day: str, base: str, tmp_path: Path, **more: Any) -> tuple[Any, list[Event]]:
-    """One run of the nightly job."""
+    """Runs the nightly job once."""
     events: list[Event] = []
     asked = request(BaseRequest, prefix=made, reference=f"{name}:v1", base=base, store_dir=tmp_path / "store", **more)
     return refresh(asked, day, events.append), events
 
 
-def test_a_base_has_its_date_and_the_newest_its_own_tag(
+def test_a_base_has_a_dated_tag_and_the_newest_has_its_own_tag(
     made: Path, name: str, tmp_path: Path, repository: Repository
 ) -> None:
-    """Two nights: two dated tags, and latest-base is the second; one event ends each run."""
+    """After two nights there are two dated tags, and latest-base is the second. One event ends each run."""
     one, events = night(made, name, "20260101", system(tmp_path, b"1"), tmp_path)
     other, _ = night(made, name, "20260102", system(tmp_path, b"2"), tmp_path)
     place = repository
@@ -76,10 +76,8 @@ def test_a_base_has_its_date_and_the_newest_its_own_tag(
     assert len([event for event in events if isinstance(event, Finished)]) == 1
 
 
-def test_a_newer_system_is_put_below_without_building(
-    made: Path, name: str, tmp_path: Path, repository: Repository
-) -> None:
-    """The second night builds and sends no layer of the environment; the image that people use moves, too."""
+def test_a_newer_base_image_needs_no_build(made: Path, name: str, tmp_path: Path, repository: Repository) -> None:
+    """The second night builds and sends no layer of the environment. The users' image is rebased, too."""
     base = system(tmp_path, b"1")
     night(made, name, "20260101", base, tmp_path)
     store = str(tmp_path / "store")
@@ -92,16 +90,18 @@ def test_a_newer_system_is_put_below_without_building(
     assert not [event for event in events if isinstance(event, Layer) and event.state == "built"]
 
 
-def test_a_night_without_news_changes_nothing(made: Path, name: str, tmp_path: Path) -> None:
-    """The same packages on the same system are the same digest, and no byte of a layer is sent."""
+def test_a_night_without_changes_changes_nothing(made: Path, name: str, tmp_path: Path) -> None:
+    """The same packages on the same base image give the same digest. No byte of a layer is sent."""
     base = system(tmp_path, b"1")
     one, _ = night(made, name, "20260101", base, tmp_path)
     other, _ = night(made, name, "20260102", base, tmp_path)
     assert (other.digest, other.bytes_pushed) == (one.digest, 0)
 
 
-def test_old_bases_go_and_shared_manifests_stay(made: Path, name: str, tmp_path: Path, repository: Repository) -> None:
-    """Dated tags beyond --keep are removed, except a manifest that another tag names."""
+def test_old_bases_are_removed_and_shared_manifests_are_kept(
+    made: Path, name: str, tmp_path: Path, repository: Repository
+) -> None:
+    """Dated tags beyond --keep are removed, except if another tag has the same manifest."""
     for number, day in enumerate(("20260101", "20260102", "20260103")):
         found, _ = night(made, name, day, system(tmp_path, str(number).encode()), tmp_path, keep=2)
         if day == "20260101":
@@ -132,10 +132,10 @@ def _all_tags(name: str) -> set[str]:
     return set(requests.get(f"http://{host}/v2/{path}/tags/list", timeout=60).json()["tags"])
 
 
-def test_a_new_tag_takes_its_layers_from_the_newest_base(
+def test_a_new_tag_gets_its_layers_from_the_newest_base(
     made: Path, name: str, tmp_path: Path, repository: Repository
 ) -> None:
-    """With an empty store and a new tag, a build finds the base in the same repository and trusts the repository."""
+    """With an empty store and a new tag, the build finds the base in the same repository, which it trusts."""
     base = system(tmp_path, b"1")
     night(made, name, "20260101", base, tmp_path)
     empty = str(tmp_path / "empty")
@@ -149,10 +149,10 @@ def test_a_new_tag_takes_its_layers_from_the_newest_base(
     assert newest(repository) == "base-20260101"
 
 
-def test_the_docker_engine_installs_nothing_that_the_base_has(
+def test_the_docker_engine_uses_the_base_as_a_cache(
     docker_workshop: DockerWorkshop, name: str, tmp_path: Path, made: Path
 ) -> None:
-    """A build of another tag finds the environment CACHED through the base, found by the list of tags."""
+    """A build of another tag finds the environment CACHED through the base, which it finds in the list of tags."""
     docker = {
         "engine": "docker",
         "installer": "rattler",
@@ -165,23 +165,23 @@ def test_the_docker_engine_installs_nothing_that_the_base_has(
     assert [step for step in steps(docker_workshop.log) if "COPY --from=environment" in step]
 
 
-def test_dates_and_numbers_that_make_no_sense_are_refused(made: Path, name: str, tmp_path: Path) -> None:
-    """A base without a date, or a keep of none, is a mistake."""
+def test_invalid_dates_and_numbers_are_refused(made: Path, name: str, tmp_path: Path) -> None:
+    """A base with an invalid date and a --keep of 0 are refused."""
     for day, keep in (("today", 7), ("20260101", 0)):
         with pytest.raises(UsageError):
             night(made, name, day, system(tmp_path, b"1"), tmp_path, keep=keep)
 
 
-def test_only_dates_count_as_bases() -> None:
-    """Other tags that begin alike are nobody's business."""
+def test_only_dated_tags_are_bases() -> None:
+    """Other tags with the same prefix are not changed."""
     assert dated(["base-20260101", "base-2026", "latest-base", "base-20260101-x", "base-20251231", "v1"]) == [
         "base-20260101",
         "base-20251231",
     ]
 
 
-def test_base_as_a_command(made: Path, name: str, tmp_path: Path) -> None:
-    """The command takes an environment; --without leaves out a package, and names one that is not there."""
+def test_base_is_a_command(made: Path, name: str, tmp_path: Path) -> None:
+    """The command takes an environment. --without leaves out a package, and a package that does not exist is an error."""
     run = CommandLine(tmp_path)
     base = ["--base", system(tmp_path, b"1")]
     done = run("base", made, "-t", f"{name}:v1", *base, "--json")

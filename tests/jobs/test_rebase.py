@@ -1,4 +1,4 @@
-"""A newer base under an image of ours: the same image as built on that base, and no layer of ours made or moved."""
+"""A rebase gives the same image as a build on the newer base, and makes and moves none of our layers."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ PACKAGES: list[Package] = [
 
 @pytest.fixture
 def newer_base(tmp_path: Path) -> str:
-    """Another base, with more layers than the small one, its own variables and history."""
+    """Another base, with more layers than the small base, and with its own variables and history."""
     layers = [programs(), tar({"etc/base": b"2\n"}), tar({"etc/more": b"more\n"})]
     made = image(layers, Env=["PATH=/usr/local/bin", "BASE=newer"], Labels={"of": "newer"})
     archive.write(made, "", tmp_path / "newer.tar")
@@ -40,7 +40,7 @@ def newer_base(tmp_path: Path) -> str:
 
 @pytest.fixture
 def prefix(tmp_path: Path) -> Path:
-    """A prefix with a path that two packages bring, a changed file, and variables."""
+    """A prefix with a path of two packages, a changed file, and variables."""
     made = install(tmp_path / "env", small_channel(tmp_path / "channel", PACKAGES), "a")
     (made / "share/mine").write_text("mine\n")
     (made / "conda-meta/state").write_text('{"version": 1, "env_vars": {"MODE": "test", "OTHER": "x"}}')
@@ -49,7 +49,7 @@ def prefix(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def name(registry: str) -> str:
-    """A repository of its own."""
+    """A repository for one test."""
     return f"{registry}/rebase/{uuid.uuid4().hex}"
 
 
@@ -60,7 +60,7 @@ def relay(registry: str) -> Iterator[Relay]:
 
 
 def manifest_of(reference: str) -> tuple[Manifest, dict[str, Any]]:
-    """Manifest and configuration that a registry has."""
+    """Returns the manifest and the configuration of an image in a registry."""
     host, _, rest = reference.partition("/")
     repository, _, tag = rest.partition(":")
     with connect(host) as registry:
@@ -77,10 +77,10 @@ def rebased(workshop: Workshop, reference: str, base: str, target: str = "") -> 
 
 
 @pytest.mark.parametrize("variables", [False, True])
-def test_it_is_the_image_built_on_that_base(
+def test_the_result_is_the_image_built_on_the_new_base(
     workshop: Workshop, prefix: Path, name: str, newer_base: str, variables: bool
 ) -> None:
-    """To the last bit of manifest and configuration."""
+    """Manifest and configuration have the same bytes."""
     workshop.build(prefix, reference=f"{name}:old", push=True, variables=variables)
     finished, _ = rebased(workshop, f"{name}:old", newer_base, f"{name}:new")
     built = workshop.build(prefix, reference=f"{name}:built", push=True, base=newer_base, variables=variables)
@@ -88,10 +88,10 @@ def test_it_is_the_image_built_on_that_base(
     assert manifest_of(f"{name}:new") == manifest_of(f"{name}:built")
 
 
-def test_no_layer_of_ours_is_made_or_moved(
+def test_none_of_our_layers_is_made_or_moved(
     workshop: Workshop, prefix: Path, name: str, newer_base: str, relay: Relay
 ) -> None:
-    """Not even where this machine has never seen them: what is sent are the base's layers and two small documents."""
+    """The store of this machine can be empty. Only the base's layers and two small documents are sent."""
     built = workshop.build(prefix, reference=f"{name}:old", push=True)
     empty = Workshop(workshop.folder / "empty", workshop.base)
     through = name.replace(name.partition("/")[0], relay.host)
@@ -106,7 +106,7 @@ def test_no_layer_of_ours_is_made_or_moved(
 
 
 def test_labels_environment_and_history_are_right(workshop: Workshop, prefix: Path, name: str, newer_base: str) -> None:
-    """The new base's own, with ours on top; nothing of the old base stays."""
+    """The values of the new base and ours are there. No value of the old base is left."""
     workshop.build(prefix, reference=f"{name}:old", push=True, variables=True)
     rebased(workshop, f"{name}:old", newer_base, f"{name}:new")
     manifest, config = manifest_of(f"{name}:new")
@@ -126,18 +126,20 @@ def test_labels_environment_and_history_are_right(workshop: Workshop, prefix: Pa
     assert config["org.jupyter.condabuild.lockfile"] == old["org.jupyter.condabuild.lockfile"]
 
 
-def test_back_on_the_old_base_it_is_the_old_image(workshop: Workshop, prefix: Path, name: str, newer_base: str) -> None:
-    """Nothing is lost on the way."""
+def test_a_rebase_back_to_the_old_base_gives_the_old_image(
+    workshop: Workshop, prefix: Path, name: str, newer_base: str
+) -> None:
+    """Nothing is lost in a rebase."""
     built = workshop.build(prefix, reference=f"{name}:old", push=True)
     rebased(workshop, f"{name}:old", newer_base, f"{name}:new")
     finished, _ = rebased(workshop, f"{name}:new", workshop.base, f"{name}:back")
     assert finished.digest == str(built.image.manifest.descriptor.digest)
 
 
-def test_without_a_name_it_takes_the_place_of_the_old_one(
+def test_without_a_target_the_old_image_is_replaced(
     workshop: Workshop, prefix: Path, name: str, newer_base: str
 ) -> None:
-    """Its layers are known to be there; the next build starts from it."""
+    """Its layers are known at the destination. The next build starts from it."""
     workshop.build(prefix, reference=f"{name}:v1", push=True)
     finished, _ = rebased(workshop, f"{name}:v1", newer_base)
     assert str(manifest_of(f"{name}:v1")[0].descriptor.digest) == finished.digest
@@ -145,20 +147,20 @@ def test_without_a_name_it_takes_the_place_of_the_old_one(
     assert (again.event.digest, again.event.bytes_pushed) == (finished.digest, 0)
 
 
-def test_into_another_repository_layers_are_mounted(
+def test_layers_are_mounted_into_another_repository(
     workshop: Workshop, prefix: Path, name: str, newer_base: str
 ) -> None:
-    """Of the same registry."""
+    """The other repository is in the same registry."""
     workshop.build(prefix, reference=f"{name}:v1", push=True)
     finished, events = rebased(workshop, f"{name}:v1", newer_base, f"{name}/copy:v1")
     mounted = [event for event in events if isinstance(event, Layer) and event.state == "mounted"]
     assert len(mounted) == finished.layers
 
 
-def test_it_runs(
+def test_the_rebased_image_runs(
     workshop: Workshop, rattler_prefix: Path, name: str, newer_base: str, base_reference: str, docker_client: Any
 ) -> None:
-    """The environment in it answers."""
+    """Its environment works."""
     workshop.build(rattler_prefix, reference=f"{name}:v1", push=True)
     rebased(workshop, f"{name}:v1", base_reference)
     with_tag = f"{name}:v1"
@@ -171,8 +173,8 @@ def test_it_runs(
     assert out == b"/opt/env\n"
 
 
-def test_an_image_that_is_not_ours_is_refused(workshop: Workshop, name: str, newer_base: str) -> None:
-    """Nobody knows where its base ends."""
+def test_an_image_of_another_tool_is_refused(workshop: Workshop, name: str, newer_base: str) -> None:
+    """The number of its base's layers is unknown."""
     with connect(name.partition("/")[0]) as registry:
         push_image(registry.repository(name.partition("/")[2]), "v1", layers=(b"x",))
     with pytest.raises(BadImage, match="was not made by"):
@@ -188,10 +190,10 @@ CHANGES: dict[str, Callable[[dict[str, Any]], object]] = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_an_image_whose_parts_differ_in_number_is_refused(
+def test_an_image_with_a_wrong_number_of_layers_is_refused(
     workshop: Workshop, prefix: Path, name: str, newer_base: str, change: str
 ) -> None:
-    """By each command that takes the image apart: a registry may give anything under a name."""
+    """Each command that reads the layers of an image checks this. A registry can give any document under a name."""
     workshop.build(prefix, reference=f"{name}:v1", push=True)
     change_image(f"{name}:v1", CHANGES[change])
     with pytest.raises(BadImage, match="different numbers of layers"):
@@ -206,7 +208,7 @@ def test_an_image_whose_parts_differ_in_number_is_refused(
 
 
 def test_a_base_that_is_an_environment_is_refused(workshop: Workshop, prefix: Path, name: str) -> None:
-    """Two would lie in one folder; for a build as for a rebase."""
+    """Two environments would be in the same folder. This is so for a build and for a rebase."""
     workshop.build(prefix, reference=f"{name}:v1", push=True)
     with pytest.raises(BaseUnavailable, match="already contains an environment"):
         rebased(workshop, f"{name}:v1", f"{name}:v1", f"{name}:v2")
@@ -216,8 +218,8 @@ def test_a_base_that_is_an_environment_is_refused(workshop: Workshop, prefix: Pa
         manifest_of(f"{name}:v2")
 
 
-def test_a_digest_is_no_name_for_the_result(workshop: Workshop, prefix: Path, name: str, newer_base: str) -> None:
-    """It would be pushed under a tag that nobody named."""
+def test_a_digest_cannot_be_the_target(workshop: Workshop, prefix: Path, name: str, newer_base: str) -> None:
+    """The result would be pushed under a tag that the user has not named."""
     built = workshop.build(prefix, reference=f"{name}:v1", push=True)
     with pytest.raises(UsageError, match="has no tag"):
         rebased(workshop, f"{name}@{built.event.digest}", newer_base)

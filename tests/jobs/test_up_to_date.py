@@ -1,4 +1,4 @@
-"""A build that changes nothing: known by the state of its files, two questions to registries, and told as before."""
+"""A build without changes is recognised by the state of its files. It needs two requests, and reports its result."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.parts.small_image import image, programs, tar
 
 
 class Place:
-    """An environment whose image is in a registry, on a base that is in the same one."""
+    """An environment whose image is in a registry, on a base in the same registry."""
 
     def __init__(self, workshop: Workshop, fake: FakeRegistry, folder: Path) -> None:
         data = [File("share/data", b"data"), File("share/other", b"other")]
@@ -46,14 +46,14 @@ class Place:
         self.base(b"1")
 
     def base(self, content: bytes) -> None:
-        """The base's tag names another image."""
+        """Moves the base's tag to another image."""
         made = image([programs(), tar({"etc/base": content})])
         for descriptor in (made.manifest.config, *made.manifest.layers):
             self.fake.put("base", b"".join(made.read(descriptor)))
         self.fake.put_manifest("base", "latest", made.manifest.media_type, made.manifest.raw)
 
     def build(self, source: Path | None = None, report: Report = silent, **request: Any) -> BuildResult:
-        """Builds and pushes; only the last build's requests are noted. `report` is told its events, too."""
+        """Builds and pushes. Only the requests of the last build are recorded. `report` gets its events, too."""
         self.fake.seen.clear()
         given = {"reference": self.reference, "push": True, "base": f"{self.fake.host}/base:latest", **request}
         return self.workshop.build(source or self.prefix, report, **given)
@@ -69,8 +69,8 @@ def place(workshop: Workshop, fake_registry: FakeRegistry, tmp_path: Path) -> Pl
     return Place(workshop, fake_registry, tmp_path)
 
 
-def test_two_questions_are_enough(place: Place) -> None:
-    """Where the image's and the base's names lead; then the build is told as one that reused everything."""
+def test_two_requests_are_enough(place: Place) -> None:
+    """They ask for the digests of the image and of the base. The build then reports that it reused everything."""
     (place.prefix / "share/untracked").write_text("x")
     first = place.build()
     told = list(place.workshop.events)
@@ -113,8 +113,8 @@ def _prune(place: Place) -> None:
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_whatever_changes_is_built(place: Place, change: str) -> None:
-    """In the environment, in the user's folder, in the registry or in the store."""
+def test_every_change_is_built(place: Place, change: str) -> None:
+    """The change is in the environment, in the user's folder, in the registry or in the store."""
     place.build(include=str(place.work))
     CHANGES[change](place)
     place.build(include=str(place.work))
@@ -122,23 +122,23 @@ def test_whatever_changes_is_built(place: Place, change: str) -> None:
 
 
 @pytest.mark.parametrize("given", [{"again": True}, {"variables": True}, {"compression_level": 2}])
-def test_whatever_else_is_asked_is_built(place: Place, given: dict[str, Any]) -> None:
-    """And `again` asks for the same, anew."""
+def test_every_other_request_is_built(place: Place, given: dict[str, Any]) -> None:
+    """With `again`, the same request is built again."""
     place.build()
     place.build(**given)
     assert place.worked
 
 
-def test_another_release_builds_anew(place: Place, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """What it makes of the same environment may be another image."""
+def test_another_release_builds_again(place: Place, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """It can make another image from the same environment."""
     place.build()
     monkeypatch.setattr(up_to_date, "_PACKAGE", tmp_path / "work")
     place.build()
     assert place.worked
 
 
-def test_a_lock_file_is_known_by_its_content(place: Place, tmp_path: Path) -> None:
-    """Written anew with the same content, it is the same."""
+def test_a_lock_file_is_recognised_by_its_content(place: Place, tmp_path: Path) -> None:
+    """If it is written again with the same content, it is the same lock file."""
     path = tmp_path / "conda-lock.yml"
     text = dump(lock(snapshot(place.prefix)))
     path.write_text(text)
@@ -152,7 +152,7 @@ def test_a_lock_file_is_known_by_its_content(place: Place, tmp_path: Path) -> No
 
 
 def _editable_install(place: Place, folder: Path) -> Path:
-    """A module in a folder of its own that pip has installed into the place's environment as editable."""
+    """A module in its own folder. pip has installed it into the environment as editable."""
     site = place.prefix / "lib/python3.11/site-packages"
     info = site / "mine-1.dist-info"
     info.mkdir(parents=True)
@@ -168,7 +168,7 @@ def _editable_install(place: Place, folder: Path) -> Path:
 
 
 def test_the_sources_of_an_editable_install_count(place: Place, tmp_path: Path) -> None:
-    """They lie outside of the environment, and a copy of them in the image."""
+    """They are outside of the environment, and the image has a copy of them."""
     module = _editable_install(place, tmp_path)
     first = place.build()
     place.build()
@@ -177,8 +177,8 @@ def test_the_sources_of_an_editable_install_count(place: Place, tmp_path: Path) 
     assert place.build().event.digest != first.event.digest
 
 
-def test_a_source_that_is_saved_during_the_upload_is_built_next(place: Place, tmp_path: Path) -> None:
-    """The image has the module as it was before: the next build must not say that nothing has changed."""
+def test_a_source_saved_during_the_upload_is_built_next(place: Place, tmp_path: Path) -> None:
+    """The image has the module without the change. The next build must not say that nothing has changed."""
     module = _editable_install(place, tmp_path)
 
     def save(event: Event) -> None:
@@ -190,8 +190,8 @@ def test_a_source_that_is_saved_during_the_upload_is_built_next(place: Place, tm
     assert place.build().event.digest != first.event.digest
 
 
-def test_a_registry_that_does_not_answer_is_the_builds_to_name(place: Place) -> None:
-    """A memory is no reason to call an image finished that nobody can see."""
+def test_a_registry_that_does_not_answer_is_reported_by_the_build(place: Place) -> None:
+    """Without an answer, the image must not be reported as finished."""
     place.build()
     place.fake.on("HEAD", "team/env/manifests", *[spec_error(500, "UNKNOWN", "no")] * 2)
     place.fake.on("GET", "team/env/manifests", *[spec_error(403, "DENIED", "no")] * 20)
@@ -202,8 +202,8 @@ def test_a_registry_that_does_not_answer_is_the_builds_to_name(place: Place) -> 
 @pytest.mark.parametrize(
     "more", [{"load": True}, {"archive": "x.tar"}, {"engine": "docker"}, {"base": "oci-archive:x"}]
 )
-def test_what_goes_elsewhere_is_built(place: Place, more: dict[str, Any]) -> None:
-    """Nobody knows whether it is still there."""
+def test_archives_and_loaded_images_are_always_built(place: Place, more: dict[str, Any]) -> None:
+    """The build does not know whether they still exist."""
     given: dict[str, Any] = {"prefix": place.prefix, "reference": place.reference, "push": True}
     assert up_to_date.applies(build_request(**given))
     assert not up_to_date.applies(build_request(**given, **more))
@@ -213,15 +213,15 @@ def _kept(place: Place) -> list[Path]:
     return list((place.workshop.store / "finished").iterdir())
 
 
-def test_memories_are_of_one_base(place: Place) -> None:
-    """The digest that the base's name has, not that of the image below."""
+def test_a_stored_result_belongs_to_one_base(place: Place) -> None:
+    """It has the digest of the base's name, not the digest of the image below."""
     place.build()
     [memory] = filter(None, (up_to_date.Memory.parse(path.read_bytes()) for path in _kept(place)))
     assert memory.base == str(Digest.of(place.fake.manifests["base"]["latest"][1]))
 
 
-def test_the_next_build_knows_what_was_found_as_recorded(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whether or not anything else in the environment drifted."""
+def test_the_next_build_uses_the_verified_packages(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """This is so with and without other drift in the environment."""
     place.build()
     with Store(place.workshop.store) as store:
         assert verified_packages.read(store, str(place.prefix)).keys() == {"data-1-0", "python-3.11.1-0"}
