@@ -1,4 +1,4 @@
-"""Bad input: each gives a named error and a hint, no traceback, nothing half-published, and the next run works."""
+"""Bad input gives a named error with a hint, no traceback and no partial result, and the next run works."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from tests.parts.registry.faults import FakeRegistry, Reply
 
 @pytest.fixture
 def run(tmp_path: Path) -> CommandLine:
-    """The command line with an empty store and a package cache of its own."""
+    """The command line with an empty store and its own package cache."""
     return CommandLine(tmp_path)
 
 
 @pytest.fixture
 def own_prefix(tmp_path: Path, channel: Channel) -> Iterator[tuple[Path, Channel, Path]]:
-    """A small prefix from a copy of the channel, both to be damaged, and its package cache."""
+    """A small prefix from a copy of the channel, and its package cache. Tests can damage them."""
     copy = Channel(Path(shutil.copytree(channel.folder, tmp_path / "channel")))
     with channels.serve(copy) as url:
         cache = tmp_path / "pkgs"
@@ -36,7 +36,7 @@ def own_prefix(tmp_path: Path, channel: Channel) -> Iterator[tuple[Path, Channel
 
 
 def failure(done: Done, code: str) -> dict[str, str]:
-    """The `failed` event of a command, which must be the last and have that code and a hint."""
+    """Returns the `failed` event of a command. It must be the last event, with this code and a hint."""
     assert done.status == 1, done.err
     last = done.events[-1]
     assert (last["type"], last["code"]) == ("failed", code), last
@@ -46,7 +46,7 @@ def failure(done: Done, code: str) -> dict[str, str]:
 
 
 def build(run: CommandLine, source: Path, base_archive: Path, *more: str) -> Done:
-    """A build to an archive, with events."""
+    """Builds into an archive, and prints events."""
     return run("build", source, "-o", "x.tar", "--base", f"oci-archive:{base_archive}", "--events", "jsonl", *more)
 
 
@@ -68,7 +68,7 @@ def test_a_broken_or_half_written_record(
 def test_a_package_in_neither_cache_nor_channel_is_copied_from_the_prefix(
     run: CommandLine, own_prefix: tuple[Path, Channel, Path], base_archive: Path
 ) -> None:
-    """From an environment it is taken as it lies there, and said; from the lock file alone it is a named error."""
+    """From an environment, the package is copied, and a message says so. From a lock file, it is a named error."""
     prefix, channel, cache = own_prefix
     run("lock", prefix, "-o", "conda-lock.yml")
     shutil.rmtree(cache)
@@ -92,7 +92,7 @@ def test_a_package_in_neither_cache_nor_channel_is_copied_from_the_prefix(
 def test_a_package_whose_archive_has_another_hash(
     run: CommandLine, own_prefix: tuple[Path, Channel, Path], base_archive: Path
 ) -> None:
-    """What the channel serves now is not what was locked: nothing of it is used."""
+    """The archive in the channel differs from the lock file, so it is not used."""
     prefix, channel, cache = own_prefix
     run("lock", prefix, "-o", "conda-lock.yml")
     shutil.rmtree(cache)
@@ -128,7 +128,10 @@ def test_a_registry_that_refuses_an_upload(
     status: int,
     code: str,
 ) -> None:
-    """The error has the registry's status; no manifest is pushed; against a registry that works, the next run does."""
+    """The error has the registry's status, and no manifest is pushed.
+
+    With a working registry, the next run succeeds.
+    """
     prefix, _, _ = own_prefix
     refusal = [Reply(status, headers={"Retry-After": "0"})] * 200
     fake_registry.on("POST", "/v2/team/env/blobs/uploads/", *refusal)
@@ -138,8 +141,8 @@ def test_a_registry_that_refuses_an_upload(
     assert fake_registry.times("PUT", "/v2/team/env/manifests/1") == 0
 
 
-def test_a_registry_that_is_not_there(run: CommandLine, rattler_prefix: Path, base_archive: Path) -> None:
-    """Refused connections are a named error with the registry's name in it, and not minutes of retries."""
+def test_a_registry_that_does_not_exist(run: CommandLine, rattler_prefix: Path, base_archive: Path) -> None:
+    """A refused connection is a named error with the registry's name, without minutes of retries."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         host = f"127.0.0.1:{free.getsockname()[1]}"
     done = run(
@@ -150,17 +153,17 @@ def test_a_registry_that_is_not_there(run: CommandLine, rattler_prefix: Path, ba
 
 
 @pytest.mark.parametrize("base", ["oci-archive:no-such.tar", "localhost:1/no/base:1", "docker-daemon:no-such-image:1"])
-def test_a_base_that_cannot_be_had(run: CommandLine, rattler_prefix: Path, base: str) -> None:
-    """The message names the base, the hint other ways to give one."""
+def test_a_base_that_is_not_available(run: CommandLine, rattler_prefix: Path, base: str) -> None:
+    """The message names the base, and the hint names other kinds of bases."""
     done = run("build", rattler_prefix, "-o", "x.tar", "--base", base, "--events", "jsonl")
     assert base in failure(done, "base_unavailable")["message"]
     assert not (run.folder / "x.tar").exists()
 
 
-def test_a_layer_that_a_registry_lost_is_built_and_no_warning_comes_twice(
+def test_a_layer_that_a_registry_lost_is_built_and_no_warning_is_repeated(
     run: CommandLine, own_prefix: tuple[Path, Channel, Path], base_archive: Path, fake_registry: FakeRegistry
 ) -> None:
-    """The build begins again, and tells only what is new."""
+    """The build starts again, and reports only new warnings."""
     prefix, *_ = own_prefix
     (prefix / "share/untracked").write_text("x")
     words = ("build", prefix, "--push", "--base", f"oci-archive:{base_archive}", "--events", "jsonl")
@@ -179,7 +182,7 @@ def test_a_layer_that_a_registry_lost_is_built_and_no_warning_comes_twice(
 
 @pytest.mark.parametrize("reference", ["", "Upper/Case:1", "host/x:bad tag", "host:99999999/x", "x@sha256:12", "a\nb"])
 def test_a_name_that_is_no_reference(run: CommandLine, rattler_prefix: Path, reference: str) -> None:
-    """Nothing is read or built before the name is known to be one."""
+    """The name is checked before anything is read or built."""
     done = run("build", rattler_prefix, "-t", reference, "--push", "--events", "jsonl")
     assert done.status in (1, 2)
     assert done.events[-1]["code"] in ("bad_reference", "bad_digest", "usage")
@@ -199,7 +202,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_full_disk(run: CommandLine, rattler_prefix: Path, base_archive: Path, small_disk: Path) -> None:
-    """A store that fills is a named error, and works again once there is room."""
+    """A full store is a named error. It works again when there is space."""
     environ = {"CONDABUILD_STORE_DIR": str(small_disk / "store")}
     arguments = ("build", rattler_prefix, "-o", "x.tar", "--base", f"oci-archive:{base_archive}", "--events", "jsonl")
     failure(run(*arguments, environ=environ), "disk_full")
@@ -211,7 +214,7 @@ def test_a_full_disk(run: CommandLine, rattler_prefix: Path, base_archive: Path,
 def test_an_archive_on_a_full_disk(
     run: CommandLine, rattler_prefix: Path, base_archive: Path, small_disk: Path
 ) -> None:
-    """The older archive of that name stays as it was."""
+    """The existing archive is not changed."""
     target = small_disk / "x.tar"
     target.write_text("older")
     done = run(
@@ -225,7 +228,7 @@ def test_an_archive_on_a_full_disk(
 def test_a_store_that_cannot_be_written(
     run: CommandLine, rattler_prefix: Path, base_archive: Path, small_disk: Path
 ) -> None:
-    """A read-only store is a named error that says which folder and what to set."""
+    """A read-only store is a named error with the folder and the setting."""
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     done = run(
         *("build", rattler_prefix, "-o", "x.tar", "--base", f"oci-archive:{base_archive}", "--events", "jsonl"),
@@ -237,7 +240,7 @@ def test_a_store_that_cannot_be_written(
 
 
 @pytest.mark.parametrize("text", ["", "hello", "version: 7\nmetadata: {}\npackage: []", "@EXPLICIT\nhttps://x/y"])
-def test_a_lock_file_that_is_none(run: CommandLine, base_archive: Path, text: str) -> None:
+def test_a_file_that_is_no_lock_file(run: CommandLine, base_archive: Path, text: str) -> None:
     """The message names the file."""
     (run.folder / "lock").write_text(text)
     done = run(

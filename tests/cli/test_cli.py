@@ -1,4 +1,4 @@
-"""jupyter condabuild: what each command prints, where it goes, and with which status it ends."""
+"""jupyter condabuild: the output of each command, its stream, and its exit status."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def run(tmp_path: Path) -> CommandLine:
 
 
 def manifest_of(reference: str) -> Manifest:
-    """The manifest that a tag names."""
+    """Returns the manifest of a tag."""
     name = Reference.parse(reference)
     with open_registry(name) as registry:
         found = registry.repository(name.repository).manifest(name.target)
@@ -39,7 +39,7 @@ def manifest_of(reference: str) -> Manifest:
 def test_lock_prints_the_lock_file_and_reports_on_standard_error(
     run: CommandLine, rattler_prefix: Path, format: str
 ) -> None:
-    """The lock file alone is on standard output; packages, channels and warnings are on standard error."""
+    """Only the lock file is on standard output. Packages, channels and warnings are on standard error."""
     done = run("lock", rattler_prefix, "--format", format)
     assert done.status == 0
     locked = load(done.out)
@@ -49,8 +49,8 @@ def test_lock_prints_the_lock_file_and_reports_on_standard_error(
     assert "sha256:" in done.err
 
 
-def test_lock_writes_a_file_whole_or_not_at_all(run: CommandLine, rattler_prefix: Path) -> None:
-    """-o replaces the file at the end; a folder that is not there is a named error and leaves nothing."""
+def test_lock_writes_a_complete_file_or_no_file(run: CommandLine, rattler_prefix: Path) -> None:
+    """-o replaces the file at the end. If the folder does not exist, the command fails and leaves no file."""
     file = run.folder / "conda-lock.yml"
     assert run("lock", rattler_prefix, "-o", file).status == 0
     assert load(file).python
@@ -60,8 +60,8 @@ def test_lock_writes_a_file_whole_or_not_at_all(run: CommandLine, rattler_prefix
     assert sorted(path.name for path in run.folder.iterdir() if path.is_file()) == ["conda-lock.yml"]
 
 
-def test_lock_as_json_names_digest_and_drift(run: CommandLine, rattler_prefix: Path) -> None:
-    """--json gives a program the report and the lock file."""
+def test_lock_as_json_contains_digest_and_drift(run: CommandLine, rattler_prefix: Path) -> None:
+    """--json prints the report and the lock file for programs."""
     found = run("lock", rattler_prefix, "--json").json
     assert found["digest"].startswith("sha256:")
     assert found["untracked"] == found["modified"] == found["missing"] == []
@@ -69,17 +69,17 @@ def test_lock_as_json_names_digest_and_drift(run: CommandLine, rattler_prefix: P
 
 
 def test_the_active_environment_is_the_default(run: CommandLine, rattler_prefix: Path) -> None:
-    """Without PREFIX the environment of CONDA_PREFIX is meant; without either the error says what to write."""
+    """Without PREFIX, CONDA_PREFIX is used. Without both, the error says which argument is missing."""
     assert run("lock", environ={"CONDA_PREFIX": str(rattler_prefix)}).status == 0
     done = run("lock")
     assert done.status == 2
     assert "PREFIX" in done.err
 
 
-def test_plan_builds_nothing_and_counts_what_exists(
+def test_plan_builds_nothing_and_counts_existing_layers(
     run: CommandLine, rattler_prefix: Path, registry: str, base_reference: str
 ) -> None:
-    """Before a push all packages are to be built, after it none."""
+    """Before a push, all packages must be built. After the push, no package must be built."""
     image = f"{registry}/cli/plan:1"
     before = run("plan", rattler_prefix, "-t", image, "--json").json
     assert {layer["state"] for layer in before["layers"]} == {"to build"}
@@ -96,7 +96,7 @@ def test_plan_builds_nothing_and_counts_what_exists(
 def test_build_prints_its_result_for_people_and_programs(
     run: CommandLine, rattler_prefix: Path, registry: str, base_reference: str
 ) -> None:
-    """The digest that is printed is the one that the registry has; --json and --events say the same."""
+    """The printed digest is the digest in the registry. --json and --events contain the same result."""
     image = f"{registry}/cli/build:1"
     arguments = ("build", rattler_prefix, "-t", image, "--push", "--base", base_reference)
     done = run(*arguments)
@@ -115,10 +115,10 @@ def test_build_prints_its_result_for_people_and_programs(
     assert [event for event in events if event["type"] in ("failed", "cancelled")] == []
 
 
-def test_a_build_request_on_standard_input_is_the_same_build(
+def test_a_request_on_standard_input_gives_the_same_build(
     run: CommandLine, rattler_prefix: Path, base_archive: Path
 ) -> None:
-    """--request - takes the JSON form, in which a server hands a build to its process."""
+    """--request - reads the JSON that a server sends to the process of a build."""
     request = {
         "prefix": str(rattler_prefix),
         "archive": str(run.folder / "a.tar"),
@@ -135,12 +135,12 @@ def test_a_build_request_on_standard_input_is_the_same_build(
     assert "push" in wrong.err
 
 
-def test_build_from_a_lock_file_equals_build_from_its_prefix(
+def test_a_build_from_a_lock_file_equals_a_build_from_its_prefix(
     run: CommandLine, rattler_prefix: Path, registry: str, base_reference: str
 ) -> None:
-    """The lock file alone gives the same image, bit for bit, where the prefix holds nothing else.
+    """If the prefix has no other files, the lock file gives the same image with the same bytes.
 
-    So another machine that has it sends nothing: the image's configuration is there, too.
+    So another machine that has the lock file sends nothing, not even the configuration of the image.
     """
     run("lock", rattler_prefix, "-o", "conda-lock.yml")
     image = f"{registry}/cli/lockfile"
@@ -156,7 +156,7 @@ def test_build_from_a_lock_file_equals_build_from_its_prefix(
 
 
 def test_both_kinds_of_archive_are_written(run: CommandLine, rattler_prefix: Path, base_archive: Path) -> None:
-    """-o FILE is an OCI archive, -o docker-archive:FILE the older kind."""
+    """-o FILE is an OCI archive. -o docker-archive:FILE is the older format."""
     base = ("--base", f"oci-archive:{base_archive}")
     assert run("build", rattler_prefix, "-o", "x.tar", *base).status == 0
     assert run("build", rattler_prefix, "-t", "x:1", "-o", "docker-archive:y.tar", *base).status == 0
@@ -170,7 +170,10 @@ def test_both_kinds_of_archive_are_written(run: CommandLine, rattler_prefix: Pat
 def test_ctrl_c_ends_a_build_at_once_and_leaves_no_partial_file(
     run: CommandLine, rattler_prefix: Path, base_archive: Path
 ) -> None:
-    """SIGINT in mid-build: status 130, a `cancelled` event, no archive, no worker left, and the next build works."""
+    """After SIGINT, the status is 130 with a `cancelled` event.
+
+    No archive and no worker is left, and the next build works.
+    """
     arguments = ("build", rattler_prefix, "-o", "x.tar", "--base", f"oci-archive:{base_archive}")
     process = run.start(*arguments, "--events", "jsonl")
     assert process.stdout
@@ -190,10 +193,10 @@ def test_ctrl_c_ends_a_build_at_once_and_leaves_no_partial_file(
     assert not any((run.store / "tmp").iterdir())
 
 
-def test_prune_empties_the_store_and_says_what_it_freed(
+def test_prune_empties_the_store_and_reports_the_freed_bytes(
     run: CommandLine, rattler_prefix: Path, base_archive: Path
 ) -> None:
-    """--keep-bytes 0 leaves no blob; the next build makes them again."""
+    """--keep-bytes 0 leaves no blob. The next build makes the blobs again."""
     run("build", rattler_prefix, "-o", "x.tar", "--base", f"oci-archive:{base_archive}")
     blobs = run.store / "blobs/sha256"
     held = sum(blob.stat().st_size for blob in blobs.iterdir())
@@ -202,8 +205,8 @@ def test_prune_empties_the_store_and_says_what_it_freed(
     assert run("build", rattler_prefix, "-o", "x.tar", "--base", f"oci-archive:{base_archive}").status == 0
 
 
-def test_bad_usage_ends_with_status_2(run: CommandLine, rattler_prefix: Path) -> None:
-    """A build that would go nowhere, an option that does not exist, a prefix and a lock file at once."""
+def test_wrong_usage_ends_with_status_2(run: CommandLine, rattler_prefix: Path) -> None:
+    """Examples are a build without a destination, an unknown option, and a prefix together with a lock file."""
     for arguments in (
         ("build", rattler_prefix),
         ("build", rattler_prefix, "--push"),
@@ -215,7 +218,7 @@ def test_bad_usage_ends_with_status_2(run: CommandLine, rattler_prefix: Path) ->
 
 
 def test_settings_come_from_configuration_and_environment(run: CommandLine, rattler_prefix: Path) -> None:
-    """A configuration file's values hold, the environment's win, and wrong ones are named."""
+    """The values of a configuration file are used. Variables have priority, and wrong values are named."""
     config = run.folder / "config"
     config.mkdir()
     (config / "jupyter_condabuild_config.py").write_text("c.CondaBuild.layer_budget = 5\n")
@@ -239,8 +242,8 @@ def test_a_path_in_a_setting_may_begin_with_the_home_folder(name: str) -> None:
     assert getattr(settings, name) == f"{home}/b"
 
 
-def test_help_says_what_each_command_does(run: CommandLine) -> None:
-    """--help of every command names its options and loads nothing heavy."""
+def test_help_describes_each_command(run: CommandLine) -> None:
+    """--help of every command shows its options, and loads no large module."""
     for command in ("lock", "plan", "build", "rebase", "prune"):
         assert "--json" in run(command, "--help").out
     loaded = subprocess.run(
@@ -252,7 +255,7 @@ def test_help_says_what_each_command_does(run: CommandLine) -> None:
     assert parser().prog == "jupyter condabuild"
 
 
-def test_a_reader_that_goes_away_is_no_error_message(run: CommandLine, rattler_prefix: Path) -> None:
+def test_a_closed_pipe_is_no_error(run: CommandLine, rattler_prefix: Path) -> None:
     """`jupyter condabuild lock | head -1` prints a line and no traceback."""
     line = f"{' '.join(run.command('lock', rattler_prefix))} 2>err | head -1"
     done = subprocess.run(["bash", "-c", line], env=run.environ, capture_output=True, text=True, cwd=run.folder)
@@ -260,7 +263,7 @@ def test_a_reader_that_goes_away_is_no_error_message(run: CommandLine, rattler_p
     assert "Traceback" not in (run.folder / "err").read_text()
 
 
-def test_output_is_plain_where_nobody_watches(run: CommandLine, rattler_prefix: Path, base_archive: Path) -> None:
+def test_output_without_a_terminal_is_plain(run: CommandLine, rattler_prefix: Path, base_archive: Path) -> None:
     """Without a terminal there are lines and no control characters."""
     done = run("build", rattler_prefix, "-o", "x.tar", "--base", f"oci-archive:{base_archive}")
     assert "\x1b" not in done.err

@@ -1,4 +1,4 @@
-"""What a build looks like on a terminal, seen through a real one's emulator."""
+"""The display of a build on a terminal, tested with a real terminal emulator."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.parts.build_events import DIGEST, DONE, START, Clock
 
 
 class Screen(io.TextIOWrapper):
-    """A pseudo-terminal with somebody who looks at it."""
+    """A pseudo-terminal with a reader."""
 
     def __init__(self, columns: int = 80, rows: int = 24, encoding: str = "utf-8") -> None:
         self.master, slave = os.openpty()
@@ -41,7 +41,7 @@ class Screen(io.TextIOWrapper):
         self.emulator.resize(rows, columns)
 
     def look(self, timeout: float = 0) -> list[str]:
-        """The lines to be seen, without empty ones at the end."""
+        """Returns the visible lines, without empty lines at the end."""
         while select.select([self.master], [], [], timeout)[0]:
             data = os.read(self.master, 65536)
             self.raw += data
@@ -71,7 +71,7 @@ def colours(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def shown(screen: Screen, events: list[Event], clock: Clock | None = None) -> list[str]:
-    """What is to be seen after some events, two seconds after they came."""
+    """Returns the visible lines after some events, two seconds later."""
     clock = clock or Clock()
     report = Terminal(screen, clock, ticking=False)
     for event in events:
@@ -83,8 +83,8 @@ def shown(screen: Screen, events: list[Event], clock: Clock | None = None) -> li
     return seen
 
 
-def test_the_layers_at_work_are_seen(screen: Screen) -> None:
-    """Phases that are done stay above; below, redrawn: the phase, a line for each layer at work, a bar for all."""
+def test_the_current_layers_are_displayed(screen: Screen) -> None:
+    """Ended phases stay above. Below, the phase, a line for each current layer and a bar for all are redrawn."""
     assert shown(screen, START) == [
         "✓ environment    0.4 s",
         "! Two packages were installed by pip without a hash.",
@@ -96,8 +96,8 @@ def test_the_layers_at_work_are_seen(screen: Screen) -> None:
     ]
 
 
-def test_a_narrow_terminal_shows_what_matters(screen: Screen) -> None:
-    """On 60 columns and on 30 the bar and the share remain, then the time left, and no line is broken."""
+def test_a_narrow_terminal_shows_the_important_parts(screen: Screen) -> None:
+    """With 60 and with 30 columns, the bar and the share stay, then the remaining time. No line is wrapped."""
     screen.resize(60, 24)
     assert shown(screen, START)[-1] == "  layers      ━━─────────   25 %  10 of 40 MB    6 s left"
     with Screen(30, 24) as narrow:
@@ -105,7 +105,7 @@ def test_a_narrow_terminal_shows_what_matters(screen: Screen) -> None:
 
 
 def test_the_end_is_a_short_block(screen: Screen) -> None:
-    """At the end nothing of the live part is left, and the result says name, digest, size, layers, bytes and time."""
+    """At the end the live part is removed, and the result has name, digest, size, layers, bytes and time."""
     report = Terminal(screen, Clock(), ticking=False)
     for event in START:
         report(event)
@@ -134,8 +134,8 @@ def test_the_end_is_a_short_block(screen: Screen) -> None:
     assert (screen.emulator.cursor.x, screen.emulator.cursor.y) == (0, 10)
 
 
-def test_a_failure_says_what_and_what_to_do(screen: Screen) -> None:
-    """The phase that failed, the last lines of standard error, the message in lines that fit, then the hint."""
+def test_a_failure_is_displayed_with_its_hint(screen: Screen) -> None:
+    """It has the failed phase, the last lines of standard error, the wrapped message, and the hint."""
     screen.resize(40, 24)
     log = [Log(f"line {number}", "stderr") for number in range(30)]
     failed = Failed("registry_denied", "The registry registry.lab.org refused the push.", "Ask for the right to push.")
@@ -149,8 +149,11 @@ def test_a_failure_says_what_and_what_to_do(screen: Screen) -> None:
     ]
 
 
-def test_a_layer_that_is_done_leaves_the_screen(screen: Screen) -> None:
-    """A layer's line goes when it is complete, all go with the phase; of many some are shown, the others counted."""
+def test_a_finished_layer_is_removed_from_the_screen(screen: Screen) -> None:
+    """The line of a layer is removed at its end, and all lines at the end of the phase.
+
+    If there are many, some are counted.
+    """
     many = [Progress(f"package-{number}", 1, 10) for number in range(20)]
     seen = shown(screen, [Phase("layers", "started"), *many])
     assert [line.split()[0] for line in seen[1:]] == [f"package-{number}" for number in range(8)] + ["and"]
@@ -180,7 +183,7 @@ def test_a_layer_that_is_done_leaves_the_screen(screen: Screen) -> None:
     st.integers(2, 20),
 )
 def test_no_live_line_is_wider_than_the_terminal(events: list[Event], width: int, height: int) -> None:
-    """Whatever happens, on a terminal of whatever size: the live part fits, so that redrawing it finds its place."""
+    """For any events and any size of the terminal, the live part fits, so that it can be redrawn in its place."""
     with Screen(width, height) as screen:
         clock = Clock()
         report = Terminal(screen, clock, ticking=False)
@@ -196,7 +199,7 @@ def test_no_live_line_is_wider_than_the_terminal(events: list[Event], width: int
 
 
 def test_a_terminal_that_gets_narrower_is_redrawn_in_place(screen: Screen) -> None:
-    """Terminals break long lines anew when they get narrower: the cursor goes up by as many rows as there are then."""
+    """A terminal that becomes narrower wraps long lines. The cursor then goes up by the new number of rows."""
     report = Terminal(screen, clock := Clock(), ticking=False)
     for event in START:
         report(event)
@@ -215,8 +218,8 @@ def test_a_terminal_that_gets_narrower_is_redrawn_in_place(screen: Screen) -> No
     report.close()
 
 
-def test_hostile_text_cannot_steer_the_terminal(screen: Screen) -> None:
-    """Names and messages with control sequences come out as text; only our own sequences reach the terminal."""
+def test_hostile_text_cannot_control_the_terminal(screen: Screen) -> None:
+    """Control sequences in names and messages are printed as text. The terminal gets only our own sequences."""
     evil = "\x1b[2J\x1b]0;title\x07\x9b31m\x1b(0\u202eevil\r\nname\t\x00\ud800"
     shown(
         screen,
@@ -243,7 +246,7 @@ def test_hostile_text_cannot_steer_the_terminal(screen: Screen) -> None:
 
 
 def test_no_color_is_respected(screen: Screen, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With NO_COLOR the display still moves, and has neither colour nor weight."""
+    """With NO_COLOR, the display still moves, and has neither colours nor bold text."""
     monkeypatch.setenv("NO_COLOR", "1")
     shown(screen, [*START, DONE])
     assert not re.search(rb"\x1b\[[0-9;]*m", screen.raw)
@@ -251,7 +254,7 @@ def test_no_color_is_respected(screen: Screen, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_terminal_without_unicode_gets_ascii() -> None:
-    """Where the terminal's encoding has no bars and ticks, plain characters stand for them; no name is an error."""
+    """If the terminal's encoding has no bars and ticks, other characters are used. No name raises an error."""
     with Screen(encoding="ascii") as screen:
         seen = shown(screen, [*START, Progress("日本語", 1, 10), Log("Ω" * 100)])
         assert seen[0] == "* environment    0.4 s"
@@ -260,15 +263,15 @@ def test_a_terminal_without_unicode_gets_ascii() -> None:
 
 
 def test_the_display_moves_by_itself(screen: Screen) -> None:
-    """While no event comes, a thread keeps the display alive: the spinner turns."""
+    """Without events, a thread updates the display, so that the spinner turns."""
     with Terminal(screen) as report:
         report(Phase("base", "started"))
         marks = {line[0] for _ in range(3) for line in screen.look(timeout=10) if "base image" in line}
     assert len(marks) > 1
 
 
-def test_telling_does_not_write(screen: Screen) -> None:
-    """Events only take note: a terminal that is slow, or stopped with Ctrl-S, does not hold up the build."""
+def test_an_event_does_not_wait_for_the_terminal(screen: Screen) -> None:
+    """Events are only recorded. A terminal that is slow, or stopped with Ctrl-S, does not delay the build."""
     report = Terminal(screen, Clock(), ticking=False)
     for event in [*START, *(Log("x" * 1000) for _ in range(1000))]:
         report(event)
@@ -276,8 +279,8 @@ def test_telling_does_not_write(screen: Screen) -> None:
     report.close()
 
 
-def test_a_terminal_that_is_gone_does_not_end_the_build(screen: Screen) -> None:
-    """When the terminal is closed, or the reader of a pipe goes, the build goes on in silence."""
+def test_a_closed_terminal_does_not_end_the_build(screen: Screen) -> None:
+    """If the terminal or the reader of a pipe is closed, the build continues without output."""
     report = Terminal(screen, Clock(), ticking=False)
     screen.hang_up()
     reader, writer = os.pipe()
@@ -293,8 +296,8 @@ def test_a_terminal_that_is_gone_does_not_end_the_build(screen: Screen) -> None:
 
 
 @pytest.mark.parametrize("how", ["interrupt", "exception", "exit"])
-def test_the_cursor_comes_back(screen: Screen, how: str) -> None:
-    """After Ctrl-C, an exception, or an exit without closing, the cursor is shown and the live part is gone."""
+def test_the_cursor_is_restored(screen: Screen, how: str) -> None:
+    """After Ctrl-C, an exception or an exit without closing, the cursor is visible and the live part is removed."""
     program = f"""if True:
         import sys
         from jupyter_condabuild.display import Terminal
@@ -324,8 +327,8 @@ def test_the_cursor_comes_back(screen: Screen, how: str) -> None:
     assert not screen.emulator.cursor.hidden
 
 
-def test_the_display_suits_the_stream(screen: Screen, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A terminal gets the live display; a file, a pipe and a dumb terminal get lines."""
+def test_the_display_depends_on_the_stream(screen: Screen, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A terminal gets the live display. A file, a pipe and a dumb terminal get lines."""
     monkeypatch.setenv("TERM", "xterm-256color")
     with display(screen) as report:
         assert isinstance(report, Terminal)

@@ -1,4 +1,4 @@
-"""A build as lines of text, and what keeps text from foreign places harmless and in its columns."""
+"""A build as lines of text. Text from other places is made harmless, and fits into its columns."""
 
 from __future__ import annotations
 
@@ -16,8 +16,11 @@ from jupyter_condabuild.events import Cancelled, Finished, Layer, Phase, Progres
 from tests.parts.build_events import DIGEST, DONE, START, Clock
 
 
-def test_lines_say_the_same(tmp_path: Path) -> None:
-    """Elsewhere than on a terminal: a line for each phase and layer made, warnings with hints, the result; no codes."""
+def test_lines_have_the_same_content(tmp_path: Path) -> None:
+    """Without a terminal there is a line for each phase and layer, warnings with hints, and the result.
+
+    No line has codes.
+    """
     out = io.StringIO()
     with Plain(out, Clock()) as report:
         for event in START:
@@ -44,7 +47,7 @@ def test_lines_say_the_same(tmp_path: Path) -> None:
 
 
 def test_progress_lines_come_every_five_seconds() -> None:
-    """Of a thousand events in twelve seconds two become lines; a single layer's progress none."""
+    """A thousand events in twelve seconds give two lines. The progress of a single layer gives no line."""
     out, clock = io.StringIO(), Clock()
     report = Plain(out, clock)
     report(Phase("push", "started"))
@@ -59,8 +62,8 @@ def test_progress_lines_come_every_five_seconds() -> None:
     ]
 
 
-def test_an_archive_alone_is_the_result() -> None:
-    """An image without a name is told by its archive, and nothing was sent; with both, both are told."""
+def test_an_archive_without_a_name_is_the_result() -> None:
+    """For an image without a name, the result names the archive, and nothing was sent. With a name, it names both."""
     for reference, head in {"": "✓ env.tar", "lab/env:v1": "✓ lab/env:v1"}.items():
         out = io.StringIO()
         Plain(out)(Finished(reference, DIGEST, 1000, 0, 2, 0, 1.0, "env.tar"))
@@ -70,15 +73,15 @@ def test_an_archive_alone_is_the_result() -> None:
         assert not any("sent" in line for line in lines)
 
 
-def test_a_cancelled_build_says_so() -> None:
-    """Ctrl-C is an end like others: one word."""
+def test_a_cancelled_build_prints_one_word() -> None:
+    """After Ctrl-C, the result is one word."""
     out = io.StringIO()
     Plain(out)(Cancelled())
     assert out.getvalue() == "Cancelled.\n"
 
 
-def test_the_rate_is_that_of_the_last_seconds() -> None:
-    """The rate follows what happens now, a stall shows as none, and beginning anew does not make it negative."""
+def test_the_rate_is_the_rate_of_the_last_seconds() -> None:
+    """The rate follows the last seconds. It is zero during a stall, and not negative after a restart."""
     meter = Meter(0.0)
     for second in range(1, 11):
         meter.update(float(second), second * 1000, 20_000)
@@ -106,14 +109,14 @@ def test_the_rate_is_that_of_the_last_seconds() -> None:
         ("日本語 é ✓", "日本語 é ✓"),
     ],
 )
-def test_control_sequences_are_taken_out_whole(text: str, cleaned: str) -> None:
-    """A coloured log line loses its colours and no more; what cannot be seen is shown to be there."""
+def test_control_sequences_are_removed(text: str, cleaned: str) -> None:
+    """A coloured log line loses only its colours. Invisible characters are made visible."""
     assert clean(text) == cleaned
 
 
 @given(st.text(alphabet=st.characters(codec=None), max_size=60), st.integers(0, 40))
 def test_text_is_cut_and_wrapped_to_columns(text: str, width: int) -> None:
-    """Any text, once clean, fits where it is put: wide and combining characters are counted as terminals do."""
+    """Cleaned text fits into its columns. Wide and combining characters are counted as in terminals."""
     text = clean(text)
     assert "\n" not in text
     assert columns(cut(text, width)) <= width

@@ -1,4 +1,4 @@
-"""What the command line prints of an environment with odd file names and many packages that only this machine has."""
+"""The command line's output for an environment with odd file names and with many local packages."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from tests.parts.channel.package import File, Metadata
 from tests.parts.command_line import CommandLine
 
 ODD = "share/odd\udcff"
-"""The name of a file as Python tells it, with a byte that is no UTF-8."""
+"""The name of a file, as Python decodes it, with a byte that is not UTF-8."""
 
 FOREIGN = "share/grün"
-"""The name of a file with a letter that not every terminal can show."""
+"""The name of a file with a letter that some terminals cannot display."""
 
 ASCII = {"PYTHONIOENCODING": "ascii"}
 
@@ -32,7 +32,7 @@ COMMANDS = {
 
 @pytest.fixture(scope="module")
 def places(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """An environment of thirty packages of a channel in a folder, and the same one before it was changed."""
+    """An environment with thirty packages of a local channel, and the same environment before a change."""
     folder = tmp_path_factory.mktemp("odd")
     names = [f"package{number}" for number in range(30)]
     packages = [(Metadata(name, "1", noarch="generic"), [File(f"share/{name}", b"x")]) for name in names]
@@ -53,17 +53,17 @@ def run(tmp_path: Path) -> CommandLine:
 
 
 def words(command: str, places: dict[str, Path], base: Path) -> list[str]:
-    """The words of a command, with its paths."""
+    """Returns the arguments of a command, with its paths."""
     known = {**{name: str(path) for name, path in places.items()}, "BASE": f"oci-archive:{base}"}
     return [known.get(word, word) for word in COMMANDS[command]]
 
 
 @pytest.mark.parametrize("encoding", [{}, ASCII], ids=["utf-8", "ascii"])
 @pytest.mark.parametrize("command", COMMANDS)
-def test_json_holds_any_file_name(
+def test_json_contains_any_file_name(
     run: CommandLine, places: dict[str, Path], base_archive: Path, command: str, encoding: dict[str, str]
 ) -> None:
-    """As the escape that JSON has for it, whatever standard output can show; so do events."""
+    """The name is escaped as in JSON, for any encoding of standard output. The same is so for events."""
     done = run(*words(command, places, base_archive), "--json", environ=encoding)
     assert done.status == 0, done.err
     if command == "lock":
@@ -74,8 +74,10 @@ def test_json_holds_any_file_name(
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_text_shows_any_file_name(run: CommandLine, places: dict[str, Path], base_archive: Path, command: str) -> None:
-    """With an escape where the terminal has no such character."""
+def test_text_contains_any_file_name(
+    run: CommandLine, places: dict[str, Path], base_archive: Path, command: str
+) -> None:
+    """A character that the terminal lacks is escaped."""
     done = run(*words(command, places, base_archive), environ=ASCII)
     assert done.status == 0, done.err
     if command == "lock":
@@ -83,19 +85,19 @@ def test_text_shows_any_file_name(run: CommandLine, places: dict[str, Path], bas
 
 
 @pytest.mark.parametrize("command", sorted(COMMANDS.keys() - {"diff"}))
-def test_a_warning_is_short_and_given_once(
+def test_a_warning_is_short_and_comes_once(
     run: CommandLine, places: dict[str, Path], base_archive: Path, command: str
 ) -> None:
-    """It names ten of the packages or files, and how many more there are."""
+    """It names ten of the packages or files, and the number of the others."""
     warnings = [line for line in run(*words(command, places, base_archive)).err.splitlines() if line.startswith("!")]
     assert warnings
     assert len(warnings) == len(set(warnings))
-    assert [line for line in warnings if line.count(", ") > 10] == []  # one comma may be of the sentence
+    assert [line for line in warnings if line.count(", ") > 10] == []  # one comma may belong to the sentence
     assert any("and 20 more" in line for line in warnings)
 
 
 def test_all_names_are_in_json(run: CommandLine, places: dict[str, Path]) -> None:
-    """A program that needs each of them finds them there."""
+    """Programs find each name there."""
     found = run("lock", places["ENV"], "--json").json
     assert len(found["modified"]) == 30
     assert os.fsencode(ODD) in map(os.fsencode, found["untracked"])

@@ -1,4 +1,4 @@
-"""The nightly base: dated tags, a tag for the newest, old bases removed, and a rebase if only the base image is newer."""
+"""The nightly base has a dated tag. Old bases are removed. If only the base image is newer, the base is rebased."""
 
 from __future__ import annotations
 
@@ -181,7 +181,7 @@ def test_only_dated_tags_are_bases() -> None:
 
 
 def test_base_is_a_command(made: Path, name: str, tmp_path: Path) -> None:
-    """The command takes an environment. --without leaves out a package, and a package that does not exist is an error."""
+    """The command takes an environment. --without leaves out a package, and a package that is not there is an error."""
     run = CommandLine(tmp_path)
     base = ["--base", system(tmp_path, b"1")]
     done = run("base", made, "-t", f"{name}:v1", *base, "--json")
