@@ -1,1 +1,1 @@
-"""Tests against a real Jupyter server (pytest-jupyter), with real kernels, registry and builds."""
+"""Tests with a real Jupyter server (pytest-jupyter), real kernels, a real registry and real builds."""

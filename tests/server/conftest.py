@@ -1,4 +1,4 @@
-"""A Jupyter server in the test's own process, with the extension, and a client for it."""
+"""A Jupyter server with the extension in the process of the test, and its client."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from traitlets.config import Config
 from tests.server.gate import Gate
 
 LIMIT = 120.0
-"""Seconds that anything awaited may take."""
+"""The longest wait for anything, in seconds."""
 
 LAST = ("finished", "failed", "cancelled")
 
@@ -49,7 +49,7 @@ class Message:
 
 @dataclass
 class Api:
-    """A client of the extension's routes; `headers` are those of a user who is logged in."""
+    """A client of the extension's routes. `headers` are the headers of a user who has logged in."""
 
     app: ServerApp
     client: AsyncHTTPClient
@@ -58,7 +58,7 @@ class Api:
     headers: dict[str, str] = field(default_factory=dict)
 
     async def __call__(self, method: str, path: str, body: object = None, **options: Any) -> Answer:
-        """A request, whatever comes of it; `body` is sent as JSON unless it is bytes."""
+        """Sends a request and returns any response. `body` is sent as JSON unless it is bytes."""
         options = {"headers": self.headers, "request_timeout": LIMIT, **options}
         if method in ("POST", "PUT", "PATCH"):
             options["body"] = body if isinstance(body, bytes) else json.dumps(body)
@@ -69,7 +69,7 @@ class Api:
 
     @asynccontextmanager
     async def stream(self, id: str, last: int | None = None) -> AsyncIterator[asyncio.StreamReader]:
-        """The raw bytes of a build's events, the response's head first."""
+        """Returns the raw bytes of a build's events, with the head of the response."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port, limit=1 << 24)
         head = [f"GET {self.base}condabuild/builds/{id}/events HTTP/1.0", f"Host: localhost:{self.port}"]
         head += [f"{name}: {value}" for name, value in self.headers.items()]
@@ -82,7 +82,7 @@ class Api:
             writer.close()
 
     async def messages(self, id: str, last: int | None = None) -> AsyncIterator[Message]:
-        """A build's messages until the stream ends; comments are left out."""
+        """Returns the messages of a build until the end of the stream, without comments."""
         async with self.stream(id, last) as reader:
             status = await reader.readline()
             assert b" 200 " in status, status
@@ -92,7 +92,7 @@ class Api:
                 yield message
 
     async def ended(self, id: str) -> dict[str, Any]:
-        """The build, once it has ended."""
+        """Returns the build after its end."""
         last: Any = None
         async with asyncio.timeout(LIMIT):
             async for message in self.messages(id):
@@ -102,7 +102,7 @@ class Api:
 
 
 async def parsed(reader: asyncio.StreamReader) -> AsyncIterator[Message]:
-    """Server-sent events as the specification has them; one that is cut off does not count."""
+    """Parses server-sent events as in the specification. A cut event does not count."""
     fields: dict[str, str] = {}
     while line := await asyncio.wait_for(reader.readline(), LIMIT):
         text = line.decode().removesuffix("\n")
@@ -115,7 +115,7 @@ async def parsed(reader: asyncio.StreamReader) -> AsyncIterator[Message]:
 
 
 async def until(condition: Callable[[], Awaitable[Any] | Any]) -> Any:
-    """The condition's value, as soon as it is true."""
+    """Waits until the condition is true, and returns its value."""
     async with asyncio.timeout(LIMIT):
         while True:
             value = condition()
@@ -127,7 +127,7 @@ async def until(condition: Callable[[], Awaitable[Any] | Any]) -> Any:
 
 @pytest.fixture
 def jp_server_cleanup(jp_asyncio_loop: asyncio.AbstractEventLoop) -> Iterator[None]:
-    """As pytest-jupyter has it, for the tests that have a server."""
+    """The fixture of pytest-jupyter, for tests with a server."""
     yield
     app = ServerApp.instance()
     jp_asyncio_loop.run_until_complete(app._cleanup())
@@ -137,19 +137,19 @@ def jp_server_cleanup(jp_asyncio_loop: asyncio.AbstractEventLoop) -> Iterator[No
 
 @pytest.fixture(scope="session")
 def server_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A layer store for the builds of all tests: what one built the next need not."""
+    """A layer store for the builds of all tests, so that each layer is built once."""
     return tmp_path_factory.mktemp("store")
 
 
 @pytest.fixture
 def config(server_store: Path) -> dict[str, Any]:
-    """Settings of the extension; a module that wants others has a fixture of this name."""
+    """The settings of the extension. A module with other settings has a fixture with this name."""
     return {"store_dir": str(server_store)}
 
 
 @pytest.fixture
 def jp_server_config(config: dict[str, Any]) -> Config:
-    """Of the server."""
+    """The configuration of the server."""
     return Config({"ServerApp": {"jpserver_extensions": {"jupyter_condabuild": True}}, "CondaBuild": config})
 
 
@@ -162,20 +162,20 @@ def api(
     jp_base_url: str,
     jp_auth_header: dict[str, str],
 ) -> Api:
-    """A client that is logged in by token."""
+    """A client that has logged in with a token."""
     return Api(jp_serverapp, http_server_client, jp_http_port, jp_base_url, dict(jp_auth_header))
 
 
 @pytest.fixture
 def gate(registry: str) -> Iterator[Gate]:
-    """A closed gate before the registry."""
+    """A closed gate in front of the registry."""
     with Gate(registry) as gate:
         yield gate
 
 
 @pytest.fixture
 def held(rattler_prefix: Path, small_base: str, gate: Gate, tmp_path: Path) -> dict[str, Any]:
-    """The request for a build that comes to a stop at the gate."""
+    """The request for a build that stops at the gate."""
     reference = f"{gate.host}/server/{tmp_path.name}:one"
     return {"prefix": str(rattler_prefix), "base": small_base, "push": True, "reference": reference}
 

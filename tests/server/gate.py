@@ -1,4 +1,4 @@
-"""A door before a registry: builds that push through it come to a stop until it is opened."""
+"""A gate in front of a registry: builds that push through it stop until it is opened."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.parts.registry.faults import Relay
 
 
 class Gate(Relay):
-    """A relay that passes nothing on before it is opened; `knocked` is set when someone waits."""
+    """A relay that transfers nothing before it is opened. `knocked` is set when a client waits."""
 
     def __init__(self, target: str) -> None:
         super().__init__(target)
@@ -17,7 +17,7 @@ class Gate(Relay):
         self.opened = threading.Event()
 
     def wait(self) -> None:
-        """Until someone waits before it."""
+        """Waits until a client waits at the gate."""
         assert self.knocked.wait(120), "nobody came"
 
     def __exit__(self, *exception: object) -> None:

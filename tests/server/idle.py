@@ -1,4 +1,4 @@
-"""A reader that hears nothing for 75 seconds, behind a proxy that drops what is idle for 60: in real time."""
+"""A reader that gets no event for 75 seconds, behind a proxy that drops silent connections after 60 real seconds."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from tests.parts.registry.faults import Relay
 from tests.server.script import Script
 
 PATIENCE = 60.0
-"""Seconds without a byte from the server, after which the proxy ends a connection: nginx's default."""
+"""The seconds without a byte from the server after which the proxy ends a connection: nginx's default."""
 
 COMMENTS = 5
-"""One every 15 seconds: 75 seconds in which nothing happens."""
+"""A comment comes every 15 seconds, so this is 75 seconds without an event."""
 
 
 class ImpatientProxy(Relay):
-    """A relay that ends connections when nothing came from the server for a while."""
+    """A relay that ends a connection if the server sends nothing for some time."""
 
     def _pass(self, source: socket.socket, sink: socket.socket, direction: str) -> None:
         if direction == "received":
@@ -31,10 +31,12 @@ class ImpatientProxy(Relay):
 
 @dataclass(frozen=True)
 class Idled:
-    """What came of it.
+    """The result of the reader.
 
-    `comments` are the seconds after which each comment came, `line` is the event that came after the last one, and
-    `silence` the seconds after which the proxy ended another connection, on which the server had nothing to say.
+    Attributes:
+        comments: the seconds after which each comment came.
+        line: the event after the last comment.
+        silence: the seconds after which the proxy ended another connection, on which the server sent nothing.
     """
 
     comments: tuple[float, ...]
@@ -43,7 +45,7 @@ class Idled:
 
 
 def idle(home: Home) -> Idled:
-    """Follows a build in which nothing happens, until something does."""
+    """Follows a silent build until its next event."""
     with Script(home.state) as script, Server(home) as server, ThreadPoolExecutor(1) as pool:
         address = f"127.0.0.1:{server.client.base_url.port}"
         with ImpatientProxy(address) as proxy:
@@ -71,6 +73,6 @@ def _silence(host: str) -> float:
     address, _, port = host.rpartition(":")
     with socket.create_connection((address, int(port)), timeout=2 * PATIENCE) as connection:
         started = time.monotonic()
-        connection.sendall(b"GET /api/status HTTP/1.1\r\n")  # and no more: the server waits for the rest of it
+        connection.sendall(b"GET /api/status HTTP/1.1\r\n")  # and no more: the server waits for the rest of the request
         assert connection.recv(1) == b""
         return time.monotonic() - started

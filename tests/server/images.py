@@ -1,4 +1,4 @@
-"""Images that tests put into the registry, and take out of it again."""
+"""Images that tests put into the registry and remove again."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.parts.small_image import image, tar
 
 
 def put_base(reference: str, content: bytes = b"1") -> None:
-    """A base image of a few bytes, whose layer has this content."""
+    """Puts a base image of a few bytes, whose layer has this content, into the registry."""
     name = Reference.parse(reference)
     base = image([tar({"etc/base": content})], Env=["PATH=/usr/bin"])
     with open_registry(name) as registry:
@@ -23,7 +23,7 @@ def put_base(reference: str, content: bytes = b"1") -> None:
 
 
 def remove(reference: str) -> None:
-    """The image is no longer there."""
+    """Removes the image."""
     name = Reference.parse(reference)
     with open_registry(name) as registry:
         repository = registry.repository(name.repository)

@@ -1,4 +1,4 @@
-"""A build whose part the test plays: it holds the events file as a build's process does, and writes what it likes."""
+"""A build that a test plays: it locks the events file like the process of a build, and writes events of the test."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ REQUEST = build_request(prefix="/env", archive="/x.tar").to_json()
 
 
 class Script:
-    """A running build in a server's state folder."""
+    """A running build in the state folder of a server."""
 
     def __init__(self, state: Path) -> None:
         self.history = BuildHistory(state / "history.sqlite")
@@ -54,17 +54,17 @@ class Script:
         self.file.flush()
 
     def log(self, count: int) -> None:
-        """Writes so many lines of a log, each of which says its number."""
+        """Writes lines of a log. Each line contains its number."""
         self.write(*(Log(f"line {self.seq + number} " + "x" * (number % 200)) for number in range(1, count + 1)))
 
     def end(self) -> None:
-        """The build's process ends."""
+        """Ends the build's process."""
         self.write(Cancelled())
         self.file.close()
 
 
 def finished(state: Path, size: int) -> tuple[str, int]:
-    """The id and the number of events of an ended build whose log has so many bytes."""
+    """Returns the id and the number of events of an ended build whose log has so many bytes."""
     with Script(state) as script:
         line = json.dumps({"text": "y" * 100, "stream": "stdout"})[1:]
         while script.file.tell() < size:

@@ -1,4 +1,4 @@
-"""What is answered at once over REST: comparisons, files to commit, room in the store."""
+"""REST requests that are answered at once: comparisons, exported files, and pruning of the store."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ IMAGE = "registry.lab.org/team/env:v1"
 
 
 async def asked(api: Api, path: str, body: object, schema: str) -> Any:
-    """The answer to a request that makes sense; it is as the contract says."""
+    """Returns the answer to a valid request, and checks it against the contract."""
     answer = await api("POST", f"condabuild/{path}", body)
     assert answer.status == 200, answer.body
     check(answer.json, schema)
     return answer.json
 
 
-async def test_an_environment_is_the_same_in_each_of_its_forms(
+async def test_each_form_of_an_environment_is_equal(
     api: Api, kernelspec: str, kernel_prefix: Path, small_base: str, registry: str, tmp_path: Path
 ) -> None:
-    """By its kernelspec, its folder, its lock file, and inside an image."""
+    """The forms are kernelspec, folder, lock file and image."""
     digest = (await api("POST", "condabuild/snapshots", {"kernel_name": kernelspec})).json["digest"]
     reference = f"{registry}/server/diff-{tmp_path.name}:v1"
     body = {"lockfile": digest, "base": small_base, "push": True, "reference": reference}
@@ -50,8 +50,8 @@ async def test_an_environment_is_the_same_in_each_of_its_forms(
         assert found["same"] == len(list((kernel_prefix / "conda-meta").glob("*.json")))
 
 
-async def test_each_package_that_differs_is_named(api: Api, tmp_path: Path) -> None:
-    """Added, removed and changed, in the direction that was asked for."""
+async def test_each_different_package_is_named(api: Api, tmp_path: Path) -> None:
+    """Added, removed and changed packages are named, in the requested direction."""
     before, after = SmallPrefix(tmp_path / "a" / "env"), SmallPrefix(tmp_path / "b" / "env")
     for prefix, packages in (
         (before, {"one": "1", "two": "1", "same": "1"}),
@@ -69,8 +69,8 @@ async def test_each_package_that_differs_is_named(api: Api, tmp_path: Path) -> N
     assert (found["equal"], found["same"]) == (False, 1)
 
 
-async def test_a_comparison_that_cannot_be_made_says_why(api: Api, rattler_prefix: Path, registry: str) -> None:
-    """Sides that are missing or doubled, somebody else's image, one that is not there, and paths that lead out."""
+async def test_a_comparison_that_fails_gives_the_reason(api: Api, rattler_prefix: Path, registry: str) -> None:
+    """The side is missing or doubled, the image is of another tool or missing, or a path is outside of the root."""
     good = {"prefix": str(rattler_prefix)}
     put_base(f"{registry}/server/theirs:1")
     for body, status, code in (
@@ -94,10 +94,10 @@ async def test_a_comparison_that_cannot_be_made_says_why(api: Api, rattler_prefi
 
 
 @pytest.mark.parametrize("kind", ["dockerfile", "github-actions"])
-async def test_exported_files_are_those_of_the_command_line(
+async def test_exported_files_are_the_same_as_with_the_command_line(
     api: Api, rattler_prefix: Path, tmp_path: Path, kind: str
 ) -> None:
-    """The same texts, the same programs, and nothing is written."""
+    """The texts and the programs are the same, and nothing is written."""
     body = {"kind": kind, "prefix": str(rattler_prefix), "reference": IMAGE, "base": "debian:12"}
     found = await asked(api, "exports", body, "Export")
     folder = tmp_path / "files"
@@ -114,7 +114,7 @@ async def test_exported_files_are_those_of_the_command_line(
 
 
 async def test_every_kind_is_exported_from_a_lock_file(api: Api, rattler_prefix: Path) -> None:
-    """All but the Dockerfile need the image's name."""
+    """All kinds except the Dockerfile need the name of the image."""
     digest = (await api("POST", "condabuild/snapshots", {"prefix": str(rattler_prefix)})).json["digest"]
     for kind in EXPORTS:
         found = await asked(api, "exports", {"kind": kind, "lockfile": digest, "reference": IMAGE}, "Export")
@@ -132,8 +132,8 @@ async def test_every_kind_is_exported_from_a_lock_file(api: Api, rattler_prefix:
         assert (answer.status, error_of(answer)) == (status, code), body
 
 
-async def test_what_an_environment_has_beside_its_packages_is_said_with_an_export(api: Api, tmp_path: Path) -> None:
-    """The warnings of a build, and what nobody else can install."""
+async def test_files_without_a_package_are_reported_with_an_export(api: Api, tmp_path: Path) -> None:
+    """The answer has the warnings of a build, and the packages that other users cannot install."""
     small = SmallPrefix(tmp_path / "env")
     small.add("numbers", files={"share/numbers.txt": b"1"})
     small.add("homemade", url="file:///lab/channel/linux-64/homemade-1.0-0.conda")
@@ -144,10 +144,10 @@ async def test_what_an_environment_has_beside_its_packages_is_said_with_an_expor
     assert "homemade" in warnings["not-installable"]
 
 
-async def test_what_takes_too_long_is_ended_and_named(
+async def test_a_command_that_takes_too_long_is_ended_and_named(
     api: Api, rattler_prefix: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With a hint, and no process of it is left."""
+    """The error has a hint, and no process is left."""
     (extension,) = api.app.extension_manager.extension_apps["jupyter_condabuild"]
     monkeypatch.setattr(extension._service._runner, "_limit", 0.01)
     answer = await api("POST", "condabuild/snapshots", {"prefix": str(rattler_prefix)})
@@ -157,17 +157,17 @@ async def test_what_takes_too_long_is_ended_and_named(
 
 
 class TestWithAStoreOfItsOwn:
-    """With a store that only this test's builds fill."""
+    """A server whose store has only the builds of this test."""
 
     @pytest.fixture
     def config(self, tmp_path: Path) -> dict[str, Any]:
-        """The settings; a prune that is not told how much to keep leaves all."""
+        """The settings. Without a number of bytes, a prune keeps everything."""
         return {"store_dir": str(tmp_path / "store"), "store_max_bytes": 1 << 30}
 
     async def test_the_store_is_pruned_unless_a_build_uses_it(
         self, api: Api, held: dict[str, Any], gate: Gate, tmp_path: Path
     ) -> None:
-        """409 while one does; afterwards what is not kept is gone, and the next build works."""
+        """The status is 409 during a build. Later, everything above the limit is removed, and the next build works."""
         id = (await api("POST", "condabuild/builds", held)).json["id"]
         await asyncio.to_thread(gate.wait)
         busy = await api("POST", "condabuild/prune", {"keep_bytes": 0})

@@ -1,4 +1,4 @@
-"""Builds over REST: from a running kernel to an image, joined, queued, cancelled and held to limits."""
+"""Builds over REST: from a running kernel to an image; builds are joined, queued, cancelled and limited."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ CONTRACT = yaml.safe_load(handlers.CONTRACT.read_text())
 
 
 def check(value: object, schema: str) -> None:
-    """Fails unless the value is as the contract says."""
+    """Fails if the value does not match the contract."""
     Draft202012Validator({"$ref": f"#/components/schemas/{schema}", "components": CONTRACT["components"]}).validate(
         value
     )
 
 
 def building(session: int | None = None) -> list[psutil.Process]:
-    """Processes of builds: children of this server with all theirs, or those in a build's session."""
+    """Returns the processes of builds: children of this server, or the processes in a build's session."""
     found = psutil.Process().children(recursive=True) if session is None else psutil.process_iter()
     return [
         process
@@ -47,10 +47,10 @@ def building(session: int | None = None) -> list[psutil.Process]:
     ]
 
 
-async def test_a_kernel_becomes_an_image_that_others_can_use(
+async def test_a_kernel_becomes_an_image_for_others(
     api: Api, kernelspec: str, base_reference: str, registry: str, docker_client: docker.DockerClient
 ) -> None:
-    """Snapshot, build, events, lock file, share: as the contract describes them, and the image runs."""
+    """Snapshot, build, events, lock file and share commands match the contract, and the image runs."""
     reference = f"{registry}/server/analysis:first"
     kernel = await started(api, kernelspec)
     before = await api("POST", "condabuild/snapshots", {"kernel_id": kernel, "reference": reference})
@@ -101,7 +101,7 @@ async def test_a_kernel_becomes_an_image_that_others_can_use(
 
 
 async def test_an_unreachable_registry_does_not_hide_the_report(api: Api, rattler_prefix: Path) -> None:
-    """A snapshot says what is in the environment, and why the plan is not compared."""
+    """The snapshot has the contents of the environment, and the reason why the plan is not compared."""
     body = {"prefix": str(rattler_prefix), "reference": "127.0.0.1:1/nobody/home"}
     answer = await api("POST", "condabuild/snapshots", body)
     assert answer.status == 200, answer.body
@@ -112,7 +112,7 @@ async def test_an_unreachable_registry_does_not_hide_the_report(api: Api, rattle
 
 
 async def test_a_snapshot_for_the_docker_engine_has_its_steps_and_no_layers(api: Api, rattler_prefix: Path) -> None:
-    """What a build with the same members would do; not the plan of an engine that was not asked for."""
+    """It has the plan for the requested engine, with the same values as a build."""
     body = {"prefix": str(rattler_prefix), "engine": "docker", "installer": "conda", "base": "debian:12"}
     answer = await api("POST", "condabuild/snapshots", body)
     assert answer.status == 200, answer.body
@@ -124,10 +124,10 @@ async def test_a_snapshot_for_the_docker_engine_has_its_steps_and_no_layers(api:
     assert "decided while it builds" in plan["summary"]
 
 
-async def test_the_server_answers_while_a_snapshot_takes_its_time(
+async def test_the_server_answers_during_a_snapshot(
     api: Api, rattler_prefix: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its process is held at the start; others are answered before it is let go."""
+    """The process of the snapshot is stopped at its start. Other requests are answered before it continues."""
     gone, slow = tmp_path / "go", tmp_path / "python"
     os.mkfifo(gone)
     slow.write_text(f'#!/bin/sh\nread _ < "{gone}"\nexec "{sys.executable}" "$@"\n')
@@ -139,7 +139,7 @@ async def test_the_server_answers_while_a_snapshot_takes_its_time(
         released.set()
         gone.write_text("go\n")
 
-    rescue = threading.Timer(20, release)  # a server that waits itself would wait for ever
+    rescue = threading.Timer(20, release)  # a server that waits for the snapshot would wait for ever
     rescue.start()
     snapshot = asyncio.ensure_future(api("POST", "condabuild/snapshots", {"prefix": str(rattler_prefix)}))
     try:
@@ -153,7 +153,7 @@ async def test_the_server_answers_while_a_snapshot_takes_its_time(
 
 
 async def test_fifty_clicks_are_one_build(api: Api, held: dict[str, Any], gate: Gate) -> None:
-    """Who asks for the same while it lives joins it; another destination, option or environment is another build."""
+    """The same request joins a running build. Another destination, option or environment is another build."""
     answers = await asyncio.gather(*(api("POST", "condabuild/builds", held) for _ in range(50)))
     assert sorted(answer.status for answer in answers) == [200] * 49 + [201]
     assert len({answer.json["id"] for answer in answers}) == 1
@@ -167,10 +167,8 @@ async def test_fifty_clicks_are_one_build(api: Api, held: dict[str, Any], gate: 
         assert (await api.ended(build["id"]))["state"] == "finished"
 
 
-async def test_what_is_built_already_is_not_built_again(
-    api: Api, tmp_path: Path, small_base: str, registry: str
-) -> None:
-    """As long as the image is there and neither environment nor base changed, the same request gets the same build."""
+async def test_an_existing_image_is_not_built_again(api: Api, tmp_path: Path, small_base: str, registry: str) -> None:
+    """As long as the image, the environment and the base are the same, the same request gets the same build."""
     small = SmallPrefix(tmp_path / "small")
     small.add("numbers", files={"share/numbers.txt": b"1"})
     base = f"{registry}/server/base:{tmp_path.name}"
@@ -201,17 +199,20 @@ async def test_what_is_built_already_is_not_built_again(
 
 
 class TestWithASmallQueue:
-    """With one build at a time, and room for two that wait."""
+    """A server that runs one build at a time, and lets two builds wait."""
 
     @pytest.fixture
     def config(self, server_store: Path) -> dict[str, Any]:
         """The settings."""
         return {"store_dir": str(server_store), "max_concurrent_builds": 1, "max_queued_builds": 2}
 
-    async def test_builds_wait_in_order_and_are_told_their_place(
+    async def test_builds_wait_in_order_and_report_their_position(
         self, api: Api, held: dict[str, Any], gate: Gate
     ) -> None:
-        """The stream tells of each move; what is too much is refused; what is cancelled while it waits never runs."""
+        """The stream has each change of the position.
+
+        Too many builds are refused. A waiting build that is cancelled never runs.
+        """
         ids = []
         for number in range(3):
             answer = await api("POST", "condabuild/builds", {**held, "reference": f"{held['reference']}-{number}"})
@@ -248,7 +249,7 @@ class TestWithASmallQueue:
 async def test_a_cancelled_build_ends_with_all_its_processes(
     api: Api, held: dict[str, Any], gate: Gate, server_store: Path
 ) -> None:
-    """Its readers are told, nothing of its group is left, the store is sound, and the next build works."""
+    """Its readers get the event, none of its processes is left, the store is not damaged, and the next build works."""
     id = (await api("POST", "condabuild/builds", held)).json["id"]
     await asyncio.to_thread(gate.wait)
     (pid,) = {os.getsid(process.pid) for process in building()}
@@ -269,10 +270,10 @@ async def test_a_cancelled_build_ends_with_all_its_processes(
     assert [child for child in psutil.Process().children() if child.status() == psutil.STATUS_ZOMBIE] == []
 
 
-async def test_a_build_that_does_not_listen_is_ended_all_the_same(
+async def test_a_build_that_ignores_signals_is_killed(
     api: Api, held: dict[str, Any], gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One that hangs so that no signal reaches it is killed after a while, and counts as cancelled."""
+    """A build that does not react to a signal is killed after some time, and counts as cancelled."""
     monkeypatch.setattr(supervisor, "CANCEL_SECONDS", 0.2)
     id = (await api("POST", "condabuild/builds", held)).json["id"]
     await asyncio.to_thread(gate.wait)
@@ -285,17 +286,17 @@ async def test_a_build_that_does_not_listen_is_ended_all_the_same(
 
 @pytest.mark.parametrize("setting", ["max_build_seconds", "max_build_memory"])
 class TestWithALimit:
-    """With a limit that any build passes."""
+    """A server with a limit that every build exceeds."""
 
     @pytest.fixture
     def config(self, server_store: Path, setting: str) -> dict[str, Any]:
         """The settings."""
         return {"store_dir": str(server_store), setting: 1}
 
-    async def test_a_build_that_passes_a_limit_is_ended_and_says_which(
+    async def test_a_build_that_exceeds_a_limit_is_ended_and_names_the_limit(
         self, api: Api, held: dict[str, Any], setting: str
     ) -> None:
-        """It has failed, not been cancelled, and the hint names the setting."""
+        """It is failed, and not cancelled. The hint names the setting."""
         id = (await api("POST", "condabuild/builds", held)).json["id"]
         messages = [message async for message in api.messages(id)]
         check(messages[-2].data, "FailedEvent")
@@ -304,10 +305,10 @@ class TestWithALimit:
         assert setting in messages[-1].data["error"]["hint"]
 
 
-async def test_a_build_inherits_neither_the_servers_secrets_nor_its_folder(
+async def test_a_build_gets_neither_the_servers_secrets_nor_its_folder(
     api: Api, held: dict[str, Any], gate: Gate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Tokens of the server stay out of its environment, and a module in the server's folder is not imported."""
+    """Tokens of the server are not in its environment. A module in the server's folder is not imported."""
     for name in ("JUPYTERHUB_API_TOKEN", "JUPYTER_TOKEN", "JPY_API_TOKEN"):
         monkeypatch.setenv(name, "secret-of-the-server")
     (tmp_path / "json.py").write_text("raise SystemExit('the wrong json')")
@@ -322,8 +323,8 @@ async def test_a_build_inherits_neither_the_servers_secrets_nor_its_folder(
     assert (await api.ended(id))["state"] == "finished"
 
 
-async def test_a_failed_build_says_why(api: Api, held: dict[str, Any]) -> None:
-    """The error is the one that the build ended with, code and hint included."""
+async def test_a_failed_build_has_its_error(api: Api, held: dict[str, Any]) -> None:
+    """It is the error of the build, with code and hint."""
     body = {**held, "reference": "127.0.0.1:1/nobody/home", "base": "oci-archive:/no/such/base.tar"}
     build = await api.ended((await api("POST", "condabuild/builds", body)).json["id"])
     check(build, "Build")
@@ -334,7 +335,7 @@ async def test_a_failed_build_says_why(api: Api, held: dict[str, Any]) -> None:
 async def test_a_build_from_a_lock_file_and_into_an_archive(
     api: Api, rattler_prefix: Path, small_base: str, jp_root_dir: Path
 ) -> None:
-    """A snapshot's lock file is built as it was; the archive and the workspace's files lie below the root folder."""
+    """The lock file of a snapshot is built unchanged. The archive and the workspace's files are in the root folder."""
     (jp_root_dir / "notebook.ipynb").write_text("{}")
     digest = (await api("POST", "condabuild/snapshots", {"prefix": str(rattler_prefix)})).json["digest"]
     body = {"lockfile": digest, "base": small_base, "archive": "docker-archive:out.tar", "include": "."}

@@ -1,4 +1,4 @@
-"""The server keeps to openapi.yaml, whatever is asked of it: schemathesis asks more than a thousand times."""
+"""The server follows openapi.yaml for any request: schemathesis sends more than a thousand requests."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.parts.small_prefix import SmallPrefix
 from tests.server.script import finished
 
 EXAMPLES = 70
-"""Cases of each kind, good and bad, for each operation."""
+"""Valid and invalid cases for each operation."""
 
 CHECKS = (
     checks.not_a_server_error,
@@ -42,14 +42,14 @@ asked: Counter[tuple[str, int]] = Counter()
 
 @dataclass(frozen=True)
 class Real:
-    """Things that are there, for cases that would hardly guess them."""
+    """Existing objects, for cases that would hardly guess their ids."""
 
     server: Server
     prefix: str
     digest: str
     build: str
     spare: str
-    """An ended build that may be forgotten."""
+    """An ended build that a case may delete."""
 
 
 @pytest.fixture(scope="module")
@@ -76,13 +76,13 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Real]:
         until(all_ended)
 
 
-def test_the_contract_is_a_valid_description() -> None:
-    """Of OpenAPI 3.1."""
+def test_the_contract_is_a_valid_document() -> None:
+    """It is valid by OpenAPI 3.1."""
     validate(yaml.safe_load(CONTRACT.read_text()))
 
 
 def kinds() -> Iterator[tuple[str, GenerationMode]]:
-    """Good cases of every operation, and bad ones of those that have something that can be wrong."""
+    """Valid cases of every operation, and invalid cases of the operations with input."""
     for label, operation in OPERATIONS.items():
         yield label, GenerationMode.POSITIVE
         if operation.body or operation.path_parameters or operation.query:
@@ -90,8 +90,8 @@ def kinds() -> Iterator[tuple[str, GenerationMode]]:
 
 
 @pytest.mark.parametrize(("label", "mode"), list(kinds()))
-def test_nothing_that_is_asked_breaks_the_contract(real: Real, label: str, mode: GenerationMode) -> None:
-    """No 5xx, no undocumented status, type or form; what is not as the contract wants it is refused."""
+def test_no_request_breaks_the_contract(real: Real, label: str, mode: GenerationMode) -> None:
+    """No answer has a status of 5xx, or an undocumented status, type or form. An invalid request is refused."""
     operation = OPERATIONS[label]
 
     @seed(1)
@@ -112,7 +112,7 @@ def test_nothing_that_is_asked_breaks_the_contract(real: Real, label: str, mode:
 
 
 def _make_real(case: schemathesis.Case, real: Real) -> None:
-    """What the case names is there; what it says besides stays as it is."""
+    """Fills the ids of existing objects into a case. Its other values stay."""
     body: Any = case.body
     path = case.operation.path
     if path.endswith("/diffs"):
@@ -140,8 +140,8 @@ def _make_real(case: schemathesis.Case, real: Real) -> None:
             case.path_parameters[name] = value
 
 
-def test_enough_was_asked_of_every_operation() -> None:
-    """A thousand cases and more, and every operation that can succeed did."""
+def test_every_operation_got_enough_requests() -> None:
+    """There were at least a thousand requests, and every operation that can succeed has succeeded."""
     if not asked:
         pytest.skip("the other tests of this module did not run")
     assert sum(asked.values()) >= 1000

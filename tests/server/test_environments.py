@@ -1,4 +1,4 @@
-"""Which environments a client can see and point to: those of this server's kernels, and conda prefixes it may build."""
+"""A client can use the environments of this server's kernels, and the conda prefixes in allowed folders."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from tests.server.test_routes import error_of
 
 @pytest.fixture
 def lab(tmp_path: Path) -> Path:
-    """A folder of environments: `lab/envs/one`."""
+    """A folder with the environment `lab/envs/one`."""
     SmallPrefix(tmp_path / "lab" / "envs" / "one").add("numbers", files={"lib/numbers.txt": b"1"})
     return tmp_path / "lab"
 
 
 def taking(source: dict[str, str]) -> list[tuple[str, dict[str, Any]]]:
-    """Each way to ask for something of an environment."""
+    """Each kind of request for an environment."""
     return [
         ("snapshots", source),
         ("builds", source),
@@ -35,14 +35,14 @@ def taking(source: dict[str, str]) -> list[tuple[str, dict[str, Any]]]:
 
 
 async def started(api: Api, name: str) -> str:
-    """The id of a new kernel."""
+    """Returns the id of a new kernel."""
     answer = await api("POST", "api/kernels", {"name": name})
     assert answer.status == 201, answer.body
     return str(answer.json["id"])
 
 
-async def test_a_running_kernel_is_traced_to_its_environment(api: Api, kernelspec: str, kernel_prefix: Path) -> None:
-    """Kernel and kernelspec name the prefix and the environment; a kernel that has ended is no longer there."""
+async def test_the_environment_of_a_running_kernel_is_found(api: Api, kernelspec: str, kernel_prefix: Path) -> None:
+    """Kernel and kernelspec give the prefix and the environment. A kernel that has ended is not found."""
     kernel = await started(api, kernelspec)
     found = (await api("GET", "condabuild/environments")).json
     expected = {"prefix": str(kernel_prefix), "environment": "analysis", "fault": None}
@@ -58,8 +58,8 @@ async def test_a_running_kernel_is_traced_to_its_environment(api: Api, kernelspe
     assert (gone.status, error_of(gone)) == (404, "not_found")
 
 
-async def test_a_kernel_without_conda_says_why_it_cannot_be_built(api: Api, jp_data_dir: Path, tmp_path: Path) -> None:
-    """The list names the reason, and so does a request for it."""
+async def test_a_kernel_without_conda_has_a_reason(api: Api, jp_data_dir: Path, tmp_path: Path) -> None:
+    """The list and the answer to a request contain the reason."""
     python = tmp_path / "venv" / "bin" / "python"
     python.parent.mkdir(parents=True)
     (tmp_path / "venv" / "pyvenv.cfg").write_text(f"home = {os.path.dirname(sys.executable)}\n")
@@ -78,8 +78,8 @@ async def test_a_kernel_without_conda_says_why_it_cannot_be_built(api: Api, jp_d
     assert (unknown.status, error_of(unknown)) == (404, "not_found")
 
 
-async def test_a_kernel_of_another_server_cannot_be_named(api: Api, kernelspec: str, kernel_prefix: Path) -> None:
-    """A process number, or an id that this server never gave, is no kernel."""
+async def test_a_kernel_of_another_server_is_refused(api: Api, kernelspec: str, kernel_prefix: Path) -> None:
+    """A process number, or an id that this server never gave, is not a kernel."""
     for id in ("1", str(os.getpid()), "00000000-0000-0000-0000-000000000000", "../../x", "x" * 100_000):
         answer = await api("POST", "condabuild/snapshots", {"kernel_id": id})
         assert (answer.status, error_of(answer)) == (404, "not_found")
@@ -87,7 +87,7 @@ async def test_a_kernel_of_another_server_cannot_be_named(api: Api, kernelspec: 
 
 
 async def test_paths_that_are_no_environments_are_refused(api: Api, lab: Path) -> None:
-    """Relative ones, files, folders without conda-meta, names that are too long, devices, links to nowhere."""
+    """These are relative paths, files, folders without conda-meta, too long names, devices and broken links."""
     (lab / "loop").symlink_to(lab / "loop")
     (lab / "nowhere").symlink_to("/no/such/place")
     (lab / "file").write_text("")
@@ -118,17 +118,17 @@ async def test_paths_that_are_no_environments_are_refused(api: Api, lab: Path) -
 
 
 class TestWithAllowedPrefixes:
-    """With the setting allow_prefixes."""
+    """A server with the setting allow_prefixes."""
 
     @pytest.fixture
     def config(self, server_store: Path, tmp_path: Path, lab: Path) -> dict[str, Any]:
-        """Environments in lab/envs alone."""
+        """Only environments in lab/envs are allowed."""
         return {"store_dir": str(server_store), "allow_prefixes": [str(tmp_path / "lab" / "envs")]}
 
-    async def test_only_what_is_below_the_allowed_folders_is_built(
+    async def test_only_environments_in_allowed_folders_are_built(
         self, api: Api, lab: Path, tmp_path: Path, kernelspec: str
     ) -> None:
-        """By dots, by links out, by a name that begins alike or by a kernel: nothing else, there or not."""
+        """Dots, links out of the folder, a folder with a similar name and a kernel are refused."""
         other = SmallPrefix(tmp_path / "private" / "env")
         other.add("secrets")
         shutil.copytree(other.path, lab / "envs-more")
@@ -157,10 +157,10 @@ class TestWithAllowedPrefixes:
         assert {entry["fault"]["code"] for entry in listed["kernels"]} == {"prefix_not_allowed"}
 
 
-async def test_archives_and_workspace_files_stay_below_the_root_folder(
+async def test_archives_and_workspace_files_are_inside_the_root_folder(
     api: Api, lab: Path, jp_root_dir: Path, tmp_path: Path
 ) -> None:
-    """Neither dots, absolute paths nor links lead out, and an archive overwrites only archives."""
+    """Dots, absolute paths and links out of the folder are refused. An archive can only overwrite an archive."""
     (jp_root_dir / "out").symlink_to(tmp_path)
     (jp_root_dir / "folder.tar").mkdir()
     (jp_root_dir / "link.tar").symlink_to(tmp_path / "elsewhere.tar")

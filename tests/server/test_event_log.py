@@ -1,4 +1,4 @@
-"""A build's events file: read from any event on, whole lines only, whatever its size."""
+"""The events file of a build: it is read from any event on, in whole lines, for any size."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ torn = st.sampled_from(["", "{", '{"type": "log", "seq": 999, "te', "rubbish"])
 
 
 def written(folder: str, lines: list[str], rest: str = "") -> EventLog:
-    """A file of such log lines."""
+    """A file with such log lines."""
     path = Path(folder) / "events.jsonl"
     whole = [encode(Log(text), seq, 1.0) + "\n" for seq, text in enumerate(lines, 1)]
     path.write_text("".join(whole) + rest, encoding="utf-8", newline="", errors="backslashreplace")
@@ -25,10 +25,10 @@ def written(folder: str, lines: list[str], rest: str = "") -> EventLog:
 
 
 @given(texts, torn, st.integers(1, 200), st.integers(0, 70))
-def test_reading_after_any_event_gives_the_rest_once_and_in_order(
+def test_reading_from_any_event_gives_the_rest_once_and_in_order(
     lines: list[str], rest: str, chunk: int, after: int
 ) -> None:
-    """Whatever the size of the pieces, and whatever a killed process left at the end."""
+    """This is so for any size of the chunks, and for a partial line at the end of a killed process."""
     with tempfile.TemporaryDirectory() as folder:
         whole, event_log.CHUNK = event_log.CHUNK, chunk
         try:
@@ -47,14 +47,14 @@ def test_reading_after_any_event_gives_the_rest_once_and_in_order(
     assert all(line.text == encode(Log(lines[line.seq - 1]), line.seq, 1.0).encode() for line in found)
 
 
-def test_a_file_that_is_not_there_is_empty(tmp_path: Path) -> None:
+def test_a_missing_file_is_empty(tmp_path: Path) -> None:
     """A build that waits has no events yet."""
     file = EventLog(tmp_path / "events.jsonl")
     assert (file.size, file.read(0), file.offset_after(5), file.last()) == (0, ([], 0), 0, None)
 
 
-def test_the_last_event_is_found_behind_rubbish(tmp_path: Path) -> None:
-    """The last whole line that is an event counts; none does in a file without one."""
+def test_the_last_event_is_found_before_invalid_lines(tmp_path: Path) -> None:
+    """The last whole line that is an event counts. A file without an event has no last event."""
     file = written(str(tmp_path), ["a", "b"], 'no event\n{"type": "log", "seq": 3, "ti')
     last = file.last()
     assert last is not None
@@ -63,15 +63,15 @@ def test_the_last_event_is_found_behind_rubbish(tmp_path: Path) -> None:
     assert written(str(tmp_path), ["x" * 200_000]).last() is None
 
 
-def test_lines_that_are_no_events_are_passed_over(tmp_path: Path) -> None:
-    """Something else in the file is not sent, and what follows it is."""
+def test_lines_that_are_no_events_are_skipped(tmp_path: Path) -> None:
+    """They are not sent, and the events after them are sent."""
     file = written(str(tmp_path), ["a"], "Warning: something\n" + encode(Log("b"), 2, 1.0) + "\n")
     assert [line.seq for line in file.read(0)[0]] == [1, 2]
     assert [line.seq for line in file.read(file.offset_after(1))[0]] == [2]
 
 
-def test_a_place_in_a_large_file_is_found_with_few_reads(tmp_path: Path) -> None:
-    """Bisection: tens of reads for a hundred thousand lines."""
+def test_a_position_in_a_large_file_is_found_with_few_reads(tmp_path: Path) -> None:
+    """A bisection needs tens of reads for a hundred thousand lines."""
     file = written(str(tmp_path), ["x" * 100] * 100_000)
     offset = file.offset_after(77_777)
     assert file.read(offset)[0][0].seq == 77_778

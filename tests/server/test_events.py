@@ -1,4 +1,4 @@
-"""The stream of a build's events loses nothing and doubles nothing, whatever happens to its readers."""
+"""The stream of a build's events loses and repeats no event, for any number of reconnects."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ from tests.server.script import Script
 
 @pytest.fixture(autouse=True)
 def prompt(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The end of a build that no server started is believed at once."""
+    """The end of a build without a server is accepted at once."""
     monkeypatch.setattr(supervisor, "STRANGER_SECONDS", 0.0)
 
 
 @pytest.fixture
 def script(api: Api) -> Iterator[Script]:
-    """A running build of which nothing has happened yet."""
+    """A running build without events."""
     with Script(Path(api.app.data_dir) / "condabuild") as script:
         yield script
 
 
 def log_of(messages: list[Message]) -> list[tuple[str, str]]:
-    """Ids and texts of the log's lines."""
+    """Returns ids and texts of the log's lines."""
     return [(one.id, one.data["text"].rstrip("x")) for one in messages if one.data.get("type") == "log"]
 
 
 def lines(first: int, last: int) -> list[tuple[str, str]]:
-    """What `log_of` gives for these lines."""
+    """Returns the result of `log_of` for these lines."""
     return [(str(seq), f"line {seq} ") for seq in range(first, last + 1)]
 
 
-async def test_a_stream_cut_200_times_at_random_is_whole(api: Api, script: Script) -> None:
-    """Each reader goes on from the last id it received, while the build goes on writing: every line once, in order."""
+async def test_a_stream_that_is_cut_200_times_is_complete(api: Api, script: Script) -> None:
+    """Each reader continues after its last id, while the build writes. Every line comes once, in order."""
     chance = random.Random(7)
     received: list[Message] = []
     script.log(1)
@@ -58,8 +58,8 @@ async def test_a_stream_cut_200_times_at_random_is_whole(api: Api, script: Scrip
     assert [int(message.id) for message in received] == list(range(1, 5003))
 
 
-async def test_a_hundred_readers_see_the_same(api: Api, script: Script) -> None:
-    """Early or late, from the start or from the middle: each has every line once, and the end."""
+async def test_a_hundred_readers_get_the_same_lines(api: Api, script: Script) -> None:
+    """They start early or late, at the start or in the middle. Each gets every line once, and the end."""
 
     async def read(last: int | None) -> list[Message]:
         return [message async for message in api.messages(script.id, last)]
@@ -79,8 +79,8 @@ async def test_a_hundred_readers_see_the_same(api: Api, script: Script) -> None:
         assert messages[-1].data["state"] == "cancelled"
 
 
-async def test_opening_a_stream_starts_nothing_and_closing_it_stops_nothing(api: Api, script: Script) -> None:
-    """Readers come and go; the build and the list of builds stay as they are."""
+async def test_a_reader_neither_starts_nor_stops_a_build(api: Api, script: Script) -> None:
+    """Readers come and go. The build and the list of builds do not change."""
     script.log(3)
     before = (await api("GET", "condabuild/builds")).json["builds"]
     for _ in range(20):
@@ -93,8 +93,8 @@ async def test_opening_a_stream_starts_nothing_and_closing_it_stops_nothing(api:
     assert (await api.ended(script.id))["state"] == "cancelled"
 
 
-async def test_a_reader_of_everything_is_told_to_stop(api: Api, script: Script) -> None:
-    """After the end the stream can be read again, from anywhere; from its end it is 204. What is no id counts as 0."""
+async def test_a_reader_at_the_end_is_told_to_stop(api: Api, script: Script) -> None:
+    """An ended stream can be read again from any id. From its end, the status is 204. An invalid id counts as 0."""
     script.log(3)
     script.end()
     await api.ended(script.id)
@@ -110,8 +110,8 @@ async def test_a_reader_of_everything_is_told_to_stop(api: Api, script: Script) 
         assert answer.body.split(b"\n\n")[1].startswith(b"id: %d\n" % first), last
 
 
-async def test_lines_that_are_not_whole_wait_until_they_are(api: Api, script: Script) -> None:
-    """Half a line is not sent; what a killed process left of one is never sent, and the end follows."""
+async def test_partial_lines_wait_for_their_end(api: Api, script: Script) -> None:
+    """A partial line is not sent. A partial line of a killed process is never sent, and the end follows."""
     script.log(1)
     async with api.stream(script.id) as reader:
         await reader.readuntil(b"line 1 ")

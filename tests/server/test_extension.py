@@ -1,4 +1,4 @@
-"""The extension as Jupyter loads it: enabled when installed, idle at the start, configured as the command line is."""
+"""The extension in Jupyter is enabled after the installation, idle at the start, and configured as the command line."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from tests.parts.jupyter_process import Home, Server
 from tests.server.conftest import Api
 
 
-def test_it_is_enabled_wherever_the_package_is_installed(tmp_path: Path) -> None:
-    """`jupyter server extension list` says so, and that it can be loaded."""
+def test_the_extension_is_enabled_after_the_installation(tmp_path: Path) -> None:
+    """`jupyter server extension list` shows it as enabled and loadable."""
     done = subprocess.run(
         [sys.executable, "-m", "jupyter", "server", "extension", "list"],
         env={"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"},
@@ -31,22 +31,22 @@ def test_it_is_enabled_wherever_the_package_is_installed(tmp_path: Path) -> None
     assert "OK" in lines[-1]
 
 
-def test_loading_it_loads_nothing_heavy() -> None:
-    """Neither rattler nor docker nor an HTTP client: a server's start does not wait for us."""
+def test_the_extension_loads_no_large_module() -> None:
+    """It loads neither rattler nor docker nor an HTTP client, so that it does not delay the start of the server."""
     program = "import sys, jupyter_condabuild.server.extension; print(*sys.modules, sep='\\n')"
     loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
     assert not {"rattler", "docker", "httpx", "isal"} & set(loaded)
 
 
-async def test_at_the_start_it_does_no_work(api: Api) -> None:
-    """It leaves no file and starts no thread or task until it is asked for something."""
+async def test_the_extension_does_no_work_at_the_start(api: Api) -> None:
+    """It creates no file, thread or task before the first request."""
     assert not (Path(api.app.data_dir) / "condabuild").exists()
     extension = api.app.extension_manager.extension_apps["jupyter_condabuild"]
     assert [app.current_activity() for app in extension] == [0]
 
 
 def test_every_setting_is_a_trait_with_the_same_default_and_help() -> None:
-    """One list for the command line and the server."""
+    """The command line and the server have the same list of settings."""
     traits = CondaBuild.class_traits(config=True)
     for item in fields(Settings):
         assert item.default is not MISSING
@@ -69,8 +69,8 @@ def test_every_setting_is_a_trait_with_the_same_default_and_help() -> None:
         ("base_image", None),
     ],
 )
-def test_a_wrong_value_is_refused_by_the_name_of_its_trait(name: str, value: object) -> None:
-    """Wrong types, what is out of bounds, and what is no choice."""
+def test_the_error_for_a_wrong_value_names_the_trait(name: str, value: object) -> None:
+    """This is so for a wrong type, a value out of bounds, and an unknown choice."""
     with pytest.raises(TraitError, match=name):
         CondaBuild(config=Config({"CondaBuild": {name: value}}))
 
@@ -85,7 +85,7 @@ def test_a_wrong_value_is_refused_by_the_name_of_its_trait(name: str, value: obj
 def test_with_a_wrong_value_the_server_starts_without_the_extension(
     tmp_path: Path, arguments: list[str], settings: dict[str, str], name: str
 ) -> None:
-    """Its log says which setting it was, and no route works with the other values: one may be a restriction."""
+    """The log names the setting. No route works with the other values, because the setting can be a restriction."""
     with Server(Home(tmp_path, settings), *arguments) as server:
         assert server.client.get("api/status").status_code == 200
         assert server.client.get("condabuild/status").status_code == 404
@@ -98,15 +98,15 @@ class TestWithConfiguration:
 
     @pytest.fixture
     def config(self, server_store: Path, monkeypatch: pytest.MonkeyPatch, jp_config_dir: Path) -> dict[str, Any]:
-        """One from each, and one from two."""
+        """One setting comes from each source, and one setting from two sources."""
         (jp_config_dir / "jupyter_condabuild_config.py").write_text(
             "c.CondaBuild.cache_from = ['registry.lab.org/cache']\nc.CondaBuild.base_image = 'from-the-file'\n"
         )
         monkeypatch.setenv("CONDABUILD_BASE_IMAGE", "from-the-environment")
         return {"store_dir": str(server_store), "registry": "registry.lab.org/team"}
 
-    async def test_they_hold_for_the_server_as_for_the_command_line(self, api: Api) -> None:
-        """The environment wins."""
+    async def test_settings_are_the_same_for_the_server_and_the_command_line(self, api: Api) -> None:
+        """The environment has priority."""
         settings = (await api("GET", "condabuild/status")).json["settings"]
         assert settings["registry"] == "registry.lab.org/team"
         assert settings["cache_from"] == ["registry.lab.org/cache"]

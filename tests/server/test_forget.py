@@ -1,4 +1,4 @@
-"""Builds that have ended can be forgotten; those that live cannot."""
+"""Ended builds can be deleted from the history, and other builds cannot."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from tests.server.test_routes import error_of
 
 
 class TestOneAtATime:
-    """With one build at a time, so that another waits."""
+    """A server that runs one build at a time, so that another build waits."""
 
     @pytest.fixture
     def config(self, server_store: Path) -> dict[str, Any]:
         """The settings."""
         return {"store_dir": str(server_store), "max_concurrent_builds": 1}
 
-    async def test_only_what_has_ended_is_forgotten(self, api: Api, held: dict[str, Any], gate: Gate) -> None:
-        """A running and a waiting one go on; a cancelled and a finished one are gone, with their events."""
+    async def test_only_ended_builds_are_deleted(self, api: Api, held: dict[str, Any], gate: Gate) -> None:
+        """A running and a waiting build continue. A cancelled and a finished build are deleted with their events."""
         running = (await api("POST", "condabuild/builds", held)).json["id"]
         waiting = (await api("POST", "condabuild/builds", {**held, "reference": held["reference"] + "-2"})).json["id"]
         await asyncio.to_thread(gate.wait)
@@ -47,11 +47,11 @@ class TestOneAtATime:
         assert not (folders / running).exists()
         again = await api("POST", "condabuild/builds", held)
         assert again.status == 201
-        assert (await api.ended(again.json["id"]))["result"]["bytes_pushed"] == 0  # the image was not forgotten
+        assert (await api.ended(again.json["id"]))["result"]["bytes_pushed"] == 0  # the image was not deleted
 
 
-async def test_forget_is_true_or_false(api: Api) -> None:
-    """Anything else is not understood, before anything is looked for."""
+async def test_forget_must_be_true_or_false(api: Api) -> None:
+    """Another value is refused before the build is looked up."""
     for word in ("1", "yes", "True", ""):
         answer = await api("DELETE", f"condabuild/builds/0123456789abcdef?forget={word}")
         assert (answer.status, error_of(answer)) == (400, "bad_request"), word

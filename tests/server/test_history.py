@@ -1,4 +1,4 @@
-"""The history of builds: one file for several servers, that grows by migrations and survives what a disk does."""
+"""The history of builds: one file for several servers, with migrations, and safe with a full disk."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ REQUEST = {"prefix": "/env"}
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Of the file, in a folder that is not there yet."""
+    """A history in a file, whose folder does not exist yet."""
     return tmp_path / "state" / "history.sqlite"
 
 
 def entered(store: BuildHistory, *ids: str) -> None:
-    """Builds that wait."""
+    """Adds builds that wait."""
     for id in ids:
         store.enter(id, f"key-{id}", REQUEST, {}, 1.0, 100)
 
 
-def test_a_build_goes_from_the_queue_to_its_end(path: Path) -> None:
-    """Entered, claimed, started, ended; each step once."""
+def test_a_build_passes_from_the_queue_to_its_end(path: Path) -> None:
+    """It is added, claimed, started and ended. Each step happens once."""
     store = BuildHistory(path)
     entered(store, "a", "b")
     assert [record.id for record in store.active()] == ["a", "b"]
@@ -56,8 +56,8 @@ def test_a_build_goes_from_the_queue_to_its_end(path: Path) -> None:
         store.get("c")
 
 
-def test_the_same_build_is_entered_once_while_it_lives(path: Path) -> None:
-    """One that was told to end is not joined; and the queue has an end."""
+def test_the_same_build_is_added_once_while_it_runs(path: Path) -> None:
+    """A build that is being cancelled is not joined. The queue has a limit."""
     store = BuildHistory(path)
     assert store.enter("a", "key", REQUEST, {}, 1.0, 2).id == "a"
     assert store.enter("b", "key", REQUEST, {}, 1.0, 2).id == "a"
@@ -88,8 +88,8 @@ while record := store.claim(1000, "machine", 1.0, 1.0):
 """
 
 
-def test_two_servers_on_one_file_share_every_step(path: Path) -> None:
-    """A hundred builds that both enter at the same moment are a hundred, and each is claimed by one of them."""
+def test_two_servers_with_one_file_share_every_step(path: Path) -> None:
+    """A hundred builds that both servers add at the same time are a hundred builds. One server claims each build."""
     pipe = subprocess.PIPE
     servers = [
         subprocess.Popen([sys.executable, "-c", CROWD, path, name], stdin=pipe, stdout=pipe, text=True) for name in "ab"
@@ -111,7 +111,10 @@ def test_two_servers_on_one_file_share_every_step(path: Path) -> None:
 
 
 def test_the_file_works_on_a_network_file_system(path: Path) -> None:
-    """SQLite's write-ahead log does not: the file has a rollback journal, also if an earlier release made the file."""
+    """SQLite's write-ahead log does not work there.
+
+    The file has a rollback journal, even if an earlier release made it.
+    """
     path.parent.mkdir()
     with closing(sqlite3.connect(path)) as earlier:
         assert earlier.execute("PRAGMA journal_mode = WAL").fetchone()[0] == "wal"
@@ -123,10 +126,8 @@ def test_the_file_works_on_a_network_file_system(path: Path) -> None:
     assert not [file for file in path.parent.iterdir() if file.name.endswith(("-wal", "-shm"))]
 
 
-def test_an_older_file_is_brought_forward_and_a_newer_one_left_alone(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Each migration runs once, in order, and what was in the file stays."""
+def test_an_older_file_is_migrated_and_a_newer_one_is_not_changed(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each migration runs once, in order, and the rows of the file are kept."""
     store = BuildHistory(path)
     entered(store, "a")
     store.close()
@@ -143,8 +144,8 @@ def test_an_older_file_is_brought_forward_and_a_newer_one_left_alone(
     assert sqlite3.connect(path).execute("PRAGMA user_version").fetchone()[0] == len(history.MIGRATIONS) + 1
 
 
-def test_a_file_that_is_none_is_named(path: Path) -> None:
-    """With what to do about it."""
+def test_a_file_that_is_no_database_is_named(path: Path) -> None:
+    """The error has a hint."""
     path.parent.mkdir()
     path.write_bytes(b"not a database, not even nearly" * 100)
     with pytest.raises(StoreError, match=str(path)) as caught:
@@ -153,14 +154,14 @@ def test_a_file_that_is_none_is_named(path: Path) -> None:
 
 
 def fill(folder: Path) -> None:
-    """Until there is no space left."""
+    """Fills the disk."""
     with (folder / f"data-{len(list(folder.iterdir()))}").open("wb", buffering=0) as data, suppress(OSError):
         while data.write(b"x" * 4096):
             pass
 
 
-def test_a_full_disk_can_still_note_how_a_build_ended(small_disk: Path) -> None:
-    """There is a reserve for that; when it is used up the error has its name, and what is there can be read."""
+def test_the_end_of_a_build_can_be_recorded_on_a_full_disk(small_disk: Path) -> None:
+    """There is reserved space for it. If this is used up, the error is named, and the existing rows can be read."""
     store = BuildHistory(small_disk / "history.sqlite")
     entered(store, "a", "b")
     store.claim(1, "machine", 2.0, 20.0)

@@ -1,4 +1,4 @@
-"""What is done with images over REST: rebased, verified and kept as a base, each a build like any other."""
+"""Commands for images over REST: an image is rebased, verified and kept as a base. Each is a build like any other."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.server.test_routes import error_of
 
 @pytest.fixture
 def name(registry: str, tmp_path: Path) -> str:
-    """A repository of the test's own."""
+    """A repository for one test."""
     return f"{registry}/server/images-{tmp_path.name}"
 
 
@@ -35,7 +35,7 @@ def base(registry: str, tmp_path: Path) -> str:
 
 
 async def done(api: Api, body: dict[str, Any], status: int = 201) -> Any:
-    """The build that a request starts, once it has ended; all that was told of it is as the contract says."""
+    """Returns the ended build of a request, and checks all answers against the contract."""
     answer = await api("POST", "condabuild/builds", body)
     assert answer.status == status, answer.body
     check(answer.json, "Build")
@@ -50,7 +50,7 @@ async def done(api: Api, body: dict[str, Any], status: int = 201) -> Any:
 
 
 def labels(reference: str) -> dict[str, str]:
-    """Of an image in the registry."""
+    """Returns the manifest of an image in the registry."""
     name = Reference.parse(reference)
     with open_registry(name) as registry:
         repository = registry.repository(name.repository)
@@ -60,7 +60,7 @@ def labels(reference: str) -> dict[str, str]:
 
 
 def tags(name: str) -> set[str]:
-    """Of a repository."""
+    """Returns the tags of a repository."""
     reference = Reference.parse(name)
     with open_registry(reference) as registry:
         return set(registry.repository(reference.repository).tags())
@@ -68,12 +68,12 @@ def tags(name: str) -> set[str]:
 
 @pytest.fixture
 def image(rattler_prefix: Path, small_base: str, name: str) -> dict[str, Any]:
-    """The request for the image that the tests work with."""
+    """The request for the image of the tests."""
     return {"prefix": str(rattler_prefix), "base": small_base, "push": True, "reference": f"{name}:v1"}
 
 
 async def test_an_image_is_rebased(api: Api, image: dict[str, Any], name: str, base: str) -> None:
-    """On the base and under the name that were asked for, with no layer of ours made; and the commands to run it."""
+    """It has the requested base and name. None of our layers is made. The answer has the commands to run the image."""
     built = await done(api, image)
     body = {"command": "rebase", "reference": f"{name}:v1", "base": base, "target": f"{name}:v2"}
     build = await done(api, body)
@@ -90,13 +90,13 @@ async def test_an_image_is_rebased(api: Api, image: dict[str, Any], name: str, b
     assert f"{name}:v2" in build["share"][0]["text"]
     assert labels(f"{name}:v2")["org.opencontainers.image.base.name"] == base
     assert labels(f"{name}:v1")["org.opencontainers.image.base.name"] != base
-    again = await done(api, body)  # what it names may be another by now: nothing stands in for it
+    again = await done(api, body)  # its name can mean another image by now, and no other value is used
     assert (again["state"], again["result"]["digest"]) == ("finished", build["result"]["digest"])
     assert again["id"] != build["id"]
 
 
 async def test_an_image_is_verified(api: Api, image: dict[str, Any], name: str, rattler_prefix: Path) -> None:
-    """Each package is made again and counted; the image is neither moved nor shared anew."""
+    """Each package is made again and counted. The image is neither moved nor pushed."""
     built = await done(api, image)
     build = await done(api, {"command": "verify", "reference": f"{name}:v1"})
     assert (build["state"], build["command"]) == ("finished", "verify"), build["error"]
@@ -107,10 +107,10 @@ async def test_an_image_is_verified(api: Api, image: dict[str, Any], name: str, 
     assert (build["share"], build["request"]["reference"]) == ([], f"{name}:v1")
 
 
-async def test_an_image_that_is_not_what_it_claims_has_failed(
+async def test_an_image_with_a_replaced_layer_is_not_verified(
     api: Api, rattler_prefix: Path, small_base: str, jp_root_dir: Path
 ) -> None:
-    """An archive below the root folder, with one layer exchanged: the build says which package differs."""
+    """The image is an archive in the root folder. The build names the package that differs."""
     build = await done(api, {"prefix": str(rattler_prefix), "base": small_base, "archive": "good.tar"})
     assert build["state"] == "finished", build["error"]
     good = await done(api, {"command": "verify", "reference": "oci-archive:good.tar"})
@@ -123,7 +123,7 @@ async def test_an_image_that_is_not_what_it_claims_has_failed(
 
 
 async def test_a_base_is_kept(api: Api, rattler_prefix: Path, name: str, base: str) -> None:
-    """Dated, the newest under its own tag, without what changes too often; an unknown package is refused by name."""
+    """It has a dated tag and the tag of the newest, without the named packages. An unknown package is refused."""
     body = {"command": "base", "prefix": str(rattler_prefix), "reference": f"{name}:v1", "base": base, "keep": 2}
     build = await done(api, {**body, "without": ["tqdm"]})
     assert (build["state"], build["command"]) == ("finished", "base"), build["error"]
@@ -136,10 +136,10 @@ async def test_a_base_is_kept(api: Api, rattler_prefix: Path, name: str, base: s
     assert "no-such-package" in wrong["error"]["message"]
 
 
-async def test_the_same_command_is_one_while_it_lives_and_can_be_cancelled(
+async def test_the_same_command_is_one_build_while_it_runs_and_can_be_cancelled(
     api: Api, image: dict[str, Any], name: str, gate: Gate, small_base: str
 ) -> None:
-    """Who asks for the same joins; another command for the same image is another build."""
+    """The same request joins the build. Another command for the same image is another build."""
     await done(api, image)
     through = name.replace(name.partition("/")[0], gate.host)
     body = {"command": "rebase", "reference": f"{through}:v1", "base": small_base}
@@ -157,7 +157,7 @@ async def test_the_same_command_is_one_while_it_lives_and_can_be_cancelled(
 async def test_a_base_of_a_changed_environment_is_another_build(
     api: Api, gate: Gate, small_base: str, tmp_path: Path
 ) -> None:
-    """It does not join the one that reads the environment as it was."""
+    """It does not join the build that reads the environment before the change."""
     small = SmallPrefix(tmp_path / "env")
     small.add("numbers", files={"share/numbers.txt": b"1"})
     body = {"command": "base", "prefix": str(small.path), "reference": f"{gate.host}/server/{tmp_path.name}:v1"}
@@ -174,8 +174,8 @@ async def test_a_base_of_a_changed_environment_is_another_build(
         assert (await api.ended(id))["state"] == "cancelled"
 
 
-async def test_a_failed_command_says_why(api: Api, name: str, base: str) -> None:
-    """An image that is not there, one that is not ours, and a base that is not there: by their own codes."""
+async def test_a_failed_command_has_its_error(api: Api, name: str, base: str) -> None:
+    """A missing image, an image of another tool, and a missing base have different codes."""
     for body, code in (
         ({"command": "rebase", "reference": f"{name}:none", "base": base}, "registry_not_found"),
         ({"command": "rebase", "reference": base, "base": base}, "bad_image"),
@@ -188,8 +188,8 @@ async def test_a_failed_command_says_why(api: Api, name: str, base: str) -> None
         assert build["error"]["hint"]
 
 
-async def test_commands_that_make_no_sense_are_refused(api: Api, rattler_prefix: Path) -> None:
-    """Unknown ones, members of another command, names that are none, paths that lead out: nothing is queued."""
+async def test_invalid_commands_are_refused(api: Api, rattler_prefix: Path) -> None:
+    """Unknown commands, members of another command, invalid names and paths outside of the root are not queued."""
     source = {"prefix": str(rattler_prefix)}
     for body, status, code in (
         ({"command": "prune"}, 400, "bad_request"),

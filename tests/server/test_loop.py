@@ -1,4 +1,4 @@
-"""The server's event loop stays free: whatever builds, snapshots and streams are under way, others are answered."""
+"""The server's event loop is free during builds, snapshots and streams, so that other requests are answered."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from tests.parts.jupyter_process import Home, Server, latencies, percentile
 from tests.server.script import finished
 
 ROOM = 0.05
-"""Seconds that the slowest hundredth of answers may take longer than when nothing is under way."""
+"""The seconds by which the slowest hundredth of answers can be slower than on an idle server."""
 
 LONGEST = 0.4
-"""Seconds that any answer may take longer: less than it takes to look into an environment."""
+"""The seconds by which any answer can be slower. A scan of an environment takes longer."""
 
-ATTEMPTS = 3  # one is enough: what else runs on this machine is none of the server's doing
+ATTEMPTS = 3  # one measurement is enough: other work on this machine does not count
 
 
 @pytest.fixture
 def home(tmp_path: Path, small_base: str) -> Home:
-    """An empty home folder, and an empty store: builds have everything to do."""
+    """A server with an empty home folder and an empty store, so that builds have work."""
     (tmp_path / "home").mkdir()
     return Home(tmp_path / "home", {"base_image": small_base})
 
 
 def slower(home: Home, attempt: int, prefix: Path, registry: str) -> tuple[float, float]:
-    """By how much the slowest hundredth, and the slowest, are slower while an environment is built and looked into."""
+    """How much slower the slowest hundredth, and the slowest answer, are during a build and a snapshot."""
     home.settings["store_dir"] = str(home.path / f"store-{attempt}")
     id, _ = finished(home.state, 100 << 20)
     with Server(home) as server, server.another_client() as other:
@@ -53,8 +53,11 @@ def slower(home: Home, attempt: int, prefix: Path, registry: str) -> tuple[float
     return percentile(busy, 0.99) - percentile(idle, 0.99), busy[-1] - idle[-1]
 
 
-def test_others_are_answered_while_work_is_under_way(home: Home, rattler_prefix: Path, registry: str) -> None:
-    """The slowest hundredth of GET /api/status takes less than 50 ms more than when the server is idle, none long."""
+def test_other_requests_are_answered_during_a_build(home: Home, rattler_prefix: Path, registry: str) -> None:
+    """The slowest hundredth of GET /api/status takes less than 50 ms more than on an idle server.
+
+    No answer takes long.
+    """
     found = []
     for attempt in range(ATTEMPTS):
         found.append(slower(home, attempt, rattler_prefix, registry))

@@ -1,4 +1,4 @@
-"""Who may use which route, and what those who may not are told."""
+"""The access to each route, and the answers without access."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DIGEST = "sha256:" + "0" * 64
 
 
 def operations() -> Iterator[tuple[str, str, str, str]]:
-    """Of the contract: verb, path of an example, resource and action."""
+    """A route of the contract: verb, path of an example, resource and action."""
     for template, item in CONTRACT["paths"].items():
         path = template.replace("{id}", ID).replace("{digest}", DIGEST).removeprefix("/")
         for verb in ("get", "post", "put", "patch", "delete"):
@@ -33,7 +33,7 @@ def operations() -> Iterator[tuple[str, str, str, str]]:
 
 
 def error_of(answer: Any) -> str:
-    """The code of an answer that is an Error of the contract."""
+    """Returns the code of an answer that is an Error of the contract."""
     assert set(answer.json) == {"code", "message", "hint"}, answer.body
     assert all(isinstance(text, str) for text in answer.json.values())
     assert answer.headers["Content-Type"] == "application/json"
@@ -65,7 +65,7 @@ async def logged_in(api: Api) -> dict[str, str]:
 
 
 async def test_a_cookie_alone_writes_nothing(api: Api) -> None:
-    """With a browser's cookie and no _xsrf, requests that write are refused; with it they get through."""
+    """With a browser's cookie and without _xsrf, writing requests are refused. With _xsrf, they are accepted."""
     browser = await logged_in(api)
     xsrf = browser.pop("xsrf")
     for verb, path, _, action in operations():
@@ -75,13 +75,13 @@ async def test_a_cookie_alone_writes_nothing(api: Api) -> None:
             assert error_of(answer) == "forbidden"
             answer = await api(verb, path, {}, headers={**browser, "X-XSRFToken": "2|wrong"})
             assert answer.status == 403, (verb, path)
-        # The same with the token: what is asked for is not there or makes no sense, and that is said.
+        # With a token, the answer says that the object does not exist or that the request is invalid.
         answer = await api(verb, path, {}, headers={**browser, "X-XSRFToken": xsrf})
         assert answer.status in (200, 400, 404), (verb, path, answer.body)
 
 
-async def test_a_page_from_elsewhere_reads_and_writes_nothing(api: Api) -> None:
-    """With a browser's cookies, a request from a foreign origin is refused, _xsrf or not."""
+async def test_a_page_of_another_origin_reads_and_writes_nothing(api: Api) -> None:
+    """With a browser's cookies, a request from another origin is refused, with and without _xsrf."""
     browser = await logged_in(api)
     foreign = {**browser, "Origin": "https://elsewhere.example", "X-XSRFToken": browser.pop("xsrf")}
     for verb, path, _, _ in operations():
@@ -92,7 +92,7 @@ async def test_a_page_from_elsewhere_reads_and_writes_nothing(api: Api) -> None:
 
 
 class Denying(Authorizer):
-    """Notes what it is asked for, and refuses it."""
+    """An authorizer that records each question, and denies it."""
 
     asked: ClassVar[list[tuple[str, str]]] = []
 
@@ -104,7 +104,7 @@ class Denying(Authorizer):
 
 
 async def test_every_route_asks_the_authorizer_for_its_own_resource(api: Api) -> None:
-    """What the authorizer denies is refused, and it is asked for the resource and action of the contract."""
+    """A denied request is refused. The question has the resource and action of the contract."""
     api.app.web_app.settings["authorizer"] = Denying(parent=api.app)
     for verb, path, resource, action in operations():
         Denying.asked.clear()
@@ -114,8 +114,8 @@ async def test_every_route_asks_the_authorizer_for_its_own_resource(api: Api) ->
         assert Denying.asked == [(action, resource)], (verb, path)
 
 
-def test_every_verb_of_every_handler_is_guarded_as_the_contract_says() -> None:
-    """A route without authentication and authorization, or one that the contract does not have, does not pass."""
+def test_every_verb_of_every_handler_is_guarded_as_in_the_contract() -> None:
+    """A route without authentication and authorization, and a route that is not in the contract, are errors."""
     found = set()
     for pattern, handler, _ in handlers.routes(None):  # type: ignore[arg-type]
         for verb in ("get", "head", "post", "put", "patch", "delete"):
@@ -135,8 +135,8 @@ def test_every_verb_of_every_handler_is_guarded_as_the_contract_says() -> None:
     assert {entry for entry in found if entry[0] != "condabuild/.*"} == promised
 
 
-async def test_what_is_not_there_is_refused_in_the_same_form(api: Api) -> None:
-    """Unknown routes, verbs, builds and lock files are JSON errors too, and 405 says what can be done."""
+async def test_unknown_objects_are_refused_in_the_same_form(api: Api) -> None:
+    """Unknown routes, verbs, builds and lock files are JSON errors. A 405 has the allowed verbs."""
     for verb, path, status, code in (
         ("GET", "condabuild/nothing", 404, "not_found"),
         ("POST", "condabuild/nothing", 404, "not_found"),
@@ -160,8 +160,8 @@ async def test_what_is_not_there_is_refused_in_the_same_form(api: Api) -> None:
 
 
 @pytest.mark.parametrize("path", ["snapshots", "builds", "exports"])
-async def test_bodies_that_are_not_understood_are_refused(api: Api, path: str, kernel_prefix: Path) -> None:
-    """Not JSON, not an object, unknown members, wrong types, impossible characters, no source or two."""
+async def test_invalid_bodies_are_refused(api: Api, path: str, kernel_prefix: Path) -> None:
+    """They are not JSON or not an object, or have unknown members, wrong types, bad characters, or no or two sources."""
     good = {"prefix": str(kernel_prefix), **({"kind": "compose"} if path == "exports" else {})}
     for body in (
         b"",
@@ -189,8 +189,8 @@ async def test_bodies_that_are_not_understood_are_refused(api: Api, path: str, k
     assert (answer.status, error_of(answer)) == (413, "too_much")
 
 
-async def test_requests_that_make_no_sense_are_refused_with_a_hint(api: Api, kernel_prefix: Path) -> None:
-    """Names that are none, a build that goes nowhere, folders that are not there: understood, and refused by name."""
+async def test_invalid_requests_are_refused_with_a_hint(api: Api, kernel_prefix: Path) -> None:
+    """Invalid names, a build without a destination, and missing folders are refused with the reason."""
     good = {"prefix": str(kernel_prefix)}
     for body, code in (
         ({**good, "push": True, "reference": "UPPER/case"}, "bad_reference"),

@@ -1,4 +1,4 @@
-"""What works here and what does not: each probe by itself, with its reason, its remedy and its time limit."""
+"""The status: each probe runs by itself, and has its reason, its hint and its time limit."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ from tests.server.test_builds import check
 
 @pytest.fixture
 def settings(tmp_path: Path, registry: str, base_reference: str) -> Settings:
-    """Of a machine where all is well."""
+    """The status of a machine without faults."""
     return Settings(store_dir=str(tmp_path / "store"), registry=f"{registry}/team", base_image=base_reference)
 
 
 @pytest.fixture
 def mute() -> Iterator[str]:
-    """The address of something that accepts connections and says nothing."""
+    """The address of a server that accepts connections and sends nothing."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield f"127.0.0.1:{server.getsockname()[1]}"
 
 
 async def probed(settings: Settings, limit: float = 60.0) -> dict[str, dict[str, Any]]:
-    """The probes by subject."""
+    """Returns the probes by subject."""
     probes = Probes(settings, limit)
     try:
         found = await probes.all()
@@ -48,16 +48,16 @@ async def probed(settings: Settings, limit: float = 60.0) -> dict[str, dict[str,
     return {probe["subject"]: probe for probe in found}
 
 
-async def test_the_route_has_all_probes(api: Api) -> None:
-    """As the contract describes them."""
+async def test_the_route_returns_all_probes(api: Api) -> None:
+    """They match the contract."""
     answer = await api("GET", "condabuild/status")
     assert answer.status == 200
     check(answer.json, "Status")
     assert [probe["subject"] for probe in answer.json["probes"]] == ["store", "engine", "base"]
 
 
-async def test_what_works_says_how(settings: Settings, docker_client: docker.DockerClient) -> None:
-    """Store, registry, engine and base."""
+async def test_a_passed_probe_has_details(settings: Settings, docker_client: docker.DockerClient) -> None:
+    """These are store, registry, engine and base."""
     found = await probed(settings)
     assert {subject for subject, probe in found.items() if probe["works"]} == {"store", "registry", "engine", "base"}
     assert "free" in found["store"]["detail"]
@@ -67,10 +67,10 @@ async def test_what_works_says_how(settings: Settings, docker_client: docker.Doc
     assert not await asyncio.to_thread(os.path.exists, settings.store_dir), "asking makes nothing"
 
 
-async def test_the_login_that_would_be_used_is_named_without_its_secret(
+async def test_the_login_is_named_without_its_secret(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, registry: str
 ) -> None:
-    """By user name, or by what is wrong with it."""
+    """The probe has the user name, or the fault of the login."""
     (tmp_path / "config.json").write_text(json.dumps({"auths": {registry: {"auth": "YWRhOnNlY3JldA=="}}}))
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
     assert (await probed(settings))["registry"]["detail"] == "logged in as ada"
@@ -90,10 +90,10 @@ async def test_the_login_that_would_be_used_is_named_without_its_secret(
         ("base", {"base_image": "??"}, "base_unavailable", "??"),
     ],
 )
-async def test_what_does_not_work_says_why_and_what_to_do(
+async def test_a_failed_probe_has_a_reason_and_a_hint(
     settings: Settings, subject: str, change: dict[str, str], code: str, words: str
 ) -> None:
-    """And nothing else fails with it."""
+    """No other probe fails with it."""
     found = await probed(replace(settings, **change))  # type: ignore[arg-type]
     fault = found[subject]["fault"]
     assert (fault["code"], bool(fault["hint"])) == (code, True)
@@ -102,8 +102,8 @@ async def test_what_does_not_work_says_why_and_what_to_do(
     assert not others
 
 
-async def test_what_hangs_is_given_up_and_not_asked_twice(settings: Settings, mute: str) -> None:
-    """The limit holds, the other probes answer, the loop is free meanwhile, and a second look adds no thread."""
+async def test_a_probe_that_hangs_is_stopped_and_not_started_twice(settings: Settings, mute: str) -> None:
+    """The time limit is kept, the other probes answer, the event loop is free, and a second request adds no thread."""
     probes = Probes(replace(settings, registry=f"{mute}/team"), 0.5)
     ticks = 0
 

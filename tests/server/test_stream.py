@@ -1,4 +1,4 @@
-"""The frames of a stream, by a clock that is the test's: what is sent when, and when nothing is."""
+"""The frames of a stream, with the clock of a test."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from jupyter_condabuild.server.stream import KEEPALIVE, View, frames
 
 
 class Play:
-    """A feed whose time passes in waits alone: `scenes` are what happens in each, by seconds since the start."""
+    """A feed whose time passes only in waits. `scenes` has the actions by the seconds since the start."""
 
     def __init__(self, *scenes: tuple[float, Callable[[Play], None]]) -> None:
         self.now = 0.0
@@ -23,12 +23,12 @@ class Play:
         self._scenes = list(scenes)
 
     def say(self, text: str) -> None:
-        """A new event."""
+        """Adds an event."""
         seq = len(self.lines) + 1
         self.lines.append(Line(seq, json.dumps({"type": "log", "seq": seq, "text": text}).encode()))
 
     def end(self) -> None:
-        """The build is over, and says so."""
+        """Ends the build with an event."""
         self.ending = {"type": "cancelled", "seq": len(self.lines) + 1}
         self.state["state"] = "cancelled"
 
@@ -54,7 +54,7 @@ class Play:
         return False
 
     def sent(self, seq: int = 0) -> list[tuple[float, str]]:
-        """Each frame, and when it was sent."""
+        """Returns each frame with its time."""
 
         async def collect() -> list[tuple[float, str]]:
             return [(self.now, frame.decode()) async for frame in frames(self, seq)]
@@ -62,15 +62,15 @@ class Play:
         return asyncio.run(collect())
 
 
-def test_an_idle_stream_says_something_every_15_seconds() -> None:
-    """And nothing in between; an event does as well as a comment."""
+def test_an_idle_stream_sends_a_comment_every_15_seconds() -> None:
+    """Nothing is sent in between. An event counts like a comment."""
     sent = Play((50.0, lambda play: play.say("a")), (90.0, Play.end)).sent()
     assert [at for at, frame in sent if frame == KEEPALIVE.decode()] == [15.0, 30.0, 45.0, 65.0, 80.0]
     assert [at for at, frame in sent if frame.startswith("id: 1\n")] == [50.0]
 
 
-def test_the_build_comes_first_then_when_it_changes_and_last() -> None:
-    """How long it has run is no change; after the last event comes the build as it ended, and nothing more."""
+def test_the_build_is_sent_first_after_changes_and_last() -> None:
+    """A longer duration is no change. After the last event, the ended build is sent, and nothing more."""
     play = Play(
         (1.0, lambda play: play.state.update(position=2)),
         (2.0, lambda play: play.say("a")),
@@ -81,8 +81,11 @@ def test_the_build_comes_first_then_when_it_changes_and_last() -> None:
     assert names == ["event: build", "event: build", "id: 1", "id: 2", "id: 3", "event: build"]
 
 
-def test_a_build_that_has_ended_is_replayed_whole() -> None:
-    """From the start or from the middle; the ending is in it once, whether the build wrote it itself or not."""
+def test_an_ended_build_is_replayed_completely() -> None:
+    """This is so from the start and from the middle.
+
+    The ending comes once, whether or not the build wrote it itself.
+    """
     for said_itself in (True, False):
         for seq in range(5):
             play = Play()
@@ -97,7 +100,7 @@ def test_a_build_that_has_ended_is_replayed_whole() -> None:
             assert ids == list(range(seq + 1, 5))
 
 
-def test_no_frame_has_a_line_that_is_no_field() -> None:
+def test_every_line_of_a_frame_is_a_field() -> None:
     """Line ends and odd characters in texts stay inside the data."""
     play = Play((1.0, lambda play: play.say("a\nb\r\n\u2028event: x\udc80")), (2.0, Play.end))
     for _, frame in play.sent():

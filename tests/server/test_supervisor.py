@@ -1,4 +1,4 @@
-"""Living builds, round by round, by clocks that are the test's: whatever clocks and other servers do."""
+"""The supervision of running builds, with the clocks of a test, for any change of clocks and for several servers."""
 
 from __future__ import annotations
 
@@ -19,11 +19,14 @@ from jupyter_condabuild.server.supervisor import ORPHAN_SECONDS, STRANGER_SECOND
 from jupyter_condabuild.settings import Settings
 from tests.parts.jupyter_process import until
 
-NOBODY = 2**22 + 1  # no process has that number: it is above the kernel's limit (proc(5), pid_max)
+NOBODY = 2**22 + 1  # no process has this number: it is above the kernel's limit (proc(5), pid_max)
 
 
 class Desk:
-    """A supervisor with a history, and clocks to turn; `clock` is the machine's, `uptime` goes on by itself."""
+    """A supervisor with a history, and with clocks that a test sets.
+
+    `clock` is the machine's; `uptime` always advances.
+    """
 
     def __init__(self, folder: Path, **settings: Any) -> None:
         self.clock = 1_000_000.0
@@ -36,7 +39,7 @@ class Desk:
         )
 
     def running(self, id: str, *, machine: str = "", pid: int | None = NOBODY) -> Workplace:
-        """A build that another server started: its folder, without a process."""
+        """Makes a build that another server started: its folder, without a process."""
         self.history.enter(id, id, {"store_dir": ""}, {}, self.clock, 1000)
         claimed = self.history.claim(1000, machine or process.machine(), self.clock, self.uptime)
         assert claimed
@@ -48,34 +51,34 @@ class Desk:
         return place
 
     def ended(self, id: str, size: int = 100) -> None:
-        """A build that is over, and has so many bytes of events."""
+        """Makes an ended build with so many bytes of events."""
         place = self.running(id)
         line = encode(Log("x" * size), 1, self.clock)
         place.event_log.path.write_text(f"{line}\n")
         self.history.end(id, "failed", {"type": "failed", "seq": 2}, self.clock, 1.0)
 
     def state(self, id: str) -> Record:
-        """What the history says."""
+        """Returns the state of a build in the history."""
         return self.history.get(id)
 
 
 @pytest.fixture
 def desk(tmp_path: Path) -> Desk:
-    """With the default settings."""
+    """A supervisor with the default settings."""
     return Desk(tmp_path)
 
 
 @pytest.fixture
 def held(desk: Desk) -> Iterator[BinaryIO]:
-    """The events file of a running build `a`, held as its process holds it."""
+    """The events file of a running build `a`, locked as its process locks it."""
     place = desk.running("a")
     with open(place.event_log.path, "ab", buffering=0) as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield file
 
 
-def test_a_clock_that_steps_back_changes_neither_order_nor_duration(desk: Desk, held: BinaryIO) -> None:
-    """How long a build ran is measured by a clock that nobody sets, and builds are listed as they came."""
+def test_a_clock_that_is_set_back_changes_neither_order_nor_duration(desk: Desk, held: BinaryIO) -> None:
+    """The duration of a build is measured by a monotonic clock. Builds are listed in the order of their arrival."""
     desk.clock -= 500_000
     desk.ended("b")
     desk.uptime += 90
@@ -91,8 +94,8 @@ def test_a_clock_that_steps_back_changes_neither_order_nor_duration(desk: Desk, 
     assert [record.id for record in desk.history.recent(10)] == ["b", "a"]
 
 
-def test_a_clock_that_steps_forward_ends_no_build(tmp_path: Path) -> None:
-    """The time limit is measured by the same clock."""
+def test_a_clock_that_is_set_forward_ends_no_build(tmp_path: Path) -> None:
+    """The time limit is measured by the same monotonic clock."""
     desk = Desk(tmp_path, max_build_seconds=60)
     place = desk.running("a")
     with open(place.event_log.path, "ab") as file:
@@ -101,8 +104,8 @@ def test_a_clock_that_steps_forward_ends_no_build(tmp_path: Path) -> None:
         assert [record.stop_uptime for record in desk.supervisor.round()] == [None]
 
 
-def test_a_build_lives_as_long_as_something_holds_its_events(desk: Desk, held: BinaryIO) -> None:
-    """However long it says nothing; and it is not believed to be over at the first look."""
+def test_a_build_runs_as_long_as_a_process_locks_its_events(desk: Desk, held: BinaryIO) -> None:
+    """It may be silent for any time. It is not reported as ended at the first check."""
     for _ in range(3):
         desk.uptime += 10_000
         assert [record.id for record in desk.supervisor.round()] == ["a"]
@@ -116,7 +119,7 @@ def test_a_build_lives_as_long_as_something_holds_its_events(desk: Desk, held: B
 
 
 def test_a_build_on_another_machine_gets_more_time_and_no_signal(desk: Desk) -> None:
-    """Its lock may be out of sight: as long as its events grow it lives, and its process number means nothing here."""
+    """Its lock may be invisible here. It runs as long as its events grow, and its process number is not used here."""
     place = desk.running("far", machine="elsewhere", pid=os.getpid())
     for seq in range(1, 4):
         with place.event_log.path.open("a") as file:
@@ -131,10 +134,10 @@ def test_a_build_on_another_machine_gets_more_time_and_no_signal(desk: Desk) -> 
     assert desk.state("far").ending == {"type": "cancelled", "seq": 4, "time": desk.clock}
 
 
-def test_a_build_whose_process_number_could_not_be_noted_is_cancelled_alone(
+def test_a_build_without_a_stored_process_number_is_cancelled_alone(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The disk was full at that moment: the signal goes to the build, not to the server and all that it started."""
+    """The disk was full at its start. The signal goes to the build, and not to the server and its other processes."""
     monkeypatch.setattr(desk.history, "started", lambda id, pid: 1 / 0)
     desk.history.enter("a", "a", {}, {}, 1.0, 10)
     with pytest.raises(ZeroDivisionError):
@@ -145,8 +148,8 @@ def test_a_build_whose_process_number_could_not_be_noted_is_cancelled_alone(
     assert desk.state("a").state in ("cancelled", "failed")
 
 
-def test_a_build_is_told_to_end_once(desk: Desk, held: BinaryIO, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A second signal would disturb it while it cleans up."""
+def test_a_build_gets_one_signal_to_end(desk: Desk, held: BinaryIO, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second signal would disturb its clean-up."""
     told: list[int] = []
     monkeypatch.setattr(process, "terminate", told.append)
     monkeypatch.setattr(process, "is_leader", lambda pid: True)
@@ -155,8 +158,11 @@ def test_a_build_is_told_to_end_once(desk: Desk, held: BinaryIO, monkeypatch: py
     assert told == [NOBODY]
 
 
-def test_ended_builds_are_kept_by_number_and_by_bytes(tmp_path: Path) -> None:
-    """The oldest go first, the last one stays whatever its size, living ones do not count, and folders of none go."""
+def test_ended_builds_are_kept_up_to_a_number_and_a_size(tmp_path: Path) -> None:
+    """The oldest are removed first.
+
+    The newest is kept for any size. Running builds do not count. Other folders are removed.
+    """
     desk = Desk(tmp_path, history_max_builds=3)
     living = desk.running("living")
     for number in range(5):
@@ -174,8 +180,8 @@ def test_ended_builds_are_kept_by_number_and_by_bytes(tmp_path: Path) -> None:
     assert [record.id for record in desk.history.recent(10)] == ["huge", "living"]
 
 
-def test_a_build_that_cannot_be_started_has_failed(tmp_path: Path) -> None:
-    """By the name of what stood in the way; the next one is not held up by it."""
+def test_a_build_that_cannot_start_has_failed(tmp_path: Path) -> None:
+    """The error names the reason. The next build is not delayed."""
     desk = Desk(tmp_path)
     desk.folder.rmdir()
     desk.folder.write_text("in the way")

@@ -1,4 +1,4 @@
-"""What survives what: builds their server, servers their builds, the history all of it."""
+"""Builds survive their server, servers survive their builds, and the history survives both."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ def home(tmp_path: Path, small_base: str) -> Home:
 
 @pytest.fixture(scope="module", autouse=True)
 def idling(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Future[Idled] | None]:
-    """A reader that idles while the other tests of this module run, where one of them asks what became of it."""
+    """A reader of a silent stream. It runs during the other tests of this module; a test checks its result."""
     if not any(
-        item.name == test_a_stream_of_75_idle_seconds_outlives_a_proxy.__name__ for item in request.session.items
+        item.name == test_a_stream_of_75_silent_seconds_survives_a_proxy.__name__ for item in request.session.items
     ):
         yield None
         return
@@ -45,19 +45,19 @@ def idling(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 @pytest.fixture
 def gate(registry: str) -> Iterator[Gate]:
-    """A closed gate before the registry."""
+    """A closed gate in front of the registry."""
     with Gate(registry) as gate:
         yield gate
 
 
 @pytest.fixture
 def held(rattler_prefix: Path, gate: Gate, tmp_path: Path) -> dict[str, Any]:
-    """The request for a build that comes to a stop at the gate."""
+    """The request for a build that stops at the gate."""
     return {"prefix": str(rattler_prefix), "push": True, "reference": f"{gate.host}/survival/{tmp_path.name}:one"}
 
 
 def record(home: Home, id: str) -> Record:
-    """What the history says of a build."""
+    """Returns the state of a build in the history."""
     history = BuildHistory(home.state / "history.sqlite")
     try:
         return history.get(id)
@@ -66,14 +66,14 @@ def record(home: Home, id: str) -> Record:
 
 
 def pid_of(home: Home, id: str) -> int:
-    """A build's process."""
+    """Returns the process of a build."""
     pid = record(home, id).pid
     assert pid
     return pid
 
 
 def kill_build(home: Home, id: str) -> None:
-    """Ends all processes of a build at once, and waits until they are gone."""
+    """Kills all processes of a build, and waits until they have ended."""
     pid = pid_of(home, id)
     assert of_build(pid)
     os.killpg(pid, signal.SIGKILL)
@@ -81,10 +81,10 @@ def kill_build(home: Home, id: str) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_a_build_outlives_its_server_and_is_followed_by_the_next(
+def test_a_build_survives_its_server_and_the_next_server_follows_it(
     home: Home, held: dict[str, Any], gate: Gate, number: signal.Signals
 ) -> None:
-    """However the server ended: the next one shows the build, its events from the first on, and its end."""
+    """For each end of the server, the next server shows the build, all its events, and its end."""
     server = Server(home)
     id = server.post(held).json()["id"]
     gate.wait()
@@ -105,10 +105,10 @@ def test_a_build_outlives_its_server_and_is_followed_by_the_next(
         assert build["seconds"] > 0
 
 
-def test_a_build_that_ended_while_no_server_ran_is_shown_as_it_ended(
+def test_a_build_that_ends_without_a_server_is_shown_with_its_result(
     home: Home, held: dict[str, Any], gate: Gate
 ) -> None:
-    """The build itself wrote how."""
+    """The build itself wrote the result."""
     server = Server(home)
     id = server.post(held).json()["id"]
     gate.wait()
@@ -119,10 +119,8 @@ def test_a_build_that_ended_while_no_server_ran_is_shown_as_it_ended(
         assert next_server.ended(id)["state"] == "finished"
 
 
-def test_a_build_that_is_killed_is_interrupted_and_the_next_one_works(
-    home: Home, held: dict[str, Any], gate: Gate
-) -> None:
-    """Its readers learn what happened and what to do; the store is sound."""
+def test_a_killed_build_is_interrupted_and_the_next_one_works(home: Home, held: dict[str, Any], gate: Gate) -> None:
+    """Its readers get the reason and a hint. The store is not damaged."""
     with Server(home) as server:
         id = server.post(held).json()["id"]
         gate.wait()
@@ -140,10 +138,10 @@ def test_a_build_that_is_killed_is_interrupted_and_the_next_one_works(
         assert list(store.tmp.iterdir()) == []
 
 
-def test_when_both_are_killed_the_next_server_says_so_and_goes_on_with_the_queue(
+def test_if_both_are_killed_the_next_server_reports_it_and_continues_the_queue(
     home: Home, held: dict[str, Any], gate: Gate
 ) -> None:
-    """The running build is interrupted, the one that waited is built."""
+    """The running build is interrupted, and the waiting build is built."""
     home.settings["max_concurrent_builds"] = "1"
     server = Server(home)
     id = server.post(held).json()["id"]
@@ -161,8 +159,11 @@ def test_when_both_are_killed_the_next_server_says_so_and_goes_on_with_the_queue
         assert next_server.ended(waiting["id"])["state"] == "finished"
 
 
-def test_two_servers_on_one_home_share_builds(home: Home, held: dict[str, Any], gate: Gate) -> None:
-    """What one starts the other joins, follows and cancels; together they run no more at once than one would."""
+def test_two_servers_with_one_home_share_builds(home: Home, held: dict[str, Any], gate: Gate) -> None:
+    """Each can join, follow and cancel the builds of the other.
+
+    The limit of running builds is the same as for one server.
+    """
     home.settings["max_concurrent_builds"] = "1"
     with Server(home) as one, Server(home) as other:
         id = one.post(held).json()["id"]
@@ -188,10 +189,13 @@ def disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", place], check=True)
 
 
-def test_a_disk_that_fills_in_mid_build_is_named_and_the_next_build_works(
+def test_a_disk_that_fills_during_a_build_is_named_and_the_next_build_works(
     disk: Path, rattler_prefix: Path, registry: str, small_base: str, tmp_path: Path
 ) -> None:
-    """BuildHistory and store lie on it: the history can be read, the store is sound, the user is told what to do."""
+    """History and store are on the disk.
+
+    The history can be read, the store is not damaged, and the user gets a hint.
+    """
     home = Home(disk / "home", {"store_dir": str(disk / "store"), "base_image": small_base})
     home.path.mkdir()
     body = {"prefix": str(rattler_prefix), "push": True, "reference": f"{registry}/survival/{tmp_path.name}"}
@@ -208,10 +212,10 @@ def test_a_disk_that_fills_in_mid_build_is_named_and_the_next_build_works(
         assert list(store.tmp.iterdir()) == []
 
 
-def test_a_build_that_cannot_write_its_events_any_more_ends_and_is_named(
+def test_a_build_that_can_no_longer_write_its_events_ends_with_a_named_error(
     disk: Path, held: dict[str, Any], gate: Gate, small_base: str, tmp_path: Path
 ) -> None:
-    """The disk of its state folder is full: how it ended is noted all the same, in the place kept for that."""
+    """The disk of its state folder is full. Its end is still recorded, in reserved space."""
     home = Home(disk / "home", {"store_dir": str(tmp_path / "store"), "base_image": small_base})
     home.path.mkdir()
     with Server(home) as server:
@@ -227,7 +231,7 @@ def test_a_build_that_cannot_write_its_events_any_more_ends_and_is_named(
 
 
 def fill(folder: Path) -> None:
-    """Until not a byte is left."""
+    """Fills the disk up to the last byte."""
     with (folder / "filler").open("wb", buffering=0) as file:
         for size in (1 << 20, 4096, 1):
             with suppress(OSError):
@@ -235,8 +239,11 @@ def fill(folder: Path) -> None:
                     pass
 
 
-def test_a_log_of_500_megabytes_does_not_make_the_server_grow(home: Home) -> None:
-    """One reader takes all of it, another takes nothing: less than 50 MB more, and every line arrives once."""
+def test_a_log_of_500_megabytes_does_not_need_the_servers_memory(home: Home) -> None:
+    """One reader reads all of it, another reads nothing.
+
+    The server needs less than 50 MB more, and each line comes once.
+    """
     id, count = finished(home.state, 500 << 20)
     with Server(home) as server:
         server.client.get("condabuild/builds").raise_for_status()
@@ -258,8 +265,11 @@ def test_a_log_of_500_megabytes_does_not_make_the_server_grow(home: Home) -> Non
         assert most - before < 50_000_000
 
 
-def test_a_stream_of_75_idle_seconds_outlives_a_proxy(idling: Future[Idled]) -> None:
-    """The proxy drops what is idle for 60 seconds, and did so to another connection; the comments keep this one."""
+def test_a_stream_of_75_silent_seconds_survives_a_proxy(idling: Future[Idled]) -> None:
+    """The proxy drops connections that are silent for 60 seconds, as it did with another one.
+
+    The comments keep this one.
+    """
     seen = idling.result()
     assert PATIENCE <= seen.silence < seen.comments[-1]
     assert seen.comments[-1] >= 75
