@@ -1,4 +1,4 @@
-"""Whatever ends a build in the middle, the store is sound, nothing half-made can be seen, and the next build works."""
+"""After any interruption of a build, the store is valid, no partial result is visible, and the next build works."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def base(small_base: str) -> tuple[str, ...]:
 
 
 def events_until(process: subprocess.Popen[str], **wanted: Any) -> list[dict[str, Any]]:
-    """The events up to the first with these members."""
+    """Returns the events up to the first event with these members."""
     assert process.stdout
     seen = []
     for line in process.stdout:
@@ -65,7 +65,7 @@ MOMENTS = [
 
 
 @pytest.mark.parametrize("moment", MOMENTS, ids=lambda moment: "-".join(map(str, list(moment.values())[1:])))
-def test_a_killed_build_is_made_good_by_the_next(
+def test_a_build_after_a_killed_build_works(
     run: CommandLine,
     started: list[subprocess.Popen[str]],
     base: tuple[str, ...],
@@ -73,7 +73,7 @@ def test_a_killed_build_is_made_good_by_the_next(
     rattler_image: SavedImage,
     moment: dict[str, str],
 ) -> None:
-    """SIGKILL, at any moment: no archive, no process left, and then the image as it should be."""
+    """After SIGKILL at any moment, there is no archive and no process. The next build makes the right image."""
     arguments = ("build", rattler_prefix, "-o", "image.tar", *base, "--events", "jsonl")
     process = run.start(*arguments)
     started.append(process)
@@ -84,14 +84,14 @@ def test_a_killed_build_is_made_good_by_the_next(
     done = run(*arguments)
     assert done.status == 0, done.err
     assert SavedImage(run.folder / "image.tar").digest == rattler_image.digest
-    with Store(run.store):  # a writer may have outlived its leader for a moment
+    with Store(run.store):  # a writer can live a moment longer than its main process
         assert leftovers(run) == []
     for blob in (run.store / "blobs/sha256").iterdir():
         assert subprocess.run(["sha256sum", blob], capture_output=True, text=True).stdout.split()[0] == blob.name
 
 
 class Gate:
-    """A registry's guard that keeps requests waiting, once, and says when the first has come."""
+    """The guard of a registry that makes requests wait once, and reports the first request."""
 
     def __init__(self, registry: FakeRegistry, method: str, part: str) -> None:
         self.reached = threading.Event()
@@ -107,7 +107,7 @@ class Gate:
 
 
 @pytest.mark.parametrize(("method", "part"), [("PUT", "uploads"), ("POST", "uploads"), ("PUT", "manifests")])
-def test_a_push_that_is_killed_shows_nothing(
+def test_a_killed_push_is_not_visible(
     run: CommandLine,
     started: list[subprocess.Popen[str]],
     base: tuple[str, ...],
@@ -116,7 +116,7 @@ def test_a_push_that_is_killed_shows_nothing(
     method: str,
     part: str,
 ) -> None:
-    """Under the tag there is nothing, or what was there before; the next build sends what is missing."""
+    """The tag has no image, or the old image. The next build sends the missing blobs."""
     gate = Gate(fake_registry, method, part)
     arguments = ("build", rattler_prefix, "-t", f"{fake_registry.host}/team/env:v1", "--push", *base, "--json")
     process = run.start(*arguments)
@@ -141,7 +141,10 @@ def test_a_cancelled_build_leaves_nothing(
     rattler_prefix: Path,
     number: signal.Signals,
 ) -> None:
-    """Ctrl-C or a server's cancel: status 130, one last event, no partial file, no traceback, no process."""
+    """After Ctrl-C or a server's cancel, the status is 130 with one last event.
+
+    No partial file and no process is left.
+    """
     arguments = run.command("build", rattler_prefix, "-o", "image.tar", *base, "--events", "jsonl")
     process = subprocess.Popen(
         arguments, env=run.environ, cwd=run.folder, process_group=0, text=True,
@@ -164,7 +167,7 @@ def test_two_builds_share_a_store(
     rattler_prefix: Path,
     rattler_image: SavedImage,
 ) -> None:
-    """At the same time, of the same environment: both are right."""
+    """Both run at the same time with the same environment, and both give the right image."""
     for number in range(2):
         started.append(run.start("build", rattler_prefix, "-o", f"{number}.tar", *base, "--json"))
     for process in started:
@@ -175,14 +178,14 @@ def test_two_builds_share_a_store(
     assert SavedImage(run.folder / "0.tar").tree() == SavedImage(run.folder / "1.tar").tree() == rattler_image.tree()
 
 
-def test_prune_waits_for_no_build_and_takes_nothing_from_it(
+def test_prune_is_refused_during_a_build(
     run: CommandLine,
     started: list[subprocess.Popen[str]],
     base: tuple[str, ...],
     rattler_prefix: Path,
     fake_registry: FakeRegistry,
 ) -> None:
-    """It is refused while one runs, and works afterwards."""
+    """It works after the build."""
     gate = Gate(fake_registry, "PUT", "uploads")
     arguments = ("build", rattler_prefix, "-t", f"{fake_registry.host}/team/env:v1", "--push", *base)
     process = run.start(*arguments)
@@ -199,8 +202,8 @@ def test_prune_waits_for_no_build_and_takes_nothing_from_it(
     assert freed["freed"] > 1_000_000
 
 
-def test_prune_keeps_what_the_last_build_used(run: CommandLine, base: tuple[str, ...], rattler_prefix: Path) -> None:
-    """The store keeps as much as it may. A later build makes the rest again, and gives the same image."""
+def test_prune_keeps_blobs_of_the_last_build(run: CommandLine, base: tuple[str, ...], rattler_prefix: Path) -> None:
+    """It keeps as many as the limit allows. The next build makes the others again, and gives the same image."""
     arguments = ("build", rattler_prefix, "-o", "image.tar", *base, "--json")
     first = run(*arguments).json
     size = sum(path.stat().st_size for path in (run.folder / "store/blobs").rglob("*") if path.is_file())
@@ -211,10 +214,8 @@ def test_prune_keeps_what_the_last_build_used(run: CommandLine, base: tuple[str,
     assert 1 < again["layers_reused"] < again["layers"]
 
 
-def test_a_damaged_blob_is_noticed_and_made_again(
-    run: CommandLine, base: tuple[str, ...], rattler_prefix: Path
-) -> None:
-    """The build that meets it fails with its name; the one after works."""
+def test_a_damaged_blob_is_found_and_made_again(run: CommandLine, base: tuple[str, ...], rattler_prefix: Path) -> None:
+    """The build that reads the blob fails, and names it. The next build works."""
     arguments = ("build", rattler_prefix, "-o", "image.tar", *base, "--events", "jsonl")
     first = run(*arguments).events[-1]
     largest = max((run.store / "blobs/sha256").iterdir(), key=lambda path: path.stat().st_size)
@@ -231,10 +232,10 @@ def test_a_damaged_blob_is_noticed_and_made_again(
 
 
 @pytest.mark.parametrize("what", ["store", "archive"])
-def test_a_full_disk_has_a_name(
+def test_a_full_disk_is_a_named_error(
     run: CommandLine, base: tuple[str, ...], rattler_prefix: Path, small_disk: Path, what: str
 ) -> None:
-    """Wherever it is; nothing half-written stays there, and with room the build works."""
+    """This is so for each place. No partial file stays there, and the build works when there is space."""
     out = small_disk / "image.tar" if what == "archive" else run.folder / "image.tar"
     environ = {"CONDABUILD_STORE_DIR": str(small_disk / "store")} if what == "store" else {}
     done = run("build", rattler_prefix, "-o", out, *base, "--events", "jsonl", environ=environ)
@@ -246,10 +247,10 @@ def test_a_full_disk_has_a_name(
     assert again.status == 0, again.err
 
 
-def test_a_store_that_is_read_only_has_a_name(
+def test_a_read_only_store_is_a_named_error(
     run: CommandLine, base: tuple[str, ...], rattler_prefix: Path, small_disk: Path
 ) -> None:
-    """And a hint what to do."""
+    """The error has a hint."""
     subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
     environ = {"CONDABUILD_STORE_DIR": str(small_disk / "store")}
     done = run("build", rattler_prefix, "-o", "image.tar", *base, "--events", "jsonl", environ=environ)

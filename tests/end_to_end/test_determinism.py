@@ -1,4 +1,4 @@
-"""The same environment gives the same image: whoever builds it, wherever, whenever, and from whatever prefix."""
+"""The same environment gives the same image, for any user, machine, time and prefix."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ SPECS = ("python", "requests", "tqdm", "greet", "textprefix", "templated", "chan
 
 @dataclass(frozen=True)
 class Circumstances:
-    """What must not show: `umask` and `uid` of the process, its variables, how many processors it may use."""
+    """Conditions that must not matter:
+
+    `umask` and `uid` of the process, its variables, and its number of processors.
+    """
 
     umask: int = 0o022
     uid: int = 0
@@ -60,7 +63,7 @@ print(result.event.digest)
 
 
 def as_user(uid: int) -> list[str]:
-    """Before a command: it is run by somebody else, who may still read where the tests' Python lies."""
+    """The prefix of a command that runs it as another user, who can read the folder of the tests' Python."""
     may = "+dac_read_search"
     options = [f"--reuid={uid}", f"--regid={uid}", "--clear-groups", f"--inh-caps={may}", f"--ambient-caps={may}"]
     return ["setpriv", *options] if uid else []
@@ -77,7 +80,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory, channel_url: str, small_bas
 
 @pytest.fixture(scope="module")
 def built(shared: Path) -> Callable[[str, Circumstances], SavedImage]:
-    """The image as some circumstances make it."""
+    """Builds the image under some conditions."""
 
     def make(name: str, how: Circumstances, prefix: Path = shared / "env") -> SavedImage:
         place = shared / "places" / name
@@ -110,8 +113,8 @@ def reference(built: Callable[..., SavedImage]) -> SavedImage:
 
 
 @pytest.mark.parametrize("name", CIRCUMSTANCES)
-def test_circumstances_do_not_show(built: Callable[..., SavedImage], reference: SavedImage, name: str) -> None:
-    """Layers, configuration and manifest are the same to the bit."""
+def test_the_conditions_do_not_matter(built: Callable[..., SavedImage], reference: SavedImage, name: str) -> None:
+    """Layers, configuration and manifest have the same bytes."""
     if CIRCUMSTANCES[name].uid and os.getuid():
         pytest.skip("only root can become somebody else")
     found = built(name.replace(" ", "-"), CIRCUMSTANCES[name])
@@ -121,10 +124,13 @@ def test_circumstances_do_not_show(built: Callable[..., SavedImage], reference: 
 
 
 @pytest.mark.parametrize("place", ["/tmp/e", "deep/" * 30 + "env", "with space/\u00e9nv"])
-def test_the_place_of_the_prefix_does_not_show(
+def test_the_path_of_the_prefix_does_not_matter(
     shared: Path, reference: SavedImage, channel_url: str, tmp_path: Path, small_base: str, place: str
 ) -> None:
-    """Short, long (scripts then begin in another way) or odd; nor does the order in which its files were made."""
+    """It can be short, long (scripts then start in another way) or odd.
+
+    The order of the files does not matter either.
+    """
     prefix = Path(f"{place}{os.getpid()}") if place.startswith("/") else tmp_path / place
     try:
         prefixes.create(prefix, SPECS[::-1], channel_url, shared / "pkgs")
@@ -134,17 +140,19 @@ def test_the_place_of_the_prefix_does_not_show(
     assert (image.layers, image.digest) == (reference.layers, reference.digest)
 
 
-def test_the_installer_does_not_show(reference: SavedImage, channel_url: str, tmp_path: Path, small_base: str) -> None:
-    """A prefix that conda made gives the same package layers, for all of conda's bytecode and records."""
+def test_the_installer_does_not_matter(
+    reference: SavedImage, channel_url: str, tmp_path: Path, small_base: str
+) -> None:
+    """A prefix of conda gives the same package layers, although conda has its own bytecode and records."""
     prefix = prefixes.conda_made(tmp_path / "mini/envs/demo", tmp_path / "mini/pkgs", SPECS, channel_url)
     image = Workshop(tmp_path, small_base).image(prefix)
     assert image.layers == reference.layers
 
 
-def test_the_number_of_writers_does_not_show(
+def test_the_number_of_writers_does_not_matter(
     shared: Path, reference: SavedImage, tmp_path: Path, small_base: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nor which packages a writer has done before."""
+    """The packages that a writer has written before do not matter either."""
     for number in (1, 5):
         monkeypatch.setattr(worker_pool, "cores", lambda number=number: number)
         place = tmp_path / str(number)
@@ -153,8 +161,10 @@ def test_the_number_of_writers_does_not_show(
         assert image.digest == reference.digest, number
 
 
-def test_half_a_store_does_not_show(shared: Path, reference: SavedImage, tmp_path: Path, small_base: str) -> None:
-    """Which layers were there already, and which were made beside which others."""
+def test_a_partly_filled_store_does_not_matter(
+    shared: Path, reference: SavedImage, tmp_path: Path, small_base: str
+) -> None:
+    """It does not matter which layers exist, and which layers are made together."""
     workshop = Workshop(tmp_path, small_base)
     workshop.image(shared / "env")
     records = sorted((workshop.store / "layers").iterdir())
@@ -166,7 +176,7 @@ def test_half_a_store_does_not_show(shared: Path, reference: SavedImage, tmp_pat
     assert again.digest == reference.digest
 
 
-def test_compression_shows_in_the_blobs_alone(
+def test_compression_changes_only_the_blobs(
     shared: Path, reference: SavedImage, tmp_path: Path, small_base: str
 ) -> None:
     """The tars are the same."""
@@ -179,7 +189,7 @@ BIG = 70_000
 
 
 def packages(**versions: tuple[str, bytes]) -> list[Package]:
-    """Six packages, some large, of which some have another version or content."""
+    """Six packages, some of them large, and some with another version or content."""
     made: list[Package] = []
     for number, name in enumerate(("a", "b", "c", "d", "e", "f")):
         version, content = versions.get(name, ("1.0", b"x"))
@@ -190,7 +200,7 @@ def packages(**versions: tuple[str, bytes]) -> list[Package]:
 
 
 def layers_of(workshop: Workshop, folder: Path, number: int, made: list[Package], budget: int) -> SavedImage:
-    """The image of these packages, from a channel at the same URL each time."""
+    """Builds the image of these packages, from a channel with a constant URL."""
     shutil.rmtree(folder / "channel", ignore_errors=True)
     channel = small_channel(folder / "channel", made)
     specs = [f"{metadata.name}={metadata.version}" for metadata, _ in made]
@@ -200,7 +210,7 @@ def layers_of(workshop: Workshop, folder: Path, number: int, made: list[Package]
 @pytest.mark.parametrize("name", ["a", "b", "e", "f"])
 @pytest.mark.parametrize("budget", [96, 4])
 def test_a_changed_package_changes_one_layer(workshop: Workshop, tmp_path: Path, name: str, budget: int) -> None:
-    """Large or small, noarch or not, alone or in a bin with others: that layer, configuration and manifest."""
+    """Its layer, the configuration and the manifest change, for a large or small, noarch, own or shared layer."""
     before = layers_of(workshop, tmp_path, 0, packages(), budget)
     after = layers_of(workshop, tmp_path, 1, packages(**{name: ("2.0", b"y")}), budget)
     pairs = list(zip(before.layers, after.layers, strict=True))
@@ -213,10 +223,10 @@ def test_a_changed_package_changes_one_layer(workshop: Workshop, tmp_path: Path,
 
 @pytest.mark.parametrize("name", ["a", "b", "e", "f"])
 @pytest.mark.parametrize("budget", [96, 24])
-def test_a_package_that_comes_or_goes_leaves_the_others_alone(
+def test_an_added_or_removed_package_changes_no_other_layer(
     workshop: Workshop, tmp_path: Path, name: str, budget: int
 ) -> None:
-    """One layer more or less, or another where it shares one; the others are the same, in the same order."""
+    """There is a layer more or less, or a shared layer changes. The other layers are the same, in the same order."""
     whole = layers_of(workshop, tmp_path, 0, packages(), budget)
     fewer = [item for item in packages() if item[0].name != name]
     without = layers_of(workshop, tmp_path, 1, fewer, budget)

@@ -1,4 +1,4 @@
-"""An environment that has been lived in comes into the image as it is: pip, editable installs, edits and losses."""
+"""A used environment is copied completely to the image: pip, editable installs, edits and deleted files."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ def image(place: Workshop, lived_in: LivedIn) -> SavedImage:
 
 @pytest.fixture(scope="module")
 def warnings(place: Workshop, image: SavedImage) -> dict[str, str]:
-    """What was said of it."""
+    """Returns the text of the events."""
     return place.warnings
 
 
 @pytest.fixture(scope="module")
 def overlay(image: SavedImage) -> dict[str, bytes]:
-    """Path to bytes of the topmost layer."""
+    """Returns the contents of the top layer by path."""
     with image.layer(image.layers[-1]) as layer:
         return {member.name: layer.extractfile(member).read() for member in layer if member.isreg()}  # type: ignore[union-attr]
 
 
-def test_every_path_is_that_of_the_live_prefix(image: SavedImage, lived_in: LivedIn) -> None:
-    """Present where it is present, gone where it is gone; the same content where no path of the prefix is in it."""
+def test_every_path_is_the_same_as_in_the_live_prefix(image: SavedImage, lived_in: LivedIn) -> None:
+    """The same paths exist. Files without a path of the prefix have the same content."""
     here = {p: node for p, node in tree_of(lived_in.prefix).items() if node.kind != "directory" and not _odd(p)}
     there = {p: node for p, node in image.tree().items() if node.kind != "directory" and not _odd(p)}
     assert there.keys() == here.keys()
@@ -56,27 +56,27 @@ def test_every_path_is_that_of_the_live_prefix(image: SavedImage, lived_in: Live
 
 
 def _odd(path: str) -> bool:
-    """Bytecode and conda's own files, which other tests look at."""
+    """Returns whether a path is bytecode or a file of conda itself. Other tests check these."""
     return path.endswith(".pyc") or path.startswith(("conda-meta/", "CACHEDIR.TAG", "__clobbers__"))
 
 
 def test_no_path_of_this_machine_is_in_the_overlay(overlay: dict[str, bytes], lived_in: LivedIn) -> None:
-    """Neither the prefix's nor a project's."""
+    """Neither the path of the prefix nor the path of a project is there."""
     folder = os.fsencode(lived_in.prefix.parent.parent)
     assert [path for path, data in overlay.items() if folder in data] == []
 
 
-def test_packages_stay_what_they_are(image: SavedImage, rattler_image: SavedImage) -> None:
-    """Not one layer of a package knows of what the user did."""
+def test_layers_of_packages_do_not_change(image: SavedImage, rattler_image: SavedImage) -> None:
+    """No layer of a package contains a change of the user."""
     shared = image.package_layers.keys() & rattler_image.package_layers.keys()
     assert {"python-" in name for name in shared} == {True, False}
     assert all(image.package_layers[name] == rattler_image.package_layers[name] for name in shared)
 
 
-def test_pip_packages_come_with_scripts_binaries_and_bytecode(
+def test_pip_packages_have_scripts_binaries_and_bytecode(
     image: SavedImage, lived_in: LivedIn, overlay: dict[str, bytes]
 ) -> None:
-    """The script runs the image's Python, the binary keeps its bytes, modules need not be compiled."""
+    """The script runs the image's Python, the binary does not change, and the modules are compiled."""
     site = str(lived_in.site.relative_to(lived_in.prefix))
     tree = image.tree()
     assert overlay["opt/env/bin/mine"].startswith(b"#!/opt/env/bin/python")
@@ -86,8 +86,10 @@ def test_pip_packages_come_with_scripts_binaries_and_bytecode(
     assert tree[f"{site}/mine/data.json"] == node_at(lived_in.site / "mine/data.json")
 
 
-def test_what_pip_replaced_and_removed_is_gone(image: SavedImage, lived_in: LivedIn, warnings: dict[str, str]) -> None:
-    """conda's tqdm gave way to pip's, idna to nothing; conda still lists both, in the image as in the prefix."""
+def test_files_that_pip_replaced_or_removed_are_not_there(
+    image: SavedImage, lived_in: LivedIn, warnings: dict[str, str]
+) -> None:
+    """pip replaced conda's tqdm, and removed idna. conda's records have both, in the image and in the prefix."""
     site = str(lived_in.site.relative_to(lived_in.prefix))
     modules = {path.removeprefix(f"{site}/") for path in image.tree() if path.startswith(site) and path.endswith(".py")}
     assert {module for module in modules if module.startswith("tqdm/")} == {"tqdm/__init__.py"}
@@ -97,10 +99,10 @@ def test_what_pip_replaced_and_removed_is_gone(image: SavedImage, lived_in: Live
     assert {"tqdm", "idna"} <= names
 
 
-def test_editable_installs_come_with_their_sources(
+def test_editable_installs_have_their_sources(
     image: SavedImage, overlay: dict[str, bytes], warnings: dict[str, str]
 ) -> None:
-    """At /opt/src, whatever the layout, without version control; and it is said."""
+    """They are in /opt/src for each layout, without version control, and a message names them."""
     sources = {path for path in image.tree("opt/src") if path.endswith((".py", ".txt", "config"))}
     assert {"flat/flat/__init__.py", "flat/flat/data.txt", "nested/src/nested/__init__.py"} <= sources
     assert not [path for path in sources if ".git" in path]
@@ -109,8 +111,8 @@ def test_editable_installs_come_with_their_sources(
     assert "editable" in warnings["editable-install"]
 
 
-def test_edits_additions_and_losses_are_said(warnings: dict[str, str]) -> None:
-    """With the names of some of them."""
+def test_edited_added_and_deleted_files_are_reported(warnings: dict[str, str]) -> None:
+    """The message has the names of some of them."""
     assert "share/plaindata/0.csv" in warnings["modified-files"]
     assert "share/plaindata/1.csv" in warnings["missing-files"] or "idna" in warnings["missing-files"]
     assert "bin/own" in warnings["untracked-files"]
@@ -119,21 +121,21 @@ def test_edits_additions_and_losses_are_said(warnings: dict[str, str]) -> None:
     assert "MODE" in warnings["variables"]
 
 
-def test_what_a_post_link_script_made_is_there(overlay: dict[str, bytes]) -> None:
-    """With the image's path in it."""
+def test_files_of_a_post_link_script_are_there(overlay: dict[str, bytes]) -> None:
+    """They contain the image's path."""
     assert overlay["opt/env/share/postlink/made.txt"] == b"made for /opt/env\n"
 
 
-def test_pins_stay_and_secrets_do_not(image: SavedImage, overlay: dict[str, bytes]) -> None:
-    """conda-meta/state holds variables; they are in neither files nor configuration unless asked for."""
+def test_pins_are_kept_and_secrets_are_not(image: SavedImage, overlay: dict[str, bytes]) -> None:
+    """conda-meta/state has variables. Without a request, neither the files nor the configuration contain them."""
     assert overlay["opt/env/conda-meta/pinned"] == b"requests <99\n"
     assert b"do not touch" in overlay["opt/env/conda-meta/frozen"]
     assert "conda-meta/state" not in image.tree()
     assert "canary-variable" not in json.dumps(image.config)
 
 
-def test_variables_come_when_asked_for(place: Workshop, lived_in: LivedIn, image: SavedImage) -> None:
-    """Into the configuration alone, and a label says which they are."""
+def test_requested_variables_are_in_the_image(place: Workshop, lived_in: LivedIn, image: SavedImage) -> None:
+    """They are only in the configuration, and a label has their names."""
     asked = place.image(lived_in.prefix, "variables", variables=True)
     assert (asked.environment["MODE"], asked.environment["TOKEN"]) == ("test", "canary-variable")
     assert asked.layers == image.layers
@@ -143,7 +145,7 @@ def test_variables_come_when_asked_for(place: Workshop, lived_in: LivedIn, image
 
 
 def test_the_second_build_makes_nothing(place: Workshop, lived_in: LivedIn, image: SavedImage) -> None:
-    """The overlay is found again as well, by size and time of the files behind it."""
+    """The overlay is reused, too, by size and time of its files."""
     again = place.image(lived_in.prefix, "again")
     assert again.digest == image.digest
     assert place.layers("built") == set()
@@ -152,12 +154,12 @@ def test_the_second_build_makes_nothing(place: Workshop, lived_in: LivedIn, imag
 def test_another_machine_makes_the_same_overlay(
     tmp_path: Path, small_base: str, lived_in: LivedIn, image: SavedImage
 ) -> None:
-    """From the same files, in a store of its own."""
+    """It has the same files, and its own store."""
     assert Workshop(tmp_path, small_base).image(lived_in.prefix).digest == image.digest
 
 
-def test_strict_refuses_it(place: Workshop, lived_in: LivedIn) -> None:
-    """It says all the reasons at once, and builds nothing."""
+def test_strict_refuses_the_environment(place: Workshop, lived_in: LivedIn) -> None:
+    """The error has all reasons, and nothing is built."""
     with pytest.raises(NotReproducible) as raised:
         place.image(lived_in.prefix, "strict", strict=True)
     for part in ("share/plaindata/0.csv", "bin/own", "editable", "tqdm", "postlink", "idna"):
@@ -167,16 +169,16 @@ def test_strict_refuses_it(place: Workshop, lived_in: LivedIn) -> None:
     assert place.warnings.keys() & IRREPRODUCIBLE >= {"modified-files", "missing-files", "untracked-files"}
 
 
-def test_too_much_that_belongs_to_no_package_is_refused(place: Workshop, lived_in: LivedIn) -> None:
-    """By the limit that is set, with the names of the largest folders."""
+def test_too_many_bytes_without_a_package_are_refused(place: Workshop, lived_in: LivedIn) -> None:
+    """The setting is the limit. The error names the largest folders."""
     with pytest.raises(OverlayTooLarge, match="The largest folders"):
         place.image(lived_in.prefix, "large", overlay_max_bytes=100)
 
 
-def test_a_folder_of_the_users_comes_on_top(
+def test_the_users_folder_is_the_top_layer(
     place: Workshop, lived_in: LivedIn, image: SavedImage, tmp_path: Path
 ) -> None:
-    """In a layer of its own; all others stay."""
+    """The other layers do not change."""
     (tmp_path / "a.ipynb").write_text("{}")
     (tmp_path / ".dockerignore").write_text("*.tmp\n")
     (tmp_path / "b.tmp").write_text("")
@@ -191,15 +193,15 @@ def test_a_folder_of_the_users_comes_on_top(
 def loaded(
     place: Workshop, lived_in: LivedIn, base_reference: str, docker_client: docker.DockerClient
 ) -> Iterator[str]:
-    """The same in an engine."""
+    """The image in an engine."""
     name = f"localhost/lived-in:{uuid.uuid4().hex}"
     place.build(lived_in.prefix, reference=name, load=True, base=base_reference)
     yield name
     docker_client.images.remove(name, force=True)
 
 
-def test_it_runs(loaded: str, docker_client: Any) -> None:
-    """Scripts, editable packages from both layouts, what pip replaced and what it removed."""
+def test_the_image_runs(loaded: str, docker_client: Any) -> None:
+    """Scripts, editable packages of both layouts, and replaced and removed packages of pip are tested."""
     code = "import flat, nested, tqdm, sys; print(flat.WHERE, nested.WHERE, tqdm.NEW, flat.__file__, nested.__file__)"
     gone = "python -c 'import idna' 2>&1 | tail -n 1"
     command = ["sh", "-c", f'mine && own && python -c "{code}" && {gone}']

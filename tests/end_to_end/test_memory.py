@@ -1,4 +1,4 @@
-"""Memory: whatever the size of a package or a file, the whole tree of a build's processes stays small."""
+"""The memory of all processes of a build stays small, for any size of a package or a file."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from tests.parts.command_line import CommandLine
 
 MIB = 1 << 20
 ALLOWED = 300 * MIB
-"""What all processes of a build may have together, beyond what their interpreters need to start."""
+"""The limit for all processes of a build together, without the memory that their interpreters need to start."""
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> Iterator[CommandLine]:
-    """The command line; what it made is gigabytes, and goes at once."""
+    """The command line. Its results are gigabytes, and are deleted at once."""
     yield CommandLine(tmp_path)
     shutil.rmtree(tmp_path)
 
 
 def peak(process: subprocess.Popen[str]) -> int:
-    """The most bytes that a process and its descendants had in memory together, sampled as fast as can be."""
+    """Returns the highest memory of a process and its descendants in bytes, sampled as often as possible."""
     highest = 0
     leader = psutil.Process(process.pid)
     while process.poll() is None:
@@ -48,14 +48,14 @@ def peak(process: subprocess.Popen[str]) -> int:
 
 
 def interpreters(number: int) -> int:
-    """What as many interpreters need that do nothing."""
+    """Returns the memory of the same number of idle interpreters."""
     code = "import resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     return number * 1024 * int(out)
 
 
 def built(run: CommandLine, *arguments: str | Path) -> int:
-    """The peak of a build, which has to succeed."""
+    """Returns the highest memory of a build, which must succeed."""
     process = run.start("build", *arguments, "-o", "image.tar", "--json")
     highest = peak(process)
     _, err = process.communicate()
@@ -64,7 +64,7 @@ def built(run: CommandLine, *arguments: str | Path) -> int:
 
 
 def test_a_package_of_2_gb(run: CommandLine, small_base: str) -> None:
-    """Fetched, unpacked, linked, packed and written to an archive, all as a stream."""
+    """It is fetched, unpacked, linked, packed and written to an archive as a stream."""
     (run.folder / "channel/noarch").mkdir(parents=True)
     LargePackage("large", 2 << 30, files=3).make(run.folder / "channel/noarch")
     lockfile = explicit(Channel(run.folder / "channel"), run.folder / "explicit.txt")
@@ -73,8 +73,8 @@ def test_a_package_of_2_gb(run: CommandLine, small_base: str) -> None:
     assert highest - interpreters(1) < ALLOWED, f"{highest / MIB:.0f} MiB"
 
 
-def test_a_file_of_600_mb_that_no_package_owns(run: CommandLine, small_base: str) -> None:
-    """Even if the environment's path has to be replaced in it."""
+def test_a_file_of_600_mb_without_a_package(run: CommandLine, small_base: str) -> None:
+    """The memory is small even if the environment's path must be replaced in the file."""
     channel = small_channel(run.folder / "channel", [(Metadata("small", "1", noarch="generic"), [File("a", b"a")])])
     prefix = install(run.folder / "env", channel, "small")
     block = os.urandom(MIB)
@@ -86,8 +86,8 @@ def test_a_file_of_600_mb_that_no_package_owns(run: CommandLine, small_base: str
     assert highest - interpreters(1) < ALLOWED, f"{highest / MIB:.0f} MiB"
 
 
-def test_a_great_many_small_files(run: CommandLine, small_base: str) -> None:
-    """Lists of names are all that grows with their number."""
+def test_very_many_small_files(run: CommandLine, small_base: str) -> None:
+    """Only lists of names grow with the number of files."""
     files = [File(f"share/many/{number % 100}/{number}.txt", b"%d" % number) for number in range(30_000)]
     channel = small_channel(run.folder / "channel", [(Metadata("many", "1", noarch="generic"), files)])
     lockfile = explicit(channel, run.folder / "explicit.txt")
@@ -96,7 +96,7 @@ def test_a_great_many_small_files(run: CommandLine, small_base: str) -> None:
 
 
 def test_an_environment_with_python(run: CommandLine, small_base: str, rattler_prefix: Path) -> None:
-    """With as many writers as processors, each with an interpreter that compiles."""
+    """There are as many writers as processors. Each has an interpreter that compiles."""
     highest = built(run, rattler_prefix, "--base", small_base)
     writers = len(os.sched_getaffinity(0))
     assert highest - interpreters(1 + 2 * writers) < ALLOWED, f"{highest / MIB:.0f} MiB"

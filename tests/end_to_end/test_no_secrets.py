@@ -1,4 +1,4 @@
-"""What a user's environment knows of logins, nobody who gets the image, the events or the lock file learns."""
+"""The logins of a user's environment are not in the image, the events or the lock file."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ SPECS = ("credentialed", "plaindata", "changing=1.0", "greet", "clobber-a", "clo
 
 @dataclass
 class Trapped:
-    """A prefix that is full of secrets, from a channel that is reached with some of them."""
+    """A prefix with many secrets, from a channel that needs some of them."""
 
     prefix: Path
     pkgs: Path
@@ -76,13 +76,13 @@ def run(tmp_path: Path) -> CommandLine:
 
 
 def leaks(*texts: bytes | str) -> set[str]:
-    """The canaries in some texts."""
+    """Returns the canaries in some texts."""
     whole = b"\n".join(text if isinstance(text, bytes) else text.encode("utf-8", "surrogateescape") for text in texts)
     return {canary for canary in CANARIES if canary.encode() in whole}
 
 
 def unpacked(data: bytes) -> bytes:
-    """The data, and what lies compressed in it, be it as bytes or in base64."""
+    """Returns the data, and the compressed data in it, as bytes or in base64."""
     texts = [base64.b64decode(text + b"==") for text in re.findall(rb"H4sI[A-Za-z0-9+/]+", data)]
     found = [data]
     for part in (data, *texts):
@@ -98,8 +98,8 @@ def said(done: Done) -> tuple[str, str]:
     return done.out, done.err
 
 
-def test_the_traps_are_set(trapped: Trapped) -> None:
-    """The secrets are where a user's tools put them, and would be found if they got out."""
+def test_the_canaries_are_found(trapped: Trapped) -> None:
+    """The secrets are where the tools of a user store them. The search would find them."""
     assert SECRET_CHANNEL in (trapped.pkgs / "credentialed-1.0-0/info/about.json").read_text()
     record = next((trapped.prefix / "conda-meta").glob("greet-*.json")).read_bytes()
     assert leaks(record) == {"canary-user", "canary-password", "tk-canary-token"}
@@ -108,8 +108,8 @@ def test_the_traps_are_set(trapped: Trapped) -> None:
 
 
 @pytest.mark.parametrize("cached", [True, False], ids=["from the cache", "from the channel"])
-def test_an_image_holds_none(trapped: Trapped, run: CommandLine, small_base: str, cached: bool) -> None:
-    """Neither its layers, configuration and manifest nor events, messages and store; yet the channel saw the login."""
+def test_an_image_contains_no_secret(trapped: Trapped, run: CommandLine, small_base: str, cached: bool) -> None:
+    """Layers, configuration, manifest, events, messages and store contain none, although the channel got the login."""
     if not cached:
         shutil.rmtree(trapped.pkgs)
     options = ("--base", small_base, "--events", "jsonl")
@@ -121,10 +121,10 @@ def test_an_image_holds_none(trapped: Trapped, run: CommandLine, small_base: str
     assert leaks(*(unpacked(data) for data in files), *said(done)) == set()
 
 
-def test_a_registry_is_sent_none(
+def test_a_registry_gets_no_secret(
     trapped: Trapped, run: CommandLine, fake_registry: FakeRegistry, small_base: str
 ) -> None:
-    """In no body, no path and no header."""
+    """No body, no path and no header contains a secret."""
     reference = f"{fake_registry.host}/team/env:v1"
     done = run("build", trapped.prefix, "-t", reference, "--push", "--base", small_base, "--json")
     assert done.status == 0, done.err
@@ -134,14 +134,14 @@ def test_a_registry_is_sent_none(
 
 
 @pytest.mark.parametrize("format", ["conda-lock", "explicit", "pixi", "environment"])
-def test_a_lock_file_holds_none(trapped: Trapped, run: CommandLine, format: str) -> None:
-    """In any format, nor what is said beside it."""
+def test_a_lock_file_contains_no_secret(trapped: Trapped, run: CommandLine, format: str) -> None:
+    """This is so for each format, and for the messages with it."""
     assert leaks(*said(run("lock", trapped.prefix, "--format", format))) == set()
     assert leaks(*said(run("lock", trapped.prefix, "--format", format, "--json"))) == set()
 
 
-def test_a_plan_tells_none(trapped: Trapped, run: CommandLine) -> None:
-    """To people or to programs."""
+def test_a_plan_contains_no_secret(trapped: Trapped, run: CommandLine) -> None:
+    """This is so for the text and for JSON."""
     for options in ((), ("--json",), ("--events", "jsonl")):
         done = run("plan", trapped.prefix, *options)
         assert done.status == 0, done.err
@@ -149,8 +149,8 @@ def test_a_plan_tells_none(trapped: Trapped, run: CommandLine) -> None:
 
 
 @pytest.mark.parametrize("fault", ["gone", "replaced", "broken"])
-def test_a_failure_tells_none(trapped: Trapped, run: CommandLine, small_base: str, fault: str) -> None:
-    """Not when a package cannot be had, is another one, or cannot be unpacked: messages name channel and package."""
+def test_a_failure_contains_no_secret(trapped: Trapped, run: CommandLine, small_base: str, fault: str) -> None:
+    """A package is missing, has another hash, or cannot be unpacked. The messages name only channel and package."""
     shutil.rmtree(trapped.pkgs)
     archive = next(trapped.channel.folder.rglob("plaindata-*.conda"))
     match fault:
@@ -169,10 +169,8 @@ def test_a_failure_tells_none(trapped: Trapped, run: CommandLine, small_base: st
     assert leaks(*(unpacked(data) for data in files)) == set()
 
 
-def test_variables_that_were_asked_for_are_told_nobody_else(
-    trapped: Trapped, run: CommandLine, small_base: str
-) -> None:
-    """They are in the configuration, and in no event or message."""
+def test_requested_variables_are_only_in_the_configuration(trapped: Trapped, run: CommandLine, small_base: str) -> None:
+    """No event and no message contains their values."""
     options = ("--base", small_base, "--events", "jsonl", "--variables")
     done = run("build", trapped.prefix, "-o", "image.tar", *options)
     assert leaks((run.folder / "image.tar").read_bytes()) == {"canary-variable"}

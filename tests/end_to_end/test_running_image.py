@@ -1,4 +1,4 @@
-"""The image at work: in a container the environment does what it does in its prefix."""
+"""The running image: in a container, the environment behaves as in its prefix."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Running:
     name: str
 
     def __call__(self, *command: str, **options: Any) -> str:
-        """What a command in a new container, without a network, writes to both of its outputs."""
+        """Returns the output and the errors of a command in a new container without a network."""
         given = {"network_mode": "none", "remove": True, "stderr": True, **options}
         out: bytes = self.client.containers.run(self.name, list(command), **given)
         return out.decode()
@@ -46,7 +46,7 @@ def running(
 
 
 def in_prefix(prefix: Path, *command: str) -> str:
-    """The same on this machine, in the prefix itself."""
+    """Returns the same for the prefix on this machine."""
     env = {
         "PATH": f"{prefix}/bin:/usr/bin:/bin",
         "CONDA_PREFIX": str(prefix),
@@ -75,7 +75,7 @@ print(json.dumps(done))
 
 
 def test_every_top_level_module_is_imported(running: Running, rattler_prefix: Path) -> None:
-    """Those that the prefix imports, and no other; what fails there fails here in the same way."""
+    """A module can be imported in the image if it can be imported in the prefix. Otherwise the error is the same."""
     here = json.loads(in_prefix(rattler_prefix, "python", "-c", IMPORT_ALL).splitlines()[-1])
     there = json.loads(running("python", "-c", IMPORT_ALL).splitlines()[-1])
     assert there == here
@@ -85,7 +85,7 @@ def test_every_top_level_module_is_imported(running: Running, rattler_prefix: Pa
 
 
 def scripts(prefix: Path) -> list[str]:
-    """The programs in bin that are scripts of Python."""
+    """Returns the programs in bin that are Python scripts."""
     found = []
     for path in sorted((prefix / "bin").iterdir()):
         with path.open("rb") as file:
@@ -96,7 +96,7 @@ def scripts(prefix: Path) -> list[str]:
 
 
 def test_console_scripts_run(running: Running, rattler_prefix: Path) -> None:
-    """With --help and --version each ends as it does in the prefix."""
+    """With --help and --version, each has the same exit status as in the prefix."""
     names = scripts(rattler_prefix)
     assert {"pip", "normalizer", "templated", "tqdm"} <= set(names)
     loop = "for n in %s; do for o in --help --version; do $n $o >/dev/null 2>&1 </dev/null; echo $n $o $?; done; done"
@@ -106,16 +106,16 @@ def test_console_scripts_run(running: Running, rattler_prefix: Path) -> None:
     assert "pip --version 0" in there
 
 
-def test_programs_know_where_they_are(running: Running) -> None:
-    """Compiled ones, shell scripts and Python ones."""
+def test_programs_find_their_files(running: Running) -> None:
+    """This is so for compiled programs, shell scripts and Python scripts."""
     assert running("greet") == "hello from /opt/env\n"
     assert running("where").splitlines()[0] == "/opt/env"
     assert running("where-python") == "/opt/env\n"
     assert running("templated") == "templated runs\n"
 
 
-def test_bytecode_is_used_and_none_is_written(running: Running) -> None:
-    """Not even by root, who could: a first import costs no more than on the host."""
+def test_bytecode_is_used_and_not_written(running: Running) -> None:
+    """Root writes none either, although root has the permission. A first import is as fast as on the host."""
     code = "import requests, tqdm, pip._internal.cli.main, charset_normalizer.api, json, asyncio"
     noise = running("python", "-v", "-c", code, user="root").splitlines()
     ours = [line for line in noise if "/opt/env/" in line]
@@ -124,8 +124,8 @@ def test_bytecode_is_used_and_none_is_written(running: Running) -> None:
     assert not [line for line in ours if line.startswith("# code object from") and line.endswith(".py")]
 
 
-def test_conda_meta_is_that_of_the_prefix(running: Running, rattler_prefix: Path, tmp_path: Path) -> None:
-    """The same packages, builds and hashes, as py-rattler reads them."""
+def test_conda_meta_is_the_same_as_in_the_prefix(running: Running, rattler_prefix: Path, tmp_path: Path) -> None:
+    """py-rattler reads the same packages, builds and hashes."""
     text = running("sh", "-c", "for f in /opt/env/conda-meta/*.json; do cat $f; done")
     found = set()
     for number, line in enumerate(text.splitlines()):
@@ -139,7 +139,7 @@ def test_conda_meta_is_that_of_the_prefix(running: Running, rattler_prefix: Path
 
 
 def test_the_image_prints_its_lock_file(running: Running, rattler_prefix: Path, tmp_path: Path) -> None:
-    """As an explicit file, which conda and py-rattler install."""
+    """It is an explicit file, which conda and py-rattler install."""
     text = running("/opt/condabuild/lock")
     expected = dump(lock(snapshot(rattler_prefix)), "explicit")
     assert sorted(line for line in text.splitlines() if "://" in line) == sorted(
@@ -155,21 +155,24 @@ HIDE_BASH = {"/dev/null": {"bind": "/usr/bin/bash", "mode": "ro"}}
 
 @pytest.mark.parametrize("shell", ["bash", "sh"])
 def test_activation_scripts_have_run(running: Running, shell: str) -> None:
-    """Before any command, as after 'conda activate'; in an image without bash too, as far as sh understands them."""
+    """They run before any command, as after 'conda activate'.
+
+    In an image without bash, sh runs them as far as it can.
+    """
     volumes = HIDE_BASH if shell == "sh" else {}
     out = running("sh", "-c", 'echo "$ACTIVATION_SEEN|$ACTIVATION_WORDS|$CONDABUILD_ACTIVE"', volumes=volumes)
     assert out == "/opt/env/share/activation|two words|\n"
 
 
 @pytest.mark.parametrize("words", [["a b", "", "$HOME", "*", "'\"", "-n", "\\n"]])
-def test_arguments_reach_the_command_as_they_are(running: Running, words: Sequence[str]) -> None:
-    """The entrypoint changes none."""
+def test_arguments_are_passed_unchanged(running: Running, words: Sequence[str]) -> None:
+    """The entrypoint changes no argument."""
     out = running("python", "-c", "import json, sys; print(json.dumps(sys.argv[1:]))", *words)
     assert json.loads(out) == words
 
 
-def test_the_commands_status_is_the_containers(running: Running) -> None:
-    """The entrypoint is replaced by the command, which gets the signals and gives the status."""
+def test_the_container_has_the_status_of_the_command(running: Running) -> None:
+    """The command replaces the entrypoint, gets the signals, and gives the exit status."""
     with pytest.raises(docker.errors.ContainerError) as raised:
         running("sh", "-c", "exit 7")
     assert raised.value.exit_status == 7
@@ -177,8 +180,8 @@ def test_the_commands_status_is_the_containers(running: Running) -> None:
 
 
 @pytest.mark.parametrize("user", ["", "4242:4242", "root"])
-def test_whoever_runs_it_has_a_home(running: Running, user: str) -> None:
-    """A plain user without a name by default; any other finds home and work folder writable too."""
+def test_every_user_has_a_home(running: Running, user: str) -> None:
+    """The default user has no name and no privileges. Any other user can also write to the home and work folders."""
     command = 'touch ~/a /work/b && id -u && echo "$HOME" && pwd && test -w /opt/env; echo $?'
     out = running("sh", "-c", command, **({"user": user} if user else {})).split()
     number = user.partition(":")[0]
@@ -186,8 +189,8 @@ def test_whoever_runs_it_has_a_home(running: Running, user: str) -> None:
     assert out[3] == ("0" if user == "root" else "1")
 
 
-def test_without_a_command_it_is_python(running: Running) -> None:
-    """JupyterLab where the environment has it; this one has not."""
+def test_the_default_command_is_python(running: Running) -> None:
+    """It is JupyterLab if the environment has JupyterLab. This environment does not have it."""
     config = running.client.images.get(running.name).attrs["Config"]
     assert config["Cmd"] == ["python"]
     assert config["Entrypoint"] == ["/opt/condabuild/entrypoint"]

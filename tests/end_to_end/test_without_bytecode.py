@@ -1,4 +1,4 @@
-"""An image without bytecode of noarch packages: what is left out, what is the same, and that it is proved and used."""
+"""An image without the bytecode of noarch packages: its files, its layers, its verification and its use."""
 
 from __future__ import annotations
 
@@ -38,18 +38,18 @@ PACKAGES = "org.jupyter.condabuild.layer.packages"
 
 @pytest.fixture(scope="module")
 def lean(session_workshop: Workshop, rattler_prefix: Path, rattler_image: SavedImage) -> SavedImage:
-    """The image of `rattler_prefix` without bytecode, built where the usual one was before."""
+    """The image of `rattler_prefix` without bytecode, built after the image with bytecode."""
     return session_workshop.image(rattler_prefix, "lean", bytecode=False)
 
 
 def keys(image: SavedImage) -> dict[str, str]:
-    """The packages of each package layer, and its key."""
+    """Returns the packages of each package layer, and its key."""
     notes = [layer.get("annotations", {}) for layer in image.manifest["layers"]]
     return {note[PACKAGES]: note[KEY] for note in notes if PACKAGES in note}
 
 
 def noarch(prefix: Path) -> set[str]:
-    """The layers of a prefix that hold noarch Python packages, by the names of all their packages."""
+    """Returns the layers of a prefix with noarch Python packages, by the names of all their packages."""
     python = {record.dist for record in snapshot(prefix).records if record.noarch == "python"}
     layers = plan_layers(lock(snapshot(prefix)), budget=96).layers
     return {" ".join(layer.names) for layer in layers if python.intersection(layer.names)}
@@ -59,8 +59,8 @@ def bytecode(tree: Any) -> set[str]:
     return {path for path in tree if path.endswith(".pyc")}
 
 
-def test_bytecode_is_only_what_packages_brought(lean: SavedImage, rattler_prefix: Path) -> None:
-    """Every module and every other file is there, and records list what is."""
+def test_only_the_bytecode_of_packages_is_there(lean: SavedImage, rattler_prefix: Path) -> None:
+    """Every module and every other file is there. Records list the existing files."""
     brought = {
         entry.path for record in snapshot(rattler_prefix).records for entry in record.paths if entry.kind != "pyc_file"
     }
@@ -72,8 +72,8 @@ def test_bytecode_is_only_what_packages_brought(lean: SavedImage, rattler_prefix
             assert bytecode(record.files) <= lean.tree().keys(), path
 
 
-def test_nothing_else_is_left_out(lean: SavedImage, rattler_image: SavedImage) -> None:
-    """But for bytecode and what records say of it, the two images show the same."""
+def test_only_bytecode_is_left_out(lean: SavedImage, rattler_image: SavedImage) -> None:
+    """Except for bytecode and its entries in records, both images are the same."""
     one, other = (
         {path: node for path, node in image.tree().items() if "__pycache__" not in path and "conda-meta" not in path}
         for image in (lean, rattler_image)
@@ -86,7 +86,7 @@ def test_nothing_else_is_left_out(lean: SavedImage, rattler_image: SavedImage) -
 def test_layers_of_other_packages_are_the_same(
     lean: SavedImage, rattler_image: SavedImage, rattler_prefix: Path
 ) -> None:
-    """They have the same keys, so that whoever wants the other kind of image finds them."""
+    """They have the same keys, so that a build of the other kind reuses them."""
     one, other = keys(lean), keys(rattler_image)
     assert {names for names in one if one[names] != other[names]} == noarch(rattler_prefix)
     same = {names for names in one if one[names] == other[names]}
@@ -95,7 +95,10 @@ def test_layers_of_other_packages_are_the_same(
 
 
 def test_only_layers_of_noarch_packages_are_built_again(workshop: Workshop, rattler_prefix: Path) -> None:
-    """From one kind to the other, everything else is found in the store; and on the way back all of it."""
+    """A build of the other kind finds all other layers in the store.
+
+    A build of the first kind then finds all layers.
+    """
     workshop.image(rattler_prefix, bytecode=False)
     others = {dist for names in noarch(rattler_prefix) for dist in names.split()}
     for wanted, built in ((True, others), (False, set())):
@@ -104,10 +107,10 @@ def test_only_layers_of_noarch_packages_are_built_again(workshop: Workshop, ratt
 
 
 @pytest.mark.parametrize("budget", [96, 3])
-def test_it_is_the_same_every_time(
+def test_the_image_is_always_the_same(
     rattler_prefix: Path, conda_prefix: Path, tmp_path: Path, small_base: str, budget: int
 ) -> None:
-    """From another prefix and in another store, in layers of their own or in shared ones."""
+    """It is the same from another prefix, in another store, and with own and shared layers."""
     made = []
     for name, prefix in {"rattler": rattler_prefix, "conda": conda_prefix}.items():
         (tmp_path / name).mkdir()
@@ -116,8 +119,8 @@ def test_it_is_the_same_every_time(
     assert made[0] == made[1]
 
 
-def test_what_pip_installed_is_not_compiled_either(workshop: Workshop, rattler_prefix: Path, tmp_path: Path) -> None:
-    """The overlay follows; the store does not take the other kind's overlay for it."""
+def test_pip_packages_are_not_compiled(workshop: Workshop, rattler_prefix: Path, tmp_path: Path) -> None:
+    """The overlay has no bytecode either. The store does not use the overlay of the other kind."""
     prefix = tmp_path / "env"
     shutil.copytree(rattler_prefix, prefix, symlinks=True)
     (prefix / SITE_PACKAGES / "mine.py").write_text("MINE = 1\n")
@@ -127,8 +130,8 @@ def test_what_pip_installed_is_not_compiled_either(workshop: Workshop, rattler_p
         assert any("__pycache__/mine." in path for path in tree) is wanted
 
 
-def test_it_is_verified(lean: SavedImage, rattler_prefix: Path, tmp_path: Path) -> None:
-    """Every package comes out the same; one that does not is named."""
+def test_the_image_is_verified(lean: SavedImage, rattler_prefix: Path, tmp_path: Path) -> None:
+    """Every package is the same. A changed package is named."""
     found = verified(lean.archive, tmp_path / "verifying")
     assert {dist for names in noarch(rattler_prefix) for dist in names.split()} <= set(found.proved)
     assert not found.wrong
@@ -137,10 +140,10 @@ def test_it_is_verified(lean: SavedImage, rattler_prefix: Path, tmp_path: Path) 
         verified(tmp_path / "evil", tmp_path / "verifying")
 
 
-def test_bytecode_for_another_processor_is_not_called_wrong(
+def test_bytecode_for_another_processor_is_not_an_error(
     rattler_image: SavedImage, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Where the image's Python does not run, nobody can tell."""
+    """If the image's Python cannot run, its bytecode cannot be compared."""
     monkeypatch.setattr(verifying, "host_architecture", lambda: "riscv64")
     with pytest.raises(LinkFailed, match="linux-64") as raised:
         verified(rattler_image.archive, tmp_path / "verifying")
@@ -148,7 +151,7 @@ def test_bytecode_for_another_processor_is_not_called_wrong(
 
 
 def module(name: str, text: bytes, *depends: str, native: bool = False) -> Package:
-    """A package that brings the module ``shared``, as it is."""
+    """A package with the module ``shared`` without bytecode."""
     folder = SITE_PACKAGES if native else "site-packages"
     needs = ("python", *depends)
     metadata = Metadata(name, "1.0", noarch=None if native else "python", depends=needs)
@@ -157,7 +160,7 @@ def module(name: str, text: bytes, *depends: str, native: bool = False) -> Packa
 
 @pytest.fixture(scope="module")
 def mixed(channel: Channel, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A prefix where a package for this platform and a noarch one bring a module, of the same size, uncompiled."""
+    """A prefix in which a platform package and a noarch package have a module of the same size, without bytecode."""
     folder = tmp_path_factory.mktemp("mixed")
     (folder / "channel/linux-64").mkdir(parents=True)
     for path in channel.archives:
@@ -167,8 +170,8 @@ def mixed(channel: Channel, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return install(folder / "env", small_channel(folder / "channel", packages), "b")
 
 
-def test_one_packages_bytecode_does_not_pass_for_anothers(mixed: Path, workshop: Workshop, tmp_path: Path) -> None:
-    """Of a module that is compiled in one of two layers, the image has the bytecode that goes with it."""
+def test_bytecode_belongs_to_the_module_of_its_package(mixed: Path, workshop: Workshop, tmp_path: Path) -> None:
+    """If a module is compiled in one of two layers, the image has the bytecode of its own module."""
     image = workshop.image(mixed, bytecode=False)
     (pyc,) = (path for path in image.tree() if "/shared." in path and path.endswith(".pyc"))
     namespace: dict[str, str] = {}
@@ -179,10 +182,10 @@ def test_one_packages_bytecode_does_not_pass_for_anothers(mixed: Path, workshop:
 
 
 @pytest.mark.parametrize("wanted", [True, False])
-def test_it_is_stacked_on_the_other_kind(
+def test_the_image_is_stacked_on_an_image_with_bytecode(
     workshop: Workshop, conda_prefix: Path, registry: str, tmp_path: Path, wanted: bool
 ) -> None:
-    """A container sees what it would see otherwise: no bytecode of the image below is left."""
+    """A container shows no bytecode of the image below."""
     tag = f"{registry}/stacked/{uuid.uuid4().hex}:latest"
     for bytecode in (not wanted, wanted):
         given: dict[str, Any] = {"reference": tag, "push": True, "stack": True, "bytecode": bytecode}
@@ -193,8 +196,8 @@ def test_it_is_stacked_on_the_other_kind(
     assert not verified(tag, tmp_path / "verifying").wrong
 
 
-def test_the_memory_of_one_kind_does_not_answer_for_the_other() -> None:
-    """What was asked is part of it."""
+def test_the_stored_result_of_one_kind_is_not_used_for_the_other() -> None:
+    """The stored result depends on the request."""
     given: dict[str, Any] = {"lockfile": "/none", "reference": "lab.org/x:1", "push": True}
     one, other = (up_to_date.identity(build_request(**given, bytecode=wanted)) for wanted in (True, False))
     assert one != other
@@ -203,14 +206,14 @@ def test_the_memory_of_one_kind_does_not_answer_for_the_other() -> None:
 @pytest.mark.parametrize(
     ("variable", "option", "wanted"), [("false", None, False), ("false", True, True), ("", None, True)]
 )
-def test_the_setting_holds_where_nothing_else_is_asked(variable: str, option: bool | None, wanted: bool) -> None:
-    """The environment's variable, and an option that wins over it."""
+def test_the_setting_is_the_default(variable: str, option: bool | None, wanted: bool) -> None:
+    """The variable sets it, and an option has priority."""
     settings = Settings().with_environment({"CONDABUILD_BYTECODE": variable})
     assert BuildRequest.of(settings, prefix="/env", archive="x.tar", bytecode=option).bytecode is wanted
 
 
-def test_a_plan_on_the_command_line(rattler_prefix: Path, tmp_path: Path) -> None:
-    """--no-bytecode, or the variable, plans other layers for noarch packages alone."""
+def test_the_plan_of_the_command_line(rattler_prefix: Path, tmp_path: Path) -> None:
+    """With --no-bytecode or the variable, the plan has other layers only for noarch packages."""
     run = CommandLine(tmp_path)
     usual, by_option, by_variable = (
         {" ".join(layer["packages"]): layer["key"] for layer in run(*command, "--json", environ=environ).json["layers"]}
@@ -224,16 +227,18 @@ def test_a_plan_on_the_command_line(rattler_prefix: Path, tmp_path: Path) -> Non
     assert {name for name in usual if usual[name] != by_option[name]} == noarch(rattler_prefix)
 
 
-def test_a_server_is_asked_for_it() -> None:
-    """In a build's body and in a snapshot's."""
+def test_the_server_accepts_the_option() -> None:
+    """It is in the body of a build and of a snapshot."""
     asked = b'{"prefix": "/env", "bytecode": false}'
     assert schemas.job(asked)[1]["bytecode"] is False
     assert schemas.snapshot(asked)["bytecode"] is False
 
 
 @pytest.mark.parametrize("bytecode", [True, False])
-def test_the_docker_engine_says_who_decides(rattler_prefix: Path, tmp_path: Path, bytecode: bool) -> None:
-    """The installer compiles, or does not: a plan and a build warn whoever asked for an image without."""
+def test_the_docker_engine_warns_that_the_installer_decides(
+    rattler_prefix: Path, tmp_path: Path, bytecode: bool
+) -> None:
+    """Only the installer decides whether modules are compiled. A plan and a build without bytecode give a warning."""
     events: list[Event] = []
     asked = plan_request(prefix=rattler_prefix, store_dir=tmp_path, engine="docker", bytecode=bytecode)
     plan.run(asked, events.append)
@@ -251,8 +256,8 @@ def loaded(
     docker_client.images.remove(name, force=True)
 
 
-def test_a_container_compiles_what_it_imports(loaded: str, docker_client: docker.DockerClient) -> None:
-    """Noarch packages from their sources, each time: its user can write nothing beside them."""
+def test_a_container_compiles_imported_modules(loaded: str, docker_client: docker.DockerClient) -> None:
+    """Noarch packages are compiled each time, because the container's user cannot write to their folders."""
     command = ["python", "-v", "-c", "import tqdm; print('it is', tqdm.tqdm.__name__)"]
     out = docker_client.containers.run(loaded, command, network_mode="none", remove=True, stderr=True)
     lines = [line for line in out.decode().splitlines() if "tqdm" in line]
