@@ -1,4 +1,4 @@
-"""The panel: the tests of its model, its size, and a browser on a real JupyterLab (tests/ui)."""
+"""The panel: the tests of its model and its size, and the tests in a browser with a real JupyterLab (tests/ui)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BUILT = ROOT / "jupyter_condabuild" / "labextension"
 
 
 def _run(*command: str, **variables: str) -> None:
-    """Run a program of node_modules; what it says is the failure's message."""
+    """Runs a program of node_modules. If it fails, its output is the failure's message."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     if not (ROOT / "node_modules" / ".bin" / command[0]).exists() or not shutil.which("npx", path=path):
         missing("No Node packages: scripts/venv installs them")
@@ -34,33 +34,33 @@ def _run(*command: str, **variables: str) -> None:
     assert done.returncode == 0, done.stdout[-8000:]
 
 
-def test_types_agree() -> None:
+def test_the_types_are_valid() -> None:
     """Sources and browser tests pass TypeScript's strict checks."""
     _run("tsc", "--noEmit")
     _run("tsc", "--project", "tests/ui")
 
 
 def test_the_model() -> None:
-    """Events become state, streams survive lost connections, every string has its translation."""
+    """Events become a state, streams continue after a lost connection, and every string has its translation."""
     _run("vitest", "run", "--dir", "labextension/tests")
 
 
 def test_the_bundle_is_small() -> None:
-    """Nobody waits for the panel: less than 300 kB, compressed, are loaded in all."""
+    """Less than 300 kB, compressed, are loaded for the panel."""
     if not BUILT.is_dir():
         missing("The panel is not built: scripts/venv builds it")
     assert sum(len(gzip.compress(file.read_bytes())) for file in BUILT.glob("static/*.js")) < 300_000
 
 
 def test_the_lock_file_names_no_host() -> None:
-    """It works with any registry of npm."""
+    """The lock file works with any registry of npm."""
     assert "://" not in "".join(
         line for line in (ROOT / "package-lock.json").read_text().splitlines() if '"resolved"' in line
     )
 
 
-def test_in_a_browser(registry: str, kernel_prefix: Path, small_base: str) -> None:
-    """The whole story in Chromium; pictures of it are in tests/ui/results/pictures."""
+def test_the_panel_in_a_browser(registry: str, kernel_prefix: Path, small_base: str) -> None:
+    """The tests run in Chromium. Their pictures are in tests/ui/results/pictures."""
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if not chromium:
         missing("No Chromium: scripts/system-packages installs it")
