@@ -1,4 +1,4 @@
-"""What the benchmarks make of their figures: the table, the chart and the page are those of the samples."""
+"""The reports of the benchmarks: the table, the chart and the page match the samples."""
 
 from __future__ import annotations
 
@@ -35,46 +35,46 @@ def picture() -> ElementTree.Element:
 
 
 def bars(picture: ElementTree.Element, kind: str) -> list[float]:
-    """Widths of a pipeline's bars, without its mark in the legend."""
+    """Returns the widths of a pipeline's bars, without its mark in the legend."""
     return [float(bar.attrib["width"]) for bar in picture.iter(f"{SVG}rect") if bar.get("class") == kind][1:]
 
 
-def test_a_bar_is_as_long_as_its_time_has_digits(picture: ElementTree.Element) -> None:
-    """A tenth is a third of the width less, where the values span three powers of ten."""
+def test_the_length_of_a_bar_is_logarithmic(picture: ElementTree.Element) -> None:
+    """If the values have three powers of ten, a tenth of the time is a third of the width less."""
     third = chart.BARS / 3
     assert bars(picture, "other") == pytest.approx([3 * third, 2 * third, third], abs=0.1)
     assert bars(picture, "ours") == pytest.approx([2 * third, 0, third], abs=0.1)
 
 
-def test_a_bar_has_its_seconds_and_ours_the_ratio(picture: ElementTree.Element) -> None:
-    """A row that only one of them has is left out."""
+def test_a_bar_has_its_seconds_and_our_bar_has_the_ratio(picture: ElementTree.Element) -> None:
+    """A row with only one of both pipelines has no ratio."""
     words = ["".join(text.itertext()) for text in picture.iter(f"{SVG}text")]
     assert {"100.0 s", "10.0 s 10.0x", "0.10 s 100.0x", "1.00 s 1.0x", "unchanged & fast"} <= set(words)
     assert "only ours" not in words
 
 
 def test_the_scale_has_a_line_for_each_power_of_ten(picture: ElementTree.Element) -> None:
-    """From the one below the smallest value to the one above the largest."""
+    """The lines go from the power below the smallest value to the power above the largest value."""
     ticks = [text.text for text in picture.iter(f"{SVG}text") if text.get("class") == "quiet"]
     assert ticks == ["0.1 s", "1 s", "10 s", "100 s"]
 
 
-def test_the_table_names_a_pipeline_that_has_no_column() -> None:
-    """conda-pack has one row only."""
+def test_the_table_names_a_pipeline_without_a_column() -> None:
+    """conda-pack has only one row."""
     lines = report.table(ROWS, ["BuildKit", "ours"]).splitlines()
     assert lines[2] == "| cold | 100.0 s | 10.0 s | 10.0x | 15x |"
     assert lines[4] == "| only ours |  | 1.00 s |  |  |"
     assert lines[5] == "| packed | conda-pack: 1.00 s | 1.00 s | 1.0x |  |"
 
 
-def test_rows_survive_json() -> None:
-    """What is written into the docs later is what was measured."""
+def test_rows_are_read_unchanged_from_json() -> None:
+    """So the docs get the measured values."""
     rows = {str(number): one for number, one in enumerate(ROWS)}
     assert report.from_json(json.loads(json.dumps(report.as_json(rows)))) == rows
 
 
-def test_only_what_stands_between_the_markers_is_replaced() -> None:
-    """And it can be replaced again; a page without markers is not touched."""
+def test_only_the_text_between_the_markers_is_replaced() -> None:
+    """It can be replaced again. A page without markers does not change."""
     page = f"before\n{document.BEGIN}\nold\n{document.END}\nafter\n"
     once = document.replaced(page, "new")
     assert once == f"before\n{document.BEGIN}\n\nnew\n\n{document.END}\nafter\n"
@@ -85,7 +85,7 @@ def test_only_what_stands_between_the_markers_is_replaced() -> None:
 
 
 def test_the_page_has_every_section_of_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those that were not measured are left out; the chart is written beside it."""
+    """Sections without a measurement are left out. The chart is written next to the page."""
     result: dict[str, Any] = {
         "machine": report.machine("29.0", 3),
         "environment": {"text": "The environment: 75 packages."},
@@ -116,8 +116,8 @@ def test_the_page_has_every_section_of_a_run(tmp_path: Path, monkeypatch: pytest
     assert ElementTree.parse(picture).getroot().tag == f"{SVG}svg"
 
 
-def test_the_floor_with_bytecode_has_the_compiler_in_it() -> None:
-    """And what is left of a build when all that it cannot do without is taken away is told, too."""
+def test_the_floor_with_bytecode_includes_the_compiler() -> None:
+    """The rest of a build, without the necessary steps, is reported, too."""
     times = {"clock": 1.0, "busy": 2.0, "idle": 0.0, "other": 0.0}
     figures = {
         "without": {"tar_bytes": 10**9, "floor": times, "layers": 1.5},
@@ -132,5 +132,5 @@ def test_the_floor_with_bytecode_has_the_compiler_in_it() -> None:
 
 
 def test_the_page_in_the_docs_has_its_markers() -> None:
-    """So that a run's figures can be put there."""
+    """So the results of a run can be written there."""
     assert document.replaced(document.PAGE.read_text(encoding="utf-8"), "new")

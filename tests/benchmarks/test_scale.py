@@ -1,4 +1,4 @@
-"""The simulated lab of `benchmarks.scale`: what a pull costs, how layers make an image, and that a seed is a lab."""
+"""The simulated lab of `benchmarks.scale`: the bytes of a pull, the layers of an image, and the random events."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ A, B, C = (Layer(name, size, ()) for name, size in (("a", 100), ("b", 10), ("c",
 
 
 def pulls(*images: tuple[Layer, ...]) -> list[Pulled]:
-    """What each image costs a node that gets them one after another."""
+    """Returns the bytes that a node downloads for each image, if it pulls the images one after another."""
     chains, node = Chains(), Node()
     return [node.pull(image, chains.of(image)) for image in images]
 
@@ -45,35 +45,35 @@ def lock(*packages: CondaPackage) -> Lockfile:
 
 
 def test_a_first_pull_gets_everything() -> None:
-    """By both rules."""
+    """This is so for both rules."""
     assert pulls((A, B, C)) == [Pulled(chain=111, blob=111, layers=3)]
 
 
-def test_an_image_that_is_there_costs_nothing() -> None:
-    """Nor does one that is the lower part of it."""
+def test_an_existing_image_needs_no_download() -> None:
+    """An image that is the lower part of an existing image needs no download either."""
     assert pulls((A, B, C), (A, B, C), (A, B))[1:] == [Pulled(0, 0, 0)] * 2
 
 
-def test_a_changed_layer_costs_a_graphdriver_all_above_it_and_containerd_its_blob() -> None:
-    """A chain id is of a layer and everything below it."""
+def test_a_changed_layer_needs_all_layers_above_with_a_graphdriver_and_only_its_blob_with_containerd() -> None:
+    """A chain id depends on a layer and on all layers below it."""
     changed = Layer("b2", 20, ())
     assert pulls((A, B, C), (A, changed, C))[1] == Pulled(chain=21, blob=20, layers=2)
     assert pulls((A, B, C), (A, B, Layer("c2", 2, ())))[1] == Pulled(chain=2, blob=2, layers=1)
 
 
-def test_another_order_is_downloaded_again_by_a_graphdriver_alone() -> None:
+def test_another_order_needs_a_download_only_with_a_graphdriver() -> None:
     """The blobs are the same."""
     assert pulls((A, B, C), (B, A, C))[1] == Pulled(chain=111, blob=0, layers=3)
 
 
-def test_a_seed_is_a_lab() -> None:
-    """The same each time, and another one than that of another seed."""
+def test_a_seed_gives_one_lab() -> None:
+    """The same seed gives the same lab, and another seed gives another lab."""
     assert make(1, SMALL_LAB) == make(1, SMALL_LAB)
     assert make(1, SMALL_LAB) != make(2, SMALL_LAB)
 
 
-def test_a_lab_is_known_by_its_events() -> None:
-    """Each environment is pushed before anybody pulls it; a push changes something; releases are never taken back."""
+def test_the_events_of_a_lab_are_consistent() -> None:
+    """Each environment is pushed before a pull, each push has a change, and no release is removed."""
     pushed: dict[int, Lockfile] = {}
     for event in make(1, SMALL_LAB).events:
         if isinstance(event, Pull):
@@ -88,8 +88,8 @@ def test_a_lab_is_known_by_its_events() -> None:
     assert len(pushed) == SMALL_LAB.environments
 
 
-def test_our_policy_is_our_plan() -> None:
-    """The planner's own layers, keys and order; its constants are its own again afterwards."""
+def test_our_policy_is_the_planners() -> None:
+    """It has the planner's layers, keys and order. The planner's constants are restored afterwards."""
     for push in make(1, SMALL_LAB).pushes:
         planned = planning.plan_layers(push.lockfile, budget=10)
         layers = Planned("ours", 10).image(push.lockfile, None).layers
@@ -99,8 +99,8 @@ def test_our_policy_is_our_plan() -> None:
         assert planning.plan_layers(push.lockfile, budget=10) == planned
 
 
-def test_an_order_moves_layers_of_one_package_alone() -> None:
-    """What shares a layer stays on top."""
+def test_an_order_moves_only_layers_of_one_package() -> None:
+    """Shared layers stay on top."""
     lockfile = lock(
         package("small-1", size=1),
         package("small-2", size=1),
@@ -115,16 +115,16 @@ def test_an_order_moves_layers_of_one_package_alone() -> None:
     ]
 
 
-def test_some_packages_alone_and_one_layer_for_the_rest() -> None:
-    """With none alone, it is the one layer of a Dockerfile."""
+def test_some_packages_have_their_own_layer_and_the_others_share_one() -> None:
+    """If no package has its own layer, the result is the layer of a Dockerfile."""
     lockfile = lock(*(package(name, size=size) for name, size in (("a", 1), ("b", 3), ("c", 2))))
     image = Alone("largest", 2, lambda item: -(item.size or 0)).image(lockfile, None)
     assert [[item.name for item in layer.packages] for layer in image.layers] == [["b"], ["c"], ["a"]]
     assert [layer.size for layer in Alone("one").image(lockfile, None).layers] == [6]
 
 
-def test_a_stacked_update_adds_what_changed_and_takes_away_what_went() -> None:
-    """The image below stays as it is; the old versions in it are stale."""
+def test_a_stacked_update_adds_changed_layers_and_whiteouts() -> None:
+    """The image below does not change. Its old versions are stale."""
     policy = Stacked("stacked", 0.5)
     first = lock(package("a", size=8000), package("b", size=2000), package("c", size=100))
     below = policy.image(first, None)
@@ -139,14 +139,14 @@ def test_a_stacked_update_adds_what_changed_and_takes_away_what_went() -> None:
 
 
 def test_an_added_package_needs_no_whiteouts() -> None:
-    """Nothing below it is in its way."""
+    """No file below conflicts with it."""
     policy = Stacked("stacked", 0.5)
     image = policy.image(lock(package("a"), package("b")), policy.image(lock(package("a")), None))
     assert [layer.packages for layer in image.layers] == [(package("a"),), (package("b"),)]
 
 
-def test_a_stacked_image_is_made_afresh_when_too_much_of_it_is_stale() -> None:
-    """Then it is the canonical one, whatever was below."""
+def test_a_stacked_image_with_too_many_stale_bytes_is_built_from_the_start() -> None:
+    """The result is the canonical image, whatever the image below is."""
     policy = Stacked("stacked", 0.5)
     states = [lock(package("a", size=80_000), package("b", str(version), size=40_000)) for version in range(3)]
     image = policy.image(states[1], policy.image(states[0], None))
@@ -154,8 +154,8 @@ def test_a_stacked_image_is_made_afresh_when_too_much_of_it_is_stale() -> None:
     assert policy.image(states[2], image) == policy.canonical.image(states[2], None)
 
 
-def test_a_stacked_image_is_made_afresh_when_a_layer_comes_back() -> None:
-    """It cannot be hidden and seen."""
+def test_a_stacked_image_is_built_from_the_start_for_a_restored_layer() -> None:
+    """A layer cannot be both hidden and visible."""
     policy = Stacked("stacked", 0.9)
     one, two = (lock(package("a", size=80_000), package("b", version, size=10_000)) for version in "12")
     image = policy.image(two, policy.image(one, None))
@@ -163,8 +163,8 @@ def test_a_stacked_image_is_made_afresh_when_a_layer_comes_back() -> None:
     assert policy.image(one, image).canonical
 
 
-def test_a_stacked_image_is_made_afresh_when_it_has_too_many_layers() -> None:
-    """Engines cannot mount more."""
+def test_a_stacked_image_with_too_many_layers_is_built_from_the_start() -> None:
+    """Engines cannot mount more layers."""
     policy = Stacked("stacked", 0.9)
     packages = [package(f"p{number}", size=1 << 20) for number in range(policy.canonical.budget)]
     image = policy.image(lock(*packages), None)
@@ -179,7 +179,7 @@ def test_a_stacked_image_is_made_afresh_when_it_has_too_many_layers() -> None:
 
 @pytest.fixture
 def two_weeks() -> Lab:
-    """Two environments that share a package; one of them gets another version of its other one; who pulls has both."""
+    """Two environments share a package. One of them gets another version of its other package. A user pulls both."""
     a, b, c = (package(name, size=size) for name, size in (("a", 100_000), ("b", 10_000), ("c", 1000)))
     return Lab(
         (),
@@ -194,8 +194,8 @@ def two_weeks() -> Lab:
     )
 
 
-def test_a_year_adds_up(two_weeks: Lab) -> None:
-    """Each repository is sent the shared package, but not with a pool, and not twice; a registry keeps it once."""
+def test_the_bytes_of_a_year_are_correct(two_weeks: Lab) -> None:
+    """Each repository gets the shared package once, or never with a pool. The registry stores it once."""
     year = simulation.run(two_weeks, Planned("ours"))
     assert year.pushed_alone == 110_000 + 101_000 + 10_000
     assert year.pushed == 110_000 + 1000 + 10_000
@@ -207,7 +207,7 @@ def test_a_year_adds_up(two_weeks: Lab) -> None:
 
 
 def test_every_policy_shows_every_package_and_has_a_row() -> None:
-    """Whatever it does with layers, what a container sees is the lock file's, and layers keep to the engines' limit."""
+    """For each policy, a container shows the packages of the lock file, and the layers keep the engines' limit."""
     lab = make(3, SMALL_LAB)
     compared = policies(lab)
     for policy in compared:
@@ -221,8 +221,8 @@ def test_every_policy_shows_every_package_and_has_a_row() -> None:
     assert [row.split(" | ")[0].removeprefix("| ") for row in rows] == [policy.name for policy in compared]
 
 
-def test_a_full_store_is_one_that_builds_have_left(tmp_path: Path) -> None:
-    """It knows a layer for each of their changes, and its blobs are where it says."""
+def test_a_full_store_has_the_layers_of_earlier_builds(tmp_path: Path) -> None:
+    """It has a layer for each of their changes, with the blobs."""
     growth.fill(tmp_path, range(3))
     keys = [path.stem for path in (tmp_path / "layers").iterdir()]
     assert len(keys) == 3 * growth.CHANGED
@@ -232,8 +232,8 @@ def test_a_full_store_is_one_that_builds_have_left(tmp_path: Path) -> None:
             assert b"".join(store.read(layer.blob.descriptor))
 
 
-def test_growth_is_told_from_step_to_step() -> None:
-    """How many times more there was, and how many times more of the processors it took."""
+def test_growth_is_reported_from_step_to_step() -> None:
+    """It has the factor of the size, and the factor of the processor time."""
     steps = [
         growth.Step(10, {"plan": growth.Figure(0.6, 0.5), "open": growth.Figure(0.002, 0.001)}),
         growth.Step(100, {"plan": growth.Figure(9.0, 2.0), "open": growth.Figure(0.002, 0.001)}),
