@@ -1,1 +1,1 @@
-"""A list of promises: each module of tests is named after the module it holds to its word."""
+"""The tests of jupyter_condabuild. The folders are those of the package, and each module tests one module or topic."""

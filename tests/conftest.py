@@ -1,4 +1,4 @@
-"""What the tests run against: a registry, a Docker Engine and a base image, as scripts/services names them."""
+"""The services of the tests: a registry, a Docker Engine and a base image, in the variables of scripts/services."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ pytest_plugins = [
     "tests.parts.engines",
 ]
 
-# Runs of several checkouts at once share no folder: pytest frees the number of a run that passed before it lets go of
-# its lock, so that another run, which took the number meanwhile, loses its own lock, and then its files.
+# Several checkouts at the same time need different folders. pytest frees the number of an ended run before the run
+# releases its lock. If another run takes the number in the meantime, it loses its lock and its files.
 _TEMPORARY = Path(tempfile.gettempdir(), f"cb-{sha256(__file__.encode()).hexdigest()[:8]}")
 _TEMPORARY.mkdir(exist_ok=True)
 os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_TEMPORARY))
 
-settings.register_profile("unhurried", deadline=None)  # how long an example takes says how busy the machine is
+settings.register_profile("unhurried", deadline=None)  # the time of an example depends on the load of the machine
 settings.load_profile("unhurried")
 
 
@@ -49,7 +49,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def missing(what: str) -> NoReturn:
-    """Skip a test that cannot run here, and say why; where everything must be there (CI), fail it."""
+    """Skips a test that cannot run here, with the reason. With CI set, the test fails instead."""
     message = f'{what}. `make test` brings it, or: eval "$(scripts/services)"'
     if os.environ.get("CI"):
         pytest.fail(message)
@@ -58,7 +58,10 @@ def missing(what: str) -> NoReturn:
 
 @pytest.fixture(scope="session")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A registry on loopback, as ``localhost:PORT``; Debian's, started here where scripts/services did not."""
+    """A registry on loopback as ``localhost:PORT``.
+
+    Debian's registry is started if scripts/services has not started one.
+    """
     if given := os.environ.get("CONDABUILD_TEST_REGISTRY"):
         yield given
         return
@@ -99,7 +102,7 @@ def _wait_until_it_listens(port: int, process: subprocess.Popen[bytes], log: Pat
 
 @pytest.fixture(scope="session")
 def docker_client() -> Iterator[docker.DockerClient]:
-    """The Docker Engine that DOCKER_HOST names, or the one at the usual socket."""
+    """The Docker Engine of DOCKER_HOST, or the engine at the usual socket."""
     try:
         client = docker.from_env(timeout=300)
         client.ping()
@@ -109,7 +112,7 @@ def docker_client() -> Iterator[docker.DockerClient]:
         yield client
         client.close()
         return
-    # docker-py leaves the socket open that could not connect; the warning of that is no test's failure.
+    # docker-py does not close a socket whose connection failed. This warning is not a failure of a test.
     with warnings.catch_warnings(action="ignore", category=ResourceWarning):
         gc.collect()
     missing(f"No Docker Engine answers at {os.environ.get('DOCKER_HOST', 'its usual socket')} ({reason})")
@@ -117,7 +120,7 @@ def docker_client() -> Iterator[docker.DockerClient]:
 
 @pytest.fixture(scope="session")
 def base_archive() -> Path:
-    """A small Debian image as an OCI archive; never written to."""
+    """A small Debian image as an OCI archive. No test writes to it."""
     given = os.environ.get("CONDABUILD_TEST_BASE")
     if not given:
         missing("No base image: CONDABUILD_TEST_BASE names none")

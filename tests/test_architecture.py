@@ -1,4 +1,4 @@
-"""Imports run downward only, modules stay small and named: the picture in docs/architecture.md, held to."""
+"""Imports go only downward, and modules are short and have clear names, as docs/architecture.md says."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CATCH_ALL_NAMES = {"utils", "util", "helpers", "helper", "manager", "managers", 
 
 FOUNDATION = {"errors", "events", "text", "files", "settings"}
 ROOMS = ["requests", "image", "planning", "trust", "distribution", "engines", "jobs"]
-"""From the lowest floor up, on top of conda and oci."""
+"""The floors, from the lowest to the highest. They are above conda and oci."""
 
 BELOW = {
     "errors": set[str](),
@@ -30,34 +30,35 @@ BELOW = {
     **{room: {*ROOMS[:floor], "conda", "oci"} | FOUNDATION for floor, room in enumerate(ROOMS[:-1])},
     "trust": {"__init__", "requests", "image", "planning", "conda", "oci"} | FOUNDATION,
     "jobs": {"__init__", *ROOMS[:-1], "conda", "oci"} | FOUNDATION,
-    # The server starts the command line's commands as child processes: it does not import them.
+    # The server starts the commands of the command line as child processes, and does not import them.
     "server": {"__init__", *ROOMS, "conda", "oci"} | FOUNDATION,
     "commands": {"__init__", *ROOMS} | FOUNDATION,
     "cli": {"__init__", "commands", "display", "conda"} | FOUNDATION,
     "__main__": {"cli"},
-    # The package itself: its version, and the entry points that Jupyter looks for in it.
+    # The package itself has its version and the entry points for Jupyter.
     "__init__": {"server"},
 }
-"""What each part of the package may import besides itself."""
+"""The modules that each part of the package may import besides its own."""
 
 ONLY_IN = {
     "tornado": ("server/*",),
     "jupyter_server": ("server/*",),
     "traitlets": ("server/*", "settings.py"),
     "rattler": ("conda/*",),
-    # The registry client. Origins are compared as the client parses them: a second parser of URLs would be a hole.
+    # The registry client. Origins are compared as the client parses them: another parser of URLs could be a security
+    # hole.
     "httpx": ("oci/http.py",),
-    # The last two are what the docker engine needs of it beside: builds and pushes, and the errors of all three.
+    # The last two modules are only for the docker engine: builds and pushes, and the errors of all three.
     "docker": ("oci/daemon.py", "oci/builder.py", "oci/engine_faults.py"),
-    # These two talk to no engine: they read Docker's configuration and .dockerignore as Docker does.
+    # These two modules talk to no engine. They read Docker's configuration and .dockerignore as Docker does.
     "docker.auth": ("oci/daemon.py", "oci/builder.py", "oci/credentials.py"),
     "docker.utils.build": ("oci/daemon.py", "oci/builder.py", "engines/layers/workspace.py"),
 }
-"""Where in the package an outside library may be imported; the most precise name decides."""
+"""The parts of the package that may import an outside library. The most specific name decides."""
 
 
 def imports(source: str, module: PurePosixPath) -> Iterator[str]:
-    """The dotted names that a module of the package imports, wherever in it; relative ones made absolute."""
+    """Returns the dotted names that a module of the package imports anywhere. Relative names are made absolute."""
     here = (PACKAGE, *module.parent.parts)
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
@@ -69,7 +70,7 @@ def imports(source: str, module: PurePosixPath) -> Iterator[str]:
 
 
 def forbidden_import(name: str, module: PurePosixPath) -> str | None:
-    """Why this module of the package may not import this name, or None."""
+    """Returns the reason why a module of the package may not import a name, or None."""
     if name == PACKAGE or name.startswith(f"{PACKAGE}."):
         own = module.parts[0].removesuffix(".py")
         other = name.split(".")[1] if "." in name else "__init__"
@@ -87,7 +88,7 @@ def forbidden_import(name: str, module: PurePosixPath) -> str | None:
 
 
 def faults(source: str, path: PurePosixPath) -> list[str]:
-    """What is wrong with a module at this path in the repository."""
+    """Returns the faults of a module at a path in the repository."""
     found = []
     if path.parts[0] == PACKAGE:
         module = path.relative_to(PACKAGE)
@@ -103,12 +104,12 @@ def faults(source: str, path: PurePosixPath) -> list[str]:
 
 
 def modules() -> list[Path]:
-    """Every Python module of the repository's own."""
+    """Returns every Python module of the repository's own."""
     return sorted(path for folder in (PACKAGE, "tests", "benchmarks") for path in ROOT.joinpath(folder).rglob("*.py"))
 
 
-def test_every_module_keeps_to_the_architecture() -> None:
-    """No import goes upward or sideways; modules are short, documented and named after something."""
+def test_every_module_follows_the_architecture() -> None:
+    """No import goes upward or sideways. Modules are short, have a docstring, and have clear names."""
     found = [
         fault
         for path in modules()
@@ -117,8 +118,8 @@ def test_every_module_keeps_to_the_architecture() -> None:
     assert not found, "\n".join(found)
 
 
-def test_every_part_of_the_package_is_in_the_picture() -> None:
-    """A new module or folder beside errors.py has a place in the architecture before it has code."""
+def test_every_part_of_the_package_is_in_the_architecture() -> None:
+    """A new module or folder next to errors/ must be in the architecture."""
     parts = {
         path.relative_to(ROOT / PACKAGE).parts[0].removesuffix(".py") for path in modules() if PACKAGE in path.parts
     }
@@ -164,7 +165,7 @@ def test_every_part_of_the_package_is_in_the_picture() -> None:
 )
 @pytest.mark.parametrize("place", ["{}", "def late():\n    {}", "if TYPE_CHECKING:\n    {}"])
 def test_an_import_against_the_architecture_is_found(module: str, statement: str, place: str) -> None:
-    """Each rule fails when it is broken, at the top of a module, inside a function and for types alone."""
+    """Each rule finds an import at the top of a module, inside a function, and for types."""
     source = f'"""A module."""\n{place.format(statement)}\n'
     assert len(faults(source, PurePosixPath(PACKAGE, module))) == 1
 
@@ -192,8 +193,8 @@ def test_an_import_against_the_architecture_is_found(module: str, statement: str
         ("engines/layers/workspace.py", "from docker.utils.build import exclude_paths"),
     ],
 )
-def test_an_import_along_the_architecture_is_allowed(module: str, statement: str) -> None:
-    """The rules forbid no more than they say."""
+def test_an_allowed_import_is_accepted(module: str, statement: str) -> None:
+    """The rules forbid only the imports that they name."""
     assert faults(f'"""A module."""\n{statement}\n', PurePosixPath(PACKAGE, module)) == []
 
 
@@ -206,12 +207,12 @@ def test_an_import_along_the_architecture_is_allowed(module: str, statement: str
         (f"{PACKAGE}/common/tar.py", '"""Bits and pieces."""\n', "named by a noun"),
     ],
 )
-def test_a_module_without_a_shape_is_found(path: str, source: str, fault: str) -> None:
-    """A module that is too long, says not what it owns or is named after nothing does not pass."""
+def test_a_module_with_a_fault_is_found(path: str, source: str, fault: str) -> None:
+    """A module that is too long, has no docstring, or has an unclear name is a fault."""
     (found,) = faults(source, PurePosixPath(path))
     assert fault in found
 
 
-def test_a_module_of_the_greatest_length_passes() -> None:
-    """The limit is what it says."""
+def test_a_module_of_the_greatest_length_is_accepted() -> None:
+    """The limit is inclusive."""
     assert faults('"""Long."""\n' + "x = 1\n" * (MAX_LINES - 1), PurePosixPath("tests/test_long.py")) == []

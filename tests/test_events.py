@@ -1,4 +1,4 @@
-"""Events have one form as JSON lines: what is written is read again, and the sequence number needs no JSON parser."""
+"""Events have one format as JSON lines. Written events are read again, and the sequence number needs no JSON parser."""
 
 from __future__ import annotations
 
@@ -37,42 +37,42 @@ EVENTS: list[Event] = [
 
 
 @pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.type)
-def test_an_event_is_read_again_as_it_was_written(event: Event) -> None:
-    """`from_json` undoes `encode`, tuples included."""
+def test_a_written_event_is_read_again(event: Event) -> None:
+    """`from_json` reverses `encode`, also for tuples."""
     assert from_json(json.loads(encode(event, 7, 1.0))) == event
 
 
 @pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.type)
-def test_the_sequence_number_stands_at_the_start_of_each_line(event: Event) -> None:
-    """`sequence_number` reads what `encode` writes, for every type of event."""
+def test_the_sequence_number_is_at_the_start_of_each_line(event: Event) -> None:
+    """`sequence_number` reads the output of `encode`, for every type of event."""
     assert sequence_number(encode(event, 123456, 1.0).encode()) == 123456
 
 
 @pytest.mark.parametrize("line", [b"", b"{}", b"Traceback", b'{"seq": 1}', b'{"type": "log", "seq": -1,'])
 def test_a_line_that_is_no_event_has_no_sequence_number(line: bytes) -> None:
-    """Whatever else a process prints on its standard output is not taken for an event."""
+    """Other output of a process is not read as an event."""
     assert sequence_number(line) is None
 
 
-def test_members_of_a_later_version_are_left_out() -> None:
-    """An events file of a newer version can be read."""
+def test_unknown_members_are_ignored() -> None:
+    """So an events file of a newer version can be read."""
     assert from_json({**to_json(Log("text"), 1, 0.0), "colour": "red"}) == Log("text")
 
 
 @pytest.mark.parametrize("value", [{}, {"type": "unknown"}, {"type": "log"}, {"type": None}, {"type": ["log"]}])
 def test_an_object_that_is_no_event_is_refused(value: dict[str, object]) -> None:
-    """A type that does not exist, and a member that is missing."""
+    """It has an unknown type, or lacks a member."""
     with pytest.raises(ValueError, match=r"type|argument"):
         from_json(value)
 
 
 def test_three_types_end_a_build() -> None:
-    """A build ends with exactly one of them."""
+    """A build ends with exactly one of these events."""
     assert [event.type for event in EVENTS if event.type in LAST] == ["finished", "failed", "cancelled"]
 
 
-def test_a_warning_is_passed_on_once() -> None:
-    """Several parts of a job may find the same; any other event is passed on as often as it comes."""
+def test_a_repeated_warning_is_reported_once() -> None:
+    """Several parts of a job can find the same fault. Any other event is reported each time."""
     told: list[Event] = []
     report = OnceEach(told.append)
     for event in [EVENTS[4], EVENTS[1], EVENTS[4], EVENTS[1], Warning("modified-files", "2 files changed.")]:

@@ -1,4 +1,4 @@
-"""A file is replaced whole: it is the old one or the new one, whatever happens, and nothing is left beside it."""
+"""A file is replaced as a whole: it has the old or the new content, and no other file is left."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from jupyter_condabuild.files import write_whole
 
 
 def test_a_file_is_written_and_replaced(tmp_path: Path) -> None:
-    """Text and bytes; text holds file names of any bytes."""
+    """The content is text or bytes. Text can contain file names with any bytes."""
     file = tmp_path / "lock.yml"
     write_whole(file, "é \udcff\n", "writing")
     assert file.read_bytes() == "é ".encode() + b"\xff\n"
@@ -22,8 +22,8 @@ def test_a_file_is_written_and_replaced(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["lock.yml"]
 
 
-def test_the_mode_is_as_asked_less_the_umask(tmp_path: Path) -> None:
-    """A program is executable, and a private file is its owner's alone."""
+def test_the_mode_is_the_given_mode_without_the_umask(tmp_path: Path) -> None:
+    """A program is executable, and only the owner can read a private file."""
     before = os.umask(0o022)
     try:
         for name, mode, expected in (("a", 0o666, 0o644), ("b", 0o777, 0o755), ("c", 0o600, 0o600)):
@@ -33,8 +33,8 @@ def test_the_mode_is_as_asked_less_the_umask(tmp_path: Path) -> None:
         os.umask(before)
 
 
-def test_many_may_write_one_file_at_once(tmp_path: Path) -> None:
-    """Threads of one process do not take each other's temporary file away."""
+def test_several_threads_can_write_one_file(tmp_path: Path) -> None:
+    """The threads of a process use different temporary files."""
     file = tmp_path / "lock.yml"
     contents = [str(number) * 100_000 for number in range(8)]
     with ThreadPoolExecutor(8) as threads:
@@ -45,7 +45,7 @@ def test_many_may_write_one_file_at_once(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["missing/lock.yml", "folder"])
 def test_a_file_that_cannot_be_written_is_named_and_nothing_is_left(tmp_path: Path, name: str) -> None:
-    """No such folder, and a folder in the file's place."""
+    """The folder does not exist, or the path of the file is a folder."""
     (tmp_path / "folder").mkdir()
     with pytest.raises(StoreError, match=f"while writing the lock file.*{name}"):
         write_whole(tmp_path / name, "text", "writing the lock file")

@@ -1,4 +1,4 @@
-"""The files around the package: GitHub's workflows and forms, the citation, and what a release is made of."""
+"""The files around the package: GitHub's workflows and forms, the citation, and the files of a release."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ SCHEMAS = {
     "dependabot.yml": "vendor.dependabot",
     "../CITATION.cff": "vendor.citation-file-format",
 }
-"""Files below .github, and check-jsonschema's own copies of their schemas."""
+"""Files in .github, and the copies of their schemas in check-jsonschema."""
 
 
 def load(path: Path) -> dict[str, Any]:
-    """The mapping in a YAML file."""
+    """Returns the mapping in a YAML file."""
     found = yaml.safe_load(path.read_text(encoding="utf-8"))
     assert isinstance(found, dict)
     return found
 
 
 @pytest.mark.parametrize("pattern", SCHEMAS)
-def test_each_file_fits_its_schema(pattern: str) -> None:
-    """GitHub ignores a form with an error in silence, and says of a workflow only after a push that it is not valid."""
+def test_each_file_matches_its_schema(pattern: str) -> None:
+    """GitHub silently ignores a form with an error, and reports an invalid workflow only after a push."""
     files = sorted(GITHUB.glob(pattern))
     assert files
     check = Path(sys.executable).with_name("check-jsonschema")
@@ -47,7 +47,7 @@ def test_each_file_fits_its_schema(pattern: str) -> None:
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
 def test_actions_are_pinned_by_commit(path: Path) -> None:
-    """A tag can be moved to other code; a comment names the version, for readers and for Dependabot."""
+    """A tag can be moved to other code. A comment has the version for readers and for Dependabot."""
     lines = [line for line in path.read_text(encoding="utf-8").splitlines() if re.match(r"\s*(- )?uses:", line)]
     assert lines
     for line in lines:
@@ -55,8 +55,8 @@ def test_actions_are_pinned_by_commit(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
-def test_workflows_may_only_read(path: Path) -> None:
-    """The two jobs that publish have one permission more, each its own; a checkout leaves no token behind."""
+def test_workflows_have_only_read_permission(path: Path) -> None:
+    """Each of the two jobs that publish has one more permission. A checkout leaves no token."""
     workflow = load(path)
     assert workflow["permissions"] == {"contents": "read"}
     more = {name: job["permissions"] for name, job in workflow["jobs"].items() if "permissions" in job}
@@ -70,11 +70,11 @@ def test_workflows_may_only_read(path: Path) -> None:
                 assert step["with"]["persist-credentials"] is False, name
 
 
-def test_only_the_job_that_publishes_has_the_environment_pypi() -> None:
-    """PyPI trusts this workflow in this environment, whose rules decide who may release."""
+def test_only_the_publishing_job_has_the_environment_pypi() -> None:
+    """PyPI trusts this workflow in this environment. The rules of the environment say who may release."""
     jobs = load(GITHUB / "workflows" / "release.yml")["jobs"]
     assert {name: job["environment"] for name, job in jobs.items() if "environment" in job} == {"pypi": "pypi"}
-    # It runs no code of ours, which could use its identity.
+    # It runs none of our code, which could use its identity.
     assert [step["uses"].partition("@")[0] for step in jobs["pypi"]["steps"]] == [
         "actions/download-artifact",
         "pypa/gh-action-pypi-publish",
@@ -82,14 +82,14 @@ def test_only_the_job_that_publishes_has_the_environment_pypi() -> None:
 
 
 def listed_for(system: str) -> list[str]:
-    """The tests that the workflow runs on a system other than Linux."""
+    """Returns the tests that the workflow runs on a system other than Linux."""
     matrix = load(GITHUB / "workflows" / "test.yml")["jobs"]["elsewhere"]["strategy"]["matrix"]["include"]
     (found,) = [entry["tests"].split() for entry in matrix if entry["name"] == system]
     return found
 
 
 def passes(*arguments: str) -> None:
-    """Run pytest without this suite's fixtures."""
+    """Runs pytest without the fixtures of this suite."""
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--noconftest", *arguments]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
@@ -97,23 +97,23 @@ def passes(*arguments: str) -> None:
 
 
 def test_tests_for_windows_need_no_posix_system() -> None:
-    """They pass without the modules and functions that Python has on POSIX systems only."""
+    """They pass without the modules and functions that Python has only on POSIX systems."""
     passes("-p", "tests.parts.without_posix", *listed_for("Windows"))
 
 
 def test_tests_for_macos_need_no_fixtures() -> None:
-    """macOS runs the tests for Windows and some more, which pass without an engine, a registry and an environment."""
+    """macOS runs the tests for Windows and some others. They pass without an engine, a registry and an environment."""
     windows, macos = listed_for("Windows"), listed_for("macOS")
     assert set(windows) < set(macos)
     passes(*(path for path in macos if path not in windows))
 
 
 class TestReleaseNotes:
-    """scripts/release-notes."""
+    """The tests of scripts/release-notes."""
 
     @pytest.fixture
     def files(self, tmp_path: Path) -> list[str]:
-        """A changelog, and the package.json of a version."""
+        """A changelog, and the package.json with a version."""
         changelog, package = tmp_path / "CHANGELOG.md", tmp_path / "package.json"
         changelog.write_text(
             "# Changelog\n\n## [Unreleased]\n\n- Later.\n\n## [0.2.0] - 2026-11-02\n\n### Added\n\n- One `thing`.\n\n"
@@ -123,36 +123,36 @@ class TestReleaseNotes:
         return [str(changelog), str(package)]
 
     def notes(self, tag: str, files: list[str]) -> subprocess.CompletedProcess[str]:
-        """What the script prints."""
+        """Returns the output of the script."""
         command = [str(ROOT / "scripts" / "release-notes"), tag, *files]
         return subprocess.run(command, capture_output=True, text=True, check=False)
 
-    def test_are_the_section_of_the_version(self, files: list[str]) -> None:
-        """From its heading to the next one."""
+    def test_the_notes_are_the_section_of_the_version(self, files: list[str]) -> None:
+        """They go from its heading to the next heading."""
         assert self.notes("v0.2.0", files).stdout == "### Added\n\n- One `thing`.\n\n- Another.\n"
 
-    def test_need_the_version_of_the_package(self, files: list[str]) -> None:
-        """A tag for another version would publish a wheel under a wrong name."""
+    def test_the_tag_must_have_the_version_of_the_package(self, files: list[str]) -> None:
+        """A tag for another version would publish a wheel with a wrong name."""
         done = self.notes("v0.1.0", files)
         assert done.returncode == 1
         assert "the tag is v0.1.0, and the version in package.json is 0.2.0" in done.stderr
 
-    def test_need_a_section(self, files: list[str]) -> None:
-        """Nothing is released without a word about it."""
+    def test_a_section_is_required(self, files: list[str]) -> None:
+        """Each release has notes."""
         changelog = Path(files[0])
         changelog.write_text(changelog.read_text().replace("## [0.2.0] - 2026-11-02\n", ""))
         done = self.notes("v0.2.0", files)
         assert (done.returncode, done.stdout) == (1, "")
         assert "no section '## [0.2.0]'" in done.stderr
 
-    def test_read_the_version_where_it_is(self) -> None:
-        """package.json has the version in the form that the script reads."""
+    def test_the_version_is_read_from_package_json(self) -> None:
+        """The script reads the format of package.json in the repository."""
         stderr = self.notes("v", []).stderr
         assert re.search(r"the version in package\.json is \d+\.\d+\.\d+", stderr), stderr
 
 
 def test_the_citation_agrees_with_the_package() -> None:
-    """Its title and licence are those of pyproject.toml."""
+    """Its title and licence are the same as in pyproject.toml."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     citation = load(ROOT / "CITATION.cff")
     assert citation["title"] == project["name"]
@@ -161,7 +161,7 @@ def test_the_citation_agrees_with_the_package() -> None:
 
 
 def test_commands_for_contributors_exist() -> None:
-    """Each `make` target and script that contributors are told to run is there."""
+    """Each `make` target and script in the instructions for contributors exists."""
     text = "".join(
         path.read_text(encoding="utf-8") for path in (ROOT / "CONTRIBUTING.md", GITHUB / "pull_request_template.md")
     )

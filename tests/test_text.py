@@ -1,4 +1,4 @@
-"""Sizes and times as people read them."""
+"""Sizes and times in a form for people."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from jupyter_condabuild.text import part_text, seconds_text, size_text
         (5_000_000_000_000_000_000, "5000 PB"),
     ],
 )
-def test_sizes_read_well(size: int, text: str) -> None:
-    """Two or three figures and a unit, as registries count."""
+def test_sizes_have_a_readable_form(size: int, text: str) -> None:
+    """They have two or three digits and a unit in powers of 1000, as in registries."""
     assert size_text(size) == text
 
 
@@ -42,13 +42,13 @@ def test_sizes_read_well(size: int, text: str) -> None:
         (7199.9, "2 h"),
     ],
 )
-def test_times_read_well(seconds: float, text: str) -> None:
-    """No more precise than it matters."""
+def test_times_have_a_readable_form(seconds: float, text: str) -> None:
+    """They have only the useful precision."""
     assert seconds_text(seconds) == text
 
 
 def test_a_part_has_the_unit_of_the_whole() -> None:
-    """So the two numbers can be compared."""
+    """So both numbers can be compared."""
     assert part_text(0, 6_200_000) == "0.0 of 6.2 MB"
     assert part_text(120_000_000, 197_000_000) == "120 of 197 MB"
     assert part_text(3, 10) == "3 of 10 B"
