@@ -1,1 +1,1 @@
-"""The real parts that tests work with: packages, channels, prefixes, registries, engines, images, users."""
+"""The real parts for tests: packages, channels, prefixes, registries, engines, images and users."""

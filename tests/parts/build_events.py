@@ -21,7 +21,7 @@ START: list[Event] = [
 
 
 class Clock:
-    """Seconds that pass when the test says so."""
+    """A clock whose seconds pass on request."""
 
     now = 100.0
 

@@ -31,13 +31,13 @@ Package = tuple[Metadata, Sequence[Entry]]
 
 @dataclass
 class Workshop:
-    """A place to build in: its store, a base of a few bytes, and what the last build reported."""
+    """A place for builds: its store, a base of a few bytes, and the events of the last build."""
 
     folder: Path
     base: str
     events: list[Event] = field(default_factory=list)
     trusted: tuple[str, ...] = ("*",)
-    """The repositories that are trusted. Tests of trust itself trust none."""
+    """The trusted repositories. Tests of trust have none."""
 
     @property
     def store(self) -> Path:
@@ -45,7 +45,7 @@ class Workshop:
         return self.folder / "store"
 
     def build(self, source: Path, report: Report = silent, **request: Any) -> BuildResult:
-        """Builds from a prefix, or from a lock file if `source` is one; `report` is told the events, too."""
+        """Builds from a prefix, or from a lock file if `source` is one. `report` also gets the events."""
         self.events.clear()
 
         def both(event: Event) -> None:
@@ -57,24 +57,24 @@ class Workshop:
         return build.run(BuildRequest.parse({**what, **known}), both)
 
     def image(self, source: Path, name: str = "image", **request: Any) -> SavedImage:
-        """The same into an OCI archive."""
+        """Builds into an OCI archive."""
         path = self.folder / f"{name}.tar"
         self.build(source, archive=str(path), **request)
         return SavedImage(path)
 
     @property
     def warnings(self) -> dict[str, str]:
-        """Code to message."""
+        """The warnings of the last build: message by code."""
         return {event.code: event.message for event in self.events if isinstance(event, Warning)}
 
     def layers(self, state: str) -> set[str]:
-        """The packages of the layers that reached a state."""
+        """Returns the packages of the layers that reached a state."""
         found = (event for event in self.events if isinstance(event, Layer) and event.state == state)
         return {name for layer in found for name in layer.packages}
 
 
 def small_channel(folder: Path, packages: Iterable[Package]) -> Channel:
-    """A channel of these packages, made anew."""
+    """Makes a channel of these packages."""
     for subdir in ("noarch", "linux-64"):
         (folder / subdir).mkdir(parents=True, exist_ok=True)
     for metadata, entries in packages:
@@ -84,12 +84,12 @@ def small_channel(folder: Path, packages: Iterable[Package]) -> Channel:
 
 
 def install(folder: Path, channel: Channel, *specs: str) -> Path:
-    """A prefix of these packages with a package cache of its own, `pkgs` beside it."""
+    """Makes a prefix of these packages, with its own package cache `pkgs` next to it."""
     return prefix.create(folder, specs, channel.url, folder.parent / "pkgs")
 
 
 def explicit(channel: Channel, file: Path, *names: str) -> Path:
-    """An explicit lock file of the channel's packages, or of those with these names."""
+    """Writes an explicit lock file of the channel's packages, or of the packages with these names."""
     chosen = [path for path in channel.archives if not names or re.sub(r"-[^-]*-[^-]*$", "", path.stem) in names]
     lines = [f"{path.as_uri()}#{_sha256(path)}" for path in chosen]
     file.write_text("\n".join(["# platform: linux-64", "@EXPLICIT", *lines, ""]))
@@ -105,7 +105,7 @@ def _sha256(path: Path) -> str:
 
 @pytest.fixture(scope="session")
 def small_base(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A base image of a few bytes, as `--base` takes it."""
+    """A base image of a few bytes, as a value of `--base`."""
     path = tmp_path_factory.mktemp("base") / "base.tar"
     runtime = {"Env": ["PATH=/usr/bin", "BASE=yes"], "Labels": {"of": "base"}, "Cmd": ["/hello"]}
     archive.write(image([programs(), tar({"etc/base": b"1\n"})], **runtime), "", path)
@@ -120,7 +120,7 @@ def workshop(tmp_path: Path, small_base: str) -> Workshop:
 
 @pytest.fixture(scope="session")
 def session_workshop(tmp_path_factory: pytest.TempPathFactory, small_base: str) -> Workshop:
-    """A store that all tests of the session share: what one of them builds, the others find there."""
+    """A store that all tests of the session share, so that each layer is built once."""
     return Workshop(tmp_path_factory.mktemp("workshop"), small_base)
 
 
@@ -132,7 +132,7 @@ def rattler_image(session_workshop: Workshop, rattler_prefix: Path) -> SavedImag
 
 @pytest.fixture(scope="session")
 def conda_image(tmp_path_factory: pytest.TempPathFactory, small_base: str, conda_prefix: Path) -> SavedImage:
-    """The image of `conda_prefix`, built in a store of its own."""
+    """The image of `conda_prefix`, built in its own store."""
     return Workshop(tmp_path_factory.mktemp("conda"), small_base).image(conda_prefix, "conda")
 
 

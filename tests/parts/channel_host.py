@@ -1,4 +1,4 @@
-"""A channel's host of a few files: it wants a login, moves files elsewhere, and notes who asked for what."""
+"""A channel's host with a few files: it requires a login, redirects paths, and records requests."""
 
 from __future__ import annotations
 
@@ -12,9 +12,15 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 @dataclass
 class Host:
-    """`login` is the ``user:password`` that it wants to see, `moved` leads from paths to other URLs.
+    """A host that records its requests.
 
-    `seen` are the requests as ``METHOD path``, `logins` the logins that they carried, empty for none.
+    Args:
+        login: the required ``user:password``.
+        moved: the target URLs of redirected paths.
+
+    Attributes:
+        seen: the requests as ``METHOD path``.
+        logins: the logins of the requests, empty for none.
     """
 
     files: dict[str, bytes]

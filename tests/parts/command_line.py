@@ -1,4 +1,4 @@
-"""The command line as a user runs it: a process of its own, its output, its exit status."""
+"""The command line as a user runs it: its own process, its output and its exit status."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 LIMIT = 240
-"""Seconds that any one command may take."""
+"""The longest time for a command, in seconds."""
 
 
 @dataclass(frozen=True)
 class Done:
-    """A command that ended."""
+    """An ended command."""
 
     status: int
     out: str
@@ -36,7 +36,7 @@ class Done:
 
 @dataclass
 class CommandLine:
-    """Runs `jupyter condabuild` with a store and settings of its own."""
+    """Runs `jupyter condabuild` with its own store and settings."""
 
     folder: Path
     environ: dict[str, str] = field(default_factory=dict)
@@ -72,7 +72,7 @@ class CommandLine:
         return Done(done.returncode, done.stdout, done.stderr)
 
     def start(self, *arguments: str | Path) -> subprocess.Popen[str]:
-        """A command under way."""
+        """Starts a command."""
         return subprocess.Popen(
             self.command(*arguments),
             env=self.environ,
@@ -84,5 +84,5 @@ class CommandLine:
 
     @staticmethod
     def command(*arguments: str | Path) -> list[str]:
-        """The command's words."""
+        """Returns the arguments of a command."""
         return [sys.executable, "-m", "jupyter_condabuild", *map(str, arguments)]

@@ -1,6 +1,6 @@
-"""The files of an image as a container would see them: an OCI archive's layers applied in order, whiteouts and all.
+"""The files of an image as in a container: the layers of an OCI archive are applied in order, with whiteouts.
 
-Read with the standard library alone, so that nothing of what is tested judges itself.
+This module uses only the standard library, so that the tested code does not check itself.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Node:
-    """What lies at a path: its kind, whether it can be executed, content by sha256, and a link's target.
+    """The file at a path: its kind, whether it is executable, the sha256 of its content, and a link's target.
 
-    `mode`, `owner` and `mtime` are the layer's own; two nodes are equal whatever these are.
+    `mode`, `owner` and `mtime` are the layer's values. They do not count when two nodes are compared.
     """
 
     kind: str
@@ -37,7 +37,7 @@ class Node:
 
 @dataclass(frozen=True)
 class Header:
-    """What a layer says of an entry besides its content; `mtime` is in seconds since the epoch."""
+    """The metadata of an entry in a layer. `mtime` is in seconds since the epoch."""
 
     path: str
     type: bytes
@@ -48,7 +48,7 @@ class Header:
 
 
 class SavedImage:
-    """An OCI archive that holds one image."""
+    """An OCI archive with one image."""
 
     def __init__(self, archive: Path) -> None:
         self.archive = archive
@@ -60,17 +60,20 @@ class SavedImage:
 
     @property
     def layers(self) -> list[str]:
-        """The digests of the layers, base first."""
+        """The digests of the layers, with the base first."""
         return [layer["digest"] for layer in self.manifest["layers"]]
 
     @property
     def base_layers(self) -> int:
-        """How many of the layers are the base's."""
+        """The number of the base's layers."""
         return int(self.config["config"]["Labels"]["org.jupyter.condabuild.base.layers"])
 
     @property
     def package_layers(self) -> dict[str, str]:
-        """The packages of each layer that has some, and its digest; of two with the same packages the lower one's."""
+        """The digests of the layers, by their packages.
+
+        If two layers have the same packages, the lower layer counts.
+        """
         annotation = "org.jupyter.condabuild.layer.packages"
         layers = [layer for layer in self.manifest["layers"] if layer.get("annotations", {}).get(annotation)]
         return {layer["annotations"][annotation]: layer["digest"] for layer in reversed(layers)}
@@ -82,24 +85,24 @@ class SavedImage:
 
     @property
     def diff_ids(self) -> list[str]:
-        """The digests of the layers' tars, as the configuration has them."""
+        """The digests of the layers' tars, from the configuration."""
         found: list[str] = self.config["rootfs"]["diff_ids"]
         return found
 
     @contextmanager
     def layer(self, digest: str) -> Iterator[tarfile.TarFile]:
-        """One layer's tar, read as a stream."""
+        """Opens the tar of a layer as a stream."""
         with (
             self._open() as tar,
             _file(tar, _blob(digest)) as blob,
-            # engines save layers uncompressed
+            # engines save uncompressed layers
             gzip.open(blob) if blob.peek(2)[:2] == b"\x1f\x8b" else blob as content,
             tarfile.open(fileobj=content, mode="r|", encoding="utf-8", errors="surrogateescape") as layer,
         ):
             yield layer
 
     def headers(self, digest: str) -> list[Header]:
-        """The entries of a layer in order."""
+        """Returns the entries of a layer in order."""
         with self.layer(digest) as layer:
             return [
                 Header(member.name, member.type, member.mode, (member.uid, member.gid), int(member.mtime), member.size)
@@ -107,7 +110,7 @@ class SavedImage:
             ]
 
     def read(self, path: str) -> bytes:
-        """A file's bytes as the topmost layer that has it has them."""
+        """Returns the bytes of a file in the highest layer with this file."""
         for digest in reversed(self.layers):
             with self.layer(digest) as layer:
                 for member in layer:
@@ -119,7 +122,7 @@ class SavedImage:
 
     @functools.cache  # noqa: B019  an image lives as long as its tests
     def tree(self, below: str = "opt/env") -> dict[str, Node]:
-        """Path to node for all that lies below a folder, directories included; the base's layers are not looked at.
+        """Returns the nodes in a folder by path, with directories. The base's layers are not read.
 
         Source: OCI image-spec layer.md, "Applying Changesets".
         """
@@ -149,7 +152,7 @@ class SavedImage:
 
 
 def tree_of(folder: Path) -> dict[str, Node]:
-    """The same for a folder of this machine."""
+    """Returns the nodes in a folder of this machine by path."""
     found: dict[str, Node] = {}
     for parent, folders, files in os.walk(folder):
         for name in [*folders, *files]:
@@ -159,7 +162,7 @@ def tree_of(folder: Path) -> dict[str, Node]:
 
 
 def node_at(path: str | Path) -> Node:
-    """What lies at a path of this machine."""
+    """Returns the node at a path of this machine."""
     mode = os.lstat(path).st_mode
     if stat.S_ISLNK(mode):
         return Node("symlink", target=os.readlink(path))
@@ -170,7 +173,7 @@ def node_at(path: str | Path) -> Node:
 
 
 def differences(one: Mapping[str, Node], other: Mapping[str, Node]) -> dict[str, tuple[str, str]]:
-    """The paths at which two trees differ, directories aside, with what each has there."""
+    """Returns the paths at which two trees differ, without directories, with both descriptions."""
     paths = sorted({*one, *other})
     pairs = {path: (one.get(path), other.get(path)) for path in paths}
     return {

@@ -1,4 +1,4 @@
-"""Jobs as tests run them: requests made of plain values, a job context, and the verification of an image."""
+"""Jobs in tests: requests from plain values, a job context, and the verification of an image."""
 
 from __future__ import annotations
 
@@ -25,38 +25,38 @@ R = TypeVar("R", bound=Request)
 
 
 def request(kind: type[R], **values: Any) -> R:
-    """A request of values as JSON has them; paths are written as texts."""
+    """Returns a request from JSON values; paths become texts."""
     return kind.parse({name: str(value) if isinstance(value, Path) else value for name, value in values.items()})
 
 
 def build_request(**values: Any) -> BuildRequest:
-    """A build request of values as JSON has them."""
+    """Returns a build request from JSON values."""
     return request(BuildRequest, **values)
 
 
 def plan_request(**values: Any) -> PlanRequest:
-    """A plan request of values as JSON has them."""
+    """Returns a plan request from JSON values."""
     return request(PlanRequest, **values)
 
 
 def silent(event: Event) -> None:
-    """A report that nobody reads."""
+    """Ignores an event."""
 
 
 def verified(name: str | Path, store: Path, level: int = 1) -> verify.Verification:
-    """The verification of an image by a job with this store."""
+    """Verifies an image by a job with this store."""
     return verify.run(request(VerifyRequest, reference=str(name), store_dir=store, compression_level=level), silent)
 
 
 @pytest.fixture
 def job(tmp_path: Path) -> Iterator[JobContext]:
-    """What a job works with, in a store of its own."""
+    """A job context with its own store."""
     with open_job(JobRequest(store_dir=tmp_path / "job-store"), silent) as opened:
         yield opened
 
 
 def exchange_layer(source: Path, package: str, target: Path) -> None:
-    """Writes the image of an archive with other content in a package's layer; manifest and configuration agree."""
+    """Writes the image of an archive with other content in a package's layer. Manifest and configuration agree."""
     with Archive(source) as opened:
         original = opened.image(host_architecture())
         archive.write(_with_exchanged_layer(original, package), "", target)

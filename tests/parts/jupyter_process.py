@@ -1,4 +1,4 @@
-"""A Jupyter server as a process of its own, which tests start, kill and start again on the same home folder."""
+"""A Jupyter server as its own process, which tests start, kill and start again with the same home folder."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ import psutil
 T = TypeVar("T")
 
 LIMIT = 120.0
-"""Seconds that anything may take."""
+"""The longest wait for anything, in seconds."""
 
 TOKEN = "a-token-for-tests"
 
 
 def until(condition: Callable[[], T]) -> T:
-    """The condition's value, as soon as it is true."""
+    """Waits until the condition is true, and returns its value."""
     deadline = time.monotonic() + LIMIT
     while not (value := condition()):
         assert time.monotonic() < deadline, "waited for too long"
@@ -35,19 +35,19 @@ def until(condition: Callable[[], T]) -> T:
 
 @dataclass
 class Home:
-    """A user's home folder, with settings for every server on it."""
+    """A user's home folder, with the settings for every server in it."""
 
     path: Path
     settings: dict[str, str] = field(default_factory=dict)
 
     @property
     def state(self) -> Path:
-        """Where the extension keeps its history."""
+        """The folder of the extension's history."""
         return self.path / ".local/share/jupyter/condabuild"
 
     @property
     def environ(self) -> dict[str, str]:
-        """What a server is started with."""
+        """The environment variables of a server."""
         kept = {name: os.environ[name] for name in ("PATH", "DOCKER_HOST", "TMPDIR") if name in os.environ}
         settings = {f"CONDABUILD_{name.upper()}": value for name, value in self.settings.items()}
         return {**kept, "HOME": str(self.path), "JUPYTER_NO_CONFIG": "1", "LC_ALL": "C.UTF-8", **settings}
@@ -76,7 +76,7 @@ class Server:
         self.client = self.another_client()
 
     def another_client(self) -> httpx.Client:
-        """A client that is logged in, for a thread of its own."""
+        """Returns a client that has logged in, for one thread."""
         return httpx.Client(base_url=self._url, headers={"Authorization": f"token {TOKEN}"}, timeout=LIMIT)
 
     def __enter__(self) -> Server:
@@ -86,7 +86,7 @@ class Server:
         self.end(signal.SIGTERM)
 
     def end(self, number: signal.Signals) -> None:
-        """Ends the server by a signal, and waits until it has ended."""
+        """Ends the server by a signal, and waits for its end."""
         if self.process.poll() is None:
             self.process.send_signal(number)
             self.process.wait(LIMIT)
@@ -95,24 +95,24 @@ class Server:
 
     @property
     def log(self) -> str:
-        """What the servers on this home folder have logged."""
+        """The log of the servers in this home folder."""
         return (self.home.path / "server.log").read_text()
 
     @property
     def memory(self) -> int:
-        """Bytes that it holds, without its children."""
+        """The memory of the server in bytes, without its children."""
         return int(psutil.Process(self.process.pid).memory_info().rss)
 
     def post(self, body: dict[str, Any]) -> httpx.Response:
-        """Asks for a build."""
+        """Requests a build."""
         return self.client.post("condabuild/builds", json=body)
 
     def build(self, id: str) -> Any:
-        """A build."""
+        """Returns a build."""
         return self.client.get(f"condabuild/builds/{id}").raise_for_status().json()
 
     def messages(self, id: str, last: int = 0) -> Iterator[tuple[str, str, Any]]:
-        """Event name, id and data of a build's messages, to the end."""
+        """Yields event name, id and data of a build's messages, to the end."""
         headers = {"Last-Event-ID": str(last)}
         with self.client.stream("GET", f"condabuild/builds/{id}/events", headers=headers) as response:
             fields: dict[str, str] = {}
@@ -125,7 +125,7 @@ class Server:
                     fields[name] = value
 
     def ended(self, id: str) -> Any:
-        """A build, once it has ended; every event of it was seen once."""
+        """Waits for the end of a build, and checks that every event came once."""
         *messages, last = self.messages(id)
         ids = [int(id) for _, id, _ in messages if id]
         assert ids == list(range(1, len(ids) + 1))
@@ -134,7 +134,7 @@ class Server:
 
 
 def of_build(pid: int) -> list[psutil.Process]:
-    """The processes of a build's session."""
+    """Returns the processes of a build's session."""
     found = []
     for process in psutil.process_iter():
         try:
@@ -146,7 +146,10 @@ def of_build(pid: int) -> list[psutil.Process]:
 
 
 def latencies(server: Server, wanted: Callable[[int], bool]) -> list[float]:
-    """Seconds that GET /api/status takes, again and again as long as `wanted` says so of the number so far; sorted."""
+    """Returns the sorted times of GET /api/status in seconds.
+
+    Requests are sent as long as `wanted` accepts their number.
+    """
     taken: list[float] = []
     while wanted(len(taken)):
         started = time.perf_counter()
@@ -156,5 +159,5 @@ def latencies(server: Server, wanted: Callable[[int], bool]) -> list[float]:
 
 
 def percentile(taken: list[float], share: float) -> float:
-    """Of sorted values."""
+    """Returns a percentile of sorted values."""
     return taken[min(len(taken) - 1, int(len(taken) * share))]

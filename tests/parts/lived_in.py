@@ -1,4 +1,4 @@
-"""An environment that has been lived in: real pip, editable installs, changed, lost and added files."""
+"""A used environment: a real pip, editable installs, and changed, deleted and added files."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ def build_editable(folder, settings=None, metadata=None):
 
 @dataclass(frozen=True)
 class LivedIn:
-    """The prefix, and the projects beside it."""
+    """The prefix, and the projects next to it."""
 
     prefix: Path
     projects: Path
 
     @property
     def site(self) -> Path:
-        """site-packages."""
+        """The folder site-packages."""
         return self.prefix / snapshot(self.prefix).site_packages
 
     def pip(self, *arguments: str | Path) -> None:
@@ -61,7 +61,7 @@ class LivedIn:
 
 
 def wheel(folder: Path, name: str, version: str, files: Mapping[str, bytes], scripts: Mapping[str, str]) -> Path:
-    """A wheel; `scripts` are console scripts, name to ``module:function``."""
+    """Writes a wheel. `scripts` are console scripts, ``module:function`` by name."""
     tag = "py3-none-any" if not any(path.endswith(".so") for path in files) else "py3-none-linux_x86_64"
     info = f"{name}-{version}.dist-info"
     points = "".join(f"{script} = {target}\n" for script, target in scripts.items())
@@ -84,7 +84,7 @@ def wheel(folder: Path, name: str, version: str, files: Mapping[str, bytes], scr
 
 
 def project(folder: Path, name: str, layout: str) -> Path:
-    """A project that pip installs as editable, offline: its build backend is its own."""
+    """Writes a project that pip installs as editable, offline, with its own build backend."""
     root = folder / name
     source = root / "src" if layout == "src" else root
     (source / name).mkdir(parents=True)
@@ -102,9 +102,9 @@ def project(folder: Path, name: str, layout: str) -> Path:
 
 @pytest.fixture(scope="session")
 def lived_in(tmp_path_factory: pytest.TempPathFactory, channel_url: str, package_cache: Path) -> LivedIn:
-    """What has become of a prefix. Read only."""
+    """A used prefix. It is read only."""
     folder = tmp_path_factory.mktemp("lived-in")
-    # from another cache: some files are edited in place
+    # from another cache, because some files are edited in place
     cache = Path(shutil.copytree(package_cache, folder / "pkgs", symlinks=True))
     prefix = prefixes.create(folder / "envs/demo", SPECS, channel_url, cache, scripts=True)
     live = LivedIn(prefix, folder / "projects")

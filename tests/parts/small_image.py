@@ -1,4 +1,4 @@
-"""Images of a few bytes, for tests: real layers, one of which holds programs that run without anything else."""
+"""Images of a few bytes for tests: real layers. One layer has programs that need no other file."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Memory:
 
 
 def tar(files: Mapping[str, bytes], mode: int = 0o644) -> bytes:
-    """A tar with these files."""
+    """Returns a tar with these files."""
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w") as archive:
         for name, data in files.items():
@@ -49,7 +49,7 @@ def tar(files: Mapping[str, bytes], mode: int = 0o644) -> bytes:
 
 
 def image(layers: Sequence[bytes], architecture: str = "amd64", **runtime: Any) -> Image:
-    """An image of these tars, compressed with gzip."""
+    """Returns an image of these tars, compressed with gzip."""
     blobs = {Digest.of(layer): gzip.compress(layer, mtime=0) for layer in layers}
     descriptors = [
         Descriptor(OCI_LAYER_GZIP, Digest.of(blobs[diff_id]), len(blobs[diff_id])) for diff_id in map(Digest.of, layers)
@@ -66,7 +66,7 @@ def image(layers: Sequence[bytes], architecture: str = "amd64", **runtime: Any) 
 
 
 def program(code: bytes) -> bytes:
-    """A static ELF executable for x86-64 of this machine code."""
+    """Returns a static ELF executable for x86-64 with this machine code."""
     start = 0x400000
     magic = b"\x7fELF\x02\x01\x01"
     header = struct.pack("<16sHHIQQQIHHHHHH", magic, 2, 62, 1, start + 120, 64, 0, 0, 64, 56, 1, 0, 0, 0)
@@ -86,7 +86,7 @@ WAITS = program(b"\xb8\x22\0\0\0\x0f\x05\xeb\xf7")  # for ever: pause()
 
 
 def programs() -> bytes:
-    """A layer with /hello, which says HELLO and exits with 7, and /wait, which does not end."""
+    """Returns a layer with /hello, which prints HELLO and exits with 7, and /wait, which does not end."""
     return tar({"hello": SAYS_HELLO, "wait": WAITS}, 0o755)
 
 
@@ -95,12 +95,12 @@ ETC, OPT = tar({"etc/name": b"value\n"}), tar({"opt/env/data": bytes(range(256))
 
 
 def three_layers() -> Image:
-    """An image of three layers, of which two are the same."""
+    """Returns an image of three layers, two of which are equal."""
     return image([ETC, OPT, ETC], Cmd=["/hello"], Env=["PATH=/opt/env/bin"], Labels={"a": "b"})
 
 
 def run(*command: str | Path) -> str:
-    """What a program says that judges images; the test fails when the program does."""
+    """Returns the output of a program that checks images. The test fails if the program fails."""
     if not shutil.which(str(command[0])):
         missing(f"{command[0]} is not installed")
     done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=120)
@@ -109,18 +109,18 @@ def run(*command: str | Path) -> str:
 
 
 def content(image: Image) -> list[bytes]:
-    """The bytes of an image's layers, as they are stored."""
+    """Returns the stored bytes of an image's layers."""
     return [b"".join(image.read(layer)) for layer in image.manifest.layers]
 
 
 def add(out: tarfile.TarFile, name: str, data: bytes) -> None:
-    """Puts a file into a tar."""
+    """Adds a file to a tar."""
     member = tarfile.TarInfo(name)
     member.size = len(data)
     out.addfile(member, io.BytesIO(data))
 
 
 def members(path: Path) -> dict[str, bytes]:
-    """The files of a tar."""
+    """Returns the files of a tar."""
     with tarfile.open(path) as tarball:
         return {member.name: tarball.extractfile(member).read() for member in tarball}  # type: ignore[union-attr]

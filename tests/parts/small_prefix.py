@@ -1,4 +1,4 @@
-"""Prefixes of a few bytes, for tests: conda-meta as conda or rattler writes it, and what pip leaves beside it."""
+"""Prefixes of a few bytes for tests: conda-meta as conda or rattler writes it, and the files of pip."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SITE = "lib/python3.11/site-packages"
 
 @dataclass
 class SmallPrefix:
-    """A prefix that grows by method calls; `pkgs` beside it is its package cache, whose files it hard-links."""
+    """A prefix that grows by method calls. `pkgs` next to it is its package cache, with hard links to its files."""
 
     path: Path
     like: Literal["conda", "rattler"] = "conda"
@@ -39,7 +39,7 @@ class SmallPrefix:
         links: Mapping[str, str] | None = None,
         **fields: Any,
     ) -> Path:
-        """Install a package; `fields` replace what its record would say. Returns the record's path."""
+        """Installs a package. `fields` replace members of its record. Returns the record's path."""
         dist = f"{name}-{version}-{build}"
         subdir = fields.get("subdir", "linux-64")
         paths = [self._link(dist, path, content) for path, content in (files or {}).items()]
@@ -79,7 +79,7 @@ class SmallPrefix:
         return written
 
     def python(self, version: str = "3.11.7", build: str = "h0_cpython", **fields: Any) -> None:
-        """Install a Python of one file."""
+        """Installs a Python of one file."""
         self.add(
             "python", version, build, files={"bin/python3.11": b"#!\n"}, links={"bin/python": "python3.11"}, **fields
         )
@@ -87,7 +87,7 @@ class SmallPrefix:
     def distribution(
         self, name: str, version: str = "1.0", files: Mapping[str, bytes] | None = None, installer: str = "conda"
     ) -> dict[str, bytes]:
-        """The files of a Python distribution by their path in the prefix, dist-info included."""
+        """Returns the files of a Python distribution by their path in the prefix, with dist-info."""
         info = f"{SITE}/{name.replace('-', '_')}-{version}.dist-info"
         content = {
             **(files or {}),
@@ -106,7 +106,7 @@ class SmallPrefix:
         direct_url: Mapping[str, Any] | None = None,
         installer: str = "pip",
     ) -> Path:
-        """Install a distribution as pip does, over whatever lies there. Returns its dist-info."""
+        """Installs a distribution as pip does, and overwrites existing files. Returns its dist-info."""
         content = self.distribution(name, version, files, installer)
         info = next(path for path in content if path.endswith("/METADATA")).removesuffix("/METADATA")
         if direct_url is not None:
@@ -116,7 +116,7 @@ class SmallPrefix:
         return self.path / info
 
     def write(self, path: str, content: bytes = b"") -> Path:
-        """Put a file there that is no package cache's."""
+        """Writes a file that is in no package cache."""
         target = self.path / path
         target.parent.mkdir(parents=True, exist_ok=True)
         target.unlink(missing_ok=True)
@@ -124,7 +124,7 @@ class SmallPrefix:
         return target
 
     def history(self, *lines: str) -> None:
-        """Write conda-meta/history."""
+        """Writes conda-meta/history."""
         (self.path / "conda-meta/history").write_text("\n".join(["==> 2026-11-24 06:52:10 <==", *lines, ""]))
 
     def _link(self, dist: str, path: str, content: bytes) -> dict[str, Any]:
@@ -142,7 +142,7 @@ class SmallPrefix:
 
 
 def specs_line(specs: Sequence[str], action: str = "update") -> str:
-    """A line of conda-meta/history."""
+    """Returns a line of conda-meta/history."""
     return f"# {action} specs: {list(specs)!r}"
 
 

@@ -1,4 +1,4 @@
-"""The packages, channels and prefixes that other tests stand on are what real tools would have made."""
+"""The packages, channels and prefixes of the tests are like those of real tools."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def _paths(record: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     return zip(record["files"], record["paths_data"]["paths"], strict=True)
 
 
-def test_a_package_has_the_same_bytes_each_time(tmp_path: Path) -> None:
-    """Neither the time nor the order of the entries shows in the archive."""
+def test_a_package_has_always_the_same_bytes(tmp_path: Path) -> None:
+    """Neither the time nor the order of the entries changes the archive."""
     entries: list[Entry] = [
         File("share/b", b"b"),
         Symlink("share/a", "b"),
@@ -55,10 +55,10 @@ def test_a_package_has_the_same_bytes_each_time(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["charset-normalizer", "greet", "pip"])
-def test_making_a_package_again_gives_the_same_bytes(
+def test_a_package_that_is_made_again_has_the_same_bytes(
     channel: Channel, test_cache: Path, tmp_path: Path, name: str
 ) -> None:
-    """Bytecode and compiled programs included."""
+    """This is so for bytecode and compiled programs, too."""
     files = wheels.download(channels.SETS["tiny"].requirements, test_cache / "wheels")
     libraries = {recipe.metadata.name for recipe in python.packages()}
     recipes: list[Recipe] = [*wheels.packages(files, libraries), *special.packages()]
@@ -67,8 +67,8 @@ def test_making_a_package_again_gives_the_same_bytes(
     assert again.read_bytes() == (channel.folder / recipe.metadata.subdir / again.name).read_bytes()
 
 
-def test_paths_json_tells_the_truth(channel: Channel) -> None:
-    """Size and digest of each path are those of the archive's member; a link to a file has that file's."""
+def test_paths_json_is_correct(channel: Channel) -> None:
+    """Size and digest of each path are those of the archive's member. A link to a file has the values of the file."""
     for archive in channel.archives:
         members: dict[str, tuple[int, str]] = {}
         with archive.open("rb") as file:
@@ -88,15 +88,15 @@ def test_paths_json_tells_the_truth(channel: Channel) -> None:
             assert (paths[name]["size_in_bytes"], paths[name]["sha256"]) == content_of
 
 
-def test_a_package_already_made_is_not_made_again(channel: Channel, test_cache: Path) -> None:
-    """Building a channel a second time touches no package."""
+def test_an_existing_package_is_not_made_again(channel: Channel, test_cache: Path) -> None:
+    """A second build of a channel changes no package."""
     before = {path: path.stat().st_mtime_ns for path in channel.archives}
     again = channels.build(channel.folder, {"tiny"}, test_cache / "wheels")
     assert {path: path.stat().st_mtime_ns for path in again.archives} == before
 
 
-def test_a_large_package_has_the_size_asked_for(tmp_path: Path) -> None:
-    """And compresses to about half."""
+def test_a_large_package_has_the_requested_size(tmp_path: Path) -> None:
+    """It can be compressed to about half of its size."""
     archive = special.LargePackage("large", 5_000_001, files=3).make(tmp_path)
     with archive.open("rb") as file:
         sizes = [member.size for _, member in stream_conda_component(archive.name, file, "pkg")]
@@ -104,7 +104,7 @@ def test_a_large_package_has_the_size_asked_for(tmp_path: Path) -> None:
     assert archive.stat().st_size < 0.6 * 5_000_001
 
 
-def test_a_channel_says_which_paths_were_asked_for(channel: Channel) -> None:
+def test_a_channel_records_the_requested_paths(channel: Channel) -> None:
     """So a test can count downloads."""
     seen: list[str] = []
     with channels.serve(channel, seen=seen) as url, urllib.request.urlopen(f"{url}/noarch/repodata.json") as response:
@@ -114,7 +114,7 @@ def test_a_channel_says_which_paths_were_asked_for(channel: Channel) -> None:
 
 @pytest.mark.parametrize("made_by", ["rattler_prefix", "conda_prefix"])
 def test_a_prefix_runs(made_by: str, request: pytest.FixtureRequest) -> None:
-    """Python with its libraries, a noarch program, and binaries that know where they lie."""
+    """Python with its libraries, a noarch program, and binaries that find their own files run."""
     env: Path = request.getfixturevalue(made_by)
     modules = "requests, charset_normalizer, ssl, sqlite3, ctypes, lzma, bz2, zlib, readline, curses, uuid"
     assert _run(env, "python", "-c", f"import sys, {modules}; print(sys.prefix)") == str(env)
@@ -124,7 +124,7 @@ def test_a_prefix_runs(made_by: str, request: pytest.FixtureRequest) -> None:
 
 
 def test_libraries_come_from_the_prefix(rattler_prefix: Path) -> None:
-    """Nothing but glibc is taken from the machine, so the prefix runs in the smallest image."""
+    """Only glibc comes from the machine, so that the prefix runs in the smallest image."""
     code = "import ssl, sqlite3, ctypes, lzma, bz2, zlib, readline, curses; print(open('/proc/self/maps').read())"
     loaded = {line.split()[-1] for line in _run(rattler_prefix, "python", "-c", code).splitlines() if ".so" in line}
     foreign = {Path(path).name.split(".")[0] for path in loaded if not path.startswith(str(rattler_prefix))}
@@ -132,7 +132,7 @@ def test_libraries_come_from_the_prefix(rattler_prefix: Path) -> None:
 
 
 def test_bytecode_in_packages_is_valid(rattler_prefix: Path) -> None:
-    """Importing writes nothing: the time in each header is that of its source."""
+    """An import writes nothing, because the time in each header is the time of its source."""
     code = "import json, asyncio, charset_normalizer.api"
     command = [str(rattler_prefix / "bin" / "python"), "-v", "-c", code]
     noise = subprocess.run(command, capture_output=True, text=True, check=True, env={}).stderr
@@ -141,7 +141,7 @@ def test_bytecode_in_packages_is_valid(rattler_prefix: Path) -> None:
 
 
 def test_requested_specs_are_recorded(rattler_prefix: Path) -> None:
-    """Only what was asked for has them."""
+    """Only the records of requested packages have specs."""
     assert _record(rattler_prefix, "requests")["requested_specs"] == ["requests"]
     assert not _record(rattler_prefix, "idna").get("requested_specs")
 
@@ -162,12 +162,12 @@ LAST = ["package_tarball_full_path", "extracted_package_dir", "files", "paths_da
     ],
 )
 def test_records_have_the_fields_of_conda(conda_prefix: Path, name: str, fields: list[str]) -> None:
-    """The same keys in the same order as conda 26.7 wrote them (a licence, where the package names one)."""
+    """The keys and their order are those of conda 26.7, with a licence if the package names one."""
     assert [key for key in _record(conda_prefix, name) if key != "license"] == fields
 
 
-def test_paths_of_noarch_python_are_told_as_conda_tells_them(conda_prefix: Path) -> None:
-    """`paths_data` keeps `site-packages/`, `files` does not; bytecode and scripts are listed without a digest."""
+def test_paths_of_noarch_python_are_the_same_as_in_conda(conda_prefix: Path) -> None:
+    """`paths_data` has `site-packages/`, and `files` has not. Bytecode and scripts are listed without a digest."""
     kinds = {}
     for file, path in _paths(_record(conda_prefix, "tqdm")):
         kinds[path["path_type"]] = set(path)
@@ -184,15 +184,15 @@ def test_paths_of_noarch_python_are_told_as_conda_tells_them(conda_prefix: Path)
     }
 
 
-def test_a_module_that_does_not_compile_is_listed_without_bytecode(conda_prefix: Path) -> None:
-    """As conda leaves it, with a warning at most."""
+def test_a_module_that_cannot_be_compiled_is_listed_without_bytecode(conda_prefix: Path) -> None:
+    """conda does the same, at most with a warning."""
     files = _record(conda_prefix, "templated")["files"]
     assert any(file.endswith("templates/module.py") for file in files)
     assert not any("templates/__pycache__/module" in file for file in files)
 
 
 def test_files_are_hard_links_into_the_cache(conda_prefix: Path) -> None:
-    """Those with a prefix in them are not, and hold the new one."""
+    """Files with a prefix are not hard links, and contain the new prefix."""
     record = _record(conda_prefix, "greet")
     source = Path(record["link"]["source"])
     assert (conda_prefix / "share/greet/message.txt").samefile(source / "share/greet/message.txt")
@@ -202,8 +202,8 @@ def test_files_are_hard_links_into_the_cache(conda_prefix: Path) -> None:
             assert path["sha256_in_prefix"] == sha256((conda_prefix / file).read_bytes()).hexdigest()
 
 
-def test_the_cache_of_conda_tells_where_packages_came_from(conda_prefix: Path, channel_url: str) -> None:
-    """Archive, extracted folder, `repodata_record.json` and `urls.txt`."""
+def test_the_cache_of_conda_contains_the_origin_of_packages(conda_prefix: Path, channel_url: str) -> None:
+    """There are the archive, the extracted folder, `repodata_record.json` and `urls.txt`."""
     record = _record(conda_prefix, "requests")
     cache = Path(record["package_tarball_full_path"]).parent
     assert record["url"] in (cache / "urls.txt").read_text().splitlines()
@@ -212,8 +212,8 @@ def test_the_cache_of_conda_tells_where_packages_came_from(conda_prefix: Path, c
     assert not (conda_prefix / "CACHEDIR.TAG").exists()
 
 
-def test_history_names_the_command_and_its_packages(conda_prefix: Path, channel_url: str) -> None:
-    """And what was asked for, in conda's own words."""
+def test_history_has_the_command_and_its_packages(conda_prefix: Path, channel_url: str) -> None:
+    """It also has the requested specs, in conda's format."""
     lines = (conda_prefix / "conda-meta" / "history").read_text().splitlines()
     assert lines[0].startswith("==> ")
     assert lines[1].startswith("# cmd: ")
@@ -225,8 +225,8 @@ def test_history_names_the_command_and_its_packages(conda_prefix: Path, channel_
 ODD = ("oddnames", "clobber-a", "clobber-b", "postlink", "credentialed", "plaindata")
 
 
-def test_odd_packages_link_both_ways(channel_url: str, package_cache: Path, tmp_path: Path) -> None:
-    """The same tree, but for the clobbered file, of which conda keeps one and py-rattler decides for itself."""
+def test_odd_packages_are_linked_by_both_tools(channel_url: str, package_cache: Path, tmp_path: Path) -> None:
+    """The trees are equal, except for the clobbered file: conda and py-rattler keep different ones."""
     rattler = prefix.create(tmp_path / "rattler", ODD, channel_url, package_cache, scripts=True)
     conda = prefix.conda_made(tmp_path / "conda", tmp_path / "pkgs", ODD, channel_url, env_vars={"TOKEN": "secret"})
     trees = [{p.relative_to(env) for p in (env / "share").rglob("*")} for env in (rattler, conda)]

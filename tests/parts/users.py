@@ -1,4 +1,4 @@
-"""Somebody who is not root: a user that exists for one test alone, and changes nothing on the machine."""
+"""A user without privileges that exists for one test. It changes nothing on the machine."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ cgroup_manager = "cgroupfs"
 events_logger = "none"
 runtime = "{runtime}"
 """
-"""What a small virtual machine has: no control groups for users, and no network beside the host's."""
+"""The settings for a small virtual machine, which has no control groups for users and only the host's network."""
 
 _BECOME = """\
 for file in passwd group subuid subgid; do mount --bind "$0/etc/$file" "/etc/$file" || exit; done
@@ -45,25 +45,25 @@ exec setpriv --reuid {number} --regid {number} --clear-groups --inh-caps=-all en
 
 @dataclass(frozen=True)
 class Somebody:
-    """The user: a home folder, in which `work` is the current folder of commands."""
+    """The user, with a home folder. The folder `work` in it is the current folder of commands."""
 
     home: Path
 
     @property
     def work(self) -> Path:
-        """Where commands run."""
+        """The folder in which commands run."""
         return self.home / "work"
 
     def command(self, *words: str) -> list[str]:
-        """A command, to be run by root, that this user runs."""
-        # In a mount namespace of its own, where /etc knows the user (unshare(1), newuidmap(1)).
+        """Returns a command for root that runs a command as this user."""
+        # It runs in its own mount namespace, where /etc contains the user (unshare(1), newuidmap(1)).
         become = _BECOME.format(number=NUMBER)
         return ["unshare", "--mount", "sh", "-c", become, str(self.home), *words]
 
 
 @contextmanager
 def somebody() -> Iterator[Somebody]:
-    """A user with an empty home folder, who may use containers without root."""
+    """A user with an empty home folder, who may run containers without root."""
     for program in ("unshare", "setpriv", "newuidmap"):
         if not shutil.which(program):
             missing(f"{program} is not installed")
@@ -86,7 +86,7 @@ def somebody() -> Iterator[Somebody]:
         try:
             yield Somebody(home)
         finally:
-            for process in psutil.process_iter(["uids"]):  # Podman leaves one that holds its namespaces
+            for process in psutil.process_iter(["uids"]):  # Podman leaves a process that holds its namespaces
                 if process.info["uids"] and process.info["uids"].real == NUMBER:
                     process.kill()
                     process.wait(10)

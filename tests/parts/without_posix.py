@@ -1,4 +1,4 @@
-"""A pytest plugin that removes what Python has on POSIX systems only, to run the tests for Windows on Linux.
+"""A pytest plugin that removes what Python has only on POSIX systems, to run the tests for Windows on Linux.
 
 `python -m pytest -p tests.parts.without_posix`. Source: the notes "Availability: Unix" in Python's library reference.
 """

@@ -1,4 +1,4 @@
-"""`python -m tests.parts.channel OUT` makes a channel and a prefix from PyPI alone; it needs no conda channel."""
+"""`python -m tests.parts.channel OUT` makes a channel and a prefix from PyPI, without a conda channel."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.parts.channel.channel import SETS, Channel
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Read the command line and do what it says."""
+    """Runs the command line."""
     options = _parser().parse_args(arguments)
     start = time.monotonic()
     channel = channels.build(options.out, {options.set}, options.wheels)
@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _create(options: argparse.Namespace, channel: Channel, url: str) -> None:
-    """Make the prefix; its records name the served URL when it stays served, else the folder."""
+    """Makes the prefix. Its records have the URL of the channel if it stays served, otherwise the folder."""
     start = time.monotonic()
     source = url if options.serve is not None else channel.url
     specs = options.specs or SETS[options.set].specs

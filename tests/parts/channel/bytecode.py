@@ -1,4 +1,4 @@
-"""Bytecode as packages ship it: compiled by this Python, named relative to the prefix, valid by time and size."""
+"""Bytecode as in packages: compiled by this Python, with relative names, and valid by time and size."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SITE_PACKAGES = f"lib/python{VERSION}/site-packages"
 
 
 def compile_tree(root: Path, below: str, jobs: int = 1) -> None:
-    """Compile what lies in `root/below`; what does not compile (templates, Python 2) stays without."""
+    """Compiles the modules in `root/below`. Modules that cannot be compiled (templates, Python 2) get no bytecode."""
     for path in (root / below).rglob("*.py"):
         os.utime(path, (MTIME, MTIME))
     command = [sys.executable, "-I", "-m", "compileall", "-qq", "-j", str(jobs), "--invalidation-mode", "timestamp"]

@@ -1,4 +1,4 @@
-"""A conda channel in a folder: named sets of packages, made only when their inputs changed, indexed and served."""
+"""A conda channel in a folder: named sets of packages, which are made again only if their inputs change."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.parts.channel.package import Metadata
 
 
 class Recipe(Protocol):
-    """What can be made into a package; `key` changes when the package would."""
+    """An object that can be made into a package. Its `key` changes if the package changes."""
 
     @property
     def metadata(self) -> Metadata: ...
@@ -35,7 +35,7 @@ class Recipe(Protocol):
 
 @dataclass(frozen=True)
 class Set:
-    """A named set: what is asked of PyPI, and what a prefix of it asks of the channel."""
+    """A named set: the requirements for PyPI, and the specs of a prefix with the set."""
 
     requirements: tuple[str, ...]
     specs: tuple[str, ...]
@@ -60,7 +60,7 @@ SETS = {
 
 @dataclass(frozen=True)
 class Channel:
-    """A folder that conda clients can use, by its `file://` URL or served."""
+    """A folder that conda clients can use, by its `file://` URL or by HTTP."""
 
     folder: Path
 
@@ -75,7 +75,7 @@ class Channel:
 
 
 def build(out: Path, names: Collection[str], wheel_cache: Path | None = None) -> Channel:
-    """Bring the channel in `out` to hold the named sets; packages already made are kept."""
+    """Makes the channel in `out` contain the named sets. Packages that exist are kept."""
     base = python.packages()
     recipes: list[Recipe] = [*base]
     for name in [names] if isinstance(names, str) else sorted(names):
@@ -87,7 +87,7 @@ def build(out: Path, names: Collection[str], wheel_cache: Path | None = None) ->
 
 
 def add(channel: Channel, recipes: Iterable[Recipe]) -> Channel:
-    """Make what is missing or has changed, on two processes, and index the channel."""
+    """Makes the missing and changed packages with two processes, and writes the index of the channel."""
     for subdir in ("linux-64", "noarch"):
         (channel.folder / subdir).mkdir(parents=True, exist_ok=True)
     with _locked(channel.folder):
@@ -103,7 +103,7 @@ def add(channel: Channel, recipes: Iterable[Recipe]) -> Channel:
 
 
 class Ranges(SimpleHTTPRequestHandler):
-    """Gives parts of files to who asks for them (RFC 9110, 14.2), as every real channel does."""
+    """A handler that sends parts of files on request (RFC 9110, 14.2), as every real channel does."""
 
     protocol_version = "HTTP/1.1"
 
@@ -127,7 +127,7 @@ class Ranges(SimpleHTTPRequestHandler):
 
 @contextmanager
 def serve(channel: Channel, port: int = 0, seen: list[str] | None = None) -> Iterator[str]:
-    """Serve the channel on loopback; gives the URL, and notes in `seen` the paths that clients asked for."""
+    """Serves the channel on loopback. Yields the URL, and records the paths of requests in `seen`."""
 
     class Handler(Ranges):
         def log_message(self, *_: object) -> None:
@@ -172,12 +172,12 @@ def _weight(recipe: Recipe) -> int:
 async def _index(channel: Channel) -> None:
     await rattler.index.index_fs(
         channel.folder, write_shards=False, force=True
-    )  # else a package made anew keeps its old entry
+    )  # otherwise a package that is made again keeps its old entry
 
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Two test runs may share one cached channel."""
+    """Locks the channel, because two test runs can share one cached channel."""
     with (folder / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

@@ -1,6 +1,6 @@
-"""How conda lays out a package cache and a prefix, field by field: records, hard links, bytecode, history.
+"""The layout of a package cache and of a prefix in conda, with each field: records, hard links, bytecode, history.
 
-Follows conda 26: `conda/core/link.py`, `path_actions.py`, `prefix_data.py`, `history.py`.
+Source: conda 26, `conda/core/link.py`, `path_actions.py`, `prefix_data.py`, `history.py`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Json = dict[str, Any]
 
 
 class Record(Protocol):
-    """What is used of a solved record."""
+    """The members of a solved record that are used here."""
 
     file_name: str
     url: str
@@ -39,30 +39,30 @@ class Record(Protocol):
 
 @dataclass
 class Installed:
-    """One package on its way into the prefix."""
+    """A package that is being installed into the prefix."""
 
     dist: str
     index: Json
     url: str
     archive: Path
     folder: Path
-    paths: list[Json] = field(default_factory=list)  # of `paths_data`
+    paths: list[Json] = field(default_factory=list)  # the entries of `paths_data`
     files: list[str] = field(default_factory=list)
-    sources: list[str] = field(default_factory=list)  # to compile
+    sources: list[str] = field(default_factory=list)  # the modules to compile
 
     @property
     def subdir_url(self) -> str:
         return self.url.rsplit("/", 1)[0]
 
     def info(self, name: str) -> Json:
-        """A JSON file of `info/`, empty if there is none."""
+        """Returns a JSON file of `info/`, or an empty object if there is none."""
         path = self.folder / "info" / name
         return json.loads(path.read_bytes()) if path.exists() else {}
 
 
 @dataclass(frozen=True)
 class Conda:
-    """A prefix and the package cache it is linked from."""
+    """A prefix and the package cache of its hard links."""
 
     prefix: Path
     pkgs: Path
@@ -71,7 +71,7 @@ class Conda:
     def create(
         self, records: Iterable[Record], specs: Sequence[str], scripts: bool, env_vars: Mapping[str, str]
     ) -> None:
-        """`conda create`: fetch, link in the order given, compile, run post-link scripts, write records and history."""
+        """Runs `conda create`: it downloads, links, compiles, runs scripts, and writes records and history."""
         meta = self.prefix / "conda-meta"
         meta.mkdir(parents=True)
         self.pkgs.mkdir(parents=True, exist_ok=True)
@@ -95,7 +95,7 @@ class Conda:
             (meta / "state").write_text(json.dumps({"version": 1, "env_vars": dict(env_vars)}))
 
     def fetch(self, record: Record) -> Installed:
-        """The package in the cache: archive, extracted folder, where it came from."""
+        """Puts the package into the cache: archive, extracted folder, and origin."""
         archive = self.pkgs / record.file_name
         folder = archive.with_suffix("")
         url = str(record.url)
@@ -114,7 +114,7 @@ class Conda:
         return package
 
     def link(self, package: Installed, site: str) -> None:
-        """Put the package's files where they belong, and note them as the record will."""
+        """Links the package's files, and collects the entries of the record."""
         python = package.index.get("noarch") == "python"
         for path in package.info("paths.json")["paths"]:
             name = path["_path"]
@@ -130,7 +130,7 @@ class Conda:
     def _place(self, source: Path, target: Path, path: Json) -> str | None:
         target.parent.mkdir(parents=True, exist_ok=True)
         if target.is_symlink() or target.exists():
-            target.unlink()  # conda warns of the clobbering and lets the later package win
+            target.unlink()  # conda warns about the clobbered path, and the later package wins
         if path["path_type"] == "softlink":
             target.symlink_to(os.readlink(source))
             return None
@@ -147,7 +147,7 @@ class Conda:
         return str(path["sha256"])
 
     def compile(self, packages: Sequence[Installed]) -> None:
-        """Bytecode and console scripts of noarch packages; what does not compile is not listed."""
+        """Makes bytecode and console scripts of noarch packages. Modules that cannot be compiled are not listed."""
         sources = [str(self.prefix / source) for package in packages for source in package.sources]
         python = self.prefix / "bin" / "python"
         if sources:
@@ -176,16 +176,16 @@ class Conda:
             package.files.append(path)
 
     def post_link(self, package: Installed) -> None:
-        """Run the package's post-link script, if it has one; what it writes, no record knows."""
+        """Runs the package's post-link script, if there is one. No record has the files of the script."""
         path = self.prefix / f"bin/.{package.index['name']}-post-link.sh"
         if path.exists():
             names = {"PKG_NAME": package.index["name"], "PKG_VERSION": package.index["version"]}
             names |= {"PREFIX": str(self.prefix), "PKG_BUILDNUM": str(package.index["build_number"])}
             subprocess.run(["/bin/sh", str(path)], env={**os.environ, **names}, check=True)
-            (self.prefix / ".messages.txt").unlink(missing_ok=True)  # conda prints it
+            (self.prefix / ".messages.txt").unlink(missing_ok=True)  # conda prints the file's text
 
     def record(self, package: Installed, specs: Sequence[str]) -> Json:
-        """`conda-meta/<dist>.json`, in conda's order."""
+        """Writes `conda-meta/<dist>.json`, with the keys in conda's order."""
         index = package.index
         requested = [spec for spec in specs if re.split(r"[ =<>!~]", spec)[0] == index["name"]]
         record = _pick(index, "name", "version", "build", "build_number")
@@ -206,7 +206,7 @@ class Conda:
         return record | ({"requested_specs": requested} if requested else {})
 
     def history(self, packages: Sequence[Installed], specs: Sequence[str]) -> str:
-        """`conda-meta/history` after one command."""
+        """Writes `conda-meta/history` for one command."""
         conda = self.pkgs.parent / "bin" / "conda"
         asked = f"-p {self.prefix} --override-channels -c {self.channel_url} {' '.join(specs)}"
         return "".join(
@@ -237,7 +237,7 @@ def _rewrite(content: bytes, placeholder: str, prefix: str, mode: str) -> bytes:
         return re.sub(re.escape(old) + rb"[^\0]*\0", replace, content)
     content = content.replace(old, new)
     first, newline, rest = content.partition(b"\n")
-    if first.startswith(b"#!/") and len(first) > 127:  # the kernel's limit; conda then asks env for the program
+    if first.startswith(b"#!/") and len(first) > 127:  # the kernel's limit; for a longer path conda uses env
         program = first.split(b" ", 1)
         first = b" ".join([b"#!/usr/bin/env " + program[0].rsplit(b"/", 1)[1], *program[1:]])
     return first + newline + rest
@@ -246,7 +246,7 @@ def _rewrite(content: bytes, placeholder: str, prefix: str, mode: str) -> bytes:
 def _hard_link(source: Path, target: Path) -> None:
     try:
         os.link(source, target)
-    except OSError:  # another file system: conda copies, and still says 1 in the record
+    except OSError:  # for another file system, conda copies, and still writes 1 into the record
         shutil.copy2(source, target)
 
 

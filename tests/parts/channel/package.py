@@ -1,4 +1,4 @@
-"""The `.conda` format: metadata and a file tree in, the same bytes for the same input out."""
+"""The `.conda` format: it is written from metadata and a tree of files. The same input gives the same bytes."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-MTIME = 1_700_000_000  # seconds; every file of every package, so that bytecode headers can name it
-PLACEHOLDER = "/home/builder/work/_h_env_" + "placehold_" * 22 + "placehold"  # 255 characters, as conda-build's
+MTIME = 1_700_000_000  # seconds; the time of every file of every package, which the headers of bytecode contain
+PLACEHOLDER = "/home/builder/work/_h_env_" + "placehold_" * 22 + "placehold"  # 255 characters, as in conda-build
 EMPTY_SHA256 = hashlib.sha256().hexdigest()
-LEVEL = 3  # of zstd; conda-forge's 19 makes a channel of 1 GB a matter of minutes
+LEVEL = 3  # the level of zstd; conda-forge's 19 needs minutes for a channel of 1 GB
 
 Mode = Literal["text", "binary"]
 assert len(PLACEHOLDER) == 255
@@ -32,7 +32,7 @@ assert len(PLACEHOLDER) == 255
 
 @dataclass(frozen=True)
 class File:
-    """A regular file; `placeholder` is the prefix its bytes hold, to be replaced when it is linked."""
+    """A regular file. `placeholder` is the prefix in its bytes, which is replaced at the installation."""
 
     path: str
     content: bytes | Path
@@ -44,7 +44,7 @@ class File:
 
 @dataclass(frozen=True)
 class Symlink:
-    """A symbolic link; its target may be bytes that are not UTF-8."""
+    """A symbolic link. Its target can be bytes that are not UTF-8."""
 
     path: str
     target: str
@@ -52,7 +52,7 @@ class Symlink:
 
 @dataclass(frozen=True)
 class Folder:
-    """An empty directory: in the archive only, since no installer links one that `paths.json` lists."""
+    """An empty folder. It is only in the archive, because no installer links a folder of `paths.json`."""
 
     path: str
 
@@ -62,7 +62,7 @@ Entry = File | Symlink | Folder
 
 @dataclass(frozen=True)
 class Metadata:
-    """What `info/` says of a package besides its files."""
+    """The data of a package in `info/`, without its files."""
 
     name: str
     version: str
@@ -79,16 +79,16 @@ class Metadata:
 
     @property
     def stem(self) -> str:
-        """`name-version-build`, the file name without its extension."""
+        """`name-version-build`, the name of the file without its extension."""
         return f"{self.name}-{self.version}-{self.build}"
 
     @property
     def subdir(self) -> str:
-        """The folder of the channel the package belongs into."""
+        """The folder of the channel for the package."""
         return "noarch" if self.noarch else "linux-64"
 
     def index(self) -> dict[str, object]:
-        """`info/index.json`."""
+        """Returns the content of `info/index.json`."""
         index: dict[str, object] = {"name": self.name, "version": self.version, "build": self.build}
         index |= {"build_number": self.build_number, "subdir": self.subdir, "timestamp": MTIME * 1000}
         index |= {"depends": list(self.depends), "constrains": list(self.constrains)}
@@ -104,7 +104,10 @@ class Metadata:
 
 
 def from_folder(folder: Path, placeholder: str | None = None) -> list[Entry]:
-    """The entries of a folder; files that hold `placeholder` are marked as binary if they have a NUL, else text."""
+    """Returns the entries of a folder.
+
+    A file with `placeholder` is marked as binary if it has a NUL, otherwise as text.
+    """
     entries: list[Entry] = []
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
@@ -124,10 +127,10 @@ def from_folder(folder: Path, placeholder: str | None = None) -> list[Entry]:
 
 
 def write(metadata: Metadata, entries: Iterable[Entry], folder: Path, level: int = LEVEL) -> Path:
-    """Write `folder/<stem>.conda` and return its path.
+    """Writes `folder/<stem>.conda`, and returns its path.
 
-    `conda_builder` of conda-package-streaming stamps the archive with the time of writing; this writer gives the
-    same layout with fixed times, and streams.
+    `conda_builder` of conda-package-streaming writes the current time into the archive. This function writes the same
+    layout with fixed times, as a stream.
     """
     entries = sorted(entries, key=lambda entry: entry.path)
     path = folder / f"{metadata.stem}.conda"
@@ -163,7 +166,10 @@ def _info(metadata: Metadata, entries: list[Entry], digests: Mapping[str, str]) 
 
 
 def _path(entry: File | Symlink, entries: list[File | Symlink], digests: Mapping[str, str]) -> dict[str, object]:
-    """One entry of `info/paths.json`; as in conda-build, a link to a file has the digest and size of that file."""
+    """Returns an entry of `info/paths.json`.
+
+    As in conda-build, a link to a file has the digest and size of the file.
+    """
     if isinstance(entry, Symlink):
         target = posixpath.normpath(posixpath.join(posixpath.dirname(entry.path), entry.target))
         files = {e.path: e for e in entries if isinstance(e, File)}
@@ -184,7 +190,7 @@ def _path(entry: File | Symlink, entries: list[File | Symlink], digests: Mapping
 
 
 def _add(tar: tarfile.TarFile, entry: Entry) -> str:
-    """Add one entry to `tar` and return the SHA-256 of its content."""
+    """Adds an entry to `tar`, and returns the SHA-256 of its content."""
     info = tarfile.TarInfo(entry.path)
     info.mtime = MTIME
     if isinstance(entry, Folder):
@@ -203,7 +209,7 @@ def _add(tar: tarfile.TarFile, entry: Entry) -> str:
 
 
 class _Hashing:
-    """A reader that remembers the digest of what went through it."""
+    """A reader that computes the digest of its bytes."""
 
     def __init__(self, source: BinaryIO) -> None:
         self.source = source
@@ -217,7 +223,7 @@ class _Hashing:
 
 @contextmanager
 def _tar(archive: zipfile.ZipFile, name: str, level: int) -> Iterator[tarfile.TarFile]:
-    """A tar, compressed, as one stored member of the archive."""
+    """Writes a compressed tar as a stored member of the archive."""
     with (
         archive.open(_member(name), "w", force_zip64=True) as member,
         zstd.ZstdFile(member, "w", level=level) as stream,

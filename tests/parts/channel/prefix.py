@@ -1,4 +1,4 @@
-"""Real prefixes of solved packages: as py-rattler makes them, and as conda does."""
+"""Real prefixes of solved packages, as py-rattler and as conda make them."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ PLATFORMS: list[rattler.platform.SubdirLiteral] = ["linux-64", "noarch"]
 
 
 def solve(specs: Sequence[str], channel_url: str, cache_dir: Path) -> list[rattler.RepoDataRecord]:
-    """The records that satisfy `specs`."""
+    """Returns the records that satisfy `specs`."""
     return asyncio.run(_solve(specs, channel_url, cache_dir))
 
 
 def create(prefix: Path, specs: Sequence[str], channel_url: str, cache_dir: Path, *, scripts: bool = False) -> Path:
-    """Make `prefix` with what `specs` need from the channel; `scripts` runs post-link scripts."""
+    """Makes `prefix` with the packages that `specs` need. `scripts` runs post-link scripts."""
 
     async def work() -> None:
         await rattler.install(
             await _solve(specs, channel_url, cache_dir),
             prefix,
             cache_dir=cache_dir,
-            # py-rattler 0.28 refuses the public type here
+            # py-rattler 0.28 does not accept the public type here
             requested_specs=[rattler.MatchSpec(spec)._match_spec for spec in specs],
             execute_link_scripts=scripts,
             show_progress=False,
@@ -48,7 +48,10 @@ def conda_made(
     scripts: bool = True,
     env_vars: Mapping[str, str] | None = None,
 ) -> Path:
-    """Make `prefix` as `conda create` does, its package cache in `pkgs_dir`, `env_vars` in `conda-meta/state`."""
+    """Makes `prefix` as `conda create` does.
+
+    Its package cache is in `pkgs_dir`, and `env_vars` are in `conda- meta/state`.
+    """
     with TemporaryDirectory() as cache:
         found = {record.name.normalized: record for record in solve(specs, channel_url, Path(cache))}
     order = rattler.PackageRecord.sort_topologically(list(found.values()))
@@ -65,7 +68,7 @@ async def _solve(specs: Sequence[str], channel_url: str, cache_dir: Path) -> lis
 
 
 def from_explicit(prefix: Path, file: Path, cache_dir: Path) -> Path:
-    """Make `prefix` of an explicit lock file as `conda create --file` does: each archive is checked, nothing solved."""
+    """Makes `prefix` from an explicit lock file as `conda create --file` does. Archives are checked."""
 
     async def record(number: int, url: str) -> rattler.RepoDataRecord:
         address, _, digest = url.partition("#")

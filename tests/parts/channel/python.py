@@ -1,4 +1,4 @@
-"""A relocatable `python` package made from the interpreter under the running one, and the libraries it needs."""
+"""A relocatable `python` package from the running interpreter, and the libraries that it needs."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ STDLIB = f"lib/python{VERSION}"
 ABI = "cp" + VERSION.replace(".", "")
 LEFT_OUT = {"test", "tests", "idlelib", "turtledemo", "tkinter", "site-packages", "__pycache__", "lib2to3/tests"}
 MODULES_LEFT_OUT = ("_tkinter", "nis", "_gdbm", "_dbm", "_test", "_xxtestfuzz", "_ctypes_test", "xxlimited")
-"""Extension modules for tests, or that would pull in Tk, NIS or a database nobody needs here."""
+"""Extension modules for tests, and modules that need Tk, NIS or a database."""
 
 
 @dataclass(frozen=True)
 class PythonPackage:
-    """CPython without its tests and its Tk, with bytecode, at any prefix."""
+    """CPython without its tests and its Tk, with bytecode, for any prefix."""
 
     base: Path
     depends: tuple[str, ...]
@@ -47,7 +47,7 @@ class PythonPackage:
         return repr((RECIPE, str(self.base), (self.base / f"bin/python{VERSION}").stat().st_mtime_ns, self.metadata))
 
     def make(self, folder: Path) -> Path:
-        """Write the package into `folder`."""
+        """Writes the package into `folder`."""
         with tempfile.TemporaryDirectory() as temporary:
             root = Path(temporary)
             self._copy(root)
@@ -56,7 +56,7 @@ class PythonPackage:
             self._relocate(root)
             prefixed = self._placehold(root)
             compile_tree(root, STDLIB, jobs=2)
-            for path in prefixed:  # rewritten when linked, so their bytecode could not be valid
+            for path in prefixed:  # rewritten at the installation, so that their bytecode would not be valid
                 for stale in (path.parent / "__pycache__").glob(f"{path.stem}.*.pyc"):
                     stale.unlink()
             return write(self.metadata, from_folder(root, PLACEHOLDER), folder)
@@ -95,7 +95,7 @@ class PythonPackage:
             libraries.relocate(module, "../..")
 
     def _placehold(self, root: Path) -> list[Path]:
-        """Put the placeholder where text files name the interpreter's own prefix."""
+        """Writes the placeholder into text files that contain the interpreter's own prefix."""
         old, new = str(self.base), PLACEHOLDER
         if self.base == debian.BASE:
             old, new = debian.INTERPRETER, f"{PLACEHOLDER}/bin/python3"
@@ -111,7 +111,7 @@ class PythonPackage:
 
 @dataclass(frozen=True)
 class AbiPackage:
-    """`python_abi`: a package without a single file, as conda-forge has several."""
+    """`python_abi`: a package without files, as conda-forge has several."""
 
     @property
     def metadata(self) -> Metadata:
@@ -123,12 +123,12 @@ class AbiPackage:
         return repr((RECIPE, self.metadata))
 
     def make(self, folder: Path) -> Path:
-        """Write the package into `folder`."""
+        """Writes the package into `folder`."""
         return write(self.metadata, [], folder)
 
 
 def packages() -> list[PythonPackage | LibraryPackage | AbiPackage]:
-    """Python, its ABI marker, and the system libraries that it and wheels need."""
+    """Returns Python, its ABI package, and the system libraries that Python and wheels need."""
     base = Path(sys.base_prefix)
     binary = base / f"bin/python{VERSION}"
     if not binary.exists():

@@ -1,4 +1,4 @@
-"""Wheels of PyPI, downloaded once into a cache, and the conda packages made of them."""
+"""Wheels of PyPI, which are downloaded once into a cache, and the conda packages from them."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ from tests.parts.channel.bytecode import SITE_PACKAGES, TAG, VERSION, compile_tr
 from tests.parts.channel.entry_points import script
 from tests.parts.channel.package import PLACEHOLDER, Metadata, from_folder, write
 
-RECIPE = "2"  # raise it when the same wheel shall give another package
-BEFORE = "2026-11-20T00:00:00Z"  # wheels uploaded later do not exist for us: the same versions on every machine
+RECIPE = "2"  # increase this number if the same wheel should give another package
+BEFORE = "2026-11-20T00:00:00Z"  # later wheels are ignored, so that every machine has the same versions
 UNDERSCORES = {
     "jupyter-client", "jupyter-core", "jupyter-events", "jupyter-server", "jupyter-server-terminals",
     "jupyterlab-pygments", "jupyterlab-server", "prompt-toolkit", "pure-eval", "stack-data", "typing-extensions",
 }  # fmt: skip
-"""Projects whose conda-forge package keeps the underscore that PyPI's canonical name lost."""
+"""Projects whose conda-forge package has the underscore that PyPI's canonical name does not have."""
 RUNTIMES = {b"libstdc++.so.6": "libstdcxx", b"libgcc_s.so.1": "libgcc", b"libz.so.1": "zlib"}
-"""What wheels expect of the system and conda packages bring along."""
+"""Libraries that wheels expect on the system, and that conda packages bring."""
 
 
 def download(requirements: Iterable[str], cache: Path) -> list[Path]:
-    """Wheels of the requirements and all they need; the second time without a network."""
+    """Returns the wheels of the requirements and of their dependencies. The second call needs no network."""
     wanted = sorted(requirements)
     key = hashlib.sha256(repr((wanted, BEFORE, TAG)).encode()).hexdigest()[:12]
     folder = cache / f"{TAG}-{key}"
@@ -52,21 +52,22 @@ def download(requirements: Iterable[str], cache: Path) -> list[Path]:
         )
         try:
             partial.rename(folder)
-        except OSError:  # another process was first
+        except OSError:  # another process was faster
             assert folder.exists()
     return sorted(folder.glob("*.whl"))
 
 
 def conda_name(project: str) -> str:
-    """The conda package of a PyPI project."""
+    """Returns the name of the conda package for a PyPI project."""
     name = canonicalize_name(project)
     return name.replace("-", "_") if name in UNDERSCORES else name
 
 
 def packages(files: Sequence[Path], others: Collection[str]) -> list[WheelPackage]:
-    """The wheels of a set as packages that depend on each other, and on `others`.
+    """Returns the wheels of a set as packages that depend on each other and on `others`.
 
-    conda knows no extras: what any wheel of the set asks of another with an extra, that other depends on.
+    conda has no extras. If a wheel of the set needs an extra of another wheel, the other wheel gets the dependencies of
+    the extra.
     """
     extras: dict[str, frozenset[str]] = {}
     within = frozenset({conda_name(file.name.split("-")[0]) for file in files} | set(others))
@@ -85,10 +86,10 @@ def packages(files: Sequence[Path], others: Collection[str]) -> list[WheelPackag
 
 @dataclass(frozen=True)
 class WheelPackage:
-    """One wheel as a conda package: pure ones `noarch: python`, others for this Python and linux-64."""
+    """A wheel as a conda package. Pure wheels are `noarch: python`; others are for this Python and linux-64."""
 
     wheel: Path
-    within: frozenset[str]  # conda names: dependencies on others are dropped
+    within: frozenset[str]  # conda names; dependencies on other projects are dropped
     extras: frozenset[str] = frozenset()
 
     @cached_property
@@ -97,7 +98,7 @@ class WheelPackage:
 
     @cached_property
     def metadata(self) -> Metadata:
-        """Name, version, entry points, and what it needs of Python projects."""
+        """Name, version, entry points, and the dependencies on Python projects."""
         message = self._message
         with zipfile.ZipFile(self.wheel) as archive:
             scripts = self._entry_points(archive)
@@ -114,7 +115,7 @@ class WheelPackage:
 
     @cached_property
     def requirements(self) -> list[Requirement]:
-        """What it needs here, on this Python."""
+        """The dependencies for this platform and this Python."""
         found = map(Requirement, self._message.get_all("Requires-Dist") or [])
         environments = [{"extra": extra} for extra in sorted({"", *self.extras})]
         return [r for r in found if r.marker is None or any(map(r.marker.evaluate, environments))]
@@ -135,7 +136,7 @@ class WheelPackage:
         return repr((RECIPE, TAG, self.wheel.name, self.wheel.stat().st_size, self.metadata))
 
     def make(self, folder: Path) -> Path:
-        """Write the package into `folder`."""
+        """Writes the package into `folder`."""
         site = "site-packages" if self.pure else SITE_PACKAGES
         with tempfile.TemporaryDirectory() as temporary:
             root = Path(temporary)
@@ -177,7 +178,7 @@ class WheelPackage:
         path.chmod(0o755 if executable else 0o644)
 
     def _record(self, root: Path, site: str, scripts: list[str]) -> None:
-        """Say that conda is the installer and list the files where they will lie, as an installer would."""
+        """Names conda as the installer, and lists the files with their installed paths, as an installer does."""
         info = root / site / self.info
         (info / "INSTALLER").write_text("conda\n")
         (info / "REQUESTED").write_text("")
@@ -224,13 +225,13 @@ class WheelPackage:
         return [f"{name} {_conda(specifiers[name])}".strip() for name in sorted(specifiers)]
 
     def _runtimes(self, root: Path) -> list[str]:
-        """The system libraries that its extension modules name and it does not bundle."""
+        """Returns the system libraries that its extension modules need and that it does not contain."""
         contents = (path.read_bytes() for path in root.rglob("*.so*") if path.is_file())
         found = {package for content in contents for soname, package in RUNTIMES.items() if soname in content}
         return sorted(found & self.within)
 
 
 def _conda(specifiers: SpecifierSet) -> str:
-    """Version specifiers of PyPI in conda's words."""
+    """Returns version specifiers of PyPI in the form of conda."""
     clauses = (f"{s.operator}{s.version}".replace("===", "==") for s in specifiers)
     return ",".join(sorted(c.removeprefix("==") if c.endswith(".*") else c for c in clauses))

@@ -1,1 +1,1 @@
-"""Registries for tests: a fake that fails on demand, real ones that want a login, and a relay that cuts connections."""
+"""Registries for tests: a fake that fails on demand, real ones with a login, and a relay that cuts connections."""

@@ -1,6 +1,6 @@
-"""A registry inside the test process that fails on demand, and a relay that counts and cuts what passes to a real one.
+"""A registry in the test process that fails on demand, and a relay that counts bytes to a real registry and cuts them.
 
-Nothing here sleeps: time passes by a `Clock` of its own.
+Nothing here sleeps, because time passes on a `Clock`.
 """
 
 from __future__ import annotations
@@ -25,11 +25,15 @@ from jupyter_condabuild.oci.retry import Patience
 
 @dataclass(frozen=True)
 class Reply:
-    """What the fake answers instead of doing its work; with `after` set, it does its work first.
+    """An answer that the fake gives instead of its work. With `after`, the fake does its work first.
 
-    `take` bytes of the request's body are read (all, if None); `kept` of a PATCH they are stored.
-    `cut` ends the connection after so many bytes of the answer's body, `drop` before any answer; `hang` gives none
-    as long as the server lives. The end of the connection is that of the body unless it is `sized`.
+    Args:
+        take: the number of bytes of the request's body to read; all if None.
+        kept: whether the bytes of a PATCH are stored.
+        cut: the number of bytes of the answer's body before the connection ends.
+        drop: whether the connection ends before any answer.
+        hang: whether there is no answer as long as the server lives.
+        sized: whether the answer has a length. Otherwise the end of the connection is the end of the body.
     """
 
     status: int = 200
@@ -46,7 +50,7 @@ class Reply:
 
 @dataclass(frozen=True)
 class Seen:
-    """A request as it arrived; header names in lower case."""
+    """A received request, with header names in lower case."""
 
     method: str
     path: str
@@ -55,12 +59,12 @@ class Seen:
 
     @property
     def authorization(self) -> str:
-        """The credentials that it carried."""
+        """The credentials in the request."""
         return self.headers.get("authorization", "")
 
 
 def spec_error(status: int, code: str, message: str, **headers: str) -> Reply:
-    """An error answer of the spec's form."""
+    """Returns an error answer in the format of the specification."""
     body = json.dumps({"errors": [{"code": code, "message": message}]}).encode()
     return Reply(status, {"Content-Type": "application/json", **headers}, body)
 
@@ -68,7 +72,7 @@ def spec_error(status: int, code: str, message: str, **headers: str) -> Reply:
 class FakeRegistry(ThreadingHTTPServer):
     """A small registry whose answers to chosen requests are scripted.
 
-    Set `guard` to refuse requests before anything else, `on` to answer the next ones that match.
+    Set `guard` to refuse requests before anything else. Call `on` to set the answers to the next matching requests.
     """
 
     daemon_threads = False
@@ -91,29 +95,29 @@ class FakeRegistry(ThreadingHTTPServer):
 
     @property
     def port(self) -> int:
-        """Where it listens on this machine."""
+        """The port on this machine."""
         return int(self.server_address[1])
 
     @property
     def host(self) -> str:
-        """Where it listens, as in an image's name."""
+        """The host and port, as in an image's name."""
         return f"127.0.0.1:{self.port}"
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that does not want our certificate, or goes away, is no error here."""
+        """A client that refuses our certificate, or closes the connection, is no error here."""
         if not isinstance(sys.exc_info()[1], OSError):
             super().handle_error(request, client_address)
 
     def on(self, method: str, path: str, *replies: Reply) -> None:
-        """The next requests with this method whose path has a match of the pattern get these replies, one each."""
+        """Sets the replies, one each, to the next requests with this method and a path that matches the pattern."""
         self._script += [(method, re.compile(path), reply) for reply in replies]
 
     def times(self, method: str, path: str = "") -> int:
-        """How many such requests have arrived."""
+        """Returns the number of such requests."""
         return sum(seen.method == method and re.search(path, seen.path) is not None for seen in self.seen)
 
     def put(self, repository: str, data: bytes) -> str:
-        """Stores a blob; its digest."""
+        """Stores a blob, and returns its digest."""
         digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
         self.blobs.setdefault(repository, {})[digest] = data
         return digest
@@ -124,7 +128,7 @@ class FakeRegistry(ThreadingHTTPServer):
             self.manifests.setdefault(repository, {})[name] = (media_type, raw)
 
     def scripted(self, method: str, path: str) -> Reply | None:
-        """The next reply for this request, which is then used up."""
+        """Returns and removes the next reply for this request."""
         with self._lock:
             for index, (wanted, pattern, reply) in enumerate(self._script):
                 if wanted == method and pattern.search(path):
@@ -133,7 +137,7 @@ class FakeRegistry(ThreadingHTTPServer):
         return None
 
     def answer(self, seen: Seen) -> Reply:
-        """What a registry does (distribution-spec v1.1)."""
+        """Handles a request as a registry does (distribution-spec v1.1)."""
         url = urlsplit(seen.path)
         query = {name: values[0] for name, values in parse_qs(url.query).items()}
         if url.path == "/v2/":
@@ -275,7 +279,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def serving(context: ssl.SSLContext | None = None) -> Iterator[FakeRegistry]:
-    """A fake registry that listens."""
+    """A running fake registry."""
     with FakeRegistry(context) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
@@ -291,7 +295,7 @@ def serving(context: ssl.SSLContext | None = None) -> Iterator[FakeRegistry]:
 
 
 class Relay:
-    """Passes bytes between clients and a server; counts them, and cuts connections when a limit is passed."""
+    """A relay between clients and a server. It counts bytes, and cuts connections above a limit."""
 
     def __init__(self, target: str) -> None:
         host, _, port = target.rpartition(":")
@@ -305,7 +309,7 @@ class Relay:
 
     @property
     def host(self) -> str:
-        """Where it listens, as in an image's name."""
+        """The host and port, as in an image's name."""
         return f"127.0.0.1:{self._listener.getsockname()[1]}"
 
     def __enter__(self) -> Relay:
@@ -360,18 +364,18 @@ class Relay:
 
 
 class Clock:
-    """A time that only passes in sleep, and remembers each."""
+    """A clock whose time passes only in sleeps. It records each sleep."""
 
     def __init__(self) -> None:
         self.now = 1000.0
         self.waits: list[float] = []
 
     def sleep(self, seconds: float) -> None:
-        """Lets time pass at once."""
+        """Advances the clock without a wait."""
         self.waits.append(seconds)
         self.now += seconds
 
     @property
     def patience(self) -> Patience:
-        """The usual patience by this clock, without chance."""
+        """The usual retry policy with this clock, without random waits."""
         return Patience(clock=lambda: self.now, sleep=self.sleep, jitter=lambda: 1.0)

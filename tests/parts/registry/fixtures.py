@@ -15,14 +15,14 @@ from tests.parts.registry.logins import CANARIES, certificate
 
 @pytest.fixture
 def fake_registry() -> Iterator[FakeRegistry]:
-    """A registry that does as it is told."""
+    """A registry that a test controls."""
     with serving() as server:
         yield server
 
 
 @pytest.fixture
 def elsewhere() -> Iterator[FakeRegistry]:
-    """Another server, which must see no credential."""
+    """Another server, which must not get credentials."""
     with serving() as server:
         yield server
         for seen in server.seen:
@@ -33,7 +33,7 @@ def elsewhere() -> Iterator[FakeRegistry]:
 
 @pytest.fixture
 def trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ssl.SSLContext]:
-    """Makes a server's TLS context for a host name that leads to this machine and whose certificate is trusted."""
+    """Makes a server's TLS context for a host name of this machine, with a trusted certificate."""
     names, real = set[str](), socket.getaddrinfo
 
     def resolve(host: str | bytes, *args: object, **more: object) -> object:

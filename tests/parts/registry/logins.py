@@ -1,4 +1,4 @@
-"""Real registries that ask for a login: by a password file, and by tokens from a realm of our own."""
+"""Real registries with a login: by a password file, and by tokens from our own realm."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BASIC = f"Basic {base64.b64encode(f'{USER}:{PASSWORD}'.encode()).decode()}"
 ADA = Credentials(USER, PASSWORD)
 IDENTITY = Credentials(identity_token=IDENTITY_TOKEN)
 CANARIES = (PASSWORD, BASIC.split()[1], IDENTITY_TOKEN, "canary-token")
-"""What no other server may see."""
+"""Texts that no other server may get."""
 # bcrypt of PASSWORD with cost 4, as `htpasswd -nbB` writes it.
 _HTPASSWD = "ada:$2y$04$1Mk1uehFkRg4ogBrPOuPQeg8hTMbgB.ty4Ej2UBwwwvEblcCA9aUK\n"
 _SERVICE = "registry of the tests"
@@ -62,7 +62,7 @@ def real_registry(folder: Path, settings: str) -> Iterator[str]:
 
 @contextmanager
 def password_registry(folder: Path) -> Iterator[str]:
-    """A registry that lets USER in with PASSWORD (Basic), and nobody else."""
+    """A registry that accepts only USER with PASSWORD (Basic)."""
     passwords = folder / "htpasswd"
     passwords.write_text(_HTPASSWD)
     with real_registry(folder, f"auth: {{htpasswd: {{realm: 'the \"lab\", here', path: {passwords}}}}}\n") as host:
@@ -70,7 +70,7 @@ def password_registry(folder: Path) -> Iterator[str]:
 
 
 def certificate(folder: Path, name: str) -> tuple[Path, Path]:
-    """A key and a certificate that it signed itself, for the host `name`."""
+    """Writes a key and a self-signed certificate for the host `name`."""
     if not shutil.which("openssl"):
         missing("No certificates: openssl is not installed")
     key, crt = folder / "key.pem", folder / "crt.pem"
@@ -82,9 +82,10 @@ def certificate(folder: Path, name: str) -> tuple[Path, Path]:
 
 @dataclass
 class Realm:
-    """A token server: anyone may pull what is below ``public/``, USER may do everything with ``team/``.
+    """A token server: every user may pull from ``public/``, and USER may do everything in ``team/``.
 
-    `lifetime` is what it says in ``expires_in``, in seconds.
+    Args:
+        lifetime: the value of ``expires_in``, in seconds.
     """
 
     key: Path
@@ -95,7 +96,7 @@ class Realm:
 
     @property
     def url(self) -> str:
-        """What a registry names in its challenge."""
+        """The URL in the challenge of a registry."""
         return f"http://{self.server.host}/token"
 
     def __call__(self, seen: Seen) -> Reply:
@@ -138,7 +139,7 @@ def _base64url(data: bytes) -> bytes:
 
 @contextmanager
 def token_registry(folder: Path) -> Iterator[tuple[str, Realm]]:
-    """A registry that asks for the tokens of a realm, with that realm."""
+    """A registry that needs the tokens of a realm, with this realm."""
     key, crt = certificate(folder, "realm.test")
     with serving() as server:
         realm = Realm(key, crt, server)
@@ -149,14 +150,14 @@ def token_registry(folder: Path) -> Iterator[tuple[str, Realm]]:
 
 
 def basic_guard(seen: Seen) -> Reply | None:
-    """Lets in who sends the password."""
+    """Accepts requests with the password."""
     if seen.authorization == BASIC:
         return None
     return spec_error(401, "UNAUTHORIZED", "authentication required", **{"WWW-Authenticate": 'Basic realm="lab"'})
 
 
 def bearer_guard(realm_url: str, *, accept: str = "canary-token") -> Callable[[Seen], Reply | None]:
-    """Lets in who sends the token; serves a realm that gives it to everyone."""
+    """Accepts requests with the token, and serves a realm that gives the token to every client."""
 
     def guard(seen: Seen) -> Reply | None:
         if seen.path.startswith("/token"):

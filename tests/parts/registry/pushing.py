@@ -22,27 +22,27 @@ from tests.parts.registry.faults import Clock
 
 
 def blob(data: bytes) -> Descriptor:
-    """The descriptor of a layer with these bytes."""
+    """Returns the descriptor of a layer with these bytes."""
     return Descriptor(OCI_LAYER_GZIP, Digest.of(data), len(data))
 
 
 def opener(data: bytes) -> Callable[[], BinaryIO]:
-    """What `push` calls to get the bytes."""
+    """Returns a function that opens the bytes for `push`."""
     return lambda: io.BytesIO(data)
 
 
 def never() -> BinaryIO:
-    """What `push` must not call."""
+    """Fails if `push` calls it."""
     raise AssertionError("the bytes are not needed")
 
 
 def connect(host: str, login: Credentials = ANONYMOUS, clock: Clock | None = None) -> Registry:
-    """The registry, with this login and not that of who runs the tests."""
+    """Connects to the registry with this login, and not with the login of the user who runs the tests."""
     return Registry(host, credentials=login, patience=(clock or Clock()).patience)
 
 
 def push_image(repository: Repository, *tags: str, layers: tuple[bytes, ...] = ()) -> Manifest:
-    """Pushes an image with these layers; its manifest."""
+    """Pushes an image with these layers, and returns its manifest."""
     config = canonical_json({"architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": []}})
     parts = [Descriptor(OCI_CONFIG, Digest.of(config), len(config)), *map(blob, layers)]
     for descriptor, data in zip(parts, (config, *layers), strict=True):
@@ -56,7 +56,7 @@ def push_image(repository: Repository, *tags: str, layers: tuple[bytes, ...] = (
 def change_image(
     reference: str, change: Callable[[dict[str, Any]], object], layers: Sequence[Descriptor] | None = None
 ) -> None:
-    """Puts another image under a tag: with a changed configuration, and with other layers where some are given."""
+    """Puts another image under a tag: with a changed configuration, and with other layers if some are given."""
     name = Reference.parse(reference)
     with connect(name.registry) as registry:
         repository = registry.repository(name.repository)
