@@ -26,7 +26,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def environment(prefix: Path, *programs: str) -> Path:
-    """A prefix with programs."""
+    """Returns a prefix with programs."""
     (prefix / "conda-meta").mkdir(parents=True)
     for program in programs:
         (prefix / program).parent.mkdir(parents=True, exist_ok=True)

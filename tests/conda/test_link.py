@@ -48,7 +48,7 @@ class Linked:
             return linked_package(staged, compiler, EPOCH, compiled)
 
     def files(self, name: str) -> dict[str, Path]:
-        """The contents of the linked files, by their path in the prefix."""
+        """Returns the contents of the linked files, by their path in the prefix."""
         return {file.path: Path(file.source) for file in self[name].files}
 
 

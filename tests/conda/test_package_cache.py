@@ -34,7 +34,7 @@ def cache(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, CondaPa
 
 
 def other(package: CondaPackage) -> CondaPackage:
-    """The same file name with other content, from another channel."""
+    """Returns a package with the same file name and other content, from another channel."""
     return replace(package, url=package.url.replace("linux-64", "x/linux-64"), sha256="e" * 64, md5="e" * 32)
 
 

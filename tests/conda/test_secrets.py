@@ -29,7 +29,7 @@ SMELLY_KEYS = st.sampled_from(
 
 @st.composite
 def urls(draw: st.DrawFn) -> str:
-    """A URL without credentials."""
+    """Returns a URL without credentials."""
     path = "".join(f"/{segment}" for segment in draw(st.lists(SEGMENT, max_size=3)))
     query = "&".join(f"{key}={draw(LEGAL)}" for key in draw(st.lists(HARMLESS_KEYS, max_size=2)))
     return f"{draw(SCHEMES)}://{draw(HOSTS)}{path}{f'?{query}' if query else ''}"
@@ -37,13 +37,13 @@ def urls(draw: st.DrawFn) -> str:
 
 @st.composite
 def secrets(draw: st.DrawFn) -> str:
-    """A recognisable secret among characters that can be around it in a URL."""
+    """Returns a recognisable secret among characters that can be around it in a URL."""
     return f"{draw(LEGAL)}{SECRET}{draw(LEGAL)}"
 
 
 @st.composite
 def credentialed(draw: st.DrawFn) -> tuple[str, str]:
-    """A URL with one kind of credentials, and the same URL without them."""
+    """Returns a URL with one kind of credentials, and the same URL without them."""
     scheme, host = draw(SCHEMES), draw(HOSTS)
     head, path = f"{scheme}://", "".join(f"/{segment}" for segment in draw(st.lists(SEGMENT, max_size=2)))
     secret = draw(secrets())

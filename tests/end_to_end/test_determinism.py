@@ -63,7 +63,7 @@ print(result.event.digest)
 
 
 def as_user(uid: int) -> list[str]:
-    """The prefix of a command that runs it as another user, who can read the folder of the tests' Python."""
+    """Returns the prefix of a command that runs it as another user, who can read the folder of the tests' Python."""
     may = "+dac_read_search"
     options = [f"--reuid={uid}", f"--regid={uid}", "--clear-groups", f"--inh-caps={may}", f"--ambient-caps={may}"]
     return ["setpriv", *options] if uid else []

@@ -151,7 +151,7 @@ def test_bytecode_for_another_processor_is_not_an_error(
 
 
 def module(name: str, text: bytes, *depends: str, native: bool = False) -> Package:
-    """A package with the module ``shared`` without bytecode."""
+    """Returns a package with the module ``shared`` without bytecode."""
     folder = SITE_PACKAGES if native else "site-packages"
     needs = ("python", *depends)
     metadata = Metadata(name, "1.0", noarch=None if native else "python", depends=needs)

@@ -53,7 +53,7 @@ class Small:
         return [path for path in self.seen if path.endswith(".conda")]
 
     def locked(self) -> Path:
-        """The lock file of the prefix."""
+        """Returns the lock file of the prefix."""
         path = self.prefix.parent / "conda-lock.yml"
         path.write_text(dump(lock(snapshot(self.prefix))))
         return path

@@ -48,7 +48,7 @@ class Collected:
 
     @property
     def files(self) -> set[str]:
-        """Returns the paths without bytecode."""
+        """The paths without bytecode."""
         return {path for path in self.entries if not path.endswith(".pyc")}
 
 

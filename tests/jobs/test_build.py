@@ -37,7 +37,7 @@ ALLOWED = {
 
 
 def installed_at_opt_env(folder: Path, specs: Sequence[str], channel_url: str, cache: Path) -> Path:
-    """A prefix that py-rattler makes for /opt/env, in another folder."""
+    """Returns a prefix that py-rattler makes for /opt/env, in another folder."""
     records = prefixes.solve(specs, channel_url, cache)
     options = {"alternative_target_prefix": "/opt/env", "execute_link_scripts": False, "show_progress": False}
     asyncio.run(rattler.install(records, folder, cache_dir=cache, **options))

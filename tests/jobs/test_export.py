@@ -36,7 +36,7 @@ IMAGE = "registry.lab.org/team/env:v1"
 
 
 def asked(*, lab: bool = True, reference: str = IMAGE, **given: object) -> ExportInputs:
-    """An environment with JupyterLab, or with only Python."""
+    """Returns an environment with JupyterLab, or with only Python."""
     packages = (conda("jupyterlab", version="4.6.6"),) if lab else ()
     known = {"base": "debian:bookworm-slim", "installer": "micromamba", "version": "0.1.0", **given}
     return ExportInputs(lockfile(*packages), Reference.parse(reference) if reference else None, **known)  # type: ignore[arg-type]

@@ -42,7 +42,7 @@ def made(tmp_path: Path) -> Path:
 
 
 def system(tmp_path: Path, content: bytes) -> str:
-    """A base of a few bytes."""
+    """Returns a base of a few bytes."""
     path = tmp_path / f"system-{content.hex()}.tar"
     archive.write(image([programs(), tar({"etc/system": content})]), "", path)
     return f"oci-archive:{path}"

@@ -152,7 +152,7 @@ def test_a_lock_file_is_recognised_by_its_content(place: Place, tmp_path: Path) 
 
 
 def _editable_install(place: Place, folder: Path) -> Path:
-    """A module in its own folder. pip has installed it into the environment as editable."""
+    """Returns a module in its own folder. pip has installed it into the environment as editable."""
     site = place.prefix / "lib/python3.11/site-packages"
     info = site / "mine-1.dist-info"
     info.mkdir(parents=True)

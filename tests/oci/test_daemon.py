@@ -76,7 +76,7 @@ def until_it_answers(address: str) -> Daemon:
 
 
 def unique(**runtime: Any) -> Image:
-    """An image that no engine has."""
+    """Returns an image that no engine has."""
     return image([programs(), tar({"unique": os.urandom(30_000)})], **runtime)
 
 
@@ -278,7 +278,7 @@ def connected(fake: FakeEngine) -> Iterator[Daemon]:
 
 
 def large() -> Image:
-    """An image that is larger than the buffers of sockets."""
+    """Returns an image that is larger than the buffers of sockets."""
     return image([os.urandom(8 << 20)])
 
 

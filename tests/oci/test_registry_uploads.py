@@ -181,7 +181,7 @@ def test_a_registry_without_chunks_gets_the_blob_in_one_piece(push: Push, status
 
 
 def limit(size: int) -> Callable[[Seen], Reply | None]:
-    """A proxy in front of the registry that refuses larger bodies."""
+    """Returns a proxy in front of the registry that refuses larger bodies."""
     return lambda seen: Reply(413, {"Content-Type": "text/html"}, b"<html>") if len(seen.body) > size else None
 
 

@@ -34,7 +34,7 @@ KINDS = [*{kind: None for kind, _ in BODIES.values()}, LockRequest]
 
 
 def client_options(kind: type[Request]) -> dict[str, Any]:
-    """The options that a client may give, with their types in JSON schema."""
+    """Returns the options that a client may give, with their types in JSON schema."""
     names = {str: "string", bool: "boolean", int: "integer", list: "array"}
     return {name: names[json_type(item)] for name, (item, option) in kind.options().items() if option.client}
 

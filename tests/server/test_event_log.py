@@ -17,7 +17,7 @@ torn = st.sampled_from(["", "{", '{"type": "log", "seq": 999, "te', "rubbish"])
 
 
 def written(folder: str, lines: list[str], rest: str = "") -> EventLog:
-    """A file with such log lines."""
+    """Returns a file with such log lines."""
     path = Path(folder) / "events.jsonl"
     whole = [encode(Log(text), seq, 1.0) + "\n" for seq, text in enumerate(lines, 1)]
     path.write_text("".join(whole) + rest, encoding="utf-8", newline="", errors="backslashreplace")

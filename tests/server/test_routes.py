@@ -23,7 +23,7 @@ DIGEST = "sha256:" + "0" * 64
 
 
 def operations() -> Iterator[tuple[str, str, str, str]]:
-    """A route of the contract: verb, path of an example, resource and action."""
+    """Yields the routes of the contract: verb, path of an example, resource and action."""
     for template, item in CONTRACT["paths"].items():
         path = template.replace("{id}", ID).replace("{digest}", DIGEST).removeprefix("/")
         for verb in ("get", "post", "put", "patch", "delete"):
@@ -52,7 +52,7 @@ async def test_no_route_answers_without_a_token_or_with_a_wrong_one(api: Api) ->
 
 
 async def logged_in(api: Api) -> dict[str, str]:
-    """The headers of a browser that has logged in."""
+    """Returns the headers of a browser that has logged in."""
     token = api.app.identity_provider.token
     cookies: dict[str, str] = {}
     for page in ("login", f"login?token={token}"):
