@@ -1,7 +1,7 @@
 """The Docker Engine of the benchmarks: builds with BuildKit through the Engine API, pushes, pulls, saves, runs.
 
 The benchmarks remove all images of the engine again and again, so nobody else may use it. `make bench` starts an engine
-if none answers at DOCKER_HOST or at the usual socket.
+of its own unless DOCKER_HOST names one.
 """
 
 from __future__ import annotations

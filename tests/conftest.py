@@ -27,6 +27,7 @@ pytest_plugins = [
     "tests.parts.builds",
     "tests.parts.lived_in",
     "tests.parts.engines",
+    "tests.parts.own_engines",
 ]
 
 # Several checkouts at the same time need different folders. pytest frees the number of an ended run before the run

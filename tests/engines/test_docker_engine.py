@@ -26,8 +26,9 @@ from tests.parts.builds import install, small_channel
 from tests.parts.channel import prefix
 from tests.parts.channel.channel import Channel, serve
 from tests.parts.channel.package import File, Metadata
-from tests.parts.engines import DockerWorkshop, OwnEngine, steps, unexpected
+from tests.parts.engines import DockerWorkshop, steps, unexpected
 from tests.parts.image_tree import SavedImage
+from tests.parts.own_engines import OwnEngine
 
 ENVIRONMENT = "RUN --mount=type=cache,id=condabuild-rattler"
 

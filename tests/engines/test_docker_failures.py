@@ -17,7 +17,8 @@ from jupyter_condabuild.oci.daemon import Daemon
 from tests.parts.builds import install, small_channel
 from tests.parts.channel.channel import Channel
 from tests.parts.channel.package import File, Metadata
-from tests.parts.engines import DockerWorkshop, OwnEngine
+from tests.parts.engines import DockerWorkshop
+from tests.parts.own_engines import OwnEngine
 
 
 class At(list[Event]):

@@ -17,7 +17,8 @@ from jupyter_condabuild.oci.daemon import Daemon
 from tests.parts.builds import install
 from tests.parts.channel import prefix
 from tests.parts.channel.channel import Channel
-from tests.parts.engines import DockerWorkshop, OwnEngine, steps, unexpected
+from tests.parts.engines import DockerWorkshop, steps, unexpected
+from tests.parts.own_engines import OwnEngine
 from tests.parts.registry.logins import CANARIES, PASSWORD, USER, password_registry
 
 

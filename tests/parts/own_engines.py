@@ -1,0 +1,108 @@
+"""Engines that a test starts, kills and fills. They do not change the machine: see scripts/enclosed.py."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from jupyter_condabuild.errors import EngineUnavailable
+from jupyter_condabuild.oci.daemon import Daemon
+from tests.conftest import missing
+
+ENCLOSED = [sys.executable, str(Path(__file__).parents[2] / "scripts/enclosed.py")]
+"""The words before a command that must not change the machine."""
+
+
+@dataclass
+class OwnEngine:
+    """A Docker Engine of one test, with its files in `folder`."""
+
+    folder: Path
+    process: subprocess.Popen[bytes]
+
+    @property
+    def host(self) -> str:
+        """Its address."""
+        return f"unix://{self.folder}/docker.sock"
+
+    def start(self) -> None:
+        """Starts it again, after it ended."""
+        self.process = _dockerd(self.folder)
+        until_it_answers(self.host, self.process).close()
+
+    def kill(self) -> None:
+        """Kills it, its containerd and its containers at once."""
+        self.process.send_signal(signal.SIGQUIT)
+        self.process.wait()
+
+
+def _dockerd(folder: Path) -> subprocess.Popen[bytes]:
+    command = [*ENCLOSED, "dockerd", "--host", f"unix://{folder}/docker.sock", "--data-root", f"{folder}/data"]
+    command += ["--bridge=none", "--iptables=false", "--ip6tables=false"]
+    with (folder / "log").open("ab") as log:
+        return subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+
+
+@pytest.fixture
+def own_engine(request: pytest.FixtureRequest) -> Iterator[OwnEngine]:
+    """An empty engine. A parameter is the size of its disk."""
+    if os.getuid() or not shutil.which("dockerd"):
+        missing("Only root can start a dockerd, and dockerd must be installed")
+    with TemporaryDirectory(dir="/var/tmp") as name:
+        folder = Path(name)
+        (folder / "data").mkdir()
+        size = getattr(request, "param", "")
+        if size:
+            subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "small", folder / "data"], check=True)
+        engine = OwnEngine(folder, _dockerd(folder))
+        try:
+            until_it_answers(engine.host, engine.process).close()
+            yield engine
+        finally:
+            engine.process.terminate()
+            engine.process.wait(60)
+            if size:
+                subprocess.run(["umount", "--lazy", folder / "data"], check=True)
+
+
+@pytest.fixture
+def podman_engine() -> Iterator[str]:
+    """The address of a Podman service with a store of its own."""
+    if os.getuid() or not shutil.which("podman"):
+        missing("Only root can start an enclosed Podman, and podman must be installed")
+    with TemporaryDirectory(dir="/var/tmp") as folder:
+        store = ["--root", f"{folder}/store", "--storage-driver", "overlay"]
+        if shutil.which("runc"):
+            # Debian's crun wants control groups that a small virtual machine may not have.
+            store += ["--runtime", str(shutil.which("runc")), "--cgroup-manager", "cgroupfs"]
+        address = f"unix://{folder}/podman.sock"
+        command = [*ENCLOSED, "podman", *store, "system", "service", "--time", "0", address]
+        with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+            try:
+                until_it_answers(address, process).close()
+                yield address
+            finally:
+                process.terminate()
+                process.wait(60)
+
+
+def until_it_answers(address: str, process: subprocess.Popen[bytes]) -> Daemon:
+    """Waits for an engine that is starting."""
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            return Daemon.connect(address)
+        except EngineUnavailable:
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
