@@ -200,8 +200,8 @@ def make_network() -> tuple[socket.socket, socket.socket]:
     rule = ["OUTPUT", "--protocol", "tcp", "--match", "mark", "!", "--mark", str(MARK)]
     commands = (
         ["ip", "link", "set", "lo", "up"],
-        # Every address is local, so that a connection to it reaches the firewall rule.
-        ["ip", "route", "add", "local", "0.0.0.0/0", "dev", "lo"],
+        # All addresses without another route are local, so that a connection to them reaches the firewall rule.
+        ["ip", "route", "add", "local", "default", "dev", "lo", "table", "main"],
         ["iptables", "--table", "nat", "--append", *rule, "--jump", "REDIRECT", "--to-ports", port],
     )
     for command in commands:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -53,15 +54,12 @@ def _dockerd(folder: Path) -> subprocess.Popen[bytes]:
         return subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
 
 
-@pytest.fixture
-def own_engine(request: pytest.FixtureRequest) -> Iterator[OwnEngine]:
-    """An empty engine. A parameter is the size of its disk."""
-    if os.getuid() or not shutil.which("dockerd"):
-        missing("Only root can start a dockerd, and dockerd must be installed")
+@contextmanager
+def own_docker(size: str = "") -> Iterator[OwnEngine]:
+    """An empty Docker Engine, whose disk has a size if one is given."""
     with TemporaryDirectory(dir="/var/tmp") as name:
         folder = Path(name)
         (folder / "data").mkdir()
-        size = getattr(request, "param", "")
         if size:
             subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "small", folder / "data"], check=True)
         engine = OwnEngine(folder, _dockerd(folder))
@@ -75,11 +73,9 @@ def own_engine(request: pytest.FixtureRequest) -> Iterator[OwnEngine]:
                 subprocess.run(["umount", "--lazy", folder / "data"], check=True)
 
 
-@pytest.fixture
-def podman_engine() -> Iterator[str]:
+@contextmanager
+def own_podman() -> Iterator[str]:
     """The address of a Podman service with a store of its own."""
-    if os.getuid() or not shutil.which("podman"):
-        missing("Only root can start an enclosed Podman, and podman must be installed")
     with TemporaryDirectory(dir="/var/tmp") as folder:
         store = ["--root", f"{folder}/store", "--storage-driver", "overlay"]
         if shutil.which("runc"):
@@ -94,6 +90,24 @@ def podman_engine() -> Iterator[str]:
             finally:
                 process.terminate()
                 process.wait(60)
+
+
+@pytest.fixture
+def own_engine(request: pytest.FixtureRequest) -> Iterator[OwnEngine]:
+    """An empty engine. A parameter is the size of its disk."""
+    if os.getuid() or not shutil.which("dockerd"):
+        missing("Only root can start a dockerd, and dockerd must be installed")
+    with own_docker(getattr(request, "param", "")) as engine:
+        yield engine
+
+
+@pytest.fixture
+def podman_engine() -> Iterator[str]:
+    """The address of a Podman service of one test."""
+    if os.getuid() or not shutil.which("podman"):
+        missing("Only root can start an enclosed Podman, and podman must be installed")
+    with own_podman() as address:
+        yield address
 
 
 def until_it_answers(address: str, process: subprocess.Popen[bytes]) -> Daemon:
