@@ -1,9 +1,14 @@
-"""Replaces files atomically: a reader sees the old content or the new content, never a part of it."""
+"""Replaces files atomically, and opens files that somebody else made.
+
+A reader of a replaced file sees the old content or the new content, never a part of it.
+"""
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
+import stat
 from contextlib import suppress
 from pathlib import Path
 
@@ -37,3 +42,32 @@ def write_whole(path: Path, content: str | bytes, doing: str, *, mode: int = 0o6
     finally:
         with suppress(OSError):
             os.unlink(temporary)
+
+
+def open_regular(path: str | Path, folder: int | None = None) -> int:
+    """Opens a regular file for reading and returns its descriptor. Never follows a link, and never waits.
+
+    A FIFO without a writer blocks a plain `open`, and opening a device may change it.
+
+    Args:
+        folder: the descriptor of the folder that `path` is relative to.
+
+    Raises OSError; for a link the number is ELOOP, for another kind of file EINVAL.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return descriptor
+    os.close(descriptor)
+    raise OSError(errno.EINVAL, "Not a regular file", str(path))
+
+
+def read_regular(path: Path, most: int) -> bytes:
+    """Returns the content of a regular file of at most `most` bytes. See `open_regular`.
+
+    Raises OSError; for a larger file the number is EFBIG.
+    """
+    with open(open_regular(path), "rb", 0) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > most:
+            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(path))
+        return file.read(size) or b""

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jupyter_condabuild.conda.fetch import url_path
+from jupyter_condabuild.conda.linking.extracted import target_of
 from jupyter_condabuild.conda.package_cache import Cached
 from jupyter_condabuild.conda.package_sources import PackageSources
 from jupyter_condabuild.conda.packages import CondaPackage
+from jupyter_condabuild.files import read_regular
+
+if TYPE_CHECKING:
+    from rattler.package_streaming import PackageArchive
 
 _CONCURRENT = 16
+_MOST = 64 << 20
+"""The maximum size of metadata that is read, in bytes. The paths of packages with more of it are not known."""
 _WHOLE_ARCHIVE = 8 << 20
 """The maximum size in bytes of an archive that is downloaded completely if the channel does not send parts of it."""
 
@@ -52,19 +60,20 @@ _NAMES = ("info/paths.json", "info/link.json")
 
 
 def _resolved(paths: Mapping[str, Any], link: Mapping[str, Any], site_packages: str) -> list[str]:
-    """Returns the paths in the prefix from the contents of paths.json and link.json."""
-    names = [entry["_path"] for entry in paths.get("paths") or ()]
-    noarch = link.get("noarch") or {}
-    if noarch.get("type") != "python":
+    """Returns the paths in the prefix from the contents of paths.json and link.json.
+
+    The result is not checked: nothing is read or written under these names.
+    """
+    names = [str(entry.get("_path")) for entry in _list(paths.get("paths")) if isinstance(entry, dict)]
+    noarch = link.get("noarch")
+    if not isinstance(noarch, dict) or noarch.get("type") != "python":
         return names
-    site, scripts = f"{site_packages.rpartition('site-packages')[0]}site-packages/", "bin/"
-    names = [
-        name.replace("site-packages/", site, 1)
-        if name.startswith("site-packages/")
-        else name.replace("python-scripts/", scripts, 1)
-        for name in names
-    ]
-    return names + [f"bin/{point.partition('=')[0].strip()}" for point in noarch.get("entry_points") or ()]
+    names = [target_of(name, site_packages) for name in names]
+    return names + [f"bin/{str(point).partition('=')[0].strip()}" for point in _list(noarch.get("entry_points"))]
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 async def _fetch_all(
@@ -75,6 +84,8 @@ async def _fetch_all(
     from rattler.networking import Client
     from rattler.package_streaming import PackageArchive
 
+    from jupyter_condabuild.conda.linking.archive import read_files  # imports zipfile and tarfile
+
     client = Client.default_client(max_retries=1, timeout=20)
     limit = asyncio.Semaphore(_CONCURRENT)
 
@@ -83,21 +94,35 @@ async def _fetch_all(
         async with limit:
             try:
                 if cached or url.startswith("file:"):
-                    archive = await PackageArchive.from_path(cached.path if cached else url_path(url))
+                    path = cached.path if cached else Path(os.fsdecode(url_path(url)))
+                    texts = await asyncio.to_thread(read_files, path, _NAMES, _MOST)
                 else:
                     archive = await PackageArchive.from_url(client, url, max_spool_size=_WHOLE_ARCHIVE)
-                texts = await archive.read_files(_NAMES)
+                    texts = await _read_remote(archive)
             except Exception:  # noqa: BLE001  rattler raises many types; the caller reports packages without paths
                 return {}, {}
-        paths, link = (_object(texts[name] or b"{}") for name in _NAMES)
+        paths, link = (_object(texts.get(name, b"{}")) for name in _NAMES)
         return paths, link
 
     return await asyncio.gather(*(fetch(package, cached) for package, cached in packages))
 
 
+async def _read_remote(archive: PackageArchive) -> dict[str, bytes]:
+    """Returns the files of `_NAMES` that an archive has. Stops at the last of them, or after `_MOST` bytes."""
+    texts: dict[str, bytes] = {}
+    left = _MOST
+    async for entry in archive.stream("info"):
+        left -= entry.size
+        if left < 0 or len(texts) == len(_NAMES):
+            break
+        if entry.is_file and entry.name in _NAMES:
+            texts[entry.name] = await entry.read()
+    return texts
+
+
 def _json(path: Path) -> dict[str, Any]:
     try:
-        return _object(path.read_bytes())
+        return _object(read_regular(path, _MOST))
     except OSError:
         return {}
 
@@ -105,6 +130,6 @@ def _json(path: Path) -> dict[str, Any]:
 def _object(text: bytes) -> dict[str, Any]:
     try:
         value = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}

@@ -16,6 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from jupyter_condabuild.conda.packages import CondaPackage
+from jupyter_condabuild.conda.paths import path_fault
+from jupyter_condabuild.files import read_regular
+
+MOST_METADATA = 256 << 20
+"""The maximum size in bytes of a file below info/ that is read at all; the largest known ones have 60 MB."""
 
 _CHUNK = 1 << 20
 
@@ -33,9 +38,10 @@ class Cached:
         if not self.extracted:
             return True
         paths = _read(self.path / "info/paths.json").get("paths")
-        if paths is None or not _read(self.path / "info/index.json"):
+        if not isinstance(paths, list) or not _read(self.path / "info/index.json"):
             return False
-        return all(os.path.lexists(self.path / entry["_path"]) for entry in paths)
+        names = [str(entry.get("_path")) for entry in paths if isinstance(entry, dict)]
+        return all(not path_fault(name) and os.path.lexists(self.path / name) for name in names)
 
 
 def default_folders(prefix: Path | None = None, environ: Mapping[str, str] = os.environ) -> tuple[Path, ...]:
@@ -140,7 +146,7 @@ def hash_file(path: Path, algorithm: str = "sha256") -> str:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        value = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+        value = json.loads(read_regular(path, MOST_METADATA))
+    except (OSError, ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}

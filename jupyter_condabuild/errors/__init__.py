@@ -21,7 +21,8 @@
     ├── PackageError                 a package is not available or cannot be used
     │   ├── PackageNotFound          neither the package cache nor the channel has the archive
     │   ├── PackageMismatch          an archive or a file does not match its hash
-    │   └── LinkFailed               a package cannot be linked into the prefix of the image
+    │   ├── LinkFailed               a package cannot be linked into the prefix of the image
+    │   └── UnsafePackage            a package names files outside of its own folder, or exhausts this machine
     ├── NotReproducible              --strict is set, and something cannot be reproduced
     ├── OverlayTooLarge              the files that belong to no package are too large
     ├── ImageError                   an image, or the name of an image, is not valid
@@ -67,6 +68,7 @@ from jupyter_condabuild.errors.environments import (
     PackageNotFound,
     PrefixError,
     PrefixNotAllowed,
+    UnsafePackage,
 )
 from jupyter_condabuild.errors.images import (
     BadDigest,
@@ -163,6 +165,7 @@ __all__ = [
     "StoreUnwritable",
     "TooMuch",
     "TrustError",
+    "UnsafePackage",
     "UsageError",
     "from_os_error",
 ]

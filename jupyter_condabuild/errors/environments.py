@@ -73,6 +73,13 @@ class LinkFailed(PackageError):
     default_hint = "Try again. If the error remains, reinstall the package ('conda install --force-reinstall NAME')."
 
 
+class UnsafePackage(PackageError):
+    """A package names files outside of its own folder, or is made to exhaust this machine."""
+
+    code = "unsafe_package"
+    default_hint = "Do not use this package. Tell the owner of its channel, or choose another build of the package."
+
+
 class NotReproducible(CondaBuildError):
     """--strict is set, and something in the environment cannot be reproduced."""
 

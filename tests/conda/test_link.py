@@ -19,7 +19,7 @@ from jupyter_condabuild.conda.locking import lock
 from jupyter_condabuild.conda.package_cache import Cached, PackageCaches, hash_file
 from jupyter_condabuild.conda.packages import CondaPackage
 from jupyter_condabuild.conda.prefix.snapshot import snapshot
-from jupyter_condabuild.errors import LinkFailed, PackageMismatch
+from jupyter_condabuild.errors import LinkFailed, PackageMismatch, UnsafePackage
 from jupyter_condabuild.image.paths import PREFIX
 from tests.parts.builds import install, small_channel
 from tests.parts.channel.channel import Channel
@@ -290,7 +290,7 @@ def test_a_package_cannot_leave_the_prefix(tmp_path: Path) -> None:
     (source / "info/paths.json").write_text(json.dumps({"paths": paths, "paths_version": 1}))
     (tmp_path / "escaped").write_text("x")
     package = CondaPackage.of_url("https://lab.org/linux-64/bad-1-0.conda", sha256="0" * 64)
-    with pytest.raises((LinkFailed, PackageMismatch)):
+    with pytest.raises(UnsafePackage, match=r"\.\./\.\./escaped"):
         link([package], {package.dist: Cached(source, True)}, tmp_path / "link", PREFIX)
     assert not (tmp_path / "link/escaped").exists()
 

@@ -50,15 +50,16 @@ def split(extracted: Path, site_packages: str) -> Split | None:
             if name.startswith("/") or ".." in name.split("/"):
                 return None
             if entry.keys() == _PLAIN and entry["path_type"] == "hardlink" and entry["sha256"]:
-                plain.append((name, {**entry, "_path": _target(name, site_packages)} if noarch else entry))
+                plain.append((name, {**entry, "_path": target_of(name, site_packages)} if noarch else entry))
             else:
                 rewritten.append(entry)
         return Split(plain, rewritten, noarch and _has_entry_points(extracted))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 
 
-def _target(name: str, site_packages: str) -> str:
+def target_of(name: str, site_packages: str) -> str:
+    """Returns the path in the prefix of a path in a noarch Python package."""
     folder, _, rest = name.partition("/")
     return {"site-packages": f"{site_packages}/{rest}", "python-scripts": f"bin/{rest}"}.get(folder, name)
 
@@ -81,6 +82,9 @@ def trim(extracted: Path, rewritten: Sequence[PathsJsonEntry], folder: Path) -> 
         target = folder / entry["_path"]
         target.parent.mkdir(parents=True, exist_ok=True)
         source = extracted / entry["_path"]
+        if entry.get("path_type") == "directory":
+            target.mkdir(exist_ok=True)
+            continue
         try:
             os.link(source, target, follow_symlinks=False)
         except FileNotFoundError:

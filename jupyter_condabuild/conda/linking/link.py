@@ -15,12 +15,21 @@ from pathlib import Path
 from typing import Any
 
 from jupyter_condabuild.conda.linking.bytecode import Compiler, uncompiled
+from jupyter_condabuild.conda.linking.check import Checked, check
 from jupyter_condabuild.conda.linking.extracted import Split, split, trim
 from jupyter_condabuild.conda.match_specs import split_depend
 from jupyter_condabuild.conda.package_cache import Cached, hash_file
 from jupyter_condabuild.conda.packages import CondaPackage, site_packages_of
 from jupyter_condabuild.conda.secrets import scrub, scrub_json
-from jupyter_condabuild.errors import CondaBuildError, DiskFull, LinkFailed, PackageMismatch, from_os_error
+from jupyter_condabuild.errors import (
+    CondaBuildError,
+    DiskFull,
+    LinkFailed,
+    PackageMismatch,
+    UnsafePackage,
+    from_os_error,
+)
+from jupyter_condabuild.text import listed
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +83,8 @@ def link(
 ) -> dict[str, StagedPackage]:
     """Links packages into new folders below `folder`. Returns the staged packages by dist.
 
-    Packages with conflicting paths (one has a link where another has a folder) are linked separately.
+    Archives are unpacked first. Every path of every package is checked before the installer gets the package. Packages
+    with conflicting paths (one has a link where another has a folder) are linked separately.
 
     Args:
         packages: the packages. If there are noarch Python packages, the python package must be among them.
@@ -82,14 +92,20 @@ def link(
         target_prefix: the prefix of the image, which is written into the files.
         helpers: dists of packages that are only needed to link the other packages.
 
-    Raises LinkFailed or DiskFull. The message contains no credentials.
+    Raises UnsafePackage, LinkFailed or DiskFull. The message contains no credentials.
     """
     cache, target = folder / "pkgs", folder / "env"
     cache.mkdir(parents=True)
     python = [package for package in packages if package.name == "python"]
     site_packages = _site_packages(python[0]) if python else ""
-    extracted = {dist: cached.path.absolute() for dist, cached in sources.items() if cached.extracted}
-    thin = {dist: paths for dist, path in extracted.items() if (paths := split(path, site_packages))}
+    unpacked = {dist: folder / "unpacked" / dist for dist, cached in sources.items() if not cached.extracted}
+    if unpacked:
+        from jupyter_condabuild.conda.linking.archive import unpack_all  # imports zipfile, tarfile and zstd
+
+        unpack_all((sources[dist].path, path) for dist, path in unpacked.items())
+    extracted = {dist: unpacked.get(dist) or cached.path.absolute() for dist, cached in sources.items()}
+    checked = {package.dist: check(package, extracted[package.dist], site_packages) for package in packages}
+    thin = {dist: item.split for dist, item in checked.items() if item.split}
     rest = [
         package
         for package in packages
@@ -102,14 +118,14 @@ def link(
         dist = package.dist
         if dist in thin:
             _trim(package, extracted[dist], thin[dist], cache / dist)
-        elif dist in extracted:
+        else:
             os.symlink(extracted[dist], cache / dist)
-    targets = _link_all(rest, sources, cache, target, target_prefix)
+    targets = _link_all(rest, extracted, checked, cache, target, target_prefix)
     return {
         package.dist: StagedPackage(
             package,
             targets.get(package.dist, target),
-            extracted.get(package.dist, cache / package.dist),
+            extracted[package.dist],
             target_prefix,
             package.dist in thin,
             site_packages,
@@ -132,30 +148,41 @@ def _trim(package: CondaPackage, extracted: Path, paths: Split, folder: Path) ->
 
 
 def _link_all(
-    packages: Sequence[CondaPackage], sources: Mapping[str, Cached], cache: Path, target: Path, target_prefix: str
+    packages: Sequence[CondaPackage],
+    extracted: Mapping[str, Path],
+    checked: Mapping[str, Checked],
+    cache: Path,
+    target: Path,
+    target_prefix: str,
 ) -> dict[str, Path]:
-    """Links packages together, or separately if that fails. Returns the folder of each package by dist."""
+    """Links packages together, or separately if that is not possible. Returns the folder of each package by dist."""
     if not packages:
         return {}
     import asyncio  # takes 30 ms; the layer writers import this module, but they do not link
 
-    targets = {package.dist: target for package in packages}
-    try:
-        asyncio.run(_install(packages, sources, cache, target, target_prefix))
-    except LinkFailed:
-        if len(packages) == 1:
-            raise
-        targets = {package.dist: target.with_name(package.dist) for package in packages}
-        python = [package for package in packages if package.name == "python"]
-        for package in packages:
-            needed = [package, *python] if package.is_noarch_python else [package]
-            asyncio.run(_install(needed, sources, cache, targets[package.dist], target_prefix))
+    def collide(together: Sequence[CondaPackage]) -> bool:
+        return any(checked[package.dist].collides(checked[other.dist] for other in together) for package in together)
+
+    if not collide(packages):
+        try:
+            asyncio.run(_install(packages, extracted, cache, target, target_prefix))
+            return dict.fromkeys((package.dist for package in packages), target)
+        except LinkFailed:
+            if len(packages) == 1:
+                raise
+    targets = {package.dist: target.with_name(package.dist) for package in packages}
+    python = [package for package in packages if package.name == "python"]
+    for package in packages:
+        needed = list(dict.fromkeys([package, *python])) if package.is_noarch_python else [package]
+        if collide(needed):
+            raise UnsafePackage(f"{package.dist} has paths inside of a link of {python[0].dist}.")
+        asyncio.run(_install(needed, extracted, cache, targets[package.dist], target_prefix))
     return targets
 
 
 async def _install(
     packages: Sequence[CondaPackage],
-    sources: Mapping[str, Cached],
+    extracted: Mapping[str, Path],
     cache: Path,
     target: Path,
     target_prefix: str,
@@ -170,7 +197,8 @@ async def _install(
         LinkError,
     )
 
-    records = [_rattler_record(package, sources[package.dist].path.absolute().as_uri()) for package in packages]
+    # The URL is that of a folder, so that the installer cannot fetch what was not checked.
+    records = [_rattler_record(package, extracted[package.dist].as_uri()) for package in packages]
     try:
         await rattler.install(
             records,
@@ -182,6 +210,10 @@ async def _install(
         )
     except (InvalidUrlError, CacheDirError, FetchRepoDataError, InstallerError, IoError, LinkError) as error:
         raise _link_error(error, packages) from None
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":  # rattler's own faults; the class cannot be imported
+            raise
+        raise LinkFailed(f"Cannot link {listed([package.dist for package in packages], 3)}.") from None
 
 
 def link_order(packages: Sequence[CondaPackage]) -> list[str]:

@@ -1,0 +1,272 @@
+"""Unpacks package archives into folders of this build, and refuses members that are no plain files, folders or links.
+
+Each member is checked before it is written: its name, its type, the folders above it, and how large the whole is.
+
+Source: the package formats of conda (CEP 35: https://conda.org/learn/ceps/cep-0035); PEP 706 for the dangers of tar.
+"""
+
+from __future__ import annotations
+
+import bz2
+import os
+import struct
+import sys
+import tarfile
+import zipfile
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import IO, BinaryIO, Protocol
+
+from jupyter_condabuild.conda.paths import LONGEST_PATH, path_fault
+from jupyter_condabuild.errors import LinkFailed, UnsafePackage, from_os_error
+from jupyter_condabuild.text import size_text
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+LEAST_BYTES, RATIO = 16 << 20, 200
+"""An archive may unpack to `LEAST_BYTES`, and to `RATIO` times its own size above that.
+
+Packages of text or debug information reach 30. No package is known that reaches 100."""
+
+LEAST_MEMBERS, BYTES_PER_MEMBER = 10_000, 32
+"""An archive may have `LEAST_MEMBERS`, and one more for each `BYTES_PER_MEMBER` of its size.
+
+The hash of each file in info/paths.json takes 32 bytes, which no compression makes smaller."""
+
+_CHUNK = 1 << 18
+_LONGEST_HEADER = 1 << 16
+_DIRECTORY = 1 << 20
+_END_OF_ZIP = struct.Struct("<4s4x4xL6x")
+_TEXTS = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE)
+_DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zstd.ZstdError, EOFError, ValueError, RuntimeError, OverflowError)
+
+
+def unpack_all(archives: Iterable[tuple[Path, Path]]) -> None:
+    """Unpacks archives, each into its folder. See `unpack`."""
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1), "unpack") as threads:
+        for _ in threads.map(lambda pair: unpack(*pair), archives):
+            pass
+
+
+def unpack(archive: Path, folder: Path) -> None:
+    """Unpacks a ``.conda`` or ``.tar.bz2`` into a new folder.
+
+    Files get the mode 0755 or 0644 and the time of the archive, and belong to this user.
+
+    Raises:
+        UnsafePackage: a member leads out of the folder, is a device or the like, or the content is too large.
+        LinkFailed: the archive is damaged.
+        StoreError: the folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True)
+        size = archive.stat().st_size
+        writer = _Writer(str(folder), _Budget(archive.name, size))
+        with open(archive, "rb") as file:
+            for stream in _parts(file, size):
+                writer.write(stream)
+    except RecursionError:
+        raise UnsafePackage(f"{archive.name} has headers inside of headers.") from None
+    except _DAMAGED as error:
+        raise LinkFailed(f"{archive.name} cannot be unpacked: {error}.") from None
+    except OSError as error:
+        if error.filename is None and error.errno is None:  # bz2 has no error of its own
+            raise LinkFailed(f"{archive.name} cannot be unpacked: {error}.") from None
+        raise from_os_error(error, f"unpacking {archive.name}", folder) from None
+
+
+def read_files(archive: Path, names: Collection[str], most: int) -> dict[str, bytes]:
+    """Returns the content of files below info/ of an archive, without unpacking it. Absent files are left out.
+
+    Args:
+        most: the maximum size of a file in bytes; a larger one is left out.
+
+    Raises LinkFailed, UnsafePackage or OSError.
+    """
+    found: dict[str, bytes] = {}
+    try:
+        size = archive.stat().st_size
+        budget = _Budget(archive.name, size)
+        with open(archive, "rb") as file, closing(_parts(file, size, ["info-"])) as parts:
+            for stream in parts:
+                for member, content in _members(stream, budget):
+                    name = member.name.removeprefix("./")
+                    if name in names and member.isreg() and member.size <= most:
+                        found[name] = content().read()
+                    if len(found) == len(names):
+                        return found
+    except _DAMAGED as error:
+        raise LinkFailed(f"{archive.name} cannot be read: {error}.") from None
+    return found
+
+
+class _Stream(Protocol):
+    def read(self, size: int, /) -> bytes: ...
+
+
+def _parts(file: BinaryIO, size: int, parts: Sequence[str] = ("pkg-", "info-")) -> Generator[_Stream, None, None]:
+    """Yields the tars of an archive. Raises BadZipFile for a file of another format.
+
+    Args:
+        parts: the starts of the names of the tars in a ``.conda``.
+    """
+    if file.name.endswith(".tar.bz2"):
+        with bz2.BZ2File(file) as stream:
+            yield stream
+        return
+    file.seek(max(0, size - _END_OF_ZIP.size))
+    mark, directory = _END_OF_ZIP.unpack(file.read().ljust(_END_OF_ZIP.size))
+    if mark != b"PK\5\6" or directory > _DIRECTORY:
+        raise zipfile.BadZipFile("it is not a conda archive")
+    with zipfile.ZipFile(file) as archive:
+        for part in parts:
+            with _member(archive, part) as compressed, zstd.ZstdFile(compressed) as stream:
+                yield stream
+
+
+@contextmanager
+def _member(archive: zipfile.ZipFile, part: str) -> Iterator[BinaryIO]:
+    found = [item for item in archive.infolist() if item.filename.startswith(part)]
+    if len(found) != 1 or not found[0].filename.endswith(".tar.zst") or found[0].compress_type != zipfile.ZIP_STORED:
+        raise zipfile.BadZipFile(f"it does not have exactly one {part}….tar.zst")
+    with archive.open(found[0]) as file:
+        yield file  # type: ignore[misc]  # IO[bytes]
+
+
+class _Header(tarfile.TarInfo):
+    """A member whose long name or pax header is refused before it is read into memory."""
+
+    def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo | None:
+        if self.type in _TEXTS and self.size > _LONGEST_HEADER:
+            raise UnsafePackage(f"A member of the package has a name or a header of {size_text(self.size)}.")
+        return super()._proc_member(archive)  # type: ignore[misc,no-any-return]  # made to be overridden, not in typeshed
+
+
+class _Budget:
+    """What an archive may still unpack to."""
+
+    def __init__(self, name: str, size: int) -> None:
+        self.name = name
+        self._bytes = self._most_bytes = LEAST_BYTES + RATIO * size
+        self._members = LEAST_MEMBERS + size // BYTES_PER_MEMBER
+
+    def spend(self, count: int) -> None:
+        self._bytes -= count
+        if self._bytes < 0:
+            raise UnsafePackage(
+                f"{self.name} unpacks to more than {size_text(self._most_bytes)}, the most for an archive of its size."
+            )
+
+    def member(self) -> None:
+        self._members -= 1
+        if self._members < 0:
+            raise UnsafePackage(f"{self.name} has too many members for its size.")
+
+
+def _members(stream: _Stream, budget: _Budget) -> Iterator[tuple[tarfile.TarInfo, Callable[[], IO[bytes]]]]:
+    """Yields the members of a tar, and a function that opens a file before the next member is taken."""
+    bounded = _Bounded(stream, budget)
+    with tarfile.open(fileobj=bounded, mode="r|", bufsize=_CHUNK, tarinfo=_Header) as archive:  # type: ignore[call-overload]
+        for member in archive:
+            budget.member()
+            yield member, partial(archive.extractfile, member)
+    while bounded.read(_CHUNK):  # what comes behind the tar counts, too
+        pass
+
+
+class _Writer:
+    """Writes the members of an archive's tars below a folder."""
+
+    def __init__(self, folder: str, budget: _Budget) -> None:
+        self._root = folder
+        self._budget = budget
+        self._folders: set[str] = set()
+        self._files: set[str] = set()
+
+    def write(self, stream: _Stream) -> None:
+        for member, content in _members(stream, self._budget):
+            self._member(member, content)
+
+    def _member(self, member: tarfile.TarInfo, content: Callable[[], IO[bytes]]) -> None:
+        name = member.name
+        while name.startswith("./"):
+            name = name[2:]
+        if name in ("", ".") and member.isdir():
+            return
+        if fault := path_fault(name):
+            raise self._unsafe(name, fault)
+        if member.isdir():
+            self._folder(name)
+            return
+        folder, _, _ = name.rpartition("/")
+        if folder and folder not in self._folders:
+            self._folder(folder)
+        if name in self._folders:
+            raise self._unsafe(name, "it is a folder and a file")
+        path = f"{self._root}/{name}"
+        if os.path.lexists(path):  # as in every tar, the last member of a name counts
+            os.unlink(path)
+            self._files.discard(name)
+        if member.type in (tarfile.REGTYPE, tarfile.AREGTYPE) and not member.issparse():
+            self._file(member, content(), path)
+            self._files.add(name)
+        elif member.issym():
+            target = member.linkname
+            if not target or "\0" in target or len(os.fsencode(target)) > LONGEST_PATH:
+                raise self._unsafe(name, "the target of the link is not a path")
+            os.symlink(target, path)
+        elif member.islnk():
+            target = member.linkname.removeprefix("./")
+            if target not in self._files:
+                raise self._unsafe(name, "it is a hard link to a file that the package does not have")
+            os.link(f"{self._root}/{target}", path, follow_symlinks=False)
+            self._files.add(name)
+        else:
+            raise self._unsafe(name, "it is neither a file nor a folder nor a link")
+
+    def _file(self, member: tarfile.TarInfo, source: IO[bytes], path: str) -> None:
+        mode = 0o755 if member.mode & 0o111 else 0o644
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+        with open(descriptor, "wb", 0) as file:
+            while chunk := source.read(_CHUNK):
+                file.write(chunk)
+            # Python takes a module's bytecode only if it has the time of the module
+            time = min(max(int(member.mtime), 0), 1 << 33)
+            os.utime(descriptor, (time, time))
+
+    def _folder(self, name: str) -> None:
+        """Makes a folder and the folders above it. None of them may be a link or a file of the package."""
+        end = 0
+        while end != len(name):
+            end = name.find("/", end + 1)
+            end = len(name) if end < 0 else end
+            part = name[:end]
+            if part in self._folders:
+                continue
+            try:
+                os.mkdir(f"{self._root}/{part}")
+            except FileExistsError:
+                raise self._unsafe(name, f"{part!r} is a link or a file of the package") from None
+            self._folders.add(part)
+
+    def _unsafe(self, name: str, fault: str) -> UnsafePackage:
+        return UnsafePackage(f"{self._budget.name} contains {name[:200]!r}, which is refused: {fault}.")
+
+
+class _Bounded:
+    """A stream whose bytes are taken from a budget."""
+
+    def __init__(self, stream: _Stream, budget: _Budget) -> None:
+        self._stream = stream
+        self._budget = budget
+
+    def read(self, size: int) -> bytes:
+        data = self._stream.read(size)
+        self._budget.spend(len(data))
+        return data

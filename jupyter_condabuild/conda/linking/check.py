@@ -1,0 +1,220 @@
+"""Checks what an extracted package would put into a prefix, before an installer sees the package.
+
+Source: info/paths.json, info/files and info/link.json of conda's package formats (CEP 34); rattler's `link_package`
+for the files that an installer reads and writes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jupyter_condabuild.conda.linking.extracted import Split, split, target_of
+from jupyter_condabuild.conda.packages import CondaPackage
+from jupyter_condabuild.conda.paths import link_fault, path_fault
+from jupyter_condabuild.errors import LinkFailed, UnsafePackage
+from jupyter_condabuild.files import read_regular
+from jupyter_condabuild.text import size_text
+
+LEAST_METADATA, METADATA_RATIO = 4 << 20, 8
+"""A file below info/ may have `LEAST_METADATA` bytes, and `METADATA_RATIO` times the size of the archive above that.
+
+An entry of paths.json has about 200 bytes, of which the 32 of the hash are never compressed."""
+
+_READ = ("index.json", "paths.json", "link.json", "files", "has_prefix", "no_link", "no_softlink")
+"""The files below info/ that an installer reads."""
+
+_INSTALLERS = frozenset(("bin", "conda-meta", "conda-meta/history"))
+"""Paths of the prefix that an installer writes, or writes into, beside the paths of a package."""
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A checked package.
+
+    `split` are its paths; None if only an installer can handle the package. `links` are the symbolic links that an
+    installer makes in the prefix, and `taken` all other paths that it writes there, with the folders above them.
+    """
+
+    split: Split | None
+    links: frozenset[str]
+    taken: frozenset[str]
+
+    def collides(self, others: Iterable[Checked]) -> bool:
+        """Whether one of the packages has a link where another one has a folder or a file.
+
+        An installer that got both would write through the link.
+        """
+        return any(
+            not self.links.isdisjoint(other.taken) or not other.links.isdisjoint(self.taken)
+            for other in others
+            if other is not self
+        )
+
+
+def check(package: CondaPackage, extracted: Path, site_packages: str) -> Checked:
+    """Checks every path that a package names, and every file that an installer reads.
+
+    A file that an installer does not rewrite is checked when it is read: it must be a regular file with its hash.
+
+    Args:
+        extracted: the folder of the extracted package.
+        site_packages: the folder of noarch Python packages, relative to the prefix.
+
+    Raises UnsafePackage, or LinkFailed if the package is not complete.
+    """
+    checker = _Checker(package, extracted)
+    checker.metadata()
+    found = split(extracted, site_packages)
+    index = checker.json("index.json")
+    noarch = isinstance(index, dict) and index.get("noarch") == "python"
+    plain = [checker.path(name) for name, _ in found.plain] if found else []
+    folders = set[str]()
+    checker.folders(plain, folders)
+    links: list[str] = []
+    taken = {f"conda-meta/{package.dist}.json"}
+    plain_places = [target_of(name, site_packages) for name in plain] if noarch else plain
+    places = [*plain_places]
+    for entry in found.rewritten if found else checker.entries():
+        name = checker.path(entry["_path"])
+        place = checker.path(target_of(name, site_packages)) if noarch else name
+        checker.folders([name], folders)
+        if checker.is_link(name, place, entry.get("path_type")):
+            links.append(place)
+        else:
+            taken.add(place)
+        places.append(place)
+    commands = [f"bin/{command}" for command in checker.entry_points()]
+    for place in places:
+        if place.startswith("conda-meta/") and (place.endswith(".json") or place == "conda-meta/history"):
+            raise checker.unsafe(place, "only an installer writes records")
+    taken |= {*commands, *_INSTALLERS}
+    taken |= {parent for place in (*taken, *links) for parent in _parents(place)}
+    if links:
+        written = Counter((*taken, *plain_places, *links, *{parent for place in places for parent in _parents(place)}))
+        for place in links:
+            if written[place] > 1:
+                raise checker.unsafe(place, "it is a link and something else")
+    return Checked(found, frozenset(links), frozenset(taken))
+
+
+def _parents(path: str) -> Iterator[str]:
+    while (slash := path.rfind("/")) > 0:
+        path = path[:slash]
+        yield path
+
+
+class _Checker:
+    """Reads the metadata of one extracted package, and knows how to name its faults."""
+
+    def __init__(self, package: CondaPackage, folder: Path) -> None:
+        self._dist = package.dist
+        self._folder = str(folder)
+        self._most = LEAST_METADATA + METADATA_RATIO * (package.size or 0)
+
+    def unsafe(self, path: object, fault: str) -> UnsafePackage:
+        return UnsafePackage(f"{self._dist} contains {str(path)[:200]!r}, which is refused: {fault}.")
+
+    def incomplete(self, fault: str) -> LinkFailed:
+        return LinkFailed(f"Cannot link {self._dist}: {fault}.")
+
+    def metadata(self) -> None:
+        """Checks that the files that an installer reads are files of the package, and not too large."""
+        for name in ("info", *(f"info/{name}" for name in _READ)):
+            try:
+                status = os.lstat(f"{self._folder}/{name}")
+            except FileNotFoundError:
+                continue
+            if not (stat.S_ISDIR if name == "info" else stat.S_ISREG)(status.st_mode):
+                raise self.unsafe(name, "it must be a file of the package itself")
+            if name != "info" and status.st_size > self._most:
+                raise self.unsafe(name, f"it has {size_text(status.st_size)}, too much for a package of its size")
+
+    def json(self, name: str) -> Any:
+        """Returns the value of a file below info/, or None if there is none."""
+        try:
+            return json.loads(read_regular(Path(self._folder, "info", name), self._most))
+        except FileNotFoundError:
+            return None
+        except RecursionError:
+            raise self.unsafe(f"info/{name}", "its values are nested too deeply") from None
+        except (OSError, ValueError) as error:
+            raise self.incomplete(f"info/{name} cannot be read ({error})") from None
+
+    def entries(self) -> Iterator[Mapping[str, Any]]:
+        """Yields the entries of paths.json, or of info/files in a package of conda-build 2."""
+        value = self.json("paths.json")
+        if value is None:
+            try:
+                lines = Path(self._folder, "info/files").read_bytes().decode().splitlines()
+            except (OSError, ValueError):
+                raise self.incomplete("its list of files is missing or not valid") from None
+            yield from ({"_path": line} for line in lines if line)
+            return
+        entries = value.get("paths") if isinstance(value, dict) else None
+        if not isinstance(entries, list) or not all(isinstance(entry, dict) and "_path" in entry for entry in entries):
+            raise self.incomplete("info/paths.json is not valid")
+        yield from entries
+
+    def entry_points(self) -> Iterator[str]:
+        """Yields the names of the commands for which an installer writes scripts."""
+        value = self.json("link.json")
+        noarch = value.get("noarch") if isinstance(value, dict) else None
+        points = noarch.get("entry_points") if isinstance(noarch, dict) else None
+        for point in points if isinstance(points, list) else ():
+            command = str(point).partition("=")[0].strip()
+            if (fault := path_fault(command)) or "/" in command:
+                raise self.unsafe(command, fault or "an entry point is not a path")
+            yield command
+
+    def path(self, path: object) -> str:
+        """Returns a path if it lies below its folder."""
+        if fault := path_fault(path):
+            raise self.unsafe(path, fault)
+        assert isinstance(path, str)
+        return path
+
+    def folders(self, names: Iterable[str], known: set[str]) -> None:
+        """Checks that the folders above paths are folders of the package, and adds them to `known`."""
+        for name in names:
+            for parent in _parents(name):
+                if parent in known:
+                    break
+                known.add(parent)
+                try:
+                    mode = os.lstat(f"{self._folder}/{parent}").st_mode
+                except FileNotFoundError:
+                    raise self.incomplete(f"{parent!r} is missing") from None
+                except OSError:  # a file is in the place of a folder above
+                    mode = 0
+                if not stat.S_ISDIR(mode):
+                    raise self.unsafe(name, f"{parent!r} is not a folder of the package")
+
+    def is_link(self, name: str, place: str, kind: object) -> bool:
+        """Whether a path of the package is a symbolic link. Checks that it is what the metadata says.
+
+        Args:
+            name: the path in the package.
+            place: the path in the prefix.
+            kind: the ``path_type``; None if the metadata does not say it.
+        """
+        path = f"{self._folder}/{name}"
+        try:
+            mode = os.lstat(path).st_mode
+        except FileNotFoundError:
+            raise self.incomplete(f"{name!r} is missing") from None
+        except OSError as error:
+            raise self.incomplete(f"{name!r} cannot be read ({error.strerror})") from None
+        tests = {"hardlink": stat.S_ISREG, "softlink": stat.S_ISLNK, "directory": stat.S_ISDIR}
+        expected = tests.get(kind) if isinstance(kind, str) else None
+        if not (expected(mode) if expected else stat.S_ISREG(mode) or stat.S_ISLNK(mode)):
+            raise self.unsafe(name, "it is not the file that the package's metadata describes")
+        if stat.S_ISLNK(mode) and (fault := link_fault(place, os.readlink(path))):
+            raise self.unsafe(name, fault)
+        return stat.S_ISLNK(mode)

@@ -1,0 +1,229 @@
+"""Extracted packages: metadata that names other files, and files that are not what the metadata says, are refused."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jupyter_condabuild.conda.linking import check as checks
+from jupyter_condabuild.conda.linking.check import check
+from jupyter_condabuild.conda.linking.link import link
+from jupyter_condabuild.conda.package_cache import Cached
+from jupyter_condabuild.conda.packages import CondaPackage
+from jupyter_condabuild.errors import LinkFailed, UnsafePackage
+from jupyter_condabuild.image.paths import PREFIX
+from tests.parts.channel.hostile import path_entry
+
+SITE = "lib/python3.12/site-packages"
+NEVER_THERE = {"sha256": "a" * 64, "size_in_bytes": 1}
+
+
+class Folder:
+    """An extracted package with the files and links that a test gives it."""
+
+    def __init__(self, folder: Path, name: str = "evil") -> None:
+        self.path = folder / name
+        self.package = CondaPackage.of_url(f"https://lab.org/noarch/{name}-1-0.conda", sha256="0" * 64, size=1000)
+        (self.path / "info").mkdir(parents=True)
+        self.index(name=name)
+
+    def index(self, **more: Any) -> None:
+        value = {"name": "evil", "version": "1", "build": "0", "build_number": 0, **more}
+        (self.path / "info/index.json").write_text(json.dumps(value))
+
+    def paths(self, *entries: Any) -> Folder:
+        (self.path / "info/paths.json").write_text(json.dumps({"paths": entries, "paths_version": 1}))
+        return self
+
+    def file(self, name: str, content: str = "") -> Folder:
+        (self.path / name).parent.mkdir(parents=True, exist_ok=True)
+        (self.path / name).write_text(content)
+        return self
+
+    def link(self, name: str, target: str) -> Folder:
+        (self.path / name).parent.mkdir(parents=True, exist_ok=True)
+        os.symlink(target, self.path / name)
+        return self
+
+    def check(self) -> checks.Checked:
+        return check(self.package, self.path, SITE)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    return Folder(tmp_path)
+
+
+@pytest.mark.parametrize("hashed", [True, False])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(
+            "/etc/x",
+            "../x",
+            "a/../../x",
+            "a/..",
+            "..",
+            ".",
+            "a//b",
+            "a/./b",
+            "a/",
+            "",
+            "a\\..\\..\\x",
+            "a\0b",
+            "\ud800",
+        ),
+        *("n" * 256, "/".join(["n" * 200] * 11)),
+    ],
+)
+def test_a_path_outside_is_refused(folder: Folder, name: str, hashed: bool) -> None:
+    """Also in an entry that no installer would get."""
+    entry = {"_path": name, "path_type": "hardlink", **(NEVER_THERE if hashed else {})}
+    with pytest.raises(UnsafePackage):
+        folder.paths(entry).check()
+
+
+@pytest.mark.parametrize("value", [3, None, ["x"], {"x": 1}, True])
+def test_a_path_that_is_no_text_is_refused(folder: Folder, value: object) -> None:
+    """Of whatever type."""
+    with pytest.raises(UnsafePackage):
+        folder.paths({"_path": value, "path_type": "hardlink"}).check()
+
+
+@pytest.mark.parametrize("entry", [path_entry("share/d/x", None), path_entry("share/d/x", b"secret")])
+def test_no_path_goes_through_a_link(folder: Folder, tmp_path: Path, entry: dict[str, Any]) -> None:
+    """The file below the link is the user's."""
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home/x").write_text("secret")
+    folder.link("share/d", str(tmp_path / "home"))
+    with pytest.raises(UnsafePackage, match="not a folder"):
+        folder.paths(path_entry("share/d", None, "softlink"), entry).check()
+
+
+@pytest.mark.parametrize("kind", ["hardlink", "directory", "future", None, 3])
+def test_a_link_must_be_said_to_be_one(folder: Folder, kind: object) -> None:
+    """An installer reads through it if it shall replace the prefix in the file."""
+    folder.link("etc/x", "/etc/passwd").file("etc/y")
+    entry = {"_path": "etc/x", "path_type": kind, "prefix_placeholder": "/old", "file_mode": "text"}
+    if isinstance(kind, str) and kind != "future":
+        with pytest.raises(UnsafePackage, match="not the file"):
+            folder.paths(entry).check()
+    else:
+        assert folder.paths(entry).check().links == {"etc/x"}
+
+
+def test_a_pipe_is_not_read(folder: Folder) -> None:
+    """Neither as a file of the package nor as its metadata: nobody writes into it."""
+    os.mkfifo(folder.path / "pipe")
+    with pytest.raises(UnsafePackage):
+        folder.paths({"_path": "pipe", "path_type": "hardlink"}).check()
+    os.mkfifo(folder.path / "info/link.json")
+    with pytest.raises(UnsafePackage, match="must be a file"):
+        folder.paths().check()
+
+
+@pytest.mark.parametrize(
+    ("name", "target", "fine"),
+    [
+        ("lib/x.so", "x.so.1", True),
+        ("lib/a/b/x", "../../../bin/x", True),
+        ("lib/x", "/usr/lib/x", True),
+        ("lib/x", "../../x", False),
+        ("lib/x", "a/../../../x", False),
+        ("x", "..", False),
+    ],
+)
+def test_a_relative_link_stays_in_the_environment(folder: Folder, name: str, target: str, fine: bool) -> None:
+    """An absolute one names a file of the base image, as conda-build allows."""
+    folder.link(name, target).paths(path_entry(name, None, "softlink"))
+    if fine:
+        assert folder.check().links == {name}
+    else:
+        with pytest.raises(UnsafePackage, match="outside of the environment"):
+            folder.check()
+
+
+def test_links_of_noarch_packages_are_judged_where_they_will_lie(folder: Folder) -> None:
+    """They are deeper in the prefix than in the package."""
+    folder.index(noarch="python")
+    folder.link("site-packages/x", "../../../bin/x").paths(path_entry("site-packages/x", None, "softlink"))
+    assert folder.check().links == {f"{SITE}/x"}
+
+
+@pytest.mark.parametrize("command", ["../x", "/bin/x", "a/b", "..", "", "x\0"])
+def test_an_entry_point_is_one_name(folder: Folder, command: str) -> None:
+    """The installer writes bin/<name>."""
+    folder.index(noarch="python")
+    (folder.path / "info/link.json").write_text(
+        json.dumps({"noarch": {"type": "python", "entry_points": [f"{command} = x:main"]}})
+    )
+    with pytest.raises(UnsafePackage):
+        folder.paths().check()
+
+
+def test_a_link_in_the_place_of_a_command_is_refused(folder: Folder) -> None:
+    """The installer would write the script into the link's target."""
+    folder.index(noarch="python")
+    (folder.path / "info/link.json").write_text('{"noarch": {"type": "python", "entry_points": ["run = x:main"]}}')
+    folder.link("bin/run", "/tmp/x")
+    with pytest.raises(UnsafePackage, match="something else"):
+        folder.paths(path_entry("bin/run", None, "softlink")).check()
+
+
+@pytest.mark.parametrize("name", ["conda-meta/other-1-0.json", "conda-meta/history", "conda-meta", "bin"])
+def test_a_package_does_not_take_the_installers_place(folder: Folder, name: str) -> None:
+    """With a record of another package, its paths would be believed; through a link they would be written outside."""
+    if "/" in name:
+        folder.file(name).paths(path_entry(name, b""))
+    else:
+        folder.link(name, "/tmp").paths(path_entry(name, None, "softlink"))
+    with pytest.raises(UnsafePackage):
+        folder.check()
+
+
+def test_metadata_is_bounded(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Relative to the size of the archive; nesting, too."""
+    folder.paths()
+    (folder.path / "info/link.json").write_text("[" * 200_000)
+    with pytest.raises(UnsafePackage, match="too deeply"):
+        folder.check()
+    monkeypatch.setattr(checks, "LEAST_METADATA", 1000)
+    with pytest.raises(UnsafePackage, match="too much"):
+        folder.check()
+
+
+def test_lists_of_files_of_older_packages_are_checked(folder: Folder) -> None:
+    """They have no paths.json."""
+    (folder.path / "info/files").write_text("bin/x\n../../x\n")
+    with pytest.raises(UnsafePackage):
+        folder.file("bin/x").check()
+    (folder.path / "info/files").write_text("bin/x\nlib/l\n")
+    assert folder.link("lib/l", "x").check().links == {"lib/l"}
+
+
+def test_an_incomplete_package_is_named(folder: Folder) -> None:
+    """It may be a damaged package cache: the archive is used then."""
+    with pytest.raises(LinkFailed, match="evil-1-0"):
+        folder.check()
+    with pytest.raises(LinkFailed, match="'share' is missing"):
+        folder.paths(path_entry("share/x", b"")).check()
+
+
+def test_packages_that_meet_at_a_link_are_linked_apart(tmp_path: Path) -> None:
+    """Together, the file of one package would be written through the link of the other one."""
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "x").write_text("the user's")
+    one, two = Folder(tmp_path, "one"), Folder(tmp_path, "two")
+    one.link("share/d", str(home)).paths(path_entry("share/d", None, "softlink"))
+    two.file("share/d/x", "of the package").paths(path_entry("share/d/x", None))
+    sources = {item.package.dist: Cached(item.path, True) for item in (one, two)}
+    staged = link([one.package, two.package], sources, tmp_path / "link", PREFIX)
+    assert (staged["two-1-0"].folder / "share/d/x").read_text() == "of the package"
+    assert os.readlink(staged["one-1-0"].folder / "share/d") == str(home)
+    assert [path.name for path in home.iterdir()] == ["x"]
+    assert (home / "x").read_text() == "the user's"
