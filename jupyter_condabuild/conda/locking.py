@@ -10,10 +10,14 @@ from jupyter_condabuild.conda.match_specs import merged_depends
 from jupyter_condabuild.conda.packages import CondaPackage, PipPackage, site_packages_of
 from jupyter_condabuild.conda.prefix.environment import Environment
 from jupyter_condabuild.conda.prefix.records import PrefixRecord
+from jupyter_condabuild.errors import BrokenRecord
 
 
 def lock(environment: Environment) -> Lockfile:
-    """Returns the lock file of an environment. It contains no credentials."""
+    """Returns the lock file of an environment. It contains no credentials.
+
+    Raises BrokenRecord for a record whose values no package can have.
+    """
     return of_packages(
         environment.platform,
         [_conda_package(record) for record in environment.records],
@@ -26,18 +30,21 @@ def _conda_package(record: PrefixRecord) -> CondaPackage:
     """Returns the package, with only the fields that every format can contain: a written lock file reads back equal."""
     usual = site_packages_of(record.version, record.build) if record.name == "python" else ""
     site_packages = record.python_site_packages_path
-    return CondaPackage(
-        name=record.name,
-        version=record.version,
-        build=record.build,
-        subdir=record.subdir,
-        url=package_url(record),
-        sha256=record.sha256,
-        md5=record.md5,
-        size=record.size,
-        depends=merged_depends(record.depends),
-        python_site_packages_path=site_packages if record.name == "python" and site_packages != usual else "",
-    )
+    try:
+        return CondaPackage(
+            name=record.name,
+            version=record.version,
+            build=record.build,
+            subdir=record.subdir,
+            url=package_url(record),
+            sha256=record.sha256,
+            md5=record.md5,
+            size=record.size,
+            depends=merged_depends(record.depends),
+            python_site_packages_path=site_packages if record.name == "python" and site_packages != usual else "",
+        )
+    except (ValueError, TypeError, AttributeError) as error:
+        raise BrokenRecord(f"{record.source} is not a record of a package ({error}).") from None
 
 
 def _pip_package(package: PipPackage) -> PipPackage:

@@ -8,7 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-_NAME_PART = re.compile(r"(?!\.)[\w.+!~-]+", re.ASCII)
+from jupyter_condabuild.conda.paths import is_site_packages
+
+_NAME_PART = re.compile(r"(?!\.)[\w.+!~-]{1,200}", re.ASCII)
+_HASHES = re.compile(r"(?:[0-9a-f]{64})? (?:[0-9a-f]{32})?", re.ASCII | re.IGNORECASE)
+_LONGEST_NAME = 240  # files are named name-version-build with a suffix, and Linux allows 255
 
 PYPI = "pypi"
 """The name for the index of PyPI; other indexes are named by their URL."""
@@ -22,7 +26,8 @@ class CondaPackage:
     `url` contains no credentials. `sha256` and `md5` are hexadecimal, or empty if unknown. `size` is the size of the
     archive in bytes. `depends` are match specs such as ``python >=3.8``.
 
-    Raises ValueError if a field that becomes part of a file name contains other characters.
+    Raises ValueError if a field that becomes part of a path is not one that it can be: a name, a version, a build, a
+    file name, a site-packages folder. Raises ValueError for a hash of another length, too.
     """
 
     name: str
@@ -43,6 +48,15 @@ class CondaPackage:
         for text in (self.name, self.version, self.build, self.subdir, self.fn):
             if not _NAME_PART.fullmatch(text):
                 raise ValueError(f"{text[:200]!r} cannot be part of a package's name")
+        if len(self.dist) > _LONGEST_NAME or len(self.fn) > _LONGEST_NAME:
+            raise ValueError(f"{self.dist[:100]}… is too long for a package's name")
+        if not _HASHES.fullmatch(f"{self.sha256} {self.md5}"):
+            raise ValueError(f"the sha256 or md5 of {self.dist} is not a hash")
+        if self.python_site_packages_path and not is_site_packages(self.python_site_packages_path):
+            raise ValueError(
+                f"{self.python_site_packages_path[:200]!r} is not a site-packages folder such as "
+                "lib/python3.12/site-packages"
+            )
 
     @classmethod
     def of_url(cls, url: str, **fields: Any) -> CondaPackage:

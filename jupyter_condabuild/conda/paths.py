@@ -11,7 +11,7 @@ LONGEST_PATH = 2048
 
 _LONGEST_NAME = 255
 _IMPOSSIBLE = re.compile(r"[\x00\ud800-\udc7f\udd00-\udfff]")  # \udc80-\udcff are bytes that are not UTF-8
-_SITE_PACKAGES = re.compile(r"lib/python3\.\d{1,3}t?/site-packages", re.ASCII)
+_SITE_PACKAGES = re.compile(r"lib/(?:python|pypy)3\.\d{1,3}t?/site-packages", re.ASCII)
 
 
 def path_fault(path: object) -> str:
@@ -55,8 +55,9 @@ def link_fault(path: str, target: str) -> str:
 
 
 def is_site_packages(path: str) -> bool:
-    """Whether a path is a site-packages folder of Python 3, relative to the prefix.
+    """Whether a path is a site-packages folder of a Python 3, relative to the prefix.
 
-    Source: CEP 17 (python_site_packages_path) and sysconfig's scheme ``posix_prefix``; ``t`` is free-threaded Python.
+    Source: CEP 17 (python_site_packages_path) and sysconfig's scheme ``posix_prefix``. ``t`` is free-threaded Python.
+    conda-forge's packages of PyPy have the folder ``lib/pypy3.9/site-packages``.
     """
     return bool(_SITE_PACKAGES.fullmatch(path))

@@ -12,6 +12,7 @@ import sys
 import urllib.request
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import rattler.explicit_environment
@@ -349,6 +350,48 @@ def test_a_file_that_is_no_lock_file_is_refused(text: str, tmp_path: Path) -> No
     path.write_text(text)
     with pytest.raises(LockfileError, match=re.escape(str(path))):
         load(path)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("site_packages", "../../home/user"),
+        ("site_packages", "/home/user"),
+        ("site_packages", "lib/python3.12/../../x/site-packages"),
+        ("site_packages", "lib/python3.12/site-packages/x"),
+        ("site_packages", "lib/python3.12/site-packages\n"),
+        ("version", "../3.12"),
+        ("name", "../python"),
+        ("name", "p" * 250),
+        ("sha256", "../" + "a" * 61),
+        ("sha256", "a" * 63),
+        ("md5", "x" * 32),
+    ],
+)
+@pytest.mark.parametrize("format", ["conda-lock", "pixi"])
+def test_what_becomes_a_path_is_one_in_the_prefix(format: str, field: str, value: str) -> None:
+    """A lock file decides where files of noarch packages are written, and how files of a build are named."""
+    text = json.dumps(_python_lock(format, **{field: value}))
+    with pytest.raises(LockfileError):
+        load(text)
+    assert load(json.dumps(_python_lock(format, site_packages="lib/python3.13t/site-packages"))).site_packages == (
+        "lib/python3.13t/site-packages"
+    )
+
+
+def _python_lock(format: str, site_packages: str = "lib/python3.13/site-packages", **given: str) -> dict[str, Any]:
+    """A lock file of Python in one of two formats."""
+    url = "https://h/linux-64/python-3.13.1-0_cp313.conda"
+    known = {"name": "python", "version": "3.13.1", "sha256": "a" * 64, "md5": "b" * 32, **given}
+    if format == "pixi":
+        package = {"conda": url, **known, "python_site_packages_path": site_packages}
+        references = {"linux-64": [{"conda": url}]}
+        return {"version": 6, "environments": {"default": {"packages": references}}, "packages": [package]}
+    hashes = {kind: known.pop(kind) for kind in ("sha256", "md5")}
+    package = {**known, "manager": "conda", "platform": "linux-64", "url": url, "hash": hashes}
+    custom = {"site-packages/python-3.13.1-0_cp313.conda": site_packages}
+    metadata = {"platforms": ["linux-64"], "custom_metadata": custom}
+    return {"version": 1, "metadata": metadata, "package": [package]}
 
 
 def test_an_unreadable_lock_file_is_refused(tmp_path: Path) -> None:

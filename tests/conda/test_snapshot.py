@@ -197,6 +197,14 @@ def test_a_broken_record_is_refused(small: SmallPrefix, content: bytes) -> None:
     assert caught.value.hint
 
 
+@pytest.mark.parametrize("path", ["/home/user", "../../x", "lib/python3.12/../x/site-packages", "site-packages", 7])
+def test_site_packages_outside_is_refused(small: SmallPrefix, path: object) -> None:
+    """pip's metadata is read there."""
+    small.add("python", "3.12.1", python_site_packages_path=path)
+    with pytest.raises(BrokenRecord):
+        snapshot(small.path)
+
+
 @pytest.mark.parametrize("path", ["/etc/passwd", "../x", "a/../../x", ""])
 def test_paths_data_outside_of_the_prefix_is_refused(small: SmallPrefix, path: str) -> None:
     """This is so even if the path is only in paths_data, and not in the list of files."""

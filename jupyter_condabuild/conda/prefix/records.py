@@ -14,9 +14,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from jupyter_condabuild.conda.paths import is_site_packages
 from jupyter_condabuild.errors import BrokenRecord
 
-_NAME_PART = re.compile(r"(?!\.)[\w.+!~-]+", re.ASCII)
+_NAME_PART = re.compile(r"(?!\.)[\w.+!~-]{1,240}", re.ASCII)
 
 
 class PathsEntry(NamedTuple):
@@ -127,7 +128,7 @@ class PrefixRecord:
             depends=tuple(raw.get("depends") or ()),
             constrains=tuple(raw.get("constrains") or ()),
             noarch=noarch,
-            python_site_packages_path=raw.get("python_site_packages_path") or "",
+            python_site_packages_path=_site_packages(raw.get("python_site_packages_path") or ""),
             requested_specs=_requested(raw),
             extracted_package_dir=raw.get("extracted_package_dir") or "",
             package_tarball_full_path=raw.get("package_tarball_full_path") or "",
@@ -171,6 +172,13 @@ def _name_part(raw: Mapping[str, Any], key: str, default: str = "") -> str:
     if not isinstance(value, str) or not _NAME_PART.fullmatch(value):
         raise ValueError(f"{key} {value!r} is not valid")
     return value
+
+
+def _site_packages(path: str) -> str:
+    """Returns a site-packages folder. Raises ValueError for another path: it would lead out of the prefix."""
+    if path and not is_site_packages(path):
+        raise ValueError(f"python_site_packages_path {path[:200]!r} is not valid")
+    return path
 
 
 def _checked_path(path: str) -> str:
