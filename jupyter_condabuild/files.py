@@ -44,30 +44,82 @@ def write_whole(path: Path, content: str | bytes, doing: str, *, mode: int = 0o6
             os.unlink(temporary)
 
 
-def open_regular(path: str | Path, folder: int | None = None) -> int:
-    """Opens a regular file for reading and returns its descriptor. Never follows a link, and never waits.
+def open_regular(path: str | Path, folder: int | None = None, *, follow: bool = False) -> int:
+    """Opens a regular file for reading and returns its descriptor. Never waits.
 
-    A FIFO without a writer blocks a plain `open`, and opening a device may change it.
+    A FIFO without a writer blocks a plain `open`.
 
     Args:
         folder: the descriptor of the folder that `path` is relative to.
+        follow: whether `path` may be a symbolic link to a file.
 
-    Raises OSError; for a link the number is ELOOP, for another kind of file EINVAL.
+    Raises OSError; for a link that is not followed the number is ELOOP, for another kind of file EINVAL.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW)
+    descriptor = os.open(path, flags, dir_fd=folder)
     if stat.S_ISREG(os.fstat(descriptor).st_mode):
         return descriptor
     os.close(descriptor)
     raise OSError(errno.EINVAL, "Not a regular file", str(path))
 
 
-def read_regular(path: Path, most: int) -> bytes:
+def read_regular(path: Path, most: int, *, follow: bool = False) -> bytes:
     """Returns the content of a regular file of at most `most` bytes. See `open_regular`.
 
     Raises OSError; for a larger file the number is EFBIG.
     """
-    with open(open_regular(path), "rb", 0) as file:
+    with open(open_regular(path, follow=follow), "rb", 0) as file:
         size = os.fstat(file.fileno()).st_size
         if size > most:
             raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(path))
         return file.read(size) or b""
+
+
+class BeneathFolder:
+    """Opens regular files by their paths, relative to the descriptor of their folder. A context manager.
+
+    Below a given root, no folder may be a symbolic link. Files of one folder that are opened one after another cost one
+    look-up of the folder.
+    """
+
+    def __init__(self) -> None:
+        self._folder = ("", "")
+        self._descriptor = -1
+
+    def __enter__(self) -> BeneathFolder:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def open(self, path: str, root: str = "") -> int:
+        """Opens a file and returns its descriptor.
+
+        Args:
+            path: an absolute path.
+            root: a folder above `path` whose own path may contain links. If it is empty, the folder of the file.
+
+        Raises OSError as `open_regular` does; ENOTDIR for a link in the place of a folder.
+        """
+        folder, _, name = path.rpartition("/")
+        if self._descriptor < 0 or self._folder != (folder, root):
+            descriptor = _open_folder(folder or "/", root)
+            self.__exit__()
+            self._folder, self._descriptor = (folder, root), descriptor
+        return open_regular(name, self._descriptor)
+
+
+def _open_folder(folder: str, root: str) -> int:
+    flags = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+    if not root or not folder.startswith(f"{root}/"):
+        return os.open(folder, flags)
+    descriptor = os.open(root, flags)
+    for name in folder[len(root) + 1 :].split("/"):
+        above = descriptor
+        try:
+            descriptor = os.open(name, flags | os.O_NOFOLLOW, dir_fd=above)
+        finally:
+            os.close(above)
+    return descriptor

@@ -1,15 +1,18 @@
 """A file is replaced as a whole: it has the old or the new content, and no other file is left."""
+"""Files are replaced whole, and only regular files are opened, whatever lies in their place."""
 
 from __future__ import annotations
 
+import errno
 import os
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from jupyter_condabuild.errors import StoreError
-from jupyter_condabuild.files import write_whole
+from jupyter_condabuild.files import BeneathFolder, read_regular, write_whole
 
 
 def test_a_file_is_written_and_replaced(tmp_path: Path) -> None:
@@ -50,3 +53,30 @@ def test_a_file_that_cannot_be_written_is_named_and_nothing_is_left(tmp_path: Pa
     with pytest.raises(StoreError, match=f"while writing the lock file.*{name}"):
         write_whole(tmp_path / name, "text", "writing the lock file")
     assert os.listdir(tmp_path) == ["folder"]
+
+
+def test_only_regular_files_are_opened(tmp_path: Path) -> None:
+    """A pipe without a writer is not waited for."""
+    (tmp_path / "file").write_text("text")
+    (tmp_path / "link").symlink_to("file")
+    os.mkfifo(tmp_path / "pipe")
+    assert read_regular(tmp_path / "file", 4) == b"text"
+    assert read_regular(tmp_path / "link", 4, follow=True) == b"text"
+    for name, number in (("link", errno.ELOOP), ("pipe", errno.EINVAL), (".", errno.EINVAL), ("none", errno.ENOENT)):
+        with pytest.raises(OSError, match=rf"Errno {number}\b"):
+            read_regular(tmp_path / name, 4)
+    with pytest.raises(OSError, match="large"):
+        read_regular(tmp_path / "file", 3)
+
+
+def test_no_descriptor_stays_open(tmp_path: Path) -> None:
+    """Of folders that were looked up, and of those that were not found."""
+    before = set(os.listdir("/proc/self/fd"))
+    (tmp_path / "a/b").mkdir(parents=True)
+    (tmp_path / "a/b/file").write_text("text")
+    (tmp_path / "a/link").symlink_to("b")
+    with BeneathFolder() as folder:
+        for name in ("a/b/file", "a/link/file", "a/b/none", "a/none/file", "a/b/file"):
+            with suppress(OSError):
+                os.close(folder.open(f"{tmp_path}/{name}", str(tmp_path)))
+    assert set(os.listdir("/proc/self/fd")) == before

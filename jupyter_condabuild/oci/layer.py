@@ -8,15 +8,18 @@ Source: OCI image-spec layer.md; GNU tar manual, "Basic Tar Format"; RFC 1952 fo
 
 from __future__ import annotations
 
+import errno
 import functools
 import hashlib
 import os
+import re
 import stat
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
 from jupyter_condabuild.errors import BadImage, ContentMismatch
+from jupyter_condabuild.files import BeneathFolder
 from jupyter_condabuild.oci.image import OCI_LAYER_GZIP, Descriptor, Digest
 
 WRITER_VERSION = 2
@@ -30,6 +33,8 @@ _BLOCK = 512
 _RECORD = 20 * _BLOCK
 _TYPES = {"file": b"0", "whiteout": b"0", "symlink": b"2", "directory": b"5"}
 _WHITEOUT = ".wh."
+_OUTSIDE = re.compile(r"(?:^|/)\.{0,2}(?:/|\Z)|\0")  # empty, absolute, or with a part "", "." or ".."
+_TRY_AGAIN = "Try again when no program writes the file."
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +53,7 @@ class Entry:
         owner: the number of both the user and the group.
         offset: where the bytes begin in `source`. Used together with `size`.
         size: how many bytes of `source` are written; None for the whole file.
+        root: a folder above `source`. No folder between the two may be a symbolic link.
     """
 
     path: str
@@ -61,6 +67,7 @@ class Entry:
     owner: int = 0
     offset: int = 0
     size: int | None = None
+    root: str = ""
 
 
 @dataclass(frozen=True)
@@ -93,7 +100,7 @@ def _parents(path: str) -> Iterator[str]:
         yield path
 
 
-def file_entry(path: str, source: str, *, sha256: str = "", mtime: int = EPOCH) -> Entry:
+def file_entry(path: str, source: str, *, sha256: str = "", mtime: int = EPOCH, root: str = "") -> Entry:
     """Returns the entry for a file, directory or symbolic link of this machine.
 
     A file gets the mode 0755 if one of its x bits is set, else 0644.
@@ -103,6 +110,7 @@ def file_entry(path: str, source: str, *, sha256: str = "", mtime: int = EPOCH) 
         source: the path on this machine.
         sha256: the hash of the file, if `source` must be a regular file with this hash.
         mtime: the modification time of a file, in seconds since the epoch.
+        root: a folder above `source`. No folder between the two may be a symbolic link.
 
     Raises:
         OSError: `source` cannot be read.
@@ -119,7 +127,7 @@ def file_entry(path: str, source: str, *, sha256: str = "", mtime: int = EPOCH) 
         raise ContentMismatch(
             f"{source} is not a file, a folder or a symbolic link.", "Remove it, or move it to another folder."
         )
-    return Entry(path, "file", 0o755 if mode & 0o111 else 0o644, mtime, source, sha256=sha256)
+    return Entry(path, "file", 0o755 if mode & 0o111 else 0o644, mtime, source, sha256=sha256, root=root)
 
 
 def write(
@@ -138,14 +146,15 @@ def write(
     Raises:
         OSError: a file cannot be opened or read, or `out` cannot be written.
         ContentMismatch: a file may not be read, does not match its sha256, or changes while it is read.
-        BadImage: the name of an entry is not possible in an image.
+        BadImage: the name of an entry is not possible in an image, or leads out of it.
     """
     sink = _Sink(out, level, progress or (lambda count: None))
-    for entry in with_parents(entries):
-        if entry.kind == "file":
-            _write_file(entry, sink)
-        else:
-            sink.add(_header(entry, 0))
+    with BeneathFolder() as folder:
+        for entry in with_parents(entries):
+            if entry.kind == "file":
+                _write_file(entry, sink, folder)
+            else:
+                sink.add(_header(entry, 0))
     sink.add(bytes(2 * _BLOCK))
     return sink.finish()
 
@@ -195,35 +204,50 @@ class _Sink:
         return LayerBlob(descriptor, Digest(self._diff_id.hexdigest()), self._tar_size)
 
 
-def _write_file(entry: Entry, sink: _Sink) -> None:
+def _write_file(entry: Entry, sink: _Sink, folder: BeneathFolder) -> None:
     if not entry.source:
         sink.add(_header(entry, len(entry.data)))
         sink.add(entry.data)
         sink.add(bytes(-len(entry.data) % _BLOCK))
         return
     hasher = hashlib.sha256() if entry.sha256 else None
+    fd = _open(entry, folder)
     try:
-        fd = os.open(entry.source, os.O_RDONLY | os.O_CLOEXEC)
-    except PermissionError:
-        raise ContentMismatch(f"{entry.source} cannot be read.", "Make it readable, or remove it.") from None
-    try:
-        size = left = os.fstat(fd).st_size if entry.size is None else entry.size
+        before = os.fstat(fd)
+        size = left = before.st_size if entry.size is None else entry.size
         if entry.offset:
             os.lseek(fd, entry.offset, os.SEEK_SET)
         sink.add(_header(entry, size))
         while left:
             chunk = os.read(fd, min(left, CHUNK))
             if not chunk:
-                raise ContentMismatch(f"{entry.source} became shorter while it was being read.", "Try again.")
+                raise ContentMismatch(f"{entry.source} became shorter while it was being read.", _TRY_AGAIN)
             if hasher:
                 hasher.update(chunk)
             sink.add(chunk)
             left -= len(chunk)
+        after = os.fstat(fd)
     finally:
         os.close(fd)
     sink.add(bytes(-size % _BLOCK))
     if hasher and hasher.hexdigest() != entry.sha256:
         raise ContentMismatch(f"{entry.source} is not the file that the package contains.")
+    if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
+        raise ContentMismatch(f"{entry.source} changed while it was being read.", _TRY_AGAIN)
+
+
+def _open(entry: Entry, folder: BeneathFolder) -> int:
+    try:
+        return folder.open(entry.source, entry.root)
+    except PermissionError:
+        raise ContentMismatch(f"{entry.source} cannot be read.", "Make it readable, or remove it.") from None
+    except OSError as error:
+        if error.errno not in (errno.ELOOP, errno.ENOTDIR, errno.EINVAL, errno.ENXIO):
+            error.filename = entry.source
+            raise
+        raise ContentMismatch(
+            f"{entry.source} is not a regular file, or a folder of its path is a symbolic link.", _TRY_AGAIN
+        ) from None
 
 
 def _header(entry: Entry, size: int) -> bytes:
@@ -243,7 +267,10 @@ def _name(entry: Entry) -> str:
     """Returns the path of an entry in the tar. The name of a whiteout gets a prefix (layer.md, "Whiteouts").
 
     Raises BadImage if the name of any other entry begins with the prefix: it would delete a file of a lower layer.
+    Raises BadImage if the path leads out of the image: a program that unpacks the layer could write there.
     """
+    if _OUTSIDE.search(entry.path) or "\0" in entry.target:
+        raise BadImage(f"{entry.path[:200]!r} cannot be a path of an image.", "Rename the file, or remove it.")
     folder, slash, name = entry.path.rpartition("/")
     if entry.kind == "whiteout":
         return f"{folder}{slash}{_WHITEOUT}{name}"

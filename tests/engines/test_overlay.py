@@ -332,3 +332,39 @@ def test_an_overlay_does_not_depend_on_the_time(prefix: SmallPrefix, collected: 
     """The same files give the same entries at any time."""
     prefix.write("share/x", b"x")
     assert collected(prefix)["share/x"].mtime == overlay_module._MTIME
+
+
+def test_a_file_outside_of_the_environment_is_not_taken(
+    prefix: SmallPrefix, collected: Callable[..., Collected], tmp_path: Path
+) -> None:
+    """A package lists it below a link that leads to the user's files."""
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home/config.json").write_text("a login")
+    (prefix.path / "share/d").symlink_to(tmp_path / "home")
+    prefix.add("evil", files={"share/d/config.json": b"of the package"})
+    (tmp_path / "home/config.json").write_text("a login")
+    with pytest.raises(PrefixError, match=r"share/d/config\.json is outside"):
+        collected(prefix)
+
+
+def test_a_file_below_a_link_inside_of_the_environment_is_taken(
+    prefix: SmallPrefix, collected: Callable[..., Collected]
+) -> None:
+    """Such as lib64."""
+    (prefix.path / "lib64").symlink_to("lib")
+    prefix.add("other", files={"lib64/other.so": b"of the package"})
+    prefix.write("lib/other.so", b"changed")
+    found = collected(prefix)
+    assert found.text("lib64/other.so") == "changed"
+
+
+def test_settings_that_are_links_are_not_read(
+    prefix: SmallPrefix, collected: Callable[..., Collected], tmp_path: Path
+) -> None:
+    """A package can bring one that leads to the user's files; a pipe would block."""
+    (tmp_path / "secret").write_text("a login")
+    (prefix.path / "conda-meta/pinned").symlink_to(tmp_path / "secret")
+    os.mkfifo(prefix.path / "conda-meta/frozen")
+    os.mkfifo(prefix.path / "x.pyc")
+    assert snapshot(prefix.path).pinned == ()
+    assert collected(prefix).files == set()

@@ -258,3 +258,65 @@ def test_progress_adds_up_to_the_tar() -> None:
     moved: list[int] = []
     blob = layer.write([Entry("a", data=os.urandom(3 << 20))], io.BytesIO(), 1, moved.append)
     assert sum(moved) == blob.tar_size
+
+
+@pytest.mark.parametrize(
+    "path", ["", "/etc/x", "..", "../x", "a/../x", "a/..", "a//b", "a/", ".", "./x", "a/./b", "a\0b"]
+)
+@pytest.mark.parametrize("kind", ["file", "symlink", "directory", "whiteout"])
+def test_no_entry_leads_out_of_the_image(path: str, kind: str) -> None:
+    """Whoever made the entry; a program that unpacks the layer may write there."""
+    with pytest.raises(BadImage, match="cannot be a path"):
+        written(Entry(path, kind))
+
+
+def test_names_that_only_look_like_it_are_written() -> None:
+    """Dots are ordinary characters of a name."""
+    names = ["...", "..a", "a..", ".a", "a/.../b"]
+    assert {member.name for member in members(written(*(Entry(name) for name in names))[1])} >= set(names)
+
+
+def test_a_file_below_a_link_is_not_read(tmp_path: Path) -> None:
+    """The link may have come after the file was looked at."""
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home/secret").write_text("secret")
+    (tmp_path / "package").mkdir()
+    (tmp_path / "package/d").symlink_to(tmp_path / "home")
+    entry = file_entry("secret", str(tmp_path / "package/d/secret"), root=str(tmp_path / "package"))
+    with pytest.raises(ContentMismatch, match="symbolic link"):
+        written(entry)
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe", "folder"])
+def test_a_file_that_is_replaced_is_noticed(tmp_path: Path, kind: str) -> None:
+    """It is neither followed nor waited for."""
+    path = tmp_path / "file"
+    path.write_text("before")
+    entry = file_entry("file", str(path))
+    path.unlink()
+    if kind == "link":
+        path.symlink_to("/etc/hostname")
+    elif kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.mkdir()
+    with pytest.raises(ContentMismatch, match="regular file"):
+        written(entry)
+
+
+class Writing(Truncating):
+    """Changes the file while its layer is written."""
+
+    def write(self, data: object) -> int:
+        with open(self.path, "r+b") as file:
+            file.write(b"other")
+        os.utime(self.path, ns=(0, 1))
+        return io.BytesIO.write(self, data)  # type: ignore[arg-type]
+
+
+def test_a_file_that_changes_while_it_is_read_is_noticed(tmp_path: Path) -> None:
+    """Half of it would be old, and half new."""
+    path = tmp_path / "file"
+    path.write_bytes(os.urandom(5 << 20))
+    with pytest.raises(ContentMismatch, match="changed"):
+        layer.write([file_entry("file", str(path))], Writing(path))

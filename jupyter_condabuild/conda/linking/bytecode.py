@@ -14,6 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from jupyter_condabuild.files import open_regular
+
 _COMPILE = """
 import marshal, os, sys
 from importlib._bootstrap_external import _code_to_timestamp_pyc, cache_from_source
@@ -110,7 +112,7 @@ def source_time(pyc: Path | str) -> int | None:
     Returns None if the file contains no such time or cannot be read.
     """
     try:
-        with open(pyc, "rb", buffering=0) as file:
+        with open(open_regular(pyc), "rb", buffering=0) as file:
             header = file.read(16)
     except OSError:
         return None

@@ -38,7 +38,7 @@ class LinkedFile:
 
     `path` is relative to the prefix. `source` is the file with the contents. `sha256` is the expected hash of `source`
     (hexadecimal), or empty. For bytecode from a `Compiler`, `source` contains many modules: the contents are `size`
-    bytes from `offset` on.
+    bytes from `offset` on. `root` is the folder of the package, in which `source` is; empty for bytecode.
     """
 
     path: str
@@ -46,6 +46,7 @@ class LinkedFile:
     sha256: str = ""
     offset: int = 0
     size: int | None = None
+    root: str = ""
 
 
 @dataclass(frozen=True)
@@ -293,7 +294,7 @@ def linked_package(staged: StagedPackage, compiler: Compiler | None, mtime: int,
             expected = ""
         elif entry.get("prefix_placeholder") and entry.get("sha256"):
             _verify(staged, path, entry["sha256"])
-        files.append(LinkedFile(path, source, expected or ""))
+        files.append(LinkedFile(path, source, expected or "", root=str(staged.folder)))
     modules = uncompiled(file.path for file in files) if compiler and _is_for_python(index) else []
     if compiler and modules:
         sources = {file.path: file.source for file in files}
@@ -310,7 +311,9 @@ def _as_extracted(staged: StagedPackage) -> tuple[list[LinkedFile], list[dict[st
     if paths is None:
         raise PackageMismatch(f"The metadata of {staged.package.dist} was changed in the package cache.")
     plain = [(f"{staged.extracted}/{name}", dict(entry)) for name, entry in paths.plain]
-    return [LinkedFile(entry["_path"], source, entry["sha256"]) for source, entry in plain], [e for _, e in plain]
+    root = str(staged.extracted)
+    files = [LinkedFile(entry["_path"], source, entry["sha256"], root=root) for source, entry in plain]
+    return files, [entry for _, entry in plain]
 
 
 def _linked_entries(record: Path, thin: bool) -> list[dict[str, Any]]:

@@ -12,6 +12,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
+from jupyter_condabuild.files import open_regular
+
 Replacement = tuple[bytes, bytes]
 
 CHUNK = 1 << 20
@@ -35,7 +37,7 @@ def relocated(path: Path | str, replacements: Sequence[Replacement], target: Pat
 
     Raises OSError.
     """
-    with open(path, "rb", buffering=0) as file:
+    with open(open_regular(path), "rb", buffering=0) as file:
         found, binary = _examine(file, [old for old, _ in replacements])
         if binary:
             replacements = [(old, new) for old, new in replacements if len(new) <= len(old)]

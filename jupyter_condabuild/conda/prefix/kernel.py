@@ -15,8 +15,10 @@ from typing import Any
 from jupyter_condabuild.conda.prefix import launchers
 from jupyter_condabuild.conda.prefix.launchers import Context, Launched, is_prefix
 from jupyter_condabuild.errors import NotACondaKernel
+from jupyter_condabuild.files import read_regular
 
 _PYTHON = re.compile(r"i?python[\d.]*t?")
+_MOST_JSON = 4 << 20
 _NOT_OF_THE_ROOT = ("envs", "pkgs", ".pixi")  # folders in a prefix that are not part of its environment
 
 
@@ -208,10 +210,10 @@ def _expanded(own: Mapping[str, str], inherited: Mapping[str, str]) -> Iterator[
 
 def _kernel_json(path: Path) -> Mapping[str, Any]:
     try:
-        value = json.loads(path.read_bytes())
+        value = json.loads(read_regular(path, _MOST_JSON, follow=True))
     except OSError as error:
         raise NotACondaKernel(f"Cannot read the kernelspec {path}: {error.strerror}.") from None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise NotACondaKernel(f"The kernelspec {path} is not valid JSON.") from None
     if not isinstance(value, Mapping):
         raise NotACondaKernel(f"The kernelspec {path} is not a JSON object.")

@@ -16,6 +16,7 @@ from pathlib import Path
 from jupyter_condabuild.conda.packages import PipPackage, canonical_name
 from jupyter_condabuild.conda.prefix import pip_metadata as metadata
 from jupyter_condabuild.conda.prefix.records import PrefixRecord
+from jupyter_condabuild.files import open_regular
 
 _INFO_PATH = re.compile(r"(?P<info>.*/(?P<name>[^/-]+)[^/]*\.(?:dist|egg)-info)(?:/.*)?", re.DOTALL)
 
@@ -112,7 +113,8 @@ def _replaced(prefix: Path, info: str, record: PrefixRecord) -> bool:
 
 def _sha256(path: Path) -> str:
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        with open(open_regular(path, follow=True), "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:
         return ""
 

@@ -16,6 +16,7 @@ from urllib.parse import unquote, urlsplit
 
 from jupyter_condabuild.conda.packages import PYPI
 from jupyter_condabuild.conda.secrets import scrub_url
+from jupyter_condabuild.files import open_regular
 
 _MAX_BYTES = 1 << 24
 _HEADER = re.compile(r"^(name|version)[ \t]*:[ \t]*(\S.*?)[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
@@ -36,10 +37,14 @@ class InstallSource:
     from_index: bool = False
 
 
-def text_of(path: Path) -> str:
-    """Returns the text of a file (the first 16 MiB; UTF-8 or UTF-16); empty if the file cannot be read."""
+def text_of(path: Path, *, follow: bool = True) -> str:
+    """Returns the text of a file (the first 16 MiB; UTF-8 or UTF-16); empty if the file cannot be read.
+
+    Args:
+        follow: whether the file may be a symbolic link. uv can install packages as links to its cache.
+    """
     try:
-        with path.open("rb") as file:
+        with open(open_regular(path, follow=follow), "rb") as file:
             data = file.read(_MAX_BYTES)
     except OSError:
         return ""

@@ -16,8 +16,11 @@ from typing import Any, NamedTuple
 
 from jupyter_condabuild.conda.paths import is_site_packages
 from jupyter_condabuild.errors import BrokenRecord
+from jupyter_condabuild.files import read_regular
 
 _NAME_PART = re.compile(r"(?!\.)[\w.+!~-]{1,240}", re.ASCII)
+
+_MOST_BYTES = 256 << 20
 
 
 class PathsEntry(NamedTuple):
@@ -90,11 +93,11 @@ class PrefixRecord:
     def read(cls, path: Path) -> PrefixRecord:
         """Reads one record. Raises BrokenRecord if the file cannot be read or is not a complete record in JSON."""
         try:
-            raw = json.loads(path.read_bytes())
+            raw = json.loads(read_regular(path, _MOST_BYTES, follow=True))
             return cls.parse(raw, path)
         except OSError as error:
             raise BrokenRecord(f"Cannot read {path}: {error.strerror}.") from None
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise BrokenRecord(f"{path} is not a complete package record ({error}).") from None
 
     @classmethod

@@ -15,6 +15,7 @@ import stat
 import subprocess
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import quote
@@ -28,6 +29,7 @@ from jupyter_condabuild.conda.prefix.records import PrefixRecord
 from jupyter_condabuild.conda.secrets import scrub, scrub_json_bytes
 from jupyter_condabuild.engines.layers.workspace import ENVIRONMENT_MARKS, IGNORED_FOLDERS
 from jupyter_condabuild.errors import OverlayTooLarge, PrefixError, from_os_error
+from jupyter_condabuild.files import read_regular
 from jupyter_condabuild.image.paths import PREFIX, PREFIX_IN_LAYER, SOURCES
 from jupyter_condabuild.oci import layer
 from jupyter_condabuild.oci.layer import Entry
@@ -39,6 +41,7 @@ It differs from the time of all package files. With the same time, Python would 
 layer for a changed module.
 """
 
+_MOST_SETTINGS = 4 << 20
 _LOGINS = (".condarc", "pip.conf", "direct_url.json")
 """Names of files that may contain the credentials of a channel or an index."""
 
@@ -116,7 +119,7 @@ def collect(
     modules: dict[str, str] = {}
     times = {source_of(path): source_time(prefix / path) for path in paths if path.endswith(".pyc")}
     for path in sorted(paths):
-        entry = live.entry(f"{PREFIX_IN_LAYER}/{path}", prefix / path)
+        entry = live.entry(f"{PREFIX_IN_LAYER}/{path}", prefix / path, prefix)
         if entry is None:
             continue
         overlay.entries.append(replace(entry, mtime=times.get(path) or _MTIME))
@@ -126,7 +129,7 @@ def collect(
             modules[path] = str(prefix / path)
     for source, target in sources.items():
         for file in _walk(source):
-            entry = live.entry(f"{target}/{file.relative_to(source)}".removeprefix("/"), file)
+            entry = live.entry(f"{target}/{file.relative_to(source)}".removeprefix("/"), file, source)
             if entry:
                 overlay.entries.append(entry)
                 _count(sizes, file, source.parent)
@@ -156,13 +159,24 @@ class _LivePrefix:
     replacements: Sequence[Replacement]
     work: Path
     _written: int = 0
+    _real: dict[Path, Path] = field(default_factory=dict)
 
-    def entry(self, path: str, file: Path) -> Entry | None:
+    def entry(self, path: str, file: Path, root: Path) -> Entry | None:
         """Returns the entry of a file at a path of the layer.
 
+        Args:
+            root: the folder whose files may be read. A folder above the file may be a link to another folder in `root`.
+
         Returns None if the file is missing, or is neither a file nor a link nor a folder; drift has reported this.
-        Raises PrefixError if the file cannot be read, or StoreError.
+        Raises PrefixError if the file cannot be read or is outside of `root`, or StoreError.
         """
+        real_root, folder = self._realpath(root), self._realpath(file.parent)
+        if not folder.is_relative_to(real_root):
+            raise PrefixError(
+                f"{file} is outside of {root}: a folder above it is a symbolic link.",
+                "Replace the link with a folder, or remove the package or the link.",
+            )
+        file = folder / file.name
         try:
             mode = file.lstat().st_mode
             if stat.S_ISLNK(mode):
@@ -171,7 +185,9 @@ class _LivePrefix:
                 return Entry(path, "directory", 0o755)
             if not stat.S_ISREG(mode):
                 return None
-            return Entry(path, mode=0o755 if mode & 0o111 else 0o644, mtime=_MTIME, source=self._relocated(file))
+            source = self._relocated(file)
+            mode = 0o755 if mode & 0o111 else 0o644
+            return Entry(path, mode=mode, mtime=_MTIME, source=source, root=str(real_root))
         except FileNotFoundError:
             return None
         except PermissionError:
@@ -180,6 +196,11 @@ class _LivePrefix:
             ) from None
         except OSError as error:
             raise from_os_error(error, f"copying {file}") from None
+
+    def _realpath(self, folder: Path) -> Path:
+        if folder not in self._real:
+            self._real[folder] = Path(os.path.realpath(folder))
+        return self._real[folder]
 
     def _relocated(self, file: Path) -> str:
         """Returns the file, or a file in `work` with replaced paths and without credentials."""
@@ -241,12 +262,10 @@ def _meta(environment: Environment, taken: Iterable[PrefixRecord]) -> Iterator[E
         data = scrub_json_bytes(json.dumps(raw, sort_keys=True, separators=(",", ":")).encode())
         yield Entry(f"{PREFIX_IN_LAYER}/conda-meta/{record.dist}.json", data=data)
     for name in ("pinned", "frozen"):
-        file = folder / name
-        if file.is_file():
-            yield Entry(
-                f"{PREFIX_IN_LAYER}/conda-meta/{name}",
-                data=scrub(file.read_text("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape"),
-            )
+        with suppress(OSError):  # the file is optional; a link or a pipe is not conda's
+            text = read_regular(folder / name, _MOST_SETTINGS).decode("utf-8", "surrogateescape")
+            data = scrub(text).encode("utf-8", "surrogateescape")
+            yield Entry(f"{PREFIX_IN_LAYER}/conda-meta/{name}", data=data)
 
 
 def _whiteouts(prefix: Path, drift: Drift, present: set[str]) -> Iterator[Entry]:

@@ -56,7 +56,8 @@ def workspace(folder: Path) -> list[Entry]:
     entries = [Entry(root, "directory", 0o1777)]
     folders = {parent for name in names for parent in _parents(name)}
     entries += [Entry(f"{root}/{name}", "directory", 0o755) for name in folders]
-    entries += [layer.file_entry(f"{root}/{name}", os.path.join(folder, name)) for name in sorted(names)]
+    source = str(folder)
+    entries += [layer.file_entry(f"{root}/{name}", f"{source}/{name}", root=source) for name in sorted(names)]
     return [replace(entry, owner=USER) for entry in entries]
 
 

@@ -94,7 +94,8 @@ def package_entries(linked: LinkedPackage) -> Iterator[Entry]:
             yield Entry(f"{PREFIX_IN_LAYER}/{file.path}", source=file.source, offset=file.offset, size=file.size)
             continue
         try:
-            yield layer.file_entry(f"{PREFIX_IN_LAYER}/{file.path}", file.source, sha256=file.sha256, mtime=mtime)
+            path = f"{PREFIX_IN_LAYER}/{file.path}"
+            yield layer.file_entry(path, file.source, sha256=file.sha256, mtime=mtime, root=file.root)
         except FileNotFoundError:
             raise ContentMismatch(f"{file.source} is missing.") from None
     yield Entry(f"{PREFIX_IN_LAYER}/{linked.record_path}", data=linked.record)
