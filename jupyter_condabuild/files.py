@@ -6,7 +6,10 @@ A reader of a replaced file sees the old content or the new content, never a par
 from __future__ import annotations
 
 import errno
+import functools
+import grp
 import os
+import pwd
 import secrets
 import stat
 from contextlib import suppress
@@ -42,6 +45,53 @@ def write_whole(path: Path, content: str | bytes, doing: str, *, mode: int = 0o6
     finally:
         with suppress(OSError):
             os.unlink(temporary)
+
+
+def others_can_write(folder: Path) -> bool:
+    """Whether a user other than this one and root can change what lies in a folder, or put another folder in its place.
+
+    A group counts as this user if it is the user's own group, which many Linux systems make for each user.
+    """
+    places = {Path(os.path.abspath(folder)), Path(os.path.realpath(folder))}
+    above = {parent for place in places for parent in place.parents} - places
+    try:
+        return any(_writable(os.stat(place), sticky=False) for place in places) or any(
+            _writable(os.stat(place), sticky=True) for place in above
+        )
+    except OSError:
+        return True
+
+
+def others_can_write_into(folder: Path) -> bool:
+    """Whether `folder` is a link, or a folder that a user other than this one and root can write."""
+    try:
+        status = os.lstat(folder)
+    except OSError:
+        return True
+    return not stat.S_ISDIR(status.st_mode) or _writable(status, sticky=False)
+
+
+def _writable(status: os.stat_result, *, sticky: bool) -> bool:
+    """Whether others can write a folder.
+
+    Args:
+        sticky: whether to ignore rights that the sticky bit limits to new files.
+    """
+    if status.st_uid not in (0, os.geteuid()):
+        return True
+    if sticky and status.st_mode & stat.S_ISVTX:
+        return False
+    return bool(status.st_mode & stat.S_IWOTH or (status.st_mode & stat.S_IWGRP and _has_others(status.st_gid)))
+
+
+@functools.cache
+def _has_others(group: int) -> bool:
+    try:
+        user, members = pwd.getpwuid(os.geteuid()), grp.getgrgid(group)
+    except KeyError:
+        return True
+    own = group in (0, user.pw_gid) and members.gr_name in (user.pw_name, "root")
+    return not own or not {user.pw_name, "root"}.issuperset(members.gr_mem)
 
 
 def open_regular(path: str | Path, folder: int | None = None, *, follow: bool = False) -> int:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from jupyter_condabuild.errors import StoreError
-from jupyter_condabuild.files import BeneathFolder, read_regular, write_whole
+from jupyter_condabuild.files import BeneathFolder, others_can_write, read_regular, write_whole
 
 
 def test_a_file_is_written_and_replaced(tmp_path: Path) -> None:
@@ -80,3 +80,25 @@ def test_no_descriptor_stays_open(tmp_path: Path) -> None:
             with suppress(OSError):
                 os.close(folder.open(f"{tmp_path}/{name}", str(tmp_path)))
     assert set(os.listdir("/proc/self/fd")) == before
+
+
+def test_who_else_can_write_a_folder_is_known(tmp_path: Path) -> None:
+    """The user's own group is nobody else; with the sticky bit a folder above protects what is in it."""
+    folder = tmp_path / "above/folder"
+    folder.mkdir(parents=True)
+    assert not others_can_write(folder)
+    folder.chmod(0o757)
+    assert others_can_write(folder)
+    folder.chmod(0o1777)
+    assert others_can_write(folder)
+    folder.chmod(0o700)
+    (tmp_path / "above").chmod(0o777)
+    assert others_can_write(folder)
+    (tmp_path / "above").chmod(0o1777)
+    assert not others_can_write(folder)
+    if os.getuid() == 0:
+        folder.chmod(0o775)
+        assert not others_can_write(folder)
+        os.chown(folder, -1, 4242)
+        assert others_can_write(folder)
+    assert others_can_write(tmp_path / "none")

@@ -17,7 +17,7 @@ from typing import Any
 
 from jupyter_condabuild.conda.packages import CondaPackage
 from jupyter_condabuild.conda.paths import path_fault
-from jupyter_condabuild.files import read_regular
+from jupyter_condabuild.files import others_can_write, others_can_write_into, read_regular
 
 MOST_METADATA = 256 << 20
 """The maximum size in bytes of a file below info/ that is read at all; the largest known ones have 60 MB."""
@@ -78,10 +78,15 @@ def _condarc_folders(files: Iterable[Path]) -> Iterator[Path]:
 
 
 class PackageCaches:
-    """Several package cache folders, which are searched in order and never written."""
+    """Several package cache folders, which are searched in order and never written.
+
+    In a folder that other users can write, only archives count: the hash of the lock file proves them. The note beside
+    an extracted package proves nothing there, because who can change a file can change the note.
+    """
 
     def __init__(self, folders: Iterable[Path]) -> None:
         self.folders = tuple(folders)
+        self._shared: dict[Path, bool] = {}
 
     def find(self, package: CondaPackage, *, extracted: bool = True) -> Cached | None:
         """Returns the extracted folder or the archive of a package; None if no cache provably has it.
@@ -93,13 +98,19 @@ class PackageCaches:
         stem = package.fn.removesuffix(".conda").removesuffix(".tar.bz2")
         if extracted:
             for folder in self.folders:
-                if _is_extracted(folder / stem, package):
+                if _is_extracted(folder / stem, package) and self._is_own(folder, folder / stem):
                     return Cached(folder / stem, True)
         for folder in self.folders:
             archive = folder / package.fn
             if os.path.isfile(archive) and _is_archive(archive, package):
                 return Cached(archive, False)
         return None
+
+    def _is_own(self, folder: Path, extracted: Path) -> bool:
+        """Whether only this user can change an extracted package in a package cache."""
+        if folder not in self._shared:
+            self._shared[folder] = others_can_write(folder)
+        return not self._shared[folder] and not others_can_write_into(extracted)
 
     def index(self, package: CondaPackage) -> Mapping[str, Any]:
         """Returns repodata_record.json or index.json of the extracted package; empty if no cache has it."""

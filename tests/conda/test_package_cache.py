@@ -79,6 +79,46 @@ def test_a_partly_extracted_folder_is_not_used(cache: tuple[Path, CondaPackage])
     assert found is None or not found.extracted
 
 
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a folder to another group")
+@pytest.mark.parametrize("place", ["above", ".", "greet-1.0-h0_0"])
+@pytest.mark.parametrize("mode", [0o777, 0o775])
+def test_a_folder_that_others_can_write_is_not_believed(
+    cache: tuple[Path, CondaPackage], tmp_path_factory: pytest.TempPathFactory, place: str, mode: int
+) -> None:
+    """Neither the files nor the note beside them; an archive there is, because its hash is the lock file's."""
+    own, package = cache
+    folder = tmp_path_factory.mktemp("above") / "pkgs"
+    own.rename(folder)
+    changed = folder.parent if place == "above" else folder / place
+    os.chown(changed, -1, 4242)
+    changed.chmod(mode)
+    found = PackageCaches([folder]).find(package)
+    assert found is None or not found.extracted
+    changed.chmod(0o755)
+    assert PackageCaches([folder]).find(package) == Cached(folder / "greet-1.0-h0_0", True)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a folder to somebody else")
+def test_a_folder_of_another_user_is_not_believed(cache: tuple[Path, CondaPackage]) -> None:
+    """The owner can write it at any time."""
+    folder, package = cache
+    os.chown(folder / "greet-1.0-h0_0", 4242, 4242)
+    found = PackageCaches([folder]).find(package)
+    assert found is None or not found.extracted
+
+
+def test_a_link_to_an_extracted_package_is_not_believed(
+    cache: tuple[Path, CondaPackage], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Its target may be anybody's."""
+    folder, package = cache
+    elsewhere = tmp_path_factory.mktemp("elsewhere") / "greet"
+    (folder / "greet-1.0-h0_0").rename(elsewhere)
+    (folder / "greet-1.0-h0_0").symlink_to(elsewhere)
+    found = PackageCaches([folder]).find(package)
+    assert found is None or not found.extracted
+
+
 def test_an_archive_is_found_by_its_content(conda_prefix: Path, tmp_path: Path) -> None:
     """It must have the right size and the right hash."""
     package = locked(conda_prefix, "greet")
