@@ -1,5 +1,4 @@
-"""A file is replaced as a whole: it has the old or the new content, and no other file is left."""
-"""Files are replaced whole, and only regular files are opened, whatever lies in their place."""
+"""Files are replaced as a whole, and only regular files are opened."""
 
 from __future__ import annotations
 

@@ -9,9 +9,16 @@ from functools import cached_property
 from typing import Literal
 
 from jupyter_condabuild.conda.packages import CondaPackage, PipPackage, site_packages_of
+from jupyter_condabuild.errors import LockfileError
 
 Format = Literal["conda-lock", "explicit", "pixi", "environment"]
 """The names of the lock file formats; ``environment`` can be written, but not read."""
+
+MOST_BYTES = 64 << 20
+"""The largest size in bytes of the text of a lock file."""
+
+MOST_PACKAGES = 50_000
+"""The largest number of packages in a lock file."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +66,16 @@ class Lockfile:
         return python.python_site_packages_path or site_packages_of(python.version, python.build)
 
 
+def check_number(number: int, where: str) -> None:
+    """Raises LockfileError if a lock file has more than `MOST_PACKAGES` packages.
+
+    Args:
+        where: the name of the file, for the message.
+    """
+    if number > MOST_PACKAGES:
+        raise LockfileError(f"{where} has more than {MOST_PACKAGES} packages.", "Lock files are for one environment.")
+
+
 def of_packages(
     platform: str,
     conda: Sequence[CondaPackage],
@@ -70,8 +87,13 @@ def of_packages(
     return Lockfile(
         platform=platform,
         channels=tuple(sorted({package.channel for package in conda})),
-        conda=tuple(sorted(conda)),
+        conda=tuple(sorted(conda, key=_order)),
         pip=tuple(sorted(pip)),
         requested=tuple(requested),
         platforms=tuple(platforms),
     )
+
+
+def _order(package: CondaPackage) -> tuple[str, ...]:
+    # Not the whole package: two entries of a package may differ only in a size that one of them lacks.
+    return package.name, package.version, package.build, package.subdir, package.url, package.sha256, package.md5

@@ -26,8 +26,9 @@ class CondaPackage:
     `url` contains no credentials. `sha256` and `md5` are hexadecimal, or empty if unknown. `size` is the size of the
     archive in bytes. `depends` are match specs such as ``python >=3.8``.
 
-    Raises ValueError if a field that becomes part of a path is not one that it can be: a name, a version, a build, a
-    file name, a site-packages folder. Raises ValueError for a hash of another length, too.
+    Raises ValueError if a field that becomes part of a path is not valid there (a name, a version, a build, a file
+    name, a site-packages folder), if a hash has another length, or if the size is negative, and TypeError if a field
+    that is a text is not one.
     """
 
     name: str
@@ -45,6 +46,7 @@ class CondaPackage:
     python_site_packages_path: str = ""
 
     def __post_init__(self) -> None:
+        _check_texts(self.url, self.sha256, self.md5, self.noarch, self.python_site_packages_path, *self.depends)
         for text in (self.name, self.version, self.build, self.subdir, self.fn):
             if not _NAME_PART.fullmatch(text):
                 raise ValueError(f"{text[:200]!r} cannot be part of a package's name")
@@ -57,6 +59,8 @@ class CondaPackage:
                 f"{self.python_site_packages_path[:200]!r} is not a site-packages folder such as "
                 "lib/python3.12/site-packages"
             )
+        if self.size is not None and self.size < 0:
+            raise ValueError(f"the size {self.size} is negative")
 
     @classmethod
     def of_url(cls, url: str, **fields: Any) -> CondaPackage:
@@ -65,7 +69,7 @@ class CondaPackage:
         stem = fn.removesuffix(".conda").removesuffix(".tar.bz2")
         name, version, build = (stem.rsplit("-", 2) if stem != fn else []) or ("", "", "")
         if not (name and version and build):
-            raise ValueError(f"{url} is not the URL of a conda package")
+            raise ValueError(f"{url[:300]} is not the URL of a conda package")
         subdir = posixpath.basename(posixpath.dirname(urlsplit(url).path))
         return cls(**{"name": name, "version": version, "build": build, "subdir": subdir, "url": url, **fields})
 
@@ -105,6 +109,8 @@ class PipPackage:
     `url` is the source of the distribution, if it is known: a wheel, an sdist, ``git+https://…@commit``, or a
     ``file://`` URL for a local or editable install (in a lock file only ``file:`` and the name). Otherwise `index` is
     the package index: `PYPI` or the URL of another index. `sha256` is hexadecimal, or empty if unknown.
+
+    Raises TypeError if a field that is a text is not one.
     """
 
     name: str
@@ -113,6 +119,16 @@ class PipPackage:
     index: str = ""
     sha256: str = ""
     editable: bool = False
+
+    def __post_init__(self) -> None:
+        _check_texts(self.name, self.version, self.url, self.index, self.sha256)
+
+
+def _check_texts(*values: object) -> None:
+    """Raises TypeError if a value is not a text, as may happen in a hostile lock file."""
+    for value in values:
+        if not isinstance(value, str):
+            raise TypeError(f"{str(value)[:100]!r} is not a text")
 
 
 def canonical_name(name: str) -> str:

@@ -9,7 +9,16 @@ from dataclasses import dataclass
 from jupyter_condabuild.errors import BaseUnavailable, CondaBuildError, ContentMismatch
 from jupyter_condabuild.image.opener import open_saved
 from jupyter_condabuild.oci import image
-from jupyter_condabuild.oci.image import Descriptor, Digest, Image, ImageConfig, Index, Manifest, Reference
+from jupyter_condabuild.oci.documents import read_document
+from jupyter_condabuild.oci.image import (
+    Descriptor,
+    Digest,
+    Image,
+    ImageConfig,
+    Index,
+    Manifest,
+    Reference,
+)
 from jupyter_condabuild.oci.layout import Store
 from jupyter_condabuild.oci.location import ImageLocation
 from jupyter_condabuild.oci.registry import Repository
@@ -81,7 +90,7 @@ def _from_registry(reference: Reference, architecture: str, job: JobContext) -> 
         manifest = _manifest(repository, manifest.select(architecture), store)
     if not isinstance(manifest, Manifest):
         raise BaseUnavailable(f"{reference} names an index of indexes, not an image.")
-    config = _kept(store, manifest.config, lambda: b"".join(repository.read(manifest.config)))
+    config = _kept(store, manifest.config, lambda: read_document(repository, manifest.config))
     actual = ImageConfig.parse(config).architecture
     if actual and actual != architecture:
         raise BaseUnavailable(f"{reference} is an image for {actual}, but the environment is for {architecture}.")
@@ -100,7 +109,7 @@ def _kept(store: Store, descriptor: Descriptor, read: Callable[[], bytes]) -> by
     """Returns the bytes of a blob from the store. If the store does not have them, reads them and puts them there."""
     if store.has(descriptor):
         with suppress(ContentMismatch):
-            return b"".join(store.read(descriptor))
+            return read_document(store, descriptor)
     data = read()
     store.put(descriptor, [data])
     return data

@@ -6,7 +6,6 @@ The runtime layer is the same for every image, so it is pushed and pulled only o
 from __future__ import annotations
 
 import base64
-import gzip
 import io
 import json
 import zlib
@@ -15,14 +14,15 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from jupyter_condabuild.conda.formats import dump, load
-from jupyter_condabuild.conda.lockfile import Lockfile
-from jupyter_condabuild.errors import BadImage
+from jupyter_condabuild.conda.lockfile import MOST_BYTES, Lockfile
+from jupyter_condabuild.errors import BadImage, LockfileError
 from jupyter_condabuild.image.layers import ReadyLayer
 from jupyter_condabuild.image.paths import ENTRYPOINT, HOME, LOCK, PREFIX, PREFIX_IN_LAYER, USER, WORK, in_layer
 from jupyter_condabuild.oci import layer
 from jupyter_condabuild.oci.image import Descriptor, Digest, ImageConfig, Manifest
 from jupyter_condabuild.oci.layer import Entry
 from jupyter_condabuild.oci.layout import Store
+from jupyter_condabuild.text import size_text
 
 LOCKFILE = "org.jupyter.condabuild.lockfile"
 """The member of the image configuration with the lock file: conda-lock's format, compressed with gzip, in base64.
@@ -164,10 +164,16 @@ def _pack(lockfile: Lockfile) -> str:
 
 def _unpack(text: str) -> Lockfile:
     """Returns the lock file that `_pack` made `text` of. Raises ValueError, TypeError, LockfileError."""
+    decompressor = zlib.decompressobj(31)
     try:
-        return load(gzip.decompress(base64.b64decode(text, validate=True)).decode())
-    except (EOFError, OSError, zlib.error) as error:
+        data = decompressor.decompress(base64.b64decode(text, validate=True), MOST_BYTES + 1)
+    except zlib.error as error:
         raise ValueError(error) from None
+    if len(data) > MOST_BYTES:
+        raise LockfileError(f"The lock file in the image has more than {size_text(MOST_BYTES)}.")
+    if not decompressor.eof:
+        raise ValueError("The lock file in the image is cut off.")
+    return load(data.decode())
 
 
 def lockfile_in(config: ImageConfig) -> Lockfile:

@@ -7,22 +7,27 @@ import tarfile
 from collections.abc import Iterator
 
 from jupyter_condabuild.conda.formats import load
-from jupyter_condabuild.conda.lockfile import Lockfile
-from jupyter_condabuild.errors import BadImage, ContentMismatch
+from jupyter_condabuild.conda.lockfile import MOST_BYTES, Lockfile
+from jupyter_condabuild.errors import BadImage, LockfileError
 from jupyter_condabuild.image.configuration import LABEL_ENGINE, LOCKFILE, lockfile_in
 from jupyter_condabuild.image.platforms import host_architecture
 from jupyter_condabuild.oci.archive import Archive
-from jupyter_condabuild.oci.chunks import as_file
 from jupyter_condabuild.oci.daemon import Daemon
+from jupyter_condabuild.oci.documents import read_document
 from jupyter_condabuild.oci.image import BlobSource, Descriptor, Image, ImageConfig, Index, Manifest
+from jupyter_condabuild.oci.layer_reader import entries
 from jupyter_condabuild.oci.location import ImageLocation
 from jupyter_condabuild.requests.job_context import JobContext
+from jupyter_condabuild.text import size_text
 
 LOCK_PATH = "opt/condabuild/conda-lock.yml"
 """The path of the lock file in an image of the docker engine."""
 
 _SMALL = 16 << 20
 """The size in bytes of the largest layer that can have the lock file. Larger layers are not read."""
+
+_UNPACKED = 256 << 20
+"""The largest size in bytes of such a layer after decompression."""
 
 
 def open_image(location: ImageLocation, job: JobContext, architecture: str = "") -> Image:
@@ -43,7 +48,7 @@ def open_image(location: ImageLocation, job: JobContext, architecture: str = "")
         manifest = repository.manifest(str(manifest.select(architecture).digest))
     if not isinstance(manifest, Manifest):
         raise BadImage(f"{reference} names an index of indexes, not an image.")
-    config = b"".join(repository.read(manifest.config))
+    config = read_document(repository, manifest.config)
     return Image(manifest, config, {layer.digest: repository for layer in manifest.layers})
 
 
@@ -75,23 +80,21 @@ def lock_in(image: Image) -> Lockfile:
     for layer in reversed(image.manifest.layers):
         if layer.size > _SMALL:
             continue
-        for member, content in members(image, layer):
+        for member, content in entries(image, layer, _UNPACKED):
             if member.name.removeprefix("./") == LOCK_PATH and content:
-                return load(content.read().decode())
+                return _lock(content.read(MOST_BYTES + 1))
     raise BadImage(f"The image has no lock file at /{LOCK_PATH}.", "Build the image again from the environment.")
 
 
-def members(image: BlobSource, layer: Descriptor) -> Iterator[tuple[tarfile.TarInfo, io.BufferedIOBase | None]]:
-    """Yields the entries of a layer, each with its bytes if it is a file. Raises ContentMismatch.
-
-    The bytes must be read before the next entry. The layer's digest is verified after the last entry.
-    """
-    chunks = image.read(layer)
+def _lock(data: bytes) -> Lockfile:
+    if len(data) > MOST_BYTES:
+        raise LockfileError(f"The lock file in the image has more than {size_text(MOST_BYTES)}.")
     try:
-        with tarfile.open(fileobj=as_file(chunks), mode="r|*", errors="surrogateescape") as tar:
-            for member in tar:
-                yield member, tar.extractfile(member) if member.isreg() else None  # type: ignore[misc]
-        for _ in chunks:
-            pass  # the digest is verified with the last chunk
-    except (tarfile.TarError, EOFError, OSError) as error:
-        raise ContentMismatch(f"The layer {layer.digest} cannot be read: {error}.") from None
+        return load(data.decode())
+    except UnicodeDecodeError:
+        raise LockfileError("The lock file in the image is not a text in UTF-8.") from None
+
+
+def members(image: BlobSource, layer: Descriptor) -> Iterator[tuple[tarfile.TarInfo, io.BufferedIOBase | None]]:
+    """Yields the entries of a layer, each with its bytes if it is a file. See `layer_reader.entries`."""
+    yield from entries(image, layer)

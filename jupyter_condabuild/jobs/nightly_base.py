@@ -21,6 +21,7 @@ from jupyter_condabuild.events import Event, Finished, Log, Report, Warning
 from jupyter_condabuild.image.configuration import Ours
 from jupyter_condabuild.jobs import build, rebase
 from jupyter_condabuild.jobs.lock import lock_report
+from jupyter_condabuild.oci.documents import read_document
 from jupyter_condabuild.oci.image import Digest, ImageConfig, Manifest, Reference
 from jupyter_condabuild.oci.referrers import detach
 from jupyter_condabuild.oci.registry import Repository
@@ -162,7 +163,7 @@ def _digest_inside(repository: Repository, tag: str) -> str:
         manifest = repository.manifest(tag)
         if not isinstance(manifest, Manifest):
             return ""
-        return Ours.read(ImageConfig.parse(b"".join(repository.read(manifest.config)))).lockfile.digest
+        return Ours.read(ImageConfig.parse(read_document(repository, manifest.config))).lockfile.digest
     except (RegistryNotFound, BadImage):
         return ""
 

@@ -14,6 +14,7 @@ from jupyter_condabuild.events import Finished, Log, Report
 from jupyter_condabuild.image.base import resolve
 from jupyter_condabuild.image.configuration import Ours, OwnLayer, command, configuration
 from jupyter_condabuild.image.layers import ReadyLayer
+from jupyter_condabuild.oci.documents import read_document
 from jupyter_condabuild.oci.image import LAYER_KEY, Image, ImageConfig, Manifest
 from jupyter_condabuild.oci.repository import Repository
 from jupyter_condabuild.requests.job_context import open_job
@@ -37,7 +38,7 @@ def run(request: RebaseRequest, report: Report) -> Finished:
             raise BadImage(
                 f"{source} is an index of images for several platforms.", "Name one of its images by digest."
             )
-        old = ImageConfig.parse(b"".join(origin.read(manifest.config)))
+        old = ImageConfig.parse(read_document(origin, manifest.config))
         ours = Ours.read(old)
         with job.phase("base"):
             base = resolve(request.base, old.architecture, job)

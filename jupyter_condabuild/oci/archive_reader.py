@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
 from jupyter_condabuild.errors import BadImage, BadReference, ContentMismatch
+from jupyter_condabuild.oci.documents import read_document
 from jupyter_condabuild.oci.files import Files, FolderFiles, TarFiles
 from jupyter_condabuild.oci.image import (
     INDEXES,
     MANIFESTS,
+    MOST_JSON,
     OCI_CONFIG,
     OCI_INDEX,
     OCI_LAYER_GZIP,
@@ -34,9 +36,6 @@ from jupyter_condabuild.oci.image import (
 
 IMAGE_NAME = "io.containerd.image.name"
 REF_NAME = "org.opencontainers.image.ref.name"
-MOST_JSON = 4 << 20
-"""The largest size of a JSON document, in bytes."""
-
 _NESTING = 3
 _COPY_AGAIN = "Make or copy the archive again."
 _T = TypeVar("_T")
@@ -205,9 +204,7 @@ class Archive:
         return b"".join(self._files.read(name))
 
     def _blob(self, descriptor: Descriptor) -> bytes:
-        if descriptor.size > MOST_JSON:
-            raise BadImage(f"{descriptor.digest} in {self._files.where} has too many bytes for a JSON document.")
-        return b"".join(Blobs(self._files, {descriptor.digest: blob_path(descriptor.digest)}).read(descriptor))
+        return read_document(Blobs(self._files, {descriptor.digest: blob_path(descriptor.digest)}), descriptor)
 
 
 class Blobs:

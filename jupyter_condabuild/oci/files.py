@@ -20,14 +20,16 @@ MOST_ENTRIES = 100_000
 MOST_EXTENDED = 1 << 20
 """The largest size of an extended header, in bytes."""
 
-_BLOCK = 512
-_EXTENDED = {
+EXTENDED = {
     tarfile.XHDTYPE,
     tarfile.SOLARIS_XHDTYPE,
     tarfile.XGLTYPE,
     tarfile.GNUTYPE_LONGNAME,
     tarfile.GNUTYPE_LONGLINK,
 }
+"""The types of entries that describe the next entry."""
+
+_BLOCK = 512
 _COMPRESSED = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"\xfd7zXZ": "xz", b"BZh": "bzip2"}
 
 
@@ -133,14 +135,14 @@ def _scan(fd: int, where: str) -> Iterator[tuple[str, tuple[int, int]]]:
             member = tarfile.TarInfo.frombuf(header, "utf-8", "surrogateescape")
         except tarfile.HeaderError:
             raise BadImage(_not_a_tar(header, offset, where)) from None
-        size = _size(member, extended, where)
+        size = size_of(member, extended, where)
         offset += _BLOCK
         if size > end - offset:
             raise _short(where)
-        if member.type in _EXTENDED:
+        if member.type in EXTENDED:
             if size > MOST_EXTENDED:
                 raise BadImage(f"{where} has a file name or header of {size} bytes, which is too long.")
-            extended |= _extended(member.type, _pread(fd, size, offset, where), where)
+            extended |= extended_header(member.type, _pread(fd, size, offset, where), where)
         else:
             name = _name(extended.get("path", member.name), where)
             if member.type in tarfile.REGULAR_TYPES and member.type != tarfile.GNUTYPE_SPARSE:
@@ -155,12 +157,17 @@ def _scan(fd: int, where: str) -> Iterator[tuple[str, tuple[int, int]]]:
         offset += size + -size % _BLOCK
 
 
-def _size(member: tarfile.TarInfo, extended: dict[str, str], where: str) -> int:
-    """Returns the number of bytes after the header. A type without content has none, whatever its header says."""
-    if member.type not in _EXTENDED and member.type not in tarfile.REGULAR_TYPES:
+def size_of(member: tarfile.TarInfo, extended: dict[str, str], where: str) -> int:
+    """Returns the number of bytes after the header. A type without content has none, whatever its header says.
+
+    Raises BadImage for a size that is not valid, and for a sparse file, whose real size nothing bounds.
+    """
+    if member.type == tarfile.GNUTYPE_SPARSE:
+        raise BadImage(f"{where} contains a sparse file.")
+    if member.type not in EXTENDED and member.type not in tarfile.REGULAR_TYPES:
         return 0
     text = extended.get("size")
-    if text is not None and member.type not in _EXTENDED:
+    if text is not None and member.type not in EXTENDED:
         if not text.isascii() or not text.isdigit() or len(text) > 19:
             raise BadImage(f"{where} is not a valid tar: {text[:40]!r} is not a size.")
         return int(text)
@@ -169,10 +176,14 @@ def _size(member: tarfile.TarInfo, extended: dict[str, str], where: str) -> int:
     return member.size
 
 
-def _extended(kind: bytes, data: bytes, where: str) -> dict[str, str]:
-    """Returns the members ``path`` and ``size`` of an extended header, which apply to the next file."""
-    if kind == tarfile.GNUTYPE_LONGNAME:
-        return {"path": data.rstrip(b"\0").decode(errors="surrogateescape")}
+def extended_header(kind: bytes, data: bytes, where: str) -> dict[str, str]:
+    """Returns the members ``path``, ``linkpath`` and ``size`` of an extended header, which apply to the next file.
+
+    Raises BadImage.
+    """
+    if kind in (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK):
+        text = data.rstrip(b"\0").decode(errors="surrogateescape")
+        return {"path" if kind == tarfile.GNUTYPE_LONGNAME else "linkpath": text}
     if kind not in (tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE):
         return {}
     values = {}
@@ -181,7 +192,9 @@ def _extended(kind: bytes, data: bytes, where: str) -> dict[str, str]:
         if not space or not length.isdigit() or len(length) > 7 or not len(length) + 2 < int(length) <= len(data):
             raise BadImage(f"{where} is not a valid tar: an extended header is damaged.")
         key, _, value = data[len(length) + 1 : int(length) - 1].partition(b"=")
-        if key in (b"path", b"size"):
+        if key.startswith(b"GNU.sparse."):
+            raise BadImage(f"{where} contains a sparse file.")
+        if key in (b"path", b"linkpath", b"size"):
             values[key.decode()] = value.decode(errors="surrogateescape")
         data = data[int(length) :]
     return values

@@ -53,7 +53,7 @@ class Digest:
         algorithm, _, digits = text.partition(":")
         length = {"sha256": 64, "sha512": 128}.get(algorithm)
         if length is None or not re.fullmatch(rf"[0-9a-f]{{{length}}}", digits):
-            raise BadDigest(f"{text[:200]!r} is not a digest.")
+            raise BadDigest(f"{text[:100]!r} is not a digest.")
         return cls(digits, algorithm)
 
     @classmethod
@@ -80,17 +80,17 @@ class Descriptor:
         """Parses a descriptor of a JSON document. Raises BadImage or BadDigest if `value` is not a valid descriptor."""
         try:
             size = value["size"]
-            if not isinstance(size, int) or size < 0:
-                raise ValueError(f"size {size!r}")
+            if type(size) is not int or not 0 <= size < 1 << 63:  # JSON's true is a bool, and a bool is an int
+                raise ValueError("the size")
             return cls(
                 str(value["mediaType"]),
-                Digest.parse(str(value["digest"])),
+                _digest(value["digest"], "manifest"),
                 size,
                 _strings(value.get("annotations")),
                 None if value.get("platform") is None else dict(value["platform"]),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise BadImage(f"A descriptor in the manifest is not valid ({error!r}).") from None
+            raise BadImage(f"A descriptor in the manifest is not valid ({repr(error)[:200]}).") from None
 
     def to_json(self) -> dict[str, Any]:
         """Returns the descriptor as a JSON object, in the form that manifests contain."""
@@ -102,16 +102,30 @@ class Descriptor:
         return value
 
 
+MOST_JSON = 4 << 20
+"""The largest size in bytes of a manifest, an index or a configuration, as in Docker's and containerd's registries."""
+
+
 def canonical_json(value: Any) -> bytes:
     """Returns JSON with sorted keys and without optional spaces. Equal values give equal bytes."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
+def _digest(text: object, document: str) -> Digest:
+    """Parses a digest that somebody else wrote into a document. Raises BadDigest with the hint for a bad image."""
+    try:
+        return Digest.parse(str(text))
+    except BadDigest as error:
+        raise BadDigest(f"A digest in the {document} is not valid: {error.message}", BadImage.default_hint) from None
+
+
 def _object(raw: bytes, document: str) -> dict[str, Any]:
+    if len(raw) > MOST_JSON:
+        raise BadImage(f"The {document} has {len(raw)} bytes. The limit is {MOST_JSON} bytes.")
     try:
         value = json.loads(raw)
     except (ValueError, RecursionError) as error:
-        raise BadImage(f"The {document} is not JSON ({error}).") from None
+        raise BadImage(f"The {document} is not JSON ({str(error)[:200]}).") from None
     if not isinstance(value, dict):
         raise BadImage(f"The {document} is not a JSON object.")
     return value
@@ -148,7 +162,7 @@ class Manifest:
         value = _object(raw, "manifest")
         kind = value.get("mediaType") or media_type or OCI_MANIFEST
         if kind not in MANIFESTS or not isinstance(value.get("layers"), list):
-            raise BadImage(f"The document is not an image manifest (media type {kind!r}).")
+            raise BadImage(f"The document is not an image manifest (media type {str(kind)[:100]!r}).")
         return cls(
             raw,
             kind,
@@ -201,7 +215,7 @@ class Index:
         value = _object(raw, "image index")
         kind = value.get("mediaType") or media_type or OCI_INDEX
         if kind not in INDEXES or not isinstance(value.get("manifests"), list):
-            raise BadImage(f"The document is not an image index (media type {kind!r}).")
+            raise BadImage(f"The document is not an image index (media type {str(kind)[:100]!r}).")
         return cls(raw, kind, tuple(Descriptor.parse(entry) for entry in value["manifests"]))
 
     def select(self, architecture: str, os: str = "linux") -> Descriptor:
@@ -233,7 +247,7 @@ class ImageConfig:
         """Parses a JSON document. Raises BadImage or BadDigest if `raw` is not a valid image configuration."""
         value = _object(raw, "image configuration")
         try:
-            diff_ids = tuple(Digest.parse(str(text)) for text in value["rootfs"]["diff_ids"] or [])
+            diff_ids = tuple(_digest(text, "image configuration") for text in value["rootfs"]["diff_ids"] or [])
         except (KeyError, TypeError):
             raise BadImage("The image configuration has no rootfs.diff_ids.") from None
         if not isinstance(value.get("config") or {}, dict):

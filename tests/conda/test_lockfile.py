@@ -20,6 +20,7 @@ import rattler.explicit_environment
 from jupyter_condabuild.conda.formats import dump, load
 from jupyter_condabuild.conda.lockfile import Lockfile, of_packages
 from jupyter_condabuild.conda.locking import lock
+from jupyter_condabuild.conda.match_specs import merged_depends
 from jupyter_condabuild.conda.packages import CondaPackage, PipPackage
 from jupyter_condabuild.conda.prefix.snapshot import snapshot
 from jupyter_condabuild.errors import LockfileError
@@ -406,3 +407,30 @@ def test_versions_are_read_as_text() -> None:
     """3.10 is not 3.1, with and without quotes in the file."""
     text = dump(of_packages("linux-64", [CondaPackage.of_url("https://h/noarch/x-3.10-0.conda", md5="1" * 32)], []))
     assert load(text.replace('"', "")).conda[0].version == "3.10"
+
+
+@pytest.mark.parametrize(
+    "text", ["@EXPLICIT\n" + "https://h/noarch/a-1-0.conda\n" * 50_001, "@EXPLICIT\n" + "\n" * 3_000_000]
+)
+def test_a_lock_file_with_too_many_lines_takes_no_time(text: str) -> None:
+    """The number of packages is bounded, and empty lines cost nothing."""
+    try:
+        assert load(text, "linux-64").conda == ()
+    except LockfileError as error:
+        assert "more than 50000 packages" in error.message
+
+
+def test_a_file_that_is_too_large_is_not_read(tmp_path: Path) -> None:
+    """A lock file has at most 64 MiB, whatever the file on the disk has."""
+    path = tmp_path / "lock.yml"
+    with path.open("wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(LockfileError, match="more than 67"):
+        load(path)
+
+
+@pytest.mark.parametrize("spec", ["a >=1", "a 1.*", "a" + " " * 60_000 + "x"])
+def test_many_dependencies_of_one_name_take_linear_time(spec: str) -> None:
+    """100,000 specs of one name are joined once."""
+    (merged,) = merged_depends([spec] * (100_000 if len(spec) < 100 else 3))
+    assert merged.startswith("a ")

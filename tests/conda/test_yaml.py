@@ -58,3 +58,25 @@ def test_a_text_that_is_no_yaml_is_refused(text: str) -> None:
 def test_tags_create_no_objects() -> None:
     """A lock file from another person runs no code."""
     assert yaml.load("!!python/object/apply:os.system ['true']", "here") == ["true"]
+
+
+LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{name}: &{name} [{', '.join(['*' + chr(ord(name) - 1)] * 9)}]\n" for name in "bcdefghi"
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (LAUGHS, "alias .line 2."),
+        ("a: &a [1]\nb: *a\n", "alias"),
+        ("a: 1\n--- \nb: 2\n", "several documents"),
+        ("[" * 5_000, "here"),
+        ("? [a]\n: b\n", "key is not a text"),
+        ("- a\n" * 1_000_001, "too large"),
+    ],
+)
+def test_a_document_that_grows_is_refused(text: str, said: str) -> None:
+    """Aliases, a deep or a large document, and keys that are no texts: a small file takes no memory."""
+    with pytest.raises(LockfileError, match=said):
+        yaml.load(text, "here")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -11,10 +13,12 @@ import pytest
 
 from jupyter_condabuild.conda.lockfile import Lockfile, of_packages
 from jupyter_condabuild.conda.packages import CondaPackage, PipPackage
-from jupyter_condabuild.errors import BadImage
-from jupyter_condabuild.image.configuration import Ours, command, configuration, runtime_layer
-from jupyter_condabuild.oci.image import Digest, ImageConfig, canonical_json
+from jupyter_condabuild.errors import BadDigest, BadImage, LockfileError
+from jupyter_condabuild.image.configuration import LOCKFILE, Ours, command, configuration, lockfile_in, runtime_layer
+from jupyter_condabuild.oci.documents import read_document
+from jupyter_condabuild.oci.image import Descriptor, Digest, ImageConfig, canonical_json
 from jupyter_condabuild.oci.layout import Store
+from tests.parts.small_image import Memory
 
 DIGEST = Digest.of(b"base")
 
@@ -113,3 +117,45 @@ def test_the_runtime_layer_is_always_the_same(tmp_path: Path) -> None:
         one, other = runtime_layer(store, 1), runtime_layer(store, 1)
         assert one == other
         assert store.has(one.descriptor)
+
+
+@pytest.mark.parametrize(
+    ("packed", "said"),
+    [
+        (gzip.compress(bytes(65 << 20), 1), "more than 67"),
+        (gzip.compress(b"@EXPLICIT\n")[:-6], "no readable lock file"),
+        (b"no gzip", "no readable lock file"),
+        (gzip.compress(b"\xff\xfe"), "no readable lock file"),
+    ],
+)
+def test_a_lock_file_in_an_image_is_decompressed_with_a_limit(packed: bytes, said: str) -> None:
+    """A bomb in a configuration, and what is no gzip, are refused."""
+    config = base(**{LOCKFILE: base64.b64encode(packed).decode()})
+    with pytest.raises((BadImage, LockfileError), match=said):
+        lockfile_in(config)
+
+
+def test_a_document_of_an_image_has_at_most_4_mib() -> None:
+    """A descriptor that claims more is refused before a byte is read; so is a body that has more."""
+    with pytest.raises(BadImage, match="4194305 bytes"):
+        read_document(Memory({}), Descriptor("application/json", DIGEST, (4 << 20) + 1))
+    with pytest.raises(BadImage, match="limit"):
+        ImageConfig.parse(b" " * ((4 << 20) + 1))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"size": True}, "not valid"),
+        ({"size": 1 << 70}, "not valid"),
+        ({"mediaType": "x" * 100_000, "size": -1}, "not valid"),
+        ({"digest": "sha256:" + "z" * 100_000}, "A digest in the manifest"),
+    ],
+)
+def test_the_text_of_a_registry_does_not_fill_a_message(change: dict[str, Any], said: str) -> None:
+    """A bad descriptor is named with a few characters of it, and with the hint for a bad image."""
+    good = {"mediaType": "a", "digest": str(DIGEST), "size": 1}
+    with pytest.raises((BadImage, BadDigest), match=said) as caught:
+        Descriptor.parse({**good, **change})
+    assert len(caught.value.message) < 500
+    assert "again" in caught.value.hint

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Literal
 
 from jupyter_condabuild.conda.formats import conda_lock, environment, explicit, pixi, yaml
-from jupyter_condabuild.conda.lockfile import Format, Lockfile
+from jupyter_condabuild.conda.lockfile import MOST_BYTES, Format, Lockfile
 from jupyter_condabuild.errors import LockfileError
+from jupyter_condabuild.text import size_text
 
 
 def dump(
@@ -69,8 +70,13 @@ def load(source: Path | str, platform: str = "") -> Lockfile:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_bytes().decode("utf-8-sig")
+        with open(path, "rb") as file:
+            data = file.read(MOST_BYTES + 1)
     except OSError as error:
         raise LockfileError(f"Cannot read {path}: {error.strerror}.") from None
+    if len(data) > MOST_BYTES:
+        raise LockfileError(f"{path} is not a lock file: it has more than {size_text(MOST_BYTES)}.")
+    try:
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise LockfileError(f"{path} is not a text file in UTF-8.") from None

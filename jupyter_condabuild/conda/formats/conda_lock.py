@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from jupyter_condabuild.conda.formats import yaml
-from jupyter_condabuild.conda.lockfile import Lockfile, of_packages
+from jupyter_condabuild.conda.lockfile import Lockfile, check_number, of_packages
 from jupyter_condabuild.conda.match_specs import merged_depends, split_depend
 from jupyter_condabuild.conda.packages import PYPI, PYPI_SIMPLE, CondaPackage, PipPackage, canonical_name
 from jupyter_condabuild.conda.platforms import choose
@@ -89,11 +89,12 @@ def load(value: Mapping[str, Any], where: str, platform: str) -> Lockfile:
     """Reads the lock file of one platform; see `formats.load`. Raises LockfileError."""
     if value.get("version") != "1":
         raise LockfileError(
-            f"{where} has version {value.get('version')} of the conda-lock format.",
+            f"{where} has version {str(value.get('version'))[:40]!r} of the conda-lock format.",
             "Only version 1 can be read. Write the lock file in this version, conda-lock's stable format.",
         )
     try:
         metadata = value["metadata"]
+        check_number(len(value["package"]), where)
         custom = {str(key): str(item) for key, item in (metadata.get("custom_metadata") or {}).items()}
         platforms = sorted({entry["platform"] for entry in value["package"]} | set(metadata["platforms"]))
         platform = choose(platforms, platform, where)
@@ -101,8 +102,8 @@ def load(value: Mapping[str, Any], where: str, platform: str) -> Lockfile:
         conda = [_load_conda(entry, custom) for entry in entries if entry["manager"] == "conda"]
         pip = [_load_pip(entry, custom) for entry in entries if entry["manager"] == "pip"]
         requested = [scrub(str(spec)) for spec in json.loads(custom.get(_REQUESTED, "[]"))]
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise LockfileError(f"{where} is not a complete conda-lock file ({error!r}).") from None
+    except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
+        raise LockfileError(f"{where} is not a complete conda-lock file ({repr(error)[:200]}).") from None
     return of_packages(platform, conda, pip, requested, platforms)
 
 

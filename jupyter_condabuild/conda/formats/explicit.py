@@ -9,7 +9,7 @@ import re
 from typing import Literal
 
 from jupyter_condabuild.conda.formats import requirement
-from jupyter_condabuild.conda.lockfile import Lockfile, of_packages
+from jupyter_condabuild.conda.lockfile import Lockfile, check_number, of_packages
 from jupyter_condabuild.conda.packages import CondaPackage
 from jupyter_condabuild.conda.platforms import choose, linux_platform
 from jupyter_condabuild.conda.secrets import scrub_url
@@ -17,6 +17,7 @@ from jupyter_condabuild.errors import LockfileError
 from jupyter_condabuild.text import counted
 
 _HASH = re.compile(r"(?:(?:sha256|md5):)?([0-9a-f]{64}|[0-9a-f]{32})", re.IGNORECASE)
+_LINE = re.compile(r"[^\r\n]+")
 
 
 def dump(lockfile: Lockfile, hash: Literal["sha256", "md5"] = "sha256") -> str:
@@ -46,32 +47,35 @@ def load(text: str, where: str, platform: str) -> Lockfile:
     The platform comes from the comment ``# platform:``, which conda writes, or else from the URLs of the packages.
     """
     conda, pip, named = [], [], ""
-    for number, raw in enumerate(text.splitlines(), start=1):
-        line = raw.strip()
+    for raw in _LINE.finditer(text):
+        line = raw[0].strip()
         if match := re.fullmatch(r"#\s*platform:\s*(\S+)", line):
             named = match[1]
         elif line.startswith("# pip: "):
             if package := requirement.load(line.removeprefix("# pip: ")):
                 pip.append(package)
         elif line and line[0] != "#" and line != "@EXPLICIT":
-            conda.append(_package(line, f"{where}, line {number}"))
+            try:
+                conda.append(_package(line))
+            except ValueError as error:
+                number = text.count("\n", 0, raw.start()) + 1
+                raise LockfileError(f"{where}, line {number}: {error}.") from None
+        check_number(len(conda) + len(pip), where)
     subdirs = {package.subdir for package in conda} - {"noarch"}
     platforms = [named] if named else sorted(subdirs) or [platform or linux_platform()]
     return of_packages(choose(platforms, platform, where), conda, pip)
 
 
-def _package(line: str, where: str) -> CondaPackage:
+def _package(line: str) -> CondaPackage:
+    """Raises ValueError, whose text completes a message."""
     url, _, fragment = line.partition("#")
     digest = _HASH.fullmatch(fragment)
     if fragment and not digest:
-        raise LockfileError(f"{where}: the text after # is neither an md5 nor a sha256.")
+        raise ValueError("the text after # is neither an md5 nor a sha256")
     value = digest[1].lower() if digest else ""
-    try:
-        return CondaPackage.of_url(
-            scrub_url(url), sha256=value if len(value) == 64 else "", md5=value if len(value) == 32 else ""
-        )
-    except ValueError as error:
-        raise LockfileError(f"{where}: {error}.") from None
+    return CondaPackage.of_url(
+        scrub_url(url), sha256=value if len(value) == 64 else "", md5=value if len(value) == 32 else ""
+    )
 
 
 def _dependencies_first(packages: tuple[CondaPackage, ...]) -> list[CondaPackage]:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from jupyter_condabuild.conda.formats import yaml
-from jupyter_condabuild.conda.lockfile import Lockfile, of_packages
+from jupyter_condabuild.conda.lockfile import Lockfile, check_number, of_packages
 from jupyter_condabuild.conda.match_specs import merged_depends
 from jupyter_condabuild.conda.packages import (
     PYPI,
@@ -90,6 +90,7 @@ def load(value: Mapping[str, Any], where: str, platform: str) -> Lockfile:
         environment = environments.get("default") or next(iter(environments.values()))
         platforms = environment["packages"] or {}
         platform = choose(sorted(platforms), platform, where)
+        check_number(len(platforms[platform]), where)
         entries = {_reference(entry): entry for entry in value["packages"]}
         conda, pip = [], []
         for reference in platforms[platform]:
@@ -98,7 +99,7 @@ def load(value: Mapping[str, Any], where: str, platform: str) -> Lockfile:
             else:
                 pip.append(_load_pip(reference["pypi"], entries[reference["pypi"]], environment.get("indexes") or ()))
     except (KeyError, TypeError, AttributeError, ValueError, StopIteration) as error:
-        raise LockfileError(f"{where} is not a complete pixi.lock ({error!r}).") from None
+        raise LockfileError(f"{where} is not a complete pixi.lock ({repr(error)[:200]}).") from None
     return of_packages(platform, conda, pip, platforms=sorted(platforms))
 
 

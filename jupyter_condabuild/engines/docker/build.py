@@ -29,6 +29,7 @@ from jupyter_condabuild.oci import builder
 from jupyter_condabuild.oci.builder import BuildOptions, Kind, NoBuildKit
 from jupyter_condabuild.oci.credentials import has_login
 from jupyter_condabuild.oci.daemon import Daemon
+from jupyter_condabuild.oci.documents import read_document
 from jupyter_condabuild.oci.image import ImageConfig, Manifest, Reference
 from jupyter_condabuild.planning.inputs import Inputs, read_inputs
 from jupyter_condabuild.requests.build import BuildRequest
@@ -245,7 +246,7 @@ def _deliver(
             manifest = repository.manifest(digest)
             if isinstance(manifest, Manifest):
                 size = manifest.config.size + sum(layer.size for layer in manifest.layers)
-                diff_ids = ImageConfig.parse(b"".join(repository.read(manifest.config))).diff_ids
+                diff_ids = ImageConfig.parse(read_document(repository, manifest.config)).diff_ids
                 layers = zip(manifest.layers, diff_ids, strict=False)
                 pushed = sum(layer.size for layer, diff_id in layers if diff_id.hex[:12] in sent)
     if request.archive:

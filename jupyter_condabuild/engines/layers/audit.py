@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import random
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 
@@ -18,6 +18,7 @@ from jupyter_condabuild.engines.layers.engine import LayersEngine
 from jupyter_condabuild.errors import CondaBuildError, ContentMismatch, LayerForged
 from jupyter_condabuild.events import Event, Log
 from jupyter_condabuild.oci.image import Digest
+from jupyter_condabuild.oci.layer_reader import decompressed
 from jupyter_condabuild.oci.layout import Store
 from jupyter_condabuild.planning.inputs import Inputs
 from jupyter_condabuild.planning.layer_plan import PlannedLayer
@@ -117,7 +118,7 @@ def _content(claim: Claim, size: int) -> Digest | None:
     """Returns the diff_id of the blob of a claim, or None if its content is not exactly `size` bytes of a gzip file."""
     content, total = hashlib.sha256(), 0
     try:
-        for part in _decompressed(claim.repository.read(claim.descriptor)):
+        for part in decompressed(claim.repository.read(claim.descriptor)):
             content.update(part)
             total += len(part)
             if total > size:
@@ -125,21 +126,6 @@ def _content(claim: Claim, size: int) -> Digest | None:
     except (zlib.error, ContentMismatch):
         return None
     return Digest(content.hexdigest()) if total == size else None
-
-
-def _decompressed(chunks: Iterable[bytes]) -> Iterable[bytes]:
-    """Decompresses a gzip file in parts of at most 1 MiB. Raises zlib.error."""
-    decompressor = zlib.decompressobj(31)
-    for chunk in chunks:
-        data = chunk
-        while data:
-            if decompressor.eof:
-                decompressor = zlib.decompressobj(31)
-            yield decompressor.decompress(data, 1 << 20)
-            data = decompressor.unused_data or decompressor.unconsumed_tail
-    yield decompressor.flush()
-    if not decompressor.eof:
-        raise zlib.error("The gzip file is cut off.")
 
 
 def _silent(event: Event) -> None:

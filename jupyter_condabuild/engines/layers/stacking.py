@@ -24,6 +24,7 @@ from jupyter_condabuild.image.layers import LayerStack, ReadyLayer, hidden_in
 from jupyter_condabuild.image.opener import members
 from jupyter_condabuild.image.paths import PREFIX_IN_LAYER, USER, WORK, in_layer
 from jupyter_condabuild.oci import layer
+from jupyter_condabuild.oci.documents import read_document
 from jupyter_condabuild.oci.image import LAYER_KEY, BlobSource, Digest, ImageConfig, Manifest
 from jupyter_condabuild.oci.layer import Entry
 from jupyter_condabuild.oci.layout import Store
@@ -57,7 +58,7 @@ class Current:
 
         Raises BadImage for an image that jupyter-condabuild has not built, or RegistryError.
         """
-        config = ImageConfig.parse(b"".join(repository.read(manifest.config)))
+        config = ImageConfig.parse(read_document(repository, manifest.config))
         return cls(manifest, config, Ours.read(config), repository)
 
     @property
