@@ -409,15 +409,11 @@ def test_versions_are_read_as_text() -> None:
     assert load(text.replace('"', "")).conda[0].version == "3.10"
 
 
-@pytest.mark.parametrize(
-    "text", ["@EXPLICIT\n" + "https://h/noarch/a-1-0.conda\n" * 50_001, "@EXPLICIT\n" + "\n" * 3_000_000]
-)
-def test_a_lock_file_with_too_many_lines_takes_no_time(text: str) -> None:
+def test_a_lock_file_with_too_many_lines_takes_no_time() -> None:
     """The number of packages is bounded, and empty lines cost nothing."""
-    try:
-        assert load(text, "linux-64").conda == ()
-    except LockfileError as error:
-        assert "more than 50000 packages" in error.message
+    with pytest.raises(LockfileError, match="more than 50000 packages"):
+        load("@EXPLICIT\n" + "https://h/noarch/a-1-0.conda\n" * 50_001)
+    assert load("@EXPLICIT\n" + "\n" * 3_000_000, "linux-64").conda == ()
 
 
 def test_a_file_that_is_too_large_is_not_read(tmp_path: Path) -> None:
