@@ -1,10 +1,22 @@
-"""Formats sizes, times and lists of names for users."""
+"""Formats sizes, times and lists of names for users, and makes text from outside safe for a terminal.
+
+Source: ECMA-48 (control sequences), UAX #9 (directional formatting).
+"""
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Sequence, Sized
 
 _SIZES = ("B", "kB", "MB", "GB", "TB", "PB")
+_SEQUENCES = re.compile(
+    r"(?:\x1b\[|\x9b)[0-?]*+[ -/]*+[@-~]"  # CSI: colours, cursor, modes
+    # OSC, DCS: title, link, clipboard
+    r"|(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c\x9d\x90\x98\x9e\x9f]*+(?:\x07|\x1b\\|\x9c)"
+    r"|\x1b[ -/]*[0-~]?"
+)
+_INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 
 
 def size_text(size: float) -> str:
@@ -46,6 +58,22 @@ def listed(names: Sequence[str], most: int = 10) -> str:
     """
     shown = ", ".join(name if name.isprintable() else repr(name) for name in names[:most])
     return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
+
+
+def clean(text: str) -> str:
+    """Returns a text from outside (a package's name, a server's message) as one line that is safe for a terminal.
+
+    Control sequences are removed, white space becomes single spaces, and invisible characters are replaced by U+FFFD.
+    """
+    text = " ".join(_SEQUENCES.sub("", text).split())
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join("\N{REPLACEMENT CHARACTER}" if unicodedata.category(c) in _INVISIBLE else c for c in text)
+
+
+def clean_lines(text: str) -> str:
+    """Returns a text of several lines with each line as `clean` returns it. Spaces at the start of a line stay."""
+    return "\n".join(line[: len(line) - len(line.lstrip(" "))] + clean(line) for line in text.split("\n"))
 
 
 def _step(size: float) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from jupyter_condabuild.text import part_text, seconds_text, size_text
+from jupyter_condabuild.text import clean, clean_lines, part_text, seconds_text, size_text
 
 
 @pytest.mark.parametrize(
@@ -52,3 +52,14 @@ def test_a_part_has_the_unit_of_the_whole() -> None:
     assert part_text(0, 6_200_000) == "0.0 of 6.2 MB"
     assert part_text(120_000_000, 197_000_000) == "120 of 197 MB"
     assert part_text(3, 10) == "3 of 10 B"
+
+
+def test_a_text_of_sequences_without_an_end_takes_linear_time() -> None:
+    """From each start, only the next start is looked for; the text is shown without the controls."""
+    assert set(clean("\x9d" * 500_000)) == {"\N{REPLACEMENT CHARACTER}"}
+    assert clean("\x1b]" * 200_000 + "end") == "end"
+
+
+def test_each_line_is_cleaned_and_keeps_its_indent() -> None:
+    """A text of several lines stays one, without anything that a terminal obeys."""
+    assert clean_lines("a\x1b[2J\n  b\x9b31m\r c\n\x1b]0;title\x07") == "a\n  b c\n"

@@ -6,7 +6,7 @@ import argparse
 import sys
 from dataclasses import asdict
 
-from jupyter_condabuild.commands.output import print_json
+from jupyter_condabuild.commands.output import print_json, print_text
 from jupyter_condabuild.events import Finished, Report
 from jupyter_condabuild.requests.build import BuildRequest
 
@@ -33,4 +33,4 @@ def _print_use(request: BuildRequest, done: Finished, report: Report) -> None:
         close()
     first = share_commands(request, done)[0]
     lines = [line for line in first.text.splitlines() if not line.startswith("docker pull ")]
-    print(f"\n{first.title}:", *lines, sep="\n  ", file=sys.stderr)
+    print_text("\n  ".join([f"\n{first.title}:", *lines]), file=sys.stderr)

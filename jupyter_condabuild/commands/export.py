@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Mapping
 from pathlib import Path
 
-from jupyter_condabuild.commands.output import print_json
+from jupyter_condabuild.commands.output import print_json, print_text
 from jupyter_condabuild.errors import UsageError, from_os_error
 from jupyter_condabuild.events import Report
 from jupyter_condabuild.files import write_whole
@@ -39,8 +39,8 @@ def run(request: ExportRequest, arguments: argparse.Namespace, report: Report) -
         print_json({"files": [str(path) for path in written], "next": made.next}, arguments)
     elif not arguments.events:
         for path in written:
-            print(path)
-        print(f"Next: {made.next}")
+            print_text(str(path))
+        print_text(f"Next: {made.next}")
 
 
 def _write(folder: Path, files: Mapping[str, str], executable: frozenset[str], *, force: bool) -> list[Path]:

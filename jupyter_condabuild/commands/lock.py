@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from jupyter_condabuild.commands.output import print_json
+from jupyter_condabuild.commands.output import print_json, print_text
 from jupyter_condabuild.events import Report
 from jupyter_condabuild.files import write_whole
 from jupyter_condabuild.requests.others import LockRequest
@@ -33,4 +33,4 @@ def run(request: LockRequest, arguments: argparse.Namespace, report: Report) -> 
     elif not arguments.output:
         sys.stdout.write(text)
     if not arguments.events:
-        print(result.text(), file=sys.stderr)
+        print_text(result.text(), file=sys.stderr)

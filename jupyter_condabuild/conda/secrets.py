@@ -17,28 +17,37 @@ from urllib.parse import unquote
 
 _SCHEME = r"[a-z][a-z0-9+.-]{0,30}"
 _SLASH = r"(?:/|%(?:25)*2f)"
-_AT = r"(?P<at>@|%(?:25)*40)(?!sha256:)"  # in repository@sha256:…, a digest follows, not a host
+_ANY_AT = r"@|%(?:25)*40"
+_AT = rf"(?P<at>{_ANY_AT})(?!sha256:)"  # in repository@sha256:…, a digest follows, not a host
 _START = rf"{_SCHEME}(?::|%(?:25)*3a){_SLASH}{_SLASH}"  # the start of a URL, percent-encoded any number of times
 _CLOSING = "'),.>]}:;"  # characters that belong to the sentence or list around a URL
 
+# A "port" that is not a number is a password that contains / ? or #. No parser accepts it, but users write it.
+_PASSWORD = re.compile(
+    rf"(?P<start>{_SCHEME}://)(?P<user>[^\s/?#\":@\[]+):(?!\d*(?:[/?#\s\"]|$))[^\s\"@]*{_AT}", re.IGNORECASE
+)
+_ENCODED_PASSWORD = re.compile(
+    rf"(?P<start>{_SCHEME}%(?P<n>(?:25)*)3a%(?P=n)2f%(?P=n)2f)"
+    rf"(?P<user>(?:(?!%(?P=n)(?:2f|3f|23|3a|40))[^\s/?#&\":@])+)%(?P=n)3a"
+    rf"(?!\d*(?:%(?P=n)(?:2f|3f|23)|[&\s\"]|$))(?:(?!%(?P=n)40)[^\s&\"])*(?P<at>{_ANY_AT})",
+    re.IGNORECASE,
+)
 _USERINFO = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
-        # A "port" that is not a number is a password that contains / ? or #. No parser accepts it, but users write it.
-        rf"(?P<start>{_SCHEME}://)(?P<user>[^\s/?#\":@\[]+):(?!\d*(?:[/?#\s\"]|$))[^\s\"@]*{_AT}",
-        (
-            rf"(?P<start>{_SCHEME}%(?P<n>(?:25)*)3a%(?P=n)2f%(?P=n)2f)"
-            rf"(?P<user>(?:(?!%(?P=n)(?:2f|3f|23|3a|40))[^\s/?#&\":@])+)%(?P=n)3a"
-            rf"(?!\d*(?:%(?P=n)(?:2f|3f|23)|[&\s\"]|$))(?:(?!%(?P=n)40)[^\s&\"])*{_AT}"
-        ),
         # A raw password may contain %2F. In an encoded URL, a slash of the password is encoded once more.
-        rf"(?P<start>{_SCHEME}://)(?P<user>[^\s/?#\":@]*)[^\s/?#\"]*{_AT}",
+        rf"(?P<start>{_SCHEME}://)(?P<user>(?:(?!{_ANY_AT})[^\s/?#\":@])*+)[^\s/?#\"]*{_AT}",
         (
             rf"(?P<start>{_SCHEME}%(?P<n>(?:25)*)3a%(?P=n)2f%(?P=n)2f)"
-            rf"(?P<user>(?:(?!%(?P=n)(?:2f|3f|23|3a|40))[^\s/?#&\":@])*)(?:(?!%(?P=n)(?:2f|3f|23))[^\s/?#&\"])*{_AT}"
+            rf"(?P<user>(?:(?!{_ANY_AT}|%(?P=n)(?:2f|3f|23|3a))[^\s/?#&\":@])*+)"
+            rf"(?:(?!%(?P=n)(?:2f|3f|23))[^\s/?#&\"])*{_AT}"
         ),
     )
 )
+_AT_SIGN = re.compile(_ANY_AT, re.IGNORECASE)
+# The longest texts in which a password can lie. Each has one sign for @ at its end, or signs in it.
+_PIECE = re.compile(r"[^\s\"@]*+@(?!sha256:)|[^\s\"@]++", re.IGNORECASE)
+_ENCODED_PIECE = re.compile(r"[^\s&\"]++")
 _USERINFO_BARE = re.compile(
     r"(?<![\w/%.+-])(?!mailto:)[\w.+-]+:[^\s/:@\"']+@(?=(?:[\w-]+\.)+[a-z]{2,}(?:/|:\d))", re.IGNORECASE
 )
@@ -62,7 +71,8 @@ _SECRET_NAME = re.compile(
 _HEADER = re.compile(
     r"(?P<start>\bauthorization[\"']?\s*[:=]\s*[\"']?(?:(?:bearer|basic|token)\s+)?)[^\s\"',;]+", re.IGNORECASE
 )
-_JSON_STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_JSON_STRING = re.compile(r'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)  # a text that does not end goes to the end of the file
+_MOST_ROUNDS = 20
 _CANDIDATE = re.compile(r"//|%|@|/t/|authorization", re.IGNORECASE)
 
 
@@ -101,7 +111,8 @@ def _scrub_literal(match: re.Match[str]) -> str:
     try:
         value = json.loads(literal, strict=False)
     except ValueError:  # an incomplete escape sequence in a broken file
-        return f'"{scrub(literal[1:-1])}"'
+        end = '"' if len(literal) > 1 and literal.endswith('"') else ""
+        return f'"{scrub(literal[1 : len(literal) - len(end)])}{end}'
     cleaned = _scrub_string(value)
     return literal if cleaned == value else json.dumps(cleaned)
 
@@ -111,21 +122,38 @@ def _scrub_string(text: str) -> str:
 
 
 def _scrub_until_clean(text: str, closing: str) -> str:
-    while _CANDIDATE.search(text):
+    for _ in range(_MOST_ROUNDS):
+        if not _CANDIDATE.search(text):
+            return text
         cleaned = _scrub_once(text, closing)
         if cleaned == text:
-            break
+            return text
         text = cleaned  # a removed credential may have hidden another one
-    return text
+    return "***"  # no honest text hides so many
 
 
 def _scrub_once(text: str, closing: str) -> str:
+    # Each pattern takes linear time, also for a hostile text.
+    text = _PIECE.sub(lambda piece: _without_password(_PASSWORD, piece[0]), text)
+    text = _ENCODED_PIECE.sub(lambda piece: _without_password(_ENCODED_PASSWORD, piece[0]), text)
     for pattern in _USERINFO:
         text = pattern.sub(_without_userinfo, text)
     text = _USERINFO_BARE.sub("", text)
     text = _TOKEN_BARE.sub(r"\g<head>", text)
     text = _URL.sub(lambda match: match["start"] + _without_tokens(match["rest"], closing), text)
     return _HEADER.sub(r"\g<start>***", text)
+
+
+def _without_password(pattern: re.Pattern[str], piece: str) -> str:
+    """Returns a piece of text without the passwords that `pattern` finds.
+
+    Nothing behind the last sign for @ can be a password. It is not searched: from each start of a URL there, the pattern
+    would look to the end of the piece.
+    """
+    end = 0
+    for sign in _AT_SIGN.finditer(piece):
+        end = sign.end()
+    return pattern.sub(_without_userinfo, piece[:end]) + piece[end:] if end else piece
 
 
 def _without_tokens(rest: str, closing: str) -> str:
@@ -154,7 +182,7 @@ def _without_secrets(query: str) -> str:
         if dropping is not None and (depth > dropping or not separates):
             continue  # part of the dropped value
         name, *value = _EQUALS.split(parameter, maxsplit=1)
-        if value and _SECRET_NAME.search(_decoded(name)):
+        if value and _is_secret(name):
             dropping = depth
             inherited = inherited or (delimiter if _opens(delimiter) else "")
             continue
@@ -165,10 +193,14 @@ def _without_secrets(query: str) -> str:
     return "".join(kept)
 
 
-def _decoded(text: str) -> str:
-    while (decoded := unquote(text)) != text:
-        text = decoded
-    return text
+def _is_secret(name: str) -> bool:
+    """Whether the name of a parameter, percent-encoded any number of times, is that of a secret."""
+    for _ in range(_MOST_ROUNDS):
+        decoded = unquote(name)
+        if decoded == name:
+            return bool(_SECRET_NAME.search(name))
+        name = decoded
+    return True  # no honest name is encoded so often
 
 
 def _depth(delimiter: str) -> int:

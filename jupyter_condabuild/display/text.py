@@ -1,38 +1,21 @@
-"""Prepares text for a terminal: removes control sequences, measures columns, cuts and wraps lines.
+"""Prepares text for a terminal: measures columns, cuts and wraps lines.
 
-Source: ECMA-48 (control sequences), UAX #9 (directional formatting), UAX #11 (East Asian width).
+Source: UAX #11 (East Asian width).
 """
 
 from __future__ import annotations
 
 import os
-import re
 import unicodedata
 from collections.abc import Sequence
 from typing import TextIO
 
-_SEQUENCES = re.compile(
-    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"  # CSI: colours, cursor, modes
-    r"|(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)"  # OSC, DCS: title, link, clipboard
-    r"|\x1b[ -/]*[0-~]?"
-)
-_INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+from jupyter_condabuild.text import clean as clean  # the displays have all their functions for text from here
 
 GREEN, YELLOW, RED, CYAN, BOLD, DIM = "32", "33", "31", "36", "1", "2"
 
 Segment = tuple[str, str]
 """A text and the SGR code of its colour, or "" for no colour."""
-
-
-def clean(text: str) -> str:
-    """Returns a text from outside (a package's name, a server's message) as one line that is safe for a terminal.
-
-    Control sequences are removed, white space becomes single spaces, and invisible characters are replaced by U+FFFD.
-    """
-    text = " ".join(_SEQUENCES.sub("", text).split())
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join("\N{REPLACEMENT CHARACTER}" if unicodedata.category(c) in _INVISIBLE else c for c in text)
 
 
 def columns(text: str) -> int:

@@ -170,7 +170,9 @@ def _readable(failure: str) -> str:
 
     The log shows the arguments. The reason of the failure comes after them.
     """
-    return re.sub(r"executor failed running \[.*\]: ", "a command ended with ", failure, flags=re.DOTALL)
+    before, found, rest = failure.partition("executor failed running [")
+    _, end, reason = rest.rpartition("]: ")
+    return f"{before}a command ended with {reason}" if found and end else failure
 
 
 class _Context:

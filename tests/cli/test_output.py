@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
 
+from jupyter_condabuild.commands.output import print_result
 from tests.parts.builds import install, small_channel
 from tests.parts.channel.package import File, Metadata
 from tests.parts.command_line import CommandLine
@@ -101,3 +103,25 @@ def test_all_names_are_in_json(run: CommandLine, places: dict[str, Path]) -> Non
     found = run("lock", places["ENV"], "--json").json
     assert len(found["modified"]) == 30
     assert os.fsencode(ODD) in map(os.fsencode, found["untracked"])
+
+
+HOSTILE = "num\x1b[2Jpy\x9b31m\x7f\u202e"
+
+
+def test_what_a_stranger_named_sends_no_control_sequence(capsys: pytest.CaptureFixture[str]) -> None:
+    """As text the sequences are gone; as JSON they are escapes with the same value."""
+
+    class Named:
+        """A result with a name from an image."""
+
+        def summary(self) -> dict[str, str]:
+            return {"name": HOSTILE}
+
+        def text(self) -> str:
+            return f"one\n  {HOSTILE}"
+
+    for json_wanted in (False, True):
+        print_result(Named(), Namespace(json=json_wanted, events=None))
+        shown = capsys.readouterr().out
+        assert not set(shown) & set("\x1b\x9b\x7f\u202e")
+        assert json.loads(shown) == {"name": HOSTILE} if json_wanted else shown.startswith("one\n  numpy")

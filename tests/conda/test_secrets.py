@@ -178,3 +178,32 @@ def test_a_long_text_takes_a_short_time() -> None:
     """No pattern backtracks without a limit: 400 kB of the worst text take a short time."""
     for unit in ("a", "a:", "https://", "https://a/t/", "https://a@", "%25", "@", "a.b", "?token=x&"):
         scrub(unit * (400_000 // len(unit)))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x://a:" * 200_000,
+        "x://a:" * 200_000 + "@sha256:",
+        "%40" + "x://a:" * 200_000,
+        "x://" + "a" * 1_000_000,
+        "x%3a%2f%2fa%3a" * 100_000 + "%40sha256:",
+        "https://h/?%" + "25" * 500_000 + "=1",
+        "/t/" * 300_000 + "@x://",
+    ],
+)
+def test_a_hostile_text_takes_linear_time(text: str) -> None:
+    """With a pattern that looks from each start to the end, this test would not end."""
+    assert len(scrub(text)) <= len(text)
+
+
+def test_a_hostile_json_file_takes_linear_time() -> None:
+    """A text without an end is read once, not from each quotation mark; it keeps its bytes."""
+    data = b'{"a": "' + b'\\"' * 500_000
+    assert scrub_json_bytes(data) == data
+    assert scrub_json_bytes(b'{"a": "https://u:p@h/') == b'{"a": "https://h/'
+
+
+def test_a_name_that_hides_too_deep_counts_as_a_secret() -> None:
+    """After twenty rounds of decoding a name is dropped with its value."""
+    assert scrub_url("https://h/?a%2" + "%3" * 100 + "5=v") == "https://h/"

@@ -19,7 +19,7 @@ from jupyter_condabuild.conda.secrets import scrub_url
 from jupyter_condabuild.files import open_regular
 
 _MAX_BYTES = 1 << 24
-_HEADER = re.compile(r"^(name|version)[ \t]*:[ \t]*(\S.*?)[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
+_HEADER = re.compile(r"^(name|version)[ \t]*+:([^\r\n]*+)", re.IGNORECASE | re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,8 @@ def name_and_version(folder: Path, fallback: str) -> tuple[str, str]:
     text = text_of(folder / "METADATA") or text_of(folder / "PKG-INFO") or text_of(folder)
     headers = dict[str, str]()
     for key, value in _HEADER.findall(re.split(r"\r?\n\r?\n", text, maxsplit=1)[0]):
-        headers.setdefault(key.lower(), value)
+        if value.strip():
+            headers.setdefault(key.lower(), value.strip())
     name = headers.get("name", "")
     version = headers.get("version", "")
     return (
@@ -182,7 +183,7 @@ def editable_source(prefix: Path, files: tuple[str, ...]) -> Path | None:
         if name.endswith(".pth"):
             folders = [line for line in text.splitlines() if line.startswith("/")]
         else:
-            mapping = re.search(r"^MAPPING\b[^=]*= *(\{.*?\})", text, re.MULTILINE | re.DOTALL)
+            mapping = re.search(r"^MAPPING\b[^=\n]*+= *+(\{[^}]*+\})", text, re.MULTILINE | re.DOTALL)
             try:
                 places = ast.literal_eval(mapping[1]).values() if mapping else ()
             except (ValueError, SyntaxError, AttributeError, RecursionError, MemoryError):
