@@ -1,4 +1,4 @@
-"""Replaces files atomically, and opens files that somebody else made.
+"""Replaces files atomically, makes folders that belong to this user alone, and opens files that somebody else made.
 
 A reader of a replaced file sees the old content or the new content, never a part of it.
 """
@@ -15,7 +15,36 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 
-from jupyter_condabuild.errors import from_os_error
+from jupyter_condabuild.errors import StoreUnwritable, from_os_error
+
+PRIVATE = 0o600
+"""The mode of a file that only this user may read and write."""
+
+
+def private_folder(folder: Path, doing: str) -> None:
+    """Makes a folder that only this user may enter, or takes the rights of others to an existing folder away.
+
+    The folder is made private before anything is written to it, so that nobody else can put a file there or read one.
+
+    Args:
+        doing: completes "… while …" in an error message, for example "opening the store".
+
+    Raises StoreUnwritable if the folder belongs to another user, and StoreError if it cannot be made.
+    """
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        status = folder.stat()
+        if status.st_uid != os.geteuid():
+            raise StoreUnwritable(f"{folder} belongs to another user (uid {status.st_uid}).", "Choose another folder.")
+        if status.st_mode & 0o077:
+            folder.chmod(0o700)
+    except OSError as error:
+        raise from_os_error(error, doing, folder) from None
+
+
+def open_private(path: str, flags: int) -> int:
+    """An opener for `open`: only this user may read and write a file that it makes."""
+    return os.open(path, flags | os.O_CLOEXEC, PRIVATE)
 
 
 def write_whole(path: Path, content: str | bytes, doing: str, *, mode: int = 0o666) -> None:

@@ -57,6 +57,11 @@ class Settings:
     insecure_registries: tuple[str, ...] = _setting(
         (), "Registries that may use plain HTTP, or a certificate that cannot be verified."
     )
+    allowed_registries: tuple[str, ...] = _setting(
+        (),
+        "Registries that clients of the server may name: registry.lab.org, *.lab.org:5000; default: all. Redirects and "
+        "token servers count, too. Addresses of this machine must be listed by name.",
+    )
     trusted_repositories: tuple[str, ...] = _setting(
         (), "Repositories whose layers are used without a check: registry.lab.org/team/*."
     )

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from jupyter_condabuild.errors import StoreError
-from jupyter_condabuild.files import BeneathFolder, others_can_write, read_regular, write_whole
+from jupyter_condabuild.errors import StoreError, StoreUnwritable
+from jupyter_condabuild.files import BeneathFolder, others_can_write, private_folder, read_regular, write_whole
 
 
 def test_a_file_is_written_and_replaced(tmp_path: Path) -> None:
@@ -101,3 +101,25 @@ def test_who_else_can_write_a_folder_is_known(tmp_path: Path) -> None:
         os.chown(folder, -1, 4242)
         assert others_can_write(folder)
     assert others_can_write(tmp_path / "none")
+
+
+def test_a_folder_is_made_for_this_user_alone(tmp_path: Path) -> None:
+    """New or old: the rights of others are taken away before anything is in it."""
+    for folder in (tmp_path / "new" / "state", tmp_path / "old"):
+        if folder.name == "old":
+            folder.mkdir(mode=0o755)
+        private_folder(folder, "opening it")
+        assert folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_folder_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its owner could change what we write; the message names the folder and the owner."""
+    folder = tmp_path / "theirs"
+    folder.mkdir(mode=0o777)
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    with pytest.raises(StoreUnwritable, match=f"{folder} belongs to another user .uid {os.getuid()}."):
+        private_folder(folder, "opening it")
+    (tmp_path / "file").write_text("")
+    monkeypatch.undo()
+    with pytest.raises(StoreError, match="opening it"):
+        private_folder(tmp_path / "file", "opening it")

@@ -147,8 +147,8 @@ def _scrub_once(text: str, closing: str) -> str:
 def _without_password(pattern: re.Pattern[str], piece: str) -> str:
     """Returns a piece of text without the passwords that `pattern` finds.
 
-    Nothing behind the last sign for @ can be a password. It is not searched: from each start of a URL there, the pattern
-    would look to the end of the piece.
+    Nothing behind the last sign for @ can be a password. It is not searched: the pattern would look from each start of
+    a URL there to the end of the piece.
     """
     end = 0
     for sign in _AT_SIGN.finditer(piece):

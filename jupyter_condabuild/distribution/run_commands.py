@@ -136,7 +136,9 @@ def _apptainer(finished: Finished, name: str) -> str:
     # Without the variable, Python would find packages in the user's ~/.local before the image's packages.
     variable = "--env PYTHONNOUSERSITE=1"
     if _runs_jupyterlab(finished):
-        return f"apptainer run {variable} {name}.sif"
+        # A container of Apptainer has the host's network: 0.0.0.0 would be every address of the host.
+        command = [word.replace("--ip=0.0.0.0", "--ip=127.0.0.1") for word in finished.command]
+        return f"apptainer exec {variable} {name}.sif {ENTRYPOINT} {shlex.join(command)}"
     return f"apptainer exec {variable} {name}.sif {ENTRYPOINT} {shlex.join(finished.command or ('sh',))}"
 
 

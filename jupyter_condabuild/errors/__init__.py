@@ -36,6 +36,7 @@
     │   ├── RegistryUnreachable      there is no answer
     │   ├── RegistryUnauthorized     401
     │   ├── RegistryDenied           403
+    │   ├── RegistryNotAllowed       the server's setting allowed_registries does not have the registry
     │   ├── RegistryNotFound         404; BlobGone: a manifest names a blob that the registry no longer has
     │   ├── RegistryTooLarge         413
     │   ├── RegistryBusy             429
@@ -94,6 +95,7 @@ from jupyter_condabuild.errors.registries import (
     RegistryDenied,
     RegistryError,
     RegistryFault,
+    RegistryNotAllowed,
     RegistryNotFound,
     RegistryTooLarge,
     RegistryUnauthorized,
@@ -154,6 +156,7 @@ __all__ = [
     "RegistryDenied",
     "RegistryError",
     "RegistryFault",
+    "RegistryNotAllowed",
     "RegistryNotFound",
     "RegistryTooLarge",
     "RegistryUnauthorized",

@@ -47,6 +47,13 @@ class RegistryDenied(RegistryError):
     default_hint = "Ask for permission to push to this repository, or choose another repository."
 
 
+class RegistryNotAllowed(RegistryError):
+    """The setting allowed_registries of the server does not have the registry, or its address."""
+
+    code = "registry_not_allowed"
+    default_hint = "Choose another registry, or ask the administrator of this server for allowed_registries."
+
+
 class RegistryNotFound(RegistryError):
     """404: there is no such repository, tag or blob."""
 

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from jupyter_condabuild.errors import BadDigest, ContentMismatch, ImageError, StoreBusy, from_os_error
+from jupyter_condabuild.files import PRIVATE, private_folder
 from jupyter_condabuild.oci.image import Descriptor, Digest
 from jupyter_condabuild.oci.layer import LayerBlob
 
@@ -68,7 +69,7 @@ class Store:
     """
 
     def __init__(self, root: Path) -> None:
-        """Opens the store and creates its folders if they do not exist.
+        """Opens the store and creates its folders if they do not exist. Other users may not enter it.
 
         Removes the content of ``tmp/`` if no other process uses the store.
 
@@ -78,10 +79,11 @@ class Store:
         self._blobs = root / "blobs" / "sha256"
         self._layers = root / "layers"
         self.tmp = root / "tmp"
+        private_folder(root, "opening the store")
         try:
             for folder in (self._blobs, self._layers, self.tmp, *(root / name for name in _FOLDERS)):
                 folder.mkdir(parents=True, exist_ok=True)
-            self._lock = os.open(root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            self._lock = os.open(root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE)
             if self._exclusive():
                 self._clean()
             fcntl.flock(self._lock, fcntl.LOCK_SH)
@@ -149,6 +151,10 @@ class Store:
 
     def path(self, digest: Digest) -> Path:
         """Returns the path of a blob, whether the blob is in the store or not."""
+        if digest.algorithm != "sha256":
+            folder = self.root / "blobs" / digest.algorithm
+            folder.mkdir(exist_ok=True)
+            return folder / digest.hex
         return self._blobs / digest.hex
 
     def has(self, descriptor: Descriptor) -> bool:

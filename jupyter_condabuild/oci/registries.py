@@ -17,11 +17,13 @@ class Registries:
     Args:
         stack: closes the registries.
         insecure: hosts that may use plain HTTP or a certificate that is not trusted.
+        allowed: patterns of the hosts that may be connected to; empty for all.
     """
 
-    def __init__(self, stack: ExitStack, insecure: Collection[str]) -> None:
+    def __init__(self, stack: ExitStack, insecure: Collection[str], allowed: Collection[str] = ()) -> None:
         self._stack = stack
         self._insecure = insecure
+        self._allowed = allowed
         self._open: dict[tuple[str, bool], Registry] = {}
         self._lock = threading.Lock()
 
@@ -36,6 +38,6 @@ class Registries:
             place = reference.registry, patient
             if place not in self._open:
                 patience = None if patient else Patience(attempts=1)
-                registry = open_registry(reference, self._insecure, patience=patience)
+                registry = open_registry(reference, self._insecure, patience=patience, allowed=self._allowed)
                 self._open[place] = self._stack.enter_context(registry)
             return self._open[place].repository(reference.repository)

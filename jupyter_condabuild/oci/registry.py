@@ -20,7 +20,11 @@ __all__ = ["Credentials", "Outcome", "Registry", "Repository", "open_registry"]
 
 
 def open_registry(
-    reference: Reference, insecure: Collection[str] = (), *, patience: Patience | None = None
+    reference: Reference,
+    insecure: Collection[str] = (),
+    *,
+    patience: Patience | None = None,
+    allowed: Collection[str] = (),
 ) -> Registry:
     """Returns the registry of a reference, with the user's own login for it.
 
@@ -28,10 +32,11 @@ def open_registry(
         reference: the reference of an image.
         insecure: hosts, with or without port, that may use plain HTTP or a certificate that is not trusted.
         patience: how often and how long requests are repeated after temporary failures.
+        allowed: patterns of the hosts that may be connected to; empty for all.
     """
     host = reference.registry
     name = host.rpartition(":")[0] if re.search(r":[0-9]+$", host) else host
-    return Registry(host, insecure=host in insecure or name in insecure, patience=patience)
+    return Registry(host, insecure=host in insecure or name in insecure, patience=patience, allowed=allowed)
 
 
 class Registry:
@@ -47,6 +52,7 @@ class Registry:
             requires a login.
         pull_only: whether every operation that changes the registry is refused.
         patience: how often and how long requests are repeated after temporary failures.
+        allowed: patterns of the hosts that may be connected to; empty for all.
     """
 
     def __init__(
@@ -57,6 +63,7 @@ class Registry:
         credentials: Credentials | None = None,
         pull_only: bool = False,
         patience: Patience | None = None,
+        allowed: Collection[str] = (),
     ) -> None:
         # The import of httpx takes 80 ms. Commands that use no registry do not import it.
         from jupyter_condabuild.oci.retry import Patience
@@ -67,7 +74,9 @@ class Registry:
 
         self.host = host
         self._pull_only = pull_only
-        self.transport = Transport(host, insecure=insecure, credentials=find, patience=patience or Patience())
+        self.transport = Transport(
+            host, insecure=insecure, credentials=find, patience=patience or Patience(), allowed=allowed
+        )
 
     def repository(self, name: str) -> Repository:
         """Returns a repository without making a request. Raises UsageError if `name` cannot be a repository's name."""

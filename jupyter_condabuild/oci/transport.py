@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlencode
 
 from jupyter_condabuild.errors import CondaBuildError, RegistryFault
+from jupyter_condabuild.oci.allowed_hosts import AllowedHosts
 from jupyter_condabuild.oci.credentials import Credentials
 from jupyter_condabuild.oci.http import httpx
 from jupyter_condabuild.oci.http_errors import refusal, spec_errors_text, storage_refusal, unreachable
@@ -84,12 +85,20 @@ class Transport:
         insecure: whether plain HTTP or a certificate that is not trusted is allowed.
         credentials: returns the login for a repository.
         patience: how often and how long requests are repeated after temporary failures.
+        allowed: patterns of the hosts that may be connected to; empty for all.
     """
 
     def __init__(
-        self, host: str, *, insecure: bool, credentials: Callable[[str], Credentials], patience: Patience
+        self,
+        host: str,
+        *,
+        insecure: bool,
+        credentials: Callable[[str], Credentials],
+        patience: Patience,
+        allowed: Collection[str] = (),
     ) -> None:
         self.host = host
+        self._allowed = AllowedHosts(allowed)
         self.patience = patience
         self._insecure = insecure
         self._authorizer = Authorizer(host, credentials, self._ask_token_server, patience.clock)
@@ -202,6 +211,7 @@ class Transport:
         if call.body is not None:
             headers["Content-Length"] = str(call.size)
         content = call.body() if call.body else None
+        self._allowed.check(Origin.of(url), self.host)
         client = self._client(url)
         timeout = httpx.Timeout(IDLE_TIMEOUT, connect=CONNECT_TIMEOUT, read=call.timeout or IDLE_TIMEOUT, pool=None)
         request = client.build_request(call.method, url, headers=headers, content=content, timeout=timeout)
@@ -252,6 +262,7 @@ class Transport:
                 if not self._insecure:
                     self._home = plain if plain.is_loopback else self._home
                 else:
+                    self._allowed.check(self._home, self.host)
                     try:
                         self._client(self._home.url).head(self._home.url.join("/v2/"), timeout=PROBE_TIMEOUT)
                     except httpx.TransportError:

@@ -33,11 +33,13 @@ class JobRequest(Request):
     """The options of every job: the local store, and how to reach registries and the engine.
 
     `insecure_registries` are hosts that may use plain HTTP or any certificate. `docker_host` is the engine's address;
-    if it is empty, the default address is used.
+    if it is empty, the default address is used. `allowed_registries` are patterns of the hosts that the job may connect
+    to; if it is empty, all. Only the server sets it, from its setting.
     """
 
     store_dir: Path = option(local_store, setting="store_dir")
     insecure_registries: tuple[str, ...] = option((), setting="insecure_registries")
+    allowed_registries: tuple[str, ...] = option(())
     docker_host: str = option("", setting="docker_host")
     trusted_repositories: tuple[str, ...] = option((), setting="trusted_repositories")
     trusted_signers: Path | None = option(None, setting="trusted_signers")

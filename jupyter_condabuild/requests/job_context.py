@@ -65,7 +65,7 @@ def open_job(request: JobRequest, report: Report) -> Iterator[JobContext]:
     with ExitStack() as stack:
         store = stack.enter_context(Store(request.store_dir))
         scratch = stack.enter_context(store.folder())
-        registries = Registries(stack, request.insecure_registries)
+        registries = Registries(stack, request.insecure_registries, request.allowed_registries)
         yield JobContext(
             store,
             scratch,

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from jupyter_condabuild.errors import CondaBuildError
+from jupyter_condabuild.files import private_folder
 from jupyter_condabuild.jobs import up_to_date
 from jupyter_condabuild.requests.build import BuildRequest, ImageRequest
 from jupyter_condabuild.requests.job_context import open_job
@@ -162,7 +163,7 @@ class Builds:
         def opened() -> T:
             if self._opened is None:
                 history = BuildHistory(self._folder / "history.sqlite")
-                (self._folder / "builds").mkdir(mode=0o700, exist_ok=True)
+                private_folder(self._folder / "builds", "opening the history")
                 self._opened = history, Supervisor(history, self._folder / "builds", self._settings, self._clock)
             return work(*self._opened)
 

@@ -8,6 +8,7 @@ changes. So servers need not know each other: the first one makes the change.
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from jupyter_condabuild.errors import DiskFull, NotThere, QueueFull, StoreError, from_os_error
+from jupyter_condabuild.files import PRIVATE, open_private, private_folder
 
 T = TypeVar("T")
 
@@ -116,11 +118,16 @@ class BuildHistory:
         self.path = path
         self._reserve = path.with_name("reserve")
         try:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            private_folder(path.parent, "opening the history")
+            for file in (*path.parent.glob(f"{path.name}*"), self._reserve):
+                if file.exists():  # an earlier version made it for everybody to read
+                    file.chmod(PRIVATE)
+            os.close(open_private(str(path), os.O_RDWR | os.O_CREAT))  # SQLite gives its journal the same mode
             self._connection = self._with_reserve(self._open)
             self._with_reserve(self._migrate)
             if not self._reserve.exists():
-                self._reserve.write_bytes(bytes(_RESERVE_BYTES))
+                with open(self._reserve, "wb", opener=open_private) as reserve:
+                    reserve.write(bytes(_RESERVE_BYTES))
         except OSError as error:
             raise from_os_error(error, "opening the history", path) from None
 

@@ -13,7 +13,7 @@ from typing import Any, get_args
 from jupyter_condabuild.conda.formats import dump, load
 from jupyter_condabuild.conda.lockfile import Format
 from jupyter_condabuild.errors import BadRequest, NotThere, from_os_error
-from jupyter_condabuild.files import write_whole
+from jupyter_condabuild.files import PRIVATE, private_folder, write_whole
 
 MAX_FILES = 500
 """The number of lock files that the server keeps: the most recently used."""
@@ -41,10 +41,11 @@ class Lockfiles:
         """
         path = self._path(digest)
         try:
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for folder in (self._folder.parent, self._folder):
+                private_folder(folder, "writing the lock file")
             metadata = {name: lock[name] for name in lock if name != "text"}
-            write_whole(path.with_suffix(".json"), json.dumps(metadata), "writing the lock file", mode=0o600)
-            write_whole(path, lock["text"], "writing the lock file", mode=0o600)
+            write_whole(path.with_suffix(".json"), json.dumps(metadata), "writing the lock file", mode=PRIVATE)
+            write_whole(path, lock["text"], "writing the lock file", mode=PRIVATE)
             self._tidy()
         except OSError as error:
             raise from_os_error(error, "writing the lock file", path) from None

@@ -1,18 +1,28 @@
-"""Checks of the paths in REST requests: environments that may be built, and paths below the server's root folder."""
+"""Checks of the paths and image names in REST requests.
+
+`options` checks every option of a request by its type, so that a new option cannot be forgotten.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from jupyter_condabuild.conda.prefix.launchers import is_prefix
 from jupyter_condabuild.errors import BadRequest, NotAPrefix, PrefixNotAllowed
 from jupyter_condabuild.oci.image import Reference
 from jupyter_condabuild.oci.location import ImageLocation, has_prefix
+from jupyter_condabuild.requests.option import Request
+from jupyter_condabuild.settings import Settings
 
 _MAX_BYTES = 4096
 """The longest path, in bytes, that a client may give (PATH_MAX of Linux)."""
+
+_ENGINE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,511}")
+"""The name, digest or id of an image of an engine."""
 
 
 def environment(path: str | Path, allowed: Iterable[str]) -> Path:
@@ -58,6 +68,34 @@ def below(root: Path, text: str, member: str) -> Path:
     return real
 
 
+def options(kind: type[Request], values: Mapping[str, Any], root: Path, settings: Settings) -> dict[str, Any]:
+    """Returns the options that a client gave: each path is a real path, and each image may be named by a client.
+
+    A value that is the value of the option's setting is not changed: the administrator has chosen it.
+
+    Raises:
+        BadRequest, BadReference, BadDigest, RegistryNotAllowed.
+    """
+    checked = dict(values)
+    for name, (item, option) in kind.options().items():
+        given = values.get(name)
+        if not given or (option.setting and given == getattr(settings, option.setting)):
+            continue
+        match str(item.type):
+            case "Path" | "Path | None":
+                checked[name] = str(below(root, given, name))
+            case "ImageLocation | None" if option.parse == ImageLocation.parse_archive:
+                checked[name] = archive(root, given)
+            case "ImageLocation" | "ImageLocation | None":
+                checked[name] = image(root, given, settings, name, completed=option.completed)
+            case "Reference | None":
+                _check_registry(settings.named(given) if option.completed else given, settings)
+            case "tuple[Reference, ...]":
+                for text in given:
+                    _check_registry(text, settings)
+    return checked
+
+
 def archive(root: Path, text: str) -> str:
     """Returns the value for `BuildRequest.archive`: the archive that a client named, with a real path.
 
@@ -74,22 +112,39 @@ def archive(root: Path, text: str) -> str:
     return str(ImageLocation(location.kind, str(path)))
 
 
-def image(root: Path, text: str, named: str) -> str:
+def image(root: Path, text: str, settings: Settings, member: str = "reference", *, completed: bool = True) -> str:
     """Returns the image that a client named, with a registry or a real path.
 
     Args:
         text: the reference, ``docker-daemon:NAME``, or an archive relative to the server's root folder.
-        named: `text` with the default registry, if `text` is a reference without a registry.
+        member: the name of the request's member that has the image, for messages.
+        completed: whether the setting `registry` is put before a reference without a registry.
 
     Raises:
-        BadRequest, BadReference, BadDigest.
+        BadRequest, BadReference, BadDigest, RegistryNotAllowed.
     """
     if not has_prefix(text):
-        return str(Reference.parse(named))  # it has a registry, so the command cannot take it for the path of a file
+        # The result has a registry, so the command cannot take it for the path of a file.
+        return str(_check_registry(settings.named(text) if completed else text, settings))
     location = ImageLocation.parse(text)
-    if not location.is_file:
-        return text
-    return str(ImageLocation(location.kind, str(below(root, location.name, "reference"))))
+    if location.is_file:
+        return str(ImageLocation(location.kind, str(below(root, location.name, member))))
+    if not _ENGINE_NAME.fullmatch(location.name):
+        raise BadRequest(f"{member} names no image of the engine: {_printable(location.name)}.")
+    return text
+
+
+def _check_registry(text: str, settings: Settings) -> Reference:
+    reference = Reference.parse(text)
+    if settings.allowed_registries:
+        # Imported here: a server loads no HTTP client at its start.
+        from jupyter_condabuild.oci.allowed_hosts import AllowedHosts
+        from jupyter_condabuild.oci.origins import Origin
+
+        AllowedHosts(settings.allowed_registries).check(
+            Origin.of_registry(reference.registry, "https"), reference.registry
+        )
+    return reference
 
 
 def _printable(text: str) -> str:

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from jupyter_condabuild.files import open_private
 from jupyter_condabuild.server.event_log import EventLog
 
 NICE = 10
@@ -57,7 +58,8 @@ class Workplace:
     def prepare(self, request: Mapping[str, Any]) -> None:
         """Makes the folder, readable for this user only, and writes the request."""
         self.folder.mkdir(mode=0o700, parents=True)
-        self.request.write_text(json.dumps(request))
+        with open(self.request, "w", opener=open_private) as file:
+            json.dump(request, file)
 
     @property
     def is_locked(self) -> bool:
@@ -112,8 +114,8 @@ def start(place: Workplace, command: str = "build", environ: Mapping[str, str] =
     arguments = [sys.executable, "-m", "jupyter_condabuild", command, "--request", "-", "--events", "jsonl"]
     with (
         open(place.request, "rb") as request,
-        open(place.event_log.path, "ab") as events,
-        open(place.stderr, "ab") as errors,
+        open(place.event_log.path, "ab", opener=open_private) as events,
+        open(place.stderr, "ab", opener=open_private) as errors,
     ):
         fcntl.flock(events, fcntl.LOCK_EX)  # the process inherits the open file and its lock
         process = subprocess.Popen(

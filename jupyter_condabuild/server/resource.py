@@ -21,6 +21,7 @@ Verb = TypeVar("Verb", bound=Callable[..., Awaitable[None]])
 STATUS: dict[type[CondaBuildError], int] = {
     errors.BadRequest: 400,
     errors.PrefixNotAllowed: 403,
+    errors.RegistryNotAllowed: 403,
     errors.NotThere: 404,
     errors.NotAPrefix: 404,
     errors.NotEnded: 409,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,7 +21,7 @@ from jupyter_condabuild.server.lockfiles import Lockfiles
 from jupyter_condabuild.server.probes import Probes
 from jupyter_condabuild.settings import Settings
 
-_KEPT_MEMBERS = ("kernel_id", "kernel_name", "lockfile", "archive", "include")
+_KEPT_MEMBERS = ("kernel_id", "kernel_name", "lockfile", "archive", "include", "base")
 """The members of a body that the history keeps as the client wrote them (`history.Record.client_members`)."""
 
 R = TypeVar("R", bound=Request)
@@ -75,7 +75,9 @@ class Service:
     async def diff(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """Returns the object `Difference` of openapi.yaml for a `DiffRequest`."""
         before, after = await self._side(body["before"]), await self._side(body["after"])
-        return await self._runner.run("diff", DiffRequest.of(self._settings, before=before, after=after))
+        allowed = list(self._settings.allowed_registries)
+        request = DiffRequest.of(self._settings, before=before, after=after, allowed_registries=allowed)
+        return await self._runner.run("diff", request)
 
     async def export(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """Returns the object `Export` of openapi.yaml for an `ExportRequest`."""
@@ -95,14 +97,16 @@ class Service:
     async def _request(self, kind: type[R], body: Mapping[str, Any]) -> R:
         """Makes the request of a body: paths become real paths, and the settings fill in missing options."""
         values = {name: body[name] for name, (_, option) in kind.options().items() if option.client and name in body}
+        source: dict[str, str] = {}
         if issubclass(kind, SourceRequest):
-            values["prefix"], values["lockfile"] = await self._source(body)
+            source["prefix"], source["lockfile"] = await self._source(body)
+
+        if "allowed_registries" in kind.options():
+            values["allowed_registries"] = list(self._settings.allowed_registries)
 
         def make() -> R:
-            for name, check in _PATHS.items():
-                if kind.options().get(name) and kind.options()[name][1].below_root and values.get(name):
-                    values[name] = check(self._root, values[name], self._settings)
-            return kind.of(self._settings, **values)
+            given = path_checks.options(kind, values, self._root, self._settings)
+            return kind.of(self._settings, **{**given, **source})
 
         return await asyncio.to_thread(make)
 
@@ -114,30 +118,5 @@ class Service:
 
     async def _side(self, side: Mapping[str, Any]) -> str:
         if "reference" in side:
-            return await self._image(side["reference"])
+            return await asyncio.to_thread(path_checks.image, self._root, side["reference"], self._settings)
         return "".join(await self._source(side))
-
-    async def _image(self, text: str) -> str:
-        return await asyncio.to_thread(_image, self._root, text, self._settings)
-
-
-def _archive(root: Path, text: str, settings: Settings) -> str:
-    del settings
-    return path_checks.archive(root, text)
-
-
-def _include(root: Path, text: str, settings: Settings) -> str:
-    del settings
-    return str(path_checks.below(root, text, "include"))
-
-
-def _image(root: Path, text: str, settings: Settings) -> str:
-    return path_checks.image(root, text, settings.named(text))
-
-
-_PATHS: Mapping[str, Callable[[Path, str, Settings], str]] = {
-    "archive": _archive,
-    "include": _include,
-    "reference": _image,
-}
-"""The function that checks an option below the server's root folder and returns it with a real path."""

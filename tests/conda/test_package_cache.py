@@ -216,3 +216,14 @@ def test_a_file_is_hashed(tmp_path: Path) -> None:
     (tmp_path / "empty").touch()
     assert hash_file(tmp_path / "empty").startswith("e3b0c442")
     assert hash_file(tmp_path / "empty", "md5").startswith("d41d8cd9")
+
+
+@pytest.mark.parametrize("open_to_others", [".", "greet-1.0-h0_0"])
+def test_a_cache_that_others_can_write_is_not_believed(cache: tuple[Path, CondaPackage], open_to_others: str) -> None:
+    """The folder's own note of its hash is theirs, too. The archive still counts, by the hash of its bytes."""
+    folder, package = cache
+    (folder / open_to_others).chmod(0o777)
+    found = PackageCaches([folder]).find(package)
+    assert found is None or not found.extracted
+    (folder / open_to_others).chmod(0o755)
+    assert PackageCaches([folder]).find(package) == Cached(folder / "greet-1.0-h0_0", True)

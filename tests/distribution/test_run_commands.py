@@ -62,7 +62,13 @@ def test_jupyterlab_gets_a_port_on_this_machine_and_a_profile_for_a_hub() -> Non
     found = commands(PUSHED, LAB)
     assert "-p 127.0.0.1:8888:8888" in found["docker"].text
     assert "-p 127.0.0.1:8888:8888" in found["podman"].text
-    assert found["apptainer"].text.endswith("apptainer run --env PYTHONNOUSERSITE=1 env.sif")
+    assert (
+        found["apptainer"]
+        .text.splitlines()[1]
+        .startswith("apptainer exec --env PYTHONNOUSERSITE=1 env.sif /opt/condabuild/entrypoint jupyter lab")
+    )
+    every = commands(PUSHED, ("jupyter", "lab", "--ip=0.0.0.0", "--port=8888"))
+    assert "--ip=127.0.0.1 --port=8888" in every["apptainer"].text  # its network is the host's
     configuration: dict[str, object] = {}
     spawner = type("KubeSpawner", (), {})()
     exec(found["jupyterhub"].text, {"c": type("Config", (), {"KubeSpawner": spawner})()}, configuration)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 import subprocess
@@ -206,3 +207,32 @@ def test_a_read_only_store_is_a_named_error(small_disk: Path) -> None:
     for name in ("old", "new"):
         with pytest.raises(StoreUnwritable, match=name):
             Store(small_disk / name)
+
+
+def test_the_store_belongs_to_its_user_alone(tmp_path: Path) -> None:
+    """Nobody else may enter; a store that another user owns is not opened."""
+    root = tmp_path / "store"
+    root.mkdir(mode=0o777)
+    with Store(root):
+        assert root.stat().st_mode & 0o777 == 0o700
+        assert (root / "lock").stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a folder away")
+def test_a_store_of_another_user_is_refused(tmp_path: Path) -> None:
+    """What it remembers would be theirs."""
+    (tmp_path / "store").mkdir()
+    os.chown(tmp_path / "store", 54_321, 54_321)
+    with pytest.raises(StoreUnwritable, match="another user"):
+        Store(tmp_path / "store")
+
+
+def test_a_blob_is_found_by_its_whole_digest(store: Store) -> None:
+    """Two algorithms have folders of their own, as in every OCI layout."""
+    data = b"sha512"
+    digest = Digest(hashlib.sha512(data).hexdigest(), "sha512")
+    descriptor = Descriptor(OCI_LAYER_GZIP, digest, len(data))
+    store.put(descriptor, [data])
+    assert read(store, descriptor) == data
+    assert store.path(digest) == store.root / "blobs/sha512" / digest.hex
+    assert not store.has(Descriptor(OCI_LAYER_GZIP, Digest(digest.hex[:64]), len(data)))

@@ -142,9 +142,12 @@ def server_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def config(server_store: Path) -> dict[str, Any]:
-    """The settings of the extension. A module with other settings has a fixture with this name."""
-    return {"store_dir": str(server_store)}
+def config(server_store: Path, small_base: str) -> dict[str, Any]:
+    """The settings of the extension. A module with other settings has a fixture with this name.
+
+    A client may name the base of the settings, although the base lies outside of the root folder.
+    """
+    return {"store_dir": str(server_store), "base_image": small_base}
 
 
 @pytest.fixture

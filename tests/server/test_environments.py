@@ -183,3 +183,68 @@ async def test_archives_and_workspace_files_are_inside_the_root_folder(
         answer = await api("POST", "condabuild/builds", {**good, "archive": "x.tar", "include": include})
         assert (answer.status, error_of(answer)) == (400, "bad_request"), include
     assert (await api("GET", "condabuild/builds")).json == {"builds": []}
+
+
+@pytest.mark.parametrize("base", ["oci-archive:/etc/shadow", "oci-archive:/etc", "docker-archive:/no/such", "oci:/"])
+async def test_a_base_stays_below_the_root_folder(api: Api, lab: Path, base: str) -> None:
+    """A client cannot ask whether a file exists: every path outside has the same answer, for each command."""
+    source = {"prefix": str(lab / "envs" / "one")}
+    good = {"reference": "registry.lab.org/team/env:v1", "base": base}
+    for path, body in (
+        ("builds", {**source, **good, "push": True}),
+        ("builds", {"command": "rebase", **good}),
+        ("builds", {"command": "base", **source, **good}),
+        ("snapshots", {**source, "base": base}),
+        ("exports", {**source, **good, "kind": "compose"}),
+    ):
+        for text in (base, base.replace(":/", ":../../../../../../../../")):
+            answer = await api("POST", f"condabuild/{path}", {**body, "base": text})
+            assert (answer.status, error_of(answer)) == (400, "bad_request"), (path, text)
+            assert "root folder" in answer.json["message"]
+    for name in ("docker-daemon:../x", "docker-daemon:x?y=z", "docker-daemon:-x"):
+        answer = await api("POST", "condabuild/builds", {**source, "archive": "x.tar", "base": name})
+        assert (answer.status, error_of(answer)) == (400, "bad_request"), name
+
+
+def sent(api: Api, id: str) -> Any:
+    """The request that the process of a build got."""
+    return json.loads(Path(api.app.data_dir, "condabuild", "builds", id, "request.json").read_text())
+
+
+class TestWithAllowedRegistries:
+    """A hub that lists the registries which its users may name."""
+
+    @pytest.fixture
+    def config(self, server_store: Path) -> dict[str, Any]:
+        """One registry, and those of the lab."""
+        return {"store_dir": str(server_store), "allowed_registries": ["registry.example", "*.lab.org"]}
+
+    async def test_every_name_of_an_image_is_held_to_the_list(self, api: Api, lab: Path) -> None:
+        """As the image, its base, a cache, an installer, a target, a side of a comparison, or what is verified."""
+        source = {"prefix": str(lab / "envs" / "one")}
+        good, bad = "registry.lab.org/team/env:v1", "127.0.0.1:9/team/env:v1"
+        for path, body in (
+            ("builds", {**source, "push": True, "reference": bad}),
+            ("builds", {**source, "push": True, "reference": good, "base": bad}),
+            ("builds", {**source, "push": True, "reference": good, "cache_from": [good, bad]}),
+            ("builds", {**source, "push": True, "reference": good, "installer_image": bad}),
+            ("builds", {"command": "rebase", "reference": bad, "base": good}),
+            ("builds", {"command": "rebase", "reference": good, "base": bad}),
+            ("builds", {"command": "rebase", "reference": good, "base": good, "target": bad}),
+            ("builds", {"command": "verify", "reference": bad}),
+            ("builds", {"command": "verify", "reference": "docker.io/library/debian"}),
+            ("snapshots", {**source, "reference": bad}),
+            ("diffs", {"before": source, "after": {"reference": bad}}),
+        ):
+            answer = await api("POST", f"condabuild/{path}", body)
+            assert (answer.status, error_of(answer)) == (403, "registry_not_allowed"), (path, body)
+        assert (await api("GET", "condabuild/builds")).json == {"builds": []}
+
+    async def test_a_command_gets_the_list(self, api: Api, lab: Path) -> None:
+        """So that what a registry names later is held to it, too."""
+        body = {"prefix": str(lab / "envs" / "one"), "archive": "x.tar", "base": "registry.example/base:1"}
+        id = (await api("POST", "condabuild/builds", body)).json["id"]
+        request = sent(api, id)
+        assert request["allowed_registries"] == ["registry.example", "*.lab.org"]
+        await api("DELETE", f"condabuild/builds/{id}")
+        await api.ended(id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import subprocess
 import sys
@@ -176,3 +177,19 @@ def test_the_end_of_a_build_can_be_recorded_on_a_full_disk(small_disk: Path) -> 
     store.close()
     with suppress(StoreError):
         assert [record.id for record in BuildHistory(small_disk / "history.sqlite").recent(10)] == ["b", "a"]
+
+
+def test_nobody_else_can_read_the_history(path: Path) -> None:
+    """Neither the file, the reserve nor the folder, also where an earlier version let them."""
+    before = os.umask(0)
+    try:
+        for _ in range(2):
+            with closing(BuildHistory(path)) as store:
+                entered(store, "a")
+            assert path.parent.stat().st_mode & 0o777 == 0o700
+            for file in path.parent.iterdir():
+                assert file.stat().st_mode & 0o777 == 0o600, file
+                file.chmod(0o644)
+            path.parent.chmod(0o755)
+    finally:
+        os.umask(before)
