@@ -52,7 +52,7 @@ ONLY_IN = {
     "docker": ("oci/daemon.py", "oci/builder.py", "oci/engine_faults.py"),
     # These two modules talk to no engine. They read Docker's configuration and .dockerignore as Docker does.
     "docker.auth": ("oci/daemon.py", "oci/builder.py", "oci/credentials.py"),
-    "docker.utils.build": ("oci/daemon.py", "oci/builder.py", "engines/layers/workspace.py"),
+    "docker.utils.build": ("oci/daemon.py", "oci/builder.py", "planning/own_files/ignore_files.py"),
 }
 """The parts of the package that may import an outside library. The most specific name decides."""
 
@@ -160,7 +160,7 @@ def test_every_part_of_the_package_is_in_the_architecture() -> None:
         ("oci/registry.py", "import docker"),
         ("oci/credentials.py", "from docker import APIClient"),
         ("engines/layers/engine.py", "from docker import auth"),
-        ("engines/layers/workspace.py", "from docker.utils import kwargs_from_env"),
+        ("planning/own_files/ignore_files.py", "from docker.utils import kwargs_from_env"),
     ],
 )
 @pytest.mark.parametrize("place", ["{}", "def late():\n    {}", "if TYPE_CHECKING:\n    {}"])
@@ -190,7 +190,7 @@ def test_an_import_against_the_architecture_is_found(module: str, statement: str
         ("oci/builder.py", "import docker"),
         ("oci/credentials.py", "from docker import auth"),
         ("oci/credentials.py", "from docker.auth import load_config"),
-        ("engines/layers/workspace.py", "from docker.utils.build import exclude_paths"),
+        ("planning/own_files/ignore_files.py", "from docker.utils.build import exclude_paths"),
     ],
 )
 def test_an_allowed_import_is_accepted(module: str, statement: str) -> None:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import urllib.request
-from base64 import b64encode
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from http.client import HTTPException
 from pathlib import Path
-from urllib.parse import unquote, urlsplit, urlunsplit
 
 from jupyter_condabuild.conda.fetch import locate
 from jupyter_condabuild.conda.lockfile import Lockfile, of_packages
+from jupyter_condabuild.conda.logins import length, open_url
 from jupyter_condabuild.conda.match_specs import merged_depends
 from jupyter_condabuild.conda.package_cache import PackageCaches, hash_file
 from jupyter_condabuild.conda.package_sources import PackageSources
@@ -79,15 +77,7 @@ def _content_length(url: str) -> int | None:
     A login in the URL is sent only to the host of the URL.
     """
     try:
-        parts = urlsplit(url)
-        login, _, host = parts.netloc.rpartition("@")
-        request = urllib.request.Request(urlunsplit(parts._replace(netloc=host)), method="HEAD")  # noqa: S310
-        if login:
-            secret = b64encode(unquote(login).encode()).decode()
-            request.add_unredirected_header("Authorization", f"Basic {secret}")
-        # records and lock files have file URLs for local channels
-        with urllib.request.urlopen(request, timeout=_SECONDS) as response:  # noqa: S310
-            length = response.headers.get("Content-Length")
+        with open_url(url, _SECONDS, method="HEAD") as response:
+            return length(response.headers)
     except (OSError, ValueError, HTTPException):
         return None
-    return int(length) if length and length.isdecimal() else None

@@ -6,10 +6,12 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from jupyter_condabuild.conda.fetch import url_path
+from jupyter_condabuild.conda.fetch import shows_login, url_path
 from jupyter_condabuild.conda.linking.extracted import target_of
+from jupyter_condabuild.conda.logins import download
 from jupyter_condabuild.conda.package_cache import Cached
 from jupyter_condabuild.conda.package_sources import PackageSources
 from jupyter_condabuild.conda.packages import CondaPackage
@@ -92,19 +94,27 @@ async def _fetch_all(
     async def fetch(package: CondaPackage, cached: Cached | None) -> tuple[dict[str, Any], dict[str, Any]]:
         url = sources.url(package)
         async with limit:
+            file = folder / package.fn
             try:
                 if cached or url.startswith("file:"):
                     path = cached.path if cached else Path(os.fsdecode(url_path(url)))
                     texts = await asyncio.to_thread(read_files, path, _NAMES, _MOST)
+                elif shows_login(url, sources):
+                    await asyncio.to_thread(download, sources.url_with_login(package), file, 20)
+                    texts = await asyncio.to_thread(read_files, file, _NAMES, _MOST)
                 else:
                     archive = await PackageArchive.from_url(client, url, max_spool_size=_WHOLE_ARCHIVE)
                     texts = await _read_remote(archive)
             except Exception:  # noqa: BLE001  rattler raises many types; the caller reports packages without paths
                 return {}, {}
+            finally:
+                file.unlink(missing_ok=True)
         paths, link = (_object(texts.get(name, b"{}")) for name in _NAMES)
         return paths, link
 
-    return await asyncio.gather(*(fetch(package, cached) for package, cached in packages))
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        return await asyncio.gather(*(fetch(package, cached) for package, cached in packages))
 
 
 async def _read_remote(archive: PackageArchive) -> dict[str, bytes]:

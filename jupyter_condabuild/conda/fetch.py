@@ -6,10 +6,11 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from jupyter_condabuild.conda.logins import download
 from jupyter_condabuild.conda.package_cache import Cached, hash_file
 from jupyter_condabuild.conda.package_sources import PackageSources
 from jupyter_condabuild.conda.packages import CondaPackage
-from jupyter_condabuild.conda.secrets import scrub
+from jupyter_condabuild.conda.secrets import scrub, scrub_url
 from jupyter_condabuild.errors import PackageError, PackageMismatch, PackageNotFound
 
 CONCURRENT = 8
@@ -66,7 +67,7 @@ async def _download_all(
 
     async def download(package: CondaPackage) -> tuple[CondaPackage, Path | PackageError]:
         async with limit:
-            result = await _download(client, package, sources.url(package), folder / package.fn)
+            result = await _download(client, package, sources, folder / package.fn)
         if isinstance(result, Path):
             done(package)
         return package, result
@@ -74,18 +75,31 @@ async def _download_all(
     return await asyncio.gather(*(download(package) for package in packages))
 
 
-async def _download(client: object, package: CondaPackage, url: str, target: Path) -> Path | PackageError:
+async def _download(
+    client: object, package: CondaPackage, sources: PackageSources, target: Path
+) -> Path | PackageError:
+    import asyncio
+
     from rattler.package_streaming import download_to_path
 
+    url = sources.url(package)
     try:
         if url.startswith("file:"):
             return _verified(package, Path(os.fsdecode(url_path(url))))
-        await download_to_path(client, url, target)  # type: ignore[arg-type]
+        if shows_login(url, sources):
+            await asyncio.to_thread(download, sources.url_with_login(package), target, SECONDS)
+        else:
+            await download_to_path(client, url, target)  # type: ignore[arg-type]
         return _verified(package, target)
     except PackageError as error:
         return error
     except Exception as error:  # noqa: BLE001  rattler raises many types; each means that the download failed
         return PackageNotFound(f"{package.dist} is in no package cache and cannot be downloaded: {scrub(str(error))}")
+
+
+def shows_login(url: str, sources: PackageSources) -> bool:
+    """Whether a request that names this URL shows a login to the servers to which it is redirected."""
+    return url.startswith(("http://", "https://")) and (scrub_url(url) != url or sources.logins.url(url) != url)
 
 
 def url_path(url: str) -> str:

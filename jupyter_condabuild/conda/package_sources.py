@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
+from jupyter_condabuild.conda.logins import Logins
 from jupyter_condabuild.conda.package_cache import Cached, PackageCaches
 from jupyter_condabuild.conda.packages import CondaPackage
 
@@ -14,13 +15,15 @@ class PackageSources:
     """The package caches, which are searched first, and the channels.
 
     `urls` maps a dist to the URL for the download, if it differs from the URL in the lock file. Such a URL may contain
-    credentials. `distrusted` are the dists of packages whose extracted folders in the package caches are not used. Only
-    the archives of these packages are used, because one hash verifies a complete archive.
+    credentials. `logins` are those of the user's settings. `distrusted` are the dists of packages whose extracted
+    folders in the package caches are not used. Only the archives of these packages are used, because one hash verifies
+    a complete archive.
     """
 
     caches: PackageCaches = field(default_factory=lambda: PackageCaches(()))
     urls: Mapping[str, str] = field(default_factory=dict, repr=False)
     distrusted: frozenset[str] = frozenset()
+    logins: Logins = field(default_factory=Logins)
 
     def find(self, package: CondaPackage) -> Cached | None:
         """Returns the package in a package cache; None if no cache provably has it."""
@@ -29,6 +32,14 @@ class PackageSources:
     def url(self, package: CondaPackage) -> str:
         """Returns the URL for the download. It may contain credentials: never put it into a message."""
         return self.urls.get(package.dist) or package.url
+
+    def needs_login(self, package: CondaPackage) -> bool:
+        """Whether a package is fetched with a login, so that others may not be able to get it."""
+        return self.logins.covers(self.url(package))
+
+    def url_with_login(self, package: CondaPackage) -> str:
+        """Returns the URL for a download with a login. It may contain credentials: never put it into a message."""
+        return self.logins.url(self.url(package))
 
     def distrusting(self, dists: Iterable[str]) -> PackageSources:
         """Returns the same sources without the extracted folders of these packages."""

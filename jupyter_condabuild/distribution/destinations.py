@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
 
 from jupyter_condabuild.distribution.layer_index import LayerIndex, look_up
@@ -15,7 +15,7 @@ from jupyter_condabuild.errors import CondaBuildError, RegistryError
 from jupyter_condabuild.events import Log, Progress, Report, Warning
 from jupyter_condabuild.oci import archive
 from jupyter_condabuild.oci.daemon import Daemon
-from jupyter_condabuild.oci.image import Image, Index, Reference
+from jupyter_condabuild.oci.image import LAYER_PACKAGES, Descriptor, Image, Index, Reference
 from jupyter_condabuild.oci.layout import Store
 from jupyter_condabuild.oci.registry import Repository
 from jupyter_condabuild.planning.layer_plan import PlannedLayer
@@ -145,11 +145,13 @@ def deliver(
     push: Push | None,
     statements: Statements | None,
     job: JobContext,
+    private: Set[str] = frozenset(),
 ) -> int:
     """Delivers the image to every destination of the request. Returns the number of bytes that were pushed.
 
     Args:
         statements: attached to an image that is pushed.
+        private: the dists of packages whose layers are never published to the layer pool.
 
     Raises RegistryError, EngineUnavailable, EngineFault, StoreError.
     """
@@ -161,7 +163,8 @@ def deliver(
                 statements.attach(destination.repository, image.manifest.descriptor, job.report)
             if destination.pool and destination.repository:
                 signed = statements.receipt.to_bytes() if statements and statements.is_signed else b""
-                destination.pool.publish(push.new_layers, destination.repository, signed)
+                shared = [layer for layer in push.new_layers if private.isdisjoint(_dists(layer))]
+                destination.pool.publish(shared, destination.repository, signed)
             pushed = push.bytes_pushed
     if request.load:
         with job.phase("load"):
@@ -170,6 +173,10 @@ def deliver(
         with job.phase("export"):
             write_archive(image, request, job.report)
     return pushed
+
+
+def _dists(layer: Descriptor) -> list[str]:
+    return layer.annotations.get(LAYER_PACKAGES, "").split()
 
 
 def write_archive(image: Image, request: BuildRequest, report: Report) -> None:

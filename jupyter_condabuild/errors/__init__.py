@@ -24,6 +24,7 @@
     │   ├── LinkFailed               a package cannot be linked into the prefix of the image
     │   └── UnsafePackage            a package names files outside of its own folder, or exhausts this machine
     ├── NotReproducible              --strict is set, and something cannot be reproduced
+    ├── SecretsFound                 files that belong to no package seem to contain secrets
     ├── OverlayTooLarge              the files that belong to no package are too large
     ├── ImageError                   an image, or the name of an image, is not valid
     │   ├── BadReference             a text is not an image reference
@@ -69,6 +70,7 @@ from jupyter_condabuild.errors.environments import (
     PackageNotFound,
     PrefixError,
     PrefixNotAllowed,
+    SecretsFound,
     UnsafePackage,
 )
 from jupyter_condabuild.errors.images import (
@@ -162,6 +164,7 @@ __all__ = [
     "RegistryUnauthorized",
     "RegistryUnreachable",
     "RequestError",
+    "SecretsFound",
     "SigningFailed",
     "StoreBusy",
     "StoreError",

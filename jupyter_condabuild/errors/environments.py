@@ -87,6 +87,16 @@ class NotReproducible(CondaBuildError):
     default_hint = "Fix the problems that the report lists, or build without --strict."
 
 
+class SecretsFound(CondaBuildError):
+    """Files that belong to no package seem to contain secrets, and the request does not allow them."""
+
+    code = "secrets_found"
+    default_hint = (
+        "Remove the secrets, move the files, or name the files in .dockerignore or .gitignore. If they are no secrets, "
+        "or everyone who gets the image may have them: --allow-secret PATH."
+    )
+
+
 class OverlayTooLarge(CondaBuildError):
     """The files that belong to no package are larger than overlay_max_bytes."""
 

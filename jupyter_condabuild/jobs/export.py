@@ -16,7 +16,6 @@ from jupyter_condabuild.conda.formats import dump
 from jupyter_condabuild.conda.lockfile import Lockfile
 from jupyter_condabuild.engines.docker.installers import installer
 from jupyter_condabuild.engines.docker.recipe import Wanted, recipe
-from jupyter_condabuild.engines.layers.workspace import DOCKERIGNORE
 from jupyter_condabuild.errors import UsageError
 from jupyter_condabuild.events import Report, Warning
 from jupyter_condabuild.image.configuration import LABEL_IDENTITY, command
@@ -24,6 +23,7 @@ from jupyter_condabuild.image.paths import PREFIX, USER
 from jupyter_condabuild.jobs.lock import lock_report
 from jupyter_condabuild.oci.image import Reference
 from jupyter_condabuild.planning.inputs import read_lockfile
+from jupyter_condabuild.planning.own_files.ignore_files import DOCKERIGNORE
 from jupyter_condabuild.requests.others import ExportRequest
 from jupyter_condabuild.text import listed
 

@@ -61,6 +61,10 @@ def _report(inputs: Inputs) -> dict[str, Any]:
             for package in lockfile.pip
         ],
         "drift": _drift(inputs.drift or Drift()),
+        "secrets": [
+            {"path": _printable(str(found.path)), "line": found.line, "kind": found.kind}
+            for found in inputs.own.findings
+        ],
         "warnings": [asdict(warning) for warning in inputs.warnings],
     }
 

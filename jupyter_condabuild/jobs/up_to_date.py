@@ -21,6 +21,7 @@ from jupyter_condabuild.engines.result import BuildResult
 from jupyter_condabuild.errors import CondaBuildError
 from jupyter_condabuild.events import Event, Finished, Layer, Log, Report, Warning, from_json, to_json
 from jupyter_condabuild.oci.image import Reference
+from jupyter_condabuild.planning.own_files.ignore_files import rules_above
 from jupyter_condabuild.requests.build import BuildRequest, ImageRequest
 from jupyter_condabuild.requests.job_context import JobContext
 
@@ -102,7 +103,13 @@ def source_stamps(environment: Environment | None) -> dict[str, str]:
     Call this before a build reads the folders, so that a file that is saved during the build counts as a change.
     """
     installed = environment.pip if environment else ()
-    return {str(item.editable_source): stamp(item.editable_source) for item in installed if item.editable_source}
+    return {str(item.editable_source): _stamp(item.editable_source) for item in installed if item.editable_source}
+
+
+def _stamp(source: Path) -> str:
+    """Returns the stamp of the folder of an editable install and of the ignore files above it."""
+    rules = [file.read_bytes() for file in rules_above(source)]
+    return "".join([stamp(source), *(hashlib.sha256(rule).hexdigest() for rule in rules)])
 
 
 def keep(
@@ -132,7 +139,7 @@ def keep(
 def recall(request: BuildRequest, identity: str, job: JobContext) -> Memory | None:
     """Returns the record of a build whose image is up to date; None without one, or if a registry does not answer."""
     memory = Memory.parse(job.store.memory(identity))
-    if not memory or any(stamp(Path(folder)) != before for folder, before in memory.sources.items()):
+    if not memory or any(_stamp(Path(folder)) != before for folder, before in memory.sources.items()):
         return None
     names = [request.reference, request.base.reference]
     return memory if [_digest(name, job) for name in names] == [memory.finished.digest, memory.base] else None

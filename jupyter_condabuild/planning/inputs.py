@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from jupyter_condabuild.conda.complete import complete
 from jupyter_condabuild.conda.formats import load
 from jupyter_condabuild.conda.lockfile import Lockfile
 from jupyter_condabuild.conda.locking import lock
+from jupyter_condabuild.conda.logins import read_logins
 from jupyter_condabuild.conda.package_cache import PackageCaches, default_folders
 from jupyter_condabuild.conda.package_sources import PackageSources
 from jupyter_condabuild.conda.prefix.drift import Drift, drift
@@ -19,10 +20,11 @@ from jupyter_condabuild.errors import LockfileError, NotReproducible, PackageErr
 from jupyter_condabuild.events import Log, Report, Warning
 from jupyter_condabuild.image.platforms import PLATFORMS, host_architecture
 from jupyter_condabuild.planning.layer_plan import LayerPlan, plan_layers
+from jupyter_condabuild.planning.own_files.selection import OwnFiles, own_files
 from jupyter_condabuild.planning.scan import Scan
-from jupyter_condabuild.requests.build import PlanRequest, SourceRequest
+from jupyter_condabuild.requests.build import BuildRequest, PlanRequest, SourceRequest
 from jupyter_condabuild.requests.job_context import JobContext
-from jupyter_condabuild.text import listed
+from jupyter_condabuild.text import counted, listed
 
 IRREPRODUCIBLE = frozenset(
     (
@@ -33,6 +35,9 @@ IRREPRODUCIBLE = frozenset(
 )
 """The codes of the warnings that --strict turns into an error."""
 
+PUBLIC_REGISTRIES = frozenset(("docker.io", "ghcr.io", "quay.io", "public.ecr.aws", "registry.gitlab.com"))
+"""Registries whose repositories everybody can read, unless they are made private."""
+
 
 @dataclass(frozen=True)
 class Inputs:
@@ -40,7 +45,8 @@ class Inputs:
 
     `environment` and `drift` are None if the source is a lock file. `bytecode` says whether noarch Python packages, and
     the layers above the packages, get bytecode. `unlockable` maps a package's dist to the reason why no archive of the
-    package is known. Such packages occur only if the source is an environment.
+    package is known. Such packages occur only if the source is an environment. `own` are the files that belong to no
+    package and go into the image. `private` are the dists of the packages that are fetched with a login.
     """
 
     lockfile: Lockfile
@@ -50,6 +56,8 @@ class Inputs:
     environment: Environment | None
     drift: Drift | None
     unlockable: Mapping[str, PackageError]
+    own: OwnFiles
+    private: frozenset[str]
     warnings: tuple[Warning, ...]
 
     @property
@@ -68,7 +76,8 @@ def read_inputs(
         verified: stamps of the packages whose files matched their records in an earlier build, by dist.
 
     Raises PrefixError, LockfileError, PackageError, UsageError if the request names another platform than the
-    environment's, and NotReproducible if the request is strict and there is a warning of `IRREPRODUCIBLE`.
+    environment's, SecretsFound if the request is that of a build, and NotReproducible if the request is strict and
+    there is a warning of `IRREPRODUCIBLE`.
     """
     environment, changes, urls = None, None, {}
     if request.prefix:
@@ -90,7 +99,7 @@ def read_inputs(
             "Make a lock file for Linux: conda-lock -p linux-64, or pixi with platforms = ['linux-64'].",
         )
     with job.phase("lock"):
-        sources = PackageSources(PackageCaches(_folders(environment)), urls)
+        sources = PackageSources(PackageCaches(_folders(environment)), urls, logins=read_logins())
         lockfile, unlockable = complete(lockfile, sources, job.folder())
         if unlockable and environment is None:
             raise next(iter(unlockable.values()))
@@ -101,9 +110,15 @@ def read_inputs(
             "Install the lock file into an environment and build from that environment, "
             "or use --engine docker, which runs pip.",
         )
-    warnings = _warnings(request, environment, changes)
+    own = own_files(request, environment, changes, job.store, job.report)
+    private = [package.dist for package in lockfile.conda if sources.needs_login(package)]
+    warnings = (*_warnings(request, environment, changes), *_private_warning(request, private), *own.warnings)
+    if own.refusal and not isinstance(request, BuildRequest):
+        warnings += (Warning("secrets-found", own.refusal.message, own.refusal.hint),)
     for warning in warnings:
         job.report(warning)
+    if own.refusal and isinstance(request, BuildRequest):
+        raise own.refusal
     refused = [warning.message for warning in warnings if warning.code in IRREPRODUCIBLE]
     if request.strict and refused:
         raise NotReproducible(f"The environment cannot be reproduced: {' '.join(refused)}")
@@ -112,7 +127,9 @@ def read_inputs(
         bytecode = request.bytecode and runs_here
         lockable = replace(lockfile, conda=tuple(item for item in lockfile.conda if item.dist not in unlockable))
         planned = plan_layers(lockable, budget=request.layer_budget, bytecode=bytecode, native=runs_here)
-    return Inputs(lockfile, planned, sources, bytecode, environment, changes, unlockable, warnings)
+    return Inputs(
+        lockfile, planned, sources, bytecode, environment, changes, unlockable, own, frozenset(private), warnings
+    )
 
 
 def read_lockfile(request: SourceRequest, report: Report) -> Lockfile:
@@ -165,6 +182,26 @@ def _warnings(request: PlanRequest, environment: Environment | None, changes: Dr
             )
         )
     return tuple(warnings)
+
+
+def _private_warning(request: PlanRequest, dists: Sequence[str]) -> Iterator[Warning]:
+    """Yields a warning of packages that are fetched with a login, if the image goes to a registry."""
+    if not dists or not request.destination:
+        return
+    registry = request.destination.registry
+    names = f"{counted(dists, 'package')} from channels that need a login: {listed(dists)}."
+    if registry in PUBLIC_REGISTRIES:
+        yield Warning(
+            "private-packages-made-public",
+            f"The image goes to {registry}, where everybody can read public repositories, and it contains {names}",
+            "Stop, unless the repository is private, or everybody may have these packages.",
+        )
+    else:
+        yield Warning(
+            "private-packages",
+            f"The image contains {names}",
+            "Everyone who can read the repository gets these packages. The layer pool does not get them.",
+        )
 
 
 def _has_post_link(files: Iterable[str]) -> bool:

@@ -5,7 +5,10 @@ Each class of the hierarchy adds one group of options. A command uses the class 
 
 from __future__ import annotations
 
+import os
+import pwd
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -15,6 +18,9 @@ from jupyter_condabuild.oci.image import Reference
 from jupyter_condabuild.oci.location import ImageLocation
 from jupyter_condabuild.requests.option import Request, option
 from jupyter_condabuild.settings import DEFAULT_BASE, Settings, default_store
+
+_HOMES = (Path("/home"), Path("/Users"))
+"""The folders whose folders are home folders."""
 
 
 def local_store() -> Path:
@@ -136,6 +142,8 @@ class ImageRequest(JobRequest, RecipeRequest):
     which the members of a lab share their layers. `layer_budget` is the highest number of package layers.
     `compression_level` is a level of isal, from 0 to 3. `overlay_max_bytes` limits the total size in bytes of the files
     that belong to no package. `variables` puts the environment's own variables into the image; they may be secrets.
+    `allow_secret` are files that may go into the image although their names or contents are those of secrets (see
+    `planning.own_files`).
     """
 
     label: ClassVar[str] = "The image request"
@@ -153,6 +161,14 @@ class ImageRequest(JobRequest, RecipeRequest):
         False,
         "put the variables that the environment sets (conda env config vars) into the image",
         "--variables",
+        client=True,
+    )
+    allow_secret: tuple[str, ...] = option(
+        (),
+        "put this file into the image even if it seems to hold a secret; a folder stands for its files "
+        "(can be repeated)",
+        "--allow-secret",
+        metavar="PATH",
         client=True,
     )
     bytecode: bool = option(
@@ -207,15 +223,29 @@ class PlanRequest(ImageRequest):
     )
 
     def __post_init__(self) -> None:
-        """Raises UsageError if the folder to include does not exist."""
+        """Raises UsageError if the folder to include does not exist, or contains a home folder."""
         super().__post_init__()
         if self.include and not self.include.is_dir():
             raise UsageError(f"The folder {self.include} of --include does not exist.", "Name a folder that exists.")
+        if self.include and _has_home(self.include):
+            raise UsageError(
+                f"The folder {self.include} of --include is a home folder, or contains one.",
+                "A home folder has logins, keys and histories. Include the folder of the project.",
+            )
 
     @property
     def destination(self) -> Reference | None:
         """The image's name in a registry; the plan is compared with its repository. None if there is no name."""
         return self.reference
+
+
+def _has_home(folder: Path) -> bool:
+    """Whether a folder is a home folder, or a folder above the user's home folder."""
+    place = folder.resolve()
+    homes = {Path(os.path.expanduser("~")).resolve()}
+    with suppress(KeyError):
+        homes.add(Path(pwd.getpwuid(os.getuid()).pw_dir).resolve())
+    return place.parent in _HOMES or any(home.is_relative_to(place) for home in homes)
 
 
 @dataclass(frozen=True, kw_only=True)

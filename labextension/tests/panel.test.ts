@@ -182,13 +182,31 @@ describe('the plan', () => {
 
   it('is not asked for again where nothing of it changes', async () => {
     await ready();
-    model.edit({ strict: true, include: '.', archive: 'x.tar' });
+    model.edit({ strict: true, archive: 'x.tar' });
     await vi.advanceTimersByTimeAsync(1000);
     expect(server.snapshots).toHaveLength(2);
+  });
+
+  it('has the included folder, so that its secrets are listed before a build, whatever the destination is', async () => {
+    await ready();
+    model.edit({ destination: 'archive', include: 'project' });
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(server.snapshots.at(-1)?.request).toMatchObject({ include: 'project' });
+    expect(server.snapshots.at(-1)?.request).not.toHaveProperty('reference');
   });
 });
 
 describe('a build', () => {
+  it('has the files that a person puts in although they seem to hold secrets, and no others', async () => {
+    await ready();
+    await model.start();
+    expect(server.started[0]).not.toHaveProperty('allow_secret');
+    model.edit({ allowSecret: ['/opt/sci/etc/key.pem'] });
+    await model.start();
+    expect(server.started[1]).toMatchObject({ allow_secret: ['/opt/sci/etc/key.pem'] });
+  });
+
+
   it('is asked for as the form says, and then shown and followed', async () => {
     server.known = [aBuild({ id: '0'.repeat(16), state: 'finished', result: RESULT })];
     await ready();
@@ -310,11 +328,10 @@ describe('a build', () => {
       load: false,
       engine: 'layers',
       installer: 'micromamba',
-      pull: false,
       base: 'debian:12-slim',
       pull: false,
-      installer: 'micromamba',
       cache_from: [],
+      allow_secret: [],
       strict: false,
       variables: false,
       stack: false,

@@ -48,6 +48,7 @@ export function aBuild(change: Partial<Build> = {}): Build {
       include: '',
       strict: false,
       variables: false,
+      allow_secret: [],
       stack: false,
       bytecode: true,
       target: '',
@@ -76,6 +77,7 @@ export function aSnapshot(change: Partial<Snapshot> = {}): Snapshot {
     conda: [],
     pip: [],
     drift: { modified: none, missing: none, untracked: none },
+    secrets: [],
     warnings: [],
     plan: {
       engine: 'layers',

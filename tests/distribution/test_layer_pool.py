@@ -14,8 +14,11 @@ import pytest
 from jupyter_condabuild.distribution import layer_pool
 from jupyter_condabuild.distribution.layer_index import annotate
 from jupyter_condabuild.distribution.layer_pool import ARTIFACT
+from jupyter_condabuild.events import Layer
 from jupyter_condabuild.oci.image import OCI_CONFIG, Descriptor, Digest, Manifest
 from tests.parts.builds import Workshop, explicit, install, small_channel
+from tests.parts.channel import channel as channels
+from tests.parts.channel.channel import Channel
 from tests.parts.channel.package import File, Metadata
 from tests.parts.registry.faults import FakeRegistry, spec_error
 from tests.parts.registry.pushing import blob
@@ -234,3 +237,22 @@ def test_an_image_with_lost_blobs_is_pushed_again(
     assert list(workshop.warnings) == ["blob-gone"]
     there = fake_registry.blobs["one/env"].keys()
     assert {str(layer.digest) for layer in first.image.manifest.layers} <= there
+
+
+def test_packages_that_need_a_login_stay_out_of_the_pool(
+    workshop: Workshop, lockfile: Path, fake_registry: FakeRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their layers are in the image alone, and a warning says that the image contains them."""
+    channel = Channel(lockfile.parent / "channel")
+    with channels.serve(channel) as url:
+        private = url.replace("127.0.0.1", "localhost")
+        text = lockfile.read_text().replace(channel.folder.as_uri(), url)
+        (tmp_path / "lock.txt").write_text(text.replace(f"{url}/noarch/p00-", f"{private}/noarch/p00-"))
+        (tmp_path / "netrc").write_text("machine localhost login me password canary\n")
+        monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+        _build(workshop, fake_registry, tmp_path / "lock.txt", "one")
+    layers = [event for event in workshop.events if isinstance(event, Layer) and event.state == "pushed" and event.key]
+    sent = {seen.path.rpartition("/")[2] for seen in fake_registry.seen if seen.method == "PUT"}
+    assert {layer.packages for layer in layers if layer.key not in sent} == {("p00-1-0",)}
+    assert len(layers) == len(NAMES)
+    assert "p00-1-0" in workshop.warnings["private-packages"]

@@ -18,6 +18,9 @@ from jupyter_condabuild.engines.layers import overlay as overlay_module
 from jupyter_condabuild.engines.layers.overlay import Overlay, collect
 from jupyter_condabuild.errors import OverlayTooLarge, PrefixError
 from jupyter_condabuild.oci.layer import EPOCH, Entry
+from jupyter_condabuild.oci.layout import Store
+from jupyter_condabuild.planning.own_files.selection import own_files
+from tests.parts.jobs import plan_request, silent
 from tests.parts.small_prefix import SITE, SmallPrefix
 
 PYTHON = Path(sys.executable)
@@ -65,9 +68,12 @@ def collected(tmp_path: Path) -> Callable[..., Collected]:
         work: Path | None = None,
     ) -> Collected:
         environment = snapshot(prefix.path)
+        changes = drift(environment)
+        with Store((work.parent if work else tmp_path) / "store") as store:
+            own = own_files(plan_request(prefix=prefix.path), environment, changes, store, silent)
         records = [record for record in environment.records if record.name in taken]
         folder = work or tmp_path / f"work-{next(number)}"
-        return Collected(collect(environment, drift(environment), records, python=python, work=folder, limit=limit))
+        return Collected(collect(environment, changes, records, own, python=python, work=folder, limit=limit))
 
     return collect_of
 
@@ -304,7 +310,7 @@ def test_an_unreadable_file_is_an_error(collected: Callable[..., Collected]) -> 
         Path(folder).chmod(0o777)
         prefix = SmallPrefix(Path(folder, "env"))
         prefix.python()
-        prefix.write("share/private", b"x").chmod(0o600)
+        prefix.write("share/private", b"x").chmod(0o640)
         os.setegid(12345)
         os.seteuid(12345)
         try:

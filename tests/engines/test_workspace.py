@@ -6,8 +6,10 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from jupyter_condabuild.engines.layers.workspace import left_out, workspace
+from jupyter_condabuild.engines.layers.workspace import left_out
+from jupyter_condabuild.engines.layers.workspace import workspace as entries_of
 from jupyter_condabuild.oci.layer import Entry
+from jupyter_condabuild.planning.own_files.ignore_files import included_names
 
 
 def write(folder: Path, names: Iterable[str]) -> Path:
@@ -15,6 +17,11 @@ def write(folder: Path, names: Iterable[str]) -> Path:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(os.fsencode(name))
     return folder
+
+
+def workspace(folder: Path) -> list[Entry]:
+    """The entries of a folder of which no file is private."""
+    return entries_of(folder, included_names(folder))
 
 
 def files(entries: Iterable[Entry]) -> set[str]:
@@ -56,13 +63,12 @@ def test_a_dockerignore_that_is_not_text_is_read(tmp_path: Path) -> None:
 
 
 def test_unneeded_files_are_left_out(tmp_path: Path) -> None:
-    """These are version control, caches, checkpoints and passwords."""
+    """These are version control, caches and checkpoints."""
     litter = [
         ".git/config",
         "a/__pycache__/b.pyc",
         ".ipynb_checkpoints/x",
         "node_modules/x",
-        ".env",
         ".DS_Store",
         "x.log",
     ]

@@ -21,12 +21,12 @@ from jupyter_condabuild.conda.formats import dump, load
 from jupyter_condabuild.conda.locking import lock
 from jupyter_condabuild.conda.packages import PipPackage
 from jupyter_condabuild.conda.prefix.snapshot import snapshot
-from jupyter_condabuild.engines.layers.workspace import DOCKERIGNORE, IGNORED_FOLDERS, workspace
 from jupyter_condabuild.errors import BadReference, UsageError
 from jupyter_condabuild.jobs.export import KINDS, Exported, ExportInputs, export, without_local_packages
 from jupyter_condabuild.oci import builder
 from jupyter_condabuild.oci.daemon import Daemon
 from jupyter_condabuild.oci.image import Reference
+from jupyter_condabuild.planning.own_files.ignore_files import DOCKERIGNORE, IGNORED_FOLDERS, included_names
 from tests.conftest import missing
 from tests.engines.test_dockerfile import HASH, conda, lockfile
 from tests.parts.command_line import CommandLine
@@ -152,7 +152,7 @@ def test_the_dockerfile_is_exported_with_its_files(tmp_path: Path) -> None:
     """Each file that the Dockerfile copies is exported, and .dockerignore includes it."""
     made = export("dockerfile", asked())
     folder = written(made, tmp_path)
-    allowed = {entry.path.removeprefix("work/") for entry in workspace(folder)}
+    allowed = included_names(folder)
     for line in made.files["Dockerfile"].splitlines():
         if line.startswith("COPY ") and "--from" not in line:
             for word in line.split()[1:-1]:
@@ -167,13 +167,9 @@ def test_dockerignore_leaves_out_unneeded_files_and_passwords(tmp_path: Path) ->
         (tmp_path / name / "x").write_text("x")
     for name in ("a.py", "a.pyc", ".env", "x.log", "src~"):
         (tmp_path / name).write_text("x")
-    assert {entry.path for entry in workspace(tmp_path)} == {"work", "work/a.py"}
+    assert included_names(tmp_path) == {"a.py", ".env"}  # .env is left out by its name, see own_files
     (tmp_path / ".dockerignore").write_text(f"{DOCKERIGNORE}!data\n")
-    assert {entry.path for entry in workspace(tmp_path) if entry.kind == "file"} == {
-        "work/.dockerignore",
-        "work/a.py",
-        "work/data/x",
-    }
+    assert included_names(tmp_path) == {".dockerignore", "a.py", "data", "data/x"}
 
 
 @pytest.mark.parametrize("kind", sorted(set(KINDS) - {"dockerfile"}))

@@ -21,6 +21,7 @@ class Host:
     Attributes:
         seen: the requests as ``METHOD path``.
         logins: the logins of the requests, empty for none.
+        referers: the `Referer` headers of the requests.
     """
 
     files: dict[str, bytes]
@@ -28,6 +29,7 @@ class Host:
     moved: dict[str, str] = field(default_factory=dict)
     seen: list[str] = field(default_factory=list)
     logins: set[str] = field(default_factory=set)
+    referers: list[str] = field(default_factory=list)
     url: str = ""
 
     @contextmanager
@@ -41,6 +43,7 @@ class Host:
                 login = base64.b64decode(given).decode()
                 host.seen.append(f"{self.command} {self.path}")
                 host.logins.add(login)
+                host.referers += [self.headers["Referer"]] if "Referer" in self.headers else []
                 data = host.files.get(self.path)
                 if login != host.login:
                     self.send_error(401)

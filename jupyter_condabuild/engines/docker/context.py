@@ -85,7 +85,7 @@ def collect(request: PlanRequest, inputs: Inputs, job: JobContext, *, shares_hos
         tuple(package for package in inputs.lockfile.conda if package.dist in lost),
         tuple(entry for entry in overlay.entries if entry.kind != "whiteout"),
         tuple(entry.path.removeprefix(prefix) for entry in overlay.entries if entry.kind == "whiteout"),
-        tuple(workspace_of(request.include, job.report)) if request.include else (),
+        tuple(workspace_of(request.include, inputs, job.report)) if request.include else (),
     )
 
 

@@ -107,7 +107,7 @@ def _build(request: BuildRequest, job: JobContext, scan: Scan | None, *, trustin
         image = assemble(base, above, inputs, request)
         audit.finish(time.monotonic() - started)
         statements = _statements(image, request, inputs, base, above) if push else None
-        pushed = deliver(image, request, destination, push, statements, job)
+        pushed = deliver(image, request, destination, push, statements, job, inputs.private)
     finished = Finished(
         reference=str(request.reference or ""),
         digest=str(image.manifest.descriptor.digest),

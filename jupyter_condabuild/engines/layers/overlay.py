@@ -27,12 +27,12 @@ from jupyter_condabuild.conda.prefix.drift import Drift
 from jupyter_condabuild.conda.prefix.environment import Environment
 from jupyter_condabuild.conda.prefix.records import PrefixRecord
 from jupyter_condabuild.conda.secrets import scrub, scrub_json_bytes
-from jupyter_condabuild.engines.layers.workspace import ENVIRONMENT_MARKS, IGNORED_FOLDERS
 from jupyter_condabuild.errors import OverlayTooLarge, PrefixError, from_os_error
 from jupyter_condabuild.files import read_regular
 from jupyter_condabuild.image.paths import PREFIX, PREFIX_IN_LAYER, SOURCES
 from jupyter_condabuild.oci import layer
 from jupyter_condabuild.oci.layer import Entry
+from jupyter_condabuild.planning.own_files.selection import OwnFiles
 
 _MTIME = layer.EPOCH + 2
 """The modification time of the overlay's files.
@@ -82,6 +82,7 @@ def collect(
     environment: Environment,
     drift: Drift,
     taken: Sequence[PrefixRecord],
+    own: OwnFiles,
     *,
     python: Path | None,
     work: Path,
@@ -91,6 +92,7 @@ def collect(
 
     Args:
         taken: packages to copy completely from the live prefix, because their archives are not available.
+        own: the selected files of editable sources, and the paths of the environment that are left out.
         python: the interpreter that compiles the modules of the overlay. With None, or if it does not run, the modules
             have no bytecode.
         work: a folder for bytecode and rewritten files. It must exist until the layer is written.
@@ -109,7 +111,7 @@ def collect(
         paths |= {path for path in distribution.files if not path.endswith(".pyc")}
     for record in taken:
         paths |= {entry.path for entry in record.paths if entry.kind != "pyc_file"}
-    untracked = {file.path for file in drift.untracked}
+    untracked = {file.path for file in drift.untracked} - own.withheld
     paths |= untracked | {file.path for file in drift.modified}
 
     overlay = Overlay(work=str(work))
@@ -128,11 +130,11 @@ def collect(
         if entry.kind == "file":
             modules[path] = str(prefix / path)
     for source, target in sources.items():
-        for file in _walk(source):
-            entry = live.entry(f"{target}/{file.relative_to(source)}".removeprefix("/"), file, source)
+        for name in own.sources.get(source, ()):
+            entry = live.entry(f"{target}/{name}".removeprefix("/"), source / name, source)
             if entry:
                 overlay.entries.append(entry)
-                _count(sizes, file, source.parent)
+                _count(sizes, source / name, source.parent)
     overlay.extra_bytes = sizes[""]
     if overlay.extra_bytes > limit:
         raise _too_large(sizes, limit)
@@ -233,18 +235,6 @@ def _bytecode(modules: dict[str, str], python: Path | None, work: Path) -> Itera
         return  # an interpreter that does not run here does not run in the image either: bytecode would be useless
     for pyc in compiled:
         yield Entry(f"{PREFIX_IN_LAYER}/{pyc.path}", source=pyc.file, offset=pyc.offset, size=pyc.size)
-
-
-def _is_ignored(folder: Path) -> bool:
-    """Whether a folder is a cache or an environment. A project may contain the environment that is built."""
-    return folder.name in IGNORED_FOLDERS or any((folder / name).exists() for name in ENVIRONMENT_MARKS)
-
-
-def _walk(folder: Path) -> Iterator[Path]:
-    """Yields the files of an editable source, without bytecode and ignored folders, which no import needs."""
-    for parent, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not _is_ignored(Path(parent, name)))
-        yield from (Path(parent, name) for name in sorted(files) if not name.endswith(".pyc"))
 
 
 def _meta(environment: Environment, taken: Iterable[PrefixRecord]) -> Iterator[Entry]:

@@ -40,15 +40,15 @@ def upper_layers(
         title = "pip packages, changed and untracked files"
         layers.append(_layer(overlay.entries, f"overlay-{overlay.fingerprint}", title, request.compression_level, job))
     if request.include:
-        entries = workspace_of(request.include, job.report)
+        entries = workspace_of(request.include, inputs, job.report)
         title = f"files of {request.include.resolve().name}"
         layers.append(_layer(entries, "", title, request.compression_level, job))
     return layers
 
 
-def workspace_of(folder: Path, report: Report) -> list[Entry]:
+def workspace_of(folder: Path, inputs: Inputs, report: Report) -> list[Entry]:
     """Returns the entries for the files of the user's folder. Reports a warning for bulky folders that are left out."""
-    entries = workspace(folder)
+    entries = workspace(folder, inputs.own.included)
     if names := left_out(folder, entries):
         message = f"The image does not include {' and '.join(names)} of {folder.resolve().name}."
         report(Warning("left-out", message, f"Add the line !{names[0]} to .dockerignore to include {names[0]}."))
@@ -78,6 +78,7 @@ def overlay_of(
         environment,
         drift,
         [record for record in environment.records if record.dist in lost],
+        inputs.own,
         python=python if inputs.bytecode and python.exists() else None,
         work=job.folder(),
         limit=request.overlay_max_bytes,

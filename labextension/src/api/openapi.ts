@@ -325,11 +325,12 @@ export interface components {
             installer?: components["schemas"]["Installer"];
             installer_image?: string;
             platform?: string;
-            /** @description This member and the next four are the same as in `BuildCommand`. */
+            /** @description This member and the next five are the same as in `BuildCommand`. */
             bytecode?: boolean;
             include?: string;
             strict?: boolean;
             variables?: boolean;
+            allow_secret?: string[];
             stack?: boolean;
         } & (unknown | unknown | unknown);
         Snapshot: {
@@ -350,6 +351,18 @@ export interface components {
             conda: components["schemas"]["CondaPackage"][];
             pip: components["schemas"]["PipPackage"][];
             drift: components["schemas"]["Drift"];
+            /** @description Where files that belong to no package seem to contain secrets. A build with such files fails with `secrets_found`, unless `allow_secret` names the files. */
+            secrets: {
+                /** @description The absolute path of the file on the server. */
+                path: string;
+                /** @description The line, counted from 1. */
+                line: number;
+                /**
+                 * @description The kind of the secret.
+                 * @example Private Key
+                 */
+                kind: string;
+            }[];
             warnings: components["schemas"]["Warning"][];
             plan: components["schemas"]["Plan"];
         };
@@ -485,6 +498,8 @@ export interface components {
              * @default false
              */
             variables?: boolean;
+            /** @description Files that may go into the image even if they seem to hold secrets: absolute paths, or paths relative to the environment or to `include`. A folder stands for its files. */
+            allow_secret?: string[];
             /** @description Put new layers on top of the image that the tag has. Default: the setting `stack_updates`. */
             stack?: boolean;
             /** @description Compile the modules of noarch packages. Default: the setting `bytecode`. */
@@ -526,6 +541,7 @@ export interface components {
             strict?: boolean;
             /** @default false */
             variables?: boolean;
+            allow_secret?: string[];
             bytecode?: boolean;
         } & (unknown | unknown | unknown | unknown);
         /** @description Puts an image of the layers engine on another base image and pushes it. It builds no layer, and uploads no layer but those of the base. */
@@ -671,6 +687,7 @@ export interface components {
             include: string;
             strict: boolean;
             variables: boolean;
+            allow_secret: string[];
             stack: boolean;
             bytecode: boolean;
             target: string;

@@ -13,7 +13,7 @@ import type { Store } from './store';
 const TYPING_PAUSE = 700;
 
 /** The fields of the form that change the plan. */
-const PLANNED_FIELDS: (keyof Form)[] = ['reference', 'cacheFrom', 'destination', 'base', 'engine', 'installer'];
+const PLANNED_FIELDS: (keyof Form)[] = ['reference', 'cacheFrom', 'destination', 'base', 'engine', 'installer', 'include'];
 
 export class Environment {
   /** The values that a person entered for each environment, by its prefix. */
@@ -86,8 +86,8 @@ export class Environment {
     this.setForm({ ...change, ...('reference' in change && { edited: true }) });
     const { form, snapshot } = this.store.state;
     if (snapshot) {
-      const { reference, edited, archive, variables } = form;
-      this.entered.set(snapshot.prefix, { reference, edited, archive, variables });
+      const { reference, edited, archive, allowSecret, variables } = form;
+      this.entered.set(snapshot.prefix, { reference, edited, archive, allowSecret, variables });
     }
   }
 
@@ -121,7 +121,8 @@ export class Environment {
       return;
     }
     const compares = form.destination === 'push' || engineOf(this.store.state) === 'docker';
-    if (!compares || !looksLikeReference(form.reference)) {
+    // The files of an included folder are searched for secrets, whatever the destination is.
+    if (!form.include && (!compares || !looksLikeReference(form.reference))) {
       this.store.set({ planning: false, snapshot: withoutComparison(snapshot, null) });
       return;
     }

@@ -23,6 +23,11 @@ const WARNINGS: Record<string, KnownFault> = {
     hint: 'Reinstall the packages from a channel to get their hashes. Without hashes, a lock file cannot prove that a reinstall gives the same packages.',
     endsInNames: true
   },
+  'credentials-left-out': {
+    title: 'Files for credentials are not in the image',
+    hint: 'To put such a file into the image, add --allow-secret PATH.',
+    endsInNames: true
+  },
   'editable-install': {
     title: 'A package is an editable install',
     hint: 'The image contains a copy of the current code. Only a wheel or a commit can be installed again.'
@@ -75,6 +80,11 @@ const WARNINGS: Record<string, KnownFault> = {
   unreadable: {
     title: 'Some files cannot be read',
     hint: 'The image cannot contain what you cannot read. Make these paths readable, or remove them.',
+    endsInNames: true
+  },
+  'secrets-found': {
+    title: 'Files may contain secrets',
+    hint: 'Remove the secrets, move the files, or name the files in .dockerignore or .gitignore. If they are no secrets, or everyone who gets the image may have them: --allow-secret PATH.',
     endsInNames: true
   },
   'untracked-files': {
@@ -189,6 +199,11 @@ const ERRORS: Record<string, KnownFault> = {
   registry_unreachable: {
     title: 'The registry cannot be reached',
     hint: "Check the registry's name, the network and the proxy; a registry without TLS must be listed in insecure_registries."
+  },
+  secrets_found: {
+    title: 'Files may contain secrets',
+    hint: 'Remove the secrets, move the files, or name the files in .dockerignore or .gitignore. If they are no secrets, or everyone who gets the image may have them: --allow-secret PATH.',
+    endsInNames: true
   },
   store_unwritable: {
     title: 'The store is not writable',

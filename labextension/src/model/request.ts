@@ -1,6 +1,7 @@
 /** Requests to the server, from the form or from an earlier build. */
 
 import type { Build, BuildRequest, SnapshotRequest, Source } from '../api/contract';
+import { looksLikeReference } from './destination';
 import { engineOf, previousImage, type PanelState } from './state';
 
 /** The request for a snapshot of an environment, with the plan for the form. */
@@ -9,7 +10,7 @@ export function snapshotRequest(source: Source, state: PanelState): SnapshotRequ
   const cacheFrom = cacheOf(state);
   return {
     ...source,
-    ...(form.destination === 'push' && { reference: form.reference }),
+    ...(form.destination === 'push' && looksLikeReference(form.reference) && { reference: form.reference }),
     ...(cacheFrom.length && { cache_from: cacheFrom }),
     ...howOf(state)
   };
@@ -29,17 +30,18 @@ export function formRequest(source: Source, state: PanelState): BuildRequest {
     ...howOf(state),
     ...(engineOf(state) === 'docker' && form.pull && { pull: true }),
     ...(cacheFrom.length && { cache_from: cacheFrom }),
-    ...(form.include && { include: form.include }),
+    ...(form.allowSecret.length && { allow_secret: form.allowSecret }),
     strict: form.strict,
     ...(form.variables && { variables: true }),
     again: false
   };
 }
 
-function howOf(state: PanelState): Pick<SnapshotRequest, 'base' | 'engine' | 'installer'> {
-  const { base, engine, installer } = state.form;
+function howOf(state: PanelState): Pick<SnapshotRequest, 'base' | 'engine' | 'installer' | 'include'> {
+  const { base, engine, include, installer } = state.form;
   return {
     ...(base && { base }),
+    ...(include && { include }),
     ...(engine && { engine }),
     ...(engineOf(state) === 'docker' && installer && { installer })
   };

@@ -17,6 +17,8 @@ export interface EnvironmentForm {
   /** Whether a person wrote the reference; otherwise it is a suggestion. */
   edited: boolean;
   archive: string;
+  /** The paths of files that go into the image although they seem to hold secrets: those that a person has seen. */
+  allowSecret: string[];
   /** Whether the environment's own variables, which may be secrets, go into the image. */
   variables: boolean;
 }
@@ -34,7 +36,7 @@ export interface Form extends EnvironmentForm {
 }
 
 /** The default values of the form. */
-export const EMPTY_ENVIRONMENT_FORM: EnvironmentForm = { reference: '', edited: false, archive: '', variables: false };
+export const EMPTY_ENVIRONMENT_FORM: EnvironmentForm = { reference: '', edited: false, archive: '', allowSecret: [], variables: false };
 
 export const EMPTY_FORM: Form = {
   ...EMPTY_ENVIRONMENT_FORM,

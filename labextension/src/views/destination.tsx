@@ -5,7 +5,7 @@ import React, { useId } from 'react';
 import { engineOf, type PanelState } from '../model/state';
 import { looksLikeReference, namesRegistry } from '../model/destination';
 import { useSurroundings } from './context';
-import { Section } from './parts';
+import { Check, Section } from './parts';
 
 export function Destination(props: { state: PanelState }): JSX.Element {
   const { model, trans } = useSurroundings();
@@ -112,15 +112,6 @@ function Field(props: { label: string; children: React.ReactNode }): JSX.Element
   return (
     <label className="jp-CondaBuild-field">
       <span>{props.label}</span>
-      {props.children}
-    </label>
-  );
-}
-
-function Check(props: { checked: boolean; onChange: (yes: boolean) => void; children: React.ReactNode }): JSX.Element {
-  return (
-    <label className="jp-CondaBuild-check">
-      <input type="checkbox" checked={props.checked} onChange={event => props.onChange(event.target.checked)} />
       {props.children}
     </label>
   );

@@ -7,7 +7,7 @@ import type { PanelState } from '../model/state';
 import { containerIcon } from '../icons';
 import { sizeText } from '../model/units';
 import { useSurroundings } from './context';
-import { Link, Notice, Row, Section } from './parts';
+import { Check, Link, Notice, Row, Section } from './parts';
 
 export function Heading(props: { state: PanelState }): JSX.Element | null {
   const { trans } = useSurroundings();
@@ -72,9 +72,28 @@ export function Warnings(props: { snapshot: Snapshot; state: PanelState }): JSX.
               {variables ? trans.__('Leave them out') : trans.__('Put them into the image')}
             </Link>
           )}
+          {warning.code === 'secrets-found' && <AllowSecrets state={props.state} />}
         </Notice>
       ))}
     </>
+  );
+}
+
+/** The choice to put files that seem to hold secrets into the image: the listed files, and no others. */
+export function AllowSecrets(props: { state: PanelState }): JSX.Element | null {
+  const { model, trans } = useSurroundings();
+  const { form, snapshot } = props.state;
+  const paths = [...new Set(snapshot?.secrets.map(({ path }) => path))];
+  if (paths.length === 0) {
+    return null;
+  }
+  return (
+    <Check
+      checked={paths.every(path => form.allowSecret.includes(path))}
+      onChange={yes => model.edit({ allowSecret: yes ? paths : [] })}
+    >
+      {trans.__('Put these files in anyway')}
+    </Check>
   );
 }
 

@@ -7,6 +7,7 @@ import { failureLine, plain, report } from '../model/report';
 import { progressOf, type PanelState } from '../model/state';
 import { Actions } from './actions';
 import { useSurroundings } from './context';
+import { AllowSecrets } from './environment';
 import { Log } from './log';
 import { CopyButton, Notice } from './parts';
 import { buildName, stateWord } from './words';
@@ -25,6 +26,7 @@ export function Failed(props: { build: Build; state: PanelState }): JSX.Element 
     <>
       <p className="jp-CondaBuild-name jp-CondaBuild-cut">{build.request.reference || build.request.archive}</p>
       <Notice kind={build.state === 'cancelled' ? 'info' : 'error'} fault={fault}>
+        {fault.code === 'secrets_found' && <AllowSecrets state={state} />}
         {line && build.state !== 'cancelled' && <pre className="jp-CondaBuild-mono">{plain(line.text)}</pre>}
       </Notice>
       <div className="jp-CondaBuild-links">

@@ -33,6 +33,15 @@ export function Link(props: { onClick: () => void; children: ReactNode; title?: 
   );
 }
 
+export function Check(props: { checked: boolean; onChange: (yes: boolean) => void; children: React.ReactNode }): JSX.Element {
+  return (
+    <label className="jp-CondaBuild-check">
+      <input type="checkbox" checked={props.checked} onChange={event => props.onChange(event.target.checked)} />
+      {props.children}
+    </label>
+  );
+}
+
 export function Notice(props: { kind: 'warning' | 'error' | 'info'; fault: Fault; children?: ReactNode }): JSX.Element {
   const { trans } = useSurroundings();
   const { title, details, hint } = faultTexts(trans, props.fault);

@@ -1,0 +1,204 @@
+"""OwnFiles: the files of one image that belong to no package, after the files with credentials were left out.
+
+The content of an environment that no package brings, the sources of editable installs and the user's folder are
+selected here, before anything is built or sent, and the engines put exactly the selected files into the image.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import os
+import stat
+from base64 import urlsafe_b64encode
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from jupyter_condabuild.conda.prefix.drift import Drift
+from jupyter_condabuild.conda.prefix.environment import Environment
+from jupyter_condabuild.conda.prefix.pip import PipDistribution
+from jupyter_condabuild.errors import SecretsFound
+from jupyter_condabuild.events import Log, Report, Warning
+from jupyter_condabuild.oci.layout import Store
+from jupyter_condabuild.planning.own_files.credential_names import is_credential
+from jupyter_condabuild.planning.own_files.ignore_files import SourceFiles, included_names, source_files
+from jupyter_condabuild.planning.own_files.scanner import Finding, Scanner
+from jupyter_condabuild.requests.build import PlanRequest
+from jupyter_condabuild.text import counted, listed
+
+_EXAMPLES = frozenset(("test", "tests", "testing", "example", "examples", "doc", "docs"))
+"""Folders of a distribution from a package index whose keys and logins are examples."""
+
+
+@dataclass(frozen=True)
+class OwnFiles:
+    """The user's own files of one image.
+
+    `withheld` are the paths of the environment, relative to its prefix, that are left out. `sources` maps the folder of
+    each editable install to its files. `included` are the names of files and folders of the user's folder; all names
+    are relative to their folder. `left_out` are the paths on this machine of all files that are left out because their
+    names or modes say that they hold credentials. `findings` are the secrets in the other files, without those that the
+    request allows.
+    """
+
+    withheld: frozenset[str] = frozenset()
+    sources: Mapping[Path, tuple[str, ...]] = field(default_factory=dict)
+    included: frozenset[str] = frozenset()
+    left_out: tuple[Path, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    unsearched: int = 0
+
+    @property
+    def warnings(self) -> tuple[Warning, ...]:
+        """Warnings of left-out files, and of files that were not searched."""
+        found = []
+        if self.left_out:
+            names = listed(list(map(str, self.left_out)))
+            found.append(
+                Warning(
+                    "credentials-left-out",
+                    f"{counted(self.left_out, 'file')} for credentials are not in the image: {names}.",
+                    "To put such a file into the image, add --allow-secret PATH.",
+                )
+            )
+        if self.unsearched:
+            found.append(
+                Warning(
+                    "secrets-not-searched",
+                    f"{self.unsearched} files that belong to no package were not searched for secrets: "
+                    "the search took too long.",
+                    "Move data out of the environment and out of the folders that the image includes.",
+                )
+            )
+        return tuple(found)
+
+    @property
+    def refusal(self) -> SecretsFound | None:
+        """The error of a build with findings; None without findings."""
+        if not self.findings:
+            return None
+        files = dict.fromkeys(finding.path for finding in self.findings)
+        names = listed(list(map(str, self.findings)))
+        return SecretsFound(f"{counted(files, 'file')} may contain secrets: {names}.")
+
+
+def own_files(
+    request: PlanRequest, environment: Environment | None, drift: Drift | None, store: Store, report: Report
+) -> OwnFiles:
+    """Selects the user's own files and searches them for secrets.
+
+    Args:
+        drift: the differences between the environment and its records; None without an environment.
+        store: remembers which files were searched without findings.
+    """
+    allowed = _Allowed(request.allow_secret, [request.prefix, request.include])
+    withheld: list[str] = []
+    left_out: list[Path] = []
+    findings: list[Finding] = []
+    sources: dict[Path, tuple[str, ...]] = {}
+    included: set[str] = set()
+    scanner = Scanner(store, str((request.prefix or request.lockfile or "", request.include or "")))
+    if environment and drift is not None:
+        prefix = environment.prefix
+        for distribution in environment.pip:
+            found = scanner.search(
+                prefix, [path for path in distribution.files if not path.endswith(".pyc")], scrubbed=True
+            )
+            findings += _without_examples(found, distribution, prefix)
+        untracked = [entry.path for entry in drift.untracked]
+        withheld = [name for name in untracked if _is_private(prefix, name) and not allowed(prefix / name)]
+        left_out += [prefix / name for name in withheld]
+        kept = set(untracked).difference(withheld) | {entry.path for entry in drift.modified}
+        findings += scanner.search(prefix, sorted(kept), scrubbed=True)
+        for source in dict.fromkeys(item.editable_source for item in environment.pip if item.editable_source):
+            files = source_files(source)
+            _report_ignored(source, files, report)
+            private = {name for name in files.kept if _is_private(source, name) and not allowed(source / name)}
+            left_out += [source / name for name in sorted(private)]
+            sources[source] = tuple(name for name in files.kept if name not in private)
+            findings += scanner.search(source, sources[source])
+    if request.include:
+        folder = request.include.absolute()
+        included = included_names(folder)
+        above = folder.resolve().name  # someone may include the folder .ssh itself
+        private = {
+            name
+            for name in included
+            if (_is_private(folder, name) or is_credential(f"{above}/{name}")) and not allowed(folder / name)
+        }
+        left_out += [folder / name for name in sorted(private) if not (folder / name).is_dir()]
+        included -= private
+        findings += scanner.search(folder, sorted(included))
+    scanner.remember()
+    return OwnFiles(
+        frozenset(withheld),
+        sources,
+        frozenset(included),
+        tuple(left_out),
+        tuple(sorted(finding for finding in findings if not allowed(finding.path))),
+        scanner.unsearched,
+    )
+
+
+class _Allowed:
+    """The files of --allow-secret, each an absolute path, or a path in the current folder, the prefix or --include.
+
+    A folder stands for all files below it.
+    """
+
+    def __init__(self, given: Iterable[str], folders: Iterable[Path | None]) -> None:
+        places = [Path.cwd(), *(folder.absolute() for folder in folders if folder)] if given else []
+        self._paths = {os.path.normpath(place / path) for path in given for place in places}
+
+    def __call__(self, path: Path) -> bool:
+        return any(str(place) in self._paths for place in (path, *path.parents)) if self._paths else False
+
+
+def _is_private(root: Path, name: str) -> bool:
+    """Whether the name or the mode of a file says that the file holds credentials.
+
+    The mode says so if only the owner may read the file, in a folder that others may read: with a umask of 077, the
+    folder would be private, too.
+    """
+    if is_credential(name):
+        return True
+    try:
+        status = os.lstat(root / name)
+        return (
+            stat.S_ISREG(status.st_mode)
+            and not status.st_mode & 0o077
+            and bool(os.stat((root / name).parent).st_mode & 0o005)
+        )
+    except OSError:
+        return False
+
+
+def _report_ignored(source: Path, files: SourceFiles, report: Report) -> None:
+    if files.ignored:
+        names = listed(list(files.ignored), 5)
+        report(Log(f"Not in the image, because ignore files of {source.name} name them: {names}."))
+
+
+def _without_examples(findings: Sequence[Finding], distribution: PipDistribution, prefix: Path) -> Iterator[Finding]:
+    """Yields the findings without those in tests and examples that a package index delivered, unchanged."""
+    for finding in findings:
+        path = finding.path.relative_to(prefix)
+        if (
+            distribution.source != "index"
+            or _EXAMPLES.isdisjoint(path.parts)
+            or not _is_as_installed(finding.path, distribution, prefix)
+        ):
+            yield finding
+
+
+def _is_as_installed(file: Path, distribution: PipDistribution, prefix: Path) -> bool:
+    info = prefix / distribution.dist_info
+    try:
+        with (info / "RECORD").open(newline="", encoding="utf-8", errors="surrogateescape") as lines:
+            hashes = {row[0]: row[1] for row in csv.reader(lines) if len(row) > 1}
+        digest = hashlib.sha256(file.read_bytes()).digest()
+    except (OSError, csv.Error):
+        return False
+    expected = hashes.get(os.path.relpath(file, info.parent))
+    return expected == f"sha256={urlsafe_b64encode(digest).decode().rstrip('=')}"

@@ -1,0 +1,364 @@
+"""The user's own files: which of them go into an image, which are left out, and which end a build."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from jupyter_condabuild.conda.prefix.drift import drift
+from jupyter_condabuild.conda.prefix.snapshot import snapshot
+from jupyter_condabuild.events import Log
+from jupyter_condabuild.oci.layout import Store
+from jupyter_condabuild.planning.own_files import scanner
+from jupyter_condabuild.planning.own_files.credential_names import is_credential
+from jupyter_condabuild.planning.own_files.secret_detector import find
+from jupyter_condabuild.planning.own_files.selection import OwnFiles, own_files
+from tests.parts.jobs import plan_request
+from tests.parts.small_prefix import SITE, SmallPrefix
+
+TOKEN = "ghp_" + "a1B2" * 9
+"""A text with the form of a GitHub token."""
+
+KEY = "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQEFAASC\n-----END PRIVATE KEY-----\n"
+
+
+def own(folder: Path, log: list[str] | None = None, **options: object) -> OwnFiles:
+    """The own files of a request, with the store that all calls of a test share."""
+    request = plan_request(**options)
+    environment = snapshot(request.prefix) if request.prefix else None
+    changes = drift(environment) if environment else None
+    logged = [] if log is None else log
+    with Store(folder / "store") as store:
+        return own_files(
+            request,
+            environment,
+            changes,
+            store,
+            lambda event: logged.append(event.text if isinstance(event, Log) else ""),
+        )
+
+
+@pytest.fixture
+def prefix(tmp_path: Path) -> SmallPrefix:
+    made = SmallPrefix(tmp_path / "envs/demo")
+    made.python()
+    return made
+
+
+def put(folder: Path, files: dict[str, str]) -> Path:
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    return folder
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *(".env", "backend/.env", "a/b/.env.local", ".envs/production/db", ".netrc", "x/.pypirc", ".git-credentials"),
+        *(".ssh/id_ed25519", ".ssh/config", "keys/id_rsa", ".aws/credentials", ".docker/config.json", ".kube/config"),
+        *("jpserver-12-open.html", "runtime/jpserver-31.json", ".Renviron", ".npmrc", "secrets/db.json", ".pgpass"),
+        *(".config/gcloud/credentials.db", "kaggle.json", "cert.p12", ".bash_history", "cloud/terraform.tfstate"),
+        *("deploy/kubeconfig", ".streamlit/secrets.toml", "SECRETS.JSON", ".cache/huggingface/token"),
+    ],
+)
+def test_files_in_which_tools_keep_credentials_are_known_by_name(path: str) -> None:
+    """In every folder, whatever the case of their letters."""
+    assert is_credential(path)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("environment.yml", "env/settings.py", "docs/secrets.md", "secrets/__init__.py", "tokens.py", "cacert.pem"),
+        *("credentials.py", "kernel.json", ".dockerignore", "dotenv.py", "my.env.py", "data/config.json", "aws/x.csv"),
+    ],
+)
+def test_other_files_are_not(path: str) -> None:
+    """A name that only reminds of one is no reason to leave a file out."""
+    assert not is_credential(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        (f"x = '{TOKEN}'", "GitHub Token"),
+        ("key = AKIAIOSFODNN7ABCDEFG", "AWS Access Key"),
+        (f"{KEY}", "Private Key"),
+        (json.dumps({"private_key": KEY}), "Private Key"),
+        ("git clone https://me:hunter22@lab.org/x.git", "Basic Auth Credentials"),
+        ("xoxb-123456789012-abcdef", "Slack Token"),
+        ("AccountKey=" + "a" * 88, "Azure Storage Account access key"),
+        ("glpat-" + "a1b2c3d4e5" * 2, "GitLab Token"),
+        ("hf_" + "aB3" * 12, "Hugging Face Token"),
+        ("AIza" + "b" * 35, "Google API Key"),
+        ("sk-ant-api03-" + "x" * 40, "Anthropic API Key"),
+        ("https://conda.lab.org/t/tk-0123abcd-0123-4567-89ab-0123456789ab/main", "conda Token"),
+        ('"Authorization": "Bearer abcdefghij1234567890"', "Authorization Header"),
+        (
+            ".".join(
+                base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=")
+                for part in ({"alg": "HS256"}, {"sub": "1234567890"})
+            )
+            + ".sflKxwRJSMeKKF2QT4fwpMeJf36POk6yJV_adQssw5c",
+            "JSON Web Token",
+        ),
+    ],
+)
+def test_the_secrets_of_a_known_form_are_found(text: str, kind: str) -> None:
+    """With their line and kind; in a notebook's output as well."""
+    assert find(f"# one\n{text}\n".encode(), "notes.txt") == [(2, kind)]
+    output = json.dumps({"outputs": [{"text": [f"printed {text}\n"]}]}, indent=1)
+    assert [found for _, found in find(output.encode(), "a.ipynb")] == [kind]
+    assert find(f"{text}\n".encode("utf-16"), "notes.txt") == [(1, kind)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://user:password@host/",
+        "https://${USER}:${PASSWORD}@host",
+        "postgres://me:<password>@db",
+        "key AKIAIOSFODNN7EXAMPLE",
+        'MARK = b"-----BEGIN OPENSSH PRIVATE KEY-----"\nEND = b"-----END"',
+        "https://discuss.org/t/a-topic-of-interest/123/",
+        "mail me:you@lab.org",
+        "export TOKEN=abcdefghijk",
+    ],
+)
+def test_examples_and_templates_are_no_secrets(text: str) -> None:
+    """They are in the documentation of every second project."""
+    assert find(text.encode(), "readme.md") == []
+
+
+@pytest.mark.parametrize(
+    ("text", "secret"),
+    [
+        ("export API_TOKEN=abc-def-123\n", True),
+        ("setenv DB_PASSWORD 'correct horse'\nset -gx DB_PASSWORD correcthorse\n", True),
+        ('export MY_SECRET="abcdef123"\n', True),
+        ('export API_TOKEN="$(cat file)"\nexport API_TOKEN=$OTHER_TOKEN\n', False),
+        ("export TOKEN_FILE=/run/token\nexport MODE=production\nexport PATH=/opt/x:$PATH\n", False),
+    ],
+)
+def test_a_script_that_sets_variables_is_judged_by_their_names(text: str, secret: bool) -> None:
+    """conda runs it whenever the environment is activated."""
+    assert bool(find(text.encode(), "etc/conda/activate.d/mine.sh")) is secret
+
+
+def test_a_kernel_and_the_settings_of_conda_and_pip_are_judged_so_too() -> None:
+    """A login in an address needs no known form; in the environment itself, the image's copy has none anyway."""
+    assert find(b'{"env": {"HF_TOKEN": "abc123def"}}', "share/jupyter/kernels/x/kernel.json") == [
+        (1, "Secret Variable")
+    ]
+    for name, text in ((".condarc", b"- https://c.org/t/abc/x\n"), ("pip.conf", b"index-url = https://u:x@c.org\n")):
+        assert [line for line, _ in find(text, name)] == [1]
+        assert find(text, name, scrubbed=True) == []
+
+
+def test_a_line_of_any_length_is_searched_in_bounded_time() -> None:
+    """A secret on the border of two parts of a line is found, too."""
+    for offset in (7_980, 8_000, 40_000):
+        assert find(b"x" * offset + b" " + TOKEN.encode() + b" y", "a.json") == [(1, "GitHub Token")]
+    assert find(b"eyJ" * 20_000 + b"//a:" * 20_000 + b"sk-" * 20_000, "a.json") == []
+
+
+def test_an_included_folder_leaves_credentials_behind(tmp_path: Path) -> None:
+    """By their names and modes, in every folder, and it says so."""
+    files = dict.fromkeys(("a.py", "backend/.env", ".ssh/id_rsa", "deep/.docker/config.json", "open", "x/closed"), "x")
+    folder = put(tmp_path / "project", files)
+    folder.chmod(0o755)
+    (folder / "x/closed").chmod(0o600)
+    found = own(tmp_path, lockfile="lock", include=folder)
+    assert {name for name in found.included if (folder / name).is_file()} == {"a.py", "open"}
+    assert {str(path.relative_to(folder)) for path in found.left_out} == files.keys() - {"a.py", "open"}
+    (warning,) = found.warnings
+    assert warning.code == "credentials-left-out"
+    assert warning.message.startswith(f"4 files for credentials are not in the image: {folder}/")
+
+
+def test_a_folder_that_nobody_else_may_read_says_nothing_of_its_files(tmp_path: Path) -> None:
+    """With the umask 077, every file is closed, and the image gets all of them."""
+    folder = put(tmp_path / "project", {"a.py": "x"})
+    (folder / "a.py").chmod(0o600)
+    folder.chmod(0o700)
+    assert own(tmp_path, lockfile="lock", include=folder).included == {"a.py"}
+
+
+def test_more_than_ten_names_are_counted(tmp_path: Path) -> None:
+    """The message stays short."""
+    folder = put(tmp_path / "project", {f"{number}/.env": "" for number in range(13)})
+    (warning,) = own(tmp_path, lockfile="lock", include=folder).warnings
+    assert warning.message.count(".env") == 10
+    assert warning.message.endswith("and 3 more.")
+
+
+def test_a_folder_of_credentials_may_be_included_by_name_alone(tmp_path: Path) -> None:
+    """Whoever includes .ssh gets nothing of it."""
+    folder = put(tmp_path / ".ssh", {"config": "x", "known_hosts": "x"})
+    assert own(tmp_path, lockfile="lock", include=folder).included == frozenset()
+
+
+def test_a_secret_is_named_by_file_line_and_kind_and_never_by_its_value(tmp_path: Path) -> None:
+    """The error is the same whoever reads it."""
+    folder = put(tmp_path / "project", {"a/config.py": f"\n\nT = '{TOKEN}'\n", "b.py": "x"})
+    found = own(tmp_path, lockfile="lock", include=folder)
+    assert found.refusal
+    assert found.refusal.message == f"1 file may contain secrets: {folder}/a/config.py:3 (GitHub Token)."
+    assert TOKEN not in f"{found.refusal.message}{found.refusal.hint}{found}"
+
+
+@pytest.mark.parametrize("given", ["absolute", "a/config.py", "a", "."])
+def test_what_the_user_allows_goes_in(tmp_path: Path, given: str) -> None:
+    """A file by its full path or by its path in the folder; a folder stands for its files."""
+    folder = put(tmp_path / "project", {"a/config.py": TOKEN, "a/.env": "x", "ab/config.py": TOKEN})
+    path = [str(folder / "a/config.py"), str(folder / "a/.env")] if given == "absolute" else [given]
+    found = own(tmp_path, lockfile="lock", include=folder, allow_secret=path)
+    assert "a/config.py" not in str(found.findings)
+    assert ("a/.env" in found.included) is (given != "a/config.py")
+    assert bool(found.findings) is (given != ".")
+
+
+def test_the_scripts_untracked_files_and_notebooks_of_an_environment_are_searched(
+    prefix: SmallPrefix, tmp_path: Path
+) -> None:
+    """So are changed files of packages; conda's own notes and the files of packages are not."""
+    prefix.add("tool", files={"share/tool.txt": b"tool\n", "share/example.key": KEY.encode()})
+    prefix.write("share/tool.txt", TOKEN.encode())
+    prefix.write("etc/conda/activate.d/x.sh", b"export API_TOKEN=abcdef123\n")
+    prefix.write("share/work.ipynb", json.dumps({"outputs": [TOKEN]}).encode())
+    prefix.write("share/.env", b"x")
+    prefix.write("conda-meta/state", json.dumps({"env_vars": {"T": TOKEN}}).encode())
+    found = own(tmp_path, prefix=prefix.path)
+    names = [str(finding.path.relative_to(prefix.path)) for finding in found.findings]
+    assert names == ["etc/conda/activate.d/x.sh", "share/tool.txt", "share/work.ipynb"]
+    assert found.withheld == {"share/.env"}
+
+
+def test_the_files_of_pip_are_searched_but_for_examples_that_an_index_delivered(
+    prefix: SmallPrefix, tmp_path: Path
+) -> None:
+    """A changed example, and the example of a local wheel, may be the user's own secret."""
+    content = {f"{SITE}/web/test/test.key": KEY.encode(), f"{SITE}/web/__init__.py": b""}
+    prefix.pip("web", files=content)
+    assert own(tmp_path, prefix=prefix.path).findings == ()
+    prefix.write(f"{SITE}/web/test/test.key", KEY.encode() + b"#\n")
+    assert len(own(tmp_path, prefix=prefix.path).findings) == 1
+    local = {path.replace("/web/", "/mine/"): data for path, data in content.items()}
+    prefix.pip("mine", files=local, direct_url={"url": "file:///tmp/mine.whl", "archive_info": {}})
+    prefix.pip("lab", files={f"{SITE}/lab/settings.py": TOKEN.encode()})
+    assert [finding.path.parts[-2] for finding in own(tmp_path, prefix=prefix.path).findings] == ["lab", "test", "test"]
+
+
+def editable(prefix: SmallPrefix, root: Path, files: dict[str, str]) -> Path:
+    put(root, files)
+    info = prefix.pip("proj", direct_url={"url": root.as_uri(), "dir_info": {"editable": True}})
+    (info.parent / "proj.pth").write_text(f"{root}\n")
+    return root
+
+
+def test_the_ignore_files_of_an_editable_source_count(prefix: SmallPrefix, tmp_path: Path) -> None:
+    """All three kinds, nested ones and exceptions included, as Git and Docker read them."""
+    files = {
+        **dict.fromkeys(("proj/__init__.py", "proj/a.tmp", "proj/keep.tmp", "notes/x", "mine", "proj/sub/y.csv"), ""),
+        ".gitignore": "*.tmp\n!keep.tmp\n/notes/\n",
+        "proj/sub/.gitignore": "*.csv\n",
+        ".git/info/exclude": "mine\n",
+        ".dockerignore": "proj/docs\n",
+        "proj/docs/z.md": "",
+    }
+    root = editable(prefix, tmp_path / "src/proj", files)
+    log: list[str] = []
+    kept = own(tmp_path, log, prefix=prefix.path).sources[root]
+    assert set(kept) == {".gitignore", ".dockerignore", "proj/__init__.py", "proj/keep.tmp", "proj/sub/.gitignore"}
+    names = "mine, notes/x, proj/a.tmp, proj/docs/z.md, proj/sub/y.csv"
+    assert log == [f"Not in the image, because ignore files of proj name them: {names}."]
+
+
+def test_the_rules_of_git_are_those_of_git(prefix: SmallPrefix, tmp_path: Path) -> None:
+    """What `git check-ignore` says of each file, for a source in a folder of its repository."""
+    names = ["p/__init__.py", "p/a.log", "p/b/c.dat", "p/b/keep.dat", "build/x", "p/#x", "p/ y", "p/deep/build/z"]
+    top = put(tmp_path / "repository", {".gitignore": "*.log\nbuild/\n\\#x\n**/b/*.dat\n!keep.dat\n"})
+    root = editable(prefix, top / "src", {**dict.fromkeys(names, ""), ".gitignore": "p/ y\n"})
+    subprocess.run(["git", "init", "-q", top], check=True)
+    kept = own(tmp_path, prefix=prefix.path).sources[root]
+    lines = "\n".join(names)
+    command = ["git", "check-ignore", "--stdin"]
+    asked = subprocess.run(command, cwd=root, input=lines, text=True, capture_output=True)
+    ignored = [name.strip('"') for name in asked.stdout.splitlines()]
+    assert set(kept) - {".gitignore"} == set(names).difference(ignored)
+    assert len(ignored) == 6
+
+
+def test_what_an_import_needs_stays_though_git_ignores_it(prefix: SmallPrefix, tmp_path: Path) -> None:
+    """Extension modules, metadata and generated modules are in no repository; a module of settings is not generated."""
+    files = {
+        "proj/__init__.py": "",
+        "proj/fast.cpython-311-x86_64-linux-gnu.so": "x",
+        "proj/_version.py": "# file generated by setuptools-scm\n",
+        "proj/local_settings.py": "x = 1\n",
+        "proj.egg-info/PKG-INFO": "",
+        ".gitignore": "*.so\n_version.py\nlocal_settings.py\n*.egg-info/\n",
+    }
+    root = editable(prefix, tmp_path / "src/proj", files)
+    kept = own(tmp_path, prefix=prefix.path).sources[root]
+    assert set(files) - set(kept) == {"proj/local_settings.py"}
+
+
+def test_rules_that_name_every_module_are_meant_for_something_else(prefix: SmallPrefix, tmp_path: Path) -> None:
+    """A .dockerignore of ``*``, or a repository of dotfiles around the project, would leave nothing to import."""
+    put(tmp_path, {".gitignore": "*\n", ".git/HEAD": ""})
+    root = editable(prefix, tmp_path / "src/proj", {"proj/__init__.py": "", ".dockerignore": "*\n!requirements.txt\n"})
+    assert "proj/__init__.py" in own(tmp_path, prefix=prefix.path).sources[root]
+
+
+def test_an_editable_source_is_searched_and_leaves_credentials_behind(prefix: SmallPrefix, tmp_path: Path) -> None:
+    """As an included folder does."""
+    files = {"proj/__init__.py": f"T = '{TOKEN}'\n", "secrets/db.json": "{}", "proj/.netrc": "x"}
+    root = editable(prefix, tmp_path / "src/proj", files)
+    found = own(tmp_path, prefix=prefix.path)
+    assert found.sources[root] == ("proj/__init__.py",)
+    assert [str(finding) for finding in found.findings] == [f"{root}/proj/__init__.py:1 (GitHub Token)"]
+
+
+def test_files_without_secrets_are_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until one of them changes; a folder with a secret is read every time."""
+    folder = put(tmp_path / "project", {"a.py": "x", "b.py": "y"})
+    read: list[str] = []
+    found = scanner.secret_detector.find
+    monkeypatch.setattr(
+        scanner.secret_detector, "find", lambda data, name, **how: read.append(name) or found(data, name, **how)
+    )
+    for expected in (2, 0):
+        read.clear()
+        own(tmp_path, lockfile="lock", include=folder)
+        assert len(read) == expected
+    (folder / "b.py").write_text(TOKEN)
+    for _ in range(2):
+        read.clear()
+        assert own(tmp_path, lockfile="lock", include=folder).findings
+        assert len(read) == 2
+
+
+def test_a_search_that_takes_too_long_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The files after the limit are counted, and no later build believes that they were searched."""
+    folder = put(tmp_path / "project", {"a.py": TOKEN})
+    monkeypatch.setattr(scanner, "SECONDS", -1.0)
+    (warning,) = own(tmp_path, lockfile="lock", include=folder).warnings
+    assert (warning.code, warning.message[:8]) == ("secrets-not-searched", "1 files ")
+    monkeypatch.undo()
+    assert own(tmp_path, lockfile="lock", include=folder).findings
+
+
+def test_links_and_pipes_are_not_followed(tmp_path: Path) -> None:
+    """A link stays a link in the image; a pipe would wait forever."""
+    folder = put(tmp_path / "project", {"a.py": "x"})
+    put(tmp_path, {"outside": TOKEN})
+    (folder / "link").symlink_to(tmp_path / "outside")
+    os.mkfifo(folder / "pipe")
+    assert own(tmp_path, lockfile="lock", include=folder).findings == ()
