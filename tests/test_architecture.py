@@ -15,7 +15,7 @@ MAX_LINES = 400
 CATCH_ALL_NAMES = {"utils", "util", "helpers", "helper", "manager", "managers", "common", "misc"}
 
 FOUNDATION = {"errors", "events", "text", "files", "settings"}
-ROOMS = ["requests", "image", "planning", "trust", "distribution", "engines", "jobs"]
+ROOMS = ["requests", "image", "planning", "trust", "sbom", "distribution", "engines", "jobs"]
 """The floors, from the lowest to the highest. They are above conda and oci."""
 
 BELOW = {
@@ -52,6 +52,11 @@ ONLY_IN = {
     "docker": ("oci/daemon.py", "oci/builder.py", "oci/engine_faults.py"),
     # These two modules talk to no engine. They read Docker's configuration and .dockerignore as Docker does.
     "docker.auth": ("oci/daemon.py", "oci/builder.py", "oci/credentials.py"),
+    # The formats of SBOMs.
+    "cyclonedx": ("sbom/*",),
+    "spdx_tools": ("sbom/*",),
+    "packageurl": ("sbom/*",),
+    "license_expression": ("sbom/*",),
     "docker.utils.build": ("oci/daemon.py", "oci/builder.py", "planning/own_files/ignore_files.py"),
 }
 """The parts of the package that may import an outside library. The most specific name decides."""

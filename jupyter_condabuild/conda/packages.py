@@ -1,4 +1,4 @@
-"""CondaPackage and PipPackage: a package in a lock file. They contain no credentials and no path of this machine."""
+"""CondaPackage and PipPackage: a package in a lock file, without credentials and paths of this machine; and License."""
 
 from __future__ import annotations
 
@@ -129,6 +129,18 @@ def _check_texts(*values: object) -> None:
     for value in values:
         if not isinstance(value, str):
             raise TypeError(f"{str(value)[:100]!r} is not a text")
+
+
+@dataclass(frozen=True)
+class License:
+    """The licence of a package.
+
+    `name` is an SPDX expression, or any other words; empty if the package states no licence. `texts` are the package's
+    licence files: name and content. They are read only for packages whose name needs them.
+    """
+
+    name: str = ""
+    texts: tuple[tuple[str, str], ...] = ()
 
 
 def canonical_name(name: str) -> str:

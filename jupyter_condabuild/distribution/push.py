@@ -51,7 +51,7 @@ class Push:
     """
 
     def __init__(self, repository: Repository, index: LayerIndex, report: Report, pool: str = "") -> None:
-        self._repository = repository
+        self.repository = repository
         self._index = index
         self._pool = pool
         self._done: set[Digest] = set(index.present)
@@ -90,7 +90,7 @@ class Push:
 
     def _send(self, descriptor: Descriptor, source: BlobSource) -> None:
         try:
-            outcome = self._repository.push(
+            outcome = self.repository.push(
                 descriptor,
                 _opener(source, descriptor),
                 mount_from=self._mount_from(descriptor, source),
@@ -117,10 +117,10 @@ class Push:
         """The repositories of the registry that may have a blob: the source, those that claim it, and the pool."""
         places = [source] if isinstance(source, Repository) else []
         places += self._index.repositories_with(descriptor.digest)
-        names = [place.name for place in places if place.host == self._repository.host]
+        names = [place.name for place in places if place.host == self.repository.host]
         if self._pool and LAYER_KEY in descriptor.annotations:
             names.append(self._pool)
-        return [name for name in dict.fromkeys(names) if name != self._repository.name][:MOST_MOUNTS]
+        return [name for name in dict.fromkeys(names) if name != self.repository.name][:MOST_MOUNTS]
 
     def _count(self, count: int) -> None:
         if self._ended:
@@ -142,7 +142,7 @@ class Push:
     def finish(self, manifest: Manifest, tag: str) -> None:
         """Waits for all blobs, then pushes the manifest, so that the image appears under its tag only when complete."""
         self.wait()
-        self._repository.push_manifest(manifest, tag)
+        self.repository.push_manifest(manifest, tag)
         self.sent_manifest = True
 
 

@@ -118,12 +118,13 @@ from jupyter_condabuild.errors.root import (
     CondaBuildError,
     UsageError,
 )
-from jupyter_condabuild.errors.trust import BadReceipt, LayerForged, SigningFailed, TrustError
+from jupyter_condabuild.errors.trust import BadReceipt, BadSbom, LayerForged, SbomFailed, SigningFailed, TrustError
 
 __all__ = [
     "BadDigest",
     "BadImage",
     "BadReceipt",
+    "BadSbom",
     "BadReference",
     "BadRequest",
     "BaseUnavailable",
@@ -139,6 +140,7 @@ __all__ = [
     "ImageError",
     "Interrupted",
     "LayerForged",
+    "SbomFailed",
     "LinkFailed",
     "LockfileError",
     "NotACondaKernel",

@@ -30,3 +30,17 @@ class LayerForged(TrustError):
 
     code = "layer_forged"
     default_hint = "Do not use images of this repository. Tell the administrator of the registry, and the signer."
+
+
+class BadSbom(TrustError):
+    """An SBOM in a registry cannot be read."""
+
+    code = "bad_sbom"
+    default_hint = "Push the image again with this version of jupyter-condabuild."
+
+
+class SbomFailed(CondaBuildError):
+    """The SBOM of an image cannot be written."""
+
+    code = "sbom_failed"
+    default_hint = "Build the image again, or install jupyter-condabuild again."

@@ -10,6 +10,9 @@ from jupyter_condabuild.oci.image import BlobSource, Descriptor, Digest, Manifes
 HIDDEN = "org.jupyter.condabuild.hidden"
 """Manifest annotation: digests of the layers that later layers replace, and of the whiteouts, separated by spaces."""
 
+OVERLAY = "pip packages, changed and untracked files"
+"""The title of the layer with the files that no conda package brings."""
+
 
 @dataclass(frozen=True)
 class ReadyLayer:

@@ -102,15 +102,17 @@ def detach(repository: Repository, subject: Digest) -> None:
             repository.delete(Digest.of(listed.raw))
 
 
-def referrers(repository: Repository, subject: Digest, artifact_type: str) -> tuple[Referrer, ...]:
+def referrers(repository: Repository, subject: Digest, artifact_type: str = "") -> tuple[Referrer, ...]:
     """The artifacts of one type that belong to an image, as the registry lists them; their bytes are not read.
+
+    Without a type, the artifacts of all types.
 
     Raises RegistryError where the registry does not answer.
     """
     listed = _listed_by_api(repository, subject)
     if listed is None:
         listed = _fallback(repository, subject)
-    return tuple(found for found in listed if found.artifact_type == artifact_type)
+    return tuple(found for found in listed if artifact_type in ("", found.artifact_type))
 
 
 def content(repository: Repository, referrer: Referrer, limit: int) -> bytes:

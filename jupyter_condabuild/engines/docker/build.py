@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from jupyter_condabuild.conda.secrets import scrub
 from jupyter_condabuild.distribution.destinations import cache_references, throttled, write_archive
+from jupyter_condabuild.distribution.sboms import Sboms
 from jupyter_condabuild.engines.docker import context
 from jupyter_condabuild.engines.docker.installers import installer
 from jupyter_condabuild.engines.docker.progress import Steps
@@ -31,9 +32,12 @@ from jupyter_condabuild.oci.credentials import has_login
 from jupyter_condabuild.oci.daemon import Daemon
 from jupyter_condabuild.oci.documents import read_document
 from jupyter_condabuild.oci.image import ImageConfig, Manifest, Reference
+from jupyter_condabuild.oci.repository import Repository
 from jupyter_condabuild.planning.inputs import Inputs, read_inputs
 from jupyter_condabuild.requests.build import BuildRequest
 from jupyter_condabuild.requests.job_context import JobContext
+from jupyter_condabuild.sbom.inputs import licenses_of
+from jupyter_condabuild.sbom.inventory import bill_of
 
 
 def build(request: BuildRequest, job: JobContext) -> Finished:
@@ -246,9 +250,10 @@ def _deliver(
             manifest = repository.manifest(digest)
             if isinstance(manifest, Manifest):
                 size = manifest.config.size + sum(layer.size for layer in manifest.layers)
-                diff_ids = ImageConfig.parse(read_document(repository, manifest.config)).diff_ids
-                layers = zip(manifest.layers, diff_ids, strict=False)
+                config = ImageConfig.parse(read_document(repository, manifest.config))
+                layers = zip(manifest.layers, config.diff_ids, strict=False)
                 pushed = sum(layer.size for layer, diff_id in layers if diff_id.hex[:12] in sent)
+                _attach_sboms(manifest, config, inputs, repository, job)
     if request.archive:
         with job.phase("export"):
             image = job.keep(daemon.export(name, job.scratch)).image(inputs.architecture)
@@ -256,6 +261,17 @@ def _deliver(
             if not request.push:
                 digest, size = str(image.manifest.descriptor.digest), image.size
     return Finished(str(request.reference or ""), digest, size, pushed, 0, 0, 0.0, request.archive_name)
+
+
+def _attach_sboms(
+    manifest: Manifest, config: ImageConfig, inputs: Inputs, repository: Repository, job: JobContext
+) -> None:
+    """Attaches the SBOMs to an image in a registry. Which layer has a package is not known here."""
+    with Sboms(repository, job.report) as sboms:
+        sboms.write(
+            manifest.descriptor.digest, lambda: bill_of(manifest, config, inputs.lockfile, licenses_of(inputs), {})
+        )
+        sboms.attach(manifest.descriptor)
 
 
 def _pushing(report: Report) -> builder.Pushing:

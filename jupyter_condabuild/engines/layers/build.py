@@ -8,6 +8,7 @@ from contextlib import ExitStack
 
 from jupyter_condabuild.distribution.destinations import deliver, open_destination
 from jupyter_condabuild.distribution.push import GRACE_SECONDS
+from jupyter_condabuild.distribution.sboms import Sboms
 from jupyter_condabuild.distribution.statements import Statements
 from jupyter_condabuild.engines.layers.assemble import assemble
 from jupyter_condabuild.engines.layers.audit import Audit
@@ -21,7 +22,7 @@ from jupyter_condabuild.image.base import Base, resolve
 from jupyter_condabuild.image.configuration import command, runtime_layer
 from jupyter_condabuild.image.layers import LayerStack, ReadyLayer
 from jupyter_condabuild.image.platforms import host_architecture
-from jupyter_condabuild.oci.image import LAYER_KEY, Image
+from jupyter_condabuild.oci.image import LAYER_KEY, Image, ImageConfig
 from jupyter_condabuild.planning import verified_packages
 from jupyter_condabuild.planning.inputs import Inputs, read_inputs
 from jupyter_condabuild.planning.layer_plan import PlannedLayer
@@ -29,6 +30,9 @@ from jupyter_condabuild.planning.scan import Scan
 from jupyter_condabuild.planning.shared_paths import contested_layer, paths_of
 from jupyter_condabuild.requests.build import BuildRequest
 from jupyter_condabuild.requests.job_context import JobContext
+from jupyter_condabuild.sbom.bill import Bill
+from jupyter_condabuild.sbom.inputs import licenses_of
+from jupyter_condabuild.sbom.inventory import bill_of
 from jupyter_condabuild.trust.receipt import receipt_of
 
 
@@ -71,6 +75,7 @@ def _build(request: BuildRequest, job: JobContext, scan: Scan | None, *, trustin
             base = base_future.result() if is_native else resolve(request.base, inputs.architecture, job)
             destination = destination_future.result()
         push = attempt.enter_context(destination.push(job.report)) if request.push else None
+        sboms = attempt.enter_context(Sboms(push.repository, job.report)) if push else None
 
         def ready(layer: ReadyLayer) -> None:
             if push:
@@ -84,6 +89,8 @@ def _build(request: BuildRequest, job: JobContext, scan: Scan | None, *, trustin
             ready(runtime)
             contested = _contested(inputs, job)
             planned = [*inputs.plan.layers, *contested]
+            if sboms and any(not destination.index.of(layer.key) for layer in planned):
+                sboms.prepare()
             engine = LayersEngine(
                 job,
                 destination.index_of(planned, job.store),
@@ -105,8 +112,11 @@ def _build(request: BuildRequest, job: JobContext, scan: Scan | None, *, trustin
             for layer in above.layers:
                 ready(layer)
         image = assemble(base, above, inputs, request)
+        current = destination.index.current
+        if sboms and (request.again or current is None or current.raw != image.manifest.raw):
+            sboms.write(image.manifest.descriptor.digest, lambda: _bill(image, inputs, above))
         audit.finish(time.monotonic() - started)
-        statements = _statements(image, request, inputs, base, above) if push else None
+        statements = _statements(image, request, inputs, base, above, sboms) if push else None
         pushed = deliver(image, request, destination, push, statements, job, inputs.private)
     finished = Finished(
         reference=str(request.reference or ""),
@@ -125,12 +135,20 @@ def _build(request: BuildRequest, job: JobContext, scan: Scan | None, *, trustin
     return BuildResult(finished, image, above.layers, str(base.named or ""))
 
 
-def _statements(image: Image, request: BuildRequest, inputs: Inputs, base: Base, above: LayerStack) -> Statements:
+def _bill(image: Image, inputs: Inputs, above: LayerStack) -> Bill:
+    titles = {layer.descriptor.digest: layer.title for layer in above.layers}
+    config = ImageConfig.parse(image.config)
+    return bill_of(image.manifest, config, inputs.lockfile, licenses_of(inputs), titles)
+
+
+def _statements(
+    image: Image, request: BuildRequest, inputs: Inputs, base: Base, above: LayerStack, sboms: Sboms | None
+) -> Statements:
     """Makes the statements of the image. Raises SigningFailed."""
     assert request.reference
     keyless = [layer.title for layer in above.layers[1:] if LAYER_KEY not in layer.descriptor.annotations]
     receipt = receipt_of(image.manifest, request.reference, inputs.lockfile, base, above.layers, keyless)
-    return Statements.of(receipt, request.signing_key)
+    return Statements.of(receipt, request.signing_key, sboms)
 
 
 def _contested(inputs: Inputs, job: JobContext) -> list[PlannedLayer]:

@@ -11,7 +11,7 @@ from jupyter_condabuild.engines.layers.overlay import Overlay, collect
 from jupyter_condabuild.engines.layers.workspace import left_out, workspace
 from jupyter_condabuild.errors import NotReproducible, PackageError, from_os_error
 from jupyter_condabuild.events import Layer, Report, Warning
-from jupyter_condabuild.image.layers import ReadyLayer
+from jupyter_condabuild.image.layers import OVERLAY, ReadyLayer
 from jupyter_condabuild.oci import layer
 from jupyter_condabuild.oci.layer import Entry
 from jupyter_condabuild.planning.inputs import Inputs
@@ -37,8 +37,8 @@ def upper_layers(
     layers = []
     overlay = overlay_of(request, inputs, lost, job)
     if overlay and overlay.entries:
-        title = "pip packages, changed and untracked files"
-        layers.append(_layer(overlay.entries, f"overlay-{overlay.fingerprint}", title, request.compression_level, job))
+        key = f"overlay-{overlay.fingerprint}"
+        layers.append(_layer(overlay.entries, key, OVERLAY, request.compression_level, job))
     if request.include:
         entries = workspace_of(request.include, inputs, job.report)
         title = f"files of {request.include.resolve().name}"

@@ -76,6 +76,7 @@ class Metadata:
     summary: str = ""
     site_packages: str | None = None
     about: Mapping[str, object] = field(default_factory=dict)
+    licenses: Mapping[str, bytes] = field(default_factory=dict)
 
     @property
     def stem(self) -> str:
@@ -157,6 +158,7 @@ def _info(metadata: Metadata, entries: list[Entry], digests: Mapping[str, str]) 
     prefixed = [e for e in entries if isinstance(e, File) and e.placeholder]
     if prefixed:
         info["has_prefix"] = "".join(f'"{e.placeholder}" {e.file_mode} "{e.path}"\n' for e in prefixed).encode()
+    info |= {f"licenses/{name}": content for name, content in metadata.licenses.items()}
     if metadata.noarch:
         noarch: dict[str, object] = {"type": metadata.noarch}
         if metadata.entry_points:

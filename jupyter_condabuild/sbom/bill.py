@@ -1,0 +1,79 @@
+"""Bill: what an SBOM says about an image, independent of the format. Its text goes to the process that writes SBOMs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from jupyter_condabuild.conda.packages import License
+
+
+@dataclass(frozen=True)
+class Holder:
+    """A layer that holds a package: the digest of its blob, and its diff_id."""
+
+    digest: str
+    diff_id: str
+
+
+@dataclass(frozen=True)
+class Component:
+    """A package of an image.
+
+    `channel` is the URL of the conda channel, or of the index of a pip package other than PyPI; `url` is the URL of the
+    archive. Both are empty for a file of the machine that built the image. `depends` are names of conda packages of
+    the same image.
+    """
+
+    manager: Literal["conda", "pip"]
+    name: str
+    version: str
+    build: str = ""
+    subdir: str = ""
+    channel: str = ""
+    url: str = ""
+    sha256: str = ""
+    md5: str = ""
+    license: License = field(default_factory=License)
+    layers: tuple[Holder, ...] = ()
+    depends: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Bill:
+    """The packages of an image. The same image has the same bill.
+
+    `image` is the digest of its manifest. `created` is the image's own date, in ISO 8601. `tool` is the version of this
+    program.
+    """
+
+    image: str
+    created: str
+    tool: str
+    components: tuple[Component, ...]
+
+    def to_json(self) -> str:
+        """Returns the bill as a text, which `parse` reads."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def parse(cls, text: str) -> Bill:
+        """Reads the text that `to_json` wrote."""
+        value = json.loads(text)
+        return cls(**{**value, "components": tuple(map(_component, value["components"]))})
+
+
+def _component(value: dict[str, Any]) -> Component:
+    license = value["license"]
+    texts = tuple((name, text) for name, text in license["texts"])
+    layers: Sequence[dict[str, str]] = value["layers"]
+    return Component(
+        **{
+            **value,
+            "license": License(license["name"], texts),
+            "layers": tuple(Holder(**layer) for layer in layers),
+            "depends": tuple(value["depends"]),
+        }
+    )

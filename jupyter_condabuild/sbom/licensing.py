@@ -1,0 +1,89 @@
+"""Tells SPDX expressions from other names of licences.
+
+Source: SPDX 2.3, annex D "SPDX license expressions"; the list of licences is that of the library license-expression.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from jupyter_condabuild.conda.packages import License
+
+_REFERENCE = re.compile(r"LicenseRef-[A-Za-z0-9.-]+")
+_LONGEST = 300
+"""The number of characters above which a name is not read as an expression."""
+
+
+@dataclass(frozen=True)
+class Licensing:
+    """A licence in the words of SPDX.
+
+    `expression` is valid, or empty if the package states no licence. `is_id` says whether it is one identifier of the
+    SPDX list. `references` maps each LicenseRef of the expression to its text.
+    """
+
+    expression: str = ""
+    is_id: bool = False
+    references: tuple[tuple[str, str], ...] = ()
+
+
+def licensing(license: License) -> Licensing:
+    """Returns the licence of a package as an SPDX expression.
+
+    A name that is no expression becomes a LicenseRef. The text of a LicenseRef is that of the package's licence files,
+    or the name if the package has none.
+    """
+    name = license.name
+    text = "\n\n".join(f"{file}\n\n{content}" for file, content in license.texts) or name
+    parsed = _parse(name) if name else None
+    if parsed is not None:
+        expression, keys = parsed
+        references = tuple((key, text) for key in keys if key.startswith("LicenseRef-"))
+        return Licensing(expression, keys == [expression] and not references, references)
+    if not text:
+        return Licensing()
+    reference = _reference(name, text)
+    return Licensing(reference, references=((reference, text),))
+
+
+def is_expression(name: str) -> bool:
+    """Whether a name is an expression of identifiers of the SPDX list alone, so that no licence text is needed."""
+    parsed = _parse(name) if name else None
+    return parsed is not None and not any(key.startswith("LicenseRef-") for key in parsed[1])
+
+
+@cache
+def _parse(name: str) -> tuple[str, list[str]] | None:
+    """Returns the expression in its canonical form, and its identifiers; None if the name is no expression."""
+    if len(name) > _LONGEST:
+        return None
+    from license_expression import ExpressionError, ParseError  # takes 70 ms
+
+    spdx = spdx_licensing()
+    try:
+        parsed = spdx.parse(name)
+        unknown = [key for key in spdx.unknown_license_keys(parsed) if not _REFERENCE.fullmatch(key)]
+        if unknown or parsed is None:  # an expression has no truth value
+            return None
+        return str(parsed.render()), list(dict.fromkeys(spdx.license_keys(parsed)))
+    except (ExpressionError, ParseError, RecursionError, TypeError):
+        return None
+
+
+@cache
+def spdx_licensing() -> Any:
+    """Returns the parser of SPDX expressions."""
+    from license_expression import get_spdx_licensing
+
+    return get_spdx_licensing()
+
+
+def _reference(name: str, text: str) -> str:
+    """Returns a LicenseRef for a name that is no expression. Other texts under the same name get other references."""
+    slug = re.sub(r"[^A-Za-z0-9.]+", "-", name)[:60].strip("-") or "see-text"
+    mark = "" if text == name else "-" + hashlib.sha256(text.encode()).hexdigest()[:8]
+    return f"LicenseRef-conda-{slug}{mark}"  # LicenseRef-GPL would be an alias of an identifier of the list

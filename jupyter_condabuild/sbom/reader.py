@@ -1,0 +1,72 @@
+"""Reads the packages in an SBOM of any program, in CycloneDX or SPDX, by their purls."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from jupyter_condabuild.errors import BadSbom
+from jupyter_condabuild.sbom.documents import CYCLONEDX
+
+LARGEST = 64 << 20
+"""The size in bytes of the largest SBOM that is read."""
+
+_TYPES = {"conda": "conda", "pypi": "pip"}
+"""The types of purls that are read, and the programs that install such packages."""
+
+
+@dataclass(frozen=True, order=True)
+class Listed:
+    """A package that an SBOM names. `license` is the expression or the name of its licence, or empty."""
+
+    manager: str
+    name: str
+    version: str
+    build: str = ""
+    license: str = ""
+
+
+def packages_in(media_type: str, content: bytes) -> tuple[Listed, ...]:
+    """Returns the conda and pip packages of an SBOM, sorted. Raises BadSbom if the content is no SBOM."""
+    from packageurl import PackageURL  # takes 20 ms
+
+    found = set()
+    try:
+        value = json.loads(content)
+        pairs = _cyclonedx(value) if media_type == CYCLONEDX else _spdx(value)
+        for text, license in pairs:
+            purl = PackageURL.from_string(text)
+            if manager := _TYPES.get(purl.type):
+                qualifiers: Any = purl.qualifiers
+                found.add(Listed(manager, purl.name, purl.version or "", qualifiers.get("build", ""), license))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise BadSbom("The artifact is not an SBOM in JSON.") from None
+    return tuple(sorted(found))
+
+
+def _cyclonedx(value: Any) -> Iterator[tuple[str, str]]:
+    if value["bomFormat"] != "CycloneDX":
+        raise ValueError("no CycloneDX")
+    for component in value.get("components") or ():
+        if purl := component.get("purl"):
+            yield str(purl), _license(component.get("licenses") or [])
+
+
+def _license(choices: list[dict[str, Any]]) -> str:
+    names = []
+    for choice in choices:
+        one = choice.get("license") or {}
+        names.append(str(choice.get("expression") or one.get("id") or one.get("name") or ""))
+    return " AND ".join(filter(None, names))
+
+
+def _spdx(value: Any) -> Iterator[tuple[str, str]]:
+    if not str(value["spdxVersion"]).startswith("SPDX-2."):
+        raise ValueError("no SPDX 2")
+    for package in value.get("packages") or ():
+        license = str(package.get("licenseDeclared", ""))
+        for reference in package.get("externalRefs") or ():
+            if reference["referenceType"] == "purl":
+                yield str(reference["referenceLocator"]), "" if license in ("NOASSERTION", "NONE") else license

@@ -1,0 +1,112 @@
+"""Writes an SBOM as SPDX 2.3 JSON.
+
+Source: spdx.github.io/spdx-spec/v2.3. The annotations ``LayerDigest: …`` and ``LayerDiffID: …`` are those that trivy
+reads in an SBOM to show the layer of a package (trivy, pkg/sbom/spdx/unmarshal.go).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from datetime import datetime
+
+from spdx_tools.spdx.jsonschema.document_converter import DocumentConverter
+from spdx_tools.spdx.model import (
+    Actor,
+    ActorType,
+    Annotation,
+    AnnotationType,
+    Checksum,
+    ChecksumAlgorithm,
+    CreationInfo,
+    Document,
+    ExternalPackageRef,
+    ExternalPackageRefCategory,
+    ExtractedLicensingInfo,
+    Package,
+    PackagePurpose,
+    Relationship,
+    RelationshipType,
+    SpdxNoAssertion,
+)
+
+from jupyter_condabuild.oci.image import canonical_json
+from jupyter_condabuild.sbom.bill import Bill, Component
+from jupyter_condabuild.sbom.licensing import licensing, spdx_licensing
+from jupyter_condabuild.sbom.purl import purl_of, purl_of_image
+
+DOCUMENT = "SPDXRef-DOCUMENT"
+IMAGE = "SPDXRef-ContainerImage"
+NAMESPACE = "https://pypi.org/project/jupyter-condabuild/spdx/"
+
+
+def spdx(bill: Bill) -> bytes:
+    """Returns the SBOM of an image. The same bill gives the same bytes."""
+    created = datetime.fromisoformat(bill.created).replace(tzinfo=None)  # the library wants UTC without a time zone
+    tool = Actor(ActorType.TOOL, f"jupyter-condabuild-{bill.tool}")
+    identities = {(component.manager, component.name): _identity(component) for component in bill.components}
+    references: dict[str, str] = {}
+    packages, annotations = [_image(bill)], []
+    links = [Relationship(DOCUMENT, RelationshipType.DESCRIBES, IMAGE)]
+    for component in bill.components:
+        identity = identities[component.manager, component.name]
+        found = licensing(component.license)
+        references |= dict(found.references)
+        packages.append(_package(component, identity, found.expression))
+        links.append(Relationship(IMAGE, RelationshipType.CONTAINS, identity))
+        links += [
+            Relationship(identity, RelationshipType.DEPENDS_ON, identities["conda", name]) for name in component.depends
+        ]
+        for layer in component.layers:
+            comments = (f"LayerDigest: {layer.digest}", f"LayerDiffID: {layer.diff_id}")
+            annotations += [Annotation(identity, AnnotationType.OTHER, tool, created, comment) for comment in comments]
+    document = Document(
+        CreationInfo(
+            "SPDX-2.3", DOCUMENT, "conda environment", f"{NAMESPACE}{bill.image.replace(':', '-')}", [tool], created
+        ),
+        packages=packages,
+        relationships=links,
+        annotations=annotations,
+        extracted_licensing_info=[ExtractedLicensingInfo(name, text) for name, text in sorted(references.items())],
+    )
+    return canonical_json(DocumentConverter().convert(document))  # type: ignore[no-untyped-call]
+
+
+def _image(bill: Bill) -> Package:
+    return Package(
+        IMAGE,
+        "conda environment",
+        SpdxNoAssertion(),
+        version=bill.image,
+        files_analyzed=False,
+        checksums=[Checksum(ChecksumAlgorithm.SHA256, bill.image.removeprefix("sha256:"))],
+        external_references=[_purl(str(purl_of_image(bill.image)))],
+        primary_package_purpose=PackagePurpose.CONTAINER,
+    )
+
+
+def _package(component: Component, identity: str, expression: str) -> Package:
+    hashes = [(ChecksumAlgorithm.SHA256, component.sha256), (ChecksumAlgorithm.MD5, component.md5)]
+    return Package(
+        identity,
+        component.name,
+        component.url or SpdxNoAssertion(),
+        version=component.version,
+        files_analyzed=False,
+        checksums=[Checksum(algorithm, content) for algorithm, content in hashes if content],
+        license_concluded=SpdxNoAssertion(),
+        license_declared=spdx_licensing().parse(expression) if expression else SpdxNoAssertion(),
+        external_references=[_purl(str(purl_of(component)))],
+        primary_package_purpose=PackagePurpose.LIBRARY,
+    )
+
+
+def _purl(text: str) -> ExternalPackageRef:
+    return ExternalPackageRef(ExternalPackageRefCategory.PACKAGE_MANAGER, "purl", text)
+
+
+def _identity(component: Component) -> str:
+    """Returns the identifier of a package in the document: readable, and unique."""
+    readable = re.sub(r"[^A-Za-z0-9.-]", "-", component.name)
+    mark = hashlib.sha256(f"{component.manager} {component.name}".encode()).hexdigest()[:8]
+    return f"SPDXRef-Package-{component.manager}-{readable}-{mark}"

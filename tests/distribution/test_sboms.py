@@ -1,0 +1,132 @@
+"""SBOMs of pushed images: attached once to each image, never in the way of the push."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jupyter_condabuild.conda.formats import dump
+from jupyter_condabuild.conda.locking import lock
+from jupyter_condabuild.conda.prefix.snapshot import snapshot
+from jupyter_condabuild.oci.image import LAYER_PACKAGES, Manifest
+from jupyter_condabuild.oci.referrers import content, referrers
+from jupyter_condabuild.oci.registry import Repository
+from jupyter_condabuild.sbom.documents import CYCLONEDX, MEDIA_TYPES, SPDX
+from tests.parts.builds import Package, Workshop, install, small_channel
+from tests.parts.channel.channel import Channel
+from tests.parts.channel.package import File, Metadata
+from tests.parts.registry.faults import FakeRegistry, spec_error
+from tests.parts.registry.pushing import connect
+
+PACKAGES: list[Package] = [
+    (Metadata("a", "1.0", noarch="generic", depends=("b",), license="MIT"), [File("share/a", b"a" * 9000)]),
+    (
+        Metadata("b", "1.0", noarch="generic", license="Ours", licenses={"LICENSE": b"Do what you want.\n"}),
+        [File("share/b", b"b")],
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def channel(tmp_path_factory: pytest.TempPathFactory) -> Channel:
+    return small_channel(tmp_path_factory.mktemp("sboms") / "channel", PACKAGES)
+
+
+@pytest.fixture(scope="module")
+def prefix(channel: Channel, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return install(tmp_path_factory.mktemp("installed") / "env", channel, "a")
+
+
+def sboms(repository: Repository, tag: str) -> tuple[Manifest, dict[str, bytes]]:
+    """The manifest of a tag, and the SBOMs of its image by media type; each type once."""
+    manifest = repository.manifest(tag)
+    assert isinstance(manifest, Manifest)
+    found = [one for one in referrers(repository, manifest.descriptor.digest) if one.artifact_type in MEDIA_TYPES]
+    assert len({one.artifact_type for one in found}) == len(found)
+    return manifest, {one.artifact_type: content(repository, one, 1 << 20) for one in found}
+
+
+@pytest.mark.parametrize("kind", ["real registry", "referrers API", "no referrers API"])
+def test_each_pushed_image_has_both_sboms(
+    workshop: Workshop, prefix: Path, registry: str, fake_registry: FakeRegistry, kind: str
+) -> None:
+    """They name its packages, with licence and layer."""
+    fake_registry.has_referrers = kind == "referrers API"
+    host = registry if kind == "real registry" else fake_registry.host
+    name = f"sboms/{uuid.uuid4().hex}"
+    workshop.build(prefix, reference=f"{host}/{name}:v1", push=True)
+    assert not [code for code in workshop.warnings if "attached" in code]
+    with connect(host) as connected:
+        manifest, found = sboms(connected.repository(name), "v1")
+    assert set(found) == set(MEDIA_TYPES)
+    components: dict[str, Any] = {one["name"]: one for one in json.loads(found[CYCLONEDX])["components"]}
+    assert set(components) == {"a", "b"}
+    assert components["a"]["licenses"] == [{"license": {"id": "MIT"}}]
+    [layer] = [layer for layer in manifest.layers if "b-1.0-0" in layer.annotations.get(LAYER_PACKAGES, "").split()]
+    assert {"name": "aquasecurity:trivy:LayerDigest", "value": str(layer.digest)} in components["b"]["properties"]
+    assert b"Do what you want." in found[SPDX]
+    assert str(prefix).encode() not in found[SPDX] + found[CYCLONEDX]
+
+
+def test_the_same_image_has_the_same_sboms_wherever_it_was_built(
+    workshop: Workshop, prefix: Path, fake_registry: FakeRegistry, tmp_path: Path
+) -> None:
+    """From an environment with its package cache, and from a lock file with archives alone."""
+    other = Workshop(tmp_path / "other", workshop.base)
+    lockfile = tmp_path / "conda-lock.yml"
+    lockfile.write_text(dump(lock(snapshot(prefix))))
+    workshop.build(prefix, reference=f"{fake_registry.host}/one/env:v1", push=True)
+    other.build(lockfile, reference=f"{fake_registry.host}/other/env:v1", push=True)
+    with connect(fake_registry.host) as connected:
+        first, second = (sboms(connected.repository(f"{name}/env"), "v1") for name in ("one", "other"))
+    assert first[1].keys() == set(MEDIA_TYPES)
+    assert first == second
+
+
+def test_an_image_that_has_its_sboms_gets_none_again(
+    workshop: Workshop, prefix: Path, fake_registry: FakeRegistry
+) -> None:
+    """Under another tag; and a build that changes nothing does not even ask."""
+    name = f"{fake_registry.host}/team/env"
+    workshop.build(prefix, reference=f"{name}:v1", push=True)
+    tags = set(fake_registry.manifests["team/env"])
+    fake_registry.seen.clear()
+    workshop.build(prefix, reference=f"{name}:v2", push=True)
+    assert set(fake_registry.manifests["team/env"]) - tags == {"v2"}
+    fake_registry.seen.clear()
+    workshop.build(prefix, reference=f"{name}:v2", push=True)
+    assert fake_registry.times("GET", "referrers") == 0
+
+
+def test_an_image_of_an_earlier_version_gets_its_sboms_with_again(
+    workshop: Workshop, prefix: Path, fake_registry: FakeRegistry
+) -> None:
+    """As ``--again`` repairs an image that has lost a layer."""
+    name = f"{fake_registry.host}/team/env"
+    workshop.build(prefix, reference=f"{name}:v1", push=True)
+    for target in [target for target in fake_registry.manifests["team/env"] if target.startswith("sha256-")]:
+        del fake_registry.manifests["team/env"][target]
+    workshop.build(prefix, reference=f"{name}:v1", push=True, again=True)
+    with connect(fake_registry.host) as connected:
+        assert sboms(connected.repository("team/env"), "v1")[1].keys() == set(MEDIA_TYPES)
+
+
+@pytest.mark.parametrize(("method", "path"), [("PUT", "manifests/sha256"), ("GET", "referrers"), ("POST", "uploads")])
+def test_a_registry_that_takes_no_sbom_gives_a_warning(
+    workshop: Workshop, prefix: Path, fake_registry: FakeRegistry, method: str, path: str
+) -> None:
+    """The image is there all the same."""
+    workshop.build(prefix, reference=f"{fake_registry.host}/team/env:v1", push=True)
+    for digest in [target for target in fake_registry.manifests["team/env"] if target.startswith("sha256")]:
+        del fake_registry.manifests["team/env"][digest]
+    for digest, data in list(fake_registry.blobs["team/env"].items()):
+        if b"CycloneDX" in data or b"SPDX-2.3" in data:
+            del fake_registry.blobs["team/env"][digest]
+    fake_registry.on(method, path, *[spec_error(403, "DENIED", "no artifacts here")] * 20)
+    workshop.build(prefix, reference=f"{fake_registry.host}/team/env:v2", push=True)
+    assert "no artifacts here" in workshop.warnings["sbom-not-attached"]
+    assert "v2" in fake_registry.manifests["team/env"]
