@@ -126,7 +126,9 @@ def read_inputs(
         runs_here = PLATFORMS[lockfile.platform] == host_architecture()
         bytecode = request.bytecode and runs_here
         lockable = replace(lockfile, conda=tuple(item for item in lockfile.conda if item.dist not in unlockable))
-        planned = plan_layers(lockable, budget=request.layer_budget, bytecode=bytecode, native=runs_here)
+        # Without bytecode, nobody else's Python may run: the layers of other packages are not compiled either.
+        native = runs_here and (environment is not None or bytecode)
+        planned = plan_layers(lockable, budget=request.layer_budget, bytecode=bytecode, native=native)
     return Inputs(
         lockfile, planned, sources, bytecode, environment, changes, unlockable, own, frozenset(private), warnings
     )

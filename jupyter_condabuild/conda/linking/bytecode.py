@@ -12,7 +12,7 @@ import subprocess
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, Any, NamedTuple
 
 from jupyter_condabuild.files import open_regular
 
@@ -78,6 +78,9 @@ Several parts keep all processors busy. Each part has its own process, so the di
 must not depend on the machine."""
 
 _TESTS = frozenset(("test", "tests"))
+ENVIRONMENT = {"PYTHONHASHSEED": "0", "PYTHONWARNINGS": "ignore"}
+"""All environment variables of the interpreter. It gets none of the user's."""
+
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -167,7 +170,16 @@ class Compiler:
 
         Raises OSError or subprocess.CalledProcessError if the interpreter cannot run or cannot write.
         """
-        job = {"parts": _parts(sources), "target": target, "prefix": prefix, "mtime": mtime}
+        job = {"parts": parts_of(sources), "target": target, "prefix": prefix, "mtime": mtime}
+        parts = self._ask(job)
+        if failed := [status for status, _ in parts if status]:
+            if (number := os.waitstatus_to_exitcode(failed[0])) in _FULL:
+                raise OSError(number, os.strerror(number), target)
+            raise subprocess.CalledProcessError(failed[0], str(self._python))
+        return [Bytecode(*module) for _, modules in parts for module in modules]
+
+    def _ask(self, job: dict[str, Any]) -> list[tuple[int, list[tuple[str, str, int, int]]]]:
+        """Gives a job to the interpreter. Returns the status and the modules of each part."""
         process = self._process = self._process or self._start()
         assert process.stdin
         assert process.stdout
@@ -175,27 +187,32 @@ class Compiler:
             marshal.dump(job, process.stdin, 2)
             process.stdin.flush()
         try:
-            parts = marshal.load(process.stdout)  # noqa: S302  our own data
-        except (EOFError, ValueError, TypeError):  # the interpreter ended
+            return self._read(process.stdout)
+        except EOFError:  # the interpreter ended
             raise subprocess.CalledProcessError(process.wait(), str(self._python)) from None
-        if failed := [status for status, _ in parts if status]:
-            if (number := os.waitstatus_to_exitcode(failed[0])) in _FULL:
-                raise OSError(number, os.strerror(number), target)
-            raise subprocess.CalledProcessError(failed[0], str(self._python))
-        return [Bytecode(*module) for _, modules in parts for module in modules]
+        except (ValueError, TypeError):  # it is another program
+            process.kill()
+            raise subprocess.CalledProcessError(process.wait(), str(self._python)) from None
+
+    def _read(self, answer: IO[bytes]) -> Any:
+        return marshal.load(answer)  # noqa: S302  our own data
 
     def _start(self) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            [str(self._python), "-S", "-s", "-B", "-c", _COMPILE],
+            self._command([str(self._python), "-S", "-s", "-B", "-c", _COMPILE]),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env={"PYTHONHASHSEED": "0", "PYTHONWARNINGS": "ignore"},
+            env=ENVIRONMENT,
             cwd="/",
         )
 
+    def _command(self, command: list[str]) -> list[str]:
+        """Returns the command that starts the interpreter."""
+        return command
 
-def _parts(sources: Mapping[str, str]) -> list[list[tuple[str, str]]]:
+
+def parts_of(sources: Mapping[str, str]) -> list[list[tuple[str, str]]]:
     """Divides the modules into parts, in the given order."""
     sizes = {path: os.stat(source).st_size for path, source in sources.items()}
     part_size = max(_PART, sum(sizes.values()) // _PARTS)

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 
+from jupyter_condabuild.conda.linking.interpreter import for_foreign_packages
 from jupyter_condabuild.distribution.layer_index import Claim, LayerIndex
 from jupyter_condabuild.engines.layers.engine import LayersEngine
 from jupyter_condabuild.errors import CondaBuildError, ContentMismatch, LayerForged
@@ -97,6 +98,7 @@ def check(planned: PlannedLayer, claim: Claim, inputs: Inputs, level: int, job: 
             lambda layer: None,
             live=inputs.environment is not None,
             registry_first=False,
+            compiling="environment" if inputs.environment else for_foreign_packages(),
         )
         made = engine.make([planned], inputs.lockfile)
         if made.unavailable:

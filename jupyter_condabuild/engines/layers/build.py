@@ -6,6 +6,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack
 
+from jupyter_condabuild.conda.linking.interpreter import for_foreign_packages
 from jupyter_condabuild.distribution.destinations import deliver, open_destination
 from jupyter_condabuild.distribution.push import GRACE_SECONDS
 from jupyter_condabuild.distribution.sboms import Sboms
@@ -99,6 +100,7 @@ def _build(request: BuildRequest, job: JobContext, scan: Scan | None, *, trustin
                 ready,
                 live=inputs.environment is not None,
                 registry_first=request.push,
+                compiling="environment" if inputs.environment else for_foreign_packages(),
             )
             packages = engine.make(planned, inputs.lockfile)
             audit = attempt.enter_context(Audit(inputs, request.compression_level, job))

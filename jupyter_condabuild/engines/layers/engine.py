@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from jupyter_condabuild.conda.fetch import locate
+from jupyter_condabuild.conda.linking.interpreter import Compiling, Interpreter, chosen
 from jupyter_condabuild.conda.linking.link import StagedPackage, link
 from jupyter_condabuild.conda.lockfile import Lockfile
 from jupyter_condabuild.conda.package_sources import PackageSources
@@ -57,6 +58,7 @@ class LayersEngine:
         *,
         live: bool,
         registry_first: bool,
+        compiling: Compiling = "environment",
     ) -> None:
         """Makes an engine.
 
@@ -68,6 +70,7 @@ class LayersEngine:
                 can start while other layers are written.
             live: whether the packages come from an environment, in which their install scripts have run.
             registry_first: whether a layer that both a registry and the store have is reused from the registry.
+            compiling: the interpreter that compiles modules.
         """
         self._store = job.store
         self._report = job.report
@@ -77,6 +80,7 @@ class LayersEngine:
         self._level = level
         self._ready = ready
         self._live = live
+        self._compiling = compiling
 
     def make(self, planned_layers: Sequence[PlannedLayer], lockfile: Lockfile) -> PackageLayers:
         """Returns all planned layers, without the packages whose archives are not available.
@@ -168,7 +172,9 @@ class LayersEngine:
         are taken from archives at the next attempt.
         """
         python = lockfile.python
-        interpreter = staged[python.dist].python if python and python.dist in staged else None
+        interpreter = chosen(self._compiling, staged[python.dist].python if python and python.dist in staged else None)
+        if interpreter and not self._live and any(planned.compiled for planned in missing):
+            self._report_compiling(interpreter)
         progress = _Total(self._report, sum(planned.size for planned in missing))
         damaged: list[PlannedLayer] = []
         failures: list[CondaBuildError] = []
@@ -205,6 +211,20 @@ class LayersEngine:
         if damaged:
             self._distrust({name for planned in damaged for name in planned.names})
         return damaged
+
+    def _report_compiling(self, interpreter: Interpreter) -> None:
+        """Says that a program of the packages runs here, although somebody else may have chosen the packages."""
+        if interpreter.sandboxed:
+            text = "the lock file's Python in a sandbox, without network, your files and your variables"
+            self._report(Log(f"Compiling runs {text}. With --no-bytecode, nothing is compiled."))
+        elif self._compiling == "environment":
+            self._report(
+                Warning(
+                    "compiling-runs-python",
+                    "Compiling runs the lock file's Python with your rights, because there is no sandbox here.",
+                    "If somebody else made the lock file: install bubblewrap, or use --no-bytecode.",
+                )
+            )
 
     def _distrust(self, dists: Set[str]) -> None:
         """Uses the archives of these packages from now on, not their extracted folders in the package cache."""

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from jupyter_condabuild.conda.linking.bytecode import Compiler, source_of, source_time
+from jupyter_condabuild.conda.linking.interpreter import Interpreter
 from jupyter_condabuild.conda.linking.link import LinkedPackage, StagedPackage, linked_package
 from jupyter_condabuild.conda.packages import CondaPackage
 from jupyter_condabuild.errors import CondaBuildError, ContentMismatch, LinkFailed, PackageMismatch, from_os_error
@@ -113,14 +114,14 @@ def _source_times(linked: LinkedPackage) -> dict[str, int]:
 def job(
     staged: Sequence[StagedPackage],
     only: Mapping[str, Sequence[str]],
-    python: Path | None,
+    interpreter: Interpreter | None,
     temporary: str,
     level: int,
 ) -> str:
     """Returns a job as the line that a worker reads. The arguments are those of `write_packages`.
 
     Args:
-        python: the interpreter that compiles modules, or None to leave modules without bytecode.
+        interpreter: compiles modules; None leaves modules without bytecode.
     """
     packages = [
         {
@@ -133,7 +134,9 @@ def job(
         }
         for item in staged
     ]
-    value = {"packages": packages, "only": only, "python": str(python or ""), "temporary": temporary, "level": level}
+    value = {"packages": packages, "only": only, "temporary": temporary, "level": level}
+    if interpreter:
+        value |= {"python": str(interpreter.python), "sandboxed": interpreter.sandboxed}
     return json.dumps(value)
 
 
@@ -154,7 +157,7 @@ class Writer:
     """Runs jobs one after another, with one process of each interpreter for all bytecode. A context manager."""
 
     def __init__(self) -> None:
-        self._compilers: dict[str, Compiler] = {}
+        self._compilers: dict[Interpreter, Compiler] = {}
         self._stack = ExitStack()
 
     def __enter__(self) -> Writer:
@@ -167,7 +170,9 @@ class Writer:
         """Runs the job of a line. Calls `answer` with progress, and at the end with the result or the error."""
         value = json.loads(line)
         staged = [_staged(item) for item in value["packages"]]
-        compiler = self._compiler(value["python"]) if value["python"] else None
+        compiler = None
+        if value.get("python"):
+            compiler = self._compiler(Interpreter(Path(value["python"]), sandboxed=value["sandboxed"]))
         pending = 0
 
         def progress(count: int) -> None:
@@ -184,10 +189,10 @@ class Writer:
             return
         answer({"descriptor": blob.descriptor.to_json(), "diff_id": str(blob.diff_id), "tar_size": blob.tar_size})
 
-    def _compiler(self, python: str) -> Compiler:
-        if python not in self._compilers:
-            self._compilers[python] = self._stack.enter_context(Compiler(Path(python)))
-        return self._compilers[python]
+    def _compiler(self, interpreter: Interpreter) -> Compiler:
+        if interpreter not in self._compilers:
+            self._compilers[interpreter] = self._stack.enter_context(interpreter.compiler())
+        return self._compilers[interpreter]
 
 
 def main() -> None:
