@@ -8,7 +8,7 @@ import { LITTLE_BUILD, log, numbered } from './events';
 const PUSH = { push: true, load: false, archive: '', lockfile: '' };
 
 describe('the events of a build', () => {
-  it('add up to phases, layers, warnings, lines and an end', () => {
+  it('give phases, layers, warnings, lines and an end', () => {
     const state = withEvents(NO_EVENTS, LITTLE_BUILD);
     expect(state.seq).toBe(12);
     expect(state.phases.snapshot).toMatchObject({ state: 'done', seconds: 0.5 });
@@ -27,7 +27,7 @@ describe('the events of a build', () => {
     expect(state.end).toHaveProperty('finished');
   });
 
-  it('come to the same in one batch, one by one, or with a reconnect at any place', () => {
+  it('give the same state in one batch, one by one, and with a reconnect at any event', () => {
     const atOnce = withEvents(NO_EVENTS, LITTLE_BUILD);
     const each = LITTLE_BUILD.reduce((state, event) => withEvents(state, [event]), NO_EVENTS);
     expect(each).toEqual(atOnce);
@@ -37,7 +37,7 @@ describe('the events of a build', () => {
     }
   });
 
-  it('change nothing when they come again', () => {
+  it('change nothing when they are repeated', () => {
     const state = withEvents(NO_EVENTS, LITTLE_BUILD);
     expect(withEvents(state, LITTLE_BUILD)).toBe(state);
     expect(withEvents(state, LITTLE_BUILD.slice(3, 5))).toBe(state);
@@ -45,34 +45,34 @@ describe('the events of a build', () => {
     expect(withEvents(NO_EVENTS, twice)).toEqual(state);
   });
 
-  it('are counted where they are missing', () => {
+  it('are counted if they are missing', () => {
     const state = withEvents(NO_EVENTS, [...LITTLE_BUILD.slice(0, 2), ...LITTLE_BUILD.slice(5)]);
     expect(state.missed).toBe(3);
     expect(state.seq).toBe(12);
   });
 
-  it('of a kind that is not known yet count as seen and do nothing else', () => {
+  it('of an unknown type only advance the number', () => {
     const strange = { type: 'attestation', seq: 1, time: 1, text: '<b>' } as unknown as BuildEvent;
     expect(withEvents(NO_EVENTS, [strange])).toEqual({ ...NO_EVENTS, seq: 1 });
   });
 
-  it('leave the state before as it was', () => {
+  it('do not change the earlier state', () => {
     const before = withEvents(NO_EVENTS, LITTLE_BUILD.slice(0, 8));
     const [{ lines, ...copy }, known] = [structuredClone(before), before.lines.slice()];
     const one = withEvents(before, LITTLE_BUILD.slice(8));
     const other = withEvents(before, LITTLE_BUILD.slice(8, 9));
     expect({ ...before, lines }).toEqual({ ...copy, lines });
     expect(before.lines.slice()).toEqual(known);
-    // Two ways on from one state do not disturb each other.
+    // Two continuations of one state do not change each other.
     expect(one.lines.slice(-1)[0]?.label).toBe('finished');
     expect(other.lines.slice(-1)[0]?.label).toBe('built');
     expect(NO_EVENTS.lines).toHaveLength(0);
   });
 
-  it('may be many, and come one by one: none costs more than those before', () => {
+  it('can be many, one by one: none takes more time than earlier events', () => {
     const many = numbered(Array.from({ length: 200_000 }, (_, n) => log(`line ${n}`)));
     let state = NO_EVENTS;
-    // In the processor's time, which hardly depends on what else the machine does.
+    // Processor time is measured, because it hardly depends on other work of the machine.
     const cost = (from: number, to: number): number => {
       const begun = process.cpuUsage();
       for (const event of many.slice(from, to)) {
@@ -84,20 +84,20 @@ describe('the events of a build', () => {
     const quarters = [0, 50_000, 100_000, 150_000].map(from => cost(from, from + 50_000));
     const [, second = 0, , fourth = 0] = quarters;
     expect(state.lines).toHaveLength(200_000);
-    // Where each event costs as much as there are lines, the fourth quarter costs more than twice the second.
+    // If the time of an event grew with the number of lines, the fourth quarter would take over twice the time of the second.
     expect(fourth / second).toBeLessThan(1.8);
   }, 60_000);
 });
 
 describe('the steps of a build', () => {
-  it('are those that were asked for', () => {
+  it('are those of the request', () => {
     expect(steps(NO_EVENTS, PUSH).map(step => step.name)).toEqual(['snapshot', 'lock', 'layers', 'push']);
     expect(
       steps(NO_EVENTS, { push: false, load: true, archive: 'x.tar', lockfile: 'sha256:1' }).map(step => step.name)
     ).toEqual(['lock', 'layers', 'load', 'export']);
   });
 
-  it('wait, run and are done', () => {
+  it('wait, run and end', () => {
     const running = withEvents(NO_EVENTS, LITTLE_BUILD.slice(0, 5));
     expect(steps(running, PUSH).map(step => step.state)).toEqual(['done', 'waiting', 'running', 'waiting']);
     const over = withEvents(running, LITTLE_BUILD.slice(5));
@@ -105,18 +105,18 @@ describe('the steps of a build', () => {
   });
 });
 
-describe('the whole', () => {
-  it('is unknown at first, and all of it at the end', () => {
+describe('the progress of a build', () => {
+  it('is unknown at first, and complete at the end', () => {
     expect(whole(NO_EVENTS, PUSH).fraction).toBeNull();
     expect(whole(withEvents(NO_EVENTS, LITTLE_BUILD), PUSH).fraction).toBe(1);
   });
 
-  it('is unknown while only the base is sent', () => {
+  it('is unknown as long as only the base is sent', () => {
     const base = { type: 'progress' as const, subject: 'push', complete: 42, total: 42, unit: 'bytes' as const };
     expect(whole(withEvents(NO_EVENTS, numbered([base])), PUSH).fraction).toBeNull();
   });
 
-  it('counts what is made and what is sent, and says how long the rest takes', () => {
+  it('counts built and sent bytes, and predicts the remaining time', () => {
     const state = withEvents(
       NO_EVENTS,
       numbered(

@@ -1,4 +1,4 @@
-/** Events of builds as tests need them: numbered in order, a tenth of a second apart. */
+/** Events of builds for tests: they are numbered in order, with a tenth of a second between them. */
 
 import type { BuildEvent } from '../src/api/contract';
 

@@ -1,11 +1,11 @@
-/** The server as the model sees it, in the hands of a test. */
+/** A fake of the server for the model, controlled by a test. */
 
 import type { Build, BuildRequest, Change, Difference, Snapshot, SnapshotRequest, Status } from '../src/api/contract';
 import type { Server } from '../src/api/server';
 import type { Follower } from '../src/api/stream';
 import { aBuild, aSnapshot, aStatus } from './things';
 
-/** A server whose answers are given by hand, late or never; it notes what it was asked. */
+/** A server whose answers a test gives at any time or never. It records its requests. */
 export class FakeServer implements Server {
   known: Build[] = [];
   started: BuildRequest[] = [];
@@ -66,7 +66,7 @@ export class FakeServer implements Server {
     return () => void this.stopped.push(id);
   }
 
-  /** The stream ended; this is what became of the build. */
+  /** End a stream with the result of the build. */
   end(id: string, change: Partial<Build>): void {
     this.known = this.known.map(build => (build.id === id ? { ...build, ...change } : build));
     void this.followers.get(id)?.ended();

@@ -6,7 +6,7 @@ import { isOver } from '../src/model/state';
 import { FakeServer } from './fakeServer';
 import { aBuild, RESULT } from './things';
 
-/** All that waits for answers that are there has gone on. */
+/** Wait until all code has continued that waits for existing answers. */
 const settled = async (): Promise<void> => void (await new Promise(resolve => setTimeout(resolve)));
 
 let server: FakeServer;
@@ -29,7 +29,7 @@ describe('the history', () => {
     server.differences.set('old now', [NUMPY]);
   });
 
-  it('says what changed since the image before', async () => {
+  it('displays the changes since the previous image', async () => {
     await model.loadBuilds();
     model.show(now.id);
     await settled();
@@ -37,7 +37,7 @@ describe('the history', () => {
     expect(model.state.since?.changes).toEqual([NUMPY]);
   });
 
-  it('does not show a comparison that comes when another build is on show', async () => {
+  it('does not display a late comparison while another build is displayed', async () => {
     await model.loadBuilds();
     model.show(now.id);
     model.show(old.id);
@@ -45,7 +45,7 @@ describe('the history', () => {
     expect(model.state.since).toBeNull();
   });
 
-  it('compares any two, until a person goes back', async () => {
+  it('compares any two builds, until a person goes back', async () => {
     await model.loadBuilds();
     const compared = model.compare(old, now);
     expect(model.state.comparison).toMatchObject({ changes: null, fault: null });
@@ -55,14 +55,14 @@ describe('the history', () => {
     expect(model.state.comparison).toBeNull();
   });
 
-  it('says why two cannot be compared', async () => {
+  it('displays the reason why two builds cannot be compared', async () => {
     server.difference = () => Promise.reject({ code: 'not_found', message: 'It is gone', hint: '' });
     await model.loadBuilds();
     await model.compare(old, now);
     expect(model.state.comparison).toMatchObject({ changes: null, fault: { message: 'It is gone' } });
   });
 
-  it('knows no image before of a build that is of no environment here', async () => {
+  it('has no previous image for a build without an environment', async () => {
     const rebased = (id: string, created: number): Build =>
       aBuild({ id, created, state: 'finished', result: RESULT, request: { ...aBuild().request, prefix: '' } });
     server.known = [rebased('4'.repeat(16), 300), rebased('3'.repeat(16), 250)];
@@ -72,7 +72,7 @@ describe('the history', () => {
     expect(model.state.since).toBeNull();
   });
 
-  it('forgets a build, and shows the environment where that build was on show', async () => {
+  it('deletes the displayed build, and displays the environment', async () => {
     await model.loadBuilds();
     model.show(now.id);
     await model.forget(now.id);
@@ -81,7 +81,7 @@ describe('the history', () => {
     expect(server.stopped).toEqual([now.id]);
   });
 
-  it('keeps a build that cannot be forgotten, and says why', async () => {
+  it('keeps a build that cannot be deleted, and displays the reason', async () => {
     await model.loadBuilds();
     server.refuses = { code: 'not_ended', message: 'It is running.', hint: '' };
     await model.forget(now.id);
@@ -89,14 +89,14 @@ describe('the history', () => {
     expect(model.state.startFault?.code).toBe('not_ended');
   });
 
-  it('forgets a build that another window has forgotten already', async () => {
+  it('removes a build that another window has deleted', async () => {
     await model.loadBuilds();
     server.refuses = { code: 'not_found', message: 'There is no build.', hint: '' };
     await model.forget(now.id);
     expect(model.state).toMatchObject({ builds: [old], startFault: null });
   });
 
-  it('says that the server part is missing, until it answers', async () => {
+  it('says that the server extension is missing, until it answers', async () => {
     server.refuses = { code: 'no_server_part', message: '404', hint: '' };
     await model.refresh();
     expect(model.state.absent?.code).toBe('no_server_part');
@@ -106,7 +106,7 @@ describe('the history', () => {
     expect(model.state.absent).toBeNull();
   });
 
-  it('follows what runs, once, and stops when the panel goes', async () => {
+  it('follows each running build once, and stops when the panel is closed', async () => {
     const running = aBuild({ id: '3'.repeat(16), state: 'running' });
     server.known = [running, now];
     const follow = vi.spyOn(server, 'follow');

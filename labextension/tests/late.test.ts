@@ -9,10 +9,10 @@ import { aBuild, aSnapshot, aStatus, RESULT } from './things';
 const kernel = (id: string): Subject => ({ source: { kernel_id: id }, title: `${id}.ipynb` });
 const BUSY = { code: 'queue_full', message: 'Too many', hint: 'Later' };
 
-/** All that waits for answers that are there has gone on. */
+/** Wait until all code has continued that waits for existing answers. */
 const settled = async (): Promise<void> => void (await vi.advanceTimersByTimeAsync(0));
 
-/** Long enough after the last key for a plan to be asked for. */
+/** Wait until the plan is requested after the last key. */
 const typed = async (): Promise<void> => void (await vi.advanceTimersByTimeAsync(1000));
 
 let server: FakeServer;
@@ -36,7 +36,7 @@ interface Question<Answer> {
   fail(error: object): void;
 }
 
-/** From now on the answers to a kind of question come when the test gives them. */
+/** From now on, the test gives the answers to one kind of request. */
 function held<Answer>(method: 'status' | 'builds' | 'build' | 'start' | 'cancel' | 'forget' | 'difference'): Question<Answer>[] {
   const questions: Question<Answer>[] = [];
   vi.spyOn(server, method).mockImplementation(
@@ -45,7 +45,7 @@ function held<Answer>(method: 'status' | 'builds' | 'build' | 'start' | 'cancel'
   return questions;
 }
 
-/** The panel with the environment of a kernel, read and compared. */
+/** The panel after the environment of a kernel has been read and the plan has been compared. */
 async function ready(id = 'a', change: Partial<Snapshot> = {}): Promise<void> {
   const asked = server.snapshots.length;
   model.choose(kernel(id), false);
@@ -58,8 +58,8 @@ async function ready(id = 'a', change: Partial<Snapshot> = {}): Promise<void> {
   expect(server.snapshots).toHaveLength(asked + 2);
 }
 
-describe('when the person goes to another notebook while the panel is hidden', () => {
-  it('the environment of the kernel before does not land under the new one', async () => {
+describe('when the person changes to another notebook while the panel is hidden', () => {
+  it('the environment of the earlier kernel is not displayed for the new kernel', async () => {
     model.choose(kernel('a'), true);
     model.choose(kernel('b'), false);
     server.snapshots[0]?.answer({ name: 'a' });
@@ -68,7 +68,7 @@ describe('when the person goes to another notebook while the panel is hidden', (
     expect(server.snapshots).toHaveLength(1);
   });
 
-  it('neither does the reason why it cannot be read', async () => {
+  it('neither is the reason why it cannot be read', async () => {
     model.choose(kernel('a'), true);
     model.choose(kernel('b'), false);
     server.snapshots[0]?.fail({ code: 'not_a_conda_kernel', message: 'no', hint: '' });
@@ -76,7 +76,7 @@ describe('when the person goes to another notebook while the panel is hidden', (
     expect(model.state.snapshotFault).toBeNull();
   });
 
-  it('neither does its plan', async () => {
+  it('neither is its plan', async () => {
     await ready();
     model.edit({ reference: 'r.org/a:1' });
     await typed();
@@ -87,7 +87,7 @@ describe('when the person goes to another notebook while the panel is hidden', (
     expect(model.state.snapshot).toBeNull();
   });
 
-  it('nothing is built before the new environment is known: it would get the name of the one before', async () => {
+  it('nothing is built before the new environment is known: the image would get the name of the earlier environment', async () => {
     await ready();
     model.choose(kernel('b'), false);
     await model.start();
@@ -95,7 +95,7 @@ describe('when the person goes to another notebook while the panel is hidden', (
     expect(model.state.form.reference).toBe('');
   });
 
-  it('a kernel that comes back is read again', async () => {
+  it('the environment of an earlier kernel is read again', async () => {
     model.choose(kernel('a'), true);
     model.choose(kernel('b'), false);
     model.choose(kernel('a'), true);
@@ -106,8 +106,8 @@ describe('when the person goes to another notebook while the panel is hidden', (
   });
 });
 
-describe('what a person wrote for one environment', () => {
-  it('is not the name, archive or consent of another, and is there again for its own', async () => {
+describe('the values that a person wrote for an environment', () => {
+  it('are not used for another environment, and are restored for their own', async () => {
     await ready('a');
     model.edit({ reference: 'r.org/mine:1', archive: 'a.tar', variables: true, strict: true });
     await ready('b');
@@ -117,7 +117,7 @@ describe('what a person wrote for one environment', () => {
     expect(model.state.form).toMatchObject({ reference: 'r.org/mine:1', archive: 'a.tar', variables: true });
   });
 
-  it('holds for every kernel of that environment', async () => {
+  it('are used for every kernel of the environment', async () => {
     await ready('a');
     model.edit({ reference: 'r.org/mine:1' });
     await ready('another', { prefix: '/opt/a' });
@@ -126,7 +126,7 @@ describe('what a person wrote for one environment', () => {
 });
 
 describe('a plan', () => {
-  it('that was asked for before the last key does not land while the person is still typing', async () => {
+  it('that was requested before the last key is not displayed while the person types', async () => {
     await ready();
     model.edit({ reference: 'r.org/a:1' });
     await typed();
@@ -136,7 +136,7 @@ describe('a plan', () => {
     expect(model.state.snapshot?.name).not.toBe('of a:1');
   });
 
-  it('follows the settings as it follows the form', async () => {
+  it('is requested again after a change of the settings', async () => {
     await ready();
     model.edit({ reference: 'r.org/a:1' });
     await typed();
@@ -147,7 +147,7 @@ describe('a plan', () => {
     expect(server.snapshots[3]?.request.base).toBe('debian:13');
   });
 
-  it('of one name does not stand under another for which none can be made', async () => {
+  it('for one name is not displayed for another name without a plan', async () => {
     const plan = { packages: 3, packages_changed: 0, layers_reused: 1, bytes_to_push: 0 };
     const layers = [{ key: 'k', packages: ['x-1-0'], size: 5, state: 'in registry' as const }];
     await ready('a', { plan: { ...aSnapshot().plan, ...plan, layers } });
@@ -159,7 +159,7 @@ describe('a plan', () => {
     expect(model.state.snapshot?.plan.layers[0]?.state).toBe('to build');
   });
 
-  it('is not asked for under a name that is none, and the one before does not stand there', async () => {
+  it('is not requested for an invalid name, and the earlier plan is removed', async () => {
     await ready();
     model.edit({ reference: 'No Name' });
     await typed();
@@ -167,7 +167,7 @@ describe('a plan', () => {
     expect(model.state.snapshot?.plan).toMatchObject({ compared: false, unavailable: null });
   });
 
-  it('is made anew when the status comes after it and the name changes', async () => {
+  it('is requested again if a late status changes the name', async () => {
     const statuses = held<Status>('status');
     await ready();
     expect(model.state.form.reference).toBe('a:abababababab');
@@ -177,7 +177,7 @@ describe('a plan', () => {
     expect(server.snapshots[2]?.request.reference).toBe('registry.lab.org/team/a:abababababab');
   });
 
-  it('of an environment that changed meanwhile has a name with the digest of its lock file', async () => {
+  it('of a changed environment has a name with the digest of its lock file', async () => {
     await ready();
     server.known = [aBuild({ state: 'running' })];
     await model.loadBuilds();
@@ -191,7 +191,7 @@ describe('a plan', () => {
 });
 
 describe('the status', () => {
-  it('of an earlier question does not replace that of a later one', async () => {
+  it('of an earlier request does not replace the status of a later request', async () => {
     const statuses = held<Status>('status');
     void model.refresh();
     await settled();
@@ -204,8 +204,8 @@ describe('the status', () => {
   });
 });
 
-describe('an answer to a click, when the person has gone elsewhere', () => {
-  it('does not open the build, and the button of the other environment is free', async () => {
+describe('the answer to a click, when the person has changed the view', () => {
+  it('does not open the build, and the button of the other environment is enabled', async () => {
     await ready('a');
     const starts = held<Build>('start');
     void model.start();
@@ -218,7 +218,7 @@ describe('an answer to a click, when the person has gone elsewhere', () => {
     expect(server.followers.has(aBuild().id)).toBe(true);
   });
 
-  it('does not say of the other environment, or of a build of before, why it cannot start', async () => {
+  it('does not display its error in the other environment or in another build', async () => {
     server.known = [aBuild({ state: 'finished', result: RESULT })];
     await ready('a');
     const reference = model.state.form.reference;
@@ -238,7 +238,7 @@ describe('an answer to a click, when the person has gone elsewhere', () => {
     expect(refused).toHaveLength(2);
   });
 
-  it('opens the build where the notebook in front has changed behind a build on show', async () => {
+  it('opens the build if the notebook has changed while a build was displayed', async () => {
     await ready('a');
     const before = aBuild({ state: 'finished', result: RESULT });
     server.known = [before];
@@ -252,7 +252,7 @@ describe('an answer to a click, when the person has gone elsewhere', () => {
     expect(model.state.shown).toBe('9'.repeat(16));
   });
 
-  it('says of no other build why one cannot be cancelled', async () => {
+  it('does not display the error of a cancel in another build', async () => {
     const [one, other] = [aBuild({ id: '1'.repeat(16), state: 'running' }), aBuild({ id: '2'.repeat(16) })];
     server.known = [one, other];
     await model.loadBuilds();
@@ -266,7 +266,7 @@ describe('an answer to a click, when the person has gone elsewhere', () => {
     expect(refused).toMatchObject([{ asked: { reference: one.request.reference }, fault: BUSY }]);
   });
 
-  it('says of no other build why one cannot be deleted', async () => {
+  it('does not display the error of a deletion in another build', async () => {
     const [one, other] = [aBuild({ id: '1'.repeat(16) }), aBuild({ id: '2'.repeat(16) })];
     server.known = [one, other];
     await model.loadBuilds();
@@ -279,7 +279,7 @@ describe('an answer to a click, when the person has gone elsewhere', () => {
     expect(refused).toHaveLength(1);
   });
 
-  it('leaves a fault where it was', async () => {
+  it('does not remove the error of another view', async () => {
     await ready('a');
     server.known = [aBuild()];
     await model.loadBuilds();
@@ -291,7 +291,7 @@ describe('an answer to a click, when the person has gone elsewhere', () => {
   });
 });
 
-describe('what is known of a build', () => {
+describe('the state of a build', () => {
   const running = aBuild({ state: 'running' });
   const finished = aBuild({ state: 'finished', result: RESULT, share: [{ tool: 'docker', title: 'Run', text: 'docker run', note: '' }] });
 
@@ -300,7 +300,7 @@ describe('what is known of a build', () => {
     await model.loadBuilds();
   });
 
-  it('is not undone by the answer to an earlier cancel', async () => {
+  it('is not replaced by the answer to an earlier cancel', async () => {
     const cancels = held<Build>('cancel');
     void model.cancel(running.id);
     server.end(running.id, { state: 'finished', result: RESULT, share: finished.share });
@@ -310,7 +310,7 @@ describe('what is known of a build', () => {
     expect(model.state.builds).toEqual([finished]);
   });
 
-  it('is not undone by an earlier list, which does not know builds that came since', async () => {
+  it('is not replaced by an earlier list without newer builds', async () => {
     const lists = held<Build[]>('builds');
     void model.loadBuilds();
     await model.start();
@@ -327,7 +327,7 @@ describe('what is known of a build', () => {
     expect(model.state.builds[0]?.share).toEqual(finished.share);
   });
 
-  it('is that of the latest list', async () => {
+  it('is the state in the latest list', async () => {
     const lists = held<Build[]>('builds');
     void model.loadBuilds();
     void model.loadBuilds();
@@ -338,7 +338,7 @@ describe('what is known of a build', () => {
     expect(model.state.builds).toEqual([finished]);
   });
 
-  it('stays in sight when an earlier list fails', async () => {
+  it('stays when an earlier list fails', async () => {
     const lists = held<Build[]>('builds');
     void model.loadBuilds();
     void model.loadBuilds();
@@ -348,7 +348,7 @@ describe('what is known of a build', () => {
     expect(model.state.absent).toBeNull();
   });
 
-  it('is told of when a list says that it has ended, once', async () => {
+  it('is reported once when a list says that the build has ended', async () => {
     const ended: string[] = [];
     model.ended.connect((_, build) => void ended.push(build.state));
     server.known = [finished];
@@ -358,7 +358,7 @@ describe('what is known of a build', () => {
     expect(ended).toEqual(['finished']);
   });
 
-  it('is gone once it is deleted, whatever comes later', async () => {
+  it('is removed after the deletion, for any later answer', async () => {
     server.end(running.id, { state: 'finished', result: RESULT });
     await settled();
     const [lists, builds] = [held<Build[]>('builds'), held<Build>('build')];
@@ -372,8 +372,8 @@ describe('what is known of a build', () => {
   });
 });
 
-describe('what changed since the image before', () => {
-  it('is that since the image that is now the one before', async () => {
+describe('the changes since the previous image', () => {
+  it('are those since the current previous image', async () => {
     const build = (id: string, created: number): Build =>
       aBuild({ id: id.repeat(16), created, state: 'finished', result: { ...RESULT, environment: id } });
     server.known = [build('3', 300), build('2', 200), build('1', 100)];
@@ -390,7 +390,7 @@ describe('what changed since the image before', () => {
     expect(model.state.since?.before.id).toBe('1'.repeat(16));
   });
 
-  it('between two images does not come back when the person has left the comparison', async () => {
+  it('between two images are not displayed after the person has left the comparison', async () => {
     const [before, now] = [aBuild({ id: '1'.repeat(16) }), aBuild({ id: '2'.repeat(16) })];
     const differences = held<Difference>('difference');
     void model.compare(before, now);

@@ -12,7 +12,7 @@ const PLAN: PlannedLayer[] = [
 ];
 
 describe('the map of layers', () => {
-  it('shows a plan', () => {
+  it('displays a plan', () => {
     expect(plannedTiles(PLAN).map(tile => tile.state)).toEqual(['reused', 'waiting', 'waiting']);
   });
 
@@ -25,20 +25,20 @@ describe('the map of layers', () => {
     expect(states(10)).toEqual(['reused', 'pushed', 'waiting']);
   });
 
-  it('needs no plan: a window that is opened later sees what the events say', () => {
+  it('needs no plan: a window that is opened later displays the events', () => {
     const all = tiles([], withEvents(NO_EVENTS, LITTLE_BUILD));
     expect(all.map(tile => tile.name)).toEqual(['numpy', 'pandas']);
     expect(counts(all).pushed).toEqual({ layers: 1, bytes: 100 });
   });
 
-  it('names a package by its name', () => {
+  it('displays the name of a package', () => {
     expect(packageName('scikit-learn-1.8-py311_0')).toBe('scikit-learn');
     expect(packageName('odd')).toBe('odd');
   });
 });
 
 describe('a treemap', () => {
-  it('fills the box with areas as large as the sizes, and nothing overlaps', () => {
+  it('fills the box with areas in proportion to the sizes, without overlaps', () => {
     const sizes = [500, 20, 300, 80, 60, 30, 10];
     const rects = treemap(sizes, 300, 120);
     rects.forEach((rect, index) => {
@@ -55,7 +55,7 @@ describe('a treemap', () => {
     }
   });
 
-  it('shows what is almost nothing, and bears no sizes at all', () => {
+  it('displays very small sizes, and accepts an empty list', () => {
     const [, little] = treemap([1e9, 0], 300, 120);
     expect((little?.width ?? 0) * (little?.height ?? 0)).toBeGreaterThan(20);
     expect(treemap([], 300, 120)).toEqual([]);

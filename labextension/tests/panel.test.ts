@@ -9,7 +9,7 @@ import { aBuild, DIGEST, RESULT } from './things';
 
 const kernel = (id: string): Subject => ({ source: { kernel_id: id }, title: `${id}.ipynb` });
 
-/** All that waits for answers that are there has gone on. */
+/** Wait until all code has continued that waits for existing answers. */
 const settled = async (): Promise<void> => void (await vi.advanceTimersByTimeAsync(0));
 
 let server: FakeServer;
@@ -25,7 +25,7 @@ beforeEach(() => {
   };
 });
 
-/** The panel with an environment that is read and compared. */
+/** The panel after its environment has been read and the plan has been compared. */
 async function ready(change: Partial<Snapshot> = {}): Promise<void> {
   model.choose(kernel('a'), false);
   void model.refresh();
@@ -51,7 +51,7 @@ describe('the panel follows a kernel', () => {
     expect(model.state.snapshot?.name).toBe('Sci');
   });
 
-  it('forgets the environment of the kernel before, and is not deceived by its late answer', async () => {
+  it('removes the environment of the earlier kernel, and ignores its late answer', async () => {
     model.choose(kernel('slow'), true);
     model.choose(kernel('quick'), true);
     const [slow, quick] = server.snapshots;
@@ -62,7 +62,7 @@ describe('the panel follows a kernel', () => {
     expect(model.state.snapshot?.name).toBe('quick');
   });
 
-  it('is not deceived by the late failure of the kernel before either', async () => {
+  it('ignores the late error of the earlier kernel', async () => {
     model.choose(kernel('slow'), true);
     model.choose(kernel('quick'), true);
     const [slow, quick] = server.snapshots;
@@ -74,7 +74,7 @@ describe('the panel follows a kernel', () => {
     expect(model.state.snapshot?.name).toBe('quick');
   });
 
-  it('does not show a plan that was asked for under an older name', async () => {
+  it('does not display a plan that was requested for an older name', async () => {
     await ready();
     model.edit({ reference: 'r.org/a:1' });
     await vi.advanceTimersByTimeAsync(1000);
@@ -90,7 +90,7 @@ describe('the panel follows a kernel', () => {
     expect(model.state.planning).toBe(false);
   });
 
-  it('does not wait for a plan that nobody wants any more', async () => {
+  it('does not wait for a plan that is no longer needed', async () => {
     await ready();
     model.edit({ reference: 'r.org/a:1' });
     await vi.advanceTimersByTimeAsync(1000);
@@ -102,7 +102,7 @@ describe('the panel follows a kernel', () => {
     expect(model.state.planning).toBe(false);
   });
 
-  it('asks for one plan when a person has ended typing, not for each key', async () => {
+  it('requests one plan at the end of typing, not for each key', async () => {
     await ready();
     for (const reference of ['r.org/a', 'r.org/ab', 'r.org/abc']) {
       model.edit({ reference });
@@ -121,19 +121,19 @@ describe('the panel follows a kernel', () => {
     expect(model.state.form.reference).toBe('r.org/mine:1');
   });
 
-  it('keeps the environment when only the notebook has another title', async () => {
+  it('keeps the environment when only the title of the notebook changes', async () => {
     await ready();
     model.choose({ ...kernel('a'), title: 'renamed.ipynb' }, true);
     expect(model.state.snapshot).not.toBeNull();
     expect(server.snapshots).toHaveLength(2);
   });
 
-  it('asks nobody while nobody sees it', () => {
+  it('sends no request while it is hidden', () => {
     model.choose(kernel('a'), false);
     expect(server.snapshots).toEqual([]);
   });
 
-  it('says why an environment cannot be read, and has none without a kernel', async () => {
+  it('displays the reason why an environment cannot be read, and has no environment without a kernel', async () => {
     model.choose(kernel('a'), true);
     server.snapshots[0]?.fail({ code: 'not_a_conda_kernel', message: 'No conda here', hint: 'Choose another' });
     await settled();
@@ -144,7 +144,7 @@ describe('the panel follows a kernel', () => {
 });
 
 describe('the plan', () => {
-  it('is that of the engine, base and installer of the form, also where nothing is pushed', async () => {
+  it('uses the engine, base and installer of the form, even without a push', async () => {
     await ready();
     model.edit({ destination: 'load', engine: 'docker', installer: 'conda', base: 'debian:13' });
     await vi.advanceTimersByTimeAsync(1000);
@@ -157,7 +157,7 @@ describe('the plan', () => {
     });
   });
 
-  it('is made anew when a build has ended: what was to be built is there', async () => {
+  it('is requested again after a build, because its layers exist now', async () => {
     await ready();
     await model.start();
     const [id] = [...server.followers.keys()];
@@ -168,7 +168,7 @@ describe('the plan', () => {
     expect(server.snapshots[2]?.request.reference).toBe(model.state.form.reference);
   });
 
-  it('waits for an environment that is being read', async () => {
+  it('waits until the environment has been read', async () => {
     await ready();
     void model.readEnvironment();
     model.edit({ reference: 'r.org/new:1' });
@@ -180,7 +180,7 @@ describe('the plan', () => {
     expect(server.snapshots[3]?.request.reference).toBe('r.org/new:1');
   });
 
-  it('is not asked for again where nothing of it changes', async () => {
+  it('is not requested again for a change without effect on the plan', async () => {
     await ready();
     model.edit({ strict: true, archive: 'x.tar' });
     await vi.advanceTimersByTimeAsync(1000);
@@ -206,8 +206,7 @@ describe('a build', () => {
     expect(server.started[1]).toMatchObject({ allow_secret: ['/opt/sci/etc/key.pem'] });
   });
 
-
-  it('is asked for as the form says, and then shown and followed', async () => {
+  it('is requested with the values of the form, and then displayed and followed', async () => {
     server.known = [aBuild({ id: '0'.repeat(16), state: 'finished', result: RESULT })];
     await ready();
     model.edit({ base: 'debian:13', include: '.', strict: true, cacheFrom: 'r.org/x:1' });
@@ -219,7 +218,7 @@ describe('a build', () => {
       base: 'debian:13',
       include: '.',
       strict: true,
-      // Those of the form, of the settings, and the image before.
+      // The images of the form and of the settings, and the previous image.
       cache_from: ['r.org/x:1', 'registry.lab.org/team/base:1', RESULT.reference],
       again: false
     });
@@ -227,7 +226,7 @@ describe('a build', () => {
     expect(server.followers.has('a'.repeat(15) + '1')).toBe(true);
   });
 
-  it('that cannot start says why, and the next attempt takes that back', async () => {
+  it('that cannot start displays the reason, and the next attempt removes the reason', async () => {
     await ready();
     server.refuses = { code: 'queue_full', message: 'Too many', hint: 'Later' };
     await model.start();
@@ -238,7 +237,7 @@ describe('a build', () => {
     expect(model.state.shown).not.toBeNull();
   });
 
-  it('goes on after the last event when its stream is opened again', async () => {
+  it('continues after the last event when its stream is opened again', async () => {
     server.known = [aBuild({ state: 'running' })];
     await model.loadBuilds();
     const [id, follower] = [...server.followers][0] ?? [];
@@ -250,7 +249,7 @@ describe('a build', () => {
     expect(progressOf(model.state, id ?? '').lines.slice().filter(line => line.label === 'warning')).toHaveLength(1);
   });
 
-  it('says how it is connected, each for itself', async () => {
+  it('has the state of its own connection', async () => {
     const [one, other] = ['1'.repeat(16), '2'.repeat(16)];
     server.known = [aBuild({ id: one, state: 'running' }), aBuild({ id: other, state: 'queued' })];
     await model.loadBuilds();
@@ -263,7 +262,7 @@ describe('a build', () => {
     expect(connectionOf(model.state, other)).toBe('open');
   });
 
-  it('brings the panel back when its stream is let in again', async () => {
+  it('loads the panel again when its stream is accepted again', async () => {
     server.known = [aBuild({ state: 'running' })];
     await model.loadBuilds();
     server.refuses = { code: 'forbidden', message: 'Forbidden.', hint: '' };
@@ -276,7 +275,7 @@ describe('a build', () => {
     expect(model.state.status).not.toBeNull();
   });
 
-  it('is told of once when it has ended, with what became of it', async () => {
+  it('is reported once when it has ended, with its result', async () => {
     const build = aBuild({ state: 'running' });
     server.known = [build];
     const ended: Build[] = [];
@@ -289,7 +288,7 @@ describe('a build', () => {
     expect(model.state.builds.map(({ state }) => state)).toEqual(['finished']);
   });
 
-  it('is followed until its end is known, also where the stream is over before', async () => {
+  it('is followed until its end is known, even if the stream ends before', async () => {
     const build = aBuild({ state: 'running' });
     server.known = [build];
     await model.loadBuilds();
@@ -300,12 +299,12 @@ describe('a build', () => {
     server.known = [{ ...build, state: 'finished', result: RESULT }];
     expect(await follower?.ended()).toBe(true);
     expect(model.state.builds.map(({ state }) => state)).toEqual(['finished']);
-    // The stream itself may have said so.
+    // The stream itself may have reported the end.
     server.known = [];
     expect(await follower?.ended()).toBe(true);
   });
 
-  it('that the server no longer knows leaves the panel, and the panel says so where it was on show', async () => {
+  it('that was deleted on the server is removed, with a message if it was displayed', async () => {
     const [one, other] = [aBuild({ id: '1'.repeat(16), state: 'running' }), aBuild({ id: '2'.repeat(16), state: 'running' })];
     server.known = [one, other];
     await model.loadBuilds();
@@ -318,7 +317,7 @@ describe('a build', () => {
     expect(model.state.forgotten).toBeNull();
   });
 
-  it('can be built again from its environment or its lock file, with nothing that such a request cannot have', async () => {
+  it('can be repeated from its environment or its lock file, without members that the request cannot have', async () => {
     await model.retry(aBuild());
     await model.retry(aBuild({ request: { ...aBuild().request, prefix: '', lockfile: DIGEST } }));
     const how = {
@@ -344,7 +343,7 @@ describe('a build', () => {
     ]);
   });
 
-  it('of an image can be put on another base, and that can be done again', async () => {
+  it('can be rebased, and the rebase can be repeated', async () => {
     const build = aBuild({ state: 'finished', result: RESULT });
     await model.rebase(build, 'debian:13-slim');
     const rebase = { command: 'rebase', reference: RESULT.reference, base: 'debian:13-slim' };
@@ -353,7 +352,7 @@ describe('a build', () => {
     expect(server.started[1]).toEqual(rebase);
   });
 
-  it('of an image can be verified where the image is, by its digest in a registry', async () => {
+  it('can be verified at its destination, by its digest in a registry', async () => {
     const asked = aBuild().request;
     const of = (change: Partial<Build['request']>): Build =>
       aBuild({ state: 'finished', result: RESULT, request: { ...asked, push: false, ...change } });

@@ -8,14 +8,14 @@ import { aBuild } from './things';
 
 const TYPES = readFileSync(new URL('../src/api/openapi.ts', import.meta.url), 'utf8');
 
-/** The members of a schema of the contract, as the types that are made of it name them. */
+/** The members of a schema of the contract, from the generated types. */
 function membersOf(schema: string): string[] {
   const [, body = ''] = new RegExp(String.raw`^ {8}${schema}: \{$(.*?)^ {8}\}`, 'ms').exec(TYPES) ?? [];
   return [...body.matchAll(/^ {12}(\w+)\??:/gm)].map(([, name = '']) => name);
 }
 
-describe('a build again', () => {
-  it('is asked for with the installer that the build before had', () => {
+describe('the repetition of a build', () => {
+  it('is requested with the installer of the earlier build', () => {
     const installer = { engine: 'docker', installer: 'conda', installer_image: 'registry.lab.org/conda:26', pull: true };
     const request = { ...aBuild().request, ...installer } as Build['request'];
     expect(sameAgain(aBuild({ request }))).toMatchObject({ prefix: '/opt/sci', again: true, ...installer });
@@ -26,7 +26,7 @@ describe('a build again', () => {
     });
   });
 
-  it('does not ask for a choice that nobody made', () => {
+  it('does not contain a choice without a value', () => {
     const request = { ...aBuild().request, installer: '', installer_image: '', pull: false } as Build['request'];
     expect(sameAgain(aBuild({ request }))).not.toHaveProperty('installer');
     expect(sameAgain(aBuild({ request }))).toMatchObject({ pull: false, cache_from: [], stack: false });
@@ -37,7 +37,7 @@ describe('a build again', () => {
     ['base', 'BaseCommand'],
     ['rebase', 'RebaseCommand'],
     ['verify', 'VerifyCommand']
-  ] as const)('of the command %s is asked for with each member that the server shows and the command has', (command, schema) => {
+  ] as const)('of the command %s is requested with each member that the server shows and the command has', (command, schema) => {
     const members = membersOf('Asked');
     const request = Object.fromEntries(members.map(member => [member, `its ${member}`])) as unknown as Build['request'];
     const { command: _, again, ...asked } = sameAgain(aBuild({ command, request })) as Record<string, unknown>;

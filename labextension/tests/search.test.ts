@@ -19,7 +19,7 @@ describe('a search', () => {
     expect(found('nothing')).toEqual([]);
   });
 
-  it('goes a stretch at a time where there is no time, and comes to the same', () => {
+  it('gives the same result in many short parts', () => {
     const lines = Lines.NONE.with(many(5000));
     const search = new Search('line');
     let steps = 1;
@@ -31,7 +31,7 @@ describe('a search', () => {
     expect(search.found).toHaveLength(5000);
   });
 
-  it('looks at what is new alone', () => {
+  it('searches only new lines', () => {
     const search = new Search('line');
     const first = Lines.NONE.with(many(3));
     search.advance(first, 1000);

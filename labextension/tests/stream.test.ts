@@ -7,7 +7,7 @@ import { LITTLE_BUILD } from './events';
 const text = (events: BuildEvent[]): string =>
   events.map(event => `id: ${event.seq}\ndata: ${JSON.stringify(event)}\n\n`).join('');
 
-/** A stream in pieces that cut lines and characters where they like. */
+/** A stream in pieces that end anywhere in lines and characters. */
 function response(body: string, piece = 7): Response {
   const bytes = new TextEncoder().encode(body);
   return new Response(
@@ -26,7 +26,7 @@ function response(body: string, piece = 7): Response {
 const STREAM = { headers: { 'Content-Type': 'text/event-stream' } };
 const FORGOTTEN = { code: 'not_found', message: 'There is no build', hint: '' };
 
-/** A server that gives these answers, one after another, and then the rest of the stream; it notes when it was asked. */
+/** A server that gives these answers in order, and then the rest of the stream. It records the times of requests. */
 function server(...answers: (() => Response)[]): { open: Open; asked: (string | undefined)[]; times: number[] } {
   const asked: (string | undefined)[] = [];
   const times: number[] = [];
@@ -43,7 +43,7 @@ class Reader implements Follower {
   got: BuildEvent[] = [];
   builds: Build[] = [];
   connections: Connection[] = [];
-  /** What the model says when a stream is over: whether the build has ended. */
+  /** The answer of the model at the end of a stream: whether the build has ended. */
   knows = [true];
   end: (how: 'ended' | 'forgotten') => void = () => undefined;
   readonly over = new Promise<'ended' | 'forgotten'>(resolve => (this.end = resolve));
@@ -61,7 +61,7 @@ class Reader implements Follower {
   forgotten = (): void => this.end('forgotten');
 }
 
-/** How a stream ends when enough time has passed for every wait. */
+/** The end of a stream after enough time for every wait. */
 async function over(reader: Reader): Promise<'ended' | 'forgotten'> {
   await vi.advanceTimersByTimeAsync(600_000);
   return reader.over;
@@ -71,7 +71,7 @@ describe('a stream of events', () => {
   beforeEach(() => void vi.useFakeTimers());
   afterEach(() => void vi.useRealTimers());
 
-  it('is read to its end, whatever pieces it comes in', async () => {
+  it('is read to its end, in any pieces', async () => {
     const reader = new Reader();
     const state = 'event: build\ndata: {"id": "1", "state": "finished"}\n\n';
     follow(async () => response(`${state}: keepalive\n\n${text(LITTLE_BUILD)}${state}`), reader);
@@ -80,7 +80,7 @@ describe('a stream of events', () => {
     expect(reader.builds).toHaveLength(2);
   });
 
-  it('goes on after the last event when the connection is lost', async () => {
+  it('continues after the last event when the connection is lost', async () => {
     const reader = new Reader();
     const { open, asked } = server(
       () => response(text(LITTLE_BUILD.slice(0, 4)) + 'id: 5\ndata: {"type": "lo'),
@@ -96,7 +96,7 @@ describe('a stream of events', () => {
     expect(reader.connections).toEqual(['open', 'lost', 'lost', 'lost', 'open']);
   });
 
-  it('ends where the server says that there is nothing more', async () => {
+  it('ends if the server says that there are no more events', async () => {
     const reader = new Reader();
     const { open, asked } = server(() => new Response(null, { status: 204 }));
     follow(open, reader);
@@ -104,7 +104,7 @@ describe('a stream of events', () => {
     expect(asked).toHaveLength(1);
   });
 
-  it('ends where the server has forgotten the build', async () => {
+  it('ends if the build was deleted on the server', async () => {
     const reader = new Reader();
     const { open, asked } = server(() => Response.json(FORGOTTEN, { status: 404 }));
     follow(open, reader);
@@ -116,7 +116,7 @@ describe('a stream of events', () => {
     ['denied', 401],
     ['denied', 403],
     ['busy', 429],
-    // Nobody serves the route; a JupyterHub whose user has no server at the moment.
+    // The route is missing, or the user's server in a JupyterHub is not running.
     ['lost', 404],
     ['lost', 424],
     ['lost', 503]
@@ -131,7 +131,7 @@ describe('a stream of events', () => {
     expect(reader.connections).toEqual(['open', 'lost', connection, connection, connection, 'open']);
   });
 
-  it('is asked for later and later while it is refused, and at least each quarter of a minute', async () => {
+  it('is requested with growing waits of at most 15 seconds while it is refused', async () => {
     const reader = new Reader();
     const no = (): Response => new Response('', { status: 403 });
     const { open, times } = server(...Array.from({ length: 9 }, () => no));
@@ -147,7 +147,7 @@ describe('a stream of events', () => {
     ['100000', 300],
     ['soon', 1],
     ['-5', 1]
-  ])('waits as long as a busy server asks, within reason: Retry-After: %s', async (text, seconds) => {
+  ])('waits for the time of Retry-After, within limits: %s', async (text, seconds) => {
     vi.setSystemTime(Date.UTC(2030, 0, 1, 0, 0, 0, 500));
     const reader = new Reader();
     const { open, times } = server(() => new Response('', { status: 429, headers: { 'Retry-After': text } }));
@@ -156,7 +156,7 @@ describe('a stream of events', () => {
     expect(Math.floor(((times[1] ?? 0) - (times[0] ?? 0)) / 1000)).toBe(seconds);
   });
 
-  it('does not take the login page of a proxy for a stream', async () => {
+  it('is not read from the login page of a proxy', async () => {
     const reader = new Reader();
     const page = (): Response => new Response('data: {"seq": 1}\n\n', { headers: { 'Content-Type': 'text/html' } });
     follow(server(page).open, reader);
@@ -165,7 +165,7 @@ describe('a stream of events', () => {
     expect(reader.got).toEqual(LITTLE_BUILD);
   });
 
-  it('is asked for again where nobody could say what became of the build', async () => {
+  it('is requested again if the result of the build is unknown', async () => {
     const reader = new Reader();
     reader.knows = [false, true];
     const { open, asked } = server(
@@ -177,7 +177,7 @@ describe('a stream of events', () => {
     expect(asked).toEqual([undefined, String(LITTLE_BUILD.length)]);
   });
 
-  it('says nothing more once nobody follows, though the server answers', async () => {
+  it('reports nothing after it was stopped, although the server answers', async () => {
     const reader = new Reader();
     let answer: (response: Response) => void = () => undefined;
     const stop = follow(() => new Promise(resolve => (answer = resolve)), reader);
@@ -187,7 +187,7 @@ describe('a stream of events', () => {
     expect([reader.got, reader.connections]).toEqual([[], []]);
   });
 
-  it('is no longer read when nobody follows', async () => {
+  it('is not read after it was stopped', async () => {
     const reader = new Reader();
     let signal: AbortSignal | undefined;
     const stop = follow((_, given) => {
@@ -198,7 +198,7 @@ describe('a stream of events', () => {
     expect(signal?.aborted).toBe(true);
   });
 
-  it('bears data that is no JSON', async () => {
+  it('skips data that is not JSON', async () => {
     const reader = new Reader();
     follow(async () => response(`data: {oops\n\ndata: 7\n\ndata: null\n\n${text(LITTLE_BUILD)}`), reader);
     await over(reader);

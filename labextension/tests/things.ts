@@ -1,4 +1,4 @@
-/** A build, a snapshot and a status as the server may give them, for tests to change. */
+/** A build, a snapshot and a status in the form of the server. Tests can change them. */
 
 import type { Build, Finished, Snapshot, Status } from '../src/api/contract';
 

@@ -19,7 +19,7 @@ function used(call: string): Set<string> {
   return new Set([...text.matchAll(new RegExp(String.raw`trans\s*\.${call}\(\s*'((?:[^'\\]|\\.)*)'`, 'g'))].map(found => found[1] ?? ''));
 }
 
-/** The words of the settings' schema, as gettext files them under a context. */
+/** The texts of the settings' schema, with their gettext contexts. */
 function schemaWords(value: unknown): string[] {
   return Object.entries(value ?? {}).flatMap(([key, member]: [string, unknown]) => {
     const read = ['title', 'description', 'jupyter.lab.setting-icon-label'].includes(key);
@@ -39,16 +39,16 @@ describe('the Chinese translation', () => {
     expect(translated.sort()).toEqual([...all].sort());
   });
 
-  it('is of the language as JupyterLab looks it up', () => {
+  it('has the language code that JupyterLab uses', () => {
     expect(catalogue['']).toMatchObject({ language: 'zh-CN', plural_forms: 'nplurals=1; plural=0;' });
   });
 
-  it('has two forms where there is a plural: JupyterLab passes over others', () => {
+  it('has two forms for each plural: JupyterLab ignores others', () => {
     const forms = translated.filter(text => catalogue[text]?.length === 2);
     expect(forms.sort()).toEqual([...used('_n')].sort());
   });
 
-  it('has the same places for values', () => {
+  it('has the same placeholders', () => {
     const places = (text: string): string[] => (text.match(/%\d/g) ?? []).sort();
     for (const text of translated) {
       expect(places(catalogue[text]?.[0] ?? ''), text).toEqual(places(text));
@@ -63,7 +63,7 @@ describe('the faults that the panel knows', () => {
     .map(name => readFileSync(join(folder, name), 'utf8').replace(/"\s*\n\s*f?"/g, ''))
     .join('\n');
 
-  it('are those of the server, with its hints word for word', () => {
+  it('are those of the server, with the same hints', () => {
     for (const [code, { hint }] of KNOWN_FAULTS) {
       expect(server, code).toContain(`"${code}"`);
       expect(server, code).toContain(hint);
@@ -72,7 +72,7 @@ describe('the faults that the panel knows', () => {
 });
 
 describe('the sources', () => {
-  it('show no text that is not translated', () => {
+  it('display no text without a translation', () => {
     const views = readdirSync(join(SOURCES, 'views')).filter(name => name.endsWith('.tsx'));
     for (const name of views) {
       const text = readFileSync(join(SOURCES, 'views', name), 'utf8');

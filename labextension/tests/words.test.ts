@@ -11,7 +11,7 @@ import { NO_EVENTS, withEvents } from '../src/model/build';
 import { LITTLE_BUILD, log, numbered } from './events';
 
 describe('sizes and times', () => {
-  it('read as on the command line', () => {
+  it('have the same form as on the command line', () => {
     expect([0, 999, 1000, 1_900_000, 9_949_999, 9_950_000, 999_600_000].map(sizeText)).toEqual([
       '0 B',
       '999 B',
@@ -44,7 +44,7 @@ describe('the name of an image', () => {
     expect(suggestedReference('', '环境', digest)).toBe('environment:ab12ab12ab12');
   });
 
-  it('has a form', () => {
+  it('is checked', () => {
     for (const good of ['sci', 'sci:1', 'localhost:5000/a/b:x', 'registry.lab.org/team/a__b:2026-11-24', 'a/b']) {
       expect(looksLikeReference(good), good).toBe(true);
     }
@@ -55,8 +55,8 @@ describe('the name of an image', () => {
   });
 });
 
-describe('what changed', () => {
-  it('is a version, or a build of the same version', () => {
+describe('a changed version', () => {
+  it('is displayed as versions, or as builds of the same version', () => {
     const change = (before: string, after: string, manager: 'conda' | 'pip' = 'conda'): string[] =>
       versions({ name: 'x', manager, kind: 'changed', before, after });
     expect(change('2.3-py311_0', '2.4-py311_0')).toEqual(['2.3', '2.4']);
@@ -66,8 +66,8 @@ describe('what changed', () => {
   });
 });
 
-describe('what makes an image smaller', () => {
-  it('is said of the largest packages, with what may stand in for them', () => {
+describe('the advice for a smaller image', () => {
+  it('names the largest packages, and lighter packages that can replace them', () => {
     const layers = [
       { packages: ['a-1-0', 'b-1-0'], size: 900 },
       { packages: ['pytorch-2.9-cuda129_0'], size: 800 },
@@ -87,7 +87,7 @@ describe('what makes an image smaller', () => {
   });
 });
 
-describe('what the server says', () => {
+describe('a message of the server', () => {
   const english = { _p: (_: string, text: string) => text } as unknown as TranslationBundle;
   const other = { _p: (_: string, text: string) => `<${text}>` } as unknown as TranslationBundle;
   const local = {
@@ -96,7 +96,7 @@ describe('what the server says', () => {
     hint: 'Other users cannot install from the lock file. Upload the packages to a channel that they can reach.'
   };
 
-  it('stays as it is in English', () => {
+  it('is displayed unchanged in English', () => {
     expect(faultTexts(english, local)).toEqual({
       title: 'The environment has 2 conda packages from a channel on this machine:',
       details: 'a, b: c.',
@@ -105,7 +105,7 @@ describe('what the server says', () => {
     expect(faultText(english, local)).toBe(local.message);
   });
 
-  it('is said by its code in another language, with the names that the server gave', () => {
+  it('is translated by its code in another language, with the names of the server', () => {
     expect(faultTexts(other, local)).toEqual({
       title: '<Packages come from a channel on this machine>',
       details: 'a, b: c.',
@@ -119,7 +119,7 @@ describe('what the server says', () => {
     });
   });
 
-  it('stays as it is where the code is not known, whatever it is called', () => {
+  it('is displayed unchanged if the code is unknown', () => {
     for (const code of ['new_code', 'constructor', '__proto__']) {
       expect(faultTexts(other, { code, message: 'Oh', hint: '100 %1' })).toEqual({ title: 'Oh', details: '', hint: '100 %1' });
     }
@@ -127,14 +127,14 @@ describe('what the server says', () => {
 });
 
 describe('a report', () => {
-  it('holds no secrets and no colours', () => {
+  it('contains no secrets and no colours', () => {
     expect(withoutSecrets('https://ada:s3cret@c.org/t/tk-123/noarch')).toBe('https://***@c.org/t/***/noarch');
     expect(withoutSecrets('Authorization: Bearer abcdefgh.ijkl')).not.toContain('abcdefgh');
     expect(withoutSecrets('API_TOKEN=abc password: "x y"')).toBe('API_TOKEN=*** password: ***');
     expect(plain('\u001b[31mred\u001b[0m')).toBe('red');
   });
 
-  it('knows the line that matters: the last on standard error, else the last that says anything', () => {
+  it('finds the important line: the last line of standard error, or else the last line with text', () => {
     const line = (events: Parameters<typeof numbered>[0]): string | undefined =>
       failureLine(withEvents(NO_EVENTS, numbered(events)))?.text;
     const wrong = { type: 'log' as const, text: 'no such file', stream: 'stderr' as const };

@@ -1,10 +1,10 @@
-/** The whole story: a researcher clicks, builds, watches, and copies one command for a labmate. */
+/** A complete build in the panel: start, progress, result, history, and the command for a labmate. */
 
 import { expect, test } from './panel';
 
 test.describe.configure({ mode: 'serial' });
 
-test('JupyterLab starts without a request of ours, and the extension registers in no time', async ({ page, panel }) => {
+test('JupyterLab starts without a request of the extension, and the extension registers quickly', async ({ page, panel }) => {
   const asked: string[] = [];
   page.on('request', request => request.url().includes('/condabuild/') && asked.push(request.url()));
   await panel.notebook();
@@ -16,7 +16,7 @@ test('JupyterLab starts without a request of ours, and the extension registers i
   expect(milliseconds).toBeLessThan(20);
 });
 
-test('the panel has its entrances: toolbar, menu, command palette', async ({ page, panel }) => {
+test('the panel opens from the toolbar, the menu and the command palette', async ({ page, panel }) => {
   await panel.notebook();
   await expect(panel.node).toBeHidden();
   await panel.entrance.click();
@@ -29,7 +29,7 @@ test('the panel has its entrances: toolbar, menu, command palette', async ({ pag
   await expect(page.locator('#modal-command-palette').getByText('Containerize Environment')).toBeVisible();
 });
 
-test('before: what is in the environment, where it goes, what will happen', async ({ panel }) => {
+test('before a build: the environment, the destination and the plan', async ({ panel }) => {
   await panel.open();
   await panel.width(360);
   await expect(panel.node.getByText(/analysis.ipynb · Python 3\.\d+/)).toBeVisible();
@@ -45,7 +45,7 @@ test('before: what is in the environment, where it goes, what will happen', asyn
   await panel.picture('before-300');
 });
 
-test('during: it is seen, in every window, through a reload and a restart of the server', async ({
+test('during a build: its progress is displayed in every window, after a reload and after a restart of the server', async ({
   context,
   page,
   panel,
@@ -81,7 +81,7 @@ test('during: it is seen, in every window, through a reload and a restart of the
   await second.close();
 });
 
-test('after: one command for a labmate, and where the bytes are', async ({ page, panel }) => {
+test('after a build: the command for a labmate, and the sizes of packages', async ({ page, panel }) => {
   await panel.open();
   await panel.width(360);
   await expect(panel.node.getByText('Nothing to build: all of it is there')).toBeVisible();
@@ -103,7 +103,7 @@ test('after: one command for a labmate, and where the bytes are', async ({ page,
   await expect(panel.node.getByText('1 line', { exact: true })).toBeVisible();
 });
 
-test('after: how to make it smaller', async ({ panel }) => {
+test('after a build: the advice for a smaller image', async ({ panel }) => {
   await panel.open();
   await panel.width(360);
   await panel.recent.getByRole('button', { name: /MB/ }).first().click();
@@ -113,7 +113,7 @@ test('after: how to make it smaller', async ({ panel }) => {
   await panel.inOrder();
 });
 
-test('after: the image is what its lock file makes', async ({ panel }) => {
+test('after a build: the verification of the image', async ({ panel }) => {
   await panel.open();
   await panel.width(360);
   await panel.recent.getByRole('button', { name: /MB/ }).first().click();
@@ -124,7 +124,7 @@ test('after: the image is what its lock file makes', async ({ panel }) => {
   await panel.picture('verified');
 });
 
-test('history: build again, compare', async ({ panel }) => {
+test('history: repeat and compare builds', async ({ panel }) => {
   await panel.open();
   await panel.width(360);
   const entries = panel.recent.getByRole('listitem');
@@ -145,7 +145,7 @@ test('history: build again, compare', async ({ panel }) => {
   await panel.inOrder();
 });
 
-test('history: another base, and no layer is built again', async ({ page, panel }) => {
+test('history: a rebase builds no layer', async ({ page, panel }) => {
   await panel.open();
   await panel.button(/^Actions for/).first().click();
   await panel.recent.getByRole('button', { name: 'New base…' }).click();
@@ -155,7 +155,7 @@ test('history: another base, and no layer is built again', async ({ page, panel 
   await panel.inOrder();
 });
 
-test('history: deleted for good, and asked about before', async ({ page, panel }) => {
+test('history: a build is deleted after a confirmation', async ({ page, panel }) => {
   await panel.open();
   const entries = panel.recent.getByRole('listitem');
   const before = await entries.count();

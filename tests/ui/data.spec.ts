@@ -1,4 +1,4 @@
-/** What comes from packages and logs is data: however hostile, and however much of it. */
+/** Texts of packages and logs are data, even if they are hostile or very long. */
 
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -12,16 +12,16 @@ import { expect, test } from './panel';
 
 const EVIL = '<img src=x onerror="document.title=\'owned\'"><script>alert(1)</script>';
 
-/** A finished build whose events are these. */
+/** Add a finished build with these events. */
 async function serve(page: Page, events: BuildEvent[], change: Partial<Build> = {}): Promise<void> {
   const failed = { error: { code: 'x', message: 'It failed', hint: '' }, created: Date.now() / 1000 - 60 };
   const request = { ...aBuild().request, reference: 'registry.lab.org/lab/x:1' };
   const build = aBuild({ ...failed, request, ...change });
   const json = (body: object) => (route: Route) => route.fulfill({ json: body });
-  // JupyterLab puts a number behind each URL, against caches.
+  // JupyterLab adds a number to each URL to avoid caches.
   await page.route(/condabuild\/builds(\?|$)/, json({ builds: [build] }));
   await page.route(new RegExp(`condabuild/builds/${build.id}(\\?|$)`), json(build));
-  // From a server, as streams come: what is fulfilled here would come in one piece.
+  // A server sends the events as a stream: `route.fulfill` would send them in one piece.
   const server = createServer((_, response) => {
     response.writeHead(200, { 'Content-Type': 'text/event-stream' });
     response.end(events.map(event => `id: ${event.seq}\ndata: ${JSON.stringify(event)}\n\n`).join(''));
@@ -71,7 +71,7 @@ test('hostile names, messages and log lines stay text', async ({ page, panel }) 
   await page.unrouteAll({ behavior: 'ignoreErrors' });
 });
 
-test('200,000 lines: few rows in the page, no frame over 100 ms while following, and no line costs more than another', async ({
+test('200,000 lines: few rows in the page, no frame over 100 ms while following, and each line takes the same time', async ({
   browser,
   page,
   panel
@@ -108,7 +108,7 @@ test('200,000 lines: few rows in the page, no frame over 100 ms while following,
   expect(await log.locator('.jp-CondaBuild-line').count()).toBeLessThan(1000);
   expect(few.length).toBeGreaterThan(5);
   expect(Math.max(...many)).toBeLessThan(100);
-  // Eight times the lines are less than eight times the work, since opening costs something; what looks at all lines for each batch or frame makes it many times that.
+  // Eight times the lines take less than eight times the work, because opening takes some. If each batch or frame read all lines, the work would be many times larger.
   expect(work(many) / work(few)).toBeLessThan(6);
 
   const searching = await framesDuring(browser, page, async () => {

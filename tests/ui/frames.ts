@@ -1,4 +1,4 @@
-/** How long the page works between two drawings, by its own clock: what a busy machine adds is not in it. */
+/** Measures the work of the page between two frames in processor time, which does not contain other work of the machine. */
 
 import type { Browser, Page } from '@playwright/test';
 
@@ -8,12 +8,12 @@ interface TraceEvent {
   pid: number;
   tid: number;
   ts: number;
-  /** The time that the thread itself ran, in microseconds. */
+  /** The processor time of the thread, in microseconds. */
   tdur?: number;
   args?: { name?: string };
 }
 
-/** Milliseconds of each frame while `play` goes on: the processor time of all tasks of the main thread since the frame before. */
+/** The milliseconds of each frame during `play`: the processor time of all tasks of the main thread since the previous frame. */
 export async function framesDuring(browser: Browser, page: Page, play: () => Promise<void>): Promise<number[]> {
   await browser.startTracing(page, { categories: ['devtools.timeline', 'disabled-by-default-devtools.timeline'] });
   await play();
@@ -33,7 +33,7 @@ function frames(events: TraceEvent[]): number[] {
     .sort((a, b) => a - b);
   const sums = new Map<number, number>();
   let frame = 0;
-  // A frame ends as what was drawn is handed over, within the task that drew it.
+  // A frame ends when its drawing is committed, inside the task that made the drawing.
   for (const task of busiest.sort((a, b) => a.ts - b.ts)) {
     while (frame < drawings.length && (drawings[frame] ?? 0) < task.ts) {
       frame++;

@@ -1,4 +1,4 @@
-/** A door before a registry: while it is closed, nothing can be uploaded, and builds wait in mid-push. */
+/** A gate in front of a registry: while it is closed, nothing can be uploaded, and builds wait during the push. */
 
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 

@@ -1,4 +1,4 @@
-/** The panel as a person uses it; and what the tests look for in every picture of it. */
+/** The panel as a person uses it, and the checks for every picture of the panel. */
 
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -24,7 +24,7 @@ export const test = base.extend<{ panel: Panel }, { stage: Stage }>({
     page.on('pageerror', error => wrong.push(String(error)));
     page.on('dialog', dialog => {
       if (dialog.type() === 'beforeunload') {
-        // JupyterLab's own, for a notebook that is not saved.
+        // JupyterLab's own dialog for a notebook that is not saved.
         void dialog.accept();
         return;
       }
@@ -47,7 +47,7 @@ export class Panel {
     return this.page.locator('.jp-CondaBuild');
   }
 
-  /** A notebook, with its kernel running; a workspace of its own unless the same again is wanted. */
+  /** Open a notebook and start its kernel, in a new workspace unless the same workspace is requested. */
   async notebook(name = 'analysis', reset = true): Promise<void> {
     await this.page.goto(
       `${this.stage.url}/lab/tree/${name}.ipynb?token=${this.stage.token}${reset ? '&reset' : ''}`
@@ -60,7 +60,7 @@ export class Panel {
     return this.page.locator('.jp-NotebookPanel-toolbar [data-jp-item-name="containerize"] :is(button, jp-button)').first();
   }
 
-  /** The panel beside a notebook, when it knows the environment. */
+  /** Open the panel next to a notebook, and wait until the environment is displayed. */
   async open(name?: string): Promise<void> {
     await this.notebook(name);
     await this.entrance.click();
@@ -84,7 +84,7 @@ export class Panel {
     return this.node.getByRole('button', { name });
   }
 
-  /** Make the sidebar so many pixels wide. */
+  /** Set the width of the sidebar in pixels. */
   async width(pixels: number): Promise<void> {
     const handle = this.page.locator('#jp-main-split-panel > .lm-SplitPanel-handle:not(.lm-mod-hidden)').last();
     for (let tries = 0; tries < 3; tries++) {
@@ -104,7 +104,7 @@ export class Panel {
     await this.node.screenshot({ path: join(PICTURES, `${name}.png`), animations: 'disabled' });
   }
 
-  /** Nothing is cut off at the sides, and axe finds no serious violation. */
+  /** Check that no content is cut off at the sides, and that axe finds no serious violation. */
   async inOrder(): Promise<void> {
     const wider = await this.node
       .locator('.jp-CondaBuild-body')

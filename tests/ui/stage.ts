@@ -1,4 +1,4 @@
-/** A real JupyterLab with the panel, a kernel in a real conda environment, and a registry that can be held up. */
+/** A real JupyterLab with the panel, a kernel in a real conda environment, and a registry that can be stopped. */
 
 import { spawn, type ChildProcess } from 'node:child_process';
 import { createWriteStream, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -8,7 +8,7 @@ import { join } from 'node:path';
 
 import { Gate } from './gate';
 
-/** Environment variables that say where things are; tests/ui/test_panel.py sets them. */
+/** Environment variables with the addresses of services; tests/ui/test_panel.py sets them. */
 function given(name: string): string {
   const value = process.env[`CONDABUILD_UI_${name}`];
   if (!value) {
@@ -19,7 +19,7 @@ function given(name: string): string {
 
 export class Stage {
   token = 'not-a-secret';
-  /** Repositories of our own: the registry may know images of an earlier run. */
+  /** The repositories of this run: the registry can have images of an earlier run. */
   readonly team = `lab-${Date.now().toString(36)}`;
   private lab: ChildProcess | undefined;
 
@@ -41,7 +41,7 @@ export class Stage {
     return `http://localhost:${this.port}`;
   }
 
-  /** JupyterLab, killed and started again, with another token where one is given: builds go on without it. */
+  /** Kill JupyterLab and start it again, with another token if one is given. Builds continue without JupyterLab. */
   async restart(token = this.token): Promise<void> {
     await this.stop('SIGKILL');
     this.token = token;
@@ -51,11 +51,11 @@ export class Stage {
   async strike(): Promise<void> {
     this.gate.end();
     await this.stop('SIGTERM');
-    // Builds live on without JupyterLab: one that a failed test left may still be writing.
+    // Builds continue without JupyterLab: a build of a failed test can still write.
     rmSync(this.folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 500 });
   }
 
-  /** Set a setting of JupyterLab, as its settings editor does. */
+  /** Change a setting of JupyterLab, as its settings editor does. */
   async set(plugin: string, values: object): Promise<void> {
     const response = await fetch(`${this.url}/lab/api/settings/${plugin}`, {
       method: 'PUT',
@@ -67,7 +67,7 @@ export class Stage {
     }
   }
 
-  /** Ask the server something, as another client would. */
+  /** Send a request to the server, as another client does. */
   async ask(method: 'GET' | 'DELETE', path: string): Promise<Response> {
     return fetch(`${this.url}/condabuild/${path}`, { method, headers: { Authorization: `token ${this.token}` } });
   }
@@ -80,7 +80,7 @@ export class Stage {
     for (const name of ['root', 'config', 'data', 'runtime', 'kernels/demo']) {
       mkdirSync(this.path(name), { recursive: true });
     }
-    // Else JupyterLab asks whether it may show news, above the panel.
+    // Otherwise JupyterLab displays a question about news above the panel.
     const settings = this.path('config/settings/@jupyterlab/apputils-extension');
     mkdirSync(settings, { recursive: true });
     writeFileSync(join(settings, 'notification.jupyterlab-settings'), '{"fetchNews": "false"}');

@@ -1,4 +1,4 @@
-/** What else can be: cancelled, failed, closed, missing, in another language, in the dark. */
+/** Other states of the panel: cancelled, failed, closed, missing, in another language, and dark. */
 
 import type { Build } from '../../labextension/src/api/contract';
 import { expect, test } from './panel';
@@ -7,7 +7,7 @@ const THEMES = '@jupyterlab/apputils-extension:themes';
 const LANGUAGE = '@jupyterlab/translation-extension:plugin';
 const OURS = 'jupyter-condabuild:plugin';
 
-test('cancelling is asked once more, and says what is kept', async ({ page, panel, stage }) => {
+test('cancelling asks for a confirmation, and says which layers are kept', async ({ page, panel, stage }) => {
   await panel.open();
   await panel.reference.fill(`${stage.gate.address}/lab/cancelled:1`);
   stage.gate.close();
@@ -21,7 +21,7 @@ test('cancelling is asked once more, and says what is kept', async ({ page, pane
   await panel.inOrder();
 });
 
-test('a failure says what happened and what to do', async ({ page, panel }) => {
+test('a failed build displays its error and its hint', async ({ page, panel }) => {
   await panel.open();
   await panel.width(360);
   await panel.reference.fill('localhost:1/lab/nowhere:1');
@@ -37,14 +37,14 @@ test('a failure says what happened and what to do', async ({ page, panel }) => {
   await expect(panel.node.getByRole('alert')).toBeVisible();
 });
 
-test('a name that is none cannot be built', async ({ panel }) => {
+test('a build with an invalid name is refused', async ({ panel }) => {
   await panel.open();
   await panel.reference.fill('No Name');
   await expect(panel.node.getByText('A name reads registry/repository:tag, in lower case.')).toBeVisible();
   await expect(panel.go).toBeDisabled();
 });
 
-test('typing into the middle of a name goes on there', async ({ panel }) => {
+test('the caret stays in the middle of a name while a person types', async ({ panel }) => {
   await panel.open();
   await panel.reference.fill('localhost:5000/sci:1');
   await panel.reference.press('Home');
@@ -52,7 +52,7 @@ test('typing into the middle of a name goes on there', async ({ panel }) => {
   await expect(panel.reference).toHaveValue('my-localhost:5000/sci:1');
 });
 
-test('while the panel is closed, the status bar and a notification tell of a build', async ({ page, panel, stage }) => {
+test('while the panel is closed, the status bar and a notification report a build', async ({ page, panel, stage }) => {
   await panel.open();
   await panel.reference.fill(`${stage.gate.address}/lab/closed:1`);
   stage.gate.close();
@@ -68,7 +68,7 @@ test('while the panel is closed, the status bar and a notification tell of a bui
   await expect(panel.node.getByText('Ready to share')).toBeVisible();
 });
 
-test('a build that is refused while another notebook is in front is told of, and not on that notebook', async ({ page, panel }) => {
+test('the refusal of a build is a notification if another notebook is in front', async ({ page, panel }) => {
   await panel.open();
   let refuse = (): void => undefined;
   const asked = new Promise<void>(resolve => {
@@ -101,7 +101,7 @@ test('a build is followed again when the login has been renewed', async ({ conte
   stage.gate.close();
   await panel.go.click();
   await expect(panel.button('Cancel build')).toBeVisible();
-  // The cookie has expired, and the server that was started again has another token.
+  // The cookie has expired, and the restarted server has another token.
   await context.clearCookies();
   await stage.restart('not-a-secret-either');
   await expect(panel.node.getByText('The Jupyter server asks for a login.')).toBeVisible();
@@ -109,21 +109,21 @@ test('a build is followed again when the login has been renewed', async ({ conte
   await panel.picture('denied-300');
   const second = await context.newPage();
   await second.goto(`${stage.url}/lab?token=${stage.token}&reset`);
-  // The panel may just have begun its longest wait.
+  // The panel may have started its longest wait.
   await expect(panel.node.getByText('The Jupyter server asks for a login.')).toBeHidden({ timeout: 60_000 });
   stage.gate.release();
   await expect(panel.node.getByText('Ready to share')).toBeVisible({ timeout: 60_000 });
   await second.close();
 });
 
-test('a build that was deleted while the connection was lost leaves the panel', async ({ context, panel, stage }) => {
+test('a build that was deleted during a lost connection is removed from the panel', async ({ context, panel, stage }) => {
   test.setTimeout(180_000);
   await panel.open();
   await panel.reference.fill(`${stage.gate.address}/${stage.team}/deleted:1`);
   stage.gate.close();
   await panel.go.click();
   await expect(panel.button('Cancel build')).toBeVisible();
-  // Offline, a browser keeps the connections that it has: the restart ends them.
+  // An offline browser keeps its open connections. The restart ends these connections.
   await context.setOffline(true);
   await stage.restart();
   stage.gate.release();
@@ -141,7 +141,7 @@ test('a build that was deleted while the connection was lost leaves the panel', 
   await panel.inOrder();
 });
 
-test('a kernel outside of conda is told apart, and the panel follows the notebook in front', async ({ panel }) => {
+test('a kernel outside of conda has an explanation, and the panel follows the notebook in front', async ({ panel }) => {
   await panel.notebook('elsewhere');
   await panel.entrance.click();
   await expect(panel.node.getByText(/conda environment/).first()).toBeVisible();
@@ -149,7 +149,7 @@ test('a kernel outside of conda is told apart, and the panel follows the noteboo
   await panel.picture('no-conda');
 });
 
-test('without the server part it says what to install', async ({ page, panel }) => {
+test('without the server extension, the panel says what to install', async ({ page, panel }) => {
   await page.route('**/condabuild/**', route => route.fulfill({ status: 404, body: '<html>404</html>' }));
   await panel.notebook();
   await panel.entrance.click();
@@ -157,7 +157,7 @@ test('without the server part it says what to install', async ({ page, panel }) 
   await panel.inOrder();
 });
 
-test('settings say what the button does', async ({ panel, stage }) => {
+test('the settings change the action of the button', async ({ panel, stage }) => {
   await stage.set(OURS, { destination: 'archive', strict: true });
   try {
     await panel.open();
@@ -169,7 +169,7 @@ test('settings say what the button does', async ({ panel, stage }) => {
   }
 });
 
-test('the docker engine has options of its own, and its plan is its Dockerfile', async ({ panel }) => {
+test('the docker engine has its own options, and its plan is its Dockerfile', async ({ panel }) => {
   await panel.open();
   await panel.width(300);
   await panel.button(/Options/).click();
@@ -182,7 +182,7 @@ test('the docker engine has options of its own, and its plan is its Dockerfile',
   await panel.picture('docker-300');
 });
 
-test('it speaks Chinese where JupyterLab does', async ({ page, panel, stage }) => {
+test('the panel is in Chinese if JupyterLab is in Chinese', async ({ page, panel, stage }) => {
   await stage.set(LANGUAGE, { locale: 'zh_CN' });
   try {
     await panel.notebook();
@@ -192,7 +192,7 @@ test('it speaks Chinese where JupyterLab does', async ({ page, panel, stage }) =
     await expect(panel.node.getByText('将要执行')).toBeVisible();
     await expect(panel.node.getByText(/^\d+ 个软件包$/)).toBeVisible();
     await expect(panel.node.getByText('正在与镜像仓库比较…')).toBeHidden();
-    // What the server says, by its code; names are data.
+    // Messages of the server are translated by their code. Names are data.
     const warning = panel.node.locator('.jp-mod-warning', { hasText: '来自本机频道的软件包' });
     await expect(warning).toContainText(/ipykernel|asttokens/);
     await expect(warning).toContainText('请把这些软件包上传到他们能访问的频道。');
@@ -205,7 +205,7 @@ test('it speaks Chinese where JupyterLab does', async ({ page, panel, stage }) =
   }
 });
 
-test('it is dark where JupyterLab is', async ({ panel, stage }) => {
+test('the panel is dark if JupyterLab is dark', async ({ panel, stage }) => {
   await stage.set(THEMES, { theme: 'JupyterLab Dark' });
   try {
     await panel.open();
