@@ -279,7 +279,7 @@ describe('the answer to a click, when the person has changed the view', () => {
     expect(refused).toHaveLength(1);
   });
 
-  it('does not remove the error of another view', async () => {
+  it('with an error is not displayed after a change of the view', async () => {
     await ready('a');
     server.known = [aBuild()];
     await model.loadBuilds();
