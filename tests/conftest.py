@@ -124,7 +124,7 @@ def base_archive() -> Path:
     """A small Debian image as an OCI archive. No test writes to it."""
     given = os.environ.get("CONDABUILD_TEST_BASE")
     if not given:
-        missing("No base image: CONDABUILD_TEST_BASE names none")
+        missing("No base image: CONDABUILD_TEST_BASE is not set")
     return Path(given)
 
 

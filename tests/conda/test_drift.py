@@ -302,7 +302,7 @@ def test_special_files_are_reported_and_not_read(small: SmallPrefix) -> None:
     assert [(entry.path, entry.kind) for entry in result.modified] == [("share/data/a.txt", "special")]
 
 
-@pytest.mark.skipif(os.geteuid() == 0 and not shutil.which("setpriv"), reason="root may read everything")
+@pytest.mark.skipif(os.geteuid() == 0 and not shutil.which("setpriv"), reason="root can read every file")
 def test_unreadable_files_are_reported(small: SmallPrefix) -> None:
     """Files and folders that only other users can read give one warning with their names."""
     shutil.copy(small.path / "share/data/b.txt", small.path / "copy")

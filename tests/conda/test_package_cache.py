@@ -196,7 +196,7 @@ def test_a_broken_condarc_is_ignored(tmp_path: Path, text: str) -> None:
     assert default_folders(None, {"HOME": str(tmp_path)}) == ()
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="only root can become somebody else")
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
 def test_an_unreadable_cache_of_another_user_is_ignored(tmp_path: Path) -> None:
     """A folder without read permission does not stop the build."""
     closed = tmp_path / "closed"

@@ -37,7 +37,7 @@ def events_until(process: subprocess.Popen[str], **wanted: Any) -> list[dict[str
         seen.append(json.loads(line))
         if wanted.items() <= seen[-1].items():
             return seen
-    pytest.fail(f"no event {wanted} among {[(event['type'], event.get('name')) for event in seen]}")
+    pytest.fail(f"there is no event {wanted} in {[(event['type'], event.get('name')) for event in seen]}")
 
 
 @pytest.fixture

@@ -116,7 +116,7 @@ def reference(built: Callable[..., SavedImage]) -> SavedImage:
 def test_the_conditions_do_not_matter(built: Callable[..., SavedImage], reference: SavedImage, name: str) -> None:
     """Layers, configuration and manifest have the same bytes."""
     if CIRCUMSTANCES[name].uid and os.getuid():
-        pytest.skip("only root can become somebody else")
+        pytest.skip("only root can become another user")
     found = built(name.replace(" ", "-"), CIRCUMSTANCES[name])
     assert found.layers == reference.layers
     assert found.config == reference.config

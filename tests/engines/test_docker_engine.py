@@ -230,7 +230,7 @@ def test_pip_checks_the_hashes_of_a_lock_file(
     """pip installs from the index in the lock file. A wheel with another hash fails the build."""
     with Daemon.connect() as engine:
         if builder.network(engine) != "host":
-            pytest.skip("this engine's builds do not reach an index on loopback")
+            pytest.skip("builds of this engine cannot reach an index on loopback")
     made = prefix.create(tmp_path / "env", ["python", "pip"], channel_url, package_cache)
     folder = tmp_path / "index/simple/humanize"
     folder.mkdir(parents=True)

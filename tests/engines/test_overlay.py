@@ -303,7 +303,7 @@ def test_odd_names_are_included(prefix: SmallPrefix, collected: Callable[..., Co
     assert collected(prefix).files == names
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="only root can become somebody else")
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
 def test_an_unreadable_file_is_an_error(collected: Callable[..., Collected]) -> None:
     """The error names the file."""
     with tempfile.TemporaryDirectory() as folder:

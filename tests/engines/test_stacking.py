@@ -221,7 +221,7 @@ def test_files_without_a_package_are_updated(lab: Lab, tmp_path: Path) -> None:
     assert _owners(without, "work")["work"] == _owners(lab.canonical(prefix=prefix), "work")["work"]
 
 
-@pytest.mark.parametrize("after", [FIRST, SECOND], ids=["and came back", "and is deleted again"])
+@pytest.mark.parametrize("after", [FIRST, SECOND], ids=["the file is restored", "the file is deleted again"])
 def test_deleted_files_are_the_same_as_in_the_canonical_image(lab: Lab, after: tuple[str, ...]) -> None:
     """The overlay deletes files of packages in the layers below, but not in the layers above."""
     before, prefix = lab.prefix(*FIRST), lab.prefix(*after)
@@ -275,15 +275,15 @@ def test_the_engine_sees_the_same_files(lab: Lab, docker_client: docker.DockerCl
 
 
 CASES: Mapping[str, tuple[tuple[str, ...], tuple[str, ...], str]] = {
-    "too much of it is stale": (FIRST, ("big=2", "lib=1", "other", "going"), "would be stale"),
-    "nothing stays": (("other",), ("coming",), ""),
-    "one brings a path of another that stays": (
+    "too many stale bytes": (FIRST, ("big=2", "lib=1", "other", "going"), "would be stale"),
+    "no layer stays": (("other",), ("coming",), ""),
+    "a new package has a path of a package that stays": (
         ("big=1", "clash=1", "lib=1"),
         ("big=1", "clash=1", "lib=2"),
         "several",
     ),
-    "one that goes hid a path of another": (("big=1", "clash=1", "lib=1"), ("big=1", "lib=1"), "several"),
-    "one that comes brings a path of another": (("big=1", "lib=1"), ("big=1", "lib=1", "clash=1"), ""),
+    "a removed package hid a path of another package": (("big=1", "clash=1", "lib=1"), ("big=1", "lib=1"), "several"),
+    "an added package has a path of another package": (("big=1", "lib=1"), ("big=1", "lib=1", "clash=1"), ""),
 }
 
 

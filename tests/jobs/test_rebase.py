@@ -182,10 +182,10 @@ def test_an_image_of_another_tool_is_refused(workshop: Workshop, name: str, newe
 
 
 CHANGES: dict[str, Callable[[dict[str, Any]], object]] = {
-    "one line of history more": lambda config: config["history"].append(config["history"][-1]),
-    "one line of history less": lambda config: config["history"].pop(),
-    "one diff_id more": lambda config: config["rootfs"]["diff_ids"].append(config["rootfs"]["diff_ids"][-1]),
-    "one diff_id less": lambda config: config["rootfs"]["diff_ids"].pop(),
+    "an additional line of history": lambda config: config["history"].append(config["history"][-1]),
+    "a missing line of history": lambda config: config["history"].pop(),
+    "an additional diff_id": lambda config: config["rootfs"]["diff_ids"].append(config["rootfs"]["diff_ids"][-1]),
+    "a missing diff_id": lambda config: config["rootfs"]["diff_ids"].pop(),
 }
 
 

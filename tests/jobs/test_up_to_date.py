@@ -95,13 +95,13 @@ CHANGES: dict[str, Callable[[Place], object]] = {
     "a file gets another mode": lambda place: (place.prefix / "share/data").chmod(0o755),
     "a record is changed": lambda place: (place.prefix / "conda-meta/history").write_text("# cmd: conda\n"),
     "the user's folder changes": lambda place: (place.work / "notebook.ipynb").write_text('{"cells": []}'),
-    "another image has the name": lambda place: place.fake.put_manifest(
+    "the tag has another image": lambda place: place.fake.put_manifest(
         "team/env", "v1", *(place.fake.manifests["base"]["latest"])
     ),
-    "the image is gone": lambda place: place.fake.manifests.pop("team/env"),
-    "the base is a newer one": lambda place: place.base(b"2"),
+    "the image was deleted": lambda place: place.fake.manifests.pop("team/env"),
+    "the base is newer": lambda place: place.base(b"2"),
     "the store was pruned": lambda place: _prune(place),
-    "what was kept is damaged": lambda place: [
+    "the stored result is damaged": lambda place: [
         path.write_text('{"finished": {}}') for path in (place.workshop.store / "finished").iterdir()
     ],
 }

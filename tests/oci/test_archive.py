@@ -258,7 +258,7 @@ def test_only_a_file_is_replaced(small: Image, tmp_path: Path) -> None:
 def test_the_error_names_a_full_disk(small: Image, tmp_path: Path) -> None:
     """If the disk becomes full during the write, the error says so, and the partial file is removed."""
     if os.geteuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", tmp_path]).returncode:
-        pytest.skip("may not mount a small file system")
+        pytest.skip("only root can mount a small file system")
     try:
         with pytest.raises(DiskFull, match=r"image\.tar"):
             archive.write(image([os.urandom(100_000)]), NAME, tmp_path / "image.tar")
@@ -271,7 +271,7 @@ def test_the_error_names_a_read_only_folder(small: Image, tmp_path: Path) -> Non
     """A folder without write permission gives an error of its own. Its hint is about the file, not about the store."""
     if os.geteuid() == 0:
         if subprocess.run(["mount", "-t", "tmpfs", "-o", "ro", "none", tmp_path]).returncode:
-            pytest.skip("root may write everywhere, and may not mount here")
+            pytest.skip("root can write everywhere, and cannot mount a file system here")
     else:
         tmp_path.chmod(0o500)
     try:

@@ -70,7 +70,7 @@ def test_the_other_installers_make_the_same_files(
         try:
             engine.pull(INSTALLERS[name].image)
         except EngineFault as error:
-            pytest.skip(f"{INSTALLERS[name].image} cannot be had here: {error.message[:200]}")
+            pytest.skip(f"{INSTALLERS[name].image} is not available here: {error.message[:200]}")
     made = prefix.create(tmp_path / "env", ["python", "tqdm", "greet"], channel_url, package_cache)
     ours = docker_workshop.image(made, name, installer=name, installer_image="")
     assert unexpected(ours, docker_workshop.image(made, "layers", engine="layers")) == {}

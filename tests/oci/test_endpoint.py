@@ -48,7 +48,7 @@ def test_the_error_explains_a_missing_engine(tmp_path: Path, monkeypatch: pytest
 def test_the_error_names_the_group_of_a_forbidden_socket() -> None:
     """A user without access to Docker's socket learns the user, the group of the socket, and how to join the group."""
     if os.geteuid() != 0:
-        pytest.skip("needs root, to be someone else")
+        pytest.skip("only root can become another user")
     group = grp.getgrgid(1).gr_name
     with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX) as listening:
         path = f"{folder}/docker.sock"

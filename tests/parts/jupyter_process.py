@@ -28,7 +28,7 @@ def until(condition: Callable[[], T]) -> T:
     """Waits until the condition is true, and returns its value."""
     deadline = time.monotonic() + LIMIT
     while not (value := condition()):
-        assert time.monotonic() < deadline, "waited for too long"
+        assert time.monotonic() < deadline, "the condition was not true in time"
         time.sleep(0.02)
     return value
 

@@ -68,7 +68,7 @@ def somebody() -> Iterator[Somebody]:
         if not shutil.which(program):
             missing(f"{program} is not installed")
     if os.getuid() or subprocess.run(["unshare", "--mount", "--user", "true"], capture_output=True).returncode:
-        pytest.skip("only root can be somebody else, where there are user namespaces")
+        pytest.skip("only root can become another user, and only with user namespaces")
     with TemporaryDirectory(dir="/var/tmp") as folder:
         home = Path(folder)
         (home / ".config/containers").mkdir(parents=True)

@@ -37,7 +37,7 @@ SETS: dict[str, list[Package]] = {
     "by name": [package("a"), package("b")],
     "a depends on b": [package("a", "b"), package("b")],
     "b depends on a": [package("a"), package("b", "a")],
-    "a chain against the alphabet": [package("a", "b"), package("b", "c"), package("c")],
+    "a chain in reverse alphabetical order": [package("a", "b"), package("b", "c"), package("c")],
     "three": [package("a"), package("b"), package("c", "a")],
     "diamond": [package("top", "left", "right"), package("left", "base"), package("right", "base"), package("base")],
 }

@@ -18,7 +18,7 @@ class Gate(Relay):
 
     def wait(self) -> None:
         """Waits until a client waits at the gate."""
-        assert self.knocked.wait(120), "nobody came"
+        assert self.knocked.wait(120), "no client waits at the gate"
 
     def __exit__(self, *exception: object) -> None:
         self.opened.set()

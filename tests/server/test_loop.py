@@ -63,4 +63,4 @@ def test_other_requests_are_answered_during_a_build(home: Home, rattler_prefix: 
         found.append(slower(home, attempt, rattler_prefix, registry))
         if found[-1][0] < ROOM and found[-1][1] < LONGEST:
             return
-    pytest.fail(f"slower by {found} seconds")
+    pytest.fail(f"answers were slower by {found} seconds")

@@ -64,7 +64,7 @@ async def test_a_passed_probe_has_details(settings: Settings, docker_client: doc
     assert found["registry"]["detail"].startswith(("without a login", "logged in"))
     assert found["engine"]["detail"].startswith(("Docker ", "Podman "))
     assert found["base"]["detail"].startswith("sha256:")
-    assert not await asyncio.to_thread(os.path.exists, settings.store_dir), "asking makes nothing"
+    assert not await asyncio.to_thread(os.path.exists, settings.store_dir), "a probe must not create the folder"
 
 
 async def test_the_login_is_named_without_its_secret(

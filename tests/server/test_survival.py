@@ -91,7 +91,7 @@ def test_a_build_survives_its_server_and_the_next_server_follows_it(
     seen = next(int(id) for _, id, _ in server.messages(id) if id)
     server.end(number)
     assert of_build(pid_of(home, id))
-    assert Workplace(home.state / "builds" / id).is_locked, "how any server knows that it lives"
+    assert Workplace(home.state / "builds" / id).is_locked, "a server must see the lock of a running build"
     with Server(home) as next_server:
         assert next_server.build(id)["state"] == "running"
         joined = next_server.post(held)
