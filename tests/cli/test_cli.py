@@ -17,7 +17,7 @@ from jupyter_condabuild.conda.formats import load
 from jupyter_condabuild.oci.image import Manifest, Reference
 from jupyter_condabuild.oci.registry import open_registry
 from jupyter_condabuild.settings import Settings
-from tests.parts.command_line import CommandLine
+from tests.parts.command_line import LIMIT, CommandLine
 
 
 @pytest.fixture
@@ -175,13 +175,13 @@ def test_ctrl_c_ends_a_build_at_once_and_leaves_no_partial_file(
     No archive and no worker is left, and the next build works.
     """
     arguments = ("build", rattler_prefix, "-o", "x.tar", "--base", f"oci-archive:{base_archive}")
-    process = run.start(*arguments, "--events", "jsonl")
+    process = run.start(*arguments, "--events", "jsonl", held=['"name": "link"'])
     assert process.stdout
     for line in process.stdout:
         if json.loads(line).get("name") == "link":
             break
     process.send_signal(signal.SIGINT)
-    rest, errors = process.communicate(timeout=30)
+    rest, errors = process.communicate(timeout=LIMIT)
     assert process.returncode == 130, errors
     assert json.loads(rest.splitlines()[-1])["type"] == "cancelled"
     assert "Traceback" not in errors

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from jupyter_condabuild.oci.layout import Store
-from tests.parts.command_line import CommandLine
+from tests.parts.command_line import LIMIT, CommandLine
 from tests.parts.image_tree import SavedImage
 from tests.parts.registry.faults import FakeRegistry, Reply, Seen
 
@@ -50,6 +50,11 @@ def started(run: CommandLine) -> Iterator[list[subprocess.Popen[str]]]:
         process.communicate()
 
 
+def members(moment: dict[str, str]) -> list[str]:
+    """The members of an event as its line has them."""
+    return [f'"{name}": "{value}"' for name, value in moment.items()]
+
+
 def leftovers(run: CommandLine) -> list[Path]:
     return list((run.store / "tmp").iterdir())
 
@@ -75,7 +80,7 @@ def test_a_build_after_a_killed_build_works(
 ) -> None:
     """After SIGKILL at any moment, there is no archive and no process. The next build makes the right image."""
     arguments = ("build", rattler_prefix, "-o", "image.tar", *base, "--events", "jsonl")
-    process = run.start(*arguments)
+    process = run.start(*arguments, held=members(moment))
     started.append(process)
     events_until(process, **moment)
     process.kill()
@@ -145,15 +150,13 @@ def test_a_cancelled_build_leaves_nothing(
 
     No partial file and no process is left.
     """
-    arguments = run.command("build", rattler_prefix, "-o", "image.tar", *base, "--events", "jsonl")
-    process = subprocess.Popen(
-        arguments, env=run.environ, cwd=run.folder, process_group=0, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
+    moment = {"type": "layer", "state": "built"}
+    arguments = ("build", rattler_prefix, "-o", "image.tar", *base, "--events", "jsonl")
+    process = run.start(*arguments, held=members(moment))
     started.append(process)
-    events_until(process, type="layer", state="built")
+    events_until(process, **moment)
     os.killpg(process.pid, number)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=LIMIT)
     assert (process.returncode, err) == (130, "")
     assert json.loads(out.splitlines()[-1])["type"] == "cancelled"
     assert leftovers(run) == []

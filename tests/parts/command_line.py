@@ -6,13 +6,39 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 LIMIT = 240
 """The longest time for a command, in seconds."""
+
+
+HELD = """
+import json, signal, sys, threading
+from jupyter_condabuild import cli, events
+
+words, signalled = json.loads(sys.argv.pop(1)), threading.Event()
+
+class Held(events.JsonLines):
+    def __call__(self, event):
+        super().__call__(event)
+        if all(word in events.encode(event, 0, 0) for word in words):
+            signalled.wait()
+
+def then(handler):
+    def handle(*arguments):
+        signalled.set()
+        handler(*arguments)
+    return handle
+
+cli.JsonLines = Held
+cli._interrupt = then(cli._interrupt)
+signal.signal(signal.SIGINT, then(signal.default_int_handler))
+cli.main()
+"""
+"""The command line. After an event whose line has all `words`, it waits for a signal: the build cannot end before."""
 
 
 @dataclass(frozen=True)
@@ -71,15 +97,17 @@ class CommandLine:
         assert "Traceback" not in done.stderr, done.stderr
         return Done(done.returncode, done.stdout, done.stderr)
 
-    def start(self, *arguments: str | Path) -> subprocess.Popen[str]:
-        """Starts a command."""
+    def start(self, *arguments: str | Path, held: Sequence[str] = ()) -> subprocess.Popen[str]:
+        """Starts a command as the first of a process group. With `held`, it stops after an event with these words."""
+        command = self.command(*arguments)
         return subprocess.Popen(
-            self.command(*arguments),
-            env=self.environ,
+            [sys.executable, "-c", HELD, json.dumps(held), *command[3:]] if held else command,
+            env={**self.environ, "PYTHONPATH": str(Path(__file__).parents[2])} if held else self.environ,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             cwd=self.folder,
+            process_group=0,
         )
 
     @staticmethod
