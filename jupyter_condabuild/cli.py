@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from jupyter_condabuild.commands.arguments import add_options, request_of
-from jupyter_condabuild.errors import Cancelled, CondaBuildError, UsageError, from_os_error
+from jupyter_condabuild.errors import BuildLimit, Cancelled, CondaBuildError, UsageError, from_os_error
 from jupyter_condabuild.events import Cancelled as CancelledEvent
 from jupyter_condabuild.events import Failed, JsonLines, OnceEach, Report
 
@@ -83,6 +83,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     except OSError as error:  # for example, the disk is full at a place without a handler of its own
         store_error = from_os_error(error, f"running '{arguments.command}'")
         report(Failed(store_error.code, store_error.message, store_error.hint))
+        status = EXIT_FAILED
+    except MemoryError:
+        report(Failed(BuildLimit.code, f"The command '{arguments.command}' needs more memory than it may use."))
         status = EXIT_FAILED
     except Exception as error:  # a bug of jupyter-condabuild: users get a message instead of a traceback
         if os.environ.get("CONDABUILD_DEBUG"):

@@ -12,6 +12,7 @@ import os
 import pwd
 import secrets
 import stat
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,6 +20,14 @@ from jupyter_condabuild.errors import StoreUnwritable, from_os_error
 
 PRIVATE = 0o600
 """The mode of a file that only this user may read and write."""
+
+
+def home_folder(environ: Mapping[str, str] = os.environ) -> Path:
+    """Returns the user's home folder; for a user without one, a folder that does not exist."""
+    try:
+        return Path(environ.get("HOME") or Path.home())
+    except RuntimeError:  # no HOME, and the user has no entry in /etc/passwd, as in some containers
+        return Path("/nonexistent")
 
 
 def private_folder(folder: Path, doing: str) -> None:

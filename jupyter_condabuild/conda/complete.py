@@ -34,7 +34,9 @@ def complete(lockfile: Lockfile, sources: PackageSources, folder: Path) -> tuple
     packages = [_from_cache(package, sources.caches, without_depends) for package in lockfile.conda]
     packages = _with_sizes(packages, sources)
     incomplete = [package for package in packages if not package.sha256 or package.size is None]
-    found, failures = locate(incomplete, sources, folder) if incomplete else ({}, {})
+    # Only an archive has a sha256 and a size: the extracted folders of the caches do not help here.
+    whole = sources.distrusting(package.dist for package in incomplete)
+    found, failures = locate(incomplete, whole, folder) if incomplete else ({}, {})
     completed = {
         package.dist: replace(package, sha256=hash_file(cached.path), size=cached.path.stat().st_size)
         for package in incomplete
@@ -63,7 +65,7 @@ def _from_cache(package: CondaPackage, caches: PackageCaches, without_depends: b
 
 def _with_sizes(packages: Sequence[CondaPackage], sources: PackageSources) -> list[CondaPackage]:
     def with_size(package: CondaPackage) -> CondaPackage:
-        if package.size is not None or not package.sha256:
+        if package.size is not None or not package.sha256 or not sources.may_fetch(package):
             return package
         return replace(package, size=_content_length(sources.url(package)))
 

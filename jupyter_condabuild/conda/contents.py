@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from jupyter_condabuild.conda.fetch import shows_login, url_path
+from jupyter_condabuild.conda.fetch import largest, shows_login, url_path
 from jupyter_condabuild.conda.linking.extracted import target_of
 from jupyter_condabuild.conda.logins import download
 from jupyter_condabuild.conda.package_cache import Cached
@@ -100,7 +100,7 @@ async def _fetch_all(
                     path = cached.path if cached else Path(os.fsdecode(url_path(url)))
                     texts = await asyncio.to_thread(read_files, path, _NAMES, _MOST)
                 elif shows_login(url, sources):
-                    await asyncio.to_thread(download, sources.url_with_login(package), file, 20)
+                    await asyncio.to_thread(download, sources.url_with_login(package), file, 20, largest(package))
                     texts = await asyncio.to_thread(read_files, file, _NAMES, _MOST)
                 else:
                     archive = await PackageArchive.from_url(client, url, max_spool_size=_WHOLE_ARCHIVE)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from jupyter_condabuild.conda.logins import download
@@ -15,6 +15,11 @@ from jupyter_condabuild.errors import PackageError, PackageMismatch, PackageNotF
 
 CONCURRENT = 8
 SECONDS = 600
+LARGEST = 16 << 30
+"""The largest archive in bytes that is downloaded if the lock file does not name its size."""
+
+_LOOK_SECONDS = 0.2
+_SCHEME_HINT = "A lock file may name packages by https, http or file. Use a channel with one of them."
 
 
 def locate(
@@ -67,7 +72,12 @@ async def _download_all(
 
     async def download(package: CondaPackage) -> tuple[CondaPackage, Path | PackageError]:
         async with limit:
-            result = await _download(client, package, sources, folder / package.fn)
+            if sources.may_fetch(package):
+                result = await _download(client, package, sources, folder / package.fn)
+            else:
+                result = PackageNotFound(
+                    f"{package.dist} is not downloaded from {scrub(package.url[:200])}.", _SCHEME_HINT
+                )
         if isinstance(result, Path):
             done(package)
         return package, result
@@ -87,9 +97,10 @@ async def _download(
         if url.startswith("file:"):
             return _verified(package, Path(os.fsdecode(url_path(url))))
         if shows_login(url, sources):
-            await asyncio.to_thread(download, sources.url_with_login(package), target, SECONDS)
+            login = sources.url_with_login(package)
+            await asyncio.to_thread(download, login, target, SECONDS, largest(package))
         else:
-            await download_to_path(client, url, target)  # type: ignore[arg-type]
+            await _within(package, target, download_to_path(client, url, target))  # type: ignore[arg-type]
         return _verified(package, target)
     except PackageError as error:
         return error
@@ -100,6 +111,35 @@ async def _download(
 def shows_login(url: str, sources: PackageSources) -> bool:
     """Whether a request that names this URL shows a login to the servers to which it is redirected."""
     return url.startswith(("http://", "https://")) and (scrub_url(url) != url or sources.logins.url(url) != url)
+
+
+async def _within(package: CondaPackage, target: Path, download: Awaitable[object]) -> None:
+    """Waits for a download, and ends it when the file has more bytes than the package. Raises PackageMismatch."""
+    import asyncio
+
+    most = largest(package)
+    task = asyncio.ensure_future(download)
+    while not (await asyncio.wait((task,), timeout=_LOOK_SECONDS))[0]:
+        if _size(target) > most:
+            task.cancel()
+            await asyncio.wait((task,))
+            raise PackageMismatch(
+                f"{package.fn} from {package.channel} has more than {most} bytes.",
+                "The channel has another file. Update the package, or ask its owner.",
+            )
+    await task
+
+
+def largest(package: CondaPackage) -> int:
+    """Returns the number of bytes that a download of a package may have."""
+    return LARGEST if package.size is None else package.size
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def url_path(url: str) -> str:
@@ -113,12 +153,21 @@ def _verified(package: CondaPackage, archive: Path) -> Path:
     """Returns the archive if its hash is that of the package. Raises PackageNotFound or PackageMismatch."""
     if not archive.is_file():
         raise PackageNotFound(f"{package.dist} is in no package cache, and its channel does not have {package.fn}.")
+    if not (package.sha256 or package.md5):
+        raise PackageNotFound(
+            f"No hash of {package.fn} is known, so its archive cannot be verified.",
+            "Make a lock file with hashes: conda list --explicit --sha256.",
+        )
+    if package.size is not None and archive.stat().st_size != package.size:
+        raise PackageMismatch(
+            f"{package.fn} from {package.channel} has {archive.stat().st_size} bytes instead of {package.size}.",
+            "The channel replaced the file, or the download was altered. Update the package, or ask its owner.",
+        )
     algorithm, expected = ("sha256", package.sha256) if package.sha256 else ("md5", package.md5)
     actual = hash_file(archive, algorithm)
     if actual != expected:
         raise PackageMismatch(
-            f"{package.fn} from {package.channel} has {algorithm} {actual[:12]}…, "
-            f"but the lock file has {expected[:12]}….",
+            f"{package.fn} from {package.channel} has {algorithm} {actual[:12]}…, not {expected[:12]}….",
             "The channel replaced the file, or the download was altered. Update the package, or ask its owner.",
         )
     return archive

@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import netrc
 import os
-import shutil
 import urllib.request
 from base64 import b64encode
 from collections.abc import Iterable, Iterator, Mapping
@@ -166,10 +165,15 @@ def open_url(url: str, seconds: float, *, method: str = "GET") -> HTTPResponse:
     return cast(HTTPResponse, urllib.request.build_opener(_Redirects).open(request, timeout=seconds))
 
 
-def download(url: str, target: Path, seconds: float) -> None:
-    """Downloads a file that needs a login. Raises as `open_url`."""
+def download(url: str, target: Path, seconds: float, most: int) -> None:
+    """Downloads a file that needs a login, of at most `most` bytes. Raises as `open_url`."""
     with open_url(url, seconds) as response, open(target, "wb") as file:
-        shutil.copyfileobj(response, file, 1 << 20)
+        left = most
+        while chunk := response.read(1 << 20):
+            left -= len(chunk)
+            if left < 0:
+                raise OSError(f"the channel sends more than {most} bytes")
+            file.write(chunk)
 
 
 def length(headers: Message) -> int | None:

@@ -17,7 +17,7 @@ from typing import Any
 
 from jupyter_condabuild.conda.packages import CondaPackage
 from jupyter_condabuild.conda.paths import path_fault
-from jupyter_condabuild.files import others_can_write, others_can_write_into, read_regular
+from jupyter_condabuild.files import home_folder, others_can_write, others_can_write_into, read_regular
 
 MOST_METADATA = 256 << 20
 """The maximum size in bytes of a file below info/ that is read at all; the largest known ones have 60 MB."""
@@ -46,7 +46,7 @@ class Cached:
 
 def default_folders(prefix: Path | None = None, environ: Mapping[str, str] = os.environ) -> tuple[Path, ...]:
     """Returns the existing package caches that conda, mamba, pixi and rattler use for this user and this prefix."""
-    home = Path(environ.get("HOME") or Path.home())
+    home = home_folder(environ)
     candidates = [Path(text) for text in environ.get("CONDA_PKGS_DIRS", "").split(",") if text]
     candidates += _condarc_folders([home / ".condarc", home / ".config/conda/condarc"])
     if prefix:

@@ -9,6 +9,8 @@ from jupyter_condabuild.conda.logins import Logins
 from jupyter_condabuild.conda.package_cache import Cached, PackageCaches
 from jupyter_condabuild.conda.packages import CondaPackage
 
+_SCHEMES = ("https", "http", "file")
+
 
 @dataclass(frozen=True)
 class PackageSources:
@@ -40,6 +42,14 @@ class PackageSources:
     def url_with_login(self, package: CondaPackage) -> str:
         """Returns the URL for a download with a login. It may contain credentials: never put it into a message."""
         return self.logins.url(self.url(package))
+
+    def may_fetch(self, package: CondaPackage) -> bool:
+        """Whether the package may be downloaded from its URL.
+
+        A lock file may come from a stranger, so only the usual schemes of channels are followed. The records of an
+        environment may have any scheme that conda can use.
+        """
+        return package.dist in self.urls or package.url.partition(":")[0].lower() in _SCHEMES
 
     def distrusting(self, dists: Iterable[str]) -> PackageSources:
         """Returns the same sources without the extracted folders of these packages."""

@@ -8,7 +8,13 @@ from collections.abc import Sequence
 from jupyter_condabuild.errors import LockfileError
 from jupyter_condabuild.text import listed
 
-_LINUX = {"x86_64": "linux-64", "amd64": "linux-64", "aarch64": "linux-aarch64", "arm64": "linux-aarch64"}
+_LINUX = {
+    "x86_64": "linux-64",
+    "i686": "linux-32",
+    "amd64": "linux-64",
+    "aarch64": "linux-aarch64",
+    "arm64": "linux-aarch64",
+}
 
 
 def linux_platform() -> str:

@@ -9,11 +9,13 @@ class RegistryError(CondaBuildError):
     """The registry refused a request or did not answer it.
 
     `status` is the HTTP status, or None if there was no answer. `temporary` is true if the same request may succeed
-    later. `retry_after` is the time to wait in seconds, if the registry gave one (header Retry-After).
+    later. `detail` is the text of the registry, on one line. `retry_after` is the time to wait in seconds, if the
+    registry gave one (header Retry-After).
     """
 
     code = "registry_error"
     retry_after: float | None = None
+    detail: str = ""
 
     def __init__(
         self, message: str, hint: str | None = None, *, status: int | None = None, temporary: bool = False

@@ -68,9 +68,7 @@ class ExportInputs:
     @property
     def image(self) -> Reference:
         """The image's name. Raises UsageError if there is none."""
-        if not self.reference:
-            raise UsageError("The files need the name of the image.", "Add -t registry.lab.org/team/env:latest.")
-        return self.reference
+        return named(self.reference)
 
     @property
     def command(self) -> Sequence[str]:
@@ -81,6 +79,13 @@ class ExportInputs:
     def runs_jupyterlab(self) -> bool:
         """Whether the default command is JupyterLab."""
         return self.command[0] == "jupyter"
+
+
+def named(reference: Reference | None) -> Reference:
+    """Returns the name of the image. Raises UsageError if there is none."""
+    if not reference:
+        raise UsageError("The files need the name of the image.", "Add -t registry.lab.org/team/env:latest.")
+    return reference
 
 
 def export(kind: str, inputs: ExportInputs) -> Exported:
@@ -94,6 +99,8 @@ def run(request: ExportRequest, report: Report) -> Exported:
     Raises UsageError, LockfileError, PrefixError, BadReference.
     """
     warnings: tuple[Warning, ...] = ()
+    if request.kind != "dockerfile":
+        named(request.reference)  # before the environment is read, which may take long
     if request.prefix:
         locked = lock_report(request.prefix, report)
         lockfile, warnings = locked.lockfile, (*locked.environment.warnings, *locked.drift.warnings)

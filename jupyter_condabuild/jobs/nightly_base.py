@@ -142,6 +142,7 @@ def _rebased(request: BaseRequest, source: Reference, target: Reference, report:
         target=target,
         store_dir=request.store_dir,
         insecure_registries=request.insecure_registries,
+        allowed_registries=request.allowed_registries,
         docker_host=request.docker_host,
     )
     return rebase.run(rebase_request, _quiet(report))

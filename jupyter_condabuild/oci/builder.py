@@ -261,6 +261,5 @@ def _refusal(reference: Reference, text: str) -> CondaBuildError:
     message = f"{summary}: {text}."
     if re.search(r"unauthorized|authentication required|no basic auth|denied", text, re.IGNORECASE):
         return RegistryUnauthorized(message)
-    if "no space left" in text.lower():
-        return engine_error(summary, text)
+    # "no space left" is here a message of the registry about its own disk.
     return RegistryFault(message, "Read the registry's message above, and look at the engine's own log.")

@@ -23,6 +23,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from jupyter_condabuild.files import home_folder
 from jupyter_condabuild.oci.image import Reference
 
 HELPER_TIMEOUT = 60.0
@@ -119,7 +120,7 @@ def _configs(environ: Mapping[str, str]) -> Iterator[tuple[str, Mapping[str, Any
 def _files(environ: Mapping[str, str]) -> list[Path]:
     if chosen := environ.get("REGISTRY_AUTH_FILE"):
         return [Path(chosen)]
-    home = Path(environ.get("HOME") or Path.home())
+    home = home_folder(environ)
     files = [Path(environ.get("DOCKER_CONFIG") or home / ".docker") / "config.json"]
     if runtime := environ.get("XDG_RUNTIME_DIR"):
         files.append(Path(runtime) / "containers" / "auth.json")

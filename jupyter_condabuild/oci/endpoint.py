@@ -11,13 +11,14 @@ import pwd
 import socket
 import stat
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from jupyter_condabuild.errors import EngineUnavailable
+from jupyter_condabuild.files import home_folder
 
 _SCHEMES = ("unix", "tcp", "http", "https", "ssh", "npipe")
+_TCP = ("tcp", "http", "https")
 _NO_ENGINE_NEEDED = "--push and -o need no engine"
 
 
@@ -47,19 +48,25 @@ class Endpoint:
         Raises:
             EngineUnavailable: the connection failed. The message names the address and the reason.
         """
-        url = urlsplit(self.address)
-        if url.scheme not in _SCHEMES:
+        try:
+            url = urlsplit(self.address)
+            port = url.port
+        except ValueError:
+            raise self._no_address() from None
+        if url.scheme not in _SCHEMES or (url.scheme in _TCP and not url.hostname):
+            raise self._no_address()
+        if url.scheme in _TCP and port is None:
             raise EngineUnavailable(
-                f"{self.address[:200]!r} is not the address of an engine.",
-                "Write it as unix:///var/run/docker.sock, tcp://host:2376 or ssh://user@host.",
+                f"The address of the engine {self.address[:200]!r} has no port.",
+                "Engines listen at port 2376 with TLS, and at port 2375 without TLS: tcp://host:2376.",
             )
         try:
             if self._socket:
                 with socket.socket(socket.AF_UNIX) as connection:
                     connection.settimeout(limit)
                     connection.connect(self._socket)
-            elif url.scheme in ("tcp", "http", "https"):
-                socket.create_connection((url.hostname or "", url.port or 2375), timeout=limit).close()
+            elif url.scheme in _TCP:
+                socket.create_connection((url.hostname or "", port or 0), timeout=limit).close()
         except PermissionError:
             raise self._denied() from None
         except FileNotFoundError:
@@ -81,6 +88,12 @@ class Endpoint:
             f"The engine at {self.address} did not answer within {limit:g} seconds.",
             "The engine may be starting or overloaded. Check it with 'systemctl status docker' and try again "
             f"({_NO_ENGINE_NEEDED}).",
+        )
+
+    def _no_address(self) -> EngineUnavailable:
+        return EngineUnavailable(
+            f"{self.address[:200]!r} is not the address of an engine.",
+            "Write it as unix:///var/run/docker.sock, tcp://host:2376 or ssh://user@host.",
         )
 
     def _denied(self) -> EngineUnavailable:
@@ -110,7 +123,7 @@ def usual_sockets() -> list[Endpoint]:
     paths = [
         "/var/run/docker.sock",
         f"{runtime}/docker.sock",
-        str(Path.home() / ".docker/run/docker.sock"),
+        str(home_folder() / ".docker/run/docker.sock"),
         f"{runtime}/podman/podman.sock",
         "/run/podman/podman.sock",
     ]

@@ -93,6 +93,7 @@ def refusal(where: str, doing: str, status: int, headers: Mapping[str, str], bod
         return BlobGone(message, status=status)
     kind = _BY_STATUS.get(status) or (RegistryFault if status >= 500 or status < 400 else RegistryError)
     error = kind(message, _hint(status, codes), status=status, temporary=status in TEMPORARY)
+    error.detail = detail
     error.retry_after = retry_after(headers) if error.temporary else None
     if error.retry_after:
         error.hint = f"{error.hint} The registry asks clients to wait {error.retry_after:.0f} seconds.".strip()

@@ -212,8 +212,8 @@ class Authorizer:
             query = [("service", service)] if service else []
             query += [("scope", scope) for scope in scopes]
             return self._parse(self._ask(realm, query, None, self._basic(login)))
-        except RegistryUnauthorized:
-            raise self.refused(access) from None
+        except RegistryUnauthorized as error:
+            raise self.refused(access, error.detail) from None
 
     def _parse(self, body: bytes) -> tuple[str, float]:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from jupyter_condabuild.conda.package_sources import PackageSources
 from jupyter_condabuild.conda.prefix.drift import Drift, drift
 from jupyter_condabuild.conda.prefix.environment import Environment
 from jupyter_condabuild.conda.prefix.snapshot import snapshot
-from jupyter_condabuild.errors import LockfileError, NotReproducible, PackageError, UsageError
+from jupyter_condabuild.errors import LockfileError, NotReproducible, PackageError, PrefixNotAllowed, UsageError
 from jupyter_condabuild.events import Log, Report, Warning
 from jupyter_condabuild.image.platforms import PLATFORMS, host_architecture
 from jupyter_condabuild.planning.layer_plan import LayerPlan, plan_layers
@@ -76,13 +77,14 @@ def read_inputs(
         verified: stamps of the packages whose files matched their records in an earlier build, by dist.
 
     Raises PrefixError, LockfileError, PackageError, UsageError if the request names another platform than the
-    environment's, SecretsFound if the request is that of a build, and NotReproducible if the request is strict and
-    there is a warning of `IRREPRODUCIBLE`.
+    environment's, PrefixNotAllowed for an editable install outside of `allow_prefixes`, SecretsFound if the request is
+    that of a build, and NotReproducible if the request is strict and there is a warning of `IRREPRODUCIBLE`.
     """
     environment, changes, urls = None, None, {}
     if request.prefix:
         with job.phase("snapshot", since=scan.since if scan else None):
             environment = scan.environment if scan else snapshot(request.prefix)
+            _check_editable(environment, request.allow_prefixes)
             changes = drift(environment, scan.listing if scan else None, verified)
             urls = {record.dist: record.url for record in environment.records if record.url}
         lockfile = lock(environment)
@@ -144,6 +146,23 @@ def read_lockfile(request: SourceRequest, report: Report) -> Lockfile:
     if len(lockfile.platforms) > 1:
         report(Log(f"{request.lockfile} is for {listed(lockfile.platforms)}: {lockfile.platform} is used."))
     return lockfile
+
+
+def _check_editable(environment: Environment, allowed: Iterable[str]) -> None:
+    """Raises PrefixNotAllowed if the source of an editable install lies outside of the allowed folders.
+
+    Any environment can name any folder as the source of an editable install, and the image gets the files there.
+    """
+    roots = [Path(os.path.realpath(os.path.expanduser(folder))) for folder in allowed]
+    for distribution in environment.pip if roots else ():
+        source = distribution.editable_source
+        real = Path(os.path.realpath(source)) if source else None
+        if real and not any(real.is_relative_to(root) for root in roots):
+            raise PrefixNotAllowed(
+                f"The editable install {distribution.package.name} has its source in {source}, which is not among the "
+                "folders that this server may build.",
+                "Install the package from an archive, or ask the administrator of this server for allow_prefixes.",
+            )
 
 
 def _folders(environment: Environment | None) -> Iterator[Path]:

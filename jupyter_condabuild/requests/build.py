@@ -141,9 +141,10 @@ class ImageRequest(JobRequest, RecipeRequest):
     `bytecode` compiles the modules of noarch Python packages and of pip packages. `layer_pool` is a repository in
     which the members of a lab share their layers. `layer_budget` is the highest number of package layers.
     `compression_level` is a level of isal, from 0 to 3. `overlay_max_bytes` limits the total size in bytes of the files
-    that belong to no package. `variables` puts the environment's own variables into the image; they may be secrets.
-    `allow_secret` are files that may go into the image although their names or contents are those of secrets (see
-    `planning.own_files`).
+    that belong to no package. `allow_prefixes` are the folders below which the sources of editable installs may lie; if
+    it is empty, all. Only the server sets it, from its setting. `variables` puts the environment's own variables into
+    the image; they may be secrets. `allow_secret` are files that may go into the image although their names or contents
+    are those of secrets (see `planning.own_files`).
     """
 
     label: ClassVar[str] = "The image request"
@@ -182,6 +183,7 @@ class ImageRequest(JobRequest, RecipeRequest):
     layer_budget: int = option(96, setting="layer_budget")
     compression_level: int = option(1, setting="compression_level")
     overlay_max_bytes: int = option(1 << 30, setting="overlay_max_bytes")
+    allow_prefixes: tuple[str, ...] = option(())
 
     def __post_init__(self) -> None:
         """Raises UsageError for a number that is out of range, and for a reference without a tag."""

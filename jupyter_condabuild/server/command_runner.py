@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import sys
 from typing import Any
 
@@ -16,7 +17,14 @@ from jupyter_condabuild.server.single_flight import SingleFlight
 from jupyter_condabuild.text import seconds_text
 
 MAX_PROCESSES = 2
+_OUT_OF_MEMORY = (-signal.SIGABRT, -signal.SIGKILL, -signal.SIGSEGV)
+"""How a process ends that gets no memory: libraries abort it, or the kernel kills it."""
+
 LIMIT_SECONDS = 600.0
+LIMIT_BYTES = 4 << 30
+"""The memory of a process that answers a request. What it reads may come from a stranger, as an image does."""
+
+_HINT = "The image, the lock file or the environment may be too large, or damaged on purpose."
 
 
 class CommandRunner:
@@ -24,17 +32,19 @@ class CommandRunner:
 
     Args:
         limit: seconds after which a command is ended.
+        memory: the memory in bytes that a command may use (RLIMIT_DATA of getrlimit(2): what a process can write).
     """
 
-    def __init__(self, limit: float = LIMIT_SECONDS) -> None:
+    def __init__(self, limit: float = LIMIT_SECONDS, memory: int = LIMIT_BYTES) -> None:
         self._limit = limit
+        self._memory = memory
         self._slots = asyncio.Semaphore(MAX_PROCESSES)
         self._shared: SingleFlight[dict[str, Any]] = SingleFlight()
 
     async def run(self, command: str, request: Request) -> dict[str, Any]:
         """Runs a command and returns the JSON object that it prints. Callers share the object: do not change it.
 
-        Raises the error that the command reports, and BuildLimit if the command takes too long.
+        Raises the error that the command reports, and BuildLimit if the command takes too long or too much memory.
         """
         text = json.dumps(request.to_json(), sort_keys=True)
         return await self._shared.get(f"{command} {text}", lambda: self._run(command, text))
@@ -58,6 +68,7 @@ class CommandRunner:
             env=process.environment(os.environ),
             start_new_session=True,
         )
+        process.limit_memory(child.pid, self._memory)
         try:
             async with asyncio.timeout(self._limit):
                 out, err = await child.communicate(text.encode())
@@ -82,6 +93,8 @@ def _result(command: str, out: bytes, err: bytes, status: int | None) -> dict[st
             raise _error(last["code"], last["message"], last["hint"])
     except (ValueError, KeyError, TypeError):
         pass
+    if status in _OUT_OF_MEMORY or b"MemoryError" in err:
+        raise BuildLimit(f"The command '{command}' needs more memory than it may use.", _HINT)
     detail = scrub(err.decode("utf-8", "replace").strip()[-500:]) or "it gave no reason"
     raise CondaBuildError(f"The command '{command}' failed (status {status}): {detail}.")
 

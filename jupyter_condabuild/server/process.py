@@ -11,6 +11,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -161,6 +162,13 @@ def kill(pid: int) -> None:
     assert pid > 1
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, signal.SIGKILL)
+
+
+def limit_memory(pid: int, limit: int) -> None:
+    """Limits the memory that a process can write, in bytes. A system without prlimit(2) has no such limit."""
+    if hasattr(resource, "prlimit"):
+        with suppress(OSError):  # the process has ended
+            resource.prlimit(pid, resource.RLIMIT_DATA, (limit, limit))
 
 
 def memory(pid: int) -> int:

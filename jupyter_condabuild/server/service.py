@@ -101,8 +101,9 @@ class Service:
         if issubclass(kind, SourceRequest):
             source["prefix"], source["lockfile"] = await self._source(body)
 
-        if "allowed_registries" in kind.options():
-            values["allowed_registries"] = list(self._settings.allowed_registries)
+        for name in ("allowed_registries", "allow_prefixes"):
+            if name in kind.options():
+                values[name] = list(getattr(self._settings, name))
 
         def make() -> R:
             given = path_checks.options(kind, values, self._root, self._settings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from jupyter_condabuild.conda.fetch import locate
+from jupyter_condabuild.conda.fetch import _within, locate
 from jupyter_condabuild.conda.package_cache import Cached, PackageCaches
 from jupyter_condabuild.conda.package_sources import PackageSources
 from jupyter_condabuild.conda.packages import CondaPackage
@@ -145,3 +146,40 @@ def test_very_many_packages_are_fetched(tmp_path: Path) -> None:
         found, failures = locate(wanted, NONE, tmp_path)
     assert (len(found), failures) == (30, {})
     assert all(found[item.dist].path.read_bytes() == item.name.encode() for item in wanted)
+
+
+def test_an_archive_without_a_hash_is_not_taken(tmp_path: Path) -> None:
+    """Nothing can verify it, and that is said."""
+    with Host({"/noarch/small-1.0-0.conda": DATA}).serving() as host:
+        error = one(replace(package(host.url), sha256="", md5=""), tmp_path)
+    assert isinstance(error, PackageNotFound)
+    assert "No hash of small-1.0-0.conda is known" in error.message
+
+
+@pytest.mark.parametrize("scheme", ["ftp", "s3", "gopher", "data", "javascript"])
+def test_a_lock_file_names_packages_by_the_schemes_of_channels(tmp_path: Path, scheme: str) -> None:
+    """A stranger's lock file does not choose what is spoken; an environment's own record does."""
+    wanted = package(f"{scheme}://lab.org")
+    error = one(wanted, tmp_path)
+    assert isinstance(error, PackageNotFound)
+    assert "is not downloaded from" in error.message
+    assert PackageSources(urls={wanted.dist: wanted.url}).may_fetch(wanted)
+
+
+def test_a_download_has_the_size_of_the_record(tmp_path: Path) -> None:
+    """A larger file is refused; a download that does not end, too, as soon as it is larger."""
+    with Host({"/noarch/small-1.0-0.conda": DATA}).serving() as host:
+        error = one(replace(package(host.url), size=len(DATA) - 1), tmp_path)
+    assert isinstance(error, PackageMismatch)
+    assert "instead of" in error.message
+    target = tmp_path / "endless"
+
+    async def endless(*_: object) -> None:
+        with target.open("ab") as file:
+            while True:
+                file.write(DATA)
+                file.flush()
+                await asyncio.sleep(0)
+
+    with pytest.raises(PackageMismatch, match="has more than 5 bytes"):
+        asyncio.run(_within(replace(package("https://lab.org"), size=5), target, endless()))

@@ -96,7 +96,7 @@ def test_a_login_goes_on_within_its_own_server(tmp_path: Path) -> None:
     path = "/noarch/small-1.0-0.conda"
     host = Host({"/files/x": DATA}, login="me:canary", moved={path: "/files/x"})
     with host.serving():
-        logins.download(f"{host.url.replace('//', '//me:canary@')}{path}", tmp_path / "x", 10)
+        logins.download(f"{host.url.replace('//', '//me:canary@')}{path}", tmp_path / "x", 10, 1 << 20)
     assert (tmp_path / "x").read_bytes() == DATA
     assert host.logins == {"me:canary"}
 

@@ -7,6 +7,8 @@ import json
 import pytest
 
 from jupyter_condabuild.conda.formats import load
+from jupyter_condabuild.conda.platforms import linux_platform
+from jupyter_condabuild.conda.prefix.snapshot import _platform
 from jupyter_condabuild.errors import LockfileError
 
 
@@ -69,3 +71,15 @@ def test_the_platform_of_an_explicit_file_is_read_from_its_comment_or_urls(head:
     assert load(f"@EXPLICIT\n{urls[0]}", "linux-64").platform == "linux-64"
     with pytest.raises(LockfileError, match=f"is for {platform}, not for osx-64"):
         load("\n".join([f"{head}@EXPLICIT", *urls]), "osx-64")
+
+
+@pytest.mark.parametrize(
+    ("machine", "platform"),
+    [("x86_64", "linux-64"), ("i686", "linux-32"), ("arm64", "linux-aarch64"), ("ppc64le", "linux-ppc64le")],
+)
+def test_an_environment_without_a_platform_is_for_this_machine(
+    machine: str, platform: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An environment of noarch packages has the platform that a lock file without one has."""
+    monkeypatch.setattr("platform.machine", lambda: machine)
+    assert _platform([]) == linux_platform() == platform

@@ -22,11 +22,12 @@ from jupyter_condabuild.conda.locking import lock
 from jupyter_condabuild.conda.packages import PipPackage
 from jupyter_condabuild.conda.prefix.snapshot import snapshot
 from jupyter_condabuild.errors import BadReference, UsageError
-from jupyter_condabuild.jobs.export import KINDS, Exported, ExportInputs, export, without_local_packages
+from jupyter_condabuild.jobs.export import KINDS, Exported, ExportInputs, export, run, without_local_packages
 from jupyter_condabuild.oci import builder
 from jupyter_condabuild.oci.daemon import Daemon
 from jupyter_condabuild.oci.image import Reference
 from jupyter_condabuild.planning.own_files.ignore_files import DOCKERIGNORE, IGNORED_FOLDERS, included_names
+from jupyter_condabuild.requests.others import ExportRequest
 from tests.conftest import missing
 from tests.engines.test_dockerfile import HASH, conda, lockfile
 from tests.parts.command_line import CommandLine
@@ -264,3 +265,24 @@ def _page(container: Container, port: int) -> str:
         if status == 0:
             return str(output.decode())
         assert time.monotonic() < deadline, output
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS.keys() - {"dockerfile"}))
+def test_a_missing_name_is_told_before_the_environment_is_read(kind: str, tmp_path: Path) -> None:
+    """The folder is no environment; the first fault is that of the request."""
+    with pytest.raises(UsageError, match="the name of the image"):
+        run(ExportRequest(kind=kind, prefix=tmp_path / "nowhere"), print)
+
+
+def test_a_pipeline_runs_what_it_was_written_with() -> None:
+    """Actions are named by commit, because a tag can be moved; our own package by its version, and as a wheel."""
+    text = export("github-actions", asked()).files[".github/workflows/environment-image.yml"]
+    used = re.findall(r"uses: *(\S+)", text)
+    assert len(used) == 4
+    assert all(re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40}", one) for one in used), used
+    for kind, path in (("github-actions", ".github/workflows/environment-image.yml"), ("gitlab-ci", ".gitlab-ci.yml")):
+        text = export(kind, asked()).files[path]
+        installed = re.findall(r"pip install (?:--quiet )?(.*)", text)
+        assert set(installed) == {"'jupyter-condabuild==0.1.0'"}
+        assert 'PIP_ONLY_BINARY: ":all:"' in text

@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jupyter_condabuild.engines.docker.progress import Steps
-from jupyter_condabuild.errors import DiskFull, EngineFault
+from jupyter_condabuild.errors import DiskFull, EngineFault, RegistryFault
 from jupyter_condabuild.events import Event, Log, Progress
-from jupyter_condabuild.oci.builder import NoBuildKit, _follow
+from jupyter_condabuild.oci.builder import NoBuildKit, _follow, _readable, _refusal
+from jupyter_condabuild.oci.image import Reference
 from jupyter_condabuild.oci.trace import Trace, Vertex, VertexLog, VertexStatus
 
 # The messages that Docker 20.10 sent while it built a Dockerfile of two steps.
@@ -215,3 +216,17 @@ def test_each_failure_has_its_error(answer: dict[str, object], error: type[Excep
     """Each kind of failure in the stream gives the error whose hint helps."""
     with pytest.raises(error):
         _follow(iter([json.loads(json.dumps(answer))]), lambda answer: None)
+
+
+def test_a_full_registry_is_not_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the registry says of its own disk is an error of the registry."""
+    error = _refusal(Reference.parse("lab.org/a:1"), "write /var/lib/registry/x: no space left on device")
+    assert isinstance(error, RegistryFault)
+    assert "no space left" in error.message
+
+
+def test_a_failure_of_hostile_length_is_read_in_linear_time() -> None:
+    """A pattern that looks from each start to the end would not end here."""
+    text = "executor failed running [" * 200_000
+    assert _readable(text) == text
+    assert _readable("x: executor failed running [sh -c [a]]: exit code: 1") == "x: a command ended with exit code: 1"

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from jupyter_condabuild.conda.package_cache import default_folders
 from jupyter_condabuild.errors import EngineUnavailable
-from jupyter_condabuild.oci import daemon
+from jupyter_condabuild.oci import credentials, daemon
 from jupyter_condabuild.oci.daemon import Daemon
 from jupyter_condabuild.oci.endpoint import Endpoint, usual_sockets
 
@@ -35,7 +36,10 @@ def test_the_error_explains_a_missing_engine(tmp_path: Path, monkeypatch: pytest
             f"unix://{tmp_path}/mute.sock": "did not answer within 0.3 seconds",
             f"tcp://127.0.0.1:{port}": "refused",
             "tcp://no-such-host.invalid:2375": "cannot be reached",
-            "tcp://127.0.0.1:port": "cannot be reached",
+            "tcp://127.0.0.1:port": "not the address of an engine",
+            "tcp://[::1": "not the address of an engine",
+            "tcp://:2375": "not the address of an engine",
+            "tcp://127.0.0.1": "has no port",
             "somewhere": "not the address of an engine",
             "ftp://somewhere": "not the address of an engine",
         }.items():
@@ -134,3 +138,16 @@ def alone(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
     for name in ("DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG", "DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(home))
+
+
+def test_a_user_without_a_home_has_the_other_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a container whose user has no entry in /etc/passwd, `Path.home` fails."""
+
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", homeless)
+    monkeypatch.delenv("HOME")
+    assert Endpoint("unix:///var/run/docker.sock") in usual_sockets()
+    assert not credentials.find("registry.lab.org", environ={})
+    assert isinstance(default_folders(environ={}), tuple)

@@ -15,7 +15,7 @@ from jupyter_condabuild.oci.credentials import ANONYMOUS, Credentials
 from jupyter_condabuild.oci.image import Digest
 from jupyter_condabuild.oci.registry import Registry
 from jupyter_condabuild.oci.tokens import Challenge
-from tests.parts.registry.faults import Clock, FakeRegistry, Reply, serving
+from tests.parts.registry.faults import Clock, FakeRegistry, Reply, serving, spec_error
 from tests.parts.registry.logins import (
     ADA,
     BASIC,
@@ -178,6 +178,17 @@ def test_a_wrong_password_at_the_realm_is_explained(tokened: str, realm: Realm) 
     with connect(tokened, Credentials(USER, "wrong")) as registry, pytest.raises(RegistryUnauthorized) as raised:
         registry.repository("team/env").head("v1")
     assert "does not accept the stored login for reading team/env" in raised.value.message
+
+
+def test_what_the_realm_says_of_a_refusal_is_passed_on(fake_registry: FakeRegistry) -> None:
+    """A user learns why: an account that is locked, a token that has expired."""
+    with serving() as realm:
+        fake_registry.guard = bearer_guard(f"http://{realm.host}/token")
+        realm.guard = lambda seen: spec_error(401, "UNAUTHORIZED", "the account is locked")
+        with connect(fake_registry.host, ADA) as registry, pytest.raises(RegistryUnauthorized) as raised:
+            registry.repository("team/env").head("v1")
+    assert "does not accept the stored login" in raised.value.message
+    assert "the account is locked" in raised.value.message
 
 
 @pytest.mark.parametrize(

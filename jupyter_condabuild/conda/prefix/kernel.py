@@ -85,7 +85,9 @@ def prefix_of_argv(
     if prefix := _prefix_of_variables(env if hints is None else hints):
         return prefix
     if program is None:
-        raise NotACondaKernel(f"The kernel's program {launched.argv[0] if launched.argv else '(none)'} was not found.")
+        if not launched.argv:
+            raise NotACondaKernel("The kernelspec names no program.", "Correct argv in its kernel.json.")
+        raise NotACondaKernel(f"The kernel's program {launched.argv[0][:200]} was not found.")
     raise NotACondaKernel(f"The kernel's program {program} is in no conda environment.")
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import platform as host
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
 from jupyter_condabuild.conda.channels import channel_url
+from jupyter_condabuild.conda.platforms import linux_platform
 from jupyter_condabuild.conda.prefix import history
 from jupyter_condabuild.conda.prefix.diagnostics import findings
 from jupyter_condabuild.conda.prefix.environment import Environment, site_packages
@@ -81,7 +81,7 @@ def _platform(records: Iterable[PrefixRecord]) -> str:
     subdirs = Counter(record.subdir for record in records if record.subdir != "noarch")
     if subdirs:
         return subdirs.most_common(1)[0][0]
-    return "linux-" + {"x86_64": "64", "i686": "32", "arm64": "aarch64"}.get(host.machine(), host.machine())
+    return linux_platform()
 
 
 def _requested(records: Iterable[PrefixRecord], past: history.History) -> tuple[str, ...]:
