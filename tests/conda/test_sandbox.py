@@ -1,4 +1,4 @@
-"""Somebody else's interpreter compiles in a sandbox: the same bytes, nothing of the user is seen, nothing is believed."""
+"""The interpreter of a foreign lock file compiles in a sandbox: the same bytes, and no sight of the user."""
 
 from __future__ import annotations
 
@@ -83,7 +83,8 @@ def test_it_sees_nothing_of_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("SECRET", "s3cr3t")
     secret = tmp_path / "secret"
     secret.write_text("s3cr3t")
-    script = f"""{{ env; cat {secret} /proc/*/environ; ls {Path.home()} /home; cat /proc/net/dev /sys/class/net/*/address
+    script = f"""{{ env; cat {secret} /proc/*/environ; ls {Path.home()} /home; cat /proc/net/dev
+        cat /sys/class/net/*/address
         }} >/condabuild/out/part.0 2>&1
         echo evil >{tmp_path}/evil; echo evil >"${{0%/bin/python}}/evil"; echo evil >/usr/evil
         {ANSWER}"""

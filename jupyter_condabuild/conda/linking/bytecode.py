@@ -187,7 +187,8 @@ class Compiler:
             marshal.dump(job, process.stdin, 2)
             process.stdin.flush()
         try:
-            return self._read(process.stdout)
+            answer: list[tuple[int, list[tuple[str, str, int, int]]]] = self._read(process.stdout)
+            return answer
         except EOFError:  # the interpreter ended
             raise subprocess.CalledProcessError(process.wait(), str(self._python)) from None
         except (ValueError, TypeError):  # it is another program

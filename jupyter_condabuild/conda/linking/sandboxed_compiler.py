@@ -1,4 +1,4 @@
-"""The interpreter of somebody else's lock file, in a sandbox: it compiles modules, and nothing that it says is believed.
+"""The interpreter of somebody else's lock file, in a sandbox: it compiles modules, and its answers are checked.
 
 It gets copies of the sources, and its bytecode is copied. It sees no other file of the user, and can change none.
 """
