@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import errno
 import functools
-import grp
 import os
-import pwd
 import secrets
 import stat
 from collections.abc import Mapping
@@ -124,6 +122,9 @@ def _writable(status: os.stat_result, *, sticky: bool) -> bool:
 
 @functools.cache
 def _has_others(group: int) -> bool:
+    import grp  # Windows has neither module
+    import pwd
+
     try:
         user, members = pwd.getpwuid(os.geteuid()), grp.getgrgid(group)
     except KeyError:
