@@ -6,6 +6,7 @@ import argparse
 import importlib
 import io
 import os
+import resource
 import signal
 import sys
 from collections.abc import Sequence
@@ -67,6 +68,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     words = sys.argv[1:] if argv is None else argv
     arguments = parser(words[0] if words else "").parse_args(words)
     signal.signal(signal.SIGTERM, _interrupt)
+    # A core file would contain the logins that the process has in its memory.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     report = _report(arguments)
     try:
         request = request_of(arguments, arguments.module.REQUEST)

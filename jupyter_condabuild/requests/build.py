@@ -19,7 +19,7 @@ from jupyter_condabuild.oci.location import ImageLocation
 from jupyter_condabuild.requests.option import Request, option
 from jupyter_condabuild.settings import DEFAULT_BASE, Settings, default_store
 
-_HOMES = (Path("/home"), Path("/Users"))
+_HOMES = frozenset((Path("/home"), Path("/Users")))
 """The folders whose folders are home folders."""
 
 
@@ -247,7 +247,7 @@ def _has_home(folder: Path) -> bool:
     homes = {Path(os.path.expanduser("~")).resolve()}
     with suppress(KeyError):
         homes.add(Path(pwd.getpwuid(os.getuid()).pw_dir).resolve())
-    return place.parent in _HOMES or any(home.is_relative_to(place) for home in homes)
+    return not _HOMES.isdisjoint((place, place.parent)) or any(home.is_relative_to(place) for home in homes)
 
 
 @dataclass(frozen=True, kw_only=True)

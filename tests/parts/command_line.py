@@ -70,7 +70,7 @@ class CommandLine:
     def __post_init__(self) -> None:
         home = self.folder / "home"
         home.mkdir(exist_ok=True)
-        kept = ("PATH", "DOCKER_HOST", "LANG", "TMPDIR")
+        kept = ("PATH", "PYTHONPATH", "DOCKER_HOST", "LANG", "TMPDIR")
         self.environ = {
             **{name: os.environ[name] for name in kept if name in os.environ},
             "HOME": str(home),

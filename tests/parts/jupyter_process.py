@@ -48,7 +48,9 @@ class Home:
     @property
     def environ(self) -> dict[str, str]:
         """The environment variables of a server."""
-        kept = {name: os.environ[name] for name in ("PATH", "DOCKER_HOST", "TMPDIR") if name in os.environ}
+        kept = {
+            name: os.environ[name] for name in ("PATH", "PYTHONPATH", "DOCKER_HOST", "TMPDIR") if name in os.environ
+        }
         settings = {f"CONDABUILD_{name.upper()}": value for name, value in self.settings.items()}
         return {**kept, "HOME": str(self.path), "JUPYTER_NO_CONFIG": "1", "LC_ALL": "C.UTF-8", **settings}
 

@@ -11,13 +11,13 @@ import pytest
 from jupyter_condabuild.conda.formats import dump
 from jupyter_condabuild.conda.locking import lock
 from jupyter_condabuild.conda.prefix.snapshot import snapshot
-from jupyter_condabuild.errors import LockfileError, UsageError
-from jupyter_condabuild.events import Event, Log
+from jupyter_condabuild.errors import LockfileError, SecretsFound, UsageError
+from jupyter_condabuild.events import Event, Log, Warning
 from jupyter_condabuild.planning.inputs import Inputs, read_inputs
 from jupyter_condabuild.requests.job_context import open_job
 from tests.parts.builds import install, small_channel
 from tests.parts.channel.package import File, Metadata
-from tests.parts.jobs import plan_request
+from tests.parts.jobs import build_request, plan_request
 
 
 @pytest.fixture
@@ -74,3 +74,40 @@ def test_an_environment_has_one_platform(prefix: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="for linux-64, not for linux-aarch64") as failed:
         read(tmp_path, prefix=prefix, platform="linux-aarch64")
     assert "--lockfile" in failed.value.hint
+
+
+@pytest.mark.parametrize("engine", ["layers", "docker"])
+def test_a_secret_ends_a_build_and_is_a_warning_of_a_plan(prefix: Path, tmp_path: Path, engine: str) -> None:
+    """With both engines, before anything is read from a registry or written."""
+    (prefix / "share/key.pem").write_text("-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0\n")
+    named = f"{prefix}/share/key.pem:1 (Private Key)"
+    inputs, _ = read(tmp_path, prefix=prefix, engine=engine)
+    assert [named in warning.message for warning in inputs.warnings if warning.code == "secrets-found"] == [True]
+    asked = build_request(prefix=prefix, engine=engine, archive=tmp_path / "x.tar", store_dir=tmp_path / "store")
+    events: list[Event] = []
+    with open_job(asked, events.append) as job, pytest.raises(SecretsFound) as failure:
+        read_inputs(asked, job)
+    assert named in failure.value.message
+    assert "MIIE" not in f"{failure.value.message}{failure.value.hint}{events}"
+    assert "secrets-found" not in [event.code for event in events if isinstance(event, Warning)]
+    allowed = replace(asked, allow_secret=("share/key.pem",))
+    with open_job(allowed, events.append) as job:
+        assert read_inputs(allowed, job).own.findings == ()
+
+
+@pytest.mark.parametrize(
+    ("reference", "code"),
+    [("registry.lab.org/x:1", "private-packages"), ("me/x:1", "private-packages-made-public"), (None, None)],
+)
+def test_packages_that_need_a_login_are_named_before_an_image_goes_to_a_registry(
+    prefix: Path, tmp_path: Path, reference: str | None, code: str | None
+) -> None:
+    """More plainly where everybody can read it."""
+    (record,) = (prefix / "conda-meta").glob("data-*.json")
+    value = json.loads(record.read_bytes())
+    record.write_text(json.dumps(value | {"url": f"https://lab.org/t/<TOKEN>/noarch/{value['fn']}"}))
+    inputs, _ = read(tmp_path, prefix=prefix, reference=reference)
+    found = {warning.code: warning.message for warning in inputs.warnings if warning.code.startswith("private")}
+    assert list(found) == ([code] if code else [])
+    assert all("data-1-0" in message for message in found.values())
+    assert inputs.private == {"data-1-0"}

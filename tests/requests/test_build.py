@@ -95,3 +95,26 @@ def test_the_folder_of_the_store_can_be_set(monkeypatch: pytest.MonkeyPatch) -> 
     assert default_store() == "/cache/jupyter-condabuild"
     monkeypatch.setenv("CONDABUILD_STORE_DIR", "/store")
     assert default_store() == str(BuildRequest.parse(GOOD).store_dir) == "/store"
+
+
+@pytest.mark.parametrize("folder", ["home/user", "home", "", "home/user/work/.."])
+def test_a_home_folder_cannot_be_included(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str) -> None:
+    """Nor a folder above it, however it is written, nor one that a link leads to."""
+    (tmp_path / "home/user/work").mkdir(parents=True)
+    monkeypatch.setenv("HOME", str(tmp_path / "home/user"))
+    (tmp_path / "home/user/work/link").symlink_to(tmp_path / folder)
+    for named in (tmp_path / folder, tmp_path / "home/user/work/link"):
+        with pytest.raises(UsageError, match="is a home folder, or contains one"):
+            build_request(**GOOD, include=named)
+    assert build_request(**GOOD, include=tmp_path / "home/user/work").include
+
+
+@pytest.mark.parametrize("folder", ["/", "/home", "~"])
+def test_the_home_of_the_account_cannot_be_included_whatever_home_says(
+    monkeypatch: pytest.MonkeyPatch, folder: str
+) -> None:
+    """A service may run with another HOME."""
+    named = Path(folder).expanduser()
+    monkeypatch.setenv("HOME", "/nonexistent")
+    with pytest.raises(UsageError, match="is a home folder, or contains one"):
+        build_request(**GOOD, include=named)

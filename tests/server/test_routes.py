@@ -189,6 +189,19 @@ async def test_invalid_bodies_are_refused(api: Api, path: str, kernel_prefix: Pa
     assert (answer.status, error_of(answer)) == (413, "too_much")
 
 
+async def test_the_home_folder_cannot_be_included(
+    api: Api, kernel_prefix: Path, jp_root_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The home folder is often the root folder of the server."""
+    monkeypatch.setenv("HOME", str(jp_root_dir))
+    body = {"prefix": str(kernel_prefix), "archive": "x.tar", "include": "."}
+    for route, more in (("builds", {}), ("snapshots", {"archive": None})):
+        asked = {name: value for name, value in {**body, **more}.items() if value is not None}
+        answer = await api("POST", f"condabuild/{route}", asked)
+        assert (answer.status, error_of(answer)) == (422, "usage"), route
+        assert "is a home folder" in answer.json["message"]
+
+
 async def test_invalid_requests_are_refused_with_a_hint(api: Api, kernel_prefix: Path) -> None:
     """Invalid names, a build without a destination, and missing folders are refused with the reason."""
     good = {"prefix": str(kernel_prefix)}

@@ -100,7 +100,7 @@ def must_be_vendored(package: CondaPackage, sources: PackageSources, *, shares_h
     """
     url = sources.url(package)
     host = urlsplit(package.url).hostname or ""
-    if not package.url.startswith(("http://", "https://")) or url != package.url:
+    if not package.url.startswith(("http://", "https://")) or url != package.url or sources.needs_login(package):
         return True
     return _is_loopback(host) and not shares_host
 
