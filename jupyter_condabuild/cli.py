@@ -19,7 +19,20 @@ from jupyter_condabuild.events import Failed, JsonLines, OnceEach, Report
 
 EXIT_FAILED, EXIT_USAGE, EXIT_CANCELLED = 1, 2, 130
 
-COMMANDS = ("lock", "snapshot", "plan", "build", "rebase", "export", "base", "diff", "verify", "prune")
+COMMANDS = (
+    "lock",
+    "snapshot",
+    "plan",
+    "build",
+    "rebase",
+    "export",
+    "base",
+    "diff",
+    "verify",
+    "licenses",
+    "who-has",
+    "prune",
+)
 """The commands in the order of the help text. Each is a module of `commands`."""
 
 
@@ -38,7 +51,7 @@ def parser(command: str = "") -> argparse.ArgumentParser:
     top.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name in (command,) if command in COMMANDS else COMMANDS:
-        module = importlib.import_module(f"jupyter_condabuild.commands.{name}")
+        module = importlib.import_module(f"jupyter_condabuild.commands.{name.replace('-', '_')}")
         subparser = commands.add_parser(name, help=module.HELP, description=module.run.__doc__)
         add_options(subparser, module.REQUEST)
         if hasattr(module, "add"):

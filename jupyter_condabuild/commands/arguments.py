@@ -35,7 +35,7 @@ def _add(command: argparse.ArgumentParser, name: str, item: Field[Any], option: 
     if kind is bool:
         more["action"] = argparse.BooleanOptionalAction if option.setting else "store_true"
     elif kind is list:
-        more["action"] = "append"
+        more |= {"action": "extend", "nargs": "+"} if option.several else {"action": "append"}
     elif kind is int:
         more["type"] = int
     if option.choices:
@@ -53,6 +53,8 @@ def request_of(arguments: argparse.Namespace, kind: type[R]) -> R:
     given = {name: getattr(arguments, name) for name, (_, option) in kind.options().items() if option.is_argument}
     if "prefix" in given:
         given["prefix"] = _prefix(given["prefix"], given.get("lockfile"))
+    if "source" in given:
+        given["source"] = given["source"] or os.environ.get("CONDA_PREFIX", "")
     settings = Settings.load()
     if given.get("cache_from"):  # the user has typed the names of these images, so their repositories are trusted
         trusted = (*settings.trusted_repositories, *repositories_of(given["cache_from"]))

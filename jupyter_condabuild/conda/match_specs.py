@@ -1,9 +1,11 @@
-"""Converts the dependencies of conda packages to the form that all lock file formats can contain."""
+"""Match specs: the dependencies of packages in the form of lock files, and the comparison of packages with a spec."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+
+from jupyter_condabuild.errors import UsageError
 
 _NAME = re.compile(r"\s*([^\s=<>!~\[;]+)")
 _LEADING_ZEROS = re.compile(r"(?<!\d)0+(?=\d)")
@@ -49,3 +51,54 @@ def split_depend(depend: str) -> tuple[str, str]:
     """Splits a dependency such as ``python >=3.8`` into the name and the rest."""
     match = _NAME.match(depend)
     return (match[1], depend[match.end() :].strip()) if match else (depend.strip(), "")
+
+
+class PackageMatch:
+    """A conda match spec, such as ``numpy >=1.24,<2``, that is compared with packages of conda and of pip.
+
+    Raises UsageError if the text is no match spec.
+    """
+
+    def __init__(self, spec: str) -> None:
+        from rattler import MatchSpec
+
+        try:
+            self._spec = MatchSpec(spec)
+        except Exception as error:  # noqa: BLE001  rattler raises several types
+            raise UsageError(
+                f"{spec[:200]!r} is not a package with versions: {error}.",
+                "Write it as numpy, 'numpy<2' or 'numpy >=1.24,<2'.",
+            ) from None
+
+    def __call__(self, name: str, version: str, build: str = "") -> bool:
+        """Whether a package matches. A version that conda cannot read matches, so that no package is overlooked."""
+        if not _is_version(version):
+            return self._matches(name, "0", build) or self._spec.name.normalized in _spellings(name)
+        return self._matches(name, version, build)
+
+    def _matches(self, name: str, version: str, build: str) -> bool:
+        from rattler import PackageRecord
+        from rattler.package import BuildString
+
+        try:
+            return any(
+                self._spec.matches(PackageRecord(spelling, version, BuildString(build or "0"), 0, "noarch"))
+                for spelling in _spellings(name)
+            )
+        except Exception:  # noqa: BLE001  rattler raises several types for names that no conda package can have
+            return False
+
+
+def _spellings(name: str) -> tuple[str, ...]:
+    """Returns the spellings of a name: PyPI does not tell ``-`` from ``_``, conda does."""
+    return tuple(dict.fromkeys((name, name.replace("-", "_"), name.replace("_", "-"))))
+
+
+def _is_version(text: str) -> bool:
+    from rattler import Version
+
+    try:
+        Version(text)
+    except Exception:  # noqa: BLE001  rattler raises several types
+        return False
+    return True

@@ -14,6 +14,7 @@ from typing import Any
 from jupyter_condabuild import __version__
 from jupyter_condabuild.conda.formats import dump
 from jupyter_condabuild.conda.lockfile import Lockfile
+from jupyter_condabuild.conda.packages import License
 from jupyter_condabuild.engines.docker.installers import installer
 from jupyter_condabuild.engines.docker.recipe import Wanted, recipe
 from jupyter_condabuild.errors import UsageError
@@ -25,10 +26,16 @@ from jupyter_condabuild.oci.image import Reference
 from jupyter_condabuild.planning.inputs import read_lockfile
 from jupyter_condabuild.planning.own_files.ignore_files import DOCKERIGNORE
 from jupyter_condabuild.requests.others import ExportRequest
+from jupyter_condabuild.sbom.bill import Bill
+from jupyter_condabuild.sbom.inputs import licenses_in
+from jupyter_condabuild.sbom.inventory import bill_of_environment
 from jupyter_condabuild.text import listed
 
 FOLDER = "environment/"
 """The folder of the lock file and of the Dockerfile's other files in the repository."""
+
+SBOMS = ("spdx", "cyclonedx")
+"""The kinds of files that are SBOMs."""
 
 _PROGRAMS = {"jupyter": "JupyterLab", "python": "Python", "R": "R", "julia": "Julia"}
 
@@ -55,7 +62,10 @@ class Exported:
 
 @dataclass(frozen=True)
 class ExportInputs:
-    """The environment, the image's name, and the options with which CI builds the image."""
+    """The environment, the image's name, and the options with which CI builds the image.
+
+    `licenses` are those of the packages, for the kinds of SBOMs (see `sbom.inventory.bill_of_environment`).
+    """
 
     lockfile: Lockfile
     reference: Reference | None
@@ -64,6 +74,7 @@ class ExportInputs:
     installer_image: Reference | None = None
     engine: str = "layers"
     version: str = ""
+    licenses: Mapping[str, License] = field(default_factory=dict, hash=False)
 
     @property
     def image(self) -> Reference:
@@ -99,10 +110,12 @@ def run(request: ExportRequest, report: Report) -> Exported:
     Raises UsageError, LockfileError, PrefixError, BadReference.
     """
     warnings: tuple[Warning, ...] = ()
-    if request.kind != "dockerfile":
+    if request.kind not in ("dockerfile", *SBOMS):
         named(request.reference)  # before the environment is read, which may take long
+    environment = None
     if request.prefix:
         locked = lock_report(request.prefix, report)
+        environment = locked.environment
         lockfile, warnings = locked.lockfile, (*locked.environment.warnings, *locked.drift.warnings)
     else:
         lockfile = read_lockfile(request, report)
@@ -123,6 +136,7 @@ def run(request: ExportRequest, report: Report) -> Exported:
         request.installer_image,
         request.engine,
         __version__,
+        licenses_in(lockfile, environment) if request.kind in SBOMS else {},
     )
     return replace(export(request.kind, inputs), warnings=warnings)
 
@@ -315,6 +329,24 @@ def _devcontainer(inputs: ExportInputs) -> Exported:
     return Exported({".devcontainer/devcontainer.json": text}, next="devcontainer up --workspace-folder .")
 
 
+def _spdx(inputs: ExportInputs) -> Exported:
+    from jupyter_condabuild.sbom.spdx import spdx
+
+    return _sbom("sbom.spdx.json", spdx, inputs)
+
+
+def _cyclonedx(inputs: ExportInputs) -> Exported:
+    from jupyter_condabuild.sbom.cyclonedx import cyclonedx
+
+    return _sbom("sbom.cdx.json", cyclonedx, inputs)
+
+
+def _sbom(name: str, write: Callable[[Bill], bytes], inputs: ExportInputs) -> Exported:
+    path = f"{FOLDER}{name}"
+    text = write(bill_of_environment(inputs.lockfile, inputs.licenses)).decode()
+    return Exported({path: text}, next=f"trivy sbom {path}")
+
+
 def _program(inputs: ExportInputs) -> str:
     return _PROGRAMS.get(inputs.command[0], "A shell")
 
@@ -332,5 +364,7 @@ KINDS: dict[str, Callable[[ExportInputs], Exported]] = {
     "kubernetes": _kubernetes,
     "apptainer": _apptainer,
     "devcontainer": _devcontainer,
+    "spdx": _spdx,
+    "cyclonedx": _cyclonedx,
 }
 """The function that makes the files, by the kind of files."""

@@ -33,6 +33,7 @@ class Option(NamedTuple):
         client: whether the body of a REST request may have the option as a member of the same name.
         below_root: whether the option is a path that a REST client gives relative to the server's root folder.
         shown: whether the server's history shows the option, so that "Build again" can send the same value.
+        several: whether the flag of a list takes several values at once.
         parse: the function that makes the value from its text; None if the type of the field decides.
     """
 
@@ -46,6 +47,7 @@ class Option(NamedTuple):
     client: bool = False
     below_root: bool = False
     shown: bool = False
+    several: bool = False
     parse: Callable[[str], Any] | None = None
 
     @property

@@ -1,4 +1,4 @@
-"""The requests of the commands lock, rebase, verify, diff, export and prune, and the table of the server's jobs."""
+"""The requests of all commands but build, plan and base, and the table of the server's jobs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ from jupyter_condabuild.requests.build import BaseRequest, BuildRequest, JobRequ
 from jupyter_condabuild.requests.option import Request, option
 from jupyter_condabuild.settings import DEFAULT_BASE
 
-EXPORTS = ("dockerfile", "github-actions", "gitlab-ci", "compose", "kubernetes", "apptainer", "devcontainer")
+EXPORTS = (
+    *("dockerfile", "github-actions", "gitlab-ci", "compose", "kubernetes", "apptainer", "devcontainer"),
+    *("spdx", "cyclonedx"),
+)
 """The kinds of files that the command `export` writes."""
 
 
@@ -172,6 +175,52 @@ class PruneRequest(JobRequest):
         """Raises UsageError if `keep_bytes` is negative."""
         if self.keep_bytes < 0:
             raise UsageError("keep_bytes must be 0 or more.", "0 removes everything.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LicensesRequest(JobRequest):
+    """An environment whose licences are listed: a folder, a kernel, a lock file, or an image."""
+
+    label: ClassVar[str] = "The licenses request"
+
+    source: str = option(
+        "",
+        "the folder of an environment, kernel:NAME, a lock file, the name of an image, or an archive "
+        "(default: the active environment)",
+        metavar="SOURCE",
+        completed=True,
+    )
+
+    def __post_init__(self) -> None:
+        """Raises UsageError if there is no environment."""
+        if not self.source:
+            raise UsageError(
+                f"{self.label} names no environment, and no environment is active.",
+                "Give the folder of an environment, kernel:NAME, a lock file or an image.",
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class WhoHasRequest(JobRequest):
+    """A package, and the repositories whose images are searched for it."""
+
+    label: ClassVar[str] = "The who-has request"
+
+    package: str = option("", "a package, with versions if wanted: numpy, 'numpy<2'", metavar="PACKAGE")
+    repositories: tuple[str, ...] = option(
+        (),
+        "the repositories to search, as registry/repository, or images, as registry/repository:tag",
+        "--in",
+        metavar="REPOSITORY",
+        several=True,
+    )
+
+    def __post_init__(self) -> None:
+        """Raises UsageError if there is no package or no repository."""
+        if not self.package:
+            raise UsageError(f"{self.label} names no package.", "Write it as numpy or 'numpy<2'.")
+        if not self.repositories:
+            raise UsageError(f"{self.label} names no repository.", "Add --in registry.lab.org/team/env.")
 
 
 JOBS: Mapping[str, type[Request]] = {

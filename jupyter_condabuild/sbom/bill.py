@@ -43,16 +43,17 @@ class Component:
 
 @dataclass(frozen=True)
 class Bill:
-    """The packages of an image. The same image has the same bill.
+    """The packages of an image or of an environment. The same image has the same bill.
 
-    `image` is the digest of its manifest. `created` is the image's own date, in ISO 8601. `tool` is the version of this
-    program.
+    `subject` is the digest of the image's manifest, or of the environment's lock file, and `is_image` says which.
+    `created` is the image's own date, in ISO 8601. `tool` is the version of this program.
     """
 
-    image: str
+    subject: str
     created: str
     tool: str
     components: tuple[Component, ...]
+    is_image: bool = True
 
     def to_json(self) -> str:
         """Returns the bill as a text, which `parse` reads."""

@@ -36,16 +36,16 @@ from jupyter_condabuild.sbom.purl import purl_of, purl_of_image
 def cyclonedx(bill: Bill) -> bytes:
     """Returns the SBOM of an image. The same bill gives the same bytes."""
     root = CdxComponent(
-        type=ComponentType.CONTAINER,
+        type=ComponentType.CONTAINER if bill.is_image else ComponentType.APPLICATION,
         name="conda environment",
-        version=bill.image,
-        bom_ref=bill.image,
-        purl=purl_of_image(bill.image),
+        version=bill.subject,
+        bom_ref=bill.subject,
+        purl=purl_of_image(bill.subject) if bill.is_image else None,
     )
     tool = CdxComponent(type=ComponentType.APPLICATION, name="jupyter-condabuild", version=bill.tool, bom_ref="tool")
     made = {(component.manager, component.name): _component(component) for component in bill.components}
     bom = Bom(
-        serial_number=uuid.uuid5(uuid.NAMESPACE_URL, f"cyclonedx:{bill.image}"),
+        serial_number=uuid.uuid5(uuid.NAMESPACE_URL, f"cyclonedx:{bill.subject}"),
         metadata=BomMetaData(
             timestamp=datetime.fromisoformat(bill.created), tools=ToolRepository(components=[tool]), component=root
         ),

@@ -16,6 +16,9 @@ from jupyter_condabuild.oci.image import LAYER_PACKAGES, Digest, ImageConfig, Ma
 from jupyter_condabuild.oci.layer import EPOCH
 from jupyter_condabuild.sbom.bill import Bill, Component, Holder
 
+_EARLIEST = datetime.fromtimestamp(EPOCH, UTC)
+"""The date of an image without a date: that of all files in layers."""
+
 
 def bill_of(
     manifest: Manifest,
@@ -31,13 +34,29 @@ def bill_of(
         titles: the titles of the layers above the base, by the digests of their blobs; empty if they are not known.
     """
     by_dist, overlay = _holders(manifest, config, titles)
+    components = _components(lockfile, licenses, by_dist, overlay)
+    return Bill(str(manifest.descriptor.digest), _created(config), __version__, components)
+
+
+def bill_of_environment(lockfile: Lockfile, licenses: Mapping[str, License]) -> Bill:
+    """Returns the bill of an environment that is not in an image. `licenses` are those of `bill_of`."""
+    components = _components(lockfile, licenses, {}, ())
+    return Bill(lockfile.digest, _EARLIEST.isoformat(), __version__, components, is_image=False)
+
+
+def _components(
+    lockfile: Lockfile,
+    licenses: Mapping[str, License],
+    by_dist: Mapping[str, tuple[Holder, ...]],
+    overlay: tuple[Holder, ...],
+) -> tuple[Component, ...]:
     names = {package.name for package in lockfile.conda}
     conda = [
         _conda(package, licenses.get(package.dist, License()), by_dist.get(package.dist, overlay), names)
         for package in lockfile.conda
     ]
     pip = [_pip(package, licenses.get(pip_dist(package), License()), overlay) for package in lockfile.pip]
-    return Bill(str(manifest.descriptor.digest), _created(config), __version__, (*conda, *pip))
+    return (*conda, *pip)
 
 
 def pip_dist(package: PipPackage) -> str:
@@ -106,4 +125,4 @@ def _created(config: ImageConfig) -> str:
         date = datetime.fromisoformat(match[0]).replace(tzinfo=UTC) if match else None
     except ValueError:
         date = None
-    return (date or datetime.fromtimestamp(EPOCH, UTC)).isoformat()
+    return (date or _EARLIEST).isoformat()

@@ -36,7 +36,7 @@ from jupyter_condabuild.sbom.licensing import licensing, spdx_licensing
 from jupyter_condabuild.sbom.purl import purl_of, purl_of_image
 
 DOCUMENT = "SPDXRef-DOCUMENT"
-IMAGE = "SPDXRef-ContainerImage"
+IMAGE, ENVIRONMENT = "SPDXRef-ContainerImage", "SPDXRef-Application"
 NAMESPACE = "https://pypi.org/project/jupyter-condabuild/spdx/"
 
 
@@ -46,14 +46,15 @@ def spdx(bill: Bill) -> bytes:
     tool = Actor(ActorType.TOOL, f"jupyter-condabuild-{bill.tool}")
     identities = {(component.manager, component.name): _identity(component) for component in bill.components}
     references: dict[str, str] = {}
-    packages, annotations = [_image(bill)], []
-    links = [Relationship(DOCUMENT, RelationshipType.DESCRIBES, IMAGE)]
+    root = _root(bill)
+    packages, annotations = [root], []
+    links = [Relationship(DOCUMENT, RelationshipType.DESCRIBES, root.spdx_id)]
     for component in bill.components:
         identity = identities[component.manager, component.name]
         found = licensing(component.license)
         references |= dict(found.references)
         packages.append(_package(component, identity, found.expression))
-        links.append(Relationship(IMAGE, RelationshipType.CONTAINS, identity))
+        links.append(Relationship(root.spdx_id, RelationshipType.CONTAINS, identity))
         links += [
             Relationship(identity, RelationshipType.DEPENDS_ON, identities["conda", name]) for name in component.depends
         ]
@@ -62,7 +63,7 @@ def spdx(bill: Bill) -> bytes:
             annotations += [Annotation(identity, AnnotationType.OTHER, tool, created, comment) for comment in comments]
     document = Document(
         CreationInfo(
-            "SPDX-2.3", DOCUMENT, "conda environment", f"{NAMESPACE}{bill.image.replace(':', '-')}", [tool], created
+            "SPDX-2.3", DOCUMENT, "conda environment", f"{NAMESPACE}{bill.subject.replace(':', '-')}", [tool], created
         ),
         packages=packages,
         relationships=links,
@@ -72,16 +73,16 @@ def spdx(bill: Bill) -> bytes:
     return canonical_json(DocumentConverter().convert(document))  # type: ignore[no-untyped-call]
 
 
-def _image(bill: Bill) -> Package:
+def _root(bill: Bill) -> Package:
     return Package(
-        IMAGE,
+        IMAGE if bill.is_image else ENVIRONMENT,
         "conda environment",
         SpdxNoAssertion(),
-        version=bill.image,
+        version=bill.subject,
         files_analyzed=False,
-        checksums=[Checksum(ChecksumAlgorithm.SHA256, bill.image.removeprefix("sha256:"))],
-        external_references=[_purl(str(purl_of_image(bill.image)))],
-        primary_package_purpose=PackagePurpose.CONTAINER,
+        checksums=[Checksum(ChecksumAlgorithm.SHA256, bill.subject.removeprefix("sha256:"))],
+        external_references=[_purl(str(purl_of_image(bill.subject)))] if bill.is_image else [],
+        primary_package_purpose=PackagePurpose.CONTAINER if bill.is_image else PackagePurpose.APPLICATION,
     )
 
 

@@ -22,6 +22,9 @@ from jupyter_condabuild.errors import EngineFault, EngineUnavailable, LockfileEr
 from jupyter_condabuild.events import Log, Progress
 from jupyter_condabuild.oci import builder
 from jupyter_condabuild.oci.daemon import Daemon
+from jupyter_condabuild.oci.image import Digest
+from jupyter_condabuild.oci.referrers import referrers
+from jupyter_condabuild.sbom.documents import MEDIA_TYPES
 from tests.parts.builds import install, small_channel
 from tests.parts.channel import prefix
 from tests.parts.channel.channel import Channel, serve
@@ -29,6 +32,7 @@ from tests.parts.channel.package import File, Metadata
 from tests.parts.engines import DockerWorkshop, steps, unexpected
 from tests.parts.image_tree import SavedImage
 from tests.parts.own_engines import OwnEngine
+from tests.parts.registry.pushing import connect
 
 ENVIRONMENT = "RUN --mount=type=cache,id=condabuild-rattler"
 
@@ -170,6 +174,10 @@ def test_the_result_of_a_push_matches_the_registry(
     manifest = json.loads(found.stdout)
     assert finished.size == manifest["config"]["size"] + sum(layer["size"] for layer in manifest["layers"])
     assert [event for event in docker_workshop.events if isinstance(event, Progress) and event.subject == "push"]
+    with connect(registry) as connected:
+        repository = connected.repository(name.partition("/")[2].removesuffix(":v1"))
+        types = {one.artifact_type for one in referrers(repository, Digest.parse(finished.digest))}
+    assert types == set(MEDIA_TYPES)
 
 
 def test_packages_that_the_builder_cannot_download_are_in_the_context(

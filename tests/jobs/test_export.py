@@ -15,14 +15,18 @@ from pathlib import Path
 import docker
 import pytest
 import yaml
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
 from docker.models.containers import Container
+from spdx_tools.spdx.parser.json.json_parser import parse_from_file
+from spdx_tools.spdx.validation.document_validator import validate_full_spdx_document
 
 from jupyter_condabuild.conda.formats import dump, load
 from jupyter_condabuild.conda.locking import lock
 from jupyter_condabuild.conda.packages import PipPackage
 from jupyter_condabuild.conda.prefix.snapshot import snapshot
 from jupyter_condabuild.errors import BadReference, UsageError
-from jupyter_condabuild.jobs.export import KINDS, Exported, ExportInputs, export, run, without_local_packages
+from jupyter_condabuild.jobs.export import KINDS, SBOMS, Exported, ExportInputs, export, run, without_local_packages
 from jupyter_condabuild.oci import builder
 from jupyter_condabuild.oci.daemon import Daemon
 from jupyter_condabuild.oci.image import Reference
@@ -30,6 +34,8 @@ from jupyter_condabuild.planning.own_files.ignore_files import DOCKERIGNORE, IGN
 from jupyter_condabuild.requests.others import ExportRequest
 from tests.conftest import missing
 from tests.engines.test_dockerfile import HASH, conda, lockfile
+from tests.parts.builds import install, small_channel
+from tests.parts.channel.package import File, Metadata
 from tests.parts.command_line import CommandLine
 from tests.parts.engines import DockerWorkshop
 
@@ -173,7 +179,7 @@ def test_dockerignore_leaves_out_unneeded_files_and_passwords(tmp_path: Path) ->
     assert included_names(tmp_path) == {".dockerignore", "a.py", "data", "data/x"}
 
 
-@pytest.mark.parametrize("kind", sorted(set(KINDS) - {"dockerfile"}))
+@pytest.mark.parametrize("kind", sorted(set(KINDS) - {"dockerfile", *SBOMS}))
 def test_an_image_with_a_missing_or_invalid_name_is_refused(kind: str) -> None:
     """No file is written."""
     with pytest.raises(UsageError):
@@ -268,7 +274,7 @@ def _page(container: Container, port: int) -> str:
         time.sleep(0.05)
 
 
-@pytest.mark.parametrize("kind", sorted(KINDS.keys() - {"dockerfile"}))
+@pytest.mark.parametrize("kind", sorted(KINDS.keys() - {"dockerfile", *SBOMS}))
 def test_a_missing_name_is_told_before_the_environment_is_read(kind: str, tmp_path: Path) -> None:
     """The folder is no environment; the first fault is that of the request."""
     with pytest.raises(UsageError, match="the name of the image"):
@@ -286,3 +292,24 @@ def test_a_pipeline_runs_what_it_was_written_with() -> None:
         installed = re.findall(r"pip install (?:--quiet )?(.*)", text)
         assert set(installed) == {"'jupyter-condabuild==0.1.0'"}
         assert 'PIP_ONLY_BINARY: ":all:"' in text
+
+
+@pytest.mark.parametrize("kind", ["spdx", "cyclonedx"])
+def test_an_sbom_of_an_environment_is_a_file(kind: str, tmp_path: Path) -> None:
+    """It belongs to no image, and has a licence for each package and a fixed date."""
+    packages = [(Metadata("a", "1.0", noarch="generic", license="MIT"), [File("share/a", b"a")])]
+    prefix = install(tmp_path / "env", small_channel(tmp_path / "channel", packages), "a")
+    run = CommandLine(tmp_path)
+    first = run("export", kind, prefix, "-o", tmp_path / "one")
+    assert first.status == 0, first.err
+    run("export", kind, prefix, "-o", tmp_path / "two")
+    [file] = (tmp_path / "one/environment").iterdir()
+    assert file.read_bytes() == (tmp_path / "two/environment" / file.name).read_bytes()
+    text = file.read_text()
+    assert '"MIT"' in text
+    assert "1980-01-01T00:00:00" in text
+    assert "pkg:oci" not in text
+    if kind == "cyclonedx":
+        assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
+    else:
+        assert validate_full_spdx_document(parse_from_file(str(file))) == []

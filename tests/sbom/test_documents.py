@@ -139,7 +139,7 @@ def test_the_same_image_has_the_same_bytes() -> None:
     assert [one["content"].encode() for one in json.loads(done.stdout)] == [one.content for one in expected]
     value = json.loads(expected[0].content)
     assert value["metadata"]["timestamp"] == "2024-01-02T03:04:05+00:00"
-    other = replace(make(), image=str(Digest.of(b"other")))
+    other = replace(make(), subject=str(Digest.of(b"other")))
     assert json.loads(documents(other)[0].content)["serialNumber"] != value["serialNumber"]
 
 

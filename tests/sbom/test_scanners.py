@@ -1,0 +1,67 @@
+"""Scanners find the packages of an image. Their rules stand here as their sources have them, since none runs here."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jupyter_condabuild.sbom.documents import documents
+from tests.parts.bills import make
+from tests.parts.image_tree import SavedImage
+
+TRIVY_CONDA_META = re.compile(r".*/envs/.+/conda-meta/.+-.+-.+\.json")
+"""trivy, pkg/fanal/analyzer/language/conda/meta/meta.go: fileRegex."""
+
+TRIVY_SBOM_TYPES = ("application/vnd.cyclonedx+json", "application/spdx+json")
+"""trivy, internal/oci: SupportedSBOMArtifactTypes. The blob must have the same media type (remote_sbom.go)."""
+
+SYFT_TYPES: dict[str, type | tuple[type, ...]] = {
+    **dict.fromkeys(("name", "version", "build", "channel", "subdir", "noarch", "license", "md5", "sha256"), str),
+    **dict.fromkeys(("fn", "url", "arch"), (str, type(None))),
+    **dict.fromkeys(("build_number", "size", "timestamp"), int),
+    **dict.fromkeys(("depends", "files"), list),
+}
+"""syft, syft/pkg/conda.go: the types of CondaMetaPackage. A member of another type ends the reading of a record."""
+
+DOCS = Path(__file__).parents[2] / "docs/sbom.md"
+
+
+@pytest.fixture(scope="module")
+def records(rattler_image: SavedImage) -> dict[str, Any]:
+    """The records of conda in an image, by their paths in the layers."""
+    paths = [path for path in rattler_image.tree if re.fullmatch(r"opt/env/conda-meta/.+\.json", path)]
+    return {path: json.loads(rattler_image.read(path)) for path in paths}
+
+
+def test_trivy_finds_the_records_with_the_documented_pattern(records: dict[str, Any]) -> None:
+    """And not without: a link to a folder `envs` would not help, trivy skips links (pkg/fanal/walker/tar.go)."""
+    [pattern] = re.findall(r"--file-patterns 'conda-pkg:(.+?)'", DOCS.read_text())
+    assert records
+    for path in records:
+        assert re.search(pattern, path)
+        assert not TRIVY_CONDA_META.search(path)
+
+
+def test_trivy_finds_the_sboms_in_the_registry() -> None:
+    """By the type of the artifact. Every component with the type library has a purl, or trivy refuses the whole."""
+    made = {one.media_type: json.loads(one.content) for one in documents(make())}
+    assert tuple(made) == TRIVY_SBOM_TYPES
+    cyclonedx, spdx = made.values()
+    assert all(one["purl"] for one in (cyclonedx["metadata"]["component"], *cyclonedx["components"]))
+    assert all(one["externalRefs"] for one in spdx["packages"])
+
+
+def test_syft_reads_the_records(records: dict[str, Any]) -> None:
+    """Its glob is ``**/conda-meta/*.json``; members have the types that it expects."""
+    for path, record in records.items():
+        assert re.fullmatch(r"(.*/)?conda-meta/[^/]*\.json", path)
+        assert {"name", "version", "build", "url"} <= record.keys()
+        for member, kind in SYFT_TYPES.items():
+            assert member not in record or isinstance(record[member], kind), (path, member)
+        for entry in record["paths_data"]["paths"]:
+            assert isinstance(entry["_path"], str)
+            assert isinstance(entry.get("size_in_bytes", 0), int)
