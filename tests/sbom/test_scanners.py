@@ -11,7 +11,8 @@ import pytest
 
 from jupyter_condabuild.sbom.documents import documents
 from tests.parts.bills import make
-from tests.parts.image_tree import SavedImage
+from tests.parts.builds import Package, Workshop, install, small_channel
+from tests.parts.channel.package import File, Metadata
 
 TRIVY_CONDA_META = re.compile(r".*/envs/.+/conda-meta/.+-.+-.+\.json")
 """trivy, pkg/fanal/analyzer/language/conda/meta/meta.go: fileRegex."""
@@ -20,8 +21,8 @@ TRIVY_SBOM_TYPES = ("application/vnd.cyclonedx+json", "application/spdx+json")
 """trivy, internal/oci: SupportedSBOMArtifactTypes. The blob must have the same media type (remote_sbom.go)."""
 
 SYFT_TYPES: dict[str, type | tuple[type, ...]] = {
-    **dict.fromkeys(("name", "version", "build", "channel", "subdir", "noarch", "license", "md5", "sha256"), str),
-    **dict.fromkeys(("fn", "url", "arch"), (str, type(None))),
+    **dict.fromkeys(("name", "version", "build", "channel", "subdir", "license", "md5", "sha256", "fn", "url"), str),
+    **dict.fromkeys(("noarch", "arch"), (str, type(None))),
     **dict.fromkeys(("build_number", "size", "timestamp"), int),
     **dict.fromkeys(("depends", "files"), list),
 }
@@ -30,17 +31,22 @@ SYFT_TYPES: dict[str, type | tuple[type, ...]] = {
 DOCS = Path(__file__).parents[2] / "docs/sbom.md"
 
 
-@pytest.fixture(scope="module")
-def records(rattler_image: SavedImage) -> dict[str, Any]:
+@pytest.fixture
+def records(workshop: Workshop, tmp_path: Path) -> dict[str, Any]:
     """The records of conda in an image, by their paths in the layers."""
-    paths = [path for path in rattler_image.tree if re.fullmatch(r"opt/env/conda-meta/.+\.json", path)]
-    return {path: json.loads(rattler_image.read(path)) for path in paths}
+    packages: list[Package] = [
+        (Metadata("a-b", "1.0", noarch="generic", license="MIT", depends=("c",)), [File("share/a", b"a")]),
+        (Metadata("c", "1.0", build="h1_0"), [File("lib/c", b"c")]),
+    ]
+    image = workshop.image(install(tmp_path / "env", small_channel(tmp_path / "channel", packages), "a-b"))
+    paths = [f"opt/env/{path}" for path in image.tree() if re.fullmatch(r"conda-meta/.+\.json", path)]
+    return {path: json.loads(image.read(path)) for path in paths}
 
 
 def test_trivy_finds_the_records_with_the_documented_pattern(records: dict[str, Any]) -> None:
     """And not without: a link to a folder `envs` would not help, trivy skips links (pkg/fanal/walker/tar.go)."""
     [pattern] = re.findall(r"--file-patterns 'conda-pkg:(.+?)'", DOCS.read_text())
-    assert records
+    assert len(records) == 2
     for path in records:
         assert re.search(pattern, path)
         assert not TRIVY_CONDA_META.search(path)
