@@ -56,7 +56,7 @@ def licenses(
         if not name and cached and cached.extracted:
             name = _name(_object(cached.path / "info/repodata_record.json")) or _name(_object(cached.path / _INDEX))
         if cached and cached.extracted:
-            found[package.dist] = License(name, _texts_in(cached.path) if needs_texts(name) else ())
+            found[package.dist] = License(name, _text_in(cached.path) if needs_texts(name) else "")
         elif name and not needs_texts(name):
             found[package.dist] = License(name)
         else:
@@ -66,7 +66,7 @@ def licenses(
 
         in_archives = asyncio.run(_read_all(archives, sources, needs_texts))
         for (package, _), license in zip(archives, in_archives, strict=True):
-            found[package.dist] = License(stated.get(package.dist, "") or license.name, license.texts)
+            found[package.dist] = License(stated.get(package.dist, "") or license.name, license.text)
     return found
 
 
@@ -106,8 +106,8 @@ def _words(text: str) -> str:
     return "" if name.lower() in ("none", "unknown") else name.encode("utf-8", "replace").decode()
 
 
-def _texts_in(folder: Path) -> tuple[tuple[str, str], ...]:
-    """Returns the licence files of an extracted package. Links are not followed."""
+def _text_in(folder: Path) -> str:
+    """Returns the text of the licence files of an extracted package. Links are not followed."""
     root = folder / FOLDER
     paths = sorted(Path(parent, name) for parent, _, names in os.walk(root) for name in names)
     texts = []
@@ -117,14 +117,13 @@ def _texts_in(folder: Path) -> tuple[tuple[str, str], ...]:
                 texts.append((path.relative_to(root).as_posix(), file.read(LONGEST_TEXT)))
         except OSError:
             continue
-    return _decoded(texts)
+    return _joined(texts)
 
 
-def _decoded(texts: Iterable[tuple[str, bytes]]) -> tuple[tuple[str, str], ...]:
-    return tuple(
-        (name.encode("utf-8", "replace").decode(), scrub(content[:LONGEST_TEXT].decode("utf-8", "replace")))
-        for name, content in texts
-    )
+def _joined(files: Iterable[tuple[str, bytes]]) -> str:
+    """Returns one text of several files: each with its name. Characters that cannot be encoded are replaced."""
+    texts = [f"{name}\n\n{scrub(content[:LONGEST_TEXT].decode('utf-8', 'replace'))}" for name, content in files]
+    return "\n\n".join(texts).encode("utf-8", "replace").decode()
 
 
 def _object(path: Path) -> dict[str, Any]:
@@ -168,6 +167,6 @@ async def _read_all(
                 texts = await archive.read_files(paths[:MOST_TEXTS])
             except Exception:  # noqa: BLE001  rattler raises many types; such a package has no licence
                 return License()
-        return License(name, _decoded((path.removeprefix(FOLDER), texts[path] or b"") for path in sorted(texts)))
+        return License(name, _joined((path.removeprefix(FOLDER), texts[path] or b"") for path in sorted(texts)))
 
     return await asyncio.gather(*(read(package, cached) for package, cached in packages))

@@ -135,12 +135,12 @@ def _check_texts(*values: object) -> None:
 class License:
     """The licence of a package.
 
-    `name` is an SPDX expression, or any other words; empty if the package states no licence. `texts` are the package's
-    licence files: name and content. They are read only for packages whose name needs them.
+    `name` is an SPDX expression, or any other words; empty if the package states no licence. `text` has the package's
+    licence files, if the name says too little.
     """
 
     name: str = ""
-    texts: tuple[tuple[str, str], ...] = ()
+    text: str = ""
 
 
 def canonical_name(name: str) -> str:

@@ -7,12 +7,13 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from jupyter_condabuild.errors import BadSbom, ContentMismatch, ImageError
+from jupyter_condabuild.conda.packages import License
+from jupyter_condabuild.errors import BadSbom, CondaBuildError, ContentMismatch, ImageError
 from jupyter_condabuild.oci.image import INDEXES, Descriptor, Digest, Index
-from jupyter_condabuild.oci.referrers import content, referrers
+from jupyter_condabuild.oci.referrers import Referrer, content, referrers
 from jupyter_condabuild.oci.repository import Repository
-from jupyter_condabuild.sbom.documents import MEDIA_TYPES
-from jupyter_condabuild.sbom.reader import LARGEST, Listed, packages_in
+from jupyter_condabuild.sbom.documents import CYCLONEDX, MEDIA_TYPES, SPDX
+from jupyter_condabuild.sbom.reader import LARGEST, Listed, licenses_from, packages_in
 
 MOST_SBOMS = 4
 """The number of SBOMs of one format that are read. Anybody who may push can attach SBOMs."""
@@ -48,6 +49,20 @@ def packages_of(repository: Repository, image: Digest) -> tuple[Listed, ...] | N
         if is_read:
             return tuple(sorted(found))
     return None
+
+
+def licenses_of_image(repository: Repository, image: Digest) -> dict[str, License] | None:
+    """Returns the licences in the SBOMs that this program has attached to an image; None if there are none."""
+    try:
+        attached = referrers(repository, image)
+        found = {one.artifact_type: content(repository, one, LARGEST) for one in reversed(attached) if _is_sbom(one)}
+        return licenses_from(found[CYCLONEDX], found[SPDX]) if found.keys() == set(MEDIA_TYPES) else None
+    except CondaBuildError:  # an image without SBOMs is complete
+        return None
+
+
+def _is_sbom(referrer: Referrer) -> bool:
+    return referrer.artifact_type in MEDIA_TYPES
 
 
 def search(repository: Repository, tags: Iterable[str] = ()) -> list[SearchedImage]:

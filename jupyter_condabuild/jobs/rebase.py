@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 from jupyter_condabuild.distribution.layer_index import LayerIndex
 from jupyter_condabuild.distribution.push import Config, Push
+from jupyter_condabuild.distribution.sbom_search import licenses_of_image
+from jupyter_condabuild.distribution.sboms import Sboms
 from jupyter_condabuild.distribution.statements import Statements
 from jupyter_condabuild.engines.layers.assemble import check_depth
 from jupyter_condabuild.errors import BadImage
@@ -19,12 +21,15 @@ from jupyter_condabuild.oci.image import LAYER_KEY, Image, ImageConfig, Manifest
 from jupyter_condabuild.oci.repository import Repository
 from jupyter_condabuild.requests.job_context import open_job
 from jupyter_condabuild.requests.others import RebaseRequest
+from jupyter_condabuild.sbom.inventory import bill_of
 from jupyter_condabuild.trust.receipt import receipt_of
 from jupyter_condabuild.trust.vouchers import Vouchers
 
 
 def run(request: RebaseRequest, report: Report) -> Finished:
     """Puts the image on the new base and pushes it. Layers that the target's registry has are mounted.
+
+    If the image has SBOMs, the result gets SBOMs.
 
     Raises BadImage if the layers engine did not make the image, BaseUnavailable, RegistryError.
     """
@@ -60,11 +65,17 @@ def run(request: RebaseRequest, report: Report) -> Finished:
         image = Image(rebased, config.raw, sources)
         present = {layer.digest for layer in manifest.layers} if origin.location == destination.location else ()
         index = LayerIndex(present=frozenset(present))
-        with job.phase("push"), Push(destination, index, report) as push:
+        licenses = licenses_of_image(origin, manifest.descriptor.digest)
+        titles = {layer.descriptor.digest: layer.title for layer in own}
+        with job.phase("push"), Push(destination, index, report) as push, Sboms(destination, report) as sboms:
+            if licenses is not None:
+                bill = bill_of(rebased, config, ours.lockfile, licenses, titles)
+                sboms.write(rebased.descriptor.digest, lambda: bill)
             for descriptor in rebased.layers:
                 push.add(descriptor, sources[descriptor.digest])
             push.add(config.descriptor, Config(config.raw))
             push.finish(rebased, target.tag)
+            sboms.attach(rebased.descriptor)
         job.store.remember(f"{target.registry}/{target.repository}", rebased.descriptor.digest)
         if Vouchers(job).of_image(origin, manifest):
             job.store.vouch(rebased.descriptor.digest)

@@ -67,13 +67,11 @@ class Bill:
 
 
 def _component(value: dict[str, Any]) -> Component:
-    license = value["license"]
-    texts = tuple((name, text) for name, text in license["texts"])
     layers: Sequence[dict[str, str]] = value["layers"]
     return Component(
         **{
             **value,
-            "license": License(license["name"], texts),
+            "license": License(**value["license"]),
             "layers": tuple(Holder(**layer) for layer in layers),
             "depends": tuple(value["depends"]),
         }

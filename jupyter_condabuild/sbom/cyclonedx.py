@@ -95,8 +95,7 @@ def _licenses(component: Component) -> list[DisjunctiveLicense | LicenseExpressi
         return []
     if found.is_id and (identifier := fixup_id(found.expression)):
         return [DisjunctiveLicense(id=identifier)]
-    texts = component.license.texts
     if [found.expression] == [reference for reference, _ in found.references]:
-        text = AttachedText(content=found.references[0][1]) if texts else None
+        text = AttachedText(content=component.license.text) if component.license.text else None
         return [DisjunctiveLicense(name=component.license.name or found.expression, text=text)]
     return [LicenseExpression(found.expression)]

@@ -38,7 +38,7 @@ def licensing(license: License) -> Licensing:
     or the name if the package has none.
     """
     name = license.name
-    text = "\n\n".join(f"{file}\n\n{content}" for file, content in license.texts) or name
+    text = license.text or name
     parsed = _parse(name) if name else None
     if parsed is not None:
         expression, keys = parsed
@@ -48,6 +48,12 @@ def licensing(license: License) -> Licensing:
         return Licensing()
     reference = _reference(name, text)
     return Licensing(reference, references=((reference, text),))
+
+
+def references_in(name: str) -> tuple[str, ...]:
+    """Returns each LicenseRef in an expression; nothing for a name that is no expression."""
+    parsed = _parse(name) if name else None
+    return tuple(key for key in parsed[1] if key.startswith("LicenseRef-")) if parsed else ()
 
 
 def is_expression(name: str) -> bool:

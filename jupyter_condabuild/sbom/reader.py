@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from jupyter_condabuild.conda.packages import License
 from jupyter_condabuild.errors import BadSbom
 from jupyter_condabuild.sbom.documents import CYCLONEDX
+from jupyter_condabuild.sbom.licensing import references_in
 
 LARGEST = 64 << 20
 """The size in bytes of the largest SBOM that is read."""
@@ -52,6 +54,29 @@ def _cyclonedx(value: Any) -> Iterator[tuple[str, str]]:
     for component in value.get("components") or ():
         if purl := component.get("purl"):
             yield str(purl), _license(component.get("licenses") or [])
+
+
+def licenses_from(cyclonedx: bytes, spdx: bytes) -> dict[str, License]:
+    """Returns the licences in the two SBOMs of an image of ours, as `bill_of` takes them. Raises BadSbom."""
+    from packageurl import PackageURL
+
+    found = {}
+    try:
+        infos = json.loads(spdx).get("hasExtractedLicensingInfos") or ()
+        texts = {str(info["licenseId"]): str(info["extractedText"]) for info in infos}
+        for component in json.loads(cyclonedx)["components"]:
+            purl = PackageURL.from_string(component["purl"])
+            qualifiers: Any = purl.qualifiers
+            conda = f"{purl.name}-{purl.version}-{qualifiers.get('build', '')}"
+            dist = conda if purl.type == "conda" else f"{purl.name}=={purl.version}"
+            choices = component.get("licenses") or []
+            name = _license(choices)
+            text = next((one["license"]["text"]["content"] for one in choices if "text" in one.get("license", {})), "")
+            text = text or next((texts.get(key, "") for key in references_in(name)), "")
+            found[dist] = License(name, "" if text == name else str(text))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise BadSbom("The artifact is not an SBOM of jupyter-condabuild.") from None
+    return found
 
 
 def _license(choices: list[dict[str, Any]]) -> str:

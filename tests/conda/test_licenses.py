@@ -25,7 +25,7 @@ PACKAGES: list[Package] = [
 ]
 EXPECTED = {
     "free-1.0-0": License("MIT"),
-    "own-1.0-0": License("Ours", (("LICENSE.txt", "Ask https://lab.org first.\n"), ("third/NOTICE", "\ufffd\n"))),
+    "own-1.0-0": License("Ours", "LICENSE.txt\n\nAsk https://lab.org first.\n\n\nthird/NOTICE\n\n\ufffd\n"),
     "silent-1.0-0": License(),
 }
 
@@ -72,7 +72,7 @@ def test_texts_are_bounded_and_links_are_not_followed(
     [package] = [item for item in load(explicit(channel, tmp_path / "lock.txt")).conda if item.name == "own"]
     (tmp_path / "pkgs/own-1.0-0/info/licenses/AAA").symlink_to(prefix / "conda-meta/history")
     sources = PackageSources(PackageCaches([tmp_path / "pkgs"]))
-    assert licenses([package], sources, None, needs_texts)["own-1.0-0"].texts == (("LICENSE.txt", "Ask h"),)
+    assert licenses([package], sources, None, needs_texts)["own-1.0-0"].text == "LICENSE.txt\n\nAsk h"
 
 
 @pytest.mark.parametrize(

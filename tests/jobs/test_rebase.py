@@ -15,7 +15,9 @@ from jupyter_condabuild.events import Event, Finished, Layer, Log
 from jupyter_condabuild.jobs import rebase
 from jupyter_condabuild.oci import archive
 from jupyter_condabuild.oci.image import Manifest
+from jupyter_condabuild.oci.referrers import content, referrers
 from jupyter_condabuild.requests.others import RebaseRequest
+from jupyter_condabuild.sbom.documents import MEDIA_TYPES
 from tests.parts.builds import Package, Workshop, install, small_channel
 from tests.parts.channel.package import File, Metadata
 from tests.parts.jobs import request, verified
@@ -86,6 +88,25 @@ def test_the_result_is_the_image_built_on_the_new_base(
     built = workshop.build(prefix, reference=f"{name}:built", push=True, base=newer_base, variables=variables)
     assert finished.digest == str(built.image.manifest.descriptor.digest)
     assert manifest_of(f"{name}:new") == manifest_of(f"{name}:built")
+
+
+def test_its_sboms_are_those_of_the_image_built_on_that_base(
+    workshop: Workshop, prefix: Path, name: str, newer_base: str
+) -> None:
+    """Read from the image's own: no package is needed."""
+    workshop.build(prefix, reference=f"{name}:old", push=True)
+    empty = Workshop(workshop.folder / "empty", workshop.base)
+    rebased(empty, f"{name}:old", newer_base, f"{name}/rebased:v1")
+    workshop.build(prefix, reference=f"{name}/built:v1", push=True, base=newer_base)
+    with connect(name.partition("/")[0]) as registry:
+        one, other = (registry.repository(f"{name.partition('/')[2]}/{where}") for where in ("rebased", "built"))
+        digest = manifest_of(f"{name}/built:v1")[0].descriptor.digest
+        found = [
+            {referrer.artifact_type: content(place, referrer, 1 << 20) for referrer in referrers(place, digest)}
+            for place in (one, other)
+        ]
+    for kind in MEDIA_TYPES:
+        assert found[0][kind] == found[1][kind]
 
 
 def test_none_of_our_layers_is_made_or_moved(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from jupyter_condabuild.conda.lockfile import of_packages
@@ -26,7 +27,7 @@ MINE = PipPackage("mine", "1.0", url="git+https://token@github.com/me/mine@01234
 LICENSES = {
     NUMPY.dist: License("BSD-3-Clause AND LicenseRef-Numpy"),
     PYTHON.dist: License("Python-2.0"),
-    MUTEX.dist: License("No licence, really!", (("LICENSE.txt", "Do what you want.\n"),)),
+    MUTEX.dist: License("No licence, really!", "LICENSE.txt\n\nDo what you want.\n"),
     "torch==2.5.0+cpu": License("BSD-3-Clause"),
 }
 
@@ -40,10 +41,10 @@ def layer(content: bytes, *dists: str) -> Descriptor:
 LAYERS = (layer(b"base"), layer(b"old", NUMPY.dist), layer(b"n", NUMPY.dist), layer(b"p", PYTHON.dist), layer(b"over"))
 
 
-def make(**changes: Any) -> Bill:
+def make(licenses: Mapping[str, License] = LICENSES, **changes: Any) -> Bill:
     """The bill of an image with five layers, one of which is hidden."""
     value = {"architecture": "amd64", "created": "2024-01-02T03:04:05.678901234Z", **changes}
     config = ImageConfig({}, ()).with_value(value, [Digest.of(bytes([number])) for number in range(len(LAYERS))])
     manifest = Manifest.make(config.descriptor, LAYERS, {HIDDEN: str(LAYERS[1].digest)})
     lockfile = of_packages("linux-64", [NUMPY, PYTHON, MUTEX], [TORCH, MINE])
-    return bill_of(manifest, config, lockfile, LICENSES, {LAYERS[4].digest: OVERLAY})
+    return bill_of(manifest, config, lockfile, licenses, {LAYERS[4].digest: OVERLAY})

@@ -23,7 +23,7 @@ from jupyter_condabuild.oci.image import Digest, canonical_json
 from jupyter_condabuild.sbom import documents as module
 from jupyter_condabuild.sbom.bill import Bill
 from jupyter_condabuild.sbom.documents import CYCLONEDX, SPDX, Writer, documents
-from jupyter_condabuild.sbom.reader import Listed, packages_in
+from jupyter_condabuild.sbom.reader import Listed, licenses_from, packages_in
 from tests.parts.bills import LAYERS, make
 
 
@@ -194,6 +194,15 @@ def test_packages_are_read_from_both_formats(number: int) -> None:
         ("pip", "torch", "2.5.0+cpu", ""),
     ]
     assert Listed("conda", "python", "3.12.1", "h_0", "Python-2.0") in found
+
+
+def test_licences_are_read_as_they_were_written() -> None:
+    """So that the SBOM of a rebased image is that of the image built on the other base."""
+    cyclonedx, spdx = documents(make())
+    found = licenses_from(cyclonedx.content, spdx.content)
+    assert make(licenses=found) == make()
+    with pytest.raises(BadSbom):
+        licenses_from(b"{}", b"[]")
 
 
 @pytest.mark.parametrize("media_type", [CYCLONEDX, SPDX])
