@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from http.client import HTTPException
 from pathlib import Path
 
-from jupyter_condabuild.conda.fetch import locate
+from jupyter_condabuild.conda.fetch import locate, url_path
 from jupyter_condabuild.conda.lockfile import Lockfile, of_packages
 from jupyter_condabuild.conda.logins import length, open_url
 from jupyter_condabuild.conda.match_specs import merged_depends
@@ -78,8 +80,19 @@ def _content_length(url: str) -> int | None:
 
     A login in the URL is sent only to the host of the URL.
     """
+    if url.startswith("file:"):
+        return _file_size(Path(os.fsdecode(url_path(url))))
     try:
         with open_url(url, _SECONDS, method="HEAD") as response:
             return length(response.headers)
     except (OSError, ValueError, HTTPException):
         return None
+
+
+def _file_size(path: Path) -> int | None:
+    """Returns the size of a regular file, in bytes; None for anything else. Does not open it: a pipe would block."""
+    try:
+        status = path.stat()
+    except (OSError, ValueError):
+        return None
+    return status.st_size if stat.S_ISREG(status.st_mode) else None

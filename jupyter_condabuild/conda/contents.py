@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from jupyter_condabuild.conda.fetch import largest, shows_login, url_path
+from jupyter_condabuild.conda.linking.check import most_metadata
 from jupyter_condabuild.conda.linking.extracted import target_of
 from jupyter_condabuild.conda.logins import download
 from jupyter_condabuild.conda.package_cache import Cached
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from rattler.package_streaming import PackageArchive
 
 _CONCURRENT = 16
-_MOST = 64 << 20
-"""The maximum size of metadata that is read, in bytes. The paths of packages with more of it are not known."""
 _WHOLE_ARCHIVE = 8 << 20
 """The maximum size in bytes of an archive that is downloaded completely if the channel does not send parts of it."""
 
@@ -45,7 +44,7 @@ def package_paths(
     for package in packages:
         cached = sources.find(package)
         if cached and cached.extracted:
-            paths, link = (_json(cached.path / name) for name in _NAMES)
+            paths, link = (_json(cached.path / name, most_metadata(package)) for name in _NAMES)
             by_dist[package.dist] = _resolved(paths, link, site_packages)
         else:
             archives.append((package, cached))
@@ -98,13 +97,13 @@ async def _fetch_all(
             try:
                 if cached or url.startswith("file:"):
                     path = cached.path if cached else Path(os.fsdecode(url_path(url)))
-                    texts = await asyncio.to_thread(read_files, path, _NAMES, _MOST)
+                    texts = await asyncio.to_thread(read_files, path, _NAMES, most_metadata(package))
                 elif shows_login(url, sources):
                     await asyncio.to_thread(download, sources.url_with_login(package), file, 20, largest(package))
-                    texts = await asyncio.to_thread(read_files, file, _NAMES, _MOST)
+                    texts = await asyncio.to_thread(read_files, file, _NAMES, most_metadata(package))
                 else:
                     archive = await PackageArchive.from_url(client, url, max_spool_size=_WHOLE_ARCHIVE)
-                    texts = await _read_remote(archive)
+                    texts = await _read_remote(archive, most_metadata(package))
             except Exception:  # noqa: BLE001  rattler raises many types; the caller reports packages without paths
                 return {}, {}
             finally:
@@ -117,22 +116,22 @@ async def _fetch_all(
         return await asyncio.gather(*(fetch(package, cached) for package, cached in packages))
 
 
-async def _read_remote(archive: PackageArchive) -> dict[str, bytes]:
-    """Returns the files of `_NAMES` that an archive has. Stops at the last of them, or after `_MOST` bytes."""
+async def _read_remote(archive: PackageArchive, most: int) -> dict[str, bytes]:
+    """Returns the files of `_NAMES` that an archive has. Stops at the last of them, or at many other bytes of info/."""
     texts: dict[str, bytes] = {}
-    left = _MOST
+    left = 16 * most
     async for entry in archive.stream("info"):
         left -= entry.size
         if left < 0 or len(texts) == len(_NAMES):
             break
-        if entry.is_file and entry.name in _NAMES:
+        if entry.is_file and entry.name in _NAMES and entry.size <= most:
             texts[entry.name] = await entry.read()
     return texts
 
 
-def _json(path: Path) -> dict[str, Any]:
+def _json(path: Path, most: int) -> dict[str, Any]:
     try:
-        return _object(read_regular(path, _MOST))
+        return _object(read_regular(path, most))
     except OSError:
         return {}
 

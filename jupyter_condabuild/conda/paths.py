@@ -10,6 +10,7 @@ LONGEST_PATH = 2048
 """The maximum length of a path in bytes. Staging folders come before it, and Linux allows 4096 in total."""
 
 _LONGEST_NAME = 255
+_MOST_FOLDERS = 120  # Python's functions for folders call themselves for each of them, up to 1000 times
 _IMPOSSIBLE = re.compile(r"[\x00\ud800-\udc7f\udd00-\udfff]")  # \udc80-\udcff are bytes that are not UTF-8
 _SITE_PACKAGES = re.compile(r"lib/(?:python|pypy)3\.\d{1,3}t?/site-packages", re.ASCII)
 
@@ -26,6 +27,8 @@ def path_fault(path: object) -> str:
     if _IMPOSSIBLE.search(path):
         return "it has characters that no path has"
     if len(path) > _LONGEST_NAME:
+        if path.count("/") > _MOST_FOLDERS:
+            return "it has too many folders"
         raw = os.fsencode(path)
         if len(raw) > LONGEST_PATH or any(len(name) > _LONGEST_NAME for name in raw.split(b"/")):
             return "it is too long"

@@ -65,6 +65,7 @@ HOSTILE: dict[str, list[Member]] = {
     "contiguous file": [special("x", tarfile.CONTTYPE)],
     "long name": [file("n" * 300)],
     "long path": [file("/".join(["n" * 200] * 20)[1:])],
+    "300 folders": [file("d/" * 300 + "x")],
     "1 MB name": [file("n" * (1 << 20))],
     "1 MB target": [link("x", "n" * (1 << 20))],
     "too large": [file("zeros", bytes((16 << 20) + (4 << 20)))],

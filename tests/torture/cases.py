@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.torture import packages
+from tests.torture import archives, packages
 from tests.torture.case import Case
 
-CASES: list[Case] = [*packages.CASES]
+CASES: list[Case] = [*packages.CASES, *archives.CASES]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from jupyter_condabuild.image.configuration import LABEL_ENGINE
+from jupyter_condabuild.image.opener import LOCK_PATH
 from jupyter_condabuild.oci import archive
 from tests.parts.channel import hostile
 from tests.parts.channel.hostile import Member
@@ -35,3 +37,18 @@ def build_package(place: Place, members: Sequence[Member], paths: object, **info
 def build_archives(place: Place, *archives: Path) -> Sequence[Command]:
     """A build of some packages."""
     return [build_lockfile(place, hostile.explicit(*archives))]
+
+
+def verify_archives(place: Place, *archives: Path) -> Sequence[Command]:
+    """A check of an image whose lock file names some packages."""
+    lock = hostile.explicit(*archives).encode()
+    made = image([tar({LOCK_PATH: lock})], Labels={LABEL_ENGINE: "docker"})
+    path = place.work / "image.tar"
+    archive.write(made, "", path)
+    return [["verify", f"oci-archive:{path}"]]
+
+
+def build_prefix(place: Place, prefix: Path, *more: str) -> Sequence[Command]:
+    """A report about an environment, and a build of it."""
+    into = place.out / "image.tar"
+    return [["snapshot", prefix], ["build", prefix, "-o", into, "--base", base(place), *more]]

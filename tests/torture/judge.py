@@ -92,7 +92,7 @@ def _run(command: list[str], place: Place, case: Case, verdict: Verdict) -> None
     verdict.seconds, verdict.megabytes = max(verdict.seconds, seconds), max(verdict.megabytes, megabytes)
     if status not in (0, 1, 2):
         verdict.faults.append(f"{command[0]} ended with {status}")
-    if "Traceback" in text or "should not" in text or '"unexpected"' in text:
+    if "Traceback" in text or "unexpected error" in text or '"unexpected"' in text:
         verdict.faults.append(f"{command[0]} raised an error that nothing caught: {text[-300:]}")
     if seconds > SECONDS:
         verdict.faults.append(f"{command[0]} took {seconds:.1f} s")

@@ -22,6 +22,7 @@ from typing import IO, BinaryIO, Protocol
 
 from jupyter_condabuild.conda.paths import LONGEST_PATH, path_fault
 from jupyter_condabuild.errors import LinkFailed, UnsafePackage, from_os_error
+from jupyter_condabuild.files import open_regular
 from jupyter_condabuild.text import size_text
 
 if sys.version_info >= (3, 14):
@@ -34,10 +35,11 @@ LEAST_BYTES, RATIO = 16 << 20, 200
 
 Packages of text or debug information reach 30. No package is known that reaches 100."""
 
-LEAST_MEMBERS, BYTES_PER_MEMBER = 10_000, 32
+LEAST_MEMBERS, BYTES_PER_MEMBER = 2000, 48
 """An archive may have `LEAST_MEMBERS`, and one more for each `BYTES_PER_MEMBER` of its size.
 
-The hash of each file in info/paths.json takes 32 bytes, which no compression makes smaller."""
+The hash of each file in info/paths.json takes 32 bytes, which no compression makes smaller. The header of an empty file
+and its name take more than 16."""
 
 _CHUNK = 1 << 18
 _LONGEST_HEADER = 1 << 16
@@ -66,10 +68,10 @@ def unpack(archive: Path, folder: Path) -> None:
     """
     try:
         folder.mkdir(parents=True)
-        size = archive.stat().st_size
-        writer = _Writer(str(folder), _Budget(archive.name, size))
-        with open(archive, "rb") as file:
-            for stream in _parts(file, size):
+        with open(open_regular(archive, follow=True), "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            writer = _Writer(str(folder), _Budget(archive.name, size))
+            for stream in _parts(file, archive.name, size):
                 writer.write(stream)
     except RecursionError:
         raise UnsafePackage(f"{archive.name} has headers inside of headers.") from None
@@ -91,11 +93,11 @@ def read_files(archive: Path, names: Collection[str], most: int) -> dict[str, by
     """
     found: dict[str, bytes] = {}
     try:
-        size = archive.stat().st_size
-        budget = _Budget(archive.name, size)
-        with open(archive, "rb") as file, closing(_parts(file, size, ["info-"])) as parts:
-            for stream in parts:
-                for member, content in _members(stream, budget):
+        with open(open_regular(archive, follow=True), "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            budget = _Budget(archive.name, size)
+            with closing(_parts(file, archive.name, size, ["info-"])) as parts:
+                for member, content in (item for stream in parts for item in _members(stream, budget)):
                     name = member.name.removeprefix("./")
                     if name in names and member.isreg() and member.size <= most:
                         found[name] = content().read()
@@ -110,13 +112,15 @@ class _Stream(Protocol):
     def read(self, size: int, /) -> bytes: ...
 
 
-def _parts(file: BinaryIO, size: int, parts: Sequence[str] = ("pkg-", "info-")) -> Generator[_Stream, None, None]:
+def _parts(
+    file: BinaryIO, name: str, size: int, parts: Sequence[str] = ("pkg-", "info-")
+) -> Generator[_Stream, None, None]:
     """Yields the tars of an archive. Raises BadZipFile for a file of another format.
 
     Args:
         parts: the starts of the names of the tars in a ``.conda``.
     """
-    if file.name.endswith(".tar.bz2"):
+    if name.endswith(".tar.bz2"):
         with bz2.BZ2File(file) as stream:
             yield stream
         return

@@ -58,6 +58,11 @@ class Checked:
         )
 
 
+def most_metadata(package: CondaPackage) -> int:
+    """Returns the maximum size in bytes of a file below info/ of a package."""
+    return LEAST_METADATA + METADATA_RATIO * (package.size or 0)
+
+
 def check(package: CondaPackage, extracted: Path, site_packages: str) -> Checked:
     """Checks every path that a package names, and every file that an installer reads.
 
@@ -116,7 +121,7 @@ class _Checker:
     def __init__(self, package: CondaPackage, folder: Path) -> None:
         self._dist = package.dist
         self._folder = str(folder)
-        self._most = LEAST_METADATA + METADATA_RATIO * (package.size or 0)
+        self._most = most_metadata(package)
 
     def unsafe(self, path: object, fault: str) -> UnsafePackage:
         return UnsafePackage(f"{self._dist} contains {str(path)[:200]!r}, which is refused: {fault}.")
