@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.torture import archives, packages
+from tests.torture import archives, packages, prefixes
 from tests.torture.case import Case
 
-CASES: list[Case] = [*packages.CASES, *archives.CASES]
+CASES: list[Case] = [*packages.CASES, *archives.CASES, *prefixes.CASES]

@@ -37,11 +37,12 @@ class InstallSource:
     from_index: bool = False
 
 
-def text_of(path: Path, *, follow: bool = True) -> str:
+def text_of(path: Path, *, follow: bool = False) -> str:
     """Returns the text of a file (the first 16 MiB; UTF-8 or UTF-16); empty if the file cannot be read.
 
     Args:
-        follow: whether the file may be a symbolic link. uv can install packages as links to its cache.
+        follow: whether the file may be a symbolic link. uv can install METADATA as a link to its cache, but no file
+            that it writes itself. A link in the place of such a file may lead to any file of the user.
     """
     try:
         with open(open_regular(path, follow=follow), "rb") as file:
@@ -62,7 +63,8 @@ def name_and_version(folder: Path, fallback: str) -> tuple[str, str]:
     """
     stem_name, _, stem_version = posixpath.basename(fallback).partition("-")
     stem_version = re.sub(r"-py\d.*", "", stem_version)
-    text = text_of(folder / "METADATA") or text_of(folder / "PKG-INFO") or text_of(folder)
+    files = (folder / "METADATA", folder / "PKG-INFO", folder)
+    text = next((text for file in files if (text := text_of(file, follow=True))), "")
     headers = dict[str, str]()
     for key, value in _HEADER.findall(re.split(r"\r?\n\r?\n", text, maxsplit=1)[0]):
         if value.strip():

@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jupyter_condabuild.conda.paths import is_site_packages
+from jupyter_condabuild.conda.paths import LONGEST_PATH, is_site_packages
 from jupyter_condabuild.errors import BrokenRecord
 from jupyter_condabuild.files import read_regular
 
@@ -185,9 +185,11 @@ def _site_packages(path: str) -> str:
 
 
 def _checked_path(path: str) -> str:
-    """Returns the path of a record. Raises ValueError if the path leads out of the prefix."""
+    """Returns the path of a record. Raises ValueError if it leads out of the prefix or is too long for any file."""
     if not path or path[0] == "/" or "\0" in path or (".." in path and ".." in path.split("/")):
-        raise ValueError(f"path {path!r} leads out of the environment")
+        raise ValueError(f"path {path[:200]!r} leads out of the environment")
+    if len(path) > LONGEST_PATH:
+        raise ValueError(f"path {path[:200]!r}… is too long")
     return path
 
 

@@ -29,7 +29,7 @@ def snapshot(prefix: Path) -> Environment:
     prefix = Path(prefix).absolute()
     meta = prefix / "conda-meta"
     records, superseded = _records(prefix)
-    past = history.read(text_of(meta / "history", follow=False))
+    past = history.read(text_of(meta / "history"))
     environment = Environment(
         prefix=prefix,
         name=name_of(prefix),
@@ -38,8 +38,8 @@ def snapshot(prefix: Path) -> Environment:
         requested=_requested(records, past),
         channels=_channels(records, past),
         pip=pip_distributions(prefix, site_packages(records), records),
-        variables=_variables(text_of(meta / "state", follow=False)),
-        pinned=_pinned(text_of(meta / "pinned", follow=False)),
+        variables=_variables(text_of(meta / "state")),
+        pinned=_pinned(text_of(meta / "pinned")),
         frozen=_frozen(meta / "frozen"),
     )
     return replace(environment, warnings=findings(environment, superseded))
@@ -118,7 +118,7 @@ def _frozen(path: Path) -> str | None:
     """Returns the message of conda-meta/frozen (CEP 22), which may be an empty file; None if there is no such file."""
     if not path.exists():
         return None
-    text = text_of(path, follow=False)
+    text = text_of(path)
     try:
         value = json.loads(text)
     except ValueError:
