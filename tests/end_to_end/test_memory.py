@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -10,7 +11,6 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-import psutil
 import pytest
 
 from tests.parts.builds import explicit, install, small_channel
@@ -32,19 +32,28 @@ def run(tmp_path: Path) -> Iterator[CommandLine]:
 
 
 def peak(process: subprocess.Popen[str]) -> int:
-    """Returns the highest memory of a process and its descendants in bytes, sampled as often as possible."""
+    """Returns the highest memory of a process and its descendants in bytes.
+
+    It is the largest sum of the maxima of the processes that live at the same time (VmHWM, proc_pid_status(5)). So no
+    maximum between two samples is missed, and few samples are enough.
+    """
     highest = 0
-    leader = psutil.Process(process.pid)
     while process.poll() is None:
-        total = 0
-        with suppress(psutil.Error):
-            for one in (leader, *leader.children(recursive=True)):
-                with suppress(psutil.Error):
-                    total += one.memory_info().rss
-        highest = max(highest, total)
+        highest = max(highest, high_water(process.pid))
         with suppress(subprocess.TimeoutExpired):
-            process.wait(0.01)
+            process.wait(0.05)
     return highest
+
+
+def high_water(pid: int) -> int:
+    """The most bytes that a process has had, and each of its descendants that live."""
+    total = 0
+    with suppress(OSError):
+        found = re.search(r"VmHWM:\s*(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+        total = int(found[1]) * 1024 if found else 0
+        for children in Path(f"/proc/{pid}/task").glob("*/children"):
+            total += sum(high_water(int(child)) for child in children.read_text().split())
+    return total
 
 
 def interpreters(number: int) -> int:
@@ -63,23 +72,23 @@ def built(run: CommandLine, *arguments: str | Path) -> int:
     return highest
 
 
-def test_a_package_of_2_gb(run: CommandLine, small_base: str) -> None:
-    """It is fetched, unpacked, linked, packed and written to an archive as a stream."""
+def test_a_package_of_1_gb(run: CommandLine, small_base: str) -> None:
+    """It is fetched, unpacked, linked, packed and written as a stream. Each file is larger than ALLOWED."""
     (run.folder / "channel/noarch").mkdir(parents=True)
-    LargePackage("large", 2 << 30, files=3).make(run.folder / "channel/noarch")
+    LargePackage("large", 1 << 30, files=3).make(run.folder / "channel/noarch")
     lockfile = explicit(Channel(run.folder / "channel"), run.folder / "explicit.txt")
     highest = built(run, "--lockfile", lockfile, "--base", small_base)
-    assert (run.folder / "image.tar").stat().st_size > 900 * MIB
+    assert (run.folder / "image.tar").stat().st_size > 450 * MIB
     assert highest - interpreters(1) < ALLOWED, f"{highest / MIB:.0f} MiB"
 
 
-def test_a_file_of_600_mb_without_a_package(run: CommandLine, small_base: str) -> None:
+def test_a_file_of_400_mb_without_a_package(run: CommandLine, small_base: str) -> None:
     """The memory is small even if the environment's path must be replaced in the file."""
     channel = small_channel(run.folder / "channel", [(Metadata("small", "1", noarch="generic"), [File("a", b"a")])])
     prefix = install(run.folder / "env", channel, "small")
     block = os.urandom(MIB)
     with (prefix / "data.bin").open("wb") as file:
-        for _ in range(600):
+        for _ in range(400):
             file.write(block)
         file.write(os.fsencode(prefix) + b"/share\0")
     highest = built(run, prefix, "--base", small_base)

@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import subprocess
+import uuid
 from dataclasses import replace
 from pathlib import Path
 
@@ -291,13 +292,15 @@ def test_a_large_context_is_reported_before_it_is_sent(
 
 
 def test_an_archive_leaves_no_name_in_the_engine(
-    docker_workshop: DockerWorkshop, tmp_path: Path, channel: Channel, docker_client: docker.DockerClient
+    docker_workshop: DockerWorkshop, tmp_path: Path, channel: Channel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """If the request asks only for an archive, no name of ours stays in the engine."""
-    made = install(tmp_path / "env", channel, "greet")
+    made, given = install(tmp_path / "env", channel, "greet"), uuid.uuid4()
+    monkeypatch.setattr(uuid, "uuid4", lambda: given)
     docker_workshop.image(made, reference=docker_workshop.name(what="file"))
-    assert not docker_client.images.list(filters={"reference": "condabuild/build"})
+    assert re.search(given.hex, docker_workshop.log)
     with Daemon.connect() as engine:
+        assert engine.image_id(f"condabuild/build:{given.hex}") is None
         assert engine.image_id(docker_workshop.name(what="file")) is None
 
 

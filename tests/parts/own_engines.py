@@ -94,10 +94,10 @@ def own_podman() -> Iterator[str]:
 
 @pytest.fixture
 def own_engine(request: pytest.FixtureRequest) -> Iterator[OwnEngine]:
-    """An empty engine. A parameter is the size of its disk."""
+    """An empty engine. A parameter is the size of its disk, which is in memory: so it is fast and gone at once."""
     if os.getuid() or not shutil.which("dockerd"):
         missing("Only root can start a dockerd, and dockerd must be installed")
-    with own_docker(getattr(request, "param", "")) as engine:
+    with own_docker(getattr(request, "param", "3g")) as engine:
         yield engine
 
 
