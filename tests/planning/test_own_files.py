@@ -122,6 +122,8 @@ def test_the_secrets_of_a_known_form_are_found(text: str, kind: str) -> None:
     "text",
     [
         "https://user:password@host/",
+        "postgresql://mydatabase:mydatabase@localhost/x",
+        "https://u:p@host/",
         "https://${USER}:${PASSWORD}@host",
         "postgres://me:<password>@db",
         "key AKIAIOSFODNN7EXAMPLE",
@@ -244,15 +246,19 @@ def test_the_files_of_pip_are_searched_but_for_examples_that_an_index_delivered(
     prefix: SmallPrefix, tmp_path: Path
 ) -> None:
     """A changed example, and the example of a local wheel, may be the user's own secret."""
-    content = {f"{SITE}/web/test/test.key": KEY.encode(), f"{SITE}/web/__init__.py": b""}
+    login = b"# https://me:s3cr3t@lab.org\n"
+    content = {f"{SITE}/web/test/test.key": KEY.encode(), f"{SITE}/web/__init__.py": login, f"{SITE}/web/b.py": login}
     prefix.pip("web", files=content)
     assert own(tmp_path, prefix=prefix.path).findings == ()
     prefix.write(f"{SITE}/web/test/test.key", KEY.encode() + b"#\n")
-    assert len(own(tmp_path, prefix=prefix.path).findings) == 1
+    prefix.write(f"{SITE}/web/b.py", login + b"#\n")
+    assert [finding.path.name for finding in own(tmp_path, prefix=prefix.path).findings] == ["b.py", "test.key"]
     local = {path.replace("/web/", "/mine/"): data for path, data in content.items()}
     prefix.pip("mine", files=local, direct_url={"url": "file:///tmp/mine.whl", "archive_info": {}})
     prefix.pip("lab", files={f"{SITE}/lab/settings.py": TOKEN.encode()})
-    assert [finding.path.parts[-2] for finding in own(tmp_path, prefix=prefix.path).findings] == ["lab", "test", "test"]
+    found = own(tmp_path, prefix=prefix.path).findings
+    assert {finding.path.parts[-2] for finding in found} == {"lab", "mine", "test", "web"}
+    assert len(found) == 6
 
 
 def editable(prefix: SmallPrefix, root: Path, files: dict[str, str]) -> Path:

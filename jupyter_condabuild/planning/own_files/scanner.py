@@ -70,12 +70,12 @@ class Scanner:
             names: paths relative to `root`. Links, and files that do not exist or cannot be read, have no findings.
             scrubbed: whether the image gets files of logins (.condarc and pip.conf) without the logins.
         """
-        rows, files = [], []
+        rows, files, base = [], [], os.fspath(root)
         for name in sorted(names):
             if name.endswith(_BINARY):
                 continue
             try:
-                status = os.lstat(root / name)
+                status = os.lstat(f"{base}/{name}")
             except OSError:
                 continue
             if stat.S_ISREG(status.st_mode) and status.st_size:
@@ -112,7 +112,7 @@ def _read(memory: bytes) -> set[str]:
 def _search(root: Path, name: str, *, scrubbed: bool) -> list[Finding]:
     is_login = scrubbed and os.path.basename(name) in (".condarc", "pip.conf", "direct_url.json")
     try:
-        descriptor = os.open(root / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = os.open(f"{root}/{name}", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         with open(descriptor, "rb", buffering=0) as file:
             data = file.read(LARGEST_NOTEBOOK if name.endswith(".ipynb") else LARGEST) or b""
     except OSError:

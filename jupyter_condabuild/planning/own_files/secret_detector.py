@@ -11,57 +11,58 @@ from __future__ import annotations
 import functools
 import importlib
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 
 from jupyter_condabuild.conda.secrets import scrub
 
-_DETECTORS = {
-    "aws": "AWSKeyDetector",
-    "azure_storage_key": "AzureStorageKeyDetector",
-    "basic_auth": "BasicAuthDetector",
-    "github_token": "GitHubTokenDetector",
-    "gitlab_token": "GitLabTokenDetector",
-    "jwt": "JwtTokenDetector",
-    "pypi_token": "PypiTokenDetector",
-    "sendgrid": "SendGridDetector",
-    "slack": "SlackDetector",
-    "square_oauth": "SquareOAuthDetector",
-    "stripe": "StripeDetector",
-}
-"""Modules of detect_secrets.plugins and their classes. Each secret of theirs contains one of `_SIGNS`."""
+_A = rb"A(?:KIA|SIA|BIA|CCA|3T|WS|ccountKey|Iza)"
+
+_DETECTORS = (
+    ("aws", "AWSKeyDetector", (_A, rb"aws")),
+    ("azure_storage_key", "AzureStorageKeyDetector", (_A,)),
+    ("basic_auth", "BasicAuthDetector", (rb"://[^\s:/?#@]{0,200}:[^\s/@]{1,200}@",)),
+    ("github_token", "GitHubTokenDetector", (rb"gh[opsur]_",)),
+    ("gitlab_token", "GitLabTokenDetector", (rb"gl(?:pat|dt|ft|soat|rt|cbt|imt|ptt|agent|oas)-", rb"GR1348941")),
+    ("jwt", "JwtTokenDetector", (rb"eyJ",)),
+    ("pypi_token", "PypiTokenDetector", (rb"pypi-AgE",)),
+    ("sendgrid", "SendGridDetector", (rb"SG\.",)),
+    ("slack", "SlackDetector", (rb"xox[abposr]-", rb"hooks\.slack\.com")),
+    ("square_oauth", "SquareOAuthDetector", (rb"sq0csp-",)),
+    ("stripe", "StripeDetector", (rb"k_live_",)),
+)
+"""Modules of detect_secrets.plugins, their classes, and expressions of which each secret of theirs contains one.
+
+Most files match none of these expressions. They begin with a plain text, because such a search is fast.
+"""
 
 _MORE = (
-    ("GitHub Token", re.compile(r"github_pat_[A-Za-z0-9_]{22,}")),
-    ("Hugging Face Token", re.compile(r"\bhf_[A-Za-z0-9]{30,}")),
-    ("Google API Key", re.compile(r"\bAIza[0-9A-Za-z_-]{35}")),
-    ("Google OAuth Secret", re.compile(r"\bGOCSPX-[0-9A-Za-z_-]{28}")),
-    ("Docker Hub Token", re.compile(r"\bdckr_[po]at_[A-Za-z0-9_-]{20,}")),
-    ("Anthropic API Key", re.compile(r"\bsk-ant-[A-Za-z0-9_-]{20,}")),
-    (
-        "OpenAI Token",
-        re.compile(r"\bsk-(?:(?:proj|svcacct|admin)-[A-Za-z0-9_-]{20}|[\w-]{0,100}T3BlbkFJ[A-Za-z0-9]{20})"),
-    ),
-    ("NPM Token", re.compile(r":_authToken\s*=\s*(?:npm_\w{30,}|[A-Fa-f0-9-]{36})")),
-    ("conda Token", re.compile(r"/t/[A-Za-z]{2}-[0-9a-fA-F-]{20,}")),
+    ("GitHub Token", re.compile(r"github_pat_[A-Za-z0-9_]{22,}"), (rb"github_pat_",)),
+    ("Hugging Face Token", re.compile(r"\bhf_[A-Za-z0-9]{30,}"), (rb"hf_",)),
+    ("Google API Key", re.compile(r"\bAIza[0-9A-Za-z_-]{35}"), (_A,)),
+    ("Google OAuth Secret", re.compile(r"\bGOCSPX-[0-9A-Za-z_-]{28}"), (rb"GOCSPX-",)),
+    ("Docker Hub Token", re.compile(r"\bdckr_[po]at_[A-Za-z0-9_-]{20,}"), (rb"dckr_",)),
+    ("Anthropic API Key", re.compile(r"\bsk-ant-[A-Za-z0-9_-]{20,}"), (rb"sk-",)),
+    ("OpenAI Token", re.compile(r"\bsk-(?:proj|svcacct|admin)-[A-Za-z0-9_-]{20}"), (rb"sk-",)),
+    ("OpenAI Token", re.compile(r"\bsk-[\w-]{0,100}T3BlbkFJ[A-Za-z0-9]{20}"), (rb"sk-",)),
+    ("NPM Token", re.compile(r":_authToken\s*=\s*(?:npm_\w{30,}|[A-Fa-f0-9-]{36})"), (rb":_authToken",)),
+    ("conda Token", re.compile(r"/t/[A-Za-z]{2}-[0-9a-fA-F-]{20,}"), (rb"/t/[A-Za-z]{2}-",)),
     (
         "Authorization Header",
         re.compile(
-            r"authorization\\?[\"']?\s*[:=]\s*\\?[\"']?(?:bearer|basic|token)\s+([\w.~+/=-]{16,})", re.IGNORECASE
+            r"[Aa]uthorization\\?[\"']?\s*[:=]\s*\\?[\"']?"
+            r"(?:[Bb]earer|BEARER|[Bb]asic|BASIC|[Tt]oken)\s+([\w.~+/=-]{16,})"
         ),
+        (rb"uthorization",),
     ),
 )
-"""Forms that detect-secrets does not know."""
+"""Forms that detect-secrets does not know, or finds more slowly."""
 
-_SIGNS = (
-    *(b"AKIA", b"ASIA", b"ABIA", b"ACCA", b"A3T", b"AccountKey", b"ghp_", b"gho_", b"ghu_", b"ghs_", b"ghr_"),
-    *(b"github_pat_", b"glpat-", b"gldt-", b"glft-", b"glsoat-", b"glrt-", b"GR1348941", b"glcbt-", b"glimt-"),
-    *(b"glptt-", b"glagent-", b"gloas-", b"eyJ", b"_authToken", b"sk-", b"PRIVATE KEY", b"PuTTY-User-Key"),
-    *(b"pypi-Ag", b"SG.", b"xox", b"hooks.slack.com", b"sq0csp-", b"k_live_", b"hf_", b"AIza", b"GOCSPX-", b"dckr_"),
-    *(b"/t/", b"uthorization", b"UTHORIZATION", b"aws", b"AWS"),
-)
-"""Texts without which a file has no secret of these forms: looking for them is fast, and most files have none."""
+_KEY_SIGNS = frozenset((rb"PRIVATE KEY", rb"PuTTY-User-Key"))
+_SIGNS = {
+    sign: re.compile(sign).search
+    for sign in (*_KEY_SIGNS, *(sign for _, _, signs in (*_DETECTORS, *_MORE) for sign in signs))
+}
 
-_LOGIN = re.compile(rb"://[^\s:/?#@]{0,200}:[^\s/@]{1,200}@")
 _PRIVATE_KEY = re.compile(
     r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----"
     r"(?:(?:\\{1,8}r)?\\{1,8}n[\"']?,?\s*[\"']?|\s+[\"']?)(?:\\{1,8}n)?[A-Za-z0-9+/=_:-]{8}"
@@ -93,6 +94,10 @@ _CONDA_OR_PIP = re.compile(r"(?:^|/)(?:\.?condarc|pip\.conf|pip\.ini|\.?pip/pip\
 _WINDOW, _OVERLAP = 8000, 400
 """Longer lines are searched in parts, because the time of some expressions grows faster than their input."""
 
+LOGIN = "Basic Auth Credentials"
+SOFT = frozenset((LOGIN, "JSON Web Token", "Authorization Header"))
+"""Kinds that are examples where a published package has them: in documentation, and in parsers of these forms."""
+
 VERSION = 1
 """Changes with every change of the forms: files that an earlier version found clean are searched again."""
 
@@ -109,33 +114,38 @@ def find(data: bytes, path: str, *, scrubbed: bool = False) -> list[tuple[int, s
     if b"\0" in data[:8192]:
         return []
     variables, settings = bool(_SETS_VARIABLES.search(path)), bool(_CONDA_OR_PIP.search(path))
-    if not (variables or settings or any(sign in data for sign in _SIGNS) or _LOGIN.search(data)):
+    signs = {sign for sign, search in _SIGNS.items() if search(data)}
+    if not (variables or settings or signs):
         return []
     text = data.decode("utf-8", "surrogateescape")
     if scrubbed:
         text = scrub(text)
-    found = set(_of_known_form(text))
+    lines = list(_lines(text))
+    found = set(_of_known_form(text, lines, signs))
     if variables:
-        found |= set(_secret_variables(text))
+        found |= set(_secret_variables(lines))
     if settings and not scrubbed:
-        found |= {(number, "login") for number, line in _lines(text) if scrub(line) != line}
+        found |= {(number, "login") for number, line in lines if scrub(line) != line}
     return sorted(found)
 
 
-def _of_known_form(text: str) -> Iterator[tuple[int, str]]:
-    keys = {text.count("\n", 0, match.start()) + 1 for match in _PRIVATE_KEY.finditer(text)}
-    yield from ((number, "Private Key") for number in keys)
-    lines = list(_lines(text))
-    for kind, secrets in _detectors():
-        if max(map(len, (line for _, line in lines))) <= _WINDOW and not any(secrets(text)):
+def _of_known_form(text: str, lines: Sequence[tuple[int, str]], signs: Set[bytes]) -> Iterator[tuple[int, str]]:
+    if _KEY_SIGNS & signs:
+        keys = {text.count("\n", 0, match.start()) + 1 for match in _PRIVATE_KEY.finditer(text)}
+        yield from ((number, "Private Key") for number in keys)
+    short = all(len(line) <= _WINDOW for _, line in lines) if signs else True
+    for kind, secrets, ways in _detectors():
+        if signs.isdisjoint(ways):
+            continue
+        if short and not any(secrets(text)):
             continue  # one search of the whole text is faster than a search of each line
         for number, line in lines:
-            if any(_is_real(kind, secret) for secret in secrets(line)):
+            if any(_is_real(kind, secret, line) for secret in secrets(line)):
                 yield number, kind
 
 
-def _secret_variables(text: str) -> Iterator[tuple[int, str]]:
-    for number, line in _lines(text):
+def _secret_variables(lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str]]:
+    for number, line in lines:
         for match in _VARIABLE.finditer(line):
             if _SECRET_VARIABLE.search(match["name"] or match["csh"]) and not _is_placeholder(match["value"]):
                 yield number, "Secret Variable"
@@ -149,9 +159,9 @@ def _lines(text: str) -> Iterable[tuple[int, str]]:
             yield from ((number, line[i : i + _WINDOW + _OVERLAP]) for i in range(0, len(line), _WINDOW))
 
 
-def _is_real(kind: str, secret: str) -> bool:
-    if kind == "Basic Auth Credentials":
-        return not _is_placeholder(secret)
+def _is_real(kind: str, secret: str, line: str) -> bool:
+    if kind == LOGIN:
+        return not (_is_placeholder(secret) or len(secret) < 3 or f"/{secret}:{secret}@" in line)
     return "EXAMPLE" not in secret
 
 
@@ -159,15 +169,19 @@ def _is_placeholder(value: str) -> bool:
     return bool(_PLACEHOLDER.fullmatch(value) or _REFERENCE.search(value))
 
 
+Secrets = Callable[[str], Iterable[str]]
+"""Yields the secrets of one kind in a text."""
+
+
 @functools.cache
-def _detectors() -> list[tuple[str, Callable[[str], Iterable[str]]]]:
-    """Returns kinds of secrets, each with the function that yields the secrets of this kind in a text."""
-    found: list[tuple[str, Callable[[str], Iterable[str]]]] = []
-    for module, name in _DETECTORS.items():
+def _detectors() -> list[tuple[str, Secrets, frozenset[bytes]]]:
+    """Returns the kinds of secrets, each with its search and its signs."""
+    found: list[tuple[str, Secrets, frozenset[bytes]]] = []
+    for module, name, signs in _DETECTORS:
         detector = getattr(importlib.import_module(f"detect_secrets.plugins.{module}"), name)()
-        found.append((detector.secret_type, detector.analyze_string))
-    for kind, form in _MORE:
-        found.append((kind, functools.partial(_matches, form)))
+        found.append((detector.secret_type, detector.analyze_string, frozenset(signs)))
+    for kind, form, signs in _MORE:
+        found.append((kind, functools.partial(_matches, form), frozenset(signs)))
     return found
 
 

@@ -24,11 +24,12 @@ from jupyter_condabuild.oci.layout import Store
 from jupyter_condabuild.planning.own_files.credential_names import is_credential
 from jupyter_condabuild.planning.own_files.ignore_files import SourceFiles, included_names, source_files
 from jupyter_condabuild.planning.own_files.scanner import Finding, Scanner
+from jupyter_condabuild.planning.own_files.secret_detector import SOFT
 from jupyter_condabuild.requests.build import PlanRequest
 from jupyter_condabuild.text import counted, listed
 
 _EXAMPLES = frozenset(("test", "tests", "testing", "example", "examples", "doc", "docs"))
-"""Folders of a distribution from a package index whose keys and logins are examples."""
+"""Folders of a distribution from a package index in which all secrets are examples."""
 
 
 @dataclass(frozen=True)
@@ -181,14 +182,16 @@ def _report_ignored(source: Path, files: SourceFiles, report: Report) -> None:
 
 
 def _without_examples(findings: Sequence[Finding], distribution: PipDistribution, prefix: Path) -> Iterator[Finding]:
-    """Yields the findings without those in tests and examples that a package index delivered, unchanged."""
+    """Yields the findings without the examples in files that a package index delivered and nobody changed.
+
+    Examples are everything in metadata, tests and documentation, and the kinds of `secret_detector.SOFT`.
+    """
     for finding in findings:
-        path = finding.path.relative_to(prefix)
-        if (
-            distribution.source != "index"
-            or _EXAMPLES.isdisjoint(path.parts)
-            or not _is_as_installed(finding.path, distribution, prefix)
-        ):
+        parts = finding.path.relative_to(prefix).parts
+        is_metadata = any(part.endswith((".dist-info", ".egg-info")) for part in parts)
+        is_example = is_metadata or finding.kind in SOFT or not _EXAMPLES.isdisjoint(parts)
+        published = distribution.source == "index" and is_example
+        if not (published and _is_as_installed(finding.path, distribution, prefix)):
             yield finding
 
 
