@@ -16,8 +16,10 @@ from jupyter_condabuild.conda.locking import lock
 from jupyter_condabuild.conda.prefix.snapshot import snapshot
 from jupyter_condabuild.errors import LayerForged, SigningFailed
 from jupyter_condabuild.events import Log
+from jupyter_condabuild.image.layers import HIDDEN
 from jupyter_condabuild.oci.image import LAYER_DIFF_ID, LAYER_KEY, OCI_LAYER_GZIP, Descriptor, Digest, Manifest
 from jupyter_condabuild.oci.layout import Store
+from jupyter_condabuild.oci.referrers import fallback_tag
 from tests.parts.builds import Workshop, install, small_channel
 from tests.parts.channel.package import File, Metadata
 from tests.parts.image_tree import SavedImage
@@ -136,6 +138,35 @@ def _stacked(scene: Scene) -> dict[str, Any]:
     return {"stack": True}
 
 
+def _hidden_layer(scene: Scene) -> dict[str, Any]:
+    """One layer more, which the manifest calls replaced: a build that stacks keeps such layers without a look."""
+    scene.build(scene.honest, "team/env:v1")
+    honest = scene.manifest("team/env", "v1")
+    blobs = scene.registry.blobs["team/env"]
+    config = json.loads(blobs[str(honest.config.digest)])
+    config["rootfs"]["diff_ids"].append(str(Digest.of(tar(EVIL))))
+    config["history"].append({"created_by": "evil"})
+    raw, blob = json.dumps(config).encode(), _gzip(tar(EVIL))
+    for data in (raw, blob):
+        scene.registry.put("team/env", data)
+    layer = Descriptor(OCI_LAYER_GZIP, Digest.of(blob), len(blob))
+    descriptor = Descriptor(honest.config.media_type, Digest.of(raw), len(raw))
+    made = Manifest.make(descriptor, [*honest.layers, layer], {**honest.annotations, HIDDEN: str(layer.digest)})
+    scene.registry.put_manifest("team/env", "v1", made.media_type, made.raw)
+    return {"stack": True}
+
+
+def _hidden_layer_with_a_receipt_of_another_image(scene: Scene) -> dict[str, Any]:
+    key = make_key(scene.victim.folder)
+    scene.build(scene.honest, "team/env:v1", signing_key=str(key))
+    honest = scene.manifest("team/env", "v1")
+    given = _hidden_layer(scene)
+    evil = scene.manifest("team/env", "v1")
+    tags = scene.registry.manifests["team/env"]
+    tags[fallback_tag(evil.descriptor.digest)] = tags[fallback_tag(honest.descriptor.digest)]
+    return {**given, "trusted_signers": str(allow(scene.victim.folder, ("ada", key)))}
+
+
 def _contested(scene: Scene) -> dict[str, Any]:
     """A layer more under a key that no package has, announced as the layer of paths of several packages."""
     scene.build(scene.honest, "team/env:v1")
@@ -171,7 +202,7 @@ def _receipt_of_another_image(scene: Scene) -> dict[str, Any]:
     scene.poison("team/env", "v1")
     evil = scene.manifest("team/env", "v1")
     tags = scene.registry.manifests["team/env"]
-    tags[f"sha256-{evil.descriptor.digest.hex}"] = tags[f"sha256-{honest.descriptor.digest.hex}"]
+    tags[fallback_tag(evil.descriptor.digest)] = tags[fallback_tag(honest.descriptor.digest)]
     return {"trusted_signers": str(allow(scene.victim.folder, ("ada", key)))}
 
 
@@ -217,6 +248,8 @@ WAYS: dict[str, Callable[[Scene], dict[str, Any]]] = {
     "the pool, with honest diff_ids": _pool_with_honest_diff_ids,
     "a nightly base": _nightly_base,
     "the image that is stacked on": _stacked,
+    "a replaced layer of the image that is stacked on": _hidden_layer,
+    "the same, with a receipt of another image": _hidden_layer_with_a_receipt_of_another_image,
     "a layer of contested paths": _contested,
     "a receipt without a signature": _unsigned_receipt,
     "a receipt of another signer": _receipt_of_another_signer,
