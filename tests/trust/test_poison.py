@@ -145,7 +145,7 @@ def _hidden_layer(scene: Scene) -> dict[str, Any]:
     blobs = scene.registry.blobs["team/env"]
     config = json.loads(blobs[str(honest.config.digest)])
     config["rootfs"]["diff_ids"].append(str(Digest.of(tar(EVIL))))
-    config["history"].append({"created_by": "evil"})
+    config["history"].append(config["history"][-1])
     raw, blob = json.dumps(config).encode(), _gzip(tar(EVIL))
     for data in (raw, blob):
         scene.registry.put("team/env", data)
