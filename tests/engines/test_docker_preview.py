@@ -77,7 +77,7 @@ def test_the_plan_says_that_the_engine_decides(tmp_path: Path, rattler_prefix: P
     assert done.status == 0, done.err
     assert "FROM debian:12" in done.out
     assert "conda create" in done.out
-    assert "decided while it builds" in done.out
+    assert "finds out during the build" in done.out
     assert "to push;" not in done.out
     found = run(*arguments, "--json").json
     assert (found["engine"], "layers" in found) == ("docker", False)

@@ -121,7 +121,7 @@ async def test_a_snapshot_for_the_docker_engine_has_its_steps_and_no_layers(api:
     assert (plan["engine"], plan["layers"], plan["compared"], plan["bytes_to_push"]) == ("docker", [], False, 0)
     assert "FROM debian:12" in plan["steps"]
     assert any("conda create" in step for step in plan["steps"])
-    assert "decided while it builds" in plan["summary"]
+    assert "finds out during the build" in plan["summary"]
 
 
 async def test_the_server_answers_during_a_snapshot(
