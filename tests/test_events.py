@@ -55,13 +55,13 @@ def test_a_line_that_is_no_event_has_no_sequence_number(line: bytes) -> None:
 
 
 def test_unknown_members_are_ignored() -> None:
-    """So an events file of a newer version can be read."""
+    """An events file of a newer version can be read."""
     assert from_json({**to_json(Log("text"), 1, 0.0), "colour": "red"}) == Log("text")
 
 
 @pytest.mark.parametrize("value", [{}, {"type": "unknown"}, {"type": "log"}, {"type": None}, {"type": ["log"]}])
 def test_an_object_that_is_no_event_is_refused(value: dict[str, object]) -> None:
-    """It has an unknown type, or lacks a member."""
+    """An object with an unknown type, or without a required member, is refused."""
     with pytest.raises(ValueError, match=r"type|argument"):
         from_json(value)
 

@@ -97,7 +97,7 @@ def passes(*arguments: str) -> None:
 
 
 def test_tests_for_windows_need_no_posix_system() -> None:
-    """They pass without the modules and functions that Python has only on POSIX systems."""
+    """The tests pass without the modules and functions that Python has only on POSIX systems."""
     passes("-p", "tests.parts.without_posix", *listed_for("Windows"))
 
 
@@ -128,7 +128,7 @@ class TestReleaseNotes:
         return subprocess.run(command, capture_output=True, text=True, check=False)
 
     def test_the_notes_are_the_section_of_the_version(self, files: list[str]) -> None:
-        """They go from its heading to the next heading."""
+        """The notes go from the heading of the version to the next heading."""
         assert self.notes("v0.2.0", files).stdout == "### Added\n\n- One `thing`.\n\n- Another.\n"
 
     def test_the_tag_must_have_the_version_of_the_package(self, files: list[str]) -> None:

@@ -23,7 +23,7 @@ from jupyter_condabuild.text import clean, clean_lines, part_text, seconds_text,
     ],
 )
 def test_sizes_have_a_readable_form(size: int, text: str) -> None:
-    """They have two or three digits and a unit in powers of 1000, as in registries."""
+    """Sizes have two or three digits and a unit in powers of 1000, as in registries."""
     assert size_text(size) == text
 
 
@@ -43,12 +43,12 @@ def test_sizes_have_a_readable_form(size: int, text: str) -> None:
     ],
 )
 def test_times_have_a_readable_form(seconds: float, text: str) -> None:
-    """They have only the useful precision."""
+    """Times have only the useful precision."""
     assert seconds_text(seconds) == text
 
 
 def test_a_part_has_the_unit_of_the_whole() -> None:
-    """So both numbers can be compared."""
+    """A reader can compare both numbers."""
     assert part_text(0, 6_200_000) == "0.0 of 6.2 MB"
     assert part_text(120_000_000, 197_000_000) == "120 of 197 MB"
     assert part_text(3, 10) == "3 of 10 B"

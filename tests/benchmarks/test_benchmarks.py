@@ -68,13 +68,13 @@ def test_the_table_names_a_pipeline_without_a_column() -> None:
 
 
 def test_rows_are_read_unchanged_from_json() -> None:
-    """So the docs get the measured values."""
+    """The docs get exactly the measured values."""
     rows = {str(number): one for number, one in enumerate(ROWS)}
     assert report.from_json(json.loads(json.dumps(report.as_json(rows)))) == rows
 
 
 def test_only_the_text_between_the_markers_is_replaced() -> None:
-    """It can be replaced again. A page without markers does not change."""
+    """The text can be replaced again. A page without markers does not change."""
     page = f"before\n{document.BEGIN}\nold\n{document.END}\nafter\n"
     once = document.replaced(page, "new")
     assert once == f"before\n{document.BEGIN}\n\nnew\n\n{document.END}\nafter\n"
@@ -132,5 +132,5 @@ def test_the_floor_with_bytecode_includes_the_compiler() -> None:
 
 
 def test_the_page_in_the_docs_has_its_markers() -> None:
-    """So the results of a run can be written there."""
+    """The page has the markers that a benchmark run needs to write its results."""
     assert document.replaced(document.PAGE.read_text(encoding="utf-8"), "new")

@@ -45,7 +45,7 @@ def lock(*packages: CondaPackage) -> Lockfile:
 
 
 def test_a_first_pull_gets_everything() -> None:
-    """This is so for both rules."""
+    """A first pull downloads all bytes, by both rules."""
     assert pulls((A, B, C)) == [Pulled(chain=111, blob=111, layers=3)]
 
 
@@ -89,7 +89,7 @@ def test_the_events_of_a_lab_are_consistent() -> None:
 
 
 def test_our_policy_is_the_planners() -> None:
-    """It has the planner's layers, keys and order. The planner's constants are restored afterwards."""
+    """The policy has the planner's layers, keys and order. The planner's constants are restored afterwards."""
     for push in make(1, SMALL_LAB).pushes:
         planned = planning.plan_layers(push.lockfile, budget=10)
         layers = Planned("ours", 10).image(push.lockfile, None).layers
@@ -222,7 +222,7 @@ def test_every_policy_shows_every_package_and_has_a_row() -> None:
 
 
 def test_a_full_store_has_the_layers_of_earlier_builds(tmp_path: Path) -> None:
-    """It has a layer for each of their changes, with the blobs."""
+    """The store has a layer for each change of the earlier builds, with the blobs."""
     growth.fill(tmp_path, range(3))
     keys = [path.stem for path in (tmp_path / "layers").iterdir()]
     assert len(keys) == 3 * growth.CHANGED
@@ -233,7 +233,7 @@ def test_a_full_store_has_the_layers_of_earlier_builds(tmp_path: Path) -> None:
 
 
 def test_growth_is_reported_from_step_to_step() -> None:
-    """It has the factor of the size, and the factor of the processor time."""
+    """The report has the factor of the size, and the factor of the processor time."""
     steps = [
         growth.Step(10, {"plan": growth.Figure(0.6, 0.5), "open": growth.Figure(0.002, 0.001)}),
         growth.Step(100, {"plan": growth.Figure(9.0, 2.0), "open": growth.Figure(0.002, 0.001)}),

@@ -135,7 +135,7 @@ def test_the_end_is_a_short_block(screen: Screen) -> None:
 
 
 def test_a_failure_is_displayed_with_its_hint(screen: Screen) -> None:
-    """It has the failed phase, the last lines of standard error, the wrapped message, and the hint."""
+    """The display has the failed phase, the last lines of standard error, the wrapped message, and the hint."""
     screen.resize(40, 24)
     log = [Log(f"line {number}", "stderr") for number in range(30)]
     failed = Failed("registry_denied", "The registry registry.lab.org refused the push.", "Ask for the right to push.")

@@ -91,7 +91,7 @@ def test_text_contains_any_file_name(
 def test_a_warning_is_short_and_comes_once(
     run: CommandLine, places: dict[str, Path], base_archive: Path, command: str
 ) -> None:
-    """It names ten of the packages or files, and the number of the others."""
+    """The warning names ten of the packages or files, and the number of the others."""
     warnings = [line for line in run(*words(command, places, base_archive)).err.splitlines() if line.startswith("!")]
     assert warnings
     assert len(warnings) == len(set(warnings))

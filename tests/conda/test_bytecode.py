@@ -73,7 +73,7 @@ def test_bytecode_names_its_source_in_the_image(tmp_path: Path) -> None:
 
 
 def test_bytecode_is_always_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It does not depend on the hash seed, the locale, the folder or the other variables of the caller."""
+    """The bytes do not depend on the hash seed, the locale, the folder or the other variables of the caller."""
     first = compiled(tmp_path, MODULES)
     for name, value in {
         "PYTHONHASHSEED": "77",

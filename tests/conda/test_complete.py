@@ -95,7 +95,7 @@ def test_an_invalid_url_is_no_crash(tmp_path: Path, url: str) -> None:
 
 
 def test_the_package_cache_is_read_first(tmp_path: Path, conda_prefix: Path) -> None:
-    """It has the values that an explicit file does not have, such as the dependencies of noarch packages."""
+    """The cache has values that an explicit file does not have, such as the dependencies of noarch packages."""
     whole = lock(snapshot(conda_prefix))
     text = dump(whole, "explicit")
     unreachable = load(text.replace("127.0.0.1", "127.0.0.2"))
@@ -108,7 +108,7 @@ def test_the_package_cache_is_read_first(tmp_path: Path, conda_prefix: Path) -> 
 
 
 def test_a_local_channel_gives_the_size(tmp_path: Path) -> None:
-    """It is the size of the archive."""
+    """The size is read from the archive in the channel."""
     (tmp_path / "linux-64").mkdir()
     (tmp_path / PATH[1:]).write_bytes(DATA)
     found, failures = complete(small(tmp_path.as_uri()), NONE, tmp_path)

@@ -92,7 +92,7 @@ CHANGES: dict[str, Callable[[SmallPrefix], object]] = {
 def test_verified_packages_are_not_read_again(
     small: SmallPrefix, change: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """This is so as long as they are unchanged. A change in one package and a new file next to it are found."""
+    """Unchanged packages are not read again. A change in one package and a new file next to it are found."""
     small.add("more", files={"share/more/a": b"1234", "share/more/b": b"5678"}, links={"share/more/link": "a"})
     first = found(small)
     assert first.verified.keys() >= {"more-1.0-0", "data-1.0-0"}
@@ -156,7 +156,7 @@ def test_every_kind_of_change_is_found(small: SmallPrefix) -> None:
 
 
 def test_files_of_the_package_cache_are_not_read(small: SmallPrefix) -> None:
-    """They have the same inode as the cache's file, and were not written after the extraction. A copy must be read."""
+    """A hard link to the cache's file that was not written after the extraction is not read. A copy must be read."""
     assert found(small).bytes_read == 0
     shutil.copy2(small.path / "share/data/a.txt", small.path / "copy")
     os.replace(small.path / "copy", small.path / "share/data/a.txt")
@@ -255,7 +255,7 @@ def test_missing_files_of_pip_are_reported(small: SmallPrefix) -> None:
 
 
 def test_odd_names_are_reported_unchanged(small: SmallPrefix) -> None:
-    """This is so for line ends, bytes that are not UTF-8, and spaces."""
+    """Names with line ends, bytes that are not UTF-8 and spaces are reported unchanged."""
     names = [b"share/line\nend", b"share/b\xe4d", b"share/ blank "]
     for name in names:
         with open(os.fsencode(small.path) + b"/" + name, "wb"):
@@ -325,7 +325,7 @@ print([warning.message for warning in result.warnings])
 
 
 def test_files_of_conda_itself_are_no_drift(small: SmallPrefix) -> None:
-    """These are metadata, trash and rattler's tag; in a base environment also its packages and its environments."""
+    """Metadata, trash and rattler's tag are no drift. Nor are the packages and environments of a base environment."""
     for path in (
         "conda-meta/history",
         "conda-meta/new",
@@ -344,7 +344,7 @@ def test_files_of_conda_itself_are_no_drift(small: SmallPrefix) -> None:
 
 
 def test_an_environment_inside_is_reported(small: SmallPrefix) -> None:
-    """It is not a part of the outer environment, and a warning names it."""
+    """A nested environment is not a part of the outer environment, and a warning names it."""
     small.write("nested/conda-meta/history")
     small.write("nested/bin/x")
     result = found(small)

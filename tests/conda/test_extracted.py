@@ -63,7 +63,7 @@ def test_files_of_noarch_python_packages_are_put_into_site_packages(tmp_path: Pa
 
 @pytest.mark.parametrize(("points", "expected"), [(["x = x:main"], True), ([], False), (None, False)])
 def test_entry_points_are_for_the_installer(tmp_path: Path, points: list[str] | None, expected: bool) -> None:
-    """They are scripts that no archive contains."""
+    """Console scripts, which no archive contains, are for the installer."""
     link = None if points is None else {"noarch": {"type": "python", "entry_points": points}}
     found = split(extracted(tmp_path, [], noarch="python", link=link), SITE)
     assert found
@@ -82,7 +82,10 @@ def test_a_folder_without_metadata_is_for_the_installer(tmp_path: Path) -> None:
 
 
 def test_a_trimmed_package_is_the_same_package_with_fewer_files(tmp_path: Path) -> None:
-    """It has only the files that are rewritten, by hard links. Links stay links. The cache's folder does not change."""
+    """The copy has only the files that are rewritten, by hard links.
+
+    Links stay links. The cache's folder does not change.
+    """
     source = extracted(tmp_path / "source", [])
     for name in ("bin/a", "share/b"):
         (source / name).parent.mkdir(parents=True, exist_ok=True)

@@ -72,7 +72,7 @@ def test_bytes_that_differ_from_the_hash_are_a_mismatch(tmp_path: Path, kind: st
 
 
 def test_a_package_that_the_channel_lacks_is_not_found(tmp_path: Path) -> None:
-    """So is a package on a host that does not answer."""
+    """A package that the channel lacks, and a package on a host that does not answer, are not found."""
     with Host({}).serving() as host:
         wanted = package(host.url)
         gone = one(wanted, tmp_path)
@@ -110,7 +110,7 @@ def test_a_local_channel_is_read_without_a_copy(tmp_path: Path) -> None:
 @pytest.mark.parametrize("secret", ["user:pass-word", "/t/tk-12345"])
 @pytest.mark.parametrize("works", [True, False])
 def test_credentials_are_sent_to_the_channel_and_are_in_no_message(tmp_path: Path, secret: str, works: bool) -> None:
-    """They come from the environment's record. The lock file has none."""
+    """The credentials come from the environment's record. The lock file has none."""
     token = secret if secret.startswith("/t/") else ""
     files = {f"{token}/noarch/small-1.0-0.conda": DATA if works else b"other"}
     with Host(files, login="" if token else secret).serving() as host:
@@ -139,7 +139,7 @@ def test_a_file_name_cannot_leave_the_folder(name: str) -> None:
 
 
 def test_very_many_packages_are_fetched(tmp_path: Path) -> None:
-    """They are more than can be downloaded at the same time."""
+    """More packages are fetched than can be downloaded at the same time."""
     names = [f"p{number}" for number in range(30)]
     with Host({f"/noarch/{name}-1.0-0.conda": name.encode() for name in names}).serving() as host:
         wanted = [package(host.url, name, name.encode()) for name in names]

@@ -65,5 +65,5 @@ def test_the_oldest_format_is_read() -> None:
     ],
 )
 def test_the_name_of_a_spec_is_found(spec: str, name: str) -> None:
-    """It is found with a channel, a version, a build and brackets."""
+    """The name is found in a spec with a channel, a version, a build and brackets."""
     assert history.spec_name(spec) == name

@@ -102,12 +102,12 @@ def test_a_bare_name_is_found_on_path(root: Path) -> None:
     ],
 )
 def test_launchers_name_the_environment(root: Path, words: list[str]) -> None:
-    """This is so for conda, mamba and micromamba run, nb_conda_kernels, env, and a shell that activates."""
+    """The launchers are conda, mamba and micromamba run, nb_conda_kernels, env, and a shell that activates."""
     assert of_spec([word.format(root=root) for word in words]) == root / "envs/demo"
 
 
 def test_named_environments_are_found_in_condas_folders(root: Path, tmp_path: Path) -> None:
-    """They are next to the conda that runs, in the folders of the variables, and in the user's list of environments."""
+    """The folders are those next to the conda that runs, those of the variables, and those in the user's list."""
     elsewhere = environment(tmp_path / "elsewhere/mine")
     run = ["conda", "run", "-n", "mine", "python"]
     assert of_spec(run, inherited={"PATH": "", "CONDA_ENVS_DIRS": str(elsewhere.parent)}) == elsewhere
@@ -163,7 +163,7 @@ def test_a_link_to_the_interpreter_is_followed(root: Path, tmp_path: Path) -> No
 
 
 def test_the_message_names_other_interpreters(root: Path, tmp_path: Path) -> None:
-    """This is so for a system Python, a missing program, and a missing environment."""
+    """The message names a system Python, a missing program, and a missing environment."""
     assert "nowhere-to-be-found" in refusal(["/usr/bin/env", "nowhere-to-be-found"])
     python = tmp_path / "system/bin/python3"
     python.parent.mkdir(parents=True)
@@ -196,7 +196,7 @@ def test_a_virtual_environment_above_conda_is_refused(conda_prefix: Path, tmp_pa
 
 
 def test_a_virtual_environment_without_conda_is_refused(root: Path) -> None:
-    """This is so even if its folder is in the folder of a conda environment."""
+    """A virtual environment is refused even if its folder is in the folder of a conda environment."""
     venv.create(root / "venv", symlinks=True)
     message = refusal([root / "venv/bin/python"])
     assert "virtual environment" in message

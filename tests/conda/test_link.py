@@ -132,7 +132,7 @@ def test_the_files_are_the_same_as_those_of_rattler(
 
 
 def test_modules_of_noarch_packages_get_bytecode(linked: Linked) -> None:
-    """They are compiled as in conda. Shipped bytecode stays, and modules that cannot be compiled have none."""
+    """The modules are compiled as in conda. Shipped bytecode stays, and modules that cannot be compiled have none."""
     files = linked.files("templated")
     assert any("templated/__pycache__/program." in path for path in files)
     assert not any("__pycache__/module." in path for path in files)
@@ -141,14 +141,14 @@ def test_modules_of_noarch_packages_get_bytecode(linked: Linked) -> None:
 
 
 def test_entry_points_run_the_images_python(linked: Linked) -> None:
-    """They are executable."""
+    """The scripts of entry points are executable."""
     script = linked.files("templated")["bin/templated"]
     assert script.read_text().startswith(f"#!{PREFIX}/bin/python")
     assert os.access(script, os.X_OK)
 
 
 def test_odd_names_are_kept(odd: Linked) -> None:
-    """This is so for newlines, quotes, any Unicode, broken links, and targets that are not text."""
+    """Newlines, quotes, any Unicode, broken links, and targets that are not text are kept."""
     files = odd.files("oddnames")
     assert files["share/oddnames/new\nline"].read_text() == "new\nline"
     assert os.readlink(os.fsencode(files["share/oddnames/not-utf-8"])) == b"caf\xe9"
@@ -202,7 +202,7 @@ def _content(file: LinkedFile) -> object:
 
 
 def test_a_record_contains_no_credentials(odd: Linked) -> None:
-    """It contains neither the user, nor the folder of the cache, nor the time of the installation."""
+    """A record contains neither the user, nor the folder of the cache, nor the time of the installation."""
     record = json.loads(odd["credentialed"].record)
     assert not {"link", "extracted_package_dir", "package_tarball_full_path"} & record.keys()
     assert record["requested_specs"] == []
@@ -296,7 +296,7 @@ def test_a_package_cannot_leave_the_prefix(tmp_path: Path) -> None:
 
 
 def test_dependencies_are_linked_first() -> None:
-    """So the package that is linked later wins a path that both have."""
+    """A package that is linked after its dependencies wins a path that both have."""
     names = {"zlib": (), "app": ("zlib", "lib"), "lib": ("zlib",)}
     packages = [
         CondaPackage.of_url(f"https://lab.org/linux-64/{name}-1-0.conda", sha256="0" * 64, depends=depends)

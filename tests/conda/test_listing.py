@@ -35,7 +35,7 @@ def prefix(tmp_path: Path) -> Path:
 
 
 def test_another_process_finds_the_same_files(prefix: Path) -> None:
-    """It finds every path except folders, with its status, without nested environments and conda's own files."""
+    """The other process finds every path except folders, nested environments and conda's own files, with its status."""
     calls: list[int] = []
     found = listing(prefix, lambda: calls.append(1))
     assert found == listing(prefix)
@@ -58,7 +58,7 @@ def test_a_base_environment_contains_other_environments(prefix: Path) -> None:
 def test_the_walk_runs_in_this_process_if_no_other_can(
     prefix: Path, executable: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """This is so if the other process does not start or fails."""
+    """If the other process does not start, or fails, this process walks over the environment."""
     expected = listing(prefix)
     calls: list[int] = []
     monkeypatch.setattr(sys, "executable", executable)

@@ -100,7 +100,7 @@ def test_conda_and_rattler_prefixes_with_the_same_packages_have_the_same_lock_fi
 
 
 def test_the_dump_is_the_same_in_every_process(conda_prefix: Path) -> None:
-    """It depends on no locale, time zone or hash seed, and contains no path of this machine and no time."""
+    """The text depends on no locale, time zone or hash seed, and contains no path of this machine and no time."""
     code = "import sys, pathlib\nfrom jupyter_condabuild.conda import formats, locking\n"
     code += "from jupyter_condabuild.conda.prefix import snapshot\n"
     code += "sys.stdout.write(formats.dump(locking.lock(snapshot.snapshot(pathlib.Path(sys.argv[1])))))"
@@ -197,7 +197,7 @@ print(json.dumps([[package.manager, package.name, package.version, package.url] 
 
 @pytest.mark.parametrize("format", ["conda-lock", "pixi"])
 def test_rattler_reads_our_lock_file(format: str, locked: Lockfile, tmp_path: Path) -> None:
-    """It finds every package, also those of pip, with URL and hash."""
+    """py-rattler finds every package, also those of pip, with URL and hash."""
     path = tmp_path / ("conda-lock.yml" if format == "conda-lock" else "pixi.lock")
     path.write_text(dump(locked, format))  # type: ignore[arg-type]
     (environment,) = (environment for _, environment in rattler.LockFile.from_path(path).environments())
@@ -245,7 +245,7 @@ def test_explicit_files_have_dependencies_first_and_the_requested_hash(locked: L
 
 
 def test_an_environment_yml_is_written_for_people(locked: Lockfile) -> None:
-    """It has versions without builds, channels in order, a pip section with pip itself, and no prefix."""
+    """The file has versions without builds, channels in order, a pip section with pip itself, and no prefix."""
     text = dump(
         locked, "environment", name="demo", channels=["https://conda.anaconda.org/conda-forge", "https://h/lab"]
     )
@@ -271,7 +271,7 @@ def test_requested_specs_are_kept_and_do_not_change_the_digest(locked: Lockfile)
 
 
 def test_a_lock_file_contains_no_credentials(small: SmallPrefix) -> None:
-    """This is so for each format, and for each place in records and in pip's metadata."""
+    """No format contains a credential from any place in records and in pip's metadata."""
     url = "https://me:s3cret@conda.example.org/t/tk-s3cret/lab/noarch/private-1.0-0.conda?token=s3cret"
     small.add("private", url=url, channel="https://me:s3cret@conda.example.org/t/tk-s3cret/lab/noarch", subdir="noarch")
     small.pip("a", direct_url={"url": "https://s3cret@h/a.whl", "archive_info": {}})

@@ -39,7 +39,7 @@ def other(package: CondaPackage) -> CondaPackage:
 
 
 def test_an_extracted_package_is_found(cache: tuple[Path, CondaPackage]) -> None:
-    """It is found by conda's repodata_record.json or by rattler's lock file."""
+    """The folder is found by conda's repodata_record.json or by rattler's lock file."""
     folder, package = cache
     assert PackageCaches([folder]).find(package) == Cached(folder / "greet-1.0-h0_0", True)
     assert PackageCaches([folder]).index(package)["name"] == "greet"
@@ -63,7 +63,7 @@ def test_a_folder_without_a_hash_is_not_used(cache: tuple[Path, CondaPackage]) -
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"sha256": null}'])
 def test_a_broken_record_is_ignored(tmp_path: Path, text: str) -> None:
-    """It is handled like a missing record."""
+    """A broken record is handled like a missing record."""
     package = CondaPackage.of_url("https://lab.org/linux-64/a-1-0.conda", sha256="a" * 64)
     (tmp_path / "a-1-0/info").mkdir(parents=True)
     (tmp_path / "a-1-0/info/index.json").write_text("{}")
@@ -120,7 +120,7 @@ def test_a_link_to_an_extracted_package_is_not_believed(
 
 
 def test_an_archive_is_found_by_its_content(conda_prefix: Path, tmp_path: Path) -> None:
-    """It must have the right size and the right hash."""
+    """The archive must have the right size and the right hash."""
     package = locked(conda_prefix, "greet")
     archive = tmp_path / package.fn
     shutil.copy(conda_prefix.parent.parent / "pkgs" / package.fn, archive)
@@ -160,7 +160,7 @@ def test_the_completeness_of_a_folder_is_checked(cache: tuple[Path, CondaPackage
 
 
 def test_the_usual_folders_are_searched(tmp_path: Path) -> None:
-    """They are the existing folders in the settings and defaults of conda, mamba, pixi and rattler."""
+    """The existing folders in the settings and defaults of conda, mamba, pixi and rattler are searched."""
     home, prefix = tmp_path / "home", tmp_path / "miniconda3/envs/demo"
     named = [
         tmp_path / "miniconda3/pkgs",

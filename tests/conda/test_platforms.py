@@ -43,7 +43,7 @@ def _for_platforms(*platforms: str) -> dict[str, str]:
 def test_one_platform_of_a_lock_file_is_chosen(
     format: str, machine: str, wanted: str, taken: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is the requested platform, or the Linux platform of this machine's processor, or linux-64."""
+    """The choice is the requested platform, or the Linux platform of this machine's processor, or linux-64."""
     monkeypatch.setattr("platform.machine", lambda: machine)
     found = load(_for_platforms("linux-64", "linux-aarch64", "osx-arm64")[format], wanted)
     assert (found.platform, found.conda[0].subdir) == (taken, taken)

@@ -89,13 +89,13 @@ def test_credentials_are_removed_from_an_encoded_url(case: tuple[str, str], time
 
 @given(urls())
 def test_a_url_without_credentials_is_not_changed(url: str) -> None:
-    """It is not normalised, lower-cased or encoded again."""
+    """The URL is not normalised, lower-cased or encoded again."""
     assert scrub_url(url) == url
 
 
 @given(st.lists(credentialed(), min_size=1, max_size=3), st.sampled_from([" ", "\n", '", "', " , ", ") ("]))
 def test_credentials_are_removed_from_free_text(cases: list[tuple[str, str]], separator: str) -> None:
-    """They are removed at any place in a message, a log line or a command line of a history."""
+    """Credentials are removed at any place in a message, a log line or a command line of a history."""
     text = "Cannot reach " + separator.join(url for url, _ in cases) + " now"
     cleaned = scrub(text)
     assert SECRET not in cleaned
@@ -133,7 +133,7 @@ def test_json_without_credentials_is_not_changed(value: object) -> None:
 
 @given(credentialed())
 def test_credentials_are_removed_from_json(case: tuple[str, str]) -> None:
-    """They are removed from strings and keys, at any depth, and with JSON's escapes."""
+    """Credentials are removed from strings and keys, at any depth, and with JSON's escapes."""
     url, without = case
     value = {"channels": [url, {url: [url]}], "n": 1}
     assert scrub_json(value) == {"channels": [without, {without: [without]}], "n": 1}
@@ -165,7 +165,7 @@ def test_credentials_are_removed_from_json(case: tuple[str, str]) -> None:
     ],
 )
 def test_odd_cases(text: str, expected: str) -> None:
-    """These cases are easy to miss or to break."""
+    """Texts that are easy to miss or to break are scrubbed correctly."""
     assert scrub(text) == expected
 
 

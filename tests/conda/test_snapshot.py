@@ -55,7 +55,7 @@ def test_the_paths_of_both_kinds_are_in_the_prefix(conda_prefix: Path, rattler_p
 
 
 def test_metadata_of_conda_is_read() -> None:
-    """It is the sample of a real conda's metadata in this repository, if there is one."""
+    """The sample of a real conda's metadata is read, if this repository has one."""
     sample = Path(__file__).parents[1] / "samples" / "demo"
     environment = snapshot(sample)
     assert environment.requested == ("python", "requests", "tqdm")
@@ -126,10 +126,7 @@ def test_credentials_of_records_are_not_shown(small: SmallPrefix) -> None:
 
 
 def test_an_environment_has_a_name(small: SmallPrefix, tmp_path: Path) -> None:
-    """It is the name of the folder. pixi's default environment has the name of its project.
-
-    The base environment is base.
-    """
+    """The name is that of the folder, of pixi's project for its default environment, or base for a base environment."""
     assert snapshot(small.path).name == "demo"
     project = SmallPrefix(tmp_path / "paper/.pixi/envs/default")
     project.add("x")
@@ -207,7 +204,7 @@ def test_site_packages_outside_is_refused(small: SmallPrefix, path: object) -> N
 
 @pytest.mark.parametrize("path", ["/etc/passwd", "../x", "a/../../x", ""])
 def test_paths_data_outside_of_the_prefix_is_refused(small: SmallPrefix, path: str) -> None:
-    """This is so even if the path is only in paths_data, and not in the list of files."""
+    """The path is refused even if it is only in paths_data, and not in the list of files."""
     small.add("x", files={"share/x": b""}, paths_data={"paths": [{"_path": path}]})
     with pytest.raises(BrokenRecord):
         snapshot(small.path)
@@ -232,7 +229,7 @@ def test_a_moved_prefix_gives_the_same_snapshot(small: SmallPrefix, tmp_path: Pa
 
 
 def test_site_packages_is_found(small: SmallPrefix, tmp_path: Path) -> None:
-    """It is in the record, or depends on the version. A free-threaded Python has its own folder."""
+    """The folder is in the record, or depends on the version. A free-threaded Python has its own folder."""
     assert snapshot(small.path).site_packages == SITE
     threaded = SmallPrefix(tmp_path / "threaded")
     threaded.add("python", "3.13.1", "h9a34b6e_5_cp313t")

@@ -86,7 +86,7 @@ ODD: dict[str, tuple[str, Any]] = {
 @pytest.mark.parametrize("name", ODD)
 @pytest.mark.parametrize("where", ["team/env", "cache/env"])
 def test_an_image_of_another_tool_is_ignored(fake_registry: FakeRegistry, known: Known, name: str, where: str) -> None:
-    """This is so for the destination's tag, too, which will be replaced."""
+    """Such an image is also ignored under the destination's tag, which will be replaced."""
     media_type, value = ODD[name]
     raw = b"<html>" if value is None else json.dumps(value).encode()
     fake_registry.put_manifest(where, "v1", media_type, raw)

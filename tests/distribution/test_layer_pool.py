@@ -130,7 +130,7 @@ def test_the_lookups_stop_if_the_largest_layers_are_missing(
 def test_known_layers_are_not_looked_up(
     fake: FakeRegistry, workshop: Workshop, labmate: Workshop, lockfile: Path
 ) -> None:
-    """They are in the image's own repository, or in the store."""
+    """Layers in the image's own repository or in the store are not looked up."""
     _build(workshop, fake, lockfile, "one")
     _build(workshop, fake, lockfile, "two")
     assert _lookups(fake) == 0
@@ -148,7 +148,7 @@ def test_a_build_without_changes_does_not_write_to_the_pool(
 
 
 def test_pruned_layers_are_built_again(fake: FakeRegistry, labmate: Workshop, lockfile: Path) -> None:
-    """They are also published again."""
+    """The layers that the build makes again are also published again."""
     kept = {key: found for key, found in fake.manifests["lab/layers"].items() if key < "8"}
     gone = {key for key in fake.manifests["lab/layers"] if ":" not in key} - kept.keys()
     assert kept

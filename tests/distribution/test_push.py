@@ -59,7 +59,7 @@ def test_each_blob_is_sent_once(fake_registry: FakeRegistry, repository: Reposit
 
 
 def test_the_manifest_comes_last(fake_registry: FakeRegistry, repository: Repository) -> None:
-    """It is pushed after the confirmation of every blob."""
+    """The manifest is pushed after the confirmation of every blob."""
     manifest = image(b"a", b"b", b"c")
     with Push(repository, LayerIndex(), lambda event: None) as push:
         for data in (b"a", b"b", b"c"):
@@ -85,7 +85,7 @@ def test_a_blob_of_the_same_registry_is_mounted(fake_registry: FakeRegistry, con
 
 
 def test_a_blob_of_another_registry_is_transferred(fake_registry: FakeRegistry, elsewhere: FakeRegistry) -> None:
-    """It is read and sent in chunks, without a copy on disk."""
+    """The blob is read and sent in chunks, without a copy on disk."""
     data = bytes(range(256)) * 20_000
     elsewhere.put("base/image", data)
     with (
@@ -124,7 +124,7 @@ class Stalling:
 
 
 def test_an_interrupted_push_ends_at_once(fake_registry: FakeRegistry, repository: Repository) -> None:
-    """It does not wait for running uploads, and cancels them."""
+    """The push does not wait for running uploads, and cancels them."""
     source = Stalling()
     push = Push(repository, LayerIndex(), lambda event: None)
     push.add(blob(bytes(4 * MIB)), source)

@@ -40,7 +40,10 @@ def commands(request: BuildRequest, command: tuple[str, ...] = ("python",)) -> d
 
 
 def test_a_pushed_image_is_pulled_and_run_by_name() -> None:
-    """It runs with the current folder as the current user. There is also a command for the environment alone."""
+    """The container runs with the current folder as the current user.
+
+    There is also a command for the environment alone.
+    """
     found = commands(PUSHED)
     assert list(found) == ["docker", "podman", "apptainer", "conda"]
     name = "registry.lab.org/team/env:v1"

@@ -188,7 +188,7 @@ def test_prune_is_refused_during_a_build(
     rattler_prefix: Path,
     fake_registry: FakeRegistry,
 ) -> None:
-    """It works after the build."""
+    """Prune works after the build."""
     gate = Gate(fake_registry, "PUT", "uploads")
     arguments = ("build", rattler_prefix, "-t", f"{fake_registry.host}/team/env:v1", "--push", *base)
     process = run.start(*arguments)
@@ -206,7 +206,10 @@ def test_prune_is_refused_during_a_build(
 
 
 def test_prune_keeps_blobs_of_the_last_build(run: CommandLine, base: tuple[str, ...], rattler_prefix: Path) -> None:
-    """It keeps as many as the limit allows. The next build makes the others again, and gives the same image."""
+    """Prune keeps as many blobs as the limit allows.
+
+    The next build makes the others again, and gives the same image.
+    """
     arguments = ("build", rattler_prefix, "-o", "image.tar", *base, "--json")
     first = run(*arguments).json
     size = sum(path.stat().st_size for path in (run.folder / "store/blobs").rglob("*") if path.is_file())
@@ -238,7 +241,7 @@ def test_a_damaged_blob_is_found_and_made_again(run: CommandLine, base: tuple[st
 def test_a_full_disk_is_a_named_error(
     run: CommandLine, base: tuple[str, ...], rattler_prefix: Path, small_disk: Path, what: str
 ) -> None:
-    """This is so for each place. No partial file stays there, and the build works when there is space."""
+    """A full disk is named for each place. No partial file stays there, and the build works when there is space."""
     out = small_disk / "image.tar" if what == "archive" else run.folder / "image.tar"
     environ = {"CONDABUILD_STORE_DIR": str(small_disk / "store")} if what == "store" else {}
     done = run("build", rattler_prefix, "-o", out, *base, "--events", "jsonl", environ=environ)

@@ -127,7 +127,7 @@ def test_the_conditions_do_not_matter(built: Callable[..., SavedImage], referenc
 def test_the_path_of_the_prefix_does_not_matter(
     shared: Path, reference: SavedImage, channel_url: str, tmp_path: Path, small_base: str, place: str
 ) -> None:
-    """It can be short, long (scripts then start in another way) or odd.
+    """The path can be short, long (scripts then start in another way) or odd.
 
     The order of the files does not matter either.
     """
@@ -164,7 +164,7 @@ def test_the_number_of_writers_does_not_matter(
 def test_a_partly_filled_store_does_not_matter(
     shared: Path, reference: SavedImage, tmp_path: Path, small_base: str
 ) -> None:
-    """It does not matter which layers exist, and which layers are made together."""
+    """The image is the same for any existing layers, and for any layers that are made together."""
     workshop = Workshop(tmp_path, small_base)
     workshop.image(shared / "env")
     records = sorted((workshop.store / "layers").iterdir())

@@ -102,7 +102,7 @@ def test_files_that_pip_replaced_or_removed_are_not_there(
 def test_editable_installs_have_their_sources(
     image: SavedImage, overlay: dict[str, bytes], warnings: dict[str, str]
 ) -> None:
-    """They are in /opt/src for each layout, without version control, and a message names them."""
+    """The sources are in /opt/src for each layout, without version control, and a message names them."""
     sources = {path for path in image.tree("opt/src") if path.endswith((".py", ".txt", "config"))}
     assert {"flat/flat/__init__.py", "flat/flat/data.txt", "nested/src/nested/__init__.py"} <= sources
     assert not [path for path in sources if ".git" in path]
@@ -122,7 +122,7 @@ def test_edited_added_and_deleted_files_are_reported(warnings: dict[str, str]) -
 
 
 def test_files_of_a_post_link_script_are_there(overlay: dict[str, bytes]) -> None:
-    """They contain the image's path."""
+    """The files contain the image's path."""
     assert overlay["opt/env/share/postlink/made.txt"] == b"made for /opt/env\n"
 
 
@@ -135,7 +135,7 @@ def test_pins_are_kept_and_secrets_are_not(image: SavedImage, overlay: dict[str,
 
 
 def test_requested_variables_are_in_the_image(place: Workshop, lived_in: LivedIn, image: SavedImage) -> None:
-    """They are only in the configuration, and a label has their names."""
+    """The variables are only in the configuration, and a label has their names."""
     asked = place.image(lived_in.prefix, "variables", variables=True)
     assert (asked.environment["MODE"], asked.environment["TOKEN"]) == ("test", "canary-variable")
     assert asked.layers == image.layers
@@ -154,7 +154,7 @@ def test_the_second_build_makes_nothing(place: Workshop, lived_in: LivedIn, imag
 def test_another_machine_makes_the_same_overlay(
     tmp_path: Path, small_base: str, lived_in: LivedIn, image: SavedImage
 ) -> None:
-    """It has the same files, and its own store."""
+    """The other machine has the same files, and its own store."""
     assert Workshop(tmp_path, small_base).image(lived_in.prefix).digest == image.digest
 
 

@@ -135,13 +135,13 @@ def test_a_registry_gets_no_secret(
 
 @pytest.mark.parametrize("format", ["conda-lock", "explicit", "pixi", "environment"])
 def test_a_lock_file_contains_no_secret(trapped: Trapped, run: CommandLine, format: str) -> None:
-    """This is so for each format, and for the messages with it."""
+    """Neither a lock file in any format nor a message of the command contains a secret."""
     assert leaks(*said(run("lock", trapped.prefix, "--format", format))) == set()
     assert leaks(*said(run("lock", trapped.prefix, "--format", format, "--json"))) == set()
 
 
 def test_a_plan_contains_no_secret(trapped: Trapped, run: CommandLine) -> None:
-    """This is so for the text and for JSON."""
+    """Neither the text nor the JSON of a plan contains a secret."""
     for options in ((), ("--json",), ("--events", "jsonl")):
         done = run("plan", trapped.prefix, *options)
         assert done.status == 0, done.err

@@ -107,7 +107,7 @@ def test_console_scripts_run(running: Running, rattler_prefix: Path) -> None:
 
 
 def test_programs_find_their_files(running: Running) -> None:
-    """This is so for compiled programs, shell scripts and Python scripts."""
+    """Compiled programs, shell scripts and Python scripts find their files."""
     assert running("greet") == "hello from /opt/env\n"
     assert running("where").splitlines()[0] == "/opt/env"
     assert running("where-python") == "/opt/env\n"
@@ -139,7 +139,7 @@ def test_conda_meta_is_the_same_as_in_the_prefix(running: Running, rattler_prefi
 
 
 def test_the_image_prints_its_lock_file(running: Running, rattler_prefix: Path, tmp_path: Path) -> None:
-    """It is an explicit file, which conda and py-rattler install."""
+    """The output is an explicit file, which conda and py-rattler install."""
     text = running("/opt/condabuild/lock")
     expected = dump(lock(snapshot(rattler_prefix)), "explicit")
     assert sorted(line for line in text.splitlines() if "://" in line) == sorted(
@@ -155,9 +155,9 @@ HIDE_BASH = {"/dev/null": {"bind": "/usr/bin/bash", "mode": "ro"}}
 
 @pytest.mark.parametrize("shell", ["bash", "sh"])
 def test_activation_scripts_have_run(running: Running, shell: str) -> None:
-    """They run before any command, as after 'conda activate'.
+    """The scripts run before any command, as after 'conda activate'.
 
-    In an image without bash, sh runs them as far as it can.
+    In an image without bash, sh runs them if it can.
     """
     volumes = HIDE_BASH if shell == "sh" else {}
     out = running("sh", "-c", 'echo "$ACTIVATION_SEEN|$ACTIVATION_WORDS|$CONDABUILD_ACTIVE"', volumes=volumes)
@@ -190,7 +190,7 @@ def test_every_user_has_a_home(running: Running, user: str) -> None:
 
 
 def test_the_default_command_is_python(running: Running) -> None:
-    """It is JupyterLab if the environment has JupyterLab. This environment does not have it."""
+    """The default command is JupyterLab if the environment has JupyterLab. This environment does not have it."""
     config = running.client.images.get(running.name).attrs["Config"]
     assert config["Cmd"] == ["python"]
     assert config["Entrypoint"] == ["/opt/condabuild/entrypoint"]

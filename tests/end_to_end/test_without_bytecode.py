@@ -86,7 +86,7 @@ def test_only_bytecode_is_left_out(lean: SavedImage, rattler_image: SavedImage) 
 def test_layers_of_other_packages_are_the_same(
     lean: SavedImage, rattler_image: SavedImage, rattler_prefix: Path
 ) -> None:
-    """They have the same keys, so that a build of the other kind reuses them."""
+    """Such layers have the same keys, so that a build of the other kind reuses them."""
     one, other = keys(lean), keys(rattler_image)
     assert {names for names in one if one[names] != other[names]} == noarch(rattler_prefix)
     same = {names for names in one if one[names] == other[names]}
@@ -110,7 +110,7 @@ def test_only_layers_of_noarch_packages_are_built_again(workshop: Workshop, ratt
 def test_the_image_is_always_the_same(
     rattler_prefix: Path, conda_prefix: Path, tmp_path: Path, small_base: str, budget: int
 ) -> None:
-    """It is the same from another prefix, in another store, and with own and shared layers."""
+    """The image is the same from another prefix, in another store, and with own and shared layers."""
     made = []
     for name, prefix in {"rattler": rattler_prefix, "conda": conda_prefix}.items():
         (tmp_path / name).mkdir()
@@ -228,7 +228,7 @@ def test_the_plan_of_the_command_line(rattler_prefix: Path, tmp_path: Path) -> N
 
 
 def test_the_server_accepts_the_option() -> None:
-    """It is in the body of a build and of a snapshot."""
+    """The option is a member of the body of a build and of a snapshot."""
     asked = b'{"prefix": "/env", "bytecode": false}'
     assert schemas.job(asked)[1]["bytecode"] is False
     assert schemas.snapshot(asked)["bytecode"] is False

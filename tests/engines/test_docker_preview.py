@@ -30,7 +30,7 @@ def planned(prefix: Path, **more: Any) -> DockerPreview:
 def test_the_steps_are_the_same_as_in_the_build(
     docker_workshop: DockerWorkshop, channel: Channel, tmp_path: Path
 ) -> None:
-    """This is so for an environment as installed, and with an added and a deleted file."""
+    """The steps are the same for an environment as installed, and with an added and a deleted file."""
     made = install(tmp_path / "env", channel, "greet", "python", "tqdm")
     for name in ("installed", "changed"):
         docker_workshop.image(made, name)

@@ -110,7 +110,10 @@ def test_there_are_fifty_hostile_values() -> None:
 
 
 def test_the_dockerfile_is_fit_for_a_commit() -> None:
-    """It has two stages, copies only the lock file first, the user's files last, and its user has no privileges."""
+    """The file has two stages.
+
+    The lock file comes first, the user's files come last, and the user has no privileges.
+    """
     text = made(lockfile(conda()), workspace=".").dockerfile
     assert [line.split()[0] for line in instructions(text)] == [
         *("FROM", "USER", "WORKDIR", "COPY", "RUN"),

@@ -123,7 +123,7 @@ def test_packages_are_not_compared_with_each_other(
 def test_a_lock_file_and_a_prefix_give_the_same_layers(
     workshop: Workshop, small: Small, good: dict[str, str], tmp_path: Path
 ) -> None:
-    """This is so for each format that has the same hashes."""
+    """Each format that has the same hashes gives the same layers."""
     assert workshop.image(small.locked(), "conda-lock").package_layers == good
     (tmp_path / "pixi.lock").write_text(dump(lock(snapshot(small.prefix)), "pixi"))
     assert workshop.image(tmp_path / "pixi.lock", "pixi").package_layers == good

@@ -121,7 +121,7 @@ def test_a_deleted_folder_has_one_whiteout(prefix: SmallPrefix, collected: Calla
 
 
 def test_the_prefix_is_rewritten_in_text_and_binaries(prefix: SmallPrefix, collected: Callable[..., Collected]) -> None:
-    """It is also rewritten in URLs."""
+    """The prefix is also rewritten in URLs."""
     here = os.fsencode(prefix.path)
     prefix.write("bin/script", b"#!" + here + b"/bin/python\n")
     prefix.write("lib/mine.so", b"\x7fELF\0" + here + b"/lib\0tail")
@@ -256,7 +256,7 @@ def test_pinned_and_frozen_are_kept_and_the_state_is_not(
 
 @pytest.mark.parametrize("path", [".condarc", "pip.conf", f"{SITE}/mine-1.0.dist-info/direct_url.json"])
 def test_logins_are_removed_from_files(prefix: SmallPrefix, collected: Callable[..., Collected], path: str) -> None:
-    """These are the settings of conda and pip, and the origin of pip packages.
+    """Settings of conda and pip, and the origin of pip packages, contain no login.
 
     The other text in them does not change.
     """
@@ -296,7 +296,7 @@ def test_a_pipe_is_left_out_and_a_folder_is_included(prefix: SmallPrefix, collec
 
 
 def test_odd_names_are_included(prefix: SmallPrefix, collected: Callable[..., Collected]) -> None:
-    """These are newlines, bytes that are not text, and names that look like options."""
+    """Names with newlines, with bytes that are not text, and with the form of options are included."""
     names = {"share/new\nline", "share/caf\udce9", "share/-rf", "share/ "}
     for name in names:
         prefix.write(name, b"x")
@@ -322,7 +322,10 @@ def test_an_unreadable_file_is_an_error(collected: Callable[..., Collected]) -> 
 
 
 def test_a_fingerprint_changes_with_the_files(prefix: SmallPrefix, collected: Callable[..., Collected]) -> None:
-    """It is the same for the same files, even after rewriting and compiling. For other files it differs."""
+    """The same files have the same fingerprint, even after rewriting and compiling.
+
+    Other files have another fingerprint.
+    """
     prefix.write("bin/script", b"#!" + os.fsencode(prefix.path) + b"/bin/python\n")
     prefix.write(f"{SITE}/mine.py", b"C = 3\n")
     first = collected(prefix).overlay.fingerprint

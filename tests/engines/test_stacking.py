@@ -197,7 +197,7 @@ def test_a_build_without_changes_is_not_stacked(lab: Lab) -> None:
 
 
 def test_files_without_a_package_are_updated(lab: Lab, tmp_path: Path) -> None:
-    """These are untracked files of the environment, and the user's folder, whose folders stay the user's."""
+    """Untracked files of the environment and the user's folder are updated. The user's folders stay the user's."""
     prefix, work = lab.prefix(*FIRST), tmp_path / "work"
     for name in ("share/mine/a", "share/mine/b"):
         (prefix / name).parent.mkdir(exist_ok=True)
@@ -333,7 +333,7 @@ def test_an_image_with_too_many_layers_is_not_stacked(lab: Lab, monkeypatch: pyt
 
 
 def test_an_image_of_another_tool_is_replaced(lab: Lab) -> None:
-    """It does not matter which image the tag has."""
+    """Any image that the tag has is replaced."""
     host, _, name = lab.tag.partition("/")
     with connect(host) as connected:
         push_image(connected.repository(name.rpartition(":")[0]), "latest", layers=(b"x",))
@@ -342,7 +342,7 @@ def test_an_image_of_another_tool_is_replaced(lab: Lab) -> None:
 
 
 def test_the_plan_says_whether_the_image_is_stacked(lab: Lab) -> None:
-    """It says so before the build."""
+    """The plan contains this before the build."""
     lab.update(*FIRST)
 
     def plan(*specs: str) -> str:

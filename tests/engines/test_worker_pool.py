@@ -136,7 +136,7 @@ def test_errors_keep_their_class(staged: dict[str, StagedPackage], tmp_path: Pat
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_missing_file_is_a_damaged_package(staged: dict[str, StagedPackage], tmp_path: Path, workers: int) -> None:
-    """So the archive is used instead. A link in place of the file is also damage."""
+    """The archive of the package is used instead. A link in place of the file is also damage."""
     answers = Answers(tmp_path)
     for name in ("a", "b"):
         subprocess.run(["cp", "-r", staged[name].extracted, tmp_path / f"copy-{name}"], check=True)
@@ -151,7 +151,7 @@ def test_a_missing_file_is_a_damaged_package(staged: dict[str, StagedPackage], t
 def test_an_exception_in_a_callback_ends_the_pool(
     staged: dict[str, StagedPackage], tmp_path: Path, workers: int
 ) -> None:
-    """It is raised, and no process is left."""
+    """The exception is raised, and no process is left."""
     answers = Answers(tmp_path)
 
     def fail(answer: object) -> None:
@@ -200,7 +200,7 @@ def test_modules_in_the_users_folder_are_not_imported(
 
 
 def test_a_worker_ends_with_its_main_process(staged: dict[str, StagedPackage], tmp_path: Path) -> None:
-    """It ends at the end of its standard input. No process outlives a build."""
+    """A worker ends at the end of its standard input. No process outlives a build."""
     os.mkfifo(tmp_path / "pipe")
     line = Answers(tmp_path).job(staged["d"], tmp_path / "pipe").line
     command = [sys.executable, "-c", SLOW, line]

@@ -39,7 +39,7 @@ def test_files_are_owned_by_the_images_user(tmp_path: Path) -> None:
 
 
 def test_a_folder_whose_file_is_included_again_belongs_to_the_user(tmp_path: Path) -> None:
-    """This is so even if the folder itself is ignored."""
+    """The folder belongs to the user even if the folder itself is ignored."""
     write(tmp_path, ["big/keep.txt", "big/other.txt"])
     (tmp_path / ".dockerignore").write_text("big\n!big/keep.txt\n")
     entries = {entry.path: entry for entry in workspace(tmp_path)}
@@ -56,7 +56,7 @@ def test_dockerignore_is_used(tmp_path: Path) -> None:
 
 
 def test_a_dockerignore_that_is_not_text_is_read(tmp_path: Path) -> None:
-    """It contains the bytes of file names."""
+    """The file contains the bytes of file names."""
     write(tmp_path, ["caf\udce9", "other"])
     (tmp_path / ".dockerignore").write_bytes(b"caf\xe9\n")
     assert files(workspace(tmp_path)) == {".dockerignore", "other"}
@@ -95,7 +95,7 @@ def test_left_out_data_folders_are_reported(tmp_path: Path) -> None:
 
 
 def test_links_stay_links(tmp_path: Path) -> None:
-    """They are not followed, whatever their target is."""
+    """Links are not followed, whatever their target is."""
     write(tmp_path, ["a.py"])
     (tmp_path / "link").symlink_to("a.py")
     (tmp_path / "out").symlink_to("/etc")

@@ -69,7 +69,7 @@ def test_the_second_time_only_the_tag_is_requested(fake_registry: FakeRegistry, 
 
 @pytest.mark.parametrize("architecture", ["amd64", "arm64"])
 def test_the_image_for_the_processor_is_chosen(fake_registry: FakeRegistry, find: Find, architecture: str) -> None:
-    """It is taken from an image index."""
+    """The image is taken from an image index."""
     name = put(fake_registry, small("amd64"), small("arm64"))
     found = find(name, architecture)
     assert found.digest == small(architecture).manifest.descriptor.digest
@@ -77,7 +77,7 @@ def test_the_image_for_the_processor_is_chosen(fake_registry: FakeRegistry, find
 
 @pytest.mark.parametrize("images", [1, 2])
 def test_an_image_for_another_processor_is_refused(fake_registry: FakeRegistry, find: Find, images: int) -> None:
-    """It would not run. The message names its processor."""
+    """The image would not run here. The message names its processor."""
     name = put(fake_registry, *(small("amd64"), small("arm64"))[:images])
     with pytest.raises(BaseUnavailable, match="ppc64le" if images == 1 else "no variant for linux/ppc64le"):
         find(name, "ppc64le")

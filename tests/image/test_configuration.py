@@ -60,14 +60,14 @@ def test_the_command_depends_on_the_environment(lockfile: Lockfile, expected: st
 
 
 def test_jupyterlab_has_its_port() -> None:
-    """So container engines and hubs know the port."""
+    """Container engines and hubs read the port in the configuration."""
     config = made(base(config={"ExposedPorts": {"80/tcp": {}}}), lock("python", "jupyterlab"))["config"]
     assert config["ExposedPorts"].keys() == {"80/tcp", "8888/tcp"}
     assert "ExposedPorts" not in made(base(), lock("python"))["config"]
 
 
 def test_values_of_the_base_are_kept() -> None:
-    """These are variables, labels and unknown members. Our folders come first in PATH."""
+    """Variables, labels and unknown members are kept. Our folders come first in PATH."""
     runtime = {"Env": ["PATH=/opt/bin:/bin", "A=b=c"], "Labels": {"x": "y"}, "StopSignal": "SIGINT", "Cmd": ["old"]}
     config = made(base(config=runtime, variant="v2", created="2026-01-01T00:00:00Z"), lock("python"))
     env = dict(item.split("=", 1) for item in config["config"]["Env"])
@@ -87,14 +87,14 @@ def test_a_base_with_an_empty_configuration_is_accepted() -> None:
 
 @pytest.mark.parametrize("name", ["cudatoolkit", "cuda-cudart", "cuda-version", "cuda-cudart_linux-64"])
 def test_an_environment_with_cuda_requests_the_gpu(name: str) -> None:
-    """It uses the variables of NVIDIA's runtime. Other environments have none."""
+    """The image has the variables of NVIDIA's runtime. Images of other environments have none."""
     for names, expected in ((("python", name), "all"), (("python", "cuda-nvcc-doc"), None)):
         env = dict(item.split("=", 1) for item in made(base(), lock(*names))["config"]["Env"])
         assert env.get("NVIDIA_VISIBLE_DEVICES") == expected
 
 
 def test_an_image_has_the_data_to_make_its_configuration_again() -> None:
-    """These are the lock file, the history, the requested specs, the variables, and the number of the base's layers."""
+    """The data are the lock file, history, requested specs, variables, and the number of the base's layers."""
     lockfile = replace(lock("python", "numpy", pip=("mine",)), requested=("numpy >=1",))
     config = made(base(), lockfile, variables={"MODE": "a=b"})
     ours = Ours.read(ImageConfig.parse(canonical_json(config)))
@@ -112,7 +112,7 @@ def test_an_image_without_this_data_is_not_ours(missing: str) -> None:
 
 
 def test_the_runtime_layer_is_always_the_same(tmp_path: Path) -> None:
-    """It is pushed and pulled once for all images, and written once to the store."""
+    """The layer is pushed and pulled once for all images, and written once to the store."""
     with Store(tmp_path) as store:
         one, other = runtime_layer(store, 1), runtime_layer(store, 1)
         assert one == other

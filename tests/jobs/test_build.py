@@ -142,7 +142,7 @@ def test_conda_meta_lists_the_same_packages(made_by: str, request: pytest.Fixtur
 
 
 def test_rattler_reads_every_record(rattler_image: SavedImage, tmp_path: Path) -> None:
-    """It reads our records like its own records."""
+    """py-rattler reads our records like its own records."""
     for name, data in meta_of(rattler_image).items():
         (tmp_path / name).write_bytes(data)
         record = rattler.PrefixRecord.from_path(tmp_path / name)
@@ -191,7 +191,7 @@ def test_history_and_layers_agree(rattler_image: SavedImage) -> None:
 
 
 def test_diff_ids_belong_to_the_layers(rattler_image: SavedImage) -> None:
-    """They are the digests of the uncompressed tars, in order."""
+    """The diff_ids are the digests of the uncompressed tars, in order."""
     import gzip
     import hashlib
     import tarfile

@@ -69,7 +69,10 @@ def judged(schema: str, file: Path) -> None:
 @pytest.mark.parametrize("image", [IMAGE, "ghcr.io/team/env:v1"])
 @pytest.mark.parametrize("engine", ["layers", "docker"])
 def test_the_workflow_for_github_is_valid(tmp_path: Path, image: str, engine: str) -> None:
-    """It matches GitHub's schema. A push builds with the base as the cache, and a schedule makes a new base."""
+    """The workflow matches GitHub's schema.
+
+    A push builds with the base as the cache, and a schedule makes a new base.
+    """
     folder = written(export("github-actions", asked(reference=image, engine=engine)), tmp_path)
     file = folder / ".github/workflows/environment-image.yml"
     judged("vendor.github-workflows", file)
@@ -84,7 +87,7 @@ def test_the_workflow_for_github_is_valid(tmp_path: Path, image: str, engine: st
 @pytest.mark.parametrize("image", [IMAGE, "registry.gitlab.com/team/env:v1"])
 @pytest.mark.parametrize("engine", ["layers", "docker"])
 def test_the_pipeline_for_gitlab_is_valid(tmp_path: Path, image: str, engine: str) -> None:
-    """It matches GitLab's schema, and takes passwords from masked variables."""
+    """The pipeline matches GitLab's schema, and takes passwords from masked variables."""
     folder = written(export("gitlab-ci", asked(reference=image, engine=engine)), tmp_path)
     judged("vendor.gitlab-ci", folder / ".gitlab-ci.yml")
     value = yaml.safe_load((folder / ".gitlab-ci.yml").read_text())
@@ -102,7 +105,7 @@ def test_pip_packages_make_ci_use_the_docker_engine() -> None:
 
 @pytest.mark.parametrize("lab", [True, False])
 def test_the_file_for_compose_is_valid(tmp_path: Path, lab: bool) -> None:
-    """It matches Compose's schema. docker-compose reads it if it is installed."""
+    """The file matches Compose's schema. docker-compose reads it if it is installed."""
     folder = written(export("compose", asked(lab=lab)), tmp_path)
     judged("vendor.compose-spec", folder / "compose.yaml")
     if compose := shutil.which("docker-compose"):

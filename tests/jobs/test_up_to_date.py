@@ -70,7 +70,10 @@ def place(workshop: Workshop, fake_registry: FakeRegistry, tmp_path: Path) -> Pl
 
 
 def test_two_requests_are_enough(place: Place) -> None:
-    """They ask for the digests of the image and of the base. The build then reports that it reused everything."""
+    """The requests ask for the digests of the image and of the base.
+
+    The build then reports that it reused everything.
+    """
     (place.prefix / "share/untracked").write_text("x")
     first = place.build()
     told = list(place.workshop.events)
@@ -130,7 +133,7 @@ def test_every_other_request_is_built(place: Place, given: dict[str, Any]) -> No
 
 
 def test_another_release_builds_again(place: Place, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """It can make another image from the same environment."""
+    """Another release can make another image from the same environment."""
     place.build()
     monkeypatch.setattr(up_to_date, "_PACKAGE", tmp_path / "work")
     place.build()
@@ -168,7 +171,7 @@ def _editable_install(place: Place, folder: Path) -> Path:
 
 
 def test_the_sources_of_an_editable_install_count(place: Place, tmp_path: Path) -> None:
-    """They are outside of the environment, and the image has a copy of them."""
+    """The sources are outside of the environment, and the image has a copy of them."""
     module = _editable_install(place, tmp_path)
     first = place.build()
     place.build()
@@ -214,14 +217,14 @@ def _kept(place: Place) -> list[Path]:
 
 
 def test_a_stored_result_belongs_to_one_base(place: Place) -> None:
-    """It has the digest of the base's name, not the digest of the image below."""
+    """The result has the digest of the base's name, not the digest of the image below."""
     place.build()
     [memory] = filter(None, (up_to_date.Memory.parse(path.read_bytes()) for path in _kept(place)))
     assert memory.base == str(Digest.of(place.fake.manifests["base"]["latest"][1]))
 
 
 def test_the_next_build_uses_the_verified_packages(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    """This is so with and without other drift in the environment."""
+    """The verified packages are used with and without other drift in the environment."""
     place.build()
     with Store(place.workshop.store) as store:
         assert verified_packages.read(store, str(place.prefix)).keys() == {"data-1-0", "python-3.11.1-0"}

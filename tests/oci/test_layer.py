@@ -120,7 +120,7 @@ NAMES = st.lists(
 
 @given(st.dictionaries(NAMES, st.binary(max_size=1100), min_size=1, max_size=6))
 def test_any_name_and_content_are_read_back(files: dict[str, bytes]) -> None:
-    """This is so for all bytes that a file system allows in a name."""
+    """All bytes that a file system allows in a name are read back."""
     folders = {name.rsplit("/", depth)[0] for name in files for depth in range(1, name.count("/") + 1)}
     files = {name: data for name, data in files.items() if name not in folders}
     _, tar = written(*(Entry(name, data=data) for name, data in files.items()))

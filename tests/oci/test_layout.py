@@ -68,7 +68,7 @@ def test_wrong_bytes_are_not_kept(store: Store, data: bytes) -> None:
 
 @pytest.mark.parametrize("damaged", [b"", b"blo", b"blOb", b"blob and more"])
 def test_a_damaged_blob_is_removed(store: Store, damaged: bytes) -> None:
-    """So the next build makes the blob again."""
+    """The next build makes the removed blob again."""
     descriptor = put(store, b"blob")
     store.path(descriptor.digest).write_bytes(damaged)
     with pytest.raises(ContentMismatch, match="damaged"):
@@ -107,7 +107,7 @@ def test_files_of_a_crash_are_removed_when_the_store_is_opened(tmp_path: Path) -
 
 
 def test_files_of_another_running_build_are_kept(tmp_path: Path) -> None:
-    """They are kept as long as the other build runs."""
+    """The files are kept as long as the other build runs."""
     with Store(tmp_path) as first, first.folder() as work:
         (work / "file").write_bytes(b"in use")
         with Store(tmp_path):
@@ -139,7 +139,7 @@ def test_a_killed_build_releases_its_lock(tmp_path: Path) -> None:
 
 
 def test_prune_keeps_the_last_used_blobs(store: Store) -> None:
-    """It keeps as many of them as the limit allows."""
+    """Prune keeps as many of the last used blobs as the limit allows."""
     old, new = add(store, "old", b"o" * 100, used=1000), add(store, "new", b"n" * 100, used=2000)
     newest = add(store, "newest", b"t" * 100, used=3000)
     assert store.size == 300
@@ -200,7 +200,7 @@ def test_a_full_disk_is_a_named_error(small_disk: Path) -> None:
 
 
 def test_a_read_only_store_is_a_named_error(small_disk: Path) -> None:
-    """This is so for a new and for an existing store on a read-only disk."""
+    """A new and an existing store on a read-only disk give the error."""
     with Store(small_disk / "old"):
         pass
     subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)

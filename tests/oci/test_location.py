@@ -58,6 +58,6 @@ def test_an_existing_path_needs_no_prefix(tmp_path: Path) -> None:
     ],
 )
 def test_an_archive_is_an_oci_archive_by_default(text: str, kind: str, path: str) -> None:
-    """This is so for the value of ``-o``. A colon in the path has no meaning."""
+    """The value of ``-o`` is an OCI archive without a prefix. A colon in the path has no meaning."""
     location = ImageLocation.parse_archive(text)
     assert (location.kind, location.path) == (kind, Path(path))

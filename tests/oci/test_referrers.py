@@ -32,10 +32,7 @@ def attach(repository: Repository, subject: Descriptor, content: bytes, kind: st
 
 
 def test_an_attached_artifact_is_found(repository: Repository) -> None:
-    """It is found by the image's digest and the artifact's type.
-
-    The manifest and the tag of the image do not change.
-    """
+    """The artifact is found by the image's digest and its own type. The image's manifest and tag do not change."""
     image = push_image(repository, "v1", layers=(b"layer",))
     assert referrers.referrers(repository, image.descriptor.digest, TYPE) == ()
     first, second = attach(repository, image.descriptor, b"one"), attach(repository, image.descriptor, b"two")

@@ -220,7 +220,7 @@ def test_a_wrong_range_is_refused(fake_registry: FakeRegistry, repository: Repos
     ],
 )
 def test_an_invalid_location_is_refused(fake_registry: FakeRegistry, repository: Repository, location: str) -> None:
-    """This is so for redirects and for upload sessions."""
+    """The location in a redirect or in an upload session is refused."""
     headers = {"Location": location} if location else {}
     fake_registry.on("GET", "blobs", *[Reply(307, headers)] * 10)
     with pytest.raises(RegistryError):

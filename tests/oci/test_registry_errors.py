@@ -205,9 +205,9 @@ def test_an_insecure_registry_may_use_plain_http(
 def test_an_unknown_certificate_must_be_allowed(
     trusted: Callable[[str], ssl.SSLContext], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is refused with a reason.
+    """The certificate is refused with a reason.
 
-    It is accepted for an insecure registry, and if its CA is in Docker's configuration.
+    An insecure registry may use it, and so may a registry whose CA Docker has.
     """
     with serving(trusted("registry.test")) as server:
         other = tmp_path / "other"

@@ -58,7 +58,7 @@ def test_a_package_has_always_the_same_bytes(tmp_path: Path) -> None:
 def test_a_package_that_is_made_again_has_the_same_bytes(
     channel: Channel, test_cache: Path, tmp_path: Path, name: str
 ) -> None:
-    """This is so for bytecode and compiled programs, too."""
+    """Bytecode and compiled programs are the same, too."""
     files = wheels.download(channels.SETS["tiny"].requirements, test_cache / "wheels")
     libraries = {recipe.metadata.name for recipe in python.packages()}
     recipes: list[Recipe] = [*wheels.packages(files, libraries), *special.packages()]
@@ -96,7 +96,7 @@ def test_an_existing_package_is_not_made_again(channel: Channel, test_cache: Pat
 
 
 def test_a_large_package_has_the_requested_size(tmp_path: Path) -> None:
-    """It can be compressed to about half of its size."""
+    """The package can be compressed to about half of its size."""
     archive = special.LargePackage("large", 5_000_001, files=3).make(tmp_path)
     with archive.open("rb") as file:
         sizes = [member.size for _, member in stream_conda_component(archive.name, file, "pkg")]
@@ -105,7 +105,7 @@ def test_a_large_package_has_the_requested_size(tmp_path: Path) -> None:
 
 
 def test_a_channel_records_the_requested_paths(channel: Channel) -> None:
-    """So a test can count downloads."""
+    """A test can count the downloads."""
     seen: list[str] = []
     with channels.serve(channel, seen=seen) as url, urllib.request.urlopen(f"{url}/noarch/repodata.json") as response:
         assert "requests" in {package["name"] for package in json.load(response)["packages.conda"].values()}
@@ -213,7 +213,7 @@ def test_the_cache_of_conda_contains_the_origin_of_packages(conda_prefix: Path, 
 
 
 def test_history_has_the_command_and_its_packages(conda_prefix: Path, channel_url: str) -> None:
-    """It also has the requested specs, in conda's format."""
+    """The history also has the requested specs, in conda's format."""
     lines = (conda_prefix / "conda-meta" / "history").read_text().splitlines()
     assert lines[0].startswith("==> ")
     assert lines[1].startswith("# cmd: ")

@@ -61,7 +61,7 @@ def test_the_log_names_the_chosen_platform(lockfile: Path, tmp_path: Path, monke
 
 
 def test_a_lock_file_for_one_platform_needs_no_log_line(prefix: Path, tmp_path: Path) -> None:
-    """This is so for each Linux platform."""
+    """The log names no platform for a lock file of any Linux platform."""
     path = tmp_path / "conda-lock.yml"
     path.write_text(dump(replace(lock(snapshot(prefix)), platform="linux-aarch64")))
     inputs, log = read(tmp_path, lockfile=path)

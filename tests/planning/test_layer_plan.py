@@ -61,7 +61,7 @@ def test_every_package_is_in_exactly_one_layer(packages: tuple[CondaPackage, ...
 
 @given(PACKAGES, BUDGETS)
 def test_the_budget_is_kept(packages: tuple[CondaPackage, ...], budget: int) -> None:
-    """This is so for any number of packages. Below the budget, all packages except small ones have their own layer."""
+    """The budget is kept for any number of packages. Below it, all packages except small ones have their own layer."""
     planned = plan_layers(lock(*packages), budget=budget)
     assert len(planned.layers) <= budget
     if len(packages) <= budget:
@@ -142,7 +142,7 @@ KEY_FIELDS: list[tuple[str, Callable[[CondaPackage], CondaPackage], bool]] = [
 def test_a_key_depends_on_the_bytes_of_the_layer(
     field: str, change: Callable[[CondaPackage], CondaPackage], shows: bool, noarch: bool
 ) -> None:
-    """It depends on URL and hashes, which conda-meta in the image contains, but not on later repodata patches."""
+    """The key depends on URL and hashes, which conda-meta in the image contains, but not on later repodata patches."""
     item = package("numpy", noarch=noarch)
     assert (layer_key([item], SITE, True) != layer_key([change(item)], SITE, True)) is shows
 

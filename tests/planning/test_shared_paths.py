@@ -52,7 +52,7 @@ def content(image: SavedImage, path: str) -> bytes:
 def test_the_winner_is_the_same_as_for_py_rattler(
     workshop: Workshop, tmp_path: Path, packages: Sequence[Package], budget: int
 ) -> None:
-    """This is so for any dependencies, and for packages with their own layer and with a common layer."""
+    """The winner is the same for any dependencies, with own layers and with a common layer."""
     channel = small_channel(tmp_path / "channel", packages)
     prefix = install(tmp_path / "env", channel, *(metadata.name for metadata, _ in packages))
     image = workshop.image(prefix, layer_budget=budget)
@@ -172,10 +172,7 @@ def test_a_folder_in_one_package_and_a_link_in_another(workshop: Workshop, tmp_p
 
 
 def test_the_time_to_find_winners_is_linear_in_the_paths() -> None:
-    """It does not grow with the square of the number of shared paths.
-
-    Eight times as many would take 64 times as long.
-    """
+    """The time does not grow with the square of the number of paths, which would be a factor of 64 here."""
     packages = {
         name: CondaPackage.of_url(f"https://lab.org/noarch/{name}-1-0.conda", sha256="0" * 64, size=1) for name in "ab"
     }

@@ -18,7 +18,7 @@ GOOD: dict[str, Any] = {"prefix": "/env", "archive": "x.tar"}
 
 
 def test_a_request_is_read_unchanged_from_json(tmp_path: Path) -> None:
-    """This is so for every option."""
+    """Every option is the same after the transfer."""
     request = build_request(
         prefix="/env",
         reference="lab.org/team/env:v1",

@@ -55,7 +55,7 @@ def test_a_body_in_the_contract_has_the_options_of_its_request(name: str) -> Non
 
 
 def test_the_history_in_the_contract_has_every_option_that_is_shown() -> None:
-    """So "Build again" in the panel can use the same options."""
+    """ "Build again" in the panel can use the same options."""
     shown = {name for kind in JOBS.values() for name, (_, option) in kind.options().items() if option.shown}
     asked = CONTRACT_SCHEMAS["Asked"]
     assert set(asked["properties"]) == set(asked["required"]) == shown | {"lockfile"}
@@ -100,7 +100,7 @@ def test_an_option_has_the_default_of_its_setting() -> None:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_has_the_flags_of_its_request(command: str) -> None:
-    """It has every flag of the request, and no other flag."""
+    """The command has every flag of the request, and no other flag."""
     module = parser(command).parse_args([command]).module
     grammar = parser(command)._subparsers._group_actions[0].choices[command]  # type: ignore[union-attr,index]
     flags = {flag for action in grammar._actions for flag in action.option_strings}

@@ -112,7 +112,7 @@ async def test_an_unreachable_registry_does_not_hide_the_report(api: Api, rattle
 
 
 async def test_a_snapshot_for_the_docker_engine_has_its_steps_and_no_layers(api: Api, rattler_prefix: Path) -> None:
-    """It has the plan for the requested engine, with the same values as a build."""
+    """The snapshot has the plan for the requested engine, with the same values as a build."""
     body = {"prefix": str(rattler_prefix), "engine": "docker", "installer": "conda", "base": "debian:12"}
     answer = await api("POST", "condabuild/snapshots", body)
     assert answer.status == 200, answer.body
@@ -296,7 +296,7 @@ class TestWithALimit:
     async def test_a_build_that_exceeds_a_limit_is_ended_and_names_the_limit(
         self, api: Api, held: dict[str, Any], setting: str
     ) -> None:
-        """It is failed, and not cancelled. The hint names the setting."""
+        """The build is failed, and not cancelled. The hint names the setting."""
         id = (await api("POST", "condabuild/builds", held)).json["id"]
         messages = [message async for message in api.messages(id)]
         check(messages[-2].data, "FailedEvent")

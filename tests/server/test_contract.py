@@ -77,7 +77,7 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Real]:
 
 
 def test_the_contract_is_a_valid_document() -> None:
-    """It is valid by OpenAPI 3.1."""
+    """The contract is valid by OpenAPI 3.1."""
     validate(yaml.safe_load(CONTRACT.read_text()))
 
 

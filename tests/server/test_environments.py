@@ -87,7 +87,7 @@ async def test_a_kernel_of_another_server_is_refused(api: Api, kernelspec: str, 
 
 
 async def test_paths_that_are_no_environments_are_refused(api: Api, lab: Path) -> None:
-    """These are relative paths, files, folders without conda-meta, too long names, devices and broken links."""
+    """Relative paths, files, folders without conda-meta, too long names, devices and broken links are refused."""
     (lab / "loop").symlink_to(lab / "loop")
     (lab / "nowhere").symlink_to("/no/such/place")
     (lab / "file").write_text("")

@@ -28,7 +28,7 @@ def written(folder: str, lines: list[str], rest: str = "") -> EventLog:
 def test_reading_from_any_event_gives_the_rest_once_and_in_order(
     lines: list[str], rest: str, chunk: int, after: int
 ) -> None:
-    """This is so for any size of the chunks, and for a partial line at the end of a killed process."""
+    """The result is right for any size of the chunks, and for a partial line at the end of a killed process."""
     with tempfile.TemporaryDirectory() as folder:
         whole, event_log.CHUNK = event_log.CHUNK, chunk
         try:
@@ -64,7 +64,7 @@ def test_the_last_event_is_found_before_invalid_lines(tmp_path: Path) -> None:
 
 
 def test_lines_that_are_no_events_are_skipped(tmp_path: Path) -> None:
-    """They are not sent, and the events after them are sent."""
+    """Such lines are not sent, and the events after them are sent."""
     file = written(str(tmp_path), ["a"], "Warning: something\n" + encode(Log("b"), 2, 1.0) + "\n")
     assert [line.seq for line in file.read(0)[0]] == [1, 2]
     assert [line.seq for line in file.read(file.offset_after(1))[0]] == [2]

@@ -59,7 +59,7 @@ async def test_a_stream_that_is_cut_200_times_is_complete(api: Api, script: Scri
 
 
 async def test_a_hundred_readers_get_the_same_lines(api: Api, script: Script) -> None:
-    """They start early or late, at the start or in the middle. Each gets every line once, and the end."""
+    """Readers start early or late, at the start or in the middle. Each gets every line once, and the end."""
 
     async def read(last: int | None) -> list[Message]:
         return [message async for message in api.messages(script.id, last)]

@@ -32,14 +32,14 @@ def test_the_extension_is_enabled_after_the_installation(tmp_path: Path) -> None
 
 
 def test_the_extension_loads_no_large_module() -> None:
-    """It loads neither rattler nor docker nor an HTTP client, so that it does not delay the start of the server."""
+    """The import loads neither rattler nor docker nor an HTTP client, which would delay the server's start."""
     program = "import sys, jupyter_condabuild.server.extension; print(*sys.modules, sep='\\n')"
     loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
     assert not {"rattler", "docker", "httpx", "isal"} & set(loaded)
 
 
 async def test_the_extension_does_no_work_at_the_start(api: Api) -> None:
-    """It creates no file, thread or task before the first request."""
+    """The extension creates no file, thread or task before the first request."""
     assert not (Path(api.app.data_dir) / "condabuild").exists()
     extension = api.app.extension_manager.extension_apps["jupyter_condabuild"]
     assert [app.current_activity() for app in extension] == [0]
@@ -70,7 +70,7 @@ def test_every_setting_is_a_trait_with_the_same_default_and_help() -> None:
     ],
 )
 def test_the_error_for_a_wrong_value_names_the_trait(name: str, value: object) -> None:
-    """This is so for a wrong type, a value out of bounds, and an unknown choice."""
+    """The error names the trait for a wrong type, a value out of bounds, and an unknown choice."""
     with pytest.raises(TraitError, match=name):
         CondaBuild(config=Config({"CondaBuild": {name: value}}))
 

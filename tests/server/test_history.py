@@ -31,7 +31,7 @@ def entered(store: BuildHistory, *ids: str) -> None:
 
 
 def test_a_build_passes_from_the_queue_to_its_end(path: Path) -> None:
-    """It is added, claimed, started and ended. Each step happens once."""
+    """The build is added, claimed, started and ended. Each step happens once."""
     store = BuildHistory(path)
     entered(store, "a", "b")
     assert [record.id for record in store.active()] == ["a", "b"]

@@ -73,7 +73,10 @@ def image(rattler_prefix: Path, small_base: str, name: str) -> dict[str, Any]:
 
 
 async def test_an_image_is_rebased(api: Api, image: dict[str, Any], name: str, base: str) -> None:
-    """It has the requested base and name. None of our layers is made. The answer has the commands to run the image."""
+    """The image has the requested base and name.
+
+    None of our layers is made. The answer has the commands to run the image.
+    """
     built = await done(api, image)
     body = {"command": "rebase", "reference": f"{name}:v1", "base": base, "target": f"{name}:v2"}
     build = await done(api, body)
@@ -123,7 +126,7 @@ async def test_an_image_with_a_replaced_layer_is_not_verified(
 
 
 async def test_a_base_is_kept(api: Api, rattler_prefix: Path, name: str, base: str) -> None:
-    """It has a dated tag and the tag of the newest, without the named packages. An unknown package is refused."""
+    """The base has a dated tag and the tag of the newest, without the named packages. An unknown package is refused."""
     body = {"command": "base", "prefix": str(rattler_prefix), "reference": f"{name}:v1", "base": base, "keep": 2}
     build = await done(api, {**body, "without": ["tqdm"]})
     assert (build["state"], build["command"]) == ("finished", "base"), build["error"]
@@ -157,7 +160,7 @@ async def test_the_same_command_is_one_build_while_it_runs_and_can_be_cancelled(
 async def test_a_base_of_a_changed_environment_is_another_build(
     api: Api, gate: Gate, small_base: str, tmp_path: Path
 ) -> None:
-    """It does not join the build that reads the environment before the change."""
+    """The request does not join the build that reads the environment before the change."""
     small = SmallPrefix(tmp_path / "env")
     small.add("numbers", files={"share/numbers.txt": b"1"})
     body = {"command": "base", "prefix": str(small.path), "reference": f"{gate.host}/server/{tmp_path.name}:v1"}

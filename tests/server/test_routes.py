@@ -161,7 +161,7 @@ async def test_unknown_objects_are_refused_in_the_same_form(api: Api) -> None:
 
 @pytest.mark.parametrize("path", ["snapshots", "builds", "exports"])
 async def test_invalid_bodies_are_refused(api: Api, path: str, kernel_prefix: Path) -> None:
-    """They are no JSON object, or have unknown members, wrong types, bad characters, or no source or two sources."""
+    """A body is not JSON, not an object, or has unknown members, wrong types, bad characters, or no or two sources."""
     good = {"prefix": str(kernel_prefix), **({"kind": "compose"} if path == "exports" else {})}
     for body in (
         b"",

@@ -49,7 +49,7 @@ async def probed(settings: Settings, limit: float = 60.0) -> dict[str, dict[str,
 
 
 async def test_the_route_returns_all_probes(api: Api) -> None:
-    """They match the contract."""
+    """The probes match the contract."""
     answer = await api("GET", "condabuild/status")
     assert answer.status == 200
     check(answer.json, "Status")
@@ -57,7 +57,7 @@ async def test_the_route_returns_all_probes(api: Api) -> None:
 
 
 async def test_a_passed_probe_has_details(settings: Settings, docker_client: docker.DockerClient) -> None:
-    """These are store, registry, engine and base."""
+    """Store, registry, engine and base have details."""
     found = await probed(settings)
     assert {subject for subject, probe in found.items() if probe["works"]} == {"store", "registry", "engine", "base"}
     assert "free" in found["store"]["detail"]

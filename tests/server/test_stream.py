@@ -82,9 +82,9 @@ def test_the_build_is_sent_first_after_changes_and_last() -> None:
 
 
 def test_an_ended_build_is_replayed_completely() -> None:
-    """This is so from the start and from the middle.
+    """The replay works from the start and from the middle.
 
-    The ending comes once, whether or not the build wrote it itself.
+    The ending comes once, even if the build did not write it.
     """
     for said_itself in (True, False):
         for seq in range(5):

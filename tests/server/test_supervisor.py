@@ -105,7 +105,7 @@ def test_a_clock_that_is_set_forward_ends_no_build(tmp_path: Path) -> None:
 
 
 def test_a_build_runs_as_long_as_a_process_locks_its_events(desk: Desk, held: BinaryIO) -> None:
-    """It may be silent for any time. It is not reported as ended at the first check."""
+    """A build may be silent for any time. A build is not reported as ended at the first check."""
     for _ in range(3):
         desk.uptime += 10_000
         assert [record.id for record in desk.supervisor.round()] == ["a"]
