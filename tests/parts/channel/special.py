@@ -1,4 +1,4 @@
-"""Small packages with what breaks naive code: odd names, prefixes in binaries, scripts, clobbered files."""
+"""Small packages with unusual content: odd names, prefixes in binaries, scripts, and clobbered files."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ Make = Callable[[Path], list[Entry]]
 
 @dataclass(frozen=True)
 class SpecialPackage:
-    """A package whose entries a function of this module makes, in a scratch folder where it needs one."""
+    """A package whose entries a function of this module makes, in a scratch folder if the function needs one."""
 
     metadata: Metadata
     entries: Make
@@ -48,14 +48,14 @@ class SpecialPackage:
         return repr((sha256(Path(__file__).read_bytes()).hexdigest(), bool(shutil.which("gcc")), self.metadata))
 
     def make(self, folder: Path) -> Path:
-        """Write the package into `folder`."""
+        """Writes the package into `folder`."""
         with tempfile.TemporaryDirectory() as scratch:
             return write(self.metadata, self.entries(Path(scratch)), folder)
 
 
 @dataclass(frozen=True)
 class LargePackage:
-    """`size` bytes of data in `files` files, about half of it compressible, the same each time."""
+    """`size` bytes in `files` files. About half of the data can be compressed. The data is always the same."""
 
     name: str
     size: int
@@ -71,7 +71,7 @@ class LargePackage:
         return repr(self)
 
     def make(self, folder: Path) -> Path:
-        """Write the package into `folder`, a block at a time."""
+        """Writes the package into `folder`, block by block."""
         source = random.Random(repr(self))
         with tempfile.TemporaryDirectory() as scratch:
             entries: list[Entry] = []
@@ -87,7 +87,7 @@ class LargePackage:
 
 
 def packages() -> list[SpecialPackage]:
-    """All of them, two versions of `changing` included."""
+    """Returns all special packages, with two versions of `changing`."""
 
     def generic(name: str, entries: Make, version: str = "1.0", **about: object) -> SpecialPackage:
         return SpecialPackage(Metadata(name, version, noarch="generic", summary=name, about=about), entries)
@@ -117,7 +117,7 @@ def packages() -> list[SpecialPackage]:
 
 
 def _greet(scratch: Path) -> list[Entry]:
-    """A C library and a program with the prefix in both, or the like of them where there is no compiler."""
+    """Returns a C library and a program that contain the prefix, or similar files if there is no compiler."""
     library = _LIBRARY.replace("PLACEHOLDER", PLACEHOLDER)
     program = _PROGRAM.replace("PLACEHOLDER", PLACEHOLDER)
     entries: list[Entry] = [File("share/greet/message.txt", b"hello")]
@@ -153,7 +153,7 @@ def _textprefix(_: Path) -> list[Entry]:
 
 
 def _xyzkernel(_: Path) -> list[Entry]:
-    """A kernel that is not Python's, as R's and Julia's are packaged."""
+    """Returns a kernel of another language, packaged like R's and Julia's."""
     spec: dict[str, object] = {
         "argv": [f"{PLACEHOLDER}/bin/xyz", "--connection", "{connection_file}"],
         "display_name": "XYZ",
@@ -198,7 +198,10 @@ def _clobber_b(_: Path) -> list[Entry]:
 
 
 def _oddnames(_: Path) -> list[Entry]:
-    """A file name that is not UTF-8 is impossible (`paths.json` is JSON); a link's target need not be."""
+    """Returns files with odd names.
+
+    A name that is not UTF-8 is impossible (`paths.json` is JSON), but a link's target can be.
+    """
     names = ["new\nline", "tab\t", "snow \u96ea", "composed \u00e9", "decomposed e\u0301", " leading", "trailing "]
     names += [
         "-rf",
@@ -247,7 +250,7 @@ def _changing_1_1(_: Path) -> list[Entry]:
 
 
 def _templated(_: Path) -> list[Entry]:
-    """A noarch Python package of which one module is a template that no Python compiles."""
+    """Returns a noarch Python package with a template, which no Python compiles."""
     site = "site-packages/templated"
     info = "site-packages/templated-1.0.dist-info"
     record = "templated/__init__.py,,\ntemplated/program.py,,\ntemplated-1.0.dist-info/METADATA,,\n"
