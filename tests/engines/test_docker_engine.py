@@ -226,7 +226,7 @@ def test_pip_packages_of_a_lock_file_are_installed_by_pip(
     lockfile = lock(snapshot(made))
     file = tmp_path / "conda-lock.yml"
     file.write_text(dump(replace(lockfile, pip=(PipPackage("mine", "1.0", url="file:mine", editable=True),))))
-    with pytest.raises(LockfileError, match="mine was installed from a folder"):
+    with pytest.raises(LockfileError, match="mine was installed from a local folder"):
         docker_workshop.build(file, reference=docker_workshop.name(), load=True)
     file.write_text(dump(lockfile))
     docker_workshop.build(file, reference=docker_workshop.name(what="locked"), load=True)
