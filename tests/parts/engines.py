@@ -21,6 +21,7 @@ from jupyter_condabuild.events import Finished, Log
 from tests.parts.builds import Workshop
 from tests.parts.channel import prefix
 from tests.parts.image_tree import SavedImage, differences
+from tests.parts.shared import shared
 
 PLACE = f"condabuild-engine-tests-{os.getpid()}"
 """Other runs of these tests may use the same engine."""
@@ -95,29 +96,35 @@ def installer_image(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[str]:
     """An image with Python and py-rattler, in the registry: what docker.io has, where docker.io cannot be reached."""
-    folder = tmp_path_factory.mktemp("installer")
-    python = prefix.create(folder / "python", ["python", "certifi"], channel_url, folder / "pkgs")
-    (site,) = python.glob("lib/python3.*/site-packages")
-    for name in {str(file).split("/")[0] for file in distribution("py-rattler").files or ()}:
-        shutil.copytree(distribution("py-rattler").locate_file(name), site / name)  # type: ignore[arg-type]
-    certificates = f"/opt/python/{site.relative_to(python)}/certifi/cacert.pem"
-    dockerfile = (
-        f"FROM {base_reference}\nCOPY python /opt/python\nENV PATH=/opt/python/bin:$PATH SSL_CERT_FILE={certificates}\n"
-    )
-    context = io.BytesIO()
-    with tarfile.open(fileobj=context, mode="w") as tar:
-        tar.add(python, "python")
-        info = tarfile.TarInfo("Dockerfile")
-        info.size = len(dockerfile)
-        tar.addfile(info, io.BytesIO(dockerfile.encode()))
-    context.seek(0)
-    name = f"{registry}/{PLACE}/installer:rattler"
-    docker_client.images.build(fileobj=context, custom_context=True, tag=name, rm=True, forcerm=True)
-    docker_client.images.push(name)
-    yield name
-    for found in docker_client.images.list(filters={"reference": f"*/{PLACE}/*"}):
+
+    def make(folder: Path) -> str:
+        python = prefix.create(folder / "python", ["python", "certifi"], channel_url, folder / "pkgs")
+        (site,) = python.glob("lib/python3.*/site-packages")
+        for name in {str(file).split("/")[0] for file in distribution("py-rattler").files or ()}:
+            shutil.copytree(distribution("py-rattler").locate_file(name), site / name)  # type: ignore[arg-type]
+        certificates = f"/opt/python/{site.relative_to(python)}/certifi/cacert.pem"
+        dockerfile = f"FROM {base_reference}\nCOPY python /opt/python\n"
+        dockerfile += f"ENV PATH=/opt/python/bin:$PATH SSL_CERT_FILE={certificates}\n"
+        context = io.BytesIO()
+        with tarfile.open(fileobj=context, mode="w") as tar:
+            tar.add(python, "python")
+            info = tarfile.TarInfo("Dockerfile")
+            info.size = len(dockerfile)
+            tar.addfile(info, io.BytesIO(dockerfile.encode()))
+        context.seek(0)
+        image = f"{registry}/condabuild-installer-{os.getpid()}/installer:rattler"
+        docker_client.images.build(fileobj=context, custom_context=True, tag=image, rm=True, forcerm=True)
+        docker_client.images.push(image)
+        return image
+
+    def remove(image: str) -> None:
         with suppress(docker.errors.APIError):  # in use still
-            docker_client.images.remove(found.id, force=True)
+            docker_client.images.remove(image, force=True)
+
+    with shared(tmp_path_factory, f"installer-{registry.rpartition(':')[2]}", make, remove) as image:
+        yield image
+    for found in docker_client.images.list(filters={"reference": f"*/{PLACE}/*"}):
+        remove(found.id)
 
 
 @pytest.fixture

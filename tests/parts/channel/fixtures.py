@@ -11,6 +11,7 @@ import pytest
 from tests.parts.channel import channel as channels
 from tests.parts.channel import prefix, wheels
 from tests.parts.channel.channel import Channel
+from tests.parts.shared import shared
 
 SPECS = (
     *channels.SETS["tiny"].specs,
@@ -61,11 +62,16 @@ def rattler_prefix(tmp_path_factory: pytest.TempPathFactory, channel_url: str, p
 
 
 @pytest.fixture(scope="session")
-def kernel_prefix(tmp_path_factory: pytest.TempPathFactory, test_cache: Path) -> Path:
+def kernel_prefix(tmp_path_factory: pytest.TempPathFactory, test_cache: Path) -> Iterator[Path]:
     """A prefix with ipykernel, whose Python can be a kernel. It is read only."""
-    channel = channels.build(test_cache / "kernel", {"kernel"}, test_cache / "wheels")
-    folder = tmp_path_factory.mktemp("kernel")
-    return prefix.create(folder / "envs" / "analysis", channels.SETS["kernel"].specs, channel.url, folder / "pkgs")
+
+    def make(folder: Path) -> str:
+        channel = channels.build(test_cache / "kernel", {"kernel"}, test_cache / "wheels")
+        specs = channels.SETS["kernel"].specs
+        return str(prefix.create(folder / "envs" / "analysis", specs, channel.url, folder / "pkgs"))
+
+    with shared(tmp_path_factory, "kernel", make) as path:
+        yield Path(path)
 
 
 @pytest.fixture(scope="session")
