@@ -7,18 +7,26 @@ import signal
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from jupyter_condabuild.conda.formats import dump
+from jupyter_condabuild.conda.locking import lock
+from jupyter_condabuild.conda.packages import PipPackage
+from jupyter_condabuild.conda.prefix.snapshot import snapshot
 from jupyter_condabuild.errors import DiskFull, EngineFault, EngineUnavailable
 from jupyter_condabuild.events import Event, Log
 from jupyter_condabuild.oci.daemon import Daemon
 from tests.parts.builds import install, small_channel
+from tests.parts.channel import prefix
 from tests.parts.channel.channel import Channel
 from tests.parts.channel.package import File, Metadata
+from tests.parts.command_line import LIMIT
 from tests.parts.engines import DockerWorkshop
 from tests.parts.own_engines import OwnEngine
+from tests.parts.registry.faults import FakeRegistry, Reply, Seen
 
 
 class At(list[Event]):
@@ -97,13 +105,30 @@ def test_a_full_disk_of_the_engine_is_named_and_the_next_build_works(
 
 
 def test_a_cancelled_build_leaves_nothing(
-    docker_workshop: DockerWorkshop, own_engine: OwnEngine, tmp_path: Path, channel: Channel, base_reference: str
+    docker_workshop: DockerWorkshop,
+    own_engine: OwnEngine,
+    tmp_path: Path,
+    channel_url: str,
+    package_cache: Path,
+    base_reference: str,
+    fake_registry: FakeRegistry,
 ) -> None:
-    """After SIGTERM, the exit status is 130, no container and no image is left, and the engine does no more work."""
-    made = install(tmp_path / "env", channel, "python", "greet")
+    """After SIGTERM while pip waits for its index, the exit status is 130, and nothing is left in the engine."""
+    asked = threading.Event()
+
+    def guard(seen: Seen) -> Reply:
+        asked.set()
+        return Reply(hang=True)
+
+    fake_registry.guard = guard
+    made = prefix.create(tmp_path / "env", ["python", "pip"], channel_url, package_cache)
+    held = PipPackage("held", "1.0", index=f"http://{fake_registry.host}/simple", sha256="0" * 64)
+    file = tmp_path / "conda-lock.yml"
+    file.write_text(dump(replace(lock(snapshot(made)), pip=(held,))))
     name = docker_workshop.name(what="cancelled")
-    command = [sys.executable, "-m", "jupyter_condabuild", "build", made, "--engine", "docker", "-t", name, "--load"]
-    command += ["--installer", "rattler", "--installer-image", docker_workshop.installer_image, "--events", "jsonl"]
+    command = [sys.executable, "-m", "jupyter_condabuild", "build", "--lockfile", file, "--engine", "docker"]
+    command += ["-t", name, "--load", "--events", "jsonl"]
+    command += ["--installer", "rattler", "--installer-image", docker_workshop.installer_image]
     environ = {
         **os.environ,
         "DOCKER_HOST": own_engine.host,
@@ -111,13 +136,17 @@ def test_a_cancelled_build_leaves_nothing(
         "CONDABUILD_BASE_IMAGE": base_reference,
     }
     with subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout
-        last = ""
-        for line in process.stdout:
-            last = line
-            if "] RUN" in line:
+
+        def cancel() -> None:
+            if asked.wait(LIMIT):
                 process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 130, last
+
+        thread = threading.Thread(target=cancel)
+        thread.start()
+        assert process.stdout
+        *_, last = process.stdout
+        assert process.wait(LIMIT) == 130, last
+        thread.join()
     assert '"type": "cancelled"' in last
     assert containers(own_engine.host) == []
     with Daemon.connect(own_engine.host) as engine:
