@@ -1,4 +1,4 @@
-.PHONY: help demo test bench lint lab clean
+.PHONY: help demo test torture bench lint lab clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' Makefile
@@ -8,6 +8,10 @@ demo: ## Make an image of a conda environment and run it
 
 test: ## Run the tests (PYTEST_ARGS="tests/oci -x"; one process: PYTEST_ARGS="-n 0")
 	@scripts/with-services .venv/bin/python -m pytest --numprocesses=3 --dist=loadfile --no-loadscope-reorder $(PYTEST_ARGS)
+
+torture: ## Give hostile inputs to the program (TORTURE_ARGS="package archive")
+	@scripts/venv
+	.venv/bin/python -m tests.torture $(TORTURE_ARGS)
 
 bench: ## Run the benchmarks (BENCH_ARGS="table --rounds 1")
 	@scripts/with-services .venv/bin/python -m benchmarks $(BENCH_ARGS)

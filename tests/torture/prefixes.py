@@ -25,7 +25,7 @@ def _above(place: Place, name: str) -> str:
 def _add(prefix: SmallPrefix, **fields: Any) -> None:
     """A package that no channel has, so that a build copies its files from the environment."""
     name = fields.pop("name", "evil")
-    url = f"{NOWHERE}/linux-64/evil-1.0-0.conda"
+    url = f"{NOWHERE}/linux-64/{name}-1.0-0.conda"
     prefix.add(name, **{"url": url, "channel": NOWHERE, **fields})
 
 
@@ -220,8 +220,10 @@ def _a_cache_of_others(place: Place) -> Sequence[Command]:
     (cached / "share/x").write_bytes(b"forged-by-others")
     record = json.loads((prefix.path / "conda-meta/demo-1.0-0.json").read_text())
     (cached / "info/repodata_record.json").write_text(json.dumps(record))
-    (cached / "info/index.json").write_text('{"name": "demo", "version": "1.0", "build": "0"}')
-    (cached / "info/paths.json").write_text('{"paths": [{"_path": "share/x", "path_type": "hardlink"}]}')
+    (cached / "info/index.json").write_text('{"name": "demo", "version": "1.0", "build": "0", "build_number": 0}')
+    (cached / "info/paths.json").write_text(
+        '{"paths": [{"_path": "share/x", "path_type": "hardlink"}], "paths_version": 1}'
+    )
     prefix.pkgs.rename(place.folder / "pkgs")
     (place.folder / "pkgs").chmod(0o777)
     return build_prefix(place, prefix.path)
