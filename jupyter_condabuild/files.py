@@ -201,7 +201,7 @@ class BeneathFolder:
 
 
 def _open_folder(folder: str, root: str) -> int:
-    flags = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+    flags = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC  # macOS has no O_PATH
     if not root or not folder.startswith(f"{root}/"):
         return os.open(folder, flags)
     descriptor = os.open(root, flags)
