@@ -91,8 +91,8 @@ def others_can_write(folder: Path) -> bool:
     places = {Path(os.path.abspath(folder)), Path(os.path.realpath(folder))}
     above = {parent for place in places for parent in place.parents} - places
     try:
-        return any(_writable(os.stat(place), sticky=False) for place in places) or any(
-            _writable(os.stat(place), sticky=True) for place in above
+        return any(writable_by_others(os.stat(place)) for place in places) or any(
+            writable_by_others(os.stat(place), sticky=True) for place in above
         )
     except OSError:
         return True
@@ -104,11 +104,11 @@ def others_can_write_into(folder: Path) -> bool:
         status = os.lstat(folder)
     except OSError:
         return True
-    return not stat.S_ISDIR(status.st_mode) or _writable(status, sticky=False)
+    return not stat.S_ISDIR(status.st_mode) or writable_by_others(status)
 
 
-def _writable(status: os.stat_result, *, sticky: bool) -> bool:
-    """Whether others can write a folder.
+def writable_by_others(status: os.stat_result, *, sticky: bool = False) -> bool:
+    """Whether a user other than this one and root can write a file or a folder with this status.
 
     Args:
         sticky: whether to ignore rights that the sticky bit limits to new files.

@@ -13,7 +13,8 @@ import pytest
 
 from jupyter_condabuild.conda.linking import archive
 from jupyter_condabuild.conda.linking.archive import unpack
-from jupyter_condabuild.errors import LinkFailed, UnsafePackage
+from jupyter_condabuild.conda.package_cache import hash_file
+from jupyter_condabuild.errors import LinkFailed, PackageMismatch, UnsafePackage
 from tests.parts.channel.hostile import Member, conda, file, info, link, special, tar, tar_bz2
 from tests.parts.channel.package import zstd
 
@@ -139,6 +140,22 @@ def test_a_damaged_archive_is_named(tmp_path: Path, cut: int, make: Maker) -> No
         path.write_bytes(damaged)
         with pytest.raises(LinkFailed, match=path.name):
             unpack(path, tmp_path / f"to-{number}")
+
+
+def test_an_archive_that_others_can_change_is_proved_again(tmp_path: Path) -> None:
+    """On a copy: it may have been replaced since its hash was checked."""
+    folder = tmp_path / "pkgs"
+    folder.mkdir()
+    path = conda(folder, [file("x", b"x")], info([]))
+    digest = hash_file(path)
+    conda(folder, [file("x", b"forged")], info([]))
+    unpack(path, tmp_path / "own", digest)  # nobody else can have done it
+    folder.chmod(0o777)
+    with pytest.raises(PackageMismatch, match="was changed"):
+        unpack(path, tmp_path / "to", digest)
+    unpack(path, tmp_path / "again", hash_file(path))
+    assert (tmp_path / "again/x").read_bytes() == b"forged"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["again", "own", "pkgs", "to"]
 
 
 def test_no_package_of_the_channel_comes_near_to_the_limits(test_cache: Path, channel: object) -> None:

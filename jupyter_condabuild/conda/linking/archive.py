@@ -8,21 +8,24 @@ Source: the package formats of conda (CEP 35: https://conda.org/learn/ceps/cep-0
 from __future__ import annotations
 
 import bz2
+import hashlib
 import os
+import shutil
 import struct
 import sys
 import tarfile
 import zipfile
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import IO, BinaryIO, Protocol
 
 from jupyter_condabuild.conda.paths import LONGEST_PATH, path_fault
-from jupyter_condabuild.errors import LinkFailed, UnsafePackage, from_os_error
-from jupyter_condabuild.files import open_regular
+from jupyter_condabuild.errors import LinkFailed, PackageMismatch, UnsafePackage, from_os_error
+from jupyter_condabuild.files import open_regular, others_can_write, writable_by_others
 from jupyter_condabuild.text import size_text
 
 if sys.version_info >= (3, 14):
@@ -49,26 +52,36 @@ _TEXTS = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, t
 _DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zstd.ZstdError, EOFError, ValueError, RuntimeError, OverflowError)
 
 
-def unpack_all(archives: Iterable[tuple[Path, Path]]) -> None:
-    """Unpacks archives, each into its folder. See `unpack`."""
+def unpack_all(archives: Iterable[tuple[Path, Path, str]]) -> None:
+    """Unpacks archives, each into its folder; the last item is its sha256. See `unpack`."""
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1), "unpack") as threads:
-        for _ in threads.map(lambda pair: unpack(*pair), archives):
+        for _ in threads.map(lambda arguments: unpack(*arguments), archives):
             pass
 
 
-def unpack(archive: Path, folder: Path) -> None:
+def unpack(archive: Path, folder: Path, sha256: str = "") -> None:
     """Unpacks a ``.conda`` or ``.tar.bz2`` into a new folder.
 
     Files get the mode 0755 or 0644 and the time of the archive, and belong to this user.
 
+    Args:
+        sha256: the hash that the archive had when it was found. It is checked again, on a copy, if another user can
+            change the archive.
+
     Raises:
+        PackageMismatch: the archive has another hash.
         UnsafePackage: a member leads out of the folder, is a device or the like, or the content is too large.
         LinkFailed: the archive is damaged.
         StoreError: the folder cannot be written.
     """
     try:
         folder.mkdir(parents=True)
-        with open(open_regular(archive, follow=True), "rb") as file:
+        with ExitStack() as stack:
+            file: BinaryIO = stack.enter_context(open(open_regular(archive, follow=True), "rb"))
+            if sha256 and (writable_by_others(os.fstat(file.fileno())) or others_can_write(archive.parent)):
+                copy: BinaryIO = stack.enter_context(TemporaryFile(dir=folder.parent))  # has no name
+                _copy(file, copy, archive, sha256)
+                file = copy
             size = os.fstat(file.fileno()).st_size
             writer = _Writer(str(folder), _Budget(archive.name, size))
             for stream in _parts(file, archive.name, size):
@@ -81,6 +94,14 @@ def unpack(archive: Path, folder: Path) -> None:
         if error.filename is None and error.errno is None:  # bz2 has no error of its own
             raise LinkFailed(f"{archive.name} cannot be unpacked: {error}.") from None
         raise from_os_error(error, f"unpacking {archive.name}", folder) from None
+
+
+def _copy(file: BinaryIO, copy: BinaryIO, archive: Path, sha256: str) -> None:
+    """Copies an archive. Raises PackageMismatch if the copy has another hash."""
+    shutil.copyfileobj(file, copy, _CHUNK)
+    copy.seek(0)
+    if hashlib.file_digest(copy, "sha256").hexdigest() != sha256:  # type: ignore[arg-type]  # the file is readable
+        raise PackageMismatch(f"{archive} was changed after its hash was checked.", "Use a package cache of your own.")
 
 
 def read_files(archive: Path, names: Collection[str], most: int) -> dict[str, bytes]:

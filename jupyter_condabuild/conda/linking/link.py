@@ -103,7 +103,8 @@ def link(
     if unpacked:
         from jupyter_condabuild.conda.linking.archive import unpack_all  # imports zipfile, tarfile and zstd
 
-        unpack_all((sources[dist].path, path) for dist, path in unpacked.items())
+        sha256 = {package.dist: package.sha256 for package in packages}
+        unpack_all((sources[dist].path, path, sha256.get(dist, "")) for dist, path in unpacked.items())
     extracted = {dist: unpacked.get(dist) or cached.path.absolute() for dist, cached in sources.items()}
     checked = {package.dist: check(package, extracted[package.dist], site_packages) for package in packages}
     thin = {dist: item.split for dist, item in checked.items() if item.split}
