@@ -21,7 +21,8 @@ def merged_depends(depends: Sequence[str]) -> tuple[str, ...]:
     for depend in depends:
         name, spec = split_depend(depend)
         version, space, build = spec.partition(" ")
-        specs.setdefault(name, _Spec()).add(_LEADING_ZEROS.sub("", version) + space + build)
+        if name:
+            specs.setdefault(name, _Spec()).add(_LEADING_ZEROS.sub("", version) + space + build)
     return tuple(f"{name} {spec}".strip() for name, spec in sorted((name, str(spec)) for name, spec in specs.items()))
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import platform
+import re
 from collections.abc import Sequence
 
 from jupyter_condabuild.errors import LockfileError
 from jupyter_condabuild.text import listed
 
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")
 _LINUX = {
     "x86_64": "linux-64",
     "i686": "linux-32",
@@ -35,6 +37,8 @@ def choose(platforms: Sequence[str], wanted: str, where: str) -> str:
     Raises LockfileError if the file is not for the requested platform, or if none of several platforms is preferred.
     """
     named = listed(platforms) or "no platform"
+    if odd := [one for one in platforms if not _NAME.fullmatch(one)]:
+        raise LockfileError(f"{where} names a platform that is none: {odd[0][:40]!r}.", "Platforms are as linux-64.")
     if wanted:
         if wanted not in platforms:
             raise LockfileError(f"{where} is for {named}, not for {wanted}.", "Choose one of these platforms.")
