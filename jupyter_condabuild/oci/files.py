@@ -15,7 +15,7 @@ from typing import BinaryIO, Protocol
 from jupyter_condabuild.errors import BadImage
 
 CHUNK = 1 << 20
-MOST_ENTRIES = 100_000
+MOST_ENTRIES = 20_000
 """The largest number of files in a tar."""
 MOST_EXTENDED = 1 << 20
 """The largest size of an extended header, in bytes."""
