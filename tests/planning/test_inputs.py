@@ -11,13 +11,14 @@ import pytest
 from jupyter_condabuild.conda.formats import dump
 from jupyter_condabuild.conda.locking import lock
 from jupyter_condabuild.conda.prefix.snapshot import snapshot
-from jupyter_condabuild.errors import LockfileError, SecretsFound, UsageError
+from jupyter_condabuild.errors import LockfileError, PrefixNotAllowed, SecretsFound, UsageError
 from jupyter_condabuild.events import Event, Log, Warning
-from jupyter_condabuild.planning.inputs import Inputs, read_inputs
+from jupyter_condabuild.planning.inputs import Inputs, _check_editable, read_inputs
 from jupyter_condabuild.requests.job_context import open_job
 from tests.parts.builds import install, small_channel
 from tests.parts.channel.package import File, Metadata
 from tests.parts.jobs import build_request, plan_request
+from tests.parts.small_prefix import SmallPrefix
 
 
 @pytest.fixture
@@ -111,3 +112,19 @@ def test_packages_that_need_a_login_are_named_before_an_image_goes_to_a_registry
     assert list(found) == ([code] if code else [])
     assert all("data-1-0" in message for message in found.values())
     assert inputs.private == {"data-1-0"}
+
+
+def test_an_editable_install_brings_only_allowed_folders(tmp_path: Path) -> None:
+    """An environment may name any folder as the source; allow_prefixes holds for it, also through links."""
+    made = SmallPrefix(tmp_path / "lab" / "env")
+    made.python()
+    outside = tmp_path / "private"
+    outside.mkdir()
+    (tmp_path / "lab" / "link").symlink_to(outside)
+    for source in (outside, tmp_path / "lab" / "link", tmp_path / "lab" / ".." / "private"):
+        made.pip("mine", direct_url={"url": source.as_uri(), "dir_info": {"editable": True}})
+        environment = snapshot(made.path)
+        _check_editable(environment, ())
+        _check_editable(environment, [str(tmp_path)])
+        with pytest.raises(PrefixNotAllowed, match="mine has its source in"):
+            _check_editable(environment, [str(tmp_path / "lab")])
