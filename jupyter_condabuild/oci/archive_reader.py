@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
-from jupyter_condabuild.errors import BadImage, BadReference, ContentMismatch
+from jupyter_condabuild.errors import BadImage, ContentMismatch
 from jupyter_condabuild.oci.documents import read_document
 from jupyter_condabuild.oci.files import Files, FolderFiles, TarFiles
 from jupyter_condabuild.oci.image import (
@@ -31,7 +31,6 @@ from jupyter_condabuild.oci.image import (
     ImageConfig,
     Index,
     Manifest,
-    Reference,
 )
 
 IMAGE_NAME = "io.containerd.image.name"
@@ -74,7 +73,7 @@ class Archive:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def image(self, architecture: str, name: str = "") -> Image:
+    def image(self, architecture: str) -> Image:
         """Returns the image for a processor.
 
         The layers of a docker-archive are not converted. Most of them are plain tars, whose digests are known without
@@ -82,7 +81,6 @@ class Archive:
 
         Args:
             architecture: the GOARCH name of the processor, such as ``amd64``.
-            name: the image, if the archive contains several: a reference, or the tag in the archive.
 
         Raises:
             BadImage: the archive contains no such image, or several, or parts of the image are missing or not valid.
@@ -90,7 +88,7 @@ class Archive:
             ContentMismatch: a part does not match its digest or size.
         """
         try:
-            image = self._oci_image(architecture, name) if self._is_oci else self._docker_image(architecture, name)
+            image = self._oci_image(architecture) if self._is_oci else self._docker_image(architecture)
             config = ImageConfig.parse(image.config)
         except RecursionError:
             raise BadImage(f"{self._files.where} contains JSON that is nested too deeply.", _COPY_AGAIN) from None
@@ -104,12 +102,11 @@ class Archive:
             )
         return image
 
-    def _oci_image(self, architecture: str, name: str) -> Image:
+    def _oci_image(self, architecture: str) -> Image:
         index = Index.parse(self._json("index.json"), OCI_INDEX)
-        named = [entry for entry in index.manifests if not name or _same_name(_names(entry), name)]
-        manifests = {m.raw: m for entry in named for m in self._manifests(entry, architecture, _NESTING)}
+        manifests = {m.raw: m for entry in index.manifests for m in self._manifests(entry, architecture, _NESTING)}
         manifest = self._only(
-            list(manifests.values()), architecture, name, [n for entry in index.manifests for n in _names(entry)[:1]]
+            list(manifests.values()), architecture, [n for entry in index.manifests for n in _names(entry)[:1]]
         )
         blobs = Blobs(self._files, {part.digest: blob_path(part.digest) for part in manifest.layers})
         for layer in manifest.layers:
@@ -129,10 +126,9 @@ class Archive:
             if platform or ImageConfig.parse(self._blob(manifest.config)).architecture == architecture:
                 yield manifest
 
-    def _docker_image(self, architecture: str, name: str) -> Image:
+    def _docker_image(self, architecture: str) -> Image:
         images = self._docker_images()
-        chosen = [image for image in images if not name or _same_name(image[1], name)]
-        config_path, _, paths = self._only(chosen, architecture, name, [tag for image in images for tag in image[1]])
+        config_path, _, paths = self._only(images, architecture, [tag for image in images for tag in image[1]])
         raw = self._json(config_path)
         diff_ids = ImageConfig.parse(raw).diff_ids
         # Docker before 25 saves one of several equal layers as a file and the others as links to it. Only the file is
@@ -182,15 +178,14 @@ class Archive:
             )
         return Descriptor(OCI_LAYER_GZIP, Digest(compressed.hash.hexdigest()), size)
 
-    def _only(self, matches: Sequence[_T], architecture: str, name: str, names: Sequence[str]) -> _T:
+    def _only(self, matches: Sequence[_T], architecture: str, names: Sequence[str]) -> _T:
         """Returns the only match. Raises BadImage with the names in the archive if there is none, or several."""
         if len(matches) == 1:
             return matches[0]
         listed = ", ".join(sorted(set(names))[:10])[:1000]
         contents = f" It contains {listed}." if listed else ""
         if not matches:
-            wanted = f"image {name[:200]!r}" if name else "image"
-            raise BadImage(f"{self._files.where} contains no {wanted} for {architecture}.{contents}")
+            raise BadImage(f"{self._files.where} contains no image for {architecture}.{contents}")
         raise BadImage(
             f"{self._files.where} contains several images.{contents}", "Use an archive that contains only one image."
         )
@@ -291,15 +286,3 @@ def _open(source: Path | BinaryIO, where: str) -> Files:
 def _names(entry: Descriptor) -> list[str]:
     """Returns the names that an entry of an index gives its image, the most complete name first."""
     return [entry.annotations[key] for key in (IMAGE_NAME, REF_NAME) if key in entry.annotations]
-
-
-def _same_name(names: Sequence[str], wanted: str) -> bool:
-    return any(_normal(name) == _normal(wanted) for name in names)
-
-
-def _normal(name: str) -> str:
-    """Returns a name in its complete form: ``docker.io/library/debian:latest`` for ``debian``."""
-    try:
-        return str(Reference.parse(name))
-    except BadReference:
-        return name
