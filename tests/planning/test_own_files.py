@@ -356,7 +356,7 @@ def test_a_search_that_takes_too_long_is_said(tmp_path: Path, monkeypatch: pytes
     folder = put(tmp_path / "project", {"a.py": TOKEN})
     monkeypatch.setattr(scanner, "SECONDS", -1.0)
     (warning,) = own(tmp_path, lockfile="lock", include=folder).warnings
-    assert (warning.code, warning.message[:8]) == ("secrets-not-searched", "1 files ")
+    assert (warning.code, warning.message[-7:]) == ("secrets-not-searched", "1 file.")
     monkeypatch.undo()
     assert own(tmp_path, lockfile="lock", include=folder).findings
 

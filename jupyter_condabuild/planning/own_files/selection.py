@@ -67,8 +67,7 @@ class OwnFiles:
             found.append(
                 Warning(
                     "secrets-not-searched",
-                    f"{self.unsearched} files that belong to no package were not searched for secrets: "
-                    "the search took too long.",
+                    f"The search for secrets took too long and left out {counted(range(self.unsearched), 'file')}.",
                     "Move data out of the environment and out of the folders that the image includes.",
                 )
             )

@@ -77,6 +77,16 @@ const WARNINGS: Record<string, KnownFault> = {
     title: 'The script of a package is not run',
     hint: "Build from an environment in which the script ran. The image then gets the script's files."
   },
+  'private-packages': {
+    title: 'Packages come from channels that need a login',
+    hint: 'Everyone who can read the repository gets these packages. The layer pool does not get them.',
+    endsInNames: true
+  },
+  'private-packages-made-public': {
+    title: 'The image goes to a public registry and contains packages from channels that need a login',
+    hint: 'Stop, unless the repository is private, or everybody may have these packages.',
+    endsInNames: true
+  },
   unreadable: {
     title: 'Some files cannot be read',
     hint: 'The image cannot contain what you cannot read. Make these paths readable, or remove them.',
