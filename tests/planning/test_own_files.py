@@ -14,7 +14,7 @@ from jupyter_condabuild.conda.prefix.drift import drift
 from jupyter_condabuild.conda.prefix.snapshot import snapshot
 from jupyter_condabuild.events import Log
 from jupyter_condabuild.oci.layout import Store
-from jupyter_condabuild.planning.own_files import scanner
+from jupyter_condabuild.planning.own_files import scanner, secret_detector
 from jupyter_condabuild.planning.own_files.credential_names import is_credential
 from jupyter_condabuild.planning.own_files.secret_detector import find
 from jupyter_condabuild.planning.own_files.selection import OwnFiles, own_files
@@ -336,9 +336,9 @@ def test_files_without_secrets_are_not_read_again(tmp_path: Path, monkeypatch: p
     """Until one of them changes; a folder with a secret is read every time."""
     folder = put(tmp_path / "project", {"a.py": "x", "b.py": "y"})
     read: list[str] = []
-    found = scanner.secret_detector.find
+    found = secret_detector.find
     monkeypatch.setattr(
-        scanner.secret_detector, "find", lambda data, name, **how: read.append(name) or found(data, name, **how)
+        secret_detector, "find", lambda data, name, **how: read.append(name) or found(data, name, **how)
     )
     for expected in (2, 0):
         read.clear()

@@ -98,9 +98,6 @@ LOGIN = "Basic Auth Credentials"
 SOFT = frozenset((LOGIN, "JSON Web Token", "Authorization Header"))
 """Kinds that are examples where a published package has them: in documentation, and in parsers of these forms."""
 
-VERSION = 1
-"""Changes with every change of the forms: files that an earlier version found clean are searched again."""
-
 
 def find(data: bytes, path: str, *, scrubbed: bool = False) -> list[tuple[int, str]]:
     """Returns the line and the kind of each secret in the content of a file, sorted by line. Binary data has none.

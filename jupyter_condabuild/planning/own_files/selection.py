@@ -24,7 +24,6 @@ from jupyter_condabuild.oci.layout import Store
 from jupyter_condabuild.planning.own_files.credential_names import is_credential
 from jupyter_condabuild.planning.own_files.ignore_files import SourceFiles, included_names, source_files
 from jupyter_condabuild.planning.own_files.scanner import Finding, Scanner
-from jupyter_condabuild.planning.own_files.secret_detector import SOFT
 from jupyter_condabuild.requests.build import PlanRequest
 from jupyter_condabuild.text import counted, listed
 
@@ -185,6 +184,10 @@ def _without_examples(findings: Sequence[Finding], distribution: PipDistribution
 
     Examples are everything in metadata, tests and documentation, and the kinds of `secret_detector.SOFT`.
     """
+    if not findings:
+        return
+    from jupyter_condabuild.planning.own_files.secret_detector import SOFT
+
     for finding in findings:
         parts = finding.path.relative_to(prefix).parts
         is_metadata = any(part.endswith((".dist-info", ".egg-info")) for part in parts)
