@@ -80,6 +80,13 @@ class UnsafePackage(PackageError):
     default_hint = "Do not use this package. Tell the owner of its channel, or choose another build of the package."
 
 
+class NotCompatible(PackageError):
+    """Another version of a package does not fit the other packages of an image."""
+
+    code = "not_compatible"
+    default_hint = "Name another version, or make the environment with the new version and build from it."
+
+
 class NotReproducible(CondaBuildError):
     """--strict is set, and something in the environment cannot be reproduced."""
 

@@ -154,6 +154,27 @@ def configuration(
     return base.with_value(value, diff_ids)
 
 
+def repackaged(
+    config: ImageConfig, ours: Ours, lockfile: Lockfile, layers: Sequence[tuple[Digest, str]]
+) -> ImageConfig:
+    """Returns the configuration of an image with other packages, and with everything else as it was.
+
+    Args:
+        ours: the description in the configuration.
+        layers: the diff_ids and the titles of the layers above the base.
+    """
+    runtime = dict(config.runtime)
+    labels = {name: text for name, text in (runtime.get("Labels") or {}).items() if name != LABEL_REQUESTED}
+    runtime["Labels"] = {**labels, **image_labels(lockfile)}
+    history = [
+        entry for entry in config.value["history"] if not str(entry.get("created_by", "")).startswith(_CREATED_BY)
+    ]
+    history += [{"created_by": f"{_CREATED_BY}{title}"} for _, title in layers]
+    value = {**config.value, "config": runtime, "history": history, LOCKFILE: _pack(lockfile)}
+    diff_ids = (*config.diff_ids[: ours.base_layers], *(diff_id for diff_id, _ in layers))
+    return config.with_value(value, diff_ids)
+
+
 def _pack(lockfile: Lockfile) -> str:
     from isal import isal_zlib  # isal gives the same bytes on every machine
 

@@ -13,6 +13,9 @@ HIDDEN = "org.jupyter.condabuild.hidden"
 OVERLAY = "pip packages, changed and untracked files"
 """The title of the layer with the files that no conda package brings."""
 
+CONTESTED = "paths of several packages"
+"""The title of the layer with the paths that several packages bring."""
+
 
 @dataclass(frozen=True)
 class ReadyLayer:

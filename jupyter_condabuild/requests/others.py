@@ -42,9 +42,10 @@ class LockRequest(Request):
 
 @dataclass(frozen=True, kw_only=True)
 class RebaseRequest(JobRequest):
-    """An image that is put on another base.
+    """An image that is put on another base, or that gets other versions of packages.
 
-    `target` is the name of the result. If it is None, the result gets the name of the image.
+    `target` is the name of the result. If it is None, the result gets the name of the image. With `replace`, the image
+    keeps its base.
     """
 
     label: ClassVar[str] = "The rebase request"
@@ -67,6 +68,13 @@ class RebaseRequest(JobRequest):
         completed=True,
         client=True,
     )
+    replace: tuple[str, ...] = option(
+        (),
+        "keep the base, and put another version of a package into the image, if it fits the others (can be repeated)",
+        "--replace",
+        metavar="NAME=VERSION",
+    )
+    compression_level: int = option(1, setting="compression_level")
 
     def __post_init__(self) -> None:
         """Raises UsageError if there is no image, or if the name of the result has no tag."""

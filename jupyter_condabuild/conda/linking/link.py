@@ -200,7 +200,7 @@ async def _install(
     )
 
     # The URL is that of a folder, so that the installer cannot fetch what was not checked.
-    records = [_rattler_record(package, extracted[package.dist].as_uri()) for package in packages]
+    records = [rattler_record(package, extracted[package.dist].as_uri()) for package in packages]
     try:
         await rattler.install(
             records,
@@ -222,12 +222,13 @@ def link_order(packages: Sequence[CondaPackage]) -> list[str]:
     """Returns the dists in the order in which an installer links them: a package comes after its dependencies."""
     from rattler.repo_data import PackageRecord
 
-    ordered = PackageRecord.sort_topologically([_rattler_record(package, package.url) for package in packages])
+    ordered = PackageRecord.sort_topologically([rattler_record(package, package.url) for package in packages])
     by_name = {package.name.lower(): package.dist for package in packages}
     return [by_name[record.name.normalized] for record in ordered]
 
 
-def _rattler_record(package: CondaPackage, url: str) -> Any:
+def rattler_record(package: CondaPackage, url: str) -> Any:
+    """Returns the package as a RepoDataRecord of rattler, at a URL."""
     from rattler.package import BuildString
     from rattler.repo_data import PackageRecord, RepoDataRecord
 

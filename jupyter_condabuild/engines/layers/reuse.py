@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from jupyter_condabuild.distribution.layer_index import Claim, LayerIndex, annotate
 from jupyter_condabuild.events import LayerState, Log, Report, Warning
-from jupyter_condabuild.image.layers import ReadyLayer
+from jupyter_condabuild.image.layers import CONTESTED, ReadyLayer
 from jupyter_condabuild.oci.layer import LayerBlob
 from jupyter_condabuild.oci.layout import Store, StoredLayer
 from jupyter_condabuild.planning.layer_plan import PlannedLayer
@@ -98,7 +98,7 @@ class Reuse:
 def title(planned: PlannedLayer) -> str:
     """Returns the name of a package layer in the log and in the history of the image."""
     if planned.only:
-        return "paths of several packages"
+        return CONTESTED
     names = planned.names
     return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
 

@@ -1,0 +1,130 @@
+"""Replaces packages of a lock file by other versions, if these versions fit all other packages. rattler solves it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from jupyter_condabuild.conda.linking.link import rattler_record
+from jupyter_condabuild.conda.lockfile import Lockfile, of_packages
+from jupyter_condabuild.conda.match_specs import merged_depends, split_depend
+from jupyter_condabuild.conda.packages import CondaPackage
+from jupyter_condabuild.conda.secrets import scrub, scrub_url
+from jupyter_condabuild.errors import NotCompatible, PackageNotFound, UsageError
+
+_VIRTUAL = {"linux-64": "x86_64", "linux-aarch64": "aarch64", "linux-ppc64le": "ppc64le", "linux-s390x": "s390x"}
+"""The platforms of images, and the values of ``__archspec``."""
+
+_OLDEST_GLIBC = "2.17"
+
+
+def with_versions(lockfile: Lockfile, specs: Sequence[str]) -> Lockfile:
+    """Returns the lock file with other versions of some packages. All other packages stay as they are.
+
+    The channels are those of the lock file. A dependency that the lock file does not have may be added.
+
+    Args:
+        specs: match specs, such as ``openssl=3.0.8``. Each names a package of the lock file.
+
+    Raises UsageError if a spec is not valid or names no package of the lock file, and NotCompatible with the solver's
+    reason if the versions do not fit the other packages or are not available, PackageNotFound if a channel cannot be
+    read.
+    """
+    import asyncio
+
+    from rattler.exceptions import SolverError
+
+    wanted = {_name(spec, lockfile): spec for spec in specs}
+    kept = [package for package in lockfile.conda if package.name not in wanted]
+    try:
+        records = asyncio.run(_solve(lockfile, kept, list(wanted.values())))
+    except SolverError as error:
+        reason = " ".join(scrub(str(error)).split())
+        raise NotCompatible(f"{', '.join(specs)} does not fit the other packages of the image: {reason}") from None
+    except Exception as error:  # noqa: BLE001  rattler raises many types
+        reason = " ".join(scrub(str(error)).split())
+        raise PackageNotFound(
+            f"The channels of the image cannot be read: {reason}", "Check that this machine can reach the channels."
+        ) from None
+    known = {package.name: package for package in kept}
+    packages = [known.get(record.name.normalized) or _package(record) for record in records]
+    if missing := known.keys() - {package.name for package in packages}:
+        raise NotCompatible(f"{', '.join(specs)} would remove {', '.join(sorted(missing))}.")
+    requested = [wanted.pop(split_depend(spec)[0], spec) for spec in lockfile.requested]
+    return of_packages(lockfile.platform, packages, lockfile.pip, requested)
+
+
+def _name(spec: str, lockfile: Lockfile) -> str:
+    from rattler import MatchSpec
+
+    try:
+        name = str(MatchSpec(spec).name.normalized)
+    except Exception as error:  # noqa: BLE001  rattler raises several types
+        raise UsageError(
+            f"{spec[:200]!r} is no package with a version: {error}.", "Write it as NAME=VERSION."
+        ) from None
+    if name not in {package.name for package in lockfile.conda}:
+        raise UsageError(
+            f"The image has no conda package {name!r}.", "'jupyter condabuild licenses IMAGE' lists its packages."
+        )
+    return name
+
+
+async def _solve(lockfile: Lockfile, kept: Sequence[CondaPackage], specs: Sequence[str]) -> list[Any]:
+    import rattler
+
+    platforms: Any = [lockfile.platform, "noarch"]
+    return await rattler.solve(
+        list(lockfile.channels),
+        [*specs, *(f"{package.name} =={package.version} {package.build}" for package in kept)],
+        platforms=platforms,
+        # A channel may have lost a package that the image has.
+        locked_packages=[rattler_record(package, package.url) for package in kept],
+        virtual_packages=_virtual_packages(lockfile),
+        channel_priority=rattler.ChannelPriority.Disabled,  # a lock file does not know the order of the channels
+    )
+
+
+def _virtual_packages(lockfile: Lockfile) -> list[Any]:
+    """Returns the system that the packages of the lock file need: where the image runs, there is at least this."""
+    from rattler import GenericVirtualPackage, PackageName, Version
+    from rattler.package import BuildString
+
+    def virtual(name: str, version: str, build: str = "0") -> Any:
+        return GenericVirtualPackage(PackageName(name), Version(version), BuildString(build))
+
+    found = [virtual("__unix", "0"), virtual("__linux", _needed(lockfile, "__linux") or "3.10")]
+    found.append(virtual("__glibc", _needed(lockfile, "__glibc") or _OLDEST_GLIBC))
+    found.append(virtual("__archspec", "1", _VIRTUAL.get(lockfile.platform, "x86_64")))
+    if cuda := _needed(lockfile, "__cuda"):
+        found.append(virtual("__cuda", cuda))
+    return found
+
+
+def _needed(lockfile: Lockfile, name: str) -> str:
+    """Returns the highest version of a virtual package that a package of the lock file needs at least; or empty."""
+    specs = (split_depend(depend) for package in lockfile.conda for depend in package.depends)
+    versions = [match[1] for found, rest in specs if found == name for match in re.finditer(r">=([\d.]*\d)", rest)]
+    return max(versions, key=lambda version: tuple(map(int, version.split("."))), default="")
+
+
+def _package(record: Any) -> CondaPackage:
+    """Returns the package of a solved record, in the form of a lock file."""
+    return CondaPackage(
+        name=record.name.normalized,
+        version=str(record.version),
+        build=str(record.build),
+        subdir=record.subdir,
+        url=scrub_url(record.url),
+        sha256=record.sha256.hex() if record.sha256 else "",
+        md5=record.md5.hex() if record.md5 else "",
+        size=record.size,
+        depends=merged_depends(record.depends),
+    )
+
+
+def changed(before: Lockfile, after: Lockfile) -> dict[str, CondaPackage]:
+    """Returns the packages of `after` that `before` does not have, by name."""
+    known = set(before.conda)
+    return {package.name: package for package in after.conda if package not in known}

@@ -1,0 +1,178 @@
+"""The job `rebase --replace`: other versions of packages in an image. It makes only the layers of these packages."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+from jupyter_condabuild.conda.lockfile import Lockfile
+from jupyter_condabuild.conda.package_cache import PackageCaches, default_folders
+from jupyter_condabuild.conda.package_sources import PackageSources
+from jupyter_condabuild.conda.solving import changed, with_versions
+from jupyter_condabuild.distribution.layer_index import look_up
+from jupyter_condabuild.distribution.push import Config, Push
+from jupyter_condabuild.distribution.sbom_search import licenses_of_image
+from jupyter_condabuild.distribution.sboms import Sboms
+from jupyter_condabuild.engines.layers.engine import LayersEngine
+from jupyter_condabuild.errors import BadImage, UsageError
+from jupyter_condabuild.events import Finished, Log, Report, Warning
+from jupyter_condabuild.image.configuration import Ours, OwnLayer, command, repackaged
+from jupyter_condabuild.image.layers import CONTESTED, ReadyLayer, hidden_in
+from jupyter_condabuild.oci.image import LAYER_KEY, LAYER_PACKAGES, Image, ImageConfig, Manifest
+from jupyter_condabuild.oci.repository import Repository
+from jupyter_condabuild.planning.layer_plan import LayerPlan, PlannedLayer, layer_key
+from jupyter_condabuild.planning.shared_paths import contested_layer, paths_of
+from jupyter_condabuild.requests.job_context import open_job
+from jupyter_condabuild.requests.others import RebaseRequest
+from jupyter_condabuild.sbom.inputs import licenses_in
+from jupyter_condabuild.sbom.inventory import bill_of
+from jupyter_condabuild.text import listed
+from jupyter_condabuild.trust.vouchers import Vouchers
+
+
+def run(request: RebaseRequest, report: Report) -> Finished:
+    """Puts other versions of packages into the image of a request, and pushes the result. The base stays.
+
+    The layers of all other packages, and the layers above the packages, are those of the image: the user has named it.
+
+    Raises UsageError, NotCompatible with the solver's reason, BadImage if the layers engine did not make the image,
+    PackageError, RegistryError.
+    """
+    started = time.monotonic()
+    source, target = request.reference, request.result
+    assert source
+    with open_job(request, report) as job:
+        origin, destination = job.repository(source), job.repository(target)
+        manifest = origin.manifest(source.target)
+        if not isinstance(manifest, Manifest):
+            raise BadImage(
+                f"{source} is an index of images for several platforms.", "Name one of its images by digest."
+            )
+        old = ImageConfig.parse(b"".join(origin.read(manifest.config)))
+        ours = Ours.read(old)
+        own = ours.layers(manifest, old)
+        if hidden_in(manifest):
+            raise BadImage("The image has updates on top of it (--stack).", "Build it again without --stack.")
+        lockfile = _solved(ours.lockfile, request, report)
+        sources = PackageSources(PackageCaches(default_folders()))
+        planned = _planned(own, ours.lockfile, lockfile)
+        paths = paths_of(LayerPlan(tuple(planned), 0), None, sources, lockfile.site_packages)
+        planned += contested_layer(LayerPlan(tuple(planned), 0), paths, lockfile.site_packages, report)
+        trusting = replace(job, trusted_repositories=(*job.trusted_repositories, f"{origin.host}/{origin.name}"))
+        index = look_up(
+            [(origin, source.target), (destination, target.tag)], destination, target.tag, Vouchers(trusting)
+        )
+        with Push(destination, index, report) as push, Sboms(destination, report) as sboms:
+            sboms.prepare()
+
+            def ready(layer: ReadyLayer) -> None:
+                push.add(layer.descriptor, layer.source)
+
+            with job.phase("layers"):
+                engine = LayersEngine(
+                    trusting, index, sources, request.compression_level, ready, live=False, registry_first=True
+                )
+                made = engine.make(planned, lockfile)
+            if made.unavailable:
+                raise made.unavailable[0][1]
+            layers = [*_own(own[:1], origin), *made.layers, *_own(_upper(own), origin)]
+            config = repackaged(old, ours, lockfile, [(layer.diff_id, layer.title) for layer in layers])
+            descriptors = [*manifest.layers[: ours.base_layers], *(layer.descriptor for layer in layers)]
+            result = Manifest.make(config.descriptor, descriptors, manifest.annotations)
+            places = {layer.digest: origin for layer in manifest.layers}
+            image = Image(result, config.raw, {**places, **{one.descriptor.digest: one.source for one in layers}})
+            licenses = licenses_of_image(origin, manifest.descriptor.digest) or {}
+            licenses |= licenses_in(_only_new(ours.lockfile, lockfile), None)
+            bill = bill_of(result, config, lockfile, licenses, {one.descriptor.digest: one.title for one in layers})
+            sboms.write(result.descriptor.digest, lambda: bill)
+            with job.phase("push"):
+                for descriptor in descriptors:
+                    push.add(descriptor, image.sources[descriptor.digest])
+                push.add(config.descriptor, Config(config.raw))
+                push.finish(result, target.tag)
+                sboms.attach(result.descriptor)
+        job.store.remember(f"{target.registry}/{target.repository}", result.descriptor.digest)
+        if Vouchers(job).of_image(origin, manifest):
+            job.store.vouch(result.descriptor.digest)
+    finished = Finished(
+        reference=str(target),
+        digest=str(result.descriptor.digest),
+        size=image.size,
+        bytes_pushed=push.bytes_pushed,
+        layers=len(layers),
+        layers_reused=sum(layer.state.startswith("reused") for layer in layers),
+        seconds=round(time.monotonic() - started, 3),
+        environment=lockfile.digest,
+        command=tuple(command(lockfile)),
+    )
+    report(finished)
+    return finished
+
+
+def _solved(before: Lockfile, request: RebaseRequest, report: Report) -> Lockfile:
+    """Returns the lock file with the versions of a request. Says what changes, and what is not checked."""
+    after = with_versions(before, request.replace)
+    if after.digest == before.digest:
+        raise UsageError(f"The image has {listed(request.replace)} already.", "Name another version.")
+    if after.site_packages != before.site_packages:
+        raise UsageError(
+            f"{listed(request.replace)} moves all Python packages to {after.site_packages}.",
+            "Build the image again from an environment with this Python.",
+        )
+    old = {package.name: package for package in before.conda}
+    for name, package in sorted(changed(before, after).items()):
+        was = f"{old[name].version}-{old[name].build}" if name in old else "new"
+        report(Log(f"{name}: {was} -> {package.version}-{package.build}"))
+    if before.pip:
+        names = listed([package.name for package in before.pip], 5)
+        report(Warning("pip-not-checked", f"Whether the pip packages ({names}) fit the new versions is not checked."))
+    return after
+
+
+def _planned(own: tuple[OwnLayer, ...], before: Lockfile, after: Lockfile) -> list[PlannedLayer]:
+    """Returns the package layers of the new image: those of the old one, with the other versions in their places.
+
+    Raises BadImage if a layer with a package to replace was not made by this version of the program.
+    """
+    old = {package.dist: package for package in before.conda}
+    new = {package.name: package for package in after.conda}
+    site = after.site_packages
+    planned: list[PlannedLayer] = []
+    for layer in own:
+        dists = layer.descriptor.annotations.get(LAYER_PACKAGES, "").split()
+        key = layer.descriptor.annotations.get(LAYER_KEY, "")
+        if not key or layer.title == CONTESTED:
+            continue
+        if unknown := [dist for dist in dists if dist not in old]:
+            raise BadImage(f"The lock file of the image does not have {listed(unknown)}.")
+        packages = [old[dist] for dist in dists]
+        compiled = next((one for one in (True, False) if layer_key(packages, site, one) == key), None)
+        replaced = tuple(new[package.name] for package in packages)
+        if list(replaced) == packages:
+            planned.append(PlannedLayer(key, replaced, compiled=bool(compiled)))
+            continue
+        if compiled is None:
+            raise BadImage(
+                f"The layer of {listed(dists, 3)} was made by another version of jupyter-condabuild.",
+                "Build the image again from the environment.",
+            )
+        planned.append(PlannedLayer(layer_key(replaced, site, compiled), replaced, compiled=compiled))
+    names = {package.name for layer in planned for package in layer.packages}
+    compiled = any(layer.compiled for layer in planned)
+    for package in after.conda:
+        if package.name not in names:
+            planned.append(PlannedLayer(layer_key([package], site, compiled), (package,), compiled=compiled))
+    return planned
+
+
+def _upper(own: tuple[OwnLayer, ...]) -> tuple[OwnLayer, ...]:
+    """Returns the layers above the packages. The first layer is that of the entrypoint."""
+    return tuple(layer for layer in own[1:] if not layer.descriptor.annotations.get(LAYER_KEY))
+
+
+def _own(layers: tuple[OwnLayer, ...], origin: Repository) -> list[ReadyLayer]:
+    return [ReadyLayer(layer.descriptor, layer.diff_id, origin, layer.title, "reused-remote") for layer in layers]
+
+
+def _only_new(before: Lockfile, after: Lockfile) -> Lockfile:
+    return replace(after, conda=tuple(changed(before, after).values()), pip=())
