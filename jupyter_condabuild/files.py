@@ -12,6 +12,7 @@ import secrets
 import stat
 from collections.abc import Mapping
 from contextlib import suppress
+from itertools import takewhile
 from pathlib import Path
 
 from jupyter_condabuild.errors import StoreUnwritable, from_os_error
@@ -144,10 +145,14 @@ def open_regular(path: str | Path, folder: int | None = None, *, follow: bool = 
 
     Raises OSError; for a link that is not followed the number is ELOOP, for another kind of file EINVAL.
     """
-    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW)
-    descriptor = os.open(path, flags, dir_fd=folder)
-    if stat.S_ISREG(os.fstat(descriptor).st_mode):
-        return descriptor
+    return _opened(path, folder, 0 if follow else os.O_NOFOLLOW)[0]
+
+
+def _opened(path: str | Path, folder: int | None, flags: int) -> tuple[int, os.stat_result]:
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | flags, dir_fd=folder)
+    status = os.fstat(descriptor)
+    if stat.S_ISREG(status.st_mode):
+        return descriptor, status
     os.close(descriptor)
     raise OSError(errno.EINVAL, "Not a regular file", str(path))
 
@@ -167,48 +172,52 @@ def read_regular(path: Path, most: int, *, follow: bool = False) -> bytes:
 class BeneathFolder:
     """Opens regular files by their paths, relative to the descriptor of their folder. A context manager.
 
-    Below a given root, no folder may be a symbolic link. Files of one folder that are opened one after another cost one
-    look-up of the folder.
+    Below a given root, no folder may be a symbolic link. The folders of the last file stay open, so that the files of a
+    tree that are opened in order cost one look-up for each folder.
     """
 
     def __init__(self) -> None:
-        self._folder = ("", "")
-        self._descriptor = -1
+        self._top = self._root = self._folder = ""
+        self._names: list[str] = []  # of the open folders below the topmost one
+        self._descriptors: list[int] = []  # of the topmost folder, and of these folders
 
     def __enter__(self) -> BeneathFolder:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+        self._close(0)
 
-    def open(self, path: str, root: str = "") -> int:
-        """Opens a file and returns its descriptor.
+    def open(self, path: str, root: str = "") -> tuple[int, os.stat_result]:
+        """Opens a file and returns its descriptor and its status.
 
         Args:
-            path: an absolute path.
+            path: the path of the file.
             root: a folder above `path` whose own path may contain links. If it is empty, the folder of the file.
 
         Raises OSError as `open_regular` does; ENOTDIR for a link in the place of a folder.
         """
         folder, _, name = path.rpartition("/")
-        if self._descriptor < 0 or self._folder != (folder, root):
-            descriptor = _open_folder(folder or "/", root)
-            self.__exit__()
-            self._folder, self._descriptor = (folder, root), descriptor
-        return open_regular(name, self._descriptor)
+        if not self._descriptors or self._folder != folder or self._root != root:
+            self._enter(folder, root)
+        return _opened(name, self._descriptors[-1], os.O_NOFOLLOW)
 
+    def _enter(self, folder: str, root: str) -> None:
+        below = root and folder.startswith(f"{root}/")
+        names = folder[len(root) + 1 :].split("/") if below else []
+        top = root if below else folder or "/"
+        flags = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC  # macOS has no O_PATH
+        same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(names, self._names, strict=False)))
+        self._close(same + 1 if self._top == top else 0)
+        self._top, self._root, self._folder = top, root, "\0"  # no folder, until all are open
+        if not self._descriptors:
+            self._descriptors.append(os.open(top, flags))
+        for name in names[len(self._names) :]:
+            self._descriptors.append(os.open(name, flags | os.O_NOFOLLOW, dir_fd=self._descriptors[-1]))
+            self._names.append(name)
+        self._folder = folder
 
-def _open_folder(folder: str, root: str) -> int:
-    flags = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC  # macOS has no O_PATH
-    if not root or not folder.startswith(f"{root}/"):
-        return os.open(folder, flags)
-    descriptor = os.open(root, flags)
-    for name in folder[len(root) + 1 :].split("/"):
-        above = descriptor
-        try:
-            descriptor = os.open(name, flags | os.O_NOFOLLOW, dir_fd=above)
-        finally:
-            os.close(above)
-    return descriptor
+    def _close(self, keep: int) -> None:
+        """Closes all folders but the first ones."""
+        while len(self._descriptors) > keep:
+            os.close(self._descriptors.pop())
+        del self._names[max(0, keep - 1) :]

@@ -77,8 +77,27 @@ def test_no_descriptor_stays_open(tmp_path: Path) -> None:
     with BeneathFolder() as folder:
         for name in ("a/b/file", "a/link/file", "a/b/none", "a/none/file", "a/b/file"):
             with suppress(OSError):
-                os.close(folder.open(f"{tmp_path}/{name}", str(tmp_path)))
+                os.close(folder.open(f"{tmp_path}/{name}", str(tmp_path))[0])
     assert set(os.listdir("/proc/self/fd")) == before
+
+
+def test_each_file_is_the_one_of_its_path(tmp_path: Path) -> None:
+    """Whatever was opened before, and with whatever root."""
+    names = ["a/b/c/1", "a/b/2", "a/b/c/d/3", "4", "x/b/c/5", "a/6", "x/b/7", "a/b/c/1"]
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(name)
+    (tmp_path / "x/link").symlink_to(tmp_path / "a")
+    with BeneathFolder() as folder:
+        for root in (str(tmp_path), "", f"{tmp_path}/a", str(tmp_path)):
+            for name in names:
+                descriptor, status = folder.open(f"{tmp_path}/{name}", root)
+                with open(descriptor) as file:
+                    assert (file.read(), status.st_size) == (name, len(name))
+            with pytest.raises(NotADirectoryError):
+                folder.open(f"{tmp_path}/x/link/6", str(tmp_path))
+        descriptor, _ = folder.open(f"{tmp_path}/x/link/6", f"{tmp_path}/x/link")
+        os.close(descriptor)
 
 
 def test_who_else_can_write_a_folder_is_known(tmp_path: Path) -> None:

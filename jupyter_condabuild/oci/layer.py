@@ -211,9 +211,8 @@ def _write_file(entry: Entry, sink: _Sink, folder: BeneathFolder) -> None:
         sink.add(bytes(-len(entry.data) % _BLOCK))
         return
     hasher = hashlib.sha256() if entry.sha256 else None
-    fd = _open(entry, folder)
+    fd, before = _open(entry, folder)
     try:
-        before = os.fstat(fd)
         size = left = before.st_size if entry.size is None else entry.size
         if entry.offset:
             os.lseek(fd, entry.offset, os.SEEK_SET)
@@ -226,7 +225,7 @@ def _write_file(entry: Entry, sink: _Sink, folder: BeneathFolder) -> None:
                 hasher.update(chunk)
             sink.add(chunk)
             left -= len(chunk)
-        after = os.fstat(fd)
+        after = before if hasher else os.fstat(fd)
     finally:
         os.close(fd)
     sink.add(bytes(-size % _BLOCK))
@@ -236,7 +235,7 @@ def _write_file(entry: Entry, sink: _Sink, folder: BeneathFolder) -> None:
         raise ContentMismatch(f"{entry.source} changed while it was being read.", _TRY_AGAIN)
 
 
-def _open(entry: Entry, folder: BeneathFolder) -> int:
+def _open(entry: Entry, folder: BeneathFolder) -> tuple[int, os.stat_result]:
     try:
         return folder.open(entry.source, entry.root)
     except PermissionError:
