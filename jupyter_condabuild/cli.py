@@ -75,6 +75,8 @@ class _Version(argparse.Action):
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs one command, and ends the process with its exit status: 0 done, 1 failed, 2 wrong usage, 130 cancelled.
 
+    The command `verify` has one more: 3 if a part of the image is not proved.
+
     Args:
         argv: the arguments without the name of the program; None means those of the process.
     """
@@ -86,8 +88,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     report = _report(arguments)
     try:
         request = request_of(arguments, arguments.module.REQUEST)
-        arguments.module.run(request, arguments, OnceEach(report))
-        status = 0
+        status = arguments.module.run(request, arguments, OnceEach(report)) or 0
     except (KeyboardInterrupt, Cancelled):
         report(CancelledEvent())
         status = EXIT_CANCELLED

@@ -80,8 +80,9 @@ class Finished:
     `reference` is empty if the image was written only to an archive. `size`, `bytes_pushed` and `stale` are in bytes.
     `environment` is the digest of the lock file, and `command` is the default command of the image. `stale` is the
     size of the layers that later layers replace, in an image that was stacked on an earlier image. For an image that
-    was verified, `proved` is the number of packages or files that were made again with the same content, and
-    `unproved` is the number of layers or files that come from no package.
+    was verified, `proved` is the number of parts that were made again and are the same, and `unproved` is the number of
+    parts that nothing can be compared with. `signature` and `signer` then say who built the image: see
+    `trust.signature`.
     """
 
     type: ClassVar[str] = "finished"
@@ -98,6 +99,8 @@ class Finished:
     stale: int = 0
     proved: int = 0
     unproved: int = 0
+    signature: str = ""
+    signer: str = ""
 
 
 @dataclass(frozen=True)

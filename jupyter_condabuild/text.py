@@ -76,6 +76,12 @@ def clean_lines(text: str) -> str:
     return "\n".join(line[: len(line) - len(line.lstrip(" "))] + clean(line) for line in text.split("\n"))
 
 
+def printable(value: str, most: int = 200) -> str:
+    """Returns a foreign text for a message: at most `most` characters, and as a literal if some are not printable."""
+    cut = value if len(value) <= most else f"{value[:most]}…"
+    return cut if cut.isprintable() else ascii(cut)
+
+
 def _step(size: float) -> int:
     """Returns the index in `_SIZES` of the unit for a size."""
     step = 0

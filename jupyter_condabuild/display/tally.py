@@ -96,12 +96,22 @@ class Tally:
             "digest": clean(event.digest),
             "size": f"{size_text(event.size)} in {event.layers} layers" + (f": {counts}" if counts else ""),
             "sent": size_text(event.bytes_pushed) if event.bytes_pushed or not (event.archive or verified) else "",
-            "proved": f"{event.proved} with the same content, {event.unproved} from no package" if verified else "",
+            "proved": f"{event.proved} parts; {event.unproved} are not proved" if verified else "",
+            "signed": _SIGNED.get(event.signature, "").format(clean(event.signer)),
             "time": seconds_text(event.seconds),
         }
         # A name of seven columns leaves enough columns for a digest on a terminal of 80 columns.
         head: Line = [(f"{tick} ", GREEN), (clean(event.reference or event.archive), BOLD)]
         return [head, *([(f"  {name:7}", DIM), (text, "")] for name, text in rows.items() if text)]
+
+
+_SIGNED = {
+    "verified": "by {}, signature verified",
+    "untrusted": "by a signer who is not trusted",
+    "unsigned": "no",
+    "unknown": "the registry does not say",
+}
+"""The signature of an image that was verified."""
 
 
 def _marked(mark: str, colour: str, message: str, hint: str, width: int) -> list[Line]:

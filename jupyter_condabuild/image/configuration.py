@@ -45,10 +45,18 @@ LABEL_ENGINE = "org.jupyter.condabuild.engine"
 LABEL_STALE = "org.jupyter.condabuild.stale"
 """The label with the size in bytes of the layers that later layers replace; set only by a stacked update."""
 
+BASE_NAME = "org.opencontainers.image.base.name"
+"""The label with the name of the base image. Source: image-spec annotations.md."""
+
+BASE_DIGEST = "org.opencontainers.image.base.digest"
+"""The label with the digest of the base image's manifest. Source: image-spec annotations.md."""
+
 LABEL_BASE_LAYERS = "org.jupyter.condabuild.base.layers"
 """The label with the number of the base's layers."""
 
-_CREATED_BY = "jupyter condabuild: "
+CREATED_BY = "jupyter condabuild: "
+"""The words that begin the line of each layer of ours in the history of an image."""
+
 ENTRYPOINT_SCRIPT = """\
 #!/bin/sh
 # Runs the environment's activation scripts, as 'conda activate' would, then the command.
@@ -132,11 +140,11 @@ def configuration(
     if runtime["Cmd"][0] == "jupyter":
         runtime["ExposedPorts"] = {**(runtime.get("ExposedPorts") or {}), "8888/tcp": {}}
     runtime["Labels"] = {**(runtime.get("Labels") or {}), **image_labels(lockfile)} | {
-        "org.opencontainers.image.base.name": base_reference,
-        "org.opencontainers.image.base.digest": str(base_digest),
+        BASE_NAME: base_reference,
+        BASE_DIGEST: str(base_digest),
         LABEL_BASE_LAYERS: str(len(base.diff_ids)),
     }
-    entries = [{"created_by": f"{_CREATED_BY}{line}"} for line in history]
+    entries = [{"created_by": f"{CREATED_BY}{line}"} for line in history]
     if variables:
         runtime["Labels"][LABEL_VARIABLES] = json.dumps(sorted(variables))
     if stale:
@@ -312,8 +320,8 @@ class Ours:
             return cls(
                 lockfile=replace(_unpack(config.value[LOCKFILE]), requested=requested),
                 base_layers=int(labels[LABEL_BASE_LAYERS]),
-                base_name=labels.get("org.opencontainers.image.base.name", ""),
-                history=tuple(line.removeprefix(_CREATED_BY) for line in lines if line.startswith(_CREATED_BY)),
+                base_name=labels.get(BASE_NAME, ""),
+                history=tuple(line.removeprefix(CREATED_BY) for line in lines if line.startswith(CREATED_BY)),
                 variables={name: env.get(name, "") for name in names},
                 stale=int(labels.get(LABEL_STALE, "0")),
             )

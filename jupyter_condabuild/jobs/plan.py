@@ -16,6 +16,7 @@ from jupyter_condabuild.planning.layer_plan import PlannedLayer
 from jupyter_condabuild.requests.build import PlanRequest
 from jupyter_condabuild.requests.job_context import JobContext, open_job
 from jupyter_condabuild.text import size_text
+from jupyter_condabuild.trust.signature import Signature, signature_of, summary_of
 
 _COMPRESSION = 1.15
 """The estimated ratio of a layer's compressed size to its packages' archives: gzip at level 1 to the archive's zstd."""
@@ -28,7 +29,8 @@ class LayersPreview:
     `in_registry` and `in_store` have keys of layers. `claimed` has the keys of layers that a registry claims to have,
     but that nobody whom the user trusts vouches for: they are built, compared, and not uploaded. `sizes` maps a key to
     the compressed size in bytes; for a layer that does not exist, the size is an estimate. `compared` says whether the
-    plan is compared with a repository. `stacking` says what --stack would do; empty without --stack.
+    plan is compared with a repository. `stacking` says what --stack would do; empty without --stack. `signature` is the
+    signature of the image that the tag has now; None if it has none.
     """
 
     inputs: Inputs
@@ -38,6 +40,7 @@ class LayersPreview:
     sizes: dict[str, int]
     compared: bool
     stacking: str = ""
+    signature: Signature | None = None
 
     def _state(self, planned: PlannedLayer) -> str:
         if planned.key in self.in_registry:
@@ -74,6 +77,7 @@ class LayersPreview:
             "bytes_to_push": self.bytes_to_push,
             "threshold": plan.threshold,
             "stack": self.stacking,
+            **summary_of(self.signature),
             "layers": [
                 {
                     "key": planned.key,
@@ -97,7 +101,8 @@ class LayersPreview:
             rows.append(f"{number:4}  {self.sizes[planned.key] / 1e6:8.2f} MB  {self._state(planned):11}  {names}")
         advice = "" if self.compared else " Add -t REFERENCE to compare the plan with a repository."
         lines = ["layer        size  state        packages", *rows, "", self.sentence + advice]
-        return "\n".join([*lines, *([self.stacking] if self.stacking else [])])
+        signed = f"The image that the tag has now: {self.signature.sentence}" if self.signature else ""
+        return "\n".join([*lines, *filter(None, (self.stacking, signed))])
 
     @property
     def _claims(self) -> str:
@@ -134,7 +139,8 @@ def run(request: PlanRequest, report: Report) -> LayersPreview | DockerPreview:
 def preview_layers(inputs: Inputs, request: PlanRequest, job: JobContext) -> LayersPreview:
     """Looks up the layers of a plan in registries and the store. Raises RegistryError."""
     store = job.store
-    index = open_destination(request, job).index_of(inputs.plan.layers, store)
+    destination = open_destination(request, job)
+    index = destination.index_of(inputs.plan.layers, store)
     reuse = Reuse(store, index, job.report, registry_first=True)
     sizes, in_store, in_registry, claimed = {}, set(), set(), set()
     for planned in inputs.plan.layers:
@@ -149,6 +155,9 @@ def preview_layers(inputs: Inputs, request: PlanRequest, job: JobContext) -> Lay
     compared, stacking = request.destination is not None, ""
     if request.stack and compared:
         stacking = forecast(index.current, inputs.plan.layers, sum(sizes.values()))
+    signature = None
+    if destination.repository and index.current:
+        signature = signature_of(destination.repository, index.current.descriptor, job)
     return LayersPreview(
-        inputs, frozenset(in_registry), frozenset(in_store), frozenset(claimed), sizes, compared, stacking
+        inputs, frozenset(in_registry), frozenset(in_store), frozenset(claimed), sizes, compared, stacking, signature
     )

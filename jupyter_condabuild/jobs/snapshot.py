@@ -114,6 +114,8 @@ def _layers(inputs: Inputs, request: PlanRequest, job: JobContext) -> dict[str, 
         "layers": summary["layers"],
         "steps": [],
         "caches": [],
+        "signature": summary["signature"],
+        "signer": summary["signer"],
     }
 
 
@@ -132,6 +134,8 @@ def _steps(steps: DockerPreview) -> dict[str, Any]:
         "layers": [],
         "steps": list(steps.steps),
         "caches": list(steps.caches),
+        "signature": "",
+        "signer": "",
     }
 
 

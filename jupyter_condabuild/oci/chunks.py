@@ -1,9 +1,10 @@
-"""Makes a readable file from the chunks of a blob."""
+"""The chunks of a blob: as a readable file, and decompressed."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterable, Iterator
 
 
 def as_file(chunks: Iterator[bytes]) -> io.BufferedReader:
@@ -27,3 +28,18 @@ class _Chunks(io.RawIOBase):
         target[:count] = self._rest[:count]
         self._rest = self._rest[count:]
         return count
+
+
+def decompressed(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Decompresses the chunks of a gzip file in parts of at most 1 MiB. Raises zlib.error."""
+    decompressor = zlib.decompressobj(31)
+    for chunk in chunks:
+        data = chunk
+        while data:
+            if decompressor.eof:
+                decompressor = zlib.decompressobj(31)
+            yield decompressor.decompress(data, 1 << 20)
+            data = decompressor.unused_data or decompressor.unconsumed_tail
+    yield decompressor.flush()
+    if not decompressor.eof:
+        raise zlib.error("The gzip file is cut off.")

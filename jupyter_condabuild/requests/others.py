@@ -96,7 +96,11 @@ class RebaseRequest(JobRequest):
 
 @dataclass(frozen=True, kw_only=True)
 class VerifyRequest(JobRequest):
-    """An image that is made again from its lock file and compared with the result."""
+    """An image that is made again from its lock file and compared with the result.
+
+    `base` is the place of the image's base; by default the base is fetched from the registry that the image names.
+    `all` makes every layer again, also those that this machine has made before.
+    """
 
     label: ClassVar[str] = "The verify request"
 
@@ -108,6 +112,19 @@ class VerifyRequest(JobRequest):
         client=True,
         below_root=True,
         parse=ImageLocation.parse_any,
+    )
+    base: ImageLocation | None = option(
+        None,
+        "the base of the image, if it is not in the registry that the image names: oci-archive:FILE",
+        "--base",
+        metavar="REFERENCE",
+    )
+    all: bool = option(
+        False,
+        "make every layer again, also those that this machine has made before",
+        "--all",
+        client=True,
+        shown=False,
     )
     compression_level: int = option(1, setting="compression_level")
 

@@ -36,6 +36,8 @@ export const LITTLE_BUILD = numbered([
     command: ['jupyter', 'lab'],
     stale: 0,
     proved: 0,
-    unproved: 0
+    unproved: 0,
+    signature: '',
+    signer: ''
   }
 ]);

@@ -17,7 +17,9 @@ export const RESULT: Finished = {
   command: ['jupyter', 'lab'],
   stale: 0,
   proved: 0,
-  unproved: 0
+  unproved: 0,
+  signature: '',
+  signer: ''
 };
 
 export function aBuild(change: Partial<Build> = {}): Build {
@@ -91,7 +93,9 @@ export function aSnapshot(change: Partial<Snapshot> = {}): Snapshot {
       unavailable: null,
       layers: [],
       steps: [],
-      caches: []
+      caches: [],
+      signature: '',
+      signer: ''
     },
     ...change
   };

@@ -378,7 +378,7 @@ def test_a_stacked_image_is_verified(lab: Lab, tmp_path: Path) -> None:
     lab.update(*SECOND)
     found = verified(lab.tag, tmp_path / "verifying")
     assert {"lib-2-0", "big-1-0", "other-1-0", "coming-1-0"} <= set(found.proved)
-    assert not found.wrong
+    assert not found.differs
 
 
 def test_a_stacked_image_without_its_whiteouts_is_not_verified(lab: Lab, tmp_path: Path) -> None:

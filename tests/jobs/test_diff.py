@@ -105,17 +105,19 @@ def test_an_image_of_the_layers_engine_is_verified_layer_by_layer(workshop: Work
     _, made = small(tmp_path)
     (made / "share/mine").write_text("x")
     saved = workshop.image(made)
-    found = verified(saved.archive, tmp_path / "verifying")
-    assert {"one", "two"} <= {name.split("-")[0] for name in found.proved}
-    assert found.wrong == ()
-    assert found.unproved == ("pip packages, changed and untracked files",)
+    found = verified(saved.archive, tmp_path / "verifying", base=workshop.base)
+    assert {"one", "two", "entrypoint and home", "configuration"} <= {name.split("-")[0] for name in found.proved}
+    assert found.differs == ()
+    (reason,) = found.unproved
+    assert "pip packages, changed and untracked files" in reason
+    assert not found.is_verified
 
 
 def test_the_compression_level_does_not_matter(workshop: Workshop, tmp_path: Path) -> None:
     """The content is compared, and not the compressed bytes."""
     _, made = small(tmp_path)
     saved = workshop.image(made, compression_level=3)
-    assert verified(saved.archive, tmp_path / "verifying", 0).wrong == ()
+    assert verified(saved.archive, tmp_path / "verifying", 0, base=workshop.base).is_verified
 
 
 def test_a_changed_layer_is_found(workshop: Workshop, tmp_path: Path) -> None:
@@ -136,7 +138,8 @@ def test_an_image_of_the_docker_engine_is_verified_file_by_file(
     found = verified(saved.archive, tmp_path / "verifying")
     assert found.engine == "docker"
     assert len(found.proved) > 100
-    assert (found.wrong, found.unproved) == ((), ())
+    assert found.differs == ()
+    assert {reason.partition(":")[0] for reason in found.unproved} <= {"bytecode", "records", "files of the user"}
     (made / "share/greet/message.txt").unlink()
     (made / "share/greet/message.txt").write_text("changed\n")
     saved = docker_workshop.image(made, "changed")
@@ -148,9 +151,15 @@ def test_verify_has_an_exit_status_and_json(workshop: Workshop, tmp_path: Path) 
     """The exit status says whether an image was verified. --json has the lists."""
     _, made = small(tmp_path)
     saved = workshop.image(made)
-    done = CommandLine(tmp_path)("verify", saved.archive, "--json")
+    run, base = CommandLine(tmp_path), ("--base", workshop.base)
+    done = run("verify", saved.archive, *base, "--json")
     assert done.status == 0, done.err
     assert json.loads(done.out)["verified"] is True
-    events = CommandLine(tmp_path)("verify", saved.archive, "--events", "jsonl").events
+    events = run("verify", saved.archive, *base, "--all", "--events", "jsonl").events
     assert [event["type"] for event in events if event["type"] in ("finished", "failed")] == ["finished"]
-    assert events[-1]["proved"] == 3  # two packages and the entrypoint
+    assert (events[-1]["proved"], events[-1]["unproved"]) == (5, 0)  # packages, entrypoint, base, configuration
+    without = run("verify", saved.archive)
+    assert without.status == 3
+    assert "not verified: 3 proved, " in without.out
+    exchange_layer(saved.archive, "one-", tmp_path / "evil.tar")
+    assert run("verify", tmp_path / "evil.tar", *base).status == 1

@@ -225,7 +225,7 @@ def test_an_image_with_a_wrong_number_of_layers_is_refused(
     workshop.build(prefix, reference=f"{name}:v1", push=True, stack=True)
     logged = [event.text for event in workshop.events if isinstance(event, Log)]
     assert any("Not stacked" in text and "different numbers of layers" in text for text in logged)
-    assert not verified(f"{name}:v1", workshop.store).wrong
+    assert not verified(f"{name}:v1", workshop.store).differs
 
 
 def test_a_base_that_is_an_environment_is_refused(workshop: Workshop, prefix: Path, name: str) -> None:

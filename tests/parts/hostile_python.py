@@ -18,11 +18,17 @@ echo ran >> "{sign}"
 """
 
 
-def hostile_prefix(folder: Path, version: str = sys.version.split()[0]) -> tuple[Path, Path]:
+HONEST = """#!/bin/sh
+exec /usr/bin/python3 "$@"
+"""
+"""The system's interpreter, which a sandbox sees, too."""
+
+
+def hostile_prefix(folder: Path, version: str = sys.version.split()[0], attack: str = ATTACK) -> tuple[Path, Path]:
     """An environment with such an interpreter. Returns it, and the file that exists if the interpreter ran."""
     sign = folder / "the-interpreter-ran"
     python = Metadata("python", version)
-    script = ATTACK.format(sign=sign).encode()
+    script = attack.format(sign=sign).encode()
     needing = Metadata("needing", "1.0", noarch="python", depends=("python",))
     packages = [
         (python, [File("bin/python", script, 0o755), File("share/python", b"python")]),

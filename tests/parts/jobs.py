@@ -43,9 +43,10 @@ def silent(event: Event) -> None:
     """Ignores an event."""
 
 
-def verified(name: str | Path, store: Path, level: int = 1) -> verify.Verification:
-    """Verifies an image by a job with this store."""
-    return verify.run(request(VerifyRequest, reference=str(name), store_dir=store, compression_level=level), silent)
+def verified(name: str | Path, store: Path, level: int = 1, **given: Any) -> verify.Verification:
+    """Verifies an image by a job with this store. An archive is given by its path."""
+    options = {"store_dir": store, "compression_level": level, **given}
+    return verify.run(request(VerifyRequest, reference=str(name), **options), silent)
 
 
 @pytest.fixture

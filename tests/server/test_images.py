@@ -98,13 +98,16 @@ async def test_an_image_is_rebased(api: Api, image: dict[str, Any], name: str, b
     assert again["id"] != build["id"]
 
 
-async def test_an_image_is_verified(api: Api, image: dict[str, Any], name: str, rattler_prefix: Path) -> None:
-    """Each package is made again and counted. The image is neither moved nor pushed."""
-    built = await done(api, image)
-    build = await done(api, {"command": "verify", "reference": f"{name}:v1"})
+async def test_an_image_is_verified(
+    api: Api, image: dict[str, Any], name: str, base: str, rattler_prefix: Path
+) -> None:
+    """Each part is made again and counted. The image is neither moved nor pushed."""
+    built = await done(api, {**image, "base": base})
+    build = await done(api, {"command": "verify", "reference": f"{name}:v1", "all": True})
     assert (build["state"], build["command"]) == ("finished", "verify"), build["error"]
     packages = len(list((rattler_prefix / "conda-meta").glob("*.json")))
-    assert build["result"]["proved"] == packages + 1  # the entrypoint's layer
+    assert build["result"]["proved"] == packages + 3  # the entrypoint's layer, the base, the configuration
+    assert (build["result"]["signature"], build["result"]["signer"]) == ("unsigned", "")
     assert (build["result"]["unproved"], build["result"]["bytes_pushed"]) == (0, 0)
     assert build["result"]["digest"] == built["result"]["digest"]
     assert (build["share"], build["request"]["reference"]) == ([], f"{name}:v1")
@@ -118,6 +121,7 @@ async def test_an_image_with_a_replaced_layer_is_not_verified(
     assert build["state"] == "finished", build["error"]
     good = await done(api, {"command": "verify", "reference": "oci-archive:good.tar"})
     assert (good["state"], good["request"]["reference"]) == ("finished", "oci-archive:good.tar"), good["error"]
+    assert good["result"]["unproved"] > 0  # the base was an archive
     exchange_layer(jp_root_dir / "good.tar", "tqdm-", jp_root_dir / "evil.tar")
     evil = await done(api, {"command": "verify", "reference": "oci-archive:evil.tar"})
     assert (evil["state"], evil["error"]["code"]) == ("failed", "not_verified")

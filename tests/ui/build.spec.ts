@@ -118,8 +118,8 @@ test('after a build: the verification of the image', async ({ panel }) => {
   await panel.width(360);
   await panel.recent.getByRole('button', { name: /MB/ }).first().click();
   await panel.button('Verify').click();
-  await expect(panel.node.getByText('It is what its lock file makes')).toBeVisible({ timeout: 60_000 });
-  await expect(panel.node.getByText(/\d+ packages or files proved/)).toBeVisible();
+  await expect(panel.node.getByText(/It is what its lock file makes|Nothing differs, but not all is proved/)).toBeVisible({ timeout: 60_000 });
+  await expect(panel.node.getByText(/\d+ parts proved/)).toBeVisible();
   await panel.inOrder();
   await panel.picture('verified');
 });

@@ -195,8 +195,9 @@ class Compiler:
             process.kill()
             raise subprocess.CalledProcessError(process.wait(), str(self._python)) from None
 
-    def _read(self, answer: IO[bytes]) -> Any:
-        return marshal.load(answer)  # noqa: S302  our own data
+    def _read(self, answer: IO[bytes]) -> list[tuple[int, list[tuple[str, str, int, int]]]]:
+        parts: list[tuple[int, list[tuple[str, str, int, int]]]] = marshal.load(answer)  # noqa: S302  our own data
+        return parts
 
     def _start(self) -> subprocess.Popen[bytes]:
         return subprocess.Popen(

@@ -1,4 +1,4 @@
-"""The interpreter of somebody else's lock file, in a sandbox: it compiles modules, and its answers are checked.
+"""The interpreter of a foreign lock file in a sandbox: it compiles modules, and its answers are checked.
 
 It gets copies of the sources, and its bytecode is copied. It sees no other file of the user, and can change none.
 """
@@ -101,7 +101,7 @@ class SandboxedCompiler(Compiler):
         folders = {_IN: (self._folder / "in", "read"), _OUT: (self._folder / "out", "write")}
         return sandbox.enclosed(command, ENVIRONMENT, [package], folders)
 
-    def _read(self, answer: IO[bytes]) -> Any:
+    def _read(self, answer: IO[bytes]) -> list[tuple[int, list[tuple[str, str, int, int]]]]:
         return _parts(_value(answer, 0))
 
 

@@ -20,6 +20,8 @@ from jupyter_condabuild.errors import BaseUnavailable, CondaBuildError, EngineFa
 from jupyter_condabuild.events import Finished, Log, Progress, Report, Warning
 from jupyter_condabuild.image.base import resolve
 from jupyter_condabuild.image.configuration import (
+    BASE_DIGEST,
+    BASE_NAME,
     LABEL_BASE_LAYERS,
     LABEL_ENGINE,
     LABEL_VARIABLES,
@@ -154,9 +156,9 @@ class _Base:
 
     @property
     def labels(self) -> dict[str, str]:
-        labels = {"org.opencontainers.image.base.name": self.title}
+        labels = {BASE_NAME: self.title}
         if self.reference.digest:
-            labels["org.opencontainers.image.base.digest"] = str(self.reference.digest)
+            labels[BASE_DIGEST] = str(self.reference.digest)
         return labels if self.layers is None else {**labels, LABEL_BASE_LAYERS: str(self.layers)}
 
 

@@ -26,7 +26,7 @@ _BUILDER = "/build"
 _PLAIN = re.compile(r"[^\s\x00-\x20\x7f'\"`$\\]+")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
-_LOCK = """\
+LOCK_SCRIPT = """\
 #!/bin/sh
 # Prints the environment as an explicit lock file: conda create --name NAME --file FILE
 echo "# platform: linux-64"
@@ -103,7 +103,7 @@ def recipe(lockfile: Lockfile, wanted: Wanted) -> Recipe:
         _check_conda(package)
     for pip in lockfile.pip:
         _check(pip.name, (pip.version, pip.url, pip.index))
-    files = {LOCKFILE: dump(lockfile).encode(), "entrypoint": ENTRYPOINT_SCRIPT.encode(), "lock": _LOCK.encode()}
+    files = {LOCKFILE: dump(lockfile).encode(), "entrypoint": ENTRYPOINT_SCRIPT.encode(), "lock": LOCK_SCRIPT.encode()}
     vendored = {package.dist: package for package in wanted.vendored}
     skipped = {package.dist for package in wanted.skipped}
     installed = tuple(

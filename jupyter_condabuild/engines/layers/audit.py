@@ -18,6 +18,7 @@ from jupyter_condabuild.distribution.layer_index import Claim, LayerIndex
 from jupyter_condabuild.engines.layers.engine import LayersEngine
 from jupyter_condabuild.errors import CondaBuildError, ContentMismatch, LayerForged
 from jupyter_condabuild.events import Event, Log
+from jupyter_condabuild.oci.chunks import decompressed
 from jupyter_condabuild.oci.image import Digest
 from jupyter_condabuild.oci.layer_reader import decompressed
 from jupyter_condabuild.oci.layout import Store

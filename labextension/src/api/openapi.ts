@@ -424,7 +424,17 @@ export interface components {
             steps: string[];
             /** @description With the docker engine: the images whose cached steps may be used. */
             caches: string[];
+            signature: components["schemas"]["SignatureState"];
+            /** @description The trusted signer of the image that the tag has now. Empty if `signature` is not `verified`. */
+            signer: string;
         };
+        /**
+         * @description Who built an image: the one that the tag has now, or the one that was verified. `verified`: `signer`, whom the setting `trusted_signers`
+         *     names, has signed a receipt of the image. `untrusted`: only other signers have. `unsigned`: nobody has. `unknown`: the registry does not
+         *     answer. Empty: there is no image, or nobody looked.
+         * @enum {string}
+         */
+        SignatureState: "" | "verified" | "untrusted" | "unsigned" | "unknown";
         PlannedLayer: {
             key: string;
             /** @description Each as name-version-build. */
@@ -559,13 +569,19 @@ export interface components {
             target?: string;
         };
         /**
-         * @description Makes the image again from the lock file inside it, and compares the two. If they are the same, the build is `finished`, and its result
-         *     has `proved` and `unproved`. If not, it is `failed` with the code `not_verified`.
+         * @description Makes the image again from the lock file inside it, and compares every part of the two: layers, base, configuration. If no part differs,
+         *     the build is `finished`, and its result has `proved` and `unproved`; the image is verified only if `unproved` is 0. If a part differs, the
+         *     build is `failed` with the code `not_verified`. Nothing of the image runs outside of a sandbox.
          */
         VerifyCommand: {
             /** @constant */
             command: "verify";
             reference: components["schemas"]["ImageName"];
+            /**
+             * @description Make every layer again, also those that this machine has made before.
+             * @default false
+             */
+            all?: boolean;
         };
         /** @description The image's name; `docker-daemon:NAME`; or an archive, as `oci-archive:PATH` or `docker-archive:PATH` relative to the server's root folder. */
         ImageName: string;
@@ -808,10 +824,13 @@ export interface components {
             command: string[];
             /** @description If the image was stacked on an earlier one: the bytes of lower layers that upper layers replace. */
             stale: number;
-            /** @description After `verify`: the number of packages or files that are the same in both images. */
+            /** @description After `verify`: the number of parts of the image that were made again and are the same. */
             proved: number;
-            /** @description After `verify`: the number of layers or files that come from no package and so cannot be proved. The log has their names. */
+            /** @description After `verify`: the number of parts that nothing can be compared with. The image is verified only if it is 0. The log has their names. */
             unproved: number;
+            signature: components["schemas"]["SignatureState"];
+            /** @description After `verify`: the trusted signer of the image, if there is one. */
+            signer: string;
         };
         FinishedEvent: {
             /**
@@ -834,6 +853,8 @@ export interface components {
             stale: number;
             proved: number;
             unproved: number;
+            signature: components["schemas"]["SignatureState"];
+            signer: string;
         };
         /** @description The build ended without an image. */
         FailedEvent: {

@@ -11,6 +11,7 @@ import { useSurroundings } from './context';
 import { Options } from './destination';
 import { LayerMap } from './layerMap';
 import { Link, Notice, Section } from './parts';
+import { signatureText } from './words';
 
 export function Plan(props: { state: PanelState }): JSX.Element | null {
   const { trans } = useSurroundings();
@@ -37,6 +38,7 @@ export function Plan(props: { state: PanelState }): JSX.Element | null {
           pushes ? bytes > 0 && trans.__('%1 to push', sizeText(bytes)) : trans.__('about %1', sizeText(bytes)),
           seconds !== null && bytes > 0 && trans.__('about %1', secondsText(seconds))
         ];
+  const signature = pushes && signatureText(trans, plan);
   return (
     <Section title={trans.__('What will happen')}>
       <h2 className="jp-CondaBuild-headline">{headline}</h2>
@@ -54,6 +56,7 @@ export function Plan(props: { state: PanelState }): JSX.Element | null {
       <p className="jp-CondaBuild-quiet" role="status">
         {planning ? trans.__('Comparing with the registry…') : cost.filter(Boolean).join(' · ')}
       </p>
+      {signature && <p className="jp-CondaBuild-quiet">{trans.__('The image that the tag has now: %1', signature)}</p>}
       {pushes && plan.unavailable && <Notice kind="warning" fault={plan.unavailable} />}
     </Section>
   );

@@ -1,4 +1,4 @@
-/** A verified image: a rebuild from its own lock file gives the same image. */
+/** A verified image: a rebuild from its own lock file gives the same image, as far as it can be proved. */
 
 import { checkIcon } from '@jupyterlab/ui-components';
 import React from 'react';
@@ -10,7 +10,7 @@ import { Actions } from './actions';
 import { useSurroundings } from './context';
 import { Log } from './log';
 import { CopyButton } from './parts';
-import { buildName } from './words';
+import { buildName, isVerified, signatureText } from './words';
 
 export function Verified(props: { build: Build; result: Result; state: PanelState }): JSX.Element {
   const { trans } = useSurroundings();
@@ -18,24 +18,31 @@ export function Verified(props: { build: Build; result: Result; state: PanelStat
   const progress = progressOf(state, build.id);
   return (
     <>
-      <div className="jp-CondaBuild-heading jp-mod-done" role="status">
-        <checkIcon.react tag="span" height="18px" width="18px" />
+      <div className={`jp-CondaBuild-heading${isVerified(build) ? ' jp-mod-done' : ''}`} role="status">
+        {isVerified(build) && <checkIcon.react tag="span" height="18px" width="18px" />}
         <div>
-          <h2>{trans.__('It is what its lock file makes')}</h2>
+          <h2>
+            {isVerified(build)
+              ? trans.__('It is what its lock file makes')
+              : trans.__('Nothing differs, but not all is proved')}
+          </h2>
           <p className="jp-CondaBuild-quiet">
             {[
               buildName(build),
               secondsText(result.seconds),
-              trans._n('%1 package or file proved', '%1 packages or files proved', result.proved)
-            ].join(' · ')}
+              trans._n('%1 part proved', '%1 parts proved', result.proved),
+              signatureText(trans, result)
+            ]
+              .filter(Boolean)
+              .join(' · ')}
           </p>
         </div>
       </div>
       {result.unproved > 0 && (
         <p>
           {trans._n(
-            '%1 comes from no package, so that nothing proves it; the log names it.',
-            '%1 come from no package, so that nothing proves them; the log names them.',
+            'Nothing proves %1 part; the log names it and says why.',
+            'Nothing proves %1 parts; the log names them and says why.',
             result.unproved
           )}
         </p>

@@ -2,7 +2,7 @@
 
 import type { TranslationBundle } from '@jupyterlab/translation';
 
-import type { Asked, Build, BuildState, Fault } from '../api/contract';
+import type { Asked, Build, BuildState, Fault, Finished } from '../api/contract';
 import type { Connection } from '../api/stream';
 import { KNOWN_FAULTS } from '../model/faults';
 import type { StepName } from '../model/steps';
@@ -134,7 +134,28 @@ export function doneText(trans: TranslationBundle, build: Build): string {
   if (build.state !== 'finished') {
     return trans.__('%1 failed: %2', name, build.error ? faultText(trans, build.error) : '');
   }
-  return build.command === 'verify' ? trans.__('%1 is what its lock file makes', name) : trans.__('%1 is ready to share', name);
+  if (build.command === 'verify') {
+    return isVerified(build)
+      ? trans.__('%1 is what its lock file makes', name)
+      : trans.__('Nothing of %1 differs, but not all of it is proved', name);
+  }
+  return trans.__('%1 is ready to share', name);
+}
+
+/** Whether every part of an image is proved. */
+export function isVerified(build: Build): boolean {
+  return build.command === 'verify' && build.result !== null && build.result.unproved === 0;
+}
+
+/** Who built an image; empty where nobody looked. */
+export function signatureText(trans: TranslationBundle, signed: Pick<Finished, 'signature' | 'signer'>): string {
+  return {
+    verified: trans.__('built by %1, signature verified', signed.signer),
+    untrusted: trans.__('signed by a signer who is not trusted'),
+    unsigned: trans.__('unsigned'),
+    unknown: trans.__('the registry does not say whether it is signed'),
+    '': ''
+  }[signed.signature];
 }
 
 const UNITS: [Intl.RelativeTimeFormatUnit, number][] = [

@@ -1,0 +1,230 @@
+"""An image of the docker engine: its base, its configuration, and its files, which are compared with the packages'."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from jupyter_condabuild.conda.fetch import locate
+from jupyter_condabuild.conda.linking.link import link, linked_package
+from jupyter_condabuild.conda.lockfile import Lockfile
+from jupyter_condabuild.conda.package_sources import PackageSources
+from jupyter_condabuild.engines.docker.recipe import LOCK_SCRIPT
+from jupyter_condabuild.errors import LockfileError
+from jupyter_condabuild.events import Log
+from jupyter_condabuild.image.configuration import (
+    BASE_DIGEST,
+    BASE_NAME,
+    ENTRYPOINT_SCRIPT,
+    LABEL_BASE_LAYERS,
+    LABEL_ENGINE,
+    LABEL_VARIABLES,
+    command,
+    environment,
+    image_labels,
+)
+from jupyter_condabuild.image.paths import (
+    ENTRYPOINT,
+    HOME,
+    LOCK,
+    PREFIX,
+    PREFIX_IN_LAYER,
+    SOURCES,
+    USER,
+    WORK,
+    in_layer,
+)
+from jupyter_condabuild.jobs.proof.base import ProvedBase, prove_base
+from jupyter_condabuild.jobs.proof.configuration import prove_configuration, variables_of
+from jupyter_condabuild.jobs.proof.entries import SPECIAL, Node, hazards
+from jupyter_condabuild.jobs.proof.findings import Findings
+from jupyter_condabuild.jobs.proof.tree import tree
+from jupyter_condabuild.oci import layer
+from jupyter_condabuild.oci.image import Digest, Image, ImageConfig
+from jupyter_condabuild.requests.job_context import JobContext
+from jupyter_condabuild.requests.others import VerifyRequest
+from jupyter_condabuild.text import counted
+
+_BY_INSTALLER = re.compile(r"(.*\.pyc|(?:.*/)?__pycache__)|(conda-meta/[^/]*\.json|conda-meta/history)")
+"""Paths below /opt/env that each installer writes in its own way: bytecode, and records."""
+
+_OF_THE_BUILDER = (
+    "created",
+    "history",
+    "rootfs",
+    "container",
+    "container_config",
+    "docker_version",
+    "moby.buildkit.buildinfo.v1",
+    "moby.buildkit.cache.v0",
+    "ArgsEscaped",
+    "Image",
+    "Hostname",
+    "Domainname",
+    "author",
+    "comment",
+    "id",
+    "parent",
+    "variant",
+)
+"""Members of a configuration that a builder writes for itself. No container of the image reads them."""
+
+_FREE = (in_layer(SOURCES), in_layer(WORK), in_layer(HOME))
+_NAMED = 20
+
+
+def prove_files(
+    image: Image,
+    content: Sequence[Digest | None],
+    lockfile: Lockfile,
+    sources: PackageSources,
+    request: VerifyRequest,
+    job: JobContext,
+    findings: Findings,
+) -> None:
+    """Proves an image of the docker engine. The arguments are those of `prove_layered`, and the errors too."""
+    if findings.differs:
+        return  # a layer cannot be read, or is another
+    base = prove_base(image, content, 0, request.base, job, findings)
+    layers = image.manifest.layers
+    shown, below = tree(image, layers), tree(image, layers[: base.layers])
+    expected = _expected(lockfile, sources, job)
+    root = f"{PREFIX_IN_LAYER}/"
+    installed = {path.removeprefix(root): node for path, node in shown.items() if path.startswith(root)}
+    _prove_prefix(installed, expected, findings)
+    _prove_rest({path: node for path, node in shown.items() if not path.startswith(root)}, below, base, findings)
+    _prove_configuration(ImageConfig.parse(image.config), base, lockfile, findings)
+
+
+def _expected(lockfile: Lockfile, sources: PackageSources, job: JobContext) -> dict[str, list[Node]]:
+    """Returns the files of the packages by path: several nodes, if several packages bring the path."""
+    cached, failures = locate(lockfile.conda, sources, job.folder())
+    if failures:
+        raise next(iter(failures.values()))
+    if not lockfile.conda:
+        raise LockfileError("The lock file in the image has no conda packages.")
+    job.report(Log(f"Linking {len(lockfile.conda)} packages."))
+    staged = link(list(lockfile.conda), cached, job.folder() / "link", PREFIX)
+    expected: dict[str, list[Node]] = {}
+    for package in staged.values():
+        for file in linked_package(package, None, layer.EPOCH, "").files:
+            expected.setdefault(file.path, []).append(_node(Path(file.source)))
+    return expected
+
+
+def _node(path: Path) -> Node:
+    if path.is_symlink():
+        return Node("a link", 0o777, (0, 0), os.readlink(path))
+    with path.open("rb") as file:
+        content = hashlib.file_digest(file, "sha256").hexdigest()
+    return Node("a file", path.stat().st_mode & 0o777, (0, 0), content)
+
+
+def _prove_prefix(installed: Mapping[str, Node], expected: Mapping[str, list[Node]], findings: Findings) -> None:
+    for path, nodes in sorted(expected.items()):
+        if _BY_INSTALLER.fullmatch(path) and path.startswith("conda-meta/"):
+            continue
+        reasons = [_differs(installed.get(path), node) for node in nodes]
+        if "" in reasons:
+            findings.is_same(path)
+        else:
+            findings.is_another(f"/{PREFIX_IN_LAYER}/{path}", reasons[0])
+    extra = {path: node for path, node in installed.items() if path not in expected}
+    for path, reason in hazards(
+        {f"{PREFIX_IN_LAYER}/{path}": node for path, node in extra.items()}, (PREFIX_IN_LAYER,), (0,)
+    ):
+        findings.is_another(f"/{path}", reason)
+    files = {path: _BY_INSTALLER.fullmatch(path) for path, node in extra.items() if node.kind != "a folder"}
+    bytecode = [path for path, match in files.items() if match and match[1]]
+    records = [path for path, match in files.items() if match and match[2]]
+    if bytecode:
+        findings.has_no_proof("bytecode", f"the installer compiled {counted(bytecode, 'module')}")
+    if records:
+        findings.has_no_proof("records", f"the installer wrote {counted(records, 'file')} in conda-meta")
+    for path in sorted(path for path, match in files.items() if not match):
+        findings.has_no_proof(path, "comes from no package")
+
+
+def _differs(actual: Node | None, expected: Node) -> str:
+    """Says how a file differs from that of a package. Installers set the right to write for groups as they like."""
+    if actual is None:
+        return "is missing"
+    if actual.kind == "a file" == expected.kind and not actual.mode & (SPECIAL | 0o002):
+        same = bool(actual.mode & 0o111) == bool(expected.mode & 0o111)
+        actual = Node(
+            actual.kind, expected.mode if same else actual.mode, actual.owner, actual.content, 0, actual.extra
+        )
+    elif actual.kind == "a link" == expected.kind:
+        actual = Node(actual.kind, expected.mode, actual.owner, actual.content, 0, actual.extra)
+    return ", ".join(expected.differences(actual))
+
+
+def _prove_rest(shown: Mapping[str, Node], below: Mapping[str, Node], base: ProvedBase, findings: Findings) -> None:
+    """Compares the paths outside of the environment with those of the base and of this program."""
+    own = {in_layer(ENTRYPOINT): ENTRYPOINT_SCRIPT.encode(), in_layer(LOCK): LOCK_SCRIPT.encode()}
+    for path in sorted(below.keys() - shown.keys()):
+        findings.is_another(f"/{path}", "the base has it, and the image does not")
+    added = {path: node for path, node in shown.items() if below.get(path) != node}
+    for path, data in own.items():
+        actual, expected = added.pop(path, None), Node("a file", 0o755, (0, 0), hashlib.sha256(data).hexdigest())
+        reason = _differs(actual, expected)
+        findings.is_another(f"/{path}", reason) if reason else findings.is_same(f"/{path}")
+    if base.base is None:
+        findings.has_no_proof("files outside of the environment", f"{counted(added, 'path')} may come from the base")
+        return
+    roots = (*_FREE, PREFIX_IN_LAYER, f"{in_layer(ENTRYPOINT).rpartition('/')[0]}/conda-lock.yml")
+    dangerous = dict(hazards(added, roots, (0, USER)))
+    for path, reason in list(dangerous.items())[:_NAMED]:
+        folder_of_builder = added[path].kind == "a folder" and reason == "a place in which no build puts files"
+        add = findings.has_no_proof if folder_of_builder else findings.is_another
+        add(f"/{path}", reason)
+    if len(dangerous) > _NAMED:
+        findings.is_another("files outside of the environment", f"{len(dangerous) - _NAMED} more paths")
+    free = [
+        path for path, node in added.items() if node.kind != "a folder" and path not in dangerous and path not in roots
+    ]
+    if free:
+        findings.has_no_proof("files of the user", f"{counted(free, 'path')} come from no package")
+
+
+def _prove_configuration(config: ImageConfig, base: ProvedBase, lockfile: Lockfile, findings: Findings) -> None:
+    """Compares the configuration with the one that the Dockerfile makes."""
+    known = base.config or ImageConfig({}, config.diff_ids[: base.layers])
+    labels = {str(name): str(text) for name, text in (config.runtime.get("Labels") or {}).items()}
+    variables = dict(variables_of(config))
+    env = dict(str(item).partition("=")[::2] for item in known.runtime.get("Env") or [])
+    env |= environment(env.get("PATH", ""), lockfile) | variables
+    runtime = {
+        **known.runtime,
+        "Env": [f"{name}={value}" for name, value in env.items()],
+        "Entrypoint": [ENTRYPOINT],
+        "Cmd": command(lockfile),
+        "User": f"{USER}:{USER}",
+        "WorkingDir": WORK,
+        "Labels": {
+            **(known.runtime.get("Labels") or {}),
+            **image_labels(lockfile),
+            LABEL_ENGINE: "docker",
+            BASE_NAME: labels.get(BASE_NAME, ""),
+            **{name: labels[name] for name in (BASE_DIGEST, LABEL_BASE_LAYERS) if name in labels},
+            **({LABEL_VARIABLES: json.dumps(sorted(variables))} if variables else {}),
+        },
+    }
+    if base.base:
+        runtime["Labels"] |= {LABEL_BASE_LAYERS: str(base.layers)}
+    if runtime["Cmd"][0] == "jupyter":
+        runtime["ExposedPorts"] = {**(known.runtime.get("ExposedPorts") or {}), "8888/tcp": {}}
+    value = {**known.value, "config": runtime, "os": "linux"}
+    expected = known.with_value(value, config.diff_ids)
+    prove_configuration(
+        config,
+        expected,
+        findings,
+        base_is_known=base.base is not None,
+        variables=variables,
+        ignored=(*_OF_THE_BUILDER, *(f"history {number + 1}" for number in range(1000))),
+    )

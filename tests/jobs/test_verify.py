@@ -1,0 +1,407 @@
+"""verify proves every part of an image, and runs nothing of it: whatever is changed is named, or listed as unproved."""
+
+from __future__ import annotations
+
+import re
+import tarfile
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from jupyter_condabuild.conda import sandbox
+from jupyter_condabuild.conda.formats import dump
+from jupyter_condabuild.conda.locking import lock
+from jupyter_condabuild.conda.prefix.snapshot import snapshot
+from jupyter_condabuild.engines.layers import build
+from jupyter_condabuild.errors import NotVerified
+from jupyter_condabuild.jobs import verify
+from jupyter_condabuild.jobs.proof import layers
+from jupyter_condabuild.oci.archive import Kind
+from jupyter_condabuild.oci.image import OCI_LAYER_GZIP, Descriptor, Digest
+from tests.parts.builds import Workshop, install, small_channel
+from tests.parts.channel.package import File, Metadata, Symlink
+from tests.parts.forged_image import Forgery, Member, entry, packed
+from tests.parts.hostile_python import HONEST, OTHER, hostile_prefix
+from tests.parts.jobs import verified
+from tests.server.images import put_base, remove
+
+PLACES = ("oci-archive", "docker-archive", "registry")
+MODULE = "opt/env/lib/python3.11/site-packages/needing.py"
+
+
+@dataclass
+class Scene:
+    """An honest image of a lock file whose interpreter is hostile, its base, and a store that has never built it."""
+
+    saved: Path
+    base: str
+    store: Path
+    sign: Path
+    registry: str
+    folder: Path
+
+    def forgery(self) -> Forgery:
+        """The image in parts."""
+        return Forgery.of(self.saved)
+
+    def place(self, forged: Forgery, kind: str) -> str:
+        """Puts an image at a place; returns its name."""
+        if kind == "registry":
+            return forged.push(f"{self.registry}/forged/{uuid.uuid4().hex}:v1")
+        written: Kind = "docker-archive" if kind == "docker-archive" else "oci-archive"
+        return forged.write(self.folder / f"{uuid.uuid4().hex}.tar", written)
+
+    def verified(self, forged: Forgery, kind: str = "oci-archive") -> verify.Verification:
+        """The verification of an image at a place."""
+        return verified(self.place(forged, kind), self.store)
+
+    def differences(self, forged: Forgery, kind: str = "oci-archive") -> str:
+        """What differs, in words."""
+        with pytest.raises(NotVerified) as raised:
+            self.verified(forged, kind)
+        assert "differ" in raised.value.message
+        return raised.value.message
+
+
+def _built(folder: Path, base: str, version: str = "") -> tuple[Path, Path, Path]:
+    """An image whose modules an honest interpreter compiled; the sign of the hostile one, and the store."""
+    prefix, sign = hostile_prefix(folder, version) if version else hostile_prefix(folder)
+    lockfile = folder / "conda-lock.yml"
+    lockfile.write_text(dump(lock(snapshot(prefix))))
+    workshop = Workshop(folder, base)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(build, "for_foreign_packages", lambda: "own")
+        saved = workshop.image(lockfile)
+    assert not sign.exists()
+    return saved.archive, sign, workshop.store
+
+
+@pytest.fixture(scope="module")
+def honest(tmp_path_factory: pytest.TempPathFactory, registry: str) -> tuple[Path, Path, Path, str]:
+    folder = tmp_path_factory.mktemp("honest")
+    base = f"{registry}/verify/base-{uuid.uuid4().hex}:1"
+    put_base(base)
+    return (*_built(folder, base), base)
+
+
+@pytest.fixture
+def scene(honest: tuple[Path, Path, Path, str], tmp_path: Path, registry: str) -> Scene:
+    saved, sign, store, base = honest
+    return Scene(saved, base, store, sign, registry, tmp_path)
+
+
+@pytest.mark.parametrize("kind", PLACES)
+def test_an_honest_image_is_verified_and_nothing_of_it_runs(scene: Scene, kind: str) -> None:
+    """Also bytecode, which our own interpreter compiles; in an empty store, so that everything is made again."""
+    scene.store = scene.folder / "empty"
+    found = scene.verified(scene.forgery(), kind)
+    assert found.is_verified, found.text()
+    assert f"the base {scene.base}@" in " ".join(found.proved)
+    assert "needing-1.0-0" in found.proved
+    assert not scene.sign.exists()
+
+
+def _entrypoint(forged: Forgery) -> None:
+    forged.runtime["Entrypoint"] = ["/opt/env/bin/evil"]
+
+
+def _preload(forged: Forgery) -> None:
+    forged.runtime["Env"].append("LD_PRELOAD=/opt/env/lib/evil.so")
+
+
+def _root(forged: Forgery) -> None:
+    forged.runtime["User"] = "0"
+
+
+def _other(name: str, value: object) -> Callable[[Forgery], None]:
+    return lambda forged: forged.runtime.update({name: value})
+
+
+def _label(forged: Forgery) -> None:
+    forged.runtime["Labels"]["io.evil"] = "x"
+
+
+def _twice(forged: Forgery) -> None:
+    forged.runtime["Env"].insert(0, "PATH=/evil")
+
+
+def _history(forged: Forgery) -> None:
+    forged.config["history"][-1]["author"] = "evil"
+
+
+def _member(forged: Forgery) -> None:
+    forged.config["os.features"] = ["evil"]
+
+
+def _extra(forged: Forgery) -> None:
+    """An extra layer, which the label counts as a layer of the base."""
+    forged.insert(1, packed([entry("usr/lib/evil.so", b"evil")]), "base image")
+    labels = forged.runtime["Labels"]
+    labels["org.jupyter.condabuild.base.layers"] = str(int(labels["org.jupyter.condabuild.base.layers"]) + 1)
+
+
+def _instead_of_base(forged: Forgery) -> None:
+    forged.change("base image", lambda found: [entry("etc/base", b"evil")])
+
+
+def _no_entrypoint_layer(forged: Forgery) -> None:
+    forged.remove(forged.number("entrypoint and home"))
+
+
+def _no_package(forged: Forgery) -> None:
+    forged.remove(forged.number("needing-1.0-0"))
+
+
+def _edit(name: str, change: Callable[[list[Member]], list[Member]]) -> Callable[[Forgery], None]:
+    return lambda forged: forged.change(name, change)
+
+
+def _with(path: str, **properties: object) -> Callable[[list[Member]], list[Member]]:
+    def change(found: list[Member]) -> list[Member]:
+        for member, _ in found:
+            if member.name == path:
+                for name, value in properties.items():
+                    setattr(member, name, value)
+        return found
+
+    return change
+
+
+def _content(path: str, data: bytes) -> Callable[[list[Member]], list[Member]]:
+    return lambda found: [(member, data if member.name == path else old) for member, old in found]
+
+
+def _added(*members: Member) -> Callable[[list[Member]], list[Member]]:
+    return lambda found: [*found, *members]
+
+
+def _capability(found: list[Member]) -> list[Member]:
+    return _with(MODULE, pax_headers={"SCHILY.xattr.security.capability": "evil"})(found)
+
+
+def _link(found: list[Member]) -> list[Member]:
+    return [
+        entry(MODULE, type=tarfile.SYMTYPE, linkname="/etc/shadow") if m.name == MODULE else (m, d) for m, d in found
+    ]
+
+
+def _setuid_in_a_layer_of_files(forged: Forgery) -> None:
+    forged.insert(len(forged.layers), packed([entry("opt/env/bin/su", b"x", mode=0o4755)]), "files of mine")
+
+
+def _device(forged: Forgery) -> None:
+    device = entry("work/disk", type=tarfile.BLKTYPE, devmajor=8)
+    forged.insert(len(forged.layers), packed([device]), "jupyter condabuild: files of mine")
+
+
+def _other_place(forged: Forgery) -> None:
+    forged.insert(len(forged.layers), packed([entry("etc/ld.so.preload", b"/x")]), "jupyter condabuild: files of mine")
+
+
+def _removed_entrypoint(forged: Forgery) -> None:
+    forged.insert(len(forged.layers), packed([entry("opt/condabuild/.wh.entrypoint")]), "whiteouts of an update")
+
+
+NEEDING = "needing-1.0-0"
+FORGERIES: dict[str, tuple[Callable[[Forgery], None], str]] = {
+    "another entrypoint": (_entrypoint, "Entrypoint"),
+    "another command": (_other("Cmd", ["evil"]), "Cmd"),
+    "LD_PRELOAD": (_preload, "variable LD_PRELOAD"),
+    "a variable twice": (_twice, "variable PATH"),
+    "the user 0": (_root, "User"),
+    "another folder": (_other("WorkingDir", "/"), "WorkingDir"),
+    "another label": (_label, r"label io\.evil"),
+    "a port": (_other("ExposedPorts", {"22/tcp": {}}), "port 22/tcp"),
+    "a volume": (_other("Volumes", {"/etc": {}}), "volume /etc"),
+    "a health check": (_other("Healthcheck", {"Test": ["CMD", "evil"]}), "Healthcheck"),
+    "a command at a build": (_other("OnBuild", ["RUN evil"]), "OnBuild"),
+    "a stop signal": (_other("StopSignal", "SIGKILL"), "StopSignal"),
+    "a shell": (_other("Shell", ["evil"]), "Shell"),
+    "another history": (_history, "history"),
+    "an unknown member": (_member, r"os\.features"),
+    "an extra layer that the label counts as base": (_extra, "label org.jupyter.condabuild.base.layers"),
+    "another layer of the base": (_instead_of_base, "not the layer of the base"),
+    "no layer with the entrypoint": (_no_entrypoint_layer, "entrypoint and home"),
+    "a package less": (_no_package, "needing-1.0-0: is in no layer"),
+    "setuid": (_edit(NEEDING, _with(MODULE, mode=0o4755)), "mode 4755 instead of 0644"),
+    "another mode": (_edit(NEEDING, _with(MODULE, mode=0o666)), "mode 0666 instead of 0644"),
+    "another owner": (_edit(NEEDING, _with(MODULE, uid=1000)), "owner 1000:0 instead of 0:0"),
+    "another type": (_edit(NEEDING, _link), "a link instead of a file"),
+    "other content": (_edit(NEEDING, _content(MODULE, b"EVIL = 1\n")), "needing.py: content"),
+    "extended attributes": (_edit(NEEDING, _capability), "security.capability"),
+    "a file more": (
+        _edit(NEEDING, _added(entry("opt/env/bin/evil", b"x"))),
+        "/opt/env/bin/evil: a file that no package",
+    ),
+    "a path twice": (_edit(NEEDING, _added(entry(MODULE, b"VALUE = 1\n"))), "several times"),
+    "bytecode of no module": (_edit(NEEDING, _added(entry("opt/env/__pycache__/x.c.pyc"))), "x.c.pyc"),
+    "a file less": (_edit(NEEDING, lambda found: [one for one in found if one[0].name != MODULE]), "is missing"),
+    "another script": (_edit("entrypoint and home", _content("opt/condabuild/entrypoint", b"evil")), "entrypoint"),
+    "setuid beside the packages": (_setuid_in_a_layer_of_files, "/opt/env/bin/su: mode 4755"),
+    "a device": (_device, "/work/disk: a device"),
+    "a file at another place": (_other_place, "ld.so.preload: a place in which no build puts files"),
+    "the entrypoint removed": (_removed_entrypoint, "entrypoint: a place in which no build puts files"),
+}
+
+
+@pytest.mark.parametrize("forgery", FORGERIES)
+def test_what_somebody_changed_is_named(scene: Scene, forgery: str) -> None:
+    """Manifest and configuration agree with each other: only the content and the lock file say that it is wrong."""
+    change, reason = FORGERIES[forgery]
+    forged = scene.forgery()
+    change(forged)
+    said = scene.differences(forged)
+    assert re.search(reason, said), said
+    assert not scene.sign.exists()
+
+
+@pytest.mark.parametrize("kind", ["docker-archive", "registry"])
+@pytest.mark.parametrize("forgery", ["another entrypoint", "LD_PRELOAD", "setuid", "another layer of the base"])
+def test_it_is_named_wherever_the_image_lies(scene: Scene, forgery: str, kind: str) -> None:
+    """In a docker-archive, which has no annotations, and in a registry."""
+    change, reason = FORGERIES[forgery]
+    forged = scene.forgery()
+    change(forged)
+    assert reason in scene.differences(forged, kind)
+
+
+def test_a_link_to_another_place_is_named(workshop: Workshop, tmp_path: Path) -> None:
+    """The target of a link is compared."""
+    package = (Metadata("one", "1", noarch="generic"), [File("share/one", b"1"), Symlink("share/link", "one")])
+    channel = small_channel(tmp_path / "channel", [package])
+    forged = Forgery.of(workshop.image(install(tmp_path / "env", channel, "one")).archive)
+    forged.change("one-1-0", _with("opt/env/share/link", linkname="/etc/shadow"))
+    with pytest.raises(NotVerified, match="a link to /etc/shadow instead of one"):
+        verified(forged.write(tmp_path / "evil.tar"), workshop.store, base=workshop.base)
+
+
+@pytest.mark.parametrize("kind", ["oci-archive", "registry"])
+def test_content_that_is_not_what_its_diff_id_says(scene: Scene, kind: str) -> None:
+    """The configuration names the honest diff_id; the blob under the digest is another."""
+    forged = scene.forgery()
+    forged.change(NEEDING, _content(MODULE, b"EVIL = 1\n"), honest=True)
+    assert "its diff_id" in scene.differences(forged, kind)
+
+
+def test_bytes_that_are_not_what_their_digest_says(scene: Scene) -> None:
+    """A source that gives other bytes of the same size."""
+    forged = scene.forgery()
+    target = scene.folder / "damaged.tar"
+    name = forged.write(target)
+    blob = forged.blobs[forged.layers[forged.number(NEEDING)].digest]
+    target.write_bytes(target.read_bytes().replace(blob, blob[:-1] + b"x"))
+    with pytest.raises(NotVerified, match="its bytes cannot be used"):
+        verified(name, scene.store)
+
+
+def test_a_layer_that_is_not_compressed_as_it_should_be(scene: Scene) -> None:
+    """A gzip file that is cut off is an answer, not a crash."""
+    forged = scene.forgery()
+    number = forged.number(NEEDING)
+    blob = forged.blobs[forged.layers[number].digest][:60]
+    forged.layers[number] = Descriptor(OCI_LAYER_GZIP, Digest.of(blob), len(blob), forged.layers[number].annotations)
+    forged.blobs[Digest.of(blob)] = blob
+    assert "its bytes cannot be used" in scene.differences(forged, "registry")
+
+
+def test_a_lock_file_that_names_other_packages(scene: Scene, tmp_path: Path) -> None:
+    """The lock file of another environment in the same image."""
+    other = tmp_path / "other"
+    other.mkdir()
+    prefix, _ = hostile_prefix(other, "3.11.1")
+    lockfile = other / "conda-lock.yml"
+    lockfile.write_text(dump(lock(snapshot(prefix))))
+    workshop = Workshop(other, scene.base)
+    donor = Forgery.of(workshop.image(lockfile, bytecode=False).archive)
+    forged = scene.forgery()
+    forged.config["org.jupyter.condabuild.lockfile"] = donor.config["org.jupyter.condabuild.lockfile"]
+    said = scene.differences(forged)
+    assert "the lock file has no package" in said or "is in no layer" in said
+
+
+def test_a_base_that_is_gone_is_not_proved(scene: Scene) -> None:
+    """Its layers and what the configuration may have from it are listed, also LD_PRELOAD; it is not called verified."""
+    put_base(gone := f"{scene.registry}/verify/gone-{uuid.uuid4().hex}:1", b"gone")
+    folder = scene.folder / "gone"
+    folder.mkdir()
+    saved, _, store = _built(folder, gone)
+    remove(gone)
+    forged = Forgery.of(saved)
+    _preload(forged)
+    _extra(forged)
+    found = verified(forged.write(folder / "forged.tar"), store)
+    assert not found.is_verified
+    assert found.differs == ()
+    said = " ".join(found.unproved)
+    assert "layer 1" in said
+    assert "layer 2" in said
+    assert "variable LD_PRELOAD" in said
+    assert "entrypoint and home" in found.proved
+
+
+def test_what_we_set_ourselves_is_compared_without_the_base(scene: Scene) -> None:
+    """The search path begins with the environment, whatever the base has; the entrypoint is ours."""
+    for change, name in ((_twice, "variable PATH"), (_entrypoint, "Entrypoint"), (_root, "User")):
+        forged = scene.forgery()
+        forged.runtime["Labels"]["org.opencontainers.image.base.name"] = "gone.tar"
+        change(forged)
+        assert name in scene.differences(forged)
+
+
+def test_a_base_of_another_digest(scene: Scene) -> None:
+    """The label names an honest base, the layers are of another; and the user may say where the base is."""
+    put_base(other := f"{scene.registry}/verify/other-{uuid.uuid4().hex}:1", b"other")
+    name = scene.place(scene.forgery(), "oci-archive")
+    with pytest.raises(NotVerified, match="has the digest"):
+        verified(name, scene.store, base=other)
+    assert verified(name, scene.store, base=scene.base).is_verified
+
+
+def _forged_bytecode(found: list[Member]) -> list[Member]:
+    return [(member, data[:-1] + b"x" if member.name.endswith(".pyc") else data) for member, data in found]
+
+
+def test_forged_bytecode_is_not_proved(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bytecode that our interpreter does not compile, of the right form: unproved, and the image is not verified."""
+    monkeypatch.setattr(sandbox, "available", lambda: False)
+    forged = scene.forgery()
+
+    forged.change(NEEDING, _forged_bytecode)
+    found = scene.verified(forged)
+    assert not found.is_verified
+    assert "the bytecode of 1 module" in " ".join(found.unproved)
+    assert not scene.sign.exists()
+
+
+@pytest.mark.parametrize("with_sandbox", [True, False])
+def test_bytecode_of_another_release_is_not_proved_by_running_it(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, with_sandbox: bool
+) -> None:
+    """The hostile interpreter runs in a sandbox, or not at all; what it does not compile is not called verified."""
+    if not with_sandbox:
+        monkeypatch.setattr(sandbox, "available", lambda: False)
+    monkeypatch.setenv("SECRET", "s3cr3t")
+    folder = scene.folder / "other"
+    folder.mkdir()
+    saved, sign, _ = _built(folder, scene.base, OTHER)
+    found = verified(saved, scene.folder / "empty")
+    assert not found.is_verified
+    assert "the bytecode of 1 module" in " ".join(found.unproved)
+    assert not sign.exists()
+
+
+def test_a_sandbox_proves_bytecode_of_another_interpreter(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The environment's own interpreter compiles in a sandbox, and what it does not compile differs."""
+    monkeypatch.setattr(layers, "is_like_ours", lambda python: False)
+    assert sandbox.available()
+    prefix, _ = hostile_prefix(tmp_path, attack=HONEST)
+    forged = Forgery.of(workshop.image(prefix).archive)
+    assert verified(forged.write(tmp_path / "honest.tar"), tmp_path / "store", base=workshop.base).is_verified
+    forged.change(NEEDING, _forged_bytecode)
+    with pytest.raises(NotVerified, match="not what the environment's Python compiles"):
+        verified(forged.write(tmp_path / "evil.tar"), tmp_path / "store", base=workshop.base)
