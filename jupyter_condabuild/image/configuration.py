@@ -175,9 +175,9 @@ def repackaged(
     labels = {name: text for name, text in (runtime.get("Labels") or {}).items() if name != LABEL_REQUESTED}
     runtime["Labels"] = {**labels, **image_labels(lockfile)}
     history = [
-        entry for entry in config.value["history"] if not str(entry.get("created_by", "")).startswith(_CREATED_BY)
+        entry for entry in config.value["history"] if not str(entry.get("created_by", "")).startswith(CREATED_BY)
     ]
-    history += [{"created_by": f"{_CREATED_BY}{title}"} for _, title in layers]
+    history += [{"created_by": f"{CREATED_BY}{title}"} for _, title in layers]
     value = {**config.value, "config": runtime, "history": history, LOCKFILE: _pack(lockfile)}
     diff_ids = (*config.diff_ids[: ours.base_layers], *(diff_id for diff_id, _ in layers))
     return config.with_value(value, diff_ids)

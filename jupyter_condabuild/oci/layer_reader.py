@@ -11,11 +11,11 @@ from __future__ import annotations
 import io
 import tarfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import chain
 
 from jupyter_condabuild.errors import BadImage
-from jupyter_condabuild.oci.chunks import as_file
+from jupyter_condabuild.oci.chunks import as_file, decompressed
 from jupyter_condabuild.oci.files import EXTENDED, MOST_EXTENDED, extended_header, size_of
 from jupyter_condabuild.oci.image import BlobSource, Descriptor
 
@@ -53,21 +53,6 @@ def entries(
         raise BadImage(f"{where} cannot be decompressed: {error}.") from None
     for _ in chunks:
         pass  # the digest is verified with the last chunk
-
-
-def decompressed(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Decompresses gzip in parts of at most 1 MiB. Raises zlib.error."""
-    decompressor = zlib.decompressobj(31)
-    for chunk in chunks:
-        data = chunk
-        while data:
-            if decompressor.eof:
-                decompressor = zlib.decompressobj(31)
-            yield decompressor.decompress(data, CHUNK)
-            data = decompressor.unused_data or decompressor.unconsumed_tail
-    yield decompressor.flush()
-    if not decompressor.eof:
-        raise zlib.error("The gzip file is cut off.")
 
 
 def _plain(chunks: Iterator[bytes], limit: int | None, where: str) -> Iterator[bytes]:

@@ -20,7 +20,6 @@ from jupyter_condabuild.errors import CondaBuildError, ContentMismatch, LayerFor
 from jupyter_condabuild.events import Event, Log
 from jupyter_condabuild.oci.chunks import decompressed
 from jupyter_condabuild.oci.image import Digest
-from jupyter_condabuild.oci.layer_reader import decompressed
 from jupyter_condabuild.oci.layout import Store
 from jupyter_condabuild.planning.inputs import Inputs
 from jupyter_condabuild.planning.layer_plan import PlannedLayer

@@ -14,9 +14,6 @@ from jupyter_condabuild.oci.layout import Store, StoredLayer
 from jupyter_condabuild.planning.layer_plan import PlannedLayer
 from jupyter_condabuild.text import listed
 
-CONTESTED = "paths of several packages"
-"""The title of the layer of paths that several packages bring."""
-
 
 class Reuse:
     """Finds reusable layers for one build.

@@ -11,9 +11,9 @@ from jupyter_condabuild.conda.lockfile import Lockfile
 from jupyter_condabuild.conda.package_sources import PackageSources
 from jupyter_condabuild.distribution.layer_index import LayerIndex
 from jupyter_condabuild.engines.layers.engine import LayersEngine
-from jupyter_condabuild.engines.layers.reuse import CONTESTED, title
+from jupyter_condabuild.engines.layers.reuse import title
 from jupyter_condabuild.errors import ContentMismatch, LinkFailed
-from jupyter_condabuild.image.layers import ReadyLayer
+from jupyter_condabuild.image.layers import CONTESTED, ReadyLayer
 from jupyter_condabuild.image.paths import HOME, PREFIX_IN_LAYER, SOURCES, USER, WORK, in_layer
 from jupyter_condabuild.image.platforms import PLATFORMS, host_architecture
 from jupyter_condabuild.jobs.proof.bytecode import beside_bytecode

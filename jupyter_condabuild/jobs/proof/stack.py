@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from jupyter_condabuild.conda.lockfile import Lockfile
 from jupyter_condabuild.conda.packages import CondaPackage
 from jupyter_condabuild.engines.layers.assemble import MOST_LAYERS
-from jupyter_condabuild.engines.layers.reuse import CONTESTED, title
+from jupyter_condabuild.engines.layers.reuse import title
 from jupyter_condabuild.errors import LockfileError
 from jupyter_condabuild.image.configuration import CREATED_BY
+from jupyter_condabuild.image.layers import CONTESTED
 from jupyter_condabuild.jobs.proof.findings import Findings
 from jupyter_condabuild.oci.image import LAYER_DIFF_ID, LAYER_KEY, LAYER_PACKAGES, Descriptor, Digest
 from jupyter_condabuild.planning.layer_plan import PlannedLayer, layer_key, plan_layers
