@@ -43,6 +43,8 @@ DNS = 53
 MARK = 0x0C0B
 """The mark of the relay's own connections to servers inside: the firewall rule does not send them to the relay."""
 
+REFUSED = "enclosed.py: this machine does not let root enclose a command"
+
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -224,14 +226,14 @@ def make_mounts(groups: list[Hierarchy]) -> None:
     call("mount", None, b"/", None, MS_REC | MS_SLAVE, None)
     mount("proc", "/proc", "proc")
     resolved = Path("/run/systemd/resolve/resolv.conf")  # what is behind the local server of systemd-resolved
-    nameservers = (resolved if resolved.exists() else Path("/etc/resolv.conf")).read_text()
+    found = [path.read_text() for path in (resolved, Path("/etc/resolv.conf")) if path.exists()]
     mount("tmpfs", "/run", "tmpfs", "mode=755")
     for name in ("upper", "work"):
         Path("/run/enclosed", name).mkdir(parents=True)
     mount("overlay", "/etc", "overlay", "lowerdir=/etc,upperdir=/run/enclosed/upper,workdir=/run/enclosed/work")
     Path("/etc/docker/daemon.json").unlink(missing_ok=True)  # the options of the machine's own engine
     Path("/etc/resolv.conf").unlink(missing_ok=True)
-    Path("/etc/resolv.conf").write_text(nameservers)
+    Path("/etc/resolv.conf").write_text("".join(found[:1]))
     for hierarchy in reversed(groups):
         call("umount2", hierarchy.mount.encode(), MNT_DETACH)
     for hierarchy in groups:
@@ -245,6 +247,13 @@ def make_mounts(groups: list[Hierarchy]) -> None:
             Path(hierarchy.mount, "cgroup.subtree_control").write_text(" ".join(f"+{name}" for name in controllers))
 
 
+def pass_on(process: int) -> None:
+    """Sends the signals that this process gets to another one, those that have waited first."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda received, _: os.kill(process, received))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT})
+
+
 def inside(command: list[str], groups: list[Hierarchy], channel: socket.socket) -> int:
     """Makes the namespaces, runs the command in them, and returns its exit status. This is their first process."""
     call("prctl", PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
@@ -255,9 +264,12 @@ def inside(command: list[str], groups: list[Hierarchy], channel: socket.socket) 
     with listener, queries, open("/proc/self/ns/net") as network, channel:
         socket.send_fds(channel, [b"ready"], [network.fileno(), listener.fileno(), queries.fileno()])
     make_mounts(groups)
-    process = os.posix_spawnp(command[0], command, os.environ)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda received, _: os.kill(process, received))
+    try:
+        process = os.posix_spawnp(command[0], command, os.environ, setsigmask=())
+    except FileNotFoundError:
+        print(f"enclosed.py: there is no program {command[0]}", file=sys.stderr)
+        return 127
+    pass_on(process)
     while True:
         ended, status = os.wait()  # the first process of a namespace also waits for the orphans
         if ended == process:
@@ -273,6 +285,8 @@ def main(command: list[str]) -> int:
             make_group(hierarchy.group)
             cleanup.callback(remove_group, hierarchy.group)
         ours, theirs = socket.socketpair()
+        # Signals wait until they can be passed on.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT})
         with open("/proc/self/ns/pid") as numbers:
             call("unshare", CLONE_NEWPID)
             process = os.fork()
@@ -280,9 +294,8 @@ def main(command: list[str]) -> int:
                 ours.close()
                 leave(command, groups, theirs)
             call("setns", numbers.fileno(), CLONE_NEWPID)  # a process cannot start threads in between
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda received, _: os.kill(process, received))
         signal.signal(signal.SIGQUIT, lambda *_: os.kill(process, signal.SIGKILL))
+        pass_on(process)
         theirs.close()
         with ours:
             _, handles, _, _ = socket.recv_fds(ours, 5, 3)
@@ -299,7 +312,7 @@ def leave(command: list[str], groups: list[Hierarchy], channel: socket.socket) -
     try:
         status = inside(command, groups, channel)
     except OSError as error:
-        print(f"enclosed.py: this machine does not let root enclose a command: {error}", file=sys.stderr)
+        print(f"{REFUSED}: {error}", file=sys.stderr)
     finally:
         sys.stderr.flush()
         os._exit(status)
@@ -310,4 +323,7 @@ if __name__ == "__main__":
         sys.exit("enclosed.py: only root can enclose a command" if os.getuid() else "use: enclosed.py COMMAND…")
     if missing := [name for name in ("ip", "iptables") if not shutil.which(name)]:
         sys.exit(f"enclosed.py: not installed: {', '.join(missing)}")
-    sys.exit(main(sys.argv[1:]))
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except OSError as error:
+        sys.exit(f"{REFUSED}: {error}")
