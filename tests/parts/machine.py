@@ -1,8 +1,8 @@
 """A machine with a Docker Engine of its user, on which the engines of the tests start.
 
-The program `-m tests.parts.machine BASE FOLDER` runs inside `scripts/enclosed.py`, which makes a network, mounts and
-control groups for it: these are the machine. It prints each difference that our engines make to the machine, and exits
-with 1 if there is one.
+The program `-m tests.parts.machine BASE FOLDER`, with a folder in /var/tmp, runs inside `scripts/enclosed.py`, which
+makes a network, mounts and control groups for it: these are the machine. It prints each difference that our engines
+make to the machine, and exits with 1 if there is one.
 """
 
 from __future__ import annotations
@@ -127,10 +127,14 @@ def our_engines(folder: Path) -> Iterator[str]:
 def main(base: str, folder: Path) -> int:
     """Starts the user's engine and ours, prints what ours change, and returns the exit status."""
     failed = 0
-    (folder / "user").mkdir()
+    # Engines of the real machine mount and unmount meanwhile.
+    subprocess.run(["mount", "--make-rprivate", "/"], check=True)
+    # What the engines write is in memory, and gone at once.
+    subprocess.run(["mount", "-t", "tmpfs", "machine", "/var/tmp"], check=True)
     # An address of version 6 changes by itself: it is tentative for a second or two.
     for name in ("all", "default"):
         Path(f"/proc/sys/net/ipv6/conf/{name}/disable_ipv6").write_text("1")
+    (folder / "user").mkdir(parents=True)
     with engine_of_the_user(folder / "user") as client, greeting() as port:
         client.images.pull(base)
         container = client.containers.run(base, ["sleep", "infinity"], detach=True, init=True)

@@ -23,6 +23,9 @@ from tests.conftest import missing
 ENCLOSED = [sys.executable, str(Path(__file__).parents[2] / "scripts/enclosed.py")]
 """The words before a command that must not change the machine."""
 
+DISK = "3g"
+"""The size of the disk of an engine. It is in memory, and so fast and gone at once."""
+
 
 @dataclass
 class OwnEngine:
@@ -57,26 +60,34 @@ def _dockerd(folder: Path) -> subprocess.Popen[bytes]:
 @contextmanager
 def own_docker(size: str = "") -> Iterator[OwnEngine]:
     """An empty Docker Engine, whose disk has a size if one is given."""
-    with TemporaryDirectory(dir="/var/tmp") as name:
-        folder = Path(name)
-        (folder / "data").mkdir()
-        if size:
-            subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "small", folder / "data"], check=True)
-        engine = OwnEngine(folder, _dockerd(folder))
+    with TemporaryDirectory(dir="/var/tmp") as name, _disk(Path(name, "data"), size):
+        engine = OwnEngine(Path(name), _dockerd(Path(name)))
         try:
             until_it_answers(engine.host, engine.process).close()
             yield engine
         finally:
             engine.process.terminate()
             engine.process.wait(60)
-            if size:
-                subprocess.run(["umount", "--lazy", folder / "data"], check=True)
 
 
 @contextmanager
-def own_podman() -> Iterator[str]:
-    """The address of a Podman service with a store of its own."""
-    with TemporaryDirectory(dir="/var/tmp") as folder:
+def _disk(folder: Path, size: str) -> Iterator[None]:
+    """A disk in memory if it has a size, else a folder."""
+    folder.mkdir()
+    if not size:
+        yield
+        return
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "small", folder], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+@contextmanager
+def own_podman(size: str = "") -> Iterator[str]:
+    """The address of a Podman service with a store of its own, whose disk has a size if one is given."""
+    with TemporaryDirectory(dir="/var/tmp") as folder, _disk(Path(folder, "store"), size):
         store = ["--root", f"{folder}/store", "--storage-driver", "overlay"]
         if shutil.which("runc"):
             # Debian's crun wants control groups that a small virtual machine may not have.
@@ -94,10 +105,10 @@ def own_podman() -> Iterator[str]:
 
 @pytest.fixture
 def own_engine(request: pytest.FixtureRequest) -> Iterator[OwnEngine]:
-    """An empty engine. A parameter is the size of its disk, which is in memory: so it is fast and gone at once."""
+    """An empty engine. A parameter is the size of its disk."""
     if os.getuid() or not shutil.which("dockerd"):
         missing("Only root can start a dockerd, and dockerd must be installed")
-    with own_docker(getattr(request, "param", "3g")) as engine:
+    with own_docker(getattr(request, "param", DISK)) as engine:
         yield engine
 
 
@@ -106,7 +117,7 @@ def podman_engine() -> Iterator[str]:
     """The address of a Podman service of one test."""
     if os.getuid() or not shutil.which("podman"):
         missing("Only root can start an enclosed Podman, and podman must be installed")
-    with own_podman() as address:
+    with own_podman(DISK) as address:
         yield address
 
 
