@@ -5,8 +5,9 @@ from __future__ import annotations
 import io
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 
+from jupyter_condabuild.distribution.push import GRACE_SECONDS
 from jupyter_condabuild.errors import CondaBuildError
 from jupyter_condabuild.events import Report, Warning
 from jupyter_condabuild.oci.image import Descriptor, Digest
@@ -31,10 +32,12 @@ class Sboms:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._executor.shutdown(wait=False, cancel_futures=True)
         with self._lock:
             if self._writer:
                 self._writer.close()
+        self._executor.shutdown(wait=False, cancel_futures=True)
+        if self._documents:
+            wait((self._documents,), GRACE_SECONDS)
 
     def prepare(self) -> None:
         """Starts the process that writes SBOMs, so that it is ready when the image is known."""

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from urllib.parse import urlencode
 
-from jupyter_condabuild.errors import CondaBuildError, RegistryFault
+from jupyter_condabuild.errors import CondaBuildError, RegistryFault, RegistryUnreachable
 from jupyter_condabuild.oci.allowed_hosts import AllowedHosts
 from jupyter_condabuild.oci.credentials import Credentials
 from jupyter_condabuild.oci.http import httpx
@@ -107,11 +107,13 @@ class Transport:
         self._home_lock = threading.Lock()
         self._clients: dict[tuple[bool, bool], httpx.Client] = {}
         self._clients_lock = threading.Lock()
+        self._closed = False
         self._answered = False
 
     def close(self) -> None:
-        """Closes all connections."""
+        """Closes all connections. Threads that still use the transport get a RegistryUnreachable."""
         with self._clients_lock:
+            self._closed = True
             for client in self._clients.values():
                 client.close()
             self._clients.clear()
@@ -279,6 +281,8 @@ class Transport:
         verify = not (self._insecure and url.host == self._home.host)
         tls = url.scheme == "https" or not self._home.is_loopback
         with self._clients_lock:
+            if self._closed:
+                raise RegistryUnreachable(f"The connections to {self.host} are closed.")
             if (verify, tls) not in self._clients:
                 self._clients[verify, tls] = make_client(self._home, verify=verify, tls=tls)
             return self._clients[verify, tls]

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from jupyter_condabuild.errors import CondaBuildError, RegistryDenied, RegistryError, RegistryFault
+from jupyter_condabuild.errors import CondaBuildError, RegistryDenied, RegistryError, RegistryFault, RegistryUnreachable
 from jupyter_condabuild.oci.credentials import Credentials
 from tests.parts.registry.faults import FakeRegistry, Reply, serving, spec_error
 from tests.parts.registry.logins import ADA, BASIC, IDENTITY, PASSWORD, USER, basic_guard, bearer_guard
@@ -198,3 +198,12 @@ def test_cookies_are_not_stored(fake_registry: FakeRegistry) -> None:
         registry.repository("team/env").head("v1")
         registry.repository("team/env").head("v1")
     assert all("cookie" not in seen.headers for seen in fake_registry.seen)
+
+
+def test_a_closed_registry_opens_no_connection(fake_registry: FakeRegistry) -> None:
+    """A thread that outlives its job gets an error. Otherwise nobody would close its connection."""
+    with connect(fake_registry.host) as registry:
+        repository = registry.repository("team/env")
+        repository.head("v1")
+    with pytest.raises(RegistryUnreachable, match="closed"):
+        repository.tags()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from tests.trust.test_signatures import allow, make_key
 @pytest.fixture
 def scene(tmp_path: Path, small_base: str, fake_registry: FakeRegistry, monkeypatch: pytest.MonkeyPatch) -> Scene:
     monkeypatch.setattr("jupyter_condabuild.planning.layer_plan.THRESHOLDS", (0,))
+    monkeypatch.setattr("jupyter_condabuild.engines.layers.audit.LEAST_SECONDS", 120.0)
     channel = small_channel(tmp_path / "channel", PACKAGES)
     prefix = install(tmp_path / "env", channel, "one", "two")
     for name in ("victim", "honest"):
@@ -193,3 +195,16 @@ def test_an_empty_store_and_no_trust_is_no_obstacle(scene: Scene) -> None:
     (scene.victim.store / "blobs/sha256").mkdir(parents=True)
     scene.build(scene.victim, "team/env:v2")
     assert scene.victim.layers("built") == set()
+
+
+def test_an_audit_that_takes_too_long_is_reported_and_ended(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The image is pushed. No thread and no connection of the audit is left."""
+    monkeypatch.setattr("jupyter_condabuild.engines.layers.audit.LEAST_SECONDS", 0.0)
+    monkeypatch.setattr("jupyter_condabuild.engines.layers.audit.SHARE", 0.0)
+    scene.build(scene.honest, "cache/env:v1")
+    given = {"cache_from": [f"{scene.registry.host}/cache/env:v1"]}
+    scene.build(scene.victim, "team/env:v1", trusted_repositories=[f"{scene.registry.host}/cache/env"], **given)
+    logged = [event.text for event in scene.victim.events if isinstance(event, Log)]
+    assert any("was not checked: the check took too long" in text for text in logged)
+    assert "v1" in scene.registry.manifests["team/env"]
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("audit")]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+import threading
 import zlib
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -44,13 +45,15 @@ class Audit:
         self._job = job
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="audit")
         self._check: Future[None] | None = None
+        self._stopped = threading.Event()
         self._names = ""
 
     def __enter__(self) -> Audit:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._executor.shutdown(wait=False, cancel_futures=True)
+        self._stopped.set()
+        self._executor.shutdown(cancel_futures=True)  # waits, because the check uses the folders of the job
 
     def start(self, adopted: Sequence[tuple[PlannedLayer, Claim]]) -> None:
         """Chooses one of the adopted layers by chance, and begins to check it."""
@@ -58,7 +61,9 @@ class Audit:
         if small:
             planned, claim = random.SystemRandom().choice(small)
             self._names = listed(planned.names, 3)
-            self._check = self._executor.submit(check, planned, claim, self._inputs, self._level, self._job)
+            self._check = self._executor.submit(
+                check, planned, claim, self._inputs, self._level, self._job, self._stopped
+            )
 
     def finish(self, elapsed: float) -> None:
         """Waits for the result, but not longer than an audit may delay the build.
@@ -83,8 +88,12 @@ class Audit:
             self._job.report(Log(f"The layer of {self._names} was not checked: {error.message}"))
 
 
-def check(planned: PlannedLayer, claim: Claim, inputs: Inputs, level: int, job: JobContext) -> None:
+def check(
+    planned: PlannedLayer, claim: Claim, inputs: Inputs, level: int, job: JobContext, stopped: threading.Event
+) -> None:
     """Makes an adopted layer from its packages and compares it with the blob in the registry.
+
+    Ends soon and without a result when `stopped` is set.
 
     Raises LayerForged if they differ; the store then never uses the blob again. Raises PackageError, RegistryError or
     StoreError if the layer cannot be made or read.
@@ -105,7 +114,8 @@ def check(planned: PlannedLayer, claim: Claim, inputs: Inputs, level: int, job: 
             raise made.unavailable[0][1]
         stored = store.layer(planned.key)
         assert stored
-        if stored.blob.diff_id == claim.diff_id == _content(claim, stored.blob.tar_size):
+        content = _content(claim, stored.blob.tar_size, stopped)
+        if stopped.is_set() or stored.blob.diff_id == claim.diff_id == content:
             return
     place = f"{claim.repository.host}/{claim.repository.name}"
     by = f", and {claim.voucher.name} vouches for it" if claim.voucher else ""
@@ -116,14 +126,14 @@ def check(planned: PlannedLayer, claim: Claim, inputs: Inputs, level: int, job: 
     raise LayerForged(reason)
 
 
-def _content(claim: Claim, size: int) -> Digest | None:
+def _content(claim: Claim, size: int, stopped: threading.Event) -> Digest | None:
     """Returns the diff_id of the blob of a claim, or None if its content is not exactly `size` bytes of a gzip file."""
     content, total = hashlib.sha256(), 0
     try:
         for part in decompressed(claim.repository.read(claim.descriptor)):
             content.update(part)
             total += len(part)
-            if total > size:
+            if total > size or stopped.is_set():
                 return None
     except (zlib.error, ContentMismatch):
         return None
