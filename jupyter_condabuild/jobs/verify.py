@@ -90,9 +90,8 @@ def run(request: VerifyRequest, report: Report) -> Verification:
         counts = f"{len(lists[0])} proved, {len(lists[1])} unproved, {len(lists[2])} differ"
         for line in findings.differs:
             report(Log(f"Differs: {line}"))
-        raise NotVerified(
-            f"The image is not what its lock file makes ({counts}): {listed(findings.differs, 5)}. {signature.sentence}"
-        )
+        differing = listed(findings.differs, 20)
+        raise NotVerified(f"The image is not what its lock file makes ({counts}): {differing}. {signature.sentence}")
     for line in findings.unproved:
         report(Log(f"Not proved: {line}"))
     report(Log(signature.sentence))

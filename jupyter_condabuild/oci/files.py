@@ -29,6 +29,9 @@ EXTENDED = {
 }
 """The types of entries that describe the next entry."""
 
+OF_THE_NEXT_FILE = (b"path", b"linkpath", b"size", b"uid", b"gid", b"SCHILY.xattr.", b"LIBARCHIVE.xattr.")
+"""How the members of an extended header begin that say something about a file: its name, owner and attributes."""
+
 _BLOCK = 512
 _COMPRESSED = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"\xfd7zXZ": "xz", b"BZh": "bzip2"}
 
@@ -177,7 +180,7 @@ def size_of(member: tarfile.TarInfo, extended: dict[str, str], where: str) -> in
 
 
 def extended_header(kind: bytes, data: bytes, where: str) -> dict[str, str]:
-    """Returns the members ``path``, ``linkpath`` and ``size`` of an extended header, which apply to the next file.
+    """Returns the members of an extended header that `OF_THE_NEXT_FILE` names, which apply to the next file.
 
     Raises BadImage.
     """
@@ -194,8 +197,8 @@ def extended_header(kind: bytes, data: bytes, where: str) -> dict[str, str]:
         key, _, value = data[len(length) + 1 : int(length) - 1].partition(b"=")
         if key.startswith(b"GNU.sparse."):
             raise BadImage(f"{where} contains a sparse file.")
-        if key in (b"path", b"linkpath", b"size"):
-            values[key.decode()] = value.decode(errors="surrogateescape")
+        if key.startswith(OF_THE_NEXT_FILE):
+            values[key.decode(errors="surrogateescape")] = value.decode(errors="surrogateescape")
         data = data[int(length) :]
     return values
 

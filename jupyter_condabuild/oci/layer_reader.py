@@ -90,10 +90,22 @@ def _entries(file: io.BufferedReader, where: str) -> Iterator[tuple[tarfile.TarI
             member.size = size
             member.name = extended.get("path", member.name).rstrip("/")
             member.linkname = extended.get("linkpath", member.linkname)
+            member.uid = _owner(extended.get("uid"), where, member.uid)
+            member.gid = _owner(extended.get("gid"), where, member.gid)
+            member.pax_headers = {name: value for name, value in extended.items() if ".xattr." in name}
             yield member, io.BufferedReader(content, CHUNK) if member.isreg() else None
             content.skip()
             extended, kept = {}, 0
         _exactly(file, -size % _BLOCK, where)
+
+
+def _owner(text: str | None, where: str, given: int) -> int:
+    """Returns the number of a user or group of an extended header, or the number that the header has."""
+    if text is None:
+        return given
+    if not text.isascii() or not text.isdigit() or len(text) > 19:
+        raise BadImage(f"{where} is not a valid tar: {text[:40]!r} is not the number of a user.")
+    return int(text)
 
 
 def _exactly(file: io.BufferedReader, size: int, where: str) -> bytes:

@@ -23,6 +23,7 @@ from tests.parts.channel.channel import Channel
 from tests.parts.channel.package import File, Metadata
 from tests.parts.command_line import CommandLine
 from tests.parts.engines import DockerWorkshop
+from tests.parts.forged_image import Forgery, entry, packed
 from tests.parts.image_tree import SavedImage
 from tests.parts.jobs import exchange_layer, verified
 from tests.parts.small_image import image, programs
@@ -140,6 +141,15 @@ def test_an_image_of_the_docker_engine_is_verified_file_by_file(
     assert len(found.proved) > 100
     assert found.differs == ()
     assert {reason.partition(":")[0] for reason in found.unproved} <= {"bytecode", "records", "files of the user"}
+    forged = Forgery.of(saved.archive)
+    runtime = {"Entrypoint": ["/evil"], "User": "0", "Env": [*forged.runtime["Env"], "LD_PRELOAD=/evil.so"]}
+    forged.runtime.update(runtime)
+    evil = [entry("opt/env/bin/su", b"x", mode=0o4755), entry("etc/passwd", b"x"), entry("opt/condabuild/lock", b"x")]
+    forged.insert(len(forged.layers), packed(evil), "x")
+    with pytest.raises(NotVerified) as raised:
+        verified(forged.write(tmp_path / "forged.tar"), tmp_path / "verifying")
+    for part in ("Entrypoint", "User", "variable LD_PRELOAD", "bin/su: mode 4755", "/etc/passwd", "condabuild/lock"):
+        assert part in raised.value.message
     (made / "share/greet/message.txt").unlink()
     (made / "share/greet/message.txt").write_text("changed\n")
     saved = docker_workshop.image(made, "changed")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 import tarfile
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,15 +18,17 @@ from jupyter_condabuild.conda.locking import lock
 from jupyter_condabuild.conda.prefix.snapshot import snapshot
 from jupyter_condabuild.engines.layers import build
 from jupyter_condabuild.errors import NotVerified
+from jupyter_condabuild.events import Event, Layer
 from jupyter_condabuild.jobs import verify
 from jupyter_condabuild.jobs.proof import layers
 from jupyter_condabuild.oci.archive import Kind
-from jupyter_condabuild.oci.image import OCI_LAYER_GZIP, Descriptor, Digest
+from jupyter_condabuild.oci.image import LAYER_DIFF_ID, OCI_LAYER_GZIP, Descriptor, Digest
+from jupyter_condabuild.requests.others import VerifyRequest
 from tests.parts.builds import Workshop, install, small_channel
 from tests.parts.channel.package import File, Metadata, Symlink
 from tests.parts.forged_image import Forgery, Member, entry, packed
 from tests.parts.hostile_python import HONEST, OTHER, hostile_prefix
-from tests.parts.jobs import verified
+from tests.parts.jobs import request, verified
 from tests.server.images import put_base, remove
 
 PLACES = ("oci-archive", "docker-archive", "registry")
@@ -205,6 +208,18 @@ def _removed_entrypoint(forged: Forgery) -> None:
     forged.insert(len(forged.layers), packed([entry("opt/condabuild/.wh.entrypoint")]), "whiteouts of an update")
 
 
+def _no_tar(forged: Forgery) -> None:
+    number = forged.number(NEEDING)
+    forged.layers[number], forged.diff_ids[number] = _layer(forged, b"no tar" * 200, forged.layers[number].annotations)
+
+
+def _layer(forged: Forgery, data: bytes, annotations: Mapping[str, str]) -> tuple[Descriptor, str]:
+    blob = gzip.compress(data, mtime=0)
+    forged.blobs[Digest.of(blob)] = blob
+    notes = {**annotations, LAYER_DIFF_ID: str(Digest.of(data))}
+    return Descriptor(OCI_LAYER_GZIP, Digest.of(blob), len(blob), notes), str(Digest.of(data))
+
+
 NEEDING = "needing-1.0-0"
 FORGERIES: dict[str, tuple[Callable[[Forgery], None], str]] = {
     "another entrypoint": (_entrypoint, "Entrypoint"),
@@ -229,6 +244,11 @@ FORGERIES: dict[str, tuple[Callable[[Forgery], None], str]] = {
     "setuid": (_edit(NEEDING, _with(MODULE, mode=0o4755)), "mode 4755 instead of 0644"),
     "another mode": (_edit(NEEDING, _with(MODULE, mode=0o666)), "mode 0666 instead of 0644"),
     "another owner": (_edit(NEEDING, _with(MODULE, uid=1000)), "owner 1000:0 instead of 0:0"),
+    "another owner in an extended header": (
+        _edit(NEEDING, _with(MODULE, pax_headers={"uid": "1000"})),
+        "owner 1000:0 instead of 0:0",
+    ),
+    "a layer that is no tar": (_no_tar, "needing"),
     "another type": (_edit(NEEDING, _link), "a link instead of a file"),
     "other content": (_edit(NEEDING, _content(MODULE, b"EVIL = 1\n")), "needing.py: content"),
     "extended attributes": (_edit(NEEDING, _capability), "security.capability"),
@@ -340,6 +360,16 @@ def test_a_base_that_is_gone_is_not_proved(scene: Scene) -> None:
     assert "layer 2" in said
     assert "variable LD_PRELOAD" in said
     assert "entrypoint and home" in found.proved
+
+
+def test_all_makes_also_what_this_machine_has_made(scene: Scene) -> None:
+    """Without --all, a layer that this machine has made before is known; its bytes in the image are still read."""
+    name = scene.place(scene.forgery(), "oci-archive")
+    for everything in (False, True):
+        events: list[Event] = []
+        options = {"reference": name, "store_dir": str(scene.store), "all": everything}
+        assert verify.run(request(VerifyRequest, **options), events.append).is_verified
+        assert any(isinstance(event, Layer) and event.state == "built" for event in events) is everything
 
 
 def test_what_we_set_ourselves_is_compared_without_the_base(scene: Scene) -> None:

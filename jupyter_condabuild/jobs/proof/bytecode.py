@@ -43,7 +43,7 @@ def beside_bytecode(
         found: the entries of the layer of the image.
         expected: the entries of the layer that was made.
 
-    Raises ContentMismatch.
+    Raises BadImage or ContentMismatch.
     """
     bytecode = [path for path, node in found.items() if path not in expected and _is_bytecode(path, node, expected)]
     folders = {path.rpartition("/")[0] for path in bytecode}

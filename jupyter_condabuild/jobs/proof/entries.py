@@ -65,7 +65,7 @@ class Node:
 
 
 def entries(source: BlobSource, layer: Descriptor) -> dict[str, Node]:
-    """Returns the entries of a layer by path. Raises ContentMismatch."""
+    """Returns the entries of a layer by path. Raises BadImage or ContentMismatch."""
     found: dict[str, Node] = {}
     for path, node in nodes(source, layer):
         times = found[path].times + 1 if path in found else 1
@@ -74,7 +74,7 @@ def entries(source: BlobSource, layer: Descriptor) -> dict[str, Node]:
 
 
 def nodes(source: BlobSource, layer: Descriptor) -> Iterator[tuple[str, Node]]:
-    """Yields the paths of a layer in order, with the content of each. Raises ContentMismatch."""
+    """Yields the paths of a layer in order, with the content of each. Raises BadImage or ContentMismatch."""
     for member, content in members(source, layer):
         path = member.name.removeprefix("./").rstrip("/") or "."
         yield path, _node(member, content)

@@ -12,7 +12,7 @@ from jupyter_condabuild.conda.package_sources import PackageSources
 from jupyter_condabuild.distribution.layer_index import LayerIndex
 from jupyter_condabuild.engines.layers.engine import LayersEngine
 from jupyter_condabuild.engines.layers.reuse import title
-from jupyter_condabuild.errors import ContentMismatch, LinkFailed
+from jupyter_condabuild.errors import ImageError, LinkFailed
 from jupyter_condabuild.image.layers import CONTESTED, ReadyLayer
 from jupyter_condabuild.image.paths import HOME, PREFIX_IN_LAYER, SOURCES, USER, WORK, in_layer
 from jupyter_condabuild.image.platforms import PLATFORMS, host_architecture
@@ -187,7 +187,7 @@ class LayersProof:
         names = CONTESTED if planned.only else ", ".join(planned.names)
         try:
             found = entries(self._image, row.descriptor)
-        except ContentMismatch as error:
+        except ImageError as error:
             self._findings.is_another(names, error.message)
             return
         expected = entries(store, made.descriptor)
@@ -220,7 +220,7 @@ class LayersProof:
         for row in stack.others:
             try:
                 found = entries(self._image, row.descriptor)
-            except ContentMismatch as error:
+            except ImageError as error:
                 self._findings.is_another(row.name, error.message)
                 continue
             for path, reason in list(hazards(found, _ROOTS, (0, USER)))[:_NAMED]:

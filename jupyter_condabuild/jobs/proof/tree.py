@@ -12,7 +12,7 @@ from jupyter_condabuild.oci.image import Descriptor, Image
 def tree(image: Image, layers: Sequence[Descriptor]) -> dict[str, Node]:
     """Returns what a container of some layers of an image shows, by path. Source: image-spec layer.md.
 
-    Raises ContentMismatch.
+    Raises BadImage or ContentMismatch.
     """
     shown: dict[str, Node] = {}
     for layer in layers:
