@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import gzip
 import re
-import tarfile
 import uuid
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,17 +19,28 @@ from jupyter_condabuild.events import Event, Layer
 from jupyter_condabuild.jobs import verify
 from jupyter_condabuild.jobs.proof import layers
 from jupyter_condabuild.oci.archive import Kind
-from jupyter_condabuild.oci.image import LAYER_DIFF_ID, OCI_LAYER_GZIP, Descriptor, Digest
+from jupyter_condabuild.oci.image import OCI_LAYER_GZIP, Descriptor, Digest
 from jupyter_condabuild.requests.others import VerifyRequest
 from tests.parts.builds import Workshop, install, small_channel
 from tests.parts.channel.package import File, Metadata, Symlink
-from tests.parts.forged_image import Forgery, Member, entry, packed
+from tests.parts.forged_image import Forgery, Member
+from tests.parts.forgeries import (
+    FORGERIES,
+    MODULE,
+    NEEDING,
+    entrypoint,
+    extra,
+    preload,
+    root,
+    twice,
+    with_content,
+    with_properties,
+)
 from tests.parts.hostile_python import HONEST, OTHER, hostile_prefix
 from tests.parts.jobs import request, verified
 from tests.server.images import put_base, remove
 
 PLACES = ("oci-archive", "docker-archive", "registry")
-MODULE = "opt/env/lib/python3.11/site-packages/needing.py"
 
 
 @dataclass
@@ -107,166 +115,6 @@ def test_an_honest_image_is_verified_and_nothing_of_it_runs(scene: Scene, kind: 
     assert not scene.sign.exists()
 
 
-def _entrypoint(forged: Forgery) -> None:
-    forged.runtime["Entrypoint"] = ["/opt/env/bin/evil"]
-
-
-def _preload(forged: Forgery) -> None:
-    forged.runtime["Env"].append("LD_PRELOAD=/opt/env/lib/evil.so")
-
-
-def _root(forged: Forgery) -> None:
-    forged.runtime["User"] = "0"
-
-
-def _other(name: str, value: object) -> Callable[[Forgery], None]:
-    return lambda forged: forged.runtime.update({name: value})
-
-
-def _label(forged: Forgery) -> None:
-    forged.runtime["Labels"]["io.evil"] = "x"
-
-
-def _twice(forged: Forgery) -> None:
-    forged.runtime["Env"].insert(0, "PATH=/evil")
-
-
-def _history(forged: Forgery) -> None:
-    forged.config["history"][-1]["author"] = "evil"
-
-
-def _member(forged: Forgery) -> None:
-    forged.config["os.features"] = ["evil"]
-
-
-def _extra(forged: Forgery) -> None:
-    """An extra layer, which the label counts as a layer of the base."""
-    forged.insert(1, packed([entry("usr/lib/evil.so", b"evil")]), "base image")
-    labels = forged.runtime["Labels"]
-    labels["org.jupyter.condabuild.base.layers"] = str(int(labels["org.jupyter.condabuild.base.layers"]) + 1)
-
-
-def _instead_of_base(forged: Forgery) -> None:
-    forged.change("base image", lambda found: [entry("etc/base", b"evil")])
-
-
-def _no_entrypoint_layer(forged: Forgery) -> None:
-    forged.remove(forged.number("entrypoint and home"))
-
-
-def _no_package(forged: Forgery) -> None:
-    forged.remove(forged.number("needing-1.0-0"))
-
-
-def _edit(name: str, change: Callable[[list[Member]], list[Member]]) -> Callable[[Forgery], None]:
-    return lambda forged: forged.change(name, change)
-
-
-def _with(path: str, **properties: object) -> Callable[[list[Member]], list[Member]]:
-    def change(found: list[Member]) -> list[Member]:
-        for member, _ in found:
-            if member.name == path:
-                for name, value in properties.items():
-                    setattr(member, name, value)
-        return found
-
-    return change
-
-
-def _content(path: str, data: bytes) -> Callable[[list[Member]], list[Member]]:
-    return lambda found: [(member, data if member.name == path else old) for member, old in found]
-
-
-def _added(*members: Member) -> Callable[[list[Member]], list[Member]]:
-    return lambda found: [*found, *members]
-
-
-def _capability(found: list[Member]) -> list[Member]:
-    return _with(MODULE, pax_headers={"SCHILY.xattr.security.capability": "evil"})(found)
-
-
-def _link(found: list[Member]) -> list[Member]:
-    return [
-        entry(MODULE, type=tarfile.SYMTYPE, linkname="/etc/shadow") if m.name == MODULE else (m, d) for m, d in found
-    ]
-
-
-def _setuid_in_a_layer_of_files(forged: Forgery) -> None:
-    forged.insert(len(forged.layers), packed([entry("opt/env/bin/su", b"x", mode=0o4755)]), "files of mine")
-
-
-def _device(forged: Forgery) -> None:
-    device = entry("work/disk", type=tarfile.BLKTYPE, devmajor=8)
-    forged.insert(len(forged.layers), packed([device]), "jupyter condabuild: files of mine")
-
-
-def _other_place(forged: Forgery) -> None:
-    forged.insert(len(forged.layers), packed([entry("etc/ld.so.preload", b"/x")]), "jupyter condabuild: files of mine")
-
-
-def _removed_entrypoint(forged: Forgery) -> None:
-    forged.insert(len(forged.layers), packed([entry("opt/condabuild/.wh.entrypoint")]), "whiteouts of an update")
-
-
-def _no_tar(forged: Forgery) -> None:
-    number = forged.number(NEEDING)
-    forged.layers[number], forged.diff_ids[number] = _layer(forged, b"no tar" * 200, forged.layers[number].annotations)
-
-
-def _layer(forged: Forgery, data: bytes, annotations: Mapping[str, str]) -> tuple[Descriptor, str]:
-    blob = gzip.compress(data, mtime=0)
-    forged.blobs[Digest.of(blob)] = blob
-    notes = {**annotations, LAYER_DIFF_ID: str(Digest.of(data))}
-    return Descriptor(OCI_LAYER_GZIP, Digest.of(blob), len(blob), notes), str(Digest.of(data))
-
-
-NEEDING = "needing-1.0-0"
-FORGERIES: dict[str, tuple[Callable[[Forgery], None], str]] = {
-    "another entrypoint": (_entrypoint, "Entrypoint"),
-    "another command": (_other("Cmd", ["evil"]), "Cmd"),
-    "LD_PRELOAD": (_preload, "variable LD_PRELOAD"),
-    "a variable twice": (_twice, "variable PATH"),
-    "the user 0": (_root, "User"),
-    "another folder": (_other("WorkingDir", "/"), "WorkingDir"),
-    "another label": (_label, r"label io\.evil"),
-    "a port": (_other("ExposedPorts", {"22/tcp": {}}), "port 22/tcp"),
-    "a volume": (_other("Volumes", {"/etc": {}}), "volume /etc"),
-    "a health check": (_other("Healthcheck", {"Test": ["CMD", "evil"]}), "Healthcheck"),
-    "a command at a build": (_other("OnBuild", ["RUN evil"]), "OnBuild"),
-    "a stop signal": (_other("StopSignal", "SIGKILL"), "StopSignal"),
-    "a shell": (_other("Shell", ["evil"]), "Shell"),
-    "another history": (_history, "history"),
-    "an unknown member": (_member, r"os\.features"),
-    "an extra layer that the label counts as base": (_extra, "label org.jupyter.condabuild.base.layers"),
-    "another layer of the base": (_instead_of_base, "not the layer of the base"),
-    "no layer with the entrypoint": (_no_entrypoint_layer, "entrypoint and home"),
-    "a package less": (_no_package, "needing-1.0-0: is in no layer"),
-    "setuid": (_edit(NEEDING, _with(MODULE, mode=0o4755)), "mode 4755 instead of 0644"),
-    "another mode": (_edit(NEEDING, _with(MODULE, mode=0o666)), "mode 0666 instead of 0644"),
-    "another owner": (_edit(NEEDING, _with(MODULE, uid=1000)), "owner 1000:0 instead of 0:0"),
-    "another owner in an extended header": (
-        _edit(NEEDING, _with(MODULE, pax_headers={"uid": "1000"})),
-        "owner 1000:0 instead of 0:0",
-    ),
-    "a layer that is no tar": (_no_tar, "needing"),
-    "another type": (_edit(NEEDING, _link), "a link instead of a file"),
-    "other content": (_edit(NEEDING, _content(MODULE, b"EVIL = 1\n")), "needing.py: content"),
-    "extended attributes": (_edit(NEEDING, _capability), "security.capability"),
-    "a file more": (
-        _edit(NEEDING, _added(entry("opt/env/bin/evil", b"x"))),
-        "/opt/env/bin/evil: a file that no package",
-    ),
-    "a path twice": (_edit(NEEDING, _added(entry(MODULE, b"VALUE = 1\n"))), "several times"),
-    "bytecode of no module": (_edit(NEEDING, _added(entry("opt/env/__pycache__/x.c.pyc"))), "x.c.pyc"),
-    "a file less": (_edit(NEEDING, lambda found: [one for one in found if one[0].name != MODULE]), "is missing"),
-    "another script": (_edit("entrypoint and home", _content("opt/condabuild/entrypoint", b"evil")), "entrypoint"),
-    "setuid beside the packages": (_setuid_in_a_layer_of_files, "/opt/env/bin/su: mode 4755"),
-    "a device": (_device, "/work/disk: a device"),
-    "a file at another place": (_other_place, "ld.so.preload: a place in which no build puts files"),
-    "the entrypoint removed": (_removed_entrypoint, "entrypoint: a place in which no build puts files"),
-}
-
-
 @pytest.mark.parametrize("forgery", FORGERIES)
 def test_what_somebody_changed_is_named(scene: Scene, forgery: str) -> None:
     """Manifest and configuration agree with each other: only the content and the lock file say that it is wrong."""
@@ -293,7 +141,7 @@ def test_a_link_to_another_place_is_named(workshop: Workshop, tmp_path: Path) ->
     package = (Metadata("one", "1", noarch="generic"), [File("share/one", b"1"), Symlink("share/link", "one")])
     channel = small_channel(tmp_path / "channel", [package])
     forged = Forgery.of(workshop.image(install(tmp_path / "env", channel, "one")).archive)
-    forged.change("one-1-0", _with("opt/env/share/link", linkname="/etc/shadow"))
+    forged.change("one-1-0", with_properties("opt/env/share/link", linkname="/etc/shadow"))
     with pytest.raises(NotVerified, match="a link to /etc/shadow instead of one"):
         verified(forged.write(tmp_path / "evil.tar"), workshop.store, base=workshop.base)
 
@@ -302,7 +150,7 @@ def test_a_link_to_another_place_is_named(workshop: Workshop, tmp_path: Path) ->
 def test_content_that_is_not_what_its_diff_id_says(scene: Scene, kind: str) -> None:
     """The configuration names the honest diff_id; the blob under the digest is another."""
     forged = scene.forgery()
-    forged.change(NEEDING, _content(MODULE, b"EVIL = 1\n"), honest=True)
+    forged.change(NEEDING, with_content(MODULE, b"EVIL = 1\n"), honest=True)
     assert "its diff_id" in scene.differences(forged, kind)
 
 
@@ -350,8 +198,8 @@ def test_a_base_that_is_gone_is_not_proved(scene: Scene) -> None:
     saved, _, store = _built(folder, gone)
     remove(gone)
     forged = Forgery.of(saved)
-    _preload(forged)
-    _extra(forged)
+    preload(forged)
+    extra(forged)
     found = verified(forged.write(folder / "forged.tar"), store)
     assert not found.is_verified
     assert found.differs == ()
@@ -374,7 +222,7 @@ def test_all_makes_also_what_this_machine_has_made(scene: Scene) -> None:
 
 def test_what_we_set_ourselves_is_compared_without_the_base(scene: Scene) -> None:
     """The search path begins with the environment, whatever the base has; the entrypoint is ours."""
-    for change, name in ((_twice, "variable PATH"), (_entrypoint, "Entrypoint"), (_root, "User")):
+    for change, name in ((twice, "variable PATH"), (entrypoint, "Entrypoint"), (root, "User")):
         forged = scene.forgery()
         forged.runtime["Labels"]["org.opencontainers.image.base.name"] = "gone.tar"
         change(forged)
