@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -147,17 +147,18 @@ def of_build(pid: int) -> list[psutil.Process]:
     return found
 
 
-def latencies(server: Server, wanted: Callable[[int], bool]) -> list[float]:
-    """Returns the sorted times of GET /api/status in seconds.
+def latencies(servers: Sequence[Server], wanted: Callable[[int], bool]) -> list[list[float]]:
+    """Returns the sorted times of GET /api/status in seconds, for each server.
 
-    Requests are sent as long as `wanted` accepts their number.
+    Requests are sent to each server in turn, as long as `wanted` accepts their number.
     """
-    taken: list[float] = []
-    while wanted(len(taken)):
-        started = time.perf_counter()
-        server.client.get("api/status").raise_for_status()
-        taken.append(time.perf_counter() - started)
-    return sorted(taken)
+    taken: list[list[float]] = [[] for _ in servers]
+    while wanted(len(taken[0])):
+        for server, seconds in zip(servers, taken, strict=True):
+            started = time.perf_counter()
+            server.client.get("api/status").raise_for_status()
+            seconds.append(time.perf_counter() - started)
+    return [sorted(seconds) for seconds in taken]
 
 
 def percentile(taken: list[float], share: float) -> float:

@@ -27,11 +27,15 @@ def home(tmp_path: Path, small_base: str) -> Home:
 
 
 def slower(home: Home, attempt: int, prefix: Path, registry: str) -> tuple[float, float]:
-    """How much slower the slowest hundredth, and the slowest answer, are during a build and a snapshot."""
+    """How much slower the slowest hundredth, and the slowest answer, are during a build and a snapshot.
+
+    An idle server answers at the same time, on the same busy machine.
+    """
     home.settings["store_dir"] = str(home.path / f"store-{attempt}")
     id, _ = finished(home.state, 100 << 20)
-    with Server(home) as server, server.another_client() as other:
-        idle = latencies(server, lambda count: count < 300)
+    quiet_home = Home(home.path / f"quiet-{attempt}")
+    quiet_home.path.mkdir()
+    with Server(home) as server, server.another_client() as other, Server(quiet_home) as quiet:
         body = {"prefix": str(prefix), "push": True, "reference": f"{registry}/loop/{home.path.parent.name}:{attempt}"}
         build = server.post(body).json()["id"]
 
@@ -47,7 +51,7 @@ def slower(home: Home, attempt: int, prefix: Path, registry: str) -> tuple[float
         work = [threading.Thread(target=target) for target in (snapshots, log)]
         for thread in work:
             thread.start()
-        busy = latencies(server, lambda count: count < 300 or any(thread.is_alive() for thread in work))
+        busy, idle = latencies((server, quiet), lambda count: count < 300 or any(thread.is_alive() for thread in work))
         ended = server.ended(build)
         assert ended["state"] == "finished", ended["error"]
     return percentile(busy, 0.99) - percentile(idle, 0.99), busy[-1] - idle[-1]
