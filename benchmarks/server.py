@@ -46,13 +46,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _build(home: Home, environment: Path, registry: str) -> list[tuple[str, str]]:
     with Server(home) as server:
         server.client.get("condabuild/environments").raise_for_status()
-        idle = latencies(server, lambda count: count < 1000)
+        (idle,) = latencies((server,), lambda count: count < 1000)
         before = server.memory
         body = {"prefix": str(environment), "push": True, "reference": f"{registry}/bench/server:{os.getpid()}"}
         id = server.post(body).raise_for_status().json()["id"]
         with ThreadPoolExecutor(1) as pool:
             ended = pool.submit(server.ended, id)
-            busy = latencies(server, lambda _: not ended.done())
+            (busy,) = latencies((server,), lambda _: not ended.done())
             build = ended.result()
         assert build["state"] == "finished", build["error"]
         return [

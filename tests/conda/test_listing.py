@@ -69,7 +69,7 @@ def test_the_walk_runs_in_this_process_if_no_other_can(
 def test_an_error_is_raised_before_the_walk_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder that is no environment can be the whole file system. The walk of this test does not end."""
     endless = tmp_path / "python"
-    endless.write_text("#!/bin/sh\nexec sleep infinity\n")
+    endless.write_text("#!/bin/sh\nexec tail -f /dev/null\n")
     endless.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(endless))
 
