@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 
 from jupyter_condabuild.commands.output import print_result
 from jupyter_condabuild.events import Report
@@ -16,4 +17,6 @@ def run(request: LicensesRequest, arguments: argparse.Namespace, report: Report)
     """Lists the licences of all packages, names channels with commercial terms, and packages without a licence."""
     from jupyter_condabuild.jobs import licenses
 
+    if not arguments.request:  # a server names the folder, which it has checked
+        request = replace(request, source=licenses.without_kernel(request.source))
     print_result(licenses.run(request, report), arguments)

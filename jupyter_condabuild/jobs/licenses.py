@@ -99,13 +99,11 @@ class LicenseList:
 def run(request: LicensesRequest, report: Report) -> LicenseList:
     """Lists the licences of the source of a request.
 
-    For an image in a registry, they come from its SBOM if it has one. Raises NotACondaKernel, PrefixError,
-    LockfileError, and the errors of `open_image`.
+    For an image in a registry, they come from its SBOM if it has one. Raises PrefixError, LockfileError, and the errors
+    of `open_image`.
     """
     source = request.source
     with open_job(request, report) as job:
-        if source.startswith(KERNEL):
-            return _of_environment(snapshot(_prefix_of_kernel(source.removeprefix(KERNEL))))
         path = Path(source)
         if path.is_dir() and not (path / "oci-layout").is_file():
             return _of_environment(snapshot(path))
@@ -114,14 +112,18 @@ def run(request: LicensesRequest, report: Report) -> LicenseList:
         return _of_image(ImageLocation.parse_any(source), job)
 
 
-def _prefix_of_kernel(name: str) -> Path:
+def without_kernel(source: str) -> str:
+    """Returns the folder of the environment if a source is ``kernel:NAME``, else the source. Raises NotACondaKernel."""
+    name = source.removeprefix(KERNEL)
+    if name == source:
+        return source
     from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
 
     try:
         folder = KernelSpecManager().get_kernel_spec(name).resource_dir
     except (NoSuchKernel, ValueError):
         raise NotACondaKernel(f"There is no kernel {name[:100]!r}.", "'jupyter kernelspec list' shows them.") from None
-    return prefix_of_kernelspec(Path(folder))
+    return str(prefix_of_kernelspec(Path(folder)))
 
 
 def _of_environment(environment: Environment) -> LicenseList:

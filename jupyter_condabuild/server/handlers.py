@@ -54,6 +54,15 @@ class DiffsHandler(Resource):
         self.reply(await self.service.diff(schemas.diff(self.request.body)))
 
 
+class LicensesHandler(Resource):
+    """The licences of the packages of an environment, a lock file or an image."""
+
+    @guarded("write", "licenses")
+    async def post(self) -> None:
+        """Lists them."""
+        self.reply(await self.service.licenses(schemas.licenses(self.request.body)))
+
+
 class ExportsHandler(Resource):
     """Files that build or run an image on other systems."""
 
@@ -197,6 +206,7 @@ def routes(service: Service) -> list[tuple[str, type[Resource], dict[str, Any]]]
         ("condabuild/snapshots", SnapshotsHandler, arguments),
         ("condabuild/lockfiles/([^/]+)", LockfileHandler, arguments),
         ("condabuild/diffs", DiffsHandler, arguments),
+        ("condabuild/licenses", LicensesHandler, arguments),
         ("condabuild/exports", ExportsHandler, arguments),
         ("condabuild/prune", PruneHandler, arguments),
         ("condabuild/builds", BuildsHandler, arguments),

@@ -71,6 +71,11 @@ def diff(body: bytes) -> dict[str, Any]:
     return value
 
 
+def licenses(body: bytes) -> dict[str, Any]:
+    """Parses a `Side` of openapi.yaml. Raises BadRequest."""
+    return _with_one_of(_checked(_object(body), SIDES), SIDES)
+
+
 def prune(body: bytes) -> dict[str, Any]:
     """Parses a `PruneRequest` of openapi.yaml. Raises BadRequest."""
     return _checked(_object(body), _members(PruneRequest))

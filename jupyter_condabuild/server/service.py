@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from jupyter_condabuild import __version__
 from jupyter_condabuild.requests.build import PlanRequest, SourceRequest
 from jupyter_condabuild.requests.option import Request
-from jupyter_condabuild.requests.others import JOBS, DiffRequest, ExportRequest, PruneRequest
+from jupyter_condabuild.requests.others import JOBS, DiffRequest, ExportRequest, LicensesRequest, PruneRequest
 from jupyter_condabuild.server import path_checks
 from jupyter_condabuild.server.builds import Builds
 from jupyter_condabuild.server.command_runner import CommandRunner
@@ -78,6 +78,10 @@ class Service:
         allowed = list(self._settings.allowed_registries)
         request = DiffRequest.of(self._settings, before=before, after=after, allowed_registries=allowed)
         return await self._runner.run("diff", request)
+
+    async def licenses(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns the object `Licenses` of openapi.yaml for a `Side`."""
+        return await self._runner.run("licenses", LicensesRequest.of(self._settings, source=await self._side(body)))
 
     async def export(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """Returns the object `Export` of openapi.yaml for an `ExportRequest`."""

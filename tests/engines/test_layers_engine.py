@@ -236,7 +236,7 @@ def test_a_cache_image_is_enough(workshop: Workshop, small: Small, name: str, re
     assert again.event.digest == first.event.digest
     blobs = sum(layer.descriptor.size for layer in again.layers) + again.image.manifest.config.size
     assert again.event.bytes_pushed < blobs
-    assert relay.received < 20_000
+    assert relay.received < 40_000  # the receipt and the SBOMs are small
     assert not list((empty.store / "layers").iterdir())
 
 

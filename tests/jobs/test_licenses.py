@@ -39,6 +39,7 @@ def prefix(channel: Channel, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def found(source: str | Path, tmp_path: Path) -> LicenseList:
+    source = licenses.without_kernel(str(source))
     return licenses.run(request(LicensesRequest, source=source, store_dir=tmp_path / "store"), silent)
 
 

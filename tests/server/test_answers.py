@@ -93,6 +93,19 @@ async def test_a_comparison_that_fails_gives_the_reason(api: Api, rattler_prefix
         assert (answer.status, error_of(answer)) == (status, code), body
 
 
+async def test_licences_are_those_of_the_environment(api: Api, tmp_path: Path) -> None:
+    """With the channels whose terms ask some users to pay."""
+    prefix = SmallPrefix(tmp_path / "env")
+    prefix.add("free", "1", license="MIT")
+    prefix.add("silent", "1", channel="https://repo.anaconda.com/pkgs/main")
+    found = await asked(api, "licenses", {"prefix": str(prefix.path)}, "Licenses")
+    assert found["licenses"] == {"MIT": 1}
+    assert found["unlicensed"] == ["silent"]
+    assert [channel["packages"] for channel in found["commercial"]] == [["silent"]]
+    answer = await api("POST", "condabuild/licenses", {"reference": "kernel:mine"})
+    assert answer.status == 424, answer.body
+
+
 @pytest.mark.parametrize("kind", ["dockerfile", "github-actions"])
 async def test_exported_files_are_the_same_as_with_the_command_line(
     api: Api, rattler_prefix: Path, tmp_path: Path, kind: str

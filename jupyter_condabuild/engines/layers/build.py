@@ -67,6 +67,7 @@ def _build(request: BuildRequest, job: JobContext, scan: Scan | None, *, trustin
             open_destination, request, job, trusting=trusting, present=not request.again
         )
         attempt.callback(lambda: wait((base_future, destination_future), GRACE_SECONDS))
+        sboms = _prepared_sboms(request, attempt, job)
         verified = verified_packages.read(job.store, request.prefix) if request.prefix else {}
         inputs = read_inputs(request, job, scan, verified)
         if request.prefix and inputs.drift is not None:
@@ -76,7 +77,6 @@ def _build(request: BuildRequest, job: JobContext, scan: Scan | None, *, trustin
             base = base_future.result() if is_native else resolve(request.base, inputs.architecture, job)
             destination = destination_future.result()
         push = attempt.enter_context(destination.push(job.report)) if request.push else None
-        sboms = attempt.enter_context(Sboms(push.repository, job.report)) if push else None
 
         def ready(layer: ReadyLayer) -> None:
             if push:
@@ -90,8 +90,6 @@ def _build(request: BuildRequest, job: JobContext, scan: Scan | None, *, trustin
             ready(runtime)
             contested = _contested(inputs, job)
             planned = [*inputs.plan.layers, *contested]
-            if sboms and any(not destination.index.of(layer.key) for layer in planned):
-                sboms.prepare()
             engine = LayersEngine(
                 job,
                 destination.index_of(planned, job.store),
@@ -135,6 +133,15 @@ def _build(request: BuildRequest, job: JobContext, scan: Scan | None, *, trustin
     )
     job.report(finished)
     return BuildResult(finished, image, above.layers, str(base.named or ""))
+
+
+def _prepared_sboms(request: BuildRequest, attempt: ExitStack, job: JobContext) -> Sboms | None:
+    """Starts the process that writes SBOMs, which imports its libraries while the environment is read."""
+    if not (request.push and request.reference):
+        return None
+    sboms = attempt.enter_context(Sboms(job.repository(request.reference), job.report))
+    sboms.prepare()
+    return sboms
 
 
 def _bill(image: Image, inputs: Inputs, above: LayerStack) -> Bill:

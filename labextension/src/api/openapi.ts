@@ -79,6 +79,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/condabuild/licenses": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** The licences of the packages of an environment, a lock file or an image */
+        post: operations["postLicenses"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/condabuild/exports": {
         parameters: {
             query?: never;
@@ -619,6 +636,38 @@ export interface components {
             before: string;
             after: string;
         };
+        Licenses: {
+            /** @description The number of packages under each licence, the most frequent licence first. */
+            licenses: {
+                [key: string]: number;
+            };
+            packages: components["schemas"]["LicensedPackage"][];
+            commercial: components["schemas"]["CommercialChannel"][];
+            /** @description The names of the packages that state no licence. */
+            unlicensed: string[];
+        };
+        LicensedPackage: {
+            /** @enum {string} */
+            manager: "conda" | "pip";
+            name: string;
+            version: string;
+            /** @description The URL of the channel; for a pip package, the index. */
+            channel: string;
+            /** @description An SPDX expression, or the words of the package. Empty if the package states no licence. */
+            license: string;
+            /** @description Whether the licence is an SPDX expression. */
+            is_spdx: boolean;
+        };
+        /** @description A channel whose terms ask some users to pay. */
+        CommercialChannel: {
+            channel: string;
+            /** @description Whose terms they are. */
+            terms: string;
+            /** @description The address of the terms. */
+            url: string;
+            summary: string;
+            packages: string[];
+        };
         /** @description Exactly one of kernel_id, kernel_name, prefix and lockfile. Every kind except dockerfile needs a reference. */
         ExportRequest: {
             /** @enum {string} */
@@ -992,6 +1041,31 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Difference"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    postLicenses: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Side"];
+            };
+        };
+        responses: {
+            /** @description The licence of each package, and the channels with commercial terms. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Licenses"];
                 };
             };
             default: components["responses"]["Error"];
