@@ -97,13 +97,13 @@ async def test_licences_are_those_of_the_environment(api: Api, tmp_path: Path) -
     """With the channels whose terms ask some users to pay."""
     prefix = SmallPrefix(tmp_path / "env")
     prefix.add("free", "1", license="MIT")
-    prefix.add("silent", "1", channel="https://repo.anaconda.com/pkgs/main")
+    prefix.add("silent", "1", url="https://repo.anaconda.com/pkgs/main/linux-64/silent-1-0.conda")
     found = await asked(api, "licenses", {"prefix": str(prefix.path)}, "Licenses")
     assert found["licenses"] == {"MIT": 1}
     assert found["unlicensed"] == ["silent"]
     assert [channel["packages"] for channel in found["commercial"]] == [["silent"]]
-    answer = await api("POST", "condabuild/licenses", {"reference": "kernel:mine"})
-    assert answer.status == 424, answer.body
+    answer = await api("POST", "condabuild/licenses", {"kernel_name": "python3", "prefix": "/"})
+    assert (answer.status, error_of(answer)) == (400, "bad_request")
 
 
 @pytest.mark.parametrize("kind", ["dockerfile", "github-actions"])
