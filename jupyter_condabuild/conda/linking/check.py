@@ -46,16 +46,17 @@ class Checked:
     links: frozenset[str]
     taken: frozenset[str]
 
-    def collides(self, others: Iterable[Checked]) -> bool:
-        """Whether one of the packages has a link where another one has a folder or a file.
 
-        An installer that got both would write through the link.
-        """
-        return any(
-            not self.links.isdisjoint(other.taken) or not other.links.isdisjoint(self.taken)
-            for other in others
-            if other is not self
-        )
+def collide(packages: Iterable[Checked]) -> bool:
+    """Whether one of the packages has a link where another one has a folder or a file.
+
+    An installer that got both at once would write through the link.
+    """
+    links, taken = set[str](), set[str]()
+    for package in packages:
+        links |= package.links
+        taken |= package.taken
+    return not links.isdisjoint(taken)
 
 
 def most_metadata(package: CondaPackage) -> int:

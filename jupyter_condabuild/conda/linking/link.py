@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from jupyter_condabuild.conda.linking.bytecode import Compiler, uncompiled
-from jupyter_condabuild.conda.linking.check import Checked, check
+from jupyter_condabuild.conda.linking.check import Checked, check, collide
 from jupyter_condabuild.conda.linking.extracted import Split, split, trim
 from jupyter_condabuild.conda.match_specs import split_depend
 from jupyter_condabuild.conda.package_cache import Cached, hash_file
@@ -162,10 +162,7 @@ def _link_all(
         return {}
     import asyncio  # takes 30 ms; the layer writers import this module, but they do not link
 
-    def collide(together: Sequence[CondaPackage]) -> bool:
-        return any(checked[package.dist].collides(checked[other.dist] for other in together) for package in together)
-
-    if not collide(packages):
+    if not collide(checked[package.dist] for package in packages):
         try:
             asyncio.run(_install(packages, extracted, cache, target, target_prefix))
             return dict.fromkeys((package.dist for package in packages), target)
@@ -176,7 +173,7 @@ def _link_all(
     python = [package for package in packages if package.name == "python"]
     for package in packages:
         needed = list(dict.fromkeys([package, *python])) if package.is_noarch_python else [package]
-        if collide(needed):
+        if collide(checked[item.dist] for item in needed):
             raise UnsafePackage(f"{package.dist} has paths inside of a link of {python[0].dist}.")
         asyncio.run(_install(needed, extracted, cache, targets[package.dist], target_prefix))
     return targets
