@@ -42,15 +42,7 @@ def complete(lockfile: Lockfile, sources: PackageSources, folder: Path) -> tuple
     completed = {
         package.dist: replace(package, sha256=hash_file(cached.path), size=cached.path.stat().st_size)
         for package in incomplete
-        if (cached := found.get(package.dist)) and not cached.extracted
-    }
-    failures |= {
-        package.dist: PackageError(
-            f"The {'size' if package.sha256 else 'sha256'} of the archive of {package.dist} is not available.",
-            "Check that the channel can be reached, or build from a lock file that contains it (conda-lock's format).",
-        )
-        for package in incomplete
-        if package.dist not in completed and package.dist not in failures
+        if (cached := found.get(package.dist))
     }
     packages = [completed.get(package.dist, package) for package in packages]
     return of_packages(lockfile.platform, packages, lockfile.pip, lockfile.requested), failures

@@ -124,10 +124,10 @@ def test_a_lock_file_without_hashes_is_not_completed(tmp_path: Path) -> None:
 
 
 def test_a_cache_without_the_size_gives_no_size(tmp_path: Path, rattler_prefix: Path, package_cache: Path) -> None:
-    """py-rattler's cache has neither archive nor size.
+    """py-rattler's cache has neither archive nor size, so the archive is downloaded.
 
     If the channel does not answer either, the message names the size.
     """
     lockfile = load(dump(lock(snapshot(rattler_prefix)), "explicit").replace("127.0.0.1", "127.0.0.2"))
     _, failures = complete(lockfile, PackageSources(PackageCaches([package_cache])), tmp_path)
-    assert "The size of the archive of greet-1.0-h0_0 is not available" in failures["greet-1.0-h0_0"].message
+    assert "greet-1.0-h0_0 is in no package cache and cannot be downloaded" in failures["greet-1.0-h0_0"].message
