@@ -41,11 +41,11 @@ settings.load_profile("unhurried")
 
 
 _LONGEST = ("tests/ui/", "tests/end_to_end/", "tests/server/")
-"""The rooms with the longest tests. They run first, so that no process waits at the end."""
+"""The folders with the longest tests. These tests run first, so that no process is idle at the end."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Puts the longest tests first. The order is otherwise that of the files."""
+    """Puts the longest tests first. The other tests keep the order of the files."""
     items.sort(key=lambda item: not item.nodeid.startswith(_LONGEST))
 
 

@@ -69,7 +69,7 @@ def test_only_regular_files_are_opened(tmp_path: Path) -> None:
 
 
 def test_no_descriptor_stays_open(tmp_path: Path) -> None:
-    """Of folders that were looked up, and of those that were not found."""
+    """The descriptors of folders are closed, also if a folder is not found."""
     before = set(os.listdir("/proc/self/fd"))
     (tmp_path / "a/b").mkdir(parents=True)
     (tmp_path / "a/b/file").write_text("text")
@@ -81,8 +81,8 @@ def test_no_descriptor_stays_open(tmp_path: Path) -> None:
     assert set(os.listdir("/proc/self/fd")) == before
 
 
-def test_each_file_is_the_one_of_its_path(tmp_path: Path) -> None:
-    """Whatever was opened before, and with whatever root."""
+def test_each_file_belongs_to_its_path(tmp_path: Path) -> None:
+    """The result does not depend on files that were opened before, and not on the root."""
     names = ["a/b/c/1", "a/b/2", "a/b/c/d/3", "4", "x/b/c/5", "a/6", "x/b/7", "a/b/c/1"]
     for name in names:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -100,8 +100,8 @@ def test_each_file_is_the_one_of_its_path(tmp_path: Path) -> None:
         os.close(descriptor)
 
 
-def test_who_else_can_write_a_folder_is_known(tmp_path: Path) -> None:
-    """The user's own group is nobody else; with the sticky bit a folder above protects what is in it."""
+def test_a_folder_that_others_can_write_is_recognised(tmp_path: Path) -> None:
+    """The user's own group is not another user. With the sticky bit, the folder above protects its entries."""
     folder = tmp_path / "above/folder"
     folder.mkdir(parents=True)
     assert not others_can_write(folder)
@@ -122,8 +122,8 @@ def test_who_else_can_write_a_folder_is_known(tmp_path: Path) -> None:
     assert others_can_write(tmp_path / "none")
 
 
-def test_a_folder_is_made_for_this_user_alone(tmp_path: Path) -> None:
-    """New or old: the rights of others are taken away before anything is in it."""
+def test_a_folder_is_made_only_for_this_user(tmp_path: Path) -> None:
+    """Other users lose their permissions on a new or existing folder before it has content."""
     for folder in (tmp_path / "new" / "state", tmp_path / "old"):
         if folder.name == "old":
             folder.mkdir(mode=0o755)
@@ -132,7 +132,7 @@ def test_a_folder_is_made_for_this_user_alone(tmp_path: Path) -> None:
 
 
 def test_a_folder_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its owner could change what we write; the message names the folder and the owner."""
+    """The owner of the folder could change our files. The message names the folder and the owner."""
     folder = tmp_path / "theirs"
     folder.mkdir(mode=0o777)
     monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)

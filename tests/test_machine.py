@@ -18,7 +18,7 @@ from tests.parts.own_engines import ENCLOSED
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """A folder for engines, which can be started here. Its name is short: the path of a socket has 107 bytes."""
+    """A short folder for engines, which can be started here. The path of a socket has at most 107 bytes."""
     programs = ("dockerd", "podman", "docker-registry", "skopeo")
     if os.getuid() or not all(map(shutil.which, programs)):
         missing(f"Only root can start engines, and these must be installed: {', '.join(programs)}")
@@ -27,7 +27,7 @@ def folder() -> Iterator[Path]:
 
 
 def test_our_engines_do_not_change_the_machine(folder: Path, base_reference: str) -> None:
-    """Network, mounts, control groups, /etc, /run, and the engine of the user are the same during and after.
+    """Network, mounts, control groups, /etc, /run and the engine of the user are the same during and after the tests.
 
     A container of the user keeps its network, although our engines have no bridge.
     """
@@ -36,11 +36,11 @@ def test_our_engines_do_not_change_the_machine(folder: Path, base_reference: str
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
 
 
-def test_a_command_that_is_enclosed_ends_with_its_children_and_its_status() -> None:
-    """The exit status is that of the command; a process in the background does not outlive it."""
+def test_an_enclosed_command_ends_with_its_children_and_its_status() -> None:
+    """The exit status is that of the command. A process in the background ends with the command."""
     if os.getuid():
         missing("Only root can enclose a command")
     script = "echo $PPID; (exec setsid sleep infinity) & exit 7"
-    # This returns when no process has the standard output any more.
+    # This call returns when no process has the standard output open.
     done = subprocess.run([*ENCLOSED, "sh", "-c", script], stdout=subprocess.PIPE)
     assert (done.returncode, done.stdout) == (7, b"1\n")

@@ -55,11 +55,11 @@ def test_a_part_has_the_unit_of_the_whole() -> None:
 
 
 def test_a_text_of_sequences_without_an_end_takes_linear_time() -> None:
-    """From each start, only the next start is looked for; the text is shown without the controls."""
+    """The search starts at each sequence once. The text is shown without the control characters."""
     assert set(clean("\x9d" * 500_000)) == {"\N{REPLACEMENT CHARACTER}"}
     assert clean("\x1b]" * 200_000 + "end") == "end"
 
 
-def test_each_line_is_cleaned_and_keeps_its_indent() -> None:
-    """A text of several lines stays one, without anything that a terminal obeys."""
+def test_each_line_is_cleaned_and_keeps_its_indentation() -> None:
+    """A text of several lines keeps its lines, without control characters."""
     assert clean_lines("a\x1b[2J\n  b\x9b31m\r c\n\x1b]0;title\x07") == "a\n  b c\n"

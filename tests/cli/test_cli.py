@@ -234,7 +234,7 @@ def test_settings_come_from_configuration_and_environment(run: CommandLine, ratt
 
 @pytest.mark.parametrize("name", ["store_dir", "state_dir", "signing_key", "trusted_signers"])
 def test_a_path_in_a_setting_may_begin_with_the_home_folder(name: str) -> None:
-    """No shell expands ``~`` in a configuration file."""
+    """No shell expands ``~`` in a configuration file, so the setting expands it."""
     home = os.environ["HOME"]
     settings = Settings(**{name: "~/a"}).with_environment({})
     assert getattr(settings, name) == f"{home}/a"

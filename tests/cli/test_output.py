@@ -109,8 +109,8 @@ def test_all_names_are_in_json(run: CommandLine, places: dict[str, Path]) -> Non
 HOSTILE = "num\x1b[2Jpy\x9b31m\x7f\u202e"
 
 
-def test_what_a_stranger_named_sends_no_control_sequence(capsys: pytest.CaptureFixture[str]) -> None:
-    """As text the sequences are gone; as JSON they are escapes with the same value."""
+def test_names_from_other_people_send_no_control_sequence(capsys: pytest.CaptureFixture[str]) -> None:
+    """In text, the sequences are removed. In JSON, they are escapes with the same value."""
 
     class Named:
         """A result with a name from an image."""

@@ -1,4 +1,4 @@
-"""Archives of packages: honest ones come through in both formats, and no member of a hostile one is written outside."""
+"""Archives of packages are unpacked in both formats. No member of a hostile archive leaves the folder."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ both = pytest.mark.parametrize("make", [conda, tar_bz2])
 
 
 @both
-def test_files_folders_and_links_come_through(tmp_path: Path, make: Maker) -> None:
-    """With their times and x bits; hard links of the package's own files, too; other mode bits do not."""
+def test_files_folders_and_links_are_unpacked(tmp_path: Path, make: Maker) -> None:
+    """Times, x bits, and hard links to the package's own files are kept. Other mode bits are not kept."""
     member = tarfile.TarInfo("empty")
     member.type = tarfile.DIRTYPE
     script = file("./bin/run", b"#!/bin/sh", 0o6755)
@@ -40,8 +40,8 @@ def test_files_folders_and_links_come_through(tmp_path: Path, make: Maker) -> No
     assert os.readlink(tmp_path / "to/etc/ssl") == "/etc/ssl"
 
 
-def test_the_last_member_of_a_name_counts(tmp_path: Path) -> None:
-    """As in every tar; a link of that name is replaced, not followed."""
+def test_the_last_member_with_a_name_counts(tmp_path: Path) -> None:
+    """This rule is the same as in every tar. A link with this name is replaced, and not followed."""
     (tmp_path / "outside").write_text("kept")
     members = [link("a", str(tmp_path / "outside")), file("a", b"second")]
     unpack(conda(tmp_path, members, info([])), tmp_path / "to")
@@ -76,7 +76,7 @@ HOSTILE: dict[str, list[Member]] = {
 @both
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_member_is_refused(tmp_path: Path, name: str, make: Maker) -> None:
-    """By a sentence, and nothing lies outside of the folder."""
+    """The error is one sentence, and no file is outside of the folder."""
     path = make(tmp_path, HOSTILE[name], info([]))
     before = set(tmp_path.iterdir())
     with pytest.raises(UnsafePackage):
@@ -85,15 +85,15 @@ def test_a_hostile_member_is_refused(tmp_path: Path, name: str, make: Maker) -> 
 
 
 def test_too_many_members_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each of them costs a file of the disk, and nothing in the archive."""
+    """Each member needs a file on the disk, but no space in the archive."""
     monkeypatch.setattr(archive, "LEAST_MEMBERS", 50)
     path = conda(tmp_path, [file(f"f{number}") for number in range(1000)], info([]))
     with pytest.raises(UnsafePackage, match="too many members"):
         unpack(path, tmp_path / "to")
 
 
-def test_headers_inside_of_headers_are_refused(tmp_path: Path) -> None:
-    """A long name for a long name for a long name, and so on."""
+def test_nested_headers_are_refused(tmp_path: Path) -> None:
+    """The archive has a long name for a long name for a long name, and so on."""
     nested = tar([(_long(), b"name\0")])[:1024] * 3000
     path = tmp_path / "evil-1-0.tar.bz2"
     path.write_bytes(bz2.compress(nested + tar([file("x")])))
@@ -107,8 +107,8 @@ def _long() -> tarfile.TarInfo:
     return member
 
 
-def test_what_comes_behind_a_tar_counts(tmp_path: Path) -> None:
-    """A reader that stops at the end of the tar would not see it; another one would."""
+def test_bytes_after_the_tar_count(tmp_path: Path) -> None:
+    """A reader that stops at the end of the tar would not read these bytes, but another reader would."""
     path = conda(tmp_path, [file("x")], info([]))
     with zipfile.ZipFile(path, "w") as out:
         out.writestr("pkg-evil-1-0.tar.zst", zstd.compress(tar([file("x")]) + bytes(20 << 20)))
@@ -120,8 +120,8 @@ def test_what_comes_behind_a_tar_counts(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "names", [["pkg-evil-1-0.tar.zst"], ["pkg-a.tar.zst", "pkg-b.tar.zst", "info-a.tar.zst"], ["pkg-a.tar.bz2"]]
 )
-def test_an_archive_of_other_parts_is_damaged(tmp_path: Path, names: list[str]) -> None:
-    """Two readers could choose different parts of it."""
+def test_an_archive_with_other_parts_is_damaged(tmp_path: Path, names: list[str]) -> None:
+    """Two readers could choose different parts of the archive."""
     path = tmp_path / "evil-1-0.conda"
     with zipfile.ZipFile(path, "w") as out:
         for name in names:
@@ -133,7 +133,7 @@ def test_an_archive_of_other_parts_is_damaged(tmp_path: Path, names: list[str]) 
 @pytest.mark.parametrize("cut", [10, 200, 400])
 @both
 def test_a_damaged_archive_is_named(tmp_path: Path, cut: int, make: Maker) -> None:
-    """A cut one, and one with other bytes at its end."""
+    """The archive is cut, or has other bytes at its end."""
     path = make(tmp_path, [file("x", os.urandom(300))], info([]))
     data = path.read_bytes()
     for number, damaged in enumerate((data[:-cut], data[:-cut] + bytes(cut), b"")):
@@ -142,14 +142,14 @@ def test_a_damaged_archive_is_named(tmp_path: Path, cut: int, make: Maker) -> No
             unpack(path, tmp_path / f"to-{number}")
 
 
-def test_an_archive_that_others_can_change_is_proved_again(tmp_path: Path) -> None:
-    """On a copy: it may have been replaced since its hash was checked."""
+def test_an_archive_that_others_can_change_is_checked_again(tmp_path: Path) -> None:
+    """A copy is checked, because the archive can be replaced after the check of its hash."""
     folder = tmp_path / "pkgs"
     folder.mkdir()
     path = conda(folder, [file("x", b"x")], info([]))
     digest = hash_file(path)
     conda(folder, [file("x", b"forged")], info([]))
-    unpack(path, tmp_path / "own", digest)  # nobody else can have done it
+    unpack(path, tmp_path / "own", digest)  # no other user can have made this change
     folder.chmod(0o777)
     with pytest.raises(PackageMismatch, match="was changed"):
         unpack(path, tmp_path / "to", digest)
@@ -158,8 +158,8 @@ def test_an_archive_that_others_can_change_is_proved_again(tmp_path: Path) -> No
     assert sorted(path.name for path in tmp_path.iterdir()) == ["again", "own", "pkgs", "to"]
 
 
-def test_no_package_of_the_channel_comes_near_to_the_limits(test_cache: Path, channel: object) -> None:
-    """The limits stop bombs, not packages."""
+def test_no_package_of_the_channel_is_near_the_limits(test_cache: Path, channel: object) -> None:
+    """The limits stop bombs, and no real packages."""
     archives = [path for path in (test_cache / "tiny").glob("*/*.conda") if path.stat().st_size > 100_000]
     assert archives
     for path in archives:

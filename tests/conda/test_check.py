@@ -1,4 +1,4 @@
-"""Extracted packages: metadata that names other files, and files that are not what the metadata says, are refused."""
+"""Extracted packages with wrong metadata are refused: it names other files, or the files differ from the metadata."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NEVER_THERE = {"sha256": "a" * 64, "size_in_bytes": 1}
 
 
 class Folder:
-    """An extracted package with the files and links that a test gives it."""
+    """An extracted package with the files and links of a test."""
 
     def __init__(self, folder: Path, name: str = "evil") -> None:
         self.path = folder / name
@@ -81,22 +81,22 @@ def folder(tmp_path: Path) -> Folder:
     ],
 )
 def test_a_path_outside_is_refused(folder: Folder, name: str, hashed: bool) -> None:
-    """Also in an entry that no installer would get."""
+    """This rule also holds for an entry that no installer reads."""
     entry = {"_path": name, "path_type": "hardlink", **(NEVER_THERE if hashed else {})}
     with pytest.raises(UnsafePackage):
         folder.paths(entry).check()
 
 
 @pytest.mark.parametrize("value", [3, None, ["x"], {"x": 1}, True])
-def test_a_path_that_is_no_text_is_refused(folder: Folder, value: object) -> None:
-    """Of whatever type."""
+def test_a_path_that_is_not_text_is_refused(folder: Folder, value: object) -> None:
+    """A path of any other type is refused."""
     with pytest.raises(UnsafePackage):
         folder.paths({"_path": value, "path_type": "hardlink"}).check()
 
 
 @pytest.mark.parametrize("entry", [path_entry("share/d/x", None), path_entry("share/d/x", b"secret")])
 def test_no_path_goes_through_a_link(folder: Folder, tmp_path: Path, entry: dict[str, Any]) -> None:
-    """The file below the link is the user's."""
+    """The file behind the link belongs to the user."""
     (tmp_path / "home").mkdir()
     (tmp_path / "home/x").write_text("secret")
     folder.link("share/d", str(tmp_path / "home"))
@@ -105,8 +105,8 @@ def test_no_path_goes_through_a_link(folder: Folder, tmp_path: Path, entry: dict
 
 
 @pytest.mark.parametrize("kind", ["hardlink", "directory", "future", None, 3])
-def test_a_link_must_be_said_to_be_one(folder: Folder, kind: object) -> None:
-    """An installer reads through it if it shall replace the prefix in the file."""
+def test_a_link_must_be_declared_as_a_link(folder: Folder, kind: object) -> None:
+    """An installer that replaces the prefix in the file would read through the link."""
     folder.link("etc/x", "/etc/passwd").file("etc/y")
     entry = {"_path": "etc/x", "path_type": kind, "prefix_placeholder": "/old", "file_mode": "text"}
     if isinstance(kind, str) and kind != "future":
@@ -117,7 +117,7 @@ def test_a_link_must_be_said_to_be_one(folder: Folder, kind: object) -> None:
 
 
 def test_a_pipe_is_not_read(folder: Folder) -> None:
-    """Neither as a file of the package nor as its metadata: nobody writes into it."""
+    """A pipe without a writer is read neither as a file of the package nor as its metadata."""
     os.mkfifo(folder.path / "pipe")
     with pytest.raises(UnsafePackage):
         folder.paths({"_path": "pipe", "path_type": "hardlink"}).check()
@@ -138,7 +138,7 @@ def test_a_pipe_is_not_read(folder: Folder) -> None:
     ],
 )
 def test_a_relative_link_stays_in_the_environment(folder: Folder, name: str, target: str, fine: bool) -> None:
-    """An absolute one names a file of the base image, as conda-build allows."""
+    """An absolute link names a file of the base image, as in conda-build."""
     folder.link(name, target).paths(path_entry(name, None, "softlink"))
     if fine:
         assert folder.check().links == {name}
@@ -147,8 +147,8 @@ def test_a_relative_link_stays_in_the_environment(folder: Folder, name: str, tar
             folder.check()
 
 
-def test_links_of_noarch_packages_are_judged_where_they_will_lie(folder: Folder) -> None:
-    """They are deeper in the prefix than in the package."""
+def test_links_of_noarch_packages_are_checked_at_their_installed_path(folder: Folder) -> None:
+    """The links are deeper in the prefix than in the package."""
     folder.index(noarch="python")
     folder.link("site-packages/x", "../../../bin/x").paths(path_entry("site-packages/x", None, "softlink"))
     assert folder.check().links == {f"{SITE}/x"}
@@ -165,8 +165,8 @@ def test_an_entry_point_is_one_name(folder: Folder, command: str) -> None:
         folder.paths().check()
 
 
-def test_a_link_in_the_place_of_a_command_is_refused(folder: Folder) -> None:
-    """The installer would write the script into the link's target."""
+def test_a_link_in_place_of_a_command_is_refused(folder: Folder) -> None:
+    """The installer would write the script into the target of the link."""
     folder.index(noarch="python")
     (folder.path / "info/link.json").write_text('{"noarch": {"type": "python", "entry_points": ["run = x:main"]}}')
     folder.link("bin/run", "/tmp/x")
@@ -175,8 +175,8 @@ def test_a_link_in_the_place_of_a_command_is_refused(folder: Folder) -> None:
 
 
 @pytest.mark.parametrize("name", ["conda-meta/other-1-0.json", "conda-meta/history", "conda-meta", "bin"])
-def test_a_package_does_not_take_the_installers_place(folder: Folder, name: str) -> None:
-    """With a record of another package, its paths would be believed; through a link they would be written outside."""
+def test_a_package_cannot_replace_files_of_the_installer(folder: Folder, name: str) -> None:
+    """The paths in a record of another package would be used. Through a link, files would be written outside."""
     if "/" in name:
         folder.file(name).paths(path_entry(name, b""))
     else:
@@ -185,8 +185,8 @@ def test_a_package_does_not_take_the_installers_place(folder: Folder, name: str)
         folder.check()
 
 
-def test_metadata_is_bounded(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Relative to the size of the archive; nesting, too."""
+def test_metadata_is_limited(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The limit depends on the size of the archive. The nesting is limited, too."""
     folder.paths()
     (folder.path / "info/link.json").write_text("[" * 200_000)
     with pytest.raises(UnsafePackage, match="too deeply"):
@@ -197,7 +197,7 @@ def test_metadata_is_bounded(folder: Folder, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_lists_of_files_of_older_packages_are_checked(folder: Folder) -> None:
-    """They have no paths.json."""
+    """Older packages have no paths.json."""
     (folder.path / "info/files").write_text("bin/x\n../../x\n")
     with pytest.raises(UnsafePackage):
         folder.file("bin/x").check()
@@ -206,15 +206,15 @@ def test_lists_of_files_of_older_packages_are_checked(folder: Folder) -> None:
 
 
 def test_an_incomplete_package_is_named(folder: Folder) -> None:
-    """It may be a damaged package cache: the archive is used then."""
+    """The package cache can be damaged. Then the archive is used."""
     with pytest.raises(LinkFailed, match="evil-1-0"):
         folder.check()
     with pytest.raises(LinkFailed, match="'share' is missing"):
         folder.paths(path_entry("share/x", b"")).check()
 
 
-def test_packages_that_meet_at_a_link_are_linked_apart(tmp_path: Path) -> None:
-    """Together, the file of one package would be written through the link of the other one."""
+def test_packages_that_share_a_link_are_linked_separately(tmp_path: Path) -> None:
+    """Otherwise the file of one package would be written through the link of the other package."""
     home = tmp_path / "home"
     home.mkdir()
     (home / "x").write_text("the user's")

@@ -148,8 +148,8 @@ def test_very_many_packages_are_fetched(tmp_path: Path) -> None:
     assert all(found[item.dist].path.read_bytes() == item.name.encode() for item in wanted)
 
 
-def test_an_archive_without_a_hash_is_not_taken(tmp_path: Path) -> None:
-    """Nothing can verify it, and that is said."""
+def test_an_archive_without_a_hash_is_not_used(tmp_path: Path) -> None:
+    """Nothing can verify the archive, and the error says so."""
     with Host({"/noarch/small-1.0-0.conda": DATA}).serving() as host:
         error = one(replace(package(host.url), sha256="", md5=""), tmp_path)
     assert isinstance(error, PackageNotFound)
@@ -157,8 +157,8 @@ def test_an_archive_without_a_hash_is_not_taken(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["ftp", "s3", "gopher", "data", "javascript"])
-def test_a_lock_file_names_packages_by_the_schemes_of_channels(tmp_path: Path, scheme: str) -> None:
-    """A stranger's lock file does not choose what is spoken; an environment's own record does."""
+def test_a_lock_file_contains_only_urls_of_channel_schemes(tmp_path: Path, scheme: str) -> None:
+    """A lock file of another person cannot choose the protocol. The record of an environment can."""
     wanted = package(f"{scheme}://lab.org")
     error = one(wanted, tmp_path)
     assert isinstance(error, PackageNotFound)
@@ -166,8 +166,8 @@ def test_a_lock_file_names_packages_by_the_schemes_of_channels(tmp_path: Path, s
     assert PackageSources(urls={wanted.dist: wanted.url}).may_fetch(wanted)
 
 
-def test_a_download_has_the_size_of_the_record(tmp_path: Path) -> None:
-    """A larger file is refused; a download that does not end, too, as soon as it is larger."""
+def test_a_download_has_the_size_in_the_record(tmp_path: Path) -> None:
+    """A larger file is refused. An endless download is refused when it is larger."""
     with Host({"/noarch/small-1.0-0.conda": DATA}).serving() as host:
         error = one(replace(package(host.url), size=len(DATA) - 1), tmp_path)
     assert isinstance(error, PackageMismatch)

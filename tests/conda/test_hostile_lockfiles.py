@@ -64,8 +64,8 @@ def test_a_file_that_is_no_lock_file_is_refused(text: str, tmp_path: Path) -> No
     ],
 )
 @pytest.mark.parametrize("format", ["conda-lock", "pixi"])
-def test_what_becomes_a_path_is_one_in_the_prefix(format: str, field: str, value: str) -> None:
-    """A lock file decides where files of noarch packages are written, and how files of a build are named."""
+def test_values_that_become_paths_stay_in_the_prefix(format: str, field: str, value: str) -> None:
+    """A lock file decides the folder of noarch packages and the names of files of a build."""
     text = json.dumps(_python_lock(format, **{field: value}))
     with pytest.raises(LockfileError):
         load(text)
@@ -75,7 +75,7 @@ def test_what_becomes_a_path_is_one_in_the_prefix(format: str, field: str, value
 
 
 def _python_lock(format: str, site_packages: str = "lib/python3.13/site-packages", **given: str) -> dict[str, Any]:
-    """A lock file of Python in one of two formats."""
+    """Returns a lock file of Python in one of two formats."""
     url = "https://h/linux-64/python-3.13.1-0_cp313.conda"
     known = {"name": "python", "version": "3.13.1", "sha256": "a" * 64, "md5": "b" * 32, **given}
     if format == "pixi":
@@ -103,15 +103,15 @@ def test_versions_are_read_as_text() -> None:
     assert load(text.replace('"', "")).conda[0].version == "3.10"
 
 
-def test_a_lock_file_with_too_many_lines_takes_no_time() -> None:
-    """The number of packages is bounded, and empty lines cost nothing."""
+def test_a_lock_file_with_too_many_lines_takes_little_time() -> None:
+    """The number of packages is limited, and empty lines take little time."""
     with pytest.raises(LockfileError, match="more than 50000 packages"):
         load("@EXPLICIT\n" + "https://h/noarch/a-1-0.conda\n" * 50_001)
     assert load("@EXPLICIT\n" + "\n" * 3_000_000, "linux-64").conda == ()
 
 
-def test_a_file_that_is_too_large_is_not_read(tmp_path: Path) -> None:
-    """A lock file has at most 64 MiB, whatever the file on the disk has."""
+def test_a_too_large_file_is_not_read(tmp_path: Path) -> None:
+    """A lock file has at most 64 MiB, for any size of the file on the disk."""
     path = tmp_path / "lock.yml"
     with path.open("wb") as file:
         file.truncate(1 << 40)
@@ -121,6 +121,6 @@ def test_a_file_that_is_too_large_is_not_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("spec", ["a >=1", "a 1.*", "a" + " " * 60_000 + "x"])
 def test_many_dependencies_of_one_name_take_linear_time(spec: str) -> None:
-    """100,000 specs of one name are joined once."""
+    """100,000 specs with the same name are joined once."""
     (merged,) = merged_depends([spec] * (100_000 if len(spec) < 100 else 3))
     assert merged.startswith("a ")

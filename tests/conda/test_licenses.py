@@ -1,4 +1,4 @@
-"""Licences as packages state them: in records, in package caches, in archives, and in pip's metadata."""
+"""Licences in the metadata of packages: in records, in package caches, in archives, and in pip's metadata."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def needs_texts(name: str) -> bool:
     return name != "MIT"
 
 
-def test_they_are_the_same_from_a_cache_and_from_archives(channel: Channel, prefix: Path, tmp_path: Path) -> None:
-    """With an environment, with a package cache alone, and with the channel alone."""
+def test_licences_are_the_same_from_a_cache_and_from_archives(channel: Channel, prefix: Path, tmp_path: Path) -> None:
+    """The sources are an environment, only a package cache, or only the channel."""
     packages = load(explicit(channel, tmp_path / "lock.txt")).conda
     caches = PackageCaches([prefix.parent / "pkgs"])
     assert licenses(packages, PackageSources(caches), snapshot(prefix), needs_texts) == EXPECTED
@@ -53,8 +53,8 @@ def test_they_are_the_same_from_a_cache_and_from_archives(channel: Channel, pref
     assert licenses(packages, PackageSources(), None, needs_texts) == EXPECTED
 
 
-def test_a_package_that_cannot_be_read_has_its_record_alone(channel: Channel, prefix: Path, tmp_path: Path) -> None:
-    """Or nothing."""
+def test_a_package_that_cannot_be_read_has_only_its_record(channel: Channel, prefix: Path, tmp_path: Path) -> None:
+    """Without a record, the package has no licence."""
     packages = load(explicit(channel, tmp_path / "lock.txt")).conda
     gone = PackageSources(urls={package.dist: f"file://{tmp_path}/nothing/{package.fn}" for package in packages})
     found = licenses(packages, gone, snapshot(prefix), needs_texts)
@@ -62,10 +62,10 @@ def test_a_package_that_cannot_be_read_has_its_record_alone(channel: Channel, pr
     assert set(licenses(packages, gone, None, needs_texts).values()) == {License()}
 
 
-def test_texts_are_bounded_and_links_are_not_followed(
+def test_texts_are_limited_and_links_are_not_followed(
     channel: Channel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A licence is no way to read the builder's files, or to fill the memory."""
+    """A licence file cannot read files of the user, or fill the memory."""
     monkeypatch.setattr(module, "LONGEST_TEXT", 5)
     monkeypatch.setattr(module, "MOST_TEXTS", 1)
     prefix = install(tmp_path / "env", channel, "own")
@@ -87,14 +87,14 @@ def test_texts_are_bounded_and_links_are_not_followed(
         ("Name: x\n", ""),
     ],
 )
-def test_a_distribution_of_pip_states_its_own(tmp_path: Path, metadata: str, name: str) -> None:
-    """As an expression, in a line, or by a classifier."""
+def test_a_pip_package_names_its_licence(tmp_path: Path, metadata: str, name: str) -> None:
+    """The licence is an expression, a line, or a classifier."""
     info = tmp_path / "x-1.dist-info"
     info.mkdir()
     (info / "METADATA").write_text(f"Metadata-Version: 2.4\n{metadata}")
     assert pip_license(tmp_path, "x-1.dist-info") == License(name)
 
 
-def test_a_distribution_without_metadata_states_none(tmp_path: Path) -> None:
+def test_a_pip_package_without_metadata_has_no_licence(tmp_path: Path) -> None:
     """An ``.egg-link`` is a file."""
     assert pip_license(tmp_path, "x.egg-link") == License()

@@ -1,4 +1,4 @@
-"""Logins of channels: which packages are fetched with one, and that no other server learns it."""
+"""Logins of channels: the packages that need a login are known, and no other server gets the login."""
 
 from __future__ import annotations
 
@@ -35,8 +35,10 @@ def write(file: Path, text: str) -> None:
         (".netrc", "machine lab.org login me password word", LAB),
     ],
 )
-def test_the_settings_of_the_tools_say_what_needs_a_login(tmp_path: Path, name: str, text: str, url: str) -> None:
-    """Each where its tool keeps it; what they say of one channel says nothing of others."""
+def test_the_settings_of_the_tools_say_which_channels_need_a_login(
+    tmp_path: Path, name: str, text: str, url: str
+) -> None:
+    """Each tool has its own settings. A login of one channel says nothing about other channels."""
     write(tmp_path / name, text)
     found = read_logins({"HOME": str(tmp_path)})
     assert found.covers(url)
@@ -44,7 +46,7 @@ def test_the_settings_of_the_tools_say_what_needs_a_login(tmp_path: Path, name: 
     assert not read_logins({"HOME": str(tmp_path / "nobody")}).covers(url)
 
 
-def test_a_login_in_the_address_of_a_record_counts() -> None:
+def test_a_login_in_the_url_of_a_record_counts() -> None:
     """conda writes ``<TOKEN>`` in place of a token."""
     none = Logins()
     for before in ("https://u:p@lab.org", "https://lab.org/t/<TOKEN>", "https://lab.org/t/tk-9"):
@@ -52,8 +54,8 @@ def test_a_login_in_the_address_of_a_record_counts() -> None:
     assert not none.covers("https://lab.org/c/x.conda")
 
 
-def test_channels_that_everybody_can_read_are_not_private() -> None:
-    """Though conda and rattler send a login to their host."""
+def test_public_channels_are_not_private() -> None:
+    """This is true even if conda and rattler send a login to their host."""
     found = Logins(hosts=frozenset(("conda.anaconda.org",)))
     assert not found.covers("https://conda.anaconda.org/conda-forge/noarch/x-1-0.conda")
     assert not found.covers("https://conda.anaconda.org/t/<TOKEN>/conda-forge/noarch/x-1-0.conda")
@@ -61,16 +63,16 @@ def test_channels_that_everybody_can_read_are_not_private() -> None:
 
 
 @pytest.mark.parametrize("broken", ["", "[", "- x", "null", '{"a": 1}', "a: &a [*a]", "\\x00"])
-def test_settings_that_cannot_be_read_count_as_empty(tmp_path: Path, broken: str) -> None:
-    """A build does not fail because of a file that it only asks for logins."""
+def test_settings_that_cannot_be_read_are_ignored(tmp_path: Path, broken: str) -> None:
+    """A build does not fail because of a file that may contain logins."""
     for name in (".condarc", ".rattler/credentials.json", ".mamba/auth/authentication.json", ".netrc"):
         write(tmp_path / name, f"{broken} # ://")
     assert not read_logins({"HOME": str(tmp_path)}).covers(LAB)
 
 
 @pytest.mark.parametrize("kind", ["login", "token", "stored token"])
-def test_no_other_server_learns_a_login(tmp_path: Path, kind: str) -> None:
-    """A channel that moved its files elsewhere: neither an Authorization header nor a Referer goes there."""
+def test_no_other_server_gets_a_login(tmp_path: Path, kind: str) -> None:
+    """If a channel redirects to another server, this server gets neither an Authorization header nor a Referer."""
     path = "/noarch/small-1.0-0.conda"
     seen = f"/t/tk-canary{path}" if "token" in kind else path
     with Host({path: DATA}).serving() as files:
@@ -91,8 +93,8 @@ def test_no_other_server_learns_a_login(tmp_path: Path, kind: str) -> None:
     assert len(files.seen) == 2
 
 
-def test_a_login_goes_on_within_its_own_server(tmp_path: Path) -> None:
-    """The file to which the server redirects is behind the same login."""
+def test_a_login_is_used_on_its_own_server(tmp_path: Path) -> None:
+    """The target of a redirect on the same server needs the same login."""
     path = "/noarch/small-1.0-0.conda"
     host = Host({"/files/x": DATA}, login="me:canary", moved={path: "/files/x"})
     with host.serving():
@@ -101,8 +103,8 @@ def test_a_login_goes_on_within_its_own_server(tmp_path: Path) -> None:
     assert host.logins == {"me:canary"}
 
 
-def test_a_failure_tells_no_login(tmp_path: Path) -> None:
-    """Nor does the representation of the sources."""
+def test_a_failure_contains_no_login(tmp_path: Path) -> None:
+    """The representation of the sources contains no login either."""
     with Host({}).serving() as host:
         wanted = package(host.url)
         urls = {wanted.dist: f"{host.url}/t/tk-canary/x"}
@@ -114,6 +116,6 @@ def test_a_failure_tells_no_login(tmp_path: Path) -> None:
 
 
 def test_the_packages_of_most_environments_need_no_login() -> None:
-    """Nothing is withheld from the pool without a reason."""
+    """No layer is kept out of the pool without a reason."""
     wanted = CondaPackage.of_url("https://conda.anaconda.org/conda-forge/noarch/x-1-0.conda", sha256="0" * 64)
     assert not PackageSources().needs_login(wanted)

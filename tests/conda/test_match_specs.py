@@ -28,12 +28,12 @@ from jupyter_condabuild.errors import UsageError
     ],
 )
 def test_a_package_matches_by_name_version_and_build(spec: str, package: tuple[str, ...], matches: bool) -> None:
-    """As conda compares them; a version that nobody can compare is not overlooked."""
+    """The comparison is the same as in conda. A version that cannot be compared is reported."""
     assert PackageMatch(spec)(*package) is matches
 
 
 @pytest.mark.parametrize("spec", ["<3", "a<=", "[", "\x00", "a b c d e f"])
 def test_other_texts_are_refused(spec: str) -> None:
-    """With a hint."""
+    """The error has a hint."""
     with pytest.raises(UsageError, match="not a package with versions"):
         PackageMatch(spec)

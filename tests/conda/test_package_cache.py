@@ -82,10 +82,10 @@ def test_a_partly_extracted_folder_is_not_used(cache: tuple[Path, CondaPackage])
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can give a folder to another group")
 @pytest.mark.parametrize("place", ["above", ".", "greet-1.0-h0_0"])
 @pytest.mark.parametrize("mode", [0o777, 0o775])
-def test_a_folder_that_others_can_write_is_not_believed(
+def test_a_folder_that_others_can_write_is_not_used(
     cache: tuple[Path, CondaPackage], tmp_path_factory: pytest.TempPathFactory, place: str, mode: int
 ) -> None:
-    """Neither the files nor the note beside them; an archive there is, because its hash is the lock file's."""
+    """Neither its files nor its record are used. An archive is used, because the lock file has its hash."""
     own, package = cache
     folder = tmp_path_factory.mktemp("above") / "pkgs"
     own.rename(folder)
@@ -99,18 +99,18 @@ def test_a_folder_that_others_can_write_is_not_believed(
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can give a folder to somebody else")
-def test_a_folder_of_another_user_is_not_believed(cache: tuple[Path, CondaPackage]) -> None:
-    """The owner can write it at any time."""
+def test_a_folder_of_another_user_is_not_used(cache: tuple[Path, CondaPackage]) -> None:
+    """The owner can change the folder at any time."""
     folder, package = cache
     os.chown(folder / "greet-1.0-h0_0", 4242, 4242)
     found = PackageCaches([folder]).find(package)
     assert found is None or not found.extracted
 
 
-def test_a_link_to_an_extracted_package_is_not_believed(
+def test_a_link_to_an_extracted_package_is_not_used(
     cache: tuple[Path, CondaPackage], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """Its target may be anybody's."""
+    """Another user can own the target."""
     folder, package = cache
     elsewhere = tmp_path_factory.mktemp("elsewhere") / "greet"
     (folder / "greet-1.0-h0_0").rename(elsewhere)
@@ -219,8 +219,8 @@ def test_a_file_is_hashed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("open_to_others", [".", "greet-1.0-h0_0"])
-def test_a_cache_that_others_can_write_is_not_believed(cache: tuple[Path, CondaPackage], open_to_others: str) -> None:
-    """The folder's own note of its hash is theirs, too. The archive still counts, by the hash of its bytes."""
+def test_a_cache_that_others_can_write_is_not_used(cache: tuple[Path, CondaPackage], open_to_others: str) -> None:
+    """Other users can also change the record of the hash. The archive is used, because its bytes are checked."""
     folder, package = cache
     (folder / open_to_others).chmod(0o777)
     found = PackageCaches([folder]).find(package)

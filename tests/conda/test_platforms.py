@@ -80,6 +80,6 @@ def test_the_platform_of_an_explicit_file_is_read_from_its_comment_or_urls(head:
 def test_an_environment_without_a_platform_is_for_this_machine(
     machine: str, platform: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An environment of noarch packages has the platform that a lock file without one has."""
+    """An environment of only noarch packages has the default platform of a lock file."""
     monkeypatch.setattr("platform.machine", lambda: machine)
     assert _platform([]) == linux_platform() == platform

@@ -1,4 +1,4 @@
-"""The interpreter of a foreign lock file compiles in a sandbox: the same bytes, and no sight of the user."""
+"""The interpreter of a foreign lock file compiles in a sandbox, and has no access to the user's data."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _sources(folder: Path, modules: dict[str, bytes]) -> dict[str, str]:
 
 
 def test_bytecode_is_the_same_as_without_a_sandbox(tmp_path: Path) -> None:
-    """Byte by byte, for one package after another; nothing is left on the disk but the bytecode."""
+    """The bytes are the same for several packages. Only the bytecode is left on the disk."""
     sources = _sources(tmp_path, MODULES | BROKEN)
     found = []
     for kind in (Compiler, SandboxedCompiler):
@@ -61,7 +61,7 @@ def _bytes(one: Bytecode) -> bytes:
 
 
 def _program(folder: Path, script: str, answer: object = None) -> Path:
-    """A package with this script as its interpreter; the script may send `answer`."""
+    """A package whose interpreter is this script. The script can send `answer`."""
     (folder / "package/bin").mkdir(parents=True)
     python = folder / "package/bin/python"
     python.write_text(f"#!/bin/sh\n{script}\n")
@@ -78,8 +78,8 @@ def _compile(folder: Path, python: Path) -> list[Bytecode]:
         return compiler.compile(_sources(folder, {MODULE: b"X = 1\n"}), str(folder / "out"), "/opt/env", EPOCH)
 
 
-def test_it_sees_nothing_of_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No variable, no home folder, no process, no network; and it can write to no folder of this machine."""
+def test_the_sandbox_hides_the_users_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The interpreter has no variable, home folder, process or network of the user, and can write to no folder here."""
     monkeypatch.setenv("SECRET", "s3cr3t")
     secret = tmp_path / "secret"
     secret.write_text("s3cr3t")
@@ -118,23 +118,23 @@ def test_it_sees_nothing_of_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyP
         ("an object that marshal would build", b"[\x01\0\0\0(\x02\0\0\0i\0\0\0\0\xe3"),
     ],
 )
-def test_no_answer_is_believed(tmp_path: Path, kind: str, answer: Any) -> None:
-    """An answer that is not of the modules that were asked is an error of the interpreter."""
+def test_a_wrong_answer_is_an_error(tmp_path: Path, kind: str, answer: Any) -> None:
+    """An answer about other modules than the requested ones is an error of the interpreter."""
     python = _program(tmp_path, f"echo 1234 >/condabuild/out/part.0; {ANSWER}", answer)
     with pytest.raises(subprocess.CalledProcessError):
         _compile(tmp_path, python)
 
 
-def test_an_interpreter_that_never_answers_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After a time that is enough for every honest package."""
+def test_an_interpreter_without_an_answer_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time limit is long enough for every real package."""
     monkeypatch.setattr(sandboxed_compiler, "SECONDS", 0.2)
     with pytest.raises(subprocess.CalledProcessError):
         _compile(tmp_path, _program(tmp_path, ANSWER, b""))
 
 
 @pytest.mark.parametrize("trick", ["ln -s {secret}", "mkfifo", "mkdir", ": || "])
-def test_a_link_instead_of_bytecode_leads_nowhere(tmp_path: Path, trick: str) -> None:
-    """The bytecode is copied from regular files alone, so that no link brings a file of the user into the image."""
+def test_a_link_in_place_of_bytecode_is_not_followed(tmp_path: Path, trick: str) -> None:
+    """Bytecode is copied only from regular files, so that no link brings a file of the user into the image."""
     secret = tmp_path / "secret"
     secret.write_text("s3cr3t")
     command = f"{trick.format(secret=secret)} /condabuild/out/part.0"
@@ -145,7 +145,7 @@ def test_a_link_instead_of_bytecode_leads_nowhere(tmp_path: Path, trick: str) ->
 
 @pytest.fixture
 def foreign(tmp_path: Path) -> tuple[Path, Path]:
-    """A lock file of somebody else, and the file that exists if its interpreter could write outside of a sandbox."""
+    """A lock file of another person, and the file that exists if its interpreter can write outside of a sandbox."""
     prefix, sign = hostile_prefix(tmp_path)
     lockfile = tmp_path / "conda-lock.yml"
     lockfile.write_text(dump(lock(snapshot(prefix))))
@@ -153,7 +153,7 @@ def foreign(tmp_path: Path) -> tuple[Path, Path]:
 
 
 def test_a_foreign_lock_file_compiles_in_a_sandbox(workshop: Workshop, foreign: tuple[Path, Path]) -> None:
-    """The build says so; the interpreter changes nothing, and what it does not compile is an error."""
+    """The log says so. The interpreter changes nothing, and modules that it does not compile are an error."""
     lockfile, sign = foreign
     with pytest.raises(LinkFailed, match="cannot compile"):
         workshop.image(lockfile)
@@ -161,10 +161,10 @@ def test_a_foreign_lock_file_compiles_in_a_sandbox(workshop: Workshop, foreign: 
     assert [event.text for event in workshop.events if isinstance(event, Log) and "in a sandbox" in event.text]
 
 
-def test_without_a_sandbox_the_build_warns(
+def test_a_build_without_a_sandbox_gives_a_warning(
     workshop: Workshop, foreign: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Before the interpreter runs; it gets no variable of the user."""
+    """The warning comes before the interpreter runs. The interpreter gets no variable of the user."""
     lockfile, sign = foreign
     monkeypatch.setattr(sandbox, "available", lambda: False)
     assert for_foreign_packages() == "environment"
@@ -174,10 +174,10 @@ def test_without_a_sandbox_the_build_warns(
     assert sign.exists()
 
 
-def test_without_bytecode_nothing_of_a_foreign_lock_file_runs(
+def test_without_bytecode_no_code_of_a_foreign_lock_file_runs(
     workshop: Workshop, foreign: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also not to compile the modules of packages for this platform."""
+    """The modules of packages for this platform are not compiled either."""
     lockfile, sign = foreign
     monkeypatch.setattr(sandbox, "available", lambda: False)
     image = workshop.image(lockfile, bytecode=False)

@@ -193,17 +193,17 @@ def test_a_long_text_takes_a_short_time() -> None:
     ],
 )
 def test_a_hostile_text_takes_linear_time(text: str) -> None:
-    """With a pattern that looks from each start to the end, this test would not end."""
+    """With a quadratic pattern, this test would not end."""
     assert len(scrub(text)) <= len(text)
 
 
 def test_a_hostile_json_file_takes_linear_time() -> None:
-    """A text without an end is read once, not from each quotation mark; it keeps its bytes."""
+    """An endless text is read once, and not from each quotation mark. Its bytes do not change."""
     data = b'{"a": "' + b'\\"' * 500_000
     assert scrub_json_bytes(data) == data
     assert scrub_json_bytes(b'{"a": "https://u:p@h/') == b'{"a": "https://h/'
 
 
-def test_a_name_that_hides_too_deep_counts_as_a_secret() -> None:
-    """After twenty rounds of decoding a name is dropped with its value."""
+def test_a_deeply_encoded_name_counts_as_a_secret() -> None:
+    """After twenty rounds of decoding, a name is removed with its value."""
     assert scrub_url("https://h/?a%2" + "%3" * 100 + "5=v") == "https://h/"

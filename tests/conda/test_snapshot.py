@@ -195,8 +195,8 @@ def test_a_broken_record_is_refused(small: SmallPrefix, content: bytes) -> None:
 
 
 @pytest.mark.parametrize("path", ["/home/user", "../../x", "lib/python3.12/../x/site-packages", "site-packages", 7])
-def test_site_packages_outside_is_refused(small: SmallPrefix, path: object) -> None:
-    """pip's metadata is read there."""
+def test_site_packages_outside_of_the_prefix_is_refused(small: SmallPrefix, path: object) -> None:
+    """The metadata of pip is read in this folder."""
     small.add("python", "3.12.1", python_site_packages_path=path)
     with pytest.raises(BrokenRecord):
         snapshot(small.path)

@@ -76,7 +76,7 @@ LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
         ("- a\n" * 1_000_001, "too large"),
     ],
 )
-def test_a_document_that_grows_is_refused(text: str, said: str) -> None:
-    """Aliases, a deep or a large document, and keys that are no texts: a small file takes no memory."""
+def test_a_document_that_expands_is_refused(text: str, said: str) -> None:
+    """Aliases, deep or large documents, and keys that are not text are refused: a small file needs little memory."""
     with pytest.raises(LockfileError, match=said):
         yaml.load(text, "here")

@@ -239,10 +239,10 @@ def test_an_image_with_lost_blobs_is_pushed_again(
     assert {str(layer.digest) for layer in first.image.manifest.layers} <= there
 
 
-def test_packages_that_need_a_login_stay_out_of_the_pool(
+def test_layers_of_packages_with_a_login_are_not_in_the_pool(
     workshop: Workshop, lockfile: Path, fake_registry: FakeRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Their layers are in the image alone, and a warning says that the image contains them."""
+    """Their layers are only in the image, and a warning says that the image contains them."""
     channel = Channel(lockfile.parent / "channel")
     with channels.serve(channel) as url:
         private = url.replace("127.0.0.1", "localhost")

@@ -71,7 +71,7 @@ def test_jupyterlab_gets_a_port_on_this_machine_and_a_profile_for_a_hub() -> Non
         .startswith("apptainer exec --env PYTHONNOUSERSITE=1 env.sif /opt/condabuild/entrypoint jupyter lab")
     )
     every = commands(PUSHED, ("jupyter", "lab", "--ip=0.0.0.0", "--port=8888"))
-    assert "--ip=127.0.0.1 --port=8888" in every["apptainer"].text  # its network is the host's
+    assert "--ip=127.0.0.1 --port=8888" in every["apptainer"].text  # the network is the host's
     configuration: dict[str, object] = {}
     spawner = type("KubeSpawner", (), {})()
     exec(found["jupyterhub"].text, {"c": type("Config", (), {"KubeSpawner": spawner})()}, configuration)

@@ -1,4 +1,4 @@
-"""SBOMs of pushed images: attached once to each image, never in the way of the push."""
+"""SBOMs of pushed images: each image gets them once, and a failure does not stop the push."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def prefix(channel: Channel, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def sboms(repository: Repository, tag: str) -> tuple[Manifest, dict[str, bytes]]:
-    """The manifest of a tag, and the SBOMs of its image by media type; each type once."""
+    """Returns the manifest of a tag, and the SBOMs of its image by media type, each type once."""
     manifest = repository.manifest(tag)
     assert isinstance(manifest, Manifest)
     found = [one for one in referrers(repository, manifest.descriptor.digest) if one.artifact_type in MEDIA_TYPES]
@@ -54,7 +54,7 @@ def sboms(repository: Repository, tag: str) -> tuple[Manifest, dict[str, bytes]]
 def test_each_pushed_image_has_both_sboms(
     workshop: Workshop, prefix: Path, registry: str, fake_registry: FakeRegistry, kind: str
 ) -> None:
-    """They name its packages, with licence and layer."""
+    """The SBOMs contain its packages, with licence and layer."""
     fake_registry.has_referrers = kind == "referrers API"
     host = registry if kind == "real registry" else fake_registry.host
     name = f"sboms/{uuid.uuid4().hex}"
@@ -72,10 +72,10 @@ def test_each_pushed_image_has_both_sboms(
     assert str(prefix).encode() not in found[SPDX] + found[CYCLONEDX]
 
 
-def test_the_same_image_has_the_same_sboms_wherever_it_was_built(
+def test_the_same_image_always_has_the_same_sboms(
     workshop: Workshop, prefix: Path, fake_registry: FakeRegistry, tmp_path: Path
 ) -> None:
-    """From an environment with its package cache, and from a lock file with archives alone."""
+    """The build starts from an environment with its package cache, or from a lock file with only archives."""
     other = Workshop(tmp_path / "other", workshop.base)
     lockfile = tmp_path / "conda-lock.yml"
     lockfile.write_text(dump(lock(snapshot(prefix))))
@@ -87,10 +87,8 @@ def test_the_same_image_has_the_same_sboms_wherever_it_was_built(
     assert first == second
 
 
-def test_an_image_that_has_its_sboms_gets_none_again(
-    workshop: Workshop, prefix: Path, fake_registry: FakeRegistry
-) -> None:
-    """Under another tag; and a build that changes nothing does not even ask."""
+def test_an_image_with_sboms_gets_no_others(workshop: Workshop, prefix: Path, fake_registry: FakeRegistry) -> None:
+    """Another tag of the image gets none. A build without changes sends no request for them."""
     name = f"{fake_registry.host}/team/env"
     workshop.build(prefix, reference=f"{name}:v1", push=True)
     tags = set(fake_registry.manifests["team/env"])
@@ -102,10 +100,10 @@ def test_an_image_that_has_its_sboms_gets_none_again(
     assert fake_registry.times("GET", "referrers") == 0
 
 
-def test_an_image_of_an_earlier_version_gets_its_sboms_with_again(
+def test_again_adds_sboms_to_an_image_of_an_earlier_version(
     workshop: Workshop, prefix: Path, fake_registry: FakeRegistry
 ) -> None:
-    """As ``--again`` repairs an image that has lost a layer."""
+    """``--again`` also repairs an image that has lost a layer."""
     name = f"{fake_registry.host}/team/env"
     workshop.build(prefix, reference=f"{name}:v1", push=True)
     for target in [target for target in fake_registry.manifests["team/env"] if target.startswith("sha256-")]:
@@ -116,10 +114,10 @@ def test_an_image_of_an_earlier_version_gets_its_sboms_with_again(
 
 
 @pytest.mark.parametrize(("method", "path"), [("PUT", "manifests/sha256"), ("GET", "referrers"), ("POST", "uploads")])
-def test_a_registry_that_takes_no_sbom_gives_a_warning(
+def test_a_registry_that_refuses_an_sbom_gives_a_warning(
     workshop: Workshop, prefix: Path, fake_registry: FakeRegistry, method: str, path: str
 ) -> None:
-    """The image is there all the same."""
+    """The image is pushed."""
     workshop.build(prefix, reference=f"{fake_registry.host}/team/env:v1", push=True)
     for digest in [target for target in fake_registry.manifests["team/env"] if target.startswith("sha256")]:
         del fake_registry.manifests["team/env"][digest]

@@ -51,7 +51,7 @@ def started(run: CommandLine) -> Iterator[list[subprocess.Popen[str]]]:
 
 
 def members(moment: dict[str, str]) -> list[str]:
-    """The members of an event as its line has them."""
+    """Returns the members of an event in the form of its line."""
     return [f'"{name}": "{value}"' for name, value in moment.items()]
 
 

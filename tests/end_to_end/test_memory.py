@@ -46,7 +46,7 @@ def peak(process: subprocess.Popen[str]) -> int:
 
 
 def high_water(pid: int) -> int:
-    """The most bytes that a process has had, and each of its descendants that live."""
+    """Returns the highest memory in bytes of a process and of each living descendant."""
     total = 0
     with suppress(OSError):
         found = re.search(r"VmHWM:\s*(\d+) kB", Path(f"/proc/{pid}/status").read_text())
@@ -73,7 +73,7 @@ def built(run: CommandLine, *arguments: str | Path) -> int:
 
 
 def test_a_package_of_1_gb(run: CommandLine, small_base: str) -> None:
-    """It is fetched, unpacked, linked, packed and written as a stream. Each file is larger than ALLOWED."""
+    """The package is fetched, unpacked, linked, packed and written as a stream. Each file is larger than ALLOWED."""
     (run.folder / "channel/noarch").mkdir(parents=True)
     LargePackage("large", 1 << 30, files=3).make(run.folder / "channel/noarch")
     lockfile = explicit(Channel(run.folder / "channel"), run.folder / "explicit.txt")

@@ -343,10 +343,10 @@ def test_an_overlay_does_not_depend_on_the_time(prefix: SmallPrefix, collected: 
     assert collected(prefix)["share/x"].mtime == overlay_module._MTIME
 
 
-def test_a_file_outside_of_the_environment_is_not_taken(
+def test_a_file_outside_of_the_environment_is_not_copied(
     prefix: SmallPrefix, collected: Callable[..., Collected], tmp_path: Path
 ) -> None:
-    """A package lists it below a link that leads to the user's files."""
+    """A package lists the file behind a link to the user's files."""
     (tmp_path / "home").mkdir()
     (tmp_path / "home/config.json").write_text("a login")
     (prefix.path / "share/d").symlink_to(tmp_path / "home")
@@ -356,10 +356,10 @@ def test_a_file_outside_of_the_environment_is_not_taken(
         collected(prefix)
 
 
-def test_a_file_below_a_link_inside_of_the_environment_is_taken(
+def test_a_file_behind_a_link_inside_of_the_environment_is_copied(
     prefix: SmallPrefix, collected: Callable[..., Collected]
 ) -> None:
-    """Such as lib64."""
+    """An example is lib64."""
     (prefix.path / "lib64").symlink_to("lib")
     prefix.add("other", files={"lib64/other.so": b"of the package"})
     prefix.write("lib/other.so", b"changed")
@@ -370,7 +370,7 @@ def test_a_file_below_a_link_inside_of_the_environment_is_taken(
 def test_settings_that_are_links_are_not_read(
     prefix: SmallPrefix, collected: Callable[..., Collected], tmp_path: Path
 ) -> None:
-    """A package can bring one that leads to the user's files; a pipe would block."""
+    """A package can have a link to the user's files. A pipe would block the build."""
     (tmp_path / "secret").write_text("a login")
     (prefix.path / "conda-meta/pinned").symlink_to(tmp_path / "secret")
     os.mkfifo(prefix.path / "conda-meta/frozen")

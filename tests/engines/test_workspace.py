@@ -20,7 +20,7 @@ def write(folder: Path, names: Iterable[str]) -> Path:
 
 
 def workspace(folder: Path) -> list[Entry]:
-    """The entries of a folder of which no file is private."""
+    """The entries of a folder without private files."""
     return entries_of(folder, included_names(folder))
 
 
@@ -63,7 +63,7 @@ def test_a_dockerignore_that_is_not_text_is_read(tmp_path: Path) -> None:
 
 
 def test_unneeded_files_are_left_out(tmp_path: Path) -> None:
-    """These are version control, caches and checkpoints."""
+    """Version control, caches and checkpoints are left out."""
     litter = [
         ".git/config",
         "a/__pycache__/b.pyc",

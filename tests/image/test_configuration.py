@@ -128,15 +128,15 @@ def test_the_runtime_layer_is_always_the_same(tmp_path: Path) -> None:
         (gzip.compress(b"\xff\xfe"), "no readable lock file"),
     ],
 )
-def test_a_lock_file_in_an_image_is_decompressed_with_a_limit(packed: bytes, said: str) -> None:
-    """A bomb in a configuration, and what is no gzip, are refused."""
+def test_a_lock_file_in_an_image_is_decompressed_up_to_a_limit(packed: bytes, said: str) -> None:
+    """A bomb in a configuration, and data that is not gzip, are refused."""
     config = base(**{LOCKFILE: base64.b64encode(packed).decode()})
     with pytest.raises((BadImage, LockfileError), match=said):
         lockfile_in(config)
 
 
 def test_a_document_of_an_image_has_at_most_4_mib() -> None:
-    """A descriptor that claims more is refused before a byte is read; so is a body that has more."""
+    """A descriptor with a larger size is refused before a byte is read. A larger body is refused, too."""
     with pytest.raises(BadImage, match="4194305 bytes"):
         read_document(Memory({}), Descriptor("application/json", DIGEST, (4 << 20) + 1))
     with pytest.raises(BadImage, match="limit"):
@@ -152,8 +152,8 @@ def test_a_document_of_an_image_has_at_most_4_mib() -> None:
         ({"digest": "sha256:" + "z" * 100_000}, "A digest in the manifest"),
     ],
 )
-def test_the_text_of_a_registry_does_not_fill_a_message(change: dict[str, Any], said: str) -> None:
-    """A bad descriptor is named with a few characters of it, and with the hint for a bad image."""
+def test_a_text_of_a_registry_does_not_fill_a_message(change: dict[str, Any], said: str) -> None:
+    """The error contains the first characters of a bad descriptor, and the hint for a bad image."""
     good = {"mediaType": "a", "digest": str(DIGEST), "size": 1}
     with pytest.raises((BadImage, BadDigest), match=said) as caught:
         Descriptor.parse({**good, **change})

@@ -177,7 +177,7 @@ def test_dockerignore_leaves_out_unneeded_files_and_passwords(tmp_path: Path) ->
         (tmp_path / name / "x").write_text("x")
     for name in ("a.py", "a.pyc", ".env", "x.log", "src~"):
         (tmp_path / name).write_text("x")
-    assert included_names(tmp_path) == {"a.py", ".env"}  # .env is left out by its name, see own_files
+    assert included_names(tmp_path) == {"a.py", ".env"}  # .env is left out because of its name, see own_files
     (tmp_path / ".dockerignore").write_text(f"{DOCKERIGNORE}!data\n")
     assert included_names(tmp_path) == {".dockerignore", "a.py", "data", "data/x"}
 
@@ -278,14 +278,14 @@ def _page(container: Container, port: int) -> str:
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS.keys() - {"dockerfile", *SBOMS}))
-def test_a_missing_name_is_told_before_the_environment_is_read(kind: str, tmp_path: Path) -> None:
-    """The folder is no environment; the first fault is that of the request."""
+def test_a_missing_name_is_reported_before_the_environment_is_read(kind: str, tmp_path: Path) -> None:
+    """The folder is not an environment. The first error is the missing name."""
     with pytest.raises(UsageError, match="the name of the image"):
         run(ExportRequest(kind=kind, prefix=tmp_path / "nowhere"), print)
 
 
-def test_a_pipeline_runs_what_it_was_written_with() -> None:
-    """Actions are named by commit, because a tag can be moved; our own package by its version, and as a wheel."""
+def test_a_pipeline_uses_fixed_versions() -> None:
+    """Actions have a commit, because a tag can be moved. Our own package has its version, and is a wheel."""
     text = export("github-actions", asked()).files[".github/workflows/environment-image.yml"]
     used = re.findall(r"uses: *(\S+)", text)
     assert len(used) == 4
@@ -299,7 +299,7 @@ def test_a_pipeline_runs_what_it_was_written_with() -> None:
 
 @pytest.mark.parametrize("kind", ["spdx", "cyclonedx"])
 def test_an_sbom_of_an_environment_is_a_file(kind: str, tmp_path: Path) -> None:
-    """It belongs to no image, and has a licence for each package and a fixed date."""
+    """The SBOM belongs to no image, and has a licence for each package and a fixed date."""
     packages = [(Metadata("a", "1.0", noarch="generic", license="MIT"), [File("share/a", b"a")])]
     prefix = install(tmp_path / "env", small_channel(tmp_path / "channel", packages), "a")
     run = CommandLine(tmp_path)

@@ -1,4 +1,4 @@
-"""licenses: the licences of an environment in any form, the channels with commercial terms, and what is missing."""
+"""licenses: the licences of any form of an environment, channels with commercial terms, and missing licences."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ def found(source: str | Path, tmp_path: Path) -> LicenseList:
     return licenses.run(request(LicensesRequest, source=source, store_dir=tmp_path / "store"), silent)
 
 
-def test_an_environment_its_kernel_lock_file_and_images_have_the_same(
+def test_an_environment_its_kernel_lock_file_and_images_have_the_same_licences(
     workshop: Workshop, prefix: Path, channel: Channel, registry: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An image in a registry by its SBOM, an archive by its packages."""
+    """The licences of an image in a registry come from its SBOM. Those of an archive come from its packages."""
     kernels = tmp_path / "jupyter/kernels/mine"
     kernels.mkdir(parents=True)
     (kernels / "kernel.json").write_text('{"argv": ["x"], "metadata": {"conda_env_path": "%s"}}' % prefix)  # noqa: UP031
@@ -60,7 +60,7 @@ def test_an_environment_its_kernel_lock_file_and_images_have_the_same(
 
 
 def test_the_sbom_of_an_image_is_enough(workshop: Workshop, registry: str, tmp_path: Path) -> None:
-    """The channel may be gone."""
+    """The channel can be missing."""
     channel = small_channel(tmp_path / "channel", PACKAGES)
     made = install(tmp_path / "env", channel, "a", "b", "c")
     name = f"{registry}/licenses/{uuid.uuid4().hex}:v1"
@@ -69,8 +69,8 @@ def test_the_sbom_of_an_image_is_enough(workshop: Workshop, registry: str, tmp_p
     assert found(name, tmp_path).text().splitlines() == TEXT
 
 
-def test_the_command_takes_the_active_environment(prefix: Path, tmp_path: Path) -> None:
-    """And prints JSON."""
+def test_the_command_uses_the_active_environment(prefix: Path, tmp_path: Path) -> None:
+    """The command can print JSON."""
     done = CommandLine(tmp_path)("licenses", "--json", environ={"CONDA_PREFIX": str(prefix)})
     assert done.status == 0, done.err
     assert done.json["licenses"] == {"Ask us": 1, "MIT": 1}
@@ -79,7 +79,7 @@ def test_the_command_takes_the_active_environment(prefix: Path, tmp_path: Path) 
 
 
 def test_channels_with_commercial_terms_are_named() -> None:
-    """With their packages and the address of the terms."""
+    """The report names their packages and the URL of the terms."""
     packages = [
         CondaPackage.of_url("https://repo.anaconda.com/pkgs/main/linux-64/numpy-1-0.conda"),
         CondaPackage.of_url("https://conda.anaconda.org/conda-forge/linux-64/scipy-1-0.conda"),
@@ -104,14 +104,14 @@ def test_channels_with_commercial_terms_are_named() -> None:
         ("", False),
     ],
 )
-def test_terms_belong_to_the_address_of_a_channel(channel: str, commercial: bool) -> None:
-    """Whole names of hosts and channels count."""
+def test_terms_belong_to_the_url_of_a_channel(channel: str, commercial: bool) -> None:
+    """Full names of hosts and channels are compared."""
     assert (terms_of(channel) is not None) is commercial
     assert all(start.endswith("/") for terms in COMMERCIAL for start in terms.starts)
 
 
-def test_a_kernel_that_is_not_there_is_named(tmp_path: Path) -> None:
-    """As is a missing environment."""
+def test_a_missing_kernel_is_named(tmp_path: Path) -> None:
+    """A missing environment is named, too."""
     with pytest.raises(NotACondaKernel, match="no kernel 'nothing'"):
         found("kernel:nothing", tmp_path)
     with pytest.raises(UsageError, match="names no environment"):

@@ -127,7 +127,7 @@ def test_old_bases_are_removed_and_shared_manifests_are_kept(
 
 
 def _all_tags(name: str) -> set[str]:
-    """The tags of a repository, with those of lists of referrers."""
+    """Returns the tags of a repository, with the tags of lists of referrers."""
     host, _, path = name.partition("/")
     return set(requests.get(f"http://{host}/v2/{path}/tags/list", timeout=60).json()["tags"])
 

@@ -90,10 +90,10 @@ def test_the_result_is_the_image_built_on_the_new_base(
     assert manifest_of(f"{name}:new") == manifest_of(f"{name}:built")
 
 
-def test_its_sboms_are_those_of_the_image_built_on_that_base(
+def test_its_sboms_are_the_same_as_after_a_build_on_the_new_base(
     workshop: Workshop, prefix: Path, name: str, newer_base: str
 ) -> None:
-    """Read from the image's own: no package is needed."""
+    """The data comes from the image's own SBOMs, so no package is needed."""
     workshop.build(prefix, reference=f"{name}:old", push=True)
     empty = Workshop(workshop.folder / "empty", workshop.base)
     rebased(empty, f"{name}:old", newer_base, f"{name}/rebased:v1")

@@ -1,4 +1,4 @@
-"""rebase --replace: another version of a package in an image, where it fits; every other layer stays."""
+"""rebase --replace changes the version of a package in an image. The other layers do not change."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.parts.registry.pushing import change_image, connect
 
 
 def package(name: str, version: str, *depends: str, license: str = "MIT", shared: str = "") -> Package:
-    """A package with a file of its own, and with one that others may have, too."""
+    """A package with its own file, and with a file that other packages can have, too."""
     files = [File(f"share/{name}", f"{name} {version}".encode())]
     files += [File("share/shared", f"of {name} {version}".encode())] if shared else []
     return Metadata(name, version, noarch="generic", depends=depends, license=license), files
@@ -52,7 +52,7 @@ def channel(tmp_path_factory: pytest.TempPathFactory) -> Channel:
 
 @pytest.fixture(scope="module")
 def prefix(channel: Channel, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An environment with the old version, a file of its own, and variables."""
+    """An environment with the old version, an own file, and variables."""
     made = install(tmp_path_factory.mktemp("installed") / "env", channel, "app", "lib==1.0", "other")
     (made / "share/mine").write_text("mine\n")
     (made / "conda-meta/state").write_text('{"version": 1, "env_vars": {"MODE": "test"}}')
@@ -61,7 +61,7 @@ def prefix(channel: Channel, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def name(registry: str) -> str:
-    """A repository of its own."""
+    """A repository for one test."""
     return f"{registry}/replacement/{uuid.uuid4().hex}"
 
 
@@ -71,10 +71,10 @@ def replaced(workshop: Workshop, reference: str, spec: str, target: str) -> tupl
     return replacement.run(request(RebaseRequest, **asked), events.append), events
 
 
-def test_it_is_the_image_of_the_environment_with_that_version(
+def test_the_result_is_the_image_of_an_environment_with_the_new_version(
     workshop: Workshop, prefix: Path, channel: Channel, name: str, tmp_path: Path
 ) -> None:
-    """Layer by layer: with a new dependency, a path that two packages bring, the changed files and the variables."""
+    """Each layer is the same, with a new dependency, a path of two packages, the changed files and the variables."""
     workshop.build(prefix, reference=f"{name}:old", push=True, variables=True)
     _, events = replaced(workshop, f"{name}:old", "lib=1.1", f"{name}:new")
     made, config = manifest_of(f"{name}:new")
@@ -93,8 +93,8 @@ def test_it_is_the_image_of_the_environment_with_that_version(
     assert not verified(f"{name}:new", workshop.store).wrong
 
 
-def test_only_its_layers_are_made(workshop: Workshop, prefix: Path, name: str) -> None:
-    """On a machine that has never seen the image; the other layers do not move."""
+def test_only_the_layers_of_the_new_version_are_made(workshop: Workshop, prefix: Path, name: str) -> None:
+    """The machine has never had the image. The other layers are not moved."""
     workshop.build(prefix, reference=f"{name}:old", push=True)
     before = {layer.digest for layer in manifest_of(f"{name}:old")[0].layers}
     empty = Workshop(workshop.folder / "empty", workshop.base)
@@ -108,8 +108,8 @@ def test_only_its_layers_are_made(workshop: Workshop, prefix: Path, name: str) -
     assert {"other-1.0-0"} <= kept
 
 
-def test_its_sbom_has_the_new_version(workshop: Workshop, prefix: Path, name: str) -> None:
-    """With the licence of each package."""
+def test_the_sbom_has_the_new_version(workshop: Workshop, prefix: Path, name: str) -> None:
+    """The SBOM has the licence of each package."""
     workshop.build(prefix, reference=f"{name}:old", push=True)
     finished, _ = replaced(workshop, f"{name}:old", "lib=1.1", f"{name}:new")
     host, _, repository = name.partition("/")
@@ -139,7 +139,7 @@ def test_its_sbom_has_the_new_version(workshop: Workshop, prefix: Path, name: st
 def test_a_version_that_does_not_fit_is_refused(
     workshop: Workshop, prefix: Path, name: str, spec: str, error: type[Exception], message: str
 ) -> None:
-    """With the reason; nothing is pushed."""
+    """The error has the reason, and nothing is pushed."""
     workshop.build(prefix, reference=f"{name}:old", push=True)
     with pytest.raises(error, match=message):
         replaced(workshop, f"{name}:old", spec, f"{name}:new")
@@ -147,8 +147,8 @@ def test_a_version_that_does_not_fit_is_refused(
         assert registry.repository(name.partition("/")[2]).head("new") is None
 
 
-def test_packages_that_the_channel_has_lost_stay(workshop: Workshop, name: str, tmp_path: Path) -> None:
-    """They are in the image: only the new version is needed."""
+def test_packages_that_the_channel_has_lost_are_kept(workshop: Workshop, name: str, tmp_path: Path) -> None:
+    """These packages are in the image. Only the new version is needed."""
     folder = tmp_path / "channel"
     made = install(tmp_path / "env", small_channel(folder, PACKAGES), "app", "lib==1.0", "other")
     workshop.build(made, reference=f"{name}:old", push=True)
@@ -167,10 +167,10 @@ def _other_key(config: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("change", [_other_key])
-def test_an_image_that_is_not_whole_is_refused(
+def test_an_incomplete_image_is_refused(
     workshop: Workshop, prefix: Path, name: str, change: Callable[[dict[str, Any]], None]
 ) -> None:
-    """As by a rebase."""
+    """The error is the same as for a rebase."""
     workshop.build(prefix, reference=f"{name}:old", push=True)
     change_image(f"{name}:old", change)
     with pytest.raises(BadImage, match="different numbers"):
@@ -178,7 +178,7 @@ def test_an_image_that_is_not_whole_is_refused(
 
 
 def test_the_command_keeps_the_base(workshop: Workshop, prefix: Path, name: str, tmp_path: Path) -> None:
-    """So that a new base together with a version is wrong usage."""
+    """A new base together with a version is wrong usage."""
     workshop.build(prefix, reference=f"{name}:old", push=True)
     run = CommandLine(tmp_path)
     done = run("rebase", f"{name}:old", "--replace", "lib=1.1", "--base", "debian:13-slim")

@@ -1,4 +1,4 @@
-"""who-has: which images of a registry hold a package, read from their SBOMs and from nothing else."""
+"""who-has: the images of a registry that contain a package. Only their SBOMs are read."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ PACKAGES: list[Package] = [
 
 
 def bom(*purls: str) -> bytes:
-    """A small SBOM in CycloneDX."""
+    """Returns a small SBOM in CycloneDX."""
     return canonical_json({"bomFormat": "CycloneDX", "components": [{"purl": purl} for purl in purls]})
 
 
@@ -43,7 +43,7 @@ def repository(request: pytest.FixtureRequest, fake_registry: FakeRegistry) -> I
 
 
 def pushed(repository: Repository, tag: str, *contents: bytes, media_type: str = CYCLONEDX) -> Manifest:
-    """An image with these SBOMs."""
+    """Pushes an image with these SBOMs."""
     image = push_image(repository, tag, layers=(tag.encode(),))
     for content in contents:
         attach(repository, image.descriptor, media_type, content, media_type)
@@ -55,8 +55,8 @@ def answer(spec: str, tmp_path: Path, *repositories: str) -> who_has.Answer:
     return who_has.run(request(WhoHasRequest, **asked), silent)
 
 
-def test_images_that_were_built_are_found(workshop: Workshop, registry: str, tmp_path: Path) -> None:
-    """In a real registry, by version; the command says it in words and as JSON."""
+def test_built_images_are_found(workshop: Workshop, registry: str, tmp_path: Path) -> None:
+    """Images in a real registry are found by version. The command prints text or JSON."""
     channel = small_channel(tmp_path / "channel", PACKAGES)
     name = f"{registry}/who/{uuid.uuid4().hex}"
     for version in ("1.0", "2.0"):
@@ -70,7 +70,7 @@ def test_images_that_were_built_are_found(workshop: Workshop, registry: str, tmp
 
 
 def test_images_without_an_sbom_are_named(repository: Repository, fake_registry: FakeRegistry, tmp_path: Path) -> None:
-    """They are not read, and nothing is said about their content; no layer of any image is read."""
+    """Nothing is said about the content of such images. No layer of any image is read."""
     layers = pushed(repository, "v1", bom("pkg:conda/numpy@1.26.4?build=py_0")).layers
     for tag in ("old", "older"):
         pushed(repository, tag)
@@ -89,7 +89,7 @@ def test_images_without_an_sbom_are_named(repository: Repository, fake_registry:
 def test_an_image_with_several_tags_is_read_once(
     repository: Repository, fake_registry: FakeRegistry, tmp_path: Path
 ) -> None:
-    """All its tags are named."""
+    """All tags of the image are named."""
     image = pushed(repository, "v1", bom("pkg:pypi/torch@2.5.0%2Bcpu"))
     repository.push_manifest(image, "latest")
     found = answer("torch<2.6", tmp_path, f"{fake_registry.host}/team/env")
@@ -97,8 +97,8 @@ def test_an_image_with_several_tags_is_read_once(
     assert len(found.holdings) == found.images == 1
 
 
-def test_all_sboms_of_an_image_count(repository: Repository, fake_registry: FakeRegistry, tmp_path: Path) -> None:
-    """Whoever may push can attach one that leaves something out; and SPDX alone is enough."""
+def test_all_sboms_of_an_image_are_used(repository: Repository, fake_registry: FakeRegistry, tmp_path: Path) -> None:
+    """Any user who can push can attach an incomplete SBOM. An SBOM in SPDX is enough."""
     pushed(repository, "v1", bom("pkg:conda/other@1"), bom("pkg:conda/numpy@1.0"))
     reference = {"referenceType": "purl", "referenceLocator": "pkg:conda/numpy@1.1"}
     spdx = canonical_json({"spdxVersion": "SPDX-2.3", "packages": [{"externalRefs": [reference]}]})
@@ -107,10 +107,10 @@ def test_all_sboms_of_an_image_count(repository: Repository, fake_registry: Fake
     assert [holding.version for holding in found.holdings] == ["1.0", "1.1"]
 
 
-def test_names_do_not_reach_the_terminal_raw(
+def test_names_are_cleaned_for_the_terminal(
     repository: Repository, fake_registry: FakeRegistry, tmp_path: Path
 ) -> None:
-    """An SBOM is anybody's text."""
+    """Any user can write the text of an SBOM."""
     pushed(repository, "v1", bom("pkg:conda/numpy@1%1B%5D0;owned%07"))
     found = answer("numpy", tmp_path, f"{fake_registry.host}/team/env")
     assert found.holdings
@@ -118,8 +118,10 @@ def test_names_do_not_reach_the_terminal_raw(
     assert json.dumps(found.summary())
 
 
-def test_a_place_without_images_is_named(repository: Repository, fake_registry: FakeRegistry, tmp_path: Path) -> None:
-    """A typing error must not look like good news."""
+def test_a_repository_without_images_is_named(
+    repository: Repository, fake_registry: FakeRegistry, tmp_path: Path
+) -> None:
+    """A typing error must not look like a good result."""
     pushed(repository, "v1", bom())
     for place in ("team/evn", "team/env:v2"):
         with pytest.raises(RegistryNotFound):
@@ -127,7 +129,7 @@ def test_a_place_without_images_is_named(repository: Repository, fake_registry: 
 
 
 @pytest.mark.parametrize("asked", [{"package": "a"}, {"repositories": ["a/b"]}])
-def test_both_arguments_are_needed(asked: dict[str, Any]) -> None:
-    """The message says which is missing."""
+def test_both_arguments_are_required(asked: dict[str, Any]) -> None:
+    """The message names the missing argument."""
     with pytest.raises(UsageError, match="names no"):
         request(WhoHasRequest, **asked)

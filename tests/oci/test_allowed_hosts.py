@@ -1,4 +1,4 @@
-"""A server of several users connects only to the hosts that its administrator lists, wherever a registry sends it."""
+"""A server of several users connects only to the hosts that its administrator lists, for any answer of a registry."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ADDRESSES = {"metadata.lab.org": "169.254.169.254", "inside.lab.org": "127.0.0.1
 
 @pytest.fixture
 def names(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The addresses of a few names; an address is its own."""
+    """Returns the addresses of a few names. An address is its own name."""
 
     def found(host: str, port: int, **more: Any) -> list[tuple[Any, ...]]:
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (ADDRESSES.get(host, host), port))]
@@ -55,10 +55,10 @@ def names(monkeypatch: pytest.MonkeyPatch) -> None:
         ("192.0.2.7", ("*",), True),
     ],
 )
-def test_a_host_is_allowed_by_its_name_and_a_local_one_by_name_alone(
+def test_a_host_is_allowed_by_its_name_and_a_local_host_only_by_its_exact_name(
     names: None, host: str, allowed: Collection[str], may: bool
 ) -> None:
-    """A pattern never opens this machine or a metadata service, whatever name leads there."""
+    """A pattern never allows this machine or a metadata service, whatever name has this address."""
     hosts, origin = AllowedHosts(allowed), Origin.of_registry(host, "https")
     if may:
         hosts.check(origin, host)
@@ -68,10 +68,10 @@ def test_a_host_is_allowed_by_its_name_and_a_local_one_by_name_alone(
 
 
 @pytest.mark.parametrize("way", ["redirect", "realm", "location"])
-def test_a_registry_cannot_send_the_server_elsewhere(
+def test_a_registry_cannot_send_the_server_to_other_hosts(
     fake_registry: FakeRegistry, elsewhere: FakeRegistry, way: str
 ) -> None:
-    """Redirects, token realms and upload locations count: the other server sees no request."""
+    """Redirects, token realms and upload locations are checked. The other server gets no request."""
     other = f"http://{elsewhere.host}/token"
     challenge = Reply(401, {"WWW-Authenticate": f'Bearer realm="{other}"'})
     fake_registry.on("GET", "blobs", Reply(307, {"Location": other}) if way == "redirect" else challenge)
@@ -86,7 +86,7 @@ def test_a_registry_cannot_send_the_server_elsewhere(
 
 
 def test_a_registry_that_is_not_allowed_gets_no_request(fake_registry: FakeRegistry) -> None:
-    """Not even the probe for TLS."""
+    """The probe for TLS is not sent either."""
     for insecure in (True, False):
         with (
             Registry(fake_registry.host, insecure=insecure, allowed=("registry.lab.org",)) as registry,

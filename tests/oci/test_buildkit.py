@@ -218,15 +218,15 @@ def test_each_failure_has_its_error(answer: dict[str, object], error: type[Excep
         _follow(iter([json.loads(json.dumps(answer))]), lambda answer: None)
 
 
-def test_a_full_registry_is_not_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the registry says of its own disk is an error of the registry."""
+def test_a_full_registry_is_not_a_full_disk_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A registry's message about its own disk is an error of the registry."""
     error = _refusal(Reference.parse("lab.org/a:1"), "write /var/lib/registry/x: no space left on device")
     assert isinstance(error, RegistryFault)
     assert "no space left" in error.message
 
 
-def test_a_failure_of_hostile_length_is_read_in_linear_time() -> None:
-    """A pattern that looks from each start to the end would not end here."""
+def test_a_very_long_failure_is_read_in_linear_time() -> None:
+    """With a quadratic pattern, this test would not end."""
     text = "executor failed running [" * 200_000
     assert _readable(text) == text
     assert _readable("x: executor failed running [sh -c [a]]: exit code: 1") == "x: a command ended with exit code: 1"

@@ -186,7 +186,7 @@ def test_docker_pulls_from_the_registry(engine: Daemon, registry: str, tmp_path:
     assert engine.pull(f"{registry}/{PLACE}/pulled@{made.manifest.descriptor.digest}") is True
     assert engine.pull(f"{registry}/{PLACE}/pulled:v2") is False
     assert engine.pull(f"{registry}/{PLACE}/other") is False
-    with pytest.raises(EngineFault, match=r"refused|reset"):  # reset: by the relay of scripts/enclosed.py
+    with pytest.raises(EngineFault, match=r"refused|reset"):  # reset by the relay of scripts/enclosed.py
         engine.pull(f"127.0.0.1:1/{PLACE}/small:v1")
 
 

@@ -264,20 +264,20 @@ def test_progress_adds_up_to_the_tar() -> None:
     "path", ["", "/etc/x", "..", "../x", "a/../x", "a/..", "a//b", "a/", ".", "./x", "a/./b", "a\0b"]
 )
 @pytest.mark.parametrize("kind", ["file", "symlink", "directory", "whiteout"])
-def test_no_entry_leads_out_of_the_image(path: str, kind: str) -> None:
-    """Whoever made the entry; a program that unpacks the layer may write there."""
+def test_no_entry_is_outside_of_the_image(path: str, kind: str) -> None:
+    """A program that unpacks the layer could write such an entry."""
     with pytest.raises(BadImage, match="cannot be a path"):
         written(Entry(path, kind))
 
 
-def test_names_that_only_look_like_it_are_written() -> None:
+def test_names_with_dots_are_written() -> None:
     """Dots are ordinary characters of a name."""
     names = ["...", "..a", "a..", ".a", "a/.../b"]
     assert {member.name for member in members(written(*(Entry(name) for name in names))[1])} >= set(names)
 
 
-def test_a_file_below_a_link_is_not_read(tmp_path: Path) -> None:
-    """The link may have come after the file was looked at."""
+def test_a_file_behind_a_link_is_not_read(tmp_path: Path) -> None:
+    """The link may have replaced a folder after the file was checked."""
     (tmp_path / "home").mkdir()
     (tmp_path / "home/secret").write_text("secret")
     (tmp_path / "package").mkdir()
@@ -288,8 +288,8 @@ def test_a_file_below_a_link_is_not_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["link", "pipe", "folder"])
-def test_a_file_that_is_replaced_is_noticed(tmp_path: Path, kind: str) -> None:
-    """It is neither followed nor waited for."""
+def test_a_replaced_file_is_noticed(tmp_path: Path, kind: str) -> None:
+    """The new file is neither followed nor waited for."""
     path = tmp_path / "file"
     path.write_text("before")
     entry = file_entry("file", str(path))
@@ -314,8 +314,8 @@ class Writing(Truncating):
         return io.BytesIO.write(self, data)  # type: ignore[arg-type]
 
 
-def test_a_file_that_changes_while_it_is_read_is_noticed(tmp_path: Path) -> None:
-    """Half of it would be old, and half new."""
+def test_a_file_that_changes_during_the_read_is_noticed(tmp_path: Path) -> None:
+    """Otherwise one half would be old, and the other half new."""
     path = tmp_path / "file"
     path.write_bytes(os.urandom(5 << 20))
     with pytest.raises(ContentMismatch, match="changed"):

@@ -1,4 +1,4 @@
-"""A layer is read as a stream; a hostile one is refused before it takes memory."""
+"""A layer is read as a stream. A hostile layer is refused before it takes memory."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ Found = list[tuple[str, str, bytes]]
 
 
 def header(name: str, kind: bytes, size: int) -> bytes:
-    """The header of an entry, whatever comes after it."""
+    """Returns the header of an entry, with any data after it."""
     info = tarfile.TarInfo(name)
     info.type, info.size = kind, size
     return info.tobuf(tarfile.GNU_FORMAT)
 
 
 def read(raw: bytes, limit: int | None = None) -> Found:
-    """The names, link targets and contents of a layer's entries."""
+    """Returns the names, link targets and contents of a layer's entries."""
     layer = Descriptor(OCI_LAYER_GZIP, Digest.of(raw), len(raw))
     source = Memory({layer.digest: raw})
     return [
@@ -38,7 +38,7 @@ def read(raw: bytes, limit: int | None = None) -> Found:
 @pytest.mark.parametrize("form", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
 @pytest.mark.parametrize("pack", [bytes, gzip.compress])
 def test_every_entry_of_a_layer_is_read(form: int, pack: type[bytes]) -> None:
-    """Long names and targets, folders, links and files; compressed or not; an entry may be left unread."""
+    """Long names and targets, folders, links and files are read, compressed or not. An entry can be skipped."""
     long = "a/" + "é" * 200
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w", format=form) as tar:
@@ -60,7 +60,7 @@ def test_every_entry_of_a_layer_is_read(form: int, pack: type[bytes]) -> None:
 
 
 def pax(key: str, value: bytes) -> bytes:
-    """An extended header with one record, as a whole entry."""
+    """Returns an extended header with one record, as a whole entry."""
     size = len(key) + len(value) + 3
     record = b"%d %s=%s\n" % (size + len(str(size + 1)), key.encode(), value)
     return header("x", tarfile.XHDTYPE, len(record)) + record + bytes(-len(record) % 512)
@@ -87,13 +87,13 @@ MANY = b"".join(pax("comment", b"c" * 100_000) for _ in range(12))
     ],
 )
 def test_a_hostile_layer_is_refused(raw: bytes, said: str) -> None:
-    """Huge headers, sparse files, sizes that are none, and what is cut off or no tar: all with a message."""
+    """Huge headers, sparse files, invalid sizes, cut data and data that is not a tar give a message."""
     with pytest.raises(BadImage, match=said):
         read(raw)
 
 
 def test_a_bomb_takes_no_memory() -> None:
-    """2 GB of zeros in 2 MB of gzip end at the limit; each part is small."""
+    """2 GB of zeros in 2 MB of gzip end at the limit. Each part is small."""
     bomb = gzip.compress(header("a", tarfile.REGTYPE, 1 << 31) + bytes(1 << 25), 1)
 
     class Endless:
@@ -114,10 +114,10 @@ def test_a_bomb_takes_no_memory() -> None:
 
 
 def test_bytes_after_the_end_are_verified() -> None:
-    """The digest covers what follows the last entry."""
+    """The digest includes the bytes after the last entry."""
 
     class Longer(Memory):
-        """A source whose digest is found wrong with its last byte, as registries' and archives' sources do."""
+        """A source whose last byte shows a wrong digest, like the sources of registries and archives."""
 
         def read(self, descriptor: Descriptor) -> Iterator[bytes]:
             yield from super().read(descriptor)

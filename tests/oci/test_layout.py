@@ -209,8 +209,8 @@ def test_a_read_only_store_is_a_named_error(small_disk: Path) -> None:
             Store(small_disk / name)
 
 
-def test_the_store_belongs_to_its_user_alone(tmp_path: Path) -> None:
-    """Nobody else may enter; a store that another user owns is not opened."""
+def test_the_store_belongs_only_to_its_user(tmp_path: Path) -> None:
+    """No other user can read the folder, and a store of another user is not opened."""
     root = tmp_path / "store"
     root.mkdir(mode=0o777)
     with Store(root):
@@ -220,7 +220,7 @@ def test_the_store_belongs_to_its_user_alone(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can give a folder away")
 def test_a_store_of_another_user_is_refused(tmp_path: Path) -> None:
-    """What it remembers would be theirs."""
+    """The other user could change the stored results."""
     (tmp_path / "store").mkdir()
     os.chown(tmp_path / "store", 54_321, 54_321)
     with pytest.raises(StoreUnwritable, match="another user"):
@@ -228,7 +228,7 @@ def test_a_store_of_another_user_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_blob_is_found_by_its_whole_digest(store: Store) -> None:
-    """Two algorithms have folders of their own, as in every OCI layout."""
+    """Two algorithms have their own folders, as in every OCI layout."""
     data = b"sha512"
     digest = Digest(hashlib.sha512(data).hexdigest(), "sha512")
     descriptor = Descriptor(OCI_LAYER_GZIP, digest, len(data))

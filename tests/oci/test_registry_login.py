@@ -180,8 +180,8 @@ def test_a_wrong_password_at_the_realm_is_explained(tokened: str, realm: Realm) 
     assert "does not accept the stored login for reading team/env" in raised.value.message
 
 
-def test_what_the_realm_says_of_a_refusal_is_passed_on(fake_registry: FakeRegistry) -> None:
-    """A user learns why: an account that is locked, a token that has expired."""
+def test_the_reason_of_a_refusal_is_reported(fake_registry: FakeRegistry) -> None:
+    """The user learns that an account is locked, or that a token has expired."""
     with serving() as realm:
         fake_registry.guard = bearer_guard(f"http://{realm.host}/token")
         realm.guard = lambda seen: spec_error(401, "UNAUTHORIZED", "the account is locked")

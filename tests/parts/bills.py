@@ -1,4 +1,4 @@
-"""The bill of a small image with packages of all kinds."""
+"""Returns the bill of a small image with all kinds of packages."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ LICENSES = {
 
 
 def layer(content: bytes, *dists: str) -> Descriptor:
-    """A layer with these packages."""
+    """Returns a layer with these packages."""
     annotations = {LAYER_PACKAGES: " ".join(dists)} if dists else {}
     return Descriptor(OCI_LAYER_GZIP, Digest.of(content), len(content), annotations)
 
@@ -42,7 +42,7 @@ LAYERS = (layer(b"base"), layer(b"old", NUMPY.dist), layer(b"n", NUMPY.dist), la
 
 
 def make(licenses: Mapping[str, License] = LICENSES, **changes: Any) -> Bill:
-    """The bill of an image with five layers, one of which is hidden."""
+    """Returns the bill of an image with five layers. One layer is hidden."""
     value = {"architecture": "amd64", "created": "2024-01-02T03:04:05.678901234Z", **changes}
     config = ImageConfig({}, ()).with_value(value, [Digest.of(bytes([number])) for number in range(len(LAYERS))])
     manifest = Manifest.make(config.descriptor, LAYERS, {HIDDEN: str(LAYERS[1].digest)})

@@ -1,4 +1,4 @@
-"""An image that somebody has changed: configuration, manifest and layers agree, whatever was changed."""
+"""An image with changed content, in which configuration, manifest and layers agree."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Forgery:
 
     @classmethod
     def of(cls, source: Path) -> Forgery:
-        """The parts of the image in an archive."""
+        """Returns the parts of the image in an archive."""
         with Archive(source) as opened:
             image = opened.image(host_architecture())
             blobs = {layer.digest: b"".join(image.read(layer)) for layer in image.manifest.layers}
@@ -59,7 +59,7 @@ class Forgery:
         return found
 
     def number(self, name: str) -> int:
-        """The position of the layer whose annotations or history name something."""
+        """Returns the position of the layer whose annotations or history contain a text."""
         lines = [entry["created_by"] for entry in self.config["history"]]
         return next(
             number
@@ -99,7 +99,7 @@ class Forgery:
 
     @property
     def image(self) -> Image:
-        """The image of the parts."""
+        """Returns the image of the parts."""
         self.config["rootfs"]["diff_ids"] = self.diff_ids
         config = ImageConfig.parse(canonical_json(self.config))
         manifest = Manifest.make(config.descriptor, self.layers, self.annotations)
@@ -107,12 +107,12 @@ class Forgery:
         return Image(manifest, config.raw, {layer.digest: memory for layer in self.layers})
 
     def write(self, target: Path, kind: archive.Kind = "oci-archive") -> str:
-        """Writes the image to an archive; returns its name for `verify`."""
+        """Writes the image to an archive, and returns its name for `verify`."""
         archive.write(self.image, "", target, kind)
         return f"{kind}:{target}"
 
     def push(self, reference: str) -> str:
-        """Pushes the image; returns its name."""
+        """Pushes the image, and returns its name."""
         name, image = Reference.parse(reference), self.image
         with connect(name.registry) as registry:
             repository = registry.repository(name.repository)
@@ -124,7 +124,7 @@ class Forgery:
 
 
 def packed(found: list[Member]) -> bytes:
-    """A tar file of these entries."""
+    """Returns a tar file of these entries."""
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT, errors="surrogateescape") as tar:
         for member, data in found:
@@ -134,7 +134,7 @@ def packed(found: list[Member]) -> bytes:
 
 
 def entry(path: str, data: bytes = b"", **properties: Any) -> Member:
-    """An entry of a tar file."""
+    """Returns an entry of a tar file."""
     member = tarfile.TarInfo(path)
     for name, value in {"mode": 0o644, **properties}.items():
         setattr(member, name, value)

@@ -9,7 +9,7 @@ from tests.parts.builds import install, small_channel
 from tests.parts.channel.package import File, Metadata
 
 OTHER = "3.1" if sys.version_info[:2] != (3, 1) else "3.2"
-"""A feature release of Python that does not run these tests."""
+"""A feature release of Python that is not the release of the tests."""
 
 ATTACK = """#!/bin/sh
 # What it finds of its parents' variables, and a sign that it ran.
@@ -21,11 +21,11 @@ echo ran >> "{sign}"
 HONEST = """#!/bin/sh
 exec /usr/bin/python3 "$@"
 """
-"""The system's interpreter, which a sandbox sees, too."""
+"""The system's interpreter, which is also in a sandbox."""
 
 
 def hostile_prefix(folder: Path, version: str = sys.version.split()[0], attack: str = ATTACK) -> tuple[Path, Path]:
-    """An environment with such an interpreter. Returns it, and the file that exists if the interpreter ran."""
+    """Makes an environment with such an interpreter. Returns it, and the file that exists if the interpreter ran."""
     sign = folder / "the-interpreter-ran"
     python = Metadata("python", version)
     script = attack.format(sign=sign).encode()

@@ -28,12 +28,12 @@ SERVICES = str(Path(__file__).parents[2] / "scripts/services")
 
 
 def output(*command: str) -> list[str]:
-    """The lines of a command's output."""
+    """Returns the lines of a command's output."""
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
 
 
 def state(client: docker.DockerClient, container: Container, port: int) -> dict[str, list[str]]:
-    """What must stay as it is: the network of the machine, its mounts and control groups, and its user's engine."""
+    """Returns the state that must not change: network, mounts, control groups, and the user's engine."""
     firewall = [line for command in ("iptables-save", "ip6tables-save") for line in output(command)]
     gateway = container.attrs["NetworkSettings"]["Gateway"]
     status, _ = container.exec_run(["bash", "-c", f"exec 3<>/dev/tcp/{gateway}/{port} && read -t 10 line <&3"])
@@ -72,7 +72,7 @@ def engine_of_the_user(folder: Path) -> Iterator[docker.DockerClient]:
 
 @contextmanager
 def greeting() -> Iterator[int]:
-    """The port of a server on all addresses of the machine, which greets who connects."""
+    """The port of a server on all addresses of the machine. The server sends a greeting to each client."""
     with socket.create_server(("0.0.0.0", 0)) as server:
 
         def serve() -> None:

@@ -24,7 +24,7 @@ ENCLOSED = [sys.executable, str(Path(__file__).parents[2] / "scripts/enclosed.py
 """The words before a command that must not change the machine."""
 
 DISK = "3g"
-"""The size of the disk of an engine. It is in memory, and so fast and gone at once."""
+"""The size of the disk of an engine. The disk is in memory, so that it is fast and needs no clean-up."""
 
 
 @dataclass
@@ -36,16 +36,16 @@ class OwnEngine:
 
     @property
     def host(self) -> str:
-        """Its address."""
+        """The address of the engine."""
         return f"unix://{self.folder}/docker.sock"
 
     def start(self) -> None:
-        """Starts it again, after it ended."""
+        """Starts the engine again after its end."""
         self.process = _dockerd(self.folder)
         until_it_answers(self.host, self.process).close()
 
     def kill(self) -> None:
-        """Kills it, its containerd and its containers at once."""
+        """Kills the engine, its containerd and its containers at once."""
         self.process.send_signal(signal.SIGQUIT)
         self.process.wait()
 
@@ -72,7 +72,7 @@ def own_docker(size: str = "") -> Iterator[OwnEngine]:
 
 @contextmanager
 def _disk(folder: Path, size: str) -> Iterator[None]:
-    """A disk in memory if it has a size, else a folder."""
+    """A disk in memory if a size is given, otherwise a folder."""
     folder.mkdir()
     if not size:
         yield
@@ -86,11 +86,11 @@ def _disk(folder: Path, size: str) -> Iterator[None]:
 
 @contextmanager
 def own_podman(size: str = "") -> Iterator[str]:
-    """The address of a Podman service with a store of its own, whose disk has a size if one is given."""
+    """The address of a Podman service with its own store, whose disk has a size if one is given."""
     with TemporaryDirectory(dir="/var/tmp") as folder, _disk(Path(folder, "store"), size):
         store = ["--root", f"{folder}/store", "--storage-driver", "overlay"]
         if shutil.which("runc"):
-            # Debian's crun wants control groups that a small virtual machine may not have.
+            # Debian's crun needs control groups that a small virtual machine may not have.
             store += ["--runtime", str(shutil.which("runc")), "--cgroup-manager", "cgroupfs"]
         address = f"unix://{folder}/podman.sock"
         command = [*ENCLOSED, "podman", *store, "system", "service", "--time", "0", address]

@@ -1,4 +1,4 @@
-"""What the processes of one test run make once and share (pytest-xdist starts several)."""
+"""Values that the processes of a test run make once and share (pytest-xdist starts several processes)."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ def test_an_environment_has_one_platform(prefix: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("engine", ["layers", "docker"])
 def test_a_secret_ends_a_build_and_is_a_warning_of_a_plan(prefix: Path, tmp_path: Path, engine: str) -> None:
-    """With both engines, before anything is read from a registry or written."""
+    """The build ends before a registry is read and before anything is written, with both engines."""
     (prefix / "share/key.pem").write_text("-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0\n")
     named = f"{prefix}/share/key.pem:1 (Private Key)"
     inputs, _ = read(tmp_path, prefix=prefix, engine=engine)
@@ -103,7 +103,7 @@ def test_a_secret_ends_a_build_and_is_a_warning_of_a_plan(prefix: Path, tmp_path
 def test_packages_that_need_a_login_are_named_before_an_image_goes_to_a_registry(
     prefix: Path, tmp_path: Path, reference: str | None, code: str | None
 ) -> None:
-    """More plainly where everybody can read it."""
+    """The message is stronger if everybody can read the repository."""
     (record,) = (prefix / "conda-meta").glob("data-*.json")
     value = json.loads(record.read_bytes())
     record.write_text(json.dumps(value | {"url": f"https://lab.org/t/<TOKEN>/noarch/{value['fn']}"}))
@@ -115,7 +115,7 @@ def test_packages_that_need_a_login_are_named_before_an_image_goes_to_a_registry
 
 
 def test_an_editable_install_brings_only_allowed_folders(tmp_path: Path) -> None:
-    """An environment may name any folder as the source; allow_prefixes holds for it, also through links."""
+    """An environment can name any folder as the source. allow_prefixes limits this folder, also through links."""
     made = SmallPrefix(tmp_path / "lab" / "env")
     made.python()
     outside = tmp_path / "private"

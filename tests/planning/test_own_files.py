@@ -1,4 +1,4 @@
-"""The user's own files: which of them go into an image, which are left out, and which end a build."""
+"""The user's own files: the files that are included, the files that are left out, and the files that end a build."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from tests.parts.jobs import plan_request
 from tests.parts.small_prefix import SITE, SmallPrefix
 
 TOKEN = "ghp_" + "a1B2" * 9
-"""A text with the form of a GitHub token."""
+"""Returns a text in the form of a GitHub token."""
 
 KEY = "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQEFAASC\n-----END PRIVATE KEY-----\n"
 
 
 def own(folder: Path, log: list[str] | None = None, **options: object) -> OwnFiles:
-    """The own files of a request, with the store that all calls of a test share."""
+    """Returns the own files of a request, with a store that all calls of a test share."""
     request = plan_request(**options)
     environment = snapshot(request.prefix) if request.prefix else None
     changes = drift(environment) if environment else None
@@ -67,8 +67,8 @@ def put(folder: Path, files: dict[str, str]) -> Path:
         *("deploy/kubeconfig", ".streamlit/secrets.toml", "SECRETS.JSON", ".cache/huggingface/token"),
     ],
 )
-def test_files_in_which_tools_keep_credentials_are_known_by_name(path: str) -> None:
-    """In every folder, whatever the case of their letters."""
+def test_credential_files_are_recognised_by_name(path: str) -> None:
+    """This is true for every folder, and for capital and small letters."""
     assert is_credential(path)
 
 
@@ -79,8 +79,8 @@ def test_files_in_which_tools_keep_credentials_are_known_by_name(path: str) -> N
         *("credentials.py", "kernel.json", ".dockerignore", "dotenv.py", "my.env.py", "data/config.json", "aws/x.csv"),
     ],
 )
-def test_other_files_are_not(path: str) -> None:
-    """A name that only reminds of one is no reason to leave a file out."""
+def test_other_files_are_not_recognised_by_name(path: str) -> None:
+    """A file with a similar name is not left out."""
     assert not is_credential(path)
 
 
@@ -110,8 +110,8 @@ def test_other_files_are_not(path: str) -> None:
         ),
     ],
 )
-def test_the_secrets_of_a_known_form_are_found(text: str, kind: str) -> None:
-    """With their line and kind; in a notebook's output as well."""
+def test_secrets_in_a_known_form_are_found(text: str, kind: str) -> None:
+    """The line and the kind are found, also in a notebook's output."""
     assert find(f"# one\n{text}\n".encode(), "notes.txt") == [(2, kind)]
     output = json.dumps({"outputs": [{"text": [f"printed {text}\n"]}]}, indent=1)
     assert [found for _, found in find(output.encode(), "a.ipynb")] == [kind]
@@ -134,7 +134,7 @@ def test_the_secrets_of_a_known_form_are_found(text: str, kind: str) -> None:
     ],
 )
 def test_examples_and_templates_are_no_secrets(text: str) -> None:
-    """They are in the documentation of every second project."""
+    """Every second project has examples in its documentation."""
     assert find(text.encode(), "readme.md") == []
 
 
@@ -148,13 +148,13 @@ def test_examples_and_templates_are_no_secrets(text: str) -> None:
         ("export TOKEN_FILE=/run/token\nexport MODE=production\nexport PATH=/opt/x:$PATH\n", False),
     ],
 )
-def test_a_script_that_sets_variables_is_judged_by_their_names(text: str, secret: bool) -> None:
-    """conda runs it whenever the environment is activated."""
+def test_a_script_that_sets_variables_is_checked_by_their_names(text: str, secret: bool) -> None:
+    """conda runs the script whenever the environment is activated."""
     assert bool(find(text.encode(), "etc/conda/activate.d/mine.sh")) is secret
 
 
-def test_a_kernel_and_the_settings_of_conda_and_pip_are_judged_so_too() -> None:
-    """A login in an address needs no known form; in the environment itself, the image's copy has none anyway."""
+def test_a_kernel_and_the_settings_of_conda_and_pip_are_checked_by_names() -> None:
+    """A login in a URL needs no known form. The image's copy of the environment's own settings contains no login."""
     assert find(b'{"env": {"HF_TOKEN": "abc123def"}}', "share/jupyter/kernels/x/kernel.json") == [
         (1, "Secret Variable")
     ]
@@ -164,14 +164,14 @@ def test_a_kernel_and_the_settings_of_conda_and_pip_are_judged_so_too() -> None:
 
 
 def test_a_line_of_any_length_is_searched_in_bounded_time() -> None:
-    """A secret on the border of two parts of a line is found, too."""
+    """A secret across two parts of a line is found, too."""
     for offset in (7_980, 8_000, 40_000):
         assert find(b"x" * offset + b" " + TOKEN.encode() + b" y", "a.json") == [(1, "GitHub Token")]
     assert find(b"eyJ" * 20_000 + b"//a:" * 20_000 + b"sk-" * 20_000, "a.json") == []
 
 
-def test_an_included_folder_leaves_credentials_behind(tmp_path: Path) -> None:
-    """By their names and modes, in every folder, and it says so."""
+def test_credentials_in_an_included_folder_are_left_out(tmp_path: Path) -> None:
+    """They are recognised by name and mode in every folder, and a message names them."""
     files = dict.fromkeys(("a.py", "backend/.env", ".ssh/id_rsa", "deep/.docker/config.json", "open", "x/closed"), "x")
     folder = put(tmp_path / "project", files)
     folder.chmod(0o755)
@@ -184,8 +184,8 @@ def test_an_included_folder_leaves_credentials_behind(tmp_path: Path) -> None:
     assert warning.message.startswith(f"4 files for credentials are not in the image: {folder}/")
 
 
-def test_a_folder_that_nobody_else_may_read_says_nothing_of_its_files(tmp_path: Path) -> None:
-    """With the umask 077, every file is closed, and the image gets all of them."""
+def test_a_private_folder_does_not_make_its_files_private(tmp_path: Path) -> None:
+    """With the umask 077, every file is private, and the image gets all of them."""
     folder = put(tmp_path / "project", {"a.py": "x"})
     (folder / "a.py").chmod(0o600)
     folder.chmod(0o700)
@@ -200,14 +200,14 @@ def test_more_than_ten_names_are_counted(tmp_path: Path) -> None:
     assert warning.message.endswith("and 3 more.")
 
 
-def test_a_folder_of_credentials_may_be_included_by_name_alone(tmp_path: Path) -> None:
-    """Whoever includes .ssh gets nothing of it."""
+def test_a_folder_of_credentials_is_included_without_its_files(tmp_path: Path) -> None:
+    """The image of a user who includes .ssh has none of its files."""
     folder = put(tmp_path / ".ssh", {"config": "x", "known_hosts": "x"})
     assert own(tmp_path, lockfile="lock", include=folder).included == frozenset()
 
 
 def test_a_secret_is_named_by_file_line_and_kind_and_never_by_its_value(tmp_path: Path) -> None:
-    """The error is the same whoever reads it."""
+    """The error is the same for each reader."""
     folder = put(tmp_path / "project", {"a/config.py": f"\n\nT = '{TOKEN}'\n", "b.py": "x"})
     found = own(tmp_path, lockfile="lock", include=folder)
     assert found.refusal
@@ -216,8 +216,8 @@ def test_a_secret_is_named_by_file_line_and_kind_and_never_by_its_value(tmp_path
 
 
 @pytest.mark.parametrize("given", ["absolute", "a/config.py", "a", "."])
-def test_what_the_user_allows_goes_in(tmp_path: Path, given: str) -> None:
-    """A file by its full path or by its path in the folder; a folder stands for its files."""
+def test_files_that_the_user_allows_are_included(tmp_path: Path, given: str) -> None:
+    """A file is named by its full path or by its path in the folder. A folder means its files."""
     folder = put(tmp_path / "project", {"a/config.py": TOKEN, "a/.env": "x", "ab/config.py": TOKEN})
     path = [str(folder / "a/config.py"), str(folder / "a/.env")] if given == "absolute" else [given]
     found = own(tmp_path, lockfile="lock", include=folder, allow_secret=path)
@@ -229,7 +229,7 @@ def test_what_the_user_allows_goes_in(tmp_path: Path, given: str) -> None:
 def test_the_scripts_untracked_files_and_notebooks_of_an_environment_are_searched(
     prefix: SmallPrefix, tmp_path: Path
 ) -> None:
-    """So are changed files of packages; conda's own notes and the files of packages are not."""
+    """Changed files of packages are searched. Unchanged files of packages and conda's own records are not searched."""
     prefix.add("tool", files={"share/tool.txt": b"tool\n", "share/example.key": KEY.encode()})
     prefix.write("share/tool.txt", TOKEN.encode())
     prefix.write("etc/conda/activate.d/x.sh", b"export API_TOKEN=abcdef123\n")
@@ -242,10 +242,8 @@ def test_the_scripts_untracked_files_and_notebooks_of_an_environment_are_searche
     assert found.withheld == {"share/.env"}
 
 
-def test_the_files_of_pip_are_searched_but_for_examples_that_an_index_delivered(
-    prefix: SmallPrefix, tmp_path: Path
-) -> None:
-    """A changed example, and the example of a local wheel, may be the user's own secret."""
+def test_the_files_of_pip_are_searched_except_for_examples_from_an_index(prefix: SmallPrefix, tmp_path: Path) -> None:
+    """A changed example, and the example of a local wheel, can contain the user's own secret."""
     login = b"# https://me:s3cr3t@lab.org\n"
     content = {f"{SITE}/web/test/test.key": KEY.encode(), f"{SITE}/web/__init__.py": login, f"{SITE}/web/b.py": login}
     prefix.pip("web", files=content)
@@ -268,8 +266,8 @@ def editable(prefix: SmallPrefix, root: Path, files: dict[str, str]) -> Path:
     return root
 
 
-def test_the_ignore_files_of_an_editable_source_count(prefix: SmallPrefix, tmp_path: Path) -> None:
-    """All three kinds, nested ones and exceptions included, as Git and Docker read them."""
+def test_the_ignore_files_of_an_editable_source_are_used(prefix: SmallPrefix, tmp_path: Path) -> None:
+    """All three kinds, nested files and exceptions have the same meaning as in Git and Docker."""
     files = {
         **dict.fromkeys(("proj/__init__.py", "proj/a.tmp", "proj/keep.tmp", "notes/x", "mine", "proj/sub/y.csv"), ""),
         ".gitignore": "*.tmp\n!keep.tmp\n/notes/\n",
@@ -286,8 +284,8 @@ def test_the_ignore_files_of_an_editable_source_count(prefix: SmallPrefix, tmp_p
     assert log == [f"Not in the image, because ignore files of proj name them: {names}."]
 
 
-def test_the_rules_of_git_are_those_of_git(prefix: SmallPrefix, tmp_path: Path) -> None:
-    """What `git check-ignore` says of each file, for a source in a folder of its repository."""
+def test_the_rules_are_the_same_as_in_git(prefix: SmallPrefix, tmp_path: Path) -> None:
+    """`git check-ignore` gives the same result for each file in a repository."""
     names = ["p/__init__.py", "p/a.log", "p/b/c.dat", "p/b/keep.dat", "build/x", "p/#x", "p/ y", "p/deep/build/z"]
     top = put(tmp_path / "repository", {".gitignore": "*.log\nbuild/\n\\#x\n**/b/*.dat\n!keep.dat\n"})
     root = editable(prefix, top / "src", {**dict.fromkeys(names, ""), ".gitignore": "p/ y\n"})
@@ -301,8 +299,8 @@ def test_the_rules_of_git_are_those_of_git(prefix: SmallPrefix, tmp_path: Path) 
     assert len(ignored) == 6
 
 
-def test_what_an_import_needs_stays_though_git_ignores_it(prefix: SmallPrefix, tmp_path: Path) -> None:
-    """Extension modules, metadata and generated modules are in no repository; a module of settings is not generated."""
+def test_files_that_an_import_needs_are_kept_although_git_ignores_them(prefix: SmallPrefix, tmp_path: Path) -> None:
+    """Extension modules, metadata and generated modules are in no repository. A module of settings is not generated."""
     files = {
         "proj/__init__.py": "",
         "proj/fast.cpython-311-x86_64-linux-gnu.so": "x",
@@ -316,15 +314,15 @@ def test_what_an_import_needs_stays_though_git_ignores_it(prefix: SmallPrefix, t
     assert set(files) - set(kept) == {"proj/local_settings.py"}
 
 
-def test_rules_that_name_every_module_are_meant_for_something_else(prefix: SmallPrefix, tmp_path: Path) -> None:
-    """A .dockerignore of ``*``, or a repository of dotfiles around the project, would leave nothing to import."""
+def test_rules_that_match_every_module_are_not_used(prefix: SmallPrefix, tmp_path: Path) -> None:
+    """A .dockerignore with ``*``, or a repository of dotfiles around the project, would leave nothing to import."""
     put(tmp_path, {".gitignore": "*\n", ".git/HEAD": ""})
     root = editable(prefix, tmp_path / "src/proj", {"proj/__init__.py": "", ".dockerignore": "*\n!requirements.txt\n"})
     assert "proj/__init__.py" in own(tmp_path, prefix=prefix.path).sources[root]
 
 
-def test_an_editable_source_is_searched_and_leaves_credentials_behind(prefix: SmallPrefix, tmp_path: Path) -> None:
-    """As an included folder does."""
+def test_an_editable_source_is_searched_and_its_credentials_are_left_out(prefix: SmallPrefix, tmp_path: Path) -> None:
+    """The rules are the same as for an included folder."""
     files = {"proj/__init__.py": f"T = '{TOKEN}'\n", "secrets/db.json": "{}", "proj/.netrc": "x"}
     root = editable(prefix, tmp_path / "src/proj", files)
     found = own(tmp_path, prefix=prefix.path)
@@ -333,7 +331,7 @@ def test_an_editable_source_is_searched_and_leaves_credentials_behind(prefix: Sm
 
 
 def test_files_without_secrets_are_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Until one of them changes; a folder with a secret is read every time."""
+    """This is true until a file changes. A folder with a secret is read every time."""
     folder = put(tmp_path / "project", {"a.py": "x", "b.py": "y"})
     read: list[str] = []
     found = secret_detector.find
@@ -351,8 +349,8 @@ def test_files_without_secrets_are_not_read_again(tmp_path: Path, monkeypatch: p
         assert len(read) == 2
 
 
-def test_a_search_that_takes_too_long_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The files after the limit are counted, and no later build believes that they were searched."""
+def test_a_search_that_takes_too_long_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The files after the limit are counted. No later build treats them as searched."""
     folder = put(tmp_path / "project", {"a.py": TOKEN})
     monkeypatch.setattr(scanner, "SECONDS", -1.0)
     (warning,) = own(tmp_path, lockfile="lock", include=folder).warnings
@@ -362,7 +360,7 @@ def test_a_search_that_takes_too_long_is_said(tmp_path: Path, monkeypatch: pytes
 
 
 def test_links_and_pipes_are_not_followed(tmp_path: Path) -> None:
-    """A link stays a link in the image; a pipe would wait forever."""
+    """A link stays a link in the image. A pipe would wait for ever."""
     folder = put(tmp_path / "project", {"a.py": "x"})
     put(tmp_path, {"outside": TOKEN})
     (folder / "link").symlink_to(tmp_path / "outside")

@@ -99,7 +99,7 @@ def test_the_folder_of_the_store_can_be_set(monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.parametrize("folder", ["home/user", "home", "", "home/user/work/.."])
 def test_a_home_folder_cannot_be_included(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str) -> None:
-    """Nor a folder above it, however it is written, nor one that a link leads to."""
+    """A folder above it is refused, too, in any spelling and through a link."""
     (tmp_path / "home/user/work").mkdir(parents=True)
     monkeypatch.setenv("HOME", str(tmp_path / "home/user"))
     (tmp_path / "home/user/work/link").symlink_to(tmp_path / folder)
@@ -110,10 +110,10 @@ def test_a_home_folder_cannot_be_included(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("folder", ["/", "/home", "~"])
-def test_the_home_of_the_account_cannot_be_included_whatever_home_says(
+def test_the_home_of_the_account_cannot_be_included_for_any_home_variable(
     monkeypatch: pytest.MonkeyPatch, folder: str
 ) -> None:
-    """A service may run with another HOME."""
+    """A service can run with another HOME."""
     named = Path(folder).expanduser()
     monkeypatch.setenv("HOME", "/nonexistent")
     with pytest.raises(UsageError, match="is a home folder, or contains one"):

@@ -1,4 +1,4 @@
-"""SBOMs: valid by the validators of their formats, equal for equal images, and without anything of the machine."""
+"""SBOMs are valid by the validators of their formats, equal for equal images, and contain no data of the machine."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def spdx() -> dict[str, Any]:
 
 
 def test_cyclonedx_is_valid() -> None:
-    """By the strict validator of its library."""
+    """The strict validator of its library accepts it."""
     [document, _] = documents(make())
     assert document.media_type == CYCLONEDX
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(document.content.decode()) is None
@@ -50,7 +50,7 @@ def test_cyclonedx_is_valid() -> None:
 
 
 def test_spdx_is_valid(tmp_path: Path) -> None:
-    """By the validator of its library."""
+    """The validator of its library accepts it."""
     [_, document] = documents(make())
     assert document.media_type == SPDX
     file = tmp_path / "sbom.spdx.json"
@@ -61,7 +61,10 @@ def test_spdx_is_valid(tmp_path: Path) -> None:
 
 
 def test_each_package_is_a_component_with_a_purl(cyclonedx: dict[str, Any], spdx: dict[str, Any]) -> None:
-    """In both formats the same; conda's have build, channel, subdir and type, pip's are of PyPI."""
+    """Both formats have the same components.
+
+    Those of conda have build, channel, subdir and type; those of pip are of PyPI.
+    """
     expected = {
         "pkg:conda/numpy@2.1.0?build=py312_0&channel=conda-forge&subdir=linux-64&type=conda",
         "pkg:conda/python@3.12.1?build=h_0&channel=main&subdir=linux-64&type=tar.bz2",
@@ -75,8 +78,8 @@ def test_each_package_is_a_component_with_a_purl(cyclonedx: dict[str, Any], spdx
     assert all(PackageURL.from_string(purl).to_string() == purl for purl in expected)
 
 
-def test_licences_are_expressions_or_their_own_words(cyclonedx: dict[str, Any], spdx: dict[str, Any]) -> None:
-    """A LicenseRef has the text of the package's licence file, or its name where there is none."""
+def test_licences_are_expressions_or_references(cyclonedx: dict[str, Any], spdx: dict[str, Any]) -> None:
+    """A LicenseRef has the text of the package's licence file, or the licence's name if there is no file."""
     by_name = {component["name"]: component.get("licenses") for component in cyclonedx["components"]}
     assert by_name["numpy"] == [{"expression": "BSD-3-Clause AND LicenseRef-Numpy"}]
     assert by_name["python"] == [{"license": {"id": "Python-2.0"}}]
@@ -93,7 +96,7 @@ def test_licences_are_expressions_or_their_own_words(cyclonedx: dict[str, Any], 
 
 
 def test_hashes_and_layers_are_named(cyclonedx: dict[str, Any], spdx: dict[str, Any]) -> None:
-    """A hidden layer holds nothing; pip's packages are in the layer of files that no conda package brings."""
+    """A hidden layer has no packages. Packages of pip are in the layer of files without a conda package."""
     by_name = {component["name"]: component for component in cyclonedx["components"]}
     assert {one["alg"]: one["content"] for one in by_name["numpy"]["hashes"]} == {"SHA-256": "a" * 64, "MD5": "b" * 32}
     layers = {
@@ -110,7 +113,7 @@ def test_hashes_and_layers_are_named(cyclonedx: dict[str, Any], spdx: dict[str, 
 
 
 def test_dependencies_are_those_in_the_image(cyclonedx: dict[str, Any], spdx: dict[str, Any]) -> None:
-    """A virtual package is none."""
+    """A virtual package is not a dependency."""
     names = {component["bom-ref"]: component["name"] for component in cyclonedx["components"]}
     graph = {
         names.get(one["ref"]): {names[ref] for ref in one.get("dependsOn", ())} for one in cyclonedx["dependencies"]
@@ -127,7 +130,10 @@ def test_dependencies_are_those_in_the_image(cyclonedx: dict[str, Any], spdx: di
 
 
 def test_the_same_image_has_the_same_bytes() -> None:
-    """In processes with other hash seeds, too; its date is the image's, its serial number belongs to its digest."""
+    """Processes with other hash seeds write the same.
+
+    The date is the image's, and the serial number depends on its digest.
+    """
     expected = documents(make())
     done = subprocess.run(
         [sys.executable, "-m", "jupyter_condabuild.sbom"],
@@ -145,23 +151,23 @@ def test_the_same_image_has_the_same_bytes() -> None:
 
 @pytest.mark.parametrize("created", ["", "yesterday", "2024-13-45T99:00:00Z", 7])
 def test_an_image_without_a_date_has_the_date_of_its_files(created: object) -> None:
-    """Not the day of the build."""
+    """The date is not the day of the build."""
     assert make(created=created).created == "1980-01-01T00:00:00+00:00"
 
 
-def test_nothing_of_the_machine_is_in_an_sbom() -> None:
-    """No credential of an index, and no path of a local channel."""
+def test_an_sbom_contains_nothing_of_the_machine() -> None:
+    """No credential of an index and no path of a local channel is in it."""
     for document in documents(make()):
         assert not re.search(rb"secret|token@|/home/me|file:", document.content)
 
 
-def test_a_bill_reaches_the_process_unchanged() -> None:
-    """Each field of it."""
+def test_a_bill_is_transferred_unchanged_to_the_process() -> None:
+    """Each field is the same."""
     assert Bill.parse(make().to_json()) == make()
 
 
-def test_a_process_of_its_own_writes_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the libraries are not imported yet."""
+def test_another_process_writes_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The libraries are not imported there at the start."""
     monkeypatch.setattr(module, "_FORMATS", ("not.imported",))
     writer = Writer()
     try:
@@ -171,7 +177,7 @@ def test_a_process_of_its_own_writes_the_same(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_process_that_fails_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And no traceback."""
+    """The error has no traceback."""
     monkeypatch.setattr(module, "_FORMATS", ("not.imported",))
     writer = Writer()
     try:
@@ -183,7 +189,7 @@ def test_a_process_that_fails_is_an_error(monkeypatch: pytest.MonkeyPatch) -> No
 
 @pytest.mark.parametrize("number", [0, 1])
 def test_packages_are_read_from_both_formats(number: int) -> None:
-    """The image itself is no package."""
+    """The image itself is not a package."""
     document = documents(make())[number]
     found = packages_in(document.media_type, document.content)
     assert [(one.manager, one.name, one.version, one.build) for one in found] == [
@@ -196,8 +202,8 @@ def test_packages_are_read_from_both_formats(number: int) -> None:
     assert Listed("conda", "python", "3.12.1", "h_0", "Python-2.0") in found
 
 
-def test_licences_are_read_as_they_were_written() -> None:
-    """So that the SBOM of a rebased image is that of the image built on the other base."""
+def test_licences_are_read_unchanged() -> None:
+    """So the SBOM of a rebased image is the same as after a build on the other base."""
     cyclonedx, spdx = documents(make())
     found = licenses_from(cyclonedx.content, spdx.content)
     assert make(licenses=found) == make()
@@ -223,6 +229,6 @@ def test_licences_are_read_as_they_were_written() -> None:
     ],
 )
 def test_any_other_content_is_refused(media_type: str, content: bytes) -> None:
-    """A registry may give anything."""
+    """A registry can send any document."""
     with pytest.raises(BadSbom):
         packages_in(media_type, content)

@@ -1,4 +1,4 @@
-"""Names of licences: SPDX expressions are told from other words."""
+"""Names of licences: SPDX expressions and other texts are distinguished."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ WORDS = ("Apache 2.0", "BSD", "LGPL, see file", "(((", "AND", "MIT AND", "MIT\x0
     ],
 )
 def test_an_expression_keeps_its_meaning(name: str, expression: str, is_id: bool) -> None:
-    """In the canonical form."""
+    """The result is the canonical form."""
     found = licensing(License(name))
     assert (found.expression, found.is_id, found.references) == (expression, is_id, ())
     assert is_expression(name) == bool(name)
 
 
 @pytest.mark.parametrize("name", WORDS)
-def test_any_other_words_become_a_reference(name: str) -> None:
-    """One that SPDX allows, with the words as its text."""
+def test_any_other_text_becomes_a_reference(name: str) -> None:
+    """SPDX allows the reference, and the text is its content."""
     found = licensing(License(name))
     [(reference, text)] = found.references
     assert found.expression == reference
@@ -41,20 +41,20 @@ def test_any_other_words_become_a_reference(name: str) -> None:
 
 
 def test_a_reference_of_a_package_needs_its_text() -> None:
-    """Which is that of its licence files."""
+    """The text comes from the package's licence files."""
     found = licensing(License("MIT AND LicenseRef-Intel", "LICENSE\n\ntext"))
     assert found.expression == "MIT AND LicenseRef-Intel"
     assert found.references == (("LicenseRef-Intel", "LICENSE\n\ntext"),)
     assert not is_expression("MIT AND LicenseRef-Intel")
 
 
-def test_the_same_words_with_other_texts_are_other_licences() -> None:
-    """'Proprietary' says little."""
+def test_the_same_name_with_another_text_is_another_licence() -> None:
+    """The name 'Proprietary' is not specific."""
     one, other = (licensing(License("Proprietary", text)) for text in ("yours", "mine"))
     assert one.expression != other.expression
 
 
-def test_a_package_with_a_text_alone_has_a_licence() -> None:
-    """Its record names none."""
+def test_a_package_with_only_a_text_has_a_licence() -> None:
+    """Its record names no licence."""
     found = licensing(License("", "text"))
     assert found.expression.startswith("LicenseRef-conda-see-text-")

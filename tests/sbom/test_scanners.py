@@ -1,4 +1,7 @@
-"""Scanners find the packages of an image. Their rules stand here as their sources have them, since none runs here."""
+"""Scanners find the packages of an image.
+
+The tests contain the rules of their sources, because no scanner runs here.
+"""
 
 from __future__ import annotations
 
@@ -26,14 +29,14 @@ SYFT_TYPES: dict[str, type | tuple[type, ...]] = {
     **dict.fromkeys(("build_number", "size", "timestamp"), int),
     **dict.fromkeys(("depends", "files"), list),
 }
-"""syft, syft/pkg/conda.go: the types of CondaMetaPackage. A member of another type ends the reading of a record."""
+"""syft, syft/pkg/conda.go: the types of CondaMetaPackage. syft stops reading a record at a member of another type."""
 
 DOCS = Path(__file__).parents[2] / "docs/sbom.md"
 
 
 @pytest.fixture
 def records(workshop: Workshop, tmp_path: Path) -> dict[str, Any]:
-    """The records of conda in an image, by their paths in the layers."""
+    """Returns the records of conda in an image, by their paths in the layers."""
     packages: list[Package] = [
         (Metadata("a-b", "1.0", noarch="generic", license="MIT", depends=("c",)), [File("share/a", b"a")]),
         (Metadata("c", "1.0", build="h1_0"), [File("lib/c", b"c")]),
@@ -44,7 +47,10 @@ def records(workshop: Workshop, tmp_path: Path) -> dict[str, Any]:
 
 
 def test_trivy_finds_the_records_with_the_documented_pattern(records: dict[str, Any]) -> None:
-    """And not without: a link to a folder `envs` would not help, trivy skips links (pkg/fanal/walker/tar.go)."""
+    """Without the pattern, trivy finds none.
+
+    A link to a folder `envs` would not help: trivy skips links (pkg/fanal/walker/tar.go).
+    """
     [pattern] = re.findall(r"--file-patterns 'conda-pkg:(.+?)'", DOCS.read_text())
     assert len(records) == 2
     for path in records:
@@ -53,7 +59,10 @@ def test_trivy_finds_the_records_with_the_documented_pattern(records: dict[str, 
 
 
 def test_trivy_finds_the_sboms_in_the_registry() -> None:
-    """By the type of the artifact. Every component with the type library has a purl, or trivy refuses the whole."""
+    """The type of the artifact is used.
+
+    Every component of the type library needs a purl. Otherwise trivy refuses the SBOM.
+    """
     made = {one.media_type: json.loads(one.content) for one in documents(make())}
     assert tuple(made) == TRIVY_SBOM_TYPES
     cyclonedx, spdx = made.values()
@@ -62,7 +71,7 @@ def test_trivy_finds_the_sboms_in_the_registry() -> None:
 
 
 def test_syft_reads_the_records(records: dict[str, Any]) -> None:
-    """Its glob is ``**/conda-meta/*.json``; members have the types that it expects."""
+    """The glob is ``**/conda-meta/*.json``. The members have the expected types."""
     for path, record in records.items():
         assert re.fullmatch(r"(.*/)?conda-meta/[^/]*\.json", path)
         assert {"name", "version", "build", "url"} <= record.keys()

@@ -324,7 +324,7 @@ async def test_a_build_gets_neither_the_servers_secrets_nor_its_folder(
 
 
 async def test_a_failed_build_has_its_error(api: Api, held: dict[str, Any]) -> None:
-    """It is the error of the build, with code and hint."""
+    """The error is that of the build, with code and hint."""
     body = {**held, "reference": "127.0.0.1:1/nobody/home", "base": "oci-archive:no/such/base.tar"}
     build = await api.ended((await api("POST", "condabuild/builds", body)).json["id"])
     check(build, "Build")

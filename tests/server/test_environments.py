@@ -186,8 +186,8 @@ async def test_archives_and_workspace_files_are_inside_the_root_folder(
 
 
 @pytest.mark.parametrize("base", ["oci-archive:/etc/shadow", "oci-archive:/etc", "docker-archive:/no/such", "oci:/"])
-async def test_a_base_stays_below_the_root_folder(api: Api, lab: Path, base: str) -> None:
-    """A client cannot ask whether a file exists: every path outside has the same answer, for each command."""
+async def test_a_base_is_inside_the_root_folder(api: Api, lab: Path, base: str) -> None:
+    """A client cannot find out whether a file exists: every path outside has the same answer, for each command."""
     source = {"prefix": str(lab / "envs" / "one")}
     good = {"reference": "registry.lab.org/team/env:v1", "base": base}
     for path, body in (
@@ -207,20 +207,20 @@ async def test_a_base_stays_below_the_root_folder(api: Api, lab: Path, base: str
 
 
 def sent(api: Api, id: str) -> Any:
-    """The request that the process of a build got."""
+    """Returns the request that the process of a build got."""
     return json.loads(Path(api.app.data_dir, "condabuild", "builds", id, "request.json").read_text())
 
 
 class TestWithAllowedRegistries:
-    """A hub that lists the registries which its users may name."""
+    """A hub that lists the registries for its users."""
 
     @pytest.fixture
     def config(self, server_store: Path) -> dict[str, Any]:
-        """One registry, and those of the lab."""
+        """One registry, and the registries of the lab."""
         return {"store_dir": str(server_store), "allowed_registries": ["registry.example", "*.lab.org"]}
 
-    async def test_every_name_of_an_image_is_held_to_the_list(self, api: Api, lab: Path) -> None:
-        """As the image, its base, a cache, an installer, a target, a side of a comparison, or what is verified."""
+    async def test_every_image_name_is_checked_against_the_list(self, api: Api, lab: Path) -> None:
+        """The name is that of an image, base, cache, installer, target, or side of a comparison, or is verified."""
         source = {"prefix": str(lab / "envs" / "one")}
         good, bad = "registry.lab.org/team/env:v1", "127.0.0.1:9/team/env:v1"
         for path, body in (
@@ -241,7 +241,7 @@ class TestWithAllowedRegistries:
         assert (await api("GET", "condabuild/builds")).json == {"builds": []}
 
     async def test_a_command_gets_the_list(self, api: Api, lab: Path) -> None:
-        """So that what a registry names later is held to it, too."""
+        """So hosts that a registry names later are also checked."""
         body = {"prefix": str(lab / "envs" / "one"), "archive": "x.tar", "base": "registry.example/base:1"}
         id = (await api("POST", "condabuild/builds", body)).json["id"]
         request = sent(api, id)

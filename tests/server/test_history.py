@@ -179,8 +179,8 @@ def test_the_end_of_a_build_can_be_recorded_on_a_full_disk(small_disk: Path) -> 
         assert [record.id for record in BuildHistory(small_disk / "history.sqlite").recent(10)] == ["b", "a"]
 
 
-def test_nobody_else_can_read_the_history(path: Path) -> None:
-    """Neither the file, the reserve nor the folder, also where an earlier version let them."""
+def test_no_other_user_can_read_the_history(path: Path) -> None:
+    """The file, the reserve and the folder are private, even if an earlier version made them readable."""
     before = os.umask(0)
     try:
         for _ in range(2):

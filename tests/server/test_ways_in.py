@@ -1,4 +1,4 @@
-"""Every route of the contract, and every way in without the right: all of them are refused."""
+"""Each route of the contract refuses every request without a valid login."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from tests.server.conftest import Api
 from tests.server.test_routes import DIGEST, ID, error_of, logged_in, operations
 
 Way = Callable[[Api, dict[str, str]], dict[str, str]]
-"""Returns the headers of a request, from those of a browser that has logged in."""
+"""Returns the headers of a request, from the headers of a browser that has logged in."""
 
 YEARS = 365 * 24 * 3600
 
 
 def _cookie(api: Api, browser: dict[str, str], *, secret: bytes = b"", age: float = 0, value: str = "") -> str:
-    """The cookies of a browser with another login: signed with a secret, so many seconds ago."""
+    """Returns the cookies of a browser with another login, signed with a secret, so many seconds ago."""
     found = SimpleCookie(browser["Cookie"])
     name = next(name for name in found if name.startswith("username-"))
     login = value
@@ -62,8 +62,8 @@ WAYS: dict[str, Way] = {
 
 
 @pytest.mark.parametrize("way", WAYS)
-async def test_no_way_in_leads_to_a_route(api: Api, way: str) -> None:
-    """Whoever is not logged in is refused at each route, in the form of the contract."""
+async def test_no_request_without_a_login_reaches_a_route(api: Api, way: str) -> None:
+    """A user without a login is refused at each route, in the form of the contract."""
     headers = WAYS[way](api, await logged_in(api))
     for verb, path, _, _ in operations():
         answer = await api(verb, path, {}, headers=headers)
@@ -71,22 +71,22 @@ async def test_no_way_in_leads_to_a_route(api: Api, way: str) -> None:
         assert error_of(answer) in ("unauthorized", "forbidden")
 
 
-async def test_the_same_cookie_of_this_server_and_this_hour_opens(api: Api) -> None:
-    """So the other cookies are refused for the signature and the time alone."""
+async def test_a_fresh_cookie_of_this_server_is_accepted(api: Api) -> None:
+    """So the other cookies are refused only because of their signature and time."""
     headers = _login()(api, await logged_in(api))
     assert (await api("GET", "condabuild/builds", headers=headers)).status == 200
 
 
 def tricks(path: str) -> Iterator[str]:
-    """Other spellings of a route."""
+    """Returns other spellings of a route."""
     first, _, rest = path.partition("/")
     yield from (f"{first}//{rest}", f"{first}/./{rest}", f"{first}/../{first}/{rest}", f"{first}/%2e%2e/{first}/{rest}")
     yield from (f"{path}/", f"{path};x", f"{path}%00", f"{path}%2f", f"%63{path[1:]}", f"{first.upper()}/{rest}")
     yield from (f"static/../{path}", f"api/../{path}", f"login/../{path}", f"{path}?token=", f"{path}#/static/x")
 
 
-async def test_no_spelling_of_a_path_goes_past_the_login(api: Api) -> None:
-    """Dots, slashes, escapes and letters: what is answered without a login is never the answer of a route."""
+async def test_no_spelling_of_a_path_avoids_the_login(api: Api) -> None:
+    """Dots, slashes, escapes and letters are tried. No answer without a login is an answer of a route."""
     for verb, path, _, _ in operations():
         for spelling in tricks(path):
             for headers in ({}, {"X-HTTP-Method-Override": "GET", "X-Original-URL": "/static/x"}):
@@ -95,7 +95,7 @@ async def test_no_spelling_of_a_path_goes_past_the_login(api: Api) -> None:
 
 
 async def test_an_id_cannot_be_a_path(api: Api) -> None:
-    """Who is logged in cannot leave the folder of the builds or of the lock files either."""
+    """A user with a login cannot leave the folder of the builds or of the lock files either."""
     for name in (
         "..",
         "%2e%2e",
