@@ -130,10 +130,11 @@ async def test_every_kind_is_exported_from_a_lock_file(api: Api, rattler_prefix:
     """All kinds except the Dockerfile need the name of the image."""
     digest = (await api("POST", "condabuild/snapshots", {"prefix": str(rattler_prefix)})).json["digest"]
     for kind in EXPORTS:
-        found = await asked(api, "exports", {"kind": kind, "lockfile": digest, "reference": IMAGE}, "Export")
+        body = {"kind": kind, "lockfile": digest, "reference": IMAGE, "base": "debian:12"}
+        found = await asked(api, "exports", body, "Export")
         assert found["files"], kind
         assert found["next"], kind
-    for body, status, code in (
+    for wrong, status, code in (
         ({"kind": "compose", "lockfile": digest}, 422, "usage"),
         ({"kind": "spaceship", "lockfile": digest}, 422, "usage"),
         ({"kind": "compose", "lockfile": digest, "reference": "UPPER"}, 422, "bad_reference"),
@@ -141,8 +142,8 @@ async def test_every_kind_is_exported_from_a_lock_file(api: Api, rattler_prefix:
         ({"kind": "compose"}, 400, "bad_request"),
         ({"kind": "compose", "lockfile": digest, "output": "/tmp"}, 400, "bad_request"),
     ):
-        answer = await api("POST", "condabuild/exports", body)
-        assert (answer.status, error_of(answer)) == (status, code), body
+        answer = await api("POST", "condabuild/exports", wrong)
+        assert (answer.status, error_of(answer)) == (status, code), wrong
 
 
 async def test_files_without_a_package_are_reported_with_an_export(api: Api, tmp_path: Path) -> None:
@@ -151,7 +152,8 @@ async def test_files_without_a_package_are_reported_with_an_export(api: Api, tmp
     small.add("numbers", files={"share/numbers.txt": b"1"})
     small.add("homemade", url="file:///lab/channel/linux-64/homemade-1.0-0.conda")
     (small.path / "notes.txt").write_text("mine")
-    found = await asked(api, "exports", {"kind": "dockerfile", "prefix": str(small.path)}, "Export")
+    body = {"kind": "dockerfile", "prefix": str(small.path), "base": "debian:12"}
+    found = await asked(api, "exports", body, "Export")
     warnings = {warning["code"]: warning["message"] for warning in found["warnings"]}
     assert "untracked-files" in warnings
     assert "homemade" in warnings["not-installable"]
@@ -173,9 +175,9 @@ class TestWithAStoreOfItsOwn:
     """A server whose store has only the builds of this test."""
 
     @pytest.fixture
-    def config(self, tmp_path: Path) -> dict[str, Any]:
+    def config(self, tmp_path: Path, small_base: str) -> dict[str, Any]:
         """The settings. Without a number of bytes, a prune keeps everything."""
-        return {"store_dir": str(tmp_path / "store"), "store_max_bytes": 1 << 30}
+        return {"store_dir": str(tmp_path / "store"), "base_image": small_base, "store_max_bytes": 1 << 30}
 
     async def test_the_store_is_pruned_unless_a_build_uses_it(
         self, api: Api, held: dict[str, Any], gate: Gate, tmp_path: Path

@@ -202,9 +202,14 @@ class TestWithASmallQueue:
     """A server that runs one build at a time, and lets two builds wait."""
 
     @pytest.fixture
-    def config(self, server_store: Path) -> dict[str, Any]:
+    def config(self, server_store: Path, small_base: str) -> dict[str, Any]:
         """The settings."""
-        return {"store_dir": str(server_store), "max_concurrent_builds": 1, "max_queued_builds": 2}
+        return {
+            "store_dir": str(server_store),
+            "base_image": small_base,
+            "max_concurrent_builds": 1,
+            "max_queued_builds": 2,
+        }
 
     async def test_builds_wait_in_order_and_report_their_position(
         self, api: Api, held: dict[str, Any], gate: Gate
@@ -289,9 +294,9 @@ class TestWithALimit:
     """A server with a limit that every build exceeds."""
 
     @pytest.fixture
-    def config(self, server_store: Path, setting: str) -> dict[str, Any]:
+    def config(self, server_store: Path, small_base: str, setting: str) -> dict[str, Any]:
         """The settings."""
-        return {"store_dir": str(server_store), setting: 1}
+        return {"store_dir": str(server_store), "base_image": small_base, setting: 1}
 
     async def test_a_build_that_exceeds_a_limit_is_ended_and_names_the_limit(
         self, api: Api, held: dict[str, Any], setting: str

@@ -17,9 +17,9 @@ class TestOneAtATime:
     """A server that runs one build at a time, so that another build waits."""
 
     @pytest.fixture
-    def config(self, server_store: Path) -> dict[str, Any]:
+    def config(self, server_store: Path, small_base: str) -> dict[str, Any]:
         """The settings."""
-        return {"store_dir": str(server_store), "max_concurrent_builds": 1}
+        return {"store_dir": str(server_store), "base_image": small_base, "max_concurrent_builds": 1}
 
     async def test_only_ended_builds_are_deleted(self, api: Api, held: dict[str, Any], gate: Gate) -> None:
         """A running and a waiting build continue. A cancelled and a finished build are deleted with their events."""
