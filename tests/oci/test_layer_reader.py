@@ -81,7 +81,7 @@ MANY = b"".join(pax("comment", b"c" * 100_000) for _ in range(12))
         (pax("size", b"-5") + header("a", tarfile.REGTYPE, 0), "not a size"),
         (header("a", tarfile.REGTYPE, 1 << 40) + bytes(512), "cut off"),
         (b"\x1f\x8b" + bytes(100), "decompressed"),
-        (gzip.compress(bytes(10_000))[:-4], "decompressed"),
+        (gzip.compress(bytes(10_000), mtime=0)[:-4], "decompressed"),
         (b"no tar at all" * 100, "not a tar"),
         (b"", "cut off"),
     ],
