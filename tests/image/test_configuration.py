@@ -122,7 +122,7 @@ def test_the_runtime_layer_is_always_the_same(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("packed", "said"),
     [
-        (gzip.compress(bytes(65 << 20, mtime=0), 1), "more than 67"),
+        (gzip.compress(bytes(65 << 20), 1, mtime=0), "more than 67"),
         (gzip.compress(b"@EXPLICIT\n", mtime=0)[:-6], "no readable lock file"),
         (b"no gzip", "no readable lock file"),
         (gzip.compress(b"\xff\xfe", mtime=0), "no readable lock file"),
