@@ -49,15 +49,15 @@ ONLY_IN = {
     # hole.
     "httpx": ("oci/http.py",),
     # The last two modules are only for the docker engine: builds and pushes, and the errors of all three.
-    "docker": ("oci/daemon.py", "oci/builder.py", "oci/engine_faults.py"),
+    "docker": ("oci/engine/daemon.py", "oci/engine/builder.py", "oci/engine/faults.py"),
     # These two modules talk to no engine. They read Docker's configuration and .dockerignore as Docker does.
-    "docker.auth": ("oci/daemon.py", "oci/builder.py", "oci/credentials.py"),
+    "docker.auth": ("oci/engine/daemon.py", "oci/engine/builder.py", "oci/credentials.py"),
     # The formats of SBOMs.
     "cyclonedx": ("sbom/*",),
     "spdx_tools": ("sbom/*",),
     "packageurl": ("sbom/*",),
     "license_expression": ("sbom/*",),
-    "docker.utils.build": ("oci/daemon.py", "oci/builder.py", "planning/own_files/ignore_files.py"),
+    "docker.utils.build": ("oci/engine/daemon.py", "oci/engine/builder.py", "planning/own_files/ignore_files.py"),
 }
 """The parts of the package that may import an outside library. The most specific name decides."""
 
@@ -160,7 +160,7 @@ def test_every_part_of_the_package_is_in_the_architecture() -> None:
         ("requests/build.py", "from traitlets import Unicode"),
         ("engines/layers/engine.py", "import rattler"),
         ("oci/layer.py", "from rattler.exceptions import LinkError"),
-        ("oci/daemon.py", "import httpx"),
+        ("oci/engine/daemon.py", "import httpx"),
         ("conda/package_cache.py", "from httpx import Client"),
         ("oci/registry.py", "import docker"),
         ("oci/credentials.py", "from docker import APIClient"),
@@ -191,8 +191,8 @@ def test_an_import_against_the_architecture_is_found(module: str, statement: str
         ("__init__.py", "from jupyter_condabuild.server.extension import CondaBuild"),
         ("conda/link.py", "import rattler.exceptions"),
         ("oci/http.py", "import httpx"),
-        ("oci/daemon.py", "from docker.errors import DockerException"),
-        ("oci/builder.py", "import docker"),
+        ("oci/engine/daemon.py", "from docker.errors import DockerException"),
+        ("oci/engine/builder.py", "import docker"),
         ("oci/credentials.py", "from docker import auth"),
         ("oci/credentials.py", "from docker.auth import load_config"),
         ("planning/own_files/ignore_files.py", "from docker.utils.build import exclude_paths"),

@@ -14,7 +14,7 @@ from jupyter_condabuild.distribution.statements import Statements
 from jupyter_condabuild.errors import CondaBuildError, RegistryError
 from jupyter_condabuild.events import Log, Progress, Report, Warning
 from jupyter_condabuild.oci import archive
-from jupyter_condabuild.oci.daemon import Daemon
+from jupyter_condabuild.oci.engine.daemon import Daemon
 from jupyter_condabuild.oci.image import LAYER_PACKAGES, Descriptor, Image, Index, Reference
 from jupyter_condabuild.oci.layout import Store
 from jupyter_condabuild.oci.registry import Repository

@@ -12,7 +12,7 @@ from typing import Any
 
 from jupyter_condabuild.errors import BaseUnavailable, CondaBuildError, DiskFull, StoreUnwritable
 from jupyter_condabuild.oci import credentials
-from jupyter_condabuild.oci.daemon import Daemon
+from jupyter_condabuild.oci.engine.daemon import Daemon
 from jupyter_condabuild.oci.image import Reference
 from jupyter_condabuild.oci.location import ImageLocation
 from jupyter_condabuild.oci.registry import open_registry

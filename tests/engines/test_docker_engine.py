@@ -21,8 +21,8 @@ from jupyter_condabuild.conda.packages import PipPackage
 from jupyter_condabuild.conda.prefix.snapshot import snapshot
 from jupyter_condabuild.errors import EngineFault, EngineUnavailable, LockfileError, NotReproducible
 from jupyter_condabuild.events import Log, Progress
-from jupyter_condabuild.oci import builder
-from jupyter_condabuild.oci.daemon import Daemon
+from jupyter_condabuild.oci.engine import builder
+from jupyter_condabuild.oci.engine.daemon import Daemon
 from jupyter_condabuild.oci.image import Digest
 from jupyter_condabuild.oci.referrers import referrers
 from jupyter_condabuild.sbom.documents import MEDIA_TYPES

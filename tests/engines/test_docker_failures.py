@@ -18,7 +18,7 @@ from jupyter_condabuild.conda.packages import PipPackage
 from jupyter_condabuild.conda.prefix.snapshot import snapshot
 from jupyter_condabuild.errors import DiskFull, EngineFault, EngineUnavailable
 from jupyter_condabuild.events import Event, Log
-from jupyter_condabuild.oci.daemon import Daemon
+from jupyter_condabuild.oci.engine.daemon import Daemon
 from tests.parts.builds import install, small_channel
 from tests.parts.channel import prefix
 from tests.parts.channel.channel import Channel

@@ -27,8 +27,8 @@ from jupyter_condabuild.conda.packages import PipPackage
 from jupyter_condabuild.conda.prefix.snapshot import snapshot
 from jupyter_condabuild.errors import BadReference, UsageError
 from jupyter_condabuild.jobs.export import KINDS, SBOMS, Exported, ExportInputs, export, run, without_local_packages
-from jupyter_condabuild.oci import builder
-from jupyter_condabuild.oci.daemon import Daemon
+from jupyter_condabuild.oci.engine import builder
+from jupyter_condabuild.oci.engine.daemon import Daemon
 from jupyter_condabuild.oci.image import Reference
 from jupyter_condabuild.planning.own_files.ignore_files import DOCKERIGNORE, IGNORED_FOLDERS, included_names
 from jupyter_condabuild.requests.others import ExportRequest

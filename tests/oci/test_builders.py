@@ -12,8 +12,8 @@ import pytest
 
 from jupyter_condabuild.engines.docker.installers import INSTALLERS
 from jupyter_condabuild.errors import BaseUnavailable, EngineFault
-from jupyter_condabuild.oci import builder
-from jupyter_condabuild.oci.daemon import Daemon
+from jupyter_condabuild.oci.engine import builder
+from jupyter_condabuild.oci.engine.daemon import Daemon
 from tests.parts.builds import install
 from tests.parts.channel import prefix
 from tests.parts.channel.channel import Channel

@@ -22,7 +22,7 @@ import pytest
 
 from jupyter_condabuild.errors import ContentMismatch, DiskFull, EngineFault, EngineUnavailable, StoreError
 from jupyter_condabuild.oci import archive
-from jupyter_condabuild.oci.daemon import Daemon
+from jupyter_condabuild.oci.engine.daemon import Daemon
 from jupyter_condabuild.oci.image import Descriptor, Digest, Image
 from tests.conftest import missing
 from tests.parts.small_image import HELLO, Memory, image, programs, tar

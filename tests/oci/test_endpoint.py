@@ -17,8 +17,8 @@ import pytest
 from jupyter_condabuild.conda.package_cache import default_folders
 from jupyter_condabuild.errors import EngineUnavailable
 from jupyter_condabuild.oci import credentials, daemon
-from jupyter_condabuild.oci.daemon import Daemon
-from jupyter_condabuild.oci.endpoint import Endpoint, usual_sockets
+from jupyter_condabuild.oci.engine.daemon import Daemon
+from jupyter_condabuild.oci.engine.endpoint import Endpoint, usual_sockets
 
 
 def test_the_error_explains_a_missing_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,7 +126,7 @@ def test_the_error_names_missing_certificates(tmp_path: Path, monkeypatch: pytes
 
 def test_docker_is_imported_only_when_it_is_needed() -> None:
     """The import of our module does not import docker-py, so that the command line starts fast."""
-    check = "import sys, jupyter_condabuild.oci.daemon; sys.exit('docker' in sys.modules)"
+    check = "import sys, jupyter_condabuild.oci.engine.daemon; sys.exit('docker' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", check]).returncode == 0
 
 

@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from jupyter_condabuild.errors import EngineUnavailable
-from jupyter_condabuild.oci.daemon import Daemon
+from jupyter_condabuild.oci.engine.daemon import Daemon
 from tests.conftest import missing
 
 ENCLOSED = [sys.executable, str(Path(__file__).parents[2] / "scripts/enclosed.py")]

@@ -30,7 +30,7 @@ from jupyter_condabuild.oci.image import OCI_LAYER_GZIP, Descriptor, Digest, Ima
 from jupyter_condabuild.oci.layer_reader import entries
 from jupyter_condabuild.oci.location import ImageLocation
 from jupyter_condabuild.oci.tokens import Challenge
-from jupyter_condabuild.oci.trace import Trace
+from jupyter_condabuild.oci.engine.trace import Trace
 from jupyter_condabuild.server import schemas
 from jupyter_condabuild.text import clean_lines
 from jupyter_condabuild.trust import ssh

@@ -28,10 +28,10 @@ from jupyter_condabuild.image.configuration import (
     command,
     image_labels,
 )
-from jupyter_condabuild.oci import builder
-from jupyter_condabuild.oci.builder import BuildOptions, Kind, NoBuildKit
+from jupyter_condabuild.oci.engine import builder
+from jupyter_condabuild.oci.engine.builder import BuildOptions, Kind, NoBuildKit
 from jupyter_condabuild.oci.credentials import has_login
-from jupyter_condabuild.oci.daemon import Daemon
+from jupyter_condabuild.oci.engine.daemon import Daemon
 from jupyter_condabuild.oci.documents import read_document
 from jupyter_condabuild.oci.image import ImageConfig, Manifest, Reference
 from jupyter_condabuild.oci.repository import Repository

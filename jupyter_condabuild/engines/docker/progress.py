@@ -7,8 +7,8 @@ import time
 
 from jupyter_condabuild.conda.secrets import scrub
 from jupyter_condabuild.events import Log, Progress, Report
-from jupyter_condabuild.oci.builder import Answer
-from jupyter_condabuild.oci.trace import Trace, Vertex, VertexLog, VertexStatus
+from jupyter_condabuild.oci.engine.builder import Answer
+from jupyter_condabuild.oci.engine.trace import Trace, Vertex, VertexLog, VertexStatus
 from jupyter_condabuild.text import seconds_text
 
 _INTERVAL = 0.1  # seconds between two reports of progress

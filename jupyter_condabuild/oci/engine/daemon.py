@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 from jupyter_condabuild.errors import EngineFault, EngineUnavailable, from_os_error
 from jupyter_condabuild.oci.archive import Archive, Progress, entries, silent, stream, stream_size
 from jupyter_condabuild.oci.credentials import for_engine
-from jupyter_condabuild.oci.endpoint import Endpoint, usual_sockets
-from jupyter_condabuild.oci.engine_faults import engine_errors, one_line, raise_failure, root_cause
+from jupyter_condabuild.oci.engine.endpoint import Endpoint, usual_sockets
+from jupyter_condabuild.oci.engine.faults import engine_errors, one_line, raise_failure, root_cause
 from jupyter_condabuild.oci.image import Image, Reference
 
 if TYPE_CHECKING:
