@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections import Counter
 from collections.abc import Iterator
 from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
@@ -12,6 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = "jupyter_condabuild"
 MAX_LINES = 400
+MOST_MODULES = 25
 CATCH_ALL_NAMES = {"utils", "util", "helpers", "helper", "manager", "managers", "common", "misc"}
 
 FOUNDATION = {"errors", "events", "text", "files", "settings"}
@@ -121,6 +123,12 @@ def test_every_module_follows_the_architecture() -> None:
         for fault in faults(path.read_text(encoding="utf-8"), PurePosixPath(path.relative_to(ROOT).as_posix()))
     ]
     assert not found, "\n".join(found)
+
+
+def test_no_folder_has_too_many_modules() -> None:
+    """A reader can look over a folder with 25 modules."""
+    counts = Counter(path.parent for path in modules())
+    assert [str(folder.relative_to(ROOT)) for folder, count in counts.items() if count > MOST_MODULES] == []
 
 
 def test_every_part_of_the_package_is_in_the_architecture() -> None:

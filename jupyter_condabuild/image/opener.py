@@ -12,8 +12,8 @@ from jupyter_condabuild.errors import BadImage, LockfileError
 from jupyter_condabuild.image.configuration import LABEL_ENGINE, LOCKFILE, lockfile_in
 from jupyter_condabuild.image.platforms import host_architecture
 from jupyter_condabuild.oci.archive import Archive
-from jupyter_condabuild.oci.engine.daemon import Daemon
 from jupyter_condabuild.oci.documents import read_document
+from jupyter_condabuild.oci.engine.daemon import Daemon
 from jupyter_condabuild.oci.image import BlobSource, Descriptor, Image, ImageConfig, Index, Manifest
 from jupyter_condabuild.oci.layer_reader import entries
 from jupyter_condabuild.oci.location import ImageLocation

@@ -13,8 +13,8 @@ from jupyter_condabuild.engines.docker.progress import Steps
 from jupyter_condabuild.errors import DiskFull, EngineFault, RegistryFault
 from jupyter_condabuild.events import Event, Log, Progress
 from jupyter_condabuild.oci.engine.builder import NoBuildKit, _follow, _readable, _refusal
-from jupyter_condabuild.oci.image import Reference
 from jupyter_condabuild.oci.engine.trace import Trace, Vertex, VertexLog, VertexStatus
+from jupyter_condabuild.oci.image import Reference
 
 # The messages that Docker 20.10 sent while it built a Dockerfile of two steps.
 RECORDED = (

@@ -24,13 +24,13 @@ from jupyter_condabuild.conda.secrets import scrub
 from jupyter_condabuild.engines.docker.progress import Steps
 from jupyter_condabuild.errors import CondaBuildError
 from jupyter_condabuild.image.configuration import Ours
+from jupyter_condabuild.oci.engine.trace import Trace
 from jupyter_condabuild.oci.files import TarFiles
 from jupyter_condabuild.oci.http_errors import refusal
 from jupyter_condabuild.oci.image import OCI_LAYER_GZIP, Descriptor, Digest, ImageConfig, Index, Manifest, Reference
 from jupyter_condabuild.oci.layer_reader import entries
 from jupyter_condabuild.oci.location import ImageLocation
 from jupyter_condabuild.oci.tokens import Challenge
-from jupyter_condabuild.oci.engine.trace import Trace
 from jupyter_condabuild.server import schemas
 from jupyter_condabuild.text import clean_lines
 from jupyter_condabuild.trust import ssh
