@@ -16,6 +16,7 @@ _SEQUENCES = re.compile(
     r"|(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c\x9d\x90\x98\x9e\x9f]*+(?:\x07|\x1b\\|\x9c)"
     r"|\x1b[ -/]*[0-~]?"
 )
+_SPACES = dict.fromkeys(map(ord, "\t\v\f\r"), " ")
 _INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 
 
@@ -65,15 +66,18 @@ def clean(text: str) -> str:
 
     Control sequences are removed, white space becomes single spaces, and invisible characters are replaced by U+FFFD.
     """
-    text = " ".join(_SEQUENCES.sub("", text).split())
+    return _visible(" ".join(_SEQUENCES.sub("", text).split()))
+
+
+def _visible(text: str) -> str:
     if text.isascii() and text.isprintable():
         return text
     return "".join("\N{REPLACEMENT CHARACTER}" if unicodedata.category(c) in _INVISIBLE else c for c in text)
 
 
 def clean_lines(text: str) -> str:
-    """Returns a text of several lines with each line as `clean` returns it. Spaces at the start of a line stay."""
-    return "\n".join(line[: len(line) - len(line.lstrip(" "))] + clean(line) for line in text.split("\n"))
+    """Returns a text of several lines with each line as `clean` returns it, but with all its spaces."""
+    return "\n".join(_visible(line.translate(_SPACES)) for line in _SEQUENCES.sub("", text).split("\n"))
 
 
 def printable(value: str, most: int = 200) -> str:

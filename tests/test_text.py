@@ -62,4 +62,6 @@ def test_a_text_of_sequences_without_an_end_takes_linear_time() -> None:
 
 def test_each_line_is_cleaned_and_keeps_its_indentation() -> None:
     """A text of several lines keeps its lines, without control characters."""
-    assert clean_lines("a\x1b[2J\n  b\x9b31m\r c\n\x1b]0;title\x07") == "a\n  b c\n"
+    assert clean_lines("a\x1b[2J\n  b\x9b31m\r c\n\x1b]0;title\x07") == "a\n  b  c\n"
+    table = "layer    size  packages\n    1  2.0 MB  a"
+    assert clean_lines(table) == table

@@ -32,7 +32,7 @@ def test_a_package_matches_by_name_version_and_build(spec: str, package: tuple[s
     assert PackageMatch(spec)(*package) is matches
 
 
-@pytest.mark.parametrize("spec", ["<3", "a<=", "[", "\x00", "a b c d e f"])
+@pytest.mark.parametrize("spec", ["<3", "a<=", "[", "\x00"])
 def test_other_texts_are_refused(spec: str) -> None:
     """The error has a hint."""
     with pytest.raises(UsageError, match="not a package with versions"):

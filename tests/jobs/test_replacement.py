@@ -90,7 +90,7 @@ def test_the_result_is_the_image_of_an_environment_with_the_new_version(
     assert ours.variables == theirs.variables == {"MODE": "test"}
     assert "lib=1.1" in ours.lockfile.requested
     assert {event.text for event in events if isinstance(event, Log)} >= {"lib: 1.0-0 -> 1.1-0", "extra: new -> 1.0-0"}
-    assert not verified(f"{name}:new", workshop.store).wrong
+    assert not verified(f"{name}:new", workshop.store).differs
 
 
 def test_only_the_layers_of_the_new_version_are_made(workshop: Workshop, prefix: Path, name: str) -> None:

@@ -16,7 +16,8 @@ import pytest
 
 from jupyter_condabuild.conda.package_cache import default_folders
 from jupyter_condabuild.errors import EngineUnavailable
-from jupyter_condabuild.oci import credentials, daemon
+from jupyter_condabuild.oci import credentials
+from jupyter_condabuild.oci.engine import daemon
 from jupyter_condabuild.oci.engine.daemon import Daemon
 from jupyter_condabuild.oci.engine.endpoint import Endpoint, usual_sockets
 

@@ -117,6 +117,8 @@ def _make_real(case: schemathesis.Case, real: Real) -> None:
     path = case.operation.path
     if path.endswith("/diffs"):
         body |= {"before": {"prefix": real.prefix}, "after": {"lockfile": real.digest}}
+    elif path.endswith("/licenses"):
+        case.body = {"prefix": real.prefix}
     elif path.endswith(("/snapshots", "/exports", "/builds")) and isinstance(body, dict):
         if body.get("command", "build") in ("build", "base"):
             source = "lockfile" if "lockfile" in body else "prefix"
