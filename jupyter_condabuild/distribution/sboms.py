@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import io
-import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 from jupyter_condabuild.distribution.push import GRACE_SECONDS
 from jupyter_condabuild.errors import CondaBuildError
 from jupyter_condabuild.events import Report, Warning
 from jupyter_condabuild.oci.image import Descriptor, Digest
-from jupyter_condabuild.oci.referrers import attach, referrers
+from jupyter_condabuild.oci.referrers import Artifact, Listing, Referrer, attach_all, listing, push_blobs
 from jupyter_condabuild.oci.repository import Repository
 from jupyter_condabuild.sbom.bill import Bill
-from jupyter_condabuild.sbom.documents import MEDIA_TYPES, Document, Writer
+from jupyter_condabuild.sbom.documents import MEDIA_TYPES, documents
 
 
 class Sboms:
@@ -24,50 +22,54 @@ class Sboms:
         self._repository = repository
         self._report = report
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="sbom")
-        self._documents: Future[tuple[Document, ...]] | None = None
-        self._writer: Writer | None = None
-        self._lock = threading.Lock()
+        self._written: Future[tuple[Listing, tuple[Artifact, ...]]] | None = None
 
     def __enter__(self) -> Sboms:
         return self
 
     def __exit__(self, *_: object) -> None:
-        with self._lock:
-            if self._writer:
-                self._writer.close()
         self._executor.shutdown(wait=False, cancel_futures=True)
-        if self._documents:
-            wait((self._documents,), GRACE_SECONDS)
-
-    def prepare(self) -> None:
-        """Starts the process that writes SBOMs, so that it is ready when the image is known."""
-        with self._lock:
-            self._writer = self._writer or Writer()
+        if self._written:
+            wait((self._written,), GRACE_SECONDS)
 
     def write(self, image: Digest, bill: Callable[[], Bill]) -> None:
         """Begins to write the SBOMs of an image, unless the registry has them already."""
-        self._documents = self._executor.submit(self._write, image, bill)
+        self._written = self._executor.submit(self._write, image, bill)
 
-    def _write(self, image: Digest, bill: Callable[[], Bill]) -> tuple[Document, ...]:
-        """Returns the SBOMs that the registry does not have. Their blobs are sent, but not yet attached."""
-        present = {found.artifact_type for found in referrers(self._repository, image)}
+    def _write(self, image: Digest, bill: Callable[[], Bill]) -> tuple[Listing, tuple[Artifact, ...]]:
+        """Returns the artifacts of the image, and the SBOMs that are not among them. Their blobs are sent."""
+        known = listing(self._repository, image)
+        present = {found.artifact_type for found in known.referrers}
         if present.issuperset(MEDIA_TYPES):
-            return ()
-        self.prepare()
-        assert self._writer
-        documents = tuple(one for one in self._writer.write(bill()) if one.media_type not in present)
-        for document in documents:
-            blob = Descriptor(document.media_type, Digest.of(document.content), len(document.content))
-            self._repository.push(blob, lambda data=document.content: io.BytesIO(data))  # type: ignore[misc]
-        return documents
+            return known, ()
+        made = tuple(
+            Artifact(one.media_type, one.content, one.media_type)
+            for one in documents(bill())
+            if one.media_type not in present
+        )
+        push_blobs(self._repository, made)
+        return known, made
+
+    def written(self) -> tuple[Listing | None, tuple[Artifact, ...]]:
+        """Waits for the SBOMs. Returns what the registry lists, and the SBOMs to attach. A fault gives a warning."""
+        if self._written is None:
+            return None, ()
+        try:
+            return self._written.result()
+        except CondaBuildError as error:
+            warn(self._report, "SBOM", [error])
+            return None, ()
 
     def attach(self, image: Descriptor) -> None:
         """Attaches the SBOMs to an image that was pushed. A fault gives a warning: the image is usable without."""
-        if self._documents is None:
+        known, artifacts = self.written()
+        warn(self._report, "SBOM", attach_all(self._repository, image, artifacts, known))
+
+
+def warn(report: Report, kind: str, outcomes: Sequence[Referrer | CondaBuildError]) -> None:
+    """Reports the first error of `attach_all` as a warning. `kind` names the artifacts: receipt or SBOM."""
+    for outcome in outcomes:
+        if isinstance(outcome, CondaBuildError):
+            message = f"The {kind} of the image is not in the registry: {outcome.message}"
+            report(Warning(f"{kind.lower()}-not-attached", message, outcome.hint))
             return
-        try:
-            for document in self._documents.result():
-                attach(self._repository, image, document.media_type, document.content, document.media_type)
-        except CondaBuildError as error:
-            message = f"The SBOM of the image is not in the registry: {error.message}"
-            self._report(Warning("sbom-not-attached", message, error.hint))

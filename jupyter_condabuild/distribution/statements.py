@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from jupyter_condabuild.distribution.sboms import Sboms
-from jupyter_condabuild.errors import CondaBuildError
-from jupyter_condabuild.events import Report, Warning
+from jupyter_condabuild.distribution.sboms import Sboms, warn
+from jupyter_condabuild.events import Report
 from jupyter_condabuild.oci.image import Descriptor
-from jupyter_condabuild.oci.referrers import attach
+from jupyter_condabuild.oci.referrers import Artifact, attach_all
 from jupyter_condabuild.oci.repository import Repository
 from jupyter_condabuild.trust import ssh
 from jupyter_condabuild.trust.dsse import MEDIA_TYPE, Envelope, Signature
@@ -43,10 +42,8 @@ class Statements:
     def attach(self, repository: Repository, image: Descriptor, report: Report) -> None:
         """Attaches the statements to an image that was pushed. A registry that refuses gives a warning."""
         annotations = {"in-toto.io/predicate-type": PREDICATE}
-        try:
-            attach(repository, image, MEDIA_TYPE, self.receipt.to_bytes(), MEDIA_TYPE, annotations)
-        except CondaBuildError as error:
-            message = f"The receipt of the image is not in the registry: {error.message}"
-            report(Warning("receipt-not-attached", message, error.hint))
-        if self.sboms:
-            self.sboms.attach(image)
+        receipt = Artifact(MEDIA_TYPE, self.receipt.to_bytes(), MEDIA_TYPE, annotations)
+        known, artifacts = self.sboms.written() if self.sboms else (None, ())
+        outcomes = attach_all(repository, image, [receipt, *artifacts], known)
+        warn(report, "receipt", outcomes[:1])
+        warn(report, "SBOM", outcomes[1:])

@@ -119,7 +119,7 @@ from jupyter_condabuild.errors.root import (
     CondaBuildError,
     UsageError,
 )
-from jupyter_condabuild.errors.trust import BadReceipt, BadSbom, LayerForged, SbomFailed, SigningFailed, TrustError
+from jupyter_condabuild.errors.trust import BadReceipt, BadSbom, LayerForged, SigningFailed, TrustError
 
 __all__ = [
     "BadDigest",
@@ -141,7 +141,6 @@ __all__ = [
     "ImageError",
     "Interrupted",
     "LayerForged",
-    "SbomFailed",
     "LinkFailed",
     "LockfileError",
     "NotACondaKernel",

@@ -37,10 +37,3 @@ class BadSbom(TrustError):
 
     code = "bad_sbom"
     default_hint = "Push the image again with this version of jupyter-condabuild."
-
-
-class SbomFailed(CondaBuildError):
-    """The SBOM of an image cannot be written."""
-
-    code = "sbom_failed"
-    default_hint = "Build the image again, or install jupyter-condabuild again."

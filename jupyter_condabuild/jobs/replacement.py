@@ -63,7 +63,6 @@ def run(request: RebaseRequest, report: Report) -> Finished:
             [(origin, source.target), (destination, target.tag)], destination, target.tag, Vouchers(trusting)
         )
         with Push(destination, index, report) as push, Sboms(destination, report) as sboms:
-            sboms.prepare()
 
             def ready(layer: ReadyLayer) -> None:
                 push.add(layer.descriptor, layer.source)

@@ -10,11 +10,12 @@ import io
 import json
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from jupyter_condabuild.errors import BadImage, ContentMismatch, ImageError, RegistryNotFound
+from jupyter_condabuild.errors import BadImage, CondaBuildError, ContentMismatch, ImageError, RegistryNotFound
 from jupyter_condabuild.oci.image import OCI_INDEX, OCI_MANIFEST, Descriptor, Digest, Index, Manifest, canonical_json
 from jupyter_condabuild.oci.repository import Repository
 
@@ -46,49 +47,114 @@ class Referrer:
         return {**self.descriptor.to_json(), "artifactType": self.artifact_type}
 
 
-def attach(
-    repository: Repository,
-    subject: Descriptor,
-    artifact_type: str,
-    content: bytes,
-    media_type: str,
-    annotations: Mapping[str, str] | None = None,
-) -> Referrer:
-    """Pushes an artifact with one blob that belongs to an image of the same repository.
+@dataclass(frozen=True)
+class Artifact:
+    """A blob that is to belong to an image. Clients that list referrers see its annotations."""
 
-    An artifact that the registry lists already is not pushed again.
+    artifact_type: str
+    content: bytes
+    media_type: str
+    annotations: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def blob(self) -> Descriptor:
+        """The descriptor of the content."""
+        return Descriptor(self.media_type, Digest.of(self.content), len(self.content))
+
+    def manifest(self, subject: Descriptor) -> Manifest:
+        """Returns the manifest of the artifact. It contains no time, so that the same artifact has the same digest."""
+        value = {
+            "schemaVersion": 2,
+            "mediaType": OCI_MANIFEST,
+            "artifactType": self.artifact_type,
+            "config": EMPTY_CONFIG.to_json(),
+            "layers": [self.blob.to_json()],
+            "subject": {"mediaType": subject.media_type, "digest": str(subject.digest), "size": subject.size},
+            "annotations": dict(self.annotations),
+        }
+        return Manifest.parse(canonical_json(value))
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The artifacts that belong to an image. `by_api` says whether the registry has the referrers API."""
+
+    referrers: tuple[Referrer, ...]
+    by_api: bool
+
+
+def listing(repository: Repository, subject: Digest) -> Listing:
+    """Returns the artifacts that belong to an image, as the registry lists them. Raises RegistryError."""
+    listed = _listed_by_api(repository, subject)
+    return Listing(tuple(_fallback(repository, subject) if listed is None else listed), listed is not None)
+
+
+def attach(repository: Repository, subject: Descriptor, artifact: Artifact) -> Referrer:
+    """Pushes one artifact, as `attach_all` does. Raises RegistryError."""
+    [outcome] = attach_all(repository, subject, [artifact])
+    if isinstance(outcome, CondaBuildError):
+        raise outcome
+    return outcome
+
+
+def attach_all(
+    repository: Repository, subject: Descriptor, artifacts: Sequence[Artifact], known: Listing | None = None
+) -> list[Referrer | CondaBuildError]:
+    """Pushes artifacts that belong to an image of the same repository, all at the same time.
+
+    An artifact that the registry lists already is not pushed again. A registry without the referrers API gets the list
+    of referrers under the fallback tag, once for all artifacts.
 
     Args:
         subject: the descriptor of the image's manifest.
-        content: the bytes of the blob, whose type is `media_type`.
-        annotations: those of the artifact; clients that list referrers see them.
+        known: what the registry listed a short time ago; None to ask now.
 
-    A registry without the referrers API gets the list of referrers under the fallback tag. Raises RegistryError.
+    Returns:
+        For each artifact its referrer, or the error that it met.
     """
-    blob = Descriptor(media_type, Digest.of(content), len(content))
-    value = {
-        "schemaVersion": 2,
-        "mediaType": OCI_MANIFEST,
-        "artifactType": artifact_type,
-        "config": EMPTY_CONFIG.to_json(),
-        "layers": [blob.to_json()],
-        "subject": {"mediaType": subject.media_type, "digest": str(subject.digest), "size": subject.size},
-        "annotations": dict(annotations or {}),
-    }
-    manifest = Manifest.parse(canonical_json(value))
-    referrer = Referrer(
-        Descriptor(OCI_MANIFEST, manifest.descriptor.digest, len(manifest.raw), dict(annotations or {})), artifact_type
-    )
-    by_api = _listed_by_api(repository, subject.digest)
-    listed = _fallback(repository, subject.digest) if by_api is None else by_api
-    if any(found.descriptor.digest == manifest.descriptor.digest for found in listed):
-        return referrer
-    for descriptor, data in ((EMPTY_CONFIG, EMPTY), (blob, content)):
-        repository.push(descriptor, lambda data=data: io.BytesIO(data))  # type: ignore[misc]
-    repository.push_manifest(manifest)
-    if by_api is None:
-        _add_to_fallback(repository, subject.digest, referrer)
-    return referrer
+    if not artifacts:
+        return []
+    try:
+        known = known or listing(repository, subject.digest)
+    except CondaBuildError as error:
+        return [error] * len(artifacts)
+    with ThreadPoolExecutor(len(artifacts) + 1, thread_name_prefix="attach") as threads:
+        listed = {one.descriptor.digest for one in known.referrers}
+        made = [(artifact, artifact.manifest(subject)) for artifact in artifacts]
+        missing = [manifest for _, manifest in made if manifest.descriptor.digest not in listed]
+        config = threads.submit(_push_blob, repository, EMPTY_CONFIG, EMPTY) if missing else None
+
+        def push(artifact: Artifact, manifest: Manifest) -> Referrer | CondaBuildError:
+            descriptor = Descriptor(OCI_MANIFEST, manifest.descriptor.digest, len(manifest.raw), artifact.annotations)
+            try:
+                if config and manifest in missing:
+                    _push_blob(repository, artifact.blob, artifact.content)
+                    config.result()
+                    repository.push_manifest(manifest)
+            except CondaBuildError as error:
+                return error
+            return Referrer(descriptor, artifact.artifact_type)
+
+        outcomes = list(threads.map(lambda one: push(*one), made))
+    new = [one for one in outcomes if isinstance(one, Referrer) and one.descriptor.digest not in listed]
+    if new and not known.by_api:
+        try:
+            _add_to_fallback(repository, subject.digest, new)
+        except CondaBuildError as error:
+            return [error if one in new else one for one in outcomes]
+    return outcomes
+
+
+def push_blobs(repository: Repository, artifacts: Sequence[Artifact]) -> None:
+    """Sends the blobs of artifacts before their image is there, so that `attach_all` is fast. Raises RegistryError."""
+    with ThreadPoolExecutor(len(artifacts) + 1, thread_name_prefix="attach") as threads:
+        blobs = [(EMPTY_CONFIG, EMPTY), *((artifact.blob, artifact.content) for artifact in artifacts)]
+        for _ in threads.map(lambda one: _push_blob(repository, *one), blobs):
+            pass
+
+
+def _push_blob(repository: Repository, descriptor: Descriptor, data: bytes) -> None:
+    repository.push(descriptor, lambda: io.BytesIO(data))
 
 
 def detach(repository: Repository, subject: Digest) -> None:
@@ -109,10 +175,9 @@ def referrers(repository: Repository, subject: Digest, artifact_type: str = "") 
 
     Raises RegistryError where the registry does not answer.
     """
-    listed = _listed_by_api(repository, subject)
-    if listed is None:
-        listed = _fallback(repository, subject)
-    return tuple(found for found in listed if artifact_type in ("", found.artifact_type))
+    return tuple(
+        found for found in listing(repository, subject).referrers if artifact_type in ("", found.artifact_type)
+    )
 
 
 def content(repository: Repository, referrer: Referrer, limit: int) -> bytes:
@@ -163,17 +228,19 @@ def _parse(raw: bytes) -> list[Referrer]:
     ]
 
 
-def _add_to_fallback(repository: Repository, subject: Digest, referrer: Referrer) -> None:
-    """Adds a referrer to the list under the fallback tag.
+def _add_to_fallback(repository: Repository, subject: Digest, added: Sequence[Referrer]) -> None:
+    """Adds referrers to the list under the fallback tag.
 
     A registry cannot write under a condition. So the list is read again after it was written, and written again if
-    another client has replaced it. A client that replaces the list later can still remove this referrer.
+    another client has replaced it. A client that replaces the list later can still remove these referrers.
     """
     for attempt in range(ATTEMPTS):
         listed = _fallback(repository, subject)
-        if any(found.descriptor.digest == referrer.descriptor.digest for found in listed):
+        digests = {found.descriptor.digest for found in listed}
+        missing = [one for one in added if one.descriptor.digest not in digests]
+        if not missing:
             return
-        repository.push_manifest(_index([*listed, referrer]), fallback_tag(subject))
+        repository.push_manifest(_index([*listed, *missing]), fallback_tag(subject))
         if attempt:
             time.sleep(0.05 * 2**attempt)
     raise ContentMismatch(f"Other clients write the list of referrers of {subject} in {repository.name}.")

@@ -1,11 +1,9 @@
-"""Bill: what an SBOM says about an image, independent of the format. Its text goes to the process that writes SBOMs."""
+"""Bill: what an SBOM says about an image, independent of the format."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import Literal
 
 from jupyter_condabuild.conda.packages import License
 
@@ -54,25 +52,3 @@ class Bill:
     tool: str
     components: tuple[Component, ...]
     is_image: bool = True
-
-    def to_json(self) -> str:
-        """Returns the bill as a text, which `parse` reads."""
-        return json.dumps(asdict(self))
-
-    @classmethod
-    def parse(cls, text: str) -> Bill:
-        """Reads the text that `to_json` wrote."""
-        value = json.loads(text)
-        return cls(**{**value, "components": tuple(map(_component, value["components"]))})
-
-
-def _component(value: dict[str, Any]) -> Component:
-    layers: Sequence[dict[str, str]] = value["layers"]
-    return Component(
-        **{
-            **value,
-            "license": License(**value["license"]),
-            "layers": tuple(Holder(**layer) for layer in layers),
-            "depends": tuple(value["depends"]),
-        }
-    )

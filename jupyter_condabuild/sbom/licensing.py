@@ -1,6 +1,6 @@
 """Tells SPDX expressions from other names of licences.
 
-Source: SPDX 2.3, annex D "SPDX license expressions"; the list of licences is that of the library license-expression.
+Source: SPDX 2.3, annex D "SPDX license expressions".
 """
 
 from __future__ import annotations
@@ -8,14 +8,9 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
-from functools import cache
-from typing import Any
 
 from jupyter_condabuild.conda.packages import License
-
-_REFERENCE = re.compile(r"LicenseRef-[A-Za-z0-9.-]+")
-_LONGEST = 300
-"""The number of characters above which a name is not read as an expression."""
+from jupyter_condabuild.sbom.expressions import parse
 
 
 @dataclass(frozen=True)
@@ -39,7 +34,7 @@ def licensing(license: License) -> Licensing:
     """
     name = license.name
     text = license.text or name
-    parsed = _parse(name) if name else None
+    parsed = parse(name) if name else None
     if parsed is not None:
         expression, keys = parsed
         references = tuple((key, text) for key in keys if key.startswith("LicenseRef-"))
@@ -52,40 +47,14 @@ def licensing(license: License) -> Licensing:
 
 def references_in(name: str) -> tuple[str, ...]:
     """Returns each LicenseRef in an expression; nothing for a name that is no expression."""
-    parsed = _parse(name) if name else None
+    parsed = parse(name) if name else None
     return tuple(key for key in parsed[1] if key.startswith("LicenseRef-")) if parsed else ()
 
 
 def is_expression(name: str) -> bool:
     """Whether a name is an expression of identifiers of the SPDX list alone, so that no licence text is needed."""
-    parsed = _parse(name) if name else None
+    parsed = parse(name) if name else None
     return parsed is not None and not any(key.startswith("LicenseRef-") for key in parsed[1])
-
-
-@cache
-def _parse(name: str) -> tuple[str, list[str]] | None:
-    """Returns the expression in its canonical form, and its identifiers; None if the name is no expression."""
-    if len(name) > _LONGEST:
-        return None
-    from license_expression import ExpressionError, ParseError  # takes 70 ms
-
-    spdx = spdx_licensing()
-    try:
-        parsed = spdx.parse(name)
-        unknown = [key for key in spdx.unknown_license_keys(parsed) if not _REFERENCE.fullmatch(key)]
-        if unknown or parsed is None:  # an expression has no truth value
-            return None
-        return str(parsed.render()), list(dict.fromkeys(spdx.license_keys(parsed)))
-    except (ExpressionError, ParseError, RecursionError, TypeError):
-        return None
-
-
-@cache
-def spdx_licensing() -> Any:
-    """Returns the parser of SPDX expressions."""
-    from license_expression import get_spdx_licensing
-
-    return get_spdx_licensing()
 
 
 def _reference(name: str, text: str) -> str:

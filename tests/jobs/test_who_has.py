@@ -13,7 +13,7 @@ import pytest
 from jupyter_condabuild.errors import RegistryNotFound, UsageError
 from jupyter_condabuild.jobs import who_has
 from jupyter_condabuild.oci.image import Manifest, canonical_json
-from jupyter_condabuild.oci.referrers import attach
+from jupyter_condabuild.oci.referrers import Artifact, attach
 from jupyter_condabuild.oci.registry import Repository
 from jupyter_condabuild.requests.others import WhoHasRequest
 from jupyter_condabuild.sbom.documents import CYCLONEDX, SPDX
@@ -46,7 +46,7 @@ def pushed(repository: Repository, tag: str, *contents: bytes, media_type: str =
     """Pushes an image with these SBOMs."""
     image = push_image(repository, tag, layers=(tag.encode(),))
     for content in contents:
-        attach(repository, image.descriptor, media_type, content, media_type)
+        attach(repository, image.descriptor, Artifact(media_type, content, media_type))
     return image
 
 

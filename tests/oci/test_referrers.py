@@ -27,8 +27,12 @@ def repository(request: pytest.FixtureRequest, registry: str, fake_registry: Fak
         yield connected.repository(f"referrers/{uuid.uuid4().hex}")
 
 
+def artifact(content: bytes, kind: str = TYPE) -> referrers.Artifact:
+    return referrers.Artifact(kind, content, TYPE, {"title": content.decode()})
+
+
 def attach(repository: Repository, subject: Descriptor, content: bytes, kind: str = TYPE) -> referrers.Referrer:
-    return referrers.attach(repository, subject, kind, content, TYPE, {"title": content.decode()})
+    return referrers.attach(repository, subject, artifact(content, kind))
 
 
 def test_an_attached_artifact_is_found(repository: Repository) -> None:

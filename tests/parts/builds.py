@@ -14,8 +14,6 @@ from typing import Any
 import pytest
 import rattler.index
 
-import jupyter_condabuild.sbom.cyclonedx
-import jupyter_condabuild.sbom.spdx  # noqa: F401  so that builds need no process that imports them
 from jupyter_condabuild.engines.result import BuildResult
 from jupyter_condabuild.events import Event, Layer, Report, Warning
 from jupyter_condabuild.jobs import build

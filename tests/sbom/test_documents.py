@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,15 +17,17 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 from packageurl import PackageURL
 from spdx_tools.spdx.parser.json.json_parser import parse_from_file
+from spdx_tools.spdx.parser.jsonlikedict.json_like_dict_parser import JsonLikeDictParser
 from spdx_tools.spdx.validation.document_validator import validate_full_spdx_document
 
-from jupyter_condabuild.errors import BadSbom, SbomFailed
+from jupyter_condabuild.conda.packages import License
+from jupyter_condabuild.errors import BadSbom
 from jupyter_condabuild.oci.image import Digest, canonical_json
-from jupyter_condabuild.sbom import documents as module
-from jupyter_condabuild.sbom.bill import Bill
-from jupyter_condabuild.sbom.documents import CYCLONEDX, SPDX, Writer, documents
+from jupyter_condabuild.sbom.bill import Bill, Component, Holder
+from jupyter_condabuild.sbom.documents import CYCLONEDX, SPDX, documents
 from jupyter_condabuild.sbom.reader import Listed, licenses_from, packages_in
 from tests.parts.bills import LAYERS, make
+from tests.sbom import library_cyclonedx, library_spdx
 
 
 @pytest.fixture(scope="module")
@@ -134,15 +137,15 @@ def test_the_same_image_has_the_same_bytes() -> None:
 
     The date is the image's, and the serial number depends on its digest.
     """
+    code = (
+        "import sys; from jupyter_condabuild.sbom.documents import documents; from tests.parts.bills import make\n"
+        "sys.stdout.buffer.write(b'\\n'.join(one.content for one in documents(make())))"
+    )
     expected = documents(make())
     done = subprocess.run(
-        [sys.executable, "-m", "jupyter_condabuild.sbom"],
-        input=make().to_json().encode(),
-        stdout=subprocess.PIPE,
-        env={**os.environ, "PYTHONHASHSEED": "1"},
-        check=True,
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, env={**os.environ, "PYTHONHASHSEED": "1"}, check=True
     )
-    assert [one["content"].encode() for one in json.loads(done.stdout)] == [one.content for one in expected]
+    assert done.stdout.split(b"\n") == [one.content for one in expected]
     value = json.loads(expected[0].content)
     assert value["metadata"]["timestamp"] == "2024-01-02T03:04:05+00:00"
     other = replace(make(), subject=str(Digest.of(b"other")))
@@ -161,30 +164,58 @@ def test_an_sbom_contains_nothing_of_the_machine() -> None:
         assert not re.search(rb"secret|token@|/home/me|file:", document.content)
 
 
-def test_a_bill_is_transferred_unchanged_to_the_process() -> None:
-    """Each field is the same."""
-    assert Bill.parse(make().to_json()) == make()
+def bills() -> Iterator[Bill]:
+    """Yields bills of all kinds."""
+    yield make()
+    yield replace(make(), is_image=False)
+    yield replace(make(), components=())
+    plain = Component("conda", "a", "1.0", url="https://user.example/ch%20an/nel/noarch/a'[1].conda")
+    yield replace(
+        make(), components=(plain, replace(plain, manager="pip", version="0.9", url="", channel="https://x/y"))
+    )
+    names = (
+        "MIT",
+        "gpl-3.0",
+        "MIT OR Zlib AND (X11)",
+        "GPL 2.0+ with Classpath-exception-2.0",
+        "LicenseRef-Own",
+        "Größe",
+    )
+    licenses = [License(name, text) for name in names for text in ("", 'Ünicode \x7f "text"\n')]
+    yield replace(
+        make(),
+        components=tuple(
+            replace(plain, name=f"Ab_{number}", license=license, depends=("Ab_1", "Ab_0"), build="h_0", subdir="noarch")
+            for number, license in reversed(list(enumerate([*licenses, License("", "text"), License()])))
+        ),
+    )
+    both = (Holder("sha256:2", "sha256:4"), Holder("sha256:1", "sha256:3"))
+    yield replace(make(), components=tuple(replace(one, layers=both) for one in make().components))
 
 
-def test_another_process_writes_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The libraries are not imported there at the start."""
-    monkeypatch.setattr(module, "_FORMATS", ("not.imported",))
-    writer = Writer()
-    try:
-        assert writer.write(make()) == documents(make())
-    finally:
-        writer.close()
+@pytest.mark.parametrize("bill", tuple(bills()), ids=("image", "environment", "empty", "urls", "licences", "layers"))
+def test_the_libraries_write_the_same_bytes(bill: Bill) -> None:
+    """Our documents are those that the libraries of the formats make from the same bill, and are valid."""
+    ours = documents(bill)
+    assert [one.content for one in ours] == [library_cyclonedx.cyclonedx(bill), library_spdx.spdx(bill)]
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(ours[0].content.decode()) is None
+    assert validate_full_spdx_document(JsonLikeDictParser().parse(json.loads(ours[1].content))) == []
 
 
-def test_a_process_that_fails_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The error has no traceback."""
-    monkeypatch.setattr(module, "_FORMATS", ("not.imported",))
-    writer = Writer()
-    try:
-        with pytest.raises(SbomFailed, match="process that writes SBOMs failed"):
-            writer.write(replace(make(), created="never"))
-    finally:
-        writer.close()
+def test_a_build_imports_no_library_of_a_format() -> None:
+    """A build would wait for the imports: they take 0.3 s."""
+    code = (
+        "import json, sys; import jupyter_condabuild.engines.layers.build; from tests.parts.bills import make\n"
+        "from jupyter_condabuild.sbom import documents, reader\n"
+        "made = documents.documents(make())\n"
+        "for one in made: reader.packages_in(one.media_type, one.content)\n"
+        "reader.licenses_from(made[0].content, made[1].content)\n"
+        "print(json.dumps(sorted({name.partition('.')[0] for name in sys.modules})))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, check=True)
+    loaded = set(json.loads(done.stdout))
+    assert "packageurl" in loaded
+    assert not loaded & {"cyclonedx", "spdx_tools", "license_expression", "boolean", "lxml", "rdflib"}
 
 
 @pytest.mark.parametrize("number", [0, 1])

@@ -67,7 +67,6 @@ def _build(request: BuildRequest, job: JobContext, scan: Scan | None, *, trustin
             open_destination, request, job, trusting=trusting, present=not request.again
         )
         attempt.callback(lambda: wait((base_future, destination_future), GRACE_SECONDS))
-        sboms = _prepared_sboms(request, attempt, job)
         verified = verified_packages.read(job.store, request.prefix) if request.prefix else {}
         inputs = read_inputs(request, job, scan, verified)
         if request.prefix and inputs.drift is not None:
@@ -113,7 +112,9 @@ def _build(request: BuildRequest, job: JobContext, scan: Scan | None, *, trustin
                 ready(layer)
         image = assemble(base, above, inputs, request)
         current = destination.index.current
-        if sboms and (request.again or current is None or current.raw != image.manifest.raw):
+        sboms = None
+        if push and (request.again or current is None or current.raw != image.manifest.raw):
+            sboms = attempt.enter_context(Sboms(push.repository, job.report))
             sboms.write(image.manifest.descriptor.digest, lambda: _bill(image, inputs, above))
         audit.finish(time.monotonic() - started)
         statements = _statements(image, request, inputs, base, above, sboms) if push else None
@@ -133,15 +134,6 @@ def _build(request: BuildRequest, job: JobContext, scan: Scan | None, *, trustin
     )
     job.report(finished)
     return BuildResult(finished, image, above.layers, str(base.named or ""))
-
-
-def _prepared_sboms(request: BuildRequest, attempt: ExitStack, job: JobContext) -> Sboms | None:
-    """Starts the process that writes SBOMs, which imports its libraries while the environment is read."""
-    if not (request.push and request.reference):
-        return None
-    sboms = attempt.enter_context(Sboms(job.repository(request.reference), job.report))
-    sboms.prepare()
-    return sboms
 
 
 def _bill(image: Image, inputs: Inputs, above: LayerStack) -> Bill:
