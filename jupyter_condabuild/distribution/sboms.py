@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
 
 from jupyter_condabuild.distribution.push import GRACE_SECONDS
 from jupyter_condabuild.errors import CondaBuildError
@@ -21,16 +24,17 @@ class Sboms:
     def __init__(self, repository: Repository, report: Report) -> None:
         self._repository = repository
         self._report = report
-        self._executor = ThreadPoolExecutor(1, thread_name_prefix="sbom")
+        self._executor = ThreadPoolExecutor(2, thread_name_prefix="sbom")
         self._written: Future[tuple[Listing, tuple[Artifact, ...]]] | None = None
+        self._sent: Future[frozenset[Digest]] | None = None
 
     def __enter__(self) -> Sboms:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._executor.shutdown(wait=False, cancel_futures=True)
-        if self._written:
-            wait((self._written,), GRACE_SECONDS)
+        started: list[Future[Any]] = [one for one in (self._written, self._sent) if one]
+        wait(started, GRACE_SECONDS)
 
     def write(self, image: Digest, bill: Callable[[], Bill]) -> None:
         """Begins to write the SBOMs of an image, unless the registry has them already."""
@@ -47,15 +51,21 @@ class Sboms:
             for one in documents(bill())
             if one.media_type not in present
         )
-        push_blobs(self._repository, made)
-        return known, made
+        return replace(known, blobs=push_blobs(self._repository, made)), made
+
+    def send(self, receipt: Artifact) -> None:
+        """Begins to send the blob of the receipt, which is attached together with the SBOMs."""
+        self._sent = self._executor.submit(push_blobs, self._repository, [receipt])
 
     def written(self) -> tuple[Listing | None, tuple[Artifact, ...]]:
         """Waits for the SBOMs. Returns what the registry lists, and the SBOMs to attach. A fault gives a warning."""
         if self._written is None:
             return None, ()
         try:
-            return self._written.result()
+            known, artifacts = self._written.result()
+            with suppress(CondaBuildError):  # it is sent again when it is attached
+                known = replace(known, blobs=known.blobs | (self._sent.result() if self._sent else frozenset()))
+            return known, artifacts
         except CondaBuildError as error:
             warn(self._report, "SBOM", [error])
             return None, ()

@@ -29,21 +29,27 @@ class Statements:
     def of(cls, receipt: Receipt, signing_key: Path | None, sboms: Sboms | None = None) -> Statements:
         """Makes the statements, before anything is pushed. Raises SigningFailed if the key cannot sign."""
         envelope = receipt.envelope()
-        if signing_key is None:
-            return cls(envelope, sboms)
-        signature = Signature(ssh.fingerprint(signing_key), ssh.sign(envelope.signed_bytes, signing_key))
-        return cls(Envelope(envelope.payload_type, envelope.payload, (signature,)), sboms)
+        if signing_key:
+            signature = Signature(ssh.fingerprint(signing_key), ssh.sign(envelope.signed_bytes, signing_key))
+            envelope = Envelope(envelope.payload_type, envelope.payload, (signature,))
+        made = cls(envelope, sboms)
+        if sboms:
+            sboms.send(made._artifact)
+        return made
 
     @property
     def is_signed(self) -> bool:
         """Whether the receipt has a signature."""
         return bool(self.receipt.signatures)
 
+    @property
+    def _artifact(self) -> Artifact:
+        annotations = {"in-toto.io/predicate-type": PREDICATE}
+        return Artifact(MEDIA_TYPE, self.receipt.to_bytes(), MEDIA_TYPE, annotations)
+
     def attach(self, repository: Repository, image: Descriptor, report: Report) -> None:
         """Attaches the statements to an image that was pushed. A registry that refuses gives a warning."""
-        annotations = {"in-toto.io/predicate-type": PREDICATE}
-        receipt = Artifact(MEDIA_TYPE, self.receipt.to_bytes(), MEDIA_TYPE, annotations)
         known, artifacts = self.sboms.written() if self.sboms else (None, ())
-        outcomes = attach_all(repository, image, [receipt, *artifacts], known)
+        outcomes = attach_all(repository, image, [self._artifact, *artifacts], known)
         warn(report, "receipt", outcomes[:1])
         warn(report, "SBOM", outcomes[1:])

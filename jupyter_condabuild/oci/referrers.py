@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -77,10 +77,14 @@ class Artifact:
 
 @dataclass(frozen=True)
 class Listing:
-    """The artifacts that belong to an image. `by_api` says whether the registry has the referrers API."""
+    """The artifacts that belong to an image.
+
+    `by_api` says whether the registry has the referrers API. `blobs` are those that the repository certainly has.
+    """
 
     referrers: tuple[Referrer, ...]
     by_api: bool
+    blobs: frozenset[Digest] = frozenset()
 
 
 def listing(repository: Repository, subject: Digest) -> Listing:
@@ -122,13 +126,13 @@ def attach_all(
         listed = {one.descriptor.digest for one in known.referrers}
         made = [(artifact, artifact.manifest(subject)) for artifact in artifacts]
         missing = [manifest for _, manifest in made if manifest.descriptor.digest not in listed]
-        config = threads.submit(_push_blob, repository, EMPTY_CONFIG, EMPTY) if missing else None
+        config = threads.submit(_push_blob, repository, EMPTY_CONFIG, EMPTY, known.blobs) if missing else None
 
         def push(artifact: Artifact, manifest: Manifest) -> Referrer | CondaBuildError:
             descriptor = Descriptor(OCI_MANIFEST, manifest.descriptor.digest, len(manifest.raw), artifact.annotations)
             try:
                 if config and manifest in missing:
-                    _push_blob(repository, artifact.blob, artifact.content)
+                    _push_blob(repository, artifact.blob, artifact.content, known.blobs)
                     config.result()
                     repository.push_manifest(manifest)
             except CondaBuildError as error:
@@ -145,16 +149,22 @@ def attach_all(
     return outcomes
 
 
-def push_blobs(repository: Repository, artifacts: Sequence[Artifact]) -> None:
-    """Sends the blobs of artifacts before their image is there, so that `attach_all` is fast. Raises RegistryError."""
-    with ThreadPoolExecutor(len(artifacts) + 1, thread_name_prefix="attach") as threads:
-        blobs = [(EMPTY_CONFIG, EMPTY), *((artifact.blob, artifact.content) for artifact in artifacts)]
-        for _ in threads.map(lambda one: _push_blob(repository, *one), blobs):
-            pass
+def push_blobs(repository: Repository, artifacts: Sequence[Artifact]) -> frozenset[Digest]:
+    """Sends the blobs of artifacts before their image is there, so that `attach_all` is fast.
+
+    Returns their digests. Raises RegistryError.
+    """
+    blobs = [(EMPTY_CONFIG, EMPTY), *((artifact.blob, artifact.content) for artifact in artifacts)]
+    with ThreadPoolExecutor(len(blobs), thread_name_prefix="attach") as threads:
+        return frozenset(threads.map(lambda one: _push_blob(repository, *one), blobs))
 
 
-def _push_blob(repository: Repository, descriptor: Descriptor, data: bytes) -> None:
-    repository.push(descriptor, lambda: io.BytesIO(data))
+def _push_blob(
+    repository: Repository, descriptor: Descriptor, data: bytes, present: Set[Digest] = frozenset()
+) -> Digest:
+    if descriptor.digest not in present:
+        repository.push(descriptor, lambda: io.BytesIO(data))
+    return descriptor.digest
 
 
 def detach(repository: Repository, subject: Digest) -> None:

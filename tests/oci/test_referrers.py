@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
-from jupyter_condabuild.errors import BadImage, RegistryUnauthorized
+from jupyter_condabuild.errors import BadImage, RegistryDenied, RegistryUnauthorized
 from jupyter_condabuild.oci import referrers
-from jupyter_condabuild.oci.image import Descriptor, Digest, Manifest
+from jupyter_condabuild.oci.image import Descriptor, Digest, Index, Manifest
 from jupyter_condabuild.oci.registry import Repository
 from tests.parts.registry.faults import FakeRegistry, Reply, Seen, spec_error
 from tests.parts.registry.pushing import connect, push_image
@@ -57,6 +58,42 @@ def test_the_same_artifact_is_attached_only_once(repository: Repository) -> None
     image = push_image(repository, "v1")
     assert attach(repository, image.descriptor, b"one") == attach(repository, image.descriptor, b"one")
     assert len(referrers.referrers(repository, image.descriptor.digest, TYPE)) == 1
+
+
+def test_several_artifacts_are_attached_with_one_list(fake_registry: FakeRegistry) -> None:
+    """The registry is asked once for its list, and gets the list once. The blobs that it has are not asked for."""
+    with connect(fake_registry.host) as connected:
+        repository = connected.repository("team/env")
+        image = push_image(repository, "v1")
+        attach(repository, image.descriptor, b"earlier")
+        artifacts = [artifact(content) for content in (b"earlier", b"one", b"two")]
+        sent = referrers.push_blobs(repository, artifacts)
+        fake_registry.seen.clear()
+        known = replace(referrers.listing(repository, image.descriptor.digest), blobs=sent)
+        made = referrers.attach_all(repository, image.descriptor, artifacts, known)
+        assert set(made) == set(referrers.referrers(repository, image.descriptor.digest, TYPE))
+        assert len(made) == 3
+        tag = referrers.fallback_tag(image.descriptor.digest)
+        assert fake_registry.times("PUT", tag) == 1
+        assert fake_registry.times("PUT", "manifests/sha256:") == 2
+        assert fake_registry.times("HEAD", "blobs/") == fake_registry.times("POST", "uploads") == 0
+
+
+def test_an_artifact_that_is_refused_does_not_stop_the_others(repository: Repository) -> None:
+    """Each artifact has its own outcome, in the order of the artifacts."""
+    image = push_image(repository, "v1")
+    artifacts = [artifact(b"one"), replace(artifact(b"two"), artifact_type="no media type"), artifact(b"three")]
+    push = repository.push_manifest
+
+    def refusing(manifest: Manifest | Index, tag: str = "") -> Descriptor:
+        if b"no media type" in manifest.raw and not tag:
+            raise RegistryDenied("The registry refuses the artifact.")
+        return push(manifest, tag)
+
+    repository.push_manifest = refusing  # type: ignore[method-assign]
+    first, second, third = referrers.attach_all(repository, image.descriptor, artifacts)
+    assert isinstance(second, RegistryDenied)
+    assert {first, third} == set(referrers.referrers(repository, image.descriptor.digest))
 
 
 def test_a_list_that_another_client_overwrote_is_written_again(fake_registry: FakeRegistry) -> None:
