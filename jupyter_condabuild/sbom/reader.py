@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from packageurl import PackageURL
+
 from jupyter_condabuild.conda.packages import License
 from jupyter_condabuild.errors import BadSbom
 from jupyter_condabuild.sbom.documents import CYCLONEDX
@@ -32,8 +34,6 @@ class Listed:
 
 def packages_in(media_type: str, content: bytes) -> tuple[Listed, ...]:
     """Returns the conda and pip packages of an SBOM, sorted. Raises BadSbom if the content is no SBOM."""
-    from packageurl import PackageURL  # takes 20 ms
-
     found = set()
     try:
         value = json.loads(content)
@@ -58,8 +58,6 @@ def _cyclonedx(value: Any) -> Iterator[tuple[str, str]]:
 
 def licenses_from(cyclonedx: bytes, spdx: bytes) -> dict[str, License]:
     """Returns the licences in the two SBOMs of an image of ours, as `bill_of` takes them. Raises BadSbom."""
-    from packageurl import PackageURL
-
     found = {}
     try:
         infos = json.loads(spdx).get("hasExtractedLicensingInfos") or ()
