@@ -26,7 +26,7 @@ _STATES = {
     "mounted": "mounted",
 }
 _LAST_LINES = 12
-"""How many lines of standard error are shown again after a failure."""
+"""The number of lines of standard error that are shown again after a failure."""
 
 Line = list[Segment]
 

@@ -30,7 +30,7 @@ EXTENDED = {
 """The types of entries that describe the next entry."""
 
 OF_THE_NEXT_FILE = (b"path", b"linkpath", b"size", b"uid", b"gid", b"SCHILY.xattr.", b"LIBARCHIVE.xattr.")
-"""How the members of an extended header begin that say something about a file: its name, owner and attributes."""
+"""The prefixes of the records in an extended header that describe a file: its name, owner and attributes."""
 
 _BLOCK = 512
 _COMPRESSED = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"\xfd7zXZ": "xz", b"BZh": "bzip2"}

@@ -27,7 +27,7 @@ _ANSWERS = (200, 400, 404, 405, 406, 501)
 """A list, and the statuses of registries that do not know the referrers API."""
 
 ATTEMPTS = 5
-"""How often the list of referrers under the fallback tag is written while others write it, too."""
+"""The number of times that the list under the fallback tag is written if other clients write it at the same time."""
 
 
 @dataclass(frozen=True)

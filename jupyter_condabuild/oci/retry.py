@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Patience:
-    """How often and how long a request is repeated. All times are in seconds.
+    """The number of repetitions of a request, and the pauses between them. All times are in seconds.
 
     Args:
         attempts: the largest number of attempts, including the first one.

@@ -18,7 +18,7 @@ from jupyter_condabuild.text import seconds_text
 
 MAX_PROCESSES = 2
 _OUT_OF_MEMORY = (-signal.SIGABRT, -signal.SIGKILL, -signal.SIGSEGV)
-"""How a process ends that gets no memory: libraries abort it, or the kernel kills it."""
+"""The signals that end a process without memory: libraries abort the process, or the kernel kills it."""
 
 LIMIT_SECONDS = 600.0
 LIMIT_BYTES = 4 << 30

@@ -1,7 +1,7 @@
-"""Receipt: what an image was built from, layer by layer, as a statement that can be signed.
+"""Receipt: the inputs of an image, layer by layer, as a statement that can be signed.
 
 The statement is an in-toto Statement v1 with SLSA provenance v1 as its predicate. The same image has the same receipt:
-it holds no time and nothing of the machine.
+the receipt contains no time and no name of the machine.
 
 Source: github.com/in-toto/attestation, spec/v1/statement.md and resource_descriptor.md; slsa.dev/spec/v1.0/provenance.
 """
@@ -41,11 +41,11 @@ class ReceiptLayer:
 
 @dataclass(frozen=True)
 class Receipt:
-    """What an image was built from.
+    """The inputs of an image.
 
     `image` is the digest of its manifest, `name` its repository; `lockfile` is the digest of the lock file, `base` the
     name and `base_digest` the digest of the base image. `version` is that of this program, `writer` that of the layers'
-    format. `packages` are the URL and sha256 of each conda package. `unproved` names what no package brings.
+    format. `packages` are the URL and sha256 of each conda package. `unproved` names the layers without a package.
     """
 
     image: Digest

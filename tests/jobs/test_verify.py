@@ -70,7 +70,7 @@ class Scene:
         return verified(self.place(forged, kind), self.store)
 
     def differences(self, forged: Forgery, kind: str = "oci-archive") -> str:
-        """What differs, in words."""
+        """Returns the differences as one text."""
         with pytest.raises(NotVerified) as raised:
             self.verified(forged, kind)
         assert "differ" in raised.value.message

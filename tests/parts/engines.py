@@ -65,7 +65,7 @@ class DockerWorkshop(Workshop):
 
     @property
     def finished(self) -> Finished:
-        """How the last build ended."""
+        """Returns the last event of the last build."""
         (found,) = [event for event in self.events if isinstance(event, Finished)]
         return found
 

@@ -65,7 +65,7 @@ def _parts(data: bytes, depth: int = 0) -> Iterator[bytes]:
 
 @dataclass
 class Result:
-    """What was found: the texts of each sink. `stopped` are the sinks of the build that had to end."""
+    """The texts of each sink. `stopped` are the sinks of the build that had to end."""
 
     sinks: dict[str, bytes] = field(default_factory=dict)
     stopped: dict[str, bytes] = field(default_factory=dict)
@@ -79,7 +79,7 @@ class Result:
 
     @property
     def pairs(self) -> int:
-        """How many pairs of a place and a sink were searched."""
+        """Returns the number of pairs of a place and a sink that were searched."""
         return len(self.sinks) * len(LEFT_OUT) + len(self.stopped) * len(LEFT_OUT + STOPPING)
 
     @property

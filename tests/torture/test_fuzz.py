@@ -11,7 +11,7 @@ EXAMPLES = 200
 
 @pytest.mark.parametrize("target", targets(), ids=lambda target: target.name)
 def test_what_strangers_write_raises_only_our_errors(target: Target) -> None:
-    """Whatever is changed in a valid input, it is read or refused with an error for users."""
+    """A changed valid input is read, or refused with an error for users."""
     target.run(EXAMPLES)
     assert target.executions >= EXAMPLES
     assert target.uncaught == {}

@@ -36,7 +36,7 @@ def test_a_receipt_is_read_as_it_was_written() -> None:
 
 
 def test_the_statement_has_the_standard_members() -> None:
-    """Those that other programs read: subject, predicate type, builder, dependencies."""
+    """The members that other programs read: subject, predicate type, builder, dependencies."""
     statement = json.loads(RECEIPT.envelope().payload)
     assert statement["_type"] == "https://in-toto.io/Statement/v1"
     assert statement["predicateType"] == "https://slsa.dev/provenance/v1"
@@ -69,7 +69,7 @@ def _without(statement: dict[str, object], path: str) -> dict[str, object]:
     ],
 )
 def test_an_incomplete_statement_is_refused(path: str) -> None:
-    """Whatever is missing."""
+    """A receipt without one of its members is refused."""
     statement = _without(json.loads(RECEIPT.envelope().payload), path)
     with pytest.raises(BadReceipt):
         Receipt.parse(Envelope(PAYLOAD_TYPE, canonical_json(statement)))

@@ -52,7 +52,7 @@ def test_an_ed25519_signature_is_the_same_each_time(tmp_path: Path) -> None:
 
 
 def test_any_other_signature_is_refused(tmp_path: Path) -> None:
-    """Of other bytes, by another key, for another purpose, after its time, or damaged."""
+    """The signature is of other bytes, by another key, for another purpose, after its time, or damaged."""
     key, other = make_key(tmp_path), make_key(tmp_path, "other")
     allowed = allow(tmp_path, ("ada@lab.org", key))
     good = ssh.sign(DATA, key)

@@ -174,7 +174,7 @@ class _Header(tarfile.TarInfo):
 
 
 class _Budget:
-    """What an archive may still unpack to."""
+    """The number of bytes and members that an archive may still have."""
 
     def __init__(self, name: str, size: int) -> None:
         self.name = name
