@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from jupyter_condabuild.files import read_regular
 from jupyter_condabuild.planning.own_files.credential_names import PATTERNS
 
 if TYPE_CHECKING:
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 
 _CACHES = ("__pycache__", ".ipynb_checkpoints", ".mypy_cache", ".pytest_cache", ".ruff_cache")
 _TOOLS = (".git", ".hg", ".svn", ".venv", "node_modules", ".tox", ".nox", ".pixi", ".vscode", ".idea")
+MOST_RULES = 1 << 20
+"""The maximum size of an ignore file in bytes."""
+
 IGNORED_FOLDERS = frozenset((*_CACHES, *_TOOLS))
 """Names of folders that are left out of an image by default."""
 
@@ -65,7 +69,7 @@ def parents(name: str) -> Iterator[str]:
 
 def _docker_lines(folder: Path) -> list[str]:
     try:
-        text = (folder / ".dockerignore").read_text("utf-8", "surrogateescape")
+        text = read_regular(folder / ".dockerignore", MOST_RULES, follow=True).decode("utf-8", "surrogateescape")
     except OSError:
         return []
     return [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
@@ -164,7 +168,7 @@ class _GitRules:
 
 def _git_spec(file: Path) -> GitIgnoreSpec | None:
     try:
-        lines = file.read_text("utf-8", "surrogateescape").splitlines()
+        lines = read_regular(file, MOST_RULES, follow=True).decode("utf-8", "surrogateescape").splitlines()
     except OSError:
         return None
     from pathspec import GitIgnoreSpec
