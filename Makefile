@@ -9,9 +9,11 @@ demo: ## Make an image of a conda environment and run it
 test: ## Run the tests (PYTEST_ARGS="tests/oci -x"; one process: PYTEST_ARGS="-n 0")
 	@scripts/with-services .venv/bin/python -m pytest --numprocesses=3 --dist=loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
-torture: ## Give hostile inputs to the program (TORTURE_ARGS="package archive")
+torture: ## Give hostile inputs to the program, search for secrets, fuzz (TORTURE_ARGS="package archive", FUZZ_ARGS="--examples 100000")
 	@scripts/venv
 	.venv/bin/python -m tests.torture $(TORTURE_ARGS)
+	.venv/bin/python -m tests.torture.canaries
+	.venv/bin/python -m tests.torture.fuzz $(FUZZ_ARGS)
 
 bench: ## Run the benchmarks (BENCH_ARGS="table --rounds 1")
 	@scripts/with-services .venv/bin/python -m benchmarks $(BENCH_ARGS)

@@ -136,15 +136,8 @@ def _without(lockfile: Lockfile, names: Collection[str]) -> Lockfile:
 
 
 def _rebased(request: BaseRequest, source: Reference, target: Reference, report: Report) -> Finished:
-    rebase_request = RebaseRequest(
-        reference=source,
-        base=request.base,
-        target=target,
-        store_dir=request.store_dir,
-        insecure_registries=request.insecure_registries,
-        allowed_registries=request.allowed_registries,
-        docker_host=request.docker_host,
-    )
+    options = {name: value for name, value in request.to_json().items() if name in RebaseRequest.options()}
+    rebase_request = RebaseRequest.parse({**options, "reference": str(source), "target": str(target)})
     return rebase.run(rebase_request, _quiet(report))
 
 

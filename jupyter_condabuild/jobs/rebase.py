@@ -11,14 +11,12 @@ from jupyter_condabuild.distribution.sbom_search import licenses_of_image
 from jupyter_condabuild.distribution.sboms import Sboms
 from jupyter_condabuild.distribution.statements import Statements
 from jupyter_condabuild.engines.layers.assemble import check_depth
-from jupyter_condabuild.errors import BadImage
 from jupyter_condabuild.events import Finished, Log, Report
 from jupyter_condabuild.image.base import resolve
-from jupyter_condabuild.image.configuration import Ours, OwnLayer, command, configuration
+from jupyter_condabuild.image.configuration import command, configuration
 from jupyter_condabuild.image.layers import ReadyLayer
-from jupyter_condabuild.oci.documents import read_document
-from jupyter_condabuild.oci.image import LAYER_KEY, Image, ImageConfig, Manifest
-from jupyter_condabuild.oci.repository import Repository
+from jupyter_condabuild.image.own_image import OwnImage
+from jupyter_condabuild.oci.image import LAYER_KEY, Image, Manifest
 from jupyter_condabuild.requests.job_context import open_job
 from jupyter_condabuild.requests.others import RebaseRequest
 from jupyter_condabuild.sbom.inventory import bill_of
@@ -29,25 +27,20 @@ from jupyter_condabuild.trust.vouchers import Vouchers
 def run(request: RebaseRequest, report: Report) -> Finished:
     """Puts the image on the new base and pushes it. Layers that the target's registry has are mounted.
 
-    If the image has SBOMs, the result gets SBOMs.
+    If the image has SBOMs, the result gets SBOMs. If somebody whom the user trusts vouches for the image, the result
+    gets a receipt. A receipt that cannot be signed ends the job before the result is visible.
 
-    Raises BadImage if the layers engine did not make the image, BaseUnavailable, RegistryError.
+    Raises BadImage if the layers engine did not make the image, BaseUnavailable, RegistryError, SigningFailed.
     """
     started = time.monotonic()
     source, target = request.reference, request.result
     assert source
     with open_job(request, report) as job:
         origin, destination = job.repository(source), job.repository(target)
-        manifest = origin.manifest(source.target)
-        if not isinstance(manifest, Manifest):
-            raise BadImage(
-                f"{source} is an index of images for several platforms.", "Name one of its images by digest."
-            )
-        old = ImageConfig.parse(read_document(origin, manifest.config))
-        ours = Ours.read(old)
+        image = OwnImage.named(source, origin)
+        manifest, ours, own = image.manifest, image.ours, image.layers
         with job.phase("base"):
-            base = resolve(request.base, old.architecture, job)
-        own = ours.layers(manifest, old)
+            base = resolve(request.base, image.config.architecture, job)
         layers = [layer.descriptor for layer in own]
         check_depth(base, len(layers))
         config = configuration(
@@ -62,11 +55,12 @@ def run(request: RebaseRequest, report: Report) -> Finished:
         )
         rebased = Manifest.make(config.descriptor, [*base.layers, *layers], manifest.annotations)
         sources = {**base.image.sources, **{layer.digest: origin for layer in layers}}
-        image = Image(rebased, config.raw, sources)
+        size = Image(rebased, config.raw, sources).size
         present = {layer.digest for layer in manifest.layers} if origin.location == destination.location else ()
         index = LayerIndex(present=frozenset(present))
         licenses = licenses_of_image(origin, manifest.descriptor.digest)
         titles = {layer.descriptor.digest: layer.title for layer in own}
+        vouched = Vouchers(job).of_image(origin, manifest)
         with job.phase("push"), Push(destination, index, report) as push, Sboms(destination, report) as sboms:
             if licenses is not None:
                 bill = bill_of(rebased, config, ours.lockfile, licenses, titles)
@@ -74,19 +68,22 @@ def run(request: RebaseRequest, report: Report) -> Finished:
             for descriptor in rebased.layers:
                 push.add(descriptor, sources[descriptor.digest])
             push.add(config.descriptor, Config(config.raw))
+            statements = None
+            if vouched:
+                receipt = receipt_of(rebased, target, ours.lockfile, base, own, _unproved(own))
+                statements = Statements.of(receipt, request.signing_key, sboms)
             push.finish(rebased, target.tag)
-            sboms.attach(rebased.descriptor)
+            if statements:
+                job.store.vouch(rebased.descriptor.digest)
+                statements.attach(destination, rebased.descriptor, report)
+            else:
+                sboms.attach(rebased.descriptor)
+                report(Log(f"The image gets no receipt, because nobody whom you trust vouches for {source}."))
         job.store.remember(f"{target.registry}/{target.repository}", rebased.descriptor.digest)
-        if Vouchers(job).of_image(origin, manifest):
-            job.store.vouch(rebased.descriptor.digest)
-            receipt = receipt_of(rebased, target, ours.lockfile, base, _ready(own, origin), _unproved(own))
-            Statements.of(receipt, request.signing_key).attach(destination, rebased.descriptor, report)
-        else:
-            report(Log(f"The image gets no receipt, because nobody whom you trust vouches for {source}."))
     result = Finished(
         reference=str(target),
         digest=str(rebased.descriptor.digest),
-        size=image.size,
+        size=size,
         bytes_pushed=push.bytes_pushed,
         layers=len(layers),
         layers_reused=len(layers),
@@ -98,10 +95,6 @@ def run(request: RebaseRequest, report: Report) -> Finished:
     return result
 
 
-def _ready(own: Sequence[OwnLayer], origin: Repository) -> list[ReadyLayer]:
-    return [ReadyLayer(layer.descriptor, layer.diff_id, origin, layer.title, "reused-remote") for layer in own]
-
-
-def _unproved(own: Sequence[OwnLayer]) -> list[str]:
+def _unproved(own: Sequence[ReadyLayer]) -> list[str]:
     """Returns the titles of the layers that come from no package. The first layer has our own programs."""
     return [layer.title for layer in own[1:] if LAYER_KEY not in layer.descriptor.annotations]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 
+from jupyter_condabuild.conda.linking.interpreter import for_foreign_packages
 from jupyter_condabuild.conda.lockfile import Lockfile
 from jupyter_condabuild.conda.package_cache import PackageCaches, default_folders
 from jupyter_condabuild.conda.package_sources import PackageSources
@@ -16,10 +17,10 @@ from jupyter_condabuild.distribution.sboms import Sboms
 from jupyter_condabuild.engines.layers.engine import LayersEngine
 from jupyter_condabuild.errors import BadImage, UsageError
 from jupyter_condabuild.events import Finished, Log, Report, Warning
-from jupyter_condabuild.image.configuration import Ours, OwnLayer, command, repackaged
+from jupyter_condabuild.image.configuration import command, repackaged
 from jupyter_condabuild.image.layers import CONTESTED, ReadyLayer, hidden_in
-from jupyter_condabuild.oci.image import LAYER_KEY, LAYER_PACKAGES, Image, ImageConfig, Manifest
-from jupyter_condabuild.oci.repository import Repository
+from jupyter_condabuild.image.own_image import OwnImage
+from jupyter_condabuild.oci.image import LAYER_KEY, LAYER_PACKAGES, Image, Manifest
 from jupyter_condabuild.planning.layer_plan import LayerPlan, PlannedLayer, layer_key
 from jupyter_condabuild.planning.shared_paths import contested_layer, paths_of
 from jupyter_condabuild.requests.job_context import open_job
@@ -43,14 +44,8 @@ def run(request: RebaseRequest, report: Report) -> Finished:
     assert source
     with open_job(request, report) as job:
         origin, destination = job.repository(source), job.repository(target)
-        manifest = origin.manifest(source.target)
-        if not isinstance(manifest, Manifest):
-            raise BadImage(
-                f"{source} is an index of images for several platforms.", "Name one of its images by digest."
-            )
-        old = ImageConfig.parse(b"".join(origin.read(manifest.config)))
-        ours = Ours.read(old)
-        own = ours.layers(manifest, old)
+        old = OwnImage.named(source, origin)
+        manifest, ours, own = old.manifest, old.ours, old.layers
         if hidden_in(manifest):
             raise BadImage("The image has updates on top of it (--stack).", "Build it again without --stack.")
         lockfile = _solved(ours.lockfile, request, report)
@@ -69,13 +64,20 @@ def run(request: RebaseRequest, report: Report) -> Finished:
 
             with job.phase("layers"):
                 engine = LayersEngine(
-                    trusting, index, sources, request.compression_level, ready, live=False, registry_first=True
+                    trusting,
+                    index,
+                    sources,
+                    request.compression_level,
+                    ready,
+                    live=False,
+                    registry_first=True,
+                    compiling=for_foreign_packages(),
                 )
                 made = engine.make(planned, lockfile)
             if made.unavailable:
                 raise made.unavailable[0][1]
-            layers = [*_own(own[:1], origin), *made.layers, *_own(_upper(own), origin)]
-            config = repackaged(old, ours, lockfile, [(layer.diff_id, layer.title) for layer in layers])
+            layers = [*own[:1], *made.layers, *_upper(own)]
+            config = repackaged(old.config, ours, lockfile, [(layer.diff_id, layer.title) for layer in layers])
             descriptors = [*manifest.layers[: ours.base_layers], *(layer.descriptor for layer in layers)]
             result = Manifest.make(config.descriptor, descriptors, manifest.annotations)
             places = {layer.digest: origin for layer in manifest.layers}
@@ -128,7 +130,7 @@ def _solved(before: Lockfile, request: RebaseRequest, report: Report) -> Lockfil
     return after
 
 
-def _planned(own: tuple[OwnLayer, ...], before: Lockfile, after: Lockfile) -> list[PlannedLayer]:
+def _planned(own: tuple[ReadyLayer, ...], before: Lockfile, after: Lockfile) -> list[PlannedLayer]:
     """Returns the package layers of the new image: those of the old one, with the other versions in their places.
 
     Raises BadImage if a layer with a package to replace was not made by this version of the program.
@@ -164,13 +166,9 @@ def _planned(own: tuple[OwnLayer, ...], before: Lockfile, after: Lockfile) -> li
     return planned
 
 
-def _upper(own: tuple[OwnLayer, ...]) -> tuple[OwnLayer, ...]:
+def _upper(own: tuple[ReadyLayer, ...]) -> tuple[ReadyLayer, ...]:
     """Returns the layers above the packages. The first layer is that of the entrypoint."""
     return tuple(layer for layer in own[1:] if not layer.descriptor.annotations.get(LAYER_KEY))
-
-
-def _own(layers: tuple[OwnLayer, ...], origin: Repository) -> list[ReadyLayer]:
-    return [ReadyLayer(layer.descriptor, layer.diff_id, origin, layer.title, "reused-remote") for layer in layers]
 
 
 def _only_new(before: Lockfile, after: Lockfile) -> Lockfile:

@@ -4,13 +4,11 @@ import type { Build, Difference, Snapshot, Status } from '../src/api/contract';
 import { PanelModel, type Refusal } from '../src/model/panel';
 import type { Subject } from '../src/model/state';
 import { FakeServer } from './fakeServer';
+import { held, settled } from './held';
 import { aBuild, aSnapshot, aStatus, RESULT } from './things';
 
 const kernel = (id: string): Subject => ({ source: { kernel_id: id }, title: `${id}.ipynb` });
 const BUSY = { code: 'queue_full', message: 'Too many', hint: 'Later' };
-
-/** Wait until all code has continued that waits for existing answers. */
-const settled = async (): Promise<void> => void (await vi.advanceTimersByTimeAsync(0));
 
 /** Wait until the plan is requested after the last key. */
 const typed = async (): Promise<void> => void (await vi.advanceTimersByTimeAsync(1000));
@@ -30,20 +28,6 @@ beforeEach(() => {
     vi.useRealTimers();
   };
 });
-
-interface Question<Answer> {
-  answer(given: Answer): void;
-  fail(error: object): void;
-}
-
-/** From now on, the test gives the answers to one kind of request. */
-function held<Answer>(method: 'status' | 'builds' | 'build' | 'start' | 'cancel' | 'forget' | 'difference'): Question<Answer>[] {
-  const questions: Question<Answer>[] = [];
-  vi.spyOn(server, method).mockImplementation(
-    () => new Promise<never>((resolve, reject) => questions.push({ answer: given => resolve(given as never), fail: reject }))
-  );
-  return questions;
-}
 
 /** The panel after the environment of a kernel has been read and the plan has been compared. */
 async function ready(id = 'a', change: Partial<Snapshot> = {}): Promise<void> {
@@ -168,7 +152,7 @@ describe('a plan', () => {
   });
 
   it('is requested again if a late status changes the name', async () => {
-    const statuses = held<Status>('status');
+    const statuses = held<Status>(server, 'status');
     await ready();
     expect(model.state.form.reference).toBe('a:abababababab');
     statuses[0]?.answer(aStatus());
@@ -192,7 +176,7 @@ describe('a plan', () => {
 
 describe('the status', () => {
   it('of an earlier request does not replace the status of a later request', async () => {
-    const statuses = held<Status>('status');
+    const statuses = held<Status>(server, 'status');
     void model.refresh();
     await settled();
     void model.refresh();
@@ -207,7 +191,7 @@ describe('the status', () => {
 describe('the answer to a click, when the person has changed the view', () => {
   it('does not open the build, and the button of the other environment is enabled', async () => {
     await ready('a');
-    const starts = held<Build>('start');
+    const starts = held<Build>(server, 'start');
     void model.start();
     await ready('b');
     expect(model.state.starting).toBe(false);
@@ -222,7 +206,7 @@ describe('the answer to a click, when the person has changed the view', () => {
     server.known = [aBuild({ state: 'finished', result: RESULT })];
     await ready('a');
     const reference = model.state.form.reference;
-    const starts = held<Build>('start');
+    const starts = held<Build>(server, 'start');
     void model.start();
     model.show(aBuild().id);
     starts[0]?.fail(BUSY);
@@ -244,7 +228,7 @@ describe('the answer to a click, when the person has changed the view', () => {
     server.known = [before];
     await model.loadBuilds();
     model.show(before.id);
-    const starts = held<Build>('start');
+    const starts = held<Build>(server, 'start');
     void model.retry(before);
     model.choose(kernel('b'), false);
     starts[0]?.answer(aBuild({ id: '9'.repeat(16), state: 'running' }));
@@ -256,7 +240,7 @@ describe('the answer to a click, when the person has changed the view', () => {
     const [one, other] = [aBuild({ id: '1'.repeat(16), state: 'running' }), aBuild({ id: '2'.repeat(16) })];
     server.known = [one, other];
     await model.loadBuilds();
-    const cancels = held<Build>('cancel');
+    const cancels = held<Build>(server, 'cancel');
     model.show(one.id);
     void model.cancel(one.id);
     model.show(other.id);
@@ -270,7 +254,7 @@ describe('the answer to a click, when the person has changed the view', () => {
     const [one, other] = [aBuild({ id: '1'.repeat(16) }), aBuild({ id: '2'.repeat(16) })];
     server.known = [one, other];
     await model.loadBuilds();
-    const forgets = held<void>('forget');
+    const forgets = held<void>(server, 'forget');
     void model.forget(one.id);
     model.show(other.id);
     forgets[0]?.fail(BUSY);
@@ -291,94 +275,13 @@ describe('the answer to a click, when the person has changed the view', () => {
   });
 });
 
-describe('the state of a build', () => {
-  const running = aBuild({ state: 'running' });
-  const finished = aBuild({ state: 'finished', result: RESULT, share: [{ tool: 'docker', title: 'Run', text: 'docker run', note: '' }] });
-
-  beforeEach(async () => {
-    server.known = [running];
-    await model.loadBuilds();
-  });
-
-  it('is not replaced by the answer to an earlier cancel', async () => {
-    const cancels = held<Build>('cancel');
-    void model.cancel(running.id);
-    server.end(running.id, { state: 'finished', result: RESULT, share: finished.share });
-    await settled();
-    cancels[0]?.answer({ ...running, cancelling: true });
-    await settled();
-    expect(model.state.builds).toEqual([finished]);
-  });
-
-  it('is not replaced by an earlier list without newer builds', async () => {
-    const lists = held<Build[]>('builds');
-    void model.loadBuilds();
-    await model.start();
-    server.end(running.id, { state: 'finished', result: RESULT, share: finished.share });
-    await model.retry(running);
-    const started = model.state.shown;
-    await settled();
-    lists[0]?.answer([running]);
-    await settled();
-    expect(model.state.builds.map(({ id, state }) => [id, state])).toEqual([
-      [running.id, 'finished'],
-      [started, 'running']
-    ]);
-    expect(model.state.builds[0]?.share).toEqual(finished.share);
-  });
-
-  it('is the state in the latest list', async () => {
-    const lists = held<Build[]>('builds');
-    void model.loadBuilds();
-    void model.loadBuilds();
-    lists[1]?.answer([finished]);
-    await settled();
-    lists[0]?.answer([finished, aBuild({ id: '2'.repeat(16) })]);
-    await settled();
-    expect(model.state.builds).toEqual([finished]);
-  });
-
-  it('stays when an earlier list fails', async () => {
-    const lists = held<Build[]>('builds');
-    void model.loadBuilds();
-    void model.loadBuilds();
-    lists[1]?.answer([running]);
-    lists[0]?.fail(BUSY);
-    await settled();
-    expect(model.state.absent).toBeNull();
-  });
-
-  it('is reported once when a list says that the build has ended', async () => {
-    const ended: string[] = [];
-    model.ended.connect((_, build) => void ended.push(build.state));
-    server.known = [finished];
-    await model.loadBuilds();
-    server.end(running.id, {});
-    await settled();
-    expect(ended).toEqual(['finished']);
-  });
-
-  it('is removed after the deletion, for any later answer', async () => {
-    server.end(running.id, { state: 'finished', result: RESULT });
-    await settled();
-    const [lists, builds] = [held<Build[]>('builds'), held<Build>('build')];
-    void model.loadBuilds();
-    void server.followers.get(running.id)?.ended();
-    await model.forget(running.id);
-    lists[0]?.answer([finished]);
-    builds[0]?.answer(finished);
-    await settled();
-    expect(model.state.builds).toEqual([]);
-  });
-});
-
 describe('the changes since the previous image', () => {
   it('are those since the current previous image', async () => {
     const build = (id: string, created: number): Build =>
       aBuild({ id: id.repeat(16), created, state: 'finished', result: { ...RESULT, environment: id } });
     server.known = [build('3', 300), build('2', 200), build('1', 100)];
     await model.loadBuilds();
-    const differences = held<Difference>('difference');
+    const differences = held<Difference>(server, 'difference');
     model.show('3'.repeat(16));
     await model.forget('2'.repeat(16));
     model.show('3'.repeat(16));
@@ -392,7 +295,7 @@ describe('the changes since the previous image', () => {
 
   it('between two images are not displayed after the person has left the comparison', async () => {
     const [before, now] = [aBuild({ id: '1'.repeat(16) }), aBuild({ id: '2'.repeat(16) })];
-    const differences = held<Difference>('difference');
+    const differences = held<Difference>(server, 'difference');
     void model.compare(before, now);
     model.endComparison();
     differences[0]?.answer({ equal: true, before: '', after: '', same: 1, changes: [] });

@@ -16,16 +16,18 @@ from jupyter_condabuild.events import Event, Finished, Layer
 from jupyter_condabuild.jobs import build
 from jupyter_condabuild.jobs.nightly_base import dated, refresh
 from jupyter_condabuild.oci import archive
-from jupyter_condabuild.oci.image import Reference
-from jupyter_condabuild.oci.referrers import fallback_tag
+from jupyter_condabuild.oci.image import Digest, Reference
+from jupyter_condabuild.oci.referrers import content, fallback_tag, referrers
 from jupyter_condabuild.oci.registry import Repository, open_registry
 from jupyter_condabuild.requests.build import BaseRequest
+from jupyter_condabuild.trust.dsse import MEDIA_TYPE, Envelope
 from tests.parts.builds import install, small_channel
 from tests.parts.channel.package import File, Metadata
 from tests.parts.command_line import CommandLine
 from tests.parts.engines import DockerWorkshop, steps
 from tests.parts.jobs import build_request, request, silent
 from tests.parts.small_image import image, programs, tar
+from tests.trust.test_signatures import make_key
 
 
 @pytest.fixture
@@ -88,6 +90,18 @@ def test_a_newer_base_image_needs_no_build(made: Path, name: str, tmp_path: Path
     assert found.moved == f"{name}:v1"
     assert repository.head("v1") != before
     assert not [event for event in events if isinstance(event, Layer) and event.state == "built"]
+
+
+def test_the_rebase_of_a_night_has_the_options_of_the_request(
+    made: Path, name: str, tmp_path: Path, repository: Repository
+) -> None:
+    """Its receipt is signed, like that of a build."""
+    key = str(make_key(tmp_path))
+    night(made, name, "20260101", system(tmp_path, b"1"), tmp_path, signing_key=key)
+    found, _ = night(made, name, "20260102", system(tmp_path, b"2"), tmp_path, signing_key=key)
+    assert found.rebased
+    [receipt] = referrers(repository, Digest.parse(found.digest), MEDIA_TYPE)
+    assert Envelope.parse(content(repository, receipt, 1 << 20)).signatures
 
 
 def test_a_night_without_changes_changes_nothing(made: Path, name: str, tmp_path: Path) -> None:

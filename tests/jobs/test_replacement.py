@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from jupyter_condabuild.conda import sandbox
 from jupyter_condabuild.errors import BadImage, NotCompatible, UsageError
 from jupyter_condabuild.events import Event, Finished, Layer, Log
 from jupyter_condabuild.image.configuration import Ours
@@ -23,7 +25,9 @@ from tests.parts.builds import Package, Workshop, install, small_channel
 from tests.parts.channel.channel import Channel
 from tests.parts.channel.package import File, Metadata
 from tests.parts.command_line import CommandLine
+from tests.parts.hostile_python import HONEST
 from tests.parts.jobs import request, verified
+from tests.parts.registry.faults import FakeRegistry
 from tests.parts.registry.pushing import change_image, connect
 
 
@@ -187,3 +191,39 @@ def test_the_command_keeps_the_base(workshop: Workshop, prefix: Path, name: str,
     done = run("rebase", f"{name}:old", "--replace", "lib=1.1", "-t", f"{name}:new", "--json")
     assert done.status == 0, done.err
     assert done.json["digest"] == str(manifest_of(f"{name}:new")[0].descriptor.digest)
+
+
+def test_the_python_of_the_image_runs_in_a_sandbox_only(workshop: Workshop, name: str, tmp_path: Path) -> None:
+    """Another person chose the packages of the image. Their interpreter sees no file of the user, and changes none."""
+    sign = tmp_path / "the-interpreter-ran"
+    script = HONEST.replace("exec", f"echo ran >> {sign}\nexec", 1).encode()
+    packages: list[Package] = [
+        (Metadata("python", sys.version.split()[0]), [File("bin/python", script, 0o755)]),
+        *(
+            (
+                Metadata("needing", version, noarch="python", depends=("python",)),
+                [File("site-packages/needing.py", f"VALUE = {version}\n".encode())],
+            )
+            for version in ("1.0", "2.0")
+        ),
+    ]
+    made = install(tmp_path / "env", small_channel(tmp_path / "channel", packages), "needing==1.0")
+    workshop.build(made, reference=f"{name}:old", push=True)
+    sign.unlink()  # the interpreter of the own environment runs
+    replaced(workshop, f"{name}:old", "needing=2.0", f"{name}:new")
+    assert sandbox.available()
+    assert not sign.exists()
+
+
+def test_a_large_configuration_is_not_read(workshop: Workshop, prefix: Path, fake_registry: FakeRegistry) -> None:
+    """The registry says how large it is."""
+    reference = f"{fake_registry.host}/team/env:old"
+    workshop.build(prefix, reference=reference, push=True)
+    media_type, raw = fake_registry.manifests["team/env"]["old"]
+    value = json.loads(raw)
+    value["config"]["size"] = 1 << 30
+    fake_registry.put_manifest("team/env", "old", media_type, json.dumps(value).encode())
+    fake_registry.seen.clear()
+    with pytest.raises(BadImage, match="The limit is"):
+        replaced(workshop, reference, "lib=1.1", f"{fake_registry.host}/team/env:new")
+    assert not [seen for seen in fake_registry.seen if value["config"]["digest"] in seen.path]

@@ -12,10 +12,12 @@ import pytest
 
 from jupyter_condabuild.conda.prefix.drift import drift
 from jupyter_condabuild.conda.prefix.snapshot import snapshot
+from jupyter_condabuild.errors import UsageError
 from jupyter_condabuild.events import Log
 from jupyter_condabuild.oci.layout import Store
 from jupyter_condabuild.planning.own_files import scanner, secret_detector
 from jupyter_condabuild.planning.own_files.credential_names import is_credential
+from jupyter_condabuild.planning.own_files.ignore_files import source_files
 from jupyter_condabuild.planning.own_files.secret_detector import find
 from jupyter_condabuild.planning.own_files.selection import OwnFiles, own_files
 from tests.parts.jobs import plan_request
@@ -366,3 +368,19 @@ def test_links_and_pipes_are_not_followed(tmp_path: Path) -> None:
     (folder / "link").symlink_to(tmp_path / "outside")
     os.mkfifo(folder / "pipe")
     assert own(tmp_path, lockfile="lock", include=folder).findings == ()
+
+
+@pytest.mark.parametrize("name", [".gitignore", ".dockerignore"])
+@pytest.mark.parametrize("fault", ["too large", "a device"])
+def test_an_ignore_file_that_cannot_be_read_is_an_error(tmp_path: Path, name: str, fault: str) -> None:
+    """Without its rules, the files that it names would go into the image."""
+    (tmp_path / "mine.py").write_text("")
+    if fault == "a device":
+        (tmp_path / name).symlink_to("/dev/zero")
+    else:
+        (tmp_path / name).write_text("secret.py\n" * 200_000)
+    with pytest.raises(UsageError, match=f"{name} cannot be read"):
+        source_files(tmp_path)
+    (tmp_path / name).unlink()
+    (tmp_path / name).mkdir()
+    assert source_files(tmp_path).kept == ("mine.py",)

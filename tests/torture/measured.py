@@ -6,8 +6,10 @@ small; the process of the tests is not.
 
 import json
 import os
+import resource
 import sys
 
+resource.setrlimit(resource.RLIMIT_DATA, (4 << 30, 4 << 30))  # a case must not take the memory of the machine
 os.set_inheritable(int(sys.argv[1]), False)
 process = os.posix_spawnp(sys.argv[2], sys.argv[2:], os.environ)
 _, status, usage = os.wait4(process, 0)

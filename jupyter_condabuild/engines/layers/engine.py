@@ -58,7 +58,7 @@ class LayersEngine:
         *,
         live: bool,
         registry_first: bool,
-        compiling: Compiling = "environment",
+        compiling: Compiling,
     ) -> None:
         """Makes an engine.
 

@@ -19,16 +19,14 @@ from jupyter_condabuild.engines.layers.assemble import MOST_LAYERS
 from jupyter_condabuild.errors import ImageError, RegistryError
 from jupyter_condabuild.events import Log
 from jupyter_condabuild.image.base import Base
-from jupyter_condabuild.image.configuration import Ours
 from jupyter_condabuild.image.layers import LayerStack, ReadyLayer, hidden_in
 from jupyter_condabuild.image.opener import members
+from jupyter_condabuild.image.own_image import OwnImage
 from jupyter_condabuild.image.paths import PREFIX_IN_LAYER, USER, WORK, in_layer
 from jupyter_condabuild.oci import layer
-from jupyter_condabuild.oci.documents import read_document
-from jupyter_condabuild.oci.image import LAYER_KEY, BlobSource, Digest, ImageConfig, Manifest
+from jupyter_condabuild.oci.image import LAYER_KEY, BlobSource, Digest, Manifest
 from jupyter_condabuild.oci.layer import Entry
 from jupyter_condabuild.oci.layout import Store
-from jupyter_condabuild.oci.registry import Repository
 from jupyter_condabuild.planning.inputs import Inputs
 from jupyter_condabuild.planning.layer_plan import PlannedLayer
 from jupyter_condabuild.planning.shared_paths import paths_of
@@ -41,31 +39,6 @@ STALE_SHARE = 0.25
 
 class NotStacked(Exception):
     """The image cannot be stacked. The message is the reason, as a clause."""
-
-
-@dataclass(frozen=True)
-class Current:
-    """The current image of a tag: its manifest, configuration and labels, and the repository of its layers."""
-
-    manifest: Manifest
-    config: ImageConfig
-    ours: Ours
-    repository: Repository
-
-    @classmethod
-    def read(cls, manifest: Manifest, repository: Repository) -> Current:
-        """Reads the configuration of an image.
-
-        Raises BadImage for an image that jupyter-condabuild has not built, or RegistryError.
-        """
-        config = ImageConfig.parse(read_document(repository, manifest.config))
-        return cls(manifest, config, Ours.read(config), repository)
-
-    @property
-    def layers(self) -> tuple[ReadyLayer, ...]:
-        """The layers above the base, including the stale layers. Raises BadImage."""
-        own = self.ours.layers(self.manifest, self.config)
-        return tuple(ReadyLayer(*row[:2], self.repository, row.title, "reused-remote") for row in own)
 
 
 def stacked(
@@ -88,7 +61,7 @@ def stacked(
             raise NotStacked("the tag has no image")
         if not destination.index.current_voucher:
             raise NotStacked("nobody whom you trust vouches for the image of the tag")
-        current = Current.read(destination.index.current, destination.repository)
+        current = OwnImage.of(destination.index.current, destination.repository)
         stack = update(current, base, new, contents(), job.store)
     except (NotStacked, ImageError, RegistryError) as error:
         reason = str(error).rstrip(".")
@@ -149,7 +122,7 @@ def forecast(current: Manifest | None, planned: Sequence[PlannedLayer], size: in
 
 
 def update(
-    current: Current, base: Base, new: Sequence[ReadyLayer], contents: Mapping[Digest, Paths], store: Store
+    current: OwnImage, base: Base, new: Sequence[ReadyLayer], contents: Mapping[Digest, Paths], store: Store
 ) -> LayerStack:
     """Returns the layers above the base that turn the current image into the new image.
 

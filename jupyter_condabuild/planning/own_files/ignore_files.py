@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from jupyter_condabuild.errors import UsageError
 from jupyter_condabuild.files import read_regular
 from jupyter_condabuild.planning.own_files.credential_names import PATTERNS
+from jupyter_condabuild.text import size_text
 
 if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
@@ -68,11 +70,26 @@ def parents(name: str) -> Iterator[str]:
 
 
 def _docker_lines(folder: Path) -> list[str]:
+    lines = _lines(folder / ".dockerignore")
+    return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+
+
+def _lines(file: Path) -> list[str]:
+    """Returns the lines of an ignore file; none if there is no such file.
+
+    Raises UsageError if the file cannot be read. Without its rules, files that it names would go into the image.
+    """
     try:
-        text = read_regular(folder / ".dockerignore", MOST_RULES, follow=True).decode("utf-8", "surrogateescape")
-    except OSError:
+        return read_regular(file, MOST_RULES, follow=True).decode("utf-8", "surrogateescape").splitlines()
+    except (FileNotFoundError, NotADirectoryError):
         return []
-    return [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    except OSError as error:
+        if file.is_dir():
+            return []
+        raise UsageError(
+            f"The ignore file {file} cannot be read: {error.strerror}.",
+            f"Make it a file of at most {size_text(MOST_RULES)}, or remove it.",
+        ) from None
 
 
 @dataclass(frozen=True)
@@ -167,13 +184,11 @@ class _GitRules:
 
 
 def _git_spec(file: Path) -> GitIgnoreSpec | None:
-    try:
-        lines = read_regular(file, MOST_RULES, follow=True).decode("utf-8", "surrogateescape").splitlines()
-    except OSError:
+    if not (lines := _lines(file)):
         return None
     from pathspec import GitIgnoreSpec
 
-    return GitIgnoreSpec.from_lines(lines) if lines else None
+    return GitIgnoreSpec.from_lines(lines)
 
 
 def _by_docker(folder: Path, source: Path, files: Sequence[str]) -> set[str]:
