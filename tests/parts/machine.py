@@ -14,6 +14,7 @@ import shlex
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -124,11 +125,23 @@ def our_engines(folder: Path) -> Iterator[str]:
         subprocess.run([SERVICES, "stop"], env=environ, check=True)
 
 
+def leave_the_disks_of_other_tests() -> None:
+    """Unmounts the disks of other tests, in this machine only.
+
+    When a test removes the folder of its disk, Linux unmounts the disk in every mount namespace.
+    """
+    temporary = ("/var/tmp/", f"{tempfile.gettempdir()}/")
+    for line in reversed(Path("/proc/self/mountinfo").read_text().splitlines()):
+        if (place := line.split()[4]).startswith(temporary):
+            subprocess.run(["umount", "--lazy", place], check=True)
+
+
 def main(base: str, folder: Path) -> int:
     """Starts the user's engine and ours, prints what ours change, and returns the exit status."""
     failed = 0
-    # Engines of the real machine mount and unmount meanwhile.
+    # Engines and other tests of the real machine mount and unmount meanwhile.
     subprocess.run(["mount", "--make-rprivate", "/"], check=True)
+    leave_the_disks_of_other_tests()
     # What the engines write is in memory, and gone at once.
     subprocess.run(["mount", "-t", "tmpfs", "machine", "/var/tmp"], check=True)
     # An address of version 6 changes by itself: it is tentative for a second or two.
