@@ -341,6 +341,8 @@ def test_files_of_conda_itself_are_no_drift(small: SmallPrefix) -> None:
     assert paths(found(small).untracked) == ["pkgs/x"]
     (small.path / "condabin").mkdir()
     assert not found(small)
+    (warning,) = found(small).warnings
+    assert (warning.code, "envs, pkgs" in warning.message) == ("root-prefix", True)
 
 
 def test_an_environment_inside_is_reported(small: SmallPrefix) -> None:

@@ -48,10 +48,26 @@ def test_another_process_finds_the_same_files(prefix: Path) -> None:
     assert (status[SIZE], status[MODE]) == (5, (prefix / "bin/tool").stat().st_mode)
 
 
-def test_a_base_environment_contains_other_environments(prefix: Path) -> None:
-    """Its package cache and its environments are not its own files."""
-    (prefix / "condabin").mkdir()
-    assert "pkgs/z" not in listing(prefix, lambda: None).statuses
+@pytest.mark.parametrize("mark", ["condabin/conda", "pkgs/urls.txt"])
+def test_a_base_environment_contains_other_environments(prefix: Path, mark: str) -> None:
+    """Its package cache and its environments are not its own files. The base of micromamba has no condabin."""
+    for path in ("envs/other/conda-meta/x.json", "envs/.conda_envs_dir_test", "conda-bld/linux-64/a.conda"):
+        (prefix / path).parent.mkdir(parents=True, exist_ok=True)
+        (prefix / path).touch()
+    (prefix / mark).parent.mkdir(exist_ok=True)
+    (prefix / mark).touch()
+    found = listing(prefix, lambda: None)
+    assert not [path for path in found.statuses if path.startswith(("pkgs/", "envs/", "conda-bld/"))]
+    assert found.nested == ["inner"]
+
+
+def test_the_list_of_desktop_shortcuts_is_left_out(prefix: Path) -> None:
+    """menuinst writes it. It has paths in the home folder of the user."""
+    for path in ("Menu/menuinst.toml", "Menu/menuinst.toml.tmp", "Menu/app.json", "share/menuinst.toml"):
+        (prefix / path).parent.mkdir(exist_ok=True)
+        (prefix / path).touch()
+    found = {path for path in listing(prefix).statuses if "Menu" in path or "menuinst" in path}
+    assert found == {"Menu/app.json", "share/menuinst.toml"}
 
 
 @pytest.mark.parametrize("executable", ["/bin/false", "/nowhere/python"])

@@ -1,7 +1,7 @@
 """Drift: the differences between the files of a prefix and the lists of files in its records and pip's metadata.
 
-These files are not drift: bytecode caches, conda's own metadata and trash, and in a base environment the package cache
-and the environments below the prefix. Every other file is reported, including hidden files and caches: the user decides
+These files are not drift: bytecode caches, conda's own metadata and trash, the list of desktop shortcuts, and in a base
+environment the package cache and the environments below the prefix. Every other file is reported, including hidden files and caches: the user decides
 which files an image leaves out.
 """
 
@@ -20,7 +20,7 @@ from jupyter_condabuild.conda.prefix.fingerprint import stamp_of
 from jupyter_condabuild.conda.prefix.listing import Listing, listing
 from jupyter_condabuild.conda.prefix.records import PrefixRecord
 from jupyter_condabuild.conda.prefix.verification import Progress, Verdict, expectations, verify
-from jupyter_condabuild.conda.prefix.walk import MODE, SIZE, Status
+from jupyter_condabuild.conda.prefix.walk import MODE, SIZE, Status, root_folders
 from jupyter_condabuild.events import Warning
 from jupyter_condabuild.text import counted, listed, size_text
 
@@ -256,6 +256,13 @@ def _other_warnings(environment: Environment, unreadable: Sequence[str], nested:
             "unreadable",
             f"{counted(unreadable, 'path')} of the environment cannot be read: {listed(unreadable)}.",
             "The image cannot contain what you cannot read. Make these paths readable, or remove them.",
+        )
+    if folders := root_folders(str(environment.prefix)):
+        yield Warning(
+            "root-prefix",
+            f"The environment is a base environment. These folders of it are not in the image: {listed(folders)}.",
+            "They hold the package cache, other environments and builds. Build the image of each other environment "
+            "separately.",
         )
     if nested:
         yield Warning(

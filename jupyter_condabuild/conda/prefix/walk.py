@@ -16,17 +16,19 @@ Walk = tuple[dict[str, Status | None], list[str], list[str]]
 """Statuses by path, folders that cannot be read, and environments inside this one; see `listing.Listing`."""
 
 _NO_CONTENT = frozenset(("conda-meta", "CACHEDIR.TAG", ".nonadmin"))
-_ONLY_IN_BASE = frozenset(("pkgs", "envs", "conda-bld", "locks"))
+_OF_A_ROOT = ("conda-bld", "envs", "locks", "pkgs")
+_MENU_STATE = frozenset(("Menu/menuinst.toml", "Menu/menuinst.toml.tmp"))
+"""The list of the shortcuts that menuinst 2.4 made in the user's home folder (menuinst.utils.write_menuinst_toml)."""
 
 
 def walk(prefix: str) -> Walk:
     """Returns all paths of a prefix that are not folders. Does not follow links.
 
-    Leaves out conda's own files, and in a base environment the package cache and the environments below the prefix.
+    Leaves out conda's own files, the list of desktop shortcuts, and the folders of `root_folders`.
     """
     statuses: dict[str, Status | None] = {}
     unlisted, nested = [], []
-    left_out = _NO_CONTENT | _ONLY_IN_BASE if os.path.isdir(f"{prefix}/condabin") else _NO_CONTENT
+    left_out = _NO_CONTENT.union(root_folders(prefix))
     folders = [""]
     while folders:
         folder = folders.pop()
@@ -49,11 +51,23 @@ def walk(prefix: str) -> Walk:
             for name, entry in inside.items():
                 if entry.is_dir(follow_symlinks=False):
                     folders.append(f"{folder}{name}/")
-                else:
+                elif folder != "Menu/" or f"Menu/{name}" not in _MENU_STATE:
                     statuses[folder + name] = _status(entry)
         finally:
             os.close(descriptor)
     return statuses, unlisted, nested
+
+
+def root_folders(prefix: str) -> list[str]:
+    """Returns the folders at the top of a root prefix that are not part of its environment, sorted by name.
+
+    They are the package cache, the other environments, and the folder of conda-build. A root prefix of conda has the
+    folder condabin. A root prefix of micromamba has none, but its package cache has the file urls.txt, as every package
+    cache (conda.core.package_cache_data, mamba/core/package_cache.hpp).
+    """
+    if not os.path.isdir(f"{prefix}/condabin") and not os.path.isfile(f"{prefix}/pkgs/urls.txt"):
+        return []
+    return [name for name in _OF_A_ROOT if os.path.isdir(f"{prefix}/{name}")]
 
 
 def _status(entry: os.DirEntry[str]) -> Status | None:
