@@ -1,8 +1,8 @@
 """Drift: the differences between the files of a prefix and the lists of files in its records and pip's metadata.
 
 These files are not drift: bytecode caches, conda's own metadata and trash, the list of desktop shortcuts, and in a base
-environment the package cache and the environments below the prefix. Every other file is reported, including hidden files and caches: the user decides
-which files an image leaves out.
+environment the package cache and the environments below the prefix. Every other file is reported, including hidden
+files and caches: the user decides which files an image leaves out.
 """
 
 from __future__ import annotations
