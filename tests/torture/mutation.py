@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import traceback
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -89,7 +90,8 @@ def restructured(corpus: Sequence[bytes], program: bytes) -> bytes:
         node, key = nodes[(high << 8 | low) % len(nodes)]
         match kind % 4:
             case 0 | 1:
-                node[key] = ODD[what % len(ODD)]
+                # A later change may write into the value.
+                node[key] = deepcopy(ODD[what % len(ODD)])
             case 2:
                 del node[key]
             case 3:
