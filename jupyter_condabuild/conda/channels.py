@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import posixpath
 import re
+from pathlib import Path
 
 from jupyter_condabuild.conda.prefix.records import PrefixRecord
 from jupyter_condabuild.conda.secrets import scrub_url
 
 ALIAS = "https://conda.anaconda.org"
-_DEFAULTS = {"defaults": "https://repo.anaconda.com/pkgs/main", "pkgs/main": "https://repo.anaconda.com/pkgs/main"}
+
+UNKNOWN = "file:///unknown"
+"""The channel of a package whose record names none. No program can install the package from there."""
+
+_ANACONDA = "https://repo.anaconda.com"
+_UNKNOWN = "<unknown>"
+"""conda writes this name for a package from a file (conda.base.constants.UNKNOWN_CHANNEL). It may be in a URL."""
 
 
 def package_url(record: PrefixRecord) -> str:
@@ -17,15 +24,24 @@ def package_url(record: PrefixRecord) -> str:
 
     If the record contains no URL, the result is composed of the channel, the subdir and the file name.
     """
-    url = scrub_url(record.url)
-    if re.match(r"[a-z][a-z0-9+.-]*://", url, re.IGNORECASE):
+    url = scrub_url(record.url).partition("#")[0]  # a URL of an explicit file has the hash behind it
+    if re.match(r"[a-z][a-z0-9+.-]*://", url, re.IGNORECASE) and _UNKNOWN not in url:
         return url
-    channel = scrub_url(record.channel).strip("/")
-    if not channel or channel.startswith("<"):  # conda before 4.6 writes <unknown> for a package from a file
-        channel = "file:///unknown"
-    elif "://" not in channel:
-        channel = _DEFAULTS.get(channel, f"{ALIAS}/{channel}")
-    return f"{channel}/{record.subdir}/{record.fn}"
+    return f"{_channel(scrub_url(record.channel))}/{record.subdir}/{record.fn}"
+
+
+def _channel(name: str) -> str:
+    """Returns the URL of a channel, from its name, its path or its URL."""
+    if not name.strip("/") or _UNKNOWN in name:
+        return UNKNOWN
+    if "://" in name:
+        return name
+    if name.startswith("/"):
+        return Path(name).as_uri()
+    name = name.strip("/")
+    if name == "defaults":
+        name = "pkgs/main"
+    return f"{_ANACONDA if name.startswith('pkgs/') else ALIAS}/{name}"
 
 
 def channel_url(record: PrefixRecord) -> str:

@@ -1,4 +1,4 @@
-"""Conda's names of platforms (``linux-64``, ``osx-arm64``), and the choice of a platform from a lock file."""
+"""Conda's names of platforms and subdirs (``linux-64``, ``noarch``), and the choice of a platform from a lock file."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from jupyter_condabuild.errors import LockfileError
 from jupyter_condabuild.text import listed
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")
+_SUBDIR = re.compile(r"noarch|(?:linux|osx|win|freebsd|emscripten|wasi|zos)-[a-z0-9]+", re.ASCII)
 _LINUX = {
     "x86_64": "linux-64",
     "i686": "linux-32",
@@ -17,6 +18,11 @@ _LINUX = {
     "aarch64": "linux-aarch64",
     "arm64": "linux-aarch64",
 }
+
+
+def is_subdir(name: str) -> bool:
+    """Whether a name is that of a subdir of a channel, such as ``linux-64`` (conda.base.constants.KNOWN_SUBDIRS)."""
+    return bool(_SUBDIR.fullmatch(name))
 
 
 def linux_platform() -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from jupyter_condabuild.conda.channels import ALIAS
+from jupyter_condabuild.conda.channels import ALIAS, UNKNOWN
 from jupyter_condabuild.conda.formats import requirement, yaml
 from jupyter_condabuild.conda.lockfile import Lockfile
 
@@ -24,7 +24,6 @@ def dump(lockfile: Lockfile, name: str = "", channels: Sequence[str] = ()) -> st
             dependencies += [] if any(spec.split("=")[0].strip() == "pip" for spec in dependencies) else ["pip"]
         dependencies.append({"pip": [requirement.dump(package, hashes=False) for package in lockfile.pip]})
     document: dict[str, Any] = {"name": name} if name else {}
-    document["channels"] = [channel.removeprefix(f"{ALIAS}/") for channel in channels or lockfile.channels] or [
-        "nodefaults"
-    ]
+    known = [channel for channel in channels or lockfile.channels if channel != UNKNOWN]
+    document["channels"] = [channel.removeprefix(f"{ALIAS}/") for channel in known] or ["nodefaults"]
     return yaml.dump({**document, "dependencies": dependencies})

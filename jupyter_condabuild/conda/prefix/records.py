@@ -13,8 +13,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import unquote, urlsplit
 
 from jupyter_condabuild.conda.paths import LONGEST_PATH, is_site_packages
+from jupyter_condabuild.conda.platforms import is_subdir
 from jupyter_condabuild.errors import BrokenRecord
 from jupyter_condabuild.files import read_regular
 
@@ -105,10 +107,12 @@ class PrefixRecord:
         """Parses a JSON object. Raises KeyError, TypeError, AttributeError or ValueError if it is no valid record."""
         name, version, build = _name_part(raw, "name"), _name_part(raw, "version"), _name_part(raw, "build")
         url = raw.get("url") or ""
-        subdir = _name_part(raw, "subdir", posixpath.basename(posixpath.dirname(url)) or "noarch")
-        channel = raw.get("channel") or posixpath.dirname(posixpath.dirname(url))
-        if isinstance(channel, Mapping):  # the form that older versions of conda write
-            channel = channel.get("canonical_name") or channel.get("name") or ""
+        folder, file = posixpath.split(urlsplit(url).path)
+        channel = _channel(raw.get("channel") or raw.get("schannel")) or posixpath.dirname(posixpath.dirname(url))
+        channel = channel.rstrip("/")
+        channel, _, last = channel.rpartition("/") if is_subdir(posixpath.basename(channel)) else (channel, "", "")
+        subdir = _name_part(raw, "subdir", posixpath.basename(folder) or last or _subdir_of_system(raw))
+        archive = unquote(file) or posixpath.basename(raw.get("package_tarball_full_path") or "")
         noarch = raw.get("noarch") or ""
         if noarch is True:  # older records: true means "generic"
             noarch = "generic"
@@ -121,9 +125,9 @@ class PrefixRecord:
             version=version,
             build=build,
             build_number=int(raw.get("build_number") or 0),
-            channel=channel.removesuffix("/").removesuffix(f"/{subdir}"),
+            channel=channel.removesuffix(f"/{subdir}"),
             subdir=subdir,
-            fn=_name_part(raw, "fn", posixpath.basename(url) or f"{name}-{version}-{build}.conda"),
+            fn=_name_part(raw, "fn", archive or f"{name}-{version}-{build}.conda"),
             url=url,
             md5=raw.get("md5") or "",
             sha256=raw.get("sha256") or "",
@@ -175,6 +179,24 @@ def _name_part(raw: Mapping[str, Any], key: str, default: str = "") -> str:
     if not isinstance(value, str) or not _NAME_PART.fullmatch(value):
         raise ValueError(f"{key} {value!r} is not valid")
     return value
+
+
+def _channel(value: Any) -> str:
+    """Returns the name or the URL of a channel, perhaps with the subdir. Older versions of conda write a mapping."""
+    if not isinstance(value, Mapping):
+        return value or ""
+    name = value.get("name") or value.get("canonical_name") or ""
+    if value.get("scheme") and value.get("location"):
+        return f"{value['scheme']}://{value['location']}/{name}"
+    return name
+
+
+def _subdir_of_system(raw: Mapping[str, Any]) -> str:
+    """Returns the subdir of a record that does not name it, as conda's SubdirField (conda.models.records) does."""
+    platform, arch = raw.get("platform") or "", raw.get("arch") or ""
+    if raw.get("noarch") or not platform or not arch:
+        return "noarch"
+    return f"{platform}-{('64' if '64' in arch else '32') if 'x86' in arch else arch}"
 
 
 def _site_packages(path: str) -> str:
