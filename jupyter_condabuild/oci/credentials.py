@@ -168,7 +168,8 @@ def _decode(entry: Mapping[str, Any], host: str, place: str) -> Credentials:
     username, password = str(entry.get("username") or ""), str(entry.get("password") or "")
     if auth := entry.get("auth"):
         try:
-            decoded = base64.b64decode(str(auth), validate=True).decode()
+            # Spaces and line breaks, as base64(1) and YAML insert them, are no part of the login. Docker ignores them.
+            decoded = base64.b64decode("".join(str(auth).split()), validate=True).decode()
         except ValueError:
             return Credentials(problem=f"the login for {host} in {place} cannot be decoded")
         username, colon, password = decoded.partition(":")

@@ -28,6 +28,13 @@ from jupyter_condabuild.errors import (
     RegistryUnreachable,
 )
 
+SUCCESS = range(200, 300)
+"""The statuses of success (RFC 9110 section 15.3).
+
+Registries answer with others than the specification names: Quay and ECR to the PUT of a manifest, Pulp to a PATCH
+(containers/image#382, containerd/containerd#3750, pulp/pulp_container#2199).
+"""
+
 TEMPORARY = frozenset({408, 429, 500, 502, 503, 504})
 _BY_STATUS: Mapping[int, type[RegistryError]] = {
     401: RegistryUnauthorized,

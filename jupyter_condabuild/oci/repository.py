@@ -25,6 +25,7 @@ from jupyter_condabuild.errors import (
     RegistryUnauthorized,
     UsageError,
 )
+from jupyter_condabuild.oci.http_errors import SUCCESS, status_text
 from jupyter_condabuild.oci.image import INDEXES, MANIFESTS, Descriptor, Digest, Index, Manifest
 from jupyter_condabuild.oci.tokens import Access
 
@@ -197,7 +198,7 @@ class Repository:
         doing = f"push the blob {descriptor.digest} to {self.name}"
 
         def begin() -> Session:
-            answer = self.request("POST", "blobs/uploads/", doing, {202}, access=access)
+            answer = self.request("POST", "blobs/uploads/", doing, SUCCESS, access=access)
             return Session.of(self._transport, answer, doing)
 
         def present() -> bool:
@@ -230,7 +231,7 @@ class Repository:
             "PUT",
             f"manifests/{_checked(tag) if tag else digest}",
             doing,
-            {201},
+            SUCCESS,
             access=self._writing(),
             headers={"Content-Type": manifest.media_type},
             body=manifest.raw,
@@ -238,6 +239,11 @@ class Repository:
         stored = self._digest(answer, doing)
         if stored is not None and stored.algorithm == digest.algorithm and stored != digest:
             raise self._mismatch(doing, f"the registry stored {stored} instead of {digest}")
+        if answer.status != 201 and self.head(tag or str(digest)) is None:
+            raise RegistryFault(
+                f"Could not {doing} at {self.host}: the registry answered {status_text(answer.status)}, but it has no "
+                "such manifest."
+            )
         return Descriptor(manifest.media_type, digest, len(manifest.raw))
 
     def tags(self) -> list[str]:
@@ -260,7 +266,7 @@ class Repository:
     def delete(self, digest: Digest) -> None:
         """Deletes a manifest and all its tags ("Deleting Manifests"). The registry removes unused blobs later."""
         access = replace(self._writing(), actions="pull,delete")
-        self.request("DELETE", f"manifests/{digest}", f"delete {digest} of {self.name}", {202}, access=access)
+        self.request("DELETE", f"manifests/{digest}", f"delete {digest} of {self.name}", SUCCESS, access=access)
 
     def _mount(self, digest: Digest, source: str) -> Session | bool:
         """Mounts a blob. Returns True on success, or the upload session that the registry opened instead, or False."""
@@ -271,15 +277,15 @@ class Repository:
         query = urlencode({"mount": str(digest), "from": source})
         path = f"blobs/uploads/?{query}"
         try:
-            answer = self.request("POST", path, doing, range(200, 300), access=self._writing(source), once=True)
-        except RegistryError:
-            # Registries refuse a mount with many different statuses, so every refusal is accepted here. The bytes of
-            # the blob can still be sent (oras-project/oras#1924, quay/quay#899, google/go-containerregistry#1404,
-            # osscontainertools/kaniko#1013).
+            answer = self.request("POST", path, doing, SUCCESS, access=self._writing(source), once=True)
+            if answer.status == 202:
+                return Session.of(self._transport, answer, doing)
+            return answer.status == 201 or self._has(digest, None, self._writing())
+        except (RegistryError, ContentMismatch):
+            # Registries refuse a mount with many different statuses and codes, so every refusal is accepted here. The
+            # bytes of the blob can still be sent (oras-project/oras#1924, quay/quay#899,
+            # google/go-containerregistry#1404, osscontainertools/kaniko#1013, goharbor/harbor#15273).
             return False
-        if answer.status == 202:
-            return Session.of(self._transport, answer, doing)
-        return answer.status == 201 or self._has(digest, None, self._writing())
 
     def _has(self, digest: Digest, size: int | None, access: Access) -> bool:
         doing = f"look for the blob {digest} in {self.name}"

@@ -8,11 +8,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import BinaryIO
 
 from jupyter_condabuild.errors import BlobGone, CondaBuildError, ContentMismatch, RegistryError, RegistryFault
+from jupyter_condabuild.oci.http_errors import SUCCESS, status_text
 from jupyter_condabuild.oci.image import Descriptor
 from jupyter_condabuild.oci.retry import Pauses
 from jupyter_condabuild.oci.tokens import Access
@@ -50,7 +51,7 @@ class Session:
     def cancel(self, transport: Transport, access: Access) -> None:
         """Cancels the session at the registry. Failures are ignored."""
         with suppress(CondaBuildError):
-            transport.once(Call("DELETE", self.url, access, "cancel an upload"), {200, 202, 204})
+            transport.once(Call("DELETE", self.url, access, "cancel an upload"), SUCCESS)
 
 
 class Upload:
@@ -189,8 +190,8 @@ class Upload:
         headers = {**_BINARY, "Content-Range": f"{start}-{end - 1}"}
         body = partial(self._source.read, start, end)
         call = Call("PATCH", self._session.url, self._access, self._doing, headers, body, end - start, COMMIT_TIMEOUT)
-        answer = self._transport.once(call, {202})
-        self._session = Session.of(self._transport, answer, self._doing)
+        answer = self._transport.once(call, SUCCESS)
+        self._follow(answer)
         received = self._bytes_in(answer, end)
         if not start < received <= end:
             raise self._out_of_range()
@@ -199,11 +200,16 @@ class Upload:
     def _received(self) -> int:
         """Asks the registry how many bytes it has ("GET blob upload status")."""
         assert self._session is not None
-        answer = self._transport.once(Call("GET", self._session.url, self._access, self._doing), {200, 202, 204})
-        if "location" in answer.headers:
-            self._session = Session.of(self._transport, answer, self._doing)
+        answer = self._transport.once(Call("GET", self._session.url, self._access, self._doing), SUCCESS)
+        self._follow(answer)
         self._resumed = True
         return self._bytes_in(answer, None)
+
+    def _follow(self, answer: Answer) -> None:
+        """Continues the session at the ``Location`` of a response, if it has one, with the same smallest chunk."""
+        assert self._session is not None
+        if "location" in answer.headers:
+            self._session = replace(self._session, url=self._transport.locate(answer, self._doing))
 
     def _bytes_in(self, answer: Answer, expected: int | None) -> int:
         """Returns the number of bytes that the header ``Range`` reports. Registries report ``0-0`` for no bytes.
@@ -227,15 +233,23 @@ class Upload:
         )
 
     def _put(self, body: Callable[[], Iterator[bytes]] | None, size: int) -> None:
-        """Ends the upload: sends the digest of the blob and the remaining `size` bytes."""
+        """Ends the upload: sends the digest of the blob and the remaining `size` bytes.
+
+        After a status of success other than 201, the registry is asked whether it has the blob.
+        """
         assert self._session is not None
         digest = str(self._descriptor.digest)
         url = with_query(self._session.url, [("digest", digest)])
         call = Call("PUT", url, self._access, self._doing, _BINARY, body, size, COMMIT_TIMEOUT)
-        answer = self._transport.once(call, {201})
+        answer = self._transport.once(call, SUCCESS)
+        failure = f"Could not {self._doing} at {self._transport.host}:"
         if answer.headers.get("docker-content-digest", digest) != digest:
-            host = self._transport.host
-            raise ContentMismatch(f"Could not {self._doing} at {host}: the registry stored other bytes.")
+            raise ContentMismatch(f"{failure} the registry stored other bytes.")
+        if answer.status != 201 and not self._present():
+            raise RegistryFault(
+                f"{failure} the registry answered {status_text(answer.status)}, but it does not have the blob.",
+                temporary=True,
+            )
 
     def _moved_to(self, position: int) -> None:
         if position != self._position:

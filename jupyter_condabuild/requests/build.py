@@ -34,6 +34,18 @@ def repositories_of(references: Iterable[str]) -> tuple[str, ...]:
     return tuple(f"{reference.registry}/{reference.repository}" for reference in parsed)
 
 
+def refuse_digest(reference: Reference | None) -> None:
+    """Raises UsageError if the name of an image that is to be made has a digest.
+
+    The digest of the image is known only when the image is made, so the name would promise another image.
+    """
+    if reference and reference.digest:
+        raise UsageError(
+            f"The image name {reference} has a digest, but the digest is known only after the build.",
+            f"Write it as {replace(reference, digest=None, tag=reference.tag or 'latest')}.",
+        )
+
+
 @dataclass(frozen=True, kw_only=True)
 class JobRequest(Request):
     """The options of every job: the local store, and how to reach registries and the engine.
@@ -186,7 +198,7 @@ class ImageRequest(JobRequest, RecipeRequest):
     allow_prefixes: tuple[str, ...] = option(())
 
     def __post_init__(self) -> None:
-        """Raises UsageError for a number that is out of range, and for a reference without a tag."""
+        """Raises UsageError for a number that is out of range, and for a reference with a digest."""
         super().__post_init__()
         if not 1 <= self.layer_budget <= 120:
             raise UsageError(
@@ -194,8 +206,7 @@ class ImageRequest(JobRequest, RecipeRequest):
             )
         if not 0 <= self.compression_level <= 3:
             raise UsageError("compression_level must be from 0 to 3.")
-        if self.reference and not self.reference.tag:
-            raise UsageError(f"The image name {self.reference} has no tag.", "Write it as registry/repository:tag.")
+        refuse_digest(self.reference)
 
 
 @dataclass(frozen=True, kw_only=True)

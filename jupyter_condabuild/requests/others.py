@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from jupyter_condabuild.conda.lockfile import Format
 from jupyter_condabuild.errors import UsageError
 from jupyter_condabuild.oci.image import Reference
 from jupyter_condabuild.oci.location import ImageLocation
-from jupyter_condabuild.requests.build import BaseRequest, BuildRequest, JobRequest, RecipeRequest
+from jupyter_condabuild.requests.build import BaseRequest, BuildRequest, JobRequest, RecipeRequest, refuse_digest
 from jupyter_condabuild.requests.option import Request, option
 from jupyter_condabuild.settings import DEFAULT_BASE
 
@@ -77,9 +78,10 @@ class RebaseRequest(JobRequest):
     compression_level: int = option(1, setting="compression_level")
 
     def __post_init__(self) -> None:
-        """Raises UsageError if there is no image, or if the name of the result has no tag."""
+        """Raises UsageError if there is no image, or if the name of the result has no tag or has a digest."""
         if not self.reference:
             raise UsageError(f"{self.label} names no image.", "Give its name, as registry.lab.org/team/env:tag.")
+        refuse_digest(self.target)
         if not self.result.tag:
             raise UsageError(
                 f"The name of the result, {self.result}, has no tag.",
@@ -88,10 +90,11 @@ class RebaseRequest(JobRequest):
 
     @property
     def result(self) -> Reference:
-        """The name of the rebased image."""
-        reference = self.target or self.reference
-        assert reference
-        return reference
+        """The name of the rebased image. It has no digest, also if the image is named by its tag and its digest."""
+        if self.target:
+            return self.target
+        assert self.reference
+        return dataclasses.replace(self.reference, digest=None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,10 +177,12 @@ class ExportRequest(RecipeRequest):
     )
 
     def __post_init__(self) -> None:
-        """Raises UsageError if there is no kind."""
+        """Raises UsageError if there is no kind, or if files that build the image name it with a digest."""
         super().__post_init__()
         if not self.kind:
             raise UsageError(f"{self.label} names no kind of files.", f"Use one of: {', '.join(EXPORTS)}.")
+        if self.kind in ("dockerfile", "github-actions", "gitlab-ci"):
+            refuse_digest(self.reference)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -164,6 +164,14 @@ def test_a_plain_user_name_and_password_are_read(environ: dict[str, str], write:
     assert find(HOST, "", environ) == ADA
 
 
+@pytest.mark.parametrize("space", ["\n", "\r\n", "  "])
+def test_white_space_in_an_encoded_login_is_ignored(environ: dict[str, str], write: Write, space: str) -> None:
+    """``base64`` breaks long lines and ends with a line break. Docker ignores both."""
+    encoded = auth(ADA)["auth"]
+    write(".docker/config.json", {"auths": {HOST: {"auth": f"{space}{encoded[:6]}{space}{encoded[6:]}{space}"}}})
+    assert find(HOST, environ=environ) == ADA
+
+
 def test_a_helper_gives_the_login(environ: dict[str, str], write: Write, helper: Callable[..., None]) -> None:
     """The helper of the host is asked before the helper of all hosts. The entries of ``auths`` come last."""
     helper("lab", 'echo "{\\"ServerURL\\": \\"$server\\", \\"Username\\": \\"at $server\\", \\"Secret\\": \\"pw\\"}"')

@@ -266,3 +266,23 @@ def test_a_changed_manifest_is_an_error(fake_registry: FakeRegistry, repository:
     fake_registry.on("PUT", "manifests", Reply(201, {"Docker-Content-Digest": str(Digest.of(b""))}))
     with pytest.raises(ContentMismatch, match="the registry stored"):
         repository.push_manifest(manifest, "v2")
+
+
+@pytest.mark.parametrize("status", [200, 201, 202, 204])
+def test_every_status_of_success_stores_a_manifest(
+    fake_registry: FakeRegistry, repository: Repository, status: int
+) -> None:
+    """Quay and others do not answer with 201. The client then asks for the manifest."""
+    fake_registry.restatus = {"PUT": status}
+    manifest = push_image(repository, "v2")
+    assert fake_registry.manifests["team/env"]["v2"][1] == manifest.raw
+    fake_registry.restatus = {"DELETE": status}
+    repository.delete(manifest.descriptor.digest)
+    assert "v2" not in fake_registry.manifests["team/env"]
+
+
+def test_a_success_without_the_manifest_is_an_error(fake_registry: FakeRegistry, repository: Repository) -> None:
+    """An image is only there if the registry can find it."""
+    fake_registry.on("PUT", "manifests", Reply(202))
+    with pytest.raises(RegistryFault, match="202 Accepted, but it has no such manifest"):
+        push_image(repository, "v2")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Callable
 
 import pytest
@@ -18,49 +17,19 @@ from jupyter_condabuild.errors import (
 )
 from jupyter_condabuild.oci import upload as upload_module
 from jupyter_condabuild.oci.image import Digest
-from tests.parts.registry.faults import Clock, FakeRegistry, Reply, Seen, spec_error
+from tests.parts.registry.faults import FakeRegistry, Reply, Seen, spec_error
 from tests.parts.registry.logins import ADA, bearer_guard
-from tests.parts.registry.pushing import blob, connect, never, opener
+from tests.parts.registry.pushing import DATA, RecordedPush, blob, connect, opener
 
 KIB = 1024
-DATA = os.urandom(1000 * KIB)
 CUT = Reply(drop=True, take=100 * KIB)
 GONE = spec_error(404, "BLOB_UPLOAD_UNKNOWN", "blob upload unknown to registry")
 
 
-class Push:
-    """The result of one push of DATA to the fake registry."""
-
-    def __init__(self, registry: FakeRegistry) -> None:
-        self.registry = registry
-        self.clock = Clock()
-        self.moved: list[int] = []
-
-    def __call__(self) -> str:
-        with connect(self.registry.host, clock=self.clock) as registry:
-            return registry.repository("team/env").push(blob(DATA), opener(DATA), progress=self.moved.append)
-
-    @property
-    def did(self) -> str:
-        """The methods of the received requests, as in "HEAD POST PUT"."""
-        return " ".join(seen.method for seen in self.registry.seen)
-
-    @property
-    def sent(self) -> int:
-        """The number of received bytes in bodies."""
-        return sum(len(seen.body) for seen in self.registry.seen)
-
-    @property
-    def is_stored(self) -> bool:
-        """Whether the registry has the blob, no upload is open, and the progress was right."""
-        stored = self.registry.blobs.get("team/env", {}).get(str(Digest.of(DATA))) == DATA
-        return stored and not self.registry.uploads and sum(self.moved) == len(DATA)
-
-
 @pytest.fixture
-def push(fake_registry: FakeRegistry) -> Push:
+def push(fake_registry: FakeRegistry) -> RecordedPush:
     """Pushes a blob to the fake registry."""
-    return Push(fake_registry)
+    return RecordedPush(fake_registry)
 
 
 @pytest.fixture
@@ -73,7 +42,7 @@ def in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(upload_module, "READ", 32 * KIB)
 
 
-def test_a_small_blob_takes_three_requests(push: Push) -> None:
+def test_a_small_blob_takes_three_requests(push: RecordedPush) -> None:
     """The client asks for the blob, starts the upload, and sends the bytes."""
     assert push() == "uploaded"
     assert push.did == "HEAD POST PUT"
@@ -83,7 +52,7 @@ def test_a_small_blob_takes_three_requests(push: Push) -> None:
 
 
 @pytest.mark.usefixtures("in_chunks")
-def test_a_large_blob_is_sent_in_order(push: Push) -> None:
+def test_a_large_blob_is_sent_in_order(push: RecordedPush) -> None:
     """Each chunk has its range. The last request has the digest and no body."""
     assert push() == "uploaded"
     assert push.did == "HEAD POST PATCH PATCH PATCH PATCH PUT"
@@ -94,7 +63,7 @@ def test_a_large_blob_is_sent_in_order(push: Push) -> None:
 
 
 @pytest.mark.parametrize("failure", [Reply(503), Reply(429), Reply(408), CUT, Reply(drop=True), Reply(500, take=0)])
-def test_a_failed_upload_starts_again(push: Push, failure: Reply) -> None:
+def test_a_failed_upload_starts_again(push: RecordedPush, failure: Reply) -> None:
     """After a failed PUT, the next attempt has a new session, and the old session is cancelled."""
     push.registry.on("PUT", "uploads", failure)
     assert push() == "uploaded"
@@ -106,7 +75,7 @@ def test_a_failed_upload_starts_again(push: Push, failure: Reply) -> None:
 
 
 @pytest.mark.parametrize("reply", [Reply(drop=True, after=True), Reply(502, after=True), Reply(200, after=True)])
-def test_a_lost_answer_costs_one_request(push: Push, reply: Reply) -> None:
+def test_a_lost_answer_costs_one_request(push: RecordedPush, reply: Reply) -> None:
     """If the answer to the PUT is lost or invalid, but the registry has the blob, no byte is sent again."""
     push.registry.on("PUT", "uploads", reply)
     assert push() == "uploaded"
@@ -115,8 +84,39 @@ def test_a_lost_answer_costs_one_request(push: Push, reply: Reply) -> None:
     assert push.is_stored
 
 
+@pytest.mark.usefixtures("in_chunks")
+@pytest.mark.parametrize("status", [200, 201, 204])
+@pytest.mark.parametrize("method", ["POST", "PATCH", "PUT"])
+def test_every_status_of_success_is_accepted(push: RecordedPush, method: str, status: int) -> None:
+    """Registries answer with other statuses than the specification names. No byte is sent again."""
+    push.registry.restatus = {method: status}
+    assert push() == "uploaded"
+    assert push.sent == len(DATA)
+    assert push.clock.waits == []
+    assert push.is_stored
+
+
+@pytest.mark.usefixtures("in_chunks")
+def test_a_chunk_without_a_new_location_continues_at_the_old_one(push: RecordedPush) -> None:
+    """Some registries name the location of a session only once."""
+    push.registry.without = {"PATCH": {"Location", "Range", "Docker-Upload-UUID"}}
+    assert push() == "uploaded"
+    assert push.is_stored
+
+
+def test_a_success_without_the_blob_is_not_believed(push: RecordedPush) -> None:
+    """After an unusual status of success the client asks for the blob, and sends it again if it is missing."""
+    push.registry.on("PUT", "uploads", Reply(202))
+    assert push() == "uploaded"
+    assert push.did.startswith("HEAD POST PUT HEAD")
+    assert push.is_stored
+    push.registry.on("PUT", "uploads", *[Reply(200)] * 12)
+    with connect(push.registry.host, clock=push.clock) as registry, pytest.raises(RegistryFault, match="200 OK, but"):
+        registry.repository("team/other").push(blob(DATA), opener(DATA))
+
+
 @pytest.mark.parametrize("failure", [Reply(503), Reply(drop=True), Reply(drop=True, after=True), Reply(429)])
-def test_the_start_of_an_upload_is_repeated(push: Push, failure: Reply) -> None:
+def test_the_start_of_an_upload_is_repeated(push: RecordedPush, failure: Reply) -> None:
     """This request has no body, so that it can be repeated."""
     push.registry.on("POST", "uploads", failure, failure)
     assert push() == "uploaded"
@@ -126,7 +126,7 @@ def test_the_start_of_an_upload_is_repeated(push: Push, failure: Reply) -> None:
 
 @pytest.mark.usefixtures("in_chunks")
 @pytest.mark.parametrize("kept", [0, 1, 100 * KIB, 256 * KIB])
-def test_a_cut_chunk_is_resumed(push: Push, kept: int) -> None:
+def test_a_cut_chunk_is_resumed(push: RecordedPush, kept: int) -> None:
     """After a broken connection, the client asks the registry for its offset, and sends the rest."""
     push.registry.on("PATCH", "uploads", Reply(202, {"Location": "/v2/team/env/blobs/uploads/u0"}, kept=True))
     push.registry.on("PATCH", "uploads", Reply(drop=True, take=kept, kept=True))
@@ -139,7 +139,7 @@ def test_a_cut_chunk_is_resumed(push: Push, kept: int) -> None:
 
 @pytest.mark.usefixtures("in_chunks")
 @pytest.mark.parametrize("lost", [Reply(drop=True, after=True), Reply(503, after=True), Reply(504, after=True)])
-def test_a_chunk_whose_answer_was_lost_is_not_sent_again(push: Push, lost: Reply) -> None:
+def test_a_chunk_whose_answer_was_lost_is_not_sent_again(push: RecordedPush, lost: Reply) -> None:
     """The registry's offset shows that it has the chunk."""
     push.registry.on("PATCH", "uploads", lost)
     assert push() == "uploaded"
@@ -148,7 +148,7 @@ def test_a_chunk_whose_answer_was_lost_is_not_sent_again(push: Push, lost: Reply
 
 
 @pytest.mark.usefixtures("in_chunks")
-def test_a_partly_accepted_chunk_is_completed(push: Push) -> None:
+def test_a_partly_accepted_chunk_is_completed(push: RecordedPush) -> None:
     """If a registry accepts a part of a chunk, the next chunk starts there."""
     part = {"Location": "/v2/team/env/blobs/uploads/u0", "Range": f"0-{100 * KIB - 1}"}
     push.registry.on("PATCH", "uploads", Reply(202, part, take=100 * KIB, kept=True))
@@ -159,7 +159,7 @@ def test_a_partly_accepted_chunk_is_completed(push: Push) -> None:
 
 @pytest.mark.usefixtures("in_chunks")
 @pytest.mark.parametrize("method", ["PATCH", "GET", "PUT"])
-def test_a_lost_session_starts_again(push: Push, method: str) -> None:
+def test_a_lost_session_starts_again(push: RecordedPush, method: str) -> None:
     """An upload that has expired, or that a restarted registry does not know, starts from the beginning."""
     push.registry.on("PATCH", "uploads", Reply(202, {"Location": "/v2/team/env/blobs/uploads/u0"}, kept=True))
     if method == "GET":
@@ -172,7 +172,7 @@ def test_a_lost_session_starts_again(push: Push, method: str) -> None:
 
 @pytest.mark.usefixtures("in_chunks")
 @pytest.mark.parametrize("status", [400, 404, 405, 415, 416, 501])
-def test_a_registry_without_chunks_gets_the_blob_in_one_piece(push: Push, status: int) -> None:
+def test_a_registry_without_chunks_gets_the_blob_in_one_piece(push: RecordedPush, status: int) -> None:
     """The client does not repeat a chunked upload that the registry does not support."""
     push.registry.guard = lambda seen: Reply(status) if seen.method == "PATCH" else None
     assert push() == "uploaded"
@@ -186,7 +186,9 @@ def limit(size: int) -> Callable[[Seen], Reply | None]:
 
 
 @pytest.mark.parametrize("size", [20 * KIB, 70 * KIB, 300 * KIB])
-def test_a_proxy_with_a_limit_gets_smaller_chunks(push: Push, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+def test_a_proxy_with_a_limit_gets_smaller_chunks(
+    push: RecordedPush, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
     """A blob that is too large for the proxy is pushed in chunks.
 
     Their size is divided by four until they are accepted.
@@ -199,7 +201,7 @@ def test_a_proxy_with_a_limit_gets_smaller_chunks(push: Push, monkeypatch: pytes
     assert push.clock.waits == []
 
 
-def test_a_too_small_limit_is_named(push: Push) -> None:
+def test_a_too_small_limit_is_named(push: RecordedPush) -> None:
     """If the smallest chunk is refused, the error says which limit must be raised."""
     push.registry.guard = limit(1000)
     with pytest.raises(RegistryTooLarge) as raised:
@@ -210,7 +212,7 @@ def test_a_too_small_limit_is_named(push: Push) -> None:
 
 
 @pytest.mark.usefixtures("in_chunks")
-def test_the_minimum_chunk_size_of_a_registry_is_respected(push: Push) -> None:
+def test_the_minimum_chunk_size_of_a_registry_is_respected(push: RecordedPush) -> None:
     """``OCI-Chunk-Min-Length`` makes chunks larger. Only the last chunk can be smaller."""
     push.registry.uploads["u9"] = bytearray()
     headers = {"Location": "/v2/team/env/blobs/uploads/u9", "OCI-Chunk-Min-Length": str(600 * KIB)}
@@ -221,7 +223,7 @@ def test_the_minimum_chunk_size_of_a_registry_is_respected(push: Push) -> None:
 
 @pytest.mark.usefixtures("in_chunks")
 @pytest.mark.parametrize("failure", [Reply(503), Reply(drop=True)])
-def test_the_end_of_a_chunked_upload_is_repeated(push: Push, failure: Reply) -> None:
+def test_the_end_of_a_chunked_upload_is_repeated(push: RecordedPush, failure: Reply) -> None:
     """If the last request fails, the bytes are not sent again."""
     push.registry.on("PUT", "uploads", failure, failure)
     assert push() == "uploaded"
@@ -232,7 +234,7 @@ def test_the_end_of_a_chunked_upload_is_repeated(push: Push, failure: Reply) -> 
 
 @pytest.mark.usefixtures("in_chunks")
 @pytest.mark.parametrize("text", ["nonsense", "0-99999999999", "5-10", "0-262143,300000-400000", "0-0", "0-262144"])
-def test_an_invalid_range_is_an_error(push: Push, text: str) -> None:
+def test_an_invalid_range_is_an_error(push: RecordedPush, text: str) -> None:
     """The client sends no more bytes, and cancels the upload."""
     push.registry.on("PATCH", "uploads", Reply(202, {"Location": "/v2/team/env/blobs/uploads/u0", "Range": text}))
     with pytest.raises(RegistryFault, match="another range than was sent"):
@@ -241,7 +243,7 @@ def test_an_invalid_range_is_an_error(push: Push, text: str) -> None:
 
 
 @pytest.mark.usefixtures("in_chunks")
-def test_a_wrong_offset_starts_the_upload_again(push: Push) -> None:
+def test_a_wrong_offset_starts_the_upload_again(push: RecordedPush) -> None:
     """If the bytes of a resumed upload do not match the digest, the upload starts again without resuming."""
     push.registry.on("PATCH", "uploads", Reply(drop=True, take=50 * KIB, kept=True))
     push.registry.on("GET", "uploads", Reply(204, {"Range": f"0-{50 * KIB - 2}"}))
@@ -252,7 +254,7 @@ def test_a_wrong_offset_starts_the_upload_again(push: Push) -> None:
 
 
 @pytest.mark.parametrize("chunked", [False, True])
-def test_a_push_that_always_fails_ends(push: Push, request: pytest.FixtureRequest, chunked: bool) -> None:
+def test_a_push_that_always_fails_ends(push: RecordedPush, request: pytest.FixtureRequest, chunked: bool) -> None:
     """The number of attempts is limited, every session is cancelled, and the progress is reset."""
     if chunked:
         request.getfixturevalue("in_chunks")
@@ -266,7 +268,7 @@ def test_a_push_that_always_fails_ends(push: Push, request: pytest.FixtureReques
 
 
 @pytest.mark.usefixtures("in_chunks")
-def test_a_registry_that_loses_every_session_is_an_error(push: Push) -> None:
+def test_a_registry_that_loses_every_session_is_an_error(push: RecordedPush) -> None:
     """Sending the first chunk again and again does not count as progress."""
 
     def forgetful(seen: Seen) -> Reply | None:
@@ -278,7 +280,7 @@ def test_a_registry_that_loses_every_session_is_an_error(push: Push) -> None:
     assert len(push.registry.seen) < 60
 
 
-def test_retry_after_is_respected_during_a_push(push: Push) -> None:
+def test_retry_after_is_respected_during_a_push(push: RecordedPush) -> None:
     """``Retry-After`` is valid for uploads, too."""
     push.registry.on("PUT", "uploads", Reply(429, {"Retry-After": "33"}))
     assert push() == "uploaded"
@@ -305,60 +307,14 @@ def test_a_token_that_expires_during_a_push_is_renewed(fake_registry: FakeRegist
     assert fake_registry.uploads == {}
 
 
-def test_a_refused_mount_gives_its_session_to_the_upload(push: Push) -> None:
-    """The last session is used, and the others are cancelled, so that no session stays open."""
-    with connect(push.registry.host) as registry:
-        repository = registry.repository("team/env")
-        assert repository.push(blob(DATA), opener(DATA), mount_from=["a", "b"]) == "uploaded"
-        assert push.did == "HEAD POST DELETE POST PUT"
-        assert not repository.mount(Digest.of(b"nobody has it"), "a")
-    assert push.registry.uploads == {}
-
-
-def test_a_mount_costs_one_request(push: Push) -> None:
-    """No byte is sent."""
-    push.registry.put("base", DATA)
-    with connect(push.registry.host) as registry:
-        assert registry.repository("team/env").push(blob(DATA), never, mount_from=["base"]) == "mounted"
-    assert push.did == "HEAD POST"
-    assert push.sent == 0
-
-
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 409, 429, 500, 503])
-def test_every_refusal_of_a_mount_becomes_an_upload(push: Push, status: int) -> None:
-    """Registries use different statuses.
-
-    The mount is tried once, without waiting, because the upload does not need it.
-    """
-    push.registry.put("base", DATA)
-    push.registry.on("POST", "mount=", *[spec_error(status, "UNSUPPORTED", "no mounts here")] * 5)
-    with connect(push.registry.host, clock=push.clock) as registry:
-        repository = registry.repository("team/env")
-        assert repository.push(blob(DATA), opener(DATA), mount_from=["base"], progress=push.moved.append) == "uploaded"
-    assert push.is_stored
-    assert len([seen for seen in push.registry.seen if "mount=" in seen.path]) == 1
-    assert push.clock.waits == []
-
-
-def test_a_mount_succeeds_only_if_the_registry_has_the_blob(push: Push) -> None:
-    """After a status of success that the specification does not name, the client checks that the blob is there."""
-    push.registry.on("POST", "mount=", Reply(200), Reply(204))
-    with connect(push.registry.host) as registry:
-        repository = registry.repository("team/env")
-        assert repository.push(blob(DATA), opener(DATA), mount_from=["base"], progress=push.moved.append) == "uploaded"
-        assert push.is_stored
-        push.registry.put("team/other", b"other")
-        assert registry.repository("team/other").mount(Digest.of(b"other"), "base")
-
-
-def test_a_registry_that_stores_other_bytes_is_an_error(push: Push) -> None:
+def test_a_registry_that_stores_other_bytes_is_an_error(push: RecordedPush) -> None:
     """The digest in its answer must be the digest of the blob."""
     push.registry.on("PUT", "uploads", Reply(201, {"Docker-Content-Digest": str(Digest.of(b""))}))
     with pytest.raises(ContentMismatch, match="stored other bytes"):
         push()
 
 
-def test_a_failed_cancellation_hides_no_error(push: Push) -> None:
+def test_a_failed_cancellation_hides_no_error(push: RecordedPush) -> None:
     """The first error is raised."""
     push.registry.guard = lambda seen: Reply(500, drop=True) if seen.method == "DELETE" else None
     push.registry.on("PUT", "uploads", spec_error(403, "DENIED", "quota exceeded"))
@@ -366,7 +322,7 @@ def test_a_failed_cancellation_hides_no_error(push: Push) -> None:
         push()
 
 
-def test_the_source_is_always_closed(push: Push) -> None:
+def test_the_source_is_always_closed(push: RecordedPush) -> None:
     """Each opened file is closed after success and after failure."""
     opened: list[io.BytesIO] = []
 

@@ -10,7 +10,8 @@ import pytest
 
 from jupyter_condabuild.errors import BadReference, CondaBuildError, UsageError
 from jupyter_condabuild.oci.location import ImageLocation
-from jupyter_condabuild.requests.build import BuildRequest
+from jupyter_condabuild.requests.build import BuildRequest, PlanRequest
+from jupyter_condabuild.requests.others import ExportRequest, RebaseRequest
 from jupyter_condabuild.settings import default_store
 from tests.parts.jobs import build_request
 
@@ -49,6 +50,7 @@ WRONG: dict[str, dict[str, Any]] = {
     "a push without a name": {"prefix": "/env", "push": True},
     "a load without a name": {"prefix": "/env", "load": True},
     "a digest instead of a tag": {**GOOD, "push": True, "reference": f"lab.org/x@sha256:{'0' * 64}"},
+    "a digest beside a tag": {**GOOD, "push": True, "reference": f"lab.org/x:v1@sha256:{'0' * 64}"},
     "an unknown engine": {**GOOD, "engine": "magic"},
     "no layer": {**GOOD, "layer_budget": 0},
     "too many layers": {**GOOD, "layer_budget": 121},
@@ -70,6 +72,21 @@ def test_an_invalid_request_is_refused(value: dict[str, Any]) -> None:
     with pytest.raises(UsageError) as raised:
         BuildRequest.parse(value)
     assert raised.value.hint
+
+
+def test_a_digest_is_never_the_name_of_a_result() -> None:
+    """The digest of an image is known only after the build. Files that run an image may name its digest."""
+    name = f"lab.org/x:v1@sha256:{'0' * 64}"
+    for make in (
+        lambda: PlanRequest.parse({"prefix": "/env", "reference": name}),
+        lambda: RebaseRequest.parse({"reference": "lab.org/x:v1", "target": name}),
+        lambda: ExportRequest.parse({"prefix": "/env", "reference": name, "kind": "gitlab-ci"}),
+    ):
+        with pytest.raises(UsageError, match="has a digest") as raised:
+            make()
+        assert raised.value.hint == "Write it as lab.org/x:v1."
+    assert str(RebaseRequest.parse({"reference": name}).result) == "lab.org/x:v1"
+    assert str(ExportRequest.parse({"prefix": "/env", "reference": name, "kind": "compose"}).reference) == name
 
 
 @pytest.mark.parametrize("value", [[], None, "text", 3])

@@ -15,7 +15,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -72,7 +72,8 @@ def spec_error(status: int, code: str, message: str, **headers: str) -> Reply:
 class FakeRegistry(ThreadingHTTPServer):
     """A small registry whose answers to chosen requests are scripted.
 
-    Set `guard` to refuse requests before anything else. Call `on` to set the answers to the next matching requests.
+    Set `guard` to refuse requests before anything else. Call `on` to set the answers to the next matching requests. For
+    a method, `restatus` has the status of its successful answers, and `without` the headers that they do not have.
     """
 
     daemon_threads = False
@@ -87,6 +88,8 @@ class FakeRegistry(ThreadingHTTPServer):
         self.uploads: dict[str, bytearray] = {}
         self.cancelled: list[str] = []
         self._numbers = itertools.count()
+        self.restatus: Mapping[str, int] = {}
+        self.without: Mapping[str, set[str]] = {}
         self.guard: Callable[[Seen], Reply | None] = lambda seen: None
         self._script: list[tuple[str, re.Pattern[str], Reply]] = []
         self._lock = threading.Lock()
@@ -135,6 +138,13 @@ class FakeRegistry(ThreadingHTTPServer):
                     del self._script[index]
                     return reply
         return None
+
+    def varied(self, method: str, reply: Reply) -> Reply:
+        """Returns a successful answer as another registry would give it."""
+        if reply.status >= 300:
+            return reply
+        headers = {name: text for name, text in reply.headers.items() if name not in self.without.get(method, ())}
+        return replace(reply, status=self.restatus.get(method, reply.status), headers=headers)
 
     def answer(self, seen: Seen) -> Reply:
         """Handles a request as a registry does (distribution-spec v1.1)."""
@@ -212,6 +222,9 @@ class FakeRegistry(ThreadingHTTPServer):
         media_type, raw = self.manifests.get(name, {}).get(target, ("", b""))
         if not media_type:
             return spec_error(404, "MANIFEST_UNKNOWN", "manifest unknown")
+        if seen.method == "DELETE":
+            self.manifests[name] = {key: value for key, value in self.manifests[name].items() if value[1] != raw}
+            return Reply(202)
         digest = f"sha256:{hashlib.sha256(raw).hexdigest()}"
         return Reply(200, {"Content-Type": media_type, "Docker-Content-Digest": digest}, raw)
 
@@ -248,7 +261,7 @@ class _Handler(BaseHTTPRequestHandler):
         seen = Seen(self.command, self.path, headers, self.rfile.read(take))
         self.server.seen.append(seen)
         if reply is None:
-            reply = self.server.guard(seen) or self.server.answer(seen)
+            reply = self.server.guard(seen) or self.server.varied(seen.method, self.server.answer(seen))
         elif reply.after:
             self.server.answer(seen)
         elif reply.kept:

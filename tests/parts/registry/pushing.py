@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from collections.abc import Callable, Sequence
 from typing import Any, BinaryIO
 
@@ -18,7 +19,9 @@ from jupyter_condabuild.oci.image import (
     canonical_json,
 )
 from jupyter_condabuild.oci.registry import Registry, Repository
-from tests.parts.registry.faults import Clock
+from tests.parts.registry.faults import Clock, FakeRegistry
+
+DATA = os.urandom(1000 * 1024)
 
 
 def blob(data: bytes) -> Descriptor:
@@ -68,3 +71,32 @@ def change_image(
         config = Descriptor(manifest.config.media_type, Digest.of(raw), len(raw))
         repository.push(config, opener(raw))
         repository.push_manifest(Manifest.make(config, layers or manifest.layers, manifest.annotations), name.target)
+
+
+class RecordedPush:
+    """A push of DATA to the fake registry, and the requests that it made."""
+
+    def __init__(self, registry: FakeRegistry) -> None:
+        self.registry = registry
+        self.clock = Clock()
+        self.moved: list[int] = []
+
+    def __call__(self) -> str:
+        with connect(self.registry.host, clock=self.clock) as registry:
+            return registry.repository("team/env").push(blob(DATA), opener(DATA), progress=self.moved.append)
+
+    @property
+    def did(self) -> str:
+        """The methods of the received requests, as in "HEAD POST PUT"."""
+        return " ".join(seen.method for seen in self.registry.seen)
+
+    @property
+    def sent(self) -> int:
+        """The number of received bytes in bodies."""
+        return sum(len(seen.body) for seen in self.registry.seen)
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether the registry has the blob, no upload is open, and the progress was right."""
+        stored = self.registry.blobs.get("team/env", {}).get(str(Digest.of(DATA))) == DATA
+        return stored and not self.registry.uploads and sum(self.moved) == len(DATA)
