@@ -25,6 +25,7 @@ pytest_plugins = [
     "tests.parts.channel.fixtures",
     "tests.parts.registry.fixtures",
     "tests.parts.builds",
+    "tests.parts.overlays",
     "tests.parts.lived_in",
     "tests.parts.engines",
     "tests.parts.own_engines",

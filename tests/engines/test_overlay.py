@@ -12,15 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from jupyter_condabuild.conda.prefix.drift import drift
 from jupyter_condabuild.conda.prefix.snapshot import snapshot
 from jupyter_condabuild.engines.layers import overlay as overlay_module
-from jupyter_condabuild.engines.layers.overlay import Overlay, collect
 from jupyter_condabuild.errors import OverlayTooLarge, PrefixError
-from jupyter_condabuild.oci.layer import EPOCH, Entry
-from jupyter_condabuild.oci.layout import Store
-from jupyter_condabuild.planning.own_files.selection import own_files
-from tests.parts.jobs import plan_request, silent
+from jupyter_condabuild.oci.layer import EPOCH
+from tests.parts.overlays import Collected
 from tests.parts.small_prefix import SITE, SmallPrefix
 
 PYTHON = Path(sys.executable)
@@ -33,49 +29,6 @@ def prefix(tmp_path: Path) -> SmallPrefix:
     made.python()
     made.add("tool", files={"share/tool/a.txt": b"a\n", "share/tool/b.txt": b"b\n", f"{SITE}/tool.py": b"A = 1\n"})
     return made
-
-
-class Collected:
-    """Returns the entries of an overlay by their path below /opt/env."""
-
-    def __init__(self, overlay: Overlay) -> None:
-        self.overlay = overlay
-        self.entries = {entry.path.removeprefix("opt/env/"): entry for entry in overlay.entries}
-
-    def __getitem__(self, path: str) -> Entry:
-        return self.entries[path]
-
-    def text(self, path: str) -> str:
-        entry = self.entries[path]
-        return (Path(entry.source).read_bytes() if entry.source else entry.data).decode("utf-8", "surrogateescape")
-
-    @property
-    def files(self) -> set[str]:
-        """The paths without bytecode."""
-        return {path for path in self.entries if not path.endswith(".pyc")}
-
-
-@pytest.fixture
-def collected(tmp_path: Path) -> Callable[..., Collected]:
-    """Collects the overlay of a prefix."""
-    number = iter(range(100))
-
-    def collect_of(
-        prefix: SmallPrefix,
-        *taken: str,
-        limit: int = 1 << 20,
-        python: Path | None = PYTHON,
-        work: Path | None = None,
-    ) -> Collected:
-        environment = snapshot(prefix.path)
-        changes = drift(environment)
-        with Store((work.parent if work else tmp_path) / "store") as store:
-            own = own_files(plan_request(prefix=prefix.path), environment, changes, store, silent)
-        records = [record for record in environment.records if record.name in taken]
-        folder = work or tmp_path / f"work-{next(number)}"
-        return Collected(collect(environment, changes, records, own, python=python, work=folder, limit=limit))
-
-    return collect_of
 
 
 def test_an_environment_of_only_packages_has_no_overlay(

@@ -10,14 +10,16 @@ import functools
 import hashlib
 import json
 import os
+import posixpath
 import re
 import stat
 import subprocess
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from jupyter_condabuild.conda.linking.bytecode import compile_modules, source_of, source_time, uncompiled
@@ -27,6 +29,7 @@ from jupyter_condabuild.conda.prefix.drift import Drift
 from jupyter_condabuild.conda.prefix.environment import Environment
 from jupyter_condabuild.conda.prefix.records import PrefixRecord
 from jupyter_condabuild.conda.secrets import scrub, scrub_json_bytes
+from jupyter_condabuild.engines.layers.file_hashes import Rewritten, record_with_hashes, with_hashes
 from jupyter_condabuild.errors import OverlayTooLarge, PrefixError, from_os_error
 from jupyter_condabuild.files import read_regular
 from jupyter_condabuild.image.paths import PREFIX, PREFIX_IN_LAYER, SOURCES
@@ -118,17 +121,33 @@ def collect(
     work.mkdir(parents=True, exist_ok=True)
     live = _LivePrefix(_replacements({prefix: PREFIX, **sources}), work)
     sizes: Counter[str] = Counter()
-    modules: dict[str, str] = {}
-    times = {source_of(path): source_time(prefix / path) for path in paths if path.endswith(".pyc")}
-    for path in sorted(paths):
+    files: dict[str, Entry] = {}
+    stale: set[str] = set()
+    for path in sorted(paths, key=lambda path: (path.endswith(".pyc"), path)):
         entry = live.entry(f"{PREFIX_IN_LAYER}/{path}", prefix / path, prefix)
         if entry is None:
             continue
-        overlay.entries.append(replace(entry, mtime=times.get(path) or _MTIME))
+        entry = replace(entry, mtime=_MTIME)
         if path in untracked:
             _count(sizes, prefix / path, prefix)
-        if entry.kind == "file":
-            modules[path] = str(prefix / path)
+        if path.endswith(".pyc") and (module := source_of(path)) in files:
+            if entry.source in live.originals or files[module].source in live.originals:
+                stale.add(path)  # it has paths of this machine; `_bytecode` compiles the source that the image has
+                continue
+            files[module] = replace(files[module], mtime=source_time(prefix / path) or _MTIME)
+        elif entry.source in live.originals and path.endswith(".pyc"):  # its strings have lengths: no path can change
+            entry = replace(entry, source=str(live.originals[entry.source]))
+        files[path] = entry
+    rewritten = {
+        path: Rewritten(live.originals[entry.source], Path(entry.source))
+        for path, entry in files.items()
+        if entry.source in live.originals
+    }
+    for path, entry in files.items() if rewritten else ():
+        if path.endswith(".dist-info/RECORD") and entry.source:
+            data = with_hashes(Path(entry.source).read_bytes(), posixpath.dirname(posixpath.dirname(path)), rewritten)
+            files[path] = replace(entry, source="", data=data)
+    overlay.entries += files.values()
     for source, target in sources.items():
         for name in own.sources.get(source, ()):
             entry = live.entry(f"{target}/{name}".removeprefix("/"), source / name, source)
@@ -138,9 +157,10 @@ def collect(
     overlay.extra_bytes = sizes[""]
     if overlay.extra_bytes > limit:
         raise _too_large(sizes, limit)
-    overlay.entries += _meta(environment, taken)
+    overlay.entries += _meta(environment, taken, lambda record: record_with_hashes(record, rewritten, stale))
     overlay.entries += _whiteouts(prefix, drift, paths)
-    overlay.entries += _bytecode({path: modules[path] for path in uncompiled(modules)}, python, work)
+    modules = uncompiled(path for path, entry in files.items() if entry.kind == "file")
+    overlay.entries += _bytecode({path: files[path].source for path in modules}, python, work)
     return overlay
 
 
@@ -160,7 +180,7 @@ class _LivePrefix:
 
     replacements: Sequence[Replacement]
     work: Path
-    _written: int = 0
+    originals: dict[str, Path] = field(default_factory=dict)  # the file of the environment, by the file in `work`
     _real: dict[Path, Path] = field(default_factory=dict)
 
     def entry(self, path: str, file: Path, root: Path) -> Entry | None:
@@ -206,7 +226,7 @@ class _LivePrefix:
 
     def _relocated(self, file: Path) -> str:
         """Returns the file, or a file in `work` with replaced paths and without credentials."""
-        target = self.work / f"rewritten-{self._written}"
+        target = self.work / f"rewritten-{len(self.originals)}"
         source = target if relocated(file, self.replacements, target) else file
         if file.name in _LOGINS:
             data = source.read_bytes()
@@ -214,7 +234,8 @@ class _LivePrefix:
             if clean != data:
                 target.write_bytes(clean)
                 source = target
-        self._written += source == target
+        if source == target:
+            self.originals[str(target)] = file
         return str(source)
 
 
@@ -237,7 +258,11 @@ def _bytecode(modules: dict[str, str], python: Path | None, work: Path) -> Itera
         yield Entry(f"{PREFIX_IN_LAYER}/{pyc.path}", source=pyc.file, offset=pyc.offset, size=pyc.size)
 
 
-def _meta(environment: Environment, taken: Iterable[PrefixRecord]) -> Iterator[Entry]:
+def _meta(
+    environment: Environment,
+    taken: Iterable[PrefixRecord],
+    in_image: Callable[[PrefixRecord], Mapping[str, Any]],
+) -> Iterator[Entry]:
     """Yields the records of packages that are copied from the prefix, and the files in conda-meta that conda obeys.
 
     The file `state` is left out, because its environment variables may contain secrets.
@@ -246,7 +271,7 @@ def _meta(environment: Environment, taken: Iterable[PrefixRecord]) -> Iterator[E
     for record in taken:
         raw = {
             key: value
-            for key, value in record.raw.items()
+            for key, value in in_image(record).items()
             if key not in ("link", "extracted_package_dir", "package_tarball_full_path")
         }
         data = scrub_json_bytes(json.dumps(raw, sort_keys=True, separators=(",", ":")).encode())

@@ -1,0 +1,101 @@
+"""The files of the overlay have the paths of the image, and everything made from them is made from these files."""
+
+from __future__ import annotations
+
+import json
+import marshal
+import os
+import re
+import sys
+from base64 import urlsafe_b64encode
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from tests.parts.overlays import Collected
+from tests.parts.small_prefix import SITE, SmallPrefix
+
+
+@pytest.fixture
+def prefix(tmp_path: Path) -> SmallPrefix:
+    """Python alone."""
+    made = SmallPrefix(tmp_path / "root/envs/demo")
+    made.python()
+    return made
+
+
+def test_bytecode_is_compiled_from_the_source_that_the_image_has(
+    prefix: SmallPrefix, collected: Callable[..., Collected]
+) -> None:
+    """Bytecode of the source on this machine would be used if both paths had the same length."""
+    prefix.write(f"{SITE}/mine.py", b"HOME = '%s/share'\n" % os.fsencode(prefix.path))
+    found = collected(prefix)
+    (pyc,) = (found.bytes(path) for path in found.entries if path.endswith(".pyc"))
+    values: dict[str, str] = {}
+    exec(marshal.loads(pyc[16:]), values)
+    assert values["HOME"] == "/opt/env/share"
+    assert int.from_bytes(pyc[12:16], "little") == len(found.text(f"{SITE}/mine.py"))
+
+
+def lived_in(path: Path) -> SmallPrefix:
+    """Makes a prefix that has its own path in a module, in a script, and in a package without an archive."""
+    prefix = SmallPrefix(path)
+    here = os.fsencode(path)
+    prefix.python()
+    prefix.pip(
+        "mine",
+        files={
+            "bin/mine": b"#!%s/bin/python\n" % here,
+            f"{SITE}/mine.py": b"HOME = '%s'\n" % here,
+            f"{SITE}/plain.py": b"",
+        },
+    )
+    module = b"HOME = '%s'\n" % here
+    cached = marshal.dumps(compile(module, f"{path}/{SITE}/taken.py", "exec"))
+    pyc = f"{SITE}/__pycache__/taken.{sys.implementation.cache_tag}.pyc"
+    prefix.add("taken", files={f"{SITE}/taken.py": module, pyc: bytes(16) + cached})
+    return prefix
+
+
+def test_the_same_environment_at_two_places_has_the_same_overlay(
+    collected: Callable[..., Collected], tmp_path: Path
+) -> None:
+    """Bytecode, the hashes in RECORD and the hashes in conda's records depend on the files of the image."""
+    found = [collected(lived_in(tmp_path / name), "taken") for name in ("short", "a/longer/path")]
+    first, second = ({path: each.bytes(path) for path in each.entries} for each in found)
+    record = "conda-meta/taken-1.0-0.json"
+    assert first.keys() == second.keys() >= {record, f"{SITE}/mine-1.0.dist-info/RECORD"}
+    assert len([path for path in first if path.endswith(".pyc")]) == 3
+    module, pyc = json.loads(first[record])["paths_data"]["paths"]
+    assert module["sha256_in_prefix"] == sha256(first[f"{SITE}/taken.py"]).hexdigest()
+    assert pyc.keys() == {"_path", "path_type"}
+    of_package = re.compile(rb'"(sha256|size_in_bytes)":("[0-9a-f]*"|\d+)')  # here, the package differs, too
+    first[record], second[record] = (of_package.sub(b"", each[record]) for each in (first, second))
+    assert first == second
+    assert not any(os.fsencode(tmp_path) in content for content in first.values())
+
+
+def test_record_has_the_hashes_of_the_files_in_the_image(
+    prefix: SmallPrefix, collected: Callable[..., Collected]
+) -> None:
+    """A file that somebody edited still differs from its line in RECORD."""
+    script = b"#!%s/bin/python\n" % os.fsencode(prefix.path)
+    prefix.pip("mine", files={"bin/a,b": script, "bin/edited": script, f"{SITE}/plain.py": b""})
+    before = (prefix.path / f"{SITE}/mine-1.0.dist-info/RECORD").read_text().splitlines()
+    prefix.write("bin/edited", script + b"edited\n")
+    found = collected(prefix)
+    lines = found.text(f"{SITE}/mine-1.0.dist-info/RECORD").splitlines()
+    digest = urlsafe_b64encode(sha256(found.bytes("bin/a,b")).digest()).decode().rstrip("=")
+    assert lines[0] == f'"../../../bin/a,b",sha256={digest},{len(found.text("bin/a,b"))}'
+    assert lines[0] != before[0]
+    assert lines[1:] == before[1:]
+
+
+def test_bytecode_without_a_source_is_not_rewritten(prefix: SmallPrefix, collected: Callable[..., Collected]) -> None:
+    """Its strings have lengths. With other paths, Python could not load it."""
+    code = compile("VALUE = 1\n", f"{prefix.path}/{SITE}/secret.py", "exec")
+    data = bytes(16) + marshal.dumps(code) + bytes(8)
+    prefix.write(f"{SITE}/secret.pyc", data)
+    assert collected(prefix).bytes(f"{SITE}/secret.pyc") == data
