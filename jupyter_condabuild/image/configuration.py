@@ -286,6 +286,7 @@ class Ours:
     lockfile: Lockfile
     base_layers: int
     base_name: str
+    base_digest: str
     history: tuple[str, ...]
     variables: Mapping[str, str]
     stale: int
@@ -321,6 +322,7 @@ class Ours:
                 lockfile=replace(_unpack(config.value[LOCKFILE]), requested=requested),
                 base_layers=int(labels[LABEL_BASE_LAYERS]),
                 base_name=labels.get(BASE_NAME, ""),
+                base_digest=labels.get(BASE_DIGEST, ""),
                 history=tuple(line.removeprefix(CREATED_BY) for line in lines if line.startswith(CREATED_BY)),
                 variables={name: env.get(name, "") for name in names},
                 stale=int(labels.get(LABEL_STALE, "0")),

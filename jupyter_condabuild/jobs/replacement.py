@@ -11,15 +11,16 @@ from jupyter_condabuild.conda.package_cache import PackageCaches, default_folder
 from jupyter_condabuild.conda.package_sources import PackageSources
 from jupyter_condabuild.conda.solving import changed, with_versions
 from jupyter_condabuild.distribution.layer_index import look_up
-from jupyter_condabuild.distribution.push import Config, Push
+from jupyter_condabuild.distribution.push import Push
 from jupyter_condabuild.distribution.sbom_search import licenses_of_image
 from jupyter_condabuild.distribution.sboms import Sboms
 from jupyter_condabuild.engines.layers.engine import LayersEngine
 from jupyter_condabuild.errors import BadImage, UsageError
 from jupyter_condabuild.events import Finished, Log, Report, Warning
-from jupyter_condabuild.image.configuration import command, repackaged
+from jupyter_condabuild.image.configuration import repackaged
 from jupyter_condabuild.image.layers import CONTESTED, ReadyLayer, hidden_in
 from jupyter_condabuild.image.own_image import OwnImage
+from jupyter_condabuild.jobs.successor import Successor
 from jupyter_condabuild.oci.image import LAYER_KEY, LAYER_PACKAGES, Image, Manifest
 from jupyter_condabuild.planning.layer_plan import LayerPlan, PlannedLayer, layer_key
 from jupyter_condabuild.planning.shared_paths import contested_layer, paths_of
@@ -86,26 +87,10 @@ def run(request: RebaseRequest, report: Report) -> Finished:
             licenses |= licenses_in(_only_new(ours.lockfile, lockfile), None)
             bill = bill_of(result, config, lockfile, licenses, {one.descriptor.digest: one.title for one in layers})
             sboms.write(result.descriptor.digest, lambda: bill)
+            successor = Successor(old, image, tuple(layers), lockfile, ours.base_name, ours.base_digest)
             with job.phase("push"):
-                for descriptor in descriptors:
-                    push.add(descriptor, image.sources[descriptor.digest])
-                push.add(config.descriptor, Config(config.raw))
-                push.finish(result, target.tag)
-                sboms.attach(result.descriptor)
-        job.store.remember(f"{target.registry}/{target.repository}", result.descriptor.digest)
-        if Vouchers(job).of_image(origin, manifest):
-            job.store.vouch(result.descriptor.digest)
-    finished = Finished(
-        reference=str(target),
-        digest=str(result.descriptor.digest),
-        size=image.size,
-        bytes_pushed=push.bytes_pushed,
-        layers=len(layers),
-        layers_reused=sum(layer.state.startswith("reused") for layer in layers),
-        seconds=round(time.monotonic() - started, 3),
-        environment=lockfile.digest,
-        command=tuple(command(lockfile)),
-    )
+                successor.push(request, push, sboms, job)
+    finished = successor.finished(request, push, time.monotonic() - started)
     report(finished)
     return finished
 

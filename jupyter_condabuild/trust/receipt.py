@@ -16,7 +16,6 @@ from typing import Any
 from jupyter_condabuild import __version__
 from jupyter_condabuild.conda.lockfile import Lockfile
 from jupyter_condabuild.errors import BadReceipt, ImageError
-from jupyter_condabuild.image.base import Base
 from jupyter_condabuild.image.layers import ReadyLayer
 from jupyter_condabuild.oci.image import LAYER_KEY, LAYER_PACKAGES, Digest, Manifest, Reference, canonical_json
 from jupyter_condabuild.oci.layer import WRITER_VERSION
@@ -121,23 +120,23 @@ def receipt_of(
     manifest: Manifest,
     reference: Reference,
     lockfile: Lockfile,
-    base: Base,
+    base: str,
+    base_digest: str,
     layers: Sequence[ReadyLayer],
-    unproved: Sequence[str],
 ) -> Receipt:
     """Returns the receipt of an image that was built here.
 
     Args:
-        layers: the layers above the base.
-        unproved: the titles of layers whose content comes from no package.
+        base: the name of the base.
+        layers: the layers above the base. The first layer has the programs of the image.
     """
     return Receipt(
         image=manifest.descriptor.digest,
         name=f"{reference.registry}/{reference.repository}",
         lockfile=lockfile.digest,
         platform=lockfile.platform,
-        base=base.name,
-        base_digest=str(base.digest),
+        base=base,
+        base_digest=base_digest,
         version=__version__,
         writer=WRITER_VERSION,
         layers=tuple(
@@ -146,7 +145,7 @@ def receipt_of(
             if (key := layer.descriptor.annotations.get(LAYER_KEY, ""))
         ),
         packages=tuple((package.url, package.sha256) for package in lockfile.conda),
-        unproved=tuple(unproved),
+        unproved=tuple(layer.title for layer in layers[1:] if LAYER_KEY not in layer.descriptor.annotations),
     )
 
 

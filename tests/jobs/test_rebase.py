@@ -10,37 +10,23 @@ from typing import Any
 
 import pytest
 
-from jupyter_condabuild.errors import BadImage, BaseUnavailable, RegistryNotFound, SigningFailed, UsageError
+from jupyter_condabuild.errors import BadImage, BaseUnavailable, RegistryNotFound, UsageError
 from jupyter_condabuild.events import Event, Finished, Layer, Log
 from jupyter_condabuild.jobs import rebase
-from jupyter_condabuild.oci import archive
-from jupyter_condabuild.oci.image import Digest, Manifest
+from jupyter_condabuild.oci.image import Manifest
 from jupyter_condabuild.oci.referrers import content, referrers
 from jupyter_condabuild.requests.others import RebaseRequest
 from jupyter_condabuild.sbom.documents import MEDIA_TYPES
-from jupyter_condabuild.trust.dsse import MEDIA_TYPE, Envelope
-from jupyter_condabuild.trust.vouchers import verified as verified_receipt
 from tests.parts.builds import Package, Workshop, install, small_channel
 from tests.parts.channel.package import File, Metadata
 from tests.parts.jobs import request, verified
 from tests.parts.registry.faults import Relay
 from tests.parts.registry.pushing import change_image, connect, push_image
-from tests.parts.small_image import image, programs, tar
-from tests.trust.test_signatures import allow, make_key
 
 PACKAGES: list[Package] = [
     (Metadata("a", "1.0", noarch="generic", depends=("b",)), [File("share/same", b"a"), File("share/a", b"a" * 9000)]),
     (Metadata("b", "1.0", noarch="generic"), [File("share/same", b"b")]),
 ]
-
-
-@pytest.fixture
-def newer_base(tmp_path: Path) -> str:
-    """Another base, with more layers than the small base, and with its own variables and history."""
-    layers = [programs(), tar({"etc/base": b"2\n"}), tar({"etc/more": b"more\n"})]
-    made = image(layers, Env=["PATH=/usr/local/bin", "BASE=newer"], Labels={"of": "newer"})
-    archive.write(made, "", tmp_path / "newer.tar")
-    return f"oci-archive:{tmp_path / 'newer.tar'}"
 
 
 @pytest.fixture
@@ -249,32 +235,3 @@ def test_a_digest_cannot_be_the_target(workshop: Workshop, prefix: Path, name: s
         rebased(workshop, f"{name}@{built.event.digest}", newer_base)
     finished, _ = rebased(workshop, f"{name}@{built.event.digest}", newer_base, f"{name}:v2")
     assert str(manifest_of(f"{name}:v2")[0].descriptor.digest) == finished.digest
-
-
-def test_a_key_that_cannot_sign_ends_the_job_before_the_result_is_visible(
-    workshop: Workshop, prefix: Path, name: str, newer_base: str, tmp_path: Path
-) -> None:
-    """A person who asks for a signature does not get an image without one."""
-    workshop.build(prefix, reference=f"{name}:old", push=True)
-    asked = {"reference": f"{name}:old", "base": newer_base, "target": f"{name}:new", "store_dir": str(workshop.store)}
-    with pytest.raises(SigningFailed):
-        rebase.run(request(RebaseRequest, **asked, signing_key=str(tmp_path / "nothing")), lambda event: None)
-    with pytest.raises(RegistryNotFound):
-        manifest_of(f"{name}:new")
-
-
-def test_the_receipt_is_signed_and_attached_with_the_sboms(
-    workshop: Workshop, prefix: Path, name: str, newer_base: str, tmp_path: Path
-) -> None:
-    """One list of referrers has all three."""
-    workshop.build(prefix, reference=f"{name}:old", push=True)
-    key = make_key(tmp_path)
-    asked = {"reference": f"{name}:old", "base": newer_base, "target": f"{name}:new", "store_dir": str(workshop.store)}
-    done = rebase.run(request(RebaseRequest, **asked, signing_key=str(key)), lambda event: None)
-    host, _, path = name.partition("/")
-    with connect(host) as registry:
-        place = registry.repository(path)
-        found = {one.artifact_type: one for one in referrers(place, Digest.parse(done.digest))}
-        envelope = Envelope.parse(content(place, found[MEDIA_TYPE], 1 << 20))
-    assert set(found) == {MEDIA_TYPE, *MEDIA_TYPES}
-    assert verified_receipt(envelope, allow(tmp_path, ("ada@lab.org", key))).name == "ada@lab.org"

@@ -113,6 +113,15 @@ def small_base(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture
+def newer_base(tmp_path: Path) -> str:
+    """Another base, with more layers than the small base, and with its own variables and history."""
+    layers = [programs(), tar({"etc/base": b"2\n"}), tar({"etc/more": b"more\n"})]
+    made = image(layers, Env=["PATH=/usr/local/bin", "BASE=newer"], Labels={"of": "newer"})
+    archive.write(made, "", tmp_path / "newer.tar")
+    return f"oci-archive:{tmp_path / 'newer.tar'}"
+
+
+@pytest.fixture
 def workshop(tmp_path: Path, small_base: str) -> Workshop:
     """An empty store, and the small base."""
     return Workshop(tmp_path, small_base)

@@ -23,7 +23,7 @@ from jupyter_condabuild.image.base import Base, resolve
 from jupyter_condabuild.image.configuration import command, runtime_layer
 from jupyter_condabuild.image.layers import LayerStack, ReadyLayer
 from jupyter_condabuild.image.platforms import host_architecture
-from jupyter_condabuild.oci.image import LAYER_KEY, Image, ImageConfig
+from jupyter_condabuild.oci.image import Image, ImageConfig
 from jupyter_condabuild.planning import verified_packages
 from jupyter_condabuild.planning.inputs import Inputs, read_inputs
 from jupyter_condabuild.planning.layer_plan import PlannedLayer
@@ -147,8 +147,7 @@ def _statements(
 ) -> Statements:
     """Makes the statements of the image. Raises SigningFailed."""
     assert request.reference
-    keyless = [layer.title for layer in above.layers[1:] if LAYER_KEY not in layer.descriptor.annotations]
-    receipt = receipt_of(image.manifest, request.reference, inputs.lockfile, base, above.layers, keyless)
+    receipt = receipt_of(image.manifest, request.reference, inputs.lockfile, base.name, str(base.digest), above.layers)
     return Statements.of(receipt, request.signing_key, sboms)
 
 
