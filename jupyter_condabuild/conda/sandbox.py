@@ -15,6 +15,9 @@ from pathlib import Path
 _SYSTEM = ("/usr", "/lib", "/lib32", "/lib64", "/bin", "/sbin", "/etc/ld.so.cache")
 """The system's programs and libraries. The sandbox sees no other path of the machine, and may write to none."""
 
+_LIMITS = (f"--as={4 << 30}", f"--fsize={1 << 30}", "--core=0")
+"""The limits in bytes of each process: memory, and the size of a file (prlimit(1))."""
+
 _NOBODY = "65534"
 _SECONDS = 20
 
@@ -44,16 +47,25 @@ def enclosed(
     readable: Sequence[Path],
     folders: Mapping[str, tuple[Path, str]],
 ) -> list[str]:
-    """Returns the command that runs `command` in a sandbox.
+    """Returns the command that runs `command` in a sandbox. The program can write only to the folders for writing.
 
     Args:
         environ: all environment variables of the program.
         readable: folders that the program sees at their own paths, without the right to write.
         folders: maps a path in the sandbox to a folder of this machine, and to ``read`` or ``write``.
     """
-    bwrap = shutil.which("bwrap") or "bwrap"
-    words = [bwrap, "--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL", "--clearenv"]
-    words += ["--uid", _NOBODY, "--gid", _NOBODY, "--hostname", "sandbox", "--dev", "/dev", "--tmpfs", "/tmp"]  # noqa: S108
+    prlimit = shutil.which("prlimit")
+    words = [prlimit, *_LIMITS, "--"] if prlimit else []
+    words += [
+        shutil.which("bwrap") or "bwrap",
+        "--unshare-all",
+        "--die-with-parent",
+        "--new-session",
+        "--cap-drop",
+        "ALL",
+        "--clearenv",
+    ]
+    words += ["--uid", _NOBODY, "--gid", _NOBODY, "--hostname", "sandbox", "--dev", "/dev"]
     for path in _SYSTEM:
         if os.path.islink(path):
             words += ["--symlink", os.readlink(path), path]
@@ -65,4 +77,6 @@ def enclosed(
         words += ["--bind" if right == "write" else "--ro-bind", str(folder), path]
     for name, value in environ.items():
         words += ["--setenv", name, value]
+    for path in ("/dev", "/"):  # both are in memory
+        words += ["--remount-ro", path]
     return [*words, "--chdir", "/", "--", *command]

@@ -132,6 +132,16 @@ def test_an_interpreter_without_an_answer_is_ended(tmp_path: Path, monkeypatch: 
         _compile(tmp_path, _program(tmp_path, ANSWER, b""))
 
 
+def test_memory_and_files_of_the_interpreter_have_a_limit(tmp_path: Path) -> None:
+    """A file of two gigabytes is cut, more memory is refused, and the folders in memory cannot be written."""
+    many = "python3 -c 'bytearray(5 << 30)' 2>&1 | tail -1"
+    places = "for place in / /tmp /dev /dev/shm; do echo x >$place/file && echo $place; done 2>/dev/null"
+    large = "(trap '' XFSZ; truncate -s 2G /condabuild/out/large) 2>&1 | sed 's/.*: //'"
+    script = f"{{ {many}; {places}; {large}; }} >/condabuild/out/part.0; {ANSWER}"
+    (one,) = _compile(tmp_path, _program(tmp_path, script, [(0, [(PYC, "", 0, 1)])]))
+    assert Path(one.file).read_text().splitlines() == ["MemoryError", "File too large"]
+
+
 @pytest.mark.parametrize("trick", ["ln -s {secret}", "mkfifo", "mkdir", ": || "])
 def test_a_link_in_place_of_bytecode_is_not_followed(tmp_path: Path, trick: str) -> None:
     """Bytecode is copied only from regular files, so that no link brings a file of the user into the image."""
