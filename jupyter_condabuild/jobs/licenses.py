@@ -120,10 +120,10 @@ def without_kernel(source: str) -> str:
     from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
 
     try:
-        folder = KernelSpecManager().get_kernel_spec(name).resource_dir
+        spec = KernelSpecManager().get_kernel_spec(name)
     except (NoSuchKernel, ValueError):
         raise NotACondaKernel(f"There is no kernel {name[:100]!r}.", "'jupyter kernelspec list' shows them.") from None
-    return str(prefix_of_kernelspec(Path(folder)))
+    return str(prefix_of_kernelspec(spec.to_dict(), resource_dir=spec.resource_dir))
 
 
 def _of_environment(environment: Environment) -> LicenseList:

@@ -8,7 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jupyter_condabuild.conda.prefix.kernel import prefix_of_kernelspec, prefix_of_process
+from jupyter_client.provisioning.local_provisioner import LocalProvisioner
+from jupyter_server.gateway.managers import GatewayKernelSpecManager
+
+from jupyter_condabuild.conda.prefix.kernel import REMOTE_HINT, prefix_of_kernelspec
+from jupyter_condabuild.conda.prefix.kernel_process import prefix_of_process
 from jupyter_condabuild.conda.prefix.snapshot import name_of
 from jupyter_condabuild.errors import NotACondaKernel, NotThere, PrefixError
 from jupyter_condabuild.server import path_checks
@@ -72,12 +76,14 @@ class Kernels:
         """Returns a function, to be called in a thread, that finds the prefix of a running kernel. Raises NotThere."""
         if id not in self._kernels.list_kernel_ids():
             raise NotThere(f"This server runs no kernel {id[:100]!r}.", "Start the kernel again if it was shut down.")
-        pid = getattr(self._kernels.get_kernel(id).provisioner, "pid", None)
+        provisioner = self._kernels.get_kernel(id).provisioner
+        # Only the process id of a local process means a process of this machine.
+        process = provisioner.process if isinstance(provisioner, LocalProvisioner) else None
 
         def find() -> Path:
-            if not pid:
-                raise NotACondaKernel("The kernel runs on another machine, or this server cannot see its process.")
-            return path_checks.environment(prefix_of_process(pid), self._allowed)
+            if process is None:
+                raise NotACondaKernel("The kernel runs on another machine or in a container.", REMOTE_HINT)
+            return path_checks.environment(prefix_of_process(process.pid), self._allowed)
 
         return find
 
@@ -87,9 +93,14 @@ class Kernels:
         Args:
             entry: the kernelspec as a kernelspec manager lists it, with `spec` and `resource_dir`.
         """
-        spec, folder = dict(entry["spec"]), entry.get("resource_dir", "")
-        spec["argv"] = [str(word).replace("{resource_dir}", folder) for word in spec.get("argv") or ()]
-        return lambda: path_checks.environment(prefix_of_kernelspec(spec), self._allowed)
+        folder = entry.get("resource_dir", "")
+
+        def find() -> Path:
+            if isinstance(self._kernelspecs, GatewayKernelSpecManager):
+                raise NotACondaKernel("The kernels of this kernelspec run on a gateway server.", REMOTE_HINT)
+            return path_checks.environment(prefix_of_kernelspec(entry["spec"], resource_dir=folder), self._allowed)
+
+        return find
 
 
 def _display_name(specs: Mapping[str, Any], name: str) -> str:

@@ -7,10 +7,16 @@ import os
 import shutil
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from jupyter_server.gateway.gateway_client import GatewayClient
+from jupyter_server.gateway.managers import GatewayKernelSpecManager, GatewayMappingKernelManager
+from jupyter_server.serverapp import ServerApp
 
+from jupyter_condabuild.errors import NotACondaKernel
+from jupyter_condabuild.server.kernels import Kernels
 from tests.parts.small_prefix import SmallPrefix
 from tests.server.conftest import Api
 from tests.server.test_routes import error_of
@@ -76,6 +82,43 @@ async def test_a_kernel_without_conda_has_a_reason(api: Api, jp_data_dir: Path, 
     assert "interpreter" in answer.json["message"]
     unknown = await api("POST", "condabuild/snapshots", {"kernel_name": "../bare"})
     assert (unknown.status, error_of(unknown)) == (404, "not_found")
+
+
+async def test_the_process_id_of_another_machine_is_not_used(
+    api: Api, kernelspec: str, jp_serverapp: ServerApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The provisioner of a remote kernel has a process id too. This machine may have a process with this id."""
+    kernel = await started(api, kernelspec)
+    manager = jp_serverapp.kernel_manager.get_kernel(kernel)
+    with monkeypatch.context() as patch:
+        patch.setattr(manager, "provisioner", SimpleNamespace(pid=manager.provisioner.pid))
+        answer = await api("POST", "condabuild/snapshots", {"kernel_id": kernel})
+    assert (answer.status, error_of(answer)) == (422, "not_a_conda_kernel")
+    assert "another machine" in answer.json["message"]
+
+
+async def test_the_kernels_of_a_gateway_are_refused(
+    api: Api, kernelspec: str, kernel_prefix: Path, jp_serverapp: ServerApp
+) -> None:
+    """The gateway is another Jupyter server. The paths in its kernelspecs are paths on its machine."""
+    gateway = GatewayClient.instance()
+    gateway.url = f"http://127.0.0.1:{api.port}{jp_serverapp.base_url.rstrip('/')}"
+    gateway.auth_token = jp_serverapp.identity_provider.token
+    try:
+        kernels = GatewayMappingKernelManager(parent=jp_serverapp)
+        elsewhere = Kernels(kernels, GatewayKernelSpecManager(parent=jp_serverapp), [])
+        kernel = await kernels.start_kernel(kernel_name=kernelspec)
+        found = await elsewhere.environments()
+        with pytest.raises(NotACondaKernel, match="another machine"):
+            await elsewhere.prefix({"kernel_id": kernel})
+        with pytest.raises(NotACondaKernel, match="gateway"):
+            await elsewhere.prefix({"kernel_name": kernelspec})
+        assert [row["id"] for row in found["kernels"]] == [kernel]
+        assert kernelspec in [row["name"] for row in found["kernelspecs"]]
+        assert {row["prefix"] for row in found["kernels"] + found["kernelspecs"]} == {None}
+        await kernels.shutdown_kernel(kernel)
+    finally:
+        GatewayClient.clear_instance()
 
 
 async def test_a_kernel_of_another_server_is_refused(api: Api, kernelspec: str, kernel_prefix: Path) -> None:

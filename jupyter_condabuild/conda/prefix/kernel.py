@@ -1,23 +1,27 @@
-"""Finds the conda environment of a kernelspec or of a running kernel: the environment that contains its interpreter."""
+"""Finds the conda environment of a kernelspec: the environment that contains the interpreter of its kernels."""
 
 from __future__ import annotations
 
 import json
 import os
 import re
-import shutil
 import sys
-from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from string import Template
 from typing import Any
 
 from jupyter_condabuild.conda.prefix import launchers
-from jupyter_condabuild.conda.prefix.launchers import Context, Launched, is_prefix
+from jupyter_condabuild.conda.prefix.launchers import PYTHON, Context, Launched, is_prefix, located
 from jupyter_condabuild.errors import NotACondaKernel
 from jupyter_condabuild.files import read_regular
 
-_PYTHON = re.compile(r"i?python[\d.]*t?")
+RUNNING_HINT = "Start the kernel and choose the running kernel: its process shows the environment."
+_VENV_HINT = (
+    "Only conda environments become images. Install the packages in a conda environment (conda, mamba, micromamba or "
+    "pixi; pip can add packages there), install ipykernel, and choose its kernel."
+)
+REMOTE_HINT = "Use this program on the machine, or in the container, in which the kernel runs."
 _MOST_JSON = 4 << 20
 _NOT_OF_THE_ROOT = ("envs", "pkgs", ".pixi")  # folders in a prefix that are not part of its environment
 
@@ -26,6 +30,7 @@ def prefix_of_kernelspec(
     spec: Mapping[str, Any] | Path,
     env: Mapping[str, str] | None = None,
     *,
+    resource_dir: str = "",
     cwd: Path | None = None,
     server_python: str = sys.executable,
 ) -> Path:
@@ -34,26 +39,66 @@ def prefix_of_kernelspec(
     Args:
         spec: the JSON object of kernel.json, the path of kernel.json, or the path of its folder.
         env: the environment variables that the kernel would inherit. Default: the variables of this process.
+        resource_dir: the folder of a kernelspec that is given as an object.
         cwd: the working directory of the kernel; pixi looks for its manifest from there. Default: that of this process.
-        server_python: the interpreter that ``python`` in a kernelspec means (jupyter_client uses its own interpreter).
+        server_python: the interpreter that ``python`` in a kernelspec means.
+
+    Source: jupyter_client 7 and 8, KernelManager.format_kernel_cmd and KernelProvisionerBase.pre_launch.
     """
-    folder = ""
     if not isinstance(spec, Mapping):
-        folder = str(spec if spec.is_dir() else spec.parent)
-        spec = _kernel_json(Path(folder) / "kernel.json" if spec.is_dir() else spec)
+        resource_dir = str(spec if spec.is_dir() else spec.parent)
+        spec = _kernel_json(Path(resource_dir) / "kernel.json" if spec.is_dir() else spec)
     inherited = os.environ if env is None else env
-    own = {str(name): str(value) for name, value in (spec.get("env") or {}).items()}
-    argv = [str(word).replace("{resource_dir}", folder) for word in spec.get("argv") or ()]
-    metadata = spec.get("metadata") or {}
+    own = {str(name): str(value) for name, value in _members(spec, "env").items()}
+    metadata = _members(spec, "metadata")
     if isinstance(path := metadata.get("conda_env_path"), str) and is_prefix(Path(path)):  # nb_conda_kernels
         return Path(path)
-    context = Context({**inherited, **dict(_expanded(own, inherited))}, cwd or Path.cwd())
-    provisioner = (metadata.get("kernel_provisioner") or {}).get("provisioner_name", "")
+    context = Context({**inherited, **_filled(own, inherited)}, cwd or Path.cwd())
+    provisioner = str(_members(metadata, "kernel_provisioner").get("provisioner_name") or "local-provisioner")
     if "pixi" in provisioner:
-        return _checked(launchers.pixi_environment([], context), "pixi")
-    if argv and _PYTHON.fullmatch(argv[0]):
+        return checked(Launched((), "pixi", launchers.pixi_environment([], context)))
+    if provisioner != "local-provisioner":
+        raise NotACondaKernel(
+            f"The kernelspec has the kernel provisioner {provisioner[:100]!r}, which may start the kernel in a "
+            "container or on another machine.",
+            f"{RUNNING_HINT} If it runs elsewhere, use this program there.",
+        )
+    argv = [_without_fields(word, server_python, resource_dir) for word in _words(spec)]
+    if argv and argv[0] in _names_of_this_python():
         argv[0] = server_python
-    return prefix_of_argv(argv, context.env, cwd=context.cwd, hints=own)
+    # The PATH of this process says nothing about the kernel.
+    hints = _filled(own, {name: value for name, value in inherited.items() if name != "PATH"})
+    return prefix_of_argv(argv, context.env, cwd=context.cwd, hints=hints)
+
+
+def _names_of_this_python() -> tuple[str, ...]:
+    """Returns the names that jupyter_client replaces with its own interpreter. It looks for other names in PATH."""
+    major, minor = sys.version_info[:2]
+    return "python", f"python{major}", f"python{major}.{minor}"
+
+
+def _without_fields(word: str, server_python: str, resource_dir: str) -> str:
+    """Fills ``{prefix}`` and ``{resource_dir}`` in a word of argv. Other fields, such as {connection_file}, stay."""
+    prefix = os.path.dirname(os.path.dirname(server_python))
+    return word.replace("{prefix}", prefix).replace("{resource_dir}", resource_dir)
+
+
+def _filled(own: Mapping[str, str], inherited: Mapping[str, str]) -> dict[str, str]:
+    """Returns the variables of a kernelspec; ``$NAME`` and ``${NAME}`` are inherited variables, and stay if unknown."""
+    return {name: Template(value).safe_substitute(inherited) for name, value in own.items()}
+
+
+def _words(spec: Mapping[str, Any]) -> list[str]:
+    argv = spec.get("argv") or []
+    if not isinstance(argv, list):
+        raise NotACondaKernel("argv in kernel.json is not a list.", "Correct argv in kernel.json.")
+    return [str(word) for word in argv]
+
+
+def _members(value: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """Returns a member of the kernelspec that is an object; empty if it is missing or is no object."""
+    member = value.get(name)
+    return member if isinstance(member, Mapping) else {}
 
 
 def prefix_of_argv(
@@ -75,89 +120,37 @@ def prefix_of_argv(
     """
     context = Context(env, cwd or Path.cwd())
     launched = launchers.unwrap(argv, context)
-    if launched.launcher:
-        return _checked(launched.prefix, launched.launcher)
-    program = _located(launched, context)
-    if program is not None and (prefix := _prefix_of_program(program)):
+    if launched.launcher and (launched.prefix or not launched.is_shell):
+        return checked(launched)
+    program = located(launched.argv[0], context) if launched.argv else None
+    if program is not None and not launched.is_shell and (prefix := prefix_of_program(program)):
         return prefix
-    if program is not None and _PYTHON.fullmatch(program.name):  # the variables do not change which interpreter runs
+    if program is not None and PYTHON.fullmatch(program.name):  # the variables do not change which interpreter runs
         raise NotACondaKernel(f"The kernel's interpreter {program} is in no conda environment.")
-    if prefix := _prefix_of_variables(env if hints is None else hints):
+    if prefix := prefix_of_variables(env if hints is None else hints):
         return prefix
+    if not launched.argv:
+        raise NotACondaKernel("The kernelspec names no program.", "Correct argv in its kernel.json.")
     if program is None:
-        if not launched.argv:
-            raise NotACondaKernel("The kernelspec names no program.", "Correct argv in its kernel.json.")
         raise NotACondaKernel(f"The kernel's program {launched.argv[0][:200]} was not found.")
+    if launched.is_shell:
+        raise NotACondaKernel(
+            f"The kernel is started by the shell script {program}, which does not show the environment."
+            if program.name not in launchers.SHELLS
+            else f"The kernel is started by a command of {program}, which does not show the environment.",
+            RUNNING_HINT,
+        )
     raise NotACondaKernel(f"The kernel's program {program} is in no conda environment.")
 
 
-def prefix_of_process(pid: int) -> Path:
-    """Returns the prefix of a running kernel's interpreter. Raises NotACondaKernel.
+def prefix_of_program(program: Path) -> Path | None:
+    """Returns the prefix around the path of a program, else the prefix around the target of its symbolic links.
 
-    If the process itself is in no environment, its child processes are examined: the process may be a launcher.
+    Raises NotACondaKernel if the program is in a virtual environment.
     """
-    refusal: NotACondaKernel | None = None
-    queue = deque([pid])
-    while queue:
-        process = queue.popleft()
-        try:
-            return _prefix_without_children(process)
-        except NotACondaKernel as error:
-            if refusal is None or _is_more_telling(error, refusal):
-                refusal = error
-        except OSError as error:
-            refusal = refusal or NotACondaKernel(f"Cannot read /proc/{process}: {error.strerror}.")
-        queue.extend(_children(process))
-    raise refusal or NotACondaKernel(f"Process {pid} is not running.")
-
-
-def _prefix_without_children(pid: int) -> Path:
-    proc = Path("/proc") / str(pid)
-    argv = [os.fsdecode(word) for word in (proc / "cmdline").read_bytes().split(b"\0")[:-1]]
-    env = dict(os.fsdecode(pair).split("=", 1) for pair in (proc / "environ").read_bytes().split(b"\0") if b"=" in pair)
-    executable = Path(os.readlink(proc / "exe").removesuffix(" (deleted)"))
-    cwd = Path(os.readlink(proc / "cwd"))
-    launched = launchers.unwrap(argv, Context(env, cwd))
-    if launched.launcher:
-        return _checked(launched.prefix, launched.launcher)
-    # argv[0] may be the link to Python in a virtual environment; the executable is the Python behind that link.
-    for program in (_located(launched, Context(env, cwd)), executable):
-        if (
-            program is not None
-            and program.resolve() == executable.resolve()
-            and (prefix := _prefix_of_program(program))
-        ):
-            return prefix
-    raise NotACondaKernel(f"The kernel runs {executable}, which is in no conda environment.")
-
-
-def _is_more_telling(error: NotACondaKernel, earlier: NotACondaKernel) -> bool:
-    """Whether an error is about a Python interpreter, and the earlier error is not."""
-    return "python" in error.message.lower() and "python" not in earlier.message.lower()
-
-
-def _children(pid: int) -> list[int]:
-    try:
-        tasks = [task.read_text() for task in Path(f"/proc/{pid}/task").glob("*/children")]
-    except OSError:
-        return []
-    return sorted(int(child) for task in tasks for child in task.split())
-
-
-def _located(launched: Launched, context: Context) -> Path | None:
-    """Returns the absolute path of the program, without resolving symbolic links; None if there is no such program."""
-    if not launched.argv:
-        return None
-    word = os.path.expanduser(launched.argv[0])
-    path = shutil.which(word if "/" not in word else str(context.cwd / word), path=context.env.get("PATH", os.defpath))
-    return Path(os.path.abspath(path)) if path else None
-
-
-def _prefix_of_program(program: Path) -> Path | None:
-    """Returns the prefix around the path of a program, else the prefix around the target of its symbolic links."""
     of_path = _enclosing(program)
     of_target = _enclosing(program.resolve())
-    if of_path and of_target and of_path.resolve() != of_target.resolve() and _PYTHON.fullmatch(program.name):
+    if of_path and of_target and of_path.resolve() != of_target.resolve() and PYTHON.fullmatch(program.name):
         return of_target  # Python resolves a link to the Python of another environment, and uses that environment
     return of_path or of_target
 
@@ -174,21 +167,25 @@ def _enclosing(program: Path) -> Path | None:
 
 def _virtual_environment(folder: Path, program: Path) -> NotACondaKernel:
     try:
-        config = (folder / "pyvenv.cfg").read_text(errors="replace")
+        config = read_regular(folder / "pyvenv.cfg", _MOST_JSON, follow=True).decode(errors="replace")
     except OSError:
         config = ""
     home = re.search(r"^home\s*=\s*(.+?)\s*$", config, re.MULTILINE)
+    of_uv = " of uv" if re.search(r"^uv\s*=", config, re.MULTILINE) else ""
     base = _enclosing(Path(home[1]) / "python") if home else None
     if base is None:
-        return NotACondaKernel(f"The kernel's interpreter {program} is in a virtual environment without conda.")
+        return NotACondaKernel(
+            f"The kernel's interpreter {program} is in a virtual environment{of_uv} without conda.", _VENV_HINT
+        )
     return NotACondaKernel(
-        f"The kernel's interpreter {program} is in a virtual environment on top of the conda environment {base}. "
-        f"An image of {base} would lack the packages of the virtual environment.",
+        f"The kernel's interpreter {program} is in a virtual environment{of_uv} on top of the conda environment "
+        f"{base}. An image of {base} would lack the packages of the virtual environment.",
         f"Install the packages in a conda environment. To build {base} without them, give its path.",
     )
 
 
-def _prefix_of_variables(variables: Mapping[str, str]) -> Path | None:
+def prefix_of_variables(variables: Mapping[str, str]) -> Path | None:
+    """Returns the prefix that CONDA_PREFIX names, else the first prefix in PATH; None if there is none."""
     candidates = [variables.get("CONDA_PREFIX", "")]
     candidates += [
         os.path.dirname(entry) for entry in variables.get("PATH", "").split(os.pathsep) if entry[-4:] == "/bin"
@@ -196,18 +193,24 @@ def _prefix_of_variables(variables: Mapping[str, str]) -> Path | None:
     return next((Path(path) for path in candidates if path and "$" not in path and is_prefix(Path(path))), None)
 
 
-def _checked(prefix: Path | None, launcher: str) -> Path:
+def checked(launched: Launched) -> Path:
+    """Returns the environment of a launcher. Raises NotACondaKernel."""
+    launcher, prefix = launched.launcher, launched.prefix
+    if launcher in launchers.PROJECT_TOOLS:
+        raise NotACondaKernel(
+            f"The kernel is started by {launcher}, which selects the environment when the kernel starts. "
+            "Usually it is a virtual environment.",
+            f"If it is a conda environment, start the kernel and choose the running kernel. Otherwise: {_VENV_HINT}",
+        )
+    if launcher in launchers.REMOTE_TOOLS:
+        raise NotACondaKernel(
+            f"The kernel is started by {launcher}, so that it runs in a container or on another machine.", REMOTE_HINT
+        )
     if prefix is None:
         raise NotACondaKernel(f"The kernel is started by {launcher}, but the environment of {launcher} was not found.")
     if not is_prefix(prefix):
         raise NotACondaKernel(f"The kernel is started by {launcher} in {prefix}, which is not a conda environment.")
     return prefix
-
-
-def _expanded(own: Mapping[str, str], inherited: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Yields a kernelspec's variables; like jupyter_client, replaces ``${NAME}`` with the inherited variable."""
-    for name, value in own.items():
-        yield name, re.sub(r"\$\{(\w+)\}", lambda match: inherited.get(match[1], ""), value)
 
 
 def _kernel_json(path: Path) -> Mapping[str, Any]:

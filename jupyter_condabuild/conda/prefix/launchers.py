@@ -8,13 +8,36 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import groupby, zip_longest
 from pathlib import Path
 
-_SHELLS = frozenset(("sh", "bash", "dash", "zsh", "ksh"))
-_ACTIVATE = re.compile(r"(?:^|[;&|\s])(?:conda|mamba|micromamba|source|\.)\s+(?:\S*/)?activate\s+(?P<target>[^\s;&|]+)")
+from jupyter_condabuild.files import read_regular
+
+SHELLS = frozenset(("sh", "bash", "dash", "zsh", "ksh"))
+PYTHON = re.compile(r"python[\d.]*t?")
+
+PROJECT_TOOLS = frozenset(("uv", "uvx", "poetry", "pipenv", "hatch", "pdm", "rye"))
+"""Programs that select an environment when they start a program. Usually it is a virtual environment."""
+
+REMOTE_TOOLS = frozenset(
+    ("docker", "podman", "nerdctl", "apptainer", "singularity", "enroot", "kubectl", "srun", "ssh", "shifter")
+)
+"""Programs that start a program in a container or on another machine."""
+
+WRAPPERS = frozenset(
+    ("tini", "dumb-init", "catatonit", "nice", "ionice", "chrt", "taskset", "numactl", "timeout", "time", "stdbuf",
+     "nohup", "setsid", "strace", "sudo", "xvfb-run")
+)  # fmt: skip
+"""Programs that start the program in their arguments with the same variables."""
+
+_ACTIVATE = re.compile(
+    r"(?:^|[;&|\s])(?:conda|mamba|micromamba|source|\.)[ \t]+(?:\S*/)?activate[ \t]+(?P<target>[^\s;&|]+)"
+)
+_MOST_SCRIPT = 1 << 20
 _CONDA_FLAGS = frozenset(
     ("--no-capture-output", "--live-stream", "--dev", "--debug-wrapper-scripts", "-v", "--verbose", "-q", "--quiet",
      "--clean-env", "-d", "--detach", "--no-rc", "--no-env", "-vv", "-vvv")
@@ -34,12 +57,14 @@ class Launched:
     """A command line after `unwrap`.
 
     If the command has a launcher, `launcher` is its name, and `prefix` is the environment that it uses, or None if that
-    environment is not found. Otherwise `launcher` is empty, and `argv` is the command.
+    environment is not found. Otherwise `launcher` is empty, and `argv` is the command. `is_shell` says whether the
+    launcher is a shell, which may run any program.
     """
 
     argv: tuple[str, ...]
     launcher: str = ""
     prefix: Path | None = None
+    is_shell: bool = False
 
 
 def is_prefix(folder: Path) -> bool:
@@ -48,15 +73,21 @@ def is_prefix(folder: Path) -> bool:
 
 
 def unwrap(argv: Sequence[str], context: Context) -> Launched:
-    """Removes ``env`` from a command line, and finds the launcher and its environment.
+    """Removes ``env`` and Python scripts from a command line, and finds the launcher and its environment.
 
-    The launchers are conda run, nb_conda_kernels, pixi run, and a shell that activates an environment.
+    The launchers are conda run, nb_conda_kernels, pixi run, a shell that activates an environment, and the programs of
+    `PROJECT_TOOLS` and `REMOTE_TOOLS`. A Python script is replaced by its interpreter: ``ipython kernel`` becomes
+    ``/path/of/python /path/of/ipython kernel``.
     """
     words = list(argv)
     while words:
         name = os.path.basename(words[0])
         if name == "env":
             words = _after_env(words)
+        elif name in WRAPPERS:
+            words = _after_options(words, context)
+        elif PYTHON.fullmatch(name) and len(words) > 1 and _is_launcher(os.path.basename(words[1])):
+            words = words[1:]  # the kernel of Linux writes a script's interpreter before the path of the script
         elif name in ("conda", "mamba", "micromamba") and "run" in words[1:]:
             return Launched(tuple(words), f"{name} run", _of_conda_run(words, context))
         elif words[1:3] == ["-m", "nb_conda_kernels.runner"] and len(words) > 4:
@@ -65,12 +96,38 @@ def unwrap(argv: Sequence[str], context: Context) -> Launched:
             return Launched(tuple(words), "conda run", _of_conda_run([words[0], *words[3:]], context))
         elif name == "pixi" and "run" in words[1:]:
             return Launched(tuple(words), "pixi run", pixi_environment(words[1:], context))
-        elif name in _SHELLS and (target := _ACTIVATE.search(_script(words))):
-            prefix = _environment_of_name(_unquoted(target["target"]), words, context)
-            return Launched(tuple(words), name, prefix) if prefix else Launched(tuple(words))
+        elif name in PROJECT_TOOLS | REMOTE_TOOLS:
+            return Launched(tuple(words), name)
+        elif (script := _script(words, context)) is not None:
+            prefix, words = _of_script(script, words, context)
+            if prefix or not words:
+                return Launched(tuple(argv), name, prefix, is_shell=True)
+        elif interpreter := _interpreter(words[0], context):
+            words = [*interpreter, *words]
         else:
             break
     return Launched(tuple(words))
+
+
+def located(word: str, context: Context) -> Path | None:
+    """Returns the absolute path of a program, without resolving symbolic links; None if there is no such program.
+
+    A name without a slash is looked for in the PATH of the program's own variables, as subprocess.Popen does.
+    """
+    word = os.path.expanduser(word)
+    path = shutil.which(word if "/" not in word else str(context.cwd / word), path=context.env.get("PATH", os.defpath))
+    return Path(os.path.abspath(context.cwd / path)) if path else None
+
+
+def _after_options(words: list[str], context: Context) -> list[str]:
+    """Returns the command of a wrapper, which begins with its first argument that is a program."""
+    starts = (i for i, word in enumerate(words) if i and not word.startswith("-") and located(word, context))
+    start = next(starts, len(words))
+    return words[start:]
+
+
+def _is_launcher(name: str) -> bool:
+    return name in ("conda", "mamba", "micromamba", "pixi") or name in PROJECT_TOOLS
 
 
 def _after_env(words: list[str]) -> list[str]:
@@ -80,14 +137,73 @@ def _after_env(words: list[str]) -> list[str]:
     return rest
 
 
-def _script(words: list[str]) -> str:
-    """Returns TEXT of ``bash -lc TEXT``; empty for other commands."""
-    for flag, text in pairwise(words[1:]):
-        if re.fullmatch(r"-[a-z]*c", flag):
-            return text
-        if not flag.startswith("-"):
-            break
-    return ""
+def _script(words: list[str], context: Context) -> str | None:
+    """Returns the text that a shell runs: TEXT of ``bash -lc TEXT``, or the script. None for other commands.
+
+    A shell script in the bin folder of an environment is a program of the environment, for example R.
+    """
+    path = located(words[0], context)
+    if os.path.basename(words[0]) in SHELLS:
+        for flag, text in zip_longest(words[1:], words[2:], fillvalue=""):
+            if re.fullmatch(r"-[a-z]*c", flag):
+                return text
+            if not flag.startswith("-"):
+                return _text_of(context.cwd / flag) if flag else ""
+        return ""
+    if path is None or PYTHON.fullmatch(path.name):
+        return None
+    if path.parent.name == "bin" and any(is_prefix(folder) for folder in path.parents):
+        return None
+    text = _text_of(path)
+    first, _, rest = text.partition("\n")
+    return rest if first.startswith("#!") and SHELLS & set(re.split(r"[/\s]", first)) else None
+
+
+def _of_script(script: str, words: list[str], context: Context) -> tuple[Path | None, list[str]]:
+    """Returns the environment that a script activates, else the command that the script runs if its path is absolute.
+
+    The command is ``exec "$@"``, or the last command of the script.
+    """
+    script = re.sub(r"^\s*#.*$", "", script, flags=re.MULTILINE)
+    targets = [match["target"] for match in _ACTIVATE.finditer(script)]
+    if targets:
+        return _environment_of_name(_unquoted(targets[-1]), [*words, script], context), []
+    command = _last_command(script)
+    if command == ["$@"]:
+        command = words[2:] if os.path.basename(words[0]) in SHELLS else words[1:]
+    return None, command if command and command[0].startswith("/") else []
+
+
+def _last_command(script: str) -> list[str]:
+    """Returns the words of the last command in the last line of a shell script, without ``exec``."""
+    lexer = shlex.shlex((script.strip().splitlines() or [""])[-1], posix=True, punctuation_chars=True)
+    lexer.whitespace_split = True
+    try:
+        commands = [list(words) for is_end, words in groupby(lexer, lambda word: set(word) <= set(";&|")) if not is_end]
+    except ValueError:
+        commands = []
+    command = commands[-1] if commands else []
+    return command[1:] if command[:1] == ["exec"] else command
+
+
+def _interpreter(word: str, context: Context) -> list[str]:
+    """Returns the command of the Python that runs a script, from the first line of the script; empty for no script."""
+    path = located(word, context)
+    first = _text_of(path).partition("\n")[0] if path and not PYTHON.fullmatch(path.name) else ""
+    try:
+        words = shlex.split(first.removeprefix("#!")) if first.startswith("#!") else []
+    except ValueError:
+        words = []
+    is_python = any(PYTHON.fullmatch(os.path.basename(word)) for word in words)
+    return words if is_python else []
+
+
+def _text_of(path: Path) -> str:
+    """Returns the content of a script; empty if it is no text, is larger than 1 MiB, or cannot be read."""
+    try:
+        return read_regular(path, _MOST_SCRIPT, follow=True).decode()
+    except (OSError, ValueError):
+        return ""
 
 
 def _unquoted(word: str) -> str:
@@ -110,8 +226,9 @@ def _of_conda_run(words: list[str], context: Context) -> Path | None:
 
 def _options(words: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Yields the options with their values, up to the command that the launcher starts."""
-    rest = iter(words)
-    for word in rest:
+    rest = deque(words)
+    while rest:
+        word = rest.popleft()
         if word == "run" or word in _CONDA_FLAGS:
             continue
         if not word.startswith("-"):
@@ -119,7 +236,9 @@ def _options(words: Sequence[str]) -> Iterator[tuple[str, str]]:
         name, has_value, value = word.partition("=")
         if not word.startswith("--") and len(word) > 2 and word[:2] in ("-n", "-p", "-r", "-e"):  # -nNAME
             name, has_value, value = word[:2], "=", word[2:].removeprefix("=")
-        yield name, value if has_value else next(rest, "")
+        if not has_value and rest and not rest[0].startswith("-"):
+            value = rest.popleft()
+        yield name, value
 
 
 def _environment_of_name(name: str, words: list[str], context: Context, root: str = "") -> Path | None:

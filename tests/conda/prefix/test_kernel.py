@@ -6,14 +6,13 @@ import json
 import subprocess
 import sys
 import venv
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from jupyter_condabuild.conda.prefix.kernel import prefix_of_argv, prefix_of_kernelspec, prefix_of_process
+from jupyter_condabuild.conda.prefix.kernel import prefix_of_argv, prefix_of_kernelspec
 from jupyter_condabuild.errors import NotACondaKernel
 
 
@@ -78,6 +77,44 @@ def test_python_means_the_servers_interpreter(root: Path) -> None:
     )
 
 
+OTHER = f"python3.{sys.version_info.minor - 1}"
+
+
+def test_only_the_names_of_the_servers_python_mean_it(root: Path, tmp_path: Path) -> None:
+    """Python of another version, and programs with a similar name, are found on the PATH that the kernel gets."""
+    other = environment(tmp_path / "other", f"bin/{OTHER}", "bin/ipython", "bin/xpython")
+    server = environment(tmp_path / "server", "bin/python", "bin/ipython", "bin/xpython")
+    options = {"server_python": str(server / "bin/python"), "inherited": {"PATH": f"{server}/bin:/usr/bin"}}
+    own = {"PATH": f"{other}/bin:${{PATH}}"}
+    for argv in ([OTHER, "-m", "ipykernel"], ["ipython", "kernel"], ["xpython"], ["env", OTHER]):
+        assert of_spec(argv, own, **options) == other
+    for name in ("python", "python3", f"python3.{sys.version_info.minor}"):
+        assert of_spec([name, "-m", "ipykernel"], own, **options) == server
+    assert of_spec(["xpython"], **options) == server
+    assert OTHER in refusal([OTHER], **options)
+
+
+def test_fields_and_variables_are_filled_as_jupyter_client_fills_them(root: Path, tmp_path: Path) -> None:
+    """The prefix is the server's. Variables have both forms of string.Template. Unknown variables stay."""
+    demo = root / "envs/demo"
+    python = str(demo / "bin/python")
+    assert of_spec(["{prefix}/bin/xpython", "-f", "{connection_file}"], server_python=python) == demo
+    inherited = {"PATH": "/usr/bin", "ROOT": str(root), "EMPTY": ""}
+    for path in ("${ROOT}/envs/demo/bin", "$ROOT/envs/demo/bin:$PATH", "${UNKNOWN}:${ROOT}/envs/demo/bin"):
+        assert of_spec(["xpython"], {"PATH": path}, inherited=inherited) == demo
+    wrapper = shell_script(tmp_path / "wrapper.sh", "run-the-kernel")
+    assert of_spec([wrapper], {"CONDA_PREFIX": "${ROOT}/envs/demo"}, inherited=inherited) == demo
+
+
+def test_escapes_of_json_are_read(tmp_path: Path) -> None:
+    """Programs write a slash as ``\\/`` and a letter with an accent as ``\\u00e9``."""
+    prefix = environment(tmp_path / "caf\u00e9/demo", "bin/xpython")
+    (tmp_path / "kernel.json").write_text(
+        json.dumps({"argv": [f"{prefix}/bin/xpython"]}).replace("/", "\\/"), encoding="ascii"
+    )
+    assert prefix_of_kernelspec(tmp_path, {}) == prefix
+
+
 def test_a_bare_name_is_found_on_path(root: Path) -> None:
     """The kernelspec's PATH, which may contain the server's, is searched before the server's PATH."""
     assert of_spec(["R"], inherited={"PATH": str(root / "envs/demo/bin")}) == root / "envs/demo"
@@ -99,10 +136,15 @@ def test_a_bare_name_is_found_on_path(root: Path) -> None:
         ["/usr/bin/env", "-u", "X", "A=b", "{root}/bin/conda", "run", "-n", "demo", "python"],
         ["bash", "-lc", "source {root}/bin/activate demo && exec python -m ipykernel"],
         ["bash", "-c", "conda activate {root}/envs/demo; python"],
+        ["bash", "-c", "conda activate base; # conda activate gone\nconda activate {root}/envs/demo; exec python"],
+        ["bash", "-c", "module load x && exec {root}/envs/demo/bin/python3.11 -m ipykernel"],
+        ["/usr/bin/python3", "{root}/bin/conda", "run", "--unknown-flag", "-n", "demo", "python"],
+        ["nice", "-n", "10", "{root}/envs/demo/bin/python", "-m", "ipykernel"],
+        ["timeout", "9", "bash", "-c", "source {root}/bin/activate demo && exec python -m ipykernel"],
     ],
 )
 def test_launchers_name_the_environment(root: Path, words: list[str]) -> None:
-    """The launchers are conda, mamba and micromamba run, nb_conda_kernels, env, and a shell that activates."""
+    """The launchers are conda, mamba and micromamba run, nb_conda_kernels, env, nice, and a shell that activates."""
     assert of_spec([word.format(root=root) for word in words]) == root / "envs/demo"
 
 
@@ -153,6 +195,56 @@ def test_the_variables_of_a_wrapper_are_used(root: Path, tmp_path: Path) -> None
     assert str(wrapper) in refusal([wrapper], inherited={"PATH": "", "CONDA_PREFIX": demo})
 
 
+def shell_script(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/bash\n# a comment\n{text}\n")
+    path.chmod(0o755)
+    return path
+
+
+def test_the_script_of_a_wrapper_is_read(root: Path, tmp_path: Path) -> None:
+    """The script may lie in another environment, where kernelspecs lie. That environment is not the kernel's."""
+    kernels = root / "share/jupyter/kernels"
+    demo = root / "envs/demo"
+    activates = shell_script(kernels / "a/start.sh", f'source {root}/bin/activate demo\nexec python "$@"')
+    passes = shell_script(kernels / "b/start.sh", 'module load cuda\nexec "$@"')
+    runs = shell_script(kernels / "c/start.sh", f'exec {demo}/bin/python3.11 -m ipykernel "$@"')
+    assert of_spec([activates, "-m", "ipykernel"]) == demo
+    assert of_spec(["bash", activates, "-m", "ipykernel"]) == demo
+    assert of_spec([passes, demo / "bin/python", "-m", "ipykernel"]) == demo
+    assert of_spec(["/bin/sh", passes, demo / "bin/python", "-m", "ipykernel"]) == demo
+    assert of_spec([runs]) == demo
+    unknown = shell_script(kernels / "d/start.sh", "module load python\npython -m ipykernel")
+    assert str(unknown) in refusal([unknown])
+    assert of_spec([unknown], {"CONDA_PREFIX": str(demo)}) == demo
+
+
+def test_the_interpreter_of_a_python_script_counts(root: Path, tmp_path: Path) -> None:
+    """The script `ipython` may lie in ~/.local/bin. Its first line names the interpreter."""
+    for name, first in (("a", f"{root}/envs/demo/bin/python3.11"), ("b", "/usr/bin/env -S python3.11 -s")):
+        script = tmp_path / name / "ipython"
+        script.parent.mkdir()
+        script.write_text(f"#!{first}\n")
+        script.chmod(0o755)
+        inherited = {"PATH": f"{script.parent}:{root}/envs/demo/bin:/usr/bin"}
+        assert of_spec(["ipython", "kernel"], inherited=inherited) == root / "envs/demo"
+
+
+def test_kernels_whose_environment_is_not_known_here_are_refused(root: Path) -> None:
+    """The tools of projects select an environment at the start. Containers and other machines have their own files."""
+    python = root / "envs/demo/bin/python"
+    environment(root / "envs/tools", "bin/uv", "bin/poetry", "bin/docker")
+    inherited = {"PATH": f"{root}/envs/tools/bin"}
+    for argv in (["uv", "run", "python"], ["poetry", "run", "python"]):
+        assert f"started by {argv[0]}" in refusal(argv, inherited=inherited)
+    for argv in (["docker", "run", "x"], ["ssh", "node", str(python)], ["apptainer", "exec", "x.sif", str(python)]):
+        assert "container or on another machine" in refusal(argv, inherited=inherited)
+    metadata = {"kernel_provisioner": {"provisioner_name": "kubernetes-provisioner"}}
+    assert "kubernetes-provisioner" in refusal([python, "launch_kubernetes.py"], metadata=metadata)
+    local = {"kernel_provisioner": {"provisioner_name": "local-provisioner"}}
+    assert of_spec([python], metadata=local) == root / "envs/demo"
+
+
 def test_a_link_to_the_interpreter_is_followed(root: Path, tmp_path: Path) -> None:
     """A link to another place is followed. An environment that is reached through a linked folder keeps its name."""
     (tmp_path / "bin").mkdir()
@@ -199,62 +291,21 @@ def test_a_virtual_environment_without_conda_is_refused(root: Path) -> None:
     """A virtual environment is refused even if its folder is in the folder of a conda environment."""
     venv.create(root / "venv", symlinks=True)
     message = refusal([root / "venv/bin/python"])
-    assert "virtual environment" in message
+    assert "virtual environment without conda" in message
     assert str(root / "venv/bin/python") in message
+    with (root / "venv/pyvenv.cfg").open("a") as file:
+        file.write("uv = 0.9.1\n")
+    assert "virtual environment of uv" in refusal([root / "venv/bin/python"])
 
 
 def test_a_broken_kernelspec_is_refused(tmp_path: Path) -> None:
-    """The kernelspec is missing, is not JSON, or is not an object."""
-    for content in (None, b"{", b"[]"):
+    """The kernelspec is missing, is not JSON, is not an object, or its members have other types."""
+    for content in (None, b"{", b"[]", b'{"argv": "kernel.json", "env": [], "metadata": 1}'):
         path = tmp_path / "kernel.json"
         if content is not None:
             path.write_bytes(content)
         with pytest.raises(NotACondaKernel, match=r"kernel\.json"):
             prefix_of_kernelspec(tmp_path, {})
-
-
-@contextmanager
-def running(*command: str | Path, env: dict[str, str] | None = None, cwd: Path | None = None) -> Iterator[int]:
-    """A process that has started its work and waits."""
-    with subprocess.Popen(
-        [str(word) for word in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env, cwd=cwd
-    ) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == b"ready\n"
-        yield process.pid
-        process.communicate()
-
-
-READY = "print('ready', flush=True); input()"
-
-
-def test_a_running_kernel_is_found_by_its_process(conda_prefix: Path) -> None:
-    """The executable counts, with any arguments, also behind a shell or another launcher that waits for it."""
-    python = conda_prefix / "bin/python"
-    with running(python, "-c", READY) as pid:
-        assert prefix_of_process(pid) == conda_prefix
-    with running("python", "-c", READY, env={"PATH": str(conda_prefix / "bin")}, cwd=conda_prefix) as pid:
-        assert prefix_of_process(pid) == conda_prefix
-    with running("sh", "-c", f'{python} -c "{READY}"; true') as pid:
-        assert prefix_of_process(pid) == conda_prefix
-
-
-def test_a_process_in_a_virtual_environment_is_refused(conda_prefix: Path, tmp_path: Path) -> None:
-    """Its executable is conda's Python, but its packages are not conda's."""
-    subprocess.run(
-        [str(conda_prefix / "bin/python"), "-m", "venv", "--without-pip", str(tmp_path / "venv")], check=True
-    )
-    with running(tmp_path / "venv/bin/python", "-c", READY) as pid, pytest.raises(NotACondaKernel, match="virtual env"):
-        prefix_of_process(pid)
-
-
-def test_a_process_without_conda_is_refused(tmp_path: Path) -> None:
-    """The message names the interpreter. If the process has ended, the message says so."""
-    venv.create(tmp_path / "venv", symlinks=True)
-    with running(sys.executable, "-c", READY) as pid, pytest.raises(NotACondaKernel, match="python"):
-        prefix_of_process(pid)
-    with pytest.raises(NotACondaKernel, match=str(pid)):
-        prefix_of_process(pid)
 
 
 def test_a_command_line_gives_its_prefix(root: Path) -> None:
