@@ -87,6 +87,22 @@ def test_the_prefix_is_rewritten_in_text_and_binaries(prefix: SmallPrefix, colle
     assert len(binary) == len(b"\x7fELF\0" + here + b"/lib\0tail")
 
 
+def test_the_prefix_is_rewritten_in_the_escapes_of_json(tmp_path: Path, collected: Callable[..., Collected]) -> None:
+    """A kernelspec in the environment may have ``\\/`` for a slash, and ``\\u00e9`` or ``\\u00E9`` for a letter."""
+    prefix = SmallPrefix(tmp_path / "jos\u00e9/demo")
+    prefix.python()
+    argv = [f"{prefix.path}/bin/python", "-m", "ipykernel"]
+    texts = [json.dumps({"argv": argv}), json.dumps({"argv": argv}, ensure_ascii=False)]
+    texts.append(texts[0].replace("u00e9", "u00E9"))
+    texts += [text.replace("/", "\\/") for text in texts]
+    for number, text in enumerate(texts):
+        prefix.write(f"share/jupyter/kernels/{number}/kernel.json", text.encode())
+    found = collected(prefix)
+    for number in range(len(texts)):
+        said = json.loads(found.text(f"share/jupyter/kernels/{number}/kernel.json"))
+        assert said["argv"] == ["/opt/env/bin/python", "-m", "ipykernel"]
+
+
 def test_a_package_without_an_archive_is_copied(prefix: SmallPrefix, collected: Callable[..., Collected]) -> None:
     """Its files are copied unchanged, and its record is copied without data of this machine."""
     record = prefix.path / "conda-meta/tool-1.0-0.json"

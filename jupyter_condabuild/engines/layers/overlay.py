@@ -165,12 +165,18 @@ def collect(
 
 
 def _replacements(places: dict[Path, str]) -> list[Replacement]:
-    """Returns pairs of an old and a new path, as plain paths and as they are quoted in URLs.
+    """Returns pairs of an old and a new path, as plain paths, as quoted in URLs, and as escaped in JSON (RFC 8259, 7).
 
     Longer paths come first, because one path may contain another.
     """
     pairs = {os.fsencode(str(old)): new.encode() for old, new in places.items()}
     pairs |= {quote(os.fsencode(str(old))).encode(): new.encode() for old, new in places.items()}
+    for old, new in places.items():
+        ascii_only = json.dumps(str(old))[1:-1]
+        upper = re.sub(r"(?<=\\u)[0-9a-f]{4}", lambda digits: digits[0].upper(), ascii_only)
+        for text in (str(old), ascii_only, upper):
+            pairs[os.fsencode(text)] = new.encode()
+            pairs[os.fsencode(text.replace("/", "\\/"))] = new.replace("/", "\\/").encode()
     return sorted(pairs.items(), key=lambda pair: -len(pair[0]))
 
 
