@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from jupyter_condabuild.conda.clients import make_client
 from jupyter_condabuild.conda.fetch import largest, shows_login, url_path
 from jupyter_condabuild.conda.linking.check import most_metadata
 from jupyter_condabuild.conda.linking.extracted import target_of
@@ -82,12 +83,11 @@ async def _fetch_all(
 ) -> list[tuple[dict[str, Any], dict[str, Any]]]:
     import asyncio
 
-    from rattler.networking import Client
     from rattler.package_streaming import PackageArchive
 
     from jupyter_condabuild.conda.linking.archive import read_files  # imports zipfile and tarfile
 
-    client = Client.default_client(max_retries=1, timeout=20)
+    client = make_client((sources.url(package) for package, _ in packages), retries=1, seconds=20)
     limit = asyncio.Semaphore(_CONCURRENT)
 
     async def fetch(package: CondaPackage, cached: Cached | None) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
+from jupyter_condabuild.conda.clients import make_client
 from jupyter_condabuild.conda.logins import download
 from jupyter_condabuild.conda.package_cache import Cached, hash_file
 from jupyter_condabuild.conda.package_sources import PackageSources
@@ -65,9 +66,7 @@ async def _download_all(
 ) -> list[tuple[CondaPackage, Path | PackageError]]:
     import asyncio
 
-    from rattler.networking import Client
-
-    client = Client.default_client(max_retries=2, timeout=SECONDS)
+    client = make_client(map(sources.url, packages), retries=2, seconds=SECONDS)
     limit = asyncio.Semaphore(CONCURRENT)
 
     async def download(package: CondaPackage) -> tuple[CondaPackage, Path | PackageError]:

@@ -9,6 +9,7 @@ from email.parser import HeaderParser
 from pathlib import Path
 from typing import Any
 
+from jupyter_condabuild.conda.clients import make_client
 from jupyter_condabuild.conda.fetch import url_path
 from jupyter_condabuild.conda.package_cache import Cached
 from jupyter_condabuild.conda.package_sources import PackageSources
@@ -146,10 +147,9 @@ async def _read_all(
 ) -> list[License]:
     import asyncio
 
-    from rattler.networking import Client
     from rattler.package_streaming import PackageArchive
 
-    client = Client.default_client(max_retries=1, timeout=20)
+    client = make_client((sources.url(package) for package, _ in packages), retries=1, seconds=20)
     limit = asyncio.Semaphore(_CONCURRENT)
 
     async def read(package: CondaPackage, cached: Cached | None) -> License:

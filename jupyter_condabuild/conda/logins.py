@@ -23,6 +23,7 @@ from typing import IO, Any, cast
 from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
 
 from jupyter_condabuild.conda.secrets import scrub_url
+from jupyter_condabuild.proxies import Proxies
 
 _PUBLIC = frozenset(
     f"{host}/{channel}"
@@ -148,6 +149,35 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         return request
 
 
+class _ToProxy(urllib.request.BaseHandler):
+    """Sends each request to the proxy that the environment names for its address."""
+
+    handler_order = 100  # before the handlers that connect, as urllib's own handler of proxies
+
+    def __init__(self) -> None:
+        self._proxies = Proxies.read()
+
+    def http_open(self, request: urllib.request.Request) -> None:
+        """Chooses the proxy, and leaves the connection to the next handler. Raises OSError if it cannot be used."""
+        proxy = self._proxies.find_for(request.full_url)
+        if proxy is None or request.has_proxy():
+            return
+        if proxy.is_socks or not proxy.is_valid:
+            reason = "speaks SOCKS, which a download with a login cannot use" if proxy.is_socks else "cannot be used"
+            raise OSError(f"the proxy of {proxy.variable} {reason}")
+        place = urlsplit(proxy.url)
+        login, _, host = place.netloc.rpartition("@")
+        if login:
+            request.add_unredirected_header("Proxy-authorization", _basic(login))
+        request.set_proxy(host, place.scheme)
+
+    https_open = http_open
+
+
+def _basic(login: str) -> str:
+    return f"Basic {b64encode(unquote(login).encode()).decode()}"
+
+
 def open_url(url: str, seconds: float, *, method: str = "GET") -> HTTPResponse:
     """Sends a request to a channel. A login before the host goes as an ``Authorization`` header.
 
@@ -160,9 +190,10 @@ def open_url(url: str, seconds: float, *, method: str = "GET") -> HTTPResponse:
     login, _, host = parts.netloc.rpartition("@")
     request = urllib.request.Request(urlunsplit(parts._replace(netloc=host)), method=method)  # noqa: S310
     if login:
-        request.add_unredirected_header("Authorization", f"Basic {b64encode(unquote(login).encode()).decode()}")
+        request.add_unredirected_header("Authorization", _basic(login))
     # records and lock files have file URLs for local channels
-    return cast(HTTPResponse, urllib.request.build_opener(_Redirects).open(request, timeout=seconds))
+    opener = urllib.request.build_opener(_Redirects, urllib.request.ProxyHandler({}), _ToProxy)
+    return cast(HTTPResponse, opener.open(request, timeout=seconds))
 
 
 def download(url: str, target: Path, seconds: float, most: int) -> None:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from jupyter_condabuild.conda.clients import make_client
 from jupyter_condabuild.conda.linking.link import rattler_record
 from jupyter_condabuild.conda.lockfile import Lockfile, of_packages
 from jupyter_condabuild.conda.match_specs import merged_depends, split_depend
@@ -17,6 +18,7 @@ _VIRTUAL = {"linux-64": "x86_64", "linux-aarch64": "aarch64", "linux-ppc64le": "
 """The platforms of images, and the values of ``__archspec``."""
 
 _OLDEST_GLIBC = "2.17"
+_SECONDS = 600
 
 
 def with_versions(lockfile: Lockfile, specs: Sequence[str]) -> Lockfile:
@@ -75,9 +77,11 @@ async def _solve(lockfile: Lockfile, kept: Sequence[CondaPackage], specs: Sequen
     import rattler
 
     platforms: Any = [lockfile.platform, "noarch"]
+    gateway = rattler.Gateway(client=make_client(lockfile.channels, retries=2, seconds=_SECONDS))
     return await rattler.solve(
         list(lockfile.channels),
         [*specs, *(f"{package.name} =={package.version} {package.build}" for package in kept)],
+        gateway,
         platforms=platforms,
         # A channel may have lost a package that the image has.
         locked_packages=[rattler_record(package, package.url) for package in kept],

@@ -6,12 +6,14 @@ import ipaddress
 import logging
 import re
 import ssl
+import threading
 from dataclasses import dataclass
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
 
 from jupyter_condabuild.errors import RegistryFault, RegistryUnreachable, UsageError
 from jupyter_condabuild.oci.http import httpx
+from jupyter_condabuild.proxies import Proxies, Proxy
 
 CERTIFICATE_DIRS = (Path("/etc/docker/certs.d"), Path("/etc/containers/certs.d"))
 MAX_CONNECTIONS = 32
@@ -96,7 +98,7 @@ def resolve(base: httpx.URL, location: str, doing: str, where: str) -> httpx.URL
 
 
 def make_client(home: Origin, *, verify: bool, tls: bool = True) -> httpx.Client:
-    """Makes a pool of connections. It follows no redirects, stores no cookies, and uses no proxy for this machine.
+    """Makes a pool of connections. It follows no redirects, stores no cookies, and uses the proxies of the environment.
 
     Args:
         home: the origin of the registry.
@@ -105,33 +107,70 @@ def make_client(home: Origin, *, verify: bool, tls: bool = True) -> httpx.Client
             certificates of the system takes time.
 
     Raises:
-        RegistryUnreachable: the proxy or the certificates that the environment variables name cannot be used.
+        RegistryUnreachable: the certificates that the environment variables name cannot be read. A request raises it if
+            its proxy cannot be used.
     """
     logging.getLogger("httpx").addFilter(_QUIET)
-    without_proxy = {
-        "localhost",
-        "127.0.0.1",
-        "[::1]",
-        *((home.url.netloc.decode().rpartition(":")[0],) if home.is_loopback else ()),
-    }
     try:
-        return httpx.Client(
-            verify=_tls_context(home, verify=verify) if tls else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
-            limits=httpx.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_CONNECTIONS),
-            mounts={f"all://{name}": None for name in without_proxy},
-            follow_redirects=False,
-            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-        )
+        context = _tls_context(home, verify=verify) if tls else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     except OSError as error:
         raise RegistryUnreachable(
             f"Could not connect to {home.host}: the trusted certificates cannot be read ({error.strerror}).",
             "Check SSL_CERT_FILE, SSL_CERT_DIR, and the folder of the registry in /etc/docker/certs.d.",
         ) from None
-    except (ValueError, ImportError, httpx.InvalidURL):
-        raise RegistryUnreachable(
-            f"Could not connect to {home.host}: the proxy of the environment variables cannot be used.",
-            "Check HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY.",
-        ) from None
+    return httpx.Client(
+        transport=_Routes(context, Proxies.read()),
+        trust_env=False,  # httpx reads NO_PROXY in its own way (encode/httpx#3221)
+        follow_redirects=False,
+        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+    )
+
+
+class _Routes(httpx.BaseTransport):
+    """Sends each request to its server, or to the proxy that the environment names for the server."""
+
+    def __init__(self, context: ssl.SSLContext, proxies: Proxies) -> None:
+        self._context = context
+        self._proxies = proxies
+        self._transports: dict[Proxy | None, httpx.HTTPTransport] = {}
+        self._lock = threading.Lock()
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Sends a request. Raises RegistryUnreachable if its proxy cannot be used."""
+        origin = Origin.of(request.url)
+        proxy = self._proxies.find(origin.scheme, origin.host, origin.port)
+        with self._lock:
+            if proxy not in self._transports:
+                self._transports[proxy] = self._transport(proxy, origin)
+            transport = self._transports[proxy]
+        return transport.handle_request(request)
+
+    def close(self) -> None:
+        """Closes all connections."""
+        for transport in self._transports.values():
+            transport.close()
+
+    def _transport(self, proxy: Proxy | None, origin: Origin) -> httpx.HTTPTransport:
+        limits = httpx.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_CONNECTIONS)
+        if proxy is None:
+            return httpx.HTTPTransport(verify=self._context, trust_env=False, limits=limits)
+        failure = f"Could not connect to {origin.host}: the proxy of {proxy.variable}"
+        try:
+            if not proxy.is_valid:
+                raise ValueError
+            url = httpx.URL(proxy.url)
+            route = httpx.Proxy(url, ssl_context=self._context if url.scheme == "https" else None)
+            return httpx.HTTPTransport(verify=self._context, trust_env=False, limits=limits, proxy=route)
+        except ImportError:
+            raise RegistryUnreachable(
+                f"{failure} speaks SOCKS, and the package socksio is not installed.",
+                "Install it with 'pip install socksio', name an HTTP proxy, or name the registry in NO_PROXY.",
+            ) from None
+        except (ValueError, httpx.InvalidURL):
+            raise RegistryUnreachable(
+                f"{failure} cannot be used.",
+                f"Write {proxy.variable} as http://HOST:PORT, or name the registry in NO_PROXY.",
+            ) from None
 
 
 def _tls_context(home: Origin, *, verify: bool) -> ssl.SSLContext:

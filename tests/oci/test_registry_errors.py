@@ -327,43 +327,6 @@ def test_every_request_has_a_user_agent(fake_registry: FakeRegistry, repository:
     assert agents.pop() == "jupyter-condabuild"
 
 
-def test_the_proxy_of_the_environment_is_used(fake_registry: FakeRegistry, monkeypatch: pytest.MonkeyPatch) -> None:
-    """``HTTP_PROXY`` is used for registries. The proxy gets the full URL."""
-    for name in PROXIES:
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.lower(), raising=False)
-    monkeypatch.setenv("http_proxy", f"http://{fake_registry.host}")
-    fake_registry.guard = lambda seen: Reply(200)
-    with Registry("registry.test:5000", insecure=True, credentials=ANONYMOUS, patience=Clock().patience) as registry:
-        registry.check()
-    assert fake_registry.seen[-1].path == "http://registry.test:5000/v2/"
-
-
-def test_a_registry_on_this_machine_is_reached_without_a_proxy(
-    fake_registry: FakeRegistry, repository: Repository, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A registry on a loopback address is reached without a proxy, for any value of NO_PROXY."""
-    for name in ("http_proxy", "https_proxy", "all_proxy"):
-        monkeypatch.setenv(name, "http://127.0.0.1:9")
-    for host in (fake_registry.host, f"localhost:{fake_registry.port}"):
-        with connect(host) as registry:
-            registry.check()
-
-
-@pytest.mark.parametrize(
-    "proxy", ["nonsense://user:canary@host:1", "http://user:canary@host:port", "socks5://user:canary@h:1"]
-)
-def test_an_unusable_proxy_is_named_without_its_secret(
-    repository: Repository, monkeypatch: pytest.MonkeyPatch, proxy: str
-) -> None:
-    """The message names the environment variable."""
-    monkeypatch.setenv("https_proxy", proxy)
-    with connect("registry.test") as registry, pytest.raises(RegistryUnreachable) as raised:
-        registry.check()
-    assert "proxy" in raised.value.message
-    assert "canary" not in raised.value.message + raised.value.hint
-
-
 def test_errors_contain_only_valid_text(fake_registry: FakeRegistry, repository: Repository) -> None:
     """Message and hint can be written as JSON and to a log, for any answer of the registry."""
     fake_registry.on(
