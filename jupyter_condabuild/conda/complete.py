@@ -1,4 +1,4 @@
-"""Adds the sha256 and the archive size of each package to a lock file that lacks them. A plan needs both."""
+"""Adds what a plan needs and a lock file lacks: the sha256, the archive size and the kind of each package."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from dataclasses import replace
 from http.client import HTTPException
 from pathlib import Path
 
+from jupyter_condabuild.conda.contents import package_kinds
 from jupyter_condabuild.conda.fetch import locate, url_path
 from jupyter_condabuild.conda.lockfile import Lockfile, of_packages
 from jupyter_condabuild.conda.logins import length, open_url
@@ -20,13 +21,15 @@ from jupyter_condabuild.conda.packages import CondaPackage
 from jupyter_condabuild.errors import PackageError
 
 _SECONDS = 20
+_ABI3 = "_python_abi3_support"
+"""The start of a dependency of noarch Python packages that are for one platform (CEP 20)."""
 
 
 def complete(lockfile: Lockfile, sources: PackageSources, folder: Path) -> tuple[Lockfile, dict[str, PackageError]]:
-    """Completes the sha256 and the size of each package.
+    """Completes the sha256 and the size of each package, and of a package without size the ``noarch``.
 
     The package caches are searched first, then the channel. For a size, the headers of the channel are enough. For a
-    sha256, the archive is downloaded to `folder`.
+    sha256, the archive is downloaded to `folder`. A kind that the channel does not tell stays a guess.
 
     Returns the lock file, and the reason for each package that cannot be completed, by dist. Such a package stays
     unchanged in the lock file.
@@ -34,7 +37,7 @@ def complete(lockfile: Lockfile, sources: PackageSources, folder: Path) -> tuple
     # @EXPLICIT files contain no dependencies, which show whether a noarch package is a Python package
     without_depends = not any(package.depends for package in lockfile.conda)
     packages = [_from_cache(package, sources.caches, without_depends) for package in lockfile.conda]
-    packages = _with_sizes(packages, sources)
+    packages = _with_sizes(_with_kinds(packages, sources), sources)
     incomplete = [package for package in packages if not package.sha256 or package.size is None]
     # Only an archive has a sha256 and a size: the extracted folders of the caches do not help here.
     whole = sources.distrusting(package.dist for package in incomplete)
@@ -54,7 +57,29 @@ def _from_cache(package: CondaPackage, caches: PackageCaches, without_depends: b
     index = caches.index(package)
     size = package.size if package.size is not None else index.get("size")
     depends = merged_depends(index.get("depends") or ()) if without_depends else package.depends
-    return replace(package, sha256=package.sha256 or index.get("sha256") or "", size=size, depends=depends)
+    completed = replace(package, sha256=package.sha256 or index.get("sha256") or "", size=size, depends=depends)
+    return completed.with_noarch(index.get("noarch") or package.noarch)
+
+
+def _with_kinds(packages: Sequence[CondaPackage], sources: PackageSources) -> list[CondaPackage]:
+    """Returns the packages with the kinds that their archives name, as far as these are neither known nor cached.
+
+    A lock file without sizes is not ours, and most other programs write no kinds.
+    """
+    asked = [package for package in packages if package.size is None and _is_open(package)]
+    kinds = package_kinds([package for package in asked if sources.may_fetch(package)], sources)
+    return [package.with_noarch(kinds.get(package.dist, package.noarch)) for package in packages]
+
+
+def _is_open(package: CondaPackage) -> bool:
+    """Whether a package may be a noarch Python package, although no field shows it."""
+    if package.noarch or package.is_noarch_python:
+        return False
+    if package.subdir == "noarch":
+        return True
+    return any(spec.startswith(_ABI3) for spec in package.depends) or (
+        not package.depends and package.build.startswith("pyh")
+    )
 
 
 def _with_sizes(packages: Sequence[CondaPackage], sources: PackageSources) -> list[CondaPackage]:

@@ -1,4 +1,4 @@
-"""The paths that a package puts into a prefix, from its metadata: in a package cache, or in a part of an archive."""
+"""The paths and the kind of a package, from its metadata: in a package cache, or in a part of an archive."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from rattler.package_streaming import PackageArchive
 
 _CONCURRENT = 16
+_INDEX, _PATHS, _LINK = "info/index.json", "info/paths.json", "info/link.json"
 _WHOLE_ARCHIVE = 8 << 20
 """The maximum size in bytes of an archive that is downloaded completely if the channel does not send parts of it."""
 
@@ -40,25 +41,42 @@ def package_paths(
 
     Source: info/paths.json and info/link.json (conda-build's package metadata).
     """
-    by_dist: dict[str, list[str]] = {}
+    return {
+        dist: _resolved(files[_PATHS], files[_LINK], site_packages)
+        for dist, files in _metadata(packages, sources, (_PATHS, _LINK)).items()
+    }
+
+
+def package_kinds(packages: Sequence[CondaPackage], sources: PackageSources) -> dict[str, str]:
+    """Returns the ``noarch`` of each package by dist, according to info/index.json: ``python``, ``generic`` or empty.
+
+    The result lacks packages whose metadata is neither in a package cache nor at the channel.
+    """
+    return {
+        dist: noarch if isinstance(noarch := files[_INDEX].get("noarch"), str) else ""
+        for dist, files in _metadata(packages, sources, (_INDEX,)).items()
+    }
+
+
+def _metadata(
+    packages: Sequence[CondaPackage], sources: PackageSources, names: Sequence[str]
+) -> dict[str, dict[str, dict[str, Any]]]:
+    """Returns JSON objects of packages by dist and name. A package whose first object cannot be read is left out."""
+    by_dist: dict[str, dict[str, dict[str, Any]]] = {}
     archives: list[tuple[CondaPackage, Cached | None]] = []
     for package in packages:
         cached = sources.find(package)
         if cached and cached.extracted:
-            paths, link = (_json(cached.path / name, most_metadata(package)) for name in _NAMES)
-            by_dist[package.dist] = _resolved(paths, link, site_packages)
+            by_dist[package.dist] = {name: _json(cached.path / name, most_metadata(package)) for name in names}
         else:
             archives.append((package, cached))
     if archives:
         import asyncio
 
-        for (package, _), (paths, link) in zip(archives, asyncio.run(_fetch_all(archives, sources)), strict=True):
-            if paths:
-                by_dist[package.dist] = _resolved(paths, link, site_packages)
+        for (package, _), files in zip(archives, asyncio.run(_fetch_all(archives, sources, names)), strict=True):
+            if files[names[0]]:
+                by_dist[package.dist] = files
     return by_dist
-
-
-_NAMES = ("info/paths.json", "info/link.json")
 
 
 def _resolved(paths: Mapping[str, Any], link: Mapping[str, Any], site_packages: str) -> list[str]:
@@ -79,8 +97,9 @@ def _list(value: object) -> list[Any]:
 
 
 async def _fetch_all(
-    packages: Sequence[tuple[CondaPackage, Cached | None]], sources: PackageSources
-) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    packages: Sequence[tuple[CondaPackage, Cached | None]], sources: PackageSources, names: Sequence[str]
+) -> list[dict[str, dict[str, Any]]]:
+    """Returns the JSON objects with these names in the archives of packages; empty for each that cannot be read."""
     import asyncio
 
     from rattler.package_streaming import PackageArchive
@@ -90,41 +109,40 @@ async def _fetch_all(
     client = make_client((sources.url(package) for package, _ in packages), retries=1, seconds=20)
     limit = asyncio.Semaphore(_CONCURRENT)
 
-    async def fetch(package: CondaPackage, cached: Cached | None) -> tuple[dict[str, Any], dict[str, Any]]:
+    async def fetch(package: CondaPackage, cached: Cached | None) -> dict[str, dict[str, Any]]:
         url = sources.url(package)
         async with limit:
             file = folder / package.fn
             try:
                 if cached or url.startswith("file:"):
                     path = cached.path if cached else Path(os.fsdecode(url_path(url)))
-                    texts = await asyncio.to_thread(read_files, path, _NAMES, most_metadata(package))
+                    texts = await asyncio.to_thread(read_files, path, names, most_metadata(package))
                 elif shows_login(url, sources):
                     await asyncio.to_thread(download, sources.url_with_login(package), file, 20, largest(package))
-                    texts = await asyncio.to_thread(read_files, file, _NAMES, most_metadata(package))
+                    texts = await asyncio.to_thread(read_files, file, names, most_metadata(package))
                 else:
                     archive = await PackageArchive.from_url(client, url, max_spool_size=_WHOLE_ARCHIVE)
-                    texts = await _read_remote(archive, most_metadata(package))
+                    texts = await _read_remote(archive, names, most_metadata(package))
             except Exception:  # noqa: BLE001  rattler raises many types; the caller reports packages without paths
-                return {}, {}
+                texts = {}
             finally:
                 file.unlink(missing_ok=True)
-        paths, link = (_object(texts.get(name, b"{}")) for name in _NAMES)
-        return paths, link
+        return {name: _object(texts.get(name, b"{}")) for name in names}
 
     with TemporaryDirectory() as name:
         folder = Path(name)
         return await asyncio.gather(*(fetch(package, cached) for package, cached in packages))
 
 
-async def _read_remote(archive: PackageArchive, most: int) -> dict[str, bytes]:
-    """Returns the files of `_NAMES` that an archive has. Stops at the last of them, or at many other bytes of info/."""
+async def _read_remote(archive: PackageArchive, names: Sequence[str], most: int) -> dict[str, bytes]:
+    """Returns files of an archive. Stops at the last of them, or at many other bytes of info/."""
     texts: dict[str, bytes] = {}
     left = 16 * most
     async for entry in archive.stream("info"):
         left -= entry.size
-        if left < 0 or len(texts) == len(_NAMES):
+        if left < 0 or len(texts) == len(names):
             break
-        if entry.is_file and entry.name in _NAMES and entry.size <= most:
+        if entry.is_file and entry.name in names and entry.size <= most:
             texts[entry.name] = await entry.read()
     return texts
 

@@ -42,7 +42,7 @@ def _conda_package(record: PrefixRecord) -> CondaPackage:
             size=record.size,
             depends=merged_depends(record.depends),
             python_site_packages_path=site_packages if record.name == "python" and site_packages != usual else "",
-        )
+        ).with_noarch(record.noarch)
     except (ValueError, TypeError, AttributeError) as error:
         raise BrokenRecord(f"{record.source} is not a record of a package ({error}).") from None
 

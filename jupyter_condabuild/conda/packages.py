@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -24,7 +24,8 @@ class CondaPackage:
     """A locked conda package.
 
     `url` contains no credentials. `sha256` and `md5` are hexadecimal, or empty if unknown. `size` is the size of the
-    archive in bytes. `depends` are match specs such as ``python >=3.8``.
+    archive in bytes. `depends` are match specs such as ``python >=3.8``. `noarch` is ``python`` or ``generic`` if the
+    other fields do not show it (see `with_noarch`), else empty.
 
     Raises ValueError if a field that becomes part of a path is not valid there (a name, a version, a build, a file
     name, a site-packages folder), if a hash has another length, or if the size is negative, and TypeError if a field
@@ -90,16 +91,33 @@ class CondaPackage:
 
     @property
     def is_noarch_python(self) -> bool:
-        """Whether the paths of its files depend on the environment's site-packages folder.
+        """Whether the paths of its files depend, or may depend, on the environment's site-packages folder.
 
-        Lock files often do not contain `noarch`. Then a noarch package that depends on python counts as a Python
+        Lock files often do not contain `noarch`. So a noarch package that depends on python always counts as a Python
         package. An ``@EXPLICIT`` file contains no dependencies either. Then the build string decides, as in rattler.
         """
-        if self.noarch:
-            return self.noarch == "python"
+        if self.noarch == "python":
+            return True
         if self.subdir != "noarch":
             return False
-        return any(spec.split()[0] == "python" for spec in self.depends) if self.depends else "py" in self.build
+        if self.depends:
+            return any(spec.split()[0] == "python" for spec in self.depends)
+        return "py" in self.build
+
+    @property
+    def kind(self) -> str:
+        """The member ``noarch`` of the package's record: ``python``, ``generic``, or empty."""
+        return self.noarch or ("python" if self.is_noarch_python else "generic" if self.subdir == "noarch" else "")
+
+    def with_noarch(self, kind: str) -> CondaPackage:
+        """Returns the package with the `noarch` of a record. Any text but ``python`` and ``generic`` says nothing.
+
+        The field is set only if the other fields show another kind. So a lock file needs to name the kind of few
+        packages: of Python packages that do not depend on python (https://github.com/conda/conda/issues/13412) or that
+        are for one platform (CEP 20), and of generic packages that depend on python.
+        """
+        plain = replace(self, noarch="")
+        return replace(self, noarch=kind) if kind in ("python", "generic") and kind != plain.kind else plain
 
 
 @dataclass(frozen=True, order=True)

@@ -125,7 +125,11 @@ def _package(record: Any) -> CondaPackage:
         md5=record.md5.hex() if record.md5 else "",
         size=record.size,
         depends=merged_depends(record.depends),
-    )
+    ).with_noarch(_noarch(record))
+
+
+def _noarch(record: Any) -> str:
+    return "python" if record.noarch.python else "generic" if record.noarch.generic else ""
 
 
 def changed(before: Lockfile, after: Lockfile) -> dict[str, CondaPackage]:

@@ -22,7 +22,8 @@ from jupyter_condabuild.errors import LockfileError
 
 _UNKNOWN_MD5 = "0" * 32
 # Starts of keys in custom_metadata. After them comes the archive's file name, or the pip package's name and version.
-_SIZE, _SITE_PACKAGES, _INDEX, _EDITABLE = "size/", "site-packages/", "pip-index/", "pip-editable/"
+_SIZE, _SITE_PACKAGES, _NOARCH = "size/", "site-packages/", "noarch/"
+_INDEX, _EDITABLE = "pip-index/", "pip-editable/"
 _REQUESTED = "requested"
 """The key in custom_metadata for the requested specs, which are a list in JSON."""
 
@@ -33,6 +34,8 @@ def dump(lockfile: Lockfile) -> str:
     for package in lockfile.conda:
         if package.python_site_packages_path:
             custom[f"{_SITE_PACKAGES}{package.fn}"] = package.python_site_packages_path
+        if package.noarch:
+            custom[f"{_NOARCH}{package.fn}"] = package.noarch
     for pip in lockfile.pip:
         if pip.index and (pip.url or pip.index != PYPI):
             custom[f"{_INDEX}{pip.name}-{pip.version}"] = pip.index
@@ -110,7 +113,7 @@ def load(value: Mapping[str, Any], where: str, platform: str) -> Lockfile:
 def _load_conda(entry: Mapping[str, Any], custom: Mapping[str, str]) -> CondaPackage:
     package = CondaPackage.of_url(scrub_url(entry["url"]))
     depends = [f"{name} {spec or ''}".strip() for name, spec in (entry.get("dependencies") or {}).items()]
-    size = custom.get(f"{_SIZE}{package.fn}")
+    size, kind = custom.get(f"{_SIZE}{package.fn}"), custom.get(f"{_NOARCH}{package.fn}", "")
     return replace(
         package,
         name=entry["name"],
@@ -121,7 +124,7 @@ def _load_conda(entry: Mapping[str, Any], custom: Mapping[str, str]) -> CondaPac
         size=int(size) if size else None,
         depends=merged_depends(depends),
         python_site_packages_path=custom.get(f"{_SITE_PACKAGES}{package.fn}", ""),
-    )
+    ).with_noarch(kind)
 
 
 def _load_pip(entry: Mapping[str, Any], custom: Mapping[str, str]) -> PipPackage:

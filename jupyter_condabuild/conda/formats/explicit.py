@@ -6,6 +6,7 @@ https://docs.conda.io/projects/conda/en/stable/user-guide/tasks/manage-environme
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Literal
 
 from jupyter_condabuild.conda.formats import requirement
@@ -31,6 +32,9 @@ def dump(lockfile: Lockfile, hash: Literal["sha256", "md5"] = "sha256") -> str:
     for package in _dependencies_first(lockfile.conda):
         digest = (package.md5 if hash == "md5" else package.sha256) or package.sha256 or package.md5
         lines.append(f"{package.url}#{digest}" if digest else package.url)
+    for package in lockfile.conda:  # the format cannot contain dependencies, which show the kind of most packages
+        if kind := replace(package, depends=()).with_noarch(package.kind).noarch:
+            lines.append(f"# noarch: {package.fn} {kind}")
     if lockfile.pip:
         lines += [
             "#",
@@ -47,10 +51,13 @@ def load(text: str, where: str, platform: str) -> Lockfile:
     The platform comes from the comment ``# platform:``, which conda writes, or else from the URLs of the packages.
     """
     conda, pip, named = [], [], ""
+    kinds: dict[str, str] = {}
     for raw in _LINE.finditer(text):
         line = raw[0].strip()
         if match := re.fullmatch(r"#\s*platform:\s*(\S+)", line):
             named = match[1]
+        elif match := re.fullmatch(r"#\s*noarch:\s*(\S+)\s+(\S+)", line):
+            kinds[match[1]] = match[2]
         elif line.startswith("# pip: "):
             if package := requirement.load(line.removeprefix("# pip: ")):
                 pip.append(package)
@@ -63,6 +70,7 @@ def load(text: str, where: str, platform: str) -> Lockfile:
         check_number(len(conda) + len(pip), where)
     subdirs = {package.subdir for package in conda} - {"noarch"}
     platforms = [named] if named else sorted(subdirs) or [platform or linux_platform()]
+    conda = [package.with_noarch(kinds.get(package.fn, "")) for package in conda]
     return of_packages(choose(platforms, platform, where), conda, pip)
 
 
@@ -90,7 +98,7 @@ def _dependencies_first(packages: tuple[CondaPackage, ...]) -> list[CondaPackage
         entered: set[str] = set()
         while open_names:
             name = open_names[-1]
-            needed = [] if name in entered else [depend.split()[0] for depend in by_name[name].depends]
+            needed = [] if name in entered else _needed(by_name[name])
             entered.add(name)
             missing = [other for other in needed if other in by_name and other not in ordered and other not in entered]
             if missing:
@@ -98,3 +106,8 @@ def _dependencies_first(packages: tuple[CondaPackage, ...]) -> list[CondaPackage
             else:
                 ordered.setdefault(name, by_name[open_names.pop()])
     return list(ordered.values())
+
+
+def _needed(package: CondaPackage) -> list[str]:
+    """Returns the names of the packages that come before a package. Every noarch Python package needs Python."""
+    return [depend.split()[0] for depend in package.depends] + ["python"] * (package.kind == "python")

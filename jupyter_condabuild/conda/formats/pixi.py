@@ -47,11 +47,13 @@ def _conda(package: CondaPackage, lockfile: Lockfile) -> dict[str, Any]:
     entry: dict[str, Any] = {"conda": package.url}
     if (CondaPackage.of_url(package.url).name, CondaPackage.of_url(package.url).build) != (package.name, package.build):
         entry |= {"name": package.name, "version": package.version, "build": package.build}
+    if package.url.startswith("file:"):  # rattler takes the subdir only from the URL of a server
+        entry["subdir"] = package.subdir
     for key, value in (("sha256", package.sha256), ("md5", package.md5), ("depends", list(package.depends))):
         if value:
             entry[key] = value
-    if package.subdir == "noarch":
-        entry["noarch"] = "python" if package.is_noarch_python else "generic"
+    if package.kind:
+        entry["noarch"] = package.kind
     if package.size is not None:
         entry["size"] = package.size
     if package.name == "python":
@@ -115,7 +117,7 @@ def _load_conda(url: str, entry: Mapping[str, Any]) -> CondaPackage:
         **fields,
         size=int(entry["size"]) if entry.get("size") else None,
         depends=merged_depends(entry.get("depends") or ()),
-    )
+    ).with_noarch(entry.get("noarch") or "")
     site_packages = entry.get("python_site_packages_path") or ""
     if name == "python" and site_packages != site_packages_of(package.version, package.build):
         return replace(package, python_site_packages_path=site_packages)

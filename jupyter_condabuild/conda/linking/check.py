@@ -40,11 +40,13 @@ class Checked:
 
     `split` are its paths; None if only an installer can handle the package. `links` are the symbolic links that an
     installer makes in the prefix, and `taken` all other paths that it writes there, with the folders above them.
+    `noarch_python` says whether its paths depend on the site-packages folder, according to the package itself.
     """
 
     split: Split | None
     links: frozenset[str]
     taken: frozenset[str]
+    noarch_python: bool = False
 
 
 def collide(packages: Iterable[Checked]) -> bool:
@@ -80,6 +82,8 @@ def check(package: CondaPackage, extracted: Path, site_packages: str) -> Checked
     found = split(extracted, site_packages)
     index = checker.json("index.json")
     noarch = isinstance(index, dict) and index.get("noarch") == "python"
+    if noarch and not site_packages:
+        raise checker.incomplete("it is a noarch Python package, and the environment has no Python")
     plain = [checker.path(name) for name, _ in found.plain] if found else []
     folders = set[str]()
     checker.folders(plain, folders)
@@ -107,7 +111,7 @@ def check(package: CondaPackage, extracted: Path, site_packages: str) -> Checked
         for place in links:
             if written[place] > 1:
                 raise checker.unsafe(place, "it is a link and something else")
-    return Checked(found, frozenset(links), frozenset(taken))
+    return Checked(found, frozenset(links), frozenset(taken), noarch)
 
 
 def _parents(path: str) -> Iterator[str]:

@@ -107,6 +107,13 @@ def link(
         unpack_all((sources[dist].path, path, sha256.get(dist, "")) for dist, path in unpacked.items())
     extracted = {dist: unpacked.get(dist) or cached.path.absolute() for dist, cached in sources.items()}
     checked = {package.dist: check(package, extracted[package.dist], site_packages) for package in packages}
+    for package in packages:
+        if checked[package.dist].noarch_python and not package.is_noarch_python:
+            # The key of its layer lacks the site-packages folder, so that the layer would be used for another Python.
+            raise LinkFailed(
+                f"Cannot link {package.dist}: it is a noarch Python package, but the lock file does not say so.",
+                "Write the lock file with 'jupyter condabuild lock', which says so.",
+            )
     thin = {dist: item.split for dist, item in checked.items() if item.split}
     rest = [
         package
@@ -114,7 +121,7 @@ def link(
         if not (paths := thin.get(package.dist))
         or ((paths.rewritten or paths.entry_points) and package.dist not in helpers)
     ]
-    if any(package.is_noarch_python for package in rest):
+    if any(checked[package.dist].noarch_python for package in rest):
         rest = list(dict.fromkeys([*rest, *python]))
     for package in rest:
         dist = package.dist
@@ -172,7 +179,7 @@ def _link_all(
     targets = {package.dist: target.with_name(package.dist) for package in packages}
     python = [package for package in packages if package.name == "python"]
     for package in packages:
-        needed = list(dict.fromkeys([package, *python])) if package.is_noarch_python else [package]
+        needed = list(dict.fromkeys([package, *python])) if checked[package.dist].noarch_python else [package]
         if collide(checked[item.dist] for item in needed):
             raise UnsafePackage(f"{package.dist} has paths inside of a link of {python[0].dist}.")
         asyncio.run(_install(needed, extracted, cache, targets[package.dist], target_prefix))
@@ -235,7 +242,7 @@ def rattler_record(package: CondaPackage, url: str) -> Any:
         build=BuildString(package.build),
         build_number=package.build_number or 0,
         subdir=package.subdir,
-        noarch="python" if package.is_noarch_python else "generic" if package.subdir == "noarch" else None,
+        noarch=package.kind or None,
         depends=list(package.depends),
         sha256=bytes.fromhex(package.sha256) if package.sha256 else None,
         md5=bytes.fromhex(package.md5) if package.md5 else None,

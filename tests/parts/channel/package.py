@@ -62,7 +62,7 @@ Entry = File | Symlink | Folder
 
 @dataclass(frozen=True)
 class Metadata:
-    """The data of a package in `info/`, without its files."""
+    """The data of a package in `info/`, without its files. With `abi3`, a noarch package is for linux-64 (CEP 20)."""
 
     name: str
     version: str
@@ -77,6 +77,7 @@ class Metadata:
     site_packages: str | None = None
     about: Mapping[str, object] = field(default_factory=dict)
     licenses: Mapping[str, bytes] = field(default_factory=dict)
+    abi3: bool = False
 
     @property
     def stem(self) -> str:
@@ -86,7 +87,7 @@ class Metadata:
     @property
     def subdir(self) -> str:
         """The folder of the channel for the package."""
-        return "noarch" if self.noarch else "linux-64"
+        return "noarch" if self.noarch and not self.abi3 else "linux-64"
 
     def index(self) -> dict[str, object]:
         """Returns the content of `info/index.json`."""
