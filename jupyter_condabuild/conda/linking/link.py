@@ -242,7 +242,7 @@ def rattler_record(package: CondaPackage, url: str) -> Any:
         build=BuildString(package.build),
         build_number=package.build_number or 0,
         subdir=package.subdir,
-        noarch=package.kind or None,
+        noarch=package.kind or None,  # type: ignore[arg-type]  # the texts that it names
         depends=list(package.depends),
         sha256=bytes.fromhex(package.sha256) if package.sha256 else None,
         md5=bytes.fromhex(package.md5) if package.md5 else None,
