@@ -60,7 +60,7 @@ class Forgery:
 
     def number(self, name: str) -> int:
         """Returns the position of the layer whose annotations or history contain a text."""
-        lines = [entry["created_by"] for entry in self.config["history"]]
+        lines = [entry.get("created_by", "") for entry in self.config["history"] if not entry.get("empty_layer")]
         return next(
             number
             for number, layer in enumerate(self.layers)
@@ -71,7 +71,8 @@ class Forgery:
         """Changes the entries of a layer. With `honest`, the annotation and the configuration keep the old diff_id."""
         number = self.number(name)
         old = self.layers[number]
-        content = io.BytesIO(gzip.decompress(self.blobs[old.digest]))
+        blob = self.blobs[old.digest]
+        content = io.BytesIO(gzip.decompress(blob) if blob.startswith(b"\x1f\x8b") else blob)  # engines do not compress
         with tarfile.open(fileobj=content, errors="surrogateescape") as tar:
             found = [(member, tar.extractfile(member).read() if member.isreg() else b"") for member in tar]  # type: ignore[union-attr]
         data = packed(edit(found))

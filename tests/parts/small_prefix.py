@@ -11,6 +11,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
 
+from tests.parts.channel.entry_points import script
+
 CHANNEL = "https://conda.example.org/lab"
 SITE = "lib/python3.11/site-packages"
 
@@ -83,6 +85,26 @@ class SmallPrefix:
         self.add(
             "python", version, build, files={"bin/python3.11": b"#!\n"}, links={"bin/python": "python3.11"}, **fields
         )
+
+    def entry_point(self, record: Path, command: str, target: str, indent: str = "    ") -> Path:
+        """Adds a script to an installed noarch package, as conda (4 spaces) or rattler (a tab) writes it.
+
+        As in conda, the record has no hash of it. Returns the script.
+        """
+        module, _, function = target.partition(":")
+        value = json.loads(record.read_bytes())
+        text = script(f"{command} = {module}:{function}", str(self.path))[1].replace("    ", indent)
+        path = self.write(f"bin/{command}", text.encode())
+        path.chmod(0o755)
+        value["files"].append(f"bin/{command}")
+        entry = {"_path": f"bin/{command}", "path_type": "unix_python_entry_point", "size_in_bytes": len(text)}
+        value["paths_data"]["paths"].append(entry)
+        record.write_text(json.dumps(value))
+        link = self.pkgs / record.stem / "info/link.json"
+        points = [*(json.loads(link.read_bytes())["noarch"]["entry_points"] if link.exists() else ())]
+        points.append(f"{command} = {target}")
+        link.write_text(json.dumps({"noarch": {"type": "python", "entry_points": points}}))
+        return path
 
     def distribution(
         self, name: str, version: str = "1.0", files: Mapping[str, bytes] | None = None, installer: str = "conda"

@@ -12,6 +12,9 @@ from jupyter_condabuild.conda.prefix.listing import Listing, listing
 from jupyter_condabuild.conda.prefix.records import PrefixRecord
 from jupyter_condabuild.conda.prefix.walk import DEVICE, Status, status
 
+_COMPARISON = 2
+"""Part of every stamp of a package. Raise this number if the comparison finds more, so that it is done again."""
+
 
 def stamp(folder: Path, contents: Listing | None = None) -> str:
     """Returns a digest (hexadecimal) of the name, size, mode, inode and modification time of every file but bytecode.
@@ -30,7 +33,8 @@ def stamp(folder: Path, contents: Listing | None = None) -> str:
 
 def stamp_of(record: PrefixRecord, statuses: Mapping[str, Status | None]) -> str:
     """Returns the same digest of one package: of its files, with links and bytecode, and of its record."""
-    rows = [_row(path, statuses.get(path)) for path in record.files]
+    rows: list[tuple[str | int, ...]] = [(_COMPARISON,)]
+    rows += [_row(path, statuses.get(path)) for path in record.files]
     rows.append(_row(record.dist, status(os.stat(record.source))))
     return hashlib.sha256(marshal.dumps(rows, 2)).hexdigest()
 

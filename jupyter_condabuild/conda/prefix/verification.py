@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
 import stat
 import threading
@@ -17,15 +18,18 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from jupyter_condabuild.conda.linking import entry_points
 from jupyter_condabuild.conda.package_cache import default_folders
 from jupyter_condabuild.conda.prefix.records import PathsEntry, PrefixRecord
 from jupyter_condabuild.conda.prefix.walk import DEVICE, INODE, LINKS, MODE, MTIME_NS, SIZE, Status
 from jupyter_condabuild.conda.prefix.walk import status as status_of
+from jupyter_condabuild.files import read_regular
 
 State = Literal["same", "modified", "missing", "unreadable"]
 Progress = Callable[[int, int], None]
 
 _BUFFER = 1 << 20
+_MOST_POINTS = 4 << 20
 _BATCH_BYTES, _BATCH_FILES = 8 << 20, 200
 _local = threading.local()
 
@@ -35,7 +39,8 @@ class Expected(NamedTuple):
 
     `package` is the name of a package with this path. `entries` has several items if several packages have this path:
     any of them may have written the file. `cached` is the file in the package cache, or empty, and `extracted_ns` is
-    the time when it was extracted (nanoseconds since the epoch).
+    the time when it was extracted (nanoseconds since the epoch). `targets` are the ``module:function`` of a script
+    without a hash; empty if they are not known.
     """
 
     path: str
@@ -43,6 +48,7 @@ class Expected(NamedTuple):
     entries: tuple[PathsEntry, ...]
     cached: str = ""
     extracted_ns: int = 0
+    targets: tuple[str, ...] = ()
 
 
 class Verdict(NamedTuple):
@@ -69,11 +75,13 @@ def expectations(prefix: Path, records: Iterable[PrefixRecord], *, trust_cache: 
     for record in records:
         cache, extracted_ns = _extracted(record, folders) if trust_cache else ("", 0)
         names = _names_in_package(record) if cache else ()
+        scripts = _scripts(prefix, record, cache)
         for number, entry in enumerate(record.paths):
             earlier = by_path.get(entry.path)
             entries = (*earlier.entries, entry) if earlier else (entry,)
             cached = f"{cache}/{names[number]}" if cache and not earlier else ""
-            by_path[entry.path] = Expected(entry.path, record.name, entries, cached, extracted_ns)
+            targets = (*(earlier.targets if earlier else ()), *scripts.get(entry.path, ()))
+            by_path[entry.path] = Expected(entry.path, record.name, entries, cached, extracted_ns, targets)
     return by_path.values()
 
 
@@ -94,6 +102,28 @@ def _extracted(record: PrefixRecord, folders: Sequence[Path]) -> tuple[str, int]
             times.append(os.stat(f"{folder}/info/repodata_record.json").st_mtime_ns)
         return folder, min(times)
     return "", 0
+
+
+def _scripts(prefix: Path, record: PrefixRecord, cache: str) -> dict[str, tuple[str, ...]]:
+    """Returns the ``module:function`` of the scripts that have no hash in the record of conda, by path.
+
+    They come from the package, or else from the metadata of its distribution, which has a hash.
+    """
+    if not any(_is_script(entry) for entry in record.paths):
+        return {}
+    points: dict[str, str] = {}
+    with contextlib.suppress(OSError, ValueError, RecursionError):
+        points = entry_points.of_link_json(json.loads(read_regular(Path(cache, "info/link.json"), _MOST_POINTS)))
+    for path in record.files if not points else ():
+        if path.endswith(".dist-info/entry_points.txt"):
+            with contextlib.suppress(OSError, ValueError):
+                text = read_regular(prefix / path, _MOST_POINTS, follow=True).decode()
+                points |= entry_points.of_entry_points_txt(text)
+    return {f"bin/{command}": (target,) for command, target in points.items()}
+
+
+def _is_script(entry: PathsEntry) -> bool:
+    return entry.kind == "unix_python_entry_point" and not entry.expected_sha256
 
 
 def _names_in_package(record: PrefixRecord) -> list[str]:
@@ -171,7 +201,7 @@ def _verdict(root: str, expected: Expected) -> Verdict:
         state: State = "unreadable" if isinstance(error, PermissionError) else "missing"
         return Verdict(expected, state, _size(expected))
     try:
-        same, read = _same(path, status, expected)
+        same, read = _same(root, path, status, expected)
     except FileNotFoundError:
         return Verdict(expected, "missing", _size(expected))
     except OSError:
@@ -179,7 +209,7 @@ def _verdict(root: str, expected: Expected) -> Verdict:
     return Verdict(expected, "same" if same else "modified", status[SIZE], read)
 
 
-def _same(path: str, status: Status, expected: Expected) -> tuple[bool, int]:
+def _same(root: str, path: str, status: Status, expected: Expected) -> tuple[bool, int]:
     """Returns whether the file matches one of the entries, and the number of bytes that were read."""
     if stat.S_ISLNK(status[MODE]):
         return _same_link(path, expected), 0
@@ -189,11 +219,34 @@ def _same(path: str, status: Status, expected: Expected) -> tuple[bool, int]:
         return False, 0
     candidates = [entry for entry in expected.entries if entry.kind not in ("softlink", "directory")]
     sums = {entry.expected_sha256 for entry in candidates if _may_have_size(entry, status[SIZE])}
-    if not sums or "" in sums:  # "": the record has no hash, as for bytecode and conda's entry points
-        return bool(sums), 0
+    if not sums:
+        return False, 0
+    if any(_is_script(entry) for entry in candidates) and _is_as_written(root, path, status, expected):
+        return True, status[SIZE]
+    if any(not entry.expected_sha256 and not _is_script(entry) for entry in candidates):
+        return True, 0  # the record has no hash, as for bytecode
     if _is_cached(status, expected):
         return True, 0
     return _sha256(path, status[SIZE]) in sums, status[SIZE]
+
+
+def _is_as_written(root: str, path: str, status: Status, expected: Expected) -> bool:
+    """Whether a file is the script that an installer writes for the entry point of a package.
+
+    If the entry point is not known, any entry point is accepted in a script of the recorded size. The script of an
+    environment that was moved names a Python that does not exist. It counts as unchanged.
+    """
+    sizes = {entry.size for entry in expected.entries if _is_script(entry)}
+    if not expected.targets and sizes.isdisjoint((None, status[SIZE])):
+        return False
+    try:
+        script = entry_points.read(path)
+    except OSError:
+        return False
+    if script is None or (expected.targets and script.target not in expected.targets):
+        return False
+    folder = os.path.dirname(script.python)
+    return not os.path.exists(folder) or os.path.realpath(folder) == os.path.realpath(f"{root}/bin")
 
 
 def _may_have_size(entry: PathsEntry, size: int) -> bool:

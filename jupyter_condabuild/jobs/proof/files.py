@@ -6,12 +6,14 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from jupyter_condabuild.conda.fetch import locate
+from jupyter_condabuild.conda.linking.entry_points import MOST_BYTES, forms
 from jupyter_condabuild.conda.linking.link import link, linked_package
 from jupyter_condabuild.conda.lockfile import Lockfile
+from jupyter_condabuild.conda.package_cache import hash_file
 from jupyter_condabuild.conda.package_sources import PackageSources
 from jupyter_condabuild.engines.docker.recipe import LOCK_SCRIPT
 from jupyter_condabuild.errors import LockfileError
@@ -49,7 +51,7 @@ from jupyter_condabuild.requests.job_context import JobContext
 from jupyter_condabuild.requests.others import VerifyRequest
 from jupyter_condabuild.text import counted
 
-_BY_INSTALLER = re.compile(r"(.*\.pyc|(?:.*/)?__pycache__)|(conda-meta/[^/]*\.json|conda-meta/history)")
+_BY_INSTALLER = re.compile(r"(.*\.pyc|(?:.*/)?__pycache__)|(conda-meta/(?:[^/]*\.json|history|created_at))")
 """Paths below /opt/env that each installer writes in its own way: bytecode, and records."""
 
 _OF_THE_BUILDER = (
@@ -112,16 +114,20 @@ def _expected(lockfile: Lockfile, sources: PackageSources, job: JobContext) -> d
     expected: dict[str, list[Node]] = {}
     for package in staged.values():
         for file in linked_package(package, None, layer.EPOCH, "").files:
-            expected.setdefault(file.path, []).append(_node(Path(file.source)))
+            expected.setdefault(file.path, []).extend(_nodes(Path(file.source)))
     return expected
 
 
-def _node(path: Path) -> Node:
+def _nodes(path: Path) -> Iterator[Node]:
+    """Yields the node of a file; for the script of an entry point, a node for the script of each installer."""
     if path.is_symlink():
-        return Node("a link", 0o777, (0, 0), os.readlink(path))
-    with path.open("rb") as file:
-        content = hashlib.file_digest(file, "sha256").hexdigest()
-    return Node("a file", path.stat().st_mode & 0o777, (0, 0), content)
+        yield Node("a link", 0o777, (0, 0), os.readlink(path))
+        return
+    mode = path.stat().st_mode & 0o777
+    yield Node("a file", mode, (0, 0), hash_file(path))
+    if path.parent.name == "bin" and path.stat().st_size < MOST_BYTES:
+        for form in forms(path.read_bytes()):
+            yield Node("a file", mode, (0, 0), hashlib.sha256(form).hexdigest())
 
 
 def _prove_prefix(installed: Mapping[str, Node], expected: Mapping[str, list[Node]], findings: Findings) -> None:

@@ -1,0 +1,42 @@
+"""verify compares the files of an image of the docker engine with the packages, whichever installer wrote them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from jupyter_condabuild.conda.linking.entry_points import forms
+from jupyter_condabuild.errors import NotVerified
+from tests.parts.engines import DockerWorkshop
+from tests.parts.forged_image import Forgery, Member, entry
+from tests.parts.forgeries import added, with_content
+from tests.parts.jobs import verified
+
+SCRIPT = "opt/env/bin/templated"
+LAYER = "COPY /opt/env /opt/env"
+
+
+def by_conda(found: list[Member]) -> list[Member]:
+    """Returns the layer of the environment as conda or micromamba writes it."""
+    (script,) = (data for member, data in found if member.name == SCRIPT)
+    with_tab, with_spaces = forms(script)
+    assert script == with_tab != with_spaces
+    created = entry("opt/env/conda-meta/created_at", b"1764500000.0")
+    return added(created)(with_content(SCRIPT, with_spaces)(found))
+
+
+def test_the_scripts_of_every_installer_are_proved_and_no_other(
+    docker_workshop: DockerWorkshop, rattler_prefix: Path, tmp_path: Path
+) -> None:
+    """conda indents scripts with spaces and writes the time of the installation; no installer calls another module."""
+    built = docker_workshop.image(rattler_prefix, "entry-points")
+    forged = Forgery.of(built.archive)
+    forged.change(LAYER, by_conda)
+    found = verified(forged.write(tmp_path / "conda.tar"), tmp_path / "store")
+    assert "bin/templated" in found.proved
+    assert not [name for name in found.unproved if "created_at" in name]
+    evil = built.read(SCRIPT).replace(b"from templated.program", b"from evil")
+    forged.change(LAYER, with_content(SCRIPT, evil))
+    with pytest.raises(NotVerified, match="bin/templated"):
+        verified(forged.write(tmp_path / "evil.tar"), tmp_path / "store")
