@@ -121,6 +121,8 @@ class VerifyRequest(JobRequest):
         "the base of the image, if it is not in the registry that the image names: oci-archive:FILE",
         "--base",
         metavar="REFERENCE",
+        client=True,
+        below_root=True,
     )
     all: bool = option(
         False,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +123,10 @@ async def test_an_image_with_a_replaced_layer_is_not_verified(
     good = await done(api, {"command": "verify", "reference": "oci-archive:good.tar"})
     assert (good["state"], good["request"]["reference"]) == ("finished", "oci-archive:good.tar"), good["error"]
     assert good["result"]["unproved"] > 0  # the base was an archive
+    shutil.copyfile(small_base.removeprefix("oci-archive:"), jp_root_dir / "base.tar")
+    named = {"command": "verify", "reference": "oci-archive:good.tar", "base": "oci-archive:base.tar"}
+    whole = await done(api, named)
+    assert (whole["state"], whole["result"]["unproved"]) == ("finished", 0), whole["error"]
     exchange_layer(jp_root_dir / "good.tar", "tqdm-", jp_root_dir / "evil.tar")
     evil = await done(api, {"command": "verify", "reference": "oci-archive:evil.tar"})
     assert (evil["state"], evil["error"]["code"]) == ("failed", "not_verified")
@@ -206,6 +211,7 @@ async def test_invalid_commands_are_refused(api: Api, rattler_prefix: Path) -> N
         ({"command": "rebase", "reference": "x:1", "push": True}, 400, "bad_request"),
         ({"command": "verify", "reference": "x:1", **source}, 400, "bad_request"),
         ({"command": "verify", "reference": "oci-archive:../x.tar"}, 400, "bad_request"),
+        ({"command": "verify", "reference": "x:1", "base": "oci-archive:../x.tar"}, 400, "bad_request"),
         ({"command": "verify", "reference": "docker-archive:/etc/passwd"}, 400, "bad_request"),
         ({"command": "base", "reference": "x:1"}, 400, "bad_request"),
         ({"command": "base", "reference": "x:1", "keep": "7", **source}, 400, "bad_request"),

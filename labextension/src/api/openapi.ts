@@ -594,6 +594,7 @@ export interface components {
             /** @constant */
             command: "verify";
             reference: components["schemas"]["ImageName"];
+            base?: components["schemas"]["ImageName"];
             /**
              * @description Make every layer again, also those that this machine has made before.
              * @default false
