@@ -25,23 +25,32 @@ _ABI3 = "_python_abi3_support"
 """The start of a dependency of noarch Python packages that are for one platform (CEP 20)."""
 
 
-def complete(lockfile: Lockfile, sources: PackageSources, folder: Path) -> tuple[Lockfile, dict[str, PackageError]]:
+def complete(
+    lockfile: Lockfile, sources: PackageSources, folder: Path, *, unverified: bool = False
+) -> tuple[Lockfile, dict[str, PackageError]]:
     """Completes the sha256 and the size of each package, and of a package without size the ``noarch``.
 
     The package caches are searched first, then the channel. For a size, the headers of the channel are enough. For a
     sha256, the archive is downloaded to `folder`. A kind that the channel does not tell stays a guess.
+
+    Args:
+        unverified: whether a package without any hash gets the hash of the archive that its channel has now, or that a
+            package cache has from the same URL. Otherwise, such a package cannot be completed.
 
     Returns the lock file, and the reason for each package that cannot be completed, by dist. Such a package stays
     unchanged in the lock file.
     """
     # @EXPLICIT files contain no dependencies, which show whether a noarch package is a Python package
     without_depends = not any(package.depends for package in lockfile.conda)
-    packages = [_from_cache(package, sources.caches, without_depends) for package in lockfile.conda]
+    hashless = [package for package in lockfile.conda if unverified and not (package.sha256 or package.md5)]
+    recorded = {package.dist: sources.caches.recorded_hash(package) for package in hashless}
+    packages = [replace(package, sha256=recorded.get(package.dist) or package.sha256) for package in lockfile.conda]
+    packages = [_from_cache(package, sources.caches, without_depends) for package in packages]
     packages = _with_sizes(_with_kinds(packages, sources), sources)
     incomplete = [package for package in packages if not package.sha256 or package.size is None]
     # Only an archive has a sha256 and a size: the extracted folders of the caches do not help here.
     whole = sources.distrusting(package.dist for package in incomplete)
-    found, failures = locate(incomplete, whole, folder) if incomplete else ({}, {})
+    found, failures = locate(incomplete, whole, folder, unverified=unverified) if incomplete else ({}, {})
     completed = {
         package.dist: replace(package, sha256=hash_file(cached.path), size=cached.path.stat().st_size)
         for package in incomplete

@@ -28,12 +28,15 @@ def locate(
     sources: PackageSources,
     folder: Path,
     done: Callable[[CondaPackage], None] = lambda package: None,
+    *,
+    unverified: bool = False,
 ) -> tuple[dict[str, Cached], dict[str, PackageError]]:
     """Finds or downloads packages.
 
     Args:
         folder: the folder for downloads.
         done: called after each download of a package.
+        unverified: whether a package without any hash is downloaded. Otherwise, it counts as not available.
 
     Returns the packages that are available, and the errors of the others; both by dist.
     """
@@ -50,7 +53,7 @@ def locate(
         import asyncio
 
         folder.mkdir(parents=True, exist_ok=True)
-        for package, result in asyncio.run(_download_all(missing, sources, folder, done)):
+        for package, result in asyncio.run(_download_all(missing, sources, folder, done, unverified)):
             if isinstance(result, PackageError):
                 failures[package.dist] = result
             else:
@@ -63,6 +66,7 @@ async def _download_all(
     sources: PackageSources,
     folder: Path,
     done: Callable[[CondaPackage], None],
+    unverified: bool,
 ) -> list[tuple[CondaPackage, Path | PackageError]]:
     import asyncio
 
@@ -71,7 +75,12 @@ async def _download_all(
 
     async def download(package: CondaPackage) -> tuple[CondaPackage, Path | PackageError]:
         async with limit:
-            if sources.may_fetch(package):
+            if not (package.sha256 or package.md5 or unverified):
+                result: Path | PackageError = PackageNotFound(
+                    f"No hash of {package.fn} is known, so its archive cannot be verified.",
+                    "Make a lock file with hashes: conda list --explicit --sha256.",
+                )
+            elif sources.may_fetch(package):
                 result = await _download(client, package, sources, folder / package.fn)
             else:
                 result = PackageNotFound(
@@ -152,17 +161,14 @@ def _verified(package: CondaPackage, archive: Path) -> Path:
     """Returns the archive if its hash is that of the package. Raises PackageNotFound or PackageMismatch."""
     if not archive.is_file():
         raise PackageNotFound(f"{package.dist} is in no package cache, and its channel does not have {package.fn}.")
-    if not (package.sha256 or package.md5):
-        raise PackageNotFound(
-            f"No hash of {package.fn} is known, so its archive cannot be verified.",
-            "Make a lock file with hashes: conda list --explicit --sha256.",
-        )
     if package.size is not None and archive.stat().st_size != package.size:
         raise PackageMismatch(
             f"{package.fn} from {package.channel} has {archive.stat().st_size} bytes instead of {package.size}.",
             "The channel replaced the file, or the download was altered. Update the package, or ask its owner.",
         )
     algorithm, expected = ("sha256", package.sha256) if package.sha256 else ("md5", package.md5)
+    if not expected:  # the caller records the hash
+        return archive
     actual = hash_file(archive, algorithm)
     if actual != expected:
         raise PackageMismatch(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
 
 from jupyter_condabuild.conda.packages import CondaPackage, PipPackage, site_packages_of
+from jupyter_condabuild.conda.platforms import check_subdirs
 from jupyter_condabuild.errors import LockfileError
 
 Format = Literal["conda-lock", "explicit", "pixi", "environment"]
@@ -22,13 +23,26 @@ MOST_PACKAGES = 50_000
 
 
 @dataclass(frozen=True)
+class Choices:
+    """What the file of a lock file has, and what was chosen from it.
+
+    `platforms` and `environments` are all in the file; empty if the format cannot contain several. `environment` is the
+    chosen one. `left_out` are the categories of packages that were not read.
+    """
+
+    platforms: tuple[str, ...] = ()
+    environments: tuple[str, ...] = ()
+    environment: str = ""
+    left_out: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Lockfile:
     """The packages of an environment. It contains no data about the machine or the user.
 
     `channels` are the URLs of the packages' channels, sorted. `conda` and `pip` are sorted by name. `requested` are the
     specs that the user requested, if the format contains them. They do not count in a comparison: two environments with
-    the same packages have equal lock files. `platforms` are all platforms in the file that the lock file was read from,
-    with `platform`; empty if the format cannot contain several.
+    the same packages have equal lock files. `choices` says what else the file has that the lock file was read from.
     """
 
     platform: str
@@ -36,7 +50,7 @@ class Lockfile:
     conda: tuple[CondaPackage, ...]
     pip: tuple[PipPackage, ...] = ()
     requested: tuple[str, ...] = field(default=(), compare=False)
-    platforms: tuple[str, ...] = field(default=(), compare=False)
+    choices: Choices = field(default=Choices(), compare=False)
 
     @cached_property
     def digest(self) -> str:
@@ -81,7 +95,6 @@ def of_packages(
     conda: Sequence[CondaPackage],
     pip: Sequence[PipPackage],
     requested: Sequence[str] = (),
-    platforms: Sequence[str] = (),
 ) -> Lockfile:
     """Returns the lock file of packages that are in any order."""
     return Lockfile(
@@ -90,7 +103,50 @@ def of_packages(
         conda=tuple(sorted(conda, key=_order)),
         pip=tuple(sorted(pip)),
         requested=tuple(requested),
-        platforms=tuple(platforms),
+    )
+
+
+def of_file(
+    where: str,
+    platform: str,
+    conda: Iterable[CondaPackage],
+    pip: Iterable[PipPackage],
+    requested: Sequence[str] = (),
+    choices: Choices | None = None,
+) -> Lockfile:
+    """Returns the lock file of the entries of a file. Equal entries count once.
+
+    Args:
+        where: the name of the file, for messages.
+
+    Raises LockfileError if a name occurs with two versions or archives, or if a package is for another platform.
+    """
+    packages: dict[str, CondaPackage] = {}
+    for package in conda:
+        first = packages.setdefault(package.name, package)
+        if first.url != package.url or _differ(first.sha256, package.sha256) or _differ(first.md5, package.md5):
+            raise _twice(where, package.name, (first.dist, package.dist), "two archives of it")
+    pips: dict[str, PipPackage] = {}
+    for other in pip:
+        found = pips.setdefault(other.name, other)
+        if found != other:
+            raise _twice(where, other.name, (found.version, other.version), "two pip packages of this name")
+    check_subdirs(platform, {package.subdir: package.dist for package in packages.values()}, where)
+    made = of_packages(platform, list(packages.values()), list(pips.values()), requested)
+    return replace(made, choices=choices) if choices else made
+
+
+def _differ(first: str, second: str) -> bool:
+    return bool(first and second) and first != second
+
+
+def _twice(where: str, name: str, versions: tuple[str, str], what: str) -> LockfileError:
+    """Returns the error for a name that an environment cannot have twice."""
+    named = f": {versions[0]} and {versions[1]}" if len(set(versions)) > 1 else ""
+    return LockfileError(
+        f"{where} has {name[:100]!r} twice{named or f', with {what}'}.",
+        "An environment has one version of a package. Choose with --category or --environment, or write the lock file "
+        "again.",
     )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Any
 
 from jupyter_condabuild.conda.packages import CondaPackage
 from jupyter_condabuild.conda.paths import path_fault
+from jupyter_condabuild.conda.secrets import scrub_url
 from jupyter_condabuild.files import home_folder, others_can_write, others_can_write_into, read_regular
 
 MOST_METADATA = 256 << 20
@@ -105,6 +107,23 @@ class PackageCaches:
             if os.path.isfile(archive) and _is_archive(archive, package):
                 return Cached(archive, False)
         return None
+
+    def recorded_hash(self, package: CondaPackage) -> str:
+        """Returns the sha256 of the archive that a package cache has from the URL of a package; empty if none has it.
+
+        It proves nothing of the archive that the channel has now.
+        """
+        stem = package.fn.removesuffix(".conda").removesuffix(".tar.bz2")
+        for folder in self.folders:
+            record = _read(folder / stem / "info/repodata_record.json")
+            sha256 = record.get("sha256")
+            if (
+                re.fullmatch(r"[0-9a-f]{64}", str(sha256))
+                and scrub_url(str(record.get("url"))) == package.url
+                and self._is_own(folder, folder / stem)
+            ):
+                return str(sha256)
+        return ""
 
     def _is_own(self, folder: Path, extracted: Path) -> bool:
         """Whether only this user can change an extracted package in a package cache."""

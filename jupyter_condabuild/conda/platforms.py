@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from jupyter_condabuild.errors import LockfileError
 from jupyter_condabuild.text import listed
@@ -53,3 +53,25 @@ def choose(platforms: Sequence[str], wanted: str, where: str) -> str:
         if preferred in platforms:
             return preferred
     raise LockfileError(f"{where} is for {named}.", "Choose one of these platforms with --platform.")
+
+
+def of_subdirs(subdirs: Iterable[str]) -> list[str]:
+    """Returns the platforms among the subdirs of packages. Other folders, and ``noarch``, say nothing of a platform."""
+    return sorted({subdir for subdir in subdirs if is_subdir(subdir) and subdir != "noarch"})
+
+
+def check_subdirs(platform: str, dists: Mapping[str, str], where: str) -> None:
+    """Checks that the packages of a lock file are for its platform.
+
+    Args:
+        dists: a package of each subdir.
+        where: the name of the file, for the message.
+
+    Raises LockfileError.
+    """
+    for subdir in of_subdirs(dists):
+        if subdir != platform:
+            raise LockfileError(
+                f"{where} is for {platform}, but {dists[subdir]} is for {subdir}.",
+                f"Make a lock file whose packages are all for {platform}, or all for {subdir}.",
+            )

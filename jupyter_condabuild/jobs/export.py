@@ -13,6 +13,7 @@ from typing import Any
 
 from jupyter_condabuild import __version__
 from jupyter_condabuild.conda.formats import dump
+from jupyter_condabuild.conda.lock_findings import findings
 from jupyter_condabuild.conda.lockfile import Lockfile
 from jupyter_condabuild.conda.packages import License
 from jupyter_condabuild.engines.docker.installers import installer
@@ -119,6 +120,9 @@ def run(request: ExportRequest, report: Report) -> Exported:
         lockfile, warnings = locked.lockfile, (*locked.environment.warnings, *locked.drift.warnings)
     else:
         lockfile = read_lockfile(request, report)
+        warnings = findings(lockfile)
+        for warning in warnings:
+            report(warning)
     lockfile, local = without_local_packages(lockfile)
     if local:
         warning = Warning(

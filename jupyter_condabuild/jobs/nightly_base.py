@@ -91,7 +91,7 @@ def refresh(request: BaseRequest, day: str, report: Report) -> BaseResult:
             lockfile = _without(lockfile, request.without)
             file = job.scratch / "conda-lock.yml"
             file.write_text(dump(lockfile))
-            request = replace(request, prefix=None, lockfile=file)
+            request = replace(request, prefix=None, lockfile=file, environment="", category=())
         repository = job.repository(reference)
         layers = request.engine == "layers"
         rebased = layers and _digest_inside(repository, LATEST) == lockfile.digest

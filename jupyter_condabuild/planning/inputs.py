@@ -9,6 +9,7 @@ from pathlib import Path
 
 from jupyter_condabuild.conda.complete import complete
 from jupyter_condabuild.conda.formats import load
+from jupyter_condabuild.conda.lock_findings import findings
 from jupyter_condabuild.conda.lockfile import Lockfile
 from jupyter_condabuild.conda.locking import lock
 from jupyter_condabuild.conda.logins import read_logins
@@ -102,7 +103,8 @@ def read_inputs(
         )
     with job.phase("lock"):
         sources = PackageSources(PackageCaches(_folders(environment)), urls, logins=read_logins())
-        lockfile, unlockable = complete(lockfile, sources, job.folder())
+        known = lockfile
+        lockfile, unlockable = complete(lockfile, sources, job.folder(), unverified=environment is None)
         if unlockable and environment is None:
             raise next(iter(unlockable.values()))
     if environment is None and lockfile.pip and request.engine == "layers":
@@ -114,7 +116,7 @@ def read_inputs(
         )
     own = own_files(request, environment, changes, job.store, job.report)
     private = [package.dist for package in lockfile.conda if sources.needs_login(package)]
-    warnings = (*_warnings(request, environment, changes), *_private_warning(request, private), *own.warnings)
+    warnings = (*_warnings(request, known, environment, changes), *_private_warning(request, private), *own.warnings)
     if own.refusal and not isinstance(request, BuildRequest):
         warnings += (Warning("secrets-found", own.refusal.message, own.refusal.hint),)
     for warning in warnings:
@@ -137,15 +139,32 @@ def read_inputs(
 
 
 def read_lockfile(request: SourceRequest, report: Report) -> Lockfile:
-    """Reads the lock file of a request. If it is for several platforms, logs which one is used.
+    """Reads the lock file of a request, and reports what was chosen from a file that has more.
 
     Raises LockfileError.
     """
     assert request.lockfile
-    lockfile = load(request.lockfile, request.platform)
-    if len(lockfile.platforms) > 1:
-        report(Log(f"{request.lockfile} is for {listed(lockfile.platforms)}: {lockfile.platform} is used."))
+    lockfile = load(request.lockfile, request.platform, environment=request.environment, categories=request.category)
+    choices = lockfile.choices
+    if len(choices.platforms) > 1:
+        report(Log(f"{request.lockfile} is for {listed(choices.platforms)}: {lockfile.platform} is used."))
+    if len(choices.environments) > 1:
+        names = listed(choices.environments)
+        report(Log(f"{request.lockfile} has the environments {names}: {choices.environment} is used."))
+    if choices.left_out:
+        text = f"The packages of {request.lockfile} in {_categories(choices.left_out)} are left out."
+        if request.category:
+            report(Log(text))
+        else:
+            hint = (
+                "'conda-lock install' leaves them out, too. Name each category that the image needs: --category NAME."
+            )
+            report(Warning("categories-left-out", text, hint))
     return lockfile
+
+
+def _categories(names: Sequence[str]) -> str:
+    return f"the {'category' if len(names) == 1 else 'categories'} {listed(names)}"
 
 
 def _check_editable(environment: Environment, allowed: Iterable[str]) -> None:
@@ -178,8 +197,10 @@ def _folders(environment: Environment | None) -> Iterator[Path]:
     )
 
 
-def _warnings(request: PlanRequest, environment: Environment | None, changes: Drift | None) -> tuple[Warning, ...]:
-    warnings = list(environment.warnings) if environment else []
+def _warnings(
+    request: PlanRequest, lockfile: Lockfile, environment: Environment | None, changes: Drift | None
+) -> tuple[Warning, ...]:
+    warnings = list(environment.warnings if environment else findings(lockfile))
     if changes is not None:
         warnings += changes.warnings
     if environment:

@@ -80,13 +80,33 @@ class SourceRequest(Request):
         metavar="PLATFORM",
         client=True,
     )
+    environment: str = option(
+        "",
+        "the environment to use from a pixi.lock for several environments (default: default)",
+        "--environment",
+        metavar="NAME",
+        client=True,
+    )
+    category: tuple[str, ...] = option(
+        (),
+        "use only the packages of this category from a conda-lock.yml (default: main and dev; can be repeated)",
+        "--category",
+        metavar="NAME",
+        client=True,
+    )
 
     def __post_init__(self) -> None:
-        """Raises UsageError unless exactly one of `prefix` and `lockfile` is given."""
+        """Raises UsageError unless exactly one of `prefix` and `lockfile` is given, and their options fit."""
         if (self.prefix is None) == (self.lockfile is None):
             raise UsageError(
                 f"{self.label} needs either an environment or a lock file, not both.",
                 "Give the folder of an environment, or --lockfile FILE.",
+            )
+        if self.prefix and (self.environment or self.category):
+            raise UsageError(
+                f"--{'environment' if self.environment else 'category'} chooses from a lock file, but "
+                f"{self.label.lower()} names an environment.",
+                "Give --lockfile FILE, or leave out the option.",
             )
 
 

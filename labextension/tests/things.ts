@@ -43,6 +43,8 @@ export function aBuild(change: Partial<Build> = {}): Build {
       engine: 'layers',
       base: 'debian:12-slim',
       platform: '',
+      environment: '',
+      category: [],
       pull: false,
       installer: 'micromamba',
       installer_image: '',

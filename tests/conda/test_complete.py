@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -121,6 +122,28 @@ def test_a_lock_file_without_hashes_is_not_completed(tmp_path: Path) -> None:
     found, failures = complete(bare, NONE, tmp_path)
     assert found == bare
     assert list(failures) == ["small-1.0-0"]
+
+
+def test_the_hash_of_a_lock_file_without_hashes_is_that_of_the_channel(tmp_path: Path, host: Host) -> None:
+    """The archive is downloaded, and its hash and size are recorded."""
+    bare = small(host.url, sha256="")
+    found, failures = complete(bare, NONE, tmp_path, unverified=True)
+    assert (found.conda[0].sha256, found.conda[0].size) == (hashlib.sha256(DATA).hexdigest(), len(DATA))
+    assert failures == {}
+
+
+@pytest.mark.parametrize(("url", "found"), [(PATH, True), ("/linux-64/other-1.0-0.conda", False)])
+def test_a_package_cache_knows_the_hash_of_a_url(tmp_path: Path, host: Host, url: str, found: bool) -> None:
+    """conda writes it into the cache. Another URL is another package. A login in the URL does not matter."""
+    sha256 = "ab" * 32
+    info = tmp_path / "pkgs/small-1.0-0/info"
+    info.mkdir(parents=True)
+    record = {"url": f"{host.url.replace('//', '//me:word@')}{url}", "sha256": sha256, "size": 7}
+    (info / "repodata_record.json").write_text(json.dumps(record))
+    (info / "index.json").write_text("{}")
+    sources = PackageSources(PackageCaches([tmp_path / "pkgs"]))
+    package = complete(small(host.url, sha256=""), sources, tmp_path, unverified=True)[0].conda[0]
+    assert (package.sha256 == sha256, package.size == 7, host.seen == []) == (found, found, found)
 
 
 def test_a_cache_without_the_size_gives_no_size(tmp_path: Path, rattler_prefix: Path, package_cache: Path) -> None:

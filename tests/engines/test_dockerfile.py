@@ -274,3 +274,27 @@ def test_the_rules_of_hadolint_are_kept() -> None:
             if line.startswith("COPY ") and "--from" not in line and len(line.split()) > 3:
                 assert line.endswith("/")  # DL3021
         assert not [line for line in lines if re.search(r"\bsudo\b|\bcd /(?!opt/env)", line)], name  # DL3003, DL3004
+
+
+@pytest.mark.parametrize("url", ["s3://b/x.whl", "git+file:///home/me/x", "path+x://h", "ftp://h/x.whl"])
+def test_a_source_that_pip_cannot_install_is_refused_by_name(url: str) -> None:
+    """The message names the package and its source."""
+    lockfile = of_packages("linux-64", [], [PipPackage("mine", "1", url=url)])
+    with pytest.raises(LockfileError, match=f"pip cannot install mine from {re.escape(url)}"):
+        recipe(lockfile, Wanted("base", INSTALLERS["micromamba"]))
+
+
+def test_a_hash_of_a_pip_package_cannot_add_a_line() -> None:
+    """The requirements file has one line for each package."""
+    lockfile = of_packages("linux-64", [], [PipPackage("x", "1", index="pypi", sha256=f"{HASH}\n--index-url http://e")])
+    with pytest.raises(LockfileError, match="sha256 of the pip package x is not a hash"):
+        recipe(lockfile, Wanted("base", INSTALLERS["micromamba"]))
+
+
+def test_a_repository_is_installed_without_a_hash() -> None:
+    """pip refuses hashes of repositories."""
+    urls = ["git+https://h/a.git@c0ffee#subdirectory=py", "https://h/b.zip#subdirectory=b"]
+    packages = [PipPackage("a", "1", url=urls[0]), PipPackage("b", "1", url=urls[1], sha256=HASH)]
+    files = recipe(of_packages("linux-64", [], packages), Wanted("base", INSTALLERS["micromamba"])).files
+    assert files["requirements.txt"].decode() == f"b @ {urls[1]}&sha256={HASH}\n"
+    assert files["requirements-unhashed.txt"].decode().endswith(f"\na @ {urls[0]}\n")

@@ -11,7 +11,7 @@ import pytest
 from jupyter_condabuild.conda.formats import dump
 from jupyter_condabuild.conda.locking import lock
 from jupyter_condabuild.conda.prefix.snapshot import snapshot
-from jupyter_condabuild.errors import LockfileError, PrefixNotAllowed, SecretsFound, UsageError
+from jupyter_condabuild.errors import LockfileError, NotReproducible, PrefixNotAllowed, SecretsFound, UsageError
 from jupyter_condabuild.events import Event, Log, Warning
 from jupyter_condabuild.planning.inputs import Inputs, _check_editable, read_inputs
 from jupyter_condabuild.requests.job_context import open_job
@@ -67,6 +67,73 @@ def test_a_lock_file_for_one_platform_needs_no_log_line(prefix: Path, tmp_path: 
     path.write_text(dump(replace(lock(snapshot(prefix)), platform="linux-aarch64")))
     inputs, log = read(tmp_path, lockfile=path)
     assert (inputs.architecture, log) == ("arm64", [])
+
+
+def test_the_log_names_the_chosen_environment(lockfile: Path, tmp_path: Path) -> None:
+    """A pixi.lock can have several. An environment of conda has no such choice."""
+    value = json.loads(lockfile.read_text())
+    value["environments"]["empty"] = {"packages": {"linux-64": []}}
+    lockfile.write_text(json.dumps(value))
+    inputs, log = read(tmp_path, lockfile=lockfile)
+    assert len(inputs.lockfile.conda) == 1
+    assert f"{lockfile} has the environments default, empty: default is used." in log
+    inputs, log = read(tmp_path, lockfile=lockfile, environment="empty", platform="linux-64")
+    assert inputs.lockfile.conda == ()
+    assert f"{lockfile} has the environments default, empty: empty is used." in log
+
+
+def test_categories_that_are_left_out_are_named(prefix: Path, tmp_path: Path) -> None:
+    """The default choice is a warning, the user's own choice a line of the log."""
+    text = dump(lock(snapshot(prefix)))
+    path = tmp_path / "conda-lock.yml"
+    path.write_text(text.replace("category: main", "category: docs"))
+    events: list[Event] = []
+    asked = plan_request(store_dir=tmp_path / "store", lockfile=path)
+    with open_job(asked, events.append) as job:
+        assert read_inputs(asked, job).lockfile.conda == ()
+    (warning,) = (event for event in events if isinstance(event, Warning))
+    assert (warning.code, "in the category docs are left out" in warning.message) == ("categories-left-out", True)
+    inputs, log = read(tmp_path, lockfile=path, category=["docs"])
+    assert (len(inputs.lockfile.conda), log) == (1, [])
+    package = text[text.index("  - name: ") :]
+    path.write_text(text + package.replace("category: main", "category: docs"))
+    _, log = read(tmp_path, lockfile=path, category=["main"])
+    assert log == [f"The packages of {path} in the category docs are left out."]
+
+
+@pytest.mark.parametrize("option", [{"environment": "x"}, {"category": ["x"]}])
+def test_an_environment_takes_no_option_of_a_lock_file(prefix: Path, option: dict[str, object]) -> None:
+    """The message names the option."""
+    with pytest.raises(UsageError, match=f"--{next(iter(option))} chooses from a lock file"):
+        plan_request(prefix=prefix, **option)
+
+
+def test_a_lock_file_without_hashes_is_taken_with_a_warning(prefix: Path, tmp_path: Path) -> None:
+    """The plan has the hash of the archive. With --strict, the build ends. This is conda's own explicit format."""
+    (package,) = lock(snapshot(prefix)).conda
+    path = tmp_path / "explicit.txt"
+    path.write_text(f"# platform: linux-64\n@EXPLICIT\n{package.url}\n")
+    inputs, _ = read(tmp_path, lockfile=path)
+    assert inputs.lockfile.conda[0].sha256 == package.sha256
+    assert [warning.code for warning in inputs.warnings if "no sha256" in warning.message] == ["conda-without-hash"]
+    with pytest.raises(NotReproducible, match="no sha256 of 1 conda package: data"):
+        read(tmp_path, lockfile=path, strict=True)
+    path.write_text(f"# platform: linux-64\n@EXPLICIT\n{package.url}#{package.sha256}\n")
+    assert read(tmp_path, lockfile=path, strict=True)[0].lockfile.conda[0].sha256 == package.sha256
+
+
+def test_strict_refuses_pip_packages_without_hash(prefix: Path, tmp_path: Path) -> None:
+    """The docker engine installs them from the index, which may have other files tomorrow."""
+    locked = lock(snapshot(prefix))
+    path = tmp_path / "explicit.txt"
+    head = dump(locked, "explicit")
+    path.write_text(f"{head}# pip tiny @ https://h/tiny-1.0-py3-none-any.whl\n")
+    with pytest.raises(NotReproducible, match="no hash of 1 pip package: tiny"):
+        read(tmp_path, lockfile=path, engine="docker", strict=True)
+    path.write_text(f"{head}# pip tiny @ https://h/tiny-1.0-py3-none-any.whl#sha256={'ab' * 32}\n")
+    assert read(tmp_path, lockfile=path, engine="docker", strict=True)[0].lockfile.pip[0].name == "tiny"
+    with pytest.raises(LockfileError, match=r"has pip packages \(tiny\)"):
+        read(tmp_path, lockfile=path, engine="layers")
 
 
 def test_an_environment_has_one_platform(prefix: Path, tmp_path: Path) -> None:

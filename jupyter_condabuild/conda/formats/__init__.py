@@ -45,27 +45,41 @@ def dump(
     )
 
 
-def load(source: Path | str, platform: str = "") -> Lockfile:
+def load(source: Path | str, platform: str = "", *, environment: str = "", categories: Sequence[str] = ()) -> Lockfile:
     """Reads a conda-lock.yml, an ``@EXPLICIT`` file or a pixi.lock.
 
     Args:
         source: the path of the lock file, or its text.
         platform: the platform to read from a lock file for several platforms. If it is empty, `platforms.choose`
             chooses the platform.
+        environment: the environment to read from a pixi.lock. Default: ``default``, or the only environment.
+        categories: the categories of packages to read from a conda-lock.yml. Default: `conda_lock.CATEGORIES`.
 
-    Raises LockfileError for any other file, and for a lock file that is not for the platform.
+    Raises LockfileError for any other file, and for a lock file that does not have the platform, the environment or a
+    category.
     """
     text, where = (_read(source), str(source)) if isinstance(source, Path) else (source, "The lock file")
     if re.search(r"^@EXPLICIT\s*$", text, re.MULTILINE):
+        _refuse(where, "an @EXPLICIT file", environment=environment, category=categories)
         return explicit.load(text, where, platform)
     value = yaml.load(text, where)
     if isinstance(value, dict) and "package" in value and "metadata" in value:
-        return conda_lock.load(value, where, platform)
+        _refuse(where, "a conda-lock file", environment=environment)
+        return conda_lock.load(value, where, platform, categories)
     if isinstance(value, dict) and "environments" in value and "packages" in value:
-        return pixi.load(value, where, platform)
+        _refuse(where, "a pixi.lock", category=categories)
+        return pixi.load(value, where, platform, environment)
     raise LockfileError(
         f"{where} is not a lock file.", "Use a conda-lock.yml (version 1), a pixi.lock or an @EXPLICIT file."
     )
+
+
+def _refuse(where: str, kind: str, **options: Sequence[str]) -> None:
+    """Raises LockfileError if an option is given that the format has no meaning for."""
+    for name, value in options.items():
+        if value:
+            has = "environments" if name == "environment" else "categories"
+            raise LockfileError(f"{where} is {kind}, which has no {has}.", f"Leave out --{name}.")
 
 
 def _read(path: Path) -> str:

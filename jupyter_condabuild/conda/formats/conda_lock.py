@@ -8,17 +8,21 @@ hash, and conda-lock ignores the md5 of pip packages. So an unknown hash is writ
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
 from typing import Any
 
-from jupyter_condabuild.conda.formats import yaml
-from jupyter_condabuild.conda.lockfile import Lockfile, check_number, of_packages
+from jupyter_condabuild.conda.formats import pip_sources, yaml
+from jupyter_condabuild.conda.lockfile import Choices, Lockfile, check_number, of_file
 from jupyter_condabuild.conda.match_specs import merged_depends, split_depend
 from jupyter_condabuild.conda.packages import PYPI, PYPI_SIMPLE, CondaPackage, PipPackage, canonical_name
 from jupyter_condabuild.conda.platforms import choose
 from jupyter_condabuild.conda.secrets import scrub, scrub_url
 from jupyter_condabuild.errors import LockfileError
+from jupyter_condabuild.text import listed
+
+CATEGORIES = frozenset(("main", "dev"))
+"""The categories that are read by default: those that ``conda-lock install`` installs."""
 
 _UNKNOWN_MD5 = "0" * 32
 # Starts of keys in custom_metadata. After them comes the archive's file name, or the pip package's name and version.
@@ -88,8 +92,11 @@ def _pip(package: PipPackage, platform: str) -> dict[str, Any]:
     return {**entry, "category": "main", "optional": False}
 
 
-def load(value: Mapping[str, Any], where: str, platform: str) -> Lockfile:
-    """Reads the lock file of one platform; see `formats.load`. Raises LockfileError."""
+def load(value: Mapping[str, Any], where: str, platform: str, categories: Sequence[str] = ()) -> Lockfile:
+    """Reads some categories of one platform; see `formats.load`. Raises LockfileError.
+
+    conda-lock repeats a package for each of its categories. The default are `CATEGORIES`.
+    """
     if value.get("version") != "1":
         raise LockfileError(
             f"{where} has version {str(value.get('version'))[:40]!r} of the conda-lock format.",
@@ -102,12 +109,31 @@ def load(value: Mapping[str, Any], where: str, platform: str) -> Lockfile:
         platforms = sorted({entry["platform"] for entry in value["package"]} | set(metadata["platforms"]))
         platform = choose(platforms, platform, where)
         entries = [entry for entry in value["package"] if entry["platform"] == platform]
+        known = {str(entry.get("category") or "main") for entry in entries}
+        chosen = _chosen(categories, known, where)
+        entries = [entry for entry in entries if (entry.get("category") or "main") in chosen]
+        if odd := next((entry for entry in entries if entry["manager"] not in ("conda", "pip")), None):
+            raise LockfileError(
+                f"{where} has a package of the manager {str(odd['manager'])[:40]!r}: {str(odd['name'])[:100]!r}.",
+                "Only packages of conda and pip can be read.",
+            )
         conda = [_load_conda(entry, custom) for entry in entries if entry["manager"] == "conda"]
         pip = [_load_pip(entry, custom) for entry in entries if entry["manager"] == "pip"]
         requested = [scrub(str(spec)) for spec in json.loads(custom.get(_REQUESTED, "[]"))]
     except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
-        raise LockfileError(f"{where} is not a complete conda-lock file ({repr(error)[:200]}).") from None
-    return of_packages(platform, conda, pip, requested, platforms)
+        raise yaml.incomplete(where, "conda-lock file", error) from None
+    choices = Choices(tuple(platforms), left_out=tuple(sorted(known - chosen)))
+    return of_file(where, platform, conda, pip, requested, choices)
+
+
+def _chosen(categories: Sequence[str], known: Set[str], where: str) -> Set[str]:
+    """Returns the categories to read. Raises LockfileError if the file lacks one that the user asked for."""
+    if unknown := sorted(set(categories) - known):
+        raise LockfileError(
+            f"{where} has no packages in the category {unknown[0][:100]!r}.",
+            f"Its categories are: {listed(sorted(known)) or 'none'}.",
+        )
+    return frozenset(categories) or CATEGORIES
 
 
 def _load_conda(entry: Mapping[str, Any], custom: Mapping[str, str]) -> CondaPackage:
@@ -130,7 +156,8 @@ def _load_conda(entry: Mapping[str, Any], custom: Mapping[str, str]) -> CondaPac
 def _load_pip(entry: Mapping[str, Any], custom: Mapping[str, str]) -> PipPackage:
     name, version = canonical_name(entry["name"]), entry["version"]
     index = scrub_url(custom.get(f"{_INDEX}{name}-{version}", ""))
-    url = scrub_url(entry["url"])
+    # the place of the source also has the folder of the package in it
+    url = pip_sources.of_location(str((entry.get("source") or {}).get("url") or entry["url"]).partition("#sha256=")[0])
     if url == f"{PYPI_SIMPLE}/{name}/":
         url, index = "", PYPI
     elif index and url == f"{index}/{name}/":
@@ -140,6 +167,7 @@ def _load_pip(entry: Mapping[str, Any], custom: Mapping[str, str]) -> PipPackage
         version=version,
         url=url,
         index=index,
-        sha256=(entry.get("hash") or {}).get("sha256") or "",
+        # conda-lock writes the commit of a repository as its sha256
+        sha256="" if pip_sources.is_vcs(url) else (entry.get("hash") or {}).get("sha256") or "",
         editable=f"{_EDITABLE}{name}-{version}" in custom,
     )

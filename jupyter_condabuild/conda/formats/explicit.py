@@ -10,15 +10,16 @@ from dataclasses import replace
 from typing import Literal
 
 from jupyter_condabuild.conda.formats import requirement
-from jupyter_condabuild.conda.lockfile import Lockfile, check_number, of_packages
-from jupyter_condabuild.conda.packages import CondaPackage
-from jupyter_condabuild.conda.platforms import choose, linux_platform
-from jupyter_condabuild.conda.secrets import scrub_url
+from jupyter_condabuild.conda.lockfile import Lockfile, check_number, of_file
+from jupyter_condabuild.conda.packages import CondaPackage, PipPackage
+from jupyter_condabuild.conda.platforms import choose, linux_platform, of_subdirs
+from jupyter_condabuild.conda.secrets import scrub, scrub_url
 from jupyter_condabuild.errors import LockfileError
 from jupyter_condabuild.text import counted
 
 _HASH = re.compile(r"(?:(?:sha256|md5):)?([0-9a-f]{64}|[0-9a-f]{32})", re.IGNORECASE)
 _LINE = re.compile(r"[^\r\n]+")
+_PIP = re.compile(r"# pip(?:: +| +(?=\S+ *(?:@|==)))(.*)")  # ours, and conda-lock's
 
 
 def dump(lockfile: Lockfile, hash: Literal["sha256", "md5"] = "sha256") -> str:
@@ -48,30 +49,40 @@ def dump(lockfile: Lockfile, hash: Literal["sha256", "md5"] = "sha256") -> str:
 def load(text: str, where: str, platform: str) -> Lockfile:
     """Reads an explicit file, which contains no dependencies and no sizes. Raises LockfileError.
 
-    The platform comes from the comment ``# platform:``, which conda writes, or else from the URLs of the packages.
+    The platform comes from the comment ``# platform:``, which conda writes, or else from the URLs of the packages. They
+    must not differ. conda-lock writes pip packages as comments: ``# pip NAME @ URL#sha256=…``.
     """
     conda, pip, named = [], [], ""
     kinds: dict[str, str] = {}
     for raw in _LINE.finditer(text):
         line = raw[0].strip()
-        if match := re.fullmatch(r"#\s*platform:\s*(\S+)", line):
-            named = match[1]
-        elif match := re.fullmatch(r"#\s*noarch:\s*(\S+)\s+(\S+)", line):
-            kinds[match[1]] = match[2]
-        elif line.startswith("# pip: "):
-            if package := requirement.load(line.removeprefix("# pip: ")):
-                pip.append(package)
-        elif line and line[0] != "#" and line != "@EXPLICIT":
-            try:
+        try:
+            if match := re.fullmatch(r"#\s*platform:\s*(\S+)", line):
+                named = match[1]
+            elif match := re.fullmatch(r"#\s*noarch:\s*(\S+)\s+(\S+)", line):
+                kinds[match[1]] = match[2]
+            elif match := _PIP.fullmatch(line):
+                pip.append(_pip_package(match[1]))
+            elif line and line[0] != "#" and line != "@EXPLICIT":
                 conda.append(_package(line))
-            except ValueError as error:
-                number = text.count("\n", 0, raw.start()) + 1
-                raise LockfileError(f"{where}, line {number}: {error}.") from None
+        except ValueError as error:
+            number = text.count("\n", 0, raw.start()) + 1
+            raise LockfileError(f"{where}, line {number}: {error}.") from None
         check_number(len(conda) + len(pip), where)
-    subdirs = {package.subdir for package in conda} - {"noarch"}
-    platforms = [named] if named else sorted(subdirs) or [platform or linux_platform()]
+    default = platform or linux_platform()
+    found = named or next(iter(of_subdirs(package.subdir for package in conda)), default)
     conda = [package.with_noarch(kinds.get(package.fn, "")) for package in conda]
-    return of_packages(choose(platforms, platform, where), conda, pip)
+    lockfile = of_file(where, found, conda, pip)
+    choose([found], platform, where)
+    return lockfile
+
+
+def _pip_package(line: str) -> PipPackage:
+    """Raises ValueError, whose text completes a message."""
+    package = requirement.load(line)
+    if package is None:
+        raise ValueError(f"{scrub(line[:200])!r} is not a pip package. Write it as NAME @ URL or NAME == VERSION")
+    return package
 
 
 def _package(line: str) -> CondaPackage:

@@ -5,13 +5,13 @@ https://pixi.sh/latest/workspace/lockfile/
 
 from __future__ import annotations
 
-import posixpath
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from jupyter_condabuild.conda.formats import yaml
-from jupyter_condabuild.conda.lockfile import Lockfile, check_number, of_packages
+from jupyter_condabuild.conda.formats import pip_sources, yaml
+from jupyter_condabuild.conda.lockfile import Choices, Lockfile, check_number, of_file
 from jupyter_condabuild.conda.match_specs import merged_depends
 from jupyter_condabuild.conda.packages import (
     PYPI,
@@ -22,8 +22,9 @@ from jupyter_condabuild.conda.packages import (
     site_packages_of,
 )
 from jupyter_condabuild.conda.platforms import choose
-from jupyter_condabuild.conda.secrets import scrub_url
+from jupyter_condabuild.conda.secrets import scrub, scrub_url
 from jupyter_condabuild.errors import LockfileError
+from jupyter_condabuild.text import listed
 
 
 def dump(lockfile: Lockfile, channels: Sequence[str] = ()) -> str:
@@ -76,11 +77,8 @@ def _pip(package: PipPackage) -> dict[str, Any]:
     return entry
 
 
-def load(value: Mapping[str, Any], where: str, platform: str) -> Lockfile:
-    """Reads one platform of the environment ``default``, or else of the first environment. Raises LockfileError.
-
-    See `formats.load`.
-    """
+def load(value: Mapping[str, Any], where: str, platform: str, environment: str = "") -> Lockfile:
+    """Reads one platform of one environment; see `formats.load`. Raises LockfileError."""
     try:
         version = int(value["version"])
         if not 4 <= version <= 7:
@@ -89,20 +87,69 @@ def load(value: Mapping[str, Any], where: str, platform: str) -> Lockfile:
                 "Only versions 4 to 7 can be read. Write the lock file with a version of pixi that uses one of them.",
             )
         environments = value["environments"]
-        environment = environments.get("default") or next(iter(environments.values()))
-        platforms = environment["packages"] or {}
-        platform = choose(sorted(platforms), platform, where)
+        name = _environment(environments, environment, where)
+        chosen = environments[name]
+        platforms = chosen["packages"] or {}
+        platform = choose(sorted(platforms), platform, f"The environment {name!r} of {where}")
         check_number(len(platforms[platform]), where)
         entries = {_reference(entry): entry for entry in value["packages"]}
         conda, pip = [], []
         for reference in platforms[platform]:
+            location = str(reference.get("conda") or reference.get("pypi") or "")
+            _check_source(reference, location, where)
+            if location not in entries:
+                raise LockfileError(
+                    f"{where} lists {scrub(location[:200])}, but does not describe it.",
+                    "The lock file was cut or edited. Write it again: pixi lock.",
+                )
             if "conda" in reference:
-                conda.append(_load_conda(reference["conda"], entries[reference["conda"]]))
+                conda.append(_load_conda(location, entries[location]))
             else:
-                pip.append(_load_pip(reference["pypi"], entries[reference["pypi"]], environment.get("indexes") or ()))
-    except (KeyError, TypeError, AttributeError, ValueError, StopIteration) as error:
-        raise LockfileError(f"{where} is not a complete pixi.lock ({repr(error)[:200]}).") from None
-    return of_packages(platform, conda, pip, platforms=sorted(platforms))
+                pip.append(_load_pip(location, entries[location], chosen.get("indexes") or ()))
+        subdirs = {str(item["name"]): str(item.get("subdir") or item["name"]) for item in value.get("platforms") or ()}
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise yaml.incomplete(where, "pixi.lock", error) from None
+    choices = Choices(tuple(sorted(platforms)), tuple(sorted(environments)), name)
+    return of_file(where, subdirs.get(platform, platform), conda, pip, choices=choices)
+
+
+def _environment(environments: Mapping[str, Any], wanted: str, where: str) -> str:
+    """Returns the name of the environment to read. Raises LockfileError if the user must choose."""
+    names = sorted(environments)
+    filled = [name for name in names if environments[name]["packages"]]
+    if wanted:
+        if wanted in names:
+            return wanted
+        raise LockfileError(
+            f"{where} has no environment {wanted[:100]!r}.", f"Its environments are: {listed(names) or 'none'}."
+        )
+    if "default" in filled or not filled:
+        return "default" if "default" in names or not names else names[0]
+    if len(filled) == 1:
+        return filled[0]
+    raise LockfileError(
+        f"{where} has the environments {listed(names)}, and none of them is the default.",
+        f"Choose one of them: --environment {filled[0]}.",
+    )
+
+
+def _check_source(reference: Mapping[str, str], location: str, where: str) -> None:
+    """Raises LockfileError for a package that is not an archive of a channel or a package of pip."""
+    if "pypi" in reference:
+        return
+    if "conda" in reference and re.match(r"[a-z][a-z0-9+.-]*://", location, re.IGNORECASE):
+        return
+    title = location or next((str(value) for key, value in reference.items() if key != "name"), "") or str(reference)
+    if location.endswith((".conda", ".tar.bz2")):
+        raise LockfileError(
+            f"{where} has the archive {scrub(title[:200])}, which is in a folder and in no channel.",
+            "Upload the archive to a channel, and lock the environment again.",
+        )
+    raise LockfileError(
+        f"{where} has the package {scrub(title[:200])}, which pixi builds from its source. There is no archive of it.",
+        "Build from the environment in which pixi installed the package, or upload the package to a channel and lock "
+        "the environment again.",
+    )
 
 
 def _reference(entry: Mapping[str, Any]) -> str:
@@ -126,17 +173,15 @@ def _load_conda(url: str, entry: Mapping[str, Any]) -> CondaPackage:
 
 def _load_pip(location: str, entry: Mapping[str, Any], indexes: Sequence[str]) -> PipPackage:
     name = canonical_name(entry["name"])
-    url, index = scrub_url(location), ""
+    url, index = pip_sources.of_location(location), ""
     for candidate in (PYPI_SIMPLE, *indexes):
         if url == f"{candidate.rstrip('/')}/{name}/":
             url, index = "", PYPI if candidate.rstrip("/") == PYPI_SIMPLE else scrub_url(candidate)
-    if url and "://" not in url and not url.startswith("git+"):
-        url = "file:" + posixpath.basename(url.removeprefix("file:").rstrip("/"))
     return PipPackage(
         name=name,
         version=entry.get("version") or "",
         url=url,
         index=index,
-        sha256=entry.get("sha256") or "",
+        sha256="" if pip_sources.is_vcs(url) else entry.get("sha256") or "",
         editable=entry.get("editable") == "true",
     )

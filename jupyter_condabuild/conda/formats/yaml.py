@@ -46,6 +46,22 @@ def load(text: str, where: str) -> Any:
         raise LockfileError(f"{where} is not valid YAML{at}.") from None
 
 
+def incomplete(where: str, kind: str, error: Exception) -> LockfileError:
+    """Returns the error for a document that has not the members, or the types of members, of its format.
+
+    Args:
+        where: the name of the file.
+        kind: the name of the format.
+        error: the exception of the code that reads the members.
+    """
+    cause = "a member has a value of the wrong type"
+    if isinstance(error, KeyError):
+        cause = f"the member {str(error.args[0])[:100]!r} is missing"
+    elif type(error) is ValueError or (isinstance(error, TypeError) and "is not a text" in str(error)):
+        cause = str(error)[:200]
+    return LockfileError(f"{where} is not a complete {kind}: {cause}.", "Write the lock file again with its tool.")
+
+
 def _document(events: Iterator[Any], where: str) -> Any:
     """Returns the value of the only document. `yaml.load` would make the same value in eight times the time."""
     from yaml import events as kinds

@@ -10,9 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from urllib.parse import quote
 
-from jupyter_condabuild.conda.formats import dump, requirement
+from jupyter_condabuild.conda.formats import dump, pip_sources, requirement
 from jupyter_condabuild.conda.lockfile import Lockfile
 from jupyter_condabuild.conda.packages import PYPI, CondaPackage, PipPackage
+from jupyter_condabuild.conda.secrets import scrub
 from jupyter_condabuild.engines.docker.dockerfile import DockerfileParts, render
 from jupyter_condabuild.engines.docker.installers import Installer
 from jupyter_condabuild.errors import LockfileError, UsageError
@@ -198,6 +199,13 @@ def _requirements(packages: Sequence[PipPackage]) -> dict[str, str]:
                 f"The pip package {package.name} was installed from a local folder or file; no index has this package.",
                 "Build from the environment itself, or install a released version of the package.",
             )
+        if package.url and not pip_sources.is_accepted(package.url):
+            raise LockfileError(
+                f"pip cannot install {package.name} from {scrub(package.url[:200])}.",
+                "Use a release from an index, the URL of an archive, or a repository: git+https://HOST/NAME@COMMIT.",
+            )
+        if package.sha256 and not re.fullmatch(r"[0-9a-f]{64}", package.sha256):
+            raise LockfileError(f"The sha256 of the pip package {package.name} is not a hash.")
         if not re.fullmatch(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?", package.name):
             raise LockfileError(f"{package.name[:100]!r} is not the name of a pip package.")
         if package.version and not re.fullmatch(r"[A-Za-z0-9.!+_-]+", package.version):

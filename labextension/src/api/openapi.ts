@@ -342,6 +342,8 @@ export interface components {
             installer?: components["schemas"]["Installer"];
             installer_image?: string;
             platform?: string;
+            environment?: string;
+            category?: string[];
             /** @description This member and the next five are the same as in `BuildCommand`. */
             bytecode?: boolean;
             include?: string;
@@ -505,6 +507,13 @@ export interface components {
              */
             platform?: string;
             /**
+             * @description The environment to build from a pixi.lock for several environments. Default: `default`, or the only one.
+             * @default
+             */
+            environment?: string;
+            /** @description Build only the packages of these categories of a conda-lock.yml. Default: main and dev. */
+            category?: string[];
+            /**
              * @description Docker engine: look for a newer image of the installer.
              * @default false
              */
@@ -563,6 +572,8 @@ export interface components {
             installer?: components["schemas"]["Installer"];
             installer_image?: string;
             platform?: string;
+            environment?: string;
+            category?: string[];
             cache_from?: string[];
             /** @default false */
             strict?: boolean;
@@ -685,6 +696,8 @@ export interface components {
             installer?: components["schemas"]["Installer"];
             installer_image?: string;
             platform?: string;
+            environment?: string;
+            category?: string[];
         } & (unknown | unknown | unknown | unknown);
         Export: {
             files: {
@@ -748,6 +761,8 @@ export interface components {
             installer: components["schemas"]["Installer"];
             installer_image: string;
             platform: string;
+            environment: string;
+            category: string[];
             pull: boolean;
             cache_from: string[];
             include: string;
