@@ -28,6 +28,7 @@ from jupyter_condabuild.server.process import Workplace
 from jupyter_condabuild.server.single_flight import SingleFlight
 from jupyter_condabuild.server.stream import View
 from jupyter_condabuild.server.supervisor import Supervisor
+from jupyter_condabuild.server.updates import updates
 from jupyter_condabuild.settings import Settings
 
 T = TypeVar("T")
@@ -125,6 +126,15 @@ class Builds:
         """Returns the feed for one stream of a build's events. A wait of the feed ends when `closed` is done."""
         self.watch()
         return BuildFeed(self, id, self._notifiers.setdefault(id, Notifier()), self._event_log(id), closed)
+
+    async def updates(self, seqs: Mapping[str, int]) -> dict[str, Any]:
+        """Returns the object `Updates` of openapi.yaml: the state of builds, and their events after `seqs`."""
+        closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        async def feed_of(id: str) -> BuildFeed:
+            return self.follow((await self.record(id)).id, closed)
+
+        return {"updates": [update async for update in updates(seqs, feed_of)]}
 
     def watch(self) -> None:
         """Runs rounds of the supervisor in a task until no build waits or runs."""

@@ -14,6 +14,7 @@ from jupyter_condabuild.server.lockfiles import FILE_NAMES
 from jupyter_condabuild.server.resource import Resource, guarded
 from jupyter_condabuild.server.service import Service
 from jupyter_condabuild.server.stream import frames
+from jupyter_condabuild.server.updates import after
 
 CONTRACT = Path(__file__).with_name("openapi.yaml")
 
@@ -176,6 +177,16 @@ class EventsHandler(Resource):
             pass
 
 
+class UpdatesHandler(Resource):
+    """The state and the new events of several builds."""
+
+    @guarded("read", "events")
+    async def get(self) -> None:
+        """Answers at once, also if there is no new event."""
+        self.set_header("Cache-Control", "no-store")
+        self.reply(await self.service.builds.updates(after(self.get_query_arguments("after"))))
+
+
 class ContractHandler(Resource):
     """The description of these routes."""
 
@@ -209,6 +220,7 @@ def routes(service: Service) -> list[tuple[str, type[Resource], dict[str, Any]]]
         ("condabuild/licenses", LicensesHandler, arguments),
         ("condabuild/exports", ExportsHandler, arguments),
         ("condabuild/prune", PruneHandler, arguments),
+        ("condabuild/updates", UpdatesHandler, arguments),
         ("condabuild/builds", BuildsHandler, arguments),
         ("condabuild/builds/([^/]+)", BuildHandler, arguments),
         ("condabuild/builds/([^/]+)/events", EventsHandler, arguments),

@@ -84,7 +84,10 @@ class Lockfiles:
         return self._folder / f"{digest.removeprefix('sha256:')}.yml"
 
     def _tidy(self) -> None:
-        files = sorted(self._folder.glob("*.yml"), key=lambda path: path.stat().st_mtime, reverse=True)
-        for path in files[MAX_FILES:]:
+        times: dict[Path, float] = {}
+        for path in self._folder.glob("*.yml"):
+            with suppress(FileNotFoundError):  # another request removed it
+                times[path] = path.stat().st_mtime
+        for path in sorted(times, key=lambda path: times[path], reverse=True)[MAX_FILES:]:
             path.with_suffix(".json").unlink(missing_ok=True)
             path.unlink(missing_ok=True)

@@ -47,7 +47,9 @@ const plugin: JupyterFrontEndPlugin<void> = {
     performance.mark(`${PLUGIN}:begin`);
     const translator = translatorOrNull ?? nullTranslator;
     const trans = translator.load(DOMAIN);
-    const model = new PanelModel(new RestServer(app.serviceManager.serverSettings));
+    const server = new RestServer(app.serviceManager.serverSettings);
+    const model = new PanelModel(server);
+    document.addEventListener('visibilitychange', () => server.updates.wake());
     const panel = new PanelWidget(model, translator);
     const open = (id: string | null): void => {
       app.shell.activateById(PANEL);

@@ -2,7 +2,7 @@
 
 import type { Build, BuildRequest, Change, Difference, Snapshot, SnapshotRequest, Status } from '../src/api/contract';
 import type { Server } from '../src/api/server';
-import type { Follower } from '../src/api/stream';
+import type { Follower } from '../src/api/updates';
 import { aBuild, aSnapshot, aStatus } from './things';
 
 /** A server whose answers a test gives at any time or never. It records its requests. */
@@ -14,29 +14,26 @@ export class FakeServer implements Server {
   differences = new Map<string, Change[]>();
   forgotten: string[] = [];
   refuses: object | null = null;
-  snapshots: { request: SnapshotRequest; answer(given: Partial<Snapshot>): void; fail(error: object): void }[] = [];
+  snapshots: {
+    request: SnapshotRequest;
+    signal: AbortSignal | undefined;
+    answer(given: Partial<Snapshot>): void;
+    fail(error: object): void;
+  }[] = [];
 
   async status(): Promise<Status> {
     return aStatus();
   }
 
-  snapshot(request: SnapshotRequest): Promise<Snapshot> {
+  snapshot(request: SnapshotRequest, signal?: AbortSignal): Promise<Snapshot> {
     return new Promise((resolve, reject) =>
-      this.snapshots.push({ request, answer: given => resolve(aSnapshot(given)), fail: reject })
+      this.snapshots.push({ request, signal, answer: given => resolve(aSnapshot(given)), fail: reject })
     );
   }
 
   async builds(): Promise<Build[]> {
     this.check();
     return this.known;
-  }
-
-  async build(id: string): Promise<Build> {
-    const build = this.known.find(each => each.id === id);
-    if (!build) {
-      throw { code: 'not_found', message: 'There is no such build.', hint: '' };
-    }
-    return build;
   }
 
   async start(request: BuildRequest): Promise<Build> {
@@ -48,7 +45,7 @@ export class FakeServer implements Server {
   }
 
   async cancel(id: string): Promise<Build> {
-    return { ...(await this.build(id)), cancelling: true };
+    return { ...this.find(id), cancelling: true };
   }
 
   async forget(id: string): Promise<void> {
@@ -66,10 +63,18 @@ export class FakeServer implements Server {
     return () => void this.stopped.push(id);
   }
 
-  /** End a stream with the result of the build. */
+  /** End a build, and send the ended build to its follower. */
   end(id: string, change: Partial<Build>): void {
     this.known = this.known.map(build => (build.id === id ? { ...build, ...change } : build));
-    void this.followers.get(id)?.ended();
+    this.followers.get(id)?.build(this.find(id));
+  }
+
+  private find(id: string): Build {
+    const build = this.known.find(each => each.id === id);
+    if (!build) {
+      throw { code: 'not_found', message: 'There is no such build.', hint: '' };
+    }
+    return build;
   }
 
   private check(): void {

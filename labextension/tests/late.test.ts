@@ -109,6 +109,20 @@ describe('the values that a person wrote for an environment', () => {
   });
 });
 
+describe('a request whose answer is no longer needed', () => {
+  it('is aborted, because it would hold one of the few connections of the browser', async () => {
+    await ready();
+    for (const reference of ['r.org/a:1', 'r.org/b:1', 'r.org/c:1']) {
+      model.edit({ reference });
+      await typed();
+    }
+    expect(server.snapshots.slice(2).map(({ signal }) => signal?.aborted)).toEqual([true, true, false]);
+    model.choose(kernel('b'), true);
+    model.choose(kernel('c'), true);
+    expect(server.snapshots.slice(2).map(({ signal }) => signal?.aborted)).toEqual([true, true, true, true, false]);
+  });
+});
+
 describe('a plan', () => {
   it('that was requested before the last key is not displayed while the person types', async () => {
     await ready();

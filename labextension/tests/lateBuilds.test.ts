@@ -91,12 +91,12 @@ describe('the state of a build', () => {
   it('is removed after the deletion, for any later answer', async () => {
     server.end(running.id, { state: 'finished', result: RESULT });
     await settled();
-    const [lists, builds] = [held<Build[]>(server, 'builds'), held<Build>(server, 'build')];
+    const lists = held<Build[]>(server, 'builds');
     void model.loadBuilds();
-    void server.followers.get(running.id)?.ended();
+    const follower = server.followers.get(running.id);
     await model.forget(running.id);
     lists[0]?.answer([finished]);
-    builds[0]?.answer(finished);
+    follower?.build(finished);
     await settled();
     expect(model.state.builds).toEqual([]);
   });

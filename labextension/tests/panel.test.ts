@@ -288,22 +288,6 @@ describe('a build', () => {
     expect(model.state.builds.map(({ state }) => state)).toEqual(['finished']);
   });
 
-  it('is followed until its end is known, even if the stream ends before', async () => {
-    const build = aBuild({ state: 'running' });
-    server.known = [build];
-    await model.loadBuilds();
-    const follower = server.followers.get(build.id);
-    server.known = [];
-    expect(await follower?.ended()).toBe(false);
-    expect(model.state.builds).toEqual([build]);
-    server.known = [{ ...build, state: 'finished', result: RESULT }];
-    expect(await follower?.ended()).toBe(true);
-    expect(model.state.builds.map(({ state }) => state)).toEqual(['finished']);
-    // The stream itself may have reported the end.
-    server.known = [];
-    expect(await follower?.ended()).toBe(true);
-  });
-
   it('that was deleted on the server is removed, with a message if it was displayed', async () => {
     const [one, other] = [aBuild({ id: '1'.repeat(16), state: 'running' }), aBuild({ id: '2'.repeat(16), state: 'running' })];
     server.known = [one, other];

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shutil
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,7 +18,9 @@ from jupyter_server.gateway.managers import GatewayKernelSpecManager, GatewayMap
 from jupyter_server.serverapp import ServerApp
 
 from jupyter_condabuild.errors import NotACondaKernel
+from jupyter_condabuild.server import lockfiles
 from jupyter_condabuild.server.kernels import Kernels
+from jupyter_condabuild.server.lockfiles import Lockfiles
 from tests.parts.small_prefix import SmallPrefix
 from tests.server.conftest import Api
 from tests.server.test_routes import error_of
@@ -291,3 +295,27 @@ class TestWithAllowedRegistries:
         assert request["allowed_registries"] == ["registry.example", "*.lab.org"]
         await api("DELETE", f"condabuild/builds/{id}")
         await api.ended(id)
+
+
+async def test_snapshots_of_one_environment_at_the_same_time_succeed(api: Api, tmp_path: Path) -> None:
+    """Each window asks for its own plan. All of them keep the same lock file."""
+    small = SmallPrefix(tmp_path / "envs" / "small")
+    small.add("numbers")
+    bodies = [{"prefix": str(small.path), "cache_from": [f"registry.lab.org/team/env:{n}"]} for n in range(4)]
+    answers = await asyncio.gather(*(api("POST", "condabuild/snapshots", body) for body in bodies))
+    assert [answer.status for answer in answers] == [200] * 4, [answer.body for answer in answers]
+    (digest,) = {answer.json["digest"] for answer in answers}
+    assert (await api("GET", f"condabuild/lockfiles/{digest}")).status == 200
+
+
+def test_lock_files_are_kept_while_other_requests_remove_old_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that another request has removed in the meantime is no error."""
+    monkeypatch.setattr(lockfiles, "MAX_FILES", 2)
+    kept = Lockfiles(tmp_path / "state" / "lockfiles")
+    lock = {"text": "version: 1\n", "name": "env", "channels": []}
+    with ThreadPoolExecutor(8) as threads:
+        for done in [threads.submit(kept.keep, f"sha256:{number:064x}", lock) for number in range(400)]:
+            done.result()
+    assert not [path for path in (tmp_path / "state" / "lockfiles").iterdir() if path.name.startswith(".")]

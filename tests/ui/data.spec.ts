@@ -1,8 +1,5 @@
 /** Texts of packages and logs are data, even if they are hostile or very long. */
 
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
-
 import type { Page, Route } from '@playwright/test';
 
 import type { Build, BuildEvent, Finished, Snapshot } from '../../labextension/src/api/contract';
@@ -12,6 +9,9 @@ import { expect, test } from './panel';
 
 const EVIL = '<img src=x onerror="document.title=\'owned\'"><script>alert(1)</script>';
 
+/** About the events in one answer of the server. */
+const MOST_EVENTS = 3000;
+
 /** Add a finished build with these events. */
 async function serve(page: Page, events: BuildEvent[], change: Partial<Build> = {}): Promise<void> {
   const failed = { error: { code: 'x', message: 'It failed', hint: '' }, created: Date.now() / 1000 - 60 };
@@ -20,16 +20,12 @@ async function serve(page: Page, events: BuildEvent[], change: Partial<Build> = 
   const json = (body: object) => (route: Route) => route.fulfill({ json: body });
   // JupyterLab adds a number to each URL to avoid caches.
   await page.route(/condabuild\/builds(\?|$)/, json({ builds: [build] }));
-  await page.route(new RegExp(`condabuild/builds/${build.id}(\\?|$)`), json(build));
-  // A server sends the events as a stream: `route.fulfill` would send them in one piece.
-  const server = createServer((_, response) => {
-    response.writeHead(200, { 'Content-Type': 'text/event-stream' });
-    response.end(events.map(event => `id: ${event.seq}\ndata: ${JSON.stringify(event)}\n\n`).join(''));
+  await page.route(/condabuild\/updates\?/, route => {
+    const seq = Number(new URL(route.request().url()).searchParams.get('after')?.split(':')[1]);
+    const part = events.filter(event => event.seq > seq).slice(0, MOST_EVENTS);
+    const state = (part.at(-1)?.seq ?? seq) < events.length ? 'more' : 'complete';
+    return route.fulfill({ json: { updates: [{ id: build.id, state, build, events: part }] } });
   });
-  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve));
-  page.on('close', () => server.close());
-  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
-  await page.route(new RegExp(`condabuild/builds/${build.id}/events(\\?|$)`), route => route.continue({ url }));
 }
 
 test('hostile names, messages and log lines stay text', async ({ page, panel }) => {

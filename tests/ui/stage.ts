@@ -68,8 +68,14 @@ export class Stage {
   }
 
   /** Send a request to the server, as another client does. */
-  async ask(method: 'GET' | 'DELETE', path: string): Promise<Response> {
-    return fetch(`${this.url}/condabuild/${path}`, { method, headers: { Authorization: `token ${this.token}` } });
+  async ask(method: 'GET' | 'POST' | 'DELETE', path: string, body?: object): Promise<Response> {
+    const headers = { Authorization: `token ${this.token}` };
+    return fetch(`${this.url}/condabuild/${path}`, { method, headers, ...(body && { body: JSON.stringify(body) }) });
+  }
+
+  /** The folder of the environment of the notebook `analysis`. */
+  get prefix(): string {
+    return given('PREFIX');
   }
 
   private path(...parts: string[]): string {

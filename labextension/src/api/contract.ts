@@ -32,6 +32,7 @@ export type BuildRequest =
   | Schemas['RebaseCommand']
   | Schemas['VerifyCommand'];
 
+export type Update = Schemas['Update'];
 /** An event of a build; exactly one `finished`, `failed` or `cancelled` ends it. */
 export type BuildEvent = Schemas['Event'];
 export type PhaseName = Schemas['PhaseEvent']['name'];

@@ -234,6 +234,27 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/condabuild/updates": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The state and the new events of several builds, without waiting
+         * @description For browsers, which open few connections to a server: one short request takes the place of a stream for each build. The response has at
+         *     most about 512 KiB of events.
+         */
+        get: operations["getUpdates"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/condabuild/openapi.yaml": {
         parameters: {
             query?: never;
@@ -785,6 +806,20 @@ export interface components {
             /** @description What to know before use. May be empty. */
             note: string;
         };
+        Updates: {
+            updates: components["schemas"]["Update"][];
+        };
+        Update: {
+            id: string;
+            /**
+             * @description `more`: there are more events now. `waiting`: the build has not ended. `complete`: it has ended, and these are its last events. `gone`: the history does not have the build.
+             * @enum {string}
+             */
+            state: "more" | "waiting" | "complete" | "gone";
+            /** @description The build. Null if it is gone. */
+            build: components["schemas"]["Build"] | null;
+            events: components["schemas"]["Event"][];
+        };
         ServerSentEvent: {
             /** @enum {string} */
             event?: "message" | "build";
@@ -1317,6 +1352,30 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    getUpdates: {
+        parameters: {
+            query?: {
+                /** @description The builds, each with the number of the last event that the client has (0 for none): ID:SEQ. */
+                after?: string[];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description An update for each build of the request, in the same order. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Updates"];
+                };
             };
             default: components["responses"]["Error"];
         };

@@ -1,54 +1,51 @@
-/** The REST API of the server extension. Only this file and `stream.ts` send requests. */
+/** The REST API of the server extension. Only this file sends requests. */
 
 import { URLExt } from '@jupyterlab/coreutils';
 import { ServerConnection } from '@jupyterlab/services';
 
-import type { Build, BuildRequest, Difference, Fault, Snapshot, SnapshotRequest, Status } from './contract';
-import { follow, type Follower } from './stream';
-
-/** An error response of the server. */
-export class ServerError extends Error implements Fault {
-  constructor(
-    readonly code: string,
-    message: string,
-    readonly hint: string
-  ) {
-    super(message);
-  }
-}
+import type { Build, BuildRequest, Difference, Snapshot, SnapshotRequest, Status, Update } from './contract';
+import { errorOf } from './error';
+import { Turns } from './turns';
+import { Updates, type Follower } from './updates';
 
 /** The requests of the model. */
 export interface Server {
   status(): Promise<Status>;
-  snapshot(request: SnapshotRequest): Promise<Snapshot>;
+  /** The promise of an aborted request is rejected. */
+  snapshot(request: SnapshotRequest, signal?: AbortSignal): Promise<Snapshot>;
   builds(): Promise<Build[]>;
-  build(id: string): Promise<Build>;
   start(request: BuildRequest): Promise<Build>;
   cancel(id: string): Promise<Build>;
   /** Delete an ended build from the history. */
   forget(id: string): Promise<void>;
   /** The differences between two lock files, given by their digests. */
   difference(before: string, after: string): Promise<Difference>;
+  /** Follow the events of a build; returns a function that stops it. */
   follow(id: string, follower: Follower): () => void;
 }
 
 export class RestServer implements Server {
-  constructor(private readonly settings: ServerConnection.ISettings) {}
+  /** The events of all builds that are followed. */
+  readonly updates: Updates;
+  private readonly turns = new Turns();
 
-  status(): Promise<Status> {
-    return this.requestJson('status');
+  constructor(private readonly settings: ServerConnection.ISettings) {
+    this.updates = new Updates(
+      (after, signal) => this.newest(after, signal),
+      () => document.hidden
+    );
   }
 
-  snapshot(request: SnapshotRequest): Promise<Snapshot> {
-    return this.requestJson('snapshots', 'POST', request);
+  status(): Promise<Status> {
+    return this.turns.take(() => this.requestJson('status'));
+  }
+
+  snapshot(request: SnapshotRequest, signal?: AbortSignal): Promise<Snapshot> {
+    return this.turns.take(() => this.requestJson('snapshots', 'POST', request, signal), signal);
   }
 
   async builds(): Promise<Build[]> {
     return (await this.requestJson<{ builds: Build[] }>('builds')).builds;
-  }
-
-  build(id: string): Promise<Build> {
-    return this.requestJson(`builds/${encodeURIComponent(id)}`);
   }
 
   start(request: BuildRequest): Promise<Build> {
@@ -64,45 +61,33 @@ export class RestServer implements Server {
   }
 
   difference(before: string, after: string): Promise<Difference> {
-    return this.requestJson('diffs', 'POST', { before: { lockfile: before }, after: { lockfile: after } });
+    const sides = { before: { lockfile: before }, after: { lockfile: after } };
+    return this.turns.take(() => this.requestJson('diffs', 'POST', sides));
   }
 
   follow(id: string, follower: Follower): () => void {
-    const url = this.url(`builds/${encodeURIComponent(id)}/events`);
-    return follow(
-      (headers, signal) =>
-        ServerConnection.makeRequest(url, { headers, signal, cache: 'no-store' }, this.settings),
-      follower
-    );
+    return this.updates.follow(id, follower);
+  }
+
+  private async newest(after: ReadonlyMap<string, number>, signal: AbortSignal): Promise<Update[]> {
+    const query = [...after].map(([id, seq]) => `after=${encodeURIComponent(id)}:${seq}`).join('&');
+    return (await this.requestJson<{ updates: Update[] }>(`updates?${query}`, 'GET', undefined, signal)).updates;
   }
 
   private url(path: string): string {
     return URLExt.join(this.settings.baseUrl, 'condabuild', path);
   }
 
-  private async requestJson<T>(path: string, method = 'GET', body?: object): Promise<T> {
-    return (await (await this.request(path, method, body)).json()) as T;
+  private async requestJson<T>(path: string, method = 'GET', body?: object, signal?: AbortSignal): Promise<T> {
+    return (await (await this.request(path, method, body, signal)).json()) as T;
   }
 
-  private async request(path: string, method = 'GET', body?: object): Promise<Response> {
-    const init: RequestInit = { method, ...(body && { body: JSON.stringify(body) }) };
+  private async request(path: string, method = 'GET', body?: object, signal?: AbortSignal): Promise<Response> {
+    const init: RequestInit = { method, ...(body && { body: JSON.stringify(body) }), ...(signal && { signal }) };
     const response = await ServerConnection.makeRequest(this.url(path), init, this.settings);
     if (!response.ok) {
       throw await errorOf(response);
     }
     return response;
   }
-}
-
-/** The error of a response. Its body may have any form, because a proxy may have written it. */
-async function errorOf(response: Response): Promise<ServerError> {
-  const body: unknown = await response.json().catch(() => null);
-  const field = (name: string): string => {
-    const value = typeof body === 'object' && body ? (body as Record<string, unknown>)[name] : '';
-    return typeof value === 'string' ? value : '';
-  };
-  // Our 404 has a code; Jupyter's 404 for a missing route has none.
-  const code = field('code') || (response.status === 404 ? 'no_server_part' : 'http_error');
-  const message = field('message') || `${response.status} ${response.statusText}`.trim();
-  return new ServerError(code, message, field('hint'));
 }

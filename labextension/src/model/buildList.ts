@@ -2,7 +2,7 @@
 
 import type { Build } from '../api/contract';
 import type { Server } from '../api/server';
-import type { Connection } from '../api/stream';
+import type { Connection } from '../api/updates';
 import { withEvents } from './build';
 import { faultOf } from './fault';
 import { Generation } from './generation';
@@ -14,13 +14,13 @@ export interface BuildListObserver {
   ended(build: Build): void;
   /** The server no longer has a build that the panel followed. */
   forgotten(build: Build): void;
-  /** A stream is connected. */
+  /** The server answers. */
   connected(): void;
 }
 
 export class BuildList {
-  /** Ends the stream of each build that is or was followed, by the build's id. */
-  private readonly streams = new Map<string, () => void>();
+  /** Stops following each build that is or was followed, by the build's id. */
+  private readonly followed = new Map<string, () => void>();
   /** The ids of removed builds: an older answer of the server may still contain them. */
   private readonly removed = new Set<string>();
   private readonly lists = new Generation();
@@ -32,8 +32,8 @@ export class BuildList {
   ) {}
 
   dispose(): void {
-    this.streams.forEach(stop => stop());
-    this.streams.clear();
+    this.followed.forEach(stop => stop());
+    this.followed.clear();
   }
 
   find(id: string): Build | undefined {
@@ -64,8 +64,8 @@ export class BuildList {
   /** Remove a build that is no longer in the server's history. */
   remove(id: string): void {
     this.removed.add(id);
-    this.streams.get(id)?.();
-    this.streams.delete(id);
+    this.followed.get(id)?.();
+    this.followed.delete(id);
     const { builds, connections, progress } = this.store.state;
     this.store.set({
       builds: builds.filter(build => build.id !== id),
@@ -76,7 +76,7 @@ export class BuildList {
 
   /** Follow the events of a build; an ended build replays them once. */
   follow(id: string): void {
-    if (this.streams.has(id)) {
+    if (this.followed.has(id)) {
       return;
     }
     const { store } = this;
@@ -88,7 +88,6 @@ export class BuildList {
       },
       build: build => this.add(build),
       connection: connection => this.connect(id, connection),
-      ended: () => this.conclude(id),
       forgotten: () => {
         const build = this.find(id);
         this.remove(id);
@@ -97,7 +96,7 @@ export class BuildList {
         }
       }
     });
-    this.streams.set(id, stop);
+    this.followed.set(id, stop);
   }
 
   private connect(id: string, connection: Connection): void {
@@ -108,17 +107,6 @@ export class BuildList {
     if (connection === 'open') {
       this.observer.connected();
     }
-  }
-
-  /** Request the result of a build whose stream has ended; resolves to whether the server has answered. */
-  private async conclude(id: string): Promise<boolean> {
-    try {
-      this.add(await this.server.build(id));
-    } catch {
-      // The stream may have sent the ended build before.
-    }
-    const build = this.find(id);
-    return !build || isOver(build);
   }
 
   private replace(builds: readonly Build[]): void {

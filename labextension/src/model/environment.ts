@@ -67,7 +67,7 @@ export class Environment {
     }
     this.store.set({ reading: true, planning: false, snapshotFault: null });
     try {
-      const snapshot = await this.server.snapshot(subject.source);
+      const snapshot = await this.server.snapshot(subject.source, this.snapshots.signal);
       if (isLatest()) {
         const entered = this.entered.get(snapshot.prefix) ?? EMPTY_ENVIRONMENT_FORM;
         const form = { ...this.store.state.form, ...entered };
@@ -128,7 +128,7 @@ export class Environment {
     }
     this.store.set({ planning: true });
     try {
-      const planned = await this.server.snapshot(snapshotRequest(subject.source, this.store.state));
+      const planned = await this.server.snapshot(snapshotRequest(subject.source, this.store.state), this.plans.signal);
       if (isLatest()) {
         this.store.set({ snapshot: planned, planning: false });
         // The environment may have changed since the reference was suggested.

@@ -1,7 +1,7 @@
 /** The state of the panel. */
 
 import type { Build, Change, Engine, Fault, Installer, Snapshot, Source, Status } from '../api/contract';
-import type { Connection } from '../api/stream';
+import type { Connection } from '../api/updates';
 import { NO_EVENTS, type BuildProgress } from './build';
 
 /** The kernel whose environment the panel displays. */
@@ -75,7 +75,7 @@ export interface PanelState {
   /** The id of the displayed build; null if the environment is displayed. */
   shown: string | null;
   progress: Readonly<Record<string, BuildProgress>>;
-  /** The connection of each stream of events, by the build's id. */
+  /** The connection for the events of each build, by the build's id. */
   connections: Readonly<Record<string, Connection>>;
   /** The displayed build, after another window has deleted it from the history. */
   forgotten: Build | null;

@@ -3,7 +3,7 @@
 import React from 'react';
 
 import type { Build } from '../api/contract';
-import type { Connection } from '../api/stream';
+import type { Connection } from '../api/updates';
 import { tiles } from '../model/layerMap';
 import { connectionOf, progressOf, type PanelState } from '../model/state';
 import { steps, whole, type Whole } from '../model/steps';

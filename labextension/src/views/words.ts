@@ -3,7 +3,7 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 
 import type { Asked, Build, BuildState, Fault, Finished } from '../api/contract';
-import type { Connection } from '../api/stream';
+import type { Connection } from '../api/updates';
 import { KNOWN_FAULTS } from '../model/faults';
 import type { StepName } from '../model/steps';
 
