@@ -60,7 +60,9 @@ class RegistryNotFound(RegistryError):
     """404: there is no such repository, tag or blob."""
 
     code = "registry_not_found"
-    default_hint = "Check the spelling of the image's name and tag."
+    default_hint = (
+        "Check the spelling of the image's name and tag. If the image is private, log in with 'docker login REGISTRY'."
+    )
 
 
 class BlobGone(RegistryNotFound):

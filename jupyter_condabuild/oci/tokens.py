@@ -106,6 +106,7 @@ class Authorizer:
         self._clock = clock
         self._lock = threading.Lock()
         self._challenge: Challenge | None = None
+        self._offer_refused = False
         self._tokens: dict[Access, tuple[str, float]] = {}
         self._secrets: set[str] = set()
 
@@ -126,13 +127,15 @@ class Authorizer:
             RegistryUnauthorized: no other header is possible.
             RegistryFault: the token server's response is not valid.
         """
-        by_scheme = {challenge.scheme: challenge for challenge in reversed(list(challenges))}
-        chosen = by_scheme.get("bearer") or by_scheme.get("basic")
-        if chosen is None:
-            schemes = clean(", ".join(sorted(by_scheme)) or "none", 100)
+        challenges = list(challenges)
+        chosen = _supported(challenges)
+        if chosen is None and challenges:
+            schemes = clean(", ".join(sorted({challenge.scheme for challenge in challenges})), 100)
             raise RegistryUnauthorized(
                 f"{self._host} requires a type of login that is not supported ({schemes}).", status=401
             )
+        if chosen is None:
+            raise self.refused(access)
         with self._lock:
             token, expires = self._tokens.get(access, ("", 0.0))
             if token and sent != f"Bearer {token}" and self._clock() < expires:
@@ -143,6 +146,39 @@ class Authorizer:
         if not header or (header == sent and chosen.scheme == "basic"):
             raise self.refused(access)
         return header
+
+    def offer(self, access: Access, ask: Callable[[], list[Challenge]]) -> str:
+        """Returns the header with which to repeat a request that the registry refused without asking for a login.
+
+        Registries hide private repositories from anonymous users: they answer with 404, or with 401 and no challenge.
+        If the user has a login, the registry is asked once how it wants to have it; if it does not say, the login is
+        offered as Basic credentials.
+
+        Args:
+            access: the rights that the request needs.
+            ask: returns the challenges of the registry's root, ``/v2/``, to an anonymous user.
+
+        Returns:
+            An empty text if the user has no login, or if the registry has refused it before.
+        """
+        with self._lock:
+            if self._challenge is None:
+                if self._offer_refused or not self._credentials(access.repository):
+                    return ""
+                self._challenge = _supported(ask()) or Challenge("basic", {})
+            try:
+                return self._header(access)
+            except RegistryUnauthorized:
+                self._withdraw()
+                return ""
+
+    def withdraw(self) -> None:
+        """Forgets an offer that the registry has refused. All further requests are anonymous until it asks."""
+        with self._lock:
+            self._withdraw()
+
+    def _withdraw(self) -> None:
+        self._challenge, self._offer_refused = None, True
 
     def refused(self, access: Access, errors: str = "") -> RegistryUnauthorized:
         """Returns the error for a registry that accepts neither the stored login nor anonymous access.
@@ -226,6 +262,12 @@ class Authorizer:
             raise RegistryFault(f"The response of the token server of {self._host} has no valid token.")
         self._secrets.add(token)
         return token, max(lifetime - _MARGIN, lifetime / 2)
+
+
+def _supported(challenges: Iterable[Challenge]) -> Challenge | None:
+    """Returns the challenge to answer: the first Bearer, else the first Basic; None if there is neither."""
+    by_scheme = {challenge.scheme: challenge for challenge in reversed(list(challenges))}
+    return by_scheme.get("bearer") or by_scheme.get("basic")
 
 
 def _widened(scopes: Iterable[str], challenge_scope: str) -> list[str]:

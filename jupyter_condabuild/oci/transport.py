@@ -30,6 +30,9 @@ IDLE_TIMEOUT = 60.0
 PROBE_TIMEOUT = 10.0
 USER_AGENT = "jupyter-condabuild"
 _FAILURES = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError)
+_HIDING = (401, 403, 404)
+"""The statuses with which registries hide private repositories from anonymous users."""
+
 _FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
@@ -182,22 +185,30 @@ class Transport:
     def _follow(self, call: Call) -> httpx.Response:
         """Sends a request, answers one authentication challenge and follows redirects.
 
+        A request that the registry refuses to an anonymous user without a challenge is repeated with the user's login.
+        If the registry refuses the login, its answer to the anonymous user counts.
+
         Credentials are sent only to the registry's origin. After a redirect to another origin they are never sent
         again.
         """
         home = self._find_home()
         url = resolve(home.url, call.url, call.doing, self.host)
-        at_home, challenged = True, False
+        at_home, challenged, hidden_by = True, False, 0
         authorization: str | None = None
-        for _ in range(MAX_HOPS + 2):
+        for _ in range(MAX_HOPS + 4):
             at_home = at_home and Origin.of(url) == home
             if at_home and authorization is None:
                 authorization = self._authorizer.header(call.access)
             response = self._send(call, url, authorization or "" if at_home else "")
-            if response.status_code == 401 and at_home and not challenged:
+            status = response.status_code
+            challenges = Challenge.parse_all(response.headers.get_list("www-authenticate")) if at_home else []
+            other = self._other_login(call, status, challenges, authorization or "", hidden_by) if at_home else None
+            if other is not None:
+                _finish(response)
+                authorization, hidden_by = other, hidden_by or status
+            elif status == 401 and challenges and not challenged:
                 challenged = True
                 _finish(response)
-                challenges = Challenge.parse_all(response.headers.get_list("www-authenticate"))
                 authorization = self._authorizer.answer(challenges, call.access, authorization or "")
             elif _redirects(call, response):
                 _finish(response)
@@ -205,6 +216,34 @@ class Transport:
             else:
                 return response
         raise RegistryFault(f"Could not {call.doing} at {self.host}: the registry redirects without end.")
+
+    def _other_login(
+        self, call: Call, status: int, challenges: Sequence[Challenge], authorization: str, hidden_by: int
+    ) -> str | None:
+        """Returns the login with which to repeat a request that was refused without asking for a login.
+
+        Args:
+            authorization: the login of the request.
+            hidden_by: the status of the refusal for which the login was offered; 0 if none was offered.
+
+        Returns:
+            The user's login, or an empty text if the registry has refused it. None to not repeat the request.
+        """
+        if not (hidden_by or authorization or challenges) and status in _HIDING:
+            return self._authorizer.offer(call.access, self._ask_root) or None
+        denied = status == 401 and not any(challenge.scheme == "bearer" for challenge in challenges)
+        if hidden_by and authorization and (denied or (status == 403 and hidden_by == 404)):
+            self._authorizer.withdraw()
+            return ""
+        return None
+
+    def _ask_root(self) -> list[Challenge]:
+        """Asks the registry's root how it wants the login ("Determining Support")."""
+        response = self._send(Call("GET", "", Access(""), "log in"), self._home.url.join("/v2/"), "")
+        _finish(response)
+        if response.status_code != 401:
+            return []
+        return Challenge.parse_all(response.headers.get_list("www-authenticate"))
 
     def _send(self, call: Call, url: httpx.URL, authorization: str) -> httpx.Response:
         headers = {"Accept-Encoding": "identity", "User-Agent": USER_AGENT, **call.headers}

@@ -196,7 +196,7 @@ const ERRORS: Record<string, KnownFault> = {
   },
   registry_not_found: {
     title: 'The registry has no such image',
-    hint: "Check the spelling of the image's name and tag."
+    hint: "Check the spelling of the image's name and tag. If the image is private, log in with 'docker login REGISTRY'."
   },
   registry_too_large: {
     title: 'The registry refused an upload of this size',
