@@ -17,6 +17,9 @@ LOCK = f"{TOOLS}/lock"
 SOURCES = "/opt/src"
 """The folder of the sources of editable installs."""
 
+OUTSIDE = "/opt/outside"
+"""The folder of Python code from outside of the environment, such as the user's own site-packages."""
+
 HOME = "/home/user"
 """The home folder of the image's user."""
 

@@ -31,10 +31,10 @@ def run(request: BuildRequest, report: Report) -> BuildResult:
         from jupyter_condabuild.engines.layers.build import build as build_layers
         from jupyter_condabuild.jobs import up_to_date
 
-        identity, sources = "", {}
+        identity = ""
         if up_to_date.applies(request):
             identity = up_to_date.identity(request, scanned.listing if scanned else None)
-            sources = up_to_date.source_stamps(scanned.environment if scanned else None)
+            outside = up_to_date.outside(request, scanned)
         if identity and not request.again and (memory := up_to_date.recall(request, identity, job)):
             seconds = time.monotonic() - started
             if scanned:
@@ -42,7 +42,7 @@ def run(request: BuildRequest, report: Report) -> BuildResult:
             return BuildResult(memory.report(report, seconds))
         result = build_layers(request, job, scanned)
         if identity:
-            up_to_date.keep(identity, result, sources, recorder.layers.values(), recorder.warnings, job)
+            up_to_date.keep(identity, result, outside, recorder.layers.values(), recorder.warnings, job)
         return result
 
 

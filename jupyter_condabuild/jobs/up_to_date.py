@@ -9,19 +9,24 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import stat
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
-from jupyter_condabuild.conda.prefix.environment import Environment
 from jupyter_condabuild.conda.prefix.fingerprint import stamp
 from jupyter_condabuild.conda.prefix.listing import Listing
+from jupyter_condabuild.conda.prefix.walk import MODE, status
 from jupyter_condabuild.engines.result import BuildResult
 from jupyter_condabuild.errors import CondaBuildError
 from jupyter_condabuild.events import Event, Finished, Layer, Log, Report, Warning, from_json, to_json
 from jupyter_condabuild.oci.image import Reference
 from jupyter_condabuild.planning.own_files.ignore_files import rules_above
+from jupyter_condabuild.planning.own_files.outside_files import watched_places
+from jupyter_condabuild.planning.scan import Scan
 from jupyter_condabuild.requests.build import BuildRequest, ImageRequest
 from jupyter_condabuild.requests.job_context import JobContext
 
@@ -32,8 +37,9 @@ _PACKAGE = Path(__file__).parents[1]
 class Memory:
     """The record of a finished build: its last event, its layers and its warnings, which a later build reports again.
 
-    `base` is the digest that the base's name had. `sources` maps the folders of editable installs, which are outside of
-    the environment, to their stamps.
+    `base` is the digest that the base's name had. `sources` maps the files and folders outside of the environment that
+    the image has, as those of editable installs, to their stamps. `outside` maps all other places outside of the
+    environment that it uses to marks (see `_mark`).
     """
 
     finished: Finished
@@ -41,6 +47,7 @@ class Memory:
     warnings: Sequence[Warning]
     base: str
     sources: Mapping[str, str]
+    outside: Mapping[str, str]
 
     @classmethod
     def parse(cls, text: bytes) -> Memory | None:
@@ -55,6 +62,7 @@ class Memory:
                 [event for event in events if isinstance(event, Warning)],
                 str(value["base"]),
                 dict(value["sources"]),
+                dict(value["outside"]),
             )
         except (ValueError, KeyError, TypeError, AttributeError):
             return None
@@ -97,25 +105,52 @@ def identity(request: ImageRequest, listing: Listing | None = None) -> str:
     return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def source_stamps(environment: Environment | None) -> dict[str, str]:
-    """Returns the stamps of the folders of editable installs, which are outside of the environment, by folder.
+class Outside(NamedTuple):
+    """The state of the files outside of an environment, as `Memory` has it."""
 
-    Call this before a build reads the folders, so that a file that is saved during the build counts as a change.
+    sources: Mapping[str, str]
+    places: Mapping[str, str]
+
+
+def outside(request: BuildRequest, scan: Scan | None) -> Outside:
+    """Returns the state of the files outside of the environment that it uses.
+
+    Call this before a build reads them, so that a file that is saved during the build counts as a change.
     """
-    installed = environment.pip if environment else ()
-    return {str(item.editable_source): _stamp(item.editable_source) for item in installed if item.editable_source}
+    if scan is None:
+        return Outside({}, {})
+    environment = scan.environment
+    sources = {item.editable_source: True for item in environment.pip if item.editable_source}
+    statuses = scan.listing.statuses if request.include_outside else {}
+    links = [path for path, status in statuses.items() if status and stat.S_ISLNK(status[MODE])]
+    places = watched_places(request, environment, links) | sources
+    return Outside(
+        {str(path): _stamp(path) for path, taken in places.items() if taken},
+        {str(path): _mark(path) for path, taken in places.items() if not taken},
+    )
 
 
 def _stamp(source: Path) -> str:
-    """Returns the stamp of the folder of an editable install and of the ignore files above it."""
+    """Returns the stamp of a file, or of a folder and of the ignore files above it."""
+    if os.path.isfile(source):
+        return str(status(source.stat()))
     rules = [file.read_bytes() for file in rules_above(source)]
     return "".join([stamp(source), *(hashlib.sha256(rule).hexdigest() for rule in rules)])
+
+
+def _mark(place: Path) -> str:
+    """Returns a text that changes when packages are installed in a folder or removed, or the folder itself is."""
+    try:
+        pth = sorted(file for file in os.listdir(place) if file.endswith(".pth"))
+        return str([os.stat(path).st_mtime_ns for path in (place, *(place / file for file in pth))])
+    except OSError:
+        return "absent" if not os.path.lexists(place) else "present"
 
 
 def keep(
     identity: str,
     result: BuildResult,
-    sources: Mapping[str, str],
+    outside: Outside,
     layers: Iterable[Layer],
     warnings: Sequence[Warning],
     job: JobContext,
@@ -123,7 +158,7 @@ def keep(
     """Writes the record of a finished build to the store. Raises StoreError.
 
     Args:
-        sources: the stamps that `source_stamps` returned.
+        outside: the state before the build.
         layers: the layers that a later build without changes reports again.
         warnings: the warnings that a later build without changes reports again.
     """
@@ -131,7 +166,8 @@ def keep(
     value = {
         "events": [to_json(event, seq, time.time()) for seq, event in enumerate(events, 1)],
         "base": result.base,
-        "sources": dict(sources),
+        "sources": dict(outside.sources),
+        "outside": dict(outside.places),
     }
     job.store.keep(identity, json.dumps(value).encode())
 
@@ -140,6 +176,8 @@ def recall(request: BuildRequest, identity: str, job: JobContext) -> Memory | No
     """Returns the record of a build whose image is up to date; None without one, or if a registry does not answer."""
     memory = Memory.parse(job.store.memory(identity))
     if not memory or any(_stamp(Path(folder)) != before for folder, before in memory.sources.items()):
+        return None
+    if any(_mark(Path(place)) != before for place, before in memory.outside.items()):
         return None
     names = [request.reference, request.base.reference]
     return memory if [_digest(name, job) for name in names] == [memory.finished.digest, memory.base] else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,10 +17,11 @@ from jupyter_condabuild.conda.package_sources import PackageSources
 from jupyter_condabuild.conda.prefix.drift import Drift, drift
 from jupyter_condabuild.conda.prefix.environment import Environment
 from jupyter_condabuild.conda.prefix.snapshot import snapshot
-from jupyter_condabuild.errors import LockfileError, NotReproducible, PackageError, PrefixNotAllowed, UsageError
+from jupyter_condabuild.errors import LockfileError, NotReproducible, PackageError, UsageError
 from jupyter_condabuild.events import Log, Report, Warning
 from jupyter_condabuild.image.platforms import PLATFORMS, host_architecture
 from jupyter_condabuild.planning.layer_plan import LayerPlan, plan_layers
+from jupyter_condabuild.planning.own_files.outside_files import check_allowed
 from jupyter_condabuild.planning.own_files.selection import OwnFiles, own_files
 from jupyter_condabuild.planning.scan import Scan
 from jupyter_condabuild.requests.build import BuildRequest, PlanRequest, SourceRequest
@@ -32,7 +32,7 @@ IRREPRODUCIBLE = frozenset(
     (
         *("modified-files", "missing-files", "untracked-files", "editable-install", "local-install"),
         *("pip-without-hash", "pip-without-record", "conda-without-hash", "conda-overwritten-by-pip"),
-        *("taken-from-prefix", "post-link-script"),
+        *("taken-from-prefix", "post-link-script", "outside-prefix"),
     )
 )
 """The codes of the warnings that --strict turns into an error."""
@@ -167,21 +167,10 @@ def _categories(names: Sequence[str]) -> str:
     return f"the {'category' if len(names) == 1 else 'categories'} {listed(names)}"
 
 
-def _check_editable(environment: Environment, allowed: Iterable[str]) -> None:
-    """Raises PrefixNotAllowed if the source of an editable install lies outside of the allowed folders.
-
-    Any environment can name any folder as the source of an editable install, and the image gets the files there.
-    """
-    roots = [Path(os.path.realpath(os.path.expanduser(folder))) for folder in allowed]
-    for distribution in environment.pip if roots else ():
-        source = distribution.editable_source
-        real = Path(os.path.realpath(source)) if source else None
-        if real and not any(real.is_relative_to(root) for root in roots):
-            raise PrefixNotAllowed(
-                f"The editable install {distribution.package.name} has its source in {source}, which is not among the "
-                "folders that this server may build.",
-                "Install the package from an archive, or ask the administrator of this server for allow_prefixes.",
-            )
+def _check_editable(environment: Environment, allowed: Sequence[str]) -> None:
+    for item in environment.pip:
+        if item.editable_source:
+            check_allowed(item.editable_source, f"The editable install {item.package.name}", allowed)
 
 
 def _folders(environment: Environment | None) -> Iterator[Path]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
+from jupyter_condabuild.conda.prefix.launch import of_shell
 from jupyter_condabuild.errors import UsageError
 from jupyter_condabuild.oci.image import Reference
 from jupyter_condabuild.oci.location import ImageLocation
@@ -233,8 +234,10 @@ class ImageRequest(JobRequest, RecipeRequest):
 class PlanRequest(ImageRequest):
     """Every option that decides what a build does. If there is a reference, the plan is compared with its repository.
 
-    `include` is a folder whose files go into /work of the image. `stack` puts new layers on top of the image that the
-    tag has in the registry (see `engines.layers.stacking`).
+    `include` is a folder whose files go into /work of the image. `include_outside` and `without_outside` are files and
+    folders outside of the environment that it uses (see `planning.own_files.outside_files`). `launch` are the variables
+    that lead a kernel there (see `conda.prefix.launch`); the server gives those of the kernel. `stack` puts new layers
+    on top of the image that the tag has in the registry (see `engines.layers.stacking`).
     """
 
     label: ClassVar[str] = "The plan request"
@@ -247,6 +250,23 @@ class PlanRequest(ImageRequest):
         client=True,
         below_root=True,
     )
+    include_outside: tuple[str, ...] = option(
+        (),
+        "put these files into the image, which the environment uses although they are outside of it; a folder stands "
+        "for everything in it (can be repeated)",
+        "--include-outside",
+        metavar="PATH",
+        client=True,
+    )
+    without_outside: tuple[str, ...] = option(
+        (),
+        "the image does not need these files outside of the environment: no warning, and no error with --strict "
+        "(can be repeated)",
+        "--without-outside",
+        metavar="PATH",
+        client=True,
+    )
+    launch: tuple[str, ...] = option(of_shell)
     stack: bool = option(
         False,
         "put new layers on top of the image that the tag has in the registry, so that a later pull gets only these",
@@ -260,7 +280,7 @@ class PlanRequest(ImageRequest):
         super().__post_init__()
         if self.include and not self.include.is_dir():
             raise UsageError(f"The folder {self.include} of --include does not exist.", "Name a folder that exists.")
-        if self.include and _has_home(self.include):
+        if self.include and has_home(self.include):
             raise UsageError(
                 f"The folder {self.include} of --include is a home folder, or contains one.",
                 "A home folder has logins, keys and histories. Include the folder of the project.",
@@ -272,7 +292,7 @@ class PlanRequest(ImageRequest):
         return self.reference
 
 
-def _has_home(folder: Path) -> bool:
+def has_home(folder: Path) -> bool:
     """Whether a folder is a home folder, or a folder above the user's home folder."""
     place = folder.resolve()
     homes = {Path(os.path.expanduser("~")).resolve()}

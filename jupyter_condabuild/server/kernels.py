@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from jupyter_server.gateway.managers import GatewayKernelSpecManager
 
 from jupyter_condabuild.conda.prefix.kernel import REMOTE_HINT, prefix_of_kernelspec
 from jupyter_condabuild.conda.prefix.kernel_process import prefix_of_process
+from jupyter_condabuild.conda.prefix.launch import of_kernelspec, of_process
 from jupyter_condabuild.conda.prefix.snapshot import name_of
 from jupyter_condabuild.errors import NotACondaKernel, NotThere, PrefixError
 from jupyter_condabuild.server import path_checks
@@ -46,6 +48,21 @@ class Kernels:
             return await asyncio.to_thread(self._finder_of_kernelspec(specs[body["kernel_name"]]))
         return await asyncio.to_thread(path_checks.environment, body["prefix"], self._allowed)
 
+    async def launch(self, body: Mapping[str, Any]) -> list[str]:
+        """Returns the launch variables of the kernel that the body of a request names (see `conda.prefix.launch`).
+
+        They are those of the running kernel if this server sees its process, else those that it would give to a kernel.
+        """
+        id, name = str(body.get("kernel_id", "")), str(body.get("kernel_name", ""))
+        if id in self._kernels.list_kernel_ids():
+            name = self._kernels.get_kernel(id).kernel_name
+            process = self._local_process(id)
+            with suppress(OSError):  # the kernel has ended, or runs as another user
+                if process:
+                    return list(await asyncio.to_thread(of_process, process.pid))
+        specs = await self._specs() if name else {}
+        return list(of_kernelspec(specs.get(name, {}).get("spec", {})))
+
     async def environments(self) -> dict[str, Any]:
         """Returns the object `Environments` of openapi.yaml."""
         specs = await self._specs()
@@ -76,9 +93,7 @@ class Kernels:
         """Returns a function, to be called in a thread, that finds the prefix of a running kernel. Raises NotThere."""
         if id not in self._kernels.list_kernel_ids():
             raise NotThere(f"This server runs no kernel {id[:100]!r}.", "Start the kernel again if it was shut down.")
-        provisioner = self._kernels.get_kernel(id).provisioner
-        # Only the process id of a local process means a process of this machine.
-        process = provisioner.process if isinstance(provisioner, LocalProvisioner) else None
+        process = self._local_process(id)
 
         def find() -> Path:
             if process is None:
@@ -86,6 +101,11 @@ class Kernels:
             return path_checks.environment(prefix_of_process(process.pid), self._allowed)
 
         return find
+
+    def _local_process(self, id: str) -> Any:
+        """Returns the process of a kernel; None if it is no process of this machine."""
+        provisioner = self._kernels.get_kernel(id).provisioner
+        return provisioner.process if isinstance(provisioner, LocalProvisioner) else None
 
     def _finder_of_kernelspec(self, entry: Mapping[str, Any]) -> Callable[[], Path]:
         """Returns a function, to be called in a thread, that finds the prefix in which a kernelspec's kernels run.

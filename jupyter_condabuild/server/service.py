@@ -104,7 +104,8 @@ class Service:
         source: dict[str, str] = {}
         if issubclass(kind, SourceRequest):
             source["prefix"], source["lockfile"] = await self._source(body)
-
+        if "launch" in kind.options() and source["prefix"]:
+            values["launch"] = await self.kernels.launch(body)
         for name in ("allowed_registries", "allow_prefixes"):
             if name in kind.options():
                 values[name] = list(getattr(self._settings, name))

@@ -315,6 +315,8 @@ describe('a build', () => {
       pull: false,
       cache_from: [],
       allow_secret: [],
+      include_outside: [],
+      without_outside: [],
       strict: false,
       variables: false,
       stack: false,

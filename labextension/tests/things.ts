@@ -53,6 +53,8 @@ export function aBuild(change: Partial<Build> = {}): Build {
       strict: false,
       variables: false,
       allow_secret: [],
+      include_outside: [],
+      without_outside: [],
       stack: false,
       bytecode: true,
       target: '',

@@ -48,7 +48,8 @@ class Drift:
 
     `bytecode` are caches that Python wrote or rewrote; a build can leave them out. `files` is the number of verified
     paths, `bytes` is the sum of their sizes, and `bytes_read` is the number of bytes that were read to verify them.
-    `verified` maps the dist of each unchanged package to its stamp.
+    `verified` maps the dist of each unchanged package to its stamp. `pip_links` are the files of pip that are symbolic
+    links, and `folder_links` are the links in the place of folders with files of packages.
     """
 
     modified: tuple[DriftEntry, ...] = ()
@@ -60,6 +61,14 @@ class Drift:
     bytes: int = 0
     bytes_read: int = 0
     verified: Mapping[str, str] = field(default_factory=dict)
+    pip_links: tuple[str, ...] = ()
+    folder_links: tuple[str, ...] = ()
+
+    @property
+    def links(self) -> tuple[str, ...]:
+        """The symbolic links that no package brings, sorted."""
+        found = {entry.path for entry in (*self.untracked, *self.modified) if entry.kind == "symlink"}
+        return tuple(sorted(found.union(self.pip_links)))
 
     def __bool__(self) -> bool:
         return bool(self.modified or self.missing or self.untracked)
@@ -110,7 +119,7 @@ def drift(
             (bytecode if _is_bytecode(path) else modified).append(_entry(prefix, verdict))
         elif verdict.state == "missing" and not _is_bytecode(path):
             missing.append(DriftEntry(path, verdict.size, verdict.expected.package))
-    unowned = _unowned(prefix, contents, {item.path for item in expected} | unchanged | pip_files)
+    unowned, folder_links = _unowned(prefix, contents, {item.path for item in expected} | unchanged | pip_files)
     untracked = sorted(entry for entry in unowned if not _is_bytecode(entry.path))
     modified, missing = sorted(modified), sorted(missing)
     return Drift(
@@ -130,6 +139,8 @@ def drift(
             for record in environment.records
             if record.dist not in compared or _is_as_recorded(record, contents, differing)
         },
+        pip_links=tuple(sorted(path for path in pip_files if _is_link(contents.statuses.get(path)))),
+        folder_links=tuple(sorted(folder_links)),
     )
 
 
@@ -164,31 +175,40 @@ def _is_as_recorded(record: PrefixRecord, contents: Listing, differing: Set[str]
     )
 
 
-def _unowned(prefix: Path, contents: Listing, owned: set[str]) -> list[DriftEntry]:
-    """Returns the paths of a prefix that are not in `owned`."""
+def _unowned(prefix: Path, contents: Listing, owned: set[str]) -> tuple[list[DriftEntry], set[str]]:
+    """Returns the paths of a prefix that are not in `owned`, and the links in the place of folders with owned paths."""
     unowned = [path for path in contents.statuses if path not in owned and not _is_trash(path)]
     if not unowned:
-        return []
-    resolved = _resolved_links(prefix, contents, owned)
-    return [_unowned_entry(path, contents.statuses[path]) for path in unowned if path not in resolved]
+        return [], set()
+    links = _folder_links(contents, owned)
+    resolved = _resolved_links(prefix, links, owned)
+    return [_unowned_entry(path, contents.statuses[path]) for path in unowned if path not in resolved], links
 
 
-def _resolved_links(prefix: Path, contents: Listing, owned: set[str]) -> set[str]:
-    """Returns the real paths of files that a package lists below a link to a folder, such as lib64."""
+def _folder_links(contents: Listing, owned: set[str]) -> set[str]:
+    """Returns the links below which a package lists files, such as lib64."""
     folders: set[str] = set()
     for path in owned:
         folder = posixpath.dirname(path)
         while folder and folder not in folders:
             folders.add(folder)
             folder = posixpath.dirname(folder)
+    return folders.intersection(contents.statuses)  # a listing contains links, but no folders
+
+
+def _resolved_links(prefix: Path, links: set[str], owned: set[str]) -> set[str]:
+    """Returns the real paths of files that a package lists below a link to a folder."""
     root = os.path.realpath(prefix)
-    links = folders.intersection(contents.statuses)  # a listing contains links, but no folders
     real = {
         f"{folder}/": os.path.relpath(target, root) + "/"
         for folder in links
         if (target := os.path.realpath(f"{prefix}/{folder}")).startswith(f"{root}/")
     }
     return {real[link] + path.removeprefix(link) for path in owned for link in real if path.startswith(link)}
+
+
+def _is_link(status: Status | None) -> bool:
+    return bool(status and stat.S_ISLNK(status[MODE]))
 
 
 def _is_bytecode(path: str) -> bool:

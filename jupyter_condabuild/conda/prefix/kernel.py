@@ -53,7 +53,7 @@ def prefix_of_kernelspec(
     metadata = _members(spec, "metadata")
     if isinstance(path := metadata.get("conda_env_path"), str) and is_prefix(Path(path)):  # nb_conda_kernels
         return Path(path)
-    context = Context({**inherited, **_filled(own, inherited)}, cwd or Path.cwd())
+    context = Context({**inherited, **filled(own, inherited)}, cwd or Path.cwd())
     provisioner = str(_members(metadata, "kernel_provisioner").get("provisioner_name") or "local-provisioner")
     if "pixi" in provisioner:
         return checked(Launched((), "pixi", launchers.pixi_environment([], context)))
@@ -67,7 +67,7 @@ def prefix_of_kernelspec(
     if argv and argv[0] in _names_of_this_python():
         argv[0] = server_python
     # The PATH of this process says nothing about the kernel.
-    hints = _filled(own, {name: value for name, value in inherited.items() if name != "PATH"})
+    hints = filled(own, {name: value for name, value in inherited.items() if name != "PATH"})
     return prefix_of_argv(argv, context.env, cwd=context.cwd, hints=hints)
 
 
@@ -83,7 +83,7 @@ def _without_fields(word: str, server_python: str, resource_dir: str) -> str:
     return word.replace("{prefix}", prefix).replace("{resource_dir}", resource_dir)
 
 
-def _filled(own: Mapping[str, str], inherited: Mapping[str, str]) -> dict[str, str]:
+def filled(own: Mapping[str, str], inherited: Mapping[str, str]) -> dict[str, str]:
     """Returns the variables of a kernelspec; ``$NAME`` and ``${NAME}`` are inherited variables, and stay if unknown."""
     return {name: Template(value).safe_substitute(inherited) for name, value in own.items()}
 

@@ -52,7 +52,7 @@ def _examined(pid: int, inherited: Mapping[str, str]) -> _Finding:
     own = process.finding(launched, inherited) if not is_launcher else None
     if own and own.sure:
         return own
-    started = [_examined(child, inherited) for child in _children(pid)]
+    started = [_examined(child, inherited) for child in children_of(pid)]
     if kernel := next((finding for finding in started if finding.sure), None):
         return kernel
     if launched.launcher and (launched.prefix or not launched.is_shell):
@@ -135,7 +135,8 @@ def _prefix_or_error(launched: Launched) -> Path | NotACondaKernel:
         return error
 
 
-def _children(pid: int) -> list[int]:
+def children_of(pid: int) -> list[int]:
+    """Returns the processes that a process has started; none if it has ended, or belongs to another user."""
     try:
         tasks = [task.read_text() for task in Path(f"/proc/{pid}/task").glob("*/children")]
     except OSError:

@@ -1,7 +1,8 @@
 """The overlay: one layer above the packages, with the content of an environment that no package archive has.
 
-It contains pip's files, modified and untracked files, editable sources, packages whose archives are not available, and
-whiteouts for missing files. In each file the path of the live prefix is replaced by the prefix of the image.
+It contains pip's files, modified and untracked files, editable sources, requested files from outside of the
+environment, packages whose archives are not available, and whiteouts for missing files. In each file the path of the
+live prefix is replaced by the prefix of the image.
 """
 
 from __future__ import annotations
@@ -30,9 +31,10 @@ from jupyter_condabuild.conda.prefix.environment import Environment
 from jupyter_condabuild.conda.prefix.records import PrefixRecord
 from jupyter_condabuild.conda.secrets import scrub, scrub_json_bytes
 from jupyter_condabuild.engines.layers.file_hashes import Rewritten, record_with_hashes, with_hashes
+from jupyter_condabuild.engines.layers.import_hook import import_hook
 from jupyter_condabuild.errors import OverlayTooLarge, PrefixError, from_os_error
 from jupyter_condabuild.files import read_regular
-from jupyter_condabuild.image.paths import PREFIX, PREFIX_IN_LAYER, SOURCES
+from jupyter_condabuild.image.paths import PREFIX, PREFIX_IN_LAYER, SOURCES, in_layer
 from jupyter_condabuild.oci import layer
 from jupyter_condabuild.oci.layer import Entry
 from jupyter_condabuild.planning.own_files.selection import OwnFiles
@@ -95,7 +97,8 @@ def collect(
 
     Args:
         taken: packages to copy completely from the live prefix, because their archives are not available.
-        own: the selected files of editable sources, and the paths of the environment that are left out.
+        own: the selected files of editable sources and of places outside of the environment, and the paths of the
+            environment that are left out.
         python: the interpreter that compiles the modules of the overlay. With None, or if it does not run, the modules
             have no bytecode.
         work: a folder for bytecode and rewritten files. It must exist until the layer is written.
@@ -116,10 +119,12 @@ def collect(
         paths |= {entry.path for entry in record.paths if entry.kind != "pyc_file"}
     untracked = {file.path for file in drift.untracked} - own.withheld
     paths |= untracked | {file.path for file in drift.modified}
+    paths -= own.outside.replaced_links
 
     overlay = Overlay(work=str(work))
     work.mkdir(parents=True, exist_ok=True)
-    live = _LivePrefix(_replacements({prefix: PREFIX, **sources}), work)
+    places = {prefix: PREFIX, **sources, **own.outside.moved}
+    live = _LivePrefix(_replacements(places), _replacements({**own.outside.targets, **places}), work)
     sizes: Counter[str] = Counter()
     files: dict[str, Entry] = {}
     stale: set[str] = set()
@@ -154,6 +159,13 @@ def collect(
             if entry:
                 overlay.entries.append(entry)
                 _count(sizes, source / name, source.parent)
+    for item in own.outside.taken:
+        for name, path in item.files.items():
+            entry = live.entry(in_layer(path), item.root / name, item.root)
+            if entry:
+                overlay.entries.append(entry)
+                _count(sizes, item.root / name, item.root.parent)
+    overlay.entries += import_hook(own.outside, environment.site_packages)
     overlay.extra_bytes = sizes[""]
     if overlay.extra_bytes > limit:
         raise _too_large(sizes, limit)
@@ -182,9 +194,13 @@ def _replacements(places: dict[Path, str]) -> list[Replacement]:
 
 @dataclass
 class _LivePrefix:
-    """Makes layer entries from files of the live prefix. Files in which paths are replaced are written to `work`."""
+    """Makes layer entries from files of the live prefix. Files in which paths are replaced are written to `work`.
+
+    `replacements` are for the content of files, `targets` for the targets of symbolic links.
+    """
 
     replacements: Sequence[Replacement]
+    targets: Sequence[Replacement]
     work: Path
     originals: dict[str, Path] = field(default_factory=dict)  # the file of the environment, by the file in `work`
     _real: dict[Path, Path] = field(default_factory=dict)
@@ -208,7 +224,11 @@ class _LivePrefix:
         try:
             mode = file.lstat().st_mode
             if stat.S_ISLNK(mode):
-                return Entry(path, "symlink", 0o777, target=relocated_target(os.readlink(file), self.replacements))
+                target = os.readlink(file)
+                place = os.path.normpath(folder / target)
+                if not Path(place).is_relative_to(real_root):  # from another folder, it would lead to another place
+                    target = place
+                return Entry(path, "symlink", 0o777, target=relocated_target(target, self.targets))
             if stat.S_ISDIR(mode):
                 return Entry(path, "directory", 0o755)
             if not stat.S_ISREG(mode):

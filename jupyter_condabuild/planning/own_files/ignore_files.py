@@ -109,7 +109,7 @@ def source_files(source: Path) -> SourceFiles:
     those of another image, or of a repository that only surrounds the project.
     """
     top = _repository(source)
-    files = sorted(_walk(source))
+    files = folder_files(source)
     git = _GitRules(source, top)
     ignored = _unless_all({name for name in files if git.ignores(name)}, files)
     for folder in dict.fromkeys((top, source)):
@@ -126,10 +126,16 @@ def rules_above(source: Path) -> list[Path]:
     return [file for file in (*files, top / ".git/info/exclude") if file.is_file()]
 
 
+def folder_files(folder: Path) -> list[str]:
+    """Returns the names of the files and links of a folder, without bytecode, caches and environments; sorted."""
+    return sorted(_walk(folder))
+
+
 def _walk(folder: Path) -> Iterator[str]:
     for parent, folders, files in os.walk(folder):
+        links = [name for name in folders if os.path.islink(os.path.join(parent, name))]
         folders[:] = sorted(name for name in folders if not _is_ignored(Path(parent, name)))
-        names = [name for name in files if not name.endswith(".pyc") and name not in IGNORED_FOLDERS]
+        names = [name for name in (*files, *links) if not name.endswith(".pyc") and name not in IGNORED_FOLDERS]
         yield from (os.path.relpath(os.path.join(parent, name), folder) for name in names)
 
 

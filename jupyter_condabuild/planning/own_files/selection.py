@@ -23,6 +23,7 @@ from jupyter_condabuild.events import Log, Report, Warning
 from jupyter_condabuild.oci.layout import Store
 from jupyter_condabuild.planning.own_files.credential_names import is_credential
 from jupyter_condabuild.planning.own_files.ignore_files import SourceFiles, included_names, source_files
+from jupyter_condabuild.planning.own_files.outside_files import OutsideFiles, outside_files
 from jupyter_condabuild.planning.own_files.scanner import Finding, Scanner
 from jupyter_condabuild.requests.build import PlanRequest
 from jupyter_condabuild.text import counted, listed
@@ -39,7 +40,7 @@ class OwnFiles:
     each editable install to its files. `included` are the names of files and folders of the user's folder; all names
     are relative to their folder. `left_out` are the paths on this machine of all files that are left out because their
     names or modes say that they hold credentials. `findings` are the secrets in the other files, without those that the
-    request allows.
+    request allows. `outside` are the files outside of the environment that it uses.
     """
 
     withheld: frozenset[str] = frozenset()
@@ -48,11 +49,12 @@ class OwnFiles:
     left_out: tuple[Path, ...] = ()
     findings: tuple[Finding, ...] = ()
     unsearched: int = 0
+    outside: OutsideFiles = field(default_factory=OutsideFiles)
 
     @property
     def warnings(self) -> tuple[Warning, ...]:
-        """Warnings of left-out files, and of files that were not searched."""
-        found = []
+        """Warnings of files outside of the environment, of left-out files, and of files that were not searched."""
+        found = list(self.outside.warnings())
         if self.left_out:
             names = listed(list(map(str, self.left_out)))
             found.append(
@@ -90,6 +92,8 @@ def own_files(
     Args:
         drift: the differences between the environment and its records; None without an environment.
         store: remembers which files were searched without findings.
+
+    Raises the errors of `outside_files`.
     """
     allowed = _Allowed(request.allow_secret, [request.prefix, request.include])
     withheld: list[str] = []
@@ -97,6 +101,7 @@ def own_files(
     findings: list[Finding] = []
     sources: dict[Path, tuple[str, ...]] = {}
     included: set[str] = set()
+    outside = OutsideFiles()
     scanner = Scanner(store, str((request.prefix or request.lockfile or "", request.include or "")))
     if environment and drift is not None:
         prefix = environment.prefix
@@ -117,6 +122,12 @@ def own_files(
             left_out += [source / name for name in sorted(private)]
             sources[source] = tuple(name for name in files.kept if name not in private)
             findings += scanner.search(source, sources[source])
+        outside = outside_files(request, environment, drift)
+        for item in outside.taken:
+            private = {name for name in item.files if _is_private(item.root, name) and not allowed(item.root / name)}
+            left_out += [item.root / name for name in sorted(private)]
+            findings += scanner.search(item.root, sorted(item.files.keys() - private))
+            outside = outside.without(item, private)
     if request.include:
         folder = request.include.absolute()
         included = included_names(folder)
@@ -137,6 +148,7 @@ def own_files(
         tuple(left_out),
         tuple(sorted(finding for finding in findings if not allowed(finding.path))),
         scanner.unsearched,
+        outside,
     )
 
 

@@ -365,12 +365,14 @@ export interface components {
             platform?: string;
             environment?: string;
             category?: string[];
-            /** @description This member and the next five are the same as in `BuildCommand`. */
+            /** @description This member and the next seven are the same as in `BuildCommand`. */
             bytecode?: boolean;
             include?: string;
             strict?: boolean;
             variables?: boolean;
             allow_secret?: string[];
+            include_outside?: string[];
+            without_outside?: string[];
             stack?: boolean;
         } & (unknown | unknown | unknown);
         Snapshot: {
@@ -557,6 +559,10 @@ export interface components {
             variables?: boolean;
             /** @description Files that may go into the image even if they seem to hold secrets: absolute paths, or paths relative to the environment or to `include`. A folder stands for its files. */
             allow_secret?: string[];
+            /** @description Files outside of the environment that it uses, as the warnings `outside-prefix` name them, and that go into the image: absolute paths, or paths of links relative to the environment. A folder stands for everything in it. */
+            include_outside?: string[];
+            /** @description Files outside of the environment that the image does not need: no warning names them, and `strict` accepts them. */
+            without_outside?: string[];
             /** @description Put new layers on top of the image that the tag has. Default: the setting `stack_updates`. */
             stack?: boolean;
             /** @description Compile the modules of noarch packages. Default: the setting `bytecode`. */
@@ -790,6 +796,8 @@ export interface components {
             strict: boolean;
             variables: boolean;
             allow_secret: string[];
+            include_outside: string[];
+            without_outside: string[];
             stack: boolean;
             bytecode: boolean;
             target: string;

@@ -50,7 +50,7 @@ function howOf(state: PanelState): Pick<SnapshotRequest, 'base' | 'engine' | 'in
 /** Whether a command has a member. The server shows the members of all commands for each request. */
 const HAS: Record<Build['command'], (member: string) => boolean> = {
   build: member => !['keep', 'target', 'without'].includes(member),
-  base: member => !['archive', 'include', 'load', 'pull', 'push', 'stack', 'target'].includes(member),
+  base: member => !['archive', 'include', 'include_outside', 'load', 'pull', 'push', 'stack', 'target', 'without_outside'].includes(member),
   rebase: member => ['reference', 'base', 'target'].includes(member),
   verify: member => member === 'reference'
 };

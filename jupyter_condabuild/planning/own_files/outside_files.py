@@ -1,0 +1,258 @@
+"""OutsideFiles: the files outside of a prefix that an environment uses, and which of them go into the image."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from jupyter_condabuild.conda.prefix.drift import Drift
+from jupyter_condabuild.conda.prefix.environment import Environment
+from jupyter_condabuild.conda.prefix.outside import (
+    Place,
+    distributions_in,
+    link_places,
+    possible_places,
+    python_places,
+)
+from jupyter_condabuild.errors import PrefixNotAllowed, UsageError
+from jupyter_condabuild.events import Warning
+from jupyter_condabuild.image.paths import OUTSIDE, PREFIX
+from jupyter_condabuild.planning.own_files.ignore_files import folder_files, source_files
+from jupyter_condabuild.requests.build import PlanRequest, has_home
+from jupyter_condabuild.text import counted, listed, size_text
+
+MOST_COUNTED = 20_000
+"""The number of files after which the files of a place are not counted further."""
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A place whose files go into the image.
+
+    `files` maps the name of each file, relative to `root`, to its absolute path in the image. `target` is the place
+    itself in the image.
+    """
+
+    place: Place
+    target: str
+    root: Path
+    files: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class OutsideFiles:
+    """The places outside of a prefix: those whose files go into the image, and all other places.
+
+    `excluded` are the places that the request leaves out by name. `folder_links` are the links of the prefix in the
+    place of folders with files of packages.
+    """
+
+    taken: tuple[Taken, ...] = ()
+    left: tuple[Place, ...] = ()
+    excluded: tuple[Place, ...] = ()
+    folder_links: frozenset[str] = frozenset()
+
+    @property
+    def replaced_links(self) -> frozenset[str]:
+        """The links, relative to the prefix, that the image does not get, because it has files in their places."""
+        taken = {item.place.link for item in self.taken}
+        return frozenset(taken | {place.link for place in (*self.left, *self.excluded) if self._is_covered(place)})
+
+    @property
+    def targets(self) -> Mapping[Path, str]:
+        """The path in the image of each taken place."""
+        return {item.place.path: item.target for item in self.taken}
+
+    @property
+    def moved(self) -> Mapping[Path, str]:
+        """The new path of each place whose path in other files is replaced, as in the modules of editable installs."""
+        return {item.place.path: item.target for item in self.taken if item.place.kind == "editable"}
+
+    def without(self, item: Taken, names: Set[str]) -> OutsideFiles:
+        """Returns the same files without some files of a taken place."""
+        rest = replace(item, files={name: path for name, path in item.files.items() if name not in names})
+        return replace(self, taken=tuple(rest if other == item else other for other in self.taken))
+
+    def _is_covered(self, place: Place) -> bool:
+        return place.link in self.folder_links
+
+    def warnings(self) -> Iterator[Warning]:
+        """Yields warnings of all places but those that the request leaves out by name."""
+        for place in self.left:
+            if place.kind != "link":
+                yield Warning(
+                    "outside-prefix",
+                    f"Python imports from {place.path} ({place.source}), outside of the environment: "
+                    f"{_contents(place)}.",
+                    _HINT.format(path=place.path),
+                )
+        links = [place for place in self.left if place.link]
+        for place in links:
+            if self._is_covered(place):
+                yield Warning(
+                    "outside-prefix",
+                    f"{place.link} is a link to {place.path}, outside of the environment: {_contents(place)}. "
+                    "The image has the files of the packages in its place.",
+                    _HINT.format(path=place.path),
+                )
+        kept = [place for place in links if not self._is_covered(place)]
+        if existing := [place for place in kept if os.path.exists(place.path)]:
+            names = listed([f"{place.link} -> {place.path} ({_size(place.path)})" for place in existing])
+            yield Warning(
+                "outside-prefix",
+                f"{counted(existing, 'link')} of the environment lead out of it: {names}.",
+                "The image contains the links, but not the files. Mount the files at the same paths in the container, "
+                "or put them into the image: --include-outside PATH. --without-outside PATH accepts a link as it is.",
+            )
+        if broken := [place for place in kept if not os.path.exists(place.path)]:
+            names = listed([f"{place.link} -> {place.path}" for place in broken])
+            yield Warning(
+                "dangling-links",
+                f"{counted(broken, 'link')} of the environment lead to no file: {names}.",
+                "The image contains the links as they are. Remove the links, or restore the files.",
+            )
+        if self.taken:
+            names = listed([f"{item.place.path} ({counted(item.files, 'file')})" for item in self.taken])
+            yield Warning(
+                "outside-taken",
+                f"The image contains files from outside of the environment, as requested: {names}.",
+                "Other users cannot get them from a lock file.",
+            )
+
+
+_HINT = (
+    "The image does not contain these files. To put them into the image, add --include-outside {path}. "
+    "If the environment does not need them, add --without-outside {path}."
+)
+
+
+def outside_files(request: PlanRequest, environment: Environment, drift: Drift) -> OutsideFiles:
+    """Finds the places outside of a prefix, and decides as the request says which go into the image.
+
+    Raises UsageError if the request names a path that is no such place, or asks for a home folder.
+    """
+    places = [*python_places(environment, request.launch), *link_places(environment, drift.links)]
+    asked = [environment.prefix, Path.cwd()]
+    include = _Named("--include-outside", request.include_outside, asked)
+    without = _Named("--without-outside", request.without_outside, asked)
+    taken, left, excluded = [], [], []
+    targets: set[str] = set()
+    for place in places:
+        included, unwanted = include(place, environment.prefix), without(place, environment.prefix)
+        if unwanted:
+            excluded.append(place)
+        elif included and os.path.exists(place.path):
+            taken.append(_taken(place, targets))
+        else:
+            left.append(place)
+    for named in (include, without):
+        named.check(places)
+    for item in taken:
+        check_allowed(item.place.path, item.place.source, request.allow_prefixes)
+    return OutsideFiles(tuple(taken), tuple(left), tuple(excluded), frozenset(drift.folder_links))
+
+
+def check_allowed(folder: Path, title: str, allowed: Iterable[str]) -> None:
+    """Raises PrefixNotAllowed if a folder that an environment names is below none of the allowed folders.
+
+    Any environment can name any folder, and the image gets the files there.
+
+    Args:
+        title: what names the folder.
+        allowed: the setting allow_prefixes. If it is empty, every folder is allowed.
+    """
+    roots = [Path(os.path.realpath(os.path.expanduser(root))) for root in allowed]
+    if roots and not any(Path(os.path.realpath(folder)).is_relative_to(root) for root in roots):
+        raise PrefixNotAllowed(
+            f"{title} has its source in {folder}, which is not among the folders that this server may build.",
+            "Install the package from an archive, or ask the administrator of this server for allow_prefixes.",
+        )
+
+
+def watched_places(request: PlanRequest, environment: Environment, links: Sequence[str]) -> dict[Path, bool]:
+    """Returns the paths of all places, also of those that do not exist, and whether their files go into the image."""
+    places = [*possible_places(environment, request.launch), *link_places(environment, links)]
+    include = _Named("--include-outside", request.include_outside, [environment.prefix, Path.cwd()])
+    return {place.path: include(place, environment.prefix) for place in places}
+
+
+class _Named:
+    """The paths that an option names. A folder stands for all places below it."""
+
+    def __init__(self, option: str, given: Sequence[str], folders: Sequence[Path]) -> None:
+        self._option = option
+        self._paths = {text: {os.path.normpath(folder / text) for folder in folders} for text in given}
+        self._used: set[str] = set()
+
+    def __call__(self, place: Place, prefix: Path) -> bool:
+        ends = [place.path, Path(os.path.realpath(place.path)), *([prefix / place.link] if place.link else [])]
+        names = {str(folder) for end in ends for folder in (end, *end.parents)}
+        used = [text for text, paths in self._paths.items() if not paths.isdisjoint(names)]
+        self._used.update(used)
+        return bool(used)
+
+    def check(self, places: Sequence[Place]) -> None:
+        """Raises UsageError for a path that is the path of no place."""
+        for text in self._paths:
+            if text not in self._used:
+                known = listed([str(place.path) for place in places])
+                raise UsageError(
+                    f"{self._option} names {text}, but the environment uses no file there.",
+                    f"The environment uses these places outside of it: {known}."
+                    if known
+                    else "Remove the option: the environment uses no file outside of it.",
+                )
+
+
+def _taken(place: Place, targets: set[str]) -> Taken:
+    path = place.path
+    if os.path.isdir(path) and has_home(path):
+        raise UsageError(
+            f"{path} ({place.source}) is a home folder, or contains one.",
+            "A home folder has logins, keys and histories. Move the code that the environment needs to another folder.",
+        )
+    target = f"{PREFIX}/{place.link}" if place.link else _target(place, targets)
+    if not os.path.isdir(path):
+        return Taken(place, target, path.parent, {path.name: target})
+    names = source_files(path).kept if place.kind in ("pythonpath", "pth", "editable") else folder_files(path)
+    return Taken(place, target, path, {name: f"{target}/{name}" for name in names})
+
+
+def _target(place: Place, targets: set[str]) -> str:
+    """Returns a new path in the image. It ends in the name of the place, and has no other folder of this machine."""
+    number, target = 1, f"{OUTSIDE}/{place.path.name}"
+    while target in targets:
+        number += 1
+        target = f"{OUTSIDE}/{number}/{place.path.name}"
+    targets.add(target)
+    return target
+
+
+def _contents(place: Place) -> str:
+    names = distributions_in(place)
+    return f"{_size(place.path)}{f', with {listed(names)}' if names else ''}"
+
+
+def _size(path: Path) -> str:
+    """Returns the number and the total size of the files of a place, as a text."""
+    count = size = 0
+    for file in _files(path):
+        try:
+            size += file.lstat().st_size
+        except OSError:
+            continue
+        count += 1
+        if count == MOST_COUNTED:
+            return f"more than {count:,} files, more than {size_text(size)}"
+    return f"{counted(range(count), 'file')}, {size_text(size)}"
+
+
+def _files(path: Path) -> Iterator[Path]:
+    if not os.path.isdir(path):
+        yield path
+        return
+    for parent, folders, names in os.walk(path):
+        folders[:] = [name for name in folders if not os.path.isdir(os.path.join(parent, name, "conda-meta"))]
+        yield from (Path(parent, name) for name in names)

@@ -1,0 +1,239 @@
+"""Files outside of an environment that it uses: each is named before the build, and taken only if the user asks."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from jupyter_condabuild.conda.prefix.launch import launch_variables, of_kernelspec, of_process
+from jupyter_condabuild.conda.prefix.outside import python_places
+from jupyter_condabuild.conda.prefix.snapshot import snapshot
+from jupyter_condabuild.errors import NotReproducible, PrefixNotAllowed, SecretsFound, UsageError
+from jupyter_condabuild.planning.inputs import Inputs, read_inputs
+from jupyter_condabuild.requests.build import BuildRequest, PlanRequest
+from jupyter_condabuild.requests.job_context import open_job
+from tests.parts.jobs import build_request, plan_request
+from tests.parts.small_prefix import SITE, SmallPrefix
+
+
+class Machine:
+    """A home folder with an environment of one package below it, and shared folders beside it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.home, self.data = folder / "home/ada", folder / "data"
+        self.prefix = SmallPrefix(self.home / "envs/demo")
+        self.prefix.python()
+        self.user_site = self.home / ".local" / SITE
+        self.store = folder / "store"
+
+    def put(self, path: Path, text: str = "x = 1\n") -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        return path
+
+    def install(self, site: Path, name: str, version: str = "1.0") -> None:
+        """Writes a module and its dist-info."""
+        self.put(site / name / "__init__.py", f"WHERE = {str(site)!r}\n")
+        info = site / f"{name}-{version}.dist-info"
+        self.put(info / "METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        self.put(info / "RECORD", f"{name}/__init__.py,,\n{info.name}/METADATA,,\n{info.name}/RECORD,,\n")
+
+    def options(self, given: dict[str, object]) -> dict[str, object]:
+        variables = {"HOME": str(self.home), **given.pop("variables", {})}  # type: ignore[dict-item]
+        launch = launch_variables((), variables, self.home)
+        return {"prefix": self.prefix.path, "store_dir": self.store, "launch": list(launch), **given}
+
+    def read(self, kind: type[PlanRequest] = PlanRequest, **given: object) -> Inputs:
+        make = plan_request if kind is PlanRequest else build_request
+        with open_job(request := make(**self.options(given)), lambda event: None) as job:
+            return read_inputs(request, job)
+
+    def warnings(self, **given: object) -> list[str]:
+        """Returns the messages of the warnings of files outside, with the folder of the test as T."""
+        codes = ("outside-prefix", "dangling-links", "outside-taken")
+        found = [item for item in self.read(**given).warnings if item.code in codes]
+        return [
+            re.sub(r"(files?), [\d.]+ k?B", r"\1", item.message.replace(str(self.home.parents[1]), "T"))
+            for item in found
+        ]
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    return Machine(tmp_path)
+
+
+def test_an_ordinary_environment_uses_nothing_outside(machine: Machine) -> None:
+    """There is no warning without user site, PYTHONPATH, .pth files and links."""
+    machine.prefix.write(f"{SITE}/own.pth", b"# a comment\n\nown-folder\n/nowhere/at/all\n")
+    (machine.prefix.path / SITE / "own-folder").mkdir()
+    assert machine.warnings() == []
+
+
+def test_each_place_of_the_search_path_is_named(machine: Machine) -> None:
+    """The warning says where the files are, what names them, how many there are, and which packages they are."""
+    machine.install(machine.user_site, "numpy", "2.0")
+    machine.install(machine.data / "lib", "tools")
+    machine.put(machine.home / "project/src/mine.py")
+    machine.put(machine.home / "other/deep.py")
+    machine.prefix.write(f"{SITE}/conda.pth", f"{machine.home}/project/src\n".encode())
+    machine.prefix.write(f"{SITE}/hook.pth", f"import sys; sys.path.insert(0, '{machine.home}/other')\n".encode())
+    machine.put(machine.user_site / "more.pth", f"{machine.data}/more\n")
+    machine.put(machine.data / "more/m.py")
+    assert machine.warnings(variables={"PYTHONPATH": f"{machine.data}/lib::/nowhere"}) == [
+        "Python imports from T/data/lib (PYTHONPATH), outside of the environment: 3 files, with tools 1.0.",
+        (
+            "Python imports from T/home/ada/.local/lib/python3.11/site-packages (the user's site-packages), "
+            "outside of the environment: 4 files, with numpy 2.0."
+        ),
+        "Python imports from T/data/more (more.pth), outside of the environment: 1 file.",
+        "Python imports from T/home/ada/project/src (conda.pth), outside of the environment: 1 file.",
+        "Python imports from T/home/ada/other (hook.pth), outside of the environment: 1 file.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("argv", "variables", "expected"),
+    [
+        (["python", "-m", "ipykernel_launcher"], {}, [".local"]),
+        (["python"], {"PYTHONNOUSERSITE": "1"}, []),
+        (["python"], {"PYTHONNOUSERSITE": ""}, [".local"]),
+        (["/x/bin/python3.11", "-s", "-m", "ipykernel_launcher"], {}, []),
+        (["python", "-Xfrozen_modules=off", "-m", "x", "-s"], {}, [".local"]),
+        (["python", "-X", "importtime", "-Bs", "-c", "0"], {}, []),
+        (["python"], {"PYTHONPATH": "lib"}, ["lib", ".local"]),
+        (["python", "-E"], {"PYTHONPATH": "lib", "PYTHONNOUSERSITE": "1"}, [".local"]),
+        (["python", "-I"], {"PYTHONPATH": "lib"}, []),
+        (["python"], {"PYTHONUSERBASE": "{home}/base"}, ["base"]),
+        (["bash", "-s"], {}, [".local"]),
+    ],
+)
+def test_the_search_path_follows_the_rules_of_python(
+    machine: Machine, argv: list[str], variables: dict[str, str], expected: list[str]
+) -> None:
+    """Options and variables turn the user's site-packages and PYTHONPATH on and off. A real Python agrees."""
+    for base in (".local", "base"):
+        machine.install(machine.home / base / SITE, "mine")
+    machine.put(machine.home / "lib/x.py")
+    given = {"HOME": str(machine.home)} | {name: value.format(home=machine.home) for name, value in variables.items()}
+    found = python_places(snapshot(machine.prefix.path), launch_variables(argv, given, machine.home))
+    assert [place.path.relative_to(machine.home).parts[0] for place in found] == expected
+    if sys.version_info[:2] == (3, 11) and "python" in argv[0]:
+        options = argv[1 : argv.index("-m") if "-m" in argv else argv.index("-c") if "-c" in argv else None]
+        base = os.path.realpath(sys.executable)  # a virtual environment has no user site
+        script = "import sys; print('\\n'.join(sys.path[1:]))"
+        ran = subprocess.run(
+            [base, *options, "-c", script], env=given, cwd=machine.home, check=True, capture_output=True, text=True
+        )
+        real = [line for line in ran.stdout.splitlines() if line.startswith(str(machine.home))]
+        assert [Path(line).relative_to(machine.home).parts[0] for line in real] == expected
+
+
+@pytest.mark.parametrize("launcher", [[], ["sh", "-c", '"$@"; exit 0', "sh"]])
+def test_the_variables_of_a_running_kernel_are_its_own(machine: Machine, launcher: list[str]) -> None:
+    """They are read from the kernel's process; those of a kernelspec are put on top of the inherited variables."""
+    folder = machine.put(machine.data / "lib/x.py").parent
+    variables = {"HOME": str(machine.home), "PYTHONPATH": "lib", "TOKEN": "canary"}
+    process = subprocess.Popen(
+        [*launcher, sys.executable, "-s", "-c", "input('ready\\n')"],
+        env=variables,
+        cwd=machine.data,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    with process:
+        assert process.stdout
+        process.stdout.readline()
+        found = of_process(process.pid)
+        process.communicate(b"\n")
+    assert found == (f"HOME={machine.home}", "PYTHONNOUSERSITE=1", f"PYTHONPATH={folder}")
+    spec = {"argv": ["python"], "env": {"PYTHONPATH": "${LAB}/lib"}}
+    assert of_kernelspec(spec, {"LAB": "/lab", "X": "1"}) == ("PYTHONPATH=/lab/lib",)
+
+
+def test_links_out_of_the_environment_are_named(machine: Machine) -> None:
+    """They may be absolute or relative, or lead to another link or nowhere."""
+    machine.put(machine.data / "models/a.bin")
+    share = machine.prefix.path / "share"
+    share.mkdir()
+    (share / "inside").mkdir()
+    (share / "models").symlink_to(machine.data / "models")
+    (share / "one").symlink_to(os.path.relpath(machine.data / "models/a.bin", share))
+    (share / "again").symlink_to("models")
+    (share / "deep").symlink_to("models/a.bin")
+    (share / "here").symlink_to("inside")
+    (share / "gone").symlink_to("/nowhere/models")
+    assert machine.warnings() == [
+        (
+            "2 links of the environment lead out of it: share/models -> T/data/models (1 file), "
+            "share/one -> T/data/models/a.bin (1 file)."
+        ),
+        "1 link of the environment lead to no file: share/gone -> /nowhere/models.",
+    ]
+
+
+def test_a_link_in_the_place_of_a_package_is_named(machine: Machine) -> None:
+    """The user moved a large package to another disk. The image has the files of the package."""
+    machine.prefix.add("big", files={"share/big/a.bin": b"a"})
+    (machine.prefix.path / "share/big").rename(machine.put(machine.data / "x").with_name("big"))
+    (machine.prefix.path / "share/big").symlink_to(machine.data / "big")
+    assert machine.warnings() == [
+        (
+            "share/big is a link to T/data/big, outside of the environment: 1 file. "
+            "The image has the files of the packages in its place."
+        )
+    ]
+    assert machine.read().own.outside.replaced_links == {"share/big"}
+
+
+def test_strict_refuses_what_is_neither_taken_nor_left_out(machine: Machine) -> None:
+    """A folder above a place stands for the place. What is left out by name is not mentioned again."""
+    machine.install(machine.user_site, "numpy")
+    with pytest.raises(NotReproducible, match=r"imports from .*/\.local/.*numpy 1\.0"):
+        machine.read(strict=True)
+    taken = machine.read(strict=True, include_outside=[str(machine.user_site)])
+    assert set(taken.own.outside.taken[0].files.values()) == {
+        "/opt/outside/site-packages/numpy/__init__.py",
+        *(f"/opt/outside/site-packages/numpy-1.0.dist-info/{name}" for name in ("METADATA", "RECORD")),
+    }
+    assert [item.code for item in taken.warnings] == ["outside-taken"]
+    left = machine.read(strict=True, without_outside=[str(machine.home / ".local")])
+    assert (left.warnings, left.own.outside.taken) == ((), ())
+
+
+def test_a_path_that_is_no_place_is_an_error(machine: Machine) -> None:
+    """The message names the places. A home folder is never taken."""
+    machine.install(machine.user_site, "numpy")
+    for option in ("include_outside", "without_outside"):
+        with pytest.raises(UsageError, match=f"--{option.replace('_', '-')} names /data/x") as caught:
+            machine.read(**{option: ["/data/x"]})
+        assert str(machine.user_site) in str(caught.value.hint)
+    home = Path(os.path.expanduser("~"))
+    with pytest.raises(UsageError, match="is a home folder, or contains one"):
+        machine.read(include_outside=[str(home)], variables={"PYTHONPATH": str(home), "PYTHONNOUSERSITE": "1"})
+
+
+def test_taken_files_are_searched_for_secrets(machine: Machine) -> None:
+    """A file for credentials is left out, and a secret in another file ends the build."""
+    lib = machine.put(machine.data / "lib/x.py").parent
+    machine.put(lib / ".netrc", "machine lab.org")
+    asked = {"variables": {"PYTHONPATH": str(lib)}, "include_outside": [str(lib)]}
+    found = machine.read(**asked).own
+    assert (list(found.outside.taken[0].files), found.left_out) == (["x.py"], (lib / ".netrc",))
+    machine.put(lib / "y.py", f"t = 'ghp_{'a1B2' * 9}'\n")
+    with pytest.raises(SecretsFound, match=r"y\.py:1"):
+        machine.read(BuildRequest, reference="localhost/x:1", load=True, **asked)
+
+
+def test_taken_files_lie_in_allowed_folders(machine: Machine) -> None:
+    """Any environment can name any folder. allow_prefixes limits these folders."""
+    lib = machine.put(machine.data / "lib/x.py").parent
+    asked = {"variables": {"PYTHONPATH": str(lib)}, "allow_prefixes": [str(machine.home)]}
+    assert len(machine.warnings(**asked)) == 1
+    with pytest.raises(PrefixNotAllowed, match="PYTHONPATH has its source in"):
+        machine.read(include_outside=[str(lib)], **asked)
