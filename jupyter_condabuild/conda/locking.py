@@ -7,7 +7,7 @@ from urllib.parse import unquote, urlsplit
 from jupyter_condabuild.conda.channels import package_url
 from jupyter_condabuild.conda.lockfile import Lockfile, of_packages
 from jupyter_condabuild.conda.match_specs import merged_depends
-from jupyter_condabuild.conda.packages import CondaPackage, PipPackage, site_packages_of
+from jupyter_condabuild.conda.packages import PYPI, CondaPackage, PipPackage, is_on_pypi, site_packages_of
 from jupyter_condabuild.conda.prefix.environment import Environment
 from jupyter_condabuild.conda.prefix.records import PrefixRecord
 from jupyter_condabuild.errors import BrokenRecord
@@ -52,4 +52,5 @@ def _pip_package(package: PipPackage) -> PipPackage:
     url = package.url
     if url.startswith("file:"):
         url = "file:" + unquote(urlsplit(url).path).rstrip("/").rpartition("/")[2]
-    return PipPackage(package.name, package.version, url, package.index, package.sha256, package.editable)
+    index = PYPI if is_on_pypi(url) else package.index
+    return PipPackage(package.name, package.version, url, index, package.sha256, package.editable)

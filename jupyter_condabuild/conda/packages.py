@@ -161,6 +161,11 @@ class License:
     text: str = ""
 
 
+def is_on_pypi(url: str) -> bool:
+    """Whether a URL is that of a file on PyPI: then a lock file without the name of the index says enough."""
+    return urlsplit(url).hostname == "files.pythonhosted.org"
+
+
 def canonical_name(name: str) -> str:
     """Returns the normalized name of a distribution.
 

@@ -105,6 +105,16 @@ def test_a_lock_file_that_hides_a_python_package_is_refused(workshop: Workshop, 
         workshop.image(tmp_path / "lock.yml")
 
 
+def test_an_older_lock_file_with_a_python_package_without_files_is_built(workshop: Workshop, tmp_path: Path) -> None:
+    """conda-forge's typing-extensions is such a package: it needs only typing_extensions."""
+    empty = (Metadata("empty", "1.0", "pyh_0", noarch="python", depends=("data",)), [])
+    channel = small_channel(tmp_path / "channel", [PYTHON, empty, (Metadata("data", "1.0", noarch="generic"), [])])
+    made = dump(lock(snapshot(install(tmp_path / "env", channel, "python", "empty"))))
+    (tmp_path / "lock.yml").write_text(re.sub(r"(?m)^ *noarch/.*\n", "", made))
+    assert (tmp_path / "lock.yml").read_text() != made
+    assert "conda-meta/empty-1.0-pyh_0.json" in workshop.image(tmp_path / "lock.yml").tree()
+
+
 def test_a_python_package_without_python_is_refused_by_name(workshop: Workshop, made: Channel, tmp_path: Path) -> None:
     """No folder for its files is known."""
     locked = lock(snapshot(install(tmp_path / "env", made, "python", "alone")))

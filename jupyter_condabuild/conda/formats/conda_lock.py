@@ -15,7 +15,7 @@ from typing import Any
 from jupyter_condabuild.conda.formats import pip_sources, yaml
 from jupyter_condabuild.conda.lockfile import Choices, Lockfile, check_number, of_file
 from jupyter_condabuild.conda.match_specs import merged_depends, split_depend
-from jupyter_condabuild.conda.packages import PYPI, PYPI_SIMPLE, CondaPackage, PipPackage, canonical_name
+from jupyter_condabuild.conda.packages import PYPI, PYPI_SIMPLE, CondaPackage, PipPackage, canonical_name, is_on_pypi
 from jupyter_condabuild.conda.platforms import choose
 from jupyter_condabuild.conda.secrets import scrub, scrub_url
 from jupyter_condabuild.errors import LockfileError
@@ -162,6 +162,8 @@ def _load_pip(entry: Mapping[str, Any], custom: Mapping[str, str]) -> PipPackage
         url, index = "", PYPI
     elif index and url == f"{index}/{name}/":
         url = ""
+    elif is_on_pypi(url):
+        index = PYPI
     return PipPackage(
         name=name,
         version=version,

@@ -5,19 +5,22 @@ https://docs.conda.io/projects/conda/en/stable/user-guide/tasks/manage-environme
 
 from __future__ import annotations
 
+import posixpath
 import re
 from dataclasses import replace
 from typing import Literal
+from urllib.parse import unquote, urlsplit
 
 from jupyter_condabuild.conda.formats import requirement
 from jupyter_condabuild.conda.lockfile import Lockfile, check_number, of_file
-from jupyter_condabuild.conda.packages import CondaPackage, PipPackage
+from jupyter_condabuild.conda.packages import PYPI, CondaPackage, PipPackage, canonical_name, is_on_pypi
 from jupyter_condabuild.conda.platforms import choose, linux_platform, of_subdirs
 from jupyter_condabuild.conda.secrets import scrub, scrub_url
 from jupyter_condabuild.errors import LockfileError
 from jupyter_condabuild.text import counted
 
 _HASH = re.compile(r"(?:(?:sha256|md5):)?([0-9a-f]{64}|[0-9a-f]{32})", re.IGNORECASE)
+_WHEEL = re.compile(r"([^-]+)-([^-]+)-.+\.whl")
 _LINE = re.compile(r"[^\r\n]+")
 _PIP = re.compile(r"# pip(?:: +| +(?=\S+ *(?:@|==)))(.*)")  # ours, and conda-lock's
 
@@ -52,8 +55,10 @@ def load(text: str, where: str, platform: str) -> Lockfile:
     The platform comes from the comment ``# platform:``, which conda writes, or else from the URLs of the packages. They
     must not differ. conda-lock writes pip packages as comments: ``# pip NAME @ URL#sha256=…``.
     """
-    conda, pip, named = [], [], ""
+    conda: list[CondaPackage] = []
+    pip: list[PipPackage] = []
     kinds: dict[str, str] = {}
+    named = ""
     for raw in _LINE.finditer(text):
         line = raw[0].strip()
         try:
@@ -64,7 +69,11 @@ def load(text: str, where: str, platform: str) -> Lockfile:
             elif match := _PIP.fullmatch(line):
                 pip.append(_pip_package(match[1]))
             elif line and line[0] != "#" and line != "@EXPLICIT":
-                conda.append(_package(line))
+                item = _package(line)
+                if isinstance(item, PipPackage):
+                    pip.append(item)
+                else:
+                    conda.append(item)
         except ValueError as error:
             number = text.count("\n", 0, raw.start()) + 1
             raise LockfileError(f"{where}, line {number}: {error}.") from None
@@ -85,16 +94,21 @@ def _pip_package(line: str) -> PipPackage:
     return package
 
 
-def _package(line: str) -> CondaPackage:
-    """Raises ValueError, whose text completes a message."""
+def _package(line: str) -> CondaPackage | PipPackage:
+    """Returns the package of a line. conda 26 lists the wheels that it installed like its own packages.
+
+    Raises ValueError, whose text completes a message.
+    """
     url, _, fragment = line.partition("#")
     digest = _HASH.fullmatch(fragment)
     if fragment and not digest:
         raise ValueError("the text after # is neither an md5 nor a sha256")
     value = digest[1].lower() if digest else ""
-    return CondaPackage.of_url(
-        scrub_url(url), sha256=value if len(value) == 64 else "", md5=value if len(value) == 32 else ""
-    )
+    url, sha256, md5 = scrub_url(url), value if len(value) == 64 else "", value if len(value) == 32 else ""
+    if match := _WHEEL.fullmatch(posixpath.basename(urlsplit(url).path)):
+        index = PYPI if is_on_pypi(url) else ""
+        return PipPackage(canonical_name(match[1]), unquote(match[2]), url=url, index=index, sha256=sha256)
+    return CondaPackage.of_url(url, sha256=sha256, md5=md5)
 
 
 def _dependencies_first(packages: tuple[CondaPackage, ...]) -> list[CondaPackage]:

@@ -19,6 +19,7 @@ from jupyter_condabuild.conda.packages import (
     CondaPackage,
     PipPackage,
     canonical_name,
+    is_on_pypi,
     site_packages_of,
 )
 from jupyter_condabuild.conda.platforms import choose
@@ -173,7 +174,8 @@ def _load_conda(url: str, entry: Mapping[str, Any]) -> CondaPackage:
 
 def _load_pip(location: str, entry: Mapping[str, Any], indexes: Sequence[str]) -> PipPackage:
     name = canonical_name(entry["name"])
-    url, index = pip_sources.of_location(location), ""
+    url = pip_sources.of_location(location)
+    index = PYPI if is_on_pypi(url) else ""
     for candidate in (PYPI_SIMPLE, *indexes):
         if url == f"{candidate.rstrip('/')}/{name}/":
             url, index = "", PYPI if candidate.rstrip("/") == PYPI_SIMPLE else scrub_url(candidate)

@@ -40,13 +40,15 @@ class Checked:
 
     `split` are its paths; None if only an installer can handle the package. `links` are the symbolic links that an
     installer makes in the prefix, and `taken` all other paths that it writes there, with the folders above them.
-    `noarch_python` says whether its paths depend on the site-packages folder, according to the package itself.
+    `noarch_python` says whether the package is a noarch Python package, and `for_version` whether it has files that are
+    not the same for another Python; both according to the package itself.
     """
 
     split: Split | None
     links: frozenset[str]
     taken: frozenset[str]
     noarch_python: bool = False
+    for_version: bool = False
 
 
 def collide(packages: Iterable[Checked]) -> bool:
@@ -111,7 +113,8 @@ def check(package: CondaPackage, extracted: Path, site_packages: str) -> Checked
         for place in links:
             if written[place] > 1:
                 raise checker.unsafe(place, "it is a link and something else")
-    return Checked(found, frozenset(links), frozenset(taken), noarch)
+    for_version = noarch and (bool(commands) or any(place.startswith(f"{site_packages}/") for place in places))
+    return Checked(found, frozenset(links), frozenset(taken), noarch, for_version)
 
 
 def _parents(path: str) -> Iterator[str]:

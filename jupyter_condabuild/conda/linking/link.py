@@ -108,7 +108,7 @@ def link(
     extracted = {dist: unpacked.get(dist) or cached.path.absolute() for dist, cached in sources.items()}
     checked = {package.dist: check(package, extracted[package.dist], site_packages) for package in packages}
     for package in packages:
-        if checked[package.dist].noarch_python and not package.is_noarch_python:
+        if checked[package.dist].for_version and not package.is_noarch_python:
             # The key of its layer lacks the site-packages folder, so that the layer would be used for another Python.
             raise LinkFailed(
                 f"Cannot link {package.dist}: it is a noarch Python package, but the lock file does not say so.",

@@ -16,7 +16,8 @@ from jupyter_condabuild.events import Warning
 class Environment:
     """A conda environment, as the files of its prefix describe it.
 
-    `records` and `pip` are sorted by name. `requested` are the specs that the user requested. `channels` are URLs, in
+    `records` and `pip` are sorted by name. A wheel that conda installed is in `pip`, as other programs need pip for it.
+    `requested` are the specs that the user requested. `channels` are URLs, in
     order of priority if the priority is known. Neither contains credentials. The values of `variables` (from
     conda-meta/state) may be secrets: they are in no repr and in no warning. `pinned` are the specs of
     conda-meta/pinned. `frozen` is the message of a frozen environment: empty if there is no message, None if the

@@ -13,17 +13,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from jupyter_condabuild.conda.packages import PipPackage, canonical_name
+from jupyter_condabuild.conda.packages import PYPI, PipPackage, canonical_name, is_on_pypi
 from jupyter_condabuild.conda.prefix import pip_metadata as metadata
 from jupyter_condabuild.conda.prefix.records import PrefixRecord
+from jupyter_condabuild.conda.secrets import scrub_url
 from jupyter_condabuild.files import open_regular
 
+_SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _INFO_PATH = re.compile(r"(?P<info>.*/(?P<name>[^/-]+)[^/]*\.(?:dist|egg)-info)(?:/.*)?", re.DOTALL)
 
 
 @dataclass(frozen=True)
 class PipDistribution:
-    """A distribution in site-packages that conda did not install.
+    """A distribution in site-packages that is no conda package: pip or another tool installed it, or conda as a wheel.
 
     `dist_info` and `files` are relative to the prefix. `files` are the files in the prefix that RECORD lists; some of
     them may be missing. If there is no such list, `complete` is False, and `files` are only the files that were found.
@@ -51,33 +53,63 @@ class PipDistribution:
         return "local" if self.package.url.startswith("file:") else "archive"
 
 
-def pip_distributions(prefix: Path, site_packages: str, records: Sequence[PrefixRecord]) -> tuple[PipDistribution, ...]:
-    """Returns the distributions in site-packages that conda did not install, sorted by name.
+def pip_distributions(
+    prefix: Path, site_packages: str, records: Sequence[PrefixRecord], wheels: Sequence[PrefixRecord] = ()
+) -> tuple[PipDistribution, ...]:
+    """Returns the distributions in site-packages that are no conda packages, sorted by name.
 
     They include distributions that overwrote a conda package.
 
     Args:
         site_packages: the site-packages folder, relative to the prefix; empty if the environment has no Python.
+        records: the conda packages.
+        wheels: the records of the wheels that conda installed. A wheel without its metadata folder is not installed.
     """
     if not site_packages:
         return ()
-    conda_infos = {
-        match["info"]: record
-        for record in records
-        for path in record.files
-        if "-info" in path and (match := _INFO_PATH.fullmatch(path))
-    }
+    conda_infos, wheel_infos = _infos(records), _infos(wheels)
     index = metadata.index_of(prefix)
     distributions = []
     for name in _metadata_entries(prefix / site_packages):
         info = f"{site_packages}/{name}"
-        record = conda_infos.get(info)
-        if record is None:
+        record, wheel = conda_infos.get(info), wheel_infos.get(info)
+        if wheel:
+            distributions.append(_of_wheel(wheel, _read(prefix, site_packages, info, index)))
+        elif record is None:
             distributions.append(_read(prefix, site_packages, info, index))
         elif _replaced(prefix, info, record):
             distributions.append(replace(_read(prefix, site_packages, info, index), overwrites=record.name))
     distributions = _with_overwrites(distributions, conda_infos, records)
     return tuple(sorted(distributions, key=lambda distribution: (distribution.package.name, distribution.dist_info)))
+
+
+def _infos(records: Sequence[PrefixRecord]) -> dict[str, PrefixRecord]:
+    """Returns the records by the metadata folders of their distributions."""
+    return {
+        match["info"]: record
+        for record in records
+        for path in record.files
+        if "-info" in path and (match := _INFO_PATH.fullmatch(path))
+    }
+
+
+def _of_wheel(record: PrefixRecord, distribution: PipDistribution) -> PipDistribution:
+    """Adds what the record of a wheel knows: its URL, its hash and all its files, with the commands.
+
+    If another installer has replaced the wheel, its record says nothing.
+    """
+    if distribution.installer and not distribution.installer.startswith("conda"):  # conda-pypi: conda-via-whl
+        return distribution
+    url, _, fragment = scrub_url(record.url).partition("#")
+    sha256 = record.sha256 or fragment.removeprefix("sha256=")
+    package = replace(
+        distribution.package,
+        url=url,
+        index=PYPI if is_on_pypi(url) else "" if url else distribution.package.index,
+        sha256=sha256 if _SHA256.fullmatch(sha256) else "",
+    )
+    files = tuple(sorted({*distribution.files, *record.files}))
+    return replace(distribution, package=package, files=files, complete=True)
 
 
 def _metadata_entries(folder: Path) -> list[str]:

@@ -87,6 +87,11 @@ class PrefixRecord:
         return f"{self.name}-{self.version}-{self.build}"
 
     @property
+    def is_wheel(self) -> bool:
+        """Whether conda installed a wheel (conda 26 with conda-pypi, https://github.com/conda/ceps/pull/145)."""
+        return self.fn.endswith(".whl") or urlsplit(self.url).path.endswith(".whl")
+
+    @property
     def files(self) -> Sequence[str]:
         """The paths of the package, relative to the prefix. Faster than `paths`: no entry is parsed."""
         return self.raw.get("files") or [entry.path for entry in self.paths]

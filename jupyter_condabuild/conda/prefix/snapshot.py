@@ -28,7 +28,9 @@ def snapshot(prefix: Path) -> Environment:
     """Reads the metadata of a prefix. Raises NotAPrefix or BrokenRecord."""
     prefix = Path(prefix).absolute()
     meta = prefix / "conda-meta"
-    records, superseded = _records(prefix)
+    installed, superseded = _records(prefix)
+    wheels = tuple(record for record in installed if record.is_wheel)
+    records = tuple(record for record in installed if not record.is_wheel)
     past = history.read(text_of(meta / "history"))
     environment = Environment(
         prefix=prefix,
@@ -37,7 +39,7 @@ def snapshot(prefix: Path) -> Environment:
         records=records,
         requested=_requested(records, past),
         channels=_channels(records, past),
-        pip=pip_distributions(prefix, site_packages(records), records),
+        pip=pip_distributions(prefix, site_packages(records), records, wheels),
         variables=_variables(text_of(meta / "state")),
         pinned=_pinned(text_of(meta / "pinned")),
         frozen=_frozen(meta / "frozen"),
