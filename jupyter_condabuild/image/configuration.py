@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from jupyter_condabuild.conda.formats import dump, load
 from jupyter_condabuild.conda.lockfile import MOST_BYTES, Lockfile
 from jupyter_condabuild.errors import BadImage, LockfileError
+from jupyter_condabuild.image.gpu import VARIABLES, uses_cuda
 from jupyter_condabuild.image.layers import ReadyLayer
 from jupyter_condabuild.image.paths import ENTRYPOINT, HOME, LOCK, PREFIX, PREFIX_IN_LAYER, USER, WORK, in_layer
 from jupyter_condabuild.oci import layer
@@ -225,7 +226,6 @@ def _base_history(base: ImageConfig) -> list[Any]:
 
 def environment(path: str, lockfile: Lockfile) -> dict[str, str]:
     """Returns the environment variables of an image. They override the base's; `path` is the base's PATH or empty."""
-    names = {package.name for package in lockfile.conda}
     value = {
         "PATH": f"{PREFIX}/bin:{path or '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'}",
         "CONDA_PREFIX": PREFIX,
@@ -236,9 +236,7 @@ def environment(path: str, lockfile: Lockfile) -> dict[str, str]:
         "LOGNAME": "user",
         "LANG": "C.UTF-8",
     }
-    if any(name == "cudatoolkit" or name.startswith(("cuda-cudart", "cuda-version")) for name in names):
-        value |= {"NVIDIA_VISIBLE_DEVICES": "all", "NVIDIA_DRIVER_CAPABILITIES": "compute,utility"}
-    return value
+    return value | VARIABLES if uses_cuda(lockfile) else value
 
 
 def command(lockfile: Lockfile) -> list[str]:

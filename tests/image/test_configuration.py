@@ -85,14 +85,6 @@ def test_a_base_with_an_empty_configuration_is_accepted() -> None:
     assert "created" not in config
 
 
-@pytest.mark.parametrize("name", ["cudatoolkit", "cuda-cudart", "cuda-version", "cuda-cudart_linux-64"])
-def test_an_environment_with_cuda_requests_the_gpu(name: str) -> None:
-    """The image has the variables of NVIDIA's runtime. Images of other environments have none."""
-    for names, expected in ((("python", name), "all"), (("python", "cuda-nvcc-doc"), None)):
-        env = dict(item.split("=", 1) for item in made(base(), lock(*names))["config"]["Env"])
-        assert env.get("NVIDIA_VISIBLE_DEVICES") == expected
-
-
 def test_an_image_has_the_data_to_make_its_configuration_again() -> None:
     """The data are the lock file, history, requested specs, variables, and the number of the base's layers."""
     lockfile = replace(lock("python", "numpy", pip=("mine",)), requested=("numpy >=1",))
