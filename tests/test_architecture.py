@@ -54,7 +54,7 @@ ONLY_IN = {
     # The last two modules are only for the docker engine: builds and pushes, and the errors of all three.
     "docker": ("oci/engine/daemon.py", "oci/engine/builder.py", "oci/engine/faults.py"),
     # These two modules talk to no engine. They read Docker's configuration and .dockerignore as Docker does.
-    "docker.auth": ("oci/engine/daemon.py", "oci/engine/builder.py", "oci/credentials.py"),
+    "docker.auth": ("oci/engine/daemon.py", "oci/engine/builder.py", "oci/logins/credentials.py"),
     # The purls of SBOMs. The libraries of the formats are slow to import: only tests compare with them.
     "packageurl": ("sbom/*",),
     "cyclonedx": (),
@@ -172,7 +172,7 @@ def test_every_part_of_the_package_is_in_the_architecture() -> None:
         ("oci/engine/daemon.py", "import httpx"),
         ("conda/package_cache.py", "from httpx import Client"),
         ("oci/registry.py", "import docker"),
-        ("oci/credentials.py", "from docker import APIClient"),
+        ("oci/logins/credentials.py", "from docker import APIClient"),
         ("engines/layers/engine.py", "from docker import auth"),
         ("planning/own_files/ignore_files.py", "from docker.utils import kwargs_from_env"),
     ],
@@ -202,8 +202,8 @@ def test_an_import_against_the_architecture_is_found(module: str, statement: str
         ("oci/http.py", "import httpx"),
         ("oci/engine/daemon.py", "from docker.errors import DockerException"),
         ("oci/engine/builder.py", "import docker"),
-        ("oci/credentials.py", "from docker import auth"),
-        ("oci/credentials.py", "from docker.auth import load_config"),
+        ("oci/logins/credentials.py", "from docker import auth"),
+        ("oci/logins/credentials.py", "from docker.auth import load_config"),
         ("planning/own_files/ignore_files.py", "from docker.utils.build import exclude_paths"),
     ],
 )

@@ -11,7 +11,7 @@ import pytest
 from jupyter_condabuild.conda.clients import make_client
 from jupyter_condabuild.conda.logins import open_url
 from jupyter_condabuild.errors import PackageNotFound, RegistryUnreachable
-from jupyter_condabuild.oci.credentials import ANONYMOUS
+from jupyter_condabuild.oci.logins.credentials import ANONYMOUS
 from jupyter_condabuild.oci.registry import Registry
 from jupyter_condabuild.proxies import Proxies
 from tests.parts.registry.faults import Clock, FakeRegistry, Reply

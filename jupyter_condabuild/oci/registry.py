@@ -7,9 +7,9 @@ from collections.abc import Collection
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from jupyter_condabuild.oci import credentials as logins
-from jupyter_condabuild.oci.credentials import Credentials
 from jupyter_condabuild.oci.image import Reference
+from jupyter_condabuild.oci.logins import credentials as logins
+from jupyter_condabuild.oci.logins.credentials import Credentials
 from jupyter_condabuild.oci.repository import Outcome, Repository
 from jupyter_condabuild.oci.tokens import Access
 

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from jupyter_condabuild.errors import RegistryFault, RegistryUnauthorized
-from jupyter_condabuild.oci.credentials import Credentials
 from jupyter_condabuild.oci.http_errors import clean
+from jupyter_condabuild.oci.logins.credentials import Credentials
 
 CLIENT_ID = "jupyter-condabuild"
 DEFAULT_LIFETIME = 60.0

@@ -15,9 +15,9 @@ from urllib.parse import urlencode
 
 from jupyter_condabuild.errors import CondaBuildError, RegistryFault, RegistryUnreachable
 from jupyter_condabuild.oci.allowed_hosts import AllowedHosts
-from jupyter_condabuild.oci.credentials import Credentials
 from jupyter_condabuild.oci.http import httpx
 from jupyter_condabuild.oci.http_errors import refusal, spec_errors_text, storage_refusal, unreachable
+from jupyter_condabuild.oci.logins.credentials import Credentials
 from jupyter_condabuild.oci.origins import Origin, make_client, resolve
 from jupyter_condabuild.oci.retry import Patience, patiently
 from jupyter_condabuild.oci.tokens import Access, Authorizer, Challenge

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from jupyter_condabuild.errors import BaseUnavailable, CondaBuildError, DiskFull, StoreUnwritable
-from jupyter_condabuild.oci import credentials
 from jupyter_condabuild.oci.engine.daemon import Daemon
 from jupyter_condabuild.oci.image import Reference
 from jupyter_condabuild.oci.location import ImageLocation
+from jupyter_condabuild.oci.logins import credentials
 from jupyter_condabuild.oci.registry import open_registry
 from jupyter_condabuild.oci.retry import Patience
 from jupyter_condabuild.server.single_flight import SingleFlight

@@ -10,8 +10,8 @@ from pathlib import Path
 import docker.auth
 import pytest
 
-from jupyter_condabuild.oci import credentials
-from jupyter_condabuild.oci.credentials import ANONYMOUS, Credentials, find
+from jupyter_condabuild.oci.logins import credentials
+from jupyter_condabuild.oci.logins.credentials import ANONYMOUS, Credentials, find
 
 HOST = "registry.lab.org"
 ADA, BOB = Credentials("ada", "sesame:x"), Credentials("bob", "pw")

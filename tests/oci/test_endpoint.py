@@ -16,10 +16,10 @@ import pytest
 
 from jupyter_condabuild.conda.package_cache import default_folders
 from jupyter_condabuild.errors import EngineUnavailable
-from jupyter_condabuild.oci import credentials
 from jupyter_condabuild.oci.engine import daemon
 from jupyter_condabuild.oci.engine.daemon import Daemon
 from jupyter_condabuild.oci.engine.endpoint import Endpoint, usual_sockets
+from jupyter_condabuild.oci.logins import credentials
 
 
 def test_the_error_explains_a_missing_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

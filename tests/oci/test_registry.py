@@ -25,7 +25,6 @@ from jupyter_condabuild.errors import (
     UsageError,
 )
 from jupyter_condabuild.oci import upload as upload_module
-from jupyter_condabuild.oci.credentials import ANONYMOUS
 from jupyter_condabuild.oci.image import (
     DOCKER_MANIFEST,
     OCI_INDEX,
@@ -36,6 +35,7 @@ from jupyter_condabuild.oci.image import (
     Reference,
     canonical_json,
 )
+from jupyter_condabuild.oci.logins.credentials import ANONYMOUS
 from jupyter_condabuild.oci.registry import Registry, Repository, open_registry
 from tests.parts.registry.faults import Relay
 from tests.parts.registry.pushing import blob, connect, never, opener, push_image
@@ -323,7 +323,7 @@ def test_importing_the_client_does_not_load_the_http_library() -> None:
 _IN_LITTLE_MEMORY = """
 import hashlib, resource, sys
 from pathlib import Path
-from jupyter_condabuild.oci.credentials import ANONYMOUS
+from jupyter_condabuild.oci.logins.credentials import ANONYMOUS
 from jupyter_condabuild.oci.image import Descriptor, Digest
 from jupyter_condabuild.oci.registry import Registry
 host, name, path, digest = sys.argv[1:]

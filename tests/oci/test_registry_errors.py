@@ -22,8 +22,8 @@ from jupyter_condabuild.errors import (
     RegistryUnreachable,
 )
 from jupyter_condabuild.oci import transport as transport_module
-from jupyter_condabuild.oci.credentials import ANONYMOUS
 from jupyter_condabuild.oci.image import OCI_MANIFEST, Digest, Reference, canonical_json
+from jupyter_condabuild.oci.logins.credentials import ANONYMOUS
 from jupyter_condabuild.oci.registry import Registry, Repository, open_registry
 from tests.parts.registry.faults import Clock, FakeRegistry, Reply, serving, spec_error
 from tests.parts.registry.logins import certificate

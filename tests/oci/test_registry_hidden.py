@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from jupyter_condabuild.errors import RegistryDenied, RegistryNotFound, RegistryUnauthorized
-from jupyter_condabuild.oci.credentials import ANONYMOUS, Credentials
 from jupyter_condabuild.oci.image import Digest
+from jupyter_condabuild.oci.logins.credentials import ANONYMOUS, Credentials
 from tests.parts.registry.faults import FakeRegistry, Reply, Seen, spec_error
 from tests.parts.registry.logins import ADA, BASIC, bearer_guard
 from tests.parts.registry.pushing import blob, connect, opener, push_image

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from jupyter_condabuild.errors import RegistryDenied, RegistryError, RegistryFault, RegistryUnreachable
-from jupyter_condabuild.oci.credentials import Credentials
+from jupyter_condabuild.oci.logins.credentials import Credentials
 from tests.parts.registry.faults import FakeRegistry, Reply, serving, spec_error
 from tests.parts.registry.logins import ADA, BASIC, IDENTITY, PASSWORD, USER, basic_guard, bearer_guard
 from tests.parts.registry.pushing import blob, connect, never, opener, push_image

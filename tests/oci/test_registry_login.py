@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from jupyter_condabuild.errors import RegistryFault, RegistryUnauthorized
-from jupyter_condabuild.oci.credentials import ANONYMOUS, Credentials
 from jupyter_condabuild.oci.image import Digest
+from jupyter_condabuild.oci.logins.credentials import ANONYMOUS, Credentials
 from jupyter_condabuild.oci.registry import Registry
 from jupyter_condabuild.oci.tokens import Challenge
 from tests.parts.registry.faults import Clock, FakeRegistry, Reply, serving, spec_error

@@ -28,12 +28,12 @@ from jupyter_condabuild.image.configuration import (
     command,
     image_labels,
 )
-from jupyter_condabuild.oci.credentials import has_login
 from jupyter_condabuild.oci.documents import read_document
 from jupyter_condabuild.oci.engine import builder
 from jupyter_condabuild.oci.engine.builder import BuildOptions, Kind, NoBuildKit
 from jupyter_condabuild.oci.engine.daemon import Daemon
 from jupyter_condabuild.oci.image import ImageConfig, Manifest, Reference
+from jupyter_condabuild.oci.logins.credentials import has_login
 from jupyter_condabuild.oci.repository import Repository
 from jupyter_condabuild.planning.inputs import Inputs, read_inputs
 from jupyter_condabuild.requests.build import BuildRequest

@@ -20,11 +20,11 @@ from typing import Any, Literal
 
 from jupyter_condabuild.errors import CondaBuildError, EngineFault, RegistryFault, RegistryUnauthorized
 from jupyter_condabuild.oci.archive import Progress, silent
-from jupyter_condabuild.oci.credentials import for_engine
 from jupyter_condabuild.oci.engine.daemon import Daemon
 from jupyter_condabuild.oci.engine.faults import engine_error, engine_errors
 from jupyter_condabuild.oci.engine.trace import Trace
 from jupyter_condabuild.oci.image import Digest, Reference
+from jupyter_condabuild.oci.logins.credentials import for_engine
 
 Kind = Literal["buildkit", "classic", "podman"]
 Answer = Trace | str

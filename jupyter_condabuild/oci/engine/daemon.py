@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 
 from jupyter_condabuild.errors import EngineFault, EngineUnavailable, from_os_error
 from jupyter_condabuild.oci.archive import Archive, Progress, entries, silent, stream, stream_size
-from jupyter_condabuild.oci.credentials import for_engine
 from jupyter_condabuild.oci.engine.endpoint import Endpoint, usual_sockets
 from jupyter_condabuild.oci.engine.faults import engine_errors, one_line, raise_failure, root_cause
 from jupyter_condabuild.oci.image import Image, Reference
+from jupyter_condabuild.oci.logins.credentials import for_engine
 
 if TYPE_CHECKING:
     from docker import APIClient

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
-from jupyter_condabuild.oci.credentials import Credentials
+from jupyter_condabuild.oci.logins.credentials import Credentials
 from tests.conftest import missing
 from tests.parts.registry.faults import FakeRegistry, Reply, Seen, serving, spec_error
 

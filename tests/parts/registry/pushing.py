@@ -8,7 +8,6 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any, BinaryIO
 
-from jupyter_condabuild.oci.credentials import ANONYMOUS, Credentials
 from jupyter_condabuild.oci.image import (
     OCI_CONFIG,
     OCI_LAYER_GZIP,
@@ -18,6 +17,7 @@ from jupyter_condabuild.oci.image import (
     Reference,
     canonical_json,
 )
+from jupyter_condabuild.oci.logins.credentials import ANONYMOUS, Credentials
 from jupyter_condabuild.oci.registry import Registry, Repository
 from tests.parts.registry.faults import Clock, FakeRegistry
 
