@@ -76,7 +76,10 @@ class RegistryTooLarge(RegistryError):
     """413: the registry, or a proxy before the registry, refuses a body of this size."""
 
     code = "registry_too_large"
-    default_hint = "Raise the body size limit of the registry's proxy (nginx: client_max_body_size 0)."
+    default_hint = (
+        "Raise the body size limit of the registry's proxy (nginx: client_max_body_size 0). "
+        "Quay also answers so if a quota is used up."
+    )
 
 
 class RegistryBusy(RegistryError):

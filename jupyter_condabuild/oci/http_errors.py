@@ -43,6 +43,8 @@ _BY_STATUS: Mapping[int, type[RegistryError]] = {
     413: RegistryTooLarge,
     429: RegistryBusy,
 }
+_FULL = re.compile(r"\bquota|storage (limit|size)|upper limit|insufficient storage|no space left|disk full", re.I)
+_IMMUTABLE = re.compile(r"immutab|(cannot|may not) be (overwritten|updated)|tag .*already exists|redeploy", re.I)
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]+")
 _USERINFO = re.compile(r"(?<=://)[^\s/?#@]*@")
 _QUERY = re.compile(r"(?<=[^\s?])\?[^\s\"'<>?]*=[^\s\"'<>]*")
@@ -77,7 +79,9 @@ def spec_errors_text(body: bytes) -> str:
     return "; ".join(f"{code}: {message}" if message else code for code, message in spec_errors(body))
 
 
-def refusal(where: str, doing: str, status: int, headers: Mapping[str, str], body: bytes) -> CondaBuildError:
+def refusal(
+    where: str, doing: str, status: int, headers: Mapping[str, str], body: bytes, *, writing: bool = False
+) -> CondaBuildError:
     """Returns the error for an HTTP response whose status was not expected.
 
     Args:
@@ -86,6 +90,7 @@ def refusal(where: str, doing: str, status: int, headers: Mapping[str, str], bod
         status: the HTTP status of the response.
         headers: the headers of the response, with names in lower case.
         body: the first part of the body of the response.
+        writing: whether the request puts something into the registry.
     """
     errors = spec_errors(body)
     detail = spec_errors_text(body)
@@ -99,7 +104,10 @@ def refusal(where: str, doing: str, status: int, headers: Mapping[str, str], bod
     if status in (400, 404) and codes & {"BLOB_UNKNOWN", "MANIFEST_BLOB_UNKNOWN"}:
         return BlobGone(message, status=status)
     kind = _BY_STATUS.get(status) or (RegistryFault if status >= 500 or status < 400 else RegistryError)
-    error = kind(message, _hint(status, codes), status=status, temporary=status in TEMPORARY)
+    hint = (_hint_for_writing(status, codes, body.decode("utf-8", "replace")) if writing else None) or _hint(
+        status, codes
+    )
+    error = kind(message, hint, status=status, temporary=status in TEMPORARY)
     error.detail = detail
     error.retry_after = retry_after(headers) if error.temporary else None
     if error.retry_after:
@@ -123,6 +131,32 @@ def storage_refusal(where: str, doing: str, status: int, storage: str) -> Regist
         "The registry's storage is not configured correctly, or the address of the blob has expired. Try again later.",
         status=status,
     )
+
+
+def _hint_for_writing(status: int, codes: set[str], text: str) -> str | None:
+    """Returns the hint for a refused push, if the registry's status, codes or words show the reason.
+
+    Registries have no common codes for these reasons: the words are those of ECR, Harbor, Quay, GitLab, Artifactory,
+    Nexus and Google's Artifact Registry.
+    """
+    if status != 429 and (status == 507 or _FULL.search(text)):
+        return (
+            "The storage of the registry, or the quota of this project, is used up. Delete images that nobody needs, "
+            "or ask the administrator of the registry."
+        )
+    if _IMMUTABLE.search(text):
+        return "The registry does not let anybody replace this tag. Choose another tag: -t REGISTRY/REPOSITORY:TAG."
+    if status == 415 or codes & {"MANIFEST_INVALID", "UNSUPPORTED"}:
+        return (
+            "The registry may be too old for OCI images, or refuse their media types. Update it, or push with "
+            "--engine docker, which makes Docker images."
+        )
+    if status == 404 and "BLOB_UPLOAD_UNKNOWN" not in codes:
+        return (
+            "This registry may make no repository on a push. Make the repository or the project first, and check its "
+            "name (Amazon ECR: aws ecr create-repository --repository-name REPOSITORY)."
+        )
+    return None
 
 
 def _hint(status: int, codes: set[str]) -> str | None:

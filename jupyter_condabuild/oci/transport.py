@@ -267,7 +267,8 @@ class Transport:
             return storage_refusal(self.host, call.doing, status, origin.host)
         if status == 401:
             return self._authorizer.refused(call.access, spec_errors_text(body))
-        return refusal(self.host, call.doing, status, _headers(response), body)
+        writing = call.method in ("POST", "PUT", "PATCH")
+        return refusal(self.host, call.doing, status, _headers(response), body, writing=writing)
 
     def _read_error(self, response: httpx.Response) -> bytes:
         """Returns the first part of the body of an error response, without the secrets that were sent or received."""

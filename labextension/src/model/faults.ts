@@ -200,7 +200,7 @@ const ERRORS: Record<string, KnownFault> = {
   },
   registry_too_large: {
     title: 'The registry refused an upload of this size',
-    hint: "Raise the body size limit of the registry's proxy (nginx: client_max_body_size 0)."
+    hint: "Raise the body size limit of the registry's proxy (nginx: client_max_body_size 0). Quay also answers so if a quota is used up."
   },
   registry_unauthorized: {
     title: 'The registry requires a login',
