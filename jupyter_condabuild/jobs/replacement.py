@@ -23,6 +23,7 @@ from jupyter_condabuild.image.own_image import OwnImage
 from jupyter_condabuild.jobs.successor import Successor
 from jupyter_condabuild.oci.image import LAYER_KEY, LAYER_PACKAGES, Image, Manifest
 from jupyter_condabuild.planning.layer_plan import LayerPlan, PlannedLayer, layer_key
+from jupyter_condabuild.planning.link_scripts import report_link_scripts
 from jupyter_condabuild.planning.shared_paths import contested_layer, paths_of
 from jupyter_condabuild.requests.job_context import open_job
 from jupyter_condabuild.requests.others import RebaseRequest
@@ -53,6 +54,7 @@ def run(request: RebaseRequest, report: Report) -> Finished:
         sources = PackageSources(PackageCaches(default_folders()))
         planned = _planned(own, ours.lockfile, lockfile)
         paths = paths_of(LayerPlan(tuple(planned), 0), None, sources, lockfile.site_packages)
+        report_link_scripts(paths, paths, report, strict=False)
         planned += contested_layer(LayerPlan(tuple(planned), 0), paths, lockfile.site_packages, report)
         trusting = replace(job, trusted_repositories=(*job.trusted_repositories, f"{origin.host}/{origin.name}"))
         index = look_up(

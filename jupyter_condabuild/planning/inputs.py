@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from jupyter_condabuild.errors import LockfileError, NotReproducible, PackageErr
 from jupyter_condabuild.events import Log, Report, Warning
 from jupyter_condabuild.image.platforms import PLATFORMS, host_architecture
 from jupyter_condabuild.planning.layer_plan import LayerPlan, plan_layers
+from jupyter_condabuild.planning.link_scripts import has_post_link
 from jupyter_condabuild.planning.own_files.outside_files import check_allowed
 from jupyter_condabuild.planning.own_files.selection import OwnFiles, own_files
 from jupyter_condabuild.planning.scan import Scan
@@ -193,7 +194,7 @@ def _warnings(
     if changes is not None:
         warnings += changes.warnings
     if environment:
-        scripts = [record.name for record in environment.records if _has_post_link(record.raw.get("files") or ())]
+        scripts = [record.name for record in environment.records if has_post_link(record.raw.get("files") or ())]
         if scripts:
             warnings.append(
                 Warning(
@@ -233,7 +234,3 @@ def _private_warning(request: PlanRequest, dists: Sequence[str]) -> Iterator[War
             f"The image contains {names}",
             "Everyone who can read the repository gets these packages. The layer pool does not get them.",
         )
-
-
-def _has_post_link(files: Iterable[str]) -> bool:
-    return any(path.startswith("bin/.") and path.endswith("-post-link.sh") for path in files)

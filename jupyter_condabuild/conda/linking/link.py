@@ -70,10 +70,6 @@ class StagedPackage:
         """The interpreter, if this is the Python package. It runs from any folder."""
         return (self.extracted if self.thin else self.folder) / "bin/python"
 
-    def brings(self, path: str) -> bool:
-        """Whether the package has a file at `path`, which is relative to the prefix."""
-        return os.path.lexists(self.folder / path) or (self.thin and os.path.lexists(self.extracted / path))
-
 
 def link(
     packages: Sequence[CondaPackage],

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
+from jupyter_condabuild.conda.contents import package_paths
 from jupyter_condabuild.conda.secrets import scrub
 from jupyter_condabuild.distribution.destinations import cache_references, throttled, write_archive
 from jupyter_condabuild.distribution.sboms import Sboms
@@ -36,6 +37,7 @@ from jupyter_condabuild.oci.image import ImageConfig, Manifest, Reference
 from jupyter_condabuild.oci.logins.credentials import has_login
 from jupyter_condabuild.oci.repository import Repository
 from jupyter_condabuild.planning.inputs import Inputs, read_inputs
+from jupyter_condabuild.planning.link_scripts import report_link_scripts
 from jupyter_condabuild.requests.build import BuildRequest
 from jupyter_condabuild.requests.job_context import JobContext
 from jupyter_condabuild.sbom.inputs import licenses_of
@@ -51,6 +53,11 @@ def build(request: BuildRequest, job: JobContext) -> Finished:
     """
     started = time.monotonic()
     inputs = read_inputs(request, job)
+    if inputs.environment is None:
+        packages = inputs.lockfile.conda
+        paths = package_paths(packages, inputs.sources, inputs.lockfile.site_packages)
+        dists = [package.dist for package in packages]
+        report_link_scripts(paths, dists, job.report, installer=request.installer, strict=request.strict)
     with job.phase("base"):
         daemon = job.keep(Daemon.connect(job.docker_host or None))
         kind = _builder(daemon, job.report)

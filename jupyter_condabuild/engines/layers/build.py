@@ -27,6 +27,7 @@ from jupyter_condabuild.oci.image import Image, ImageConfig
 from jupyter_condabuild.planning import verified_packages
 from jupyter_condabuild.planning.inputs import Inputs, read_inputs
 from jupyter_condabuild.planning.layer_plan import PlannedLayer
+from jupyter_condabuild.planning.link_scripts import report_link_scripts
 from jupyter_condabuild.planning.scan import Scan
 from jupyter_condabuild.planning.shared_paths import contested_layer, paths_of
 from jupyter_condabuild.requests.build import BuildRequest
@@ -87,7 +88,7 @@ def _build(request: BuildRequest, job: JobContext, scan: Scan | None, *, trustin
                     push.add(descriptor, base.image.sources[descriptor.digest])
             runtime = runtime_layer(job.store, request.compression_level)
             ready(runtime)
-            contested = _contested(inputs, job)
+            contested = _contested(request, inputs, job)
             planned = [*inputs.plan.layers, *contested]
             engine = LayersEngine(
                 job,
@@ -151,8 +152,14 @@ def _statements(
     return Statements.of(receipt, request.signing_key, sboms)
 
 
-def _contested(inputs: Inputs, job: JobContext) -> list[PlannedLayer]:
-    """Returns the layer of the paths that several packages bring, in a list; an empty list if it is not needed."""
+def _contested(request: BuildRequest, inputs: Inputs, job: JobContext) -> list[PlannedLayer]:
+    """Returns the layer of the paths that several packages bring, in a list; an empty list if it is not needed.
+
+    Says which packages of a lock file have a script. Raises NotReproducible if the request is strict.
+    """
     site_packages = inputs.lockfile.site_packages
     paths = paths_of(inputs.plan, inputs.environment, inputs.sources, site_packages)
+    if inputs.environment is None:
+        dists = [package.dist for package in inputs.lockfile.conda]
+        report_link_scripts(paths, dists, job.report, strict=request.strict)
     return contested_layer(inputs.plan, paths, site_packages, job.report)

@@ -147,15 +147,6 @@ class LayersEngine:
                 raise
             self._distrust(incomplete)
             return self._stage(missing, lockfile, work / "again")
-        for item in staged.values() if not self._live else ():
-            if item.brings(f"bin/.{item.package.name}-post-link.sh"):
-                self._report(
-                    Warning(
-                        "post-link-script-not-run",
-                        f"{item.package.dist} has a post-link script; the layers engine does not run such scripts.",
-                        "Build from an environment in which the script ran. The image then gets the script's files.",
-                    )
-                )
         return {package.dist: failures[package.dist] for package in needed if package.dist in failures}, staged
 
     def _write(
