@@ -7,12 +7,12 @@ The places are found without running code of the environment, by the rules of Py
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from jupyter_condabuild.conda.prefix.editables import LITERAL, import_paths
 from jupyter_condabuild.conda.prefix.environment import Environment
 from jupyter_condabuild.conda.prefix.pip import PipDistribution, pip_distributions
 from jupyter_condabuild.conda.prefix.pip_metadata import text_of
@@ -20,8 +20,6 @@ from jupyter_condabuild.conda.prefix.pip_metadata import text_of
 Kind = Literal["pythonpath", "user-site", "pth", "editable", "link"]
 
 _PROGRAM = Path(__file__).parents[3]
-_LITERAL = re.compile(r"""(?P<quote>['"])(?P<path>/[^'"\n\\]+)(?P=quote)""")
-_HOOK = re.compile(r"(?:__editable___.*_finder|_editable_.*|_.*_editable)\.py", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -160,7 +158,7 @@ def _pth_places(site: Path) -> Iterator[Place]:
             if not line.strip() or line.startswith("#") or "\0" in line:
                 continue
             if line.startswith(("import ", "import\t")):
-                paths = [match["path"] for match in _LITERAL.finditer(line)]
+                paths = [match["path"] for match in LITERAL.finditer(line)]
             else:
                 paths = [line.rstrip()]
             for path in paths:
@@ -168,20 +166,10 @@ def _pth_places(site: Path) -> Iterator[Place]:
 
 
 def _editable(prefix: Path, installed: Iterable[PipDistribution]) -> Iterator[Place]:
-    """Yields the places that editable installs import from.
-
-    Each build backend writes a module with its own import hook. The places are the absolute paths in these modules.
-    """
+    """Yields the places that editable installs import from."""
     for item in installed:
         if item.editable_source is None:
             continue
         source = f"the editable install of {item.package.name}"
         yield Place(item.editable_source, "editable", source)
-        for path in item.files:
-            if _HOOK.fullmatch(os.path.basename(path)) and not path.endswith("_editable_loader.py"):
-                for match in _LITERAL.finditer(text_of(prefix / path)):
-                    named = Path(os.path.normpath(match["path"]))
-                    if named.suffix in (".py", ".so"):
-                        yield Place(named.parent, "editable", source)
-                    elif os.path.isdir(named):
-                        yield Place(named, "editable", source)
+        yield from (Place(folder, "editable", source) for folder in import_paths(prefix, item))

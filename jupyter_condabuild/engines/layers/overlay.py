@@ -119,7 +119,7 @@ def collect(
         paths |= {entry.path for entry in record.paths if entry.kind != "pyc_file"}
     untracked = {file.path for file in drift.untracked} - own.withheld
     paths |= untracked | {file.path for file in drift.modified}
-    paths -= own.outside.replaced_links
+    paths -= own.outside.replaced_links | own.built.hooks
 
     overlay = Overlay(work=str(work))
     work.mkdir(parents=True, exist_ok=True)
@@ -159,7 +159,7 @@ def collect(
             if entry:
                 overlay.entries.append(entry)
                 _count(sizes, source / name, source.parent)
-    for item in own.outside.taken:
+    for item in (*own.outside.taken, *own.built.taken):
         for name, path in item.files.items():
             entry = live.entry(in_layer(path), item.root / name, item.root)
             if entry:

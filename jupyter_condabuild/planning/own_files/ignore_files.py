@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -100,13 +100,17 @@ class SourceFiles:
     ignored: tuple[str, ...]
 
 
-def source_files(source: Path) -> SourceFiles:
+def source_files(source: Path, imported: Iterable[Path] = ()) -> SourceFiles:
     """Returns the files of the folder of an editable install, without bytecode, caches and environments.
 
     Ignore files of the folder and of its Git repository count. A file that they name stays nevertheless if Python
     needs it to import the project and no repository has it: an extension module, ``.egg-info``, and a module that says
     in its first lines that a program generated it. Rules that name every module of the project do not count: they are
-    those of another image, or of a repository that only surrounds the project.
+    those of another image, or of a repository that only surrounds the project. Nor do rules count that name every file
+    of a folder from which Python imports.
+
+    Args:
+        imported: the folders that Python imports from. Those outside of the source do not count.
     """
     top = _repository(source)
     files = folder_files(source)
@@ -115,6 +119,10 @@ def source_files(source: Path) -> SourceFiles:
     for folder in dict.fromkeys((top, source)):
         ignored |= _unless_all(_by_docker(folder, source, files), files)
     ignored = {name for name in ignored if not _is_needed(source, name)}
+    for folder in imported:
+        if folder != source and folder.is_relative_to(source):
+            below = {name for name in files if name.startswith(f"{folder.relative_to(source)}/")}
+            ignored -= below if below <= ignored else set()
     return SourceFiles(tuple(name for name in files if name not in ignored), tuple(sorted(ignored)))
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from jupyter_condabuild.conda.prefix.drift import Drift
@@ -69,11 +69,6 @@ class OutsideFiles:
     def moved(self) -> Mapping[Path, str]:
         """The new path of each place whose path in other files is replaced, as in the modules of editable installs."""
         return {item.place.path: item.target for item in self.taken if item.place.kind == "editable"}
-
-    def without(self, item: Taken, names: Set[str]) -> OutsideFiles:
-        """Returns the same files without some files of a taken place."""
-        rest = replace(item, files={name: path for name, path in item.files.items() if name not in names})
-        return replace(self, taken=tuple(rest if other == item else other for other in self.taken))
 
     def _is_covered(self, place: Place) -> bool:
         return place.link in self.folder_links

@@ -12,18 +12,20 @@ import os
 import stat
 from base64 import urlsafe_b64encode
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from jupyter_condabuild.conda.prefix.drift import Drift
+from jupyter_condabuild.conda.prefix.editables import import_paths
 from jupyter_condabuild.conda.prefix.environment import Environment
 from jupyter_condabuild.conda.prefix.pip import PipDistribution
 from jupyter_condabuild.errors import SecretsFound
 from jupyter_condabuild.events import Log, Report, Warning
 from jupyter_condabuild.oci.layout import Store
+from jupyter_condabuild.planning.own_files.built_files import BuiltFiles, built_files
 from jupyter_condabuild.planning.own_files.credential_names import is_credential
 from jupyter_condabuild.planning.own_files.ignore_files import SourceFiles, included_names, source_files
-from jupyter_condabuild.planning.own_files.outside_files import OutsideFiles, outside_files
+from jupyter_condabuild.planning.own_files.outside_files import OutsideFiles, Taken, outside_files
 from jupyter_condabuild.planning.own_files.scanner import Finding, Scanner
 from jupyter_condabuild.requests.build import PlanRequest
 from jupyter_condabuild.text import counted, listed
@@ -40,7 +42,8 @@ class OwnFiles:
     each editable install to its files. `included` are the names of files and folders of the user's folder; all names
     are relative to their folder. `left_out` are the paths on this machine of all files that are left out because their
     names or modes say that they hold credentials. `findings` are the secrets in the other files, without those that the
-    request allows. `outside` are the files outside of the environment that it uses.
+    request allows. `outside` are the files outside of the environment that it uses, and
+    `built` the built files of editable installs.
     """
 
     withheld: frozenset[str] = frozenset()
@@ -50,11 +53,12 @@ class OwnFiles:
     findings: tuple[Finding, ...] = ()
     unsearched: int = 0
     outside: OutsideFiles = field(default_factory=OutsideFiles)
+    built: BuiltFiles = field(default_factory=BuiltFiles)
 
     @property
     def warnings(self) -> tuple[Warning, ...]:
         """Warnings of files outside of the environment, of left-out files, and of files that were not searched."""
-        found = list(self.outside.warnings())
+        found = [*self.outside.warnings(), *self.built.warnings]
         if self.left_out:
             names = listed(list(map(str, self.left_out)))
             found.append(
@@ -101,7 +105,7 @@ def own_files(
     findings: list[Finding] = []
     sources: dict[Path, tuple[str, ...]] = {}
     included: set[str] = set()
-    outside = OutsideFiles()
+    outside, built = OutsideFiles(), BuiltFiles()
     scanner = Scanner(store, str((request.prefix or request.lockfile or "", request.include or "")))
     if environment and drift is not None:
         prefix = environment.prefix
@@ -115,19 +119,28 @@ def own_files(
         left_out += [prefix / name for name in withheld]
         kept = set(untracked).difference(withheld) | {entry.path for entry in drift.modified}
         findings += scanner.search(prefix, sorted(kept), scrubbed=True)
-        for source in dict.fromkeys(item.editable_source for item in environment.pip if item.editable_source):
-            files = source_files(source)
+        imported: dict[Path, list[Path]] = {}
+        for distribution in environment.pip:
+            if distribution.editable_source:
+                imported.setdefault(distribution.editable_source, []).extend(import_paths(prefix, distribution))
+        for source in imported:
+            files = source_files(source, imported[source])
             _report_ignored(source, files, report)
             private = {name for name in files.kept if _is_private(source, name) and not allowed(source / name)}
             left_out += [source / name for name in sorted(private)]
             sources[source] = tuple(name for name in files.kept if name not in private)
             findings += scanner.search(source, sources[source])
         outside = outside_files(request, environment, drift)
-        for item in outside.taken:
+        built = built_files(environment, request.allow_prefixes)
+
+        def without_private(item: Taken) -> Taken:
             private = {name for name in item.files if _is_private(item.root, name) and not allowed(item.root / name)}
-            left_out += [item.root / name for name in sorted(private)]
-            findings += scanner.search(item.root, sorted(item.files.keys() - private))
-            outside = outside.without(item, private)
+            left_out.extend(item.root / name for name in sorted(private))
+            findings.extend(scanner.search(item.root, sorted(item.files.keys() - private)))
+            return replace(item, files={name: path for name, path in item.files.items() if name not in private})
+
+        outside = replace(outside, taken=tuple(map(without_private, outside.taken)))
+        built = replace(built, taken=tuple(map(without_private, built.taken)))
     if request.include:
         folder = request.include.absolute()
         included = included_names(folder)
@@ -149,6 +162,7 @@ def own_files(
         tuple(sorted(finding for finding in findings if not allowed(finding.path))),
         scanner.unsearched,
         outside,
+        built,
     )
 
 

@@ -1,0 +1,103 @@
+"""BuiltFiles: the built files of editable installs whose import hook would build them again in the image."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from jupyter_condabuild.conda.prefix.editables import meson_files, meson_tree, rebuilds_with_scikit_build
+from jupyter_condabuild.conda.prefix.environment import Environment
+from jupyter_condabuild.conda.prefix.outside import Place
+from jupyter_condabuild.conda.prefix.pip import PipDistribution
+from jupyter_condabuild.events import Warning
+from jupyter_condabuild.image.paths import PREFIX
+from jupyter_condabuild.planning.own_files.outside_files import Taken, check_allowed
+from jupyter_condabuild.text import counted, listed
+
+
+@dataclass(frozen=True)
+class BuiltFiles:
+    """The files that meson-python's import hooks import. They go to site-packages, in the place of the hooks.
+
+    `hooks` are the files of these hooks, relative to the prefix. The image does not get them.
+    """
+
+    taken: tuple[Taken, ...] = ()
+    hooks: frozenset[str] = frozenset()
+    warnings: tuple[Warning, ...] = ()
+
+
+def built_files(environment: Environment, allowed: Iterable[str]) -> BuiltFiles:
+    """Finds the built files of the editable installs of meson-python, and warns of each install that builds at imports.
+
+    Args:
+        allowed: the setting allow_prefixes.
+
+    Raises PrefixNotAllowed if the folder of a build is below none of the allowed folders.
+    """
+    taken: list[Taken] = []
+    hooks: set[str] = set()
+    warnings, unbuilt = [], []
+    for item in environment.pip:
+        if item.editable_source is None:
+            continue
+        if rebuilds_with_scikit_build(environment.prefix, item):
+            unbuilt.append(item)
+        if not (hook := meson_files(item)):
+            continue
+        found = list(_taken(environment, item))
+        if not found:
+            unbuilt.append(item)
+            continue
+        for tree in found:
+            check_allowed(tree.root, tree.place.source, allowed)
+        taken += found
+        hooks.update(hook)
+        files = [name for tree in found for name in tree.files]
+        warnings.append(
+            Warning(
+                "editable-built",
+                f"{item.package.name} is an editable install that meson-python builds again at each import. "
+                f"The image has the {counted(files, 'file')} of the last build.",
+                "If its compiled code has changed since, import the package once before you build the image.",
+            )
+        )
+    if unbuilt:
+        folders = listed([f"{item.package.name} ({item.editable_source})" for item in unbuilt])
+        warnings.append(
+            Warning(
+                "editable-builds-at-import",
+                f"{counted(unbuilt, 'editable install')} would be built again at each import, which fails in the "
+                f"image: {folders}.",
+                "Install the project without --editable: 'pip install --no-deps FOLDER'. With scikit-build-core, "
+                "'-C editable.rebuild=false' helps, too. With meson-python, import the package once, so that it is "
+                "built.",
+            )
+        )
+    return BuiltFiles(tuple(taken), frozenset(hooks), tuple(warnings))
+
+
+def _taken(environment: Environment, item: PipDistribution) -> Iterator[Taken]:
+    """Yields the files in the folder of the project, and those in the folder of the build if it is another folder.
+
+    There are none if a file is in neither folder.
+    """
+    assert item.editable_source
+    build, tree = meson_tree(environment.prefix, item)
+    roots = [item.editable_source, *([build] if build else [])]
+    by_root: dict[Path, dict[str, str]] = {root: {} for root in roots}
+    for target, file in tree.items():
+        root = next((root for root in roots if _is_below(file, root)), None)
+        if root is None:
+            return
+        by_root[root][os.path.relpath(file, root)] = f"{PREFIX}/{environment.site_packages}/{target}"
+    for root, files in by_root.items():
+        if files:
+            place = Place(root, "editable", f"The build of {item.package.name}")
+            yield Taken(place, f"{PREFIX}/{environment.site_packages}", root, files)
+
+
+def _is_below(file: Path, root: Path) -> bool:
+    return Path(os.path.normpath(file)).is_relative_to(root)
