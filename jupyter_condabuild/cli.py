@@ -32,6 +32,8 @@ COMMANDS = (
     "licenses",
     "who-has",
     "prune",
+    "login",
+    "logout",
 )
 """The commands in the order of the help text. Each is a module of `commands`."""
 

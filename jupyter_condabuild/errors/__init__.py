@@ -42,6 +42,7 @@
     │   ├── RegistryTooLarge         413
     │   ├── RegistryBusy             429
     │   └── RegistryFault            5xx, or an answer that the distribution spec does not allow
+    ├── LoginNotKept                 a login for a registry cannot be kept or removed
     ├── EngineUnavailable            no Docker or Podman Engine answers
     ├── EngineFault                  the engine answers, but refuses or fails
     ├── StoreError                   the local store cannot be used
@@ -94,6 +95,7 @@ from jupyter_condabuild.errors.machine import (
 )
 from jupyter_condabuild.errors.registries import (
     BlobGone,
+    LoginNotKept,
     RegistryBusy,
     RegistryDenied,
     RegistryError,
@@ -143,6 +145,7 @@ __all__ = [
     "LayerForged",
     "LinkFailed",
     "LockfileError",
+    "LoginNotKept",
     "NotACondaKernel",
     "NotAPrefix",
     "NotEnded",

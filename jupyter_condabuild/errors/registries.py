@@ -39,7 +39,13 @@ class RegistryUnauthorized(RegistryError):
     """401: the credentials are missing or wrong."""
 
     code = "registry_unauthorized"
-    default_hint = "Log in with 'docker login REGISTRY' or 'podman login REGISTRY' and try again."
+    default_hint = "Log in with 'jupyter condabuild login REGISTRY' and try again."
+
+
+class LoginNotKept(CondaBuildError):
+    """A login for a registry cannot be kept or removed."""
+
+    code = "login_not_kept"
 
 
 class RegistryDenied(RegistryError):
@@ -61,7 +67,8 @@ class RegistryNotFound(RegistryError):
 
     code = "registry_not_found"
     default_hint = (
-        "Check the spelling of the image's name and tag. If the image is private, log in with 'docker login REGISTRY'."
+        "Check the spelling of the image's name and tag. "
+        "If the image is private, log in with 'jupyter condabuild login REGISTRY'."
     )
 
 

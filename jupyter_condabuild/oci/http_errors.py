@@ -161,7 +161,7 @@ def _hint_for_writing(status: int, codes: set[str], text: str) -> str | None:
 
 def _hint(status: int, codes: set[str]) -> str | None:
     if status == 401 and "DENIED" in codes:
-        return "Log in with 'docker login REGISTRY' as a user with access, or check the name of the image."
+        return "Log in with 'jupyter condabuild login REGISTRY' as a user with access, or check the name of the image."
     if status == 405 or "UNSUPPORTED" in codes:
         return "This registry does not support the operation, or its configuration disables it."
     if 300 <= status < 400:

@@ -25,18 +25,22 @@ def open_registry(
     *,
     patience: Patience | None = None,
     allowed: Collection[str] = (),
+    credentials: Credentials | None = None,
 ) -> Registry:
-    """Returns the registry of a reference, with the user's own login for it.
+    """Returns the registry of a reference, with the user's own login for it if no other login is given.
 
     Args:
         reference: the reference of an image.
         insecure: hosts, with or without port, that may use plain HTTP or a certificate that is not trusted.
         patience: how often and how long requests are repeated after temporary failures.
         allowed: patterns of the hosts that may be connected to; empty for all.
+        credentials: the login to use; None for the login that the user has kept.
     """
     host = reference.registry
     name = host.rpartition(":")[0] if re.search(r":[0-9]+$", host) else host
-    return Registry(host, insecure=host in insecure or name in insecure, patience=patience, allowed=allowed)
+    return Registry(
+        host, insecure=host in insecure or name in insecure, patience=patience, allowed=allowed, credentials=credentials
+    )
 
 
 class Registry:
@@ -82,11 +86,15 @@ class Registry:
         """Returns a repository without making a request. Raises UsageError if `name` cannot be a repository's name."""
         return Repository(self.transport, name, pull_only=self._pull_only)
 
-    def check(self) -> None:
-        """Raises RegistryError if the registry does not answer or refuses the user's login ("Determining Support")."""
+    def check(self) -> bool:
+        """Asks the registry for a response ("Determining Support"), and returns whether it asked for a login.
+
+        Raises RegistryError if the registry does not answer or refuses the user's login.
+        """
         from jupyter_condabuild.oci.transport import Call
 
         self.transport.request(Call("GET", "/v2/", Access(""), "get a response"), {200})
+        return self.transport.asks_for_login
 
     def close(self) -> None:
         """Closes the connections."""

@@ -110,6 +110,11 @@ class Authorizer:
         self._tokens: dict[Access, tuple[str, float]] = {}
         self._secrets: set[str] = set()
 
+    @property
+    def is_challenged(self) -> bool:
+        """Whether the registry has asked for a login."""
+        return self._challenge is not None
+
     def header(self, access: Access) -> str:
         """Returns the header for a request. Empty if the registry has not sent a challenge yet."""
         with self._lock:
@@ -197,12 +202,12 @@ class Authorizer:
         if login:
             return RegistryUnauthorized(
                 f"{self._host} does not accept the stored login{purpose}{detail}.",
-                f"Log in again with 'docker login {self._host}' or 'podman login {self._host}', as a user with access.",
+                f"Log in again with 'jupyter condabuild login {self._host}', as a user with access.",
                 status=401,
             )
         return RegistryUnauthorized(
             f"{self._host} requires a login{purpose}{f': {login.problem}' if login.problem else ''}{detail}.",
-            f"Log in with 'docker login {self._host}' or 'podman login {self._host}' and try again.",
+            f"Log in with 'jupyter condabuild login {self._host}' and try again.",
             status=401,
         )
 

@@ -113,6 +113,11 @@ class Transport:
         self._closed = False
         self._answered = False
 
+    @property
+    def asks_for_login(self) -> bool:
+        """Whether the registry has asked for a login."""
+        return self._authorizer.is_challenged
+
     def close(self) -> None:
         """Closes all connections. Threads that still use the transport get a RegistryUnreachable."""
         with self._clients_lock:

@@ -10,7 +10,7 @@ from pathlib import Path
 import docker.auth
 import pytest
 
-from jupyter_condabuild.oci.logins import credentials
+from jupyter_condabuild.oci.logins import credential_helper
 from jupyter_condabuild.oci.logins.credentials import ANONYMOUS, Credentials, find
 
 HOST = "registry.lab.org"
@@ -237,7 +237,7 @@ def test_a_helper_that_hangs_is_stopped(
     environ: dict[str, str], write: Write, helper: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A helper that waits for a user to unlock a keyring does not block a build for ever."""
-    monkeypatch.setattr(credentials, "HELPER_TIMEOUT", 0.05)
+    monkeypatch.setattr(credential_helper, "TIMEOUT", 0.05)
     helper("all", "exec tail -f /dev/null")
     write(".docker/config.json", {"credsStore": "all"})
     assert "did not answer" in find(HOST, "", environ).problem

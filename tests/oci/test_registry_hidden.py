@@ -80,7 +80,7 @@ def test_without_a_login_nothing_is_offered(fake_registry: FakeRegistry, guard: 
     if isinstance(raised.value, RegistryUnauthorized):
         assert "requires a login for reading team/env" in raised.value.message
     if not isinstance(raised.value, RegistryDenied):
-        assert "docker login" in raised.value.hint
+        assert "condabuild login" in raised.value.hint
 
 
 @ways

@@ -88,7 +88,7 @@ def test_a_missing_login_is_explained(locked: str, login: Credentials, said: str
     with connect(locked, login) as registry, pytest.raises(RegistryUnauthorized, match=said) as raised:
         registry.repository("team/env").push(blob(DATA), never)
     assert raised.value.status == 401
-    assert f"docker login {locked}" in raised.value.hint
+    assert f"condabuild login {locked}" in raised.value.hint
     assert "team/env" in raised.value.message
 
 

@@ -15,9 +15,6 @@ from __future__ import annotations
 import base64
 import json
 import os
-import re
-import shutil
-import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -25,10 +22,10 @@ from typing import Any
 
 from jupyter_condabuild.files import home_folder
 from jupyter_condabuild.oci.image import Reference
+from jupyter_condabuild.oci.logins.credential_helper import Helper, HelperProblem
 
-HELPER_TIMEOUT = 60.0
 DOCKER_HUB = "docker.io"
-_HUB_KEY = "https://index.docker.io/v1/"
+HUB_KEY = "https://index.docker.io/v1/"
 _HUB_NAMES = frozenset({DOCKER_HUB, "index.docker.io", "registry-1.docker.io"})
 _IDENTITY = "<token>"
 
@@ -96,7 +93,7 @@ def for_engine(reference: Reference) -> dict[str, str] | None:
     login = find(reference.registry, reference.repository)
     if not login:
         return None
-    server = {"serveraddress": _HUB_KEY if reference.registry == DOCKER_HUB else reference.registry}
+    server = {"serveraddress": HUB_KEY if reference.registry == DOCKER_HUB else reference.registry}
     if login.identity_token:
         return {"identitytoken": login.identity_token, **server}
     return {"username": login.username, "password": login.password, **server}
@@ -106,7 +103,7 @@ def _configs(environ: Mapping[str, str]) -> Iterator[tuple[str, Mapping[str, Any
     """Yields the place and the content of each configuration. The content is an error text if it cannot be read."""
     if text := environ.get("DOCKER_AUTH_CONFIG"):
         yield "DOCKER_AUTH_CONFIG", _parse(text, "DOCKER_AUTH_CONFIG")
-    for path in _files(environ):
+    for path in files(environ):
         try:
             text = path.read_text(encoding="utf-8")
         except FileNotFoundError:
@@ -117,7 +114,8 @@ def _configs(environ: Mapping[str, str]) -> Iterator[tuple[str, Mapping[str, Any
         yield str(path), _parse(text, str(path))
 
 
-def _files(environ: Mapping[str, str]) -> list[Path]:
+def files(environ: Mapping[str, str]) -> list[Path]:
+    """Returns the configuration files in the order in which they are read. A login is kept in the first."""
     if chosen := environ.get("REGISTRY_AUTH_FILE"):
         return [Path(chosen)]
     home = home_folder(environ)
@@ -136,12 +134,13 @@ def _parse(text: str, place: str) -> Mapping[str, Any] | str:
     return config if isinstance(config, dict) else f"{place} is not a JSON object"
 
 
-def _section(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+def section(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """Returns a member of a configuration that is an object, or an empty object."""
     value = config.get(name)
     return value if isinstance(value, dict) else {}
 
 
-def _canonical(key: str) -> str:
+def canonical(key: str) -> str:
     """Returns a key of ``auths`` as ``host`` or ``host/namespace``. An old-style URL stands for its whole host."""
     scheme, separator, rest = key.partition("://")
     name = rest if separator and scheme in ("http", "https") else key
@@ -155,8 +154,8 @@ def _canonical(key: str) -> str:
 
 
 def _from_auths(config: Mapping[str, Any], host: str, repository: str, place: str) -> Credentials:
-    entries = {_canonical(key): entry for key, entry in _section(config, "auths").items()}
-    parts = [_canonical(host), *(part for part in repository.split("/") if part)]
+    entries = {canonical(key): entry for key, entry in section(config, "auths").items()}
+    parts = [canonical(host), *(part for part in repository.split("/") if part)]
     for end in range(len(parts), 0, -1):
         entry = entries.get("/".join(parts[:end]))
         if isinstance(entry, dict) and entry:
@@ -178,44 +177,26 @@ def _decode(entry: Mapping[str, Any], host: str, place: str) -> Credentials:
     return Credentials(username, password.strip("\0"), str(entry.get("identitytoken") or ""))
 
 
-def _from_helper(config: Mapping[str, Any], host: str, environ: Mapping[str, str]) -> Credentials:
-    """Returns the login from the credential helper that is configured for this host, or for all hosts."""
-    hub = _canonical(host) == DOCKER_HUB
-    helpers = _section(config, "credHelpers")
-    names = (_HUB_KEY, *sorted(_HUB_NAMES)) if hub else (host,)
+def helper_of(config: Mapping[str, Any], host: str, environ: Mapping[str, str]) -> Helper | None:
+    """Returns the credential helper that a configuration has for a host, or for all hosts."""
+    hub = canonical(host) == DOCKER_HUB
+    helpers = section(config, "credHelpers")
+    names = (HUB_KEY, *sorted(_HUB_NAMES)) if hub else (host,)
     name = next((helpers[key] for key in names if key in helpers), None) or config.get("credsStore")
-    if not name:
+    return Helper(name if isinstance(name, str) else "", HUB_KEY if hub else host, environ) if name else None
+
+
+def _from_helper(config: Mapping[str, Any], host: str, environ: Mapping[str, str]) -> Credentials:
+    helper = helper_of(config, host, environ)
+    if helper is None:
         return ANONYMOUS
-    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9._-]+", name):
-        return Credentials(problem="the name of the credential helper is not valid")
-    program = f"docker-credential-{name}"
-    executable = shutil.which(program, path=environ.get("PATH"))
-    if executable is None:
-        return Credentials(problem=f"the credential helper {program} is not installed")
-    return _ask(executable, program, _HUB_KEY if hub else host, environ)
-
-
-def _ask(executable: str, program: str, server: str, environ: Mapping[str, str]) -> Credentials:
-    """Runs the action ``get`` of a credential helper: the server's name on stdin, a JSON object on stdout."""
     try:
-        result = subprocess.run(
-            [executable, "get"], input=server.encode(), capture_output=True, timeout=HELPER_TIMEOUT, env=dict(environ)
-        )
-    except subprocess.TimeoutExpired:
-        return Credentials(
-            problem=f"the credential helper {program} did not answer within {HELPER_TIMEOUT:.0f} seconds"
-        )
-    except OSError as error:
-        return Credentials(problem=f"the credential helper {program} cannot be started ({error.strerror})")
-    if result.returncode:
-        if b"credentials not found" in result.stdout + result.stderr:
-            return ANONYMOUS
-        return Credentials(problem=f"the credential helper {program} failed with status {result.returncode}")
-    try:
-        answer = json.loads(result.stdout)
+        answer = json.loads(helper.run("get", helper.server))
         username, secret = str(answer["Username"]), str(answer["Secret"])
+    except HelperProblem as problem:
+        return ANONYMOUS if problem.missing else Credentials(problem=str(problem))
     except (ValueError, KeyError, TypeError):
-        return Credentials(problem=f"the credential helper {program} gave an answer that is not valid")
+        return Credentials(problem=f"the credential helper {helper.program} gave an answer that is not valid")
     if username == _IDENTITY:
         return Credentials(identity_token=secret)
     return Credentials(username, secret)

@@ -196,7 +196,7 @@ const ERRORS: Record<string, KnownFault> = {
   },
   registry_not_found: {
     title: 'The registry has no such image',
-    hint: "Check the spelling of the image's name and tag. If the image is private, log in with 'docker login REGISTRY'."
+    hint: "Check the spelling of the image's name and tag. If the image is private, log in with 'jupyter condabuild login REGISTRY'."
   },
   registry_too_large: {
     title: 'The registry refused an upload of this size',
@@ -204,7 +204,7 @@ const ERRORS: Record<string, KnownFault> = {
   },
   registry_unauthorized: {
     title: 'The registry requires a login',
-    hint: "Log in with 'docker login REGISTRY' or 'podman login REGISTRY' and try again."
+    hint: "Log in with 'jupyter condabuild login REGISTRY' and try again."
   },
   registry_unreachable: {
     title: 'The registry cannot be reached',

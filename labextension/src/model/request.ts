@@ -52,7 +52,7 @@ const HAS: Record<Build['command'], (member: string) => boolean> = {
   build: member => !['keep', 'target', 'without'].includes(member),
   base: member => !['archive', 'include', 'include_outside', 'load', 'pull', 'push', 'stack', 'target', 'without_outside'].includes(member),
   rebase: member => ['reference', 'base', 'target'].includes(member),
-  verify: member => member === 'reference'
+  verify: member => ['reference', 'base'].includes(member)
 };
 
 /** The request that repeats a build, from its current environment or from its lock file. An empty text means no text. */
