@@ -315,6 +315,7 @@ describe('a build', () => {
       pull: false,
       cache_from: [],
       allow_secret: [],
+      category: [],
       include_outside: [],
       without_outside: [],
       strict: false,
