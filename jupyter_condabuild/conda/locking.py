@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from urllib.parse import unquote, urlsplit
+import re
+from urllib.parse import quote, unquote, urlsplit
 
 from jupyter_condabuild.conda.channels import package_url
 from jupyter_condabuild.conda.lockfile import Lockfile, of_packages
@@ -11,6 +12,9 @@ from jupyter_condabuild.conda.packages import PYPI, CondaPackage, PipPackage, is
 from jupyter_condabuild.conda.prefix.environment import Environment
 from jupyter_condabuild.conda.prefix.records import PrefixRecord
 from jupyter_condabuild.errors import BrokenRecord
+
+_NO_URL = re.compile(r"[\x00-\x20\x7f]")
+"""The characters that end a line or a URL in lock files."""
 
 
 def lock(environment: Environment) -> Lockfile:
@@ -51,6 +55,7 @@ def _pip_package(package: PipPackage) -> PipPackage:
     """Returns the package without paths of this machine: only the name of a local file or folder stays."""
     url = package.url
     if url.startswith("file:"):
-        url = "file:" + unquote(urlsplit(url).path).rstrip("/").rpartition("/")[2]
+        url = "file:" + quote(unquote(urlsplit(url).path).rstrip("/").rpartition("/")[2], "+=,@!~()")
+    url = _NO_URL.sub(lambda match: quote(match[0]), url)
     index = PYPI if is_on_pypi(url) else package.index
     return PipPackage(package.name, package.version, url, index, package.sha256, package.editable)

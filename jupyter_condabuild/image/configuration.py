@@ -18,6 +18,7 @@ from jupyter_condabuild.conda.lockfile import MOST_BYTES, Lockfile
 from jupyter_condabuild.errors import BadImage, LockfileError
 from jupyter_condabuild.image.gpu import VARIABLES, uses_cuda
 from jupyter_condabuild.image.layers import ReadyLayer
+from jupyter_condabuild.image.lock_program import LOCK_PROGRAM
 from jupyter_condabuild.image.paths import ENTRYPOINT, HOME, LOCK, PREFIX, PREFIX_IN_LAYER, USER, WORK, in_layer
 from jupyter_condabuild.oci import layer
 from jupyter_condabuild.oci.image import Descriptor, Digest, ImageConfig, Manifest
@@ -74,17 +75,6 @@ unset script
 exec "$@"
 """
 
-_LOCK_SCRIPT = """\
-#!/bin/sh
-# Prints the environment as an explicit lock file: conda create --name NAME --file FILE
-case $(uname -m) in x86_64) machine=64 ;; *) machine=$(uname -m) ;; esac
-echo "# platform: linux-$machine"
-echo "@EXPLICIT"
-for record in /opt/env/conda-meta/*.json; do
-    sed -n 's/.*"sha256":"\\([0-9a-f]*\\)","subdir":.*"url":"\\([^"]*\\)".*/\\2#\\1/p' "$record"
-done
-"""
-
 
 def runtime_layer(store: Store, level: int) -> ReadyLayer:
     """Returns the layer with the entrypoint, the home folder and the work folder, and puts its blob into the store.
@@ -93,7 +83,7 @@ def runtime_layer(store: Store, level: int) -> ReadyLayer:
     """
     entries = [
         Entry(in_layer(ENTRYPOINT), mode=0o755, data=ENTRYPOINT_SCRIPT.encode()),
-        Entry(in_layer(LOCK), mode=0o755, data=_LOCK_SCRIPT.encode()),
+        Entry(in_layer(LOCK), mode=0o755, data=LOCK_PROGRAM.encode()),
         Entry(f"{PREFIX_IN_LAYER}/conda-meta/history", data=b""),
         Entry(in_layer(HOME), "directory", 0o1777, owner=USER),
         Entry(in_layer(WORK), "directory", 0o1777, owner=USER),

@@ -14,6 +14,9 @@ ENTRYPOINT = f"{TOOLS}/entrypoint"
 LOCK = f"{TOOLS}/lock"
 """The program that prints the environment's lock file."""
 
+PIP_LIST = f"{TOOLS}/pip.txt"
+"""The pip packages as comments of an explicit lock file; only in an image that has pip packages."""
+
 SOURCES = "/opt/src"
 """The folder of the sources of editable installs."""
 

@@ -15,7 +15,6 @@ import pytest
 import rattler
 import rattler.explicit_environment
 
-from jupyter_condabuild.conda.formats import dump
 from jupyter_condabuild.conda.locking import lock
 from jupyter_condabuild.conda.prefix.snapshot import snapshot
 from tests.parts.builds import Workshop
@@ -139,12 +138,17 @@ def test_conda_meta_is_the_same_as_in_the_prefix(running: Running, rattler_prefi
 
 
 def test_the_image_prints_its_lock_file(running: Running, rattler_prefix: Path, tmp_path: Path) -> None:
-    """The output is an explicit file, which conda and py-rattler install."""
+    """The output is an explicit file, which conda and py-rattler install: each package after its dependencies."""
     text = running("/opt/condabuild/lock")
-    expected = dump(lock(snapshot(rattler_prefix)), "explicit")
+    packages = lock(snapshot(rattler_prefix)).conda
+    urls = [line.partition("#")[0] for line in text.splitlines() if "://" in line]
     assert sorted(line for line in text.splitlines() if "://" in line) == sorted(
-        line for line in expected.splitlines() if "://" in line
+        f"{package.url}#{package.sha256}" for package in packages
     )
+    place = {package.name: urls.index(package.url) for package in packages}
+    for package in packages:
+        needed = [spec.split()[0] for spec in package.depends]
+        assert all(place[name] < place[package.name] for name in needed if name in place), package.name
     (tmp_path / "explicit.txt").write_text(text)
     environment = rattler.explicit_environment.ExplicitEnvironmentSpec.from_path(tmp_path / "explicit.txt")
     assert len(environment.packages) == len(snapshot(rattler_prefix).records)

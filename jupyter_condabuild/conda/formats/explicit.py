@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
 from urllib.parse import unquote, urlsplit
@@ -39,13 +40,19 @@ def dump(lockfile: Lockfile, hash: Literal["sha256", "md5"] = "sha256") -> str:
     for package in lockfile.conda:  # the format cannot contain dependencies, which show the kind of most packages
         if kind := replace(package, depends=()).with_noarch(package.kind).noarch:
             lines.append(f"# noarch: {package.fn} {kind}")
-    if lockfile.pip:
-        lines += [
-            "#",
-            f"# NOT INSTALLED by conda: {counted(lockfile.pip, 'pip package')}. This format cannot contain them.",
-            "# Install them afterwards with 'pip install --no-deps', or use the conda-lock format.",
-            *(f"# pip: {requirement.dump(package)}" for package in lockfile.pip),
-        ]
+    return "\n".join(lines) + "\n" + pip_comments(lockfile.pip)
+
+
+def pip_comments(packages: Sequence[PipPackage]) -> str:
+    """Returns the lines of an explicit file that name the pip packages; empty if there are none."""
+    if not packages:
+        return ""
+    lines = [
+        "#",
+        f"# NOT INSTALLED by conda: {counted(packages, 'pip package')}. This format cannot contain them.",
+        "# Install them afterwards with 'pip install --no-deps', or use the conda-lock format.",
+        *(f"# pip: {requirement.dump(package, details=True)}" for package in packages),
+    ]
     return "\n".join(lines) + "\n"
 
 

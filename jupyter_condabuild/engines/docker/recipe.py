@@ -27,20 +27,10 @@ _BUILDER = "/build"
 _PLAIN = re.compile(r"[^\s\x00-\x20\x7f'\"`$\\]+")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
-LOCK_SCRIPT = """\
-#!/bin/sh
-# Prints the environment as an explicit lock file: conda create --name NAME --file FILE
-echo "# platform: linux-64"
-echo "@EXPLICIT"
-while read -r key value; do
-    value=${value#\\"} value=${value%\\"}
-    case $key in
-        manager:) manager=$value ;;
-        url:) url=$value ;;
-        sha256:) if [ "$manager" = conda ]; then echo "$url#$value"; fi ;;
-    esac
-done </opt/condabuild/conda-lock.yml
-"""
+
+def lock_program(lockfile: Lockfile) -> str:
+    """Returns the program in the image that prints the environment as an explicit lock file."""
+    return f"#!/bin/sh\ncat <<'END OF FILE'\n{dump(lockfile, 'explicit')}END OF FILE\n"
 
 
 @dataclass(frozen=True)
@@ -104,7 +94,8 @@ def recipe(lockfile: Lockfile, wanted: Wanted) -> Recipe:
         _check_conda(package)
     for pip in lockfile.pip:
         _check(pip.name, (pip.version, pip.url, pip.index))
-    files = {LOCKFILE: dump(lockfile).encode(), "entrypoint": ENTRYPOINT_SCRIPT.encode(), "lock": LOCK_SCRIPT.encode()}
+    files = {LOCKFILE: dump(lockfile).encode(), "entrypoint": ENTRYPOINT_SCRIPT.encode()}
+    files["lock"] = lock_program(lockfile).encode()
     vendored = {package.dist: package for package in wanted.vendored}
     skipped = {package.dist for package in wanted.skipped}
     installed = tuple(

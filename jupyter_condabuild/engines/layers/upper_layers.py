@@ -6,12 +6,14 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from jupyter_condabuild.conda.formats.explicit import pip_comments
 from jupyter_condabuild.conda.packages import CondaPackage
 from jupyter_condabuild.engines.layers.overlay import Overlay, collect
 from jupyter_condabuild.engines.layers.workspace import left_out, workspace
 from jupyter_condabuild.errors import NotReproducible, PackageError, from_os_error
 from jupyter_condabuild.events import Layer, Report, Warning
 from jupyter_condabuild.image.layers import OVERLAY, ReadyLayer
+from jupyter_condabuild.image.paths import PIP_LIST, in_layer
 from jupyter_condabuild.oci import layer
 from jupyter_condabuild.oci.layer import Entry
 from jupyter_condabuild.planning.inputs import Inputs
@@ -37,6 +39,7 @@ def upper_layers(
     layers = []
     overlay = overlay_of(request, inputs, lost, job)
     if overlay and overlay.entries:
+        overlay.entries += _pip_list(inputs)
         key = f"overlay-{overlay.fingerprint}"
         layers.append(_layer(overlay.entries, key, OVERLAY, request.compression_level, job))
     if request.include:
@@ -44,6 +47,12 @@ def upper_layers(
         title = f"files of {request.include.resolve().name}"
         layers.append(_layer(entries, "", title, request.compression_level, job))
     return layers
+
+
+def _pip_list(inputs: Inputs) -> list[Entry]:
+    """Returns the list of pip packages for the program that prints the lock file."""
+    text = pip_comments(inputs.lockfile.pip)
+    return [Entry(in_layer(PIP_LIST), data=text.encode("utf-8", "surrogateescape"))] if text else []
 
 
 def workspace_of(folder: Path, inputs: Inputs, report: Report) -> list[Entry]:

@@ -15,7 +15,7 @@ from jupyter_condabuild.conda.linking.link import link, linked_package
 from jupyter_condabuild.conda.lockfile import Lockfile
 from jupyter_condabuild.conda.package_cache import hash_file
 from jupyter_condabuild.conda.package_sources import PackageSources
-from jupyter_condabuild.engines.docker.recipe import LOCK_SCRIPT
+from jupyter_condabuild.engines.docker.recipe import lock_program
 from jupyter_condabuild.errors import LockfileError
 from jupyter_condabuild.events import Log
 from jupyter_condabuild.image.configuration import (
@@ -29,6 +29,7 @@ from jupyter_condabuild.image.configuration import (
     environment,
     image_labels,
 )
+from jupyter_condabuild.image.opener import lock_in
 from jupyter_condabuild.image.paths import (
     ENTRYPOINT,
     HOME,
@@ -98,7 +99,8 @@ def prove_files(
     root = f"{PREFIX_IN_LAYER}/"
     installed = {path.removeprefix(root): node for path, node in shown.items() if path.startswith(root)}
     _prove_prefix(installed, expected, findings)
-    _prove_rest({path: node for path, node in shown.items() if not path.startswith(root)}, below, base, findings)
+    rest = {path: node for path, node in shown.items() if not path.startswith(root)}
+    _prove_rest(rest, below, lock_program(lock_in(image)), base, findings)
     _prove_configuration(ImageConfig.parse(image.config), base, lockfile, findings)
 
 
@@ -169,9 +171,15 @@ def _differs(actual: Node | None, expected: Node) -> str:
     return ", ".join(expected.differences(actual))
 
 
-def _prove_rest(shown: Mapping[str, Node], below: Mapping[str, Node], base: ProvedBase, findings: Findings) -> None:
-    """Compares the paths outside of the environment with those of the base and of this program."""
-    own = {in_layer(ENTRYPOINT): ENTRYPOINT_SCRIPT.encode(), in_layer(LOCK): LOCK_SCRIPT.encode()}
+def _prove_rest(
+    shown: Mapping[str, Node], below: Mapping[str, Node], program: str, base: ProvedBase, findings: Findings
+) -> None:
+    """Compares the paths outside of the environment with those of the base and of this program.
+
+    Args:
+        program: the text of the program that prints the lock file.
+    """
+    own = {in_layer(ENTRYPOINT): ENTRYPOINT_SCRIPT.encode(), in_layer(LOCK): program.encode()}
     for path in sorted(below.keys() - shown.keys()):
         findings.is_another(f"/{path}", "the base has it, and the image does not")
     added = {path: node for path, node in shown.items() if below.get(path) != node}
