@@ -10,6 +10,7 @@ from jupyter_condabuild.oci.image import Reference
 from jupyter_condabuild.oci.logins import keeping
 from jupyter_condabuild.oci.logins.credentials import Credentials
 from jupyter_condabuild.oci.registry import open_registry
+from jupyter_condabuild.oci.retry import Patience
 from jupyter_condabuild.requests.login import LoginRequest, LogoutRequest
 from jupyter_condabuild.text import listed
 
@@ -64,7 +65,11 @@ def login(request: LoginRequest, password: str) -> Kept:
     registry = request.registry
     place = Reference(registry, "any")
     with open_registry(
-        place, request.insecure_registries, allowed=request.allowed_registries, credentials=entered
+        place,
+        request.insecure_registries,
+        patience=Patience(attempts=1),
+        allowed=request.allowed_registries,
+        credentials=entered,
     ) as opened:
         try:
             tested = opened.check()

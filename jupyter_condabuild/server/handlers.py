@@ -82,6 +82,25 @@ class PruneHandler(Resource):
         self.reply(await self.service.prune(schemas.prune(self.request.body)))
 
 
+class LoginsHandler(Resource):
+    """The user's logins for registries."""
+
+    @guarded("read", "logins")
+    async def get(self) -> None:
+        """Lists the registries, with the user of each login, without passwords."""
+        self.reply(await self.service.logins.all())
+
+    @guarded("write", "logins")
+    async def post(self) -> None:
+        """Tests a login and keeps it."""
+        self.reply(await self.service.logins.add(schemas.login(self.request.body)))
+
+    @guarded("write", "logins")
+    async def delete(self) -> None:
+        """Removes the login for a registry."""
+        self.reply(await self.service.logins.remove(self.get_query_argument("registry")))
+
+
 class LockfileHandler(Resource):
     """The lock file of a snapshot."""
 
@@ -220,6 +239,7 @@ def routes(service: Service) -> list[tuple[str, type[Resource], dict[str, Any]]]
         ("condabuild/licenses", LicensesHandler, arguments),
         ("condabuild/exports", ExportsHandler, arguments),
         ("condabuild/prune", PruneHandler, arguments),
+        ("condabuild/logins", LoginsHandler, arguments),
         ("condabuild/updates", UpdatesHandler, arguments),
         ("condabuild/builds", BuildsHandler, arguments),
         ("condabuild/builds/([^/]+)", BuildHandler, arguments),

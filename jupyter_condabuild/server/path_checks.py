@@ -89,10 +89,10 @@ def options(kind: type[Request], values: Mapping[str, Any], root: Path, settings
             case "ImageLocation" | "ImageLocation | None":
                 checked[name] = image(root, given, settings, name, completed=option.completed)
             case "Reference | None":
-                _check_registry(settings.named(given) if option.completed else given, settings)
+                check_registry(settings.named(given) if option.completed else given, settings)
             case "tuple[Reference, ...]":
                 for text in given:
-                    _check_registry(text, settings)
+                    check_registry(text, settings)
     return checked
 
 
@@ -125,7 +125,7 @@ def image(root: Path, text: str, settings: Settings, member: str = "reference", 
     """
     if not has_prefix(text):
         # The result has a registry, so the command cannot take it for the path of a file.
-        return str(_check_registry(settings.named(text) if completed else text, settings))
+        return str(check_registry(settings.named(text) if completed else text, settings))
     location = ImageLocation.parse(text)
     if location.is_file:
         return str(ImageLocation(location.kind, str(below(root, location.name, member))))
@@ -134,7 +134,11 @@ def image(root: Path, text: str, settings: Settings, member: str = "reference", 
     return text
 
 
-def _check_registry(text: str, settings: Settings) -> Reference:
+def check_registry(text: str, settings: Settings) -> Reference:
+    """Returns the reference in a text, if the setting allowed_registries has its registry.
+
+    Raises BadReference, BadDigest, RegistryNotAllowed.
+    """
     reference = Reference.parse(text)
     if settings.allowed_registries:
         # Imported here: a server loads no HTTP client at its start.

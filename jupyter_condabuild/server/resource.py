@@ -26,6 +26,7 @@ STATUS: dict[type[CondaBuildError], int] = {
     errors.NotAPrefix: 404,
     errors.NotEnded: 409,
     errors.StoreBusy: 409,
+    errors.LoginNotKept: 409,
     errors.TooMuch: 413,
     errors.QueueFull: 429,
     errors.UsageError: 422,

@@ -37,6 +37,7 @@ _JOBS: Mapping[str, Mapping[str, type]] = {
 }
 _EXPORT: Mapping[str, type] = {**SOURCES, **_members(ExportRequest)}
 _DIFF: Mapping[str, type] = {"before": dict, "after": dict}
+_LOGIN: Mapping[str, type] = {"registry": str, "user": str, "password": str}
 
 
 def snapshot(body: bytes) -> dict[str, Any]:
@@ -74,6 +75,14 @@ def diff(body: bytes) -> dict[str, Any]:
 def licenses(body: bytes) -> dict[str, Any]:
     """Parses a `Side` of openapi.yaml. Raises BadRequest."""
     return _with_one_of(_checked(_object(body), SIDES), SIDES)
+
+
+def login(body: bytes) -> dict[str, Any]:
+    """Parses a `LoginRequest` of openapi.yaml. Raises BadRequest."""
+    value = _checked(_object(body), _LOGIN)
+    for name in _LOGIN:
+        _with(value, name)
+    return value
 
 
 def prune(body: bytes) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from jupyter_condabuild.server.command_runner import CommandRunner
 from jupyter_condabuild.server.history import Record
 from jupyter_condabuild.server.kernels import Kernels
 from jupyter_condabuild.server.lockfiles import Lockfiles
+from jupyter_condabuild.server.logins import Logins
 from jupyter_condabuild.server.probes import Probes
 from jupyter_condabuild.settings import Settings
 
@@ -54,6 +55,7 @@ class Service:
         self.builds = Builds(settings, state, log)
         self._runner = CommandRunner()
         self._probes = Probes(settings)
+        self.logins = Logins(settings)
 
     async def close(self) -> None:
         """Ends the commands and probes that run. The builds continue."""

@@ -16,7 +16,7 @@ from pytest_jupyter.jupyter_server import *  # noqa: F403
 from tornado.httpclient import AsyncHTTPClient
 from traitlets.config import Config
 
-from tests.server.gate import Gate
+from tests.parts.gate import Gate
 
 LIMIT = 120.0
 """The longest wait for anything, in seconds."""

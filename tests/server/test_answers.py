@@ -12,9 +12,9 @@ import pytest
 from jupyter_condabuild.oci.layout import Store
 from jupyter_condabuild.requests.others import EXPORTS
 from tests.parts.command_line import CommandLine
+from tests.parts.gate import Gate
 from tests.parts.small_prefix import SmallPrefix
 from tests.server.conftest import Api
-from tests.server.gate import Gate
 from tests.server.images import put_base
 from tests.server.test_builds import check
 from tests.server.test_routes import error_of

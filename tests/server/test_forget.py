@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from tests.parts.gate import Gate
 from tests.server.conftest import Api
-from tests.server.gate import Gate
 from tests.server.test_routes import error_of
 
 

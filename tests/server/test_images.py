@@ -12,10 +12,10 @@ import pytest
 
 from jupyter_condabuild.oci.image import ImageConfig, Manifest, Reference
 from jupyter_condabuild.oci.registry import open_registry
+from tests.parts.gate import Gate
 from tests.parts.jobs import exchange_layer
 from tests.parts.small_prefix import SmallPrefix
 from tests.server.conftest import LAST, Api
-from tests.server.gate import Gate
 from tests.server.images import put_base
 from tests.server.test_builds import check
 from tests.server.test_routes import error_of

@@ -17,8 +17,8 @@ import pytest
 from jupyter_condabuild.oci.layout import Store
 from jupyter_condabuild.server.history import BuildHistory, Record
 from jupyter_condabuild.server.process import Workplace
+from tests.parts.gate import Gate
 from tests.parts.jupyter_process import Home, Server, of_build, until
-from tests.server.gate import Gate
 from tests.server.idle import PATIENCE, Idled, idle
 from tests.server.script import finished
 

@@ -78,6 +78,17 @@ def find(host: str, repository: str = "", environ: Mapping[str, str] | None = No
     return replace(ANONYMOUS, problem=problem)
 
 
+def hosts(environ: Mapping[str, str] | None = None) -> list[str]:
+    """Returns the registries that the configurations name, sorted. Logins that only a helper knows are left out."""
+    environ = os.environ if environ is None else environ
+    found: set[str] = set()
+    for _, config in _configs(environ):
+        if not isinstance(config, str):
+            found.update(canonical(key).partition("/")[0] for key in section(config, "auths"))
+            found.update(canonical(key).partition("/")[0] for key in section(config, "credHelpers"))
+    return sorted(found - {""})
+
+
 def has_login(reference: Reference) -> bool:
     """Whether a login is stored for the registry of a reference."""
     return bool(find(reference.registry, reference.repository))

@@ -136,6 +136,33 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/condabuild/logins": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The registries that the user's configurations name, and the user of each login
+         * @description The configurations are those of Docker and Podman. The registry of the setting `registry` is the first.
+         */
+        get: operations["getLogins"];
+        put?: never;
+        /**
+         * Test a login at a registry, and keep it
+         * @description The login is kept where Docker and Podman keep theirs: in the credential helper that is configured, or in a file that only the user may
+         *     read. 424 (`registry_unauthorized`): the registry does not accept the login, and nothing is kept. 409 (`login_not_kept`): the file or the
+         *     helper cannot keep the login.
+         */
+        post: operations["postLogin"];
+        /** Remove the logins for a registry */
+        delete: operations["deleteLogin"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/condabuild/lockfiles/{digest}": {
         parameters: {
             query?: never;
@@ -737,6 +764,38 @@ export interface components {
             next: string;
             warnings: components["schemas"]["Warning"][];
         };
+        Logins: {
+            logins: {
+                /** @description The host, with its port. `docker.io` is Docker Hub. */
+                registry: string;
+                /** @description Empty without a login; `<token>` for an identity token. */
+                user: string;
+                /** @description Why the login cannot be read. May be empty. */
+                problem: string;
+            }[];
+        };
+        LoginRequest: {
+            /** @description The host, with its port. */
+            registry: string;
+            user: string;
+            /**
+             * Format: password
+             * @description A password or an access token.
+             */
+            password: string;
+        };
+        Login: {
+            registry: string;
+            user: string;
+            /** @description The file or the credential helper that keeps the login. */
+            place: string;
+            /** @description False if the registry answers everybody, so that it did not look at the login. */
+            tested: boolean;
+        };
+        Logout: {
+            registry: string;
+            places: string[];
+        };
         PruneRequest: {
             /** @description The bytes of layers to keep, the most recently used. Default: the setting `store_max_bytes`. */
             keep_bytes?: number;
@@ -1175,6 +1234,75 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Pruned"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    getLogins: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The registries. No password is in the answer. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Logins"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    postLogin: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["LoginRequest"];
+            };
+        };
+        responses: {
+            /** @description The login is kept. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Login"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    deleteLogin: {
+        parameters: {
+            query: {
+                registry: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The places that had a login. Without a login, there are none. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Logout"];
                 };
             };
             default: components["responses"]["Error"];
