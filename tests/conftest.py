@@ -20,6 +20,8 @@ import pytest
 import requests
 from hypothesis import settings
 
+from jupyter_condabuild.conda.prefix.launch import PURPOSES
+
 pytest_plugins = [
     "tests.parts.jobs",
     "tests.parts.channel.fixtures",
@@ -36,6 +38,11 @@ pytest_plugins = [
 _TEMPORARY = Path(tempfile.gettempdir(), f"cb-{sha256(__file__.encode()).hexdigest()[:8]}")
 _TEMPORARY.mkdir(exist_ok=True)
 os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_TEMPORARY))
+
+# A kernel that these tests start would inherit the variables. They lead to files of the machine that runs the tests.
+os.environ["PYTHONNOUSERSITE"] = "1"
+for _name in PURPOSES:
+    os.environ.pop(_name, None)
 
 settings.register_profile("unhurried", deadline=None)  # the time of an example depends on the load of the machine
 settings.load_profile("unhurried")

@@ -269,3 +269,16 @@ def test_output_without_a_terminal_is_plain(run: CommandLine, rattler_prefix: Pa
     assert "\x1b" not in done.err
     assert "\r" not in done.err
     assert os.path.getsize(run.folder / "x.tar") > 1_000_000
+
+
+def test_what_the_shell_adds_to_the_search_path_is_said(run: CommandLine, rattler_prefix: Path, tmp_path: Path) -> None:
+    """The variables are those of the command. With --strict, the build ends before it makes a layer."""
+    extra = tmp_path / "extra"
+    extra.mkdir()
+    environ = {"PYTHONPATH": f"{run.environ.get('PYTHONPATH', '')}:{extra}"}
+    done = run("plan", rattler_prefix, environ=environ)
+    assert f"Python imports from {extra} (PYTHONPATH)" in done.err
+    refused = run("build", rattler_prefix, "-o", tmp_path / "x.tar", "--strict", environ=environ)
+    assert (refused.status, str(extra) in refused.err) == (1, True)
+    accepted = run("plan", rattler_prefix, "--without-outside", extra, environ=environ)
+    assert (accepted.status, str(extra) in accepted.err) == (0, False)

@@ -346,3 +346,28 @@ def test_settings_that_are_links_are_not_read(
     os.mkfifo(prefix.path / "x.pyc")
     assert snapshot(prefix.path).pinned == ()
     assert collected(prefix).files == set()
+
+
+def test_a_relative_link_out_of_the_environment_keeps_its_place(
+    prefix: SmallPrefix, collected: Callable[..., Collected], tmp_path: Path
+) -> None:
+    """From /opt/env, the relative path would lead to another folder. A link to an editable source leads to its copy."""
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "mine.py").write_text("")
+    prefix.pip("mine", direct_url={"url": source.as_uri(), "dir_info": {"editable": True}})
+    share = prefix.path / "share/tool"
+    for name, target in (("data", tmp_path / "data"), ("mine", source), ("inside", share / "a.txt")):
+        (share / name).symlink_to(os.path.relpath(target, share))
+    found = collected(prefix)
+    targets = {name: found[f"share/tool/{name}"].target for name in ("data", "mine", "inside")}
+    assert targets == {"data": str(tmp_path / "data"), "mine": "/opt/src/mine", "inside": "a.txt"}
+
+
+def test_a_link_in_the_place_of_a_package_is_not_in_the_overlay(
+    prefix: SmallPrefix, collected: Callable[..., Collected], tmp_path: Path
+) -> None:
+    """In the image, such a link would hide the files of the package, which are in a lower layer."""
+    (prefix.path / "share/tool").rename(tmp_path / "moved")
+    (prefix.path / "share/tool").symlink_to(tmp_path / "moved")
+    assert "share/tool" not in collected(prefix).files

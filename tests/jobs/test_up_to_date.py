@@ -180,6 +180,31 @@ def test_the_sources_of_an_editable_install_count(place: Place, tmp_path: Path) 
     assert place.build().event.digest != first.event.digest
 
 
+def test_files_outside_of_the_environment_count(place: Place, tmp_path: Path) -> None:
+    """Packages that appear in the user's site-packages change the warnings, and a taken file changes the image."""
+    user, data = tmp_path / "home/.local/lib/python3.11/site-packages", tmp_path / "data"
+    (data / "models").mkdir(parents=True)
+    (data / "models/a").write_text("1")
+    (place.prefix / "share/models").symlink_to(data / "models")
+    given = {"launch": [f"HOME={tmp_path}/home"], "include_outside": [str(data)]}
+    first = place.build(**given)
+    place.build(**given)
+    assert not place.worked
+    assert "outside-prefix" not in place.workshop.warnings
+    user.mkdir(parents=True)
+    (user / "mine.py").write_text("x = 1\n")
+    assert place.build(**given).event.digest == first.event.digest
+    assert "mine" not in place.workshop.warnings["outside-prefix"]
+    place.build(**given)
+    assert not place.worked
+    (user / "mine-1.dist-info").mkdir()
+    (user / "mine-1.dist-info/METADATA").write_text("Name: mine\nVersion: 1\n")
+    place.build(**given)
+    assert "mine 1" in place.workshop.warnings["outside-prefix"]
+    (data / "models/a").write_text("2")
+    assert place.build(**given).event.digest != first.event.digest
+
+
 def test_a_source_saved_during_the_upload_is_built_next(place: Place, tmp_path: Path) -> None:
     """The image has the module without the change. The next build must not say that nothing has changed."""
     module = _editable_install(place, tmp_path)

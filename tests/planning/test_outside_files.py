@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -13,7 +14,15 @@ import pytest
 from jupyter_condabuild.conda.prefix.launch import launch_variables, of_kernelspec, of_process
 from jupyter_condabuild.conda.prefix.outside import python_places
 from jupyter_condabuild.conda.prefix.snapshot import snapshot
-from jupyter_condabuild.errors import NotReproducible, PrefixNotAllowed, SecretsFound, UsageError
+from jupyter_condabuild.engines.layers.overlay import collect
+from jupyter_condabuild.errors import (
+    NotReproducible,
+    OverlayTooLarge,
+    PrefixError,
+    PrefixNotAllowed,
+    SecretsFound,
+    UsageError,
+)
 from jupyter_condabuild.planning.inputs import Inputs, read_inputs
 from jupyter_condabuild.requests.build import BuildRequest, PlanRequest
 from jupyter_condabuild.requests.job_context import open_job
@@ -55,7 +64,7 @@ class Machine:
 
     def warnings(self, **given: object) -> list[str]:
         """Returns the messages of the warnings of files outside, with the folder of the test as T."""
-        codes = ("outside-prefix", "dangling-links", "outside-taken")
+        codes = ("outside-prefix", "outside-settings", "dangling-links", "outside-taken")
         found = [item for item in self.read(**given).warnings if item.code in codes]
         return [
             re.sub(r"(files?), [\d.]+ k?B", r"\1", item.message.replace(str(self.home.parents[1]), "T"))
@@ -237,3 +246,82 @@ def test_taken_files_lie_in_allowed_folders(machine: Machine) -> None:
     assert len(machine.warnings(**asked)) == 1
     with pytest.raises(PrefixNotAllowed, match="PYTHONPATH has its source in"):
         machine.read(include_outside=[str(lib)], **asked)
+
+
+def test_settings_that_lead_outside_are_named(machine: Machine) -> None:
+    """They are variables of the kernel and of the environment, scripts of the activation, and defaults of programs."""
+    machine.prefix.add("r-base", "4.3.1")
+    machine.prefix.add("julia", "1.10.0")
+    machine.prefix.add("ipython", "8.0")
+    kernel = machine.put(machine.data / "R/x.R").parent
+    for path in (
+        machine.home / "R/x86_64-conda-linux-gnu-library/4.3/dplyr/DESCRIPTION",
+        machine.home / "R/x86_64-conda-linux-gnu-library/4.2/dplyr/DESCRIPTION",
+        machine.home / ".Rprofile",
+        machine.home / ".julia/packages/X/x.jl",
+        machine.home / ".ipython/profile_default/startup/00.py",
+        machine.home / ".ipython/profile_default/startup/README",
+        machine.data / "gdal/x",
+        machine.data / "proj/x",
+        machine.data / "site/x",
+    ):
+        machine.put(path)
+    state = {"env_vars": {"PROJ_DATA": f"{machine.data}/proj"}}
+    (machine.prefix.path / "conda-meta/state").write_text(json.dumps(state))
+    script = f"export GDAL_DATA='{machine.data}/gdal'\nPYTHONPATH={machine.data}/site:/nowhere\nexport X=/usr\n"
+    machine.prefix.write("etc/conda/activate.d/mine.sh", script.encode())
+    launch = {"R_LIBS_USER": f"{kernel}:{machine.prefix.path}/lib/R/library:%U", "LD_LIBRARY_PATH": "/nowhere"}
+    (found,) = machine.warnings(variables=launch)
+    assert found.removeprefix("Settings name 8 places outside of the environment: ").split("), ") == [
+        "T/data/R (R_LIBS_USER: R packages, 1 file",
+        "T/data/proj (PROJ_DATA in conda env config vars: data of PROJ, 1 file",
+        "T/data/gdal (GDAL_DATA in etc/conda/activate.d/mine.sh: data of GDAL, 1 file",
+        "T/data/site (PYTHONPATH in etc/conda/activate.d/mine.sh: Python modules, 1 file",
+        "T/home/ada/R/x86_64-conda-linux-gnu-library/4.3 (the user's library of R: R packages, 1 file",
+        "T/home/ada/.Rprofile (R: settings, 1 file",
+        "T/home/ada/.julia/packages (the user's depot of Julia: Julia packages, 1 file",
+        "T/home/ada/.ipython/profile_default/startup/00.py (IPython: a script that it runs first, 1 file).",
+    ]
+    with pytest.raises(UsageError, match=r"imports nothing from there"):
+        machine.read(include_outside=[str(kernel)], variables=launch)
+    rest = machine.warnings(without_outside=[str(machine.home), str(machine.data)], variables=launch)
+    assert rest == []
+
+
+def test_a_warning_counts_the_files_of_the_links_that_it_lists(machine: Machine) -> None:
+    """An installer may install each file as a link (uv with --link-mode=symlink). All links can be taken at once."""
+    cache = machine.home / ".cache/uv/archive"
+    files = [f"{SITE}/many/{number:02}.py" for number in range(12)]
+    machine.prefix.pip("many", files=dict.fromkeys(files, b"x = 1\n"))
+    for file in files:
+        machine.put(cache / os.path.basename(file))
+        (machine.prefix.path / file).unlink()
+        (machine.prefix.path / file).symlink_to(cache / os.path.basename(file))
+    (found,) = machine.warnings()
+    assert found.startswith("12 links of the environment lead out of it: ")
+    assert found.endswith("/archive/09.py (1 file) and 2 more.")
+    taken = machine.read(include_outside=[str(cache)]).own.outside
+    assert taken.replaced_links == set(files)
+    assert {path for item in taken.taken for path in item.files.values()} == {f"/opt/env/{file}" for file in files}
+
+
+def test_a_package_of_pip_behind_a_link_is_taken_or_refused(machine: Machine, tmp_path: Path) -> None:
+    """The user moved a large package to another disk. Without the option, the error says what to do."""
+    machine.prefix.pip("big", files={f"{SITE}/big/__init__.py": b"x = 1\n"})
+    (machine.prefix.path / SITE / "big").rename(machine.put(machine.data / "x").with_name("big"))
+    (machine.prefix.path / SITE / "big").symlink_to(machine.data / "big")
+
+    def overlay(limit: int = 1 << 20, **given: object) -> list[str]:
+        inputs = machine.read(**given)
+        assert inputs.environment is not None
+        assert inputs.drift is not None
+        options = {"python": None, "work": tmp_path / "work", "limit": limit}
+        made = collect(inputs.environment, inputs.drift, [], inputs.own, **options)  # type: ignore[arg-type]
+        return [entry.path for entry in made.entries if "-info/" not in entry.path]
+
+    with pytest.raises(PrefixError, match="a folder above it is a symbolic link") as caught:
+        overlay()
+    assert "--include-outside" in str(caught.value.hint)
+    assert overlay(include_outside=[str(machine.data)]) == [f"opt/env/{SITE}/big/__init__.py"]
+    with pytest.raises(OverlayTooLarge):
+        overlay(5, include_outside=[str(machine.data)])

@@ -68,6 +68,28 @@ async def test_the_environment_of_a_running_kernel_is_found(api: Api, kernelspec
     assert (gone.status, error_of(gone)) == (404, "not_found")
 
 
+async def test_the_report_names_what_the_kernel_imports_from_elsewhere(
+    api: Api, kernelspec: str, jp_data_dir: Path, tmp_path: Path
+) -> None:
+    """The variables are those of the running kernel, or else those of the kernelspec. A build may leave a place out."""
+    file = jp_data_dir / "kernels" / kernelspec / "kernel.json"
+    spec = json.loads(file.read_text())
+    spec["env"] = {"PYTHONPATH": str(tmp_path / "running")}
+    for name in ("running", "spec"):
+        (tmp_path / name).mkdir()
+    file.write_text(json.dumps(spec))
+    kernel = await started(api, kernelspec)
+    spec["env"] = {"PYTHONPATH": str(tmp_path / "spec")}
+    file.write_text(json.dumps(spec))
+    for source, place in (({"kernel_id": kernel}, "running"), ({"kernel_name": kernelspec}, "spec")):
+        answer = (await api("POST", "condabuild/snapshots", source)).json
+        (found,) = [item["message"] for item in answer["warnings"] if item["code"] == "outside-prefix"]
+        assert f"Python imports from {tmp_path / place} (PYTHONPATH)" in found
+        without = {**source, "without_outside": [str(tmp_path)]}
+        answer = (await api("POST", "condabuild/snapshots", without)).json
+        assert "outside-prefix" not in [item["code"] for item in answer["warnings"]]
+
+
 async def test_a_kernel_without_conda_has_a_reason(api: Api, jp_data_dir: Path, tmp_path: Path) -> None:
     """The list and the answer to a request contain the reason."""
     python = tmp_path / "venv" / "bin" / "python"

@@ -35,8 +35,6 @@ PURPOSES: Mapping[str, str] = {
     "PROJ_LIB": "data of PROJ",
     "PERL5LIB": "Perl modules",
     "NODE_PATH": "Node modules",
-    "JAVA_HOME": "Java",
-    "SPARK_HOME": "Spark",
 }
 """The variables that name files or folders which a program of an environment reads, and what these contain.
 

@@ -17,7 +17,7 @@ from jupyter_condabuild.conda.prefix.environment import Environment
 from jupyter_condabuild.conda.prefix.pip import PipDistribution, pip_distributions
 from jupyter_condabuild.conda.prefix.pip_metadata import text_of
 
-Kind = Literal["pythonpath", "user-site", "pth", "editable", "link"]
+Kind = Literal["pythonpath", "user-site", "pth", "editable", "link", "setting"]
 
 _PROGRAM = Path(__file__).parents[3]
 
@@ -35,6 +35,7 @@ class Place:
     - ``pth``: a line of a ``.pth`` file. Python looks there last.
     - ``editable``: code of an editable install that is not in the folder of its project, or code of an editable install
       in the user's site-packages.
+    - ``setting``: a file that another program than Python reads (see `outside_settings`).
     """
 
     path: Path

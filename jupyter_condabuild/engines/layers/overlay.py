@@ -119,7 +119,9 @@ def collect(
         paths |= {entry.path for entry in record.paths if entry.kind != "pyc_file"}
     untracked = {file.path for file in drift.untracked} - own.withheld
     paths |= untracked | {file.path for file in drift.modified}
+    below_taken = tuple(f"{item.place.link}/" for item in own.outside.taken if item.place.link)
     paths -= own.outside.replaced_links | own.built.hooks
+    paths = {path for path in paths if not path.startswith(below_taken)}
 
     overlay = Overlay(work=str(work))
     work.mkdir(parents=True, exist_ok=True)
@@ -218,7 +220,8 @@ class _LivePrefix:
         if not folder.is_relative_to(real_root):
             raise PrefixError(
                 f"{file} is outside of {root}: a folder above it is a symbolic link.",
-                "Replace the link with a folder, or remove the package or the link.",
+                "Put the files into the image (--include-outside), replace the link with a folder, or remove the "
+                "package or the link.",
             )
         file = folder / file.name
         try:

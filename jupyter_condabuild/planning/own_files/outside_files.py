@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,12 +16,16 @@ from jupyter_condabuild.conda.prefix.outside import (
     possible_places,
     python_places,
 )
+from jupyter_condabuild.conda.prefix.outside_settings import setting_places
 from jupyter_condabuild.errors import PrefixNotAllowed, UsageError
 from jupyter_condabuild.events import Warning
 from jupyter_condabuild.image.paths import OUTSIDE, PREFIX
 from jupyter_condabuild.planning.own_files.ignore_files import folder_files, source_files
 from jupyter_condabuild.requests.build import PlanRequest, has_home
 from jupyter_condabuild.text import counted, listed, size_text
+
+MOST_LISTED = 10
+"""The number of links or settings that a warning lists."""
 
 MOST_COUNTED = 20_000
 """The number of files after which the files of a place are not counted further."""
@@ -76,7 +80,7 @@ class OutsideFiles:
     def warnings(self) -> Iterator[Warning]:
         """Yields warnings of all places but those that the request leaves out by name."""
         for place in self.left:
-            if place.kind != "link":
+            if place.kind not in ("link", "setting"):
                 yield Warning(
                     "outside-prefix",
                     f"Python imports from {place.path} ({place.source}), outside of the environment: "
@@ -94,7 +98,7 @@ class OutsideFiles:
                 )
         kept = [place for place in links if not self._is_covered(place)]
         if existing := [place for place in kept if os.path.exists(place.path)]:
-            names = listed([f"{place.link} -> {place.path} ({_size(place.path)})" for place in existing])
+            names = _listed(existing, lambda place: f"{place.link} -> {place.path} ({_size(place.path)})")
             yield Warning(
                 "outside-prefix",
                 f"{counted(existing, 'link')} of the environment lead out of it: {names}.",
@@ -102,11 +106,19 @@ class OutsideFiles:
                 "or put them into the image: --include-outside PATH. --without-outside PATH accepts a link as it is.",
             )
         if broken := [place for place in kept if not os.path.exists(place.path)]:
-            names = listed([f"{place.link} -> {place.path}" for place in broken])
+            names = _listed(broken, lambda place: f"{place.link} -> {place.path}")
             yield Warning(
                 "dangling-links",
                 f"{counted(broken, 'link')} of the environment lead to no file: {names}.",
                 "The image contains the links as they are. Remove the links, or restore the files.",
+            )
+        if settings := [place for place in self.left if place.kind == "setting"]:
+            yield Warning(
+                "outside-settings",
+                f"Settings name {counted(settings, 'place')} outside of the environment: "
+                f"{_listed(settings, lambda place: f'{place.path} ({place.source}, {_size(place.path)})')}.",
+                "The image contains neither the files nor the variables. Install into the environment what it needs, "
+                "or mount the files in the container and set the variables there.",
             )
         if self.taken:
             names = listed([f"{item.place.path} ({counted(item.files, 'file')})" for item in self.taken])
@@ -129,6 +141,8 @@ def outside_files(request: PlanRequest, environment: Environment, drift: Drift) 
     Raises UsageError if the request names a path that is no such place, or asks for a home folder.
     """
     places = [*python_places(environment, request.launch), *link_places(environment, drift.links)]
+    changed = [entry.path for entry in (*drift.untracked, *drift.modified)]
+    settings = setting_places(environment, request.launch, changed)
     asked = [environment.prefix, Path.cwd()]
     include = _Named("--include-outside", request.include_outside, asked)
     without = _Named("--without-outside", request.without_outside, asked)
@@ -142,8 +156,10 @@ def outside_files(request: PlanRequest, environment: Environment, drift: Drift) 
             taken.append(_taken(place, targets))
         else:
             left.append(place)
-    for named in (include, without):
-        named.check(places)
+    for place in settings:
+        (excluded if without(place, environment.prefix) else left).append(place)
+    include.check(places)
+    without.check([*places, *settings])
     for item in taken:
         check_allowed(item.place.path, item.place.source, request.allow_prefixes)
     return OutsideFiles(tuple(taken), tuple(left), tuple(excluded), frozenset(drift.folder_links))
@@ -194,10 +210,11 @@ class _Named:
             if text not in self._used:
                 known = listed([str(place.path) for place in places])
                 raise UsageError(
-                    f"{self._option} names {text}, but the environment uses no file there.",
-                    f"The environment uses these places outside of it: {known}."
+                    f"{self._option} names {text}, but the environment imports nothing from there, and no link of it "
+                    "leads there.",
+                    f"The option can name these places: {known}."
                     if known
-                    else "Remove the option: the environment uses no file outside of it.",
+                    else "Remove the option: the environment uses no such file outside of it.",
                 )
 
 
@@ -228,6 +245,11 @@ def _target(place: Place, targets: set[str]) -> str:
 def _contents(place: Place) -> str:
     names = distributions_in(place)
     return f"{_size(place.path)}{f', with {listed(names)}' if names else ''}"
+
+
+def _listed(places: Sequence[Place], text: Callable[[Place], str]) -> str:
+    """Returns the texts of the first places, and the number of the others, whose files are not counted."""
+    return listed([text(place) for place in places[:MOST_LISTED]] + [""] * len(places[MOST_LISTED:]), MOST_LISTED)
 
 
 def _size(path: Path) -> str:
