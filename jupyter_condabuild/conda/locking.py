@@ -25,7 +25,7 @@ def lock(environment: Environment) -> Lockfile:
     return of_packages(
         environment.platform,
         [_conda_package(record) for record in environment.records],
-        [_pip_package(distribution.package) for distribution in environment.pip],
+        [pip_package(distribution.package) for distribution in environment.pip],
         environment.requested,
     )
 
@@ -51,7 +51,7 @@ def _conda_package(record: PrefixRecord) -> CondaPackage:
         raise BrokenRecord(f"{record.source} is not a record of a package ({error}).") from None
 
 
-def _pip_package(package: PipPackage) -> PipPackage:
+def pip_package(package: PipPackage) -> PipPackage:
     """Returns the package without paths of this machine: only the name of a local file or folder stays."""
     url = package.url
     if url.startswith("file:"):

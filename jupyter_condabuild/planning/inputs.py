@@ -10,7 +10,7 @@ from jupyter_condabuild.conda.complete import complete
 from jupyter_condabuild.conda.formats import load
 from jupyter_condabuild.conda.lock_findings import findings
 from jupyter_condabuild.conda.lockfile import Lockfile
-from jupyter_condabuild.conda.locking import lock
+from jupyter_condabuild.conda.locking import lock, pip_package
 from jupyter_condabuild.conda.logins import read_logins
 from jupyter_condabuild.conda.package_cache import PackageCaches, default_folders
 from jupyter_condabuild.conda.package_sources import PackageSources
@@ -33,7 +33,7 @@ IRREPRODUCIBLE = frozenset(
     (
         *("modified-files", "missing-files", "untracked-files", "editable-install", "local-install"),
         *("pip-without-hash", "pip-without-record", "conda-without-hash", "conda-overwritten-by-pip"),
-        *("taken-from-prefix", "post-link-script", "outside-prefix"),
+        *("taken-from-prefix", "post-link-script", "outside-prefix", "dangling-links"),
     )
 )
 """The codes of the warnings that --strict turns into an error."""
@@ -62,6 +62,14 @@ class Inputs:
     own: OwnFiles
     private: frozenset[str]
     warnings: tuple[Warning, ...]
+
+    @property
+    def contents(self) -> Lockfile:
+        """All packages of the image: those of the lock file, and pip's from outside of the environment."""
+        pip = {(package.name, package.version): package for package in self.lockfile.pip}
+        for _, item in self.own.outside.distributions:
+            pip.setdefault((item.package.name, item.package.version), pip_package(item.package))
+        return replace(self.lockfile, pip=tuple(sorted(pip.values())))
 
     @property
     def architecture(self) -> str:

@@ -22,7 +22,11 @@ def needs_texts(name: str) -> bool:
 
 def licenses_of(inputs: Inputs) -> dict[str, License]:
     """Returns the licences of the packages of a build, as `bill_of` takes them. It may read from channels."""
-    return _licenses(inputs.lockfile, inputs.sources, inputs.environment, needs_texts)
+    found = _licenses(inputs.lockfile, inputs.sources, inputs.environment, needs_texts)
+    outside = {
+        pip_dist(item.package): pip_license(folder, item.dist_info) for folder, item in inputs.own.outside.distributions
+    }
+    return outside | found
 
 
 def licenses_in(

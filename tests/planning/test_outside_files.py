@@ -26,6 +26,7 @@ from jupyter_condabuild.errors import (
 from jupyter_condabuild.planning.inputs import Inputs, read_inputs
 from jupyter_condabuild.requests.build import BuildRequest, PlanRequest
 from jupyter_condabuild.requests.job_context import open_job
+from jupyter_condabuild.sbom.inputs import licenses_of
 from tests.parts.jobs import build_request, plan_request
 from tests.parts.small_prefix import SITE, SmallPrefix
 
@@ -49,7 +50,7 @@ class Machine:
         """Writes a module and its dist-info."""
         self.put(site / name / "__init__.py", f"WHERE = {str(site)!r}\n")
         info = site / f"{name}-{version}.dist-info"
-        self.put(info / "METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        self.put(info / "METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\nLicense: MIT\n")
         self.put(info / "RECORD", f"{name}/__init__.py,,\n{info.name}/METADATA,,\n{info.name}/RECORD,,\n")
 
     def options(self, given: dict[str, object]) -> dict[str, object]:
@@ -182,8 +183,30 @@ def test_links_out_of_the_environment_are_named(machine: Machine) -> None:
             "2 links of the environment lead out of it: share/models -> T/data/models (1 file), "
             "share/one -> T/data/models/a.bin (1 file)."
         ),
-        "1 link of the environment lead to no file: share/gone -> /nowhere/models.",
+        "1 link will lead to no file in the image: share/gone -> /nowhere/models.",
     ]
+
+
+def test_links_out_of_taken_folders_and_projects_are_named(machine: Machine) -> None:
+    """Links to other files that go into the image are not named."""
+    project = machine.put(machine.home / "project/mine.py").parent
+    url = {"url": project.as_uri(), "dir_info": {"editable": True}}
+    machine.prefix.pip("mine", direct_url=url)
+    lib = machine.put(machine.data / "lib/x.py").parent
+    machine.put(machine.data / "big/a.bin")
+    for link, target in (
+        (project / "data", machine.data / "big"),
+        (project / "self", project / "mine.py"),
+        (project / "env", machine.prefix.path / "bin/python"),
+        (lib / "big.bin", machine.data / "big/a.bin"),
+        (lib / "mine.py", project / "mine.py"),
+    ):
+        link.symlink_to(target)
+    asked = {"variables": {"PYTHONPATH": str(lib)}, "include_outside": [str(lib)]}
+    assert machine.warnings(**asked)[0] == (
+        "2 links will lead to no file in the image: T/home/ada/project/data -> T/data/big, "
+        "T/data/lib/big.bin -> T/data/big/a.bin."
+    )
 
 
 def test_a_link_in_the_place_of_a_package_is_named(machine: Machine) -> None:
@@ -211,6 +234,9 @@ def test_strict_refuses_what_is_neither_taken_nor_left_out(machine: Machine) -> 
         *(f"/opt/outside/site-packages/numpy-1.0.dist-info/{name}" for name in ("METADATA", "RECORD")),
     }
     assert [item.code for item in taken.warnings] == ["outside-taken"]
+    assert taken.lockfile.pip == ()
+    assert [package.name for package in taken.contents.pip] == ["numpy"]
+    assert licenses_of(taken)["numpy==1.0"].name == "MIT"
     left = machine.read(strict=True, without_outside=[str(machine.home / ".local")])
     assert (left.warnings, left.own.outside.taken) == ((), ())
 

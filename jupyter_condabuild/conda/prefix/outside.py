@@ -119,10 +119,9 @@ def target_of(link: Path) -> Path | None:
     return Path(os.path.normpath(os.path.join(os.path.realpath(link.parent), target)))
 
 
-def distributions_in(place: Place) -> list[str]:
-    """Returns the names and versions of the Python distributions in a folder, as texts, sorted by name."""
-    installed = pip_distributions(place.path.parent, place.path.name, ()) if os.path.isdir(place.path) else ()
-    return [f"{item.package.name} {item.package.version}" for item in installed]
+def distributions_in(place: Place) -> tuple[PipDistribution, ...]:
+    """Returns the Python distributions in a folder, sorted by name. Their files are relative to the folder above it."""
+    return pip_distributions(place.path.parent, place.path.name, ()) if os.path.isdir(place.path) else ()
 
 
 def _inside(environment: Environment) -> Inside:

@@ -278,7 +278,7 @@ def _attach_sboms(
     """Attaches the SBOMs to an image in a registry. Which layer has a package is not known here."""
     with Sboms(repository, job.report) as sboms:
         sboms.write(
-            manifest.descriptor.digest, lambda: bill_of(manifest, config, inputs.lockfile, licenses_of(inputs), {})
+            manifest.descriptor.digest, lambda: bill_of(manifest, config, inputs.contents, licenses_of(inputs), {})
         )
         sboms.attach(manifest.descriptor)
 

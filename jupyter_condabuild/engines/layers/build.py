@@ -140,7 +140,7 @@ def _build(request: BuildRequest, job: JobContext, scan: Scan | None, *, trustin
 def _bill(image: Image, inputs: Inputs, above: LayerStack) -> Bill:
     titles = {layer.descriptor.digest: layer.title for layer in above.layers}
     config = ImageConfig.parse(image.config)
-    return bill_of(image.manifest, config, inputs.lockfile, licenses_of(inputs), titles)
+    return bill_of(image.manifest, config, inputs.contents, licenses_of(inputs), titles)
 
 
 def _statements(

@@ -10,13 +10,16 @@ from pathlib import Path
 from jupyter_condabuild.conda.prefix.drift import Drift
 from jupyter_condabuild.conda.prefix.environment import Environment
 from jupyter_condabuild.conda.prefix.outside import (
+    Inside,
     Place,
     distributions_in,
     link_places,
     possible_places,
     python_places,
+    target_of,
 )
 from jupyter_condabuild.conda.prefix.outside_settings import setting_places
+from jupyter_condabuild.conda.prefix.pip import PipDistribution
 from jupyter_condabuild.errors import PrefixNotAllowed, UsageError
 from jupyter_condabuild.events import Warning
 from jupyter_condabuild.image.paths import OUTSIDE, PREFIX
@@ -50,19 +53,28 @@ class OutsideFiles:
     """The places outside of a prefix: those whose files go into the image, and all other places.
 
     `excluded` are the places that the request leaves out by name. `folder_links` are the links of the prefix in the
-    place of folders with files of packages.
+    place of folders with files of packages. `dangling` are links in folders outside of the prefix that go into the
+    image, as texts with their targets, which do not.
     """
 
     taken: tuple[Taken, ...] = ()
     left: tuple[Place, ...] = ()
     excluded: tuple[Place, ...] = ()
     folder_links: frozenset[str] = frozenset()
+    dangling: tuple[str, ...] = ()
 
     @property
     def replaced_links(self) -> frozenset[str]:
         """The links, relative to the prefix, that the image does not get, because it has files in their places."""
         taken = {item.place.link for item in self.taken}
         return frozenset(taken | {place.link for place in (*self.left, *self.excluded) if self._is_covered(place)})
+
+    @property
+    def distributions(self) -> Iterator[tuple[Path, PipDistribution]]:
+        """The Python distributions in the taken places, each with the folder that its files are relative to."""
+        for item in self.taken:
+            if not item.place.link:
+                yield from ((item.place.path.parent, found) for found in distributions_in(item.place))
 
     @property
     def targets(self) -> Mapping[Path, str]:
@@ -105,12 +117,13 @@ class OutsideFiles:
                 "The image contains the links, but not the files. Mount the files at the same paths in the container, "
                 "or put them into the image: --include-outside PATH. --without-outside PATH accepts a link as it is.",
             )
-        if broken := [place for place in kept if not os.path.exists(place.path)]:
-            names = _listed(broken, lambda place: f"{place.link} -> {place.path}")
+        broken = [f"{place.link} -> {place.path}" for place in kept if not os.path.exists(place.path)]
+        if broken or self.dangling:
             yield Warning(
                 "dangling-links",
-                f"{counted(broken, 'link')} of the environment lead to no file: {names}.",
-                "The image contains the links as they are. Remove the links, or restore the files.",
+                f"{counted([*broken, *self.dangling], 'link')} will lead to no file in the image: "
+                f"{listed([*broken, *self.dangling])}.",
+                "The image contains the links as they are. Remove the links, or replace them with the files.",
             )
         if settings := [place for place in self.left if place.kind == "setting"]:
             yield Warning(
@@ -163,6 +176,20 @@ def outside_files(request: PlanRequest, environment: Environment, drift: Drift) 
     for item in taken:
         check_allowed(item.place.path, item.place.source, request.allow_prefixes)
     return OutsideFiles(tuple(taken), tuple(left), tuple(excluded), frozenset(drift.folder_links))
+
+
+def dangling_links(folders: Iterable[tuple[Path, Iterable[str]]], inside: Inside) -> Iterator[str]:
+    """Yields the links in some folders that lead out of all folders of the image, as texts with their targets.
+
+    Args:
+        folders: pairs of a folder and the names of its files.
+        inside: the folders whose files go into the image.
+    """
+    for folder, names in folders:
+        for name in sorted(names):
+            target = target_of(folder / name)
+            if target and not inside(target):
+                yield f"{folder / name} -> {target}"
 
 
 def check_allowed(folder: Path, title: str, allowed: Iterable[str]) -> None:
@@ -243,7 +270,7 @@ def _target(place: Place, targets: set[str]) -> str:
 
 
 def _contents(place: Place) -> str:
-    names = distributions_in(place)
+    names = [f"{item.package.name} {item.package.version}" for item in distributions_in(place)]
     return f"{_size(place.path)}{f', with {listed(names)}' if names else ''}"
 
 

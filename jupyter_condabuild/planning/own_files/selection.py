@@ -18,6 +18,7 @@ from pathlib import Path
 from jupyter_condabuild.conda.prefix.drift import Drift
 from jupyter_condabuild.conda.prefix.editables import import_paths
 from jupyter_condabuild.conda.prefix.environment import Environment
+from jupyter_condabuild.conda.prefix.outside import Inside
 from jupyter_condabuild.conda.prefix.pip import PipDistribution
 from jupyter_condabuild.errors import SecretsFound
 from jupyter_condabuild.events import Log, Report, Warning
@@ -25,7 +26,7 @@ from jupyter_condabuild.oci.layout import Store
 from jupyter_condabuild.planning.own_files.built_files import BuiltFiles, built_files
 from jupyter_condabuild.planning.own_files.credential_names import is_credential
 from jupyter_condabuild.planning.own_files.ignore_files import SourceFiles, included_names, source_files
-from jupyter_condabuild.planning.own_files.outside_files import OutsideFiles, Taken, outside_files
+from jupyter_condabuild.planning.own_files.outside_files import OutsideFiles, Taken, dangling_links, outside_files
 from jupyter_condabuild.planning.own_files.scanner import Finding, Scanner
 from jupyter_condabuild.requests.build import PlanRequest
 from jupyter_condabuild.text import counted, listed
@@ -141,6 +142,9 @@ def own_files(
 
         outside = replace(outside, taken=tuple(map(without_private, outside.taken)))
         built = replace(built, taken=tuple(map(without_private, built.taken)))
+        folders = [*sources.items(), *((item.root, item.files) for item in outside.taken)]
+        inside = Inside([prefix, *sources, *(item.place.path for item in outside.taken)])
+        outside = replace(outside, dangling=tuple(dangling_links(folders, inside)))
     if request.include:
         folder = request.include.absolute()
         included = included_names(folder)
