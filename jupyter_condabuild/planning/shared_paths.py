@@ -1,18 +1,18 @@
-"""Paths that several packages contain: the layer that shows the same files there as an installer leaves.
+"""Paths that several packages contain: the layer that shows the same files there as conda leaves.
 
-The order of the layers is chosen for pulling. An installer links packages in order of dependency, and the last package
-wins. If the two orders show different files, a small layer above the packages has the winner's file. So the layer of a
-package stays a function of that package.
+The order of the layers is chosen for pulling. conda links packages in order of dependency, and the last package wins
+(see `conda.linking.clobbers`). If the two orders show different files, a small layer above the packages has the
+winner's file. So the layer of a package stays a function of that package. An environment that shows another file than
+conda's order has this file in its overlay.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping, Sequence, Set
+from collections.abc import Collection, Mapping
 
 from jupyter_condabuild.conda.contents import package_paths
-from jupyter_condabuild.conda.linking.bytecode import source_of
-from jupyter_condabuild.conda.linking.link import link_order
+from jupyter_condabuild.conda.linking.clobbers import clobbers, link_order, original_path
 from jupyter_condabuild.conda.package_sources import PackageSources
 from jupyter_condabuild.conda.packages import CondaPackage
 from jupyter_condabuild.conda.prefix.environment import Environment
@@ -71,7 +71,11 @@ def paths_of(
     packages = [package for planned in plan.layers for package in planned.packages]
     if environment:
         dists = {package.dist for package in packages}
-        return {record.dist: _own_paths(record.raw) for record in environment.records if record.dist in dists}
+        return {
+            record.dist: list(map(original_path, record.files))
+            for record in environment.records
+            if record.dist in dists
+        }
     return dict(package_paths(packages, sources, site_packages))
 
 
@@ -88,57 +92,18 @@ def winners(
         paths: the packages' paths by dist.
         packages: the packages of the plan by dist.
     """
-    stack = [(package.dist, paths.get(package.dist, ())) for planned in plan.layers for package in planned.packages]
-    all_paths = set[str]().union(*(own for _, own in stack))
-    links = _folders(all_paths) & all_paths
-    if not links and len(all_paths) == sum(len(own) for _, own in stack):
+    found = clobbers({dist: paths.get(dist, ()) for dist in packages})
+    if not found:
         return {}
-    owners: dict[str, list[str]] = {}
-    for dist, own in stack:
-        for path in own:
-            owners.setdefault(path, []).append(dist)
-    shared = {path: dists for path, dists in owners.items() if len(dists) > 1}
-    shared = {path: dists for path, dists in shared.items() if path[-4:] != ".pyc" or source_of(path) not in shared}
-    height = {package.dist: number for number, layer in enumerate(plan.layers) for package in layer.packages}
-    compiled = {dist: plan.layers[number].compiled for dist, number in height.items()}
-    hidden = _behind(links, owners, height)
-    if not shared and not hidden:
-        return {}
-    modules = {path for path in shared if path.endswith(".py") and len({compiled[dist] for dist in shared[path]}) > 1}
-    hidden |= modules
-    rank = {dist: number for number, dist in enumerate(link_order(list(packages.values())))}
-    winner = {path: max(owners[path], key=lambda dist: rank[dist]) for path in {*shared, *hidden}}
-    return {
-        path: packages[winner[path]] for path in sorted(winner) if path in hidden or winner[path] != owners[path][-1]
-    }
-
-
-def _folders(paths: Set[str]) -> set[str]:
-    """Returns every folder that contains one of the paths."""
-    folders: set[str] = set()
-    new = {path.rpartition("/")[0] for path in paths} - {""}
-    while new:
-        folders |= new
-        new = {folder.rpartition("/")[0] for folder in new} - folders - {""}
-    return folders
-
-
-def _behind(links: Set[str], owners: Mapping[str, Sequence[str]], height: Mapping[str, int]) -> set[str]:
-    """Returns the paths below a folder that is a link in a higher layer. An installer makes the folder instead."""
-    return {
+    linked = found.shown([dist] for dist in link_order(packages.values()))
+    stacked = found.shown([package.dist for package in layer.packages] for layer in plan.layers)
+    compiled = {package.dist: layer.compiled for layer in plan.layers for package in layer.packages}
+    mixed = {
         path
-        for path, dists in owners.items()
-        for link in links
-        if path.startswith(f"{link}/") and height[owners[link][-1]] > height[dists[-1]]
+        for path, dists in found.owners.items()
+        if path.endswith(".py") and len({compiled[dist] for dist in dists}) > 1
     }
-
-
-def _own_paths(raw: Mapping[str, object]) -> Sequence[str]:
-    """Returns a record's paths. A path that rattler moved to ``__clobbers__/`` is returned as the package names it."""
-    files: Sequence[str] = raw.get("files") or ()  # type: ignore[assignment]
-    if not any(path.startswith("__clobbers__/") for path in files):
-        return files
-    return [path.split("/", 2)[2] if path.startswith("__clobbers__/") else path for path in files]
+    return {path: packages[dist] for path, dist in sorted(linked.items()) if stacked.get(path) != dist or path in mixed}
 
 
 def _key(contested: Mapping[str, CondaPackage], site_packages: str, bytecode: bool) -> str:

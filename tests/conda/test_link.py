@@ -13,7 +13,8 @@ import pytest
 import rattler
 
 from jupyter_condabuild.conda.linking.bytecode import Compiler
-from jupyter_condabuild.conda.linking.link import LinkedFile, LinkedPackage, link, link_order, linked_package
+from jupyter_condabuild.conda.linking.clobbers import link_order
+from jupyter_condabuild.conda.linking.link import LinkedFile, LinkedPackage, link, linked_package
 from jupyter_condabuild.conda.lockfile import Lockfile
 from jupyter_condabuild.conda.locking import lock
 from jupyter_condabuild.conda.package_cache import Cached, PackageCaches, hash_file

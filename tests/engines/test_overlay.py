@@ -333,7 +333,9 @@ def test_a_file_behind_a_link_inside_of_the_environment_is_copied(
     prefix.add("other", files={"lib64/other.so": b"of the package"})
     prefix.write("lib/other.so", b"changed")
     found = collected(prefix)
-    assert found.text("lib64/other.so") == "changed"
+    assert found.text("lib/other.so") == "changed"
+    assert found["lib64"].kind == "symlink"
+    assert "lib64/other.so" not in found.files
 
 
 def test_settings_that_are_links_are_not_read(

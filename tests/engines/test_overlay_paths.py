@@ -99,3 +99,27 @@ def test_bytecode_without_a_source_is_not_rewritten(prefix: SmallPrefix, collect
     data = bytes(16) + marshal.dumps(code) + bytes(8)
     prefix.write(f"{SITE}/secret.pyc", data)
     assert collected(prefix).bytes(f"{SITE}/secret.pyc") == data
+
+
+def test_the_docker_engine_gets_all_files_of_several_packages(
+    prefix: SmallPrefix, collected: Callable[..., Collected]
+) -> None:
+    """Its installer may leave another file than the environment has. The layers engine has conda's order."""
+    prefix.add("a", files={"share/x": b"a"})
+    prefix.add("b", files={"share/x": b"of b"})
+    assert collected(prefix).files == set()
+    assert collected(prefix, all_clobbered=True).text("share/x") == "of b"
+    prefix.add("a", files={"share/x": b"a"})
+    assert collected(prefix).text("share/x") == collected(prefix, all_clobbered=True).text("share/x") == "a"
+
+
+def test_a_whiteout_is_in_the_folder_that_a_link_names(
+    prefix: SmallPrefix, collected: Callable[..., Collected]
+) -> None:
+    """A layer with a path below a link would replace the link with a folder."""
+    (prefix.path / "lib").mkdir(exist_ok=True)
+    prefix.add("a", links={"lib64": "lib"})
+    prefix.add("b", files={"lib64/b.so": b"b"})
+    (prefix.path / "lib/b.so").unlink()
+    found = collected(prefix)
+    assert not [path for path in found.files if path.startswith("lib64/")]

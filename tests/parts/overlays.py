@@ -56,6 +56,7 @@ def collected(tmp_path: Path) -> Callable[..., Collected]:
         limit: int = 1 << 20,
         python: Path | None = PYTHON,
         work: Path | None = None,
+        all_clobbered: bool = False,
     ) -> Collected:
         environment = snapshot(prefix.path)
         changes = drift(environment)
@@ -63,6 +64,10 @@ def collected(tmp_path: Path) -> Callable[..., Collected]:
             own = own_files(plan_request(prefix=prefix.path), environment, changes, store, silent)
         records = [record for record in environment.records if record.name in taken]
         folder = work or tmp_path / f"work-{next(number)}"
-        return Collected(collect(environment, changes, records, own, python=python, work=folder, limit=limit))
+        return Collected(
+            collect(
+                environment, changes, records, own, python=python, work=folder, limit=limit, all_clobbered=all_clobbered
+            )
+        )
 
     return collect_of

@@ -218,15 +218,6 @@ async def _install(
         raise LinkFailed(f"Cannot link {listed([package.dist for package in packages], 3)}.") from None
 
 
-def link_order(packages: Sequence[CondaPackage]) -> list[str]:
-    """Returns the dists in the order in which an installer links them: a package comes after its dependencies."""
-    from rattler.repo_data import PackageRecord
-
-    ordered = PackageRecord.sort_topologically([rattler_record(package, package.url) for package in packages])
-    by_name = {package.name.lower(): package.dist for package in packages}
-    return [by_name[record.name.normalized] for record in ordered]
-
-
 def rattler_record(package: CondaPackage, url: str) -> Any:
     """Returns the package as a RepoDataRecord of rattler, at a URL."""
     from rattler.package import BuildString

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from jupyter_condabuild.conda.prefix.clobbered import Clobbered, clobbered_paths
 from jupyter_condabuild.conda.prefix.environment import Environment
 from jupyter_condabuild.conda.prefix.fingerprint import stamp_of
 from jupyter_condabuild.conda.prefix.listing import Listing, listing
@@ -49,7 +50,8 @@ class Drift:
     `bytecode` are caches that Python wrote or rewrote; a build can leave them out. `files` is the number of verified
     paths, `bytes` is the sum of their sizes, and `bytes_read` is the number of bytes that were read to verify them.
     `verified` maps the dist of each unchanged package to its stamp. `pip_links` are the files of pip that are symbolic
-    links, and `folder_links` are the links in the place of folders with files of packages.
+    links, and `folder_links` are the links in the place of folders with files of packages. `clobbered` are
+    the paths that several packages bring with different content.
     """
 
     modified: tuple[DriftEntry, ...] = ()
@@ -63,6 +65,7 @@ class Drift:
     verified: Mapping[str, str] = field(default_factory=dict)
     pip_links: tuple[str, ...] = ()
     folder_links: tuple[str, ...] = ()
+    clobbered: tuple[Clobbered, ...] = ()
 
     @property
     def links(self) -> tuple[str, ...]:
@@ -70,8 +73,13 @@ class Drift:
         found = {entry.path for entry in (*self.untracked, *self.modified) if entry.kind == "symlink"}
         return tuple(sorted(found.union(self.pip_links)))
 
+    @property
+    def replaced(self) -> tuple[Clobbered, ...]:
+        """The clobbered paths at which an installation from a lock file leaves another file, or no file."""
+        return tuple(item for item in self.clobbered if not item.by_rule)
+
     def __bool__(self) -> bool:
-        return bool(self.modified or self.missing or self.untracked)
+        return bool(self.modified or self.missing or self.untracked or self.replaced)
 
 
 def drift(
@@ -98,12 +106,14 @@ def drift(
     stamps = {record.dist: stamp_of(record, contents.statuses) for record in environment.records}
     unchanged, records = _unchanged(environment.records, stamps, verified or {})
     compared = {record.dist for record in records}
+    clobbered = tuple(clobbered_paths(prefix, environment.records, pip_files))
+    taken = {item.path for item in clobbered if item.shown or not item.exists}
     expected = expectations(prefix, records, trust_cache=trust_cache)
     modified: list[DriftEntry] = []
     missing: list[DriftEntry] = []
     bytecode: list[DriftEntry] = []
     unreadable: list[str] = []
-    differing: set[str] = set()
+    differing = {item.path for item in clobbered if not item.by_rule}
     size = sum(status[SIZE] for path in unchanged if (status := contents.statuses.get(path)))
     read = 0
     for verdict in verify(prefix, expected, contents.statuses, workers=workers, progress=progress):
@@ -112,6 +122,8 @@ def drift(
         if verdict.state == "same":
             continue
         path = verdict.expected.path
+        if path in taken:
+            continue
         differing.add(path)
         if verdict.state == "unreadable":
             unreadable.append(path)
@@ -129,6 +141,7 @@ def drift(
         bytecode=tuple(sorted([*bytecode, *(entry for entry in unowned if _is_bytecode(entry.path))])),
         warnings=(
             *_file_warnings(modified, missing, untracked),
+            *_clobber_warnings(clobbered),
             *_other_warnings(environment, sorted([*unreadable, *contents.unlisted]), contents.nested),
         ),
         files=len(expected) + len(unchanged),
@@ -141,6 +154,7 @@ def drift(
         },
         pip_links=tuple(sorted(path for path in pip_files if _is_link(contents.statuses.get(path)))),
         folder_links=tuple(sorted(folder_links)),
+        clobbered=clobbered,
     )
 
 
@@ -267,6 +281,26 @@ def _file_warnings(
             "untracked-files",
             f"No package owns {files(untracked)}: {names(untracked)}.",
             "The image contains a copy of them. Other users cannot get them from a lock file.",
+        )
+
+
+def _clobber_warnings(clobbered: Sequence[Clobbered]) -> Iterator[Warning]:
+    def names(items: list[Clobbered]) -> str:
+        return listed([f"{item.path} ({', '.join(item.packages)})" for item in items], 5)
+
+    replaced = [item for item in clobbered if not item.by_rule]
+    if replaced:
+        yield Warning(
+            "clobbered-files",
+            f"At {counted(replaced, 'path')}, several packages have different files, and the environment does not show "
+            f"the file that conda leaves there: {names(replaced)}.",
+            "The image shows what the environment shows. Other users get other files from a lock file.",
+        )
+    if shared := [item for item in clobbered if item.by_rule]:
+        yield Warning(
+            "shared-paths",
+            f"At {counted(shared, 'path')}, several packages have different files: {names(shared)}.",
+            "The image shows the file of the package that is installed last, as the environment does.",
         )
 
 

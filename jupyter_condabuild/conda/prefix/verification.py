@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from jupyter_condabuild.conda.linking import entry_points
+from jupyter_condabuild.conda.linking.clobbers import original_path
 from jupyter_condabuild.conda.package_cache import default_folders
 from jupyter_condabuild.conda.prefix.records import PathsEntry, PrefixRecord
 from jupyter_condabuild.conda.prefix.walk import DEVICE, INODE, LINKS, MODE, MTIME_NS, SIZE, Status
@@ -128,13 +129,10 @@ def _is_script(entry: PathsEntry) -> bool:
 
 def _names_in_package(record: PrefixRecord) -> list[str]:
     """Returns `record.paths` as the package has them: a noarch Python package has no folder above site-packages."""
+    paths = [original_path(entry.path) for entry in record.paths]
     if record.noarch != "python":
-        return [entry.path for entry in record.paths]
-    return [f"site-packages/{rest}" if rest else path for path, rest in map(_split_site_packages, record.paths)]
-
-
-def _split_site_packages(entry: PathsEntry) -> tuple[str, str]:
-    return entry.path, entry.path.partition("/site-packages/")[2]
+        return paths
+    return [f"site-packages/{rest}" if (rest := path.partition("/site-packages/")[2]) else path for path in paths]
 
 
 def verify(
@@ -191,6 +189,11 @@ def _batches(expected: Sequence[Expected]) -> Iterator[list[Expected]]:
             batch, size = [], 0
     if batch:
         yield batch
+
+
+def is_as_expected(prefix: Path, expected: Expected | None) -> bool:
+    """Whether the prefix has the file that a package brings, at its path."""
+    return expected is not None and _verdict(str(prefix), expected).state == "same"
 
 
 def _verdict(root: str, expected: Expected) -> Verdict:

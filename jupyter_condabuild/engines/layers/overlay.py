@@ -92,6 +92,7 @@ def collect(
     python: Path | None,
     work: Path,
     limit: int,
+    all_clobbered: bool = False,
 ) -> Overlay:
     """Returns the overlay: all content of an environment that the package layers lack.
 
@@ -103,6 +104,8 @@ def collect(
             have no bytecode.
         work: a folder for bytecode and rewritten files. It must exist until the layer is written.
         limit: the maximum size in bytes of the untracked files and editable sources together.
+        all_clobbered: whether the overlay has all files that several packages bring, and not only those at which the
+            environment differs from conda's rule. Other installers have other rules.
 
     Raises OverlayTooLarge with the largest folders, PrefixError for a file that cannot be read, or StoreError.
     """
@@ -119,6 +122,7 @@ def collect(
         paths |= {entry.path for entry in record.paths if entry.kind != "pyc_file"}
     untracked = {file.path for file in drift.untracked} - own.withheld
     paths |= untracked | {file.path for file in drift.modified}
+    paths |= {item.path for item in (drift.clobbered if all_clobbered else drift.replaced)}
     below_taken = tuple(f"{item.place.link}/" for item in own.outside.taken if item.place.link)
     paths -= own.outside.replaced_links | own.built.hooks
     paths = {path for path in paths if not path.startswith(below_taken)}
@@ -131,12 +135,13 @@ def collect(
     files: dict[str, Entry] = {}
     stale: set[str] = set()
     for path in sorted(paths, key=lambda path: (path.endswith(".pyc"), path)):
-        entry = live.entry(f"{PREFIX_IN_LAYER}/{path}", prefix / path, prefix)
+        entry = live.entry(f"{PREFIX_IN_LAYER}/{live.resolved(path, prefix)}", prefix / path, prefix)
         if entry is None:
             continue
         entry = replace(entry, mtime=_MTIME)
         if path in untracked:
             _count(sizes, prefix / path, prefix)
+        path = entry.path.removeprefix(f"{PREFIX_IN_LAYER}/")
         if path.endswith(".pyc") and (module := source_of(path)) in files:
             if entry.source in live.originals or files[module].source in live.originals:
                 stale.add(path)  # it has paths of this machine; `_bytecode` compiles the source that the image has
@@ -207,6 +212,13 @@ class _LivePrefix:
     originals: dict[str, Path] = field(default_factory=dict)  # the file of the environment, by the file in `work`
     _real: dict[Path, Path] = field(default_factory=dict)
 
+    def resolved(self, path: str, root: Path) -> str:
+        """Returns a path in `root` without links to other folders in `root`: a layer has no files below a link."""
+        folder, real_root = self._realpath((root / path).parent), self._realpath(root)
+        if not folder.is_relative_to(real_root):
+            return path
+        return str((folder / posixpath.basename(path)).relative_to(real_root))
+
     def entry(self, path: str, file: Path, root: Path) -> Entry | None:
         """Returns the entry of a file at a path of the layer.
 
@@ -239,7 +251,7 @@ class _LivePrefix:
             source = self._relocated(file)
             mode = 0o755 if mode & 0o111 else 0o644
             return Entry(path, mode=mode, mtime=_MTIME, source=source, root=str(real_root))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         except PermissionError:
             raise PrefixError(
@@ -319,13 +331,16 @@ def _whiteouts(prefix: Path, drift: Drift, present: set[str]) -> Iterator[Entry]
     its bytecode, and Python would import it as an empty package.
     """
     missing = set()
+    root = os.path.realpath(prefix)
     for file in drift.missing:
         path = file.path
         if path in present:
             continue
         while (folder := path.rpartition("/")[0]) and not os.path.lexists(prefix / folder):
             path = folder
-        missing.add(path)
+        if os.path.isdir(prefix / folder):  # a layer cannot have a whiteout below a file or a link
+            real = os.path.relpath(os.path.realpath(prefix / folder), root)
+            missing.add(posixpath.normpath(f"{real}/{posixpath.basename(path)}"))
     for path in sorted(missing):
         yield Entry(f"{PREFIX_IN_LAYER}/{path}", "whiteout")
 

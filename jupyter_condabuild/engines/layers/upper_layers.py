@@ -91,6 +91,7 @@ def overlay_of(
         python=python if inputs.bytecode and python.exists() else None,
         work=job.folder(),
         limit=request.overlay_max_bytes,
+        all_clobbered=request.engine == "docker",
     )
 
 

@@ -14,6 +14,10 @@ const WARNINGS: Record<string, KnownFault> = {
     title: "Bytecode is the installer's choice",
     hint: 'The layers engine leaves out all bytecode (--engine layers --no-bytecode).'
   },
+  'clobbered-files': {
+    title: 'Several packages have different files at the same path',
+    hint: 'The image shows what the environment shows. Other users get other files from a lock file.'
+  },
   'conda-overwritten-by-pip': {
     title: 'pip overwrote files of a conda package',
     hint: "The image contains pip's files. To repair the environment, remove both packages and install only one."
@@ -96,6 +100,10 @@ const WARNINGS: Record<string, KnownFault> = {
     title: 'Files may contain secrets',
     hint: 'Remove the secrets, move the files, or name the files in .dockerignore or .gitignore. If they are no secrets, or everyone who gets the image may have them: --allow-secret PATH.',
     endsInNames: true
+  },
+  'shared-paths': {
+    title: 'Several packages have different files at the same path',
+    hint: 'The image shows the file of the package that is installed last, as the environment does.'
   },
   'untracked-files': {
     title: 'Files belong to no package',

@@ -13,7 +13,7 @@ import subprocess
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from hashlib import md5, sha256
@@ -58,6 +58,19 @@ class Installed:
         """Returns a JSON file of `info/`, or an empty object if there is none."""
         path = self.folder / "info" / name
         return json.loads(path.read_bytes()) if path.exists() else {}
+
+
+def link_order(depends: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    """Yields the names of packages in the order of conda's `PrefixGraph` (without its rules for circles)."""
+    graph = {name: {re.split(r"[ =<>!~]", depend)[0] for depend in own} for name, own in depends.items()}
+    graph = {name: (parents & graph.keys()) - {name} for name, parents in graph.items()}
+    connected = set().union(*graph.values())
+    yield from (alone := sorted(name for name in graph if not graph[name] and name not in connected))
+    while graph:
+        free = sorted(name for name in graph if not graph[name])
+        yield from (name for name in free if name not in alone)
+        graph = {name: parents.difference(free) for name, parents in graph.items() if parents}
+        assert free
 
 
 @dataclass(frozen=True)
@@ -128,9 +141,14 @@ class Conda:
                 package.sources.append(target)
 
     def _place(self, source: Path, target: Path, path: Json) -> str | None:
+        # conda warns about the clobbered path, and the later package wins: with a folder, or instead of a folder
+        for folder in target.relative_to(self.prefix).parents:
+            if os.path.lexists(self.prefix / folder) and not (self.prefix / folder).is_dir():
+                (self.prefix / folder).unlink()
         target.parent.mkdir(parents=True, exist_ok=True)
-        if target.is_symlink() or target.exists():
-            target.unlink()  # conda warns about the clobbered path, and the later package wins
+        if target.is_dir() and not target.is_symlink():
+            shutil.rmtree(target)
+        target.unlink(missing_ok=True)
         if path["path_type"] == "softlink":
             target.symlink_to(os.readlink(source))
             return None

@@ -54,8 +54,7 @@ def conda_made(
     """
     with TemporaryDirectory() as cache:
         found = {record.name.normalized: record for record in solve(specs, channel_url, Path(cache))}
-    order = rattler.PackageRecord.sort_topologically(list(found.values()))
-    records = [found[record.name.normalized] for record in order]
+    records = [found[name] for name in conda.link_order({name: record.depends for name, record in found.items()})]
     conda.Conda(prefix.absolute(), pkgs_dir.absolute(), channel_url).create(records, specs, scripts, env_vars or {})
     return prefix
 
