@@ -95,21 +95,22 @@ def _with_sizes(packages: Sequence[CondaPackage], sources: PackageSources) -> li
     def with_size(package: CondaPackage) -> CondaPackage:
         if package.size is not None or not package.sha256 or not sources.may_fetch(package):
             return package
-        return replace(package, size=_content_length(sources.url(package)))
+        return replace(package, size=_content_length(package, sources))
 
     with ThreadPoolExecutor(8) as executor:
         return list(executor.map(with_size, packages))
 
 
-def _content_length(url: str) -> int | None:
-    """Asks the channel for the size of a file, in bytes; None if the channel does not report it.
+def _content_length(package: CondaPackage, sources: PackageSources) -> int | None:
+    """Asks the channel for the size of an archive, in bytes; None if the channel does not report it.
 
     A login in the URL is sent only to the host of the URL.
     """
+    url = sources.url(package)
     if url.startswith("file:"):
         return _file_size(Path(os.fsdecode(url_path(url))))
     try:
-        with open_url(url, _SECONDS, method="HEAD") as response:
+        with open_url(sources.url_with_login(package), _SECONDS, method="HEAD") as response:
             return length(response.headers)
     except (OSError, ValueError, HTTPException):
         return None

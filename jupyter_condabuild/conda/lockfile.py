@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
 
 from jupyter_condabuild.conda.packages import CondaPackage, PipPackage, site_packages_of
 from jupyter_condabuild.conda.platforms import check_subdirs
+from jupyter_condabuild.conda.secrets import scrub_url
 from jupyter_condabuild.errors import LockfileError
 
 Format = Literal["conda-lock", "explicit", "pixi", "environment"]
@@ -27,13 +28,17 @@ class Choices:
     """What the file of a lock file has, and what was chosen from it.
 
     `platforms` and `environments` are all in the file; empty if the format cannot contain several. `environment` is the
-    chosen one. `left_out` are the categories of packages that were not read.
+    chosen one. `left_out` are the categories of packages that were not read. `urls` maps the URL of a conda package to
+    the URL with a login that the file has; it may contain secrets. `pip_logins` are the pip packages whose URLs have a
+    login.
     """
 
     platforms: tuple[str, ...] = ()
     environments: tuple[str, ...] = ()
     environment: str = ""
     left_out: tuple[str, ...] = ()
+    urls: Mapping[str, str] = field(default_factory=dict, repr=False, hash=False)
+    pip_logins: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -50,7 +55,7 @@ class Lockfile:
     conda: tuple[CondaPackage, ...]
     pip: tuple[PipPackage, ...] = ()
     requested: tuple[str, ...] = field(default=(), compare=False)
-    choices: Choices = field(default=Choices(), compare=False)
+    choices: Choices = field(default_factory=Choices, compare=False)
 
     @cached_property
     def digest(self) -> str:
@@ -113,13 +118,18 @@ def of_file(
     pip: Iterable[PipPackage],
     requested: Sequence[str] = (),
     choices: Choices | None = None,
+    urls: Iterable[str] = (),
+    pip_urls: Mapping[str, str] | None = None,
 ) -> Lockfile:
     """Returns the lock file of the entries of a file. Equal entries count once.
 
     Args:
         where: the name of the file, for messages.
+        urls: the URLs of the conda packages as they are in the file.
+        pip_urls: the URLs of the pip packages as they are in the file, by name.
 
-    Raises LockfileError if a name occurs with two versions or archives, or if a package is for another platform.
+    Raises LockfileError if a URL has a variable that is no login, if a name occurs with two versions or archives, or if
+    a package is for another platform.
     """
     packages: dict[str, CondaPackage] = {}
     for package in conda:
@@ -133,7 +143,15 @@ def of_file(
             raise _twice(where, other.name, (found.version, other.version), "two pip packages of this name")
     check_subdirs(platform, {package.subdir: package.dist for package in packages.values()}, where)
     made = of_packages(platform, list(packages.values()), list(pips.values()), requested)
-    return replace(made, choices=choices) if choices else made
+    for package in made.conda:
+        if "$" in package.url:
+            raise LockfileError(
+                f"{where} has a variable outside of the login in the URL of {package.dist}: {package.url[:200]}.",
+                "Write the URL in full. Only a login may be a variable: https://$USER:$PASSWORD@host or /t/$TOKEN/.",
+            )
+    with_login = {clean: url for url in urls if (clean := scrub_url(url)) != url}
+    pip_logins = tuple(name for name, url in (pip_urls or {}).items() if scrub_url(url) != url)
+    return replace(made, choices=replace(choices or Choices(), urls=with_login, pip_logins=pip_logins))
 
 
 def _differ(first: str, second: str) -> bool:

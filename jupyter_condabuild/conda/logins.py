@@ -8,19 +8,17 @@ Source: docs.conda.io "Using non-standard certificates and channels"; rattler_ne
 
 from __future__ import annotations
 
-import json
-import netrc
 import os
+import re
 import urllib.request
 from base64 import b64encode
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from email.message import Message
 from http.client import HTTPResponse
 from pathlib import Path
 from typing import IO, Any, cast
-from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
+from urllib.parse import quote, unquote, urljoin, urlsplit, urlunsplit
 
 from jupyter_condabuild.conda.secrets import scrub_url
 from jupyter_condabuild.proxies import Proxies
@@ -35,102 +33,87 @@ _PUBLIC = frozenset(
 _PUBLIC_HOSTS = frozenset(("repo.anaconda.com",))
 
 
+PLACEHOLDER = re.compile(r"/t/(?:<TOKEN>|%3CTOKEN%3E|\*+)(?=/)", re.IGNORECASE)
+"""What conda and mamba write into records and lock files instead of a token."""
+
+_VARIABLE = re.compile(r"\$(?:\{([A-Za-z_]\w*)\}|([A-Za-z_]\w*))", re.ASCII)
+
+
 @dataclass(frozen=True)
 class Logins:
     """The channels and hosts for which this user has a login.
 
     `channels` are the URLs of channels without their credentials, as conda's settings name them with credentials.
     `hosts` are the names of hosts in the credential stores of rattler, mamba and netrc; ``*.lab.org`` stands for all
-    hosts below. `tokens` are the conda tokens of hosts in rattler's store.
+    hosts below. `tokens` are the conda tokens of hosts in rattler's and mamba's store. `with_login` maps a channel or
+    host without its credentials, as a URL, to the URL with them; rattler's client does not know these. `places` maps
+    each channel and each host to the file that has its login.
     """
 
     channels: tuple[str, ...] = ()
     hosts: frozenset[str] = frozenset()
     tokens: Mapping[str, str] = field(default_factory=dict, repr=False)
+    with_login: Mapping[str, str] = field(default_factory=dict, repr=False)
+    places: Mapping[str, str] = field(default_factory=dict)
 
     def covers(self, url: str) -> bool:
         """Whether a package is fetched with a login: one in its URL, or one that this user's settings have."""
         clean = scrub_url(url)
-        parts = urlsplit(clean)
-        host, path = parts.hostname or "", parts.path.strip("/")
-        if host in _PUBLIC_HOSTS or any(f"{host}/{path}/".startswith(f"{name}/") for name in _PUBLIC):
-            return False
-        if clean != url or any(f"{clean}/".startswith(f"{channel.rstrip('/')}/") for channel in self.channels):
-            return True
-        return _matching(host, self.hosts) is not None
+        return not _is_public(clean) and (clean != url or bool(self._keys(clean)))
+
+    def place(self, url: str) -> str:
+        """Returns the file with this user's login for a URL; empty if the user has none, or if nobody needs one."""
+        clean = scrub_url(url)
+        keys = () if _is_public(clean) else self._keys(clean)
+        return next((self.places[key] for key in keys if key in self.places), "")
 
     def url(self, url: str) -> str:
-        """Returns the URL with the conda token of its host; unchanged if the store has none. It may be a secret."""
+        """Returns the URL with the user's login for its channel, or with the conda token of its host.
+
+        It is unchanged if it has a login, or if the user has none. The result may be a secret.
+        """
         parts = urlsplit(url)
         host = _matching(parts.hostname or "", self.tokens)
-        if host is None or parts.path.startswith("/t/"):
+        if host is not None and not parts.path.startswith("/t/"):
+            return urlunsplit(parts._replace(path=f"/t/{self.tokens[host]}{parts.path}"))
+        if scrub_url(url) != url or _is_public(url):
             return url
-        return urlunsplit(parts._replace(path=f"/t/{self.tokens[host]}{parts.path}"))
+        key = _longest(url, self.with_login)
+        return self.with_login[key].rstrip("/") + url[len(key.rstrip("/")) :] if key else url
+
+    def _keys(self, clean: str) -> list[str]:
+        """Returns the channel and the host among the user's logins that a URL without a login belongs to."""
+        host = _matching(urlsplit(clean).hostname or "", self.hosts)
+        return [key for key in (_longest(clean, self.channels), host) if key]
+
+
+def _is_public(clean: str) -> bool:
+    parts = urlsplit(clean)
+    host, path = parts.hostname or "", parts.path.strip("/")
+    return host in _PUBLIC_HOSTS or any(f"{host}/{path}/".startswith(f"{name}/") for name in _PUBLIC)
+
+
+def _longest(url: str, channels: Iterable[str]) -> str:
+    """Returns the longest URL of a channel that another URL starts with; empty if there is none."""
+    found = (channel for channel in channels if f"{url}/".startswith(f"{channel.rstrip('/')}/"))
+    return max(found, key=len, default="")
 
 
 def _matching(host: str, names: Iterable[str]) -> str | None:
     return next((name for name in names if name == host or (name[:2] == "*." and host.endswith(name[1:]))), None)
 
 
-def read_logins(environ: Mapping[str, str] = os.environ) -> Logins:
-    """Returns the logins of this user: of conda's settings, of rattler's and mamba's stores, and of netrc.
+def variables(text: str) -> list[str]:
+    """Returns the names of the variables in a URL, which are written as ``$NAME`` or ``${NAME}``."""
+    return list(dict.fromkeys(match[1] or match[2] for match in _VARIABLE.finditer(text)))
 
-    Files that cannot be read count as empty. Logins in the keyring of the desktop are not found.
+
+def expanded(url: str, environ: Mapping[str, str] = os.environ) -> str:
+    """Returns a URL with the values of its variables. It may be a secret.
+
+    A value cannot end the login: ``@``, ``/``, ``?`` and ``#`` are percent-encoded. Raises KeyError without a value.
     """
-    home = Path(environ.get("HOME") or Path.home())
-    places = (".condarc", ".conda/.condarc", ".config/conda/.condarc", ".config/conda/condarc", ".mambarc")
-    files = [home / place for place in places]
-    files += [Path(environ[name]) for name in ("CONDARC", "MAMBARC") if environ.get(name)]
-    files += [Path(environ[name]) / ".condarc" for name in ("CONDA_ROOT", "MAMBA_ROOT_PREFIX") if environ.get(name)]
-    channels = [channel for file in files for channel in _condarc_channels(file)]
-    store = _json(Path(environ.get("RATTLER_AUTH_FILE") or home / ".rattler/credentials.json"))
-    with_token = {host: login for host, login in store.items() if isinstance(login, dict) and "CondaToken" in login}
-    tokens = {host: str(login["CondaToken"]) for host, login in with_token.items()}
-    hosts = {
-        *store,
-        *(urlsplit(f"//{name}").hostname or "" for name in _json(home / ".mamba/auth/authentication.json")),
-    }
-    with suppress(OSError, netrc.NetrcParseError):
-        hosts |= {host for host in netrc.netrc(environ.get("NETRC") or home / ".netrc").hosts if host != "default"}
-    return Logins(tuple(dict.fromkeys(channels)), frozenset(hosts) - {""}, tokens)
-
-
-def _condarc_channels(file: Path) -> Iterator[str]:
-    """Yields the URLs of channels that a .condarc names with a login, without the login."""
-    try:
-        text = file.read_text("utf-8", "replace")
-    except OSError:
-        return
-    if scrub_url(text) == text and "://" not in text:
-        return
-    import yaml  # takes 20 ms, and most users have no such file
-
-    try:
-        value = yaml.safe_load(text)
-    except (ValueError, yaml.YAMLError, RecursionError):
-        return
-    for item in _texts(value):
-        if "://" in item and (clean := scrub_url(item)) != item:
-            yield clean
-    for item in value.get("channel_settings") or () if isinstance(value, dict) else ():
-        if isinstance(item, dict) and item.get("auth") and "://" in str(item.get("channel")):
-            yield scrub_url(str(item["channel"])).rstrip("*")
-
-
-def _texts(value: Any, depth: int = 0) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif depth < 5 and isinstance(value, (dict, list)):
-        for item in value.values() if isinstance(value, dict) else value:
-            yield from _texts(item, depth + 1)
-
-
-def _json(file: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(file.read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return value if isinstance(value, dict) else {}
+    return _VARIABLE.sub(lambda match: quote(environ[match[1] or match[2]], safe="%:!$&'()*+,;=~"), url)
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):

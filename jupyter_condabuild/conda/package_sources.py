@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from jupyter_condabuild.conda.logins import Logins
+from jupyter_condabuild.conda.logins import PLACEHOLDER, Logins
 from jupyter_condabuild.conda.package_cache import Cached, PackageCaches
 from jupyter_condabuild.conda.packages import CondaPackage
 
@@ -33,11 +33,12 @@ class PackageSources:
 
     def url(self, package: CondaPackage) -> str:
         """Returns the URL for the download. It may contain credentials: never put it into a message."""
-        return self.urls.get(package.dist) or package.url
+        url = self.urls.get(package.dist) or package.url
+        return package.url if PLACEHOLDER.search(url) else url
 
     def needs_login(self, package: CondaPackage) -> bool:
         """Whether a package is fetched with a login, so that others may not be able to get it."""
-        return self.logins.covers(self.url(package))
+        return self.logins.covers(self.urls.get(package.dist) or package.url)
 
     def url_with_login(self, package: CondaPackage) -> str:
         """Returns the URL for a download with a login. It may contain credentials: never put it into a message."""

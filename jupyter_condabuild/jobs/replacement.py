@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from jupyter_condabuild.conda.linking.interpreter import for_foreign_packages
 from jupyter_condabuild.conda.lockfile import Lockfile
+from jupyter_condabuild.conda.login_stores import read_logins
 from jupyter_condabuild.conda.package_cache import PackageCaches, default_folders
 from jupyter_condabuild.conda.package_sources import PackageSources
 from jupyter_condabuild.conda.solving import changed, with_versions
@@ -51,7 +52,7 @@ def run(request: RebaseRequest, report: Report) -> Finished:
         if hidden_in(manifest):
             raise BadImage("The image has updates on top of it (--stack).", "Build it again without --stack.")
         lockfile = _solved(ours.lockfile, request, report)
-        sources = PackageSources(PackageCaches(default_folders()))
+        sources = PackageSources(PackageCaches(default_folders()), logins=read_logins())
         planned = _planned(own, ours.lockfile, lockfile)
         paths = paths_of(LayerPlan(tuple(planned), 0), None, sources, lockfile.site_packages)
         report_link_scripts(paths, paths, report, strict=False)

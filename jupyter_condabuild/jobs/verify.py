@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from jupyter_condabuild.conda.complete import complete
+from jupyter_condabuild.conda.login_stores import read_logins
 from jupyter_condabuild.conda.package_cache import PackageCaches, default_folders
 from jupyter_condabuild.conda.package_sources import PackageSources
 from jupyter_condabuild.errors import NotVerified
@@ -73,7 +74,7 @@ def run(request: VerifyRequest, report: Report) -> Verification:
         with job.phase("lock"):
             image = open_image(request.reference, job)
             engine, lockfile = made_by(image), lock_in(image)
-            sources = PackageSources(PackageCaches(default_folders()))
+            sources = PackageSources(PackageCaches(default_folders()), logins=read_logins())
             lockfile, unlockable = complete(lockfile, sources, job.folder())
             if unlockable:
                 raise next(iter(unlockable.values()))

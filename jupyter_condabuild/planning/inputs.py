@@ -9,9 +9,10 @@ from pathlib import Path
 from jupyter_condabuild.conda.complete import complete
 from jupyter_condabuild.conda.formats import load
 from jupyter_condabuild.conda.lock_findings import findings
+from jupyter_condabuild.conda.lock_logins import login_urls
 from jupyter_condabuild.conda.lockfile import Lockfile
 from jupyter_condabuild.conda.locking import lock, pip_package
-from jupyter_condabuild.conda.logins import read_logins
+from jupyter_condabuild.conda.login_stores import read_logins
 from jupyter_condabuild.conda.package_cache import PackageCaches, default_folders
 from jupyter_condabuild.conda.package_sources import PackageSources
 from jupyter_condabuild.conda.prefix.drift import Drift, drift
@@ -111,7 +112,10 @@ def read_inputs(
             "Make a lock file for Linux: conda-lock -p linux-64, or pixi with platforms = ['linux-64'].",
         )
     with job.phase("lock"):
-        sources = PackageSources(PackageCaches(_folders(environment)), urls, logins=read_logins())
+        logins = read_logins()
+        if environment is None:
+            urls = login_urls(lockfile, logins, job.report)
+        sources = PackageSources(PackageCaches(_folders(environment)), urls, logins=logins)
         known = lockfile
         lockfile, unlockable = complete(lockfile, sources, job.folder(), unverified=environment is None)
         if unlockable and environment is None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from jupyter_condabuild.conda.licenses import licenses, pip_license
 from jupyter_condabuild.conda.lockfile import Lockfile
+from jupyter_condabuild.conda.login_stores import read_logins
 from jupyter_condabuild.conda.package_cache import PackageCaches, default_folders
 from jupyter_condabuild.conda.package_sources import PackageSources
 from jupyter_condabuild.conda.packages import License
@@ -41,7 +42,7 @@ def licenses_in(
     records = environment.records if environment else ()
     urls = {record.dist: record.url for record in records if record.url}
     caches = PackageCaches(default_folders(environment.prefix if environment else None))
-    return _licenses(lockfile, PackageSources(caches, urls), environment, needs_texts)
+    return _licenses(lockfile, PackageSources(caches, urls, logins=read_logins()), environment, needs_texts)
 
 
 def _licenses(

@@ -9,7 +9,8 @@ import pytest
 from jupyter_condabuild.conda import logins
 from jupyter_condabuild.conda.contents import package_paths
 from jupyter_condabuild.conda.fetch import locate
-from jupyter_condabuild.conda.logins import Logins, read_logins
+from jupyter_condabuild.conda.login_stores import read_logins
+from jupyter_condabuild.conda.logins import Logins
 from jupyter_condabuild.conda.package_sources import PackageSources
 from jupyter_condabuild.conda.packages import CondaPackage
 from tests.conda.test_fetch import DATA, package

@@ -123,7 +123,9 @@ def load(value: Mapping[str, Any], where: str, platform: str, categories: Sequen
     except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
         raise yaml.incomplete(where, "conda-lock file", error) from None
     choices = Choices(tuple(platforms), left_out=tuple(sorted(known - chosen)))
-    return of_file(where, platform, conda, pip, requested, choices)
+    urls = [entry["url"] for entry in entries if entry["manager"] == "conda"]
+    pip_urls = {str(entry["name"]): entry["url"] for entry in entries if entry["manager"] == "pip"}
+    return of_file(where, platform, conda, pip, requested, choices, urls, pip_urls)
 
 
 def _chosen(categories: Sequence[str], known: Set[str], where: str) -> Set[str]:

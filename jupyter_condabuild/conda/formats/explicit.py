@@ -65,6 +65,8 @@ def load(text: str, where: str, platform: str) -> Lockfile:
     conda: list[CondaPackage] = []
     pip: list[PipPackage] = []
     kinds: dict[str, str] = {}
+    urls: list[str] = []
+    pip_urls: dict[str, str] = {}
     named = ""
     for raw in _LINE.finditer(text):
         line = raw[0].strip()
@@ -75,11 +77,14 @@ def load(text: str, where: str, platform: str) -> Lockfile:
                 kinds[match[1]] = match[2]
             elif match := _PIP.fullmatch(line):
                 pip.append(_pip_package(match[1]))
+                pip_urls[pip[-1].name] = match[1]
             elif line and line[0] != "#" and line != "@EXPLICIT":
                 item = _package(line)
                 if isinstance(item, PipPackage):
                     pip.append(item)
+                    pip_urls[item.name] = line
                 else:
+                    urls.append(line.partition("#")[0])
                     conda.append(item)
         except ValueError as error:
             number = text.count("\n", 0, raw.start()) + 1
@@ -88,7 +93,7 @@ def load(text: str, where: str, platform: str) -> Lockfile:
     default = platform or linux_platform()
     found = named or next(iter(of_subdirs(package.subdir for package in conda)), default)
     conda = [package.with_noarch(kinds.get(package.fn, "")) for package in conda]
-    lockfile = of_file(where, found, conda, pip)
+    lockfile = of_file(where, found, conda, pip, urls=urls, pip_urls=pip_urls)
     choose([found], platform, where)
     return lockfile
 

@@ -111,7 +111,9 @@ def load(value: Mapping[str, Any], where: str, platform: str, environment: str =
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise yaml.incomplete(where, "pixi.lock", error) from None
     choices = Choices(tuple(sorted(platforms)), tuple(sorted(environments)), name)
-    return of_file(where, subdirs.get(platform, platform), conda, pip, choices=choices)
+    urls = [str(reference["conda"]) for reference in platforms[platform] if "conda" in reference]
+    pip_urls = {str(entries[url]["name"]): url for reference in platforms[platform] if (url := reference.get("pypi"))}
+    return of_file(where, subdirs.get(platform, platform), conda, pip, (), choices, urls, pip_urls)
 
 
 def _environment(environments: Mapping[str, Any], wanted: str, where: str) -> str:

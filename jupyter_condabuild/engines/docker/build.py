@@ -124,8 +124,8 @@ def _temporary_name(daemon: Daemon, name: str) -> Iterator[None]:
 
 _HINT = (
     "The output of the step is above. If a package could not be downloaded, check that the engine can reach its "
-    "channel. This machine downloads the packages of a channel with a login only if the URLs in the environment's "
-    "records contain the login."
+    "channel. This machine downloads the packages of a channel with a login only if your settings, the lock file or "
+    "the environment's records contain the login."
 )
 
 
