@@ -13,17 +13,19 @@ from jupyter_condabuild.conda.locking import lock
 from jupyter_condabuild.conda.prefix.drift import Drift, drift
 from jupyter_condabuild.conda.prefix.environment import Environment
 from jupyter_condabuild.conda.prefix.snapshot import snapshot
-from jupyter_condabuild.events import Report, phase
+from jupyter_condabuild.events import Report, Warning, phase
+from jupyter_condabuild.planning.own_files.outside_files import lock_warnings
 from jupyter_condabuild.requests.others import LockRequest
 
 
 @dataclass(frozen=True)
 class LockReport:
-    """An environment, its drift from its records, and its lock file."""
+    """An environment, its drift from its records, its lock file, and the warnings about all of them."""
 
     environment: Environment
     drift: Drift
     lockfile: Lockfile
+    warnings: tuple[Warning, ...]
 
     def lockfile_text(self, request: LockRequest) -> str:
         """Returns the lock file in the format of a request."""
@@ -50,7 +52,7 @@ class LockReport:
             "modified": [entry.path for entry in changes.modified],
             "missing": [entry.path for entry in changes.missing],
             "untracked": [entry.path for entry in changes.untracked],
-            "warnings": [asdict(warning) for warning in (*environment.warnings, *changes.warnings)],
+            "warnings": [asdict(warning) for warning in self.warnings],
         }
 
     def text(self) -> str:
@@ -77,6 +79,7 @@ def lock_report(prefix: Path, report: Report) -> LockReport:
         changes = drift(environment)
     with phase(report, "lock"):
         lockfile = lock(environment)
-    for warning in (*environment.warnings, *changes.warnings):
+    warnings = (*environment.warnings, *changes.warnings, *lock_warnings(environment))
+    for warning in warnings:
         report(warning)
-    return LockReport(environment, changes, lockfile)
+    return LockReport(environment, changes, lockfile, warnings)

@@ -278,6 +278,9 @@ def test_what_the_shell_adds_to_the_search_path_is_said(run: CommandLine, rattle
     environ = {"PYTHONPATH": f"{run.environ.get('PYTHONPATH', '')}:{extra}"}
     done = run("plan", rattler_prefix, environ=environ)
     assert f"Python imports from {extra} (PYTHONPATH)" in done.err
+    locked = run("lock", rattler_prefix, "-o", tmp_path / "lock.yml", environ=environ)
+    assert f"Python imports from {extra} (PYTHONPATH)" in locked.err
+    assert "--include-outside" not in locked.err
     refused = run("build", rattler_prefix, "-o", tmp_path / "x.tar", "--strict", environ=environ)
     assert (refused.status, str(extra) in refused.err) == (1, True)
     accepted = run("plan", rattler_prefix, "--without-outside", extra, environ=environ)

@@ -180,7 +180,7 @@ def test_links_out_of_the_environment_are_named(machine: Machine) -> None:
     (share / "gone").symlink_to("/nowhere/models")
     assert machine.warnings() == [
         (
-            "2 links of the environment lead out of it: share/models -> T/data/models (1 file), "
+            "The environment has 2 links to files outside of it: share/models -> T/data/models (1 file), "
             "share/one -> T/data/models/a.bin (1 file)."
         ),
         "1 link will lead to no file in the image: share/gone -> /nowhere/models.",
@@ -324,7 +324,7 @@ def test_a_warning_counts_the_files_of_the_links_that_it_lists(machine: Machine)
         (machine.prefix.path / file).unlink()
         (machine.prefix.path / file).symlink_to(cache / os.path.basename(file))
     (found,) = machine.warnings()
-    assert found.startswith("12 links of the environment lead out of it: ")
+    assert found.startswith("The environment has 12 links to files outside of it: ")
     assert found.endswith("/archive/09.py (1 file) and 2 more.")
     taken = machine.read(include_outside=[str(cache)]).own.outside
     assert taken.replaced_links == set(files)

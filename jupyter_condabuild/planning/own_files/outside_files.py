@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from jupyter_condabuild.conda.prefix.drift import Drift
 from jupyter_condabuild.conda.prefix.environment import Environment
+from jupyter_condabuild.conda.prefix.launch import of_shell
 from jupyter_condabuild.conda.prefix.outside import (
     Inside,
     Place,
@@ -97,7 +98,7 @@ class OutsideFiles:
                     "outside-prefix",
                     f"Python imports from {place.path} ({place.source}), outside of the environment: "
                     f"{_contents(place)}.",
-                    _HINT.format(path=place.path),
+                    _HINT,
                 )
         links = [place for place in self.left if place.link]
         for place in links:
@@ -106,14 +107,14 @@ class OutsideFiles:
                     "outside-prefix",
                     f"{place.link} is a link to {place.path}, outside of the environment: {_contents(place)}. "
                     "The image has the files of the packages in its place.",
-                    _HINT.format(path=place.path),
+                    _HINT,
                 )
         kept = [place for place in links if not self._is_covered(place)]
         if existing := [place for place in kept if os.path.exists(place.path)]:
             names = _listed(existing, lambda place: f"{place.link} -> {place.path} ({_size(place.path)})")
             yield Warning(
                 "outside-prefix",
-                f"{counted(existing, 'link')} of the environment lead out of it: {names}.",
+                f"The environment has {counted(existing, 'link')} to files outside of it: {names}.",
                 "The image contains the links, but not the files. Mount the files at the same paths in the container, "
                 "or put them into the image: --include-outside PATH. --without-outside PATH accepts a link as it is.",
             )
@@ -143,8 +144,8 @@ class OutsideFiles:
 
 
 _HINT = (
-    "The image does not contain these files. To put them into the image, add --include-outside {path}. "
-    "If the environment does not need them, add --without-outside {path}."
+    "The image does not contain these files. To put them into the image, add --include-outside PATH. "
+    "If the environment does not need them, add --without-outside PATH."
 )
 
 
@@ -207,6 +208,13 @@ def check_allowed(folder: Path, title: str, allowed: Iterable[str]) -> None:
             f"{title} has its source in {folder}, which is not among the folders that this server may build.",
             "Install the package from an archive, or ask the administrator of this server for allow_prefixes.",
         )
+
+
+def lock_warnings(environment: Environment) -> list[Warning]:
+    """Returns the warnings for a lock file: of what Python imports from outside, with the variables of this process."""
+    places = OutsideFiles(left=tuple(python_places(environment, of_shell())))
+    hint = "The lock file does not bring these files. Install the packages into the environment."
+    return [replace(warning, hint=hint) for warning in places.warnings()]
 
 
 def watched_places(request: PlanRequest, environment: Environment, links: Sequence[str]) -> dict[Path, bool]:

@@ -118,6 +118,38 @@ const WARNINGS: Record<string, KnownFault> = {
   'vcs-install': {
     title: 'A package was built from version control',
     hint: 'The image contains the installed files. A build of the package on another machine may differ.'
+  },
+  'dangling-links': {
+    title: 'Links lead to no file in the image',
+    hint: 'The image contains the links as they are. Remove the links, or replace them with the files.',
+    endsInNames: true
+  },
+  'editable-built': {
+    title: 'An editable install is built at each import',
+    hint: 'If its compiled code has changed since, import the package once before you build the image.'
+  },
+  'editable-builds-at-import': {
+    title: 'Editable installs cannot be imported in the image',
+    hint: "Install the project without --editable: 'pip install --no-deps FOLDER'. With scikit-build-core, '-C editable.rebuild=false' helps, too. With meson-python, import the package once, so that it is built.",
+    endsInNames: true
+  },
+  'outside-prefix': {
+    title: 'The environment uses files outside of it',
+    hint: 'The image does not contain these files. To put them into the image, add --include-outside PATH. If the environment does not need them, add --without-outside PATH.'
+  },
+  'outside-settings': {
+    title: 'Settings name files outside of the environment',
+    hint: 'The image contains neither the files nor the variables. Install into the environment what it needs, or mount the files in the container and set the variables there.',
+    endsInNames: true
+  },
+  'outside-taken': {
+    title: 'The image contains files from outside of the environment',
+    hint: 'Other users cannot get them from a lock file.',
+    endsInNames: true
+  },
+  'root-prefix': {
+    title: 'The environment is a base environment',
+    hint: 'They hold the package cache, other environments and builds. Build the image of each other environment separately.'
   }
 };
 
