@@ -16,7 +16,7 @@ MAX_LINES = 400
 MOST_MODULES = 25
 CATCH_ALL_NAMES = {"utils", "util", "helpers", "helper", "manager", "managers", "common", "misc"}
 
-FOUNDATION = {"errors", "events", "text", "files", "settings", "proxies"}
+FOUNDATION = {"errors", "events", "text", "files", "settings", "proxies", "certificates"}
 ROOMS = ["requests", "image", "planning", "trust", "sbom", "distribution", "engines", "jobs"]
 """The floors, from the lowest to the highest. They are above conda and oci."""
 
@@ -24,6 +24,7 @@ BELOW = {
     "errors": set[str](),
     "text": set[str](),
     "proxies": set[str](),
+    "certificates": set[str](),
     "events": {"errors"},
     "files": {"errors"},
     "settings": {"errors"},

@@ -1,12 +1,14 @@
-"""The rattler clients that download from channels, with the proxies of the environment."""
+"""The rattler clients that download from channels, with the proxies and the certificates of the environment."""
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from jupyter_condabuild.certificates import openssl_variables
 from jupyter_condabuild.errors import PackageNotFound
 from jupyter_condabuild.proxies import Proxies
 
@@ -23,6 +25,9 @@ def make_client(urls: Iterable[str], *, retries: int, seconds: int) -> Client:
     machine. So it gets the proxies, and by name the hosts of `urls` that are reached without one. It follows a redirect
     to another host by its own reading of ``NO_PROXY``.
 
+    rattler trusts the certificates of the system, or of ``SSL_CERT_FILE`` and ``SSL_CERT_DIR``. It gets those of
+    ``REQUESTS_CA_BUNDLE`` and ``CURL_CA_BUNDLE``, which conda and curl know, by these variables of the process.
+
     Args:
         urls: what the client will download.
         retries: the number of repetitions of a request after a temporary failure.
@@ -32,6 +37,7 @@ def make_client(urls: Iterable[str], *, retries: int, seconds: int) -> Client:
     """
     from rattler.networking import Client
 
+    os.environ.update(openssl_variables())
     proxies = Proxies.read()
     if not proxies.by_scheme:
         return Client.default_client(max_retries=retries, timeout=seconds)

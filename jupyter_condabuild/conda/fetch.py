@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
@@ -19,6 +20,11 @@ SECONDS = 600
 LARGEST = 16 << 30
 """The largest archive in bytes that is downloaded if the lock file does not name its size."""
 
+_NO_CONNECTION = re.compile("certificate|error sending request|request failed after", re.I)
+_CONNECTION_HINT = (
+    "Check that the channel can be reached, and HTTPS_PROXY and NO_PROXY. If the authority of your lab has issued the "
+    "channel's certificate, name the file with the authority's certificate in SSL_CERT_FILE or REQUESTS_CA_BUNDLE."
+)
 _LOOK_SECONDS = 0.2
 _SCHEME_HINT = "A lock file may name packages by https, http or file. Use a channel with one of them."
 
@@ -113,7 +119,9 @@ async def _download(
     except PackageError as error:
         return error
     except Exception as error:  # noqa: BLE001  rattler raises many types; each means that the download failed
-        return PackageNotFound(f"{package.dist} is in no package cache and cannot be downloaded: {scrub(str(error))}")
+        text = scrub(str(error))
+        hint = _CONNECTION_HINT if _NO_CONNECTION.search(text) else None
+        return PackageNotFound(f"{package.dist} is in no package cache and cannot be downloaded: {text}", hint)
 
 
 def shows_login(url: str, sources: PackageSources) -> bool:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import IO, Any, cast
 from urllib.parse import quote, unquote, urljoin, urlsplit, urlunsplit
 
+from jupyter_condabuild.certificates import client_context
 from jupyter_condabuild.conda.secrets import scrub_url
 from jupyter_condabuild.proxies import Proxies
 
@@ -175,7 +176,10 @@ def open_url(url: str, seconds: float, *, method: str = "GET") -> HTTPResponse:
     if login:
         request.add_unredirected_header("Authorization", _basic(login))
     # records and lock files have file URLs for local channels
-    opener = urllib.request.build_opener(_Redirects, urllib.request.ProxyHandler({}), _ToProxy)
+    handlers: list[Any] = [_Redirects, urllib.request.ProxyHandler({}), _ToProxy]
+    if parts.scheme == "https":
+        handlers.append(urllib.request.HTTPSHandler(context=client_context()))
+    opener = urllib.request.build_opener(*handlers)
     return cast(HTTPResponse, opener.open(request, timeout=seconds))
 
 

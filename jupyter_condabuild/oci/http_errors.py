@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 
+from jupyter_condabuild.certificates import missing_files
 from jupyter_condabuild.errors import (
     BlobGone,
     CondaBuildError,
@@ -45,6 +46,12 @@ _BY_STATUS: Mapping[int, type[RegistryError]] = {
 }
 _FULL = re.compile(r"\bquota|storage (limit|size)|upper limit|insufficient storage|no space left|disk full", re.I)
 _IMMUTABLE = re.compile(r"immutab|(cannot|may not) be (overwritten|updated)|tag .*already exists|redeploy", re.I)
+_OTHER_CERTIFICATE = frozenset({9, 10, 62, 64})
+"""OpenSSL's codes for a certificate that is not valid yet, has expired, or is for another name or address."""
+
+_CLIENT_REFUSED = re.compile("ALERT.*(CERTIFICATE|UNKNOWN_CA)")
+"""OpenSSL's reasons for an alert of the server about the client's certificate, or about the lack of one."""
+
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]+")
 _USERINFO = re.compile(r"(?<=://)[^\s/?#@]*@")
 _QUERY = re.compile(r"(?<=[^\s?])\?[^\s\"'<>?]*=[^\s\"'<>]*")
@@ -215,10 +222,11 @@ def unreachable(where: str, doing: str, error: BaseException, *, known: bool) ->
         if isinstance(cause, socket.gaierror):
             return RegistryUnreachable(f"{prefix} no such host.", temporary=known or cause.errno == socket.EAI_AGAIN)
         if isinstance(cause, ssl.SSLCertVerificationError):
+            return _untrusted(where, prefix, cause)
+        if isinstance(cause, ssl.SSLError) and _CLIENT_REFUSED.search(cause.reason or ""):
             return RegistryUnreachable(
-                f"{prefix} the certificate is not trusted ({clean(cause.verify_message, 100)}).",
-                "Add its CA to the system's certificates, name the CA in SSL_CERT_FILE, or list the registry in "
-                "insecure_registries.",
+                f"{prefix} the registry requires a certificate of the client that it trusts.",
+                f"Put the certificate and its key into {_folder(where)} as client.cert and client.key.",
             )
         if isinstance(cause, ssl.SSLError) and names & {"ConnectError"}:
             return RegistryUnreachable(
@@ -238,6 +246,27 @@ def unreachable(where: str, doing: str, error: BaseException, *, known: bool) ->
     if names & {"LocalProtocolError", "UnsupportedProtocol", "InvalidURL", "DecodingError", "TooManyRedirects"}:
         return RegistryFault(f"{prefix} the response is not valid.")
     return RegistryUnreachable(f"{prefix} the connection was interrupted.", temporary=True)
+
+
+def _untrusted(where: str, prefix: str, error: ssl.SSLCertVerificationError) -> RegistryUnreachable:
+    if error.verify_code in _OTHER_CERTIFICATE:
+        return RegistryUnreachable(
+            f"{prefix} the certificate is not valid ({clean(error.verify_message, 200)}).",
+            "Use the name that the certificate has, or ask the administrator of the registry for a new certificate. "
+            "Check the clock of this machine.",
+        )
+    ignored = missing_files()
+    note = f" {' and '.join(ignored)} names a file that does not exist." if ignored else ""
+    return RegistryUnreachable(
+        f"{prefix} the certificate is not trusted ({clean(error.verify_message, 100)}).",
+        f"Put the certificate of its CA into {_folder(where)} as ca.crt, name its file in SSL_CERT_FILE, or list the "
+        f"registry in insecure_registries.{note}",
+    )
+
+
+def _folder(where: str) -> str:
+    """Returns the user's folder with the certificates for a registry (containers-certs.d(5))."""
+    return f"~/.config/containers/certs.d/{where.partition(' ')[0]}"
 
 
 def _causes(error: BaseException) -> list[BaseException]:

@@ -13,12 +13,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from urllib.parse import urlencode
 
-from jupyter_condabuild.errors import CondaBuildError, RegistryFault, RegistryUnreachable
-from jupyter_condabuild.oci.allowed_hosts import AllowedHosts
+from jupyter_condabuild.errors import CondaBuildError, RegistryFault
+from jupyter_condabuild.oci.connections.allowed_hosts import AllowedHosts
+from jupyter_condabuild.oci.connections.origins import Origin, resolve
+from jupyter_condabuild.oci.connections.pools import Pools
 from jupyter_condabuild.oci.http import httpx
 from jupyter_condabuild.oci.http_errors import refusal, spec_errors_text, storage_refusal, unreachable
 from jupyter_condabuild.oci.logins.credentials import Credentials
-from jupyter_condabuild.oci.origins import Origin, make_client, resolve
 from jupyter_condabuild.oci.retry import Patience, patiently
 from jupyter_condabuild.oci.tokens import Access, Authorizer, Challenge
 
@@ -108,9 +109,7 @@ class Transport:
         self._home = Origin.of_registry(host, "https")
         self._home_found = False
         self._home_lock = threading.Lock()
-        self._clients: dict[tuple[bool, bool], httpx.Client] = {}
-        self._clients_lock = threading.Lock()
-        self._closed = False
+        self._pools = Pools(host, insecure=insecure)
         self._answered = False
 
     @property
@@ -120,11 +119,7 @@ class Transport:
 
     def close(self) -> None:
         """Closes all connections. Threads that still use the transport get a RegistryUnreachable."""
-        with self._clients_lock:
-            self._closed = True
-            for client in self._clients.values():
-                client.close()
-            self._clients.clear()
+        self._pools.close()
 
     def request(self, call: Call, accept: Collection[int]) -> Answer:
         """Makes a request and repeats it after temporary failures. The request must be safe to repeat.
@@ -258,7 +253,7 @@ class Transport:
             headers["Content-Length"] = str(call.size)
         content = call.body() if call.body else None
         self._allowed.check(Origin.of(url), self.host)
-        client = self._client(url)
+        client = self._pools.client(url, self._home)
         timeout = httpx.Timeout(IDLE_TIMEOUT, connect=CONNECT_TIMEOUT, read=call.timeout or IDLE_TIMEOUT, pool=None)
         request = client.build_request(call.method, url, headers=headers, content=content, timeout=timeout)
         response = client.send(request, stream=True)
@@ -311,26 +306,13 @@ class Transport:
                 else:
                     self._allowed.check(self._home, self.host)
                     try:
-                        self._client(self._home.url).head(self._home.url.join("/v2/"), timeout=PROBE_TIMEOUT)
+                        self._pools.client(self._home.url, self._home).head(
+                            self._home.url.join("/v2/"), timeout=PROBE_TIMEOUT
+                        )
                     except httpx.TransportError:
                         self._home = plain
                 self._home_found = True
             return self._home
-
-    def _client(self, url: httpx.URL) -> httpx.Client:
-        """Returns the pool of connections for a URL.
-
-        There are up to three pools: one that verifies certificates, one that does not verify them (only for the host
-        of an insecure registry), and one without TLS for a registry on this machine.
-        """
-        verify = not (self._insecure and url.host == self._home.host)
-        tls = url.scheme == "https" or not self._home.is_loopback
-        with self._clients_lock:
-            if self._closed:
-                raise RegistryUnreachable(f"The connections to {self.host} are closed.")
-            if (verify, tls) not in self._clients:
-                self._clients[verify, tls] = make_client(self._home, verify=verify, tls=tls)
-            return self._clients[verify, tls]
 
     def _ask_token_server(
         self, realm: str, query: Sequence[tuple[str, str]], form: Mapping[str, str] | None, authorization: str

@@ -142,8 +142,8 @@ def check_registry(text: str, settings: Settings) -> Reference:
     reference = Reference.parse(text)
     if settings.allowed_registries:
         # Imported here: a server loads no HTTP client at its start.
-        from jupyter_condabuild.oci.allowed_hosts import AllowedHosts
-        from jupyter_condabuild.oci.origins import Origin
+        from jupyter_condabuild.oci.connections.allowed_hosts import AllowedHosts
+        from jupyter_condabuild.oci.connections.origins import Origin
 
         AllowedHosts(settings.allowed_registries).check(
             Origin.of_registry(reference.registry, "https"), reference.registry

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from jupyter_condabuild.errors import RegistryNotAllowed
-from jupyter_condabuild.oci.allowed_hosts import AllowedHosts
+from jupyter_condabuild.oci.connections.allowed_hosts import AllowedHosts
+from jupyter_condabuild.oci.connections.origins import Origin
 from jupyter_condabuild.oci.image import OCI_LAYER_GZIP, Descriptor, Digest
-from jupyter_condabuild.oci.origins import Origin
 from jupyter_condabuild.oci.registry import Credentials, Registry
 from tests.parts.registry.faults import FakeRegistry, Reply
 

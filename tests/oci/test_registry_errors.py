@@ -224,7 +224,7 @@ def test_an_unknown_certificate_must_be_allowed(
         with Registry(host, insecure=True, credentials=ANONYMOUS) as registry:
             registry.check()
         assert server.seen[-1].path == "/v2/"
-        monkeypatch.setattr("jupyter_condabuild.oci.origins.CERTIFICATE_DIRS", (tmp_path / "certs.d",))
+        monkeypatch.setattr("jupyter_condabuild.oci.connections.tls.SYSTEM_DIRS", (tmp_path / "certs.d",))
         (tmp_path / "certs.d" / host).mkdir(parents=True)
         (tmp_path / "certs.d" / host / "ca.crt").write_text(ca)
         with connect(host) as registry:

@@ -32,21 +32,30 @@ def elsewhere() -> Iterator[FakeRegistry]:
 
 
 @pytest.fixture
-def trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ssl.SSLContext]:
-    """Makes a server's TLS context for a host name of this machine, with a trusted certificate."""
+def named_here(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Makes a host name lead to this machine."""
     names, real = set[str](), socket.getaddrinfo
 
     def resolve(host: str | bytes, *args: object, **more: object) -> object:
         name = host.decode() if isinstance(host, bytes) else host
         return real("127.0.0.1" if name in names else host, *args, **more)  # type: ignore[arg-type]
 
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    return names.add
+
+
+@pytest.fixture
+def trusted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named_here: Callable[[str], None]
+) -> Callable[[str], ssl.SSLContext]:
+    """Makes a server's TLS context for a host name of this machine, with a trusted certificate."""
+
     def make(name: str) -> ssl.SSLContext:
-        names.add(name)
+        named_here(name)
         key, crt = certificate(tmp_path, name)
         monkeypatch.setenv("SSL_CERT_FILE", str(crt))
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(crt, key)
         return context
 
-    monkeypatch.setattr(socket, "getaddrinfo", resolve)
     return make

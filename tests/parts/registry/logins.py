@@ -32,8 +32,8 @@ _SERVICE = "registry of the tests"
 
 
 @contextmanager
-def real_registry(folder: Path, settings: str) -> Iterator[str]:
-    """Debian's registry with additional settings (YAML), as ``127.0.0.1:PORT``."""
+def real_registry(folder: Path, settings: str, tls: str = "") -> Iterator[str]:
+    """Debian's registry with additional settings (YAML), as ``127.0.0.1:PORT``; with TLS if `tls` has its settings."""
     if not shutil.which("docker-registry"):
         missing("No registry: docker-registry is not installed")
     with socket.create_server(("127.0.0.1", 0)) as free:
@@ -43,7 +43,7 @@ def real_registry(folder: Path, settings: str) -> Iterator[str]:
         "version: 0.1\n"
         "log: {level: error, accesslog: {disabled: true}}\n"
         f"storage: {{filesystem: {{rootdirectory: {folder / 'data'}}}, delete: {{enabled: true}}}}\n"
-        f"http: {{addr: '127.0.0.1:{port}'}}\n{settings}"
+        f"http: {{addr: '127.0.0.1:{port}'{f', tls: {tls}' if tls else ''}}}\n{settings}"
     )
     command = ["docker-registry", "serve", str(config)]
     with (folder / "log").open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator
 from fnmatch import fnmatchcase
 
 from jupyter_condabuild.errors import RegistryNotAllowed
-from jupyter_condabuild.oci.origins import Origin
+from jupyter_condabuild.oci.connections.origins import Origin
 
 _HUB = ("docker.io", "registry-1.docker.io", "auth.docker.io")
 """The hosts of Docker Hub. The entry ``docker.io`` stands for all of them."""

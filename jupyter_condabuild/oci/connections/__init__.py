@@ -1,0 +1,1 @@
+"""Where requests to registries go: allowed hosts, origins, proxies, certificates, and pools of connections."""
