@@ -162,17 +162,20 @@ def _basic(login: str) -> str:
     return f"Basic {b64encode(unquote(login).encode()).decode()}"
 
 
-def open_url(url: str, seconds: float, *, method: str = "GET") -> HTTPResponse:
-    """Sends a request to a channel. A login before the host goes as an ``Authorization`` header.
+def open_url(
+    url: str, seconds: float, *, method: str = "GET", headers: Mapping[str, str] | None = None
+) -> HTTPResponse:
+    """Sends a request to a channel or an index. A login before the host goes as an ``Authorization`` header.
 
     Args:
         url: an http, https or file URL, maybe with a login or a conda token.
+        headers: further headers, which the servers of redirects get too.
 
     Raises OSError, ValueError or HTTPException. Its text may contain the URL.
     """
     parts = urlsplit(url)
     login, _, host = parts.netloc.rpartition("@")
-    request = urllib.request.Request(urlunsplit(parts._replace(netloc=host)), method=method)  # noqa: S310
+    request = urllib.request.Request(urlunsplit(parts._replace(netloc=host)), None, dict(headers or {}), method=method)  # noqa: S310
     if login:
         request.add_unredirected_header("Authorization", _basic(login))
     # records and lock files have file URLs for local channels

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from jupyter_condabuild.conda.formats import dump, load
+from jupyter_condabuild.conda.formats import conda_lock, load
 from jupyter_condabuild.conda.lockfile import MOST_BYTES, Lockfile
 from jupyter_condabuild.errors import BadImage, LockfileError
 from jupyter_condabuild.image.gpu import VARIABLES, uses_cuda
@@ -178,7 +178,7 @@ def _pack(lockfile: Lockfile) -> str:
     from isal import isal_zlib  # isal gives the same bytes on every machine
 
     compressor = isal_zlib.compressobj(3, isal_zlib.DEFLATED, 31)
-    data = compressor.compress(dump(lockfile, "conda-lock").encode()) + compressor.flush()
+    data = compressor.compress(conda_lock.dump(lockfile, created_by="").encode()) + compressor.flush()
     return base64.b64encode(data).decode()
 
 

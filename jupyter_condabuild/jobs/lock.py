@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from jupyter_condabuild.conda.formats import dump
-from jupyter_condabuild.conda.lockfile import Lockfile
+from jupyter_condabuild.conda.lockfile import Lockfile, of_packages
 from jupyter_condabuild.conda.locking import lock
+from jupyter_condabuild.conda.pip_index import find_wheels
 from jupyter_condabuild.conda.prefix.drift import Drift, drift
 from jupyter_condabuild.conda.prefix.environment import Environment
 from jupyter_condabuild.conda.prefix.snapshot import snapshot
 from jupyter_condabuild.events import Report, Warning, phase
 from jupyter_condabuild.planning.own_files.outside_files import lock_warnings
 from jupyter_condabuild.requests.others import LockRequest
+from jupyter_condabuild.text import counted, listed
 
 
 @dataclass(frozen=True)
@@ -67,9 +69,25 @@ class LockReport:
 
 
 def run(request: LockRequest, report: Report) -> LockReport:
-    """Reads an environment and locks it. Raises PrefixError."""
+    """Reads an environment and locks it. Asks package indexes if the request does. Raises PrefixError."""
     assert request.prefix
-    return lock_report(request.prefix, report)
+    result = lock_report(request.prefix, report)
+    unknown = [package for package in result.lockfile.pip if not package.sha256 and package.index]
+    if not request.pip_hashes or not unknown:
+        return result
+    found = find_wheels(result.environment)
+    packages = [found.get(package, package) for package in result.lockfile.pip]
+    if missing := [package.name for package in unknown if package not in found]:
+        report(
+            Warning(
+                "pip-hash-not-found",
+                f"The package indexes do not tell which files pip installed for {counted(missing, 'pip package')}: "
+                f"{listed(missing)}.",
+                "pip may have built them from source. 'conda-lock install' cannot install them from this lock file.",
+            )
+        )
+    locked = result.lockfile
+    return replace(result, lockfile=of_packages(locked.platform, locked.conda, packages, locked.requested))
 
 
 def lock_report(prefix: Path, report: Report) -> LockReport:

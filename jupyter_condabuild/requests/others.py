@@ -34,6 +34,9 @@ class LockRequest(Request):
     )
     format: str = option("conda-lock", "the format of the lock file", "--format", choices=get_args(Format))
     md5: bool = option(False, "use md5 instead of sha256 in --format explicit, for conda before 24", "--md5")
+    pip_hashes: bool = option(
+        False, "ask the package indexes for the URLs and hashes of the pip packages", "--pip-hashes"
+    )
 
     def __post_init__(self) -> None:
         """Raises UsageError if there is no environment."""

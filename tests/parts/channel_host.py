@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ class Host:
     Args:
         login: the required ``user:password``.
         moved: the target URLs of redirected paths.
+        sends_parts: whether it sends parts of files (RFC 9110, 14.2).
 
     Attributes:
         seen: the requests as ``METHOD path``.
@@ -27,6 +29,7 @@ class Host:
     files: dict[str, bytes]
     login: str = ""
     moved: dict[str, str] = field(default_factory=dict)
+    sends_parts: bool = False
     seen: list[str] = field(default_factory=list)
     logins: set[str] = field(default_factory=set)
     referers: list[str] = field(default_factory=list)
@@ -54,7 +57,15 @@ class Host:
                 elif data is None:
                     self.send_error(404)
                 else:
-                    self.send_response(200)
+                    asked = re.fullmatch(r"bytes=(\d*)-(\d*)", self.headers.get("Range", ""))
+                    if asked and host.sends_parts:
+                        first = int(asked[1]) if asked[1] else max(0, len(data) - int(asked[2]))
+                        last = min(len(data), int(asked[2]) + 1) if asked[1] and asked[2] else len(data)
+                        self.send_response(206)
+                        self.send_header("Content-Range", f"bytes {first}-{last - 1}/{len(data)}")
+                        data = data[first:last]
+                    else:
+                        self.send_response(200)
                     self.send_header("Content-Length", str(len(data)))
                     self.end_headers()
                     if self.command == "GET":

@@ -28,12 +28,18 @@ _UNKNOWN_MD5 = "0" * 32
 # Starts of keys in custom_metadata. After them comes the archive's file name, or the pip package's name and version.
 _SIZE, _SITE_PACKAGES, _NOARCH = "size/", "site-packages/", "noarch/"
 _INDEX, _EDITABLE = "pip-index/", "pip-editable/"
+_CREATED_BY = "created_by"
 _REQUESTED = "requested"
 """The key in custom_metadata for the requested specs, which are a list in JSON."""
 
 
-def dump(lockfile: Lockfile) -> str:
-    """Returns the canonical text: sorted, without a time stamp, and without data of this machine."""
+def dump(lockfile: Lockfile, *, created_by: str = "jupyter-condabuild") -> str:
+    """Returns the canonical text: sorted, without a time stamp, and without data of this machine.
+
+    Args:
+        created_by: the name of the program in the file. conda-lockfiles requires one in ``custom_metadata``
+            (conda_lockfiles.conda_lock.v1). The lock file in an image has none.
+    """
     custom = {f"{_SIZE}{package.fn}": str(package.size) for package in lockfile.conda if package.size is not None}
     for package in lockfile.conda:
         if package.python_site_packages_path:
@@ -54,6 +60,8 @@ def dump(lockfile: Lockfile) -> str:
         "sources": [],
     }
     if custom:
+        if created_by:
+            custom[_CREATED_BY] = created_by
         metadata["custom_metadata"] = dict(sorted(custom.items()))
     packages = [_conda(package, lockfile.platform) for package in lockfile.conda]
     packages += [_pip(pip, lockfile.platform) for pip in lockfile.pip]
