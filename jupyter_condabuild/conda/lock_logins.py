@@ -1,7 +1,8 @@
 """The logins in the URLs of a lock file. Variables get their values, and each login that is used is named.
 
 conda-lock and mamba write ``https://$USER:$PASSWORD@host`` and ``/t/$TOKEN/`` in place of the login itself; pip has
-the same form. A lock file so decides which server gets the value of a variable: see docs/security.md.
+the same form. A lock file of somebody else could so send any variable to any server. So a server gets the values only
+if the user names the server.
 
 Source: conda-lock's conda_lock.models.channel.
 """
@@ -9,7 +10,7 @@ Source: conda-lock's conda_lock.models.channel.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from urllib.parse import urlsplit
 
 from jupyter_condabuild.conda.lockfile import Lockfile
@@ -20,13 +21,21 @@ from jupyter_condabuild.text import listed
 
 
 def login_urls(
-    lockfile: Lockfile, logins: Logins, report: Report, environ: Mapping[str, str] = os.environ
+    lockfile: Lockfile,
+    logins: Logins,
+    report: Report,
+    trusted: Collection[str] = (),
+    environ: Mapping[str, str] = os.environ,
 ) -> dict[str, str]:
     """Returns the URLs with which packages are fetched, by dist, if the lock file has a login for them.
 
     Says whose login each host gets, and which pip packages lose theirs. The URLs may contain secrets.
 
-    Raises LockfileError for a variable that is not set, if the user has no other login for the channel.
+    Args:
+        trusted: the hosts that may have the values of variables.
+
+    Raises LockfileError for a host that is not trusted, and for a variable that is not set, if the user has no other
+    login for the channel.
     """
     urls: dict[str, str] = {}
     used: dict[str, Log | Warning] = {}
@@ -34,7 +43,13 @@ def login_urls(
         host, place = urlsplit(package.url).hostname or "", logins.place(package.url)
         written = lockfile.choices.urls.get(package.url, "")
         names = variables(written)
-        missing = [name for name in names if not environ.get(name)]
+        missing = [name for name in names if host not in trusted or not environ.get(name)]
+        if missing and not place and host not in trusted:
+            raise LockfileError(
+                f"The lock file asks for the value of {_variables(names)} and sends it to {host}.",
+                f"If {host} is the server of your channel, add --channel-login {host}. Or give your login of {host} to "
+                "conda, rattler or ~/.netrc.",
+            )
         if missing and not place:
             raise LockfileError(
                 f"The lock file names {_variables(missing)} for the login of {host}, but no such variable is set.",

@@ -114,7 +114,7 @@ def read_inputs(
     with job.phase("lock"):
         logins = read_logins()
         if environment is None:
-            urls = login_urls(lockfile, logins, job.report)
+            urls = login_urls(lockfile, logins, job.report, request.channel_login)
         sources = PackageSources(PackageCaches(_folders(environment)), urls, logins=logins)
         known = lockfile
         lockfile, unlockable = complete(lockfile, sources, job.folder(), unverified=environment is None)

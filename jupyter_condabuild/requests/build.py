@@ -95,6 +95,12 @@ class SourceRequest(Request):
         metavar="NAME",
         client=True,
     )
+    channel_login: tuple[str, ...] = option(
+        (),
+        "send the variables that the lock file names for a login, such as $TOKEN, to this host (can be repeated)",
+        "--channel-login",
+        metavar="HOST",
+    )
 
     def __post_init__(self) -> None:
         """Raises UsageError unless exactly one of `prefix` and `lockfile` is given, and their options fit."""

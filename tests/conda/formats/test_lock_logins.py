@@ -50,7 +50,7 @@ def fetched(lockfile: Lockfile, home: Path, environ: dict[str, str]) -> tuple[bo
     """Returns whether the package is downloaded, and the events."""
     events: list[Event] = []
     logins = read_logins({"HOME": str(home), **environ})
-    urls = login_urls(lockfile, logins, events.append, environ)
+    urls = login_urls(lockfile, logins, events.append, ["127.0.0.1"], environ)
     sources = PackageSources(urls=urls, logins=logins)
     found, failures = locate(lockfile.conda, sources, home / "downloads")
     texts = [repr(events), repr(sources), repr(lockfile), dump(lockfile), dump(lockfile, "explicit")]
@@ -79,6 +79,21 @@ def test_the_variable_of_a_token_has_its_value(tmp_path: Path, format: str) -> N
         lockfile = load(written(f"{host.url}/t/$TOKEN/lab{PATH}", format))
         assert fetched(lockfile, tmp_path, {"TOKEN": "tk-canary"})[0]
     assert lockfile.conda[0].url == f"{host.url}/lab{PATH}"
+
+
+@pytest.mark.parametrize("login", ["$LAB_USER:$LAB_WORD@", "me:${LAB_WORD}@", "me:can$LAB_WORD@"])
+def test_a_host_that_the_user_has_not_named_gets_no_variable(host: Host, tmp_path: Path, login: str) -> None:
+    """A lock file of somebody else could send any variable to any server. A login of the user takes its place."""
+    lockfile = load(written(host.url.replace("//", f"//{login}") + PATH, "explicit"))
+    logins, events = read_logins({"HOME": str(tmp_path)}), list[Event]()
+    for trusted in ((), ("lab.org",), ("27.0.0.1",)):
+        with pytest.raises(LockfileError, match=r"asks for the value of .*\$LAB_WORD and sends it to") as failed:
+            login_urls(lockfile, logins, events.append, trusted, SET)
+        assert "--channel-login 127.0.0.1" in failed.value.hint
+    (tmp_path / ".condarc").write_text(f"channels: ['{host.url.replace('//', '//me:own@')}']")
+    urls = login_urls(lockfile, read_logins({"HOME": str(tmp_path)}), events.append, (), SET)
+    assert urls == {}
+    assert not host.seen
 
 
 def test_a_variable_that_is_not_set_is_an_error(host: Host, tmp_path: Path) -> None:
@@ -142,7 +157,7 @@ def test_a_login_of_a_pip_package_is_not_given_away() -> None:
     text = written(f"https://h{PATH}", "explicit") + "# pip mine @ https://me:$WORD@h/mine-1.0-py3-none-any.whl\n"
     events: list[Event] = []
     lockfile = load(text)
-    assert login_urls(lockfile, read_logins({"HOME": "/nobody"}), events.append, {}) == {}
+    assert login_urls(lockfile, read_logins({"HOME": "/nobody"}), events.append, (), {}) == {}
     assert lockfile.pip[0].url == "https://h/mine-1.0-py3-none-any.whl"
     (warning,) = events
     assert isinstance(warning, Warning)
