@@ -359,7 +359,7 @@ class Reference:
         else:
             registry, path = "docker.io", name
         path, colon, tag = path.partition(":")
-        if registry == "index.docker.io":
+        if registry in ("index.docker.io", "registry-1.docker.io"):
             registry = "docker.io"
         if registry == "docker.io" and path and "/" not in path:
             path = f"library/{path}"

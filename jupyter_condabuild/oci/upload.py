@@ -221,7 +221,7 @@ class Upload:
         text = answer.headers.get("range")
         if text is None and expected is not None:
             return expected
-        match = re.fullmatch(r"(?:bytes=)?0-([0-9]{1,18})", text or "")
+        match = re.fullmatch(r"(?:bytes[= ])?0-([0-9]{1,18})", text or "")
         count = int(match[1]) + 1 if match and match[1] != "0" else 0
         if (match is None and text) or count > self._descriptor.size:
             raise self._out_of_range()

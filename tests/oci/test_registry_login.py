@@ -213,6 +213,19 @@ def test_an_invalid_token_is_an_error_of_the_realm(fake_registry: FakeRegistry, 
             registry.repository("team/env").head("v1")
 
 
+@pytest.mark.parametrize("name", ["token", "access_token"])
+@pytest.mark.parametrize("expiry", ["", ', "expires_in": 0', ', "expires_in": null', ', "expires_in": "300"'])
+def test_the_answers_of_token_servers_differ(fake_registry: FakeRegistry, name: str, expiry: str) -> None:
+    """The token has one of two names. Without a time, it is used for a minute (token.md, "Token Response Fields")."""
+    with serving() as realm:
+        fake_registry.guard = bearer_guard(f"http://{realm.host}/token")
+        realm.guard = lambda seen: Reply(200, body=f'{{"{name}": "canary-token"{expiry}}}'.encode())
+        with connect(fake_registry.host, ADA) as registry:
+            for tag in ("v1", "v2"):
+                push_image(registry.repository("team/env"), tag)
+        assert len(realm.seen) == 1
+
+
 def test_a_challenge_cannot_request_other_repositories(fake_registry: FakeRegistry) -> None:
     """A challenge can ask for more actions on the repository of the request, but not for other repositories."""
     scope = "repository:team/env:delete repository:team/secret:pull,push registry:catalog:*"

@@ -233,6 +233,16 @@ def test_the_end_of_a_chunked_upload_is_repeated(push: RecordedPush, failure: Re
 
 
 @pytest.mark.usefixtures("in_chunks")
+@pytest.mark.parametrize("form", ["0-{}", "bytes=0-{}", "bytes 0-{}"])
+def test_each_form_of_a_range_is_read(push: RecordedPush, form: str) -> None:
+    """Registries write the range as the specification does, or as a request or an answer of HTTP does."""
+    half = {"Location": "/v2/team/env/blobs/uploads/u0", "Range": form.format(128 * KIB - 1)}
+    push.registry.on("PATCH", "uploads", Reply(202, half, take=128 * KIB, kept=True))
+    assert push() == "uploaded"
+    assert push.is_stored
+
+
+@pytest.mark.usefixtures("in_chunks")
 @pytest.mark.parametrize("text", ["nonsense", "0-99999999999", "5-10", "0-262143,300000-400000", "0-0", "0-262144"])
 def test_an_invalid_range_is_an_error(push: RecordedPush, text: str) -> None:
     """The client sends no more bytes, and cancels the upload."""

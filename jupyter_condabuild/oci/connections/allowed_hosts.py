@@ -17,9 +17,9 @@ _HUB = ("docker.io", "registry-1.docker.io", "auth.docker.io")
 class AllowedHosts:
     """A list of allowed hosts. An empty list allows every host.
 
-    An entry is a host name or an address, with or without a port: ``registry.lab.org``, ``127.0.0.1:5000``. It may
-    have ``*``. An entry with ``*`` never allows a loopback or link-local address, such as that of a cloud's metadata
-    service, whatever name leads there.
+    An entry is a host name or an address, with or without a port: ``registry.lab.org``, ``127.0.0.1:5000``,
+    ``[::1]:5000``. It may have ``*``. An entry with ``*`` never allows a loopback or link-local address, such as that
+    of a cloud's metadata service, whatever name leads there.
     """
 
     def __init__(self, entries: Collection[str]) -> None:
@@ -34,11 +34,11 @@ class AllowedHosts:
         """
         if not self._entries or origin in self._known:
             return
-        names = {origin.host.lower(), f"{origin.host.lower()}:{origin.port}"}
+        names = {origin.host.lower(), origin.name.lower(), f"{origin.name.lower()}:{origin.port}"}
         if origin.host in _HUB:
             names.add("docker.io")
         if not names & set(self._entries):
-            place = origin.host if origin.port == 443 else f"{origin.host}:{origin.port}"
+            place = origin.name if origin.port == 443 else f"{origin.name}:{origin.port}"
             where = place if registry in (place, origin.host) else f"{place} (for {registry})"
             if not any(fnmatchcase(name, entry) for name in names for entry in self._entries):
                 raise RegistryNotAllowed(f"This server may not be sent to {where}.")

@@ -47,10 +47,14 @@ class Origin:
         raise UsageError(f"{host[:200]!r} is not the name of a registry.")
 
     @property
+    def name(self) -> str:
+        """The host as in a URL or a reference: an IPv6 address is in brackets."""
+        return f"[{self.host}]" if ":" in self.host else self.host
+
+    @property
     def url(self) -> httpx.URL:
         """The URL of the root of the origin."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return httpx.URL(f"{self.scheme}://{host}:{self.port}/")
+        return httpx.URL(f"{self.scheme}://{self.name}:{self.port}/")
 
     @property
     def is_loopback(self) -> bool:

@@ -31,7 +31,7 @@ class Certificates:
     @classmethod
     def of(cls, home: Origin) -> Certificates:
         """Returns the certificates for a registry. Folders that cannot be read count as empty."""
-        names = (f"{home.host}:{home.port}", *((home.host,) if home.port in (80, 443) else ()))
+        names = (f"{home.name}:{home.port}", *((home.name,) if home.port in (80, 443) else ()))
         places = (home_folder(os.environ) / ".config/containers/certs.d", *SYSTEM_DIRS)
         folders = [place / name for place in places for name in names]
         own = [path for folder in folders for path in sorted(folder.glob("*.cert"))]

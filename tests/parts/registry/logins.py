@@ -32,18 +32,20 @@ _SERVICE = "registry of the tests"
 
 
 @contextmanager
-def real_registry(folder: Path, settings: str, tls: str = "") -> Iterator[str]:
-    """Debian's registry with additional settings (YAML), as ``127.0.0.1:PORT``; with TLS if `tls` has its settings."""
+def real_registry(folder: Path, settings: str, tls: str = "", address: str = "127.0.0.1") -> Iterator[str]:
+    """Debian's registry with additional settings (YAML), as ``ADDRESS:PORT``; with TLS if `tls` has its settings."""
     if not shutil.which("docker-registry"):
         missing("No registry: docker-registry is not installed")
-    with socket.create_server(("127.0.0.1", 0)) as free:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.create_server((address, 0), family=family) as free:
         port = free.getsockname()[1]
+    host = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
     config = folder / "config.yml"
     config.write_text(
         "version: 0.1\n"
         "log: {level: error, accesslog: {disabled: true}}\n"
         f"storage: {{filesystem: {{rootdirectory: {folder / 'data'}}}, delete: {{enabled: true}}}}\n"
-        f"http: {{addr: '127.0.0.1:{port}'{f', tls: {tls}' if tls else ''}}}\n{settings}"
+        f"http: {{addr: '{host}'{f', tls: {tls}' if tls else ''}}}\n{settings}"
     )
     command = ["docker-registry", "serve", str(config)]
     with (folder / "log").open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
@@ -51,11 +53,11 @@ def real_registry(folder: Path, settings: str, tls: str = "") -> Iterator[str]:
             deadline = time.monotonic() + 30
             while process.poll() is None and time.monotonic() < deadline:
                 try:
-                    socket.create_connection(("127.0.0.1", port), timeout=1).close()
+                    socket.create_connection((address, port), timeout=1).close()
                     break
                 except OSError:
                     time.sleep(0.02)
-            yield f"127.0.0.1:{port}"
+            yield host
         finally:
             process.terminate()
 
