@@ -17,6 +17,7 @@ from jupyter_condabuild.conda.prefix.launch import launch_variables
 from jupyter_condabuild.conda.prefix.snapshot import snapshot
 from tests.parts.channel import prefix as prefixes
 from tests.parts.engines import DockerWorkshop
+from tests.parts.jobs import verified
 
 CODE = """
 import json, os, sys, colorsys, shadow, only_user, more, relative, tool
@@ -101,3 +102,13 @@ def test_the_image_imports_what_the_kernel_imports(used: Used, image: str, docke
     found = json.loads(here)
     assert found[:6] == ["PYTHONPATH", "user", "more.pth of the user", "relative line", "editable", "PYTHONPATH"]
     assert json.loads(there) == found
+
+
+@pytest.mark.parametrize("engine", ["layers", "docker"])
+def test_verify_has_no_objection(docker_workshop: DockerWorkshop, used: Used, base_reference: str, engine: str) -> None:
+    """The taken files come from no package, so nothing proves them. They are no sign of another image."""
+    image = docker_workshop.image(used.prefix, "verified", engine=engine, base=base_reference, **used.options)
+    assert "site-packages/shadow.py" in image.tree("opt/outside")
+    found = verified(image.archive, docker_workshop.store)
+    assert found.differs == ()
+    assert found.unproved

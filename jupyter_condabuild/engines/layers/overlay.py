@@ -132,6 +132,12 @@ def collect(
     places = {prefix: PREFIX, **sources, **own.outside.moved}
     live = _LivePrefix(_replacements(places), _replacements({**own.outside.targets, **places}), work)
     sizes: Counter[str] = Counter()
+    for item in (*own.outside.taken, *own.built.taken):
+        for name in item.files:
+            with suppress(FileNotFoundError):
+                _count(sizes, item.root / name, item.root.parent)
+    if sizes[""] > limit:  # a link may lead to a disk full of data: it is not read first
+        raise _too_large(sizes, limit)
     files: dict[str, Entry] = {}
     stale: set[str] = set()
     for path in sorted(paths, key=lambda path: (path.endswith(".pyc"), path)):
@@ -171,7 +177,6 @@ def collect(
             entry = live.entry(in_layer(path), item.root / name, item.root)
             if entry:
                 overlay.entries.append(entry)
-                _count(sizes, item.root / name, item.root.parent)
     overlay.entries += import_hook(own.outside, environment.site_packages)
     overlay.extra_bytes = sizes[""]
     if overlay.extra_bytes > limit:

@@ -34,6 +34,7 @@ from jupyter_condabuild.image.paths import (
     ENTRYPOINT,
     HOME,
     LOCK,
+    OUTSIDE,
     PREFIX,
     PREFIX_IN_LAYER,
     SOURCES,
@@ -76,7 +77,7 @@ _OF_THE_BUILDER = (
 )
 """Members of a configuration that a builder writes for itself. No container of the image reads them."""
 
-_FREE = (in_layer(SOURCES), in_layer(WORK), in_layer(HOME))
+_FREE = (in_layer(SOURCES), in_layer(OUTSIDE), in_layer(WORK), in_layer(HOME))
 _NAMED = 20
 
 

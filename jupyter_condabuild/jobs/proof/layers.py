@@ -14,7 +14,7 @@ from jupyter_condabuild.engines.layers.engine import LayersEngine
 from jupyter_condabuild.engines.layers.reuse import title
 from jupyter_condabuild.errors import ImageError, LinkFailed
 from jupyter_condabuild.image.layers import CONTESTED, ReadyLayer
-from jupyter_condabuild.image.paths import HOME, PIP_LIST, PREFIX_IN_LAYER, SOURCES, USER, WORK, in_layer
+from jupyter_condabuild.image.paths import HOME, OUTSIDE, PIP_LIST, PREFIX_IN_LAYER, SOURCES, USER, WORK, in_layer
 from jupyter_condabuild.image.platforms import PLATFORMS, host_architecture
 from jupyter_condabuild.jobs.proof.bytecode import beside_bytecode
 from jupyter_condabuild.jobs.proof.entries import entries, hazards
@@ -28,7 +28,7 @@ from jupyter_condabuild.planning.shared_paths import contested_layer, paths_of
 from jupyter_condabuild.requests.job_context import JobContext
 from jupyter_condabuild.text import counted, printable
 
-_ROOTS = (PREFIX_IN_LAYER, in_layer(SOURCES), in_layer(WORK), in_layer(HOME), in_layer(PIP_LIST))
+_ROOTS = (PREFIX_IN_LAYER, in_layer(SOURCES), in_layer(OUTSIDE), in_layer(WORK), in_layer(HOME), in_layer(PIP_LIST))
 _NAMED = 20
 """The highest number of paths of one layer that are named."""
 
