@@ -18,6 +18,7 @@ from jupyter_condabuild.conda.match_specs import merged_depends
 from jupyter_condabuild.conda.package_cache import PackageCaches, hash_file
 from jupyter_condabuild.conda.package_sources import PackageSources
 from jupyter_condabuild.conda.packages import CondaPackage
+from jupyter_condabuild.conda.repodata import md5s
 from jupyter_condabuild.errors import PackageError
 
 _SECONDS = 20
@@ -35,7 +36,8 @@ def complete(
 
     Args:
         unverified: whether a package without any hash gets the hash of the archive that its channel has now, or that a
-            package cache has from the same URL. Otherwise, such a package cannot be completed.
+            package cache has from the same URL. Otherwise, such a package cannot be completed. The packages of an
+            ``@EXPLICIT`` file also get their md5: it is part of the keys of layers, and the format has only one hash.
 
     Returns the lock file, and the reason for each package that cannot be completed, by dist. Such a package stays
     unchanged in the lock file.
@@ -47,12 +49,21 @@ def complete(
     packages = [replace(package, sha256=recorded.get(package.dist) or package.sha256) for package in lockfile.conda]
     packages = [_from_cache(package, sources.caches, without_depends) for package in packages]
     packages = _with_sizes(_with_kinds(packages, sources), sources)
-    incomplete = [package for package in packages if not package.sha256 or package.size is None]
+    needs_md5 = unverified and without_depends
+    packages = _with_md5s(packages, sources) if needs_md5 else packages
+    incomplete = [
+        package for package in packages if not package.sha256 or package.size is None or (needs_md5 and not package.md5)
+    ]
     # Only an archive has a sha256 and a size: the extracted folders of the caches do not help here.
     whole = sources.distrusting(package.dist for package in incomplete)
     found, failures = locate(incomplete, whole, folder, unverified=unverified) if incomplete else ({}, {})
     completed = {
-        package.dist: replace(package, sha256=hash_file(cached.path), size=cached.path.stat().st_size)
+        package.dist: replace(
+            package,
+            sha256=hash_file(cached.path),
+            md5=hash_file(cached.path, "md5") if needs_md5 else package.md5,
+            size=cached.path.stat().st_size,
+        )
         for package in incomplete
         if (cached := found.get(package.dist))
     }
@@ -89,6 +100,21 @@ def _is_open(package: CondaPackage) -> bool:
     return any(spec.startswith(_ABI3) for spec in package.depends) or (
         not package.depends and package.build.startswith("pyh")
     )
+
+
+def _with_md5s(packages: Sequence[CondaPackage], sources: PackageSources) -> list[CondaPackage]:
+    """Returns the packages with the md5 that a package cache or the channel has for their sha256."""
+    cached = {
+        package.dist: str(sources.caches.index(package).get("md5") or "") for package in packages if not package.md5
+    }
+    packages = [package if package.md5 else replace(package, md5=cached[package.dist]) for package in packages]
+    remote = [
+        package
+        for package in packages
+        if package.sha256 and not package.md5 and package.url.startswith(("https://", "http://"))
+    ]
+    found = md5s(remote)
+    return [replace(package, md5=package.md5 or found.get(package.dist, "")) for package in packages]
 
 
 def _with_sizes(packages: Sequence[CondaPackage], sources: PackageSources) -> list[CondaPackage]:

@@ -132,13 +132,33 @@ def test_the_hash_of_a_lock_file_without_hashes_is_that_of_the_channel(tmp_path:
     assert failures == {}
 
 
+@pytest.mark.parametrize("listed", [True, False])
+def test_the_packages_of_an_explicit_file_get_their_md5(tmp_path: Path, host: Host, listed: bool) -> None:
+    """The channel's repodata has it, so that no archive is downloaded. A record with another sha256 does not count."""
+    sha256, md5 = hashlib.sha256(DATA).hexdigest(), hashlib.md5(DATA).hexdigest()
+    record = {"name": "small", "version": "1.0", "build": "0", "build_number": 0, "subdir": "linux-64", "depends": []}
+    record |= {"sha256": sha256 if listed else "0" * 64, "md5": md5 if listed else "0" * 32, "size": len(DATA)}
+    repodata = {"info": {"subdir": "linux-64"}, "packages": {}, "packages.conda": {"small-1.0-0.conda": record}}
+    host.files["/linux-64/repodata.json"] = json.dumps(repodata).encode()
+    found, failures = complete(small(host.url), NONE, tmp_path, unverified=True)
+    assert (found.conda[0].md5, found.conda[0].size, failures) == (md5, len(DATA), {})
+    assert (f"GET {PATH}" in host.seen) is not listed
+
+
+def test_the_packages_of_other_lock_files_need_no_md5(tmp_path: Path, host: Host) -> None:
+    """The lock file of an environment has the md5, if the environment has it. So both have the same keys."""
+    package = replace(small(host.url).conda[0], depends=("python",))
+    found, _ = complete(of_packages("linux-64", [package], []), NONE, tmp_path, unverified=True)
+    assert found.conda[0].md5 == ""
+
+
 @pytest.mark.parametrize(("url", "found"), [(PATH, True), ("/linux-64/other-1.0-0.conda", False)])
 def test_a_package_cache_knows_the_hash_of_a_url(tmp_path: Path, host: Host, url: str, found: bool) -> None:
     """conda writes it into the cache. Another URL is another package. A login in the URL does not matter."""
     sha256 = "ab" * 32
     info = tmp_path / "pkgs/small-1.0-0/info"
     info.mkdir(parents=True)
-    record = {"url": f"{host.url.replace('//', '//me:word@')}{url}", "sha256": sha256, "size": 7}
+    record = {"url": f"{host.url.replace('//', '//me:word@')}{url}", "sha256": sha256, "md5": "cd" * 16, "size": 7}
     (info / "repodata_record.json").write_text(json.dumps(record))
     (info / "index.json").write_text("{}")
     sources = PackageSources(PackageCaches([tmp_path / "pkgs"]))

@@ -347,6 +347,22 @@ def test_an_explicit_file_gives_the_same_layers_as_the_prefix(
     assert {names: own[digest] for names, digest in image.package_layers.items()} == expected
 
 
+@pytest.mark.parametrize("place", ["repodata", "archives"])
+def test_an_explicit_file_with_sha256_shares_the_layers_of_the_prefix(
+    workshop: Workshop, small: Small, tmp_path: Path, place: str
+) -> None:
+    """The keys of layers have the md5, which the file lacks. It comes from the first of these places."""
+    workshop.image(small.prefix)
+    text = dump(lock(snapshot(small.prefix)), "explicit")
+    (tmp_path / "explicit.txt").write_text(text)
+    assert not any(package.md5 for package in load(text).conda)
+    if place == "archives":
+        for file in small.channel.folder.glob("*/repodata*"):
+            file.unlink()
+    workshop.image(tmp_path / "explicit.txt", "explicit")
+    assert (workshop.layers("reused-local"), workshop.layers("built")) == (BOTH, set())
+
+
 def test_a_store_on_another_disk_works(small_disk: Path, small: Small, small_base: str, good: dict[str, str]) -> None:
     """Files are copied if they cannot be linked."""
     assert os.stat(small_disk).st_dev != os.stat(small.pkgs).st_dev
