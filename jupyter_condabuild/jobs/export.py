@@ -12,8 +12,8 @@ from string import Template
 from typing import Any
 
 from jupyter_condabuild import __version__
+from jupyter_condabuild.conda.foreign.findings import findings
 from jupyter_condabuild.conda.formats import dump
-from jupyter_condabuild.conda.lock_findings import findings
 from jupyter_condabuild.conda.lockfile import Lockfile
 from jupyter_condabuild.conda.packages import License
 from jupyter_condabuild.engines.docker.installers import installer

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from jupyter_condabuild.conda.complete import complete
+from jupyter_condabuild.conda.foreign.findings import findings
+from jupyter_condabuild.conda.foreign.logins import login_urls
 from jupyter_condabuild.conda.formats import load
-from jupyter_condabuild.conda.lock_findings import findings
-from jupyter_condabuild.conda.lock_logins import login_urls
 from jupyter_condabuild.conda.lockfile import Lockfile
 from jupyter_condabuild.conda.locking import lock, pip_package
 from jupyter_condabuild.conda.login_stores import read_logins

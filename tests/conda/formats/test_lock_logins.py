@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from jupyter_condabuild.conda.fetch import locate
+from jupyter_condabuild.conda.foreign.logins import login_urls
 from jupyter_condabuild.conda.formats import dump, load
-from jupyter_condabuild.conda.lock_logins import login_urls
 from jupyter_condabuild.conda.lockfile import Lockfile
 from jupyter_condabuild.conda.login_stores import read_logins
 from jupyter_condabuild.conda.package_sources import PackageSources

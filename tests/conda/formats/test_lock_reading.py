@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from jupyter_condabuild.conda.foreign.findings import findings
 from jupyter_condabuild.conda.formats import dump, load
-from jupyter_condabuild.conda.lock_findings import findings
 from jupyter_condabuild.conda.lockfile import of_packages
 from jupyter_condabuild.conda.packages import PYPI, CondaPackage, PipPackage
 from jupyter_condabuild.errors import LockfileError
