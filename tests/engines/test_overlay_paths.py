@@ -123,3 +123,31 @@ def test_a_whiteout_is_in_the_folder_that_a_link_names(
     (prefix.path / "lib/b.so").unlink()
     found = collected(prefix)
     assert not [path for path in found.files if path.startswith("lib64/")]
+
+
+@pytest.mark.parametrize("found_by", ["the given name", "the script", "the history", "conda's list"])
+def test_an_environment_behind_a_link_has_only_paths_of_the_image(
+    collected: Callable[..., Collected], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, found_by: str
+) -> None:
+    """Its packages were installed under the name of the link, or under the real path."""
+    monkeypatch.setenv("HOME", str(tmp_path / "nobody"))
+    prefix = SmallPrefix(tmp_path / "export/home/demo")
+    prefix.python()
+    (tmp_path / "home").symlink_to("export/home")
+    name = tmp_path / "home/demo"
+    prefix.write("bin/tool", b"#!%s/bin/python3.11\n" % os.fsencode(name if found_by == "the script" else prefix.path))
+    prefix.write("share/text", f"{name}/lib {prefix.path}/lib".encode())
+    prefix.write("lib/tool.so", b"\0%s/lib\0" % os.fsencode(name))
+    (prefix.path / "share/link").symlink_to(name / "lib")
+    if found_by == "the history":
+        prefix.history(f"# cmd: conda create -y -p {name} python")
+    elif found_by == "conda's list":
+        (tmp_path / "nobody/.conda").mkdir(parents=True)
+        (tmp_path / "nobody/.conda/environments.txt").write_text(f"/elsewhere\n{name}\n")
+    elif found_by == "the given name":
+        prefix.path = name
+    found = collected(prefix)
+    assert found.text("share/text") == "/opt/env/lib /opt/env/lib"
+    assert found.text("bin/tool") == "#!/opt/env/bin/python3.11\n"
+    assert found.text("lib/tool.so").rstrip("\0") == "\0/opt/env/lib"
+    assert found["share/link"].target == "/opt/env/lib"

@@ -21,13 +21,14 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from jupyter_condabuild.conda.linking.bytecode import compile_modules, source_of, source_time, uncompiled
 from jupyter_condabuild.conda.linking.relocate import Replacement, relocated, relocated_target
+from jupyter_condabuild.conda.linking.spellings import names_of, replacements
 from jupyter_condabuild.conda.package_cache import hash_file
 from jupyter_condabuild.conda.prefix.drift import Drift
 from jupyter_condabuild.conda.prefix.environment import Environment
+from jupyter_condabuild.conda.prefix.mentions import mentions
 from jupyter_condabuild.conda.prefix.records import PrefixRecord
 from jupyter_condabuild.conda.secrets import scrub, scrub_json_bytes
 from jupyter_condabuild.engines.layers.file_hashes import Rewritten, record_with_hashes, with_hashes
@@ -130,7 +131,10 @@ def collect(
     overlay = Overlay(work=str(work))
     work.mkdir(parents=True, exist_ok=True)
     places = {prefix: PREFIX, **sources, **own.outside.moved}
-    live = _LivePrefix(_replacements(places), _replacements({**own.outside.targets, **places}), work)
+    mentioned = list(mentions(prefix, [path for path in paths if path.startswith("bin/")]))
+    names = {name: new for old, new in places.items() for name in names_of(old, mentioned if old == prefix else ())}
+    others = {str(old): new for old, new in own.outside.targets.items()}
+    live = _LivePrefix(replacements(names), replacements(others | names), work)
     sizes: Counter[str] = Counter()
     for item in (*own.outside.taken, *own.built.taken):
         for name in item.files:
@@ -186,22 +190,6 @@ def collect(
     modules = uncompiled(path for path, entry in files.items() if entry.kind == "file")
     overlay.entries += _bytecode({path: files[path].source for path in modules}, python, work)
     return overlay
-
-
-def _replacements(places: dict[Path, str]) -> list[Replacement]:
-    """Returns pairs of an old and a new path, as plain paths, as quoted in URLs, and as escaped in JSON (RFC 8259, 7).
-
-    Longer paths come first, because one path may contain another.
-    """
-    pairs = {os.fsencode(str(old)): new.encode() for old, new in places.items()}
-    pairs |= {quote(os.fsencode(str(old))).encode(): new.encode() for old, new in places.items()}
-    for old, new in places.items():
-        ascii_only = json.dumps(str(old))[1:-1]
-        upper = re.sub(r"(?<=\\u)[0-9a-f]{4}", lambda digits: digits[0].upper(), ascii_only)
-        for text in (str(old), ascii_only, upper):
-            pairs[os.fsencode(text)] = new.encode()
-            pairs[os.fsencode(text.replace("/", "\\/"))] = new.replace("/", "\\/").encode()
-    return sorted(pairs.items(), key=lambda pair: -len(pair[0]))
 
 
 @dataclass

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import marshal
 import os
+import pickle
 import tracemalloc
 from pathlib import Path
 
@@ -56,11 +58,44 @@ def test_text_is_rewritten(folder: Path, text: bytes, expected: bytes) -> None:
     assert moved(folder, text % ((OLD,) * count)) == expected % ((NEW,) * count)
 
 
-@pytest.mark.parametrize("after", [b"2", b"-old", b"_x", b".bak", "\u00e9".encode()])
+@pytest.mark.parametrize("after", [b"2", b"-old", b"_x", b".bak", b"+gpu", b"~", "\u00e9".encode()])
 def test_another_path_with_the_same_start_is_not_changed(folder: Path, after: bytes) -> None:
     """/home/me/envs/demo2 is not in this environment."""
     text = b"cd " + OLD + after + b"/bin\n"
     assert moved(folder, text) in (None, text)
+
+
+@pytest.mark.parametrize("before", [b"/backup", b"see /mnt/old", b"https://lab.org"])
+def test_a_longer_path_with_the_same_end_is_not_changed(folder: Path, before: bytes) -> None:
+    """/backup/home/me/envs/demo is not this environment. A path up to the root may be."""
+    text = before + OLD + b"/bin\n"
+    assert moved(folder, text) in (None, text)
+    assert moved(folder, b"\0" + text + b"\0") in (None, b"\0" + text + b"\0")
+    assert moved(folder, b"../.." + OLD + b" file://localhost" + OLD) == b"../.." + NEW + b" file://localhost" + NEW
+
+
+def test_a_string_with_a_length_is_not_changed(folder: Path) -> None:
+    """Shorter text in a pickle, or in bytecode, would move the bytes that follow."""
+    for data in (
+        pickle.dumps([OLD.decode() + "/share", 1, "more"], 4) + bytes(8),
+        bytes(16) + marshal.dumps(compile("x = 1", OLD.decode() + "/x.py", "exec")) + bytes(8),
+    ):
+        assert OLD in data
+        assert moved(folder, data) in (None, data)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_utf_16_is_rewritten(folder: Path, encoding: str) -> None:
+    """Files for Windows have two bytes for each letter. A string in a binary keeps its length."""
+    old, new, other = (text.encode(encoding) for text in (OLD.decode(), NEW.decode(), OLD.decode() + "2"))
+    table = [(old, new)]
+    tail = "/bin".encode(encoding)
+    nul = bytes(2)
+    mark = b"\xff\xfe" if encoding == "utf-16-le" else b"\xfe\xff"
+    assert moved(folder, mark + old + tail, table) == mark + new + tail
+    padded = new + tail + bytes(len(old) - len(new))
+    assert moved(folder, b"MZ" + nul + old + tail + nul + b"end", table) == b"MZ" + nul + padded + nul + b"end"
+    assert moved(folder, mark + other + tail, table) in (None, mark + other + tail)
 
 
 def test_a_binary_keeps_its_length(folder: Path) -> None:
@@ -112,7 +147,11 @@ def test_the_size_of_the_chunks_does_not_change_the_result(parts: list[bytes], s
     import tempfile
 
     text = b"".join(parts)
-    expected = re.sub(re.escape(OLD) + relocate._END, NEW, text)
+    expected = re.sub(
+        re.escape(OLD) + relocate._END,
+        lambda match: match[0] if relocate._LONGER.search(text[: match.start()][-256:]) else NEW,
+        text,
+    )
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         patch.setattr(relocate, "CHUNK", size)
         assert (moved(Path(folder), text) or text) == expected
