@@ -34,7 +34,8 @@ IRREPRODUCIBLE = frozenset(
     (
         *("modified-files", "missing-files", "untracked-files", "editable-install", "local-install"),
         *("pip-without-hash", "pip-without-record", "conda-without-hash", "conda-overwritten-by-pip"),
-        *("taken-from-prefix", "post-link-script", "outside-prefix", "dangling-links", "clobbered-files"),
+        *("taken-from-prefix", "post-link-script", "clobbered-files"),
+        *("outside-prefix", "dangling-links", "editable-source-missing"),
     )
 )
 """The codes of the warnings that --strict turns into an error."""

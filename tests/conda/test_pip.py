@@ -137,7 +137,7 @@ def test_direct_url_gives_the_origin(
     if source == "editable":
         assert distribution.editable_source == Path("/home/me/a b")
         assert "/home/me/a b" in snapshot(small.path).warnings[0].message
-    expected = {"archive": [] if sha256 else ["pip-without-hash"], "editable": ["editable-install"]}
+    expected = {"archive": [] if sha256 else ["pip-without-hash"], "editable": ["editable-source-missing"]}
     assert codes(snapshot(small.path)) == expected.get(source, [f"{source}-install"])
 
 

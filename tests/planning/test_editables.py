@@ -202,3 +202,12 @@ def test_code_outside_of_the_project_is_named_and_taken(projects: Projects) -> N
     assert sources["opt/outside/common/__init__.py"] == str(shared / "__init__.py")
     text = Path(sources[f"opt/env/{SITE}/__editable___stf_1_0_finder.py"]).read_text()
     assert text == finder.format("/opt/outside/common")
+
+
+def test_a_project_that_does_not_exist_is_named(projects: Projects) -> None:
+    """Its folder was moved or removed after the installation: no Python can import it."""
+    project = projects.add("gone", {"gone.py": ""}, {"__editable__.gone-1.0.pth": f"{projects.folder}/gone\n"})
+    project.rename(projects.folder / "moved")
+    (warning,) = snapshot(projects.prefix.path).warnings
+    assert (warning.code, str(project) in warning.message) == ("editable-source-missing", True)
+    assert set(projects.image()) == {"__editable__.gone-1.0.pth"}

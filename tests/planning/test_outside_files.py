@@ -290,19 +290,24 @@ def test_settings_that_lead_outside_are_named(machine: Machine) -> None:
         machine.data / "gdal/x",
         machine.data / "proj/x",
         machine.data / "site/x",
+        machine.data / "node/x",
     ):
         machine.put(path)
     state = {"env_vars": {"PROJ_DATA": f"{machine.data}/proj"}}
     (machine.prefix.path / "conda-meta/state").write_text(json.dumps(state))
     script = f"export GDAL_DATA='{machine.data}/gdal'\nPYTHONPATH={machine.data}/site:/nowhere\nexport X=/usr\n"
     machine.prefix.write("etc/conda/activate.d/mine.sh", script.encode())
+    spec = {"argv": ["R"], "env": {"NODE_PATH": f"{machine.data}/node", "GDAL_DATA": f"{machine.data}/gdal"}}
+    machine.prefix.write("share/jupyter/kernels/lab/kernel.json", json.dumps(spec).encode())
+    machine.prefix.write("share/jupyter/kernels/odd/kernel.json", b'["env"]')
     launch = {"R_LIBS_USER": f"{kernel}:{machine.prefix.path}/lib/R/library:%U", "LD_LIBRARY_PATH": "/nowhere"}
     (found,) = machine.warnings(variables=launch)
-    assert found.removeprefix("Settings name 8 places outside of the environment: ").split("), ") == [
+    assert found.removeprefix("Settings name 9 places outside of the environment: ").split("), ") == [
         "T/data/R (R_LIBS_USER: R packages, 1 file",
         "T/data/proj (PROJ_DATA in conda env config vars: data of PROJ, 1 file",
         "T/data/gdal (GDAL_DATA in etc/conda/activate.d/mine.sh: data of GDAL, 1 file",
         "T/data/site (PYTHONPATH in etc/conda/activate.d/mine.sh: Python modules, 1 file",
+        "T/data/node (NODE_PATH in share/jupyter/kernels/lab/kernel.json: Node modules, 1 file",
         "T/home/ada/R/x86_64-conda-linux-gnu-library/4.3 (the user's library of R: R packages, 1 file",
         "T/home/ada/.Rprofile (R: settings, 1 file",
         "T/home/ada/.julia/packages (the user's depot of Julia: Julia packages, 1 file",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
@@ -56,7 +57,13 @@ def _pip_warnings(environment: Environment) -> Iterator[Warning]:
                 "which conda still lists.",
                 "The image contains pip's files. To repair the environment, remove both packages and install only one.",
             )
-        if distribution.editable_source is not None:
+        if distribution.editable_source is not None and not os.path.isdir(distribution.editable_source):
+            yield Warning(
+                "editable-source-missing",
+                f"{title} is an editable install, but its folder {distribution.editable_source} does not exist.",
+                "Neither this environment nor the image can import it. Remove the package, or install it again.",
+            )
+        elif distribution.editable_source is not None:
             yield Warning(
                 "editable-install",
                 f"{title} is an editable install: its code is in {distribution.editable_source}, not in a package.",

@@ -5,6 +5,7 @@ They are files of R, Julia, IPython and others (`launch.PURPOSES`). Python's own
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,6 +21,7 @@ _PURPOSES = {**PURPOSES, "PYTHONPATH": "Python modules"}
 _SCRIPTS = re.compile(
     r"etc/conda/activate\.d/.*\.sh|lib/R/etc/(?:Renviron|Rprofile)(?:\.site)?|(?:.*/)?\.(?:Renviron|Rprofile)"
 )
+_KERNELSPEC = re.compile(r"share/jupyter/kernels/[^/]+/kernel\.json")
 
 
 def setting_places(environment: Environment, launch: Sequence[str], own: Iterable[str]) -> list[Place]:
@@ -33,12 +35,15 @@ def setting_places(environment: Environment, launch: Sequence[str], own: Iterabl
     named = [
         *_of_variables(variables, PURPOSES, ""),
         *_of_variables(environment.variables, _PURPOSES, "conda env config vars"),
-        *_of_scripts(environment.prefix, own),
+        *_of_files(environment.prefix, own),
         *_of_defaults(environment, Path(variables.get("HOME") or os.path.expanduser("~")), variables),
     ]
     inside = Inside([environment.prefix])
-    places = {path: Place(path, "setting", source) for path, source in reversed(named)}
-    return [place for path, place in reversed(places.items()) if os.path.exists(path) and not inside(path)]
+    places: dict[Path, Place] = {}
+    for path, source in named:
+        if os.path.exists(path) and not inside(path):
+            places.setdefault(path, Place(path, "setting", source))
+    return list(places.values())
 
 
 def _of_variables(variables: Mapping[str, str], purposes: Mapping[str, str], setter: str) -> Iterator[tuple[Path, str]]:
@@ -48,13 +53,22 @@ def _of_variables(variables: Mapping[str, str], purposes: Mapping[str, str], set
             yield path, f"{title}: {purpose}"
 
 
-def _of_scripts(prefix: Path, own: Iterable[str]) -> Iterator[tuple[Path, str]]:
-    for script in own:
-        if _SCRIPTS.fullmatch(script):
-            for match in _ASSIGNMENT.finditer(text_of(prefix / script)):
-                if purpose := _PURPOSES.get(match[1]):
-                    for path in _paths(match[3]):
-                        yield path, f"{match[1]} in {script}: {purpose}"
+def _of_files(prefix: Path, own: Iterable[str]) -> Iterator[tuple[Path, str]]:
+    for path in own:
+        if _SCRIPTS.fullmatch(path):
+            for match in _ASSIGNMENT.finditer(text_of(prefix / path)):
+                yield from _of_variables({match[1]: match[3]}, _PURPOSES, path)
+        elif _KERNELSPEC.fullmatch(path):
+            yield from _of_variables(_kernel_variables(text_of(prefix / path)), _PURPOSES, path)
+
+
+def _kernel_variables(text: str) -> dict[str, str]:
+    """Returns the variables of a kernelspec; none if it is not valid."""
+    try:
+        variables = json.loads(text).get("env") or {}
+        return {str(name): str(value) for name, value in variables.items()}
+    except (ValueError, AttributeError, RecursionError):
+        return {}
 
 
 def _of_defaults(environment: Environment, home: Path, variables: Mapping[str, str]) -> Iterator[tuple[Path, str]]:

@@ -133,6 +133,10 @@ const WARNINGS: Record<string, KnownFault> = {
     hint: "Install the project without --editable: 'pip install --no-deps FOLDER'. With scikit-build-core, '-C editable.rebuild=false' helps, too. With meson-python, import the package once, so that it is built.",
     endsInNames: true
   },
+  'editable-source-missing': {
+    title: 'The folder of an editable install does not exist',
+    hint: 'Neither this environment nor the image can import it. Remove the package, or install it again.'
+  },
   'outside-prefix': {
     title: 'The environment uses files outside of it',
     hint: 'The image does not contain these files. To put them into the image, add --include-outside PATH. If the environment does not need them, add --without-outside PATH.'
