@@ -357,3 +357,17 @@ def test_a_package_of_pip_behind_a_link_is_taken_or_refused(machine: Machine, tm
     os.truncate(machine.data / "big/__init__.py", 1 << 40)
     with pytest.raises(OverlayTooLarge, match="big 1,099,512 MB"):  # reading the file would take hours
         overlay(include_outside=[str(machine.data)])
+
+
+def test_odd_names_are_escaped_in_messages(machine: Machine) -> None:
+    """A name may control a terminal, or be no UTF-8. The files are taken nevertheless."""
+    odd = machine.data / os.fsdecode(b"a\x1b[31m\xe9")
+    machine.put(odd / "x.py")
+    machine.prefix.write(f"{SITE}/odd.pth", os.fsencode(f"{odd}\n"))
+    (machine.prefix.path / "share").mkdir()
+    (machine.prefix.path / "share/odd").symlink_to(odd)
+    messages = machine.warnings()
+    assert len(messages) == 2
+    assert all(message.isprintable() and "x1b[31m" in message for message in messages)
+    taken = machine.read(include_outside=[str(odd)]).own.outside.taken
+    assert [list(item.files) for item in taken] == [["x.py"], ["x.py"]]

@@ -26,10 +26,13 @@ from jupyter_condabuild.events import Warning
 from jupyter_condabuild.image.paths import OUTSIDE, PREFIX
 from jupyter_condabuild.planning.own_files.ignore_files import folder_files, source_files
 from jupyter_condabuild.requests.build import PlanRequest, has_home
-from jupyter_condabuild.text import counted, listed, size_text
+from jupyter_condabuild.text import counted, listed, printable, size_text
 
 MOST_LISTED = 10
 """The number of links or settings that a warning lists."""
+
+MOST_SHOWN = 1000
+"""The number of characters of a path that a warning shows."""
 
 MOST_COUNTED = 20_000
 """The number of files after which the files of a place are not counted further."""
@@ -96,7 +99,7 @@ class OutsideFiles:
             if place.kind not in ("link", "setting"):
                 yield Warning(
                     "outside-prefix",
-                    f"Python imports from {place.path} ({place.source}), outside of the environment: "
+                    f"Python imports from {_shown(place.path)} ({_shown(place.source)}), outside of the environment: "
                     f"{_contents(place)}.",
                     _HINT,
                 )
@@ -105,7 +108,8 @@ class OutsideFiles:
             if self._is_covered(place):
                 yield Warning(
                     "outside-prefix",
-                    f"{place.link} is a link to {place.path}, outside of the environment: {_contents(place)}. "
+                    f"{_shown(place.link)} is a link to {_shown(place.path)}, outside of the environment: "
+                    f"{_contents(place)}. "
                     "The image has the files of the packages in its place.",
                     _HINT,
                 )
@@ -205,7 +209,7 @@ def check_allowed(folder: Path, title: str, allowed: Iterable[str]) -> None:
     roots = [Path(os.path.realpath(os.path.expanduser(root))) for root in allowed]
     if roots and not any(Path(os.path.realpath(folder)).is_relative_to(root) for root in roots):
         raise PrefixNotAllowed(
-            f"{title} has its source in {folder}, which is not among the folders that this server may build.",
+            f"{title} has its source in {_shown(folder)}, which is not among the folders that this server may build.",
             "Install the package from an archive, or ask the administrator of this server for allow_prefixes.",
         )
 
@@ -245,8 +249,8 @@ class _Named:
             if text not in self._used:
                 known = listed([str(place.path) for place in places])
                 raise UsageError(
-                    f"{self._option} names {text}, but the environment imports nothing from there, and no link of it "
-                    "leads there.",
+                    f"{self._option} names {_shown(text)}, but the environment imports nothing from there, "
+                    "and no link of it leads there.",
                     f"The option can name these places: {known}."
                     if known
                     else "Remove the option: the environment uses no such file outside of it.",
@@ -257,7 +261,7 @@ def _taken(place: Place, targets: set[str]) -> Taken:
     path = place.path
     if os.path.isdir(path) and has_home(path):
         raise UsageError(
-            f"{path} ({place.source}) is a home folder, or contains one.",
+            f"{_shown(path)} ({_shown(place.source)}) is a home folder, or contains one.",
             "A home folder has logins, keys and histories. Move the code that the environment needs to another folder.",
         )
     target = f"{PREFIX}/{place.link}" if place.link else _target(place, targets)
@@ -275,6 +279,10 @@ def _target(place: Place, targets: set[str]) -> str:
         target = f"{OUTSIDE}/{number}/{place.path.name}"
     targets.add(target)
     return target
+
+
+def _shown(path: Path | str) -> str:
+    return printable(str(path), MOST_SHOWN)
 
 
 def _contents(place: Place) -> str:
