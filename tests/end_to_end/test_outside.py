@@ -21,7 +21,7 @@ from tests.parts.jobs import verified
 
 CODE = """
 import json, os, sys, colorsys, shadow, only_user, more, relative, tool
-LINKED = "models/a.bin", "models/again", "one.bin", "models/deep/b"
+LINKED = "models/a.bin", "models/again", "one.bin", "models/deep/b", "latest"
 found = [shadow.WHERE, only_user.WHERE, more.WHERE, relative.WHERE, tool.WHERE, getattr(colorsys, "WHERE", "stdlib")]
 found += [open(entry + "/shadow.py").read() for entry in sys.path if os.path.isfile(entry + "/shadow.py")]
 found += [open(sys.prefix + "/share/" + name).read() for name in LINKED]
@@ -73,6 +73,8 @@ def used(tmp_path: Path, channel_url: str, package_cache: Path) -> Used:
     (models / "again").symlink_to(models / "a.bin")
     (prefix / "share/models").symlink_to(models)
     (prefix / "share/one.bin").symlink_to(os.path.relpath(models / "a.bin", prefix / "share"))
+    (data / "latest").symlink_to(models / "a.bin")
+    (prefix / "share/latest").symlink_to(data / "latest")
     variables = {"HOME": str(home), "PYTHONPATH": str(data / "lib")}
     options = {"launch": list(launch_variables((), variables, home)), "include_outside": [str(tmp_path)]}
     return Used(prefix, variables, options)

@@ -187,6 +187,21 @@ def test_links_out_of_the_environment_are_named(machine: Machine) -> None:
     ]
 
 
+def test_a_link_to_a_link_or_a_device(machine: Machine) -> None:
+    """The file behind all links is taken. A device is no file, and its link stays."""
+    machine.put(machine.data / "v2.bin")
+    (machine.data / "latest").symlink_to("v2.bin")
+    share = machine.prefix.path / "share"
+    share.mkdir()
+    (share / "model").symlink_to(machine.data / "latest")
+    (share / "null").symlink_to("/dev/null")
+    found = machine.read(include_outside=[str(machine.data), "/dev"]).own.outside
+    assert [(item.root, dict(item.files)) for item in found.taken] == [
+        (machine.data, {"v2.bin": "/opt/env/share/model"})
+    ]
+    assert [place.link for place in found.left] == ["share/null"]
+
+
 def test_links_out_of_taken_folders_and_projects_are_named(machine: Machine) -> None:
     """Links to other files that go into the image are not named."""
     project = machine.put(machine.home / "project/mine.py").parent

@@ -170,7 +170,7 @@ def outside_files(request: PlanRequest, environment: Environment, drift: Drift) 
         included, unwanted = include(place, environment.prefix), without(place, environment.prefix)
         if unwanted:
             excluded.append(place)
-        elif included and os.path.exists(place.path):
+        elif included and (os.path.isdir(place.path) or os.path.isfile(place.path)):
             taken.append(_taken(place, targets))
         else:
             left.append(place)
@@ -266,7 +266,8 @@ def _taken(place: Place, targets: set[str]) -> Taken:
         )
     target = f"{PREFIX}/{place.link}" if place.link else _target(place, targets)
     if not os.path.isdir(path):
-        return Taken(place, target, path.parent, {path.name: target})
+        file = Path(os.path.realpath(path))  # it may be a link to another version, as in a cache of models
+        return Taken(place, target, file.parent, {file.name: target})
     names = source_files(path).kept if place.kind in ("pythonpath", "pth", "editable") else folder_files(path)
     return Taken(place, target, path, {name: f"{target}/{name}" for name in names})
 
