@@ -92,6 +92,13 @@ def test_channels_are_in_order_of_priority(small: SmallPrefix) -> None:
     assert snapshot(small.path).channels == ("https://conda.example.org/many", CHANNEL)
 
 
+def test_variables_are_those_that_conda_sets(small: SmallPrefix) -> None:
+    """conda writes names in capital letters, and sets neither PATH nor a variable of the activation itself."""
+    given = {"data_home": "1", "Data_Home": "2", "PATH": "/x", "Path": "/y", "CONDA_PREFIX": "/z", "NONE": None}
+    (small.path / "conda-meta/state").write_text(json.dumps({"version": 1, "env_vars": given}))
+    assert snapshot(small.path).variables == {"DATA_HOME": "2"}
+
+
 def test_the_state_is_kept_and_never_shown(small: SmallPrefix) -> None:
     """Variables can be secrets. Their names are reported, but no repr and no warning contains their values."""
     state = {"version": 1, "env_vars": {"HF_TOKEN": "s3cret", "OFF": "***unset***"}}

@@ -153,12 +153,17 @@ def test_pins_are_kept_and_secrets_are_not(image: SavedImage, overlay: dict[str,
 
 
 def test_requested_variables_are_in_the_image(place: Workshop, lived_in: LivedIn, image: SavedImage) -> None:
-    """The variables are only in the configuration, and a label has their names."""
+    """The variables are only in the configuration, and a label has their names.
+
+    As in an activated environment, their names have capital letters, and PATH is not among them.
+    """
     asked = place.image(lived_in.prefix, "variables", variables=True)
+    assert asked.environment["OWN_DATA"] == "/opt/env/share/own"
+    assert asked.environment["PATH"] == image.environment["PATH"]
     assert (asked.environment["MODE"], asked.environment["TOKEN"]) == ("test", "canary-variable")
     assert asked.layers == image.layers
     labels = asked.config["config"]["Labels"]
-    assert json.loads(labels["org.jupyter.condabuild.variables"]) == ["MODE", "TOKEN"]
+    assert json.loads(labels["org.jupyter.condabuild.variables"]) == ["MODE", "OWN_DATA", "TOKEN"]
     assert "canary-variable" not in json.dumps(labels)
 
 

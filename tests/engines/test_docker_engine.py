@@ -70,7 +70,7 @@ def test_both_engines_make_the_same_environment(
 def test_files_that_belong_to_no_package_are_in_the_image(
     docker_workshop: DockerWorkshop, tmp_path: Path, channel_url: str, package_cache: Path, pip_wheel: Path
 ) -> None:
-    """Files of pip, and changed, added and deleted files, are the same as in the image of the layers engine."""
+    """Files of pip, changed, added and deleted files, and variables are as in the image of the layers engine."""
     made = prefix.create(tmp_path / "env", ["python", "pip", "tqdm"], channel_url, package_cache)
     pip = [made / "bin/python", "-m", "pip", "install", "--no-index", "--no-deps", "--quiet", pip_wheel]
     subprocess.run(pip, check=True)
@@ -82,9 +82,12 @@ def test_files_that_belong_to_no_package_are_in_the_image(
     (site / "tqdm/cli.py").unlink()
     (made / 'share/it\'s $(odd) "name"').parent.mkdir(exist_ok=True)
     (made / 'share/it\'s $(odd) "name"').write_text("odd\n")
-    ours = docker_workshop.image(made, "docker")
-    theirs = docker_workshop.image(made, "layers", engine="layers")
+    (made / "conda-meta/state").write_text(json.dumps({"env_vars": {"data": f"{made}/share $x", "PATH": "/nowhere"}}))
+    ours = docker_workshop.image(made, "docker", variables=True)
+    theirs = docker_workshop.image(made, "layers", engine="layers", variables=True)
     assert unexpected(ours, theirs) == {}
+    assert ours.environment == theirs.environment
+    assert ours.environment["DATA"] == "/opt/env/share $x"
     tree = ours.tree()
     where = str(site.relative_to(made))
     assert f"{where}/humanize/__init__.py" in tree

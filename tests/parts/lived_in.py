@@ -127,7 +127,8 @@ def lived_in(tmp_path_factory: pytest.TempPathFactory, channel_url: str, package
     (prefix / "bin/own").write_text(f"#!{prefix}/bin/python\nimport sys; print('own', sys.prefix)\n")
     (prefix / "bin/own").chmod(0o755)
     meta = prefix / "conda-meta"
-    (meta / "state").write_text(json.dumps({"version": 1, "env_vars": {"MODE": "test", "TOKEN": "canary-variable"}}))
+    variables = {"MODE": "test", "TOKEN": "canary-variable", "own_data": f"{prefix}/share/own", "PATH": "/nowhere"}
+    (meta / "state").write_text(json.dumps({"version": 1, "env_vars": variables}))
     (meta / "pinned").write_text("requests <99\n")
     (meta / "frozen").write_text('{"message": "do not touch"}')
     return live

@@ -155,3 +155,10 @@ def relocated_target(target: str, replacements: Sequence[Replacement]) -> str:
         if raw == old or raw.startswith(old + b"/"):
             return os.fsdecode(new + raw[len(old) :])
     return target
+
+
+def relocated_text(text: str, replacements: Sequence[Replacement]) -> str:
+    """Returns a text with every old path replaced by the new path; see `relocated`."""
+    if not replacements:
+        return text
+    return os.fsdecode(b"".join(_replace(iter([os.fsencode(text)]), dict(replacements), binary=False)))

@@ -23,6 +23,9 @@ from jupyter_condabuild.errors import NotAPrefix
 UNSET = "***unset***"
 """The value that conda-meta/state has for a variable that activation removes (conda.core.prefix_data)."""
 
+RESERVED = frozenset(("PATH", "CONDA_PREFIX", "CONDA_SHLVL", "CONDA_DEFAULT_ENV", "CONDA_PROMPT_MODIFIER"))
+"""The variables that activation itself sets (RESERVED_ENV_VARS in conda.base.constants, and conda.activate)."""
+
 
 def snapshot(prefix: Path) -> Environment:
     """Reads the metadata of a prefix. Raises NotAPrefix or BrokenRecord."""
@@ -104,11 +107,16 @@ def _channels(records: Iterable[PrefixRecord], past: history.History) -> tuple[s
 
 
 def _variables(state: str) -> dict[str, str]:
+    """Returns the variables of conda-meta/state as conda sets them: with names in capital letters, and without PATH.
+
+    Source: `_get_environment_env_vars` and `get_export_unset_vars` in conda.activate.
+    """
     try:
         variables = json.loads(state or "{}").get("env_vars") or {}
-        return {str(name): str(value) for name, value in sorted(variables.items()) if value != UNSET}
+        named = {str(name).upper(): str(value) for name, value in variables.items() if value not in (None, UNSET)}
     except (ValueError, AttributeError):
         return {}
+    return {name: value for name, value in sorted(named.items()) if name not in RESERVED}
 
 
 def _pinned(text: str) -> tuple[str, ...]:

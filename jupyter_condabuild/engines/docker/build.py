@@ -17,6 +17,7 @@ from jupyter_condabuild.engines.docker import context
 from jupyter_condabuild.engines.docker.installers import installer
 from jupyter_condabuild.engines.docker.progress import Steps
 from jupyter_condabuild.engines.docker.recipe import Wanted
+from jupyter_condabuild.engines.layers.places import variables_of
 from jupyter_condabuild.errors import BaseUnavailable, CondaBuildError, EngineFault
 from jupyter_condabuild.events import Finished, Log, Progress, Report, Warning
 from jupyter_condabuild.image.base import resolve
@@ -76,7 +77,7 @@ def build(request: BuildRequest, job: JobContext) -> Finished:
             str(base.reference),
             installer(request.installer),
             str(request.installer_image or ""),
-            variables=dict(environment.variables) if environment and request.variables else {},
+            variables=variables_of(environment, inputs.own) if environment and request.variables else {},
         )
         labels, platform = _labels(inputs, request, base), f"linux/{inputs.architecture}"
         options = BuildOptions(name, labels, caches, network, platform, _plain(request, base))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from jupyter_condabuild.engines.layers.places import variables_of
 from jupyter_condabuild.errors import BadImage, BaseUnavailable
 from jupyter_condabuild.image.base import Base
 from jupyter_condabuild.image.configuration import LOCKFILE, configuration
@@ -33,7 +34,7 @@ def assemble(base: Base, above: LayerStack, inputs: Inputs, request: PlanRequest
         [*base.config.diff_ids, *(layer.diff_id for layer in layers)],
         [layer.title for layer in layers],
         inputs.lockfile,
-        variables=environment.variables if environment and request.variables else None,
+        variables=variables_of(environment, inputs.own) if environment and request.variables else None,
         stale=above.stale,
     )
     descriptors = [*base.layers, *(layer.descriptor for layer in layers)]

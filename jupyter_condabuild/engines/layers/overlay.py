@@ -24,18 +24,18 @@ from typing import Any
 
 from jupyter_condabuild.conda.linking.bytecode import compile_modules, source_of, source_time, uncompiled
 from jupyter_condabuild.conda.linking.relocate import Replacement, relocated, relocated_target
-from jupyter_condabuild.conda.linking.spellings import names_of, replacements
+from jupyter_condabuild.conda.linking.spellings import replacements
 from jupyter_condabuild.conda.package_cache import hash_file
 from jupyter_condabuild.conda.prefix.drift import Drift
 from jupyter_condabuild.conda.prefix.environment import Environment
-from jupyter_condabuild.conda.prefix.mentions import mentions
 from jupyter_condabuild.conda.prefix.records import PrefixRecord
 from jupyter_condabuild.conda.secrets import scrub, scrub_json_bytes
 from jupyter_condabuild.engines.layers.file_hashes import Rewritten, record_with_hashes, with_hashes
 from jupyter_condabuild.engines.layers.import_hook import import_hook
+from jupyter_condabuild.engines.layers.places import editable_sources, names_of_places
 from jupyter_condabuild.errors import OverlayTooLarge, PrefixError, from_os_error
 from jupyter_condabuild.files import read_regular
-from jupyter_condabuild.image.paths import PREFIX, PREFIX_IN_LAYER, SOURCES, in_layer
+from jupyter_condabuild.image.paths import PREFIX, PREFIX_IN_LAYER, in_layer
 from jupyter_condabuild.oci import layer
 from jupyter_condabuild.oci.layer import Entry
 from jupyter_condabuild.planning.own_files.selection import OwnFiles
@@ -111,11 +111,7 @@ def collect(
     Raises OverlayTooLarge with the largest folders, PrefixError for a file that cannot be read, or StoreError.
     """
     prefix = environment.prefix
-    sources = {
-        distribution.editable_source: f"{SOURCES}/{distribution.package.name}"
-        for distribution in environment.pip
-        if distribution.editable_source is not None
-    }
+    sources = editable_sources(environment)
     paths: set[str] = set()  # relative to the prefix
     for distribution in environment.pip:
         paths |= {path for path in distribution.files if not path.endswith(".pyc")}
@@ -130,9 +126,7 @@ def collect(
 
     overlay = Overlay(work=str(work))
     work.mkdir(parents=True, exist_ok=True)
-    places = {prefix: PREFIX, **sources, **own.outside.moved}
-    mentioned = list(mentions(prefix, [path for path in paths if path.startswith("bin/")]))
-    names = {name: new for old, new in places.items() for name in names_of(old, mentioned if old == prefix else ())}
+    names = names_of_places(environment, own, [path for path in paths if path.startswith("bin/")])
     others = {str(old): new for old, new in own.outside.targets.items()}
     live = _LivePrefix(replacements(names), replacements(others | names), work)
     sizes: Counter[str] = Counter()
