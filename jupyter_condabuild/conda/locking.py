@@ -35,20 +35,22 @@ def _conda_package(record: PrefixRecord) -> CondaPackage:
     usual = site_packages_of(record.version, record.build) if record.name == "python" else ""
     site_packages = record.python_site_packages_path
     try:
-        return CondaPackage(
+        package = CondaPackage(
             name=record.name,
             version=record.version,
             build=record.build,
             subdir=record.subdir,
             url=package_url(record),
-            sha256=record.sha256,
-            md5=record.md5,
+            sha256=record.sha256.lower(),
+            md5=record.md5.lower(),
             size=record.size,
             depends=merged_depends(record.depends),
             python_site_packages_path=site_packages if record.name == "python" and site_packages != usual else "",
         ).with_noarch(record.noarch)
+        CondaPackage.of_url(package.url)  # raises ValueError if no lock file can name the package
     except (ValueError, TypeError, AttributeError) as error:
         raise BrokenRecord(f"{record.source} is not a record of a package ({error}).") from None
+    return package
 
 
 def pip_package(package: PipPackage) -> PipPackage:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from jupyter_condabuild.errors import UsageError
 
-_NAME = re.compile(r"\s*([^\s=<>!~\[;]+)")
+_NAME = re.compile(r"\s*(?:[^\s=<>!~\[;]*::)?([^\s=<>!~\[;]+)")
 _LEADING_ZEROS = re.compile(r"(?<!\d)0+(?=\d)")
 
 
@@ -49,7 +49,7 @@ class _Spec:
 
 
 def split_depend(depend: str) -> tuple[str, str]:
-    """Splits a dependency such as ``python >=3.8`` into the name and the rest."""
+    """Splits a dependency such as ``python >=3.8`` into the name and the rest. A channel before ``::`` is left out."""
     match = _NAME.match(depend)
     return (match[1], depend[match.end() :].strip()) if match else (depend.strip(), "")
 

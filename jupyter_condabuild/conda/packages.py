@@ -68,9 +68,10 @@ class CondaPackage:
         """Returns the package of a URL. `fields` are further fields. Raises ValueError if it is no URL of a package."""
         fn = unquote(posixpath.basename(urlsplit(url).path))
         stem = fn.removesuffix(".conda").removesuffix(".tar.bz2")
-        name, version, build = (stem.rsplit("-", 2) if stem != fn else []) or ("", "", "")
-        if not (name and version and build):
+        parts = stem.rsplit("-", 2) if stem != fn else []
+        if len(parts) != 3 or not all(parts):
             raise ValueError(f"{url[:300]} is not the URL of a conda package")
+        name, version, build = parts
         subdir = posixpath.basename(posixpath.dirname(urlsplit(url).path))
         return cls(**{"name": name, "version": version, "build": build, "subdir": subdir, "url": url, **fields})
 

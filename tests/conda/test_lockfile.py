@@ -23,7 +23,7 @@ from jupyter_condabuild.conda.lockfile import Lockfile, of_packages
 from jupyter_condabuild.conda.locking import lock
 from jupyter_condabuild.conda.packages import CondaPackage, PipPackage
 from jupyter_condabuild.conda.prefix.snapshot import snapshot
-from jupyter_condabuild.errors import LockfileError
+from jupyter_condabuild.errors import BrokenRecord, LockfileError
 from tests.parts.small_prefix import SmallPrefix
 
 SAMPLES = Path(__file__).parents[1] / "samples"
@@ -324,6 +324,15 @@ def test_odd_records_are_locked(tmp_path: Path) -> None:
         "https://h/lab/linux-64/d-1!0%2B1-0.conda",
     ]
     assert load(dump(locked)) == locked
+
+
+@pytest.mark.parametrize("url", ["https://h/lab/noarch/odd.conda", "https://h/lab/noarch/a-1.0-0.zip"])
+def test_a_record_that_no_lock_file_can_name_is_refused(url: str, tmp_path: Path) -> None:
+    """Before, the lock file of such an environment could not be written or read."""
+    made = SmallPrefix(tmp_path / "odd")
+    made.add("a", url=url)
+    with pytest.raises(BrokenRecord, match=r"a-1.0-0.json is not a record of a package \(https://h.* is not the URL"):
+        lock(snapshot(made.path))
 
 
 @pytest.mark.parametrize(

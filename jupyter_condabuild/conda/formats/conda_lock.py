@@ -27,6 +27,7 @@ CATEGORIES = frozenset(("main", "dev"))
 _UNKNOWN_MD5 = "0" * 32
 # Starts of keys in custom_metadata. After them comes the archive's file name, or the pip package's name and version.
 _SIZE, _SITE_PACKAGES, _NOARCH = "size/", "site-packages/", "noarch/"
+_BUILD, _SUBDIR = "build/", "subdir/"
 _INDEX, _EDITABLE = "pip-index/", "pip-editable/"
 _CREATED_BY = "created_by"
 _REQUESTED = "requested"
@@ -46,6 +47,9 @@ def dump(lockfile: Lockfile, *, created_by: str = "jupyter-condabuild") -> str:
             custom[f"{_SITE_PACKAGES}{package.fn}"] = package.python_site_packages_path
         if package.noarch:
             custom[f"{_NOARCH}{package.fn}"] = package.noarch
+        named = CondaPackage.of_url(package.url)  # the format has neither build nor subdir
+        custom |= {f"{_BUILD}{package.fn}": package.build} if package.build != named.build else {}
+        custom |= {f"{_SUBDIR}{package.fn}": package.subdir} if package.subdir != named.subdir else {}
     for pip in lockfile.pip:
         if pip.index and (pip.url or pip.index != PYPI):
             custom[f"{_INDEX}{pip.name}-{pip.version}"] = pip.index
@@ -154,7 +158,8 @@ def _load_conda(entry: Mapping[str, Any], custom: Mapping[str, str]) -> CondaPac
         package,
         name=entry["name"],
         version=entry["version"],
-        build=entry.get("build") or package.build,
+        build=entry.get("build") or custom.get(f"{_BUILD}{package.fn}") or package.build,
+        subdir=custom.get(f"{_SUBDIR}{package.fn}") or package.subdir,
         sha256=entry["hash"].get("sha256") or "",
         md5=entry["hash"].get("md5") or "",
         size=int(size) if size else None,

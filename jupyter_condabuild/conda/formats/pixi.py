@@ -5,10 +5,13 @@ https://pixi.sh/latest/workspace/lockfile/
 
 from __future__ import annotations
 
+import posixpath
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
+from urllib.parse import urlsplit
 
 from jupyter_condabuild.conda.formats import pip_sources, yaml
 from jupyter_condabuild.conda.lockfile import Choices, Lockfile, check_number, of_file
@@ -35,21 +38,24 @@ def dump(lockfile: Lockfile, channels: Sequence[str] = ()) -> str:
         channels: the channels in order of priority. Default: the channels of the lock file.
     """
     references: list[dict[str, str]] = [{"conda": package.url} for package in lockfile.conda]
-    references += [{"pypi": _location(package)} for package in lockfile.pip]
+    locations = _locations(lockfile.pip)
+    references += [{"pypi": locations[package]} for package in lockfile.pip]
     default: dict[str, Any] = {"channels": [{"url": channel} for channel in channels or lockfile.channels]}
     if lockfile.pip:
         indexes = {PYPI_SIMPLE if package.index == PYPI else package.index for package in lockfile.pip if package.index}
         default["indexes"] = sorted(indexes) or [PYPI_SIMPLE]
     default["packages"] = {lockfile.platform: references}
-    packages = [_conda(package, lockfile) for package in lockfile.conda] + [_pip(package) for package in lockfile.pip]
+    packages = [_conda(package, lockfile) for package in lockfile.conda]
+    packages += [_pip(package, location) for package, location in locations.items()]
     return yaml.dump({"version": 6, "environments": {"default": default}, "packages": packages})
 
 
 def _conda(package: CondaPackage, lockfile: Lockfile) -> dict[str, Any]:
     entry: dict[str, Any] = {"conda": package.url}
-    if (CondaPackage.of_url(package.url).name, CondaPackage.of_url(package.url).build) != (package.name, package.build):
+    file, named = posixpath.basename(urlsplit(package.url).path), CondaPackage.of_url(package.url)
+    if named.dist != package.dist or file != package.fn:  # rattler does not decode the name of the file
         entry |= {"name": package.name, "version": package.version, "build": package.build}
-    if package.url.startswith("file:"):  # rattler takes the subdir only from the URL of a server
+    if named.subdir != package.subdir or not package.url.startswith("http"):  # rattler reads it from https URLs only
         entry["subdir"] = package.subdir
     for key, value in (("sha256", package.sha256), ("md5", package.md5), ("depends", list(package.depends))):
         if value:
@@ -63,14 +69,21 @@ def _conda(package: CondaPackage, lockfile: Lockfile) -> dict[str, Any]:
     return entry
 
 
+def _locations(packages: Sequence[PipPackage]) -> dict[PipPackage, str]:
+    """Returns the locations of pip packages, which are their keys. Folders of the same name are told apart by names."""
+    plain = {package: _location(package) for package in packages}
+    counts = Counter(plain.values())
+    return {package: f"{text}#{package.name}" if counts[text] > 1 else text for package, text in plain.items()}
+
+
 def _location(package: PipPackage) -> str:
     if package.url.startswith("file:"):
         return "./" + package.url.removeprefix("file:")
     return package.url or f"{PYPI_SIMPLE if package.index == PYPI else package.index}/{package.name}/"
 
 
-def _pip(package: PipPackage) -> dict[str, Any]:
-    entry: dict[str, Any] = {"pypi": _location(package), "name": package.name, "version": package.version}
+def _pip(package: PipPackage, location: str) -> dict[str, Any]:
+    entry: dict[str, Any] = {"pypi": location, "name": package.name, "version": package.version}
     if package.sha256:
         entry["sha256"] = package.sha256
     if package.editable:
