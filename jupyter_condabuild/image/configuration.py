@@ -19,7 +19,18 @@ from jupyter_condabuild.errors import BadImage, LockfileError
 from jupyter_condabuild.image.gpu import VARIABLES, uses_cuda
 from jupyter_condabuild.image.layers import ReadyLayer
 from jupyter_condabuild.image.lock_program import LOCK_PROGRAM
-from jupyter_condabuild.image.paths import ENTRYPOINT, HOME, LOCK, PREFIX, PREFIX_IN_LAYER, USER, WORK, in_layer
+from jupyter_condabuild.image.paths import (
+    ACTIVATE,
+    ENTRYPOINT,
+    HOME,
+    LOCK,
+    PREFIX,
+    PREFIX_IN_LAYER,
+    USER,
+    WORK,
+    in_layer,
+)
+from jupyter_condabuild.image.programs import LINKS, PROGRAMS
 from jupyter_condabuild.oci import layer
 from jupyter_condabuild.oci.image import Descriptor, Digest, ImageConfig, Manifest
 from jupyter_condabuild.oci.layer import Entry
@@ -59,30 +70,15 @@ LABEL_BASE_LAYERS = "org.jupyter.condabuild.base.layers"
 CREATED_BY = "jupyter condabuild: "
 """The words that begin the line of each layer of ours in the history of an image."""
 
-ENTRYPOINT_SCRIPT = """\
-#!/bin/sh
-# Runs the environment's activation scripts, as 'conda activate' would, then the command.
-if [ -z "$CONDABUILD_ACTIVE" ] && [ -d /opt/env/etc/conda/activate.d ]; then
-    export CONDABUILD_ACTIVE=1
-    # activation scripts are written for bash; sh has to do where there is none
-    if command -v bash >/dev/null 2>&1; then exec bash "$0" "$@"; fi
-fi
-unset CONDABUILD_ACTIVE
-for script in /opt/env/etc/conda/activate.d/*.sh; do
-    if [ -r "$script" ]; then . "$script"; fi
-done
-unset script
-exec "$@"
-"""
-
 
 def runtime_layer(store: Store, level: int) -> ReadyLayer:
-    """Returns the layer with the entrypoint, the home folder and the work folder, and puts its blob into the store.
+    """Returns the layer with our programs, the home folder and the work folder, and puts its blob into the store.
 
     The layer is the same for every image with the same compression level.
     """
     entries = [
-        Entry(in_layer(ENTRYPOINT), mode=0o755, data=ENTRYPOINT_SCRIPT.encode()),
+        *(Entry(in_layer(path), mode=0o755, data=data) for path, data in PROGRAMS.items()),
+        *(Entry(in_layer(path), "symlink", 0o777, target=target) for path, target in LINKS.items()),
         Entry(in_layer(LOCK), mode=0o755, data=LOCK_PROGRAM.encode()),
         Entry(f"{PREFIX_IN_LAYER}/conda-meta/history", data=b""),
         Entry(in_layer(HOME), "directory", 0o1777, owner=USER),
@@ -221,6 +217,7 @@ def environment(path: str, lockfile: Lockfile) -> dict[str, str]:
         "CONDA_PREFIX": PREFIX,
         "CONDA_DEFAULT_ENV": PREFIX,
         "CONDA_SHLVL": "1",
+        "BASH_ENV": ACTIVATE,
         "HOME": HOME,
         "USER": "user",
         "LOGNAME": "user",

@@ -11,6 +11,9 @@ TOOLS = "/opt/condabuild"
 ENTRYPOINT = f"{TOOLS}/entrypoint"
 """The program that activates the environment and then runs the command."""
 
+ACTIVATE = f"{TOOLS}/activate"
+"""The file that activates the environment in the shell that reads it."""
+
 LOCK = f"{TOOLS}/lock"
 """The program that prints the environment's lock file."""
 

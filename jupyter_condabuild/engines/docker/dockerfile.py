@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from jupyter_condabuild.engines.docker.installers import PACKAGES, Installer
 from jupyter_condabuild.image.paths import ENTRYPOINT, HOME, PREFIX, TOOLS, USER, WORK
+from jupyter_condabuild.image.programs import LINKS
 
 
 @dataclass(frozen=True)
@@ -102,11 +103,13 @@ def _run(parts: DockerfileParts, command: str, cache: str, folder: str) -> list[
 def _final_stage(parts: DockerfileParts) -> list[str]:
     """Returns the lines of the second stage. The parts that change least come first."""
     mode = "--chmod=0755 " if parts.mounts else ""
+    links = [f"ln -sf {target} {link}" for link, target in LINKS.items()]
     lines = [
         "# The image: the environment on a small base, without the installer.",
         f"FROM {parts.base}",
-        f"RUN mkdir -p {HOME} {WORK} && chown {USER}:{USER} {HOME} {WORK} && chmod 1777 {HOME} {WORK}",
-        f"COPY {mode}{parts.folder}entrypoint {parts.folder}lock {TOOLS}/",
+        f"RUN mkdir -p {HOME} {WORK} && chown {USER}:{USER} {HOME} {WORK} && chmod 1777 {HOME} {WORK} \\",
+        " \\\n".join(f"    && {command}" for command in ("mkdir -p /etc/profile.d", *links)),
+        f"COPY {mode}{' '.join(f'{parts.folder}{name}' for name in ('activate', 'entrypoint', 'lock'))} {TOOLS}/",
         f"COPY --from=environment {PREFIX} {PREFIX}",
     ]
     if parts.overlay:

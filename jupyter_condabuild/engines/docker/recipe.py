@@ -5,6 +5,7 @@ The Dockerfile contains no names and versions of packages. They are only in the 
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,7 +18,8 @@ from jupyter_condabuild.conda.secrets import scrub
 from jupyter_condabuild.engines.docker.dockerfile import DockerfileParts, render
 from jupyter_condabuild.engines.docker.installers import Installer
 from jupyter_condabuild.errors import LockfileError, UsageError
-from jupyter_condabuild.image.configuration import ENTRYPOINT_SCRIPT, command, environment
+from jupyter_condabuild.image.configuration import command, environment
+from jupyter_condabuild.image.programs import PROGRAMS
 
 LOCKFILE = "conda-lock.yml"
 REDUCED = "install-lock.yml"
@@ -45,7 +47,7 @@ class Recipe:
 
     dockerfile: str
     files: Mapping[str, bytes] = field(hash=False)
-    executable: frozenset[str] = frozenset(("entrypoint", "lock"))
+    executable: frozenset[str] = frozenset(("activate", "entrypoint", "lock"))
 
 
 @dataclass(frozen=True)
@@ -94,8 +96,8 @@ def recipe(lockfile: Lockfile, wanted: Wanted) -> Recipe:
         _check_conda(package)
     for pip in lockfile.pip:
         _check(pip.name, (pip.version, pip.url, pip.index))
-    files = {LOCKFILE: dump(lockfile).encode(), "entrypoint": ENTRYPOINT_SCRIPT.encode()}
-    files["lock"] = lock_program(lockfile).encode()
+    files = {LOCKFILE: dump(lockfile).encode(), "lock": lock_program(lockfile).encode()}
+    files |= {posixpath.basename(path): data for path, data in PROGRAMS.items()}
     vendored = {package.dist: package for package in wanted.vendored}
     skipped = {package.dist for package in wanted.skipped}
     installed = tuple(

@@ -21,7 +21,6 @@ from jupyter_condabuild.events import Log
 from jupyter_condabuild.image.configuration import (
     BASE_DIGEST,
     BASE_NAME,
-    ENTRYPOINT_SCRIPT,
     LABEL_BASE_LAYERS,
     LABEL_ENGINE,
     LABEL_VARIABLES,
@@ -42,6 +41,7 @@ from jupyter_condabuild.image.paths import (
     WORK,
     in_layer,
 )
+from jupyter_condabuild.image.programs import LINKS, PROGRAMS
 from jupyter_condabuild.jobs.proof.base import ProvedBase, prove_base
 from jupyter_condabuild.jobs.proof.configuration import prove_configuration, variables_of
 from jupyter_condabuild.jobs.proof.entries import SPECIAL, Node, hazards
@@ -180,14 +180,15 @@ def _prove_rest(
     Args:
         program: the text of the program that prints the lock file.
     """
-    own = {in_layer(ENTRYPOINT): ENTRYPOINT_SCRIPT.encode(), in_layer(LOCK): program.encode()}
+    programs = {**PROGRAMS, LOCK: program.encode()}
+    own = {path: Node("a file", 0o755, (0, 0), hashlib.sha256(data).hexdigest()) for path, data in programs.items()}
+    own |= {path: Node("a link", 0o777, (0, 0), target) for path, target in LINKS.items()}
     for path in sorted(below.keys() - shown.keys()):
         findings.is_another(f"/{path}", "the base has it, and the image does not")
     added = {path: node for path, node in shown.items() if below.get(path) != node}
-    for path, data in own.items():
-        actual, expected = added.pop(path, None), Node("a file", 0o755, (0, 0), hashlib.sha256(data).hexdigest())
-        reason = _differs(actual, expected)
-        findings.is_another(f"/{path}", reason) if reason else findings.is_same(f"/{path}")
+    for path, expected in own.items():
+        reason = _differs(added.pop(in_layer(path), None), expected)
+        findings.is_another(path, reason) if reason else findings.is_same(path)
     if base.base is None:
         findings.has_no_proof("files outside of the environment", f"{counted(added, 'path')} may come from the base")
         return
