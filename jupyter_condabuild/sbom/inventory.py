@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from jupyter_condabuild import __version__
@@ -29,11 +30,18 @@ def bill_of(
 ) -> Bill:
     """Returns the bill of an image.
 
+    A pip package that has a licence and is not in the lock file is from outside of the environment
+    (``--include-outside``).
+
     Args:
         licenses: the licence of each conda package by dist, and of each pip package by ``name==version``.
         titles: the titles of the layers above the base, by the digests of their blobs; empty if they are not known.
     """
     by_dist, overlay = _holders(manifest, config, titles)
+    listed = {pip_dist(package) for package in lockfile.pip}
+    names = (dist.split("==", 1) for dist in licenses.keys() - listed if "==" in dist)
+    outside = [PipPackage(name, version, index=PYPI) for name, version in names]
+    lockfile = replace(lockfile, pip=tuple(sorted([*lockfile.pip, *outside])))
     components = _components(lockfile, licenses, by_dist, overlay)
     return Bill(str(manifest.descriptor.digest), _created(config), __version__, components)
 

@@ -26,7 +26,7 @@ from jupyter_condabuild.oci.image import Digest, canonical_json
 from jupyter_condabuild.sbom.bill import Bill, Component, Holder
 from jupyter_condabuild.sbom.documents import CYCLONEDX, SPDX, documents
 from jupyter_condabuild.sbom.reader import Listed, licenses_from, packages_in
-from tests.parts.bills import LAYERS, make
+from tests.parts.bills import LAYERS, LICENSES, make
 from tests.sbom import library_cyclonedx, library_spdx
 
 
@@ -238,6 +238,9 @@ def test_licences_are_read_unchanged() -> None:
     cyclonedx, spdx = documents(make())
     found = licenses_from(cyclonedx.content, spdx.content)
     assert make(licenses=found) == make()
+    outside = make({**LICENSES, "numpy==9.0": License("MIT")})  # from the user's site-packages: no lock file lists it
+    assert [one.version for one in outside.components if one.name == "numpy"] == ["2.1.0", "9.0"]
+    assert make(licenses_from(*(document.content for document in documents(outside)))) == outside
     with pytest.raises(BadSbom):
         licenses_from(b"{}", b"[]")
 
