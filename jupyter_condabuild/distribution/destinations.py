@@ -65,7 +65,7 @@ def open_destination(
     targets: list[tuple[Repository, str]] = []
     repository, tag = None, ""
     if reference := request.destination:
-        repository, tag = job.repository(reference), reference.tag
+        repository, tag = job.repository(reference).for_pushing(), reference.tag
         targets.append((repository, tag))
         previous = job.store.previous(f"{reference.registry}/{reference.repository}")
         if previous:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from jupyter_condabuild.errors import BadDigest, ImageError, RegistryError, RegistryNotFound
+from jupyter_condabuild.errors import BadDigest, ImageError, RegistryDenied, RegistryError, RegistryNotFound
 from jupyter_condabuild.oci.image import (
     LAYER_DIFF_ID,
     LAYER_KEY,
@@ -115,7 +115,9 @@ def look_up(
         is_destination = destination is not None and repository.location == destination.location
         try:
             manifest = repository.manifest(target)
-        except (RegistryNotFound, ImageError):  # no manifest, or not the manifest of an image
+        # No manifest, or not the manifest of an image. Artifactory denies reading a tag that it does not have, although
+        # the user may push it (google/go-containerregistry#1691).
+        except (RegistryNotFound, RegistryDenied, ImageError):
             continue
         except RegistryError:
             if is_destination:

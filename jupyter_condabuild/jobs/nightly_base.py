@@ -92,7 +92,7 @@ def refresh(request: BaseRequest, day: str, report: Report) -> BaseResult:
             file = job.scratch / "conda-lock.yml"
             file.write_text(dump(lockfile))
             request = replace(request, prefix=None, lockfile=file, environment="", category=())
-        repository = job.repository(reference)
+        repository = job.repository(reference).for_pushing()
         layers = request.engine == "layers"
         rebased = layers and _digest_inside(repository, LATEST) == lockfile.digest
         if rebased:

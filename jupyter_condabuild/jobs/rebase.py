@@ -31,7 +31,7 @@ def run(request: RebaseRequest, report: Report) -> Finished:
     source, target = request.reference, request.result
     assert source
     with open_job(request, report) as job:
-        origin, destination = job.repository(source), job.repository(target)
+        origin, destination = job.repository(source), job.repository(target).for_pushing()
         image = OwnImage.named(source, origin)
         manifest, ours, own = image.manifest, image.ours, image.layers
         with job.phase("base"):

@@ -46,7 +46,7 @@ def run(request: RebaseRequest, report: Report) -> Finished:
     source, target = request.reference, request.result
     assert source
     with open_job(request, report) as job:
-        origin, destination = job.repository(source), job.repository(target)
+        origin, destination = job.repository(source), job.repository(target).for_pushing()
         old = OwnImage.named(source, origin)
         manifest, ours, own = old.manifest, old.ours, old.layers
         if hidden_in(manifest):

@@ -16,7 +16,6 @@ from urllib.parse import urlencode
 from jupyter_condabuild.errors import (
     BadDigest,
     BadImage,
-    BadReference,
     ContentMismatch,
     RegistryDenied,
     RegistryError,
@@ -27,6 +26,7 @@ from jupyter_condabuild.errors import (
 )
 from jupyter_condabuild.oci.http_errors import SUCCESS, status_text
 from jupyter_condabuild.oci.image import INDEXES, MANIFESTS, Descriptor, Digest, Index, Manifest
+from jupyter_condabuild.oci.names import TAG, checked_name, checked_target
 from jupyter_condabuild.oci.tokens import Access
 
 if TYPE_CHECKING:
@@ -38,8 +38,6 @@ MAX_PAGES = 1000
 Outcome = Literal["present", "mounted", "uploaded"]
 _TYPES = (*MANIFESTS, *INDEXES)
 _ACCEPT = ", ".join(_TYPES)
-_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
-_NAME = re.compile(r"[a-z0-9._/-]{1,255}")
 _REFERRERS_TAG = re.compile(r"[a-z0-9+]+-[0-9a-f]{64}")
 
 
@@ -64,7 +62,9 @@ class Repository:
         """
         self._transport = transport
         self._pull_only = pull_only
-        self.name = _checked_name(name)
+        self.name = checked_name(name)
+        self._reading = Access(self.name)
+        self._is_destination = False
 
     def __repr__(self) -> str:
         return f"Repository({self.host}/{self.name})"
@@ -79,6 +79,16 @@ class Repository:
         """The host and the name. Two objects for the same repository have equal locations."""
         return self.host, self.name
 
+    def for_pushing(self) -> Repository:
+        """Returns this repository as the destination of a push.
+
+        If a request to read it is denied, the request is repeated with the right to push. Docker Hub and GHCR deny
+        reading a repository that does not exist yet, also to the user who may make it.
+        """
+        found = Repository(self._transport, self.name, pull_only=self._pull_only)
+        found._is_destination = not self._pull_only
+        return found
+
     def manifest(self, target: str) -> Manifest | Index:
         """Returns the manifest or index with a tag or digest ("Pulling manifests"). It may have at most 4 MiB.
 
@@ -90,7 +100,7 @@ class Repository:
             BadImage: the document is neither a manifest nor an index.
             BadReference, BadDigest: `target` is not a tag or a digest.
         """
-        doing = f"read the manifest {_checked(target)} of {self.name}"
+        doing = f"read the manifest {checked_target(target)} of {self.name}"
         answer = self.request("GET", f"manifests/{target}", doing, {200}, headers={"Accept": _ACCEPT})
         if "html" in answer.headers.get("content-type", ""):
             raise RegistryFault(f"Could not {doing} at {self.host}: the registry answered with a web page.")
@@ -111,7 +121,7 @@ class Repository:
         Raises:
             BadReference, BadDigest: `target` is not a tag or a digest.
         """
-        doing = f"look up the manifest {_checked(target)} of {self.name}"
+        doing = f"look up the manifest {checked_target(target)} of {self.name}"
         answer = self.request("HEAD", f"manifests/{target}", doing, {200, 404, 405}, headers={"Accept": _ACCEPT})
         if answer.status == 404:
             return None
@@ -229,7 +239,7 @@ class Repository:
         doing = f"push the manifest {tag or digest} to {self.name}"
         answer = self.request(
             "PUT",
-            f"manifests/{_checked(tag) if tag else digest}",
+            f"manifests/{checked_target(tag) if tag else digest}",
             doing,
             SUCCESS,
             access=self._writing(),
@@ -272,7 +282,7 @@ class Repository:
         """Mounts a blob. Returns True on success, or the upload session that the registry opened instead, or False."""
         from jupyter_condabuild.oci.upload import Session
 
-        _checked_name(source)
+        checked_name(source)
         doing = f"mount the blob {digest} of {source} in {self.name}"
         query = urlencode({"mount": str(digest), "from": source})
         path = f"blobs/uploads/?{query}"
@@ -332,8 +342,16 @@ class Repository:
 
         chunks = None if body is None else lambda: iter((body,))
         url = path if "://" in path else f"/v2/{self.name}/{path}"
-        call = Call(method, url, access or Access(self.name), doing, headers or {}, chunks, len(body or b""))
-        return self._transport.once(call, accept) if once else self._transport.request(call, accept)
+        send = self._transport.once if once else self._transport.request
+        call = Call(method, url, access or self._reading, doing, headers or {}, chunks, len(body or b""))
+        try:
+            return send(call, accept)
+        except (RegistryUnauthorized, RegistryDenied):
+            if access or not self._is_destination or self._reading == self._writing():
+                raise
+        answer = send(replace(call, access=self._writing()), accept)
+        self._reading = self._writing()
+        return answer
 
     def _mismatch(self, doing: str, reason: str) -> ContentMismatch:
         return ContentMismatch(f"Could not {doing} at {self.host}: {reason}.")
@@ -349,27 +367,11 @@ class Repository:
     def _tags_in(self, answer: Answer, doing: str) -> list[str]:
         try:
             tags = json.loads(answer.body)["tags"] or []
-            if all(_TAG.fullmatch(tag) for tag in tags):
+            if all(TAG.fullmatch(tag) for tag in tags):
                 return list(tags)
         except (ValueError, KeyError, TypeError, RecursionError):
             pass
         raise RegistryFault(f"Could not {doing} at {self.host}: the response is not a list of tags.")
-
-
-def _checked_name(name: str) -> str:
-    """Returns the name of a repository unchanged. Raises UsageError if the text is not such a name."""
-    if not _NAME.fullmatch(name) or {"", ".", ".."} & set(name.split("/")):
-        raise UsageError(f"{name[:300]!r} is not the name of a repository.")
-    return name
-
-
-def _checked(target: str) -> str:
-    """Returns a tag or digest unchanged. Raises BadReference or BadDigest if the text is neither."""
-    if ":" in target:
-        return str(Digest.parse(target))
-    if not _TAG.fullmatch(target):
-        raise BadReference(f"{target[:200]!r} is not a tag.")
-    return target
 
 
 def _media_type(answer: Answer) -> str:

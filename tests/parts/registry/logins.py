@@ -88,12 +88,15 @@ class Realm:
 
     Args:
         lifetime: the value of ``expires_in``, in seconds.
+        pulls: whether USER may pull without pushing. Docker Hub and GHCR refuse this for a repository that does not
+            exist.
     """
 
     key: Path
     certificate: Path
     server: FakeRegistry
     lifetime: int = 300
+    pulls: bool = True
     granted: list[list[str]] = field(default_factory=list)
 
     @property
@@ -117,7 +120,7 @@ class Realm:
 
     def _grant(self, scope: str, known: bool) -> Mapping[str, object] | None:
         kind, name, actions = scope.split(":")
-        if known and name.startswith("team/"):
+        if known and name.startswith("team/") and (self.pulls or "push" in actions):
             allowed = actions.split(",")
         else:
             allowed = ["pull"] if name.startswith("public/") and "pull" in actions.split(",") else []
