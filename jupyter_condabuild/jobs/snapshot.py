@@ -6,17 +6,20 @@ The server runs this job in its own process (``jupyter condabuild snapshot``).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
 from jupyter_condabuild.conda.formats import dump
 from jupyter_condabuild.conda.prefix.drift import Drift, DriftEntry
+from jupyter_condabuild.conda.prefix.outside import distributions_in
 from jupyter_condabuild.engines.docker.preview import DockerPreview, preview
 from jupyter_condabuild.errors import RegistryError
 from jupyter_condabuild.events import Report
 from jupyter_condabuild.jobs.plan import preview_layers
 from jupyter_condabuild.planning.inputs import Inputs, read_inputs
+from jupyter_condabuild.planning.own_files.extent import MOST_FILES, Extent
+from jupyter_condabuild.planning.own_files.outside_files import OutsideFiles
 from jupyter_condabuild.requests.build import PlanRequest
 from jupyter_condabuild.requests.job_context import JobContext, open_job
 
@@ -65,8 +68,30 @@ def _report(inputs: Inputs) -> dict[str, Any]:
             {"path": _printable(str(found.path)), "line": found.line, "kind": found.kind}
             for found in inputs.own.findings
         ],
+        "outside": list(_outside(inputs.own.outside)),
         "warnings": [asdict(warning) for warning in inputs.warnings],
     }
+
+
+def _outside(outside: OutsideFiles) -> Iterator[dict[str, Any]]:
+    """Yields the places outside of the environment. At most `MOST_FILES` files are counted in all of them together."""
+    taken = [item.place for item in outside.taken]
+    rest = MOST_FILES
+    for state, places in (("left", outside.left), ("taken", taken), ("excluded", outside.excluded)):
+        for place in places[:MOST_PATHS]:
+            extent = Extent.of(place.path, rest)
+            rest -= extent.files
+            yield {
+                "path": _printable(str(place.path)),
+                "kind": place.kind,
+                "source": _printable(place.source),
+                "link": _printable(place.link),
+                "state": state,
+                "files": extent.files,
+                "bytes": extent.bytes,
+                "complete": extent.complete,
+                "packages": [f"{item.package.name} {item.package.version}" for item in distributions_in(place)],
+            }
 
 
 def _drift(drift: Drift) -> dict[str, Any]:

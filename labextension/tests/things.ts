@@ -84,6 +84,7 @@ export function aSnapshot(change: Partial<Snapshot> = {}): Snapshot {
     pip: [],
     drift: { modified: none, missing: none, untracked: none },
     secrets: [],
+    outside: [],
     warnings: [],
     plan: {
       engine: 'layers',

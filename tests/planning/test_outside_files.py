@@ -4,16 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from jupyter_condabuild.conda.prefix.launch import launch_variables, of_kernelspec, of_process
-from jupyter_condabuild.conda.prefix.outside import python_places
-from jupyter_condabuild.conda.prefix.snapshot import snapshot
 from jupyter_condabuild.engines.layers.overlay import collect
 from jupyter_condabuild.errors import (
     NotReproducible,
@@ -23,54 +17,10 @@ from jupyter_condabuild.errors import (
     SecretsFound,
     UsageError,
 )
-from jupyter_condabuild.planning.inputs import Inputs, read_inputs
-from jupyter_condabuild.requests.build import BuildRequest, PlanRequest
-from jupyter_condabuild.requests.job_context import open_job
+from jupyter_condabuild.requests.build import BuildRequest
 from jupyter_condabuild.sbom.inputs import licenses_of
-from tests.parts.jobs import build_request, plan_request
-from tests.parts.small_prefix import SITE, SmallPrefix
-
-
-class Machine:
-    """A home folder with an environment of one package below it, and shared folders beside it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.home, self.data = folder / "home/ada", folder / "data"
-        self.prefix = SmallPrefix(self.home / "envs/demo")
-        self.prefix.python()
-        self.user_site = self.home / ".local" / SITE
-        self.store = folder / "store"
-
-    def put(self, path: Path, text: str = "x = 1\n") -> Path:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-        return path
-
-    def install(self, site: Path, name: str, version: str = "1.0") -> None:
-        """Writes a module and its dist-info."""
-        self.put(site / name / "__init__.py", f"WHERE = {str(site)!r}\n")
-        info = site / f"{name}-{version}.dist-info"
-        self.put(info / "METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\nLicense: MIT\n")
-        self.put(info / "RECORD", f"{name}/__init__.py,,\n{info.name}/METADATA,,\n{info.name}/RECORD,,\n")
-
-    def options(self, given: dict[str, object]) -> dict[str, object]:
-        variables = {"HOME": str(self.home), **given.pop("variables", {})}  # type: ignore[dict-item]
-        launch = launch_variables((), variables, self.home)
-        return {"prefix": self.prefix.path, "store_dir": self.store, "launch": list(launch), **given}
-
-    def read(self, kind: type[PlanRequest] = PlanRequest, **given: object) -> Inputs:
-        make = plan_request if kind is PlanRequest else build_request
-        with open_job(request := make(**self.options(given)), lambda event: None) as job:
-            return read_inputs(request, job)
-
-    def warnings(self, **given: object) -> list[str]:
-        """Returns the messages of the warnings of files outside, with the folder of the test as T."""
-        codes = ("outside-prefix", "outside-settings", "dangling-links", "outside-taken")
-        found = [item for item in self.read(**given).warnings if item.code in codes]
-        return [
-            re.sub(r"(files?), [\d.]+ k?B", r"\1", item.message.replace(str(self.home.parents[1]), "T"))
-            for item in found
-        ]
+from tests.parts.outside import Machine
+from tests.parts.small_prefix import SITE
 
 
 @pytest.fixture
@@ -105,65 +55,6 @@ def test_each_place_of_the_search_path_is_named(machine: Machine) -> None:
         "Python imports from T/home/ada/project/src (conda.pth), outside of the environment: 1 file.",
         "Python imports from T/home/ada/other (hook.pth), outside of the environment: 1 file.",
     ]
-
-
-@pytest.mark.parametrize(
-    ("argv", "variables", "expected"),
-    [
-        (["python", "-m", "ipykernel_launcher"], {}, [".local"]),
-        (["python"], {"PYTHONNOUSERSITE": "1"}, []),
-        (["python"], {"PYTHONNOUSERSITE": ""}, [".local"]),
-        (["/x/bin/python3.11", "-s", "-m", "ipykernel_launcher"], {}, []),
-        (["python", "-Xfrozen_modules=off", "-m", "x", "-s"], {}, [".local"]),
-        (["python", "-X", "importtime", "-Bs", "-c", "0"], {}, []),
-        (["python"], {"PYTHONPATH": "lib"}, ["lib", ".local"]),
-        (["python", "-E"], {"PYTHONPATH": "lib", "PYTHONNOUSERSITE": "1"}, [".local"]),
-        (["python", "-I"], {"PYTHONPATH": "lib"}, []),
-        (["python"], {"PYTHONUSERBASE": "{home}/base"}, ["base"]),
-        (["bash", "-s"], {}, [".local"]),
-    ],
-)
-def test_the_search_path_follows_the_rules_of_python(
-    machine: Machine, argv: list[str], variables: dict[str, str], expected: list[str]
-) -> None:
-    """Options and variables turn the user's site-packages and PYTHONPATH on and off. A real Python agrees."""
-    for base in (".local", "base"):
-        machine.install(machine.home / base / SITE, "mine")
-    machine.put(machine.home / "lib/x.py")
-    given = {"HOME": str(machine.home)} | {name: value.format(home=machine.home) for name, value in variables.items()}
-    found = python_places(snapshot(machine.prefix.path), launch_variables(argv, given, machine.home))
-    assert [place.path.relative_to(machine.home).parts[0] for place in found] == expected
-    if sys.version_info[:2] == (3, 11) and "python" in argv[0]:
-        options = argv[1 : argv.index("-m") if "-m" in argv else argv.index("-c") if "-c" in argv else None]
-        base = os.path.realpath(sys.executable)  # a virtual environment has no user site
-        script = "import sys; print('\\n'.join(sys.path[1:]))"
-        ran = subprocess.run(
-            [base, *options, "-c", script], env=given, cwd=machine.home, check=True, capture_output=True, text=True
-        )
-        real = [line for line in ran.stdout.splitlines() if line.startswith(str(machine.home))]
-        assert [Path(line).relative_to(machine.home).parts[0] for line in real] == expected
-
-
-@pytest.mark.parametrize("launcher", [[], ["sh", "-c", '"$@"; exit 0', "sh"]])
-def test_the_variables_of_a_running_kernel_are_its_own(machine: Machine, launcher: list[str]) -> None:
-    """They are read from the kernel's process; those of a kernelspec are put on top of the inherited variables."""
-    folder = machine.put(machine.data / "lib/x.py").parent
-    variables = {"HOME": str(machine.home), "PYTHONPATH": "lib", "TOKEN": "canary"}
-    process = subprocess.Popen(
-        [*launcher, sys.executable, "-s", "-c", "input('ready\\n')"],
-        env=variables,
-        cwd=machine.data,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    )
-    with process:
-        assert process.stdout
-        process.stdout.readline()
-        found = of_process(process.pid)
-        process.communicate(b"\n")
-    assert found == (f"HOME={machine.home}", "PYTHONNOUSERSITE=1", f"PYTHONPATH={folder}")
-    spec = {"argv": ["python"], "env": {"PYTHONPATH": "${LAB}/lib"}}
-    assert of_kernelspec(spec, {"LAB": "/lab", "X": "1"}) == ("PYTHONPATH=/lab/lib",)
 
 
 def test_links_out_of_the_environment_are_named(machine: Machine) -> None:

@@ -77,6 +77,7 @@ async def test_the_report_names_what_the_kernel_imports_from_elsewhere(
     spec["env"] = {"PYTHONPATH": str(tmp_path / "running")}
     for name in ("running", "spec"):
         (tmp_path / name).mkdir()
+        (tmp_path / name / "x.py").write_text("1\n")
     file.write_text(json.dumps(spec))
     kernel = await started(api, kernelspec)
     spec["env"] = {"PYTHONPATH": str(tmp_path / "spec")}
@@ -85,8 +86,21 @@ async def test_the_report_names_what_the_kernel_imports_from_elsewhere(
         answer = (await api("POST", "condabuild/snapshots", source)).json
         (found,) = [item["message"] for item in answer["warnings"] if item["code"] == "outside-prefix"]
         assert f"Python imports from {tmp_path / place} (PYTHONPATH)" in found
+        (listed,) = answer["outside"]
+        assert listed == {
+            "path": str(tmp_path / place),
+            "kind": "pythonpath",
+            "source": "PYTHONPATH",
+            "link": "",
+            "state": "left",
+            "files": 1,
+            "bytes": 2,
+            "complete": True,
+            "packages": [],
+        }
         without = {**source, "without_outside": [str(tmp_path)]}
         answer = (await api("POST", "condabuild/snapshots", without)).json
+        assert answer["outside"] == [{**listed, "state": "excluded"}]
         assert "outside-prefix" not in [item["code"] for item in answer["warnings"]]
 
 

@@ -24,18 +24,16 @@ from jupyter_condabuild.conda.prefix.pip import PipDistribution
 from jupyter_condabuild.errors import PrefixNotAllowed, UsageError
 from jupyter_condabuild.events import Warning
 from jupyter_condabuild.image.paths import OUTSIDE, PREFIX
+from jupyter_condabuild.planning.own_files.extent import Extent
 from jupyter_condabuild.planning.own_files.ignore_files import folder_files, source_files
 from jupyter_condabuild.requests.build import PlanRequest, has_home
-from jupyter_condabuild.text import counted, listed, printable, size_text
+from jupyter_condabuild.text import counted, listed, printable
 
 MOST_LISTED = 10
 """The number of links or settings that a warning lists."""
 
 MOST_SHOWN = 1000
 """The number of characters of a path that a warning shows."""
-
-MOST_COUNTED = 20_000
-"""The number of files after which the files of a place are not counted further."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +113,7 @@ class OutsideFiles:
                 )
         kept = [place for place in links if not self._is_covered(place)]
         if existing := [place for place in kept if os.path.exists(place.path)]:
-            names = _listed(existing, lambda place: f"{place.link} -> {place.path} ({_size(place.path)})")
+            names = _listed(existing, lambda place: f"{place.link} -> {place.path} ({Extent.of(place.path)})")
             yield Warning(
                 "outside-prefix",
                 f"The environment has {counted(existing, 'link')} to files outside of it: {names}.",
@@ -134,7 +132,7 @@ class OutsideFiles:
             yield Warning(
                 "outside-settings",
                 f"Settings name {counted(settings, 'place')} outside of the environment: "
-                f"{_listed(settings, lambda place: f'{place.path} ({place.source}, {_size(place.path)})')}.",
+                f"{_listed(settings, lambda place: f'{place.path} ({place.source}, {Extent.of(place.path)})')}.",
                 "The image contains neither the files nor the variables. Install into the environment what it needs, "
                 "or mount the files in the container and set the variables there.",
             )
@@ -288,32 +286,9 @@ def _shown(path: Path | str) -> str:
 
 def _contents(place: Place) -> str:
     names = [f"{item.package.name} {item.package.version}" for item in distributions_in(place)]
-    return f"{_size(place.path)}{f', with {listed(names)}' if names else ''}"
+    return f"{Extent.of(place.path)}{f', with {listed(names)}' if names else ''}"
 
 
 def _listed(places: Sequence[Place], text: Callable[[Place], str]) -> str:
     """Returns the texts of the first places, and the number of the others, whose files are not counted."""
     return listed([text(place) for place in places[:MOST_LISTED]] + [""] * len(places[MOST_LISTED:]), MOST_LISTED)
-
-
-def _size(path: Path) -> str:
-    """Returns the number and the total size of the files of a place, as a text."""
-    count = size = 0
-    for file in _files(path):
-        try:
-            size += file.lstat().st_size
-        except OSError:
-            continue
-        count += 1
-        if count == MOST_COUNTED:
-            return f"more than {count:,} files, more than {size_text(size)}"
-    return f"{counted(range(count), 'file')}, {size_text(size)}"
-
-
-def _files(path: Path) -> Iterator[Path]:
-    if not os.path.isdir(path):
-        yield path
-        return
-    for parent, folders, names in os.walk(path):
-        folders[:] = [name for name in folders if not os.path.isdir(os.path.join(parent, name, "conda-meta"))]
-        yield from (Path(parent, name) for name in names)

@@ -432,8 +432,33 @@ export interface components {
                  */
                 kind: string;
             }[];
+            outside: components["schemas"]["OutsidePlace"][];
             warnings: components["schemas"]["Warning"][];
             plan: components["schemas"]["Plan"];
+        };
+        /** @description A file or a folder outside of the environment that the environment uses. `include_outside` puts it into the image, if it is no `setting`; `without_outside` leaves it out without a warning. */
+        OutsidePlace: {
+            /** @description The absolute path on the server. */
+            path: string;
+            /** @enum {string} */
+            kind: "pythonpath" | "user-site" | "pth" | "editable" | "link" | "setting";
+            /**
+             * @description What names the place.
+             * @example PYTHONPATH
+             */
+            source: string;
+            /** @description The symbolic link that leads there, relative to the environment. Empty for the other kinds. */
+            link: string;
+            /** @enum {string} */
+            state: "left" | "taken" | "excluded";
+            /** @description The number of files that were counted. */
+            files: number;
+            /** @description Their total size. */
+            bytes: number;
+            /** @description Whether all files were counted. At most 20,000 files are counted in all places together. */
+            complete: boolean;
+            /** @description The Python packages in a folder, as name and version. */
+            packages: string[];
         };
         CondaPackage: {
             name: string;
