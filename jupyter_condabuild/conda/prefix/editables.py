@@ -23,7 +23,7 @@ LITERAL = re.compile(r"""(?P<quote>['"])(?P<path>/[^'"\n\\]+)(?P=quote)""")
 _HOOK = re.compile(r"(?:__editable___.*_finder|_editable_.*|_.*_editable)\.py", re.DOTALL)
 _MESON_LOADER = re.compile(r"_.+_editable_loader\.py", re.DOTALL)
 _MESON_FILES = re.compile(r"_.+_editable_loader\.py|.+-editable\.pth", re.DOTALL)
-_REBUILDS = re.compile(r"""(['"])/[^'"\n\\]+\1, True, (?:True|False), \[""")
+_REBUILDS = re.compile(r"""((['"])/[^'"\n\\]+\2, )True(, (?:True|False), \[)""")
 """The arguments `path`, `rebuild` and `verbose` of scikit-build-core's hook (resources/_editable_redirect.py)."""
 
 
@@ -42,10 +42,13 @@ def import_paths(prefix: Path, item: PipDistribution) -> Iterator[Path]:
         yield from (Path(os.path.normpath(path)) for path in named if os.path.isdir(path))
 
 
-def rebuilds_with_scikit_build(prefix: Path, item: PipDistribution) -> bool:
-    """Whether scikit-build-core builds an editable install again at each import (its setting ``editable.rebuild``)."""
-    hooks = (path for path in item.files if _HOOK.fullmatch(os.path.basename(path)))
-    return any(_REBUILDS.search(text_of(prefix / path)) for path in hooks)
+def without_rebuild(prefix: Path, item: PipDistribution) -> dict[str, str]:
+    """Returns the import hooks of scikit-build-core that build the project again at each import, without that.
+
+    They are texts by their paths, relative to the prefix. The setting is ``editable.rebuild`` of the project.
+    """
+    hooks = {path: text_of(prefix / path) for path in item.files if _HOOK.fullmatch(os.path.basename(path))}
+    return {path: _REBUILDS.sub(r"\1False\3", text) for path, text in hooks.items() if _REBUILDS.search(text)}
 
 
 def meson_files(item: PipDistribution) -> tuple[str, ...]:

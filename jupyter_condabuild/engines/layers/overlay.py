@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from jupyter_condabuild.conda.linking.bytecode import compile_modules, source_of, source_time, uncompiled
-from jupyter_condabuild.conda.linking.relocate import Replacement, relocated, relocated_target
+from jupyter_condabuild.conda.linking.relocate import Replacement, relocated, relocated_target, relocated_text
 from jupyter_condabuild.conda.linking.spellings import replacements
 from jupyter_condabuild.conda.package_cache import hash_file
 from jupyter_condabuild.conda.prefix.drift import Drift
@@ -128,7 +128,8 @@ def collect(
     work.mkdir(parents=True, exist_ok=True)
     names = names_of_places(environment, own, [path for path in paths if path.startswith("bin/")])
     others = {str(old): new for old, new in own.outside.targets.items()}
-    live = _LivePrefix(replacements(names), replacements(others | names), work)
+    pairs = replacements(names)
+    live = _LivePrefix(pairs, replacements(others | names), work)
     sizes: Counter[str] = Counter()
     for item in (*own.outside.taken, *own.built.taken):
         for name in item.files:
@@ -175,6 +176,9 @@ def collect(
             entry = live.entry(in_layer(path), item.root / name, item.root)
             if entry:
                 overlay.entries.append(entry)
+    for path, text in own.built.texts.items():
+        data = os.fsencode(relocated_text(text, pairs))
+        overlay.entries.append(Entry(f"{PREFIX_IN_LAYER}/{path}", data=data, mtime=_MTIME))
     overlay.entries += import_hook(own.outside, environment.site_packages)
     overlay.extra_bytes = sizes[""]
     if overlay.extra_bytes > limit:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from jupyter_condabuild.conda.prefix.editables import meson_files, meson_tree, rebuilds_with_scikit_build
+from jupyter_condabuild.conda.prefix.editables import meson_files, meson_tree, without_rebuild
 from jupyter_condabuild.conda.prefix.environment import Environment
 from jupyter_condabuild.conda.prefix.outside import Place
 from jupyter_condabuild.conda.prefix.pip import PipDistribution
@@ -21,16 +21,18 @@ from jupyter_condabuild.text import counted, listed
 class BuiltFiles:
     """The files that meson-python's import hooks import. They go to site-packages, in the place of the hooks.
 
-    `hooks` are the files of these hooks, relative to the prefix. The image does not get them.
+    `hooks` are the files of import hooks, relative to the prefix, that the image does not get as they are. `texts` are
+    the texts of hooks that the image gets instead, those of scikit-build-core, by their paths.
     """
 
     taken: tuple[Taken, ...] = ()
     hooks: frozenset[str] = frozenset()
+    texts: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[Warning, ...] = ()
 
 
 def built_files(environment: Environment, allowed: Iterable[str]) -> BuiltFiles:
-    """Finds the built files of the editable installs of meson-python, and warns of each install that builds at imports.
+    """Finds the built files of editable installs, and warns of each install that is built again at each import.
 
     Args:
         allowed: the setting allow_prefixes.
@@ -39,28 +41,29 @@ def built_files(environment: Environment, allowed: Iterable[str]) -> BuiltFiles:
     """
     taken: list[Taken] = []
     hooks: set[str] = set()
+    texts: dict[str, str] = {}
     warnings, unbuilt = [], []
     for item in environment.pip:
         if item.editable_source is None:
             continue
-        if rebuilds_with_scikit_build(environment.prefix, item):
-            unbuilt.append(item)
-        if not (hook := meson_files(item)):
+        without = without_rebuild(environment.prefix, item)
+        hook = meson_files(item)
+        if not (without or hook):
             continue
-        found = list(_taken(environment, item))
-        if not found:
+        trees = list(_taken(environment, item)) if hook else []
+        if hook and not trees:
             unbuilt.append(item)
             continue
-        for tree in found:
+        for tree in trees:
             check_allowed(tree.root, tree.place.source, allowed)
-        taken += found
-        hooks.update(hook)
-        files = [name for tree in found for name in tree.files]
+        taken += trees
+        hooks.update(hook, without)
+        texts |= without
         warnings.append(
             Warning(
                 "editable-built",
-                f"{item.package.name} is an editable install that meson-python builds again at each import. "
-                f"The image has the {counted(files, 'file')} of the last build.",
+                f"{item.package.name} is an editable install that {'meson-python' if hook else 'scikit-build-core'} "
+                "builds again at each import. The image has the files of the last build.",
                 "If its compiled code has changed since, import the package once before you build the image.",
             )
         )
@@ -71,12 +74,11 @@ def built_files(environment: Environment, allowed: Iterable[str]) -> BuiltFiles:
                 "editable-builds-at-import",
                 f"{counted(unbuilt, 'editable install')} would be built again at each import, which fails in the "
                 f"image: {folders}.",
-                "Install the project without --editable: 'pip install --no-deps FOLDER'. With scikit-build-core, "
-                "'-C editable.rebuild=false' helps, too. With meson-python, import the package once, so that it is "
-                "built.",
+                "Import the package once, so that it is built, or install the project without --editable: "
+                "'pip install --no-deps FOLDER'.",
             )
         )
-    return BuiltFiles(tuple(taken), frozenset(hooks), tuple(warnings))
+    return BuiltFiles(tuple(taken), frozenset(hooks), texts, tuple(warnings))
 
 
 def _taken(environment: Environment, item: PipDistribution) -> Iterator[Taken]:

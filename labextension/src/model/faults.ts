@@ -130,7 +130,7 @@ const WARNINGS: Record<string, KnownFault> = {
   },
   'editable-builds-at-import': {
     title: 'Editable installs cannot be imported in the image',
-    hint: "Install the project without --editable: 'pip install --no-deps FOLDER'. With scikit-build-core, '-C editable.rebuild=false' helps, too. With meson-python, import the package once, so that it is built.",
+    hint: "Import the package once, so that it is built, or install the project without --editable: 'pip install --no-deps FOLDER'.",
     endsInNames: true
   },
   'editable-source-missing': {
