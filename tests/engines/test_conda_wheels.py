@@ -92,9 +92,26 @@ def test_lock_files_with_a_wheel_of_conda_are_read_again(format: Format, environ
     assert again.pip == (PACKAGE,)
 
 
-def test_a_wheel_in_an_explicit_file_of_conda_is_a_pip_package() -> None:
-    """``conda list --explicit`` writes the URL of the wheel between the URLs of conda packages."""
-    made = load(f"@EXPLICIT\nhttps://h/noarch/a-1.0-0.conda#{SHA}\n{URL}#sha256:{SHA}\n")
+FIRST = "https://h/noarch/a-1.0-0.conda"
+EXPLICIT = f"@EXPLICIT\n{FIRST}#{SHA}\n{URL}#sha256:{SHA}\n"
+CONDA_LOCK = f"""\
+version: 1
+metadata: {{platforms: [linux-64], channels: []}}
+package:
+  - {{name: a, version: "1.0", manager: conda, platform: linux-64, url: "{FIRST}", hash: {{}}}}
+  - {{name: demo-pkg, version: "1.0", manager: conda, platform: linux-64, url: "{URL}", hash: {{sha256: {SHA}}}}}
+"""
+PIXI = f"""\
+version: 6
+environments: {{default: {{channels: [], packages: {{linux-64: [conda: "{FIRST}", conda: "{URL}"]}}}}}}
+packages: [{{conda: "{FIRST}"}}, {{conda: "{URL}", sha256: {SHA}}}]
+"""
+
+
+@pytest.mark.parametrize("text", [EXPLICIT, CONDA_LOCK, PIXI], ids=["explicit", "conda-lock", "pixi"])
+def test_a_wheel_among_the_packages_of_conda_is_a_pip_package(text: str) -> None:
+    """conda writes the URL of the wheel between the URLs of conda packages."""
+    made = load(text)
     assert [package.dist for package in made.conda] == ["a-1.0-0"]
     assert made.pip == (PACKAGE,)
 

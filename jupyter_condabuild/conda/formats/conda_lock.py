@@ -129,6 +129,7 @@ def load(value: Mapping[str, Any], where: str, platform: str, categories: Sequen
                 f"{where} has a package of the manager {str(odd['manager'])[:40]!r}: {str(odd['name'])[:100]!r}.",
                 "Only packages of conda and pip can be read.",
             )
+        entries = [{**entry, "manager": "pip"} if pip_sources.wheel_names(entry["url"]) else entry for entry in entries]
         conda = [_load_conda(entry, custom) for entry in entries if entry["manager"] == "conda"]
         pip = [_load_pip(entry, custom) for entry in entries if entry["manager"] == "pip"]
         requested = [scrub(str(spec)) for spec in json.loads(custom.get(_REQUESTED, "[]"))]

@@ -5,14 +5,12 @@ https://docs.conda.io/projects/conda/en/stable/user-guide/tasks/manage-environme
 
 from __future__ import annotations
 
-import posixpath
 import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
-from urllib.parse import unquote, urlsplit
 
-from jupyter_condabuild.conda.formats import requirement
+from jupyter_condabuild.conda.formats import pip_sources, requirement
 from jupyter_condabuild.conda.lockfile import Lockfile, check_number, of_file
 from jupyter_condabuild.conda.packages import PYPI, CondaPackage, PipPackage, canonical_name, is_on_pypi
 from jupyter_condabuild.conda.platforms import choose, linux_platform, of_subdirs
@@ -21,7 +19,6 @@ from jupyter_condabuild.errors import LockfileError
 from jupyter_condabuild.text import counted
 
 _HASH = re.compile(r"(?:(?:sha256|md5):)?([0-9a-f]{64}|[0-9a-f]{32})", re.IGNORECASE)
-_WHEEL = re.compile(r"([^-]+)-([^-]+)-.+\.whl")
 _LINE = re.compile(r"[^\r\n]+")
 _PIP = re.compile(r"# pip(?:: +| +(?=\S+ *(?:@|==)))(.*)")  # ours, and conda-lock's
 
@@ -107,19 +104,16 @@ def _pip_package(line: str) -> PipPackage:
 
 
 def _package(line: str) -> CondaPackage | PipPackage:
-    """Returns the package of a line. conda 26 lists the wheels that it installed like its own packages.
-
-    Raises ValueError, whose text completes a message.
-    """
+    """Returns the package of a line. Raises ValueError, whose text completes a message."""
     url, _, fragment = line.partition("#")
     digest = _HASH.fullmatch(fragment)
     if fragment and not digest:
         raise ValueError("the text after # is neither an md5 nor a sha256")
     value = digest[1].lower() if digest else ""
     url, sha256, md5 = scrub_url(url), value if len(value) == 64 else "", value if len(value) == 32 else ""
-    if match := _WHEEL.fullmatch(posixpath.basename(urlsplit(url).path)):
+    if names := pip_sources.wheel_names(url):
         index = PYPI if is_on_pypi(url) else ""
-        return PipPackage(canonical_name(match[1]), unquote(match[2]), url=url, index=index, sha256=sha256)
+        return PipPackage(canonical_name(names["name"]), names["version"], url=url, index=index, sha256=sha256)
     return CondaPackage.of_url(url, sha256=sha256, md5=md5)
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import posixpath
 import re
-from urllib.parse import parse_qsl, quote, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, unquote, urlsplit, urlunsplit
 
 from jupyter_condabuild.conda.secrets import scrub_url
 
 _VCS = re.compile(r"(?:git|hg|svn|bzr)\+[a-z]+://", re.IGNORECASE)
 _ACCEPTED = re.compile(r"https?://|(?:git|hg|svn|bzr)\+(?:https?|ssh|git)://", re.IGNORECASE)
+_WHEEL = re.compile(r"([^-]+)-([^-]+)-.+\.whl")
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}", re.IGNORECASE)
 
 
@@ -46,6 +47,15 @@ def _vcs(url: str) -> str:
             fragment=f"subdirectory={subdirectory}" if subdirectory else "",
         )
     )
+
+
+def wheel_names(url: str) -> dict[str, str]:
+    """Returns the name and the version in the file name of a wheel; empty if the URL is not that of a wheel.
+
+    Lock files of conda 26 list the wheels that it installed among its own packages.
+    """
+    match = _WHEEL.fullmatch(posixpath.basename(urlsplit(url).path))
+    return {"name": match[1], "version": unquote(match[2])} if match else {}
 
 
 def is_vcs(url: str) -> bool:

@@ -116,10 +116,11 @@ def load(value: Mapping[str, Any], where: str, platform: str, environment: str =
                     f"{where} lists {scrub(location[:200])}, but does not describe it.",
                     "The lock file was cut or edited. Write it again: pixi lock.",
                 )
-            if "conda" in reference:
+            wheel = pip_sources.wheel_names(location)
+            if "conda" in reference and not wheel:
                 conda.append(_load_conda(location, entries[location]))
             else:
-                pip.append(_load_pip(location, entries[location], chosen.get("indexes") or ()))
+                pip.append(_load_pip(location, {**wheel, **entries[location]}, chosen.get("indexes") or ()))
         subdirs = {str(item["name"]): str(item.get("subdir") or item["name"]) for item in value.get("platforms") or ()}
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise yaml.incomplete(where, "pixi.lock", error) from None
