@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from jupyter_condabuild.conda.formats import load
 from jupyter_condabuild.conda.lockfile import Lockfile
 from jupyter_condabuild.conda.locking import lock
 from jupyter_condabuild.conda.packages import CondaPackage, PipPackage
@@ -15,6 +14,8 @@ from jupyter_condabuild.conda.prefix.snapshot import snapshot
 from jupyter_condabuild.events import Report
 from jupyter_condabuild.image.opener import lock_in, open_image
 from jupyter_condabuild.oci.location import ImageLocation
+from jupyter_condabuild.planning.inputs import read_lockfile
+from jupyter_condabuild.requests.build import LockfileRequest
 from jupyter_condabuild.requests.job_context import JobContext, open_job
 from jupyter_condabuild.requests.others import DiffRequest
 
@@ -80,7 +81,7 @@ class Difference:
 def run(request: DiffRequest, report: Report) -> Difference:
     """Compares the two environments of a request. Raises the errors of `locked`."""
     with open_job(request, report) as job:
-        return compare(locked(request.before, job), locked(request.after, job))
+        return compare(locked(request.before, request, job), locked(request.after, request, job))
 
 
 def compare(before: Lockfile, after: Lockfile) -> Difference:
@@ -104,8 +105,10 @@ def compare(before: Lockfile, after: Lockfile) -> Difference:
     return Difference(tuple(changes), same, before.digest, after.digest, (before.platform, after.platform))
 
 
-def locked(name: str, job: JobContext) -> Lockfile:
+def locked(name: str, request: LockfileRequest, job: JobContext) -> Lockfile:
     """Returns the lock file of an environment's folder, of a lock file's path, or inside an image.
+
+    The request says what is read from a lock file's path.
 
     Raises PrefixError, LockfileError, and the errors of `open_image`.
     """
@@ -113,7 +116,7 @@ def locked(name: str, job: JobContext) -> Lockfile:
     if path.is_dir() and (path / "conda-meta").is_dir():
         return lock(snapshot(path))
     if path.is_file() and path.suffix != ".tar":
-        return load(path)
+        return read_lockfile(path, request, job.report)
     if path.is_dir() and not (path / "oci-layout").is_file():
         return lock(snapshot(path))  # raises the error that says why the folder is not an environment
     return lock_in(open_image(ImageLocation.parse_any(name), job))

@@ -119,7 +119,7 @@ def run(request: ExportRequest, report: Report) -> Exported:
         environment = locked.environment
         lockfile, warnings = locked.lockfile, (*locked.environment.warnings, *locked.drift.warnings)
     else:
-        lockfile = read_lockfile(request, report)
+        lockfile = read_lockfile(request.lockfile, request, report)
         warnings = findings(lockfile)
         for warning in warnings:
             report(warning)

@@ -108,7 +108,7 @@ def run(request: LicensesRequest, report: Report) -> LicenseList:
         if path.is_dir() and not (path / "oci-layout").is_file():
             return _of_environment(snapshot(path))
         if path.is_file() and path.suffix != ".tar":
-            return _of_lockfile(locked(source, job))
+            return _of_lockfile(locked(source, request, job))
         return _of_image(ImageLocation.parse_any(source), job)
 
 

@@ -86,7 +86,7 @@ def refresh(request: BaseRequest, day: str, report: Report) -> BaseResult:
     latest = replace(dated, tag=LATEST)
     with open_job(request, report) as job:
         prefix = request.prefix
-        lockfile = lock_report(prefix, report).lockfile if prefix else read_lockfile(request, report)
+        lockfile = lock_report(prefix, report).lockfile if prefix else read_lockfile(request.lockfile, request, report)
         if request.without:
             lockfile = _without(lockfile, request.without)
             file = job.scratch / "conda-lock.yml"

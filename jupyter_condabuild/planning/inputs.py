@@ -26,7 +26,7 @@ from jupyter_condabuild.planning.link_scripts import has_post_link
 from jupyter_condabuild.planning.own_files.outside_files import check_allowed
 from jupyter_condabuild.planning.own_files.selection import OwnFiles, own_files
 from jupyter_condabuild.planning.scan import Scan
-from jupyter_condabuild.requests.build import BuildRequest, PlanRequest, SourceRequest
+from jupyter_condabuild.requests.build import BuildRequest, LockfileRequest, PlanRequest
 from jupyter_condabuild.requests.job_context import JobContext
 from jupyter_condabuild.text import counted, listed
 
@@ -101,7 +101,7 @@ def read_inputs(
             urls = {record.dist: record.url for record in environment.records if record.url}
         lockfile = lock(environment)
     else:
-        lockfile = read_lockfile(request, job.report)
+        lockfile = read_lockfile(request.lockfile, request, job.report)
     if request.platform not in ("", lockfile.platform):
         raise UsageError(
             f"The environment is for {lockfile.platform}, not for {request.platform}.",
@@ -152,21 +152,21 @@ def read_inputs(
     )
 
 
-def read_lockfile(request: SourceRequest, report: Report) -> Lockfile:
-    """Reads the lock file of a request, and reports what was chosen from a file that has more.
+def read_lockfile(path: Path | None, request: LockfileRequest, report: Report) -> Lockfile:
+    """Reads a lock file as a request says, and reports what was chosen from a file that has more.
 
     Raises LockfileError.
     """
-    assert request.lockfile
-    lockfile = load(request.lockfile, request.platform, environment=request.environment, categories=request.category)
+    assert path
+    lockfile = load(path, request.platform, environment=request.environment, categories=request.category)
     choices = lockfile.choices
     if len(choices.platforms) > 1:
-        report(Log(f"{request.lockfile} is for {listed(choices.platforms)}: {lockfile.platform} is used."))
+        report(Log(f"{path} is for {listed(choices.platforms)}: {lockfile.platform} is used."))
     if len(choices.environments) > 1:
         names = listed(choices.environments)
-        report(Log(f"{request.lockfile} has the environments {names}: {choices.environment} is used."))
+        report(Log(f"{path} has the environments {names}: {choices.environment} is used."))
     if choices.left_out:
-        text = f"The packages of {request.lockfile} in {_categories(choices.left_out)} are left out."
+        text = f"The packages of {path} in {_categories(choices.left_out)} are left out."
         if request.category:
             report(Log(text))
         else:

@@ -66,13 +66,9 @@ class JobRequest(Request):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SourceRequest(Request):
-    """The source of an image: an environment (`prefix`) or a lock file (`lockfile`), exactly one of the two."""
+class LockfileRequest(Request):
+    """What is read from a lock file that has more than one environment needs."""
 
-    prefix: Path | None = option(
-        None, "the folder of an environment (default: the active environment)", metavar="PREFIX", shown=True
-    )
-    lockfile: Path | None = option(None, "a lock file to use instead of PREFIX", "--lockfile", metavar="FILE")
     platform: str = option(
         "",
         "the platform to use from a lock file for several platforms, such as linux-64 or linux-aarch64 "
@@ -95,6 +91,16 @@ class SourceRequest(Request):
         metavar="NAME",
         client=True,
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceRequest(LockfileRequest):
+    """The source of an image: an environment (`prefix`) or a lock file (`lockfile`), exactly one of the two."""
+
+    prefix: Path | None = option(
+        None, "the folder of an environment (default: the active environment)", metavar="PREFIX", shown=True
+    )
+    lockfile: Path | None = option(None, "a lock file to use instead of PREFIX", "--lockfile", metavar="FILE")
     channel_login: tuple[str, ...] = option(
         (),
         "send the variables that the lock file names for a login, such as $TOKEN, to this host (can be repeated)",

@@ -12,7 +12,14 @@ from jupyter_condabuild.conda.lockfile import Format
 from jupyter_condabuild.errors import UsageError
 from jupyter_condabuild.oci.image import Reference
 from jupyter_condabuild.oci.location import ImageLocation
-from jupyter_condabuild.requests.build import BaseRequest, BuildRequest, JobRequest, RecipeRequest, refuse_digest
+from jupyter_condabuild.requests.build import (
+    BaseRequest,
+    BuildRequest,
+    JobRequest,
+    LockfileRequest,
+    RecipeRequest,
+    refuse_digest,
+)
 from jupyter_condabuild.requests.option import Request, option
 from jupyter_condabuild.settings import DEFAULT_BASE
 
@@ -143,7 +150,7 @@ class VerifyRequest(JobRequest):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DiffRequest(JobRequest):
+class DiffRequest(JobRequest, LockfileRequest):
     """Two environments to compare. Each is the folder of an environment, a lock file, or an image."""
 
     label: ClassVar[str] = "The diff request"
@@ -213,7 +220,7 @@ class PruneRequest(JobRequest):
 
 
 @dataclass(frozen=True, kw_only=True)
-class LicensesRequest(JobRequest):
+class LicensesRequest(JobRequest, LockfileRequest):
     """An environment whose licences are listed: a folder, a kernel, a lock file, or an image."""
 
     label: ClassVar[str] = "The licenses request"

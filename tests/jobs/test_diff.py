@@ -16,6 +16,7 @@ from jupyter_condabuild.conda.prefix.snapshot import snapshot
 from jupyter_condabuild.errors import BadImage, NotVerified
 from jupyter_condabuild.jobs.diff import compare, locked
 from jupyter_condabuild.oci import archive
+from jupyter_condabuild.requests.build import LockfileRequest
 from jupyter_condabuild.requests.job_context import JobContext
 from tests.engines.test_dockerfile import HASH, conda, lockfile
 from tests.parts.builds import Workshop, install, small_channel
@@ -70,7 +71,21 @@ def test_environments_lock_files_and_images_are_compared(
     file = tmp_path / "conda-lock.yml"
     file.write_text(dump(lock(snapshot(rattler_prefix))))
     forms = [str(rattler_prefix), str(file), str(rattler_image.archive), f"oci-archive:{rattler_image.archive}"]
-    assert len({locked(form, job).digest for form in forms}) == 1
+    assert len({locked(form, LockfileRequest(), job).digest for form in forms}) == 1
+
+
+def test_diff_and_licenses_choose_from_a_lock_file(rattler_prefix: Path, tmp_path: Path) -> None:
+    """They take the options of a build, and say what they leave out."""
+    text = dump(lock(snapshot(rattler_prefix)))
+    file = tmp_path / "conda-lock.yml"
+    file.write_text(text.replace("category: main", "category: docs", 1))
+    run = CommandLine(tmp_path)
+    done = run("diff", rattler_prefix, file)
+    assert done.out.splitlines()[-1].startswith("1 changed")
+    assert "in the category docs are left out" in done.err
+    done = run("diff", rattler_prefix, file, "--category", "docs", "--category", "main")
+    assert done.out.startswith("No difference")
+    assert len(run("licenses", file, "--category", "docs", "--json").json["packages"]) == 1
 
 
 def test_diff_prints_text_or_json(rattler_image: SavedImage, rattler_prefix: Path, tmp_path: Path) -> None:
@@ -88,7 +103,7 @@ def test_an_image_of_another_tool_has_no_lock_file(job: JobContext, tmp_path: Pa
     """An image without a lock file is refused with the reason."""
     archive.write(image([programs()]), "", tmp_path / "other.tar")
     with pytest.raises(BadImage, match="was not made by"):
-        locked(str(tmp_path / "other.tar"), job)
+        locked(str(tmp_path / "other.tar"), LockfileRequest(), job)
 
 
 def small(tmp_path: Path) -> tuple[Channel, Path]:
