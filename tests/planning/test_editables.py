@@ -65,7 +65,7 @@ class Projects:
     def own(self, **options: object) -> OwnFiles:
         environment = snapshot(self.prefix.path)
         with Store(self.folder / "store") as store:
-            request = plan_request(prefix=self.prefix.path, launch=["PYTHONNOUSERSITE=1"], **options)
+            request = plan_request(prefix=self.prefix.path, **{"launch": ["PYTHONNOUSERSITE=1"], **options})
             return own_files(request, environment, drift(environment), store, silent)
 
     def image(self) -> dict[str, str]:
@@ -211,3 +211,24 @@ def test_a_project_that_does_not_exist_is_named(projects: Projects) -> None:
     (warning,) = snapshot(projects.prefix.path).warnings
     assert (warning.code, str(project) in warning.message) == ("editable-source-missing", True)
     assert set(projects.image()) == {"__editable__.gone-1.0.pth"}
+
+
+def test_an_install_in_the_users_site_packages_is_named(projects: Projects) -> None:
+    """The whole folder is taken, with the hook that would build the project."""
+    site = projects.folder / "home/.local" / SITE
+    project = projects.folder / "mes"
+    files = {
+        site / "_mes_editable_loader.py": LOADERS["0.22"].format(build=str(project / "build")),
+        site / "mes-1.0.dist-info/METADATA": "Name: mes\nVersion: 1.0\n",
+        site / "mes-1.0.dist-info/RECORD": "_mes_editable_loader.py,,\nmes-1.0.dist-info/METADATA,,\n",
+        site / "mes-1.0.dist-info/direct_url.json": json.dumps(
+            {"url": project.as_uri(), "dir_info": {"editable": True}}
+        ),
+        project / "mes/__init__.py": "",
+    }
+    for path, text in files.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    asked = {"launch": [f"HOME={projects.folder}/home"], "include_outside": [str(projects.folder)]}
+    codes = [warning.code for warning in projects.own(**asked).warnings]
+    assert codes == ["outside-taken", "editable-builds-at-import"]

@@ -13,7 +13,7 @@ from jupyter_condabuild.conda.prefix.outside import Place
 from jupyter_condabuild.conda.prefix.pip import PipDistribution
 from jupyter_condabuild.events import Warning
 from jupyter_condabuild.image.paths import PREFIX
-from jupyter_condabuild.planning.own_files.outside_files import Taken, check_allowed
+from jupyter_condabuild.planning.own_files.outside_files import OutsideFiles, Taken, check_allowed
 from jupyter_condabuild.text import counted, listed
 
 
@@ -31,11 +31,12 @@ class BuiltFiles:
     warnings: tuple[Warning, ...] = ()
 
 
-def built_files(environment: Environment, allowed: Iterable[str]) -> BuiltFiles:
+def built_files(environment: Environment, allowed: Iterable[str], outside: OutsideFiles) -> BuiltFiles:
     """Finds the built files of editable installs, and warns of each install that is built again at each import.
 
     Args:
         allowed: the setting allow_prefixes.
+        outside: the taken files outside of the environment. Installs in them are only named.
 
     Raises PrefixNotAllowed if the folder of a build is below none of the allowed folders.
     """
@@ -67,6 +68,9 @@ def built_files(environment: Environment, allowed: Iterable[str]) -> BuiltFiles:
                 "If its compiled code has changed since, import the package once before you build the image.",
             )
         )
+    for folder, item in outside.distributions:
+        if item.editable_source and (meson_files(item) or without_rebuild(folder, item)):
+            unbuilt.append(item)
     if unbuilt:
         folders = listed([f"{item.package.name} ({item.editable_source})" for item in unbuilt])
         warnings.append(

@@ -132,7 +132,7 @@ def own_files(
             sources[source] = tuple(name for name in files.kept if name not in private)
             findings += scanner.search(source, sources[source])
         outside = outside_files(request, environment, drift)
-        built = built_files(environment, request.allow_prefixes)
+        built = built_files(environment, request.allow_prefixes, outside)
 
         def without_private(item: Taken) -> Taken:
             private = {name for name in item.files if _is_private(item.root, name) and not allowed(item.root / name)}
