@@ -371,14 +371,3 @@ def test_the_number_of_workers_changes_nothing(small: SmallPrefix, workers: int)
         small.write(f"share/many/{number}", b"changed")
     result = drift(snapshot(small.path), workers=workers)
     assert paths(result.modified) == sorted(f"share/many/{number}" for number in range(0, 500, 7))
-
-
-def test_links_from_another_disk_are_no_drift(tmp_path: Path) -> None:
-    """With conda's allow_softlinks, files are links into the package cache. A link to another place is drift."""
-    small = SmallPrefix(tmp_path / "demo")
-    small.add("data", files={"share/a": b"a", "share/b": b"b"})
-    for name in ("a", "b"):
-        (small.path / "share" / name).unlink()
-    (small.path / "share/a").symlink_to(small.pkgs / "data-1.0-0/share/a")
-    (small.path / "share/b").symlink_to("/etc/hostname")
-    assert paths(found(small).modified) == ["share/b"]

@@ -222,6 +222,9 @@ def _same(root: str, path: str, status: Status, expected: Expected) -> tuple[boo
         return False, 0
     candidates = [entry for entry in expected.entries if entry.kind not in ("softlink", "directory")]
     sums = {entry.expected_sha256 for entry in candidates if _may_have_size(entry, status[SIZE])}
+    # with always_softlink, conda copies executable files, and its record calls every file a link
+    if not os.path.islink(expected.cached):
+        sums |= {entry.sha256 for entry in expected.entries if entry.kind == "softlink" and entry.size == status[SIZE]}
     if not sums:
         return False, 0
     if any(_is_script(entry) for entry in candidates) and _is_as_written(root, path, status, expected):
@@ -281,19 +284,20 @@ def _same_link(path: str, expected: Expected) -> bool:
     """Whether a symbolic link is as expected.
 
     Records do not contain the target of a link, so the link in the package cache is compared. Without that link, any
-    target is accepted.
+    target is accepted. With allow_softlinks or always_softlink, conda writes a link to the file in the package cache.
     """
     target = os.readlink(path)
-    if any(entry.kind == "softlink" for entry in expected.entries):
-        if not expected.cached:
-            return True
-        try:
-            return os.readlink(expected.cached) == target
-        except OSError:
-            return True
-    # with allow_softlinks, conda writes a link to the file if the package cache is on another disk
-    sums = {entry.expected_sha256 for entry in expected.entries if entry.kind == "hardlink"} - {""}
-    return bool(expected.cached) and target == expected.cached and _sha256(path, 0) in sums
+    sums = {entry.sha256 for entry in expected.entries if entry.kind in ("hardlink", "softlink")} - {""}
+    if expected.cached and target == expected.cached:
+        status = os.stat(path)
+        unchanged = status.st_mtime_ns <= expected.extracted_ns and status.st_size == expected.entries[-1].size
+        return unchanged or _sha256(path, status.st_size) in sums
+    if not any(entry.kind == "softlink" for entry in expected.entries):
+        return False
+    try:
+        return not expected.cached or os.readlink(expected.cached) == target
+    except OSError:  # the package has a file here, or the package cache has lost it
+        return not os.path.lexists(expected.cached)
 
 
 def _sha256(path: str, size: int) -> str:

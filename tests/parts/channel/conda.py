@@ -80,6 +80,7 @@ class Conda:
     prefix: Path
     pkgs: Path
     channel_url: str
+    always_softlink: bool = False
 
     def create(
         self, records: Iterable[Record], specs: Sequence[str], scripts: bool, env_vars: Mapping[str, str]
@@ -135,6 +136,8 @@ class Conda:
             digest = self._place(package.folder / name, self.prefix / target, path)
             entry = {"_path": name, **_pick(path, "prefix_placeholder", "file_mode", "no_link")}
             entry |= _pick(path, "path_type", "sha256", "size_in_bytes")
+            if self.always_softlink and "prefix_placeholder" not in path:
+                entry["path_type"] = "softlink"
             package.paths.append(entry | ({"sha256_in_prefix": digest} if digest else {}))
             package.files.append(target)
             if python and NOARCH_SOURCE.match(name):
@@ -158,6 +161,12 @@ class Conda:
             content = _rewrite(content, path["prefix_placeholder"], str(self.prefix), path.get("file_mode", "text"))
             target.write_bytes(content)
             return sha256(content).hexdigest()
+        if self.always_softlink:
+            if os.access(source, os.X_OK):  # for $ORIGIN in its RPATH, says `_do_softlink`
+                shutil.copy2(source, target)
+            else:
+                target.symlink_to(source)
+            return None
         if path.get("no_link"):
             shutil.copy2(source, target)
         else:
@@ -220,7 +229,7 @@ class Conda:
             record["_requested_specs"] = []
         record |= {"package_tarball_full_path": str(package.archive), "extracted_package_dir": str(package.folder)}
         record |= {"files": package.files, "paths_data": {"paths_version": 1, "paths": package.paths}}
-        record["link"] = {"source": str(package.folder), "type": 1}
+        record["link"] = {"source": str(package.folder), "type": 2 if self.always_softlink else 1}
         return record | ({"requested_specs": requested} if requested else {})
 
     def history(self, packages: Sequence[Installed], specs: Sequence[str]) -> str:

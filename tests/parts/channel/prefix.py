@@ -47,6 +47,7 @@ def conda_made(
     *,
     scripts: bool = True,
     env_vars: Mapping[str, str] | None = None,
+    always_softlink: bool = False,
 ) -> Path:
     """Makes `prefix` as `conda create` does.
 
@@ -55,7 +56,8 @@ def conda_made(
     with TemporaryDirectory() as cache:
         found = {record.name.normalized: record for record in solve(specs, channel_url, Path(cache))}
     records = [found[name] for name in conda.link_order({name: record.depends for name, record in found.items()})]
-    conda.Conda(prefix.absolute(), pkgs_dir.absolute(), channel_url).create(records, specs, scripts, env_vars or {})
+    made = conda.Conda(prefix.absolute(), pkgs_dir.absolute(), channel_url, always_softlink)
+    made.create(records, specs, scripts, env_vars or {})
     return prefix
 
 
