@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import os
 import ssl
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 SYSTEM_FILES = tuple(
@@ -25,6 +27,9 @@ SYSTEM_FILES = tuple(
         ),
     )
 )
+LOCK = threading.RLock()
+"""Held while variables of the process are changed, and while they are read."""
+
 _ADDED = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 _REPLACING = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 
@@ -37,7 +42,11 @@ def client_context(environ: Mapping[str, str] | None = None) -> ssl.SSLContext:
 
     Raises OSError, with a text for users, if a file that a variable names has no certificates.
     """
-    environ = os.environ if environ is None else environ
+    with LOCK:
+        return _client_context(os.environ if environ is None else environ)
+
+
+def _client_context(environ: Mapping[str, str]) -> ssl.SSLContext:
     context = ssl.create_default_context()
     system = _system_file()
     if system and not any(environ.get(name) for name in _REPLACING):
@@ -86,6 +95,19 @@ def openssl_variables(environ: Mapping[str, str] | None = None) -> dict[str, str
     file = paths.cafile or next((path for path in SYSTEM_FILES if path.is_file()), None)
     values = (file, bundle) if bundle.is_dir() else (bundle, paths.capath)
     return {name: str(value) for name, value in zip(_REPLACING, values, strict=True) if value}
+
+
+@contextmanager
+def given_to_openssl(environ: Mapping[str, str]) -> Iterator[None]:
+    """Sets the variables of `openssl_variables` in this process, as long as another library reads certificates."""
+    values = openssl_variables(environ)
+    with LOCK:
+        os.environ.update(values)
+        try:
+            yield
+        finally:
+            for name in values:
+                os.environ.pop(name, None)
 
 
 def _added(environ: Mapping[str, str]) -> list[tuple[str, Path]]:

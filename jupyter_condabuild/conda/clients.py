@@ -1,21 +1,77 @@
-"""The rattler clients that download from channels, with the proxies and the certificates of the environment."""
+"""The rattler clients that download from channels, with the proxies and the certificates of the environment.
+
+conda's settings `ssl_verify` and `proxy_servers` count for channels as the variables that mean the same.
+
+Source: docs.conda.io "Using conda behind a proxy" and "Using non-standard certificates".
+"""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from jupyter_condabuild.certificates import openssl_variables
+from jupyter_condabuild.certificates import LOCK, given_to_openssl
 from jupyter_condabuild.errors import PackageNotFound
+from jupyter_condabuild.files import home_folder
 from jupyter_condabuild.proxies import Proxies
 
 if TYPE_CHECKING:
     from rattler.networking import Client
 
+_SETTINGS = re.compile(r"^(ssl_verify|proxy_servers)\s*:", re.MULTILINE)
 _HERE = ("localhost", "127.0.0.0/8", "::1")
+
+
+def condarc_files(environ: Mapping[str, str]) -> list[Path]:
+    """Returns the places of this user's settings of conda and mamba. The first one that has a setting decides."""
+    home = home_folder(environ)
+    places = (".condarc", ".conda/.condarc", ".config/conda/.condarc", ".config/conda/condarc", ".mambarc")
+    files = [home / place for place in places]
+    files += [Path(environ[name]) for name in ("CONDARC", "MAMBARC") if environ.get(name)]
+    roots = ("CONDA_PREFIX", "CONDA_ROOT", "MAMBA_ROOT_PREFIX")
+    return files + [Path(environ[name]) / ".condarc" for name in roots if environ.get(name)]
+
+
+def channel_environment() -> dict[str, str]:
+    """Returns the environment variables for requests to channels.
+
+    They have the file of conda's setting `ssl_verify`, and the proxies of `proxy_servers`, where no variable is set. A
+    setting that turns the checking of certificates off does not count.
+    """
+    found: dict[str, str] = {}
+    for file in condarc_files(os.environ):
+        settings = _settings(file)
+        verify, proxies = settings.get("ssl_verify"), settings.get("proxy_servers")
+        if isinstance(verify, str) and "/" in verify:
+            found.setdefault("REQUESTS_CA_BUNDLE", os.path.expanduser(verify))
+        for scheme in ("http", "https"):
+            if isinstance(proxies, dict) and isinstance(proxies.get(scheme), str):
+                found.setdefault(f"{scheme}_proxy", proxies[scheme])
+    with LOCK:
+        given = {name: value for name, value in os.environ.items() if value}
+    unset = {name: value for name, value in found.items() if not {name, name.upper()} & given.keys()}
+    return {**given, **unset}
+
+
+def _settings(file: Path) -> dict[str, Any]:
+    try:
+        text = file.read_text("utf-8", "replace")
+    except OSError:
+        return {}
+    if not _SETTINGS.search(text):
+        return {}
+    import yaml  # takes 20 ms, and most users have no such setting
+
+    try:
+        value = yaml.safe_load(text)
+    except (ValueError, yaml.YAMLError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
 
 
 def make_client(urls: Iterable[str], *, retries: int, seconds: int) -> Client:
@@ -26,7 +82,8 @@ def make_client(urls: Iterable[str], *, retries: int, seconds: int) -> Client:
     to another host by its own reading of ``NO_PROXY``.
 
     rattler trusts the certificates of the system, or of ``SSL_CERT_FILE`` and ``SSL_CERT_DIR``. It gets those of
-    ``REQUESTS_CA_BUNDLE`` and ``CURL_CA_BUNDLE``, which conda and curl know, by these variables of the process.
+    ``REQUESTS_CA_BUNDLE`` and ``CURL_CA_BUNDLE``, which conda and curl know, by these variables of the process, set
+    only while the client is made.
 
     Args:
         urls: what the client will download.
@@ -37,10 +94,11 @@ def make_client(urls: Iterable[str], *, retries: int, seconds: int) -> Client:
     """
     from rattler.networking import Client
 
-    os.environ.update(openssl_variables())
-    proxies = Proxies.read()
+    environ = channel_environment()
+    proxies = Proxies.read(environ)
     if not proxies.by_scheme:
-        return Client.default_client(max_retries=retries, timeout=seconds)
+        with given_to_openssl(environ):
+            return Client.default_client(max_retries=retries, timeout=seconds)
     from rattler import Config
 
     direct = dict.fromkeys([*_HERE, *(entry.name for entry in proxies.direct if entry.port is None)])
@@ -57,4 +115,5 @@ def make_client(urls: Iterable[str], *, retries: int, seconds: int) -> Client:
     lines = [f"{scheme} = {json.dumps(url)}" for scheme, url in usable.items()]
     lines += [f"non-proxy-hosts = {json.dumps(list(direct))}"]
     config = Config.from_toml("\n".join(["[proxy-config]", *lines]))
-    return Client.from_config(config, max_retries=retries, timeout=seconds)
+    with given_to_openssl(environ):
+        return Client.from_config(config, max_retries=retries, timeout=seconds)

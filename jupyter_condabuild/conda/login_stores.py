@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+from jupyter_condabuild.conda.clients import condarc_files
 from jupyter_condabuild.conda.logins import PLACEHOLDER, Logins, expanded, variables
 from jupyter_condabuild.conda.secrets import scrub_url
+from jupyter_condabuild.files import home_folder
 
 _SCHEMES = ("https", "http")
 
@@ -27,14 +29,10 @@ def read_logins(environ: Mapping[str, str] = os.environ) -> Logins:
 
     Files that cannot be read count as empty. Logins in the keyring of the desktop are not found.
     """
-    home = Path(environ.get("HOME") or Path.home())
-    places = (".condarc", ".conda/.condarc", ".config/conda/.condarc", ".config/conda/condarc", ".mambarc")
-    files = [home / place for place in places]
-    files += [Path(environ[name]) for name in ("CONDARC", "MAMBARC") if environ.get(name)]
-    files += [Path(environ[name]) / ".condarc" for name in ("CONDA_ROOT", "MAMBA_ROOT_PREFIX") if environ.get(name)]
+    home = home_folder(environ)
     with_login: dict[str, str] = {}
     found: dict[str, str] = {}
-    for file in files:
+    for file in condarc_files(environ):
         for channel, login in _condarc_channels(file, environ):
             found.setdefault(channel, str(file))
             if login:

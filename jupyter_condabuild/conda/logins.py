@@ -21,6 +21,7 @@ from typing import IO, Any, cast
 from urllib.parse import quote, unquote, urljoin, urlsplit, urlunsplit
 
 from jupyter_condabuild.certificates import client_context
+from jupyter_condabuild.conda.clients import channel_environment
 from jupyter_condabuild.conda.secrets import scrub_url
 from jupyter_condabuild.proxies import Proxies
 
@@ -138,8 +139,8 @@ class _ToProxy(urllib.request.BaseHandler):
 
     handler_order = 100  # before the handlers that connect, as urllib's own handler of proxies
 
-    def __init__(self) -> None:
-        self._proxies = Proxies.read()
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._proxies = Proxies.read(environ)
 
     def http_open(self, request: urllib.request.Request) -> None:
         """Chooses the proxy, and leaves the connection to the next handler. Raises OSError if it cannot be used."""
@@ -179,9 +180,10 @@ def open_url(
     if login:
         request.add_unredirected_header("Authorization", _basic(login))
     # records and lock files have file URLs for local channels
-    handlers: list[Any] = [_Redirects, urllib.request.ProxyHandler({}), _ToProxy]
+    environ = channel_environment()
+    handlers: list[Any] = [_Redirects, urllib.request.ProxyHandler({}), _ToProxy(environ)]
     if parts.scheme == "https":
-        handlers.append(urllib.request.HTTPSHandler(context=client_context()))
+        handlers.append(urllib.request.HTTPSHandler(context=client_context(environ)))
     opener = urllib.request.build_opener(*handlers)
     return cast(HTTPResponse, opener.open(request, timeout=seconds))
 
