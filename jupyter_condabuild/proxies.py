@@ -35,6 +35,11 @@ class Proxy:
         return self.url.lower().startswith("socks")
 
     @property
+    def is_http(self) -> bool:
+        """Whether the URL is valid, and the proxy speaks HTTP."""
+        return self.is_valid and not self.is_socks
+
+    @property
     def is_valid(self) -> bool:
         """Whether the URL has a known scheme, a host, and a port that is a number."""
         try:

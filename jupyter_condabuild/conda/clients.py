@@ -104,9 +104,10 @@ def make_client(urls: Iterable[str], *, retries: int, seconds: int) -> Client:
     direct = dict.fromkeys([*_HERE, *(entry.name for entry in proxies.direct if entry.port is None)])
     for url in urls:
         proxy, host = proxies.find_for(url), urlsplit(url).hostname
-        if proxy and not proxy.is_valid:
+        if proxy and not proxy.is_http:
+            problem = "speaks SOCKS, which downloads from channels cannot use" if proxy.is_socks else "cannot be used"
             raise PackageNotFound(
-                f"Could not connect to {host}: the proxy of {proxy.variable} cannot be used.",
+                f"Could not connect to {host}: the proxy of {proxy.variable} {problem}.",
                 f"Write {proxy.variable} as http://HOST:PORT, or name the host in NO_PROXY.",
             )
         if host and not proxy:

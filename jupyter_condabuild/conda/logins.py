@@ -147,8 +147,8 @@ class _ToProxy(urllib.request.BaseHandler):
         proxy = self._proxies.find_for(request.full_url)
         if proxy is None or request.has_proxy():
             return
-        if proxy.is_socks or not proxy.is_valid:
-            reason = "speaks SOCKS, which a download with a login cannot use" if proxy.is_socks else "cannot be used"
+        if not proxy.is_http:
+            reason = "speaks SOCKS, which downloads from channels cannot use" if proxy.is_socks else "cannot be used"
             raise OSError(f"the proxy of {proxy.variable} {reason}")
         place = urlsplit(proxy.url)
         login, _, host = place.netloc.rpartition("@")
