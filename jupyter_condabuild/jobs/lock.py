@@ -10,6 +10,7 @@ from typing import Any
 from jupyter_condabuild.conda.formats import dump
 from jupyter_condabuild.conda.lockfile import Lockfile, of_packages
 from jupyter_condabuild.conda.locking import lock
+from jupyter_condabuild.conda.packages import PipPackage
 from jupyter_condabuild.conda.pip_index import find_wheels
 from jupyter_condabuild.conda.prefix.drift import Drift, drift
 from jupyter_condabuild.conda.prefix.environment import Environment
@@ -65,14 +66,22 @@ class LockReport:
         channels = Counter(package.channel for package in lockfile.conda).most_common()
         lines = [f"{self.environment.name}: {len(lockfile.conda)} conda packages{pip}{python}, {lockfile.platform}"]
         lines += [f"  {count:4} from {channel}" for channel, count in channels]
+        if unknown := _without_hash(lockfile):
+            count = counted(unknown, "pip package")
+            lines.append(f"  {count} without a hash, which conda-lock needs: --pip-hashes asks the index")
         return "\n".join([*lines, f"Environment {lockfile.digest}"])
+
+
+def _without_hash(lockfile: Lockfile) -> list[PipPackage]:
+    """Returns the pip packages of indexes whose file is not known."""
+    return [package for package in lockfile.pip if not package.sha256 and package.index]
 
 
 def run(request: LockRequest, report: Report) -> LockReport:
     """Reads an environment and locks it. Asks package indexes if the request does. Raises PrefixError."""
     assert request.prefix
     result = lock_report(request.prefix, report)
-    unknown = [package for package in result.lockfile.pip if not package.sha256 and package.index]
+    unknown = _without_hash(result.lockfile)
     if not request.pip_hashes or not unknown:
         return result
     found = find_wheels(result.environment)

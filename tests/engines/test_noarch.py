@@ -14,11 +14,14 @@ from jupyter_condabuild.conda.lockfile import Format, Lockfile
 from jupyter_condabuild.conda.locking import lock
 from jupyter_condabuild.conda.prefix.snapshot import snapshot
 from jupyter_condabuild.errors import LinkFailed
+from jupyter_condabuild.oci.engine.daemon import Daemon
 from tests.parts.builds import Package, Workshop, install, small_channel
 from tests.parts.channel import prefix
 from tests.parts.channel.channel import Channel, serve
 from tests.parts.channel.package import File, Metadata
+from tests.parts.engines import DockerWorkshop
 from tests.parts.hostile_python import HONEST
+from tests.parts.jobs import verified
 
 PYTHON = (Metadata("python", "3.12.1"), [File("bin/python", HONEST.encode(), 0o755)])
 PACKAGES: list[Package] = [
@@ -146,3 +149,20 @@ def test_an_explicit_file_has_python_before_its_packages(made: Channel, tmp_path
     names = [re.sub(r"-1.0.*|-3.12.*", "", url.rpartition("/")[2]) for url in urls]
     assert all(names.index("python") < names.index(name) for name, kind in KINDS.items() if kind == "python")
     assert "# noarch: alone-1.0-0.conda python" in lines
+
+
+def test_verify_proves_each_kind(workshop: Workshop, made: Channel, tmp_path: Path) -> None:
+    """The packages of an image with each kind are made again from its lock file, and are the same."""
+    workshop.image(install(tmp_path / "env", made, *KINDS))
+    proof = verified(workshop.folder / "image.tar", workshop.store)
+    assert proof.differs == ()
+    assert {name for name in proof.proved if name.startswith(("alone-", "stable-", "usual-"))}
+
+
+def test_the_docker_engine_installs_each_kind(docker_workshop: DockerWorkshop, made: Channel, tmp_path: Path) -> None:
+    """py-rattler finds the kinds in the archives, and the folder of Python in our lock file."""
+    name = docker_workshop.name(what="noarch")
+    docker_workshop.build(install(tmp_path / "env", made, *KINDS), reference=name, load=True)
+    with Daemon.connect() as engine:
+        status, text = engine.run(name, ["ls", f"/opt/env/{SITE}"])
+    assert (status, {"alone.py", "u.py", "stable.abi3.so"} <= set(text.split())) == (0, True), text

@@ -162,7 +162,9 @@ def test_an_index_that_does_not_answer_as_it_should_is_no_error(index: Index) ->
 def test_the_index_is_asked_only_on_request(index: Index) -> None:
     """The lock job sends nothing without --pip-hashes."""
     request = LockRequest(prefix=index.small.path)
-    assert job.run(request, lambda event: None).lockfile.pip[0].sha256 == ""
+    result = job.run(request, lambda event: None)
+    assert result.lockfile.pip[0].sha256 == ""
+    assert "1 pip package without a hash, which conda-lock needs: --pip-hashes" in result.text()
     assert index.host.seen == []
 
 
