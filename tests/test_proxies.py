@@ -10,7 +10,7 @@ import pytest
 
 from jupyter_condabuild.conda.clients import make_client
 from jupyter_condabuild.conda.logins import open_url
-from jupyter_condabuild.errors import PackageNotFound, RegistryUnreachable
+from jupyter_condabuild.errors import PackageNotFound, RegistryError, RegistryUnreachable
 from jupyter_condabuild.oci.logins.credentials import ANONYMOUS
 from jupyter_condabuild.oci.registry import Registry
 from jupyter_condabuild.proxies import Proxies
@@ -204,3 +204,31 @@ def test_an_unusable_proxy_is_named_by_its_variable(monkeypatch: pytest.MonkeyPa
     assert make_client(["http://lab.test/x", "file:///x"], retries=0, seconds=1)
     texts += [missing.value.message, missing.value.hint]
     assert "canary" not in "".join(texts)
+
+
+@pytest.mark.parametrize("insecure", [True, False], ids=["http", "https"])
+@pytest.mark.parametrize("proxy", ["http://127.0.0.1:9", "http://proxy.invalid:3128"])
+def test_a_proxy_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch, proxy: str, insecure: bool) -> None:
+    """The registry is not blamed for it."""
+    monkeypatch.setenv("ALL_PROXY", proxy)
+    with (
+        Registry("lab.test", insecure=insecure, credentials=ANONYMOUS, patience=Clock().patience) as registry,
+        pytest.raises(RegistryUnreachable, match="the proxy of ALL_PROXY cannot be reached") as raised,
+    ):
+        registry.check()
+    assert "ALL_PROXY and NO_PROXY" in raised.value.hint
+
+
+@pytest.mark.parametrize("insecure", [True, False], ids=["http", "https"])
+def test_a_proxy_that_requires_a_login_says_so(
+    fake_registry: FakeRegistry, monkeypatch: pytest.MonkeyPatch, insecure: bool
+) -> None:
+    """The hint shows where the login of a proxy is written."""
+    monkeypatch.setenv("ALL_PROXY", f"http://{fake_registry.host}")
+    fake_registry.guard = lambda seen: Reply(407, {"Proxy-Authenticate": 'Basic realm="proxy"'})
+    with (
+        Registry("lab.test", insecure=insecure, credentials=ANONYMOUS, patience=Clock().patience) as registry,
+        pytest.raises(RegistryError, match=r"407 Proxy Authentication Required|through the proxy .407") as raised,
+    ):
+        registry.check()
+    assert "http://USER:PASSWORD@HOST:PORT" in raised.value.hint

@@ -52,6 +52,10 @@ _OTHER_CERTIFICATE = frozenset({9, 10, 62, 64})
 _CLIENT_REFUSED = re.compile("ALERT.*(CERTIFICATE|UNKNOWN_CA)")
 """OpenSSL's reasons for an alert of the server about the client's certificate, or about the lack of one."""
 
+_PROXY_HINT = (
+    "Check HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY. A login for the proxy is written as "
+    "http://USER:PASSWORD@HOST:PORT."
+)
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]+")
 _USERINFO = re.compile(r"(?<=://)[^\s/?#@]*@")
 _QUERY = re.compile(r"(?<=[^\s?])\?[^\s\"'<>?]*=[^\s\"'<>]*")
@@ -173,6 +177,8 @@ def _hint(status: int, codes: set[str]) -> str | None:
         return "This registry does not support the operation, or its configuration disables it."
     if 300 <= status < 400:
         return "The address of the registry may have changed, or the registry may be behind a login page."
+    if status == 407:
+        return _PROXY_HINT
     if status == 408:
         return "The connection to the registry may be slow. Try again."
     return None if status in _BY_STATUS or status >= 500 else "The log of the registry may contain the reason."
@@ -215,9 +221,13 @@ def unreachable(where: str, doing: str, error: BaseException, *, known: bool) ->
         error: the exception of the HTTP library. Its chain of causes says more than its text.
         known: whether this server has answered before. Then a refused connection may be a restart and is temporary.
     """
-    causes = _causes(error)
+    causes = causes_of(error)
     names = {type(cause).__name__ for cause in causes}
     prefix = f"Could not {doing} at {where}:"
+    if type(error).__name__ == "ProxyError":
+        return RegistryUnreachable(
+            f"{prefix} no connection through the proxy ({clean(str(error), 100)}).", _PROXY_HINT, temporary=known
+        )
     for cause in causes:
         if isinstance(cause, socket.gaierror):
             return RegistryUnreachable(f"{prefix} no such host.", temporary=known or cause.errno == socket.EAI_AGAIN)
@@ -235,10 +245,6 @@ def unreachable(where: str, doing: str, error: BaseException, *, known: bool) ->
             )
         if isinstance(cause, ConnectionRefusedError):
             return RegistryUnreachable(f"{prefix} the connection was refused.", temporary=known)
-    if "ProxyError" in names:
-        return RegistryUnreachable(
-            f"{prefix} the proxy refused the connection.", "Check HTTPS_PROXY, HTTP_PROXY and NO_PROXY."
-        )
     if names & {"ConnectTimeout", "ReadTimeout", "WriteTimeout", "PoolTimeout"}:
         return RegistryUnreachable(f"{prefix} no answer in time.", temporary=known or "ConnectTimeout" not in names)
     if "ConnectError" in names:
@@ -269,7 +275,8 @@ def _folder(where: str) -> str:
     return f"~/.config/containers/certs.d/{where.partition(' ')[0]}"
 
 
-def _causes(error: BaseException) -> list[BaseException]:
+def causes_of(error: BaseException) -> list[BaseException]:
+    """Returns an error and the errors that led to it, the last one first."""
     chain: list[BaseException] = []
     current: BaseException | None = error
     while current is not None and len(chain) < 20:

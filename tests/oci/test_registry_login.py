@@ -226,6 +226,19 @@ def test_the_answers_of_token_servers_differ(fake_registry: FakeRegistry, name: 
         assert len(realm.seen) == 1
 
 
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_busy_token_server_is_asked_again(fake_registry: FakeRegistry, status: int) -> None:
+    """``Retry-After`` counts for token servers, too."""
+    clock = Clock()
+    with serving() as realm:
+        fake_registry.guard = bearer_guard(f"http://{realm.host}/token")
+        realm.guard = lambda seen: Reply(200, body=b'{"token": "canary-token"}')
+        realm.on("GET", "token", Reply(status, {"Retry-After": "7"}))
+        with connect(fake_registry.host, ADA, clock) as registry:
+            assert registry.repository("team/env").head("v1") is None
+    assert clock.waits == [7.0]
+
+
 def test_a_challenge_cannot_request_other_repositories(fake_registry: FakeRegistry) -> None:
     """A challenge can ask for more actions on the repository of the request, but not for other repositories."""
     scope = "repository:team/env:delete repository:team/secret:pull,push registry:catalog:*"

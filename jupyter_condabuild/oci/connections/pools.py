@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 import ssl
 import threading
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -11,9 +12,11 @@ from jupyter_condabuild.errors import RegistryUnreachable
 from jupyter_condabuild.oci.connections.origins import Origin
 from jupyter_condabuild.oci.connections.tls import Certificates
 from jupyter_condabuild.oci.http import httpx
+from jupyter_condabuild.oci.http_errors import causes_of
 from jupyter_condabuild.proxies import Proxies, Proxy
 
 MAX_CONNECTIONS = 32
+_UNREACHED = (ConnectionRefusedError, socket.gaierror)
 
 
 class Pools:
@@ -108,7 +111,13 @@ class _Routes(httpx.BaseTransport):
             if proxy not in self._transports:
                 self._transports[proxy] = self._transport(proxy, origin)
             transport = self._transports[proxy]
-        return transport.handle_request(request)
+        try:
+            return transport.handle_request(request)
+        except httpx.ConnectError as error:
+            # Only the connection to the proxy fails so: its own refusals, and TLS to the server, are other errors.
+            if proxy is None or not any(isinstance(one, _UNREACHED) for one in causes_of(error)):
+                raise
+            raise httpx.ProxyError(f"the proxy of {proxy.variable} cannot be reached", request=request) from error
 
     def close(self) -> None:
         """Closes all connections."""

@@ -284,7 +284,7 @@ class _Handler(BaseHTTPRequestHandler):
         if reply.cut is not None or not reply.sized:
             self.close_connection = True
 
-    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = _serve  # noqa: N815
+    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_CONNECT = _serve  # noqa: N815
 
     def log_message(self, format: str, *args: Any) -> None:
         pass
