@@ -120,16 +120,23 @@ c.KubeSpawner.profile_list = [
     )
 
 
+def _on_lines(*parts: str) -> str:
+    """Returns a shell command on several lines, so that a narrow display does not break it inside of a word."""
+    return " \\\n  ".join(parts)
+
+
 def _docker(finished: Finished, reference: str) -> str:
     ports = f" -p 127.0.0.1:{PORT}:{PORT}" if _runs_jupyterlab(finished) else ""
-    return f'docker run --rm -it{ports} -v "$PWD":{WORK} -u "$(id -u):$(id -g)" {shlex.quote(reference)}'
+    user = '-u "$(id -u):$(id -g)"'
+    return _on_lines(f"docker run --rm -it{ports}", f'-v "$PWD":{WORK}', user, shlex.quote(reference))
 
 
 def _podman(finished: Finished, image: str) -> str:
     ports = f" -p 127.0.0.1:{PORT}:{PORT}" if _runs_jupyterlab(finished) else ""
     # keep-id maps the user's id into the container, but the container still runs as the image's own user without -u.
     user = '--userns=keep-id -u "$(id -u):$(id -g)"'
-    return f'podman run --rm -it {user} --security-opt label=disable{ports} -v "$PWD":{WORK} {image}'
+    folder = f'-v "$PWD":{WORK}'
+    return _on_lines(f"podman run --rm -it{ports}", "--security-opt label=disable", folder, user, image)
 
 
 def _apptainer(finished: Finished, name: str) -> str:
@@ -138,8 +145,8 @@ def _apptainer(finished: Finished, name: str) -> str:
     if _runs_jupyterlab(finished):
         # A container of Apptainer has the host's network: 0.0.0.0 would be every address of the host.
         command = [word.replace("--ip=0.0.0.0", "--ip=127.0.0.1") for word in finished.command]
-        return f"apptainer exec {variable} {name}.sif {ENTRYPOINT} {shlex.join(command)}"
-    return f"apptainer exec {variable} {name}.sif {ENTRYPOINT} {shlex.join(finished.command or ('sh',))}"
+        return _on_lines(f"apptainer exec {variable} {name}.sif", f"{ENTRYPOINT} {shlex.join(command)}")
+    return _on_lines(f"apptainer exec {variable} {name}.sif", f"{ENTRYPOINT} {shlex.join(finished.command or ('sh',))}")
 
 
 def _runs_jupyterlab(finished: Finished) -> bool:

@@ -8,6 +8,7 @@
     │   ├── NotAPrefix               the folder of an environment has no conda-meta
     │   ├── BrokenRecord             a file in conda-meta cannot be read
     │   ├── PrefixNotAllowed         the server may not build this environment
+    │   ├── EnvironmentChanged       the environment is not the one that the user has seen
     │   └── NotACondaKernel          the interpreter of a kernel is in no conda environment
     ├── RequestError                 the server cannot serve a request
     │   ├── BadRequest               the request is not valid
@@ -60,6 +61,7 @@ from __future__ import annotations
 
 from jupyter_condabuild.errors.environments import (
     BrokenRecord,
+    EnvironmentChanged,
     LinkFailed,
     LockfileError,
     NotACondaKernel,
@@ -140,6 +142,7 @@ __all__ = [
     "DiskFull",
     "EngineFault",
     "EngineUnavailable",
+    "EnvironmentChanged",
     "ImageError",
     "Interrupted",
     "LayerForged",

@@ -87,6 +87,13 @@ class NotCompatible(PackageError):
     default_hint = "Name another version, or make the environment with the new version and build from it."
 
 
+class EnvironmentChanged(PrefixError):
+    """The environment is not the one that the user has seen when the build was requested."""
+
+    code = "environment_changed"
+    default_hint = "Read the environment again, and build it under a name of its own."
+
+
 class NotReproducible(CondaBuildError):
     """--strict is set, and something in the environment cannot be reproduced."""
 

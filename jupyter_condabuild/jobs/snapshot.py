@@ -12,11 +12,14 @@ from typing import Any
 
 from jupyter_condabuild.conda.formats import dump
 from jupyter_condabuild.conda.prefix.drift import Drift, DriftEntry
+from jupyter_condabuild.conda.prefix.fingerprint import installation_stamp
 from jupyter_condabuild.conda.prefix.outside import distributions_in
 from jupyter_condabuild.engines.docker.preview import DockerPreview, preview
 from jupyter_condabuild.errors import RegistryError
 from jupyter_condabuild.events import Report
 from jupyter_condabuild.jobs.plan import preview_layers
+from jupyter_condabuild.jobs.up_to_date import current_digest
+from jupyter_condabuild.planning.identity import identity
 from jupyter_condabuild.planning.inputs import Inputs, read_inputs
 from jupyter_condabuild.planning.own_files.extent import MOST_FILES, Extent
 from jupyter_condabuild.planning.own_files.outside_files import OutsideFiles
@@ -32,10 +35,13 @@ def run(request: PlanRequest, report: Report) -> dict[str, Any]:
 
     An error of a registry is part of the result. Raises the errors of `read_inputs` except NotReproducible.
     """
+    # Before the environment is read: a change while it is read counts as a later change.
+    stamp = installation_stamp(request.prefix) if request.prefix else ""
     with open_job(request, report) as job:
         inputs = read_inputs(replace(request, strict=False), job)
         plan = _steps(preview(request, inputs, job)) if request.engine == "docker" else _layers(inputs, request, job)
-        return {**_report(inputs), "plan": plan, "lock": _lock(inputs)}
+        current = "" if plan["unavailable"] else current_digest(request.reference, job)
+        return {**_report(inputs), "stamp": stamp, "plan": {**plan, "current": current}, "lock": _lock(inputs)}
 
 
 def _report(inputs: Inputs) -> dict[str, Any]:
@@ -43,6 +49,7 @@ def _report(inputs: Inputs) -> dict[str, Any]:
     channels = Counter(package.channel for package in lockfile.conda)
     return {
         "digest": lockfile.digest,
+        "identity": identity(lockfile, environment, inputs.drift),
         "name": environment.name if environment else "",
         "prefix": str(environment.prefix) if environment else "",
         "platform": lockfile.platform,

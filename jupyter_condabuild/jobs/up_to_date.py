@@ -19,12 +19,12 @@ from typing import NamedTuple
 
 from jupyter_condabuild.conda.prefix.fingerprint import stamp
 from jupyter_condabuild.conda.prefix.listing import Listing
-from jupyter_condabuild.conda.prefix.walk import MODE, status
+from jupyter_condabuild.conda.prefix.walk import MODE
 from jupyter_condabuild.engines.result import BuildResult
 from jupyter_condabuild.errors import CondaBuildError
 from jupyter_condabuild.events import Event, Finished, Layer, Log, Report, Warning, from_json, to_json
 from jupyter_condabuild.oci.image import Reference
-from jupyter_condabuild.planning.own_files.ignore_files import rules_above
+from jupyter_condabuild.planning.identity import source_stamp
 from jupyter_condabuild.planning.own_files.outside_files import watched_places
 from jupyter_condabuild.planning.scan import Scan
 from jupyter_condabuild.requests.build import BuildRequest, ImageRequest
@@ -125,17 +125,9 @@ def outside(request: BuildRequest, scan: Scan | None) -> Outside:
     links = [path for path, status in statuses.items() if status and stat.S_ISLNK(status[MODE])]
     places = watched_places(request, environment, links) | sources
     return Outside(
-        {str(path): _stamp(path) for path, taken in places.items() if taken},
+        {str(path): source_stamp(path) for path, taken in places.items() if taken},
         {str(path): _mark(path) for path, taken in places.items() if not taken},
     )
-
-
-def _stamp(source: Path) -> str:
-    """Returns the stamp of a file, or of a folder and of the ignore files above it."""
-    if os.path.isfile(source):
-        return str(status(source.stat()))
-    rules = [file.read_bytes() for file in rules_above(source)]
-    return "".join([stamp(source), *(hashlib.sha256(rule).hexdigest() for rule in rules)])
 
 
 def _mark(place: Path) -> str:
@@ -175,16 +167,18 @@ def keep(
 def recall(request: BuildRequest, identity: str, job: JobContext) -> Memory | None:
     """Returns the record of a build whose image is up to date; None without one, or if a registry does not answer."""
     memory = Memory.parse(job.store.memory(identity))
-    if not memory or any(_stamp(Path(folder)) != before for folder, before in memory.sources.items()):
+    if not memory or any(source_stamp(Path(folder)) != before for folder, before in memory.sources.items()):
         return None
     if any(_mark(Path(place)) != before for place, before in memory.outside.items()):
         return None
     names = [request.reference, request.base.reference]
-    return memory if [_digest(name, job) for name in names] == [memory.finished.digest, memory.base] else None
+    return memory if [current_digest(name, job) for name in names] == [memory.finished.digest, memory.base] else None
 
 
-def _digest(reference: Reference | None, job: JobContext) -> str:
-    assert reference
+def current_digest(reference: Reference | None, job: JobContext) -> str:
+    """Returns the digest of the image that a name has now; empty if it has none, or if the registry fails."""
+    if not reference:
+        return ""
     try:
         descriptor = job.repository(reference, patient=False).head(reference.target)
     except CondaBuildError:  # the build that follows reports the error

@@ -18,9 +18,10 @@ from jupyter_condabuild.conda.package_sources import PackageSources
 from jupyter_condabuild.conda.prefix.drift import Drift, drift
 from jupyter_condabuild.conda.prefix.environment import Environment
 from jupyter_condabuild.conda.prefix.snapshot import snapshot
-from jupyter_condabuild.errors import LockfileError, NotReproducible, PackageError, UsageError
+from jupyter_condabuild.errors import EnvironmentChanged, LockfileError, NotReproducible, PackageError, UsageError
 from jupyter_condabuild.events import Log, Report, Warning
 from jupyter_condabuild.image.platforms import PLATFORMS, host_architecture
+from jupyter_condabuild.planning.identity import identity
 from jupyter_condabuild.planning.layer_plan import LayerPlan, plan_layers
 from jupyter_condabuild.planning.link_scripts import has_post_link
 from jupyter_condabuild.planning.own_files.outside_files import check_allowed
@@ -89,8 +90,9 @@ def read_inputs(
         verified: stamps of the packages whose files matched their records in an earlier build, by dist.
 
     Raises PrefixError, LockfileError, PackageError, UsageError if the request names another platform than the
-    environment's, PrefixNotAllowed for an editable install outside of `allow_prefixes`, SecretsFound if the request is
-    that of a build, and NotReproducible if the request is strict and there is a warning of `IRREPRODUCIBLE`.
+    environment's, EnvironmentChanged if a build names another identity, PrefixNotAllowed for an editable install
+    outside of `allow_prefixes`, SecretsFound if the request is that of a build, and NotReproducible if the request is
+    strict and there is a warning of `IRREPRODUCIBLE`.
     """
     environment, changes, urls = None, None, {}
     if request.prefix:
@@ -128,6 +130,8 @@ def read_inputs(
             "Install the lock file into an environment and build from that environment, "
             "or use --engine docker, which runs pip.",
         )
+    if isinstance(request, BuildRequest) and request.identity not in ("", identity(lockfile, environment, changes)):
+        raise EnvironmentChanged(f"The environment {request.prefix} has changed since the build was requested.")
     own = own_files(request, environment, changes, job.store, job.report)
     private = [package.dist for package in lockfile.conda if sources.needs_login(package)]
     warnings = (*_warnings(request, known, environment, changes), *_private_warning(request, private), *own.warnings)

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from jupyter_condabuild.conda.prefix.listing import Listing, listing, records
+from jupyter_condabuild.conda.prefix.fingerprint import installation_stamp
+from jupyter_condabuild.conda.prefix.listing import Listing, listing
 from jupyter_condabuild.conda.prefix.walk import MTIME_NS
 
 if TYPE_CHECKING:
@@ -39,16 +40,10 @@ def scan(prefix: Path, since: float, meanwhile: Callable[[], object]) -> Scan:
         environments.append(snapshot(prefix))
         meanwhile()
 
-    started_ns, before = time.time_ns(), _installation_state(prefix)
+    started_ns, before = time.time_ns(), installation_stamp(prefix)
     files = listing(prefix, read)
     written = any(status and status[MTIME_NS] >= started_ns for status in files.statuses.values())
-    if written or _installation_state(prefix) != before:  # the environment changed during the scan
+    if written or installation_stamp(prefix) != before:  # the environment changed during the scan
         files = listing(prefix)
         environments.append(snapshot(prefix))
     return Scan(environments[-1], files, since)
-
-
-def _installation_state(prefix: Path) -> tuple[object, ...]:
-    """Returns what every installation and removal changes: conda's records, and the times of Python's site-packages."""
-    folders = sorted(prefix.glob("lib/python*/site-packages"))
-    return records(prefix), [(str(folder), folder.stat().st_mtime_ns) for folder in folders]

@@ -319,6 +319,8 @@ class BuildRequest(PlanRequest):
 
     `archive` is a path; the prefix ``docker-archive:`` selects the older format. `pull` makes the docker engine look
     for a newer image of the installer. `again` checks everything again, even if nothing changed since the last build.
+    `identity` is the identity of the environment that the user has seen (see `planning.identity`): the build refuses
+    any other environment. It is empty if the build takes the environment as it is.
     """
 
     label: ClassVar[str] = "The build request"
@@ -336,6 +338,7 @@ class BuildRequest(PlanRequest):
         parse=ImageLocation.parse_archive,
     )
     pull: bool = option(False, "docker engine: look for a newer image of the installer", "--pull", client=True)
+    identity: str = option("", client=True)
     again: bool = option(
         False, "check everything again, even if nothing has changed", "--again", client=True, shown=False
     )

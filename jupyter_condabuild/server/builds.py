@@ -128,13 +128,16 @@ class Builds:
         return BuildFeed(self, id, self._notifiers.setdefault(id, Notifier()), self._event_log(id), closed)
 
     async def updates(self, seqs: Mapping[str, int]) -> dict[str, Any]:
-        """Returns the object `Updates` of openapi.yaml: the state of builds, and their events after `seqs`."""
+        """Returns the object `Updates` of openapi.yaml: the builds of `seqs` with new events, and others."""
+        self.watch()
         closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
         async def feed_of(id: str) -> BuildFeed:
             return self.follow((await self.record(id)).id, closed)
 
-        return {"updates": [update async for update in updates(seqs, feed_of)]}
+        found = [update async for update in updates(seqs, feed_of)]
+        records = await self._with_history(lambda history, _: history.active())
+        return {"updates": found, "others": [self.view(record) for record in records if record.id not in seqs]}
 
     def watch(self) -> None:
         """Runs rounds of the supervisor in a task until no build waits or runs."""

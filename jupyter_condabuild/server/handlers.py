@@ -46,6 +46,15 @@ class SnapshotsHandler(Resource):
         self.reply(await self.service.snapshot(schemas.snapshot(self.request.body)))
 
 
+class StampsHandler(Resource):
+    """The stamp of an environment: whether packages were installed or removed since its snapshot."""
+
+    @guarded("write", "stamps")
+    async def post(self) -> None:
+        """Answers with the stamp."""
+        self.reply(await self.service.stamp(schemas.environment(self.request.body)))
+
+
 class DiffsHandler(Resource):
     """The differences between two environments, lock files or images."""
 
@@ -235,6 +244,7 @@ def routes(service: Service) -> list[tuple[str, type[Resource], dict[str, Any]]]
         ("condabuild/environments", EnvironmentsHandler, arguments),
         ("condabuild/snapshots", SnapshotsHandler, arguments),
         ("condabuild/lockfiles/([^/]+)", LockfileHandler, arguments),
+        ("condabuild/stamps", StampsHandler, arguments),
         ("condabuild/diffs", DiffsHandler, arguments),
         ("condabuild/licenses", LicensesHandler, arguments),
         ("condabuild/exports", ExportsHandler, arguments),

@@ -45,6 +45,11 @@ def snapshot(body: bytes) -> dict[str, Any]:
     return _with_one_of(_checked(_object(body), _SNAPSHOT), ENVIRONMENT)
 
 
+def environment(body: bytes) -> dict[str, Any]:
+    """Parses an `EnvironmentRequest` of openapi.yaml. Raises BadRequest."""
+    return _with_one_of(_checked(_object(body), ENVIRONMENT), ENVIRONMENT)
+
+
 def job(body: bytes) -> tuple[str, dict[str, Any]]:
     """Parses a `BuildRequest` of openapi.yaml. Returns the command and the other members. Raises BadRequest."""
     value = _object(body)

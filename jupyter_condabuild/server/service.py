@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from jupyter_condabuild import __version__
+from jupyter_condabuild.conda.prefix.fingerprint import installation_stamp
 from jupyter_condabuild.requests.build import PlanRequest, SourceRequest
 from jupyter_condabuild.requests.option import Request
 from jupyter_condabuild.requests.others import JOBS, DiffRequest, ExportRequest, LicensesRequest, PruneRequest
@@ -73,6 +74,11 @@ class Service:
         result = await self._runner.run("snapshot", await self._request(PlanRequest, body))
         await asyncio.to_thread(self.lockfiles.keep, result["digest"], result["lock"])
         return {name: value for name, value in result.items() if name != "lock"}
+
+    async def stamp(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns the object `Stamp` of openapi.yaml for an `EnvironmentRequest`."""
+        prefix = await self.kernels.prefix(body)
+        return {"prefix": str(prefix), "stamp": await asyncio.to_thread(installation_stamp, prefix)}
 
     async def diff(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """Returns the object `Difference` of openapi.yaml for a `DiffRequest`."""

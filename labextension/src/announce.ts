@@ -5,7 +5,7 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 
 import type { Build } from './api/contract';
 import type { PanelModel, Refusal } from './model/panel';
-import { activeBuild, progressOf } from './model/state';
+import { activeBuilds, progressOf } from './model/state';
 import { whole } from './model/steps';
 import { doingText, doneText, faultText, requestName } from './views/words';
 
@@ -32,12 +32,19 @@ export class Announcer {
 
   private progress(): void {
     this.dismissForgotten();
-    const build = activeBuild(this.model.state);
     const now = Date.now();
-    if (!this.enabled || !build || now < this.nextUpdate || (this.panelIsOpen() && !this.notifications.has(build.id))) {
+    if (!this.enabled || now < this.nextUpdate) {
       return;
     }
-    this.nextUpdate = now + UPDATE_INTERVAL;
+    for (const build of activeBuilds(this.model.state)) {
+      if (!this.panelIsOpen() || this.notifications.has(build.id)) {
+        this.nextUpdate = now + UPDATE_INTERVAL;
+        this.report(build);
+      }
+    }
+  }
+
+  private report(build: Build): void {
     const { fraction } = whole(progressOf(this.model.state, build.id), build.request);
     const message = doingText(this.trans, build);
     const options = { autoClose: false as const, actions: this.actions(build), ...(fraction && { progress: fraction }) };

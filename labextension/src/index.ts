@@ -1,8 +1,8 @@
 /** The extension: the command and where it is offered, the panel, the status bar's item and the notifications. */
 
 import { ILayoutRestorer, type JupyterFrontEnd, type JupyterFrontEndPlugin } from '@jupyterlab/application';
-import { ICommandPalette } from '@jupyterlab/apputils';
-import { INotebookTracker } from '@jupyterlab/notebook';
+import { ICommandPalette, IToolbarWidgetRegistry, ToolbarButton } from '@jupyterlab/apputils';
+import { INotebookTracker, type NotebookPanel } from '@jupyterlab/notebook';
 import { ISettingRegistry } from '@jupyterlab/settingregistry';
 import { IStateDB } from '@jupyterlab/statedb';
 import { IStatusBar } from '@jupyterlab/statusbar';
@@ -11,10 +11,10 @@ import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 import { Announcer } from './announce';
 import { RestServer } from './api/server';
 import { containerIcon } from './icons';
-import { followKernel } from './kernel';
+import { followKernel, subjectOf } from './kernel';
 import { remember } from './memory';
 import { PanelModel } from './model/panel';
-import { activeBuild } from './model/state';
+import { activeBuilds } from './model/state';
 import { applySettings } from './settings';
 import { StatusItem } from './status';
 import { DOMAIN, OPEN, PANEL, PLUGIN } from './tokens';
@@ -31,7 +31,8 @@ const plugin: JupyterFrontEndPlugin<void> = {
     ILayoutRestorer,
     ISettingRegistry,
     IStatusBar,
-    IStateDB
+    IStateDB,
+    IToolbarWidgetRegistry
   ],
   // No request is sent here. The first request is sent when the panel is displayed, or if a build was running when the page was closed.
   activate: (
@@ -42,21 +43,27 @@ const plugin: JupyterFrontEndPlugin<void> = {
     restorer: ILayoutRestorer | null,
     settings: ISettingRegistry | null,
     statusBar: IStatusBar | null,
-    states: IStateDB | null
+    states: IStateDB | null,
+    toolbars: IToolbarWidgetRegistry | null
   ) => {
     performance.mark(`${PLUGIN}:begin`);
     const translator = translatorOrNull ?? nullTranslator;
     const trans = translator.load(DOMAIN);
     const server = new RestServer(app.serviceManager.serverSettings);
     const model = new PanelModel(server);
-    document.addEventListener('visibilitychange', () => server.updates.wake());
     const panel = new PanelWidget(model, translator);
     const open = (id: string | null): void => {
       app.shell.activateById(PANEL);
       if (id) {
         model.show(id);
+      } else {
+        model.showOwn();
       }
     };
+    document.addEventListener('visibilitychange', () => {
+      server.updates.wake();
+      panel.attend();
+    });
 
     app.shell.add(panel, 'right', { rank: 800, type: 'Containerize environment' });
     restorer?.add(panel, PANEL);
@@ -67,6 +74,17 @@ const plugin: JupyterFrontEndPlugin<void> = {
       describedBy: { args: { type: 'object', properties: {} } },
       execute: () => open(null)
     });
+    // The button of a notebook displays the environment of this notebook, which may not be the current one.
+    toolbars?.addFactory<NotebookPanel>('Notebook', 'containerize', notebook => {
+      const onClick = (): void => {
+        app.shell.activateById(notebook.id);
+        if (notebooks) {
+          model.choose(subjectOf(notebook), panel.isVisible);
+        }
+        open(null);
+      };
+      return new ToolbarButton({ icon: containerIcon, tooltip: trans.__('Containerize Environment'), onClick });
+    });
     palette?.addItem({ command: OPEN, category: trans.__('Kernel Operations') });
     if (notebooks) {
       followKernel(notebooks, subject => model.choose(subject, panel.isVisible));
@@ -75,7 +93,7 @@ const plugin: JupyterFrontEndPlugin<void> = {
       item: new StatusItem(model, open, trans),
       align: 'left',
       rank: 100,
-      isActive: () => activeBuild(model.state) !== null,
+      isActive: () => activeBuilds(model.state).length > 0,
       activeStateChanged: model.changed
     });
 

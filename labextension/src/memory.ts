@@ -3,7 +3,7 @@
 import type { IStateDB } from '@jupyterlab/statedb';
 
 import type { PanelModel } from './model/panel';
-import { activeBuild } from './model/state';
+import { activeBuilds } from './model/state';
 import { STATE } from './tokens';
 
 /** Store the value from now on, and load the builds if a build was running when the page was closed. */
@@ -12,7 +12,7 @@ export async function remember(model: PanelModel, states: IStateDB): Promise<voi
   const ran = typeof stored === 'object' && stored !== null && 'running' in stored && stored['running'] === true;
   let saved = ran;
   model.changed.connect(() => {
-    const running = activeBuild(model.state) !== null;
+    const running = activeBuilds(model.state).length > 0;
     if (running !== saved) {
       saved = running;
       void states.save(STATE, { running });

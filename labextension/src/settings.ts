@@ -22,6 +22,7 @@ export function applySettings(
     announcer.enabled = composite['notify'] !== false;
     model.prefer({
       destination: text('destination') as Form['destination'],
+      tagStyle: text('tag') as Form['tagStyle'],
       base: text('base'),
       include: text('include'),
       strict: composite['strict'] === true

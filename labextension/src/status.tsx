@@ -1,4 +1,4 @@
-/** The item in the status bar, displayed while a build is running. */
+/** The item in the status bar, displayed while builds are running or waiting. */
 
 import type { TranslationBundle } from '@jupyterlab/translation';
 import { ReactWidget, UseSignal } from '@jupyterlab/ui-components';
@@ -6,7 +6,7 @@ import React from 'react';
 
 import { containerIcon } from './icons';
 import type { PanelModel } from './model/panel';
-import { activeBuild, progressOf } from './model/state';
+import { activeBuilds, progressOf } from './model/state';
 import { whole } from './model/steps';
 import { doingText } from './views/words';
 
@@ -25,7 +25,7 @@ export class StatusItem extends ReactWidget {
   }
 
   private item(): JSX.Element | null {
-    const build = activeBuild(this.model.state);
+    const [build, ...others] = activeBuilds(this.model.state);
     if (!build) {
       return null;
     }
@@ -36,6 +36,7 @@ export class StatusItem extends ReactWidget {
         <containerIcon.react tag="span" height="14px" width="14px" />
         {doingText(this.trans, build)}
         {percent}
+        {others.length > 0 && ` ${this.trans.__('and %1 more', others.length)}`}
       </button>
     );
   }

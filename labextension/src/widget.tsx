@@ -38,7 +38,8 @@ export class PanelWidget extends ReactWidget {
       download,
       confirm: async ({ title, text, yes, no }) => {
         const buttons = [Dialog.cancelButton({ label: no }), Dialog.warnButton({ label: yes })];
-        return (await showDialog({ title, body: text, buttons })).button.accept;
+        // Enter must not delete or cancel anything.
+        return (await showDialog({ title, body: text, buttons, defaultButton: 0 })).button.accept;
       },
       ask: async ({ title, label, text, yes }) =>
         (await InputDialog.getText({ title, label, text, okLabel: yes, required: true })).value
@@ -58,6 +59,11 @@ export class PanelWidget extends ReactWidget {
     this.wake();
   }
 
+  protected override onAfterHide(message: Message): void {
+    super.onAfterHide(message);
+    this.attend();
+  }
+
   protected override onAfterAttach(message: Message): void {
     super.onAfterAttach(message);
     if (this.isVisible) {
@@ -70,6 +76,11 @@ export class PanelWidget extends ReactWidget {
     this.node.focus();
   }
 
+  /** Look at the environment while a person sees the panel. */
+  attend(): void {
+    this.model.attend(this.isVisible && !document.hidden);
+  }
+
   /** Load everything when the panel is first displayed. Later, load only the data that may have changed. */
   private wake(): void {
     const { snapshot, subject, absent } = this.model.state;
@@ -79,6 +90,7 @@ export class PanelWidget extends ReactWidget {
     } else {
       void this.model.loadBuilds();
     }
+    this.attend();
   }
 }
 

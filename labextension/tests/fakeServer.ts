@@ -1,6 +1,18 @@
 /** A fake of the server for the model, controlled by a test. */
 
-import type { Build, BuildRequest, Change, Difference, Snapshot, SnapshotRequest, Status } from '../src/api/contract';
+import type {
+  Build,
+  BuildRequest,
+  Change,
+  Difference,
+  Licenses,
+  Side,
+  Snapshot,
+  SnapshotRequest,
+  Source,
+  Stamp,
+  Status
+} from '../src/api/contract';
 import type { Server } from '../src/api/server';
 import type { Follower } from '../src/api/updates';
 import { aBuild, aSnapshot, aStatus } from './things';
@@ -14,6 +26,11 @@ export class FakeServer implements Server {
   differences = new Map<string, Change[]>();
   forgotten: string[] = [];
   refuses: object | null = null;
+  /** The environment, if it has changed since the last snapshot. */
+  changedTo: Partial<Snapshot> | null = null;
+  stamps: Source[] = [];
+  licensed: Licenses = { licenses: {}, packages: [], commercial: [], unlicensed: [] };
+  private last: Partial<Snapshot> = {};
   snapshots: {
     request: SnapshotRequest;
     signal: AbortSignal | undefined;
@@ -27,13 +44,31 @@ export class FakeServer implements Server {
 
   snapshot(request: SnapshotRequest, signal?: AbortSignal): Promise<Snapshot> {
     return new Promise((resolve, reject) =>
-      this.snapshots.push({ request, signal, answer: given => resolve(aSnapshot(given)), fail: reject })
+      this.snapshots.push({ request, signal, answer: given => resolve(aSnapshot((this.last = given))), fail: reject })
     );
+  }
+
+  async contents(): Promise<Snapshot> {
+    return aSnapshot(this.changedTo ?? this.last);
+  }
+
+  async stamp(source: Source): Promise<Stamp> {
+    this.stamps.push(source);
+    const { prefix, stamp } = await this.contents();
+    return { prefix, stamp };
+  }
+
+  async licenses(): Promise<Licenses> {
+    return this.licensed;
   }
 
   async builds(): Promise<Build[]> {
     this.check();
     return this.known;
+  }
+
+  async active(): Promise<Build[]> {
+    return this.known.filter(({ state }) => state === 'queued' || state === 'running');
   }
 
   async start(request: BuildRequest): Promise<Build> {
@@ -53,7 +88,8 @@ export class FakeServer implements Server {
     this.forgotten.push(id);
   }
 
-  async difference(before: string, after: string): Promise<Difference> {
+  async difference(...sides: [Side, Side]): Promise<Difference> {
+    const [before, after] = sides.map(side => ('lockfile' in side ? side.lockfile : side.reference)) as [string, string];
     const changes = this.differences.get(`${before} ${after}`) ?? [];
     return { equal: !changes.length, before, after, same: 1, changes };
   }

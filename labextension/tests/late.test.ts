@@ -8,6 +8,7 @@ import { held, settled } from './held';
 import { aBuild, aSnapshot, aStatus, RESULT } from './things';
 
 const kernel = (id: string): Subject => ({ source: { kernel_id: id }, title: `${id}.ipynb` });
+const TODAY = '2026-11-24';
 const BUSY = { code: 'queue_full', message: 'Too many', hint: 'Later' };
 
 /** Wait until the plan is requested after the last key. */
@@ -18,7 +19,7 @@ let model: PanelModel;
 let refused: Refusal[];
 
 beforeEach(() => {
-  vi.useFakeTimers();
+  vi.useFakeTimers({ now: new Date(2026, 10, 24, 12) });
   server = new FakeServer();
   model = new PanelModel(server);
   refused = [];
@@ -168,14 +169,15 @@ describe('a plan', () => {
   it('is requested again if a late status changes the name', async () => {
     const statuses = held<Status>(server, 'status');
     await ready();
-    expect(model.state.form.reference).toBe('a:abababababab');
+    expect(model.state.form.reference).toBe(`a:${TODAY}`);
     statuses[0]?.answer(aStatus());
     await settled();
-    expect(model.state.form.reference).toBe('registry.lab.org/team/a:abababababab');
-    expect(server.snapshots[2]?.request.reference).toBe('registry.lab.org/team/a:abababababab');
+    expect(model.state.form.reference).toBe(`registry.lab.org/team/a:${TODAY}`);
+    expect(server.snapshots[2]?.request.reference).toBe(`registry.lab.org/team/a:${TODAY}`);
   });
 
-  it('of a changed environment has a name with the digest of its lock file', async () => {
+  it('of a changed environment has another name', async () => {
+    model.prefer({ tagStyle: 'digest' });
     await ready();
     server.known = [aBuild({ state: 'running' })];
     await model.loadBuilds();
@@ -207,6 +209,7 @@ describe('the answer to a click, when the person has changed the view', () => {
     await ready('a');
     const starts = held<Build>(server, 'start');
     void model.start();
+    await settled();
     await ready('b');
     expect(model.state.starting).toBe(false);
     starts[0]?.answer(aBuild({ state: 'running' }));
@@ -222,6 +225,7 @@ describe('the answer to a click, when the person has changed the view', () => {
     const reference = model.state.form.reference;
     const starts = held<Build>(server, 'start');
     void model.start();
+    await settled();
     model.show(aBuild().id);
     starts[0]?.fail(BUSY);
     await settled();
@@ -229,6 +233,7 @@ describe('the answer to a click, when the person has changed the view', () => {
     expect(refused).toMatchObject([{ asked: { reference }, fault: BUSY }]);
     model.show(null);
     void model.start();
+    await settled();
     await ready('b');
     starts[1]?.fail(BUSY);
     await settled();

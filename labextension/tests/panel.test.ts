@@ -16,7 +16,7 @@ let server: FakeServer;
 let model: PanelModel;
 
 beforeEach(() => {
-  vi.useFakeTimers();
+  vi.useFakeTimers({ now: new Date(2026, 10, 24, 12) });
   server = new FakeServer();
   model = new PanelModel(server);
   return () => {
@@ -43,7 +43,7 @@ describe('the panel follows a kernel', () => {
       { kernel_id: 'a' },
       {
         kernel_id: 'a',
-        reference: 'registry.lab.org/team/sci:abababababab',
+        reference: 'registry.lab.org/team/sci:2026-11-24',
         cache_from: ['registry.lab.org/team/base:1']
       }
     ]);
@@ -212,7 +212,8 @@ describe('a build', () => {
     model.edit({ base: 'debian:13', include: '.', strict: true, cacheFrom: 'r.org/x:1' });
     await model.start();
     expect(server.started[0]).toMatchObject({
-      kernel_id: 'a',
+      prefix: '/opt/sci',
+      identity: DIGEST,
       reference: model.state.form.reference,
       push: true,
       base: 'debian:13',
@@ -314,6 +315,7 @@ describe('a build', () => {
       base: 'debian:12-slim',
       pull: false,
       cache_from: [],
+      category: [],
       allow_secret: [],
       category: [],
       include_outside: [],

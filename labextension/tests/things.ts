@@ -55,6 +55,7 @@ export function aBuild(change: Partial<Build> = {}): Build {
       allow_secret: [],
       include_outside: [],
       without_outside: [],
+      identity: '',
       stack: false,
       bytecode: true,
       target: '',
@@ -74,6 +75,8 @@ export function aSnapshot(change: Partial<Snapshot> = {}): Snapshot {
   const none = { count: 0, bytes: 0, first: [] };
   return {
     digest: DIGEST,
+    identity: change.digest ?? DIGEST,
+    stamp: 'stamp',
     name: 'sci',
     prefix: '/opt/sci',
     platform: 'linux-64',
@@ -99,6 +102,7 @@ export function aSnapshot(change: Partial<Snapshot> = {}): Snapshot {
       layers: [],
       steps: [],
       caches: [],
+      current: '',
       signature: '',
       signer: ''
     },

@@ -18,6 +18,8 @@ class Reader implements Follower {
   events = (events: BuildEvent[]): void => void this.got.push(...events);
   build = (build: Build): void => void this.builds.push(build);
   connection = (now: Connection): void => void (now !== this.connections.at(-1) && this.connections.push(now));
+  found: Build[] = [];
+  others = (builds: Build[]): void => void this.found.push(...builds);
   forgotten = (): void => void (this.gone = true);
 }
 
@@ -33,6 +35,7 @@ class Answers {
   asked: Record<string, number>[] = [];
   times: number[] = [];
   hidden = false;
+  others: Build[] = [];
   /** The requests that wait for an answer now, and the highest number of them at any time. */
   open = 0;
   mostOpen = 0;
@@ -48,7 +51,8 @@ class Answers {
         this.asked.push(Object.fromEntries(after));
         try {
           const answer = this.answers[this.asked.length - 1];
-          return await (answer?.([...after]) ?? [...after].map(([id, seq]) => update(id, seq)));
+          const updates = await (answer?.([...after]) ?? [...after].map(([id, seq]) => update(id, seq)));
+          return { updates, others: this.others };
         } finally {
           this.open--;
         }
@@ -135,6 +139,16 @@ describe('the events of builds', () => {
     expect(server.waits.slice(1)).toEqual([1, 500, 500]);
   });
 
+  it('come with the builds of other windows', async () => {
+    const [one, two] = [new Reader(), new Reader()];
+    const server = new Answers();
+    server.others = [aBuild({ id: '3'.repeat(16), state: 'running' })];
+    server.updates.follow(ONE, one);
+    server.updates.follow(OTHER, two);
+    await later();
+    expect([...one.found, ...two.found]).toEqual(server.others);
+  });
+
   it('end for a build that was deleted on the server, and continue for the others', async () => {
     const [deleted, other] = [new Reader(), new Reader()];
     const server = new Answers(([, second]) => [
@@ -188,7 +202,7 @@ describe('the events of builds', () => {
       (after, given) => {
         signal ??= given;
         return asked++
-          ? Promise.resolve([...after].map(([id, seq]) => update(id, seq)))
+          ? Promise.resolve({ updates: [...after].map(([id, seq]) => update(id, seq)), others: [] })
           : new Promise((_, reject) => given.addEventListener('abort', () => reject(new Error('aborted'))));
       },
       () => false

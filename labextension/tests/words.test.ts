@@ -1,6 +1,7 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 import { describe, expect, it } from 'vitest';
 
+import type { Build } from '../src/api/contract';
 import { versions } from '../src/model/changes';
 import { looksLikeReference, namesRegistry, suggestedReference } from '../src/model/destination';
 import { failureLine, plain, withoutSecrets } from '../src/model/report';
@@ -8,7 +9,9 @@ import { heaviest } from '../src/model/smaller';
 import { partTexts, secondsText, shortDigest, sizeText } from '../src/model/units';
 import { faultText, faultTexts } from '../src/views/words';
 import { NO_EVENTS, withEvents } from '../src/model/build';
+import type { TagStyle } from '../src/model/state';
 import { LITTLE_BUILD, log, numbered } from './events';
+import { aBuild, RESULT } from './things';
 
 describe('sizes and times', () => {
   it('have the same form as on the command line', () => {
@@ -36,12 +39,46 @@ describe('sizes and times', () => {
 });
 
 describe('the name of an image', () => {
-  it('is suggested from the environment and its lock file', () => {
-    const digest = `sha256:${'ab12'.repeat(16)}`;
-    expect(suggestedReference('registry.lab.org/team/', 'My Env (3.11)', digest)).toBe(
-      'registry.lab.org/team/my-env-3-11:ab12ab12ab12'
-    );
-    expect(suggestedReference('', '环境', digest)).toBe('environment:ab12ab12ab12');
+  const [one, other] = [`sha256:${'ab12'.repeat(16)}`, `sha256:${'cd34'.repeat(16)}`];
+  const now = new Date(2026, 10, 24, 23, 59);
+  const pushed = (tag: string, identity: string, change: Partial<Build> = {}): Build => {
+    const reference = `registry.lab.org/team/sci:${tag}`;
+    const request = { ...aBuild().request, reference, identity };
+    return aBuild({ state: 'finished', request, result: { ...RESULT, reference }, ...change });
+  };
+  const tag = (style: TagStyle, identity: string, ...builds: Build[]): string | undefined =>
+    suggestedReference('registry.lab.org/team', { name: 'sci', identity }, builds, style, now).split(':').pop();
+
+  it('is suggested from the name of the environment', () => {
+    const suggested = (registry: string, name: string): string =>
+      suggestedReference(registry, { name, identity: one }, [], 'date', now);
+    expect(suggested('registry.lab.org/team/', 'My Env (3.11)')).toBe('registry.lab.org/team/my-env-3-11:2026-11-24');
+    expect(suggested('', '环境')).toBe('environment:2026-11-24');
+  });
+
+  it('has the date, a version or the digest of the contents as its tag', () => {
+    expect(tag('date', one)).toBe('2026-11-24');
+    expect(tag('version', one)).toBe('v1');
+    expect(tag('digest', one)).toBe('ab12ab12ab12');
+  });
+
+  it('is another one for other contents, and the same for the same contents', () => {
+    expect(tag('date', other, pushed('2026-11-24', one))).toBe('2026-11-24.2');
+    expect(tag('date', other, pushed('2026-11-24.2', 'sha256:x'), pushed('2026-11-24', one))).toBe('2026-11-24.3');
+    expect(tag('date', one, pushed('2026-11-24.2', other), pushed('2026-11-20', one))).toBe('2026-11-20');
+    expect(tag('version', other, pushed('v2', one), pushed('v9', 'sha256:x'), pushed('latest', 'sha256:y'))).toBe('v10');
+    expect(tag('version', one, pushed('v2', one), pushed('v9', other))).toBe('v2');
+    expect(tag('version', one, pushed('mine', one))).toBe('v1');
+  });
+
+  it('avoids the tags of builds that run or wait, and not those of builds that made no image', () => {
+    expect(tag('version', other, pushed('v1', one, { state: 'queued', result: null }))).toBe('v2');
+    expect(tag('version', other, pushed('v1', one, { state: 'failed', result: null }))).toBe('v1');
+    expect(tag('version', other, pushed('v1', one, { command: 'verify' }))).toBe('v1');
+  });
+
+  it('is not the tag of contents that were replaced under this tag', () => {
+    expect(tag('version', one, pushed('v1', other), pushed('v1', one))).toBe('v2');
   });
 
   it('is checked', () => {

@@ -49,12 +49,23 @@ def test_a_pushed_image_is_pulled_and_run_by_name() -> None:
     name = "registry.lab.org/team/env:v1"
     assert found["docker"].text.splitlines() == [
         f"docker pull {name}",
-        f'docker run --rm -it -v "$PWD":/work -u "$(id -u):$(id -g)" {name}',
+        "docker run --rm -it \\",
+        '  -v "$PWD":/work \\',
+        '  -u "$(id -u):$(id -g)" \\',
+        f"  {name}",
     ]
-    assert found["podman"].text.startswith(f"podman pull {name}\npodman run --rm -it --userns=keep-id ")
+    assert found["podman"].text.splitlines() == [
+        f"podman pull {name}",
+        "podman run --rm -it \\",
+        "  --security-opt label=disable \\",
+        '  -v "$PWD":/work \\',
+        '  --userns=keep-id -u "$(id -u):$(id -g)" \\',
+        f"  {name}",
+    ]
     assert found["apptainer"].text.splitlines() == [
         f"apptainer pull env.sif docker://{name}",
-        "apptainer exec --env PYTHONNOUSERSITE=1 env.sif /opt/condabuild/entrypoint python",
+        "apptainer exec --env PYTHONNOUSERSITE=1 env.sif \\",
+        "  /opt/condabuild/entrypoint python",
     ]
     assert found["conda"].text.splitlines()[1] == "conda create --name env --file env.lock"
     assert {one.title for one in found.values()} >= {"Run Python with Docker", "Run Python with Podman"}
@@ -65,11 +76,7 @@ def test_jupyterlab_gets_a_port_on_this_machine_and_a_profile_for_a_hub() -> Non
     found = commands(PUSHED, LAB)
     assert "-p 127.0.0.1:8888:8888" in found["docker"].text
     assert "-p 127.0.0.1:8888:8888" in found["podman"].text
-    assert (
-        found["apptainer"]
-        .text.splitlines()[1]
-        .startswith("apptainer exec --env PYTHONNOUSERSITE=1 env.sif /opt/condabuild/entrypoint jupyter lab")
-    )
+    assert found["apptainer"].text.splitlines()[2].startswith("  /opt/condabuild/entrypoint jupyter lab")
     every = commands(PUSHED, ("jupyter", "lab", "--ip=0.0.0.0", "--port=8888"))
     assert "--ip=127.0.0.1 --port=8888" in every["apptainer"].text  # the network is the host's
     configuration: dict[str, object] = {}

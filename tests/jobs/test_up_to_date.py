@@ -14,15 +14,16 @@ from jupyter_condabuild.conda.locking import lock
 from jupyter_condabuild.conda.prefix.snapshot import snapshot
 from jupyter_condabuild.conda.prefix.verification import expectations
 from jupyter_condabuild.engines.result import BuildResult
-from jupyter_condabuild.errors import RegistryError
+from jupyter_condabuild.errors import EnvironmentChanged, RegistryError
 from jupyter_condabuild.events import Event, Layer, Log, Phase, Report, Warning
+from jupyter_condabuild.jobs import snapshot as snapshot_job
 from jupyter_condabuild.jobs import up_to_date
 from jupyter_condabuild.oci.image import Digest
 from jupyter_condabuild.oci.layout import Store
 from jupyter_condabuild.planning import verified_packages
 from tests.parts.builds import Package, Workshop, install, small_channel
 from tests.parts.channel.package import File, Metadata
-from tests.parts.jobs import build_request, silent
+from tests.parts.jobs import build_request, plan_request, silent
 from tests.parts.registry.faults import FakeRegistry, spec_error
 from tests.parts.small_image import image, programs, tar
 
@@ -265,3 +266,22 @@ def test_the_next_build_uses_the_verified_packages(place: Place, monkeypatch: py
     place.build()
     assert looked_at == ["data"]
     assert "modified-files" in place.workshop.warnings
+
+
+def test_a_build_refuses_another_environment_than_the_user_has_seen(place: Place) -> None:
+    """The environment changed after its snapshot, also if an image of the changed environment is up to date already."""
+
+    def seen() -> dict[str, Any]:
+        return snapshot_job.run(plan_request(prefix=place.prefix, store_dir=place.workshop.store), silent)
+
+    before = seen()
+    place.build(identity=before["identity"])
+    (place.prefix / "share" / "foreign.txt").write_text("foreign")
+    place.build()
+    for engine in ("layers", "docker"):
+        with pytest.raises(EnvironmentChanged, match="has changed since"):
+            place.build(identity=before["identity"], engine=engine)
+    after = seen()
+    place.build(identity=after["identity"])
+    assert after["digest"] == before["digest"]
+    assert after["identity"] != before["identity"]

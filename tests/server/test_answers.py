@@ -1,8 +1,9 @@
-"""REST requests that are answered at once: comparisons, exported files, and pruning of the store."""
+"""REST requests that are answered at once: stamps, comparisons, exported files, and pruning of the store."""
 
 from __future__ import annotations
 
 import asyncio
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -200,3 +201,69 @@ class TestWithAStoreOfItsOwn:
         for body in ({"keep_bytes": -1}, {"keep_bytes": "1"}, {"keep_bytes": True}, {"store_dir": "/"}, []):
             answer = await api("POST", "condabuild/prune", body)
             assert (answer.status, error_of(answer)) == (400, "bad_request"), body
+
+
+async def contents(api: Api, small: SmallPrefix) -> dict[str, Any]:
+    """Returns the snapshot of an environment, whose stamp is the current one."""
+    source = {"prefix": str(small.path)}
+    snapshot = (await api("POST", "condabuild/snapshots", source)).json
+    assert (await api("POST", "condabuild/stamps", source)).json == {**source, "stamp": snapshot["stamp"]}
+    return snapshot  # type: ignore[no-any-return]
+
+
+async def test_a_stamp_says_that_a_snapshot_is_out_of_date(api: Api, tmp_path: Path) -> None:
+    """Every installation, removal and update changes the stamp, by conda, pip or conda's variables."""
+    small = SmallPrefix(tmp_path / "envs" / "small")
+    small.add("numbers", files={"lib/python3.11/site-packages/numbers.py": b"1"})
+    meta, site = small.path / "conda-meta", small.path / "lib/python3.11/site-packages"
+    seen = [(await contents(api, small))["stamp"]]
+
+    for change in (
+        lambda: small.add("more"),
+        lambda: small.pip("words"),
+        lambda: shutil.rmtree(site / "words-1.0.dist-info"),
+        lambda: (meta / "state").write_text('{"env_vars": {"A": "1"}}'),
+        lambda: next(meta.glob("more-*.json")).unlink(),
+    ):
+        change()
+        stamp = (await api("POST", "condabuild/stamps", {"prefix": str(small.path)})).json["stamp"]
+        assert stamp not in seen
+        seen.append(stamp)
+
+
+async def test_files_of_no_package_are_in_the_identity(api: Api, tmp_path: Path) -> None:
+    """Changed, missing and foreign files are in the identity. The digest of the lock file does not have them."""
+    small = SmallPrefix(tmp_path / "envs" / "small")
+    files = {"lib/python3.11/site-packages/numbers.py": b"1", "share/one.txt": b"1", "share/two.txt": b"2"}
+    small.add("numbers", files=files)
+    clean = await contents(api, small)
+    assert clean["identity"] == clean["digest"]
+    assert (await contents(api, small))["identity"] == clean["identity"]
+    foreign = small.path / "share" / "foreign.txt"
+    seen = [clean["identity"]]
+    for change in (
+        lambda: foreign.write_text("a"),
+        lambda: foreign.write_text("ab"),
+        lambda: (small.path / "share" / "one.txt").write_text("changed"),
+        lambda: (small.path / "share" / "two.txt").unlink(),
+    ):
+        change()
+        snapshot = await contents(api, small)
+        assert snapshot["digest"] == clean["digest"]
+        assert snapshot["identity"] not in seen
+        seen.append(snapshot["identity"])
+
+
+async def test_the_source_of_an_editable_install_is_in_the_identity(api: Api, tmp_path: Path) -> None:
+    """The source is outside of the environment, and goes into the image as it is."""
+    small = SmallPrefix(tmp_path / "envs" / "small")
+    small.python()
+    source = tmp_path / "src" / "words"
+    source.mkdir(parents=True)
+    (source / "words.py").write_text("1")
+    small.pip("words", direct_url={"url": source.as_uri(), "dir_info": {"editable": True}})
+    before = await contents(api, small)
+    (source / "words.py").write_text("22")
+    after = await contents(api, small)
+    assert before["digest"] == after["digest"]
+    assert len({before["digest"], before["identity"], after["identity"]}) == 3

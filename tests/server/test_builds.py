@@ -81,6 +81,9 @@ async def test_a_kernel_becomes_an_image_for_others(
     after = await api("POST", "condabuild/snapshots", {"kernel_id": kernel, "reference": reference})
     plan = after.json["plan"]
     assert (plan["packages_changed"], plan["bytes_to_push"], plan["compared"]) == (0, 0, True)
+    assert (before.json["plan"]["current"], plan["current"]) == ("", build["result"]["digest"])
+    steps = await api("POST", "condabuild/snapshots", {"kernel_id": kernel, "reference": reference, "engine": "docker"})
+    assert steps.json["plan"]["current"] == build["result"]["digest"]
     assert plan["layers_reused"] == len(plan["layers"])
     assert plan["summary"].startswith(f"0 of {plan['packages']} packages changed; about 0 B to push")
 

@@ -117,7 +117,7 @@ def _make_real(case: schemathesis.Case, real: Real) -> None:
     path = case.operation.path
     if path.endswith("/diffs"):
         body |= {"before": {"prefix": real.prefix}, "after": {"lockfile": real.digest}}
-    elif path.endswith("/licenses"):
+    elif path.endswith(("/licenses", "/stamps")):
         case.body = {"prefix": real.prefix}
     elif path.endswith(("/snapshots", "/exports", "/builds")) and isinstance(body, dict):
         if body.get("command", "build") in ("build", "base"):

@@ -37,6 +37,7 @@ def taking(source: dict[str, str]) -> list[tuple[str, dict[str, Any]]]:
     """Each kind of request for an environment."""
     return [
         ("snapshots", source),
+        ("stamps", source),
         ("builds", source),
         ("builds", {**source, "command": "base", "reference": "registry.lab.org/team/env:v1"}),
         ("exports", {**source, "kind": "dockerfile"}),

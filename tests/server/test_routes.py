@@ -159,7 +159,7 @@ async def test_unknown_objects_are_refused_in_the_same_form(api: Api) -> None:
     assert (await api("GET", "condabuild/openapi.yaml")).body == handlers.CONTRACT.read_bytes()
 
 
-@pytest.mark.parametrize("path", ["snapshots", "builds", "exports"])
+@pytest.mark.parametrize("path", ["snapshots", "stamps", "builds", "exports"])
 async def test_invalid_bodies_are_refused(api: Api, path: str, kernel_prefix: Path) -> None:
     """A body is not JSON, not an object, or has unknown members, wrong types, bad characters, or no or two sources."""
     good = {"prefix": str(kernel_prefix), **({"kind": "compose"} if path == "exports" else {})}

@@ -58,6 +58,16 @@ async def test_ten_running_builds_are_one_answer_that_waits_for_nothing(api: Api
     assert [one["events"] for one in again] == [[]] * 10
 
 
+async def test_the_builds_of_other_clients_are_in_the_answer(api: Api, scripts: list[Script], state: Path) -> None:
+    """They wait or run. Ended builds are not in the answer."""
+    finished(state, 10)
+    first, *rest = [script.id for script in scripts]
+    answer = (await api("GET", f"condabuild/updates?after={first}:0")).json
+    assert [one["id"] for one in answer["others"]] == rest
+    answer = (await api("GET", "condabuild/updates")).json
+    assert (answer["updates"], [one["id"] for one in answer["others"]]) == ([], [first, *rest])
+
+
 async def test_no_event_is_lost_or_repeated_while_builds_write(api: Api, scripts: list[Script]) -> None:
     """A reader asks again and again after its last events, and gets each event of each build once, in order."""
     chance = random.Random(7)

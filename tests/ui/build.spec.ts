@@ -34,7 +34,7 @@ test('before a build: the environment, the destination and the plan', async ({ p
   await panel.width(360);
   await expect(panel.node.getByText(/analysis.ipynb · Python 3\.\d+/)).toBeVisible();
   await expect(panel.node.getByRole('region', { name: 'What goes in' }).getByText(/\d+ packages/)).toBeVisible();
-  await expect(panel.reference).toHaveValue(/^localhost:\d+\/lab-\w+\/[a-z0-9-]+:[0-9a-f]{12}$/);
+  await expect(panel.reference).toHaveValue(/^localhost:\d+\/lab-\w+\/[a-z0-9-]+:\d{4}-\d\d-\d\d$/);
   await expect(panel.node.getByText(/packages go into the image/)).toBeVisible();
   await expect(panel.node.getByRole('img', { name: /^Layers of the plan: \d+ to build/ })).toBeVisible();
   await panel.button(/Options/).click();

@@ -20,11 +20,11 @@ async function serve(page: Page, events: BuildEvent[], change: Partial<Build> = 
   const json = (body: object) => (route: Route) => route.fulfill({ json: body });
   // JupyterLab adds a number to each URL to avoid caches.
   await page.route(/condabuild\/builds(\?|$)/, json({ builds: [build] }));
-  await page.route(/condabuild\/updates\?/, route => {
+  await page.route(/condabuild\/updates\?after/, route => {
     const seq = Number(new URL(route.request().url()).searchParams.get('after')?.split(':')[1]);
     const part = events.filter(event => event.seq > seq).slice(0, MOST_EVENTS);
     const state = (part.at(-1)?.seq ?? seq) < events.length ? 'more' : 'complete';
-    return route.fulfill({ json: { updates: [{ id: build.id, state, build, events: part }] } });
+    return route.fulfill({ json: { updates: [{ id: build.id, state, build, events: part }], others: [] } });
   });
 }
 

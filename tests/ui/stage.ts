@@ -1,7 +1,7 @@
 /** A real JupyterLab with the panel, a kernel in a real conda environment, and a registry that can be stopped. */
 
-import { spawn, type ChildProcess } from 'node:child_process';
-import { createWriteStream, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
+import { createWriteStream, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -78,23 +78,40 @@ export class Stage {
     return given('PREFIX');
   }
 
+  /** The minor version of Python in both environments. */
+  get python(): string {
+    return readdirSync(join(this.prefix, 'lib')).find(name => /^python3\.\d+$/.test(name))?.slice(6) ?? '';
+  }
+
+  /** The folder of the environment of the notebook `other`, which a test may change. */
+  get second(): string {
+    return this.path('envs/second');
+  }
+
   private path(...parts: string[]): string {
     return join(this.folder, ...parts);
   }
 
   private furnish(): void {
-    for (const name of ['root', 'config', 'data', 'runtime', 'kernels/demo']) {
+    for (const name of ['root', 'config', 'data', 'runtime', 'kernels/demo', 'kernels/second', 'envs']) {
       mkdirSync(this.path(name), { recursive: true });
     }
     // Otherwise JupyterLab displays a question about news above the panel.
     const settings = this.path('config/settings/@jupyterlab/apputils-extension');
     mkdirSync(settings, { recursive: true });
     writeFileSync(join(settings, 'notification.jupyterlab-settings'), '{"fetchNews": "false"}');
-    const argv = [join(given('PREFIX'), 'bin/python'), '-m', 'ipykernel_launcher', '-f', '{connection_file}'];
-    const demo = { argv, display_name: 'Python (demo)', language: 'python' };
-    writeFileSync(this.path('kernels/demo/kernel.json'), JSON.stringify(demo));
+    execFileSync('cp', ['-a', this.prefix, this.second]);
+    for (const [name, prefix] of [
+      ['demo', this.prefix],
+      ['second', this.second]
+    ] as const) {
+      const argv = [join(prefix, 'bin/python'), '-m', 'ipykernel_launcher', '-f', '{connection_file}'];
+      const spec = { argv, display_name: `Python (${name})`, language: 'python' };
+      writeFileSync(this.path('kernels', name, 'kernel.json'), JSON.stringify(spec));
+    }
     for (const [name, kernel] of [
       ['analysis', 'demo'],
+      ['other', 'second'],
       ['elsewhere', 'python3']
     ] as const) {
       const notebook = {

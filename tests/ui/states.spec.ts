@@ -13,12 +13,16 @@ test('cancelling asks for a confirmation, and says which layers are kept', async
   stage.gate.close();
   await panel.go.click();
   await panel.button('Cancel build').click();
-  await page.locator('.jp-Dialog').getByRole('button', { name: 'Go on building' }).click();
+  // Enter is the button that cancels nothing.
+  await expect(page.locator('.jp-Dialog').getByRole('button', { name: 'Go on building' })).toBeFocused();
+  await page.keyboard.press('Enter');
   await expect(panel.button('Cancel build')).toBeEnabled();
   await panel.button('Cancel build').click();
   await page.locator('.jp-Dialog').getByRole('button', { name: 'Cancel build' }).click();
-  await expect(panel.node.getByText('You ended this build.')).toBeVisible();
+  await expect(panel.node.getByText('You cancelled this build.')).toBeVisible();
   await panel.inOrder();
+  await panel.button(/Environment and history/).click();
+  await expect(panel.recent.getByText(/ago · Cancelled/).first()).toBeVisible();
 });
 
 test('a failed build displays its error and its hint', async ({ page, panel }) => {
@@ -35,6 +39,11 @@ test('a failed build displays its error and its hint', async ({ page, panel }) =
   expect(await page.evaluate(() => navigator.clipboard.readText())).toMatch(/error: registry_\w+: /);
   await panel.button('Retry').click();
   await expect(panel.node.getByRole('alert')).toBeVisible();
+  await panel.button('Edit and retry').click();
+  await expect(panel.reference).toHaveValue('localhost:1/lab/nowhere:1');
+  await panel.reference.fill(`${panel.stage.gate.address}/${panel.stage.team}/somewhere:1`);
+  await panel.reference.press('Enter');
+  await expect(panel.node.getByText('Ready to share')).toBeVisible({ timeout: 60_000 });
 });
 
 test('a build with an invalid name is refused', async ({ panel }) => {

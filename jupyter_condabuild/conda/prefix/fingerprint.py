@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from jupyter_condabuild.conda.prefix.listing import Listing, listing
+from jupyter_condabuild.conda.prefix.listing import Listing, listing, records
 from jupyter_condabuild.conda.prefix.records import PrefixRecord
 from jupyter_condabuild.conda.prefix.walk import DEVICE, Status, status
 
@@ -37,6 +37,17 @@ def stamp_of(record: PrefixRecord, statuses: Mapping[str, Status | None]) -> str
     rows += [_row(path, statuses.get(path)) for path in record.files]
     rows.append(_row(record.dist, status(os.stat(record.source))))
     return hashlib.sha256(marshal.dumps(rows, 2)).hexdigest()
+
+
+def installation_stamp(prefix: Path) -> str:
+    """Returns a digest (hexadecimal) of what every installation and removal of a package changes.
+
+    These are the files of conda-meta, and the times of Python's site-packages folders. It takes a few milliseconds. A
+    file that somebody changes in its place does not change this stamp.
+    """
+    folders = [(str(folder), folder.stat().st_mtime_ns) for folder in sorted(prefix.glob("lib/python*/site-packages"))]
+    rows = [_row(name, status) for name, status in records(prefix)]
+    return hashlib.sha256(marshal.dumps((rows, folders), 2)).hexdigest()
 
 
 def _row(path: str, status: Status | None) -> tuple[str | int, ...]:

@@ -11,6 +11,9 @@ export type Installer = Schemas['Installer'];
 
 export type Snapshot = Schemas['Snapshot'];
 export type PlannedLayer = Schemas['PlannedLayer'];
+export type Stamp = Schemas['Stamp'];
+export type Licenses = Schemas['Licenses'];
+export type LicensedPackage = Schemas['LicensedPackage'];
 export type Difference = Schemas['Difference'];
 export type Change = Schemas['Change'];
 
@@ -23,6 +26,9 @@ export type ShareCommand = Schemas['ShareCommand'];
 /** The environment of a request. Exactly one member is given, which the generated types cannot express. */
 export type Source = { kernel_id: string } | { kernel_name: string } | { prefix: string };
 
+/** One of two things that are compared. */
+export type Side = { lockfile: string } | { reference: string };
+
 type Sourceless<Request> = Omit<Request, 'kernel_id' | 'kernel_name' | 'prefix' | 'lockfile'>;
 
 export type SnapshotRequest = Source & Sourceless<Schemas['SnapshotRequest']>;
@@ -33,6 +39,7 @@ export type BuildRequest =
   | Schemas['VerifyCommand'];
 
 export type Update = Schemas['Update'];
+export type NewEvents = Schemas['Updates'];
 /** An event of a build; exactly one `finished`, `failed` or `cancelled` ends it. */
 export type BuildEvent = Schemas['Event'];
 export type PhaseName = Schemas['PhaseEvent']['name'];

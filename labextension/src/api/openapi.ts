@@ -62,6 +62,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/condabuild/stamps": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Whether packages were installed or removed since a snapshot
+         * @description It takes a few milliseconds. A file that was changed in its place does not change the stamp; a snapshot shows such files.
+         */
+        post: operations["postStamp"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/condabuild/diffs": {
         parameters: {
             query?: never;
@@ -402,9 +422,25 @@ export interface components {
             without_outside?: string[];
             stack?: boolean;
         } & (unknown | unknown | unknown);
+        /** @description Exactly one of kernel_id, kernel_name and prefix. */
+        EnvironmentRequest: {
+            kernel_id?: string;
+            kernel_name?: string;
+            prefix?: string;
+        } & (unknown | unknown | unknown);
+        Stamp: {
+            /** @description The folder of the environment. */
+            prefix: string;
+            /** @description Every installation and removal of a package changes it. */
+            stamp: string;
+        };
         Snapshot: {
             /** @description The digest of the lock file. The route `lockfiles` takes it. */
             digest: components["schemas"]["Digest"];
+            /** @description A digest of the lock file and of the files that come from no package or differ from their package. Without such files, it is the digest of the lock file. */
+            identity: components["schemas"]["Digest"];
+            /** @description The stamp of the environment before it was read (see `stamps`). */
+            stamp: string;
             name: string;
             prefix: string;
             /** @example linux-64 */
@@ -511,6 +547,8 @@ export interface components {
             layers_reused: number;
             /** @description Whether the plan was compared with a registry. */
             compared: boolean;
+            /** @description The digest of the image that the reference has now. Empty if it has none. */
+            current: string;
             /** @description The error of the registry that the plan could not be compared with. */
             unavailable: components["schemas"]["Error"] | null;
             layers: components["schemas"]["PlannedLayer"][];
@@ -619,6 +657,11 @@ export interface components {
             stack?: boolean;
             /** @description Compile the modules of noarch packages. Default: the setting `bytecode`. */
             bytecode?: boolean;
+            /**
+             * @description The `identity` of the snapshot that the user has seen. If the environment is another one when the build reads it, the build fails with `environment_changed`.
+             * @default
+             */
+            identity?: string;
             /**
              * @description Build even if the same build has finished and its image is up to date.
              * @default false
@@ -879,6 +922,7 @@ export interface components {
             include: string;
             strict: boolean;
             variables: boolean;
+            identity: string;
             allow_secret: string[];
             include_outside: string[];
             without_outside: string[];
@@ -900,6 +944,8 @@ export interface components {
         };
         Updates: {
             updates: components["schemas"]["Update"][];
+            /** @description The builds that wait or run and that the request does not name: another client started them. */
+            others: components["schemas"]["Build"][];
         };
         Update: {
             id: string;
@@ -1159,6 +1205,31 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Snapshot"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    postStamp: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["EnvironmentRequest"];
+            };
+        };
+        responses: {
+            /** @description The stamp. If it is not the stamp of a snapshot of the same environment, the snapshot is out of date. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Stamp"];
                 };
             };
             default: components["responses"]["Error"];
@@ -1529,7 +1600,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description An update for each build of the request, in the same order. */
+            /** @description An update for each build of the request, in the same order, and the other builds that wait or run. */
             200: {
                 headers: {
                     [name: string]: unknown;

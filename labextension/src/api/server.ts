@@ -3,7 +3,19 @@
 import { URLExt } from '@jupyterlab/coreutils';
 import { ServerConnection } from '@jupyterlab/services';
 
-import type { Build, BuildRequest, Difference, Snapshot, SnapshotRequest, Status, Update } from './contract';
+import type {
+  Build,
+  BuildRequest,
+  Difference,
+  Licenses,
+  NewEvents,
+  Side,
+  Snapshot,
+  SnapshotRequest,
+  Source,
+  Stamp,
+  Status
+} from './contract';
 import { errorOf } from './error';
 import { Turns } from './turns';
 import { Updates, type Follower } from './updates';
@@ -13,13 +25,18 @@ export interface Server {
   status(): Promise<Status>;
   /** The promise of an aborted request is rejected. */
   snapshot(request: SnapshotRequest, signal?: AbortSignal): Promise<Snapshot>;
+  /** The contents of an environment now, as they are compared before a build. */
+  contents(source: Source): Promise<Snapshot>;
+  stamp(source: Source): Promise<Stamp>;
+  licenses(prefix: string): Promise<Licenses>;
   builds(): Promise<Build[]>;
+  /** The builds that wait or run. */
+  active(): Promise<Build[]>;
   start(request: BuildRequest): Promise<Build>;
   cancel(id: string): Promise<Build>;
   /** Delete an ended build from the history. */
   forget(id: string): Promise<void>;
-  /** The differences between two lock files, given by their digests. */
-  difference(before: string, after: string): Promise<Difference>;
+  difference(before: Side, after: Side): Promise<Difference>;
   /** Follow the events of a build; returns a function that stops it. */
   follow(id: string, follower: Follower): () => void;
 }
@@ -44,8 +61,24 @@ export class RestServer implements Server {
     return this.turns.take(() => this.requestJson('snapshots', 'POST', request, signal), signal);
   }
 
+  contents(source: Source): Promise<Snapshot> {
+    return this.turns.take(() => this.requestJson('snapshots', 'POST', source));
+  }
+
+  stamp(source: Source): Promise<Stamp> {
+    return this.requestJson('stamps', 'POST', source);
+  }
+
+  licenses(prefix: string): Promise<Licenses> {
+    return this.turns.take(() => this.requestJson('licenses', 'POST', { prefix }));
+  }
+
   async builds(): Promise<Build[]> {
     return (await this.requestJson<{ builds: Build[] }>('builds')).builds;
+  }
+
+  async active(): Promise<Build[]> {
+    return (await this.requestJson<NewEvents>('updates')).others;
   }
 
   start(request: BuildRequest): Promise<Build> {
@@ -60,18 +93,17 @@ export class RestServer implements Server {
     await this.request(`builds/${encodeURIComponent(id)}?forget=true`, 'DELETE');
   }
 
-  difference(before: string, after: string): Promise<Difference> {
-    const sides = { before: { lockfile: before }, after: { lockfile: after } };
-    return this.turns.take(() => this.requestJson('diffs', 'POST', sides));
+  difference(before: Side, after: Side): Promise<Difference> {
+    return this.turns.take(() => this.requestJson('diffs', 'POST', { before, after }));
   }
 
   follow(id: string, follower: Follower): () => void {
     return this.updates.follow(id, follower);
   }
 
-  private async newest(after: ReadonlyMap<string, number>, signal: AbortSignal): Promise<Update[]> {
+  private async newest(after: ReadonlyMap<string, number>, signal: AbortSignal): Promise<NewEvents> {
     const query = [...after].map(([id, seq]) => `after=${encodeURIComponent(id)}:${seq}`).join('&');
-    return (await this.requestJson<{ updates: Update[] }>(`updates?${query}`, 'GET', undefined, signal)).updates;
+    return this.requestJson(`updates?${query}`, 'GET', undefined, signal);
   }
 
   private url(path: string): string {

@@ -1,7 +1,7 @@
 /** The events of builds, followed by one short request at a time for all builds of a window. */
 
 import { ServerError } from './error';
-import type { Build, BuildEvent, Update } from './contract';
+import type { Build, BuildEvent, NewEvents, Update } from './contract';
 
 /**
  * The state of the connection. `lost`: the network, a proxy or the server does not answer. `denied`: the server requires a login,
@@ -15,13 +15,15 @@ export interface Follower {
   /** Events that arrived together. */
   events(events: BuildEvent[]): void;
   build(build: Build): void;
+  /** Builds that wait or run and that are not followed: another window started them. */
+  others(builds: Build[]): void;
   connection(connection: Connection): void;
   /** The server no longer has the build: it was deleted from the history. */
   forgotten(): void;
 }
 
 /** Requests the updates of builds, by their ids, after the events with these numbers. */
-export type Ask = (after: ReadonlyMap<string, number>, signal: AbortSignal) => Promise<Update[]>;
+export type Ask = (after: ReadonlyMap<string, number>, signal: AbortSignal) => Promise<NewEvents>;
 
 /** The time between two requests while the page is visible, and while it is hidden, in milliseconds. */
 const PACE = 500;
@@ -83,9 +85,13 @@ export class Updates {
       if (this.stop.signal.aborted) {
         break;
       }
-      if (Array.isArray(answer)) {
+      if ('updates' in answer) {
         wait = FIRST_WAIT;
-        const more = this.take(answer);
+        const [first] = this.followers.values();
+        const more = this.take(answer.updates);
+        if (answer.others.length) {
+          first?.others(answer.others);
+        }
         await (more ? nextFrame() : this.pause(this.isHidden() ? HIDDEN_PACE : PACE));
       } else {
         this.followers.forEach(follower => follower.connection(answer.connection));
@@ -96,7 +102,7 @@ export class Updates {
     this.running = false;
   }
 
-  private async request(): Promise<Update[] | { connection: Exclude<Connection, 'open'>; retryAfter: number }> {
+  private async request(): Promise<NewEvents | { connection: Exclude<Connection, 'open'>; retryAfter: number }> {
     const patience = new AbortController();
     const abort = (): void => patience.abort();
     const timer = setTimeout(abort, PATIENCE);

@@ -56,6 +56,15 @@ export class BuildList {
     }
   }
 
+  /** Find builds that another window has started. */
+  async discover(): Promise<void> {
+    try {
+      (await this.server.active()).forEach(build => this.add(build));
+    } catch {
+      // The list of builds says why the server does not answer.
+    }
+  }
+
   /** Add a build, or update it. */
   add(build: Build): void {
     this.replace(withBuild(this.store.state.builds, build));
@@ -87,6 +96,7 @@ export class BuildList {
         store.set({ progress: { ...store.state.progress, [id]: progress } });
       },
       build: build => this.add(build),
+      others: builds => builds.forEach(build => this.add(build)),
       connection: connection => this.connect(id, connection),
       forgotten: () => {
         const build = this.find(id);

@@ -1,11 +1,54 @@
 /** The reference of an image: a suggestion, and checks of its form that need no server. */
 
-/** A suggested repository and tag for an environment: its name, and the first characters of its lock file's digest. */
-export function suggestedReference(registry: string, environment: string, lockDigest: string): string {
-  const name = repository(environment) || 'environment';
-  const tag = lockDigest.replace(/^sha256:/, '').slice(0, 12) || 'latest';
+import type { Build, Snapshot } from '../api/contract';
+import { isOver, type TagStyle } from './state';
+
+/**
+ * A suggested repository and tag for an environment: its name, and a tag that no other contents of an environment have in
+ * the history. The same contents keep their tag.
+ */
+export function suggestedReference(
+  registry: string,
+  { identity, name }: Pick<Snapshot, 'identity' | 'name'>,
+  builds: readonly Build[],
+  style: TagStyle,
+  now = new Date()
+): string {
   const prefix = registry.replace(/\/+$/, '');
-  return `${prefix ? `${prefix}/` : ''}${name}:${tag}`;
+  const named = `${prefix ? `${prefix}/` : ''}${repository(name) || 'environment'}:`;
+  const tags = new Map<string, string>();
+  for (const { command, request, result, ...build } of builds) {
+    const reference = result?.reference || request.reference;
+    const counts = command === 'build' && (result !== null || !isOver(build)) && reference.startsWith(named);
+    const tag = reference.slice(named.length);
+    if (counts && !tags.has(tag)) {
+      tags.set(tag, request.identity);
+    }
+  }
+  return named + suggestedTag(identity, tags, style, now);
+}
+
+/** @param tags - The identities of the environments of the known tags, the newest first. */
+function suggestedTag(identity: string, tags: ReadonlyMap<string, string>, style: TagStyle, now: Date): string {
+  if (style === 'digest') {
+    return identity.replace(/^sha256:/, '').slice(0, 12) || 'latest';
+  }
+  const form = style === 'version' ? /^v\d{1,9}$/ : /^\d{4}-\d\d-\d\d(\.\d{1,9})?$/;
+  const [same] = [...tags].find(([tag, before]) => before === identity && form.test(tag)) ?? [];
+  if (same) {
+    return same;
+  }
+  if (style === 'version') {
+    const numbers = [...tags.keys()].filter(tag => form.test(tag)).map(tag => Number(tag.slice(1)));
+    return `v${Math.max(0, ...numbers) + 1}`;
+  }
+  const two = (number: number): string => String(number).padStart(2, '0');
+  const day = `${now.getFullYear()}-${two(now.getMonth() + 1)}-${two(now.getDate())}`;
+  let tag = day;
+  for (let number = 2; tags.has(tag); number++) {
+    tag = `${day}.${number}`;
+  }
+  return tag;
 }
 
 /** A name in the form of a repository. Source: https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pulling-manifests */

@@ -6,7 +6,15 @@ import { looksLikeReference, suggestedReference } from './destination';
 import { faultOf } from './fault';
 import { Generation } from './generation';
 import { snapshotRequest } from './request';
-import { EMPTY_ENVIRONMENT_FORM, engineOf, type EnvironmentForm, type Form, type PanelState, type Subject } from './state';
+import {
+  EMPTY_ENVIRONMENT_FORM,
+  engineOf,
+  existingBuild,
+  type EnvironmentForm,
+  type Form,
+  type PanelState,
+  type Subject
+} from './state';
 import type { Store } from './store';
 
 /** The time between the last change of the form and the request for the plan, in milliseconds. */
@@ -22,6 +30,7 @@ export class Environment {
   private readonly snapshots = new Generation();
   private readonly plans = new Generation();
   private typing: ReturnType<typeof setTimeout> | undefined;
+  private checking = false;
 
   constructor(
     private readonly server: Server,
@@ -50,6 +59,9 @@ export class Environment {
       form: { ...form, ...EMPTY_ENVIRONMENT_FORM },
       snapshot: null,
       snapshotFault: null,
+      outdated: false,
+      existing: null,
+      licenses: null,
       reading: false,
       planning: false
     });
@@ -69,15 +81,41 @@ export class Environment {
     try {
       const snapshot = await this.server.snapshot(subject.source, this.snapshots.signal);
       if (isLatest()) {
-        const entered = this.entered.get(snapshot.prefix) ?? EMPTY_ENVIRONMENT_FORM;
-        const form = { ...this.store.state.form, ...entered };
-        this.store.set({ snapshot, reading: false, form: withSuggestion({ ...this.store.state, form, snapshot }) });
-        await this.plan();
+        await this.take(snapshot);
       }
     } catch (error) {
       if (isLatest()) {
         this.store.set({ snapshot: null, snapshotFault: faultOf(error), reading: false });
       }
+    }
+  }
+
+  /** Display a new snapshot of the environment, and request its plan. */
+  async take(snapshot: Snapshot): Promise<void> {
+    this.snapshots.next();
+    this.display(snapshot, { reading: false });
+    this.store.set({ form: withSuggestion(this.store.state) });
+    await this.plan();
+    await this.loadLicenses();
+  }
+
+  /** Read the environment again if packages were installed or removed, or if the kernel runs in another environment. */
+  async check(): Promise<void> {
+    const { reading, snapshot, subject } = this.store.state;
+    if (!snapshot || !subject || reading || this.checking) {
+      return;
+    }
+    this.checking = true;
+    const isLatest = this.snapshots.current();
+    try {
+      const { prefix, stamp } = await this.server.stamp(subject.source);
+      if (isLatest() && (prefix !== snapshot.prefix || stamp !== snapshot.stamp)) {
+        await this.read();
+      }
+    } catch {
+      // The kernel has ended, or the server does not answer. The next request of the person shows the reason.
+    } finally {
+      this.checking = false;
     }
   }
 
@@ -94,6 +132,7 @@ export class Environment {
   /** Change the form as the settings of JupyterLab do. */
   prefer(change: Partial<Form>): void {
     this.setForm(change);
+    this.setForm(withSuggestion(this.store.state));
   }
 
   async loadStatus(): Promise<void> {
@@ -123,22 +162,69 @@ export class Environment {
     const compares = form.destination === 'push' || engineOf(this.store.state) === 'docker';
     // The files of an included folder are searched for secrets, whatever the destination is.
     if (!form.include && (!compares || !looksLikeReference(form.reference))) {
-      this.store.set({ planning: false, snapshot: withoutComparison(snapshot, null) });
+      this.store.set({ planning: false, existing: null, snapshot: withoutComparison(snapshot, null) });
       return;
     }
     this.store.set({ planning: true });
     try {
       const planned = await this.server.snapshot(snapshotRequest(subject.source, this.store.state), this.plans.signal);
       if (isLatest()) {
-        this.store.set({ snapshot: planned, planning: false });
+        const { current } = planned.plan;
+        const known = this.store.state.existing;
+        const isKnown = known?.digest === current && snapshot.digest === planned.digest;
+        this.display(planned, { planning: false, existing: current ? (isKnown ? known : { digest: current, changes: null }) : null });
         // The environment may have changed since the reference was suggested.
         await this.suggest();
+        await this.compareExisting();
       }
     } catch (error) {
       if (isLatest()) {
-        this.store.set({ snapshot: withoutComparison(snapshot, faultOf(error)), planning: false });
+        this.store.set({ snapshot: withoutComparison(snapshot, faultOf(error)), existing: null, planning: false });
       }
     }
+  }
+
+  /** Count the packages that differ from the image that the form's name has now. */
+  private async compareExisting(): Promise<void> {
+    const { existing, form, snapshot } = this.store.state;
+    if (!existing || existing.changes !== null || !snapshot) {
+      return;
+    }
+    const environment = existingBuild(this.store.state)?.result?.environment;
+    const before = environment ? { lockfile: environment } : { reference: form.reference };
+    const isLatest = this.plans.current();
+    try {
+      const { changes } = await this.server.difference(before, { lockfile: snapshot.digest });
+      if (isLatest()) {
+        this.store.set({ existing: { ...existing, changes: changes.length } });
+      }
+    } catch {
+      // The image was made by another tool. It is there all the same.
+    }
+  }
+
+  private async loadLicenses(): Promise<void> {
+    const { licenses, snapshot } = this.store.state;
+    if (licenses || !snapshot) {
+      return;
+    }
+    const isLatest = this.snapshots.current();
+    try {
+      const found = await this.server.licenses(snapshot.prefix);
+      if (isLatest()) {
+        this.store.set({ licenses: found });
+      }
+    } catch {
+      // The panel works without the licences.
+    }
+  }
+
+  /** Display a snapshot. A name and the other values that a person entered belong to one environment. */
+  private display(snapshot: Snapshot, change: Partial<PanelState>): void {
+    const { form, licenses, snapshot: before } = this.store.state;
+    const isSame = before?.identity === snapshot.identity && before.prefix === snapshot.prefix;
+    const entered = before?.prefix === snapshot.prefix ? {} : (this.entered.get(snapshot.prefix) ?? EMPTY_ENVIRONMENT_FORM);
+    this.store.set({ snapshot, form: { ...form, ...entered }, licenses: isSame ? licenses : null, ...change });
   }
 
   private async suggest(): Promise<void> {
@@ -155,6 +241,7 @@ export class Environment {
     this.store.set({ form });
     if (snapshot && PLANNED_FIELDS.some(field => form[field] !== before[field])) {
       this.plans.next();
+      this.store.set({ existing: null });
       clearTimeout(this.typing);
       this.typing = setTimeout(() => void this.plan(), TYPING_PAUSE);
     }
@@ -162,10 +249,10 @@ export class Environment {
 }
 
 /** The form. It has a suggested reference if a person has not written a reference. */
-function withSuggestion({ form, snapshot, status }: PanelState): Form {
+function withSuggestion({ builds, form, snapshot, status }: PanelState): Form {
   return !snapshot || form.edited
     ? form
-    : { ...form, reference: suggestedReference(status?.settings.registry ?? '', snapshot.name, snapshot.digest) };
+    : { ...form, reference: suggestedReference(status?.settings.registry ?? '', snapshot, builds, form.tagStyle) };
 }
 
 /** A snapshot whose plan does not contain the state of the destination. If an error is the reason, `unavailable` is this error. */
@@ -173,5 +260,5 @@ function withoutComparison(snapshot: Snapshot, unavailable: Fault | null): Snaps
   const layers = snapshot.plan.layers.map(layer =>
     layer.state === 'in registry' ? { ...layer, state: 'to build' as const } : layer
   );
-  return { ...snapshot, plan: { ...snapshot.plan, layers, compared: false, unavailable } };
+  return { ...snapshot, plan: { ...snapshot.plan, layers, compared: false, current: '', unavailable } };
 }

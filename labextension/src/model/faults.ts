@@ -186,6 +186,10 @@ const ERRORS: Record<string, KnownFault> = {
     title: 'No container engine is running',
     hint: 'Start Docker or Podman, set DOCKER_HOST, or use --push or -o, which need no engine.'
   },
+  environment_changed: {
+    title: 'The environment has changed',
+    hint: 'Read the environment again, and build it under a name of its own.'
+  },
   interrupted: {
     title: 'The build was interrupted',
     hint: 'Build again. The parts that were finished are kept.'

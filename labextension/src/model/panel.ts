@@ -9,7 +9,7 @@ import { Environment } from './environment';
 import { faultOf } from './fault';
 import { Generation } from './generation';
 import { formRequest, imageOf, sameAgain } from './request';
-import { previousImage, shownBuild, type Comparison, type Form, type PanelState, type Subject } from './state';
+import { EMPTY_FORM, previousImage, shownBuild, type Comparison, type Form, type PanelState, type Subject } from './state';
 import { Store } from './store';
 
 /** A request that the server refused after the person had moved on to another view. */
@@ -17,6 +17,9 @@ export interface Refusal {
   asked: Partial<Pick<Asked, 'reference' | 'archive' | 'prefix'>>;
   fault: Fault;
 }
+
+/** The time between two looks at the environment while the panel is visible, in milliseconds. */
+const LOOK_INTERVAL = 5000;
 
 export class PanelModel {
   private readonly store = new Store();
@@ -27,6 +30,7 @@ export class PanelModel {
   /** The view that is displayed, and the changes that it displays. */
   private readonly views = new Generation();
   private readonly changes = new Generation();
+  private looking: ReturnType<typeof setInterval> | undefined;
 
   constructor(private readonly server: Server) {
     this.environment = new Environment(server, this.store);
@@ -56,6 +60,7 @@ export class PanelModel {
   }
 
   dispose(): void {
+    this.attend(false);
     this.environment.dispose();
     this.builds.dispose();
     this.store.dispose();
@@ -96,9 +101,30 @@ export class PanelModel {
     await this.environment.read();
   }
 
+  /**
+   * Look at the environment and at the builds now and every few seconds while a person sees the panel. The environment is
+   * read again when it has changed.
+   *
+   * @param sees - Whether the panel is visible, in a visible page.
+   */
+  attend(sees: boolean): void {
+    clearInterval(this.looking);
+    this.looking = undefined;
+    if (sees) {
+      const look = (): void => {
+        void this.builds.discover();
+        if (!this.state.shown && !this.state.comparison && !this.state.starting) {
+          void this.environment.check();
+        }
+      };
+      this.looking = setInterval(look, LOOK_INTERVAL);
+      look();
+    }
+  }
+
   /** Change the form as a person does. */
   edit(change: Partial<Form>): void {
-    this.store.set({ startFault: null });
+    this.store.set({ startFault: null, outdated: false });
     this.environment.edit(change);
   }
 
@@ -107,13 +133,53 @@ export class PanelModel {
     this.environment.prefer(change);
   }
 
-  /** Build the image that the form describes. */
+  /** Build the image that the form describes, unless the environment is no longer the one that the person sees. */
   async start(): Promise<void> {
     const { snapshot, subject } = this.state;
     // The form has no name for its image until the environment has been read.
-    if (snapshot && subject) {
-      await this.post(formRequest(subject.source, this.state));
+    if (!snapshot || !subject) {
+      return;
     }
+    const request = formRequest(snapshot, this.state);
+    const isDisplayed = this.views.current();
+    this.store.set({ starting: true, startFault: null, outdated: false });
+    let now;
+    try {
+      now = await this.server.contents(subject.source);
+    } catch (error) {
+      this.refuse(request, error, isDisplayed());
+      return;
+    }
+    if (now.prefix === snapshot.prefix && now.identity === snapshot.identity) {
+      await this.post(request, isDisplayed);
+    } else if (isDisplayed()) {
+      this.store.set({ starting: false, outdated: true });
+      await this.environment.take(now);
+    } else {
+      this.refuse(request, { code: 'environment_changed', message: snapshot.prefix, hint: '' }, false);
+    }
+  }
+
+  /** Display the form with the values of an ended build of the environment. */
+  editAgain({ request }: Build): void {
+    const { archive, base, engine, include, installer, load, reference, strict } = request;
+    this.show(null);
+    this.edit({
+      ...EMPTY_FORM,
+      tagStyle: this.state.form.tagStyle,
+      reference,
+      archive,
+      base,
+      engine,
+      include,
+      installer,
+      strict,
+      destination: archive ? 'archive' : load ? 'load' : 'push',
+      pull: request.pull,
+      cacheFrom: request.cache_from.join(' '),
+      allowSecret: request.allow_secret,
+      variables: request.variables
+    });
   }
 
   /** Repeat a build, from the current environment or from the lock file of the build. */
@@ -173,6 +239,15 @@ export class PanelModel {
     }
   }
 
+  /** Display the environment of the current notebook, or go on displaying a build of it. */
+  showOwn(): void {
+    const build = shownBuild(this.state);
+    this.endComparison();
+    if (!build || build.request.prefix !== this.state.snapshot?.prefix) {
+      this.show(null);
+    }
+  }
+
   /** Display the differences between two builds. */
   async compare(before: Build, now: Build): Promise<void> {
     this.leaveView();
@@ -184,13 +259,16 @@ export class PanelModel {
   }
 
   endComparison(): void {
-    this.leaveView();
-    this.store.set({ comparison: null });
+    if (this.state.comparison) {
+      this.leaveView();
+      this.store.set({ comparison: null });
+    }
   }
 
-  private async post(request: BuildRequest): Promise<void> {
-    const isDisplayed = this.views.current();
-    this.store.set({ starting: true, startFault: null });
+  private async post(request: BuildRequest, isDisplayed = this.views.current()): Promise<void> {
+    if (isDisplayed()) {
+      this.store.set({ starting: true, startFault: null });
+    }
     try {
       const build = await this.server.start(request);
       this.builds.add(build);
@@ -214,7 +292,7 @@ export class PanelModel {
   /** Leave the view with its errors; answers to its requests no longer change what is displayed. */
   private leaveView(): void {
     this.views.next();
-    this.store.set({ starting: false, startFault: null });
+    this.store.set({ starting: false, startFault: null, outdated: false });
   }
 
   private askedOf(id: string): Refusal['asked'] {
@@ -263,7 +341,7 @@ export class PanelModel {
 
   private async difference(before: Build, after: Build): Promise<Comparison> {
     try {
-      const { changes } = await this.server.difference(lockDigestOf(before), lockDigestOf(after));
+      const { changes } = await this.server.difference({ lockfile: lockDigestOf(before) }, { lockfile: lockDigestOf(after) });
       return { before, after, changes, fault: null };
     } catch (error) {
       return { before, after, changes: null, fault: faultOf(error) };

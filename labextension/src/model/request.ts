@@ -1,6 +1,6 @@
 /** Requests to the server, from the form or from an earlier build. */
 
-import type { Build, BuildRequest, SnapshotRequest, Source } from '../api/contract';
+import type { Build, BuildRequest, Snapshot, SnapshotRequest, Source } from '../api/contract';
 import { looksLikeReference } from './destination';
 import { engineOf, previousImage, type PanelState } from './state';
 
@@ -16,13 +16,14 @@ export function snapshotRequest(source: Source, state: PanelState): SnapshotRequ
   };
 }
 
-/** The request for the build that the form describes. */
-export function formRequest(source: Source, state: PanelState): BuildRequest {
+/** The request for the build that the form describes, of the environment that the person sees. */
+export function formRequest({ identity, prefix }: Snapshot, state: PanelState): BuildRequest {
   const { form } = state;
   const archive = form.destination === 'archive' ? form.archive || archiveName(form.reference) : '';
   const cacheFrom = cacheOf(state);
   return {
-    ...source,
+    prefix,
+    identity,
     reference: form.reference,
     push: form.destination === 'push',
     load: form.destination === 'load',
@@ -50,7 +51,8 @@ function howOf(state: PanelState): Pick<SnapshotRequest, 'base' | 'engine' | 'in
 /** Whether a command has a member. The server shows the members of all commands for each request. */
 const HAS: Record<Build['command'], (member: string) => boolean> = {
   build: member => !['keep', 'target', 'without'].includes(member),
-  base: member => !['archive', 'include', 'include_outside', 'load', 'pull', 'push', 'stack', 'target', 'without_outside'].includes(member),
+  base: member =>
+    !['archive', 'identity', 'include', 'include_outside', 'load', 'pull', 'push', 'stack', 'target', 'without_outside'].includes(member),
   rebase: member => ['reference', 'base', 'target'].includes(member),
   verify: member => ['reference', 'base'].includes(member)
 };

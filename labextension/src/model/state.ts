@@ -1,6 +1,6 @@
 /** The state of the panel. */
 
-import type { Build, Change, Engine, Fault, Installer, Snapshot, Source, Status } from '../api/contract';
+import type { Build, Change, Engine, Fault, Installer, Licenses, Snapshot, Source, Status } from '../api/contract';
 import type { Connection } from '../api/updates';
 import { NO_EVENTS, type BuildProgress } from './build';
 
@@ -23,7 +23,11 @@ export interface EnvironmentForm {
   variables: boolean;
 }
 
+/** The form of suggested tags: `2026-11-24`, `v1`, or a digest. */
+export type TagStyle = 'date' | 'version' | 'digest';
+
 export interface Form extends EnvironmentForm {
+  tagStyle: TagStyle;
   destination: 'push' | 'load' | 'archive';
   base: string;
   engine: Engine | '';
@@ -40,6 +44,7 @@ export const EMPTY_ENVIRONMENT_FORM: EnvironmentForm = { reference: '', edited: 
 
 export const EMPTY_FORM: Form = {
   ...EMPTY_ENVIRONMENT_FORM,
+  tagStyle: 'date',
   destination: 'push',
   base: '',
   engine: '',
@@ -57,6 +62,13 @@ export interface Comparison {
   fault: Fault | null;
 }
 
+/** The image that the name of the form has now, compared with the environment. */
+export interface Existing {
+  digest: string;
+  /** The number of packages that differ; null if it is unknown. */
+  changes: number | null;
+}
+
 export interface PanelState {
   status: Status | null;
   /** The reason why the server extension does not answer. */
@@ -64,6 +76,11 @@ export interface PanelState {
   subject: Subject | null;
   snapshot: Snapshot | null;
   snapshotFault: Fault | null;
+  /** Whether the environment had changed when the person started a build, so that the build was not started. */
+  outdated: boolean;
+  existing: Existing | null;
+  /** The licences of the packages; null if they are not known yet. */
+  licenses: Licenses | null;
   /** Whether the environment is being read. */
   reading: boolean;
   /** Whether the plan is being compared with the registry. */
@@ -90,6 +107,9 @@ export const INITIAL: PanelState = {
   subject: null,
   snapshot: null,
   snapshotFault: null,
+  outdated: false,
+  existing: null,
+  licenses: null,
   reading: false,
   planning: false,
   form: EMPTY_FORM,
@@ -116,7 +136,7 @@ export function connectionOf(state: PanelState, id: string): Connection {
   return state.connections[id] ?? 'open';
 }
 
-export function isOver(build: Build): boolean {
+export function isOver(build: Pick<Build, 'state'>): boolean {
   return build.state !== 'queued' && build.state !== 'running';
 }
 
@@ -125,9 +145,25 @@ export function engineOf({ form, status }: PanelState): Engine {
   return form.engine || status?.settings.engine || 'layers';
 }
 
-/** The newest build that is queued or running. */
-export function activeBuild(state: PanelState): Build | null {
-  return state.builds.find(build => !isOver(build)) ?? null;
+/** The builds that are running, then the builds that wait, in the order of the queue. */
+export function activeBuilds({ builds }: PanelState): Build[] {
+  return builds
+    .filter(build => !isOver(build))
+    .reverse()
+    .sort((a, b) => (a.position ?? 0) - (b.position ?? 0));
+}
+
+/** The build of the form's name that is the image of that name now; null if another person or another server pushed it. */
+export function existingBuild({ builds, existing, form }: PanelState): Build | null {
+  const isIt = ({ request, result }: Build): boolean =>
+    request.push && result?.digest === existing?.digest && [request.reference, result?.reference].includes(form.reference);
+  return (existing && builds.find(isIt)) || null;
+}
+
+/** Whether a build would replace an image of another environment, or of the environment in another state. */
+export function replaces(state: PanelState): boolean {
+  const before = existingBuild(state);
+  return state.existing !== null && !(before && before.request.identity === state.snapshot?.identity);
 }
 
 /** The newest image of an environment that is older than `before`; null if there is none, or if `prefix` is empty. */

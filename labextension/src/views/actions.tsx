@@ -36,9 +36,11 @@ export function Actions(props: { build: Build; state: PanelState }): JSX.Element
   };
   return (
     <>
-      <Link onClick={() => void model.retry(build)}>
-        {image ? trans.__('Rebuild') : build.result ? trans.__('Verify again') : trans.__('Retry')}
-      </Link>
+      {build.error?.code !== 'environment_changed' && (
+        <Link onClick={() => void model.retry(build)}>
+          {image ? trans.__('Rebuild') : build.result ? trans.__('Verify again') : trans.__('Retry')}
+        </Link>
+      )}
       {before && <Link onClick={() => void model.compare(before, build)}>{trans.__('Compare')}</Link>}
       {image && build.request.push && build.request.engine === 'layers' && (
         <Link onClick={() => void rebase()} title={trans.__('No layer is built again')}>

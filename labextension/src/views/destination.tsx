@@ -2,14 +2,16 @@
 
 import React, { useId } from 'react';
 
-import { engineOf, type PanelState } from '../model/state';
+import { engineOf, existingBuild, replaces, type PanelState } from '../model/state';
+import { shortDigest } from '../model/units';
 import { looksLikeReference, namesRegistry } from '../model/destination';
 import { useSurroundings } from './context';
-import { Check, Section } from './parts';
+import { Check, Notice, Section } from './parts';
+import { agoText } from './words';
 
 export function Destination(props: { state: PanelState }): JSX.Element {
   const { model, trans } = useSurroundings();
-  const { form, status } = props.state;
+  const { form, snapshot, starting, status } = props.state;
   const id = useId();
   const registry = status?.settings.registry ?? '';
   const problem = !looksLikeReference(form.reference)
@@ -27,13 +29,50 @@ export function Destination(props: { state: PanelState }): JSX.Element {
         aria-invalid={!!problem}
         aria-describedby={problem ? id : undefined}
         onChange={event => model.edit({ reference: event.target.value.trim() })}
+        onKeyDown={event => {
+          if (event.key === 'Enter' && !event.nativeEvent.isComposing && !starting && looksLikeReference(form.reference)) {
+            void model.start();
+          }
+        }}
       />
+      {snapshot && (
+        <p className="jp-CondaBuild-quiet jp-CondaBuild-contents" title={snapshot.identity}>
+          {trans.__('Contents:')} <span className="jp-CondaBuild-mono">{shortDigest(snapshot.identity)}</span>
+        </p>
+      )}
+      <ExistingImage state={props.state} />
       {problem && (
         <p id={id} className="jp-CondaBuild-problem">
           {problem}
         </p>
       )}
     </Section>
+  );
+}
+
+/** Says that the name has an image already, and how it differs from the environment. */
+function ExistingImage(props: { state: PanelState }): JSX.Element | null {
+  const { language, trans } = useSurroundings();
+  const { existing, form } = props.state;
+  if (!existing || form.destination !== 'push' || !replaces(props.state)) {
+    return null;
+  }
+  const name = form.reference.split('/').pop() ?? '';
+  const mine = existingBuild(props.state);
+  const facts = [
+    mine && trans.__('you pushed it %1', agoText(language, mine.ended ?? mine.created)),
+    existing.changes === 0 && trans.__('its packages are the same'),
+    existing.changes && trans._n('%1 package differs', '%1 packages differ', existing.changes)
+  ].filter(Boolean);
+  return (
+    <Notice
+      kind="warning"
+      fault={{
+        code: 'existing_image',
+        message: trans.__('%1 exists', name) + (facts.length ? `: ${facts.join(', ')}` : ''),
+        hint: trans.__('A build replaces it. To keep it, write another name.')
+      }}
+    />
   );
 }
 

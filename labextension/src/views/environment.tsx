@@ -2,12 +2,13 @@
 
 import React from 'react';
 
-import type { Snapshot } from '../api/contract';
+import type { Build, Snapshot } from '../api/contract';
 import type { PanelState } from '../model/state';
 import { containerIcon } from '../icons';
 import { sizeText } from '../model/units';
 import { useSurroundings } from './context';
 import { Check, Link, Notice, Row, Section } from './parts';
+import { environmentName } from './words';
 
 export function Heading(props: { state: PanelState }): JSX.Element | null {
   const { trans } = useSurroundings();
@@ -28,6 +29,28 @@ export function Heading(props: { state: PanelState }): JSX.Element | null {
       <div>
         <h2 className="jp-CondaBuild-cut">{snapshot.name}</h2>
         <p className="jp-CondaBuild-quiet">{facts.filter(Boolean).join(' · ')}</p>
+      </div>
+    </div>
+  );
+}
+
+/** Names the environment of a build, which may be another one than that of the current notebook. */
+export function BuildHeading(props: { build: Build; state: PanelState }): JSX.Element {
+  const { trans } = useSurroundings();
+  const { build, state } = props;
+  const { builds, snapshot, subject } = state;
+  if (snapshot && subject && snapshot.prefix === build.request.prefix) {
+    return <Heading state={state} />;
+  }
+  const isOther = snapshot && subject && build.request.prefix;
+  return (
+    <div className="jp-CondaBuild-heading" title={build.request.prefix}>
+      <containerIcon.react tag="span" height="28px" width="28px" />
+      <div>
+        <h2 className="jp-CondaBuild-cut">{environmentName(build, builds)}</h2>
+        <p className="jp-CondaBuild-quiet">
+          {isOther ? trans.__('Not the environment of %1', subject.title) : build.request.prefix || build.request.reference}
+        </p>
       </div>
     </div>
   );

@@ -9,18 +9,19 @@ import { Actions } from './actions';
 import { useSurroundings } from './context';
 import { AllowSecrets } from './environment';
 import { Log } from './log';
-import { CopyButton, Notice } from './parts';
+import { CopyButton, Link, Notice } from './parts';
 import { buildName, stateWord } from './words';
 
 export function Failed(props: { build: Build; state: PanelState }): JSX.Element {
-  const { trans } = useSurroundings();
+  const { model, trans } = useSurroundings();
   const { build, state } = props;
+  const verifies = build.command === 'verify';
   const progress = progressOf(state, build.id);
   const line = failureLine(progress);
   const fault = build.error ?? {
     code: build.state,
-    message: build.state === 'cancelled' ? trans.__('You ended this build.') : stateWord(trans, build.state),
-    hint: build.state === 'cancelled' ? trans.__('What it had built is kept: the next one is faster.') : ''
+    message: build.state === 'cancelled' ? (verifies ? trans.__('You cancelled this verification.') : trans.__('You cancelled this build.')) : stateWord(trans, build.state),
+    hint: build.state === 'cancelled' && !verifies ? trans.__('What it had built is kept: the next one is faster.') : ''
   };
   return (
     <>
@@ -30,6 +31,9 @@ export function Failed(props: { build: Build; state: PanelState }): JSX.Element 
         {line && build.state !== 'cancelled' && <pre className="jp-CondaBuild-mono">{plain(line.text)}</pre>}
       </Notice>
       <div className="jp-CondaBuild-links">
+        {build.command === 'build' && build.request.prefix !== '' && build.request.prefix === state.snapshot?.prefix && (
+          <Link onClick={() => model.editAgain(build)}>{trans.__('Edit and retry')}</Link>
+        )}
         <Actions build={build} state={state} />
         <span className="jp-CondaBuild-copyReport">
           {trans.__('Copy report')}

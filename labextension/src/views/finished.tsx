@@ -52,7 +52,7 @@ export function Finished(props: { build: Build; result: Result; state: PanelStat
 
 function Copyable(props: { text: string; label: string }): JSX.Element {
   return (
-    <div className="jp-CondaBuild-code">
+    <div className="jp-CondaBuild-code jp-mod-name">
       <pre tabIndex={0}>{props.text}</pre>
       <CopyButton text={props.text} label={props.label} />
     </div>

@@ -48,7 +48,7 @@ function Entry(props: { build: Build; state: PanelState }): JSX.Element {
         build.command !== 'verify' && sizeText(result.size),
         secondsText(result.seconds)
       ]
-    : [error ? faultText(trans, error) : isOver(build) ? '' : stateWord(trans, build.state)];
+    : [error ? faultText(trans, error) : stateWord(trans, build.state)];
   const actions = trans.__('Actions for %1', buildName(build));
   return (
     <li>

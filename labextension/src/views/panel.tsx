@@ -4,14 +4,16 @@ import { refreshIcon } from '@jupyterlab/ui-components';
 import React, { useEffect, useState } from 'react';
 
 import type { PanelModel } from '../model/panel';
-import { activeBuild, isOver, shownBuild, type PanelState } from '../model/state';
+import { activeBuilds, isOver, progressOf, shownBuild, type PanelState } from '../model/state';
+import { whole } from '../model/steps';
 import { ComparisonView } from './changes';
 import { SurroundingsProvider, useSurroundings, type Surroundings } from './context';
 import { Destination } from './destination';
-import { Contents, Heading, NoEnvironment, Warnings } from './environment';
+import { BuildHeading, Contents, Heading, NoEnvironment, Warnings } from './environment';
 import { Failed } from './failed';
 import { Finished } from './finished';
 import { History } from './history';
+import { Licenses } from './licenses';
 import { Link, Notice } from './parts';
 import { BuildButton, Plan } from './plan';
 import { Running } from './running';
@@ -62,6 +64,7 @@ function Body({ state }: { state: PanelState }): JSX.Element {
     return (
       <>
         <BackLink />
+        <BuildHeading build={build} state={state} />
         {!isOver(build) ? (
           <Running key={build.id} build={build} state={state} />
         ) : build.result && build.command === 'verify' ? (
@@ -79,15 +82,10 @@ function Body({ state }: { state: PanelState }): JSX.Element {
 }
 
 function EnvironmentAndHistory({ state }: { state: PanelState }): JSX.Element {
-  const { model, trans } = useSurroundings();
-  const running = activeBuild(state);
+  const { trans } = useSurroundings();
   return (
     <>
-      {running && (
-        <p className="jp-CondaBuild-notice jp-mod-info">
-          <Link onClick={() => model.show(running.id)}>{doingText(trans, running)} ›</Link>
-        </p>
-      )}
+      <ActiveBuilds state={state} />
       {state.forgotten && (
         <Notice
           kind="info"
@@ -102,6 +100,7 @@ function EnvironmentAndHistory({ state }: { state: PanelState }): JSX.Element {
       {state.snapshot ? (
         <>
           <Contents snapshot={state.snapshot} />
+          <Licenses licenses={state.licenses} />
           <Warnings snapshot={state.snapshot} state={state} />
           <Destination state={state} />
           <Plan state={state} />
@@ -112,6 +111,29 @@ function EnvironmentAndHistory({ state }: { state: PanelState }): JSX.Element {
       )}
       <History state={state} />
     </>
+  );
+}
+
+/** Every build that is running or waiting, with its progress or its place in the queue. */
+function ActiveBuilds({ state }: { state: PanelState }): JSX.Element | null {
+  const { model, trans } = useSurroundings();
+  const builds = activeBuilds(state);
+  if (!builds.length) {
+    return null;
+  }
+  return (
+    <ul className="jp-CondaBuild-notice jp-mod-info jp-CondaBuild-active" aria-label={trans.__('Builds')}>
+      {builds.map(build => {
+        const { fraction } = whole(progressOf(state, build.id), build.request);
+        const place = build.position === null ? '' : trans.__('number %1', build.position);
+        return (
+          <li key={build.id} className="jp-CondaBuild-row">
+            <Link onClick={() => model.show(build.id)}>{doingText(trans, build)} ›</Link>
+            <span className="jp-CondaBuild-quiet">{fraction === null ? place : `${Math.round(fraction * 100)} %`}</span>
+          </li>
+        );
+      })}
+    </ul>
   );
 }
 

@@ -4,7 +4,7 @@ import React, { useState } from 'react';
 
 import { looksLikeReference } from '../model/destination';
 import { plannedTiles } from '../model/layerMap';
-import type { Form, PanelState } from '../model/state';
+import { replaces, type Form, type PanelState } from '../model/state';
 import { secondsText, sizeText } from '../model/units';
 import { expectedSeconds } from '../model/expectation';
 import { useSurroundings } from './context';
@@ -65,9 +65,9 @@ export function Plan(props: { state: PanelState }): JSX.Element | null {
 export function BuildButton(props: { state: PanelState }): JSX.Element {
   const { model, trans } = useSurroundings();
   const [open, setOpen] = useState(false);
-  const { form, startFault, starting } = props.state;
+  const { form, outdated, startFault, starting } = props.state;
   const words: Record<Form['destination'], string> = {
-    push: trans.__('Build and push'),
+    push: replaces(props.state) ? trans.__('Build and replace') : trans.__('Build and push'),
     load: trans.__('Build and load into Docker'),
     archive: trans.__('Build and save as archive')
   };
@@ -79,6 +79,16 @@ export function BuildButton(props: { state: PanelState }): JSX.Element {
   return (
     <>
       {startFault && <Notice kind="error" fault={startFault} />}
+      {outdated && (
+        <Notice
+          kind="warning"
+          fault={{
+            code: 'outdated',
+            message: trans.__('The environment has changed, and nothing is built yet.'),
+            hint: trans.__('Look at what goes in now, and start again.')
+          }}
+        />
+      )}
       <button
         type="button"
         className="jp-CondaBuild-go jp-mod-styled jp-mod-accept"

@@ -25,12 +25,16 @@ export function Running(props: { build: Build; state: PanelState }): JSX.Element
   const done = whole(progress, build.request);
   const planned = state.snapshot?.prefix === build.request.prefix ? state.snapshot.plan.layers : [];
   const map = tiles(planned, progress);
+  const verifies = build.command === 'verify';
+  const cancelWord = verifies ? trans.__('Cancel verification') : trans.__('Cancel build');
   const cancel = async (): Promise<void> => {
     const sure = await confirm({
-      title: trans.__('Cancel the build?'),
-      text: trans.__('What is built already is kept, so the next build is faster.'),
-      yes: trans.__('Cancel build'),
-      no: trans.__('Go on building')
+      title: verifies ? trans.__('Cancel the verification?') : trans.__('Cancel the build?'),
+      text: verifies
+        ? trans.__('The image stays as it is.')
+        : trans.__('What is built already is kept, so the next build is faster.'),
+      yes: cancelWord,
+      no: verifies ? trans.__('Go on verifying') : trans.__('Go on building')
     });
     if (sure) {
       await model.cancel(build.id);
@@ -68,7 +72,7 @@ export function Running(props: { build: Build; state: PanelState }): JSX.Element
         disabled={build.cancelling}
         onClick={() => void cancel()}
       >
-        {build.cancelling ? trans.__('Cancelling…') : trans.__('Cancel build')}
+        {build.cancelling ? trans.__('Cancelling…') : cancelWord}
       </button>
     </>
   );

@@ -120,8 +120,18 @@ export function requestName(asked: Partial<Pick<Asked, 'reference' | 'archive' |
   return reference.split('@')[0]?.split('/').pop() || archive || prefix.split('/').pop() || '';
 }
 
+/** The name of the environment of a build. A build of an image has the name of the environment of that image, if it is known. */
+export function environmentName(build: Build, builds: readonly Build[]): string {
+  const image = build.request.reference.split('@')[0];
+  const source = build.request.prefix ? build : builds.find(({ request, result }) => request.prefix && result?.reference === image);
+  return source?.request.prefix.split('/').filter(Boolean).pop() ?? buildName(build);
+}
+
 /** The text for a build that is queued or running. */
 export function doingText(trans: TranslationBundle, build: Build): string {
+  if (build.state === 'queued') {
+    return trans.__('Waiting: %1', buildName(build));
+  }
   return build.command === 'verify' ? trans.__('Verifying %1', buildName(build)) : trans.__('Building %1', buildName(build));
 }
 
