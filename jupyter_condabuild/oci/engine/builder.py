@@ -102,7 +102,7 @@ def build(
         response = client._post(
             client._url("/build"),
             data=_Context(context, sent),
-            params=_parameters(options, kind),
+            params=_parameters(options, kind, client._proxy_configs.get_environment()),
             headers={"Content-Type": "application/x-tar"},
             stream=True,
         )
@@ -118,7 +118,14 @@ def build(
     return identity
 
 
-def _parameters(options: BuildOptions, kind: Kind) -> dict[str, str]:
+def _parameters(options: BuildOptions, kind: Kind, proxies: Mapping[str, str]) -> dict[str, str]:
+    """Returns the parameters of the request.
+
+    Args:
+        proxies: the proxies of Docker's config.json, as variables. Docker's command line passes them to a build, too.
+            Builders know these variables: they are part neither of the image nor of a cache key.
+    """
+    arguments = dict(proxies)
     parameters = {
         "version": "2" if kind == "buildkit" else "1",
         "t": options.name,
@@ -133,11 +140,11 @@ def _parameters(options: BuildOptions, kind: Kind) -> dict[str, str]:
         parameters["platform"] = options.platform
     if kind == "buildkit":
         # Stores the cache keys of all steps in the image, so that another engine can use the image as a cache.
-        parameters["buildargs"] = json.dumps({"BUILDKIT_INLINE_CACHE": "1"})
+        arguments["BUILDKIT_INLINE_CACHE"] = "1"
     if kind == "podman":
         # Buildah accepts only repositories without tags in cachefrom, and keeps intermediate layers only on request.
         parameters |= {"layers": "1", "cachefrom": "[]", "tlsVerify": "0" if options.plain else "1"}
-    return parameters
+    return parameters | ({"buildargs": json.dumps(arguments)} if arguments else {})
 
 
 def _follow(answers: Iterator[Any], report: Callable[[Answer], None]) -> str:

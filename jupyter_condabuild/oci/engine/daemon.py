@@ -82,6 +82,11 @@ class Daemon:
                 if isinstance(cause := root_cause(error), TimeoutError):
                     raise endpoint.no_answer(limit) from None
                 raise EngineUnavailable(f"No engine answers at {endpoint.address}: {one_line(cause)}.") from None
+            except (AttributeError, TypeError):
+                raise EngineUnavailable(
+                    "Docker's config.json is not valid: its member proxies is no object of objects.",
+                    "See https://docs.docker.com/engine/cli/proxy/ for its form.",
+                ) from None
             # docker-py reads only Docker's own logins. Logins come from `credentials`, which reads Podman's too.
             client._auth_configs = docker.auth.AuthConfig({})
             version = client.version()
