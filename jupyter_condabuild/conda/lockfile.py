@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -128,21 +129,12 @@ def of_file(
         urls: the URLs of the conda packages as they are in the file.
         pip_urls: the URLs of the pip packages as they are in the file, by name.
 
-    Raises LockfileError if a URL has a variable that is no login, if a name occurs with two versions or archives, or if
-    a package is for another platform.
+    Raises LockfileError if a URL has a variable that is no login.
     """
-    packages: dict[str, CondaPackage] = {}
+    packages: dict[tuple[str, ...], CondaPackage] = {}
     for package in conda:
-        first = packages.setdefault(package.name, package)
-        if first.url != package.url or _differ(first.sha256, package.sha256) or _differ(first.md5, package.md5):
-            raise _twice(where, package.name, (first.dist, package.dist), "two archives of it")
-    pips: dict[str, PipPackage] = {}
-    for other in pip:
-        found = pips.setdefault(other.name, other)
-        if found != other:
-            raise _twice(where, other.name, (found.version, other.version), "two pip packages of this name")
-    check_subdirs(platform, {package.subdir: package.dist for package in packages.values()}, where)
-    made = of_packages(platform, list(packages.values()), list(pips.values()), requested)
+        packages.setdefault((package.name, package.url, package.sha256, package.md5), package)
+    made = of_packages(platform, list(packages.values()), list(dict.fromkeys(pip)), requested)
     for package in made.conda:
         if "$" in package.url:
             raise LockfileError(
@@ -154,15 +146,29 @@ def of_file(
     return replace(made, choices=replace(choices or Choices(), urls=with_login, pip_logins=pip_logins))
 
 
-def _differ(first: str, second: str) -> bool:
-    return bool(first and second) and first != second
+def check_consistent(lockfile: Lockfile, where: str) -> None:
+    """Checks that the packages of a lock file can be in one environment.
+
+    Args:
+        where: the name of the file, for messages.
+
+    Raises LockfileError if a name occurs with two versions or archives, or if a package is for another platform.
+    """
+    versions: dict[tuple[str, str], str] = {}
+    entries = [(("conda", package.name), package.dist) for package in lockfile.conda]
+    entries += [(("pip", package.name), package.version) for package in lockfile.pip]
+    for name, version in entries:
+        if (first := versions.setdefault(name, version)) != version:
+            raise _twice(where, name[1], f": {first} and {version}")
+    if len(versions) < len(entries):
+        kind, name_twice = next(name for name, count in Counter(name for name, _ in entries).items() if count > 1)
+        raise _twice(where, name_twice, f", with two {'archives' if kind == 'conda' else 'sources'}")
+    check_subdirs(lockfile.platform, {package.subdir: package.dist for package in lockfile.conda}, where)
 
 
-def _twice(where: str, name: str, versions: tuple[str, str], what: str) -> LockfileError:
-    """Returns the error for a name that an environment cannot have twice."""
-    named = f": {versions[0]} and {versions[1]}" if len(set(versions)) > 1 else ""
+def _twice(where: str, name: str, which: str) -> LockfileError:
     return LockfileError(
-        f"{where} has {name[:100]!r} twice{named or f', with {what}'}.",
+        f"{where} has {name[:100]!r} twice{which}.",
         "An environment has one version of a package. Choose with --category or --environment, or write the lock file "
         "again.",
     )

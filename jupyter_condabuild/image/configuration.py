@@ -189,7 +189,7 @@ def _unpack(text: str) -> Lockfile:
         raise LockfileError(f"The lock file in the image has more than {size_text(MOST_BYTES)}.")
     if not decompressor.eof:
         raise ValueError("The lock file in the image is cut off.")
-    return load(data.decode())
+    return load(data.decode(), check=False)
 
 
 def lockfile_in(config: ImageConfig) -> Lockfile:

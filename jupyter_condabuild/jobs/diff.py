@@ -116,7 +116,7 @@ def locked(name: str, request: LockfileRequest, job: JobContext) -> Lockfile:
     if path.is_dir() and (path / "conda-meta").is_dir():
         return lock(snapshot(path))
     if path.is_file() and path.suffix != ".tar":
-        return read_lockfile(path, request, job.report)
+        return read_lockfile(path, request, job.report, check=False)
     if path.is_dir() and not (path / "oci-layout").is_file():
         return lock(snapshot(path))  # raises the error that says why the folder is not an environment
     return lock_in(open_image(ImageLocation.parse_any(name), job))

@@ -156,13 +156,16 @@ def read_inputs(
     )
 
 
-def read_lockfile(path: Path | None, request: LockfileRequest, report: Report) -> Lockfile:
+def read_lockfile(path: Path | None, request: LockfileRequest, report: Report, *, check: bool = True) -> Lockfile:
     """Reads a lock file as a request says, and reports what was chosen from a file that has more.
+
+    Args:
+        check: whether a lock file is refused whose packages cannot be in one environment.
 
     Raises LockfileError.
     """
     assert path
-    lockfile = load(path, request.platform, environment=request.environment, categories=request.category)
+    lockfile = load(path, request.platform, environment=request.environment, categories=request.category, check=check)
     choices = lockfile.choices
     if len(choices.platforms) > 1:
         report(Log(f"{path} is for {listed(choices.platforms)}: {lockfile.platform} is used."))

@@ -73,7 +73,7 @@ class Lockfiles:
         with suppress(OSError, ValueError):
             metadata = json.loads(path.with_suffix(".json").read_text())
         name, channels = metadata.get("name", ""), metadata.get("channels", ())
-        return dump(load(path), format, name=name, channels=channels)  # type: ignore[arg-type]
+        return dump(load(path, check=False), format, name=name, channels=channels)  # type: ignore[arg-type]
 
     def _path(self, digest: str) -> Path:
         if not re.fullmatch(r"sha256:[0-9a-f]{64}", digest):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from jupyter_condabuild.conda.formats import conda_lock, environment, explicit, pixi, yaml
-from jupyter_condabuild.conda.lockfile import MOST_BYTES, Format, Lockfile
+from jupyter_condabuild.conda.lockfile import MOST_BYTES, Format, Lockfile, check_consistent
 from jupyter_condabuild.errors import LockfileError
 from jupyter_condabuild.text import size_text
 
@@ -45,7 +45,14 @@ def dump(
     )
 
 
-def load(source: Path | str, platform: str = "", *, environment: str = "", categories: Sequence[str] = ()) -> Lockfile:
+def load(
+    source: Path | str,
+    platform: str = "",
+    *,
+    environment: str = "",
+    categories: Sequence[str] = (),
+    check: bool = True,
+) -> Lockfile:
     """Reads a conda-lock.yml, an ``@EXPLICIT`` file or a pixi.lock.
 
     Args:
@@ -54,11 +61,20 @@ def load(source: Path | str, platform: str = "", *, environment: str = "", categ
             chooses the platform.
         environment: the environment to read from a pixi.lock. Default: ``default``, or the only environment.
         categories: the categories of packages to read from a conda-lock.yml. Default: `conda_lock.CATEGORIES`.
+        check: whether a lock file is refused whose packages cannot be in one environment. A damaged environment has
+            such a lock file: pip may list a package twice.
 
-    Raises LockfileError for any other file, and for a lock file that does not have the platform, the environment or a
-    category.
+    Raises LockfileError for any other file, for a lock file that does not have the platform, the environment or a
+    category, and for the faults of `check_consistent`.
     """
     text, where = (_read(source), str(source)) if isinstance(source, Path) else (source, "The lock file")
+    lockfile = _load(text, where, platform, environment, categories)
+    if check:
+        check_consistent(lockfile, where)
+    return lockfile
+
+
+def _load(text: str, where: str, platform: str, environment: str, categories: Sequence[str]) -> Lockfile:
     if re.search(r"^@EXPLICIT\s*$", text, re.MULTILINE):
         _refuse(where, "an @EXPLICIT file", environment=environment, category=categories)
         return explicit.load(text, where, platform)

@@ -115,7 +115,8 @@ def test_a_placeholder_of_a_token_is_the_users_login(tmp_path: Path, token: str)
         lockfile = load(written(f"{host.url}/t/{token}/lab{PATH}", "explicit"))
         assert not fetched(lockfile, tmp_path, {})[0]
         (tmp_path / ".condarc").write_text(f"channel_alias: {host.url}/t/${{LAB_TOKEN}}\n")
-        assert fetched(lockfile, tmp_path, {"LAB_TOKEN": "tk-canary"})[0]
+        found, events = fetched(lockfile, tmp_path, {"LAB_TOKEN": "tk-canary"})
+        assert (found, [type(event).__name__ for event in events]) == (True, ["Log"])
         urls = login_urls(lockfile, read_logins({"HOME": "/nobody"}), lambda event: None)
         assert PackageSources(urls=urls).needs_login(lockfile.conda[0])
     assert f"GET /t/{token}/lab{PATH}" not in host.seen

@@ -15,8 +15,13 @@ import pytest
 from jupyter_condabuild.conda.foreign.findings import findings
 from jupyter_condabuild.conda.formats import dump, load
 from jupyter_condabuild.conda.lockfile import of_packages
+from jupyter_condabuild.conda.locking import lock
 from jupyter_condabuild.conda.packages import PYPI, CondaPackage, PipPackage
+from jupyter_condabuild.conda.prefix.snapshot import snapshot
 from jupyter_condabuild.errors import LockfileError
+from jupyter_condabuild.image.configuration import LOCKFILE, _pack, lockfile_in
+from jupyter_condabuild.oci.image import ImageConfig, canonical_json
+from tests.parts.small_prefix import SmallPrefix
 
 SHA = "ab" * 32
 MD5 = "cd" * 16
@@ -175,6 +180,22 @@ def test_two_versions_of_a_package_are_refused() -> None:
     with pytest.raises(LockfileError, match="has 'x' twice, with two archives"):
         load(f"@EXPLICIT\n{one}#{SHA}\n{one}#{'0' * 64}")
     assert names(f"@EXPLICIT\n{one}#{SHA}\n{one}#{SHA}") == ["x"]
+
+
+def test_the_lock_file_of_a_damaged_environment_is_read(tmp_path: Path) -> None:
+    """An interrupted update of pip leaves a package twice. The lock file in the image of this environment is read."""
+    made = SmallPrefix(tmp_path / "env")
+    made.python()
+    for version in ("1.0", "2.0"):
+        made.pip("a", version)
+    locked = lock(snapshot(made.path))
+    for format in ("conda-lock", "explicit"):
+        text = dump(locked, format)  # type: ignore[arg-type]
+        assert [package.version for package in load(text, check=False).pip] == ["1.0", "2.0"]
+        with pytest.raises(LockfileError, match=r"has 'a' twice: 1\.0 and 2\.0"):
+            load(text)
+    config = ImageConfig.parse(canonical_json({LOCKFILE: _pack(locked), "rootfs": {"type": "layers", "diff_ids": []}}))
+    assert lockfile_in(config).pip == locked.pip
 
 
 def test_the_environment_of_a_pixi_lock_is_chosen() -> None:
