@@ -10,6 +10,7 @@ from typing import Any
 import docker
 import pytest
 
+from jupyter_condabuild.oci.engine.daemon import Daemon
 from tests.parts.builds import Workshop, install, small_channel
 from tests.parts.channel.channel import Channel
 from tests.parts.channel.package import File, Metadata
@@ -134,6 +135,23 @@ def test_a_login_shell_of_a_jupyter_server_has_the_path_of_the_server(running: C
 def test_all_other_processes_have_the_path(running: Container, command: list[str]) -> None:
     """'docker exec' of a program, and of a shell that reads no file, get the variables of the configuration."""
     assert running.run(*command) == (0, "", "")
+
+
+def test_podman_starts_the_image_alike(
+    workshop: Workshop, odd: Channel, base_reference: str, tmp_path: Path, podman_engine: str
+) -> None:
+    """The entrypoint, a script of bash, and a login shell without variables have all."""
+    name = f"localhost/activation:{uuid.uuid4().hex}"
+    made = install(tmp_path / "env", odd, "odd")
+    workshop.build(made, reference=name, load=True, base=base_reference, docker_host=podman_engine)
+    with Daemon.connect(podman_engine) as engine:
+        for entrypoint, command in (
+            (None, ["sh", "-c", SHOW]),
+            (["bash"], ["-c", SHOW]),
+            (["env"], ["-i", "sh", "-lc", SHOW]),
+        ):
+            status, text = engine.run(name, command, entrypoint=entrypoint, network="host")
+            assert (status, text.replace("\r", "").endswith(ALL)) == (0, True), text
 
 
 def test_a_base_without_a_shell_needs_no_entrypoint(
