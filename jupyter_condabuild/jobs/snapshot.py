@@ -11,7 +11,8 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from jupyter_condabuild.conda.formats import dump
-from jupyter_condabuild.conda.prefix.drift import Drift, DriftEntry
+from jupyter_condabuild.conda.prefix.drift import Drift
+from jupyter_condabuild.conda.prefix.drift_report import DriftEntry
 from jupyter_condabuild.conda.prefix.fingerprint import installation_stamp
 from jupyter_condabuild.conda.prefix.outside import distributions_in
 from jupyter_condabuild.engines.docker.preview import DockerPreview, preview

@@ -35,7 +35,7 @@ IRREPRODUCIBLE = frozenset(
     (
         *("modified-files", "missing-files", "untracked-files", "editable-install", "local-install"),
         *("pip-without-hash", "pip-without-record", "conda-without-hash", "conda-overwritten-by-pip"),
-        *("taken-from-prefix", "post-link-script", "clobbered-files"),
+        *("taken-from-prefix", "post-link-script", "clobbered-files", "empty-folders"),
         *("outside-prefix", "dangling-links", "editable-source-missing"),
     )
 )

@@ -109,7 +109,7 @@ def clobbers(paths: Mapping[str, Collection[str]]) -> Clobbers:
     Bytecode is left out if its module is such a path: it belongs to the module.
     """
     everything = set[str]().union(*paths.values())
-    blocked: dict[str, list[str]] = {path: [] for path in _folders(everything) & everything}
+    blocked: dict[str, list[str]] = {path: [] for path in folders_of(everything) & everything}
     if not blocked and len(everything) == sum(len(own) for own in paths.values()):
         return Clobbers({}, {})
     owners: dict[str, list[str]] = {}
@@ -133,7 +133,7 @@ def parents(path: str) -> Iterator[str]:
         yield path
 
 
-def _folders(paths: Collection[str]) -> set[str]:
+def folders_of(paths: Collection[str]) -> set[str]:
     """Returns every folder that contains one of the paths."""
     folders: set[str] = set()
     new = {path.rpartition("/")[0] for path in paths} - {""}

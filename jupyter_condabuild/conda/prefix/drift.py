@@ -8,39 +8,29 @@ files and caches: the user decides which files an image leaves out.
 from __future__ import annotations
 
 import os
-import posixpath
 import stat
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
+from jupyter_condabuild.conda.linking.clobbers import folders_of
 from jupyter_condabuild.conda.prefix.clobbered import Clobbered, clobbered_paths
+from jupyter_condabuild.conda.prefix.drift_report import (
+    DriftEntry,
+    Kind,
+    clobber_warnings,
+    file_warnings,
+    is_bytecode,
+    mode_warnings,
+    other_warnings,
+)
 from jupyter_condabuild.conda.prefix.environment import Environment
 from jupyter_condabuild.conda.prefix.fingerprint import stamp_of
 from jupyter_condabuild.conda.prefix.listing import Listing, listing
 from jupyter_condabuild.conda.prefix.records import PrefixRecord
 from jupyter_condabuild.conda.prefix.verification import Progress, Verdict, expectations, verify
-from jupyter_condabuild.conda.prefix.walk import MODE, SIZE, Status, root_folders
+from jupyter_condabuild.conda.prefix.walk import MODE, SIZE, Status
 from jupyter_condabuild.events import Warning
-from jupyter_condabuild.text import counted, listed, size_text
-
-Kind = Literal["file", "symlink", "directory", "special"]
-
-
-@dataclass(frozen=True, order=True)
-class DriftEntry:
-    """A path of the prefix that differs from the records.
-
-    `path` is relative to the prefix (any bytes, decoded with `os.fsdecode`). `package` is the conda package that owns
-    the path, or empty. `size` is the size of the file in bytes, or the size in the record if the file is missing. The
-    kind ``special`` is a socket, a pipe, a device, or a path without a file status.
-    """
-
-    path: str
-    size: int = 0
-    package: str = ""
-    kind: Kind = "file"
 
 
 @dataclass(frozen=True)
@@ -51,7 +41,7 @@ class Drift:
     paths, `bytes` is the sum of their sizes, and `bytes_read` is the number of bytes that were read to verify them.
     `verified` maps the dist of each unchanged package to its stamp. `pip_links` are the files of pip that are symbolic
     links, and `folder_links` are the links in the place of folders with files of packages. `clobbered` are
-    the paths that several packages bring with different content.
+    the paths that several packages bring with different content. `empty` are the empty folders of no package.
     """
 
     modified: tuple[DriftEntry, ...] = ()
@@ -66,6 +56,7 @@ class Drift:
     pip_links: tuple[str, ...] = ()
     folder_links: tuple[str, ...] = ()
     clobbered: tuple[Clobbered, ...] = ()
+    empty: tuple[str, ...] = ()
 
     @property
     def links(self) -> tuple[str, ...]:
@@ -79,7 +70,7 @@ class Drift:
         return tuple(item for item in self.clobbered if not item.by_rule)
 
     def __bool__(self) -> bool:
-        return bool(self.modified or self.missing or self.untracked or self.replaced)
+        return bool(self.modified or self.missing or self.untracked or self.replaced or self.empty)
 
 
 def drift(
@@ -128,21 +119,26 @@ def drift(
         if verdict.state == "unreadable":
             unreadable.append(path)
         elif verdict.state == "modified" and path not in pip_files:
-            (bytecode if _is_bytecode(path) else modified).append(_entry(prefix, verdict))
-        elif verdict.state == "missing" and not _is_bytecode(path):
+            entry = _entry(prefix, verdict)
+            # a pipe in the place of a file cannot be in an image
+            (bytecode if is_bytecode(path) else missing if entry.kind == "special" else modified).append(entry)
+        elif verdict.state == "missing" and not is_bytecode(path):
             missing.append(DriftEntry(path, verdict.size, verdict.expected.package))
-    unowned, folder_links = _unowned(prefix, contents, {item.path for item in expected} | unchanged | pip_files)
-    untracked = sorted(entry for entry in unowned if not _is_bytecode(entry.path))
+    owned = {item.path for item in expected} | unchanged | pip_files
+    unowned, folder_links = _unowned(prefix, contents, owned)
+    empty = sorted(set(contents.empty) - owned - folders_of(owned)) if contents.empty else []
+    untracked = sorted(entry for entry in unowned if not is_bytecode(entry.path))
     modified, missing = sorted(modified), sorted(missing)
     return Drift(
         modified=tuple(modified),
         missing=tuple(missing),
         untracked=tuple(untracked),
-        bytecode=tuple(sorted([*bytecode, *(entry for entry in unowned if _is_bytecode(entry.path))])),
+        bytecode=tuple(sorted([*bytecode, *(entry for entry in unowned if is_bytecode(entry.path))])),
         warnings=(
-            *_file_warnings(modified, missing, untracked),
-            *_clobber_warnings(clobbered),
-            *_other_warnings(environment, sorted([*unreadable, *contents.unlisted]), contents.nested),
+            *file_warnings(modified, missing, untracked, empty),
+            *mode_warnings(prefix, contents, owned),
+            *clobber_warnings(clobbered),
+            *other_warnings(environment, sorted([*unreadable, *contents.unlisted]), contents.nested),
         ),
         files=len(expected) + len(unchanged),
         bytes=size,
@@ -155,6 +151,7 @@ def drift(
         pip_links=tuple(sorted(path for path in pip_files if _is_link(contents.statuses.get(path)))),
         folder_links=tuple(sorted(folder_links)),
         clobbered=clobbered,
+        empty=tuple(empty),
     )
 
 
@@ -194,20 +191,9 @@ def _unowned(prefix: Path, contents: Listing, owned: set[str]) -> tuple[list[Dri
     unowned = [path for path in contents.statuses if path not in owned and not _is_trash(path)]
     if not unowned:
         return [], set()
-    links = _folder_links(contents, owned)
+    links = folders_of(owned) & contents.statuses.keys()  # a listing contains links, but no folders
     resolved = _resolved_links(prefix, links, owned)
     return [_unowned_entry(path, contents.statuses[path]) for path in unowned if path not in resolved], links
-
-
-def _folder_links(contents: Listing, owned: set[str]) -> set[str]:
-    """Returns the links below which a package lists files, such as lib64."""
-    folders: set[str] = set()
-    for path in owned:
-        folder = posixpath.dirname(path)
-        while folder and folder not in folders:
-            folders.add(folder)
-            folder = posixpath.dirname(folder)
-    return folders.intersection(contents.statuses)  # a listing contains links, but no folders
 
 
 def _resolved_links(prefix: Path, links: set[str], owned: set[str]) -> set[str]:
@@ -223,11 +209,6 @@ def _resolved_links(prefix: Path, links: set[str], owned: set[str]) -> set[str]:
 
 def _is_link(status: Status | None) -> bool:
     return bool(status and stat.S_ISLNK(status[MODE]))
-
-
-def _is_bytecode(path: str) -> bool:
-    """Whether a path is in a folder where Python and numba keep caches. They use no cache without its source file."""
-    return "__pycache__/" in path
 
 
 def _is_trash(name: str) -> bool:
@@ -253,85 +234,3 @@ def _kind(mode: int) -> Kind:
     if stat.S_ISLNK(mode):
         return "symlink"
     return "directory" if stat.S_ISDIR(mode) else "special"
-
-
-def _file_warnings(
-    modified: list[DriftEntry], missing: list[DriftEntry], untracked: list[DriftEntry]
-) -> Iterator[Warning]:
-    def names(entries: list[DriftEntry]) -> str:
-        return listed([entry.path for entry in entries], 5)
-
-    def files(entries: list[DriftEntry]) -> str:
-        return f"{counted([entry.path for entry in entries], 'file')} ({size_text(sum(e.size for e in entries))})"
-
-    if modified:
-        yield Warning(
-            "modified-files",
-            f"{files(modified)} of packages changed since they were installed: {names(modified)}.",
-            "The image contains the changed files. Other users cannot get them from a lock file.",
-        )
-    if missing:
-        yield Warning(
-            "missing-files",
-            f"The packages of the environment lack {files(missing)}: {names(missing)}.",
-            "The image does not contain them either. Reinstall the packages to get the files back.",
-        )
-    if untracked:
-        yield Warning(
-            "untracked-files",
-            f"No package owns {files(untracked)}: {names(untracked)}.",
-            "The image contains a copy of them. Other users cannot get them from a lock file.",
-        )
-
-
-def _clobber_warnings(clobbered: Sequence[Clobbered]) -> Iterator[Warning]:
-    def names(items: list[Clobbered]) -> str:
-        return listed([f"{item.path} ({', '.join(item.packages)})" for item in items], 5)
-
-    replaced = [item for item in clobbered if not item.by_rule]
-    if replaced:
-        yield Warning(
-            "clobbered-files",
-            f"At {counted(replaced, 'path')}, several packages have different files, and the environment does not show "
-            f"the file that conda leaves there: {names(replaced)}.",
-            "The image shows what the environment shows. Other users get other files from a lock file.",
-        )
-    if shared := [item for item in clobbered if item.by_rule]:
-        yield Warning(
-            "shared-paths",
-            f"At {counted(shared, 'path')}, several packages have different files: {names(shared)}.",
-            "The image shows the file of the package that is installed last, as the environment does.",
-        )
-
-
-def _other_warnings(environment: Environment, unreadable: Sequence[str], nested: Sequence[str]) -> Iterator[Warning]:
-    if unreadable:
-        yield Warning(
-            "unreadable",
-            f"{counted(unreadable, 'path')} of the environment cannot be read: {listed(unreadable)}.",
-            "The image cannot contain what you cannot read. Make these paths readable, or remove them.",
-        )
-    if folders := root_folders(str(environment.prefix)):
-        yield Warning(
-            "root-prefix",
-            f"The environment is a base environment. These folders of it are not in the image: {listed(folders)}.",
-            "They hold the package cache, other environments and builds. Build the image of each other environment "
-            "separately.",
-        )
-    if nested:
-        yield Warning(
-            "nested-environment",
-            f"The environment contains {counted(nested, 'other environment')}: {listed(nested)}.",
-            "An image contains one environment. Build the image of each other environment separately.",
-        )
-    for distribution in environment.pip:
-        absent = [
-            path for path in distribution.files if not _is_bytecode(path) and not (environment.prefix / path).exists()
-        ]
-        if absent:
-            package = distribution.package
-            yield Warning(
-                "pip-files-missing",
-                f"pip's {package.name} {package.version} lacks {counted(absent, 'file')}: {listed(absent, 3)}.",
-                f"Reinstall the package: 'pip install --force-reinstall {package.name}=={package.version}'.",
-            )

@@ -19,6 +19,8 @@ _COMPARISON = 2
 def stamp(folder: Path, contents: Listing | None = None) -> str:
     """Returns a digest (hexadecimal) of the name, size, mode, inode and modification time of every file but bytecode.
 
+    The names of empty folders are included.
+
     Two equal stamps of a folder mean that no file was written in between, unless someone restored the times on purpose.
     Files that a listing leaves out do not count, except the records of a prefix.
 
@@ -28,6 +30,7 @@ def stamp(folder: Path, contents: Listing | None = None) -> str:
     contents = contents or listing(folder)
     rows = [_row(path, status) for path, status in contents.statuses.items() if "__pycache__/" not in path]
     rows += [_row(name, status) for name, status in contents.records]
+    rows += [(f"{path}/",) for path in sorted(contents.empty)]
     return hashlib.sha256(marshal.dumps(rows, 2)).hexdigest()  # version 2 has no references: equal rows, equal bytes
 
 

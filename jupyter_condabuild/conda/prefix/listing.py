@@ -19,13 +19,14 @@ class Listing(NamedTuple):
 
     A path may contain any bytes, decoded with `os.fsdecode`. `statuses` maps each path to its file status, or to None
     if the status is not available. `unlisted` are the folders that cannot be read. `nested` are the environments inside
-    this one. The listing contains no path below these folders. `records` are the names and statuses of the files in
-    conda-meta, as they were before the walk.
+    this one. The listing contains no path below these folders. `empty` are the folders without content. `records` are
+    the names and statuses of the files in conda-meta, as they were before the walk.
     """
 
     statuses: Mapping[str, Status | None]
     unlisted: Sequence[str]
     nested: Sequence[str]
+    empty: Sequence[str]
     records: Sequence[tuple[str, Status]]
 
 
@@ -38,8 +39,8 @@ def listing(prefix: Path, meanwhile: Callable[[], object] | None = None) -> List
     """
     before = records(prefix)
     output = _walk_in_process(prefix, meanwhile) if meanwhile else b""
-    statuses, unlisted, nested = marshal.loads(output) if output else walk.walk(str(prefix))  # noqa: S302  our own data
-    return Listing(statuses, unlisted, nested, before)
+    statuses, unlisted, nested, empty = marshal.loads(output) if output else walk.walk(str(prefix))  # noqa: S302  our own data
+    return Listing(statuses, unlisted, nested, empty, before)
 
 
 def records(prefix: Path) -> list[tuple[str, Status]]:

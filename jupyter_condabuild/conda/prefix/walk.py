@@ -12,8 +12,8 @@ SIZE, MTIME_NS, MODE, INODE, DEVICE, LINKS = range(6)
 Status = tuple[int, int, int, int, int, int]
 """Fields of `os.lstat`: ``st_size``, ``st_mtime_ns``, ``st_mode``, ``st_ino``, ``st_dev`` and ``st_nlink``."""
 
-Walk = tuple[dict[str, Status | None], list[str], list[str]]
-"""Statuses by path, folders that cannot be read, and environments inside this one; see `listing.Listing`."""
+Walk = tuple[dict[str, Status | None], list[str], list[str], list[str]]
+"""Statuses by path, unreadable folders, environments inside this one, and empty folders; see `listing.Listing`."""
 
 _NO_CONTENT = frozenset(("conda-meta", "CACHEDIR.TAG", ".nonadmin"))
 _OF_A_ROOT = ("conda-bld", "envs", "locks", "pkgs")
@@ -22,12 +22,12 @@ _MENU_STATE = frozenset(("Menu/menuinst.toml", "Menu/menuinst.toml.tmp"))
 
 
 def walk(prefix: str) -> Walk:
-    """Returns all paths of a prefix that are not folders. Does not follow links.
+    """Returns all paths of a prefix that are not folders, and the empty folders. Does not follow links.
 
     Leaves out conda's own files, the list of desktop shortcuts, and the folders of `root_folders`.
     """
     statuses: dict[str, Status | None] = {}
-    unlisted, nested = [], []
+    unlisted, nested, empty = [], [], []
     left_out = _NO_CONTENT.union(root_folders(prefix))
     folders = [""]
     while folders:
@@ -43,6 +43,8 @@ def walk(prefix: str) -> Walk:
             # with a descriptor, the operating system does not look up the folder's path again for each file
             with os.scandir(descriptor) as entries:
                 inside = {entry.name: entry for entry in entries}
+            if not inside and folder and not folder.endswith("__pycache__/"):
+                empty.append(folder.rstrip("/"))
             if not folder:
                 inside = {name: entry for name, entry in inside.items() if name not in left_out}
             elif "conda-meta" in inside:
@@ -55,7 +57,7 @@ def walk(prefix: str) -> Walk:
                     statuses[folder + name] = _status(entry)
         finally:
             os.close(descriptor)
-    return statuses, unlisted, nested
+    return statuses, unlisted, nested, empty
 
 
 def root_folders(prefix: str) -> list[str]:

@@ -87,7 +87,7 @@ def preview(request: PlanRequest, inputs: Inputs, job: JobContext) -> DockerPrev
             overlay=bool(
                 inputs.unlockable
                 or (environment and environment.pip)
-                or (drift and (drift.modified or drift.untracked or drift.clobbered))
+                or (drift and (drift.modified or drift.untracked or drift.clobbered or drift.empty))
             ),
             workspace="workspace/" if request.include else "",
         ),

@@ -118,7 +118,7 @@ def collect(
     for record in taken:
         paths |= {entry.path for entry in record.paths if entry.kind != "pyc_file"}
     untracked = {file.path for file in drift.untracked} - own.withheld
-    paths |= untracked | {file.path for file in drift.modified}
+    paths |= untracked | {file.path for file in drift.modified} | set(drift.empty)
     paths |= {item.path for item in (drift.clobbered if all_clobbered else drift.replaced)}
     below_taken = tuple(f"{item.place.link}/" for item in own.outside.taken if item.place.link)
     paths -= own.outside.replaced_links | own.built.hooks

@@ -36,6 +36,15 @@ const WARNINGS: Record<string, KnownFault> = {
     title: 'A package is an editable install',
     hint: 'The image contains a copy of the current code. Only a wheel or a commit can be installed again.'
   },
+  'empty-folders': {
+    title: 'Empty folders belong to no package',
+    hint: 'The image contains them. Other users cannot get them from a lock file.'
+  },
+  'file-modes': {
+    title: 'Files have other permissions in the image',
+    hint: 'In the image, everybody may read every file, no file has a setuid bit, and only root may write.',
+    endsInNames: true
+  },
   'local-channel': {
     title: 'Packages come from a channel on this machine',
     hint: 'Other users cannot install from the lock file. Upload the packages to a channel that they can reach.',
@@ -104,6 +113,10 @@ const WARNINGS: Record<string, KnownFault> = {
   'shared-paths': {
     title: 'Several packages have different files at the same path',
     hint: 'The image shows the file of the package that is installed last, as the environment does.'
+  },
+  'special-files': {
+    title: 'Pipes, sockets and devices are not in the image',
+    hint: 'The image does not contain them. Programs make them again when they start.'
   },
   'untracked-files': {
     title: 'Files belong to no package',
