@@ -340,6 +340,7 @@ def test_files_of_conda_itself_are_no_drift(small: SmallPrefix) -> None:
         small.write(path)
     assert not found(small)
     small.write("pkgs/x")
+    small.write("envs/other/conda-meta/history")
     assert paths(found(small).untracked) == ["pkgs/x"]
     small.add("conda", files={"condabin/conda": b"#!/bin/sh\n"})
     assert not found(small)
