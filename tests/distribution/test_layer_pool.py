@@ -56,6 +56,11 @@ def labmate(tmp_path: Path, small_base: str) -> Workshop:
     return Workshop(tmp_path / "labmate", small_base)
 
 
+def warnings(user: Workshop) -> list[str]:
+    """Returns the codes of a user's warnings, without that of the lock file, whose channel is on this machine."""
+    return [code for code in user.warnings if code != "local-channel"]
+
+
 def test_layers_in_the_pool_are_not_built_or_uploaded_again(
     workshop: Workshop, labmate: Workshop, lockfile: Path, lab: str
 ) -> None:
@@ -70,8 +75,8 @@ def test_layers_in_the_pool_are_not_built_or_uploaded_again(
     own = {layer.descriptor.digest for layer in second.layers if layer.descriptor.annotations}
     rest = [layer for layer in second.image.manifest.layers if layer.digest not in own]
     assert second.event.bytes_pushed == sum(layer.size for layer in rest) + second.image.manifest.config.size
-    assert not workshop.warnings
-    assert not labmate.warnings
+    assert warnings(workshop) == []
+    assert warnings(labmate) == []
 
 
 def test_layers_of_the_store_are_mounted(workshop: Workshop, lockfile: Path, lab: str) -> None:
@@ -92,7 +97,7 @@ def test_users_can_publish_at_the_same_time(
         (tmp_path / str(number)).mkdir()
         mate = Workshop(tmp_path / str(number), small_base)
         built = mate.build(lockfile, reference=f"{lab}/{number}/env:v1", push=True, layer_pool=pool)
-        assert not mate.warnings
+        assert warnings(mate) == []
         return built.event.digest
 
     with ThreadPoolExecutor(4) as threads:
@@ -166,7 +171,7 @@ def test_a_pool_with_missing_blobs_is_not_used(fake: FakeRegistry, labmate: Work
         fake.blobs[repository].clear()
     assert _build(labmate, fake, lockfile, "two") == str(digest)
     assert labmate.layers("built") == DISTS
-    assert list(labmate.warnings) == ["blob-gone"]
+    assert warnings(labmate) == ["blob-gone"]
 
 
 @pytest.mark.parametrize("status", [401, 403, 500])
@@ -176,7 +181,7 @@ def test_a_read_only_pool_is_only_read(
     """The build continues, warns once, and does not try again."""
     fake_registry.on("PUT", "lab/layers/manifests", *[spec_error(status, "DENIED", "no")] * 100)
     _build(workshop, fake_registry, lockfile, "one")
-    assert list(workshop.warnings) == ["layer-pool-not-written"]
+    assert warnings(workshop) == ["layer-pool-not-written"]
     assert fake_registry.times("PUT", "lab/layers/manifests") <= 8  # the concurrent requests, some with a login
 
 
@@ -186,7 +191,7 @@ def test_an_unreadable_pool_is_ignored(fake: FakeRegistry, labmate: Workshop, lo
     fake.on("GET", "lab/layers/manifests", *[spec_error(status, "DENIED", "no")] * 100)
     _build(labmate, fake, lockfile, "two")
     assert labmate.layers("built") == DISTS
-    assert list(labmate.warnings) == ["layer-pool-not-read"]
+    assert warnings(labmate) == ["layer-pool-not-read"]
     assert _lookups(fake) <= 2 * layer_pool.AT_ONCE
 
 
@@ -196,7 +201,7 @@ def test_a_registry_without_mounts_gives_one_warning(
     """A pool is of no use in such a registry."""
     fake_registry.on("POST", r"lab/layers/blobs/uploads/\?mount", *[spec_error(404, "NAME_UNKNOWN", "no")] * 100)
     _build(workshop, fake_registry, lockfile, "one")
-    assert list(workshop.warnings) == ["layer-pool-not-written"]
+    assert warnings(workshop) == ["layer-pool-not-written"]
 
 
 def test_a_wrong_manifest_under_a_key_is_not_used(fake: FakeRegistry, labmate: Workshop, lockfile: Path) -> None:
@@ -212,7 +217,7 @@ def test_a_wrong_manifest_under_a_key_is_not_used(fake: FakeRegistry, labmate: W
     fake.put_manifest("lab/layers", keys[2], ARTIFACT, b"[]")
     _build(labmate, fake, lockfile, "two")
     assert len(labmate.layers("built")) == 3
-    assert not labmate.warnings
+    assert warnings(labmate) == []
 
 
 def test_a_pool_in_another_registry_is_not_read(
@@ -221,7 +226,7 @@ def test_a_pool_in_another_registry_is_not_read(
     """Blobs cannot be mounted from another registry."""
     pool = f"{elsewhere.host}/lab/layers"
     workshop.build(lockfile, reference=f"{fake_registry.host}/one/env:v1", push=True, layer_pool=pool)
-    assert list(workshop.warnings) == ["layer-pool-elsewhere"]
+    assert warnings(workshop) == ["layer-pool-elsewhere"]
     assert not elsewhere.seen
 
 
@@ -234,7 +239,7 @@ def test_an_image_with_lost_blobs_is_pushed_again(
     fake_registry.blobs["one/env"].clear()
     fake_registry.on("PUT", "manifests/v2", spec_error(400, "MANIFEST_BLOB_UNKNOWN", "blob unknown to registry"))
     workshop.build(lockfile, reference=f"{reference}:v2", push=True, cache_from=(f"{reference}:v1",))
-    assert list(workshop.warnings) == ["blob-gone"]
+    assert warnings(workshop) == ["blob-gone"]
     there = fake_registry.blobs["one/env"].keys()
     assert {str(layer.digest) for layer in first.image.manifest.layers} <= there
 
