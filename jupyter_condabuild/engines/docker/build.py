@@ -14,6 +14,7 @@ from jupyter_condabuild.conda.secrets import scrub
 from jupyter_condabuild.distribution.destinations import cache_references, throttled, write_archive
 from jupyter_condabuild.distribution.sboms import Sboms
 from jupyter_condabuild.engines.docker import context
+from jupyter_condabuild.engines.docker.build_tools import check_build_tools
 from jupyter_condabuild.engines.docker.installers import installer
 from jupyter_condabuild.engines.docker.progress import Steps
 from jupyter_condabuild.engines.docker.recipe import Wanted
@@ -55,6 +56,7 @@ def build(request: BuildRequest, job: JobContext) -> Finished:
     started = time.monotonic()
     inputs = read_inputs(request, job)
     if inputs.environment is None:
+        check_build_tools(inputs.lockfile, job.report)
         packages = inputs.lockfile.conda
         paths = package_paths(packages, inputs.sources, inputs.lockfile.site_packages)
         dists = [package.dist for package in packages]

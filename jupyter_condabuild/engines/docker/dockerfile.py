@@ -86,7 +86,8 @@ def _environment_stage(parts: DockerfileParts) -> list[str]:
             lines.append("# No hashes are known for these packages, so that pip cannot check their downloads.")
         lines.append(f"COPY {parts.folder}{file} ./")
         check = "--require-hashes " if hashed else ""
-        pip = f"{PREFIX}/bin/python -m pip install --no-deps {check}--requirement {file}"
+        # pip finds git and compilers among the packages of the environment
+        pip = f"PATH={PREFIX}/bin:$PATH {PREFIX}/bin/python -m pip install --no-deps {check}--requirement {file}"
         lines += _run(parts, pip, "condabuild-pip", "/root/.cache/pip")
     if parts.removed:
         lines.append("# Delete the files of packages that the environment no longer has.")

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from jupyter_condabuild.distribution.destinations import cache_references
+from jupyter_condabuild.engines.docker.build_tools import check_build_tools
 from jupyter_condabuild.engines.docker.context import must_be_vendored
 from jupyter_condabuild.engines.docker.installers import installer
 from jupyter_condabuild.engines.docker.recipe import Wanted, recipe
@@ -70,6 +71,8 @@ def preview(request: PlanRequest, inputs: Inputs, job: JobContext) -> DockerPrev
     Raises the errors of `recipe`.
     """
     environment, drift = inputs.environment, inputs.drift
+    if environment is None:
+        check_build_tools(inputs.lockfile, job.report)
     made = recipe(
         inputs.lockfile,
         Wanted(
