@@ -47,6 +47,17 @@ def package_paths(
     }
 
 
+def package_dependencies(packages: Sequence[CondaPackage], sources: PackageSources) -> dict[str, tuple[str, ...]]:
+    """Returns the dependencies of each package by dist, according to info/index.json.
+
+    The result lacks packages whose metadata is neither in a package cache nor at the channel.
+    """
+    return {
+        dist: tuple(map(str, _list(files[_INDEX].get("depends"))))
+        for dist, files in _metadata(packages, sources, (_INDEX,)).items()
+    }
+
+
 def package_kinds(packages: Sequence[CondaPackage], sources: PackageSources) -> dict[str, str]:
     """Returns the ``noarch`` of each package by dist, according to info/index.json: ``python``, ``generic`` or empty.
 

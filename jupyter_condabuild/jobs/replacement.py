@@ -56,7 +56,7 @@ def run(request: RebaseRequest, report: Report) -> Finished:
         planned = _planned(own, ours.lockfile, lockfile)
         paths = paths_of(LayerPlan(tuple(planned), 0), None, sources, lockfile.site_packages)
         report_link_scripts(paths, paths, report, strict=False)
-        planned += contested_layer(LayerPlan(tuple(planned), 0), paths, lockfile.site_packages, report)
+        planned += contested_layer(LayerPlan(tuple(planned), 0), paths, lockfile.site_packages, report, sources)
         trusting = replace(job, trusted_repositories=(*job.trusted_repositories, f"{origin.host}/{origin.name}"))
         index = look_up(
             [(origin, source.target), (destination, target.tag)], destination, target.tag, Vouchers(trusting)

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 
-from jupyter_condabuild.conda.contents import package_paths
+from jupyter_condabuild.conda.contents import package_dependencies, package_paths
 from jupyter_condabuild.conda.linking.clobbers import clobbers, link_order, original_path
 from jupyter_condabuild.conda.package_sources import PackageSources
 from jupyter_condabuild.conda.packages import CondaPackage
@@ -25,13 +26,18 @@ from jupyter_condabuild.text import listed
 
 
 def contested_layer(
-    plan: LayerPlan, paths: Mapping[str, Collection[str]], site_packages: str, report: Report
+    plan: LayerPlan,
+    paths: Mapping[str, Collection[str]],
+    site_packages: str,
+    report: Report,
+    sources: PackageSources,
 ) -> list[PlannedLayer]:
     """Returns the layer of the paths at which the stack of package layers shows another file than an installer leaves.
 
     Args:
         paths: the packages' paths by dist, see `paths_of`. A warning names the packages without paths.
         site_packages: the folder of noarch Python packages, relative to the prefix.
+        sources: say on which packages a package depends, if no package of the plan does: an explicit file.
 
     Returns:
         A list with one layer, or an empty list if there are no such paths.
@@ -46,7 +52,11 @@ def contested_layer(
                 "If another package has a file at the same path, the image may show the wrong file.",
             )
         )
-    contested = winners(paths, plan, packages)
+    linked = packages
+    if not any(package.depends for package in packages.values()) and clobbers(paths):
+        depends = package_dependencies(list(packages.values()), sources)
+        linked = {dist: replace(package, depends=depends.get(dist, ())) for dist, package in packages.items()}
+    contested = {path: packages[package.dist] for path, package in winners(paths, plan, linked).items()}
     if not contested:
         return []
     compiled = any(layer.compiled for layer in plan.layers)

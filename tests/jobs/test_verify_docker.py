@@ -8,6 +8,9 @@ import pytest
 
 from jupyter_condabuild.conda.linking.entry_points import forms
 from jupyter_condabuild.errors import NotVerified
+from jupyter_condabuild.jobs.proof import files
+from jupyter_condabuild.jobs.proof.entries import Node
+from jupyter_condabuild.jobs.proof.findings import Findings
 from tests.parts.engines import DockerWorkshop
 from tests.parts.forged_image import Forgery, Member, entry
 from tests.parts.forgeries import added, with_content
@@ -40,3 +43,24 @@ def test_the_scripts_of_every_installer_are_proved_and_no_other(
     forged.change(LAYER, with_content(SCRIPT, evil))
     with pytest.raises(NotVerified, match="bin/templated"):
         verified(forged.write(tmp_path / "evil.tar"), tmp_path / "store")
+
+
+def node(content: str, kind: str = "a file") -> Node:
+    return Node(kind, 0o644, (0, 0), content)
+
+
+@pytest.mark.parametrize(
+    ("installed", "differs"),
+    [
+        ({"share/x": node("a")}, []),
+        ({"share/x": node("", "a folder"), "share/x/y": node("b")}, []),
+        ({"share/x": node("evil")}, ["/opt/env/share/x: content"]),
+        ({"share/x": node("", "a folder"), "share/x/y": node("evil")}, ["/opt/env/share/x/y: content"]),
+        ({}, ["/opt/env/share/x: is missing", "/opt/env/share/x/y: is missing"]),
+    ],
+)
+def test_a_file_and_a_folder_at_the_same_path(installed: dict[str, Node], differs: list[str]) -> None:
+    """An installer leaves one of the two. What it leaves must be that of a package."""
+    findings = Findings()
+    files._prove_prefix(installed, {"share/x": [node("a")], "share/x/y": [node("b")]}, findings)
+    assert findings.differs == differs

@@ -15,11 +15,12 @@ from jupyter_condabuild.conda.packages import CondaPackage
 from jupyter_condabuild.conda.prefix.drift import drift
 from jupyter_condabuild.conda.prefix.snapshot import snapshot
 from jupyter_condabuild.errors import NotReproducible
-from tests.parts.builds import Package, Workshop, install, small_channel
+from tests.parts.builds import Package, Workshop, explicit, install, small_channel
 from tests.parts.channel import prefix as prefixes
 from tests.parts.channel.channel import Channel
 from tests.parts.channel.package import Entry, File, Metadata, Symlink
 from tests.parts.image_tree import tree_of
+from tests.parts.jobs import verified
 
 Installer = Literal["conda", "rattler"]
 
@@ -89,6 +90,18 @@ def test_a_lock_file_gives_what_conda_leaves(workshop: Workshop, tmp_path: Path,
     from_lock, from_prefix = workshop.image(locked, "lock"), workshop.image(prefix, strict=True)
     assert shown(from_lock.tree()) == shown(tree_of(prefix))
     assert from_lock.layers == from_prefix.layers
+
+
+def test_an_explicit_file_gives_the_same_image(workshop: Workshop, tmp_path: Path) -> None:
+    """It does not contain the dependencies, which decide the order. The packages contain them."""
+    channel = small_channel(
+        tmp_path / "channel",
+        [package("a", File("share/x", b"of a"), depends=("b",)), package("b", File("share/x", b"b"))],
+    )
+    prefix = made(tmp_path / "env", channel, "conda", "a")
+    image = workshop.image(explicit(channel, tmp_path / "explicit.txt"), "explicit")
+    assert image.read("opt/env/share/x") == (prefix / "share/x").read_bytes() == b"of a"
+    assert verified(image.archive, tmp_path / "verifying").differs == ()
 
 
 @pytest.fixture

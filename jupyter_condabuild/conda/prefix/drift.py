@@ -27,7 +27,7 @@ from jupyter_condabuild.conda.prefix.drift_report import (
 from jupyter_condabuild.conda.prefix.environment import Environment
 from jupyter_condabuild.conda.prefix.fingerprint import stamp_of
 from jupyter_condabuild.conda.prefix.listing import Listing, listing
-from jupyter_condabuild.conda.prefix.records import PrefixRecord
+from jupyter_condabuild.conda.prefix.records import SOFTLINK, PrefixRecord
 from jupyter_condabuild.conda.prefix.verification import Progress, Verdict, expectations, verify
 from jupyter_condabuild.conda.prefix.walk import MODE, SIZE, Status
 from jupyter_condabuild.events import Warning
@@ -177,10 +177,12 @@ def _is_as_recorded(record: PrefixRecord, contents: Listing, differing: Set[str]
     """Whether all files of a package are present and unchanged.
 
     A record has two lists of paths, and a stamp covers only `PrefixRecord.files`. So this list must contain all paths.
+    A stamp does not cover the files that links of conda lead to.
     """
     files = set(record.files)
     return (
-        all(contents.statuses.get(path) for path in files)
+        record.link_type != SOFTLINK
+        and all(contents.statuses.get(path) for path in files)
         and differing.isdisjoint(files)
         and files.issuperset(entry.path for entry in record.paths)
     )

@@ -24,6 +24,9 @@ _NAME_PART = re.compile(r"(?!\.)[\w.+!~-]{1,240}", re.ASCII)
 
 _MOST_BYTES = 256 << 20
 
+SOFTLINK = 2
+"""The type of a package whose files are links into the package cache."""
+
 
 class PathsEntry(NamedTuple):
     """One path of an installed package.
@@ -90,6 +93,13 @@ class PrefixRecord:
     def is_wheel(self) -> bool:
         """Whether conda installed a wheel (conda 26 with conda-pypi, https://github.com/conda/ceps/pull/145)."""
         return self.fn.endswith(".whl") or urlsplit(self.url).path.endswith(".whl")
+
+    @property
+    def link_type(self) -> int:
+        """How conda linked the files, a LinkType of conda.models.enums; 0 if the record does not say it."""
+        link = self.raw.get("link")
+        kind = link.get("type") if isinstance(link, Mapping) else None
+        return kind if isinstance(kind, int) else 0
 
     @property
     def files(self) -> Sequence[str]:

@@ -162,4 +162,4 @@ def _contested(request: BuildRequest, inputs: Inputs, job: JobContext) -> list[P
     if inputs.environment is None:
         dists = [package.dist for package in inputs.lockfile.conda]
         report_link_scripts(paths, dists, job.report, strict=request.strict)
-    return contested_layer(inputs.plan, paths, site_packages, job.report)
+    return contested_layer(inputs.plan, paths, site_packages, job.report, inputs.sources)

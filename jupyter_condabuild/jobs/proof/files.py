@@ -6,10 +6,11 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from jupyter_condabuild.conda.fetch import locate
+from jupyter_condabuild.conda.linking.clobbers import folders_of, parents
 from jupyter_condabuild.conda.linking.entry_points import MOST_BYTES, forms
 from jupyter_condabuild.conda.linking.link import link, linked_package
 from jupyter_condabuild.conda.lockfile import Lockfile
@@ -134,11 +135,12 @@ def _nodes(path: Path) -> Iterator[Node]:
 
 
 def _prove_prefix(installed: Mapping[str, Node], expected: Mapping[str, list[Node]], findings: Findings) -> None:
+    folders = folders_of(expected)
     for path, nodes in sorted(expected.items()):
         if _BY_INSTALLER.fullmatch(path) and path.startswith("conda-meta/"):
             continue
         reasons = [_differs(installed.get(path), node) for node in nodes]
-        if "" in reasons:
+        if "" in reasons or _is_clobbered(path, installed, expected, folders):
             findings.is_same(path)
         else:
             findings.is_another(f"/{PREFIX_IN_LAYER}/{path}", reasons[0])
@@ -156,6 +158,21 @@ def _prove_prefix(installed: Mapping[str, Node], expected: Mapping[str, list[Nod
         findings.has_no_proof("records", f"the installer wrote {counted(records, 'file')} in conda-meta")
     for path in sorted(path for path, match in files.items() if not match):
         findings.has_no_proof(path, "comes from no package")
+
+
+def _is_clobbered(
+    path: str, installed: Mapping[str, Node], expected: Mapping[str, list[Node]], folders: Collection[str]
+) -> bool:
+    """Whether an installer leaves another package's file in the place of a folder, or a folder in the place of a file.
+
+    What it leaves is compared with that package.
+    """
+    actual = installed.get(path)
+    if actual is not None:
+        return actual.kind == "a folder" and path in folders
+    return any(
+        above in expected and above in installed and installed[above].kind != "a folder" for above in parents(path)
+    )
 
 
 def _differs(actual: Node | None, expected: Node) -> str:

@@ -63,7 +63,7 @@ class LayersProof:
         ordered = self._canonical(stack)
         plan = LayerPlan(tuple(planned for _, planned in ordered), 0)
         paths = paths_of(plan, None, self._sources, self._lockfile.site_packages)
-        contested = contested_layer(plan, paths, self._lockfile.site_packages, self._job.report)
+        contested = contested_layer(plan, paths, self._lockfile.site_packages, self._job.report, self._sources)
         wanted = [*ordered, *self._contested(stack.contested, contested)]
         self._compare(wanted, anew=anew)
         self._others(stack)
