@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 from pathlib import Path
+from urllib.parse import quote
 
 from jupyter_condabuild.conda.prefix.records import PrefixRecord
 from jupyter_condabuild.conda.secrets import scrub_url
@@ -14,6 +15,7 @@ ALIAS = "https://conda.anaconda.org"
 UNKNOWN = "file:///unknown"
 """The channel of a package whose record names none. No program can install the package from there."""
 
+_NO_URL = re.compile(r"[\x00-\x20\x7f\u0085\u2028\u2029\ud800-\udfff]")
 _ANACONDA = "https://repo.anaconda.com"
 _UNKNOWN = "<unknown>"
 """conda writes this name for a package from a file (conda.base.constants.UNKNOWN_CHANNEL). It may be in a URL."""
@@ -26,8 +28,13 @@ def package_url(record: PrefixRecord) -> str:
     """
     url = scrub_url(record.url).partition("#")[0]  # a URL of an explicit file has the hash behind it
     if re.match(r"[a-z][a-z0-9+.-]*://", url, re.IGNORECASE) and _UNKNOWN not in url:
-        return url
-    return f"{_channel(scrub_url(record.channel))}/{record.subdir}/{record.fn}"
+        return quoted(url)
+    return quoted(f"{_channel(scrub_url(record.channel))}/{record.subdir}/{record.fn}")
+
+
+def quoted(url: str) -> str:
+    """Returns a URL without the characters that end a URL or a line in a lock file, or that are no characters."""
+    return _NO_URL.sub(lambda match: quote(match[0], errors="surrogatepass"), url)
 
 
 def _channel(name: str) -> str:

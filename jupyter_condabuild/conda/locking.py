@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from urllib.parse import quote, unquote, urlsplit
 
-from jupyter_condabuild.conda.channels import package_url
+from jupyter_condabuild.conda.channels import package_url, quoted
 from jupyter_condabuild.conda.lockfile import Lockfile, of_packages
 from jupyter_condabuild.conda.match_specs import merged_depends
 from jupyter_condabuild.conda.packages import PYPI, CondaPackage, PipPackage, is_on_pypi, site_packages_of
 from jupyter_condabuild.conda.prefix.environment import Environment
 from jupyter_condabuild.conda.prefix.records import PrefixRecord
 from jupyter_condabuild.errors import BrokenRecord
-
-_NO_URL = re.compile(r"[\x00-\x20\x7f]")
-"""The characters that end a line or a URL in lock files."""
 
 
 def lock(environment: Environment) -> Lockfile:
@@ -58,6 +54,6 @@ def pip_package(package: PipPackage) -> PipPackage:
     url = package.url
     if url.startswith("file:"):
         url = "file:" + quote(unquote(urlsplit(url).path).rstrip("/").rpartition("/")[2], "+=,@!~()")
-    url = _NO_URL.sub(lambda match: quote(match[0]), url)
+    url = quoted(url)
     index = PYPI if is_on_pypi(url) else package.index
     return PipPackage(package.name, package.version, url, index, package.sha256, package.editable)

@@ -64,7 +64,12 @@ def records(draw: st.DrawFn) -> dict[str, Any]:
     subdir = draw(SUBDIRS)
     quoted = draw(st.sampled_from([fn, fn.replace("+", "%2B").replace("!", "%21"), f"other-{name}-1-0{suffix}"]))
     folder = draw(
-        st.sampled_from(["https://h/lab", "https://u:s3cret@h/t/tk-s3cret/lab", "file:///srv/a%20b", "s3://b"])
+        st.sampled_from(
+            [
+                *("https://h/lab", "https://u:s3cret@h/t/tk-s3cret/lab", "file:///srv/a%20b", "s3://b"),
+                *("https://h/a b", "https://h/a\nhttps://evil", "https://h/\udc80"),
+            ]
+        )
     )
     optional = {
         "fn": st.just(fn),
@@ -100,6 +105,7 @@ PIPS = st.builds(
             [
                 *("https://h/x-1.0-py3-none-any.whl", "https://files.pythonhosted.org/packages/x-1.0.tar.gz"),
                 *("git+https://h/a.git@c0ffee#subdirectory=py", "git+ssh://git@h/a.git@c0ffee", "https://h/a b.zip"),
+                *("https://h/a\nhttps://evil/noarch/a-1-0.conda", "https://h/\ud800\u2028\udc80.whl"),
             ]
         ),
     ),
@@ -157,6 +163,7 @@ def test_the_packages_and_the_image_are_the_same(format: Format, made: Lockfile)
     """conda-lock.yml and pixi.lock have everything that decides the image."""
     text = dump(made, format)
     assert "s3cret" not in text
+    assert text.encode()
     again = load(text)
     assert again == made
     assert (again.digest, keys(again)) == (made.digest, keys(made))
@@ -173,7 +180,9 @@ def test_the_lock_file_in_an_image_is_the_same(made: Lockfile) -> None:
 @given(made=lockfiles())
 def test_an_explicit_file_names_the_same_packages(made: Lockfile) -> None:
     """It has one hash, and neither sizes nor dependencies. Noarch Python packages stay what they are."""
-    again = load(dump(made, "explicit"))
+    text = dump(made, "explicit")
+    assert text.encode()
+    again = load(text)
     assert again.pip == made.pip
     assert {(item.url, item.sha256 or item.md5) for item in again.conda} == {
         (item.url, item.sha256 or item.md5) for item in made.conda
