@@ -123,7 +123,8 @@ def _shared(url: str) -> str:
 def lockfiles(draw: st.DrawFn) -> Lockfile:
     """Draws the lock file of an environment with odd records and pip packages."""
     raws = draw(st.lists(records(), min_size=1, max_size=4, unique_by=lambda raw: raw["name"]))
-    python = {"name": "python", "version": "3.12.1", "build": "h0_cpython", "url": "https://h/l/linux-64/p-1-0.conda"}
+    python = {"name": "python", "version": "3.12.1", "build": "h0_cpython"}
+    python["url"] = "https://h/l/linux-64/python-3.12.1-h0_cpython.conda"
     python |= draw(st.fixed_dictionaries({}, optional={"python_site_packages_path": SITES, "sha256": SHA256}))
     try:
         parsed = [PrefixRecord.parse(raw, ODD) for raw in [*raws, *([python] if draw(st.booleans()) else [])]]

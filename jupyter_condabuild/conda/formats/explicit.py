@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Literal
 
 from jupyter_condabuild.conda.formats import pip_sources, requirement
@@ -35,7 +34,7 @@ def dump(lockfile: Lockfile, hash: Literal["sha256", "md5"] = "sha256") -> str:
         digest = (package.md5 if hash == "md5" else package.sha256) or package.sha256 or package.md5
         lines.append(f"{package.url}#{digest}" if digest else package.url)
     for package in lockfile.conda:  # the format cannot contain dependencies, which show the kind of most packages
-        if kind := replace(package, depends=()).with_noarch(package.kind).noarch:
+        if kind := CondaPackage.of_url(package.url).with_noarch(package.kind).noarch:
             lines.append(f"# noarch: {package.fn} {kind}")
     return "\n".join(lines) + "\n" + pip_comments(lockfile.pip)
 
