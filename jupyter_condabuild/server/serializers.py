@@ -71,7 +71,9 @@ def build(record: Record, waiting: Sequence[str], uptime: float) -> dict[str, An
 
 def _request(record: Record) -> dict[str, Any]:
     shown = {name: record.request.get(name, blank) for name, blank in _SHOWN.items()}
-    shown |= {name: record.client_members.get(name, "") for name in _AS_CLIENT_WROTE if name != "reference"}
+    # The settings have a base, too; `verify` shows the reference that the client wrote.
+    own = [name for name in _AS_CLIENT_WROTE if name not in ("base", "reference")]
+    shown |= {name: record.client_members.get(name, "") for name in own}
     shown["base"] = record.client_members.get("base", shown["base"])
     if record.command in ("rebase", "base"):
         shown["push"] = True

@@ -279,8 +279,9 @@ class Locks {
 describe('requests that take long', () => {
   /** Ten requests in each of some windows; returns the highest number of them at any time. */
   async function most(windows: Turns[]): Promise<number> {
-    let [open, highest] = [0, 0];
+    let [open, highest, sent] = [0, 0, 0];
     const work = async (): Promise<void> => {
+      sent++;
       highest = Math.max(highest, ++open);
       await new Promise(resolve => setTimeout(resolve, 1000));
       open--;
@@ -288,6 +289,7 @@ describe('requests that take long', () => {
     const all = windows.flatMap(turns => Array.from({ length: 10 }, () => turns.take(work)));
     await later();
     await Promise.all(all);
+    expect(sent).toBe(all.length);
     return highest;
   }
 

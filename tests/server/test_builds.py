@@ -358,3 +358,12 @@ async def test_a_build_from_a_lock_file_and_into_an_archive(
     assert (jp_root_dir / "out.tar").stat().st_size > 1_000_000
     assert "docker load --input" in build["share"][0]["text"]
     assert json.dumps(build).count(str(jp_root_dir)) == len(build["share"]) + 1
+
+
+async def test_the_base_of_the_settings_is_shown(api: Api, rattler_prefix: Path, small_base: str) -> None:
+    """A client that repeats the build, or puts the image on another base, starts from the base that the build had."""
+    body = {"prefix": str(rattler_prefix), "archive": "shown.tar"}
+    build = (await api("POST", "condabuild/builds", body)).json
+    assert build["request"]["base"] == small_base
+    await api("DELETE", f"condabuild/builds/{build['id']}")
+    assert (await api.ended(build["id"]))["state"] in ("cancelled", "finished")

@@ -30,7 +30,7 @@ test('a package that was installed is in sight without a click, under another na
   const before = await panel.reference.inputValue();
   await panel.go.click();
   await expect(panel.node.getByText('Ready to share')).toBeVisible({ timeout: 60_000 });
-  await expect(panel.node.getByRole('heading', { name: 'second' })).toBeVisible();
+  await expect(panel.node.getByRole('heading', { name: 'second', exact: true })).toBeVisible();
   await panel.picture('after-named');
   await panel.button(/Environment and history/).click();
   await expect(panel.reference).toHaveValue(before);
@@ -96,7 +96,7 @@ test('the button of a notebook displays the environment of this notebook', async
   await page.getByRole('listitem', { name: /analysis\.ipynb/ }).dblclick();
   const name = stage.prefix.split('/').pop() ?? '';
   await expect(panel.node.getByText('Not the environment of analysis.ipynb')).toBeVisible({ timeout: 60_000 });
-  await expect(panel.node.getByRole('heading', { name: 'second' })).toBeVisible();
+  await expect(panel.node.getByRole('heading', { name: 'second', exact: true })).toBeVisible();
   await panel.inOrder();
   await panel.picture('another-environment');
   await page

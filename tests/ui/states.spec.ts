@@ -37,7 +37,7 @@ test('a failed build displays its error and its hint', async ({ page, panel }) =
   await panel.picture('failure');
   await panel.button('Copy report').click();
   expect(await page.evaluate(() => navigator.clipboard.readText())).toMatch(/error: registry_\w+: /);
-  await panel.button('Retry').click();
+  await panel.node.getByRole('button', { name: 'Retry', exact: true }).click();
   await expect(panel.node.getByRole('alert')).toBeVisible();
   await panel.button('Edit and retry').click();
   await expect(panel.reference).toHaveValue('localhost:1/lab/nowhere:1');
