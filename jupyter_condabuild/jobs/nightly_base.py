@@ -7,7 +7,7 @@ since the last base, the layers engine only rebases the image: it makes a config
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -15,6 +15,7 @@ from typing import Any
 
 from jupyter_condabuild.conda.formats import dump
 from jupyter_condabuild.conda.lockfile import Lockfile, of_packages
+from jupyter_condabuild.conda.logins import variables
 from jupyter_condabuild.distribution.destinations import LATEST
 from jupyter_condabuild.errors import BadImage, RegistryError, RegistryNotFound, UsageError
 from jupyter_condabuild.events import Event, Finished, Log, Report, Warning
@@ -88,9 +89,10 @@ def refresh(request: BaseRequest, day: str, report: Report) -> BaseResult:
         prefix = request.prefix
         lockfile = lock_report(prefix, report).lockfile if prefix else read_lockfile(request.lockfile, request, report)
         if request.without:
+            written = lockfile.choices.urls
             lockfile = _without(lockfile, request.without)
             file = job.scratch / "conda-lock.yml"
-            file.write_text(dump(lockfile))
+            file.write_text(dump(_with_variables(lockfile, written)))
             request = replace(request, prefix=None, lockfile=file, environment="", category=())
         repository = job.repository(reference).for_pushing()
         layers = request.engine == "layers"
@@ -133,6 +135,15 @@ def _without(lockfile: Lockfile, names: Collection[str]) -> Lockfile:
     conda = [package for package in lockfile.conda if package.name not in names]
     pip = [package for package in lockfile.pip if package.name not in names]
     return of_packages(lockfile.platform, conda, pip, lockfile.requested)
+
+
+def _with_variables(lockfile: Lockfile, written: Mapping[str, str]) -> Lockfile:
+    """Returns the lock file with variables in place of logins, as its file has them. A login in clear is left out."""
+    conda = [
+        replace(package, url=url) if variables(url := written.get(package.url, "")) else package
+        for package in lockfile.conda
+    ]
+    return of_packages(lockfile.platform, conda, lockfile.pip, lockfile.requested)
 
 
 def _rebased(request: BaseRequest, source: Reference, target: Reference, report: Report) -> Finished:

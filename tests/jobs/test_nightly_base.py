@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 import requests
 
+from jupyter_condabuild.conda.formats import dump, load
 from jupyter_condabuild.distribution.destinations import newest
 from jupyter_condabuild.errors import UsageError
 from jupyter_condabuild.events import Event, Finished, Layer
 from jupyter_condabuild.jobs import build
-from jupyter_condabuild.jobs.nightly_base import dated, refresh
+from jupyter_condabuild.jobs.nightly_base import _with_variables, _without, dated, refresh
 from jupyter_condabuild.oci import archive
 from jupyter_condabuild.oci.image import Digest, Reference
 from jupyter_condabuild.oci.referrers import content, fallback_tag, referrers
@@ -204,3 +205,13 @@ def test_base_is_a_command(made: Path, name: str, tmp_path: Path) -> None:
     done = run("base", made, "-t", f"{name}:v1", *base, "--without", "other")
     assert done.status == 2
     assert "not in the environment: other." in done.err
+
+
+def test_a_base_without_a_package_is_built_with_the_logins_of_its_lock_file() -> None:
+    """The lock file that the build reads has the variables. It has no login in clear."""
+    urls = ["https://$USER:$WORD@h/noarch/a-1-0.conda", "https://me:canary@h/noarch/b-1-0.conda"]
+    whole = load("\n".join(["# platform: linux-64", "@EXPLICIT", *urls, "https://h/noarch/c-1-0.conda"]))
+    text = dump(_with_variables(_without(whole, ["c"]), whole.choices.urls))
+    assert "canary" not in text
+    assert load(text).choices.urls == {"https://h/noarch/a-1-0.conda": urls[0]}
+    assert [package.name for package in load(text).conda] == ["a", "b"]

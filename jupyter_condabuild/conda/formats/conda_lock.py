@@ -137,7 +137,7 @@ def load(value: Mapping[str, Any], where: str, platform: str, categories: Sequen
         raise yaml.incomplete(where, "conda-lock file", error) from None
     choices = Choices(tuple(platforms), left_out=tuple(sorted(known - chosen)))
     urls = [entry["url"] for entry in entries if entry["manager"] == "conda"]
-    pip_urls = {str(entry["name"]): entry["url"] for entry in entries if entry["manager"] == "pip"}
+    pip_urls = {str(entry["name"]): str(entry["url"]) for entry in entries if entry["manager"] == "pip"}
     return of_file(where, platform, conda, pip, requested, choices, urls, pip_urls)
 
 

@@ -126,7 +126,9 @@ def load(value: Mapping[str, Any], where: str, platform: str, environment: str =
         raise yaml.incomplete(where, "pixi.lock", error) from None
     choices = Choices(tuple(sorted(platforms)), tuple(sorted(environments)), name)
     urls = [str(reference["conda"]) for reference in platforms[platform] if "conda" in reference]
-    pip_urls = {str(entries[url]["name"]): url for reference in platforms[platform] if (url := reference.get("pypi"))}
+    pip_urls = {
+        str(entries[url]["name"]): str(url) for reference in platforms[platform] if (url := reference.get("pypi"))
+    }
     return of_file(where, subdirs.get(platform, platform), conda, pip, (), choices, urls, pip_urls)
 
 

@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -180,6 +181,27 @@ def test_two_versions_of_a_package_are_refused() -> None:
     with pytest.raises(LockfileError, match="has 'x' twice, with two archives"):
         load(f"@EXPLICIT\n{one}#{SHA}\n{one}#{'0' * 64}")
     assert names(f"@EXPLICIT\n{one}#{SHA}\n{one}#{SHA}") == ["x"]
+
+
+@pytest.mark.parametrize("odd", [{"a": "b"}, ["a"], "", None, [[]]])
+def test_a_member_of_the_wrong_type_is_refused_or_read(odd: object) -> None:
+    """Each member of an entry can be anything in a hostile file. No other error than that of a lock file comes."""
+    reference, package = pixi_conda("a")
+    described = {"pypi": "https://h/p.whl", "name": "p", "version": "1"}
+    for member in entry("a"):
+        for whole in (entry("a"), pip_entry("a", "https://h/a.whl", source={"type": "url", "url": "https://h/a.whl"})):
+            with suppress(LockfileError):
+                load(conda_lock({**whole, member: odd}))
+    for member in (*package, *described, "version", "depends", "size", "editable"):
+        with suppress(LockfileError):
+            load(pixi({"default": [reference]}, {**package, member: odd}))
+        with suppress(LockfileError):
+            load(pixi({"default": [{"pypi": described["pypi"]}]}, {**described, member: odd}))
+    for environments in ({"default": odd}, odd, {"default": {"packages": odd}}, {"default": {"packages": {"a": odd}}}):
+        for platforms in (odd, [odd], [{"name": odd}]):
+            text = {"version": 7, "environments": environments, "platforms": platforms, "packages": [odd]}
+            with suppress(LockfileError):
+                load(json.dumps(text))
 
 
 def test_the_lock_file_of_a_damaged_environment_is_read(tmp_path: Path) -> None:
