@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from jupyter_condabuild.conda.linking.clobbers import folders_of
+from jupyter_condabuild.conda.linking.clobbers import CLOBBERS, folders_of
 from jupyter_condabuild.conda.prefix.clobbered import Clobbered, clobbered_paths
 from jupyter_condabuild.conda.prefix.drift_report import (
     DriftEntry,
@@ -126,7 +126,9 @@ def drift(
             missing.append(DriftEntry(path, verdict.size, verdict.expected.package))
     owned = {item.path for item in expected} | unchanged | pip_files
     unowned, folder_links = _unowned(prefix, contents, owned)
-    empty = sorted(set(contents.empty) - owned - folders_of(owned)) if contents.empty else []
+    # rattler sometimes leaves empty folders in its folder of clobbered files
+    folders = {path for path in contents.empty if not f"{path}/".startswith(CLOBBERS)}
+    empty = sorted(folders - owned - folders_of(owned)) if folders else []
     untracked = sorted(entry for entry in unowned if not is_bytecode(entry.path))
     modified, missing = sorted(modified), sorted(missing)
     return Drift(

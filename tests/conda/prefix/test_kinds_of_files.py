@@ -40,7 +40,7 @@ def found(prefix: SmallPrefix) -> Drift:
 def test_empty_folders_are_in_the_image(prefix: SmallPrefix, collected: Callable[..., Collected]) -> None:
     """Programs write into them, or fail without them. A folder that a package lost all files of is its own."""
     before = stamp(prefix.path)
-    for folder in ("var/run/tool", "share/caf\udce9", f"{SITE}/mine/__pycache__"):
+    for folder in ("var/run/tool", "share/caf\udce9", f"{SITE}/mine/__pycache__", "__clobbers__/a/share"):
         (prefix.path / folder).mkdir(parents=True)
     assert stamp(prefix.path) != before
     assert found(prefix).empty == ("share/caf\udce9", "var/run/tool")
