@@ -12,12 +12,10 @@ import sys
 import urllib.request
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 import pytest
 import rattler.explicit_environment
 
-from jupyter_condabuild.conda.channels import ALIAS
 from jupyter_condabuild.conda.formats import dump, load
 from jupyter_condabuild.conda.lockfile import Lockfile, of_packages
 from jupyter_condabuild.conda.locking import lock
@@ -333,51 +331,6 @@ def test_a_record_that_no_lock_file_can_name_is_refused(url: str, tmp_path: Path
     made.add("a", url=url)
     with pytest.raises(BrokenRecord, match=r"a-1.0-0.json is not a record of a package \(https://h.* is not the URL"):
         lock(snapshot(made.path))
-
-
-@pytest.mark.parametrize(
-    ("fields", "url"),
-    [
-        ({"channel": "conda-forge/linux-64"}, f"{ALIAS}/conda-forge/linux-64/a-1.0-0.conda"),
-        ({"channel": "conda-forge/linux-64", "subdir": None}, f"{ALIAS}/conda-forge/linux-64/a-1.0-0.conda"),
-        ({"channel": "conda-forge/linux-64", "subdir": "noarch"}, f"{ALIAS}/conda-forge/noarch/a-1.0-0.conda"),
-        ({"channel": "https://h/lab/osx-arm64/", "subdir": None}, "https://h/lab/osx-arm64/a-1.0-0.conda"),
-        ({"channel": "https://h/lab", "subdir": "linux-64"}, "https://h/lab/linux-64/a-1.0-0.conda"),
-        ({"channel": "https://me:pw@h/t/tk-1/lab/linux-64"}, "https://h/lab/linux-64/a-1.0-0.conda"),
-        ({"channel": "/srv/my channel"}, "file:///srv/my%20channel/linux-64/a-1.0-0.conda"),
-        ({"channel": "pkgs/r"}, "https://repo.anaconda.com/pkgs/r/linux-64/a-1.0-0.conda"),
-        ({"channel": "defaults"}, "https://repo.anaconda.com/pkgs/main/linux-64/a-1.0-0.conda"),
-        ({"channel": {"name": "lab", "scheme": "https", "location": "h"}}, "https://h/lab/linux-64/a-1.0-0.conda"),
-        ({"channel": None, "schannel": "lab"}, f"{ALIAS}/lab/linux-64/a-1.0-0.conda"),
-        ({"channel": None}, "file:///unknown/linux-64/a-1.0-0.conda"),
-        ({"channel": "<unknown>/linux-64"}, "file:///unknown/linux-64/a-1.0-0.conda"),
-        (
-            {"channel": f"{ALIAS}/<unknown>", "url": f"{ALIAS}/<unknown>/linux-64/a.conda"},
-            "file:///unknown/linux-64/a-1.0-0.conda",
-        ),
-        (
-            {"channel": "lab", "subdir": None, "platform": "linux", "arch": "x86_64"},
-            f"{ALIAS}/lab/linux-64/a-1.0-0.conda",
-        ),
-        ({"channel": "x", "subdir": None, "platform": "osx", "arch": "arm64"}, f"{ALIAS}/x/osx-arm64/a-1.0-0.conda"),
-        ({"channel": "lab", "subdir": None, "noarch": "python"}, f"{ALIAS}/lab/noarch/a-1.0-0.conda"),
-        (
-            {"channel": "lab", "fn": None, "package_tarball_full_path": "/pkgs/a-1.0-0.tar.bz2"},
-            f"{ALIAS}/lab/linux-64/a-1.0-0.tar.bz2",
-        ),
-    ],
-)
-@pytest.mark.parametrize("like", ["conda", "rattler"])
-def test_the_url_of_a_record_without_url_has_one_subdir(
-    like: Literal["conda", "rattler"], fields: dict[str, object], url: str, tmp_path: Path
-) -> None:
-    """conda's channel ends with the subdir, and py-rattler's does not. Old records lack the subdir or other fields."""
-    made = SmallPrefix(tmp_path / "odd", like)
-    made.add("a", **{"url": None, "noarch": None, **fields})
-    (package,) = lock(snapshot(made.path)).conda
-    assert package.url == url
-    assert package.channel == url.rsplit("/", 2)[0]
-    assert snapshot(made.path).channels == (package.channel,)
 
 
 def test_an_environment_yml_names_no_unknown_channel(tmp_path: Path) -> None:

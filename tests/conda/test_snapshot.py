@@ -8,14 +8,20 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
+from jupyter_condabuild.conda.channels import ALIAS, channel_url, package_url
+from jupyter_condabuild.conda.locking import lock
 from jupyter_condabuild.conda.prefix.environment import Environment
 from jupyter_condabuild.conda.prefix.history import spec_name
+from jupyter_condabuild.conda.prefix.records import PrefixRecord
 from jupyter_condabuild.conda.prefix.snapshot import snapshot
 from jupyter_condabuild.errors import BrokenRecord, NotAPrefix
 from tests.parts.small_prefix import CHANNEL, SITE, SmallPrefix, specs_line
+
+RECORDS = sorted((Path(__file__).parents[1] / "samples/records").iterdir())
 
 
 @pytest.fixture
@@ -244,3 +250,61 @@ def test_site_packages_is_found(small: SmallPrefix, tmp_path: Path) -> None:
     told = SmallPrefix(tmp_path / "told")
     told.add("python", "3.9.1", "0_pypy", python_site_packages_path="lib/pypy3.9/site-packages")
     assert snapshot(told.path).site_packages == "lib/pypy3.9/site-packages"
+
+
+@pytest.mark.parametrize(
+    ("fields", "url"),
+    [
+        ({"channel": "conda-forge/linux-64"}, f"{ALIAS}/conda-forge/linux-64/a-1.0-0.conda"),
+        ({"channel": "conda-forge/linux-64", "subdir": None}, f"{ALIAS}/conda-forge/linux-64/a-1.0-0.conda"),
+        ({"channel": "conda-forge/linux-64", "subdir": "noarch"}, f"{ALIAS}/conda-forge/noarch/a-1.0-0.conda"),
+        ({"channel": "https://h/lab/osx-arm64/", "subdir": None}, "https://h/lab/osx-arm64/a-1.0-0.conda"),
+        ({"channel": "https://h/lab", "subdir": "linux-64"}, "https://h/lab/linux-64/a-1.0-0.conda"),
+        ({"channel": "https://me:pw@h/t/tk-1/lab/linux-64"}, "https://h/lab/linux-64/a-1.0-0.conda"),
+        ({"channel": "/srv/my channel"}, "file:///srv/my%20channel/linux-64/a-1.0-0.conda"),
+        ({"channel": "pkgs/r"}, "https://repo.anaconda.com/pkgs/r/linux-64/a-1.0-0.conda"),
+        ({"channel": "defaults"}, "https://repo.anaconda.com/pkgs/main/linux-64/a-1.0-0.conda"),
+        ({"channel": {"name": "lab", "scheme": "https", "location": "h"}}, "https://h/lab/linux-64/a-1.0-0.conda"),
+        ({"channel": None, "schannel": "lab"}, f"{ALIAS}/lab/linux-64/a-1.0-0.conda"),
+        ({"channel": None}, "file:///unknown/linux-64/a-1.0-0.conda"),
+        ({"channel": "<unknown>/linux-64"}, "file:///unknown/linux-64/a-1.0-0.conda"),
+        (
+            {"channel": f"{ALIAS}/<unknown>", "url": f"{ALIAS}/<unknown>/linux-64/a.conda"},
+            "file:///unknown/linux-64/a-1.0-0.conda",
+        ),
+        (
+            {"channel": "lab", "subdir": None, "platform": "linux", "arch": "x86_64"},
+            f"{ALIAS}/lab/linux-64/a-1.0-0.conda",
+        ),
+        ({"channel": "x", "subdir": None, "platform": "osx", "arch": "arm64"}, f"{ALIAS}/x/osx-arm64/a-1.0-0.conda"),
+        ({"channel": "x", "subdir": None, "platform": "win32", "arch": "x86_64"}, f"{ALIAS}/x/win-64/a-1.0-0.conda"),
+        ({"channel": "lab", "subdir": None, "noarch": "python"}, f"{ALIAS}/lab/noarch/a-1.0-0.conda"),
+        (
+            {"channel": "lab", "fn": None, "package_tarball_full_path": "/pkgs/a-1.0-0.tar.bz2"},
+            f"{ALIAS}/lab/linux-64/a-1.0-0.tar.bz2",
+        ),
+    ],
+)
+@pytest.mark.parametrize("like", ["conda", "rattler"])
+def test_the_url_of_a_record_without_url_has_one_subdir(
+    like: Literal["conda", "rattler"], fields: dict[str, object], url: str, tmp_path: Path
+) -> None:
+    """conda's channel ends with the subdir, and py-rattler's does not. Old records lack the subdir or other fields."""
+    made = SmallPrefix(tmp_path / "odd", like)
+    made.add("a", **{"url": None, "noarch": None, **fields})
+    (package,) = lock(snapshot(made.path)).conda
+    assert package.url == url
+    assert package.channel == url.rsplit("/", 2)[0]
+    assert snapshot(made.path).channels == (package.channel,)
+
+
+@pytest.mark.parametrize("path", RECORDS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("missing", [["url"], ["url", "fn"], ["url", "subdir"], ["url", "fn", "subdir"]])
+def test_records_of_other_systems_give_their_urls(path: Path, missing: list[str]) -> None:
+    """rattler on macOS and micromamba on Windows wrote them. Each member may be missing."""
+    raw = json.loads(path.read_bytes())
+    kept = {key: value for key, value in raw.items() if key not in missing}
+    if raw["channel"].endswith("/") and "subdir" in missing:  # rattler's channel has no subdir, and it names no system
+        kept |= {"platform": "darwin", "arch": "arm64"}
+    assert package_url(PrefixRecord.parse(kept, path)) == raw["url"]
+    assert channel_url(PrefixRecord.parse(raw, path)) == "https://conda.anaconda.org/conda-forge"

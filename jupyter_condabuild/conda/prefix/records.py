@@ -23,6 +23,8 @@ from jupyter_condabuild.files import read_regular
 _NAME_PART = re.compile(r"(?!\.)[\w.+!~-]{1,240}", re.ASCII)
 
 _MOST_BYTES = 256 << 20
+_PLATFORMS = {"win32": "win", "darwin": "osx"}
+"""Values of ``platform`` that are not in the name of a subdir (conda.models.enums.Platform)."""
 
 SOFTLINK = 2
 """The type of a package whose files are links into the package cache."""
@@ -127,7 +129,7 @@ class PrefixRecord:
         channel = channel.rstrip("/")
         channel, _, last = channel.rpartition("/") if is_subdir(posixpath.basename(channel)) else (channel, "", "")
         subdir = _name_part(raw, "subdir", posixpath.basename(folder) or last or _subdir_of_system(raw))
-        archive = unquote(file) or posixpath.basename(raw.get("package_tarball_full_path") or "")
+        archive = unquote(file) or re.split(r"[/\\]", raw.get("package_tarball_full_path") or "")[-1]
         noarch = raw.get("noarch") or ""
         if noarch is True:  # older records: true means "generic"
             noarch = "generic"
@@ -211,7 +213,7 @@ def _subdir_of_system(raw: Mapping[str, Any]) -> str:
     platform, arch = raw.get("platform") or "", raw.get("arch") or ""
     if raw.get("noarch") or not platform or not arch:
         return "noarch"
-    return f"{platform}-{('64' if '64' in arch else '32') if 'x86' in arch else arch}"
+    return f"{_PLATFORMS.get(platform, platform)}-{('64' if '64' in arch else '32') if 'x86' in arch else arch}"
 
 
 def _site_packages(path: str) -> str:
