@@ -30,6 +30,7 @@ _REQUEST_SECONDS = 10
 _CONCURRENT = 8
 _MOST_BYTES = 64 << 20
 _JSON = "application/vnd.pypi.simple.v1+json"
+_MOVED = re.compile(r"[^/]+\.data/")
 _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
@@ -117,9 +118,12 @@ def _is_installed(file: Mapping[str, Any], url: str, folder: Path) -> bool:
 
 
 def _rows(record: bytes) -> set[tuple[str, str]]:
-    """Returns the paths and the hashes in a RECORD. An installer adds rows, and changes the row of RECORD itself."""
-    lines = record.decode("utf-8", "replace").splitlines()
-    return {(row[0], row[1]) for row in csv.reader(lines) if len(row) > 1 and row[1]}
+    """Returns the paths and the hashes in a RECORD, without the files that an installer moves or rewrites.
+
+    An installer adds rows, and it moves the files in the ``.data`` folder of a wheel.
+    """
+    rows = csv.reader(record.decode("utf-8", "replace").splitlines())
+    return {(row[0], row[1]) for row in rows if len(row) > 1 and row[1] and not _MOVED.match(row[0])}
 
 
 def _record_in(url: str) -> bytes:

@@ -40,7 +40,9 @@ def wheel(folder: Path) -> Path:
         archive.writestr(f"{INFO}/WHEEL", WHEEL)
         digest = base64.urlsafe_b64encode(hashlib.sha256(CODE).digest()).decode().rstrip("=")
         names = ("METADATA", "WHEEL", "RECORD")
-        lines = [f"demo_pkg.py,sha256={digest},{len(CODE)}", *(f"{INFO}/{name},," for name in names)]
+        archive.writestr("demo_pkg-1.0.data/scripts/demo", CODE)
+        files = ("demo_pkg.py", "demo_pkg-1.0.data/scripts/demo")
+        lines = [*(f"{name},sha256={digest},{len(CODE)}" for name in files), *(f"{INFO}/{name},," for name in names)]
         archive.writestr(f"{INFO}/RECORD", "\n".join([*lines, ""]))
     return path
 
