@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ import pytest
 from jupyter_condabuild.image.paths import ACTIVATE, ENTRYPOINT, PREFIX, TOOLS
 from jupyter_condabuild.image.programs import PROGRAMS
 
-SHELLS = [["bash"], ["bash", "--posix"], ["bash", "-eu"], ["dash"], ["dash", "-eu"]]
+SHELLS = [["bash"], ["bash", "--posix"], ["bash", "-eu"], ["dash"], ["dash", "-eu"], ["busybox", "ash"]]
 FOUND = [shell for shell in SHELLS if shutil.which(shell[0])]
 
 
@@ -43,10 +44,11 @@ class Environment:
         return self.folder / "tools" / Path(path).name
 
     def activated(self, shell: list[str], given: dict[str, str] | None = None) -> tuple[dict[str, str], str]:
-        """Activates in a shell. Returns its exported variables, and the errors."""
+        """Activates in a shell as /etc/profile does. Returns its exported variables, and the errors."""
         env = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", **(given or {})}
-        code = f'. "{self.program(ACTIVATE)}"; [ "$*" = "one two" ]; [ "$PWD" = / ]; env -0'
-        command = [*shell, "-c", code, "shell", "one", "two"]
+        self._write("profile", f'for file in "{self.program(ACTIVATE)}"; do . "$file"; done')
+        code = f'. "{self.folder}/profile"; [ "$*" = "one two" ]; [ "$PWD" = / ]; env -0'
+        command = [shutil.which(shell[0]) or "", *shell[1:], "-c", code, "shell", "one", "two"]
         done = subprocess.run(command, env=env, cwd="/", stdin=subprocess.DEVNULL, capture_output=True)
         assert done.returncode == 0, done.stderr
         return dict(item.split("=", 1) for item in done.stdout.decode().split("\0") if item), done.stderr.decode()
@@ -100,11 +102,12 @@ class TestInEachShell:
     def test_a_script_may_start_a_process_that_stays(self, made: Environment, shell: list[str]) -> None:
         """Nothing waits for the end of the process."""
         made.script("a", f"cat {made.folder}/fifo >/dev/null 2>&1 & export STARTED=1")
-        subprocess.run(["mkfifo", made.folder / "fifo"], check=True)
+        os.mkfifo(made.folder / "fifo")
+        writer = os.open(made.folder / "fifo", os.O_RDWR)  # the process ends when this is closed
         try:
             assert made.activated(shell)[0]["STARTED"] == "1"
         finally:
-            (made.folder / "fifo").write_text("")
+            os.close(writer)
 
     def test_a_second_activation_only_restores_path(self, made: Environment, shell: list[str]) -> None:
         """/etc/profile sets PATH anew in a login shell below the first one."""
