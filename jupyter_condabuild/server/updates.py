@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from jupyter_condabuild.errors import BadRequest, NotThere
@@ -24,19 +24,19 @@ MAX_BUILDS = 100
 _AFTER = re.compile(r"([0-9a-f]{16}):([0-9]{1,18})", re.ASCII)
 
 
-def after(values: Iterable[str]) -> dict[str, int]:
+def after(values: Sequence[str]) -> dict[str, int]:
     """Parses the parameters `after` of the route: the number of the last event that the reader has, by build.
 
     Raises BadRequest.
     """
+    if len(values) > MAX_BUILDS:
+        raise BadRequest(f"after may name {MAX_BUILDS} builds at most, and it names {len(values)}.")
     seqs: dict[str, int] = {}
     for value in values:
         match = _AFTER.fullmatch(value)
         if not match:
             raise BadRequest(f"after must be ID:SEQ, the id of a build and the number of an event: {value[:100]!a}.")
         seqs[match[1]] = int(match[2])
-    if len(seqs) > MAX_BUILDS:
-        raise BadRequest(f"after may name {MAX_BUILDS} builds at most, and it names {len(seqs)}.")
     return seqs
 
 

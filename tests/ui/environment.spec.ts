@@ -101,6 +101,7 @@ test('the button of a notebook displays the environment of this notebook', async
   await panel.picture('another-environment');
   await page
     .locator('.jp-NotebookPanel:not(.lm-mod-hidden) [data-jp-item-name="containerize"] :is(button, jp-button)')
+    .first()
     .click();
   await expect(panel.node.getByText('Ready to share')).toBeHidden();
   await expect(panel.node.getByRole('heading', { name, exact: true })).toBeVisible();

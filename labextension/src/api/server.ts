@@ -102,7 +102,8 @@ export class RestServer implements Server {
   }
 
   private async newest(after: ReadonlyMap<string, number>, signal: AbortSignal): Promise<NewEvents> {
-    const query = [...after].map(([id, seq]) => `after=${encodeURIComponent(id)}:${seq}`).join('&');
+    // The server takes a hundred builds. The displayed build is among the last ones.
+    const query = [...after].slice(-100).map(([id, seq]) => `after=${encodeURIComponent(id)}:${seq}`).join('&');
     return this.requestJson(`updates?${query}`, 'GET', undefined, signal);
   }
 
