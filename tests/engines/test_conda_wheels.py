@@ -19,6 +19,7 @@ from jupyter_condabuild.conda.prefix.snapshot import snapshot
 from jupyter_condabuild.engines.docker.installers import installer
 from jupyter_condabuild.engines.docker.recipe import Wanted, recipe
 from jupyter_condabuild.jobs.diff import compare, locked
+from jupyter_condabuild.requests.build import LockfileRequest
 from jupyter_condabuild.requests.job_context import JobContext
 from tests.parts.builds import Workshop, install, small_channel
 from tests.parts.channel.package import File, Metadata
@@ -126,7 +127,7 @@ def test_an_image_with_a_wheel_of_conda_is_verified_and_compared(
     assert "conda-meta/demo-pkg-1.0-py3_none_any_0.json" not in tree
     made = lock(snapshot(environment))
     assert load("@EXPLICIT\n" + image.read("opt/condabuild/pip.txt").decode()).pip == (PACKAGE,)
-    assert not compare(made, locked(str(workshop.folder / "image.tar"), job)).changes
+    assert not compare(made, locked(str(workshop.folder / "image.tar"), LockfileRequest(), job)).changes
     proof = verified(workshop.folder / "image.tar", workshop.store)
     assert proof.differs == ()
 
