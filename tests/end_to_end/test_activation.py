@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -38,17 +39,26 @@ def odd(tmp_path_factory: pytest.TempPathFactory) -> Channel:
     return small_channel(tmp_path_factory.mktemp("odd"), [(Metadata("odd", "1"), entries)])
 
 
-class Container:
-    """A container that waits, in which other processes run."""
+@dataclass(frozen=True)
+class Loaded:
+    """An image in an engine."""
 
-    def __init__(self, client: docker.DockerClient, name: str) -> None:
-        self.client, self.name = client, name
-        self.container = client.containers.run(name, ["sleep", "600"], detach=True, network_mode="none", read_only=True)
+    client: docker.DockerClient
+    name: str
 
-    def run(self, *command: str, **options: Any) -> tuple[int, str, str]:
-        """Runs a command in the container as 'docker exec' does. Returns the exit status, the output and the errors."""
-        status, (out, errors) = self.container.exec_run(list(command), demux=True, **options)
-        return status, (out or b"").decode(), (errors or b"").decode()
+    def run(self, *command: str) -> tuple[int, str, str]:
+        """Runs a command without the entrypoint, as 'docker exec' does. Returns the status, the output and the errors.
+
+        The file system is read-only. The output of 'docker exec' itself can be lost if the command ends at once.
+        """
+        options: dict[str, Any] = {"network_mode": "none", "read_only": True, "entrypoint": [command[0]]}
+        container = self.client.containers.create(self.name, list(command[1:]), **options)
+        try:
+            container.start()
+            status = container.wait()["StatusCode"]
+            return status, container.logs(stderr=False).decode(), container.logs(stdout=False).decode()
+        finally:
+            container.remove(force=True)
 
 
 @pytest.fixture(scope="module", params=["layers", "docker"])
@@ -59,20 +69,18 @@ def running(
     base_reference: str,
     docker_client: docker.DockerClient,
     installer_image: str,
-) -> Iterator[Container]:
-    """A container of the image of each engine, with a read-only file system."""
+) -> Iterator[Loaded]:
+    """The image of each engine."""
     folder = tmp_path_factory.mktemp(request.param)
     made = install(folder / "env", odd, "odd")
     workshop = DockerWorkshop(folder, base_reference, installer_image=installer_image)
     name = f"localhost/activation:{uuid.uuid4().hex}"
     workshop.build(made, reference=name, load=True, engine=request.param)
-    container = Container(docker_client, name)
-    yield container
-    container.container.remove(force=True)
+    yield Loaded(docker_client, name)
     docker_client.images.remove(name, force=True)
 
 
-def test_the_command_of_a_container_gets_all(running: Container) -> None:
+def test_the_command_of_a_container_gets_all(running: Loaded) -> None:
     """Scripts that end their shell are named on stderr. What scripts print is on stderr. The command is unchanged."""
     command = ["sh", "-c", f'{SHOW}; echo "$SEEN|$#|$PATH"', "sh", "a b", "c"]
     container = running.client.containers.create(running.name, command, network_mode="none")
@@ -89,7 +97,7 @@ def test_the_command_of_a_container_gets_all(running: Container) -> None:
     assert "activate.d/c.sh ended its shell" in errors
 
 
-def test_an_option_is_no_command(running: Container) -> None:
+def test_an_option_is_no_command(running: Loaded) -> None:
     """'docker run IMAGE --help' fails, and no script sees the option."""
     with pytest.raises(docker.errors.ContainerError) as raised:
         running.client.containers.run(running.name, ["--help"], network_mode="none", remove=True)
@@ -115,14 +123,14 @@ def test_an_option_is_no_command(running: Container) -> None:
     ],
     ids=" ".join,
 )
-def test_other_processes_of_a_container_get_all(running: Container, command: list[str]) -> None:
+def test_other_processes_of_a_container_get_all(running: Loaded, command: list[str]) -> None:
     """These are login shells, shells of bash, and any program behind the entrypoint, such as a line of a crontab."""
     status, out, errors = running.run(*command)
     assert (status, out) == (0, ALL), errors
     assert "condabuild_" not in errors
 
 
-def test_a_login_shell_of_a_jupyter_server_has_the_path_of_the_server(running: Container) -> None:
+def test_a_login_shell_of_a_jupyter_server_has_the_path_of_the_server(running: Loaded) -> None:
     """A terminal of JupyterLab is such a shell (docker-stacks issue 2043). The scripts do not run again."""
     status, out, errors = running.run("/opt/condabuild/entrypoint", "sh", "-c", 'sh -lc "echo \\$PATH"; echo $PATH')
     login, server = out.splitlines()
@@ -132,7 +140,7 @@ def test_a_login_shell_of_a_jupyter_server_has_the_path_of_the_server(running: C
 
 
 @pytest.mark.parametrize("command", [["tool"], ["sh", "-c", "tool && test $CONDA_PREFIX = /opt/env"]], ids=" ".join)
-def test_all_other_processes_have_the_path(running: Container, command: list[str]) -> None:
+def test_all_other_processes_have_the_path(running: Loaded, command: list[str]) -> None:
     """'docker exec' of a program, and of a shell that reads no file, get the variables of the configuration."""
     assert running.run(*command) == (0, "", "")
 
