@@ -6,6 +6,8 @@ import type {
   Change,
   Difference,
   Licenses,
+  Login,
+  LoginRequest,
   Side,
   Snapshot,
   SnapshotRequest,
@@ -29,6 +31,7 @@ export class FakeServer implements Server {
   /** The environment, if it has changed since the last snapshot. */
   changedTo: Partial<Snapshot> | null = null;
   stamps: Source[] = [];
+  logins: string[] = [];
   licensed: Licenses = { licenses: {}, packages: [], commercial: [], unlicensed: [] };
   private last: Partial<Snapshot> = {};
   snapshots: {
@@ -56,6 +59,12 @@ export class FakeServer implements Server {
     this.stamps.push(source);
     const { prefix, stamp } = await this.contents();
     return { prefix, stamp };
+  }
+
+  async login({ registry, user }: LoginRequest): Promise<Login> {
+    this.check();
+    this.logins.push(`${user}@${registry}`);
+    return { registry, user, place: '/home/ada/.docker/config.json', tested: true };
   }
 
   async licenses(): Promise<Licenses> {

@@ -129,6 +129,8 @@ export class Stage {
     await new Promise(resolve => log.once('open', resolve));
     const environment = {
       ...process.env,
+      // Logins are kept there.
+      DOCKER_CONFIG: this.path('docker'),
       JUPYTER_PATH: this.folder,
       JUPYTER_CONFIG_DIR: this.path('config'),
       JUPYTER_DATA_DIR: this.path('data'),

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from tests.conftest import missing
+from tests.parts.registry.logins import PASSWORD, USER, password_registry
 
 ROOT = Path(__file__).parents[2]
 BUILT = ROOT / "jupyter_condabuild" / "labextension"
@@ -59,7 +60,7 @@ def test_the_lock_file_names_no_host() -> None:
     )
 
 
-def test_the_panel_in_a_browser(registry: str, kernel_prefix: Path, small_base: str) -> None:
+def test_the_panel_in_a_browser(registry: str, kernel_prefix: Path, small_base: str, tmp_path: Path) -> None:
     """The tests run in Chromium. Their pictures are in tests/ui/results/pictures."""
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if not chromium:
@@ -67,11 +68,13 @@ def test_the_panel_in_a_browser(registry: str, kernel_prefix: Path, small_base: 
     for module in ("jupyterlab", "jupyterlab_language_pack_zh_CN"):
         if not importlib.util.find_spec(module):
             missing(f"{module} is not installed: scripts/venv installs it")
-    _run(
-        *("playwright", "test", "--config", "tests/ui/playwright.config.ts"),
-        CONDABUILD_UI_CHROMIUM=chromium,
-        CONDABUILD_UI_PREFIX=str(kernel_prefix),
-        CONDABUILD_UI_REGISTRY=registry,
-        CONDABUILD_UI_BASE=small_base,
-        CONDABUILD_UI_PYTHON=sys.executable,
-    )
+    with password_registry(tmp_path) as locked:
+        _run(
+            *("playwright", "test", "--config", "tests/ui/playwright.config.ts"),
+            CONDABUILD_UI_CHROMIUM=chromium,
+            CONDABUILD_UI_PREFIX=str(kernel_prefix),
+            CONDABUILD_UI_REGISTRY=registry,
+            CONDABUILD_UI_BASE=small_base,
+            CONDABUILD_UI_LOCKED=f"{locked} {USER} {PASSWORD}",
+            CONDABUILD_UI_PYTHON=sys.executable,
+        )

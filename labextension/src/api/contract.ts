@@ -38,6 +38,9 @@ export type BuildRequest =
   | Schemas['RebaseCommand']
   | Schemas['VerifyCommand'];
 
+export type Login = Schemas['Login'];
+export type LoginRequest = Schemas['LoginRequest'];
+
 export type Update = Schemas['Update'];
 export type NewEvents = Schemas['Updates'];
 /** An event of a build; exactly one `finished`, `failed` or `cancelled` ends it. */

@@ -8,6 +8,8 @@ import type {
   BuildRequest,
   Difference,
   Licenses,
+  Login,
+  LoginRequest,
   NewEvents,
   Side,
   Snapshot,
@@ -29,6 +31,8 @@ export interface Server {
   contents(source: Source): Promise<Snapshot>;
   stamp(source: Source): Promise<Stamp>;
   licenses(prefix: string): Promise<Licenses>;
+  /** Test a login at a registry, and keep it for the user. */
+  login(request: LoginRequest): Promise<Login>;
   builds(): Promise<Build[]>;
   /** The builds that wait or run. */
   active(): Promise<Build[]>;
@@ -67,6 +71,10 @@ export class RestServer implements Server {
 
   stamp(source: Source): Promise<Stamp> {
     return this.requestJson('stamps', 'POST', source);
+  }
+
+  login(request: LoginRequest): Promise<Login> {
+    return this.requestJson('logins', 'POST', request);
   }
 
   licenses(prefix: string): Promise<Licenses> {

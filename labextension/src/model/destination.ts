@@ -66,6 +66,12 @@ export function looksLikeReference(text: string): boolean {
   return new RegExp(String.raw`^(?:${host})?${part}(?:/${part})*(?::\w[\w.-]{0,127})?$`).test(text);
 }
 
+/** The registry that a reference names, or else that of the setting `registry`; without both, Docker Hub. */
+export function registryOf(reference: string, setting: string): string {
+  const named = namesRegistry(reference) ? reference : setting;
+  return named.split('/')[0] || 'docker.io';
+}
+
 /** Whether a reference names its registry, so that it can be pushed to without the setting `registry`. */
 export function namesRegistry(reference: string): boolean {
   const first = reference.split('/')[0] ?? '';

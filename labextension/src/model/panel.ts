@@ -2,7 +2,7 @@
 
 import { Signal, type ISignal } from '@lumino/signaling';
 
-import type { Asked, Build, BuildRequest, Fault } from '../api/contract';
+import type { Asked, Build, BuildRequest, Fault, Login } from '../api/contract';
 import type { Server } from '../api/server';
 import { BuildList } from './buildList';
 import { Environment } from './environment';
@@ -196,6 +196,18 @@ export class PanelModel {
   /** Rebuild an image from its own lock file, and compare both images. */
   async verify(build: Build): Promise<void> {
     await this.post({ command: 'verify', reference: imageOf(build) });
+  }
+
+  /**
+   * Test a login at a registry, and keep it for the user; then compare the plan with the registry again.
+   *
+   * The password is in no state. The promise of a login that is refused is rejected.
+   */
+  async signIn(registry: string, user: string, password: string): Promise<Login> {
+    const login = await this.server.login({ registry, user, password });
+    void this.environment.loadStatus();
+    void this.environment.plan();
+    return login;
   }
 
   async cancel(id: string): Promise<void> {

@@ -3,6 +3,7 @@
 import React from 'react';
 
 import type { Build } from '../api/contract';
+import { registryOf } from '../model/destination';
 import { failureLine, plain, report } from '../model/report';
 import { progressOf, type PanelState } from '../model/state';
 import { Actions } from './actions';
@@ -10,6 +11,7 @@ import { useSurroundings } from './context';
 import { AllowSecrets } from './environment';
 import { Log } from './log';
 import { CopyButton, Link, Notice } from './parts';
+import { SignInAfter } from './signIn';
 import { buildName, stateWord } from './words';
 
 export function Failed(props: { build: Build; state: PanelState }): JSX.Element {
@@ -28,6 +30,7 @@ export function Failed(props: { build: Build; state: PanelState }): JSX.Element 
       <p className="jp-CondaBuild-name jp-CondaBuild-cut">{build.request.reference || build.request.archive}</p>
       <Notice kind={build.state === 'cancelled' ? 'info' : 'error'} fault={fault}>
         {fault.code === 'secrets_found' && <AllowSecrets state={state} />}
+        {build.request.push && <SignInAfter fault={fault} registry={registryOf(build.request.reference, state.status?.settings.registry ?? '')} />}
         {line && build.state !== 'cancelled' && <pre className="jp-CondaBuild-mono">{plain(line.text)}</pre>}
       </Notice>
       <div className="jp-CondaBuild-links">

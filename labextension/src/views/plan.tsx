@@ -2,7 +2,7 @@
 
 import React, { useState } from 'react';
 
-import { looksLikeReference } from '../model/destination';
+import { looksLikeReference, registryOf } from '../model/destination';
 import { plannedTiles } from '../model/layerMap';
 import { replaces, type Form, type PanelState } from '../model/state';
 import { secondsText, sizeText } from '../model/units';
@@ -11,11 +11,12 @@ import { useSurroundings } from './context';
 import { Options } from './destination';
 import { LayerMap } from './layerMap';
 import { Link, Notice, Section } from './parts';
+import { SignInAfter } from './signIn';
 import { signatureText } from './words';
 
 export function Plan(props: { state: PanelState }): JSX.Element | null {
   const { trans } = useSurroundings();
-  const { builds, form, planning, snapshot } = props.state;
+  const { builds, form, planning, snapshot, status } = props.state;
   if (!snapshot) {
     return null;
   }
@@ -57,7 +58,11 @@ export function Plan(props: { state: PanelState }): JSX.Element | null {
         {planning ? trans.__('Comparing with the registry…') : cost.filter(Boolean).join(' · ')}
       </p>
       {signature && <p className="jp-CondaBuild-quiet">{trans.__('The image that the tag has now: %1', signature)}</p>}
-      {pushes && plan.unavailable && <Notice kind="warning" fault={plan.unavailable} />}
+      {pushes && plan.unavailable && (
+        <Notice kind="warning" fault={plan.unavailable}>
+          <SignInAfter fault={plan.unavailable} registry={registryOf(form.reference, status?.settings.registry ?? '')} />
+        </Notice>
+      )}
     </Section>
   );
 }
