@@ -299,12 +299,12 @@ describe('requests that take long', () => {
   });
 
   it('are one at a time in a window without Web Locks', async () => {
-    expect(await most([new Turns(undefined)])).toBe(1);
+    expect(await most([new Turns(null)])).toBe(1);
   });
 
   it.each([
     ['with', new Locks() as unknown as LockManager],
-    ['without', undefined]
+    ['without', null]
   ])('give their turn to the next one when they fail, %s Web Locks', async (_, locks) => {
     const turns = new Turns(locks);
     const failed = [1, 2, 3].map(number => turns.take(() => Promise.reject(new Error(`${number}`))));
@@ -313,7 +313,7 @@ describe('requests that take long', () => {
   });
 
   it('are not sent if they are aborted before their turn', async () => {
-    const turns = new Turns(undefined);
+    const turns = new Turns(null);
     const abort = new AbortController();
     let sent = false;
     const first = turns.take(() => new Promise<void>(resolve => setTimeout(resolve, 1000)));

@@ -45,14 +45,19 @@ export interface Server {
   follow(id: string, follower: Follower): () => void;
 }
 
+/** The longest time for the stamp of an environment, in milliseconds: its disk may not answer. */
+const LONGEST_STAMP = 10_000;
+
 export class RestServer implements Server {
   /** The events of all builds that are followed. */
   readonly updates: Updates;
   private readonly turns = new Turns();
+  /** The short requests that the panel sends without a person: one at a time. */
+  private readonly background = new Turns(null);
 
   constructor(private readonly settings: ServerConnection.ISettings) {
     this.updates = new Updates(
-      (after, signal) => this.newest(after, signal),
+      (after, signal) => this.background.take(() => this.newest(after, signal), signal),
       () => document.hidden
     );
   }
@@ -70,7 +75,7 @@ export class RestServer implements Server {
   }
 
   stamp(source: Source): Promise<Stamp> {
-    return this.requestJson('stamps', 'POST', source);
+    return this.background.take(() => this.requestJson('stamps', 'POST', source, AbortSignal.timeout(LONGEST_STAMP)));
   }
 
   login(request: LoginRequest): Promise<Login> {
@@ -86,7 +91,7 @@ export class RestServer implements Server {
   }
 
   async active(): Promise<Build[]> {
-    return (await this.requestJson<NewEvents>('updates')).others;
+    return (await this.background.take(() => this.requestJson<NewEvents>('updates'))).others;
   }
 
   start(request: BuildRequest): Promise<Build> {

@@ -6,7 +6,7 @@ import type { Connection } from '../api/updates';
 import { withEvents } from './build';
 import { faultOf } from './fault';
 import { Generation } from './generation';
-import { connectionOf, isOver, progressOf, withBuild, withBuilds } from './state';
+import { activeBuilds, connectionOf, isOver, progressOf, withBuild, withBuilds } from './state';
 import type { Store } from './store';
 
 export interface BuildListObserver {
@@ -58,6 +58,10 @@ export class BuildList {
 
   /** Find builds that another window has started. */
   async discover(): Promise<void> {
+    // The events of a build that runs or waits come with the other builds.
+    if (activeBuilds(this.store.state).length) {
+      return;
+    }
     try {
       (await this.server.active()).forEach(build => this.add(build));
     } catch {
