@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import threading
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,7 @@ async def test_a_kernel_becomes_an_image_for_others(
     api: Api, kernelspec: str, base_reference: str, registry: str, docker_client: docker.DockerClient
 ) -> None:
     """Snapshot, build, events, lock file and share commands match the contract, and the image runs."""
-    reference = f"{registry}/server/analysis:first"
+    reference = f"{registry}/server/{uuid.uuid4().hex}:first"
     kernel = await started(api, kernelspec)
     before = await api("POST", "condabuild/snapshots", {"kernel_id": kernel, "reference": reference})
     assert before.status == 200, before.body

@@ -48,12 +48,14 @@ class Real:
     prefix: str
     digest: str
     build: str
+    registry: str
+    """A registry that asks for no login."""
     spare: str
     """An ended build that a case may delete."""
 
 
 @pytest.fixture(scope="module")
-def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Real]:
+def real(tmp_path_factory: pytest.TempPathFactory, registry: str) -> Iterator[Real]:
     """A server with an environment, its lock file and an ended build."""
     folder = tmp_path_factory.mktemp("contract")
     small = SmallPrefix(folder / "envs" / "small")
@@ -64,7 +66,7 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Real]:
     spare, _ = finished(home.state, 10)
     with Server(home) as server:
         answer = server.client.post("condabuild/snapshots", json={"prefix": str(small.path)})
-        yield Real(server, str(small.path), answer.raise_for_status().json()["digest"], id, spare)
+        yield Real(server, str(small.path), answer.raise_for_status().json()["digest"], id, registry, spare)
 
         def all_ended() -> bool:
             builds = server.client.get("condabuild/builds?limit=1000").raise_for_status().json()["builds"]
@@ -119,6 +121,10 @@ def _make_real(case: schemathesis.Case, real: Real) -> None:
         body |= {"before": {"prefix": real.prefix}, "after": {"lockfile": real.digest}}
     elif path.endswith(("/licenses", "/stamps")):
         case.body = {"prefix": real.prefix}
+    elif path.endswith("/logins"):
+        fill = {"POST": body, "DELETE": case.query}.get(case.method)
+        if isinstance(fill, dict):
+            fill["registry"] = real.registry
     elif path.endswith(("/snapshots", "/exports", "/builds")) and isinstance(body, dict):
         if body.get("command", "build") in ("build", "base"):
             source = "lockfile" if "lockfile" in body else "prefix"
