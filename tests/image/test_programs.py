@@ -170,3 +170,14 @@ def test_the_programs_name_the_paths_of_an_image() -> None:
     assert f". {ACTIVATE}" in text
     assert f"{PREFIX}/etc/conda/activate.d" in text
     assert f"CONDA_PREFIX={PREFIX} " in text
+
+
+@pytest.mark.parametrize("shell", FOUND, ids=" ".join)
+def test_a_bash_that_a_script_starts_does_not_activate_again(made: Environment, shell: list[str]) -> None:
+    """Without an end, each would run the script, and start the next. Its PATH is that of the activation."""
+    log = made.folder / "log"
+    stop = f'echo "$PATH" >>"{log}"; [ "$(wc -l <"{log}")" -lt 4 ] || exit 0'
+    made.script("a", f"{stop}\nexport SEEN=$(bash -c 'echo \"$PATH\"')")
+    env, errors = made.activated(shell, {"BASH_ENV": str(made.program(ACTIVATE))})
+    assert errors == ""
+    assert log.read_text().splitlines() == [env["SEEN"]] == [f"{made.folder}/env/bin:/usr/bin:/bin"]
