@@ -109,7 +109,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     except Exception as error:  # a bug of jupyter-condabuild: users get a message instead of a traceback
         if os.environ.get("CONDABUILD_DEBUG"):
             raise
-        report(_unexpected(error))
+        report(_no_thread(arguments.command) if "can't start new thread" in str(error) else _unexpected(error))
         status = EXIT_FAILED
     for close in (getattr(report, "close", None), sys.stdout.flush, sys.stderr.flush):
         with suppress(BrokenPipeError):
@@ -118,6 +118,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     # Not sys.exit: it would wait for the uploads of a cancelled build, and rattler's threads can crash the interpreter
     # while it shuts down.
     os._exit(status)
+
+
+def _no_thread(command: str) -> Failed:
+    return Failed(
+        BuildLimit.code,
+        f"The command '{command}' cannot start another thread: this machine, container or account has a limit.",
+        "End other programs, or raise the limit of processes (ulimit -u; in a container, --pids-limit).",
+    )
 
 
 def _unexpected(error: Exception) -> Failed:

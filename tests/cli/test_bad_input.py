@@ -7,6 +7,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -247,3 +248,26 @@ def test_a_file_that_is_no_lock_file(run: CommandLine, base_archive: Path, text:
         "build", "--lockfile", "lock", "-o", "x.tar", "--base", f"oci-archive:{base_archive}", "--events", "jsonl"
     )
     assert failure(done, "bad_lockfile")
+
+
+NO_THREADS = """
+import sys, threading
+from jupyter_condabuild import cli
+
+def refuse(thread):
+    raise RuntimeError("can't start new thread")
+
+threading.Thread.start = refuse
+cli.main(sys.argv[1:])
+"""
+"""The command line on a machine that starts no thread, as with a limit of processes."""
+
+
+def test_a_machine_that_starts_no_thread(run: CommandLine, rattler_prefix: Path) -> None:
+    """The limit is that of a container or of an account. The error names it, and is no bug of the program."""
+    command = [sys.executable, "-c", NO_THREADS, "build", str(rattler_prefix), "-o", "x.tar", "--base", "oci-archive:x"]
+    done = subprocess.run(command, env=run.environ, cwd=run.folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "cannot start another thread" in done.stderr
+    assert "ulimit -u" in done.stderr
+    assert "bug" not in done.stderr
