@@ -18,6 +18,7 @@ from jupyter_condabuild.errors import UsageError
 from jupyter_condabuild.oci.image import Reference
 from jupyter_condabuild.oci.location import ImageLocation
 from jupyter_condabuild.requests.option import Request, option
+from jupyter_condabuild.requests.outside import check_outside
 from jupyter_condabuild.settings import DEFAULT_BASE, Settings, default_store
 
 _HOMES = frozenset((Path("/home"), Path("/Users")))
@@ -288,8 +289,9 @@ class PlanRequest(ImageRequest):
     )
 
     def __post_init__(self) -> None:
-        """Raises UsageError if the folder to include does not exist, or contains a home folder."""
+        """Raises UsageError for a folder to include that does not exist or contains a home folder, and for odd paths."""
         super().__post_init__()
+        check_outside(self.include_outside, self.without_outside)
         if self.include and not self.include.is_dir():
             raise UsageError(f"The folder {self.include} of --include does not exist.", "Name a folder that exists.")
         if self.include and has_home(self.include):

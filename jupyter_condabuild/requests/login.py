@@ -42,8 +42,10 @@ class LoginRequest(LogoutRequest, JobRequest):
 
 
 def _host(text: str) -> str:
-    """Returns the registry of a host, an address or a repository. Raises BadReference."""
+    """Returns the registry of a host, an address or a repository. Raises BadReference, UsageError."""
     head = text.strip().rpartition("://")[2].partition("/")[0]
+    if "@" in head:
+        raise UsageError("The name of the registry has a login before it.", "Give the user name with --user NAME.")
     host = Reference.parse(f"{head}/any/any").registry
     if host == "docker.io" and head not in ("docker.io", "index.docker.io", "hub.docker.com"):
         raise BadReference(f"{text[:300]!r} is not the name of a registry: a registry has a dot or a port in its name.")

@@ -181,3 +181,16 @@ def test_a_bash_that_a_script_starts_does_not_activate_again(made: Environment, 
     env, errors = made.activated(shell, {"BASH_ENV": str(made.program(ACTIVATE))})
     assert errors == ""
     assert log.read_text().splitlines() == [env["SEEN"]] == [f"{made.folder}/env/bin:/usr/bin:/bin"]
+
+
+@pytest.mark.parametrize("shell", FOUND, ids=" ".join)
+@pytest.mark.parametrize("clean", ["env -i PATH=/usr/bin:/bin BASH_ENV=$BASH_ENV", "env -u CONDABUILD_PATH"])
+def test_a_bash_without_the_variables_does_not_activate_again(made: Environment, shell: list[str], clean: str) -> None:
+    """A script may clean the environment of a shell that it starts, as for a login shell."""
+    log = made.folder / "log"
+    stop = f'echo "$PATH" >>"{log}"; [ "$(wc -l <"{log}")" -lt 4 ] || exit 0'
+    made.script("a", f"{stop}\nexport SEEN=$({clean} bash -c 'echo \"$PATH\"')")
+    env, errors = made.activated(shell, {"BASH_ENV": str(made.program(ACTIVATE))})
+    assert errors == ""
+    assert len(log.read_text().splitlines()) == 1
+    assert env["SEEN"].startswith(f"{made.folder}/env/bin:")

@@ -70,6 +70,7 @@ def test_a_registry_that_asks_for_no_login_is_said(run: CommandLine, registry: s
     [
         ((), "names no registry"),
         (("lab", "-u", "x", "--password-stdin"), "not the name of a registry"),
+        (("https://ada:canary@registry.lab.org", "--password-stdin"), "--user NAME"),
         (("registry.lab.org/UPPER x:", "-u", "x"), "--password-stdin"),
         (("registry.lab.org", "--password-stdin"), "--user NAME"),
         (("registry.lab.org", "-u", "x"), "--password-stdin"),
@@ -81,6 +82,7 @@ def test_what_is_missing_is_named(run: CommandLine, words: tuple[str, ...], said
     done = run("login", *words)
     assert done.status in (1, 2)
     assert said in done.err
+    assert "canary" not in done.err
 
 
 def test_a_terminal_is_asked_and_does_not_show_the_password(run: CommandLine, locked: str) -> None:
