@@ -289,7 +289,7 @@ class PlanRequest(ImageRequest):
     )
 
     def __post_init__(self) -> None:
-        """Raises UsageError for a folder to include that does not exist or contains a home folder, and for odd paths."""
+        """Raises UsageError for a folder to include that does not exist or has a home folder, and for odd paths."""
         super().__post_init__()
         check_outside(self.include_outside, self.without_outside)
         if self.include and not self.include.is_dir():
