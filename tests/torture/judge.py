@@ -41,7 +41,7 @@ class Verdict:
     output: str = ""
 
 
-def judge(case: Case) -> Verdict:
+def judge(case: Case, limit: float = SECONDS) -> Verdict:
     """Runs the commands of a case in new folders."""
     verdict = Verdict(case)
     with TemporaryDirectory(prefix="torture-") as folder:
@@ -49,7 +49,7 @@ def judge(case: Case) -> Verdict:
         commands = [list(map(str, command)) for command in case.prepare(place)]
         before = place.protected()
         for command in commands:
-            _run(command, place, case, verdict)
+            _run(command, place, case, verdict, limit)
         _compare(before, place.protected(), verdict)
         if place.executed.exists():
             verdict.faults.append("a hostile program was executed")
@@ -62,7 +62,7 @@ def judge(case: Case) -> Verdict:
     return verdict
 
 
-def _run(command: list[str], place: Place, case: Case, verdict: Verdict) -> None:
+def _run(command: list[str], place: Place, case: Case, verdict: Verdict, limit: float) -> None:
     words = [sys.executable, "-m", "jupyter_condabuild", *command]
     environ = {**place.environ(), **case.environ}
     with TemporaryFile() as output:
@@ -94,7 +94,7 @@ def _run(command: list[str], place: Place, case: Case, verdict: Verdict) -> None
         verdict.faults.append(f"{command[0]} ended with {status}")
     if "Traceback" in text or "unexpected error" in text or '"unexpected"' in text:
         verdict.faults.append(f"{command[0]} raised an error that nothing caught: {text[-300:]}")
-    if seconds > SECONDS:
+    if seconds > limit:
         verdict.faults.append(f"{command[0]} took {seconds:.1f} s")
     if megabytes > MEGABYTES:
         verdict.faults.append(f"{command[0]} took {megabytes:.0f} MB")
