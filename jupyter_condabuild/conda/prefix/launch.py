@@ -6,7 +6,6 @@ They are kept as texts ``NAME=VALUE``. Options of the interpreter are written as
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 
 from jupyter_condabuild.conda.prefix.kernel import filled
 from jupyter_condabuild.conda.prefix.kernel_process import children_of
+from jupyter_condabuild.conda.prefix.launchers import PYTHON
 
 PURPOSES: Mapping[str, str] = {
     "PYTHONSTARTUP": "a script that Python and IPython run first",
@@ -43,7 +43,6 @@ Python's own search path is not here: `import_paths` follows it.
 
 _IMPORT = ("PYTHONPATH", "PYTHONNOUSERSITE", "PYTHONUSERBASE", "IPYTHONDIR", "HOME")
 _NAMES = frozenset((*_IMPORT, *PURPOSES))
-_PYTHON = re.compile(r"python[\d.]*t?")
 
 
 def of_shell() -> tuple[str, ...]:
@@ -59,7 +58,7 @@ def of_process(pid: int) -> tuple[str, ...]:
     processes = [pid]
     for number in processes:  # the list grows
         argv = _words(number, "cmdline")
-        if argv and _PYTHON.fullmatch(os.path.basename(argv[0])):
+        if argv and PYTHON.fullmatch(os.path.basename(argv[0])):
             pid = number
             break
         processes += children_of(number)
@@ -109,7 +108,7 @@ def launch_variables(argv: Sequence[str], variables: Mapping[str, str], cwd: Pat
 def _options(argv: Sequence[str]) -> set[str]:
     """Returns the letters of the options in the command line of a Python interpreter; none for another program."""
     found: set[str] = set()
-    if not argv or not _PYTHON.fullmatch(os.path.basename(argv[0])):
+    if not argv or not PYTHON.fullmatch(os.path.basename(argv[0])):
         return found
     words = iter(argv[1:])
     for word in words:
