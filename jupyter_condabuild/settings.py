@@ -118,13 +118,6 @@ class Settings:
             values[name] = os.path.expanduser(values.get(name, getattr(self, name)))
         return replace(self, **values)
 
-    def named(self, reference: str) -> str:
-        """Returns the reference, with `registry` before it if the reference names no registry."""
-        head, slash, _ = reference.partition("/")
-        if not reference or not self.registry or (slash and ("." in head or ":" in head or head == "localhost")):
-            return reference
-        return f"{self.registry.rstrip('/')}/{reference}"
-
 
 _FIELDS = {item.name: item for item in fields(Settings)}
 _PATHS = [name for name, item in _FIELDS.items() if item.metadata.get("path")]

@@ -9,7 +9,7 @@ from dataclasses import Field, replace
 from typing import Any, TypeVar
 
 from jupyter_condabuild.errors import UsageError
-from jupyter_condabuild.requests.build import repositories_of
+from jupyter_condabuild.requests.image_names import repositories_of
 from jupyter_condabuild.requests.option import Option, Request, json_type
 from jupyter_condabuild.settings import Settings
 

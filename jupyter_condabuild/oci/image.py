@@ -328,12 +328,23 @@ _HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9a-fA-F:]
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 
 
+def names_registry(name: str) -> bool:
+    """Whether the name of an image begins with a registry, as Docker decides it: localhost, or with a dot or port."""
+    head, slash, _ = name.partition("/")
+    return bool(slash) and (head == "localhost" or "." in head or ":" in head)
+
+
+def with_registry(name: str, registry: str) -> str:
+    """Returns the name of an image with a registry, and path in it, before it, if the name itself has none."""
+    return name if not name or not registry or names_registry(name) else f"{registry.rstrip('/')}/{name}"
+
+
 @dataclass(frozen=True)
 class Reference:
     """The name of an image: ``registry/repository:tag`` or ``registry/repository@digest``.
 
-    A name without a registry belongs to Docker Hub (``docker.io``). If such a name has only one component, the prefix
-    ``library/`` is added, as Docker does.
+    A name without a registry belongs to Docker Hub (``docker.io``), and is `bare`. If such a name has only one
+    component, the prefix ``library/`` is added, as Docker does.
 
     Source: distribution-spec "Pulling manifests" and github.com/distribution/reference.
     """
@@ -342,6 +353,7 @@ class Reference:
     repository: str
     tag: str = ""
     digest: Digest | None = None
+    bare: bool = field(default=False, compare=False, repr=False)
 
     @classmethod
     def parse(cls, text: str) -> Reference:
@@ -353,11 +365,8 @@ class Reference:
         """
         name, at, digest_text = text.strip().partition("@")
         digest = Digest.parse(digest_text) if at else None
-        head, slash, rest = name.partition("/")
-        if slash and (head == "localhost" or "." in head or ":" in head):
-            registry, path = head, rest
-        else:
-            registry, path = "docker.io", name
+        bare = not names_registry(name)
+        registry, _, path = ("docker.io", "", name) if bare else name.partition("/")
         path, colon, tag = path.partition(":")
         if registry in ("index.docker.io", "registry-1.docker.io"):
             registry = "docker.io"
@@ -375,7 +384,7 @@ class Reference:
                 f"{text[:300]!r} is not an image reference: a tag contains only letters, digits and . _ - (at most 128 "
                 "characters)."
             )
-        return cls(registry, path, tag or ("" if digest else "latest"), digest)
+        return cls(registry, path, tag or ("" if digest else "latest"), digest, bare)
 
     def __str__(self) -> str:
         tag = f":{self.tag}" if self.tag else ""

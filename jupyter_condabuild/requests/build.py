@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import pwd
-from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from jupyter_condabuild.conda.prefix.launch import of_shell
 from jupyter_condabuild.errors import UsageError
 from jupyter_condabuild.oci.image import Reference
 from jupyter_condabuild.oci.location import ImageLocation
+from jupyter_condabuild.requests.image_names import refuse_bare, refuse_digest
 from jupyter_condabuild.requests.option import Request, option
 from jupyter_condabuild.requests.outside import check_outside
 from jupyter_condabuild.settings import DEFAULT_BASE, Settings, default_store
@@ -28,24 +28,6 @@ _HOMES = frozenset((Path("/home"), Path("/Users")))
 def local_store() -> Path:
     """Returns the default folder of the local store: ``CONDABUILD_STORE_DIR``, or a folder in the user's cache."""
     return Path(default_store())
-
-
-def repositories_of(references: Iterable[str]) -> tuple[str, ...]:
-    """Returns the repositories of images as `trusted_repositories` takes them. Raises BadReference or BadDigest."""
-    parsed = map(Reference.parse, references)
-    return tuple(f"{reference.registry}/{reference.repository}" for reference in parsed)
-
-
-def refuse_digest(reference: Reference | None) -> None:
-    """Raises UsageError if the name of an image that is to be made has a digest.
-
-    The digest of the image is known only when the image is made, so the name would promise another image.
-    """
-    if reference and reference.digest:
-        raise UsageError(
-            f"The image name {reference} has a digest, but the digest is known only after the build.",
-            f"Write it as {replace(reference, digest=None, tag=reference.tag or 'latest')}.",
-        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -346,12 +328,14 @@ class BuildRequest(PlanRequest):
     )
 
     def __post_init__(self) -> None:
-        """Raises UsageError if the image has no destination, or no name and the destination needs one."""
+        """Raises UsageError if there is no destination, or if the destination needs a name or a registry."""
         super().__post_init__()
         if not (self.push or self.load or self.archive):
             raise UsageError("The image has no destination.", "Add --push, --load or -o FILE.tar.")
         if (self.push or self.load) and not self.reference:
             raise UsageError("--push and --load need a name for the image.", "Add -t registry.lab.org/team/env:tag.")
+        if self.push:
+            refuse_bare(self.reference)
 
     @property
     def destination(self) -> Reference | None:
@@ -382,7 +366,7 @@ class BaseRequest(ImageRequest):
     )
 
     def __post_init__(self) -> None:
-        """Raises UsageError if `keep` is less than 1, or if there is no reference."""
+        """Raises UsageError if `keep` is less than 1, or if there is no reference with a registry."""
         super().__post_init__()
         if self.keep < 1:
             raise UsageError(
@@ -392,3 +376,4 @@ class BaseRequest(ImageRequest):
             raise UsageError(
                 "A base needs the name of the image that it belongs to.", "Add -t registry.lab.org/team/env:tag."
             )
+        refuse_bare(self.reference)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Self
 
 from jupyter_condabuild.errors import UsageError
-from jupyter_condabuild.oci.image import Reference
+from jupyter_condabuild.oci.image import Reference, with_registry
 from jupyter_condabuild.oci.location import ImageLocation, has_prefix
 from jupyter_condabuild.settings import Settings, setting_of
 
@@ -149,7 +149,7 @@ class Request:
             elif option.setting:
                 value[name] = getattr(settings, option.setting)
             if option.completed and value.get(name) and not _is_local(item, str(value[name])):
-                value[name] = settings.named(value[name])
+                value[name] = with_registry(value[name], settings.registry)
         return cls.parse({**given, **value} if given.keys() - cls.options().keys() else value)
 
     def to_json(self) -> dict[str, Any]:

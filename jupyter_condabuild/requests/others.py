@@ -18,8 +18,8 @@ from jupyter_condabuild.requests.build import (
     JobRequest,
     LockfileRequest,
     RecipeRequest,
-    refuse_digest,
 )
+from jupyter_condabuild.requests.image_names import refuse_bare, refuse_digest
 from jupyter_condabuild.requests.option import Request, option
 from jupyter_condabuild.settings import DEFAULT_BASE
 
@@ -88,7 +88,7 @@ class RebaseRequest(JobRequest):
     compression_level: int = option(1, setting="compression_level")
 
     def __post_init__(self) -> None:
-        """Raises UsageError if there is no image, or if the name of the result has no tag or has a digest."""
+        """Raises UsageError if there is no image, or if the result has no tag or no registry, or has a digest."""
         if not self.reference:
             raise UsageError(f"{self.label} names no image.", "Give its name, as registry.lab.org/team/env:tag.")
         refuse_digest(self.target)
@@ -97,6 +97,7 @@ class RebaseRequest(JobRequest):
                 f"The name of the result, {self.result}, has no tag.",
                 "Give a name with a tag: -t registry/repository:tag.",
             )
+        refuse_bare(self.result)
 
     @property
     def result(self) -> Reference:
@@ -189,12 +190,14 @@ class ExportRequest(RecipeRequest):
     )
 
     def __post_init__(self) -> None:
-        """Raises UsageError if there is no kind, or if files that build the image name it with a digest."""
+        """Raises UsageError if there is no kind, or if files that make or push the image cannot use its name."""
         super().__post_init__()
         if not self.kind:
             raise UsageError(f"{self.label} names no kind of files.", f"Use one of: {', '.join(EXPORTS)}.")
         if self.kind in ("dockerfile", "github-actions", "gitlab-ci"):
             refuse_digest(self.reference)
+        if self.kind in ("github-actions", "gitlab-ci"):
+            refuse_bare(self.reference)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from jupyter_condabuild.oci.image import Reference
+from jupyter_condabuild.oci.image import Reference, with_registry
 from jupyter_condabuild.oci.logins import credentials
 from jupyter_condabuild.requests.login import LoginRequest, LogoutRequest
 from jupyter_condabuild.server import path_checks
@@ -27,7 +27,8 @@ class Logins:
         return {"logins": await asyncio.to_thread(self._all)}
 
     def _all(self) -> list[dict[str, str]]:
-        first = [Reference.parse(self._settings.named("any/any")).registry] if self._settings.registry else []
+        registry = self._settings.registry
+        first = [Reference.parse(with_registry("any/any", registry)).registry] if registry else []
         found = []
         for host in dict.fromkeys([*first, *credentials.hosts()]):
             login = credentials.find(host)

@@ -13,7 +13,7 @@ from typing import Any
 
 from jupyter_condabuild.conda.prefix.launchers import is_prefix
 from jupyter_condabuild.errors import BadRequest, NotAPrefix, PrefixNotAllowed
-from jupyter_condabuild.oci.image import Reference
+from jupyter_condabuild.oci.image import Reference, with_registry
 from jupyter_condabuild.oci.location import ImageLocation, has_prefix
 from jupyter_condabuild.requests.option import Request
 from jupyter_condabuild.settings import Settings
@@ -89,7 +89,7 @@ def options(kind: type[Request], values: Mapping[str, Any], root: Path, settings
             case "ImageLocation" | "ImageLocation | None":
                 checked[name] = image(root, given, settings, name, completed=option.completed)
             case "Reference | None":
-                check_registry(settings.named(given) if option.completed else given, settings)
+                check_registry(with_registry(given, settings.registry) if option.completed else given, settings)
             case "tuple[Reference, ...]":
                 for text in given:
                     check_registry(text, settings)
@@ -125,7 +125,7 @@ def image(root: Path, text: str, settings: Settings, member: str = "reference", 
     """
     if not has_prefix(text):
         # The result has a registry, so the command cannot take it for the path of a file.
-        return str(check_registry(settings.named(text) if completed else text, settings))
+        return str(check_registry(with_registry(text, settings.registry) if completed else text, settings))
     location = ImageLocation.parse(text)
     if location.is_file:
         return str(ImageLocation(location.kind, str(below(root, location.name, member))))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,10 @@ import pytest
 
 from jupyter_condabuild.errors import BadReference, CondaBuildError, UsageError
 from jupyter_condabuild.oci.location import ImageLocation
-from jupyter_condabuild.requests.build import BuildRequest, PlanRequest
+from jupyter_condabuild.requests.build import BaseRequest, BuildRequest, PlanRequest
+from jupyter_condabuild.requests.option import Request
 from jupyter_condabuild.requests.others import ExportRequest, RebaseRequest
-from jupyter_condabuild.settings import default_store
+from jupyter_condabuild.settings import Settings, default_store
 from tests.parts.jobs import build_request
 
 GOOD: dict[str, Any] = {"prefix": "/env", "archive": "x.tar"}
@@ -90,6 +92,45 @@ def test_a_digest_is_never_the_name_of_a_result() -> None:
         assert raised.value.hint == "Write it as lab.org/x:v1."
     assert str(RebaseRequest.parse({"reference": name}).result) == "lab.org/x:v1"
     assert str(ExportRequest.parse({"prefix": "/env", "reference": name, "kind": "compose"}).reference) == name
+
+
+BARE: dict[str, Callable[[str], Request]] = {
+    "build": lambda name: BuildRequest.parse({"prefix": "/env", "push": True, "reference": name}),
+    "base": lambda name: BaseRequest.parse({"prefix": "/env", "reference": name}),
+    "rebase": lambda name: RebaseRequest.parse({"reference": name}),
+    "rebase to": lambda name: RebaseRequest.parse({"reference": "lab.org/x", "target": name}),
+    "github-actions": lambda name: ExportRequest.parse({"prefix": "/env", "kind": "github-actions", "reference": name}),
+    "gitlab-ci": lambda name: ExportRequest.parse({"prefix": "/env", "kind": "gitlab-ci", "reference": name}),
+}
+
+
+@pytest.mark.parametrize("kind", BARE)
+def test_nothing_goes_to_docker_hub_that_was_not_named(kind: str) -> None:
+    """A name without a registry is refused for a push. The hint has the name that means Docker Hub, which is taken."""
+    for name, full in {"team/env": "docker.io/team/env:latest", "env:1": "docker.io/library/env:1"}.items():
+        with pytest.raises(UsageError, match=f"The image name {name}.* names no registry") as raised:
+            BARE[kind](name)
+        assert full in raised.value.hint
+        assert BARE[kind](full)
+    assert BARE[kind]("localhost/env")
+    assert BARE[kind]("lab:5000/env")
+
+
+def test_a_name_without_a_registry_is_enough_where_nothing_is_pushed() -> None:
+    """An image in an engine or an archive, and a plan, may have such a name. The setting `registry` completes it."""
+    assert (
+        str(BuildRequest.parse({**GOOD, "load": True, "reference": "env"}).reference) == "docker.io/library/env:latest"
+    )
+    assert PlanRequest.parse({"prefix": "/env", "reference": "team/env"})
+    assert ExportRequest.parse({"prefix": "/env", "kind": "compose", "reference": "team/env"})
+    lab = Settings(registry="lab.org/team/")
+    assert str(BuildRequest.of(lab, prefix="/env", push=True, reference="env").reference) == "lab.org/team/env:latest"
+
+
+def test_a_server_passes_on_that_a_name_has_a_registry() -> None:
+    """The request of the process of a build names Docker Hub if the first request did."""
+    request = BuildRequest.parse({"prefix": "/env", "push": True, "reference": "docker.io/env"})
+    assert BuildRequest.parse(json.loads(json.dumps(request.to_json()))) == request
 
 
 @pytest.mark.parametrize("value", [[], None, "text", 3])
