@@ -112,12 +112,15 @@ def _bin(package: CondaPackage, number_of_bins: int) -> int:
 def layer_key(packages: Sequence[CondaPackage], site_packages: str, bytecode: bool) -> str:
     """Returns the key of a layer: a hexadecimal digest of everything that decides the layer's bytes, and nothing else.
 
-    The URL is part of the key because conda-meta in the image contains it. `site_packages` is part of the key only for
-    noarch Python packages, because their files go there.
+    The URL is part of the key because conda-meta in the image contains it. The URL also names the package: another name
+    is part of the key, so that a layer is not reused for a name that nobody has compared with the archive.
+    `site_packages` is part of the key only for noarch Python packages, because their files go there.
     """
     members = []
     for package in packages:
         member: dict[str, object] = {"url": package.url, "sha256": package.sha256, "md5": package.md5}
+        if not package.fn.startswith(f"{package.dist}."):
+            member["dist"] = package.dist
         if package.is_noarch_python:
             member["site_packages"] = site_packages
         members.append(member)

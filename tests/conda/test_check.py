@@ -14,7 +14,7 @@ from jupyter_condabuild.conda.linking.check import check
 from jupyter_condabuild.conda.linking.link import link
 from jupyter_condabuild.conda.package_cache import Cached
 from jupyter_condabuild.conda.packages import CondaPackage
-from jupyter_condabuild.errors import LinkFailed, UnsafePackage
+from jupyter_condabuild.errors import LinkFailed, PackageMismatch, UnsafePackage
 from jupyter_condabuild.image.paths import PREFIX
 from tests.parts.channel.hostile import path_entry
 
@@ -203,6 +203,32 @@ def test_lists_of_files_of_older_packages_are_checked(folder: Folder) -> None:
         folder.file("bin/x").check()
     (folder.path / "info/files").write_text("bin/x\nlib/l\n")
     assert folder.link("lib/l", "x").check().links == {"lib/l"}
+
+
+@pytest.mark.parametrize("false", [{"name": "numpy"}, {"version": "2"}, {"build": "1"}, {"name": None}])
+def test_a_package_has_the_name_that_the_lock_file_states(folder: Folder, false: dict[str, object]) -> None:
+    """An SBOM lists the packages of the lock file. So a package under a false name is refused, and both are named."""
+    folder.paths().check()
+    folder.index(**false)
+    with pytest.raises(PackageMismatch, match=r"evil-1-0\.conda is not evil-1-0: the archive contains ") as caught:
+        folder.check()
+    assert (
+        "-".join(
+            str({"name": "evil", "version": "1", "build": "0", **false}[key]) for key in ("name", "version", "build")
+        )
+        in caught.value.message
+    )
+
+
+@pytest.mark.parametrize("text", [None, "[]", "1"])
+def test_a_package_states_its_name(folder: Folder, text: str | None) -> None:
+    """A package without info/index.json, or with another value there, is refused."""
+    index = folder.paths().path / "info/index.json"
+    index.unlink()
+    if text:
+        index.write_text(text)
+    with pytest.raises(LinkFailed, match=r"evil-1-0: info/index\.json is missing or not valid"):
+        folder.check()
 
 
 def test_an_incomplete_package_is_named(folder: Folder) -> None:

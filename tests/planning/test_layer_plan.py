@@ -171,6 +171,13 @@ def test_nothing_is_compiled_if_the_environments_python_cannot_run() -> None:
     assert not {layer.key for layer in usual.layers} & {layer.key for layer in foreign.layers}
 
 
+@pytest.mark.parametrize("false", [{"name": "numpy2"}, {"version": "9"}, {"build": "9"}])
+def test_a_name_that_is_not_the_archives_is_part_of_the_key(false: dict[str, str]) -> None:
+    """A layer that was made for one name is not reused for another name, which nobody has compared with the archive."""
+    item = package("numpy")
+    assert layer_key([item], SITE, True) != layer_key([replace(item, **false)], SITE, True)  # type: ignore[arg-type]
+
+
 def test_a_key_depends_on_bytecode() -> None:
     """A layer without bytecode is another layer."""
     assert layer_key([package("numpy")], SITE, True) != layer_key([package("numpy")], SITE, False)

@@ -29,6 +29,11 @@ def _through_a_link(place: Place) -> tuple[list[Member], list[dict[str, Any]]]:
     return members, [path_entry("share/d", None, LINK), path_entry("share/d/config.json", None)]
 
 
+def _under_a_false_name(place: Place) -> Sequence[Command]:
+    """An SBOM of the image would name the package of the lock file."""
+    return build_package(place, [], [], index={"name": "numpy"})
+
+
 def _above(place: Place) -> str:
     """A path that leads from wherever a package is linked to the user's login."""
     return "../" * 12 + str(place.home / ".docker/config.json").lstrip("/")
@@ -201,6 +206,7 @@ def _cases() -> Iterator[Case]:
     refused = {
         "a link to a folder, and an entry through the link": _a_link_to_the_users_login,
         "the same, when an image is verified": _the_same_when_verified,
+        "a false name": _under_a_false_name,
         "an entry above": _an_entry_above,
         "an entry above, when an image is verified": _an_entry_above_when_verified,
         "an entry above, with its hash": _an_entry_above_with_a_hash,

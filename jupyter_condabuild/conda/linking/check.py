@@ -18,9 +18,9 @@ from typing import Any
 from jupyter_condabuild.conda.linking.extracted import Split, split, target_of
 from jupyter_condabuild.conda.packages import CondaPackage
 from jupyter_condabuild.conda.paths import link_fault, path_fault
-from jupyter_condabuild.errors import LinkFailed, UnsafePackage
+from jupyter_condabuild.errors import LinkFailed, PackageMismatch, UnsafePackage
 from jupyter_condabuild.files import read_regular
-from jupyter_condabuild.text import size_text
+from jupyter_condabuild.text import clean, size_text
 
 LEAST_METADATA, METADATA_RATIO = 4 << 20, 8
 """A file below info/ may have `LEAST_METADATA` bytes, and `METADATA_RATIO` times the size of the archive above that.
@@ -69,7 +69,7 @@ def most_metadata(package: CondaPackage) -> int:
 
 
 def check(package: CondaPackage, extracted: Path, site_packages: str) -> Checked:
-    """Checks every path that a package names, and every file that an installer reads.
+    """Checks the name of a package, every path that the package names, and every file that an installer reads.
 
     A file that an installer does not rewrite is checked when it is read: it must be a regular file with its hash.
 
@@ -77,13 +77,13 @@ def check(package: CondaPackage, extracted: Path, site_packages: str) -> Checked
         extracted: the folder of the extracted package.
         site_packages: the folder of noarch Python packages, relative to the prefix.
 
-    Raises UnsafePackage, or LinkFailed if the package is not complete.
+    Raises UnsafePackage, LinkFailed if the package is not complete, or PackageMismatch if it has another name.
     """
     checker = _Checker(package, extracted)
     checker.metadata()
     found = split(extracted, site_packages)
-    index = checker.json("index.json")
-    noarch = isinstance(index, dict) and index.get("noarch") == "python"
+    index = checker.index()
+    noarch = index.get("noarch") == "python"
     if noarch and not site_packages:
         raise checker.incomplete("it is a noarch Python package, and the environment has no Python")
     plain = [checker.path(name) for name, _ in found.plain] if found else []
@@ -127,6 +127,7 @@ class _Checker:
     """Reads the metadata of one extracted package, and knows how to name its faults."""
 
     def __init__(self, package: CondaPackage, folder: Path) -> None:
+        self._package = package
         self._dist = package.dist
         self._folder = str(folder)
         self._most = most_metadata(package)
@@ -159,6 +160,22 @@ class _Checker:
             raise self.unsafe(f"info/{name}", "its values are nested too deeply") from None
         except (OSError, ValueError) as error:
             raise self.incomplete(f"info/{name} cannot be read ({error})") from None
+
+    def index(self) -> Mapping[str, Any]:
+        """Returns info/index.json. The name, version and build there must be those that the lock file states.
+
+        Lists of packages, such as an SBOM, take them from the lock file.
+        """
+        value = self.json("index.json")
+        if not isinstance(value, dict):
+            raise self.incomplete("info/index.json is missing or not valid")
+        stated = [str(value.get(member)) for member in ("name", "version", "build")]
+        if stated != [self._package.name, self._package.version, self._package.build]:
+            raise PackageMismatch(
+                f"{self._package.fn} is not {self._dist}: the archive contains {clean('-'.join(stated)[:200])}.",
+                "Correct the name, version and build of the package in the lock file.",
+            )
+        return value
 
     def entries(self) -> Iterator[Mapping[str, Any]]:
         """Yields the entries of paths.json, or of info/files in a package of conda-build 2."""
