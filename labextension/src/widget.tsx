@@ -94,8 +94,9 @@ export class PanelWidget extends ReactWidget {
   }
 }
 
-function languageTag(code: string): string {
-  const tag = code.replace('_', '-');
+/** The language for dates. JupyterLab has had no language code when there is no language pack: version 4.2 has none. */
+function languageTag(code: string | undefined): string {
+  const tag = (code ?? 'en').replace('_', '-');
   return Intl.DateTimeFormat.supportedLocalesOf(/^[A-Za-z]{2,3}(-[A-Za-z0-9]+)*$/.test(tag) ? tag : 'en')[0] ?? 'en';
 }
 

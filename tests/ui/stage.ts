@@ -26,12 +26,14 @@ export class Stage {
   private constructor(
     readonly folder: string,
     readonly port: number,
-    readonly gate: Gate
+    readonly gate: Gate,
+    private readonly oldest: boolean
   ) {}
 
-  static async build(): Promise<Stage> {
+  /** @param oldest - Whether to start the oldest JupyterLab that the panel supports. */
+  static async build(oldest = false): Promise<Stage> {
     const gate = await Gate.before(given('REGISTRY'));
-    const stage = new Stage(mkdtempSync(join(tmpdir(), 'condabuild-ui-')), await freePort(), gate);
+    const stage = new Stage(mkdtempSync(join(tmpdir(), 'condabuild-ui-')), await freePort(), gate, oldest);
     stage.furnish();
     await stage.start();
     return stage;
@@ -131,6 +133,7 @@ export class Stage {
       ...process.env,
       // Logins are kept there.
       DOCKER_CONFIG: this.path('docker'),
+      ...(this.oldest && { PYTHONPATH: given('OLDEST'), JUPYTERLAB_DIR: join(given('OLDEST'), 'share/jupyter/lab') }),
       JUPYTER_PATH: this.folder,
       JUPYTER_CONFIG_DIR: this.path('config'),
       JUPYTER_DATA_DIR: this.path('data'),

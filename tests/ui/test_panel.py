@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import gzip
 import importlib.util
+import json
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
+import tomllib
+from contextlib import suppress
 from pathlib import Path
 
 from tests.conftest import missing
@@ -15,6 +19,8 @@ from tests.parts.registry.logins import PASSWORD, USER, password_registry
 
 ROOT = Path(__file__).parents[2]
 BUILT = ROOT / "jupyter_condabuild" / "labextension"
+OLDEST_JUPYTERLAB = "4.2.0"
+"""The oldest version that the panel supports, as package.json and pyproject.toml say."""
 
 
 def _run(*command: str, **variables: str) -> None:
@@ -33,6 +39,32 @@ def _run(*command: str, **variables: str) -> None:
     )
     print(done.stdout)
     assert done.returncode == 0, done.stdout[-8000:]
+
+
+def _oldest_jupyterlab(cache: Path) -> Path:
+    """Returns a folder with the oldest JupyterLab, for PYTHONPATH. It uses the other packages of this environment."""
+    folder = cache / f"jupyterlab-{OLDEST_JUPYTERLAB}"
+    if not folder.is_dir():
+        made = Path(tempfile.mkdtemp(dir=cache))
+        package = f"jupyterlab=={OLDEST_JUPYTERLAB}"
+        subprocess.run(
+            [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", made, package], check=True
+        )
+        with suppress(OSError):  # another run has made it
+            made.rename(folder)
+    return folder
+
+
+def test_the_oldest_jupyterlab_is_declared() -> None:
+    """The ranges of the panel's dependencies, and the extra of the wheel, begin with the JupyterLab that is tested."""
+    package = json.loads((ROOT / "package.json").read_text())
+    ranges = {name: range for name, range in package["dependencies"].items() if name.startswith("@jupyterlab/")}
+    assert ranges["@jupyterlab/application"] == f"^{OLDEST_JUPYTERLAB}"
+    # Without these entries, the panel asks for the version that it was built with, and older ones write warnings.
+    shared = package["jupyterlab"]["sharedPackages"]
+    assert shared == {name: {"requiredVersion": range} for name, range in ranges.items()}
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert extras["lab"] == [f"jupyterlab>={OLDEST_JUPYTERLAB.removesuffix('.0')},<5"]
 
 
 def test_the_types_are_valid() -> None:
@@ -60,7 +92,9 @@ def test_the_lock_file_names_no_host() -> None:
     )
 
 
-def test_the_panel_in_a_browser(registry: str, kernel_prefix: Path, small_base: str, tmp_path: Path) -> None:
+def test_the_panel_in_a_browser(
+    registry: str, kernel_prefix: Path, small_base: str, test_cache: Path, tmp_path: Path
+) -> None:
     """The tests run in Chromium. Their pictures are in tests/ui/results/pictures."""
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if not chromium:
@@ -77,4 +111,5 @@ def test_the_panel_in_a_browser(registry: str, kernel_prefix: Path, small_base: 
             CONDABUILD_UI_BASE=small_base,
             CONDABUILD_UI_LOCKED=f"{locked} {USER} {PASSWORD}",
             CONDABUILD_UI_PYTHON=sys.executable,
+            CONDABUILD_UI_OLDEST=str(_oldest_jupyterlab(test_cache)),
         )
