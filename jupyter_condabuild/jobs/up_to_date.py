@@ -100,7 +100,7 @@ def identity(request: ImageRequest, listing: Listing | None = None) -> str:
         json.dumps(options, sort_keys=True),
         hashlib.sha256(lockfile).hexdigest(),
         stamp(request.prefix, listing) if request.prefix else "",
-        *(stamp(folder) for folder in (_PACKAGE, getattr(request, "include", None)) if folder),
+        *(stamp(path) for path in (_PACKAGE, getattr(request, "include", None)) if path),
     ]
     return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()
 

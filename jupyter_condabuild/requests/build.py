@@ -229,19 +229,19 @@ class ImageRequest(JobRequest, RecipeRequest):
 class PlanRequest(ImageRequest):
     """Every option that decides what a build does. If there is a reference, the plan is compared with its repository.
 
-    `include` is a folder whose files go into /work of the image. `include_outside` and `without_outside` are files and
-    folders outside of the environment that it uses (see `planning.own_files.outside_files`). `launch` are the variables
-    that lead a kernel there (see `conda.prefix.launch`); the server gives those of the kernel. `stack` puts new layers
-    on top of the image that the tag has in the registry (see `engines.layers.stacking`).
+    `include` is a folder whose files go into /work of the image, or one file. `include_outside` and `without_outside`
+    are files and folders outside of the environment that it uses (see `planning.own_files.outside_files`). `launch` are
+    the variables that lead a kernel there (see `conda.prefix.launch`); the server gives those of the kernel. `stack`
+    puts new layers on top of the image that the tag has in the registry (see `engines.layers.stacking`).
     """
 
     label: ClassVar[str] = "The plan request"
 
     include: Path | None = option(
         None,
-        "put the files of this folder into /work of the image",
+        "put this file, or the files of this folder, into /work of the image",
         "--include",
-        metavar="DIR",
+        metavar="PATH",
         client=True,
         below_root=True,
     )
@@ -271,12 +271,14 @@ class PlanRequest(ImageRequest):
     )
 
     def __post_init__(self) -> None:
-        """Raises UsageError for a folder to include that does not exist or has a home folder, and for odd paths."""
+        """Raises UsageError if what to include does not exist or is a home folder, and for odd paths."""
         super().__post_init__()
         check_outside(self.include_outside, self.without_outside)
-        if self.include and not self.include.is_dir():
-            raise UsageError(f"The folder {self.include} of --include does not exist.", "Name a folder that exists.")
-        if self.include and has_home(self.include):
+        if self.include and not (self.include.is_dir() or self.include.is_file()):
+            raise UsageError(
+                f"{self.include} of --include is no folder and no file.", "Name a folder or a file that exists."
+            )
+        if self.include and self.include.is_dir() and has_home(self.include):
             raise UsageError(
                 f"The folder {self.include} of --include is a home folder, or contains one.",
                 "A home folder has logins, keys and histories. Include the folder of the project.",

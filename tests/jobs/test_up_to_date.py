@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -58,6 +60,13 @@ class Place:
         self.fake.seen.clear()
         given = {"reference": self.reference, "push": True, "base": f"{self.fake.host}/base:latest", **request}
         return self.workshop.build(source or self.prefix, report, **given)
+
+    def top_layer(self, built: BuildResult) -> dict[str, bytes]:
+        """Returns the files of the highest layer of an image in the registry."""
+        assert built.image
+        blob = self.fake.blobs["team/env"][str(built.image.manifest.layers[-1].digest)]
+        with tarfile.open(fileobj=io.BytesIO(blob), mode="r:gz") as layer:
+            return {member.name: layer.extractfile(member).read() for member in layer if member.isfile()}  # type: ignore[union-attr]
 
     @property
     def worked(self) -> bool:
@@ -123,6 +132,19 @@ def test_every_change_is_built(place: Place, change: str) -> None:
     CHANGES[change](place)
     place.build(include=str(place.work))
     assert place.worked
+
+
+def test_a_change_of_the_only_file_is_built(place: Place) -> None:
+    """If the user includes one file, the image has this file alone, and only its changes count."""
+    notebook, other = place.work / "notebook.ipynb", place.work / "data"
+    other.mkdir()
+    assert place.top_layer(place.build(include=str(notebook))) == {"work/notebook.ipynb": b"{}"}
+    assert "left-out" not in {event.code for event in place.workshop.events if isinstance(event, Warning)}
+    (other / "x.csv").write_text("1")
+    place.build(include=str(notebook))
+    assert not place.worked
+    notebook.write_text('{"cells": []}')
+    assert place.top_layer(place.build(include=str(notebook))) == {"work/notebook.ipynb": b'{"cells": []}'}
 
 
 @pytest.mark.parametrize("given", [{"again": True}, {"variables": True}, {"compression_level": 2}])

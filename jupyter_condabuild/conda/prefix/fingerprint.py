@@ -25,8 +25,11 @@ def stamp(folder: Path, contents: Listing | None = None) -> str:
     Files that a listing leaves out do not count, except the records of a prefix.
 
     Args:
+        folder: a folder, or one file.
         contents: the listing of the folder, if the caller has one.
     """
+    if contents is None and not folder.is_dir():
+        return hashlib.sha256(marshal.dumps([_row(folder.name, status(os.stat(folder)))], 2)).hexdigest()
     contents = contents or listing(folder)
     rows = [_row(path, status) for path, status in contents.statuses.items() if "__pycache__/" not in path]
     rows += [_row(name, status) for name, status in contents.records]

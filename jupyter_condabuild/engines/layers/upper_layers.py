@@ -55,8 +55,11 @@ def _pip_list(inputs: Inputs) -> list[Entry]:
     return [Entry(in_layer(PIP_LIST), data=text.encode("utf-8", "surrogateescape"))] if text else []
 
 
-def workspace_of(folder: Path, inputs: Inputs, report: Report) -> list[Entry]:
-    """Returns the entries for the files of the user's folder. Reports a warning for bulky folders that are left out."""
+def workspace_of(path: Path, inputs: Inputs, report: Report) -> list[Entry]:
+    """Returns the entries for the user's folder or file. Reports a warning for bulky folders that are left out."""
+    if not path.is_dir():
+        return workspace(path.resolve().parent, inputs.own.included)
+    folder = path
     entries = workspace(folder, inputs.own.included)
     if names := left_out(folder, entries):
         message = f"The image does not include {' and '.join(names)} of {folder.resolve().name}."

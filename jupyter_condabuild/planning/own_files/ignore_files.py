@@ -50,6 +50,18 @@ _MOST_PARENTS = 12
 _SMALL = 1 << 16
 
 
+def included_files(path: Path) -> tuple[Path, set[str]]:
+    """Returns the folder of a workspace, and the names of its files and folders that are included, relative to it.
+
+    Args:
+        path: the folder, or the only file that is included.
+    """
+    if path.is_dir():
+        return path.absolute(), included_names(path.absolute())
+    file = path.resolve()
+    return file.parent, {file.name}
+
+
 def included_names(folder: Path) -> set[str]:
     """Returns the names of the files and folders of a workspace, relative to it.
 

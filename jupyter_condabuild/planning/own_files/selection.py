@@ -25,7 +25,7 @@ from jupyter_condabuild.events import Log, Report, Warning
 from jupyter_condabuild.oci.layout import Store
 from jupyter_condabuild.planning.own_files.built_files import BuiltFiles, built_files
 from jupyter_condabuild.planning.own_files.credential_names import is_credential
-from jupyter_condabuild.planning.own_files.ignore_files import SourceFiles, included_names, source_files
+from jupyter_condabuild.planning.own_files.ignore_files import SourceFiles, included_files, source_files
 from jupyter_condabuild.planning.own_files.outside_files import OutsideFiles, Taken, dangling_links, outside_files
 from jupyter_condabuild.planning.own_files.scanner import Finding, Scanner
 from jupyter_condabuild.requests.build import PlanRequest
@@ -146,8 +146,7 @@ def own_files(
         inside = Inside([prefix, *sources, *(item.place.path for item in outside.taken)])
         outside = replace(outside, dangling=tuple(dangling_links(folders, inside)))
     if request.include:
-        folder = request.include.absolute()
-        included = included_names(folder)
+        folder, included = included_files(request.include)
         above = folder.resolve().name  # someone may include the folder .ssh itself
         private = {
             name

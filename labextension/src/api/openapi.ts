@@ -633,7 +633,7 @@ export interface components {
             pull?: boolean;
             cache_from?: string[];
             /**
-             * @description Put the files of this folder into /work. The path is relative to the server's root folder; `.` is that folder.
+             * @description Put this file, or the files of this folder, into /work. The path is relative to the server's root folder; `.` is that folder.
              * @default
              */
             include?: string;
