@@ -312,7 +312,7 @@ class Ours:
                 variables={name: env.get(name, "") for name in names},
                 stale=int(labels.get(LABEL_STALE, "0")),
             )
-        except (KeyError, TypeError, ValueError, AttributeError):
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
             if labels.get(LABEL_ENGINE) == "docker":
                 raise BadImage(
                     "The docker engine made this image. Its layers cannot be put on another base.",

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from jupyter_condabuild import __version__
 from jupyter_condabuild.conda.lockfile import Lockfile
@@ -21,11 +21,14 @@ from jupyter_condabuild.oci.image import LAYER_KEY, LAYER_PACKAGES, Digest, Mani
 from jupyter_condabuild.oci.layer import WRITER_VERSION
 from jupyter_condabuild.trust.dsse import Envelope
 
+Engine = Literal["layers", "docker"]
+
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 STATEMENT = "https://in-toto.io/Statement/v1"
 PREDICATE = "https://slsa.dev/provenance/v1"
 BUILDER = "https://pypi.org/project/jupyter-condabuild/"
-BUILD_TYPE = f"{BUILDER}#layers-v1"
+BUILD_TYPES: dict[str, Engine] = {f"{BUILDER}#layers-v1": "layers", f"{BUILDER}#docker-v1": "docker"}
+"""The engine that each type of build names."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,7 @@ class Receipt:
     `image` is the digest of its manifest, `name` its repository; `lockfile` is the digest of the lock file, `base` the
     name and `base_digest` the digest of the base image. `version` is that of this program, `writer` that of the layers'
     format. `packages` are the URL and sha256 of each conda package. `unproved` names the layers without a package.
+    An image of the docker engine has no `layers` with keys. `base_digest` is empty if its base was in no registry.
     """
 
     image: Digest
@@ -58,20 +62,22 @@ class Receipt:
     layers: tuple[ReceiptLayer, ...]
     packages: tuple[tuple[str, str], ...] = ()
     unproved: tuple[str, ...] = ()
+    engine: Engine = "layers"
 
     def envelope(self) -> Envelope:
         """The receipt as an envelope without a signature."""
         return Envelope(PAYLOAD_TYPE, canonical_json(self._statement()))
 
     def _statement(self) -> dict[str, Any]:
-        base = {"name": self.base, "digest": _digests(self.base_digest)}
+        base = {"name": self.base, "digest": _digests(self.base_digest) if self.base_digest else {}}
+        build_type = next(name for name, engine in BUILD_TYPES.items() if engine == self.engine)
         return {
             "_type": STATEMENT,
             "subject": [{"name": self.name, "digest": _digests(str(self.image))}],
             "predicateType": PREDICATE,
             "predicate": {
                 "buildDefinition": {
-                    "buildType": BUILD_TYPE,
+                    "buildType": build_type,
                     "externalParameters": {"lockfile": self.lockfile, "platform": self.platform, "base": self.base},
                     "internalParameters": {"writer": self.writer, "unproved": list(self.unproved)},
                     "resolvedDependencies": [
@@ -94,7 +100,8 @@ class Receipt:
         try:
             value = json.loads(envelope.payload)
             definition = value["predicate"]["buildDefinition"]
-            if (value["_type"], value["predicateType"], definition["buildType"]) != (STATEMENT, PREDICATE, BUILD_TYPE):
+            engine = BUILD_TYPES.get(definition["buildType"])
+            if engine is None or (value["_type"], value["predicateType"]) != (STATEMENT, PREDICATE):
                 raise BadReceipt("The statement is not a receipt of jupyter-condabuild.")
             [subject] = value["subject"]
             base, *packages = definition["resolvedDependencies"]
@@ -105,14 +112,15 @@ class Receipt:
                 lockfile=str(definition["externalParameters"]["lockfile"]),
                 platform=str(definition["externalParameters"]["platform"]),
                 base=str(base["name"]),
-                base_digest=f"sha256:{base['digest']['sha256']}",
+                base_digest=f"sha256:{base['digest']['sha256']}" if engine == "layers" or base["digest"] else "",
                 version=str(details["builder"]["version"]["jupyter-condabuild"]),
                 writer=int(definition["internalParameters"]["writer"]),
                 layers=tuple(_parse_layer(layer) for layer in details["byproducts"]),
                 packages=tuple((str(one["uri"]), str(one["digest"]["sha256"])) for one in packages),
                 unproved=tuple(map(str, definition["internalParameters"]["unproved"])),
+                engine=engine,
             )
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, ImageError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError, ImageError):
             raise BadReceipt("The receipt is not complete.") from None
 
 
@@ -122,14 +130,18 @@ def receipt_of(
     lockfile: Lockfile,
     base: str,
     base_digest: str,
-    layers: Sequence[ReadyLayer],
+    layers: Sequence[ReadyLayer] = (),
+    engine: Engine = "layers",
 ) -> Receipt:
     """Returns the receipt of an image that was built here.
 
     Args:
         base: the name of the base.
-        layers: the layers above the base. The first layer has the programs of the image.
+        base_digest: the digest of the base; empty if the docker engine had the base from no registry.
+        layers: the layers above the base. The first layer has the programs of the image. Empty for the docker engine,
+            none of whose layers can be proved.
     """
+    unproved = tuple(layer.title for layer in layers[1:] if LAYER_KEY not in layer.descriptor.annotations)
     return Receipt(
         image=manifest.descriptor.digest,
         name=f"{reference.registry}/{reference.repository}",
@@ -145,7 +157,8 @@ def receipt_of(
             if (key := layer.descriptor.annotations.get(LAYER_KEY, ""))
         ),
         packages=tuple((package.url, package.sha256) for package in lockfile.conda),
-        unproved=tuple(layer.title for layer in layers[1:] if LAYER_KEY not in layer.descriptor.annotations),
+        unproved=("all layers above the base",) if engine == "docker" else unproved,
+        engine=engine,
     )
 
 

@@ -32,6 +32,15 @@ SHA = "ab" * 32
         "version: 3\nenvironments: {default: {}}\npackages: []",
         "version: 6\nenvironments: {default: {packages: {linux-64: [{conda: 'https://h/x-1-0.conda'}]}}}\npackages: []",
         "version: 6\nenvironments: {default: {packages: {osx-64: [], win-64: []}}}\npackages: []",
+        "version: .inf\nenvironments: {default: {packages: {linux-64: []}}}\npackages: []",
+        (
+            "version: 6\nenvironments: {default: {packages: {linux-64: [{conda: 'https://h/noarch/x-1-0.conda'}]}}}\n"
+            "packages: [{conda: 'https://h/noarch/x-1-0.conda', size: .inf}]"
+        ),
+        (
+            "version: 1\nmetadata: {platforms: [linux-64], custom_metadata: {size/x-1-0.conda: .inf}}\npackage:\n"
+            "- {name: x, version: '1', manager: conda, platform: linux-64, url: 'https://h/noarch/x-1-0.conda', hash: {}}"
+        ),
         "@EXPLICIT\nhttps://h/noarch/x.conda",
         "@EXPLICIT\nhttps://h/noarch/x-1-0.conda#abc",
         "@EXPLICIT\nx",

@@ -195,6 +195,8 @@ def test_a_folder_that_is_no_prefix_is_refused(tmp_path: Path) -> None:
         b'{"name": "x", "version": "1", "build": "0", "files": ["lib/../../../x"]}',
         b'{"name": "x", "version": "1", "build": "0", "files": [7]}',
         b'{"name": "x", "version": "1", "build": "0", "size": "many"}',
+        b'{"name": "x", "version": "1", "build": "0", "size": 1e999}',
+        b'{"name": "x", "version": "1", "build": "0", "build_number": 1e999}',
         b'{"name": "x", "version": "1", "build": "0", "url": 5}',
         b'{"name": "x", "version": "1", "build": "0", "depends": 5}',
     ],

@@ -11,6 +11,7 @@ import subprocess
 import uuid
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import docker
 import pytest
@@ -19,13 +20,22 @@ from jupyter_condabuild.conda.formats import dump
 from jupyter_condabuild.conda.locking import lock
 from jupyter_condabuild.conda.packages import PipPackage
 from jupyter_condabuild.conda.prefix.snapshot import snapshot
-from jupyter_condabuild.errors import EngineFault, EngineUnavailable, LockfileError, NotReproducible
+from jupyter_condabuild.errors import (
+    EngineFault,
+    EngineUnavailable,
+    LockfileError,
+    NotReproducible,
+    RegistryNotFound,
+    SigningFailed,
+)
 from jupyter_condabuild.events import Log, Progress
 from jupyter_condabuild.oci.engine import builder
 from jupyter_condabuild.oci.engine.daemon import Daemon
 from jupyter_condabuild.oci.image import Digest
-from jupyter_condabuild.oci.referrers import referrers
+from jupyter_condabuild.oci.referrers import content, referrers
 from jupyter_condabuild.sbom.documents import MEDIA_TYPES
+from jupyter_condabuild.trust import dsse
+from jupyter_condabuild.trust.receipt import Receipt
 from tests.parts.builds import install, small_channel
 from tests.parts.channel import prefix
 from tests.parts.channel.channel import Channel, serve
@@ -34,6 +44,7 @@ from tests.parts.engines import DockerWorkshop, steps, unexpected
 from tests.parts.image_tree import SavedImage
 from tests.parts.own_engines import OwnEngine
 from tests.parts.registry.pushing import connect
+from tests.trust.test_signatures import allow, make_key
 
 ENVIRONMENT = "RUN --mount=type=cache,id=condabuild-rattler"
 
@@ -178,7 +189,46 @@ def test_the_result_of_a_push_matches_the_registry(
     with connect(registry) as connected:
         repository = connected.repository(name.partition("/")[2].removesuffix(":v1"))
         types = {one.artifact_type for one in referrers(repository, Digest.parse(finished.digest))}
-    assert types == set(MEDIA_TYPES)
+    assert types == {*MEDIA_TYPES, dsse.MEDIA_TYPE}
+
+
+def test_a_signed_image_of_the_engine_is_a_cache_for_others(
+    docker_workshop: DockerWorkshop, rattler_prefix: Path, registry: str, tmp_path: Path
+) -> None:
+    """The receipt of a pushed image names lock file and base. Another machine that trusts its signer may use the image.
+
+    A build by a machine that trusts nobody does not use the image as a cache, and says why.
+    """
+    key, name = make_key(tmp_path), docker_workshop.name(registry, uuid.uuid4().hex)
+    docker_workshop.build(rattler_prefix, reference=name, push=True, signing_key=str(key))
+    made = docker_workshop.finished
+    with connect(registry) as connected:
+        repository = connected.repository(name.partition("/")[2].removesuffix(":v1"))
+        [referrer] = referrers(repository, Digest.parse(made.digest), dsse.MEDIA_TYPE)
+        receipt = Receipt.parse(dsse.Envelope.parse(content(repository, referrer, 1 << 20)))
+    assert (receipt.engine, receipt.lockfile, str(receipt.image)) == ("docker", made.environment, made.digest)
+    assert receipt.base_digest.startswith("sha256:")
+    assert receipt.layers == ()
+    signers = allow(tmp_path, ("ada@lab.org", key))
+    for store, trusted, used in (("trusting", str(signers), True), ("strange", "", False)):
+        settings: dict[str, Any] = {
+            "store_dir": str(tmp_path / store),
+            "trusted_signers": trusted,
+            "trusted_repositories": (),
+        }
+        docker_workshop.build(rattler_prefix, reference=name, push=True, again=True, **settings)
+        assert ("Not used as a cache" not in docker_workshop.log) is used
+
+
+def test_a_key_that_cannot_sign_ends_the_build_before_the_push(
+    docker_workshop: DockerWorkshop, rattler_prefix: Path, registry: str, tmp_path: Path
+) -> None:
+    """The engine makes an image visible before its receipt is signed, so the key is tried at the start."""
+    name = docker_workshop.name(registry, uuid.uuid4().hex)
+    with pytest.raises(SigningFailed, match="There is no SSH key"):
+        docker_workshop.build(rattler_prefix, reference=name, push=True, signing_key=str(tmp_path / "none"))
+    with connect(registry) as connected, pytest.raises(RegistryNotFound):
+        connected.repository(name.partition("/")[2].removesuffix(":v1")).tags()
 
 
 def test_packages_that_the_builder_cannot_download_are_in_the_context(

@@ -40,7 +40,7 @@ TOKENS = (
 )
 ODD: tuple[Any, ...] = (
     *(None, True, False, -1, 0, 10**30, 1.5, "", " ", "\0", "\ud800", "\x1b[2J", "../x", "/x", [], {}, [[]], {"a": 1}),
-    *(["a", 1], "a" * 1000, "1", "linux-64", f"sha256:{HASH}", "https://[h/x", {"": None}),
+    *(float("inf"), float("nan"), ["a", 1], "a" * 1000, "1", "linux-64", f"sha256:{HASH}", "https://[h/x", {"": None}),
 )
 
 

@@ -75,6 +75,20 @@ def test_an_incomplete_statement_is_refused(path: str) -> None:
         Receipt.parse(Envelope(PAYLOAD_TYPE, canonical_json(statement)))
 
 
+def test_a_receipt_of_the_docker_engine_is_read_as_it_was_written() -> None:
+    """It has another type of build, no layers with keys, and no digest of a base that was in no registry."""
+    made = replace(RECEIPT, engine="docker", layers=(), base_digest="", unproved=("all layers above the base",))
+    assert Receipt.parse(made.envelope()) == made
+    assert json.loads(made.envelope().payload)["predicate"]["buildDefinition"]["buildType"].endswith("#docker-v1")
+
+
+def test_an_infinite_number_is_refused() -> None:
+    """JSON has numbers that Python reads as infinite."""
+    payload = RECEIPT.envelope().payload.replace(b'"writer":3', b'"writer":1e999')
+    with pytest.raises(BadReceipt):
+        Receipt.parse(Envelope(PAYLOAD_TYPE, payload))
+
+
 @pytest.mark.parametrize(
     "payload", [b"", b"[]", b"{}", b'{"predicate": []}', b"[" * 100_000, b'{"predicate": {"buildDefinition": 1}}']
 )

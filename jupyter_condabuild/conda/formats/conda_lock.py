@@ -133,7 +133,7 @@ def load(value: Mapping[str, Any], where: str, platform: str, categories: Sequen
         conda = [_load_conda(entry, custom) for entry in entries if entry["manager"] == "conda"]
         pip = [_load_pip(entry, custom) for entry in entries if entry["manager"] == "pip"]
         requested = [scrub(str(spec)) for spec in json.loads(custom.get(_REQUESTED, "[]"))]
-    except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError, RecursionError, OverflowError) as error:
         raise yaml.incomplete(where, "conda-lock file", error) from None
     choices = Choices(tuple(platforms), left_out=tuple(sorted(known - chosen)))
     urls = [entry["url"] for entry in entries if entry["manager"] == "conda"]

@@ -122,7 +122,7 @@ def load(value: Mapping[str, Any], where: str, platform: str, environment: str =
             else:
                 pip.append(_load_pip(location, {**wheel, **entries[location]}, chosen.get("indexes") or ()))
         subdirs = {str(item["name"]): str(item.get("subdir") or item["name"]) for item in value.get("platforms") or ()}
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
         raise yaml.incomplete(where, "pixi.lock", error) from None
     choices = Choices(tuple(sorted(platforms)), tuple(sorted(environments)), name)
     urls = [str(reference["conda"]) for reference in platforms[platform] if "conda" in reference]

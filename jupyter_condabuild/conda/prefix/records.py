@@ -116,7 +116,7 @@ class PrefixRecord:
             return cls.parse(raw, path)
         except OSError as error:
             raise BrokenRecord(f"Cannot read {path}: {error.strerror}.") from None
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
             raise BrokenRecord(f"{path} is not a complete package record ({error}).") from None
 
     @classmethod

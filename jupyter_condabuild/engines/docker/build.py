@@ -13,6 +13,7 @@ from jupyter_condabuild.conda.contents import package_paths
 from jupyter_condabuild.conda.secrets import scrub
 from jupyter_condabuild.distribution.destinations import cache_references, throttled, write_archive
 from jupyter_condabuild.distribution.sboms import Sboms
+from jupyter_condabuild.distribution.statements import Statements
 from jupyter_condabuild.engines.docker import context
 from jupyter_condabuild.engines.docker.build_tools import check_build_tools
 from jupyter_condabuild.engines.docker.installers import installer
@@ -44,6 +45,8 @@ from jupyter_condabuild.requests.build import BuildRequest
 from jupyter_condabuild.requests.job_context import JobContext
 from jupyter_condabuild.sbom.inputs import licenses_of
 from jupyter_condabuild.sbom.inventory import bill_of
+from jupyter_condabuild.trust import ssh
+from jupyter_condabuild.trust.receipt import receipt_of
 
 
 def build(request: BuildRequest, job: JobContext) -> Finished:
@@ -54,6 +57,8 @@ def build(request: BuildRequest, job: JobContext) -> Finished:
     Raises CondaBuildError of any kind.
     """
     started = time.monotonic()
+    if request.push and request.signing_key:  # the engine makes the image visible before the receipt is signed
+        ssh.sign(b"", request.signing_key)
     inputs = read_inputs(request, job)
     if inputs.environment is None:
         check_build_tools(inputs.lockfile, job.report)
@@ -265,7 +270,7 @@ def _deliver(
                 config = ImageConfig.parse(read_document(repository, manifest.config))
                 layers = zip(manifest.layers, config.diff_ids, strict=False)
                 pushed = sum(layer.size for layer, diff_id in layers if diff_id.hex[:12] in sent)
-                _attach_sboms(manifest, config, inputs, repository, job)
+                _attach_statements(manifest, config, request, inputs, repository, job)
     if request.archive:
         with job.phase("export"):
             image = job.keep(daemon.export(name, job.scratch)).image(inputs.architecture)
@@ -275,15 +280,24 @@ def _deliver(
     return Finished(str(request.reference or ""), digest, size, pushed, 0, 0, 0.0, request.archive_name)
 
 
-def _attach_sboms(
-    manifest: Manifest, config: ImageConfig, inputs: Inputs, repository: Repository, job: JobContext
+def _attach_statements(
+    manifest: Manifest,
+    config: ImageConfig,
+    request: BuildRequest,
+    inputs: Inputs,
+    repository: Repository,
+    job: JobContext,
 ) -> None:
-    """Attaches the SBOMs to an image in a registry. Which layer has a package is not known here."""
+    """Attaches the receipt and the SBOMs to an image in a registry. Which layer has a package is not known here."""
+    assert request.reference
+    digest, labels = manifest.descriptor.digest, config.runtime.get("Labels") or {}
+    job.store.vouch(digest)
+    base, base_digest = labels.get(BASE_NAME, ""), labels.get(BASE_DIGEST, "")
+    receipt = receipt_of(manifest, request.reference, inputs.lockfile, base, base_digest, engine="docker")
     with Sboms(repository, job.report) as sboms:
-        sboms.write(
-            manifest.descriptor.digest, lambda: bill_of(manifest, config, inputs.contents, licenses_of(inputs), {})
-        )
-        sboms.attach(manifest.descriptor)
+        sboms.write(digest, lambda: bill_of(manifest, config, inputs.contents, licenses_of(inputs), {}))
+        statements = Statements.of(receipt, request.signing_key, sboms)
+        statements.attach(repository, manifest.descriptor, job.report)
 
 
 def _pushing(report: Report) -> builder.Pushing:
