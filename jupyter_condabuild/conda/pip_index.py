@@ -26,10 +26,10 @@ from jupyter_condabuild.files import read_regular
 SECONDS = 30.0
 """The time in seconds after which the search ends."""
 
-_REQUEST_SECONDS = 10
+REQUEST_SECONDS = 10
 _CONCURRENT = 8
-_MOST_BYTES = 64 << 20
-_JSON = "application/vnd.pypi.simple.v1+json"
+MOST_BYTES = 64 << 20
+SIMPLE_JSON = "application/vnd.pypi.simple.v1+json"
 _MOVED = re.compile(r"[^/]+\.data/")
 _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
@@ -76,7 +76,7 @@ def _find(package: PipPackage, folder: Path) -> PipPackage | None:
     index = PYPI_SIMPLE if package.index == PYPI else package.index
     page = f"{index.rstrip('/')}/{package.name}/"
     try:
-        answer = json.loads(_get(page, {"Accept": _JSON}))
+        answer = json.loads(get(page, {"Accept": SIMPLE_JSON}))
         wheels = [
             replace(package, url=url, sha256=sha256)
             for file, url, sha256 in _wheels(answer, page, package, tags)
@@ -110,11 +110,11 @@ def _is_installed(file: Mapping[str, Any], url: str, folder: Path) -> bool:
     """Whether a wheel at an index is the one whose metadata are in a folder. Raises OSError and other errors."""
     said = file.get("core-metadata", file.get("dist-info-metadata"))
     if not said:
-        return _rows(_record_in(url)) <= _rows(read_regular(folder / "RECORD", _MOST_BYTES, follow=True))
-    metadata = read_regular(folder / "METADATA", _MOST_BYTES, follow=True)
+        return _rows(_record_in(url)) <= _rows(read_regular(folder / "RECORD", MOST_BYTES, follow=True))
+    metadata = read_regular(folder / "METADATA", MOST_BYTES, follow=True)
     if isinstance(said, dict) and said.get("sha256"):
         return str(said["sha256"]).lower() == hashlib.sha256(metadata).hexdigest()
-    return _get(f"{url}.metadata") == metadata
+    return get(f"{url}.metadata") == metadata
 
 
 def _rows(record: bytes) -> set[tuple[str, str]]:
@@ -128,9 +128,9 @@ def _rows(record: bytes) -> set[tuple[str, str]]:
 
 def _record_in(url: str) -> bytes:
     """Returns the RECORD of a wheel at an index. Reads the end of the wheel, and the places that its end names."""
-    with ZipFile(RemoteFile(url, _REQUEST_SECONDS)) as wheel:
+    with ZipFile(RemoteFile(url, REQUEST_SECONDS)) as wheel:
         (name,) = (name for name in wheel.namelist() if re.fullmatch(r"[^/]+\.dist-info/RECORD", name))
-        if wheel.getinfo(name).file_size > _MOST_BYTES:
+        if wheel.getinfo(name).file_size > MOST_BYTES:
             raise ValueError("the RECORD is too large")
         return wheel.read(name)
 
@@ -146,9 +146,10 @@ def _tags_of(wheel: str) -> frozenset[object]:
         return frozenset()
 
 
-def _get(url: str, headers: Mapping[str, str] | None = None) -> bytes:
-    with open_url(url, _REQUEST_SECONDS, headers=headers) as response:
-        data = response.read(_MOST_BYTES + 1)
-    if len(data) > _MOST_BYTES:
+def get(url: str, headers: Mapping[str, str] | None = None) -> bytes:
+    """Returns what an index has at a URL. Raises OSError, or ValueError if it is too large."""
+    with open_url(url, REQUEST_SECONDS, headers=headers) as response:
+        data = response.read(MOST_BYTES + 1)
+    if len(data) > MOST_BYTES:
         raise ValueError("the answer is too large")
     return data

@@ -7,15 +7,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from jupyter_condabuild.conda.clients import make_client
+from jupyter_condabuild.conda.cross.target import LINUX, Target
 from jupyter_condabuild.conda.linking.link import rattler_record
 from jupyter_condabuild.conda.lockfile import Lockfile, of_packages
 from jupyter_condabuild.conda.match_specs import merged_depends, split_depend
 from jupyter_condabuild.conda.packages import CondaPackage
 from jupyter_condabuild.conda.secrets import scrub, scrub_url
 from jupyter_condabuild.errors import NotCompatible, PackageNotFound, UsageError
-
-_VIRTUAL = {"linux-64": "x86_64", "linux-aarch64": "aarch64", "linux-ppc64le": "ppc64le", "linux-s390x": "s390x"}
-"""The platforms of images, and the values of ``__archspec``."""
 
 _OLDEST_GLIBC = "2.17"
 _SECONDS = 600
@@ -50,7 +48,7 @@ def with_versions(lockfile: Lockfile, specs: Sequence[str]) -> Lockfile:
             f"The channels of the image cannot be read: {reason}", "Check that this machine can reach the channels."
         ) from None
     known = {package.name: package for package in kept}
-    packages = [known.get(record.name.normalized) or _package(record) for record in records]
+    packages = [known.get(record.name.normalized) or locked_package(record) for record in records]
     if missing := known.keys() - {package.name for package in packages}:
         raise NotCompatible(f"{', '.join(specs)} would remove {', '.join(sorted(missing))}.")
     requested = [wanted.pop(split_depend(spec)[0], spec) for spec in lockfile.requested]
@@ -85,25 +83,19 @@ async def _solve(lockfile: Lockfile, kept: Sequence[CondaPackage], specs: Sequen
         platforms=platforms,
         # A channel may have lost a package that the image has.
         locked_packages=[rattler_record(package, package.url) for package in kept],
-        virtual_packages=_virtual_packages(lockfile),
+        virtual_packages=_target(lockfile).virtual_packages(),
         channel_priority=rattler.ChannelPriority.Disabled,  # a lock file does not know the order of the channels
     )
 
 
-def _virtual_packages(lockfile: Lockfile) -> list[Any]:
+def _target(lockfile: Lockfile) -> Target:
     """Returns the system that the packages of the lock file need: where the image runs, there is at least this."""
-    from rattler import GenericVirtualPackage, PackageName, Version
-    from rattler.package import BuildString
-
-    def virtual(name: str, version: str, build: str = "0") -> Any:
-        return GenericVirtualPackage(PackageName(name), Version(version), BuildString(build))
-
-    found = [virtual("__unix", "0"), virtual("__linux", _needed(lockfile, "__linux") or "3.10")]
-    found.append(virtual("__glibc", _needed(lockfile, "__glibc") or _OLDEST_GLIBC))
-    found.append(virtual("__archspec", "1", _VIRTUAL.get(lockfile.platform, "x86_64")))
-    if cuda := _needed(lockfile, "__cuda"):
-        found.append(virtual("__cuda", cuda))
-    return found
+    return Target(
+        lockfile.platform,
+        glibc=_needed(lockfile, "__glibc") or _OLDEST_GLIBC,
+        cuda=_needed(lockfile, "__cuda"),
+        linux=_needed(lockfile, "__linux") or LINUX,
+    )
 
 
 def _needed(lockfile: Lockfile, name: str) -> str:
@@ -113,7 +105,7 @@ def _needed(lockfile: Lockfile, name: str) -> str:
     return max(versions, key=lambda version: tuple(map(int, version.split("."))), default="")
 
 
-def _package(record: Any) -> CondaPackage:
+def locked_package(record: Any) -> CondaPackage:
     """Returns the package of a solved record, in the form of a lock file."""
     return CondaPackage(
         name=record.name.normalized,

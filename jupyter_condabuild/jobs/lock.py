@@ -16,6 +16,8 @@ from jupyter_condabuild.conda.prefix.drift import Drift, drift
 from jupyter_condabuild.conda.prefix.environment import Environment
 from jupyter_condabuild.conda.prefix.snapshot import snapshot
 from jupyter_condabuild.events import Report, Warning, phase
+from jupyter_condabuild.image.glibc import glibc_of
+from jupyter_condabuild.planning.other_platform import OtherPlatform, for_platform
 from jupyter_condabuild.planning.own_files.outside_files import lock_warnings
 from jupyter_condabuild.requests.others import LockRequest
 from jupyter_condabuild.text import counted, listed
@@ -23,26 +25,34 @@ from jupyter_condabuild.text import counted, listed
 
 @dataclass(frozen=True)
 class LockReport:
-    """An environment, its drift from its records, its lock file, and the warnings about all of them."""
+    """An environment, its drift from its records, its lock file, and the warnings about all of them.
+
+    `others` are the environment on other platforms. `only_others` says whether the lock file is for these alone.
+    """
 
     environment: Environment
     drift: Drift
     lockfile: Lockfile
     warnings: tuple[Warning, ...]
+    others: tuple[OtherPlatform, ...] = ()
+    only_others: bool = False
 
     def lockfile_text(self, request: LockRequest) -> str:
         """Returns the lock file in the format of a request."""
+        lockfiles = [*([] if self.only_others else [self.lockfile]), *(other.lockfile for other in self.others)]
         return dump(
-            self.lockfile,
+            lockfiles[0],
             request.format,  # type: ignore[arg-type]  # the request allows only the choices
             name=self.environment.name,
             channels=self.environment.channels,
             hash="md5" if request.md5 else "sha256",
+            others=lockfiles[1:],
         )
 
     def summary(self) -> dict[str, Any]:
         """Returns the report as a JSON object."""
         environment, changes = self.environment, self.drift
+        platforms = {"platforms": [other.substitution.to_json() for other in self.others]} if self.others else {}
         return {
             "name": environment.name,
             "prefix": str(environment.prefix),
@@ -56,6 +66,7 @@ class LockReport:
             "missing": [entry.path for entry in changes.missing],
             "untracked": [entry.path for entry in changes.untracked],
             "warnings": [asdict(warning) for warning in self.warnings],
+            **platforms,
         }
 
     def text(self) -> str:
@@ -69,7 +80,8 @@ class LockReport:
         if unknown := _without_hash(lockfile):
             count = counted(unknown, "pip package")
             lines.append(f"  {count} without a hash, which conda-lock needs: --pip-hashes asks the index")
-        return "\n".join([*lines, f"Environment {lockfile.digest}"])
+        tables = [line for other in self.others for line in ("", other.substitution.text())]
+        return "\n".join([*lines, f"Environment {lockfile.digest}", *tables])
 
 
 def _without_hash(lockfile: Lockfile) -> list[PipPackage]:
@@ -78,9 +90,21 @@ def _without_hash(lockfile: Lockfile) -> list[PipPackage]:
 
 
 def run(request: LockRequest, report: Report) -> LockReport:
-    """Reads an environment and locks it. Asks package indexes if the request does. Raises PrefixError."""
+    """Reads an environment and locks it. Asks package indexes if the request does.
+
+    For a platform that is not the environment's, it solves the environment again, and reads the channels.
+
+    Raises PrefixError, and the errors of `other_platform.for_platform`.
+    """
     assert request.prefix
     result = lock_report(request.prefix, report)
+    if request.platform:
+        others = [platform for platform in dict.fromkeys(request.platform) if platform != result.lockfile.platform]
+        result = replace(
+            result,
+            others=tuple(_other(result, platform, request, report) for platform in others),
+            only_others=result.lockfile.platform not in request.platform,
+        )
     unknown = _without_hash(result.lockfile)
     if not request.pip_hashes or not unknown:
         return result
@@ -97,6 +121,14 @@ def run(request: LockRequest, report: Report) -> LockReport:
         )
     locked = result.lockfile
     return replace(result, lockfile=of_packages(locked.platform, locked.conda, packages, locked.requested))
+
+
+def _other(result: LockReport, platform: str, request: LockRequest, report: Report) -> OtherPlatform:
+    with phase(report, "lock"):
+        found = for_platform(result.environment, result.lockfile, platform, request, glibc_of(request.base))
+    for warning in found.warnings:
+        report(warning)
+    return found
 
 
 def lock_report(prefix: Path, report: Report) -> LockReport:

@@ -21,6 +21,7 @@ from jupyter_condabuild.requests.build import (
 )
 from jupyter_condabuild.requests.image_names import refuse_bare, refuse_digest
 from jupyter_condabuild.requests.option import Request, option
+from jupyter_condabuild.requests.platforms import OtherPlatformRequest
 from jupyter_condabuild.settings import DEFAULT_BASE
 
 EXPORTS = (
@@ -31,8 +32,12 @@ EXPORTS = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class LockRequest(Request):
-    """An environment whose lock file is written. `md5` applies only to the format ``explicit``."""
+class LockRequest(OtherPlatformRequest):
+    """An environment whose lock file is written. `md5` applies only to the format ``explicit``.
+
+    `platform` are the platforms of the lock file. For each that is not the environment's, the environment is solved
+    again.
+    """
 
     label: ClassVar[str] = "The lock request"
 
@@ -44,11 +49,31 @@ class LockRequest(Request):
     pip_hashes: bool = option(
         False, "ask the package indexes for the URLs and hashes of the pip packages", "--pip-hashes"
     )
+    platform: tuple[str, ...] = option(
+        (),
+        "lock the environment for this platform, such as linux-64 or linux-aarch64; if it is not the environment's, "
+        "the packages are solved again (can be repeated)",
+        "--platform",
+        metavar="PLATFORM",
+    )
+    base: ImageLocation = option(
+        ImageLocation.parse(DEFAULT_BASE),
+        "another platform: the base image whose glibc the packages may count on",
+        "--base",
+        metavar="REFERENCE",
+        setting="base_image",
+    )
 
     def __post_init__(self) -> None:
-        """Raises UsageError if there is no environment."""
+        """Raises UsageError if there is no environment, or if the format cannot have several platforms."""
+        super().__post_init__()
         if self.prefix is None:
             raise UsageError(f"{self.label} names no environment.", "Give the folder of an environment.")
+        if len(set(self.platform)) > 1 and self.format not in ("conda-lock", "pixi"):
+            raise UsageError(
+                f"A lock file of the format {self.format} is for one platform, not for {', '.join(self.platform)}.",
+                "Use --format conda-lock or --format pixi, or lock one platform after the other.",
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,6 +20,7 @@ def dump(
     name: str = "",
     channels: Sequence[str] = (),
     hash: Literal["sha256", "md5"] = "sha256",
+    others: Sequence[Lockfile] = (),
 ) -> str:
     """Returns the text of a lock file.
 
@@ -28,16 +29,17 @@ def dump(
         channels: the channels in order of priority, for formats that keep the order. Default: the channels of the lock
             file.
         hash: the kind of hash in an ``@EXPLICIT`` file. conda before version 24 reads only md5.
+        others: the lock files of the same environment for other platforms, for formats that contain several.
 
     Raises LockfileError if there is no such format.
     """
     match format:
         case "conda-lock":
-            return conda_lock.dump(lockfile)
+            return conda_lock.dump(lockfile, *others)
         case "explicit":
             return explicit.dump(lockfile, hash)
         case "pixi":
-            return pixi.dump(lockfile, channels)
+            return pixi.dump(lockfile, channels, others)
         case "environment":
             return environment.dump(lockfile, name, channels)
     raise LockfileError(

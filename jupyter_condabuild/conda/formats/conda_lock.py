@@ -34,42 +34,54 @@ _REQUESTED = "requested"
 """The key in custom_metadata for the requested specs, which are a list in JSON."""
 
 
-def dump(lockfile: Lockfile, *, created_by: str = "jupyter-condabuild") -> str:
+def dump(lockfile: Lockfile, *others: Lockfile, created_by: str = "jupyter-condabuild") -> str:
     """Returns the canonical text: sorted, without a time stamp, and without data of this machine.
 
     Args:
+        others: the lock files of the same environment for other platforms.
         created_by: the name of the program in the file. conda-lockfiles requires one in ``custom_metadata``
             (conda_lockfiles.conda_lock.v1). The lock file in an image has none.
     """
-    custom = {f"{_SIZE}{package.fn}": str(package.size) for package in lockfile.conda if package.size is not None}
-    for package in lockfile.conda:
-        if package.python_site_packages_path:
-            custom[f"{_SITE_PACKAGES}{package.fn}"] = package.python_site_packages_path
-        if package.noarch:
-            custom[f"{_NOARCH}{package.fn}"] = package.noarch
-        named = CondaPackage.of_url(package.url)  # the format has neither build nor subdir
-        custom |= {f"{_BUILD}{package.fn}": package.build} if package.build != named.build else {}
-        custom |= {f"{_SUBDIR}{package.fn}": package.subdir} if package.subdir != named.subdir else {}
-    for pip in lockfile.pip:
-        if pip.index and (pip.url or pip.index != PYPI):
-            custom[f"{_INDEX}{pip.name}-{pip.version}"] = pip.index
-        if pip.editable:
-            custom[f"{_EDITABLE}{pip.name}-{pip.version}"] = "true"
-    if lockfile.requested:
-        custom[_REQUESTED] = json.dumps(lockfile.requested)
+    lockfiles = sorted((lockfile, *others), key=lambda one: one.platform)
+    custom = {key: value for one in lockfiles for key, value in _custom(one, scoped=bool(others)).items()}
+    channels = sorted({channel for one in lockfiles for channel in one.channels})
     metadata: dict[str, Any] = {
-        "content_hash": {lockfile.platform: lockfile.digest.removeprefix("sha256:")},
-        "channels": [{"url": channel, "used_env_vars": []} for channel in lockfile.channels],
-        "platforms": [lockfile.platform],
+        "content_hash": {one.platform: one.digest.removeprefix("sha256:") for one in lockfiles},
+        "channels": [{"url": channel, "used_env_vars": []} for channel in channels],
+        "platforms": [one.platform for one in lockfiles],
         "sources": [],
     }
     if custom:
         if created_by:
             custom[_CREATED_BY] = created_by
         metadata["custom_metadata"] = dict(sorted(custom.items()))
-    packages = [_conda(package, lockfile.platform) for package in lockfile.conda]
-    packages += [_pip(pip, lockfile.platform) for pip in lockfile.pip]
+    packages = [_conda(package, one.platform) for one in lockfiles for package in one.conda]
+    packages += [_pip(pip, one.platform) for one in lockfiles for pip in one.pip]
     return yaml.dump({"version": 1, "metadata": metadata, "package": packages})
+
+
+def _custom(lockfile: Lockfile, *, scoped: bool) -> dict[str, str]:
+    """Returns what the format has no fields for. With `scoped`, the keys name the platform: file names may be equal."""
+    scope = f"{lockfile.platform}/" if scoped else ""
+    custom: dict[str, str] = {}
+    for package in lockfile.conda:
+        named = CondaPackage.of_url(package.url)  # the format has neither build nor subdir
+        members = (
+            (_SIZE, "" if package.size is None else str(package.size)),
+            (_SITE_PACKAGES, package.python_site_packages_path),
+            (_NOARCH, package.noarch),
+            (_BUILD, package.build if package.build != named.build else ""),
+            (_SUBDIR, package.subdir if package.subdir != named.subdir else ""),
+        )
+        custom |= {f"{key}{scope}{package.fn}": value for key, value in members if value}
+    for pip in lockfile.pip:
+        if pip.index and (pip.url or pip.index != PYPI):
+            custom[f"{_INDEX}{scope}{pip.name}-{pip.version}"] = pip.index
+        if pip.editable:
+            custom[f"{_EDITABLE}{scope}{pip.name}-{pip.version}"] = "true"
+    if lockfile.requested:
+        custom[f"{_REQUESTED}/{lockfile.platform}" if scoped else _REQUESTED] = json.dumps(lockfile.requested)
+    return custom
 
 
 def _conda(package: CondaPackage, platform: str) -> dict[str, Any]:
@@ -120,6 +132,7 @@ def load(value: Mapping[str, Any], where: str, platform: str, categories: Sequen
         custom = {str(key): str(item) for key, item in (metadata.get("custom_metadata") or {}).items()}
         platforms = sorted({entry["platform"] for entry in value["package"]} | set(metadata["platforms"]))
         platform = choose(platforms, platform, where)
+        custom |= _of_platform(custom, platform)
         entries = [entry for entry in value["package"] if entry["platform"] == platform]
         known = {str(entry.get("category") or "main") for entry in entries}
         chosen = _chosen(categories, known, where)
@@ -139,6 +152,13 @@ def load(value: Mapping[str, Any], where: str, platform: str, categories: Sequen
     urls = [entry["url"] for entry in entries if entry["manager"] == "conda"]
     pip_urls = {str(entry["name"]): str(entry["url"]) for entry in entries if entry["manager"] == "pip"}
     return of_file(where, platform, conda, pip, requested, choices, urls, pip_urls)
+
+
+def _of_platform(custom: Mapping[str, str], platform: str) -> dict[str, str]:
+    """Returns the members that name a platform, under the keys that they have in a file for one platform."""
+    scope = f"/{platform}"
+    named = {key: value for key, value in custom.items() if scope in key}
+    return {key.replace(f"{scope}/", "/", 1).removesuffix(scope): value for key, value in named.items()}
 
 
 def _chosen(categories: Sequence[str], known: Set[str], where: str) -> Set[str]:

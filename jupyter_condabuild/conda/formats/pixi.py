@@ -31,23 +31,34 @@ from jupyter_condabuild.errors import LockfileError
 from jupyter_condabuild.text import listed
 
 
-def dump(lockfile: Lockfile, channels: Sequence[str] = ()) -> str:
+def dump(lockfile: Lockfile, channels: Sequence[str] = (), others: Sequence[Lockfile] = ()) -> str:
     """Returns the text. The packages are in the environment ``default``.
 
     Args:
         channels: the channels in order of priority. Default: the channels of the lock file.
+        others: the lock files of the same environment for other platforms.
     """
-    references: list[dict[str, str]] = [{"conda": package.url} for package in lockfile.conda]
-    locations = _locations(lockfile.pip)
-    references += [{"pypi": locations[package]} for package in lockfile.pip]
-    default: dict[str, Any] = {"channels": [{"url": channel} for channel in channels or lockfile.channels]}
-    if lockfile.pip:
-        indexes = {PYPI_SIMPLE if package.index == PYPI else package.index for package in lockfile.pip if package.index}
+    lockfiles = sorted((lockfile, *others), key=lambda one: one.platform)
+    used = channels or sorted({channel for one in lockfiles for channel in one.channels})
+    default: dict[str, Any] = {"channels": [{"url": channel} for channel in used]}
+    pip = [package for one in lockfiles for package in one.pip]
+    if pip:
+        indexes = {PYPI_SIMPLE if package.index == PYPI else package.index for package in pip if package.index}
         default["indexes"] = sorted(indexes) or [PYPI_SIMPLE]
-    default["packages"] = {lockfile.platform: references}
-    packages = [_conda(package, lockfile) for package in lockfile.conda]
-    packages += [_pip(package, location) for package, location in locations.items()]
-    return yaml.dump({"version": 6, "environments": {"default": default}, "packages": packages})
+    platforms: dict[str, list[dict[str, str]]] = {}
+    packages: dict[tuple[str, str], dict[str, Any]] = {}
+    for one in lockfiles:
+        references: list[dict[str, str]] = [{"conda": package.url} for package in one.conda]
+        locations = _locations(one.pip)
+        references += [{"pypi": locations[package]} for package in one.pip]
+        platforms[one.platform] = references
+        for package in one.conda:
+            packages.setdefault(("conda", package.url), _conda(package, one))
+    for one in lockfiles:
+        for item, location in _locations(one.pip).items():
+            packages.setdefault(("pypi", location), _pip(item, location))
+    default["packages"] = platforms
+    return yaml.dump({"version": 6, "environments": {"default": default}, "packages": list(packages.values())})
 
 
 def _conda(package: CondaPackage, lockfile: Lockfile) -> dict[str, Any]:

@@ -88,17 +88,18 @@ def build(out: Path, names: Collection[str], wheel_cache: Path | None = None) ->
 
 def add(channel: Channel, recipes: Iterable[Recipe]) -> Channel:
     """Makes the missing and changed packages with two processes, and writes the index of the channel."""
-    for subdir in ("linux-64", "noarch"):
+    recipes = list(recipes)
+    for subdir in {"linux-64", "noarch", *(recipe.metadata.subdir for recipe in recipes)}:
         (channel.folder / subdir).mkdir(parents=True, exist_ok=True)
     with _locked(channel.folder):
-        wanted = {recipe.metadata.stem: recipe for recipe in recipes}
+        wanted = {(recipe.metadata.subdir, recipe.metadata.stem): recipe for recipe in recipes}
         missing = {stem: recipe for stem, recipe in wanted.items() if not _made(channel, recipe)}
         with ProcessPoolExecutor(2, get_context("spawn")) as pool:
             largest_first = sorted(missing.values(), key=_weight, reverse=True)
             for _ in pool.map(partial(_make, channel), largest_first):
                 pass
         if missing or not (channel.folder / "noarch" / "repodata.json").exists():
-            asyncio.run(_index(channel))
+            asyncio.run(index(channel))
     return channel
 
 
@@ -144,21 +145,23 @@ def serve(channel: Channel, port: int = 0, seen: list[str] | None = None) -> Ite
 
 
 def _make(channel: Channel, recipe: Recipe) -> None:
-    path = recipe.make(channel.folder / recipe.metadata.subdir)
-    note = _note(channel, path.stem)
-    note.parent.mkdir(exist_ok=True)
+    recipe.make(channel.folder / recipe.metadata.subdir)
+    note = _note(channel, recipe)
+    note.parent.mkdir(parents=True, exist_ok=True)
     note.write_text(_digest(recipe))
 
 
 def _made(channel: Channel, recipe: Recipe) -> bool:
     metadata = recipe.metadata
-    note = _note(channel, metadata.stem)
+    note = _note(channel, recipe)
     archive = channel.folder / metadata.subdir / f"{metadata.stem}.conda"
     return archive.exists() and note.exists() and note.read_text() == _digest(recipe)
 
 
-def _note(channel: Channel, stem: str) -> Path:
-    return channel.folder / ".made" / stem
+def _note(channel: Channel, recipe: Recipe) -> Path:
+    metadata = recipe.metadata
+    folder = channel.folder / ".made"
+    return (folder if metadata.subdir in ("linux-64", "noarch") else folder / metadata.subdir) / metadata.stem
 
 
 def _digest(recipe: Recipe) -> str:
@@ -169,7 +172,7 @@ def _weight(recipe: Recipe) -> int:
     return recipe.wheel.stat().st_size if isinstance(recipe, wheels.WheelPackage) else 1 << 40
 
 
-async def _index(channel: Channel) -> None:
+async def index(channel: Channel) -> None:
     await rattler.index.index_fs(
         channel.folder, write_shards=False, force=True
     )  # otherwise a package that is made again keeps its old entry

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.parts.channel import channel as channels
-from tests.parts.channel import prefix, wheels
+from tests.parts.channel import platforms, prefix, wheels
 from tests.parts.channel.channel import Channel
 from tests.parts.shared import shared
 
@@ -79,3 +79,9 @@ def conda_prefix(tmp_path_factory: pytest.TempPathFactory, channel_url: str) -> 
     """The same packages in a prefix as conda makes it: `envs/demo` next to its `pkgs`. It is read only."""
     root = tmp_path_factory.mktemp("miniconda3")
     return prefix.conda_made(root / "envs" / "demo", root / "pkgs", SPECS, channel_url)
+
+
+@pytest.fixture(scope="session")
+def forge(tmp_path_factory: pytest.TempPathFactory) -> Channel:
+    """A channel with the Linux builds of the macOS sample; it has gaps (see `platforms.forge`)."""
+    return platforms.forge(tmp_path_factory.mktemp("forge") / "channel")

@@ -62,7 +62,10 @@ Entry = File | Symlink | Folder
 
 @dataclass(frozen=True)
 class Metadata:
-    """The data of a package in `info/`, without its files. With `abi3`, a noarch package is for linux-64 (CEP 20)."""
+    """The data of a package in `info/`, without its files. With `abi3`, a noarch package is for linux-64 (CEP 20).
+
+    `platform` is not in the repr, which is in the keys of packages that the caches of the tests have already.
+    """
 
     name: str
     version: str
@@ -78,6 +81,7 @@ class Metadata:
     about: Mapping[str, object] = field(default_factory=dict)
     licenses: Mapping[str, bytes] = field(default_factory=dict)
     abi3: bool = False
+    platform: str = field(default="linux-64", repr=False)
 
     @property
     def stem(self) -> str:
@@ -87,7 +91,7 @@ class Metadata:
     @property
     def subdir(self) -> str:
         """The folder of the channel for the package."""
-        return "noarch" if self.noarch and not self.abi3 else "linux-64"
+        return "noarch" if self.noarch and not self.abi3 else self.platform
 
     def index(self) -> dict[str, object]:
         """Returns the content of `info/index.json`."""
@@ -97,7 +101,8 @@ class Metadata:
         if self.noarch:
             index |= {"noarch": self.noarch, "arch": None, "platform": None}
         else:
-            index |= {"arch": "x86_64", "platform": "linux"}
+            system, _, processor = self.platform.partition("-")
+            index |= {"arch": {"64": "x86_64"}.get(processor, processor), "platform": system}
         if self.license:
             index["license"] = self.license
         if self.site_packages:
