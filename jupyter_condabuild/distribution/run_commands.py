@@ -34,14 +34,19 @@ class ShareCommand:
     note: str = ""
 
 
-def share_commands(request: BuildRequest, finished: Finished) -> tuple[ShareCommand, ...]:
-    """Returns the commands that use the image of a finished build at its destination, the most common command first."""
+def share_commands(request: BuildRequest, finished: Finished, *, copied: bool = False) -> tuple[ShareCommand, ...]:
+    """Returns the commands that use the image of a finished build at its destination, the most common command first.
+
+    Args:
+        copied: whether an archive was copied to the current folder of another machine. Otherwise the commands name its
+            path on this machine.
+    """
     if request.push:
         return (*_from_registry(request, finished), *_hub(finished))
     if request.load:
         name = str(request.reference)
         return (ShareCommand("docker", _title(finished, "Docker"), _docker(finished, name), _note(finished)),)
-    return tuple(_from_archive(request, finished))
+    return tuple(_from_archive(request, finished, copied=copied))
 
 
 def _from_registry(request: BuildRequest, finished: Finished) -> Iterator[ShareCommand]:
@@ -77,10 +82,10 @@ def _from_registry(request: BuildRequest, finished: Finished) -> Iterator[ShareC
     )
 
 
-def _from_archive(request: BuildRequest, finished: Finished) -> Iterator[ShareCommand]:
+def _from_archive(request: BuildRequest, finished: Finished, *, copied: bool) -> Iterator[ShareCommand]:
     archive = request.archive
     assert archive
-    path = shlex.quote(str(archive.path))
+    path = shlex.quote(archive.path.name if copied else str(archive.path))
     name = _name(request.reference) if request.reference else "env"
     lines = [f"docker load --input {path}"]
     if request.reference:

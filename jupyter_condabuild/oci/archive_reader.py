@@ -73,6 +73,13 @@ class Archive:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    @property
+    def digests(self) -> tuple[Digest, ...]:
+        """The digests of the images that an OCI archive or layout lists; none for a docker-archive. Raises BadImage."""
+        if not self._is_oci:
+            return ()
+        return tuple(entry.digest for entry in Index.parse(self._json("index.json"), OCI_INDEX).manifests)
+
     def image(self, architecture: str) -> Image:
         """Returns the image for a processor.
 

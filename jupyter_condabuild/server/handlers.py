@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from tornado.iostream import StreamClosedError
 
 from jupyter_condabuild.errors import BadRequest, NotThere
-from jupyter_condabuild.server import schemas
+from jupyter_condabuild.server import archives, schemas
 from jupyter_condabuild.server.lockfiles import FILE_NAMES
 from jupyter_condabuild.server.resource import Resource, guarded
 from jupyter_condabuild.server.service import Service
@@ -24,8 +25,8 @@ class StatusHandler(Resource):
 
     @guarded("read", "status")
     async def get(self) -> None:
-        """Answers with the settings and the results of all probes."""
-        self.reply(await self.service.status())
+        """Answers with the settings and, if they are asked for, the results of all probes."""
+        self.reply(await self.service.status(probes=self.flag("probes", default=True)))
 
 
 class EnvironmentsHandler(Resource):
@@ -154,10 +155,7 @@ class BuildHandler(Resource):
     @guarded("write", "builds")
     async def delete(self, id: str) -> None:
         """Cancels the build. With `forget`, removes an ended build from the history."""
-        forget = self.get_query_argument("forget", "false")
-        if forget not in ("true", "false"):
-            raise BadRequest("forget must be true or false.")
-        if forget == "true":
+        if self.flag("forget", default=False):
             await self.service.builds.forget(id)
             self.set_status(204)
             self.finish()
@@ -203,6 +201,26 @@ class EventsHandler(Resource):
             self.finish(set_content_type="text/event-stream")
         except StreamClosedError:
             pass
+
+
+class ArchiveHandler(Resource):
+    """The archive that a build wrote."""
+
+    @guarded("read", "archives")
+    async def get(self, id: str) -> None:
+        """Sends the archive as a download."""
+        record = await self.service.builds.record(id)
+        archive = await asyncio.to_thread(archives.open_archive, record)
+        with archive.file:
+            self.set_header("Content-Disposition", archives.disposition(archive.name))
+            self.set_header("Content-Length", str(archive.size))
+            self.set_header("Cache-Control", "no-store")
+            self.set_header("Content-Type", "application/x-tar")
+            with suppress(StreamClosedError):  # the client has gone
+                while chunk := await asyncio.to_thread(archive.read):
+                    self.write(chunk)
+                    await self.flush()  # waits for the socket, so that a slow reader does not fill the memory
+                self.finish(set_content_type="application/x-tar")
 
 
 class UpdatesHandler(Resource):
@@ -254,6 +272,7 @@ def routes(service: Service) -> list[tuple[str, type[Resource], dict[str, Any]]]
         ("condabuild/builds", BuildsHandler, arguments),
         ("condabuild/builds/([^/]+)", BuildHandler, arguments),
         ("condabuild/builds/([^/]+)/events", EventsHandler, arguments),
+        ("condabuild/builds/([^/]+)/archive", ArchiveHandler, arguments),
         ("condabuild/openapi.yaml", ContractHandler, arguments),
         ("condabuild/.*", UnknownHandler, arguments),
     ]

@@ -96,6 +96,13 @@ class Resource(APIHandler):
         """Keeps the service."""
         self.service = service
 
+    def flag(self, name: str, *, default: bool) -> bool:
+        """Returns a parameter of the query that is true or false. Raises BadRequest."""
+        text = self.get_query_argument(name, "true" if default else "false")
+        if text not in ("true", "false"):
+            raise errors.BadRequest(f"{name} must be true or false.")
+        return text == "true"
+
     def reply(self, value: Any, status: int = 200) -> None:
         """Answers with a JSON value."""
         self.set_status(status)

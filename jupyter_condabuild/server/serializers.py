@@ -103,6 +103,6 @@ def _share(record: Record, result: Finished) -> list[dict[str, str]]:
             request = BuildRequest.parse(
                 {"prefix": "/", "reference": result.reference, "push": True, "insecure_registries": insecure}
             )
-        return [asdict(command) for command in share_commands(request, result)]
+        return [asdict(command) for command in share_commands(request, result, copied=True)]
     except CondaBuildError:  # another version wrote the request
         return []

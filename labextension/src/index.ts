@@ -51,7 +51,8 @@ const plugin: JupyterFrontEndPlugin<void> = {
     const trans = translator.load(DOMAIN);
     const server = new RestServer(app.serviceManager.serverSettings);
     const model = new PanelModel(server);
-    const panel = new PanelWidget(model, translator);
+    const showFile = (path: string): void => void app.commands.execute('filebrowser:go-to-path', { path });
+    const panel = new PanelWidget(model, translator, showFile);
     const open = (id: string | null): void => {
       app.shell.activateById(PANEL);
       if (id) {

@@ -21,7 +21,7 @@ export function applySettings(
     const text = (key: string): string => (typeof composite[key] === 'string' ? composite[key] : '');
     announcer.enabled = composite['notify'] !== false;
     model.prefer({
-      destination: text('destination') as Form['destination'],
+      destination: (text('destination').replace('auto', '')) as Form['destination'],
       tagStyle: text('tag') as Form['tagStyle'],
       base: text('base'),
       include: text('include'),

@@ -19,7 +19,8 @@ export class PanelWidget extends ReactWidget {
 
   constructor(
     private readonly model: PanelModel,
-    translator: ITranslator
+    translator: ITranslator,
+    showFile: (path: string) => void
   ) {
     super();
     const trans = translator.load(DOMAIN);
@@ -36,6 +37,7 @@ export class PanelWidget extends ReactWidget {
       model,
       copy: text => Clipboard.copyToSystem(text),
       download,
+      showFile,
       confirm: async ({ title, text, yes, no }) => {
         const buttons = [Dialog.cancelButton({ label: no }), Dialog.warnButton({ label: yes })];
         // Enter must not delete or cancel anything.

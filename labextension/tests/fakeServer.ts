@@ -33,6 +33,7 @@ export class FakeServer implements Server {
   stamps: Source[] = [];
   logins: string[] = [];
   licensed: Licenses = { licenses: {}, packages: [], commercial: [], unlicensed: [] };
+  now = aStatus();
   private last: Partial<Snapshot> = {};
   snapshots: {
     request: SnapshotRequest;
@@ -42,7 +43,15 @@ export class FakeServer implements Server {
   }[] = [];
 
   async status(): Promise<Status> {
-    return aStatus();
+    return this.now;
+  }
+
+  async settings(): Promise<Status> {
+    return { ...this.now, probes: [] };
+  }
+
+  archiveUrl(id: string): string {
+    return `/condabuild/builds/${id}/archive`;
   }
 
   snapshot(request: SnapshotRequest, signal?: AbortSignal): Promise<Snapshot> {

@@ -16,7 +16,7 @@ export interface Question<Answer> {
 /** From now on, the test gives the answers to one kind of request. */
 export function held<Answer>(
   server: FakeServer,
-  method: 'status' | 'builds' | 'start' | 'cancel' | 'forget' | 'difference'
+  method: 'status' | 'settings' | 'builds' | 'start' | 'cancel' | 'forget' | 'difference'
 ): Question<Answer>[] {
   const questions: Question<Answer>[] = [];
   vi.spyOn(server, method).mockImplementation(

@@ -166,14 +166,19 @@ describe('a plan', () => {
     expect(model.state.snapshot?.plan).toMatchObject({ compared: false, unavailable: null });
   });
 
-  it('is requested again if a late status changes the name', async () => {
-    const statuses = held<Status>(server, 'status');
-    await ready();
+  it('is requested when the settings name a registry, and not before', async () => {
+    const settings = held<Status>(server, 'settings');
+    model.choose(kernel('a'), false);
+    void model.refresh();
+    await settled();
+    server.snapshots[0]?.answer({ name: 'a', prefix: '/opt/a' });
+    await settled();
     expect(model.state.form.reference).toBe(`a:${TODAY}`);
-    statuses[0]?.answer(aStatus());
+    expect(server.snapshots).toHaveLength(1);
+    settings[0]?.answer(aStatus());
     await settled();
     expect(model.state.form.reference).toBe(`registry.lab.org/team/a:${TODAY}`);
-    expect(server.snapshots[2]?.request.reference).toBe(`registry.lab.org/team/a:${TODAY}`);
+    expect(server.snapshots[1]?.request.reference).toBe(`registry.lab.org/team/a:${TODAY}`);
   });
 
   it('of a changed environment has another name', async () => {

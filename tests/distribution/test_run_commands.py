@@ -33,10 +33,12 @@ LAB = ("jupyter", "lab", "--ip=0.0.0.0")
 PUSHED = build_request(prefix="/env", reference="registry.lab.org/team/env:v1", push=True)
 
 
-def commands(request: BuildRequest, command: tuple[str, ...] = ("python",)) -> dict[str, ShareCommand]:
+def commands(
+    request: BuildRequest, command: tuple[str, ...] = ("python",), *, copied: bool = False
+) -> dict[str, ShareCommand]:
     """Returns the commands by tool, for an image with this command."""
     done = Finished(str(request.reference or ""), DIGEST, 1, 1, 1, 1, 1.0, request.archive_name, DIGEST, command)
-    return {one.tool: one for one in share_commands(request, done)}
+    return {one.tool: one for one in share_commands(request, done, copied=copied)}
 
 
 def test_a_pushed_image_is_pulled_and_run_by_name() -> None:
@@ -103,13 +105,16 @@ def test_an_image_that_was_only_loaded_is_not_pulled() -> None:
 
 
 @pytest.mark.parametrize("kind", ["", "oci-archive:", "docker-archive:"])
-def test_an_archive_is_used_by_its_path(kind: str) -> None:
+def test_an_archive_is_used_by_its_path_or_by_its_name_on_another_machine(kind: str) -> None:
     """The name in the archive is used if there is one. The path is quoted for a shell."""
     request = build_request(prefix="/env", archive=f"{kind}/home/me/my image.tar")
     found = commands(request)
     assert list(found) == ["docker", "podman", "apptainer"]
     assert found["docker"].text == "docker load --input '/home/me/my image.tar'"
     assert f"{kind or 'oci-archive:'}'/home/me/my image.tar'" in found["podman"].text
+    copied = commands(request, copied=True)
+    assert copied["docker"].text == "docker load --input 'my image.tar'"
+    assert all("/home/me" not in command.text for command in copied.values())
     named = commands(replace(request, reference=Reference.parse("team/env:v1")))
     assert named["docker"].text.endswith(" docker.io/team/env:v1")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -52,21 +53,29 @@ class Real:
     """A registry that asks for no login."""
     spare: str
     """An ended build that a case may delete."""
+    saved: str
+    """A finished build with an archive."""
 
 
 @pytest.fixture(scope="module")
-def real(tmp_path_factory: pytest.TempPathFactory, registry: str) -> Iterator[Real]:
+def real(tmp_path_factory: pytest.TempPathFactory, registry: str, small_base: str) -> Iterator[Real]:
     """A server with an environment, its lock file and an ended build."""
     folder = tmp_path_factory.mktemp("contract")
     small = SmallPrefix(folder / "envs" / "small")
     small.add("numbers", files={"share/numbers.txt": b"1"})
     home = Home(folder / "home", {"store_dir": str(folder / "store"), "base_image": "oci-archive:/no/such/base.tar"})
     home.path.mkdir()
+    shutil.copyfile(small_base.removeprefix("oci-archive:"), home.path / "base.tar")
     id, _ = finished(home.state, 10_000)
     spare, _ = finished(home.state, 10)
     with Server(home) as server:
         answer = server.client.post("condabuild/snapshots", json={"prefix": str(small.path)})
-        yield Real(server, str(small.path), answer.raise_for_status().json()["digest"], id, registry, spare)
+        digest = answer.raise_for_status().json()["digest"]
+        saved = server.post({"prefix": str(small.path), "archive": "saved.tar", "base": "oci-archive:base.tar"}).json()[
+            "id"
+        ]
+        until(lambda: server.build(saved)["state"] == "finished")
+        yield Real(server, str(small.path), digest, id, registry, spare, saved)
 
         def all_ended() -> bool:
             builds = server.client.get("condabuild/builds?limit=1000").raise_for_status().json()["builds"]
@@ -142,7 +151,7 @@ def _make_real(case: schemathesis.Case, real: Real) -> None:
             body |= {"reference": "registry.lab.org/team/env:v1", "installer_image": ""}
         if path.endswith("/snapshots"):
             body |= {"reference": "", "cache_from": [], "installer_image": ""}
-    build = real.spare if case.method == "DELETE" else real.build
+    build = real.spare if case.method == "DELETE" else real.saved if path.endswith("/archive") else real.build
     for name, value in (("id", build), ("digest", real.digest)):
         if case.path_parameters and name in case.path_parameters:
             case.path_parameters[name] = value

@@ -127,3 +127,11 @@ async def test_a_probe_that_hangs_is_stopped_and_not_started_twice(settings: Set
     finally:
         ticking.cancel()
         await probes.close()
+
+
+async def test_the_settings_alone_come_without_a_probe(api: Api) -> None:
+    """A panel knows at once whether a registry is set, also where Docker Hub does not answer."""
+    answer = await api("GET", "condabuild/status?probes=false")
+    check(answer.json, "Status")
+    assert answer.json["probes"] == []
+    assert (await api("GET", "condabuild/status?probes=maybe")).status == 400

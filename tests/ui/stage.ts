@@ -21,6 +21,8 @@ export class Stage {
   token = 'not-a-secret';
   /** The repositories of this run: the registry can have images of an earlier run. */
   readonly team = `lab-${Date.now().toString(36)}`;
+  /** The settings of the server. A test that changes one restarts the server, and restores it. */
+  readonly settings: Record<'registry' | 'base_image' | 'docker_host', string>;
   private lab: ChildProcess | undefined;
 
   private constructor(
@@ -28,7 +30,9 @@ export class Stage {
     readonly port: number,
     readonly gate: Gate,
     private readonly oldest: boolean
-  ) {}
+  ) {
+    this.settings = { registry: `${gate.address}/${this.team}`, base_image: given('BASE'), docker_host: '' };
+  }
 
   /** @param oldest - Whether to start the oldest JupyterLab that the panel supports. */
   static async build(oldest = false): Promise<Stage> {
@@ -90,6 +94,11 @@ export class Stage {
     return this.path('envs/second');
   }
 
+  /** A file in the folder that JupyterLab shows. */
+  file(name: string): string {
+    return this.path('root', name);
+  }
+
   private path(...parts: string[]): string {
     return join(this.folder, ...parts);
   }
@@ -148,8 +157,7 @@ export class Stage {
       '--ServerApp.port_retries=0',
       `--IdentityProvider.token=${this.token}`,
       `--ServerApp.root_dir=${this.path('root')}`,
-      `--CondaBuild.registry=${this.gate.address}/${this.team}`,
-      `--CondaBuild.base_image=${given('BASE')}`,
+      ...Object.entries(this.settings).map(([name, value]) => `--CondaBuild.${name}=${value}`),
       `--CondaBuild.store_dir=${this.path('store')}`,
       '--LabApp.news_url=None',
       '--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate'

@@ -13,7 +13,7 @@ export interface paths {
         };
         /**
          * Which of store, registry, engine and base image work, and why the others do not
-         * @description All probes run at the same time. Each has a time limit of 8 seconds.
+         * @description All probes run at the same time. Each has a time limit of 8 seconds. Without the probes, the answer has the settings, and comes at once.
          */
         get: operations["getStatus"];
         put?: never;
@@ -273,6 +273,29 @@ export interface paths {
          *     has received the last event and asks again gets 204. An EventSource does not connect again after 204.
          */
         get: operations["getEvents"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/condabuild/builds/{id}/archive": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["BuildId"];
+            };
+            cookie?: never;
+        };
+        /**
+         * The archive that a finished build wrote
+         * @description The file is sent only if it still holds the image of the build. 404 (`not_found`): the build wrote no OCI archive, or the file was moved
+         *     or changed. The file is sent in parts; its bytes are never all in the memory of the server.
+         */
+        get: operations["getArchive"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1145,7 +1168,9 @@ export type $defs = Record<string, never>;
 export interface operations {
     getStatus: {
         parameters: {
-            query?: never;
+            query?: {
+                probes?: boolean;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -1584,6 +1609,33 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    getArchive: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["BuildId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The archive. */
+            200: {
+                headers: {
+                    /** @description The file's name. */
+                    "Content-Disposition"?: string;
+                    /** @description The size of the file. */
+                    "Content-Length"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-tar": string;
+                };
             };
             default: components["responses"]["Error"];
         };

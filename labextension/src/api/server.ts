@@ -25,6 +25,8 @@ import { Updates, type Follower } from './updates';
 /** The requests of the model. */
 export interface Server {
   status(): Promise<Status>;
+  /** The status without its probes. */
+  settings(): Promise<Status>;
   /** The promise of an aborted request is rejected. */
   snapshot(request: SnapshotRequest, signal?: AbortSignal): Promise<Snapshot>;
   /** The contents of an environment now, as they are compared before a build. */
@@ -41,6 +43,8 @@ export interface Server {
   /** Delete an ended build from the history. */
   forget(id: string): Promise<void>;
   difference(before: Side, after: Side): Promise<Difference>;
+  /** The URL of the archive that a build wrote, for a browser that has logged in. */
+  archiveUrl(id: string): string;
   /** Follow the events of a build; returns a function that stops it. */
   follow(id: string, follower: Follower): () => void;
 }
@@ -55,7 +59,7 @@ export class RestServer implements Server {
   /** The short requests that the panel sends without a person: one at a time. */
   private readonly background = new Turns(null);
 
-  constructor(private readonly settings: ServerConnection.ISettings) {
+  constructor(private readonly connection: ServerConnection.ISettings) {
     this.updates = new Updates(
       (after, signal) => this.background.take(() => this.newest(after, signal), signal),
       () => document.hidden
@@ -64,6 +68,10 @@ export class RestServer implements Server {
 
   status(): Promise<Status> {
     return this.turns.take(() => this.requestJson('status'));
+  }
+
+  settings(): Promise<Status> {
+    return this.background.take(() => this.requestJson('status?probes=false'));
   }
 
   snapshot(request: SnapshotRequest, signal?: AbortSignal): Promise<Snapshot> {
@@ -106,6 +114,10 @@ export class RestServer implements Server {
     await this.request(`builds/${encodeURIComponent(id)}?forget=true`, 'DELETE');
   }
 
+  archiveUrl(id: string): string {
+    return this.url(`builds/${encodeURIComponent(id)}/archive`);
+  }
+
   difference(before: Side, after: Side): Promise<Difference> {
     return this.turns.take(() => this.requestJson('diffs', 'POST', { before, after }));
   }
@@ -121,7 +133,7 @@ export class RestServer implements Server {
   }
 
   private url(path: string): string {
-    return URLExt.join(this.settings.baseUrl, 'condabuild', path);
+    return URLExt.join(this.connection.baseUrl, 'condabuild', path);
   }
 
   private async requestJson<T>(path: string, method = 'GET', body?: object, signal?: AbortSignal): Promise<T> {
@@ -130,7 +142,7 @@ export class RestServer implements Server {
 
   private async request(path: string, method = 'GET', body?: object, signal?: AbortSignal): Promise<Response> {
     const init: RequestInit = { method, ...(body && { body: JSON.stringify(body) }), ...(signal && { signal }) };
-    const response = await ServerConnection.makeRequest(this.url(path), init, this.settings);
+    const response = await ServerConnection.makeRequest(this.url(path), init, this.connection);
     if (!response.ok) {
       throw await errorOf(response);
     }

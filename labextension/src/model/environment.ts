@@ -1,10 +1,11 @@
 /** The environment of the chosen kernel: its snapshot, the form, and the plan of a build. */
 
-import type { Fault, Snapshot } from '../api/contract';
+import type { Fault, Snapshot, Status } from '../api/contract';
 import type { Server } from '../api/server';
-import { looksLikeReference, suggestedReference } from './destination';
+import { suggestedReference } from './destination';
 import { faultOf } from './fault';
 import { Generation } from './generation';
+import { isComparable } from './possible';
 import { snapshotRequest } from './request';
 import {
   EMPTY_ENVIRONMENT_FORM,
@@ -137,15 +138,20 @@ export class Environment {
 
   async loadStatus(): Promise<void> {
     const isLatest = this.statuses.next();
-    try {
-      const status = await this.server.status();
-      if (isLatest()) {
-        this.store.set({ status });
-        await this.suggest();
+    const take = async (asked: Promise<Status>): Promise<void> => {
+      try {
+        const status = await asked;
+        if (isLatest()) {
+          this.store.set({ status });
+          await this.suggest();
+        }
+      } catch {
+        // The panel works without the status. Only its suggestions are less useful.
       }
-    } catch {
-      // The panel works without the status. Only its suggestions are less useful.
-    }
+    };
+    // The probes take seconds where a registry does not answer. The settings come at once.
+    const settings = this.store.state.status ? Promise.resolve() : take(this.server.settings());
+    await Promise.all([settings, settings.then(() => take(this.server.status()))]);
   }
 
   /** Request the plan for the current form: the layers that exist at the destination, and the layers to build. */
@@ -159,9 +165,9 @@ export class Environment {
     if (!snapshot || !subject) {
       return;
     }
-    const compares = form.destination === 'push' || engineOf(this.store.state) === 'docker';
+    const compares = isComparable(this.store.state) || engineOf(this.store.state) === 'docker';
     // The files of an included folder are searched for secrets, whatever the destination is.
-    if (!form.include && (!compares || !looksLikeReference(form.reference))) {
+    if (!form.include && !compares) {
       this.store.set({ planning: false, existing: null, snapshot: withoutComparison(snapshot, null) });
       return;
     }

@@ -97,6 +97,11 @@ export class PanelModel {
     }
   }
 
+  /** Ask the server again what works there. */
+  async probe(): Promise<void> {
+    await this.environment.loadStatus();
+  }
+
   async readEnvironment(): Promise<void> {
     await this.environment.read();
   }
@@ -208,6 +213,11 @@ export class PanelModel {
     void this.environment.loadStatus();
     void this.environment.plan();
     return login;
+  }
+
+  /** The URL of the archive of a build. */
+  archiveUrl(build: Build): string {
+    return this.server.archiveUrl(build.id);
   }
 
   async cancel(id: string): Promise<void> {

@@ -1,7 +1,7 @@
 /** Requests to the server, from the form or from an earlier build. */
 
 import type { Build, BuildRequest, Snapshot, SnapshotRequest, Source } from '../api/contract';
-import { looksLikeReference } from './destination';
+import { destinationOf, isComparable } from './possible';
 import { engineOf, previousImage, type PanelState } from './state';
 
 /** The request for a snapshot of an environment, with the plan for the form. */
@@ -10,7 +10,7 @@ export function snapshotRequest(source: Source, state: PanelState): SnapshotRequ
   const cacheFrom = cacheOf(state);
   return {
     ...source,
-    ...(form.destination === 'push' && looksLikeReference(form.reference) && { reference: form.reference }),
+    ...(isComparable(state) && { reference: form.reference }),
     ...(cacheFrom.length && { cache_from: cacheFrom }),
     ...howOf(state)
   };
@@ -19,14 +19,15 @@ export function snapshotRequest(source: Source, state: PanelState): SnapshotRequ
 /** The request for the build that the form describes, of the environment that the person sees. */
 export function formRequest({ identity, prefix }: Snapshot, state: PanelState): BuildRequest {
   const { form } = state;
-  const archive = form.destination === 'archive' ? form.archive || archiveName(form.reference) : '';
+  const destination = destinationOf(state);
+  const archive = destination === 'archive' ? form.archive || archiveName(form.reference) : '';
   const cacheFrom = cacheOf(state);
   return {
     prefix,
     identity,
     reference: form.reference,
-    push: form.destination === 'push',
-    load: form.destination === 'load',
+    push: destination === 'push',
+    load: destination === 'load',
     archive,
     ...howOf(state),
     ...(engineOf(state) === 'docker' && form.pull && { pull: true }),
@@ -79,6 +80,12 @@ export function cacheOf({ builds, form, snapshot, status }: PanelState): string[
   const named = form.cacheFrom.split(/[\s,]+/).filter(Boolean);
   const previous = before?.request.push && before.result ? [before.result.reference] : [];
   return [...new Set([...named, ...(status?.settings.cache_from ?? []), ...previous])];
+}
+
+/** The archive of a build: its kind, its path below the server's root folder, and its name. */
+export function archiveOf({ request }: Build): { kind: string; path: string; name: string } {
+  const [, kind = 'oci-archive', path = ''] = /^(?:(oci-archive|docker-archive):)?(.*)$/s.exec(request.archive) ?? [];
+  return { kind, path, name: path.split('/').pop() ?? '' };
 }
 
 function archiveName(reference: string): string {

@@ -28,7 +28,8 @@ export type TagStyle = 'date' | 'version' | 'digest';
 
 export interface Form extends EnvironmentForm {
   tagStyle: TagStyle;
-  destination: 'push' | 'load' | 'archive';
+  /** Empty until a person or a setting has chosen: see `destinationOf`. */
+  destination: 'push' | 'load' | 'archive' | '';
   base: string;
   engine: Engine | '';
   /** The installer of the docker engine, and whether to pull a newer image of it. */
@@ -45,7 +46,7 @@ export const EMPTY_ENVIRONMENT_FORM: EnvironmentForm = { reference: '', edited: 
 export const EMPTY_FORM: Form = {
   ...EMPTY_ENVIRONMENT_FORM,
   tagStyle: 'date',
-  destination: 'push',
+  destination: '',
   base: '',
   engine: '',
   installer: '',

@@ -12,6 +12,8 @@ export interface Surroundings {
   model: PanelModel;
   copy(text: string): void;
   download(name: string, text: string): void;
+  /** Select a file in the file browser. */
+  showFile(path: string): void;
   confirm(question: { title: string; text: string; yes: string; no: string }): Promise<boolean>;
   ask(question: { title: string; label: string; text: string; yes: string }): Promise<string | null>;
 }

@@ -4,21 +4,22 @@ import React, { useId } from 'react';
 
 import { engineOf, existingBuild, replaces, type PanelState } from '../model/state';
 import { shortDigest } from '../model/units';
-import { looksLikeReference, namesRegistry } from '../model/destination';
+import { destinationOf, obstacleOf } from '../model/possible';
 import { useSurroundings } from './context';
 import { Check, Notice, Section } from './parts';
 import { agoText } from './words';
 
 export function Destination(props: { state: PanelState }): JSX.Element {
   const { model, trans } = useSurroundings();
-  const { form, snapshot, starting, status } = props.state;
+  const { form, snapshot, starting } = props.state;
   const id = useId();
-  const registry = status?.settings.registry ?? '';
-  const problem = !looksLikeReference(form.reference)
-    ? trans.__('A name reads registry/repository:tag, in lower case.')
-    : form.destination === 'push' && !registry && !namesRegistry(form.reference)
-      ? trans.__('Put a registry before the name, such as registry.lab.org/team/, or save an archive.')
-      : '';
+  const obstacle = obstacleOf(props.state);
+  const problem =
+    obstacle?.reason === 'name'
+      ? trans.__('A name reads registry/repository:tag, in lower case.')
+      : obstacle?.reason === 'registry'
+        ? trans.__('Put a registry before the name, such as registry.lab.org/team/ or docker.io/you/, or save an archive.')
+        : '';
   return (
     <Section title={trans.__('Where it goes')}>
       <input
@@ -30,7 +31,7 @@ export function Destination(props: { state: PanelState }): JSX.Element {
         aria-describedby={problem ? id : undefined}
         onChange={event => model.edit({ reference: event.target.value.trim() })}
         onKeyDown={event => {
-          if (event.key === 'Enter' && !event.nativeEvent.isComposing && !starting && looksLikeReference(form.reference)) {
+          if (event.key === 'Enter' && !event.nativeEvent.isComposing && !starting && !obstacle) {
             void model.start();
           }
         }}
@@ -54,7 +55,7 @@ export function Destination(props: { state: PanelState }): JSX.Element {
 function ExistingImage(props: { state: PanelState }): JSX.Element | null {
   const { language, trans } = useSurroundings();
   const { existing, form } = props.state;
-  if (!existing || form.destination !== 'push' || !replaces(props.state)) {
+  if (!existing || destinationOf(props.state) !== 'push' || !replaces(props.state)) {
     return null;
   }
   const name = form.reference.split('/').pop() ?? '';
@@ -131,7 +132,7 @@ export function Options(props: { state: PanelState }): JSX.Element {
           onChange={event => model.edit({ include: event.target.value })}
         />
       </Field>
-      {form.destination === 'archive' && (
+      {destinationOf(props.state) === 'archive' && (
         <Field label={trans.__('File')}>
           <input
             value={form.archive}

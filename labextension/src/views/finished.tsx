@@ -4,6 +4,7 @@ import { checkIcon } from '@jupyterlab/ui-components';
 import React, { useState } from 'react';
 
 import type { Build, Finished as Result } from '../api/contract';
+import { archiveOf } from '../model/request';
 import { progressOf, type PanelState } from '../model/state';
 import { secondsText, shortDigest, sizeText } from '../model/units';
 import { Actions } from './actions';
@@ -11,7 +12,7 @@ import { Bytes } from './bytes';
 import { Changes } from './changes';
 import { useSurroundings } from './context';
 import { Log } from './log';
-import { CopyButton, Notice } from './parts';
+import { CopyButton, Link, Notice } from './parts';
 import { Share } from './share';
 import { buildName } from './words';
 
@@ -34,7 +35,11 @@ export function Finished(props: { build: Build; result: Result; state: PanelStat
           <p className="jp-CondaBuild-quiet">{facts.filter(Boolean).join(' · ')}</p>
         </div>
       </div>
-      <Copyable text={result.reference || result.archive} label={trans.__('Copy the name of the image')} />
+      {build.request.archive ? (
+        <Archive build={build} />
+      ) : (
+        <Copyable text={result.reference} label={trans.__('Copy the name of the image')} />
+      )}
       <div className="jp-CondaBuild-row jp-CondaBuild-quiet" title={result.digest}>
         <span className="jp-CondaBuild-mono">{shortDigest(result.digest)}</span>
         <CopyButton text={result.digest} label={trans.__('Copy the digest')} />
@@ -46,6 +51,25 @@ export function Finished(props: { build: Build; result: Result; state: PanelStat
       <Bytes state={state} build={build} />
       <Afterwards build={build} state={state} />
       {state.since && <Changes comparison={state.since} />}
+    </>
+  );
+}
+
+/** The archive of a build: a download, and its place in the file browser. */
+function Archive(props: { build: Build }): JSX.Element {
+  const { model, showFile, trans } = useSurroundings();
+  const { kind, path, name } = archiveOf(props.build);
+  return (
+    <>
+      <p className="jp-CondaBuild-name jp-CondaBuild-cut">{name}</p>
+      {kind === 'oci-archive' && (
+        <a className="jp-CondaBuild-go jp-mod-styled jp-mod-accept" href={model.archiveUrl(props.build)} download={name}>
+          {trans.__('Download')}
+        </a>
+      )}
+      <div className="jp-CondaBuild-links">
+        <Link onClick={() => showFile(path)}>{trans.__('Show in the file browser')}</Link>
+      </div>
     </>
   );
 }

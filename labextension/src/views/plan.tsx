@@ -2,9 +2,10 @@
 
 import React, { useState } from 'react';
 
-import { looksLikeReference, registryOf } from '../model/destination';
+import { registryOf } from '../model/destination';
 import { plannedTiles } from '../model/layerMap';
-import { replaces, type Form, type PanelState } from '../model/state';
+import { destinationOf, obstacleOf, type Destination } from '../model/possible';
+import { replaces, type PanelState } from '../model/state';
 import { secondsText, sizeText } from '../model/units';
 import { expectedSeconds } from '../model/expectation';
 import { useSurroundings } from './context';
@@ -12,7 +13,7 @@ import { Options } from './destination';
 import { LayerMap } from './layerMap';
 import { Link, Notice, Section } from './parts';
 import { SignInAfter } from './signIn';
-import { signatureText } from './words';
+import { faultTitle, signatureText } from './words';
 
 export function Plan(props: { state: PanelState }): JSX.Element | null {
   const { trans } = useSurroundings();
@@ -21,7 +22,7 @@ export function Plan(props: { state: PanelState }): JSX.Element | null {
     return null;
   }
   const { plan } = snapshot;
-  const pushes = form.destination === 'push';
+  const pushes = destinationOf(props.state) === 'push';
   const compared = pushes && plan.compared;
   const bytes = compared ? plan.bytes_to_push : plan.bytes_total;
   const headline =
@@ -70,20 +71,27 @@ export function Plan(props: { state: PanelState }): JSX.Element | null {
 export function BuildButton(props: { state: PanelState }): JSX.Element {
   const { model, trans } = useSurroundings();
   const [open, setOpen] = useState(false);
-  const { form, outdated, startFault, starting } = props.state;
-  const words: Record<Form['destination'], string> = {
+  const { outdated, startFault, starting } = props.state;
+  const current = destinationOf(props.state);
+  const obstacle = obstacleOf(props.state);
+  const words: Record<Destination, string> = {
     push: replaces(props.state) ? trans.__('Build and replace') : trans.__('Build and push'),
     load: trans.__('Build and load into Docker'),
     archive: trans.__('Build and save as archive')
   };
-  const others: [Form['destination'], string][] = [
+  const others = ([
     ['push', trans.__('Push to a registry')],
     ['archive', trans.__('Save as archive…')],
     ['load', trans.__('Load into Docker')]
-  ];
+  ] as [Destination, string][]).filter(([destination]) => destination !== current);
   return (
     <>
       {startFault && <Notice kind="error" fault={startFault} />}
+      {obstacle?.reason === 'fault' && (
+        <Notice kind="error" fault={obstacle.fault}>
+          <Link onClick={() => void model.probe()}>{trans.__('Try again')}</Link>
+        </Notice>
+      )}
       {outdated && (
         <Notice
           kind="warning"
@@ -97,19 +105,15 @@ export function BuildButton(props: { state: PanelState }): JSX.Element {
       <button
         type="button"
         className="jp-CondaBuild-go jp-mod-styled jp-mod-accept"
-        disabled={starting || !looksLikeReference(form.reference)}
+        disabled={starting || obstacle !== null}
         onClick={() => void model.start()}
       >
-        {starting ? trans.__('Starting…') : words[form.destination]}
+        {starting ? trans.__('Starting…') : words[current]}
       </button>
       <div className="jp-CondaBuild-links">
-        {others
-          .filter(([destination]) => destination !== form.destination)
-          .map(([destination, text]) => (
-            <Link key={destination} onClick={() => model.edit({ destination })}>
-              {text}
-            </Link>
-          ))}
+        {others.map(([destination, text]) => (
+          <Other key={destination} state={props.state} destination={destination} text={text} />
+        ))}
         <button
           type="button"
           className="jp-CondaBuild-link"
@@ -121,5 +125,22 @@ export function BuildButton(props: { state: PanelState }): JSX.Element {
       </div>
       {open && <Options state={props.state} />}
     </>
+  );
+}
+
+/** Another destination of the image, or the reason why the image cannot go there. */
+function Other(props: { state: PanelState; destination: Destination; text: string }): JSX.Element | null {
+  const { model, trans } = useSurroundings();
+  const { destination, state, text } = props;
+  const obstacle = obstacleOf(state, destination);
+  const current = obstacleOf(state);
+  if (obstacle?.reason !== 'fault') {
+    return <Link onClick={() => model.edit({ destination })}>{text}</Link>;
+  }
+  // A fault that stops every build is displayed once.
+  return current?.reason === 'fault' && current.fault.code === obstacle.fault.code ? null : (
+    <span className="jp-CondaBuild-quiet" title={`${obstacle.fault.message} ${obstacle.fault.hint}`}>
+      {trans.__('%1: %2', text, faultTitle(trans, obstacle.fault))}
+    </span>
   );
 }

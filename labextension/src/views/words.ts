@@ -103,6 +103,12 @@ export function faultTexts(trans: TranslationBundle, fault: Fault): { title: str
   };
 }
 
+/** The short title of a fault, without names and details. */
+export function faultTitle(trans: TranslationBundle, fault: Fault): string {
+  const known = KNOWN_FAULTS.get(fault.code);
+  return known ? trans._p('server', known.title) : faultTexts(trans, fault).title;
+}
+
 /** The title and details of a fault in one line. */
 export function faultText(trans: TranslationBundle, fault: Fault): string {
   const { title, details } = faultTexts(trans, fault);

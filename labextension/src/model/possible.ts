@@ -1,0 +1,49 @@
+/** What this server can do with an image: where it goes unless a person chooses, and why it cannot go elsewhere. */
+
+import type { Fault, Status } from '../api/contract';
+import { looksLikeReference, namesRegistry } from './destination';
+import { engineOf, type PanelState } from './state';
+
+export type Destination = 'push' | 'load' | 'archive';
+
+/** Why a build cannot start: the name of the image, or a part of the server that does not work. */
+export type Obstacle = { reason: 'name' | 'registry' } | { reason: 'fault'; fault: Fault };
+
+/** The destination of a build. Without a choice, an image goes to a registry if one is known, else to an archive. */
+export function destinationOf(state: PanelState): Destination {
+  return state.form.destination || (hasRegistry(state) ? 'push' : 'archive');
+}
+
+/** Whether the image has a registry: that of its name, or that of the settings. A name alone would go to Docker Hub. */
+export function hasRegistry({ form, status }: PanelState): boolean {
+  return namesRegistry(form.reference) || !!status?.settings.registry;
+}
+
+/** Whether the destination of the form can be compared with the environment. */
+export function isComparable(state: PanelState): boolean {
+  return destinationOf(state) === 'push' && looksLikeReference(state.form.reference) && hasRegistry(state);
+}
+
+/** The reason why a build for a destination cannot start; null if nothing is known against it. */
+export function obstacleOf(state: PanelState, destination = destinationOf(state)): Obstacle | null {
+  const fault = faultBefore(state, destination);
+  if (fault) {
+    return { reason: 'fault', fault };
+  }
+  if (!looksLikeReference(state.form.reference)) {
+    return { reason: 'name' };
+  }
+  return destination === 'push' && !hasRegistry(state) ? { reason: 'registry' } : null;
+}
+
+/** The fault of a part of the server that a build for a destination needs. */
+function faultBefore(state: PanelState, destination: Destination): Fault | null {
+  const { form, status } = state;
+  const usesEngine = destination === 'load' || engineOf(state) === 'docker';
+  const usesBase = !form.base || form.base === status?.settings.base_image;
+  return probed(status, 'store') ?? (usesEngine ? probed(status, 'engine') : null) ?? (usesBase ? probed(status, 'base') : null);
+}
+
+function probed(status: Status | null, subject: Status['probes'][number]['subject']): Fault | null {
+  return status?.probes.find(probe => probe.subject === subject)?.fault ?? null;
+}
