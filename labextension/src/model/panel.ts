@@ -5,11 +5,12 @@ import { Signal, type ISignal } from '@lumino/signaling';
 import type { Asked, Build, BuildRequest, Fault, Login } from '../api/contract';
 import type { Server } from '../api/server';
 import { BuildList } from './buildList';
+import { Comparisons } from './comparisons';
 import { Environment } from './environment';
 import { faultOf } from './fault';
 import { Generation } from './generation';
 import { formRequest, imageOf, sameAgain } from './request';
-import { EMPTY_FORM, previousImage, shownBuild, type Comparison, type Form, type PanelState, type Subject } from './state';
+import { EMPTY_FORM, shownBuild, type Form, type PanelState, type Subject } from './state';
 import { Store } from './store';
 
 /** A request that the server refused after the person had moved on to another view. */
@@ -27,13 +28,14 @@ export class PanelModel {
   private readonly builds: BuildList;
   private readonly endedSignal = new Signal<this, Build>(this);
   private readonly refusedSignal = new Signal<this, Refusal>(this);
-  /** The view that is displayed, and the changes that it displays. */
+  private readonly comparisons: Comparisons;
+  /** The view that is displayed. */
   private readonly views = new Generation();
-  private readonly changes = new Generation();
   private looking: ReturnType<typeof setInterval> | undefined;
 
   constructor(private readonly server: Server) {
     this.environment = new Environment(server, this.store);
+    this.comparisons = new Comparisons(server, this.store);
     this.builds = new BuildList(server, this.store, {
       ended: build => this.end(build),
       forgotten: build => this.closeForgotten(build),
@@ -253,11 +255,11 @@ export class PanelModel {
     if (id !== this.state.shown) {
       this.leaveView();
     }
-    this.changes.next();
+    this.comparisons.leave();
     this.store.set({ shown: id, since: null, comparison: null, forgotten: null });
     if (id) {
       this.builds.follow(id);
-      this.loadChanges();
+      this.comparisons.loadChanges();
     }
   }
 
@@ -273,11 +275,7 @@ export class PanelModel {
   /** Display the differences between two builds. */
   async compare(before: Build, now: Build): Promise<void> {
     this.leaveView();
-    this.store.set({ comparison: { before, after: now, changes: null, fault: null } });
-    const comparison = await this.difference(before, now);
-    if (this.state.comparison?.before.id === before.id && this.state.comparison.after.id === now.id) {
-      this.store.set({ comparison });
-    }
+    await this.comparisons.compare(before, now);
   }
 
   endComparison(): void {
@@ -330,7 +328,7 @@ export class PanelModel {
 
   private end(build: Build): void {
     if (this.state.shown === build.id) {
-      this.loadChanges();
+      this.comparisons.loadChanges();
     }
     // The destination now has the image of the build.
     void this.environment.plan();
@@ -350,28 +348,4 @@ export class PanelModel {
       void this.refresh();
     }
   }
-
-  /** Load the changes since the previous image of the same environment, for the build that is displayed. */
-  private loadChanges(): void {
-    const build = shownBuild(this.state);
-    const before = build?.result && previousImage(this.state.builds, build.request.prefix, build.created);
-    if (build && before) {
-      const isLatest = this.changes.next();
-      void this.difference(before, build).then(since => isLatest() && this.store.set({ since }));
-    }
-  }
-
-  private async difference(before: Build, after: Build): Promise<Comparison> {
-    try {
-      const { changes } = await this.server.difference({ lockfile: lockDigestOf(before) }, { lockfile: lockDigestOf(after) });
-      return { before, after, changes, fault: null };
-    } catch (error) {
-      return { before, after, changes: null, fault: faultOf(error) };
-    }
-  }
-}
-
-/** The digest of the lock file from which a build was made. */
-function lockDigestOf({ request, result }: Build): string {
-  return result?.environment || request.lockfile;
 }
