@@ -124,12 +124,19 @@ class Proxies:
             host: a name, or an address without brackets.
             port: the port, also if it is the scheme's own.
         """
-        address = _address(host)
-        if _domain(host) == "localhost" or (address and address.is_loopback):
+        if is_this_machine(host):
             return None
         if any(entry.covers(host, port) for entry in self.direct):
             return None
         return self.by_scheme.get(scheme)
+
+
+def is_this_machine(host: str) -> bool:
+    """Whether a name or an address means the machine of the process that uses it: ``localhost``, ``127.0.0.1`` …"""
+    address = _address(host)
+    if address:
+        return address.is_loopback or address.is_unspecified
+    return f".{_domain(host)}".endswith(".localhost")
 
 
 def _named(environ: Mapping[str, str], *names: str) -> Proxy | None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import posixpath
 import re
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from jupyter_condabuild.conda.prefix.records import PrefixRecord
 from jupyter_condabuild.conda.secrets import scrub_url
+from jupyter_condabuild.proxies import is_this_machine
 
 ALIAS = "https://conda.anaconda.org"
 
@@ -49,6 +50,15 @@ def _channel(name: str) -> str:
     if name == "defaults":
         name = "pkgs/main"
     return f"{_ANACONDA if name.startswith('pkgs/') else ALIAS}/{name}"
+
+
+def is_local(url: str) -> bool:
+    """Whether a URL leads to this machine: to a file, or to a server on this machine. Nobody else can follow it."""
+    try:
+        parts = urlsplit(url)
+        return parts.scheme.lower().rpartition("+")[2] == "file" or is_this_machine(parts.hostname or "")
+    except ValueError:
+        return False
 
 
 def channel_url(record: PrefixRecord) -> str:

@@ -52,7 +52,7 @@ def _conda_package(record: PrefixRecord) -> CondaPackage:
 def pip_package(package: PipPackage) -> PipPackage:
     """Returns the package without paths of this machine: only the name of a local file or folder stays."""
     url = package.url
-    if url.startswith("file:"):
+    if urlsplit(url).scheme.rpartition("+")[2] == "file":
         url = "file:" + quote(unquote(urlsplit(url).path).rstrip("/").rpartition("/")[2], "+=,@!~()")
     url = quoted(url)
     index = PYPI if is_on_pypi(url) else package.index

@@ -12,6 +12,7 @@ from string import Template
 from typing import Any
 
 from jupyter_condabuild import __version__
+from jupyter_condabuild.conda.channels import is_local
 from jupyter_condabuild.conda.foreign.findings import findings
 from jupyter_condabuild.conda.formats import dump
 from jupyter_condabuild.conda.lockfile import Lockfile
@@ -150,9 +151,9 @@ def without_local_packages(lockfile: Lockfile) -> tuple[Lockfile, list[str]]:
 
     The names include the conda packages of channels on this machine. Those packages stay in the lock file.
     """
-    kept = tuple(package for package in lockfile.pip if not (package.editable or package.url.startswith("file:")))
+    kept = tuple(package for package in lockfile.pip if not (package.editable or is_local(package.url)))
     local = [package.name for package in lockfile.pip if package not in kept]
-    local += [package.name for package in lockfile.conda if package.url.startswith("file:")]
+    local += [package.name for package in lockfile.conda if is_local(package.url)]
     return replace(lockfile, pip=kept), local
 
 

@@ -33,7 +33,8 @@ from jupyter_condabuild.text import counted, listed
 
 IRREPRODUCIBLE = frozenset(
     (
-        *("modified-files", "missing-files", "untracked-files", "editable-install", "local-install"),
+        *("modified-files", "missing-files", "untracked-files", "editable-install"),
+        *("local-channel", "local-install"),
         *("pip-without-hash", "pip-without-record", "conda-without-hash", "conda-overwritten-by-pip"),
         *("taken-from-prefix", "post-link-script", "clobbered-files", "empty-folders"),
         *("outside-prefix", "dangling-links", "editable-source-missing"),

@@ -17,7 +17,7 @@ from jupyter_condabuild.conda.packages import CondaPackage
 from jupyter_condabuild.conda.prefix.snapshot import snapshot
 from jupyter_condabuild.errors import NotReproducible, PackageMismatch, PackageNotFound
 from jupyter_condabuild.events import Layer, Progress
-from tests.parts.builds import Package, Workshop, install, small_channel
+from tests.parts.builds import Package, Workshop, install, published, small_channel
 from tests.parts.channel import channel as channels
 from tests.parts.channel import prefix as prefixes
 from tests.parts.channel.channel import Channel
@@ -196,9 +196,8 @@ def test_an_unavailable_package_is_copied_from_the_prefix(workshop: Workshop, sm
 def test_strict_copies_nothing_from_the_prefix(workshop: Workshop, small: Small) -> None:
     """The error names the package."""
     shutil.rmtree(small.pkgs)
-    (small.channel.folder / "noarch/data-1.0-0.conda").unlink()
-    with pytest.raises(NotReproducible, match=r"data-1\.0-0"):
-        workshop.image(small.prefix, strict=True)
+    with pytest.raises(NotReproducible, match=r"not available: data-1\.0-0, other-1\.0-0"):
+        workshop.image(published(small.prefix), strict=True)
 
 
 @pytest.mark.parametrize(("replaced", "error"), [(False, PackageNotFound), (True, PackageMismatch)])

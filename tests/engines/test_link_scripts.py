@@ -9,7 +9,7 @@ import pytest
 from jupyter_condabuild.errors import NotReproducible
 from jupyter_condabuild.events import Event, Warning
 from jupyter_condabuild.planning.link_scripts import report_link_scripts
-from tests.parts.builds import Workshop, explicit, install, small_channel
+from tests.parts.builds import Workshop, explicit, install, of_public, small_channel
 from tests.parts.channel.channel import Channel
 from tests.parts.channel.package import File, Metadata
 from tests.parts.engines import DockerWorkshop
@@ -40,21 +40,28 @@ def test_a_script_that_the_layers_engine_does_not_run_is_said_in_every_build(
 
 
 @pytest.mark.parametrize("built", [False, True])
-def test_strict_ends_the_build_of_a_script(workshop: Workshop, hooked: Channel, tmp_path: Path, built: bool) -> None:
+def test_strict_ends_the_build_of_a_script(
+    workshop: Workshop, hooked: Channel, tmp_path: Path, built: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """No image is written, also if the layers exist already. Without the package, the build succeeds."""
-    lockfile = explicit(hooked, tmp_path / "explicit.txt")
+    monkeypatch.setenv("CONDA_PKGS_DIRS", str(tmp_path / "cache"))
+    lockfile = of_public(explicit(hooked, tmp_path / "explicit.txt"), hooked, tmp_path / "cache")
     if built:
         workshop.image(lockfile, "first")
     with pytest.raises(NotReproducible, match="post-link script"):
         workshop.image(lockfile, "strict", strict=True)
     assert not (tmp_path / "strict.tar").exists()
-    workshop.image(explicit(hooked, tmp_path / "plain.txt", "plain"), "strict", strict=True)
+    plain = of_public(explicit(hooked, tmp_path / "plain.txt", "plain"), hooked, tmp_path / "cache")
+    workshop.image(plain, "strict", strict=True)
     assert (tmp_path / "strict.tar").exists()
 
 
-def test_strict_ends_the_docker_engines_build(docker_workshop: DockerWorkshop, hooked: Channel, tmp_path: Path) -> None:
+def test_strict_ends_the_docker_engines_build(
+    docker_workshop: DockerWorkshop, hooked: Channel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """micromamba runs the script. What the script makes is in no package."""
-    lockfile = explicit(hooked, tmp_path / "explicit.txt")
+    monkeypatch.setenv("CONDA_PKGS_DIRS", str(tmp_path / "cache"))
+    lockfile = of_public(explicit(hooked, tmp_path / "explicit.txt"), hooked, tmp_path / "cache")
     with pytest.raises(NotReproducible, match="which micromamba runs in the build: hooked-1-0"):
         docker_workshop.build(
             lockfile, reference=docker_workshop.name(), load=True, strict=True, installer="micromamba"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
+import shutil
 import subprocess
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -88,12 +90,37 @@ def install(folder: Path, channel: Channel, *specs: str) -> Path:
     return prefix.create(folder, specs, channel.url, folder.parent / "pkgs")
 
 
+PUBLIC = "https://conda.example.org/lab"
+"""A channel that everybody could reach. Its packages are in a package cache, so nothing connects to it."""
+
+
+def published(prefix: Path) -> Path:
+    """Gives the packages of a prefix the URLs of `PUBLIC`. Their folders in the package cache stay as they are."""
+    for record in (prefix / "conda-meta").glob("*.json"):
+        value = json.loads(record.read_bytes())
+        place = f"{PUBLIC}/{value['subdir']}/{value['fn']}"
+        record.write_text(json.dumps(value | {"url": place, "channel": PUBLIC}))
+    return prefix
+
+
 def explicit(channel: Channel, file: Path, *names: str) -> Path:
     """Writes an explicit lock file of the channel's packages, or of the packages with these names."""
     chosen = [path for path in channel.archives if not names or re.sub(r"-[^-]*-[^-]*$", "", path.stem) in names]
     lines = [f"{path.as_uri()}#{_sha256(path)}" for path in chosen]
     file.write_text("\n".join(["# platform: linux-64", "@EXPLICIT", *lines, ""]))
     return file
+
+
+def of_public(lockfile: Path, channel: Channel, cache: Path) -> Path:
+    """Gives the packages of a lock file the URLs of `PUBLIC`, and puts the archives into a package cache.
+
+    A test lets builds find the cache with ``CONDA_PKGS_DIRS``.
+    """
+    cache.mkdir(exist_ok=True)
+    for path in channel.archives:
+        shutil.copy(path, cache)
+    lockfile.write_text(lockfile.read_text().replace(channel.url, PUBLIC))
+    return lockfile
 
 
 def _sha256(path: Path) -> str:

@@ -15,7 +15,7 @@ from jupyter_condabuild.conda.packages import CondaPackage
 from jupyter_condabuild.conda.prefix.drift import drift
 from jupyter_condabuild.conda.prefix.snapshot import snapshot
 from jupyter_condabuild.errors import NotReproducible
-from tests.parts.builds import Package, Workshop, explicit, install, small_channel
+from tests.parts.builds import Package, Workshop, explicit, install, of_public, published, small_channel
 from tests.parts.channel import prefix as prefixes
 from tests.parts.channel.channel import Channel
 from tests.parts.channel.package import Entry, File, Metadata, Symlink
@@ -81,13 +81,17 @@ def test_the_image_shows_what_the_environment_shows(
 
 
 @pytest.mark.parametrize("packages", CONFLICTS.values(), ids=CONFLICTS)
-def test_a_lock_file_gives_what_conda_leaves(workshop: Workshop, tmp_path: Path, packages: list[Package]) -> None:
-    """An environment that conda made at once does not differ from its lock file, and a strict build succeeds."""
+def test_a_lock_file_gives_what_conda_leaves(
+    workshop: Workshop, tmp_path: Path, packages: list[Package], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An environment that conda made at once does not differ from its lock file. Strict builds of both succeed."""
     channel = small_channel(tmp_path / "channel", packages)
-    prefix = made(tmp_path / "env", channel, "conda", "a", "b")
+    prefix = published(made(tmp_path / "env", channel, "conda", "a", "b"))
+    monkeypatch.setenv("CONDA_PKGS_DIRS", str(tmp_path / "cache"))
     locked = tmp_path / "conda-lock.yml"
     locked.write_text(dump(lock(snapshot(prefix))))
-    from_lock, from_prefix = workshop.image(locked, "lock"), workshop.image(prefix, strict=True)
+    of_public(locked, channel, tmp_path / "cache")
+    from_lock, from_prefix = workshop.image(locked, "lock", strict=True), workshop.image(prefix, strict=True)
     assert shown(from_lock.tree()) == shown(tree_of(prefix))
     assert from_lock.layers == from_prefix.layers
 
@@ -163,7 +167,7 @@ def test_equal_files_of_two_packages_are_not_reported(workshop: Workshop, tmp_pa
     """Many packages bring the same licence or the same empty module."""
     same = File("share/x", b"same")
     channel = small_channel(tmp_path / "channel", [package("a", same), package("b", same)])
-    workshop.image(made(tmp_path / "env", channel, "conda", "a", "b"), strict=True)
+    workshop.image(published(made(tmp_path / "env", channel, "conda", "a", "b")), strict=True)
     assert not workshop.warnings.keys() & {"shared-paths", "clobbered-files"}
 
 

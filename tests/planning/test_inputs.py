@@ -15,7 +15,8 @@ from jupyter_condabuild.errors import LockfileError, NotReproducible, PrefixNotA
 from jupyter_condabuild.events import Event, Log, Warning
 from jupyter_condabuild.planning.inputs import Inputs, _check_editable, read_inputs
 from jupyter_condabuild.requests.job_context import open_job
-from tests.parts.builds import install, small_channel
+from tests.parts.builds import install, of_public, small_channel
+from tests.parts.channel.channel import Channel
 from tests.parts.channel.package import File, Metadata
 from tests.parts.jobs import build_request, plan_request
 from tests.parts.small_prefix import SmallPrefix
@@ -108,8 +109,11 @@ def test_an_environment_takes_no_option_of_a_lock_file(prefix: Path, option: dic
         plan_request(prefix=prefix, **option)
 
 
-def test_a_lock_file_without_hashes_is_taken_with_a_warning(prefix: Path, tmp_path: Path) -> None:
+def test_a_lock_file_without_hashes_is_taken_with_a_warning(
+    prefix: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The plan has the hash of the archive. With --strict, the build ends. This is conda's own explicit format."""
+    monkeypatch.setenv("CONDA_PKGS_DIRS", str(tmp_path / "cache"))
     (package,) = lock(snapshot(prefix)).conda
     path = tmp_path / "explicit.txt"
     path.write_text(f"# platform: linux-64\n@EXPLICIT\n{package.url}\n")
@@ -119,14 +123,20 @@ def test_a_lock_file_without_hashes_is_taken_with_a_warning(prefix: Path, tmp_pa
     with pytest.raises(NotReproducible, match="no sha256 of 1 conda package: data"):
         read(tmp_path, lockfile=path, strict=True)
     path.write_text(f"# platform: linux-64\n@EXPLICIT\n{package.url}#{package.sha256}\n")
+    with pytest.raises(NotReproducible, match="from a channel on this machine: data"):
+        read(tmp_path, lockfile=path, strict=True)
+    of_public(path, Channel(tmp_path / "channel"), tmp_path / "cache")
     assert read(tmp_path, lockfile=path, strict=True)[0].lockfile.conda[0].sha256 == package.sha256
 
 
-def test_strict_refuses_pip_packages_without_hash(prefix: Path, tmp_path: Path) -> None:
+def test_strict_refuses_pip_packages_without_hash(
+    prefix: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The docker engine installs them from the index, which may have other files tomorrow."""
-    locked = lock(snapshot(prefix))
     path = tmp_path / "explicit.txt"
-    head = dump(locked, "explicit")
+    path.write_text(dump(lock(snapshot(prefix)), "explicit"))
+    monkeypatch.setenv("CONDA_PKGS_DIRS", str(tmp_path / "cache"))
+    head = of_public(path, Channel(tmp_path / "channel"), tmp_path / "cache").read_text()
     path.write_text(f"{head}# pip tiny @ https://h/tiny-1.0-py3-none-any.whl\n")
     with pytest.raises(NotReproducible, match="no hash of 1 pip package: tiny"):
         read(tmp_path, lockfile=path, engine="docker", strict=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from jupyter_condabuild.conda.channels import is_local
 from jupyter_condabuild.conda.formats import pip_sources
 from jupyter_condabuild.conda.lockfile import Lockfile
 from jupyter_condabuild.events import Warning
@@ -27,7 +28,7 @@ def _conda_warnings(lockfile: Lockfile) -> Iterator[Warning]:
             "Write the lock file again with hashes (conda list --explicit --sha256). Without hashes, it cannot prove "
             "that a reinstall gives the same packages. The lock file in the image has the hashes that were found.",
         )
-    if names := [package.name for package in lockfile.conda if package.url.startswith("file:")]:
+    if names := [package.name for package in lockfile.conda if is_local(package.url)]:
         yield Warning(
             "local-channel",
             f"The lock file has {counted(names, 'conda package')} from a channel on this machine: {listed(names)}.",
@@ -45,7 +46,13 @@ def _pip_warnings(lockfile: Lockfile) -> Iterator[Warning]:
                 f"The lock file has {package.name} twice: pip's {title} overwrites files of the conda package.",
                 "Remove one of the two packages from the environment, and lock it again.",
             )
-        if pip_sources.is_vcs(package.url) and pip_sources.is_pinned(package.url):
+        if is_local(place := package.url or package.index):
+            yield Warning(
+                "local-install",
+                f"{title} comes from a place on this machine ({place}).",
+                "Other users cannot install the package from the lock file.",
+            )
+        elif pip_sources.is_vcs(package.url) and pip_sources.is_pinned(package.url):
             yield Warning(
                 "vcs-install",
                 f"{title} is built from version control ({package.url}).",

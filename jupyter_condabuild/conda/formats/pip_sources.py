@@ -10,6 +10,7 @@ from jupyter_condabuild.conda.secrets import scrub_url
 
 _VCS = re.compile(r"(?:git|hg|svn|bzr)\+[a-z]+://", re.IGNORECASE)
 _ACCEPTED = re.compile(r"https?://|(?:git|hg|svn|bzr)\+(?:https?|ssh|git)://", re.IGNORECASE)
+_FILE = re.compile(r"(?:[a-z]+\+)?file:/*", re.IGNORECASE)
 _WHEEL = re.compile(r"([^-]+)-([^-]+)-.+\.whl")
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}", re.IGNORECASE)
 
@@ -23,8 +24,8 @@ def of_location(location: str) -> str:
     Source: pixi's PypiLock (uv_distribution_types::to_url); pip.pypa.io/en/stable/topics/vcs-support.
     """
     url = scrub_url(location).removeprefix("direct+")
-    if not re.match(r"[a-z][a-z0-9+.-]*://", url, re.IGNORECASE) or url.lower().startswith("file:"):
-        path = re.sub(r"^file:/*", "/", url, flags=re.IGNORECASE)
+    if not re.match(r"[a-z][a-z0-9+.-]*://", url, re.IGNORECASE) or _FILE.match(url):
+        path = _FILE.sub("/", url)
         return "file:" + (posixpath.basename(posixpath.normpath(path.partition("#")[0])) or "package")
     return _vcs(url) if _VCS.match(url) else url
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from jupyter_condabuild.conda.channels import package_url
+from jupyter_condabuild.conda.channels import is_local, package_url
 from jupyter_condabuild.conda.prefix.records import PrefixRecord
 from jupyter_condabuild.events import Warning
 from jupyter_condabuild.text import counted, listed
@@ -38,7 +38,7 @@ def _conda_warnings(environment: Environment, superseded: Iterable[PrefixRecord]
             "Reinstall the packages from a channel to get their hashes. "
             "Without hashes, a lock file cannot prove that a reinstall gives the same packages.",
         )
-    if names := [record.name for record in environment.records if package_url(record).startswith("file:")]:
+    if names := [record.name for record in environment.records if is_local(package_url(record))]:
         yield Warning(
             "local-channel",
             f"The environment has {counted(names, 'conda package')} from a channel on this machine: {listed(names)}.",
@@ -69,10 +69,10 @@ def _pip_warnings(environment: Environment) -> Iterator[Warning]:
                 f"{title} is an editable install: its code is in {distribution.editable_source}, not in a package.",
                 "The image contains a copy of the current code. Only a wheel or a commit can be installed again.",
             )
-        elif distribution.source == "local":
+        elif is_local(package.url or package.index):
             yield Warning(
                 "local-install",
-                f"{title} was installed from a local file or folder ({package.url}).",
+                f"{title} was installed from a place on this machine ({package.url or package.index}).",
                 "The image contains the installed files. Other users cannot install the package from the lock file.",
             )
         elif distribution.source == "vcs":

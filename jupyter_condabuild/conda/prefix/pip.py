@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from jupyter_condabuild.conda.channels import is_local
 from jupyter_condabuild.conda.packages import PYPI, PipPackage, canonical_name, is_on_pypi
 from jupyter_condabuild.conda.prefix import pip_metadata as metadata
 from jupyter_condabuild.conda.prefix.records import PrefixRecord
@@ -46,11 +47,13 @@ class PipDistribution:
         """The kind of source that it was installed from: index, archive, vcs, local or editable."""
         if self.package.editable:
             return "editable"
+        if is_local(self.package.url):
+            return "local"
         if not self.package.url or self.package.index:
             return "index"
         if re.match(r"(?:git|hg|bzr|svn)\+", self.package.url):
             return "vcs"
-        return "local" if self.package.url.startswith("file:") else "archive"
+        return "archive"
 
 
 def pip_distributions(

@@ -22,6 +22,7 @@ from jupyter_condabuild.conda.prefix.snapshot import snapshot
 from jupyter_condabuild.errors import LockfileError
 from jupyter_condabuild.image.configuration import LOCKFILE, _pack, lockfile_in
 from jupyter_condabuild.oci.image import ImageConfig, canonical_json
+from jupyter_condabuild.planning.inputs import IRREPRODUCIBLE
 from tests.parts.small_prefix import SmallPrefix
 
 SHA = "ab" * 32
@@ -333,3 +334,36 @@ def test_the_sha256_of_a_vcs_source_is_no_hash_of_an_archive() -> None:
     digest = hashlib.sha256(b"x").hexdigest()
     found = load(conda_lock(pip_entry("a", "https://h/a.whl", hash={"sha256": digest})))
     assert found.pip[0].sha256 == digest
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "file:///x",
+        "FILE:///x",
+        "http://localhost:8000",
+        "https://127.0.0.1",
+        "http://[::1]:80",
+        "http://x.localhost",
+        "http://0.0.0.0",
+    ],
+)
+def test_what_only_this_machine_has_is_said_and_ends_a_strict_build(place: str) -> None:
+    """The server of a channel, of an index or of a repository can be on this machine, too."""
+    found = codes(CondaPackage.of_url(f"{place}/noarch/a-1-0.conda", sha256=SHA))
+    assert found == {"local-channel": "The lock file has 1 conda package from a channel on this machine: a."}
+    for package in (
+        PipPackage("p", "1", url=f"{place}/p.whl", sha256=SHA),
+        PipPackage("p", "1", index=f"{place}/simple", sha256=SHA),
+        PipPackage("p", "1", url=f"git+{place}/p@{COMMIT}"),
+    ):
+        assert list(codes(pip=[package])) == ["local-install"], package
+    assert {"local-channel", "local-install"} <= IRREPRODUCIBLE
+
+
+@pytest.mark.parametrize(
+    "place", ["https://lab.org", "http://127.example.org", "https://localhost.lab.org", "https://10.0.0.1"]
+)
+def test_other_servers_are_no_local_channel(place: str) -> None:
+    """Whoever is in the same network can reach them."""
+    assert codes(CondaPackage.of_url(f"{place}/noarch/a-1-0.conda", sha256=SHA)) == {}

@@ -13,7 +13,7 @@ from jupyter_condabuild.conda.prefix.drift import Drift, drift
 from jupyter_condabuild.conda.prefix.fingerprint import stamp
 from jupyter_condabuild.conda.prefix.snapshot import snapshot
 from jupyter_condabuild.errors import NotReproducible
-from tests.parts.builds import Workshop, install, small_channel
+from tests.parts.builds import Workshop, install, published, small_channel
 from tests.parts.channel.package import File, Metadata
 from tests.parts.overlays import Collected
 from tests.parts.small_prefix import SITE, SmallPrefix
@@ -57,7 +57,7 @@ def test_empty_folders_are_in_the_image(prefix: SmallPrefix, collected: Callable
 def test_an_empty_folder_is_not_in_a_lock_file(workshop: Workshop, tmp_path: Path) -> None:
     """The image has it, and a strict build ends."""
     channel = small_channel(tmp_path / "channel", [(Metadata("a", "1.0", noarch="generic"), [File("share/a", b"a")])])
-    prefix = install(tmp_path / "env", channel, "a")
+    prefix = published(install(tmp_path / "env", channel, "a"))
     workshop.image(prefix, strict=True)
     (prefix / "var/spool").mkdir(parents=True)
     assert workshop.image(prefix).tree()["var/spool"].kind == "directory"
