@@ -18,7 +18,7 @@ from jupyter_condabuild.oci.image import Reference
 from jupyter_condabuild.oci.location import ImageLocation
 from jupyter_condabuild.requests.image_names import refuse_bare, refuse_digest
 from jupyter_condabuild.requests.option import Request, option
-from jupyter_condabuild.requests.outside import check_outside
+from jupyter_condabuild.requests.outside import check_outside, refuse_system
 from jupyter_condabuild.settings import DEFAULT_BASE, Settings, default_store
 
 _HOMES = frozenset((Path("/home"), Path("/Users")))
@@ -274,14 +274,16 @@ class PlanRequest(ImageRequest):
         """Raises UsageError if what to include does not exist or is a home folder, and for odd paths."""
         super().__post_init__()
         check_outside(self.include_outside, self.without_outside)
-        if self.include and not (self.include.is_dir() or self.include.is_file()):
-            raise UsageError(
-                f"{self.include} of --include is no folder and no file.", "Name a folder or a file that exists."
-            )
         if self.include and self.include.is_dir() and has_home(self.include):
             raise UsageError(
                 f"The folder {self.include} of --include is a home folder, or contains one.",
                 "A home folder has logins, keys and histories. Include the folder of the project.",
+            )
+        if self.include:
+            refuse_system(self.include, "--include")
+        if self.include and not (self.include.is_dir() or self.include.is_file()):
+            raise UsageError(
+                f"{self.include} of --include is no folder and no file.", "Name a folder or a file that exists."
             )
 
     @property

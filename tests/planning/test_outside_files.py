@@ -18,6 +18,7 @@ from jupyter_condabuild.errors import (
     UsageError,
 )
 from jupyter_condabuild.requests.build import BuildRequest
+from jupyter_condabuild.requests.outside import check_outside
 from jupyter_condabuild.sbom.inputs import licenses_of
 from tests.parts.outside import Machine
 from tests.parts.small_prefix import SITE
@@ -86,7 +87,7 @@ def test_a_link_to_a_link_or_a_device(machine: Machine) -> None:
     share.mkdir()
     (share / "model").symlink_to(machine.data / "latest")
     (share / "null").symlink_to("/dev/null")
-    found = machine.read(include_outside=[str(machine.data), "/dev"]).own.outside
+    found = machine.read(include_outside=[str(machine.data)]).own.outside
     assert [(item.root, dict(item.files)) for item in found.taken] == [
         (machine.data, {"v2.bin": "/opt/env/share/model"})
     ]
@@ -157,6 +158,31 @@ def test_a_path_that_is_no_place_is_an_error(machine: Machine) -> None:
     home = Path(os.path.expanduser("~"))
     with pytest.raises(UsageError, match="is a home folder, or contains one"):
         machine.read(include_outside=[str(home)], variables={"PYTHONPATH": str(home), "PYTHONNOUSERSITE": "1"})
+
+
+@pytest.mark.parametrize("path", ["/", "/proc", "/sys/class", "/dev", "/dev/null", "/proc/self/..", "/usr/.."])
+def test_no_image_gets_the_folders_of_the_system(machine: Machine, tmp_path: Path, path: str) -> None:
+    """The message names the path and the reason. A link to such a folder does not help. /dev/shm has real files."""
+    link = tmp_path / "link"
+    link.symlink_to(path)
+    reason = r"names /.*(every file of this machine|system shows .* as files)"
+    for named in (path, str(link)):
+        with pytest.raises(UsageError, match=f"--include-outside {reason}"):
+            machine.read(include_outside=[named])
+        with pytest.raises(UsageError, match=f"--include ({reason}|is a home folder)"):
+            machine.read(include=named)
+    assert machine.read(without_outside=[]).warnings == ()
+    check_outside(["/dev/shm/x"], ["/"])
+
+
+def test_a_link_to_a_folder_of_the_system_is_never_taken(machine: Machine) -> None:
+    """The path of the link, or a folder above it, may be named. The message names the link."""
+    share = machine.prefix.path / "share"
+    share.mkdir()
+    (share / "me").symlink_to("/proc/self")
+    for named in (share / "me", share):
+        with pytest.raises(UsageError, match=r"share/me(, a link to| names) /proc/.*shows processes as files"):
+            machine.read(include_outside=[str(named)])
 
 
 def test_taken_files_are_searched_for_secrets(machine: Machine) -> None:

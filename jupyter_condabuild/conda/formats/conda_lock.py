@@ -193,7 +193,8 @@ def _load_pip(entry: Mapping[str, Any], custom: Mapping[str, str]) -> PipPackage
     name, version = canonical_name(entry["name"]), entry["version"]
     index = scrub_url(custom.get(f"{_INDEX}{name}-{version}", ""))
     # the place of the source also has the folder of the package in it
-    url = pip_sources.of_location(str((entry.get("source") or {}).get("url") or entry["url"]).partition("#sha256=")[0])
+    location = str((entry.get("source") or {}).get("url") or entry["url"]).partition("#sha256=")[0]
+    url = pip_sources.of_location(location, name)
     if url == f"{PYPI_SIMPLE}/{name}/":
         url, index = "", PYPI
     elif index and url == f"{index}/{name}/":

@@ -6,7 +6,7 @@ import posixpath
 import re
 from urllib.parse import parse_qsl, quote, unquote, urlsplit, urlunsplit
 
-from jupyter_condabuild.conda.secrets import scrub_url
+from jupyter_condabuild.conda.secrets import scrub, scrub_url
 
 _VCS = re.compile(r"(?:git|hg|svn|bzr)\+[a-z]+://", re.IGNORECASE)
 _ACCEPTED = re.compile(r"https?://|(?:git|hg|svn|bzr)\+(?:https?|ssh|git)://", re.IGNORECASE)
@@ -15,15 +15,19 @@ _WHEEL = re.compile(r"([^-]+)-([^-]+)-.+\.whl")
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}", re.IGNORECASE)
 
 
-def of_location(location: str) -> str:
+def of_location(location: str, name: str) -> str:
     """Returns the URL of a package's source without credentials; of a local path only ``file:`` and the last part.
 
     uv and pixi write ``git+https://h/a?tag=v1&subdirectory=b#COMMIT`` and ``direct+https://h/a.whl``. pip has
     ``git+https://h/a@COMMIT#subdirectory=b``, and the plain URL.
 
+    Raises ValueError for a text that pip would read as an option. Its text names the package and completes a message.
+
     Source: pixi's PypiLock (uv_distribution_types::to_url); pip.pypa.io/en/stable/topics/vcs-support.
     """
     url = scrub_url(location).removeprefix("direct+")
+    if url.lstrip().startswith("-"):
+        raise ValueError(f"the source of the pip package {name[:100]} is {scrub(url[:200])!r}, an option of pip")
     if not re.match(r"[a-z][a-z0-9+.-]*://", url, re.IGNORECASE) or _FILE.match(url):
         path = _FILE.sub("/", url)
         return "file:" + (posixpath.basename(posixpath.normpath(path.partition("#")[0])) or "package")

@@ -203,7 +203,7 @@ def _load_conda(url: str, entry: Mapping[str, Any]) -> CondaPackage:
 
 def _load_pip(location: str, entry: Mapping[str, Any], indexes: Sequence[str]) -> PipPackage:
     name = canonical_name(entry["name"])
-    url = pip_sources.of_location(location)
+    url = pip_sources.of_location(location, name)
     index = PYPI if is_on_pypi(url) else ""
     for candidate in (PYPI_SIMPLE, *indexes):
         if url == f"{candidate.rstrip('/')}/{name}/":

@@ -9,10 +9,10 @@ from jupyter_condabuild.conda.packages import PYPI, PipPackage, canonical_name
 from jupyter_condabuild.conda.secrets import scrub_url
 
 _PINNED = re.compile(
-    r"(?P<name>[\w.-]+) *={2,3} *(?P<version>[^\s;#]+)(?: +--hash=sha256:(?P<sha256>[0-9a-f]{64}))?", re.ASCII
+    r"(?P<name>\w[\w.-]*) *={2,3} *(?P<version>[^\s;#]+)(?: +--hash=sha256:(?P<sha256>[0-9a-f]{64}))?", re.ASCII
 )
 _SHA256 = re.compile(r"sha256=[0-9a-f]{64}")
-_DIRECT = re.compile(r"(?P<name>[\w.-]+) +@ +(?P<url>[^\s#]+)(?:#(?P<fragment>\S*))?", re.ASCII)
+_DIRECT = re.compile(r"(?P<name>\w[\w.-]*) +@ +(?P<url>[^\s#]+)(?:#(?P<fragment>\S*))?", re.ASCII)
 
 
 def dump(package: PipPackage, *, hashes: bool = True, details: bool = False) -> str:
@@ -36,7 +36,7 @@ def dump(package: PipPackage, *, hashes: bool = True, details: bool = False) -> 
 
 
 def load(line: str) -> PipPackage | None:
-    """Returns the package of a line in the form of `dump`; None for any other line."""
+    """Returns the package of a line in the form of `dump`; None for any other line. Raises ValueError for an option."""
     text, _, comment = line.partition("  # ")
     notes = dict(note.strip().partition(" ")[::2] for note in comment.split(", "))
     if match := _DIRECT.fullmatch(text.strip()):
@@ -46,7 +46,7 @@ def load(line: str) -> PipPackage | None:
         return PipPackage(
             canonical_name(match["name"]),
             notes.get("version", ""),
-            url=pip_sources.of_location(match["url"] + (f"#{fragment}" if fragment else "")),
+            url=pip_sources.of_location(match["url"] + (f"#{fragment}" if fragment else ""), match["name"]),
             sha256=digest.removeprefix("sha256="),
             editable="editable" in notes,
         )
@@ -54,7 +54,7 @@ def load(line: str) -> PipPackage | None:
         return PipPackage(
             canonical_name(match["name"]),
             match["version"],
-            url=pip_sources.of_location(notes["file"]) if notes.get("file") else "",
+            url=pip_sources.of_location(notes["file"], match["name"]) if notes.get("file") else "",
             index=scrub_url(notes.get("from", "")) or PYPI,
             sha256=match["sha256"] or "",
         )

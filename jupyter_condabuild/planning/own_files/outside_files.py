@@ -27,6 +27,7 @@ from jupyter_condabuild.image.paths import OUTSIDE, PREFIX
 from jupyter_condabuild.planning.own_files.extent import Extent
 from jupyter_condabuild.planning.own_files.ignore_files import folder_files, source_files
 from jupyter_condabuild.requests.build import PlanRequest, has_home
+from jupyter_condabuild.requests.outside import refuse_system
 from jupyter_condabuild.text import counted, listed, printable
 
 MOST_LISTED = 10
@@ -257,6 +258,7 @@ class _Named:
 
 def _taken(place: Place, targets: set[str]) -> Taken:
     path = place.path
+    refuse_system(path, _shown(place.link or place.source))
     if os.path.isdir(path) and has_home(path):
         raise UsageError(
             f"{_shown(path)} ({_shown(place.source)}) is a home folder, or contains one.",

@@ -309,6 +309,22 @@ def test_the_source_of_a_pip_package_has_the_form_that_pip_accepts(location: str
         assert from_conda_lock.pip[0].sha256 == ""
 
 
+@pytest.mark.parametrize("location", ["--index-url=http://h/simple", "-r", " -e ."])
+def test_an_option_of_pip_is_no_source(location: str) -> None:
+    """The file is refused when it is read, so every command refuses it. The message names the package."""
+    described = {"pypi": location, "name": "foo", "version": "1"}
+    for text in (
+        f"@EXPLICIT\n# pip foo @ {location.strip().partition(' ')[0]}\n",
+        pixi({"default": [{"pypi": location}]}, described),
+        conda_lock(pip_entry("foo", location)),
+        conda_lock(pip_entry("foo", "https://h/foo", source={"type": "url", "url": location})),
+    ):
+        with pytest.raises(LockfileError, match=r"the source of the pip package foo is '.*', an option of pip"):
+            load(text)
+    with pytest.raises(LockfileError, match="is not a pip package"):
+        load("@EXPLICIT\n# pip --foo @ https://h/foo.whl\n")
+
+
 def codes(*conda: CondaPackage, pip: Sequence[PipPackage] = ()) -> dict[str, str]:
     return {warning.code: warning.message for warning in findings(of_packages("linux-64", conda, pip))}
 
