@@ -42,12 +42,16 @@ class Destination:
         assert self.repository
         return Push(self.repository, self.index, report, self.pool.repository.name if self.pool else "")
 
-    def index_of(self, planned: Sequence[PlannedLayer], store: Store) -> LayerIndex:
-        """Returns the index with the pool's layers, for planned layers that neither the index nor the store has."""
+    def index_of(self, planned: Sequence[PlannedLayer], store: Store, *, hints: bool = False) -> LayerIndex:
+        """Returns the index with the pool's layers, for planned layers that neither the index nor the store has.
+
+        Args:
+            hints: whether layers of the pool count for which nobody vouches.
+        """
         if not self.pool:
             return self.index
         missing = [layer for layer in planned if not self.index.vouched(layer.key) and not store.built(layer.key)]
-        return self.index.with_claims(self.pool.look_up(missing))
+        return self.index.with_claims(self.pool.look_up(missing, hints=hints))
 
 
 def open_destination(

@@ -57,25 +57,29 @@ class LayerPool:
         self._lock = threading.Lock()
         self._pushed: set[Digest] = set()
 
-    def look_up(self, planned: Sequence[PlannedLayer]) -> list[tuple[str, Claim]]:
+    def look_up(self, planned: Sequence[PlannedLayer], *, hints: bool = False) -> list[tuple[str, Claim]]:
         """Returns the planned layers that the pool has and that somebody vouches for, with their keys.
 
         If the user trusts neither the pool nor a signer, nobody can vouch, and the pool is not asked.
+
+        Args:
+            hints: whether to return layers that nobody vouches for, too. A build makes such a layer, and mounts it.
         """
-        if not (planned and (self._vouchers.trusts(self.repository) or self._vouchers.checks_signatures)):
+        vouched = self._vouchers.trusts(self.repository) or self._vouchers.checks_signatures
+        if not (planned and (vouched or hints)):
             return []
         by_size = sorted(planned, key=lambda layer: -layer.size)
         found: list[tuple[str, Claim]] = []
         with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="layer-pool") as threads:
             for part in (by_size[:FIRST], by_size[FIRST:]):
-                for claims in threads.map(self._read, [layer.key for layer in part]):
+                for claims in threads.map(lambda layer: self._read(layer.key, hints), part):
                     found += claims
                 if not found:
                     break
         self._report(Log(f"The layer pool has {len(found)} of {len(planned)} layers that were not found elsewhere."))
         return found
 
-    def _read(self, key: str) -> list[tuple[str, Claim]]:
+    def _read(self, key: str, hints: bool) -> list[tuple[str, Claim]]:
         if not self._readable:
             return []
         try:
@@ -93,7 +97,7 @@ class LayerPool:
         receipt = next((layer for layer in manifest.layers if layer.media_type == RECEIPT), None)
         voucher = self._vouchers.of_artifact(self.repository, receipt)
         claims = claims_of(manifest, self.repository, voucher)
-        return [(name, claim) for name, claim in claims if name == key and claim.voucher]
+        return [(name, claim) for name, claim in claims if name == key and (claim.voucher or hints)]
 
     def publish(self, layers: Sequence[Descriptor], source: Repository, receipt: bytes) -> None:
         """Publishes layers whose blobs are in `source`, a repository of the same registry.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -36,6 +37,28 @@ class Config:
         yield self.data
 
 
+class Busy:
+    """Measures the time in which at least one thread is in its context."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._inside = 0
+        self._since = 0.0
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._inside:
+                self._since = time.monotonic()
+            self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                self.seconds += time.monotonic() - self._since
+
+
 class Push:
     """The push of one image to a repository.
 
@@ -65,6 +88,7 @@ class Push:
         self._total = 0
         self._ended = False
         self.bytes_pushed = 0
+        self._busy = Busy()
 
     def __enter__(self) -> Push:
         return self
@@ -90,12 +114,13 @@ class Push:
 
     def _send(self, descriptor: Descriptor, source: BlobSource) -> None:
         try:
-            outcome = self.repository.push(
-                descriptor,
-                _opener(source, descriptor),
-                mount_from=self._mount_from(descriptor, source),
-                progress=self._count,
-            )
+            with self._busy:
+                outcome = self.repository.push(
+                    descriptor,
+                    _opener(source, descriptor),
+                    mount_from=self._mount_from(descriptor, source),
+                    progress=self._count,
+                )
         except (RegistryError, ContentMismatch):
             if isinstance(source, Store):
                 _check(source, descriptor)
@@ -128,6 +153,11 @@ class Push:
         with self._lock:
             self._complete += count
             self._report(Progress("push", self._complete, self._total))
+
+    @property
+    def seconds(self) -> float:
+        """The time in which at least one blob was on its way."""
+        return self._busy.seconds
 
     def wait(self) -> None:
         """Waits until all blobs have arrived. Raises the first RegistryError or ContentMismatch when it occurs."""

@@ -57,7 +57,7 @@ def _oci_media_type(media_type: str) -> str:
     return image.OCI_LAYER_GZIP if media_type == image.DOCKER_LAYER_GZIP else media_type
 
 
-def resolve(location: ImageLocation, architecture: str, job: JobContext) -> Base:
+def resolve(location: ImageLocation, architecture: str, job: JobContext, *, patient: bool = True) -> Base:
     """Resolves the base image at a location. Archives and engines are closed when the job ends.
 
     The store keeps the manifest and the configuration of an image in a registry. So the registry is asked only for the
@@ -65,12 +65,15 @@ def resolve(location: ImageLocation, architecture: str, job: JobContext) -> Base
 
     Args:
         architecture: the processor, as a GOARCH name.
+        patient: whether a failed request to a registry is repeated.
 
     Raises BaseUnavailable with the reason.
     """
     try:
         if location.kind == "registry":
-            return _from_registry(location.reference, architecture, job)
+            return _from_registry(
+                location.reference, architecture, job.repository(location.reference, patient=patient), job.store
+            )
         saved = open_saved(location, architecture, job)
     except BaseUnavailable:
         raise
@@ -82,8 +85,7 @@ def resolve(location: ImageLocation, architecture: str, job: JobContext) -> Base
     return Base(name, saved.manifest.descriptor.digest, saved)
 
 
-def _from_registry(reference: Reference, architecture: str, job: JobContext) -> Base:
-    repository, store = job.repository(reference), job.store
+def _from_registry(reference: Reference, architecture: str, repository: Repository, store: Store) -> Base:
     named = repository.head(reference.target)
     manifest = _manifest(repository, named, store) if named else repository.manifest(reference.target)
     if isinstance(manifest, Index):

@@ -1,70 +1,68 @@
-"""The job `plan`: the layers of a build, and which of them the registries and the local store have already."""
+"""The job `plan`: what a build would do with each blob of the image, how many bytes it would send, and how long."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from jupyter_condabuild.distribution.destinations import open_destination
+from jupyter_condabuild.distribution.rates import Rates
 from jupyter_condabuild.engines.docker.preview import DockerPreview, preview
-from jupyter_condabuild.engines.layers.reuse import Reuse
-from jupyter_condabuild.engines.layers.stacking import forecast
+from jupyter_condabuild.engines.layers.forecast import Forecast, Part, forecast
+from jupyter_condabuild.engines.layers.stacking import forecast as stacking_forecast
+from jupyter_condabuild.errors import CondaBuildError
 from jupyter_condabuild.events import Report
+from jupyter_condabuild.image.base import Base, resolve
 from jupyter_condabuild.planning.inputs import Inputs, read_inputs
-from jupyter_condabuild.planning.layer_plan import PlannedLayer
 from jupyter_condabuild.requests.build import PlanRequest
 from jupyter_condabuild.requests.job_context import JobContext, open_job
-from jupyter_condabuild.text import size_text
+from jupyter_condabuild.text import seconds_text, size_text
 from jupyter_condabuild.trust.signature import Signature, signature_of, summary_of
 
-_COMPRESSION = 1.15
-"""The estimated ratio of a layer's compressed size to its packages' archives: gzip at level 1 to the archive's zstd."""
+BASE_SECONDS = 5.0
+"""The longest time that a plan waits for the base image. The base decides some of the bytes, but nothing else."""
+
+_FOUND = ("there", "mounted", "copied")
 
 
 @dataclass(frozen=True)
 class LayersPreview:
-    """A plan, and the place of each of its layers: in the registry, in the local store, or nowhere.
+    """A plan of the layers engine.
 
-    `in_registry` and `in_store` have keys of layers. `claimed` has the keys of layers that a registry claims to have,
-    but that nobody whom the user trusts vouches for: they are built, compared, and not uploaded. `sizes` maps a key to
-    the compressed size in bytes; for a layer that does not exist, the size is an estimate. `compared` says whether the
-    plan is compared with a repository. `stacking` says what --stack would do; empty without --stack. `signature` is the
-    signature of the image that the tag has now; None if it has none.
+    `compared` says whether the plan is compared with a repository. `seconds` is the estimated time of the build.
+    `stacking` says what --stack would do; empty without --stack. `signature` is the signature of the image that the
+    tag has now; None if it has none.
     """
 
     inputs: Inputs
-    in_registry: frozenset[str]
-    in_store: frozenset[str]
-    claimed: frozenset[str]
-    sizes: dict[str, int]
+    forecast: Forecast
     compared: bool
+    seconds: float
     stacking: str = ""
     signature: Signature | None = None
 
-    def _state(self, planned: PlannedLayer) -> str:
-        if planned.key in self.in_registry:
-            return "in registry"
-        return "in store" if planned.key in self.in_store else "to build"
+    @property
+    def _layers(self) -> tuple[Part, ...]:
+        """The layers of packages."""
+        return tuple(part for part in self.forecast.parts if part.key)
 
     @property
     def reused(self) -> int:
-        """The number of layers that the registry has."""
-        return sum(planned.key in self.in_registry for planned in self.inputs.plan.layers)
+        """The number of package layers that the destination has, or that a registry gives it."""
+        return sum(part.state in _FOUND for part in self._layers)
 
     @property
     def changed(self) -> int:
-        """The number of packages whose layers the registry does not have."""
-        return sum(len(planned.packages) for planned in self._missing())
+        """The number of packages whose layers no registry gives."""
+        dists = {dist for part in self._layers if part.state not in _FOUND for dist in part.packages}
+        return len(dists) if self.compared else len(self.inputs.lockfile.conda)
 
     @property
     def bytes_to_push(self) -> int:
-        """The estimated number of bytes that a push would send, without the base's layers."""
-        return sum(self.sizes[planned.key] for planned in self._missing())
-
-    def _missing(self) -> Iterator[PlannedLayer]:
-        there = self.in_registry | self.claimed
-        return (planned for planned in self.inputs.plan.layers if planned.key not in there)
+        """The estimated number of bytes that a push would send; 0 if the plan is not compared with a repository."""
+        return self.forecast.sent if self.compared else 0
 
     def summary(self) -> dict[str, Any]:
         """Returns the preview as a JSON object."""
@@ -75,55 +73,70 @@ class LayersPreview:
             "packages": len(lockfile.conda),
             "packages_changed": self.changed,
             "bytes_to_push": self.bytes_to_push,
+            "bytes_total": self.forecast.size,
+            "base_known": self.forecast.base_known,
+            "seconds": round(self.seconds, 1),
             "threshold": plan.threshold,
             "stack": self.stacking,
             **summary_of(self.signature),
-            "layers": [
-                {
-                    "key": planned.key,
-                    "packages": list(planned.names),
-                    "size": self.sizes[planned.key],
-                    "state": self._state(planned),
-                }
-                for planned in plan.layers
-            ],
+            "layers": [asdict(part) for part in self.forecast.parts],
             "warnings": [asdict(warning) for warning in self.inputs.warnings],
         }
 
     def text(self) -> str:
         """Returns the preview as a table and a sentence."""
-        plan = self.inputs.plan
-        rows = []
-        for number, planned in enumerate(plan.layers, 1):
-            names = ", ".join(planned.names[:3]) + (
-                f" and {len(planned.names) - 3} more" if len(planned.names) > 3 else ""
-            )
-            rows.append(f"{number:4}  {self.sizes[planned.key] / 1e6:8.2f} MB  {self._state(planned):11}  {names}")
+        rows = [
+            f"{number:4}  {size_text(part.size):>10}  {_state(part, short=True):18}  {_names(part)}"
+            for number, part in enumerate(self.forecast.parts, 1)
+        ]
         advice = "" if self.compared else " Add -t REFERENCE to compare the plan with a repository."
-        lines = ["layer        size  state        packages", *rows, "", self.sentence + advice]
+        lines = ["blob        size  state               contents", *rows, "", self.sentence + advice]
         signed = f"The image that the tag has now: {self.signature.sentence}" if self.signature else ""
         return "\n".join([*lines, *filter(None, (self.stacking, signed))])
 
     @property
-    def _claims(self) -> str:
-        if not self.claimed:
-            return ""
-        return f" The registry claims to have {len(self.claimed)} more; they are built here and compared."
-
-    @property
     def sentence(self) -> str:
-        """A sentence that says what a build would do."""
-        plan, lockfile = self.inputs.plan, self.inputs.lockfile
+        """A few sentences that say what a build would do."""
+        packages = len(self.inputs.lockfile.conda)
+        if not self.compared:
+            built = size_text(self.forecast.built)
+            text = f"{packages} packages; an image of about {size_text(self.forecast.size)}, of which {built} are built"
+        else:
+            text = f"{self.changed} of {packages} packages changed; about {size_text(self.bytes_to_push)} to push"
+        return " ".join([f"{text}; about {seconds_text(self.seconds)}.", *self._details()])
+
+    def _details(self) -> Iterator[str]:
+        """Yields a sentence for each state that parts of the image have."""
+        groups: dict[str, list[Part]] = {}
+        for part in self.forecast.parts:
+            groups.setdefault(_state(part), []).append(part)
         if self.compared:
-            return (
-                f"{self.changed} of {len(lockfile.conda)} packages changed; about {size_text(self.bytes_to_push)} to "
-                f"push; {self.reused} of {len(plan.layers)} layers already in the registry.{self._claims}"
-            )
-        built = sum(planned.key in self.in_store for planned in plan.layers)
-        return (
-            f"{len(lockfile.conda)} packages in {len(plan.layers)} layers, {size_text(sum(self.sizes.values()))}; "
-            f"{built} layers already in the local store."
-        )
+            for state, parts in sorted(groups.items(), key=lambda group: _ORDER.index(group[1][0].state)):
+                blobs = f"{len(parts)} {'blob' if len(parts) == 1 else 'blobs'}"
+                yield f"{blobs}, {size_text(sum(part.size for part in parts))}: {state}."
+        if claimed := len(self.forecast.claimed):
+            yield f"A registry claims to have {claimed} of the layers that are built here; they are compared."
+        if not self.forecast.base_known:
+            yield "The base image does not answer: its bytes are not counted."
+
+
+_ORDER = ("there", "mounted", "copied", "uploaded", "built and uploaded", "built", "kept")
+
+
+def _state(part: Part, *, short: bool = False) -> str:
+    """Returns the state of a part in words."""
+    if part.state == "mounted":
+        return "mounted" if short else f"mounted from {part.source}"
+    if part.state == "copied":
+        return "copied" if short else f"copied from {part.source} through this machine"
+    words = {"there": "there", "uploaded": "uploaded", "built": "built here", "kept": "on this machine"}
+    return words.get(part.state, part.state if short else "built here and uploaded")
+
+
+def _names(part: Part) -> str:
+    names = part.packages or (part.title,)
+    source = f" (from {part.source})" if part.source else ""
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "") + source
 
 
 def run(request: PlanRequest, report: Report) -> LayersPreview | DockerPreview:
@@ -137,27 +150,36 @@ def run(request: PlanRequest, report: Report) -> LayersPreview | DockerPreview:
 
 
 def preview_layers(inputs: Inputs, request: PlanRequest, job: JobContext) -> LayersPreview:
-    """Looks up the layers of a plan in registries and the store. Raises RegistryError."""
-    store = job.store
-    destination = open_destination(request, job)
-    index = destination.index_of(inputs.plan.layers, store)
-    reuse = Reuse(store, index, job.report, registry_first=True)
-    sizes, in_store, in_registry, claimed = {}, set(), set(), set()
-    for planned in inputs.plan.layers:
-        reused = reuse.find(planned)
-        if reused and reused.state == "reused-remote":
-            in_registry.add(planned.key)
-        elif index.of(planned.key):
-            claimed.add(planned.key)
-        if store.built(planned.key):
-            in_store.add(planned.key)
-        sizes[planned.key] = reused.descriptor.size if reused else int(planned.size * _COMPRESSION)
-    compared, stacking = request.destination is not None, ""
+    """Looks up the blobs of an image in registries and the store. Raises RegistryError."""
+    threads = ThreadPoolExecutor(1, thread_name_prefix="base")
+    try:
+        asked = threads.submit(_base, request, inputs, job)
+        destination = open_destination(request, job)
+        try:
+            base = asked.result(BASE_SECONDS)
+        except TimeoutError:
+            base = None
+        rates = Rates.read(job.store)
+        found = forecast(inputs, request, destination, base, rates.ratio, job)
+    finally:
+        threads.shutdown(wait=False, cancel_futures=True)
+    index, compared, stacking = destination.index, request.destination is not None, ""
     if request.stack and compared:
-        stacking = forecast(index.current, inputs.plan.layers, sum(sizes.values()))
+        sizes = sum(part.size for part in found.parts if part.key)
+        stacking = stacking_forecast(index.current, inputs.plan.layers, sizes)
     signature = None
     if destination.repository and index.current:
         signature = signature_of(destination.repository, index.current.descriptor, job)
-    return LayersPreview(
-        inputs, frozenset(in_registry), frozenset(in_store), frozenset(claimed), sizes, compared, stacking, signature
-    )
+    host = request.destination.registry if request.destination else ""
+    seconds = rates.seconds(found.built, found.sent if compared else 0, host)
+    return LayersPreview(inputs, found, compared, seconds, stacking, signature)
+
+
+def _base(request: PlanRequest, inputs: Inputs, job: JobContext) -> Base | None:
+    """Returns the base image; None if it is not available. The base in an engine is not read: it would be exported."""
+    if request.base.kind == "docker-daemon":
+        return None
+    try:
+        return resolve(request.base, inputs.architecture, job, patient=False)
+    except CondaBuildError:
+        return None

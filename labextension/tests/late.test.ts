@@ -148,14 +148,14 @@ describe('a plan', () => {
 
   it('for one name is not displayed for another name without a plan', async () => {
     const plan = { packages: 3, packages_changed: 0, layers_reused: 1, bytes_to_push: 0 };
-    const layers = [{ key: 'k', packages: ['x-1-0'], size: 5, state: 'in registry' as const }];
+    const layers = [{ kind: 'package' as const, title: 'x', key: 'k', packages: ['x-1-0'], size: 5, state: 'there' as const, source: '' }];
     await ready('a', { plan: { ...aSnapshot().plan, ...plan, layers } });
     model.edit({ reference: 'r.org/denied:1' });
     await typed();
     server.snapshots[2]?.fail({ code: 'registry_denied', message: 'No', hint: '' });
     await settled();
     expect(model.state.snapshot?.plan).toMatchObject({ compared: false, unavailable: { code: 'registry_denied' } });
-    expect(model.state.snapshot?.plan.layers[0]?.state).toBe('to build');
+    expect(model.state.snapshot?.plan.layers[0]?.state).toBe('built');
   });
 
   it('is not requested for an invalid name, and the earlier plan is removed', async () => {

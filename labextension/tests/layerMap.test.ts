@@ -5,10 +5,14 @@ import { NO_EVENTS, withEvents } from '../src/model/build';
 import { counts, packageName, plannedTiles, tiles, treemap } from '../src/model/layerMap';
 import { LITTLE_BUILD } from './events';
 
+function planned(key: string, packages: string[], size: number, state: PlannedLayer['state']): PlannedLayer {
+  return { kind: 'package', title: packages[0] ?? '', key, packages, size, state, source: '' };
+}
+
 const PLAN: PlannedLayer[] = [
-  { key: 'a', packages: ['numpy-2.4-py311_0'], size: 600, state: 'in registry' },
-  { key: 'b', packages: ['pandas-3.1-py311_0'], size: 100, state: 'to build' },
-  { key: 'c', packages: ['x-1-0', 'y-1-0'], size: 50, state: 'to build' }
+  planned('a', ['numpy-2.4-py311_0'], 600, 'there'),
+  planned('b', ['pandas-3.1-py311_0'], 100, 'built and uploaded'),
+  planned('c', ['x-1-0', 'y-1-0'], 50, 'built and uploaded')
 ];
 
 describe('the map of layers', () => {

@@ -96,6 +96,8 @@ export function aSnapshot(change: Partial<Snapshot> = {}): Snapshot {
       packages_changed: 0,
       bytes_total: 0,
       bytes_to_push: 0,
+      base_known: true,
+      seconds: 1,
       layers_reused: 0,
       compared: true,
       unavailable: null,

@@ -79,13 +79,15 @@ async def test_a_kernel_becomes_an_image_for_others(
     assert (await api("GET", f"condabuild/builds/{build['id']}")).json == build
     assert (await api("GET", "condabuild/builds")).json == {"builds": [build]}
 
-    after = await api("POST", "condabuild/snapshots", {"kernel_id": kernel, "reference": reference})
+    body = {"kernel_id": kernel, "reference": reference, "base": base_reference}
+    after = await api("POST", "condabuild/snapshots", body)
     plan = after.json["plan"]
     assert (plan["packages_changed"], plan["bytes_to_push"], plan["compared"]) == (0, 0, True)
     assert (before.json["plan"]["current"], plan["current"]) == ("", build["result"]["digest"])
     steps = await api("POST", "condabuild/snapshots", {"kernel_id": kernel, "reference": reference, "engine": "docker"})
     assert steps.json["plan"]["current"] == build["result"]["digest"]
-    assert plan["layers_reused"] == len(plan["layers"])
+    assert {layer["state"] for layer in plan["layers"]} == {"there"}
+    assert plan["layers_reused"] == sum(layer["kind"] == "package" for layer in plan["layers"])
     assert plan["summary"].startswith(f"0 of {plan['packages']} packages changed; about 0 B to push")
 
     for format in ("conda-lock", "explicit", "pixi", "environment"):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack
 
 from jupyter_condabuild.conda.linking.interpreter import for_foreign_packages
 from jupyter_condabuild.distribution.destinations import deliver, open_destination
-from jupyter_condabuild.distribution.push import GRACE_SECONDS
+from jupyter_condabuild.distribution.push import GRACE_SECONDS, Push
+from jupyter_condabuild.distribution.rates import Rates
 from jupyter_condabuild.distribution.sboms import Sboms
 from jupyter_condabuild.distribution.statements import Statements
 from jupyter_condabuild.engines.layers.assemble import assemble
@@ -23,7 +25,7 @@ from jupyter_condabuild.image.base import Base, resolve
 from jupyter_condabuild.image.configuration import command, runtime_layer
 from jupyter_condabuild.image.layers import LayerStack, ReadyLayer
 from jupyter_condabuild.image.platforms import host_architecture
-from jupyter_condabuild.oci.image import Image, ImageConfig
+from jupyter_condabuild.oci.image import LAYER_KEY, Image, ImageConfig
 from jupyter_condabuild.planning import verified_packages
 from jupyter_condabuild.planning.inputs import Inputs, read_inputs
 from jupyter_condabuild.planning.layer_plan import PlannedLayer
@@ -100,12 +102,14 @@ def _build(request: BuildRequest, job: JobContext, scan: Scan | None, *, trustin
                 registry_first=request.push,
                 compiling="environment" if inputs.environment else for_foreign_packages(),
             )
+            making = time.monotonic()
             packages = engine.make(planned, inputs.lockfile)
             audit = attempt.enter_context(Audit(inputs, request.compression_level, job))
             audit.start(engine.reuse.adopted)
             upper = upper_layers(request, inputs, packages.unavailable, job)
             for layer in upper:
                 ready(layer)
+            making = time.monotonic() - making
         above = LayerStack((runtime, *packages.layers, *upper))
         if request.stack:
             above = stacked(destination, base, above.layers, lambda: contents(inputs, packages.layers), job)
@@ -120,6 +124,7 @@ def _build(request: BuildRequest, job: JobContext, scan: Scan | None, *, trustin
         audit.finish(time.monotonic() - started)
         statements = _statements(image, request, inputs, base, above, sboms) if push else None
         pushed = deliver(image, request, destination, push, statements, job, inputs.private)
+        _keep_rates(started, making, [*packages.layers, *upper], planned, push, job)
     finished = Finished(
         reference=str(request.reference or ""),
         digest=str(image.manifest.descriptor.digest),
@@ -135,6 +140,33 @@ def _build(request: BuildRequest, job: JobContext, scan: Scan | None, *, trustin
     )
     job.report(finished)
     return BuildResult(finished, image, above.layers, str(base.named or ""))
+
+
+def _keep_rates(
+    started: float,
+    making: float,
+    layers: Sequence[ReadyLayer],
+    planned: Sequence[PlannedLayer],
+    push: Push | None,
+    job: JobContext,
+) -> None:
+    """Keeps how fast this build was, for the estimate of the next one.
+
+    Args:
+        started: when the build started, as a value of `time.monotonic`.
+        making: the seconds in which the layers were made.
+    """
+    built = [layer.descriptor for layer in layers if layer.state == "built"]
+    keys = {descriptor.annotations.get(LAYER_KEY) for descriptor in built}
+    sizes = [descriptor.size for descriptor in built if LAYER_KEY in descriptor.annotations]
+    archives = sum(layer.size for layer in planned if layer.key in keys)
+    before = Rates.read(job.store)
+    rates = before.with_build(sum(descriptor.size for descriptor in built), making)
+    rates = rates.with_archives(sum(sizes), archives)
+    if push:
+        rates = rates.with_push(push.repository.host, push.bytes_pushed, push.seconds)
+    busy = max(making if rates.build != before.build else 0.0, push.seconds if push else 0.0)
+    rates.with_overhead(time.monotonic() - started - busy).keep(job.store)
 
 
 def _bill(image: Image, inputs: Inputs, above: LayerStack) -> Bill:

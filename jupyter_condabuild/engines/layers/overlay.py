@@ -32,6 +32,7 @@ from jupyter_condabuild.conda.prefix.records import PrefixRecord
 from jupyter_condabuild.conda.secrets import scrub, scrub_json_bytes
 from jupyter_condabuild.engines.layers.file_hashes import Rewritten, record_with_hashes, with_hashes
 from jupyter_condabuild.engines.layers.import_hook import import_hook
+from jupyter_condabuild.engines.layers.own_content import overlay_paths, untracked_paths
 from jupyter_condabuild.engines.layers.places import editable_sources, names_of_places
 from jupyter_condabuild.errors import OverlayTooLarge, PrefixError, from_os_error
 from jupyter_condabuild.files import read_regular
@@ -112,17 +113,8 @@ def collect(
     """
     prefix = environment.prefix
     sources = editable_sources(environment)
-    paths: set[str] = set()  # relative to the prefix
-    for distribution in environment.pip:
-        paths |= {path for path in distribution.files if not path.endswith(".pyc")}
-    for record in taken:
-        paths |= {entry.path for entry in record.paths if entry.kind != "pyc_file"}
-    untracked = {file.path for file in drift.untracked} - own.withheld
-    paths |= untracked | {file.path for file in drift.modified} | set(drift.empty)
-    paths |= {item.path for item in (drift.clobbered if all_clobbered else drift.replaced)}
-    below_taken = tuple(f"{item.place.link}/" for item in own.outside.taken if item.place.link)
-    paths -= own.outside.replaced_links | own.built.hooks
-    paths = {path for path in paths if not path.startswith(below_taken)}
+    paths = overlay_paths(environment, drift, taken, own, all_clobbered=all_clobbered)
+    untracked = untracked_paths(drift, own)
 
     overlay = Overlay(work=str(work))
     work.mkdir(parents=True, exist_ok=True)

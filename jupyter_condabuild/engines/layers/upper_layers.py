@@ -9,13 +9,14 @@ from pathlib import Path
 from jupyter_condabuild.conda.formats.explicit import pip_comments
 from jupyter_condabuild.conda.packages import CondaPackage
 from jupyter_condabuild.engines.layers.overlay import Overlay, collect
+from jupyter_condabuild.engines.layers.own_content import OwnContent, overlay_content, workspace_content
 from jupyter_condabuild.engines.layers.workspace import left_out, workspace
 from jupyter_condabuild.errors import NotReproducible, PackageError, from_os_error
 from jupyter_condabuild.events import Layer, Report, Warning
 from jupyter_condabuild.image.layers import OVERLAY, ReadyLayer
 from jupyter_condabuild.image.paths import PIP_LIST, in_layer
 from jupyter_condabuild.oci import layer
-from jupyter_condabuild.oci.layer import Entry
+from jupyter_condabuild.oci.layer import Entry, LayerBlob
 from jupyter_condabuild.planning.inputs import Inputs
 from jupyter_condabuild.requests.build import PlanRequest
 from jupyter_condabuild.requests.job_context import JobContext
@@ -42,11 +43,20 @@ def upper_layers(
         overlay.entries += _pip_list(inputs)
         key = f"overlay-{overlay.fingerprint}"
         layers.append(_layer(overlay.entries, key, OVERLAY, request.compression_level, job))
+        _keep(overlay_content(request, inputs, lost), layers[-1], job)
     if request.include:
         entries = workspace_of(request.include, inputs, job.report)
         title = f"files of {request.include.resolve().name}"
         layers.append(_layer(entries, "", title, request.compression_level, job))
+        _keep(workspace_content(request, inputs), layers[-1], job)
     return layers
+
+
+def _keep(content: OwnContent | None, made: ReadyLayer, job: JobContext) -> None:
+    """Keeps the record of a layer under the stamp of its content, so that a plan knows the layer (see `forecast`)."""
+    if content:
+        blob = LayerBlob(made.descriptor, made.diff_id, 0)
+        job.store.add_layer(content.stamp, blob, (made.title,))
 
 
 def _pip_list(inputs: Inputs) -> list[Entry]:

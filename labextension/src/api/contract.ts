@@ -10,6 +10,7 @@ export type Engine = Schemas['Engine'];
 export type Installer = Schemas['Installer'];
 
 export type Snapshot = Schemas['Snapshot'];
+export type Plan = Schemas['Plan'];
 export type PlannedLayer = Schemas['PlannedLayer'];
 export type Stamp = Schemas['Stamp'];
 export type Licenses = Schemas['Licenses'];

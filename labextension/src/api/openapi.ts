@@ -553,20 +553,26 @@ export interface components {
             }[];
         };
         /**
-         * @description With the layers engine: the layers of packages, the lowest first. The layers of the base image, of the entrypoint, of pip packages, of
-         *     changed files and of the workspace are not in it. With the docker engine: the steps, and the images whose cached steps may be used. The
-         *     engine finds cached steps only while it builds. So there are no layers, the plan is not compared, and numbers of bytes are 0.
+         * @description With the layers engine: every blob of the image, the lowest first: the layers of the base image, of our programs, of packages, of files that no
+         *     package brings and of the workspace, and the configuration. With the docker engine: the steps, and the images whose cached steps may be used.
+         *     The engine finds cached steps only while it builds. So there are no layers, the plan is not compared, and numbers of bytes are 0.
          */
         Plan: {
             engine: components["schemas"]["Engine"];
             /** @example 3 of 214 packages changed; about 41 MB to push; 211 of 214 layers already in the registry. */
             summary: string;
             packages: number;
-            /** @description The packages in layers that the registry does not have. All packages, if the plan was not compared. */
+            /** @description The packages in layers that no registry gives. All packages, if the plan was not compared. */
             packages_changed: number;
-            /** @description The compressed size. It is an estimate for layers that do not exist yet. */
+            /** @description The size of the image. It is an estimate if there are layers that do not exist yet. */
             bytes_total: number;
+            /** @description The bytes that a push would send. 0 if the plan was not compared. */
             bytes_to_push: number;
+            /** @description Whether the bytes of the base image are counted. */
+            base_known: boolean;
+            /** @description The estimated time of the build, from the rates of earlier builds. Null with the docker engine. */
+            seconds: number | null;
+            /** @description The package layers that the registry has or gets from another repository. */
             layers_reused: number;
             /** @description Whether the plan was compared with a registry. */
             compared: boolean;
@@ -590,13 +596,26 @@ export interface components {
          * @enum {string}
          */
         SignatureState: "" | "verified" | "untrusted" | "unsigned" | "unknown";
+        /**
+         * @description A blob of the planned image. `there`: the destination has it. `mounted`: the registry takes it from its repository `source`; no byte is sent.
+         *     `copied`: it comes from the registry or repository `source` through the server. `uploaded`: the server has it and sends it. `built and
+         *     uploaded`: the server makes it and sends it. `built`: the server makes it and sends nothing. `kept`: the server has it, and there is no
+         *     destination to compare with.
+         */
         PlannedLayer: {
+            /** @enum {string} */
+            kind: "base" | "program" | "package" | "files" | "configuration";
+            title: string;
+            /** @description Empty for a blob without packages. */
             key: string;
             /** @description Each as name-version-build. */
             packages: string[];
+            /** @description In bytes. An estimate for a layer that does not exist yet. */
             size: number;
             /** @enum {string} */
-            state: "in registry" | "in store" | "to build";
+            state: "there" | "mounted" | "copied" | "uploaded" | "built" | "built and uploaded" | "kept";
+            /** @description Empty unless the blob is mounted or copied. */
+            source: string;
         };
         /** @description The settings give the value of a missing member. */
         BuildRequest: components["schemas"]["BuildCommand"] | components["schemas"]["BaseCommand"] | components["schemas"]["RebaseCommand"] | components["schemas"]["VerifyCommand"];

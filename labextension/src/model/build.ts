@@ -106,10 +106,12 @@ function apply(state: BuildProgress, event: BuildEvent): void {
       }
       break;
     case 'layer':
-      if (event.key) {
-        const before = state.layers[event.key];
-        state.layers[event.key] = {
-          key: event.key,
+      // The layers of the base image have neither a key nor packages.
+      if (event.key || event.packages.length) {
+        const key = event.key || event.packages.join(' ');
+        const before = state.layers[key];
+        state.layers[key] = {
+          key,
           packages: event.packages,
           size: event.size || before?.size || 0,
           states: [...(before?.states ?? []), event.state]
@@ -148,7 +150,7 @@ function lineOf(event: BuildEvent): LogLine | null {
       return { time, kind: event.stream === 'stderr' ? 'error' : 'log', label: '', text: event.text };
     case 'layer': {
       const text = `${event.packages.join(' ')}  ${sizeText(event.size)}`;
-      return event.key ? { time, kind: 'layer', label: event.state, text } : null;
+      return event.key || event.packages.length ? { time, kind: 'layer', label: event.state, text } : null;
     }
     case 'warning':
       return { time, kind: 'warning', label: 'warning', text: event.message };

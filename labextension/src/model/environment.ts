@@ -264,7 +264,7 @@ function withSuggestion({ builds, form, snapshot, status }: PanelState): Form {
 /** A snapshot whose plan does not contain the state of the destination. If an error is the reason, `unavailable` is this error. */
 function withoutComparison(snapshot: Snapshot, unavailable: Fault | null): Snapshot {
   const layers = snapshot.plan.layers.map(layer =>
-    layer.state === 'in registry' ? { ...layer, state: 'to build' as const } : layer
+    ['there', 'mounted'].includes(layer.state) ? { ...layer, state: 'built' as const } : layer
   );
   return { ...snapshot, plan: { ...snapshot.plan, layers, compared: false, current: '', unavailable } };
 }

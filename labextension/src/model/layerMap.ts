@@ -24,8 +24,8 @@ export interface Rect {
 /** The tiles of a build. They are the tiles of its plan, in the current states of the layers. */
 export function tiles(planned: readonly PlannedLayer[], build: BuildProgress): Tile[] {
   const all = new Map<string, Tile>();
-  for (const layer of planned) {
-    all.set(layer.key, tile(layer, 'waiting'));
+  for (const layer of planned.filter(({ kind }) => kind === 'package' || kind === 'files')) {
+    all.set(layer.key || layer.title, tile(layer, 'waiting'));
   }
   for (const layer of Object.values(build.layers)) {
     // The planned size is kept, because a map whose tiles move is hard to read.
@@ -38,7 +38,8 @@ export function tiles(planned: readonly PlannedLayer[], build: BuildProgress): T
 
 /** The tiles of a plan before its build. */
 export function plannedTiles(planned: readonly PlannedLayer[]): Tile[] {
-  return planned.map(layer => tile(layer, layer.state === 'to build' ? 'waiting' : 'reused'));
+  const sent: PlannedLayer['state'][] = ['copied', 'uploaded', 'built', 'built and uploaded'];
+  return planned.map(layer => tile(layer, sent.includes(layer.state) ? 'waiting' : 'reused'));
 }
 
 /** The tiles of an image's layers. A few of the largest layers have a state of their own. */
@@ -64,9 +65,10 @@ export function packageName(distribution: string): string {
   return parts.length > 2 ? parts.slice(0, -2).join('-') : distribution;
 }
 
-function tile(layer: { key: string; packages: string[]; size: number }, state: TileState): Tile {
-  const { key, packages, size } = layer;
-  return { key, name: packageName(packages[0] ?? ''), packages, size, state };
+function tile(layer: { key: string; title?: string; packages: string[]; size: number }, state: TileState): Tile {
+  const { key, title = '', packages, size } = layer;
+  const named = packages.length ? packages : [title];
+  return { key: key || title, name: key ? packageName(named[0] ?? '') : (named[0] ?? ''), packages: named, size, state };
 }
 
 function stateOf(layer: Layer): TileState {

@@ -26,7 +26,7 @@ export function LayerMap(props: { tiles: Tile[]; label: string; legend: TileStat
   );
   const number = counts(props.tiles);
   const words: Record<TileState, string> = {
-    waiting: trans.__('%1 to build', number.waiting.layers),
+    waiting: trans.__('%1 to build or send', number.waiting.layers),
     reused: trans.__('%1 reused', number.reused.layers),
     building: trans.__('%1 building', number.building.layers),
     built: trans.__('%1 built', number.built.layers),

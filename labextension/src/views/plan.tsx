@@ -2,22 +2,23 @@
 
 import React, { useState } from 'react';
 
+import type { Plan as Planned } from '../api/contract';
 import { registryOf } from '../model/destination';
 import { plannedTiles } from '../model/layerMap';
+import { headline, shares, type Headline, type Share } from '../model/outlook';
 import { destinationOf, obstacleOf, type Destination } from '../model/possible';
 import { replaces, type PanelState } from '../model/state';
 import { secondsText, sizeText } from '../model/units';
-import { expectedSeconds } from '../model/expectation';
 import { useSurroundings } from './context';
 import { Options } from './destination';
 import { LayerMap } from './layerMap';
-import { Link, Notice, Section } from './parts';
+import { Link, Notice, Row, Section } from './parts';
 import { SignInAfter } from './signIn';
 import { faultTitle, signatureText } from './words';
 
 export function Plan(props: { state: PanelState }): JSX.Element | null {
   const { trans } = useSurroundings();
-  const { builds, form, planning, snapshot, status } = props.state;
+  const { form, planning, snapshot, status } = props.state;
   if (!snapshot) {
     return null;
   }
@@ -25,25 +26,25 @@ export function Plan(props: { state: PanelState }): JSX.Element | null {
   const pushes = destinationOf(props.state) === 'push';
   const compared = pushes && plan.compared;
   const bytes = compared ? plan.bytes_to_push : plan.bytes_total;
-  const headline =
-    !compared || plan.packages_changed === plan.packages
-    ? trans._n('%1 package goes into the image', '%1 packages go into the image', plan.packages)
-    : plan.packages_changed === 0
-      ? trans.__('Nothing to build: all of it is there')
-      : trans._n('%2 of %1 package changed', '%2 of %1 packages changed', plan.packages, plan.packages_changed);
-  const seconds = pushes && plan.engine === 'layers' ? expectedSeconds(builds, bytes) : null;
+  const words: Record<Headline, string> = {
+    all: trans._n('%1 package goes into the image', '%1 packages go into the image', plan.packages),
+    changed: trans._n('%2 of %1 package changed', '%2 of %1 packages changed', plan.packages, plan.packages_changed),
+    files: trans.__('The packages are the same; other files changed'),
+    copied: trans.__('Nothing to build: all of it is sent'),
+    nothing: trans.__('Nothing to build: all of it is there')
+  };
   const cost =
     plan.engine === 'docker'
       ? [plan.caches.length > 0 && trans.__('steps may come from %1', plan.caches.join(', '))]
       : [
-          compared && plan.layers_reused > 0 && trans.__('%1 already in the registry', plan.layers_reused),
-          pushes ? bytes > 0 && trans.__('%1 to push', sizeText(bytes)) : trans.__('about %1', sizeText(bytes)),
-          seconds !== null && bytes > 0 && trans.__('about %1', secondsText(seconds))
+          pushes ? trans.__('%1 to push', sizeText(bytes)) : trans.__('about %1', sizeText(bytes)),
+          plan.seconds !== null && trans.__('about %1', secondsText(plan.seconds)),
+          !plan.base_known && trans.__('the base image is not counted: it does not answer')
         ];
   const signature = pushes && signatureText(trans, plan);
   return (
     <Section title={trans.__('What will happen')}>
-      <h2 className="jp-CondaBuild-headline">{headline}</h2>
+      <h2 className="jp-CondaBuild-headline">{words[headline(plan, compared)]}</h2>
       {plan.engine === 'docker' ? (
         <pre className="jp-CondaBuild-steplist" tabIndex={0} role="region" aria-label={trans.__('Steps of the Dockerfile')}>
           {plan.steps.join('\n')}
@@ -58,6 +59,7 @@ export function Plan(props: { state: PanelState }): JSX.Element | null {
       <p className="jp-CondaBuild-quiet" role="status">
         {planning ? trans.__('Comparing with the registry…') : cost.filter(Boolean).join(' · ')}
       </p>
+      {compared && !planning && <Shares plan={plan} />}
       {signature && <p className="jp-CondaBuild-quiet">{trans.__('The image that the tag has now: %1', signature)}</p>}
       {pushes && plan.unavailable && (
         <Notice kind="warning" fault={plan.unavailable}>
@@ -65,6 +67,40 @@ export function Plan(props: { state: PanelState }): JSX.Element | null {
         </Notice>
       )}
     </Section>
+  );
+}
+
+/** What happens to the bytes of the image: those that are there, those that come from elsewhere, and those that are sent. */
+function Shares(props: { plan: Planned }): JSX.Element {
+  const { trans } = useSurroundings();
+  const word = ({ state, source }: Share): string => {
+    switch (state) {
+      case 'there':
+        return trans.__('There already');
+      case 'mounted':
+        return trans.__('Taken from %1 in the registry', source);
+      case 'copied':
+        return trans.__('Copied from %1 through this machine', source);
+      case 'uploaded':
+        return trans.__('Sent from this machine');
+      case 'built and uploaded':
+        return trans.__('Built here and sent');
+      case 'built':
+        return trans.__('Built here, not sent');
+      case 'kept':
+        return trans.__('On this machine');
+    }
+  };
+  return (
+    <>
+      {shares(props.plan.layers).map(share => (
+        <Row
+          key={`${share.state} ${share.source}`}
+          name={word(share)}
+          value={`${sizeText(share.bytes)} · ${trans._n('%1 layer', '%1 layers', share.layers)}`}
+        />
+      ))}
+    </>
   );
 }
 
