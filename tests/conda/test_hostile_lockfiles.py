@@ -39,7 +39,7 @@ SHA = "ab" * 32
         ),
         (
             "version: 1\nmetadata: {platforms: [linux-64], custom_metadata: {size/x-1-0.conda: .inf}}\npackage:\n"
-            "- {name: x, version: '1', manager: conda, platform: linux-64, url: 'https://h/noarch/x-1-0.conda', hash: {}}"
+            "- {name: x, version: '1', manager: conda, platform: linux-64, url: 'https://h/x/x-1-0.conda', hash: {}}"
         ),
         "@EXPLICIT\nhttps://h/noarch/x.conda",
         "@EXPLICIT\nhttps://h/noarch/x-1-0.conda#abc",
