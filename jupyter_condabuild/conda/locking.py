@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
 from urllib.parse import quote, unquote, urlsplit
 
 from jupyter_condabuild.conda.channels import package_url, quoted
 from jupyter_condabuild.conda.lockfile import Lockfile, of_packages
 from jupyter_condabuild.conda.match_specs import merged_depends
-from jupyter_condabuild.conda.packages import PYPI, CondaPackage, PipPackage, is_on_pypi, site_packages_of
+from jupyter_condabuild.conda.packages import (
+    PYPI,
+    CondaPackage,
+    PipPackage,
+    canonical_name,
+    is_on_pypi,
+    site_packages_of,
+)
 from jupyter_condabuild.conda.prefix.environment import Environment
 from jupyter_condabuild.conda.prefix.records import PrefixRecord
 from jupyter_condabuild.errors import BrokenRecord
@@ -24,6 +33,13 @@ def lock(environment: Environment) -> Lockfile:
         [pip_package(distribution.package) for distribution in environment.pip],
         environment.requested,
     )
+
+
+def without_editable(lockfile: Lockfile, names: Iterable[str]) -> Lockfile:
+    """Returns a lock file without the editable installs that have these names, in any spelling."""
+    unwanted = {canonical_name(name) for name in names}
+    kept = tuple(package for package in lockfile.pip if not (package.editable and package.name in unwanted))
+    return lockfile if len(kept) == len(lockfile.pip) else replace(lockfile, pip=kept)
 
 
 def _conda_package(record: PrefixRecord) -> CondaPackage:

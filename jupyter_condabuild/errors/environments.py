@@ -106,8 +106,8 @@ class SecretsFound(CondaBuildError):
 
     code = "secrets_found"
     default_hint = (
-        "Remove the secrets, move the files, or name the files in .dockerignore or .gitignore. If they are no secrets, "
-        "or everyone who gets the image may have them: --allow-secret PATH."
+        "Remove the secrets, or leave the files out: --exclude PATH. If they are no secrets, or everyone who gets the "
+        "image may have them: --allow-secret PATH."
     )
 
 
@@ -115,4 +115,7 @@ class OverlayTooLarge(CondaBuildError):
     """The files that belong to no package are larger than overlay_max_bytes."""
 
     code = "overlay_too_large"
-    default_hint = "Move data out of the environment, or raise overlay_max_bytes (CONDABUILD_OVERLAY_MAX_BYTES)."
+    default_hint = (
+        "Leave data out (--exclude PATH), move it out of the environment, or raise overlay_max_bytes "
+        "(CONDABUILD_OVERLAY_MAX_BYTES)."
+    )

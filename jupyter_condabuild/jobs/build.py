@@ -27,7 +27,7 @@ def run(request: BuildRequest, report: Report) -> BuildResult:
         scanned = None
         if request.prefix:
             report(Phase("snapshot", "started"))
-            scanned = scan(request.prefix, started, meanwhile=_import)
+            scanned = scan(request.prefix, started, _import, request.exclude_editable)
         from jupyter_condabuild.engines.layers.build import build as build_layers
         from jupyter_condabuild.jobs import up_to_date
 

@@ -15,9 +15,9 @@ from jupyter_condabuild.events import Report
 from jupyter_condabuild.image.opener import lock_in, open_image
 from jupyter_condabuild.oci.location import ImageLocation
 from jupyter_condabuild.planning.inputs import read_lockfile
-from jupyter_condabuild.requests.build import LockfileRequest
 from jupyter_condabuild.requests.job_context import JobContext, open_job
 from jupyter_condabuild.requests.others import DiffRequest
+from jupyter_condabuild.requests.source import LockfileRequest
 
 
 @dataclass(frozen=True)

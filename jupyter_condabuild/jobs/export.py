@@ -16,6 +16,7 @@ from jupyter_condabuild.conda.channels import is_local
 from jupyter_condabuild.conda.foreign.findings import findings
 from jupyter_condabuild.conda.formats import dump
 from jupyter_condabuild.conda.lockfile import Lockfile
+from jupyter_condabuild.conda.locking import without_editable
 from jupyter_condabuild.conda.packages import License
 from jupyter_condabuild.engines.docker.installers import installer
 from jupyter_condabuild.engines.docker.recipe import Wanted, recipe
@@ -26,6 +27,7 @@ from jupyter_condabuild.image.paths import PREFIX, USER
 from jupyter_condabuild.jobs.lock import lock_report
 from jupyter_condabuild.oci.image import Reference
 from jupyter_condabuild.planning.inputs import read_lockfile
+from jupyter_condabuild.planning.own_files.exclusion import editable_warnings
 from jupyter_condabuild.planning.own_files.ignore_files import DOCKERIGNORE
 from jupyter_condabuild.requests.others import ExportRequest
 from jupyter_condabuild.sbom.bill import Bill
@@ -116,12 +118,14 @@ def run(request: ExportRequest, report: Report) -> Exported:
         named(request.reference)  # before the environment is read, which may take long
     environment = None
     if request.prefix:
-        locked = lock_report(request.prefix, report)
+        locked = lock_report(request.prefix, report, request.exclude_editable)
         environment = locked.environment
-        lockfile, warnings = locked.lockfile, (*locked.environment.warnings, *locked.drift.warnings)
+        lockfile, warnings = locked.lockfile, locked.warnings
     else:
-        lockfile = read_lockfile(request.lockfile, request, report)
-        warnings = findings(lockfile)
+        read = read_lockfile(request.lockfile, request, report)
+        lockfile = without_editable(read, request.exclude_editable)
+        left_out = sorted(package.name for package in set(read.pip) - set(lockfile.pip))
+        warnings = (*findings(lockfile), *editable_warnings(request.exclude_editable, left_out))
         for warning in warnings:
             report(warning)
     lockfile, local = without_local_packages(lockfile)

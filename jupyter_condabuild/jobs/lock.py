@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from jupyter_condabuild.conda.prefix.snapshot import snapshot
 from jupyter_condabuild.events import Report, Warning, phase
 from jupyter_condabuild.image.glibc import glibc_of
 from jupyter_condabuild.planning.other_platform import OtherPlatform, for_platform
+from jupyter_condabuild.planning.own_files.exclusion import editable_warnings
 from jupyter_condabuild.planning.own_files.outside_files import lock_warnings
 from jupyter_condabuild.requests.others import LockRequest
 from jupyter_condabuild.text import counted, listed
@@ -97,7 +99,7 @@ def run(request: LockRequest, report: Report) -> LockReport:
     Raises PrefixError, and the errors of `other_platform.for_platform`.
     """
     assert request.prefix
-    result = lock_report(request.prefix, report)
+    result = lock_report(request.prefix, report, request.exclude_editable)
     if request.platform:
         others = [platform for platform in dict.fromkeys(request.platform) if platform != result.lockfile.platform]
         result = replace(
@@ -131,14 +133,24 @@ def _other(result: LockReport, platform: str, request: LockRequest, report: Repo
     return found
 
 
-def lock_report(prefix: Path, report: Report) -> LockReport:
-    """Reads the environment at a prefix, locks it and reports its warnings. Raises PrefixError."""
+def lock_report(prefix: Path, report: Report, without: Sequence[str] = ()) -> LockReport:
+    """Reads the environment at a prefix, locks it and reports its warnings. Raises PrefixError.
+
+    Args:
+        without: the names of editable installs to leave out.
+    """
     with phase(report, "snapshot"):
-        environment = snapshot(prefix)
+        environment = snapshot(prefix, without)
         changes = drift(environment)
     with phase(report, "lock"):
         lockfile = lock(environment)
-    warnings = (*environment.warnings, *changes.warnings, *lock_warnings(environment))
+    left_out = [item.package.name for item in environment.left_out]
+    warnings = (
+        *environment.warnings,
+        *changes.warnings,
+        *lock_warnings(environment),
+        *editable_warnings(without, left_out),
+    )
     for warning in warnings:
         report(warning)
     return LockReport(environment, changes, lockfile, warnings)

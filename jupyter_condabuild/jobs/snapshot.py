@@ -42,15 +42,15 @@ def run(request: PlanRequest, report: Report) -> dict[str, Any]:
         inputs = read_inputs(replace(request, strict=False), job)
         plan = _steps(preview(request, inputs, job)) if request.engine == "docker" else _layers(inputs, request, job)
         current = "" if plan["unavailable"] else current_digest(request.reference, job)
-        return {**_report(inputs), "stamp": stamp, "plan": {**plan, "current": current}, "lock": _lock(inputs)}
+        return {**_report(inputs, request), "stamp": stamp, "plan": {**plan, "current": current}, "lock": _lock(inputs)}
 
 
-def _report(inputs: Inputs) -> dict[str, Any]:
+def _report(inputs: Inputs, request: PlanRequest) -> dict[str, Any]:
     environment, lockfile = inputs.environment, inputs.lockfile
     channels = Counter(package.channel for package in lockfile.conda)
     return {
         "digest": lockfile.digest,
-        "identity": identity(lockfile, environment, inputs.drift),
+        "identity": identity(lockfile, environment, inputs.drift, request.exclude),
         "name": environment.name if environment else "",
         "prefix": str(environment.prefix) if environment else "",
         "platform": lockfile.platform,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import marshal
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from jupyter_condabuild.conda.lockfile import Lockfile
@@ -15,10 +16,16 @@ from jupyter_condabuild.conda.prefix.walk import status
 from jupyter_condabuild.planning.own_files.ignore_files import rules_above
 
 
-def identity(lockfile: Lockfile, environment: Environment | None, changes: Drift | None) -> str:
+def identity(
+    lockfile: Lockfile, environment: Environment | None, changes: Drift | None, exclude: Sequence[str] = ()
+) -> str:
     """Returns the identity of an environment. Without files that come from no package, it is the lock file's digest.
 
     The modes, sizes and times of files stand for their content.
+
+    Args:
+        exclude: the patterns of --exclude. The sources of editable installs count as a whole; the patterns then count,
+            too.
     """
     if not environment:
         return str(lockfile.digest)
@@ -26,7 +33,7 @@ def identity(lockfile: Lockfile, environment: Environment | None, changes: Drift
     entries = sorted([*changes.modified, *changes.missing, *changes.untracked])
     rows = [(os.fsencode(entry.path), *_status(environment.prefix / entry.path)) for entry in entries]
     folders = sorted({item.editable_source for item in environment.pip if item.editable_source})
-    sources = [(os.fsencode(folder), source_stamp(folder)) for folder in folders]
+    sources = [(os.fsencode(folder), source_stamp(folder), *exclude) for folder in folders]
     if not rows and not sources:
         return str(lockfile.digest)
     return f"sha256:{hashlib.sha256(marshal.dumps((lockfile.digest, rows, sources), 2)).hexdigest()}"

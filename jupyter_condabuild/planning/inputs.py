@@ -11,7 +11,7 @@ from jupyter_condabuild.conda.foreign.findings import findings
 from jupyter_condabuild.conda.foreign.logins import login_urls
 from jupyter_condabuild.conda.formats import load
 from jupyter_condabuild.conda.lockfile import Lockfile
-from jupyter_condabuild.conda.locking import lock, pip_package
+from jupyter_condabuild.conda.locking import lock, pip_package, without_editable
 from jupyter_condabuild.conda.login_stores import read_logins
 from jupyter_condabuild.conda.package_cache import PackageCaches, default_folders
 from jupyter_condabuild.conda.package_sources import PackageSources
@@ -24,11 +24,13 @@ from jupyter_condabuild.image.platforms import PLATFORMS, host_architecture
 from jupyter_condabuild.planning.identity import identity
 from jupyter_condabuild.planning.layer_plan import LayerPlan, plan_layers
 from jupyter_condabuild.planning.link_scripts import has_post_link
+from jupyter_condabuild.planning.own_files.exclusion import Exclusion, editable_warnings
 from jupyter_condabuild.planning.own_files.outside_files import check_allowed
 from jupyter_condabuild.planning.own_files.selection import OwnFiles, own_files
 from jupyter_condabuild.planning.scan import Scan
-from jupyter_condabuild.requests.build import BuildRequest, LockfileRequest, PlanRequest
+from jupyter_condabuild.requests.build import BuildRequest, PlanRequest
 from jupyter_condabuild.requests.job_context import JobContext
+from jupyter_condabuild.requests.source import LockfileRequest
 from jupyter_condabuild.text import counted, listed
 
 IRREPRODUCIBLE = frozenset(
@@ -96,15 +98,19 @@ def read_inputs(
     strict and there is a warning of `IRREPRODUCIBLE`.
     """
     environment, changes, urls = None, None, {}
+    exclusion = Exclusion(request.exclude)
     if request.prefix:
         with job.phase("snapshot", since=scan.since if scan else None):
-            environment = scan.environment if scan else snapshot(request.prefix)
+            environment = scan.environment if scan else snapshot(request.prefix, request.exclude_editable)
             _check_editable(environment, request.allow_prefixes)
-            changes = drift(environment, scan.listing if scan else None, verified)
+            files, prefix = scan.listing if scan else None, environment.prefix
+            changes = drift(environment, files, verified, exclude=lambda name: exclusion(prefix, name))
             urls = {record.dist: record.url for record in environment.records if record.url}
         lockfile = lock(environment)
     else:
         lockfile = read_lockfile(request.lockfile, request, job.report)
+    locked = lockfile
+    lockfile = without_editable(locked, request.exclude_editable)
     if request.platform not in ("", lockfile.platform):
         raise UsageError(
             f"The environment is for {lockfile.platform}, not for {request.platform}.",
@@ -131,11 +137,20 @@ def read_inputs(
             "Install the lock file into an environment and build from that environment, "
             "or use --engine docker, which runs pip.",
         )
-    if isinstance(request, BuildRequest) and request.identity not in ("", identity(lockfile, environment, changes)):
-        raise EnvironmentChanged(f"The environment {request.prefix} has changed since the build was requested.")
-    own = own_files(request, environment, changes, job.store, job.report)
+    if isinstance(request, BuildRequest):
+        current = identity(lockfile, environment, changes, request.exclude)
+        if request.identity not in ("", current):
+            raise EnvironmentChanged(f"The environment {request.prefix} has changed since the build was requested.")
+    own = own_files(request, environment, changes, job.store, job.report, exclusion)
+    left_out = [item.package for item in environment.left_out] if environment else set(locked.pip) - set(lockfile.pip)
     private = [package.dist for package in lockfile.conda if sources.needs_login(package)]
-    warnings = (*_warnings(request, known, environment, changes), *_private_warning(request, private), *own.warnings)
+    warnings = (
+        *_warnings(request, known, environment, changes),
+        *_private_warning(request, private),
+        *own.warnings,
+        *exclusion.warnings(() if changes is None else changes.excluded),
+        *editable_warnings(request.exclude_editable, sorted(package.name for package in left_out)),
+    )
     if own.refusal and not isinstance(request, BuildRequest):
         warnings += (Warning("secrets-found", own.refusal.message, own.refusal.hint),)
     for warning in warnings:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -23,12 +23,15 @@ class Scan(NamedTuple):
     since: float
 
 
-def scan(prefix: Path, since: float, meanwhile: Callable[[], object]) -> Scan:
+def scan(prefix: Path, since: float, meanwhile: Callable[[], object], without: Collection[str] = ()) -> Scan:
     """Reads the metadata of an environment and calls `meanwhile`, while another process walks over the environment.
 
     If the environment changes during the scan, both are read again, so that the metadata is never older than the
     listing. The reason: `jobs.up_to_date` finds an earlier build by the listing. An image that was made from older
     metadata must not count as the image of the changed environment.
+
+    Args:
+        without: the names of editable installs to leave out.
 
     Raises PrefixError.
     """
@@ -37,7 +40,7 @@ def scan(prefix: Path, since: float, meanwhile: Callable[[], object]) -> Scan:
     environments: list[Environment] = []
 
     def read() -> None:
-        environments.append(snapshot(prefix))
+        environments.append(snapshot(prefix, without))
         meanwhile()
 
     started_ns, before = time.time_ns(), installation_stamp(prefix)
@@ -45,5 +48,5 @@ def scan(prefix: Path, since: float, meanwhile: Callable[[], object]) -> Scan:
     written = any(status and status[MTIME_NS] >= started_ns for status in files.statuses.values())
     if written or installation_stamp(prefix) != before:  # the environment changed during the scan
         files = listing(prefix)
-        environments.append(snapshot(prefix))
+        environments.append(snapshot(prefix, without))
     return Scan(environments[-1], files, since)

@@ -17,8 +17,10 @@ from jupyter_condabuild.errors import UsageError
 from jupyter_condabuild.oci.image import Reference
 from jupyter_condabuild.oci.location import ImageLocation
 from jupyter_condabuild.requests.image_names import refuse_bare, refuse_digest
+from jupyter_condabuild.requests.exclude import check_patterns
 from jupyter_condabuild.requests.option import Request, option
 from jupyter_condabuild.requests.outside import check_outside, refuse_system
+from jupyter_condabuild.requests.source import SourceRequest
 from jupyter_condabuild.settings import DEFAULT_BASE, Settings, default_store
 
 _HOMES = frozenset((Path("/home"), Path("/Users")))
@@ -46,64 +48,6 @@ class JobRequest(Request):
     trusted_repositories: tuple[str, ...] = option((), setting="trusted_repositories")
     trusted_signers: Path | None = option(None, setting="trusted_signers")
     signing_key: Path | None = option(None, setting="signing_key")
-
-
-@dataclass(frozen=True, kw_only=True)
-class LockfileRequest(Request):
-    """What is read from a lock file that has more than one environment needs."""
-
-    platform: str = option(
-        "",
-        "the platform to use from a lock file for several platforms, such as linux-64 or linux-aarch64 "
-        "(default: this machine's)",
-        "--platform",
-        metavar="PLATFORM",
-        client=True,
-    )
-    environment: str = option(
-        "",
-        "the environment to use from a pixi.lock for several environments (default: default)",
-        "--environment",
-        metavar="NAME",
-        client=True,
-    )
-    category: tuple[str, ...] = option(
-        (),
-        "use only the packages of this category from a conda-lock.yml (default: main and dev; can be repeated)",
-        "--category",
-        metavar="NAME",
-        client=True,
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
-class SourceRequest(LockfileRequest):
-    """The source of an image: an environment (`prefix`) or a lock file (`lockfile`), exactly one of the two."""
-
-    prefix: Path | None = option(
-        None, "the folder of an environment (default: the active environment)", metavar="PREFIX", shown=True
-    )
-    lockfile: Path | None = option(None, "a lock file to use instead of PREFIX", "--lockfile", metavar="FILE")
-    channel_login: tuple[str, ...] = option(
-        (),
-        "send the variables that the lock file names for a login, such as $TOKEN, to this host (can be repeated)",
-        "--channel-login",
-        metavar="HOST",
-    )
-
-    def __post_init__(self) -> None:
-        """Raises UsageError unless exactly one of `prefix` and `lockfile` is given, and their options fit."""
-        if (self.prefix is None) == (self.lockfile is None):
-            raise UsageError(
-                f"{self.label} needs either an environment or a lock file, not both.",
-                "Give the folder of an environment, or --lockfile FILE.",
-            )
-        if self.prefix and (self.environment or self.category):
-            raise UsageError(
-                f"--{'environment' if self.environment else 'category'} chooses from a lock file, but "
-                f"{self.label.lower()} names an environment.",
-                "Give --lockfile FILE, or leave out the option.",
-            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -230,9 +174,10 @@ class PlanRequest(ImageRequest):
     """Every option that decides what a build does. If there is a reference, the plan is compared with its repository.
 
     `include` is a folder whose files go into /work of the image, or one file. `include_outside` and `without_outside`
-    are files and folders outside of the environment that it uses (see `planning.own_files.outside_files`). `launch` are
-    the variables that lead a kernel there (see `conda.prefix.launch`); the server gives those of the kernel. `stack`
-    puts new layers on top of the image that the tag has in the registry (see `engines.layers.stacking`).
+    are files and folders outside of the environment that it uses (see `planning.own_files.outside_files`). `exclude`
+    are patterns of files that the image does not get from the environment (see `planning.own_files.exclusion`).
+    `launch` are the variables that lead a kernel there (see `conda.prefix.launch`); the server gives those of the
+    kernel. `stack` puts new layers on top of the image that the tag has in the registry (see `engines.layers.stacking`).
     """
 
     label: ClassVar[str] = "The plan request"
@@ -261,6 +206,14 @@ class PlanRequest(ImageRequest):
         metavar="PATH",
         client=True,
     )
+    exclude: tuple[str, ...] = option(
+        (),
+        "leave out what the environment has besides its packages: files of no package, changes of files of packages, "
+        "and files of editable installs; a pattern as in .gitignore, relative to their folder (can be repeated)",
+        "--exclude",
+        metavar="PATTERN",
+        client=True,
+    )
     launch: tuple[str, ...] = option(of_shell)
     stack: bool = option(
         False,
@@ -274,6 +227,7 @@ class PlanRequest(ImageRequest):
         """Raises UsageError if what to include does not exist or is a home folder, and for odd paths."""
         super().__post_init__()
         check_outside(self.include_outside, self.without_outside)
+        check_patterns(self.exclude)
         if self.include and self.include.is_dir() and has_home(self.include):
             raise UsageError(
                 f"The folder {self.include} of --include is a home folder, or contains one.",

@@ -16,12 +16,12 @@ from jupyter_condabuild.requests.build import (
     BaseRequest,
     BuildRequest,
     JobRequest,
-    LockfileRequest,
     RecipeRequest,
 )
 from jupyter_condabuild.requests.image_names import refuse_bare, refuse_digest
 from jupyter_condabuild.requests.option import Request, option
 from jupyter_condabuild.requests.platforms import OtherPlatformRequest
+from jupyter_condabuild.requests.source import LockfileRequest, exclude_editable
 from jupyter_condabuild.settings import DEFAULT_BASE
 
 EXPORTS = (
@@ -63,6 +63,7 @@ class LockRequest(OtherPlatformRequest):
         metavar="REFERENCE",
         setting="base_image",
     )
+    exclude_editable: tuple[str, ...] = exclude_editable()
 
     def __post_init__(self) -> None:
         """Raises UsageError if there is no environment, or if the format cannot have several platforms."""

@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from jupyter_condabuild.errors import BadRequest, TooMuch
-from jupyter_condabuild.requests.build import PlanRequest, SourceRequest
+from jupyter_condabuild.requests.build import PlanRequest
 from jupyter_condabuild.requests.option import Request, json_type
 from jupyter_condabuild.requests.others import JOBS, ExportRequest, PruneRequest
+from jupyter_condabuild.requests.source import SourceRequest
 
 MAX_BYTES = 1 << 20
 """The largest body. Every useful request is smaller."""

@@ -10,9 +10,10 @@ from typing import Any, TypeVar
 
 from jupyter_condabuild import __version__
 from jupyter_condabuild.conda.prefix.fingerprint import installation_stamp
-from jupyter_condabuild.requests.build import PlanRequest, SourceRequest
+from jupyter_condabuild.requests.build import PlanRequest
 from jupyter_condabuild.requests.option import Request
 from jupyter_condabuild.requests.others import JOBS, DiffRequest, ExportRequest, LicensesRequest, PruneRequest
+from jupyter_condabuild.requests.source import SourceRequest
 from jupyter_condabuild.server import path_checks
 from jupyter_condabuild.server.builds import Builds
 from jupyter_condabuild.server.command_runner import CommandRunner

@@ -320,6 +320,8 @@ describe('a build', () => {
       category: [],
       include_outside: [],
       without_outside: [],
+      exclude: [],
+      exclude_editable: [],
       strict: false,
       variables: false,
       stack: false,

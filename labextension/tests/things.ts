@@ -55,6 +55,8 @@ export function aBuild(change: Partial<Build> = {}): Build {
       allow_secret: [],
       include_outside: [],
       without_outside: [],
+      exclude: [],
+      exclude_editable: [],
       identity: '',
       stack: false,
       bytecode: true,

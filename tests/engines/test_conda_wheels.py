@@ -19,8 +19,8 @@ from jupyter_condabuild.conda.prefix.snapshot import snapshot
 from jupyter_condabuild.engines.docker.installers import installer
 from jupyter_condabuild.engines.docker.recipe import Wanted, recipe
 from jupyter_condabuild.jobs.diff import compare, locked
-from jupyter_condabuild.requests.build import LockfileRequest
 from jupyter_condabuild.requests.job_context import JobContext
+from jupyter_condabuild.requests.source import LockfileRequest
 from tests.parts.builds import Workshop, install, small_channel
 from tests.parts.channel.package import File, Metadata
 from tests.parts.hostile_python import HONEST

@@ -16,8 +16,8 @@ from jupyter_condabuild.conda.prefix.snapshot import snapshot
 from jupyter_condabuild.errors import BadImage, NotVerified
 from jupyter_condabuild.jobs.diff import compare, locked
 from jupyter_condabuild.oci import archive
-from jupyter_condabuild.requests.build import LockfileRequest
 from jupyter_condabuild.requests.job_context import JobContext
+from jupyter_condabuild.requests.source import LockfileRequest
 from tests.engines.test_dockerfile import HASH, conda, lockfile
 from tests.parts.builds import Workshop, install, small_channel
 from tests.parts.channel.channel import Channel

@@ -2,14 +2,14 @@
 
 These files are not drift: bytecode caches, conda's own metadata and trash, the list of desktop shortcuts, and in a base
 environment the package cache and the environments below the prefix. Every other file is reported, including hidden
-files and caches: the user decides which files an image leaves out.
+files and caches: the user decides which files an image leaves out (`excluded`).
 """
 
 from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -42,6 +42,7 @@ class Drift:
     `verified` maps the dist of each unchanged package to its stamp. `pip_links` are the files of pip that are symbolic
     links, and `folder_links` are the links in the place of folders with files of packages. `clobbered` are
     the paths that several packages bring with different content. `empty` are the empty folders of no package.
+    `excluded` are the differences that the user leaves out; they are in no other list.
     """
 
     modified: tuple[DriftEntry, ...] = ()
@@ -57,6 +58,7 @@ class Drift:
     folder_links: tuple[str, ...] = ()
     clobbered: tuple[Clobbered, ...] = ()
     empty: tuple[str, ...] = ()
+    excluded: tuple[DriftEntry, ...] = ()
 
     @property
     def links(self) -> tuple[str, ...]:
@@ -81,6 +83,7 @@ def drift(
     workers: int | None = None,
     progress: Progress | None = None,
     trust_cache: bool = True,
+    exclude: Callable[[str], bool] | None = None,
 ) -> Drift:
     """Compares each file of a prefix with the records.
 
@@ -90,9 +93,10 @@ def drift(
         workers: the number of threads that read and hash; see `verify`.
         progress: called with the number of bytes done and the total number of bytes.
         trust_cache: whether to skip files that are provably the unchanged files in the package cache.
+        exclude: says whether the user leaves out a path, relative to the prefix. A folder ends in a slash.
     """
     prefix = environment.prefix
-    pip_files = {path for distribution in environment.pip for path in distribution.files}
+    pip_files = {path for item in (*environment.pip, *environment.left_out) for path in item.files}
     contents = contents or listing(prefix)
     stamps = {record.dist: stamp_of(record, contents.statuses) for record in environment.records}
     unchanged, records = _unchanged(environment.records, stamps, verified or {})
@@ -129,8 +133,20 @@ def drift(
     # rattler sometimes leaves empty folders in its folder of clobbered files
     folders = {path for path in contents.empty if not f"{path}/".startswith(CLOBBERS)}
     empty = sorted(folders - owned - folders_of(owned)) if folders else []
-    untracked = sorted(entry for entry in unowned if not is_bytecode(entry.path))
+    infos = tuple(f"{item.dist_info}/" for item in environment.left_out)  # files that an installer adds later
+    untracked = sorted(item for item in unowned if not is_bytecode(item.path) and not item.path.startswith(infos))
     modified, missing = sorted(modified), sorted(missing)
+    restored = {item.overwrites for item in environment.left_out if item.overwrites}
+    excluded = [entry for entry in (*modified, *missing) if entry.package in restored]
+    if exclude:
+        entries = (*modified, *missing, *untracked, *(DriftEntry(path, kind="directory") for path in empty))
+        excluded += [entry for entry in entries if exclude(f"{entry.path}{'/' * (entry.kind == 'directory')}")]
+    without = {entry.path for entry in excluded}
+    if without:
+        modified, missing, untracked = (
+            [entry for entry in entries if entry.path not in without] for entries in (modified, missing, untracked)
+        )
+        empty = [path for path in empty if path not in without]
     return Drift(
         modified=tuple(modified),
         missing=tuple(missing),
@@ -138,7 +154,7 @@ def drift(
         bytecode=tuple(sorted([*bytecode, *(entry for entry in unowned if is_bytecode(entry.path))])),
         warnings=(
             *file_warnings(modified, missing, untracked, empty),
-            *mode_warnings(prefix, contents, owned),
+            *mode_warnings(prefix, contents, owned, without),
             *clobber_warnings(clobbered),
             *other_warnings(environment, sorted([*unreadable, *contents.unlisted]), contents.nested),
         ),
@@ -150,10 +166,13 @@ def drift(
             for record in environment.records
             if record.dist not in compared or _is_as_recorded(record, contents, differing)
         },
-        pip_links=tuple(sorted(path for path in pip_files if _is_link(contents.statuses.get(path)))),
+        pip_links=tuple(
+            sorted({path for item in environment.pip for path in item.files if _is_link(contents.statuses.get(path))})
+        ),
         folder_links=tuple(sorted(folder_links)),
         clobbered=clobbered,
         empty=tuple(empty),
+        excluded=tuple(sorted(set(excluded))),
     )
 
 

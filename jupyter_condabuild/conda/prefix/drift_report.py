@@ -86,14 +86,19 @@ def file_warnings(
         )
 
 
-def mode_warnings(prefix: Path, contents: Listing, owned: Collection[str]) -> Iterator[Warning]:
+def mode_warnings(
+    prefix: Path, contents: Listing, owned: Collection[str], without: Collection[str]
+) -> Iterator[Warning]:
     """Yields a warning of files that have other permissions in the image, where everybody may read each file.
 
     Private files that belong to no package are not in the image.
+
+    Args:
+        without: the files that the user leaves out.
     """
     changed = []
     for path, status in contents.statuses.items():
-        if status and stat.S_ISREG(status[MODE]):
+        if status and stat.S_ISREG(status[MODE]) and path not in without:
             special = status[MODE] & (stat.S_ISUID | stat.S_ISGID | stat.S_ISVTX)
             private = (
                 path in owned and status[MODE] & 0o477 == 0o400 and os.stat((prefix / path).parent).st_mode & 0o005

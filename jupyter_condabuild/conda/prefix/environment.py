@@ -21,7 +21,7 @@ class Environment:
     order of priority if the priority is known. Neither contains credentials. The values of `variables` (from
     conda-meta/state) may be secrets: they are in no repr and in no warning. `pinned` are the specs of
     conda-meta/pinned. `frozen` is the message of a frozen environment: empty if there is no message, None if the
-    environment is not frozen.
+    environment is not frozen. `left_out` are the editable installs that the user leaves out: they are not in `pip`.
     """
 
     prefix: Path
@@ -34,6 +34,7 @@ class Environment:
     variables: Mapping[str, str] = field(default_factory=dict, repr=False, hash=False)
     pinned: tuple[str, ...] = ()
     frozen: str | None = None
+    left_out: tuple[PipDistribution, ...] = ()
     warnings: tuple[Warning, ...] = ()
 
     @property

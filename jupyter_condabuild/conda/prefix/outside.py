@@ -7,7 +7,7 @@ The places are found without running code of the environment, by the rules of Py
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -44,7 +44,7 @@ class Place:
     link: str = ""
 
 
-def python_places(environment: Environment, launch: Sequence[str]) -> list[Place]:
+def python_places(environment: Environment, launch: Sequence[str], without: Collection[str] = ()) -> list[Place]:
     """Returns the places outside of a prefix from which the environment's Python imports, in the order of its search.
 
     Folders of editable installs in the prefix are not places, because every image contains them. Nor is the folder from
@@ -52,11 +52,12 @@ def python_places(environment: Environment, launch: Sequence[str]) -> list[Place
 
     Args:
         launch: the launch variables of the kernel (see `launch`).
+        without: the names of ``.pth`` files of the prefix that the user leaves out.
     """
-    return [place for place in possible_places(environment, launch) if os.path.exists(place.path)]
+    return [place for place in possible_places(environment, launch, without) if os.path.exists(place.path)]
 
 
-def possible_places(environment: Environment, launch: Sequence[str]) -> list[Place]:
+def possible_places(environment: Environment, launch: Sequence[str], without: Collection[str] = ()) -> list[Place]:
     """Returns the same places, and those that do not exist. If they exist later, Python imports from them."""
     site = environment.site_packages
     if not site:
@@ -72,7 +73,7 @@ def possible_places(environment: Environment, launch: Sequence[str]) -> list[Pla
         found += _editable(user, pip_distributions(user, site, ()))
         found += _pth_places(user / site)
     found += _editable(environment.prefix, environment.pip)
-    found += _pth_places(environment.prefix / site)
+    found += _pth_places(environment.prefix / site, without)
     inside = _inside(environment)
     places: dict[Path, Place] = {}
     for place in found:
@@ -125,8 +126,11 @@ def distributions_in(place: Place) -> tuple[PipDistribution, ...]:
 
 
 def _inside(environment: Environment) -> Inside:
-    sources = (item.editable_source for item in environment.pip if item.editable_source)
-    return Inside([environment.prefix, *sources])
+    """Returns the folders that are no places. Those of editable installs that the user leaves out are none, too."""
+    installed = (*environment.pip, *environment.left_out)
+    sources = (item.editable_source for item in installed if item.editable_source)
+    unwanted = (folder for item in environment.left_out for folder in import_paths(environment.prefix, item))
+    return Inside([environment.prefix, *sources, *unwanted])
 
 
 class Inside:
@@ -144,7 +148,7 @@ class Inside:
         )
 
 
-def _pth_places(site: Path) -> Iterator[Place]:
+def _pth_places(site: Path, without: Collection[str] = ()) -> Iterator[Place]:
     """Yields the places that the ``.pth`` files of a site-packages folder add to Python's search path.
 
     A line that starts with ``import`` is code. An absolute path in quotes in such a line counts as a place.
@@ -153,7 +157,7 @@ def _pth_places(site: Path) -> Iterator[Place]:
         names = sorted(name for name in os.listdir(site) if name.endswith(".pth") and not name.startswith("."))
     except OSError:
         return
-    for name in names:
+    for name in (name for name in names if name not in without):
         for line in text_of(site / name, follow=True).splitlines():
             if not line.strip() or line.startswith("#") or "\0" in line:
                 continue

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from pathlib import Path
 
 from jupyter_condabuild.conda.channels import channel_url
+from jupyter_condabuild.conda.packages import canonical_name
 from jupyter_condabuild.conda.platforms import linux_platform
 from jupyter_condabuild.conda.prefix import history
 from jupyter_condabuild.conda.prefix.diagnostics import findings
@@ -27,14 +28,21 @@ RESERVED = frozenset(("PATH", "CONDA_PREFIX", "CONDA_SHLVL", "CONDA_DEFAULT_ENV"
 """The variables that activation itself sets (RESERVED_ENV_VARS in conda.base.constants, and conda.activate)."""
 
 
-def snapshot(prefix: Path) -> Environment:
-    """Reads the metadata of a prefix. Raises NotAPrefix or BrokenRecord."""
+def snapshot(prefix: Path, without: Collection[str] = ()) -> Environment:
+    """Reads the metadata of a prefix. Raises NotAPrefix or BrokenRecord.
+
+    Args:
+        without: the names of editable installs to leave out, in any spelling. Other packages are never left out.
+    """
     prefix = Path(prefix).absolute()
     meta = prefix / "conda-meta"
     installed, superseded = _records(prefix)
     wheels = tuple(record for record in installed if record.is_wheel)
     records = tuple(record for record in installed if not record.is_wheel)
     past = history.read(text_of(meta / "history"))
+    names = {canonical_name(name) for name in without}
+    installed_by_pip = pip_distributions(prefix, site_packages(records), records, wheels)
+    left_out = tuple(item for item in installed_by_pip if item.editable_source and item.package.name in names)
     environment = Environment(
         prefix=prefix,
         name=name_of(prefix),
@@ -42,10 +50,11 @@ def snapshot(prefix: Path) -> Environment:
         records=records,
         requested=_requested(records, past),
         channels=_channels(records, past),
-        pip=pip_distributions(prefix, site_packages(records), records, wheels),
+        pip=tuple(item for item in installed_by_pip if item not in left_out),
         variables=_variables(text_of(meta / "state")),
         pinned=_pinned(text_of(meta / "pinned")),
         frozen=_frozen(meta / "frozen"),
+        left_out=left_out,
     )
     return replace(environment, warnings=findings(environment, superseded))
 

@@ -11,7 +11,7 @@ from jupyter_condabuild.conda.packages import CondaPackage
 from jupyter_condabuild.engines.layers.overlay import Overlay, collect
 from jupyter_condabuild.engines.layers.own_content import OwnContent, overlay_content, workspace_content
 from jupyter_condabuild.engines.layers.workspace import left_out, workspace
-from jupyter_condabuild.errors import NotReproducible, PackageError, from_os_error
+from jupyter_condabuild.errors import NotReproducible, PackageError, UsageError, from_os_error
 from jupyter_condabuild.events import Layer, Report, Warning
 from jupyter_condabuild.image.layers import OVERLAY, ReadyLayer
 from jupyter_condabuild.image.paths import PIP_LIST, in_layer
@@ -85,7 +85,8 @@ def overlay_of(
     Args:
         lost: by dist, the reasons why the archives of packages are not available. A warning names each package.
 
-    Raises NotReproducible if the request is strict and `lost` is not empty, OverlayTooLarge, PrefixError or StoreError.
+    Raises NotReproducible if the request is strict and `lost` is not empty, UsageError if the request leaves out
+    changes of files of such a package, OverlayTooLarge, PrefixError or StoreError.
     """
     environment, drift = inputs.environment, inputs.drift
     if environment is None or drift is None:
@@ -95,6 +96,13 @@ def overlay_of(
         job.report(Warning("taken-from-prefix", message, error.hint))
     if lost and request.strict:
         raise NotReproducible(f"The archives of these packages are not available: {listed(sorted(lost))}.")
+    names = {record.name for record in environment.records if record.dist in lost}
+    if changed := [entry for entry in drift.excluded if entry.package in names]:
+        raise UsageError(
+            f"The change of {changed[0].path} cannot be left out: the image has the files of {changed[0].package} as "
+            "this environment has them, because the archive of the package is not available.",
+            "Reinstall the package from a channel, or leave the file in.",
+        )
     python = environment.prefix / "bin/python"
     return collect(
         environment,

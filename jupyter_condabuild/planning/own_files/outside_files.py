@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import posixpath
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -157,7 +158,9 @@ def outside_files(request: PlanRequest, environment: Environment, drift: Drift) 
 
     Raises UsageError if the request names a path that is no such place, or asks for a home folder.
     """
-    places = [*python_places(environment, request.launch), *link_places(environment, drift.links)]
+    absent = [entry.path for entry in drift.excluded]
+    pth = {posixpath.basename(path) for path in absent if posixpath.dirname(path) == environment.site_packages}
+    places = [*python_places(environment, request.launch, pth), *link_places(environment, drift.links)]
     changed = [entry.path for entry in (*drift.untracked, *drift.modified)]
     settings = setting_places(environment, request.launch, changed)
     asked = [environment.prefix, Path.cwd()]
@@ -175,6 +178,9 @@ def outside_files(request: PlanRequest, environment: Environment, drift: Drift) 
             left.append(place)
     for place in settings:
         (excluded if without(place, environment.prefix) else left).append(place)
+    for place in link_places(environment, [entry.path for entry in drift.excluded if entry.kind == "symlink"]):
+        include(place, environment.prefix)  # the link is left out; an option may name its target nevertheless
+        without(place, environment.prefix)
     include.check(places)
     without.check([*places, *settings])
     for item in taken:

@@ -25,6 +25,7 @@ from jupyter_condabuild.events import Log, Report, Warning
 from jupyter_condabuild.oci.layout import Store
 from jupyter_condabuild.planning.own_files.built_files import BuiltFiles, built_files
 from jupyter_condabuild.planning.own_files.credential_names import is_credential
+from jupyter_condabuild.planning.own_files.exclusion import Exclusion
 from jupyter_condabuild.planning.own_files.ignore_files import SourceFiles, included_files, source_files
 from jupyter_condabuild.planning.own_files.outside_files import OutsideFiles, Taken, dangling_links, outside_files
 from jupyter_condabuild.planning.own_files.scanner import Finding, Scanner
@@ -90,16 +91,23 @@ class OwnFiles:
 
 
 def own_files(
-    request: PlanRequest, environment: Environment | None, drift: Drift | None, store: Store, report: Report
+    request: PlanRequest,
+    environment: Environment | None,
+    drift: Drift | None,
+    store: Store,
+    report: Report,
+    exclusion: Exclusion | None = None,
 ) -> OwnFiles:
     """Selects the user's own files and searches them for secrets.
 
     Args:
         drift: the differences between the environment and its records; None without an environment.
         store: remembers which files were searched without findings.
+        exclusion: what the user leaves out of folders outside of the environment.
 
     Raises the errors of `outside_files`.
     """
+    exclusion = exclusion or Exclusion(())
     allowed = _Allowed(request.allow_secret, [request.prefix, request.include])
     withheld: list[str] = []
     left_out: list[Path] = []
@@ -127,18 +135,21 @@ def own_files(
         for source in imported:
             files = source_files(source, imported[source])
             _report_ignored(source, files, report)
-            private = {name for name in files.kept if _is_private(source, name) and not allowed(source / name)}
+            rest = exclusion.keep(source, files.kept)
+            private = {name for name in rest if _is_private(source, name) and not allowed(source / name)}
             left_out += [source / name for name in sorted(private)]
-            sources[source] = tuple(name for name in files.kept if name not in private)
+            sources[source] = tuple(name for name in rest if name not in private)
             findings += scanner.search(source, sources[source])
         outside = outside_files(request, environment, drift)
         built = built_files(environment, request.allow_prefixes, outside)
 
         def without_private(item: Taken) -> Taken:
-            private = {name for name in item.files if _is_private(item.root, name) and not allowed(item.root / name)}
+            kept = exclusion.keep(item.root, tuple(item.files))
+            private = {name for name in kept if _is_private(item.root, name) and not allowed(item.root / name)}
             left_out.extend(item.root / name for name in sorted(private))
-            findings.extend(scanner.search(item.root, sorted(item.files.keys() - private)))
-            return replace(item, files={name: path for name, path in item.files.items() if name not in private})
+            files = {name: item.files[name] for name in kept if name not in private}
+            findings.extend(scanner.search(item.root, sorted(files)))
+            return replace(item, files=files)
 
         outside = replace(outside, taken=tuple(map(without_private, outside.taken)))
         built = replace(built, taken=tuple(map(without_private, built.taken)))

@@ -435,7 +435,7 @@ export interface components {
             platform?: string;
             environment?: string;
             category?: string[];
-            /** @description This member and the next seven are the same as in `BuildCommand`. */
+            /** @description This member and the next nine are the same as in `BuildCommand`. */
             bytecode?: boolean;
             include?: string;
             strict?: boolean;
@@ -443,6 +443,8 @@ export interface components {
             allow_secret?: string[];
             include_outside?: string[];
             without_outside?: string[];
+            exclude?: string[];
+            exclude_editable?: string[];
             stack?: boolean;
         } & (unknown | unknown | unknown);
         /** @description Exactly one of kernel_id, kernel_name and prefix. */
@@ -695,6 +697,10 @@ export interface components {
             include_outside?: string[];
             /** @description Files outside of the environment that the image does not need: no warning names them, and `strict` accepts them. */
             without_outside?: string[];
+            /** @description Patterns as in .gitignore of what the image does not get: files that belong to no package, changes of files of packages (the image has these files as the packages bring them), and files of editable installs. A pattern is relative to the environment or to the folder of an editable install; an absolute path names one file or folder. `strict` accepts what is left out. */
+            exclude?: string[];
+            /** @description Names of editable installs that go neither into the image nor into its lock file. */
+            exclude_editable?: string[];
             /** @description Put new layers on top of the image that the tag has. Default: the setting `stack_updates`. */
             stack?: boolean;
             /** @description Compile the modules of noarch packages. Default: the setting `bytecode`. */
@@ -744,6 +750,7 @@ export interface components {
             /** @default false */
             variables?: boolean;
             allow_secret?: string[];
+            exclude_editable?: string[];
             bytecode?: boolean;
         } & (unknown | unknown | unknown | unknown);
         /** @description Puts an image of the layers engine on another base image and pushes it. It builds no layer, and uploads no layer but those of the base. */
@@ -862,6 +869,7 @@ export interface components {
             platform?: string;
             environment?: string;
             category?: string[];
+            exclude_editable?: string[];
         } & (unknown | unknown | unknown | unknown);
         Export: {
             files: {
@@ -968,6 +976,8 @@ export interface components {
             allow_secret: string[];
             include_outside: string[];
             without_outside: string[];
+            exclude: string[];
+            exclude_editable: string[];
             stack: boolean;
             bytecode: boolean;
             target: string;

@@ -40,6 +40,25 @@ const WARNINGS: Record<string, KnownFault> = {
     title: 'Empty folders belong to no package',
     hint: 'The image contains them. Other users cannot get them from a lock file.'
   },
+  'exclude-without-effect': {
+    title: 'An option that leaves something out has no effect',
+    hint: 'Write a pattern as in .gitignore, relative to the folder of the environment or of an editable install. Files of packages are never left out.'
+  },
+  'excluded-changes': {
+    title: 'As requested, the image has files as the packages bring them',
+    hint: 'The options --exclude and --exclude-editable leave the changes out.',
+    endsInNames: true
+  },
+  'excluded-editable': {
+    title: 'As requested, the image does not have editable installs',
+    hint: 'The option --exclude-editable leaves them out. A package that imports them does not work in the image.',
+    endsInNames: true
+  },
+  'excluded-files': {
+    title: 'As requested, the image does not have files',
+    hint: 'The option --exclude leaves them out.',
+    endsInNames: true
+  },
   'file-modes': {
     title: 'Files have other permissions in the image',
     hint: 'In the image, everybody may read every file, no file has a setuid bit, and only root may write.',
@@ -107,7 +126,7 @@ const WARNINGS: Record<string, KnownFault> = {
   },
   'secrets-found': {
     title: 'Files may contain secrets',
-    hint: 'Remove the secrets, move the files, or name the files in .dockerignore or .gitignore. If they are no secrets, or everyone who gets the image may have them: --allow-secret PATH.',
+    hint: 'Remove the secrets, or leave the files out: --exclude PATH. If they are no secrets, or everyone who gets the image may have them: --allow-secret PATH.',
     endsInNames: true
   },
   'shared-paths': {
@@ -225,7 +244,7 @@ const ERRORS: Record<string, KnownFault> = {
   },
   overlay_too_large: {
     title: 'The files that belong to no package are too large',
-    hint: 'Move data out of the environment, or raise overlay_max_bytes (CONDABUILD_OVERLAY_MAX_BYTES).'
+    hint: 'Leave data out (--exclude PATH), move it out of the environment, or raise overlay_max_bytes (CONDABUILD_OVERLAY_MAX_BYTES).'
   },
   package_mismatch: {
     title: 'A package does not match its hash',
@@ -273,7 +292,7 @@ const ERRORS: Record<string, KnownFault> = {
   },
   secrets_found: {
     title: 'Files may contain secrets',
-    hint: 'Remove the secrets, move the files, or name the files in .dockerignore or .gitignore. If they are no secrets, or everyone who gets the image may have them: --allow-secret PATH.',
+    hint: 'Remove the secrets, or leave the files out: --exclude PATH. If they are no secrets, or everyone who gets the image may have them: --allow-secret PATH.',
     endsInNames: true
   },
   store_unwritable: {

@@ -1,0 +1,81 @@
+"""LockfileRequest and SourceRequest: the environment or the lock file that an image is made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jupyter_condabuild.errors import UsageError
+from jupyter_condabuild.requests.option import Request, option
+
+
+@dataclass(frozen=True, kw_only=True)
+class LockfileRequest(Request):
+    """What is read from a lock file that has more than one environment needs."""
+
+    platform: str = option(
+        "",
+        "the platform to use from a lock file for several platforms, such as linux-64 or linux-aarch64 "
+        "(default: this machine's)",
+        "--platform",
+        metavar="PLATFORM",
+        client=True,
+    )
+    environment: str = option(
+        "",
+        "the environment to use from a pixi.lock for several environments (default: default)",
+        "--environment",
+        metavar="NAME",
+        client=True,
+    )
+    category: tuple[str, ...] = option(
+        (),
+        "use only the packages of this category from a conda-lock.yml (default: main and dev; can be repeated)",
+        "--category",
+        metavar="NAME",
+        client=True,
+    )
+
+
+def exclude_editable() -> Any:
+    """Returns the option --exclude-editable."""
+    return option(
+        (),
+        "leave out this editable install: its code, its files in the environment, and its line in the lock file "
+        "(can be repeated)",
+        "--exclude-editable",
+        metavar="NAME",
+        client=True,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceRequest(LockfileRequest):
+    """The source of an image: an environment (`prefix`) or a lock file (`lockfile`), exactly one of the two."""
+
+    prefix: Path | None = option(
+        None, "the folder of an environment (default: the active environment)", metavar="PREFIX", shown=True
+    )
+    lockfile: Path | None = option(None, "a lock file to use instead of PREFIX", "--lockfile", metavar="FILE")
+    channel_login: tuple[str, ...] = option(
+        (),
+        "send the variables that the lock file names for a login, such as $TOKEN, to this host (can be repeated)",
+        "--channel-login",
+        metavar="HOST",
+    )
+    exclude_editable: tuple[str, ...] = exclude_editable()
+
+    def __post_init__(self) -> None:
+        """Raises UsageError unless exactly one of `prefix` and `lockfile` is given, and their options fit."""
+        if (self.prefix is None) == (self.lockfile is None):
+            raise UsageError(
+                f"{self.label} needs either an environment or a lock file, not both.",
+                "Give the folder of an environment, or --lockfile FILE.",
+            )
+        if self.prefix and (self.environment or self.category):
+            raise UsageError(
+                f"--{'environment' if self.environment else 'category'} chooses from a lock file, but "
+                f"{self.label.lower()} names an environment.",
+                "Give --lockfile FILE, or leave out the option.",
+            )
