@@ -177,7 +177,8 @@ class PlanRequest(ImageRequest):
     are files and folders outside of the environment that it uses (see `planning.own_files.outside_files`). `exclude`
     are patterns of files that the image does not get from the environment (see `planning.own_files.exclusion`).
     `launch` are the variables that lead a kernel there (see `conda.prefix.launch`); the server gives those of the
-    kernel. `stack` puts new layers on top of the image that the tag has in the registry (see `engines.layers.stacking`).
+    kernel. `stack` puts new layers on top of the image that the tag has in the registry (see
+    `engines.layers.stacking`).
     """
 
     label: ClassVar[str] = "The plan request"
