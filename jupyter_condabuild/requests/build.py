@@ -16,8 +16,8 @@ from jupyter_condabuild.conda.prefix.launch import of_shell
 from jupyter_condabuild.errors import UsageError
 from jupyter_condabuild.oci.image import Reference
 from jupyter_condabuild.oci.location import ImageLocation
-from jupyter_condabuild.requests.image_names import refuse_bare, refuse_digest
 from jupyter_condabuild.requests.exclude import check_patterns
+from jupyter_condabuild.requests.image_names import refuse_bare, refuse_digest
 from jupyter_condabuild.requests.option import Request, option
 from jupyter_condabuild.requests.outside import check_outside, refuse_system
 from jupyter_condabuild.requests.source import SourceRequest
