@@ -188,6 +188,11 @@ def from_json(value: Mapping[str, Any]) -> Event:
         raise ValueError(str(error)) from None
 
 
+def log_to(report: Report) -> Callable[[str], None]:
+    """Returns a function that reports a text as a line of the log."""
+    return lambda text: report(Log(text))
+
+
 class OnceEach:
     """A `Report` that passes on each warning only once, even if several parts of a job report it. Thread-safe."""
 

@@ -18,7 +18,6 @@ REQUEST = LoginRequest
 
 def run(request: LoginRequest, arguments: argparse.Namespace, report: Report) -> None:
     """Tests a login at a registry and keeps it where Docker and Podman keep theirs. No Docker is needed."""
-    del report  # this command has no events
     from jupyter_condabuild.jobs.login import login
 
     if not request.user:
@@ -26,7 +25,7 @@ def run(request: LoginRequest, arguments: argparse.Namespace, report: Report) ->
     password = _piped() if request.password_stdin else _hidden()
     if not request.user or not password:
         raise UsageError("The user name or the password is empty.", "Enter both.")
-    print_result(login(request, password), arguments)
+    print_result(login(request, password, report), arguments)
 
 
 def _typed(prompt: str) -> str:

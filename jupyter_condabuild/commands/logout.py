@@ -14,7 +14,6 @@ REQUEST = LogoutRequest
 
 def run(request: LogoutRequest, arguments: argparse.Namespace, report: Report) -> None:
     """Removes the login for a registry from the files and credential helpers of Docker and Podman."""
-    del report  # this command has no events
     from jupyter_condabuild.jobs.login import logout
 
-    print_result(logout(request), arguments)
+    print_result(logout(request, report), arguments)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jupyter_condabuild.errors import RegistryUnauthorized
+from jupyter_condabuild.events import Report, log_to
 from jupyter_condabuild.oci.image import Reference
 from jupyter_condabuild.oci.logins import keeping
 from jupyter_condabuild.oci.logins.credentials import Credentials
@@ -56,7 +57,7 @@ class Removed:
         return f"Removed the login for {self.registry} from {listed(self.places)}."
 
 
-def login(request: LoginRequest, password: str) -> Kept:
+def login(request: LoginRequest, password: str, report: Report | None = None) -> Kept:
     """Tests a login at a registry, and keeps it if the registry does not refuse it.
 
     Raises RegistryError, LoginNotKept.
@@ -79,9 +80,9 @@ def login(request: LoginRequest, password: str) -> Kept:
                 "Many registries want an access token in place of the password: make one in your account there.",
                 status=error.status,
             ) from None
-    return Kept(registry, request.user, keeping.keep(registry, entered), tested)
+    return Kept(registry, request.user, keeping.keep(registry, entered, say=report and log_to(report)), tested)
 
 
-def logout(request: LogoutRequest) -> Removed:
+def logout(request: LogoutRequest, report: Report | None = None) -> Removed:
     """Removes the logins for a registry. Raises LoginNotKept."""
-    return Removed(request.registry, tuple(keeping.remove(request.registry)))
+    return Removed(request.registry, tuple(keeping.remove(request.registry, say=report and log_to(report))))

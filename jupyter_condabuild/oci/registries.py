@@ -7,6 +7,7 @@ from collections.abc import Collection
 from contextlib import ExitStack
 
 from jupyter_condabuild.oci.image import Reference
+from jupyter_condabuild.oci.logins.credential_helper import Say
 from jupyter_condabuild.oci.registry import Registry, Repository, open_registry
 from jupyter_condabuild.oci.retry import Patience
 
@@ -18,12 +19,16 @@ class Registries:
         stack: closes the registries.
         insecure: hosts that may use plain HTTP or a certificate that is not trusted.
         allowed: patterns of the hosts that may be connected to; empty for all.
+        say: tells the user that a credential helper is waited for.
     """
 
-    def __init__(self, stack: ExitStack, insecure: Collection[str], allowed: Collection[str] = ()) -> None:
+    def __init__(
+        self, stack: ExitStack, insecure: Collection[str], allowed: Collection[str] = (), say: Say | None = None
+    ) -> None:
         self._stack = stack
         self._insecure = insecure
         self._allowed = allowed
+        self._say = say
         self._open: dict[tuple[str, bool], Registry] = {}
         self._lock = threading.Lock()
 
@@ -38,6 +43,8 @@ class Registries:
             place = reference.registry, patient
             if place not in self._open:
                 patience = None if patient else Patience(attempts=1)
-                registry = open_registry(reference, self._insecure, patience=patience, allowed=self._allowed)
+                registry = open_registry(
+                    reference, self._insecure, patience=patience, allowed=self._allowed, say=self._say
+                )
                 self._open[place] = self._stack.enter_context(registry)
             return self._open[place].repository(reference.repository)

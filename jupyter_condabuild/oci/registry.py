@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from jupyter_condabuild.oci.image import Reference
 from jupyter_condabuild.oci.logins import credentials as logins
+from jupyter_condabuild.oci.logins.credential_helper import Say
 from jupyter_condabuild.oci.logins.credentials import Credentials
 from jupyter_condabuild.oci.repository import Outcome, Repository
 from jupyter_condabuild.oci.tokens import Access
@@ -26,6 +27,7 @@ def open_registry(
     patience: Patience | None = None,
     allowed: Collection[str] = (),
     credentials: Credentials | None = None,
+    say: Say | None = None,
 ) -> Registry:
     """Returns the registry of a reference, with the user's own login for it if no other login is given.
 
@@ -35,11 +37,17 @@ def open_registry(
         patience: how often and how long requests are repeated after temporary failures.
         allowed: patterns of the hosts that may be connected to; empty for all.
         credentials: the login to use; None for the login that the user has kept.
+        say: tells the user that a credential helper is waited for.
     """
     host = reference.registry
     name = host.rpartition(":")[0] if re.search(r":[0-9]+$", host) else host
     return Registry(
-        host, insecure=host in insecure or name in insecure, patience=patience, allowed=allowed, credentials=credentials
+        host,
+        insecure=host in insecure or name in insecure,
+        patience=patience,
+        allowed=allowed,
+        credentials=credentials,
+        say=say,
     )
 
 
@@ -57,6 +65,7 @@ class Registry:
         pull_only: whether every operation that changes the registry is refused.
         patience: how often and how long requests are repeated after temporary failures.
         allowed: patterns of the hosts that may be connected to; empty for all.
+        say: tells the user that a credential helper is waited for.
     """
 
     def __init__(
@@ -68,13 +77,14 @@ class Registry:
         pull_only: bool = False,
         patience: Patience | None = None,
         allowed: Collection[str] = (),
+        say: Say | None = None,
     ) -> None:
         # The import of httpx takes 80 ms. Commands that use no registry do not import it.
         from jupyter_condabuild.oci.retry import Patience
         from jupyter_condabuild.oci.transport import Transport
 
         def find(repository: str) -> Credentials:
-            return logins.find(host, repository) if credentials is None else credentials
+            return logins.find(host, repository, say=say) if credentials is None else credentials
 
         self.host = host
         self._pull_only = pull_only

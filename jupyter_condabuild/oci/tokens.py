@@ -205,9 +205,10 @@ class Authorizer:
                 f"Log in again with 'jupyter condabuild login {self._host}', as a user with access.",
                 status=401,
             )
+        first = f"{login.repair} Then log" if login.repair else "Log"
         return RegistryUnauthorized(
             f"{self._host} requires a login{purpose}{f': {login.problem}' if login.problem else ''}{detail}.",
-            f"Log in with 'jupyter condabuild login {self._host}' and try again.",
+            f"{first} in with 'jupyter condabuild login {self._host}' and try again.",
             status=401,
         )
 

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from jupyter_condabuild import events
 from jupyter_condabuild.errors import from_os_error
-from jupyter_condabuild.events import PhaseName, Report
+from jupyter_condabuild.events import PhaseName, Report, log_to
 from jupyter_condabuild.oci.image import Reference
 from jupyter_condabuild.oci.layout import Store
 from jupyter_condabuild.oci.registries import Registries
@@ -65,7 +65,8 @@ def open_job(request: JobRequest, report: Report) -> Iterator[JobContext]:
     with ExitStack() as stack:
         store = stack.enter_context(Store(request.store_dir))
         scratch = stack.enter_context(store.folder())
-        registries = Registries(stack, request.insecure_registries, request.allowed_registries)
+        say = log_to(report)
+        registries = Registries(stack, request.insecure_registries, request.allowed_registries, say)
         yield JobContext(
             store,
             scratch,

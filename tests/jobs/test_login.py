@@ -50,6 +50,22 @@ def test_after_a_login_an_image_can_be_pushed(
     assert run("logout", locked).out == f"There was no login for {locked}.\n"
 
 
+def test_a_build_and_a_login_give_the_same_advice_for_a_damaged_configuration(run: CommandLine, locked: str) -> None:
+    """The advice works: without the damaged file, the login is kept. A file without content needs no repair."""
+    config(run).parent.mkdir(parents=True)
+    config(run).write_text('{"auths": {')
+    login = ("login", locked, "--user", USER, "--password-stdin")
+    advice = f"Repair {config(run)}, or remove it"
+    needed = run("who-has", "numpy", "--in", f"{locked}/team/env:v1")
+    assert needed.status == 1
+    assert advice in needed.err
+    assert f"Then log in with 'jupyter condabuild login {locked}'" in needed.err
+    refused = run(*login, input=f"{PASSWORD}\n")
+    assert (refused.status, advice in refused.err) == (1, True)
+    config(run).write_text("")
+    assert run(*login, input=f"{PASSWORD}\n").status == 0
+
+
 def test_a_wrong_password_is_not_kept(run: CommandLine, locked: str) -> None:
     """The error has no password."""
     done = run("login", locked, "-u", USER, "--password-stdin", input="canary-wrong")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -241,6 +242,49 @@ def test_a_helper_that_hangs_is_stopped(
     helper("all", "exec tail -f /dev/null")
     write(".docker/config.json", {"credsStore": "all"})
     assert "did not answer" in find(HOST, "", environ).problem
+
+
+def test_the_user_is_told_what_is_waited_for(
+    environ: dict[str, str],
+    write: Write,
+    helper: Callable[..., None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A key ring may ask for its password. The helper goes on, and its answer counts. A fast one is not named."""
+    write(".docker/config.json", {"credsStore": "all"})
+    answer = f"echo '{json.dumps({'Username': ADA.username, 'Secret': ADA.password})}'"
+    said: list[str] = []
+    helper("all", answer)
+    assert find(HOST, "", environ, said.append) == ADA
+    assert said == []
+    os.mkfifo(tmp_path / "asked")
+
+    def answered(text: str) -> None:
+        said.append(text)
+        (tmp_path / "asked").write_text("the password\n")
+
+    monkeypatch.setattr(credential_helper, "QUIET", 0.05)
+    helper("all", f"read -r password <'{tmp_path}/asked'; {answer}")
+    assert find(HOST, "", environ, answered) == ADA
+    (sentence,) = said
+    assert sentence.startswith("Waiting for the credential helper docker-credential-all, for at most 60 seconds.")
+
+
+def test_each_problem_has_its_repair(environ: dict[str, str], write: Write, helper: Callable[..., None]) -> None:
+    """The advice is the one that `login` gives, and names the file or the variable. An empty file is no problem."""
+    file = write(".docker/config.json", "{")
+    assert find(HOST, "", environ).repair == f"Repair {file}, or remove it: it keeps your logins as a JSON object."
+    helper("all", "echo secret")
+    write(".docker/config.json", {"credsStore": "all"})
+    assert find(HOST, "", environ).repair == (
+        f"Repair the credential helper, or remove it from {file} (credsStore or credHelpers)."
+    )
+    for empty in ("", " \n"):
+        write(".docker/config.json", empty)
+        assert (find(HOST, "", environ).problem, find(HOST, "", environ).repair) == ("", "")
+    environ["DOCKER_AUTH_CONFIG"] = "{"
+    assert find(HOST, "", environ).repair == "Correct or unset the variable DOCKER_AUTH_CONFIG."
 
 
 @pytest.mark.parametrize("name", ["../../evil", "a b", "x;y", 7, ""])

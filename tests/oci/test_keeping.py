@@ -115,6 +115,38 @@ def test_a_damaged_configuration_is_not_changed(environ: dict[str, str], config:
     assert config.read_bytes() == before
 
 
+@pytest.mark.parametrize("empty", ["", " \n"])
+def test_an_empty_file_is_as_good_as_none(environ: dict[str, str], config: Path, empty: str) -> None:
+    """An interrupted program leaves such a file. Docker takes it for an empty object, too."""
+    write(config, empty)
+    assert remove(HOST, environ) == []
+    assert keep(HOST, ADA, environ) == str(config)
+    assert find(HOST, environ=environ) == ADA
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ("echo garbage", "gave an answer that is not valid"),
+        ("exit 3", "failed with status 3"),
+        ("echo credentials not found; exit 1", "does not give the same login back"),
+        ("""echo '{"Username": "bob", "Secret": "pw"}'""", "does not give the same login back"),
+    ],
+)
+def test_a_helper_that_does_not_give_the_login_back_is_named(
+    environ: dict[str, str], config: Path, tmp_path: Path, answer: str, said: str
+) -> None:
+    """The message names the helper as the place of the login, not the file, and the hint says what to repair."""
+    write(config, {"credsStore": "ring"})
+    helper = tmp_path / "bin/docker-credential-ring"
+    helper.write_text(f"#!/bin/sh\n[ $1 = store ] && exec cat >/dev/null\n{answer}\n")
+    helper.chmod(0o755)
+    with pytest.raises(LoginNotKept, match=f"was given to docker-credential-ring, but .*{said}") as raised:
+        keep(HOST, ADA, environ)
+    assert str(config) not in raised.value.message
+    assert raised.value.hint == f"Repair the credential helper, or remove it from {config} (credsStore or credHelpers)."
+
+
 def test_a_login_that_is_not_used_is_said(environ: dict[str, str]) -> None:
     """The variable of CI systems is read first."""
     environ["DOCKER_AUTH_CONFIG"] = json.dumps({"auths": {HOST: {"auth": "eDp5"}}})

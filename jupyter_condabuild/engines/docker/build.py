@@ -21,7 +21,7 @@ from jupyter_condabuild.engines.docker.progress import Steps
 from jupyter_condabuild.engines.docker.recipe import Wanted
 from jupyter_condabuild.engines.layers.places import variables_of
 from jupyter_condabuild.errors import BaseUnavailable, CondaBuildError, EngineFault
-from jupyter_condabuild.events import Finished, Log, Progress, Report, Warning
+from jupyter_condabuild.events import Finished, Log, Progress, Report, Warning, log_to
 from jupyter_condabuild.image.base import resolve
 from jupyter_condabuild.image.configuration import (
     BASE_DIGEST,
@@ -200,7 +200,7 @@ def _base(request: BuildRequest, inputs: Inputs, daemon: Daemon, job: JobContext
         return _Base(Reference.parse(name), found.name, layers)
     reference = location.reference
     pinned = Reference(reference.registry, reference.repository, digest=found.digest)
-    if has_login(pinned) and daemon.image_id(str(pinned)) is None:
+    if has_login(pinned, log_to(job.report)) and daemon.image_id(str(pinned)) is None:
         daemon.pull(str(pinned))
     return _Base(pinned, found.name, layers)
 
@@ -216,11 +216,11 @@ def _pull_private(request: BuildRequest, daemon: Daemon, kind: Kind, job: JobCon
     only images that the engine has, so all cache images are pulled for them.
     """
     image = _installer_image(request)
-    if request.pull or (has_login(image) and daemon.image_id(str(image)) is None):
+    if request.pull or (has_login(image, log_to(job.report)) and daemon.image_id(str(image)) is None):
         daemon.pull(str(image))
     caches = []
     for cache in cache_references(request, job):
-        if kind != "buildkit" or has_login(cache):
+        if kind != "buildkit" or has_login(cache, log_to(job.report)):
             try:
                 if not daemon.pull(str(cache)):
                     continue

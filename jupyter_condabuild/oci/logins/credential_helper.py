@@ -8,11 +8,17 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 TIMEOUT = 60.0
 """The seconds after which a helper is ended. A helper may ask the user for the password of the key ring."""
+
+QUIET = 3.0
+"""The seconds after which the user is told what is waited for."""
+
+Say = Callable[[str], None]
+"""Tells the user a sentence."""
 
 
 class HelperProblem(Exception):
@@ -37,11 +43,12 @@ class Helper:
         """The name of the program."""
         return f"docker-credential-{self.name}"
 
-    def run(self, action: str, text: str) -> bytes:
+    def run(self, action: str, text: str, say: Say | None = None) -> bytes:
         """Runs an action with a text on standard input, and returns the output. Raises HelperProblem.
 
         Args:
             action: ``get``, ``store`` or ``erase``.
+            say: tells the user that the helper is waited for, if it does not answer soon.
         """
         if not re.fullmatch(r"[A-Za-z0-9._-]+", self.name):
             raise HelperProblem("the name of the credential helper is not valid")
@@ -49,18 +56,33 @@ class Helper:
         if executable is None:
             raise HelperProblem(f"the credential helper {self.program} is not installed")
         try:
-            done = subprocess.run(
-                [executable, action], input=text.encode(), capture_output=True, timeout=TIMEOUT, env=dict(self.environ)
-            )
+            status, output, errors = self._answer([executable, action], text.encode(), say)
         except subprocess.TimeoutExpired:
             raise HelperProblem(
                 f"the credential helper {self.program} did not answer within {TIMEOUT:.0f} seconds"
             ) from None
         except OSError as error:
             raise HelperProblem(f"the credential helper {self.program} cannot be started ({error.strerror})") from None
-        if done.returncode:
-            missing = b"credentials not found" in done.stdout + done.stderr
-            raise HelperProblem(
-                f"the credential helper {self.program} failed with status {done.returncode}", missing=missing
-            )
-        return done.stdout
+        if status:
+            missing = b"credentials not found" in output + errors
+            raise HelperProblem(f"the credential helper {self.program} failed with status {status}", missing=missing)
+        return output
+
+    def _answer(self, command: Sequence[str], given: bytes, say: Say | None) -> tuple[int, bytes, bytes]:
+        """Returns the status, the output and the errors of a program. Raises OSError, TimeoutExpired."""
+        pipe = subprocess.PIPE
+        with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, env=dict(self.environ)) as process:
+            try:
+                try:
+                    output, errors = process.communicate(given, timeout=min(QUIET, TIMEOUT))
+                except subprocess.TimeoutExpired:
+                    if say:
+                        say(
+                            f"Waiting for the credential helper {self.program}, for at most {TIMEOUT:.0f} seconds. It "
+                            "may ask for a password in another window."
+                        )
+                    output, errors = process.communicate(timeout=max(0, TIMEOUT - QUIET))
+            except BaseException:
+                process.kill()
+                raise
+            return process.returncode, output, errors

@@ -16,13 +16,13 @@ import base64
 import json
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from jupyter_condabuild.files import home_folder
 from jupyter_condabuild.oci.image import Reference
-from jupyter_condabuild.oci.logins.credential_helper import Helper, HelperProblem
+from jupyter_condabuild.oci.logins.credential_helper import Helper, HelperProblem, Say
 
 DOCKER_HUB = "docker.io"
 HUB_KEY = "https://index.docker.io/v1/"
@@ -35,13 +35,14 @@ class Credentials:
     """A login for one registry: a user name and password, or an identity token (OAuth2 refresh token).
 
     The truth value is False if there is no login. `problem` then says why a login could not be read, in one clause
-    without secrets. It is empty if no login is stored.
+    without secrets, and `repair` what the user does about it, in one sentence. Both are empty if no login is stored.
     """
 
     username: str = ""
     password: str = field(default="", repr=False)
     identity_token: str = field(default="", repr=False)
     problem: str = ""
+    repair: str = field(default="", compare=False)
 
     def __bool__(self) -> bool:
         return bool(self.identity_token or self.username or self.password)
@@ -50,7 +51,9 @@ class Credentials:
 ANONYMOUS = Credentials()
 
 
-def find(host: str, repository: str = "", environ: Mapping[str, str] | None = None) -> Credentials:
+def find(
+    host: str, repository: str = "", environ: Mapping[str, str] | None = None, say: Say | None = None
+) -> Credentials:
     """Returns the login that is stored for a registry, or anonymous credentials.
 
     The function never raises an error, because many repositories need no login. `Credentials.problem` says why a login
@@ -61,21 +64,34 @@ def find(host: str, repository: str = "", environ: Mapping[str, str] | None = No
         repository: the repository. A login that Podman stored for ``host/namespace`` is preferred for the repositories
             in this namespace.
         environ: the environment variables; None for those of the process.
+        say: tells the user that a credential helper is waited for.
     """
     environ = os.environ if environ is None else environ
-    problem = ""
+    none = ANONYMOUS
     for place, config in _configs(environ):
         if isinstance(config, str):
-            problem = problem or config
+            none = none if none.problem else Credentials(problem=config, repair=repair_of(place))
             continue
-        login = _from_helper(config, host, environ)
+        login = _from_helper(config, host, place, environ, say)
         if not login:
-            problem = problem or login.problem
+            none = none if none.problem else login
             login = _from_auths(config, host, repository, place)
         if login:
             return login
-        problem = problem or login.problem
-    return replace(ANONYMOUS, problem=problem)
+        none = none if none.problem else login
+    return none
+
+
+def repair_of(place: str) -> str:
+    """Returns what the user does about a configuration that cannot be read."""
+    if place == "DOCKER_AUTH_CONFIG":
+        return "Correct or unset the variable DOCKER_AUTH_CONFIG."
+    return f"Repair {place}, or remove it: it keeps your logins as a JSON object."
+
+
+def repair_helper(place: str) -> str:
+    """Returns what the user does about a credential helper that a configuration names and that does not work."""
+    return f"Repair the credential helper, or remove it from {place} (credsStore or credHelpers)."
 
 
 def hosts(environ: Mapping[str, str] | None = None) -> list[str]:
@@ -89,9 +105,9 @@ def hosts(environ: Mapping[str, str] | None = None) -> list[str]:
     return sorted(found - {""})
 
 
-def has_login(reference: Reference) -> bool:
+def has_login(reference: Reference, say: Say | None = None) -> bool:
     """Whether a login is stored for the registry of a reference."""
-    return bool(find(reference.registry, reference.repository))
+    return bool(find(reference.registry, reference.repository, say=say))
 
 
 def for_engine(reference: Reference) -> dict[str, str] | None:
@@ -139,7 +155,7 @@ def files(environ: Mapping[str, str]) -> list[Path]:
 
 def _parse(text: str, place: str) -> Mapping[str, Any] | str:
     try:
-        config = json.loads(text)
+        config = json.loads(text) if text.strip() else {}  # Docker takes an empty file for an empty object, too
     except ValueError:
         config = None
     return config if isinstance(config, dict) else f"{place} is not a JSON object"
@@ -197,17 +213,22 @@ def helper_of(config: Mapping[str, Any], host: str, environ: Mapping[str, str]) 
     return Helper(name if isinstance(name, str) else "", HUB_KEY if hub else host, environ) if name else None
 
 
-def _from_helper(config: Mapping[str, Any], host: str, environ: Mapping[str, str]) -> Credentials:
+def _from_helper(
+    config: Mapping[str, Any], host: str, place: str, environ: Mapping[str, str], say: Say | None
+) -> Credentials:
     helper = helper_of(config, host, environ)
     if helper is None:
         return ANONYMOUS
     try:
-        answer = json.loads(helper.run("get", helper.server))
+        answer = json.loads(helper.run("get", helper.server, say))
         username, secret = str(answer["Username"]), str(answer["Secret"])
     except HelperProblem as problem:
-        return ANONYMOUS if problem.missing else Credentials(problem=str(problem))
+        return ANONYMOUS if problem.missing else Credentials(problem=str(problem), repair=repair_helper(place))
     except (ValueError, KeyError, TypeError):
-        return Credentials(problem=f"the credential helper {helper.program} gave an answer that is not valid")
+        return Credentials(
+            problem=f"the credential helper {helper.program} gave an answer that is not valid",
+            repair=repair_helper(place),
+        )
     if username == _IDENTITY:
         return Credentials(identity_token=secret)
     return Credentials(username, secret)

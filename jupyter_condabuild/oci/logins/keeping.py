@@ -14,7 +14,7 @@ from typing import Any
 
 from jupyter_condabuild.errors import LoginNotKept
 from jupyter_condabuild.files import write_whole
-from jupyter_condabuild.oci.logins.credential_helper import HelperProblem
+from jupyter_condabuild.oci.logins.credential_helper import HelperProblem, Say
 from jupyter_condabuild.oci.logins.credentials import (
     DOCKER_HUB,
     HUB_KEY,
@@ -23,11 +23,13 @@ from jupyter_condabuild.oci.logins.credentials import (
     files,
     find,
     helper_of,
+    repair_helper,
+    repair_of,
     section,
 )
 
 
-def keep(host: str, login: Credentials, environ: Mapping[str, str] = os.environ) -> str:
+def keep(host: str, login: Credentials, environ: Mapping[str, str] = os.environ, say: Say | None = None) -> str:
     """Keeps a login with a user name and a password, in the place of an earlier login for the registry.
 
     As `docker login` does, the login goes to the credential helper that is configured for the registry. Without a
@@ -35,6 +37,7 @@ def keep(host: str, login: Credentials, environ: Mapping[str, str] = os.environ)
 
     Args:
         host: the registry as in an image reference, with its port; ``docker.io`` for Docker Hub.
+        say: tells the user that a credential helper is waited for.
 
     Returns the place: a file, or a credential helper.
 
@@ -47,26 +50,29 @@ def keep(host: str, login: Credentials, environ: Mapping[str, str] = os.environ)
     if helper:
         stored = {"ServerURL": helper.server, "Username": login.username, "Secret": login.password}
         try:
-            helper.run("store", json.dumps(stored))
+            helper.run("store", json.dumps(stored), say)
         except HelperProblem as problem:
-            raise LoginNotKept(
-                f"The login for {host} cannot be kept: {problem}.",
-                f"Repair the credential helper, or remove it from {path} (credsStore or credHelpers).",
-            ) from None
+            raise LoginNotKept(f"The login for {host} cannot be kept: {problem}.", repair_helper(str(path))) from None
         entry = {}
     else:
         entry = {"auth": base64.b64encode(f"{login.username}:{login.password}".encode()).decode()}
     others = {name: value for name, value in section(config, "auths").items() if canonical(name) != canonical(host)}
     _write(path, {**config, "auths": {**others, key: entry}})
-    if (used := find(host, environ=environ)) != login:
-        hint = "Change the login in DOCKER_AUTH_CONFIG, or unset this variable." if not used.problem else ""
+    place = helper.program if helper else str(path)
+    if (used := find(host, environ=environ, say=say)) != login:
+        if used.problem:
+            raise LoginNotKept(f"The login for {host} was given to {place}, but {used.problem}.", used.repair)
+        if "DOCKER_AUTH_CONFIG" in environ:
+            hint = "Change the login in DOCKER_AUTH_CONFIG, or unset this variable."
+            raise LoginNotKept(f"The login for {host} is kept in {place}, but another login is used first.", hint)
         raise LoginNotKept(
-            f"The login for {host} is kept in {path}, but {used.problem or 'another login is used first'}.", hint
+            f"The login for {host} was given to {place}, but {place} does not give the same login back.",
+            repair_helper(str(path)) if helper else "",
         )
-    return helper.program if helper else str(path)
+    return place
 
 
-def remove(host: str, environ: Mapping[str, str] = os.environ) -> list[str]:
+def remove(host: str, environ: Mapping[str, str] = os.environ, say: Say | None = None) -> list[str]:
     """Removes the logins for a registry from all files and credential helpers. Returns the places that had one.
 
     Raises LoginNotKept if a place cannot be written.
@@ -76,12 +82,14 @@ def remove(host: str, environ: Mapping[str, str] = os.environ) -> list[str]:
         config = _read(path)
         if helper := helper_of(config, host, environ):
             try:
-                helper.run("get", helper.server)
-                helper.run("erase", helper.server)
+                helper.run("get", helper.server, say)
+                helper.run("erase", helper.server, say)
                 places.append(helper.program)
             except HelperProblem as problem:
                 if not problem.missing:
-                    raise LoginNotKept(f"The login for {host} cannot be removed: {problem}.") from None
+                    raise LoginNotKept(
+                        f"The login for {host} cannot be removed: {problem}.", repair_helper(str(path))
+                    ) from None
         auths = section(config, "auths")
         others = {name: value for name, value in auths.items() if canonical(name) != canonical(host)}
         if len(others) < len(auths):
@@ -94,13 +102,14 @@ def remove(host: str, environ: Mapping[str, str] = os.environ) -> list[str]:
 def _read(path: Path) -> dict[str, Any]:
     """Returns the JSON object in a file; an empty one if there is no file. Raises LoginNotKept."""
     try:
-        config = json.loads(path.read_bytes())
+        text = path.read_bytes().strip()
+        config = json.loads(text) if text else {}
     except FileNotFoundError:
         return {}
     except (OSError, ValueError):
         config = None
     if not isinstance(config, dict):
-        raise LoginNotKept(f"{path} is not a readable JSON object, so it is not changed.", "Repair or remove the file.")
+        raise LoginNotKept(f"{path} is not a readable JSON object, so it is not changed.", repair_of(str(path)))
     return config
 
 
