@@ -160,6 +160,26 @@ def test_a_socks_proxy_does_not_stand_before_this_machine(
     ]
 
 
+@WAYS
+@pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
+@pytest.mark.parametrize(
+    "proxy",
+    ["127.0.0.1:99999", "http://127.0.0.1:99999", "http://lab.test:port", "http://192.0.2.1:3128", "::::", "x:"],
+)
+def test_no_proxy_stands_before_this_machine(
+    fake_registry: FakeRegistry,
+    monkeypatch: pytest.MonkeyPatch,
+    ask: Callable[[str], None],
+    proxy: str,
+    variable: str,
+) -> None:
+    """A registry and a channel on this machine are reached directly, whatever a variable names."""
+    monkeypatch.setenv(variable, proxy)
+    ask(fake_registry.host)
+    ask(f"localhost:{fake_registry.port}")
+    assert {seen.path for seen in fake_registry.seen} == {"/v2/"}
+
+
 def test_a_direct_host_with_a_port_is_reached_directly(
     fake_registry: FakeRegistry,
     monkeypatch: pytest.MonkeyPatch,

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from rattler.networking import Client
 
 _SETTINGS = re.compile(r"^(ssl_verify|proxy_servers)\s*:", re.MULTILINE)
+_NO_PROXY = "http://unusable-proxy.invalid"
+"""Takes the place of a proxy whose address is not valid: no host has this name (RFC 6761)."""
+
 _HERE = ("localhost", "127.0.0.0/8", "::1")
 
 
@@ -112,8 +115,9 @@ def make_client(urls: Iterable[str], *, retries: int, seconds: int) -> Client:
             )
         if host and not proxy:
             direct[host] = None
-    usable = {scheme: proxy.url for scheme, proxy in proxies.by_scheme.items() if proxy.is_valid}
-    lines = [f"{scheme} = {json.dumps(url)}" for scheme, url in usable.items()]
+    # Without a proxy in its configuration, rattler would read the unusable variable itself, and use it for this machine.
+    known = {scheme: proxy.url if proxy.is_valid else _NO_PROXY for scheme, proxy in proxies.by_scheme.items()}
+    lines = [f"{scheme} = {json.dumps(url)}" for scheme, url in known.items()]
     lines += [f"non-proxy-hosts = {json.dumps(list(direct))}"]
     config = Config.from_toml("\n".join(["[proxy-config]", *lines]))
     with given_to_openssl(environ):

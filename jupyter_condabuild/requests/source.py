@@ -60,7 +60,8 @@ class SourceRequest(LockfileRequest):
     lockfile: Path | None = option(None, "a lock file to use instead of PREFIX", "--lockfile", metavar="FILE")
     channel_login: tuple[str, ...] = option(
         (),
-        "send the variables that the lock file names for a login, such as $TOKEN, to this host (can be repeated)",
+        "send the variables that the lock file names for a login, such as $TOKEN, to this host or HOST:PORT "
+        "(can be repeated)",
         "--channel-login",
         metavar="HOST",
     )

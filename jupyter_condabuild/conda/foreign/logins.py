@@ -10,6 +10,7 @@ Source: conda-lock's conda_lock.models.channel.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from urllib.parse import urlsplit
 
@@ -18,6 +19,8 @@ from jupyter_condabuild.conda.logins import PLACEHOLDER, Logins, expanded, varia
 from jupyter_condabuild.errors import LockfileError
 from jupyter_condabuild.events import Log, Report, Warning
 from jupyter_condabuild.text import listed
+
+_PORTS = {"https": 443, "http": 80}
 
 
 def login_urls(
@@ -32,19 +35,21 @@ def login_urls(
     Says whose login each host gets, and which pip packages lose theirs. The URLs may contain secrets.
 
     Args:
-        trusted: the hosts that may have the values of variables.
+        trusted: the servers that may have the values of variables: ``HOST`` for the usual port of http or https, or
+            ``HOST:PORT``. Another port of the same machine may be the server of another person.
 
-    Raises LockfileError for a host that is not trusted, and for a variable that is not set, if the user has no other
+    Raises LockfileError for a server that is not trusted, and for a variable that is not set, if the user has no other
     login for the channel.
     """
     urls: dict[str, str] = {}
     used: dict[str, Log | Warning] = {}
     for package in lockfile.conda:
-        host, place = urlsplit(package.url).hostname or "", logins.place(package.url)
+        host, place = _server(package.url), logins.place(package.url)
+        is_trusted = not _names(package.url).isdisjoint(map(str.lower, trusted))
         written = lockfile.choices.urls.get(package.url, "")
         names = variables(written)
-        missing = [name for name in names if host not in trusted or not environ.get(name)]
-        if missing and not place and host not in trusted:
+        missing = [name for name in names if not is_trusted or not environ.get(name)]
+        if missing and not place and not is_trusted:
             raise LockfileError(
                 f"The lock file asks for the value of {_variables(names)} and sends it to {host}.",
                 f"If {host} is the server of your channel, add --channel-login {host}. Or give your login of {host} to "
@@ -66,6 +71,19 @@ def login_urls(
     if lockfile.choices.pip_logins:
         report(_left_out(lockfile.choices.pip_logins))
     return urls
+
+
+def _server(url: str) -> str:
+    """Returns the server of a URL: the host, and its port if that is not the usual one of the scheme."""
+    parts = urlsplit(url)
+    return parts.netloc.rpartition("@")[2].lower().removesuffix(f":{_PORTS.get(parts.scheme)}")
+
+
+def _names(url: str) -> set[str]:
+    """Returns the names of the server of a URL: with its port, and without if that is the usual one of the scheme."""
+    server = _server(url)
+    has_port = re.search(r":[0-9]*$", server)
+    return {server} if has_port else {server, f"{server}:{_PORTS.get(urlsplit(url).scheme)}"}
 
 
 def _variables(names: Iterable[str]) -> str:

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -14,6 +15,7 @@ from jupyter_condabuild.conda.foreign.logins import login_urls
 from jupyter_condabuild.conda.formats import dump, load
 from jupyter_condabuild.conda.lockfile import Lockfile
 from jupyter_condabuild.conda.login_stores import read_logins
+from jupyter_condabuild.conda.logins import Logins
 from jupyter_condabuild.conda.package_sources import PackageSources
 from jupyter_condabuild.errors import LockfileError
 from jupyter_condabuild.events import Event, Warning
@@ -50,7 +52,7 @@ def fetched(lockfile: Lockfile, home: Path, environ: dict[str, str]) -> tuple[bo
     """Returns whether the package is downloaded, and the events."""
     events: list[Event] = []
     logins = read_logins({"HOME": str(home), **environ})
-    urls = login_urls(lockfile, logins, events.append, ["127.0.0.1"], environ)
+    urls = login_urls(lockfile, logins, events.append, [urlsplit(lockfile.conda[0].url).netloc], environ)
     sources = PackageSources(urls=urls, logins=logins)
     found, failures = locate(lockfile.conda, sources, home / "downloads")
     texts = [repr(events), repr(sources), repr(lockfile), dump(lockfile), dump(lockfile, "explicit")]
@@ -69,7 +71,7 @@ def test_the_variables_of_a_login_have_their_values(host: Host, tmp_path: Path, 
     assert (found, host.logins) == (True, {"me:can/ary@1"})
     names = "$LAB_USER and $LAB_WORD" if "LAB_USER" in login else "$LAB_WORD"
     (event,) = events
-    assert f"login of 127.0.0.1 is that of the lock file, with the value of {names}" in repr(event)
+    assert f"login of {host.url[7:]} is that of the lock file, with the value of {names}" in repr(event)
 
 
 @pytest.mark.parametrize("format", ["explicit", "pixi", "conda-lock"])
@@ -86,26 +88,55 @@ def test_a_host_that_the_user_has_not_named_gets_no_variable(host: Host, tmp_pat
     """A lock file of somebody else could send any variable to any server. A login of the user takes its place."""
     lockfile = load(written(host.url.replace("//", f"//{login}") + PATH, "explicit"))
     logins, events = read_logins({"HOME": str(tmp_path)}), list[Event]()
-    for trusted in ((), ("lab.org",), ("27.0.0.1",)):
+    for trusted in ((), ("lab.org",), ("27.0.0.1",), ("127.0.0.1",), ("127.0.0.1:1",), ("127.0.0.1:80",)):
         with pytest.raises(LockfileError, match=r"asks for the value of .*\$LAB_WORD and sends it to") as failed:
             login_urls(lockfile, logins, events.append, trusted, SET)
-        assert "--channel-login 127.0.0.1" in failed.value.hint
+        assert f"--channel-login {host.url[7:]}." in failed.value.hint
     (tmp_path / ".condarc").write_text(f"channels: ['{host.url.replace('//', '//me:own@')}']")
     urls = login_urls(lockfile, read_logins({"HOME": str(tmp_path)}), events.append, (), SET)
     assert urls == {}
     assert not host.seen
 
 
+@pytest.mark.parametrize(
+    ("server", "named", "gets"),
+    [
+        ("https://lab.org", "lab.org", True),
+        ("https://Lab.Org", "LAB.org", True),
+        ("https://lab.org", "lab.org:443", True),
+        ("https://lab.org:443", "lab.org", True),
+        ("http://lab.org", "lab.org:80", True),
+        ("https://lab.org:8443", "lab.org:8443", True),
+        ("https://[::1]:8443", "[::1]:8443", True),
+        ("https://[::1]", "[::1]", True),
+        ("https://lab.org:8443", "lab.org", False),
+        ("https://lab.org", "lab.org:8443", False),
+        ("https://lab.org", "lab.org:80", False),
+        ("https://sub.lab.org", "lab.org", False),
+        ("https://lab.org.evil.org", "lab.org", False),
+    ],
+)
+def test_a_server_is_a_host_and_a_port(server: str, named: str, gets: bool) -> None:
+    """A host without a port is the usual port of http or https: another port may be the server of another person."""
+    url = server.replace("//", "//$LAB_USER:$LAB_WORD@") + PATH
+    lockfile = load(written(url, "explicit"))
+    if gets:
+        assert login_urls(lockfile, Logins(), lambda event: None, [named], SET)
+    else:
+        with pytest.raises(LockfileError, match="asks for the value of"):
+            login_urls(lockfile, Logins(), lambda event: None, [named], SET)
+
+
 def test_a_variable_that_is_not_set_is_an_error(host: Host, tmp_path: Path) -> None:
     """The message names the variable and the host. A login of the user takes its place."""
     lockfile = load(written(host.url.replace("//", "//$LAB_USER:$LAB_WORD@") + PATH, "explicit"))
-    with pytest.raises(LockfileError, match=r"names \$LAB_WORD for the login of 127\.0\.0\.1") as failed:
+    with pytest.raises(LockfileError, match=r"names \$LAB_WORD for the login of 127\.0\.0\.1:[0-9]+,") as failed:
         fetched(lockfile, tmp_path, {"LAB_USER": "me", "LAB_WORD": ""})
     assert "export LAB_WORD=" in failed.value.hint
     (tmp_path / ".condarc").write_text(f"channels: ['{host.url.replace('//', '//me:can%2Fary%401@')}']")
     found, events = fetched(lockfile, tmp_path, {})
     assert found
-    assert f"The login of 127.0.0.1 is that in {tmp_path}/.condarc." in repr(events)
+    assert f"The login of {host.url[7:]} is that in {tmp_path}/.condarc." in repr(events)
 
 
 @pytest.mark.parametrize("token", ["<TOKEN>", "*****", "**********"])
@@ -143,7 +174,7 @@ def test_a_login_in_clear_is_used_with_a_warning(host: Host, tmp_path: Path) -> 
     found, (warning,) = fetched(lockfile, tmp_path, {})
     assert found
     assert isinstance(warning, Warning)
-    assert (warning.code, "a login of 127.0.0.1 in clear" in warning.message) == ("login-in-lockfile", True)
+    assert (warning.code, f"a login of {host.url[7:]} in clear" in warning.message) == ("login-in-lockfile", True)
 
 
 @pytest.mark.parametrize("format", ["explicit", "pixi", "conda-lock"])
