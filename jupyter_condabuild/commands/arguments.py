@@ -85,4 +85,6 @@ def _prefix(given: str | None, lockfile: str | None) -> str | None:
             "No environment is given, and no environment is active.",
             "Give the folder of an environment: jupyter condabuild … PREFIX.",
         )
+    if os.path.isfile(prefix):
+        raise UsageError(f"{prefix} is a file, not the folder of an environment.", f"A lock file: --lockfile {prefix}.")
     return os.path.abspath(prefix)

@@ -11,7 +11,7 @@ from jupyter_condabuild.events import Report
 from jupyter_condabuild.files import write_whole
 from jupyter_condabuild.requests.others import LockRequest
 
-HELP = "write the environment's lock file"
+HELP = "write the lock file of an environment, or a lock file in another format"
 REQUEST = LockRequest
 
 
@@ -21,10 +21,13 @@ def add(command: argparse.ArgumentParser) -> None:
 
 
 def run(request: LockRequest, arguments: argparse.Namespace, report: Report) -> None:
-    """Writes a lock file with the exact packages of an environment; prints a report on standard error."""
-    from jupyter_condabuild.jobs import lock
+    """Writes a lock file with the exact packages of an environment; prints a report on standard error.
 
-    result = lock.run(request, report)
+    With --lockfile, writes the packages of that lock file in the format.
+    """
+    from jupyter_condabuild.jobs import convert, lock
+
+    result = convert.run(request, report) if request.lockfile else lock.run(request, report)
     text = result.lockfile_text(request)
     if arguments.output:
         write_whole(Path(arguments.output), text, "writing the lock file")

@@ -21,7 +21,7 @@ from jupyter_condabuild.requests.build import (
 from jupyter_condabuild.requests.image_names import refuse_bare, refuse_digest
 from jupyter_condabuild.requests.option import Request, option
 from jupyter_condabuild.requests.platforms import OtherPlatformRequest
-from jupyter_condabuild.requests.source import LockfileRequest, exclude_editable
+from jupyter_condabuild.requests.source import LockfileRequest, category, environment, exclude_editable
 from jupyter_condabuild.settings import DEFAULT_BASE
 
 EXPORTS = (
@@ -33,7 +33,10 @@ EXPORTS = (
 
 @dataclass(frozen=True, kw_only=True)
 class LockRequest(OtherPlatformRequest):
-    """An environment whose lock file is written. `md5` applies only to the format ``explicit``.
+    """An environment, or a lock file (`lockfile`), that is written as a lock file in a format.
+
+    `md5` applies only to the format ``explicit``. `environment` and `category` choose from a lock file, and so does
+    `platform`, of which there is then at most one.
 
     `platform` are the platforms of the lock file. For each that is not the environment's, the environment is solved
     again.
@@ -44,6 +47,11 @@ class LockRequest(OtherPlatformRequest):
     prefix: Path | None = option(
         None, "the folder of an environment (default: the active environment)", metavar="PREFIX"
     )
+    lockfile: Path | None = option(
+        None, "write this lock file in another format, instead of locking PREFIX", "--lockfile", metavar="FILE"
+    )
+    environment: str = environment()
+    category: tuple[str, ...] = category()
     format: str = option("conda-lock", "the format of the lock file", "--format", choices=get_args(Format))
     md5: bool = option(False, "use md5 instead of sha256 in --format explicit, for conda before 24", "--md5")
     pip_hashes: bool = option(
@@ -66,10 +74,26 @@ class LockRequest(OtherPlatformRequest):
     exclude_editable: tuple[str, ...] = exclude_editable()
 
     def __post_init__(self) -> None:
-        """Raises UsageError if there is no environment, or if the format cannot have several platforms."""
+        """Raises UsageError unless one source is given that fits the options, and platforms that fit the format."""
         super().__post_init__()
-        if self.prefix is None:
-            raise UsageError(f"{self.label} names no environment.", "Give the folder of an environment.")
+        if (self.prefix is None) == (self.lockfile is None):
+            raise UsageError(
+                f"{self.label} needs either an environment or a lock file, not both.",
+                "Give the folder of an environment, or --lockfile FILE.",
+            )
+        of_prefix = {"--pip-hashes": self.pip_hashes, "--exclude-editable": self.exclude_editable}
+        of_lockfile = {"--environment": self.environment, "--category": self.category}
+        for flag, value in (of_prefix if self.lockfile else of_lockfile).items():
+            if value:
+                raise UsageError(
+                    f"{flag} is for {'an environment' if self.lockfile else 'a lock file'}, but {self.label.lower()} "
+                    f"names {'a lock file' if self.lockfile else 'an environment'}.",
+                    "Leave out the option.",
+                )
+        if self.lockfile and len(self.platform) > 1:
+            raise UsageError(
+                "A lock file is written in another format for one platform at a time.", "Name one --platform."
+            )
         if len(set(self.platform)) > 1 and self.format not in ("conda-lock", "pixi"):
             raise UsageError(
                 f"A lock file of the format {self.format} is for one platform, not for {', '.join(self.platform)}.",

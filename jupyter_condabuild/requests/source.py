@@ -10,6 +10,28 @@ from jupyter_condabuild.errors import UsageError
 from jupyter_condabuild.requests.option import Request, option
 
 
+def environment() -> Any:
+    """Returns the option --environment."""
+    return option(
+        "",
+        "the environment to use from a pixi.lock for several environments (default: default)",
+        "--environment",
+        metavar="NAME",
+        client=True,
+    )
+
+
+def category() -> Any:
+    """Returns the option --category."""
+    return option(
+        (),
+        "use only the packages of this category from a conda-lock.yml (default: main and dev; can be repeated)",
+        "--category",
+        metavar="NAME",
+        client=True,
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class LockfileRequest(Request):
     """What is read from a lock file that has more than one environment needs."""
@@ -22,20 +44,8 @@ class LockfileRequest(Request):
         metavar="PLATFORM",
         client=True,
     )
-    environment: str = option(
-        "",
-        "the environment to use from a pixi.lock for several environments (default: default)",
-        "--environment",
-        metavar="NAME",
-        client=True,
-    )
-    category: tuple[str, ...] = option(
-        (),
-        "use only the packages of this category from a conda-lock.yml (default: main and dev; can be repeated)",
-        "--category",
-        metavar="NAME",
-        client=True,
-    )
+    environment: str = environment()
+    category: tuple[str, ...] = category()
 
 
 def exclude_editable() -> Any:

@@ -159,6 +159,28 @@ def test_a_build_from_a_lock_file_equals_a_build_from_its_prefix(
     assert other.json["bytes_pushed"] == 0
 
 
+def test_a_lock_file_is_written_in_another_format(run: CommandLine, rattler_prefix: Path) -> None:
+    """The packages stay the same, also after a way through all formats. The options of an environment are refused."""
+    made = run("lock", rattler_prefix, "-o", "conda-lock.yml", "--json").json
+    for source, target in (("conda-lock.yml", "pixi"), ("pixi", "explicit"), ("explicit", "conda-lock")):
+        done = run("lock", "--lockfile", source, "--format", target, "-o", target, "--json")
+        assert done.status == 0, done.err
+        assert done.json["conda"] == made["conda"]
+        assert "channel on this machine" in done.err
+    before, after = ((run.folder / name).read_text() for name in ("conda-lock.yml", "conda-lock"))
+    assert [line for line in after.splitlines() if "url:" in line] == [
+        line for line in before.splitlines() if "url:" in line
+    ]
+    for wrong, said in (
+        (("lock", "pixi"), "pixi is a file, not the folder of an environment"),
+        (("lock", "--lockfile", "pixi", "--pip-hashes"), "--pip-hashes is for an environment"),
+        (("lock", rattler_prefix, "--category", "dev"), "--category is for a lock file"),
+        (("lock", rattler_prefix, "--lockfile", "pixi"), "Give only one of them"),
+    ):
+        refused = run(*wrong)
+        assert (refused.status, said in refused.err) == (2, True), refused.err
+
+
 def test_both_kinds_of_archive_are_written(run: CommandLine, rattler_prefix: Path, base_archive: Path) -> None:
     """-o FILE is an OCI archive. -o docker-archive:FILE is the older format."""
     base = ("--base", f"oci-archive:{base_archive}")
