@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar, Literal, TextIO
 
+from jupyter_condabuild.warning_codes import meaning_of
+
 PhaseName = Literal["snapshot", "lock", "plan", "base", "link", "layers", "push", "load", "export"]
 LayerState = Literal["reused-remote", "reused-local", "built", "pushed", "mounted"]
 
@@ -71,6 +73,11 @@ class Warning:
     code: str
     message: str
     hint: str = ""
+
+    def to_json(self) -> dict[str, str]:
+        """Returns the warning as a JSON object, with the group and the explanation of its code."""
+        meaning = meaning_of(self.code)
+        return {**asdict(self), "group": meaning.group, "why": meaning.page}
 
 
 @dataclass(frozen=True)
@@ -156,7 +163,8 @@ def to_json(event: Event, seq: int, at: float) -> dict[str, Any]:
         seq: the number of the event in its build, counted from 1.
         at: the time in seconds since the epoch.
     """
-    return {"type": event.type, "seq": seq, "time": round(at, 3), **asdict(event)}
+    members = event.to_json() if isinstance(event, Warning) else asdict(event)
+    return {"type": event.type, "seq": seq, "time": round(at, 3), **members}
 
 
 def encode(event: Event, seq: int, at: float) -> str:

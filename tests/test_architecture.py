@@ -16,7 +16,7 @@ MAX_LINES = 400
 MOST_MODULES = 25
 CATCH_ALL_NAMES = {"utils", "util", "helpers", "helper", "manager", "managers", "common", "misc"}
 
-FOUNDATION = {"errors", "events", "text", "files", "settings", "proxies", "certificates"}
+FOUNDATION = {"errors", "events", "text", "files", "settings", "proxies", "certificates", "warning_codes"}
 ROOMS = ["requests", "image", "planning", "trust", "sbom", "distribution", "engines", "jobs"]
 """The floors, from the lowest to the highest. They are above conda and oci."""
 
@@ -25,7 +25,8 @@ BELOW = {
     "text": set[str](),
     "proxies": set[str](),
     "certificates": set[str](),
-    "events": {"errors"},
+    "warning_codes": set[str](),
+    "events": {"errors", "warning_codes"},
     "files": {"errors"},
     "settings": {"errors"},
     "display": FOUNDATION,

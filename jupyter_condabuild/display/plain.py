@@ -23,7 +23,8 @@ _SLOW = ("base", "layers", "push", "load", "export")
 class Plain:
     """A `Report` that writes one line for each event, and a line of progress at most every five seconds. Thread-safe.
 
-    Lines for reused layers and for the start of short phases are left out.
+    Lines for reused layers and for the start of short phases are left out. Warnings that follow one another are shown
+    together.
     """
 
     def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
@@ -40,12 +41,20 @@ class Plain:
         self.close()
 
     def close(self) -> None:
-        """Does nothing: all lines are written already. `Terminal` has the same method."""
+        """Writes the last warnings."""
+        with self._lock:
+            self._write(self._tally.warnings(_WIDTH))
 
     def __call__(self, event: Event) -> None:
         with self._lock:
-            for line in self._lines(event):
-                self._pen.write(self._pen.paint(line) + "\n")
+            if isinstance(event, Warning):
+                self._tally.warning(event)
+            else:
+                self._write([*self._tally.warnings(_WIDTH), *self._lines(event)])
+
+    def _write(self, lines: list[Line]) -> None:
+        for line in lines:
+            self._pen.write(self._pen.paint(line) + "\n")
 
     def _lines(self, event: Event) -> list[Line]:
         match event:
@@ -60,7 +69,7 @@ class Plain:
             case Progress():
                 return _line(self._progress(event))
             case Warning():
-                return self._tally.warning(event, _WIDTH)
+                return []
             case Finished() | Failed() | Cancelled():
                 return self._tally.end(event, _WIDTH, "✓" if self._pen.unicode else "*")
 

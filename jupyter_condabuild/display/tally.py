@@ -1,4 +1,4 @@
-"""Counts the layers of a build and makes the texts that both displays share."""
+"""Counts the layers of a build, groups its warnings, and makes the texts that both displays share."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from jupyter_condabuild.display.text import BOLD, DIM, GREEN, RED, YELLOW, Segment, clean, wrap
 from jupyter_condabuild.events import Cancelled, Failed, Finished, Layer, Log, PhaseName, Warning
 from jupyter_condabuild.text import seconds_text, size_text
+from jupyter_condabuild.warning_codes import GROUPS, meaning_of
 
 TITLES: dict[PhaseName, str] = {"snapshot": "environment", "base": "base image", "export": "archive"}
 """The titles of phases whose names are not clear to users."""
@@ -50,6 +51,7 @@ class Tally:
     def __init__(self) -> None:
         self._layers: dict[str, set[tuple[str, tuple[str, ...]]]] = {}
         self._log: deque[str] = deque(maxlen=_LAST_LINES)
+        self._warnings: list[Warning] = []
 
     def log(self, event: Log) -> str:
         """Records a line of the log and returns it as clean text."""
@@ -71,9 +73,27 @@ class Tally:
         """Returns the counts of layers to show beside a phase."""
         return self.counts(*{"layers": ("reused", "built"), "push": ("pushed", "mounted")}.get(phase, ()))
 
-    def warning(self, event: Warning, width: int) -> list[Line]:
-        """Returns the lines of a warning and its hint, at most `width` columns wide."""
-        return _marked("!", YELLOW, event.message, event.hint, width)
+    def warning(self, event: Warning) -> None:
+        """Records a warning until `warnings` shows it with the others of its group."""
+        self._warnings.append(event)
+
+    def warnings(self, width: int) -> list[Line]:
+        """Returns the lines of the recorded warnings, and forgets them. They are at most `width` columns wide.
+
+        The warnings are grouped by what they mean. Those with the same hint share it.
+        """
+        found, self._warnings = self._warnings, []
+        lines: list[Line] = []
+        for group, heading in GROUPS.items():
+            members = [event for event in found if meaning_of(event.code).group == group]
+            if members:
+                lines.append([("! ", YELLOW), (heading, YELLOW)])
+            for hint in dict.fromkeys(event.hint for event in members):
+                for event in members:
+                    if event.hint == hint:
+                        lines += _marked("  -", "", event.message, "", width)
+                lines += [[(f"    {text}", DIM)] for text in wrap(clean(hint), width - 4) if text]
+        return lines
 
     def end(self, event: Finished | Failed | Cancelled, width: int, tick: str) -> list[Line]:
         """Returns the last lines of a build, at most `width` columns wide.
@@ -117,7 +137,8 @@ _SIGNED = {
 def _marked(mark: str, colour: str, message: str, hint: str, width: int) -> list[Line]:
     """Returns the lines of a message after a mark, and the lines of its hint."""
     lines: list[Line] = []
-    for number, text in enumerate(wrap(clean(message), width - 2)):
-        lines.append([(f"{mark} " if not number else "  ", colour), (text, colour)])
+    start = f"{mark} "
+    for number, text in enumerate(wrap(clean(message), width - len(start))):
+        lines.append([(" " * len(start) if number else start, colour), (text, colour)])
     lines += [[(f"  {text}", DIM)] for text in wrap(clean(hint), width - 2) if text]
     return lines

@@ -84,6 +84,7 @@ class Terminal:
         with self._state:
             self._phases.clear()
             self._meters.clear()
+            self._scrolled += self._tally.warnings(self._size()[0] - 1)
         self.draw()
         self._pen.write(_SHOW)
         self._closed = True
@@ -122,6 +123,8 @@ class Terminal:
     def _take(self, event: Event) -> None:
         now = self._clock()
         width = self._size()[0] - 1
+        if not isinstance(event, Warning):
+            self._scrolled += self._tally.warnings(width)
         match event:
             case Phase(state="started"):
                 self._phases[event.name] = now
@@ -134,7 +137,7 @@ class Terminal:
             case Progress():
                 self._progress(event, now)
             case Warning():
-                self._scrolled += self._tally.warning(event, width)
+                self._tally.warning(event)
             case Finished() | Failed() | Cancelled():
                 if isinstance(event, Failed):
                     self._scrolled += [

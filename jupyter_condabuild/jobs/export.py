@@ -6,7 +6,7 @@ import json
 import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from string import Template
 from typing import Any
@@ -61,7 +61,7 @@ class Exported:
         files = [
             {"path": path, "text": text, "executable": path in self.executable} for path, text in self.files.items()
         ]
-        return {"files": files, "next": self.next, "warnings": [asdict(warning) for warning in self.warnings]}
+        return {"files": files, "next": self.next, "warnings": [warning.to_json() for warning in self.warnings]}
 
 
 @dataclass(frozen=True)

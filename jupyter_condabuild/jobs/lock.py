@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +67,7 @@ class LockReport:
             "modified": [entry.path for entry in changes.modified],
             "missing": [entry.path for entry in changes.missing],
             "untracked": [entry.path for entry in changes.untracked],
-            "warnings": [asdict(warning) for warning in self.warnings],
+            "warnings": [warning.to_json() for warning in self.warnings],
             **platforms,
         }
 

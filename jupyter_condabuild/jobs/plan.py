@@ -80,7 +80,7 @@ class LayersPreview:
             "stack": self.stacking,
             **summary_of(self.signature),
             "layers": [asdict(part) for part in self.forecast.parts],
-            "warnings": [asdict(warning) for warning in self.inputs.warnings],
+            "warnings": [warning.to_json() for warning in self.inputs.warnings],
         }
 
     def text(self) -> str:

@@ -6,29 +6,21 @@ The server runs this job in its own process (``jupyter condabuild snapshot``).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 from jupyter_condabuild.conda.formats import dump
-from jupyter_condabuild.conda.prefix.drift import Drift
-from jupyter_condabuild.conda.prefix.drift_report import DriftEntry
 from jupyter_condabuild.conda.prefix.fingerprint import installation_stamp
-from jupyter_condabuild.conda.prefix.outside import distributions_in
 from jupyter_condabuild.engines.docker.preview import DockerPreview, preview
 from jupyter_condabuild.errors import RegistryError
 from jupyter_condabuild.events import Report
+from jupyter_condabuild.jobs.choices import choices
 from jupyter_condabuild.jobs.plan import preview_layers
 from jupyter_condabuild.jobs.up_to_date import current_digest
 from jupyter_condabuild.planning.identity import identity
 from jupyter_condabuild.planning.inputs import Inputs, read_inputs
-from jupyter_condabuild.planning.own_files.extent import MOST_FILES, Extent
-from jupyter_condabuild.planning.own_files.outside_files import OutsideFiles
 from jupyter_condabuild.requests.build import PlanRequest
 from jupyter_condabuild.requests.job_context import JobContext, open_job
-
-MOST_PATHS = 1000
-"""The highest number of paths that are listed for each kind of drift. All paths are counted."""
 
 
 def run(request: PlanRequest, report: Report) -> dict[str, Any]:
@@ -71,59 +63,9 @@ def _report(inputs: Inputs, request: PlanRequest) -> dict[str, Any]:
             {"name": package.name, "version": package.version, "editable": package.editable, "url": package.url}
             for package in lockfile.pip
         ],
-        "drift": _drift(inputs.drift or Drift()),
-        "secrets": [
-            {"path": _printable(str(found.path)), "line": found.line, "kind": found.kind}
-            for found in inputs.own.findings
-        ],
-        "outside": list(_outside(inputs.own.outside)),
-        "warnings": [asdict(warning) for warning in inputs.warnings],
+        **choices(inputs),
+        "warnings": [warning.to_json() for warning in inputs.warnings],
     }
-
-
-def _outside(outside: OutsideFiles) -> Iterator[dict[str, Any]]:
-    """Yields the places outside of the environment. At most `MOST_FILES` files are counted in all of them together."""
-    taken = [item.place for item in outside.taken]
-    rest = MOST_FILES
-    for state, places in (("left", outside.left), ("taken", taken), ("excluded", outside.excluded)):
-        for place in places[:MOST_PATHS]:
-            extent = Extent.of(place.path, rest)
-            rest -= extent.files
-            yield {
-                "path": _printable(str(place.path)),
-                "kind": place.kind,
-                "source": _printable(place.source),
-                "link": _printable(place.link),
-                "state": state,
-                "files": extent.files,
-                "bytes": extent.bytes,
-                "complete": extent.complete,
-                "packages": [f"{item.package.name} {item.package.version}" for item in distributions_in(place)],
-            }
-
-
-def _drift(drift: Drift) -> dict[str, Any]:
-    return {
-        "modified": _paths(drift.modified),
-        "missing": _paths(drift.missing),
-        "untracked": _paths(drift.untracked),
-    }
-
-
-def _paths(entries: Sequence[DriftEntry]) -> dict[str, Any]:
-    return {
-        "count": len(entries),
-        "bytes": sum(entry.size for entry in entries),
-        "first": [
-            {"path": _printable(entry.path), "size": entry.size, "package": entry.package}
-            for entry in entries[:MOST_PATHS]
-        ],
-    }
-
-
-def _printable(path: str) -> str:
-    """Returns a path of any bytes as text that every JSON reader accepts."""
-    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def _layers(inputs: Inputs, request: PlanRequest, job: JobContext) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from jupyter_condabuild.conda.prefix.snapshot import snapshot
 from jupyter_condabuild.errors import EnvironmentChanged, LockfileError, NotReproducible, PackageError, UsageError
 from jupyter_condabuild.events import Log, Report, Warning
 from jupyter_condabuild.image.platforms import PLATFORMS, host_architecture
+from jupyter_condabuild.planning.destination import destination_warnings
 from jupyter_condabuild.planning.identity import identity
 from jupyter_condabuild.planning.layer_plan import LayerPlan, plan_layers
 from jupyter_condabuild.planning.link_scripts import has_post_link
@@ -31,7 +32,7 @@ from jupyter_condabuild.planning.scan import Scan
 from jupyter_condabuild.requests.build import BuildRequest, PlanRequest
 from jupyter_condabuild.requests.job_context import JobContext
 from jupyter_condabuild.requests.source import LockfileRequest
-from jupyter_condabuild.text import counted, listed
+from jupyter_condabuild.text import listed
 
 IRREPRODUCIBLE = frozenset(
     (
@@ -43,9 +44,6 @@ IRREPRODUCIBLE = frozenset(
     )
 )
 """The codes of the warnings that --strict turns into an error."""
-
-PUBLIC_REGISTRIES = frozenset(("docker.io", "ghcr.io", "quay.io", "public.ecr.aws", "registry.gitlab.com"))
-"""Registries whose repositories everybody can read, unless they are made private."""
 
 
 @dataclass(frozen=True)
@@ -146,7 +144,7 @@ def read_inputs(
     private = [package.dist for package in lockfile.conda if sources.needs_login(package)]
     warnings = (
         *_warnings(request, known, environment, changes),
-        *_private_warning(request, private),
+        *destination_warnings(request.destination, private),
         *own.warnings,
         *exclusion.warnings(() if changes is None else changes.excluded),
         *editable_warnings(request.exclude_editable, sorted(package.name for package in left_out)),
@@ -250,23 +248,3 @@ def _warnings(
             )
         )
     return tuple(warnings)
-
-
-def _private_warning(request: PlanRequest, dists: Sequence[str]) -> Iterator[Warning]:
-    """Yields a warning of packages that are fetched with a login, if the image goes to a registry."""
-    if not dists or not request.destination:
-        return
-    registry = request.destination.registry
-    names = f"{counted(dists, 'package')} from channels that need a login: {listed(dists)}."
-    if registry in PUBLIC_REGISTRIES:
-        yield Warning(
-            "private-packages-made-public",
-            f"The image goes to {registry}, where everybody can read public repositories, and it contains {names}",
-            "Stop, unless the repository is private, or everybody may have these packages.",
-        )
-    else:
-        yield Warning(
-            "private-packages",
-            f"The image contains {names}",
-            "Everyone who can read the repository gets these packages. The layer pool does not get them.",
-        )

@@ -10,7 +10,7 @@ from typing import Any
 from tornado.iostream import StreamClosedError
 
 from jupyter_condabuild.errors import BadRequest, NotThere
-from jupyter_condabuild.server import archives, schemas
+from jupyter_condabuild.server import archives, docs, schemas
 from jupyter_condabuild.server.lockfiles import FILE_NAMES
 from jupyter_condabuild.server.resource import Resource, guarded
 from jupyter_condabuild.server.service import Service
@@ -243,6 +243,20 @@ class ContractHandler(Resource):
         self.finish(text, set_content_type="application/yaml")
 
 
+class DocsHandler(Resource):
+    """The page of the documentation that explains the warnings."""
+
+    @property
+    def content_security_policy(self) -> str:
+        """The page has its own style, and loads nothing."""
+        return f"{super().content_security_policy}; style-src 'unsafe-inline'"
+
+    @guarded("read", "docs")
+    async def get(self) -> None:
+        """Answers with the page."""
+        self.finish(await asyncio.to_thread(docs.page), set_content_type="text/html")
+
+
 class UnknownHandler(Resource):
     """Every other path below condabuild/."""
 
@@ -273,6 +287,7 @@ def routes(service: Service) -> list[tuple[str, type[Resource], dict[str, Any]]]
         ("condabuild/builds/([^/]+)", BuildHandler, arguments),
         ("condabuild/builds/([^/]+)/events", EventsHandler, arguments),
         ("condabuild/builds/([^/]+)/archive", ArchiveHandler, arguments),
+        ("condabuild/docs/environments", DocsHandler, arguments),
         ("condabuild/openapi.yaml", ContractHandler, arguments),
         ("condabuild/.*", UnknownHandler, arguments),
     ]

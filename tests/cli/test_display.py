@@ -87,8 +87,9 @@ def test_the_current_layers_are_displayed(screen: Screen) -> None:
     """Ended phases stay above. Below, the phase, a line for each current layer and a bar for all are redrawn."""
     assert shown(screen, START) == [
         "✓ environment    0.4 s",
-        "! Two packages were installed by pip without a hash.",
-        "  Reinstall them.",
+        "! Others cannot rebuild it",
+        "  - Two packages were installed by pip without a hash.",
+        "    Reinstall them.",
         "⠙ layers         2.0 s  70 reused  Linking 6 packages.",
         "    numpy                              1.0 of 6.2 MB   500 kB/s",
         "    click and 12 more                  0.0 of 900 kB",
@@ -120,8 +121,9 @@ def test_the_end_is_a_short_block(screen: Screen) -> None:
     report.close()
     assert screen.look() == [
         "✓ environment    0.4 s",
-        "! Two packages were installed by pip without a hash.",
-        "  Reinstall them.",
+        "! Others cannot rebuild it",
+        "  - Two packages were installed by pip without a hash.",
+        "    Reinstall them.",
         "✓ layers          12 s  70 reused, 1 built",
         "✓ push           3.2 s  1 pushed",
         "✓ registry.lab.org/team/env:v1",

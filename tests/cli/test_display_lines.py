@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from jupyter_condabuild.display import Plain
 from jupyter_condabuild.display.meter import Meter
 from jupyter_condabuild.display.text import clean, columns, cut, wrap
-from jupyter_condabuild.events import Cancelled, Finished, Layer, Phase, Progress
+from jupyter_condabuild.events import Cancelled, Finished, Layer, Phase, Progress, Warning
 from tests.parts.build_events import DIGEST, DONE, START, Clock
 
 
@@ -31,8 +31,9 @@ def test_lines_have_the_same_content(tmp_path: Path) -> None:
         report(DONE)
     assert out.getvalue().splitlines() == [
         "environment: done in 0.4 s",
-        "! Two packages were installed by pip without a hash.",
-        "  Reinstall them.",
+        "! Others cannot rebuild it",
+        "  - Two packages were installed by pip without a hash.",
+        "    Reinstall them.",
         "layers: started",
         "  Linking 6 packages.",
         "  built numpy, 6.2 MB",
@@ -122,3 +123,30 @@ def test_text_is_cut_and_wrapped_to_columns(text: str, width: int) -> None:
     assert columns(cut(text, width)) <= width
     assert " ".join(wrap(text, width)) == " ".join(text.split())
     assert columns("日本e\u0301") == 5
+
+
+def test_warnings_are_grouped_by_what_they_mean() -> None:
+    """Each group has a heading, and warnings with the same hint share it. The most important group is the first."""
+    out = io.StringIO()
+    with Plain(out, Clock()) as report:
+        report(Warning("frozen", "The environment is frozen.", "It is built as usual."))
+        report(Warning("editable-install", "mine is an editable install.", "A copy."))
+        report(Warning("unreadable", "1 path cannot be read.", "Make it readable."))
+        report(Warning("editable-install", "yours is an editable install.", "A copy."))
+        report(Phase("lock", "done", 0.1))
+        report(Warning("of-a-later-version", "A message."))
+    assert out.getvalue().splitlines() == [
+        "! Not in the image, or not as it is here",
+        "  - 1 path cannot be read.",
+        "    Make it readable.",
+        "! Others cannot rebuild it",
+        "  - mine is an editable install.",
+        "  - yours is an editable install.",
+        "    A copy.",
+        "! Good to know",
+        "  - The environment is frozen.",
+        "    It is built as usual.",
+        "lock: done in 0.1 s",
+        "! Good to know",
+        "  - A message.",
+    ]

@@ -267,3 +267,12 @@ async def test_the_source_of_an_editable_install_is_in_the_identity(api: Api, tm
     after = await contents(api, small)
     assert before["digest"] == after["digest"]
     assert len({before["digest"], before["identity"], after["identity"]}) == 3
+
+
+async def test_the_page_behind_a_warning_is_served(api: Api) -> None:
+    """The address in `why` leads to a heading of an HTML page, which runs no script and loads nothing."""
+    answer = await api("GET", "condabuild/docs/environments")
+    assert answer.status == 200
+    assert answer.headers["Content-Type"].startswith("text/html")
+    assert '<h2 id="leaving-things-out">' in answer.body
+    assert "default-src 'none'" in answer.headers["Content-Security-Policy"]

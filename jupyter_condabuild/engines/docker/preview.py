@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from jupyter_condabuild.distribution.destinations import cache_references
@@ -45,7 +45,7 @@ class DockerPreview:
             "packages": len(lockfile.conda),
             "steps": list(self.steps),
             "caches": list(self.caches),
-            "warnings": [asdict(warning) for warning in self.inputs.warnings],
+            "warnings": [warning.to_json() for warning in self.inputs.warnings],
         }
 
     def text(self) -> str:

@@ -45,7 +45,8 @@ class OwnFiles:
     are relative to their folder. `left_out` are the paths on this machine of all files that are left out because their
     names or modes say that they hold credentials. `findings` are the secrets in the other files, without those that the
     request allows. `outside` are the files outside of the environment that it uses, and
-    `built` the built files of editable installs.
+    `built` the built files of editable installs. `excluded` are the sizes of the files outside of the environment that
+    the user leaves out.
     """
 
     withheld: frozenset[str] = frozenset()
@@ -56,6 +57,7 @@ class OwnFiles:
     unsearched: int = 0
     outside: OutsideFiles = field(default_factory=OutsideFiles)
     built: BuiltFiles = field(default_factory=BuiltFiles)
+    excluded: Mapping[Path, int] = field(default_factory=dict)
 
     @property
     def warnings(self) -> tuple[Warning, ...]:
@@ -177,6 +179,7 @@ def own_files(
         scanner.unsearched,
         outside,
         built,
+        exclusion.files,
     )
 
 

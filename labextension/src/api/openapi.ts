@@ -136,6 +136,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/condabuild/docs/environments": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What an environment can hold, and what the image has of it
+         * @description A page for people. The member `why` of a warning names a section of it.
+         */
+        get: operations["getDocs"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/condabuild/prune": {
         parameters: {
             query?: never;
@@ -359,7 +379,18 @@ export interface components {
             code: string;
             message: string;
             hint: string;
+            group: components["schemas"]["WarningGroup"];
+            /**
+             * @description The explanation: a page and a section of the route `docs`.
+             * @example environments#leaving-things-out
+             */
+            why: string;
         };
+        /**
+         * @description What a warning means. `stops`: a build would end with an error. `lost`: the image lacks something that the environment has or uses, or has it in another form. `others`: other people cannot make or get the same. `note`: good to know.
+         * @enum {string}
+         */
+        WarningGroup: "stops" | "lost" | "others" | "note";
         Status: {
             version: string;
             settings: components["schemas"]["Settings"];
@@ -481,6 +512,25 @@ export interface components {
             conda: components["schemas"]["CondaPackage"][];
             pip: components["schemas"]["PipPackage"][];
             drift: components["schemas"]["Drift"];
+            /** @description The editable installs of the environment. */
+            editables: {
+                name: string;
+                /** @description The absolute path of the folder with its code. */
+                path: string;
+                /**
+                 * @description `excluded`: `exclude_editable` leaves it out.
+                 * @enum {string}
+                 */
+                state: "taken" | "excluded";
+                /** @description The number of files that go into the image. */
+                files: number;
+                /** @description Their total size. */
+                bytes: number;
+            }[];
+            /** @description What `exclude` and `exclude_editable` leave out: paths relative to the environment, and absolute paths of files outside of it. */
+            excluded: components["schemas"]["Paths"];
+            /** @description The absolute paths of files that are left out because they seem to hold credentials. `allow_secret` puts them in. */
+            credentials: string[];
             /** @description Where files that belong to no package seem to contain secrets. A build with such files fails with `secrets_found`, unless `allow_secret` names the files. */
             secrets: {
                 /** @description The absolute path of the file on the server. */
@@ -541,6 +591,8 @@ export interface components {
             modified: components["schemas"]["Paths"];
             missing: components["schemas"]["Paths"];
             untracked: components["schemas"]["Paths"];
+            /** @description The empty folders that no package brings. */
+            empty: components["schemas"]["Paths"];
         };
         Paths: {
             count: number;
@@ -1093,6 +1145,9 @@ export interface components {
             code: string;
             message: string;
             hint: string;
+            group: components["schemas"]["WarningGroup"];
+            /** @description The explanation: a page and a section of the route `docs`. */
+            why: string;
         };
         /** @description The result of a build. */
         Finished: {
@@ -1359,6 +1414,27 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Export"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    getDocs: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/html": string;
                 };
             };
             default: components["responses"]["Error"];
