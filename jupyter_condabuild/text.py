@@ -47,9 +47,15 @@ def seconds_text(seconds: float) -> str:
     return f"{hours} h {rest} min" if rest else f"{hours} h"
 
 
-def counted(things: Sized, noun: str) -> str:
-    """Returns the number of things with the noun in singular or plural: ``1 file``, ``2 files``."""
-    return f"{len(things)} {noun}{'' if len(things) == 1 else 's'}"
+def counted(things: Sized | int, noun: str) -> str:
+    """Returns the number of things with the noun in singular or plural: ``1 file``, ``2 files``, ``2 categories``."""
+    number = things if isinstance(things, int) else len(things)
+    return f"{number} {agreeing(number, noun, _plural(noun))}"
+
+
+def agreeing(things: Sized | int, one: str, many: str) -> str:
+    """Returns the words that agree with the number of things: those for one thing, or those for several or none."""
+    return one if (things if isinstance(things, int) else len(things)) == 1 else many
 
 
 def listed(names: Sequence[str], most: int = 10) -> str:
@@ -84,6 +90,10 @@ def printable(value: str, most: int = 200) -> str:
     """Returns a foreign text for a message: at most `most` characters, and as a literal if some are not printable."""
     cut = value if len(value) <= most else f"{value[:most]}…"
     return cut if cut.isprintable() else ascii(cut)
+
+
+def _plural(noun: str) -> str:
+    return f"{noun[:-1]}ies" if re.search(r"[^aeiou]y$", noun) else f"{noun}s"
 
 
 def _step(size: float) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from jupyter_condabuild.text import clean, clean_lines, part_text, seconds_text, size_text
+from jupyter_condabuild.text import agreeing, clean, clean_lines, counted, part_text, seconds_text, size_text
 
 
 @pytest.mark.parametrize(
@@ -65,3 +65,16 @@ def test_each_line_is_cleaned_and_keeps_its_indentation() -> None:
     assert clean_lines("a\x1b[2J\n  b\x9b31m\r c\n\x1b]0;title\x07") == "a\n  b  c\n"
     table = "layer    size  packages\n    1  2.0 MB  a"
     assert clean_lines(table) == table
+
+
+def test_words_agree_with_a_number() -> None:
+    """A number and the things themselves give the same words. Zero is several."""
+    assert [counted(number, "path") for number in range(3)] == ["0 paths", "1 path", "2 paths"]
+    assert [counted(things, "category") for things in ((), ("a",), ("a", "b"))] == [
+        "0 categories",
+        "1 category",
+        "2 categories",
+    ]
+    assert counted(2, "day") == "2 days"
+    assert [agreeing(number, "is", "are") for number in range(3)] == ["are", "is", "are"]
+    assert agreeing(["a"], "comes", "come") == "comes"

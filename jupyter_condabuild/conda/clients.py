@@ -115,7 +115,7 @@ def make_client(urls: Iterable[str], *, retries: int, seconds: int) -> Client:
             )
         if host and not proxy:
             direct[host] = None
-    # Without a proxy in its configuration, rattler would read the unusable variable itself, and use it for this machine.
+    # Without a proxy in its configuration, rattler would read the unusable variable itself, also for this machine.
     known = {scheme: proxy.url if proxy.is_valid else _NO_PROXY for scheme, proxy in proxies.by_scheme.items()}
     lines = [f"{scheme} = {json.dumps(url)}" for scheme, url in known.items()]
     lines += [f"non-proxy-hosts = {json.dumps(list(direct))}"]

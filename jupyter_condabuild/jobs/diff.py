@@ -18,6 +18,7 @@ from jupyter_condabuild.planning.inputs import read_lockfile
 from jupyter_condabuild.requests.job_context import JobContext, open_job
 from jupyter_condabuild.requests.others import DiffRequest
 from jupyter_condabuild.requests.source import LockfileRequest
+from jupyter_condabuild.text import counted
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ class Difference:
         lines = [str(change) for change in self.changes]
         if self.platforms[0] != self.platforms[1]:
             lines.insert(0, f"~ platform {self.platforms[0]} -> {self.platforms[1]}")
-        rest = f"{self.same} package{'' if self.same == 1 else 's'} the same"
+        rest = f"{counted(self.same, 'package')} the same"
         return "\n".join([*lines, f"{len(self.changes)} changed, {rest}." if lines else f"No difference: {rest}."])
 
 

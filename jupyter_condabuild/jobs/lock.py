@@ -77,7 +77,9 @@ class LockReport:
         python = f", Python {lockfile.python.version}" if lockfile.python else ""
         pip = f", {len(lockfile.pip)} from pip" if lockfile.pip else ""
         channels = Counter(package.channel for package in lockfile.conda).most_common()
-        lines = [f"{self.environment.name}: {len(lockfile.conda)} conda packages{pip}{python}, {lockfile.platform}"]
+        lines = [
+            f"{self.environment.name}: {counted(lockfile.conda, 'conda package')}{pip}{python}, {lockfile.platform}"
+        ]
         lines += [f"  {count:4} from {channel}" for channel, count in channels]
         if unknown := _without_hash(lockfile):
             count = counted(unknown, "pip package")

@@ -18,7 +18,7 @@ from jupyter_condabuild.image.base import Base, resolve
 from jupyter_condabuild.planning.inputs import Inputs, read_inputs
 from jupyter_condabuild.requests.build import PlanRequest
 from jupyter_condabuild.requests.job_context import JobContext, open_job
-from jupyter_condabuild.text import seconds_text, size_text
+from jupyter_condabuild.text import counted, seconds_text, size_text
 from jupyter_condabuild.trust.signature import Signature, signature_of, summary_of
 
 BASE_SECONDS = 5.0
@@ -97,12 +97,12 @@ class LayersPreview:
     @property
     def sentence(self) -> str:
         """A few sentences that say what a build would do."""
-        packages = len(self.inputs.lockfile.conda)
+        packages = counted(self.inputs.lockfile.conda, "package")
         if not self.compared:
             built = size_text(self.forecast.built)
-            text = f"{packages} packages; an image of about {size_text(self.forecast.size)}, of which {built} are built"
+            text = f"{packages}; an image of about {size_text(self.forecast.size)}, of which {built} are built"
         else:
-            text = f"{self.changed} of {packages} packages changed; about {size_text(self.bytes_to_push)} to push"
+            text = f"{self.changed} of {packages} changed; about {size_text(self.bytes_to_push)} to push"
         return " ".join([f"{text}; about {seconds_text(self.seconds)}.", *self._details()])
 
     def _details(self) -> Iterator[str]:
@@ -112,7 +112,7 @@ class LayersPreview:
             groups.setdefault(_state(part), []).append(part)
         if self.compared:
             for state, parts in sorted(groups.items(), key=lambda group: _ORDER.index(group[1][0].state)):
-                blobs = f"{len(parts)} {'blob' if len(parts) == 1 else 'blobs'}"
+                blobs = counted(parts, "blob")
                 yield f"{blobs}, {size_text(sum(part.size for part in parts))}: {state}."
         if claimed := len(self.forecast.claimed):
             yield f"A registry claims to have {claimed} of the layers that are built here; they are compared."

@@ -12,7 +12,7 @@ from jupyter_condabuild.events import Report
 from jupyter_condabuild.oci.image import Reference
 from jupyter_condabuild.requests.job_context import open_job
 from jupyter_condabuild.requests.others import WhoHasRequest
-from jupyter_condabuild.text import listed
+from jupyter_condabuild.text import agreeing, counted, listed
 
 
 @dataclass(frozen=True)
@@ -53,11 +53,11 @@ class Answer:
         holders = len({holding.image for holding in self.holdings})
         lines = [
             *map(str, self.holdings),
-            f"{holders} of {_images(self.images)} {'holds' if self.images == 1 else 'hold'} {self.package}.",
+            f"{holders} of {counted(self.images, 'image')} {agreeing(self.images, 'holds', 'hold')} {self.package}.",
         ]
         if self.unread:
-            verb = "has no SBOM and was" if len(self.unread) == 1 else "have no SBOM and were"
-            lines.append(f"{_images(len(self.unread))} {verb} not read: {listed(self.unread, 5)}.")
+            verb = agreeing(self.unread, "has no SBOM and was", "have no SBOM and were")
+            lines.append(f"{counted(self.unread, 'image')} {verb} not read: {listed(self.unread, 5)}.")
         return "\n".join(lines)
 
 
@@ -86,7 +86,3 @@ def run(request: WhoHasRequest, report: Report) -> Answer:
                     if matches(one.name, one.version, one.build)
                 ]
     return Answer(request.package, tuple(sorted(holdings, key=str)), read, tuple(sorted(unread)))
-
-
-def _images(number: int) -> str:
-    return "1 image" if number == 1 else f"{number} images"

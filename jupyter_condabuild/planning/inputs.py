@@ -32,7 +32,7 @@ from jupyter_condabuild.planning.scan import Scan
 from jupyter_condabuild.requests.build import BuildRequest, PlanRequest
 from jupyter_condabuild.requests.job_context import JobContext
 from jupyter_condabuild.requests.source import LockfileRequest
-from jupyter_condabuild.text import listed
+from jupyter_condabuild.text import agreeing, listed
 
 IRREPRODUCIBLE = frozenset(
     (
@@ -199,7 +199,7 @@ def read_lockfile(path: Path | None, request: LockfileRequest, report: Report, *
 
 
 def _categories(names: Sequence[str]) -> str:
-    return f"the {'category' if len(names) == 1 else 'categories'} {listed(names)}"
+    return f"the {agreeing(names, 'category', 'categories')} {listed(names)}"
 
 
 def _check_editable(environment: Environment, allowed: Sequence[str]) -> None:

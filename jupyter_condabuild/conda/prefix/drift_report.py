@@ -14,7 +14,7 @@ from jupyter_condabuild.conda.prefix.environment import Environment
 from jupyter_condabuild.conda.prefix.listing import Listing
 from jupyter_condabuild.conda.prefix.walk import MODE, root_folders
 from jupyter_condabuild.events import Warning
-from jupyter_condabuild.text import counted, listed, size_text
+from jupyter_condabuild.text import agreeing, counted, listed, size_text
 
 Kind = Literal["file", "symlink", "directory", "special"]
 
@@ -75,7 +75,9 @@ def file_warnings(
     if special := [entry.path for entry in (*missing, *untracked) if entry.kind == "special"]:
         yield Warning(
             "special-files",
-            f"{counted(special, 'path')} of the environment are pipes, sockets or devices: {listed(special, 5)}.",
+            f"{counted(special, 'path')} of the environment "
+            f"{agreeing(special, 'is a pipe, a socket or a device', 'are pipes, sockets or devices')}: "
+            f"{listed(special, 5)}.",
             "The image does not contain them. Programs make them again when they start.",
         )
     if empty:

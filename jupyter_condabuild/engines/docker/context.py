@@ -25,7 +25,7 @@ from jupyter_condabuild.oci.layer import Entry
 from jupyter_condabuild.planning.inputs import Inputs
 from jupyter_condabuild.requests.build import PlanRequest
 from jupyter_condabuild.requests.job_context import JobContext
-from jupyter_condabuild.text import size_text
+from jupyter_condabuild.text import counted, size_text
 
 LARGE = 100_000_000
 """The size of a context in bytes above which a warning names its largest folders."""
@@ -163,7 +163,7 @@ def write(made: Recipe, parts: Parts, path: Path, report: Report) -> None:
     except OSError as error:
         raise from_os_error(error, "writing the build context", path) from None
     size = path.stat().st_size
-    report(Log(f"The context has {len(entries)} files, {size_text(size)} compressed."))
+    report(Log(f"The context has {counted(entries, 'file')}, {size_text(size)} compressed."))
     if size > LARGE:
         report(
             Warning(

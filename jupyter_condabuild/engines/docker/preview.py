@@ -14,6 +14,7 @@ from jupyter_condabuild.engines.docker.recipe import Wanted, recipe
 from jupyter_condabuild.planning.inputs import Inputs
 from jupyter_condabuild.requests.build import PlanRequest
 from jupyter_condabuild.requests.job_context import JobContext
+from jupyter_condabuild.text import counted
 
 _STEPS = ("FROM ", "RUN ", "COPY ", "ADD ")
 """The instructions that take time. The other instructions are settings of the image."""
@@ -58,10 +59,11 @@ class DockerPreview:
     def sentence(self) -> str:
         """The plan in two sentences."""
         lockfile = self.inputs.lockfile
-        pip = f" and {len(lockfile.pip)} pip packages" if lockfile.pip else ""
+        pip = f" and {counted(lockfile.pip, 'pip package')}" if lockfile.pip else ""
         return (
-            f"The docker engine runs {len(self.steps)} steps; {self.installer} installs {len(lockfile.conda)} packages"
-            f"{pip}. The engine finds out during the build which steps it can reuse, and what it must push."
+            f"The docker engine runs {counted(self.steps, 'step')}; {self.installer} installs "
+            f"{counted(lockfile.conda, 'package')}{pip}. "
+            "The engine finds out during the build which steps it can reuse, and what it must push."
         )
 
 

@@ -28,7 +28,7 @@ from jupyter_condabuild.oci.layer import LayerBlob
 from jupyter_condabuild.planning.layer_plan import PlannedLayer, layer_key
 from jupyter_condabuild.planning.shared_paths import winners_layer
 from jupyter_condabuild.requests.job_context import JobContext
-from jupyter_condabuild.text import listed
+from jupyter_condabuild.text import counted, listed
 
 COMPILING = 15
 """The work for a byte of a noarch Python package, whose modules are compiled, relative to a byte of other packages."""
@@ -129,7 +129,7 @@ class LayersEngine:
         if python and python not in needed and any(no_depends or _needs_python(package) for package in needed):
             helpers = [python]
         packages = [*needed, *helpers]
-        self._report(Log(f"Linking {len(packages)} packages."))
+        self._report(Log(f"Linking {counted(packages, 'package')}."))
         cached, failures = locate(
             packages,
             self._sources,

@@ -31,7 +31,7 @@ from jupyter_condabuild.planning.inputs import Inputs
 from jupyter_condabuild.planning.layer_plan import PlannedLayer
 from jupyter_condabuild.planning.shared_paths import paths_of
 from jupyter_condabuild.requests.job_context import JobContext
-from jupyter_condabuild.text import size_text
+from jupyter_condabuild.text import counted, size_text
 
 STALE_SHARE = 0.25
 """The largest share of stale bytes in a stacked image, relative to the canonical image."""
@@ -68,7 +68,9 @@ def stacked(
         job.report(Log(f"Not stacked on the current image: {reason}. The canonical image is built."))
         return LayerStack(tuple(new))
     stale = f"; {size_text(stack.stale)} below are stale" if stack.stale else ""
-    job.report(Log(f"Stacked on the current image: {len(stack.layers) - len(current.layers)} new layers{stale}."))
+    job.report(
+        Log(f"Stacked on the current image: {counted(len(stack.layers) - len(current.layers), 'new layer')}{stale}.")
+    )
     return stack
 
 

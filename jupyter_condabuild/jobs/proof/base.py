@@ -12,7 +12,7 @@ from jupyter_condabuild.jobs.proof.findings import Findings
 from jupyter_condabuild.oci.image import Digest, Image, ImageConfig, Reference
 from jupyter_condabuild.oci.location import ImageLocation
 from jupyter_condabuild.requests.job_context import JobContext
-from jupyter_condabuild.text import printable
+from jupyter_condabuild.text import counted, printable
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def prove_base(
     for number in wrong:
         findings.is_another(f"layer {number + 1}", f"it is not the layer of the base {title}")
     if not wrong:
-        findings.is_same(f"the base {title}, {len(base.layers)} layers")
+        findings.is_same(f"the base {title}, {counted(base.layers, 'layer')}")
     return ProvedBase(name, base, len(base.layers))
 
 

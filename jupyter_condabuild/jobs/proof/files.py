@@ -52,7 +52,7 @@ from jupyter_condabuild.oci import layer
 from jupyter_condabuild.oci.image import Digest, Image, ImageConfig
 from jupyter_condabuild.requests.job_context import JobContext
 from jupyter_condabuild.requests.others import VerifyRequest
-from jupyter_condabuild.text import counted
+from jupyter_condabuild.text import agreeing, counted
 
 _BY_INSTALLER = re.compile(r"(.*\.pyc|(?:.*/)?__pycache__)|(conda-meta/(?:[^/]*\.json|history|created_at))")
 """Paths below /opt/env that each installer writes in its own way: bytecode, and records."""
@@ -113,7 +113,7 @@ def _expected(lockfile: Lockfile, sources: PackageSources, job: JobContext) -> d
         raise next(iter(failures.values()))
     if not lockfile.conda:
         raise LockfileError("The lock file in the image has no conda packages.")
-    job.report(Log(f"Linking {len(lockfile.conda)} packages."))
+    job.report(Log(f"Linking {counted(lockfile.conda, 'package')}."))
     staged = link(list(lockfile.conda), cached, job.folder() / "link", PREFIX)
     expected: dict[str, list[Node]] = {}
     for package in staged.values():
@@ -216,12 +216,14 @@ def _prove_rest(
         add = findings.has_no_proof if folder_of_builder else findings.is_another
         add(f"/{path}", reason)
     if len(dangerous) > _NAMED:
-        findings.is_another("files outside of the environment", f"{len(dangerous) - _NAMED} more paths")
+        findings.is_another("files outside of the environment", f"{counted(len(dangerous) - _NAMED, 'more path')}")
     free = [
         path for path, node in added.items() if node.kind != "a folder" and path not in dangerous and path not in roots
     ]
     if free:
-        findings.has_no_proof("files of the user", f"{counted(free, 'path')} come from no package")
+        findings.has_no_proof(
+            "files of the user", f"{counted(free, 'path')} {agreeing(free, 'comes', 'come')} from no package"
+        )
 
 
 def _prove_configuration(config: ImageConfig, base: ProvedBase, lockfile: Lockfile, findings: Findings) -> None:

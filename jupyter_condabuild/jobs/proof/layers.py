@@ -26,7 +26,7 @@ from jupyter_condabuild.oci.layout import Store
 from jupyter_condabuild.planning.layer_plan import LayerPlan, PlannedLayer, layer_key, plan_layers
 from jupyter_condabuild.planning.shared_paths import contested_layer, paths_of
 from jupyter_condabuild.requests.job_context import JobContext
-from jupyter_condabuild.text import counted, printable
+from jupyter_condabuild.text import agreeing, counted, printable
 
 _ROOTS = (PREFIX_IN_LAYER, in_layer(SOURCES), in_layer(OUTSIDE), in_layer(WORK), in_layer(HOME), in_layer(PIP_LIST))
 _NAMED = 20
@@ -195,7 +195,7 @@ class LayersProof:
         for path, reason in result.differing[:_NAMED]:
             self._findings.is_another(f"{names}, /{path}", reason)
         if len(result.differing) > _NAMED:
-            self._findings.is_another(names, f"{len(result.differing) - _NAMED} more paths")
+            self._findings.is_another(names, f"{counted(len(result.differing) - _NAMED, 'more path')}")
         if result.differing:
             return
         modules = counted(result.bytecode, "module")
@@ -225,7 +225,9 @@ class LayersProof:
                 continue
             for path, reason in list(hazards(found, _ROOTS, (0, USER)))[:_NAMED]:
                 self._findings.is_another(f"{row.name}, /{path}", reason)
-            self._findings.has_no_proof(row.name, f"its {counted(found, 'path')} come from no package")
+            self._findings.has_no_proof(
+                row.name, f"its {counted(found, 'path')} {agreeing(found, 'comes', 'come')} from no package"
+            )
             copied = {dist for dist in absent if f"{PREFIX_IN_LAYER}/conda-meta/{dist}.json" in found}
             for dist in sorted(copied):
                 self._findings.has_no_proof(dist, f"its files are in {row.name}, and not in a layer of packages")
@@ -243,7 +245,7 @@ class LayersProof:
         for path in wrong[:_NAMED]:
             self._findings.is_another(f"/{path}", "a layer that should be hidden shows through")
         if len(wrong) > _NAMED:
-            self._findings.is_another("hidden layers", f"{len(wrong) - _NAMED} more paths")
+            self._findings.is_another("hidden layers", f"{counted(len(wrong) - _NAMED, 'more path')}")
 
 
 def _is_guessed(row: Row, planned: PlannedLayer) -> bool:

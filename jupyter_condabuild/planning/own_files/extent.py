@@ -35,7 +35,7 @@ class Extent(NamedTuple):
         return cls(count, size, True)
 
     def __str__(self) -> str:
-        text = f"{counted(range(self.files), 'file')}, {size_text(self.bytes)}"
+        text = f"{counted(self.files, 'file')}, {size_text(self.bytes)}"
         return text if self.complete else f"more than {text}"
 
 

@@ -30,7 +30,7 @@ from jupyter_condabuild.planning.own_files.ignore_files import SourceFiles, incl
 from jupyter_condabuild.planning.own_files.outside_files import OutsideFiles, Taken, dangling_links, outside_files
 from jupyter_condabuild.planning.own_files.scanner import Finding, Scanner
 from jupyter_condabuild.requests.build import PlanRequest
-from jupyter_condabuild.text import counted, listed
+from jupyter_condabuild.text import agreeing, counted, listed
 
 _EXAMPLES = frozenset(("test", "tests", "testing", "example", "examples", "doc", "docs"))
 """Folders of a distribution from a package index in which all secrets are examples."""
@@ -64,11 +64,11 @@ class OwnFiles:
         """Warnings of files outside of the environment, of left-out files, and of files that were not searched."""
         found = [*self.outside.warnings(), *self.built.warnings]
         if self.left_out:
-            names = listed(list(map(str, self.left_out)))
+            files, names = counted(self.left_out, "file"), listed(list(map(str, self.left_out)))
             found.append(
                 Warning(
                     "credentials-left-out",
-                    f"{counted(self.left_out, 'file')} for credentials are not in the image: {names}.",
+                    f"{files} for credentials {agreeing(self.left_out, 'is', 'are')} not in the image: {names}.",
                     "To put such a file into the image, add --allow-secret PATH.",
                 )
             )
@@ -76,7 +76,7 @@ class OwnFiles:
             found.append(
                 Warning(
                     "secrets-not-searched",
-                    f"The search for secrets took too long and left out {counted(range(self.unsearched), 'file')}.",
+                    f"The search for secrets took too long and left out {counted(self.unsearched, 'file')}.",
                     "Move data out of the environment and out of the folders that the image includes.",
                 )
             )
