@@ -40,7 +40,9 @@ class Log:
 class Progress:
     """The progress of a subject: `complete` of `total` units are done.
 
-    `subject` is "layers", "push", "load" or "export" for a whole phase, or the title of one layer or step.
+    `subject` is "build" for the whole job, "verify" for the layers that are verified, or the title of one layer
+    or step. For one subject, `total` never changes and `complete` never falls. The subject "build" ends at its total.
+    It counts the bytes of what is made, sent, loaded and written (see `progress`).
     """
 
     type: ClassVar[str] = "progress"

@@ -16,13 +16,14 @@ MAX_LINES = 400
 MOST_MODULES = 25
 CATCH_ALL_NAMES = {"utils", "util", "helpers", "helper", "manager", "managers", "common", "misc"}
 
-FOUNDATION = {"errors", "events", "text", "files", "settings", "proxies", "certificates", "warning_codes"}
+FOUNDATION = {"errors", "events", "text", "files", "settings", "progress", "proxies", "certificates", "warning_codes"}
 ROOMS = ["requests", "image", "planning", "trust", "sbom", "distribution", "engines", "jobs"]
 """The floors, from the lowest to the highest. They are above conda and oci."""
 
 BELOW = {
     "errors": set[str](),
     "text": set[str](),
+    "progress": {"events"},
     "proxies": set[str](),
     "certificates": set[str](),
     "warning_codes": set[str](),

@@ -16,8 +16,8 @@ TITLES: dict[PhaseName, str] = {"snapshot": "environment", "base": "base image",
 WIDEST = 11
 """The columns of the longest title."""
 
-TOTALS = ("layers", "push", "load", "export")
-"""The subjects of progress that describe a whole phase and not one layer."""
+TOTALS = ("build", "verify")
+"""The subjects of progress that describe a whole job: a build, or a verification."""
 
 _STATES = {
     "reused-remote": "reused",

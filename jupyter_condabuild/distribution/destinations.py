@@ -19,6 +19,7 @@ from jupyter_condabuild.oci.image import LAYER_PACKAGES, Descriptor, Image, Inde
 from jupyter_condabuild.oci.layout import Store
 from jupyter_condabuild.oci.registry import Repository
 from jupyter_condabuild.planning.layer_plan import PlannedLayer
+from jupyter_condabuild.progress import EXPORTING, LOADING, JobProgress
 from jupyter_condabuild.requests.build import BuildRequest, PlanRequest
 from jupyter_condabuild.requests.job_context import JobContext
 from jupyter_condabuild.trust.vouchers import Vouchers
@@ -37,10 +38,11 @@ class Destination:
     tag: str = ""
     pool: LayerPool | None = None
 
-    def push(self, report: Report) -> Push:
+    def push(self, job: JobContext) -> Push:
         """Returns a push to the repository."""
         assert self.repository
-        return Push(self.repository, self.index, report, self.pool.repository.name if self.pool else "")
+        pool = self.pool.repository.name if self.pool else ""
+        return Push(self.repository, self.index, job.report, job.progress, pool)
 
     def index_of(self, planned: Sequence[PlannedLayer], store: Store, *, hints: bool = False) -> LayerIndex:
         """Returns the index with the pool's layers, for planned layers that neither the index nor the store has.
@@ -175,7 +177,7 @@ def deliver(
             _load(image, request, job)
     if request.archive:
         with job.phase("export"):
-            write_archive(image, request, job.report)
+            write_archive(image, request, job.progress)
     return pushed
 
 
@@ -183,18 +185,18 @@ def _dists(layer: Descriptor) -> list[str]:
     return layer.annotations.get(LAYER_PACKAGES, "").split()
 
 
-def write_archive(image: Image, request: BuildRequest, report: Report) -> None:
+def write_archive(image: Image, request: BuildRequest, progress: JobProgress) -> None:
     """Writes the archive of a request. Raises StoreError, and the errors of the layers' sources."""
     assert request.archive
     kind: archive.Kind = "docker-archive" if request.archive.kind == "docker-archive" else "oci-archive"
     name = str(request.reference) if request.reference else ""
-    archive.write(image, name, request.archive.path, kind, throttled(report, "export"))
+    archive.write(image, name, request.archive.path, kind, progress.of(EXPORTING))
 
 
 def _finish(image: Image, request: BuildRequest, destination: Destination, push: Push, job: JobContext) -> None:
     manifest, reference = image.manifest, request.reference
     assert reference
-    push.add(manifest.config, Config(image.config))
+    push.add(manifest.config, Config(image.config), "configuration")
     push.wait()
     if request.again or destination.index.current is None or destination.index.current.raw != manifest.raw:
         push.finish(manifest, destination.tag)
@@ -218,7 +220,7 @@ def _load(image: Image, request: BuildRequest, job: JobContext) -> None:
                 job.report(
                     Log(f"The engine cannot pull from the registry, so the image is sent to it: {error.message}")
                 )
-        daemon.load(image, name, throttled(job.report, "load"))
+        daemon.load(image, name, job.progress.of(LOADING))
 
 
 def throttled(report: Report, subject: str) -> archive.Progress:

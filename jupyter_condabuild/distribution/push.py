@@ -11,11 +11,12 @@ from typing import BinaryIO
 
 from jupyter_condabuild.distribution.layer_index import LayerIndex
 from jupyter_condabuild.errors import Cancelled, ContentMismatch, RegistryError
-from jupyter_condabuild.events import Layer, Progress, Report
+from jupyter_condabuild.events import Layer, Report
 from jupyter_condabuild.oci.chunks import as_file
 from jupyter_condabuild.oci.image import LAYER_KEY, LAYER_PACKAGES, BlobSource, Descriptor, Digest, Manifest
 from jupyter_condabuild.oci.layout import Store
 from jupyter_condabuild.oci.registry import Repository
+from jupyter_condabuild.progress import JobProgress, sending
 
 CONNECTIONS = 4
 
@@ -73,7 +74,9 @@ class Push:
     manifest was pushed.
     """
 
-    def __init__(self, repository: Repository, index: LayerIndex, report: Report, pool: str = "") -> None:
+    def __init__(
+        self, repository: Repository, index: LayerIndex, report: Report, progress: JobProgress, pool: str = ""
+    ) -> None:
         self.repository = repository
         self._index = index
         self._pool = pool
@@ -84,8 +87,7 @@ class Push:
         self._executor = ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="push")
         self._uploads: list[Future[None]] = []
         self._lock = threading.Lock()
-        self._complete = 0
-        self._total = 0
+        self._progress = progress
         self._ended = False
         self.bytes_pushed = 0
         self._busy = Busy()
@@ -99,38 +101,42 @@ class Push:
         if kind is not None and issubclass(kind, Exception):
             wait(self._uploads, GRACE_SECONDS)
 
-    def add(self, descriptor: Descriptor, source: BlobSource) -> None:
+    def add(self, descriptor: Descriptor, source: BlobSource, title: str = "") -> None:
         """Sends a blob in the background, unless the repository has it. A blob of the same registry is mounted.
+
+        Args:
+            title: the name of a layer without a key in the progress of the job.
 
         Raises the RegistryError of an earlier blob, so that the build ends when the registry refuses.
         """
         self._raise_failure()
         with self._lock:
-            if descriptor.digest in self._done:
-                return
+            is_done = descriptor.digest in self._done
             self._done.add(descriptor.digest)
-            self._total += descriptor.size
-        self._uploads.append(self._executor.submit(self._send, descriptor, source))
+        item = sending(descriptor.annotations.get(LAYER_KEY, title) or str(descriptor.digest))
+        if is_done:
+            self._progress.done(item)
+        else:
+            self._uploads.append(self._executor.submit(self._send, descriptor, source, item))
 
-    def _send(self, descriptor: Descriptor, source: BlobSource) -> None:
+    def _send(self, descriptor: Descriptor, source: BlobSource, item: str) -> None:
         try:
             with self._busy:
                 outcome = self.repository.push(
                     descriptor,
                     _opener(source, descriptor),
                     mount_from=self._mount_from(descriptor, source),
-                    progress=self._count,
+                    progress=self._counter(descriptor, item),
                 )
         except (RegistryError, ContentMismatch):
             if isinstance(source, Store):
                 _check(source, descriptor)
             raise
         packages = tuple(descriptor.annotations.get(LAYER_PACKAGES, "").split())
+        self._progress.done(item)
         if outcome == "uploaded":
             with self._lock:
                 self.bytes_pushed += descriptor.size
-        else:
-            self._count(descriptor.size)
         from_pool = isinstance(source, Repository) and source.name == self._pool
         if outcome != "present" and LAYER_KEY in descriptor.annotations and not from_pool:
             with self._lock:
@@ -147,12 +153,18 @@ class Push:
             names.append(self._pool)
         return [name for name in dict.fromkeys(names) if name != self.repository.name][:MOST_MOUNTS]
 
-    def _count(self, count: int) -> None:
-        if self._ended:
-            raise Cancelled("The build has ended.")
-        with self._lock:
-            self._complete += count
-            self._report(Progress("push", self._complete, self._total))
+    def _counter(self, descriptor: Descriptor, item: str) -> Callable[[int], None]:
+        """Returns a function that counts the sent bytes of a blob."""
+        sent = 0
+
+        def count(moved: int) -> None:
+            nonlocal sent
+            if self._ended:
+                raise Cancelled("The build has ended.")
+            sent += moved
+            self._progress.reached(item, sent, descriptor.size)
+
+        return count
 
     @property
     def seconds(self) -> float:

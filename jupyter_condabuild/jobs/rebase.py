@@ -55,7 +55,11 @@ def run(request: RebaseRequest, report: Report) -> Finished:
         licenses = licenses_of_image(origin, manifest.descriptor.digest)
         titles = {layer.descriptor.digest: layer.title for layer in own}
         made = Successor(image, Image(rebased, config.raw, sources), own, ours.lockfile, base.name, str(base.digest))
-        with job.phase("push"), Push(destination, index, report) as push, Sboms(destination, report) as sboms:
+        with (
+            job.phase("push"),
+            Push(destination, index, report, job.progress) as push,
+            Sboms(destination, report) as sboms,
+        ):
             if licenses is not None:
                 bill = bill_of(rebased, config, ours.lockfile, licenses, titles)
                 sboms.write(rebased.descriptor.digest, lambda: bill)

@@ -61,7 +61,7 @@ def run(request: RebaseRequest, report: Report) -> Finished:
         index = look_up(
             [(origin, source.target), (destination, target.tag)], destination, target.tag, Vouchers(trusting)
         )
-        with Push(destination, index, report) as push, Sboms(destination, report) as sboms:
+        with Push(destination, index, report, job.progress) as push, Sboms(destination, report) as sboms:
 
             def ready(layer: ReadyLayer) -> None:
                 push.add(layer.descriptor, layer.source)

@@ -13,6 +13,7 @@ from jupyter_condabuild.image.configuration import command
 from jupyter_condabuild.image.layers import ReadyLayer
 from jupyter_condabuild.image.own_image import OwnImage
 from jupyter_condabuild.oci.image import Image
+from jupyter_condabuild.progress import sending
 from jupyter_condabuild.requests.job_context import JobContext
 from jupyter_condabuild.requests.others import RebaseRequest
 from jupyter_condabuild.trust.receipt import receipt_of
@@ -43,6 +44,7 @@ class Successor:
         Raises RegistryError, SigningFailed.
         """
         source, target, manifest = request.reference, request.result, self.image.manifest
+        job.progress.plan({sending(str(blob.digest)): blob.size for blob in (*manifest.layers, manifest.config)})
         for descriptor in manifest.layers:
             push.add(descriptor, self.image.sources[descriptor.digest])
         push.add(manifest.config, Config(self.image.config))
@@ -57,6 +59,7 @@ class Successor:
         else:
             sboms.attach(manifest.descriptor)
             job.report(Log(f"The image gets no receipt, because nobody whom you trust vouches for {source}."))
+        job.progress.finish()
         job.store.remember(f"{target.registry}/{target.repository}", manifest.descriptor.digest)
 
     def finished(self, request: RebaseRequest, push: Push, seconds: float) -> Finished:

@@ -16,6 +16,7 @@ from jupyter_condabuild.oci.image import Reference
 from jupyter_condabuild.oci.layout import Store
 from jupyter_condabuild.oci.registries import Registries
 from jupyter_condabuild.oci.repository import Repository
+from jupyter_condabuild.progress import JobProgress
 from jupyter_condabuild.requests.build import JobRequest
 
 T = TypeVar("T")
@@ -27,7 +28,8 @@ class JobContext:
 
     `scratch` is a folder on the disk of the store. It is removed when the job ends. `docker_host` is the engine's
     address; if it is empty, the default address is used. `trusted_repositories` are patterns of repository names, and
-    `trusted_signers` is a file of allowed signers (ssh-keygen(1)): see `trust.vouchers`.
+    `trusted_signers` is a file of allowed signers (ssh-keygen(1)): see `trust.vouchers`. `progress` is the progress of
+    the whole job.
     """
 
     store: Store
@@ -37,6 +39,7 @@ class JobContext:
     docker_host: str
     trusted_repositories: tuple[str, ...]
     trusted_signers: Path | None
+    progress: JobProgress
     _stack: ExitStack
 
     def keep(self, context: AbstractContextManager[T]) -> T:
@@ -75,5 +78,6 @@ def open_job(request: JobRequest, report: Report) -> Iterator[JobContext]:
             request.docker_host,
             request.trusted_repositories,
             request.trusted_signers,
+            JobProgress(report),
             stack,
         )

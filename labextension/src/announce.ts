@@ -45,7 +45,7 @@ export class Announcer {
   }
 
   private report(build: Build): void {
-    const { fraction } = whole(progressOf(this.model.state, build.id), build.request);
+    const { fraction } = whole(progressOf(this.model.state, build.id));
     const message = doingText(this.trans, build);
     const options = { autoClose: false as const, actions: this.actions(build), ...(fraction && { progress: fraction }) };
     const id = this.notifications.get(build.id);

@@ -29,7 +29,7 @@ export class StatusItem extends ReactWidget {
     if (!build) {
       return null;
     }
-    const { fraction } = whole(progressOf(this.model.state, build.id), build.request);
+    const { fraction } = whole(progressOf(this.model.state, build.id));
     const percent = fraction === null ? '' : ` ${Math.round(fraction * 100)} %`;
     return (
       <button type="button" onClick={() => this.open(build.id)} title={this.trans.__('Show the build')}>

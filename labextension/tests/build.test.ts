@@ -107,29 +107,34 @@ describe('the steps of a build', () => {
 
 describe('the progress of a build', () => {
   it('is unknown at first, and complete at the end', () => {
-    expect(whole(NO_EVENTS, PUSH).fraction).toBeNull();
-    expect(whole(withEvents(NO_EVENTS, LITTLE_BUILD), PUSH).fraction).toBe(1);
+    expect(whole(NO_EVENTS).fraction).toBeNull();
+    expect(whole(withEvents(NO_EVENTS, LITTLE_BUILD)).fraction).toBe(1);
   });
 
-  it('is unknown as long as only the base is sent', () => {
-    const base = { type: 'progress' as const, subject: 'push', complete: 42, total: 42, unit: 'bytes' as const };
-    expect(whole(withEvents(NO_EVENTS, numbered([base])), PUSH).fraction).toBeNull();
+  it('is unknown as long as the plan is not known', () => {
+    const layer = { type: 'progress' as const, subject: 'numpy', complete: 42, total: 42, unit: 'bytes' as const };
+    expect(whole(withEvents(NO_EVENTS, numbered([layer]))).fraction).toBeNull();
   });
 
-  it('counts built and sent bytes, and predicts the remaining time', () => {
-    const state = withEvents(
-      NO_EVENTS,
-      numbered(
-        [0, 1, 2, 3, 4].flatMap(n => [
-          { type: 'progress' as const, subject: 'layers', complete: 100 * n, total: 400, unit: 'bytes' as const },
-          { type: 'progress' as const, subject: 'push', complete: 50 * n, total: 400, unit: 'bytes' as const }
-        ])
-      )
+  it('has one total, and predicts the remaining time', () => {
+    const events = numbered(
+      [0, 1, 2, 3, 4].flatMap(n => [
+        { type: 'progress' as const, subject: 'numpy', complete: 10 * n, total: 40, unit: 'bytes' as const },
+        { type: 'progress' as const, subject: 'build', complete: 150 * n, total: 800, unit: 'bytes' as const }
+      ])
     );
-    const { fraction, complete, total, rate, secondsLeft } = whole(state, PUSH);
+    const { fraction, complete, total, rate, secondsLeft } = whole(withEvents(NO_EVENTS, events));
     expect(fraction).toBeCloseTo(600 / 800);
-    expect([complete, total]).toEqual([200, 400]);
-    expect(rate).toBeCloseTo(250);
-    expect(secondsLeft).toBeCloseTo(0.8);
+    expect([complete, total]).toEqual([600, 800]);
+    expect(rate).toBeCloseTo(750);
+    expect(secondsLeft).toBeCloseTo(200 / 750);
+  });
+
+  it('never falls while a real build is read event by event', () => {
+    const states = LITTLE_BUILD.map((_, n) => whole(withEvents(NO_EVENTS, LITTLE_BUILD.slice(0, n + 1))));
+    const fractions = states.map(({ fraction }) => fraction ?? 0);
+    expect(fractions).toEqual(fractions.slice().sort((x, y) => x - y));
+    expect(new Set(states.map(({ total }) => total).filter(total => total > 0)).size).toBe(1);
+    expect(fractions.at(-1)).toBe(1);
   });
 });

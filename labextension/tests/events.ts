@@ -18,7 +18,7 @@ export const LITTLE_BUILD = numbered([
   { type: 'layer', key: '', packages: [], size: 42, state: 'mounted' },
   { type: 'layer', key: 'a', packages: ['numpy-2.4-py311_0'], size: 600, state: 'reused-remote' },
   { type: 'progress', subject: 'pandas-3.1-py311_0', complete: 10, total: 100, unit: 'bytes' },
-  { type: 'progress', subject: 'layers', complete: 610, total: 1000, unit: 'bytes' },
+  { type: 'progress', subject: 'build', complete: 610, total: 1000, unit: 'bytes' },
   { type: 'layer', key: 'b', packages: ['pandas-3.1-py311_0'], size: 100, state: 'built' },
   { type: 'layer', key: 'b', packages: ['pandas-3.1-py311_0'], size: 100, state: 'pushed' },
   log('done'),

@@ -93,16 +93,16 @@ def test_the_current_layers_are_displayed(screen: Screen) -> None:
         "⠙ layers         2.0 s  70 reused  Linking 6 packages.",
         "    numpy                              1.0 of 6.2 MB   500 kB/s",
         "    click and 12 more                  0.0 of 900 kB",
-        "  layers      ━━━━━────────────────   25 %  10 of 40 MB    5.0 MB/s  6 s left",
+        "  build       ━━━━━────────────────   25 %  10 of 40 MB    5.0 MB/s  6 s left",
     ]
 
 
 def test_a_narrow_terminal_shows_the_important_parts(screen: Screen) -> None:
     """With 60 and with 30 columns, the bar and the share stay, then the remaining time. No line is wrapped."""
     screen.resize(60, 24)
-    assert shown(screen, START)[-1] == "  layers      ━━─────────   25 %  10 of 40 MB    6 s left"
+    assert shown(screen, START)[-1] == "  build       ━━─────────   25 %  10 of 40 MB    6 s left"
     with Screen(30, 24) as narrow:
-        assert shown(narrow, START)[-1] == "  layers      ━━──────   25 %"
+        assert shown(narrow, START)[-1] == "  build       ━━──────   25 %"
 
 
 def test_the_end_is_a_short_block(screen: Screen) -> None:
@@ -174,7 +174,7 @@ def test_a_finished_layer_is_removed_from_the_screen(screen: Screen) -> None:
             st.builds(Phase, st.sampled_from(["snapshot", "layers", "push"]), st.sampled_from(["started", "done"])),
             st.builds(Log, st.text(max_size=100), st.sampled_from(["stdout", "stderr"])),
             st.builds(Progress, st.text(max_size=50), st.integers(0, 1 << 50), st.integers(0, 1 << 50)),
-            st.builds(Progress, st.sampled_from(["layers", "push"]), st.integers(0, 1 << 40), st.integers(0, 1 << 40)),
+            st.builds(Progress, st.sampled_from(["build", "verify"]), st.integers(0, 1 << 40), st.integers(0, 1 << 40)),
             st.builds(
                 Layer, st.text(max_size=5), st.tuples(st.text()), st.just(1), st.sampled_from(["built", "pushed"])
             ),
@@ -260,7 +260,7 @@ def test_a_terminal_without_unicode_gets_ascii() -> None:
     with Screen(encoding="ascii") as screen:
         seen = shown(screen, [*START, Progress("日本語", 1, 10), Log("Ω" * 100)])
         assert seen[0] == "* environment    0.4 s"
-        assert seen[-1].startswith("  layers      #####........")
+        assert seen[-1].startswith("  build       #####........")
         assert any("???" in line for line in seen)
 
 

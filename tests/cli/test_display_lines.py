@@ -54,12 +54,12 @@ def test_progress_lines_come_every_five_seconds() -> None:
     report(Phase("push", "started"))
     for step in range(1, 1201):
         clock.now += 0.01
-        report(Progress("push", step * 10_000, 40_000_000))
+        report(Progress("build", step * 10_000, 40_000_000))
         report(Progress("numpy", step, 2000))
     assert out.getvalue().splitlines() == [
         "push: started",
-        "  push: 5.0 of 40 MB, 12 %",
-        "  push: 10 of 40 MB, 25 %",
+        "  build: 5.0 of 40 MB, 12 %",
+        "  build: 10 of 40 MB, 25 %",
     ]
 
 

@@ -16,11 +16,13 @@ from jupyter_condabuild.events import Event, Layer, Progress
 from jupyter_condabuild.oci.image import OCI_CONFIG, Descriptor, Digest, Manifest
 from jupyter_condabuild.oci.layout import Store
 from jupyter_condabuild.oci.registry import Registry, Repository
+from jupyter_condabuild.progress import JobProgress, sending
 from tests.parts.registry.faults import FakeRegistry, Reply, spec_error
 from tests.parts.registry.pushing import blob, connect
 from tests.parts.small_image import Memory
 
 MIB = 1 << 20
+QUIET = JobProgress(lambda event: None)
 
 
 @pytest.fixture
@@ -46,22 +48,25 @@ def test_each_blob_is_sent_once(fake_registry: FakeRegistry, repository: Reposit
     """A blob that is added several times is sent once. A blob that the repository has is not sent."""
     fake_registry.put("team/env", b"there")
     events: list[Event] = []
-    with Push(repository, LayerIndex(present=frozenset([Digest.of(b"known")])), events.append) as push:
+    progress = JobProgress(events.append)
+    progress.plan({sending(str(Digest.of(data))): len(data) for data in (b"one", b"two", b"there", b"known")})
+    with Push(repository, LayerIndex(present=frozenset([Digest.of(b"known")])), events.append, progress) as push:
         for data in (b"one", b"one", b"two", b"there", b"known"):
             push.add(blob(data), memory(data))
         push.wait()
+    progress.finish()
     assert push.bytes_pushed == 6
     assert fake_registry.times("PUT") == 2
     states = {event.size: event.state for event in events if isinstance(event, Layer)}
     assert states == {3: "pushed", 5: "reused-remote"}
     last = [event for event in events if isinstance(event, Progress)][-1]
-    assert last.complete == last.total == 11
+    assert last.complete == last.total == 16
 
 
 def test_the_manifest_comes_last(fake_registry: FakeRegistry, repository: Repository) -> None:
     """The manifest is pushed after the confirmation of every blob."""
     manifest = image(b"a", b"b", b"c")
-    with Push(repository, LayerIndex(), lambda event: None) as push:
+    with Push(repository, LayerIndex(), lambda event: None, QUIET) as push:
         for data in (b"a", b"b", b"c"):
             push.add(blob(data), memory(data))
         push.add(manifest.config, Config(b"{}"))
@@ -76,7 +81,7 @@ def test_a_blob_of_the_same_registry_is_mounted(fake_registry: FakeRegistry, con
     fake_registry.put("base/image", b"layer")
     events: list[Event] = []
     fake_registry.on("POST", "mount=", Reply(201))
-    with Push(connected.repository("team/env"), LayerIndex(), events.append) as push:
+    with Push(connected.repository("team/env"), LayerIndex(), events.append, QUIET) as push:
         push.add(blob(b"layer"), connected.repository("base/image"))
         push.wait()
     assert push.bytes_pushed == 0
@@ -91,7 +96,7 @@ def test_a_blob_of_another_registry_is_transferred(fake_registry: FakeRegistry, 
     with (
         connect(fake_registry.host) as here,
         connect(elsewhere.host) as there,
-        Push(here.repository("team/env"), LayerIndex(), lambda event: None) as push,
+        Push(here.repository("team/env"), LayerIndex(), lambda event: None, QUIET) as push,
     ):
         push.add(blob(data), there.repository("base/image"))
         push.wait()
@@ -101,7 +106,7 @@ def test_a_blob_of_another_registry_is_transferred(fake_registry: FakeRegistry, 
 def test_a_refused_blob_ends_the_push(fake_registry: FakeRegistry, repository: Repository) -> None:
     """Nothing is published. The registry's error is raised, also when the next layer is added."""
     fake_registry.on("POST", "uploads", spec_error(403, "DENIED", "quota exceeded"))
-    with Push(repository, LayerIndex(), lambda event: None) as push:
+    with Push(repository, LayerIndex(), lambda event: None, QUIET) as push:
         push.add(blob(b"one"), memory(b"one"))
         with pytest.raises(RegistryDenied, match="quota exceeded"):
             push.wait()
@@ -126,7 +131,7 @@ class Stalling:
 def test_an_interrupted_push_ends_at_once(fake_registry: FakeRegistry, repository: Repository) -> None:
     """The push does not wait for running uploads, and cancels them."""
     source = Stalling()
-    push = Push(repository, LayerIndex(), lambda event: None)
+    push = Push(repository, LayerIndex(), lambda event: None, QUIET)
     push.add(blob(bytes(4 * MIB)), source)
     assert source.begun.wait(30)
     push.__exit__(KeyboardInterrupt)
@@ -144,7 +149,7 @@ def test_a_blob_with_damage_in_the_store_is_removed(
     with Store(tmp_path) as store:
         store.put(blob(b"good bytes"), [b"good bytes"])
         store.path(blob(b"good bytes").digest).write_bytes(b"evil bytes")
-        with Push(repository, LayerIndex(), lambda event: None) as push:
+        with Push(repository, LayerIndex(), lambda event: None, QUIET) as push:
             push.add(blob(b"good bytes"), store)
             with pytest.raises(ContentMismatch, match="damaged") as raised:
                 push.wait()
@@ -160,7 +165,7 @@ def test_a_refused_blob_without_damage_is_kept(
     fake_registry.on("PUT", "uploads", spec_error(403, "DENIED", "no"))
     with Store(tmp_path) as store:
         store.put(blob(b"good bytes"), [b"good bytes"])
-        with Push(repository, LayerIndex(), lambda event: None) as push:
+        with Push(repository, LayerIndex(), lambda event: None, QUIET) as push:
             push.add(blob(b"good bytes"), store)
             with pytest.raises(RegistryDenied):
                 push.wait()
@@ -173,7 +178,7 @@ def test_a_real_registry_accepts_the_push(registry: str, tmp_path: Path) -> None
     manifest = image(*layers)
     with connect(registry) as connected, Store(tmp_path) as store:
         repository = connected.repository(f"push/{uuid.uuid4().hex}")
-        with Push(repository, LayerIndex(), lambda event: None) as push:
+        with Push(repository, LayerIndex(), lambda event: None, QUIET) as push:
             for data in layers:
                 store.put(blob(data), [data])
                 push.add(blob(data), store)

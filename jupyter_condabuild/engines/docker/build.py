@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 import uuid
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ from jupyter_condabuild.engines.docker.progress import Steps
 from jupyter_condabuild.engines.docker.recipe import Wanted
 from jupyter_condabuild.engines.layers.places import variables_of
 from jupyter_condabuild.errors import BaseUnavailable, CondaBuildError, EngineFault
-from jupyter_condabuild.events import Finished, Log, Progress, Report, Warning, log_to
+from jupyter_condabuild.events import Finished, Log, Report, Warning, log_to
 from jupyter_condabuild.image.base import resolve
 from jupyter_condabuild.image.configuration import (
     BASE_DIGEST,
@@ -41,12 +42,16 @@ from jupyter_condabuild.oci.logins.credentials import has_login
 from jupyter_condabuild.oci.repository import Repository
 from jupyter_condabuild.planning.inputs import Inputs, read_inputs
 from jupyter_condabuild.planning.link_scripts import report_link_scripts
+from jupyter_condabuild.progress import EXPORTING, JobProgress, making, sending
 from jupyter_condabuild.requests.build import BuildRequest
 from jupyter_condabuild.requests.job_context import JobContext
 from jupyter_condabuild.sbom.inputs import licenses_of
 from jupyter_condabuild.sbom.inventory import bill_of
 from jupyter_condabuild.trust import ssh
 from jupyter_condabuild.trust.receipt import receipt_of
+
+_IMAGE = "image"
+"""The name of the image in the progress of a build."""
 
 
 def build(request: BuildRequest, job: JobContext) -> Finished:
@@ -78,7 +83,7 @@ def build(request: BuildRequest, job: JobContext) -> Finished:
         if not (request.load or request.push):
             name = f"condabuild/build:{uuid.uuid4().hex}"
             job.keep(_temporary_name(daemon, name))
-        steps = Steps(job.report)
+        steps = Steps(job.report, job.progress.of(making(_IMAGE)))
         environment = inputs.environment
         wanted = Wanted(
             str(base.reference),
@@ -97,6 +102,8 @@ def build(request: BuildRequest, job: JobContext) -> Finished:
             made = context.make_recipe(inputs, parts, replace(wanted, mounts=kind != "classic"))
             archived = job.scratch / "context.tar.gz"
             context.write(made, parts, archived, job.report)
+            steps.number = len(re.findall(r"^(?:FROM|RUN|COPY|ADD) ", made.dockerfile, re.MULTILINE))
+            job.progress.plan(_work(request, inputs))
             try:
                 return builder.build(daemon, archived, options, kind, steps, throttled(job.report, "context"))
             except NoBuildKit:
@@ -109,6 +116,7 @@ def build(request: BuildRequest, job: JobContext) -> Finished:
         except NoBuildKit:
             job.report(_no_buildkit(daemon))
             identity = run("classic")
+    job.progress.done(making(_IMAGE))
     result = _deliver(request, inputs, daemon, identity, name, job)
     layers = steps.layers
     finished = replace(
@@ -119,6 +127,7 @@ def build(request: BuildRequest, job: JobContext) -> Finished:
         layers_reused=sum(layers.values()),
         seconds=round(time.monotonic() - started, 3),
     )
+    job.progress.finish()
     job.report(finished)
     return finished
 
@@ -231,6 +240,17 @@ def _pull_private(request: BuildRequest, daemon: Daemon, kind: Kind, job: JobCon
     return caches
 
 
+def _work(request: BuildRequest, inputs: Inputs) -> dict[str, int]:
+    """Returns the items of a build. Only the engine knows the sizes of its steps: they count as the packages."""
+    size = max(sum(package.size or 0 for package in inputs.lockfile.conda), 1)
+    items = {making(_IMAGE): size}
+    if request.push:
+        items[sending(_IMAGE)] = size
+    if request.archive:
+        items[EXPORTING] = size
+    return items
+
+
 def _labels(inputs: Inputs, request: BuildRequest, base: _Base) -> dict[str, str]:
     environment = inputs.environment
     labels = image_labels(inputs.lockfile)
@@ -261,7 +281,7 @@ def _deliver(
     if request.push:
         with job.phase("push"):
             assert request.reference
-            found, sent = builder.push(daemon, request.reference, _pushing(job.report))
+            found, sent = builder.push(daemon, request.reference, _pushing(job.progress, size))
             digest = str(found)
             repository = job.repository(request.reference)
             manifest = repository.manifest(digest)
@@ -274,7 +294,7 @@ def _deliver(
     if request.archive:
         with job.phase("export"):
             image = job.keep(daemon.export(name, job.scratch)).image(inputs.architecture)
-            write_archive(image, request, job.report)
+            write_archive(image, request, job.progress)
             if not request.push:
                 digest, size = str(image.manifest.descriptor.digest), image.size
     return Finished(str(request.reference or ""), digest, size, pushed, 0, 0, 0.0, request.archive_name)
@@ -300,17 +320,16 @@ def _attach_statements(
         statements.attach(repository, manifest.descriptor, job.report)
 
 
-def _pushing(report: Report) -> builder.Pushing:
-    """Returns a function that reports the progress of a push, in bytes of all layers, at most ten times a second."""
-    sizes: dict[str, tuple[int, int]] = {}
-    last = 0.0
+def _pushing(progress: JobProgress, size: int) -> builder.Pushing:
+    """Returns a function that records the progress of a push.
+
+    Args:
+        size: the size of the image in bytes, without compression, as the engine counts.
+    """
+    sent: dict[str, int] = {}
 
     def moved(layer: str, complete: int, total: int) -> None:
-        nonlocal last
-        sizes[layer] = (min(complete, total) if total else complete, total or complete)
-        now = time.monotonic()
-        if now - last >= 0.1:
-            last = now
-            report(Progress("push", sum(sent for sent, _ in sizes.values()), sum(size for _, size in sizes.values())))
+        sent[layer] = min(complete, total) if total else complete
+        progress.reached(sending(_IMAGE), sum(sent.values()), size)
 
     return moved

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Callable
 
 from jupyter_condabuild.conda.secrets import scrub
 from jupyter_condabuild.events import Log, Progress, Report
@@ -27,10 +28,15 @@ class Steps:
 
     Attributes:
         cached: all steps by name, each with whether it was CACHED.
+        number: the number of steps of the Dockerfile.
     """
 
-    def __init__(self, report: Report) -> None:
+    def __init__(self, report: Report, reached: Callable[[int, int], None] = lambda complete, total: None) -> None:
+        """Makes an object that also calls `reached` with the number of ended steps and the number of all steps."""
         self._report = report
+        self._reached = reached
+        self._statuses: dict[str, tuple[int, int]] = {}
+        self.number = 0
         self._numbers: dict[str, int] = {}
         self._vertexes: dict[str, Vertex] = {}
         self._partial: dict[str, bytes] = {}
@@ -70,6 +76,7 @@ class Steps:
         self._vertexes[vertex.digest] = vertex
         if _STEP.match(vertex.name) and (vertex.completed or vertex.cached):
             self.cached[vertex.name] = vertex.cached
+            self._reached(len(self.cached), self.number)
         if (vertex.started is None and not vertex.cached) or vertex.digest in self._ended:
             return
         number = self._number(vertex.digest)
@@ -91,6 +98,10 @@ class Steps:
 
     def _status(self, status: VertexStatus) -> None:
         now = time.monotonic()
+        complete, total = self._statuses.get(status.id, (0, status.total))
+        if status.total != total or status.current < complete:  # the builder starts such a part again
+            return
+        self._statuses[status.id] = status.current, total
         if status.total and (now - self._reported >= _INTERVAL or status.completed):
             self._reported = now
             self._report(Progress(scrub(status.id)[:_WIDTH], min(status.current, status.total), status.total))
@@ -117,6 +128,7 @@ class Steps:
     def _line_of_text(self, line: str) -> None:
         if step := _TEXT_STEP.match(line):
             self.cached[line.strip()] = False
+            self._reached(int(step["number"]) - 1, int(step["of"]))
             self._say(_title(f"[{step['number']}/{step['of']}] {step['what']}"))
         elif _CACHED_TEXT.match(line):
             if self.cached:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack
 
+from jupyter_condabuild import progress
 from jupyter_condabuild.conda.linking.interpreter import for_foreign_packages
 from jupyter_condabuild.distribution.destinations import deliver, open_destination
 from jupyter_condabuild.distribution.push import GRACE_SECONDS, Push
@@ -18,6 +19,7 @@ from jupyter_condabuild.engines.layers.audit import Audit
 from jupyter_condabuild.engines.layers.engine import LayersEngine
 from jupyter_condabuild.engines.layers.stacking import contents, stacked
 from jupyter_condabuild.engines.layers.upper_layers import upper_layers
+from jupyter_condabuild.engines.layers.work import work
 from jupyter_condabuild.engines.result import BuildResult
 from jupyter_condabuild.errors import BlobGone
 from jupyter_condabuild.events import Finished, Warning
@@ -78,11 +80,11 @@ def _build(request: BuildRequest, job: JobContext, scan: Scan | None, *, trustin
             is_native = inputs.architecture == host_architecture()
             base = base_future.result() if is_native else resolve(request.base, inputs.architecture, job)
             destination = destination_future.result()
-        push = attempt.enter_context(destination.push(job.report)) if request.push else None
+        push = attempt.enter_context(destination.push(job)) if request.push else None
 
         def ready(layer: ReadyLayer) -> None:
             if push:
-                push.add(layer.descriptor, layer.source)
+                push.add(layer.descriptor, layer.source, layer.title)
 
         with job.phase("layers"):
             if push:
@@ -101,6 +103,9 @@ def _build(request: BuildRequest, job: JobContext, scan: Scan | None, *, trustin
                 live=inputs.environment is not None,
                 registry_first=request.push,
                 compiling="environment" if inputs.environment else for_foreign_packages(),
+                planned=lambda missing, found: job.progress.plan(
+                    work(request, inputs, base, destination, missing, found)
+                ),
             )
             making = time.monotonic()
             packages = engine.make(planned, inputs.lockfile)
@@ -108,6 +113,7 @@ def _build(request: BuildRequest, job: JobContext, scan: Scan | None, *, trustin
             audit.start(engine.reuse.adopted)
             upper = upper_layers(request, inputs, packages.unavailable, job)
             for layer in upper:
+                job.progress.done(progress.making(layer.title))
                 ready(layer)
             making = time.monotonic() - making
         above = LayerStack((runtime, *packages.layers, *upper))
@@ -125,6 +131,7 @@ def _build(request: BuildRequest, job: JobContext, scan: Scan | None, *, trustin
         statements = _statements(image, request, inputs, base, above, sboms) if push else None
         pushed = deliver(image, request, destination, push, statements, job, inputs.private)
         _keep_rates(started, making, [*packages.layers, *upper], planned, push, job)
+    job.progress.finish()
     finished = Finished(
         reference=str(request.reference or ""),
         digest=str(image.manifest.descriptor.digest),

@@ -21,12 +21,13 @@ from jupyter_condabuild.distribution.layer_index import LayerIndex
 from jupyter_condabuild.engines.layers import worker_pool, writer
 from jupyter_condabuild.engines.layers.reuse import Reuse, title
 from jupyter_condabuild.errors import CondaBuildError, LinkFailed, PackageError, PackageMismatch
-from jupyter_condabuild.events import Layer, Log, Progress, Report, Warning
+from jupyter_condabuild.events import Layer, Log, Progress, Warning
 from jupyter_condabuild.image.layers import ReadyLayer
 from jupyter_condabuild.image.paths import PREFIX
 from jupyter_condabuild.oci.layer import LayerBlob
 from jupyter_condabuild.planning.layer_plan import PlannedLayer, layer_key
 from jupyter_condabuild.planning.shared_paths import winners_layer
+from jupyter_condabuild.progress import making
 from jupyter_condabuild.requests.job_context import JobContext
 from jupyter_condabuild.text import counted, listed
 
@@ -59,6 +60,7 @@ class LayersEngine:
         live: bool,
         registry_first: bool,
         compiling: Compiling,
+        planned: Callable[[Sequence[PlannedLayer], Mapping[str, ReadyLayer]], object] = lambda missing, found: None,
     ) -> None:
         """Makes an engine.
 
@@ -71,6 +73,7 @@ class LayersEngine:
             live: whether the packages come from an environment, in which their install scripts have run.
             registry_first: whether a layer that both a registry and the store have is reused from the registry.
             compiling: the interpreter that compiles modules.
+            planned: called once with the layers that must be made, and with the other layers by key.
         """
         self._store = job.store
         self._report = job.report
@@ -81,6 +84,8 @@ class LayersEngine:
         self._ready = ready
         self._live = live
         self._compiling = compiling
+        self._planned = planned
+        self._progress = _LayerProgress(job)
 
     def make(self, planned_layers: Sequence[PlannedLayer], lockfile: Lockfile) -> PackageLayers:
         """Returns all planned layers, without the packages whose archives are not available.
@@ -95,6 +100,7 @@ class LayersEngine:
                 self._announce(planned.key, planned.names, reused)
         self.reuse.report_hints()
         missing = [planned for planned in planned_layers if planned.key not in done]
+        self._planned(missing, done)
         layers = list(planned_layers)
         lost: dict[str, PackageError] = {}
         while missing:
@@ -166,7 +172,6 @@ class LayersEngine:
         interpreter = chosen(self._compiling, staged[python.dist].python if python and python.dist in staged else None)
         if interpreter and not self._live and any(planned.compiled for planned in missing):
             self._report_compiling(interpreter)
-        progress = _Total(self._report, sum(planned.size for planned in missing))
         damaged: list[PlannedLayer] = []
         failures: list[CondaBuildError] = []
 
@@ -181,7 +186,7 @@ class LayersEngine:
                 else:
                     self._store.adopt(temporary, result.descriptor.digest)
                     self._store.add_layer(planned.key, result, planned.names)
-                    progress.finished(planned)
+                    self._progress.finished(planned)
                     done[planned.key] = self.reuse.from_store(planned, result, "built")
                     self._announce(planned.key, planned.names, done[planned.key])
 
@@ -192,7 +197,7 @@ class LayersEngine:
                 only.setdefault(dist, []).append(path)
             line = writer.job(parts, only, compiler, temporary, self._level)
             effort = _effort(planned, compiling=compiler is not None)
-            return worker_pool.Job(effort, line, lambda count: progress.written(planned, count), finish)
+            return worker_pool.Job(effort, line, lambda count: self._progress.written(planned, count), finish)
 
         jobs = [job(planned) for planned in missing]
         is_small = len(jobs) == 1 or sum(job.effort for job in jobs) <= SMALL
@@ -229,15 +234,14 @@ class LayersEngine:
         )
 
 
-class _Total:
-    """Reports the progress of writing layers, for each layer and in total, in bytes of package archives."""
+class _LayerProgress:
+    """Reports the progress of writing layers, in bytes of archives. It never falls, even at a second attempt."""
 
     _COMPRESSION = 0.3  # a typical ratio of archive bytes to tar bytes: the progress within a layer is an estimate
 
-    def __init__(self, report: Report, total: int) -> None:
-        self._report = report
-        self._total = total
-        self._finished = 0
+    def __init__(self, job: JobContext) -> None:
+        self._report = job.report
+        self._whole = job.progress
         self._partial: dict[str, float] = {}
         self._lock = threading.Lock()
 
@@ -245,18 +249,17 @@ class _Total:
         with self._lock:
             reached = self._partial.get(planned.key, 0.0) + tar_bytes * self._COMPRESSION
             self._partial[planned.key] = min(reached, float(planned.size))
-            self._report(Progress(title(planned), int(self._partial[planned.key]), planned.size))
-            self._total_line()
+            self._reached(planned, int(self._partial[planned.key]))
 
     def finished(self, planned: PlannedLayer) -> None:
         with self._lock:
-            self._partial.pop(planned.key, None)
-            self._finished += planned.size
-            self._report(Progress(title(planned), planned.size, planned.size))
-            self._total_line()
+            self._partial[planned.key] = float(planned.size)
+            self._reached(planned, planned.size)
+        self._whole.done(making(planned.key))
 
-    def _total_line(self) -> None:
-        self._report(Progress("layers", self._finished + int(sum(self._partial.values())), self._total))
+    def _reached(self, planned: PlannedLayer, complete: int) -> None:
+        self._report(Progress(title(planned), complete, planned.size))
+        self._whole.reached(making(planned.key), complete, planned.size)
 
 
 def _packages(layers: Sequence[PlannedLayer]) -> list[CondaPackage]:

@@ -44,7 +44,7 @@ def diff_ids(image: Image, report: Report, findings: Findings) -> tuple[Digest |
             continue
         finally:
             read += layer.size
-            report(Progress("layers", read, total))
+            report(Progress("verify", read, total))
         if found[-1] != claimed:
             findings.is_another(f"layer {number} ({layer.digest})", f"its content is not {claimed}, its diff_id")
     return tuple(found)

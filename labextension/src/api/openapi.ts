@@ -1111,7 +1111,9 @@ export interface components {
             type: "progress";
             seq: number;
             time: number;
+            /** @description `build`: the whole job, in bytes that are made, sent, loaded and written. Otherwise one layer or step. */
             subject: string;
+            /** @description Never falls for one subject. */
             complete: number;
             total: number;
             /** @enum {string} */

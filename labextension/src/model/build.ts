@@ -5,6 +5,9 @@ import { Lines, type LogLine } from './lines';
 import { rated, type Rate } from './rate';
 import { sizeText } from './units';
 
+/** The subjects of progress that describe a whole job: a build, or a verification. */
+export const WHOLE = ['build', 'verify'];
+
 export interface Phase {
   state: 'started' | 'done';
   since: number;
@@ -101,7 +104,7 @@ function apply(state: BuildProgress, event: BuildEvent): void {
       break;
     case 'progress':
       state.progress[event.subject] = { complete: event.complete, total: event.total, unit: event.unit };
-      if (event.unit === 'bytes' && ['layers', 'push', 'load', 'export'].includes(event.subject)) {
+      if (WHOLE.includes(event.subject)) {
         state.rate = rated(state.rate, event);
       }
       break;

@@ -15,10 +15,6 @@ const WINDOW = 5;
 
 /** The rate after another report of progress; a new subject starts at zero. */
 export function rated(rate: Rate, report: { subject: string; time: number; complete: number }): Rate {
-  // Layers are pushed while others are built: the rate of the push predicts the remaining time better.
-  if (rate.subject === 'push' && report.subject === 'layers') {
-    return rate;
-  }
   const known = rate.subject === report.subject ? rate.samples : [];
   const samples = [...known.filter(s => report.time - s.time <= WINDOW), { time: report.time, bytes: report.complete }];
   const [first, last] = [samples[0], samples[samples.length - 1]];

@@ -1,7 +1,7 @@
 /** The steps of a build as the panel displays them, and the progress of the whole build. */
 
 import type { Asked, PhaseName } from '../api/contract';
-import type { BuildProgress } from './build';
+import { WHOLE, type BuildProgress } from './build';
 
 export type StepName = 'snapshot' | 'lock' | 'layers' | 'push' | 'load' | 'export';
 
@@ -44,7 +44,7 @@ export function steps(build: BuildProgress, asked: Pick<Asked, 'push' | 'load' |
 }
 
 export interface Whole {
-  /** From 0 to 1; null if nothing is known yet. */
+  /** From 0 to 1; null if nothing is known yet. It never falls, because the total is fixed when the plan is. */
   fraction: number | null;
   complete: number;
   total: number;
@@ -53,38 +53,20 @@ export interface Whole {
   secondsLeft: number | null;
 }
 
-/** The progress of the whole build. Built bytes and sent bytes have the same weight. */
-export function whole(build: BuildProgress, asked: Pick<Asked, 'push' | 'load' | 'archive'>): Whole {
-  const made = bytes(build, 'layers');
-  const subjects = [asked.push && 'push', asked.load && 'load', asked.archive && 'export'].filter(s => s !== false && s !== '');
-  // Until the total to send is known, the total to build is its estimate.
-  const sent = subjects.map(subject => {
-    const { complete, total } = bytes(build, String(subject));
-    return { complete, total: Math.max(total, made.total) };
-  });
-  const all = [made, ...sent];
-  const complete = all.reduce((sum, part) => sum + part.complete, 0);
-  const total = all.reduce((sum, part) => sum + part.total, 0);
-  if (build.end !== null && 'finished' in build.end) {
-    return { fraction: 1, complete: total, total, rate: 0, secondsLeft: null };
-  }
-  // The base image is sent before the total of the packages is known.
-  if (!total || (!made.total && build.phases.layers?.state !== 'done')) {
-    return { fraction: null, complete: 0, total: 0, rate: 0, secondsLeft: null };
-  }
-  const subject = sent.find(part => part.complete < part.total && part.complete > 0) ?? made;
-  const rate = build.rate.perSecond;
-  const left = subject.total - subject.complete;
-  return {
-    fraction: Math.min(complete / total, 1),
-    complete: subject.complete,
-    total: subject.total,
-    rate,
-    secondsLeft: rate > 0 && left > 0 ? left / rate : null
-  };
-}
+const UNKNOWN: Whole = { fraction: null, complete: 0, total: 0, rate: 0, secondsLeft: null };
 
-function bytes(build: BuildProgress, subject: string): { complete: number; total: number } {
-  const progress = build.progress[subject];
-  return progress?.unit === 'bytes' ? progress : { complete: 0, total: 0 };
+/** The progress of the whole build, in bytes that are made, sent, loaded and written. */
+export function whole(build: BuildProgress): Whole {
+  const known = WHOLE.map(subject => build.progress[subject]).find(progress => progress !== undefined && progress.total > 0);
+  if (build.end !== null && 'finished' in build.end) {
+    const total = known?.total ?? 0;
+    return { ...UNKNOWN, fraction: 1, complete: total, total };
+  }
+  if (!known) {
+    return UNKNOWN;
+  }
+  const { complete, total } = known;
+  const rate = build.rate.perSecond;
+  const left = total - complete;
+  return { fraction: Math.min(complete / total, 1), complete, total, rate, secondsLeft: rate > 0 && left > 0 ? left / rate : null };
 }

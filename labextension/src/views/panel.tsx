@@ -124,7 +124,7 @@ function ActiveBuilds({ state }: { state: PanelState }): JSX.Element | null {
   return (
     <ul className="jp-CondaBuild-notice jp-mod-info jp-CondaBuild-active" aria-label={trans.__('Builds')}>
       {builds.map(build => {
-        const { fraction } = whole(progressOf(state, build.id), build.request);
+        const { fraction } = whole(progressOf(state, build.id));
         const place = build.position === null ? '' : trans.__('number %1', build.position);
         return (
           <li key={build.id} className="jp-CondaBuild-row">

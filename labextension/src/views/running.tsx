@@ -22,7 +22,7 @@ export function Running(props: { build: Build; state: PanelState }): JSX.Element
   const { build, state } = props;
   const progress = progressOf(state, build.id);
   const connection = connectionOf(state, build.id);
-  const done = whole(progress, build.request);
+  const done = whole(progress);
   const planned = state.snapshot?.prefix === build.request.prefix ? state.snapshot.plan.layers : [];
   const map = tiles(planned, progress);
   const verifies = build.command === 'verify';
