@@ -180,7 +180,7 @@ def _verified(package: CondaPackage, archive: Path) -> Path:
     actual = hash_file(archive, algorithm)
     if actual != expected:
         raise PackageMismatch(
-            f"{package.fn} from {package.channel} has {algorithm} {actual[:12]}…, not {expected[:12]}….",
+            f"{package.fn} from {package.channel} has {algorithm} {actual}, not {expected}.",
             "The channel replaced the file, or the download was altered. Update the package, or ask its owner.",
         )
     return archive

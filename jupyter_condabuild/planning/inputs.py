@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from jupyter_condabuild.conda.login_stores import read_logins
 from jupyter_condabuild.conda.package_cache import PackageCaches, default_folders
 from jupyter_condabuild.conda.package_sources import PackageSources
 from jupyter_condabuild.conda.prefix.drift import Drift, drift
+from jupyter_condabuild.conda.prefix.drift_report import untracked_warnings
 from jupyter_condabuild.conda.prefix.environment import Environment
 from jupyter_condabuild.conda.prefix.snapshot import snapshot
 from jupyter_condabuild.errors import EnvironmentChanged, LockfileError, NotReproducible, PackageError, UsageError
@@ -143,7 +144,7 @@ def read_inputs(
     left_out = [item.package for item in environment.left_out] if environment else set(locked.pip) - set(lockfile.pip)
     private = [package.dist for package in lockfile.conda if sources.needs_login(package)]
     warnings = (
-        *_warnings(request, known, environment, changes),
+        *_warnings(request, known, environment, changes, own.withheld),
         *destination_warnings(request.destination, private),
         *own.warnings,
         *exclusion.warnings(() if changes is None else changes.excluded),
@@ -222,11 +223,18 @@ def _folders(environment: Environment | None) -> Iterator[Path]:
 
 
 def _warnings(
-    request: PlanRequest, lockfile: Lockfile, environment: Environment | None, changes: Drift | None
+    request: PlanRequest,
+    lockfile: Lockfile,
+    environment: Environment | None,
+    changes: Drift | None,
+    withheld: Collection[str],
 ) -> tuple[Warning, ...]:
     warnings = list(environment.warnings if environment else findings(lockfile))
-    if changes is not None:
-        warnings += changes.warnings
+    for warning in changes.warnings if changes else ():
+        if changes and warning.code == "untracked-files":  # a file that is left out is not copied
+            warnings += untracked_warnings(entry for entry in changes.untracked if entry.path not in withheld)
+        else:
+            warnings.append(warning)
     if environment:
         scripts = [record.name for record in environment.records if has_post_link(record.raw.get("files") or ())]
         if scripts:

@@ -148,6 +148,19 @@ def test_very_many_packages_are_fetched(tmp_path: Path) -> None:
     assert all(found[item.dist].path.read_bytes() == item.name.encode() for item in wanted)
 
 
+@pytest.mark.parametrize("kind", ["sha256", "md5"])
+def test_a_mismatch_shows_where_the_hashes_differ(tmp_path: Path, kind: str) -> None:
+    """Both hashes are whole: they may differ in their last digit."""
+    host = Host({"/noarch/small-1.0-0.conda": DATA})
+    digest = hashlib.new(kind, DATA).hexdigest()
+    wrong = digest[:-1] + ("0" if digest[-1] != "0" else "1")
+    with host.serving():
+        wanted = replace(package(host.url), **{"sha256": "", "md5": "", kind: wrong})
+        error = one(wanted, tmp_path)
+    assert isinstance(error, PackageMismatch)
+    assert f"has {kind} {digest}, not {wrong}." in error.message
+
+
 def test_an_archive_without_a_hash_is_not_used(tmp_path: Path) -> None:
     """Nothing can verify the archive, and the error says so."""
     with Host({"/noarch/small-1.0-0.conda": DATA}).serving() as host:

@@ -173,6 +173,26 @@ def test_a_secret_ends_a_build_and_is_a_warning_of_a_plan(prefix: Path, tmp_path
         assert read_inputs(allowed, job).own.findings == ()
 
 
+def test_a_file_is_said_to_be_copied_or_to_be_left_out(prefix: Path, tmp_path: Path) -> None:
+    """Each file has one warning, the one that is true."""
+    private, shared = prefix / "share/own.txt", prefix / "share/notes.txt"
+    for file in (private, shared):
+        file.write_text("mine")
+    private.chmod(0o600)
+
+    def said(**more: object) -> dict[str, str]:
+        return {item.code: item.message for item in read(tmp_path, prefix=prefix, **more)[0].warnings}
+
+    warnings = said()
+    assert "1 file (4 B): share/notes.txt." in warnings["untracked-files"]
+    assert f"1 file for credentials is not in the image: {private}." in warnings["credentials-left-out"]
+    allowed = said(allow_secret=["share/own.txt"])
+    assert "2 files (8 B): share/notes.txt, share/own.txt." in allowed["untracked-files"]
+    assert "credentials-left-out" not in allowed
+    shared.unlink()
+    assert "untracked-files" not in said()
+
+
 @pytest.mark.parametrize(
     ("reference", "code"),
     [("registry.lab.org/x:1", "private-packages"), ("me/x:1", "private-packages-made-public"), (None, None)],

@@ -79,6 +79,29 @@ def test_links_out_of_the_environment_are_named(machine: Machine) -> None:
     ]
 
 
+def test_a_link_to_nothing_inside_of_the_environment_is_named(machine: Machine) -> None:
+    """It may name a path that does not exist, or lead back to itself. A link to such a link is not named again."""
+    share = machine.prefix.path / "share"
+    share.mkdir()
+    (share / "itself").symlink_to("itself")
+    (share / "one").symlink_to("two")
+    (share / "two").symlink_to(share / "one")
+    (share / "gone").symlink_to("missing")
+    (share / "again").symlink_to("gone")
+    (share / "folder").symlink_to("../bin")
+    project = machine.put(machine.home / "project/mine.py").parent
+    machine.prefix.pip("mine", direct_url={"url": project.as_uri(), "dir_info": {"editable": True}})
+    (project / "loop").symlink_to("loop")
+    assert machine.warnings() == [
+        (
+            "5 links will lead to no file in the image: share/gone -> missing, share/itself -> itself, share/one -> "
+            "two, share/two -> T/home/ada/envs/demo/share/one, T/home/ada/project/loop -> T/home/ada/project/loop."
+        ),
+    ]
+    with pytest.raises(NotReproducible, match="5 links will lead to no file"):
+        machine.read(strict=True)
+
+
 def test_a_link_to_a_link_or_a_device(machine: Machine) -> None:
     """The file behind all links is taken. A device is no file, and its link stays."""
     machine.put(machine.data / "v2.bin")

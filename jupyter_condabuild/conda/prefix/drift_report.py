@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -47,31 +47,19 @@ def file_warnings(
     Args:
         empty: the empty folders of no package.
     """
-
-    def names(entries: Sequence[DriftEntry]) -> str:
-        return listed([entry.path for entry in entries], 5)
-
-    def files(entries: Sequence[DriftEntry]) -> str:
-        return f"{counted([entry.path for entry in entries], 'file')} ({size_text(sum(e.size for e in entries))})"
-
     if modified:
         yield Warning(
             "modified-files",
-            f"{files(modified)} of packages changed since they were installed: {names(modified)}.",
+            f"{_files(modified)} of packages changed since they were installed: {_names(modified)}.",
             "The image contains the changed files. Other users cannot get them from a lock file.",
         )
     if missing:
         yield Warning(
             "missing-files",
-            f"The packages of the environment lack {files(missing)}: {names(missing)}.",
+            f"The packages of the environment lack {_files(missing)}: {_names(missing)}.",
             "The image does not contain them either. Reinstall the packages to get the files back.",
         )
-    if copied := [entry for entry in untracked if entry.kind != "special"]:
-        yield Warning(
-            "untracked-files",
-            f"No package owns {files(copied)}: {names(copied)}.",
-            "The image contains a copy of them. Other users cannot get them from a lock file.",
-        )
+    yield from untracked_warnings(untracked)
     if special := [entry.path for entry in (*missing, *untracked) if entry.kind == "special"]:
         yield Warning(
             "special-files",
@@ -86,6 +74,24 @@ def file_warnings(
             f"No package owns {counted(empty, 'empty folder')}: {listed(empty, 5)}.",
             "The image contains them. Other users cannot get them from a lock file.",
         )
+
+
+def untracked_warnings(untracked: Iterable[DriftEntry]) -> Iterator[Warning]:
+    """Yields the warning of files of no package that the image gets."""
+    if copied := [entry for entry in untracked if entry.kind != "special"]:
+        yield Warning(
+            "untracked-files",
+            f"No package owns {_files(copied)}: {_names(copied)}.",
+            "The image contains a copy of them. Other users cannot get them from a lock file.",
+        )
+
+
+def _names(entries: Sequence[DriftEntry]) -> str:
+    return listed([entry.path for entry in entries], 5)
+
+
+def _files(entries: Sequence[DriftEntry]) -> str:
+    return f"{counted(entries, 'file')} ({size_text(sum(entry.size for entry in entries))})"
 
 
 def mode_warnings(

@@ -6,6 +6,7 @@ The places are found without running code of the environment, by the rules of Py
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -118,6 +119,19 @@ def target_of(link: Path) -> Path | None:
     except OSError:
         return None
     return Path(os.path.normpath(os.path.join(os.path.realpath(link.parent), target)))
+
+
+def leads_nowhere(link: Path) -> bool:
+    """Whether a symbolic link names a path that does not exist, or leads back to itself through other links.
+
+    A link to another link that leads nowhere is not meant: the other link is.
+    """
+    target = target_of(link)
+    try:
+        os.stat(link)
+    except OSError as error:
+        return target is not None and (error.errno == errno.ELOOP or not os.path.lexists(target))
+    return False
 
 
 def distributions_in(place: Place) -> tuple[PipDistribution, ...]:

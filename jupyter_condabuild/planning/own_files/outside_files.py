@@ -15,6 +15,7 @@ from jupyter_condabuild.conda.prefix.outside import (
     Inside,
     Place,
     distributions_in,
+    leads_nowhere,
     link_places,
     possible_places,
     python_places,
@@ -185,7 +186,13 @@ def outside_files(request: PlanRequest, environment: Environment, drift: Drift) 
     without.check([*places, *settings])
     for item in taken:
         check_allowed(item.place.path, item.place.source, request.allow_prefixes)
-    return OutsideFiles(tuple(taken), tuple(left), tuple(excluded), frozenset(drift.folder_links))
+    out = {place.link for place in places}
+    dangling = [
+        f"{link} -> {os.readlink(environment.prefix / link)}"
+        for link in drift.links
+        if link not in out and leads_nowhere(environment.prefix / link)
+    ]
+    return OutsideFiles(tuple(taken), tuple(left), tuple(excluded), frozenset(drift.folder_links), tuple(dangling))
 
 
 def dangling_links(folders: Iterable[tuple[Path, Iterable[str]]], inside: Inside) -> Iterator[str]:
@@ -198,7 +205,7 @@ def dangling_links(folders: Iterable[tuple[Path, Iterable[str]]], inside: Inside
     for folder, names in folders:
         for name in sorted(names):
             target = target_of(folder / name)
-            if target and not inside(target):
+            if target and (not inside(target) or leads_nowhere(folder / name)):
                 yield f"{folder / name} -> {target}"
 
 

@@ -157,7 +157,7 @@ def own_files(
         built = replace(built, taken=tuple(map(without_private, built.taken)))
         folders = [*sources.items(), *((item.root, item.files) for item in outside.taken)]
         inside = Inside([prefix, *sources, *(item.place.path for item in outside.taken)])
-        outside = replace(outside, dangling=tuple(dangling_links(folders, inside)))
+        outside = replace(outside, dangling=(*outside.dangling, *dangling_links(folders, inside)))
     if request.include:
         folder, included = included_files(request.include)
         above = folder.resolve().name  # someone may include the folder .ssh itself
