@@ -61,6 +61,7 @@ MEANINGS: Mapping[str, Meaning] = {
     "credentials-left-out": Meaning("lost", _OWN),
     "layer-pool-not-read": Meaning("note", _NETWORK),
     "layer-pool-not-written": Meaning("note", _NETWORK),
+    "copied-environment": Meaning("note", _FILES),
     "dangling-links": Meaning("lost", _OUTSIDE),
     "editable-builds-at-import": Meaning("lost", _OUTSIDE),
     "editable-built": Meaning("note", _OUTSIDE),

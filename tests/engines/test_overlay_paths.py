@@ -6,6 +6,7 @@ import json
 import marshal
 import os
 import re
+import shutil
 import sys
 from base64 import urlsafe_b64encode
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from jupyter_condabuild.conda.prefix.snapshot import snapshot
 from tests.parts.overlays import Collected
 from tests.parts.small_prefix import SITE, SmallPrefix
 
@@ -151,3 +153,39 @@ def test_an_environment_behind_a_link_has_only_paths_of_the_image(
     assert found.text("bin/tool") == "#!/opt/env/bin/python3.11\n"
     assert found.text("lib/tool.so").rstrip("\0") == "\0/opt/env/lib"
     assert found["share/link"].target == "/opt/env/lib"
+
+
+@pytest.mark.parametrize("known_from", ["history", "scripts"])
+@pytest.mark.parametrize("exists", [True, False])
+def test_the_former_path_of_a_copied_environment_is_replaced(
+    tmp_path: Path, collected: Callable[..., Collected], known_from: str, exists: bool
+) -> None:
+    """An edited script and the files of pip name it. The environment may have been moved, or still be there."""
+    old = SmallPrefix(tmp_path / "old/env")
+    old.python()
+    here = os.fsencode(old.path)
+    files = {f"bin/{name}": b"#!%s/bin/python\n" % here for name in ("one", "two")} if known_from == "scripts" else {}
+    old.add("tools", files={"bin/tool": b"#!/bin/sh\n", **files})
+    if known_from == "history":
+        old.history(f"# cmd: conda create -p {old.path} tools", "+lab::tools-1.0-0")
+    old.pip("mine", files={"bin/mine": b"#!%s/bin/python\nDATA = '%s/share'\n" % (here, here)})
+    old.write("bin/tool", b'#!/bin/sh\nexec %s/bin/python "$@"\n' % here)
+    copied = SmallPrefix.__new__(SmallPrefix)
+    copied.path, copied.like = tmp_path / "new/env", old.like
+    shutil.copytree(old.path, copied.path, symlinks=True)
+    if not exists:
+        shutil.rmtree(old.path)
+    found = collected(copied)
+    assert found.text("bin/tool") == '#!/bin/sh\nexec /opt/env/bin/python "$@"\n'
+    assert found.text("bin/mine") == "#!/opt/env/bin/python\nDATA = '/opt/env/share'\n"
+    (message,) = (item.message for item in snapshot(copied.path).warnings if item.code == "copied-environment")
+    assert message == f"The environment was at {old.path}, and was copied or moved to {copied.path}."
+
+
+def test_one_script_that_names_another_environment_is_no_copy(prefix: SmallPrefix, tmp_path: Path) -> None:
+    """The user may have edited it. Nor is the environment's own path under another name a copy."""
+    (tmp_path / "link").symlink_to(prefix.path.parent)
+    own = b"#!%s/link/demo/bin/python\n" % os.fsencode(tmp_path)
+    prefix.add("tools", files={"bin/a": b"#!/other/env/bin/python\n", "bin/b": own, "bin/c": own})
+    prefix.history(f"# cmd: conda create --prefix {tmp_path}/link/demo tools")
+    assert snapshot(prefix.path).former == ()

@@ -101,6 +101,13 @@ def _pip_warnings(environment: Environment) -> Iterator[Warning]:
 
 
 def _settings_warnings(environment: Environment) -> Iterator[Warning]:
+    if environment.former:
+        yield Warning(
+            "copied-environment",
+            f"The environment was at {listed(environment.former)}, and was copied or moved to {environment.prefix}.",
+            "In the image, its files name the folder of the image in the place of both. Here, its programs may still run "
+            "those of the old folder: make the environment again (conda create --clone).",
+        )
     if environment.frozen is not None:
         message = f": {environment.frozen}" if environment.frozen else ""
         yield Warning(

@@ -22,6 +22,7 @@ class Environment:
     conda-meta/state) may be secrets: they are in no repr and in no warning. `pinned` are the specs of
     conda-meta/pinned. `frozen` is the message of a frozen environment: empty if there is no message, None if the
     environment is not frozen. `left_out` are the editable installs that the user leaves out: they are not in `pip`.
+    `former` are the paths at which the environment was before it was copied or moved.
     """
 
     prefix: Path
@@ -35,6 +36,7 @@ class Environment:
     pinned: tuple[str, ...] = ()
     frozen: str | None = None
     left_out: tuple[PipDistribution, ...] = ()
+    former: tuple[str, ...] = ()
     warnings: tuple[Warning, ...] = ()
 
     @property

@@ -15,6 +15,7 @@ from jupyter_condabuild.conda.platforms import linux_platform
 from jupyter_condabuild.conda.prefix import history
 from jupyter_condabuild.conda.prefix.diagnostics import findings
 from jupyter_condabuild.conda.prefix.environment import Environment, site_packages
+from jupyter_condabuild.conda.prefix.mentions import former_paths
 from jupyter_condabuild.conda.prefix.pip import pip_distributions
 from jupyter_condabuild.conda.prefix.pip_metadata import text_of
 from jupyter_condabuild.conda.prefix.records import PrefixRecord
@@ -55,6 +56,7 @@ def snapshot(prefix: Path, without: Collection[str] = ()) -> Environment:
         pinned=_pinned(text_of(meta / "pinned")),
         frozen=_frozen(meta / "frozen"),
         left_out=left_out,
+        former=former_paths(prefix, records),
     )
     return replace(environment, warnings=findings(environment, superseded))
 

@@ -30,7 +30,8 @@ def names_of_places(environment: Environment, own: OwnFiles, scripts: Iterable[s
     """
     mentioned = list(mentions(environment.prefix, scripts))
     places = {environment.prefix: PREFIX, **editable_sources(environment), **own.outside.moved}
-    return {
+    former = {name: PREFIX for name in environment.former if Path(name) not in places}
+    return former | {
         name: new
         for old, new in places.items()
         for name in names_of(old, mentioned if old == environment.prefix else ())
