@@ -194,7 +194,14 @@ class Repository:
         from jupyter_condabuild.oci.upload import Session, Upload
 
         access = self._writing()
-        if self._has(descriptor.digest, descriptor.size, access):
+
+        def present() -> bool | None:
+            try:
+                return self._has(descriptor.digest, descriptor.size, access)
+            except RegistryDenied:
+                return None  # some registries let a user push who may not ask; only a refused upload is final
+
+        if present():
             return "present"
         session: Session | None = None
         for source in mount_from:
@@ -210,9 +217,6 @@ class Repository:
         def begin() -> Session:
             answer = self.request("POST", "blobs/uploads/", doing, SUCCESS, access=access)
             return Session.of(self._transport, answer, doing)
-
-        def present() -> bool:
-            return self._has(descriptor.digest, descriptor.size, access)
 
         upload = Upload(
             self._transport,

@@ -65,7 +65,7 @@ class Upload:
             file is not seekable.
         doing: completes "Could not …" in an error.
         begin: opens an upload session.
-        present: whether the registry has the blob. It is called if a response was lost.
+        present: whether the registry has the blob; None if it does not tell. It is called if a response was lost.
         progress: called with the number of bytes sent since the last call. The number is negative if bytes must be
             sent again.
     """
@@ -79,7 +79,7 @@ class Upload:
         *,
         doing: str,
         begin: Callable[[], Session],
-        present: Callable[[], bool],
+        present: Callable[[], bool | None],
         progress: Callable[[int], None],
     ) -> None:
         self._transport = transport
@@ -245,7 +245,7 @@ class Upload:
         failure = f"Could not {self._doing} at {self._transport.host}:"
         if answer.headers.get("docker-content-digest", digest) != digest:
             raise ContentMismatch(f"{failure} the registry stored other bytes.")
-        if answer.status != 201 and not self._present():
+        if answer.status != 201 and self._present() is False:
             raise RegistryFault(
                 f"{failure} the registry answered {status_text(answer.status)}, but it does not have the blob.",
                 temporary=True,

@@ -10,6 +10,7 @@ import pytest
 from jupyter_condabuild.errors import (
     ContentMismatch,
     RegistryBusy,
+    RegistryDenied,
     RegistryError,
     RegistryFault,
     RegistryTooLarge,
@@ -348,3 +349,16 @@ def test_the_source_is_always_closed(push: RecordedPush) -> None:
         repository.push(blob(DATA), open_source)
     assert len(opened) == 2
     assert all(source.closed for source in opened)
+
+
+@pytest.mark.parametrize("status", [201, 204])
+def test_a_user_who_may_not_ask_for_a_blob_may_push_it(fake_registry: FakeRegistry, status: int) -> None:
+    """Some registries answer HEAD with 403. Only a refused upload ends the push, and its reason is the registry's."""
+    fake_registry.on("HEAD", "blobs", *[Reply(403)] * 20)
+    if status != 201:
+        fake_registry.on("PUT", "blobs/uploads", Reply(status))
+    with connect(fake_registry.host) as registry:
+        assert registry.repository("team/env").push(blob(DATA), opener(DATA)) == "uploaded"
+    fake_registry.on("POST", "blobs/uploads", *[spec_error(403, "DENIED", "no right to push")] * 4)
+    with connect(fake_registry.host) as registry, pytest.raises(RegistryDenied, match="no right to push"):
+        registry.repository("team/other").push(blob(DATA), opener(DATA))

@@ -105,8 +105,8 @@ def _settings_warnings(environment: Environment) -> Iterator[Warning]:
         yield Warning(
             "copied-environment",
             f"The environment was at {listed(environment.former)}, and was copied or moved to {environment.prefix}.",
-            "In the image, its files name the folder of the image in the place of both. Here, its programs may still run "
-            "those of the old folder: make the environment again (conda create --clone).",
+            "In the image, its files name the folder of the image in the place of both. Here, its programs may still "
+            "run those of the old folder: make the environment again (conda create --clone).",
         )
     if environment.frozen is not None:
         message = f": {environment.frozen}" if environment.frozen else ""
