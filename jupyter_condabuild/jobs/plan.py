@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from jupyter_condabuild.conda.contents import package_paths
 from jupyter_condabuild.distribution.destinations import open_destination
 from jupyter_condabuild.distribution.rates import Rates
 from jupyter_condabuild.engines.docker.preview import DockerPreview, preview
@@ -16,6 +17,7 @@ from jupyter_condabuild.errors import CondaBuildError
 from jupyter_condabuild.events import Report
 from jupyter_condabuild.image.base import Base, resolve
 from jupyter_condabuild.planning.inputs import Inputs, read_inputs
+from jupyter_condabuild.planning.link_scripts import report_link_scripts
 from jupyter_condabuild.requests.build import PlanRequest
 from jupyter_condabuild.requests.job_context import JobContext, open_job
 from jupyter_condabuild.text import counted, seconds_text, size_text
@@ -142,10 +144,16 @@ def _names(part: Part) -> str:
 def run(request: PlanRequest, report: Report) -> LayersPreview | DockerPreview:
     """Plans a build. With the layers engine, looks up the layers in registries and the store.
 
+    Asks the channels which packages of a lock file have a script, as a build does.
+
     Raises RegistryError, and the errors of `read_inputs` except NotReproducible.
     """
     with open_job(request, report) as job:
         inputs = read_inputs(replace(request, strict=False), job)
+        if inputs.environment is None:
+            packages, installer = inputs.lockfile.conda, request.installer if request.engine == "docker" else ""
+            paths = package_paths(packages, inputs.sources, inputs.lockfile.site_packages)
+            report_link_scripts(paths, (), report, installer=installer, strict=False)
         return preview(request, inputs, job) if request.engine == "docker" else preview_layers(inputs, request, job)
 
 

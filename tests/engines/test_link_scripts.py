@@ -8,11 +8,13 @@ import pytest
 
 from jupyter_condabuild.errors import NotReproducible
 from jupyter_condabuild.events import Event, Warning
+from jupyter_condabuild.jobs import plan
 from jupyter_condabuild.planning.link_scripts import report_link_scripts
 from tests.parts.builds import Workshop, explicit, install, of_public, small_channel
 from tests.parts.channel.channel import Channel
 from tests.parts.channel.package import File, Metadata
 from tests.parts.engines import DockerWorkshop
+from tests.parts.jobs import plan_request
 
 SCRIPT = File("bin/.hooked-post-link.sh", b"#!/bin/sh\necho made >$PREFIX/made\n", 0o755)
 
@@ -37,6 +39,20 @@ def test_a_script_that_the_layers_engine_does_not_run_is_said_in_every_build(
     workshop.image(install(tmp_path / "env", hooked, "hooked", "plain"), "of-environment")
     assert "post-link-script-not-run" not in workshop.warnings
     assert "hooked" in workshop.warnings["post-link-script"]
+
+
+@pytest.mark.parametrize(("engine", "said"), [("layers", "post-link-script-not-run"), ("docker", "post-link-script")])
+def test_a_plan_names_the_scripts_that_a_build_names(
+    workshop: Workshop, hooked: Channel, tmp_path: Path, engine: str, said: str
+) -> None:
+    """Before the build, the user knows of them. The docker engine's micromamba runs them."""
+    events: list[Event] = []
+    lockfile = explicit(hooked, tmp_path / "explicit.txt")
+    plan.run(
+        plan_request(lockfile=lockfile, engine=engine, store_dir=workshop.store, base=workshop.base), events.append
+    )
+    found = {event.code: event.message for event in events if isinstance(event, Warning)}
+    assert "hooked-1-0" in found[said]
 
 
 @pytest.mark.parametrize("built", [False, True])
