@@ -91,7 +91,7 @@ class Finished:
     size of the layers that later layers replace, in an image that was stacked on an earlier image. For an image that
     was verified, `proved` is the number of parts that were made again and are the same, and `unproved` is the number of
     parts that nothing can be compared with. `signature` and `signer` then say who built the image: see
-    `trust.signature`.
+    `trust.signature`. `proof` says in figures what is proved (see `jobs.proof.verdict`).
     """
 
     type: ClassVar[str] = "finished"
@@ -110,6 +110,7 @@ class Finished:
     unproved: int = 0
     signature: str = ""
     signer: str = ""
+    proof: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)

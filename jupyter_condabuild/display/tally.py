@@ -116,7 +116,7 @@ class Tally:
             "digest": clean(event.digest),
             "size": f"{size_text(event.size)} in {event.layers} layers" + (f": {counts}" if counts else ""),
             "sent": size_text(event.bytes_pushed) if event.bytes_pushed or not (event.archive or verified) else "",
-            "proved": f"{event.proved} parts; {event.unproved} are not proved" if verified else "",
+            "proved": clean(str((event.proof or {}).get("text", ""))) if verified else "",
             "signed": _SIGNED.get(event.signature, "").format(clean(event.signer)),
             "time": seconds_text(event.seconds),
         }

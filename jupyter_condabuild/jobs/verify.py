@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from jupyter_condabuild.conda.complete import complete
+from jupyter_condabuild.conda.lockfile import Lockfile
 from jupyter_condabuild.conda.login_stores import read_logins
 from jupyter_condabuild.conda.package_cache import PackageCaches, default_folders
 from jupyter_condabuild.conda.package_sources import PackageSources
@@ -18,6 +19,7 @@ from jupyter_condabuild.jobs.proof.blobs import diff_ids
 from jupyter_condabuild.jobs.proof.files import prove_files
 from jupyter_condabuild.jobs.proof.findings import Findings
 from jupyter_condabuild.jobs.proof.layered import prove_layered
+from jupyter_condabuild.jobs.proof.verdict import Verdict
 from jupyter_condabuild.oci.image import Image
 from jupyter_condabuild.requests.job_context import JobContext, open_job
 from jupyter_condabuild.requests.others import VerifyRequest
@@ -30,7 +32,7 @@ class Verification:
     """The result of a verification.
 
     `proved` names the parts that were made again and are the same, `unproved` those that nothing can be compared with,
-    and `differs` those that are another. The image is verified only if every part is proved.
+    and `differs` those that are another. `verdict` says it in figures. The image is verified only if all is proved.
     """
 
     reference: str
@@ -39,6 +41,7 @@ class Verification:
     proved: tuple[str, ...]
     unproved: tuple[str, ...]
     differs: tuple[str, ...]
+    verdict: Verdict
     signature: Signature = UNSIGNED
 
     @property
@@ -49,12 +52,17 @@ class Verification:
     def summary(self) -> dict[str, Any]:
         """Returns the verification as a JSON object."""
         value = asdict(self)
-        return {**value, **summary_of(self.signature), "verified": self.is_verified}
+        del value["verdict"]
+        return {**value, "proof": self.verdict.to_json(), **summary_of(self.signature), "verified": self.is_verified}
 
     def text(self) -> str:
         """Returns the verification in a few lines."""
         counts = f"{len(self.proved)} proved, {len(self.unproved)} unproved, {len(self.differs)} differ"
-        lines = [f"{self.reference} {self.digest}", f"  {'verified' if self.is_verified else 'not verified'}: {counts}"]
+        lines = [
+            f"{self.reference} {self.digest}",
+            f"  {self.verdict}",
+            f"  {'verified' if self.is_verified else 'not verified'}: {counts}",
+        ]
         for heading, names in (("differ", self.differs), ("nothing proves", self.unproved)):
             lines += [f"  {heading}: {name}" for name in names]
         return "\n".join([*lines, f"  {self.signature.sentence}"])
@@ -86,7 +94,8 @@ def run(request: VerifyRequest, report: Report) -> Verification:
         signature = _signature(image, request, job)
     name, digest = str(request.reference), str(image.manifest.descriptor.digest)
     lists = (tuple(findings.proved), tuple(findings.unproved), tuple(findings.differs))
-    verification = Verification(name, digest, engine, *lists, signature)
+    verdict = _verdict(findings, lockfile)
+    verification = Verification(name, digest, engine, *lists, verdict, signature)
     if verification.differs:
         counts = f"{len(lists[0])} proved, {len(lists[1])} unproved, {len(lists[2])} differ"
         for line in findings.differs:
@@ -95,6 +104,7 @@ def run(request: VerifyRequest, report: Report) -> Verification:
         raise NotVerified(f"The image is not what its lock file makes ({counts}): {differing}. {signature.sentence}")
     for line in findings.unproved:
         report(Log(f"Not proved: {line}"))
+    report(Log(f"{verdict}."))
     report(Log(signature.sentence))
     report(
         Finished(
@@ -111,9 +121,16 @@ def run(request: VerifyRequest, report: Report) -> Verification:
             unproved=len(findings.unproved),
             signature=signature.state,
             signer=signature.signer,
+            proof=verdict.to_json(),
         )
     )
     return verification
+
+
+def _verdict(findings: Findings, lockfile: Lockfile) -> Verdict:
+    own, unproved = findings.own, " ".join(findings.unproved)
+    proved = sum(package.dist not in unproved for package in lockfile.conda)
+    return Verdict(proved, tuple(sorted(own.patched)), tuple(sorted(own.pip)), own.files, findings.other)
 
 
 def _signature(image: Image, request: VerifyRequest, job: JobContext) -> Signature:

@@ -38,6 +38,7 @@ export const LITTLE_BUILD = numbered([
     proved: 0,
     unproved: 0,
     signature: '',
-    signer: ''
+    signer: '',
+    proof: null
   }
 ]);

@@ -19,7 +19,8 @@ export const RESULT: Finished = {
   proved: 0,
   unproved: 0,
   signature: '',
-  signer: ''
+  signer: '',
+  proof: null
 };
 
 export function aBuild(change: Partial<Build> = {}): Build {

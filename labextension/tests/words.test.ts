@@ -7,7 +7,7 @@ import { looksLikeReference, namesRegistry, suggestedReference } from '../src/mo
 import { failureLine, plain, withoutSecrets } from '../src/model/report';
 import { heaviest } from '../src/model/smaller';
 import { partTexts, secondsText, shortDigest, sizeText } from '../src/model/units';
-import { faultText, faultTexts } from '../src/views/words';
+import { faultText, faultTexts, proofText } from '../src/views/words';
 import { NO_EVENTS, withEvents } from '../src/model/build';
 import type { TagStyle } from '../src/model/state';
 import { LITTLE_BUILD, log, numbered } from './events';
@@ -180,5 +180,26 @@ describe('a report', () => {
     expect(line([log('one'), log(' '), failed])).toBe('one');
     expect(line([failed])).toBeUndefined();
     expect(failureLine(withEvents(NO_EVENTS, LITTLE_BUILD))?.text).toBe('done');
+  });
+});
+
+describe('the words for a verification', () => {
+  const fill = (text: string, ...values: (string | number)[]): string =>
+    text.replace(/%(\d)/g, (_, n: string) => String(values[Number(n) - 1]));
+  const english = {
+    __: fill,
+    _n: (one: string, many: string, n: number) => fill(n === 1 ? one : many, n)
+  } as unknown as TranslationBundle;
+  const proof = { text: '', packages: 108, patched: [], pip: [], files: 0, other: 0 };
+
+  it('name what is proved and what nothing proves', () => {
+    const unproved = { ...proof, patched: ['pandas'], pip: ['mylib'], files: 2 };
+    expect(proofText(english, unproved)).toBe('108 packages proved; pandas patched, 2 foreign files, 1 pip package not provable');
+  });
+
+  it('say that everything is proved only if it is', () => {
+    expect(proofText(english, proof)).toBe('108 packages proved, and everything else in the image, too');
+    expect(proofText(english, { ...proof, other: 1 })).toBe('108 packages proved; 1 other part not provable');
+    expect(proofText(english, null)).toBe('');
   });
 });

@@ -100,7 +100,8 @@ def prove_files(
     expected = _expected(lockfile, sources, job)
     root = f"{PREFIX_IN_LAYER}/"
     installed = {path.removeprefix(root): node for path, node in shown.items() if path.startswith(root)}
-    _prove_prefix(installed, expected, findings)
+    _prove_prefix(installed, expected, lockfile, findings)
+    findings.own.pip |= {package.name for package in lockfile.pip}
     rest = {path: node for path, node in shown.items() if not path.startswith(root)}
     _prove_rest(rest, below, lock_program(lock_in(image)), base, findings)
     _prove_configuration(ImageConfig.parse(image.config), base, lockfile, findings)
@@ -134,7 +135,9 @@ def _nodes(path: Path) -> Iterator[Node]:
             yield Node("a file", mode, (0, 0), hashlib.sha256(form).hexdigest())
 
 
-def _prove_prefix(installed: Mapping[str, Node], expected: Mapping[str, list[Node]], findings: Findings) -> None:
+def _prove_prefix(
+    installed: Mapping[str, Node], expected: Mapping[str, list[Node]], lockfile: Lockfile, findings: Findings
+) -> None:
     folders = folders_of(expected)
     for path, nodes in sorted(expected.items()):
         if _BY_INSTALLER.fullmatch(path) and path.startswith("conda-meta/"):
@@ -157,7 +160,9 @@ def _prove_prefix(installed: Mapping[str, Node], expected: Mapping[str, list[Nod
     if records:
         findings.has_no_proof("records", f"the installer wrote {counted(records, 'file')} in conda-meta")
     for path in sorted(path for path, match in files.items() if not match):
-        findings.has_no_proof(path, "comes from no package")
+        findings.has_no_proof(path, "comes from no package", own=True)
+        # The files of pip's packages are counted as packages.
+        findings.own.files += not (lockfile.pip and "/site-packages/" in path)
 
 
 def _is_clobbered(
@@ -222,8 +227,9 @@ def _prove_rest(
     ]
     if free:
         findings.has_no_proof(
-            "files of the user", f"{counted(free, 'path')} {agreeing(free, 'comes', 'come')} from no package"
+            "files of the user", f"{counted(free, 'path')} {agreeing(free, 'comes', 'come')} from no package", own=True
         )
+        findings.own.files += len(free)
 
 
 def _prove_configuration(config: ImageConfig, base: ProvedBase, lockfile: Lockfile, findings: Findings) -> None:

@@ -21,6 +21,7 @@ from jupyter_condabuild.jobs.proof.entries import entries, hazards
 from jupyter_condabuild.jobs.proof.findings import Findings
 from jupyter_condabuild.jobs.proof.stack import Row, Stack
 from jupyter_condabuild.jobs.proof.tree import tree
+from jupyter_condabuild.jobs.proof.verdict import pip_files
 from jupyter_condabuild.oci.image import LAYER_KEY, Descriptor, Image
 from jupyter_condabuild.oci.layout import Store
 from jupyter_condabuild.planning.layer_plan import LayerPlan, PlannedLayer, layer_key, plan_layers
@@ -66,7 +67,8 @@ class LayersProof:
         contested = contested_layer(plan, paths, self._lockfile.site_packages, self._job.report, self._sources)
         wanted = [*ordered, *self._contested(stack.contested, contested)]
         self._compare(wanted, anew=anew)
-        self._others(stack)
+        names = {package.dist: package.name for package in self._lockfile.conda}
+        self._others(stack, {path: names[dist] for dist, own in paths.items() for path in own})
         if stack.hidden:
             self._hidden(stack, base, [row for row, _ in wanted])
 
@@ -213,8 +215,12 @@ class LayersProof:
             reason = f"the bytecode of {modules} needs Python {printable(version)}, and no sandbox ran it"
             self._findings.has_no_proof(names, reason)
 
-    def _others(self, stack: Stack) -> None:
-        """Names the layers that come from no package, and the packages that are in no layer."""
+    def _others(self, stack: Stack, owners: Mapping[str, str]) -> None:
+        """Names the layers that come from no package, and the packages that are in no layer.
+
+        Args:
+            owners: the name of the package of each path in the environment.
+        """
         in_layers = {package.dist for _, planned in stack.planned for package in planned.packages}
         absent = {package.dist for package in self._lockfile.conda} - in_layers
         for row in stack.others:
@@ -226,11 +232,13 @@ class LayersProof:
             for path, reason in list(hazards(found, _ROOTS, (0, USER)))[:_NAMED]:
                 self._findings.is_another(f"{row.name}, /{path}", reason)
             self._findings.has_no_proof(
-                row.name, f"its {counted(found, 'path')} {agreeing(found, 'comes', 'come')} from no package"
+                row.name, f"its {counted(found, 'path')} {agreeing(found, 'comes', 'come')} from no package", own=True
             )
+            self._findings.own.add(found, pip_files(self._image, row.descriptor), owners)
             copied = {dist for dist in absent if f"{PREFIX_IN_LAYER}/conda-meta/{dist}.json" in found}
             for dist in sorted(copied):
-                self._findings.has_no_proof(dist, f"its files are in {row.name}, and not in a layer of packages")
+                reason = f"its files are in {row.name}, and not in a layer of packages"
+                self._findings.has_no_proof(dist, reason, own=True)
             absent -= copied
         for dist in sorted(absent):
             self._findings.is_another(dist, "is in no layer")

@@ -1178,6 +1178,22 @@ export interface components {
             signature: components["schemas"]["SignatureState"];
             /** @description After `verify`: the trusted signer of the image, if there is one. */
             signer: string;
+            /** @description After `verify`: in figures what is proved and what nothing proves. Otherwise null. */
+            proof: components["schemas"]["Proof"] | null;
+        };
+        Proof: {
+            /** @example 108 packages proved; pandas patched, 2 foreign files, 1 pip package not provable */
+            text: string;
+            /** @description The conda packages whose files are proved. */
+            packages: number;
+            /** @description The conda packages with changed or missing files. Nothing proves the changes. */
+            patched: string[];
+            /** @description The pip packages. Nothing proves them. */
+            pip: string[];
+            /** @description The other files that no package brings. */
+            files: number;
+            /** @description Other parts that nothing proves, such as the layers of a base that is not available. */
+            other: number;
         };
         FinishedEvent: {
             /**
@@ -1202,6 +1218,7 @@ export interface components {
             unproved: number;
             signature: components["schemas"]["SignatureState"];
             signer: string;
+            proof: components["schemas"]["Proof"] | null;
         };
         /** @description The build ended without an image. */
         FailedEvent: {

@@ -9,7 +9,7 @@ import { secondsText, sizeText } from '../model/units';
 import { Actions } from './actions';
 import { useSurroundings } from './context';
 import { Link, Section } from './parts';
-import { agoText, buildName, faultText, isVerified, stateWord } from './words';
+import { agoText, buildName, faultText, isVerified, proofText, stateWord } from './words';
 
 const FIRST = 5;
 
@@ -43,7 +43,7 @@ function Entry(props: { build: Build; state: PanelState }): JSX.Element {
   const { result, error } = build;
   const facts = result
     ? [
-        build.command === 'verify' && (isVerified(build) ? trans.__('verified') : trans.__('not all is proved')),
+        build.command === 'verify' && (proofText(trans, result.proof) || (isVerified(build) ? trans.__('verified') : trans.__('not all is proved'))),
         build.command === 'rebase' && trans.__('new base'),
         build.command !== 'verify' && sizeText(result.size),
         secondsText(result.seconds)

@@ -10,7 +10,7 @@ import { Actions } from './actions';
 import { useSurroundings } from './context';
 import { Log } from './log';
 import { CopyButton } from './parts';
-import { buildName, isVerified, signatureText } from './words';
+import { buildName, isVerified, proofText, signatureText } from './words';
 
 export function Verified(props: { build: Build; result: Result; state: PanelState }): JSX.Element {
   const { trans } = useSurroundings();
@@ -30,7 +30,6 @@ export function Verified(props: { build: Build; result: Result; state: PanelStat
             {[
               buildName(build),
               secondsText(result.seconds),
-              trans._n('%1 part proved', '%1 parts proved', result.proved),
               signatureText(trans, result)
             ]
               .filter(Boolean)
@@ -38,15 +37,8 @@ export function Verified(props: { build: Build; result: Result; state: PanelStat
           </p>
         </div>
       </div>
-      {result.unproved > 0 && (
-        <p>
-          {trans._n(
-            'Nothing proves %1 part; the log names it and says why.',
-            'Nothing proves %1 parts; the log names them and says why.',
-            result.unproved
-          )}
-        </p>
-      )}
+      {result.proof && <p>{proofText(trans, result.proof)}</p>}
+      {result.unproved > 0 && <p className="jp-CondaBuild-quiet">{trans.__('The log names each part that nothing proves, and says why.')}</p>}
       <div className="jp-CondaBuild-row jp-CondaBuild-quiet" title={result.digest}>
         <span className="jp-CondaBuild-mono">{shortDigest(result.digest)}</span>
         <CopyButton text={result.digest} label={trans.__('Copy the digest')} />

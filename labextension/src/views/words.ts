@@ -163,6 +163,23 @@ export function isVerified(build: Build): boolean {
   return build.command === 'verify' && build.result !== null && build.result.unproved === 0;
 }
 
+/** What a verification proved, and what not; empty for a verification by an older version. */
+export function proofText(trans: TranslationBundle, proof: Finished['proof']): string {
+  if (!proof) {
+    return '';
+  }
+  const proved = trans._n('%1 package proved', '%1 packages proved', proof.packages);
+  const unproved = [
+    proof.patched.length > 0 && trans.__('%1 patched', proof.patched.join(', ')),
+    proof.files > 0 && trans._n('%1 foreign file', '%1 foreign files', proof.files),
+    proof.pip.length > 0 && trans._n('%1 pip package', '%1 pip packages', proof.pip.length),
+    proof.other > 0 && trans._n('%1 other part', '%1 other parts', proof.other)
+  ].filter(Boolean);
+  return unproved.length
+    ? trans.__('%1; %2 not provable', proved, unproved.join(', '))
+    : trans.__('%1, and everything else in the image, too', proved);
+}
+
 /** Who built an image; empty where nobody looked. */
 export function signatureText(trans: TranslationBundle, signed: Pick<Finished, 'signature' | 'signer'>): string {
   return {
