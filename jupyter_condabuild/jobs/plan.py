@@ -92,7 +92,7 @@ class LayersPreview:
             for number, part in enumerate(self.forecast.parts, 1)
         ]
         advice = "" if self.compared else " Add -t REFERENCE to compare the plan with a repository."
-        lines = ["blob        size  state               contents", *rows, "", self.sentence + advice]
+        lines = ["part        size  state               contents", *rows, "", self.sentence + advice]
         signed = f"The image that the tag has now: {self.signature.sentence}" if self.signature else ""
         return "\n".join([*lines, *filter(None, (self.stacking, signed))])
 
@@ -114,8 +114,8 @@ class LayersPreview:
             groups.setdefault(_state(part), []).append(part)
         if self.compared:
             for state, parts in sorted(groups.items(), key=lambda group: _ORDER.index(group[1][0].state)):
-                blobs = counted(parts, "blob")
-                yield f"{blobs}, {size_text(sum(part.size for part in parts))}: {state}."
+                count = counted(parts, "part")
+                yield f"{count}, {size_text(sum(part.size for part in parts))}: {state}."
         if claimed := len(self.forecast.claimed):
             yield f"A registry claims to have {claimed} of the layers that are built here; they are compared."
         if not self.forecast.base_known:

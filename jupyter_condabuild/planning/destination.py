@@ -41,5 +41,5 @@ def destination_warnings(destination: Reference | None, private: Sequence[str]) 
         yield Warning(
             "private-packages",
             f"The image contains {names}",
-            "Everyone who can read the repository gets these packages. The layer pool does not get them.",
+            "Everyone who can read the repository gets these packages.",
         )

@@ -111,7 +111,7 @@ const WARNINGS: Record<string, KnownFault> = {
   },
   'private-packages': {
     title: 'Packages come from channels that need a login',
-    hint: 'Everyone who can read the repository gets these packages. The layer pool does not get them.',
+    hint: 'Everyone who can read the repository gets these packages.',
     endsInNames: true
   },
   'private-packages-made-public': {
