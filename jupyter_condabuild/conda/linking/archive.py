@@ -23,6 +23,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, BinaryIO, Protocol
 
+from jupyter_condabuild.conda.linking import modes
 from jupyter_condabuild.conda.paths import LONGEST_PATH, path_fault
 from jupyter_condabuild.errors import LinkFailed, PackageMismatch, UnsafePackage, from_os_error
 from jupyter_condabuild.files import open_regular, others_can_write, writable_by_others
@@ -52,14 +53,13 @@ _TEXTS = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, t
 _DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zstd.ZstdError, EOFError, ValueError, RuntimeError, OverflowError)
 
 
-def unpack_all(archives: Iterable[tuple[Path, Path, str]]) -> None:
-    """Unpacks archives, each into its folder; the last item is its sha256. See `unpack`."""
+def unpack_all(archives: Iterable[tuple[Path, Path, str]]) -> list[list[str]]:
+    """Unpacks archives, each into its folder; the last item is its sha256. Returns the results of `unpack`."""
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1), "unpack") as threads:
-        for _ in threads.map(lambda arguments: unpack(*arguments), archives):
-            pass
+        return list(threads.map(lambda arguments: unpack(*arguments), archives))
 
 
-def unpack(archive: Path, folder: Path, sha256: str = "") -> None:
+def unpack(archive: Path, folder: Path, sha256: str = "") -> list[str]:
     """Unpacks a ``.conda`` or ``.tar.bz2`` into a new folder.
 
     Files get the mode 0755 or 0644 and the time of the archive, and belong to this user.
@@ -67,6 +67,8 @@ def unpack(archive: Path, folder: Path, sha256: str = "") -> None:
     Args:
         sha256: the hash that the archive had when it was found. It is checked again, on a copy, if another user can
             change the archive.
+
+    Returns the files whose permissions an image does not keep (see `modes.shown`).
 
     Raises:
         PackageMismatch: the archive has another hash.
@@ -86,6 +88,7 @@ def unpack(archive: Path, folder: Path, sha256: str = "") -> None:
             writer = _Writer(str(folder), _Budget(archive.name, size))
             for stream in _parts(file, archive.name, size):
                 writer.write(stream)
+            return writer.changed
     except RecursionError:
         raise UnsafePackage(f"{archive.name} has headers inside of headers.") from None
     except _DAMAGED as error:
@@ -213,6 +216,7 @@ class _Writer:
         self._budget = budget
         self._folders: set[str] = set()
         self._files: set[str] = set()
+        self.changed: list[str] = []
 
     def write(self, stream: _Stream) -> None:
         for member, content in _members(stream, self._budget):
@@ -256,6 +260,8 @@ class _Writer:
             raise self._unsafe(name, "it is neither a file nor a folder nor a link")
 
     def _file(self, member: tarfile.TarInfo, source: IO[bytes], path: str) -> None:
+        if modes.is_special(member.mode) or modes.is_private(member.mode):
+            self.changed.append(modes.shown(os.path.relpath(path, self._root), member.mode))
         mode = 0o755 if member.mode & 0o111 else 0o644
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
         with open(descriptor, "wb", 0) as file:

@@ -55,7 +55,8 @@ class StagedPackage:
 
     If the package is `thin`, `folder` contains only the rewritten files; the other files are in `extracted`.
     `target_prefix` is the prefix in the rewritten files. `site_packages` is the site-packages folder for noarch Python
-    packages, relative to the prefix.
+    packages, relative to the prefix. `changed_modes` are the files of its archive whose permissions an image does not
+    keep (see `modes.shown`).
     """
 
     package: CondaPackage
@@ -64,6 +65,7 @@ class StagedPackage:
     target_prefix: str
     thin: bool = False
     site_packages: str = ""
+    changed_modes: tuple[str, ...] = ()
 
     @property
     def python(self) -> Path:
@@ -96,11 +98,13 @@ def link(
     python = [package for package in packages if package.name == "python"]
     site_packages = _site_packages(python[0]) if python else ""
     unpacked = {dist: folder / "unpacked" / dist for dist, cached in sources.items() if not cached.extracted}
+    changed_modes: dict[str, list[str]] = {}
     if unpacked:
         from jupyter_condabuild.conda.linking.archive import unpack_all  # imports zipfile, tarfile and zstd
 
         sha256 = {package.dist: package.sha256 for package in packages}
-        unpack_all((sources[dist].path, path, sha256.get(dist, "")) for dist, path in unpacked.items())
+        found = unpack_all((sources[dist].path, path, sha256.get(dist, "")) for dist, path in unpacked.items())
+        changed_modes = dict(zip(unpacked, found, strict=True))
     extracted = {dist: unpacked.get(dist) or cached.path.absolute() for dist, cached in sources.items()}
     checked = {package.dist: check(package, extracted[package.dist], site_packages) for package in packages}
     for package in packages:
@@ -134,6 +138,7 @@ def link(
             target_prefix,
             package.dist in thin,
             site_packages,
+            tuple(changed_modes.get(package.dist, ())),
         )
         for package in packages
     }

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from jupyter_condabuild.conda.linking import modes
 from jupyter_condabuild.conda.prefix.clobbered import Clobbered
 from jupyter_condabuild.conda.prefix.environment import Environment
 from jupyter_condabuild.conda.prefix.listing import Listing
@@ -107,18 +108,12 @@ def mode_warnings(
     changed = []
     for path, status in contents.statuses.items():
         if status and stat.S_ISREG(status[MODE]) and path not in without:
-            special = status[MODE] & (stat.S_ISUID | stat.S_ISGID | stat.S_ISVTX)
             private = (
-                path in owned and status[MODE] & 0o477 == 0o400 and os.stat((prefix / path).parent).st_mode & 0o005
+                path in owned and modes.is_private(status[MODE]) and os.stat((prefix / path).parent).st_mode & 0o005
             )
-            if special or private:
-                changed.append(f"{path} ({stat.S_IMODE(status[MODE]):04o})")
-    if changed:
-        yield Warning(
-            "file-modes",
-            f"The image gives other permissions to {counted(changed, 'file')}: {listed(sorted(changed), 5)}.",
-            "In the image, everybody may read every file, no file has a setuid bit, and only root may write.",
-        )
+            if private or modes.is_special(status[MODE]):
+                changed.append(modes.shown(path, status[MODE]))
+    yield from modes.mode_warnings(changed)
 
 
 def clobber_warnings(clobbered: Sequence[Clobbered]) -> Iterator[Warning]:

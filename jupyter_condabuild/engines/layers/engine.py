@@ -12,9 +12,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from jupyter_condabuild.conda.fetch import locate
+from jupyter_condabuild.conda.linking import modes
 from jupyter_condabuild.conda.linking.interpreter import Compiling, Interpreter, chosen
 from jupyter_condabuild.conda.linking.link import StagedPackage, link
 from jupyter_condabuild.conda.lockfile import Lockfile
+from jupyter_condabuild.conda.package_cache import Cached
 from jupyter_condabuild.conda.package_sources import PackageSources
 from jupyter_condabuild.conda.packages import CondaPackage
 from jupyter_condabuild.distribution.layer_index import LayerIndex
@@ -153,7 +155,19 @@ class LayersEngine:
                 raise
             self._distrust(incomplete)
             return self._stage(missing, lockfile, work / "again")
+        if not self._live:
+            self._report_modes([staged[package.dist] for package in needed if package.dist in staged], cached)
         return {package.dist: failures[package.dist] for package in needed if package.dist in failures}, staged
+
+    def _report_modes(self, staged: Sequence[StagedPackage], cached: Mapping[str, Cached]) -> None:
+        """Says which files of a lock file's packages get other permissions. An environment's report has them, too."""
+        changed: list[str] = []
+        for item in staged:
+            was_extracted = cached[item.package.dist].extracted
+            names = modes.changed_in(item.extracted) if was_extracted else item.changed_modes
+            changed += [name for name in names if not name.startswith("info/")]
+        for warning in modes.mode_warnings(changed):
+            self._report(warning)
 
     def _write(
         self,

@@ -13,7 +13,7 @@ from jupyter_condabuild.conda.prefix.drift import Drift, drift
 from jupyter_condabuild.conda.prefix.fingerprint import stamp
 from jupyter_condabuild.conda.prefix.snapshot import snapshot
 from jupyter_condabuild.errors import NotReproducible
-from tests.parts.builds import Workshop, install, published, small_channel
+from tests.parts.builds import Workshop, explicit, install, published, small_channel
 from tests.parts.channel.package import File, Metadata
 from tests.parts.overlays import Collected
 from tests.parts.small_prefix import SITE, SmallPrefix
@@ -97,3 +97,20 @@ def test_a_private_environment_is_not_reported(prefix: SmallPrefix) -> None:
     (prefix.path / f"{SITE}/mine.py").chmod(0o600)
     (prefix.path / SITE).chmod(0o700)
     assert "file-modes" not in said(prefix)
+
+
+def test_permissions_of_packages_are_said_for_a_lock_file_too(workshop: Workshop, tmp_path: Path) -> None:
+    """The warning has the same code as that of an environment: what an image does not keep is the same for both."""
+    files = [File("bin/root", b"a", 0o4755), File("share/open", b"a", 0o666), File("share/own", b"a", 0o600)]
+    channel = small_channel(
+        tmp_path / "channel", [(Metadata("odd", "1.0", noarch="generic"), [*files, File("share/usual", b"a")])]
+    )
+    workshop.image(explicit(channel, tmp_path / "explicit.txt"))
+    assert workshop.warnings["file-modes"] == (
+        "The image gives other permissions to 3 files: bin/root (4755), share/open (0666), share/own (0600)."
+    )
+    prefix = SmallPrefix(tmp_path / "env")
+    prefix.add("odd", files={entry.path: b"a" for entry in files})
+    for entry in files:
+        (prefix.path / entry.path).chmod(entry.mode)
+    assert said(prefix)["file-modes"] == workshop.warnings["file-modes"]
