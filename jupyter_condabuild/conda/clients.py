@@ -23,7 +23,7 @@ from jupyter_condabuild.proxies import Proxies
 if TYPE_CHECKING:
     from rattler.networking import Client
 
-_SETTINGS = re.compile(r"^(ssl_verify|proxy_servers)\s*:", re.MULTILINE)
+_SETTINGS = re.compile(r"^(ssl_verify|proxy_servers|envvars_force_uppercase)\s*:", re.MULTILINE)
 _NO_PROXY = "http://unusable-proxy.invalid"
 """Takes the place of a proxy whose address is not valid: no host has this name (RFC 6761)."""
 
@@ -38,6 +38,16 @@ def condarc_files(environ: Mapping[str, str]) -> list[Path]:
     files += [Path(environ[name]) for name in ("CONDARC", "MAMBARC") if environ.get(name)]
     roots = ("CONDA_PREFIX", "CONDA_ROOT", "MAMBA_ROOT_PREFIX")
     return files + [Path(environ[name]) / ".condarc" for name in roots if environ.get(name)]
+
+
+def variables_in_capitals(environ: Mapping[str, str]) -> bool:
+    """Whether conda sets the variables of environments with names in capital letters (`envvars_force_uppercase`)."""
+    found = environ.get("CONDA_ENVVARS_FORCE_UPPERCASE")
+    for file in () if found else condarc_files(environ):
+        if (value := _settings(file).get("envvars_force_uppercase")) is not None:
+            found = str(value)
+            break
+    return (found or "true").strip().lower() not in ("false", "no", "off", "0")
 
 
 def channel_environment() -> dict[str, str]:

@@ -99,6 +99,23 @@ def test_channels_are_in_order_of_priority(small: SmallPrefix) -> None:
     assert snapshot(small.path).channels == ("https://conda.example.org/many", CHANNEL)
 
 
+@pytest.mark.parametrize(
+    ("setting", "kept"), [("false", True), ("False", True), ("no", True), ("true", False), ("", False)]
+)
+def test_names_of_variables_follow_the_setting_of_conda(
+    small: SmallPrefix, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setting: str, kept: bool
+) -> None:
+    """`envvars_force_uppercase` is in .condarc or in a variable, which comes first. The default is capital letters."""
+    (small.path / "conda-meta/state").write_text(json.dumps({"version": 1, "env_vars": {"my_Data": "x"}}))
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("CONDA_ENVVARS_FORCE_UPPERCASE", raising=False)
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home/.condarc").write_text(f"envvars_force_uppercase: {setting}\n")
+    assert snapshot(small.path).variables == {"my_Data" if kept else "MY_DATA": "x"}
+    monkeypatch.setenv("CONDA_ENVVARS_FORCE_UPPERCASE", "true" if kept else "false")
+    assert snapshot(small.path).variables == {"MY_DATA" if kept else "my_Data": "x"}
+
+
 def test_variables_are_those_that_conda_sets(small: SmallPrefix) -> None:
     """conda writes names in capital letters, and sets neither PATH nor a variable of the activation itself."""
     given = {"data_home": "1", "Data_Home": "2", "PATH": "/x", "Path": "/y", "CONDA_PREFIX": "/z", "NONE": None}

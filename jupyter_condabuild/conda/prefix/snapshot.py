@@ -118,15 +118,22 @@ def _channels(records: Iterable[PrefixRecord], past: history.History) -> tuple[s
 
 
 def _variables(state: str) -> dict[str, str]:
-    """Returns the variables of conda-meta/state as conda sets them: with names in capital letters, and without PATH.
+    """Returns the variables of conda-meta/state as conda sets them, without PATH and conda's own.
+
+    Their names are in capital letters, unless the user's settings of conda say otherwise.
 
     Source: `_get_environment_env_vars` and `get_export_unset_vars` in conda.activate.
     """
     try:
         variables = json.loads(state or "{}").get("env_vars") or {}
-        named = {str(name).upper(): str(value) for name, value in variables.items() if value not in (None, UNSET)}
+        named = {str(name): str(value) for name, value in variables.items() if value not in (None, UNSET)}
     except (ValueError, AttributeError):
         return {}
+    if named:
+        from jupyter_condabuild.conda.clients import variables_in_capitals  # loads ssl, and few environments need it
+
+        if variables_in_capitals(os.environ):
+            named = {name.upper(): value for name, value in named.items()}
     return {name: value for name, value in sorted(named.items()) if name not in RESERVED}
 
 
