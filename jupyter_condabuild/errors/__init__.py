@@ -15,6 +15,7 @@
     │   │   └── TooMuch              the request has more bytes than the server accepts
     │   ├── NotThere                 there is no such kernel, build or lock file
     │   ├── NotEnded                 a build that still runs cannot be deleted
+    │   ├── FilesExist               files with another content would be replaced
     │   └── QueueFull                too many builds are waiting
     ├── Interrupted                  the process of a build ended and left no result
     ├── BuildLimit                   a build exceeded its limit of time or memory
@@ -111,6 +112,7 @@ from jupyter_condabuild.errors.registries import (
 from jupyter_condabuild.errors.requests import (
     BadRequest,
     BuildLimit,
+    FilesExist,
     Interrupted,
     NotEnded,
     NotThere,
@@ -142,6 +144,7 @@ __all__ = [
     "DiskFull",
     "EngineFault",
     "EngineUnavailable",
+    "FilesExist",
     "EnvironmentChanged",
     "ImageError",
     "Interrupted",

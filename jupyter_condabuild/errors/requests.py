@@ -37,6 +37,13 @@ class NotEnded(RequestError):
     default_hint = "Cancel the build first, or wait until it has ended."
 
 
+class FilesExist(RequestError):
+    """Files with another content would be replaced."""
+
+    code = "files_exist"
+    default_hint = "Replace them, or choose another folder."
+
+
 class QueueFull(RequestError):
     """Too many builds are waiting."""
 

@@ -191,7 +191,7 @@ class Repository:
         Returns:
             How the repository got the blob.
         """
-        from jupyter_condabuild.oci.upload import Session, Upload
+        from jupyter_condabuild.oci.upload import Upload
 
         access = self._writing()
 
@@ -214,22 +214,28 @@ class Repository:
             session = mounted or None
         doing = f"push the blob {descriptor.digest} to {self.name}"
 
-        def begin() -> Session:
-            answer = self.request("POST", "blobs/uploads/", doing, SUCCESS, access=access)
-            return Session.of(self._transport, answer, doing)
-
         upload = Upload(
             self._transport,
             access,
             descriptor,
             open,
             doing=doing,
-            begin=begin,
+            begin=lambda: self._begin(doing),
             present=present,
             progress=progress,
         )
         upload.run(session)
         return "uploaded"
+
+    def check_push(self) -> None:
+        """Opens an upload and cancels it. Raises the error of a registry that refuses."""
+        self._begin(f"push to {self.name}").cancel(self._transport, self._writing())
+
+    def _begin(self, doing: str) -> Session:
+        from jupyter_condabuild.oci.upload import Session
+
+        answer = self.request("POST", "blobs/uploads/", doing, SUCCESS, access=self._writing())
+        return Session.of(self._transport, answer, doing)
 
     def push_manifest(self, manifest: Manifest | Index, tag: str = "") -> Descriptor:
         """Pushes a manifest under its digest, and under a tag if one is given ("Pushing manifests").

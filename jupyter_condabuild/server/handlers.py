@@ -79,7 +79,7 @@ class ExportsHandler(Resource):
 
     @guarded("write", "exports")
     async def post(self) -> None:
-        """Answers with the files of one kind. It writes no file."""
+        """Answers with the files of one kind, and writes them if the request names a folder."""
         self.reply(await self.service.export(schemas.export(self.request.body)))
 
 
@@ -111,6 +111,15 @@ class LoginsHandler(Resource):
         self.reply(await self.service.logins.remove(self.get_query_argument("registry")))
 
 
+class PermissionsHandler(Resource):
+    """Whether the user may push an image of a name."""
+
+    @guarded("write", "permissions")
+    async def post(self) -> None:
+        """Asks the registry of the name."""
+        self.reply(await self.service.logins.permission(schemas.permission(self.request.body)))
+
+
 class LockfileHandler(Resource):
     """The lock file of a snapshot."""
 
@@ -121,6 +130,11 @@ class LockfileHandler(Resource):
         text = await asyncio.to_thread(self.service.lockfiles.text, digest, format)
         self.set_header("Content-Disposition", f'inline; filename="{FILE_NAMES[format]}"')  # type: ignore[index]
         self.finish(text, set_content_type="text/plain; charset=utf-8")
+
+    @guarded("write", "lockfiles")
+    async def post(self, digest: str) -> None:
+        """Writes the lock file into a folder below the server's root folder."""
+        self.reply(await self.service.write_lockfile(digest, schemas.written_lockfile(self.request.body)))
 
 
 class BuildsHandler(Resource):
@@ -282,6 +296,7 @@ def routes(service: Service) -> list[tuple[str, type[Resource], dict[str, Any]]]
         ("condabuild/exports", ExportsHandler, arguments),
         ("condabuild/prune", PruneHandler, arguments),
         ("condabuild/logins", LoginsHandler, arguments),
+        ("condabuild/permissions", PermissionsHandler, arguments),
         ("condabuild/updates", UpdatesHandler, arguments),
         ("condabuild/builds", BuildsHandler, arguments),
         ("condabuild/builds/([^/]+)", BuildHandler, arguments),

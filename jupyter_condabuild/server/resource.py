@@ -25,6 +25,7 @@ STATUS: dict[type[CondaBuildError], int] = {
     errors.NotThere: 404,
     errors.NotAPrefix: 404,
     errors.NotEnded: 409,
+    errors.FilesExist: 409,
     errors.StoreBusy: 409,
     errors.LoginNotKept: 409,
     errors.TooMuch: 413,

@@ -36,7 +36,8 @@ _JOBS: Mapping[str, Mapping[str, type]] = {
     command: {"command": str, **_members(kind), **(SOURCES if issubclass(kind, SourceRequest) else {})}
     for command, kind in JOBS.items()
 }
-_EXPORT: Mapping[str, type] = {**SOURCES, **_members(ExportRequest)}
+_WRITING: Mapping[str, type] = {"folder": str, "replace": bool}
+_EXPORT: Mapping[str, type] = {**SOURCES, **_WRITING, **_members(ExportRequest)}
 _DIFF: Mapping[str, type] = {"before": dict, "after": dict}
 _LOGIN: Mapping[str, type] = {"registry": str, "user": str, "password": str}
 
@@ -70,6 +71,14 @@ def export(body: bytes) -> dict[str, Any]:
     return _with(_with_one_of(_checked(_object(body), _EXPORT), SOURCES), "kind")
 
 
+def written_lockfile(body: bytes) -> dict[str, Any]:
+    """Parses a `LockfileWriting` of openapi.yaml. Raises BadRequest."""
+    value = _checked(_object(body), {"format": str, **_WRITING})
+    if "folder" not in value:
+        raise BadRequest("The request must have a member folder.")
+    return {"format": "conda-lock", "replace": False, **value}
+
+
 def diff(body: bytes) -> dict[str, Any]:
     """Parses a `DiffRequest` of openapi.yaml. Raises BadRequest."""
     value = _checked(_object(body), _DIFF)
@@ -89,6 +98,11 @@ def login(body: bytes) -> dict[str, Any]:
     for name in _LOGIN:
         _with(value, name)
     return value
+
+
+def permission(body: bytes) -> str:
+    """Parses a `PermissionRequest` of openapi.yaml. Returns the name of the image. Raises BadRequest."""
+    return str(_with(_checked(_object(body), {"reference": str}), "reference")["reference"])
 
 
 def prune(body: bytes) -> dict[str, Any]:

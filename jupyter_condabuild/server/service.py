@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 from jupyter_condabuild import __version__
 from jupyter_condabuild.conda.prefix.fingerprint import installation_stamp
+from jupyter_condabuild.errors import FilesExist
+from jupyter_condabuild.jobs import exported_files
 from jupyter_condabuild.requests.build import PlanRequest
 from jupyter_condabuild.requests.option import Request
 from jupyter_condabuild.requests.others import JOBS, DiffRequest, ExportRequest, LicensesRequest, PruneRequest
@@ -19,10 +22,11 @@ from jupyter_condabuild.server.builds import Builds
 from jupyter_condabuild.server.command_runner import CommandRunner
 from jupyter_condabuild.server.history import Record
 from jupyter_condabuild.server.kernels import Kernels
-from jupyter_condabuild.server.lockfiles import Lockfiles
+from jupyter_condabuild.server.lockfiles import FILE_NAMES, Lockfiles
 from jupyter_condabuild.server.logins import Logins
 from jupyter_condabuild.server.probes import Probes
 from jupyter_condabuild.settings import Settings
+from jupyter_condabuild.text import listed
 
 _KEPT_MEMBERS = ("kernel_id", "kernel_name", "lockfile", "archive", "include", "base")
 """The members of a body that the history keeps as the client wrote them (`history.Record.client_members`)."""
@@ -94,8 +98,39 @@ class Service:
         return await self._runner.run("licenses", LicensesRequest.of(self._settings, source=await self._side(body)))
 
     async def export(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        """Returns the object `Export` of openapi.yaml for an `ExportRequest`."""
-        return await self._runner.run("export", await self._request(ExportRequest, body))
+        """Returns the object `Export` of openapi.yaml for an `ExportRequest`. With `folder`, writes the files."""
+        made = await self._runner.run("export", await self._request(ExportRequest, body))
+        if "folder" not in body:
+            return {**made, "written": []}
+        texts = {file["path"]: file["text"] for file in made["files"]}
+        executable = {file["path"] for file in made["files"] if file["executable"]}
+        written = await self._write(body["folder"], texts, executable, replace=body.get("replace", False))
+        return {**made, "written": written}
+
+    async def write_lockfile(self, digest: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Writes the lock file of a `LockfileWriting` of openapi.yaml. Returns the object `Written`."""
+        text = await asyncio.to_thread(self.lockfiles.text, digest, body["format"])
+        name = FILE_NAMES[body["format"]]
+        return {"written": await self._write(body["folder"], {name: text}, set(), replace=body["replace"])}
+
+    async def _write(self, folder: str, texts: Mapping[str, str], executable: set[str], *, replace: bool) -> list[str]:
+        """Writes files into a folder below the root folder. Returns their paths, relative to the root folder.
+
+        Raises FilesExist, BadRequest and StoreError.
+        """
+
+        def work() -> list[str]:
+            paths = {str(Path(folder, name)): text for name, text in texts.items()}
+            real = {path: path_checks.below(self._root, path, "folder") for path in paths}
+            if (changed := exported_files.replaced(self._root, paths)) and not replace:
+                raise FilesExist(f"Files with another content would be replaced: {listed(changed)}.")
+            top = Path(os.path.realpath(self._root))
+            files = {str(real[path].relative_to(top)): text for path, text in paths.items()}
+            programs = {str(real[str(Path(folder, name))].relative_to(top)) for name in executable}
+            exported_files.write_files(top, files, programs)
+            return list(paths)
+
+        return await asyncio.to_thread(work)
 
     async def prune(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """Returns the object `Pruned` of openapi.yaml for a `PruneRequest`."""

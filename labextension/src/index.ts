@@ -1,8 +1,10 @@
 /** The extension: the command and where it is offered, the panel, the status bar's item and the notifications. */
 
 import { ILayoutRestorer, type JupyterFrontEnd, type JupyterFrontEndPlugin } from '@jupyterlab/application';
-import { ICommandPalette, IToolbarWidgetRegistry, ToolbarButton } from '@jupyterlab/apputils';
-import { INotebookTracker, type NotebookPanel } from '@jupyterlab/notebook';
+import { ICommandPalette, IToolbarWidgetRegistry } from '@jupyterlab/apputils';
+import { PathExt } from '@jupyterlab/coreutils';
+import { ILauncher } from '@jupyterlab/launcher';
+import { INotebookTracker } from '@jupyterlab/notebook';
 import { ISettingRegistry } from '@jupyterlab/settingregistry';
 import { IStateDB } from '@jupyterlab/statedb';
 import { IStatusBar } from '@jupyterlab/statusbar';
@@ -10,14 +12,14 @@ import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 
 import { Announcer } from './announce';
 import { RestServer } from './api/server';
-import { containerIcon } from './icons';
-import { followKernel, subjectOf } from './kernel';
+import { addEntrances } from './entrances';
+import { followKernel } from './kernel';
 import { remember } from './memory';
 import { PanelModel } from './model/panel';
 import { activeBuilds } from './model/state';
 import { applySettings } from './settings';
 import { StatusItem } from './status';
-import { DOMAIN, OPEN, PANEL, PLUGIN } from './tokens';
+import { DOMAIN, PANEL, PLUGIN } from './tokens';
 import { PanelWidget } from './widget';
 
 const plugin: JupyterFrontEndPlugin<void> = {
@@ -32,7 +34,8 @@ const plugin: JupyterFrontEndPlugin<void> = {
     ISettingRegistry,
     IStatusBar,
     IStateDB,
-    IToolbarWidgetRegistry
+    IToolbarWidgetRegistry,
+    ILauncher
   ],
   // No request is sent here. The first request is sent when the panel is displayed, or if a build was running when the page was closed.
   activate: (
@@ -44,15 +47,18 @@ const plugin: JupyterFrontEndPlugin<void> = {
     settings: ISettingRegistry | null,
     statusBar: IStatusBar | null,
     states: IStateDB | null,
-    toolbars: IToolbarWidgetRegistry | null
+    toolbars: IToolbarWidgetRegistry | null,
+    launcher: ILauncher | null
   ) => {
     performance.mark(`${PLUGIN}:begin`);
     const translator = translatorOrNull ?? nullTranslator;
     const trans = translator.load(DOMAIN);
     const server = new RestServer(app.serviceManager.serverSettings);
     const model = new PanelModel(server);
-    const showFile = (path: string): void => void app.commands.execute('filebrowser:go-to-path', { path });
-    const panel = new PanelWidget(model, translator, showFile);
+    const panel = new PanelWidget(model, translator, {
+      folder: () => PathExt.dirname(notebooks?.currentWidget?.context.localPath ?? '') || '.',
+      showFile: path => void app.commands.execute('filebrowser:go-to-path', { path })
+    });
     const open = (id: string | null): void => {
       app.shell.activateById(PANEL);
       if (id) {
@@ -68,25 +74,7 @@ const plugin: JupyterFrontEndPlugin<void> = {
 
     app.shell.add(panel, 'right', { rank: 800, type: 'Containerize environment' });
     restorer?.add(panel, PANEL);
-    app.commands.addCommand(OPEN, {
-      label: trans.__('Containerize Environment'),
-      caption: trans.__('Make a container image of this kernel’s conda environment'),
-      icon: containerIcon,
-      describedBy: { args: { type: 'object', properties: {} } },
-      execute: () => open(null)
-    });
-    // The button of a notebook displays the environment of this notebook, which may not be the current one.
-    toolbars?.addFactory<NotebookPanel>('Notebook', 'containerize', notebook => {
-      const onClick = (): void => {
-        app.shell.activateById(notebook.id);
-        if (notebooks) {
-          model.choose(subjectOf(notebook), panel.isVisible);
-        }
-        open(null);
-      };
-      return new ToolbarButton({ icon: containerIcon, tooltip: trans.__('Containerize Environment'), onClick });
-    });
-    palette?.addItem({ command: OPEN, category: trans.__('Kernel Operations') });
+    addEntrances(app, model, () => open(null), () => panel.isVisible, trans, { palette, launcher, toolbars });
     if (notebooks) {
       followKernel(notebooks, subject => model.choose(subject, panel.isVisible));
     }

@@ -20,8 +20,8 @@ export function followKernel(notebooks: INotebookTracker, report: (subject: Subj
   switchPanel();
 }
 
-/** The kernel of a notebook; null if the notebook has none. */
-export function subjectOf(panel: NotebookPanel): Subject | null {
+/** The kernel of a notebook or a console; null if it has none. */
+export function subjectOf(panel: Pick<NotebookPanel, 'sessionContext' | 'title'>): Subject | null {
   const kernel = panel.sessionContext.session?.kernel;
   return kernel ? { source: { kernel_id: kernel.id }, title: panel.title.label } : null;
 }

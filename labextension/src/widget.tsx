@@ -20,7 +20,7 @@ export class PanelWidget extends ReactWidget {
   constructor(
     private readonly model: PanelModel,
     translator: ITranslator,
-    showFile: (path: string) => void
+    workspace: Pick<Surroundings, 'folder' | 'showFile'>
   ) {
     super();
     const trans = translator.load(DOMAIN);
@@ -37,7 +37,7 @@ export class PanelWidget extends ReactWidget {
       model,
       copy: text => Clipboard.copyToSystem(text),
       download,
-      showFile,
+      ...workspace,
       confirm: async ({ title, text, yes, no }) => {
         const buttons = [Dialog.cancelButton({ label: no }), Dialog.warnButton({ label: yes })];
         // Enter must not delete or cancel anything.
@@ -102,8 +102,9 @@ function languageTag(code: string | undefined): string {
   return Intl.DateTimeFormat.supportedLocalesOf(/^[A-Za-z]{2,3}(-[A-Za-z0-9]+)*$/.test(tag) ? tag : 'en')[0] ?? 'en';
 }
 
-function download(name: string, text: string): void {
-  const url = URL.createObjectURL(new Blob([text], { type: 'text/plain' }));
+function download(name: string, content: string | Uint8Array): void {
+  const type = typeof content === 'string' ? 'text/plain' : 'application/x-tar';
+  const url = URL.createObjectURL(new Blob([content], { type }));
   const link = document.createElement('a');
   link.href = url;
   link.download = name.replace(/[^\w.-]+/g, '-');

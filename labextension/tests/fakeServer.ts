@@ -5,15 +5,23 @@ import type {
   BuildRequest,
   Change,
   Difference,
+  Environments,
+  Export,
+  ExportRequest,
   Licenses,
+  LockfileWriting,
+  LockFormat,
   Login,
   LoginRequest,
+  Logins,
+  Permission,
   Side,
   Snapshot,
   SnapshotRequest,
   Source,
   Stamp,
-  Status
+  Status,
+  Written
 } from '../src/api/contract';
 import type { Server } from '../src/api/server';
 import type { Follower } from '../src/api/updates';
@@ -31,9 +39,14 @@ export class FakeServer implements Server {
   /** The environment, if it has changed since the last snapshot. */
   changedTo: Partial<Snapshot> | null = null;
   stamps: Source[] = [];
-  logins: string[] = [];
+  kept: string[] = [];
+  exported: object[] = [];
+  knownLogins: Logins['logins'] = [];
+  /** The names that the model asked a permission for. */
+  permissions: string[] = [];
   licensed: Licenses = { licenses: {}, packages: [], commercial: [], unlicensed: [] };
   now = aStatus();
+  kernels: Environments = { kernels: [], kernelspecs: [] };
   private last: Partial<Snapshot> = {};
   snapshots: {
     request: SnapshotRequest;
@@ -48,6 +61,11 @@ export class FakeServer implements Server {
 
   async settings(): Promise<Status> {
     return { ...this.now, probes: [] };
+  }
+
+  async environments(): Promise<Environments> {
+    this.check();
+    return this.kernels;
   }
 
   archiveUrl(id: string): string {
@@ -72,8 +90,33 @@ export class FakeServer implements Server {
 
   async login({ registry, user }: LoginRequest): Promise<Login> {
     this.check();
-    this.logins.push(`${user}@${registry}`);
+    this.kept.push(`${user}@${registry}`);
     return { registry, user, place: '/home/ada/.docker/config.json', tested: true };
+  }
+
+  async exports(request: ExportRequest): Promise<Export> {
+    this.check();
+    this.exported.push(request);
+    const files = [{ path: '.github/workflows/image.yml', text: 'on: push', executable: false }];
+    return { files, next: 'Commit them.', warnings: [], written: 'folder' in request ? [`${request.folder}/Dockerfile`] : [] };
+  }
+
+  async lockfile(digest: string, format: LockFormat): Promise<string> {
+    return `${digest} ${format}`;
+  }
+
+  async writeLockfile(digest: string, writing: LockfileWriting): Promise<Written> {
+    this.exported.push({ digest, ...writing });
+    return { written: [`${writing.folder}/x.yml`] };
+  }
+
+  async logins(): Promise<Logins['logins']> {
+    return this.knownLogins;
+  }
+
+  async permission(reference: string): Promise<Permission> {
+    this.permissions.push(reference);
+    return { registry: 'registry.lab.org', repository: 'team/sci', user: '', problem: '', allowed: true, fault: null };
   }
 
   async licenses(): Promise<Licenses> {

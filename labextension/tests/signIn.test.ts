@@ -16,7 +16,7 @@ beforeEach(() => {
 it('keeps a login that the registry accepts, and reads the status again', async () => {
   const status = vi.spyOn(server, 'status');
   expect(await model.signIn('lab.org', 'ada', 'canary')).toMatchObject({ user: 'ada', tested: true });
-  expect(server.logins).toEqual(['ada@lab.org']);
+  expect(server.kept).toEqual(['ada@lab.org']);
   await vi.waitFor(() => expect(status).toHaveBeenCalledOnce());
   expect(JSON.stringify(model.state)).not.toContain('canary');
 });

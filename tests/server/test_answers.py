@@ -12,6 +12,7 @@ import pytest
 
 from jupyter_condabuild.oci.layout import Store
 from jupyter_condabuild.requests.others import EXPORTS
+from jupyter_condabuild.server.lockfiles import FILE_NAMES
 from tests.parts.command_line import CommandLine
 from tests.parts.gate import Gate
 from tests.parts.small_prefix import SmallPrefix
@@ -145,6 +146,52 @@ async def test_every_kind_is_exported_from_a_lock_file(api: Api, rattler_prefix:
     ):
         answer = await api("POST", "condabuild/exports", wrong)
         assert (answer.status, error_of(answer)) == (status, code), wrong
+
+
+async def test_exported_files_are_written_into_a_folder_of_the_root_folder(
+    api: Api, rattler_prefix: Path, jp_root_dir: Path, tmp_path: Path
+) -> None:
+    """Other files are replaced only if the client says so. Nothing leaves the root folder, not even through a link."""
+    digest = (await api("POST", "condabuild/snapshots", {"prefix": str(rattler_prefix)})).json["digest"]
+    body = {
+        "kind": "github-actions",
+        "lockfile": digest,
+        "reference": IMAGE,
+        "base": "debian:12",
+        "folder": "new/project",
+    }
+    found = await asked(api, "exports", body, "Export")
+    assert found["written"] == [f"new/project/{file['path']}" for file in found["files"]]
+    for file in found["files"]:
+        written = jp_root_dir / "new/project" / file["path"]
+        assert written.read_text() == file["text"]
+        assert bool(written.stat().st_mode & 0o100) == file["executable"]
+    assert (await asked(api, "exports", body, "Export"))["written"] == found["written"]
+
+    other = body | {"reference": f"{IMAGE}-two"}
+    answer = await api("POST", "condabuild/exports", other)
+    assert (answer.status, error_of(answer)) == (409, "files_exist")
+    changed = await asked(api, "exports", other | {"replace": True}, "Export")
+    assert any(f"{IMAGE}-two" in (jp_root_dir / path).read_text() for path in changed["written"])
+
+    lockfile = f"condabuild/lockfiles/{digest}"
+    for format, name in FILE_NAMES.items():
+        made = await asked(api, f"lockfiles/{digest}", {"format": format, "folder": ""}, "Written")
+        assert made == {"written": [name]}
+        assert (jp_root_dir / name).read_text() == (await api("GET", f"{lockfile}?format={format}")).body.decode()
+    (jp_root_dir / "pixi.lock").write_text("mine")
+    answer = await api("POST", lockfile, {"format": "pixi", "folder": "."})
+    assert (answer.status, error_of(answer)) == (409, "files_exist")
+    assert (jp_root_dir / "pixi.lock").read_text() == "mine"
+
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (jp_root_dir / "link").symlink_to(outside)
+    for folder in ("..", "/tmp", "link", "x/../../y"):
+        for path, sent in ((lockfile, {"folder": folder}), ("condabuild/exports", body | {"folder": folder})):
+            answer = await api("POST", path, sent)
+            assert (answer.status, error_of(answer)) == (400, "bad_request"), (path, folder)
+    assert list(outside.iterdir()) == []
 
 
 async def test_files_without_a_package_are_reported_with_an_export(api: Api, tmp_path: Path) -> None:

@@ -130,6 +130,10 @@ def _make_real(case: schemathesis.Case, real: Real) -> None:
         body |= {"before": {"prefix": real.prefix}, "after": {"lockfile": real.digest}}
     elif path.endswith(("/licenses", "/stamps")):
         case.body = {"prefix": real.prefix}
+    elif "/lockfiles/" in path and isinstance(body, dict):
+        body |= {"folder": "exported", "replace": True}
+    elif path.endswith("/permissions"):
+        case.body = {"reference": f"{real.registry}/contract/env:v1"}
     elif path.endswith("/logins"):
         fill = {"POST": body, "DELETE": case.query}.get(case.method)
         if isinstance(fill, dict):
@@ -148,7 +152,9 @@ def _make_real(case: schemathesis.Case, real: Real) -> None:
             body |= {"archive": "out.tar", "include": "", "cache_from": [], "engine": "layers"}
             body |= {"push": False, "load": False, "reference": ""}
         if path.endswith("/exports"):
-            body |= {"reference": "registry.lab.org/team/env:v1", "installer_image": ""}
+            body |= {"reference": "registry.lab.org/team/env:v1", "installer_image": "", "replace": True}
+            if "folder" in body:
+                body["folder"] = "exported"
         if path.endswith("/snapshots"):
             body |= {"reference": "", "cache_from": [], "installer_image": ""}
     build = real.spare if case.method == "DELETE" else real.saved if path.endswith("/archive") else real.build

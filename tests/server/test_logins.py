@@ -113,3 +113,27 @@ async def test_other_requests_are_refused(api: Api, locked: str, kept: Path) -> 
         assert PASSWORD.encode() not in answer.body
     assert (await api("DELETE", "condabuild/logins")).status == 400
     assert not files(kept)
+
+
+async def test_whether_a_user_may_push_is_asked_of_the_registry(api: Api, locked: str, kept: Path) -> None:
+    """The answer has the repository and the user, or the reason. An open upload does not stay at the registry."""
+
+    async def asked(name: str) -> Any:
+        answer = await api("POST", "condabuild/permissions", {"reference": name})
+        assert answer.status == 200, answer.body
+        check(answer.json, "Permission")
+        return answer.json
+
+    before = await asked("env:v1")
+    assert (before["registry"], before["repository"], before["user"]) == (locked, "team/env", "")
+    assert (before["allowed"], before["fault"]["code"]) == (False, "registry_unauthorized")
+    await api("POST", "condabuild/logins", login(locked))
+    after = await asked(f"{locked}/team/env:v1")
+    assert (after["user"], after["allowed"], after["fault"]) == (USER, True, None)
+
+
+async def test_a_registry_that_is_not_allowed_is_not_asked(api: Api) -> None:
+    """The setting `allowed_registries` counts for permissions as for builds."""
+    answer = await api("POST", "condabuild/permissions", {"reference": "evil.org/team/env:v1"})
+    assert (answer.status, error_of(answer)) == (403, "registry_not_allowed")
+    assert (await api("POST", "condabuild/permissions", {"reference": ""})).status == 400

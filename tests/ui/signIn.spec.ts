@@ -32,6 +32,17 @@ test('a registry that asks for a login gets it in the panel, before a build and 
 
   await panel.button(/Environment and history/).click();
   await expect(plan.getByText(/requires a login/)).toBeHidden();
+  await expect(panel.node.getByText(`Signed in as ${USER}: may push to team/env`)).toBeVisible();
   await panel.go.click();
   await expect(panel.node.getByText('Ready to share')).toBeVisible({ timeout: 60_000 });
+
+  await panel.button(/Environment and history/).click();
+  await panel.button('Choose a registry').click();
+  const list = panel.node.getByRole('list', { name: 'Registries' });
+  await expect(list.getByRole('button', { name: `${LOCKED}/team` })).toContainText(`used before · signed in as ${USER}`);
+  await panel.inOrder();
+  await panel.picture('registries');
+  await list.getByRole('button', { name: /the registry of this server/ }).click();
+  await expect(panel.reference).toHaveValue(`${panel.stage.gate.address}/${panel.stage.team}/env:v1`);
+  await expect(panel.node.getByText(`No login needed: may push to ${panel.stage.team}/env`)).toBeVisible();
 });

@@ -9,6 +9,7 @@ export type Status = Schemas['Status'];
 export type Engine = Schemas['Engine'];
 export type Installer = Schemas['Installer'];
 
+export type Environments = Schemas['Environments'];
 export type Snapshot = Schemas['Snapshot'];
 export type Plan = Schemas['Plan'];
 export type PlannedLayer = Schemas['PlannedLayer'];
@@ -39,6 +40,15 @@ export type BuildRequest =
   | Schemas['RebaseCommand']
   | Schemas['VerifyCommand'];
 
+export type ExportRequest = (Source | { lockfile: string }) & Sourceless<Schemas['ExportRequest']>;
+export type Export = Schemas['Export'];
+export type ExportKind = Schemas['ExportRequest']['kind'];
+export type LockfileWriting = Schemas['LockfileWriting'];
+export type LockFormat = NonNullable<LockfileWriting['format']>;
+export type Written = Schemas['Written'];
+
+export type Logins = Schemas['Logins'];
+export type Permission = Schemas['Permission'];
 export type Login = Schemas['Login'];
 export type LoginRequest = Schemas['LoginRequest'];
 

@@ -127,7 +127,8 @@ export interface paths {
         put?: never;
         /**
          * Files that build or run the image on other systems
-         * @description The server writes no file. The response has the texts.
+         * @description The response has the texts. With `folder`, the server also writes the files into this folder, which is below its root folder. 409
+         *     (`files_exist`): files with another content are there, and `replace` is not set; nothing is written.
          */
         post: operations["postExport"];
         delete?: never;
@@ -203,6 +204,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/condabuild/permissions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Whether the user may push an image of a name
+         * @description An upload is opened at the registry, and cancelled. Nothing is pushed.
+         */
+        post: operations["postPermission"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/condabuild/lockfiles/{digest}": {
         parameters: {
             query?: never;
@@ -213,7 +234,11 @@ export interface paths {
         /** The lock file of a snapshot */
         get: operations["getLockfile"];
         put?: never;
-        post?: never;
+        /**
+         * Write the lock file of a snapshot into a folder
+         * @description The folder is below the server's root folder. 409 (`files_exist`): a file with another content is there, and `replace` is not set.
+         */
+        post: operations["postLockfile"];
         delete?: never;
         options?: never;
         head?: never;
@@ -922,8 +947,32 @@ export interface components {
             environment?: string;
             category?: string[];
             exclude_editable?: string[];
+            /** @description The folder for the files, relative to the server's root folder; empty for the root folder itself. */
+            folder?: string;
+            /**
+             * @description Whether files with another content are replaced.
+             * @default false
+             */
+            replace?: boolean;
         } & (unknown | unknown | unknown | unknown);
+        LockfileWriting: {
+            /**
+             * @default conda-lock
+             * @enum {string}
+             */
+            format?: "conda-lock" | "explicit" | "pixi" | "environment";
+            /** @description Relative to the server's root folder; empty for the root folder itself. */
+            folder: string;
+            /** @default false */
+            replace?: boolean;
+        };
+        Written: {
+            /** @description The paths of the files, relative to the server's root folder. */
+            written: string[];
+        };
         Export: {
+            /** @description The paths of the files, relative to the server's root folder; none without `folder`. */
+            written: string[];
             files: {
                 /** @description The path relative to the repository that the files are for. */
                 path: string;
@@ -965,6 +1014,21 @@ export interface components {
         Logout: {
             registry: string;
             places: string[];
+        };
+        PermissionRequest: {
+            /** @description The name of an image. The setting `registry` is put before a name without a registry. */
+            reference: string;
+        };
+        Permission: {
+            registry: string;
+            repository: string;
+            /** @description The user of the login for the repository. Empty without a login; `<token>` for a token without a name. */
+            user: string;
+            /** @description Why the login cannot be read. May be empty. */
+            problem: string;
+            /** @description Whether the registry opened an upload. */
+            allowed: boolean;
+            fault: components["schemas"]["Error"] | null;
         };
         PruneRequest: {
             /** @description The bytes of layers to keep, the most recently used. Default: the setting `store_max_bytes`. */
@@ -1553,6 +1617,31 @@ export interface operations {
             default: components["responses"]["Error"];
         };
     };
+    postPermission: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PermissionRequest"];
+            };
+        };
+        responses: {
+            /** @description The login, and the answer of the registry. If it refuses, or does not answer, `fault` has the reason. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Permission"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
     getLockfile: {
         parameters: {
             query?: {
@@ -1575,6 +1664,33 @@ export interface operations {
                 };
                 content: {
                     "text/plain": string;
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    postLockfile: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                digest: components["schemas"]["Digest"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["LockfileWriting"];
+            };
+        };
+        responses: {
+            /** @description The file is written. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Written"];
                 };
             };
             default: components["responses"]["Error"];

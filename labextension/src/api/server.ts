@@ -7,16 +7,24 @@ import type {
   Build,
   BuildRequest,
   Difference,
+  Environments,
+  Export,
+  ExportRequest,
   Licenses,
+  LockfileWriting,
+  LockFormat,
   Login,
   LoginRequest,
+  Logins,
   NewEvents,
+  Permission,
   Side,
   Snapshot,
   SnapshotRequest,
   Source,
   Stamp,
-  Status
+  Status,
+  Written
 } from './contract';
 import { errorOf } from './error';
 import { Turns } from './turns';
@@ -27,14 +35,25 @@ export interface Server {
   status(): Promise<Status>;
   /** The status without its probes. */
   settings(): Promise<Status>;
+  /** The environments of the kernels and kernelspecs. */
+  environments(): Promise<Environments>;
   /** The promise of an aborted request is rejected. */
   snapshot(request: SnapshotRequest, signal?: AbortSignal): Promise<Snapshot>;
   /** The contents of an environment now, as they are compared before a build. */
   contents(source: Source): Promise<Snapshot>;
   stamp(source: Source): Promise<Stamp>;
   licenses(prefix: string): Promise<Licenses>;
+  /** Files of one kind. With a folder, they are written there. */
+  exports(request: ExportRequest): Promise<Export>;
+  /** The text of a lock file. */
+  lockfile(digest: string, format: LockFormat): Promise<string>;
+  writeLockfile(digest: string, writing: LockfileWriting): Promise<Written>;
   /** Test a login at a registry, and keep it for the user. */
   login(request: LoginRequest): Promise<Login>;
+  /** The registries that the user's configurations name, with the user of each login. */
+  logins(): Promise<Logins['logins']>;
+  /** Whether the user may push an image of a name. */
+  permission(reference: string): Promise<Permission>;
   builds(): Promise<Build[]>;
   /** The builds that wait or run. */
   active(): Promise<Build[]>;
@@ -74,6 +93,10 @@ export class RestServer implements Server {
     return this.background.take(() => this.requestJson('status?probes=false'));
   }
 
+  environments(): Promise<Environments> {
+    return this.turns.take(() => this.requestJson('environments'));
+  }
+
   snapshot(request: SnapshotRequest, signal?: AbortSignal): Promise<Snapshot> {
     return this.turns.take(() => this.requestJson('snapshots', 'POST', request, signal), signal);
   }
@@ -88,6 +111,26 @@ export class RestServer implements Server {
 
   login(request: LoginRequest): Promise<Login> {
     return this.requestJson('logins', 'POST', request);
+  }
+
+  async logins(): Promise<Logins['logins']> {
+    return (await this.turns.take(() => this.requestJson<Logins>('logins'))).logins;
+  }
+
+  permission(reference: string): Promise<Permission> {
+    return this.turns.take(() => this.requestJson('permissions', 'POST', { reference }));
+  }
+
+  exports(request: ExportRequest): Promise<Export> {
+    return this.turns.take(() => this.requestJson('exports', 'POST', request));
+  }
+
+  async lockfile(digest: string, format: LockFormat): Promise<string> {
+    return (await this.request(`lockfiles/${encodeURIComponent(digest)}?format=${format}`)).text();
+  }
+
+  writeLockfile(digest: string, writing: LockfileWriting): Promise<Written> {
+    return this.requestJson(`lockfiles/${encodeURIComponent(digest)}`, 'POST', writing);
   }
 
   licenses(prefix: string): Promise<Licenses> {

@@ -35,7 +35,8 @@ export class Environment {
 
   constructor(
     private readonly server: Server,
-    private readonly store: Store
+    private readonly store: Store,
+    private readonly planned: () => void
   ) {}
 
   dispose(): void {
@@ -169,6 +170,7 @@ export class Environment {
     // The files of an included folder are searched for secrets, whatever the destination is.
     if (!form.include && !compares) {
       this.store.set({ planning: false, existing: null, snapshot: withoutComparison(snapshot, null) });
+      this.planned();
       return;
     }
     this.store.set({ planning: true });
@@ -181,11 +183,13 @@ export class Environment {
         this.display(planned, { planning: false, existing: current ? (isKnown ? known : { digest: current, changes: null }) : null });
         // The environment may have changed since the reference was suggested.
         await this.suggest();
+        this.planned();
         await this.compareExisting();
       }
     } catch (error) {
       if (isLatest()) {
         this.store.set({ snapshot: withoutComparison(snapshot, faultOf(error)), existing: null, planning: false });
+        this.planned();
       }
     }
   }

@@ -226,6 +226,11 @@ const ERRORS: Record<string, KnownFault> = {
     title: 'The build was interrupted',
     hint: 'Build again. The parts that were finished are kept.'
   },
+  files_exist: {
+    title: 'Files with another content would be replaced',
+    hint: 'Replace them, or choose another folder.',
+    endsInNames: true
+  },
   not_a_conda_kernel: {
     title: 'This kernel does not run in a conda environment',
     hint: 'Choose a kernel of a conda environment, or install ipykernel in a conda environment and select it.'

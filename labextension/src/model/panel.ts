@@ -5,10 +5,13 @@ import { Signal, type ISignal } from '@lumino/signaling';
 import type { Asked, Build, BuildRequest, Fault, Login } from '../api/contract';
 import type { Server } from '../api/server';
 import { BuildList } from './buildList';
+import { Choices } from './choices';
 import { Comparisons } from './comparisons';
 import { Environment } from './environment';
+import { exportFiles, saveFiles, type Exported, type Wanted } from './exports';
 import { faultOf } from './fault';
 import { Generation } from './generation';
+import { Registries } from './registries';
 import { formRequest, imageOf, sameAgain } from './request';
 import { EMPTY_FORM, shownBuild, type Form, type PanelState, type Subject } from './state';
 import { Store } from './store';
@@ -29,12 +32,16 @@ export class PanelModel {
   private readonly endedSignal = new Signal<this, Build>(this);
   private readonly refusedSignal = new Signal<this, Refusal>(this);
   private readonly comparisons: Comparisons;
+  private readonly choices: Choices;
+  private readonly registries: Registries;
   /** The view that is displayed. */
   private readonly views = new Generation();
   private looking: ReturnType<typeof setInterval> | undefined;
 
   constructor(private readonly server: Server) {
-    this.environment = new Environment(server, this.store);
+    this.registries = new Registries(server, this.store);
+    this.environment = new Environment(server, this.store, () => void this.registries.check());
+    this.choices = new Choices(server, this.store);
     this.comparisons = new Comparisons(server, this.store);
     this.builds = new BuildList(server, this.store, {
       ended: build => this.end(build),
@@ -73,7 +80,7 @@ export class PanelModel {
   async refresh(): Promise<void> {
     await this.loadBuilds();
     if (!this.state.absent) {
-      await Promise.all([this.environment.loadStatus(), this.environment.read()]);
+      await Promise.all([this.environment.loadStatus(), this.environment.read(), this.registries.load()]);
     }
   }
 
@@ -82,12 +89,28 @@ export class PanelModel {
   }
 
   /**
-   * Switch to another kernel.
+   * The current notebook has another kernel.
    *
-   * @param subject - The kernel; null if no notebook has a kernel.
+   * @param notebook - The kernel; null if no notebook has a kernel.
+   * @param own - Whether the person asked for the environment of this notebook, and not for a chosen one.
    * @param read - Whether to read its environment now; false while the panel is hidden.
    */
-  choose(subject: Subject | null, read: boolean): void {
+  choose(notebook: Subject | null, read: boolean, own = false): void {
+    this.display(this.choices.follow(notebook, own), read);
+  }
+
+  /** Load the environments to choose from. */
+  async loadChoices(): Promise<void> {
+    await this.choices.load();
+  }
+
+  /** Display an environment that the person has chosen; with null, that of the current notebook. */
+  pick(choice: Subject | null): void {
+    this.show(null);
+    this.display(this.choices.choose(choice), true);
+  }
+
+  private display(subject: Subject | null, read: boolean): void {
     if (!this.environment.choose(subject)) {
       return;
     }
@@ -213,8 +236,20 @@ export class PanelModel {
   async signIn(registry: string, user: string, password: string): Promise<Login> {
     const login = await this.server.login({ registry, user, password });
     void this.environment.loadStatus();
+    void this.registries.load();
+    void this.registries.check(true);
     void this.environment.plan();
     return login;
+  }
+
+  /** The files for an image, as texts. */
+  async exportFiles(exported: Exported, wanted: Wanted): ReturnType<typeof exportFiles> {
+    return exportFiles(this.server, exported, wanted);
+  }
+
+  /** Write the files for an image into a folder. */
+  async saveFiles(exported: Exported, wanted: Wanted, place: { folder: string; replace: boolean }): ReturnType<typeof saveFiles> {
+    return saveFiles(this.server, exported, wanted, place);
   }
 
   /** The URL of the archive of a build. */

@@ -1,6 +1,6 @@
 /** The state of the panel. */
 
-import type { Build, Change, Engine, Fault, Installer, Licenses, Snapshot, Source, Status } from '../api/contract';
+import type { Build, Change, Engine, Fault, Installer, Licenses, Logins, Permission, Snapshot, Source, Status } from '../api/contract';
 import type { Connection } from '../api/updates';
 import { NO_EVENTS, type BuildProgress } from './build';
 
@@ -9,6 +9,13 @@ export interface Subject {
   source: Source;
   /** The notebook's name, or the kernelspec's. */
   title: string;
+}
+
+/** An environment that a person may choose. `title` is the name of its kernel, `runs` whether the kernel is running. */
+export interface Choice extends Subject {
+  prefix: string;
+  name: string;
+  runs: boolean;
 }
 
 /** The fields of the form that belong to one environment. */
@@ -72,9 +79,20 @@ export interface Existing {
 
 export interface PanelState {
   status: Status | null;
+  /** The user's logins for registries; null if they are not known yet. */
+  logins: Logins['logins'] | null;
+  /** Whether the user may push an image of the form's name; null if it is unknown. */
+  permission: Permission | null;
   /** The reason why the server extension does not answer. */
   absent: Fault | null;
   subject: Subject | null;
+  /** The kernel of the current notebook. */
+  notebook: Subject | null;
+  /** Whether the person has chosen the environment; otherwise it is that of the current notebook. */
+  chosen: boolean;
+  /** The environments to choose from; null if they are not known yet. */
+  choices: Choice[] | null;
+  choicesFault: Fault | null;
   snapshot: Snapshot | null;
   snapshotFault: Fault | null;
   /** Whether the environment had changed when the person started a build, so that the build was not started. */
@@ -104,8 +122,14 @@ export interface PanelState {
 
 export const INITIAL: PanelState = {
   status: null,
+  logins: null,
+  permission: null,
   absent: null,
   subject: null,
+  notebook: null,
+  chosen: false,
+  choices: null,
+  choicesFault: null,
   snapshot: null,
   snapshotFault: null,
   outdated: false,

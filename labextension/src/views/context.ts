@@ -11,7 +11,9 @@ export interface Surroundings {
   language: string;
   model: PanelModel;
   copy(text: string): void;
-  download(name: string, text: string): void;
+  download(name: string, content: string | Uint8Array): void;
+  /** The folder of the current notebook, relative to the server's root folder. */
+  folder(): string;
   /** Select a file in the file browser. */
   showFile(path: string): void;
   confirm(question: { title: string; text: string; yes: string; no: string }): Promise<boolean>;

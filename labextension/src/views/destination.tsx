@@ -7,6 +7,7 @@ import { shortDigest } from '../model/units';
 import { destinationOf, obstacleOf } from '../model/possible';
 import { useSurroundings } from './context';
 import { Check, Notice, Section } from './parts';
+import { PermissionLine, RegistriesButton } from './registries';
 import { agoText } from './words';
 
 export function Destination(props: { state: PanelState }): JSX.Element {
@@ -22,20 +23,23 @@ export function Destination(props: { state: PanelState }): JSX.Element {
         : '';
   return (
     <Section title={trans.__('Where it goes')}>
-      <input
-        className="jp-CondaBuild-reference jp-mod-styled"
-        value={form.reference}
-        spellCheck={false}
-        aria-label={trans.__('Name of the image')}
-        aria-invalid={!!problem}
-        aria-describedby={problem ? id : undefined}
-        onChange={event => model.edit({ reference: event.target.value.trim() })}
-        onKeyDown={event => {
-          if (event.key === 'Enter' && !event.nativeEvent.isComposing && !starting && !obstacle) {
-            void model.start();
-          }
-        }}
-      />
+      <RegistriesButton state={props.state}>
+        <input
+          className="jp-CondaBuild-reference jp-mod-styled"
+          value={form.reference}
+          spellCheck={false}
+          aria-label={trans.__('Name of the image')}
+          aria-invalid={!!problem}
+          aria-describedby={problem ? id : undefined}
+          onChange={event => model.edit({ reference: event.target.value.trim() })}
+          onKeyDown={event => {
+            if (event.key === 'Enter' && !event.nativeEvent.isComposing && !starting && !obstacle) {
+              void model.start();
+            }
+          }}
+        />
+      </RegistriesButton>
+      <PermissionLine state={props.state} />
       {snapshot && (
         <p className="jp-CondaBuild-quiet jp-CondaBuild-contents" title={snapshot.identity}>
           {trans.__('Contents:')} <span className="jp-CondaBuild-mono">{shortDigest(snapshot.identity)}</span>

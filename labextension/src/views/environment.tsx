@@ -6,6 +6,7 @@ import type { Build, Snapshot } from '../api/contract';
 import type { PanelState } from '../model/state';
 import { containerIcon } from '../icons';
 import { sizeText } from '../model/units';
+import { ChoicesButton, ChoicesList } from './choices';
 import { useSurroundings } from './context';
 import { Check, Link, Notice, Row, Section } from './parts';
 import { environmentName } from './words';
@@ -32,6 +33,17 @@ export function Heading(props: { state: PanelState }): JSX.Element | null {
       </div>
     </div>
   );
+}
+
+/** Names the environment that would be built. The person can choose another one. */
+export function ChosenHeading(props: { state: PanelState }): JSX.Element | null {
+  return props.state.snapshot ? (
+    <div>
+      <ChoicesButton state={props.state}>
+        <Heading state={props.state} />
+      </ChoicesButton>
+    </div>
+  ) : null;
 }
 
 /** Names the environment of a build, which may be another one than that of the current notebook. */
@@ -126,9 +138,12 @@ export function NoEnvironment(props: { state: PanelState }): JSX.Element {
   const { reading, snapshotFault, subject } = props.state;
   if (snapshotFault) {
     return (
-      <Notice kind={snapshotFault.code === 'not_a_conda_kernel' ? 'info' : 'error'} fault={snapshotFault}>
-        <Link onClick={() => void model.readEnvironment()}>{trans.__('Try again')}</Link>
-      </Notice>
+      <>
+        <Notice kind={snapshotFault.code === 'not_a_conda_kernel' ? 'info' : 'error'} fault={snapshotFault}>
+          <Link onClick={() => void model.readEnvironment()}>{trans.__('Try again')}</Link>
+        </Notice>
+        <OtherEnvironments state={props.state} />
+      </>
     );
   }
   if (subject || reading) {
@@ -139,14 +154,26 @@ export function NoEnvironment(props: { state: PanelState }): JSX.Element {
     );
   }
   return (
-    <Notice
-      kind="info"
-      fault={{
-        code: 'no_kernel',
-        message: trans.__('No kernel is running.'),
-        hint: trans.__('Open a notebook with a Python kernel of a conda environment: the panel follows it.')
-      }}
-    />
+    <>
+      <Notice
+        kind="info"
+        fault={{
+          code: 'no_kernel',
+          message: trans.__('No notebook with a kernel is open.'),
+          hint: trans.__('Choose an environment here, or open a notebook: the panel follows it.')
+        }}
+      />
+      <OtherEnvironments state={props.state} />
+    </>
+  );
+}
+
+function OtherEnvironments(props: { state: PanelState }): JSX.Element {
+  const { trans } = useSurroundings();
+  return (
+    <Section title={trans.__('Choose an environment')}>
+      <ChoicesList state={props.state} />
+    </Section>
   );
 }
 

@@ -11,6 +11,7 @@ import { Actions } from './actions';
 import { Bytes } from './bytes';
 import { Changes } from './changes';
 import { useSurroundings } from './context';
+import { Exports } from './exports';
 import { Log } from './log';
 import { CopyButton, Link, Notice } from './parts';
 import { Share } from './share';
@@ -86,8 +87,11 @@ function Copyable(props: { text: string; label: string }): JSX.Element {
 function Afterwards(props: { build: Build; state: PanelState }): JSX.Element {
   const { trans } = useSurroundings();
   const [log, setLog] = useState(false);
+  const [files, setFiles] = useState(false);
   const { build, state } = props;
   const progress = progressOf(state, build.id);
+  const lockfile = build.command === 'build' ? build.result?.environment : '';
+  const exported = lockfile && { lockfile, reference: build.result?.reference || build.request.reference };
   return (
     <>
       <div className="jp-CondaBuild-links">
@@ -95,7 +99,13 @@ function Afterwards(props: { build: Build; state: PanelState }): JSX.Element {
         <button type="button" className="jp-CondaBuild-link" aria-expanded={log} onClick={() => setLog(!log)}>
           {trans.__('Log')}
         </button>
+        {exported && (
+          <button type="button" className="jp-CondaBuild-link" aria-expanded={files} onClick={() => setFiles(!files)}>
+            {trans.__('Export files')} {files ? '▴' : '▾'}
+          </button>
+        )}
       </div>
+      {files && exported && <Exports exported={exported} />}
       {log && <Log lines={progress.lines} missed={progress.missed} name={buildName(build)} />}
     </>
   );

@@ -9,7 +9,7 @@ import { whole } from '../model/steps';
 import { ComparisonView } from './changes';
 import { SurroundingsProvider, useSurroundings, type Surroundings } from './context';
 import { Destination } from './destination';
-import { BuildHeading, Contents, Heading, NoEnvironment, Warnings } from './environment';
+import { BuildHeading, ChosenHeading, Contents, NoEnvironment, Warnings } from './environment';
 import { Failed } from './failed';
 import { Finished } from './finished';
 import { History } from './history';
@@ -96,7 +96,7 @@ function EnvironmentAndHistory({ state }: { state: PanelState }): JSX.Element {
           }}
         />
       )}
-      <Heading state={state} />
+      <ChosenHeading state={state} />
       {state.snapshot ? (
         <>
           <Contents snapshot={state.snapshot} />

@@ -11,6 +11,7 @@ import { replaces, type PanelState } from '../model/state';
 import { secondsText, sizeText } from '../model/units';
 import { useSurroundings } from './context';
 import { Options } from './destination';
+import { Exports } from './exports';
 import { LayerMap } from './layerMap';
 import { Link, Notice, Row, Section } from './parts';
 import { SignInAfter } from './signIn';
@@ -107,7 +108,8 @@ function Shares(props: { plan: Planned }): JSX.Element {
 export function BuildButton(props: { state: PanelState }): JSX.Element {
   const { model, trans } = useSurroundings();
   const [open, setOpen] = useState(false);
-  const { outdated, startFault, starting } = props.state;
+  const [files, setFiles] = useState(false);
+  const { form, outdated, snapshot, startFault, starting } = props.state;
   const current = destinationOf(props.state);
   const obstacle = obstacleOf(props.state);
   const words: Record<Destination, string> = {
@@ -158,8 +160,12 @@ export function BuildButton(props: { state: PanelState }): JSX.Element {
         >
           {trans.__('Options')} {open ? '▴' : '▾'}
         </button>
+        <button type="button" className="jp-CondaBuild-link" aria-expanded={files} onClick={() => setFiles(!files)}>
+          {trans.__('Export files')} {files ? '▴' : '▾'}
+        </button>
       </div>
       {open && <Options state={props.state} />}
+      {files && snapshot && <Exports exported={{ lockfile: snapshot.digest, reference: form.reference }} />}
     </>
   );
 }

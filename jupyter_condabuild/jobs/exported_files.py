@@ -1,0 +1,38 @@
+"""Writes exported files into a folder, and says which of them would replace a file with another content."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Set
+from pathlib import Path
+
+from jupyter_condabuild.errors import from_os_error
+from jupyter_condabuild.files import write_whole
+
+
+def replaced(folder: Path, files: Mapping[str, str]) -> list[str]:
+    """Returns the paths whose files exist with another content."""
+    return [name for name, text in files.items() if (folder / name).exists() and _text(folder / name) != text]
+
+
+def write_files(folder: Path, files: Mapping[str, str], executable: Set[str]) -> list[Path]:
+    """Writes all files, with the folders that they need, and returns their paths. Raises StoreError.
+
+    Args:
+        files: the text of each file by its path in the folder.
+        executable: the paths of programs.
+    """
+    for name, text in files.items():
+        path = folder / name
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise from_os_error(error, "writing the files", path) from None
+        write_whole(path, text, "writing the files", mode=0o777 if name in executable else 0o666)
+    return [folder / name for name in files]
+
+
+def _text(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return None
