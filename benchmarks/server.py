@@ -14,7 +14,7 @@ from tests.parts.channel import channel as channels
 from tests.parts.channel import prefix
 from tests.parts.channel.channel import SETS
 from tests.parts.jupyter_process import Home, Server, latencies, percentile
-from tests.server.script import finished
+from tests.parts.server.script import finished
 
 LOG_BYTES = 500 << 20
 READERS = 100

@@ -38,7 +38,7 @@ from tests.parts.forgeries import (
 )
 from tests.parts.hostile_python import HONEST, OTHER, hostile_prefix
 from tests.parts.jobs import request, verified
-from tests.server.images import put_base, remove
+from tests.parts.server.images import put_base, remove
 
 PLACES = ("oci-archive", "docker-archive", "registry")
 

@@ -15,9 +15,9 @@ from jupyter_condabuild.requests.others import EXPORTS
 from jupyter_condabuild.server.lockfiles import FILE_NAMES
 from tests.parts.command_line import CommandLine
 from tests.parts.gate import Gate
+from tests.parts.server.images import put_base
 from tests.parts.small_prefix import SmallPrefix
 from tests.server.conftest import Api
-from tests.server.images import put_base
 from tests.server.test_builds import check
 from tests.server.test_routes import error_of
 

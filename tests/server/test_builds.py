@@ -22,9 +22,9 @@ from jupyter_condabuild.conda.formats import load
 from jupyter_condabuild.oci.layout import Store
 from jupyter_condabuild.server import handlers, supervisor
 from tests.parts.gate import Gate
+from tests.parts.server.images import put_base, remove
 from tests.parts.small_prefix import SmallPrefix
 from tests.server.conftest import LAST, Api, until
-from tests.server.images import put_base, remove
 from tests.server.test_environments import started
 from tests.server.test_routes import error_of
 

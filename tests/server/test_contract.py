@@ -19,8 +19,8 @@ from schemathesis import GenerationMode, checks
 from jupyter_condabuild.server.handlers import CONTRACT
 from jupyter_condabuild.server.schemas import SOURCES
 from tests.parts.jupyter_process import TOKEN, Home, Server, until
+from tests.parts.server.script import finished
 from tests.parts.small_prefix import SmallPrefix
-from tests.server.script import finished
 
 EXAMPLES = 70
 """Valid and invalid cases for each operation."""

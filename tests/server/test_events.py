@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from jupyter_condabuild.server import supervisor
+from tests.parts.server.script import Script
 from tests.server.conftest import LIMIT, Api, Message, parsed
-from tests.server.script import Script
 
 
 @pytest.fixture(autouse=True)

@@ -19,9 +19,9 @@ from jupyter_condabuild.oci.registry import open_registry
 from jupyter_condabuild.server import archives
 from tests.parts.gate import Gate
 from tests.parts.jobs import exchange_layer
+from tests.parts.server.images import put_base
 from tests.parts.small_prefix import SmallPrefix
 from tests.server.conftest import LAST, Api
-from tests.server.images import put_base
 from tests.server.test_builds import check
 from tests.server.test_routes import error_of
 

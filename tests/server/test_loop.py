@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.parts.jupyter_process import Home, Server, latencies, percentile
-from tests.server.script import finished
+from tests.parts.server.script import finished
 
 ROOM = 0.05
 """The seconds by which the slowest hundredth of answers can be slower than on an idle server."""

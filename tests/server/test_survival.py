@@ -19,8 +19,8 @@ from jupyter_condabuild.server.history import BuildHistory, Record
 from jupyter_condabuild.server.process import Workplace
 from tests.parts.gate import Gate
 from tests.parts.jupyter_process import Home, Server, of_build, until
-from tests.server.idle import PATIENCE, Idled, idle
-from tests.server.script import finished
+from tests.parts.server.idle import PATIENCE, Idled, idle
+from tests.parts.server.script import finished
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from jupyter_condabuild.server import supervisor, updates
+from tests.parts.server.script import Script, finished
 from tests.server.conftest import Api, until
-from tests.server.script import Script, finished
 from tests.server.test_builds import check
 from tests.server.test_routes import error_of
 

@@ -11,7 +11,7 @@ import httpx
 
 from tests.parts.jupyter_process import TOKEN, Home, Server
 from tests.parts.registry.faults import Relay
-from tests.server.script import Script
+from tests.parts.server.script import Script
 
 PATIENCE = 60.0
 """The seconds without a byte from the server after which the proxy ends a connection: nginx's default."""
