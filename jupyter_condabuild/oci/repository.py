@@ -214,7 +214,7 @@ class Repository:
             session = mounted or None
         doing = f"push the blob {descriptor.digest} to {self.name}"
 
-        upload = Upload(
+        Upload(
             self._transport,
             access,
             descriptor,
@@ -223,8 +223,7 @@ class Repository:
             begin=lambda: self._begin(doing),
             present=present,
             progress=progress,
-        )
-        upload.run(session)
+        ).run(session)
         return "uploaded"
 
     def check_push(self) -> None:
@@ -294,8 +293,7 @@ class Repository:
 
         checked_name(source)
         doing = f"mount the blob {digest} of {source} in {self.name}"
-        query = urlencode({"mount": str(digest), "from": source})
-        path = f"blobs/uploads/?{query}"
+        path = f"blobs/uploads/?{urlencode({'mount': str(digest), 'from': source})}"
         try:
             answer = self.request("POST", path, doing, SUCCESS, access=self._writing(source), once=True)
             if answer.status == 202:
