@@ -232,3 +232,17 @@ def test_an_install_in_the_users_site_packages_is_named(projects: Projects) -> N
     asked = {"launch": [f"HOME={projects.folder}/home"], "include_outside": [str(projects.folder)]}
     codes = [warning.code for warning in projects.own(**asked).warnings]
     assert codes == ["outside-taken", "editable-builds-at-import"]
+
+
+def test_empty_folders_of_a_project_are_in_the_image(projects: Projects) -> None:
+    """A program may write there. Those that ignore files name, caches, and folders of bytecode alone are left out."""
+    project = projects.add("mine", {"mine/__init__.py": ""}, {"mine.pth": f"{projects.folder}/mine\n"})
+    for name in ("mine/logs/old", "build", "mine/build", "__pycache__", ".venv/lib"):
+        (project / name).mkdir(parents=True)
+    (project / "mine/__pycache__").mkdir()
+    (project / "mine/__pycache__/x.pyc").write_bytes(b"x")
+    environment = snapshot(projects.prefix.path)
+    own, work = projects.own(), projects.folder / "work"
+    made = collect(environment, drift(environment), [], own, python=None, work=work, limit=1 << 20)
+    folders = sorted(path for path, entry in made.entries.items() if entry.kind == "directory")
+    assert folders == ["opt/src/mine/mine/logs/old"]

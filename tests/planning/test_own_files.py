@@ -382,5 +382,5 @@ def test_an_ignore_file_that_cannot_be_read_is_an_error(tmp_path: Path, name: st
     with pytest.raises(UsageError, match=f"{name} cannot be read"):
         source_files(tmp_path)
     (tmp_path / name).unlink()
-    (tmp_path / name).mkdir()
-    assert source_files(tmp_path).kept == ("mine.py",)
+    (tmp_path / name).mkdir()  # a folder has no rules
+    assert source_files(tmp_path).kept == (name, "mine.py")

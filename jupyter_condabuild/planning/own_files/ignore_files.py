@@ -147,12 +147,17 @@ def rules_above(source: Path) -> list[Path]:
 
 
 def folder_files(folder: Path) -> list[str]:
-    """Returns the names of the files and links of a folder, without bytecode, caches and environments; sorted."""
+    """Returns the names of the files, links and empty folders of a folder, sorted.
+
+    Bytecode, caches and environments are left out.
+    """
     return sorted(_walk(folder))
 
 
 def _walk(folder: Path) -> Iterator[str]:
     for parent, folders, files in os.walk(folder):
+        if not folders and not files and parent != str(folder):
+            yield os.path.relpath(parent, folder)
         links = [name for name in folders if os.path.islink(os.path.join(parent, name))]
         folders[:] = sorted(name for name in folders if not _is_ignored(Path(parent, name)))
         names = [name for name in (*files, *links) if not name.endswith(".pyc") and name not in IGNORED_FOLDERS]
@@ -186,8 +191,10 @@ class _GitRules:
         self._folders: dict[str, bool] = {"": False}
 
     def ignores(self, name: str) -> bool:
-        """Whether the rules ignore a file of the source, or a folder above the file."""
-        return self._ignores_folder(os.path.dirname(name)) or self._decides(name, folder=False)
+        """Whether the rules ignore a file or an empty folder of the source, or a folder above it."""
+        path = self._source / name
+        folder = path.is_dir() and not path.is_symlink()
+        return self._ignores_folder(os.path.dirname(name)) or self._decides(name, folder=folder)
 
     def _ignores_folder(self, name: str) -> bool:
         if name not in self._folders:
