@@ -244,5 +244,5 @@ def test_empty_folders_of_a_project_are_in_the_image(projects: Projects) -> None
     environment = snapshot(projects.prefix.path)
     own, work = projects.own(), projects.folder / "work"
     made = collect(environment, drift(environment), [], own, python=None, work=work, limit=1 << 20)
-    folders = sorted(path for path, entry in made.entries.items() if entry.kind == "directory")
+    folders = sorted(entry.path for entry in made.entries if entry.kind == "directory")
     assert folders == ["opt/src/mine/mine/logs/old"]
