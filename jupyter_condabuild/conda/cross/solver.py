@@ -44,6 +44,7 @@ class Solver:
         self._target = target
         self._gateway = rattler.Gateway(client=make_client(channels, retries=2, seconds=_SECONDS))
         self._solves = 0
+        self._elsewhere: set[str] = set()  # the packages that another channel has, too
         self.candidates: dict[str, list[Any]] = {}
 
     async def read(self) -> None:
@@ -64,6 +65,11 @@ class Solver:
             for record in records:
                 if not _for_another_system(record):
                     self.candidates.setdefault(record.name.normalized, []).append(record)
+        for name, records in self.candidates.items():
+            channel = self._items[name].package.channel
+            if own := [record for record in records if _channel_of(record) == channel]:
+                self._elsewhere |= {name} if any(_channel_of(record) != channel for record in records) else set()
+                self.candidates[name] = own
 
     async def solve(self) -> list[Any]:
         """Returns the records of the other platform.
@@ -160,17 +166,14 @@ class Solver:
             ) from None
 
     def _with_channel(self, spec: str) -> Any:
-        """Returns the spec with its channel, if a channel of higher priority has the name, too, as conda allows it."""
+        """Returns the spec, with its channel if another channel has the package, too."""
         from rattler import MatchSpec
 
-        name = split_depend(spec)[0]
-        channel = self._items[name].package.channel
-        having = {_channel_of(record) for record in self.candidates[name]}
-        before = self._channels[: self._channels.index(channel)] if channel in self._channels else []
-        if channel in having and having.intersection(before):
-            inner = spec.removeprefix(name).strip("[]") if "[" in spec else f"version='{split_depend(spec)[1] or '*'}'"
-            return MatchSpec(f"{name}[{inner}, channel='{channel}']")
-        return MatchSpec(spec)
+        name, version = split_depend(spec)
+        if name not in self._elsewhere:
+            return MatchSpec(spec)
+        inner = version.strip("[]") if version.startswith("[") else f"version='{version or '*'}'"
+        return MatchSpec(f"{name}[{inner}, channel='{self._items[name].package.channel}']")
 
     def _twin(self, name: str, spec: str) -> Any:
         """Returns the candidate at this level that is most like the package of the environment."""
@@ -183,10 +186,9 @@ class Solver:
         parts = set(package.build.split("_")) | set(_python_of(package.build))
         alike = [record for record in found if str(record.version) == package.version]
 
-        def likeness(record: Any) -> tuple[bool, int, int, str]:
+        def likeness(record: Any) -> tuple[int, int, str]:
             build = str(record.build)
-            own = set(build.split("_")) | set(_python_of(build))
-            return _channel_of(record) == package.channel, len(parts & own), record.build_number, build
+            return len(parts & (set(build.split("_")) | set(_python_of(build)))), record.build_number, build
 
         return max(alike, key=likeness)
 

@@ -146,6 +146,25 @@ def test_a_package_in_conflict_steps_down_and_the_others_stay(tmp_path: Path) ->
     assert {row.level for row in rows.values()} == {"same-build"}
 
 
+def test_a_package_that_stepped_down_steps_up_again(tmp_path: Path) -> None:
+    """The solver names both packages of a conflict, and the build that is most like that of the Mac cannot be used."""
+    packages = [plain("left", "1.0", "a_0", "right >=2", "gone"), plain("left", "1.0", "b_0", "right >=2")]
+    packages += [plain("left", "2.0", "c_0", "right >=2"), plain("right", "1.0", "h0_0"), plain("right", "2.5", "h0_0")]
+    channel = platforms.made(tmp_path / "channel", packages)
+    records = [record("left", "1.0", "a_0", "right"), record("right", "1.0")]
+    found = translated(platforms.prefix_of(tmp_path / "mac", records, channel.url))
+    assert there(found) == {"left": "1.0-b_0", "right": "2.5-h0_0"}
+
+
+def test_a_dependency_keeps_its_version(tmp_path: Path) -> None:
+    """The build that is most like that of the Mac cannot be used, and there is a newer version."""
+    packages = [plain("tool", "1.0", "h0_0", "lib"), plain("lib", "1.0", "a_0", "gone"), plain("lib", "1.0", "b_0")]
+    channel = platforms.made(tmp_path / "channel", [*packages, plain("lib", "2.0", "c_0")])
+    records = [record("tool", "1.0", "h0_0", "lib"), record("lib", "1.0", "a_0")]
+    found = translated(platforms.prefix_of(tmp_path / "mac", records, channel.url))
+    assert there(found) == {"tool": "1.0-h0_0", "lib": "1.0-b_0"}
+
+
 def test_requests_without_a_solution_are_refused_with_the_words_of_the_solver(tmp_path: Path) -> None:
     """The user requested both packages in these versions."""
     channel = platforms.made(
@@ -177,13 +196,13 @@ def test_a_package_stays_in_its_channel(tmp_path: Path) -> None:
     first = platforms.made(
         tmp_path / "first", [plain("a", "1.0", "h0_0", "new"), plain("b", "1.0", "h0_0"), plain("new", "1.0", "h0_0")]
     )
-    second = platforms.made(tmp_path / "second", [plain("b", "1.0", "lab_0"), plain("new", "2.0", "h0_0")])
+    second = platforms.made(tmp_path / "second", [plain("b", "1.1", "lab_0"), plain("new", "2.0", "h0_0")])
     prefix = platforms.prefix_of(tmp_path / "mac", [record("a", "1.0")], first.url)
     lab = platforms.prefix_of(tmp_path / "lab", [record("b", "1.0")], second.url)
     (file,) = (lab / "conda-meta").iterdir()
     file.rename(prefix / "conda-meta" / file.name)
     found = translated(prefix, channels=[first.url, second.url])
-    assert there(found) == {"a": "1.0-h0_0", "b": "1.0-lab_0", "new": "1.0-h0_0"}
+    assert there(found) == {"a": "1.0-h0_0", "b": "1.1-lab_0", "new": "1.0-h0_0"}
 
 
 def test_the_system_is_that_of_the_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
