@@ -6,6 +6,9 @@ import os
 import posixpath
 import re
 
+WINDOWS_SITE_PACKAGES = "Lib/site-packages"
+"""The site-packages folder of a Python on Windows, relative to the prefix."""
+
 LONGEST_PATH = 2048
 """The maximum length of a path in bytes. Staging folders come before it, and Linux allows 4096 in total."""
 

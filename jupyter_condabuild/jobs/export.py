@@ -18,11 +18,13 @@ from jupyter_condabuild.conda.formats import dump
 from jupyter_condabuild.conda.lockfile import Lockfile
 from jupyter_condabuild.conda.locking import without_editable
 from jupyter_condabuild.conda.packages import License
+from jupyter_condabuild.conda.prefix.environment import Environment
 from jupyter_condabuild.engines.docker.installers import installer
 from jupyter_condabuild.engines.docker.recipe import Wanted, recipe
 from jupyter_condabuild.errors import UsageError
-from jupyter_condabuild.events import Report, Warning
+from jupyter_condabuild.events import Log, Report, Warning
 from jupyter_condabuild.image.configuration import LABEL_IDENTITY, command
+from jupyter_condabuild.image.glibc import glibc_of
 from jupyter_condabuild.image.paths import PREFIX, USER
 from jupyter_condabuild.jobs.lock import lock_report
 from jupyter_condabuild.oci.image import Reference
@@ -116,11 +118,20 @@ def run(request: ExportRequest, report: Report) -> Exported:
     warnings: tuple[Warning, ...] = ()
     if request.kind not in ("dockerfile", *SBOMS):
         named(request.reference)  # before the environment is read, which may take long
-    environment = None
+    environment: Environment | None = None
     if request.prefix:
         locked = lock_report(request.prefix, report, request.exclude_editable)
         environment = locked.environment
         lockfile, warnings = locked.lockfile, locked.warnings
+        if request.platform not in ("", lockfile.platform):
+            from jupyter_condabuild.planning.other_platform import for_platform
+
+            other = for_platform(environment, lockfile, request.platform, request, glibc_of(request.base))
+            lockfile, environment = other.lockfile, None
+            report(Log(other.substitution.sentence))
+            warnings = (*other.warnings, *warnings)
+            for warning in other.warnings:
+                report(warning)
     else:
         read = read_lockfile(request.lockfile, request, report)
         lockfile = without_editable(read, request.exclude_editable)

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jupyter_condabuild.conda.formats import dump
 from jupyter_condabuild.conda.lockfile import Lockfile, of_packages
@@ -18,11 +18,13 @@ from jupyter_condabuild.conda.prefix.environment import Environment
 from jupyter_condabuild.conda.prefix.snapshot import snapshot
 from jupyter_condabuild.events import Report, Warning, phase
 from jupyter_condabuild.image.glibc import glibc_of
-from jupyter_condabuild.planning.other_platform import OtherPlatform, for_platform
 from jupyter_condabuild.planning.own_files.exclusion import editable_warnings
 from jupyter_condabuild.planning.own_files.outside_files import lock_warnings
 from jupyter_condabuild.requests.others import LockRequest
 from jupyter_condabuild.text import counted, listed
+
+if TYPE_CHECKING:
+    from jupyter_condabuild.planning.other_platform import OtherPlatform
 
 
 @dataclass(frozen=True)
@@ -128,6 +130,8 @@ def run(request: LockRequest, report: Report) -> LockReport:
 
 
 def _other(result: LockReport, platform: str, request: LockRequest, report: Report) -> OtherPlatform:
+    from jupyter_condabuild.planning.other_platform import for_platform
+
     with phase(report, "lock"):
         found = for_platform(result.environment, result.lockfile, platform, request, glibc_of(request.base))
     for warning in found.warnings:

@@ -83,6 +83,7 @@ class LayersPreview:
             **summary_of(self.signature),
             "layers": [asdict(part) for part in self.forecast.parts],
             "warnings": [warning.to_json() for warning in self.inputs.warnings],
+            **({"substitution": self.inputs.other.substitution.to_json()} if self.inputs.other else {}),
         }
 
     def text(self) -> str:
@@ -94,7 +95,8 @@ class LayersPreview:
         advice = "" if self.compared else " Add -t REFERENCE to compare the plan with a repository."
         lines = ["part        size  state               contents", *rows, "", self.sentence + advice]
         signed = f"The image that the tag has now: {self.signature.sentence}" if self.signature else ""
-        return "\n".join([*lines, *filter(None, (self.stacking, signed))])
+        other = [self.inputs.other.substitution.text(), ""] if self.inputs.other else []
+        return "\n".join([*other, *lines, *filter(None, (self.stacking, signed))])
 
     @property
     def sentence(self) -> str:

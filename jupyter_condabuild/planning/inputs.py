@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from jupyter_condabuild.conda.complete import complete
 from jupyter_condabuild.conda.foreign.findings import findings
 from jupyter_condabuild.conda.foreign.logins import login_urls
 from jupyter_condabuild.conda.formats import load
+from jupyter_condabuild.conda.linking.interpreter import Compiling, for_foreign_packages
 from jupyter_condabuild.conda.lockfile import Lockfile
 from jupyter_condabuild.conda.locking import lock, pip_package, without_editable
 from jupyter_condabuild.conda.login_stores import read_logins
@@ -19,7 +21,7 @@ from jupyter_condabuild.conda.prefix.drift import Drift, drift
 from jupyter_condabuild.conda.prefix.drift_report import untracked_warnings
 from jupyter_condabuild.conda.prefix.environment import Environment
 from jupyter_condabuild.conda.prefix.snapshot import snapshot
-from jupyter_condabuild.errors import EnvironmentChanged, LockfileError, NotReproducible, PackageError, UsageError
+from jupyter_condabuild.errors import EnvironmentChanged, LockfileError, NotReproducible, PackageError
 from jupyter_condabuild.events import Log, Report, Warning
 from jupyter_condabuild.image.platforms import PLATFORMS, host_architecture
 from jupyter_condabuild.planning.destination import destination_warnings
@@ -35,13 +37,18 @@ from jupyter_condabuild.requests.job_context import JobContext
 from jupyter_condabuild.requests.source import LockfileRequest
 from jupyter_condabuild.text import agreeing, listed
 
+if TYPE_CHECKING:
+    from jupyter_condabuild.planning.carried_files import Carried
+    from jupyter_condabuild.planning.other_platform import OtherPlatform
+    from jupyter_condabuild.planning.translation import Translated
+
 IRREPRODUCIBLE = frozenset(
     (
         *("modified-files", "missing-files", "untracked-files", "editable-install"),
         *("local-channel", "local-install"),
         *("pip-without-hash", "pip-without-record", "conda-without-hash", "conda-overwritten-by-pip"),
         *("taken-from-prefix", "post-link-script", "clobbered-files", "empty-folders"),
-        *("outside-prefix", "dangling-links", "editable-source-missing"),
+        *("outside-prefix", "dangling-links", "editable-source-missing", "foreign-files", "changes-not-carried"),
     )
 )
 """The codes of the warnings that --strict turns into an error."""
@@ -55,6 +62,9 @@ class Inputs:
     the layers above the packages, get bytecode. `unlockable` maps a package's dist to the reason why no archive of the
     package is known. Such packages occur only if the source is an environment. `own` are the files that belong to no
     package and go into the image. `private` are the dists of the packages that are fetched with a login.
+
+    If the environment is for another platform, `other` has its lock file for the platform of the image, `carried` what
+    the image gets besides conda packages, and `environment` and `drift` are None.
     """
 
     lockfile: Lockfile
@@ -67,6 +77,15 @@ class Inputs:
     own: OwnFiles
     private: frozenset[str]
     warnings: tuple[Warning, ...]
+    other: OtherPlatform | None = None
+    carried: Carried | None = None
+
+    @property
+    def compiling(self) -> Compiling:
+        """The interpreter that compiles modules. For another platform, nothing of that platform runs: our own does."""
+        if self.other:
+            return "own" if self.bytecode else "never"
+        return "environment" if self.environment else for_foreign_packages()
 
     @property
     def contents(self) -> Lockfile:
@@ -110,26 +129,33 @@ def read_inputs(
         lockfile = read_lockfile(request.lockfile, request, job.report)
     locked = lockfile
     lockfile = without_editable(locked, request.exclude_editable)
-    if request.platform not in ("", lockfile.platform):
-        raise UsageError(
-            f"The environment is for {lockfile.platform}, not for {request.platform}.",
-            "Make a lock file for the other platform, and build with --lockfile.",
-        )
+    left_out = [item.package for item in environment.left_out] if environment else set(locked.pip) - set(lockfile.pip)
+    excluded = () if changes is None else changes.excluded
+    translated: Translated | None = None
+    if environment and changes is not None and request.platform not in ("", lockfile.platform):
+        from jupyter_condabuild.planning.translation import translate  # it imports much, and few builds need it
+
+        translated = translate(request, environment, changes, lockfile, job, exclusion)
+        lockfile, urls = translated.other.lockfile, {}
     if lockfile.platform not in PLATFORMS:
         raise LockfileError(
             f"The environment is for {lockfile.platform}; container images need {' or '.join(PLATFORMS)}.",
-            "Make a lock file for Linux: conda-lock -p linux-64, or pixi with platforms = ['linux-64'].",
+            "Solve the packages again for Linux, and see what changes: --platform linux-64."
+            if environment
+            else "Make a lock file for Linux: jupyter condabuild lock --platform linux-64, or conda-lock -p linux-64.",
         )
     with job.phase("lock"):
         logins = read_logins()
         if environment is None:
             urls = login_urls(lockfile, logins, job.report, request.channel_login)
         sources = PackageSources(PackageCaches(_folders(environment)), urls, logins=logins)
+        if translated:  # only its lock file counts from here on
+            environment, changes = None, None
         known = lockfile
         lockfile, unlockable = complete(lockfile, sources, job.folder(), unverified=environment is None)
         if unlockable and environment is None:
             raise next(iter(unlockable.values()))
-    if environment is None and lockfile.pip and request.engine == "layers":
+    if environment is None and not translated and lockfile.pip and request.engine == "layers":
         names = listed([package.name for package in lockfile.pip])
         raise LockfileError(
             f"The lock file has pip packages ({names}). The layers engine copies pip packages only from environments.",
@@ -140,14 +166,14 @@ def read_inputs(
         current = identity(lockfile, environment, changes, request.exclude)
         if request.identity not in ("", current):
             raise EnvironmentChanged(f"The environment {request.prefix} has changed since the build was requested.")
-    own = own_files(request, environment, changes, job.store, job.report, exclusion)
-    left_out = [item.package for item in environment.left_out] if environment else set(locked.pip) - set(lockfile.pip)
+    own = translated.own if translated else own_files(request, environment, changes, job.store, job.report, exclusion)
     private = [package.dist for package in lockfile.conda if sources.needs_login(package)]
     warnings = (
+        *(translated.warnings if translated else ()),
         *_warnings(request, known, environment, changes, own.withheld),
         *destination_warnings(request.destination, private),
         *own.warnings,
-        *exclusion.warnings(() if changes is None else changes.excluded),
+        *exclusion.warnings(excluded),
         *editable_warnings(request.exclude_editable, sorted(package.name for package in left_out)),
     )
     if own.refusal and not isinstance(request, BuildRequest):
@@ -161,14 +187,19 @@ def read_inputs(
         raise NotReproducible(f"The environment cannot be reproduced: {' '.join(refused)}")
     with job.phase("plan"):
         runs_here = PLATFORMS[lockfile.platform] == host_architecture()
-        bytecode = request.bytecode and runs_here
+        bytecode = request.bytecode and (translated.compiles if translated else runs_here)
         lockable = replace(lockfile, conda=tuple(item for item in lockfile.conda if item.dist not in unlockable))
         # Without bytecode, nobody else's Python may run: the layers of other packages are not compiled either.
-        native = runs_here and (environment is not None or bytecode)
+        native = bytecode if translated else runs_here and (environment is not None or bytecode)
         planned = plan_layers(lockable, budget=request.layer_budget, bytecode=bytecode, native=native)
-    return Inputs(
+    made = Inputs(
         lockfile, planned, sources, bytecode, environment, changes, unlockable, own, frozenset(private), warnings
     )
+    if not translated:
+        return made
+    # A plan fetches no wheels, and copies nothing.
+    carried = translated.carry(job) if isinstance(request, BuildRequest) else None
+    return replace(made, other=translated.other, carried=carried)
 
 
 def read_lockfile(path: Path | None, request: LockfileRequest, report: Report, *, check: bool = True) -> Lockfile:

@@ -18,7 +18,13 @@ def has_post_link(paths: Iterable[str]) -> bool:
 
 
 def report_link_scripts(
-    paths: Mapping[str, Collection[str]], dists: Iterable[str], report: Report, *, installer: str = "", strict: bool
+    paths: Mapping[str, Collection[str]],
+    dists: Iterable[str],
+    report: Report,
+    *,
+    installer: str = "",
+    advice: str = "",
+    strict: bool,
 ) -> None:
     """Says which packages of a lock file have a post-link script. An environment's report has this before the build.
 
@@ -27,6 +33,7 @@ def report_link_scripts(
         dists: all packages.
         installer: the program that installs the packages, and runs the scripts; empty for the layers engine, which runs
             none.
+        advice: what to do about scripts that do not run; empty for the usual advice.
         strict: whether such a script, or a package whose paths are not known, ends the build.
 
     Raises NotReproducible.
@@ -43,7 +50,7 @@ def report_link_scripts(
     warning = Warning(
         "post-link-script-not-run",
         f"Packages have a post-link script, and the layers engine does not run such scripts: {listed(scripts)}.",
-        "Build from an environment in which the script ran. The image then gets the script's files.",
+        advice or "Build from an environment in which the script ran. The image then gets the script's files.",
     )
     if installer in _RUNNING:
         warning = Warning(

@@ -8,6 +8,7 @@ from typing import Any
 
 from jupyter_condabuild.errors import UsageError
 from jupyter_condabuild.requests.option import Request, option
+from jupyter_condabuild.requests.platforms import OtherPlatformRequest
 
 
 def environment() -> Any:
@@ -39,7 +40,7 @@ class LockfileRequest(Request):
     platform: str = option(
         "",
         "the platform to use from a lock file for several platforms, such as linux-64 or linux-aarch64 "
-        "(default: this machine's)",
+        "(default: this machine's); an environment of another platform is solved again for it",
         "--platform",
         metavar="PLATFORM",
         client=True,
@@ -61,7 +62,7 @@ def exclude_editable() -> Any:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SourceRequest(LockfileRequest):
+class SourceRequest(LockfileRequest, OtherPlatformRequest):
     """The source of an image: an environment (`prefix`) or a lock file (`lockfile`), exactly one of the two."""
 
     prefix: Path | None = option(
@@ -79,6 +80,7 @@ class SourceRequest(LockfileRequest):
 
     def __post_init__(self) -> None:
         """Raises UsageError unless exactly one of `prefix` and `lockfile` is given, and their options fit."""
+        super().__post_init__()
         if (self.prefix is None) == (self.lockfile is None):
             raise UsageError(
                 f"{self.label} needs either an environment or a lock file, not both.",

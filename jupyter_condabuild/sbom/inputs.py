@@ -27,7 +27,11 @@ def licenses_of(inputs: Inputs) -> dict[str, License]:
     outside = {
         pip_dist(item.package): pip_license(folder, item.dist_info) for folder, item in inputs.own.outside.distributions
     }
-    return outside | found
+    carried = inputs.carried.environment if inputs.carried else None
+    copied = (
+        {pip_dist(item.package): pip_license(carried.prefix, item.dist_info) for item in carried.pip} if carried else {}
+    )
+    return outside | copied | found
 
 
 def licenses_in(

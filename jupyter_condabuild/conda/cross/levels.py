@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from jupyter_condabuild.conda.cross.source import Installed
+if TYPE_CHECKING:
+    from jupyter_condabuild.conda.cross.source import Installed
 
 
 class Level(StrEnum):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from jupyter_condabuild.conda.packages import site_packages_of
+from jupyter_condabuild.conda.paths import WINDOWS_SITE_PACKAGES
 from jupyter_condabuild.conda.prefix.pip import PipDistribution
 from jupyter_condabuild.conda.prefix.records import PrefixRecord
 from jupyter_condabuild.events import Warning
@@ -49,5 +50,7 @@ def site_packages(records: Iterable[PrefixRecord]) -> str:
     """Returns the site-packages folder of the Python in `records`, relative to the prefix; empty without Python."""
     for record in records:
         if record.name == "python":
+            if record.subdir.startswith("win-"):
+                return WINDOWS_SITE_PACKAGES
             return record.python_site_packages_path or site_packages_of(record.version, record.build)
     return ""

@@ -215,7 +215,7 @@ def index_of(prefix: Path) -> str:
     """
     parser = configparser.RawConfigParser(strict=False)
     try:
-        parser.read_string(text_of(prefix / "pip.conf"))
+        parser.read_string(text_of(prefix / "pip.conf") or text_of(prefix / "pip.ini"))  # pip.ini is Windows' name
     except configparser.Error:
         return PYPI
     url = scrub_url(parser.get("global", "index-url", fallback="")).strip().rstrip("/")

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
-from jupyter_condabuild.conda.paths import LONGEST_PATH, is_site_packages
+from jupyter_condabuild.conda.paths import LONGEST_PATH, WINDOWS_SITE_PACKAGES, is_site_packages
 from jupyter_condabuild.conda.platforms import is_subdir
 from jupyter_condabuild.errors import BrokenRecord
 from jupyter_condabuild.files import read_regular
@@ -25,6 +25,9 @@ _NAME_PART = re.compile(r"(?!\.)[\w.+!~-]{1,240}", re.ASCII)
 _MOST_BYTES = 256 << 20
 _PLATFORMS = {"win32": "win", "darwin": "osx"}
 """Values of ``platform`` that are not in the name of a subdir (conda.models.enums.Platform)."""
+
+_WINDOWS_PATH = re.compile(r"(?:Lib|Library|Scripts|DLLs|Menu|etc|include|share|bin|conda-meta)\\", re.IGNORECASE)
+"""The start of a path that was written on Windows. In other paths, a backslash is a part of a name."""
 
 SOFTLINK = 2
 """The type of a package whose files are links into the package cache."""
@@ -122,6 +125,7 @@ class PrefixRecord:
     @classmethod
     def parse(cls, raw: Mapping[str, Any], path: Path) -> PrefixRecord:
         """Parses a JSON object. Raises KeyError, TypeError, AttributeError or ValueError if it is no valid record."""
+        raw = _with_slashes(raw)
         name, version, build = _name_part(raw, "name"), _name_part(raw, "version"), _name_part(raw, "build")
         url = raw.get("url") or ""
         folder, file = posixpath.split(urlsplit(url).path)
@@ -217,10 +221,26 @@ def _subdir_of_system(raw: Mapping[str, Any]) -> str:
 
 
 def _site_packages(path: str) -> str:
-    """Returns a site-packages folder. Raises ValueError for another path: it would lead out of the prefix."""
+    """Returns a site-packages folder, or empty for the usual one of Windows.
+
+    Raises ValueError for another path: it would lead out of the prefix.
+    """
+    if path.replace("\\", "/").lower() == WINDOWS_SITE_PACKAGES.lower():
+        return ""
     if path and not is_site_packages(path):
         raise ValueError(f"python_site_packages_path {path[:200]!r} is not valid")
     return path
+
+
+def _with_slashes(raw: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Returns a record with ``/`` in its paths: on Windows, micromamba writes backslashes."""
+    files = raw.get("files") or ()
+    if not any(_WINDOWS_PATH.match(path) for path in files):
+        return raw
+    data = raw.get("paths_data") or {}
+    entries = [{**entry, "_path": entry["_path"].replace("\\", "/")} for entry in data.get("paths") or ()]
+    data = {"paths_data": {**data, "paths": entries}} if data.get("paths") else {}
+    return {**raw, "files": [path.replace("\\", "/") for path in files], **data}
 
 
 def _checked_path(path: str) -> str:
@@ -255,7 +275,7 @@ def _resolver(noarch: str, files: list[str]) -> Any:
         if path.startswith("site-packages/"):
             return site + path
         if path.startswith("python-scripts/"):
-            return "bin/" + path.removeprefix("python-scripts/")
+            return ("Scripts/" if site == "Lib/" else "bin/") + path.removeprefix("python-scripts/")
         return path
 
     return resolve

@@ -46,7 +46,7 @@ def image_configuration(
         layers: the diff_ids and the titles of the layers above the base.
         stale: the size in bytes of the layers that later layers replace.
     """
-    environment = inputs.environment
+    environment = inputs.carried.environment if inputs.carried else inputs.environment
     return configuration(
         base.config,
         base.name,

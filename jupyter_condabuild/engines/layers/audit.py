@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 
-from jupyter_condabuild.conda.linking.interpreter import for_foreign_packages
 from jupyter_condabuild.distribution.layer_index import Claim, LayerIndex
 from jupyter_condabuild.engines.layers.engine import LayersEngine
 from jupyter_condabuild.errors import CondaBuildError, ContentMismatch, LayerForged
@@ -107,7 +106,7 @@ def check(
             lambda layer: None,
             live=inputs.environment is not None,
             registry_first=False,
-            compiling="environment" if inputs.environment else for_foreign_packages(),
+            compiling=inputs.compiling,
         )
         made = engine.make([planned], inputs.lockfile)
         if made.unavailable:

@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack
 
 from jupyter_condabuild import progress
-from jupyter_condabuild.conda.linking.interpreter import for_foreign_packages
 from jupyter_condabuild.distribution.destinations import deliver, open_destination
 from jupyter_condabuild.distribution.push import GRACE_SECONDS, Push
 from jupyter_condabuild.distribution.rates import Rates
@@ -40,6 +39,11 @@ from jupyter_condabuild.sbom.bill import Bill
 from jupyter_condabuild.sbom.inputs import licenses_of
 from jupyter_condabuild.sbom.inventory import bill_of
 from jupyter_condabuild.trust.receipt import receipt_of
+
+_SCRIPTS_THERE = (
+    "The scripts are for another platform, and cannot run here. Write a lock file (lock --platform), and build with "
+    "--lockfile FILE --engine docker, which runs the scripts."
+)
 
 
 def build(request: BuildRequest, job: JobContext, scan: Scan | None) -> BuildResult:
@@ -102,7 +106,7 @@ def _build(request: BuildRequest, job: JobContext, scan: Scan | None, *, trustin
                 ready,
                 live=inputs.environment is not None,
                 registry_first=request.push,
-                compiling="environment" if inputs.environment else for_foreign_packages(),
+                compiling=inputs.compiling,
                 planned=lambda missing, found: job.progress.plan(
                     work(request, inputs, base, destination, missing, found)
                 ),
@@ -200,5 +204,6 @@ def _contested(request: BuildRequest, inputs: Inputs, job: JobContext) -> list[P
     paths = paths_of(inputs.plan, inputs.environment, inputs.sources, site_packages)
     if inputs.environment is None:
         dists = [package.dist for package in inputs.lockfile.conda]
-        report_link_scripts(paths, dists, job.report, strict=request.strict)
+        advice = _SCRIPTS_THERE if inputs.other else ""
+        report_link_scripts(paths, dists, job.report, strict=request.strict, advice=advice)
     return contested_layer(inputs.plan, paths, site_packages, job.report, inputs.sources)

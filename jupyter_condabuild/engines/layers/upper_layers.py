@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from jupyter_condabuild.conda.formats.explicit import pip_comments
 from jupyter_condabuild.conda.packages import CondaPackage
@@ -21,6 +24,9 @@ from jupyter_condabuild.planning.inputs import Inputs
 from jupyter_condabuild.requests.build import PlanRequest
 from jupyter_condabuild.requests.job_context import JobContext
 from jupyter_condabuild.text import listed
+
+if TYPE_CHECKING:
+    from jupyter_condabuild.planning.carried_files import Carried
 
 
 def upper_layers(
@@ -88,6 +94,8 @@ def overlay_of(
     Raises NotReproducible if the request is strict and `lost` is not empty, UsageError if the request leaves out
     changes of files of such a package, OverlayTooLarge, PrefixError or StoreError.
     """
+    if inputs.carried:
+        return _carried(inputs.carried, request, inputs, job)
     environment, drift = inputs.environment, inputs.drift
     if environment is None or drift is None:
         return None
@@ -113,6 +121,19 @@ def overlay_of(
         work=job.folder(),
         limit=request.overlay_max_bytes,
         all_clobbered=request.engine == "docker",
+    )
+
+
+def _carried(carried: Carried, request: PlanRequest, inputs: Inputs, job: JobContext) -> Overlay:
+    """Returns the overlay of an environment of another platform. Our own interpreter compiles its modules."""
+    return collect(
+        carried.environment,
+        carried.drift,
+        [],
+        replace(inputs.own, withheld=frozenset()),
+        python=Path(sys.executable) if inputs.bytecode else None,
+        work=job.folder(),
+        limit=request.overlay_max_bytes,
     )
 
 

@@ -56,6 +56,14 @@ def work(
 
 def _own(request: BuildRequest, inputs: Inputs) -> Iterator[tuple[str, int]]:
     """Yields the titles of the layers with the user's own files, and their approximate sizes in bytes."""
+    if carried := inputs.carried:
+        prefix = carried.environment.prefix
+        names = [
+            *(entry.path for entry in carried.drift.untracked),
+            *(name for pip in carried.environment.pip for name in pip.files),
+        ]
+        if size := sum(_size(f"{prefix}/{name}") for name in names):
+            yield OVERLAY, max(int(size * _RATIO), 1)
     drift = inputs.drift
     if drift and (drift or inputs.lockfile.pip):
         size = sum(entry.size for entry in (*drift.untracked, *drift.modified))

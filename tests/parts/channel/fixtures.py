@@ -85,3 +85,9 @@ def conda_prefix(tmp_path_factory: pytest.TempPathFactory, channel_url: str) -> 
 def forge(tmp_path_factory: pytest.TempPathFactory) -> Channel:
     """A channel with the Linux builds of the macOS sample; it has gaps (see `platforms.forge`)."""
     return platforms.forge(tmp_path_factory.mktemp("forge") / "channel")
+
+
+@pytest.fixture(scope="session")
+def mixed(channel: Channel, tmp_path_factory: pytest.TempPathFactory) -> Channel:
+    """The `tiny` channel with packages for other platforms (see `platforms.mixed`)."""
+    return platforms.mixed(tmp_path_factory.mktemp("mixed") / "channel", channel)

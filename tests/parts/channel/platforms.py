@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import md5, sha256
 from pathlib import Path
 from typing import Any
 
+import rattler
+from rattler import GenericVirtualPackage, PackageName, Version
+from rattler.package import BuildString
+from rattler.platform import Subdir
+
 from tests.parts.channel import channel as channels
+from tests.parts.channel.bytecode import SITE_PACKAGES as SITE
+from tests.parts.channel.bytecode import VERSION
 from tests.parts.channel.channel import Channel
-from tests.parts.channel.package import Entry, Metadata, write
+from tests.parts.channel.package import Entry, File, Metadata, Symlink, write
 
 SAMPLES = Path(__file__).parents[2] / "samples/platforms"
 """Records of a macOS prefix that rattler made, and of a Windows prefix that micromamba made, without lists of files.
@@ -147,8 +156,6 @@ def forge(folder: Path) -> Channel:
 
 def made(folder: Path, packages: Iterable[PlainPackage]) -> Channel:
     """Makes a channel of these packages, without a process for each."""
-    import asyncio
-
     channel = Channel(folder.absolute())
     for package in packages:
         place = folder / package.metadata.subdir
@@ -156,3 +163,67 @@ def made(folder: Path, packages: Iterable[PlainPackage]) -> Channel:
         package.make(place)
     asyncio.run(channels.index(channel))
     return channel
+
+
+MACH_O = bytes.fromhex("cffaedfe0c000001") + bytes(56)
+ELF_ARM = b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x03\x00\xb7\x00" + bytes(44)
+PE = b"MZ" + bytes(58) + (64).to_bytes(4, "little") + b"PE\0\0" + bytes(20)
+"""The starts of a library of macOS on an Apple processor, of Linux on an ARM processor, and of Windows."""
+
+_PROGRAMS = {"osx-arm64": MACH_O, "linux-aarch64": ELF_ARM, "win-64": PE}
+
+
+def mixed(folder: Path, linux: Channel) -> Channel:
+    """Makes a channel with the packages of `linux`, and with some of them for other platforms.
+
+    Only the Python of linux-64 runs. ``fastlib`` is for all platforms, with another version on linux-aarch64.
+    """
+    for archive in linux.archives:
+        place = folder / archive.parent.name
+        place.mkdir(parents=True, exist_ok=True)
+        (place / archive.name).hardlink_to(archive)
+    packages = []
+    version = ".".join(map(str, sys.version_info[:3]))
+    for platform, program in _PROGRAMS.items():
+        python = f"bin/python{VERSION}"
+        entries: tuple[Entry, ...] = (File(python, program, 0o755), Symlink("bin/python", f"python{VERSION}"))
+        if platform == "win-64":
+            entries = (File("python.exe", program, 0o755), File("Lib/os.py", b"# the standard library"))
+        metadata = Metadata(
+            "python", version, "h0_cpython", site_packages=None if platform == "win-64" else SITE, platform=platform
+        )
+        packages.append(PlainPackage(metadata, entries))
+        number = "1.1" if platform == "linux-aarch64" else "1.0"
+        needs = {"osx-arm64": ("libcxx",), "win-64": ("vc",)}.get(platform, ())
+        library = Metadata("fastlib", number, "h0_0", depends=("python", *needs), platform=platform)
+        packages.append(PlainPackage(library, (File("lib/fastlib.bin", program),)))
+    packages.append(
+        PlainPackage(Metadata("fastlib", "1.0", "h1_0", depends=("python",)), (File("lib/fastlib.bin", b"x"),))
+    )
+    packages += [plain("libcxx", "17.0", "h0_0", platform="osx-arm64"), plain("vc", "14.3", "h0_0", platform="win-64")]
+    return made(folder, packages)
+
+
+def installed(prefix: Path, platform: str, specs: Sequence[str], channel_url: str, cache_dir: Path) -> Path:
+    """Makes a prefix of another platform, as rattler links it there."""
+    system: Any = [
+        GenericVirtualPackage(PackageName(name), Version("14"), BuildString("0")) for name in ("__osx", "__win")
+    ]
+    subdir: Any = platform
+
+    async def work() -> None:
+        gateway = rattler.Gateway(cache_dir=cache_dir / "repodata")
+        found = await rattler.solve(
+            [channel_url], list(specs), gateway, platforms=[subdir, "noarch"], virtual_packages=system
+        )
+        await rattler.install(
+            found,
+            prefix,
+            cache_dir=cache_dir,
+            platform=Subdir(platform),
+            requested_specs=[rattler.MatchSpec(spec)._match_spec for spec in specs],
+            show_progress=False,
+        )
+
+    asyncio.run(work())
+    return prefix

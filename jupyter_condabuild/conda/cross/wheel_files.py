@@ -1,0 +1,85 @@
+"""Lays the files of a wheel out as an installer would. Nothing of the wheel is run, and nothing is compiled."""
+
+from __future__ import annotations
+
+import hashlib
+import posixpath
+import warnings
+from http.client import HTTPException
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+from zipfile import BadZipFile, ZipFile
+
+from jupyter_condabuild.conda.logins import open_url
+from jupyter_condabuild.conda.packages import PipPackage
+from jupyter_condabuild.errors import PackageMismatch, PackageNotFound, UnsafePackage, from_os_error
+
+_SECONDS = 60
+_CHUNK = 1 << 20
+_RATIO, _ALWAYS = 100, 256 << 20
+"""A wheel may unpack to this multiple of its size, and to this number of bytes in any case."""
+
+
+def install(package: PipPackage, prefix: Path, work: Path, site_packages: str, python: str) -> tuple[str, ...]:
+    """Downloads the wheel of a package, and lays its files out below a folder. Returns their paths, sorted.
+
+    A file that another wheel has brought to the same path is replaced, as pip does.
+
+    Args:
+        prefix: the folder that stands for the prefix of the image.
+        work: a folder for the wheel and its files before all of them are checked.
+        site_packages: the site-packages folder, relative to the prefix.
+        python: the interpreter that scripts name.
+
+    Raises PackageNotFound, PackageMismatch if the wheel does not have its hash, UnsafePackage for a wheel that names
+    files outside of its folders or that is none, or the error of a full disk.
+    """
+    from installer import install as lay_out
+    from installer.destinations import SchemeDictionaryDestination
+    from installer.sources import WheelFile
+
+    staged = work / package.name
+    archive = _fetched(package, work / "archives")
+    name = package.name.replace("-", "_")
+    site = staged / site_packages
+    schemes = {"purelib": site, "platlib": site, "scripts": staged / "bin", "data": staged}
+    schemes["headers"] = staged / f"include/{name}"
+    destination = SchemeDictionaryDestination({key: str(path) for key, path in schemes.items()}, python, "posix")
+    try:
+        with ZipFile(archive) as opened, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of bytecode in the wheel, which is left out
+            if sum(item.file_size for item in opened.infolist()) > max(_ALWAYS, _RATIO * archive.stat().st_size):
+                raise UnsafePackage(f"The wheel {archive.name} unpacks to far more than its size.")
+            lay_out(WheelFile(opened), destination, {"INSTALLER": b"jupyter-condabuild\n"})
+        files = sorted(str(path.relative_to(staged)) for path in staged.rglob("*") if path.is_file())
+        for path in files:
+            (prefix / path).parent.mkdir(parents=True, exist_ok=True)
+            (staged / path).replace(prefix / path)
+        archive.unlink()
+    except OSError as error:
+        raise from_os_error(error, f"unpacking {archive.name}", staged) from None
+    except (BadZipFile, ValueError, KeyError, AssertionError, RuntimeError, EOFError, NotImplementedError) as error:
+        raise UnsafePackage(f"The wheel {archive.name} cannot be unpacked: {error}.") from None
+    return tuple(files)
+
+
+def _fetched(package: PipPackage, folder: Path) -> Path:
+    """Downloads the wheel of a package, and checks its hash."""
+    folder.mkdir(parents=True, exist_ok=True)
+    name = posixpath.basename(unquote(urlsplit(package.url).path))
+    path, digest = folder / name, hashlib.sha256()
+    try:
+        with open_url(package.url, _SECONDS) as response, path.open("wb") as file:
+            while chunk := response.read(_CHUNK):
+                digest.update(chunk)
+                file.write(chunk)
+    except (OSError, ValueError, HTTPException) as error:
+        raise PackageNotFound(
+            f"The wheel {name} cannot be downloaded: {error}.", "Check that this machine can reach the package index."
+        ) from None
+    if digest.hexdigest() != package.sha256:
+        raise PackageMismatch(
+            f"The wheel {name} does not have the hash that the package index tells.",
+            "Try again. If the error remains, the package index is damaged or not honest.",
+        )
+    return path

@@ -1,0 +1,85 @@
+"""Translated: everything that is known of an environment of another platform before layers are planned for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from jupyter_condabuild.conda.linking.interpreter import is_like_ours
+from jupyter_condabuild.conda.lockfile import Lockfile
+from jupyter_condabuild.conda.prefix.drift import Drift
+from jupyter_condabuild.conda.prefix.environment import Environment
+from jupyter_condabuild.errors import UsageError
+from jupyter_condabuild.events import Log, Warning
+from jupyter_condabuild.image.glibc import glibc_of
+from jupyter_condabuild.planning.carried_files import Carried, Selection, carry, check_sources, select
+from jupyter_condabuild.planning.other_platform import OtherPlatform, for_platform
+from jupyter_condabuild.planning.own_files.exclusion import Exclusion
+from jupyter_condabuild.planning.own_files.selection import OwnFiles, own_files
+from jupyter_condabuild.requests.build import BuildRequest, PlanRequest
+from jupyter_condabuild.requests.job_context import JobContext
+
+
+@dataclass(frozen=True)
+class Translated:
+    """An environment of another platform. `compiles` says whether our interpreter can compile for its Python."""
+
+    environment: Environment
+    other: OtherPlatform
+    selection: Selection
+    own: OwnFiles
+    compiles: bool
+    asked_for_bytecode: bool
+
+    @property
+    def warnings(self) -> Iterator[Warning]:
+        """Yields what a user should know before the image is made."""
+        yield from self.other.warnings
+        yield from self.selection.warnings
+        python = self.other.lockfile.python
+        if python and self.asked_for_bytecode and not self.compiles:
+            yield Warning(
+                "no-bytecode",
+                f"The image gets no bytecode: this program runs in another Python than {python.version}, and nothing "
+                "of another platform runs here.",
+                "The first import of each module is slower. Install jupyter-condabuild in a Python of this version.",
+            )
+
+    def carry(self, job: JobContext) -> Carried:
+        """Lays out what the image gets besides conda packages. Raises the errors of `carried_files.carry`."""
+        return carry(self.environment, self.selection, self.other.lockfile, self.own, job.folder())
+
+
+def translate(
+    request: PlanRequest,
+    environment: Environment,
+    changes: Drift,
+    lockfile: Lockfile,
+    job: JobContext,
+    exclusion: Exclusion,
+) -> Translated:
+    """Solves an environment again for the platform of a request, and selects what is carried to it.
+
+    Args:
+        exclusion: what the user leaves out.
+
+    Raises UsageError for the docker engine, and the errors of `for_platform`, `select`, `check_sources` and
+    `own_files`.
+    """
+    if request.engine == "docker":
+        raise UsageError(
+            f"The environment is for {lockfile.platform}, and the docker engine copies files from it.",
+            f"Use --engine layers, or write a lock file (lock --platform {request.platform} -o conda-lock.yml) and "
+            "build with --lockfile conda-lock.yml --engine docker.",
+        )
+    with job.phase("lock"):
+        other = for_platform(environment, lockfile, request.platform, request, glibc_of(request.base))
+    if isinstance(request, BuildRequest):
+        for line in other.substitution.text().splitlines():
+            job.report(Log(line))
+    selection = select(environment, changes, other)
+    own = own_files(request, selection.environment, selection.drift, job.store, job.report, exclusion)
+    check_sources(own, selection, request.platform)
+    python = other.lockfile.python
+    compiles = python is not None and is_like_ours(python)
+    return Translated(environment, other, selection, own, compiles, request.bytecode)
