@@ -16,6 +16,7 @@ from tests.parts.channel import prefix as prefixes
 from tests.parts.channel import wheels
 from tests.parts.small_prefix import SITE, SmallPrefix
 
+COMMIT = "c0ffee1234" * 4
 SHA = "ab" * 32
 
 
@@ -115,10 +116,10 @@ def test_a_conda_package_with_a_wrong_installer_belongs_to_conda(small: SmallPre
          "archive", "https://h/a.tar.gz", SHA),
         ({"url": "https://h/a.tar.gz", "archive_info": {"hashes": {"sha256": "x"}}},
          "archive", "https://h/a.tar.gz", ""),
-        ({"url": "https://x-token:pw@h/a.git", "vcs_info": {"vcs": "git", "commit_id": "c0ffee"}, "subdirectory": "py"},
-         "vcs", "git+https://h/a.git@c0ffee#subdirectory=py", ""),
-        ({"url": "ssh://git@h/a.git", "vcs_info": {"vcs": "git", "commit_id": "c0ffee"}},
-         "vcs", "git+ssh://git@h/a.git@c0ffee", ""),
+        ({"url": "https://x-token:pw@h/a.git", "vcs_info": {"vcs": "git", "commit_id": COMMIT}, "subdirectory": "py"},
+         "vcs", f"git+https://h/a.git@{COMMIT}#subdirectory=py", ""),
+        ({"url": "ssh://git@h/a.git", "vcs_info": {"vcs": "git", "commit_id": COMMIT}},
+         "vcs", f"git+ssh://git@h/a.git@{COMMIT}", ""),
         ({"url": "file:///home/me/a", "dir_info": {}}, "local", "file:///home/me/a", ""),
         ({"url": "file:///home/me/a%20b", "dir_info": {"editable": True}}, "editable", "file:///home/me/a%20b", ""),
     ],
@@ -228,3 +229,17 @@ def test_the_rest_of_an_interrupted_uninstall_is_no_distribution(small: SmallPre
     """The names of these folders begin with a tilde. pip ignores them, too."""
     small.write(f"{SITE}/~ix-1.0.dist-info/METADATA", b"Name: six\nVersion: 1.0\n")
     assert snapshot(small.path).pip == ()
+
+
+@pytest.mark.parametrize(
+    ("info", "code"),
+    [
+        ({"commit_id": "a" * 40}, "vcs-install"),
+        ({"requested_revision": "main"}, "pip-without-hash"),
+        ({"requested_revision": "v1.0", "commit_id": "v1.0"}, "pip-without-hash"),
+    ],
+)
+def test_a_branch_of_a_repository_is_no_commit(small: SmallPrefix, info: dict[str, str], code: str) -> None:
+    """Such a package can be another one tomorrow, so it counts as one without a hash, as in a lock file."""
+    small.pip("mine", direct_url={"url": "https://h.org/mine", "vcs_info": {"vcs": "git", **info}})
+    assert codes(snapshot(small.path)) == [code]

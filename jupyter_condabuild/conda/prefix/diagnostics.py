@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from jupyter_condabuild.conda.channels import is_local, package_url
+from jupyter_condabuild.conda.formats.pip_sources import is_pinned
 from jupyter_condabuild.conda.prefix.records import PrefixRecord
 from jupyter_condabuild.events import Warning
 from jupyter_condabuild.text import counted, listed
@@ -75,7 +76,7 @@ def _pip_warnings(environment: Environment) -> Iterator[Warning]:
                 f"{title} was installed from a place on this machine ({package.url or package.index}).",
                 "The image contains the installed files. Other users cannot install the package from the lock file.",
             )
-        elif distribution.source == "vcs":
+        elif distribution.source == "vcs" and is_pinned(package.url):
             yield Warning(
                 "vcs-install",
                 f"{title} was built from version control ({package.url}).",
@@ -90,7 +91,9 @@ def _pip_warnings(environment: Environment) -> Iterator[Warning]:
     if names := [
         distribution.package.name
         for distribution in environment.pip
-        if not distribution.package.sha256 and distribution.source in ("index", "archive")
+        if not distribution.package.sha256
+        and distribution.source in ("index", "archive", "vcs")
+        and not is_pinned(distribution.package.url)
     ]:
         yield Warning(
             "pip-without-hash",
