@@ -261,8 +261,8 @@ def _warnings(
     withheld: Collection[str],
 ) -> tuple[Warning, ...]:
     warnings = list(environment.warnings if environment else findings(lockfile))
-    for warning in changes.warnings if changes else ():
-        if changes and warning.code == "untracked-files":  # a file that is left out is not copied
+    for warning in changes.warnings if changes is not None else ():
+        if changes is not None and warning.code == "untracked-files":  # a file that is left out is not copied
             warnings += untracked_warnings(entry for entry in changes.untracked if entry.path not in withheld)
         else:
             warnings.append(warning)

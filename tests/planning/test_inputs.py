@@ -173,6 +173,12 @@ def test_a_secret_ends_a_build_and_is_a_warning_of_a_plan(prefix: Path, tmp_path
         assert read_inputs(allowed, job).own.findings == ()
 
 
+def test_warnings_of_an_environment_without_changes_are_said(prefix: Path, tmp_path: Path) -> None:
+    """No file is modified, missing or of no package, but a file of a package has other permissions in the image."""
+    (prefix / "share/x").chmod(0o600)
+    assert "file-modes" in [item.code for item in read(tmp_path, prefix=prefix)[0].warnings]
+
+
 def test_a_file_is_said_to_be_copied_or_to_be_left_out(prefix: Path, tmp_path: Path) -> None:
     """Each file has one warning, the one that is true."""
     private, shared = prefix / "share/own.txt", prefix / "share/notes.txt"
