@@ -29,6 +29,8 @@ COMMANDS = (
     "base",
     "diff",
     "verify",
+    "inspect",
+    "run",
     "licenses",
     "who-has",
     "prune",

@@ -17,7 +17,7 @@ MOST_MODULES = 25
 CATCH_ALL_NAMES = {"utils", "util", "helpers", "helper", "manager", "managers", "common", "misc"}
 
 FOUNDATION = {"errors", "events", "text", "files", "settings", "progress", "proxies", "certificates", "warning_codes"}
-ROOMS = ["requests", "image", "planning", "trust", "sbom", "distribution", "engines", "jobs"]
+ROOMS = ["requests", "image", "planning", "trust", "sbom", "distribution", "engines", "jobs", "receive"]
 """The floors, from the lowest to the highest. They are above conda and oci."""
 
 BELOW = {
@@ -35,7 +35,8 @@ BELOW = {
     "oci": FOUNDATION,
     **{room: {*ROOMS[:floor], "conda", "oci"} | FOUNDATION for floor, room in enumerate(ROOMS[:-1])},
     "trust": {"__init__", "requests", "image", "planning", "conda", "oci"} | FOUNDATION,
-    "jobs": {"__init__", *ROOMS[:-1], "conda", "oci"} | FOUNDATION,
+    "jobs": {"__init__", *ROOMS[:-2], "conda", "oci"} | FOUNDATION,
+    "receive": {"requests", "image", "trust", "conda", "oci"} | FOUNDATION,
     # The server starts the commands of the command line as child processes, and does not import them.
     "server": {"__init__", *ROOMS, "conda", "oci"} | FOUNDATION,
     "commands": {"__init__", *ROOMS} | FOUNDATION,
@@ -55,7 +56,12 @@ ONLY_IN = {
     # hole.
     "httpx": ("oci/http.py",),
     # The last two modules are only for the docker engine: builds and pushes, and the errors of all three.
-    "docker": ("oci/engine/daemon.py", "oci/engine/builder.py", "oci/engine/faults.py"),
+    "docker": (
+        "oci/engine/daemon.py",
+        "oci/engine/builder.py",
+        "oci/engine/containers.py",
+        "oci/engine/faults.py",
+    ),
     # These two modules talk to no engine. They read Docker's configuration and .dockerignore as Docker does.
     "docker.auth": ("oci/engine/daemon.py", "oci/engine/builder.py", "oci/logins/credentials.py"),
     # The purls of SBOMs. The libraries of the formats are slow to import: only tests compare with them.

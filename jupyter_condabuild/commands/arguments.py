@@ -28,10 +28,10 @@ def _add(command: argparse.ArgumentParser, name: str, item: Field[Any], option: 
     more: dict[str, Any] = {"default": None, "help": option.help}
     if option.metavar:
         more["metavar"] = option.metavar
-    if not option.flags:
-        command.add_argument(name, nargs="?", **more)
-        return
     kind = json_type(item)
+    if not option.flags:  # a list takes all arguments that are left, also those that begin with a dash
+        command.add_argument(name, nargs=argparse.REMAINDER if kind is list else "?", **more)
+        return
     if kind is bool:
         more["action"] = argparse.BooleanOptionalAction if option.setting else "store_true"
     elif kind is list:

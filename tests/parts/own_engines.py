@@ -39,6 +39,16 @@ class OwnEngine:
         """The address of the engine."""
         return f"unix://{self.folder}/docker.sock"
 
+    @property
+    def network(self) -> str:
+        """The file of the engine's network namespace (network_namespaces(7))."""
+        pid = self.process.pid
+        while children := Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+            pid = int(children[0])
+            if Path(f"/proc/{pid}/comm").read_text().strip() == "dockerd":
+                break
+        return f"/proc/{pid}/ns/net"
+
     def start(self) -> None:
         """Starts the engine again after its end."""
         self.process = _dockerd(self.folder)
@@ -50,18 +60,21 @@ class OwnEngine:
         self.process.wait()
 
 
-def _dockerd(folder: Path) -> subprocess.Popen[bytes]:
+def _dockerd(folder: Path, *, bridge: bool = False) -> subprocess.Popen[bytes]:
     command = [*ENCLOSED, "dockerd", "--host", f"unix://{folder}/docker.sock", "--data-root", f"{folder}/data"]
-    command += ["--bridge=none", "--iptables=false", "--ip6tables=false"]
+    command += ["--iptables=false", "--ip6tables=false", *([] if bridge else ["--bridge=none"])]
     with (folder / "log").open("ab") as log:
         return subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
 
 
 @contextmanager
-def own_docker(size: str = "") -> Iterator[OwnEngine]:
-    """An empty Docker Engine, whose disk has a size if one is given."""
+def own_docker(size: str = "", *, bridge: bool = False) -> Iterator[OwnEngine]:
+    """An empty Docker Engine, whose disk has a size if one is given.
+
+    With a bridge, ports of its containers can be published, on addresses of the engine's own network.
+    """
     with TemporaryDirectory(dir="/var/tmp") as name, _disk(Path(name, "data"), size):
-        engine = OwnEngine(Path(name), _dockerd(Path(name)))
+        engine = OwnEngine(Path(name), _dockerd(Path(name), bridge=bridge))
         try:
             until_it_answers(engine.host, engine.process).close()
             yield engine

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from jupyter_condabuild.errors import EngineFault, EngineUnavailable, from_os_error
 from jupyter_condabuild.oci.archive import Archive, Progress, entries, silent, stream, stream_size
 from jupyter_condabuild.oci.engine.endpoint import Endpoint, usual_sockets
-from jupyter_condabuild.oci.engine.faults import engine_errors, one_line, raise_failure, root_cause
+from jupyter_condabuild.oci.engine.faults import downloaded, engine_errors, one_line, raise_failure, root_cause
 from jupyter_condabuild.oci.image import Image, Reference
 from jupyter_condabuild.oci.logins.credentials import for_engine
 
@@ -171,12 +171,13 @@ class Daemon:
                 return identity
         raise EngineFault(f"{self.name} accepted the image, but it has no image with the id {expected[0]} afterwards.")
 
-    def pull(self, reference: str, platform: str | None = None) -> bool:
+    def pull(self, reference: str, platform: str | None = None, progress: Callable[[int], None] | None = None) -> bool:
         """Lets the engine pull an image with the user's own credentials.
 
         Args:
             reference: the name of the image.
             platform: the platform, such as ``linux/arm64``. None for the engine's own platform.
+            progress: called with the number of bytes that were downloaded so far.
 
         Returns:
             False if the registry has no image with this name.
@@ -200,7 +201,7 @@ class Daemon:
                     platform=platform,
                     auth_config=for_engine(name),
                 )
-                raise_failure(answers, f"pull {name}")
+                raise_failure(downloaded(answers, progress) if progress else answers, f"pull {name}")
             except docker.errors.NotFound:
                 return False
             except EngineFault as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -51,6 +51,17 @@ def raise_failure(answers: Iterable[Any], doing: str) -> None:
     for answer in answers:
         if isinstance(answer, dict) and (failure := answer.get("error") or answer.get("message")):
             raise engine_error(f"The engine could not {doing}", str(failure))
+
+
+def downloaded(answers: Iterable[Any], progress: Callable[[int], None]) -> Iterator[Any]:
+    """Yields the answers of a pull, and calls `progress` with the number of bytes that were downloaded so far."""
+    layers: dict[str, int] = {}
+    for answer in answers:
+        detail = answer.get("progressDetail") or {} if isinstance(answer, dict) else {}
+        if detail and answer["status"] == "Downloading" and isinstance(complete := detail.get("current"), int):
+            layers[str(answer.get("id"))] = complete
+            progress(sum(layers.values()))
+        yield answer
 
 
 def engine_error(summary: str, text: str) -> EngineFault | DiskFull:

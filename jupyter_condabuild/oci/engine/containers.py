@@ -1,0 +1,209 @@
+"""Containers that an engine runs for the user, and the layers that an engine has.
+
+Source: Engine API v1.41, "Create a container", "Attach to a container", "Inspect an image".
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from jupyter_condabuild.errors import EngineFault
+from jupyter_condabuild.oci.engine.daemon import Daemon
+from jupyter_condabuild.oci.engine.faults import engine_errors
+from jupyter_condabuild.oci.image import Digest
+
+MOST_IMAGES = 500
+"""The number of images of the engine whose layers are compared."""
+
+STOP_SECONDS = 10
+"""The time that the program of a container has to end, before the engine kills it."""
+
+LABEL_OWNER = "org.jupyter.condabuild.owner"
+"""The label of a container with the process that runs it (see `owner`)."""
+
+
+def present_layers(daemon: Daemon, diff_ids: Sequence[Digest]) -> int:
+    """Returns how many of an image's lowest layers the engine has, in one of its images.
+
+    An engine shares a layer only if it has all layers below the layer, too. Raises EngineFault, EngineUnavailable.
+    """
+    wanted = [str(digest) for digest in diff_ids]
+    most = 0
+    with engine_errors("listing its images", daemon.where):
+        for identity in [image["Id"] for image in daemon.client.images()][:MOST_IMAGES]:
+            layers = (daemon.client.inspect_image(identity).get("RootFS") or {}).get("Layers") or []
+            same = next((at for at, (one, other) in enumerate(zip(wanted, layers, strict=False)) if one != other), None)
+            most = max(most, min(len(wanted), len(layers)) if same is None else same)
+            if most == len(wanted):
+                break
+    return most
+
+
+@dataclass(frozen=True)
+class ContainerOptions:
+    """The options of a container.
+
+    The container has no capability of root and can get none. It sees one folder of the machine, `folder`, as `work`.
+
+    Args:
+        command: the program; empty for the image's own.
+        user: ``UID:GID``; empty for the user of the image.
+        ports: for each port of the container, the port of this machine's loopback address; 0 for a free one.
+        network: the network mode; empty for the engine's own.
+        terminal: whether the program gets a terminal.
+    """
+
+    image: str
+    command: tuple[str, ...] = ()
+    user: str = ""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    folder: Path | None = None
+    work: str = "/work"
+    ports: Mapping[int, int] = field(default_factory=dict)
+    network: str = ""
+    gpus: bool = False
+    terminal: bool = False
+
+
+@dataclass(frozen=True)
+class State:
+    """The state of the program of a container."""
+
+    runs: bool
+    killed_for_memory: bool
+
+
+class Container:
+    """A container of an engine. It is removed at the end of the context, with the program in it."""
+
+    def __init__(self, daemon: Daemon, options: ContainerOptions) -> None:
+        self._daemon = daemon
+        self._options = options
+        self.id = ""
+
+    def __enter__(self) -> Self:
+        """Makes the container, without starting it. Raises EngineFault, EngineUnavailable."""
+        from docker.types import DeviceRequest, Mount
+
+        options, client = self._options, self._daemon.client
+        mounts = [Mount(options.work, str(options.folder), type="bind")] if options.folder else []
+        with engine_errors(f"making a container of {options.image}", self._daemon.where):
+            host = client.create_host_config(
+                network_mode=options.network or None,
+                mounts=mounts,
+                port_bindings={port: ("127.0.0.1", here or None) for port, here in options.ports.items()},
+                cap_drop=["ALL"],
+                security_opt=["no-new-privileges", "label=disable"],
+                init=True,
+                device_requests=[DeviceRequest(count=-1, capabilities=[["gpu"]])] if options.gpus else None,
+            )
+            if options.user and self._daemon.name.startswith("Podman"):
+                host["UsernsMode"] = "keep-id"  # docker-py knows only Docker's own value
+            self.id = client.create_container(
+                options.image,
+                list(options.command) or None,
+                user=options.user or None,
+                environment=dict(options.environment),
+                ports=list(options.ports),
+                host_config=host,
+                tty=options.terminal,
+                stdin_open=True,
+                labels={LABEL_OWNER: owner()},
+            )["Id"]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        client = self._daemon.client
+        with suppress(EngineFault), engine_errors("removing a container", self._daemon.where):
+            client.stop(self.id, timeout=STOP_SECONDS)
+        with engine_errors("removing a container", self._daemon.where):
+            client.remove_container(self.id, force=True, v=True)
+
+    def attach(self) -> Any:
+        """Returns a socket with the input and the output of the program. Call it before `start`."""
+        with engine_errors("connecting to a container", self._daemon.where):
+            parameters = {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
+            return self._daemon.client.attach_socket(self.id, params=parameters)
+
+    def start(self) -> None:
+        """Starts the program. Raises EngineFault, EngineUnavailable."""
+        with engine_errors(f"starting {self._options.image}", self._daemon.where):
+            self._daemon.client.start(self.id)
+
+    def port(self, port: int) -> int:
+        """Returns the port of this machine that leads to a port of the container. Raises EngineFault."""
+        with engine_errors("reading the ports of a container", self._daemon.where):
+            ports = self._daemon.client.inspect_container(self.id)["NetworkSettings"].get("Ports") or {}
+            if not (bindings := ports.get(f"{port}/tcp")):
+                raise EngineFault(
+                    f"{self._daemon.name} leads no port of this machine to the container: it has no bridge network.",
+                    "Use an engine with its usual network, or run a program that needs no port.",
+                )
+            return int(bindings[0]["HostPort"])
+
+    def state(self) -> State:
+        """Returns the state of the program."""
+        with engine_errors("looking at a container", self._daemon.where):
+            state = self._daemon.client.inspect_container(self.id)["State"]
+            return State(bool(state["Running"]), bool(state.get("OOMKilled")))
+
+    def wait(self) -> int:
+        """Waits for the end of the program, and returns its exit status."""
+        with engine_errors("waiting for a container", self._daemon.where):
+            return int(self._daemon.client.wait(self.id, timeout=None)["StatusCode"])
+
+    def resize(self, lines: int, columns: int) -> None:
+        """Tells the program the size of its terminal."""
+        with suppress(EngineFault), engine_errors("resizing a terminal", self._daemon.where):
+            self._daemon.client.resize(self.id, lines, columns)
+
+    def log(self, lines: int = 20) -> str:
+        """Returns the last lines of the program's output."""
+        with engine_errors("reading the output of a container", self._daemon.where):
+            found: bytes = self._daemon.client.logs(self.id, tail=lines)
+            return found.decode(errors="replace")
+
+
+def owner() -> str:
+    """Returns this process as the value of `LABEL_OWNER`: ``PLACE:PID:TICKS``, the ticks of its start."""
+    return f"{_place()}:{os.getpid()}:{_began(os.getpid())}"
+
+
+def remove_abandoned(daemon: Daemon) -> int:
+    """Removes the containers of this user's processes that have ended here, and returns their number.
+
+    Other machines, users and containers may use the same engine. Their containers stay.
+    """
+    removed = 0
+    with engine_errors("listing its containers", daemon.where):
+        for found in daemon.client.containers(all=True, filters={"label": LABEL_OWNER}):
+            place, pid, began = (*str(found["Labels"][LABEL_OWNER]).split(":"), "", "")[:3]
+            if place and place == _place() and pid.isdecimal() and _began(int(pid)) != began:
+                daemon.client.remove_container(found["Id"], force=True, v=True)
+                removed += 1
+    return removed
+
+
+def _place() -> str:
+    """Returns the start of this machine, the namespace of process numbers, and the user; empty without /proc."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot}/{os.stat('/proc/self/ns/pid').st_ino}/{os.getuid()}"
+    except OSError:
+        return ""
+
+
+def _began(pid: int) -> str:
+    """Returns the time when a process began, in clock ticks since the start of the machine; empty if it has ended.
+
+    Source: proc_pid_stat(5), field 22.
+    """
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except OSError:
+        return ""

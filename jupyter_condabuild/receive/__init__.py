@@ -1,0 +1,1 @@
+"""What a labmate does with an image that somebody has shared: inspects it, and runs it."""

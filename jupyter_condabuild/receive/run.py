@@ -1,0 +1,203 @@
+"""Runs an image that somebody has shared, after its user has seen who built it."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import time
+import urllib.request
+import webbrowser
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from jupyter_condabuild.errors import EngineFault, EngineUnavailable, UsageError
+from jupyter_condabuild.events import Log, Progress, Report, Warning
+from jupyter_condabuild.image.paths import ENTRYPOINT, WORK
+from jupyter_condabuild.oci.engine.containers import Container, ContainerOptions, remove_abandoned
+from jupyter_condabuild.oci.engine.daemon import Daemon
+from jupyter_condabuild.oci.image import Reference
+from jupyter_condabuild.receive.attachment import attach, has_terminal
+from jupyter_condabuild.receive.inspection import Inspection, inspect
+from jupyter_condabuild.requests.job_context import JobContext, open_job
+from jupyter_condabuild.requests.receive import RunRequest
+from jupyter_condabuild.text import clean, size_text
+
+JUPYTER_PORT = 8888
+"""The port of JupyterLab in a container."""
+
+START_SECONDS = 60
+"""The time that JupyterLab has to answer."""
+
+Ask = Callable[[Inspection], bool]
+"""A function that shows an image to the user, and returns whether the user wants to run it."""
+
+
+def run(request: RunRequest, report: Report, ask: Ask) -> int:
+    """Runs the image of a request until its program ends, and returns the exit status of the program.
+
+    The container has the folder of the request as its work folder, the user's own ids, no rights of root, and nothing
+    else of this machine. It is removed at the end.
+
+    Args:
+        ask: asks the user about an image that nobody vouches for whom the user trusts.
+
+    Raises UsageError, BadReference, BadImage, RegistryError, EngineUnavailable, EngineFault.
+    """
+    with open_job(request, report) as job:
+        daemon = job.keep(_engine(request))
+        found = inspect(request, job)
+        if not (found.voucher or request.yes or ask(found)):
+            raise UsageError("The image does not run, because you do not want to run it.")
+        remove_abandoned(daemon)
+        image = _fetch(found, daemon, job)
+        options = _options(request, found, image)
+        try:
+            return _run(request, options, daemon, job)
+        except EngineFault as error:
+            if not options.gpus or "device driver" not in error.message:
+                raise
+            raise EngineFault(
+                f"{daemon.name} cannot give NVIDIA GPUs to a container: {error.message}",
+                "Install the NVIDIA Container Toolkit, or run the image on the processor: --gpus none",
+            ) from None
+
+
+def _engine(request: RunRequest) -> Daemon:
+    """Connects to an engine on this machine. Raises EngineUnavailable, UsageError."""
+    try:
+        daemon = Daemon.connect(request.docker_host or None)
+    except EngineUnavailable as error:
+        apptainer = shutil.which("apptainer") or shutil.which("singularity")
+        if not apptainer or not request.reference or request.reference.kind != "registry":
+            raise
+        program = " ".join(request.command) or "sh"
+        raise EngineUnavailable(
+            error.message,
+            f"Without an engine, {Path(apptainer).name} can run the image: "
+            f"{Path(apptainer).name} exec docker://{request.reference} {ENTRYPOINT} {program}",
+        ) from None
+    try:
+        refuse_remote(daemon.where, request.folder)
+    except UsageError:
+        daemon.close()
+        raise
+    return daemon
+
+
+def refuse_remote(where: str, folder: Path) -> None:
+    """Raises UsageError if the engine at an address is on another machine."""
+    address = urlsplit(where)
+    if address.scheme not in ("unix", "npipe") and address.hostname not in ("localhost", "127.0.0.1", "::1"):
+        raise UsageError(
+            f"The engine at {where} is on another machine, where a container has no access to {folder}.",
+            "Run the command on that machine, or unset DOCKER_HOST.",
+        )
+
+
+def _fetch(found: Inspection, daemon: Daemon, job: JobContext) -> str:
+    """Brings an image into the engine, and returns the name that the engine has for it.
+
+    The name has the digest of the image that the user has seen: a tag may move in the meantime.
+    """
+    if identity := daemon.image_id(str(found.image.manifest.config.digest)):
+        return identity
+    total = found.missing or found.size
+    if found.location.kind != "registry":
+        job.report(Log("Loading the image into the engine."))
+        return daemon.load(found.image, "", lambda complete, whole: job.report(Progress("load", complete, whole)))
+    reference = found.location.reference
+    pinned = str(Reference(reference.registry, reference.repository, digest=found.image.manifest.descriptor.digest))
+    if daemon.image_id(pinned) is None:
+        job.report(Log(f"Pulling {size_text(total)}."))
+        if not daemon.pull(pinned, progress=lambda complete: job.report(Progress("pull", min(complete, total), total))):
+            raise EngineFault(f"The engine did not find {pinned}.", "Run the command again: the image may have moved.")
+    return pinned
+
+
+def _options(request: RunRequest, found: Inspection, image: str) -> ContainerOptions:
+    user, environment, ports = "", {}, {}
+    command = request.command
+    if hasattr(os, "getuid"):
+        user = f"{os.getuid()}:{os.getgid()}"
+    is_lab = not command and found.command[:2] == ("jupyter", "lab")
+    if is_lab:
+        if request.network == "none":
+            raise UsageError("JupyterLab needs a network.", "Leave out --network none, or name another program.")
+        environment = {"JUPYTER_TOKEN": secrets.token_hex(24)}
+        ports = {JUPYTER_PORT: request.port}
+        if user.startswith("0:"):  # the files of the folder are root's; JupyterLab refuses root without this option
+            command = (*found.command, "--allow-root")
+    return ContainerOptions(
+        image,
+        command=command,
+        user=user,
+        environment=environment,
+        folder=request.folder.resolve(),
+        work=WORK,
+        ports=ports,
+        network="none" if request.network == "none" else "",
+        gpus=request.gpus == "all" or (request.gpus == "auto" and found.wants_gpu and _has_gpu()),
+        terminal=not is_lab and has_terminal(),
+    )
+
+
+def _has_gpu() -> bool:
+    return Path("/dev/nvidiactl").exists()
+
+
+def _run(request: RunRequest, options: ContainerOptions, daemon: Daemon, job: JobContext) -> int:
+    with Container(daemon, options) as container:
+        if not options.ports:
+            status = attach(container, terminal=options.terminal)
+            _explain(container, job.report)
+            return status
+        container.start()
+        address = _address(container, options)
+        _await(container, address)
+        job.report(Log(f"JupyterLab runs at {address}", "stdout"))
+        job.report(Log(f"It has the folder {options.folder} as {WORK}. Ctrl-C ends it."))
+        if not request.no_browser:
+            webbrowser.open(address)
+        try:
+            status = container.wait()
+        except KeyboardInterrupt:
+            job.report(Log("JupyterLab ends. The container is removed."))
+            return 0
+        _explain(container, job.report)
+        return status
+
+
+def _address(container: Container, options: ContainerOptions) -> str:
+    return f"http://127.0.0.1:{container.port(JUPYTER_PORT)}/lab?token={options.environment['JUPYTER_TOKEN']}"
+
+
+def _await(container: Container, address: str) -> None:
+    """Waits until JupyterLab answers. Raises EngineFault, with the last lines of its output, if it ends before."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # this machine is reached without a proxy
+    until = time.monotonic() + START_SECONDS
+    while time.monotonic() < until:
+        try:
+            opener.open(address.replace("/lab?", "/api?"), timeout=5).close()
+            return
+        except OSError:
+            if not container.state().runs:
+                break
+            time.sleep(0.1)
+    raise EngineFault(
+        f"JupyterLab did not start. Its last lines: {clean(container.log().strip()) or 'none'}",
+        "Run another program to look into the image: jupyter condabuild run REFERENCE sh",
+    )
+
+
+def _explain(container: Container, report: Report) -> None:
+    """Says why a program was killed, if that was for want of memory."""
+    if container.state().killed_for_memory:
+        report(
+            Warning(
+                "out-of-memory",
+                "The engine killed the program, because it needed more memory than the engine has.",
+                "Give the engine more memory (in Docker Desktop: Settings, Resources), or use less data.",
+            )
+        )

@@ -1,0 +1,252 @@
+"""jupyter condabuild run: a program of an image gets the folder and the ids of the user, and nothing else."""
+
+from __future__ import annotations
+
+import os
+import pty
+import signal
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import docker
+import pytest
+
+from jupyter_condabuild.errors import UsageError
+from jupyter_condabuild.oci.engine.containers import LABEL_OWNER
+from jupyter_condabuild.receive.run import refuse_remote
+from tests.parts.builds import Workshop
+from tests.parts.channel import prefix as prefixes
+from tests.parts.command_line import CommandLine
+from tests.parts.own_engines import own_docker
+
+SEEN = """
+import json, os
+with open("/work/made", "w") as made:
+    made.write("1")
+status = dict(line.split(":", 1) for line in open("/proc/self/status"))
+print(json.dumps({
+    "files": sorted(os.listdir("/work")), "uid": os.getuid(), "capabilities": int(status["CapEff"], 16),
+    "privileges": status["NoNewPrivs"].strip(), "networks": sorted(os.listdir("/sys/class/net")),
+    "secrets": [name for name in os.environ if "CANARY" in name],
+}))
+"""
+
+
+@pytest.fixture(scope="module")
+def image(
+    session_workshop: Workshop, rattler_prefix: Path, base_reference: str, docker_client: docker.DockerClient
+) -> Iterator[str]:
+    """An image in the engine."""
+    name = f"localhost/run:{uuid.uuid4().hex}"
+    session_workshop.build(rattler_prefix, reference=name, load=True, base=base_reference)
+    yield f"docker-daemon:{name}"
+    docker_client.images.remove(name, force=True)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> CommandLine:
+    """The command line of a labmate, with an empty store."""
+    return CommandLine(tmp_path)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The folder of the labmate."""
+    made = tmp_path / "folder"
+    made.mkdir()
+    (made / "notebook.ipynb").write_text("{}")
+    return made
+
+
+def _left(client: docker.DockerClient, image: str) -> list[object]:
+    return client.containers.list(all=True, filters={"ancestor": image.removeprefix("docker-daemon:")})
+
+
+def test_a_program_gets_the_folder_and_nothing_else(
+    run: CommandLine, image: str, folder: Path, docker_client: docker.DockerClient
+) -> None:
+    """It has the user's ids, no capability, no way to get one, no network if none is wanted, and no variables of ours.
+
+    Files that it makes belong to the user. The container is removed.
+    """
+    words = ("--yes", "--network", "none", "--folder", folder, image, "python", "-c", SEEN)
+    done = run("run", *words, environ={"CANARY": "secret"})
+    assert done.status == 0, done.err
+    assert done.json == {
+        "files": ["made", "notebook.ipynb"],
+        "uid": os.getuid(),
+        "capabilities": 0,
+        "privileges": "1",
+        "networks": ["lo"],
+        "secrets": [],
+    }
+    assert (folder / "made").stat().st_uid == os.getuid()
+    assert _left(docker_client, image) == []
+
+
+def test_the_program_has_the_streams_and_the_exit_status(run: CommandLine, image: str) -> None:
+    """Input is passed on until its end; output and errors stay apart; the exit status is the program's."""
+    code = "import sys; print(sys.stdin.read().upper()); print('error', file=sys.stderr); sys.exit(7)"
+    done = run("run", "--yes", image, "python", "-c", code, input="piped\n")
+    assert (done.status, done.out) == (7, "PIPED\n\n")
+    assert done.err.endswith("error\n")
+
+
+def test_nothing_runs_before_the_user_agrees(
+    run: CommandLine, image: str, folder: Path, docker_client: docker.DockerClient
+) -> None:
+    """Without a terminal, an image that nobody vouches for is described and refused. With one, the user is asked."""
+    words = ("run", "--folder", folder, image, "touch", "/work/ran")
+    done = run(*words)
+    assert done.status == 2
+    assert "Unsigned: nobody says who built the image." in done.err
+    assert "--yes" in done.err
+    for answer, status in (("n", 2), ("y", 0)):
+        seen, code = _in_a_terminal(run, [*words], f"{answer}\n")
+        assert "Run it? [y/N]" in seen
+        assert code == status
+        assert (folder / "ran").exists() is (answer == "y")
+    assert _left(docker_client, image) == []
+
+
+def _in_a_terminal(run: CommandLine, words: list[object], keys: str) -> tuple[str, int]:
+    """Runs a command in a terminal, types keys after its first question or prompt, and returns output and status."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(run.folder)
+        os.execve(sys.executable, run.command(*map(str, words)), run.environ)
+    seen, typed = b"", False
+    while True:
+        try:
+            chunk = os.read(terminal, 4096)
+        except OSError:  # the other end is closed
+            break
+        if not chunk:
+            break
+        seen += chunk
+        if not typed and (b"[y/N]" in seen or b">>>" in seen):
+            typed = True
+            os.write(terminal, keys.encode())
+    os.close(terminal)
+    return seen.decode(errors="replace"), os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def test_a_program_has_the_terminal(run: CommandLine, image: str) -> None:
+    """Python's prompt works: the keys go to the program, and its exit status comes back."""
+    keys = "import os, sys; print(os.isatty(0), 6 * 7)\r\nsys.exit(5)\r\n"
+    seen, status = _in_a_terminal(run, ["run", "--yes", image, "python"], keys)
+    assert "True 42" in seen
+    assert status == 5
+
+
+def test_a_container_ends_with_the_command(run: CommandLine, image: str, docker_client: docker.DockerClient) -> None:
+    """After Ctrl-C, the container is removed. After a kill, the next run removes it, and no container of others."""
+    command = ("run", "--yes", image, "sh", "-c", "echo begun; exec sleep 600")
+    process = run.start(*command)
+    assert process.stdout
+    assert process.stdout.readline() == "begun\n"
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert _left(docker_client, image) == []
+    name = image.removeprefix("docker-daemon:")
+    label = {LABEL_OWNER: "another-machine/1/0:1:1"}
+    other = docker_client.containers.run(name, ["sleep", "600"], labels=label, detach=True, network_mode="none")
+    try:
+        process = run.start(*command)
+        assert process.stdout
+        assert process.stdout.readline() == "begun\n"
+        process.kill()
+        process.communicate()
+        assert len(_left(docker_client, image)) == 2
+        assert run("run", "--yes", image, "true").status == 0
+        assert [found.id for found in docker_client.containers.list(filters={"ancestor": name})] == [other.id]
+    finally:
+        other.remove(force=True)
+
+
+def test_what_cannot_work_is_said(run: CommandLine, image: str) -> None:
+    """No GPU toolkit, no such program, no such image, an option in the wrong place, no engine, an engine elsewhere."""
+    done = run("run", "--yes", "--gpus", "all", image, "true")
+    assert done.status == 1
+    assert "--gpus none" in done.err
+    assert run("run", "--yes", image, "no-such-program").status == 127
+    done = run("run", "--yes", "docker-daemon:localhost/no-such-image:1")
+    assert done.status == 1
+    assert "no-such-image" in done.err
+    done = run("run", image, "--yes")
+    assert done.status == 2
+    assert "stand before the name of the image" in done.err
+    done = run("run", image, environ={"DOCKER_HOST": "unix:///nowhere.sock"})
+    assert done.status == 1
+    assert "nowhere.sock" in done.err
+    for address in ("tcp://10.0.0.1:2376", "ssh://ada@lab.org"):
+        with pytest.raises(UsageError, match="another machine"):
+            refuse_remote(address, Path("/work"))
+    for address in ("unix:///run/docker.sock", "npipe:////./pipe/docker_engine", "tcp://127.0.0.1:2375"):
+        refuse_remote(address, Path("/work"))
+
+
+LAB = """#!/opt/env/bin/python
+import http.server, os
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        allowed = self.path.endswith("token=" + os.environ["JUPYTER_TOKEN"])
+        self.send_response(200 if allowed else 403)
+        self.end_headers()
+        self.wfile.write(",".join(sorted(os.listdir("."))).encode())
+http.server.HTTPServer(("0.0.0.0", 8888), Handler).serve_forever()
+"""
+GET = "import sys, urllib.request; print(urllib.request.urlopen(sys.argv[1]).read().decode())"
+
+
+def test_jupyterlab_opens_at_an_address_of_this_machine(
+    workshop: Workshop,
+    run: CommandLine,
+    folder: Path,
+    tmp_path: Path,
+    channel_url: str,
+    package_cache: Path,
+    base_reference: str,
+    registry: str,
+) -> None:
+    """The address answers when it is printed, with a token of this run; Ctrl-C ends JupyterLab with status 0.
+
+    A server that only listens stands for JupyterLab. The engine has a network of its own, and the commands join it.
+    """
+    prefix = prefixes.create(tmp_path / "env", ["python"], channel_url, package_cache)
+    [site] = prefix.glob("lib/python3.*/site-packages")
+    info = site / "jupyterlab-4.9.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: jupyterlab\nVersion: 4.9\n")
+    (info / "RECORD").write_text("jupyterlab-4.9.dist-info/METADATA,,\n../../../bin/jupyter,,\n")
+    (prefix / "bin/jupyter").write_text(LAB.replace("/opt/env", str(prefix)))
+    (prefix / "bin/jupyter").chmod(0o755)
+    name = f"{registry}/run/{uuid.uuid4().hex}:v1"
+    workshop.build(prefix, reference=name, push=True, base=base_reference)
+    with own_docker(bridge=True) as engine:
+        inside = ["nsenter", f"--net={engine.network}"]
+        words = run.command("run", "--yes", "--no-browser", "--folder", folder, name)
+        environ = {**run.environ, "DOCKER_HOST": engine.host}
+        process = subprocess.Popen([*inside, *words], stderr=subprocess.PIPE, text=True, env=environ)
+        assert process.stderr
+        seen = []
+        for line in process.stderr:
+            seen.append(line)
+            if "Ctrl-C" in line:
+                break
+        address = next(word for line in seen for word in line.split() if word.startswith("http://127.0.0.1:"))
+        answer = subprocess.run([*inside, sys.executable, "-c", GET, address], capture_output=True, text=True)
+        assert answer.stdout == "notebook.ipynb\n", "".join(seen)
+        process.send_signal(signal.SIGINT)
+        _, rest = process.communicate(timeout=60)
+        assert process.returncode == 0
+        assert "The container is removed." in rest
+        done = run("run", "--yes", "--network", "none", name, environ={"DOCKER_HOST": engine.host})
+        assert "JupyterLab needs a network" in done.err
+        with closing(docker.DockerClient(engine.host)) as client:
+            assert client.containers.list(all=True) == []
