@@ -225,6 +225,9 @@ async def test_invalid_commands_are_refused(api: Api, rattler_prefix: Path) -> N
         ({"command": "base", **source}, 422, "usage"),
         ({"command": "rebase", "reference": "UPPER"}, 422, "bad_reference"),
         ({"command": "rebase", "reference": f"x@sha256:{'0' * 64}"}, 422, "usage"),
+        ({"command": "rebase", "reference": "team/env:1"}, 422, "usage"),
+        ({"command": "base", "reference": "team/env:1", **source}, 422, "usage"),
+        ({"reference": "team/env:1", "push": True, **source}, 422, "usage"),
         ({"command": "verify", "reference": "UPPER"}, 422, "bad_reference"),
         ({"keep": 7, "archive": "x.tar", **source}, 400, "bad_request"),
     ):
