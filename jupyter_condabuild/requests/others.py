@@ -208,7 +208,7 @@ class DiffRequest(JobRequest, LockfileRequest):
 
     before: str = option(
         "",
-        "the folder of an environment, a lock file, the name of an image, or an archive",
+        "the folder of an environment, a lock file, an archive, or the name or digest of an image",
         metavar="A",
         completed=True,
     )

@@ -38,6 +38,7 @@ _JOBS: Mapping[str, Mapping[str, type]] = {
 }
 _WRITING: Mapping[str, type] = {"folder": str, "replace": bool}
 _EXPORT: Mapping[str, type] = {**SOURCES, **_WRITING, **_members(ExportRequest)}
+_DIFF_SIDES: Mapping[str, type] = {**SIDES, "build": str}
 _DIFF: Mapping[str, type] = {"before": dict, "after": dict}
 _LOGIN: Mapping[str, type] = {"registry": str, "user": str, "password": str}
 
@@ -83,7 +84,7 @@ def diff(body: bytes) -> dict[str, Any]:
     """Parses a `DiffRequest` of openapi.yaml. Raises BadRequest."""
     value = _checked(_object(body), _DIFF)
     for name in _DIFF:
-        _with_one_of(_checked(_with(value, name)[name], SIDES), SIDES)
+        _with_one_of(_checked(_with(value, name)[name], _DIFF_SIDES), _DIFF_SIDES)
     return value
 
 

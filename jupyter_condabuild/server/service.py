@@ -11,8 +11,10 @@ from typing import Any, TypeVar
 
 from jupyter_condabuild import __version__
 from jupyter_condabuild.conda.prefix.fingerprint import installation_stamp
-from jupyter_condabuild.errors import FilesExist
+from jupyter_condabuild.errors import FilesExist, NotThere
+from jupyter_condabuild.events import Finished
 from jupyter_condabuild.jobs import exported_files
+from jupyter_condabuild.oci.image import Digest, Reference
 from jupyter_condabuild.requests.build import PlanRequest
 from jupyter_condabuild.requests.option import Request
 from jupyter_condabuild.requests.others import JOBS, DiffRequest, ExportRequest, LicensesRequest, PruneRequest
@@ -168,6 +170,22 @@ class Service:
         return str(await self.kernels.prefix(body)), ""
 
     async def _side(self, side: Mapping[str, Any]) -> str:
+        if "build" in side:
+            return await self._image_of(side["build"])
         if "reference" in side:
             return await asyncio.to_thread(path_checks.image, self._root, side["reference"], self._settings)
         return "".join(await self._source(side))
+
+    async def _image_of(self, id: str) -> str:
+        """Returns the image of a finished build, by its digest. Raises NotThere."""
+        record = await self.builds.record(id)
+        result = record.ending or {}
+        if result.get("type") != Finished.type:
+            raise NotThere(f"The build {id[:100]!r} has no image.", "Name a build that has finished.")
+        if record.request.get("engine") == "docker" and not record.request.get("push"):
+            # Only the engine or the archive has such an image. Its lock file says which packages it has.
+            return str(await asyncio.to_thread(self.lockfiles.path, result["environment"]))
+        if record.command == "build" and not record.request.get("push"):
+            return str(result["digest"])
+        name = Reference.parse(result["reference"])
+        return str(Reference(name.registry, name.repository, digest=Digest.parse(result["digest"])))

@@ -150,9 +150,16 @@ export class FakeServer implements Server {
   }
 
   async difference(...sides: [Side, Side]): Promise<Difference> {
-    const [before, after] = sides.map(side => ('lockfile' in side ? side.lockfile : side.reference)) as [string, string];
+    const named = (side: Side): string => {
+      if ('build' in side) {
+        return this.find(side.build).result?.environment ?? '';
+      }
+      return 'lockfile' in side ? side.lockfile : side.reference;
+    };
+    const [before, after] = sides.map(named) as [string, string];
     const changes = this.differences.get(`${before} ${after}`) ?? [];
-    return { equal: !changes.length, before, after, same: 1, changes };
+    const files_changed = changes.filter(({ manager }) => manager === 'file').length;
+    return { equal: !changes.length, before, after, same: 1, files_compared: true, files_changed, changes };
   }
 
   follow(id: string, follower: Follower): () => void {

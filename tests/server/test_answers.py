@@ -323,3 +323,25 @@ async def test_the_page_behind_a_warning_is_served(api: Api) -> None:
     assert answer.headers["Content-Type"].startswith("text/html")
     assert '<h2 id="leaving-things-out">' in answer.body
     assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+
+
+async def test_two_builds_are_compared_right_after_they_end(
+    api: Api, kernel_prefix: Path, small_base: str, jp_root_dir: Path
+) -> None:
+    """Nobody took a snapshot, and the images are in archives: packages and files are compared all the same."""
+    ids = []
+    (jp_root_dir / "project").mkdir()
+    (jp_root_dir / "project/notes.txt").write_text("notes")
+    for more in ({}, {"include": "project"}):
+        body = {"prefix": str(kernel_prefix), "base": small_base, "archive": f"{len(ids)}.tar", **more}
+        build = await api.ended((await api("POST", "condabuild/builds", body)).json["id"])
+        assert build["state"] == "finished", build["error"]
+        ids.append(build["id"])
+    body = {"before": {"build": ids[0]}, "after": {"build": ids[1]}}
+    found = await asked(api, "diffs", body, "Difference")
+    assert (found["equal"], found["files_compared"], found["files_changed"]) == (False, True, 1)
+    assert [(one["name"], one["manager"], one["kind"]) for one in found["changes"]] == [
+        ("/work/notes.txt", "file", "added")
+    ]
+    answer = await api("POST", "condabuild/diffs", {"before": {"build": ids[0]}, "after": {"build": "0" * 16}})
+    assert (answer.status, error_of(answer)) == (404, "not_found")

@@ -119,7 +119,7 @@ test('after a build: the verification of the image', async ({ panel }) => {
   await panel.recent.getByRole('button', { name: /MB/ }).first().click();
   await panel.button('Verify').click();
   await expect(panel.node.getByText(/It is what its lock file makes|Nothing differs, but not all is proved/)).toBeVisible({ timeout: 60_000 });
-  await expect(panel.node.getByText(/\d+ parts proved/)).toBeVisible();
+  await expect(panel.node.getByText(/\d+ packages proved/)).toBeVisible();
   await panel.inOrder();
   await panel.picture('verified');
 });
@@ -131,7 +131,7 @@ test('history: repeat and compare builds', async ({ panel }) => {
   const before = await entries.count();
   await entries.getByRole('button', { name: /MB/ }).first().click();
   await panel.button('Rebuild').click();
-  await expect(panel.node.getByText('The packages are the same.')).toBeVisible();
+  await expect(panel.node.getByText('The packages and all other files are the same.')).toBeVisible();
   await panel.button(/Environment and history/).click();
   await expect(entries).toHaveCount(before + 1);
   await panel.button(/^Actions for/).first().click();
@@ -141,7 +141,7 @@ test('history: repeat and compare builds', async ({ panel }) => {
   await panel.inOrder();
   await panel.picture('history-300');
   await panel.recent.getByRole('button', { name: 'Compare' }).click();
-  await expect(panel.node.getByText(/^compared with/)).toBeVisible();
+  await expect(panel.node.getByLabel('Compared with')).toBeVisible();
   await panel.inOrder();
 });
 

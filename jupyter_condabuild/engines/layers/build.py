@@ -22,6 +22,7 @@ from jupyter_condabuild.engines.layers.work import work
 from jupyter_condabuild.engines.result import BuildResult
 from jupyter_condabuild.errors import BlobGone
 from jupyter_condabuild.events import Finished, Warning
+from jupyter_condabuild.image import kept_images
 from jupyter_condabuild.image.base import Base, resolve
 from jupyter_condabuild.image.configuration import command, runtime_layer
 from jupyter_condabuild.image.layers import LayerStack, ReadyLayer
@@ -135,6 +136,7 @@ def _build(request: BuildRequest, job: JobContext, scan: Scan | None, *, trustin
         statements = _statements(image, request, inputs, base, above, sboms) if push else None
         pushed = deliver(image, request, destination, push, statements, job, inputs.private)
         _keep_rates(started, making, [*packages.layers, *upper], planned, push, job)
+    kept_images.keep(image, job.store)
     job.progress.finish()
     finished = Finished(
         reference=str(request.reference or ""),

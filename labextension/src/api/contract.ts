@@ -29,7 +29,7 @@ export type ShareCommand = Schemas['ShareCommand'];
 export type Source = { kernel_id: string } | { kernel_name: string } | { prefix: string };
 
 /** One of two things that are compared. */
-export type Side = { lockfile: string } | { reference: string };
+export type Side = { lockfile: string } | { reference: string } | { build: string };
 
 type Sourceless<Request> = Omit<Request, 'kernel_id' | 'kernel_name' | 'prefix' | 'lockfile'>;
 

@@ -863,9 +863,19 @@ export interface components {
         /** @description The image's name; `docker-daemon:NAME`; or an archive, as `oci-archive:PATH` or `docker-archive:PATH` relative to the server's root folder. */
         ImageName: string;
         DiffRequest: {
-            before: components["schemas"]["Side"];
-            after: components["schemas"]["Side"];
+            before: components["schemas"]["DiffSide"];
+            after: components["schemas"]["DiffSide"];
         };
+        /** @description Exactly one of kernel_id, kernel_name, prefix, lockfile, reference and build. */
+        DiffSide: {
+            kernel_id?: string;
+            kernel_name?: string;
+            prefix?: string;
+            lockfile?: components["schemas"]["Digest"];
+            reference?: components["schemas"]["ImageName"];
+            /** @description The id of a finished build. Its image is compared. */
+            build?: string;
+        } & (unknown | unknown | unknown | unknown | unknown | unknown);
         /** @description Exactly one of kernel_id, kernel_name, prefix, lockfile and reference. */
         Side: {
             kernel_id?: string;
@@ -881,18 +891,25 @@ export interface components {
             after: components["schemas"]["Digest"];
             /** @description The number of packages that do not differ. */
             same: number;
+            /** @description Whether files that belong to no package were compared. A lock file and an image of the docker engine do not have them. */
+            files_compared: boolean;
+            /** @description The number of files that differ. `changes` has at most 1000 of them. */
+            files_changed: number;
             changes: components["schemas"]["Change"][];
         };
         Change: {
             name: string;
-            /** @enum {string} */
-            manager: "conda" | "pip";
+            /**
+             * @description `file`: a file that belongs to no package.
+             * @enum {string}
+             */
+            manager: "conda" | "pip" | "file";
             /**
              * @description `rebuilt`: the version is the same, the archive is not.
              * @enum {string}
              */
             kind: "added" | "removed" | "changed" | "rebuilt";
-            /** @description The version; for a conda package also the build. Empty if the package is not there. */
+            /** @description The version; for a conda package also the build; for a file its size, its target, or `deleted`. Empty if it is not there. */
             before: string;
             after: string;
         };

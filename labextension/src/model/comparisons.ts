@@ -33,7 +33,7 @@ export class Comparisons {
 
   /** Display the differences between two builds. */
   async compare(before: Build, now: Build): Promise<void> {
-    this.store.set({ comparison: { before, after: now, changes: null, fault: null } });
+    this.store.set({ comparison: comparing(before, now) });
     const comparison = await this.difference(before, now);
     const displayed = this.store.state.comparison;
     if (displayed?.before.id === before.id && displayed.after.id === now.id) {
@@ -43,15 +43,16 @@ export class Comparisons {
 
   private async difference(before: Build, after: Build): Promise<Comparison> {
     try {
-      const { changes } = await this.server.difference({ lockfile: lockDigestOf(before) }, { lockfile: lockDigestOf(after) });
-      return { before, after, changes, fault: null };
+      const { changes, files_changed, files_compared } = await this.server.difference({ build: before.id }, { build: after.id });
+      const listed = changes.filter(({ manager }) => manager === 'file').length;
+      return { before, after, changes, filesCompared: files_compared, unlisted: files_changed - listed, fault: null };
     } catch (error) {
-      return { before, after, changes: null, fault: faultOf(error) };
+      return { ...comparing(before, after), fault: faultOf(error) };
     }
   }
 }
 
-/** The digest of the lock file from which a build was made. */
-function lockDigestOf({ request, result }: Build): string {
-  return result?.environment || request.lockfile;
+/** A comparison before its answer has come. */
+function comparing(before: Build, after: Build): Comparison {
+  return { before, after, changes: null, filesCompared: false, unlisted: 0, fault: null };
 }

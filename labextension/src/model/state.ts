@@ -67,6 +67,10 @@ export interface Comparison {
   before: Build;
   after: Build;
   changes: Change[] | null;
+  /** Whether the files that belong to no package were compared, too. */
+  filesCompared: boolean;
+  /** The number of files that differ, but are not among the changes. */
+  unlisted: number;
   fault: Fault | null;
 }
 
@@ -189,6 +193,11 @@ export function existingBuild({ builds, existing, form }: PanelState): Build | n
 export function replaces(state: PanelState): boolean {
   const before = existingBuild(state);
   return state.existing !== null && !(before && before.request.identity === state.snapshot?.identity);
+}
+
+/** The builds that made an image, the newest first. */
+export function images(builds: readonly Build[]): Build[] {
+  return builds.filter(build => build.state === 'finished' && build.command !== 'verify');
 }
 
 /** The newest image of an environment that is older than `before`; null if there is none, or if `prefix` is empty. */

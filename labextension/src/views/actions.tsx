@@ -3,14 +3,16 @@
 import React from 'react';
 
 import type { Build } from '../api/contract';
-import { previousImage, type PanelState } from '../model/state';
+import { images, previousImage, type PanelState } from '../model/state';
 import { useSurroundings } from './context';
 import { Link } from './parts';
 
 export function Actions(props: { build: Build; state: PanelState }): JSX.Element {
   const { ask, confirm, model, trans } = useSurroundings();
   const { build, state } = props;
-  const before = build.result && previousImage(state.builds, build.request.prefix, build.created);
+  const others = images(state.builds).filter(other => other.id !== build.id);
+  // The previous image of the same environment is compared first; the view has all others.
+  const before = build.result && (previousImage(state.builds, build.request.prefix, build.created) ?? others[0]);
   const image = build.result !== null && build.command !== 'verify';
   const rebase = async (): Promise<void> => {
     const base = await ask({
@@ -41,7 +43,7 @@ export function Actions(props: { build: Build; state: PanelState }): JSX.Element
           {image ? trans.__('Rebuild') : build.result ? trans.__('Verify again') : trans.__('Retry')}
         </Link>
       )}
-      {before && <Link onClick={() => void model.compare(before, build)}>{trans.__('Compare')}</Link>}
+      {before && build.command !== 'verify' && <Link onClick={() => void model.compare(before, build)}>{trans.__('Compare')}</Link>}
       {image && build.request.push && build.request.engine === 'layers' && (
         <Link onClick={() => void rebase()} title={trans.__('No layer is built again')}>
           {trans.__('New base…')}

@@ -2,20 +2,23 @@
 
 import React from 'react';
 
-import type { Change } from '../api/contract';
+import type { Build, Change } from '../api/contract';
 import { versions } from '../model/changes';
-import type { Comparison } from '../model/state';
+import { images, type Comparison } from '../model/state';
 import { useSurroundings } from './context';
 import { Link, Notice, Row, Section } from './parts';
-import { buildName } from './words';
+import { agoText, buildName } from './words';
 
 const SHOWN = 100;
 
 export function Changes(props: { comparison: Comparison }): JSX.Element {
   const { trans } = useSurroundings();
-  const { before: image, changes, fault } = props.comparison;
+  const { before: image, changes, fault, filesCompared, unlisted } = props.comparison;
   const value = (change: Change): string => {
     const [before, after] = versions(change);
+    if (change.manager === 'file' && change.kind === 'changed' && before === after) {
+      return trans.__('%1, other content', after);
+    }
     switch (change.kind) {
       case 'added':
         return trans.__('added %1', after);
@@ -31,26 +34,52 @@ export function Changes(props: { comparison: Comparison }): JSX.Element {
     <Section title={trans.__('Changed since %1', buildName(image))}>
       {fault && <Notice kind="warning" fault={fault} />}
       {!fault && !changes && <p className="jp-CondaBuild-quiet">{trans.__('Comparing…')}</p>}
-      {changes?.length === 0 && <p className="jp-CondaBuild-quiet">{trans.__('The packages are the same.')}</p>}
+      {changes?.length === 0 && filesCompared && (
+        <p className="jp-CondaBuild-quiet">{trans.__('The packages and all other files are the same.')}</p>
+      )}
+      {changes?.length === 0 && !filesCompared && (
+        <p className="jp-CondaBuild-quiet">{trans.__('The packages are the same.')}</p>
+      )}
       {changes?.slice(0, SHOWN).map(change => (
         <Row key={`${change.manager} ${change.name}`} name={change.name} value={value(change)} />
       ))}
-      {changes && changes.length > SHOWN && (
-        <p className="jp-CondaBuild-quiet">{trans.__('and %1 more', changes.length - SHOWN)}</p>
+      {changes && changes.length + unlisted > SHOWN && (
+        <p className="jp-CondaBuild-quiet">{trans.__('and %1 more', changes.length + unlisted - SHOWN)}</p>
+      )}
+      {changes && !filesCompared && (
+        <p className="jp-CondaBuild-quiet">{trans.__('Files that belong to no package were not compared.')}</p>
       )}
     </Section>
   );
 }
 
 /** The comparison of a build with an earlier one. */
-export function ComparisonView(props: { comparison: Comparison }): JSX.Element {
-  const { model, trans } = useSurroundings();
+export function ComparisonView(props: { builds: readonly Build[]; comparison: Comparison }): JSX.Element {
+  const { language, model, trans } = useSurroundings();
   const { before, after } = props.comparison;
+  const others = images(props.builds).filter(build => build.id !== after.id);
   return (
     <>
       <Link onClick={() => model.endComparison()}>‹ {trans.__('Back')}</Link>
       <h2 className="jp-CondaBuild-cut">{buildName(after)}</h2>
-      <p className="jp-CondaBuild-quiet">{trans.__('compared with %1', buildName(before))}</p>
+      <label className="jp-CondaBuild-field">
+        {trans.__('Compared with')}
+        <select
+          value={before.id}
+          onChange={event => {
+            const chosen = others.find(build => build.id === event.target.value);
+            if (chosen) {
+              void model.compare(chosen, after);
+            }
+          }}
+        >
+          {others.map(build => (
+            <option key={build.id} value={build.id}>
+              {`${buildName(build)} · ${agoText(language, build.created)}`}
+            </option>
+          ))}
+        </select>
+      </label>
       <Changes comparison={props.comparison} />
     </>
   );

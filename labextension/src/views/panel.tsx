@@ -58,7 +58,7 @@ function Body({ state }: { state: PanelState }): JSX.Element {
     return <Notice kind="error" fault={fault} />;
   }
   if (state.comparison) {
-    return <ComparisonView comparison={state.comparison} />;
+    return <ComparisonView builds={state.builds} comparison={state.comparison} />;
   }
   if (build) {
     return (

@@ -1,0 +1,28 @@
+"""The images that this machine has made: the local store keeps their manifests and configurations, to compare them."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from jupyter_condabuild.errors import ContentMismatch, ImageError
+from jupyter_condabuild.oci.documents import read_document
+from jupyter_condabuild.oci.image import OCI_MANIFEST, Descriptor, Digest, Image, Manifest
+from jupyter_condabuild.oci.layout import Store
+
+
+def keep(image: Image, store: Store) -> None:
+    """Keeps the manifest and the configuration of an image. Raises StoreError."""
+    manifest = image.manifest
+    for descriptor, data in ((manifest.descriptor, manifest.raw), (manifest.config, image.config)):
+        if not store.has(descriptor):
+            store.put(descriptor, [data])
+
+
+def find(digest: Digest, store: Store) -> Image | None:
+    """Returns an image by the digest of its manifest; None if the store does not have it. Its layers may be missing."""
+    with suppress(OSError, ContentMismatch, ImageError):
+        size = store.path(digest).stat().st_size
+        manifest = Manifest.parse(read_document(store, Descriptor(OCI_MANIFEST, digest, size)), OCI_MANIFEST)
+        config = read_document(store, manifest.config)
+        return Image(manifest, config, {layer.digest: store for layer in manifest.layers})
+    return None
