@@ -28,6 +28,7 @@ from jupyter_condabuild.image.glibc import glibc_of
 from jupyter_condabuild.image.paths import PREFIX, USER
 from jupyter_condabuild.jobs.lock import lock_report
 from jupyter_condabuild.oci.image import Reference
+from jupyter_condabuild.oci.location import has_prefix
 from jupyter_condabuild.planning.inputs import read_lockfile
 from jupyter_condabuild.planning.own_files.exclusion import editable_warnings
 from jupyter_condabuild.planning.own_files.ignore_files import DOCKERIGNORE
@@ -173,6 +174,11 @@ def without_local_packages(lockfile: Lockfile) -> tuple[Lockfile, list[str]]:
 
 
 def _dockerfile(inputs: ExportInputs) -> Exported:
+    if has_prefix(inputs.base):
+        raise UsageError(
+            f"A Dockerfile needs a base image in a registry, and the base is {inputs.base}.",
+            "Name a base in a registry, such as debian:12-slim.",
+        )
     docker_recipe = recipe(
         inputs.lockfile,
         Wanted(

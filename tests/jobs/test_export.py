@@ -170,6 +170,14 @@ def test_the_dockerfile_is_exported_with_its_files(tmp_path: Path) -> None:
     assert load(folder / "environment/conda-lock.yml").digest == asked().lockfile.digest
 
 
+@pytest.mark.parametrize("base", ["oci-archive:/lab/base.tar", "docker-daemon:debian:12-slim"])
+def test_a_dockerfile_needs_a_base_in_a_registry(base: str) -> None:
+    """An archive and an image of an engine are refused by name: a Dockerfile cannot name them."""
+    with pytest.raises(UsageError, match=f"the base is {base}") as refused:
+        export("dockerfile", asked(base=base))
+    assert "debian:12-slim" in refused.value.hint
+
+
 def test_dockerignore_leaves_out_unneeded_files_and_passwords(tmp_path: Path) -> None:
     """The exported list has the files that a build leaves out. The user can include data again with a line."""
     for name in (*IGNORED_FOLDERS, "data", "logs"):

@@ -36,8 +36,8 @@ test('files and lock files are saved in the workspace, replaced after a question
   await dialog.getByRole('button', { name: 'Replace' }).click();
   await expect(panel.node.getByText(/^Saved: /)).toBeVisible({ timeout: 60_000 });
 
-  await kinds.selectOption('Dockerfile');
-  const [download] = await Promise.all([page.waitForEvent('download', { timeout: 60_000 }), panel.node.getByRole('button', { name: 'Download' }).click()]);
-  expect(download.suggestedFilename()).toBe('dockerfile.tar');
-  expect(readFileSync(await download.path(), 'latin1')).toContain('environment/Dockerfile');
+  const button = panel.node.getByRole('button', { name: 'Download' });
+  const [download] = await Promise.all([page.waitForEvent('download', { timeout: 60_000 }), button.click()]);
+  expect(download.suggestedFilename()).toBe('github-actions.tar');
+  expect(readFileSync(await download.path(), 'latin1')).toContain('.github/workflows/');
 });

@@ -13,6 +13,8 @@ export interface ExportedFile {
 export interface Exported {
   lockfile: string;
   reference: string;
+  /** The base image; that of the settings if there is none. */
+  base?: string;
 }
 
 /** The files, their paths if they were written, and the server's advice for them. */
