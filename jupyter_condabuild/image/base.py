@@ -80,7 +80,7 @@ def resolve(location: ImageLocation, architecture: str, job: JobContext, *, pati
     except CondaBuildError as error:
         raise BaseUnavailable(
             f"The base image {location} is not available: {error.message}", error.hint or None
-        ) from None
+        ) from error
     name = location.path.name if location.is_file else location.name
     return Base(name, saved.manifest.descriptor.digest, saved)
 

@@ -6,6 +6,7 @@ import importlib
 import time
 
 from jupyter_condabuild.engines.result import BuildResult
+from jupyter_condabuild.errors import BaseUnavailable, RegistryError
 from jupyter_condabuild.events import Event, Layer, Phase, Report, Warning
 from jupyter_condabuild.planning.scan import scan
 from jupyter_condabuild.requests.build import BuildRequest
@@ -15,8 +16,34 @@ from jupyter_condabuild.requests.job_context import open_job
 def run(request: BuildRequest, report: Report) -> BuildResult:
     """Builds the image of a request and delivers it to its destinations.
 
-    The image appears under its name only after all of its parts have arrived. Raises CondaBuildError of any kind.
+    The image appears under its name only after all of its parts have arrived. Raises CondaBuildError of any kind. If
+    the registry of the base cannot be used, the error names the places where an image of the same name is.
     """
+    try:
+        return _build(request, report)
+    except BaseUnavailable as error:
+        raise _with_advice(error, request) from None
+
+
+def _with_advice(error: BaseUnavailable, request: BuildRequest) -> BaseUnavailable:
+    if request.base.kind != "registry" or not isinstance(error.__cause__, RegistryError):
+        return error
+    from jupyter_condabuild.image.nearby_bases import WITHOUT, nearby
+
+    to = request.destination
+    base = request.base.reference
+    found = nearby(
+        base,
+        f"{to.registry}/{to.repository.rpartition('/')[0]}" if to else "",
+        request.insecure_registries,
+        request.allowed_registries,
+        request.docker_host,
+    )
+    advice = f"An image of this name is here: use --base {found[0]}." if found else WITHOUT.format(base)
+    return BaseUnavailable(error.message, f"{advice} {error.hint}".strip())
+
+
+def _build(request: BuildRequest, report: Report) -> BuildResult:
     recorder = _Recorder(report)
     with open_job(request, recorder) as job:
         if request.engine == "docker":

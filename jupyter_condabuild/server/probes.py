@@ -7,10 +7,12 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from jupyter_condabuild.errors import BaseUnavailable, CondaBuildError, DiskFull, StoreUnwritable
+from jupyter_condabuild.image.nearby_bases import nearby
 from jupyter_condabuild.oci.engine.daemon import Daemon
 from jupyter_condabuild.oci.image import Reference
 from jupyter_condabuild.oci.location import ImageLocation
@@ -42,6 +44,7 @@ class Probes:
         self._limit = limit
         self._threads = ThreadPoolExecutor(4, "condabuild-probe")
         self._shared: SingleFlight[str] = SingleFlight()
+        self._bases: SingleFlight[tuple[str, ...]] = SingleFlight()
 
     async def all(self) -> list[dict[str, Any]]:
         """Returns the objects `Probe` of openapi.yaml. There is none for the registry if no registry is set."""
@@ -50,6 +53,7 @@ class Probes:
     async def close(self) -> None:
         """Stops waiting for the probes that run."""
         await self._shared.close()
+        await self._bases.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _run(self, subject: str, name: str, probe: Probe) -> dict[str, Any]:
@@ -66,12 +70,20 @@ class Probes:
             fault = {"code": "no_answer", "message": message, "hint": "Check the network, the proxy and the name."}
         except CondaBuildError as error:
             fault = {"code": error.code, "message": error.message, "hint": error.hint}
+        instead: tuple[str, ...] = ()
+        if subject == "base" and fault:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._limit):
+                    instead = await self._bases.get(
+                        subject, lambda: loop.run_in_executor(self._threads, bases, self._settings)
+                    )
         return {
             "subject": subject,
             "name": name,
             "works": fault is None,
             "detail": detail,
             "fault": fault,
+            "instead": list(instead),
             "seconds": round(time.monotonic() - started, 3),
         }
 
@@ -136,3 +148,18 @@ def base(settings: Settings) -> str:
     if descriptor is None:
         raise BaseUnavailable(f"The base image is not available: there is no image {reference}.")
     return str(descriptor.digest)
+
+
+def bases(settings: Settings) -> tuple[str, ...]:
+    """Returns the bases that can be used in place of that of the settings, which is not available."""
+    with suppress(CondaBuildError):
+        location = ImageLocation.parse(settings.base_image)
+        if location.kind == "registry":
+            return nearby(
+                location.reference,
+                settings.registry,
+                settings.insecure_registries,
+                settings.allowed_registries,
+                settings.docker_host,
+            )
+    return ()

@@ -15,7 +15,8 @@ const BASE = { code: 'base_unavailable', message: 'The base image is not availab
 function statusWith(registry: string, faults: Partial<Record<'engine' | 'base' | 'store', typeof BASE>> = {}): Status {
   const status = aStatus();
   const probes = Object.entries(faults).map(([subject, fault]) => ({
-    ...{ subject: subject as 'engine', name: subject, works: false, detail: '', fault, seconds: 1 }
+    ...{ subject: subject as 'engine', name: subject, works: false, detail: '', fault, seconds: 1 },
+    instead: subject === 'base' ? ['lab.org/debian:12-slim'] : []
   }));
   return { ...status, settings: { ...status.settings, registry }, probes };
 }
@@ -67,14 +68,14 @@ describe('a part of the server that does not work', () => {
     const noEngine = statusWith('lab.org/team', { engine: ENGINE });
     expect(obstacleOf(stateWith({}, noEngine), 'push')).toBeNull();
     expect(obstacleOf(stateWith({}, noEngine), 'archive')).toBeNull();
-    expect(obstacleOf(stateWith({}, noEngine), 'load')).toEqual({ reason: 'fault', fault: ENGINE });
-    expect(obstacleOf(stateWith({ engine: 'docker' }, noEngine), 'push')).toEqual({ reason: 'fault', fault: ENGINE });
+    expect(obstacleOf(stateWith({}, noEngine), 'load')).toEqual({ reason: 'fault', fault: ENGINE, instead: [] });
+    expect(obstacleOf(stateWith({ engine: 'docker' }, noEngine), 'push')).toEqual({ reason: 'fault', fault: ENGINE, instead: [] });
   });
 
   it('stops no build on another base', () => {
     const noBase = statusWith('', { base: BASE });
-    expect(obstacleOf(stateWith({}, noBase))).toEqual({ reason: 'fault', fault: BASE });
-    expect(obstacleOf(stateWith({ base: 'debian:12-slim' }, noBase))).toEqual({ reason: 'fault', fault: BASE });
+    expect(obstacleOf(stateWith({}, noBase))).toEqual({ reason: 'fault', fault: BASE, instead: ['lab.org/debian:12-slim'] });
+    expect(obstacleOf(stateWith({ base: 'debian:12-slim' }, noBase))).toEqual({ reason: 'fault', fault: BASE, instead: ['lab.org/debian:12-slim'] });
     expect(obstacleOf(stateWith({ base: 'oci-archive:base.tar' }, noBase))).toBeNull();
   });
 });

@@ -93,7 +93,7 @@ def test_the_lock_file_names_no_host() -> None:
 
 
 def test_the_panel_in_a_browser(
-    registry: str, kernel_prefix: Path, small_base: str, test_cache: Path, tmp_path: Path
+    registry: str, kernel_prefix: Path, small_base: str, base_reference: str, test_cache: Path, tmp_path: Path
 ) -> None:
     """The tests run in Chromium. Their pictures are in tests/ui/results/pictures."""
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -109,6 +109,7 @@ def test_the_panel_in_a_browser(
             CONDABUILD_UI_PREFIX=str(kernel_prefix),
             CONDABUILD_UI_REGISTRY=registry,
             CONDABUILD_UI_BASE=small_base,
+            CONDABUILD_UI_MIRRORED=base_reference,
             CONDABUILD_UI_LOCKED=f"{locked} {USER} {PASSWORD}",
             CONDABUILD_UI_PYTHON=sys.executable,
             CONDABUILD_UI_OLDEST=str(_oldest_jupyterlab(test_cache)),

@@ -6,6 +6,7 @@ type Schemas = components['schemas'];
 
 export type Fault = Schemas['Error'];
 export type Status = Schemas['Status'];
+export type Probe = Schemas['Probe'];
 export type Engine = Schemas['Engine'];
 export type Installer = Schemas['Installer'];
 

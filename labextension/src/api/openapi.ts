@@ -439,6 +439,8 @@ export interface components {
             /** @description Such as "Docker 20.10.24 at unix:///var/run/docker.sock" or "logged in as ada". May be empty. */
             detail: string;
             fault: components["schemas"]["Error"] | null;
+            /** @description Bases of the same name that can be used if the base image is not available: in the registry of the settings, or in the engine. */
+            instead: string[];
             seconds: number;
         };
         /** @enum {string} */

@@ -1,13 +1,13 @@
 /** What this server can do with an image: where it goes unless a person chooses, and why it cannot go elsewhere. */
 
-import type { Fault, Status } from '../api/contract';
+import type { Fault, Probe, Status } from '../api/contract';
 import { looksLikeReference, namesRegistry } from './destination';
 import { engineOf, type PanelState } from './state';
 
 export type Destination = 'push' | 'load' | 'archive';
 
-/** Why a build cannot start: the name of the image, or a part of the server that does not work. */
-export type Obstacle = { reason: 'name' | 'registry' } | { reason: 'fault'; fault: Fault };
+/** Why a build cannot start: the name of the image, or a part of the server that does not work, and bases to use instead. */
+export type Obstacle = { reason: 'name' | 'registry' } | { reason: 'fault'; fault: Fault; instead: readonly string[] };
 
 /** The destination of a build. Without a choice, an image goes to a registry if one is known, else to an archive. */
 export function destinationOf(state: PanelState): Destination {
@@ -26,9 +26,9 @@ export function isComparable(state: PanelState): boolean {
 
 /** The reason why a build for a destination cannot start; null if nothing is known against it. */
 export function obstacleOf(state: PanelState, destination = destinationOf(state)): Obstacle | null {
-  const fault = faultBefore(state, destination);
-  if (fault) {
-    return { reason: 'fault', fault };
+  const probe = failedBefore(state, destination);
+  if (probe?.fault) {
+    return { reason: 'fault', fault: probe.fault, instead: probe.instead };
   }
   if (!looksLikeReference(state.form.reference)) {
     return { reason: 'name' };
@@ -36,14 +36,14 @@ export function obstacleOf(state: PanelState, destination = destinationOf(state)
   return destination === 'push' && !hasRegistry(state) ? { reason: 'registry' } : null;
 }
 
-/** The fault of a part of the server that a build for a destination needs. */
-function faultBefore(state: PanelState, destination: Destination): Fault | null {
+/** A part of the server that a build for a destination needs and that does not work. */
+function failedBefore(state: PanelState, destination: Destination): Probe | null {
   const { form, status } = state;
   const usesEngine = destination === 'load' || engineOf(state) === 'docker';
   const usesBase = !form.base || form.base === status?.settings.base_image;
   return probed(status, 'store') ?? (usesEngine ? probed(status, 'engine') : null) ?? (usesBase ? probed(status, 'base') : null);
 }
 
-function probed(status: Status | null, subject: Status['probes'][number]['subject']): Fault | null {
-  return status?.probes.find(probe => probe.subject === subject)?.fault ?? null;
+function probed(status: Status | null, subject: Probe['subject']): Probe | null {
+  return status?.probes.find(probe => probe.subject === subject && probe.fault) ?? null;
 }

@@ -127,6 +127,12 @@ export function BuildButton(props: { state: PanelState }): JSX.Element {
       {startFault && <Notice kind="error" fault={startFault} />}
       {obstacle?.reason === 'fault' && (
         <Notice kind="error" fault={obstacle.fault}>
+          {obstacle.instead.length > 0 && <p>{trans.__('An image of the same name is nearby. You decide whether it is the same image.')}</p>}
+          {obstacle.instead.map(base => (
+            <p key={base}>
+              <Link onClick={() => model.edit({ base })}>{trans.__('Use %1', base)}</Link>
+            </p>
+          ))}
           <Link onClick={() => void model.probe()}>{trans.__('Try again')}</Link>
         </Notice>
       )}
@@ -165,7 +171,7 @@ export function BuildButton(props: { state: PanelState }): JSX.Element {
         </button>
       </div>
       {open && <Options state={props.state} />}
-      {files && snapshot && <Exports exported={{ lockfile: snapshot.digest, reference: form.reference }} />}
+      {files && snapshot && <Exports exported={{ lockfile: snapshot.digest, reference: form.reference, ...(form.base && { base: form.base }) }} />}
     </>
   );
 }
