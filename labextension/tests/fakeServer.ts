@@ -44,6 +44,8 @@ export class FakeServer implements Server {
   knownLogins: Logins['logins'] = [];
   /** The names that the model asked a permission for. */
   permissions: string[] = [];
+  /** The requests for the contents of an environment. */
+  looked: object[] = [];
   licensed: Licenses = { licenses: {}, packages: [], commercial: [], unlicensed: [] };
   now = aStatus();
   kernels: Environments = { kernels: [], kernelspecs: [] };
@@ -78,8 +80,13 @@ export class FakeServer implements Server {
     );
   }
 
-  async contents(): Promise<Snapshot> {
+  async contents(request: object = {}): Promise<Snapshot> {
+    this.looked.push(request);
     return aSnapshot(this.changedTo ?? this.last);
+  }
+
+  whyUrl(why: string): string {
+    return `docs/${why}`;
   }
 
   async stamp(source: Source): Promise<Stamp> {

@@ -201,7 +201,7 @@ describe('a build', () => {
     await ready();
     await model.start();
     expect(server.started[0]).not.toHaveProperty('allow_secret');
-    model.edit({ allowSecret: ['/opt/sci/etc/key.pem'] });
+    model.deciding.add([{ kind: 'allowSecret', value: '/opt/sci/etc/key.pem' }]);
     await model.start();
     expect(server.started[1]).toMatchObject({ allow_secret: ['/opt/sci/etc/key.pem'] });
   });

@@ -321,7 +321,7 @@ async def test_the_page_behind_a_warning_is_served(api: Api) -> None:
     answer = await api("GET", "condabuild/docs/environments")
     assert answer.status == 200
     assert answer.headers["Content-Type"].startswith("text/html")
-    assert '<h2 id="leaving-things-out">' in answer.body
+    assert b'<h2 id="leaving-things-out">' in answer.body
     assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
 
 

@@ -36,7 +36,7 @@ test('hostile names, messages and log lines stay text', async ({ page, panel }) 
     const snapshot = (await response.json()) as Snapshot;
     snapshot.name = EVIL;
     snapshot.channels = [{ url: `https://c.org/${EVIL}`, packages: 1 }];
-    snapshot.warnings = [{ code: EVIL, message: EVIL, hint: EVIL }];
+    snapshot.warnings = [{ code: EVIL, message: EVIL, hint: EVIL, group: 'note', why: EVIL }];
     snapshot.plan.layers = snapshot.plan.layers.map(layer => ({ ...layer, packages: [`${EVIL}-1-0`] }));
     await route.fulfill({ json: snapshot });
   });
@@ -45,7 +45,7 @@ test('hostile names, messages and log lines stay text', async ({ page, panel }) 
     [
       { ...stamp(1), type: 'log', text: `\u001b[31m${EVIL}\u001b[0m\u001b]8;;javascript:alert(1)\u0007x`, stream: 'stderr' },
       { ...stamp(2), type: 'layer', key: 'k', packages: [EVIL], size: 5, state: 'built' },
-      { ...stamp(3), type: 'warning', code: EVIL, message: EVIL, hint: EVIL },
+      { ...stamp(3), type: 'warning', code: EVIL, message: EVIL, hint: EVIL, group: 'note', why: EVIL },
       { ...stamp(4), type: 'finished', ...result }
     ],
     {

@@ -202,7 +202,8 @@ test('the panel is in Chinese if JupyterLab is in Chinese', async ({ page, panel
     await expect(panel.node.getByText(/^\d+ 个软件包$/)).toBeVisible();
     await expect(panel.node.getByText('正在与镜像仓库比较…')).toBeHidden();
     // Messages of the server are translated by their code. Names are data.
-    const warning = panel.node.locator('.jp-mod-warning', { hasText: '来自本机频道的软件包' });
+    const warning = panel.node.getByRole('listitem').filter({ hasText: '来自本机频道的软件包' });
+    await warning.getByRole('button', { name: '来自本机频道的软件包' }).click();
     await expect(warning).toContainText(/ipykernel|asttokens/);
     await expect(warning).toContainText('请把这些软件包上传到他们能访问的频道。');
     await panel.inOrder();

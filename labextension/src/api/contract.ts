@@ -5,6 +5,7 @@ import type { components } from './openapi';
 type Schemas = components['schemas'];
 
 export type Fault = Schemas['Error'];
+export type Warning = Schemas['Warning'];
 export type Status = Schemas['Status'];
 export type Probe = Schemas['Probe'];
 export type Engine = Schemas['Engine'];

@@ -40,7 +40,7 @@ export interface Server {
   /** The promise of an aborted request is rejected. */
   snapshot(request: SnapshotRequest, signal?: AbortSignal): Promise<Snapshot>;
   /** The contents of an environment now, as they are compared before a build. */
-  contents(source: Source): Promise<Snapshot>;
+  contents(request: SnapshotRequest): Promise<Snapshot>;
   stamp(source: Source): Promise<Stamp>;
   licenses(prefix: string): Promise<Licenses>;
   /** Files of one kind. With a folder, they are written there. */
@@ -62,6 +62,8 @@ export interface Server {
   /** Delete an ended build from the history. */
   forget(id: string): Promise<void>;
   difference(before: Side, after: Side): Promise<Difference>;
+  /** The URL of the explanation of a warning, for a browser that has logged in. */
+  whyUrl(why: string): string;
   /** The URL of the archive that a build wrote, for a browser that has logged in. */
   archiveUrl(id: string): string;
   /** Follow the events of a build; returns a function that stops it. */
@@ -101,8 +103,8 @@ export class RestServer implements Server {
     return this.turns.take(() => this.requestJson('snapshots', 'POST', request, signal), signal);
   }
 
-  contents(source: Source): Promise<Snapshot> {
-    return this.turns.take(() => this.requestJson('snapshots', 'POST', source));
+  contents(request: SnapshotRequest): Promise<Snapshot> {
+    return this.turns.take(() => this.requestJson('snapshots', 'POST', request));
   }
 
   stamp(source: Source): Promise<Stamp> {
@@ -155,6 +157,11 @@ export class RestServer implements Server {
 
   async forget(id: string): Promise<void> {
     await this.request(`builds/${encodeURIComponent(id)}?forget=true`, 'DELETE');
+  }
+
+  whyUrl(why: string): string {
+    const [page, section] = why.split('#');
+    return `${this.url(`docs/${encodeURIComponent(page ?? '')}`)}#${encodeURIComponent(section ?? '')}`;
   }
 
   archiveUrl(id: string): string {

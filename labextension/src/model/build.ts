@@ -1,6 +1,6 @@
 /** The state of a build, made from its events. The views of running and ended builds display it. */
 
-import type { BuildEvent, Fault, Finished, LayerState, PhaseName } from '../api/contract';
+import type { BuildEvent, Fault, Finished, LayerState, PhaseName, Warning } from '../api/contract';
 import { Lines, type LogLine } from './lines';
 import { rated, type Rate } from './rate';
 import { sizeText } from './units';
@@ -37,7 +37,7 @@ export interface BuildProgress {
   layers: Record<string, Layer>;
   progress: Record<string, Progress>;
   rate: Rate;
-  warnings: Fault[];
+  warnings: Warning[];
   lines: Lines;
   /** The last lines that a tool wrote to its standard error and to its standard output; one of them explains a failure. */
   lastOutput: { error: LogLine | null; log: LogLine | null };
@@ -122,7 +122,7 @@ function apply(state: BuildProgress, event: BuildEvent): void {
       }
       break;
     case 'warning':
-      state.warnings.push({ code: event.code, message: event.message, hint: event.hint });
+      state.warnings.push({ code: event.code, message: event.message, hint: event.hint, group: event.group, why: event.why });
       break;
     case 'finished':
       state.end = { finished: event };

@@ -1,9 +1,10 @@
 /** The environment of the chosen kernel: its snapshot, the form, and the plan of a build. */
 
-import type { Fault, Snapshot, Status } from '../api/contract';
+import type { Fault, Snapshot, SnapshotRequest, Status } from '../api/contract';
 import type { Server } from '../api/server';
 import { suggestedReference } from './destination';
 import { faultOf } from './fault';
+import { decisions, selectionMembers, insideOnly, NO_SELECTION, type Selection } from './selection';
 import { Generation } from './generation';
 import { isComparable } from './possible';
 import { snapshotRequest } from './request';
@@ -22,11 +23,13 @@ import type { Store } from './store';
 const TYPING_PAUSE = 700;
 
 /** The fields of the form that change the plan. */
-const PLANNED_FIELDS: (keyof Form)[] = ['reference', 'cacheFrom', 'destination', 'base', 'engine', 'installer', 'include'];
+const PLANNED_FIELDS: (keyof Form)[] = ['reference', 'cacheFrom', 'destination', 'base', 'engine', 'installer', 'include', 'selection'];
 
 export class Environment {
   /** The values that a person entered for each environment, by its prefix. */
   private readonly entered = new Map<string, EnvironmentForm>();
+  /** The selection with which the displayed snapshot was made. */
+  private asked = NO_SELECTION;
   private readonly statuses = new Generation();
   private readonly snapshots = new Generation();
   private readonly plans = new Generation();
@@ -81,7 +84,7 @@ export class Environment {
     }
     this.store.set({ reading: true, planning: false, snapshotFault: null });
     try {
-      const snapshot = await this.server.snapshot(subject.source, this.snapshots.signal);
+      const snapshot = await this.ask(() => ({ ...subject.source, ...selectionMembers(this.store.state.form.selection) }), this.snapshots);
       if (isLatest()) {
         await this.take(snapshot);
       }
@@ -126,8 +129,8 @@ export class Environment {
     this.setForm({ ...change, ...('reference' in change && { edited: true }) });
     const { form, snapshot } = this.store.state;
     if (snapshot) {
-      const { reference, edited, archive, allowSecret, variables } = form;
-      this.entered.set(snapshot.prefix, { reference, edited, archive, allowSecret, variables });
+      const { reference, edited, archive, selection, variables } = form;
+      this.entered.set(snapshot.prefix, { reference, edited, archive, selection, variables });
     }
   }
 
@@ -168,14 +171,14 @@ export class Environment {
     }
     const compares = isComparable(this.store.state) || engineOf(this.store.state) === 'docker';
     // The files of an included folder are searched for secrets, whatever the destination is.
-    if (!form.include && !compares) {
+    if (!form.include && !compares && form.selection === this.asked) {
       this.store.set({ planning: false, existing: null, snapshot: withoutComparison(snapshot, null) });
       this.planned();
       return;
     }
     this.store.set({ planning: true });
     try {
-      const planned = await this.server.snapshot(snapshotRequest(subject.source, this.store.state), this.plans.signal);
+      const planned = await this.ask(() => snapshotRequest(subject.source, this.store.state), this.plans);
       if (isLatest()) {
         const { current } = planned.plan;
         const known = this.store.state.existing;
@@ -185,6 +188,7 @@ export class Environment {
         await this.suggest();
         this.planned();
         await this.compareExisting();
+        await this.loadLicenses();
       }
     } catch (error) {
       if (isLatest()) {
@@ -192,6 +196,48 @@ export class Environment {
         this.planned();
       }
     }
+  }
+
+  /** The selection for each environment, by its prefix. */
+  get selections(): ReadonlyMap<string, Selection> {
+    return new Map([...this.entered].map(([prefix, { selection }]) => [prefix, selection]));
+  }
+
+  /** Use the selections of an earlier session, where a person has not chosen in this one. */
+  recall(selection: ReadonlyMap<string, Selection>): void {
+    for (const [prefix, each] of selection) {
+      if (!this.entered.has(prefix)) {
+        this.entered.set(prefix, { ...EMPTY_ENVIRONMENT_FORM, selection: each });
+      }
+    }
+  }
+
+  /**
+   * Request a snapshot. If a place outside of the environment that a person has chosen does not exist any more, the server
+   * refuses: then the choices of such places are forgotten.
+   */
+  private async ask(request: () => SnapshotRequest, generation: Generation): Promise<Snapshot> {
+    const isLatest = generation.current();
+    const { selection } = this.store.state.form;
+    const inside = insideOnly(selection);
+    try {
+      return await this.answer(request(), selection, generation);
+    } catch (error) {
+      if (faultOf(error).code !== 'usage' || !isLatest() || decisions(inside).length === decisions(selection).length) {
+        throw error;
+      }
+    }
+    this.store.set({ form: { ...this.store.state.form, selection: inside } });
+    return this.answer(request(), inside, generation);
+  }
+
+  private async answer(request: SnapshotRequest, selection: Selection, generation: Generation): Promise<Snapshot> {
+    const isLatest = generation.current();
+    const snapshot = await this.server.snapshot(request, generation.signal);
+    if (isLatest()) {
+      this.asked = selection;
+    }
+    return snapshot;
   }
 
   /** Count the packages that differ from the image that the form's name has now. */

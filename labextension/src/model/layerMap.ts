@@ -68,7 +68,7 @@ export function packageName(distribution: string): string {
 function tile(layer: { key: string; title?: string; packages: string[]; size: number }, state: TileState): Tile {
   const { key, title = '', packages, size } = layer;
   const named = packages.length ? packages : [title];
-  return { key: key || title, name: key ? packageName(named[0] ?? '') : (named[0] ?? ''), packages: named, size, state };
+  return { key: key || title, name: key && key !== named[0] ? packageName(named[0] ?? '') : (named[0] ?? ''), packages: named, size, state };
 }
 
 function stateOf(layer: Layer): TileState {

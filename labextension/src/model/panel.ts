@@ -7,12 +7,14 @@ import type { Server } from '../api/server';
 import { BuildList } from './buildList';
 import { Choices } from './choices';
 import { Comparisons } from './comparisons';
+import { Deciding } from './deciding';
 import { Environment } from './environment';
 import { exportFiles, saveFiles, type Exported, type Wanted } from './exports';
 import { faultOf } from './fault';
 import { Generation } from './generation';
 import { Registries } from './registries';
 import { formRequest, imageOf, sameAgain } from './request';
+import { selectionMembers, selectionOf } from './selection';
 import { EMPTY_FORM, shownBuild, type Form, type PanelState, type Subject } from './state';
 import { Store } from './store';
 
@@ -27,6 +29,8 @@ const LOOK_INTERVAL = 5000;
 
 export class PanelModel {
   private readonly store = new Store();
+  /** What a person leaves out or takes. */
+  readonly deciding: Deciding;
   private readonly environment: Environment;
   private readonly builds: BuildList;
   private readonly endedSignal = new Signal<this, Build>(this);
@@ -175,7 +179,7 @@ export class PanelModel {
     this.store.set({ starting: true, startFault: null, outdated: false });
     let now;
     try {
-      now = await this.server.contents(subject.source);
+      now = await this.server.contents({ ...subject.source, ...selectionMembers(this.state.form.selection) });
     } catch (error) {
       this.refuse(request, error, isDisplayed());
       return;
@@ -207,9 +211,14 @@ export class PanelModel {
       destination: archive ? 'archive' : load ? 'load' : 'push',
       pull: request.pull,
       cacheFrom: request.cache_from.join(' '),
-      allowSecret: request.allow_secret,
+      selection: selectionOf(request),
       variables: request.variables
     });
+  }
+
+  /** The URL of the explanation of a warning. */
+  whyUrl(why: string): string {
+    return this.server.whyUrl(why);
   }
 
   /** Repeat a build, from the current environment or from the lock file of the build. */

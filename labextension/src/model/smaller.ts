@@ -6,7 +6,7 @@ export interface Heavy {
   name: string;
   size: number;
   /** The advice for the package; null if there is no general advice. */
-  advice: { kind: 'lighter'; instead: string } | { kind: 'cpu' | 'compiler' | 'notebook' } | null;
+  advice: { kind: 'lighter'; instead: string } | { kind: 'cpu' | 'compiler' | 'files' | 'needed' | 'notebook' } | null;
 }
 
 /** Packages of conda-forge, and lighter packages that replace them for most people. */
@@ -27,15 +27,20 @@ const KINDS: ['cpu' | 'compiler' | 'notebook', RegExp][] = [
   ['notebook', /^(jupyterlab|notebook|nodejs|pandoc|jupyter_server)$/]
 ];
 
-/** The largest packages that have a layer of their own, each with advice. */
-export function heaviest(layers: readonly { packages: string[]; size: number }[], most = 5): Heavy[] {
+/** What every environment with Python needs. */
+const NEEDED = /^(python|libpython|pypy|_libgcc_mutex|libgcc|libstdcxx|openssl|ca-certificates|glibc)/;
+
+/** The largest packages that have a layer of their own, and the files of no package, each with advice. */
+export function heaviest(layers: readonly { key: string; packages: string[]; size: number }[], most = 5): Heavy[] {
   return layers
     .filter(layer => layer.packages.length === 1)
     .sort((a, b) => b.size - a.size)
     .slice(0, most)
-    .map(({ packages, size }) => {
-      const name = packageName(packages[0] ?? '');
-      return { name, size, advice: adviceOf(name) };
+    .map(({ key, packages, size }) => {
+      const [first = ''] = packages;
+      // The key of a layer of packages is a digest. The layer of other files has its title as its key.
+      const name = key === first ? first : packageName(first);
+      return { name, size, advice: key === first ? { kind: 'files' } : adviceOf(name) };
     });
 }
 
@@ -43,6 +48,9 @@ function adviceOf(name: string): Heavy['advice'] {
   const instead = Object.hasOwn(LIGHTER, name) ? LIGHTER[name] : undefined;
   if (instead) {
     return { kind: 'lighter', instead };
+  }
+  if (NEEDED.test(name) && !/^libgcc-devel|^libstdcxx-devel/.test(name)) {
+    return { kind: 'needed' };
   }
   const kind = KINDS.find(([, names]) => names.test(name))?.[0];
   return kind ? { kind } : null;

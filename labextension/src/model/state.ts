@@ -3,6 +3,7 @@
 import type { Build, Change, Engine, Fault, Installer, Licenses, Logins, Permission, Snapshot, Source, Status } from '../api/contract';
 import type { Connection } from '../api/updates';
 import { NO_EVENTS, type BuildProgress } from './build';
+import { NO_SELECTION, type Selection } from './selection';
 
 /** The kernel whose environment the panel displays. */
 export interface Subject {
@@ -24,8 +25,8 @@ export interface EnvironmentForm {
   /** Whether a person wrote the reference; otherwise it is a suggestion. */
   edited: boolean;
   archive: string;
-  /** The paths of files that go into the image although they seem to hold secrets: those that a person has seen. */
-  allowSecret: string[];
+  /** What is left out of the image, and what is taken into it. */
+  selection: Selection;
   /** Whether the environment's own variables, which may be secrets, go into the image. */
   variables: boolean;
 }
@@ -48,7 +49,7 @@ export interface Form extends EnvironmentForm {
 }
 
 /** The default values of the form. */
-export const EMPTY_ENVIRONMENT_FORM: EnvironmentForm = { reference: '', edited: false, archive: '', allowSecret: [], variables: false };
+export const EMPTY_ENVIRONMENT_FORM: EnvironmentForm = { reference: '', edited: false, archive: '', selection: NO_SELECTION, variables: false };
 
 export const EMPTY_FORM: Form = {
   ...EMPTY_ENVIRONMENT_FORM,

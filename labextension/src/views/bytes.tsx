@@ -28,7 +28,7 @@ export function Bytes(props: { build: Build; state: PanelState }): JSX.Element |
     <Section title={trans.__('Where the bytes are')}>
       <LayerMap tiles={all} label={trans.__('Where the bytes are')} legend={[]} />
       <p className="jp-CondaBuild-quiet">
-        {trans.__('%1: %2 % of the packages.', names, Math.round(share * 100))}{' '}
+        {trans.__('%1: %2 % of what is above the base image.', names, Math.round(share * 100))}{' '}
         <button
           type="button"
           className="jp-CondaBuild-link"
@@ -56,6 +56,10 @@ function Smaller(props: { heavy: Heavy[]; rest: number }): JSX.Element {
         return trans.__('A compiler: what only runs needs none.');
       case 'notebook':
         return trans.__('Needed only where notebooks are opened in the container.');
+      case 'files':
+        return trans.__('Leave out the files that the container does not need: the list of them is beside the warnings.');
+      case 'needed':
+        return trans.__('The other packages need it.');
       default:
         return trans.__('Remove it if nothing imports it.');
     }
@@ -72,7 +76,7 @@ function Smaller(props: { heavy: Heavy[]; rest: number }): JSX.Element {
         ))}
       </ul>
       <p className="jp-CondaBuild-quiet">
-        {props.rest > 0 && trans.__('The base image and what no package owns: %1.', sizeText(props.rest))}{' '}
+        {props.rest > 0 && trans.__('The base image: %1.', sizeText(props.rest))}{' '}
         {trans.__('After a change, build again: only what changed is sent.')}
       </p>
     </>

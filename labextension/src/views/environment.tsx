@@ -1,4 +1,4 @@
-/** The contents and the warnings of the environment. */
+/** The contents of the environment. */
 
 import React from 'react';
 
@@ -94,26 +94,6 @@ export function Contents(props: { snapshot: Snapshot }): JSX.Element {
   );
 }
 
-/** The warnings of a snapshot, with their choices. */
-export function Warnings(props: { snapshot: Snapshot; state: PanelState }): JSX.Element {
-  const { model, trans } = useSurroundings();
-  const { variables } = props.state.form;
-  return (
-    <>
-      {props.snapshot.warnings.map((warning, index) => (
-        <Notice key={`${index} ${warning.code}`} kind="warning" fault={warning}>
-          {warning.code === 'variables' && (
-            <Link onClick={() => model.edit({ variables: !variables })}>
-              {variables ? trans.__('Leave them out') : trans.__('Put them into the image')}
-            </Link>
-          )}
-          {warning.code === 'secrets-found' && <AllowSecrets state={props.state} />}
-        </Notice>
-      ))}
-    </>
-  );
-}
-
 /** The choice to put files that seem to hold secrets into the image: the listed files, and no others. */
 export function AllowSecrets(props: { state: PanelState }): JSX.Element | null {
   const { model, trans } = useSurroundings();
@@ -124,8 +104,8 @@ export function AllowSecrets(props: { state: PanelState }): JSX.Element | null {
   }
   return (
     <Check
-      checked={paths.every(path => form.allowSecret.includes(path))}
-      onChange={yes => model.edit({ allowSecret: yes ? paths : [] })}
+      checked={paths.every(path => form.selection.allowSecret.includes(path))}
+      onChange={yes => model.edit({ selection: { ...form.selection, allowSecret: yes ? paths : [] } })}
     >
       {trans.__('Put these files in anyway')}
     </Check>

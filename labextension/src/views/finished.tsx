@@ -13,8 +13,9 @@ import { Changes } from './changes';
 import { useSurroundings } from './context';
 import { Exports } from './exports';
 import { Log } from './log';
-import { CopyButton, Link, Notice } from './parts';
+import { CopyButton, Link } from './parts';
 import { Share } from './share';
+import { EarlierWarnings } from './warnings';
 import { buildName } from './words';
 
 export function Finished(props: { build: Build; result: Result; state: PanelState }): JSX.Element {
@@ -46,9 +47,7 @@ export function Finished(props: { build: Build; result: Result; state: PanelStat
         <CopyButton text={result.digest} label={trans.__('Copy the digest')} />
       </div>
       <Share commands={build.share} />
-      {progress.warnings.map((warning, index) => (
-        <Notice key={index} kind="warning" fault={warning} />
-      ))}
+      <EarlierWarnings warnings={progress.warnings} />
       <Bytes state={state} build={build} />
       <Afterwards build={build} state={state} />
       {state.since && <Changes comparison={state.since} />}

@@ -9,7 +9,7 @@ import { whole } from '../model/steps';
 import { ComparisonView } from './changes';
 import { SurroundingsProvider, useSurroundings, type Surroundings } from './context';
 import { Destination } from './destination';
-import { BuildHeading, ChosenHeading, Contents, NoEnvironment, Warnings } from './environment';
+import { BuildHeading, ChosenHeading, Contents, NoEnvironment } from './environment';
 import { Failed } from './failed';
 import { Finished } from './finished';
 import { History } from './history';
@@ -18,6 +18,7 @@ import { Link, Notice } from './parts';
 import { BuildButton, Plan } from './plan';
 import { Running } from './running';
 import { Verified } from './verified';
+import { Warnings } from './warnings';
 import { buildName, doingText } from './words';
 
 export function Panel(props: Surroundings): JSX.Element {

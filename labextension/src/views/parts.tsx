@@ -25,9 +25,10 @@ export function Row(props: { name: string; value: string; title?: string }): JSX
   );
 }
 
-export function Link(props: { onClick: () => void; children: ReactNode; title?: string }): JSX.Element {
+/** @param props.label - The name for screen readers, if the text alone does not say what the button is about. */
+export function Link(props: { onClick: () => void; children: ReactNode; title?: string; label?: string }): JSX.Element {
   return (
-    <button type="button" className="jp-CondaBuild-link" title={props.title} onClick={props.onClick}>
+    <button type="button" className="jp-CondaBuild-link" title={props.title} aria-label={props.label} onClick={props.onClick}>
       {props.children}
     </button>
   );

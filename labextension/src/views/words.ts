@@ -2,10 +2,12 @@
 
 import type { TranslationBundle } from '@jupyterlab/translation';
 
-import type { Asked, Build, BuildState, Fault, Finished } from '../api/contract';
+import type { Asked, Build, BuildState, Fault, Finished, Warning } from '../api/contract';
 import type { Connection } from '../api/updates';
 import { KNOWN_FAULTS } from '../model/faults';
 import type { StepName } from '../model/steps';
+import { sizeText } from '../model/units';
+import type { Entry } from '../model/warnings';
 
 export function stepWord(trans: TranslationBundle, step: StepName): string {
   switch (step) {
@@ -107,6 +109,38 @@ export function faultTexts(trans: TranslationBundle, fault: Fault): { title: str
 export function faultTitle(trans: TranslationBundle, fault: Fault): string {
   const known = KNOWN_FAULTS.get(fault.code);
   return known ? trans._p('server', known.title) : faultTexts(trans, fault).title;
+}
+
+/** What the warnings of a group mean. */
+export function groupWord(trans: TranslationBundle, group: Warning['group']): string {
+  switch (group) {
+    case 'stops':
+      return trans.__('The build would stop');
+    case 'lost':
+      return trans.__('Not in the image, or not as it is here');
+    case 'others':
+      return trans.__('Others cannot rebuild it');
+    case 'note':
+      return trans.__('Good to know');
+  }
+}
+
+/** One line for the warnings with one code: what they say, how many things there are, and their size. */
+export function entryTitle(trans: TranslationBundle, entry: Entry): string {
+  const { code, count, size, warnings } = entry;
+  const [first] = warnings;
+  if (!first) {
+    return code;
+  }
+  const known = KNOWN_FAULTS.get(code);
+  const title = faultTexts(trans, first).title.replace(/[:.]$/, '');
+  if (!known || title === known.title || title !== trans._p('server', known.title)) {
+    // The server's message has the number and the size.
+    return warnings.length > 1 ? trans.__('%1, and %2 more', title, warnings.length - 1) : title;
+  }
+  const number = count || (warnings.length > 1 ? warnings.length : 0);
+  const facts = [number > 0 && String(number), size > 0 && sizeText(size)].filter(Boolean);
+  return facts.length ? `${title} (${facts.join(', ')})` : title;
 }
 
 /** The title and details of a fault in one line. */
