@@ -45,6 +45,7 @@ export class PanelModel {
   constructor(private readonly server: Server) {
     this.registries = new Registries(server, this.store);
     this.environment = new Environment(server, this.store, () => void this.registries.check());
+    this.deciding = new Deciding(this.environment, this.store, change => this.edit(change));
     this.choices = new Choices(server, this.store);
     this.comparisons = new Comparisons(server, this.store);
     this.builds = new BuildList(server, this.store, {
