@@ -92,6 +92,8 @@ class Finished:
     was verified, `proved` is the number of parts that were made again and are the same, and `unproved` is the number of
     parts that nothing can be compared with. `signature` and `signer` then say who built the image: see
     `trust.signature`. `proof` says in figures what is proved (see `jobs.proof.verdict`).
+    `sent` says where the pushed bytes came from: from the ``base`` image, ``copied`` from another repository, from the
+    local ``store``, or ``made`` by this build.
     """
 
     type: ClassVar[str] = "finished"
@@ -111,6 +113,7 @@ class Finished:
     signature: str = ""
     signer: str = ""
     proof: Mapping[str, Any] | None = None
+    sent: Mapping[str, int] | None = None
 
 
 @dataclass(frozen=True)

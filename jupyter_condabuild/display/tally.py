@@ -115,7 +115,7 @@ class Tally:
             "file": clean(event.archive) if event.reference else "",
             "digest": clean(event.digest),
             "size": f"{size_text(event.size)} in {event.layers} layers" + (f": {counts}" if counts else ""),
-            "sent": size_text(event.bytes_pushed) if event.bytes_pushed or not (event.archive or verified) else "",
+            "sent": _sent(event) if event.bytes_pushed or not (event.archive or verified) else "",
             "proved": clean(str((event.proof or {}).get("text", ""))) if verified else "",
             "signed": _SIGNED.get(event.signature, "").format(clean(event.signer)),
             "time": seconds_text(event.seconds),
@@ -123,6 +123,20 @@ class Tally:
         # A name of seven columns leaves enough columns for a digest on a terminal of 80 columns.
         head: Line = [(f"{tick} ", GREEN), (clean(event.reference or event.archive), BOLD)]
         return [head, *([(f"  {name:7}", DIM), (text, "")] for name, text in rows.items() if text)]
+
+
+def _sent(event: Finished) -> str:
+    """Returns how many bytes were pushed, and where they came from."""
+    words = {
+        "base": "of the base image",
+        "copied": "copied from another repository through this machine",
+        "store": "built earlier",
+        "made": "built now",
+    }
+    parts = [
+        f"{size_text(size)} {words[origin]}" for origin, size in (event.sent or {}).items() if size and origin in words
+    ]
+    return size_text(event.bytes_pushed) + (f": {', '.join(parts)}" if parts else "")
 
 
 _SIGNED = {

@@ -71,7 +71,7 @@ class Push:
         pool: the name of the layer pool's repository in the same registry, or an empty text.
 
     `new_layers` are the package layers that the repository did not have before. `sent_manifest` says whether the
-    manifest was pushed.
+    manifest was pushed. `uploaded` has the digests of all blobs whose bytes were sent.
     """
 
     def __init__(
@@ -90,6 +90,7 @@ class Push:
         self._progress = progress
         self._ended = False
         self.bytes_pushed = 0
+        self.uploaded: set[Digest] = set()
         self._busy = Busy()
 
     def __enter__(self) -> Push:
@@ -137,6 +138,7 @@ class Push:
         if outcome == "uploaded":
             with self._lock:
                 self.bytes_pushed += descriptor.size
+                self.uploaded.add(descriptor.digest)
         from_pool = isinstance(source, Repository) and source.name == self._pool
         if outcome != "present" and LAYER_KEY in descriptor.annotations and not from_pool:
             with self._lock:

@@ -74,7 +74,9 @@ class Memory:
         report(Log("Nothing has changed since the last build."))
         for layer in self.layers:
             report(layer)
-        last = replace(self.finished, bytes_pushed=0, layers_reused=self.finished.layers, seconds=round(seconds, 3))
+        last = replace(
+            self.finished, bytes_pushed=0, layers_reused=self.finished.layers, seconds=round(seconds, 3), sent=None
+        )
         report(last)
         return last
 

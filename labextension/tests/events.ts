@@ -39,6 +39,7 @@ export const LITTLE_BUILD = numbered([
     unproved: 0,
     signature: '',
     signer: '',
-    proof: null
+    proof: null,
+    sent: null
   }
 ]);

@@ -20,7 +20,8 @@ export const RESULT: Finished = {
   unproved: 0,
   signature: '',
   signer: '',
-  proof: null
+  proof: null,
+    sent: null
 };
 
 export function aBuild(change: Partial<Build> = {}): Build {

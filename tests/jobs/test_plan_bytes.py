@@ -256,9 +256,12 @@ def test_the_bytes_of_the_plan_are_sent(situation: str, world: World) -> None:
     prepare, states = SITUATIONS[situation]
     given = {"reference": world.reference, **prepare(world)}
     said = world.plan(**given)
-    sent = world.workshop.build(world.prefix, push=True, **given).event.bytes_pushed
+    finished = world.workshop.build(world.prefix, push=True, **given).event
+    sent = finished.bytes_pushed
     assert said.bytes_to_push == pytest.approx(sent, rel=0.1, abs=500)
     assert {part.state for part in said.forecast.parts if part.kind == "package"} == states
+    assert sum((finished.sent or {}).values()) == sent
+    assert bool((finished.sent or {}).get("copied")) == (states == {"copied"})
     if sent:
         assert sent > 5_000, "the situation sends too little to prove something"
     else:

@@ -150,9 +150,24 @@ def _build(request: BuildRequest, job: JobContext, scan: Scan | None, *, trustin
         environment=inputs.lockfile.digest,
         command=tuple(command(inputs.lockfile)),
         stale=above.stale,
+        sent=_sent(push, base, above) if push else None,
     )
     job.report(finished)
     return BuildResult(finished, image, above.layers, str(base.named or ""))
+
+
+def _sent(push: Push, base: Base, above: LayerStack) -> dict[str, int]:
+    """Returns where the pushed bytes came from, see `events.Finished`."""
+    origins = {"reused-remote": "copied", "reused-local": "store"}
+    sent = dict.fromkeys(("base", "copied", "store", "made"), 0)
+    known = {layer.digest: ("base", layer.size) for layer in base.layers}
+    for layer in above.layers:
+        known.setdefault(layer.descriptor.digest, (origins.get(layer.state, "made"), layer.descriptor.size))
+    for digest in push.uploaded & known.keys():
+        origin, size = known[digest]
+        sent[origin] += size
+    sent["made"] += push.bytes_pushed - sum(sent.values())  # the configuration
+    return sent
 
 
 def _keep_rates(

@@ -1263,6 +1263,18 @@ export interface components {
             signer: string;
             /** @description After `verify`: in figures what is proved and what nothing proves. Otherwise null. */
             proof: components["schemas"]["Proof"] | null;
+            /** @description Where the pushed bytes came from. Null if the image was not pushed, and with the docker engine. */
+            sent: components["schemas"]["Sent"] | null;
+        };
+        Sent: {
+            /** @description Bytes of the base image. */
+            base: number;
+            /** @description Bytes that were copied from another registry or repository through the server. */
+            copied: number;
+            /** @description Bytes of layers that an earlier build made. */
+            store: number;
+            /** @description Bytes of layers that this build made. */
+            made: number;
         };
         Proof: {
             /** @example 108 packages proved; pandas patched, 2 foreign files, 1 pip package not provable */
@@ -1302,6 +1314,7 @@ export interface components {
             signature: components["schemas"]["SignatureState"];
             signer: string;
             proof: components["schemas"]["Proof"] | null;
+            sent: components["schemas"]["Sent"] | null;
         };
         /** @description The build ended without an image. */
         FailedEvent: {

@@ -16,7 +16,7 @@ import { Log } from './log';
 import { CopyButton, Link } from './parts';
 import { Share } from './share';
 import { EarlierWarnings } from './warnings';
-import { buildName } from './words';
+import { buildName, sentText } from './words';
 
 export function Finished(props: { build: Build; result: Result; state: PanelState }): JSX.Element {
   const { trans } = useSurroundings();
@@ -26,8 +26,9 @@ export function Finished(props: { build: Build; result: Result; state: PanelStat
     secondsText(result.seconds),
     build.request.push && trans.__('pushed %1 of %2', sizeText(result.bytes_pushed), sizeText(result.size)),
     !build.request.push && sizeText(result.size),
-    trans.__('%1 of %2 layers reused', result.layers_reused, result.layers)
+    trans.__('%1 of %2 layers built', result.layers - result.layers_reused, result.layers)
   ];
+  const sent = sentText(trans, result.sent);
   return (
     <>
       <div className="jp-CondaBuild-heading jp-mod-done" role="status">
@@ -35,6 +36,7 @@ export function Finished(props: { build: Build; result: Result; state: PanelStat
         <div>
           <h2>{trans.__('Ready to share')}</h2>
           <p className="jp-CondaBuild-quiet">{facts.filter(Boolean).join(' · ')}</p>
+          {sent && <p className="jp-CondaBuild-quiet">{sent}</p>}
         </div>
       </div>
       {build.request.archive ? (

@@ -214,6 +214,21 @@ export function proofText(trans: TranslationBundle, proof: Finished['proof']): s
     : trans.__('%1, and everything else in the image, too', proved);
 }
 
+/** Where the pushed bytes came from; empty if nothing was pushed. */
+export function sentText(trans: TranslationBundle, sent: Finished['sent']): string {
+  if (!sent) {
+    return '';
+  }
+  return [
+    sent.base > 0 && trans.__('%1 of the base image', sizeText(sent.base)),
+    sent.copied > 0 && trans.__('%1 copied from another repository', sizeText(sent.copied)),
+    sent.store > 0 && trans.__('%1 built earlier', sizeText(sent.store)),
+    sent.made > 0 && trans.__('%1 built now', sizeText(sent.made))
+  ]
+    .filter(Boolean)
+    .join(' · ');
+}
+
 /** Who built an image; empty where nobody looked. */
 export function signatureText(trans: TranslationBundle, signed: Pick<Finished, 'signature' | 'signer'>): string {
   return {
