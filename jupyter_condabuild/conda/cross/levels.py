@@ -48,12 +48,14 @@ def ladder(item: Installed, candidates: list[Any]) -> list[tuple[Level, str]]:
     """
     name, version, number = item.name, item.package.version, item.build_number
     same = [record for record in candidates if str(record.version) == version]
+    alike = [record for record in candidates if minor(str(record.version)) == minor(version)]
+    built = [record for record in same if record.build_number == number]
     steps = []
-    if number is not None and any(record.build_number == number for record in same):
+    if built:
         steps.append((Level.BUILD, f"{name}[version='=={version}', build_number={number}]"))
-    if same:
+    if len(same) > len(built):
         steps.append((Level.VERSION, f"{name} =={version}"))
-    if "." in version and any(minor(str(record.version)) == minor(version) for record in candidates):
+    if len(alike) > len(same) and "." in version:
         steps.append((Level.MINOR, f"{name} {minor(version)}.*"))
     return [*steps, (Level.REQUESTED, as_requested(item, candidates))]
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
 from jupyter_condabuild.conda.clients import make_client
-from jupyter_condabuild.conda.cross.counterparts import counterpart
 from jupyter_condabuild.conda.cross.levels import Level, ladder
 from jupyter_condabuild.conda.cross.source import Installed
 from jupyter_condabuild.conda.cross.target import Target
@@ -19,8 +18,11 @@ from jupyter_condabuild.errors import NotCompatible, PackageNotFound
 from jupyter_condabuild.text import listed
 
 _SECONDS = 600
-_MOST_SOLVES = 60
-"""The solver runs at most so often: a few packages may then be further from the environment's than they need to be."""
+_MOST_SOLVES = 24
+"""After so many solutions, no package is moved closer any more: the solver takes up to a second for each."""
+
+_AT_ONCE = 40
+"""The number of names that are asked for at once: all records of so many packages are in memory."""
 
 _OTHER_SYSTEMS = frozenset(("__osx", "__win"))
 _WORD = re.compile(r"[\w.-]+")
@@ -45,84 +47,98 @@ class Solver:
         self._gateway = rattler.Gateway(client=make_client(channels, retries=2, seconds=_SECONDS))
         self._solves = 0
         self._elsewhere: set[str] = set()  # the packages that another channel has, too
-        self.candidates: dict[str, list[Any]] = {}
+        self._ladders: dict[str, list[tuple[Level, str]]] = {}
+        self._alike: dict[str, list[Any]] = {}  # the records with the version of the environment, by name
+        self._twins: dict[tuple[str, str], Any] = {}
+        self.versions: dict[str, frozenset[str]] = {}
 
     async def read(self) -> None:
         """Reads what the channels have under the names of the packages. Raises PackageNotFound."""
-        platforms: Any = [self._target.platform, "noarch"]
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                found = await self._gateway.query(
-                    self._channels, platforms, sorted(self._items), recursive=False, channel_relations="disabled"
-                )
-        except Exception as error:  # noqa: BLE001  rattler raises many types
-            raise PackageNotFound(
-                f"The channels of the environment cannot be read: {_words(error)}",
-                "Check that this machine can reach the channels.",
-            ) from None
-        for records in found:
-            for record in records:
+        names = sorted(self._items)
+        for start in range(0, len(names), _AT_ONCE):
+            try:
+                found = await self._query(names[start : start + _AT_ONCE])
+            except Exception as error:  # noqa: BLE001  rattler raises many types
+                raise PackageNotFound(
+                    f"The channels of the environment cannot be read: {_words(error)}",
+                    "Check that this machine can reach the channels.",
+                ) from None
+            by_name: dict[str, list[Any]] = {}
+            for record in (record for records in found for record in records):
                 if not _for_another_system(record):
-                    self.candidates.setdefault(record.name.normalized, []).append(record)
-        for name, records in self.candidates.items():
-            channel = self._items[name].package.channel
-            if own := [record for record in records if _channel_of(record) == channel]:
-                self._elsewhere |= {name} if any(_channel_of(record) != channel for record in records) else set()
-                self.candidates[name] = own
+                    by_name.setdefault(record.name.normalized, []).append(record)
+            for name, records in by_name.items():
+                self._keep(self._items[name], records)
+
+    async def _query(self, names: Sequence[str]) -> Any:
+        platforms: Any = [self._target.platform, "noarch"]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return await self._gateway.query(
+                self._channels, platforms, names, recursive=False, channel_relations="disabled"
+            )
+
+    def _keep(self, item: Installed, records: list[Any]) -> None:
+        """Keeps the versions of a package, and the records that the ladder needs: a channel may have thousands."""
+        name = item.name
+        if own := [record for record in records if _channel_of(record) == item.package.channel]:
+            self._elsewhere |= {name} if len(own) < len(records) else set()
+            records = own
+        self.versions[name] = frozenset(str(record.version) for record in records)
+        self._ladders[name] = ladder(item, records)
+        self._alike[name] = [record for record in records if str(record.version) == item.package.version]
 
     async def solve(self) -> list[Any]:
         """Returns the records of the other platform.
 
-        All packages start at their closest levels. Packages that the solver names in a conflict step down. At the end,
-        each of them steps up again as far as the others allow.
+        The first solution has the requested versions; among these, the solver prefers the closest builds. Then each
+        package that is not at its closest level is moved there, as far as the others, which stay, allow it.
 
         Raises NotCompatible, with the solver's reason.
         """
-        ladders = {
-            name: ladder(item, found) for name, item in self._items.items() if (found := self.candidates.get(name))
-        }
-        ends = {name: len(steps) - (self._items[name].requested != "") for name, steps in ladders.items()}
-        state = dict.fromkeys(ladders, 0)
-        while True:
-            result = await self._attempt(ladders, state)
-            if isinstance(result, list):
-                break
-            movable = {name for name in state if state[name] < ends[name]}
-            blamed = movable.intersection(_WORD.findall(result)) or movable
-            if not blamed or self._solves > _MOST_SOLVES:
+        ladders = self._ladders
+        state = {name: len(steps) - 1 for name, steps in ladders.items()}
+        while isinstance(result := await self._attempt(ladders, state), str):
+            optional = {name for name in state if state[name] < len(ladders[name]) and not self._items[name].needed}
+            optional &= {name for name in optional if self._items[name].wanted}
+            blamed = optional.intersection(_WORD.findall(result)) or optional
+            if not blamed:
                 raise NotCompatible(
                     f"The packages that were requested have no solution for {self._target.platform}: {result}",
                     "Request other versions in the environment, or leave a package out: --leave-out NAME.",
                 )
             for name in blamed:
-                state[name] += 1
-        lower = sorted(
-            (name for name in state if state[name]), key=lambda name: (not self._items[name].requested, name)
-        )
-        return await self._step_up(lower, ladders, state, result)
+                state[name] = len(ladders[name])  # it is not there
+        return await self._step_up(state, result)
 
-    async def _step_up(
-        self, names: list[str], ladders: Mapping[str, list[tuple[Level, str]]], state: dict[str, int], best: list[Any]
-    ) -> list[Any]:
-        """Moves packages to closer levels, in halves: a few packages in conflict need few attempts."""
-        if not names or self._solves > _MOST_SOLVES:
-            return best
-        trial = {**state, **dict.fromkeys(names, 0)}
-        result = await self._attempt(ladders, trial)
-        if isinstance(result, list):
-            state.update(trial)
-            return result
-        if len(names) > 1:
-            half = len(names) // 2
-            best = await self._step_up(names[:half], ladders, state, best)
-            return await self._step_up(names[half:], ladders, state, best)
-        for step in range(1, state[names[0]]):
-            result = await self._attempt(ladders, {**state, names[0]: step})
+    async def _step_up(self, state: dict[str, int], best: list[Any]) -> list[Any]:
+        """Moves packages to closer levels: all together, then without those that the solver names, then one by one."""
+        self._settle(state, best)
+        there = {record.name.normalized for record in best}
+        names = [name for name in sorted(state) if state[name] and (name in there or self._items[name].wanted)]
+        while names and self._solves < _MOST_SOLVES:
+            result = await self._attempt(self._ladders, {**state, **dict.fromkeys(names, 0)})
             if isinstance(result, list):
-                state[names[0]] = step
-                return result
+                best = result
+                break
+            blamed = set(names).intersection(_WORD.findall(result)) or set(names[len(names) // 2 :])
+            names = [name for name in names if name not in blamed]
+        self._settle(state, best)
+        for name in sorted(state, key=lambda name: (not self._items[name].requested, name)):
+            for step in range(state[name] if name in there or self._items[name].wanted else 0):
+                if self._solves >= _MOST_SOLVES:
+                    return best
+                result = await self._attempt(self._ladders, {**state, name: step})
+                if isinstance(result, list):
+                    best = result
+                    self._settle(state, best)
+                    break
         return best
+
+    def _settle(self, state: dict[str, int], records: Sequence[Any]) -> None:
+        """Moves each package to the closest step that its record is on: later solutions keep it there."""
+        there = {record.name.normalized: record for record in records}
+        state |= {name: _reached(steps, there.get(name), state[name]) for name, steps in self._ladders.items()}
 
     async def _attempt(
         self, ladders: Mapping[str, list[tuple[Level, str]]], state: Mapping[str, int]
@@ -139,8 +155,13 @@ class Solver:
             if state[name] == len(steps):  # nobody requested it
                 continue
             spec = steps[state[name]][1]
-            (specs if self._items[name].wanted else constraints).append(spec)
-            if twin := self._twin(name, spec):
+            if self._items[name].wanted:
+                specs.append(spec)
+            elif spec != name:
+                constraints.append(spec)
+            if (name, spec) not in self._twins:
+                self._twins[name, spec] = self._twin(name, spec)
+            if twin := self._twins[name, spec]:
                 twins.append(twin)
         platforms: Any = [self._target.platform, "noarch"]
         try:
@@ -180,11 +201,10 @@ class Solver:
         from rattler import MatchSpec
 
         match, package = MatchSpec(spec), self._items[name].package
-        found = [record for record in self.candidates[name] if match.matches(record)]
-        if package.version not in {str(record.version) for record in found}:
+        alike = [record for record in self._alike[name] if match.matches(record)]
+        if not alike:
             return None
         parts = set(package.build.split("_")) | set(_python_of(package.build))
-        alike = [record for record in found if str(record.version) == package.version]
 
         def likeness(record: Any) -> tuple[int, int, str]:
             build = str(record.build)
@@ -193,9 +213,13 @@ class Solver:
         return max(alike, key=likeness)
 
 
-def cannot_have(items: Iterable[Installed], platform: str) -> set[str]:
-    """Returns the names of the packages that a platform cannot have."""
-    return {item.name for item in items if counterpart(item.name, platform)}
+def _reached(steps: Sequence[tuple[Level, str]], record: Any, step: int) -> int:
+    """Returns the closest step of a ladder that a record is on; without a record, the given step."""
+    from rattler import MatchSpec
+
+    if record is None:
+        return step
+    return next((index for index, (_, spec) in enumerate(steps) if MatchSpec(spec).matches(record)), step)
 
 
 def explain_missing(names: Sequence[str], target: Target) -> NotCompatible:

@@ -31,6 +31,11 @@ class Installed:
     leaf: bool = False
 
     @property
+    def needed(self) -> bool:
+        """Whether no image may lack the package unasked: the user requested it, or no package depends on it."""
+        return bool(self.requested) or self.leaf
+
+    @property
     def name(self) -> str:
         """The name of the package."""
         return self.package.name

@@ -54,7 +54,7 @@ def translate(
     solver = Solver(kept, channels, target)
     records, numbers = asyncio.run(_solve(solver))
     packages = {package.name: package for package in records}
-    lost = [item.name for item in kept if (item.requested or item.leaf) and item.name not in packages]
+    lost = [item.name for item in kept if item.needed and item.name not in packages]
     if lost:
         raise explain_missing(lost, target)
     rows = _rows(items, packages, numbers, set(leave_out), solver, target)
@@ -105,12 +105,11 @@ def _rows(
 
 
 def _why(item: Installed, level: Level, solver: Solver) -> str:
-    versions = {str(record.version) for record in solver.candidates.get(item.name, ())}
     if level == Level.BUILD:
         return ""
     if level == Level.VERSION:
         return "the channel has another build there"
-    if item.package.version not in versions:
+    if item.package.version not in solver.versions.get(item.name, ()):
         return f"the channel has no {item.package.version} there"
     return f"{item.package.version} does not fit the other packages there"
 
@@ -120,6 +119,6 @@ def _why_left_out(item: Installed, leave_out: set[str], solver: Solver, target: 
         return "left out as asked"
     if known := counterpart(item.name, target.platform):
         return known.why
-    if item.name not in solver.candidates:
+    if item.name not in solver.versions:
         return f"no package for {target.platform}, and {UNNEEDED}"
     return UNNEEDED

@@ -8,7 +8,7 @@ import warnings
 from http.client import HTTPException
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
-from zipfile import BadZipFile, ZipFile
+from zipfile import ZipFile
 
 from jupyter_condabuild.conda.logins import open_url
 from jupyter_condabuild.conda.packages import PipPackage
@@ -56,10 +56,14 @@ def install(package: PipPackage, prefix: Path, work: Path, site_packages: str, p
             (prefix / path).parent.mkdir(parents=True, exist_ok=True)
             (staged / path).replace(prefix / path)
         archive.unlink()
-    except OSError as error:
-        raise from_os_error(error, f"unpacking {archive.name}", staged) from None
-    except (BadZipFile, ValueError, KeyError, AssertionError, RuntimeError, EOFError, NotImplementedError) as error:
-        raise UnsafePackage(f"The wheel {archive.name} cannot be unpacked: {error}.") from None
+    except UnsafePackage:
+        raise
+    except Exception as error:  # noqa: BLE001  installer and zipfile raise many types for what is no wheel
+        if isinstance(error, OSError) and not isinstance(error, FileExistsError):
+            raise from_os_error(error, f"unpacking {archive.name}", staged) from None
+        raise UnsafePackage(
+            f"The wheel {archive.name} cannot be unpacked: {error.args[-1] if error.args else error}."
+        ) from None
     return tuple(files)
 
 

@@ -1,0 +1,95 @@
+"""The files of a wheel are laid out without running anything of it; a hostile wheel writes nothing elsewhere."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from jupyter_condabuild.conda.cross.wheel_files import install
+from jupyter_condabuild.conda.packages import PipPackage
+from jupyter_condabuild.errors import PackageNotFound, UnsafePackage
+from tests.parts.channel.wheel_index import WheelIndex, serving
+
+SITE = "lib/python3.12/site-packages"
+PYTHON = "/opt/env/bin/python"
+
+
+@pytest.fixture
+def index() -> Iterator[WheelIndex]:
+    """An index on loopback."""
+    with serving() as found:
+        yield found
+
+
+def package(index: WheelIndex, name: str) -> PipPackage:
+    """Returns the package of the last file that was published under a name."""
+    entry = index.entries[name][-1]
+    url = f"{index.host.url}/files/{entry['filename']}"
+    return PipPackage(name, "1.0", url, index.url, entry["hashes"]["sha256"])
+
+
+def installed(index: WheelIndex, name: str, folder: Path) -> tuple[str, ...]:
+    """Lays out the last file that was published under a name."""
+    return install(package(index, name), folder / "prefix", folder / "work", SITE, PYTHON)
+
+
+def test_each_kind_of_file_has_its_place(index: WheelIndex, tmp_path: Path) -> None:
+    """Scripts name the interpreter of the image. Bytecode that the wheel brings is left out."""
+    files = {
+        "tool-1.0.data/scripts/run": b"#!python\nprint(1)\n",
+        "tool-1.0.data/data/share/tool.txt": b"text",
+        "tool-1.0.data/purelib/more.py": b"x = 1\n",
+        "tool-1.0.dist-info/entry_points.txt": b"[console_scripts]\ntool = tool:main\n",
+        "__pycache__/tool.cpython-312.pyc": b"bytecode",
+    }
+    index.wheel("tool", files=files)
+    found = installed(index, "tool", tmp_path)
+    assert {"bin/run", "bin/tool", "share/tool.txt", f"{SITE}/more.py", f"{SITE}/tool.py"} < set(found)
+    assert not [path for path in found if path.endswith(".pyc")]
+    for name in ("run", "tool"):
+        assert (tmp_path / "prefix/bin" / name).read_bytes().startswith(f"#!{PYTHON}\n".encode())
+    assert all((tmp_path / "prefix" / path).is_file() for path in found)
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["../../../../../evil.py", "/tmp/evil-of-a-wheel.py", "bad-1.0.data/scripts/../../../evil", "bad-1.0.data/odd/x"],
+)
+def test_a_path_that_leads_out_is_refused(index: WheelIndex, tmp_path: Path, path: str) -> None:
+    """Nothing of the wheel is in the prefix then."""
+    index.wheel("bad", files={path: b"evil"})
+    with pytest.raises(UnsafePackage, match=r"bad-1\.0-py3-none-any\.whl cannot be unpacked"):
+        installed(index, "bad", tmp_path / "a/b/c")
+    assert not (tmp_path / "a/b/c/prefix").exists()
+    assert not [found for found in tmp_path.rglob("evil*") if found.is_file()]
+    assert not Path("/tmp/evil-of-a-wheel.py").exists()
+
+
+def test_a_wheel_that_unpacks_to_far_more_than_its_size_is_refused(index: WheelIndex, tmp_path: Path) -> None:
+    """It is not unpacked."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("bomb.py", b"\0" * (300 << 20))
+    index.publish("bomb", "bomb-1.0-py3-none-any.whl", out.getvalue())
+    with pytest.raises(UnsafePackage, match="far more than its size"):
+        installed(index, "bomb", tmp_path)
+
+
+@pytest.mark.parametrize("data", [b"", b"no zip", b"PK\x05\x06" + bytes(18)])
+def test_a_file_that_is_no_wheel_is_refused(index: WheelIndex, tmp_path: Path, data: bytes) -> None:
+    """Its hash is right."""
+    index.publish("odd", "odd-1.0-py3-none-any.whl", data)
+    with pytest.raises(UnsafePackage, match="cannot be unpacked"):
+        installed(index, "odd", tmp_path)
+
+
+def test_a_wheel_that_is_gone_is_named(index: WheelIndex, tmp_path: Path) -> None:
+    """The index has said that it exists."""
+    index.wheel("gone")
+    del index.host.files["/files/gone-1.0-py3-none-any.whl"]
+    with pytest.raises(PackageNotFound, match=r"gone-1\.0-py3-none-any\.whl cannot be downloaded"):
+        installed(index, "gone", tmp_path)
