@@ -98,7 +98,8 @@ export function Contents(props: { snapshot: Snapshot }): JSX.Element {
 export function AllowSecrets(props: { state: PanelState }): JSX.Element | null {
   const { model, trans } = useSurroundings();
   const { form, snapshot } = props.state;
-  const paths = [...new Set(snapshot?.secrets.map(({ path }) => path))];
+  // The snapshot does not list the secrets of files that are allowed already.
+  const paths = [...new Set([...(snapshot?.secrets.map(({ path }) => path) ?? []), ...form.selection.allowSecret])];
   if (paths.length === 0) {
     return null;
   }
