@@ -16,6 +16,7 @@ from jupyter_condabuild.errors import NotThere
 from jupyter_condabuild.events import Report
 from jupyter_condabuild.image import kept_images
 from jupyter_condabuild.image.opener import lock_in, open_image
+from jupyter_condabuild.image.platforms import PLATFORMS
 from jupyter_condabuild.jobs.own_contents import Contents, of_image, of_prefix
 from jupyter_condabuild.oci.image import Digest, Image
 from jupyter_condabuild.oci.location import ImageLocation
@@ -130,8 +131,11 @@ def _side(name: str, request: DiffRequest, job: JobContext) -> _Side:
     if (image := _kept(name, job)) is None:
         path = Path(name)
         if path.is_dir() and (path / "conda-meta").is_dir():
+            lockfile = locked(name, request, job)
+            if lockfile.platform not in PLATFORMS:  # its files cannot be in an image
+                return _Side(lockfile)
             plan = PlanRequest(prefix=path.absolute(), store_dir=request.store_dir)
-            return _Side(locked(name, request, job), lambda: of_prefix(path.absolute(), plan, job))
+            return _Side(lockfile, lambda: of_prefix(path.absolute(), plan, job))
         if path.is_file() and path.suffix != ".tar":
             return _Side(locked(name, request, job))
         if path.is_dir() and not (path / "oci-layout").is_file():

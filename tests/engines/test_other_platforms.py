@@ -16,10 +16,10 @@ import pytest
 from jupyter_condabuild.conda.formats import load
 from jupyter_condabuild.errors import LockfileError, NotCompatible, NotReproducible, PackageMismatch, UsageError
 from jupyter_condabuild.events import Log
-from jupyter_condabuild.jobs import export, plan
+from jupyter_condabuild.jobs import diff, export, plan
 from jupyter_condabuild.oci import archive
 from jupyter_condabuild.planning import translation
-from jupyter_condabuild.requests.others import ExportRequest
+from jupyter_condabuild.requests.others import DiffRequest, ExportRequest
 from tests.parts import small_image
 from tests.parts.builds import Workshop
 from tests.parts.channel import platforms
@@ -292,6 +292,17 @@ def test_the_docker_engine_takes_a_lock_file(mac: Path, workshop: Workshop) -> N
     with pytest.raises(UsageError, match="docker engine copies files") as caught:
         workshop.image(mac, platform="linux-64", engine="docker")
     assert "lock --platform linux-64" in caught.value.hint
+
+
+def test_a_mac_is_compared_with_an_image_of_it(mac: Path, workshop: Workshop) -> None:
+    """The packages are compared, and the platforms are named. Files of macOS are not compared with those of Linux."""
+    write(mac, {"share/notes.txt": b"text"})
+    workshop.image(mac, platform="linux-64")
+    names = {"before": str(mac), "after": f"oci-archive:{workshop.folder / 'image.tar'}"}
+    found = diff.run(DiffRequest.parse({**names, "store_dir": str(workshop.store)}), silent)
+    assert found.platforms == ("osx-arm64", "linux-64")
+    assert "- libcxx 17.0-h0_0" in found.text()
+    assert "notes.txt" not in found.text()
 
 
 def test_a_dockerfile_of_a_mac_is_for_linux(mac: Path, index: WheelIndex) -> None:
