@@ -4,6 +4,7 @@ import { Notification } from '@jupyterlab/apputils';
 import type { TranslationBundle } from '@jupyterlab/translation';
 
 import type { Build } from './api/contract';
+import { Desktop } from './desktop';
 import type { PanelModel, Refusal } from './model/panel';
 import { activeBuilds, progressOf } from './model/state';
 import { whole } from './model/steps';
@@ -15,6 +16,7 @@ const UPDATE_INTERVAL = 1000;
 export class Announcer {
   /** Whether notifications are enabled in the settings. */
   enabled = true;
+  readonly desktop = new Desktop();
   /** The notification of each build that is running, by the build's id. */
   private readonly notifications = new Map<string, string>();
   private nextUpdate = 0;
@@ -69,6 +71,7 @@ export class Announcer {
   private end(build: Build): void {
     const id = this.notifications.get(build.id);
     this.notifications.delete(build.id);
+    this.desktop.tell(this.trans.__('Containerize environment'), doneText(this.trans, build), () => this.open(build.id));
     if (this.panelIsOpen() || !this.enabled) {
       if (id) {
         Notification.dismiss(id);

@@ -21,7 +21,9 @@ export function followKernel(notebooks: INotebookTracker, report: (subject: Subj
 }
 
 /** The kernel of a notebook or a console; null if it has none. */
-export function subjectOf(panel: Pick<NotebookPanel, 'sessionContext' | 'title'>): Subject | null {
+export function subjectOf(panel: Pick<NotebookPanel, 'sessionContext' | 'title'> & Partial<Pick<NotebookPanel, 'context'>>): Subject | null {
   const kernel = panel.sessionContext.session?.kernel;
-  return kernel ? { source: { kernel_id: kernel.id }, title: panel.title.label } : null;
+  // A collaboration server puts its drive before the path.
+  const path = panel.context?.path.replace(/^\w+:/, '');
+  return kernel ? { source: { kernel_id: kernel.id }, title: panel.title.label, ...(path && { path }) } : null;
 }

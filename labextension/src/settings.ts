@@ -20,6 +20,7 @@ export function applySettings(
     const { composite } = settings;
     const text = (key: string): string => (typeof composite[key] === 'string' ? composite[key] : '');
     announcer.enabled = composite['notify'] !== false;
+    announcer.desktop.enable(composite['desktop'] === true);
     model.prefer({
       destination: (text('destination').replace('auto', '')) as Form['destination'],
       tagStyle: text('tag') as Form['tagStyle'],

@@ -1,11 +1,12 @@
 /** The widget of the panel in the sidebar. It loads the views when it is first displayed. */
 
-import { Clipboard, Dialog, InputDialog, showDialog } from '@jupyterlab/apputils';
+import { Clipboard, Dialog, showDialog } from '@jupyterlab/apputils';
 import type { ITranslator } from '@jupyterlab/translation';
 import { ReactWidget } from '@jupyterlab/ui-components';
 import type { Message } from '@lumino/messaging';
 import React, { lazy, Suspense } from 'react';
 
+import { Fields } from './fields';
 import { containerIcon } from './icons';
 import type { PanelModel } from './model/panel';
 import { DOMAIN, PANEL } from './tokens';
@@ -43,8 +44,12 @@ export class PanelWidget extends ReactWidget {
         // Enter must not delete or cancel anything.
         return (await showDialog({ title, body: text, buttons, defaultButton: 0 })).button.accept;
       },
-      ask: async ({ title, label, text, yes }) =>
-        (await InputDialog.getText({ title, label, text, okLabel: yes, required: true })).value
+      ask: async ({ title, fields, yes }) => {
+        const buttons = [Dialog.cancelButton({ label: trans.__('Cancel') }), Dialog.okButton({ label: yes })];
+        const body = new Fields(fields);
+        const { button, value } = await showDialog({ title, body, buttons, focusNodeSelector: 'input' });
+        return button.accept && value?.every(Boolean) ? value : null;
+      }
     };
   }
 

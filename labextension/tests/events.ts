@@ -13,7 +13,7 @@ export const log = (text: string): Unnumbered<BuildEvent> => ({ type: 'log', tex
 export const LITTLE_BUILD = numbered([
   { type: 'phase', name: 'snapshot', state: 'started', seconds: null },
   { type: 'phase', name: 'snapshot', state: 'done', seconds: 0.5 },
-  { type: 'warning', code: 'editable', message: 'mylib is editable', hint: 'Install it.' },
+  { type: 'warning', code: 'editable', message: 'mylib is editable', hint: 'Install it.', group: 'lost', why: '' },
   { type: 'phase', name: 'layers', state: 'started', seconds: null },
   { type: 'layer', key: '', packages: [], size: 42, state: 'mounted' },
   { type: 'layer', key: 'a', packages: ['numpy-2.4-py311_0'], size: 600, state: 'reused-remote' },

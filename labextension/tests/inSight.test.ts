@@ -57,6 +57,34 @@ function pushed(identity: string, digest: string, change: Partial<Build> = {}): 
   });
 }
 
+describe('the notebook', () => {
+  const notebook = (path: string): Subject => ({ ...kernel(path), path });
+
+  it('goes into the image if a person chooses it, and no other notebook of the environment does', async () => {
+    model.choose(notebook('a.ipynb'), false);
+    void model.refresh();
+    await settled();
+    await answer();
+    model.edit({ notebook: true });
+    await model.start();
+    expect(server.started[0]).toMatchObject({ include: 'a.ipynb' });
+    model.choose(notebook('b.ipynb'), true);
+    await answer();
+    await model.start();
+    expect(server.started[1]).not.toHaveProperty('include');
+  });
+
+  it('gives way to a folder that a person includes', async () => {
+    model.choose(notebook('a.ipynb'), false);
+    void model.refresh();
+    await settled();
+    await answer();
+    model.edit({ notebook: true, include: 'project' });
+    await model.start();
+    expect(server.started[0]).toMatchObject({ include: 'project' });
+  });
+});
+
 describe('the environment in sight', () => {
   it('is the one that is built, with its folder and its identity', async () => {
     await ready();

@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 
 import type { Build, Snapshot } from '../src/api/contract';
+import { rebasedReference } from '../src/model/destination';
 import { PanelModel } from '../src/model/panel';
 import { connectionOf, progressOf, type Subject } from '../src/model/state';
 import { LITTLE_BUILD } from './events';
@@ -336,11 +337,23 @@ describe('a build', () => {
 
   it('can be rebased, and the rebase can be repeated', async () => {
     const build = aBuild({ state: 'finished', result: RESULT });
-    await model.rebase(build, 'debian:13-slim');
-    const rebase = { command: 'rebase', reference: RESULT.reference, base: 'debian:13-slim' };
+    await model.rebase(build, 'debian:13-slim', 'registry.lab.org/team/sci:1-base2');
+    const target = 'registry.lab.org/team/sci:1-base2';
+    const rebase = { command: 'rebase', reference: RESULT.reference, base: 'debian:13-slim', target };
     expect(server.started).toEqual([rebase]);
     await model.retry(aBuild({ command: 'rebase', request: { ...build.request, ...rebase, prefix: '' } }));
     expect(server.started[1]).toEqual(rebase);
+  });
+
+  it('is replaced by a rebase only if a person chooses its name', async () => {
+    const build = aBuild({ state: 'finished', result: RESULT });
+    const first = rebasedReference(build, [build]);
+    expect(first).toBe('registry.lab.org/team/sci:1-base2');
+    const rebased = aBuild({ command: 'rebase', request: { ...build.request, target: first }, result: { ...RESULT, reference: first } });
+    expect(rebasedReference(build, [rebased, build])).toBe('registry.lab.org/team/sci:1-base3');
+    expect(rebasedReference(rebased, [rebased, build])).toBe('registry.lab.org/team/sci:1-base3');
+    await model.rebase(build, 'debian:13-slim', RESULT.reference);
+    expect(server.started).toEqual([{ command: 'rebase', reference: RESULT.reference, base: 'debian:13-slim' }]);
   });
 
   it('can be verified at its destination, by its digest in a registry', async () => {

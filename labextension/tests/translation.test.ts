@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 
 import { KNOWN_FAULTS } from '../src/model/faults';
+import { runTitle, SHARE_TEXTS } from '../src/model/shareTexts';
 
 const SOURCES = join(import.meta.dirname, '../src');
 const CATALOGUE = join(
@@ -28,6 +29,7 @@ function schemaWords(value: unknown): string[] {
 }
 
 const SCHEMA = JSON.parse(readFileSync(join(import.meta.dirname, '../schema/plugin.json'), 'utf8')) as unknown;
+const SHARE = SHARE_TEXTS.map(text => `share\u0004${text}`);
 const SERVER = [...KNOWN_FAULTS.values()].flatMap(({ title, hint }) => [`server\u0004${title}`, `server\u0004${hint}`]);
 
 const catalogue = JSON.parse(readFileSync(CATALOGUE, 'utf8')) as Record<string, string[]>;
@@ -35,7 +37,7 @@ const translated = Object.keys(catalogue).filter(key => key);
 
 describe('the Chinese translation', () => {
   it('has every string of the panel, its settings and the known faults, and no other', () => {
-    const all = new Set([...used('_[_n]'), ...SERVER, ...schemaWords(SCHEMA)]);
+    const all = new Set([...used('_[_n]'), ...SERVER, ...SHARE, ...schemaWords(SCHEMA)]);
     expect(translated.sort()).toEqual([...all].sort());
   });
 
@@ -53,6 +55,24 @@ describe('the Chinese translation', () => {
     for (const text of translated) {
       expect(places(catalogue[text]?.[0] ?? ''), text).toEqual(places(text));
     }
+  });
+});
+
+describe('the texts about commands that use an image', () => {
+  const source = readFileSync(join(import.meta.dirname, '../../jupyter_condabuild/distribution/run_commands.py'), 'utf8');
+
+  it('are those of the server', () => {
+    const server = source.replaceAll('{WORK}', '/work');
+    for (const text of SHARE_TEXTS) {
+      expect(server).toContain(text);
+    }
+  });
+
+  it('are all of the server', () => {
+    const titles = [...source.matchAll(/^ {8}f?"([A-Z][^"]*[a-z.])",$/gm), ...source.matchAll(/^_\w+ = f?"([A-Z][^"]*)"$/gm)].map(found => found[1] ?? '');
+    expect(titles.length).toBeGreaterThan(5);
+    const known = titles.filter(text => !runTitle(text)).flatMap(text => text.replaceAll('{WORK}', '/work').split(/(?<=\.) /));
+    expect(known.filter(text => !SHARE_TEXTS.includes(text))).toEqual([]);
   });
 });
 

@@ -7,7 +7,7 @@ import { looksLikeReference, namesRegistry, suggestedReference } from '../src/mo
 import { failureLine, plain, withoutSecrets } from '../src/model/report';
 import { heaviest } from '../src/model/smaller';
 import { partTexts, secondsText, shortDigest, sizeText } from '../src/model/units';
-import { faultText, faultTexts, proofText } from '../src/views/words';
+import { faultText, faultTexts, proofText, shareNote, shareTitle } from '../src/views/words';
 import { NO_EVENTS, withEvents } from '../src/model/build';
 import type { TagStyle } from '../src/model/state';
 import { LITTLE_BUILD, log, numbered } from './events';
@@ -201,5 +201,23 @@ describe('the words for a verification', () => {
     expect(proofText(english, proof)).toBe('108 packages proved, and everything else in the image, too');
     expect(proofText(english, { ...proof, other: 1 })).toBe('108 packages proved; 1 other part not provable');
     expect(proofText(english, null)).toBe('');
+  });
+});
+
+describe('the texts about commands that use an image', () => {
+  const chinese: Record<string, string> = {
+    'Run %1 with %2': '用 %2 运行 %1',
+    'the image': '镜像',
+    'Only this machine can connect to it.': '只有本机可以连接。'
+  };
+  const trans = {
+    __: (text: string, ...values: string[]) => values.reduce((done, value, index) => done.replace(`%${index + 1}`, value), chinese[text] ?? text),
+    _p: (_: string, text: string) => chinese[text] ?? text
+  } as unknown as TranslationBundle;
+
+  it('are translated by program, tool and sentence', () => {
+    expect(shareTitle(trans, 'Run JupyterLab with Docker')).toBe('用 Docker 运行 JupyterLab');
+    expect(shareTitle(trans, 'Run the image with Podman')).toBe('用 Podman 运行 镜像');
+    expect(shareNote(trans, 'A new note. Only this machine can connect to it.')).toBe('A new note. 只有本机可以连接。');
   });
 });

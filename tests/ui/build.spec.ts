@@ -99,7 +99,15 @@ test('after a build: the command for a labmate, and the sizes of packages', asyn
   await panel.button(/^Copy: .*Docker/).first().click();
   expect(await page.evaluate(() => navigator.clipboard.readText())).toContain('docker run');
   await panel.button('Log').click();
-  await panel.node.getByRole('searchbox', { name: 'Search the log' }).fill('linking');
+  await panel.width(280);
+  const search = panel.node.getByRole('searchbox', { name: 'Search the log' });
+  expect((await search.boundingBox())?.width).toBeGreaterThan(80);
+  await panel.button('Wrap').click();
+  const beyond = panel.node.getByRole('log').evaluate(log => log.scrollWidth - log.clientWidth);
+  expect(await beyond).toBe(0);
+  await panel.inOrder();
+  await panel.picture('log-280');
+  await search.fill('linking');
   await expect(panel.node.getByText('1 line', { exact: true })).toBeVisible();
 });
 
@@ -127,13 +135,14 @@ test('after a build: the verification of the image', async ({ panel }) => {
 test('history: repeat and compare builds', async ({ panel }) => {
   await panel.open();
   await panel.width(360);
-  const entries = panel.recent.getByRole('listitem');
-  const before = await entries.count();
-  await entries.getByRole('button', { name: /MB/ }).first().click();
+  const earlier = panel.recent.getByRole('button', { name: /^\d+ earlier builds? of this name/ }).first();
+  await panel.recent.getByRole('button', { name: /MB/ }).first().click();
   await panel.button('Rebuild').click();
   await expect(panel.node.getByText('The packages and all other files are the same.')).toBeVisible();
   await panel.button(/Environment and history/).click();
-  await expect(entries).toHaveCount(before + 1);
+  const before = Number.parseInt((await earlier.textContent()) ?? '');
+  await earlier.click();
+  await expect(panel.recent.getByRole('listitem').first().getByRole('listitem')).toHaveCount(before);
   await panel.button(/^Actions for/).first().click();
   await panel.inOrder();
   await panel.picture('history');
@@ -149,15 +158,19 @@ test('history: a rebase builds no layer', async ({ page, panel }) => {
   await panel.open();
   await panel.button(/^Actions for/).first().click();
   await panel.recent.getByRole('button', { name: 'New base…' }).click();
+  // The suggested name is another one, so that nothing is replaced.
+  const target = page.locator('.jp-Dialog').getByRole('textbox', { name: /^Name of the new image/ });
+  await expect(target).toHaveValue(/-base2$/);
   await page.locator('.jp-Dialog').getByRole('button', { name: 'Change the base' }).click();
   await expect(panel.node.getByText('Ready to share')).toBeVisible({ timeout: 60_000 });
+  await expect(panel.node.locator('.jp-mod-name')).toHaveText(/-base2$/);
   await expect(panel.node.getByText(/0 of \d+ layers built/)).toBeVisible();
   await panel.inOrder();
 });
 
 test('history: a build is deleted after a confirmation', async ({ page, panel }) => {
   await panel.open();
-  const entries = panel.recent.getByRole('listitem');
+  const entries = panel.recent.locator('.jp-CondaBuild-history > li');
   const before = await entries.count();
   await panel.button(/^Actions for/).first().click();
   await panel.recent.getByRole('button', { name: 'Delete' }).click();

@@ -1,31 +1,21 @@
 /** Texts of packages and logs are data, even if they are hostile or very long. */
 
-import type { Page, Route } from '@playwright/test';
+import type { Page } from '@playwright/test';
 
 import type { Build, BuildEvent, Finished, Snapshot } from '../../labextension/src/api/contract';
 import { aBuild, RESULT } from '../../labextension/tests/things';
 import { framesDuring } from './frames';
 import { expect, test } from './panel';
+import { serveBuilds } from './served';
 
 const EVIL = '<img src=x onerror="document.title=\'owned\'"><script>alert(1)</script>';
-
-/** About the events in one answer of the server. */
-const MOST_EVENTS = 3000;
 
 /** Add a finished build with these events. */
 async function serve(page: Page, events: BuildEvent[], change: Partial<Build> = {}): Promise<void> {
   const failed = { error: { code: 'x', message: 'It failed', hint: '' }, created: Date.now() / 1000 - 60 };
   const request = { ...aBuild().request, reference: 'registry.lab.org/lab/x:1' };
   const build = aBuild({ ...failed, request, ...change });
-  const json = (body: object) => (route: Route) => route.fulfill({ json: body });
-  // JupyterLab adds a number to each URL to avoid caches.
-  await page.route(/condabuild\/builds(\?|$)/, json({ builds: [build] }));
-  await page.route(/condabuild\/updates\?after/, route => {
-    const seq = Number(new URL(route.request().url()).searchParams.get('after')?.split(':')[1]);
-    const part = events.filter(event => event.seq > seq).slice(0, MOST_EVENTS);
-    const state = (part.at(-1)?.seq ?? seq) < events.length ? 'more' : 'complete';
-    return route.fulfill({ json: { updates: [{ id: build.id, state, build, events: part }], others: [] } });
-  });
+  await serveBuilds(page, [{ build, events }]);
 }
 
 test('hostile names, messages and log lines stay text', async ({ page, panel }) => {

@@ -46,6 +46,16 @@ test('a failed build displays its error and its hint', async ({ page, panel }) =
   await expect(panel.node.getByText('Ready to share')).toBeVisible({ timeout: 60_000 });
 });
 
+test('a notebook goes into the image alone', async ({ panel, stage }) => {
+  await panel.open();
+  await panel.node.getByRole('checkbox', { name: 'Include this notebook (analysis.ipynb)' }).check();
+  await panel.reference.fill(`${stage.gate.address}/${stage.team}/notebook:1`);
+  await panel.go.click();
+  await expect(panel.node.getByText('Ready to share')).toBeVisible({ timeout: 60_000 });
+  await panel.button('Log').click();
+  await expect(panel.node.getByRole('log')).toContainText('files of analysis.ipynb');
+});
+
 test('a build with an invalid name is refused', async ({ panel }) => {
   await panel.open();
   await panel.reference.fill('No Name');
@@ -75,6 +85,35 @@ test('while the panel is closed, the status bar and a notification report a buil
   await expect(toast).toBeVisible({ timeout: 60_000 });
   await toast.getByRole('button', { name: 'Show' }).click();
   await expect(panel.node.getByText('Ready to share')).toBeVisible();
+});
+
+test('with the setting, the desktop tells how a build ended while another program was in front', async ({ page, panel, stage }) => {
+  await stage.set(OURS, { desktop: true });
+  try {
+    // A browser without a screen has no desktop.
+    await page.addInitScript(() => {
+      const told: string[] = [];
+      class Told {
+        static readonly permission = 'granted';
+        onclick = (): void => undefined;
+        constructor(title: string, { body }: { body: string }) {
+          told.push(`${title}: ${body}`);
+        }
+      }
+      Object.assign(window, { Notification: Told, told });
+    });
+    await panel.open();
+    await panel.reference.fill(`${stage.gate.address}/${stage.team}/desktop:1`);
+    await panel.go.click();
+    await expect(panel.button('Cancel build')).toBeVisible();
+    await page.evaluate(() => (document.hasFocus = () => false));
+    await expect(panel.node.getByText('Ready to share')).toBeVisible({ timeout: 60_000 });
+    expect(await page.evaluate(() => (window as unknown as { told: string[] }).told)).toEqual([
+      'Containerize environment: desktop:1 is ready to share'
+    ]);
+  } finally {
+    await stage.set(OURS, {});
+  }
 });
 
 test('the refusal of a build is a notification if another notebook is in front', async ({ page, panel }) => {

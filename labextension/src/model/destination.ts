@@ -28,6 +28,18 @@ export function suggestedReference(
   return named + suggestedTag(identity, tags, style, now);
 }
 
+/** A suggested name for an image on another base: the image's name with a tag that no image of the history has. */
+export function rebasedReference({ request, result }: Build, builds: readonly Build[]): string {
+  const before = (result?.reference || request.reference).split('@')[0] ?? '';
+  const used = new Set(builds.flatMap(build => [build.request.reference, build.request.target, build.result?.reference]));
+  const stem = before.replace(/-base\d+$/, '');
+  let number = 2;
+  while (used.has(`${stem}-base${number}`)) {
+    number++;
+  }
+  return `${stem}-base${number}`;
+}
+
 /** @param tags - The identities of the environments of the known tags, the newest first. */
 function suggestedTag(identity: string, tags: ReadonlyMap<string, string>, style: TagStyle, now: Date): string {
   if (style === 'digest') {

@@ -12,6 +12,7 @@ import {
   EMPTY_ENVIRONMENT_FORM,
   engineOf,
   existingBuild,
+  includeOf,
   type EnvironmentForm,
   type Form,
   type PanelState,
@@ -23,7 +24,7 @@ import type { Store } from './store';
 const TYPING_PAUSE = 700;
 
 /** The fields of the form that change the plan. */
-const PLANNED_FIELDS: (keyof Form)[] = ['reference', 'cacheFrom', 'destination', 'base', 'engine', 'installer', 'include', 'selection'];
+const PLANNED_FIELDS: (keyof Form)[] = ['reference', 'cacheFrom', 'destination', 'base', 'engine', 'installer', 'include', 'notebook', 'selection'];
 
 export class Environment {
   /** The values that a person entered for each environment, by its prefix. */
@@ -130,7 +131,8 @@ export class Environment {
     const { form, snapshot } = this.store.state;
     if (snapshot) {
       const { reference, edited, archive, selection, variables } = form;
-      this.entered.set(snapshot.prefix, { reference, edited, archive, selection, variables });
+      // Another notebook of the environment was not chosen.
+      this.entered.set(snapshot.prefix, { reference, edited, archive, selection, variables, notebook: false });
     }
   }
 
@@ -171,7 +173,7 @@ export class Environment {
     }
     const compares = isComparable(this.store.state) || engineOf(this.store.state) === 'docker';
     // The files of an included folder are searched for secrets, whatever the destination is.
-    if (!form.include && !compares && form.selection === this.asked) {
+    if (!includeOf(this.store.state) && !compares && form.selection === this.asked) {
       this.store.set({ planning: false, existing: null, snapshot: withoutComparison(snapshot, null) });
       this.planned();
       return;

@@ -198,15 +198,17 @@ export class PanelModel {
   /** Display the form with the values of an ended build of the environment. */
   editAgain({ request }: Build): void {
     const { archive, base, engine, include, installer, load, reference, strict } = request;
+    const notebook = include !== '' && include === this.state.subject?.path;
     this.show(null);
     this.edit({
       ...EMPTY_FORM,
+      notebook,
       tagStyle: this.state.form.tagStyle,
       reference,
       archive,
       base,
       engine,
-      include,
+      include: notebook ? '' : include,
       installer,
       strict,
       destination: archive ? 'archive' : load ? 'load' : 'push',
@@ -227,10 +229,10 @@ export class PanelModel {
     await this.post(sameAgain(build));
   }
 
-  /** Put the layers of an image on another base image, under the same name. */
-  async rebase(build: Build, base: string): Promise<void> {
+  /** Put the layers of an image on another base image. */
+  async rebase(build: Build, base: string, target: string): Promise<void> {
     const reference = build.result?.reference || build.request.reference;
-    await this.post({ command: 'rebase', reference, base });
+    await this.post({ command: 'rebase', reference, base, ...(target !== reference && { target }) });
   }
 
   /** Rebuild an image from its own lock file, and compare both images. */

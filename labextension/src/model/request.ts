@@ -3,7 +3,7 @@
 import type { Build, BuildRequest, Snapshot, SnapshotRequest, Source } from '../api/contract';
 import { selectionMembers } from './selection';
 import { destinationOf, isComparable } from './possible';
-import { engineOf, previousImage, type PanelState } from './state';
+import { engineOf, includeOf, previousImage, type PanelState } from './state';
 
 /** The request for a snapshot of an environment, with the plan for the form. */
 export function snapshotRequest(source: Source, state: PanelState): SnapshotRequest {
@@ -42,7 +42,8 @@ export function formRequest({ identity, prefix }: Snapshot, state: PanelState): 
 }
 
 function howOf(state: PanelState): Pick<SnapshotRequest, 'base' | 'engine' | 'installer' | 'include'> {
-  const { base, engine, include, installer } = state.form;
+  const { base, engine, installer } = state.form;
+  const include = includeOf(state);
   return {
     ...(base && { base }),
     ...(include && { include }),

@@ -10,6 +10,8 @@ export interface Subject {
   source: Source;
   /** The notebook's name, or the kernelspec's. */
   title: string;
+  /** The path of the notebook, relative to the folder that Jupyter shows. A console has none. */
+  path?: string;
 }
 
 /** An environment that a person may choose. `title` is the name of its kernel, `runs` whether the kernel is running. */
@@ -29,6 +31,8 @@ export interface EnvironmentForm {
   selection: Selection;
   /** Whether the environment's own variables, which may be secrets, go into the image. */
   variables: boolean;
+  /** Whether the notebook goes into the image. */
+  notebook: boolean;
 }
 
 /** The form of suggested tags: `2026-11-24`, `v1`, or a digest. */
@@ -49,7 +53,7 @@ export interface Form extends EnvironmentForm {
 }
 
 /** The default values of the form. */
-export const EMPTY_ENVIRONMENT_FORM: EnvironmentForm = { reference: '', edited: false, archive: '', selection: NO_SELECTION, variables: false };
+export const EMPTY_ENVIRONMENT_FORM: EnvironmentForm = { reference: '', edited: false, archive: '', selection: NO_SELECTION, variables: false, notebook: false };
 
 export const EMPTY_FORM: Form = {
   ...EMPTY_ENVIRONMENT_FORM,
@@ -168,6 +172,11 @@ export function connectionOf(state: PanelState, id: string): Connection {
 
 export function isOver(build: Pick<Build, 'state'>): boolean {
   return build.state !== 'queued' && build.state !== 'running';
+}
+
+/** The folder or the file that goes into /work: the folder of the form, or else the notebook if it was chosen. */
+export function includeOf({ form, subject }: PanelState): string {
+  return form.include || (form.notebook ? (subject?.path ?? '') : '');
 }
 
 /** The engine for a build of the form. */

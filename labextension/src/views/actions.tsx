@@ -3,6 +3,7 @@
 import React from 'react';
 
 import type { Build } from '../api/contract';
+import { rebasedReference } from '../model/destination';
 import { images, previousImage, type PanelState } from '../model/state';
 import { useSurroundings } from './context';
 import { Link } from './parts';
@@ -15,14 +16,17 @@ export function Actions(props: { build: Build; state: PanelState }): JSX.Element
   const before = build.result && (previousImage(state.builds, build.request.prefix, build.created) ?? others[0]);
   const image = build.result !== null && build.command !== 'verify';
   const rebase = async (): Promise<void> => {
-    const base = await ask({
-      title: trans.__('The same layers on another base'),
-      label: trans.__('Base image'),
-      text: build.request.base,
-      yes: trans.__('Change the base')
-    });
-    if (base) {
-      await model.rebase(build, base);
+    const [base, target] =
+      (await ask({
+        title: trans.__('The same layers on another base'),
+        fields: [
+          { label: trans.__('Base image'), text: build.request.base },
+          { label: trans.__('Name of the new image (the same name replaces the image)'), text: rebasedReference(build, state.builds) }
+        ],
+        yes: trans.__('Change the base')
+      })) ?? [];
+    if (base && target) {
+      await model.rebase(build, base, target);
     }
   };
   const forget = async (): Promise<void> => {

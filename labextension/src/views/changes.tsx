@@ -61,7 +61,7 @@ export function ComparisonView(props: { builds: readonly Build[]; comparison: Co
   return (
     <>
       <Link onClick={() => model.endComparison()}>‹ {trans.__('Back')}</Link>
-      <h2 className="jp-CondaBuild-cut">{buildName(after)}</h2>
+      <h2 className="jp-CondaBuild-title jp-CondaBuild-cut" tabIndex={-1}>{buildName(after)}</h2>
       <label className="jp-CondaBuild-field">
         {trans.__('Compared with')}
         <select

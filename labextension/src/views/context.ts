@@ -17,7 +17,8 @@ export interface Surroundings {
   /** Select a file in the file browser. */
   showFile(path: string): void;
   confirm(question: { title: string; text: string; yes: string; no: string }): Promise<boolean>;
-  ask(question: { title: string; label: string; text: string; yes: string }): Promise<string | null>;
+  /** Ask for several texts, each with a label and a first value; null if the person cancels. */
+  ask(question: { title: string; fields: { label: string; text: string }[]; yes: string }): Promise<string[] | null>;
 }
 
 const Context = createContext<Surroundings | null>(null);

@@ -24,20 +24,27 @@ export function Destination(props: { state: PanelState }): JSX.Element {
   return (
     <Section title={trans.__('Where it goes')}>
       <RegistriesButton state={props.state}>
-        <input
-          className="jp-CondaBuild-reference jp-mod-styled"
-          value={form.reference}
-          spellCheck={false}
-          aria-label={trans.__('Name of the image')}
-          aria-invalid={!!problem}
-          aria-describedby={problem ? id : undefined}
-          onChange={event => model.edit({ reference: event.target.value.trim() })}
-          onKeyDown={event => {
-            if (event.key === 'Enter' && !event.nativeEvent.isComposing && !starting && !obstacle) {
-              void model.start();
-            }
-          }}
-        />
+        {/* The second text gives the field its height, so that a long name has several lines and its tag stays in sight. */}
+        <div className="jp-CondaBuild-reference" data-text={form.reference}>
+          <textarea
+            className="jp-mod-styled"
+            rows={1}
+            value={form.reference}
+            spellCheck={false}
+            aria-label={trans.__('Name of the image')}
+            aria-invalid={!!problem}
+            aria-describedby={problem ? id : undefined}
+            onChange={event => model.edit({ reference: event.target.value.replace(/\s/g, '') })}
+            onKeyDown={event => {
+              if (event.key === 'Enter' && !event.nativeEvent.isComposing) {
+                event.preventDefault();
+                if (!starting && !obstacle) {
+                  void model.start();
+                }
+              }
+            }}
+          />
+        </div>
       </RegistriesButton>
       <PermissionLine state={props.state} />
       {snapshot && (

@@ -28,7 +28,7 @@ export function Heading(props: { state: PanelState }): JSX.Element | null {
     <div className="jp-CondaBuild-heading" title={snapshot.prefix}>
       <containerIcon.react tag="span" height="28px" width="28px" />
       <div>
-        <h2 className="jp-CondaBuild-cut">{snapshot.name}</h2>
+        <h2 className="jp-CondaBuild-title jp-CondaBuild-cut" tabIndex={-1}>{snapshot.name}</h2>
         <p className="jp-CondaBuild-quiet">{facts.filter(Boolean).join(' · ')}</p>
       </div>
     </div>
@@ -59,7 +59,7 @@ export function BuildHeading(props: { build: Build; state: PanelState }): JSX.El
     <div className="jp-CondaBuild-heading" title={build.request.prefix}>
       <containerIcon.react tag="span" height="28px" width="28px" />
       <div>
-        <h2 className="jp-CondaBuild-cut">{environmentName(build, builds)}</h2>
+        <h2 className="jp-CondaBuild-title jp-CondaBuild-cut" tabIndex={-1}>{environmentName(build, builds)}</h2>
         <p className="jp-CondaBuild-quiet">
           {isOther ? trans.__('Not the environment of %1', subject.title) : build.request.prefix || build.request.reference}
         </p>
@@ -68,8 +68,9 @@ export function BuildHeading(props: { build: Build; state: PanelState }): JSX.El
   );
 }
 
-export function Contents(props: { snapshot: Snapshot }): JSX.Element {
-  const { trans } = useSurroundings();
+export function Contents(props: { snapshot: Snapshot; state: PanelState }): JSX.Element {
+  const { model, trans } = useSurroundings();
+  const { form, subject } = props.state;
   const { channels, pip, drift } = props.snapshot;
   const strays = drift.untracked.count;
   return (
@@ -89,6 +90,12 @@ export function Contents(props: { snapshot: Snapshot }): JSX.Element {
           title={drift.untracked.first.map(file => file.path).join('\n')}
           value={`${strays} · ${sizeText(drift.untracked.bytes)}`}
         />
+      )}
+      {form.include !== '' && <Row name={trans.__('your files')} value={form.include} />}
+      {form.include === '' && subject?.path && (
+        <Check checked={form.notebook} onChange={notebook => model.edit({ notebook })}>
+          {trans.__('Include this notebook (%1)', subject.title)}
+        </Check>
       )}
     </Section>
   );

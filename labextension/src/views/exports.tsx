@@ -50,13 +50,13 @@ export function Exports(props: { exported: Exported }): JSX.Element {
     setDone({ written: [], next, warnings });
   };
   const save = async (): Promise<void> => {
-    const place = await ask({
-      title: trans.__('Save in the workspace'),
-      label: trans.__('Folder, relative to the one that Jupyter shows first'),
-      text: folder(),
-      yes: trans.__('Save')
-    });
-    if (place === null) {
+    const [place] =
+      (await ask({
+        title: trans.__('Save in the workspace'),
+        fields: [{ label: trans.__('Folder, relative to the one that Jupyter shows first'), text: folder() }],
+        yes: trans.__('Save')
+      })) ?? [];
+    if (!place) {
       return;
     }
     try {

@@ -31,10 +31,12 @@ export function Finished(props: { build: Build; result: Result; state: PanelStat
   const sent = sentText(trans, result.sent);
   return (
     <>
-      <div className="jp-CondaBuild-heading jp-mod-done" role="status">
+      <div className="jp-CondaBuild-heading jp-mod-done">
         <checkIcon.react tag="span" height="18px" width="18px" />
         <div>
-          <h2>{trans.__('Ready to share')}</h2>
+          <h2 className="jp-CondaBuild-title" tabIndex={-1}>
+            {trans.__('Ready to share')}
+          </h2>
           <p className="jp-CondaBuild-quiet">{facts.filter(Boolean).join(' · ')}</p>
           {sent && <p className="jp-CondaBuild-quiet">{sent}</p>}
         </div>

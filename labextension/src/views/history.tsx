@@ -1,38 +1,112 @@
 /** The history of builds. */
 
 import { ellipsesIcon } from '@jupyterlab/ui-components';
-import React, { useState } from 'react';
+import React, { useId, useState } from 'react';
 
 import type { Build } from '../api/contract';
+import { historyGroups, type HistoryFilter, type HistoryGroup } from '../model/history';
 import { isOver, type PanelState } from '../model/state';
 import { secondsText, sizeText } from '../model/units';
 import { Actions } from './actions';
 import { useSurroundings } from './context';
 import { Link, Section } from './parts';
-import { agoText, buildName, faultText, isVerified, proofText, stateWord } from './words';
+import { agoText, buildName, faultText, isVerified, proofText, stateWord, timeText } from './words';
 
+/** The number of names that are displayed at first. With more names, there is a search. */
 const FIRST = 5;
 
 export function History(props: { state: PanelState }): JSX.Element | null {
   const { trans } = useSurroundings();
   const [all, setAll] = useState(false);
+  const [words, setWords] = useState('');
+  const [filter, setFilter] = useState<HistoryFilter>('all');
   const { builds } = props.state;
   if (!builds.length) {
     return null;
   }
+  const filters: [HistoryFilter, string][] = [
+    ['all', trans.__('All')],
+    ['finished', trans.__('Ready')],
+    ['failed', trans.__('Failed or cancelled')],
+    ['active', trans.__('Building or waiting')]
+  ];
+  const groups = historyGroups(builds, words, filter, buildName);
+  const searches = words !== '' || filter !== 'all';
   return (
     <Section title={trans.__('Recent')}>
+      {builds.length > FIRST && (
+        <div className="jp-CondaBuild-historyTools" role="search">
+          <input
+            type="search"
+            placeholder={trans.__('Search')}
+            aria-label={trans.__('Search the history')}
+            value={words}
+            onChange={event => setWords(event.target.value)}
+          />
+          <select
+            aria-label={trans.__('Show only')}
+            value={filter}
+            onChange={event => setFilter(event.target.value as HistoryFilter)}
+          >
+            {filters.map(([value, text]) => (
+              <option key={value} value={value}>
+                {text}
+              </option>
+            ))}
+          </select>
+        </div>
+      )}
       <ul className="jp-CondaBuild-history">
-        {builds.slice(0, all ? undefined : FIRST).map(build => (
-          <Entry key={build.id} build={build} state={props.state} />
+        {groups.slice(0, all || searches ? undefined : FIRST).map(group => (
+          <Group key={group.name} group={group} state={props.state} />
         ))}
       </ul>
-      {builds.length > FIRST && (
+      {!groups.length && (
+        <p className="jp-CondaBuild-quiet" role="status">
+          {trans.__('No build fits.')}
+        </p>
+      )}
+      {groups.length > FIRST && !searches && (
         <Link onClick={() => setAll(!all)}>
-          {all ? trans.__('Show fewer') : trans.__('Show all %1', builds.length)}
+          {all ? trans.__('Show fewer') : trans.__('Show all %1', groups.length)}
         </Link>
       )}
     </Section>
+  );
+}
+
+/** The newest build of a name, and the earlier ones on request. */
+function Group(props: { group: HistoryGroup; state: PanelState }): JSX.Element {
+  const { trans } = useSurroundings();
+  const [open, setOpen] = useState(false);
+  const id = useId();
+  const { group, state } = props;
+  const [newest, ...earlier] = group.builds;
+  return (
+    <li>
+      <Entry build={newest} state={state} />
+      {earlier.length > 0 && (
+        <>
+          <button
+            type="button"
+            className="jp-CondaBuild-link jp-CondaBuild-earlier"
+            aria-expanded={open}
+            aria-controls={id}
+            onClick={() => setOpen(!open)}
+          >
+            {trans._n('%1 earlier build of this name', '%1 earlier builds of this name', earlier.length)} {open ? '▴' : '▾'}
+          </button>
+          <ul id={id} className="jp-CondaBuild-earlierBuilds" hidden={!open}>
+            {open &&
+              earlier.map(build => (
+                <li key={build.id}>
+                  <Entry build={build} state={state} />
+                </li>
+              ))}
+          </ul>
+        </>
+      )}
+    </li>
   );
 }
 
@@ -51,10 +125,10 @@ function Entry(props: { build: Build; state: PanelState }): JSX.Element {
     : [error ? faultText(trans, error) : stateWord(trans, build.state)];
   const actions = trans.__('Actions for %1', buildName(build));
   return (
-    <li>
+    <>
       <div className="jp-CondaBuild-historyRow">
         <i className={`jp-CondaBuild-dot jp-mod-${build.state}`} role="img" aria-label={stateWord(trans, build.state)} />
-        <button type="button" className="jp-CondaBuild-entry" onClick={() => model.show(build.id)}>
+        <button type="button" className="jp-CondaBuild-entry" title={timeText(language, build.created)} onClick={() => model.show(build.id)}>
           <span className="jp-CondaBuild-cut">{buildName(build)}</span>
           <span className="jp-CondaBuild-quiet jp-CondaBuild-cut">
             {[agoText(language, build.created), ...facts].filter(Boolean).join(' · ')}
@@ -78,6 +152,6 @@ function Entry(props: { build: Build; state: PanelState }): JSX.Element {
           <Actions build={build} state={state} />
         </div>
       )}
-    </li>
+    </>
   );
 }

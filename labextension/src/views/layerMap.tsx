@@ -1,6 +1,7 @@
 /** The map of layers, with the legend of its colours. */
 
-import React, { useMemo } from 'react';
+import type { TranslationBundle } from '@jupyterlab/translation';
+import React, { useId, useMemo, useState } from 'react';
 
 import { counts, treemap, type Rect, type Tile, type TileState } from '../model/layerMap';
 import { sizeText } from '../model/units';
@@ -34,6 +35,8 @@ export function LayerMap(props: { tiles: Tile[]; label: string; legend: TileStat
     heavy: trans.__('%1 largest', number.heavy.layers)
   };
   const legend = props.legend.filter(state => number[state].layers > 0);
+  const [open, setOpen] = useState(false);
+  const id = useId();
   return (
     <>
       <div
@@ -54,7 +57,7 @@ export function LayerMap(props: { tiles: Tile[]; label: string; legend: TileStat
                   width: `${(rect.width / WIDTH) * 100}%`,
                   height: `${(rect.height / HEIGHT) * 100}%`
                 }}
-                title={`${tile.packages.join('\n')}\n${sizeText(tile.size)}`}
+                title={[...tile.packages, sizeText(tile.size), ...(legend.length ? [tileWord(trans, tile.state)] : [])].join('\n')}
               >
                 {fits(tile.name, rect) && <span>{tile.name}</span>}
               </div>
@@ -62,9 +65,61 @@ export function LayerMap(props: { tiles: Tile[]; label: string; legend: TileStat
           );
         })}
       </div>
-      <Legend items={legend.map(state => [state, words[state]])} />
+      <div className="jp-CondaBuild-belowMap">
+        <Legend items={legend.map(state => [state, words[state]])} />
+        <button type="button" className="jp-CondaBuild-link" aria-expanded={open} aria-controls={id} onClick={() => setOpen(!open)}>
+          {open ? trans.__('Hide the table') : trans.__('Show as a table')}
+        </button>
+      </div>
+      <div id={id} hidden={!open}>
+        {open && <LayerTable tiles={props.tiles} label={props.label} states={legend.length > 0} />}
+      </div>
     </>
   );
+}
+
+/** The content of the map in words. */
+function LayerTable(props: { tiles: Tile[]; label: string; states: boolean }): JSX.Element {
+  const { trans } = useSurroundings();
+  return (
+    <div className="jp-CondaBuild-table" tabIndex={0} role="region" aria-label={props.label}>
+      <table aria-label={props.label}>
+        <thead>
+          <tr>
+            <th scope="col">{trans.__('Packages')}</th>
+            <th scope="col">{trans.__('Size')}</th>
+            {props.states && <th scope="col">{trans.__('State')}</th>}
+          </tr>
+        </thead>
+        <tbody>
+          {props.tiles.map(tile => (
+            <tr key={tile.key}>
+              <td>{tile.packages.join(', ')}</td>
+              <td>{sizeText(tile.size)}</td>
+              {props.states && <td>{tileWord(trans, tile.state)}</td>}
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
+  );
+}
+
+function tileWord(trans: TranslationBundle, state: TileState): string {
+  switch (state) {
+    case 'waiting':
+      return trans.__('to build');
+    case 'reused':
+      return trans.__('reused');
+    case 'building':
+      return trans.__('building');
+    case 'built':
+      return trans.__('built');
+    case 'pushed':
+      return trans.__('pushed');
+    case 'heavy':
+      return trans.__('among the largest');
+  }
 }
 
 /** Whether a name fits into its tile. A part of a name would not be useful. */

@@ -68,7 +68,7 @@ export function Licenses(props: { licenses: Found | null }): JSX.Element | null 
           <div className="jp-CondaBuild-licenses" tabIndex={0} role="region" aria-label={trans.__('Licences of all packages')}>
             {groups.map(([name, packages]) => (
               <React.Fragment key={name}>
-                <h4>{classWord(trans, name)}</h4>
+                <h3>{classWord(trans, name)}</h3>
                 <ul>
                   {packages.map(each => (
                     <li key={`${each.manager} ${each.name}`}>

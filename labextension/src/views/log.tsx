@@ -9,6 +9,7 @@ import { Search } from '../model/search';
 import { clockText } from '../model/units';
 import { useSurroundings } from './context';
 import { Rows } from './rows';
+import { WrappedRows } from './wrappedRows';
 
 /** The time for the search in each frame, in milliseconds. */
 const SEARCHING = 8;
@@ -17,6 +18,7 @@ export function Log(props: { lines: Lines; missed: number; name: string }): JSX.
   const { copy, download, trans } = useSurroundings();
   const [wanted, setWanted] = useState('');
   const [following, setFollowing] = useState(true);
+  const [wrapping, setWrapping] = useState(false);
   const found = useSearch(props.lines, wanted);
   const text = (): string =>
     props.lines
@@ -41,6 +43,10 @@ export function Log(props: { lines: Lines; missed: number; name: string }): JSX.
           {trans.__('Follow')}
           {following && ' ✓'}
         </button>
+        <button type="button" aria-pressed={wrapping} onClick={() => setWrapping(!wrapping)}>
+          {trans.__('Wrap')}
+          {wrapping && ' ✓'}
+        </button>
         <button type="button" onClick={() => copy(text())}>
           {trans.__('Copy')}
         </button>
@@ -51,7 +57,7 @@ export function Log(props: { lines: Lines; missed: number; name: string }): JSX.
       {props.missed > 0 && (
         <div className="jp-CondaBuild-quiet">{trans._n('%1 event was lost', '%1 events were lost', props.missed)}</div>
       )}
-      <Rows lines={found} following={following} follow={setFollowing} />
+      {wrapping ? <WrappedRows lines={found} following={following} /> : <Rows lines={found} following={following} follow={setFollowing} />}
     </div>
   );
 }

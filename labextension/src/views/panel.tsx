@@ -12,6 +12,7 @@ import { Destination } from './destination';
 import { BuildHeading, ChosenHeading, Contents, NoEnvironment } from './environment';
 import { Failed } from './failed';
 import { Finished } from './finished';
+import { useKeptFocus } from './focus';
 import { History } from './history';
 import { Licenses } from './licenses';
 import { Link, Notice } from './parts';
@@ -19,14 +20,16 @@ import { BuildButton, Plan } from './plan';
 import { Running } from './running';
 import { Verified } from './verified';
 import { Warnings } from './warnings';
-import { buildName, doingText } from './words';
+import { buildName, doingText, stateWord } from './words';
 
 export function Panel(props: Surroundings): JSX.Element {
   const { model, trans } = props;
   const state = useModelState(model);
+  const build = shownBuild(state);
+  const views = useKeptFocus([build?.id, build?.state, state.comparison?.after.id, state.snapshot?.prefix].join());
   return (
     <SurroundingsProvider value={props}>
-      <header className="jp-CondaBuild-header">
+      <div className="jp-CondaBuild-header">
         <h1>{trans.__('Containerize environment')}</h1>
         <button
           type="button"
@@ -37,8 +40,11 @@ export function Panel(props: Surroundings): JSX.Element {
         >
           <refreshIcon.react tag="span" height="16px" width="16px" />
         </button>
-      </header>
-      <div className="jp-CondaBuild-body">
+      </div>
+      <p role="status" className="jp-CondaBuild-unseen">
+        {build && isOver(build) && trans.__('%1: %2', stateWord(trans, build.state), buildName(build))}
+      </p>
+      <div ref={views} className="jp-CondaBuild-body">
         <Body state={state} />
       </div>
     </SurroundingsProvider>
@@ -100,7 +106,7 @@ function EnvironmentAndHistory({ state }: { state: PanelState }): JSX.Element {
       <ChosenHeading state={state} />
       {state.snapshot ? (
         <>
-          <Contents snapshot={state.snapshot} />
+          <Contents snapshot={state.snapshot} state={state} />
           <Licenses licenses={state.licenses} />
           <Warnings snapshot={state.snapshot} state={state} />
           <Destination state={state} />

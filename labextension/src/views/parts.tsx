@@ -10,7 +10,7 @@ import { faultTexts } from './words';
 export function Section(props: { title: string; children: ReactNode }): JSX.Element {
   return (
     <section className="jp-CondaBuild-section" aria-label={props.title}>
-      <h3>{props.title}</h3>
+      <h2>{props.title}</h2>
       {props.children}
     </section>
   );

@@ -45,7 +45,7 @@ export function Plan(props: { state: PanelState }): JSX.Element | null {
   const signature = pushes && signatureText(trans, plan);
   return (
     <Section title={trans.__('What will happen')}>
-      <h2 className="jp-CondaBuild-headline">{words[headline(plan, compared)]}</h2>
+      <p className="jp-CondaBuild-headline">{words[headline(plan, compared)]}</p>
       {plan.engine === 'docker' ? (
         <pre className="jp-CondaBuild-steplist" tabIndex={0} role="region" aria-label={trans.__('Steps of the Dockerfile')}>
           {plan.steps.join('\n')}
@@ -149,8 +149,10 @@ export function BuildButton(props: { state: PanelState }): JSX.Element {
       <button
         type="button"
         className="jp-CondaBuild-go jp-mod-styled jp-mod-accept"
-        disabled={starting || obstacle !== null}
-        onClick={() => void model.start()}
+        disabled={obstacle !== null}
+        // A disabled button would lose the focus.
+        aria-disabled={starting}
+        onClick={() => !starting && void model.start()}
       >
         {starting ? trans.__('Starting…') : words[current]}
       </button>

@@ -63,7 +63,7 @@ export function Rows(props: { lines: Lines; following: boolean; follow: (yes: bo
 }
 
 /** A line of the log. Its text becomes text nodes, with classes for its colours. */
-const Line = memo(function Line(props: { line: LogLine; word: string }): JSX.Element {
+export const Line = memo(function Line(props: { line: LogLine; word: string }): JSX.Element {
   const { line, word } = props;
   return (
     <span className={`jp-mod-${line.kind}`} title={plain(line.text)}>

@@ -69,8 +69,9 @@ export function Running(props: { build: Build; state: PanelState }): JSX.Element
       <button
         type="button"
         className="jp-CondaBuild-cancel jp-mod-styled"
-        disabled={build.cancelling}
-        onClick={() => void cancel()}
+        // A disabled button would lose the focus.
+        aria-disabled={build.cancelling}
+        onClick={() => !build.cancelling && void cancel()}
       >
         {build.cancelling ? trans.__('Cancelling…') : cancelWord}
       </button>

@@ -5,6 +5,7 @@ import React, { useId, useState } from 'react';
 import type { ShareCommand } from '../api/contract';
 import { useSurroundings } from './context';
 import { CopyButton } from './parts';
+import { shareNote, shareTitle } from './words';
 
 const NAMES: Record<string, string> = {
   docker: 'Docker',
@@ -56,12 +57,12 @@ export function Share(props: { commands: ShareCommand[] }): JSX.Element | null {
           .filter(command => command.tool === tool)
           .map(command => (
             <div key={command.title}>
-              <p className="jp-CondaBuild-quiet">{command.title}</p>
+              <p className="jp-CondaBuild-quiet">{shareTitle(trans, command.title)}</p>
               <div className="jp-CondaBuild-code">
                 <pre tabIndex={0}>{command.text}</pre>
-                <CopyButton text={command.text} label={trans.__('Copy: %1', command.title)} />
+                <CopyButton text={command.text} label={trans.__('Copy: %1', shareTitle(trans, command.title))} />
               </div>
-              {command.note && <p className="jp-CondaBuild-quiet">{command.note}</p>}
+              {command.note && <p className="jp-CondaBuild-quiet">{shareNote(trans, command.note)}</p>}
             </div>
           ))}
       </div>

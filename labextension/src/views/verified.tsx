@@ -18,10 +18,10 @@ export function Verified(props: { build: Build; result: Result; state: PanelStat
   const progress = progressOf(state, build.id);
   return (
     <>
-      <div className={`jp-CondaBuild-heading${isVerified(build) ? ' jp-mod-done' : ''}`} role="status">
+      <div className={`jp-CondaBuild-heading${isVerified(build) ? ' jp-mod-done' : ''}`}>
         {isVerified(build) && <checkIcon.react tag="span" height="18px" width="18px" />}
         <div>
-          <h2>
+          <h2 className="jp-CondaBuild-title" tabIndex={-1}>
             {isVerified(build)
               ? trans.__('It is what its lock file makes')
               : trans.__('Nothing differs, but not all is proved')}

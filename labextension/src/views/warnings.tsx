@@ -56,7 +56,7 @@ function Groups(props: { groups: EntryGroup[]; state: PanelState | null }): JSX.
     <>
       {props.groups.map(({ entries, group }) => (
         <div key={group} className={`jp-CondaBuild-warnings jp-mod-${group}`}>
-          <h4>{groupWord(trans, group)}</h4>
+          <h3>{groupWord(trans, group)}</h3>
           <ul>
             {entries.map(entry => (
               <Line key={entry.code} entry={entry} state={props.state} />
@@ -218,7 +218,7 @@ function Chosen(props: { choices: Decision[] }): JSX.Element {
   const { model, trans } = useSurroundings();
   return (
     <div className="jp-CondaBuild-warnings jp-mod-chosen">
-      <h4>{trans.__('Your choices')}</h4>
+      <h3>{trans.__('Your choices')}</h3>
       <ul>
         {props.choices.map(choice => (
           <li key={`${choice.kind} ${choice.value}`} className="jp-CondaBuild-row">

@@ -5,6 +5,7 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import type { Asked, Build, BuildState, Fault, Finished, Warning } from '../api/contract';
 import type { Connection } from '../api/updates';
 import { KNOWN_FAULTS } from '../model/faults';
+import { runTitle, sentences } from '../model/shareTexts';
 import type { StepName } from '../model/steps';
 import { sizeText } from '../model/units';
 import type { Entry } from '../model/warnings';
@@ -155,8 +156,9 @@ export function buildName(build: Build): string {
 }
 
 /** The short name of the image of a request; empty if the request names no image. */
-export function requestName(asked: Partial<Pick<Asked, 'reference' | 'archive' | 'prefix'>>): string {
-  const { reference = '', archive = '', prefix = '' } = asked;
+export function requestName(asked: Partial<Pick<Asked, 'target' | 'reference' | 'archive' | 'prefix'>>): string {
+  const { target = '', archive = '', prefix = '' } = asked;
+  const reference = target || asked.reference || '';
   return reference.split('@')[0]?.split('/').pop() || archive || prefix.split('/').pop() || '';
 }
 
@@ -229,6 +231,22 @@ export function sentText(trans: TranslationBundle, sent: Finished['sent']): stri
     .join(' · ');
 }
 
+/** The title of a command that uses an image. */
+export function shareTitle(trans: TranslationBundle, title: string): string {
+  const run = runTitle(title);
+  if (run) {
+    return trans.__('Run %1 with %2', run.program === 'the image' ? trans.__('the image') : run.program, run.tool);
+  }
+  return trans._p('share', title);
+}
+
+/** The note of a command that uses an image. */
+export function shareNote(trans: TranslationBundle, note: string): string {
+  return sentences(note)
+    .map(sentence => trans._p('share', sentence))
+    .join(' ');
+}
+
 /** Who built an image; empty where nobody looked. */
 export function signatureText(trans: TranslationBundle, signed: Pick<Finished, 'signature' | 'signer'>): string {
   return {
@@ -254,4 +272,9 @@ export function agoText(language: string, time: number, now = Date.now() / 1000)
   const format = new Intl.RelativeTimeFormat(language, { numeric: 'auto' });
   const [unit, size] = UNITS.find(([, length]) => seconds >= length) ?? ['second', 1];
   return format.format(-Math.max(0, Math.floor(seconds / size)), unit);
+}
+
+/** The day and the time of `time`, which is in seconds since 1970. */
+export function timeText(language: string, time: number): string {
+  return new Intl.DateTimeFormat(language, { dateStyle: 'medium', timeStyle: 'short' }).format(time * 1000);
 }
