@@ -14,7 +14,7 @@ describe('the events of a build', () => {
     expect(state.phases.snapshot).toMatchObject({ state: 'done', seconds: 0.5 });
     expect(state.layers['b']?.states).toEqual(['built', 'pushed']);
     expect(Object.keys(state.layers)).toEqual(['a', 'b']);
-    expect(state.warnings).toEqual([{ code: 'editable', message: 'mylib is editable', hint: 'Install it.' }]);
+    expect(state.warnings).toEqual([{ code: 'editable', message: 'mylib is editable', hint: 'Install it.', group: 'lost', why: '' }]);
     expect(state.lines.slice().map(line => line.label)).toEqual([
       'snapshot',
       'warning',
