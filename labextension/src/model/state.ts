@@ -102,6 +102,8 @@ export interface PanelState {
   /** The environments to choose from; null if they are not known yet. */
   choices: Choice[] | null;
   choicesFault: Fault | null;
+  /** Whether a person sees the panel: nothing is loaded for a hidden one. */
+  attended: boolean;
   snapshot: Snapshot | null;
   snapshotFault: Fault | null;
   /** Whether the environment had changed when the person started a build, so that the build was not started. */
@@ -139,6 +141,7 @@ export const INITIAL: PanelState = {
   chosen: false,
   choices: null,
   choicesFault: null,
+  attended: false,
   snapshot: null,
   snapshotFault: null,
   outdated: false,

@@ -38,8 +38,12 @@ export function ChoicesButton(props: { state: PanelState; children: React.ReactN
 
 export function ChoicesList(props: { state: PanelState }): JSX.Element {
   const { model, trans } = useSurroundings();
-  const { choices, choicesFault, chosen, notebook, snapshot } = props.state;
-  useEffect(() => void model.loadChoices(), [model]);
+  const { attended, choices, choicesFault, chosen, notebook, snapshot } = props.state;
+  useEffect(() => {
+    if (attended) {
+      void model.loadChoices();
+    }
+  }, [attended, model]);
   if (choicesFault) {
     return (
       <Notice kind="error" fault={choicesFault}>
