@@ -143,9 +143,7 @@ export class PanelModel {
    * @param sees - Whether the panel is visible, in a visible page.
    */
   attend(sees: boolean): void {
-    if (sees !== this.state.attended) {
-      this.store.set({ attended: sees });
-    }
+    this.store.set({ attended: sees });
     clearInterval(this.looking);
     this.looking = undefined;
     if (sees) {
