@@ -25,7 +25,7 @@ BODIES: dict[str, tuple[type[Request], set[str]]] = {
     "BaseCommand": (JOBS["base"], {*schemas.SOURCES, "command"}),
     "RebaseCommand": (JOBS["rebase"], {"command"}),
     "VerifyCommand": (JOBS["verify"], {"command"}),
-    "ExportRequest": (ExportRequest, set(schemas.SOURCES)),
+    "ExportRequest": (ExportRequest, {*schemas.SOURCES, *schemas._WRITING}),
     "PruneRequest": (PruneRequest, set()),
 }
 """The schema of each body, the request of the body, and the members that are no options."""
@@ -107,4 +107,4 @@ def test_a_command_has_the_flags_of_its_request(command: str) -> None:
     expected = {flag for _, option in module.REQUEST.options().values() for flag in option.flags}
     assert expected <= flags
     own = {"-h", "--help", "--json", "--events", "--request", "-o", "--output", "--force"}
-    assert {flag.replace("--no-", "--") for flag in flags} <= {*expected, *own}
+    assert {flag if flag in expected else flag.replace("--no-", "--") for flag in flags} <= {*expected, *own}
