@@ -133,7 +133,7 @@ def test_the_end_is_a_short_block(screen: Screen) -> None:
         "  time   18 s",
     ]
     assert not screen.emulator.cursor.hidden
-    assert (screen.emulator.cursor.x, screen.emulator.cursor.y) == (0, 10)
+    assert (screen.emulator.cursor.x, screen.emulator.cursor.y) == (0, 11)
 
 
 def test_a_failure_is_displayed_with_its_hint(screen: Screen) -> None:
