@@ -131,17 +131,20 @@ def _on_lines(*parts: str) -> str:
 
 
 def _docker(finished: Finished, reference: str) -> str:
-    ports = f" -p 127.0.0.1:{PORT}:{PORT}" if _runs_jupyterlab(finished) else ""
     user = '-u "$(id -u):$(id -g)"'
-    return _on_lines(f"docker run --rm -it{ports}", f'-v "$PWD":{WORK}', user, shlex.quote(reference))
+    return _on_lines("docker run --rm -it", *_ports(finished), f'-v "$PWD":{WORK}', user, shlex.quote(reference))
 
 
 def _podman(finished: Finished, image: str) -> str:
-    ports = f" -p 127.0.0.1:{PORT}:{PORT}" if _runs_jupyterlab(finished) else ""
     # keep-id maps the user's id into the container, but the container still runs as the image's own user without -u.
     user = '--userns=keep-id -u "$(id -u):$(id -g)"'
     folder = f'-v "$PWD":{WORK}'
-    return _on_lines(f"podman run --rm -it{ports}", "--security-opt label=disable", folder, user, image)
+    ports = _ports(finished)
+    return _on_lines("podman run --rm -it", *ports, "--security-opt label=disable", folder, user, image)
+
+
+def _ports(finished: Finished) -> tuple[str, ...]:
+    return (f"-p 127.0.0.1:{PORT}:{PORT}",) if _runs_jupyterlab(finished) else ()
 
 
 def _apptainer(finished: Finished, name: str) -> str:
