@@ -129,7 +129,7 @@ class PipPackage:
     ``file://`` URL for a local or editable install (in a lock file only ``file:`` and the name). Otherwise `index` is
     the package index: `PYPI` or the URL of another index. `sha256` is hexadecimal, or empty if unknown.
 
-    Raises TypeError if a field that is a text is not one.
+    Raises TypeError if a field that is a text is not one, and ValueError if a URL is not valid.
     """
 
     name: str
@@ -141,6 +141,8 @@ class PipPackage:
 
     def __post_init__(self) -> None:
         _check_texts(self.name, self.version, self.url, self.index, self.sha256)
+        for url in (self.url, self.index):
+            urlsplit(url)
 
 
 def _check_texts(*values: object) -> None:

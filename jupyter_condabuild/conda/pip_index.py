@@ -91,8 +91,8 @@ def _wheels(
     answer: Any, page: str, package: PipPackage, tags: frozenset[object]
 ) -> Iterator[tuple[Mapping[str, Any], str, str]]:
     """Yields the wheels of a version with these tags: the entry of the index, the URL and the hash."""
-    from packaging.utils import InvalidWheelFilename, parse_wheel_filename
-    from packaging.version import InvalidVersion, Version
+    from packaging.utils import parse_wheel_filename
+    from packaging.version import Version
 
     files = answer.get("files") if isinstance(answer, dict) else None
     for file in files if isinstance(files, list) else ():
@@ -100,9 +100,10 @@ def _wheels(
             name, version, _, found = parse_wheel_filename(str(file["filename"]))
             url, sha256 = urljoin(page, "" + file["url"]), str(file["hashes"]["sha256"]).lower()
             same = (canonical_name(name), version, found) == (package.name, Version(package.version), tags)
-        except (InvalidWheelFilename, InvalidVersion, KeyError, TypeError, AttributeError):
+            is_web = urlsplit(url).scheme in ("https", "http")
+        except (ValueError, KeyError, TypeError, AttributeError):  # also of a name, a version or a URL
             continue
-        if same and _SHA256.fullmatch(sha256) and urlsplit(url).scheme in ("https", "http"):
+        if same and _SHA256.fullmatch(sha256) and is_web:
             yield file, scrub_url(url), sha256
 
 

@@ -44,6 +44,11 @@ SHA = "ab" * 32
         "@EXPLICIT\nhttps://h/noarch/x.conda",
         "@EXPLICIT\nhttps://h/noarch/x-1-0.conda#abc",
         "@EXPLICIT\nx",
+        "# platform: linux-64\n@EXPLICIT\n# pip a @ https://[/a.whl",
+        (
+            "version: 1\nmetadata: {platforms: [linux-64]}\npackage:\n"
+            "- {name: x, version: '1', manager: pip, platform: linux-64, url: 'https://[/a.whl', hash: {}}"
+        ),
         "&a [*a, *a]",
         "[" * 5000,
     ],

@@ -210,6 +210,8 @@ def test_files_outside_of_site_packages_are_relative_to_the_prefix(small: SmallP
         {"direct_url.json": b"{"},
         {"direct_url.json": b'{"url": 5, "vcs_info": [], "dir_info": 1, "archive_info": {"hashes": []}}'},
         {"direct_url.json": b"[]"},
+        {"direct_url.json": b'{"url": "file://[/a", "dir_info": {"editable": true}}'},
+        {"direct_url.json": b'{"url": "https://[/a.whl", "archive_info": {}}'},
         {"INSTALLER": b"\xff"},
     ],
 )

@@ -258,12 +258,9 @@ def _contains(specifier: Any, version: str) -> bool:
 def _files(item: _Wanted) -> Iterator[_File]:
     """Yields the wheels and the source distributions of a package; none if the index does not answer in JSON."""
     from packaging.utils import (
-        InvalidSdistFilename,
-        InvalidWheelFilename,
         parse_sdist_filename,
         parse_wheel_filename,
     )
-    from packaging.version import InvalidVersion
 
     index = PYPI_SIMPLE if item.index == PYPI else item.index
     page = f"{index.rstrip('/')}/{item.name}/"
@@ -286,7 +283,7 @@ def _files(item: _Wanted) -> Iterator[_File]:
             else:
                 _, version = parse_sdist_filename(filename)
                 yield _File(filename, version, scrub_url(url), sha256)
-        except (InvalidWheelFilename, InvalidSdistFilename, InvalidVersion, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError):  # also of a name, a version or a URL
             continue
 
 

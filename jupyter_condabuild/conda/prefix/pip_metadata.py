@@ -135,13 +135,13 @@ def origin(folder: Path) -> InstallSource:
     if direct := _json_object(folder / "direct_url.json"):
         return _direct(direct)
     if provenance := _json_object(folder / "provenance_url.json"):
-        url = scrub_url(str(provenance.get("url") or ""))
+        url = _url(provenance.get("url"))
         return InstallSource(url, _sha256_of(provenance.get("archive_info")), from_index=True)
     return InstallSource()
 
 
 def _direct(direct: dict[str, Any]) -> InstallSource:
-    url = scrub_url(str(direct.get("url") or ""))
+    url = _url(direct.get("url"))
     directory, vcs = direct.get("dir_info"), direct.get("vcs_info")
     folder = Path(unquote(urlsplit(url).path)) if url.startswith("file:") else None
     subdirectory = str(direct.get("subdirectory") or "")
@@ -153,6 +153,16 @@ def _direct(direct: dict[str, Any]) -> InstallSource:
         url += f"#subdirectory={subdirectory}"
     editable = isinstance(directory, dict) and directory.get("editable") is True
     return InstallSource(url, _sha256_of(direct.get("archive_info")), editable, folder)
+
+
+def _url(value: Any) -> str:
+    """Returns a URL without a login; empty if it is not valid."""
+    url = scrub_url(str(value or ""))
+    try:
+        urlsplit(url)
+    except ValueError:
+        return ""
+    return url
 
 
 def _sha256_of(archive_info: Any) -> str:
@@ -218,5 +228,5 @@ def index_of(prefix: Path) -> str:
         parser.read_string(text_of(prefix / "pip.conf") or text_of(prefix / "pip.ini"))  # pip.ini is Windows' name
     except configparser.Error:
         return PYPI
-    url = scrub_url(parser.get("global", "index-url", fallback="")).strip().rstrip("/")
+    url = _url(parser.get("global", "index-url", fallback="")).strip().rstrip("/")
     return PYPI if not url or urlsplit(url).hostname == "pypi.org" else url
