@@ -92,7 +92,8 @@ def test_a_warning_is_short_and_comes_once(
     run: CommandLine, places: dict[str, Path], base_archive: Path, command: str
 ) -> None:
     """The warning names ten of the packages or files, and the number of the others."""
-    warnings = [line for line in run(*words(command, places, base_archive)).err.splitlines() if line.startswith("!")]
+    lines = run(*words(command, places, base_archive)).err.splitlines()
+    warnings = [line for line in lines if line.startswith("  - ")]
     assert warnings
     assert len(warnings) == len(set(warnings))
     assert [line for line in warnings if line.count(", ") > 10] == []  # one comma may belong to the sentence

@@ -185,7 +185,7 @@ def test_the_result_of_a_push_matches_the_registry(
     found = subprocess.run([*inspect[:-1], f"{inspect[-1]}@{finished.digest}"], check=True, capture_output=True)
     manifest = json.loads(found.stdout)
     assert finished.size == manifest["config"]["size"] + sum(layer["size"] for layer in manifest["layers"])
-    assert [event for event in docker_workshop.events if isinstance(event, Progress) and event.subject == "push"]
+    assert [event for event in docker_workshop.events if isinstance(event, Progress) and event.subject == "build"]
     with connect(registry) as connected:
         repository = connected.repository(name.partition("/")[2].removesuffix(":v1"))
         types = {one.artifact_type for one in referrers(repository, Digest.parse(finished.digest))}

@@ -317,7 +317,7 @@ def test_layers_of_a_cache_are_written_to_an_archive(
 def test_progress_reaches_the_total(workshop: Workshop, small: Small) -> None:
     """Progress never goes back, and ends at its total."""
     workshop.image(small.prefix)
-    found = [event for event in workshop.events if isinstance(event, Progress) and event.subject == "layers"]
+    found = [event for event in workshop.events if isinstance(event, Progress) and event.subject == "build"]
     assert [event.complete for event in found] == sorted(event.complete for event in found)
     assert found[-1].complete == found[-1].total > 0
 

@@ -10,7 +10,7 @@ import pytest
 
 from jupyter_condabuild.errors import NotReproducible
 from jupyter_condabuild.events import Log
-from tests.parts.builds import Workshop
+from tests.parts.builds import Workshop, published
 from tests.parts.channel import prefix as prefixes
 from tests.parts.engines import DockerWorkshop, unexpected
 
@@ -20,8 +20,8 @@ OPTIONS = {"exclude": ["*.bin", "share/notes/", "/bin/pydoc3", "version.py"], "e
 @pytest.fixture
 def used(tmp_path: Path, channel_url: str, package_cache: Path) -> tuple[Path, Path]:
     """An environment as it was made, and the same with added, changed and removed files and an editable install."""
-    clean = prefixes.create(tmp_path / "clean/env", ["python", "tqdm"], channel_url, package_cache)
-    made = prefixes.create(tmp_path / "used/env", ["python", "tqdm"], channel_url, package_cache)
+    clean = published(prefixes.create(tmp_path / "clean/env", ["python", "tqdm"], channel_url, package_cache))
+    made = published(prefixes.create(tmp_path / "used/env", ["python", "tqdm"], channel_url, package_cache))
     (made / "data.bin").write_bytes(b"0" * 100_000)
     (made / "share/notes").mkdir(parents=True)
     (made / "share/notes/one.txt").write_text("mine")

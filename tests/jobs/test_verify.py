@@ -13,7 +13,6 @@ from jupyter_condabuild.conda import sandbox
 from jupyter_condabuild.conda.formats import dump
 from jupyter_condabuild.conda.locking import lock
 from jupyter_condabuild.conda.prefix.snapshot import snapshot
-from jupyter_condabuild.engines.layers import build
 from jupyter_condabuild.errors import NotVerified
 from jupyter_condabuild.events import Event, Layer
 from jupyter_condabuild.jobs import verify
@@ -84,7 +83,7 @@ def _built(folder: Path, base: str, version: str = "") -> tuple[Path, Path, Path
     lockfile.write_text(dump(lock(snapshot(prefix))))
     workshop = Workshop(folder, base)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(build, "for_foreign_packages", lambda: "own")
+        patch.setattr("jupyter_condabuild.planning.inputs.for_foreign_packages", lambda: "own")
         saved = workshop.image(lockfile)
     assert not sign.exists()
     return saved.archive, sign, workshop.store

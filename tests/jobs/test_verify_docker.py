@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from jupyter_condabuild.conda.linking.entry_points import forms
+from jupyter_condabuild.conda.lockfile import of_packages
 from jupyter_condabuild.errors import NotVerified
 from jupyter_condabuild.jobs.proof import files
 from jupyter_condabuild.jobs.proof.entries import Node
@@ -62,5 +63,7 @@ def node(content: str, kind: str = "a file") -> Node:
 def test_a_file_and_a_folder_at_the_same_path(installed: dict[str, Node], differs: list[str]) -> None:
     """An installer leaves one of the two. What it leaves must be that of a package."""
     findings = Findings()
-    files._prove_prefix(installed, {"share/x": [node("a")], "share/x/y": [node("b")]}, findings)
+    files._prove_prefix(
+        installed, {"share/x": [node("a")], "share/x/y": [node("b")]}, of_packages("linux-64", [], []), findings
+    )
     assert findings.differs == differs

@@ -350,7 +350,10 @@ async def test_a_failed_build_has_its_error(api: Api, held: dict[str, Any]) -> N
 async def test_a_build_from_a_lock_file_and_into_an_archive(
     api: Api, rattler_prefix: Path, small_base: str, jp_root_dir: Path
 ) -> None:
-    """The lock file of a snapshot is built unchanged. The archive and the workspace's files are in the root folder."""
+    """The lock file of a snapshot is built unchanged. The archive and the workspace's files are in the root folder.
+
+    The share commands name the archive alone, because a labmate has the file in another folder.
+    """
     (jp_root_dir / "notebook.ipynb").write_text("{}")
     digest = (await api("POST", "condabuild/snapshots", {"prefix": str(rattler_prefix)})).json["digest"]
     body = {"lockfile": digest, "base": small_base, "archive": "docker-archive:out.tar", "include": "."}
@@ -360,7 +363,8 @@ async def test_a_build_from_a_lock_file_and_into_an_archive(
     assert (build["request"]["archive"], build["request"]["include"]) == ("docker-archive:out.tar", ".")
     assert (jp_root_dir / "out.tar").stat().st_size > 1_000_000
     assert "docker load --input" in build["share"][0]["text"]
-    assert json.dumps(build).count(str(jp_root_dir)) == len(build["share"]) + 1
+    assert str(jp_root_dir) not in json.dumps(build["share"])
+    assert json.dumps(build).count(str(jp_root_dir)) == 1
 
 
 async def test_the_base_of_the_settings_is_shown(api: Api, rattler_prefix: Path, small_base: str) -> None:

@@ -146,7 +146,10 @@ def _of_registry(registry: FakeRegistry) -> dict[str, list[bytes]]:
     requests = [f"{seen.method} {seen.path} {_without_login(seen.headers)}".encode() for seen in registry.seen]
     blobs = [data for stored in registry.blobs.values() for data in stored.values()]
     return {
-        **{name: [seen.body for seen in registry.seen if re.search(path, seen.path)] for name, path in _PATHS.items()},
+        **{
+            name: [seen.body for seen in registry.seen if seen.body and re.search(path, seen.path)]
+            for name, path in _PATHS.items()
+        },
         "registry: requests": requests,
         "manifests, annotations": [raw for stored in registry.manifests.values() for _, raw in stored.values()],
         "labels, history, receipts": [data for data in blobs if data[:1] == b"{"],

@@ -220,18 +220,25 @@ def _parts(blobs: Sequence[_Blob], destination: Destination) -> Iterator[Part]:
         yield from threads.map(lambda blob: _part(blob, repository, destination), blobs)
 
 
+def _has(repository: Repository, digest: Digest) -> bool:
+    """Returns whether a repository has a blob. Some registries deny reading a repository that does not exist yet."""
+    try:
+        return repository.has(digest)
+    except CondaBuildError:
+        return False
+
+
 def _part(blob: _Blob, repository: Repository, destination: Destination) -> Part:
     state: State = "built" if blob.built else "there"
     made = Part(blob.kind, blob.title, blob.size, state, "", blob.key, blob.packages)
-    if blob.digest and (blob.digest in destination.index.present or repository.has(blob.digest)):
+    if blob.digest and (blob.digest in destination.index.present or _has(repository, blob.digest)):
         return made
     origins = (blob.origin,) if blob.origin else ()
     near = {place.name: place for place in (*origins, *blob.candidates) if place.host == repository.host}
     near.pop(repository.name, None)
     for name, place in list(near.items())[:MOST_MOUNTS]:
-        with suppress(CondaBuildError):
-            if blob.digest and place.has(blob.digest):
-                return made if blob.built else replace(made, state="mounted", source=name)
+        if blob.digest and _has(place, blob.digest):
+            return made if blob.built else replace(made, state="mounted", source=name)
     if blob.built:
         return replace(made, state="built and uploaded")
     if blob.origin:
