@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 
 import type { Build, BuildEvent, Update } from '../src/api/contract';
 import { errorOf } from '../src/api/error';
-import { Turns } from '../src/api/turns';
+import { LAST_SLOT, Turns } from '../src/api/turns';
 import { Updates, type Connection, type Follower } from '../src/api/updates';
 import { LITTLE_BUILD } from './events';
 import { aBuild } from './things';
@@ -250,27 +250,15 @@ describe('the events of builds', () => {
 /** Web Locks of one browser, as far as `Turns` uses them. */
 class Locks {
   private readonly queues = new Map<string, Promise<unknown>>();
-  private readonly asked = new Map<string, number>();
 
-  request = async (name: string, { ifAvailable }: LockOptions, work: (lock: Lock | null) => Promise<unknown>): Promise<unknown> => {
-    const asked = (change: number): number => {
-      const count = (this.asked.get(name) ?? 0) + change;
-      this.asked.set(name, count);
-      return count;
-    };
-    if (ifAvailable && asked(0)) {
-      return work(null);
-    }
-    asked(1);
-    const before = this.queues.get(name);
-    const turn = (async () => {
-      await before?.catch(() => undefined);
-      try {
-        return await work({ name, mode: 'exclusive' });
-      } finally {
-        asked(-1);
-      }
-    })();
+  request = (name: string, { signal }: LockOptions, work: (lock: Lock) => Promise<unknown>): Promise<unknown> => {
+    const before = this.queues.get(name) ?? Promise.resolve();
+    const turn = before
+      .catch(() => undefined)
+      .then(() => {
+        signal?.throwIfAborted();
+        return work({ name, mode: 'exclusive' });
+      });
     this.queues.set(name, turn);
     return turn;
   };
@@ -312,8 +300,22 @@ describe('requests that take long', () => {
     expect(await turns.take(async () => 'next')).toBe('next');
   });
 
-  it('are not sent if they are aborted before their turn', async () => {
-    const turns = new Turns(null);
+  it('leave a slot to the environments while a registry does not answer', async () => {
+    const locks = new Locks() as unknown as LockManager;
+    let answer = (): void => undefined;
+    const answered = new Promise<void>(resolve => (answer = resolve));
+    const questions = [1, 2, 3].map(() => new Turns(locks, LAST_SLOT).take(() => answered));
+    await later();
+    expect(await most([new Turns(locks)])).toBe(1);
+    answer();
+    await Promise.all(questions);
+  });
+
+  it.each([
+    ['with', (): LockManager => new Locks() as unknown as LockManager],
+    ['without', () => null]
+  ])('are not sent if they are aborted before their turn, %s Web Locks', async (_, locks) => {
+    const turns = new Turns(locks(), LAST_SLOT);
     const abort = new AbortController();
     let sent = false;
     const first = turns.take(() => new Promise<void>(resolve => setTimeout(resolve, 1000)));

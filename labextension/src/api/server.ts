@@ -27,7 +27,7 @@ import type {
   Written
 } from './contract';
 import { errorOf } from './error';
-import { Turns } from './turns';
+import { LAST_SLOT, Turns } from './turns';
 import { Updates, type Follower } from './updates';
 
 /** The requests of the model. */
@@ -77,6 +77,8 @@ export class RestServer implements Server {
   /** The events of all builds that are followed. */
   readonly updates: Updates;
   private readonly turns = new Turns();
+  /** The questions to registries that nobody waits for. */
+  private readonly questions = new Turns(undefined, LAST_SLOT);
   /** The short requests that the panel sends without a person: one at a time. */
   private readonly background = new Turns(null);
 
@@ -120,7 +122,7 @@ export class RestServer implements Server {
   }
 
   permission(reference: string): Promise<Permission> {
-    return this.turns.take(() => this.requestJson('permissions', 'POST', { reference }));
+    return this.questions.take(() => this.requestJson('permissions', 'POST', { reference }));
   }
 
   exports(request: ExportRequest): Promise<Export> {
