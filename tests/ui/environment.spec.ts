@@ -10,15 +10,20 @@ test.describe.configure({ mode: 'serial' });
 
 const TODAY = /:\d{4}-\d\d-\d\d$/;
 
-/** Install a distribution as pip does, without files of its own; returns a function that removes it. */
-function pipInstall(stage: Stage, name: string): () => void {
+/** Install a distribution as pip does, without files of its own. */
+function pipInstall(stage: Stage, name: string): void {
   const info = join(stage.second, `lib/python${stage.python}/site-packages/${name}-1.0.dist-info`);
   mkdirSync(info);
   writeFileSync(join(info, 'METADATA'), `Metadata-Version: 2.1\nName: ${name}\nVersion: 1.0\n`);
   writeFileSync(join(info, 'INSTALLER'), 'pip\n');
   writeFileSync(join(info, 'RECORD'), ['METADATA', 'INSTALLER', 'RECORD'].map(file => `${name}-1.0.dist-info/${file},,\n`).join(''));
-  return () => rmSync(info, { recursive: true });
 }
+
+test.afterAll(({ stage }) => {
+  for (const name of ['share/foreign.txt', `lib/python${stage.python}/site-packages/words-1.0.dist-info`]) {
+    rmSync(join(stage.second, name), { recursive: true, force: true });
+  }
+});
 
 test('a package that was installed is in sight without a click, under another name than the image of before', async ({
   panel,

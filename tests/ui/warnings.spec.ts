@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { expect, test } from './panel';
@@ -33,6 +33,13 @@ function furnish(prefix: string, source: string, python: string): void {
   const files = ['mylib.pth', ...['METADATA', 'direct_url.json', 'RECORD'].map(name => `mylib-1.0.dist-info/${name}`)];
   writeFileSync(join(info, 'RECORD'), files.map(name => `${name},,\n`).join(''));
 }
+
+test.afterAll(({ stage }) => {
+  const site = `lib/python${stage.python}/site-packages`;
+  for (const name of ['data.bin', 'share/notes', 'share/table.csv', `${site}/mylib.pth`, `${site}/mylib-1.0.dist-info`]) {
+    rmSync(join(stage.second, name), { recursive: true, force: true });
+  }
+});
 
 test('what is left out is not in the image, and the choice stays with the environment', async ({ page, panel, stage }) => {
   test.setTimeout(240_000);
