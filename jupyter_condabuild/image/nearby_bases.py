@@ -12,7 +12,7 @@ from jupyter_condabuild.oci.location import ImageLocation
 from jupyter_condabuild.oci.registry import open_registry
 from jupyter_condabuild.oci.retry import Patience
 
-_ONCE = Patience(attempts=1, total=4.0)
+_ONCE = Patience(attempts=1, answer=4.0)
 _ENGINE_SECONDS = 2.0
 
 WITHOUT = (

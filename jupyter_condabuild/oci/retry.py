@@ -25,6 +25,7 @@ class Patience:
         first: the wait after the first failure. Each further failure doubles it. Jitter shortens it by up to one half.
         longest: the longest wait. If the registry asks for a longer one, the request is not repeated.
         total: the time limit of the operation. A wait that would exceed it is not begun.
+        answer: the longest wait for the next bytes of an answer; None for that of every request.
         clock: returns a time. Tests replace it.
         sleep: waits. Tests replace it.
         jitter: returns a random number from 0 to 1. Tests replace it.
@@ -34,6 +35,7 @@ class Patience:
     first: float = 0.5
     longest: float = 60.0
     total: float = 240.0
+    answer: float | None = None
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
     jitter: Callable[[], float] = random.random

@@ -49,7 +49,7 @@ class Call:
         headers: the headers of the request.
         body: returns the chunks of the body. It is called once for each attempt.
         size: the size of the body in bytes.
-        timeout: the longest wait in seconds for the next bytes of the response; None for IDLE_TIMEOUT.
+        timeout: the longest wait in seconds for the next bytes of the response; None for that of the patience.
     """
 
     method: str
@@ -254,7 +254,8 @@ class Transport:
         content = call.body() if call.body else None
         self._allowed.check(Origin.of(url), self.host)
         client = self._pools.client(url, self._home)
-        timeout = httpx.Timeout(IDLE_TIMEOUT, connect=CONNECT_TIMEOUT, read=call.timeout or IDLE_TIMEOUT, pool=None)
+        answer = call.timeout or self.patience.answer or IDLE_TIMEOUT
+        timeout = httpx.Timeout(IDLE_TIMEOUT, connect=CONNECT_TIMEOUT, read=answer, pool=None)
         request = client.build_request(call.method, url, headers=headers, content=content, timeout=timeout)
         response = client.send(request, stream=True)
         self._answered = True

@@ -21,7 +21,13 @@ from jupyter_condabuild.requests.build import (
 from jupyter_condabuild.requests.image_names import refuse_bare, refuse_digest
 from jupyter_condabuild.requests.option import Request, option
 from jupyter_condabuild.requests.platforms import OtherPlatformRequest
-from jupyter_condabuild.requests.source import LockfileRequest, category, environment, exclude_editable
+from jupyter_condabuild.requests.source import (
+    LockfileRequest,
+    category,
+    check_one_source,
+    environment,
+    exclude_editable,
+)
 from jupyter_condabuild.settings import DEFAULT_BASE
 
 EXPORTS = (
@@ -76,11 +82,7 @@ class LockRequest(OtherPlatformRequest):
     def __post_init__(self) -> None:
         """Raises UsageError unless one source is given that fits the options, and platforms that fit the format."""
         super().__post_init__()
-        if (self.prefix is None) == (self.lockfile is None):
-            raise UsageError(
-                f"{self.label} needs either an environment or a lock file, not both.",
-                "Give the folder of an environment, or --lockfile FILE.",
-            )
+        check_one_source(self.label, self.prefix, self.lockfile)
         of_prefix = {"--pip-hashes": self.pip_hashes, "--exclude-editable": self.exclude_editable}
         of_lockfile = {"--environment": self.environment, "--category": self.category}
         for flag, value in (of_prefix if self.lockfile else of_lockfile).items():

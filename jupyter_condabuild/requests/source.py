@@ -81,14 +81,19 @@ class SourceRequest(LockfileRequest, OtherPlatformRequest):
     def __post_init__(self) -> None:
         """Raises UsageError unless exactly one of `prefix` and `lockfile` is given, and their options fit."""
         super().__post_init__()
-        if (self.prefix is None) == (self.lockfile is None):
-            raise UsageError(
-                f"{self.label} needs either an environment or a lock file, not both.",
-                "Give the folder of an environment, or --lockfile FILE.",
-            )
+        check_one_source(self.label, self.prefix, self.lockfile)
         if self.prefix and (self.environment or self.category):
             raise UsageError(
                 f"--{'environment' if self.environment else 'category'} chooses from a lock file, but "
                 f"{self.label.lower()} names an environment.",
                 "Give --lockfile FILE, or leave out the option.",
             )
+
+
+def check_one_source(label: str, prefix: Path | None, lockfile: Path | None) -> None:
+    """Raises UsageError unless exactly one of an environment and a lock file is given. `label` names the request."""
+    if (prefix is None) == (lockfile is None):
+        raise UsageError(
+            f"{label} needs either an environment or a lock file, not both.",
+            "Give the folder of an environment, or --lockfile FILE.",
+        )

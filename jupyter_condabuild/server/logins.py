@@ -19,7 +19,7 @@ from jupyter_condabuild.settings import Settings
 if TYPE_CHECKING:
     from jupyter_condabuild.jobs.login import Kept, Removed
 
-_ONCE = Patience(attempts=1, total=8.0)
+_ONCE = Patience(attempts=1, answer=8.0)
 
 
 class Logins:

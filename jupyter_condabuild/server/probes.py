@@ -25,7 +25,7 @@ from jupyter_condabuild.text import seconds_text, size_text
 
 LIMIT_SECONDS = 8.0
 _ENGINE_SECONDS = 4.0
-_ONCE = Patience(attempts=1, total=LIMIT_SECONDS)
+_ONCE = Patience(attempts=1, answer=LIMIT_SECONDS)
 _MIN_FREE_BYTES = 10 << 20
 
 Probe = Callable[[Settings], str]

@@ -25,6 +25,7 @@ from jupyter_condabuild.oci import transport as transport_module
 from jupyter_condabuild.oci.image import OCI_MANIFEST, Digest, Reference, canonical_json
 from jupyter_condabuild.oci.logins.credentials import ANONYMOUS
 from jupyter_condabuild.oci.registry import Registry, Repository, open_registry
+from jupyter_condabuild.oci.retry import Patience
 from tests.parts.registry.faults import Clock, FakeRegistry, Reply, serving, spec_error
 from tests.parts.registry.logins import certificate
 from tests.parts.registry.pushing import connect, push_image
@@ -242,6 +243,28 @@ def test_a_registry_that_does_not_answer_times_out(
     with pytest.raises(RegistryUnreachable, match="no answer in time"):
         repository.head("v1")
     assert len(clock.waits) == 1 + 5
+
+
+def test_an_impatient_reader_waits_as_long_as_it_says(
+    fake_registry: FakeRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The panel does not wait a minute for a registry that never answers."""
+    used: list[float | None] = []
+    build = transport_module.httpx.Timeout
+
+    def seen(*given: float, **named: float | None) -> object:
+        used.append(named["read"])
+        return build(*given, **named)
+
+    monkeypatch.setattr(transport_module.httpx, "Timeout", seen)
+    fake_registry.on("HEAD", "manifests", Reply(hang=True))
+    patience = Patience(attempts=1, answer=0.05)
+    with (
+        Registry(fake_registry.host, credentials=lambda *_: ANONYMOUS, patience=patience) as registry,
+        pytest.raises(RegistryUnreachable, match="no answer in time"),
+    ):
+        registry.repository("team/env").head("v1")
+    assert set(used) == {0.05}
 
 
 @pytest.mark.parametrize(

@@ -18,13 +18,21 @@ class Counterpart:
     platforms: tuple[str, ...] = ()
 
 
-_CONDA = (
+_BOTH = (
     # ipykernel depends on appnope on macOS alone: github.com/conda-forge/ipykernel-feedstock recipe/meta.yaml
     Counterpart("appnope", f"{_MACOS}: it asks macOS not to slow a program down"),
-    # github.com/conda-forge/python.app-feedstock: a framework build of Python for windows on macOS
-    Counterpart("python.app", f"{_MACOS}: a Python that may open windows", "python"),
     Counterpart("pyobjc", f"{_MACOS}: the bridge to Objective-C"),
     Counterpart("pyobjc-*", f"{_MACOS}: the bridge to Objective-C"),
+    Counterpart("pywin32", f"{_WINDOWS}: the bridge to the programs of Windows"),
+    Counterpart("pywin32-ctypes", f"{_WINDOWS}: the bridge to the programs of Windows"),
+    Counterpart("pywinpty", "terminals of Windows", "ptyprocess"),
+)
+"""Packages with the same name in conda channels and on PyPI."""
+
+_CONDA = (
+    *_BOTH,
+    # github.com/conda-forge/python.app-feedstock: a framework build of Python for windows on macOS
+    Counterpart("python.app", f"{_MACOS}: a Python that may open windows", "python"),
     # conda-forge.org/docs/maintainer/infrastructure: compilers; clang's C++ library on macOS, gcc's on Linux
     Counterpart("libcxx", "the C++ library of macOS", "libstdcxx"),
     Counterpart("libcxx-devel", "the C++ library of macOS", "libstdcxx-devel_linux-64"),
@@ -53,10 +61,7 @@ _CONDA = (
     Counterpart("msys2-*", f"{_WINDOWS}: a program or library of MSYS2"),
     Counterpart("libwinpthread", f"{_WINDOWS}: POSIX threads for Windows"),
     Counterpart("pthreads-win32", f"{_WINDOWS}: POSIX threads for Windows"),
-    Counterpart("pywin32", f"{_WINDOWS}: the bridge to the programs of Windows"),
-    Counterpart("pywin32-ctypes", f"{_WINDOWS}: the bridge to the programs of Windows"),
     Counterpart("winpty", f"{_WINDOWS}: terminals"),
-    Counterpart("pywinpty", "terminals of Windows", "ptyprocess"),
     Counterpart("win_inet_pton", f"{_WINDOWS}: a function that Linux has"),
     Counterpart("wincertstore", f"{_WINDOWS}: the certificates of Windows"),
     Counterpart("console_shortcut", f"{_WINDOWS}: an entry of the start menu"),
@@ -70,22 +75,17 @@ _CONDA = (
 )
 
 _PYPI = (
-    # pypi.org/project/tensorflow-macos: "Use tensorflow instead", which has wheels for macOS since version 2.13
+    *_BOTH,
+    # pypi.org/project/tensorflow-macos: since version 2.13, tensorflow itself has wheels for macOS
     Counterpart("tensorflow-macos", "TensorFlow for macOS", "tensorflow"),
     # pypi.org/project/tensorflow-metal and jax-metal: plug-ins for the GPUs of Apple
     Counterpart("tensorflow-metal", f"{_MACOS}: it uses the GPU of a Mac"),
     Counterpart("jax-metal", f"{_MACOS}: it uses the GPU of a Mac"),
     Counterpart("tensorflow-intel", "TensorFlow for Windows", "tensorflow"),
     Counterpart("tensorflow-io-gcs-filesystem-*", "a part of TensorFlow for one system"),
-    Counterpart("appnope", f"{_MACOS}: it asks macOS not to slow a program down"),
-    Counterpart("pyobjc", f"{_MACOS}: the bridge to Objective-C"),
-    Counterpart("pyobjc-*", f"{_MACOS}: the bridge to Objective-C"),
     Counterpart("mlx", f"{_MACOS}: it computes on the processors of Apple"),
     Counterpart("mlx-*", f"{_MACOS}: it computes on the processors of Apple"),
-    Counterpart("pywin32", f"{_WINDOWS}: the bridge to the programs of Windows"),
-    Counterpart("pywin32-ctypes", f"{_WINDOWS}: the bridge to the programs of Windows"),
     Counterpart("pypiwin32", f"{_WINDOWS}: the bridge to the programs of Windows"),
-    Counterpart("pywinpty", "terminals of Windows", "ptyprocess"),
     Counterpart("pyreadline", f"{_WINDOWS}: a module that Linux has"),
     Counterpart("pyreadline3", f"{_WINDOWS}: a module that Linux has"),
     Counterpart("windows-curses", f"{_WINDOWS}: a module that Linux has"),

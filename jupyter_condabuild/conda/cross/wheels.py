@@ -3,38 +3,31 @@
 Markers count for the other platform: a package may need others there. There is no search among versions: a package has
 the version of the environment, and a package that is new there has the newest version that is asked for.
 
-Source: packaging.python.org/specifications/simple-repository-api (PEP 691, PEP 658), dependency-specifiers (PEP 508)
-and platform-compatibility-tags (PEP 600).
+Source: packaging.python.org/specifications/dependency-specifiers (PEP 508) and platform-compatibility-tags (PEP 600).
 """
 
 from __future__ import annotations
 
 import email
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urljoin, urlsplit
-from zipfile import ZipFile
 
 from jupyter_condabuild.conda.cross.counterparts import pip_counterpart
 from jupyter_condabuild.conda.cross.levels import Level
 from jupyter_condabuild.conda.cross.substitution import Row
 from jupyter_condabuild.conda.cross.target import Target
+from jupyter_condabuild.conda.index_files import IndexFile, files_of, metadata_of
 from jupyter_condabuild.conda.lockfile import Lockfile
-from jupyter_condabuild.conda.packages import PYPI, PYPI_SIMPLE, CondaPackage, PipPackage, canonical_name
-from jupyter_condabuild.conda.pip_index import MOST_BYTES, REQUEST_SECONDS, SIMPLE_JSON, get
+from jupyter_condabuild.conda.packages import PYPI, CondaPackage, PipPackage, canonical_name
 from jupyter_condabuild.conda.prefix.environment import Environment
-from jupyter_condabuild.conda.remote_file import RemoteFile
-from jupyter_condabuild.conda.secrets import scrub_url
 from jupyter_condabuild.errors import NotCompatible
 from jupyter_condabuild.text import counted, listed
 
 _CONCURRENT = 8
 _MOST_ADDED = 500
-_SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _ABI_THREADED = re.compile(r"_cp\d+t$")
 _GLIBC_FLOOR = 5  # manylinux1 is glibc 2.5
 _LEGACY = {17: "manylinux2014", 12: "manylinux2010", 5: "manylinux1"}
@@ -47,18 +40,6 @@ class Translated:
     packages: tuple[PipPackage, ...] = ()
     rows: tuple[Row, ...] = ()
     sources_only: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class _File:
-    """A file of an index: a wheel, or a source distribution if it has no tags."""
-
-    name: str
-    version: Any
-    url: str
-    sha256: str
-    tags: frozenset[Any] = frozenset()
-    metadata: bool = False
 
 
 @dataclass
@@ -152,7 +133,7 @@ class _Translation:
             tuple(self._sources),
         )
 
-    def _keep(self, item: _Wanted, file: _File, before: PipPackage | None) -> None:
+    def _keep(self, item: _Wanted, file: IndexFile, before: PipPackage | None) -> None:
         version = str(file.version) if not item.version else item.version
         self._done[item.name] = PipPackage(item.name, version, file.url, item.index, file.sha256)
         if not file.tags:
@@ -186,18 +167,22 @@ class _Translation:
         item.specifiers.append(requirement.specifier)
         item.extras |= requirement.extras
 
-    def _look_up(self, item: _Wanted) -> tuple[_File, list[Any]] | None:
+    def _look_up(self, item: _Wanted) -> tuple[IndexFile, list[Any]] | None:
         """Returns the best file of a package and what it requires; None if the index has no such file."""
         from packaging.version import InvalidVersion, Version
 
-        files = list(_files(item))
+        files = list(files_of(item.name, item.index))
         if item.version:
             try:
                 files = [file for file in files if file.version == Version(item.version)]
             except InvalidVersion:
                 return None
         else:
-            files = [file for file in files if all(spec.contains(file.version) for spec in item.specifiers)]
+            files = [
+                file
+                for file in files
+                if not file.is_yanked and all(spec.contains(file.version) for spec in item.specifiers)
+            ]
         wheels = [(file, rank) for file in files if file.tags and (rank := self._rank(file)) is not None]
         if wheels:
             newest = max(file.version for file, _ in wheels)
@@ -209,18 +194,18 @@ class _Translation:
         sources = sorted((file for file in files if not file.tags), key=lambda file: (file.version, file.url))
         return (sources[-1], []) if sources else None
 
-    def _rank(self, file: _File) -> int | None:
+    def _rank(self, file: IndexFile) -> int | None:
         return min((self._ranks[tag] for tag in file.tags if tag in self._ranks), default=None)
 
-    def _requirements(self, file: _File, item: _Wanted) -> list[Any]:
+    def _requirements(self, file: IndexFile, item: _Wanted) -> list[Any]:
         """Returns the requirements of a wheel that count on the platform."""
         from packaging.requirements import InvalidRequirement, Requirement
 
         try:
-            text = get(f"{file.url}.metadata") if file.metadata else _metadata_in(file.url)
+            text = metadata_of(file)
         except Exception as error:  # noqa: BLE001  zipfile raises many types for what a hostile index sends
             raise NotCompatible(
-                f"The metadata of the wheel {file.name} cannot be read: {type(error).__name__}.", "Try again later."
+                f"The metadata of the wheel {file.filename} cannot be read: {type(error).__name__}.", "Try again later."
             ) from None
         found = []
         for line in email.message_from_bytes(text).get_all("Requires-Dist") or ():
@@ -253,47 +238,6 @@ def _contains(specifier: Any, version: str) -> bool:
         return bool(version) and bool(specifier.contains(version, prereleases=True))
     except InvalidVersion:
         return False
-
-
-def _files(item: _Wanted) -> Iterator[_File]:
-    """Yields the wheels and the source distributions of a package; none if the index does not answer in JSON."""
-    from packaging.utils import (
-        parse_sdist_filename,
-        parse_wheel_filename,
-    )
-
-    index = PYPI_SIMPLE if item.index == PYPI else item.index
-    page = f"{index.rstrip('/')}/{item.name}/"
-    try:
-        answer = json.loads(get(page, {"Accept": SIMPLE_JSON}))
-        entries = answer["files"]
-    except Exception:  # noqa: BLE001  json raises several types for what a hostile index sends
-        return
-    for entry in entries if isinstance(entries, list) else ():
-        try:
-            filename, url = str(entry["filename"]), urljoin(page, "" + entry["url"])
-            sha256 = str(entry["hashes"]["sha256"]).lower()
-            yanked = bool(entry.get("yanked")) and not item.version
-            if not _SHA256.fullmatch(sha256) or urlsplit(url).scheme not in ("https", "http") or yanked:
-                continue
-            metadata = bool(entry.get("core-metadata", entry.get("dist-info-metadata")))
-            if filename.endswith(".whl"):
-                _, version, _, tags = parse_wheel_filename(filename)
-                yield _File(filename, version, scrub_url(url), sha256, tags, metadata)
-            else:
-                _, version = parse_sdist_filename(filename)
-                yield _File(filename, version, scrub_url(url), sha256)
-        except (ValueError, KeyError, TypeError, AttributeError):  # also of a name, a version or a URL
-            continue
-
-
-def _metadata_in(url: str) -> bytes:
-    """Returns the METADATA of a wheel. Reads the end of the wheel, and the place that its end names."""
-    with ZipFile(RemoteFile(url, REQUEST_SECONDS)) as wheel:
-        (name,) = (name for name in wheel.namelist() if re.fullmatch(r"[^/]+\.dist-info/METADATA", name))
-        if wheel.getinfo(name).file_size > MOST_BYTES:
-            raise ValueError("the METADATA is too large")
-        return wheel.read(name)
 
 
 def _tags(python: CondaPackage, target: Target) -> Iterator[Any]:

@@ -9,6 +9,7 @@ import { progressOf, type PanelState } from '../model/state';
 import { sizeText } from '../model/units';
 import { useSurroundings } from './context';
 import { LayerMap } from './layerMap';
+import { Opener } from './opener';
 import { Section } from './parts';
 
 export function Bytes(props: { build: Build; state: PanelState }): JSX.Element | null {
@@ -29,15 +30,9 @@ export function Bytes(props: { build: Build; state: PanelState }): JSX.Element |
       <LayerMap tiles={all} label={trans.__('Where the bytes are')} legend={[]} />
       <p className="jp-CondaBuild-quiet">
         {trans.__('%1: %2 % of what is above the base image.', names, Math.round(share * 100))}{' '}
-        <button
-          type="button"
-          className="jp-CondaBuild-link"
-          aria-expanded={open}
-          aria-controls={id}
-          onClick={() => setOpen(!open)}
-        >
+        <Opener open={open} setOpen={setOpen} controls={id}>
           {trans.__('How to make it smaller')}
-        </button>
+        </Opener>
       </p>
       <div id={id}>{open && <Smaller heavy={heaviest(layers)} rest={props.build.result ? props.build.result.size - total : 0} />}</div>
     </Section>

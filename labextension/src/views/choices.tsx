@@ -5,6 +5,7 @@ import React, { useEffect, useId, useState } from 'react';
 
 import type { PanelState } from '../model/state';
 import { useSurroundings } from './context';
+import { IconOpener } from './opener';
 import { Link, Notice } from './parts';
 
 /** A button beside the name of the environment; it opens the list. */
@@ -19,17 +20,7 @@ export function ChoicesButton(props: { state: PanelState; children: React.ReactN
     <>
       <div className="jp-CondaBuild-choicesRow">
         {props.children}
-        <button
-          type="button"
-          className="jp-CondaBuild-icon"
-          aria-label={label}
-          title={label}
-          aria-expanded={open}
-          aria-controls={id}
-          onClick={() => setOpen(!open)}
-        >
-          <caretDownIcon.react tag="span" height="16px" width="16px" />
-        </button>
+        <IconOpener icon={caretDownIcon} label={label} open={open} setOpen={setOpen} controls={id} />
       </div>
       <div id={id}>{open && <ChoicesList state={props.state} />}</div>
     </>

@@ -13,6 +13,7 @@ import { Changes } from './changes';
 import { useSurroundings } from './context';
 import { Exports } from './exports';
 import { Log } from './log';
+import { Opener } from './opener';
 import { CopyButton, Link } from './parts';
 import { Share } from './share';
 import { EarlierWarnings } from './warnings';
@@ -99,13 +100,13 @@ function Afterwards(props: { build: Build; state: PanelState }): JSX.Element {
     <>
       <div className="jp-CondaBuild-links">
         <Actions build={build} state={state} />
-        <button type="button" className="jp-CondaBuild-link" aria-expanded={log} onClick={() => setLog(!log)}>
+        <Opener open={log} setOpen={setLog}>
           {trans.__('Log')}
-        </button>
+        </Opener>
         {exported && (
-          <button type="button" className="jp-CondaBuild-link" aria-expanded={files} onClick={() => setFiles(!files)}>
+          <Opener open={files} setOpen={setFiles}>
             {trans.__('Export files')} {files ? '▴' : '▾'}
-          </button>
+          </Opener>
         )}
       </div>
       {files && exported && <Exports exported={exported} />}

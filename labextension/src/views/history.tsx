@@ -9,6 +9,7 @@ import { isOver, type PanelState } from '../model/state';
 import { secondsText, sizeText } from '../model/units';
 import { Actions } from './actions';
 import { useSurroundings } from './context';
+import { IconOpener, Opener } from './opener';
 import { Link, Section } from './parts';
 import { agoText, buildName, faultText, isVerified, proofText, stateWord, timeText } from './words';
 
@@ -87,15 +88,9 @@ function Group(props: { group: HistoryGroup; state: PanelState }): JSX.Element {
       <Entry build={newest} state={state} />
       {earlier.length > 0 && (
         <>
-          <button
-            type="button"
-            className="jp-CondaBuild-link jp-CondaBuild-earlier"
-            aria-expanded={open}
-            aria-controls={id}
-            onClick={() => setOpen(!open)}
-          >
+          <Opener open={open} setOpen={setOpen} className="jp-CondaBuild-earlier" controls={id}>
             {trans._n('%1 earlier build of this name', '%1 earlier builds of this name', earlier.length)} {open ? '▴' : '▾'}
-          </button>
+          </Opener>
           <ul id={id} className="jp-CondaBuild-earlierBuilds" hidden={!open}>
             {open &&
               earlier.map(build => (
@@ -135,16 +130,7 @@ function Entry(props: { build: Build; state: PanelState }): JSX.Element {
           </span>
         </button>
         {isOver(build) && (
-          <button
-            type="button"
-            className="jp-CondaBuild-icon"
-            aria-expanded={open}
-            aria-label={actions}
-            title={actions}
-            onClick={() => setOpen(!open)}
-          >
-            <ellipsesIcon.react tag="span" height="16px" width="16px" />
-          </button>
+          <IconOpener icon={ellipsesIcon} label={actions} open={open} setOpen={setOpen} />
         )}
       </div>
       {open && isOver(build) && (

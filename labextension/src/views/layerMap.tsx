@@ -6,6 +6,7 @@ import React, { useId, useMemo, useState } from 'react';
 import { counts, treemap, type Rect, type Tile, type TileState } from '../model/layerMap';
 import { sizeText } from '../model/units';
 import { useSurroundings } from './context';
+import { Opener } from './opener';
 
 /** The proportions of the map's box, which is stretched to the panel's width. */
 const WIDTH = 328;
@@ -67,9 +68,9 @@ export function LayerMap(props: { tiles: Tile[]; label: string; legend: TileStat
       </div>
       <div className="jp-CondaBuild-belowMap">
         <Legend items={legend.map(state => [state, words[state]])} />
-        <button type="button" className="jp-CondaBuild-link" aria-expanded={open} aria-controls={id} onClick={() => setOpen(!open)}>
+        <Opener open={open} setOpen={setOpen} controls={id}>
           {open ? trans.__('Hide the table') : trans.__('Show as a table')}
-        </button>
+        </Opener>
       </div>
       <div id={id} hidden={!open}>
         {open && <LayerTable tiles={props.tiles} label={props.label} states={legend.length > 0} />}

@@ -6,6 +6,7 @@ import React, { useId, useState } from 'react';
 import type { Licenses as Found } from '../api/contract';
 import { byClass, needsALook, type LicenseClass } from '../model/licenses';
 import { useSurroundings } from './context';
+import { Opener } from './opener';
 import { Notice, Section } from './parts';
 
 /** The number of names in a notice. */
@@ -24,15 +25,9 @@ export function Licenses(props: { licenses: Found | null }): JSX.Element | null 
     <Section title={trans.__('Licences')}>
       <p className="jp-CondaBuild-quiet">
         {groups.map(([name, packages]) => `${packages.length} ${classWord(trans, name)}`).join(' · ')}{' '}
-        <button
-          type="button"
-          className="jp-CondaBuild-link"
-          aria-expanded={open}
-          aria-controls={id}
-          onClick={() => setOpen(!open)}
-        >
+        <Opener open={open} setOpen={setOpen} controls={id}>
           {open ? trans.__('Hide the list') : trans.__('Show the list')}
-        </button>
+        </Opener>
       </p>
       {groups
         .filter(([name]) => needsALook(name))

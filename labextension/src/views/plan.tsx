@@ -13,6 +13,7 @@ import { useSurroundings } from './context';
 import { Options } from './destination';
 import { Exports } from './exports';
 import { LayerMap } from './layerMap';
+import { Opener } from './opener';
 import { Link, Notice, Row, Section } from './parts';
 import { SignInAfter } from './signIn';
 import { faultTitle, signatureText } from './words';
@@ -160,17 +161,12 @@ export function BuildButton(props: { state: PanelState }): JSX.Element {
         {others.map(([destination, text]) => (
           <Other key={destination} state={props.state} destination={destination} text={text} />
         ))}
-        <button
-          type="button"
-          className="jp-CondaBuild-link"
-          aria-expanded={open}
-          onClick={() => setOpen(!open)}
-        >
+        <Opener open={open} setOpen={setOpen}>
           {trans.__('Options')} {open ? '▴' : '▾'}
-        </button>
-        <button type="button" className="jp-CondaBuild-link" aria-expanded={files} onClick={() => setFiles(!files)}>
+        </Opener>
+        <Opener open={files} setOpen={setFiles}>
           {trans.__('Export files')} {files ? '▴' : '▾'}
-        </button>
+        </Opener>
       </div>
       {open && <Options state={props.state} />}
       {files && snapshot && <Exports exported={{ lockfile: snapshot.digest, reference: form.reference, ...(form.base && { base: form.base }) }} />}

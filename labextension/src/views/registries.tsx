@@ -8,6 +8,7 @@ import { movedTo, registriesOf, type KnownRegistry } from '../model/registries';
 import type { PanelState } from '../model/state';
 import { useSurroundings } from './context';
 import { SignIn } from './signIn';
+import { IconOpener } from './opener';
 import { faultTitle } from './words';
 
 /** The state of the login for the registry of the form. */
@@ -65,17 +66,7 @@ export function RegistriesButton(props: { state: PanelState; children: React.Rea
       <div className="jp-CondaBuild-choicesRow">
         {props.children}
         {registries.length > 0 && (
-          <button
-            type="button"
-            className="jp-CondaBuild-icon"
-            aria-label={label}
-            title={label}
-            aria-expanded={open}
-            aria-controls={id}
-            onClick={() => setOpen(!open)}
-          >
-            <caretDownIcon.react tag="span" height="16px" width="16px" />
-          </button>
+          <IconOpener icon={caretDownIcon} label={label} open={open} setOpen={setOpen} controls={id} />
         )}
       </div>
       <div id={id}>

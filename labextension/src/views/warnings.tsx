@@ -9,6 +9,7 @@ import type { PanelState } from '../model/state';
 import { sizeText } from '../model/units';
 import { grouped, leaveAll, type Entry, type EntryGroup, type Item } from '../model/warnings';
 import { useSurroundings } from './context';
+import { Opener } from './opener';
 import { Link, Section } from './parts';
 import { entryTitle, faultTexts, groupWord } from './words';
 
@@ -42,9 +43,9 @@ export function EarlierWarnings(props: { warnings: readonly Warning[] }): JSX.El
   }
   return (
     <div>
-      <button type="button" className="jp-CondaBuild-link" aria-expanded={open} onClick={() => setOpen(!open)}>
+      <Opener open={open} setOpen={setOpen}>
         {trans._n('%1 thing to know about this image', '%1 things to know about this image', count)} {open ? '▴' : '▾'}
-      </button>
+      </Opener>
       {open && <Groups groups={groups} state={null} />}
     </div>
   );
