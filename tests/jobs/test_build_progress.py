@@ -92,8 +92,22 @@ def stacked(place: Place) -> list[Event]:
     return place.build(stack=True)
 
 
+def pip_alone(place: Place) -> list[Event]:
+    """The environment has a package of pip, which is changed after a first build, and nothing else besides packages."""
+    (place.prefix / "data.bin").unlink()
+    [site] = place.prefix.glob("lib/python3.*/site-packages")
+    info = site / "mine-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: mine\nVersion: 1.0\n")
+    (info / "RECORD").write_text("mine-1.0.dist-info/METADATA,,\nmine.dat,,\n")
+    (site / "mine.dat").write_bytes(bytes(range(256)) * 10_000)
+    place.build()
+    (site / "mine.dat").write_bytes(bytes(range(256)) * 20_000)
+    return place.build()
+
+
 KINDS: list[Callable[[Place], list[Event]]] = [
-    *(cold, changed, mounted, copied, interrupted, archive, push_and_archive, stacked)
+    *(pip_alone, cold, changed, mounted, copied, interrupted, archive, push_and_archive, stacked)
 ]
 
 
@@ -155,3 +169,9 @@ def test_events_as_json_lines_have_one_total(place: Place, tmp_path: Path) -> No
     ]
     assert [event for event in events if event.subject == "build"]
     assert faults_of(events) == []
+
+
+def test_the_files_of_pip_are_work(place: Place) -> None:
+    """An environment whose only other files are those of pip has a layer for these files, which takes time."""
+    found = [event for event in pip_alone(place) if isinstance(event, Progress) and event.subject == "build"]
+    assert found[-1].total > 2_000_000

@@ -21,8 +21,10 @@ FEWEST, MOST = 8, 32
 DISTANCE = 512 << 10
 """The distance in bytes between two runs, as long as that gives no more than `MOST` runs."""
 
-BYTECODE = 0.5
-"""The compressed size of a module's bytecode relative to the size of the module. It is a median of packages."""
+BYTECODE = 0.54
+"""The compressed size of a module's bytecode relative to the size of the module.
+
+It is the median of 72 packages of the demo's environment at level 1 of isal; their values lie between 0.23 and 0.73."""
 
 _BLOCK = 512
 

@@ -56,18 +56,13 @@ def work(
 
 def _own(request: BuildRequest, inputs: Inputs) -> Iterator[tuple[str, int]]:
     """Yields the titles of the layers with the user's own files, and their approximate sizes in bytes."""
-    if carried := inputs.carried:
-        prefix = carried.environment.prefix
-        names = [
-            *(entry.path for entry in carried.drift.untracked),
-            *(name for pip in carried.environment.pip for name in pip.files),
-        ]
-        if size := sum(_size(f"{prefix}/{name}") for name in names):
-            yield OVERLAY, max(int(size * _RATIO), 1)
-    drift = inputs.drift
-    if drift and (drift or inputs.lockfile.pip):
+    source = inputs.carried or inputs
+    environment, drift = source.environment, source.drift
+    if environment and drift is not None and (drift or environment.pip):
+        prefix = environment.prefix
         size = sum(entry.size for entry in (*drift.untracked, *drift.modified))
-        size += sum(_size(f"{source}/{name}") for source, names in inputs.own.sources.items() for name in names)
+        size += sum(_size(f"{prefix}/{name}") for item in environment.pip for name in item.files)
+        size += sum(_size(f"{folder}/{name}") for folder, names in inputs.own.sources.items() for name in names)
         yield OVERLAY, max(int(size * _RATIO), 1)
     if request.include:
         folder = request.include.resolve()

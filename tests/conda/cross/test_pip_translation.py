@@ -176,9 +176,11 @@ def test_packages_of_macos_alone_are_left_out(mac: Mac, index: WheelIndex) -> No
 
 
 def test_a_hostile_index_gives_no_package(mac: Mac, index: WheelIndex) -> None:
-    """Its entries have other types than the specification says, and URLs of other kinds."""
+    """Its entries have other types than the specification says, URLs of other kinds, or names of other packages."""
     wheel = {"filename": "pure-1.0-py3-none-any.whl", "hashes": {"sha256": "0" * 64}}
-    for entries in ("files", [1], [{}], [{**wheel, "url": 7}], [{**wheel, "url": "file:///etc/passwd"}], None):
+    urls = [[{**wheel, "url": url}] for url in (7, "file:///etc/passwd", "https://[/pure.whl")]
+    evil = {**wheel, "filename": "evil-1.0-py3-none-any.whl", "url": "../evil.whl"}
+    for entries in ("files", [1], [{}], *urls, [evil], None):
         index.host.files["/simple/pure/"] = json.dumps({"files": entries}).encode()
         mac.install("pure")
         with pytest.raises(NotCompatible, match=r"no file of pure 1\.0"):
