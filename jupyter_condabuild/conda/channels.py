@@ -30,7 +30,7 @@ def package_url(record: PrefixRecord) -> str:
     url = scrub_url(record.url).partition("#")[0]  # a URL of an explicit file has the hash behind it
     if re.match(r"[a-z][a-z0-9+.-]*://", url, re.IGNORECASE) and _UNKNOWN not in url:
         return quoted(url)
-    return quoted(f"{_channel(scrub_url(record.channel))}/{record.subdir}/{record.fn}")
+    return quoted(f"{channel_of(scrub_url(record.channel))}/{record.subdir}/{record.fn}")
 
 
 def quoted(url: str) -> str:
@@ -38,7 +38,7 @@ def quoted(url: str) -> str:
     return _NO_URL.sub(lambda match: quote(match[0], errors="surrogatepass"), url)
 
 
-def _channel(name: str) -> str:
+def channel_of(name: str) -> str:
     """Returns the URL of a channel, from its name, its path or its URL."""
     if not name.strip("/") or _UNKNOWN in name:
         return UNKNOWN
@@ -50,6 +50,13 @@ def _channel(name: str) -> str:
     if name == "defaults":
         name = "pkgs/main"
     return f"{_ANACONDA if name.startswith('pkgs/') else ALIAS}/{name}"
+
+
+def named_channels(entries: object) -> tuple[str, ...]:
+    """Returns the URLs of the channels that a lock file names, in order of priority, from its list of channels."""
+    found = entries if isinstance(entries, list) else []
+    urls = [entry.get("url") for entry in found if isinstance(entry, dict)]
+    return tuple(channel_of(scrub_url(url)).rstrip("/") for url in urls if isinstance(url, str))
 
 
 def is_local(url: str) -> bool:

@@ -29,7 +29,8 @@ class Choices:
     """What the file of a lock file has, and what was chosen from it.
 
     `platforms` and `environments` are all in the file; empty if the format cannot contain several. `environment` is the
-    chosen one. `left_out` are the categories of packages that were not read. `urls` maps the URL of a conda package to
+    chosen one. `channels` are the URLs of the channels that the file names, in order of priority. `left_out` are the
+    categories of packages that were not read. `urls` maps the URL of a conda package to
     the URL with a login that the file has; it may contain secrets. `pip_logins` are the pip packages whose URLs have a
     login.
     """
@@ -37,6 +38,7 @@ class Choices:
     platforms: tuple[str, ...] = ()
     environments: tuple[str, ...] = ()
     environment: str = ""
+    channels: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
     urls: Mapping[str, str] = field(default_factory=dict, repr=False, hash=False)
     pip_logins: tuple[str, ...] = ()
@@ -71,6 +73,11 @@ class Lockfile:
             fields = (pip.name, pip.version, pip.url, pip.index, pip.sha256, "editable" if pip.editable else "")
             lines.append("pip " + " ".join(fields))
         return "sha256:" + hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
+
+    @property
+    def channels_by_priority(self) -> tuple[str, ...]:
+        """The URLs of the channels: first those that the file names, in its order, then those of other packages."""
+        return tuple(dict.fromkeys((*self.choices.channels, *self.channels)))
 
     @property
     def python(self) -> CondaPackage | None:

@@ -31,7 +31,7 @@ def linux_platform() -> str:
     return _LINUX.get(machine, f"linux-{machine}")
 
 
-def choose(platforms: Sequence[str], wanted: str, where: str) -> str:
+def choose(platforms: Sequence[str], wanted: str, where: str, *, other: bool = False) -> str:
     """Chooses the platform to read from a lock file.
 
     Args:
@@ -39,6 +39,7 @@ def choose(platforms: Sequence[str], wanted: str, where: str) -> str:
         wanted: the platform that the user requested, or empty. If it is empty, the result is the Linux platform of this
             machine, else linux-64, else the only platform in the file.
         where: the name of the file, for messages.
+        other: whether another platform is chosen if the file does not have the requested one: Linux before others.
 
     Raises LockfileError if the file is not for the requested platform, or if none of several platforms is preferred.
     """
@@ -46,6 +47,8 @@ def choose(platforms: Sequence[str], wanted: str, where: str) -> str:
     if odd := [one for one in platforms if not _NAME.fullmatch(one)]:
         raise LockfileError(f"{where} names a platform that is none: {odd[0][:40]!r}.", "Platforms are as linux-64.")
     if wanted:
+        if wanted not in platforms and other and platforms:
+            return min(platforms, key=lambda name: (not name.startswith("linux-"), name))
         if wanted not in platforms:
             raise LockfileError(f"{where} is for {named}, not for {wanted}.", "Choose one of these platforms.")
         return wanted

@@ -29,7 +29,7 @@ from jupyter_condabuild.image.paths import PREFIX, USER
 from jupyter_condabuild.jobs.lock import lock_report
 from jupyter_condabuild.oci.image import Reference
 from jupyter_condabuild.oci.location import has_prefix
-from jupyter_condabuild.planning.inputs import read_lockfile
+from jupyter_condabuild.planning.inputs import is_for, read_lockfile
 from jupyter_condabuild.planning.own_files.exclusion import editable_warnings
 from jupyter_condabuild.planning.own_files.ignore_files import DOCKERIGNORE
 from jupyter_condabuild.requests.others import ExportRequest
@@ -124,21 +124,21 @@ def run(request: ExportRequest, report: Report) -> Exported:
         locked = lock_report(request.prefix, report, request.exclude_editable)
         environment = locked.environment
         lockfile, warnings = locked.lockfile, locked.warnings
-        if request.platform not in ("", lockfile.platform):
-            from jupyter_condabuild.planning.other_platform import for_platform
-
-            other = for_platform(environment, lockfile, request.platform, request, glibc_of(request.base))
-            lockfile, environment = other.lockfile, None
-            report(Log(other.substitution.sentence))
-            warnings = (*other.warnings, *warnings)
-            for warning in other.warnings:
-                report(warning)
     else:
-        read = read_lockfile(request.lockfile, request, report)
+        read = read_lockfile(request.lockfile, request, report, other=True)
         lockfile = without_editable(read, request.exclude_editable)
         left_out = sorted(package.name for package in set(read.pip) - set(lockfile.pip))
         warnings = (*findings(lockfile), *editable_warnings(request.exclude_editable, left_out))
         for warning in warnings:
+            report(warning)
+    if not is_for(lockfile, request.platform):
+        from jupyter_condabuild.planning.other_platform import for_platform
+
+        other = for_platform(lockfile, request.platform, request, glibc_of(request.base), environment)
+        lockfile, environment = other.lockfile, None
+        report(Log(other.substitution.sentence))
+        warnings = (*other.warnings, *warnings)
+        for warning in other.warnings:
             report(warning)
     lockfile, local = without_local_packages(lockfile)
     if local:

@@ -108,7 +108,7 @@ def run(request: LockRequest, report: Report) -> LockReport:
         others = [platform for platform in dict.fromkeys(request.platform) if platform != result.lockfile.platform]
         result = replace(
             result,
-            others=tuple(_other(result, platform, request, report) for platform in others),
+            others=tuple(other(result.lockfile, platform, request, report, result.environment) for platform in others),
             only_others=result.lockfile.platform not in request.platform,
         )
     unknown = _without_hash(result.lockfile)
@@ -129,11 +129,14 @@ def run(request: LockRequest, report: Report) -> LockReport:
     return replace(result, lockfile=of_packages(locked.platform, locked.conda, packages, locked.requested))
 
 
-def _other(result: LockReport, platform: str, request: LockRequest, report: Report) -> OtherPlatform:
+def other(
+    lockfile: Lockfile, platform: str, request: LockRequest, report: Report, environment: Environment | None = None
+) -> OtherPlatform:
+    """Solves an environment, or a lock file alone, again for a platform. Raises the errors of `for_platform`."""
     from jupyter_condabuild.planning.other_platform import for_platform
 
     with phase(report, "lock"):
-        found = for_platform(result.environment, result.lockfile, platform, request, glibc_of(request.base))
+        found = for_platform(lockfile, platform, request, glibc_of(request.base), environment)
     for warning in found.warnings:
         report(warning)
     return found

@@ -63,7 +63,7 @@ class Inputs:
     package is known. Such packages occur only if the source is an environment. `own` are the files that belong to no
     package and go into the image. `private` are the dists of the packages that are fetched with a login.
 
-    If the environment is for another platform, `other` has its lock file for the platform of the image, `carried` what
+    If the source is for another platform, `other` has its lock file for the platform of the image, `carried` what
     the image gets besides conda packages, and `environment` and `drift` are None.
     """
 
@@ -126,23 +126,24 @@ def read_inputs(
             urls = {record.dist: record.url for record in environment.records if record.url}
         lockfile = lock(environment)
     else:
-        lockfile = read_lockfile(request.lockfile, request, job.report)
+        lockfile = read_lockfile(request.lockfile, request, job.report, other=True)
     locked = lockfile
     lockfile = without_editable(locked, request.exclude_editable)
     left_out = [item.package for item in environment.left_out] if environment else set(locked.pip) - set(lockfile.pip)
     excluded = () if changes is None else changes.excluded
     translated: Translated | None = None
-    if environment and changes is not None and request.platform not in ("", lockfile.platform):
-        from jupyter_condabuild.planning.translation import translate  # it imports much, and few builds need it
+    if not is_for(lockfile, request.platform):
+        from jupyter_condabuild.planning import translation  # it imports much, and few builds need it
 
-        translated = translate(request, environment, changes, lockfile, job, exclusion)
+        if environment and changes is not None:
+            translated = translation.translate(request, environment, changes, lockfile, job, exclusion)
+        else:
+            translated = translation.translate_lockfile(request, lockfile, job)
         lockfile, urls = translated.other.lockfile, {}
     if lockfile.platform not in PLATFORMS:
         raise LockfileError(
             f"The environment is for {lockfile.platform}; container images need {' or '.join(PLATFORMS)}.",
-            "Solve the packages again for Linux, and see what changes: --platform linux-64."
-            if environment
-            else "Make a lock file for Linux: jupyter condabuild lock --platform linux-64, or conda-lock -p linux-64.",
+            "Solve the packages again for Linux, and see what changes: --platform linux-64.",
         )
     with job.phase("lock"):
         logins = read_logins()
@@ -155,7 +156,8 @@ def read_inputs(
         lockfile, unlockable = complete(lockfile, sources, job.folder(), unverified=environment is None)
         if unlockable and environment is None:
             raise next(iter(unlockable.values()))
-    if environment is None and not translated and lockfile.pip and request.engine == "layers":
+    carries = translated is not None and request.engine == "layers"  # the docker engine builds it as any lock file
+    if environment is None and not carries and lockfile.pip and request.engine == "layers":
         names = listed([package.name for package in lockfile.pip])
         raise LockfileError(
             f"The lock file has pip packages ({names}). The layers engine copies pip packages only from environments.",
@@ -187,10 +189,10 @@ def read_inputs(
         raise NotReproducible(f"The environment cannot be reproduced: {' '.join(refused)}")
     with job.phase("plan"):
         runs_here = PLATFORMS[lockfile.platform] == host_architecture()
-        bytecode = request.bytecode and (translated.compiles if translated else runs_here)
+        bytecode = request.bytecode and (translated.compiles if translated and carries else runs_here)
         lockable = replace(lockfile, conda=tuple(item for item in lockfile.conda if item.dist not in unlockable))
         # Without bytecode, nobody else's Python may run: the layers of other packages are not compiled either.
-        native = bytecode if translated else runs_here and (environment is not None or bytecode)
+        native = bytecode if carries else runs_here and (environment is not None or bytecode)
         planned = plan_layers(lockable, budget=request.layer_budget, bytecode=bytecode, native=native)
     made = Inputs(
         lockfile, planned, sources, bytecode, environment, changes, unlockable, own, frozenset(private), warnings
@@ -198,20 +200,33 @@ def read_inputs(
     if not translated:
         return made
     # A plan fetches no wheels, and copies nothing.
-    carried = translated.carry(job) if isinstance(request, BuildRequest) else None
+    carried = translated.carry(job) if carries and isinstance(request, BuildRequest) else None
     return replace(made, other=translated.other, carried=carried)
 
 
-def read_lockfile(path: Path | None, request: LockfileRequest, report: Report, *, check: bool = True) -> Lockfile:
+def is_for(lockfile: Lockfile, platform: str) -> bool:
+    """Whether a lock file, as it was read, has what a request for a platform asks for; an empty platform asks nothing.
+
+    A pixi.lock may have names of its own for platforms.
+    """
+    return platform in ("", lockfile.platform, *lockfile.choices.platforms)
+
+
+def read_lockfile(
+    path: Path | None, request: LockfileRequest, report: Report, *, check: bool = True, other: bool = False
+) -> Lockfile:
     """Reads a lock file as a request says, and reports what was chosen from a file that has more.
 
     Args:
         check: whether a lock file is refused whose packages cannot be in one environment.
+        other: whether a file without the platform of the request is read for another of its platforms.
 
     Raises LockfileError.
     """
     assert path
-    lockfile = load(path, request.platform, environment=request.environment, categories=request.category, check=check)
+    lockfile = load(
+        path, request.platform, environment=request.environment, categories=request.category, check=check, other=other
+    )
     choices = lockfile.choices
     if len(choices.platforms) > 1:
         report(Log(f"{path} is for {listed(choices.platforms)}: {lockfile.platform} is used."))

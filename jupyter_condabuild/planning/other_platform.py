@@ -12,10 +12,10 @@ from jupyter_condabuild.conda.cross.substitution import Row, Substitution
 from jupyter_condabuild.conda.cross.target import ARCHITECTURES, Target, cuda_of
 from jupyter_condabuild.conda.cross.translation import translate
 from jupyter_condabuild.conda.cross.wheels import translate_pip
-from jupyter_condabuild.conda.lockfile import Lockfile, of_packages
+from jupyter_condabuild.conda.lockfile import Choices, Lockfile, of_packages
 from jupyter_condabuild.conda.locking import pip_package
 from jupyter_condabuild.conda.prefix.environment import Environment
-from jupyter_condabuild.errors import NotCompatible, UsageError
+from jupyter_condabuild.errors import LockfileError, NotCompatible, UsageError
 from jupyter_condabuild.events import Warning
 from jupyter_condabuild.requests.platforms import OtherPlatformRequest
 from jupyter_condabuild.text import listed
@@ -52,27 +52,38 @@ def _change(row: Row) -> str:
 
 
 def for_platform(
-    environment: Environment, lockfile: Lockfile, platform: str, request: OtherPlatformRequest, glibc: str
+    lockfile: Lockfile,
+    platform: str,
+    request: OtherPlatformRequest,
+    glibc: str,
+    environment: Environment | None = None,
 ) -> OtherPlatform:
     """Solves an environment again for a platform.
 
     Args:
         lockfile: the lock file of the environment.
         glibc: the version of glibc that packages may count on.
+        environment: the environment; None if there is only its lock file.
 
-    Raises UsageError for a platform that no image can have; NotCompatible if a package has no build there, if there is
-    no solution, or if a package is further from the environment's than the request allows; PackageNotFound if a channel
-    cannot be read.
+    Raises UsageError for a platform that no image can have; LockfileError for a lock file without dependencies;
+    NotCompatible if a package has no build there, if there is no solution, or if a package is further from the
+    environment's than the request allows; PackageNotFound if a channel cannot be read.
     """
     if platform not in ARCHITECTURES:
         raise UsageError(
             f"An environment cannot be solved for {platform[:40]!r}.", f"Choose one of {', '.join(ARCHITECTURES)}."
         )
+    if environment is None and len(lockfile.conda) > 1 and not any(package.depends for package in lockfile.conda):
+        raise LockfileError(
+            f"The lock file does not say which packages need each other: it cannot be solved again for {platform}.",
+            "Use a conda-lock.yml or a pixi.lock, which say it, or give the folder of the environment.",
+        )
     cuda = request.cuda or cuda_of((package.name, package.version) for package in lockfile.conda)
     target = Target(platform, glibc, cuda)
-    channels = [channel for channel in environment.channels if channel != UNKNOWN]
+    named = environment.channels if environment else lockfile.channels_by_priority
+    channels = [channel for channel in named if channel != UNKNOWN]
     found = translate(lockfile, installed(lockfile, environment), channels, target, request.leave_out)
-    pip = translate_pip(environment, found.lockfile, target, request.leave_out)
+    pip = translate_pip(lockfile, found.lockfile, target, request.leave_out)
     rows = tuple(sorted((*found.substitution.rows, *pip.rows), key=lambda row: (row.manager, row.name)))
     substitution = replace(found.substitution, rows=rows)
     if far := substitution.above(request.strict_versions):
@@ -81,8 +92,7 @@ def for_platform(
             f"{listed([_change(row) for row in far], 8)}.",
             "Allow more (--strict-versions), or install versions that the channel has for both platforms.",
         )
-    locked = found.lockfile
     packages = [pip_package(package) for package in pip.packages]
-    return OtherPlatform(
-        of_packages(platform, locked.conda, packages, locked.requested), substitution, pip.sources_only
-    )
+    made = of_packages(platform, found.lockfile.conda, packages, found.lockfile.requested)
+    made = replace(made, choices=Choices(channels=tuple(channels)))
+    return OtherPlatform(made, substitution, pip.sources_only)

@@ -41,11 +41,10 @@ EXPORTS = (
 class LockRequest(OtherPlatformRequest):
     """An environment, or a lock file (`lockfile`), that is written as a lock file in a format.
 
-    `md5` applies only to the format ``explicit``. `environment` and `category` choose from a lock file, and so does
-    `platform`, of which there is then at most one.
+    `md5` applies only to the format ``explicit``. `environment` and `category` choose from a lock file.
 
-    `platform` are the platforms of the lock file. For each that is not the environment's, the environment is solved
-    again.
+    `platform` are the platforms of the written lock file. For each that the source does not have, the packages are
+    solved again.
     """
 
     label: ClassVar[str] = "The lock request"
@@ -65,7 +64,7 @@ class LockRequest(OtherPlatformRequest):
     )
     platform: tuple[str, ...] = option(
         (),
-        "lock the environment for this platform, such as linux-64 or linux-aarch64; if it is not the environment's, "
+        "lock the environment for this platform, such as linux-64 or linux-aarch64; if it is none of the source's, "
         "the packages are solved again (can be repeated)",
         "--platform",
         metavar="PLATFORM",
@@ -92,10 +91,6 @@ class LockRequest(OtherPlatformRequest):
                     f"names {'a lock file' if self.lockfile else 'an environment'}.",
                     "Leave out the option.",
                 )
-        if self.lockfile and len(self.platform) > 1:
-            raise UsageError(
-                "A lock file is written in another format for one platform at a time.", "Name one --platform."
-            )
         if len(set(self.platform)) > 1 and self.format not in ("conda-lock", "pixi"):
             raise UsageError(
                 f"A lock file of the format {self.format} is for one platform, not for {', '.join(self.platform)}.",

@@ -40,7 +40,7 @@ class LockfileRequest(Request):
     platform: str = option(
         "",
         "the platform to use from a lock file for several platforms, such as linux-64 or linux-aarch64 "
-        "(default: this machine's); an environment of another platform is solved again for it",
+        "(default: this machine's); an environment or a lock file of other platforms is solved again for it",
         "--platform",
         metavar="PLATFORM",
         client=True,

@@ -13,10 +13,12 @@ from typing import Any
 import pytest
 import rattler
 
+from jupyter_condabuild.conda.cross.substitution import Substitution
 from jupyter_condabuild.conda.formats import load
-from jupyter_condabuild.errors import NotCompatible, PackageNotFound, UsageError
+from jupyter_condabuild.errors import LockfileError, NotCompatible, PackageNotFound, UsageError
 from jupyter_condabuild.events import Event, Warning
-from jupyter_condabuild.jobs import lock
+from jupyter_condabuild.jobs import convert, lock
+from jupyter_condabuild.jobs.convert import Converted
 from jupyter_condabuild.jobs.lock import LockReport
 from jupyter_condabuild.requests.others import LockRequest
 from tests.parts.channel import platforms
@@ -146,6 +148,66 @@ def test_without_a_platform_no_channel_is_read(tmp_path: Path) -> None:
     assert plain.lockfile_text(request) == again.lockfile_text(same)
     with pytest.raises(PackageNotFound, match="channels of the environment cannot be read"):
         run(prefix, platform=["linux-64"])
+
+
+def lock_of_the_mac(mac: Path, file: Path, format: str = "conda-lock") -> Path:
+    """Writes the lock file of the macOS environment alone."""
+    found, request, _ = run(mac, format=format, pip_hashes=True)
+    file.write_text(found.lockfile_text(request))
+    return file
+
+
+def convert_of(lockfile: Path, **values: Any) -> tuple[Converted, LockRequest]:
+    """Runs the job for a lock file."""
+    request = LockRequest.parse({"lockfile": str(lockfile), "leave_out": ["libclang"], **values})
+    return convert.run(request, lambda event: None), request
+
+
+@pytest.mark.parametrize("format", ["conda-lock", "pixi"])
+def test_the_lock_file_of_a_mac_alone_gives_the_same_lock_file(mac: Path, tmp_path: Path, format: str) -> None:
+    """The environment is not needed: the lock file of a colleague's Mac becomes that of Linux, with the same table."""
+    lockfile = lock_of_the_mac(mac, tmp_path / "mac.lock", format)
+    found, _ = convert_of(lockfile, platform=BOTH)
+    expected, _, _ = run(mac, platform=BOTH)
+    assert [one.digest for one in found.lockfiles] == [one.lockfile.digest for one in expected.others]
+
+    def closeness(table: Substitution) -> list[tuple[str, str, str]]:
+        return [(row.name, row.there, str(row.level)) for row in table.rows]
+
+    wanted = [closeness(one.substitution) for one in expected.others]
+    assert [closeness(one.substitution) for one in found.others] == wanted
+    assert "osx-arm64 to linux-aarch64: of 33 packages, " in found.text()
+    assert [table["platform"] for table in found.summary()["platforms"]] == BOTH
+
+
+def test_a_platform_that_the_lock_file_has_is_not_solved_again(mac: Path, tmp_path: Path) -> None:
+    """The packages are those of the file. Another platform is solved from that of Linux, if the file has one."""
+    found, request, _ = run(mac, platform=["osx-arm64", "linux-64"])
+    (tmp_path / "two.yml").write_text(found.lockfile_text(request))
+    again, _ = convert_of(tmp_path / "two.yml", platform=BOTH, leave_out=[])
+    assert again.lockfiles[0].conda == found.others[0].lockfile.conda
+    assert [one.substitution.source for one in again.others] == ["linux-64"]
+
+
+def test_channels_keep_the_order_of_the_lock_file(mac: Path, tmp_path: Path, forge: Channel) -> None:
+    """The first channel has the priority, also if none of the packages of the Mac comes from it."""
+    lockfile = lock_of_the_mac(mac, tmp_path / "pixi.lock", "pixi")
+    first = platforms.made(tmp_path / "first", [platforms.plain("libnsl", "9.0", "h0_0")])
+    text = lockfile.read_text()
+    assert text.count(f"- url: {forge.url}\n") == 1
+    lockfile.write_text(text.replace(f"- url: {forge.url}\n", f"- url: {first.url}/\n      - url: {forge.url}\n"))
+    found, request = convert_of(lockfile, platform=["linux-64"], format="pixi")
+    (libnsl,) = (package for package in found.lockfiles[0].conda if package.name == "libnsl")
+    assert (libnsl.version, libnsl.channel) == ("9.0", first.url)
+    assert load(found.lockfile_text(request)).channels_by_priority[0] == first.url
+
+
+def test_an_explicit_file_of_a_mac_is_refused(mac: Path, tmp_path: Path) -> None:
+    """It does not say which packages need each other. The message names the formats that do."""
+    lockfile = lock_of_the_mac(mac, tmp_path / "explicit.txt", "explicit")
+    with pytest.raises(LockfileError, match="which packages need each other") as caught:
+        convert_of(lockfile, platform=["linux-64"])
+    assert "pixi.lock" in caught.value.hint
 
 
 def test_a_format_for_one_platform_refuses_two() -> None:

@@ -9,11 +9,13 @@ Source: packaging.python.org/specifications/dependency-specifiers (PEP 508) and 
 from __future__ import annotations
 
 import email
+import posixpath
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from jupyter_condabuild.conda.cross.counterparts import pip_counterpart
 from jupyter_condabuild.conda.cross.levels import Level
@@ -22,7 +24,7 @@ from jupyter_condabuild.conda.cross.target import Target
 from jupyter_condabuild.conda.index_files import IndexFile, files_of, metadata_of
 from jupyter_condabuild.conda.lockfile import Lockfile
 from jupyter_condabuild.conda.packages import PYPI, CondaPackage, PipPackage, canonical_name
-from jupyter_condabuild.conda.prefix.environment import Environment
+from jupyter_condabuild.conda.prefix.pip import source_of
 from jupyter_condabuild.errors import NotCompatible
 from jupyter_condabuild.text import counted, listed
 
@@ -54,40 +56,39 @@ class _Wanted:
     why: str = ""
 
 
-def translate_pip(
-    environment: Environment, conda: Lockfile, target: Target, leave_out: Sequence[str] = ()
-) -> Translated:
+def translate_pip(lockfile: Lockfile, conda: Lockfile, target: Target, leave_out: Sequence[str] = ()) -> Translated:
     """Finds the pip packages of an environment for the platform of a lock file. Asks package indexes; runs nothing.
 
-    Packages from folders, repositories and single archives stay as they are: their sources name no platform.
+    Packages from folders, repositories and sources stay as they are: their sources name no platform.
 
     Args:
+        lockfile: the lock file of the environment.
         conda: the conda packages of the other platform.
         leave_out: the names of packages that the image can do without.
 
     Raises NotCompatible if a package has no file for the platform, or if an index cannot be read.
     """
     python = conda.python
-    if python is None or not environment.pip:
+    if python is None or not lockfile.pip:
         return Translated()
-    if unnamed := sorted({item.package.index for item in environment.pip if "$" in item.package.index}):
+    if unnamed := sorted({package.index for package in lockfile.pip if "$" in package.index}):
         raise NotCompatible(f"The package index {unnamed[0]} has a variable in its name.", "Name the index in full.")
-    return _Translation(environment, conda, python, target, leave_out).run()
+    return _Translation(lockfile, conda, python, target, leave_out).run()
 
 
 class _Translation:
     def __init__(
-        self, environment: Environment, conda: Lockfile, python: CondaPackage, target: Target, leave_out: Sequence[str]
+        self, lockfile: Lockfile, conda: Lockfile, python: CondaPackage, target: Target, leave_out: Sequence[str]
     ) -> None:
-        self._environment = environment
+        self._pip = lockfile.pip
         self._conda = {canonical_name(package.name): package.version for package in conda.conda}
         self._python = python
         self._target = target
         self._leave_out = {canonical_name(name) for name in leave_out}
         self._ranks = {tag: rank for rank, tag in enumerate(_tags(python, target))}
         self._markers = _markers(python, target)
-        self._here = {canonical_name(record.name): record.version for record in environment.records}
-        self._here |= {item.package.name: item.package.version for item in environment.pip}
+        self._here = {canonical_name(package.name): package.version for package in lockfile.conda}
+        self._here |= {package.name: package.version for package in lockfile.pip}
         self._rows: list[Row] = []
         self._done: dict[str, PipPackage] = {}
         self._sources: list[str] = []
@@ -95,22 +96,24 @@ class _Translation:
 
     def run(self) -> Translated:
         wanted: dict[str, _Wanted] = {}
-        for item in self._environment.pip:
-            package = item.package
+        for package in self._pip:
             known = pip_counterpart(package.name, self._target.platform)
             if package.name in self._leave_out or known:
                 why = known.why if known else "left out as asked"
                 self._rows.append(Row(package.name, package.version, "", Level.LEFT_OUT, why, "pip"))
                 if known and known.there and known.there not in self._conda and known.there not in self._leave_out:
                     wanted[known.there] = _Wanted(known.there, package.index or PYPI, package.version)
-            elif item.source != "index":
+            elif (tags := _tags_of(package.url)) and source_of(package) == "archive":
+                self._done[package.name] = package
+                self._rows.append(self._of_archive(package, tags))
+            elif source_of(package) != "index":
                 self._done[package.name] = package
                 why = "its source is for every platform; it is built there"
                 self._rows.append(Row(package.name, package.version, package.version, Level.VERSION, why, "pip"))
             else:
                 self._index = package.index
                 wanted[package.name] = _Wanted(package.name, package.index, package.version)
-        here = {item.package.name: item for item in self._environment.pip}
+        here = {package.name: package for package in self._pip}
         while wanted:
             if len(self._done) > len(here) + _MOST_ADDED:
                 raise NotCompatible(f"The pip packages need more than {_MOST_ADDED} others on {self._target.platform}.")
@@ -122,8 +125,7 @@ class _Translation:
             for one, files in zip(wanted.values(), found, strict=True):
                 assert files
                 file, requirements = files
-                installed = here.get(one.name)
-                self._keep(one, file, installed.package if installed else None)
+                self._keep(one, file, here.get(one.name))
                 for requirement in requirements:
                     self._require(requirement, one.name, required)
             wanted = required
@@ -132,6 +134,15 @@ class _Translation:
             tuple(sorted(self._rows, key=lambda row: row.name)),
             tuple(self._sources),
         )
+
+    def _of_archive(self, package: PipPackage, tags: frozenset[Any]) -> Row:
+        """Returns the row of a package from a single wheel. Raises NotCompatible if the wheel is for another system."""
+        if not any(tag in self._ranks for tag in tags):
+            raise NotCompatible(
+                f"The wheel of {package.name} from {package.url[:200]} is not for {self._target.platform}.",
+                f"Install {package.name} from a package index, or leave it out: --leave-out {package.name}.",
+            )
+        return Row(package.name, package.version, package.version, Level.BUILD, "", "pip")
 
     def _keep(self, item: _Wanted, file: IndexFile, before: PipPackage | None) -> None:
         version = str(file.version) if not item.version else item.version
@@ -228,6 +239,16 @@ class _Translation:
             f"If the image can do without: --leave-out {item.name}. Otherwise install another version of it, or check "
             "that the index can be reached.",
         )
+
+
+def _tags_of(url: str) -> frozenset[Any]:
+    """Returns the tags of the wheel at a URL; none for any other URL."""
+    from packaging.utils import InvalidWheelFilename, parse_wheel_filename
+
+    try:
+        return parse_wheel_filename(posixpath.basename(unquote(urlsplit(url).path)))[3]
+    except InvalidWheelFilename:
+        return frozenset()
 
 
 def _contains(specifier: Any, version: str) -> bool:

@@ -54,6 +54,7 @@ def load(
     environment: str = "",
     categories: Sequence[str] = (),
     check: bool = True,
+    other: bool = False,
 ) -> Lockfile:
     """Reads a conda-lock.yml, an ``@EXPLICIT`` file or a pixi.lock.
 
@@ -65,28 +66,31 @@ def load(
         categories: the categories of packages to read from a conda-lock.yml. Default: `conda_lock.CATEGORIES`.
         check: whether a lock file is refused whose packages cannot be in one environment. A damaged environment has
             such a lock file: pip may list a package twice.
+        other: whether a file without the platform is read for another of its platforms (see `platforms.choose`).
 
     Raises LockfileError for any other file, for a lock file that does not have the platform, the environment or a
     category, and for the faults of `check_consistent`.
     """
     text, where = (_read(source), str(source)) if isinstance(source, Path) else (source, "The lock file")
-    lockfile = _load(text, where, platform, environment, categories)
+    lockfile = _load(text, where, platform, environment, categories, other=other)
     if check:
         check_consistent(lockfile, where)
     return lockfile
 
 
-def _load(text: str, where: str, platform: str, environment: str, categories: Sequence[str]) -> Lockfile:
+def _load(
+    text: str, where: str, platform: str, environment: str, categories: Sequence[str], *, other: bool
+) -> Lockfile:
     if re.search(r"^@EXPLICIT\s*$", text, re.MULTILINE):
         _refuse(where, "an @EXPLICIT file", environment=environment, category=categories)
-        return explicit.load(text, where, platform)
+        return explicit.load(text, where, platform, other=other)
     value = yaml.load(text, where)
     if isinstance(value, dict) and "package" in value and "metadata" in value:
         _refuse(where, "a conda-lock file", environment=environment)
-        return conda_lock.load(value, where, platform, categories)
+        return conda_lock.load(value, where, platform, categories, other=other)
     if isinstance(value, dict) and "environments" in value and "packages" in value:
         _refuse(where, "a pixi.lock", category=categories)
-        return pixi.load(value, where, platform, environment)
+        return pixi.load(value, where, platform, environment, other=other)
     raise LockfileError(
         f"{where} is not a lock file.", "Use a conda-lock.yml (version 1), a pixi.lock or an @EXPLICIT file."
     )

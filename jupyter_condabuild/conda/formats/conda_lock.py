@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
 from typing import Any
 
+from jupyter_condabuild.conda.channels import named_channels
 from jupyter_condabuild.conda.formats import pip_sources, yaml
 from jupyter_condabuild.conda.lockfile import Choices, Lockfile, check_number, of_file
 from jupyter_condabuild.conda.match_specs import merged_depends, split_depend
@@ -116,7 +117,9 @@ def _pip(package: PipPackage, platform: str) -> dict[str, Any]:
     return {**entry, "category": "main", "optional": False}
 
 
-def load(value: Mapping[str, Any], where: str, platform: str, categories: Sequence[str] = ()) -> Lockfile:
+def load(
+    value: Mapping[str, Any], where: str, platform: str, categories: Sequence[str] = (), *, other: bool = False
+) -> Lockfile:
     """Reads some categories of one platform; see `formats.load`. Raises LockfileError.
 
     conda-lock repeats a package for each of its categories. The default are `CATEGORIES`.
@@ -131,7 +134,7 @@ def load(value: Mapping[str, Any], where: str, platform: str, categories: Sequen
         check_number(len(value["package"]), where)
         custom = {str(key): str(item) for key, item in (metadata.get("custom_metadata") or {}).items()}
         platforms = sorted({entry["platform"] for entry in value["package"]} | set(metadata["platforms"]))
-        platform = choose(platforms, platform, where)
+        platform = choose(platforms, platform, where, other=other)
         custom |= _of_platform(custom, platform)
         entries = [entry for entry in value["package"] if entry["platform"] == platform]
         known = {str(entry.get("category") or "main") for entry in entries}
@@ -145,10 +148,11 @@ def load(value: Mapping[str, Any], where: str, platform: str, categories: Sequen
         entries = [{**entry, "manager": "pip"} if pip_sources.wheel_names(entry["url"]) else entry for entry in entries]
         conda = [_load_conda(entry, custom) for entry in entries if entry["manager"] == "conda"]
         pip = [_load_pip(entry, custom) for entry in entries if entry["manager"] == "pip"]
+        channels = named_channels(metadata.get("channels"))
         requested = [scrub(str(spec)) for spec in json.loads(custom.get(_REQUESTED, "[]"))]
     except (KeyError, TypeError, AttributeError, ValueError, RecursionError, OverflowError) as error:
         raise yaml.incomplete(where, "conda-lock file", error) from None
-    choices = Choices(tuple(platforms), left_out=tuple(sorted(known - chosen)))
+    choices = Choices(tuple(platforms), channels=channels, left_out=tuple(sorted(known - chosen)))
     urls = [entry["url"] for entry in entries if entry["manager"] == "conda"]
     pip_urls = {str(entry["name"]): str(entry["url"]) for entry in entries if entry["manager"] == "pip"}
     return of_file(where, platform, conda, pip, requested, choices, urls, pip_urls)

@@ -52,7 +52,7 @@ def pip_comments(packages: Sequence[PipPackage]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def load(text: str, where: str, platform: str) -> Lockfile:
+def load(text: str, where: str, platform: str, *, other: bool = False) -> Lockfile:
     """Reads an explicit file, which contains no dependencies and no sizes. Raises LockfileError.
 
     The platform comes from the comment ``# platform:``, which conda writes, or else from the URLs of the packages. They
@@ -90,7 +90,7 @@ def load(text: str, where: str, platform: str) -> Lockfile:
     found = named or next(iter(of_subdirs(package.subdir for package in conda)), default)
     conda = [package.with_noarch(kinds.get(package.fn, "")) for package in conda]
     lockfile = of_file(where, found, conda, pip, urls=urls, pip_urls=pip_urls)
-    choose([found], platform, where)
+    choose([found], platform, where, other=other)
     return lockfile
 
 

@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
+from jupyter_condabuild.conda.channels import named_channels
 from jupyter_condabuild.conda.formats import pip_sources, yaml
 from jupyter_condabuild.conda.lockfile import Choices, Lockfile, check_number, of_file
 from jupyter_condabuild.conda.match_specs import merged_depends
@@ -102,7 +103,9 @@ def _pip(package: PipPackage, location: str) -> dict[str, Any]:
     return entry
 
 
-def load(value: Mapping[str, Any], where: str, platform: str, environment: str = "") -> Lockfile:
+def load(
+    value: Mapping[str, Any], where: str, platform: str, environment: str = "", *, other: bool = False
+) -> Lockfile:
     """Reads one platform of one environment; see `formats.load`. Raises LockfileError."""
     try:
         version = int(value["version"])
@@ -115,7 +118,7 @@ def load(value: Mapping[str, Any], where: str, platform: str, environment: str =
         name = _environment(environments, environment, where)
         chosen = environments[name]
         platforms = chosen["packages"] or {}
-        platform = choose(sorted(platforms), platform, f"The environment {name!r} of {where}")
+        platform = choose(sorted(platforms), platform, f"The environment {name!r} of {where}", other=other)
         check_number(len(platforms[platform]), where)
         entries = {_reference(entry): entry for entry in value["packages"]}
         conda, pip = [], []
@@ -132,10 +135,11 @@ def load(value: Mapping[str, Any], where: str, platform: str, environment: str =
                 conda.append(_load_conda(location, entries[location]))
             else:
                 pip.append(_load_pip(location, {**wheel, **entries[location]}, chosen.get("indexes") or ()))
+        channels = named_channels(chosen.get("channels"))
         subdirs = {str(item["name"]): str(item.get("subdir") or item["name"]) for item in value.get("platforms") or ()}
     except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
         raise yaml.incomplete(where, "pixi.lock", error) from None
-    choices = Choices(tuple(sorted(platforms)), tuple(sorted(environments)), name)
+    choices = Choices(tuple(sorted(platforms)), tuple(sorted(environments)), name, channels)
     urls = [str(reference["conda"]) for reference in platforms[platform] if "conda" in reference]
     pip_urls = {
         str(entries[url]["name"]): str(url) for reference in platforms[platform] if (url := reference.get("pypi"))

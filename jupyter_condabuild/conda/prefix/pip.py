@@ -45,15 +45,20 @@ class PipDistribution:
     @property
     def source(self) -> str:
         """The kind of source that it was installed from: index, archive, vcs, local or editable."""
-        if self.package.editable:
-            return "editable"
-        if is_local(self.package.url):
-            return "local"
-        if not self.package.url or self.package.index:
-            return "index"
-        if re.match(r"(?:git|hg|bzr|svn)\+", self.package.url):
-            return "vcs"
-        return "archive"
+        return source_of(self.package)
+
+
+def source_of(package: PipPackage) -> str:
+    """Returns the kind of source that a package was installed from: index, archive, vcs, local or editable."""
+    if package.editable:
+        return "editable"
+    if is_local(package.url):
+        return "local"
+    if not package.url or package.index:
+        return "index"
+    if re.match(r"(?:git|hg|bzr|svn)\+", package.url):
+        return "vcs"
+    return "archive"
 
 
 def pip_distributions(

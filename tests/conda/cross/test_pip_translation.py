@@ -11,6 +11,7 @@ import pytest
 from jupyter_condabuild.conda.cross.target import Target
 from jupyter_condabuild.conda.cross.wheels import Translated, translate_pip
 from jupyter_condabuild.conda.lockfile import Lockfile, of_packages
+from jupyter_condabuild.conda.locking import lock
 from jupyter_condabuild.conda.packages import CondaPackage
 from jupyter_condabuild.conda.prefix.snapshot import snapshot
 from jupyter_condabuild.errors import NotCompatible
@@ -45,7 +46,12 @@ class Mac:
 
     def translated(self, target: Target = LINUX, *leave_out: str, conda: tuple[str, ...] = ()) -> Translated:
         """Finds the packages for a platform on which there are Python and these conda packages."""
-        return translate_pip(snapshot(self.small.path), locked(target.platform, *conda), target, leave_out)
+        return translate_pip(lock(snapshot(self.small.path)), locked(target.platform, *conda), target, leave_out)
+
+    def translated_url(self, url: str) -> Translated:
+        """Finds the package ``tool`` that was installed from a URL."""
+        self.small.pip("tool", direct_url={"url": url, "archive_info": {}})
+        return self.translated()
 
 
 def locked(platform: str, *specs: str) -> Lockfile:
@@ -96,6 +102,15 @@ def test_the_wheel_is_the_best_one_for_the_platform(mac: Mac, index: WheelIndex)
     assert files(mac.translated(ARM)) == {"fast": "fast-1.0-cp38-abi3-manylinux2014_aarch64.whl"}
     old = files(mac.translated(Target("linux-64", glibc="2.17")))
     assert old == {"fast": "fast-1.0-cp311-cp311-manylinux_2_17_x86_64.manylinux2014_x86_64.whl"}
+
+
+def test_a_single_wheel_stays_if_it_is_for_every_system(mac: Mac) -> None:
+    """It comes from no index that could have another one."""
+    found = mac.translated_url("https://h/files/tool-1.0-py3-none-any.whl")
+    assert files(found) == {"tool": "tool-1.0-py3-none-any.whl"}
+    with pytest.raises(NotCompatible, match="The wheel of tool from .* is not for linux-64") as caught:
+        mac.translated_url("https://h/files/tool-1.0-cp311-cp311-macosx_11_0_arm64.whl")
+    assert "--leave-out tool" in caught.value.hint
 
 
 @pytest.mark.parametrize("metadata", [True, False])
