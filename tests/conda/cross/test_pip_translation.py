@@ -108,7 +108,7 @@ def test_a_single_wheel_stays_if_it_is_for_every_system(mac: Mac) -> None:
     """It comes from no index that could have another one."""
     found = mac.translated_url("https://h/files/tool-1.0-py3-none-any.whl")
     assert files(found) == {"tool": "tool-1.0-py3-none-any.whl"}
-    with pytest.raises(NotCompatible, match="The wheel of tool from .* is not for linux-64") as caught:
+    with pytest.raises(NotCompatible, match=r"The wheel of tool from .* is not for linux-64") as caught:
         mac.translated_url("https://h/files/tool-1.0-cp311-cp311-macosx_11_0_arm64.whl")
     assert "--leave-out tool" in caught.value.hint
 
