@@ -46,6 +46,11 @@ class Settings:
         "micromamba", "The program that installs the packages in the docker engine.", choices=INSTALLERS
     )
     installer_image: str = _setting("", "The image that the installer runs in; default: the image of the installer.")
+    platforms: tuple[str, ...] = _setting(
+        (),
+        "Platforms for which environments of macOS and Windows are solved again; the first is taken if nobody names "
+        "one. Default: a request must name the platform (--platform linux-64).",
+    )
     cache_from: tuple[str, ...] = _setting((), "Images to reuse layers from, in addition to images of the same name.")
     stack_updates: bool = _setting(False, "Whether new layers go on top of the image that the tag has (--stack).")
     bytecode: bool = _setting(True, "Whether Python modules of noarch packages are compiled (--bytecode).")

@@ -20,6 +20,7 @@
     ├── Interrupted                  the process of a build ended and left no result
     ├── BuildLimit                   a build exceeded its limit of time or memory
     ├── LockfileError                a lock file cannot be read or lacks information
+    │   └── PlatformNeeded           no image can have the system of an environment or a lock file
     ├── PackageError                 a package is not available or cannot be used
     │   ├── PackageNotFound          neither the package cache nor the channel has the archive
     │   ├── PackageMismatch          an archive or a file does not match its hash
@@ -73,6 +74,7 @@ from jupyter_condabuild.errors.environments import (
     PackageError,
     PackageMismatch,
     PackageNotFound,
+    PlatformNeeded,
     PrefixError,
     PrefixNotAllowed,
     SecretsFound,
@@ -163,6 +165,7 @@ __all__ = [
     "PackageError",
     "PackageMismatch",
     "PackageNotFound",
+    "PlatformNeeded",
     "PrefixError",
     "PrefixNotAllowed",
     "QueueFull",

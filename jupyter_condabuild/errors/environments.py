@@ -46,6 +46,13 @@ class LockfileError(CondaBuildError):
     default_hint = "Write the lock file again with 'jupyter condabuild lock', conda-lock or pixi."
 
 
+class PlatformNeeded(LockfileError):
+    """An environment or a lock file is for a system that no image can have, and the request names no other platform."""
+
+    code = "platform_needed"
+    default_hint = "Solve the packages again for Linux, and see what changes: --platform linux-64."
+
+
 class PackageError(CondaBuildError):
     """A package is not available or cannot be used."""
 

@@ -20,7 +20,7 @@ MOST_PATHS = 1000
 
 def choices(inputs: Inputs) -> dict[str, Any]:
     """Returns the members of a snapshot about what the environment has besides its packages."""
-    drift, own = Drift() if inputs.drift is None else inputs.drift, inputs.own
+    drift, own = inputs.described[1] or Drift(), inputs.own
     sources = [DriftEntry(str(path), size) for path, size in own.excluded.items()]
     return {
         "drift": _drift(drift),
@@ -36,7 +36,7 @@ def choices(inputs: Inputs) -> dict[str, Any]:
 
 def _editables(inputs: Inputs) -> Iterator[dict[str, Any]]:
     """Yields the editable installs, first those that go into the image."""
-    environment = inputs.environment
+    environment, _ = inputs.described
     for state, items in (("taken", environment.pip), ("excluded", environment.left_out)) if environment else ():
         for item in items:
             if item.editable_source:

@@ -131,10 +131,10 @@ def run(request: ExportRequest, report: Report) -> Exported:
         warnings = (*findings(lockfile), *editable_warnings(request.exclude_editable, left_out))
         for warning in warnings:
             report(warning)
-    if not is_for(lockfile, request.platform):
+    if not is_for(lockfile, platform := request.platform_of(lockfile)):
         from jupyter_condabuild.planning.other_platform import for_platform
 
-        other = for_platform(lockfile, request.platform, request, glibc_of(request.base), environment)
+        other = for_platform(lockfile, platform, request, glibc_of(request.base), environment)
         lockfile, environment = other.lockfile, None
         report(Log(other.substitution.sentence))
         warnings = (*other.warnings, *warnings)

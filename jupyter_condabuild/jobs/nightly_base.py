@@ -87,7 +87,11 @@ def refresh(request: BaseRequest, day: str, report: Report) -> BaseResult:
     latest = replace(dated, tag=LATEST)
     with open_job(request, report) as job:
         prefix = request.prefix
-        lockfile = lock_report(prefix, report).lockfile if prefix else read_lockfile(request.lockfile, request, report)
+        lockfile = (
+            lock_report(prefix, report).lockfile
+            if prefix
+            else read_lockfile(request.lockfile, request, report, other=True)
+        )
         if request.without:
             written = lockfile.choices.urls
             lockfile = _without(lockfile, request.without)

@@ -38,11 +38,11 @@ def run(request: PlanRequest, report: Report) -> dict[str, Any]:
 
 
 def _report(inputs: Inputs, request: PlanRequest) -> dict[str, Any]:
-    environment, lockfile = inputs.environment, inputs.lockfile
+    (environment, drift), lockfile = inputs.described, inputs.lockfile
     channels = Counter(package.channel for package in lockfile.conda)
     return {
         "digest": lockfile.digest,
-        "identity": identity(lockfile, environment, inputs.drift, request.exclude),
+        "identity": identity(lockfile, environment, drift, request.exclude),
         "name": environment.name if environment else "",
         "prefix": str(environment.prefix) if environment else "",
         "platform": lockfile.platform,
@@ -64,6 +64,7 @@ def _report(inputs: Inputs, request: PlanRequest) -> dict[str, Any]:
             for package in lockfile.pip
         ],
         **choices(inputs),
+        "substitution": inputs.other.substitution.to_json() if inputs.other else None,
         "warnings": [warning.to_json() for warning in inputs.warnings],
     }
 
@@ -120,7 +121,7 @@ def _steps(steps: DockerPreview) -> dict[str, Any]:
 
 def _lock(inputs: Inputs) -> dict[str, Any]:
     """Returns the lock file, and the values that some lock file formats contain in addition."""
-    environment = inputs.environment
+    environment, _ = inputs.described
     return {
         "text": dump(inputs.lockfile, "conda-lock"),
         "name": environment.name if environment else "",

@@ -21,7 +21,7 @@ from jupyter_condabuild.conda.prefix.drift import Drift, drift
 from jupyter_condabuild.conda.prefix.drift_report import untracked_warnings
 from jupyter_condabuild.conda.prefix.environment import Environment
 from jupyter_condabuild.conda.prefix.snapshot import snapshot
-from jupyter_condabuild.errors import EnvironmentChanged, LockfileError, NotReproducible, PackageError
+from jupyter_condabuild.errors import EnvironmentChanged, LockfileError, NotReproducible, PackageError, PlatformNeeded
 from jupyter_condabuild.events import Log, Report, Warning
 from jupyter_condabuild.image.platforms import PLATFORMS, host_architecture
 from jupyter_condabuild.planning.destination import destination_warnings
@@ -63,7 +63,7 @@ class Inputs:
     package is known. Such packages occur only if the source is an environment. `own` are the files that belong to no
     package and go into the image. `private` are the dists of the packages that are fetched with a login.
 
-    If the source is for another platform, `other` has its lock file for the platform of the image, `carried` what
+    If the source is for another platform, `translated` has its lock file for the platform of the image, `carried` what
     the image gets besides conda packages, and `environment` and `drift` are None.
     """
 
@@ -77,7 +77,7 @@ class Inputs:
     own: OwnFiles
     private: frozenset[str]
     warnings: tuple[Warning, ...]
-    other: OtherPlatform | None = None
+    translated: Translated | None = None
     carried: Carried | None = None
 
     @property
@@ -86,6 +86,16 @@ class Inputs:
         if self.other:
             return "own" if self.bytecode else "never"
         return "environment" if self.environment else for_foreign_packages()
+
+    @property
+    def other(self) -> OtherPlatform | None:
+        """The lock file for another platform than the source's, and how it differs; None for the same platform."""
+        return self.translated.other if self.translated else None
+
+    @property
+    def described(self) -> tuple[Environment | None, Drift | None]:
+        """The environment, also of another platform, and those of its files that the image gets; None without one."""
+        return _described(self.environment, self.drift, self.translated)
 
     @property
     def contents(self) -> Lockfile:
@@ -132,7 +142,8 @@ def read_inputs(
     left_out = [item.package for item in environment.left_out] if environment else set(locked.pip) - set(lockfile.pip)
     excluded = () if changes is None else changes.excluded
     translated: Translated | None = None
-    if not is_for(lockfile, request.platform):
+    if not is_for(lockfile, platform := request.platform_of(lockfile)):
+        request = replace(request, platform=platform)
         from jupyter_condabuild.planning import translation  # it imports much, and few builds need it
 
         if environment and changes is not None:
@@ -141,9 +152,8 @@ def read_inputs(
             translated = translation.translate_lockfile(request, lockfile, job)
         lockfile, urls = translated.other.lockfile, {}
     if lockfile.platform not in PLATFORMS:
-        raise LockfileError(
-            f"The environment is for {lockfile.platform}; container images need {' or '.join(PLATFORMS)}.",
-            "Solve the packages again for Linux, and see what changes: --platform linux-64.",
+        raise PlatformNeeded(
+            f"The environment is for {lockfile.platform}; container images need {' or '.join(PLATFORMS)}."
         )
     with job.phase("lock"):
         logins = read_logins()
@@ -165,7 +175,7 @@ def read_inputs(
             "or use --engine docker, which runs pip.",
         )
     if isinstance(request, BuildRequest):
-        current = identity(lockfile, environment, changes, request.exclude)
+        current = identity(lockfile, *_described(environment, changes, translated), request.exclude)
         if request.identity not in ("", current):
             raise EnvironmentChanged(f"The environment {request.prefix} has changed since the build was requested.")
     own = translated.own if translated else own_files(request, environment, changes, job.store, job.report, exclusion)
@@ -201,7 +211,15 @@ def read_inputs(
         return made
     # A plan fetches no wheels, and copies nothing.
     carried = translated.carry(job) if carries and isinstance(request, BuildRequest) else None
-    return replace(made, other=translated.other, carried=carried)
+    return replace(made, translated=translated, carried=carried)
+
+
+def _described(
+    environment: Environment | None, changes: Drift | None, translated: Translated | None
+) -> tuple[Environment | None, Drift | None]:
+    if translated and translated.environment.records:
+        return translated.environment, translated.selection.drift
+    return environment, changes
 
 
 def is_for(lockfile: Lockfile, platform: str) -> bool:

@@ -23,18 +23,21 @@ class OtherPlatformRequest(Request):
         "environment's CUDA packages)",
         "--cuda",
         metavar="VERSION",
+        client=True,
     )
     strict_versions: str = option(
         str(TRIED[-1]),
         "another platform: refuse packages that are further from the environment's than this",
         "--strict-versions",
         choices=tuple(map(str, TRIED)),
+        client=True,
     )
     leave_out: tuple[str, ...] = option(
         (),
         "another platform: the image can do without this package (can be repeated)",
         "--leave-out",
         metavar="NAME",
+        client=True,
     )
 
     def __post_init__(self) -> None:

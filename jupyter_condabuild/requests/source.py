@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from jupyter_condabuild.conda.lockfile import Lockfile
 from jupyter_condabuild.errors import UsageError
 from jupyter_condabuild.requests.option import Request, option
 from jupyter_condabuild.requests.platforms import OtherPlatformRequest
@@ -63,12 +64,16 @@ def exclude_editable() -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class SourceRequest(LockfileRequest, OtherPlatformRequest):
-    """The source of an image: an environment (`prefix`) or a lock file (`lockfile`), exactly one of the two."""
+    """The source of an image: an environment (`prefix`) or a lock file (`lockfile`), exactly one of the two.
+
+    `platforms` are those for which an environment of macOS or Windows is solved if the request names no platform.
+    """
 
     prefix: Path | None = option(
         None, "the folder of an environment (default: the active environment)", metavar="PREFIX", shown=True
     )
     lockfile: Path | None = option(None, "a lock file to use instead of PREFIX", "--lockfile", metavar="FILE")
+    platforms: tuple[str, ...] = option((), setting="platforms")
     channel_login: tuple[str, ...] = option(
         (),
         "send the variables that the lock file names for a login, such as $TOKEN, to this host or HOST:PORT "
@@ -77,6 +82,11 @@ class SourceRequest(LockfileRequest, OtherPlatformRequest):
         metavar="HOST",
     )
     exclude_editable: tuple[str, ...] = exclude_editable()
+
+    def platform_of(self, lockfile: Lockfile) -> str:
+        """Returns the platform of the image; empty for that of the lock file, which is that of the source."""
+        can_be_in_an_image = lockfile.platform.startswith("linux-")
+        return self.platform or ("" if can_be_in_an_image else next(iter(self.platforms), ""))
 
     def __post_init__(self) -> None:
         """Raises UsageError unless exactly one of `prefix` and `lockfile` is given, and their options fit."""

@@ -18,12 +18,10 @@ from jupyter_condabuild.server.history import Record
 def _blank(item: Field[Any], option: Option) -> Any:
     """Returns the value that is shown for an option that a command does not have.
 
-    An empty value, or the first choice of an option with choices, or the default of a boolean option.
+    An empty value, or the default of an option with choices or of a boolean option.
     """
     kind = json_type(item)
-    if option.choices:
-        return option.choices[0]
-    return item.default if kind is bool else kind()
+    return item.default if option.choices or kind is bool else kind()
 
 
 _OPTIONS = [named for kind in JOBS.values() for named in kind.options().items()]

@@ -323,6 +323,8 @@ describe('a build', () => {
       without_outside: [],
       exclude: [],
       exclude_editable: [],
+      leave_out: [],
+      strict_versions: 'as-requested',
       strict: false,
       variables: false,
       stack: false,

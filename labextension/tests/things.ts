@@ -45,6 +45,9 @@ export function aBuild(change: Partial<Build> = {}): Build {
       engine: 'layers',
       base: 'debian:12-slim',
       platform: '',
+      cuda: '',
+      strict_versions: 'as-requested',
+      leave_out: [],
       environment: '',
       category: [],
       pull: false,
@@ -95,6 +98,7 @@ export function aSnapshot(change: Partial<Snapshot> = {}): Snapshot {
     credentials: [],
     secrets: [],
     outside: [],
+    substitution: null,
     warnings: [],
     plan: {
       engine: 'layers',
@@ -126,6 +130,7 @@ export function aStatus(): Status {
       registry: 'registry.lab.org/team',
       engine: 'layers',
       base_image: 'debian:12-slim',
+      platforms: [],
       cache_from: ['registry.lab.org/team/base:1'],
       max_concurrent_builds: 1
     },

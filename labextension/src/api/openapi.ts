@@ -427,6 +427,8 @@ export interface components {
             registry: string;
             engine: components["schemas"]["Engine"];
             base_image: string;
+            /** @description The platforms for which environments of macOS and Windows are solved again. The first is taken for a request without `platform`. */
+            platforms: string[];
             cache_from: string[];
             max_concurrent_builds: number;
         };
@@ -490,7 +492,11 @@ export interface components {
             base?: string;
             installer?: components["schemas"]["Installer"];
             installer_image?: string;
+            /** @description If it is not the environment's, the packages are solved again: `substitution` says what changes. */
             platform?: string;
+            cuda?: string;
+            strict_versions?: components["schemas"]["Closeness"];
+            leave_out?: string[];
             environment?: string;
             category?: string[];
             /** @description This member and the next nine are the same as in `BuildCommand`. */
@@ -517,6 +523,43 @@ export interface components {
             /** @description Every installation and removal of a package changes it. */
             stamp: string;
         };
+        /**
+         * @description How close a package is to that of the environment of another platform, from the closest.
+         * @enum {string}
+         */
+        Closeness: "same-build" | "same-version" | "same-minor" | "as-requested";
+        /** @description What becomes of each package of an environment on another platform. */
+        Substitution: {
+            /**
+             * @description The platform of the environment.
+             * @example osx-arm64
+             */
+            from: string;
+            /** @example linux-64 */
+            platform: string;
+            /** @description The version of glibc that the packages may count on. */
+            glibc: string;
+            /** @description The version of CUDA whose driver the packages may count on. Empty without a GPU. */
+            cuda: string;
+            /** @description The number of packages at each level. */
+            counts: {
+                [key: string]: number;
+            };
+            packages: components["schemas"]["SubstitutedPackage"][];
+        };
+        SubstitutedPackage: {
+            name: string;
+            /** @description The version and the build in the environment. Empty if it does not have the package. */
+            here: string;
+            /** @description The version and the build on the platform of the image, or the package that takes its place. Empty if there is none. */
+            there: string;
+            /** @enum {string} */
+            level: "same-build" | "same-version" | "same-minor" | "as-requested" | "added" | "left-out" | "missing";
+            /** @description May be empty. */
+            why: string;
+            /** @enum {string} */
+            manager: "conda" | "pip";
+        };
         Snapshot: {
             /** @description The digest of the lock file. The route `lockfiles` takes it. */
             digest: components["schemas"]["Digest"];
@@ -526,7 +569,10 @@ export interface components {
             stamp: string;
             name: string;
             prefix: string;
-            /** @example linux-64 */
+            /**
+             * @description The platform of the packages of the image.
+             * @example linux-64
+             */
             platform: string;
             /** @description The version of Python. Empty if the environment has no Python. */
             python: string;
@@ -571,6 +617,8 @@ export interface components {
                 kind: string;
             }[];
             outside: components["schemas"]["OutsidePlace"][];
+            /** @description What changes, if the environment is for another platform than the image. */
+            substitution: components["schemas"]["Substitution"] | null;
             warnings: components["schemas"]["Warning"][];
             plan: components["schemas"]["Plan"];
         };
@@ -738,10 +786,19 @@ export interface components {
             /** @description The image in which the installer runs. */
             installer_image?: string;
             /**
-             * @description The platform to build if the lock file has several, such as linux-aarch64. Default: the Linux platform of the server's processor.
+             * @description The platform of the image, such as linux-aarch64. If the source does not have it, the packages are solved again, and the log of the build says what changes. Default: the environment's, or the Linux platform of the server's processor if the lock file has several; for macOS and Windows the first of the setting `platforms`.
              * @default
              */
             platform?: string;
+            /**
+             * @description Another platform: the version of CUDA whose driver the packages may count on, such as 12.4. Default: that of the environment's packages.
+             * @default
+             */
+            cuda?: string;
+            /** @description Another platform: packages that are further from the environment's are refused. Default: as-requested. */
+            strict_versions?: components["schemas"]["Closeness"];
+            /** @description Another platform: the names of packages that the image can do without. */
+            leave_out?: string[];
             /**
              * @description The environment to build from a pixi.lock for several environments. Default: `default`, or the only one.
              * @default
@@ -821,6 +878,9 @@ export interface components {
             installer?: components["schemas"]["Installer"];
             installer_image?: string;
             platform?: string;
+            cuda?: string;
+            strict_versions?: components["schemas"]["Closeness"];
+            leave_out?: string[];
             environment?: string;
             category?: string[];
             cache_from?: string[];
@@ -963,6 +1023,9 @@ export interface components {
             installer?: components["schemas"]["Installer"];
             installer_image?: string;
             platform?: string;
+            cuda?: string;
+            strict_versions?: components["schemas"]["Closeness"];
+            leave_out?: string[];
             environment?: string;
             category?: string[];
             exclude_editable?: string[];
@@ -1100,6 +1163,9 @@ export interface components {
             installer: components["schemas"]["Installer"];
             installer_image: string;
             platform: string;
+            cuda: string;
+            strict_versions: components["schemas"]["Closeness"];
+            leave_out: string[];
             environment: string;
             category: string[];
             pull: boolean;
