@@ -23,6 +23,8 @@ lint: ## Check style and types
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
+	.venv/bin/mypy --platform darwin --cache-dir .mypy_cache/darwin jupyter_condabuild
+	.venv/bin/mypy --platform win32 --cache-dir .mypy_cache/win32 jupyter_condabuild
 	.venv/bin/shellcheck $(filter-out %.py,$(wildcard scripts/*)) .ci/run
 
 lab: ## Open JupyterLab with a kernel in the environment of the demo

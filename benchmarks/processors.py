@@ -60,7 +60,8 @@ def of_children() -> Iterator[Spent]:
 def listener(port: int) -> psutil.Process:
     """Returns the process that listens on a TCP port of this machine. Raises LookupError if there is none."""
     for connection in psutil.net_connections("tcp"):
-        if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
+        at_port = connection.laddr and connection.laddr.port == port
+        if connection.status == psutil.CONN_LISTEN and at_port and connection.pid:
             return psutil.Process(connection.pid)
     raise LookupError(port)
 

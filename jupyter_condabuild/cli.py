@@ -6,7 +6,6 @@ import argparse
 import importlib
 import io
 import os
-import resource
 import signal
 import sys
 from collections.abc import Sequence
@@ -16,6 +15,7 @@ from jupyter_condabuild.commands.arguments import add_options, request_of
 from jupyter_condabuild.errors import BuildLimit, Cancelled, CondaBuildError, UsageError, from_os_error
 from jupyter_condabuild.events import Cancelled as CancelledEvent
 from jupyter_condabuild.events import Failed, JsonLines, OnceEach, Report
+from jupyter_condabuild.system import limits, locks
 
 EXIT_FAILED, EXIT_USAGE, EXIT_CANCELLED = 1, 2, 130
 
@@ -87,8 +87,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     words = sys.argv[1:] if argv is None else argv
     arguments = parser(words[0] if words else "").parse_args(words)
     signal.signal(signal.SIGTERM, _interrupt)
-    # A core file would contain the logins that the process has in its memory.
-    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+    limits.write_no_core()
+    if arguments.events:
+        locks.own_output()
     report = _report(arguments)
     try:
         request = request_of(arguments, arguments.module.REQUEST)

@@ -16,11 +16,23 @@ MAX_LINES = 400
 MOST_MODULES = 25
 CATCH_ALL_NAMES = {"utils", "util", "helpers", "helper", "manager", "managers", "common", "misc"}
 
-FOUNDATION = {"errors", "events", "text", "files", "settings", "progress", "proxies", "certificates", "warning_codes"}
+FOUNDATION = {
+    "system",
+    "errors",
+    "events",
+    "text",
+    "files",
+    "settings",
+    "progress",
+    "proxies",
+    "certificates",
+    "warning_codes",
+}
 ROOMS = ["requests", "image", "planning", "trust", "sbom", "distribution", "engines", "jobs", "receive"]
 """The floors, from the lowest to the highest. They are above conda and oci."""
 
 BELOW = {
+    "system": set[str](),
     "errors": set[str](),
     "text": set[str](),
     "progress": {"events"},
@@ -28,8 +40,8 @@ BELOW = {
     "certificates": set[str](),
     "warning_codes": set[str](),
     "events": {"errors", "warning_codes"},
-    "files": {"errors"},
-    "settings": {"errors"},
+    "files": {"errors", "system"},
+    "settings": {"errors", "system"},
     "display": FOUNDATION,
     "conda": FOUNDATION,
     "oci": FOUNDATION,

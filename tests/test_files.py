@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from jupyter_condabuild.errors import StoreError, StoreUnwritable
-from jupyter_condabuild.files import BeneathFolder, others_can_write, private_folder, read_regular, write_whole
+from jupyter_condabuild.files import private_folder, read_regular, write_whole
+from jupyter_condabuild.system.beneath import BeneathFolder
+from jupyter_condabuild.system.owners import others_can_write
 
 
 def test_a_file_is_written_and_replaced(tmp_path: Path) -> None:

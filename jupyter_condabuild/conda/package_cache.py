@@ -19,7 +19,8 @@ from typing import Any
 from jupyter_condabuild.conda.packages import CondaPackage
 from jupyter_condabuild.conda.paths import path_fault
 from jupyter_condabuild.conda.secrets import scrub_url
-from jupyter_condabuild.files import home_folder, others_can_write, others_can_write_into, read_regular
+from jupyter_condabuild.files import home_folder, read_regular
+from jupyter_condabuild.system.owners import others_can_write, others_can_write_into
 
 MOST_METADATA = 256 << 20
 """The maximum size in bytes of a file below info/ that is read at all; the largest known ones have 60 MB."""

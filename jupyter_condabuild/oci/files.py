@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from jupyter_condabuild.errors import BadImage
+from jupyter_condabuild.files import open_regular
+from jupyter_condabuild.system.opening import read_at
 
 CHUNK = 1 << 20
 MOST_ENTRIES = 20_000
@@ -110,7 +112,7 @@ class FolderFiles:
 
     def read(self, name: str) -> Iterator[bytes]:
         try:
-            fd = os.open(self._folder / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+            fd = open_regular(self._folder / name)
         except OSError as error:
             raise BadImage(f"{self._folder / name} cannot be read: {error.strerror}.") from None
         with open(fd, "rb", buffering=0) as file:
@@ -226,6 +228,6 @@ def _short(where: str) -> BadImage:
 
 def _pread(fd: int, size: int, offset: int, where: str) -> bytes:
     try:
-        return os.pread(fd, size, offset)
+        return read_at(fd, size, offset)
     except OSError as error:
         raise BadImage(f"{where} cannot be read: {error.strerror}.") from None

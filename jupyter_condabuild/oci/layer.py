@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from jupyter_condabuild.errors import BadImage, ContentMismatch
-from jupyter_condabuild.files import BeneathFolder
 from jupyter_condabuild.oci.image import OCI_LAYER_GZIP, Descriptor, Digest
+from jupyter_condabuild.system.beneath import BeneathFolder
 
 WRITER_VERSION = 2
 """Part of every layer key. Raise this number with every change that writes the same files as other bytes."""

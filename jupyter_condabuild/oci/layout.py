@@ -13,7 +13,6 @@ Source: OCI image-spec image-layout.md.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -29,6 +28,7 @@ from jupyter_condabuild.errors import BadDigest, ContentMismatch, ImageError, St
 from jupyter_condabuild.files import PRIVATE, private_folder
 from jupyter_condabuild.oci.image import Descriptor, Digest
 from jupyter_condabuild.oci.layer import LayerBlob
+from jupyter_condabuild.system import locks, opening
 
 CHUNK = 1 << 20
 _FOLDERS = ("pushed", "finished", "vouched", "distrusted")
@@ -83,10 +83,10 @@ class Store:
         try:
             for folder in (self._blobs, self._layers, self.tmp, *(root / name for name in _FOLDERS)):
                 folder.mkdir(parents=True, exist_ok=True)
-            self._lock = os.open(root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE)
-            if self._exclusive():
+            self._lock = os.open(root / "lock", os.O_RDWR | os.O_CREAT | opening.WRITE, PRIVATE)
+            if locks.try_own(self._lock):
                 self._clean()
-            fcntl.flock(self._lock, fcntl.LOCK_SH)
+            locks.share(self._lock)
             marker = root / "oci-layout"
             if not marker.exists():
                 self._write(marker, b'{"imageLayoutVersion":"1.0.0"}')
@@ -102,13 +102,6 @@ class Store:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
-
-    def _exclusive(self) -> bool:
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
 
     def _clean(self) -> None:
         for leftover in self.tmp.iterdir():
@@ -311,9 +304,8 @@ class Store:
             StoreBusy: a build or another command uses the store.
             StoreError: a file cannot be removed.
         """
-        if not self._exclusive():
-            # A request for the exclusive lock that fails may lose the shared lock (flock(2)).
-            fcntl.flock(self._lock, fcntl.LOCK_SH)
+        if not locks.try_own(self._lock):
+            locks.share(self._lock)
             raise StoreBusy("A build is using the store.")
         try:
             self._clean()
@@ -342,4 +334,4 @@ class Store:
         except OSError as error:
             raise from_os_error(error, "pruning the store", self.root) from None
         finally:
-            fcntl.flock(self._lock, fcntl.LOCK_SH)
+            locks.share(self._lock)

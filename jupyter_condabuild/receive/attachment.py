@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import os
-import select
-import signal
 import sys
-import termios
 import threading
-import tty
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import Any
 
 from jupyter_condabuild.oci.engine.containers import Container
-
-_CHUNK = 1 << 16
+from jupyter_condabuild.system import terminal as terminal_keys
+from jupyter_condabuild.system.terminal import CHUNK
 
 
 def has_terminal() -> bool:
-    """Whether both the input and the output of this process are a terminal."""
-    return sys.stdin.isatty() and sys.stdout.isatty()
+    """Whether the input and the output of this process are a terminal that gives its keys one by one."""
+    return terminal_keys.HAS_KEYS and sys.stdin.isatty() and sys.stdout.isatty()
 
 
 def attach(container: Container, *, terminal: bool) -> int:
@@ -35,8 +31,7 @@ def attach(container: Container, *, terminal: bool) -> int:
     socket = getattr(stream, "_sock", stream)
     container.start()
     if terminal:
-        with _raw(container):
-            _pass_keys(socket)
+        terminal_keys.pass_keys(socket, container.resize)
         return container.wait()
     threading.Thread(target=_send, args=(socket,), daemon=True).start()
     for kind, data in _frames(socket):
@@ -44,42 +39,10 @@ def attach(container: Container, *, terminal: bool) -> int:
     return container.wait()
 
 
-@contextmanager
-def _raw(container: Container) -> Iterator[None]:
-    """Gives every key to the program, and tells it the size of the terminal whenever that changes."""
-
-    def resize(*_: object) -> None:
-        size = os.get_terminal_size()
-        container.resize(size.lines, size.columns)
-
-    before = termios.tcgetattr(0)
-    handler = signal.signal(signal.SIGWINCH, resize)
-    try:
-        tty.setraw(0)
-        resize()
-        yield
-    finally:
-        termios.tcsetattr(0, termios.TCSADRAIN, before)
-        signal.signal(signal.SIGWINCH, handler)
-
-
-def _pass_keys(socket: Any) -> None:
-    sources: list[Any] = [socket, 0]
-    while socket in sources:
-        for ready in select.select(sources, [], [])[0]:
-            data = socket.recv(_CHUNK) if ready is socket else os.read(0, _CHUNK)
-            if not data:
-                sources.remove(ready)
-            elif ready is socket:
-                os.write(1, data)
-            else:
-                socket.sendall(data)
-
-
 def _send(socket: Any) -> None:
     """Sends the input of this process, and then its end."""
     with suppress(OSError):
-        while data := os.read(0, _CHUNK):
+        while data := os.read(0, CHUNK):
             socket.sendall(data)
         socket.shutdown(1)
 
@@ -96,7 +59,7 @@ def _frames(socket: Any) -> Iterator[tuple[int, bytes]]:
 def _exactly(socket: Any, size: int) -> bytes:
     data = bytearray()
     while len(data) < size:
-        if not (chunk := socket.recv(min(size - len(data), _CHUNK))):
+        if not (chunk := socket.recv(min(size - len(data), CHUNK))):
             return b""
         data += chunk
     return bytes(data)

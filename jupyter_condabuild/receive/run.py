@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import shutil
 import time
@@ -22,6 +21,7 @@ from jupyter_condabuild.receive.attachment import attach, has_terminal
 from jupyter_condabuild.receive.inspection import Inspection, inspect
 from jupyter_condabuild.requests.job_context import JobContext, open_job
 from jupyter_condabuild.requests.receive import RunRequest
+from jupyter_condabuild.system import owners
 from jupyter_condabuild.text import clean, size_text
 
 JUPYTER_PORT = 8888
@@ -117,10 +117,8 @@ def _fetch(found: Inspection, daemon: Daemon, job: JobContext) -> str:
 
 
 def _options(request: RunRequest, found: Inspection, image: str) -> ContainerOptions:
-    user, environment, ports = "", {}, {}
+    user, environment, ports = owners.container_user(), {}, {}
     command = request.command
-    if hasattr(os, "getuid"):
-        user = f"{os.getuid()}:{os.getgid()}"
     is_lab = not command and found.command[:2] == ("jupyter", "lab")
     if is_lab:
         if request.network == "none":

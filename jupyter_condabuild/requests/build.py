@@ -6,8 +6,6 @@ Each class of the hierarchy adds one group of options. A command uses the class 
 from __future__ import annotations
 
 import os
-import pwd
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -22,6 +20,7 @@ from jupyter_condabuild.requests.option import Request, option
 from jupyter_condabuild.requests.outside import check_outside, refuse_system
 from jupyter_condabuild.requests.source import SourceRequest
 from jupyter_condabuild.settings import DEFAULT_BASE, Settings, default_store
+from jupyter_condabuild.system import owners
 
 _HOMES = frozenset((Path("/home"), Path("/Users")))
 """The folders whose folders are home folders."""
@@ -251,8 +250,8 @@ def has_home(folder: Path) -> bool:
     """Whether a folder is a home folder, or a folder above the user's home folder."""
     place = folder.resolve()
     homes = {Path(os.path.expanduser("~")).resolve()}
-    with suppress(KeyError):
-        homes.add(Path(pwd.getpwuid(os.getuid()).pw_dir).resolve())
+    if registered := owners.registered_home():
+        homes.add(registered.resolve())
     return not _HOMES.isdisjoint((place, place.parent)) or any(home.is_relative_to(place) for home in homes)
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import quote
 
 from jupyter_condabuild.errors import CondaBuildError, NotThere
+from jupyter_condabuild.files import open_regular
 from jupyter_condabuild.oci.location import ImageLocation
 from jupyter_condabuild.server.history import Record
 
@@ -59,13 +59,9 @@ def open_archive(record: Record) -> Download:
 def _opened(path: Path) -> BinaryIO:
     """Opens a regular file that is not a link. Raises NotThere."""
     try:
-        # A pipe is opened without a wait for its writer.
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        descriptor = open_regular(path)
     except OSError as error:
         raise NotThere(f"The archive {path.name} is not there any more: {error.strerror}.", "Build it again.") from None
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise NotThere(f"{path.name} is not a file.", "Build the archive again.")
     return os.fdopen(descriptor, "rb")
 
 

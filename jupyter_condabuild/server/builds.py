@@ -20,7 +20,7 @@ from jupyter_condabuild.jobs import up_to_date
 from jupyter_condabuild.requests.build import BuildRequest, ImageRequest
 from jupyter_condabuild.requests.job_context import open_job
 from jupyter_condabuild.requests.option import Request
-from jupyter_condabuild.server import process, serializers
+from jupyter_condabuild.server import serializers
 from jupyter_condabuild.server.event_log import EventLog, Line
 from jupyter_condabuild.server.history import BuildHistory, Record
 from jupyter_condabuild.server.notifier import Notifier
@@ -30,6 +30,7 @@ from jupyter_condabuild.server.stream import View
 from jupyter_condabuild.server.supervisor import Supervisor
 from jupyter_condabuild.server.updates import updates
 from jupyter_condabuild.settings import Settings
+from jupyter_condabuild.system import process_tree
 
 T = TypeVar("T")
 
@@ -120,7 +121,7 @@ class Builds:
 
     def view(self, record: Record) -> dict[str, Any]:
         """Returns the JSON object of a build for clients."""
-        return serializers.build(record, self._waiting, process.uptime())
+        return serializers.build(record, self._waiting, process_tree.uptime())
 
     def follow(self, id: str, closed: asyncio.Future[None]) -> BuildFeed:
         """Returns the feed for one stream of a build's events. A wait of the feed ends when `closed` is done."""

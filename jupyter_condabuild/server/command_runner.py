@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import signal
+import subprocess
 import sys
 from typing import Any
 
@@ -14,12 +14,10 @@ from jupyter_condabuild.errors import BuildLimit, CondaBuildError
 from jupyter_condabuild.requests.option import Request
 from jupyter_condabuild.server import process
 from jupyter_condabuild.server.single_flight import SingleFlight
+from jupyter_condabuild.system import limits, process_tree
 from jupyter_condabuild.text import seconds_text
 
 MAX_PROCESSES = 2
-_OUT_OF_MEMORY = (-signal.SIGABRT, -signal.SIGKILL, -signal.SIGSEGV)
-"""The signals that end a process without memory: libraries abort the process, or the kernel kills it."""
-
 LIMIT_SECONDS = 600.0
 LIMIT_BYTES = 4 << 30
 """The memory of a process that answers a request. What it reads may come from a stranger, as an image does."""
@@ -59,29 +57,33 @@ class CommandRunner:
         return await asyncio.to_thread(_result, command, out, err, status)
 
     async def _communicate(self, command: str, text: str) -> tuple[bytes, bytes, int | None]:
-        child = await asyncio.create_subprocess_exec(
-            sys.executable,
-            *("-m", "jupyter_condabuild", command, "--request", "-", "--events", "jsonl", "--json"),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            env=process.environment(os.environ),
-            start_new_session=True,
-        )
-        process.limit_memory(child.pid, self._memory)
+        child = _started(command)
+        limits.limit_memory(child.pid, self._memory)
         try:
             async with asyncio.timeout(self._limit):
-                out, err = await child.communicate(text.encode())
+                out, err = await asyncio.to_thread(child.communicate, text.encode())
         except TimeoutError:
             raise BuildLimit(
                 f"The command '{command}' took longer than {seconds_text(self._limit)}.",
                 "Check whether the environment is on a slow network disk, or whether the registry answers slowly.",
             ) from None
         finally:
-            if child.returncode is None:
-                process.kill(child.pid)
-                await child.wait()
+            if child.poll() is None:
+                process_tree.kill_group(child.pid)
+                await asyncio.to_thread(child.wait)
         return out, err, child.returncode
+
+
+def _started(command: str) -> subprocess.Popen[bytes]:
+    # Not a process of asyncio: on Windows, Jupyter's event loop has none.
+    return subprocess.Popen(
+        [sys.executable, "-m", "jupyter_condabuild", command, "--request", "-", "--events", "jsonl", "--json"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=process.environment(os.environ),
+        **process_tree.SESSION,
+    )
 
 
 def _result(command: str, out: bytes, err: bytes, status: int | None) -> dict[str, Any]:
@@ -93,7 +95,7 @@ def _result(command: str, out: bytes, err: bytes, status: int | None) -> dict[st
             raise _error(last["code"], last["message"], last["hint"])
     except (ValueError, KeyError, TypeError):
         pass
-    if status in _OUT_OF_MEMORY or b"MemoryError" in err:
+    if status in process_tree.WITHOUT_MEMORY or b"MemoryError" in err:
         raise BuildLimit(f"The command '{command}' needs more memory than it may use.", _HINT)
     detail = scrub(err.decode("utf-8", "replace").strip()[-500:]) or "it gave no reason"
     raise CondaBuildError(f"The command '{command}' failed (status {status}): {detail}.")

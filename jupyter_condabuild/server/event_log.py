@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from jupyter_condabuild.events import sequence_number
+from jupyter_condabuild.system.opening import read_at
 
 CHUNK = 1 << 16
 """Bytes that one call reads. It reads more if a line is longer."""
@@ -52,9 +53,9 @@ class EventLog:
         """
         try:
             with open(self.path, "rb", buffering=0) as file:
-                data = os.pread(file.fileno(), CHUNK, offset)
+                data = read_at(file.fileno(), CHUNK, offset)
                 while data and b"\n" not in data:
-                    more = os.pread(file.fileno(), CHUNK, offset + len(data))
+                    more = read_at(file.fileno(), CHUNK, offset + len(data))
                     if not more:
                         break
                     data += more
@@ -90,7 +91,7 @@ class EventLog:
         try:
             with open(self.path, "rb", buffering=0) as file:
                 end = os.fstat(file.fileno()).st_size
-                data = os.pread(file.fileno(), _LAST, max(0, end - _LAST))
+                data = read_at(file.fileno(), _LAST, max(0, end - _LAST))
         except FileNotFoundError:
             return None
         for text in reversed(data[: data.rfind(b"\n") + 1].split(b"\n")):
@@ -114,7 +115,7 @@ def _line_start(descriptor: int, offset: int, lowest: int) -> int:
     end = offset
     while end > lowest:
         begin = max(lowest, end - CHUNK)
-        newline = os.pread(descriptor, end - begin, begin).rfind(b"\n")
+        newline = read_at(descriptor, end - begin, begin).rfind(b"\n")
         if newline >= 0:
             return begin + newline + 1
         end = begin

@@ -71,7 +71,7 @@ class Record:
         created: when the client asked for the build, in seconds since the epoch.
         started: when the build was claimed, in seconds since the epoch.
         ended: when the end of the build was recorded, in seconds since the epoch.
-        machine: the machine of the process, see `process.machine`.
+        machine: the machine of the process, see `process_tree.machine`.
         pid: the process number on that machine.
         started_uptime: when the build was claimed, in seconds of the machine's uptime.
         seconds: the duration of the build.
@@ -278,7 +278,7 @@ class BuildHistory:
         Returns None if no build waits, or if `max_running` builds run.
 
         Args:
-            machine: the caller's machine, see `process.machine`.
+            machine: the caller's machine, see `process_tree.machine`.
             now: seconds since the epoch.
             uptime: seconds of the machine's uptime.
         """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -102,8 +103,7 @@ def store(settings: Settings) -> str:
     existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
     if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
         raise StoreUnwritable(f"The store {folder} is not writable: you may not write to {existing}.")
-    disk = os.statvfs(existing)
-    free = disk.f_bavail * disk.f_frsize
+    free = shutil.disk_usage(existing).free
     if free < _MIN_FREE_BYTES:
         raise DiskFull(f"Only {size_text(free)} are free on the disk of the store {folder}.")
     blobs = folder / "blobs" / "sha256"

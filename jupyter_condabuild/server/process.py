@@ -8,30 +8,20 @@ process namespace that assigned it.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
-import resource
-import signal
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from jupyter_condabuild.files import open_private
 from jupyter_condabuild.server.event_log import EventLog
+from jupyter_condabuild.system import locks, process_tree
 
-NICE = 10
-"""The nice value of a build, added to the server's: kernels and the server have priority."""
-
-_OOM_SCORE = "500"  # when memory runs out, Linux kills the build before the server (proc(5), oom_score_adj)
 _SECRET_VARIABLES = ("JUPYTERHUB_", "JPY_", "JUPYTER_TOKEN")  # the beginnings of their names
-_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _STDERR_BYTES = 2000
 
 
@@ -67,12 +57,9 @@ class Workplace:
         """Whether a process has the events file open for writing: the build runs."""
         try:
             with open(self.event_log.path, "rb") as file:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                return not locks.try_share(file.fileno())
         except FileNotFoundError:
             return False
-        except BlockingIOError:
-            return True
-        return False
 
     @property
     def stderr_tail(self) -> str:
@@ -83,21 +70,6 @@ class Workplace:
                 return file.read().decode("utf-8", "replace").strip()
         except OSError:
             return ""
-
-
-def machine() -> str:
-    """Returns an identifier of this machine, its current boot, and the namespace of process numbers."""
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        return f"{socket.gethostname()} {boot} {os.readlink('/proc/self/ns/pid')}"
-    except OSError:
-        return socket.gethostname()
-
-
-def uptime() -> float:
-    """Returns the seconds since the machine was started, including sleep. Setting the clock does not change it."""
-    clock = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-    return time.clock_gettime(clock)
 
 
 def environment(environ: Mapping[str, str]) -> dict[str, str]:
@@ -118,67 +90,14 @@ def start(place: Workplace, command: str = "build", environ: Mapping[str, str] =
         open(place.event_log.path, "ab", opener=open_private) as events,
         open(place.stderr, "ab", opener=open_private) as errors,
     ):
-        fcntl.flock(events, fcntl.LOCK_EX)  # the process inherits the open file and its lock
+        locks.try_own(events.fileno())  # the process inherits the open file and its lock
         process = subprocess.Popen(
-            arguments, stdin=request, stdout=events, stderr=errors, env=environment(environ), start_new_session=True
+            arguments,
+            stdin=request,
+            stdout=events,
+            stderr=errors,
+            env=environment(environ),
+            **process_tree.SESSION,
         )
-    process.returncode = 0  # `reaped` collects the exit status: Popen must neither collect it nor warn
-    with suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, process.pid, min(19, os.getpriority(os.PRIO_PROCESS, 0) + NICE))
-        Path(f"/proc/{process.pid}/oom_score_adj").write_text(_OOM_SCORE)
+    process_tree.let_run(process)
     return process.pid
-
-
-def reaped(pid: int) -> int | None:
-    """Returns the exit status of a child process (minus the signal's number after a signal), or None while it runs.
-
-    Raises ChildProcessError for a process that is not a child of this process.
-    """
-    done, status = os.waitpid(pid, os.WNOHANG)
-    return os.waitstatus_to_exitcode(status) if done else None
-
-
-def is_leader(pid: int) -> bool:
-    """Returns whether the process runs and is the leader of its group. A build is, while its events file is locked."""
-    try:
-        leads = os.getpgid(pid) == pid
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except ProcessLookupError:
-        return False
-    except OSError:  # a system without /proc, or another user's process
-        return leads
-    return leads and state != "Z"
-
-
-def terminate(pid: int) -> None:
-    """Asks a build to end. It ends its worker processes and writes the event `cancelled`."""
-    assert pid > 1  # 0 means the process group of this server
-    with suppress(ProcessLookupError, PermissionError):
-        os.kill(pid, signal.SIGTERM)
-
-
-def kill(pid: int) -> None:
-    """Kills all processes of a build's group."""
-    assert pid > 1
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, signal.SIGKILL)
-
-
-def limit_memory(pid: int, limit: int) -> None:
-    """Limits the memory that a process can write, in bytes. A system without prlimit(2) has no such limit."""
-    if hasattr(resource, "prlimit"):
-        with suppress(OSError):  # the process has ended
-            resource.prlimit(pid, resource.RLIMIT_DATA, (limit, limit))
-
-
-def memory(pid: int) -> int:
-    """Returns the resident memory, in bytes, of all processes in a build's session."""
-    total = 0
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = stat.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        if int(fields[3]) == pid:
-            total += int(fields[21]) * _PAGE_BYTES
-    return total

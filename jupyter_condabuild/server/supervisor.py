@@ -21,6 +21,7 @@ from jupyter_condabuild.server import process
 from jupyter_condabuild.server.history import BuildHistory, Record, State
 from jupyter_condabuild.server.process import Workplace
 from jupyter_condabuild.settings import Settings
+from jupyter_condabuild.system import process_tree
 from jupyter_condabuild.text import seconds_text, size_text
 
 CANCEL_SECONDS = 10.0
@@ -54,14 +55,14 @@ class Supervisor:
         folder: Path,
         settings: Settings,
         clock: Callable[[], float] = time.time,
-        uptime: Callable[[], float] = process.uptime,
+        uptime: Callable[[], float] = process_tree.uptime,
     ) -> None:
         self._history = history
         self._folder = folder
         self._settings = settings
         self._clock = clock
         self._uptime = uptime
-        self._machine = process.machine()
+        self._machine = process_tree.machine()
         self._children: dict[str, int] = {}
         self._exits: dict[str, int] = {}  # exit statuses of children whose end is not yet recorded
         # Events files that no process locks: the size, and the uptime since which the size is the same.
@@ -100,7 +101,7 @@ class Supervisor:
         record = self._request_stop(id, Cancelled())
         pid = self._children.get(id) or record.pid
         if pid and record.state == "running" and self._can_signal(record):
-            process.terminate(pid)
+            process_tree.ask_to_end(pid)
         return record
 
     def forget(self, id: str) -> None:
@@ -151,7 +152,7 @@ class Supervisor:
             record.pid
             and record.machine == self._machine
             and self.place(record.id).is_locked
-            and process.is_leader(record.pid)
+            and process_tree.leads_group(record.pid)
         )
 
     def _end_of_process(self, record: Record) -> tuple[bool, int | None]:
@@ -160,23 +161,23 @@ class Supervisor:
             return True, self._exits[record.id]
         if pid := self._children.get(record.id):
             try:
-                status = process.reaped(pid)
+                status = process_tree.exit_status(pid)
             except ChildProcessError:  # other code in this server collected the exit status
                 del self._children[record.id]
                 return False, None
             if status is None:
                 return False, None
             del self._children[record.id]
-            process.kill(pid)  # the rest of its group
+            process_tree.kill_group(pid)  # the rest of its group
             self._exits[record.id] = status
             return True, status
         place = self.place(record.id)
         is_local = record.machine == self._machine
         if place.is_locked:
             self._unlocked.pop(record.id, None)
-            if is_local and record.pid and not process.is_leader(record.pid):
+            if is_local and record.pid and not process_tree.leads_group(record.pid):
                 # The build was killed, and its workers hold the lock. While one of them runs, the group is theirs.
-                process.kill(record.pid)
+                process_tree.kill_group(record.pid)
             return False, None
         size = place.event_log.size
         last_size, since = self._unlocked.get(record.id, (-1, 0.0))
@@ -194,19 +195,21 @@ class Supervisor:
         limits = self._settings
         if record.stop_uptime is not None:
             if self._uptime() - record.stop_uptime > CANCEL_SECONDS:
-                process.kill(pid)
+                process_tree.kill_group(pid)
             return
         if limits.max_build_seconds and self._uptime() - record.started_uptime > limits.max_build_seconds:
             message = f"The build took longer than {seconds_text(limits.max_build_seconds)}."
             self._stop(record, pid, BuildLimit(message, "Raise c.CondaBuild.max_build_seconds, and build again."))
-        elif limits.max_build_memory and check_memory and (used := process.memory(pid)) > limits.max_build_memory:
+        if not limits.max_build_memory or not check_memory:
+            return
+        if (used := process_tree.memory_of_session(pid)) > limits.max_build_memory:
             message = f"The build used {size_text(used)} of memory. The limit is {size_text(limits.max_build_memory)}."
             self._stop(record, pid, BuildLimit(message, "Raise c.CondaBuild.max_build_memory, and build again."))
 
     def _stop(self, record: Record, pid: int, error: CondaBuildError) -> None:
         self._request_stop(record.id, _failed(error))
         # Killed, not asked to end: it would write `cancelled`, as if the user had ended it. The store stays sound.
-        process.kill(pid)
+        process_tree.kill_group(pid)
 
     def _request_stop(self, id: str, stop_event: Event) -> Record:
         return self._history.request_stop(id, self._uptime(), to_json(stop_event, 1, self._clock()), self._clock())
@@ -258,10 +261,9 @@ def _killed(number: int) -> Interrupted:
 
 def _is_full(folder: Path) -> bool:
     try:
-        disk = os.statvfs(folder)
+        return shutil.disk_usage(folder).free < _FULL_BYTES
     except OSError:
         return False
-    return disk.f_bavail * disk.f_frsize < _FULL_BYTES
 
 
 def _size(folder: Path) -> int:

@@ -14,6 +14,7 @@ import tempfile
 from pathlib import Path
 
 from jupyter_condabuild.errors import BadReceipt, SigningFailed
+from jupyter_condabuild.system import process_tree
 
 NAMESPACE = "jupyter-condabuild"
 """The purpose of a signature. A signature that was made for another purpose, such as git's, is refused."""
@@ -97,7 +98,7 @@ def _run(arguments: list[str], data: bytes) -> subprocess.CompletedProcess[bytes
             capture_output=True,
             timeout=_SECONDS,
             env=environ,
-            start_new_session=True,  # without a terminal, ssh-keygen cannot ask for a passphrase
+            **process_tree.SESSION,  # without a terminal, ssh-keygen cannot ask for a passphrase
         )
     except FileNotFoundError:
         raise SigningFailed(

@@ -94,6 +94,30 @@ def test_podman_comes_after_docker(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert addresses[-2:] == ["unix:///run/user/77/podman/podman.sock", "unix:///run/podman/podman.sock"]
 
 
+def test_the_engines_of_a_mac_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Docker Desktop, Colima, Rancher Desktop, OrbStack and a Podman machine have sockets in the home folder."""
+    monkeypatch.setenv("HOME", "/Users/ada")
+    monkeypatch.setenv("TMPDIR", "/var/folders/x/T/")
+    monkeypatch.delenv("COLIMA_HOME", raising=False)
+    found = [endpoint.address for endpoint in usual_sockets("darwin")]
+    assert found[0] == "unix:///var/run/docker.sock"
+    places = (".docker/run", ".colima/default", ".rd", ".orbstack/run")
+    assert {f"unix:///Users/ada/{place}/docker.sock" for place in places} < set(found)
+    assert "unix:///var/folders/x/T/podman/podman-machine-default-api.sock" in found
+    monkeypatch.setenv("COLIMA_HOME", "/Volumes/lab/colima")
+    assert Endpoint("unix:///Volumes/lab/colima/default/docker.sock") in usual_sockets("darwin")
+
+
+def test_the_engines_of_windows_are_found() -> None:
+    """They listen at named pipes. docker-py takes these addresses. Where no pipe is, the error says so."""
+    found = usual_sockets("win32")
+    assert found[0] == Endpoint("npipe:////./pipe/docker_engine")
+    assert Endpoint("npipe:////./pipe/podman-machine-default") in found
+    assert not any(endpoint.exists for endpoint in found)
+    with pytest.raises(EngineUnavailable, match="docker_engine: the named pipe does not exist"):
+        found[0].probe(0.3)
+
+
 def test_a_named_engine_is_the_only_one_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An argument has priority over DOCKER_HOST. Then come DOCKER_CONTEXT, the current context, and the sockets."""
     alone(monkeypatch, tmp_path)

@@ -12,11 +12,11 @@ from typing import Any, BinaryIO
 import pytest
 
 from jupyter_condabuild.events import Finished, Log, encode
-from jupyter_condabuild.server import process
 from jupyter_condabuild.server.history import BuildHistory, Record
 from jupyter_condabuild.server.process import Workplace
 from jupyter_condabuild.server.supervisor import ORPHAN_SECONDS, STRANGER_SECONDS, Supervisor
 from jupyter_condabuild.settings import Settings
+from jupyter_condabuild.system import process_tree
 from tests.parts.jupyter_process import until
 
 NOBODY = 2**22 + 1  # no process has this number: it is above the kernel's limit (proc(5), pid_max)
@@ -41,7 +41,7 @@ class Desk:
     def running(self, id: str, *, machine: str = "", pid: int | None = NOBODY) -> Workplace:
         """Makes a build that another server started: its folder, without a process."""
         self.history.enter(id, id, {"store_dir": ""}, {}, self.clock, 1000)
-        claimed = self.history.claim(1000, machine or process.machine(), self.clock, self.uptime)
+        claimed = self.history.claim(1000, machine or process_tree.machine(), self.clock, self.uptime)
         assert claimed
         assert claimed.id == id
         if pid:
@@ -151,8 +151,8 @@ def test_a_build_without_a_stored_process_number_is_cancelled_alone(
 def test_a_build_gets_one_signal_to_end(desk: Desk, held: BinaryIO, monkeypatch: pytest.MonkeyPatch) -> None:
     """A second signal would disturb its clean-up."""
     told: list[int] = []
-    monkeypatch.setattr(process, "terminate", told.append)
-    monkeypatch.setattr(process, "is_leader", lambda pid: True)
+    monkeypatch.setattr(process_tree, "ask_to_end", told.append)
+    monkeypatch.setattr(process_tree, "leads_group", lambda pid: True)
     for _ in range(3):
         assert desk.supervisor.cancel("a").stop_uptime == desk.uptime
     assert told == [NOBODY]

@@ -21,12 +21,14 @@ from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import IO, BinaryIO, Protocol
+from typing import IO, BinaryIO, Protocol, cast
 
 from jupyter_condabuild.conda.linking import modes
 from jupyter_condabuild.conda.paths import LONGEST_PATH, path_fault
 from jupyter_condabuild.errors import LinkFailed, PackageMismatch, UnsafePackage, from_os_error
-from jupyter_condabuild.files import open_regular, others_can_write, writable_by_others
+from jupyter_condabuild.files import open_regular
+from jupyter_condabuild.system import opening
+from jupyter_condabuild.system.owners import others_can_write, writable_by_others
 from jupyter_condabuild.text import size_text
 
 if sys.version_info >= (3, 14):
@@ -81,7 +83,7 @@ def unpack(archive: Path, folder: Path, sha256: str = "") -> list[str]:
         with ExitStack() as stack:
             file: BinaryIO = stack.enter_context(open(open_regular(archive, follow=True), "rb"))
             if sha256 and (writable_by_others(os.fstat(file.fileno())) or others_can_write(archive.parent)):
-                copy: BinaryIO = stack.enter_context(TemporaryFile(dir=folder.parent))  # has no name
+                copy = cast(BinaryIO, stack.enter_context(TemporaryFile(dir=folder.parent)))  # has no name
                 _copy(file, copy, archive, sha256)
                 file = copy
             size = os.fstat(file.fileno()).st_size
@@ -263,7 +265,7 @@ class _Writer:
         if modes.is_special(member.mode) or modes.is_private(member.mode):
             self.changed.append(modes.shown(os.path.relpath(path, self._root), member.mode))
         mode = 0o755 if member.mode & 0o111 else 0o644
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+        descriptor = os.open(path, opening.NEW, mode)
         with open(descriptor, "wb", 0) as file:
             while chunk := source.read(_CHUNK):
                 file.write(chunk)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import stat
 import struct
 import subprocess
 import tempfile
@@ -19,6 +18,7 @@ from typing import IO, Any
 
 from jupyter_condabuild.conda import sandbox
 from jupyter_condabuild.conda.linking.bytecode import ENVIRONMENT, Bytecode, Compiler, parts_of, source_of
+from jupyter_condabuild.files import open_regular
 
 _IN, _OUT = "/condabuild/in", "/condabuild/out"
 _NAME = re.compile(r"(?:.*/)?__pycache__/[^/]+\.[A-Za-z0-9-]{1,40}\.pyc")
@@ -73,12 +73,9 @@ class SandboxedCompiler(Compiler):
     def _copy(self, file: Path, target: str) -> int:
         """Copies a file that the sandbox has written, and removes it. Returns its size in bytes."""
         try:
-            descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            descriptor = open_regular(file)
         except OSError:
             raise subprocess.CalledProcessError(1, str(self._python)) from None
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            os.close(descriptor)
-            raise subprocess.CalledProcessError(1, str(self._python))
         with open(descriptor, "rb") as source, open(target, "wb") as out:
             shutil.copyfileobj(source, out)
             size = out.tell()

@@ -11,6 +11,7 @@ from jupyter_condabuild.conda.prefix import launchers
 from jupyter_condabuild.conda.prefix.kernel import REMOTE_HINT, checked, prefix_of_program, prefix_of_variables
 from jupyter_condabuild.conda.prefix.launchers import PYTHON, Context, Launched, located
 from jupyter_condabuild.errors import NotACondaKernel
+from jupyter_condabuild.system.running_process import RunningProcess
 
 _WAITING = launchers.SHELLS | launchers.WRAPPERS
 
@@ -43,48 +44,43 @@ class _Finding:
 
 def _examined(pid: int, inherited: Mapping[str, str]) -> _Finding:
     try:
-        process = _Process.read(pid)
+        process = RunningProcess.read(pid)
+    except ProcessLookupError:
+        return _Finding(NotACondaKernel(f"Process {pid} is not running."), False)
     except OSError as error:
-        reason = "is not running" if not Path(f"/proc/{pid}").exists() else f"cannot be examined: {error.strerror}"
-        return _Finding(NotACondaKernel(f"Process {pid} {reason}."), False)
-    launched = launchers.unwrap(process.argv, process.context)
+        return _Finding(NotACondaKernel(f"Process {pid} cannot be examined: {error.strerror}."), False)
+    kernel = _Kernel(process)
+    launched = launchers.unwrap(process.argv, kernel.context)
     is_launcher = bool(launched.launcher) or process.executable.name in _WAITING
-    own = process.finding(launched, inherited) if not is_launcher else None
+    own = kernel.finding(launched, inherited) if not is_launcher else None
     if own and own.sure:
         return own
-    started = [_examined(child, inherited) for child in children_of(pid)]
-    if kernel := next((finding for finding in started if finding.sure), None):
-        return kernel
+    started = [_examined(child, inherited) for child in process.children]
+    if sure := next((finding for finding in started if finding.sure), None):
+        return sure
     if launched.launcher and (launched.prefix or not launched.is_shell):
         return _Finding(_prefix_or_error(launched), False)
-    return own or next(iter(started), process.finding(launched, inherited))
+    return own or next(iter(started), kernel.finding(launched, inherited))
 
 
 @dataclass(frozen=True)
-class _Process:
-    """A process as /proc shows it. Source: proc(5)."""
+class _Kernel:
+    """A process that may be the kernel."""
 
-    folder: Path
-    argv: tuple[str, ...]
-    context: Context
-    executable: Path
+    process: RunningProcess
 
-    @classmethod
-    def read(cls, pid: int) -> _Process:
-        """Raises OSError if the process has ended, or belongs to another user."""
-        folder = Path(f"/proc/{pid}")
-        argv = [os.fsdecode(word) for word in (folder / "cmdline").read_bytes().split(b"\0")[:-1]]
-        pairs = [pair for pair in (folder / "environ").read_bytes().split(b"\0") if b"=" in pair]
-        env = dict(os.fsdecode(pair).split("=", 1) for pair in pairs)
-        executable = Path(os.readlink(folder / "exe").removesuffix(" (deleted)"))
-        return cls(folder, tuple(argv), Context(env, Path(os.readlink(folder / "cwd"))), executable)
+    @property
+    def context(self) -> Context:
+        """The variables and the working folder of the process."""
+        return Context(self.process.variables, self.process.folder)
 
     def finding(self, launched: Launched, inherited: Mapping[str, str]) -> _Finding:
         """Returns the environment of the program of this process."""
-        if self._is_in_a_container():
+        if self.process.sees_other_files:
             return _Finding(
                 NotACondaKernel(
-                    f"The kernel runs in a container: its program {self.executable} is not the file of this name here.",
+                    f"The kernel runs in a container: its program {self.process.executable} is not the file of this "
+                    "name here.",
                     REMOTE_HINT,
                 ),
                 True,
@@ -94,17 +90,17 @@ class _Process:
                 return _Finding(prefix, True)
         except NotACondaKernel as virtual_environment:
             return _Finding(virtual_environment, True)
-        is_python = bool(PYTHON.fullmatch(self.executable.name))
+        is_python = bool(PYTHON.fullmatch(self.process.executable.name))
         if not is_python and (prefix := prefix_of_variables(self._own_variables(inherited))):
             return _Finding(prefix, False)
-        refusal = NotACondaKernel(f"The kernel runs {self.executable}, which is in no conda environment.")
-        return _Finding(refusal, is_python and any("ipykernel" in word for word in self.argv))
+        refusal = NotACondaKernel(f"The kernel runs {self.process.executable}, which is in no conda environment.")
+        return _Finding(refusal, is_python and any("ipykernel" in word for word in self.process.argv))
 
     def _prefix_of_program(self, launched: Launched) -> Path | None:
         # argv[0] may be the link to Python in a virtual environment; the executable is the Python behind that link.
         named = located(launched.argv[0], self.context) if launched.argv else None
-        for program in (named, self.executable):
-            is_this = program is not None and program.resolve() == self.executable.resolve()
+        for program in (named, self.process.executable):
+            is_this = program is not None and program.resolve() == self.process.executable.resolve()
             if program is not None and is_this and (prefix := prefix_of_program(program)):
                 return prefix
         return None
@@ -116,29 +112,9 @@ class _Process:
         new = [folder for folder in own.get("PATH", "").split(os.pathsep) if folder not in known]
         return {**own, "PATH": os.pathsep.join(new)}
 
-    def _is_in_a_container(self) -> bool:
-        """Whether the path of the executable names another file in the mount namespace of this process."""
-        try:
-            if os.readlink(self.folder / "ns/mnt") == os.readlink("/proc/self/ns/mnt"):
-                return False
-            return not os.path.samefile(self.folder / "exe", self.executable)
-        except FileNotFoundError:
-            return True
-        except OSError:
-            return False
-
 
 def _prefix_or_error(launched: Launched) -> Path | NotACondaKernel:
     try:
         return checked(launched)
     except NotACondaKernel as error:
         return error
-
-
-def children_of(pid: int) -> list[int]:
-    """Returns the processes that a process has started; none if it has ended, or belongs to another user."""
-    try:
-        tasks = [task.read_text() for task in Path(f"/proc/{pid}/task").glob("*/children")]
-    except OSError:
-        return []
-    return sorted(int(child) for task in tasks for child in task.split())

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from jupyter_condabuild.conda.prefix.kernel import filled
-from jupyter_condabuild.conda.prefix.kernel_process import children_of
 from jupyter_condabuild.conda.prefix.launchers import PYTHON
+from jupyter_condabuild.system.running_process import RunningProcess
 
 PURPOSES: Mapping[str, str] = {
     "PYTHONSTARTUP": "a script that Python and IPython run first",
@@ -55,19 +55,16 @@ def of_process(pid: int) -> tuple[str, ...]:
 
     If the process is not a Python, for example ``conda run``, those of the first Python that it has started.
     """
-    processes = [pid]
-    for number in processes:  # the list grows
-        argv = _words(number, "cmdline")
-        if argv and PYTHON.fullmatch(os.path.basename(argv[0])):
-            pid = number
+    processes = [RunningProcess.read(pid)]
+    chosen = processes[0]
+    for process in processes:  # the list grows
+        if process.argv and PYTHON.fullmatch(os.path.basename(process.argv[0])):
+            chosen = process
             break
-        processes += children_of(number)
-    variables = dict(word.split("=", 1) for word in _words(pid, "environ") if "=" in word)
-    return launch_variables(_words(pid, "cmdline"), variables, Path(os.readlink(f"/proc/{pid}/cwd")))
-
-
-def _words(pid: int, file: str) -> list[str]:
-    return [os.fsdecode(word) for word in Path(f"/proc/{pid}", file).read_bytes().split(b"\0") if word]
+        for child in process.children:
+            with suppress(OSError):  # it has ended, or belongs to another user
+                processes.append(RunningProcess.read(child))
+    return launch_variables(chosen.argv, chosen.variables, chosen.folder)
 
 
 def of_kernelspec(spec: Mapping[str, Any], variables: Mapping[str, str] | None = None) -> tuple[str, ...]:

@@ -25,6 +25,7 @@ from jupyter_condabuild.conda.prefix.records import PathsEntry, PrefixRecord
 from jupyter_condabuild.conda.prefix.walk import DEVICE, INODE, LINKS, MODE, MTIME_NS, SIZE, Status
 from jupyter_condabuild.conda.prefix.walk import status as status_of
 from jupyter_condabuild.files import read_regular
+from jupyter_condabuild.system import opening
 
 State = Literal["same", "modified", "missing", "unreadable"]
 Progress = Callable[[int, int], None]
@@ -309,9 +310,9 @@ def _sha256(path: str, size: int) -> str:
     if buffer is None:
         buffer = _local.buffer = memoryview(bytearray(_BUFFER))
     content = hashlib.sha256()
-    file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    file = os.open(path, opening.READ)
     try:
-        while count := os.readv(file, [buffer]):
+        while count := opening.read_into(file, buffer):
             content.update(buffer[:count])
             size -= count
             if size <= 0 and count < len(buffer):  # end of file: another read is not necessary

@@ -33,15 +33,14 @@ def walk(prefix: str) -> Walk:
     while folders:
         folder = folders.pop()
         try:
-            descriptor = os.open(f"{prefix}/{folder}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            place = _opened(f"{prefix}/{folder}")
         except FileNotFoundError:
             continue
         except OSError:
             unlisted.append(folder or ".")
             continue
         try:
-            # with a descriptor, the operating system does not look up the folder's path again for each file
-            with os.scandir(descriptor) as entries:
+            with os.scandir(place) as entries:
                 inside = {entry.name: entry for entry in entries}
             if not inside and folder and not folder.endswith("__pycache__/"):
                 empty.append(folder.rstrip("/"))
@@ -56,8 +55,20 @@ def walk(prefix: str) -> Walk:
                 elif folder != "Menu/" or f"Menu/{name}" not in _MENU_STATE:
                     statuses[folder + name] = _status(entry)
         finally:
-            os.close(descriptor)
+            if isinstance(place, int):
+                os.close(place)
     return statuses, unlisted, nested, empty
+
+
+def _opened(folder: str) -> int | str:
+    """Returns what `os.scandir` takes for a folder: its descriptor, or its path on Windows. Raises OSError.
+
+    With a descriptor, the operating system does not look up the path of the folder again for each file.
+    """
+    if sys.platform == "win32":
+        os.stat(folder)
+        return folder
+    return os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
 def root_folders(prefix: str) -> list[str]:

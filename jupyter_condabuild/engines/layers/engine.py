@@ -31,6 +31,7 @@ from jupyter_condabuild.planning.layer_plan import PlannedLayer, layer_key
 from jupyter_condabuild.planning.shared_paths import winners_layer
 from jupyter_condabuild.progress import making
 from jupyter_condabuild.requests.job_context import JobContext
+from jupyter_condabuild.system import process_tree
 from jupyter_condabuild.text import counted, listed
 
 COMPILING = 15
@@ -215,7 +216,7 @@ class LayersEngine:
 
         jobs = [job(planned) for planned in missing]
         is_small = len(jobs) == 1 or sum(job.effort for job in jobs) <= SMALL
-        worker_pool.run(jobs, 0 if is_small else worker_pool.cores())
+        worker_pool.run(jobs, 0 if is_small else process_tree.processors())
         if failures:
             raise failures[0]
         if damaged:

@@ -12,6 +12,9 @@ from collections.abc import Iterable, Iterator
 from itertools import accumulate
 from typing import NamedTuple
 
+from jupyter_condabuild.files import open_regular
+from jupyter_condabuild.system.opening import read_at
+
 RUN = 64 << 10
 """The number of bytes in a run."""
 
@@ -81,11 +84,11 @@ def _run(files: list[SampledFile], ends: list[int], start: int, length: int) -> 
 
 def _content(source: str, offset: int, length: int) -> bytes:
     try:
-        descriptor = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = open_regular(source)
     except OSError:
         return b""
     try:
-        return os.pread(descriptor, length, offset).ljust(length, b"\0")
+        return read_at(descriptor, length, offset).ljust(length, b"\0")
     except OSError:
         return b""
     finally:

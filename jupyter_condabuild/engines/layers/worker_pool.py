@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import queue
-import signal
 import subprocess
 import sys
 import threading
@@ -19,6 +17,7 @@ from jupyter_condabuild.engines.layers import writer
 from jupyter_condabuild.errors import CondaBuildError, LinkFailed
 from jupyter_condabuild.oci.image import Descriptor, Digest
 from jupyter_condabuild.oci.layer import LayerBlob
+from jupyter_condabuild.system import process_tree
 
 
 @dataclass(order=True)
@@ -41,11 +40,6 @@ class Job:
             return False
         self.done(_error(answer) if "error" in answer else _blob(answer))
         return True
-
-
-def cores() -> int:
-    """Returns the number of processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def run(jobs: Sequence[Job], workers: int) -> None:
@@ -105,17 +99,17 @@ def _start() -> subprocess.Popen[str]:
         [sys.executable, "-P", "-m", "jupyter_condabuild.engines.layers.writer"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        process_group=0,  # Ctrl-C reaches only this process, which then ends the workers
         text=True,
         encoding="utf-8",
         errors="surrogateescape",
+        **process_tree.GROUP,  # Ctrl-C reaches only this process, which then ends the workers
     )
 
 
 def _kill(process: subprocess.Popen[str]) -> None:
     """Ends a worker and the processes that it has started."""
     if process.poll() is None:
-        os.killpg(process.pid, signal.SIGKILL)
+        process_tree.kill_group(process.pid)
 
 
 def _end(process: subprocess.Popen[str]) -> None:

@@ -16,6 +16,7 @@ from jupyter_condabuild.errors import EngineFault
 from jupyter_condabuild.oci.engine.daemon import Daemon
 from jupyter_condabuild.oci.engine.faults import engine_errors
 from jupyter_condabuild.oci.image import Digest
+from jupyter_condabuild.system.running_process import began, place_of_processes
 
 MOST_IMAGES = 500
 """The number of images of the engine whose layers are compared."""
@@ -171,7 +172,7 @@ class Container:
 
 def owner() -> str:
     """Returns this process as the value of `LABEL_OWNER`: ``PLACE:PID:TICKS``, the ticks of its start."""
-    return f"{_place()}:{os.getpid()}:{_began(os.getpid())}"
+    return f"{place_of_processes()}:{os.getpid()}:{began(os.getpid())}"
 
 
 def remove_abandoned(daemon: Daemon) -> int:
@@ -182,28 +183,8 @@ def remove_abandoned(daemon: Daemon) -> int:
     removed = 0
     with engine_errors("listing its containers", daemon.where):
         for found in daemon.client.containers(all=True, filters={"label": LABEL_OWNER}):
-            place, pid, began = (*str(found["Labels"][LABEL_OWNER]).split(":"), "", "")[:3]
-            if place and place == _place() and pid.isdecimal() and _began(int(pid)) != began:
+            place, pid, start = (*str(found["Labels"][LABEL_OWNER]).split(":"), "", "")[:3]
+            if place and place == place_of_processes() and pid.isdecimal() and began(int(pid)) != start:
                 daemon.client.remove_container(found["Id"], force=True, v=True)
                 removed += 1
     return removed
-
-
-def _place() -> str:
-    """Returns the start of this machine, the namespace of process numbers, and the user; empty without /proc."""
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        return f"{boot}/{os.stat('/proc/self/ns/pid').st_ino}/{os.getuid()}"
-    except OSError:
-        return ""
-
-
-def _began(pid: int) -> str:
-    """Returns the time when a process began, in clock ticks since the start of the machine; empty if it has ended.
-
-    Source: proc_pid_stat(5), field 22.
-    """
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-    except OSError:
-        return ""

@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from jupyter_condabuild.errors import EngineFault, EngineUnavailable, from_os_error
 from jupyter_condabuild.oci.archive import Archive, Progress, entries, silent, stream, stream_size
@@ -241,7 +241,7 @@ class Daemon:
                     raise from_os_error(error, f"exporting {name} from the engine", folder) from None
                 complete += len(chunk)
                 progress(complete, 0)
-            return Archive(file)
+            return Archive(cast(BinaryIO, file))
         except BaseException:
             file.close()
             raise

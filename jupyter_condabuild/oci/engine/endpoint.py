@@ -5,17 +5,17 @@ Source: docs.docker.com/engine/reference/commandline/cli (DOCKER_HOST, contexts)
 
 from __future__ import annotations
 
-import grp
 import os
-import pwd
 import socket
 import stat
+import sys
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
 from jupyter_condabuild.errors import EngineUnavailable
 from jupyter_condabuild.files import home_folder
+from jupyter_condabuild.system import local_socket, owners
 
 _SCHEMES = ("unix", "tcp", "http", "https", "ssh", "npipe")
 _TCP = ("tcp", "http", "https")
@@ -31,7 +31,9 @@ class Endpoint:
 
     @property
     def exists(self) -> bool:
-        """False if the address is a Unix socket that does not exist or is not visible to this user."""
+        """False if the address is a Unix socket or a named pipe that does not exist or is not visible to this user."""
+        if self.address.startswith("npipe:"):
+            return local_socket.pipe_exists(self.address.removeprefix("npipe:").removeprefix("//"))
         return not self._socket or os.path.exists(self._socket)
 
     @property
@@ -62,21 +64,22 @@ class Endpoint:
             )
         try:
             if self._socket:
-                with socket.socket(socket.AF_UNIX) as connection:
-                    connection.settimeout(limit)
-                    connection.connect(self._socket)
+                local_socket.connect(self._socket, limit)
+            elif url.scheme == "npipe" and not self.exists:
+                raise FileNotFoundError
             elif url.scheme in _TCP:
                 socket.create_connection((url.hostname or "", port or 0), timeout=limit).close()
         except PermissionError:
             raise self._denied() from None
         except FileNotFoundError:
-            raise EngineUnavailable(f"No engine listens at {self.address}: the socket does not exist.") from None
+            kind = "named pipe" if url.scheme == "npipe" else "socket"
+            raise EngineUnavailable(f"No engine listens at {self.address}: the {kind} does not exist.") from None
         except TimeoutError:
             raise self.no_answer(limit) from None
         except ConnectionRefusedError:
             raise EngineUnavailable(
                 f"The engine at {self.address} is not running: the connection was refused.",
-                f"Start the engine with 'sudo systemctl start docker', or start Docker Desktop ({_NO_ENGINE_NEEDED}).",
+                f"Start {_the_engine('sudo systemctl start docker')} ({_NO_ENGINE_NEEDED}).",
             ) from None
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
@@ -86,23 +89,24 @@ class Endpoint:
         """Returns the error for an engine that accepts a connection but does not answer within `limit` seconds."""
         return EngineUnavailable(
             f"The engine at {self.address} did not answer within {limit:g} seconds.",
-            "The engine may be starting or overloaded. Check it with 'systemctl status docker' and try again "
+            f"The engine may be starting or overloaded. Check {_the_engine('systemctl status docker')} and try again "
             f"({_NO_ENGINE_NEEDED}).",
         )
 
     def _no_address(self) -> EngineUnavailable:
         return EngineUnavailable(
             f"{self.address[:200]!r} is not the address of an engine.",
-            "Write it as unix:///var/run/docker.sock, tcp://host:2376 or ssh://user@host.",
+            "Write it as unix:///var/run/docker.sock, npipe:////./pipe/docker_engine, tcp://host:2376 or "
+            "ssh://user@host.",
         )
 
     def _denied(self) -> EngineUnavailable:
-        user = _user(os.geteuid())
+        user = owners.user()
         group = ""
         try:
             status = os.stat(self._socket)
             if status.st_mode & stat.S_IWGRP and status.st_gid != 0:
-                group = _group(status.st_gid)
+                group = owners.group(status.st_gid)
         except OSError:
             pass
         if not group:
@@ -117,28 +121,44 @@ class Endpoint:
         )
 
 
-def usual_sockets() -> list[Endpoint]:
-    """Returns the sockets at which engines listen by default: Docker's sockets first, then Podman's."""
-    runtime = os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.geteuid()}"
-    paths = [
-        "/var/run/docker.sock",
-        f"{runtime}/docker.sock",
-        str(home_folder() / ".docker/run/docker.sock"),
-        f"{runtime}/podman/podman.sock",
-        "/run/podman/podman.sock",
-    ]
+def _the_engine(command: str) -> str:
+    """Returns what the user looks at: on Linux the engine, with a command, else the program that has an engine."""
+    if sys.platform == "linux":
+        return f"the engine with '{command}', or Docker Desktop"
+    return "Docker Desktop, or the program that has your engine (Colima, Rancher Desktop, OrbStack, Podman)"
+
+
+def usual_sockets(system: str = sys.platform) -> list[Endpoint]:
+    """Returns the addresses at which engines listen by default: Docker's first, then Podman's.
+
+    Args:
+        system: the value of `sys.platform` on the system of the engine.
+
+    Source: docs.docker.com/desktop/setup/install/mac-permission-requirements, github.com/abiosoft/colima (docs/FAQ.md),
+    docs.rancherdesktop.io (references/rancher-desktop-settings), docs.orbstack.dev/docker, podman-machine-inspect(1).
+    """
+    if system == "win32":
+        pipes = ("docker_engine", "dockerDesktopLinuxEngine", "podman-machine-default")
+        return [Endpoint(f"npipe:////./pipe/{pipe}") for pipe in pipes]
+    home = home_folder()
+    runtime = os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{owners.account()}"
+    if system == "darwin":
+        paths = [
+            "/var/run/docker.sock",
+            f"{home}/.docker/run/docker.sock",
+            f"{os.environ.get('COLIMA_HOME') or f'{home}/.colima'}/default/docker.sock",
+            f"{home}/.config/colima/default/docker.sock",
+            f"{home}/.rd/docker.sock",
+            f"{home}/.orbstack/run/docker.sock",
+            f"{os.environ.get('TMPDIR', '/tmp').rstrip('/')}/podman/podman-machine-default-api.sock",  # noqa: S108
+            f"{home}/.local/share/containers/podman/machine/podman.sock",
+        ]
+    else:
+        paths = [
+            "/var/run/docker.sock",
+            f"{runtime}/docker.sock",
+            f"{home}/.docker/run/docker.sock",
+            f"{runtime}/podman/podman.sock",
+            "/run/podman/podman.sock",
+        ]
     return [Endpoint(f"unix://{path}") for path in paths]
-
-
-def _user(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)
-
-
-def _group(gid: int) -> str:
-    try:
-        return grp.getgrgid(gid).gr_name
-    except KeyError:
-        return str(gid)

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from jupyter_condabuild.files import open_regular
 from jupyter_condabuild.oci.layout import Store
 
 VERSION = 1
@@ -114,7 +115,7 @@ def _read(memory: bytes) -> set[str]:
 def _search(root: Path, name: str, *, scrubbed: bool) -> list[Finding]:
     is_login = scrubbed and os.path.basename(name) in (".condarc", "pip.conf", "direct_url.json")
     try:
-        descriptor = os.open(f"{root}/{name}", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = open_regular(f"{root}/{name}")
         with open(descriptor, "rb", buffering=0) as file:
             data = file.read(LARGEST_NOTEBOOK if name.endswith(".ipynb") else LARGEST) or b""
     except OSError:

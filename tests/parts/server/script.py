@@ -11,9 +11,9 @@ from types import TracebackType
 from typing import Any
 
 from jupyter_condabuild.events import Cancelled, Event, Log, encode
-from jupyter_condabuild.server import process
 from jupyter_condabuild.server.history import BuildHistory
 from jupyter_condabuild.server.process import Workplace
+from jupyter_condabuild.system import process_tree
 from tests.parts.jobs import build_request
 
 REQUEST = build_request(prefix="/env", archive="/x.tar").to_json()
@@ -26,7 +26,7 @@ class Script:
         self.history = BuildHistory(state / "history.sqlite")
         self.id = secrets.token_hex(8)
         self.history.enter(self.id, self.id, REQUEST, {}, time.time(), 1000)
-        while (record := self.history.claim(1000, process.machine(), time.time(), process.uptime())) is None:
+        while (record := self.history.claim(1000, process_tree.machine(), time.time(), process_tree.uptime())) is None:
             pass
         assert record.id == self.id
         self.place = Workplace(state / "builds" / self.id)
