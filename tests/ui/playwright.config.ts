@@ -6,7 +6,7 @@ export default defineConfig({
   testDir: '.',
   outputDir: 'results/failures',
   reporter: [['list']],
-  // All tests use one JupyterLab, so that builds would wait for each other.
+  // The tests of a folder use one JupyterLab, in which their builds would wait for each other.
   workers: 1,
   timeout: 90_000,
   expect: { timeout: 20_000 },

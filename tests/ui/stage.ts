@@ -8,11 +8,11 @@ import { join } from 'node:path';
 
 import { Gate } from './gate';
 
-/** Environment variables with the addresses of services; tests/ui/test_panel.py sets them. */
+/** Environment variables with the addresses of services; tests/ui/browser.py sets them. */
 function given(name: string): string {
   const value = process.env[`CONDABUILD_UI_${name}`];
   if (!value) {
-    throw new Error(`CONDABUILD_UI_${name} is not set: run these tests by pytest tests/ui/test_panel.py`);
+    throw new Error(`CONDABUILD_UI_${name} is not set: run these tests by pytest tests/ui`);
   }
   return value;
 }

@@ -1,6 +1,6 @@
 /** A complete build in the panel: start, progress, result, history, and the command for a labmate. */
 
-import { expect, test } from './panel';
+import { expect, test } from '../panel';
 
 test.describe.configure({ mode: 'serial' });
 

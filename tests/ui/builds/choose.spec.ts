@@ -1,6 +1,6 @@
 /** A person without a notebook, or with a kernel of no conda environment, finds the panel and chooses an environment. */
 
-import { expect, test } from './panel';
+import { expect, test } from '../panel';
 
 test('without a notebook: the launcher opens the panel, and an environment is chosen there', async ({ page, panel, stage }) => {
   await page.goto(`${stage.url}/lab?token=${stage.token}&reset`);

@@ -1,7 +1,7 @@
 /** Other states of the panel: cancelled, failed, closed, missing, in another language, and dark. */
 
-import type { Build } from '../../labextension/src/api/contract';
-import { expect, test } from './panel';
+import type { Build } from '../../../labextension/src/api/contract';
+import { expect, test } from '../panel';
 
 const THEMES = '@jupyterlab/apputils-extension:themes';
 const LANGUAGE = '@jupyterlab/translation-extension:plugin';

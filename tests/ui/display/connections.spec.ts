@@ -2,8 +2,8 @@
 
 import type { BrowserContext, Page, Request } from '@playwright/test';
 
-import type { Build } from '../../labextension/src/api/contract';
-import { expect, test } from './panel';
+import type { Build } from '../../../labextension/src/api/contract';
+import { expect, test } from '../panel';
 
 const BUILDS = 10;
 const WINDOWS = 3;

@@ -1,7 +1,7 @@
 /** The oldest JupyterLab that the panel supports. */
 
-import { expect, Panel, test } from './panel';
-import { Stage } from './stage';
+import { expect, Panel, test } from '../panel';
+import { Stage } from '../stage';
 
 test('the oldest JupyterLab has the whole panel, and no warning in the console', async ({ page }) => {
   test.setTimeout(180_000);

@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { expect, test } from './panel';
+import { expect, test } from '../panel';
 
 /** Prints the paths in all layers of an OCI archive. */
 const LIST = `

@@ -2,7 +2,7 @@
 
 import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 
-import { expect, test } from './panel';
+import { expect, test } from '../panel';
 
 test('files and lock files are saved in the workspace, replaced after a question, and downloaded', async ({ page, panel, stage }) => {
   mkdirSync(stage.file('project'), { recursive: true });

@@ -1,10 +1,10 @@
 /** The panel for everybody: every view in every theme, with a keyboard, with forced colours, and in a small window. */
 
-import type { Build } from '../../labextension/src/api/contract';
-import { LITTLE_BUILD } from '../../labextension/tests/events';
-import { aBuild, RESULT } from '../../labextension/tests/things';
-import { expect, test } from './panel';
-import { serveBuilds, type Served } from './served';
+import type { Build } from '../../../labextension/src/api/contract';
+import { LITTLE_BUILD } from '../../../labextension/tests/events';
+import { aBuild, RESULT } from '../../../labextension/tests/things';
+import { expect, test } from '../panel';
+import { serveBuilds, type Served } from '../served';
 
 const THEMES = '@jupyterlab/apputils-extension:themes';
 

@@ -1,6 +1,6 @@
 /** A person signs in to a registry in the panel, without Docker and without a terminal. */
 
-import { expect, test } from './panel';
+import { expect, test } from '../panel';
 
 const [LOCKED = '', USER = '', PASSWORD = ''] = (process.env['CONDABUILD_UI_LOCKED'] ?? '').split(' ');
 

@@ -3,8 +3,8 @@
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { expect, test } from './panel';
-import type { Stage } from './stage';
+import { expect, test } from '../panel';
+import type { Stage } from '../stage';
 
 test.describe.configure({ mode: 'serial' });
 

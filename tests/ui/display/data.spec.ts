@@ -2,11 +2,11 @@
 
 import type { Page } from '@playwright/test';
 
-import type { Build, BuildEvent, Finished, Snapshot } from '../../labextension/src/api/contract';
-import { aBuild, RESULT } from '../../labextension/tests/things';
-import { framesDuring } from './frames';
-import { expect, test } from './panel';
-import { serveBuilds } from './served';
+import type { Build, BuildEvent, Finished, Snapshot } from '../../../labextension/src/api/contract';
+import { aBuild, RESULT } from '../../../labextension/tests/things';
+import { framesDuring } from '../frames';
+import { expect, test } from '../panel';
+import { serveBuilds } from '../served';
 
 const EVIL = '<img src=x onerror="document.title=\'owned\'"><script>alert(1)</script>';
 

@@ -4,7 +4,7 @@ import { readFileSync, statSync } from 'node:fs';
 
 import type { Page } from '@playwright/test';
 
-import { expect, test } from './panel';
+import { expect, test } from '../panel';
 
 /** Count the clicks of the person from now on. */
 async function clicks(page: Page): Promise<() => Promise<number>> {
