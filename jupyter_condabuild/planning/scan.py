@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from jupyter_condabuild.conda.prefix.environment import Environment
 
 
+_CLOCK_TICK_NS = 1_000_000_000
+"""The kernel gives files the time of its last clock tick, which comes late on a busy machine. In nanoseconds."""
+
+
 class Scan(NamedTuple):
     """The result of a scan. `since` is the time of its start, in seconds of `time.monotonic`."""
 
@@ -43,7 +47,7 @@ def scan(prefix: Path, since: float, meanwhile: Callable[[], object], without: C
         environments.append(snapshot(prefix, without))
         meanwhile()
 
-    started_ns, before = time.time_ns(), installation_stamp(prefix)
+    started_ns, before = time.time_ns() - _CLOCK_TICK_NS, installation_stamp(prefix)
     files = listing(prefix, read)
     written = any(status and status[MTIME_NS] >= started_ns for status in files.statuses.values())
     if written or installation_stamp(prefix) != before:  # the environment changed during the scan

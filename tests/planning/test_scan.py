@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -40,7 +41,17 @@ def _write_metadata(prefix: SmallPrefix) -> None:
     (info / "direct_url.json").write_text('{"url": "https://h/early.whl", "archive_info": {}}')
 
 
-@pytest.mark.parametrize("change", [_remove_record, _install_by_pip, _remove_of_pip, _write_metadata])
+def _write_by_a_late_clock(prefix: SmallPrefix) -> None:
+    """The kernel's clock for files may be behind: the file seems to be older than the scan."""
+    _write_metadata(prefix)
+    late = time.time_ns() - 500_000_000
+    for file in prefix.path.glob("lib/python*/site-packages/early-*.dist-info/direct_url.json"):
+        os.utime(file, ns=(late, late))
+
+
+@pytest.mark.parametrize(
+    "change", [_remove_record, _install_by_pip, _remove_of_pip, _write_metadata, _write_by_a_late_clock]
+)
 def test_a_change_during_the_scan_is_noticed(small: SmallPrefix, change: Callable[[SmallPrefix], None]) -> None:
     """Either both the metadata and the stamp of the build contain the change, or neither does."""
     small.add("other")
