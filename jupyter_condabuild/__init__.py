@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -11,14 +13,15 @@ if TYPE_CHECKING:
 def __getattr__(name: str) -> str:
     """Returns `__version__` when it is first read; raises AttributeError for any other name.
 
-    The lookup takes longer than the start of a command, so that an import of the package does not do it. package.json
-    is the only file that contains the version, because the JupyterLab panel needs it there.
+    package.json is the only file that contains the version, because the JupyterLab panel needs it there. The panel has
+    a copy of that file beside this module. Python's list of installed packages has the version, too, but to look into
+    it takes as long as the start of a command.
     """
     if name != "__version__":
         raise AttributeError(name)
-    from importlib.metadata import version
-
-    return version("jupyter-condabuild")
+    version: str = json.loads((Path(__file__).parent / "labextension" / "package.json").read_bytes())["version"]
+    globals()[name] = version
+    return version
 
 
 def _jupyter_server_extension_points() -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from typing import Any, Protocol, TextIO
 
 from jupyter_condabuild.text import clean_lines
 
-_UNSAFE = re.compile(r"[\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+_UNSAFE = r"[\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]"  # slow to compile
 
 
 class Result(Protocol):
@@ -51,4 +51,4 @@ def print_json(value: Any, arguments: argparse.Namespace) -> None:
         text.encode(sys.stdout.encoding or "utf-8")
     except UnicodeEncodeError:
         text = json.dumps(value, indent=indent)
-    print(_UNSAFE.sub(lambda match: json.dumps(match[0])[1:-1], text))
+    print(re.sub(_UNSAFE, lambda match: json.dumps(match[0])[1:-1], text))

@@ -56,7 +56,7 @@ _PROXY_HINT = (
     "Check HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY. A login for the proxy is written as "
     "http://USER:PASSWORD@HOST:PORT."
 )
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]+")
+_UNPRINTABLE = r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]+"  # slow to compile
 _USERINFO = re.compile(r"(?<=://)[^\s/?#@]*@")
 _QUERY = re.compile(r"(?<=[^\s?])\?[^\s\"'<>?]*=[^\s\"'<>]*")
 
@@ -68,7 +68,7 @@ def clean(text: str, limit: int = 300) -> str:
         text: the text.
         limit: the largest number of characters of the result.
     """
-    text = _UNPRINTABLE.sub(" ", text[: 8 * limit])
+    text = re.sub(_UNPRINTABLE, " ", text[: 8 * limit])
     text = _QUERY.sub("", _USERINFO.sub("", text)).strip()
     return text if len(text) <= limit else text[: limit - 1] + "…"
 

@@ -13,7 +13,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from jupyter_condabuild.conda.contents import package_dependencies, package_paths
-from jupyter_condabuild.conda.linking.clobbers import clobbers, link_order, original_path
+from jupyter_condabuild.conda.linking.clobbers import clobbers, link_order, original_paths
 from jupyter_condabuild.conda.package_sources import PackageSources
 from jupyter_condabuild.conda.packages import CondaPackage
 from jupyter_condabuild.conda.prefix.environment import Environment
@@ -81,11 +81,7 @@ def paths_of(
     packages = [package for planned in plan.layers for package in planned.packages]
     if environment:
         dists = {package.dist for package in packages}
-        return {
-            record.dist: list(map(original_path, record.files))
-            for record in environment.records
-            if record.dist in dists
-        }
+        return {record.dist: original_paths(record.files) for record in environment.records if record.dist in dists}
     return dict(package_paths(packages, sources, site_packages))
 
 

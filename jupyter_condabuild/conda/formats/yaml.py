@@ -16,7 +16,7 @@ MOST_DEPTH = 100
 
 _PLAIN = re.compile(r"[A-Za-z_](?:[\w./+@%~=-]|:(?=//))*", re.ASCII)
 _WORDS = frozenset(("true", "false", "yes", "no", "on", "off", "null", "y", "n"))
-_UNPRINTABLE = re.compile(r'[\x00-\x1f"\\\x7f-\uffff\U00010000-\U0010ffff]')
+_UNPRINTABLE = re.compile(r"[^ !#-\[\]-~]")
 
 
 def dump(value: Mapping[str, Any]) -> str:

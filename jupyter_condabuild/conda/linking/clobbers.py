@@ -59,6 +59,11 @@ def link_order(packages: Collection[Linked]) -> list[str]:
     return [dists[name] for name in order]
 
 
+def original_paths(paths: Sequence[str]) -> Sequence[str]:
+    """Returns `original_path` of each path."""
+    return list(map(original_path, paths)) if CLOBBERS in "\0".join(paths) else paths
+
+
 def original_path(path: str) -> str:
     """Returns the path that a package has for a file; rattler's records name the place where it moved the file."""
     return path.split("/", 2)[2] if path.startswith(CLOBBERS) and path.count("/") > 1 else path

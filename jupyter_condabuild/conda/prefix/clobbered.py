@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Sequence, Set
 from pathlib import Path
 from typing import NamedTuple
 
-from jupyter_condabuild.conda.linking.clobbers import clobbers, link_order, original_path, parents
+from jupyter_condabuild.conda.linking.clobbers import clobbers, link_order, original_path, original_paths, parents
 from jupyter_condabuild.conda.prefix.records import PrefixRecord
 from jupyter_condabuild.conda.prefix.verification import Expected, expectations, is_as_expected
 
@@ -37,7 +37,7 @@ def clobbered_paths(prefix: Path, records: Sequence[PrefixRecord], of_pip: Colle
     Args:
         of_pip: paths that pip wrote.
     """
-    found = clobbers({record.dist: list(map(original_path, record.files)) for record in records})
+    found = clobbers({record.dist: original_paths(record.files) for record in records})
     if not found:
         return
     linked = found.shown([dist] for dist in link_order(records))
@@ -66,7 +66,7 @@ def _expected(prefix: Path, records: Sequence[PrefixRecord], paths: Set[str]) ->
     return {
         (record.dist, path): item._replace(path=path)
         for record in records
-        if not paths.isdisjoint(map(original_path, record.files))
+        if not paths.isdisjoint(original_paths(record.files))
         for item in expectations(prefix, [record])
         if (path := original_path(item.path)) in paths
     }

@@ -105,6 +105,9 @@ def mode_warnings(
     Args:
         without: the files that the user leaves out.
     """
+    modes_here = {status[MODE] for status in contents.statuses.values() if status}  # a few, of many thousand files
+    if not any(modes.is_private(mode) or modes.is_special(mode) for mode in modes_here if stat.S_ISREG(mode)):
+        return
     changed = []
     for path, status in contents.statuses.items():
         if status and stat.S_ISREG(status[MODE]) and path not in without:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import posixpath
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -137,10 +137,8 @@ class PrefixRecord:
         noarch = raw.get("noarch") or ""
         if noarch is True:  # older records: true means "generic"
             noarch = "generic"
-        for file in raw.get("files") or ():
-            _checked_path(file)
-        for entry in (raw.get("paths_data") or {}).get("paths") or ():
-            _checked_path(entry["_path"])
+        _check_paths(raw.get("files") or ())
+        _check_paths([entry["_path"] for entry in (raw.get("paths_data") or {}).get("paths") or ()])
         return cls(
             name=name,
             version=version,
@@ -235,12 +233,22 @@ def _site_packages(path: str) -> str:
 def _with_slashes(raw: Mapping[str, Any]) -> Mapping[str, Any]:
     """Returns a record with ``/`` in its paths: on Windows, micromamba writes backslashes."""
     files = raw.get("files") or ()
-    if not any(_WINDOWS_PATH.match(path) for path in files):
+    if "\\" not in "".join(files) or not any(_WINDOWS_PATH.match(path) for path in files):
         return raw
     data = raw.get("paths_data") or {}
     entries = [{**entry, "_path": entry["_path"].replace("\\", "/")} for entry in data.get("paths") or ()]
     data = {"paths_data": {**data, "paths": entries}} if data.get("paths") else {}
     return {**raw, "files": [path.replace("\\", "/") for path in files], **data}
+
+
+def _check_paths(paths: Collection[str]) -> None:
+    """Raises ValueError as `_checked_path` does. Looks at all paths at once: an environment has tens of thousands."""
+    text = "\0".join(paths)
+    starts = {path[:1] for path in paths}
+    is_safe = starts.isdisjoint(("", "/")) and ".." not in text and text.count("\0") == len(paths) - 1
+    if paths and not (is_safe and len(max(paths, key=len)) <= LONGEST_PATH):
+        for path in paths:
+            _checked_path(path)
 
 
 def _checked_path(path: str) -> str:
