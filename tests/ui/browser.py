@@ -23,9 +23,13 @@ OLDEST_JUPYTERLAB = "4.2.0"
 
 @dataclass(frozen=True)
 class Browser:
-    """What the tests in a browser need: a conda environment for the kernel, a registry, and two names of a base."""
+    """What the tests in a browser need: a conda environment for the kernel, a registry, and two names of a base.
+
+    `mac` is an environment of macOS, whose packages a channel has for Linux, too.
+    """
 
     kernel_prefix: Path
+    mac: Path
     registry: str
     base: str
     mirrored_base: str
@@ -50,6 +54,7 @@ class Browser:
                 *shlex.split(os.environ.get("CONDABUILD_UI_ARGS", "")),
                 CONDABUILD_UI_CHROMIUM=chromium,
                 CONDABUILD_UI_PREFIX=str(self.kernel_prefix),
+                CONDABUILD_UI_MAC=str(self.mac),
                 CONDABUILD_UI_REGISTRY=self.registry,
                 CONDABUILD_UI_BASE=self.base,
                 CONDABUILD_UI_MIRRORED=self.mirrored_base,

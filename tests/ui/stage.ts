@@ -94,6 +94,11 @@ export class Stage {
     return this.path('envs/second');
   }
 
+  /** The folder of the environment of a Mac, whose packages a channel has for Linux, too. */
+  get mac(): string {
+    return given('MAC');
+  }
+
   /** A file in the folder that JupyterLab shows. */
   file(name: string): string {
     return this.path('root', name);

@@ -4,7 +4,7 @@ import type { Fault, Snapshot, SnapshotRequest, Status } from '../api/contract';
 import type { Server } from '../api/server';
 import { suggestedReference } from './destination';
 import { faultOf } from './fault';
-import { decisions, selectionMembers, insideOnly, NO_SELECTION, type Selection } from './selection';
+import { contentMembers, decisions, insideOnly, NO_SELECTION, type Selection } from './selection';
 import { Generation } from './generation';
 import { isComparable } from './possible';
 import { snapshotRequest } from './request';
@@ -19,6 +19,7 @@ import {
   type Subject
 } from './state';
 import type { Store } from './store';
+import { isSameTarget, OWN_PLATFORM, type Target } from './target';
 
 /** The time between the last change of the form and the request for the plan, in milliseconds. */
 const TYPING_PAUSE = 700;
@@ -31,6 +32,8 @@ export class Environment {
   private readonly entered = new Map<string, EnvironmentForm>();
   /** The selection with which the displayed snapshot was made. */
   private asked = NO_SELECTION;
+  /** The platform that a person chose for each environment, by its kernel. */
+  private readonly targets = new Map<string, Target>();
   private readonly statuses = new Generation();
   private readonly snapshots = new Generation();
   private readonly plans = new Generation();
@@ -62,7 +65,7 @@ export class Environment {
     this.plans.next();
     this.store.set({
       subject,
-      form: { ...form, ...EMPTY_ENVIRONMENT_FORM },
+      form: { ...form, ...EMPTY_ENVIRONMENT_FORM, ...(this.targets.get(keyOf(subject)) ?? OWN_PLATFORM) },
       snapshot: null,
       snapshotFault: null,
       outdated: false,
@@ -85,7 +88,7 @@ export class Environment {
     }
     this.store.set({ reading: true, planning: false, snapshotFault: null });
     try {
-      const snapshot = await this.ask(() => ({ ...subject.source, ...selectionMembers(this.store.state.form.selection) }), this.snapshots);
+      const snapshot = await this.ask(() => ({ ...subject.source, ...contentMembers(this.store.state.form) }), this.snapshots);
       if (isLatest()) {
         await this.take(snapshot);
       }
@@ -294,9 +297,16 @@ export class Environment {
   }
 
   private setForm(change: Partial<Form>): void {
-    const { form: before, snapshot } = this.store.state;
+    const { form: before, snapshot, subject } = this.store.state;
     const form = { ...before, ...change };
     this.store.set({ form });
+    if (!isSameTarget(form, before)) {
+      const { platform, strictVersions, leaveOut } = form;
+      this.targets.set(keyOf(subject), { platform, strictVersions, leaveOut });
+      clearTimeout(this.typing);
+      void this.read();
+      return;
+    }
     if (snapshot && PLANNED_FIELDS.some(field => form[field] !== before[field])) {
       this.plans.next();
       this.store.set({ existing: null });
@@ -304,6 +314,10 @@ export class Environment {
       this.typing = setTimeout(() => void this.plan(), TYPING_PAUSE);
     }
   }
+}
+
+function keyOf(subject: Subject | null): string {
+  return JSON.stringify(subject?.source);
 }
 
 /** The form. It has a suggested reference if a person has not written a reference. */

@@ -259,6 +259,10 @@ const ERRORS: Record<string, KnownFault> = {
     title: 'A package cannot be found',
     hint: 'Check that the channel can be reached and still has this package build, or update the package.'
   },
+  platform_needed: {
+    title: 'The environment is not for Linux, and images are',
+    hint: 'Solve the packages again for Linux, and see what changes: --platform linux-64.'
+  },
   prefix_not_allowed: {
     title: 'The server may not build this environment',
     hint: 'Choose an environment inside one of the folders that c.CondaBuild.allow_prefixes lists.'

@@ -14,7 +14,7 @@ import { faultOf } from './fault';
 import { Generation } from './generation';
 import { Registries } from './registries';
 import { formRequest, imageOf, sameAgain } from './request';
-import { selectionMembers, selectionOf } from './selection';
+import { contentMembers, contentsOf } from './selection';
 import { EMPTY_FORM, shownBuild, type Form, type PanelState, type Subject } from './state';
 import { Store } from './store';
 
@@ -181,7 +181,7 @@ export class PanelModel {
     this.store.set({ starting: true, startFault: null, outdated: false });
     let now;
     try {
-      now = await this.server.contents({ ...subject.source, ...selectionMembers(this.state.form.selection) });
+      now = await this.server.contents({ ...subject.source, ...contentMembers(this.state.form) });
     } catch (error) {
       this.refuse(request, error, isDisplayed());
       return;
@@ -215,7 +215,7 @@ export class PanelModel {
       destination: archive ? 'archive' : load ? 'load' : 'push',
       pull: request.pull,
       cacheFrom: request.cache_from.join(' '),
-      selection: selectionOf(request),
+      ...contentsOf(request),
       variables: request.variables
     });
   }

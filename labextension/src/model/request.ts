@@ -1,7 +1,7 @@
 /** Requests to the server, from the form or from an earlier build. */
 
 import type { Build, BuildRequest, Snapshot, SnapshotRequest, Source } from '../api/contract';
-import { selectionMembers } from './selection';
+import { contentMembers } from './selection';
 import { destinationOf, isComparable } from './possible';
 import { engineOf, includeOf, previousImage, type PanelState } from './state';
 
@@ -13,7 +13,7 @@ export function snapshotRequest(source: Source, state: PanelState): SnapshotRequ
     ...source,
     ...(isComparable(state) && { reference: form.reference }),
     ...(cacheFrom.length && { cache_from: cacheFrom }),
-    ...selectionMembers(form.selection),
+    ...contentMembers(form),
     ...howOf(state)
   };
 }
@@ -34,7 +34,7 @@ export function formRequest({ identity, prefix }: Snapshot, state: PanelState): 
     ...howOf(state),
     ...(engineOf(state) === 'docker' && form.pull && { pull: true }),
     ...(cacheFrom.length && { cache_from: cacheFrom }),
-    ...selectionMembers(form.selection),
+    ...contentMembers(form),
     strict: form.strict,
     ...(form.variables && { variables: true }),
     again: false

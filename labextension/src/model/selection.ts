@@ -1,6 +1,7 @@
 /** What a person chooses to leave out of the image, or to take into it, besides packages. */
 
 import type { SnapshotRequest } from '../api/contract';
+import { targetMembers, targetOf, type Target } from './target';
 
 /** The choices for one environment. */
 export interface Selection {
@@ -77,6 +78,16 @@ export function selectionMembers(
     ...(choices.withoutOutside.length && { without_outside: choices.withoutOutside }),
     ...(choices.allowSecret.length && { allow_secret: choices.allowSecret })
   };
+}
+
+/** The members of a request that say what the image contains: the selection, and the platform. */
+export function contentMembers(form: { selection: Selection } & Target): ReturnType<typeof selectionMembers> & ReturnType<typeof targetMembers> {
+  return { ...selectionMembers(form.selection), ...targetMembers(form) };
+}
+
+/** The values of the form that make the contents of an earlier request. */
+export function contentsOf(request: Parameters<typeof targetOf>[0] & object): { selection: Selection } & Target {
+  return { selection: selectionOf(request), ...targetOf(request) };
 }
 
 /** The choices of an earlier request, or of stored data of any form. */

@@ -4,6 +4,7 @@ import type { Build, Change, Engine, Fault, Installer, Licenses, Logins, Permiss
 import type { Connection } from '../api/updates';
 import { NO_EVENTS, type BuildProgress } from './build';
 import { NO_SELECTION, type Selection } from './selection';
+import { OWN_PLATFORM, type Target } from './target';
 
 /** The kernel whose environment the panel displays. */
 export interface Subject {
@@ -38,7 +39,7 @@ export interface EnvironmentForm {
 /** The form of suggested tags: `2026-11-24`, `v1`, or a digest. */
 export type TagStyle = 'date' | 'version' | 'digest';
 
-export interface Form extends EnvironmentForm {
+export interface Form extends EnvironmentForm, Target {
   tagStyle: TagStyle;
   /** Empty until a person or a setting has chosen: see `destinationOf`. */
   destination: 'push' | 'load' | 'archive' | '';
@@ -57,6 +58,7 @@ export const EMPTY_ENVIRONMENT_FORM: EnvironmentForm = { reference: '', edited: 
 
 export const EMPTY_FORM: Form = {
   ...EMPTY_ENVIRONMENT_FORM,
+  ...OWN_PLATFORM,
   tagStyle: 'date',
   destination: '',
   base: '',

@@ -7,6 +7,7 @@ import { shortDigest } from '../model/units';
 import { destinationOf, obstacleOf } from '../model/possible';
 import { useSurroundings } from './context';
 import { Check, Notice, Section } from './parts';
+import { PlatformField } from './platform';
 import { PermissionLine, RegistriesButton } from './registries';
 import { agoText } from './words';
 
@@ -101,6 +102,7 @@ export function Options(props: { state: PanelState }): JSX.Element {
           onChange={event => model.edit({ base: event.target.value.trim() })}
         />
       </Field>
+      <PlatformField state={props.state} />
       <Field label={trans.__('Engine')}>
         <select
           value={form.engine}

@@ -9,6 +9,7 @@ import { sizeText } from '../model/units';
 import { ChoicesButton, ChoicesList } from './choices';
 import { useSurroundings } from './context';
 import { Check, Link, Notice, Row, Section } from './parts';
+import { PlatformChoice } from './platform';
 import { environmentName } from './words';
 
 export function Heading(props: { state: PanelState }): JSX.Element | null {
@@ -123,13 +124,15 @@ export function AllowSecrets(props: { state: PanelState }): JSX.Element | null {
 /** Displayed without an environment: the reason, and what to do. */
 export function NoEnvironment(props: { state: PanelState }): JSX.Element {
   const { model, trans } = useSurroundings();
-  const { reading, snapshotFault, subject } = props.state;
+  const { form, reading, snapshotFault, subject } = props.state;
   if (snapshotFault) {
+    const needsPlatform = snapshotFault.code === 'platform_needed';
     return (
       <>
-        <Notice kind={snapshotFault.code === 'not_a_conda_kernel' ? 'info' : 'error'} fault={snapshotFault}>
-          <Link onClick={() => void model.readEnvironment()}>{trans.__('Try again')}</Link>
+        <Notice kind={needsPlatform || snapshotFault.code === 'not_a_conda_kernel' ? 'info' : 'error'} fault={needsPlatform ? { ...snapshotFault, hint: '' } : snapshotFault}>
+          {!needsPlatform && <Link onClick={() => void model.readEnvironment()}>{trans.__('Try again')}</Link>}
         </Notice>
+        {(needsPlatform || form.platform) && <PlatformChoice state={props.state} />}
         <OtherEnvironments state={props.state} />
       </>
     );

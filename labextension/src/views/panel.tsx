@@ -17,6 +17,7 @@ import { History } from './history';
 import { Licenses } from './licenses';
 import { Link, Notice } from './parts';
 import { BuildButton, Plan } from './plan';
+import { Substitution } from './platform';
 import { Running } from './running';
 import { Verified } from './verified';
 import { Warnings } from './warnings';
@@ -107,6 +108,7 @@ function EnvironmentAndHistory({ state }: { state: PanelState }): JSX.Element {
       {state.snapshot ? (
         <>
           <Contents snapshot={state.snapshot} state={state} />
+          {state.snapshot.substitution && <Substitution state={state} table={state.snapshot.substitution} />}
           <Licenses licenses={state.licenses} />
           <Warnings snapshot={state.snapshot} state={state} />
           <Destination state={state} />
