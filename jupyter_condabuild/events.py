@@ -94,6 +94,9 @@ class Finished:
     `trust.signature`. `proof` says in figures what is proved (see `jobs.proof.verdict`).
     `sent` says where the pushed bytes came from: from the ``base`` image, ``copied`` from another repository, from the
     local ``store``, or ``made`` by this build.
+    If the name has images for several platforms, `digest` is that of their index, `images` has the digest of the image
+    for each platform, and `shared` is the number of bytes that the images built now save because they share layers.
+    `environment` and `command` are then those of the first image.
     """
 
     type: ClassVar[str] = "finished"
@@ -114,6 +117,8 @@ class Finished:
     signer: str = ""
     proof: Mapping[str, Any] | None = None
     sent: Mapping[str, int] | None = None
+    images: Mapping[str, str] | None = None
+    shared: int = 0
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 
-from jupyter_condabuild.events import Progress, Report
+from jupyter_condabuild.events import Event, Progress, Report
 
 SUBJECT = "build"
 """The subject of the events of a whole job."""
@@ -79,6 +79,31 @@ class JobProgress:
         if complete > self._told:
             self._told = complete
             self._report(Progress(SUBJECT, complete, self._total))
+
+
+class PartsProgress:
+    """The progress of a job that makes several images one after the other, as the progress of one job.
+
+    Every image counts as much as the first one that has work, so that the total never changes.
+    """
+
+    def __init__(self, whole: JobProgress, report: Report, count: int) -> None:
+        self._whole = whole
+        self._report = report
+        self._names = [f"image {number}" for number in range(count)]
+
+    def of(self, number: int) -> tuple[Report, JobProgress]:
+        """Returns the report and the progress for the job of one image."""
+        name = self._names[number]
+
+        def report(event: Event) -> None:
+            if isinstance(event, Progress) and event.subject == SUBJECT:
+                self._whole.plan(dict.fromkeys(self._names, event.total))
+                self._whole.reached(name, event.complete, event.total)
+            else:
+                self._report(event)
+
+        return report, JobProgress(report)
 
 
 def sending(name: str) -> str:

@@ -106,6 +106,7 @@ MEANINGS: Mapping[str, Meaning] = {
     "pip-without-record": Meaning("others", _PACKAGES),
     "post-link-script": Meaning("others", _PACKAGES),
     "post-link-script-not-run": Meaning("lost", _PACKAGES),
+    "platforms-replaced": Meaning("note", _NETWORK),
     "private-packages": Meaning("note", _PACKAGES),
     "private-packages-made-public": Meaning("note", _PACKAGES),
     "root-prefix": Meaning("note", _OUTSIDE),

@@ -115,6 +115,8 @@ class Tally:
             "file": clean(event.archive) if event.reference else "",
             "digest": clean(event.digest),
             "size": f"{size_text(event.size)} in {event.layers} layers" + (f": {counts}" if counts else ""),
+            "images": ", ".join(map(clean, event.images or ())),
+            "shared": f"{size_text(event.shared)} in layers that the images share" if event.shared else "",
             "sent": _sent(event) if event.bytes_pushed or not (event.archive or verified) else "",
             "proved": clean(str((event.proof or {}).get("text", ""))) if verified else "",
             "signed": _SIGNED.get(event.signature, "").format(clean(event.signer)),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Sequence, Set
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 
 from jupyter_condabuild.distribution.layer_index import LayerIndex, look_up
@@ -13,15 +13,18 @@ from jupyter_condabuild.distribution.push import Config, Push
 from jupyter_condabuild.distribution.statements import Statements
 from jupyter_condabuild.errors import CondaBuildError, RegistryError
 from jupyter_condabuild.events import Log, Progress, Report, Warning
+from jupyter_condabuild.image.platforms import PLATFORMS, host_architecture, name_of
 from jupyter_condabuild.oci import archive
 from jupyter_condabuild.oci.engine.daemon import Daemon
-from jupyter_condabuild.oci.image import LAYER_PACKAGES, Descriptor, Image, Index, Reference
+from jupyter_condabuild.oci.image import LAYER_PACKAGES, Descriptor, Image, Manifest, Reference
+from jupyter_condabuild.oci.index import Index, platform_of
 from jupyter_condabuild.oci.layout import Store
 from jupyter_condabuild.oci.registry import Repository
 from jupyter_condabuild.planning.layer_plan import PlannedLayer
 from jupyter_condabuild.progress import EXPORTING, LOADING, JobProgress
 from jupyter_condabuild.requests.build import BuildRequest, PlanRequest
 from jupyter_condabuild.requests.job_context import JobContext
+from jupyter_condabuild.text import listed
 from jupyter_condabuild.trust.vouchers import Vouchers
 
 
@@ -30,13 +33,22 @@ class Destination:
     """The repository of the image, if the request names one, and the layers that registries have already.
 
     `index` has the layers of the repository and of the caches. `tag` is the image's tag in the repository. `pool` is
-    the lab's layer pool; None if there is none in the registry of the repository.
+    the lab's layer pool; None if there is none in the registry of the repository. `of_several` says that the image is
+    one of several, for which somebody else makes an index: it then gets no tag, and goes to no engine and no archive.
     """
 
     index: LayerIndex
     repository: Repository | None = None
     tag: str = ""
     pool: LayerPool | None = None
+    of_several: bool = False
+
+    def has(self, manifest: Manifest) -> bool:
+        """Whether the tag has this image now. One of several images can also be in the index that the tag has."""
+        named = self.index.named
+        if isinstance(named, Index) and self.of_several:
+            return any(one.digest == manifest.descriptor.digest for one in named.images)
+        return named is not None and named.raw == manifest.raw
 
     def push(self, job: JobContext) -> Push:
         """Returns a push to the repository."""
@@ -57,7 +69,7 @@ class Destination:
 
 
 def open_destination(
-    request: PlanRequest, job: JobContext, *, trusting: bool = True, present: bool = True
+    request: PlanRequest, job: JobContext, *, trusting: bool = True, present: bool = True, of_several: bool = False
 ) -> Destination:
     """Reads the manifests that may name reusable layers, in the registries of a request.
 
@@ -65,6 +77,7 @@ def open_destination(
         trusting: whether a layer counts as present because a manifest of the registry names it. If false, no
             manifest is read.
         present: whether blobs that the destination's own manifests name are used without a request for each blob.
+        of_several: see `Destination`.
 
     Raises RegistryError if the destination does not answer or refuses.
     """
@@ -77,15 +90,16 @@ def open_destination(
         if previous:
             targets.append((repository, str(previous)))
     if not trusting:
-        return Destination(LayerIndex(), repository, tag)
+        return Destination(LayerIndex(), repository, tag, of_several=of_several)
+    architecture = PLATFORMS.get(request.platform, host_architecture())
     vouchers = Vouchers(job)
     targets += [(job.repository(cache), cache.target) for cache in request.cache_from]
-    index = look_up(targets, repository, tag, vouchers)
+    index = look_up(targets, repository, tag, vouchers, architecture)
     if repository and index.current is None and (base := newest(repository)):
-        index = look_up([*targets, (repository, base)], repository, tag, vouchers)
+        index = look_up([*targets, (repository, base)], repository, tag, vouchers, architecture)
     if not present:
         index = replace(index, present=frozenset())
-    return Destination(index, repository, tag, _pool(request, repository, vouchers, job))
+    return Destination(index, repository, tag, _pool(request, repository, vouchers, job), of_several)
 
 
 def _pool(request: PlanRequest, repository: Repository | None, vouchers: Vouchers, job: JobContext) -> LayerPool | None:
@@ -102,6 +116,22 @@ def _pool(request: PlanRequest, repository: Repository | None, vouchers: Voucher
         )
     )
     return None
+
+
+def replaced_platforms(named: Manifest | Index | None, reference: Reference, built: Set[str]) -> Iterator[Warning]:
+    """Yields a warning if the name loses images for other platforms.
+
+    Args:
+        named: what the name has before the push.
+        built: the processors of the images that it gets, as GOARCH names.
+    """
+    images = named.images if isinstance(named, Index) else ()
+    if lost := [name_of(image) for image in images if platform_of(image)[1] not in built]:
+        yield Warning(
+            "platforms-replaced",
+            f"The name {reference} has images for {listed(lost)}, too. They no longer have this name afterwards.",
+            "To keep them, add --append-platform, or build for these platforms, too.",
+        )
 
 
 LATEST = "latest-base"
@@ -136,6 +166,8 @@ def _vouched(reference: Reference, vouchers: Vouchers, job: JobContext) -> Refer
     repository = job.repository(reference)
     try:
         manifest = repository.manifest(reference.target)
+        if isinstance(manifest, Index):
+            manifest = repository.manifest(str(manifest.select(host_architecture()).digest))
     except CondaBuildError:  # no image, or no answer: the engine would find nothing either
         return None
     if isinstance(manifest, Index) or not vouchers.of_image(repository, manifest):
@@ -172,10 +204,10 @@ def deliver(
                 shared = [layer for layer in push.new_layers if private.isdisjoint(_dists(layer))]
                 destination.pool.publish(shared, destination.repository, signed)
             pushed = push.bytes_pushed
-    if request.load:
+    if request.load and not destination.of_several:
         with job.phase("load"):
-            _load(image, request, job)
-    if request.archive:
+            load(image, request, job)
+    if request.archive and not destination.of_several:
         with job.phase("export"):
             write_archive(image, request, job.progress)
     return pushed
@@ -198,13 +230,13 @@ def _finish(image: Image, request: BuildRequest, destination: Destination, push:
     assert reference
     push.add(manifest.config, Config(image.config), "configuration")
     push.wait()
-    if request.again or destination.index.current is None or destination.index.current.raw != manifest.raw:
-        push.finish(manifest, destination.tag)
+    if request.again or not destination.has(manifest):
+        push.finish(manifest, "" if destination.of_several else destination.tag)
     job.store.remember(f"{reference.registry}/{reference.repository}", manifest.descriptor.digest)
     job.store.vouch(manifest.descriptor.digest)
 
 
-def _load(image: Image, request: BuildRequest, job: JobContext) -> None:
+def load(image: Image, request: BuildRequest, job: JobContext) -> None:
     """Loads the image into the engine.
 
     If the image was pushed, the engine pulls the layers that it does not have. If the pull fails, or if the image was

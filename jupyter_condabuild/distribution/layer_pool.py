@@ -20,7 +20,8 @@ from io import BytesIO
 from jupyter_condabuild.distribution.layer_index import Claim, claims_of
 from jupyter_condabuild.errors import BlobGone, CondaBuildError, ContentMismatch, ImageError, RegistryNotFound
 from jupyter_condabuild.events import Log, Report, Warning
-from jupyter_condabuild.oci.image import LAYER_KEY, Descriptor, Digest, Index, Manifest
+from jupyter_condabuild.oci.image import LAYER_KEY, Descriptor, Digest, Manifest
+from jupyter_condabuild.oci.index import Index
 from jupyter_condabuild.oci.registry import Repository
 from jupyter_condabuild.planning.layer_plan import PlannedLayer
 from jupyter_condabuild.trust.dsse import MEDIA_TYPE as RECEIPT

@@ -88,7 +88,10 @@ def _from_archive(request: BuildRequest, finished: Finished, *, copied: bool) ->
     path = shlex.quote(archive.path.name if copied else str(archive.path))
     name = _name(request.reference) if request.reference else "env"
     lines = [f"docker load --input {path}"]
-    if request.reference:
+    if finished.images:  # older engines load no index; skopeo gives the engine the image for its platform
+        loaded = f"{request.reference or 'localhost/env:latest'}"
+        lines = [f"skopeo copy oci-archive:{path} docker-daemon:{shlex.quote(loaded)}", _docker(finished, loaded)]
+    elif request.reference:
         lines.append(_docker(finished, str(request.reference)))
     note = _note(finished) if request.reference else "Docker prints the image's id. Give this id to 'docker run'."
     yield ShareCommand("docker", _title(finished, "Docker"), "\n".join(lines), note)

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from jupyter_condabuild.conda.packages import License
 from jupyter_condabuild.errors import BadSbom, CondaBuildError, ContentMismatch, ImageError
-from jupyter_condabuild.oci.image import INDEXES, Descriptor, Digest, Index
+from jupyter_condabuild.oci.image import INDEXES, Descriptor, Digest
+from jupyter_condabuild.oci.index import Index
 from jupyter_condabuild.oci.referrers import Referrer, content, referrers
 from jupyter_condabuild.oci.repository import Repository
 from jupyter_condabuild.sbom.documents import CYCLONEDX, MEDIA_TYPES, SPDX

@@ -10,15 +10,8 @@ from jupyter_condabuild.errors import BaseUnavailable, CondaBuildError, ContentM
 from jupyter_condabuild.image.opener import open_saved
 from jupyter_condabuild.oci import image
 from jupyter_condabuild.oci.documents import read_document
-from jupyter_condabuild.oci.image import (
-    Descriptor,
-    Digest,
-    Image,
-    ImageConfig,
-    Index,
-    Manifest,
-    Reference,
-)
+from jupyter_condabuild.oci.image import Descriptor, Digest, Image, ImageConfig, Manifest, Reference
+from jupyter_condabuild.oci.index import Index
 from jupyter_condabuild.oci.layout import Store
 from jupyter_condabuild.oci.location import ImageLocation
 from jupyter_condabuild.oci.registry import Repository

@@ -14,7 +14,8 @@ from jupyter_condabuild.image.platforms import host_architecture
 from jupyter_condabuild.oci.archive import Archive
 from jupyter_condabuild.oci.documents import read_document
 from jupyter_condabuild.oci.engine.daemon import Daemon
-from jupyter_condabuild.oci.image import BlobSource, Descriptor, Image, ImageConfig, Index, Manifest
+from jupyter_condabuild.oci.image import BlobSource, Descriptor, Image, ImageConfig, Manifest
+from jupyter_condabuild.oci.index import Index
 from jupyter_condabuild.oci.layer_reader import entries
 from jupyter_condabuild.oci.location import ImageLocation
 from jupyter_condabuild.requests.job_context import JobContext
@@ -34,22 +35,34 @@ def open_image(location: ImageLocation, job: JobContext, architecture: str = "")
     """Opens the image at a location. Its files and connections are closed when the job ends.
 
     Args:
-        architecture: the processor, as a GOARCH name; default this machine's.
+        architecture: the processor, as a GOARCH name. By default it is this machine's if there are several images.
 
     Raises BadReference, BadImage, RegistryError, EngineUnavailable, EngineFault.
     """
-    architecture = architecture or host_architecture()
     if location.kind != "registry":
-        return open_saved(location, architecture, job)
+        return open_saved(location, architecture or host_architecture(), job)
     reference = location.reference
     repository = job.repository(reference)
     manifest = repository.manifest(reference.target)
     if isinstance(manifest, Index):
-        manifest = repository.manifest(str(manifest.select(architecture).digest))
+        manifest = repository.manifest(str(manifest.select(architecture or host_architecture()).digest))
     if not isinstance(manifest, Manifest):
         raise BadImage(f"{reference} names an index of indexes, not an image.")
     config = read_document(repository, manifest.config)
+    if architecture and (actual := ImageConfig.parse(config).architecture) != architecture:
+        raise BadImage(f"{reference} is an image for linux/{actual}, not for linux/{architecture}.", "Omit --platform.")
     return Image(manifest, config, {layer.digest: repository for layer in manifest.layers})
+
+
+def images_at(location: ImageLocation, job: JobContext) -> tuple[Descriptor, ...]:
+    """Returns the images for several platforms that a name or an archive has; empty if it has one image without index.
+
+    Raises the errors of `open_image`.
+    """
+    if location.kind == "registry":
+        document = job.repository(location.reference).manifest(location.reference.target)
+        return document.images if isinstance(document, Index) else ()
+    return job.keep(Archive(location.path)).images if location.is_file else ()
 
 
 def open_saved(location: ImageLocation, architecture: str, job: JobContext) -> Image:

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Iterable
+
+from jupyter_condabuild.errors import UsageError
+from jupyter_condabuild.oci.image import Descriptor
+from jupyter_condabuild.oci.index import platform_text
 
 PLATFORMS = {"linux-64": "amd64", "linux-aarch64": "arm64", "linux-ppc64le": "ppc64le"}
 """The platforms that an image can be for, by conda's name, and the GOARCH names of their processors."""
@@ -13,3 +18,24 @@ _MACHINES = {"x86_64": "amd64", "aarch64": "arm64", "arm64": "arm64", "ppc64le":
 def host_architecture() -> str:
     """Returns the GOARCH name of this machine's processor."""
     return _MACHINES.get(platform.machine(), platform.machine())
+
+
+def check_names(names: Iterable[str]) -> None:
+    """Raises UsageError for a platform that an image cannot be for."""
+    for name in names:
+        if name not in PLATFORMS:
+            raise UsageError(f"An image cannot be for {name[:40]!r}.", f"Choose from {', '.join(PLATFORMS)}.")
+
+
+def architecture_of(name: str) -> str:
+    """Returns the GOARCH name of a platform's processor; empty for an empty name. Raises UsageError."""
+    if not name:
+        return ""
+    check_names([name])
+    return PLATFORMS[name]
+
+
+def name_of(image: Descriptor) -> str:
+    """Returns conda's name of the platform of an image, such as ``linux-64``; Docker's name if conda has none."""
+    text = platform_text(image)
+    return next((name for name, processor in PLATFORMS.items() if text == f"linux/{processor}"), text)

@@ -8,9 +8,9 @@ import time
 from jupyter_condabuild.engines.result import BuildResult
 from jupyter_condabuild.errors import BaseUnavailable, RegistryError
 from jupyter_condabuild.events import Event, Layer, Phase, Report, Warning
-from jupyter_condabuild.planning.scan import scan
+from jupyter_condabuild.planning.scan import Scan, scan
 from jupyter_condabuild.requests.build import BuildRequest
-from jupyter_condabuild.requests.job_context import open_job
+from jupyter_condabuild.requests.job_context import JobContext, open_job
 
 
 def run(request: BuildRequest, report: Report) -> BuildResult:
@@ -49,13 +49,12 @@ def _build(request: BuildRequest, report: Report) -> BuildResult:
         if request.engine == "docker":
             from jupyter_condabuild.engines.docker.build import build as build_with_docker
 
-            return BuildResult(build_with_docker(request, job))
+            return BuildResult(build_with_docker(request.parts[0], job))
         started = time.monotonic()
         scanned = None
         if request.prefix:
             report(Phase("snapshot", "started"))
             scanned = scan(request.prefix, started, _import, request.exclude_editable)
-        from jupyter_condabuild.engines.layers.build import build as build_layers
         from jupyter_condabuild.jobs import up_to_date
 
         identity = ""
@@ -67,10 +66,20 @@ def _build(request: BuildRequest, report: Report) -> BuildResult:
             if scanned:
                 report(Phase("snapshot", "done", round(seconds, 3)))
             return BuildResult(memory.report(report, seconds))
-        result = build_layers(request, job, scanned)
+        result = _build_layers(request, job, scanned)
         if identity:
             up_to_date.keep(identity, result, outside, recorder.layers.values(), recorder.warnings, job)
         return result
+
+
+def _build_layers(request: BuildRequest, job: JobContext, scanned: Scan | None) -> BuildResult:
+    if len(request.parts) > 1 or request.append_platform:
+        from jupyter_condabuild.engines.layers.several import build_several
+
+        return build_several(request, job, scanned)
+    from jupyter_condabuild.engines.layers.build import build as build_layers
+
+    return build_layers(request.parts[0], job, scanned)
 
 
 def _import() -> None:

@@ -16,7 +16,7 @@ from jupyter_condabuild.errors import NotThere
 from jupyter_condabuild.events import Report
 from jupyter_condabuild.image import kept_images
 from jupyter_condabuild.image.opener import lock_in, open_image
-from jupyter_condabuild.image.platforms import PLATFORMS
+from jupyter_condabuild.image.platforms import PLATFORMS, architecture_of, host_architecture
 from jupyter_condabuild.jobs.own_contents import Contents, of_image, of_prefix
 from jupyter_condabuild.oci.image import Digest, Image
 from jupyter_condabuild.oci.location import ImageLocation
@@ -128,7 +128,7 @@ class _Side(NamedTuple):
 
 
 def _side(name: str, request: DiffRequest, job: JobContext) -> _Side:
-    if (image := _kept(name, job)) is None:
+    if (image := _kept(name, request.platform, job)) is None:
         path = Path(name)
         if path.is_dir() and (path / "conda-meta").is_dir():
             lockfile = locked(name, request, job)
@@ -140,17 +140,18 @@ def _side(name: str, request: DiffRequest, job: JobContext) -> _Side:
             return _Side(locked(name, request, job))
         if path.is_dir() and not (path / "oci-layout").is_file():
             return _Side(locked(name, request, job))
-        image = open_image(ImageLocation.parse_any(name), job)
+        image = open_image(ImageLocation.parse_any(name), job, architecture_of(request.platform))
     return _Side(lock_in(image), lambda: of_image(image, job))
 
 
-def _kept(name: str, job: JobContext) -> Image | None:
-    """Returns an image that this machine has made, if the name has its digest.
+def _kept(name: str, platform: str, job: JobContext) -> Image | None:
+    """Returns an image that this machine has made, if the name has its digest, or that of an index and the platform.
 
     Raises NotThere if the name is a digest alone, and the store does not have that image.
     """
     match = re.fullmatch(r"(?:.+@)?(sha256:[0-9a-f]{64})", name)
-    image = kept_images.find(Digest.parse(match[1]), job.store) if match else None
+    processor = architecture_of(platform) or host_architecture()
+    image = kept_images.find(Digest.parse(match[1]), job.store, processor) if match else None
     if match and image is None and "@" not in name:
         raise NotThere(
             f"This machine does not have the image {name} any more.", "Name the image by its reference, or build again."
@@ -204,7 +205,7 @@ def locked(name: str, request: LockfileRequest, job: JobContext) -> Lockfile:
         return read_lockfile(path, request, job.report, check=False)
     if path.is_dir() and not (path / "oci-layout").is_file():
         return lock(snapshot(path))  # raises the error that says why the folder is not an environment
-    return lock_in(open_image(ImageLocation.parse_any(name), job))
+    return lock_in(open_image(ImageLocation.parse_any(name), job, architecture_of(request.platform)))
 
 
 _Package = CondaPackage | PipPackage

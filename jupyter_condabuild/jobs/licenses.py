@@ -19,6 +19,7 @@ from jupyter_condabuild.distribution.sbom_search import packages_of
 from jupyter_condabuild.errors import CondaBuildError, NotACondaKernel
 from jupyter_condabuild.events import Report
 from jupyter_condabuild.image.opener import lock_in, open_image
+from jupyter_condabuild.image.platforms import architecture_of
 from jupyter_condabuild.jobs.diff import locked
 from jupyter_condabuild.oci.location import ImageLocation
 from jupyter_condabuild.requests.job_context import JobContext, open_job
@@ -109,7 +110,7 @@ def run(request: LicensesRequest, report: Report) -> LicenseList:
             return _of_environment(snapshot(path))
         if path.is_file() and path.suffix != ".tar":
             return _of_lockfile(locked(source, request, job))
-        return _of_image(ImageLocation.parse_any(source), job)
+        return _of_image(ImageLocation.parse_any(source), request.platform, job)
 
 
 def without_kernel(source: str) -> str:
@@ -135,8 +136,8 @@ def _of_lockfile(lockfile: Lockfile) -> LicenseList:
     return license_list(lockfile, licenses_in(lockfile, None, lambda name: False))
 
 
-def _of_image(location: ImageLocation, job: JobContext) -> LicenseList:
-    image = open_image(location, job)
+def _of_image(location: ImageLocation, platform: str, job: JobContext) -> LicenseList:
+    image = open_image(location, job, architecture_of(platform))
     lockfile = lock_in(image)
     if location.kind == "registry":
         try:

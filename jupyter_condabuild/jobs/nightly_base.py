@@ -23,7 +23,8 @@ from jupyter_condabuild.image.configuration import Ours
 from jupyter_condabuild.jobs import build, rebase
 from jupyter_condabuild.jobs.lock import lock_report
 from jupyter_condabuild.oci.documents import read_document
-from jupyter_condabuild.oci.image import Digest, ImageConfig, Manifest, Reference
+from jupyter_condabuild.oci.image import INDEXES, Digest, ImageConfig, Manifest, Reference
+from jupyter_condabuild.oci.index import Index
 from jupyter_condabuild.oci.referrers import detach
 from jupyter_condabuild.oci.registry import Repository
 from jupyter_condabuild.planning.inputs import read_lockfile
@@ -86,21 +87,19 @@ def refresh(request: BaseRequest, day: str, report: Report) -> BaseResult:
     dated = replace(reference, tag=f"base-{day}", digest=None)
     latest = replace(dated, tag=LATEST)
     with open_job(request, report) as job:
-        prefix = request.prefix
-        lockfile = (
-            lock_report(prefix, report).lockfile
-            if prefix
-            else read_lockfile(request.lockfile, request, report, other=True)
-        )
+        lockfiles = _lockfiles(request, report)
         if request.without:
+            [lockfile] = lockfiles
             written = lockfile.choices.urls
             lockfile = _without(lockfile, request.without)
+            lockfiles = [lockfile]
             file = job.scratch / "conda-lock.yml"
             file.write_text(dump(_with_variables(lockfile, written)))
-            request = replace(request, prefix=None, lockfile=file, environment="", category=())
+            request = replace(request.parts[0], prefix=None, lockfile=file, environment="", category=())
         repository = job.repository(reference).for_pushing()
         layers = request.engine == "layers"
-        rebased = layers and _digest_inside(repository, LATEST) == lockfile.digest
+        current = {lockfile.digest for lockfile in lockfiles}
+        rebased = layers and bool(current) and _digests_inside(repository, LATEST) == current
         if rebased:
             done = _rebased(request, latest, dated, report)
         else:
@@ -109,7 +108,7 @@ def refresh(request: BaseRequest, day: str, report: Report) -> BaseResult:
         manifest = repository.manifest(dated.tag)
         repository.push_manifest(manifest, LATEST)
         moved = ""
-        if layers and reference.tag != LATEST and _digest_inside(repository, reference.tag):
+        if layers and reference.tag != LATEST and _digests_inside(repository, reference.tag):
             _rebased(request, reference, reference, report)
             moved = str(reference)
             report(Log(f"Rebased {moved}."))
@@ -118,6 +117,24 @@ def refresh(request: BaseRequest, day: str, report: Report) -> BaseResult:
             report(Log(f"Removed {listed(removed)}."))
     report(done)
     return BaseResult(str(dated), done.digest, rebased, moved, tuple(removed), done.bytes_pushed)
+
+
+def _lockfiles(request: BaseRequest, report: Report) -> list[Lockfile]:
+    """Returns the lock file for each platform; none if an environment is solved again for several.
+
+    Such a solution can be another one each time, so that only a build shows whether it has changed.
+
+    Raises UsageError for packages that are left out of several platforms.
+    """
+    if len(request.parts) > 1 and request.without:
+        raise UsageError(
+            "--without leaves packages out of a base for one platform, not for several.",
+            "Leave out --without, or name one --platform.",
+        )
+    if request.lockfile:
+        return [read_lockfile(request.lockfile, part, report, other=True) for part in request.parts]
+    assert request.prefix
+    return [lock_report(request.prefix, report).lockfile] if len(request.parts) == 1 else []
 
 
 def _build_request(request: BaseRequest, reference: Reference, caches: tuple[Reference, ...]) -> BuildRequest:
@@ -166,44 +183,53 @@ def _quiet(report: Report) -> Report:
     return forward
 
 
-def _digest_inside(repository: Repository, tag: str) -> str:
-    """Returns the lock file's digest in an image of the layers engine; empty if there is no such image."""
+def _digests_inside(repository: Repository, tag: str) -> set[str]:
+    """Returns the digests of the lock files in the images of a tag; empty if the layers engine did not make them."""
     try:
-        manifest = repository.manifest(tag)
-        if not isinstance(manifest, Manifest):
-            return ""
-        return Ours.read(ImageConfig.parse(read_document(repository, manifest.config))).lockfile.digest
+        found = repository.manifest(tag)
+        names = [str(image.digest) for image in found.images] if isinstance(found, Index) else []
+        documents = [repository.manifest(name) for name in names] or [found]
+        manifests = [document for document in documents if isinstance(document, Manifest)]
+        configs = [ImageConfig.parse(read_document(repository, manifest.config)) for manifest in manifests]
+        return {Ours.read(config).lockfile.digest for config in configs}
     except (RegistryNotFound, BadImage):
-        return ""
+        return set()
 
 
 def _prune(repository: Repository, keep: int, report: Report) -> list[str]:
     """Deletes old dated bases, and returns their tags.
 
-    A manifest that has another tag is kept, because a registry deletes all tags of a manifest with it.
+    A manifest that has another tag, or that is in the index of another tag, is kept: a registry deletes all tags of a
+    manifest with it.
     """
     tags = repository.tags()
     old = dated(tags)[keep:]
     if not old:
         return []
-    kept = {_digest(repository, tag) for tag in tags if tag not in old}
+    kept = {digest for tag in tags if tag not in old for digest in _digests(repository, tag)}
     removed = []
     for tag in old:
-        digest = _digest(repository, tag)
-        if digest is None or digest in kept:
+        digests = _digests(repository, tag)
+        if not digests or digests[0] in kept:
             continue
         try:
-            repository.delete(digest)
-        except RegistryNotFound:
-            continue
+            for digest in digests:
+                if digest not in kept:
+                    _delete(repository, digest)
         except RegistryError as error:
             hint = "Allow deletion in the registry, or let the registry remove old tags."
             report(Warning("base-not-removed", f"The old bases are not removed: {error.message}", hint))
             break
         removed.append(tag)
-        with suppress(RegistryError):  # the base itself is removed
-            detach(repository, digest)
     return removed
+
+
+def _delete(repository: Repository, digest: Digest) -> None:
+    """Deletes a manifest and what belongs to it. Raises RegistryError."""
+    with suppress(RegistryNotFound):
+        repository.delete(digest)
+    with suppress(RegistryError):  # the base itself is removed
+        detach(repository, digest)
 
 
 def dated(tags: Iterable[str]) -> list[str]:
@@ -211,6 +237,11 @@ def dated(tags: Iterable[str]) -> list[str]:
     return sorted((tag for tag in tags if re.fullmatch(r"base-\d{8}", tag)), reverse=True)
 
 
-def _digest(repository: Repository, tag: str) -> Digest | None:
+def _digests(repository: Repository, tag: str) -> list[Digest]:
+    """Returns the digest of a tag and, if it has an index, those of its images; empty if there is no such tag."""
     descriptor = repository.head(tag)
-    return descriptor.digest if descriptor else None
+    if descriptor is None:
+        return []
+    document = repository.manifest(str(descriptor.digest)) if descriptor.media_type in INDEXES else None
+    images = document.images if isinstance(document, Index) else ()
+    return [descriptor.digest, *(image.digest for image in images)]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from jupyter_condabuild.conda.contents import package_paths
-from jupyter_condabuild.distribution.destinations import open_destination
+from jupyter_condabuild.distribution.destinations import open_destination, replaced_platforms
 from jupyter_condabuild.distribution.rates import Rates
 from jupyter_condabuild.engines.docker.preview import DockerPreview, preview
 from jupyter_condabuild.engines.layers.forecast import Forecast, Part, forecast
@@ -16,6 +16,7 @@ from jupyter_condabuild.engines.layers.stacking import forecast as stacking_fore
 from jupyter_condabuild.errors import CondaBuildError
 from jupyter_condabuild.events import Report
 from jupyter_condabuild.image.base import Base, resolve
+from jupyter_condabuild.image.platforms import PLATFORMS, check_names
 from jupyter_condabuild.planning.inputs import Inputs, read_inputs
 from jupyter_condabuild.planning.link_scripts import report_link_scripts
 from jupyter_condabuild.requests.build import PlanRequest
@@ -143,24 +144,84 @@ def _names(part: Part) -> str:
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "") + source
 
 
-def run(request: PlanRequest, report: Report) -> LayersPreview | DockerPreview:
+@dataclass(frozen=True)
+class SeveralPreviews:
+    """The plans of the images for several platforms, by platform."""
+
+    images: Mapping[str, LayersPreview]
+
+    @property
+    def shared(self) -> int:
+        """The estimated number of bytes that are made and sent once, but are in more than one image."""
+        sizes: dict[str, list[int]] = {}
+        for image in self.images.values():
+            for part in image.forecast.parts:
+                if part.key:
+                    sizes.setdefault(part.key, []).append(part.size)
+        return sum(sum(found[1:]) for found in sizes.values())
+
+    @property
+    def bytes_to_push(self) -> int:
+        """The estimated number of bytes that a push would send. A part of several images is sent once."""
+        seen: set[str] = set()
+        twice = 0
+        for image in self.images.values():
+            for part in image.forecast.parts:
+                twice += part.sent if part.key in seen else 0
+            seen |= {part.key for part in image.forecast.parts if part.key}
+        return sum(image.bytes_to_push for image in self.images.values()) - twice
+
+    def summary(self) -> dict[str, Any]:
+        """Returns the plans as a JSON object."""
+        return {
+            "engine": "layers",
+            "bytes_to_push": self.bytes_to_push,
+            "shared": self.shared,
+            "images": {platform: image.summary() for platform, image in self.images.items()},
+        }
+
+    def text(self) -> str:
+        """Returns the plan of each image, and a sentence about what they share."""
+        plans = [f"{platform}\n\n{image.text()}\n" for platform, image in self.images.items()]
+        return "\n".join([*plans, f"The images share layers of about {size_text(self.shared)}."])
+
+
+def run(request: PlanRequest, report: Report) -> LayersPreview | DockerPreview | SeveralPreviews:
     """Plans a build. With the layers engine, looks up the layers in registries and the store.
 
     Asks the channels which packages of a lock file have a script, as a build does.
 
-    Raises RegistryError, and the errors of `read_inputs` except NotReproducible.
+    Raises RegistryError, UsageError for one of several platforms that no image can have, and the errors of
+    `read_inputs` except NotReproducible.
     """
+    if len(request.parts) == 1:
+        return _plan(request.parts[0], report)
+    check_names(part.platform for part in request.parts)
+    processors = [PLATFORMS[part.platform] for part in request.parts]
+    found = {part.platform: _plan(part, report, processors) for part in request.parts}
+    return SeveralPreviews({name: plan for name, plan in found.items() if isinstance(plan, LayersPreview)})
+
+
+def _plan(request: PlanRequest, report: Report, of_several: Collection[str] = ()) -> LayersPreview | DockerPreview:
     with open_job(request, report) as job:
         inputs = read_inputs(replace(request, strict=False), job)
         if inputs.environment is None:
             packages, installer = inputs.lockfile.conda, request.installer if request.engine == "docker" else ""
             paths = package_paths(packages, inputs.sources, inputs.lockfile.site_packages)
             report_link_scripts(paths, (), report, installer=installer, strict=False)
-        return preview(request, inputs, job) if request.engine == "docker" else preview_layers(inputs, request, job)
+        if request.engine == "docker":
+            return preview(request, inputs, job)
+        return preview_layers(inputs, request, job, of_several)
 
 
-def preview_layers(inputs: Inputs, request: PlanRequest, job: JobContext) -> LayersPreview:
-    """Looks up the blobs of an image in registries and the store. Raises RegistryError."""
+def preview_layers(
+    inputs: Inputs, request: PlanRequest, job: JobContext, of_several: Collection[str] = ()
+) -> LayersPreview:
+    """Looks up the blobs of an image in registries and the store. Raises RegistryError.
+
+    Args:
+        of_several: the processors of all images that get the name, if they are several.
+    """
     threads = ThreadPoolExecutor(1, thread_name_prefix="base")
     try:
         asked = threads.submit(_base, request, inputs, job)
@@ -174,6 +235,9 @@ def preview_layers(inputs: Inputs, request: PlanRequest, job: JobContext) -> Lay
     finally:
         threads.shutdown(wait=False, cancel_futures=True)
     index, compared, stacking = destination.index, request.destination is not None, ""
+    if request.destination:
+        lost = replaced_platforms(index.named, request.destination, {*of_several, inputs.architecture})
+        inputs = replace(inputs, warnings=(*inputs.warnings, *lost))
     if request.stack and compared:
         sizes = sum(part.size for part in found.parts if part.key)
         stacking = stacking_forecast(index.current, inputs.plan.layers, sizes)

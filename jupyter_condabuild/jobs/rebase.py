@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 from jupyter_condabuild.distribution.layer_index import LayerIndex
 from jupyter_condabuild.distribution.push import Push
 from jupyter_condabuild.distribution.sbom_search import licenses_of_image
 from jupyter_condabuild.distribution.sboms import Sboms
+from jupyter_condabuild.engines.index_result import finished_index
 from jupyter_condabuild.engines.layers.assemble import check_depth
-from jupyter_condabuild.events import Finished, Report
+from jupyter_condabuild.errors import BadImage
+from jupyter_condabuild.events import Finished, Log, Report
 from jupyter_condabuild.image.base import resolve
 from jupyter_condabuild.image.configuration import configuration
 from jupyter_condabuild.image.own_image import OwnImage
+from jupyter_condabuild.image.platforms import name_of
 from jupyter_condabuild.jobs.successor import Successor
-from jupyter_condabuild.oci.image import Image, Manifest
-from jupyter_condabuild.requests.job_context import open_job
+from jupyter_condabuild.oci.image import Image, ImageConfig, Manifest
+from jupyter_condabuild.oci.index import Index, entry_of
+from jupyter_condabuild.oci.repository import Repository
+from jupyter_condabuild.progress import PartsProgress
+from jupyter_condabuild.requests.job_context import JobContext, open_job
 from jupyter_condabuild.requests.others import RebaseRequest
 from jupyter_condabuild.sbom.inventory import bill_of
 
@@ -23,47 +30,94 @@ from jupyter_condabuild.sbom.inventory import bill_of
 def run(request: RebaseRequest, report: Report) -> Finished:
     """Puts the image on the new base and pushes it. Layers that the target's registry has are mounted.
 
-    If the image has SBOMs, the result gets SBOMs.
+    If the image has SBOMs, the result gets SBOMs. If the name has an index, each of its images is put on the base for
+    its platform, and the result is an index again.
 
     Raises BadImage if the layers engine did not make the image, BaseUnavailable, RegistryError, SigningFailed.
     """
     started = time.monotonic()
-    source, target = request.reference, request.result
+    source = request.reference
     assert source
     with open_job(request, report) as job:
-        origin, destination = job.repository(source), job.repository(target).for_pushing()
-        image = OwnImage.named(source, origin)
-        manifest, ours, own = image.manifest, image.ours, image.layers
-        with job.phase("base"):
-            base = resolve(request.base, image.config.architecture, job)
-        layers = [layer.descriptor for layer in own]
-        check_depth(base, len(layers))
-        config = configuration(
-            base.config,
-            base.name,
-            base.digest,
-            [*base.config.diff_ids, *(layer.diff_id for layer in own)],
-            ours.history,
-            ours.lockfile,
-            variables=ours.variables,
-            stale=ours.stale,
-        )
-        rebased = Manifest.make(config.descriptor, [*base.layers, *layers], manifest.annotations)
-        sources = {**base.image.sources, **{layer.digest: origin for layer in layers}}
-        present = {layer.digest for layer in manifest.layers} if origin.location == destination.location else ()
-        index = LayerIndex(present=frozenset(present))
-        licenses = licenses_of_image(origin, manifest.descriptor.digest)
-        titles = {layer.descriptor.digest: layer.title for layer in own}
-        made = Successor(image, Image(rebased, config.raw, sources), own, ours.lockfile, base.name, str(base.digest))
-        with (
-            job.phase("push"),
-            Push(destination, index, report, job.progress) as push,
-            Sboms(destination, report) as sboms,
-        ):
-            if licenses is not None:
-                bill = bill_of(rebased, config, ours.lockfile, licenses, titles)
-                sboms.write(rebased.descriptor.digest, lambda: bill)
-            made.push(request, push, sboms, job)
-    finished = made.finished(request, push, time.monotonic() - started)
+        origin = job.repository(source)
+        document = origin.manifest(source.target)
+        if isinstance(document, Index):
+            finished = _rebase_index(document, origin, request, job, started)
+        else:
+            finished, _ = _rebase(OwnImage.of(document, origin), request, job, started)
     report(finished)
     return finished
+
+
+def _rebase_index(
+    document: Index, origin: Repository, request: RebaseRequest, job: JobContext, started: float
+) -> Finished:
+    """Rebases each image of an index. An image that another machine adds to the name in the meantime stays."""
+    target = request.result
+    if not document.images:
+        raise BadImage(f"The index {request.reference} has no images for Linux.", "Name another image.")
+    progress = PartsProgress(job.progress, job.report, len(document.images))
+    events, images = [], []
+    for number, entry in enumerate(document.images):
+        manifest = origin.manifest(str(entry.digest))
+        if not isinstance(manifest, Manifest):
+            raise BadImage(f"The index {request.reference} names an index of indexes, not an image.")
+        job.report(Log(f"Platform {name_of(entry)}, {number + 1} of {len(document.images)}:"))
+        report, of_part = progress.of(number)
+        part = replace(job, report=report, progress=of_part)
+        event, image = _rebase(OwnImage.of(manifest, origin), request, part, started, of_several=True)
+        events.append(event)
+        images.append(image)
+    destination = job.repository(target).for_pushing()
+    before = None
+    if request.reference and (target.registry, target.repository, target.tag) == (
+        *origin.location,
+        request.reference.tag,
+    ):
+        current = destination.manifest(target.tag)
+        before = current if isinstance(current, Index) else None
+    index = Index.make([entry_of(image.manifest, ImageConfig.parse(image.config)) for image in images], before)
+    destination.push_manifest(index, target.tag)
+    job.store.remember(f"{target.registry}/{target.repository}", index.descriptor.digest)
+    job.progress.finish()
+    return finished_index(events, images, index, time.monotonic() - started)
+
+
+def _rebase(
+    image: OwnImage, request: RebaseRequest, job: JobContext, started: float, *, of_several: bool = False
+) -> tuple[Finished, Image]:
+    """Puts one image on the new base, and pushes it; without the tag if it is one of several."""
+    origin, destination = image.repository, job.repository(request.result).for_pushing()
+    manifest, ours, own = image.manifest, image.ours, image.layers
+    with job.phase("base"):
+        base = resolve(request.base, image.config.architecture, job)
+    layers = [layer.descriptor for layer in own]
+    check_depth(base, len(layers))
+    config = configuration(
+        base.config,
+        base.name,
+        base.digest,
+        [*base.config.diff_ids, *(layer.diff_id for layer in own)],
+        ours.history,
+        ours.lockfile,
+        variables=ours.variables,
+        stale=ours.stale,
+    )
+    rebased = Manifest.make(config.descriptor, [*base.layers, *layers], manifest.annotations)
+    sources = {**base.image.sources, **{layer.digest: origin for layer in layers}}
+    present = {layer.digest for layer in manifest.layers} if origin.location == destination.location else ()
+    index = LayerIndex(present=frozenset(present))
+    licenses = licenses_of_image(origin, manifest.descriptor.digest)
+    titles = {layer.descriptor.digest: layer.title for layer in own}
+    result = Image(rebased, config.raw, sources)
+    made = Successor(image, result, own, ours.lockfile, base.name, str(base.digest))
+    with (
+        job.phase("push"),
+        Push(destination, index, job.report, job.progress) as push,
+        Sboms(destination, job.report) as sboms,
+    ):
+        if licenses is not None:
+            bill = bill_of(rebased, config, ours.lockfile, licenses, titles)
+            sboms.write(rebased.descriptor.digest, lambda: bill)
+        made.push(request, push, sboms, job, of_several=of_several)
+    return made.finished(request, push, time.monotonic() - started), result

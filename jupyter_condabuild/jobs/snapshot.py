@@ -12,7 +12,7 @@ from typing import Any
 from jupyter_condabuild.conda.formats import dump
 from jupyter_condabuild.conda.prefix.fingerprint import installation_stamp
 from jupyter_condabuild.engines.docker.preview import DockerPreview, preview
-from jupyter_condabuild.errors import RegistryError
+from jupyter_condabuild.errors import RegistryError, UsageError
 from jupyter_condabuild.events import Report
 from jupyter_condabuild.jobs.choices import choices
 from jupyter_condabuild.jobs.plan import preview_layers
@@ -21,13 +21,21 @@ from jupyter_condabuild.planning.identity import identity
 from jupyter_condabuild.planning.inputs import Inputs, read_inputs
 from jupyter_condabuild.requests.build import PlanRequest
 from jupyter_condabuild.requests.job_context import JobContext, open_job
+from jupyter_condabuild.text import listed
 
 
 def run(request: PlanRequest, report: Report) -> dict[str, Any]:
     """Reads an environment and plans its build.
 
-    An error of a registry is part of the result. Raises the errors of `read_inputs` except NotReproducible.
+    An error of a registry is part of the result. Raises UsageError for several platforms, and the errors of
+    `read_inputs` except NotReproducible.
     """
+    if len(request.parts) > 1:
+        raise UsageError(
+            f"A snapshot is for one platform, not for {listed([part.platform for part in request.parts])}.",
+            "Name one --platform. The command plan shows the plans for several.",
+        )
+    [request] = request.parts
     # Before the environment is read: a change while it is read counts as a later change.
     stamp = installation_stamp(request.prefix) if request.prefix else ""
     with open_job(request, report) as job:

@@ -35,8 +35,10 @@ class Successor:
     base: str
     base_digest: str
 
-    def push(self, request: RebaseRequest, push: Push, sboms: Sboms, job: JobContext) -> None:
-        """Pushes the image, with its SBOMs if they are being written.
+    def push(
+        self, request: RebaseRequest, push: Push, sboms: Sboms, job: JobContext, *, of_several: bool = False
+    ) -> None:
+        """Pushes the image, with its SBOMs if they are being written. One of several images gets no tag.
 
         If somebody whom the user trusts vouches for the other image, this image gets a receipt. A receipt that cannot
         be signed ends the job before the image is visible.
@@ -52,7 +54,7 @@ class Successor:
         if Vouchers(job).of_image(self.origin.repository, self.origin.manifest):
             receipt = receipt_of(manifest, target, self.lockfile, self.base, self.base_digest, self.layers)
             statements = Statements.of(receipt, request.signing_key, sboms)
-        push.finish(manifest, target.tag)
+        push.finish(manifest, "" if of_several else target.tag)
         if statements:
             job.store.vouch(manifest.descriptor.digest)
             statements.attach(push.repository, manifest.descriptor, job.report)

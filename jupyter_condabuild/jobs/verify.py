@@ -15,6 +15,7 @@ from jupyter_condabuild.errors import NotVerified
 from jupyter_condabuild.events import Finished, Log, Report
 from jupyter_condabuild.image.configuration import command
 from jupyter_condabuild.image.opener import lock_in, made_by, open_image
+from jupyter_condabuild.image.platforms import architecture_of
 from jupyter_condabuild.jobs.proof.blobs import diff_ids
 from jupyter_condabuild.jobs.proof.files import prove_files
 from jupyter_condabuild.jobs.proof.findings import Findings
@@ -80,7 +81,7 @@ def run(request: VerifyRequest, report: Report) -> Verification:
     assert request.reference
     with open_job(request, report) as job:
         with job.phase("lock"):
-            image = open_image(request.reference, job)
+            image = open_image(request.reference, job, architecture_of(request.platform))
             engine, lockfile = made_by(image), lock_in(image)
             sources = PackageSources(PackageCaches(default_folders()), logins=read_logins())
             lockfile, unlockable = complete(lockfile, sources, job.folder())

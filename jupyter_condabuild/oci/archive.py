@@ -12,11 +12,11 @@ from __future__ import annotations
 import os
 import secrets
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from jupyter_condabuild.errors import BadImage, ContentMismatch, StoreError, from_os_error
 from jupyter_condabuild.oci.archive_reader import IMAGE_NAME, REF_NAME, Archive, blob_path
@@ -31,8 +31,21 @@ from jupyter_condabuild.oci.image import (
     Reference,
     canonical_json,
 )
+from jupyter_condabuild.oci.index import Index
 
-__all__ = ["Archive", "ArchiveFile", "Kind", "Progress", "entries", "silent", "stream", "stream_size", "write"]
+__all__ = [
+    "Archive",
+    "ArchiveFile",
+    "Kind",
+    "Progress",
+    "entries",
+    "index_entries",
+    "silent",
+    "stream",
+    "stream_size",
+    "write",
+    "write_files",
+]
 
 Kind = Literal["oci-archive", "docker-archive"]
 Progress = Callable[[int, int], None]
@@ -85,6 +98,31 @@ def entries(image: Image, reference: str, kind: Kind) -> list[ArchiveFile]:
     return [*head, *blobs.values()]
 
 
+def index_entries(index: Index, images: Sequence[Image], reference: str) -> list[ArchiveFile]:
+    """Returns the files of an OCI archive with an index and its images. Blobs that images share are there once.
+
+    There is no ``manifest.json``: it could name only one of the images.
+
+    Raises BadReference, BadDigest.
+    """
+    name = Reference.parse(reference) if reference else None
+    documents = {
+        index.descriptor.digest: index.raw,
+        **{one.manifest.descriptor.digest: one.manifest.raw for one in images},
+    }
+    head = [
+        _entry("oci-layout", canonical_json({"imageLayoutVersion": "1.0.0"})),
+        _entry("index.json", canonical_json(_listing(index.descriptor.to_json(), name))),
+        *(_entry(blob_path(digest), raw) for digest, raw in documents.items()),
+    ]
+    blobs: dict[str, ArchiveFile] = {}
+    for image in images:
+        for part in (image.manifest.config, *image.manifest.layers):
+            path = blob_path(part.digest)
+            blobs.setdefault(path, ArchiveFile(path, part.size, _reader(image, part)))
+    return [*head, *blobs.values()]
+
+
 def stream(files: list[ArchiveFile]) -> Iterator[bytes]:
     """Yields the bytes of the archive in chunks. The tar headers contain nothing about this machine, user or time.
 
@@ -131,7 +169,11 @@ def write(image: Image, reference: str, out: Path, kind: Kind = "oci-archive", p
 
     The sources of the layers may raise other errors.
     """
-    files = entries(image, reference, kind)
+    write_files(entries(image, reference, kind), out, progress)
+
+
+def write_files(files: list[ArchiveFile], out: Path, progress: Progress = silent) -> None:
+    """Writes the files of an archive as `write` does. Raises StoreError, ContentMismatch."""
     total, complete = stream_size(files), 0
     with _naming_errors(out):
         target = out.resolve()
@@ -197,10 +239,15 @@ def _layer_path(layer: Descriptor) -> str:
 
 
 def _index(image: Image, name: Reference | None) -> dict[str, object]:
-    """Returns index.json. Podman and containerd take the name of the image from it, umoci and skopeo the tag."""
+    """Returns index.json for one image."""
     entry = image.manifest.descriptor.to_json()
     config = ImageConfig.parse(image.config).value
     entry["platform"] = {key: config[key] for key in ("architecture", "os", "variant") if config.get(key)}
+    return _listing(entry, name)
+
+
+def _listing(entry: dict[str, Any], name: Reference | None) -> dict[str, object]:
+    """Returns index.json. Podman and containerd take the name of the image from it, umoci and skopeo the tag."""
     if name:
         entry["annotations"] = {IMAGE_NAME: str(name), REF_NAME: name.tag} if name.tag else {IMAGE_NAME: str(name)}
     return {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [entry]}

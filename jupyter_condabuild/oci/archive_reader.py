@@ -29,9 +29,9 @@ from jupyter_condabuild.oci.image import (
     Digest,
     Image,
     ImageConfig,
-    Index,
     Manifest,
 )
+from jupyter_condabuild.oci.index import Index
 
 IMAGE_NAME = "io.containerd.image.name"
 REF_NAME = "org.opencontainers.image.ref.name"
@@ -79,6 +79,15 @@ class Archive:
         if not self._is_oci:
             return ()
         return tuple(entry.digest for entry in Index.parse(self._json("index.json"), OCI_INDEX).manifests)
+
+    @property
+    def images(self) -> tuple[Descriptor, ...]:
+        """The images of an index in an OCI archive or layout; empty if it has only an image. Raises BadImage."""
+        if not self._is_oci:
+            return ()
+        entries = Index.parse(self._json("index.json"), OCI_INDEX).manifests
+        inner = [Index.parse(self._blob(entry), entry.media_type) for entry in entries if entry.media_type in INDEXES]
+        return tuple(image for index in inner for image in index.images)
 
     def image(self, architecture: str) -> Image:
         """Returns the image for a processor.
@@ -192,7 +201,8 @@ class Archive:
         listed = ", ".join(sorted(set(names))[:10])[:1000]
         contents = f" It contains {listed}." if listed else ""
         if not matches:
-            raise BadImage(f"{self._files.where} contains no image for {architecture}.{contents}")
+            hint = "Name an archive that has an image for this processor, or choose another platform."
+            raise BadImage(f"{self._files.where} contains no image for {architecture}.{contents}", hint)
         raise BadImage(
             f"{self._files.where} contains several images.{contents}", "Use an archive that contains only one image."
         )

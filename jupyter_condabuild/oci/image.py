@@ -1,9 +1,9 @@
-"""The data types of container images: Digest, Descriptor, Manifest, Index, ImageConfig, Image, Reference.
+"""The data types of container images: Digest, Descriptor, Manifest, ImageConfig, Image, Reference.
 
 The bytes of a manifest are its identity. A parsed manifest keeps the bytes that were received, and the code never
 serialises it again.
 
-Source: OCI image-spec v1.1 (descriptor.md, manifest.md, image-index.md, config.md) and distribution-spec v1.1.
+Source: OCI image-spec v1.1 (descriptor.md, manifest.md, config.md) and distribution-spec v1.1.
 """
 
 from __future__ import annotations
@@ -119,7 +119,8 @@ def _digest(text: object, document: str) -> Digest:
         raise BadDigest(f"A digest in the {document} is not valid: {error.message}", BadImage.default_hint) from None
 
 
-def _object(raw: bytes, document: str) -> dict[str, Any]:
+def json_object(raw: bytes, document: str) -> dict[str, Any]:
+    """Parses a JSON object of at most `MOST_JSON` bytes. Raises BadImage; `document` names it in the message."""
     if len(raw) > MOST_JSON:
         raise BadImage(f"The {document} has {len(raw)} bytes. The limit is {MOST_JSON} bytes.")
     try:
@@ -159,7 +160,7 @@ class Manifest:
             BadImage: `raw` is not an image manifest.
             BadDigest: a digest in the manifest is not valid.
         """
-        value = _object(raw, "manifest")
+        value = json_object(raw, "manifest")
         kind = value.get("mediaType") or media_type or OCI_MANIFEST
         if kind not in MANIFESTS or not isinstance(value.get("layers"), list):
             raise BadImage(f"The document is not an image manifest (media type {str(kind)[:100]!r}).")
@@ -193,46 +194,6 @@ class Manifest:
 
 
 @dataclass(frozen=True)
-class Index:
-    """An image index (image-index.md): a list of manifests, for example one manifest for each platform of an image."""
-
-    raw: bytes
-    media_type: str
-    manifests: tuple[Descriptor, ...]
-
-    @classmethod
-    def parse(cls, raw: bytes, media_type: str = "") -> Index:
-        """Parses an image index.
-
-        Args:
-            raw: the JSON document.
-            media_type: the media type of the document, used if the document itself has no ``mediaType``.
-
-        Raises:
-            BadImage: `raw` is not an image index.
-            BadDigest: a digest in the index is not valid.
-        """
-        value = _object(raw, "image index")
-        kind = value.get("mediaType") or media_type or OCI_INDEX
-        if kind not in INDEXES or not isinstance(value.get("manifests"), list):
-            raise BadImage(f"The document is not an image index (media type {str(kind)[:100]!r}).")
-        return cls(raw, kind, tuple(Descriptor.parse(entry) for entry in value["manifests"]))
-
-    def select(self, architecture: str, os: str = "linux") -> Descriptor:
-        """Returns the descriptor of the manifest for a platform. Raises BadImage if the index has none.
-
-        Args:
-            architecture: GOARCH name of the processor, such as ``amd64``.
-            os: GOOS name of the operating system.
-        """
-        for entry in self.manifests:
-            platform = entry.platform or {}
-            if platform.get("architecture") == architecture and platform.get("os") == os:
-                return entry
-        raise BadImage(f"The image has no variant for {os}/{architecture}.")
-
-
-@dataclass(frozen=True)
 class ImageConfig:
     """An image configuration (config.md).
 
@@ -245,7 +206,7 @@ class ImageConfig:
     @classmethod
     def parse(cls, raw: bytes) -> ImageConfig:
         """Parses a JSON document. Raises BadImage or BadDigest if `raw` is not a valid image configuration."""
-        value = _object(raw, "image configuration")
+        value = json_object(raw, "image configuration")
         try:
             diff_ids = tuple(_digest(text, "image configuration") for text in value["rootfs"]["diff_ids"] or [])
         except (KeyError, TypeError):

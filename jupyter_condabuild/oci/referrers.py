@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from jupyter_condabuild.errors import BadImage, CondaBuildError, ContentMismatch, ImageError, RegistryNotFound
-from jupyter_condabuild.oci.image import OCI_INDEX, OCI_MANIFEST, Descriptor, Digest, Index, Manifest, canonical_json
+from jupyter_condabuild.oci.image import OCI_INDEX, OCI_MANIFEST, Descriptor, Digest, Manifest, canonical_json
+from jupyter_condabuild.oci.index import Index
 from jupyter_condabuild.oci.repository import Repository
 
 EMPTY = b"{}"

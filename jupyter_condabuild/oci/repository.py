@@ -25,16 +25,16 @@ from jupyter_condabuild.errors import (
     UsageError,
 )
 from jupyter_condabuild.oci.http_errors import SUCCESS, status_text
-from jupyter_condabuild.oci.image import INDEXES, MANIFESTS, Descriptor, Digest, Index, Manifest
-from jupyter_condabuild.oci.names import TAG, checked_name, checked_target
+from jupyter_condabuild.oci.image import INDEXES, MANIFESTS, Descriptor, Digest, Manifest
+from jupyter_condabuild.oci.index import Index
+from jupyter_condabuild.oci.names import TAG, checked_name, checked_target, is_note
 from jupyter_condabuild.oci.tokens import Access
 
 if TYPE_CHECKING:
     from jupyter_condabuild.oci.transport import Answer, Transport
     from jupyter_condabuild.oci.upload import Session
 
-TAGS_PER_PAGE = 1000
-MAX_PAGES = 1000
+TAGS_PER_PAGE = MAX_PAGES = 1000
 Outcome = Literal["present", "mounted", "uploaded"]
 _TYPES = (*MANIFESTS, *INDEXES)
 _ACCEPT = ", ".join(_TYPES)
@@ -268,7 +268,7 @@ class Repository:
     def tags(self) -> list[str]:
         """Returns the tags of images in the order of the registry ("Listing Tags").
 
-        The tags of lists of referrers are left out ("Referrers Tag Schema").
+        The tags of lists of referrers ("Referrers Tag Schema") and of notes (`names.note_tag`) are left out.
         """
         doing = f"list the tags of {self.name}"
         url = f"tags/list?n={TAGS_PER_PAGE}"
@@ -277,8 +277,8 @@ class Repository:
             answer = self.request("GET", url, doing, {200})
             tags += self._tags_in(answer, doing)
             link = re.match(r'\s*<([^>]*)>\s*;[^,]*\brel="?next\b', answer.headers.get("link", ""))
-            if link is None:
-                return [tag for tag in tags if not _REFERRERS_TAG.fullmatch(tag)]
+            if not link:
+                return [tag for tag in tags if not (_REFERRERS_TAG.fullmatch(tag) or is_note(tag))]
             url = self._transport.locate(answer, doing, link[1])
         raise RegistryFault(f"Could not {doing} at {self.host}: the list has no end.")
 

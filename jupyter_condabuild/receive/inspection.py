@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from jupyter_condabuild.conda.lockfile import Lockfile
 from jupyter_condabuild.errors import BadImage, CondaBuildError, EngineFault, EngineUnavailable
 from jupyter_condabuild.events import Report
 from jupyter_condabuild.image.configuration import BASE_DIGEST, BASE_NAME, LABEL_REQUESTED, Ours
-from jupyter_condabuild.image.opener import lock_in, made_by, open_image
+from jupyter_condabuild.image.opener import images_at, lock_in, made_by, open_image
+from jupyter_condabuild.image.platforms import architecture_of, name_of
 from jupyter_condabuild.oci.engine.containers import present_layers
 from jupyter_condabuild.oci.engine.daemon import Daemon
 from jupyter_condabuild.oci.image import LAYER_KEY, Image, ImageConfig
@@ -30,7 +31,8 @@ class Inspection:
     `missing` is the size in bytes of the layers that the engine of this machine lacks; None if no engine answers.
     `lockfile` is the lock file inside the image; None if jupyter-condabuild did not make the image. `voucher` names the
     reason why this user trusts the image: this machine has pushed it, or the user trusts its repository or its signer;
-    empty if there is none. `unproved` are the titles of the layers that are not made of packages alone.
+    empty if there is none. `unproved` are the titles of the layers that are not made of packages alone. `images` has
+    the digest of each image by platform, if the name has images for several.
     """
 
     location: ImageLocation
@@ -41,6 +43,7 @@ class Inspection:
     signature: Signature
     voucher: str = ""
     unproved: tuple[str, ...] = ()
+    images: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def digest(self) -> str:
@@ -89,6 +92,7 @@ class Inspection:
             "reference": str(self.location),
             "digest": self.digest,
             "platform": self.platform,
+            "images": dict(self.images),
             "size": self.size,
             "missing": self.missing,
             "environment": lockfile.digest if lockfile else "",
@@ -111,6 +115,8 @@ class Inspection:
 
     def _lines(self) -> list[str]:
         lines = [f"Digest {self.digest}.", self._builder(), self._contents()]
+        if self.images:
+            lines.append(f"The name has images for {listed(list(self.images))}.")
         if self.requested:
             lines.append(f"Asked for: {listed(self.requested, 12)}.")
         here = "" if self.missing is None else f", of which this machine lacks {size_text(self.missing)}"
@@ -151,7 +157,7 @@ def inspect(request: InspectRequest, job: JobContext) -> Inspection:
     """Describes an image with the resources of a job; see `run`."""
     location = request.reference
     assert location
-    image = open_image(location, job)
+    image = open_image(location, job, architecture_of(request.platform))
     config = ImageConfig.parse(image.config)
     signature, voucher = UNSIGNED, None
     if location.kind == "registry":
@@ -167,6 +173,7 @@ def inspect(request: InspectRequest, job: JobContext) -> Inspection:
         signature=signature,
         voucher=voucher.name if voucher else "",
         unproved=_unproved(image, config),
+        images={name_of(one): str(one.digest) for one in images_at(location, job)},
     )
 
 

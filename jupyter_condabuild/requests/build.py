@@ -18,6 +18,7 @@ from jupyter_condabuild.requests.exclude import check_patterns
 from jupyter_condabuild.requests.image_names import refuse_bare, refuse_digest
 from jupyter_condabuild.requests.option import Request, option
 from jupyter_condabuild.requests.outside import check_outside, refuse_system
+from jupyter_condabuild.requests.platforms import check_appending, check_platforms
 from jupyter_condabuild.requests.source import SourceRequest
 from jupyter_condabuild.settings import DEFAULT_BASE, Settings, default_store
 from jupyter_condabuild.system import owners
@@ -109,6 +110,8 @@ class RecipeRequest(SourceRequest):
 class ImageRequest(JobRequest, RecipeRequest):
     """The contents of an image of an environment, independent of the image's destinations.
 
+    `named_platforms` are the platforms that the user names: the image's name then has an image for each of them.
+    `platform` is the platform of one image; if it is given, the others do not count.
     `bytecode` compiles the modules of noarch Python packages and of pip packages. `layer_pool` is a repository in
     which the members of a lab share their layers. `layer_budget` is the highest number of package layers.
     `compression_level` is a level of isal, from 0 to 3. `overlay_max_bytes` limits the total size in bytes of the files
@@ -120,6 +123,15 @@ class ImageRequest(JobRequest, RecipeRequest):
 
     label: ClassVar[str] = "The image request"
 
+    platform: str = option("", client=True)
+    named_platforms: tuple[str, ...] = option(
+        (),
+        "the platform of the image, such as linux-64 or linux-aarch64 (default: this machine's, or the environment's); "
+        "an environment of another platform is solved again for it; a lock file may be for several (can be repeated: "
+        "one name then has an image for each platform)",
+        "--platform",
+        metavar="PLATFORM",
+    )
     cache_from: tuple[Reference, ...] = option(
         (),
         "an image whose layers may be reused (can be repeated)",
@@ -166,6 +178,14 @@ class ImageRequest(JobRequest, RecipeRequest):
         if not 0 <= self.compression_level <= 3:
             raise UsageError("compression_level must be from 0 to 3.")
         refuse_digest(self.reference)
+        check_platforms([part.platform for part in self.parts], self.engine)
+
+    @property
+    def parts(self) -> tuple[Self, ...]:
+        """The requests of the images, one for each platform. A request for one platform, or for none, is alone."""
+        if self.platform or not self.named_platforms:
+            return (replace(self, named_platforms=()) if self.named_platforms else self,)
+        return tuple(replace(self, platform=name, named_platforms=()) for name in dict.fromkeys(self.named_platforms))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -261,6 +281,7 @@ class BuildRequest(PlanRequest):
 
     `archive` is a path; the prefix ``docker-archive:`` selects the older format. `pull` makes the docker engine look
     for a newer image of the installer. `again` checks everything again, even if nothing changed since the last build.
+    `append_platform` keeps the images for other platforms that the name has in the registry.
     `identity` is the identity of the environment that the user has seen (see `planning.identity`): the build refuses
     any other environment. It is empty if the build takes the environment as it is.
     """
@@ -279,6 +300,11 @@ class BuildRequest(PlanRequest):
         below_root=True,
         parse=ImageLocation.parse_archive,
     )
+    append_platform: bool = option(
+        False,
+        "keep the images that the name has in the registry for other platforms, such as those of another machine",
+        "--append-platform",
+    )
     pull: bool = option(False, "docker engine: look for a newer image of the installer", "--pull", client=True)
     identity: str = option("", client=True)
     again: bool = option(
@@ -294,6 +320,13 @@ class BuildRequest(PlanRequest):
             raise UsageError("--push and --load need a name for the image.", "Add -t registry.lab.org/team/env:tag.")
         if self.push:
             refuse_bare(self.reference)
+        if self.append_platform:
+            check_appending(self.engine, push=self.push, elsewhere=self.load or self.archive is not None)
+        if len(self.parts) > 1 and self.archive and self.archive.kind == "docker-archive":
+            raise UsageError(
+                "A docker-archive has an image for one platform only.",
+                "Write an OCI archive (-o FILE.tar), or one archive for each platform.",
+            )
 
     @property
     def destination(self) -> Reference | None:

@@ -159,8 +159,9 @@ class RebaseRequest(JobRequest):
 class VerifyRequest(JobRequest):
     """An image that is made again from its lock file and compared with the result.
 
-    `base` is the place of the image's base; by default the base is fetched from the registry that the image names.
-    `all` makes every layer again, also those that this machine has made before.
+    `platform` chooses from the images of an index. `base` is the place of the image's base; by default the base is
+    fetched from the registry that the image names. `all` makes every layer again, also those that this machine has made
+    before.
     """
 
     label: ClassVar[str] = "The verify request"
@@ -181,6 +182,13 @@ class VerifyRequest(JobRequest):
         metavar="REFERENCE",
         client=True,
         below_root=True,
+    )
+    platform: str = option(
+        "",
+        "the platform of the image, if the name has images for several, such as linux-aarch64 (default: this "
+        "machine's)",
+        "--platform",
+        metavar="PLATFORM",
     )
     all: bool = option(
         False,

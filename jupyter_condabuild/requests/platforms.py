@@ -1,14 +1,16 @@
-"""OtherPlatformRequest: how close an environment must stay to the original when it is solved for another platform."""
+"""The platforms of an image: how close an environment of another stays to the original, and what several allow."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 from jupyter_condabuild.conda.cross.levels import TRIED
 from jupyter_condabuild.errors import UsageError
 from jupyter_condabuild.requests.option import Request, option
+from jupyter_condabuild.text import listed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,3 +46,31 @@ class OtherPlatformRequest(Request):
         """Raises UsageError for a version of CUDA that is none."""
         if self.cuda and not re.fullmatch(r"\d+\.\d+", self.cuda):
             raise UsageError(f"--cuda cannot be {self.cuda[:40]!r}.", "Write it as 12.4.")
+
+
+def check_platforms(platforms: Sequence[str], engine: str) -> None:
+    """Checks the platforms of a request that names several. Raises UsageError."""
+    if len(platforms) > 1 and engine == "docker":
+        raise UsageError(
+            f"The docker engine builds an image for one platform at a time, not for {listed(platforms)}.",
+            "Use --engine layers, which builds for each of them, or name one --platform.",
+        )
+
+
+def check_appending(engine: str, *, push: bool, elsewhere: bool) -> None:
+    """Checks a build that keeps the other images of a name. Raises UsageError.
+
+    Args:
+        push: whether the image goes to a registry.
+        elsewhere: whether it goes to an engine or an archive, too.
+    """
+    if engine == "docker":
+        raise UsageError(
+            "The docker engine replaces the image that a name has, and cannot add one for another platform.",
+            "Use --engine layers, or give the image of each platform a name of its own.",
+        )
+    if not push or elsewhere:
+        raise UsageError(
+            "--append-platform is for images in a registry.",
+            "Add --push, and leave out --load and -o; or build for all platforms at once: --platform for each of them.",
+        )

@@ -14,7 +14,7 @@ from jupyter_condabuild.requests.option import option
 
 @dataclass(frozen=True, kw_only=True)
 class InspectRequest(JobRequest):
-    """An image whose contents are described without a pull."""
+    """An image whose contents are described without a pull. `platform` chooses from the images of an index."""
 
     label: ClassVar[str] = "The inspect request"
 
@@ -24,6 +24,13 @@ class InspectRequest(JobRequest):
         metavar="REFERENCE",
         completed=True,
         parse=ImageLocation.parse_any,
+    )
+    platform: str = option(
+        "",
+        "the platform of the image, if the name has images for several, such as linux-aarch64 (default: this "
+        "machine's)",
+        "--platform",
+        metavar="PLATFORM",
     )
 
     def __post_init__(self) -> None:

@@ -40,6 +40,8 @@ export const LITTLE_BUILD = numbered([
     signature: '',
     signer: '',
     proof: null,
-    sent: null
+    sent: null,
+    images: null,
+    shared: 0
   }
 ]);

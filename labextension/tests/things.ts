@@ -21,7 +21,9 @@ export const RESULT: Finished = {
   signature: '',
   signer: '',
   proof: null,
-    sent: null
+    sent: null,
+    images: null,
+    shared: 0
 };
 
 export function aBuild(change: Partial<Build> = {}): Build {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from jupyter_condabuild.distribution.layer_index import LayerIndex, annotate, look_up
 from jupyter_condabuild.errors import RegistryFault
 from jupyter_condabuild.oci.image import OCI_CONFIG, OCI_INDEX, OCI_MANIFEST, Descriptor, Digest, Manifest
+from jupyter_condabuild.oci.index import Index
 from jupyter_condabuild.oci.registry import Registry
 from jupyter_condabuild.requests.job_context import JobContext
 from jupyter_condabuild.trust.vouchers import Vouchers
@@ -41,7 +43,7 @@ def known(connected: Registry, job: JobContext) -> Known:
 
     def look(*targets: tuple[str, str]) -> LayerIndex:
         found = [(connected.repository(name), target) for name, target in targets]
-        return look_up(found, connected.repository("team/env"), "v1", Vouchers(job))
+        return look_up(found, connected.repository("team/env"), "v1", Vouchers(job), "arm64")
 
     return look
 
@@ -90,7 +92,28 @@ def test_an_image_of_another_tool_is_ignored(fake_registry: FakeRegistry, known:
     media_type, value = ODD[name]
     raw = b"<html>" if value is None else json.dumps(value).encode()
     fake_registry.put_manifest(where, "v1", media_type, raw)
-    assert known((where, "v1"), ("team/env", "absent")) == LayerIndex()
+    assert replace(known((where, "v1"), ("team/env", "absent")), named=None) == LayerIndex()
+
+
+def test_each_image_of_an_index_is_read(fake_registry: FakeRegistry, known: Known) -> None:
+    """The current image is the one for the platform of the build. An image that the registry lacks is left out."""
+    entries = []
+    for processor in ("amd64", "arm64", "s390x"):
+        made = image(annotate(blob(processor.encode()), processor, TAR, []))
+        platform = {"os": "linux", "architecture": processor}
+        entries.append(replace(made.descriptor, platform=platform))
+        if processor != "s390x":
+            put(fake_registry, "team/env", str(made.descriptor.digest), made)
+    other = replace(blob(b"note"), media_type=OCI_MANIFEST, platform={"os": "unknown", "architecture": "unknown"})
+    index = Index.make(entries, Index.make([other]))
+    fake_registry.put_manifest("team/env", "v1", OCI_INDEX, index.raw)
+    found = known(("team/env", "v1"), ("team/env", str(index.descriptor.digest)))
+    assert found.claims.keys() == {"amd64", "arm64"}
+    assert [len(found.of(key)) for key in ("amd64", "arm64")] == [1, 1]
+    assert found.present == {Digest.of(data) for data in (b"amd64", b"arm64", b"{}")}
+    assert found.current == image(annotate(blob(b"arm64"), "arm64", TAR, []))
+    assert found.named == index
+    assert not fake_registry.times("GET", str(other.digest))
 
 
 @pytest.mark.parametrize("diff_id", ["", "sha256:short", "md5:" + "0" * 32])

@@ -11,7 +11,8 @@ import pytest
 
 from jupyter_condabuild.errors import BadImage, RegistryDenied, RegistryUnauthorized
 from jupyter_condabuild.oci import referrers
-from jupyter_condabuild.oci.image import Descriptor, Digest, Index, Manifest
+from jupyter_condabuild.oci.image import Descriptor, Digest, Manifest
+from jupyter_condabuild.oci.index import Index
 from jupyter_condabuild.oci.registry import Repository
 from tests.parts.registry.faults import FakeRegistry, Reply, Seen, spec_error
 from tests.parts.registry.pushing import connect, push_image

@@ -30,11 +30,11 @@ from jupyter_condabuild.oci.image import (
     OCI_INDEX,
     Descriptor,
     Digest,
-    Index,
     Manifest,
     Reference,
     canonical_json,
 )
+from jupyter_condabuild.oci.index import Index
 from jupyter_condabuild.oci.logins.credentials import ANONYMOUS
 from jupyter_condabuild.oci.registry import Registry, Repository, open_registry
 from tests.parts.registry.faults import Relay

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from jupyter_condabuild.oci import archive
 from jupyter_condabuild.oci.image import (
     OCI_LAYER_GZIP,
     Descriptor,
@@ -21,6 +22,7 @@ from jupyter_condabuild.oci.image import (
     Manifest,
     canonical_json,
 )
+from jupyter_condabuild.oci.index import Index, entry_of
 from tests.conftest import missing
 
 
@@ -63,6 +65,17 @@ def image(layers: Sequence[bytes], architecture: str = "amd64", **runtime: Any) 
     config = ImageConfig.parse(canonical_json(value))
     source = Memory({Digest.of(blob): blob for blob in blobs.values()})
     return Image(Manifest.make(config.descriptor, descriptors), config.raw, {d.digest: source for d in descriptors})
+
+
+def two_platforms(path: Path, content: bytes = b"1\n") -> str:
+    """Writes a base with an image for each of two processors, and returns it as a value of `--base`."""
+    images = [
+        image([programs(), tar({"etc/base": content + processor.encode()})], processor, Env=["PATH=/bin"])
+        for processor in ("amd64", "arm64")
+    ]
+    index = Index.make([entry_of(made.manifest, ImageConfig.parse(made.config)) for made in images])
+    archive.write_files(archive.index_entries(index, images, ""), path)
+    return f"oci-archive:{path}"
 
 
 def program(code: bytes) -> bytes:

@@ -27,7 +27,8 @@ from jupyter_condabuild.image.configuration import Ours
 from jupyter_condabuild.oci.engine.trace import Trace
 from jupyter_condabuild.oci.files import TarFiles
 from jupyter_condabuild.oci.http_errors import refusal
-from jupyter_condabuild.oci.image import OCI_LAYER_GZIP, Descriptor, Digest, ImageConfig, Index, Manifest, Reference
+from jupyter_condabuild.oci.image import OCI_LAYER_GZIP, Descriptor, Digest, ImageConfig, Manifest, Reference
+from jupyter_condabuild.oci.index import Index
 from jupyter_condabuild.oci.layer_reader import entries
 from jupyter_condabuild.oci.location import ImageLocation
 from jupyter_condabuild.oci.tokens import Challenge

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack
 
 from jupyter_condabuild import progress
-from jupyter_condabuild.distribution.destinations import deliver, open_destination
+from jupyter_condabuild.distribution.destinations import deliver, open_destination, replaced_platforms
 from jupyter_condabuild.distribution.push import GRACE_SECONDS, Push
 from jupyter_condabuild.distribution.rates import Rates
 from jupyter_condabuild.distribution.sboms import Sboms
@@ -47,25 +47,28 @@ _SCRIPTS_THERE = (
 )
 
 
-def build(request: BuildRequest, job: JobContext, scan: Scan | None) -> BuildResult:
+def build(request: BuildRequest, job: JobContext, scan: Scan | None, *, of_several: bool = False) -> BuildResult:
     """Builds the image of a request and delivers it to its destinations.
 
     If a registry lacks a blob that its own manifests name, the build runs a second time and asks for each blob.
 
     Args:
         scan: the scan of the environment, if there is one already.
+        of_several: whether the image is one of several, for which the caller makes an index. It then gets no name.
 
     Raises CondaBuildError of any kind.
     """
     try:
-        return _build(request, job, scan, trusting=True)
+        return _build(request, job, scan, trusting=True, of_several=of_several)
     except BlobGone as error:
         hint = "The build starts again, and asks the registries for each layer."
         job.report(Warning("blob-gone", error.message, hint))
-        return _build(request, job, None, trusting=False)
+        return _build(request, job, None, trusting=False, of_several=of_several)
 
 
-def _build(request: BuildRequest, job: JobContext, scan: Scan | None, *, trusting: bool) -> BuildResult:
+def _build(
+    request: BuildRequest, job: JobContext, scan: Scan | None, *, trusting: bool, of_several: bool
+) -> BuildResult:
     """Runs one attempt. With `trusting`, the blobs that the manifests of a registry name count as present there."""
     started = time.monotonic()
     with ExitStack() as attempt:
@@ -74,7 +77,7 @@ def _build(request: BuildRequest, job: JobContext, scan: Scan | None, *, trustin
         attempt.callback(threads.shutdown, wait=False, cancel_futures=True)
         base_future = threads.submit(resolve, request.base, host_architecture(), job)
         destination_future = threads.submit(
-            open_destination, request, job, trusting=trusting, present=not request.again
+            open_destination, request, job, trusting=trusting, present=not request.again, of_several=of_several
         )
         attempt.callback(lambda: wait((base_future, destination_future), GRACE_SECONDS))
         verified = verified_packages.read(job.store, request.prefix) if request.prefix else {}
@@ -86,6 +89,9 @@ def _build(request: BuildRequest, job: JobContext, scan: Scan | None, *, trustin
             base = base_future.result() if is_native else resolve(request.base, inputs.architecture, job)
             destination = destination_future.result()
         push = attempt.enter_context(destination.push(job)) if request.push else None
+        if push and request.reference and not of_several:
+            for warning in replaced_platforms(destination.index.named, request.reference, {inputs.architecture}):
+                job.report(warning)
 
         def ready(layer: ReadyLayer) -> None:
             if push:
@@ -127,9 +133,8 @@ def _build(request: BuildRequest, job: JobContext, scan: Scan | None, *, trustin
             for layer in above.layers:
                 ready(layer)
         image = assemble(base, above, inputs, request)
-        current = destination.index.current
         sboms = None
-        if push and (request.again or current is None or current.raw != image.manifest.raw):
+        if push and (request.again or not destination.has(image.manifest)):
             sboms = attempt.enter_context(Sboms(push.repository, job.report))
             sboms.write(image.manifest.descriptor.digest, lambda: _bill(image, inputs, above))
         audit.finish(time.monotonic() - started)
@@ -152,7 +157,8 @@ def _build(request: BuildRequest, job: JobContext, scan: Scan | None, *, trustin
         stale=above.stale,
         sent=_sent(push, base, above) if push else None,
     )
-    job.report(finished)
+    if not of_several:
+        job.report(finished)
     return BuildResult(finished, image, above.layers, str(base.named or ""))
 
 

@@ -47,9 +47,9 @@ def work(
             items[sending("configuration")] = CONFIGURATION
     size = sum(made.values()) + sum(ready.descriptor.size for ready in found.values())
     size += sum(layer.size for layer in base.layers)
-    if request.load:
+    if request.load and not destination.of_several:
         items[LOADING] = size
-    if request.archive:
+    if request.archive and not destination.of_several:
         items[EXPORTING] = size
     return items
 

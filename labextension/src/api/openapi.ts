@@ -1331,7 +1331,14 @@ export interface components {
             proof: components["schemas"]["Proof"] | null;
             /** @description Where the pushed bytes came from. Null if the image was not pushed, and with the docker engine. */
             sent: components["schemas"]["Sent"] | null;
+            images: components["schemas"]["PlatformImages"];
+            /** @description The bytes that images for several platforms save, because they share layers. */
+            shared: number;
         };
+        /** @description The digest of the image for each platform, if the name has an index of images: `digest` is then that of the index. Otherwise null. */
+        PlatformImages: {
+            [key: string]: components["schemas"]["Digest"];
+        } | null;
         Sent: {
             /** @description Bytes of the base image. */
             base: number;
@@ -1381,6 +1388,8 @@ export interface components {
             signer: string;
             proof: components["schemas"]["Proof"] | null;
             sent: components["schemas"]["Sent"] | null;
+            images: components["schemas"]["PlatformImages"];
+            shared: number;
         };
         /** @description The build ended without an image. */
         FailedEvent: {

@@ -28,7 +28,7 @@ from jupyter_condabuild.oci.image import (
 )
 from tests.parts.small_image import ETC, NAME, OPT, Memory, image, members, run, three_layers
 
-SCHEMAS = json.loads((Path(__file__).parents[1] / "schemas" / "oci.json").read_text())
+SCHEMAS = json.loads((Path(__file__).parents[2] / "schemas" / "oci.json").read_text())
 KINDS: list[Kind] = ["oci-archive", "docker-archive"]
 
 

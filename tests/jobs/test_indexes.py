@@ -1,0 +1,283 @@
+"""The commands that read or change an image know names that have an image for each platform."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jupyter_condabuild.errors import BadImage, BaseUnavailable, UsageError
+from jupyter_condabuild.events import Event, Finished, Progress
+from jupyter_condabuild.jobs import diff, licenses, nightly_base, rebase, replacement
+from jupyter_condabuild.oci.image import Manifest
+from jupyter_condabuild.oci.index import Index
+from jupyter_condabuild.oci.referrers import referrers
+from jupyter_condabuild.receive import inspection
+from jupyter_condabuild.requests.build import BaseRequest
+from jupyter_condabuild.requests.others import DiffRequest, LicensesRequest, RebaseRequest
+from jupyter_condabuild.requests.receive import InspectRequest
+from jupyter_condabuild.trust.dsse import MEDIA_TYPE
+from tests.parts.builds import Package, Workshop, small_channel
+from tests.parts.channel.channel import Channel
+from tests.parts.channel.package import File, Metadata
+from tests.parts.jobs import request, silent, verified
+from tests.parts.registry.pushing import connect
+from tests.parts.small_image import two_platforms
+
+BOTH = ("linux-64", "linux-aarch64")
+PACKAGES: list[Package] = [
+    (Metadata("shared", "1.0", noarch="generic"), [File("share/shared", b"shared" * 9000)]),
+    (Metadata("native", "1.0"), [File("lib/native", b"x86" * 5000)]),
+    (Metadata("native", "1.0", platform="linux-aarch64"), [File("lib/native", b"arm" * 5000)]),
+]
+
+
+def two_platform_lock(path: Path, channel: Channel) -> Path:
+    """Writes a conda-lock.yml of all packages of a channel, for both platforms."""
+    packages = [
+        {
+            "name": archive.name.split("-")[0],
+            "version": "1.0",
+            "manager": "conda",
+            "platform": platform,
+            "dependencies": {},
+            "url": archive.as_uri(),
+            "hash": {"sha256": hashlib.sha256(archive.read_bytes()).hexdigest()},
+            "category": "main",
+            "optional": False,
+        }
+        for platform in BOTH
+        for archive in channel.archives
+        if archive.parent.name in (platform, "noarch")
+    ]
+    metadata = {
+        "content_hash": dict.fromkeys(BOTH, "0" * 64),
+        "channels": [{"url": channel.url, "used_env_vars": []}],
+        "platforms": list(BOTH),
+        "sources": [],
+    }
+    path.write_text(json.dumps({"version": 1, "metadata": metadata, "package": packages}))
+    return path
+
+
+@pytest.fixture
+def lockfile(tmp_path: Path) -> Path:
+    """A lock file for two platforms, with one package for all platforms and one for each."""
+    (tmp_path / "channel/linux-aarch64").mkdir(parents=True)
+    channel = small_channel(tmp_path / "channel", PACKAGES)
+    return two_platform_lock(tmp_path / "conda-lock.yml", channel)
+
+
+@pytest.fixture
+def workshop(tmp_path: Path) -> Workshop:
+    """An empty store, and a base for two processors."""
+    return Workshop(tmp_path, two_platforms(tmp_path / "base.tar", b"1\n"))
+
+
+@pytest.fixture
+def newer(tmp_path: Path) -> str:
+    """Another base for two processors."""
+    return two_platforms(tmp_path / "newer.tar", b"2\n")
+
+
+@pytest.fixture
+def name(registry: str) -> str:
+    """A repository for one test."""
+    return f"{registry}/indexes/{uuid.uuid4().hex}"
+
+
+def document(reference: str) -> Manifest | Index:
+    """Returns what a tag or digest has in the registry."""
+    host, _, rest = reference.partition("/")
+    repository, _, tag = rest.partition("@") if "@" in rest else rest.partition(":")
+    with connect(host) as registry:
+        return registry.repository(repository).manifest(tag)
+
+
+def rebased(workshop: Workshop, **options: Any) -> tuple[Finished, list[Event]]:
+    """Rebases an image with the store of the workshop."""
+    events: list[Event] = []
+    return rebase.run(request(RebaseRequest, store_dir=workshop.store, **options), events.append), events
+
+
+def night(workshop: Workshop, reference: str, lockfile: Path, day: str, **options: Any) -> nightly_base.BaseResult:
+    """Makes the base of a day."""
+    given = {"base": workshop.base, "store_dir": workshop.store, "named_platforms": BOTH, "trusted_repositories": ["*"]}
+    asked = request(BaseRequest, reference=reference, lockfile=lockfile, **{**given, **options})
+    return nightly_base.refresh(asked, day, silent)
+
+
+def test_a_rebase_gives_the_index_that_a_build_on_the_new_base_gives(
+    workshop: Workshop, lockfile: Path, name: str, newer: str
+) -> None:
+    """Each image is on the base for its platform, and has a receipt. One progress and one result end the job."""
+    workshop.build(lockfile, named_platforms=BOTH, reference=f"{name}:old", push=True)
+    done, events = rebased(workshop, reference=f"{name}:old", base=newer, target=f"{name}:new")
+    workshop.build(lockfile, named_platforms=BOTH, reference=f"{name}:built", push=True, base=newer)
+    index = document(f"{name}:new")
+    assert isinstance(index, Index)
+    assert index.raw == document(f"{name}:built").raw
+    assert (done.digest, (done.images or {}).keys()) == (str(index.descriptor.digest), set(BOTH))
+    assert done.shared > 0
+    assert [event for event in events if isinstance(event, Finished)] == [done]
+    progress = [event for event in events if isinstance(event, Progress) and event.subject == "build"]
+    assert len({event.total for event in progress}) == 1
+    assert progress[-1].complete == progress[-1].total
+    host, _, repository = name.partition("/")
+    with connect(host) as registry:
+        for image in index.images:
+            assert referrers(registry.repository(repository), image.digest, MEDIA_TYPE)
+
+
+def test_a_rebase_keeps_an_image_that_another_machine_adds_meanwhile(
+    workshop: Workshop, lockfile: Path, name: str, newer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The tag is read again before it is written."""
+    workshop.build(lockfile, named_platforms=BOTH, reference=f"{name}:both", push=True)
+    workshop.build(lockfile, named_platforms=["linux-64"], reference=f"{name}:v1", push=True)
+    both = document(f"{name}:both")
+    assert isinstance(both, Index)
+    amd, arm = both.images
+    host, _, repository = name.partition("/")
+    with connect(host) as registry:
+        registry.repository(repository).push_manifest(Index.make([amd]), "v1")
+    make = rebase._rebase
+
+    def meanwhile(*given: Any, **options: Any) -> Any:
+        with connect(host) as registry:
+            registry.repository(repository).push_manifest(Index.make([amd, arm]), "v1")
+        return make(*given, **options)
+
+    monkeypatch.setattr(rebase, "_rebase", meanwhile)
+    done, _ = rebased(workshop, reference=f"{name}:v1", base=newer)
+    after = document(f"{name}:v1")
+    assert isinstance(after, Index)
+    assert after.images[1] == arm
+    assert after.images[0] != amd
+    assert (done.images or {}).keys() == set(BOTH)
+
+
+def test_a_base_without_one_of_the_platforms_changes_nothing(
+    workshop: Workshop, lockfile: Path, name: str, small_base: str
+) -> None:
+    """The refusal names the platform."""
+    workshop.build(lockfile, named_platforms=BOTH, reference=f"{name}:v1", push=True)
+    before = document(f"{name}:v1").raw
+    with pytest.raises(BaseUnavailable, match="arm64"):
+        rebased(workshop, reference=f"{name}:v1", base=small_base)
+    assert document(f"{name}:v1").raw == before
+
+
+def test_other_versions_in_an_index_are_refused_with_the_next_step(
+    workshop: Workshop, lockfile: Path, name: str
+) -> None:
+    """rebase --replace is for one image, which has a digest."""
+    workshop.build(lockfile, named_platforms=BOTH, reference=f"{name}:v1", push=True)
+    asked = request(RebaseRequest, reference=f"{name}:v1", replace=["native=2.0"], store_dir=workshop.store)
+    with pytest.raises(BadImage, match="index of images for several platforms") as caught:
+        replacement.run(asked, silent)
+    assert "by digest" in caught.value.hint
+
+
+def test_the_nightly_base_is_for_all_platforms(workshop: Workshop, lockfile: Path, name: str, newer: str) -> None:
+    """The second night only rebases the base, and the image of the users with all of its platforms."""
+    first = night(workshop, f"{name}:v1", lockfile, "20260101")
+    assert not first.rebased
+    assert document(f"{name}:base-20260101").raw == document(f"{name}:latest-base").raw
+    workshop.build(lockfile, named_platforms=BOTH, reference=f"{name}:v1", push=True)
+    before = document(f"{name}:v1")
+    second = night(workshop, f"{name}:v1", lockfile, "20260102", base=newer)
+    assert (second.rebased, second.moved) == (True, f"{name}:v1")
+    for tag in ("v1", "latest-base", "base-20260102"):
+        index = document(f"{name}:{tag}")
+        assert isinstance(index, Index)
+        assert index.platforms == ("linux/amd64", "linux/arm64")
+    assert document(f"{name}:v1").raw != before.raw
+    with pytest.raises(UsageError, match="--without") as caught:
+        night(workshop, f"{name}:v1", lockfile, "20260103", without=["native"])
+    assert "--platform" in caught.value.hint
+
+
+def test_an_old_base_goes_with_its_images(workshop: Workshop, lockfile: Path, name: str, newer: str) -> None:
+    """An image that a kept name has stays, also if a removed index has it, too."""
+    night(workshop, f"{name}:v1", lockfile, "20260101")
+    old = document(f"{name}:base-20260101")
+    assert isinstance(old, Index)
+    amd, arm = old.images
+    host, _, repository = name.partition("/")
+    with connect(host) as registry:
+        place = registry.repository(repository)
+        place.push_manifest(place.manifest(str(arm.digest)), "mine")
+        second = night(workshop, f"{name}:v1", lockfile, "20260102", base=newer, keep=1)
+        assert second.removed == ("base-20260101",)
+        assert place.head("base-20260101") is None
+        assert place.head(str(amd.digest)) is None
+        assert place.head("mine") == place.head(str(arm.digest)) is not None
+
+
+@pytest.fixture
+def archived(workshop: Workshop, lockfile: Path, tmp_path: Path) -> Path:
+    """An archive with an index."""
+    workshop.build(lockfile, named_platforms=BOTH, archive=str(tmp_path / "index.tar"))
+    return tmp_path / "index.tar"
+
+
+def test_verify_proves_the_image_for_the_platform(
+    workshop: Workshop, lockfile: Path, name: str, archived: Path
+) -> None:
+    """By default it is that of this machine. Nothing of another platform runs."""
+    workshop.build(lockfile, named_platforms=BOTH, reference=f"{name}:v1", push=True)
+    index = document(f"{name}:v1")
+    assert isinstance(index, Index)
+    for place in (f"{name}:v1", archived):
+        for platform, image in zip(("", "linux-aarch64"), index.images, strict=True):
+            found = verified(place, workshop.store, platform=platform, base=workshop.base)
+            assert (found.digest, found.is_verified) == (str(image.digest), True)
+    with pytest.raises(BadImage, match="linux/ppc64le, only for linux/amd64, linux/arm64") as caught:
+        verified(f"{name}:v1", workshop.store, platform="linux-ppc64le")
+    assert "--platform" in caught.value.hint
+    with pytest.raises(UsageError, match="An image cannot be for 'osx-64'"):
+        verified(f"{name}:v1", workshop.store, platform="osx-64")
+
+
+def test_inspect_lists_the_platforms(workshop: Workshop, lockfile: Path, name: str, archived: Path) -> None:
+    """The description is that of the image for the platform; the digests of all images are there."""
+    workshop.build(lockfile, named_platforms=BOTH, reference=f"{name}:v1", push=True)
+    index = document(f"{name}:v1")
+    assert isinstance(index, Index)
+    images = dict(zip(BOTH, (str(image.digest) for image in index.images), strict=True))
+    for place in (f"{name}:v1", archived):
+        for platform, shown in (("", "linux/amd64"), ("linux-aarch64", "linux/arm64")):
+            asked = request(InspectRequest, reference=place, store_dir=workshop.store, platform=platform)
+            found = inspection.run(asked, silent)
+            summary = found.summary()
+            assert (summary["platform"], summary["images"]) == (shown, images)
+            assert summary["digest"] == images[platform or "linux-64"]
+            assert "The name has images for linux-64, linux-aarch64." in found.text()
+    asked = request(InspectRequest, reference=f"{name}@{images['linux-64']}", store_dir=workshop.store)
+    assert inspection.run(asked, silent).summary()["images"] == {}
+
+
+def test_diff_and_licenses_read_the_image_for_the_platform(workshop: Workshop, lockfile: Path, name: str) -> None:
+    """An image of the index is what the lock file has for its platform. The index is known by its digest, too."""
+    workshop.build(lockfile, named_platforms=BOTH, reference=f"{name}:v1", push=True)
+    digest = str(document(f"{name}:v1").descriptor.digest)
+    for platform in BOTH:
+        for image in (f"{name}:v1", digest):
+            options = {"store_dir": workshop.store, "platform": platform}
+            found = diff.run(request(DiffRequest, before=lockfile, after=image, **options), silent)
+            assert found.platforms == (platform, platform)
+            assert (found.changes, found.same) == ((), 2)
+        listed = licenses.run(request(LicensesRequest, source=f"{name}:v1", **options), silent)
+        assert [package.name for package in listed.packages] == ["native", "shared"]
+    index = document(f"{name}:v1")
+    assert isinstance(index, Index)
+    one, other = (f"{name}@{image.digest}" for image in index.images)
+    across = diff.run(request(DiffRequest, before=one, after=other, store_dir=workshop.store), silent)
+    assert across.platforms == BOTH
+    with pytest.raises(BadImage, match="is an image for linux/amd64, not for linux/arm64"):
+        licenses.run(request(LicensesRequest, source=one, platform="linux-aarch64", store_dir=workshop.store), silent)
