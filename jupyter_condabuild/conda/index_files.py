@@ -32,6 +32,7 @@ class IndexFile:
 
     `version` is a `packaging.version.Version`, and `tags` are of `packaging.tags.Tag`. `has_metadata` says whether the
     index gives the METADATA of the wheel alone, and `metadata_sha256` is the hash of the METADATA; empty if unknown.
+    `size` is the size in bytes; 0 if the index does not tell it (PEP 700).
     """
 
     filename: str
@@ -42,6 +43,7 @@ class IndexFile:
     has_metadata: bool = False
     metadata_sha256: str = ""
     is_yanked: bool = False
+    size: int = 0
 
 
 def files_of(name: str, index: str) -> Iterator[IndexFile]:
@@ -71,13 +73,15 @@ def _file(entry: Mapping[str, Any], page: str) -> tuple[IndexFile, str]:
 
     filename, url = str(entry["filename"]), scrub_url(urljoin(page, "" + entry["url"]))
     sha256, is_yanked = str(entry["hashes"]["sha256"]).lower(), bool(entry.get("yanked"))
+    size = entry.get("size")
+    size = size if isinstance(size, int) and size > 0 else 0
     if not filename.endswith(".whl"):
         name, version = parse_sdist_filename(filename)
-        return IndexFile(filename, version, url, sha256, is_yanked=is_yanked), canonical_name(name)
+        return IndexFile(filename, version, url, sha256, is_yanked=is_yanked, size=size), canonical_name(name)
     name, version, _, tags = parse_wheel_filename(filename)
     said = entry.get("core-metadata", entry.get("dist-info-metadata"))
     known = str(said.get("sha256") or "").lower() if isinstance(said, dict) else ""
-    return IndexFile(filename, version, url, sha256, tags, bool(said), known, is_yanked), canonical_name(name)
+    return IndexFile(filename, version, url, sha256, tags, bool(said), known, is_yanked, size), canonical_name(name)
 
 
 def metadata_of(file: IndexFile) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from jupyter_condabuild.conda.channels import UNKNOWN
 from jupyter_condabuild.conda.cross.levels import Level
@@ -11,7 +11,7 @@ from jupyter_condabuild.conda.cross.source import installed
 from jupyter_condabuild.conda.cross.substitution import Row, Substitution
 from jupyter_condabuild.conda.cross.target import ARCHITECTURES, Target, cuda_of
 from jupyter_condabuild.conda.cross.translation import translate
-from jupyter_condabuild.conda.cross.wheels import translate_pip
+from jupyter_condabuild.conda.cross.wheels import WheelBytes, translate_pip
 from jupyter_condabuild.conda.lockfile import Choices, Lockfile, of_packages
 from jupyter_condabuild.conda.locking import pip_package
 from jupyter_condabuild.conda.prefix.environment import Environment
@@ -28,6 +28,7 @@ class OtherPlatform:
     lockfile: Lockfile
     substitution: Substitution
     sources_only: tuple[str, ...] = ()
+    wheel_bytes: WheelBytes = field(default_factory=WheelBytes)
 
     @property
     def warnings(self) -> Iterator[Warning]:
@@ -95,4 +96,4 @@ def for_platform(
     packages = [pip_package(package) for package in pip.packages]
     made = of_packages(platform, found.lockfile.conda, packages, found.lockfile.requested)
     made = replace(made, choices=Choices(channels=tuple(channels)))
-    return OtherPlatform(made, substitution, pip.sources_only)
+    return OtherPlatform(made, substitution, pip.sources_only, pip.wheel_bytes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import sys
 import uuid
 from collections.abc import Iterator
@@ -11,9 +12,11 @@ import docker
 import pytest
 
 from jupyter_condabuild.conda.formats import load
+from jupyter_condabuild.engines.layers.forecast import Part
 from jupyter_condabuild.errors import LockfileError, NotCompatible
 from jupyter_condabuild.events import Log
 from jupyter_condabuild.jobs import export, lock, plan
+from jupyter_condabuild.jobs.plan import LayersPreview
 from jupyter_condabuild.requests.others import ExportRequest, LockRequest
 from tests.parts.builds import Workshop
 from tests.parts.channel import platforms
@@ -108,6 +111,32 @@ def test_wheels_of_the_platform_are_in_the_image(
     image = workshop.image(locked(mac, tmp_path / "mac.lock"), platform="linux-64")
     assert b"manylinux2014_x86_64" in image.read(f"opt/env/{SITE}/fast.py")
     assert f"{SITE}/pure.py" in image.tree()
+
+
+def test_the_plan_counts_wheels_and_carried_files(mac: Path, workshop: Workshop, index: WheelIndex) -> None:
+    """Before a build about, as the index tells the sizes of wheels; after it exactly. No wheel is fetched for it."""
+    index.wheel("big", files={"big.bin": random.Random(1).randbytes(300_000)})
+    with_pip(mac, index, "big")
+    (mac / "share").mkdir(exist_ok=True)
+    (mac / "share/own.bin").write_bytes(random.Random(2).randbytes(200_000))
+    planned = plan_request(
+        prefix=mac, base=workshop.base, store_dir=workshop.store, platform="linux-64", bytecode=False
+    )
+
+    def files() -> Part:
+        preview = plan.run(planned, silent)
+        assert isinstance(preview, LayersPreview)
+        (part,) = (part for part in preview.forecast.parts if part.kind == "files")
+        return part
+
+    before = files()
+    assert before.state == "built"
+    assert not [request for request in index.host.seen if request.endswith(".whl")]
+    image = workshop.image(mac, platform="linux-64", bytecode=False)
+    made = image.manifest["layers"][-1]["size"]
+    assert abs(before.size - made) < 0.15 * made
+    after = files()
+    assert (after.size, after.state) == (made, "kept")
 
 
 def test_a_package_without_a_wheel_is_refused_by_the_layers_engine(

@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from jupyter_condabuild.conda.cross.counterparts import pip_counterpart
@@ -35,6 +35,13 @@ _GLIBC_FLOOR = 5  # manylinux1 is glibc 2.5
 _LEGACY = {17: "manylinux2014", 12: "manylinux2010", 5: "manylinux1"}
 
 
+class WheelBytes(NamedTuple):
+    """The total sizes in bytes of wheels for all systems, and of wheels for one, as far as indexes tell them."""
+
+    pure: int = 0
+    native: int = 0
+
+
 @dataclass(frozen=True)
 class Translated:
     """The pip packages for the other platform, their rows, and the names of those that have only sources there."""
@@ -42,6 +49,7 @@ class Translated:
     packages: tuple[PipPackage, ...] = ()
     rows: tuple[Row, ...] = ()
     sources_only: tuple[str, ...] = ()
+    wheel_bytes: WheelBytes = field(default_factory=WheelBytes)
 
 
 @dataclass
@@ -92,6 +100,7 @@ class _Translation:
         self._rows: list[Row] = []
         self._done: dict[str, PipPackage] = {}
         self._sources: list[str] = []
+        self._wheel_bytes = WheelBytes()
         self._index = PYPI
 
     def run(self) -> Translated:
@@ -133,6 +142,7 @@ class _Translation:
             tuple(sorted(self._done.values())),
             tuple(sorted(self._rows, key=lambda row: row.name)),
             tuple(self._sources),
+            self._wheel_bytes,
         )
 
     def _of_archive(self, package: PipPackage, tags: frozenset[Any]) -> Row:
@@ -147,6 +157,10 @@ class _Translation:
     def _keep(self, item: _Wanted, file: IndexFile, before: PipPackage | None) -> None:
         version = str(file.version) if not item.version else item.version
         self._done[item.name] = PipPackage(item.name, version, file.url, item.index, file.sha256)
+        if file.tags:
+            pure, native = self._wheel_bytes
+            is_pure = any(tag.platform == "any" for tag in file.tags)
+            self._wheel_bytes = WheelBytes(pure + file.size * is_pure, native + file.size * (not is_pure))
         if not file.tags:
             self._sources.append(item.name)
             why = "only a source distribution, which is built at the installation"

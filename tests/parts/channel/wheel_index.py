@@ -65,7 +65,13 @@ class WheelIndex:
         """Publishes a file."""
         self.host.files[f"/files/{filename}"] = data
         digest = hashlib.sha256(data).hexdigest()
-        entry = {"filename": filename, "url": f"../../files/{filename}", "hashes": {"sha256": digest}, **members}
+        entry = {
+            "filename": filename,
+            "url": f"../../files/{filename}",
+            "hashes": {"sha256": digest},
+            "size": len(data),
+            **members,
+        }
         self.entries.setdefault(name, []).append(entry)
         answer = {"meta": {"api-version": "1.1"}, "name": name, "files": self.entries[name]}
         self.host.files[f"/simple/{name}/"] = json.dumps(answer).encode()
