@@ -8,12 +8,13 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+import docker
 import pytest
 
 from jupyter_condabuild.errors import BadImage, BaseUnavailable, UsageError
-from jupyter_condabuild.events import Event, Finished, Progress
+from jupyter_condabuild.events import Event, Finished, Log, Progress
 from jupyter_condabuild.jobs import diff, licenses, nightly_base, rebase, replacement
-from jupyter_condabuild.oci.image import Manifest
+from jupyter_condabuild.oci.image import Descriptor, Manifest
 from jupyter_condabuild.oci.index import Index
 from jupyter_condabuild.oci.referrers import referrers
 from jupyter_condabuild.receive import inspection
@@ -24,6 +25,7 @@ from jupyter_condabuild.trust.dsse import MEDIA_TYPE
 from tests.parts.builds import Package, Workshop, small_channel
 from tests.parts.channel.channel import Channel
 from tests.parts.channel.package import File, Metadata
+from tests.parts.command_line import CommandLine
 from tests.parts.jobs import request, silent, verified
 from tests.parts.registry.pushing import connect
 from tests.parts.small_image import two_platforms
@@ -281,3 +283,75 @@ def test_diff_and_licenses_read_the_image_for_the_platform(workshop: Workshop, l
     assert across.platforms == BOTH
     with pytest.raises(BadImage, match="is an image for linux/amd64, not for linux/arm64"):
         licenses.run(request(LicensesRequest, source=one, platform="linux-aarch64", store_dir=workshop.store), silent)
+
+
+def test_an_engine_pulls_the_image_of_its_machine(
+    workshop: Workshop, lockfile: Path, name: str, docker_client: docker.DockerClient
+) -> None:
+    """Docker itself chooses, by default and by --platform. --load gives the engine the image for this machine."""
+    workshop.build(lockfile, named_platforms=BOTH, reference=f"{name}:v1", push=True)
+    index = document(f"{name}:v1")
+    assert isinstance(index, Index)
+    configs = [image.config.digest for one in index.images if isinstance(image := at(name, one), Manifest)]
+    loaded = f"localhost/{uuid.uuid4().hex}:v1"
+    try:
+        for platform, processor, config in ((None, "amd64", configs[0]), ("linux/arm64", "arm64", configs[1])):
+            pulled = docker_client.images.pull(name, "v1", platform=platform)
+            assert (pulled.attrs["Architecture"], pulled.id) == (processor, str(config))
+        workshop.build(lockfile, named_platforms=BOTH, reference=loaded, load=True)
+        assert docker_client.images.get(loaded).id == str(configs[0])
+    finally:
+        for one in (f"{name}:v1", loaded):
+            docker_client.images.remove(one, force=True)
+
+
+def at(name: str, image: Descriptor) -> Manifest | Index:
+    """Returns an image of an index in a repository."""
+    return document(f"{name}@{image.digest}")
+
+
+def test_an_update_is_stacked_on_the_image_of_its_platform(workshop: Workshop, lockfile: Path, name: str) -> None:
+    """With --stack, each image keeps the layers that the index has for its platform."""
+    workshop.build(lockfile, named_platforms=BOTH, reference=f"{name}:v1", push=True)
+    before = document(f"{name}:v1")
+    text = lockfile.read_text()
+    other = json.loads(text)
+    other["package"] = [one for one in other["package"] if one["name"] == "shared"]
+    smaller = workshop.folder / "smaller.yml"
+    smaller.write_text(json.dumps(other))
+    workshop.build(smaller, named_platforms=BOTH, reference=f"{name}:v2", push=True)
+    workshop.build(lockfile, named_platforms=BOTH, reference=f"{name}:v2", push=True, stack=True)
+    stacked = document(f"{name}:v2")
+    assert isinstance(before, Index)
+    assert isinstance(stacked, Index)
+    assert stacked.platforms == before.platforms
+    logs = [event.text for event in workshop.events if isinstance(event, Log)]
+    assert len([text for text in logs if text.startswith("Stacked on the current image")]) == 2
+
+
+def test_the_command_line_takes_several_platforms(
+    workshop: Workshop, lockfile: Path, name: str, tmp_path: Path
+) -> None:
+    """The options may be repeated. The JSON has the images and the shared bytes; texts say the same."""
+    run = CommandLine(tmp_path)
+    base, both = ("--base", workshop.base), ("--platform", BOTH[0], "--platform", BOTH[1])
+    one = run("build", "--lockfile", lockfile, *both[:2], *base, "-t", f"{name}:v1", "--push", "--append-platform")
+    assert one.status == 0, one.err
+    planned = run("plan", "--lockfile", lockfile, *both, *base, "-t", f"{name}:v1", "--json")
+    assert planned.status == 0, planned.err
+    assert list(planned.json["images"]) == list(BOTH)
+    two = run(
+        "build", "--lockfile", lockfile, *both[2:], *base, "-t", f"{name}:v1", "--push", "--append-platform", "--json"
+    )
+    assert two.status == 0, two.err
+    assert list(two.json["images"]) == list(BOTH)
+    built = run("build", "--lockfile", lockfile, *both, *base, "-t", f"{name}:v2", "--push")
+    assert built.status == 0, built.err
+    assert "linux-64, linux-aarch64" in built.err
+    assert "in layers that the images share" in built.err
+    assert document(f"{name}:v1").raw == document(f"{name}:v2").raw
+    seen = run("inspect", "--platform", "linux-aarch64", f"{name}:v1", "--json")
+    assert (seen.json["platform"], seen.json["images"]) == ("linux/arm64", two.json["images"])
+    refused = run("snapshot", "--lockfile", lockfile, *both, *base)
+    assert refused.status == 2
+    assert "A snapshot is for one platform" in refused.err
