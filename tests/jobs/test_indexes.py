@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import shlex
 import uuid
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from typing import Any
 import docker
 import pytest
 
+from jupyter_condabuild.distribution.run_commands import share_commands
 from jupyter_condabuild.errors import BadImage, BaseUnavailable, UsageError
 from jupyter_condabuild.events import Event, Finished, Log, Progress
 from jupyter_condabuild.jobs import diff, licenses, nightly_base, rebase, replacement
@@ -22,11 +25,12 @@ from jupyter_condabuild.requests.build import BaseRequest
 from jupyter_condabuild.requests.others import DiffRequest, LicensesRequest, RebaseRequest
 from jupyter_condabuild.requests.receive import InspectRequest
 from jupyter_condabuild.trust.dsse import MEDIA_TYPE
+from tests.parts import small_image
 from tests.parts.builds import Package, Workshop, small_channel
 from tests.parts.channel.channel import Channel
 from tests.parts.channel.package import File, Metadata
 from tests.parts.command_line import CommandLine
-from tests.parts.jobs import request, silent, verified
+from tests.parts.jobs import build_request, request, silent, verified
 from tests.parts.registry.pushing import connect
 from tests.parts.small_image import two_platforms
 
@@ -299,6 +303,12 @@ def test_an_engine_pulls_the_image_of_its_machine(
             pulled = docker_client.images.pull(name, "v1", platform=platform)
             assert (pulled.attrs["Architecture"], pulled.id) == (processor, str(config))
         workshop.build(lockfile, named_platforms=BOTH, reference=loaded, load=True)
+        assert docker_client.images.get(loaded).id == str(configs[0])
+        docker_client.images.remove(loaded, force=True)
+        wanted = {"reference": loaded, "archive": str(workshop.folder / "index.tar"), "named_platforms": BOTH}
+        done = workshop.build(lockfile, **wanted).event
+        command = share_commands(build_request(lockfile=lockfile, **wanted), done)[0].text.splitlines()[0]
+        small_image.run(*shlex.split(command.replace("copy ", f"copy --dest-daemon-host {os.environ['DOCKER_HOST']} ")))
         assert docker_client.images.get(loaded).id == str(configs[0])
     finally:
         for one in (f"{name}:v1", loaded):

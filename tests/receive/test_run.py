@@ -10,6 +10,7 @@ import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import docker
@@ -17,11 +18,13 @@ import pytest
 
 from jupyter_condabuild.errors import UsageError
 from jupyter_condabuild.oci.engine.containers import LABEL_OWNER
+from jupyter_condabuild.oci.index import Index
 from jupyter_condabuild.receive.run import refuse_remote
 from tests.parts.builds import Workshop
 from tests.parts.channel import prefix as prefixes
 from tests.parts.command_line import CommandLine
 from tests.parts.own_engines import own_docker
+from tests.parts.registry.pushing import connect, push_image
 
 SEEN = """
 import json, os
@@ -250,3 +253,24 @@ def test_jupyterlab_opens_at_an_address_of_this_machine(
         assert "JupyterLab needs a network" in done.err
         with closing(docker.DockerClient(engine.host)) as client:
             assert client.containers.list(all=True) == []
+
+
+def test_a_name_for_several_platforms_runs_the_image_for_this_machine(
+    run: CommandLine, session_workshop: Workshop, rattler_prefix: Path, base_reference: str, registry: str, folder: Path
+) -> None:
+    """The image for another processor is not pulled, unless --platform asks for it."""
+    repository = f"run/{uuid.uuid4().hex}"
+    name = f"{registry}/{repository}:v1"
+    session_workshop.build(rattler_prefix, reference=name, push=True, base=base_reference)
+    with connect(registry) as opened:
+        place = opened.repository(repository)
+        entries = [
+            replace(image.descriptor, platform={"os": "linux", "architecture": processor})
+            for image, processor in ((place.manifest("v1"), "amd64"), (push_image(place), "arm64"))
+        ]
+        place.push_manifest(Index.make(entries), "v1")
+    done = run("run", "--yes", "--folder", folder, name, "python", "-c", "print(6 * 7)")
+    assert (done.status, done.out) == (0, "42\n"), done.err
+    refused = run("run", "--yes", "--platform", "linux-ppc64le", "--folder", folder, name, "python")
+    assert refused.status == 1
+    assert "no variant for linux/ppc64le, only for linux/amd64, linux/arm64" in refused.err

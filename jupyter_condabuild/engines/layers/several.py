@@ -30,7 +30,7 @@ def build_several(request: BuildRequest, job: JobContext, scan: Scan | None) -> 
     """Builds an image for each platform of a request, and delivers them under one name.
 
     The name appears, or changes, only after all images are complete. A single image that is added to a name
-    (`append_platform`) is built here, too.
+    (`append_platform`) is built here, too. The identity of the request is that of the first image's environment.
 
     Raises UsageError for a platform that no image can have, and for an engine that runs none of the images; the errors
     of `build` and of `appending.append`.
@@ -51,6 +51,7 @@ def build_several(request: BuildRequest, job: JobContext, scan: Scan | None) -> 
         if len(parts) > 1:
             job.report(Log(f"Platform {part.platform}, {number + 1} of {len(parts)}:"))
         report, of_part = progress.of(number)
+        part = replace(part, identity=part.identity if number == 0 else "")
         results.append(build(part, replace(job, report=report, progress=of_part), scan, of_several=True))
     images = [result.image for result in results if result.image]
     named = _deliver(request, images, job)
