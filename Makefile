@@ -1,10 +1,13 @@
-.PHONY: help demo test torture bench lint lab clean
+.PHONY: help demo demo-mac test torture bench lint lab clean
 
 help: ## Show this list
-	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' Makefile
 
 demo: ## Make an image of a conda environment and run it
 	@scripts/demo
+
+demo-mac: ## Make an image for Linux of the lock file of a Mac, and run it
+	@scripts/demo-mac
 
 test: ## Run the tests (PYTEST_ARGS="tests/oci -x"; one process: PYTEST_ARGS="-n 0")
 	@scripts/with-services .venv/bin/python -m pytest --numprocesses=3 --dist=loadfile --no-loadscope-reorder $(PYTEST_ARGS)
@@ -32,4 +35,4 @@ lab: ## Open JupyterLab with a kernel in the environment of the demo
 
 clean: ## Stop the services and remove all generated files
 	@scripts/services stop
-	rm -rf --one-file-system .state .venv node_modules labextension/lib jupyter_condabuild/labextension .mypy_cache .pytest_cache .ruff_cache .hypothesis dist demo.tar
+	rm -rf --one-file-system .state .venv node_modules labextension/lib jupyter_condabuild/labextension .mypy_cache .pytest_cache .ruff_cache .hypothesis dist demo.tar demo-mac.tar
