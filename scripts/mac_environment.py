@@ -1,4 +1,4 @@
-"""Writes the lock file of a macOS environment: of packages from conda-forge if it answers, otherwise of a test channel."""
+"""Writes the lock file of a macOS environment: packages of conda-forge if it answers, otherwise of a test channel."""
 
 from __future__ import annotations
 
