@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 
+from jupyter_condabuild.distribution.blob_places import BlobPlaces
 from jupyter_condabuild.distribution.layer_index import LayerIndex, look_up
 from jupyter_condabuild.distribution.layer_pool import LayerPool
 from jupyter_condabuild.distribution.push import Config, Push
@@ -35,6 +36,7 @@ class Destination:
     `index` has the layers of the repository and of the caches. `tag` is the image's tag in the repository. `pool` is
     the lab's layer pool; None if there is none in the registry of the repository. `of_several` says that the image is
     one of several, for which somebody else makes an index: it then gets no tag, and goes to no engine and no archive.
+    `places` are the repositories of the registry to which this machine has pushed blobs.
     """
 
     index: LayerIndex
@@ -42,6 +44,7 @@ class Destination:
     tag: str = ""
     pool: LayerPool | None = None
     of_several: bool = False
+    places: BlobPlaces | None = None
 
     def has(self, manifest: Manifest) -> bool:
         """Whether the tag has this image now. One of several images can also be in the index that the tag has."""
@@ -54,7 +57,7 @@ class Destination:
         """Returns a push to the repository."""
         assert self.repository
         pool = self.pool.repository.name if self.pool else ""
-        return Push(self.repository, self.index, job.report, job.progress, pool)
+        return Push(self.repository, self.index, job.report, job.progress, pool, self.places)
 
     def index_of(self, planned: Sequence[PlannedLayer], store: Store, *, hints: bool = False) -> LayerIndex:
         """Returns the index with the pool's layers, for planned layers that neither the index nor the store has.
@@ -82,15 +85,16 @@ def open_destination(
     Raises RegistryError if the destination does not answer or refuses.
     """
     targets: list[tuple[Repository, str]] = []
-    repository, tag = None, ""
+    repository, tag, places = None, "", None
     if reference := request.destination:
         repository, tag = job.repository(reference).for_pushing(), reference.tag
         targets.append((repository, tag))
+        places = BlobPlaces(job.store, repository.host)
         previous = job.store.previous(f"{reference.registry}/{reference.repository}")
         if previous:
             targets.append((repository, str(previous)))
     if not trusting:
-        return Destination(LayerIndex(), repository, tag, of_several=of_several)
+        return Destination(LayerIndex(), repository, tag, of_several=of_several, places=places)
     architecture = PLATFORMS.get(request.platform, host_architecture())
     vouchers = Vouchers(job)
     targets += [(job.repository(cache), cache.target) for cache in request.cache_from]
@@ -99,7 +103,7 @@ def open_destination(
         index = look_up([*targets, (repository, base)], repository, tag, vouchers, architecture)
     if not present:
         index = replace(index, present=frozenset())
-    return Destination(index, repository, tag, _pool(request, repository, vouchers, job), of_several)
+    return Destination(index, repository, tag, _pool(request, repository, vouchers, job), of_several, places)
 
 
 def _pool(request: PlanRequest, repository: Repository | None, vouchers: Vouchers, job: JobContext) -> LayerPool | None:

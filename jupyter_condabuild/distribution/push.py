@@ -9,6 +9,7 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from jupyter_condabuild.distribution.blob_places import BlobPlaces
 from jupyter_condabuild.distribution.layer_index import LayerIndex
 from jupyter_condabuild.errors import Cancelled, ContentMismatch, RegistryError
 from jupyter_condabuild.events import Layer, Report
@@ -69,16 +70,24 @@ class Push:
     Args:
         index: the blobs that the repository certainly has, and the blobs that other repositories claim to have.
         pool: the name of the layer pool's repository in the same registry, or an empty text.
+        places: the repositories of the registry that should have a blob, because it was pushed there.
 
     `new_layers` are the package layers that the repository did not have before. `sent_manifest` says whether the
     manifest was pushed. `uploaded` has the digests of all blobs whose bytes were sent.
     """
 
     def __init__(
-        self, repository: Repository, index: LayerIndex, report: Report, progress: JobProgress, pool: str = ""
+        self,
+        repository: Repository,
+        index: LayerIndex,
+        report: Report,
+        progress: JobProgress,
+        pool: str = "",
+        places: BlobPlaces | None = None,
     ) -> None:
         self.repository = repository
         self._index = index
+        self._places = places
         self._pool = pool
         self._done: set[Digest] = set(index.present)
         self.new_layers: list[Descriptor] = []
@@ -101,6 +110,8 @@ class Push:
         self._executor.shutdown(wait=not self._ended, cancel_futures=True)
         if kind is not None and issubclass(kind, Exception):
             wait(self._uploads, GRACE_SECONDS)
+        if kind is None and self._places:
+            self._places.learn(self.repository.name, self._done, self.uploaded)
 
     def add(self, descriptor: Descriptor, source: BlobSource, title: str = "") -> None:
         """Sends a blob in the background, unless the repository has it. A blob of the same registry is mounted.
@@ -147,10 +158,11 @@ class Push:
         self._report(Layer(descriptor.annotations.get(LAYER_KEY, ""), packages, descriptor.size, state))  # type: ignore[arg-type]
 
     def _mount_from(self, descriptor: Descriptor, source: BlobSource) -> list[str]:
-        """The repositories of the registry that may have a blob: the source, those that claim it, and the pool."""
+        """The repositories that may have a blob: the source, those that claim it or got it, and the pool."""
         places = [source] if isinstance(source, Repository) else []
         places += self._index.repositories_with(descriptor.digest)
         names = [place.name for place in places if place.host == self.repository.host]
+        names += self._places.of(descriptor.digest) if self._places else ()
         if self._pool and LAYER_KEY in descriptor.annotations:
             names.append(self._pool)
         return [name for name in dict.fromkeys(names) if name != self.repository.name][:MOST_MOUNTS]

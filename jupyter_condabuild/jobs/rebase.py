@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 
+from jupyter_condabuild.distribution.blob_places import BlobPlaces
 from jupyter_condabuild.distribution.layer_index import LayerIndex
 from jupyter_condabuild.distribution.push import Push
 from jupyter_condabuild.distribution.sbom_search import licenses_of_image
@@ -113,7 +114,7 @@ def _rebase(
     made = Successor(image, result, own, ours.lockfile, base.name, str(base.digest))
     with (
         job.phase("push"),
-        Push(destination, index, job.report, job.progress) as push,
+        Push(destination, index, job.report, job.progress, places=BlobPlaces(job.store, destination.host)) as push,
         Sboms(destination, job.report) as sboms,
     ):
         if licenses is not None:

@@ -11,6 +11,7 @@ from jupyter_condabuild.conda.login_stores import read_logins
 from jupyter_condabuild.conda.package_cache import PackageCaches, default_folders
 from jupyter_condabuild.conda.package_sources import PackageSources
 from jupyter_condabuild.conda.solving import changed, with_versions
+from jupyter_condabuild.distribution.blob_places import BlobPlaces
 from jupyter_condabuild.distribution.layer_index import look_up
 from jupyter_condabuild.distribution.push import Push
 from jupyter_condabuild.distribution.sbom_search import licenses_of_image
@@ -61,7 +62,11 @@ def run(request: RebaseRequest, report: Report) -> Finished:
         index = look_up(
             [(origin, source.target), (destination, target.tag)], destination, target.tag, Vouchers(trusting)
         )
-        with Push(destination, index, report, job.progress) as push, Sboms(destination, report) as sboms:
+        pushed = BlobPlaces(job.store, destination.host)
+        with (
+            Push(destination, index, report, job.progress, places=pushed) as push,
+            Sboms(destination, report) as sboms,
+        ):
 
             def ready(layer: ReadyLayer) -> None:
                 push.add(layer.descriptor, layer.source)
@@ -74,7 +79,7 @@ def run(request: RebaseRequest, report: Report) -> Finished:
                     request.compression_level,
                     ready,
                     live=False,
-                    registry_first=True,
+                    registry=destination.host,
                     compiling=for_foreign_packages(),
                 )
                 made = engine.make(planned, lockfile)

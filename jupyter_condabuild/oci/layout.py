@@ -6,6 +6,7 @@ The folders of the store:
 - ``layers/<key>.json`` is the record of a layer that was built or read on this machine.
 - ``finished/`` has the records of finished builds.
 - ``pushed/`` has the digest of the manifest that was last pushed to each repository.
+- ``places/`` has the repositories of each registry to which blobs were pushed.
 - ``tmp/`` has files that are being written. A finished file is renamed, so a crash never leaves a damaged store.
 
 Source: OCI image-spec image-layout.md.
@@ -31,7 +32,7 @@ from jupyter_condabuild.oci.layer import LayerBlob
 from jupyter_condabuild.system import locks, opening
 
 CHUNK = 1 << 20
-_FOLDERS = ("pushed", "finished", "vouched", "distrusted")
+_FOLDERS = ("pushed", "places", "finished", "vouched", "distrusted")
 
 
 def verified(chunks: Iterable[bytes], descriptor: Descriptor) -> Iterator[bytes]:
@@ -251,6 +252,20 @@ class Store:
     def remember(self, repository: str, digest: Digest) -> None:
         """Stores the digest of the manifest that was last pushed to a repository (``registry/repository``)."""
         self._write(self._previous(repository), str(digest).encode())
+
+    def places(self, registry: str) -> bytes:
+        """Returns the bytes that `keep_places` stored for a registry, or empty bytes if there are none."""
+        try:
+            return self._places(registry).read_bytes()
+        except OSError:
+            return b""
+
+    def keep_places(self, registry: str, places: bytes) -> None:
+        """Stores which repositories of a registry have which blobs, in the form that the caller chooses."""
+        self._write(self._places(registry), places)
+
+    def _places(self, registry: str) -> Path:
+        return self.root / "places" / Digest.of(registry.encode()).hex
 
     def vouch(self, manifest: Digest) -> None:
         """Stores that every layer of a manifest was made here, or that somebody whom the user trusts vouches for it."""

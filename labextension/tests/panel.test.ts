@@ -228,6 +228,39 @@ describe('a build', () => {
     expect(server.followers.has('a'.repeat(15) + '1')).toBe(true);
   });
 
+  it('reuses layers of the images in the registry of its name first, those of the environment before others', async () => {
+    const image = (id: string, reference: string, prefix = '/opt/other'): Build =>
+      aBuild({ id, state: 'finished', request: { ...aBuild().request, prefix, reference }, result: { ...RESULT, reference } });
+    server.known = [
+      image('9', 'other.org/team/sci:9', '/opt/sci'),
+      image('8', 'registry.lab.org/x/a:8'),
+      image('7', 'registry.lab.org/x/b:7'),
+      image('6', 'registry.lab.org/x/c:6'),
+      image('5', 'registry.lab.org/team/sci:5', '/opt/sci'),
+      { ...image('4', 'registry.lab.org/x/d:4', '/opt/sci'), command: 'verify' }
+    ];
+    await ready();
+    model.edit({ reference: 'registry.lab.org/lab/second:1' });
+    await model.start();
+    expect((server.started[0] as { cache_from: string[] }).cache_from).toEqual([
+      'registry.lab.org/team/base:1',
+      'registry.lab.org/team/sci:5',
+      'registry.lab.org/x/a:8',
+      'registry.lab.org/x/b:7',
+      'other.org/team/sci:9'
+    ]);
+  });
+
+  it('that is edited again names no images that the panel added, and another environment names none at all', async () => {
+    server.known = [aBuild({ state: 'finished', result: RESULT })];
+    await ready();
+    const request = { ...aBuild().request, cache_from: ['r.org/x:1', 'registry.lab.org/team/base:1', RESULT.reference] };
+    model.editAgain(aBuild({ request }));
+    expect(model.state.form.cacheFrom).toBe('r.org/x:1');
+    model.choose({ source: { kernel_id: 'other' }, title: 'other' }, true);
+    expect(model.state.form.cacheFrom).toBe('');
+  });
+
   it('that cannot start displays the reason, and the next attempt removes the reason', async () => {
     await ready();
     server.refuses = { code: 'queue_full', message: 'Too many', hint: 'Later' };

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from jupyter_condabuild.distribution.blob_places import BlobPlaces
 from jupyter_condabuild.distribution.layer_index import LayerIndex
 from jupyter_condabuild.distribution.push import Config, Push
 from jupyter_condabuild.errors import Cancelled, ContentMismatch, RegistryDenied
@@ -38,6 +39,21 @@ def repository(connected: Registry) -> Repository:
 
 def memory(*blobs: bytes) -> Memory:
     return Memory({Digest.of(data): data for data in blobs})
+
+
+@pytest.fixture
+def places(tmp_path: Path, fake_registry: FakeRegistry) -> BlobPlaces:
+    return BlobPlaces(Store(tmp_path / "remembering"), fake_registry.host)
+
+
+def send(connected: Registry, name: str, places: BlobPlaces, *blobs: bytes) -> Push:
+    """Pushes blobs to a repository."""
+    repository = connected.repository(name)
+    with Push(repository, LayerIndex(), lambda event: None, QUIET, places=places) as push:
+        for data in blobs:
+            push.add(blob(data), memory(data))
+        push.wait()
+    return push
 
 
 def image(*layers: bytes) -> Manifest:
@@ -186,3 +202,32 @@ def test_a_real_registry_accepts_the_push(registry: str, tmp_path: Path) -> None
             push.finish(manifest, "v1")
         assert repository.manifest("v1") == manifest
         assert push.bytes_pushed == sum(map(len, layers)) + 2
+
+
+def test_a_blob_is_mounted_from_the_repository_that_got_it(connected: Registry, places: BlobPlaces) -> None:
+    """No manifest and no request names that repository: the store remembers it. Another registry's memory is apart."""
+    send(connected, "team/first", places, b"layer")
+    second = send(connected, "team/second", places, b"layer", b"new")
+    assert second.uploaded == {Digest.of(b"new")}
+    assert places.of(Digest.of(b"layer")) == ("team/second", "team/first")
+    assert BlobPlaces(places._store, "other.example").of(Digest.of(b"layer")) == ()
+
+
+def test_a_wrong_memory_costs_one_request_and_is_forgotten(
+    fake_registry: FakeRegistry, connected: Registry, places: BlobPlaces
+) -> None:
+    """The blob is sent, and the repository that lost it is never asked again."""
+    places.learn("team/gone", [Digest.of(b"layer")], [])
+    assert send(connected, "team/second", places, b"layer").uploaded == {Digest.of(b"layer")}
+    mounts = [seen for seen in fake_registry.seen if "mount=" in seen.path]
+    assert len(mounts) == 1
+    assert places.of(Digest.of(b"layer")) == ("team/second",)
+
+
+def test_a_damaged_memory_is_no_memory(connected: Registry, places: BlobPlaces) -> None:
+    """The push sends the blob and writes the memory again."""
+    for damaged in (b"{", b"[]", b'{"sha256:1": 5}'):
+        places._store.keep_places(connected.host, damaged)
+        fresh = BlobPlaces(places._store, connected.host)
+        send(connected, "team/env", fresh, b"layer")
+        assert fresh.of(Digest.of(b"layer")) == ("team/env",)

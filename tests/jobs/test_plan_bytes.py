@@ -142,6 +142,17 @@ def other_repository(world: World) -> dict[str, Any]:
     return {"cache_from": (cache,)}
 
 
+def pushed_elsewhere(world: World) -> dict[str, Any]:
+    world.push(reference=f"{world.registry}/{world.name}/elsewhere:v1")
+    world.push(reference=f"{world.other.host}/team/env:v1")
+    return {}
+
+
+def pushed_elsewhere_and_cached(world: World) -> dict[str, Any]:
+    pushed_elsewhere(world)
+    return {"cache_from": (f"{world.other.host}/team/env:v1",)}
+
+
 def included(world: World) -> dict[str, Any]:
     folder = world.tmp / "project"
     (folder / "src").mkdir(parents=True)
@@ -237,6 +248,8 @@ SITUATIONS: dict[str, tuple[Situation, set[str]]] = {
     "packages added": (added_packages, {"there", "built and uploaded"}),
     "an empty registry, and layers in another registry": (known_elsewhere, {"copied"}),
     "another repository of the registry": (other_repository, {"mounted"}),
+    "a repository of the registry that only this machine remembers": (pushed_elsewhere, {"mounted"}),
+    "a later push to another registry": (pushed_elsewhere_and_cached, {"mounted"}),
     "an included folder": (included, {"built and uploaded"}),
     "an included file": (included_file, {"there"}),
     "an editable install": (editable, {"there"}),

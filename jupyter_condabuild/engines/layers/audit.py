@@ -105,7 +105,7 @@ def check(
             level,
             lambda layer: None,
             live=inputs.environment is not None,
-            registry_first=False,
+            registry="",
             compiling=inputs.compiling,
         )
         made = engine.make([planned], inputs.lockfile)

@@ -112,7 +112,7 @@ def _build(
                 request.compression_level,
                 ready,
                 live=inputs.environment is not None,
-                registry_first=request.push,
+                registry=request.destination.registry if request.destination else "",
                 compiling=inputs.compiling,
                 planned=lambda missing, found: job.progress.plan(
                     work(request, inputs, base, destination, missing, found)

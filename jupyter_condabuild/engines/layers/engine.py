@@ -61,7 +61,7 @@ class LayersEngine:
         ready: Callable[[ReadyLayer], None],
         *,
         live: bool,
-        registry_first: bool,
+        registry: str,
         compiling: Compiling,
         planned: Callable[[Sequence[PlannedLayer], Mapping[str, ReadyLayer]], object] = lambda missing, found: None,
     ) -> None:
@@ -74,14 +74,15 @@ class LayersEngine:
             ready: called with each layer as soon as its blob exists, possibly from another thread, so that the upload
                 can start while other layers are written.
             live: whether the packages come from an environment, in which their install scripts have run.
-            registry_first: whether a layer that both a registry and the store have is reused from the registry.
+            registry: the host of the destination. A layer that both this registry and the store have is reused from
+                the registry. Empty if there is no destination.
             compiling: the interpreter that compiles modules.
             planned: called once with the layers that must be made, and with the other layers by key.
         """
         self._store = job.store
         self._report = job.report
         self._phase = job.phase
-        self.reuse = Reuse(job.store, index, job.report, registry_first=registry_first)
+        self.reuse = Reuse(job.store, index, job.report, registry=registry)
         self._sources = sources
         self._level = level
         self._ready = ready

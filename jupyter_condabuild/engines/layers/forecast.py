@@ -27,7 +27,7 @@ from jupyter_condabuild.image.base import Base
 from jupyter_condabuild.image.configuration import runtime_layer
 from jupyter_condabuild.image.layers import ReadyLayer
 from jupyter_condabuild.image.paths import PREFIX_IN_LAYER
-from jupyter_condabuild.oci.image import Digest
+from jupyter_condabuild.oci.image import Digest, Reference
 from jupyter_condabuild.oci.repository import Repository
 from jupyter_condabuild.planning.inputs import Inputs
 from jupyter_condabuild.planning.layer_plan import PlannedLayer
@@ -145,7 +145,7 @@ def forecast(
     level = request.compression_level
     runtime = runtime_layer(job.store, level)
     above = [(_Blob("program", runtime.title, runtime.descriptor.size, runtime.descriptor.digest), runtime.diff_id)]
-    reuse = Reuse(job.store, index, job.report, registry_first=destination.repository is not None)
+    reuse = Reuse(job.store, index, job.report, registry=destination.repository.host if destination.repository else "")
     claimed = set()
     for package_layer in planned:
         found, claims = reuse.find(package_layer), index.of(package_layer.key)
@@ -173,7 +173,7 @@ def forecast(
         config = image_configuration(base, [(diff_id, blob.title) for blob, diff_id in above], inputs, request)
         made = config.descriptor
         blobs = [*below, *blobs, _Blob("configuration", "configuration", made.size, made.digest if known else None)]
-    return Forecast(tuple(_parts(blobs, destination)), base is not None, frozenset(claimed))
+    return Forecast(tuple(_parts(blobs, destination, job)), base is not None, frozenset(claimed))
 
 
 def _found(layer: PlannedLayer, found: ReadyLayer, destination: Destination, index: LayerIndex) -> _Blob:
@@ -207,7 +207,7 @@ def _contested(inputs: Inputs) -> list[PlannedLayer]:
     return contested_layer(inputs.plan, paths, site, lambda event: None, inputs.sources)
 
 
-def _parts(blobs: Sequence[_Blob], destination: Destination) -> Iterator[Part]:
+def _parts(blobs: Sequence[_Blob], destination: Destination, job: JobContext) -> Iterator[Part]:
     """Yields the parts of the image, and asks the destination for the blobs that its manifests do not name."""
     repository = destination.repository
     if repository is None:
@@ -217,7 +217,7 @@ def _parts(blobs: Sequence[_Blob], destination: Destination) -> Iterator[Part]:
             yield Part(blob.kind, blob.title, blob.size, state, place, blob.key, blob.packages)
         return
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="forecast") as threads:
-        yield from threads.map(lambda blob: _part(blob, repository, destination), blobs)
+        yield from threads.map(lambda blob: _part(blob, repository, destination, job), blobs)
 
 
 def _has(repository: Repository, digest: Digest) -> bool:
@@ -228,13 +228,16 @@ def _has(repository: Repository, digest: Digest) -> bool:
         return False
 
 
-def _part(blob: _Blob, repository: Repository, destination: Destination) -> Part:
+def _part(blob: _Blob, repository: Repository, destination: Destination, job: JobContext) -> Part:
     state: State = "built" if blob.built else "there"
     made = Part(blob.kind, blob.title, blob.size, state, "", blob.key, blob.packages)
     if blob.digest and (blob.digest in destination.index.present or _has(repository, blob.digest)):
         return made
     origins = (blob.origin,) if blob.origin else ()
     near = {place.name: place for place in (*origins, *blob.candidates) if place.host == repository.host}
+    if blob.digest and destination.places:
+        names = [name for name in destination.places.of(blob.digest) if name not in near]
+        near |= {name: job.repository(Reference(repository.host, name)) for name in names}
     near.pop(repository.name, None)
     for name, place in list(near.items())[:MOST_MOUNTS]:
         if blob.digest and _has(place, blob.digest):

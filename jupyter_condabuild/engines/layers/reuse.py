@@ -22,18 +22,24 @@ class Reuse:
     looks at some of them.
     """
 
-    def __init__(self, store: Store, index: LayerIndex, report: Report, *, registry_first: bool) -> None:
-        """`registry_first`: whether a layer that both a registry and the store have is reused from the registry."""
+    def __init__(self, store: Store, index: LayerIndex, report: Report, *, registry: str) -> None:
+        """Makes the object without making a request.
+
+        Args:
+            registry: the host of the destination. A layer that both this registry and the store have is reused from the
+                registry, which mounts it. A layer that only another registry has would be downloaded and sent.
+        """
         self._store = store
         self._index = index
         self._report = report
-        self._registry_first = registry_first
+        self._registry = registry
         self.adopted: list[tuple[PlannedLayer, Claim]] = []
         self._not_vouched: list[PlannedLayer] = []
 
     def find(self, planned: PlannedLayer) -> ReadyLayer | None:
         """Returns the layer of a key from a registry or from the store, or None if the layer must be built."""
         claims = [claim for claim in self._index.of(planned.key) if not self._is_distrusted(planned, claim)]
+        claims.sort(key=lambda claim: not self._is_near(claim))
         own = self._store.layer(planned.key)
         if own:
             return self._own(planned, own, claims)
@@ -70,16 +76,19 @@ class Reuse:
                 self._report(_contradiction(planned, claim))
         same = [claim for claim in claims if claim.diff_id == own.blob.diff_id]
         in_store = self._store.has(own.blob.descriptor)
+        if in_store:
+            same = [claim for claim in same if self._is_near(claim)]
         identical = next((claim for claim in same if claim.descriptor.digest == own.blob.descriptor.digest), None)
         vouched = next((claim for claim in same if claim.voucher), None)
-        if in_store and not (self._registry_first and (identical or vouched)):
-            return self.from_store(planned, own.blob, "reused-local")
         if identical:
             return self._from_registry(planned, identical)
         if vouched:  # the same content, compressed by another level
             self.adopted.append((planned, vouched))
             return self._from_registry(planned, vouched)
-        return None
+        return self.from_store(planned, own.blob, "reused-local") if in_store else None
+
+    def _is_near(self, claim: Claim) -> bool:
+        return claim.repository.host == self._registry
 
     def _from_registry(self, planned: PlannedLayer, claim: Claim) -> ReadyLayer:
         descriptor = annotate(claim.descriptor, planned.key, claim.diff_id, planned.names)

@@ -174,7 +174,7 @@ class LayersProof:
             self._level,
             lambda ready: None,
             live=False,
-            registry_first=False,
+            registry="",
             compiling=compiling,
         )
 

@@ -133,9 +133,9 @@ export class Environment {
     this.setForm({ ...change, ...('reference' in change && { edited: true }) });
     const { form, snapshot } = this.store.state;
     if (snapshot) {
-      const { reference, edited, archive, selection, variables } = form;
+      const { reference, edited, archive, selection, variables, cacheFrom } = form;
       // Another notebook of the environment was not chosen.
-      this.entered.set(snapshot.prefix, { reference, edited, archive, selection, variables, notebook: false });
+      this.entered.set(snapshot.prefix, { reference, edited, archive, selection, variables, cacheFrom, notebook: false });
     }
   }
 

@@ -13,7 +13,7 @@ import { exportFiles, saveFiles, type Exported, type Wanted } from './exports';
 import { faultOf } from './fault';
 import { Generation } from './generation';
 import { Registries } from './registries';
-import { formRequest, imageOf, sameAgain } from './request';
+import { formRequest, imageOf, sameAgain, typedCacheOf } from './request';
 import { contentMembers, contentsOf } from './selection';
 import { EMPTY_FORM, shownBuild, type Form, type PanelState, type Subject } from './state';
 import { Store } from './store';
@@ -214,7 +214,7 @@ export class PanelModel {
       strict,
       destination: archive ? 'archive' : load ? 'load' : 'push',
       pull: request.pull,
-      cacheFrom: request.cache_from.join(' '),
+      cacheFrom: typedCacheOf(request, this.state).join(' '),
       ...contentsOf(request),
       variables: request.variables
     });

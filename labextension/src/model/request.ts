@@ -1,9 +1,10 @@
 /** Requests to the server, from the form or from an earlier build. */
 
 import type { Build, BuildRequest, Snapshot, SnapshotRequest, Source } from '../api/contract';
+import { registryOf } from './destination';
 import { contentMembers } from './selection';
 import { destinationOf, isComparable } from './possible';
-import { engineOf, includeOf, previousImage, type PanelState } from './state';
+import { engineOf, images, includeOf, type PanelState } from './state';
 
 /** The request for a snapshot of an environment, with the plan for the form. */
 export function snapshotRequest(source: Source, state: PanelState): SnapshotRequest {
@@ -77,12 +78,39 @@ export function imageOf({ request, result }: Build): string {
   return request.load ? `docker-daemon:${reference}` : `${reference}@${result?.digest ?? ''}`;
 }
 
-/** The images whose layers are reused: the images of the form and of the settings, and the previous image. */
-export function cacheOf({ builds, form, snapshot, status }: PanelState): string[] {
-  const before = snapshot && previousImage(builds, snapshot.prefix);
-  const named = form.cacheFrom.split(/[\s,]+/).filter(Boolean);
-  const previous = before?.request.push && before.result ? [before.result.reference] : [];
-  return [...new Set([...named, ...(status?.settings.cache_from ?? []), ...previous])];
+/** The number of images of the history whose layers are reused: each costs a request or two. */
+const MOST_NEAR = 3;
+
+/**
+ * The images whose layers are reused: the images of the form and of the settings, the newest images that the history has
+ * in the registry of the form's name, those of the environment first, and the previous image of the environment.
+ */
+export function cacheOf(state: PanelState): string[] {
+  const { builds, form, snapshot, status } = state;
+  const pushed = images(builds).flatMap(({ request, result }) =>
+    request.push && result?.reference ? [{ reference: result.reference, own: request.prefix === snapshot?.prefix }] : []
+  );
+  const registry = registryOf(form.reference, status?.settings.registry ?? '');
+  const near = isComparable(state) ? pushed.filter(({ reference }) => registryOf(reference, '') === registry) : [];
+  const own = near.filter(image => image.own);
+  const others = near.filter(image => !image.own);
+  const nearest = unique([...own, ...others].map(({ reference }) => reference)).slice(0, MOST_NEAR);
+  const previous = pushed.filter(image => image.own).slice(0, 1);
+  return unique([...typed(form.cacheFrom), ...(status?.settings.cache_from ?? []), ...nearest, ...previous.map(({ reference }) => reference)]);
+}
+
+/** The images of an earlier request that only a person can have named: neither the settings nor the history has them. */
+export function typedCacheOf({ cache_from }: Build['request'], { builds, status }: PanelState): string[] {
+  const known = new Set([...(status?.settings.cache_from ?? []), ...builds.map(({ result }) => result?.reference)]);
+  return cache_from.filter(reference => !known.has(reference));
+}
+
+function typed(text: string): string[] {
+  return text.split(/[\s,]+/).filter(Boolean);
+}
+
+function unique(texts: readonly string[]): string[] {
+  return [...new Set(texts)];
 }
 
 /** The archive of a build: its kind, its path below the server's root folder, and its name. */

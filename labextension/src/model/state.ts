@@ -34,6 +34,8 @@ export interface EnvironmentForm {
   variables: boolean;
   /** Whether the notebook goes into the image. */
   notebook: boolean;
+  /** The images whose layers are reused, besides those of the settings and of the history. */
+  cacheFrom: string;
 }
 
 /** The form of suggested tags: `2026-11-24`, `v1`, or a digest. */
@@ -48,13 +50,12 @@ export interface Form extends EnvironmentForm, Target {
   /** The installer of the docker engine, and whether to pull a newer image of it. */
   installer: Installer | '';
   pull: boolean;
-  cacheFrom: string;
   include: string;
   strict: boolean;
 }
 
 /** The default values of the form. */
-export const EMPTY_ENVIRONMENT_FORM: EnvironmentForm = { reference: '', edited: false, archive: '', selection: NO_SELECTION, variables: false, notebook: false };
+export const EMPTY_ENVIRONMENT_FORM: EnvironmentForm = { reference: '', edited: false, archive: '', selection: NO_SELECTION, variables: false, notebook: false, cacheFrom: '' };
 
 export const EMPTY_FORM: Form = {
   ...EMPTY_ENVIRONMENT_FORM,
@@ -65,7 +66,6 @@ export const EMPTY_FORM: Form = {
   engine: '',
   installer: '',
   pull: false,
-  cacheFrom: '',
   include: '',
   strict: false
 };
