@@ -12,7 +12,7 @@ from jupyter_condabuild.distribution.destinations import load, replaced_platform
 from jupyter_condabuild.engines.index_result import finished_index
 from jupyter_condabuild.engines.layers.build import build
 from jupyter_condabuild.engines.result import BuildResult
-from jupyter_condabuild.errors import ImageError, RegistryNotFound, UsageError
+from jupyter_condabuild.errors import ImageError, RegistryDenied, RegistryNotFound, UsageError
 from jupyter_condabuild.events import Log
 from jupyter_condabuild.image import kept_images
 from jupyter_condabuild.image.platforms import PLATFORMS, check_names, host_architecture
@@ -93,7 +93,7 @@ def _deliver(request: BuildRequest, images: Sequence[Image], job: JobContext) ->
 def _replace(repository: Repository, reference: Reference, index: Index, job: JobContext) -> None:
     """Gives the name to an index. Says which platforms lose it."""
     current: Manifest | Index | None = None
-    with suppress(RegistryNotFound, ImageError):  # the name has nothing, or no image
+    with suppress(RegistryNotFound, RegistryDenied, ImageError):  # the name has nothing, or no image
         current = repository.manifest(reference.tag)
     for warning in replaced_platforms(current, reference, {platform_of(image)[1] for image in index.images}):
         job.report(warning)

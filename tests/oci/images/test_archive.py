@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import tarfile
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,10 +24,12 @@ from jupyter_condabuild.oci.image import (
     Descriptor,
     Digest,
     Image,
+    ImageConfig,
     Manifest,
     canonical_json,
 )
-from tests.parts.small_image import ETC, NAME, OPT, Memory, image, members, run, three_layers
+from jupyter_condabuild.oci.index import Index, entry_of
+from tests.parts.small_image import ETC, NAME, OPT, Memory, image, members, run, tar, three_layers
 
 SCHEMAS = json.loads((Path(__file__).parents[2] / "schemas" / "oci.json").read_text())
 KINDS: list[Kind] = ["oci-archive", "docker-archive"]
@@ -115,6 +118,36 @@ def test_an_archive_follows_the_oci_image_spec(oci: Path) -> None:
     for part in (entry, manifest["config"], *manifest["layers"]):
         assert Digest.of(files[blob(part)]) == Digest.parse(part["digest"])
         assert len(files[blob(part)]) == part["size"]
+
+
+def test_an_archive_of_an_index_follows_the_oci_image_spec(tmp_path: Path, podman: Callable[..., str]) -> None:
+    """index.json leads to the index, and the index to each image. A shared blob is there once. podman reads it."""
+    images = [image([ETC, tar({"etc/arch": name.encode()})], name) for name in ("amd64", "arm64")]
+    index = Index.make([entry_of(one.manifest, ImageConfig.parse(one.config)) for one in images])
+    for name in ("one.tar", "two.tar"):
+        archive.write_files(archive.index_entries(index, images, NAME), tmp_path / name)
+    assert (tmp_path / "one.tar").read_bytes() == (tmp_path / "two.tar").read_bytes()
+    with tarfile.open(tmp_path / "one.tar") as opened:
+        names = opened.getnames()
+        files = {name: opened.extractfile(name).read() for name in names}  # type: ignore[union-attr]
+    assert len(names) == len(set(names))
+    assert "manifest.json" not in names
+    valid("layout", json.loads(files["oci-layout"]))
+    listing = json.loads(files["index.json"])
+    valid("index", listing)
+    [entry] = listing["manifests"]
+    assert entry["annotations"]["org.opencontainers.image.ref.name"] == "v1"
+    assert files[blob(entry)] == index.raw
+    valid("index", json.loads(index.raw))
+    for one in json.loads(index.raw)["manifests"]:
+        manifest = json.loads(files[blob(one)])
+        valid("manifest", manifest)
+        config = json.loads(files[blob(manifest["config"])])
+        assert config["architecture"] == one["platform"]["architecture"]
+        assert all(blob(layer) in names for layer in manifest["layers"])
+    podman("pull", f"oci-archive:{tmp_path / 'one.tar'}")
+    [pulled] = json.loads(podman("images", "--format", "json", "--no-trunc"))
+    assert pulled["Id"] == images[0].manifest.config.digest.hex
 
 
 def test_skopeo_inspects_and_copies_both_kinds(written: Path, small: Image, kind: Kind, tmp_path: Path) -> None:
