@@ -11,7 +11,7 @@ from jupyter_condabuild.conda.complete import complete
 from jupyter_condabuild.conda.foreign.findings import findings
 from jupyter_condabuild.conda.foreign.logins import login_urls
 from jupyter_condabuild.conda.formats import load
-from jupyter_condabuild.conda.linking.interpreter import Compiling, for_foreign_packages
+from jupyter_condabuild.conda.linking.interpreter import Compiling, for_foreign_packages, is_like_ours
 from jupyter_condabuild.conda.lockfile import Lockfile
 from jupyter_condabuild.conda.locking import lock, pip_package, without_editable
 from jupyter_condabuild.conda.login_stores import read_logins
@@ -28,6 +28,7 @@ from jupyter_condabuild.planning.destination import destination_warnings
 from jupyter_condabuild.planning.identity import identity
 from jupyter_condabuild.planning.layer_plan import LayerPlan, plan_layers
 from jupyter_condabuild.planning.link_scripts import has_post_link
+from jupyter_condabuild.planning.no_bytecode import no_bytecode
 from jupyter_condabuild.planning.own_files.exclusion import Exclusion, editable_warnings
 from jupyter_condabuild.planning.own_files.outside_files import check_allowed
 from jupyter_condabuild.planning.own_files.selection import OwnFiles, own_files
@@ -83,7 +84,7 @@ class Inputs:
     @property
     def compiling(self) -> Compiling:
         """The interpreter that compiles modules. For another platform, nothing of that platform runs: our own does."""
-        if self.other:
+        if self.other or self.architecture != host_architecture():
             return "own" if self.bytecode else "never"
         return "environment" if self.environment else for_foreign_packages()
 
@@ -178,10 +179,16 @@ def read_inputs(
         current = identity(lockfile, *_described(environment, changes, translated), request.exclude)
         if request.identity not in ("", current):
             raise EnvironmentChanged(f"The environment {request.prefix} has changed since the build was requested.")
+    runs_here = PLATFORMS[lockfile.platform] == host_architecture()
+    # A lock file for another processor: nothing of it runs here, but our own interpreter may compile for its Python.
+    elsewhere = environment is None and not translated and not runs_here and request.engine == "layers"
+    python = lockfile.python
+    is_compiled = runs_here or (elsewhere and (python is None or is_like_ours(python)))
     own = translated.own if translated else own_files(request, environment, changes, job.store, job.report, exclusion)
     private = [package.dist for package in lockfile.conda if sources.needs_login(package)]
     warnings = (
         *(translated.warnings if translated else ()),
+        *([no_bytecode(python)] if python and elsewhere and request.bytecode and not is_compiled else ()),
         *_warnings(request, known, environment, changes, own.withheld),
         *destination_warnings(request.destination, private),
         *own.warnings,
@@ -198,11 +205,10 @@ def read_inputs(
     if request.strict and refused:
         raise NotReproducible(f"The environment cannot be reproduced: {' '.join(refused)}")
     with job.phase("plan"):
-        runs_here = PLATFORMS[lockfile.platform] == host_architecture()
-        bytecode = request.bytecode and (translated.compiles if translated and carries else runs_here)
+        bytecode = request.bytecode and (translated.compiles if translated and carries else is_compiled)
         lockable = replace(lockfile, conda=tuple(item for item in lockfile.conda if item.dist not in unlockable))
         # Without bytecode, nobody else's Python may run: the layers of other packages are not compiled either.
-        native = bytecode if carries else runs_here and (environment is not None or bytecode)
+        native = bytecode if carries or elsewhere else runs_here and (environment is not None or bytecode)
         planned = plan_layers(lockable, budget=request.layer_budget, bytecode=bytecode, native=native)
     made = Inputs(
         lockfile, planned, sources, bytecode, environment, changes, unlockable, own, frozenset(private), warnings

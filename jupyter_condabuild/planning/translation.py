@@ -13,6 +13,7 @@ from jupyter_condabuild.errors import NotCompatible, UsageError
 from jupyter_condabuild.events import Log, Warning
 from jupyter_condabuild.image.glibc import glibc_of
 from jupyter_condabuild.planning.carried_files import Carried, Selection, carry, check_sources, select
+from jupyter_condabuild.planning.no_bytecode import no_bytecode
 from jupyter_condabuild.planning.other_platform import OtherPlatform, for_platform
 from jupyter_condabuild.planning.own_files.exclusion import Exclusion
 from jupyter_condabuild.planning.own_files.selection import OwnFiles, own_files
@@ -42,12 +43,7 @@ class Translated:
         yield from self.selection.warnings
         python = self.other.lockfile.python
         if python and self.asked_for_bytecode and not self.compiles:
-            yield Warning(
-                "no-bytecode",
-                f"The image gets no bytecode: this program runs in another Python than {python.version}, and nothing "
-                "of another platform runs here.",
-                "The first import of each module is slower. Install jupyter-condabuild in a Python of this version.",
-            )
+            yield no_bytecode(python)
 
     def carry(self, job: JobContext) -> Carried | None:
         """Lays out what the image gets besides conda packages; None for a lock file without packages of pip.
@@ -121,4 +117,4 @@ def _solved(
 
 def _compiles(other: OtherPlatform) -> bool:
     python = other.lockfile.python
-    return python is not None and is_like_ours(python)
+    return python is None or is_like_ours(python)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import uuid
 from collections.abc import Mapping
@@ -13,6 +14,7 @@ import pytest
 from jupyter_condabuild.display.tally import Tally
 from jupyter_condabuild.errors import BaseUnavailable, NotCompatible, UsageError
 from jupyter_condabuild.events import Finished, Log, Progress
+from jupyter_condabuild.image.opener import members
 from jupyter_condabuild.jobs import plan
 from jupyter_condabuild.oci.archive import Archive
 from jupyter_condabuild.oci.image import LAYER_PACKAGES, Digest, Image, Manifest
@@ -26,7 +28,8 @@ from tests.parts.builds import Workshop
 from tests.parts.channel import platforms
 from tests.parts.channel import prefix as prefixes
 from tests.parts.channel.channel import Channel
-from tests.parts.jobs import plan_request, silent
+from tests.parts.command_line import CommandLine
+from tests.parts.jobs import plan_request, silent, verified
 from tests.parts.registry.pushing import connect
 from tests.parts.small_image import two_platforms
 
@@ -132,6 +135,35 @@ def test_the_images_share_the_layers_that_are_for_every_platform(workshop: Works
     assert f"{size_text(result.event.shared)} in layers that the images share" in tally
     assert "linux-64, linux-aarch64" in tally
     assert result.event.bytes_pushed <= result.event.size
+
+
+def test_a_lock_file_for_two_platforms_gives_the_same_layers_as_the_environment(
+    workshop: Workshop, linux: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The modules for the other platform are compiled here, too, so that the images share them. Nothing of it runs.
+
+    Without a Python of that release, there is no bytecode, and a warning says so.
+    """
+    run = CommandLine(tmp_path)
+    lockfile = tmp_path / "conda-lock.yml"
+    done = run("lock", linux, "--platform", BOTH[0], "--platform", BOTH[1], "-o", lockfile)
+    assert done.status == 0, done.err
+    first = workshop.build(linux, named_platforms=BOTH, archive=str(tmp_path / "first.tar")).event
+    second = workshop.build(lockfile, named_platforms=BOTH, archive=str(tmp_path / "second.tar")).event
+    assert (second.shared, second.size) == (first.shared, first.size)
+    assert "no-bytecode" not in workshop.warnings
+    compiled = "tqdm/__pycache__/__init__.cpython"
+    for name, processor in itertools.product(("first.tar", "second.tar"), ("amd64", "arm64")):
+        with Archive(tmp_path / name) as saved:
+            image = saved.image(processor)
+            names = [member.name for layer in image.manifest.layers for member, _ in members(image, layer)]
+            assert any(compiled in path for path in names)
+    proof = verified(tmp_path / "second.tar", workshop.store, platform="linux-aarch64", base=workshop.base, all=True)
+    assert proof.is_verified
+    monkeypatch.setattr("jupyter_condabuild.planning.inputs.is_like_ours", lambda python: False)
+    third = workshop.build(lockfile, named_platforms=["linux-aarch64"], archive=str(tmp_path / "third.tar")).event
+    assert "nothing of another platform runs here" in workshop.warnings["no-bytecode"]
+    assert third.size < first.size
 
 
 def test_skopeo_gets_the_image_of_each_processor(workshop: Workshop, mac: Path, name: str) -> None:
