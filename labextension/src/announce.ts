@@ -1,4 +1,4 @@
-/** Notifications about builds while the panel is closed: the progress of a build, and how it ended. */
+/** Notifications about builds that the panel does not display: their progress while the panel is closed, and how they ended. */
 
 import { Notification } from '@jupyterlab/apputils';
 import type { TranslationBundle } from '@jupyterlab/translation';
@@ -6,7 +6,7 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import type { Build } from './api/contract';
 import { Desktop } from './desktop';
 import type { PanelModel, Refusal } from './model/panel';
-import { activeBuilds, progressOf } from './model/state';
+import { activeBuilds, progressOf, shownBuild } from './model/state';
 import { whole } from './model/steps';
 import { doingText, doneText, faultText, requestName } from './views/words';
 
@@ -72,7 +72,8 @@ export class Announcer {
     const id = this.notifications.get(build.id);
     this.notifications.delete(build.id);
     this.desktop.tell(this.trans.__('Containerize environment'), doneText(this.trans, build), () => this.open(build.id));
-    if (this.panelIsOpen() || !this.enabled) {
+    const isDisplayed = this.panelIsOpen() && shownBuild(this.model.state)?.id === build.id;
+    if (isDisplayed || !this.enabled) {
       if (id) {
         Notification.dismiss(id);
       }

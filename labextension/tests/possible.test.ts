@@ -72,6 +72,17 @@ describe('a part of the server that does not work', () => {
     expect(obstacleOf(stateWith({ engine: 'docker' }, noEngine), 'push')).toEqual({ reason: 'fault', fault: ENGINE, instead: [] });
   });
 
+  it('stops a push if the registry does not answer, and no other build', () => {
+    const fault = { code: 'registry_unreachable', message: 'lab.org does not answer.', hint: '' };
+    const state = stateWith({ reference: 'lab.org/team/sci:1' });
+    const plan = { ...aSnapshot().plan, unavailable: fault };
+    const silent = { ...state, snapshot: { ...aSnapshot(), plan } };
+    expect(obstacleOf(silent)).toEqual({ reason: 'fault', fault, instead: [] });
+    expect(obstacleOf(silent, 'archive')).toBeNull();
+    const refused = { ...plan, unavailable: { ...fault, code: 'registry_unauthorized' } };
+    expect(obstacleOf({ ...state, snapshot: { ...aSnapshot(), plan: refused } })).toBeNull();
+  });
+
   it('stops no build on another base', () => {
     const noBase = statusWith('', { base: BASE });
     expect(obstacleOf(stateWith({}, noBase))).toEqual({ reason: 'fault', fault: BASE, instead: ['lab.org/debian:12-slim'] });

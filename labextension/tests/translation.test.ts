@@ -30,7 +30,9 @@ function schemaWords(value: unknown): string[] {
 
 const SCHEMA = JSON.parse(readFileSync(join(import.meta.dirname, '../schema/plugin.json'), 'utf8')) as unknown;
 const SHARE = SHARE_TEXTS.map(text => `share\u0004${text}`);
-const SERVER = [...KNOWN_FAULTS.values()].flatMap(({ title, hint }) => [`server\u0004${title}`, `server\u0004${hint}`]);
+const SERVER = [...KNOWN_FAULTS.values()].flatMap(({ title, hint, here }) =>
+  [title, hint, ...(here ? [here] : [])].map(text => `server\u0004${text}`)
+);
 
 const catalogue = JSON.parse(readFileSync(CATALOGUE, 'utf8')) as Record<string, string[]>;
 const translated = Object.keys(catalogue).filter(key => key);

@@ -82,10 +82,10 @@ describe('the name of an image', () => {
   });
 
   it('is checked', () => {
-    for (const good of ['sci', 'sci:1', 'localhost:5000/a/b:x', 'registry.lab.org/team/a__b:2026-11-24', 'a/b']) {
+    for (const good of ['sci', 'sci:1', 'localhost:5000/a/b:x', 'registry.lab.org/team/a__b:2026-11-24', 'a/b', 'r.org/' + 'x'.repeat(255) + ':1']) {
       expect(looksLikeReference(good), good).toBe(true);
     }
-    for (const bad of ['', 'Sci', 'a b', 'x:', '<img src=x>', 'a//b', 'a:' + 'x'.repeat(129)]) {
+    for (const bad of ['', 'Sci', 'a b', 'x:', '<img src=x>', 'a//b', 'a:' + 'x'.repeat(129), 'r.org/' + 'x'.repeat(256), 'r.org:5000/x/' + 'x'.repeat(254) + ':1']) {
       expect(looksLikeReference(bad), bad).toBe(false);
     }
     expect(['sci:1', 'team/sci', 'localhost/sci', 'r.org/sci'].map(namesRegistry)).toEqual([false, false, true, true]);

@@ -75,7 +75,7 @@ export function repository(name: string): string {
 export function looksLikeReference(text: string): boolean {
   const host = String.raw`(?:[a-zA-Z0-9.-]+|\[[0-9a-fA-F:]+\])(?::\d+)?/`;
   const part = String.raw`[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*`;
-  return new RegExp(String.raw`^(?:${host})?${part}(?:/${part})*(?::\w[\w.-]{0,127})?$`).test(text);
+  return new RegExp(String.raw`^(?:${host})?(?=[^:]{1,255}(?::|$))${part}(?:/${part})*(?::\w[\w.-]{0,127})?$`).test(text);
 }
 
 /** The registry that a reference names, or else that of the setting `registry`; without both, Docker Hub. */

@@ -309,7 +309,8 @@ export class Environment {
     }
     if (snapshot && PLANNED_FIELDS.some(field => form[field] !== before[field])) {
       this.plans.next();
-      this.store.set({ existing: null });
+      // Another name may have a registry that answers.
+      this.store.set({ existing: null, ...(snapshot.plan.unavailable && { snapshot: withoutComparison(snapshot, null) }) });
       clearTimeout(this.typing);
       this.typing = setTimeout(() => void this.plan(), TYPING_PAUSE);
     }

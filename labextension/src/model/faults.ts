@@ -5,6 +5,8 @@ export interface KnownFault {
   title: string;
   /** The server's usual hint, word for word. */
   hint: string;
+  /** The hint in the words of the panel, where the server's hint names an option of the command line. */
+  here?: string;
   /** Whether the server's message is a sentence with the same meaning as `title`, then a colon and names. */
   endsInNames?: true;
 }
@@ -30,6 +32,7 @@ const WARNINGS: Record<string, KnownFault> = {
   'credentials-left-out': {
     title: 'Files for credentials are not in the image',
     hint: 'To put such a file into the image, add --allow-secret PATH.',
+    here: 'Take such a file only if everybody who gets the image may read it.',
     endsInNames: true
   },
   'editable-install': {
@@ -171,7 +174,8 @@ const WARNINGS: Record<string, KnownFault> = {
   },
   'outside-prefix': {
     title: 'The environment uses files outside of it',
-    hint: 'The image does not contain these files. To put them into the image, add --include-outside PATH. If the environment does not need them, add --without-outside PATH.'
+    hint: 'The image does not contain these files. To put them into the image, add --include-outside PATH. If the environment does not need them, add --without-outside PATH.',
+    here: 'The image does not contain these files. Take what the environment needs, and leave out the rest.'
   },
   'outside-settings': {
     title: 'Settings name files outside of the environment',

@@ -30,10 +30,20 @@ export function obstacleOf(state: PanelState, destination = destinationOf(state)
   if (probe?.fault) {
     return { reason: 'fault', fault: probe.fault, instead: probe.instead };
   }
+  const silent = destination === 'push' ? silentRegistry(state) : null;
+  if (silent) {
+    return { reason: 'fault', fault: silent, instead: [] };
+  }
   if (!looksLikeReference(state.form.reference)) {
     return { reason: 'name' };
   }
   return destination === 'push' && !hasRegistry(state) ? { reason: 'registry' } : null;
+}
+
+/** The fault of a registry that did not answer when the image was compared with it. */
+export function silentRegistry({ snapshot }: PanelState): Fault | null {
+  const fault = snapshot?.plan.unavailable;
+  return fault?.code === 'registry_unreachable' ? fault : null;
 }
 
 /** A part of the server that a build for a destination needs and that does not work. */

@@ -30,13 +30,14 @@ export function Finished(props: { build: Build; result: Result; state: PanelStat
     trans.__('%1 of %2 layers built', result.layers - result.layers_reused, result.layers)
   ];
   const sent = sentText(trans, result.sent);
+  const isHere = build.request.load && !build.request.push;
   return (
     <>
       <div className="jp-CondaBuild-heading jp-mod-done">
         <checkIcon.react tag="span" height="18px" width="18px" />
         <div>
           <h2 className="jp-CondaBuild-title" tabIndex={-1}>
-            {trans.__('Ready to share')}
+            {isHere ? trans.__('Ready on this machine') : trans.__('Ready to share')}
           </h2>
           <p className="jp-CondaBuild-quiet">{facts.filter(Boolean).join(' · ')}</p>
           {sent && <p className="jp-CondaBuild-quiet">{sent}</p>}

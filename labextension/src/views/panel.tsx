@@ -16,9 +16,10 @@ import { useKeptFocus } from './focus';
 import { History } from './history';
 import { Licenses } from './licenses';
 import { Link, Notice } from './parts';
-import { BuildButton, Plan } from './plan';
+import { OtherWays, Plan } from './plan';
 import { Substitution } from './platform';
 import { Running } from './running';
+import { Start } from './start';
 import { Verified } from './verified';
 import { Warnings } from './warnings';
 import { buildName, doingText, stateWord } from './words';
@@ -45,8 +46,11 @@ export function Panel(props: Surroundings): JSX.Element {
       <p role="status" className="jp-CondaBuild-unseen">
         {build && isOver(build) && trans.__('%1: %2', stateWord(trans, build.state), buildName(build))}
       </p>
-      <div ref={views} className="jp-CondaBuild-body">
-        <Body state={state} />
+      <div ref={views} className="jp-CondaBuild-views">
+        <div className="jp-CondaBuild-body">
+          <Body state={state} />
+        </div>
+        <Start state={state} />
       </div>
     </SurroundingsProvider>
   );
@@ -82,7 +86,6 @@ function Body({ state }: { state: PanelState }): JSX.Element {
         ) : (
           <Failed key={build.id} build={build} state={state} />
         )}
-        {state.startFault && <Notice kind="error" fault={state.startFault} />}
       </>
     );
   }
@@ -113,7 +116,7 @@ function EnvironmentAndHistory({ state }: { state: PanelState }): JSX.Element {
           <Warnings snapshot={state.snapshot} state={state} />
           <Destination state={state} />
           <Plan state={state} />
-          <BuildButton state={state} />
+          <OtherWays state={state} />
         </>
       ) : (
         <NoEnvironment state={state} />

@@ -1,4 +1,4 @@
-/** The plan of a build, and the button that starts it. */
+/** The plan of a build, and what a person can do instead of the build. */
 
 import React, { useState } from 'react';
 
@@ -6,8 +6,8 @@ import type { Plan as Planned } from '../api/contract';
 import { registryOf } from '../model/destination';
 import { plannedTiles } from '../model/layerMap';
 import { headline, shares, type Headline, type Share } from '../model/outlook';
-import { destinationOf, obstacleOf, type Destination } from '../model/possible';
-import { replaces, type PanelState } from '../model/state';
+import { destinationOf, obstacleOf, silentRegistry, type Destination } from '../model/possible';
+import type { PanelState } from '../model/state';
 import { secondsText, sizeText } from '../model/units';
 import { useSurroundings } from './context';
 import { Options } from './destination';
@@ -27,6 +27,7 @@ export function Plan(props: { state: PanelState }): JSX.Element | null {
   const { plan } = snapshot;
   const pushes = destinationOf(props.state) === 'push';
   const compared = pushes && plan.compared;
+  const silent = pushes && silentRegistry(props.state) !== null;
   const bytes = compared ? plan.bytes_to_push : plan.bytes_total;
   const words: Record<Headline, string> = {
     all: trans._n('%1 package goes into the image', '%1 packages go into the image', plan.packages),
@@ -39,8 +40,8 @@ export function Plan(props: { state: PanelState }): JSX.Element | null {
     plan.engine === 'docker'
       ? [plan.caches.length > 0 && trans.__('steps may come from %1', plan.caches.join(', '))]
       : [
-          pushes ? trans.__('%1 to push', sizeText(bytes)) : trans.__('about %1', sizeText(bytes)),
-          plan.seconds !== null && trans.__('about %1', secondsText(plan.seconds)),
+          pushes && !silent ? trans.__('%1 to push', sizeText(bytes)) : trans.__('about %1', sizeText(bytes)),
+          plan.seconds !== null && !silent && trans.__('about %1', secondsText(plan.seconds)),
           !plan.base_known && trans.__('the base image is not counted: it does not answer')
         ];
   const signature = pushes && signatureText(trans, plan);
@@ -63,7 +64,7 @@ export function Plan(props: { state: PanelState }): JSX.Element | null {
       </p>
       {compared && !planning && <Shares plan={plan} />}
       {signature && <p className="jp-CondaBuild-quiet">{trans.__('The image that the tag has now: %1', signature)}</p>}
-      {pushes && plan.unavailable && (
+      {pushes && plan.unavailable && !silent && (
         <Notice kind="warning" fault={plan.unavailable}>
           <SignInAfter fault={plan.unavailable} registry={registryOf(form.reference, status?.settings.registry ?? '')} />
         </Notice>
@@ -106,57 +107,20 @@ function Shares(props: { plan: Planned }): JSX.Element {
   );
 }
 
-export function BuildButton(props: { state: PanelState }): JSX.Element {
-  const { model, trans } = useSurroundings();
+/** The other things that a person can do with the environment, and the options of the build. */
+export function OtherWays(props: { state: PanelState }): JSX.Element {
+  const { trans } = useSurroundings();
   const [open, setOpen] = useState(false);
   const [files, setFiles] = useState(false);
-  const { form, outdated, snapshot, startFault, starting } = props.state;
+  const { form, snapshot } = props.state;
   const current = destinationOf(props.state);
-  const obstacle = obstacleOf(props.state);
-  const words: Record<Destination, string> = {
-    push: replaces(props.state) ? trans.__('Build and replace') : trans.__('Build and push'),
-    load: trans.__('Build and load into Docker'),
-    archive: trans.__('Build and save as archive')
-  };
   const others = ([
     ['push', trans.__('Push to a registry')],
-    ['archive', trans.__('Save as archive…')],
+    ['archive', trans.__('Save as archive')],
     ['load', trans.__('Load into Docker')]
   ] as [Destination, string][]).filter(([destination]) => destination !== current);
   return (
     <>
-      {startFault && <Notice kind="error" fault={startFault} />}
-      {obstacle?.reason === 'fault' && (
-        <Notice kind="error" fault={obstacle.fault}>
-          {obstacle.instead.length > 0 && <p>{trans.__('An image of the same name is nearby. You decide whether it is the same image.')}</p>}
-          {obstacle.instead.map(base => (
-            <p key={base}>
-              <Link onClick={() => model.edit({ base })}>{trans.__('Use %1', base)}</Link>
-            </p>
-          ))}
-          <Link onClick={() => void model.probe()}>{trans.__('Try again')}</Link>
-        </Notice>
-      )}
-      {outdated && (
-        <Notice
-          kind="warning"
-          fault={{
-            code: 'outdated',
-            message: trans.__('The environment has changed, and nothing is built yet.'),
-            hint: trans.__('Look at what goes in now, and start again.')
-          }}
-        />
-      )}
-      <button
-        type="button"
-        className="jp-CondaBuild-go jp-mod-styled jp-mod-accept"
-        disabled={obstacle !== null}
-        // A disabled button would lose the focus.
-        aria-disabled={starting}
-        onClick={() => !starting && void model.start()}
-      >
-        {starting ? trans.__('Starting…') : words[current]}
-      </button>
       <div className="jp-CondaBuild-links">
         {others.map(([destination, text]) => (
           <Other key={destination} state={props.state} destination={destination} text={text} />

@@ -35,7 +35,9 @@ export function PermissionLine(props: { state: PanelState }): JSX.Element | null
       <p>
         {user
           ? trans.__('Signed in as %1, but a push to %2 is not possible: %3', user, repository, fault ? faultTitle(trans, fault) : '')
-          : trans.__('Not signed in to %1', registry)}
+          : fault && fault.code !== 'registry_unauthorized' && fault.code !== 'registry_denied'
+            ? trans.__('Whether you may push to %1 is not known: %2', repository, faultTitle(trans, fault))
+            : trans.__('Not signed in to %1', registry)}
         {problem && ` (${problem})`}
       </p>
       {!isSaid && !user && <SignIn registry={registry} />}

@@ -60,7 +60,7 @@ function Groups(props: { groups: EntryGroup[]; state: PanelState | null }): JSX.
           <h3>{groupWord(trans, group)}</h3>
           <ul>
             {entries.map(entry => (
-              <Line key={entry.code} entry={entry} state={props.state} />
+              <Line key={entry.code} entry={entry} group={group} state={props.state} />
             ))}
           </ul>
         </div>
@@ -70,32 +70,33 @@ function Groups(props: { groups: EntryGroup[]; state: PanelState | null }): JSX.
 }
 
 /** One line for a warning. A click shows its details. */
-function Line(props: { entry: Entry; state: PanelState | null }): JSX.Element {
+function Line(props: { entry: Entry; group: string; state: PanelState | null }): JSX.Element {
   const { model, trans } = useSurroundings();
   const [open, setOpen] = useState(false);
   const id = useId();
-  const { entry, state } = props;
+  const { entry, group, state } = props;
   const everything = state ? leaveAll(entry) : [];
+  // What is lost is not in the image in any case.
+  const leave = group === 'lost' ? trans.__('Not needed') : trans.__('Leave it out');
   const title = entryTitle(trans, entry);
   const Caret = open ? caretDownIcon : caretRightIcon;
   return (
     <li>
-      <div className="jp-CondaBuild-row">
+      <div className="jp-CondaBuild-row jp-CondaBuild-warningRow">
         <button
           type="button"
           className="jp-CondaBuild-warning"
           aria-expanded={open}
           aria-controls={id}
-          title={title}
           onClick={() => setOpen(!open)}
         >
           <Caret.react tag="span" height="14px" width="14px" />
-          <span className="jp-CondaBuild-cut">{title}</span>
+          <span>{title}</span>
         </button>
         <span className="jp-CondaBuild-choice">
           {everything.length > 0 && (
-            <Link onClick={() => model.deciding.add(everything)} label={trans.__('Leave it out: %1', title)}>
-              {trans.__('Leave it out')}
+            <Link onClick={() => model.deciding.add(everything)} label={trans.__('%1: %2', leave, title)}>
+              {leave}
             </Link>
           )}
           {entry.code === 'variables' && state && <Variables state={state} />}

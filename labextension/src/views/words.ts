@@ -93,16 +93,18 @@ export function faultTexts(trans: TranslationBundle, fault: Fault): { title: str
   const colon = message.indexOf(': ');
   const known = KNOWN_FAULTS.get(code);
   const title = known ? trans._p('server', known.title) : '';
+  const isUsual = known && hint === known.hint;
+  const advice = isUsual ? trans._p('server', known.here ?? known.hint) : hint;
   if (!known || title === known.title) {
     // A message may end with a long list of names, which would hide its subject.
     return colon > 0
-      ? { title: message.slice(0, colon + 1), details: message.slice(colon + 2), hint }
-      : { title: message, details: '', hint };
+      ? { title: message.slice(0, colon + 1), details: message.slice(colon + 2), hint: advice }
+      : { title: message, details: '', hint: advice };
   }
   return {
     title,
     details: known.endsInNames && colon > 0 ? message.slice(colon + 2) : message,
-    hint: hint === known.hint ? trans._p('server', known.hint) : hint
+    hint: advice
   };
 }
 

@@ -64,6 +64,7 @@ test('what is left out is not in the image, and the choice stays with the enviro
   await pattern.fill('*.csv');
   await pattern.press('Enter');
   await expect(untracked).toBeHidden({ timeout: 60_000 });
+  await expect(panel.node.locator(':focus')).toHaveCount(1);
   await know.getByRole('button', { name: /^Leave it out: mylib 1.0 is an editable install/ }).click();
   for (const text of ['/data.bin', '/share/notes/', '*.csv', 'mylib']) {
     await expect(know.getByText(`Left out: ${text}`)).toBeVisible();
@@ -71,6 +72,7 @@ test('what is left out is not in the image, and the choice stays with the enviro
   await expect(know.getByRole('heading', { name: 'Your choices' })).toBeVisible();
   await know.getByRole('button', { name: 'Undo: /share/notes/' }).click();
   await expect(know.getByRole('button', { name: /^No package owns 2 files/ })).toBeVisible({ timeout: 60_000 });
+  await expect(panel.node.locator(':focus')).toHaveCount(1);
   await panel.inOrder();
   await panel.picture('choices');
 
@@ -80,7 +82,7 @@ test('what is left out is not in the image, and the choice stays with the enviro
 
   await page.reload();
   await expect(know.getByText('Left out: /data.bin')).toBeVisible({ timeout: 60_000 });
-  await panel.button('Save as archive…').click();
+  await panel.button('Save as archive').click();
   await expect(panel.node.getByText('Comparing with the registry…')).toBeHidden();
   await panel.reference.fill('sci:choices');
   await panel.go.click();

@@ -87,6 +87,18 @@ test('while the panel is closed, the status bar and a notification report a buil
   await expect(panel.node.getByText('Ready to share')).toBeVisible();
 });
 
+test('a build that the panel does not display after a reload tells in a notification how it ended', async ({ page, panel, stage }) => {
+  await panel.open();
+  await panel.reference.fill(`${stage.gate.address}/${stage.team}/reloaded:1`);
+  stage.gate.close();
+  await panel.go.click();
+  await expect(panel.button('Cancel build')).toBeVisible();
+  await page.reload();
+  await expect(panel.node.getByRole('button', { name: /^Building reloaded:1/ })).toBeVisible({ timeout: 60_000 });
+  stage.gate.release();
+  await expect(page.locator('.Toastify__toast', { hasText: 'reloaded:1 is ready to share' })).toBeVisible({ timeout: 60_000 });
+});
+
 test('with the setting, the desktop tells how a build ended while another program was in front', async ({ page, panel, stage }) => {
   await stage.set(OURS, { desktop: true });
   try {
