@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from jupyter_condabuild.engines.layers import worker_pool
+from jupyter_condabuild.system import process_tree
 from tests.parts.builds import Package, Workshop, install, small_channel
 from tests.parts.channel import prefix as prefixes
 from tests.parts.channel.package import File, Metadata
@@ -157,7 +157,7 @@ def test_the_number_of_writers_does_not_matter(
 ) -> None:
     """The packages that a writer has written before do not matter either."""
     for number in (1, 5):
-        monkeypatch.setattr(worker_pool, "cores", lambda number=number: number)
+        monkeypatch.setattr(process_tree, "processors", lambda number=number: number)
         place = tmp_path / str(number)
         place.mkdir()
         image = Workshop(place, small_base).image(shared / "env")
