@@ -10,6 +10,8 @@ import signal
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from types import ModuleType
+from typing import Any
 
 from jupyter_condabuild.commands.arguments import add_options, request_of
 from jupyter_condabuild.errors import BuildLimit, Cancelled, CondaBuildError, UsageError, from_os_error
@@ -31,6 +33,7 @@ COMMANDS = (
     "verify",
     "inspect",
     "run",
+    "kernel",
     "licenses",
     "who-has",
     "prune",
@@ -57,13 +60,24 @@ def parser(command: str = "") -> argparse.ArgumentParser:
     for name in (command,) if command in COMMANDS else COMMANDS:
         module = importlib.import_module(f"jupyter_condabuild.commands.{name.replace('-', '_')}")
         subparser = commands.add_parser(name, help=module.HELP, description=module.run.__doc__)
-        add_options(subparser, module.REQUEST)
-        if hasattr(module, "add"):
-            module.add(subparser)
-        subparser.add_argument("--json", action="store_true", help="print the result as JSON")
-        subparser.add_argument("--events", choices=("jsonl",), help="print events as JSON lines on standard output")
-        subparser.set_defaults(module=module)
+        if not hasattr(module, "ACTIONS"):
+            _fill(subparser, module, module.REQUEST)
+            continue
+        actions = subparser.add_subparsers(dest="action", metavar="ACTION", required=True)
+        for action, (request, help) in module.ACTIONS.items():
+            _fill(
+                actions.add_parser(action, help=help, description=request.__doc__.partition("\n")[0]), module, request
+            )
     return top
+
+
+def _fill(subparser: argparse.ArgumentParser, module: ModuleType, request: Any) -> None:
+    add_options(subparser, request)
+    if hasattr(module, "add"):
+        module.add(subparser)
+    subparser.add_argument("--json", action="store_true", help="print the result as JSON")
+    subparser.add_argument("--events", choices=("jsonl",), help="print events as JSON lines on standard output")
+    subparser.set_defaults(module=module, kind=request)
 
 
 class _Version(argparse.Action):
@@ -92,7 +106,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         locks.own_output()
     report = _report(arguments)
     try:
-        request = request_of(arguments, arguments.module.REQUEST)
+        request = request_of(arguments, arguments.kind)
         status = arguments.module.run(request, arguments, OnceEach(report)) or 0
     except (KeyboardInterrupt, Cancelled):
         report(CancelledEvent())

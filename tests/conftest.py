@@ -31,6 +31,7 @@ pytest_plugins = [
     "tests.parts.lived_in",
     "tests.parts.engines",
     "tests.parts.own_engines",
+    "tests.receive.image_kernels",
 ]
 
 # Several checkouts at the same time need different folders. pytest frees the number of an ended run before the run

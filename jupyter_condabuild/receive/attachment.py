@@ -27,14 +27,13 @@ def attach(container: Container, *, terminal: bool) -> int:
 
     Raises EngineFault, EngineUnavailable.
     """
-    stream = container.attach()
-    socket = getattr(stream, "_sock", stream)
+    socket = container.attach()
     container.start()
     if terminal:
         terminal_keys.pass_keys(socket, container.resize)
         return container.wait()
     threading.Thread(target=_send, args=(socket,), daemon=True).start()
-    for kind, data in _frames(socket):
+    for kind, data in frames(socket):
         os.write(2 if kind == 2 else 1, data)
     return container.wait()
 
@@ -47,7 +46,7 @@ def _send(socket: Any) -> None:
         socket.shutdown(1)
 
 
-def _frames(socket: Any) -> Iterator[tuple[int, bytes]]:
+def frames(socket: Any) -> Iterator[tuple[int, bytes]]:
     """Yields the output of a program without a terminal: 1 or 2 for its standard output or error, and the bytes.
 
     Source: Engine API, "Attach to a container", stream format: kind, three zeros, the length in four bytes.

@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import secrets
-import shutil
 import time
 import urllib.request
 import webbrowser
 from collections.abc import Callable
-from pathlib import Path
-from urllib.parse import urlsplit
 
-from jupyter_condabuild.errors import EngineFault, EngineUnavailable, UsageError
-from jupyter_condabuild.events import Log, Progress, Report, Warning
-from jupyter_condabuild.image.paths import ENTRYPOINT, WORK
+from jupyter_condabuild.errors import EngineFault, UsageError
+from jupyter_condabuild.events import Log, Report, Warning
+from jupyter_condabuild.image.paths import WORK
 from jupyter_condabuild.oci.engine.containers import Container, ContainerOptions, remove_abandoned
 from jupyter_condabuild.oci.engine.daemon import Daemon
-from jupyter_condabuild.oci.image import Reference
 from jupyter_condabuild.receive.attachment import attach, has_terminal
 from jupyter_condabuild.receive.inspection import Inspection, inspect
+from jupyter_condabuild.receive.local_engine import bring, has_gpu, local_engine, said_without_gpus
 from jupyter_condabuild.requests.job_context import JobContext, open_job
 from jupyter_condabuild.requests.receive import RunRequest
 from jupyter_condabuild.system import owners
-from jupyter_condabuild.text import clean, size_text
+from jupyter_condabuild.text import clean
 
 JUPYTER_PORT = 8888
 """The port of JupyterLab in a container."""
@@ -46,74 +43,14 @@ def run(request: RunRequest, report: Report, ask: Ask) -> int:
     Raises UsageError, BadReference, BadImage, RegistryError, EngineUnavailable, EngineFault.
     """
     with open_job(request, report) as job:
-        daemon = job.keep(_engine(request))
+        daemon = job.keep(local_engine(request, request.folder, request.command))
         found = inspect(request, job)
         if not (found.voucher or request.yes or ask(found)):
             raise UsageError("The image does not run, because you do not want to run it.")
         remove_abandoned(daemon)
-        image = _fetch(found, daemon, job)
-        options = _options(request, found, image)
-        try:
+        options = _options(request, found, bring(found, daemon, job))
+        with said_without_gpus(daemon, options):
             return _run(request, options, daemon, job)
-        except EngineFault as error:
-            if not options.gpus or "device driver" not in error.message:
-                raise
-            raise EngineFault(
-                f"{daemon.name} cannot give NVIDIA GPUs to a container: {error.message}",
-                "Install the NVIDIA Container Toolkit, or run the image on the processor: --gpus none",
-            ) from None
-
-
-def _engine(request: RunRequest) -> Daemon:
-    """Connects to an engine on this machine. Raises EngineUnavailable, UsageError."""
-    try:
-        daemon = Daemon.connect(request.docker_host or None)
-    except EngineUnavailable as error:
-        apptainer = shutil.which("apptainer") or shutil.which("singularity")
-        if not apptainer or not request.reference or request.reference.kind != "registry":
-            raise
-        program = " ".join(request.command) or "sh"
-        raise EngineUnavailable(
-            error.message,
-            f"Without an engine, {Path(apptainer).name} can run the image: "
-            f"{Path(apptainer).name} exec docker://{request.reference} {ENTRYPOINT} {program}",
-        ) from None
-    try:
-        refuse_remote(daemon.where, request.folder)
-    except UsageError:
-        daemon.close()
-        raise
-    return daemon
-
-
-def refuse_remote(where: str, folder: Path) -> None:
-    """Raises UsageError if the engine at an address is on another machine."""
-    address = urlsplit(where)
-    if address.scheme not in ("unix", "npipe") and address.hostname not in ("localhost", "127.0.0.1", "::1"):
-        raise UsageError(
-            f"The engine at {where} is on another machine, where a container has no access to {folder}.",
-            "Run the command on that machine, or unset DOCKER_HOST.",
-        )
-
-
-def _fetch(found: Inspection, daemon: Daemon, job: JobContext) -> str:
-    """Brings an image into the engine, and returns the name that the engine has for it.
-
-    The name has the digest of the image that the user has seen: a tag may move in the meantime.
-    """
-    if identity := daemon.image_id(str(found.image.manifest.config.digest)):
-        return identity
-    total = found.missing or found.size
-    if found.location.kind != "registry":
-        job.report(Log("Loading the image into the engine."))
-        return daemon.load(found.image, "", lambda complete, whole: job.report(Progress("load", complete, whole)))
-    reference = found.location.reference
-    pinned = str(Reference(reference.registry, reference.repository, digest=found.image.manifest.descriptor.digest))
-    if daemon.image_id(pinned) is None:
-        job.report(Log(f"Pulling {size_text(total)}."))
-        if not daemon.pull(pinned, progress=lambda complete: job.report(Progress("pull", min(complete, total), total))):
-            raise EngineFault(f"The engine did not find {pinned}.", "Run the command again: the image may have moved.")
-    return pinned
 
 
 def _options(request: RunRequest, found: Inspection, image: str) -> ContainerOptions:
@@ -132,17 +69,12 @@ def _options(request: RunRequest, found: Inspection, image: str) -> ContainerOpt
         command=command,
         user=user,
         environment=environment,
-        folder=request.folder.resolve(),
-        work=WORK,
+        folders={WORK: request.folder.resolve()},
         ports=ports,
         network="none" if request.network == "none" else "",
-        gpus=request.gpus == "all" or (request.gpus == "auto" and found.wants_gpu and _has_gpu()),
+        gpus=request.gpus == "all" or (request.gpus == "auto" and found.wants_gpu and has_gpu()),
         terminal=not is_lab and has_terminal(),
     )
-
-
-def _has_gpu() -> bool:
-    return Path("/dev/nvidiactl").exists()
 
 
 def _run(request: RunRequest, options: ContainerOptions, daemon: Daemon, job: JobContext) -> int:
@@ -155,7 +87,7 @@ def _run(request: RunRequest, options: ContainerOptions, daemon: Daemon, job: Jo
         address = _address(container, options)
         _await(container, address)
         job.report(Log(f"JupyterLab runs at {address}", "stdout"))
-        job.report(Log(f"It has the folder {options.folder} as {WORK}. Ctrl-C ends it."))
+        job.report(Log(f"It has the folder {options.folders[WORK]} as {WORK}. Ctrl-C ends it."))
         if not request.no_browser:
             webbrowser.open(address)
         try:

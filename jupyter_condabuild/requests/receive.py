@@ -1,22 +1,26 @@
-"""The requests of the commands that use an image: inspect and run."""
+"""The requests of the commands that use an image: inspect, run and kernel."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from jupyter_condabuild.errors import UsageError
 from jupyter_condabuild.oci.location import ImageLocation
 from jupyter_condabuild.requests.build import JobRequest
 from jupyter_condabuild.requests.option import option
 
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_MEMORY = re.compile(r"([1-9][0-9]{0,5})([mg])")
+
 
 @dataclass(frozen=True, kw_only=True)
-class InspectRequest(JobRequest):
-    """An image whose contents are described without a pull. `platform` chooses from the images of an index."""
+class NamedImageRequest(JobRequest):
+    """An image that a user names."""
 
-    label: ClassVar[str] = "The inspect request"
+    label: ClassVar[str] = "The request"
 
     reference: ImageLocation | None = option(
         None,
@@ -25,6 +29,19 @@ class InspectRequest(JobRequest):
         completed=True,
         parse=ImageLocation.parse_any,
     )
+
+    def __post_init__(self) -> None:
+        """Raises UsageError if there is no image."""
+        if not self.reference:
+            raise UsageError(f"{self.label} names no image.", "Give its name, as registry.lab.org/team/env:tag.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class InspectRequest(NamedImageRequest):
+    """An image whose contents are described without a pull. `platform` chooses from the images of an index."""
+
+    label: ClassVar[str] = "The inspect request"
+
     platform: str = option(
         "",
         "the platform of the image, if the name has images for several, such as linux-aarch64 (default: this "
@@ -33,10 +50,22 @@ class InspectRequest(JobRequest):
         metavar="PLATFORM",
     )
 
-    def __post_init__(self) -> None:
-        """Raises UsageError if there is no image."""
-        if not self.reference:
-            raise UsageError(f"{self.label} names no image.", "Give its name, as registry.lab.org/team/env:tag.")
+
+def gpus() -> Any:
+    """Returns the option `gpus`: whether a container gets the GPUs of the machine."""
+    return option(
+        "auto",
+        "whether the container gets the NVIDIA GPUs (default: if the image is for them and this machine has them)",
+        "--gpus",
+        choices=("auto", "all", "none"),
+    )
+
+
+def network() -> Any:
+    """Returns the option `network`: the network of a container."""
+    return option(
+        "bridge", "the network of the container; none: no network at all", "--network", choices=("bridge", "none")
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,15 +89,8 @@ class RunRequest(InspectRequest):
         metavar="DIR",
     )
     port: int = option(0, "the port of JupyterLab on this machine (default: a free port)", "--port", metavar="N")
-    gpus: str = option(
-        "auto",
-        "whether the container gets the NVIDIA GPUs (default: if the image is for them and this machine has them)",
-        "--gpus",
-        choices=("auto", "all", "none"),
-    )
-    network: str = option(
-        "bridge", "the network of the container; none: no network at all", "--network", choices=("bridge", "none")
-    )
+    gpus: str = gpus()
+    network: str = network()
     no_browser: bool = option(False, "do not open a browser", "--no-browser")
     yes: bool = option(False, "run the image, whoever built it, without a question", "--yes")
 
@@ -84,3 +106,66 @@ class RunRequest(InspectRequest):
             )
         if not self.folder.is_dir():
             raise UsageError(f"There is no folder {self.folder}.", "Name a folder with --folder.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class KernelInstallRequest(InspectRequest):
+    """An image whose kernels are installed for Jupyter.
+
+    `folder` are folders that the kernels see at their own paths besides that of the notebook, `env` the names of the
+    environment variables that are handed on, and `memory` the memory that a kernel may use, such as ``4g``; empty for
+    no limit. `yes` means that the user has decided to run the image, whoever built it.
+    """
+
+    label: ClassVar[str] = "The kernel request"
+
+    folder: tuple[str, ...] = option(
+        (), "a folder that the kernel sees besides that of the notebook (can be repeated)", "--folder", metavar="DIR"
+    )
+    env: tuple[str, ...] = option(
+        (),
+        "a variable of the Jupyter server that the kernel gets (can be repeated)",
+        "--env",
+        metavar="NAME",
+    )
+    gpus: str = gpus()
+    network: str = network()
+    memory: str = option("", "the memory that a kernel may use, as 4g (default: no limit)", "--memory", metavar="SIZE")
+    yes: bool = option(False, "install the kernel, whoever built the image, without a question", "--yes")
+
+    def __post_init__(self) -> None:
+        """Raises UsageError if there is no image, or if an option is not valid."""
+        super().__post_init__()
+        for folder in self.folder:
+            if not Path(folder).is_dir():
+                raise UsageError(f"There is no folder {folder}.", "Name a folder with --folder.")
+        for name in self.env:
+            if not _VARIABLE.fullmatch(name):
+                raise UsageError(
+                    f"{name!r} is not the name of a variable.",
+                    "Write --env NAME. The value comes from the Jupyter server when the kernel starts.",
+                )
+        self.memory_bytes  # noqa: B018  raises UsageError
+
+    @property
+    def memory_bytes(self) -> int:
+        """The memory that a kernel may use, in bytes; 0 for no limit."""
+        if not self.memory:
+            return 0
+        if not (found := _MEMORY.fullmatch(self.memory.lower())):
+            raise UsageError(f"{self.memory!r} is not a size.", "Write it as 512m or 4g.")
+        return int(found[1]) << {"m": 20, "g": 30}[found[2]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class KernelListRequest(JobRequest):
+    """The installed kernels of images."""
+
+    label: ClassVar[str] = "The kernel request"
+
+
+@dataclass(frozen=True, kw_only=True)
+class KernelRemoveRequest(NamedImageRequest):
+    """An image whose kernels are removed from Jupyter."""
+
+    label: ClassVar[str] = "The kernel request"

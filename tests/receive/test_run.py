@@ -19,7 +19,7 @@ import pytest
 from jupyter_condabuild.errors import UsageError
 from jupyter_condabuild.oci.engine.containers import LABEL_OWNER
 from jupyter_condabuild.oci.index import Index
-from jupyter_condabuild.receive.run import refuse_remote
+from jupyter_condabuild.receive.local_engine import refuse_remote
 from tests.parts.builds import Workshop
 from tests.parts.channel import prefix as prefixes
 from tests.parts.command_line import CommandLine

@@ -98,13 +98,22 @@ def test_an_option_has_the_default_of_its_setting() -> None:
             assert expected == (type(expected)(shown or type(expected)())), (kind, name)
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_a_command_has_the_flags_of_its_request(command: str) -> None:
+ACTIONS = {"kernel": {"install", "list", "remove"}}
+"""The commands with actions of their own. Each action has a request."""
+
+
+@pytest.mark.parametrize(
+    "command", [(name, act) for name in COMMANDS for act in sorted(ACTIONS.get(name, {""}))], ids=" ".join
+)
+def test_a_command_has_the_flags_of_its_request(command: tuple[str, str]) -> None:
     """The command has every flag of the request, and no other flag."""
-    module = parser(command).parse_args([command]).module
-    grammar = parser(command)._subparsers._group_actions[0].choices[command]  # type: ignore[union-attr,index]
+    words = list(filter(None, command))
+    kind = parser(words[0]).parse_args(words).kind
+    grammar = parser(words[0])
+    for word in words:
+        grammar = grammar._subparsers._group_actions[0].choices[word]  # type: ignore[union-attr,index]
     flags = {flag for action in grammar._actions for flag in action.option_strings}
-    expected = {flag for _, option in module.REQUEST.options().values() for flag in option.flags}
+    expected = {flag for _, option in kind.options().values() for flag in option.flags}
     assert expected <= flags
     own = {"-h", "--help", "--json", "--events", "--request", "-o", "--output", "--force"}
     assert {flag if flag in expected else flag.replace("--no-", "--") for flag in flags} <= {*expected, *own}

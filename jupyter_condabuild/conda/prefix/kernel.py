@@ -22,6 +22,9 @@ _VENV_HINT = (
     "pixi; pip can add packages there), install ipykernel, and choose its kernel."
 )
 REMOTE_HINT = "Use this program on the machine, or in the container, in which the kernel runs."
+CONTAINER_KERNEL = "jupyter_condabuild.receive.container_kernel"
+"""The module that runs a kernel of an image in a container (`jupyter condabuild kernel install`)."""
+
 _MOST_JSON = 4 << 20
 _NOT_OF_THE_ROOT = ("envs", "pkgs", ".pixi")  # folders in a prefix that are not part of its environment
 
@@ -118,6 +121,8 @@ def prefix_of_argv(
 
     Raises NotACondaKernel.
     """
+    if CONTAINER_KERNEL in argv:
+        raise in_a_container()
     context = Context(env, cwd or Path.cwd())
     launched = launchers.unwrap(argv, context)
     if launched.launcher and (launched.prefix or not launched.is_shell):
@@ -141,6 +146,14 @@ def prefix_of_argv(
             RUNNING_HINT,
         )
     raise NotACondaKernel(f"The kernel's program {program} is in no conda environment.")
+
+
+def in_a_container() -> NotACondaKernel:
+    """Returns the error for a kernel of an image."""
+    return NotACondaKernel(
+        "The kernel runs in a container of an image. Its environment is in the image.",
+        "Describe the image with 'jupyter condabuild inspect'. The images of kernels: jupyter condabuild kernel list",
+    )
 
 
 def prefix_of_program(program: Path) -> Path | None:

@@ -8,7 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jupyter_condabuild.conda.prefix import launchers
-from jupyter_condabuild.conda.prefix.kernel import REMOTE_HINT, checked, prefix_of_program, prefix_of_variables
+from jupyter_condabuild.conda.prefix.kernel import (
+    CONTAINER_KERNEL,
+    REMOTE_HINT,
+    checked,
+    in_a_container,
+    prefix_of_program,
+    prefix_of_variables,
+)
 from jupyter_condabuild.conda.prefix.launchers import PYTHON, Context, Launched, located
 from jupyter_condabuild.errors import NotACondaKernel
 from jupyter_condabuild.system.running_process import RunningProcess
@@ -49,6 +56,8 @@ def _examined(pid: int, inherited: Mapping[str, str]) -> _Finding:
         return _Finding(NotACondaKernel(f"Process {pid} is not running."), False)
     except OSError as error:
         return _Finding(NotACondaKernel(f"Process {pid} cannot be examined: {error.strerror}."), False)
+    if CONTAINER_KERNEL in process.argv:
+        return _Finding(in_a_container(), True)
     kernel = _Kernel(process)
     launched = launchers.unwrap(process.argv, kernel.context)
     is_launcher = bool(launched.launcher) or process.executable.name in _WAITING

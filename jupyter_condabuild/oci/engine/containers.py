@@ -5,14 +5,17 @@ Source: Engine API v1.41, "Create a container", "Attach to a container", "Inspec
 
 from __future__ import annotations
 
+import io
 import os
+import tarfile
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from jupyter_condabuild.errors import EngineFault
+from jupyter_condabuild.errors import BadImage, EngineFault
 from jupyter_condabuild.oci.engine.daemon import Daemon
 from jupyter_condabuild.oci.engine.faults import engine_errors
 from jupyter_condabuild.oci.image import Digest
@@ -49,26 +52,34 @@ def present_layers(daemon: Daemon, diff_ids: Sequence[Digest]) -> int:
 class ContainerOptions:
     """The options of a container.
 
-    The container has no capability of root and can get none. It sees one folder of the machine, `folder`, as `work`.
+    The container has no capability of root and can get none. It sees no folder of the machine but `folders`.
 
     Args:
         command: the program; empty for the image's own.
         user: ``UID:GID``; empty for the user of the image.
+        folders: the folders of the machine, by their paths in the container.
+        work: the working folder of the program; empty for that of the image.
         ports: for each port of the container, the port of this machine's loopback address; 0 for a free one.
         network: the network mode; empty for the engine's own.
+        memory: the memory that the container may use, in bytes; 0 for no limit.
         terminal: whether the program gets a terminal.
+        labels: labels of the container, besides `LABEL_OWNER`.
+        removes_itself: whether the engine removes the container as soon as its program ends, also without this process.
     """
 
     image: str
     command: tuple[str, ...] = ()
     user: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
-    folder: Path | None = None
-    work: str = "/work"
+    folders: Mapping[str, Path] = field(default_factory=dict)
+    work: str = ""
     ports: Mapping[int, int] = field(default_factory=dict)
     network: str = ""
+    memory: int = 0
     gpus: bool = False
     terminal: bool = False
+    labels: Mapping[str, str] = field(default_factory=dict)
+    removes_itself: bool = False
 
 
 @dataclass(frozen=True)
@@ -80,11 +91,15 @@ class State:
 
 
 class Container:
-    """A container of an engine. It is removed at the end of the context, with the program in it."""
+    """A container of an engine. It is removed at the end of the context, with the program in it.
+
+    Its program has an input that ends when the connection of `attach` ends, also if this process is killed.
+    """
 
     def __init__(self, daemon: Daemon, options: ContainerOptions) -> None:
         self._daemon = daemon
         self._options = options
+        self._made = 0.0
         self.id = ""
 
     def __enter__(self) -> Self:
@@ -92,7 +107,7 @@ class Container:
         from docker.types import DeviceRequest, Mount
 
         options, client = self._options, self._daemon.client
-        mounts = [Mount(options.work, str(options.folder), type="bind")] if options.folder else []
+        mounts = [Mount(path, str(folder), type="bind") for path, folder in options.folders.items()]
         with engine_errors(f"making a container of {options.image}", self._daemon.where):
             host = client.create_host_config(
                 network_mode=options.network or None,
@@ -101,10 +116,13 @@ class Container:
                 cap_drop=["ALL"],
                 security_opt=["no-new-privileges", "label=disable"],
                 init=True,
+                mem_limit=options.memory or None,
+                auto_remove=options.removes_itself,
                 device_requests=[DeviceRequest(count=-1, capabilities=[["gpu"]])] if options.gpus else None,
             )
             if options.user and self._daemon.name.startswith("Podman"):
                 host["UsernsMode"] = "keep-id"  # docker-py knows only Docker's own value
+            self._made = time.time()
             self.id = client.create_container(
                 options.image,
                 list(options.command) or None,
@@ -114,22 +132,31 @@ class Container:
                 host_config=host,
                 tty=options.terminal,
                 stdin_open=True,
-                labels={LABEL_OWNER: owner()},
+                working_dir=options.work or None,
+                labels={**options.labels, LABEL_OWNER: owner()},
             )["Id"]
         return self
 
     def __exit__(self, *_: object) -> None:
-        client = self._daemon.client
+        if self._options.removes_itself:
+            with suppress(EngineFault):  # the engine removes it, or has removed it
+                self.remove()
+            return
         with suppress(EngineFault), engine_errors("removing a container", self._daemon.where):
-            client.stop(self.id, timeout=STOP_SECONDS)
+            self._daemon.client.stop(self.id, timeout=STOP_SECONDS)
+        self.remove()
+
+    def remove(self) -> None:
+        """Kills the program and removes the container. Raises EngineFault, EngineUnavailable."""
         with engine_errors("removing a container", self._daemon.where):
-            client.remove_container(self.id, force=True, v=True)
+            self._daemon.client.remove_container(self.id, force=True, v=True)
 
     def attach(self) -> Any:
         """Returns a socket with the input and the output of the program. Call it before `start`."""
         with engine_errors("connecting to a container", self._daemon.where):
             parameters = {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
-            return self._daemon.client.attach_socket(self.id, params=parameters)
+            stream = self._daemon.client.attach_socket(self.id, params=parameters)
+            return getattr(stream, "_sock", stream)
 
     def start(self) -> None:
         """Starts the program. Raises EngineFault, EngineUnavailable."""
@@ -158,6 +185,23 @@ class Container:
         with engine_errors("waiting for a container", self._daemon.where):
             return int(self._daemon.client.wait(self.id, timeout=None)["StatusCode"])
 
+    def wait_until_removed(self) -> int:
+        """Waits until the engine has removed the container, and returns the exit status of its program."""
+        with engine_errors("waiting for a container", self._daemon.where):
+            return int(self._daemon.client.wait(self.id, timeout=None, condition="removed")["StatusCode"])
+
+    def signal(self, name: str) -> None:
+        """Sends a signal, such as ``SIGINT``, to the program."""
+        with suppress(EngineFault), engine_errors("sending a signal", self._daemon.where):
+            self._daemon.client.kill(self.id, name)
+
+    def lacked_memory(self) -> bool:
+        """Whether the engine has reported that the container had too little memory. The container may be gone."""
+        with engine_errors("reading its events", self._daemon.where):
+            chosen = {"container": self.id, "event": "oom"}
+            until = f"{time.time():.6f}"  # later, the engine would wait for that time
+            return any(self._daemon.client.events(since=f"{self._made:.6f}", until=until, filters=chosen))
+
     def resize(self, lines: int, columns: int) -> None:
         """Tells the program the size of its terminal."""
         with suppress(EngineFault), engine_errors("resizing a terminal", self._daemon.where):
@@ -168,6 +212,41 @@ class Container:
         with engine_errors("reading the output of a container", self._daemon.where):
             found: bytes = self._daemon.client.logs(self.id, tail=lines)
             return found.decode(errors="replace")
+
+
+def read_folder(daemon: Daemon, image: str, path: str, most: int) -> dict[str, bytes]:
+    """Returns the regular files in a folder of an image, by their paths below it. Nothing of the image runs.
+
+    Args:
+        path: the absolute path of the folder. If the image has no such folder, there are no files.
+        most: the size in bytes that the folder may have, as a tar.
+
+    Raises EngineFault, EngineUnavailable, and BadImage if the folder is larger.
+    """
+    import docker
+
+    client = daemon.client
+    with engine_errors(f"reading {path} of {image}", daemon.where):
+        made = client.create_container(image, ["true"], network_disabled=True, labels={LABEL_OWNER: owner()})["Id"]
+        data = bytearray()
+        try:
+            for chunk in client.get_archive(made, path)[0]:
+                data += chunk
+                if len(data) > most:
+                    raise BadImage(f"The folder {path} of the image has more than {most} bytes.")
+        except docker.errors.NotFound:
+            return {}
+        finally:
+            client.remove_container(made, force=True, v=True)
+    try:
+        with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+            return {
+                member.name.partition("/")[2]: file.read()
+                for member in tar
+                if member.isfile() and (file := tar.extractfile(member))
+            }
+    except (tarfile.TarError, OSError, ValueError) as error:
+        raise BadImage(f"The folder {path} of the image cannot be read: {error}.") from None
 
 
 def owner() -> str:
@@ -185,6 +264,7 @@ def remove_abandoned(daemon: Daemon) -> int:
         for found in daemon.client.containers(all=True, filters={"label": LABEL_OWNER}):
             place, pid, start = (*str(found["Labels"][LABEL_OWNER]).split(":"), "", "")[:3]
             if place and place == place_of_processes() and pid.isdecimal() and began(int(pid)) != start:
-                daemon.client.remove_container(found["Id"], force=True, v=True)
-                removed += 1
+                with suppress(EngineFault), engine_errors("removing a container", daemon.where):  # it may go by itself
+                    daemon.client.remove_container(found["Id"], force=True, v=True)
+                    removed += 1
     return removed

@@ -29,12 +29,17 @@ STALL_SECONDS = 600.0
 
 
 class Daemon:
-    """A connection to an engine. `name` is its kind and version, as in "Docker 20.10.24". `where` is its address."""
+    """A connection to an engine.
 
-    def __init__(self, client: APIClient, name: str, where: str) -> None:
+    `name` is its kind and version, as in "Docker 20.10.24". `where` is its address. `is_desktop` is whether it is the
+    engine of Docker Desktop, which runs in a virtual machine.
+    """
+
+    def __init__(self, client: APIClient, name: str, where: str, *, is_desktop: bool = False) -> None:
         self._client = client
         self.name = name
         self.where = where
+        self.is_desktop = is_desktop
 
     @property
     def client(self) -> APIClient:
@@ -91,9 +96,11 @@ class Daemon:
             client._auth_configs = docker.auth.AuthConfig({})
             version = client.version()
             parts = [part.get("Name", "") for part in version.get("Components") or []]
+            platform = str((version.get("Platform") or {}).get("Name"))
         client.timeout = STALL_SECONDS
         kind = "Podman" if any("podman" in part.lower() for part in parts) else "Docker"
-        return cls(client, f"{kind} {version.get('Version', '')}".strip(), endpoint.address)
+        name = f"{kind} {version.get('Version', '')}".strip()
+        return cls(client, name, endpoint.address, is_desktop=platform.startswith("Docker Desktop"))
 
     def close(self) -> None:
         """Closes the connections. A later request opens them again."""

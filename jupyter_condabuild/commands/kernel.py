@@ -1,0 +1,38 @@
+"""jupyter condabuild kernel: kernels of an image in the launcher of Jupyter."""
+
+from __future__ import annotations
+
+import argparse
+
+from jupyter_condabuild.commands.consent import consents
+from jupyter_condabuild.commands.output import print_result
+from jupyter_condabuild.events import Report
+from jupyter_condabuild.requests.receive import KernelInstallRequest, KernelListRequest, KernelRemoveRequest
+
+HELP = "add the kernels of an image to Jupyter, list them, or remove them"
+ACTIONS = {
+    "install": (KernelInstallRequest, "add the kernels of an image to the launcher of Jupyter"),
+    "list": (KernelListRequest, "list the installed kernels, and whether their images have changed"),
+    "remove": (KernelRemoveRequest, "remove the kernels of an image"),
+}
+"""The actions of the command: the request and the help text of each."""
+
+
+def run(
+    request: KernelInstallRequest | KernelListRequest | KernelRemoveRequest,
+    arguments: argparse.Namespace,
+    report: Report,
+) -> None:
+    """Adds the kernels of an image to the launcher of Jupyter, lists such kernels, or removes them.
+
+    A kernel runs in a container of the image, with the folder of its notebook.
+    """
+    from jupyter_condabuild.receive import kernels
+
+    if isinstance(request, KernelInstallRequest):
+        done = kernels.install(request, report, consents("kernels", "the folders of your notebooks"))
+    elif isinstance(request, KernelRemoveRequest):
+        done = kernels.remove(request)
+    else:
+        done = kernels.show(request, report)
+    print_result(done, arguments)

@@ -1,0 +1,267 @@
+"""Installs the kernels of an image for Jupyter, lists the installed ones, and removes them."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from packaging.version import InvalidVersion, Version
+
+from jupyter_condabuild.conda.lockfile import Lockfile
+from jupyter_condabuild.errors import BadImage, CondaBuildError, UsageError
+from jupyter_condabuild.events import Report
+from jupyter_condabuild.image.opener import lock_in, open_image
+from jupyter_condabuild.image.paths import PREFIX
+from jupyter_condabuild.oci.engine.containers import read_folder
+from jupyter_condabuild.oci.engine.daemon import Daemon
+from jupyter_condabuild.oci.location import ImageLocation
+from jupyter_condabuild.receive import kernelspecs
+from jupyter_condabuild.receive.inspection import Inspection, inspect
+from jupyter_condabuild.receive.kernelspecs import CONNECTION_FILE, ImageKernel, Installed
+from jupyter_condabuild.receive.local_engine import bring, local_engine, pinned_name
+from jupyter_condabuild.receive.run import Ask
+from jupyter_condabuild.requests.job_context import JobContext, open_job
+from jupyter_condabuild.requests.receive import KernelInstallRequest, KernelListRequest, KernelRemoveRequest
+from jupyter_condabuild.text import clean, counted
+
+FOLDERS = tuple(f"{prefix}/share/jupyter/kernels" for prefix in (PREFIX, "/opt/conda", "/usr/local", "/usr"))
+"""The folders of an image that may have kernelspecs: those of our images first."""
+
+MOST_BYTES = 4 << 20
+"""The largest folder of kernelspecs that is read."""
+
+ICONS = ("logo-32x32.png", "logo-64x64.png")
+"""The icons that are copied. An SVG from a stranger could run scripts in the browser."""
+
+_PNG = b"\x89PNG\r\n\x1a\n"
+_LANGUAGE = re.compile(r"[\w+#. -]{1,40}")
+_MESSAGES = Version("6")
+"""The first version of ipykernel that is interrupted by a message. Source: ipykernel's changelog."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """An installed kernel. `news` says that its image has changed or is gone; empty if nothing is to be said."""
+
+    installed: Installed
+    news: str = ""
+
+
+@dataclass(frozen=True)
+class Kernels:
+    """The kernels that a command has installed, listed or removed: `done` is the verb, in the past."""
+
+    done: str
+    rows: tuple[Row, ...]
+
+    def summary(self) -> dict[str, Any]:
+        """Returns the kernels as a JSON object."""
+        return {
+            "kernels": [
+                {
+                    "name": row.installed.name,
+                    "title": row.installed.title,
+                    "language": row.installed.language,
+                    "reference": row.installed.kernel.reference,
+                    "digest": row.installed.kernel.digest,
+                    "folder": str(row.installed.folder),
+                    "news": row.news,
+                }
+                for row in self.rows
+            ]
+        }
+
+    def text(self) -> str:
+        """Returns a few lines for a user."""
+        if not self.rows:
+            return "No kernel of an image is installed. Install one: jupyter condabuild kernel install REFERENCE"
+        lines = []
+        for row in self.rows:
+            lines.append(f"{self.done}{row.installed.title} ({row.installed.name}), {row.installed.kernel.digest[:19]}")
+            lines += [f"  {row.news}"] if row.news else []
+        return "\n".join(lines)
+
+
+def install(request: KernelInstallRequest, report: Report, ask: Ask) -> Kernels:
+    """Installs the kernels of an image for Jupyter.
+
+    Args:
+        ask: asks the user about an image that nobody vouches for whom the user trusts.
+
+    Raises UsageError, BadReference, BadImage, RegistryError, EngineUnavailable, EngineFault, StoreError.
+    """
+    if os.name == "nt":
+        raise UsageError(
+            "A kernel of an image needs Linux or macOS: a container cannot have the folders of Windows at their paths.",
+            "Run the image instead: jupyter condabuild run. Or use the command in WSL.",
+        )
+    with open_job(request, report) as job:
+        daemon = job.keep(local_engine(request, kernelspecs.kernels_folder(), ("jupyter", "kernel")))
+        found = inspect(request, job)
+        _refuse_without_kernel(found)
+        if not (found.voucher or request.yes or ask(found)):
+            raise UsageError("The kernel is not installed, because you do not want to run the image.")
+        return Kernels("Installed ", tuple(_install(request, found, daemon, job)))
+
+
+def show(request: KernelListRequest, report: Report) -> Kernels:
+    """Lists the installed kernels of images, and says which images have changed. Raises StoreError."""
+    with open_job(request, report) as job:
+        return Kernels("", tuple(Row(found, _news(found, job)) for found in kernelspecs.installed()))
+
+
+def remove(request: KernelRemoveRequest) -> Kernels:
+    """Removes the kernels of an image. Raises UsageError if none is installed, StoreError."""
+    found = [one for one in kernelspecs.installed() if _location(one) == request.reference]
+    if not found:
+        raise UsageError(
+            f"No kernel of {request.reference} is installed.", "List the installed ones: jupyter condabuild kernel list"
+        )
+    for one in found:
+        kernelspecs.remove(one)
+    image = found[0].kernel.image[:19]
+    return Kernels("Removed ", tuple(Row(one, f"The engine keeps the image: docker image rm {image}") for one in found))
+
+
+def _install(request: KernelInstallRequest, found: Inspection, daemon: Daemon, job: JobContext) -> Iterator[Row]:
+    image = bring(found, daemon, job)
+    specs = _kernelspecs(daemon, image)
+    if not specs:
+        raise _no_kernel(found)
+    for name, files in specs.items():
+        spec = json.loads(files["kernel.json"])
+        kernel = ImageKernel(
+            reference=str(found.location),
+            digest=found.digest,
+            pinned=pinned_name(found) if found.location.kind == "registry" else "",
+            image=daemon.image_id(image) or image,
+            kernel=name,
+            command=tuple(spec["argv"]),
+            folders=tuple(str(Path(folder).resolve()) for folder in request.folder),
+            variables=request.env,
+            gpus=request.gpus if request.gpus != "auto" or found.wants_gpu else "none",
+            network=request.network,
+            memory=request.memory_bytes,
+            docker_host=request.docker_host,
+        )
+        icons = {icon: data for icon in ICONS if (data := files.get(icon, b"")).startswith(_PNG)}
+        title = _title(found.location, str(spec.get("display_name", name)) if len(specs) > 1 else "")
+        properties = _properties(spec, found.lockfile)
+        yield Row(kernelspecs.install(kernel, title, _language(spec), properties, icons))
+
+
+def _refuse_without_kernel(found: Inspection) -> None:
+    """Raises BadImage if no package of the image can have a kernel: before anything is pulled."""
+    if found.lockfile is not None and not any(
+        "kernel" in name or name.startswith("xeus") for name, _ in _packages(found.lockfile)
+    ):
+        raise _no_kernel(found)
+
+
+def _no_kernel(found: Inspection) -> BadImage:
+    return BadImage(
+        f"The image {found.location} has no Jupyter kernel.",
+        "Add ipykernel to its environment ('conda install ipykernel') and build the image again. Without a kernel, a "
+        f"program of the image runs: jupyter condabuild run {found.location} python",
+    )
+
+
+def _kernelspecs(daemon: Daemon, image: str) -> dict[str, dict[str, bytes]]:
+    """Returns the files of each valid kernelspec of an image, by name. Raises BadImage, EngineFault."""
+    found: dict[str, dict[str, bytes]] = {}
+    for folder in FOLDERS:
+        for path, data in read_folder(daemon, image, folder, MOST_BYTES).items():
+            name, _, file = path.partition("/")
+            found.setdefault(name, {})[file] = data
+        if found := {name: files for name, files in found.items() if _is_kernelspec(files.get("kernel.json", b""))}:
+            break
+    return found
+
+
+def _is_kernelspec(data: bytes) -> bool:
+    try:
+        spec = json.loads(data)
+        argv = spec["argv"]
+        return all(isinstance(word, str) for word in argv) and any(CONNECTION_FILE in word for word in argv)
+    except (ValueError, RecursionError, KeyError, TypeError):
+        return False
+
+
+def _title(location: ImageLocation, kernel: str) -> str:
+    name = location.name.rpartition("@")[0] or location.name
+    if location.kind == "registry":
+        reference = location.reference
+        name = f"{reference.repository}:{reference.tag}" if reference.tag else reference.repository
+    return f"{name} ({clean(kernel)[:60]})" if kernel else name
+
+
+def _language(spec: Mapping[str, Any]) -> str:
+    found = str(spec.get("language", ""))
+    return found if _LANGUAGE.fullmatch(found) else "python"
+
+
+def _properties(spec: Mapping[str, Any], lockfile: Lockfile | None) -> dict[str, Any]:
+    """Returns what a client has to know about a kernel: how to interrupt it, and whether it has a debugger."""
+    metadata = spec.get("metadata")
+    metadata = metadata if isinstance(metadata, Mapping) else {}
+    by_message = spec.get("interrupt_mode") == "message" or _takes_messages(spec, lockfile)
+    properties: dict[str, Any] = {"interrupt_mode": "message" if by_message else "signal"}
+    if metadata.get("debugger") is True:
+        properties["debugger"] = True
+    if "curve" in (metadata.get("supported_encryption") or ()):
+        properties["supported_encryption"] = ["curve"]
+    return properties
+
+
+def _takes_messages(spec: Mapping[str, Any], lockfile: Lockfile | None) -> bool:
+    """Whether a kernel is an ipykernel that is interrupted by a message. Otherwise it gets a signal."""
+    if lockfile is None or not any("ipykernel" in word for word in spec["argv"]):
+        return False
+    versions = [version for name, version in _packages(lockfile) if name == "ipykernel"]
+    try:
+        return bool(versions) and min(map(Version, versions)) >= _MESSAGES
+    except InvalidVersion:
+        return False
+
+
+def _location(found: Installed) -> ImageLocation:
+    return ImageLocation.parse_any(found.kernel.reference)
+
+
+def _news(found: Installed, job: JobContext) -> str:
+    """Says whether the name of a kernel's image means another image now. Kernels start the image that was installed."""
+    kernel = found.kernel
+    location = _location(found)
+    if location.kind != "registry" or location.reference.digest:
+        return ""
+    try:
+        image = open_image(location, job)
+        if str(image.manifest.descriptor.digest) == kernel.digest:
+            return ""
+        changed = _changed(kernel, lock_in(image), job)
+    except CondaBuildError as error:
+        return f"Whether the image has changed is not known: {error.message}"
+    return (
+        f"{kernel.reference} has moved: {changed}. To use it, install it again (jupyter condabuild kernel install "
+        f"{kernel.reference}) and restart the kernel."
+    )
+
+
+def _changed(kernel: ImageKernel, lockfile: Lockfile, job: JobContext) -> str:
+    try:
+        before = lock_in(open_image(ImageLocation.parse_any(kernel.pinned), job))
+    except CondaBuildError:  # the registry has it no longer
+        return "packages changed"
+    changed = {name for name, _ in _packages(before) ^ _packages(lockfile)}
+    return f"{counted(changed, 'package')} changed"
+
+
+def _packages(lockfile: Lockfile) -> set[tuple[str, str]]:
+    """Returns the name and the version of each package."""
+    conda = {(package.name, package.version) for package in lockfile.conda}
+    return conda | {(package.name, package.version) for package in lockfile.pip}
