@@ -31,7 +31,9 @@ function schemaWords(value: unknown): string[] {
 const SCHEMA = JSON.parse(readFileSync(join(import.meta.dirname, '../schema/plugin.json'), 'utf8')) as unknown;
 const SHARE = SHARE_TEXTS.map(text => `share\u0004${text}`);
 const SERVER = [...KNOWN_FAULTS.values()].flatMap(({ title, hint, here }) =>
-  [title, hint, ...(here ? [here] : [])].map(text => `server\u0004${text}`)
+  [title, hint, here ?? '']
+    .filter(Boolean)
+    .map(text => `server\u0004${text}`)
 );
 
 const catalogue = JSON.parse(readFileSync(CATALOGUE, 'utf8')) as Record<string, string[]>;
@@ -90,6 +92,12 @@ describe('the faults that the panel knows', () => {
       expect(server, code).toContain(`"${code}"`);
       expect(server, code).toContain(hint);
     }
+  });
+
+  it('are all warnings of the server', () => {
+    const codes = [...readFileSync(join(folder, 'warning_codes.py'), 'utf8').matchAll(/"([\w-]+)": Meaning\(/g)].map(([, code]) => code);
+    expect(codes.length).toBeGreaterThan(70);
+    expect(codes.filter(code => !KNOWN_FAULTS.has(code ?? ''))).toEqual([]);
   });
 });
 

@@ -93,7 +93,7 @@ export function faultTexts(trans: TranslationBundle, fault: Fault): { title: str
   const colon = message.indexOf(': ');
   const known = KNOWN_FAULTS.get(code);
   const title = known ? trans._p('server', known.title) : '';
-  const isUsual = known && hint === known.hint;
+  const isUsual = known && hint && hint === known.hint;
   const advice = isUsual ? trans._p('server', known.here ?? known.hint) : hint;
   if (!known || title === known.title) {
     // A message may end with a long list of names, which would hide its subject.
