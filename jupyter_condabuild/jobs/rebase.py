@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 
+from jupyter_condabuild.distribution.appending import append
 from jupyter_condabuild.distribution.blob_places import BlobPlaces
 from jupyter_condabuild.distribution.layer_index import LayerIndex
 from jupyter_condabuild.distribution.push import Push
@@ -70,18 +71,15 @@ def _rebase_index(
         events.append(event)
         images.append(image)
     destination = job.repository(target).for_pushing()
-    before = None
-    if request.reference and (target.registry, target.repository, target.tag) == (
-        *origin.location,
-        request.reference.tag,
-    ):
-        current = destination.manifest(target.tag)
-        before = current if isinstance(current, Index) else None
-    index = Index.make([entry_of(image.manifest, ImageConfig.parse(image.config)) for image in images], before)
-    destination.push_manifest(index, target.tag)
-    job.store.remember(f"{target.registry}/{target.repository}", index.descriptor.digest)
+    entries = [entry_of(image.manifest, ImageConfig.parse(image.config)) for image in images]
+    named: Manifest | Index = Index.make(entries)
+    if request.reference and target == replace(request.reference, digest=None):
+        named = append(destination, target.tag, entries)
+    else:
+        destination.push_manifest(named, target.tag)
+    job.store.remember(f"{target.registry}/{target.repository}", named.descriptor.digest)
     job.progress.finish()
-    return finished_index(events, images, index, time.monotonic() - started)
+    return finished_index(events, images, named, time.monotonic() - started)
 
 
 def _rebase(

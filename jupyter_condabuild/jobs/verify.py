@@ -14,8 +14,8 @@ from jupyter_condabuild.conda.package_sources import PackageSources
 from jupyter_condabuild.errors import NotVerified
 from jupyter_condabuild.events import Finished, Log, Report
 from jupyter_condabuild.image.configuration import command
-from jupyter_condabuild.image.opener import lock_in, made_by, open_image
-from jupyter_condabuild.image.platforms import architecture_of
+from jupyter_condabuild.image.opener import images_at, lock_in, made_by, open_image
+from jupyter_condabuild.image.platforms import architecture_of, name_of
 from jupyter_condabuild.jobs.proof.blobs import diff_ids
 from jupyter_condabuild.jobs.proof.files import prove_files
 from jupyter_condabuild.jobs.proof.findings import Findings
@@ -82,6 +82,9 @@ def run(request: VerifyRequest, report: Report) -> Verification:
     with open_job(request, report) as job:
         with job.phase("lock"):
             image = open_image(request.reference, job, architecture_of(request.platform))
+            if images := images_at(request.reference, job):
+                names = listed([name_of(one) for one in images])
+                report(Log(f"The name has images for {names}. {image.manifest.descriptor.digest} is compared."))
             engine, lockfile = made_by(image), lock_in(image)
             sources = PackageSources(PackageCaches(default_folders()), logins=read_logins())
             lockfile, unlockable = complete(lockfile, sources, job.folder())

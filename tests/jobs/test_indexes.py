@@ -16,13 +16,13 @@ import pytest
 from jupyter_condabuild.distribution.run_commands import share_commands
 from jupyter_condabuild.errors import BadImage, BaseUnavailable, UsageError
 from jupyter_condabuild.events import Event, Finished, Log, Progress
-from jupyter_condabuild.jobs import diff, licenses, nightly_base, rebase, replacement
+from jupyter_condabuild.jobs import diff, licenses, nightly_base, rebase, replacement, verify
 from jupyter_condabuild.oci.image import Descriptor, Manifest
 from jupyter_condabuild.oci.index import Index
 from jupyter_condabuild.oci.referrers import referrers
 from jupyter_condabuild.receive import inspection
 from jupyter_condabuild.requests.build import BaseRequest
-from jupyter_condabuild.requests.others import DiffRequest, LicensesRequest, RebaseRequest
+from jupyter_condabuild.requests.others import DiffRequest, LicensesRequest, RebaseRequest, VerifyRequest
 from jupyter_condabuild.requests.receive import InspectRequest
 from jupyter_condabuild.trust.dsse import MEDIA_TYPE
 from tests.parts import small_image
@@ -243,6 +243,11 @@ def test_verify_proves_the_image_for_the_platform(
         for platform, image in zip(("", "linux-aarch64"), index.images, strict=True):
             found = verified(place, workshop.store, platform=platform, base=workshop.base)
             assert (found.digest, found.is_verified) == (str(image.digest), True)
+    events: list[Event] = []
+    options = {"store_dir": workshop.store, "base": workshop.base}
+    verify.run(request(VerifyRequest, reference=f"{name}:v1", **options), events.append)
+    said = f"The name has images for linux-64, linux-aarch64. {index.images[0].digest} is compared."
+    assert Log(said) in events
     with pytest.raises(BadImage, match="linux/ppc64le, only for linux/amd64, linux/arm64") as caught:
         verified(f"{name}:v1", workshop.store, platform="linux-ppc64le")
     assert "--platform" in caught.value.hint
