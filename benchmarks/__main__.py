@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import bytecode, floor, memory, report, rows, small
+from benchmarks import bytecode, cross, floor, memory, report, rows, small
 from benchmarks.classic import Classic, make_builder
 from benchmarks.engine import Engine
 from benchmarks.environment import environments
@@ -19,7 +19,7 @@ from benchmarks.measure import Sample
 from benchmarks.ours import Ours
 from benchmarks.report import say, seconds
 
-SECTIONS = ("table", "small", "floor", "bytecode", "memory")
+SECTIONS = ("table", "small", "floor", "bytecode", "memory", "cross")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -37,6 +37,11 @@ def _run(options: argparse.Namespace, results: dict[str, Any]) -> None:
     base = os.environ["CONDABUILD_TEST_BASE_REFERENCE"]
     with tempfile.TemporaryDirectory(prefix="condabuild-bench-", dir=options.work) as folder:
         work = Path(folder)
+        if "cross" in options.sections:
+            results["cross"] = cross.run(work)
+            show(cross.text(results["cross"]))
+        if set(options.sections) == {"cross"}:
+            return
         engine = Engine() if {"table", "bytecode"} & set(options.sections) else None
         results["machine"] = report.machine(engine.version if engine else "", options.rounds)
         show(report.about(results["machine"]))
