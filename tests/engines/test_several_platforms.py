@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from jupyter_condabuild.display.tally import Tally
-from jupyter_condabuild.errors import BaseUnavailable, NotCompatible, UsageError
+from jupyter_condabuild.errors import BaseUnavailable, EnvironmentChanged, NotCompatible, UsageError
 from jupyter_condabuild.events import Finished, Log, Progress
 from jupyter_condabuild.image.opener import members
-from jupyter_condabuild.jobs import plan
+from jupyter_condabuild.jobs import plan, snapshot
 from jupyter_condabuild.oci.archive import Archive
 from jupyter_condabuild.oci.image import LAYER_PACKAGES, Digest, Image, Manifest
 from jupyter_condabuild.oci.index import Index
@@ -284,6 +284,29 @@ def test_the_plan_shows_each_platform_and_what_they_share(workshop: Workshop, ma
     after = plan.run(plan_request(**options, reference=f"{name}:v1"), silent)
     assert after.summary()["bytes_to_push"] == 0
     assert "platforms-replaced" not in json.dumps(after.summary())
+
+
+def test_the_layers_of_all_images_go_to_the_pool(workshop: Workshop, mac: Path, name: str, tmp_path: Path) -> None:
+    """A labmate who builds for both platforms, too, makes no layer."""
+    pool = f"{name}/pool"
+    workshop.build(mac, named_platforms=BOTH, reference=f"{name}/mine:v1", push=True, layer_pool=pool)
+    other = Workshop(tmp_path / "second", workshop.base)
+    (tmp_path / "second").mkdir()
+    other.build(mac, named_platforms=BOTH, reference=f"{name}/theirs:v1", push=True, layer_pool=pool)
+    assert not other.layers("built")
+    assert finished(other).digest == finished(workshop).digest
+
+
+def test_an_environment_that_has_changed_is_refused(workshop: Workshop, mac: Path) -> None:
+    """The identity that the user has seen is that of the snapshot for the first platform."""
+    options = {"base": workshop.base, "store_dir": workshop.store}
+    seen = snapshot.run(plan_request(prefix=mac, platform=BOTH[0], **options), silent)["identity"]
+    (mac / "share").mkdir(exist_ok=True)
+    build = {"named_platforms": BOTH, "archive": str(workshop.folder / "x.tar"), "identity": seen}
+    assert (workshop.build(mac, **build).event.images or {}).keys() == set(BOTH)
+    (mac / "share/new.txt").write_text("new")
+    with pytest.raises(EnvironmentChanged):
+        workshop.build(mac, **build)
 
 
 def test_the_progress_of_all_images_is_one(workshop: Workshop, mac: Path) -> None:
