@@ -193,7 +193,7 @@ def _is_kernelspec(data: bytes) -> bool:
 
 
 def _title(location: ImageLocation, kernel: str) -> str:
-    name = location.name.rpartition("@")[0] or location.name
+    name = location.path.name if location.is_file else location.name
     if location.kind == "registry":
         reference = location.reference
         name = f"{reference.repository}:{reference.tag}" if reference.tag else reference.repository

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import docker
@@ -17,6 +19,8 @@ from jupyter_client.ioloop import AsyncIOLoopKernelManager
 from jupyter_condabuild.conda.prefix.kernel import prefix_of_kernelspec
 from jupyter_condabuild.conda.prefix.kernel_process import prefix_of_process
 from jupyter_condabuild.errors import NotACondaKernel
+from tests.conftest import missing
+from tests.parts.builds import Workshop
 from tests.parts.own_engines import own_docker
 from tests.receive.image_kernels import SECONDS, Labmate, containers, killed, leftovers, until
 
@@ -264,3 +268,23 @@ def test_a_kernel_without_shared_sockets_has_ports_of_the_engine(
         assert done.stdout == "42\n", done.stderr
         refused = labmate.run("kernel", "install", "--yes", kernel_image, environ={"DOCKER_HOST": "tcp://10.0.0.1:1"})
         assert refused.status != 0
+
+
+def test_a_kernel_runs_with_podman(
+    labmate: Labmate, kernel_prefix: Path, base_reference: str, tmp_path: Path, podman_engine: str
+) -> None:
+    """Files belong to the user, and nothing is left of a process that was killed."""
+    if not shutil.which("catatonit"):
+        missing("catatonit is not installed: Podman starts containers with it")
+    archive = tmp_path / "image.tar"
+    Workshop(tmp_path, base_reference).build(kernel_prefix, archive=str(archive))
+    labmate.run.environ["DOCKER_HOST"] = podman_engine
+    name = labmate.install(f"oci-archive:{archive}")
+    with closing(docker.DockerClient(podman_engine)) as client:
+        with labmate.kernel(name) as cell:
+            assert cell("import os; open('made', 'w').close(); print(os.getcwd())") == str(labmate.folder)
+            assert (labmate.folder / "made").stat().st_uid == os.getuid()
+            assert len(containers(client, labmate.kernels)) == 1
+            os.kill(cell.process, signal.SIGKILL)
+            assert until(lambda: not containers(client, labmate.kernels))
+        assert until(lambda: not any(leftovers(labmate, client).values()))

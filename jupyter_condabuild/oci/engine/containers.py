@@ -9,8 +9,8 @@ import io
 import os
 import tarfile
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -108,7 +108,7 @@ class Container:
 
         options, client = self._options, self._daemon.client
         mounts = [Mount(path, str(folder), type="bind") for path, folder in options.folders.items()]
-        with engine_errors(f"making a container of {options.image}", self._daemon.where):
+        with _said_without_init(), engine_errors(f"making a container of {options.image}", self._daemon.where):
             host = client.create_host_config(
                 network_mode=options.network or None,
                 mounts=mounts,
@@ -120,7 +120,7 @@ class Container:
                 auto_remove=options.removes_itself,
                 device_requests=[DeviceRequest(count=-1, capabilities=[["gpu"]])] if options.gpus else None,
             )
-            if options.user and self._daemon.name.startswith("Podman"):
+            if options.user and self._daemon.name.startswith("Podman") and self._is_rootless():
                 host["UsernsMode"] = "keep-id"  # docker-py knows only Docker's own value
             self._made = time.time()
             self.id = client.create_container(
@@ -136,6 +136,10 @@ class Container:
                 labels={**options.labels, LABEL_OWNER: owner()},
             )["Id"]
         return self
+
+    def _is_rootless(self) -> bool:
+        """Whether the engine runs without root, so that the numbers of users in a container are others by default."""
+        return any("rootless" in str(option) for option in self._daemon.client.info().get("SecurityOptions") or ())
 
     def __exit__(self, *_: object) -> None:
         if self._options.removes_itself:
@@ -212,6 +216,17 @@ class Container:
         with engine_errors("reading the output of a container", self._daemon.where):
             found: bytes = self._daemon.client.logs(self.id, tail=lines)
             return found.decode(errors="replace")
+
+
+@contextmanager
+def _said_without_init() -> Iterator[None]:
+    """Says what to install if the engine lacks the program that starts a container's program. Raises EngineFault."""
+    try:
+        yield
+    except EngineFault as error:
+        if "init binary not found" not in error.message:
+            raise
+        raise EngineFault(error.message, "Install the package catatonit, which Podman needs for it.") from None
 
 
 def read_folder(daemon: Daemon, image: str, path: str, most: int) -> dict[str, bytes]:
