@@ -10,14 +10,15 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
-from jupyter_condabuild.errors import EngineFault, EngineUnavailable, from_os_error
-from jupyter_condabuild.oci.archive import Archive, Progress, entries, silent, stream, stream_size
+from jupyter_condabuild.errors import CondaBuildError, EngineFault, EngineUnavailable, from_os_error
+from jupyter_condabuild.oci.archive import Archive, Progress, silent, stream, stream_size
 from jupyter_condabuild.oci.engine.endpoint import Endpoint, usual_sockets
 from jupyter_condabuild.oci.engine.faults import downloaded, engine_errors, one_line, raise_failure, root_cause
+from jupyter_condabuild.oci.engine.loading import Body, files_above, layers_there
 from jupyter_condabuild.oci.image import Image, Reference
 from jupyter_condabuild.oci.logins.credentials import for_engine
 
@@ -133,7 +134,8 @@ class Daemon:
     def load(self, image: Image, reference: str, progress: Progress = silent) -> str:
         """Sends an image to the engine, checks its id there, and then gives it a name.
 
-        The image is streamed: no file is written. Nothing is sent if the engine has the image already.
+        The image is streamed: no file is written. Nothing is sent if the engine has the image already. Layers that the
+        engine does not need are left out (see `oci.engine.loading`).
 
         Args:
             image: the image.
@@ -155,20 +157,35 @@ class Daemon:
         name = Reference.parse(reference) if reference else None
         identity = self.image_id(str(image.manifest.config.digest))
         if identity is None:
-            # The archive has no name in it, so that an existing name never moves to an image that is damaged.
-            files = entries(image, "", "oci-archive")
-            body = _Body(stream(files), stream_size(files), progress)
-            try:
-                with self._engine_errors("loading the image"):
-                    raise_failure(self._client.load_image(body, quiet=False), "load the image")
-            finally:
-                if body.error is not None:
-                    raise body.error
+            self._send(image, name, progress)
             identity = self._loaded_id(image)
         if name:
             with self._engine_errors(f"naming the image {name}"):
                 self._client.tag(identity, f"{name.registry}/{name.repository}", name.tag or None)
         return identity
+
+    def _send(self, image: Image, name: Reference | None, progress: Progress) -> None:
+        lowest = 0
+        if self.name.startswith("Docker "):
+            with suppress(CondaBuildError), self._engine_errors("comparing the image with those of the engine"):
+                lowest = layers_there(self._client, image, name)
+        try:
+            self._send_above(image, lowest, progress)
+        except EngineFault:
+            if not lowest:
+                raise
+            self._send_above(image, 0, progress)  # somebody has removed the image that has the layers
+
+    def _send_above(self, image: Image, lowest: int, progress: Progress) -> None:
+        # The archive has no name in it, so that an existing name never moves to an image that is damaged.
+        files = files_above(image, lowest)
+        body = Body(stream(files), stream_size(files), progress)
+        try:
+            with self._engine_errors("loading the image"):
+                raise_failure(self._client.load_image(body, quiet=False), "load the image")
+        finally:
+            if body.error is not None:
+                raise body.error
 
     def _loaded_id(self, image: Image) -> str:
         expected = [str(image.manifest.config.digest), str(image.manifest.descriptor.digest)]
@@ -371,30 +388,3 @@ def _context() -> Endpoint | None:
             f"Docker's current context cannot be read: {' '.join(str(error).split())[:300]}",
             "Check the contexts with 'docker context ls', or set DOCKER_HOST.",
         ) from None
-
-
-class _Body:
-    """The body of a load request.
-
-    `error` keeps an exception that the source of the chunks raised. `Daemon.load` raises it instead of the engine's.
-    """
-
-    def __init__(self, chunks: Iterator[bytes], total: int, progress: Progress) -> None:
-        self._chunks = chunks
-        self._complete = 0
-        self._total = total
-        self._progress = progress
-        self.error: BaseException | None = None
-
-    def __iter__(self) -> Iterator[bytes]:
-        try:
-            for chunk in self._chunks:
-                if chunk:  # an empty chunk would end the HTTP body
-                    yield chunk
-                self._complete += len(chunk)
-                self._progress(self._complete, self._total)
-        except GeneratorExit:
-            raise
-        except BaseException as error:
-            self.error = error
-            raise
