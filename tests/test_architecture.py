@@ -67,9 +67,10 @@ ONLY_IN = {
     # The registry client. Origins are compared as the client parses them: another parser of URLs could be a security
     # hole.
     "httpx": ("oci/http.py",),
-    # The last two modules are only for the docker engine: builds and pushes, and the errors of all three.
+    # The images of an engine, its builds, its containers, and the errors of all of them.
     "docker": (
         "oci/engine/daemon.py",
+        "oci/engine/loading.py",
         "oci/engine/builder.py",
         "oci/engine/containers.py",
         "oci/engine/faults.py",
