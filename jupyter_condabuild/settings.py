@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from jupyter_condabuild.errors import UsageError
+from jupyter_condabuild.system import folders
 
 CONFIG = "jupyter_condabuild_config"
 DEFAULT_BASE = "docker.io/library/debian:bookworm-slim"
@@ -23,8 +24,7 @@ INSTALLERS = ("micromamba", "conda", "rattler")
 
 def default_store() -> str:
     """Returns the path of the local store: ``CONDABUILD_STORE_DIR``, or else a folder in the user's cache folder."""
-    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return os.environ.get("CONDABUILD_STORE_DIR") or os.path.join(cache, "jupyter-condabuild")
+    return os.environ.get("CONDABUILD_STORE_DIR") or str(folders.own_cache("jupyter-condabuild"))
 
 
 def _setting(default: Any, help: str, **bounds: Any) -> Any:
@@ -55,7 +55,7 @@ class Settings:
     stack_updates: bool = _setting(False, "Whether new layers go on top of the image that the tag has (--stack).")
     bytecode: bool = _setting(True, "Whether Python modules of noarch packages are compiled (--bytecode).")
     layer_pool: str = _setting("", "Repository of layers that all users share: registry.lab.org/team/layers.")
-    store_dir: str = _setting("", "Folder of the local layer store; default: ~/.cache/jupyter-condabuild.", path=True)
+    store_dir: str = _setting("", "Folder of the local layer store; default: one in the user's caches.", path=True)
     store_max_bytes: int = _setting(
         20 << 30, "Maximum size of the local store in bytes after 'jupyter condabuild prune'.", min=0
     )

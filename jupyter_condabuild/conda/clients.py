@@ -60,7 +60,7 @@ def channel_environment() -> dict[str, str]:
     for file in condarc_files(os.environ):
         settings = _settings(file)
         verify, proxies = settings.get("ssl_verify"), settings.get("proxy_servers")
-        if isinstance(verify, str) and "/" in verify:
+        if isinstance(verify, str) and os.path.dirname(verify):
             found.setdefault("REQUESTS_CA_BUNDLE", os.path.expanduser(verify))
         for scheme in ("http", "https"):
             if isinstance(proxies, dict) and isinstance(proxies.get(scheme), str):

@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import re
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from jupyter_condabuild.conda.packages import CondaPackage
 from jupyter_condabuild.conda.paths import path_fault
 from jupyter_condabuild.conda.secrets import scrub_url
 from jupyter_condabuild.files import home_folder, read_regular
+from jupyter_condabuild.system.folders import caches
 from jupyter_condabuild.system.owners import others_can_write, others_can_write_into
 
 MOST_METADATA = 256 << 20
@@ -47,8 +49,14 @@ class Cached:
         return all(not path_fault(name) and os.path.lexists(self.path / name) for name in names)
 
 
-def default_folders(prefix: Path | None = None, environ: Mapping[str, str] = os.environ) -> tuple[Path, ...]:
-    """Returns the existing package caches that conda, mamba, pixi and rattler use for this user and this prefix."""
+def default_folders(
+    prefix: Path | None = None, environ: Mapping[str, str] = os.environ, system: str = sys.platform
+) -> tuple[Path, ...]:
+    """Returns the existing package caches that conda, mamba, pixi and rattler use for this user and this prefix.
+
+    Args:
+        system: the value of `sys.platform` on the system of the caches.
+    """
     home = home_folder(environ)
     candidates = [Path(text) for text in environ.get("CONDA_PKGS_DIRS", "").split(",") if text]
     candidates += _condarc_folders([home / ".condarc", home / ".config/conda/condarc"])
@@ -62,8 +70,10 @@ def default_folders(prefix: Path | None = None, environ: Mapping[str, str] = os.
     for variable in ("PIXI_CACHE_DIR", "RATTLER_CACHE_DIR"):
         if environ.get(variable):
             candidates.append(Path(environ[variable]) / "pkgs")
-    cache = Path(environ.get("XDG_CACHE_HOME") or home / ".cache")
-    candidates += [cache / "rattler/cache/pkgs", home / ".conda/pkgs", home / ".mamba/pkgs"]
+    candidates.append(caches(home, environ, system) / "rattler/cache/pkgs")
+    candidates += [home / ".conda/pkgs", home / ".mamba/pkgs"]
+    if system == "win32":  # conda.base.context.user_data_dir
+        candidates.append(caches(home, environ, system) / "conda/conda/pkgs")
     return tuple(dict.fromkeys(folder for folder in candidates if os.path.isdir(folder)))
 
 

@@ -12,7 +12,7 @@ from string import Template
 from typing import Any
 
 from jupyter_condabuild.conda.prefix import launchers
-from jupyter_condabuild.conda.prefix.launchers import PYTHON, Context, Launched, is_prefix, located
+from jupyter_condabuild.conda.prefix.launchers import PROGRAMS, PYTHON, Context, Launched, is_prefix, located
 from jupyter_condabuild.errors import NotACondaKernel
 from jupyter_condabuild.files import read_regular
 
@@ -82,7 +82,8 @@ def _names_of_this_python() -> tuple[str, ...]:
 
 def _without_fields(word: str, server_python: str, resource_dir: str) -> str:
     """Fills ``{prefix}`` and ``{resource_dir}`` in a word of argv. Other fields, such as {connection_file}, stay."""
-    prefix = os.path.dirname(os.path.dirname(server_python))
+    folder = os.path.dirname(server_python)
+    prefix = os.path.dirname(folder) if os.path.basename(folder) in PROGRAMS else folder
     return word.replace("{prefix}", prefix).replace("{resource_dir}", resource_dir)
 
 
@@ -200,9 +201,10 @@ def _virtual_environment(folder: Path, program: Path) -> NotACondaKernel:
 def prefix_of_variables(variables: Mapping[str, str]) -> Path | None:
     """Returns the prefix that CONDA_PREFIX names, else the first prefix in PATH; None if there is none."""
     candidates = [variables.get("CONDA_PREFIX", "")]
-    candidates += [
-        os.path.dirname(entry) for entry in variables.get("PATH", "").split(os.pathsep) if entry[-4:] == "/bin"
-    ]
+    for entry in variables.get("PATH", "").split(os.pathsep):
+        folder, name = os.path.split(entry)
+        if name in PROGRAMS:
+            candidates.append(folder)
     return next((Path(path) for path in candidates if path and "$" not in path and is_prefix(Path(path))), None)
 
 

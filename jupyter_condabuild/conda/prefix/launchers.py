@@ -17,8 +17,12 @@ from pathlib import Path
 
 from jupyter_condabuild.files import read_regular
 
-SHELLS = frozenset(("sh", "bash", "dash", "zsh", "ksh"))
-PYTHON = re.compile(r"python[\d.]*t?")
+SHELLS = frozenset(("sh", "bash", "dash", "zsh", "ksh", "cmd.exe", "powershell.exe", "pwsh.exe"))
+PYTHON = re.compile(r"pythonw?[\d.]*t?(?:\.exe)?", re.IGNORECASE)
+"""The names of Python's program, also those of Windows and of macOS's frameworks."""
+
+PROGRAMS = frozenset(("bin", "Scripts"))
+"""The folder of an environment with its programs; on Windows, ``python.exe`` is in the environment itself."""
 
 PROJECT_TOOLS = frozenset(("uv", "uvx", "poetry", "pipenv", "hatch", "pdm", "rye"))
 """Programs that select an environment when they start a program. Usually it is a virtual environment."""
@@ -82,6 +86,7 @@ def unwrap(argv: Sequence[str], context: Context) -> Launched:
     words = list(argv)
     while words:
         name = os.path.basename(words[0])
+        name = name if name in SHELLS else name.removesuffix(".exe")
         if name == "env":
             words = _after_env(words)
         elif name in WRAPPERS:
@@ -115,7 +120,8 @@ def located(word: str, context: Context) -> Path | None:
     A name without a slash is looked for in the PATH of the program's own variables, as subprocess.Popen does.
     """
     word = os.path.expanduser(word)
-    path = shutil.which(word if "/" not in word else str(context.cwd / word), path=context.env.get("PATH", os.defpath))
+    name = str(context.cwd / word) if os.path.dirname(word) else word
+    path = shutil.which(name, path=context.env.get("PATH", os.defpath))
     return Path(os.path.abspath(context.cwd / path)) if path else None
 
 
@@ -127,6 +133,7 @@ def _after_options(words: list[str], context: Context) -> list[str]:
 
 
 def _is_launcher(name: str) -> bool:
+    name = name.removesuffix(".exe")
     return name in ("conda", "mamba", "micromamba", "pixi") or name in PROJECT_TOOLS
 
 
@@ -152,7 +159,7 @@ def _script(words: list[str], context: Context) -> str | None:
         return ""
     if path is None or PYTHON.fullmatch(path.name):
         return None
-    if path.parent.name == "bin" and any(is_prefix(folder) for folder in path.parents):
+    if path.parent.name in PROGRAMS and any(is_prefix(folder) for folder in path.parents):
         return None
     text = _text_of(path)
     first, _, rest = text.partition("\n")
@@ -243,7 +250,7 @@ def _options(words: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 def _environment_of_name(name: str, words: list[str], context: Context, root: str = "") -> Path | None:
     """Returns the environment with a name, or None if there is none. If `name` is a path, returns that path."""
-    if "/" in name:
+    if os.path.dirname(name):
         return context.cwd / os.path.expanduser(name)
     roots = list(_roots(words, context, root))
     if name in ("base", "root"):
@@ -271,12 +278,12 @@ def _roots(words: list[str], context: Context, root: str) -> Iterator[Path]:
 
     They come from `root` (the launcher's option), from environment variables, and from the path of the conda that runs.
     """
-    programs = [word for word in (words[0], context.env.get("CONDA_EXE", "")) if "/" in word]
+    programs = [word for word in (words[0], context.env.get("CONDA_EXE", "")) if os.path.dirname(word)]
     programs += re.findall(r"(/\S+)/activate\b", " ".join(words))
     candidates = [root, context.env.get("MAMBA_ROOT_PREFIX", ""), context.env.get("CONDA_ROOT", "")]
     for program in programs:
         folder = Path(program).parent
-        candidates.append(str(folder.parent if folder.name in ("bin", "condabin") else folder))
+        candidates.append(str(folder.parent if folder.name in (*PROGRAMS, "condabin") else folder))
         candidates.append(str(Path(program).resolve().parent.parent))
     for candidate in candidates:
         if candidate and os.path.isdir(context.cwd / candidate):

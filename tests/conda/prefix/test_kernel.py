@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from jupyter_condabuild.conda.prefix.kernel import prefix_of_argv, prefix_of_kernelspec
+from jupyter_condabuild.conda.prefix.kernel import prefix_of_argv, prefix_of_kernelspec, prefix_of_variables
 from jupyter_condabuild.errors import NotACondaKernel
 
 
@@ -296,6 +296,20 @@ def test_a_virtual_environment_without_conda_is_refused(root: Path) -> None:
     with (root / "venv/pyvenv.cfg").open("a") as file:
         file.write("uv = 0.9.1\n")
     assert "virtual environment of uv" in refusal([root / "venv/bin/python"])
+
+
+def test_the_kernels_of_windows_are_found(tmp_path: Path) -> None:
+    """Python is in the environment itself, the other programs are in Scripts, and names end with .exe."""
+    prefix = environment(tmp_path / "lab", "python.exe", "Scripts/jupyter-kernel.exe", "pythonw.exe")
+    for name in ("python.exe", "pythonw.exe", "Scripts/jupyter-kernel.exe"):
+        assert of_spec([prefix / name, "-m", "ipykernel_launcher"]) == prefix
+    for path in (f"{prefix}:{prefix}/Library/bin:{prefix}/Scripts", f"/usr/bin:{prefix}/Scripts"):
+        assert prefix_of_variables({"PATH": path}) == prefix
+    root = environment(tmp_path / "root", "Scripts/conda.exe")
+    environment(root / "envs/demo", "python.exe")
+    assert of_spec([root / "Scripts/conda.exe", "run", "-n", "demo", "python"]) == root / "envs/demo"
+    given = prefix_of_kernelspec({"argv": ["{prefix}/python.exe"]}, {}, server_python=str(prefix / "python.exe"))
+    assert given == prefix
 
 
 def test_a_broken_kernelspec_is_refused(tmp_path: Path) -> None:
