@@ -13,6 +13,7 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from jupyter_condabuild.conda.packages import CondaPackage
 from jupyter_condabuild.conda.paths import path_fault
 from jupyter_condabuild.conda.secrets import scrub_url
 from jupyter_condabuild.files import home_folder, read_regular
+from jupyter_condabuild.system import owners
 from jupyter_condabuild.system.folders import caches
 from jupyter_condabuild.system.owners import others_can_write, others_can_write_into
 
@@ -111,7 +113,8 @@ class PackageCaches:
         stem = package.fn.removesuffix(".conda").removesuffix(".tar.bz2")
         if extracted:
             for folder in self.folders:
-                if _is_extracted(folder / stem, package) and self._is_own(folder, folder / stem):
+                place = folder / stem
+                if _is_extracted(place, package) and _keeps_modes(place) and self._is_own(folder, place):
                     return Cached(folder / stem, True)
         for folder in self.folders:
             archive = folder / package.fn
@@ -148,6 +151,20 @@ class PackageCaches:
         if cached and cached.extracted:
             return _read(cached.path / "info/repodata_record.json") or _read(cached.path / "info/index.json")
         return {}
+
+
+def _keeps_modes(extracted: Path) -> bool:
+    """Whether the file system of an extracted package keeps x bits. Where it does not, only the archive has them.
+
+    Such a file system gives an x bit to every file, as NTFS does on Linux, or to none.
+    """
+    if not owners.HAS_OWNERS:
+        return False
+    for name in ("index.json", "paths.json", "files", "about.json"):
+        with suppress(OSError):
+            if not os.stat(extracted / "info" / name).st_mode & 0o111:
+                return True
+    return False
 
 
 def _is_extracted(folder: Path, package: CondaPackage) -> bool:

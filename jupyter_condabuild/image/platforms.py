@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import sys
 from collections.abc import Iterable
 
 from jupyter_condabuild.errors import UsageError
@@ -12,12 +13,22 @@ from jupyter_condabuild.oci.index import platform_text
 PLATFORMS = {"linux-64": "amd64", "linux-aarch64": "arm64", "linux-ppc64le": "ppc64le"}
 """The platforms that an image can be for, by conda's name, and the GOARCH names of their processors."""
 
-_MACHINES = {"x86_64": "amd64", "aarch64": "arm64", "arm64": "arm64", "ppc64le": "ppc64le"}
+_MACHINES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64", "ppc64le": "ppc64le"}
 
 
 def host_architecture() -> str:
     """Returns the GOARCH name of this machine's processor."""
-    return _MACHINES.get(platform.machine(), platform.machine())
+    machine = platform.machine().lower()  # Windows: AMD64, ARM64
+    return _MACHINES.get(machine, machine)
+
+
+def runs_here(name: str, system: str = sys.platform) -> bool:
+    """Whether programs of a platform of `PLATFORMS` run on this machine: only Linux runs those of Linux.
+
+    Args:
+        system: the value of `sys.platform` on this machine.
+    """
+    return system == "linux" and PLATFORMS.get(name) == host_architecture()
 
 
 def check_names(names: Iterable[str]) -> None:

@@ -100,10 +100,12 @@ def _parents(path: str) -> Iterator[str]:
         yield path
 
 
-def file_entry(path: str, source: str, *, sha256: str = "", mtime: int = EPOCH, root: str = "") -> Entry:
+def file_entry(
+    path: str, source: str, *, sha256: str = "", mtime: int = EPOCH, root: str = "", executable: bool | None = None
+) -> Entry:
     """Returns the entry for a file, directory or symbolic link of this machine.
 
-    A file gets the mode 0755 if one of its x bits is set, else 0644.
+    A file gets the mode 0755 if it is executable, else 0644.
 
     Args:
         path: the path in the image, relative to its root.
@@ -111,6 +113,8 @@ def file_entry(path: str, source: str, *, sha256: str = "", mtime: int = EPOCH, 
         sha256: the hash of the file, if `source` must be a regular file with this hash.
         mtime: the modification time of a file, in seconds since the epoch.
         root: a folder above `source`. No folder between the two may be a symbolic link.
+        executable: whether the file is executable. None: it is if one of its x bits is set; not every file system has
+            them.
 
     Raises:
         OSError: `source` cannot be read.
@@ -127,7 +131,8 @@ def file_entry(path: str, source: str, *, sha256: str = "", mtime: int = EPOCH, 
         raise ContentMismatch(
             f"{source} is not a file, a folder or a symbolic link.", "Remove it, or move it to another folder."
         )
-    return Entry(path, "file", 0o755 if mode & 0o111 else 0o644, mtime, source, sha256=sha256, root=root)
+    executable = bool(mode & 0o111) if executable is None else executable
+    return Entry(path, "file", 0o755 if executable else 0o644, mtime, source, sha256=sha256, root=root)
 
 
 def write(

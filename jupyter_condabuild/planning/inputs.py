@@ -23,7 +23,7 @@ from jupyter_condabuild.conda.prefix.environment import Environment
 from jupyter_condabuild.conda.prefix.snapshot import snapshot
 from jupyter_condabuild.errors import EnvironmentChanged, LockfileError, NotReproducible, PackageError, PlatformNeeded
 from jupyter_condabuild.events import Log, Report, Warning
-from jupyter_condabuild.image.platforms import PLATFORMS, host_architecture
+from jupyter_condabuild.image.platforms import PLATFORMS, runs_here
 from jupyter_condabuild.planning.destination import destination_warnings
 from jupyter_condabuild.planning.identity import identity
 from jupyter_condabuild.planning.layer_plan import LayerPlan, plan_layers
@@ -84,7 +84,7 @@ class Inputs:
     @property
     def compiling(self) -> Compiling:
         """The interpreter that compiles modules. For another platform, nothing of that platform runs: our own does."""
-        if self.other or self.architecture != host_architecture():
+        if self.other or not runs_here(self.lockfile.platform):
             return "own" if self.bytecode else "never"
         return "environment" if self.environment else for_foreign_packages()
 
@@ -179,11 +179,11 @@ def read_inputs(
         current = identity(lockfile, *_described(environment, changes, translated), request.exclude)
         if request.identity not in ("", current):
             raise EnvironmentChanged(f"The environment {request.prefix} has changed since the build was requested.")
-    runs_here = PLATFORMS[lockfile.platform] == host_architecture()
-    # A lock file for another processor: nothing of it runs here, but our own interpreter may compile for its Python.
-    elsewhere = environment is None and not translated and not runs_here and request.engine == "layers"
+    is_native = runs_here(lockfile.platform)
+    # A lock file for another processor or, on macOS, for Linux: nothing of it runs here, but our own interpreter may compile for its Python.
+    elsewhere = environment is None and not translated and not is_native and request.engine == "layers"
     python = lockfile.python
-    is_compiled = runs_here or (elsewhere and (python is None or is_like_ours(python)))
+    is_compiled = is_native or (elsewhere and (python is None or is_like_ours(python)))
     own = translated.own if translated else own_files(request, environment, changes, job.store, job.report, exclusion)
     private = [package.dist for package in lockfile.conda if sources.needs_login(package)]
     warnings = (
@@ -208,7 +208,7 @@ def read_inputs(
         bytecode = request.bytecode and (translated.compiles if translated and carries else is_compiled)
         lockable = replace(lockfile, conda=tuple(item for item in lockfile.conda if item.dist not in unlockable))
         # Without bytecode, nobody else's Python may run: the layers of other packages are not compiled either.
-        native = bytecode if carries or elsewhere else runs_here and (environment is not None or bytecode)
+        native = bytecode if carries or elsewhere else is_native and (environment is not None or bytecode)
         planned = plan_layers(lockable, budget=request.layer_budget, bytecode=bytecode, native=native)
     made = Inputs(
         lockfile, planned, sources, bytecode, environment, changes, unlockable, own, frozenset(private), warnings

@@ -22,6 +22,7 @@ if sys.platform == "win32":
     GROUP: dict[str, Any] = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
     SESSION: dict[str, Any] = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
     WITHOUT_MEMORY: tuple[int, ...] = ()
+    CAN_FORK = False
     _started: dict[int, subprocess.Popen[bytes]] = {}
 
     def let_run(process: subprocess.Popen[bytes]) -> None:
@@ -69,6 +70,9 @@ else:
 
     WITHOUT_MEMORY = (-signal.SIGABRT, -signal.SIGKILL, -signal.SIGSEGV)
     """The exit statuses of a process without memory: libraries abort the process, or the kernel kills it."""
+
+    CAN_FORK = True
+    """Whether a process can make a copy of itself."""
 
     def let_run(process: subprocess.Popen[bytes]) -> None:
         """Lets a process run on when this one ends, at a lower priority. `exit_status` asks for its end."""

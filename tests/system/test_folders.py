@@ -26,6 +26,7 @@ def test_the_store_is_in_the_caches(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     """platformdirs knows the place on macOS and Windows."""
 
     monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
     monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "Local"))
     monkeypatch.setattr(windows, "get_win_folder", windows.get_win_folder_from_env_vars)  # the others need Windows
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)

@@ -24,6 +24,23 @@ def test_a_link_is_recognised_after_it_was_opened(tmp_path: Path) -> None:
     assert not opening.is_same_file(tmp_path / "link", status)
 
 
+def test_only_a_regular_file_is_opened_and_no_link(tmp_path: Path) -> None:
+    """With `follow`, a link to a file is opened."""
+    (tmp_path / "file").write_text("text")
+    try:
+        (tmp_path / "link").symlink_to("file")
+    except OSError:
+        pytest.skip("links are not allowed here")
+    with pytest.raises(OSError, match=rf"Errno {errno.ELOOP}\b"):
+        opening.open_file(tmp_path / "link")
+    for name, follow in (("link", True), ("file", False)):
+        descriptor, status = opening.open_file(tmp_path / name, follow=follow)
+        os.close(descriptor)
+        assert status.st_size == 4
+    with pytest.raises(OSError, match="Errno"):
+        opening.open_file(tmp_path)
+
+
 def test_a_folder_is_not_a_link_to_a_folder(tmp_path: Path) -> None:
     """A file is no folder, either."""
     (tmp_path / "folder").mkdir()

@@ -18,6 +18,7 @@ import zipfile
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -25,9 +26,10 @@ from typing import IO, BinaryIO, Protocol, cast
 
 from jupyter_condabuild.conda.linking import modes
 from jupyter_condabuild.conda.paths import LONGEST_PATH, path_fault
-from jupyter_condabuild.errors import LinkFailed, PackageMismatch, UnsafePackage, from_os_error
+from jupyter_condabuild.errors import LinkFailed, PackageMismatch, StoreUnwritable, UnsafePackage, from_os_error
 from jupyter_condabuild.files import open_regular
 from jupyter_condabuild.system import opening
+from jupyter_condabuild.system.opening import is_plain_folder
 from jupyter_condabuild.system.owners import others_can_write, writable_by_others
 from jupyter_condabuild.text import size_text
 
@@ -55,13 +57,25 @@ _TEXTS = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, t
 _DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zstd.ZstdError, EOFError, ValueError, RuntimeError, OverflowError)
 
 
-def unpack_all(archives: Iterable[tuple[Path, Path, str]]) -> list[list[str]]:
+@dataclass(frozen=True)
+class Unpacked:
+    """What a file system may not keep of an archive.
+
+    `executables` are the files with an x bit. `changed` are the files whose permissions an image does not keep (see
+    `modes.shown`).
+    """
+
+    executables: frozenset[str]
+    changed: tuple[str, ...]
+
+
+def unpack_all(archives: Iterable[tuple[Path, Path, str]]) -> list[Unpacked]:
     """Unpacks archives, each into its folder; the last item is its sha256. Returns the results of `unpack`."""
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1), "unpack") as threads:
         return list(threads.map(lambda arguments: unpack(*arguments), archives))
 
 
-def unpack(archive: Path, folder: Path, sha256: str = "") -> list[str]:
+def unpack(archive: Path, folder: Path, sha256: str = "") -> Unpacked:
     """Unpacks a ``.conda`` or ``.tar.bz2`` into a new folder.
 
     Files get the mode 0755 or 0644 and the time of the archive, and belong to this user.
@@ -70,12 +84,11 @@ def unpack(archive: Path, folder: Path, sha256: str = "") -> list[str]:
         sha256: the hash that the archive had when it was found. It is checked again, on a copy, if another user can
             change the archive.
 
-    Returns the files whose permissions an image does not keep (see `modes.shown`).
-
     Raises:
         PackageMismatch: the archive has another hash.
         UnsafePackage: a member leads out of the folder, is a device or the like, or the content is too large.
         LinkFailed: the archive is damaged.
+        StoreUnwritable: the file system takes two names of the archive for one.
         StoreError: the folder cannot be written.
     """
     try:
@@ -90,7 +103,7 @@ def unpack(archive: Path, folder: Path, sha256: str = "") -> list[str]:
             writer = _Writer(str(folder), _Budget(archive.name, size))
             for stream in _parts(file, archive.name, size):
                 writer.write(stream)
-            return writer.changed
+            return Unpacked(frozenset(writer.executables), tuple(writer.changed))
     except RecursionError:
         raise UnsafePackage(f"{archive.name} has headers inside of headers.") from None
     except _DAMAGED as error:
@@ -218,6 +231,8 @@ class _Writer:
         self._budget = budget
         self._folders: set[str] = set()
         self._files: set[str] = set()
+        self._links: set[str] = set()
+        self.executables: set[str] = set()
         self.changed: list[str] = []
 
     def write(self, stream: _Stream) -> None:
@@ -242,22 +257,30 @@ class _Writer:
             raise self._unsafe(name, "it is a folder and a file")
         path = f"{self._root}/{name}"
         if os.path.lexists(path):  # as in every tar, the last member of a name counts
+            if name not in self._files | self._links:
+                raise self._same_name(name)
             os.unlink(path)
-            self._files.discard(name)
+            for names in (self._files, self._links, self.executables):
+                names.discard(name)
         if member.type in (tarfile.REGTYPE, tarfile.AREGTYPE) and not member.issparse():
             self._file(member, content(), path)
             self._files.add(name)
+            if member.mode & 0o111:
+                self.executables.add(name)
         elif member.issym():
             target = member.linkname
             if not target or "\0" in target or len(os.fsencode(target)) > LONGEST_PATH:
                 raise self._unsafe(name, "the target of the link is not a path")
             os.symlink(target, path)
+            self._links.add(name)
         elif member.islnk():
             target = member.linkname.removeprefix("./")
             if target not in self._files:
                 raise self._unsafe(name, "it is a hard link to a file that the package does not have")
             os.link(f"{self._root}/{target}", path, follow_symlinks=False)
             self._files.add(name)
+            if target in self.executables:
+                self.executables.add(name)
         else:
             raise self._unsafe(name, "it is neither a file nor a folder nor a link")
 
@@ -285,8 +308,20 @@ class _Writer:
             try:
                 os.mkdir(f"{self._root}/{part}")
             except FileExistsError:
-                raise self._unsafe(name, f"{part!r} is a link or a file of the package") from None
+                if part in self._files | self._links:
+                    raise self._unsafe(name, f"{part!r} is a link or a file of the package") from None
+                if not is_plain_folder(f"{self._root}/{part}"):
+                    raise self._same_name(part) from None
+                # The folder of a name that differs only in capital letters: both have one folder here.
             self._folders.add(part)
+
+    def _same_name(self, name: str) -> StoreUnwritable:
+        return StoreUnwritable(
+            f"{self._budget.name} contains {name[:200]!r}, and another name that differs only in capital letters or "
+            "accents. The file system of the store takes both for one.",
+            "Set store_dir (or CONDABUILD_STORE_DIR) to a folder on a file system that distinguishes them. On macOS, "
+            "the Disk Utility adds a volume 'APFS (Case-sensitive)'.",
+        )
 
     def _unsafe(self, name: str, fault: str) -> UnsafePackage:
         return UnsafePackage(f"{self._budget.name} contains {name[:200]!r}, which is refused: {fault}.")

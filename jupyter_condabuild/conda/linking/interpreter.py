@@ -11,6 +11,7 @@ from jupyter_condabuild.conda import sandbox
 from jupyter_condabuild.conda.linking.bytecode import Compiler
 from jupyter_condabuild.conda.linking.sandboxed_compiler import SandboxedCompiler
 from jupyter_condabuild.conda.packages import CondaPackage
+from jupyter_condabuild.system import process_tree
 
 Compiling = Literal["environment", "sandbox", "own", "never"]
 """Which interpreter compiles: the environment's, the environment's in a sandbox, our own, or none."""
@@ -50,9 +51,10 @@ def is_like_ours(python: CondaPackage) -> bool:
     """Returns whether our own interpreter makes bytecode with the magic number of the environment's interpreter.
 
     CPython changes the magic number only between feature releases, and before their first release candidate.
-    Source: cpython, Lib/importlib/_bootstrap_external.py, the comment above MAGIC_NUMBER.
+    A `Compiler` needs an interpreter that can fork. Source: cpython, Lib/importlib/_bootstrap_external.py, the comment
+    above MAGIC_NUMBER.
     """
     ours = sys.version_info
     released = python.version.replace(".", "").isdecimal() and ours.releaselevel == "final"
-    is_cpython = sys.implementation.name == "cpython" and "pypy" not in python.build
+    is_cpython = sys.implementation.name == "cpython" and "pypy" not in python.build and process_tree.CAN_FORK
     return is_cpython and released and python.version.split(".")[:2] == [str(ours.major), str(ours.minor)]

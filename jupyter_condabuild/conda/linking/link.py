@@ -10,9 +10,10 @@ import errno
 import json
 import os
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jupyter_condabuild.conda.linking.bytecode import Compiler, uncompiled
 from jupyter_condabuild.conda.linking.check import Checked, check, collide
@@ -31,12 +32,20 @@ from jupyter_condabuild.errors import (
 )
 from jupyter_condabuild.text import listed
 
+if TYPE_CHECKING:
+    from jupyter_condabuild.conda.linking.archive import Unpacked
+
+
+_LINUX = "linux-64"
+"""The platform as which packages are linked: on each system, an image has the folders and the commands of Linux."""
+
 
 @dataclass(frozen=True, slots=True)
 class LinkedFile:
     """One file of a linked package.
 
-    `path` is relative to the prefix. `source` is the file with the contents. `sha256` is the expected hash of `source`
+    `path` is relative to the prefix. `executable` is whether its archive has an x bit for it; None if the x bit of
+    `source` counts. `source` is the file with the contents. `sha256` is the expected hash of `source`
     (hexadecimal), or empty. For bytecode from a `Compiler`, `source` contains many modules: the contents are `size`
     bytes from `offset` on. `root` is the folder of the package, in which `source` is; empty for bytecode.
     """
@@ -47,6 +56,7 @@ class LinkedFile:
     offset: int = 0
     size: int | None = None
     root: str = ""
+    executable: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -55,8 +65,9 @@ class StagedPackage:
 
     If the package is `thin`, `folder` contains only the rewritten files; the other files are in `extracted`.
     `target_prefix` is the prefix in the rewritten files. `site_packages` is the site-packages folder for noarch Python
-    packages, relative to the prefix. `changed_modes` are the files of its archive whose permissions an image does not
-    keep (see `modes.shown`).
+    packages, relative to the prefix. `executables` are the files of the package with an x bit, as its archive has them;
+    None if the x bits of `extracted` count. `changed_modes` are the files of its archive whose permissions an image
+    does not keep (see `modes.shown`).
     """
 
     package: CondaPackage
@@ -65,6 +76,7 @@ class StagedPackage:
     target_prefix: str
     thin: bool = False
     site_packages: str = ""
+    executables: frozenset[str] | None = None
     changed_modes: tuple[str, ...] = ()
 
     @property
@@ -98,13 +110,13 @@ def link(
     python = [package for package in packages if package.name == "python"]
     site_packages = _site_packages(python[0]) if python else ""
     unpacked = {dist: folder / "unpacked" / dist for dist, cached in sources.items() if not cached.extracted}
-    changed_modes: dict[str, list[str]] = {}
+    contents: dict[str, Unpacked] = {}
     if unpacked:
         from jupyter_condabuild.conda.linking.archive import unpack_all  # imports zipfile, tarfile and zstd
 
         sha256 = {package.dist: package.sha256 for package in packages}
         found = unpack_all((sources[dist].path, path, sha256.get(dist, "")) for dist, path in unpacked.items())
-        changed_modes = dict(zip(unpacked, found, strict=True))
+        contents = dict(zip(unpacked, found, strict=True))
     extracted = {dist: unpacked.get(dist) or cached.path.absolute() for dist, cached in sources.items()}
     checked = {package.dist: check(package, extracted[package.dist], site_packages) for package in packages}
     for package in packages:
@@ -138,7 +150,7 @@ def link(
             target_prefix,
             package.dist in thin,
             site_packages,
-            tuple(changed_modes.get(package.dist, ())),
+            *((content.executables, content.changed) if (content := contents.get(package.dist)) else ()),
         )
         for package in packages
     }
@@ -203,6 +215,7 @@ async def _install(
         IoError,
         LinkError,
     )
+    from rattler.platform import Subdir
 
     # The URL is that of a folder, so that the installer cannot fetch what was not checked.
     records = [rattler_record(package, extracted[package.dist].as_uri()) for package in packages]
@@ -212,6 +225,7 @@ async def _install(
             target,
             cache_dir=cache,
             alternative_target_prefix=target_prefix,
+            platform=Subdir(_LINUX),
             execute_link_scripts=False,
             show_progress=False,
         )
@@ -292,7 +306,9 @@ def linked_package(staged: StagedPackage, compiler: Compiler | None, mtime: int,
             expected = ""
         elif entry.get("prefix_placeholder") and entry.get("sha256"):
             _verify(staged, path, entry["sha256"])
-        files.append(LinkedFile(path, source, expected or "", root=str(staged.folder)))
+        is_command = entry.get("path_type") == "unix_python_entry_point"
+        executable = is_command or _is_executable(staged, _names_in_package(path))
+        files.append(LinkedFile(path, source, expected or "", root=str(staged.folder), executable=executable))
     modules = uncompiled(file.path for file in files) if compiler and _is_for_python(index) else []
     if compiler and modules:
         sources = {file.path: file.source for file in files}
@@ -308,10 +324,34 @@ def _as_extracted(staged: StagedPackage) -> tuple[list[LinkedFile], list[dict[st
     paths = split(staged.extracted, staged.site_packages)
     if paths is None:
         raise PackageMismatch(f"The metadata of {staged.package.dist} was changed in the package cache.")
-    plain = [(f"{staged.extracted}/{name}", dict(entry)) for name, entry in paths.plain]
     root = str(staged.extracted)
-    files = [LinkedFile(entry["_path"], source, entry["sha256"], root=root) for source, entry in plain]
-    return files, [entry for _, entry in plain]
+    has_x = staged.executables
+    files = [
+        LinkedFile(
+            entry["_path"],
+            f"{root}/{name}",
+            entry["sha256"],
+            root=root,
+            executable=None if has_x is None else name in has_x,
+        )
+        for name, entry in paths.plain
+    ]
+    return files, [dict(entry) for _, entry in paths.plain]
+
+
+def _is_executable(staged: StagedPackage, names: Sequence[str]) -> bool:
+    """Whether the file of the package with one of these names has an x bit. The installer's copy may have lost it."""
+    if staged.executables is not None:
+        return not staged.executables.isdisjoint(names)
+    for name in names:
+        with suppress(OSError):
+            return bool(os.lstat(staged.extracted / name).st_mode & 0o111)
+    return False
+
+
+def _names_in_package(path: str) -> list[str]:
+    """Returns the names that a file may have in its package, by its path in the prefix."""
+    return [path, path[path.find("site-packages/") :], path.replace("bin/", "python-scripts/", 1)]
 
 
 def _linked_entries(record: Path, thin: bool) -> list[dict[str, Any]]:
@@ -333,8 +373,7 @@ def _is_for_python(index: Mapping[str, Any]) -> bool:
 
 def _verify(staged: StagedPackage, path: str, sha256: str) -> None:
     extracted = staged.extracted
-    candidates = [path, path[path.find("site-packages/") :], path.replace("bin/", "python-scripts/", 1)]
-    source = next((extracted / name for name in candidates if (extracted / name).is_file()), None)
+    source = next((extracted / name for name in _names_in_package(path) if (extracted / name).is_file()), None)
     if source is None or hash_file(source) != sha256:
         raise PackageMismatch(f"{path} of {staged.package.dist} was changed in the package cache.")
 

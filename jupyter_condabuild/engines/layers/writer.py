@@ -96,7 +96,9 @@ def package_entries(linked: LinkedPackage) -> Iterator[Entry]:
             continue
         try:
             path = f"{PREFIX_IN_LAYER}/{file.path}"
-            yield layer.file_entry(path, file.source, sha256=file.sha256, mtime=mtime, root=file.root)
+            yield layer.file_entry(
+                path, file.source, sha256=file.sha256, mtime=mtime, root=file.root, executable=file.executable
+            )
         except FileNotFoundError:
             raise ContentMismatch(f"{file.source} is missing.") from None
     yield Entry(f"{PREFIX_IN_LAYER}/{linked.record_path}", data=linked.record)
@@ -131,6 +133,7 @@ def job(
             "target_prefix": item.target_prefix,
             "thin": item.thin,
             "site_packages": item.site_packages,
+            "executables": None if item.executables is None else sorted(item.executables),
         }
         for item in staged
     ]
@@ -150,6 +153,7 @@ def _staged(value: dict[str, Any]) -> StagedPackage:
         value["target_prefix"],
         value["thin"],
         value["site_packages"],
+        None if value["executables"] is None else frozenset(value["executables"]),
     )
 
 

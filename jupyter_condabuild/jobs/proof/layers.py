@@ -15,7 +15,7 @@ from jupyter_condabuild.engines.layers.reuse import title
 from jupyter_condabuild.errors import ImageError, LinkFailed
 from jupyter_condabuild.image.layers import CONTESTED, ReadyLayer
 from jupyter_condabuild.image.paths import HOME, OUTSIDE, PIP_LIST, PREFIX_IN_LAYER, SOURCES, USER, WORK, in_layer
-from jupyter_condabuild.image.platforms import PLATFORMS, host_architecture
+from jupyter_condabuild.image.platforms import runs_here
 from jupyter_condabuild.jobs.proof.bytecode import beside_bytecode
 from jupyter_condabuild.jobs.proof.entries import entries, hazards
 from jupyter_condabuild.jobs.proof.findings import Findings
@@ -152,7 +152,7 @@ class LayersProof:
         if python is None or not any(planned.compiled for _, planned in left):
             return ["never"]
         ways: list[Compiling] = ["own"] if is_like_ours(python) else []
-        if sandbox.available() and PLATFORMS.get(self._lockfile.platform) == host_architecture():
+        if sandbox.available() and runs_here(self._lockfile.platform):
             ways.append("sandbox")
         return ways or ["never"]
 
