@@ -22,11 +22,11 @@ from jupyter_condabuild.conda.package_cache import PackageCaches
 from jupyter_condabuild.conda.prefix.snapshot import snapshot
 from jupyter_condabuild.errors import StoreUnwritable
 from jupyter_condabuild.image import programs
+from tests.end_to_end.ntfs import mounted
 from tests.end_to_end.test_determinism import SPECS
 from tests.parts.builds import Workshop
 from tests.parts.channel import prefix as prefixes
 from tests.parts.channel.hostile import Member, conda, file, info, link, tar_bz2
-from tests.parts.ntfs import mounted
 
 Maker = Callable[[Path, Sequence[Member], Sequence[Member]], Path]
 
