@@ -17,6 +17,7 @@ if sys.platform == "win32":
     WRITE = os.O_BINARY | os.O_NOINHERIT
     NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | WRITE
     _NO_LINK = 0
+    _position = threading.Lock()
 else:
     READ = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
     """The flags of `os.open` for reading. A FIFO without a writer is not waited for."""
@@ -28,8 +29,6 @@ else:
     """The flags of `os.open` for a file that does not exist yet."""
 
     _NO_LINK = os.O_NOFOLLOW
-
-_position = threading.Lock()
 
 
 def open_file(path: str | Path, folder: int | None = None, *, follow: bool = False) -> tuple[int, os.stat_result]:
@@ -63,9 +62,10 @@ def is_plain_folder(path: str) -> bool:
     return stat.S_ISDIR(status.st_mode) and not getattr(status, "st_reparse_tag", 0)
 
 
-def read_at(descriptor: int, length: int, offset: int) -> bytes:
-    """Returns at most `length` bytes of a file from `offset` on. The position in the file stays the same."""
-    if sys.platform == "win32":
+if sys.platform == "win32":
+
+    def read_at(descriptor: int, length: int, offset: int) -> bytes:
+        """Returns at most `length` bytes of a file from `offset` on. The position in the file stays the same."""
         with _position:
             before = os.lseek(descriptor, 0, os.SEEK_CUR)
             os.lseek(descriptor, offset, os.SEEK_SET)
@@ -73,15 +73,19 @@ def read_at(descriptor: int, length: int, offset: int) -> bytes:
                 return os.read(descriptor, length)
             finally:
                 os.lseek(descriptor, before, os.SEEK_SET)
-    else:
-        return os.pread(descriptor, length, offset)
 
-
-def read_into(descriptor: int, buffer: memoryview) -> int:
-    """Reads bytes of a file into a buffer and returns their number; 0 at the end of the file."""
-    if sys.platform == "win32":
+    def read_into(descriptor: int, buffer: memoryview) -> int:
+        """Reads bytes of a file into a buffer and returns their number; 0 at the end of the file."""
         data = os.read(descriptor, len(buffer))
         buffer[: len(data)] = data
         return len(data)
-    else:
+
+else:
+
+    def read_at(descriptor: int, length: int, offset: int) -> bytes:
+        """Returns at most `length` bytes of a file from `offset` on. The position in the file stays the same."""
+        return os.pread(descriptor, length, offset)
+
+    def read_into(descriptor: int, buffer: memoryview) -> int:
+        """Reads bytes of a file into a buffer and returns their number; 0 at the end of the file."""
         return os.readv(descriptor, [buffer])

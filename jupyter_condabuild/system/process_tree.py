@@ -133,22 +133,25 @@ def memory_of_tree(pid: int) -> int:
     return total
 
 
-def memory_of_session(pid: int) -> int:
-    """Returns the resident memory, in bytes, of the processes of the session that a process leads.
+if sys.platform == "linux":
 
-    On other systems than Linux, a process whose parent has ended is not counted.
-    """
-    if sys.platform != "linux":
-        return memory_of_tree(pid)
-    total, page = 0, os.sysconf("SC_PAGE_SIZE")
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = stat.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        if int(fields[3]) == pid:
-            total += int(fields[21]) * page
-    return total
+    def memory_of_session(pid: int) -> int:
+        """Returns the resident memory, in bytes, of the processes of the session that a process leads.
+
+        On other systems than Linux, a process whose parent has ended is not counted.
+        """
+        total, page = 0, os.sysconf("SC_PAGE_SIZE")
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            try:
+                fields = stat.read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            if int(fields[3]) == pid:
+                total += int(fields[21]) * page
+        return total
+
+else:
+    memory_of_session = memory_of_tree
 
 
 def machine() -> str:

@@ -21,7 +21,8 @@ from types import ModuleType
 import docker
 import httpx
 import jupyter_server.serverapp
-import platformdirs
+import platformdirs.macos
+import platformdirs.windows
 import psutil
 import rattler
 import tornado.web
@@ -32,9 +33,9 @@ OTHERS = (docker, httpx, jupyter_server, platformdirs, psutil, rattler, tornado)
 POSIX_MODULES = ("fcntl", "grp", "pty", "pwd", "resource", "termios", "tty")
 POSIX_NAMES = (
     *("fork", "geteuid", "getegid", "getgid", "getpgid", "getpriority", "killpg", "pread", "readv", "setsid"),
-    *("sched_getaffinity", "setpriority", "statvfs", "O_CLOEXEC", "O_NOFOLLOW", "O_NONBLOCK", "O_DIRECTORY"),
+    *("setpriority", "statvfs", "O_CLOEXEC", "O_NOFOLLOW", "O_NONBLOCK", "O_DIRECTORY"),
 )
-"""Without os.getuid and os.sysconf, which pytest and psutil need here."""
+"""Without those that pytest, psutil and the branches for Linux need here, such as os.getuid."""
 
 WINDOWS_MODULES = ("msvcrt", "pywintypes", "win32con", "win32file")
 WINDOWS_NAMES = {os: ("O_BINARY", "O_NOINHERIT"), subprocess: ("CREATE_NEW_PROCESS_GROUP", "CREATE_NO_WINDOW")}
