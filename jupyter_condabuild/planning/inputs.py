@@ -180,7 +180,8 @@ def read_inputs(
         if request.identity not in ("", current):
             raise EnvironmentChanged(f"The environment {request.prefix} has changed since the build was requested.")
     is_native = runs_here(lockfile.platform)
-    # A lock file for another processor or, on macOS, for Linux: nothing of it runs here, but our own interpreter may compile for its Python.
+    # A lock file for another processor, or for Linux on macOS: nothing of it runs here, but our own interpreter may
+    # compile for its Python.
     elsewhere = environment is None and not translated and not is_native and request.engine == "layers"
     python = lockfile.python
     is_compiled = is_native or (elsewhere and (python is None or is_like_ours(python)))

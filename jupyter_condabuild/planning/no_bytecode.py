@@ -10,7 +10,7 @@ def no_bytecode(python: CondaPackage) -> Warning:
     """Returns the warning for an image with this Python."""
     return Warning(
         "no-bytecode",
-        f"The image gets no bytecode: this program runs in another Python than {python.version}, and nothing "
-        "of another platform runs here.",
+        f"The image gets no bytecode: this program runs in another Python than {python.version}, or on "
+        "Windows, and nothing of another platform runs here.",
         "The first import of each module is slower. Install jupyter-condabuild in a Python of this version.",
     )
