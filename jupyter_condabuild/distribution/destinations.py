@@ -222,10 +222,15 @@ def _dists(layer: Descriptor) -> list[str]:
 
 
 def write_archive(image: Image, request: BuildRequest, progress: JobProgress) -> None:
-    """Writes the archive of a request. Raises StoreError, and the errors of the layers' sources."""
+    """Writes the archive of a request. Raises StoreError, the errors of `sif.writer.write`, and those of the layers."""
     assert request.archive
-    kind: archive.Kind = "docker-archive" if request.archive.kind == "docker-archive" else "oci-archive"
     name = str(request.reference) if request.reference else ""
+    if request.archive.kind == "sif":
+        from jupyter_condabuild.oci.sif import writer
+
+        writer.write(image, name, request.archive.path, progress.of(EXPORTING))
+        return
+    kind: archive.Kind = "docker-archive" if request.archive.kind == "docker-archive" else "oci-archive"
     archive.write(image, name, request.archive.path, kind, progress.of(EXPORTING))
 
 

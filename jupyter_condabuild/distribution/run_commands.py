@@ -21,6 +21,7 @@ PORT = 8888
 _LOOPBACK = re.compile(r"localhost|127\.[\d.]+")
 
 _JUPYTERLAB = "JupyterLab prints the address to open. Only this machine can connect to it."
+_HOST_FOLDER = "The current folder has the same path in the container, as always with Apptainer."
 _FOLDER = f"The current folder is {WORK} in the container. You own the files that are made there."
 
 
@@ -72,7 +73,7 @@ def _from_registry(request: BuildRequest, finished: Finished) -> Iterator[ShareC
         "apptainer",
         _title(finished, "Apptainer"),
         f"apptainer pull{unverified} {name}.sif docker://{image}\n{_apptainer(finished, name)}",
-        "The current folder has the same path in the container, as always with Apptainer.",
+        _HOST_FOLDER,
     )
     yield ShareCommand(
         "conda",
@@ -86,6 +87,9 @@ def _from_archive(request: BuildRequest, finished: Finished, *, copied: bool) ->
     archive = request.archive
     assert archive
     path = shlex.quote(archive.path.name if copied else str(archive.path))
+    if archive.kind == "sif":
+        yield ShareCommand("apptainer", _title(finished, "Apptainer"), f"apptainer run {path}", _HOST_FOLDER)
+        return
     name = _name(request.reference) if request.reference else "env"
     lines = [f"docker load --input {path}"]
     if finished.images:  # older engines load no index; skopeo gives the engine the image for its platform
@@ -101,7 +105,7 @@ def _from_archive(request: BuildRequest, finished: Finished, *, copied: bool) ->
         "apptainer",
         _title(finished, "Apptainer"),
         f"apptainer build {name}.sif {source}\n{_apptainer(finished, name)}",
-        "The current folder has the same path in the container, as always with Apptainer.",
+        _HOST_FOLDER,
     )
 
 

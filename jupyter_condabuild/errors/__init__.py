@@ -48,6 +48,8 @@
     ├── LoginNotKept                 a login for a registry cannot be kept or removed
     ├── EngineUnavailable            no Docker or Podman Engine answers
     ├── EngineFault                  the engine answers, but refuses or fails
+    ├── SquashfsUnavailable          no program that makes the file system of a SIF is installed
+    ├── SquashfsFailed               this program failed
     ├── StoreError                   the local store cannot be used
     │   ├── DiskFull                 no space is left
     │   ├── StoreUnwritable          a file or folder cannot be written
@@ -93,6 +95,8 @@ from jupyter_condabuild.errors.machine import (
     DiskFull,
     EngineFault,
     EngineUnavailable,
+    SquashfsFailed,
+    SquashfsUnavailable,
     StoreBusy,
     StoreError,
     StoreUnwritable,
@@ -181,6 +185,8 @@ __all__ = [
     "RequestError",
     "SecretsFound",
     "SigningFailed",
+    "SquashfsFailed",
+    "SquashfsUnavailable",
     "StoreBusy",
     "StoreError",
     "StoreUnwritable",

@@ -22,6 +22,23 @@ class EngineFault(CondaBuildError):
     default_hint = "Read the log of the engine, or use --push or -o, which need no engine."
 
 
+class SquashfsUnavailable(CondaBuildError):
+    """No program that makes a squashfs file system is installed."""
+
+    code = "squashfs_unavailable"
+    default_hint = (
+        "Install squashfs-tools-ng (apt-get install squashfs-tools-ng, dnf install squashfs-tools-ng), or write an "
+        "archive with -o FILE.tar."
+    )
+
+
+class SquashfsFailed(CondaBuildError):
+    """The program that makes a squashfs file system failed."""
+
+    code = "squashfs_failed"
+    default_hint = "Try again. If it fails again, write an archive with -o FILE.tar, and report the message."
+
+
 class StoreError(CondaBuildError):
     """The local store cannot be used."""
 

@@ -44,6 +44,10 @@ def _with_advice(error: BaseUnavailable, request: BuildRequest) -> BaseUnavailab
 
 
 def _build(request: BuildRequest, report: Report) -> BuildResult:
+    if request.archive and request.archive.kind == "sif":
+        from jupyter_condabuild.oci.sif.squashfs import check_program
+
+        check_program()  # not at the end of a long build
     recorder = _Recorder(report)
     with open_job(request, recorder) as job:
         if request.engine == "docker":

@@ -13,7 +13,7 @@ import os
 import secrets
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -40,6 +40,8 @@ __all__ = [
     "Progress",
     "entries",
     "index_entries",
+    "naming_errors",
+    "replacing",
     "silent",
     "stream",
     "stream_size",
@@ -175,7 +177,30 @@ def write(image: Image, reference: str, out: Path, kind: Kind = "oci-archive", p
 def write_files(files: list[ArchiveFile], out: Path, progress: Progress = silent) -> None:
     """Writes the files of an archive as `write` does. Raises StoreError, ContentMismatch."""
     total, complete = stream_size(files), 0
-    with _naming_errors(out):
+    with replacing(out) as part:
+        with naming_errors(out):
+            file = part.open("xb", buffering=0)
+        try:
+            for chunk in stream(files):
+                with naming_errors(out):
+                    _write_all(file.fileno(), chunk)
+                complete += len(chunk)
+                progress(complete, total)
+        finally:
+            with naming_errors(out):
+                file.close()
+
+
+@contextmanager
+def replacing(out: Path) -> Iterator[Path]:
+    """Yields the path of a new file in the folder of `out`, which is renamed to `out` at the end.
+
+    If an error occurs, `out` is unchanged and the new file is removed. If `out` is a symbolic link, its target is
+    replaced.
+
+    Raises StoreError if the folder does not exist, or if `out` exists and is not a file.
+    """
+    with naming_errors(out):
         target = out.resolve()
         if target.exists() and not target.is_file():
             raise StoreError(f"{out} exists and is not a file.", "Name another file with -o.")
@@ -184,22 +209,13 @@ def write_files(files: list[ArchiveFile], out: Path, progress: Progress = silent
                 f"{out.name} cannot be written: the folder {target.parent} does not exist.", "Create the folder first."
             )
     part = target.with_name(f".condabuild-{secrets.token_hex(8)}.part")
-    with _naming_errors(out):
-        file = part.open("xb", buffering=0)
     try:
-        try:
-            for chunk in stream(files):
-                with _naming_errors(out):
-                    _write_all(file.fileno(), chunk)
-                complete += len(chunk)
-                progress(complete, total)
-        finally:
-            with _naming_errors(out):
-                file.close()
-        with _naming_errors(out):
+        yield part
+        with naming_errors(out):
             part.replace(target)
     except BaseException:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):  # the error that is raised tells more
+            part.unlink()
         raise
 
 
@@ -210,7 +226,8 @@ def _write_all(fd: int, chunk: bytes) -> None:
 
 
 @contextmanager
-def _naming_errors(out: Path) -> Iterator[None]:
+def naming_errors(out: Path) -> Iterator[None]:
+    """Raises an OSError as a StoreError that names the archive `out`."""
     try:
         yield
     except OSError as error:

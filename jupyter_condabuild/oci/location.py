@@ -13,7 +13,7 @@ from typing import Literal
 from jupyter_condabuild.errors import BadReference
 from jupyter_condabuild.oci.image import Reference
 
-Kind = Literal["registry", "oci-archive", "docker-archive", "oci", "docker-daemon"]
+Kind = Literal["registry", "oci-archive", "docker-archive", "oci", "docker-daemon", "sif"]
 FILES: tuple[Kind, ...] = ("oci-archive", "docker-archive", "oci")
 """The kinds that name a path on this machine."""
 
@@ -61,11 +61,16 @@ class ImageLocation:
 
     @classmethod
     def parse_archive(cls, text: str) -> ImageLocation:
-        """Parses the name of an archive. A path without a prefix is an OCI archive."""
+        """Parses the name of a file to write. A path without a prefix is a SIF if it ends in .sif, or an OCI archive.
+
+        A SIF is only written: `parse` does not know its prefix.
+        """
         kind, colon, rest = text.partition(":")
         if colon and kind in ("oci-archive", "docker-archive"):
             return cls(_PREFIXES[kind], rest)
-        return cls("oci-archive", text)
+        if colon and kind == "sif":
+            return cls("sif", rest)
+        return cls("sif" if text.endswith(".sif") else "oci-archive", text)
 
     def __str__(self) -> str:
         return self.name if self.kind == "registry" else f"{self.kind}:{self.name}"

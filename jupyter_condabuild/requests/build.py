@@ -279,7 +279,8 @@ def has_home(folder: Path) -> bool:
 class BuildRequest(PlanRequest):
     """A build of an image with at least one destination: a registry (`push`), an engine (`load`) or an archive.
 
-    `archive` is a path; the prefix ``docker-archive:`` selects the older format. `pull` makes the docker engine look
+    `archive` is a path; the prefix ``docker-archive:`` selects the older format, and the ending ``.sif`` an image of
+    Apptainer. `pull` makes the docker engine look
     for a newer image of the installer. `again` checks everything again, even if nothing changed since the last build.
     `append_platform` keeps the images for other platforms that the name has in the registry.
     `identity` is the identity of the environment that the user has seen (see `planning.identity`): the build refuses
@@ -292,7 +293,7 @@ class BuildRequest(PlanRequest):
     load: bool = option(False, "load the image into the Docker or Podman Engine", "--load", client=True)
     archive: ImageLocation | None = option(
         None,
-        "write the image to an OCI archive (docker-archive:FILE writes the older format)",
+        "write the image to an OCI archive (docker-archive:FILE writes the older format), or to FILE.sif for Apptainer",
         "-o",
         "--output",
         metavar="ARCHIVE.tar",
@@ -315,7 +316,7 @@ class BuildRequest(PlanRequest):
         """Raises UsageError if there is no destination, or if the destination needs a name or a registry."""
         super().__post_init__()
         if not (self.push or self.load or self.archive):
-            raise UsageError("The image has no destination.", "Add --push, --load or -o FILE.tar.")
+            raise UsageError("The image has no destination.", "Add --push, --load, -o FILE.tar or -o FILE.sif.")
         if (self.push or self.load) and not self.reference:
             raise UsageError("--push and --load need a name for the image.", "Add -t registry.lab.org/team/env:tag.")
         if self.push:
@@ -327,6 +328,8 @@ class BuildRequest(PlanRequest):
                 "A docker-archive has an image for one platform only.",
                 "Write an OCI archive (-o FILE.tar), or one archive for each platform.",
             )
+        if len(self.parts) > 1 and self.archive and self.archive.kind == "sif":
+            raise UsageError("A SIF has an image for one platform only.", "Write one SIF for each platform.")
 
     @property
     def destination(self) -> Reference | None:
@@ -335,7 +338,7 @@ class BuildRequest(PlanRequest):
 
     @property
     def archive_name(self) -> str:
-        """The archive as a user writes it: the path of an OCI archive, ``docker-archive:PATH``, or empty."""
+        """The archive as a user writes it: a path (an OCI archive), ``docker-archive:PATH``, ``sif:PATH``, or empty."""
         if not self.archive:
             return ""
         return self.archive.name if self.archive.kind == "oci-archive" else str(self.archive)

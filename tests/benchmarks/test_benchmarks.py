@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,11 @@ from xml.etree import ElementTree
 
 import pytest
 
-from benchmarks import chart, document, floor, report
+from benchmarks import chart, document, floor, report, sif
 from benchmarks.measure import Sample
 from benchmarks.rows import Row
+from jupyter_condabuild.oci import archive
+from tests.parts.small_image import three_layers
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -134,3 +137,18 @@ def test_the_floor_with_bytecode_includes_the_compiler() -> None:
 def test_the_page_in_the_docs_has_its_markers() -> None:
     """The page has the markers that a benchmark run needs to write its results."""
     assert document.replaced(document.PAGE.read_text(encoding="utf-8"), "new")
+
+
+def test_the_benchmark_of_sifs_prints_time_and_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It compares with the squashfs program alone, and fails if a figure is above its limit."""
+    archive.write(three_layers(), "", tmp_path / "image.tar")
+    words = [str(tmp_path / "image.tar"), "--rounds", "1", "--work", str(tmp_path)]
+    monkeypatch.setattr(sif, "MOST_TIMES", 1e6)
+    sif.main(words)
+    assert re.search(r"alone takes .* s: [\d.]+ times", capsys.readouterr().out)
+    monkeypatch.setattr(sif, "MOST_MEMORY", 1)
+    with pytest.raises(SystemExit):
+        sif.main(words)
+    assert os.listdir(tmp_path) == ["image.tar"]

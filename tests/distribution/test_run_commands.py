@@ -119,6 +119,16 @@ def test_an_archive_is_used_by_its_path_or_by_its_name_on_another_machine(kind: 
     assert named["docker"].text.endswith(" docker.io/team/env:v1")
 
 
+def test_a_sif_runs_with_apptainer() -> None:
+    """A SIF starts with its own runscript."""
+    request = build_request(prefix="/env", archive="/home/me/my env.sif")
+    found = commands(request)
+    assert {tool: command.text for tool, command in found.items()} == {
+        "apptainer": "apptainer run '/home/me/my env.sif'"
+    }
+    assert commands(request, copied=True)["apptainer"].text == "apptainer run 'my env.sif'"
+
+
 @pytest.fixture
 def pushed(
     tmp_path: Path, rattler_prefix: Path, base_reference: str, registry: str, docker_client: docker.DockerClient

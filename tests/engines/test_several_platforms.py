@@ -325,6 +325,7 @@ def test_the_progress_of_all_images_is_one(workshop: Workshop, mac: Path) -> Non
         ({"named_platforms": ["linux-64", "linux-mips"]}, "An image cannot be for 'linux-mips'", "linux-aarch64"),
         ({"named_platforms": ["linux-64", "linux-s390x"]}, "An image cannot be for 'linux-s390x'", "linux-ppc64le"),
         ({"archive": "docker-archive:x.tar"}, "A docker-archive has an image for one platform only", "-o FILE.tar"),
+        ({"archive": "x.sif"}, "A SIF has an image for one platform only", "one SIF for each platform"),
         ({"append_platform": True}, "--append-platform is for images in a registry", "--push"),
         ({"append_platform": True, "engine": "docker", "named_platforms": []}, "cannot add one", "--engine layers"),
         (

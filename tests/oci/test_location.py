@@ -55,9 +55,12 @@ def test_an_existing_path_needs_no_prefix(tmp_path: Path) -> None:
         ("x.tar", "oci-archive", "x.tar"),
         ("docker-archive:x.tar", "docker-archive", "x.tar"),
         ("a:b.tar", "oci-archive", "a:b.tar"),
+        ("x.sif", "sif", "x.sif"),
+        ("sif:x", "sif", "x"),
+        ("oci-archive:x.sif", "oci-archive", "x.sif"),
     ],
 )
 def test_an_archive_is_an_oci_archive_by_default(text: str, kind: str, path: str) -> None:
-    """The value of ``-o`` is an OCI archive without a prefix. A colon in the path has no meaning."""
+    """Without a prefix, ``-o`` names an OCI archive, or a SIF if it ends in .sif. A colon in a path has no meaning."""
     location = ImageLocation.parse_archive(text)
     assert (location.kind, location.path) == (kind, Path(path))
