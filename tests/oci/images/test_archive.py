@@ -9,7 +9,7 @@ import tarfile
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import docker
 import jsonschema
@@ -29,32 +29,9 @@ from jupyter_condabuild.oci.image import (
     canonical_json,
 )
 from jupyter_condabuild.oci.index import Index, entry_of
-from tests.parts.small_image import ETC, NAME, OPT, Memory, image, members, run, tar, three_layers
+from tests.parts.small_image import ETC, NAME, OPT, Memory, image, members, run, tar
 
 SCHEMAS = json.loads((Path(__file__).parents[2] / "schemas" / "oci.json").read_text())
-KINDS: list[Kind] = ["oci-archive", "docker-archive"]
-
-
-@pytest.fixture
-def small() -> Image:
-    return three_layers()
-
-
-@pytest.fixture(params=KINDS)
-def kind(request: pytest.FixtureRequest) -> Kind:
-    return request.param  # type: ignore[no-any-return]
-
-
-@pytest.fixture
-def written(small: Image, kind: Kind, tmp_path: Path) -> Path:
-    archive.write(small, NAME, tmp_path / "image.tar", kind)
-    return tmp_path / "image.tar"
-
-
-@pytest.fixture
-def oci(small: Image, tmp_path: Path) -> Path:
-    archive.write(small, NAME, tmp_path / "image.tar")
-    return tmp_path / "image.tar"
 
 
 @pytest.fixture
@@ -98,7 +75,7 @@ def test_the_bytes_are_the_same_in_all_versions(small: Image, tmp_path: Path) ->
     source = Memory({Digest.of(layer): layer for layer in (ETC, OPT)})
     fixed = Image(Manifest.make(small.manifest.config, plain), small.config, {part.digest: source for part in plain})
     digests = []
-    for kind in KINDS:
+    for kind in get_args(Kind):
         archive.write(fixed, NAME, tmp_path / "image.tar", kind)
         digests.append(Digest.of((tmp_path / "image.tar").read_bytes()).hex[:16])
     assert digests == ["14bd00e18db3c60a", "83939cc0d31517d4"]

@@ -28,31 +28,7 @@ from jupyter_condabuild.oci.image import (
     Manifest,
     canonical_json,
 )
-from tests.parts.small_image import ETC, NAME, OPT, add, content, image, members, run, tar, three_layers
-
-KINDS: list[Kind] = ["oci-archive", "docker-archive"]
-
-
-@pytest.fixture
-def small() -> Image:
-    return three_layers()
-
-
-@pytest.fixture(params=KINDS)
-def kind(request: pytest.FixtureRequest) -> Kind:
-    return request.param  # type: ignore[no-any-return]
-
-
-@pytest.fixture
-def written(small: Image, kind: Kind, tmp_path: Path) -> Path:
-    archive.write(small, NAME, tmp_path / "image.tar", kind)
-    return tmp_path / "image.tar"
-
-
-@pytest.fixture
-def oci(small: Image, tmp_path: Path) -> Path:
-    archive.write(small, NAME, tmp_path / "image.tar")
-    return tmp_path / "image.tar"
+from tests.parts.small_image import ETC, NAME, OPT, add, content, image, members, run, tar
 
 
 def layers_of(path: Path) -> list[bytes]:

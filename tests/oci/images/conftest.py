@@ -1,0 +1,39 @@
+"""Gives the tests of archives a small image, and archives of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from jupyter_condabuild.oci import archive
+from jupyter_condabuild.oci.archive import Kind
+from jupyter_condabuild.oci.image import Image
+from tests.parts.small_image import NAME, three_layers
+
+
+@pytest.fixture
+def small() -> Image:
+    """An image with three layers."""
+    return three_layers()
+
+
+@pytest.fixture(params=get_args(Kind))
+def kind(request: pytest.FixtureRequest) -> Kind:
+    """Each kind of archive."""
+    return request.param  # type: ignore[no-any-return]
+
+
+@pytest.fixture
+def written(small: Image, kind: Kind, tmp_path: Path) -> Path:
+    """An archive of each kind with the small image."""
+    archive.write(small, NAME, tmp_path / "image.tar", kind)
+    return tmp_path / "image.tar"
+
+
+@pytest.fixture
+def oci(small: Image, tmp_path: Path) -> Path:
+    """An OCI archive with the small image."""
+    archive.write(small, NAME, tmp_path / "image.tar")
+    return tmp_path / "image.tar"
