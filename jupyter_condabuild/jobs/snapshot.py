@@ -50,7 +50,7 @@ def _report(inputs: Inputs, request: PlanRequest) -> dict[str, Any]:
     channels = Counter(package.channel for package in lockfile.conda)
     return {
         "digest": lockfile.digest,
-        "identity": identity(lockfile, environment, drift, request.exclude),
+        "identity": identity(lockfile, environment, drift, inputs.own, request),
         "name": environment.name if environment else "",
         "prefix": str(environment.prefix) if environment else "",
         "platform": lockfile.platform,

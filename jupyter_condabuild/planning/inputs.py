@@ -175,10 +175,6 @@ def read_inputs(
             "Install the lock file into an environment and build from that environment, "
             "or use --engine docker, which runs pip.",
         )
-    if isinstance(request, BuildRequest):
-        current = identity(lockfile, *_described(environment, changes, translated), request.exclude)
-        if request.identity not in ("", current):
-            raise EnvironmentChanged(f"The environment {request.prefix} has changed since the build was requested.")
     is_native = runs_here(lockfile.platform)
     # A lock file for another processor, or for Linux on macOS: nothing of it runs here, but our own interpreter may
     # compile for its Python.
@@ -186,6 +182,10 @@ def read_inputs(
     python = lockfile.python
     is_compiled = is_native or (elsewhere and (python is None or is_like_ours(python)))
     own = translated.own if translated else own_files(request, environment, changes, job.store, job.report, exclusion)
+    if isinstance(request, BuildRequest) and request.identity:
+        current = identity(lockfile, *_described(environment, changes, translated), own, request)
+        if request.identity != current:
+            raise EnvironmentChanged(f"The environment {request.prefix} has changed since the build was requested.")
     private = [package.dist for package in lockfile.conda if sources.needs_login(package)]
     warnings = (
         *(translated.warnings if translated else ()),

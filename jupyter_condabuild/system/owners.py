@@ -39,6 +39,14 @@ if sys.platform == "win32":
         """Whether a file with this status belongs to the user of this process. The status does not show it."""
         return True
 
+    def is_superuser() -> bool:
+        """Whether this process may read every file, whatever the file's mode says."""
+        return False
+
+    def is_for_system(status: os.stat_result) -> bool:  # noqa: ARG001
+        """Whether only accounts of the system may read a file. The status of Windows does not show this."""
+        return False
+
     def writable_by_others(status: os.stat_result, *, sticky: bool = False) -> bool:  # noqa: ARG001
         """Whether the status shows that another user can write a file. The status of Windows does not show this."""
         return False
@@ -86,6 +94,19 @@ else:
     def is_mine(status: os.stat_result) -> bool:
         """Whether a file with this status belongs to the user of this process."""
         return status.st_uid == os.geteuid()
+
+    def is_superuser() -> bool:
+        """Whether this process may read every file, whatever the file's mode says."""
+        return os.geteuid() == 0
+
+    FIRST_GROUP = 1000
+    """The groups of people have this number or a higher one (login.defs(5), GID_MIN)."""
+
+    def is_for_system(status: os.stat_result) -> bool:
+        """Whether only accounts of the system may read a file: not everybody, no group of people, and no person."""
+        by_group = bool(status.st_mode & stat.S_IRGRP) and status.st_gid >= FIRST_GROUP
+        by_owner = status.st_uid == os.geteuid() and not is_superuser()
+        return not (status.st_mode & stat.S_IROTH or by_group or by_owner)
 
     def writable_by_others(status: os.stat_result, *, sticky: bool = False) -> bool:
         """Whether a user other than this one and root can write a file or a folder with this status.

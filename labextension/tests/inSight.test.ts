@@ -240,12 +240,17 @@ describe('a name that has an image', () => {
     expect(replaces(model.state)).toBe(true);
   });
 
-  it('of the same environment is not replaced', async () => {
+  it('of the same environment is not replaced, unless it gets another base', async () => {
     server.known = [pushed(DIGEST, 'sha256:image')];
     model.prefer({ tagStyle: 'version' });
     await ready({ plan: planned('sha256:image') });
     expect(model.state.form.reference).toBe('registry.lab.org/team/sci:v1');
     expect(replaces(model.state)).toBe(false);
+    model.edit({ base: 'ubuntu:24.04' });
+    await vi.advanceTimersByTimeAsync(1000);
+    await answer({ plan: planned('sha256:image') });
+    expect(model.state.form.reference).toBe('registry.lab.org/team/sci:v1');
+    expect(replaces(model.state)).toBe(true);
   });
 
   it('is no longer said when the person writes another name', async () => {

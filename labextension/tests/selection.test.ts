@@ -82,6 +82,26 @@ describe('a choice', () => {
     expect(server.snapshots.at(-1)?.request).not.toHaveProperty('exclude');
   });
 
+  it('of variables or of a notebook is part of the contents: they are read again, also without a registry', async () => {
+    await ready();
+    model.edit({ destination: 'archive', archive: 'a.tar' });
+    await settle();
+    const before = server.snapshots.length;
+    model.edit({ variables: true });
+    await settle();
+    expect(server.snapshots).toHaveLength(before + 1);
+    await answer({ identity: 'sha256:variables' });
+    await model.start();
+    expect(server.looked.at(-1)).toMatchObject({ variables: true });
+    expect(server.started.at(-1)).toMatchObject({ variables: true, identity: 'sha256:variables' });
+    model.edit({ include: 'notes' });
+    await settle();
+    await answer({ identity: 'sha256:notes' });
+    model.edit({ include: '' });
+    await settle();
+    expect(server.snapshots.at(-1)?.request).not.toHaveProperty('include');
+  });
+
   it('belongs to its environment, and comes back with it', async () => {
     await ready({ prefix: '/opt/one' });
     model.deciding.add([{ kind: 'exclude', value: '/data.bin' }]);

@@ -206,12 +206,51 @@ def test_a_left_out_file_is_not_searched_for_secrets(lab: Lab) -> None:
     assert lab.read(BuildRequest, exclude=["share/conf.ini"]).own.findings == ()
 
 
+def identity_of(lab: Lab, **given: object) -> str:
+    inputs = lab.read(**given)
+    request = plan_request(prefix=lab.prefix.path, store_dir=lab.folder / "store", launch=[], **given)
+    return identity(inputs.lockfile, inputs.environment, inputs.drift, inputs.own, request)
+
+
+def test_each_choice_that_changes_the_image_changes_its_identity(lab: Lab) -> None:
+    """What is taken from outside, what may hold a secret, included files, variables, bytecode, and files of pip."""
+    models, work = lab.folder / "models", lab.folder / "work"
+    for folder in (models, work):
+        folder.mkdir()
+        (folder / "notes.txt").write_text("1")
+        (folder / ".env").write_text("A=1")
+    (lab.prefix.path / "share/outside").symlink_to(models)
+    lab.prefix.write("share/.netrc", b"machine example.org\n")
+    lab.prefix.pip("words", files={f"{SITE}/words.py": b"x = 1\n"})
+    taken: dict[str, object] = {"include_outside": [str(models)]}
+    included: dict[str, object] = {"include": work}
+    choices = [
+        {},
+        taken,
+        taken | {"allow_secret": [str(models / ".env")]},
+        taken | {"exclude": ["notes.txt"]},
+        {"allow_secret": ["share/.netrc"]},
+        included,
+        included | {"allow_secret": [".env"]},
+        {"variables": True},
+        {"bytecode": False},
+    ]
+    identities = [identity_of(lab, **choice) for choice in choices]
+    assert len(set(identities)) == len(identities)
+    assert identities == [identity_of(lab, **choice) for choice in choices]
+    (models / "notes.txt").write_text("22")
+    assert identity_of(lab, **taken) != identities[1]
+    assert identity_of(lab) == identities[0]
+    (lab.prefix.path / SITE / "words.py").write_text("x = 22\n")
+    assert identity_of(lab) != identities[0]
+    assert identity_of(lab, without_outside=[str(models)]) == identity_of(lab)
+
+
 def test_the_identity_is_that_of_what_goes_in(lab: Lab) -> None:
     """Another choice is another image: for files of the prefix, of an editable source, and for an editable install."""
 
     def of(**given: list[str]) -> str:
-        inputs = lab.read(**given)
-        return identity(inputs.lockfile, inputs.environment, inputs.drift, given.get("exclude", ()))
+        return identity_of(lab, **given)
 
     choices = [{}, {"exclude": ["/data.bin"]}, {"exclude": ["notes/"]}, {"exclude_editable": ["my-lib"]}]
     identities = [of(**choice) for choice in choices]

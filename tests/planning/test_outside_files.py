@@ -17,7 +17,7 @@ from jupyter_condabuild.errors import (
     SecretsFound,
     UsageError,
 )
-from jupyter_condabuild.requests.build import BuildRequest
+from jupyter_condabuild.requests.build import BuildRequest, PlanRequest
 from jupyter_condabuild.requests.outside import check_outside
 from jupyter_condabuild.sbom.inputs import licenses_of
 from tests.parts.outside import Machine
@@ -218,6 +218,43 @@ def test_taken_files_are_searched_for_secrets(machine: Machine) -> None:
     machine.put(lib / "y.py", f"t = 'ghp_{'a1B2' * 9}'\n")
     with pytest.raises(SecretsFound, match=r"y\.py:1"):
         machine.read(BuildRequest, reference="localhost/x:1", load=True, **asked)
+
+
+@pytest.mark.parametrize("kind", [PlanRequest, BuildRequest])
+@pytest.mark.parametrize("name", ["etc/shadow", "etc/ssl/private/host.key", "root/.ssh/config", "srv/krb5.keytab"])
+def test_credentials_of_the_system_are_no_outside_files(machine: Machine, name: str, kind: type[PlanRequest]) -> None:
+    """A link that leads to one is not replaced by the file, whatever it is called, unless the user allows the file."""
+    secret = machine.put(machine.data / name, "root:$6$secret\n")
+    (machine.prefix.path / "share").mkdir()
+    (machine.prefix.path / "share/notes.txt").symlink_to(secret)
+    asked: dict[str, object] = {"include_outside": [str(secret)]}
+    if kind is BuildRequest:
+        asked |= {"reference": "localhost/x:1", "load": True}
+    inputs = machine.read(kind, **asked)
+    assert inputs.own.left_out == (secret,)
+    assert [dict(item.files) for item in inputs.own.outside.taken] == [{}]
+    assert "credentials-left-out" in {warning.code for warning in inputs.warnings}
+    allowed = machine.read(kind, **asked, allow_secret=[str(secret)]).own
+    assert [list(item.files) for item in allowed.outside.taken] == [[secret.name]]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to a group of the system")
+@pytest.mark.parametrize(
+    ("mode", "group", "taken"),
+    [(0o640, 42, False), (0o640, 0, False), (0o600, 0, False), (0o644, 42, True), (0o640, 2000, True)],
+)
+def test_a_file_that_only_the_system_may_read_is_left_out(machine: Machine, mode: int, group: int, taken: bool) -> None:
+    """It has the mode of /etc/shadow: everybody in the image could read it. A group of people may share a file."""
+    folder = machine.data / "etc.d"
+    file = machine.put(folder / "table", "x")
+    folder.chmod(0o700)
+    os.chown(file, 0, group)
+    file.chmod(mode)
+    (machine.prefix.path / "share").mkdir()
+    (machine.prefix.path / "share/table").symlink_to(file)
+    own = machine.read(include_outside=[str(folder)]).own
+    assert bool(own.outside.taken[0].files) is taken
+    assert own.left_out == (() if taken else (file,))
 
 
 def test_taken_files_lie_in_allowed_folders(machine: Machine) -> None:

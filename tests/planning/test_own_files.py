@@ -66,6 +66,7 @@ def put(folder: Path, files: dict[str, str]) -> Path:
         *(".ssh/id_ed25519", ".ssh/config", "keys/id_rsa", ".aws/credentials", ".docker/config.json", ".kube/config"),
         *("jpserver-12-open.html", "runtime/jpserver-31.json", ".Renviron", ".npmrc", "secrets/db.json", ".pgpass"),
         *(".config/gcloud/credentials.db", "kaggle.json", "cert.p12", ".bash_history", "cloud/terraform.tfstate"),
+        *("etc/shadow", "etc/shadow-", "etc/sudoers.d/lab", "krb5.keytab", "etc/ssl/private/host.key", "run/secrets/x"),
         *("deploy/kubeconfig", ".streamlit/secrets.toml", "SECRETS.JSON", ".cache/huggingface/token"),
     ],
 )
@@ -78,6 +79,7 @@ def test_credential_files_are_recognised_by_name(path: str) -> None:
     "path",
     [
         *("environment.yml", "env/settings.py", "docs/secrets.md", "secrets/__init__.py", "tokens.py", "cacert.pem"),
+        *("shadow/model.py", "share/private.txt", "etc/shadowsocks.md", "keytab.py", "sudoers.txt"),
         *("credentials.py", "kernel.json", ".dockerignore", "dotenv.py", "my.env.py", "data/config.json", "aws/x.csv"),
     ],
 )

@@ -12,7 +12,30 @@ from __future__ import annotations
 import functools
 import re
 
+SYSTEM = (
+    "etc/shadow",
+    "etc/shadow-",
+    "etc/gshadow",
+    "etc/gshadow-",
+    "etc/master.passwd",
+    "etc/security/opasswd",
+    "etc/sudoers",
+    "etc/sudoers.d",
+    "etc/ssl/private",
+    "etc/pki/*/private",
+    "etc/letsencrypt",
+    "etc/wireguard",
+    "etc/munge",
+    "ssh_host_*_key",
+    "system-connections/*.nmconnection",
+    "*.keytab",
+    "krb5cc_*",
+    "run/secrets",
+)
+"""Files of the system: passwords, keys of the host, tickets, and what is given to containers."""
+
 PATTERNS = (
+    *SYSTEM,
     # shells, editors and interpreters: variables and histories
     ".env*",
     ".flaskenv",
@@ -123,15 +146,27 @@ PATTERNS = (
 )
 
 
+_FOLDERS = (".ssh", ".gnupg", ".aws", ".azure", ".kube", ".password-store")
+"""Folders of a home folder whose files are all credentials."""
+
+
 def _expression(pattern: str) -> str:
     return re.escape(pattern).replace(r"\*", "[^/]*")
 
 
 @functools.cache  # takes 10 ms, and most builds have no files of their own
-def _names() -> re.Pattern[str]:
-    return re.compile(rf"(?:^|/)(?:{'|'.join(map(_expression, PATTERNS))})(?:/|$)", re.IGNORECASE)
+def _names(patterns: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile(rf"(?:^|/)(?:{'|'.join(map(_expression, patterns))})(?:/|$)", re.IGNORECASE)
 
 
 def is_credential(path: str) -> bool:
     """Whether a path (with ``/``, relative to any folder) has the name of a file that holds credentials."""
-    return bool(_names().search(path))
+    return bool(_names(PATTERNS).search(path))
+
+
+def is_credential_place(path: str) -> bool:
+    """Whether an absolute path leads to credentials of the system, or into a folder of credentials.
+
+    Other names of folders above a file say nothing: a project may lie in a folder ``.envs``.
+    """
+    return bool(_names((*SYSTEM, *_FOLDERS)).search(path))

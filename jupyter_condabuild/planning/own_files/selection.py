@@ -24,12 +24,13 @@ from jupyter_condabuild.errors import SecretsFound
 from jupyter_condabuild.events import Log, Report, Warning
 from jupyter_condabuild.oci.layout import Store
 from jupyter_condabuild.planning.own_files.built_files import BuiltFiles, built_files
-from jupyter_condabuild.planning.own_files.credential_names import is_credential
+from jupyter_condabuild.planning.own_files.credential_names import is_credential, is_credential_place
 from jupyter_condabuild.planning.own_files.exclusion import Exclusion
 from jupyter_condabuild.planning.own_files.ignore_files import SourceFiles, included_files, source_files
 from jupyter_condabuild.planning.own_files.outside_files import OutsideFiles, Taken, dangling_links, outside_files
 from jupyter_condabuild.planning.own_files.scanner import Finding, Scanner
 from jupyter_condabuild.requests.build import PlanRequest
+from jupyter_condabuild.system import owners
 from jupyter_condabuild.text import agreeing, counted, listed
 
 _EXAMPLES = frozenset(("test", "tests", "testing", "example", "examples", "doc", "docs"))
@@ -147,7 +148,9 @@ def own_files(
 
         def without_private(item: Taken) -> Taken:
             kept = exclusion.keep(item.root, tuple(item.files))
-            private = {name for name in kept if _is_private(item.root, name) and not allowed(item.root / name)}
+            private = {
+                name for name in kept if _is_private(item.root, name, outside=True) and not allowed(item.root / name)
+            }
             left_out.extend(item.root / name for name in sorted(private))
             files = {name: item.files[name] for name in kept if name not in private}
             findings.extend(scanner.search(item.root, sorted(files)))
@@ -197,23 +200,36 @@ class _Allowed:
         return any(str(place) in self._paths for place in (path, *path.parents)) if self._paths else False
 
 
-def _is_private(root: Path, name: str) -> bool:
+def _is_private(root: Path, name: str, *, outside: bool = False) -> bool:
     """Whether the name or the mode of a file says that the file holds credentials.
 
     The mode says so if only the owner may read the file, in a folder that others may read: with a umask of 077, the
-    folder would be private, too.
+    folder would be private, too. It also says so if only accounts of the system may read the file, as `/etc/shadow`:
+    the user is a member of such a group, or is root. The umask of root may be 077, too, so that such files of root
+    count only outside of the environment and of the home folder.
+
+    Args:
+        outside: whether the folder `root` is outside of the environment. The path of the folder then counts, too.
     """
-    if is_credential(name):
+    file = root / name
+    if is_credential(name) or (outside and is_credential_place(os.path.realpath(file))):
         return True
     try:
-        status = os.lstat(root / name)
-        return (
-            stat.S_ISREG(status.st_mode)
-            and not status.st_mode & 0o077
-            and bool(os.stat((root / name).parent).st_mode & 0o005)
-        )
+        status = os.lstat(file)
+        if not stat.S_ISREG(status.st_mode):
+            return False
+        for_system = owners.is_for_system(status)
+        if for_system and (not owners.is_superuser() or (outside and not _is_at_home(file))):
+            return True
+        is_private = for_system or not status.st_mode & 0o077
+        return is_private and bool(os.stat(file.parent).st_mode & 0o005)
     except OSError:
         return False
+
+
+def _is_at_home(file: Path) -> bool:
+    home = owners.registered_home() or Path.home()
+    return Path(os.path.realpath(file)).is_relative_to(os.path.realpath(home))
 
 
 def _report_ignored(source: Path, files: SourceFiles, report: Report) -> None:

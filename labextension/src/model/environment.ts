@@ -4,10 +4,10 @@ import type { Fault, Snapshot, SnapshotRequest, Status } from '../api/contract';
 import type { Server } from '../api/server';
 import { suggestedReference } from './destination';
 import { faultOf } from './fault';
-import { contentMembers, decisions, insideOnly, NO_SELECTION, type Selection } from './selection';
+import { decisions, insideOnly, type Selection } from './selection';
 import { Generation } from './generation';
 import { isComparable } from './possible';
-import { snapshotRequest } from './request';
+import { contentsRequest, snapshotRequest } from './request';
 import {
   EMPTY_ENVIRONMENT_FORM,
   engineOf,
@@ -25,13 +25,13 @@ import { isSameTarget, OWN_PLATFORM, type Target } from './target';
 const TYPING_PAUSE = 700;
 
 /** The fields of the form that change the plan. */
-const PLANNED_FIELDS: (keyof Form)[] = ['reference', 'cacheFrom', 'destination', 'base', 'engine', 'installer', 'include', 'notebook', 'selection'];
+const PLANNED_FIELDS: (keyof Form)[] = ['reference', 'cacheFrom', 'destination', 'base', 'engine', 'installer', 'include', 'notebook', 'selection', 'variables'];
 
 export class Environment {
   /** The values that a person entered for each environment, by its prefix. */
   private readonly entered = new Map<string, EnvironmentForm>();
-  /** The selection with which the displayed snapshot was made. */
-  private asked = NO_SELECTION;
+  /** What the displayed snapshot was asked for, see `contentsKey`. */
+  private asked = '';
   /** The platform that a person chose for each environment, by its kernel. */
   private readonly targets = new Map<string, Target>();
   private readonly statuses = new Generation();
@@ -88,7 +88,7 @@ export class Environment {
     }
     this.store.set({ reading: true, planning: false, snapshotFault: null });
     try {
-      const snapshot = await this.ask(() => ({ ...subject.source, ...contentMembers(this.store.state.form) }), this.snapshots);
+      const snapshot = await this.ask(() => contentsRequest(subject.source, this.store.state), this.snapshots);
       if (isLatest()) {
         await this.take(snapshot);
       }
@@ -165,7 +165,7 @@ export class Environment {
 
   /** Request the plan for the current form: the layers that exist at the destination, and the layers to build. */
   async plan(): Promise<void> {
-    const { form, reading, snapshot, subject } = this.store.state;
+    const { reading, snapshot, subject } = this.store.state;
     // The plan is requested when the environment has been read.
     if (reading) {
       return;
@@ -176,7 +176,7 @@ export class Environment {
     }
     const compares = isComparable(this.store.state) || engineOf(this.store.state) === 'docker';
     // The files of an included folder are searched for secrets, whatever the destination is.
-    if (!includeOf(this.store.state) && !compares && form.selection === this.asked) {
+    if (!includeOf(this.store.state) && !compares && contentsKey(contentsRequest(subject.source, this.store.state)) === this.asked) {
       this.store.set({ planning: false, existing: null, snapshot: withoutComparison(snapshot, null) });
       this.planned();
       return;
@@ -226,21 +226,21 @@ export class Environment {
     const { selection } = this.store.state.form;
     const inside = insideOnly(selection);
     try {
-      return await this.answer(request(), selection, generation);
+      return await this.answer(request(), generation);
     } catch (error) {
       if (faultOf(error).code !== 'usage' || !isLatest() || decisions(inside).length === decisions(selection).length) {
         throw error;
       }
     }
     this.store.set({ form: { ...this.store.state.form, selection: inside } });
-    return this.answer(request(), inside, generation);
+    return this.answer(request(), generation);
   }
 
-  private async answer(request: SnapshotRequest, selection: Selection, generation: Generation): Promise<Snapshot> {
+  private async answer(request: SnapshotRequest, generation: Generation): Promise<Snapshot> {
     const isLatest = generation.current();
     const snapshot = await this.server.snapshot(request, generation.signal);
     if (isLatest()) {
-      this.asked = selection;
+      this.asked = contentsKey(request);
     }
     return snapshot;
   }
@@ -315,6 +315,12 @@ export class Environment {
       this.typing = setTimeout(() => void this.plan(), TYPING_PAUSE);
     }
   }
+}
+
+/** Equal for requests for the same contents of an environment, whatever they are compared with and made by. */
+function contentsKey(request: SnapshotRequest): string {
+  const { reference: _, cache_from: __, base: ___, engine: ____, installer: _____, ...contents } = request;
+  return JSON.stringify(contents);
 }
 
 function keyOf(subject: Subject | null): string {

@@ -13,8 +13,8 @@ import { exportFiles, saveFiles, type Exported, type Wanted } from './exports';
 import { faultOf } from './fault';
 import { Generation } from './generation';
 import { Registries } from './registries';
-import { formRequest, imageOf, sameAgain, typedCacheOf } from './request';
-import { contentMembers, contentsOf } from './selection';
+import { contentsRequest, formRequest, imageOf, sameAgain, typedCacheOf } from './request';
+import { contentsOf } from './selection';
 import { EMPTY_FORM, shownBuild, type Form, type PanelState, type Subject } from './state';
 import { Store } from './store';
 
@@ -181,7 +181,7 @@ export class PanelModel {
     this.store.set({ starting: true, startFault: null, outdated: false });
     let now;
     try {
-      now = await this.server.contents({ ...subject.source, ...contentMembers(this.state.form) });
+      now = await this.server.contents(contentsRequest(subject.source, this.state));
     } catch (error) {
       this.refuse(request, error, isDisplayed());
       return;

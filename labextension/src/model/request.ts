@@ -6,15 +6,25 @@ import { contentMembers } from './selection';
 import { destinationOf, isComparable } from './possible';
 import { engineOf, images, includeOf, type PanelState } from './state';
 
+/** The request for the contents of an environment as the form chooses them: the same values have the same identity. */
+export function contentsRequest(source: Source, state: PanelState): SnapshotRequest {
+  const include = includeOf(state);
+  return {
+    ...source,
+    ...contentMembers(state.form),
+    ...(include && { include }),
+    ...(state.form.variables && { variables: true })
+  };
+}
+
 /** The request for a snapshot of an environment, with the plan for the form. */
 export function snapshotRequest(source: Source, state: PanelState): SnapshotRequest {
   const { form } = state;
   const cacheFrom = cacheOf(state);
   return {
-    ...source,
+    ...contentsRequest(source, state),
     ...(isComparable(state) && { reference: form.reference }),
     ...(cacheFrom.length && { cache_from: cacheFrom }),
-    ...contentMembers(form),
     ...howOf(state)
   };
 }

@@ -204,10 +204,15 @@ export function existingBuild({ builds, existing, form }: PanelState): Build | n
   return (existing && builds.find(isIt)) || null;
 }
 
-/** Whether a build would replace an image of another environment, or of the environment in another state. */
+/** Whether a build would replace an image of another environment, of the environment in another state, or on another base. */
 export function replaces(state: PanelState): boolean {
-  const before = existingBuild(state);
-  return state.existing !== null && !(before && before.request.identity === state.snapshot?.identity);
+  const before = existingBuild(state)?.request;
+  const { existing, form, snapshot, status } = state;
+  const isSame =
+    before?.identity === snapshot?.identity &&
+    before?.engine === engineOf(state) &&
+    before.base === (form.base || (status?.settings.base_image ?? before.base));
+  return existing !== null && !isSame;
 }
 
 /** The builds that made an image, the newest first. */
