@@ -92,6 +92,11 @@ def printable(value: str, most: int = 200) -> str:
     return cut if cut.isprintable() else ascii(cut)
 
 
+def as_unicode(path: str) -> str:
+    """Returns a path of any bytes as text that every JSON reader accepts. Who displays the text makes it printable."""
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
 def _plural(noun: str) -> str:
     return f"{noun[:-1]}ies" if re.search(r"[^aeiou]y$", noun) else f"{noun}s"
 

@@ -13,6 +13,7 @@ from jupyter_condabuild.conda.prefix.outside import distributions_in
 from jupyter_condabuild.planning.inputs import Inputs
 from jupyter_condabuild.planning.own_files.extent import MOST_FILES, Extent
 from jupyter_condabuild.planning.own_files.outside_files import OutsideFiles
+from jupyter_condabuild.text import as_unicode
 
 MOST_PATHS = 1000
 """The highest number of paths that are listed for each kind of drift. All paths are counted."""
@@ -26,9 +27,9 @@ def choices(inputs: Inputs) -> dict[str, Any]:
         "drift": _drift(drift),
         "editables": list(_editables(inputs)),
         "excluded": _paths([*drift.excluded, *sources]),
-        "credentials": [_printable(str(path)) for path in own.left_out[:MOST_PATHS]],
+        "credentials": [as_unicode(str(path)) for path in own.left_out[:MOST_PATHS]],
         "secrets": [
-            {"path": _printable(str(found.path)), "line": found.line, "kind": found.kind} for found in own.findings
+            {"path": as_unicode(str(found.path)), "line": found.line, "kind": found.kind} for found in own.findings
         ],
         "outside": list(_outside(own.outside)),
     }
@@ -43,7 +44,7 @@ def _editables(inputs: Inputs) -> Iterator[dict[str, Any]]:
                 names = inputs.own.sources.get(item.editable_source, ())
                 yield {
                     "name": item.package.name,
-                    "path": _printable(str(item.editable_source)),
+                    "path": as_unicode(str(item.editable_source)),
                     "state": state,
                     "files": len(names),
                     "bytes": sum(_size(item.editable_source / name) for name in names),
@@ -66,10 +67,10 @@ def _outside(outside: OutsideFiles) -> Iterator[dict[str, Any]]:
             extent = Extent.of(place.path, rest)
             rest -= extent.files
             yield {
-                "path": _printable(str(place.path)),
+                "path": as_unicode(str(place.path)),
                 "kind": place.kind,
-                "source": _printable(place.source),
-                "link": _printable(place.link),
+                "source": as_unicode(place.source),
+                "link": as_unicode(place.link),
                 "state": state,
                 "files": extent.files,
                 "bytes": extent.bytes,
@@ -92,12 +93,7 @@ def _paths(entries: Sequence[DriftEntry]) -> dict[str, Any]:
         "count": len(entries),
         "bytes": sum(entry.size for entry in entries),
         "first": [
-            {"path": _printable(entry.path), "size": entry.size, "package": entry.package}
+            {"path": as_unicode(entry.path), "size": entry.size, "package": entry.package}
             for entry in entries[:MOST_PATHS]
         ],
     }
-
-
-def _printable(path: str) -> str:
-    """Returns a path of any bytes as text that every JSON reader accepts."""
-    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -25,7 +25,7 @@ from jupyter_condabuild.requests.build import PlanRequest
 from jupyter_condabuild.requests.job_context import JobContext, open_job
 from jupyter_condabuild.requests.others import DiffRequest
 from jupyter_condabuild.requests.source import LockfileRequest
-from jupyter_condabuild.text import counted, printable
+from jupyter_condabuild.text import as_unicode, counted, printable
 
 MOST_FILES = 1000
 """The highest number of files that are listed. All files are counted."""
@@ -48,16 +48,17 @@ class Change:
 
     def __str__(self) -> str:
         pip = {"pip": " (pip)", "file": " (file)"}.get(self.manager, "")
+        name, before, after = map(printable, (self.name, self.before, self.after))
         match self.kind:
             case "added":
-                return f"+ {self.name} {self.after}{pip}"
+                return f"+ {name} {after}{pip}"
             case "removed":
-                return f"- {self.name} {self.before}{pip}"
+                return f"- {name} {before}{pip}"
             case "changed":
                 same = self.manager == "file" and self.before == self.after
-                values = f"{self.after}, other content" if same else f"{self.before} -> {self.after}"
-                return f"~ {self.name} {values}{pip}"
-        return f"~ {self.name} {self.before}: the same version, another archive{pip}"
+                values = f"{after}, other content" if same else f"{before} -> {after}"
+                return f"~ {name} {values}{pip}"
+        return f"~ {name} {before}: the same version, another archive{pip}"
 
 
 @dataclass(frozen=True)
@@ -167,7 +168,7 @@ def _files(before: Contents, after: Contents) -> Iterator[Change]:
             kind: Literal["added", "removed", "changed"] = (
                 "added" if old is None else "removed" if new is None else "changed"
             )
-            yield Change(printable(path), "file", kind, str(old or ""), str(new or ""))
+            yield Change(as_unicode(path), "file", kind, as_unicode(str(old or "")), as_unicode(str(new or "")))
 
 
 def compare(before: Lockfile, after: Lockfile) -> Difference:

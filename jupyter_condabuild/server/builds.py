@@ -115,9 +115,11 @@ class Builds:
             return active
         return await self._with_history(lambda history, _: history.get(id))
 
-    async def recent(self, limit: int) -> list[Record]:
-        """Returns the newest records, the newest first."""
-        return await self._with_history(lambda history, _: history.recent(limit))
+    async def recent(self, limit: int) -> dict[str, Any]:
+        """Returns the object `Builds` of openapi.yaml: the newest builds, and the number of all."""
+        records, total = await self._with_history(lambda history, _: (history.recent(limit), history.count()))
+        # In a thread: the commands of a thousand builds take some hundred milliseconds.
+        return {"builds": await asyncio.to_thread(lambda: list(map(self.view, records))), "total": total}
 
     def view(self, record: Record) -> dict[str, Any]:
         """Returns the JSON object of a build for clients."""

@@ -146,8 +146,7 @@ class BuildsHandler(Resource):
         limit = self.get_query_argument("limit", "100")
         if not (limit.isascii() and limit.isdigit() and 1 <= int(limit[:5]) <= 1000):
             raise BadRequest("limit must be a whole number from 1 to 1000.")
-        records = await self.service.builds.recent(int(limit))
-        self.reply({"builds": [self.service.builds.view(record) for record in records]})
+        self.reply(await self.service.builds.recent(int(limit)))
 
     @guarded("write", "builds")
     async def post(self) -> None:

@@ -221,6 +221,10 @@ class BuildHistory:
         """Returns the newest records, the newest first."""
         return self._select("SELECT * FROM builds ORDER BY number DESC LIMIT ?", limit)
 
+    def count(self) -> int:
+        """Returns the number of all records."""
+        return int(self._with_reserve(lambda: self._connection.execute("SELECT count(*) FROM builds").fetchone())[0])
+
     def active(self) -> list[Record]:
         """Returns the builds that wait or run, the oldest first."""
         return self._select("SELECT * FROM builds WHERE state IN ('queued', 'running') ORDER BY number")

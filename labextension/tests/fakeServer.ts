@@ -3,6 +3,7 @@
 import type {
   Build,
   BuildRequest,
+  Builds,
   Change,
   Difference,
   Environments,
@@ -30,6 +31,8 @@ import { aBuild, aSnapshot, aStatus } from './things';
 /** A server whose answers a test gives at any time or never. It records its requests. */
 export class FakeServer implements Server {
   known: Build[] = [];
+  /** The number of builds that the history has besides the known ones. */
+  older = 0;
   started: BuildRequest[] = [];
   followers = new Map<string, Follower>();
   stopped: string[] = [];
@@ -130,9 +133,9 @@ export class FakeServer implements Server {
     return this.licensed;
   }
 
-  async builds(): Promise<Build[]> {
+  async builds(): Promise<Builds> {
     this.check();
-    return this.known;
+    return { builds: this.known, total: this.known.length + this.older };
   }
 
   async active(): Promise<Build[]> {

@@ -29,6 +29,14 @@ describe('the history', () => {
     server.differences.set('old now', [NUMPY]);
   });
 
+  it('counts the builds that the server has, and does not list', async () => {
+    await model.loadBuilds();
+    expect(model.state.unlisted).toBe(0);
+    server.older = 300;
+    await model.loadBuilds();
+    expect(model.state).toMatchObject({ unlisted: 300, builds: [{ id: now.id }, { id: old.id }] });
+  });
+
   it('displays the changes since the previous image', async () => {
     await model.loadBuilds();
     model.show(now.id);

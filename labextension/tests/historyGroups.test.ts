@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 
 import type { Build } from '../src/api/contract';
 import { historyGroups, type HistoryFilter } from '../src/model/history';
-import { buildName } from '../src/views/words';
+import { shortNames, wholeName } from '../src/model/names';
 import { aBuild } from './things';
 
 const build = (id: string, name: string, state: Build['state'] = 'finished'): Build =>
@@ -17,7 +17,7 @@ const BUILDS = [
 ];
 
 const shown = (words: string, filter: HistoryFilter = 'all'): string[] =>
-  historyGroups(BUILDS, words, filter, buildName).map(({ name, builds }) => `${name} ${builds.map(({ id }) => id).join('')}`);
+  historyGroups(BUILDS, words, filter).map(({ name, builds }) => `${name.replace('registry.lab.org/team/', '')} ${builds.map(({ id }) => id).join('')}`);
 
 describe('the history', () => {
   it('has one group for each name, in the order of the newest builds', () => {
@@ -26,9 +26,30 @@ describe('the history', () => {
 
   it('has the image of a name before its verifications', () => {
     const verification = { ...build('f', 'sci:v1'), command: 'verify' as const };
-    const [first, second] = historyGroups([verification, ...BUILDS], '', 'all', buildName);
+    const [first, second] = historyGroups([verification, ...BUILDS], '', 'all');
     expect([first?.builds, second?.builds].map(builds => builds?.map(({ id }) => id).join(''))).toEqual(['dfba', 'e']);
-    expect(historyGroups([verification], '', 'all', buildName)[0]?.builds[0].id).toBe('f');
+    expect(historyGroups([verification], '', 'all')[0]?.builds[0].id).toBe('f');
+  });
+
+  it('keeps images of other repositories and registries apart', () => {
+    const named = (id: string, reference: string, change: Partial<Build> = {}): Build =>
+      aBuild({ id, state: 'finished', ...change, request: { ...aBuild().request, reference } });
+    const builds = [
+      named('5', `localhost:5055/slow/env:1@sha256:${'a'.repeat(64)}`, { command: 'verify' }),
+      named('4', 'localhost:5055/slow/env:1'),
+      named('3', 'localhost:5056/dbl/env:1'),
+      named('2', 'localhost:5056/slow/env:1'),
+      named('1', 'localhost:5056/dbl/other:1')
+    ];
+    const groups = historyGroups(builds, '', 'all');
+    expect(groups.map(group => group.builds.map(({ id }) => id).join(''))).toEqual(['45', '3', '2', '1']);
+    expect(groups.map(({ name }) => shortNames(builds.map(wholeName))(name))).toEqual([
+      'localhost:5055/slow/env:1',
+      'dbl/env:1',
+      'localhost:5056/slow/env:1',
+      'other:1'
+    ]);
+    expect(historyGroups(builds, '5056/slow', 'all')).toHaveLength(1);
   });
 
   it('is searched for every word, in upper and lower case', () => {

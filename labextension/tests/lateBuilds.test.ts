@@ -1,10 +1,12 @@
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 
-import type { Build } from '../src/api/contract';
+import type { Build, Builds } from '../src/api/contract';
 import { PanelModel } from '../src/model/panel';
 import { FakeServer } from './fakeServer';
 import { held, settled } from './held';
 import { aBuild, RESULT } from './things';
+
+const listed = (builds: Build[]): Builds => ({ builds, total: builds.length });
 
 const BUSY = { code: 'queue_full', message: 'Too many', hint: 'Later' };
 
@@ -41,14 +43,14 @@ describe('the state of a build', () => {
   });
 
   it('is not replaced by an earlier list without newer builds', async () => {
-    const lists = held<Build[]>(server, 'builds');
+    const lists = held<Builds>(server, 'builds');
     void model.loadBuilds();
     await model.start();
     server.end(running.id, { state: 'finished', result: RESULT, share: finished.share });
     await model.retry(running);
     const started = model.state.shown;
     await settled();
-    lists[0]?.answer([running]);
+    lists[0]?.answer(listed([running]));
     await settled();
     expect(model.state.builds.map(({ id, state }) => [id, state])).toEqual([
       [running.id, 'finished'],
@@ -58,21 +60,21 @@ describe('the state of a build', () => {
   });
 
   it('is the state in the latest list', async () => {
-    const lists = held<Build[]>(server, 'builds');
+    const lists = held<Builds>(server, 'builds');
     void model.loadBuilds();
     void model.loadBuilds();
-    lists[1]?.answer([finished]);
+    lists[1]?.answer(listed([finished]));
     await settled();
-    lists[0]?.answer([finished, aBuild({ id: '2'.repeat(16) })]);
+    lists[0]?.answer(listed([finished, aBuild({ id: '2'.repeat(16) })]));
     await settled();
     expect(model.state.builds).toEqual([finished]);
   });
 
   it('stays when an earlier list fails', async () => {
-    const lists = held<Build[]>(server, 'builds');
+    const lists = held<Builds>(server, 'builds');
     void model.loadBuilds();
     void model.loadBuilds();
-    lists[1]?.answer([running]);
+    lists[1]?.answer(listed([running]));
     lists[0]?.fail(BUSY);
     await settled();
     expect(model.state.absent).toBeNull();
@@ -91,11 +93,11 @@ describe('the state of a build', () => {
   it('is removed after the deletion, for any later answer', async () => {
     server.end(running.id, { state: 'finished', result: RESULT });
     await settled();
-    const lists = held<Build[]>(server, 'builds');
+    const lists = held<Builds>(server, 'builds');
     void model.loadBuilds();
     const follower = server.followers.get(running.id);
     await model.forget(running.id);
-    lists[0]?.answer([finished]);
+    lists[0]?.answer(listed([finished]));
     follower?.build(finished);
     await settled();
     expect(model.state.builds).toEqual([]);

@@ -76,6 +76,17 @@ def test_files_of_two_images_are_compared(workshop: Workshop, prefix: Path) -> N
     assert "No difference" not in found.text()
 
 
+def test_a_name_with_invisible_characters_is_given_as_it_is_and_shown_as_a_literal(
+    workshop: Workshop, prefix: Path
+) -> None:
+    """The JSON object has the path, so that a client decides how to show it. The text cannot reorder its characters."""
+    before = workshop.image(prefix, "before")
+    (prefix / "report-\u202egnp.exe").write_bytes(b"x")
+    found = compared(workshop, before.archive, prefix)
+    assert files(found) == [("report-\u202egnp.exe", "added", "", "1 B")]
+    assert "+ 'report-\\u202egnp.exe' 1 B (file)" in found.text()
+
+
 def test_the_users_folder_is_compared(workshop: Workshop, prefix: Path, tmp_path: Path) -> None:
     """Files of --include have the paths that a container has."""
     (tmp_path / "project").mkdir()

@@ -77,7 +77,7 @@ async def test_a_kernel_becomes_an_image_for_others(
     assert (build["error"], build["position"], build["cancelling"]) == (None, None, False)
     assert build["result"]["environment"] == before.json["digest"]
     assert (await api("GET", f"condabuild/builds/{build['id']}")).json == build
-    assert (await api("GET", "condabuild/builds")).json == {"builds": [build]}
+    assert (await api("GET", "condabuild/builds")).json == {"builds": [build], "total": 1}
 
     body = {"kernel_id": kernel, "reference": reference, "base": base_reference}
     after = await api("POST", "condabuild/snapshots", body)

@@ -53,6 +53,7 @@ def test_a_build_passes_from_the_queue_to_its_end(path: Path) -> None:
     assert done.ending == {"type": "finished", "seq": 9}
     assert store.finished("key-a") == done
     assert [record.id for record in store.recent(10)] == ["b", "a"]
+    assert ([record.id for record in store.recent(1)], store.count()) == (["b"], 2)
     with pytest.raises(NotThere):
         store.get("c")
 

@@ -24,6 +24,7 @@ export type Difference = Schemas['Difference'];
 export type Change = Schemas['Change'];
 
 export type Build = Schemas['Build'];
+export type Builds = Schemas['Builds'];
 export type BuildState = Build['state'];
 export type Asked = Schemas['Asked'];
 export type Finished = Schemas['Finished'];

@@ -1122,6 +1122,8 @@ export interface components {
         };
         Builds: {
             builds: components["schemas"]["Build"][];
+            /** @description The number of builds in the history, also of those that are not listed because of `limit`. */
+            total: number;
         };
         Build: {
             id: string;

@@ -6,6 +6,7 @@ import { ServerConnection } from '@jupyterlab/services';
 import type {
   Build,
   BuildRequest,
+  Builds,
   Difference,
   Environments,
   Export,
@@ -54,7 +55,8 @@ export interface Server {
   logins(): Promise<Logins['logins']>;
   /** Whether the user may push an image of a name. */
   permission(reference: string): Promise<Permission>;
-  builds(): Promise<Build[]>;
+  /** The newest builds of the history, a thousand at most, and the number of all. */
+  builds(): Promise<Builds>;
   /** The builds that wait or run. */
   active(): Promise<Build[]>;
   start(request: BuildRequest): Promise<Build>;
@@ -141,8 +143,8 @@ export class RestServer implements Server {
     return this.turns.take(() => this.requestJson('licenses', 'POST', { prefix }));
   }
 
-  async builds(): Promise<Build[]> {
-    return (await this.requestJson<{ builds: Build[] }>('builds')).builds;
+  builds(): Promise<Builds> {
+    return this.requestJson('builds?limit=1000');
   }
 
   async active(): Promise<Build[]> {

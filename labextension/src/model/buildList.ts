@@ -44,10 +44,10 @@ export class BuildList {
   async load(): Promise<void> {
     const isLatest = this.lists.next();
     try {
-      const list = await this.server.builds();
+      const { builds, total } = await this.server.builds();
       if (isLatest()) {
-        this.store.set({ absent: null });
-        this.replace(withBuilds(this.store.state, list));
+        this.store.set({ absent: null, unlisted: Math.max(0, total - builds.length) });
+        this.replace(withBuilds(this.store.state, builds));
       }
     } catch (error) {
       if (isLatest()) {

@@ -1,12 +1,14 @@
-/** The history as the panel displays it: the builds that fit a search and a filter, grouped by name. */
+/** The history as the panel displays it: the builds that fit a search and a filter, grouped by the images' names. */
 
 import type { Build } from '../api/contract';
+import { wholeName } from './names';
 import { isOver } from './state';
 
 export type HistoryFilter = 'all' | 'finished' | 'failed' | 'active';
 
 /** The builds of one name. The first is the newest that made an image; a name without an image has the newest verification first. */
 export interface HistoryGroup {
+  /** The whole name, see `wholeName`. */
   name: string;
   builds: [Build, ...Build[]];
 }
@@ -14,22 +16,20 @@ export interface HistoryGroup {
 /**
  * @param builds - The newest first.
  * @param words - Each word is in the name, the environment, the archive or the digest of every build in the result.
- * @param nameOf - The name under which a build is displayed.
  */
 export function historyGroups(
   builds: readonly Build[],
   words: string,
-  filter: HistoryFilter,
-  nameOf: (build: Build) => string
+  filter: HistoryFilter
 ): HistoryGroup[] {
   const wanted = words.toLowerCase().split(/\s+/).filter(Boolean);
   const groups = new Map<string, HistoryGroup>();
   for (const build of builds) {
-    const text = [nameOf(build), build.request.reference, build.request.prefix, build.request.archive, build.result?.digest]
+    const text = [wholeName(build), build.request.reference, build.request.prefix, build.request.archive, build.result?.digest]
       .join('\n')
       .toLowerCase();
     if (passes(build, filter) && wanted.every(word => text.includes(word))) {
-      const name = nameOf(build);
+      const name = wholeName(build);
       const group = groups.get(name);
       if (group) {
         group.builds.push(build);

@@ -121,6 +121,8 @@ export interface PanelState {
   starting: boolean;
   startFault: Fault | null;
   builds: Build[];
+  /** The number of older builds in the server's history that are not in `builds`. */
+  unlisted: number;
   /** The id of the displayed build; null if the environment is displayed. */
   shown: string | null;
   progress: Readonly<Record<string, BuildProgress>>;
@@ -155,6 +157,7 @@ export const INITIAL: PanelState = {
   starting: false,
   startFault: null,
   builds: [],
+  unlisted: 0,
   shown: null,
   progress: {},
   connections: {},

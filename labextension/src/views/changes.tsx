@@ -4,7 +4,9 @@ import React from 'react';
 
 import type { Build, Change } from '../api/contract';
 import { versions } from '../model/changes';
+import { shortNames, wholeName } from '../model/names';
 import { images, type Comparison } from '../model/state';
+import { visible } from '../model/visible';
 import { useSurroundings } from './context';
 import { Link, Notice, Row, Section } from './parts';
 import { agoText, buildName } from './words';
@@ -58,10 +60,12 @@ export function ComparisonView(props: { builds: readonly Build[]; comparison: Co
   const { language, model, trans } = useSurroundings();
   const { before, after } = props.comparison;
   const others = images(props.builds).filter(build => build.id !== after.id);
+  const short = shortNames([...others, after].map(wholeName));
+  const nameOf = (build: Build): string => visible(short(wholeName(build)));
   return (
     <>
       <Link onClick={() => model.endComparison()}>‹ {trans.__('Back')}</Link>
-      <h2 className="jp-CondaBuild-title jp-CondaBuild-cut" tabIndex={-1}>{buildName(after)}</h2>
+      <h2 className="jp-CondaBuild-title jp-CondaBuild-cut" title={visible(wholeName(after))} tabIndex={-1}>{nameOf(after)}</h2>
       <label className="jp-CondaBuild-field">
         {trans.__('Compared with')}
         <select
@@ -75,7 +79,7 @@ export function ComparisonView(props: { builds: readonly Build[]; comparison: Co
         >
           {others.map(build => (
             <option key={build.id} value={build.id}>
-              {`${buildName(build)} · ${agoText(language, build.created)}`}
+              {`${nameOf(build)} · ${agoText(language, build.created)}`}
             </option>
           ))}
         </select>

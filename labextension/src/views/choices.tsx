@@ -4,6 +4,7 @@ import { caretDownIcon, checkIcon } from '@jupyterlab/ui-components';
 import React, { useEffect, useId, useState } from 'react';
 
 import type { PanelState } from '../model/state';
+import { visible } from '../model/visible';
 import { useSurroundings } from './context';
 import { IconOpener } from './opener';
 import { Link, Notice } from './parts';
@@ -67,12 +68,12 @@ export function ChoicesList(props: { state: PanelState }): JSX.Element {
                 type="button"
                 className="jp-CondaBuild-entry"
                 aria-current={current}
-                title={choice.prefix}
+                title={visible(choice.prefix)}
                 onClick={() => model.pick(choice)}
               >
-                <span className="jp-CondaBuild-cut">{choice.name}</span>
+                <span className="jp-CondaBuild-cut">{visible(choice.name)}</span>
                 <span className="jp-CondaBuild-quiet jp-CondaBuild-cut">
-                  {choice.runs ? trans.__('%1 · running', choice.title) : choice.title}
+                  {visible(choice.runs ? trans.__('%1 · running', choice.title) : choice.title)}
                 </span>
               </button>
               {current && <checkIcon.react tag="span" height="16px" width="16px" />}

@@ -6,6 +6,7 @@ import type { Build, Snapshot } from '../api/contract';
 import type { PanelState } from '../model/state';
 import { containerIcon } from '../icons';
 import { sizeText } from '../model/units';
+import { visible } from '../model/visible';
 import { ChoicesButton, ChoicesList } from './choices';
 import { useSurroundings } from './context';
 import { Check, Link, Notice, Row, Section } from './parts';
@@ -20,16 +21,16 @@ export function Heading(props: { state: PanelState }): JSX.Element | null {
   }
   const packages = snapshot.conda.length + snapshot.pip.length;
   const facts = [
-    subject.title,
+    visible(subject.title),
     snapshot.python && `Python ${snapshot.python}`,
     trans._n('%1 package', '%1 packages', packages),
     snapshot.plan.bytes_total > 0 && sizeText(snapshot.plan.bytes_total)
   ];
   return (
-    <div className="jp-CondaBuild-heading" title={snapshot.prefix}>
+    <div className="jp-CondaBuild-heading" title={visible(snapshot.prefix)}>
       <containerIcon.react tag="span" height="28px" width="28px" />
       <div>
-        <h2 className="jp-CondaBuild-title jp-CondaBuild-cut" tabIndex={-1}>{snapshot.name}</h2>
+        <h2 className="jp-CondaBuild-title jp-CondaBuild-cut" tabIndex={-1}>{visible(snapshot.name)}</h2>
         <p className="jp-CondaBuild-quiet">{facts.filter(Boolean).join(' · ')}</p>
       </div>
     </div>
@@ -57,12 +58,12 @@ export function BuildHeading(props: { build: Build; state: PanelState }): JSX.El
   }
   const isOther = snapshot && subject && build.request.prefix;
   return (
-    <div className="jp-CondaBuild-heading" title={build.request.prefix}>
+    <div className="jp-CondaBuild-heading" title={visible(build.request.prefix)}>
       <containerIcon.react tag="span" height="28px" width="28px" />
       <div>
         <h2 className="jp-CondaBuild-title jp-CondaBuild-cut" tabIndex={-1}>{environmentName(build, builds)}</h2>
         <p className="jp-CondaBuild-quiet">
-          {isOther ? trans.__('Not the environment of %1', subject.title) : build.request.prefix || build.request.reference}
+          {visible(isOther ? trans.__('Not the environment of %1', subject.title) : build.request.prefix || build.request.reference)}
         </p>
       </div>
     </div>
@@ -95,7 +96,7 @@ export function Contents(props: { snapshot: Snapshot; state: PanelState }): JSX.
       {form.include !== '' && <Row name={trans.__('your files')} value={form.include} />}
       {form.include === '' && subject?.path && (
         <Check checked={form.notebook} onChange={notebook => model.edit({ notebook })}>
-          {trans.__('Include this notebook (%1)', subject.title)}
+          {trans.__('Include this notebook (%1)', visible(subject.title))}
         </Check>
       )}
     </Section>

@@ -5,13 +5,15 @@ import React, { useId, useState } from 'react';
 
 import type { Build } from '../api/contract';
 import { historyGroups, type HistoryFilter, type HistoryGroup } from '../model/history';
+import { shortNames, wholeName } from '../model/names';
 import { isOver, type PanelState } from '../model/state';
 import { secondsText, sizeText } from '../model/units';
+import { visible } from '../model/visible';
 import { Actions } from './actions';
 import { useSurroundings } from './context';
 import { IconOpener, Opener } from './opener';
 import { Link, Section } from './parts';
-import { agoText, buildName, faultText, isVerified, proofText, stateWord, timeText } from './words';
+import { agoText, faultText, isVerified, proofText, stateWord, timeText } from './words';
 
 /** The number of names that are displayed at first. With more names, there is a search. */
 const FIRST = 5;
@@ -21,7 +23,7 @@ export function History(props: { state: PanelState }): JSX.Element | null {
   const [all, setAll] = useState(false);
   const [words, setWords] = useState('');
   const [filter, setFilter] = useState<HistoryFilter>('all');
-  const { builds } = props.state;
+  const { builds, unlisted } = props.state;
   if (!builds.length) {
     return null;
   }
@@ -31,7 +33,8 @@ export function History(props: { state: PanelState }): JSX.Element | null {
     ['failed', trans.__('Failed or cancelled')],
     ['active', trans.__('Building or waiting')]
   ];
-  const groups = historyGroups(builds, words, filter, buildName);
+  const groups = historyGroups(builds, words, filter);
+  const short = shortNames(builds.map(wholeName));
   const searches = words !== '' || filter !== 'all';
   return (
     <Section title={trans.__('Recent')}>
@@ -59,13 +62,16 @@ export function History(props: { state: PanelState }): JSX.Element | null {
       )}
       <ul className="jp-CondaBuild-history">
         {groups.slice(0, all || searches ? undefined : FIRST).map(group => (
-          <Group key={group.name} group={group} state={props.state} />
+          <Group key={group.name} group={group} name={short(group.name)} state={props.state} />
         ))}
       </ul>
       {!groups.length && (
         <p className="jp-CondaBuild-quiet" role="status">
           {trans.__('No build fits.')}
         </p>
+      )}
+      {unlisted > 0 && (all || searches) && (
+        <p className="jp-CondaBuild-quiet">{trans.__('The newest %1 of %2 builds are listed.', builds.length, builds.length + unlisted)}</p>
       )}
       {groups.length > FIRST && !searches && (
         <Link onClick={() => setAll(!all)}>
@@ -77,25 +83,31 @@ export function History(props: { state: PanelState }): JSX.Element | null {
 }
 
 /** The newest build of a name, and the earlier ones on request. */
-function Group(props: { group: HistoryGroup; state: PanelState }): JSX.Element {
+function Group(props: { group: HistoryGroup; name: string; state: PanelState }): JSX.Element {
   const { trans } = useSurroundings();
   const [open, setOpen] = useState(false);
   const id = useId();
-  const { group, state } = props;
-  const [newest, ...earlier] = group.builds;
+  const { group, name, state } = props;
+  const [newest, ...others] = group.builds;
+  const checks = others.filter(({ command }) => command === 'verify').length;
+  const earlier = others.length - checks;
+  const counts = [
+    earlier > 0 && trans._n('%1 earlier build of this name', '%1 earlier builds of this name', earlier),
+    checks > 0 && trans._n('%1 verification', '%1 verifications', checks)
+  ].filter(Boolean);
   return (
     <li>
-      <Entry build={newest} state={state} />
-      {earlier.length > 0 && (
+      <Entry build={newest} name={name} state={state} />
+      {others.length > 0 && (
         <>
           <Opener open={open} setOpen={setOpen} className="jp-CondaBuild-earlier" controls={id}>
-            {trans._n('%1 earlier build of this name', '%1 earlier builds of this name', earlier.length)} {open ? '▴' : '▾'}
+            {counts.join(' · ')} {open ? '▴' : '▾'}
           </Opener>
           <ul id={id} className="jp-CondaBuild-earlierBuilds" hidden={!open}>
             {open &&
-              earlier.map(build => (
+              others.map(build => (
                 <li key={build.id}>
-                  <Entry build={build} state={state} />
+                  <Entry build={build} name={name} state={state} />
                 </li>
               ))}
           </ul>
@@ -105,10 +117,11 @@ function Group(props: { group: HistoryGroup; state: PanelState }): JSX.Element {
   );
 }
 
-function Entry(props: { build: Build; state: PanelState }): JSX.Element {
+function Entry(props: { build: Build; name: string; state: PanelState }): JSX.Element {
   const { language, model, trans } = useSurroundings();
   const [open, setOpen] = useState(false);
   const { build, state } = props;
+  const name = visible(props.name);
   const { result, error } = build;
   const facts = result
     ? [
@@ -118,13 +131,13 @@ function Entry(props: { build: Build; state: PanelState }): JSX.Element {
         secondsText(result.seconds)
       ]
     : [error ? faultText(trans, error) : stateWord(trans, build.state)];
-  const actions = trans.__('Actions for %1', buildName(build));
+  const actions = trans.__('Actions for %1', name);
   return (
     <>
       <div className="jp-CondaBuild-historyRow">
         <i className={`jp-CondaBuild-dot jp-mod-${build.state}`} role="img" aria-label={stateWord(trans, build.state)} />
-        <button type="button" className="jp-CondaBuild-entry" title={timeText(language, build.created)} onClick={() => model.show(build.id)}>
-          <span className="jp-CondaBuild-cut">{buildName(build)}</span>
+        <button type="button" className="jp-CondaBuild-entry" title={`${visible(wholeName(build))}\n${timeText(language, build.created)}`} onClick={() => model.show(build.id)}>
+          <span className="jp-CondaBuild-cut">{name}</span>
           <span className="jp-CondaBuild-quiet jp-CondaBuild-cut">
             {[agoText(language, build.created), ...facts].filter(Boolean).join(' · ')}
           </span>

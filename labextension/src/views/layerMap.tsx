@@ -5,6 +5,7 @@ import React, { useId, useMemo, useState } from 'react';
 
 import { counts, treemap, type Rect, type Tile, type TileState } from '../model/layerMap';
 import { sizeText } from '../model/units';
+import { visible } from '../model/visible';
 import { useSurroundings } from './context';
 import { Opener } from './opener';
 
@@ -58,9 +59,9 @@ export function LayerMap(props: { tiles: Tile[]; label: string; legend: TileStat
                   width: `${(rect.width / WIDTH) * 100}%`,
                   height: `${(rect.height / HEIGHT) * 100}%`
                 }}
-                title={[...tile.packages, sizeText(tile.size), ...(legend.length ? [tileWord(trans, tile.state)] : [])].join('\n')}
+                title={[...tile.packages.map(visible), sizeText(tile.size), ...(legend.length ? [tileWord(trans, tile.state)] : [])].join('\n')}
               >
-                {fits(tile.name, rect) && <span>{tile.name}</span>}
+                {fits(tile.name, rect) && <span>{visible(tile.name)}</span>}
               </div>
             )
           );
@@ -95,7 +96,7 @@ function LayerTable(props: { tiles: Tile[]; label: string; states: boolean }): J
         <tbody>
           {props.tiles.map(tile => (
             <tr key={tile.key}>
-              <td>{tile.packages.join(', ')}</td>
+              <td>{visible(tile.packages.join(', '))}</td>
               <td>{sizeText(tile.size)}</td>
               {props.states && <td>{tileWord(trans, tile.state)}</td>}
             </tr>

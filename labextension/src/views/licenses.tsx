@@ -5,6 +5,7 @@ import React, { useId, useState } from 'react';
 
 import type { Licenses as Found } from '../api/contract';
 import { byClass, needsALook, type LicenseClass } from '../model/licenses';
+import { visible } from '../model/visible';
 import { useSurroundings } from './context';
 import { Opener } from './opener';
 import { Notice, Section } from './parts';
@@ -67,7 +68,7 @@ export function Licenses(props: { licenses: Found | null }): JSX.Element | null 
                 <ul>
                   {packages.map(each => (
                     <li key={`${each.manager} ${each.name}`}>
-                      <span>{each.name}</span> <span className="jp-CondaBuild-quiet">{each.license || '–'}</span>
+                      <span>{visible(each.name)}</span> <span className="jp-CondaBuild-quiet">{visible(each.license || '–')}</span>
                     </li>
                   ))}
                 </ul>

@@ -4,6 +4,7 @@ import { checkIcon, copyIcon } from '@jupyterlab/ui-components';
 import React, { useEffect, useState, type ReactNode } from 'react';
 
 import type { Fault } from '../api/contract';
+import { visible, visibleLines } from '../model/visible';
 import { useSurroundings } from './context';
 import { faultTexts } from './words';
 
@@ -18,9 +19,9 @@ export function Section(props: { title: string; children: ReactNode }): JSX.Elem
 
 export function Row(props: { name: string; value: string; title?: string }): JSX.Element {
   return (
-    <div className="jp-CondaBuild-row" title={props.title}>
-      <span className="jp-CondaBuild-cut">{props.name}</span>
-      <span className="jp-CondaBuild-quiet">{props.value}</span>
+    <div className="jp-CondaBuild-row" title={props.title && visibleLines(props.title)}>
+      <span className="jp-CondaBuild-cut">{visible(props.name)}</span>
+      <span className="jp-CondaBuild-quiet">{visible(props.value)}</span>
     </div>
   );
 }

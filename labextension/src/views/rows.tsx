@@ -5,6 +5,7 @@ import React, { memo, useLayoutEffect, useRef, useState } from 'react';
 
 import type { Lines, LogLine } from '../model/lines';
 import { plain } from '../model/report';
+import { visible } from '../model/visible';
 import { clockText } from '../model/units';
 import { useSurroundings } from './context';
 import { labelWord } from './words';
@@ -66,12 +67,12 @@ export function Rows(props: { lines: Lines; following: boolean; follow: (yes: bo
 export const Line = memo(function Line(props: { line: LogLine; word: string }): JSX.Element {
   const { line, word } = props;
   return (
-    <span className={`jp-mod-${line.kind}`} title={plain(line.text)}>
+    <span className={`jp-mod-${line.kind}`} title={visible(plain(line.text))}>
       <time>{clockText(line.time)}</time>
       {word && <b className={`jp-mod-${line.label}`}>{word}</b>}
       {Anser.ansiToJson(line.text, { use_classes: true, remove_empty: true }).map((part, index) => (
         <span key={index} className={colours(part)}>
-          {part.content}
+          {visible(part.content)}
         </span>
       ))}
     </span>

@@ -8,6 +8,7 @@ import { decisions, takes, type Decision } from '../model/selection';
 import type { PanelState } from '../model/state';
 import { sizeText } from '../model/units';
 import { grouped, leaveAll, type Entry, type EntryGroup, type Item } from '../model/warnings';
+import { visible } from '../model/visible';
 import { useSurroundings } from './context';
 import { Opener } from './opener';
 import { Link, Section } from './parts';
@@ -160,7 +161,8 @@ function Details(props: { entry: Entry; state: PanelState | null }): JSX.Element
 
 function ItemLine(props: { item: Item }): JSX.Element {
   const { model, trans } = useSurroundings();
-  const { files, leave, name, size, take } = props.item;
+  const { files, leave, size, take } = props.item;
+  const name = visible(props.item.name);
   const facts = [files !== undefined && trans._n('%1 file', '%1 files', files), size !== null && sizeText(size)];
   return (
     <li className="jp-CondaBuild-row">
@@ -222,16 +224,19 @@ function Chosen(props: { choices: Decision[] }): JSX.Element {
     <div className="jp-CondaBuild-warnings jp-mod-chosen">
       <h3>{trans.__('Your choices')}</h3>
       <ul>
-        {props.choices.map(choice => (
-          <li key={`${choice.kind} ${choice.value}`} className="jp-CondaBuild-row">
-            <span className="jp-CondaBuild-path" title={choice.value}>
-              {takes(choice) ? trans.__('Taken: %1', choice.value) : trans.__('Left out: %1', choice.value)}
-            </span>
-            <Link onClick={() => model.deciding.takeBack(choice)} label={trans.__('Undo: %1', choice.value)}>
-              {trans.__('Undo')}
-            </Link>
-          </li>
-        ))}
+        {props.choices.map(choice => {
+          const value = visible(choice.value);
+          return (
+            <li key={`${choice.kind} ${choice.value}`} className="jp-CondaBuild-row">
+              <span className="jp-CondaBuild-path" title={value}>
+                {takes(choice) ? trans.__('Taken: %1', value) : trans.__('Left out: %1', value)}
+              </span>
+              <Link onClick={() => model.deciding.takeBack(choice)} label={trans.__('Undo: %1', value)}>
+                {trans.__('Undo')}
+              </Link>
+            </li>
+          );
+        })}
       </ul>
     </div>
   );

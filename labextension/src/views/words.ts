@@ -8,6 +8,7 @@ import { KNOWN_FAULTS } from '../model/faults';
 import { runTitle, sentences } from '../model/shareTexts';
 import type { StepName } from '../model/steps';
 import { sizeText } from '../model/units';
+import { visible } from '../model/visible';
 import type { Entry } from '../model/warnings';
 
 export function stepWord(trans: TranslationBundle, step: StepName): string {
@@ -89,7 +90,8 @@ export function labelWord(trans: TranslationBundle, label: string): string {
  * they are the server's texts. Its message has the title before the first colon.
  */
 export function faultTexts(trans: TranslationBundle, fault: Fault): { title: string; details: string; hint: string } {
-  const { code, message, hint } = fault;
+  const { code } = fault;
+  const [message, hint] = [visible(fault.message), visible(fault.hint)];
   const colon = message.indexOf(': ');
   const known = KNOWN_FAULTS.get(code);
   const title = known ? trans._p('server', known.title) : '';
@@ -161,14 +163,14 @@ export function buildName(build: Build): string {
 export function requestName(asked: Partial<Pick<Asked, 'target' | 'reference' | 'archive' | 'prefix'>>): string {
   const { target = '', archive = '', prefix = '' } = asked;
   const reference = target || asked.reference || '';
-  return reference.split('@')[0]?.split('/').pop() || archive || prefix.split('/').pop() || '';
+  return visible(reference.split('@')[0]?.split('/').pop() || archive || prefix.split('/').pop() || '');
 }
 
 /** The name of the environment of a build. A build of an image has the name of the environment of that image, if it is known. */
 export function environmentName(build: Build, builds: readonly Build[]): string {
   const image = build.request.reference.split('@')[0];
   const source = build.request.prefix ? build : builds.find(({ request, result }) => request.prefix && result?.reference === image);
-  return source?.request.prefix.split('/').filter(Boolean).pop() ?? buildName(build);
+  return visible(source?.request.prefix.split('/').filter(Boolean).pop() ?? buildName(build));
 }
 
 /** The text for a build that is queued or running. */
