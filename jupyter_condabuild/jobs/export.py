@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from string import Template
-from typing import Any
 
 from jupyter_condabuild import __version__
 from jupyter_condabuild.conda.channels import is_local
@@ -26,6 +25,7 @@ from jupyter_condabuild.events import Log, Report, Warning
 from jupyter_condabuild.image.configuration import LABEL_IDENTITY, command
 from jupyter_condabuild.image.glibc import glibc_of
 from jupyter_condabuild.image.paths import PREFIX, USER
+from jupyter_condabuild.jobs.exported_files import Exported
 from jupyter_condabuild.jobs.lock import lock_report
 from jupyter_condabuild.oci.image import Reference
 from jupyter_condabuild.oci.location import has_prefix
@@ -45,26 +45,6 @@ SBOMS = ("spdx", "cyclonedx")
 """The kinds of files that are SBOMs."""
 
 _PROGRAMS = {"jupyter": "JupyterLab", "python": "Python", "R": "R", "julia": "Julia"}
-
-
-@dataclass(frozen=True)
-class Exported:
-    """The exported files: the text of each file by its path, relative to the repository.
-
-    `executable` has the paths of programs. `next` says what the user does next.
-    """
-
-    files: Mapping[str, str] = field(hash=False)
-    executable: frozenset[str] = frozenset()
-    next: str = ""
-    warnings: tuple[Warning, ...] = ()
-
-    def summary(self) -> dict[str, Any]:
-        """Returns the files with their texts as a JSON object."""
-        files = [
-            {"path": path, "text": text, "executable": path in self.executable} for path, text in self.files.items()
-        ]
-        return {"files": files, "next": self.next, "warnings": [warning.to_json() for warning in self.warnings]}
 
 
 @dataclass(frozen=True)
@@ -325,6 +305,18 @@ def _apptainer(inputs: ExportInputs) -> Exported:
     return Exported({"environment.def": text}, next=f"apptainer build {name}.sif environment.def")
 
 
+def _slurm(inputs: ExportInputs) -> Exported:
+    name = inputs.image.repository.rpartition("/")[2]
+    tunnel = ""
+    if inputs.runs_jupyterlab:
+        tunnel = (
+            "# JupyterLab writes its address to the log. To open it, first forward its port from your own machine:\n"
+            'echo "ssh -L 8888:127.0.0.1:8888 -J YOUR-LOGIN-NODE $(hostname)"\n'
+        )
+    values = {"image": str(inputs.image), "name": name, "program": _program(inputs), "tunnel": tunnel}
+    return Exported({f"{name}.slurm": _fill("job.slurm", values)}, next=f"sbatch {name}.slurm")
+
+
 def _devcontainer(inputs: ExportInputs) -> Exported:
     """Returns the file for VS Code, Codespaces, DevPod or `devcontainer up`. The sshd feature gives access by SSH."""
     value = {
@@ -389,6 +381,7 @@ KINDS: dict[str, Callable[[ExportInputs], Exported]] = {
     "compose": _compose,
     "kubernetes": _kubernetes,
     "apptainer": _apptainer,
+    "slurm": _slurm,
     "devcontainer": _devcontainer,
     "spdx": _spdx,
     "cyclonedx": _cyclonedx,

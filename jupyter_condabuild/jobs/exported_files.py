@@ -1,12 +1,35 @@
-"""Writes exported files into a folder, and says which of them would replace a file with another content."""
+"""Exported files: their texts, which of them would replace a file with another content, and how they are written."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Set
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from jupyter_condabuild.errors import from_os_error
+from jupyter_condabuild.events import Warning
 from jupyter_condabuild.files import write_whole
+
+
+@dataclass(frozen=True)
+class Exported:
+    """The exported files: the text of each file by its path, relative to the repository.
+
+    `executable` has the paths of programs. `next` says what the user does next.
+    """
+
+    files: Mapping[str, str] = field(hash=False)
+    executable: frozenset[str] = frozenset()
+    next: str = ""
+    warnings: tuple[Warning, ...] = ()
+
+    def summary(self) -> dict[str, Any]:
+        """Returns the files with their texts as a JSON object."""
+        files = [
+            {"path": path, "text": text, "executable": path in self.executable} for path, text in self.files.items()
+        ]
+        return {"files": files, "next": self.next, "warnings": [warning.to_json() for warning in self.warnings]}
 
 
 def replaced(folder: Path, files: Mapping[str, str]) -> list[str]:

@@ -31,7 +31,7 @@ from jupyter_condabuild.requests.source import (
 from jupyter_condabuild.settings import DEFAULT_BASE
 
 EXPORTS = (
-    *("dockerfile", "github-actions", "gitlab-ci", "compose", "kubernetes", "apptainer", "devcontainer"),
+    *("dockerfile", "github-actions", "gitlab-ci", "compose", "kubernetes", "apptainer", "slurm", "devcontainer"),
     *("spdx", "cyclonedx"),
 )
 """The kinds of files that the command `export` writes."""

@@ -26,7 +26,8 @@ from jupyter_condabuild.conda.locking import lock
 from jupyter_condabuild.conda.packages import PipPackage
 from jupyter_condabuild.conda.prefix.snapshot import snapshot
 from jupyter_condabuild.errors import BadReference, UsageError
-from jupyter_condabuild.jobs.export import KINDS, SBOMS, Exported, ExportInputs, export, run, without_local_packages
+from jupyter_condabuild.jobs.export import KINDS, SBOMS, ExportInputs, export, run, without_local_packages
+from jupyter_condabuild.jobs.exported_files import Exported
 from jupyter_condabuild.oci.engine import builder
 from jupyter_condabuild.oci.engine.daemon import Daemon
 from jupyter_condabuild.oci.image import Reference
@@ -156,6 +157,43 @@ def test_the_apptainer_definition_has_valid_sections() -> None:
     for script in sections[2:8:2]:
         subprocess.run(["sh", "-n"], input=script, text=True, check=True)
     assert "jupyter lab --ip=127.0.0.1" in text
+
+
+def slurm_job(folder: Path, made: Exported, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Runs an exported job as Slurm does: with bash, in a folder. Apptainer only prints its arguments."""
+    (folder / "bin").mkdir(exist_ok=True)
+    (folder / "bin" / "apptainer").write_text("#!/bin/sh\nprintf '%s\\n' \"$@\"\n")
+    (folder / "bin" / "apptainer").chmod(0o755)
+    ((name, text),) = made.files.items()
+    (folder / name).write_text(text)
+    environ = {"PATH": f"{folder / 'bin'}:/usr/bin:/bin", **variables}
+    return subprocess.run(["bash", name, *words], cwd=folder, env=environ, capture_output=True, text=True)
+
+
+def test_the_slurm_job_runs_a_command_in_the_sif(tmp_path: Path) -> None:
+    """The options stand before the first command, as sbatch needs them. A GPU of the job is used. Words stay whole."""
+    made = export("slurm", asked(lab=False))
+    assert made.next == "sbatch env.slurm"
+    head, _, _ = made.files["env.slurm"].partition("\nset -euo pipefail\n")
+    assert all(line.startswith("#") for line in head.splitlines())
+    assert "#SBATCH --job-name=env" in head
+    (tmp_path / "env.sif").touch()
+    done = slurm_job(tmp_path, made, "python", "my script.py", SLURM_SUBMIT_DIR=str(tmp_path))
+    sif = str(tmp_path / "env.sif")
+    assert done.stdout.splitlines() == ["run", "--env", "PYTHONNOUSERSITE=1", sif, "python", "my script.py"]
+    with_gpu = slurm_job(tmp_path, made, SLURM_JOB_GPUS="0").stdout.splitlines()
+    assert with_gpu == ["run", "--env", "PYTHONNOUSERSITE=1", "--nv", "./env.sif"]
+
+
+def test_the_slurm_job_names_a_missing_sif_and_how_to_reach_jupyterlab(tmp_path: Path) -> None:
+    """Without the image, the job fails with its path. With JupyterLab, the log has the command for the tunnel."""
+    made = export("slurm", asked())
+    failed = slurm_job(tmp_path, made, SIF="/elsewhere/my env.sif")
+    assert (failed.returncode, failed.stdout) == (1, "")
+    assert "There is no image at /elsewhere/my env.sif" in failed.stderr
+    (tmp_path / "env.sif").touch()
+    assert slurm_job(tmp_path, made).stdout.startswith("ssh -L 8888:127.0.0.1:8888 -J ")
+    assert "ssh" not in export("slurm", asked(lab=False)).files["env.slurm"]
 
 
 def test_the_dockerfile_is_exported_with_its_files(tmp_path: Path) -> None:

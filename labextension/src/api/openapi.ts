@@ -1010,7 +1010,7 @@ export interface components {
         /** @description Exactly one of kernel_id, kernel_name, prefix and lockfile. Every kind except dockerfile needs a reference. */
         ExportRequest: {
             /** @enum {string} */
-            kind: "dockerfile" | "github-actions" | "gitlab-ci" | "compose" | "kubernetes" | "apptainer" | "devcontainer" | "spdx" | "cyclonedx";
+            kind: "dockerfile" | "github-actions" | "gitlab-ci" | "compose" | "kubernetes" | "apptainer" | "slurm" | "devcontainer" | "spdx" | "cyclonedx";
             kernel_id?: string;
             kernel_name?: string;
             prefix?: string;

@@ -30,6 +30,7 @@ export const KINDS: readonly ExportKind[] = [
   'compose',
   'kubernetes',
   'apptainer',
+  'slurm',
   'devcontainer'
 ];
 export const SBOM_KINDS: readonly ExportKind[] = ['spdx', 'cyclonedx'];

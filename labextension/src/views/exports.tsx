@@ -16,6 +16,7 @@ const NAMES: Readonly<Record<ExportKind, string>> = {
   compose: 'Compose',
   kubernetes: 'Kubernetes',
   apptainer: 'Apptainer',
+  slurm: 'Slurm',
   devcontainer: 'Dev Container',
   spdx: 'SPDX',
   cyclonedx: 'CycloneDX'
