@@ -77,7 +77,7 @@ def _fill(subparser: argparse.ArgumentParser, module: ModuleType, request: Any) 
         module.add(subparser)
     subparser.add_argument("--json", action="store_true", help="print the result as JSON")
     subparser.add_argument("--events", choices=("jsonl",), help="print events as JSON lines on standard output")
-    subparser.set_defaults(module=module, kind=request)
+    subparser.set_defaults(module=module, request_type=request)
 
 
 class _Version(argparse.Action):
@@ -106,7 +106,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         locks.own_output()
     report = _report(arguments)
     try:
-        request = request_of(arguments, arguments.kind)
+        request = request_of(arguments, arguments.request_type)
         status = arguments.module.run(request, arguments, OnceEach(report)) or 0
     except (KeyboardInterrupt, Cancelled):
         report(CancelledEvent())
