@@ -79,6 +79,7 @@ MEANINGS: Mapping[str, Meaning] = {
     "git-needed": Meaning("note", _PACKAGES),
     "large-context": Meaning("note", _OWN),
     "layer-distrusted": Meaning("note", _NETWORK),
+    "tag-moved": Meaning("note", _NETWORK),
     "layer-pool-elsewhere": Meaning("note", _NETWORK),
     "left-out": Meaning("lost", _LEFT_OUT),
     "local-channel": Meaning("others", _PACKAGES),

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 
 from jupyter_condabuild.distribution.blob_places import BlobPlaces
-from jupyter_condabuild.distribution.layer_index import LayerIndex, look_up
+from jupyter_condabuild.distribution.layer_index import LayerIndex, current_digest, look_up
 from jupyter_condabuild.distribution.layer_pool import LayerPool
 from jupyter_condabuild.distribution.push import Config, Push
 from jupyter_condabuild.distribution.statements import Statements
@@ -37,6 +37,7 @@ class Destination:
     the lab's layer pool; None if there is none in the registry of the repository. `of_several` says that the image is
     one of several, for which somebody else makes an index: it then gets no tag, and goes to no engine and no archive.
     `places` are the repositories of the registry to which this machine has pushed blobs.
+    `is_read` is false if the build has not read what the tag had before.
     """
 
     index: LayerIndex
@@ -45,6 +46,7 @@ class Destination:
     pool: LayerPool | None = None
     of_several: bool = False
     places: BlobPlaces | None = None
+    is_read: bool = True
 
     def has(self, manifest: Manifest) -> bool:
         """Whether the tag has this image now. One of several images can also be in the index that the tag has."""
@@ -94,7 +96,7 @@ def open_destination(
         if previous:
             targets.append((repository, str(previous)))
     if not trusting:
-        return Destination(LayerIndex(), repository, tag, of_several=of_several, places=places)
+        return Destination(LayerIndex(), repository, tag, of_several=of_several, places=places, is_read=False)
     architecture = PLATFORMS.get(request.platform, host_architecture())
     vouchers = Vouchers(job)
     targets += [(job.repository(cache), cache.target) for cache in request.cache_from]
@@ -240,9 +242,27 @@ def _finish(image: Image, request: BuildRequest, destination: Destination, push:
     push.add(manifest.config, Config(image.config), "configuration")
     push.wait()
     if request.again or not destination.has(manifest):
+        _say_if_moved(manifest, destination, request, job)
         push.finish(manifest, "" if destination.of_several else destination.tag)
     job.store.remember(f"{reference.registry}/{reference.repository}", manifest.descriptor.digest)
     job.store.vouch(manifest.descriptor.digest)
+
+
+def _say_if_moved(manifest: Manifest, destination: Destination, request: BuildRequest, job: JobContext) -> None:
+    """Warns of an image that somebody pushed to the tag after the build had read the tag, and that is replaced now."""
+    before = destination.index.named
+    if destination.of_several or not destination.is_read:
+        return
+    now = current_digest(request.reference, job)
+    if now and now not in (str(manifest.descriptor.digest), before and str(before.descriptor.digest)):
+        job.report(
+            Warning(
+                "tag-moved",
+                f"Somebody has pushed another image to {request.reference} since this build started: {now}. "
+                "This build replaces it.",
+                "The other image keeps its digest. Give one of the two another tag.",
+            )
+        )
 
 
 def load(image: Image, request: BuildRequest, job: JobContext) -> None:

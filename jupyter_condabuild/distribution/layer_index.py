@@ -9,10 +9,26 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from jupyter_condabuild.errors import BadDigest, ImageError, RegistryDenied, RegistryError, RegistryNotFound
-from jupyter_condabuild.oci.image import LAYER_DIFF_ID, LAYER_KEY, LAYER_PACKAGES, Descriptor, Digest, Manifest
+from jupyter_condabuild.errors import (
+    BadDigest,
+    CondaBuildError,
+    ImageError,
+    RegistryDenied,
+    RegistryError,
+    RegistryNotFound,
+)
+from jupyter_condabuild.oci.image import (
+    LAYER_DIFF_ID,
+    LAYER_KEY,
+    LAYER_PACKAGES,
+    Descriptor,
+    Digest,
+    Manifest,
+    Reference,
+)
 from jupyter_condabuild.oci.index import Index, platform_of
 from jupyter_condabuild.oci.registry import Repository
+from jupyter_condabuild.requests.job_context import JobContext
 from jupyter_condabuild.trust.vouchers import Voucher, Vouchers
 
 
@@ -158,3 +174,14 @@ def _images(
         found = _document(repository, str(entry.digest), required=required)
         if isinstance(found, Manifest):
             yield found, platform_of(entry)[1]
+
+
+def current_digest(reference: Reference | None, job: JobContext) -> str:
+    """Returns the digest of the image that a name has now; empty if it has none, or if the registry fails."""
+    if not reference:
+        return ""
+    try:
+        descriptor = job.repository(reference, patient=False).head(reference.target)
+    except CondaBuildError:  # a request that follows reports the error
+        return ""
+    return str(descriptor.digest) if descriptor else ""

@@ -11,12 +11,12 @@ from typing import Any
 
 from jupyter_condabuild.conda.formats import dump
 from jupyter_condabuild.conda.prefix.fingerprint import installation_stamp
+from jupyter_condabuild.distribution.layer_index import current_digest
 from jupyter_condabuild.engines.docker.preview import DockerPreview, preview
 from jupyter_condabuild.errors import RegistryError, UsageError
 from jupyter_condabuild.events import Report
 from jupyter_condabuild.jobs.choices import choices
 from jupyter_condabuild.jobs.plan import preview_layers
-from jupyter_condabuild.jobs.up_to_date import current_digest
 from jupyter_condabuild.planning.identity import identity
 from jupyter_condabuild.planning.inputs import Inputs, read_inputs
 from jupyter_condabuild.requests.build import PlanRequest

@@ -20,10 +20,9 @@ from typing import NamedTuple
 from jupyter_condabuild.conda.prefix.fingerprint import stamp
 from jupyter_condabuild.conda.prefix.listing import Listing
 from jupyter_condabuild.conda.prefix.walk import MODE
+from jupyter_condabuild.distribution.layer_index import current_digest
 from jupyter_condabuild.engines.result import BuildResult
-from jupyter_condabuild.errors import CondaBuildError
 from jupyter_condabuild.events import Event, Finished, Layer, Log, Report, Warning, from_json, to_json
-from jupyter_condabuild.oci.image import Reference
 from jupyter_condabuild.planning.identity import source_stamp
 from jupyter_condabuild.planning.own_files.outside_files import watched_places
 from jupyter_condabuild.planning.scan import Scan
@@ -175,14 +174,3 @@ def recall(request: BuildRequest, identity: str, job: JobContext) -> Memory | No
         return None
     names = [request.reference, request.base.reference]
     return memory if [current_digest(name, job) for name in names] == [memory.finished.digest, memory.base] else None
-
-
-def current_digest(reference: Reference | None, job: JobContext) -> str:
-    """Returns the digest of the image that a name has now; empty if it has none, or if the registry fails."""
-    if not reference:
-        return ""
-    try:
-        descriptor = job.repository(reference, patient=False).head(reference.target)
-    except CondaBuildError:  # the build that follows reports the error
-        return ""
-    return str(descriptor.digest) if descriptor else ""

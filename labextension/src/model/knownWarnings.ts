@@ -128,6 +128,10 @@ export const WARNINGS: Record<string, KnownFault> = {
     title: 'A layer of others is not used',
     hint: ''
   },
+  'tag-moved': {
+    title: 'Another image of this name was replaced',
+    hint: 'The other image keeps its digest. Give one of the two another tag.'
+  },
   'layer-pool-elsewhere': {
     title: 'The layer pool is in another registry',
     hint: ''
