@@ -18,6 +18,7 @@ from jupyter_condabuild.system import folders
 
 CONFIG = "jupyter_condabuild_config"
 DEFAULT_BASE = "docker.io/library/debian:bookworm-slim"
+DEBIAN_MIRRORS = ("https://deb.debian.org/debian", "https://deb.debian.org/debian-security")
 ENGINES = ("layers", "docker")
 INSTALLERS = ("micromamba", "conda", "rattler")
 
@@ -41,7 +42,13 @@ class Settings:
 
     registry: str = _setting("", "Registry, and path in it, for names without a registry: registry.lab.org/team.")
     engine: str = _setting("layers", "How images are built: layers, or docker (a Dockerfile).", choices=ENGINES)
-    base_image: str = _setting(DEFAULT_BASE, "The base image: a reference, oci-archive:FILE or docker-daemon:NAME.")
+    base_image: str = _setting(
+        DEFAULT_BASE,
+        "The base image: a reference, oci-archive:FILE, docker-daemon:NAME, or debian-packages:bookworm, made here.",
+    )
+    debian_mirrors: tuple[str, ...] = _setting(
+        DEBIAN_MIRRORS, "Mirrors of Debian and of its security updates, for the base debian-packages:bookworm."
+    )
     installer: str = _setting(
         "micromamba", "The program that installs the packages in the docker engine.", choices=INSTALLERS
     )

@@ -32,6 +32,7 @@ pytest_plugins = [
     "tests.parts.engines",
     "tests.parts.own_engines",
     "tests.receive.image_kernels",
+    "tests.parts.debian.mirror",
 ]
 
 # Several checkouts at the same time need different folders. pytest frees the number of an ended run before the run

@@ -29,7 +29,7 @@ FOUNDATION = {
     "warning_codes",
 }
 ROOMS = ["requests", "image", "planning", "trust", "sbom", "distribution", "engines", "jobs", "receive"]
-"""The floors, from the lowest to the highest. They are above conda and oci."""
+"""The floors, from the lowest to the highest. They are above conda, debian and oci."""
 
 BELOW = {
     "system": set[str](),
@@ -44,13 +44,14 @@ BELOW = {
     "settings": {"errors", "system"},
     "display": FOUNDATION,
     "conda": FOUNDATION,
+    "debian": FOUNDATION,
     "oci": FOUNDATION,
-    **{room: {*ROOMS[:floor], "conda", "oci"} | FOUNDATION for floor, room in enumerate(ROOMS[:-1])},
-    "trust": {"__init__", "requests", "image", "planning", "conda", "oci"} | FOUNDATION,
-    "jobs": {"__init__", *ROOMS[:-2], "conda", "oci"} | FOUNDATION,
-    "receive": {"requests", "image", "trust", "conda", "oci"} | FOUNDATION,
+    **{room: {*ROOMS[:floor], "conda", "debian", "oci"} | FOUNDATION for floor, room in enumerate(ROOMS[:-1])},
+    "trust": {"__init__", "requests", "image", "planning", "conda", "debian", "oci"} | FOUNDATION,
+    "jobs": {"__init__", *ROOMS[:-2], "conda", "debian", "oci"} | FOUNDATION,
+    "receive": {"requests", "image", "trust", "conda", "debian", "oci"} | FOUNDATION,
     # The server starts the commands of the command line as child processes, and does not import them.
-    "server": {"__init__", *ROOMS, "conda", "oci"} | FOUNDATION,
+    "server": {"__init__", *ROOMS, "conda", "debian", "oci"} | FOUNDATION,
     "commands": {"__init__", *ROOMS} | FOUNDATION,
     "cli": {"__init__", "commands", "display", "conda"} | FOUNDATION,
     "__main__": {"cli"},
@@ -168,6 +169,7 @@ def test_every_part_of_the_package_is_in_the_architecture() -> None:
         ("conda/snapshot.py", "from jupyter_condabuild.oci.image import Digest"),
         ("conda/snapshot.py", "from jupyter_condabuild import oci"),
         ("conda/snapshot.py", "from ..oci import image"),
+        ("debian/base.py", "from jupyter_condabuild.oci.layer import Entry"),
         ("oci/layer.py", "from jupyter_condabuild.conda.prefix.records import PrefixRecord"),
         ("oci/layer.py", "from jupyter_condabuild.planning.layer_plan import Plan"),
         ("events.py", "from jupyter_condabuild.planning.layer_plan import Plan"),

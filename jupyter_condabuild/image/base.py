@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from jupyter_condabuild.errors import BaseUnavailable, CondaBuildError, ContentMismatch
+from jupyter_condabuild.image.debian_image import find, preview
 from jupyter_condabuild.image.opener import open_saved
 from jupyter_condabuild.oci import image
 from jupyter_condabuild.oci.documents import read_document
@@ -50,7 +51,9 @@ def _oci_media_type(media_type: str) -> str:
     return image.OCI_LAYER_GZIP if media_type == image.DOCKER_LAYER_GZIP else media_type
 
 
-def resolve(location: ImageLocation, architecture: str, job: JobContext, *, patient: bool = True) -> Base:
+def resolve(
+    location: ImageLocation, architecture: str, job: JobContext, *, patient: bool = True, makes: bool = True
+) -> Base:
     """Resolves the base image at a location. Archives and engines are closed when the job ends.
 
     The store keeps the manifest and the configuration of an image in a registry. So the registry is asked only for the
@@ -59,6 +62,7 @@ def resolve(location: ImageLocation, architecture: str, job: JobContext, *, pati
     Args:
         architecture: the processor, as a GOARCH name.
         patient: whether a failed request to a registry is repeated.
+        makes: whether a base of Debian's packages is made. If not, its layer may be `debian_image.NOT_MADE`.
 
     Raises BaseUnavailable with the reason.
     """
@@ -67,14 +71,18 @@ def resolve(location: ImageLocation, architecture: str, job: JobContext, *, pati
             return _from_registry(
                 location.reference, architecture, job.repository(location.reference, patient=patient), job.store
             )
-        saved = open_saved(location, architecture, job)
-    except BaseUnavailable:
-        raise
+        if location.kind == "debian-packages" and not makes:
+            saved = preview(find(location.name, architecture, job), job)
+        else:
+            saved = open_saved(location, architecture, job)
     except CondaBuildError as error:
+        if isinstance(error, BaseUnavailable) and location.kind != "debian-packages":
+            raise
         raise BaseUnavailable(
             f"The base image {location} is not available: {error.message}", error.hint or None
         ) from error
     name = location.path.name if location.is_file else location.name
+    name = str(location) if location.kind == "debian-packages" else name
     return Base(name, saved.manifest.descriptor.digest, saved)
 
 

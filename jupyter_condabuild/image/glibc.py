@@ -24,5 +24,5 @@ _KNOWN = (
 
 def glibc_of(base: ImageLocation) -> str:
     """Returns the glibc of a base image, by its name; a low guess if the name says nothing."""
-    name = base.name.rpartition("/")[2]
+    name = f"debian:{base.name}" if base.kind == "debian-packages" else base.name.rpartition("/")[2]
     return next((version for pattern, version in _KNOWN if re.match(f"(?:{pattern})", name)), GLIBC)

@@ -10,6 +10,7 @@ from jupyter_condabuild.conda.formats import load
 from jupyter_condabuild.conda.lockfile import MOST_BYTES, Lockfile
 from jupyter_condabuild.errors import BadImage, LockfileError
 from jupyter_condabuild.image.configuration import LABEL_ENGINE, LOCKFILE, lockfile_in
+from jupyter_condabuild.image.debian_image import find, make
 from jupyter_condabuild.image.platforms import host_architecture
 from jupyter_condabuild.oci.archive import Archive
 from jupyter_condabuild.oci.documents import read_document
@@ -66,7 +67,12 @@ def images_at(location: ImageLocation, job: JobContext) -> tuple[Descriptor, ...
 
 
 def open_saved(location: ImageLocation, architecture: str, job: JobContext) -> Image:
-    """Opens the image in an archive, a layout folder or an engine. Raises the errors of `open_image`."""
+    """Opens the image in an archive, a layout folder or an engine, or makes it of Debian's packages.
+
+    Raises the errors of `open_image`, BaseUnavailable and UnsafePackage.
+    """
+    if location.kind == "debian-packages":
+        return make(find(location.name, architecture, job), job)
     if location.is_file:
         return job.keep(Archive(location.path)).image(architecture)
     daemon = job.keep(Daemon.connect(job.docker_host or None))

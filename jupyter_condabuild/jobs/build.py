@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import time
+from pathlib import Path
 
 from jupyter_condabuild.engines.result import BuildResult
 from jupyter_condabuild.errors import BaseUnavailable, RegistryError
@@ -38,9 +39,15 @@ def _with_advice(error: BaseUnavailable, request: BuildRequest) -> BaseUnavailab
         request.insecure_registries,
         request.allowed_registries,
         request.docker_host,
+        Path.cwd(),
+        request.debian_mirrors,
     )
-    advice = f"An image of this name is here: use --base {found[0]}." if found else WITHOUT.format(base)
-    return BaseUnavailable(error.message, f"{advice} {error.hint}".strip())
+    made = [name for name in found if name.startswith("debian-packages:")]
+    images = [name for name in found if name not in made]
+    advice = [f"An image of this name is here: use --base {images[0]}."] if images else []
+    advice += [f"A small Debian can be made of packages: use --base {name}." for name in made]
+    advice += [] if images else [WITHOUT.format(base)]
+    return BaseUnavailable(error.message, " ".join(filter(None, (*advice, error.hint))))
 
 
 def _build(request: BuildRequest, report: Report) -> BuildResult:

@@ -27,6 +27,9 @@ from jupyter_condabuild.trust.signature import Signature, signature_of, summary_
 BASE_SECONDS = 5.0
 """The longest time that a plan waits for the base image. The base decides some of the bytes, but nothing else."""
 
+INDEX_SECONDS = 60.0
+"""The longest time that a plan waits for the index of a mirror of Debian, about 10 MB, which the store keeps."""
+
 _FOUND = ("there", "mounted", "copied")
 
 
@@ -227,7 +230,7 @@ def preview_layers(
         asked = threads.submit(_base, request, inputs, job)
         destination = open_destination(request, job)
         try:
-            base = asked.result(BASE_SECONDS)
+            base = asked.result(INDEX_SECONDS if request.base.kind == "debian-packages" else BASE_SECONDS)
         except TimeoutError:
             base = None
         rates = Rates.read(job.store)
@@ -254,6 +257,6 @@ def _base(request: PlanRequest, inputs: Inputs, job: JobContext) -> Base | None:
     if request.base.kind == "docker-daemon":
         return None
     try:
-        return resolve(request.base, inputs.architecture, job, patient=False)
+        return resolve(request.base, inputs.architecture, job, patient=False, makes=False)
     except CondaBuildError:
         return None

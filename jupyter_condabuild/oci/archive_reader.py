@@ -12,7 +12,7 @@ import json
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, BinaryIO, Literal, TypeVar
 
 from jupyter_condabuild.errors import BadImage, ContentMismatch
 from jupyter_condabuild.oci.documents import read_document
@@ -88,6 +88,19 @@ class Archive:
         entries = Index.parse(self._json("index.json"), OCI_INDEX).manifests
         inner = [Index.parse(self._blob(entry), entry.media_type) for entry in entries if entry.media_type in INDEXES]
         return tuple(image for index in inner for image in index.images)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names that the archive gives its images. Raises BadImage, BadDigest."""
+        if self._is_oci:
+            entries = Index.parse(self._json("index.json"), OCI_INDEX).manifests
+            return tuple(name for entry in entries for name in _names(entry))
+        return tuple(name for image in self._docker_images() for name in image[1])
+
+    @property
+    def kind(self) -> Literal["oci-archive", "docker-archive"]:
+        """The prefix of the archive's name, see `location`."""
+        return "oci-archive" if self._is_oci else "docker-archive"
 
     def image(self, architecture: str) -> Image:
         """Returns the image for a processor.

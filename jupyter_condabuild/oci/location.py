@@ -1,7 +1,8 @@
-"""ImageLocation: the place of an image as users write it: a registry, an archive, a layout folder or an engine.
+"""ImageLocation: the place of an image as users write it: a registry, an archive, a folder, an engine, or packages.
 
 The forms are those of skopeo (containers-transports(5)): ``oci-archive:FILE``, ``docker-archive:FILE``, ``oci:FOLDER``
-and ``docker-daemon:NAME``. A reference without a prefix is an image in a registry.
+and ``docker-daemon:NAME``. ``debian-packages:SUITE`` is our own: a base that is made of the packages of a release of
+Debian. A reference without a prefix is an image in a registry.
 """
 
 from __future__ import annotations
@@ -13,11 +14,11 @@ from typing import Literal
 from jupyter_condabuild.errors import BadReference
 from jupyter_condabuild.oci.image import Reference
 
-Kind = Literal["registry", "oci-archive", "docker-archive", "oci", "docker-daemon", "sif"]
+Kind = Literal["registry", "oci-archive", "docker-archive", "oci", "docker-daemon", "debian-packages", "sif"]
 FILES: tuple[Kind, ...] = ("oci-archive", "docker-archive", "oci")
 """The kinds that name a path on this machine."""
 
-_PREFIXES: dict[str, Kind] = {kind: kind for kind in (*FILES, "docker-daemon")}
+_PREFIXES: dict[str, Kind] = {kind: kind for kind in (*FILES, "docker-daemon", "debian-packages")}
 
 
 def has_prefix(text: str) -> bool:
@@ -29,8 +30,8 @@ def has_prefix(text: str) -> bool:
 class ImageLocation:
     """A place from which an image is read, or to which it is written.
 
-    `name` is the text after the prefix, unchanged: a reference, a path, or the name that an engine has for the image.
-    It is not normalised, because some engines find an image only by the short form of its reference.
+    `name` is the text after the prefix, unchanged: a reference, a path, the name that an engine has for the image, or a
+    release of Debian. It is not normalised, because some engines find an image only by the short form of its reference.
     """
 
     kind: Kind

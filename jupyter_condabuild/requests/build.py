@@ -20,7 +20,7 @@ from jupyter_condabuild.requests.option import Request, option
 from jupyter_condabuild.requests.outside import check_outside, refuse_system
 from jupyter_condabuild.requests.platforms import check_appending, check_platforms
 from jupyter_condabuild.requests.source import SourceRequest
-from jupyter_condabuild.settings import DEFAULT_BASE, Settings, default_store
+from jupyter_condabuild.settings import DEBIAN_MIRRORS, DEFAULT_BASE, Settings, default_store
 from jupyter_condabuild.system import owners
 
 _HOMES = frozenset((Path("/home"), Path("/Users")))
@@ -37,7 +37,8 @@ class JobRequest(Request):
     """The options of every job: the local store, and how to reach registries and the engine.
 
     `insecure_registries` are hosts that may use plain HTTP or any certificate. `docker_host` is the engine's address;
-    if it is empty, the default address is used. `allowed_registries` are patterns of the hosts that the job may connect
+    if it is empty, the default address is used. `debian_mirrors` are the URLs of a mirror of Debian and of its security
+    updates. `allowed_registries` are patterns of the hosts that the job may connect
     to; if it is empty, all. Only the server sets it, from its setting.
     """
 
@@ -45,6 +46,7 @@ class JobRequest(Request):
     insecure_registries: tuple[str, ...] = option((), setting="insecure_registries")
     allowed_registries: tuple[str, ...] = option(())
     docker_host: str = option("", setting="docker_host")
+    debian_mirrors: tuple[str, ...] = option(DEBIAN_MIRRORS, setting="debian_mirrors")
     trusted_repositories: tuple[str, ...] = option((), setting="trusted_repositories")
     trusted_signers: Path | None = option(None, setting="trusted_signers")
     signing_key: Path | None = option(None, setting="signing_key")

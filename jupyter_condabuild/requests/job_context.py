@@ -27,7 +27,8 @@ class JobContext:
     """The resources of one job. Everything that the job opens here is closed when the job ends.
 
     `scratch` is a folder on the disk of the store. It is removed when the job ends. `docker_host` is the engine's
-    address; if it is empty, the default address is used. `trusted_repositories` are patterns of repository names, and
+    address; if it is empty, the default address is used. `debian_mirrors` are URLs.
+    `trusted_repositories` are patterns of repository names, and
     `trusted_signers` is a file of allowed signers (ssh-keygen(1)): see `trust.vouchers`. `progress` is the progress of
     the whole job.
     """
@@ -37,6 +38,7 @@ class JobContext:
     registries: Registries
     report: Report
     docker_host: str
+    debian_mirrors: tuple[str, ...]
     trusted_repositories: tuple[str, ...]
     trusted_signers: Path | None
     progress: JobProgress
@@ -76,6 +78,7 @@ def open_job(request: JobRequest, report: Report) -> Iterator[JobContext]:
             registries,
             report,
             request.docker_host,
+            request.debian_mirrors,
             request.trusted_repositories,
             request.trusted_signers,
             JobProgress(report),

@@ -116,7 +116,8 @@ def image(root: Path, text: str, settings: Settings, member: str = "reference", 
     """Returns the image that a client named, with a registry or a real path.
 
     Args:
-        text: the reference, ``docker-daemon:NAME``, or an archive relative to the server's root folder.
+        text: the reference, ``docker-daemon:NAME``, ``debian-packages:SUITE``, or an archive relative to the server's
+            root folder.
         member: the name of the request's member that has the image, for messages.
         completed: whether the setting `registry` is put before a reference without a registry.
 
@@ -130,7 +131,8 @@ def image(root: Path, text: str, settings: Settings, member: str = "reference", 
     if location.is_file:
         return str(ImageLocation(location.kind, str(below(root, location.name, member))))
     if not _ENGINE_NAME.fullmatch(location.name):
-        raise BadRequest(f"{member} names no image of the engine: {_printable(location.name)}.")
+        place = "release of Debian" if location.kind == "debian-packages" else "image of the engine"
+        raise BadRequest(f"{member} names no {place}: {_printable(location.name)}.")
     return text
 
 

@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from jupyter_condabuild.debian.mirror import Mirror
 from jupyter_condabuild.errors import BaseUnavailable, CondaBuildError, DiskFull, StoreUnwritable
 from jupyter_condabuild.image.nearby_bases import nearby
 from jupyter_condabuild.oci.engine.daemon import Daemon
@@ -38,10 +39,12 @@ class Probes:
 
     Args:
         limit: seconds that each probe may take.
+        root: the server's root folder, whose archives may have the base.
     """
 
-    def __init__(self, settings: Settings, limit: float = LIMIT_SECONDS) -> None:
+    def __init__(self, settings: Settings, limit: float = LIMIT_SECONDS, root: Path | None = None) -> None:
         self._settings = settings
+        self._root = root
         self._limit = limit
         self._threads = ThreadPoolExecutor(4, "condabuild-probe")
         self._shared: SingleFlight[str] = SingleFlight()
@@ -76,7 +79,7 @@ class Probes:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._limit):
                     instead = await self._bases.get(
-                        subject, lambda: loop.run_in_executor(self._threads, bases, self._settings)
+                        subject, lambda: loop.run_in_executor(self._threads, bases, self._settings, self._root)
                     )
         return {
             "subject": subject,
@@ -137,6 +140,12 @@ def base(settings: Settings) -> str:
         if location.kind != "registry":
             if location.is_file and not location.path.exists():
                 raise BaseUnavailable(f"The base image {location} is not available: there is no such file.")
+            if location.kind == "debian-packages" and not _has_suite(settings, location.name):
+                mirror = next(iter(settings.debian_mirrors), "no mirror")
+                raise BaseUnavailable(
+                    f"The base image {location} cannot be made: {mirror} does not have its packages.",
+                    "Check the network and the proxy, or set a mirror of Debian (debian_mirrors).",
+                )
             return ""
         reference = location.reference
         with open_registry(reference, settings.insecure_registries, patience=_ONCE) as opened:
@@ -150,7 +159,11 @@ def base(settings: Settings) -> str:
     return str(descriptor.digest)
 
 
-def bases(settings: Settings) -> tuple[str, ...]:
+def _has_suite(settings: Settings, suite: str) -> bool:
+    return any(Mirror(url).answers(suite, LIMIT_SECONDS / 2) for url in settings.debian_mirrors[:1])
+
+
+def bases(settings: Settings, root: Path | None = None) -> tuple[str, ...]:
     """Returns the bases that can be used in place of that of the settings, which is not available."""
     with suppress(CondaBuildError):
         location = ImageLocation.parse(settings.base_image)
@@ -161,5 +174,7 @@ def bases(settings: Settings) -> tuple[str, ...]:
                 settings.insecure_registries,
                 settings.allowed_registries,
                 settings.docker_host,
+                root,
+                settings.debian_mirrors,
             )
     return ()

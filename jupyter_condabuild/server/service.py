@@ -62,7 +62,7 @@ class Service:
         self.lockfiles = Lockfiles(state / "lockfiles")
         self.builds = Builds(settings, state, log)
         self._runner = CommandRunner()
-        self._probes = Probes(settings)
+        self._probes = Probes(settings, root=root)
         self.logins = Logins(settings)
 
     async def close(self) -> None:

@@ -2,7 +2,7 @@ import { beforeEach, describe, expect, it, vi } from 'vitest';
 
 import type { Status } from '../src/api/contract';
 import { PanelModel } from '../src/model/panel';
-import { destinationOf, obstacleOf } from '../src/model/possible';
+import { destinationOf, isMade, obstacleOf } from '../src/model/possible';
 import { archiveOf, formRequest, snapshotRequest } from '../src/model/request';
 import { INITIAL, type Form, type PanelState } from '../src/model/state';
 import { FakeServer } from './fakeServer';
@@ -125,5 +125,13 @@ describe('the status', () => {
     server.now = statusWith('');
     await model.probe();
     expect(model.state.status?.probes).toEqual([]);
+  });
+});
+
+describe('the bases that are offered', () => {
+  it('are images of the same name, or a Debian that is made', () => {
+    expect(isMade('debian-packages:bookworm')).toBe(true);
+    expect(isMade('lab.org/debian:12-slim')).toBe(false);
+    expect(isMade('oci-archive:debian-packages.tar')).toBe(false);
   });
 });

@@ -21,6 +21,7 @@ from jupyter_condabuild.oci.location import ImageLocation
         ("docker-archive:x.tar:y", "docker-archive", "x.tar:y"),
         ("oci:folder", "oci", "folder"),
         ("docker-daemon:sha256:abc", "docker-daemon", "sha256:abc"),
+        ("debian-packages:bookworm", "debian-packages", "bookworm"),
     ],
 )
 def test_a_location_is_parsed_and_formatted(text: str, kind: str, name: str) -> None:

@@ -16,8 +16,12 @@ from typing import Any
 import docker
 import pytest
 
+from jupyter_condabuild.oci import archive
+from jupyter_condabuild.server import path_checks
 from jupyter_condabuild.server.probes import Probes
 from jupyter_condabuild.settings import Settings
+from tests.parts.debian.mirror import SmallMirror
+from tests.parts.small_image import image
 from tests.server.conftest import Api
 from tests.server.test_builds import check
 
@@ -88,6 +92,12 @@ async def test_the_login_is_named_without_its_secret(
         ("base", {"base_image": "127.0.0.1:1/base"}, "base_unavailable", "127.0.0.1:1"),
         ("base", {"base_image": "oci-archive:/no/such.tar"}, "base_unavailable", "/no/such.tar"),
         ("base", {"base_image": "??"}, "base_unavailable", "??"),
+        (
+            "base",
+            {"base_image": "debian-packages:sid", "debian_mirrors": ("file:///no",)},
+            "base_unavailable",
+            "file:///no",
+        ),
     ],
 )
 async def test_a_failed_probe_has_a_reason_and_a_hint(
@@ -135,3 +145,28 @@ async def test_the_settings_alone_come_without_a_probe(api: Api) -> None:
     check(answer.json, "Status")
     assert answer.json["probes"] == []
     assert (await api("GET", "condabuild/status?probes=maybe")).status == 400
+
+
+async def test_a_base_of_packages_works_if_the_mirror_has_it(settings: Settings, small_mirror: SmallMirror) -> None:
+    """Nothing is made for the answer."""
+    given = replace(settings, base_image="debian-packages:bookworm", debian_mirrors=(small_mirror.url,))
+    assert (await probed(given))["base"]["works"]
+    assert not await asyncio.to_thread(os.path.exists, settings.store_dir)
+
+
+async def test_archives_below_the_root_folder_and_a_base_of_packages_are_offered(
+    settings: Settings, tmp_path: Path, small_mirror: SmallMirror
+) -> None:
+    """An archive is named as a client must name it: relative to the root folder."""
+    (tmp_path / "root/bases").mkdir(parents=True)
+    archive.write(image([]), "127.0.0.1:1/base:latest", tmp_path / "root/bases/base.tar")
+    given = replace(settings, base_image="127.0.0.1:1/base", debian_mirrors=(small_mirror.url,))
+    probes = Probes(given, 60.0, tmp_path / "root")
+    try:
+        found = {probe["subject"]: probe for probe in await probes.all()}
+    finally:
+        await probes.close()
+    first, last = found["base"]["instead"]
+    assert (first, last) == ("oci-archive:bases/base.tar", "debian-packages:bookworm")
+    assert path_checks.image(tmp_path / "root", first, given, "base").endswith("/root/bases/base.tar")
+    assert path_checks.image(tmp_path / "root", last, given, "base") == last

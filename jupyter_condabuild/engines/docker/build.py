@@ -199,7 +199,7 @@ def _base(request: BuildRequest, inputs: Inputs, daemon: Daemon, job: JobContext
     try:
         found = resolve(location, inputs.architecture, job)
     except BaseUnavailable:
-        if location.is_file or daemon.image_id(location.name) is None:
+        if location.kind != "registry" or daemon.image_id(location.name) is None:
             raise
         return _Base(location.reference, location.name)
     layers = len(found.config.diff_ids)

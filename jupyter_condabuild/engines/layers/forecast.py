@@ -25,6 +25,7 @@ from jupyter_condabuild.engines.layers.sampling import BYTECODE, SampledFile, co
 from jupyter_condabuild.errors import CondaBuildError
 from jupyter_condabuild.image.base import Base
 from jupyter_condabuild.image.configuration import runtime_layer
+from jupyter_condabuild.image.debian_image import NOT_MADE
 from jupyter_condabuild.image.layers import ReadyLayer
 from jupyter_condabuild.image.paths import PREFIX_IN_LAYER
 from jupyter_condabuild.oci.image import Digest, Reference
@@ -44,7 +45,7 @@ SENT: frozenset[State] = frozenset(("copied", "uploaded", "built and uploaded"))
 AT_ONCE = 8
 """The number of questions to a registry at the same time."""
 
-_UNKNOWN = Digest("0" * 64)
+_UNKNOWN = NOT_MADE
 
 
 @dataclass(frozen=True)
@@ -168,8 +169,14 @@ def forecast(
     blobs = [blob for blob, _ in above]
     if base:
         numbered = enumerate(base.layers, 1)
-        below = [_Blob("base", f"base layer {n}", layer.size, layer.digest, base.repository) for n, layer in numbered]
-        known = _UNKNOWN not in (diff_id for _, diff_id in above) and not request.stack
+        below = [
+            _Blob("base", f"base layer {n}", layer.size, layer.digest, base.repository)
+            if layer.digest != NOT_MADE
+            else _Blob("base", base.name, layer.size, built=True)
+            for n, layer in numbered
+        ]
+        diff_ids = [*base.config.diff_ids, *(diff_id for _, diff_id in above)]
+        known = _UNKNOWN not in diff_ids and not request.stack
         config = image_configuration(base, [(diff_id, blob.title) for blob, diff_id in above], inputs, request)
         made = config.descriptor
         blobs = [*below, *blobs, _Blob("configuration", "configuration", made.size, made.digest if known else None)]

@@ -52,7 +52,10 @@ def prove_base(
     name, digest = str(labels.get(BASE_NAME, "")), str(labels.get(BASE_DIGEST, ""))
     title = printable(f"{name or 'without a name'}@{digest or 'without a digest'}")
     try:
-        base = resolve(given or _source(name, digest), config.architecture, job)
+        source = given or _source(name, digest)
+        base = resolve(source, config.architecture, job)
+        if source.kind == "debian-packages" and str(base.digest) != digest:
+            raise BaseUnavailable("The mirror of Debian has other packages now")
     except CondaBuildError as error:
         reason = f"the base {title} is not available ({error.message.rstrip('.')})"
         for number in range(first_own):
@@ -78,7 +81,12 @@ def prove_base(
 
 
 def _source(name: str, digest: str) -> ImageLocation:
-    """Returns the place of a base in its registry. Raises BaseUnavailable, BadReference or BadDigest."""
+    """Returns the place of a base: its registry, or the packages of Debian.
+
+    Raises BaseUnavailable, BadReference or BadDigest.
+    """
+    if name.startswith("debian-packages:"):
+        return ImageLocation.parse(name)
     if "/" not in name:
         raise BaseUnavailable(
             "The base was an archive or an image of an engine. Name it with --base, and verify again."

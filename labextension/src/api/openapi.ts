@@ -441,7 +441,7 @@ export interface components {
             /** @description Such as "Docker 20.10.24 at unix:///var/run/docker.sock" or "logged in as ada". May be empty. */
             detail: string;
             fault: components["schemas"]["Error"] | null;
-            /** @description Bases of the same name that can be used if the base image is not available: in the registry of the settings, or in the engine. */
+            /** @description Bases that can be used if the base image is not available: images of the same name in the registry of the settings, in the engine, or in archives below the root folder; and a base that is made of the packages of Debian (debian-packages:SUITE). */
             instead: string[];
             seconds: number;
         };

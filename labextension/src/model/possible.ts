@@ -9,6 +9,11 @@ export type Destination = 'push' | 'load' | 'archive';
 /** Why a build cannot start: the name of the image, or a part of the server that does not work, and bases to use instead. */
 export type Obstacle = { reason: 'name' | 'registry' } | { reason: 'fault'; fault: Fault; instead: readonly string[] };
 
+/** Whether a base is made on the spot, of packages, and so is no image of the name that was asked for. */
+export function isMade(base: string): boolean {
+  return base.startsWith('debian-packages:');
+}
+
 /** The destination of a build. Without a choice, an image goes to a registry if one is known, else to an archive. */
 export function destinationOf(state: PanelState): Destination {
   return state.form.destination || (hasRegistry(state) ? 'push' : 'archive');

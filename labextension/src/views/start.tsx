@@ -2,7 +2,7 @@
 
 import React from 'react';
 
-import { destinationOf, obstacleOf, type Destination } from '../model/possible';
+import { destinationOf, isMade, obstacleOf, type Destination } from '../model/possible';
 import { replaces, shownBuild, type PanelState } from '../model/state';
 import { useSurroundings } from './context';
 import { Link, Notice } from './parts';
@@ -34,10 +34,10 @@ function BuildButton({ state }: { state: PanelState }): JSX.Element {
     <>
       {obstacle?.reason === 'fault' && (
         <Notice kind="error" fault={obstacle.fault}>
-          {obstacle.instead.length > 0 && <p>{trans.__('An image of the same name is nearby. You decide whether it is the same image.')}</p>}
+          {obstacle.instead.some(base => !isMade(base)) && <p>{trans.__('An image of the same name is nearby. You decide whether it is the same image.')}</p>}
           {obstacle.instead.map(base => (
             <p key={base}>
-              <Link onClick={() => model.edit({ base })}>{trans.__('Use %1', base)}</Link>
+              <Link onClick={() => model.edit({ base })}>{isMade(base) ? trans.__('Make %1 from packages of Debian', base) : trans.__('Use %1', base)}</Link>
             </p>
           ))}
           <Link onClick={() => void model.refresh()}>{trans.__('Try again')}</Link>

@@ -1,0 +1,1 @@
+"""A small mirror of Debian in a folder."""
