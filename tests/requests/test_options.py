@@ -108,7 +108,7 @@ ACTIONS = {"kernel": {"install", "list", "remove"}}
 def test_a_command_has_the_flags_of_its_request(command: tuple[str, str]) -> None:
     """The command has every flag of the request, and no other flag."""
     words = list(filter(None, command))
-    kind = parser(words[0]).parse_args(words).kind
+    kind = parser(words[0]).parse_args(words).request_type
     grammar = parser(words[0])
     for word in words:
         grammar = grammar._subparsers._group_actions[0].choices[word]  # type: ignore[union-attr,index]
