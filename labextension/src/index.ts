@@ -14,7 +14,7 @@ import { Announcer } from './announce';
 import { RestServer } from './api/server';
 import { addEntrances } from './entrances';
 import { followKernel } from './kernel';
-import { remember } from './memory';
+import { rememberBuilds, rememberChoices } from './memory';
 import { PanelModel } from './model/panel';
 import { activeBuilds } from './model/state';
 import { applySettings } from './settings';
@@ -91,8 +91,9 @@ const plugin: JupyterFrontEndPlugin<void> = {
       if (settings) {
         void settings.load(PLUGIN).then(loaded => applySettings(loaded, model, announcer, trans));
       }
+      rememberChoices(model);
       if (states) {
-        await remember(model, states);
+        await rememberBuilds(model, states);
       }
     });
     performance.measure(PLUGIN, `${PLUGIN}:begin`);

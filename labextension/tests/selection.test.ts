@@ -126,6 +126,22 @@ describe('a choice', () => {
     expect(server.snapshots.at(-1)?.request).toMatchObject({ exclude: ['/old'] });
   });
 
+  it('of another window is used at once, in the environment that is displayed and in others', async () => {
+    await ready();
+    model.deciding.add([{ kind: 'exclude', value: '/data.bin' }]);
+    await settle();
+    const theirs = { ...NO_SELECTION, exclude: ['/theirs'] };
+    model.deciding.follow(new Map([['/opt/sci', theirs], ['/opt/two', theirs]]));
+    await settle();
+    expect(model.state.form.selection).toEqual(theirs);
+    expect(server.snapshots.at(-1)?.request).toMatchObject({ exclude: ['/theirs'] });
+    expect(model.deciding.all.get('/opt/two')).toEqual(theirs);
+    model.deciding.follow(new Map());
+    await settle();
+    expect(model.state.form.selection).toEqual(NO_SELECTION);
+    expect(model.deciding.all.get('/opt/two')).toEqual(NO_SELECTION);
+  });
+
   it('of a place that does not exist any more is forgotten, and the others stay', async () => {
     await ready();
     model.deciding.add([{ kind: 'withoutOutside', value: '/gone' }, { kind: 'exclude', value: '/data.bin' }]);

@@ -1,7 +1,7 @@
 /** What a person decides to leave out of the image or to take into it, for each environment. */
 
 import type { Environment } from './environment';
-import { withDecisions, withoutDecision, type Decision, type Selection } from './selection';
+import { NO_SELECTION, withDecisions, withoutDecision, type Decision, type Selection } from './selection';
 import type { Form } from './state';
 import type { Store } from './store';
 
@@ -30,5 +30,15 @@ export class Deciding {
   /** Use the selections of an earlier session. */
   recall(selections: ReadonlyMap<string, Selection>): void {
     this.environment.recall(selections);
+  }
+
+  /** Use the selections of another window, which are newer. */
+  follow(selections: ReadonlyMap<string, Selection>): void {
+    const { snapshot, form } = this.store.state;
+    this.environment.follow(selections);
+    const mine = selections.get(snapshot?.prefix ?? '') ?? NO_SELECTION;
+    if (snapshot && JSON.stringify(mine) !== JSON.stringify(form.selection)) {
+      this.edit({ selection: mine });
+    }
   }
 }

@@ -217,6 +217,14 @@ export class Environment {
     }
   }
 
+  /** Use the selections of another window for the environments that are not displayed. */
+  follow(selections: ReadonlyMap<string, Selection>): void {
+    for (const prefix of new Set([...this.entered.keys(), ...selections.keys()])) {
+      const before = this.entered.get(prefix) ?? EMPTY_ENVIRONMENT_FORM;
+      this.entered.set(prefix, { ...before, selection: selections.get(prefix) ?? EMPTY_ENVIRONMENT_FORM.selection });
+    }
+  }
+
   /**
    * Request a snapshot. If a place outside of the environment that a person has chosen does not exist any more, the server
    * refuses: then the choices of such places are forgotten.

@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { expect, test } from '../panel';
+import { expect, Panel, test } from '../panel';
 
 /** Prints the paths in all layers of an OCI archive. */
 const LIST = `
@@ -82,6 +82,15 @@ test('what is left out is not in the image, and the choice stays with the enviro
 
   await page.reload();
   await expect(know.getByText('Left out: /data.bin')).toBeVisible({ timeout: 60_000 });
+  const second = new Panel(await page.context().newPage(), stage);
+  await second.open('other');
+  await expect(second.node.getByText('Left out: /data.bin')).toBeVisible({ timeout: 60_000 });
+  await second.button('Undo: /data.bin').click();
+  await expect(know.getByText('Left out: /data.bin')).toBeHidden({ timeout: 60_000 });
+  await know.getByRole('button', { name: /^No package owns/ }).click();
+  await know.getByRole('button', { name: 'Leave it out: data.bin', exact: true }).click();
+  await expect(second.node.getByText('Left out: /data.bin')).toBeVisible({ timeout: 60_000 });
+  await second.page.close();
   await panel.button('Save as archive').click();
   await expect(panel.node.getByText('Comparing with the registry…')).toBeHidden();
   await panel.reference.fill('sci:choices');
