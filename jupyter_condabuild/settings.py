@@ -55,8 +55,8 @@ class Settings:
     installer_image: str = _setting("", "The image that the installer runs in; default: the image of the installer.")
     platforms: tuple[str, ...] = _setting(
         (),
-        "Platforms for which environments of macOS and Windows are solved again; the first is taken if nobody names "
-        "one. Default: a request must name the platform (--platform linux-64).",
+        "Platforms of the images of environments of macOS and Windows if nobody names one; several make one name for "
+        "an image of each. Default: the platform of the base image.",
     )
     cache_from: tuple[str, ...] = _setting((), "Images to reuse layers from, in addition to images of the same name.")
     stack_updates: bool = _setting(False, "Whether new layers go on top of the image that the tag has (--stack).")

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from jupyter_condabuild.errors import BaseUnavailable, CondaBuildError, ContentMismatch
+from jupyter_condabuild.errors import BaseUnavailable, CondaBuildError, ContentMismatch, RegistryError
 from jupyter_condabuild.image.debian_image import find, preview
 from jupyter_condabuild.image.opener import open_saved
+from jupyter_condabuild.image.platforms import PLATFORMS, host_architecture
 from jupyter_condabuild.oci import image
 from jupyter_condabuild.oci.documents import read_document
 from jupyter_condabuild.oci.image import Descriptor, Digest, Image, ImageConfig, Manifest, Reference
@@ -84,6 +85,24 @@ def resolve(
     name = location.path.name if location.is_file else location.name
     name = str(location) if location.kind == "debian-packages" else name
     return Base(name, saved.manifest.descriptor.digest, saved)
+
+
+def platform_of(location: ImageLocation, job: JobContext) -> str:
+    """Returns conda's name of a base's platform; empty if the base is in an engine, or is not available.
+
+    Of a base for several platforms, it is that of this machine's processor, else the first one of `PLATFORMS`.
+    """
+    if location.kind == "docker-daemon":  # the engine would export the whole image
+        return ""
+    for name in sorted(PLATFORMS, key=lambda name: PLATFORMS[name] != host_architecture()):
+        try:
+            resolve(location, PLATFORMS[name], job, patient=False, makes=False)
+        except BaseUnavailable as error:
+            if isinstance(error.__cause__, RegistryError):
+                break
+        else:
+            return name
+    return ""
 
 
 def _from_registry(reference: Reference, architecture: str, repository: Repository, store: Store) -> Base:

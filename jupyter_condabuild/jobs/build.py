@@ -9,6 +9,7 @@ from pathlib import Path
 from jupyter_condabuild.engines.result import BuildResult
 from jupyter_condabuild.errors import BaseUnavailable, RegistryError
 from jupyter_condabuild.events import Event, Layer, Phase, Report, Warning
+from jupyter_condabuild.planning.default_platforms import for_default_platforms
 from jupyter_condabuild.planning.scan import Scan, scan
 from jupyter_condabuild.requests.build import BuildRequest
 from jupyter_condabuild.requests.job_context import JobContext, open_job
@@ -55,6 +56,7 @@ def _build(request: BuildRequest, report: Report) -> BuildResult:
         from jupyter_condabuild.oci.sif.squashfs import check_program
 
         check_program()  # not at the end of a long build
+    request = for_default_platforms(request)
     recorder = _Recorder(report)
     with open_job(request, recorder) as job:
         if request.engine == "docker":

@@ -17,6 +17,7 @@ from jupyter_condabuild.errors import CondaBuildError
 from jupyter_condabuild.events import Report
 from jupyter_condabuild.image.base import Base, resolve
 from jupyter_condabuild.image.platforms import PLATFORMS, check_names
+from jupyter_condabuild.planning.default_platforms import for_default_platforms
 from jupyter_condabuild.planning.inputs import Inputs, read_inputs
 from jupyter_condabuild.planning.link_scripts import report_link_scripts
 from jupyter_condabuild.requests.build import PlanRequest
@@ -197,6 +198,7 @@ def run(request: PlanRequest, report: Report) -> LayersPreview | DockerPreview |
     Raises RegistryError, UsageError for one of several platforms that no image can have, and the errors of
     `read_inputs` except NotReproducible.
     """
+    request = for_default_platforms(request)
     if len(request.parts) == 1:
         return _plan(request.parts[0], report)
     check_names(part.platform for part in request.parts)
@@ -207,7 +209,7 @@ def run(request: PlanRequest, report: Report) -> LayersPreview | DockerPreview |
 
 def _plan(request: PlanRequest, report: Report, of_several: Collection[str] = ()) -> LayersPreview | DockerPreview:
     with open_job(request, report) as job:
-        inputs = read_inputs(replace(request, strict=False), job)
+        inputs = read_inputs(replace(request, strict=False), job, of_base=True)
         if inputs.environment is None:
             packages, installer = inputs.lockfile.conda, request.installer if request.engine == "docker" else ""
             paths = package_paths(packages, inputs.sources, inputs.lockfile.site_packages)

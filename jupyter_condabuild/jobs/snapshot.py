@@ -6,6 +6,7 @@ The server runs this job in its own process (``jupyter condabuild snapshot``).
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
@@ -13,36 +14,48 @@ from jupyter_condabuild.conda.formats import dump
 from jupyter_condabuild.conda.prefix.fingerprint import installation_stamp
 from jupyter_condabuild.distribution.layer_index import current_digest
 from jupyter_condabuild.engines.docker.preview import DockerPreview, preview
-from jupyter_condabuild.errors import RegistryError, UsageError
+from jupyter_condabuild.errors import RegistryError
 from jupyter_condabuild.events import Report
+from jupyter_condabuild.image.platforms import check_names
 from jupyter_condabuild.jobs.choices import choices
 from jupyter_condabuild.jobs.plan import preview_layers
+from jupyter_condabuild.planning.default_platforms import for_default_platforms
 from jupyter_condabuild.planning.identity import identity
 from jupyter_condabuild.planning.inputs import Inputs, read_inputs
 from jupyter_condabuild.requests.build import PlanRequest
 from jupyter_condabuild.requests.job_context import JobContext, open_job
-from jupyter_condabuild.text import listed
 
 
 def run(request: PlanRequest, report: Report) -> dict[str, Any]:
     """Reads an environment and plans its build.
 
-    An error of a registry is part of the result. Raises UsageError for several platforms, and the errors of
-    `read_inputs` except NotReproducible.
+    Of a request for several platforms, it is the contents and the plan for the first one, and a table for each other.
+    An error of a registry is part of the result. Raises UsageError for one of several platforms that no image can have,
+    and the errors of `read_inputs` except NotReproducible.
     """
-    if len(request.parts) > 1:
-        raise UsageError(
-            f"A snapshot is for one platform, not for {listed([part.platform for part in request.parts])}.",
-            "Name one --platform. The command plan shows the plans for several.",
-        )
-    [request] = request.parts
+    request, *others = for_default_platforms(request).parts
+    if others:
+        check_names(part.platform for part in (request, *others))
     # Before the environment is read: a change while it is read counts as a later change.
     stamp = installation_stamp(request.prefix) if request.prefix else ""
     with open_job(request, report) as job:
         inputs = read_inputs(replace(request, strict=False), job)
-        plan = _steps(preview(request, inputs, job)) if request.engine == "docker" else _layers(inputs, request, job)
+        there = [read_inputs(replace(part, strict=False), job) for part in others]
+        processors = {found.architecture for found in (inputs, *there)}
+        if request.engine == "docker":
+            plan = _steps(preview(request, inputs, job))
+        else:
+            plan = _layers(inputs, request, job, processors)
         current = "" if plan["unavailable"] else current_digest(request.reference, job)
-        return {**_report(inputs, request), "stamp": stamp, "plan": {**plan, "current": current}, "lock": _lock(inputs)}
+        warnings = dict.fromkeys(warning for found in (inputs, *there) for warning in found.warnings)
+        return {
+            **_report(inputs, request),
+            "other_substitutions": [found.other.substitution.to_json() for found in there if found.other],
+            "warnings": [warning.to_json() for warning in warnings],
+            "stamp": stamp,
+            "plan": {**plan, "current": current},
+            "lock": _lock(inputs),
+        }
 
 
 def _report(inputs: Inputs, request: PlanRequest) -> dict[str, Any]:
@@ -73,17 +86,16 @@ def _report(inputs: Inputs, request: PlanRequest) -> dict[str, Any]:
         ],
         **choices(inputs),
         "substitution": inputs.other.substitution.to_json() if inputs.other else None,
-        "warnings": [warning.to_json() for warning in inputs.warnings],
     }
 
 
-def _layers(inputs: Inputs, request: PlanRequest, job: JobContext) -> dict[str, Any]:
+def _layers(inputs: Inputs, request: PlanRequest, job: JobContext, processors: Collection[str]) -> dict[str, Any]:
     unavailable = None
     try:
-        layers = preview_layers(inputs, request, job)
+        layers = preview_layers(inputs, request, job, processors)
     except RegistryError as error:
         unavailable = {"code": error.code, "message": error.message, "hint": error.hint}
-        layers = preview_layers(inputs, replace(request, reference=None), job)
+        layers = preview_layers(inputs, replace(request, reference=None), job, processors)
     summary = layers.summary()
     return {
         "engine": "layers",

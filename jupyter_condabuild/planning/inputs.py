@@ -113,13 +113,20 @@ class Inputs:
 
 
 def read_inputs(
-    request: PlanRequest, job: JobContext, scan: Scan | None = None, verified: Mapping[str, str] | None = None
+    request: PlanRequest,
+    job: JobContext,
+    scan: Scan | None = None,
+    verified: Mapping[str, str] | None = None,
+    *,
+    of_base: bool = False,
 ) -> Inputs:
     """Reads the environment or the lock file of a request, and plans the layers.
 
     Args:
         scan: the scan of the environment, if it exists already.
         verified: stamps of the packages whose files matched their records in an earlier build, by dist.
+        of_base: whether an environment of macOS or Windows is solved again for the platform of the base, if nothing
+            names a platform.
 
     Raises PrefixError, LockfileError, PackageError, UsageError if the request names another platform than the
     environment's, EnvironmentChanged if a build names another identity, PrefixNotAllowed for an editable install
@@ -143,7 +150,13 @@ def read_inputs(
     left_out = [item.package for item in environment.left_out] if environment else set(locked.pip) - set(lockfile.pip)
     excluded = () if changes is None else changes.excluded
     translated: Translated | None = None
-    if not is_for(lockfile, platform := request.platform_of(lockfile)):
+    platform = request.platform_of(lockfile)
+    if of_base and not platform and not lockfile.platform.startswith("linux-"):
+        from jupyter_condabuild.image.base import platform_of  # it imports much, and few builds need it
+
+        if platform := platform_of(request.base, job):
+            job.report(Log(f"The image is for {platform}, as its base is. Another one: --platform."))
+    if not is_for(lockfile, platform):
         request = replace(request, platform=platform)
         from jupyter_condabuild.planning import translation  # it imports much, and few builds need it
 

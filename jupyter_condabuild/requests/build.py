@@ -112,7 +112,7 @@ class RecipeRequest(SourceRequest):
 class ImageRequest(JobRequest, RecipeRequest):
     """The contents of an image of an environment, independent of the image's destinations.
 
-    `named_platforms` are the platforms that the user names: the image's name then has an image for each of them.
+    `platforms` are the platforms that the user names: the image's name then has an image for each of them.
     `platform` is the platform of one image; if it is given, the others do not count.
     `bytecode` compiles the modules of noarch Python packages and of pip packages. `layer_pool` is a repository in
     which the members of a lab share their layers. `layer_budget` is the highest number of package layers.
@@ -126,13 +126,14 @@ class ImageRequest(JobRequest, RecipeRequest):
     label: ClassVar[str] = "The image request"
 
     platform: str = option("", client=True)
-    named_platforms: tuple[str, ...] = option(
+    platforms: tuple[str, ...] = option(
         (),
         "the platform of the image, such as linux-64 or linux-aarch64 (default: this machine's, or the environment's); "
         "an environment of another platform is solved again for it; a lock file may be for several (can be repeated: "
         "one name then has an image for each platform)",
         "--platform",
         metavar="PLATFORM",
+        client=True,
     )
     cache_from: tuple[Reference, ...] = option(
         (),
@@ -185,9 +186,9 @@ class ImageRequest(JobRequest, RecipeRequest):
     @property
     def parts(self) -> tuple[Self, ...]:
         """The requests of the images, one for each platform. A request for one platform, or for none, is alone."""
-        if self.platform or not self.named_platforms:
-            return (replace(self, named_platforms=()) if self.named_platforms else self,)
-        return tuple(replace(self, platform=name, named_platforms=()) for name in dict.fromkeys(self.named_platforms))
+        if self.platform or not self.platforms:
+            return (replace(self, platforms=()) if self.platforms else self,)
+        return tuple(replace(self, platform=name, platforms=()) for name in dict.fromkeys(self.platforms))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -66,14 +66,15 @@ def exclude_editable() -> Any:
 class SourceRequest(LockfileRequest, OtherPlatformRequest):
     """The source of an image: an environment (`prefix`) or a lock file (`lockfile`), exactly one of the two.
 
-    `platforms` are those for which an environment of macOS or Windows is solved if the request names no platform.
+    `default_platforms` are those for which an environment of macOS or Windows is solved if the request names no
+    platform.
     """
 
     prefix: Path | None = option(
         None, "the folder of an environment (default: the active environment)", metavar="PREFIX", shown=True
     )
     lockfile: Path | None = option(None, "a lock file to use instead of PREFIX", "--lockfile", metavar="FILE")
-    platforms: tuple[str, ...] = option((), setting="platforms")
+    default_platforms: tuple[str, ...] = option((), setting="platforms")
     channel_login: tuple[str, ...] = option(
         (),
         "send the variables that the lock file names for a login, such as $TOKEN, to this host or HOST:PORT "
@@ -86,7 +87,7 @@ class SourceRequest(LockfileRequest, OtherPlatformRequest):
     def platform_of(self, lockfile: Lockfile) -> str:
         """Returns the platform of the image; empty for that of the lock file, which is that of the source."""
         can_be_in_an_image = lockfile.platform.startswith("linux-")
-        return self.platform or ("" if can_be_in_an_image else next(iter(self.platforms), ""))
+        return self.platform or ("" if can_be_in_an_image else next(iter(self.default_platforms), ""))
 
     def __post_init__(self) -> None:
         """Raises UsageError unless exactly one of `prefix` and `lockfile` is given, and their options fit."""

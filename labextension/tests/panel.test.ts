@@ -357,6 +357,7 @@ describe('a build', () => {
       exclude: [],
       exclude_editable: [],
       leave_out: [],
+      platforms: [],
       strict_versions: 'as-requested',
       strict: false,
       variables: false,

@@ -2,9 +2,9 @@ import { beforeEach, afterEach, describe, expect, it, vi } from 'vitest';
 
 import type { Snapshot, SubstitutedPackage } from '../src/api/contract';
 import { PanelModel } from '../src/model/panel';
-import { targetMembers, targetOf, toLookAt, versionsOf } from '../src/model/target';
+import { ownPlatform, platformsOf, preselected, tablesOf, targetMembers, targetOf, toLookAt, versionsOf } from '../src/model/target';
 import { FakeServer } from './fakeServer';
-import { aBuild } from './things';
+import { aBuild, aSnapshot } from './things';
 
 const NOTEBOOK = { source: { kernel_id: 'k1' }, title: 'analysis.ipynb' };
 const NEEDED = { code: 'platform_needed', message: 'The environment is for osx-arm64.', hint: '' };
@@ -40,7 +40,7 @@ async function solved(): Promise<void> {
   await settle();
   server.snapshots.at(-1)?.fail(NEEDED);
   await settle();
-  model.edit({ platform: 'linux-64', leaveOut: ['appnope'] });
+  model.edit({ platforms: ['linux-64'], leaveOut: ['appnope'] });
   await settle();
 }
 
@@ -76,7 +76,7 @@ describe('the platform of the image', () => {
     await solved();
     server.snapshots.at(-1)?.fail({ code: 'not_compatible', message: 'no package x', hint: '' });
     await settle();
-    expect(model.state.form).toMatchObject({ platform: 'linux-64', leaveOut: ['appnope'] });
+    expect(model.state.form).toMatchObject({ platforms: ['linux-64'], leaveOut: ['appnope'] });
     model.edit({ leaveOut: ['appnope', 'x'] });
     await settle();
     expect(server.snapshots.at(-1)?.request).toMatchObject({ platform: 'linux-64', leave_out: ['appnope', 'x'] });
@@ -103,6 +103,36 @@ describe('the platform of the image', () => {
     await settle();
     expect(server.snapshots.at(-1)?.request).toMatchObject({ platform: 'linux-aarch64', strict_versions: 'same-minor' });
     expect(targetMembers(targetOf(request))).toEqual({});
+  });
+});
+
+describe('several platforms of one name', () => {
+  const BOTH = ['linux-64', 'linux-aarch64'];
+  const table = { from: 'osx-arm64', platform: 'linux-64', glibc: '2.36', cuda: '', counts: {}, packages: [] };
+  const arm = { ...table, platform: 'linux-aarch64' };
+
+  it('are sent together, and are those of an earlier build again', async () => {
+    await solved();
+    model.edit({ platforms: BOTH });
+    await settle();
+    expect(server.snapshots.at(-1)?.request).toEqual({ ...NOTEBOOK.source, platforms: BOTH, leave_out: ['appnope'] });
+    const { request } = aBuild();
+    expect(targetMembers(targetOf({ ...request, platforms: BOTH }))).toEqual({ platforms: BOTH });
+  });
+
+  it('have a table each, except that of the environment', () => {
+    const mac = aSnapshot({ substitution: table, other_substitutions: [arm] });
+    expect([tablesOf(mac), ownPlatform(mac)]).toEqual([[table, arm], 'osx-arm64']);
+    const linux = aSnapshot({ other_substitutions: [{ ...arm, from: 'linux-64' }] });
+    expect([tablesOf(linux).length, ownPlatform(linux)]).toEqual([1, 'linux-64']);
+  });
+
+  it('of the settings are shown where nobody chose', () => {
+    const none = targetOf({});
+    expect(platformsOf(aSnapshot({ substitution: table, other_substitutions: [arm] }), none)).toEqual(BOTH);
+    expect(preselected(none, BOTH)).toEqual(BOTH);
+    expect(preselected({ ...none, platforms: ['linux-aarch64'] }, BOTH)).toEqual(['linux-aarch64']);
+    expect(preselected(none, [])).toEqual(['linux-64']);
   });
 });
 

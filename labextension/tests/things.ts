@@ -47,6 +47,7 @@ export function aBuild(change: Partial<Build> = {}): Build {
       engine: 'layers',
       base: 'debian:12-slim',
       platform: '',
+      platforms: [],
       cuda: '',
       strict_versions: 'as-requested',
       leave_out: [],
@@ -101,6 +102,7 @@ export function aSnapshot(change: Partial<Snapshot> = {}): Snapshot {
     secrets: [],
     outside: [],
     substitution: null,
+    other_substitutions: [],
     warnings: [],
     plan: {
       engine: 'layers',

@@ -14,8 +14,10 @@ import docker
 import pytest
 
 from jupyter_condabuild.conda.formats import load
+from jupyter_condabuild.conda.platforms import linux_platform
 from jupyter_condabuild.errors import LockfileError, NotCompatible, NotReproducible, PackageMismatch, UsageError
 from jupyter_condabuild.events import Log
+from jupyter_condabuild.image.platforms import host_architecture
 from jupyter_condabuild.jobs import diff, export, plan
 from jupyter_condabuild.oci import archive
 from jupyter_condabuild.planning import translation
@@ -96,10 +98,28 @@ def test_the_image_has_the_layers_of_a_linux_environment(
     assert image.config["architecture"] == "amd64"
 
 
-def test_without_a_platform_the_environment_is_refused(mac: Path, workshop: Workshop) -> None:
-    """No channel is read unasked; the hint names the option."""
+def test_without_a_platform_the_image_has_the_one_of_the_base(mac: Path, workshop: Workshop, tmp_path: Path) -> None:
+    """The table is shown. Of a base for several platforms, it is this machine's; the plan chooses the same one."""
+    arm = tmp_path / "arm.tar"
+    archive.write(small_image.image([small_image.tar({"etc/base": b"1\n"})], "arm64"), "", arm)
+    two = small_image.two_platforms(tmp_path / "two.tar")
+    for base, platform, processor in (
+        (f"oci-archive:{arm}", "linux-aarch64", "arm64"),
+        (two, linux_platform(), host_architecture()),
+    ):
+        image = workshop.image(mac, base=base)
+        assert image.config["architecture"] == processor
+        lines = [event.text for event in workshop.events if isinstance(event, Log)]
+        assert f"The image is for {platform}, as its base is. Another one: --platform." in lines
+        assert any(line.startswith(f"osx-arm64 to {platform}: of 5 packages, ") for line in lines)
+        planned = plan.run(plan_request(prefix=mac, base=base, store_dir=workshop.store), silent)
+        assert planned.inputs.lockfile.platform == platform
+
+
+def test_without_a_platform_and_without_the_base_the_environment_is_refused(mac: Path, workshop: Workshop) -> None:
+    """No channel is read; the hint names the option."""
     with pytest.raises(LockfileError, match="is for osx-arm64") as caught:
-        workshop.image(mac)
+        workshop.image(mac, base="localhost:1/base:v1")
     assert "--platform linux-64" in caught.value.hint
 
 

@@ -91,7 +91,7 @@ def finished(workshop: Workshop) -> Finished:
 
 def test_a_push_gives_one_name_an_image_for_each_platform(workshop: Workshop, mac: Path, name: str) -> None:
     """The index is as the image-spec has it. Each image is the one that a build for its platform alone makes."""
-    workshop.build(mac, named_platforms=BOTH, reference=f"{name}:v1", push=True)
+    workshop.build(mac, platforms=BOTH, reference=f"{name}:v1", push=True)
     index = document(f"{name}:v1")
     assert isinstance(index, Index)
     assert index.platforms == ("linux/amd64", "linux/arm64")
@@ -99,7 +99,7 @@ def test_a_push_gives_one_name_an_image_for_each_platform(workshop: Workshop, ma
     assert done.digest == str(index.descriptor.digest)
     assert done.images == {platform: str(entry.digest) for platform, entry in zip(BOTH, index.manifests, strict=True)}
     for platform, entry in zip(BOTH, index.manifests, strict=True):
-        alone = workshop.build(mac, named_platforms=[platform], reference=f"{name}:{platform}", push=True)
+        alone = workshop.build(mac, platforms=[platform], reference=f"{name}:{platform}", push=True)
         assert alone.event.digest == str(entry.digest)
         assert alone.event.images is None
         assert config(name, alone.image.manifest)["architecture"] == entry.platform["architecture"]
@@ -110,19 +110,19 @@ def test_a_push_gives_one_name_an_image_for_each_platform(workshop: Workshop, ma
 
 def test_the_index_has_the_same_bytes_in_every_order(workshop: Workshop, mac: Path, name: str, tmp_path: Path) -> None:
     """The order of the platforms and the store of the machine do not matter."""
-    workshop.build(mac, named_platforms=BOTH, reference=f"{name}:v1", push=True)
+    workshop.build(mac, platforms=BOTH, reference=f"{name}:v1", push=True)
     first = finished(workshop)
     other = Workshop(tmp_path / "second", workshop.base)
     (tmp_path / "second").mkdir()
-    other.build(mac, named_platforms=BOTH[::-1], reference=f"{name}/other:v1", push=True)
+    other.build(mac, platforms=BOTH[::-1], reference=f"{name}/other:v1", push=True)
     assert finished(other).digest == first.digest
-    workshop.build(mac, named_platforms=BOTH, archive=str(tmp_path / "index.tar"))
+    workshop.build(mac, platforms=BOTH, archive=str(tmp_path / "index.tar"))
     assert finished(workshop).digest == first.digest
 
 
 def test_the_images_share_the_layers_that_are_for_every_platform(workshop: Workshop, linux: Path, name: str) -> None:
     """The shared bytes are counted, sent once, and in the last lines of the display."""
-    result = workshop.build(linux, named_platforms=BOTH, reference=f"{name}:v1", push=True)
+    result = workshop.build(linux, platforms=BOTH, reference=f"{name}:v1", push=True)
     index = document(f"{name}:v1")
     assert isinstance(index, Index)
     images = [image for one in index.images if isinstance(image := document(f"{name}@{one.digest}"), Manifest)]
@@ -148,8 +148,8 @@ def test_a_lock_file_for_two_platforms_gives_the_same_layers_as_the_environment(
     lockfile = tmp_path / "conda-lock.yml"
     done = run("lock", linux, "--platform", BOTH[0], "--platform", BOTH[1], "-o", lockfile)
     assert done.status == 0, done.err
-    first = workshop.build(linux, named_platforms=BOTH, archive=str(tmp_path / "first.tar")).event
-    second = workshop.build(lockfile, named_platforms=BOTH, archive=str(tmp_path / "second.tar")).event
+    first = workshop.build(linux, platforms=BOTH, archive=str(tmp_path / "first.tar")).event
+    second = workshop.build(lockfile, platforms=BOTH, archive=str(tmp_path / "second.tar")).event
     assert (second.shared, second.size) == (first.shared, first.size)
     assert "no-bytecode" not in workshop.warnings
     compiled = "tqdm/__pycache__/__init__.cpython"
@@ -161,7 +161,7 @@ def test_a_lock_file_for_two_platforms_gives_the_same_layers_as_the_environment(
     proof = verified(tmp_path / "second.tar", workshop.store, platform="linux-aarch64", base=workshop.base, all=True)
     assert proof.is_verified
     monkeypatch.setattr("jupyter_condabuild.planning.inputs.is_like_ours", lambda python: False)
-    third = workshop.build(lockfile, named_platforms=["linux-aarch64"], archive=str(tmp_path / "third.tar")).event
+    third = workshop.build(lockfile, platforms=["linux-aarch64"], archive=str(tmp_path / "third.tar")).event
     assert "nothing of another platform runs here" in workshop.warnings["no-bytecode"]
     assert third.size < first.size
 
@@ -169,7 +169,7 @@ def test_a_lock_file_for_two_platforms_gives_the_same_layers_as_the_environment(
 def test_skopeo_gets_the_image_of_each_processor(workshop: Workshop, mac: Path, name: str) -> None:
     """skopeo resolves the index for either processor, from the registry and from an archive."""
     path = workshop.folder / "index.tar"
-    workshop.build(mac, named_platforms=BOTH, reference=f"{name}:v1", push=True, archive=str(path))
+    workshop.build(mac, platforms=BOTH, reference=f"{name}:v1", push=True, archive=str(path))
     done = finished(workshop)
     for source in (f"docker://{name}:v1", f"oci-archive:{path}"):
         for processor, platform in (("amd64", "linux-64"), ("arm64", "linux-aarch64")):
@@ -185,7 +185,7 @@ def test_an_archive_has_each_shared_blob_once_and_is_read_for_either_platform(
 ) -> None:
     """The archive is an OCI layout whose index.json leads to the index."""
     path = tmp_path / "index.tar"
-    result = workshop.build(linux, named_platforms=BOTH, archive=str(path))
+    result = workshop.build(linux, platforms=BOTH, archive=str(path))
     assert result.event.archive == str(path)
     assert path.stat().st_size < result.event.size + result.event.shared
     with Archive(path) as saved:
@@ -199,7 +199,7 @@ def test_an_archive_has_each_shared_blob_once_and_is_read_for_either_platform(
 
 def test_each_image_has_its_own_receipt(workshop: Workshop, mac: Path, name: str) -> None:
     """The receipt is a referrer of the image, and names its platform."""
-    workshop.build(mac, named_platforms=BOTH, reference=f"{name}:v1", push=True)
+    workshop.build(mac, platforms=BOTH, reference=f"{name}:v1", push=True)
     host, _, repository = name.partition("/")
     with connect(host) as registry:
         place = registry.repository(repository)
@@ -212,7 +212,7 @@ def test_each_image_has_its_own_receipt(workshop: Workshop, mac: Path, name: str
 def test_a_second_build_makes_and_sends_nothing(workshop: Workshop, mac: Path, name: str, tmp_path: Path) -> None:
     """Neither on this machine nor on another one with an empty store. The base is an index in the registry."""
     small_image.run("skopeo", "copy", "--all", "--dest-tls-verify=false", workshop.base, f"docker://{name}/base:v1")
-    build = {"named_platforms": BOTH, "reference": f"{name}:v1", "push": True, "base": f"{name}/base:v1"}
+    build = {"platforms": BOTH, "reference": f"{name}:v1", "push": True, "base": f"{name}/base:v1"}
     workshop.build(mac, **build)
     first = finished(workshop)
     workshop.build(mac, **build)
@@ -230,49 +230,49 @@ def test_an_index_is_a_cache_for_each_of_its_platforms(
     workshop: Workshop, mac: Path, name: str, tmp_path: Path
 ) -> None:
     """A build in another repository makes no layer that one of the images has."""
-    workshop.build(mac, named_platforms=BOTH, reference=f"{name}:v1", push=True)
+    workshop.build(mac, platforms=BOTH, reference=f"{name}:v1", push=True)
     for number, platform in enumerate(BOTH):
         other = Workshop(tmp_path / platform, workshop.base)
         (tmp_path / platform).mkdir()
         caches = [f"{name}:v1"]
-        other.build(mac, named_platforms=[platform], reference=f"{name}/{number}:v1", push=True, cache_from=caches)
+        other.build(mac, platforms=[platform], reference=f"{name}/{number}:v1", push=True, cache_from=caches)
         assert not other.layers("built")
 
 
 def test_a_build_on_another_machine_adds_its_platform(workshop: Workshop, mac: Path, name: str, tmp_path: Path) -> None:
     """With --append-platform, the result is the index that one build for both platforms makes."""
-    workshop.build(mac, named_platforms=["linux-64"], reference=f"{name}:v1", push=True, append_platform=True)
+    workshop.build(mac, platforms=["linux-64"], reference=f"{name}:v1", push=True, append_platform=True)
     alone = finished(workshop)
     assert isinstance(document(f"{name}:v1"), Manifest)
     assert (alone.images or {}).keys() == {"linux-64"}
     other = Workshop(tmp_path / "second", workshop.base)
     (tmp_path / "second").mkdir()
-    other.build(mac, named_platforms=["linux-aarch64"], reference=f"{name}:v1", push=True, append_platform=True)
+    other.build(mac, platforms=["linux-aarch64"], reference=f"{name}:v1", push=True, append_platform=True)
     assert (finished(other).images or {}).keys() == set(BOTH)
-    workshop.build(mac, named_platforms=BOTH, reference=f"{name}:both", push=True)
+    workshop.build(mac, platforms=BOTH, reference=f"{name}:both", push=True)
     assert finished(workshop).digest == finished(other).digest == str(document(f"{name}:v1").descriptor.digest)
 
 
 def test_a_build_without_append_says_which_platforms_lose_the_name(workshop: Workshop, mac: Path, name: str) -> None:
     """The plan says so, too. The images themselves stay in the registry."""
-    workshop.build(mac, named_platforms=BOTH, reference=f"{name}:v1", push=True)
+    workshop.build(mac, platforms=BOTH, reference=f"{name}:v1", push=True)
     index = document(f"{name}:v1")
     assert isinstance(index, Index)
-    one = {"named_platforms": ["linux-64"], "reference": f"{name}:v1"}
+    one = {"platforms": ["linux-64"], "reference": f"{name}:v1"}
     planned = plan.run(plan_request(prefix=mac, base=workshop.base, store_dir=workshop.store, **one), silent)
     warnings = planned.summary()["warnings"]
     assert "linux-aarch64" in next(one["message"] for one in warnings if one["code"] == "platforms-replaced")
     workshop.build(mac, **one, push=True)
     assert "linux-aarch64" in workshop.warnings["platforms-replaced"]
     assert document(f"{name}:v1").raw == document(f"{name}@{index.manifests[0].digest}").raw
-    workshop.build(mac, named_platforms=BOTH, reference=f"{name}:v1", push=True)
+    workshop.build(mac, platforms=BOTH, reference=f"{name}:v1", push=True)
     assert "platforms-replaced" not in workshop.warnings
     assert document(f"{name}:v1").raw == index.raw
 
 
 def test_the_plan_shows_each_platform_and_what_they_share(workshop: Workshop, mac: Path, name: str) -> None:
     """Shared layers are counted once; after the build, nothing is left to send."""
-    options = {"prefix": mac, "base": workshop.base, "store_dir": workshop.store, "named_platforms": BOTH}
+    options = {"prefix": mac, "base": workshop.base, "store_dir": workshop.store, "platforms": BOTH}
     planned = plan.run(plan_request(**options, reference=f"{name}:v1"), silent)
     summary = planned.summary()
     assert list(summary["images"]) == list(BOTH)
@@ -280,7 +280,7 @@ def test_the_plan_shows_each_platform_and_what_they_share(workshop: Workshop, ma
     total = sum(image["bytes_to_push"] for image in summary["images"].values())
     assert summary["bytes_to_push"] == total - summary["shared"]
     assert f"The images share layers of about {size_text(summary['shared'])}." in planned.text()
-    workshop.build(mac, named_platforms=BOTH, reference=f"{name}:v1", push=True)
+    workshop.build(mac, platforms=BOTH, reference=f"{name}:v1", push=True)
     after = plan.run(plan_request(**options, reference=f"{name}:v1"), silent)
     assert after.summary()["bytes_to_push"] == 0
     assert "platforms-replaced" not in json.dumps(after.summary())
@@ -289,10 +289,10 @@ def test_the_plan_shows_each_platform_and_what_they_share(workshop: Workshop, ma
 def test_the_layers_of_all_images_go_to_the_pool(workshop: Workshop, mac: Path, name: str, tmp_path: Path) -> None:
     """A labmate who builds for both platforms, too, makes no layer."""
     pool = f"{name}/pool"
-    workshop.build(mac, named_platforms=BOTH, reference=f"{name}/mine:v1", push=True, layer_pool=pool)
+    workshop.build(mac, platforms=BOTH, reference=f"{name}/mine:v1", push=True, layer_pool=pool)
     other = Workshop(tmp_path / "second", workshop.base)
     (tmp_path / "second").mkdir()
-    other.build(mac, named_platforms=BOTH, reference=f"{name}/theirs:v1", push=True, layer_pool=pool)
+    other.build(mac, platforms=BOTH, reference=f"{name}/theirs:v1", push=True, layer_pool=pool)
     assert not other.layers("built")
     assert finished(other).digest == finished(workshop).digest
 
@@ -302,7 +302,7 @@ def test_an_environment_that_has_changed_is_refused(workshop: Workshop, mac: Pat
     options = {"base": workshop.base, "store_dir": workshop.store}
     seen = snapshot.run(plan_request(prefix=mac, platform=BOTH[0], **options), silent)["identity"]
     (mac / "share").mkdir(exist_ok=True)
-    build = {"named_platforms": BOTH, "archive": str(workshop.folder / "x.tar"), "identity": seen}
+    build = {"platforms": BOTH, "archive": str(workshop.folder / "x.tar"), "identity": seen}
     assert (workshop.build(mac, **build).event.images or {}).keys() == set(BOTH)
     (mac / "share/new.txt").write_text("new")
     with pytest.raises(EnvironmentChanged):
@@ -311,7 +311,7 @@ def test_an_environment_that_has_changed_is_refused(workshop: Workshop, mac: Pat
 
 def test_the_progress_of_all_images_is_one(workshop: Workshop, mac: Path) -> None:
     """The total never changes, and the part that is done never falls and reaches the total."""
-    workshop.build(mac, named_platforms=BOTH, archive=str(workshop.folder / "index.tar"))
+    workshop.build(mac, platforms=BOTH, archive=str(workshop.folder / "index.tar"))
     told = [event for event in workshop.events if isinstance(event, Progress) and event.subject == "build"]
     assert len({event.total for event in told}) == 1
     assert [event.complete for event in told] == sorted(event.complete for event in told)
@@ -322,14 +322,14 @@ def test_the_progress_of_all_images_is_one(workshop: Workshop, mac: Path) -> Non
     ("options", "message", "hint"),
     [
         ({"engine": "docker"}, "The docker engine builds an image for one platform at a time", "--engine layers"),
-        ({"named_platforms": ["linux-64", "linux-mips"]}, "An image cannot be for 'linux-mips'", "linux-aarch64"),
-        ({"named_platforms": ["linux-64", "linux-s390x"]}, "An image cannot be for 'linux-s390x'", "linux-ppc64le"),
+        ({"platforms": ["linux-64", "linux-mips"]}, "An image cannot be for 'linux-mips'", "linux-aarch64"),
+        ({"platforms": ["linux-64", "linux-s390x"]}, "An image cannot be for 'linux-s390x'", "linux-ppc64le"),
         ({"archive": "docker-archive:x.tar"}, "A docker-archive has an image for one platform only", "-o FILE.tar"),
         ({"archive": "x.sif"}, "A SIF has an image for one platform only", "one SIF for each platform"),
         ({"append_platform": True}, "--append-platform is for images in a registry", "--push"),
-        ({"append_platform": True, "engine": "docker", "named_platforms": []}, "cannot add one", "--engine layers"),
+        ({"append_platform": True, "engine": "docker", "platforms": []}, "cannot add one", "--engine layers"),
         (
-            {"named_platforms": ["linux-aarch64", "linux-ppc64le"], "load": True, "reference": "x:1"},
+            {"platforms": ["linux-aarch64", "linux-ppc64le"], "load": True, "reference": "x:1"},
             "none of the images is for it",
             "--load",
         ),
@@ -339,7 +339,7 @@ def test_what_cannot_be_is_refused_before_anything_is_built(
     workshop: Workshop, mac: Path, options: Mapping[str, Any], message: str, hint: str
 ) -> None:
     """The refusal names the platform or the option, and the next step."""
-    request = {"named_platforms": list(BOTH), "archive": str(workshop.folder / "x.tar"), **options}
+    request = {"platforms": list(BOTH), "archive": str(workshop.folder / "x.tar"), **options}
     with pytest.raises(UsageError, match=message) as caught:
         workshop.build(mac, **request)
     assert hint in caught.value.hint
@@ -349,7 +349,7 @@ def test_what_cannot_be_is_refused_before_anything_is_built(
 def test_nothing_gets_the_name_if_one_platform_fails(workshop: Workshop, mac: Path, name: str, small_base: str) -> None:
     """The message names the platform that the base has no image for. The name keeps what it has: nothing."""
     with pytest.raises(BaseUnavailable, match="no image for arm64") as caught:
-        workshop.build(mac, named_platforms=BOTH, reference=f"{name}:v1", push=True, base=small_base)
+        workshop.build(mac, platforms=BOTH, reference=f"{name}:v1", push=True, base=small_base)
     assert "an image for this processor" in caught.value.hint
     with connect(name.partition("/")[0]) as registry:
         assert registry.repository(name.partition("/")[2]).head("v1") is None
@@ -358,5 +358,5 @@ def test_nothing_gets_the_name_if_one_platform_fails(workshop: Workshop, mac: Pa
 def test_a_package_without_a_build_for_one_platform_is_named(workshop: Workshop, mac: Path, name: str) -> None:
     """The message names the platform and the package."""
     with pytest.raises(NotCompatible, match="linux-ppc64le") as caught:
-        workshop.build(mac, named_platforms=["linux-64", "linux-ppc64le"], reference=f"{name}:v1", push=True)
+        workshop.build(mac, platforms=["linux-64", "linux-ppc64le"], reference=f"{name}:v1", push=True)
     assert "python" in caught.value.message

@@ -112,7 +112,7 @@ def rebased(workshop: Workshop, **options: Any) -> tuple[Finished, list[Event]]:
 
 def night(workshop: Workshop, reference: str, lockfile: Path, day: str, **options: Any) -> nightly_base.BaseResult:
     """Makes the base of a day."""
-    given = {"base": workshop.base, "store_dir": workshop.store, "named_platforms": BOTH, "trusted_repositories": ["*"]}
+    given = {"base": workshop.base, "store_dir": workshop.store, "platforms": BOTH, "trusted_repositories": ["*"]}
     asked = request(BaseRequest, reference=reference, lockfile=lockfile, **{**given, **options})
     return nightly_base.refresh(asked, day, silent)
 
@@ -121,9 +121,9 @@ def test_a_rebase_gives_the_index_that_a_build_on_the_new_base_gives(
     workshop: Workshop, lockfile: Path, name: str, newer: str
 ) -> None:
     """Each image is on the base for its platform, and has a receipt. One progress and one result end the job."""
-    workshop.build(lockfile, named_platforms=BOTH, reference=f"{name}:old", push=True)
+    workshop.build(lockfile, platforms=BOTH, reference=f"{name}:old", push=True)
     done, events = rebased(workshop, reference=f"{name}:old", base=newer, target=f"{name}:new")
-    workshop.build(lockfile, named_platforms=BOTH, reference=f"{name}:built", push=True, base=newer)
+    workshop.build(lockfile, platforms=BOTH, reference=f"{name}:built", push=True, base=newer)
     index = document(f"{name}:new")
     assert isinstance(index, Index)
     assert index.raw == document(f"{name}:built").raw
@@ -143,8 +143,8 @@ def test_a_rebase_keeps_an_image_that_another_machine_adds_meanwhile(
     workshop: Workshop, lockfile: Path, name: str, newer: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The tag is read again before it is written."""
-    workshop.build(lockfile, named_platforms=BOTH, reference=f"{name}:both", push=True)
-    workshop.build(lockfile, named_platforms=["linux-64"], reference=f"{name}:v1", push=True)
+    workshop.build(lockfile, platforms=BOTH, reference=f"{name}:both", push=True)
+    workshop.build(lockfile, platforms=["linux-64"], reference=f"{name}:v1", push=True)
     both = document(f"{name}:both")
     assert isinstance(both, Index)
     amd, arm = both.images
@@ -171,7 +171,7 @@ def test_a_base_without_one_of_the_platforms_changes_nothing(
     workshop: Workshop, lockfile: Path, name: str, small_base: str
 ) -> None:
     """The refusal names the platform."""
-    workshop.build(lockfile, named_platforms=BOTH, reference=f"{name}:v1", push=True)
+    workshop.build(lockfile, platforms=BOTH, reference=f"{name}:v1", push=True)
     before = document(f"{name}:v1").raw
     with pytest.raises(BaseUnavailable, match="arm64"):
         rebased(workshop, reference=f"{name}:v1", base=small_base)
@@ -182,7 +182,7 @@ def test_other_versions_in_an_index_are_refused_with_the_next_step(
     workshop: Workshop, lockfile: Path, name: str
 ) -> None:
     """rebase --replace is for one image, which has a digest."""
-    workshop.build(lockfile, named_platforms=BOTH, reference=f"{name}:v1", push=True)
+    workshop.build(lockfile, platforms=BOTH, reference=f"{name}:v1", push=True)
     asked = request(RebaseRequest, reference=f"{name}:v1", replace=["native=2.0"], store_dir=workshop.store)
     with pytest.raises(BadImage, match="index of images for several platforms") as caught:
         replacement.run(asked, silent)
@@ -194,7 +194,7 @@ def test_the_nightly_base_is_for_all_platforms(workshop: Workshop, lockfile: Pat
     first = night(workshop, f"{name}:v1", lockfile, "20260101")
     assert not first.rebased
     assert document(f"{name}:base-20260101").raw == document(f"{name}:latest-base").raw
-    workshop.build(lockfile, named_platforms=BOTH, reference=f"{name}:v1", push=True)
+    workshop.build(lockfile, platforms=BOTH, reference=f"{name}:v1", push=True)
     before = document(f"{name}:v1")
     second = night(workshop, f"{name}:v1", lockfile, "20260102", base=newer)
     assert (second.rebased, second.moved) == (True, f"{name}:v1")
@@ -228,7 +228,7 @@ def test_an_old_base_goes_with_its_images(workshop: Workshop, lockfile: Path, na
 @pytest.fixture
 def archived(workshop: Workshop, lockfile: Path, tmp_path: Path) -> Path:
     """An archive with an index."""
-    workshop.build(lockfile, named_platforms=BOTH, archive=str(tmp_path / "index.tar"))
+    workshop.build(lockfile, platforms=BOTH, archive=str(tmp_path / "index.tar"))
     return tmp_path / "index.tar"
 
 
@@ -236,7 +236,7 @@ def test_verify_proves_the_image_for_the_platform(
     workshop: Workshop, lockfile: Path, name: str, archived: Path
 ) -> None:
     """By default it is that of this machine. Nothing of another platform runs."""
-    workshop.build(lockfile, named_platforms=BOTH, reference=f"{name}:v1", push=True)
+    workshop.build(lockfile, platforms=BOTH, reference=f"{name}:v1", push=True)
     index = document(f"{name}:v1")
     assert isinstance(index, Index)
     for place in (f"{name}:v1", archived):
@@ -257,7 +257,7 @@ def test_verify_proves_the_image_for_the_platform(
 
 def test_inspect_lists_the_platforms(workshop: Workshop, lockfile: Path, name: str, archived: Path) -> None:
     """The description is that of the image for the platform; the digests of all images are there."""
-    workshop.build(lockfile, named_platforms=BOTH, reference=f"{name}:v1", push=True)
+    workshop.build(lockfile, platforms=BOTH, reference=f"{name}:v1", push=True)
     index = document(f"{name}:v1")
     assert isinstance(index, Index)
     images = dict(zip(BOTH, (str(image.digest) for image in index.images), strict=True))
@@ -275,7 +275,7 @@ def test_inspect_lists_the_platforms(workshop: Workshop, lockfile: Path, name: s
 
 def test_diff_and_licenses_read_the_image_for_the_platform(workshop: Workshop, lockfile: Path, name: str) -> None:
     """An image of the index is what the lock file has for its platform. The index is known by its digest, too."""
-    workshop.build(lockfile, named_platforms=BOTH, reference=f"{name}:v1", push=True)
+    workshop.build(lockfile, platforms=BOTH, reference=f"{name}:v1", push=True)
     digest = str(document(f"{name}:v1").descriptor.digest)
     for platform in BOTH:
         for image in (f"{name}:v1", digest):
@@ -298,7 +298,7 @@ def test_an_engine_pulls_the_image_of_its_machine(
     workshop: Workshop, lockfile: Path, name: str, docker_client: docker.DockerClient
 ) -> None:
     """Docker itself chooses, by default and by --platform. --load gives the engine the image for this machine."""
-    workshop.build(lockfile, named_platforms=BOTH, reference=f"{name}:v1", push=True)
+    workshop.build(lockfile, platforms=BOTH, reference=f"{name}:v1", push=True)
     index = document(f"{name}:v1")
     assert isinstance(index, Index)
     configs = [image.config.digest for one in index.images if isinstance(image := at(name, one), Manifest)]
@@ -307,10 +307,10 @@ def test_an_engine_pulls_the_image_of_its_machine(
         for platform, processor, config in ((None, "amd64", configs[0]), ("linux/arm64", "arm64", configs[1])):
             pulled = docker_client.images.pull(name, "v1", platform=platform)
             assert (pulled.attrs["Architecture"], pulled.id) == (processor, str(config))
-        workshop.build(lockfile, named_platforms=BOTH, reference=loaded, load=True)
+        workshop.build(lockfile, platforms=BOTH, reference=loaded, load=True)
         assert docker_client.images.get(loaded).id == str(configs[0])
         docker_client.images.remove(loaded, force=True)
-        wanted = {"reference": loaded, "archive": str(workshop.folder / "index.tar"), "named_platforms": BOTH}
+        wanted = {"reference": loaded, "archive": str(workshop.folder / "index.tar"), "platforms": BOTH}
         done = workshop.build(lockfile, **wanted).event
         command = share_commands(build_request(lockfile=lockfile, **wanted), done)[0].text.splitlines()[0]
         small_image.run(*shlex.split(command.replace("copy ", f"copy --dest-daemon-host {os.environ['DOCKER_HOST']} ")))
@@ -327,15 +327,15 @@ def at(name: str, image: Descriptor) -> Manifest | Index:
 
 def test_an_update_is_stacked_on_the_image_of_its_platform(workshop: Workshop, lockfile: Path, name: str) -> None:
     """With --stack, each image keeps the layers that the index has for its platform."""
-    workshop.build(lockfile, named_platforms=BOTH, reference=f"{name}:v1", push=True)
+    workshop.build(lockfile, platforms=BOTH, reference=f"{name}:v1", push=True)
     before = document(f"{name}:v1")
     text = lockfile.read_text()
     other = json.loads(text)
     other["package"] = [one for one in other["package"] if one["name"] == "shared"]
     smaller = workshop.folder / "smaller.yml"
     smaller.write_text(json.dumps(other))
-    workshop.build(smaller, named_platforms=BOTH, reference=f"{name}:v2", push=True)
-    workshop.build(lockfile, named_platforms=BOTH, reference=f"{name}:v2", push=True, stack=True)
+    workshop.build(smaller, platforms=BOTH, reference=f"{name}:v2", push=True)
+    workshop.build(lockfile, platforms=BOTH, reference=f"{name}:v2", push=True, stack=True)
     stacked = document(f"{name}:v2")
     assert isinstance(before, Index)
     assert isinstance(stacked, Index)
@@ -367,6 +367,3 @@ def test_the_command_line_takes_several_platforms(
     assert document(f"{name}:v1").raw == document(f"{name}:v2").raw
     seen = run("inspect", "--platform", "linux-aarch64", f"{name}:v1", "--json")
     assert (seen.json["platform"], seen.json["images"]) == ("linux/arm64", two.json["images"])
-    refused = run("snapshot", "--lockfile", lockfile, *both, *base)
-    assert refused.status == 2
-    assert "A snapshot is for one platform" in refused.err

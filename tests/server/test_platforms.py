@@ -10,6 +10,7 @@ import pytest
 from jupyter_condabuild.conda.cross.solver import Solver
 from tests.parts.channel import platforms
 from tests.parts.channel.channel import Channel
+from tests.parts.small_image import two_platforms
 from tests.server.conftest import Api
 from tests.server.test_answers import asked
 from tests.server.test_builds import check
@@ -91,6 +92,28 @@ async def test_the_build_is_that_of_the_snapshot(api: Api, mac: Path) -> None:
     assert ended["error"]["code"] == "environment_changed"
 
 
+async def test_a_build_makes_images_for_several_platforms(
+    api: Api, mac: Path, tmp_path: Path, jp_root_dir: Path
+) -> None:
+    """The history shows them. The same build joins; a build for another selection of platforms is another build."""
+    base = two_platforms(jp_root_dir / "two.tar").replace(f"{jp_root_dir}/", "")
+    body = {"prefix": str(mac), "base": base, "archive": "mac.tar", "platforms": ["linux-64", "linux-aarch64"]}
+    report = await asked(api, "snapshots", {"prefix": str(mac), "platforms": body["platforms"]}, "Snapshot")
+    started = await api("POST", "condabuild/builds", {**body, "identity": report["identity"]})
+    assert started.status == 201, started.body
+    joined = await api("POST", "condabuild/builds", {**body, "identity": report["identity"]})
+    other = await api("POST", "condabuild/builds", {**body, "platforms": ["linux-64"], "archive": "one.tar"})
+    assert joined.json["id"] == started.json["id"] != other.json["id"]
+    build = await api.ended(started.json["id"])
+    check(build, "Build")
+    assert (build["state"], build["request"]["platforms"]) == ("finished", body["platforms"])
+    assert list(build["result"]["images"]) == body["platforms"]
+    single = await api.ended(other.json["id"])
+    assert (single["request"]["platforms"], single["result"]["images"]) == (["linux-64"], None)
+    refused = await api("POST", "condabuild/builds", {**body, "engine": "docker"})
+    assert (refused.status, error_of(refused)) == (422, "usage")
+
+
 class TestWithPlatforms:
     """A server whose settings name platforms."""
 
@@ -99,10 +122,11 @@ class TestWithPlatforms:
         """The first is that of the base."""
         return {**config, "platforms": ["linux-64", "linux-aarch64"]}
 
-    async def test_the_first_platform_is_taken(self, api: Api, mac: Path, rattler_prefix: Path) -> None:
+    async def test_a_snapshot_is_for_all(self, api: Api, mac: Path, rattler_prefix: Path) -> None:
         """For environments that no image can have, and for no others."""
         report = await asked(api, "snapshots", {"prefix": str(mac)}, "Snapshot")
         assert report["substitution"]["platform"] == "linux-64"
+        assert [table["platform"] for table in report["other_substitutions"]] == ["linux-aarch64"]
         report = await asked(api, "snapshots", {"prefix": str(rattler_prefix)}, "Snapshot")
         assert report["substitution"] is None
         status = (await api("GET", "condabuild/status?probes=false")).json

@@ -92,6 +92,11 @@ def name_of(prefix: Path) -> str:
     return "base" if (prefix / "condabin").is_dir() else prefix.name
 
 
+def platform_of(prefix: Path) -> str:
+    """Returns the platform of an environment, without its other metadata. Raises NotAPrefix or BrokenRecord."""
+    return _platform(_records(prefix)[0])
+
+
 def _platform(records: Iterable[PrefixRecord]) -> str:
     """Returns the subdir of most packages. If all packages are noarch, returns the Linux subdir of this machine."""
     subdirs = Counter(record.subdir for record in records if record.subdir != "noarch")

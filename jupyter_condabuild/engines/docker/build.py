@@ -64,7 +64,7 @@ def build(request: BuildRequest, job: JobContext) -> Finished:
     started = time.monotonic()
     if request.push and request.signing_key:  # the engine makes the image visible before the receipt is signed
         ssh.sign(b"", request.signing_key)
-    inputs = read_inputs(request, job)
+    inputs = read_inputs(request, job, of_base=True)
     if inputs.environment is None:
         check_build_tools(inputs.lockfile, job.report)
         packages = inputs.lockfile.conda

@@ -81,7 +81,7 @@ def _build(
         )
         attempt.callback(lambda: wait((base_future, destination_future), GRACE_SECONDS))
         verified = verified_packages.read(job.store, request.prefix) if request.prefix else {}
-        inputs = read_inputs(request, job, scan, verified)
+        inputs = read_inputs(request, job, scan, verified, of_base=True)
         if request.prefix and inputs.drift is not None:
             verified_packages.keep(job.store, request.prefix, inputs.drift.verified)
         with job.phase("base"):

@@ -427,7 +427,7 @@ export interface components {
             registry: string;
             engine: components["schemas"]["Engine"];
             base_image: string;
-            /** @description The platforms for which environments of macOS and Windows are solved again. The first is taken for a request without `platform`. */
+            /** @description The platforms of the image of an environment of macOS or Windows, for a request without `platform` and `platforms`. Several make one name for an image of each. */
             platforms: string[];
             cache_from: string[];
             max_concurrent_builds: number;
@@ -494,6 +494,8 @@ export interface components {
             installer_image?: string;
             /** @description If it is not the environment's, the packages are solved again: `substitution` says what changes. */
             platform?: string;
+            /** @description The platforms of several images with one name, if `platform` is empty: the snapshot is that of the first one, and `other_substitutions` has the tables of the others. */
+            platforms?: string[];
             cuda?: string;
             strict_versions?: components["schemas"]["Closeness"];
             leave_out?: string[];
@@ -619,6 +621,8 @@ export interface components {
             outside: components["schemas"]["OutsidePlace"][];
             /** @description What changes, if the environment is for another platform than the image. */
             substitution: components["schemas"]["Substitution"] | null;
+            /** @description What changes for each other platform, if the request is for several: `digest`, `identity`, `conda`, `pip` and `plan` are those of the first one, and `warnings` those of all. */
+            other_substitutions: components["schemas"]["Substitution"][];
             warnings: components["schemas"]["Warning"][];
             plan: components["schemas"]["Plan"];
         };
@@ -786,10 +790,12 @@ export interface components {
             /** @description The image in which the installer runs. */
             installer_image?: string;
             /**
-             * @description The platform of the image, such as linux-aarch64. If the source does not have it, the packages are solved again, and the log of the build says what changes. Default: the environment's, or the Linux platform of the server's processor if the lock file has several; for macOS and Windows the first of the setting `platforms`.
+             * @description The platform of the image, such as linux-aarch64. If the source does not have it, the packages are solved again, and the log of the build says what changes. Default: the environment's, or the Linux platform of the server's processor if the lock file has several; for macOS and Windows those of the setting `platforms`, else that of the base.
              * @default
              */
             platform?: string;
+            /** @description The platforms of several images that get one name, an image index, if `platform` is empty. For the layers engine, which makes the images one after the other. Default: none; for macOS and Windows the setting `platforms`. */
+            platforms?: string[];
             /**
              * @description Another platform: the version of CUDA whose driver the packages may count on, such as 12.4. Default: that of the environment's packages.
              * @default
@@ -878,6 +884,7 @@ export interface components {
             installer?: components["schemas"]["Installer"];
             installer_image?: string;
             platform?: string;
+            platforms?: string[];
             cuda?: string;
             strict_versions?: components["schemas"]["Closeness"];
             leave_out?: string[];
@@ -1165,6 +1172,7 @@ export interface components {
             installer: components["schemas"]["Installer"];
             installer_image: string;
             platform: string;
+            platforms: string[];
             cuda: string;
             strict_versions: components["schemas"]["Closeness"];
             leave_out: string[];

@@ -309,8 +309,8 @@ export class Environment {
     const form = { ...before, ...change };
     this.store.set({ form });
     if (!isSameTarget(form, before)) {
-      const { platform, strictVersions, leaveOut } = form;
-      this.targets.set(keyOf(subject), { platform, strictVersions, leaveOut });
+      const { platforms, strictVersions, leaveOut } = form;
+      this.targets.set(keyOf(subject), { platforms, strictVersions, leaveOut });
       clearTimeout(this.typing);
       void this.read();
       return;

@@ -1,40 +1,63 @@
-/** The platform of the image, if it is not the environment's: what is asked for, and what becomes of the packages there. */
+/** The platforms of the image, if they are not the environment's: what is asked for, and what becomes of the packages there. */
 
-import type { SnapshotRequest, SubstitutedPackage, Substitution } from '../api/contract';
+import type { Snapshot, SnapshotRequest, SubstitutedPackage, Substitution } from '../api/contract';
 
 export type Closeness = NonNullable<SnapshotRequest['strict_versions']>;
 
 export interface Target {
-  /** Empty for the environment's platform, or for the one that the server's settings name. */
-  platform: string;
+  /** Empty for the environment's platform, or for those that the server's settings name. Several get one name. */
+  platforms: readonly string[];
   /** Packages that are further from the environment's are refused; empty if none are. */
   strictVersions: Closeness | '';
   /** The names of packages that the image can do without. */
   leaveOut: readonly string[];
 }
 
-export const OWN_PLATFORM: Target = { platform: '', strictVersions: '', leaveOut: [] };
+export const OWN_PLATFORM: Target = { platforms: [], strictVersions: '', leaveOut: [] };
 
-/** The platforms of images. */
-export const PLATFORMS: readonly string[] = ['linux-64', 'linux-aarch64', 'linux-ppc64le'];
+/** The platforms that a person chooses from. */
+export const CHOICES: readonly (readonly string[])[] = [['linux-64'], ['linux-aarch64'], ['linux-ppc64le'], ['linux-64', 'linux-aarch64']];
+
+type Members = Pick<SnapshotRequest, 'platform' | 'platforms' | 'strict_versions' | 'leave_out'>;
 
 /** The members of a request. */
-export function targetMembers({ platform, strictVersions, leaveOut }: Target): Pick<SnapshotRequest, 'platform' | 'strict_versions' | 'leave_out'> {
+export function targetMembers({ platforms, strictVersions, leaveOut }: Target): Members {
   return {
-    ...(platform && { platform }),
+    ...(platforms.length === 1 && { platform: platforms[0] }),
+    ...(platforms.length > 1 && { platforms: [...platforms] }),
     ...(strictVersions && { strict_versions: strictVersions }),
     ...(leaveOut.length && { leave_out: [...leaveOut] })
   };
 }
 
 /** The target of an earlier request. */
-export function targetOf({ platform, strict_versions, leave_out }: Pick<SnapshotRequest, 'platform' | 'strict_versions' | 'leave_out'>): Target {
+export function targetOf({ platform, platforms, strict_versions, leave_out }: Members): Target {
   const strictVersions = strict_versions && strict_versions !== 'as-requested' ? strict_versions : '';
-  return { platform: platform ?? '', strictVersions, leaveOut: leave_out ?? [] };
+  return { platforms: platform ? [platform] : (platforms ?? []), strictVersions, leaveOut: leave_out ?? [] };
 }
 
 export function isSameTarget(one: Target, other: Target): boolean {
   return JSON.stringify(targetMembers(one)) === JSON.stringify(targetMembers(other));
+}
+
+/** What becomes of the packages on each platform. An environment's own platform has no table. */
+export function tablesOf({ substitution, other_substitutions }: Snapshot): Substitution[] {
+  return [...(substitution ? [substitution] : []), ...other_substitutions];
+}
+
+/** The platform of an environment. */
+export function ownPlatform(snapshot: Snapshot): string {
+  return tablesOf(snapshot)[0]?.from ?? snapshot.platform;
+}
+
+/** The platforms to offer first where a snapshot needs some: those of the form, or of the settings. */
+export function preselected({ platforms }: Target, settings: readonly string[]): readonly string[] {
+  return [platforms, settings, ['linux-64']].find(names => names.length) ?? [];
+}
+
+/** The platforms of a snapshot: those that a person chose, or that the settings name. */
+export function platformsOf(snapshot: Snapshot, { platforms }: Target): readonly string[] {
+  return platforms.length ? platforms : [snapshot.platform, ...snapshot.other_substitutions.map(table => table.platform)];
 }
 
 const LOOK: readonly SubstitutedPackage['level'][] = ['missing', 'as-requested', 'same-minor', 'left-out'];

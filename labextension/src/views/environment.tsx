@@ -133,7 +133,7 @@ export function NoEnvironment(props: { state: PanelState }): JSX.Element {
         <Notice kind={needsPlatform || snapshotFault.code === 'not_a_conda_kernel' ? 'info' : 'error'} fault={needsPlatform ? { ...snapshotFault, hint: '' } : snapshotFault}>
           {!needsPlatform && <Link onClick={() => void model.readEnvironment()}>{trans.__('Try again')}</Link>}
         </Notice>
-        {(needsPlatform || form.platform) && <PlatformChoice state={props.state} />}
+        {(needsPlatform || form.platforms.length > 0) && <PlatformChoice state={props.state} />}
         <OtherEnvironments state={props.state} />
       </>
     );

@@ -17,7 +17,7 @@ import { History } from './history';
 import { Licenses } from './licenses';
 import { Link, Notice } from './parts';
 import { OtherWays, Plan } from './plan';
-import { Substitution } from './platform';
+import { Substitutions } from './platform';
 import { Running } from './running';
 import { Start } from './start';
 import { Verified } from './verified';
@@ -111,7 +111,7 @@ function EnvironmentAndHistory({ state }: { state: PanelState }): JSX.Element {
       {state.snapshot ? (
         <>
           <Contents snapshot={state.snapshot} state={state} />
-          {state.snapshot.substitution && <Substitution state={state} table={state.snapshot.substitution} />}
+          <Substitutions state={state} snapshot={state.snapshot} />
           <Licenses licenses={state.licenses} />
           <Warnings snapshot={state.snapshot} state={state} />
           <Destination state={state} />

@@ -1,11 +1,11 @@
 /** An environment of another platform than the image: the choice of the platform, and what becomes of the packages. */
 
 import type { TranslationBundle } from '@jupyterlab/translation';
-import React, { useId, useState } from 'react';
+import React, { useId, useState, type ReactNode } from 'react';
 
-import type { SubstitutedPackage, Substitution as Table } from '../api/contract';
+import type { Snapshot, SubstitutedPackage, Substitution as Table } from '../api/contract';
 import type { PanelState } from '../model/state';
-import { PLATFORMS, toLookAt, versionsOf, type Closeness } from '../model/target';
+import { CHOICES, ownPlatform, platformsOf, preselected, tablesOf, toLookAt, versionsOf, type Closeness } from '../model/target';
 import { useSurroundings } from './context';
 import { Opener } from './opener';
 import { Link, Section } from './parts';
@@ -14,7 +14,7 @@ import { Link, Section } from './parts';
 export function PlatformChoice(props: { state: PanelState }): JSX.Element {
   const { model, trans } = useSurroundings();
   const { form, reading, status } = props.state;
-  const [platform, setPlatform] = useState(form.platform || status?.settings.platforms[0] || 'linux-64');
+  const [platforms, setPlatforms] = useState(preselected(form, status?.settings.platforms ?? []));
   const [names, setNames] = useState(form.leaveOut.join(' '));
   return (
     <Section title={trans.__('Packages for Linux')}>
@@ -26,20 +26,16 @@ export function PlatformChoice(props: { state: PanelState }): JSX.Element {
         onSubmit={event => {
           event.preventDefault();
           const leaveOut = names.split(/[\s,]+/).filter(Boolean);
-          if (platform === form.platform && leaveOut.join() === form.leaveOut.join()) {
+          if (platforms.join() === form.platforms.join() && leaveOut.join() === form.leaveOut.join()) {
             void model.readEnvironment();
           } else {
-            model.edit({ platform, leaveOut });
+            model.edit({ platforms, leaveOut });
           }
         }}
       >
         <label className="jp-CondaBuild-field">
           <span>{trans.__('Platform')}</span>
-          <select value={platform} onChange={event => setPlatform(event.target.value)}>
-            {PLATFORMS.map(name => (
-              <option key={name}>{name}</option>
-            ))}
-          </select>
+          <Choices chosen={platforms} own="" choose={setPlatforms} />
         </label>
         <label className="jp-CondaBuild-field">
           <span>{trans.__('Leave out')}</span>
@@ -64,29 +60,56 @@ export function PlatformField(props: { state: PanelState }): JSX.Element | null 
   if (!snapshot) {
     return null;
   }
-  const own = snapshot.substitution?.from ?? snapshot.platform;
-  const names = PLATFORMS.includes(own) ? PLATFORMS : [own, ...PLATFORMS];
+  const own = ownPlatform(snapshot);
   return (
     <label className="jp-CondaBuild-field">
       <span>{trans.__('Platform')}</span>
-      <select
-        value={form.platform || snapshot.platform}
-        onChange={event => model.edit({ platform: event.target.value === own ? '' : event.target.value })}
-      >
-        {names.map(name => (
-          <option key={name} value={name} disabled={!name.startsWith('linux-')}>
-            {name === own ? trans.__('%1: the environment’s', name) : name}
-          </option>
-        ))}
-      </select>
+      <Choices
+        chosen={platformsOf(snapshot, form)}
+        own={own}
+        choose={platforms => model.edit({ platforms: platforms.join() === own ? [] : platforms })}
+      />
     </label>
   );
 }
 
-/** What becomes of each package: the counts first, then the packages that need a look, then all others if asked for. */
-export function Substitution(props: { state: PanelState; table: Table }): JSX.Element {
-  const { model, trans } = useSurroundings();
-  const { form } = props.state;
+function Choices(props: { chosen: readonly string[]; own: string; choose: (platforms: readonly string[]) => void }): JSX.Element {
+  const { trans } = useSurroundings();
+  const { chosen, own } = props;
+  const values = new Map([[own], ...CHOICES, chosen].filter(names => names.join()).map(names => [names.join(), names]));
+  const text = (names: readonly string[]): string => {
+    if (names.length === 2) {
+      return trans.__('%1 and %2 (one name for both)', ...names);
+    }
+    return names.join() === own ? trans.__('%1: the environment’s', own) : names.join(', ');
+  };
+  return (
+    <select value={chosen.join()} onChange={event => props.choose(values.get(event.target.value) ?? [])}>
+      {[...values].map(([value, names]) => (
+        <option key={value} value={value} disabled={!names.every(name => name.startsWith('linux-'))}>
+          {text(names)}
+        </option>
+      ))}
+    </select>
+  );
+}
+
+/** What becomes of each package on each platform. The first table has what a person may decide for all. */
+export function Substitutions(props: { state: PanelState; snapshot: Snapshot }): JSX.Element {
+  return (
+    <>
+      {tablesOf(props.snapshot).map((table, number) => (
+        <Substitution key={table.platform} table={table}>
+          {number === 0 && <Decisions state={props.state} />}
+        </Substitution>
+      ))}
+    </>
+  );
+}
+
+/** The counts first, then the packages that need a look, then all others if asked for. */
+function Substitution(props: { table: Table; children: ReactNode }): JSX.Element {
+  const { trans } = useSurroundings();
   const { table } = props;
   const [open, setOpen] = useState(false);
   const id = useId();
@@ -96,6 +119,22 @@ export function Substitution(props: { state: PanelState; table: Table }): JSX.El
     <Section title={label}>
       <p>{countsText(trans, table)}</p>
       {rows.length > 0 && <Rows label={trans.__('Packages that need your look')} rows={rows} table={table} />}
+      {props.children}
+      <Opener open={open} setOpen={setOpen} controls={id}>
+        {open ? trans.__('Hide all packages') : trans.__('Show all packages')}
+      </Opener>
+      <div id={id} hidden={!open}>
+        {open && <Rows label={trans.__('All packages')} rows={table.packages} table={table} />}
+      </div>
+    </Section>
+  );
+}
+
+function Decisions(props: { state: PanelState }): JSX.Element {
+  const { model, trans } = useSurroundings();
+  const { form } = props.state;
+  return (
+    <>
       {form.leaveOut.map(name => (
         <p key={name} className="jp-CondaBuild-quiet">
           {trans.__('Left out: %1', name)}{' '}
@@ -113,13 +152,7 @@ export function Substitution(props: { state: PanelState; table: Table }): JSX.El
           <option value="same-build">{trans.__('the same build only')}</option>
         </select>
       </label>
-      <Opener open={open} setOpen={setOpen} controls={id}>
-        {open ? trans.__('Hide all packages') : trans.__('Show all packages')}
-      </Opener>
-      <div id={id} hidden={!open}>
-        {open && <Rows label={trans.__('All packages')} rows={table.packages} table={table} />}
-      </div>
-    </Section>
+    </>
   );
 }
 
