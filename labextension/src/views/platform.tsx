@@ -158,9 +158,10 @@ function Decisions(props: { state: PanelState }): JSX.Element {
 
 function Rows(props: { label: string; rows: readonly SubstitutedPackage[]; table: Table }): JSX.Element {
   const { trans } = useSurroundings();
+  const label = `${props.label}: ${props.table.platform}`;
   return (
-    <div className="jp-CondaBuild-table jp-mod-reasons" tabIndex={0} role="region" aria-label={props.label}>
-      <table aria-label={props.label}>
+    <div className="jp-CondaBuild-table jp-mod-reasons" tabIndex={0} role="region" aria-label={label}>
+      <table aria-label={label}>
         <thead>
           <tr>
             <th scope="col">{trans.__('Package')}</th>

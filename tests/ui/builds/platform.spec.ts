@@ -23,8 +23,12 @@ test('the packages of a Mac: a platform, a table, and an image for Linux', async
   await panel.width(300);
   await panel.inOrder();
   await panel.picture('platform');
+  await choice.getByRole('combobox', { name: 'Platform' }).selectOption('linux-64 and linux-aarch64 (one name for both)');
   await choice.getByRole('button', { name: 'Find the packages' }).click();
 
+  const other = panel.node.getByRole('region', { name: 'From osx-arm64 to linux-aarch64', exact: true });
+  await expect(other.getByText('of 5 the same build')).toBeVisible({ timeout: 60_000 });
+  await panel.inOrder();
   const table = panel.node.getByRole('region', { name: 'From osx-arm64 to linux-64', exact: true });
   await expect(table.getByText('of 5 the same build')).toBeVisible({ timeout: 60_000 });
   await expect(table.getByRole('row', { name: /^libcxx .*the C\+\+ library of macOS$/ })).toBeVisible();
@@ -35,6 +39,11 @@ test('the packages of a Mac: a platform, a table, and an image for Linux', async
   await expect(table.getByRole('row', { name: /^tqdm .*the same build$/ })).toBeVisible();
   await panel.inOrder();
 
+  await panel.button(/Options/).click();
+  const field = panel.node.getByRole('combobox', { name: 'Platform' });
+  await expect(field).toHaveValue('linux-64,linux-aarch64');
+  await field.selectOption('linux-64');
+  await expect(other).toBeHidden({ timeout: 60_000 });
   await panel.go.click();
   await expect(panel.node.getByRole('heading', { name: /Ready|Share/ }).first()).toBeVisible({ timeout: 120_000 });
   const { builds } = (await (await stage.ask('GET', 'builds?limit=1')).json()) as { builds: { state: string; request: { platform: string } }[] };
