@@ -13,6 +13,8 @@ from jupyter_condabuild.oci.index import platform_text
 PLATFORMS = {"linux-64": "amd64", "linux-aarch64": "arm64", "linux-ppc64le": "ppc64le"}
 """The platforms that an image can be for, by conda's name, and the GOARCH names of their processors."""
 
+_OF_DOCKER = {f"linux/{processor}": name for name, processor in PLATFORMS.items()}
+
 _MACHINES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64", "ppc64le": "ppc64le"}
 
 
@@ -35,13 +37,18 @@ def check_names(names: Iterable[str]) -> None:
     """Raises UsageError for a platform that an image cannot be for."""
     for name in names:
         if name not in PLATFORMS:
-            raise UsageError(f"An image cannot be for {name[:40]!r}.", f"Choose from {', '.join(PLATFORMS)}.")
+            hint = f"Write {_OF_DOCKER[name]}." if name in _OF_DOCKER else f"Choose from {', '.join(PLATFORMS)}."
+            raise UsageError(f"An image cannot be for {name[:40]!r}.", hint)
 
 
 def architecture_of(name: str) -> str:
-    """Returns the GOARCH name of a platform's processor; empty for an empty name. Raises UsageError."""
+    """Returns the GOARCH name of a platform's processor; empty for an empty name. Raises UsageError.
+
+    Docker's name of a platform is taken, too: `linux/arm64`, as errors about images name it.
+    """
     if not name:
         return ""
+    name = _OF_DOCKER.get(name, name)
     check_names([name])
     return PLATFORMS[name]
 

@@ -24,12 +24,11 @@ from typing import Any, NoReturn
 
 from jupyter_condabuild.errors import CondaBuildError, EngineFault, UsageError, from_os_error
 from jupyter_condabuild.files import read_regular
-from jupyter_condabuild.image.paths import PREFIX, TOOLS
 from jupyter_condabuild.oci.engine.containers import Container, ContainerOptions, remove_abandoned
 from jupyter_condabuild.oci.engine.daemon import Daemon
 from jupyter_condabuild.receive.attachment import frames
-from jupyter_condabuild.receive.kernelspecs import CONNECTION_FILE, ImageKernel, read
-from jupyter_condabuild.receive.local_engine import has_gpu, refuse_remote, said_without_gpus
+from jupyter_condabuild.receive.kernelspecs import CONNECTION_FILE, ImageKernel, read, refuse_hiding
+from jupyter_condabuild.receive.local_engine import has_gpu, refuse_named, refuse_remote, said_without_gpus
 from jupyter_condabuild.receive.relay import CHANNELS, Address, Relay, addresses
 from jupyter_condabuild.system import owners
 from jupyter_condabuild.system.process_tree import ask_to_end
@@ -52,8 +51,6 @@ exec "$@" </dev/null
 """
 """Runs a command that is killed when the input ends. The loop is no child of the command, so a kernel leaves it."""
 
-_SYSTEM = frozenset(map(Path, ("/", "/bin", "/dev", "/etc", "/lib", "/lib64", "/opt", "/run", "/sbin", "/usr", "/var")))
-_SPECIAL = tuple(map(Path, ("/proc", "/sys", "/dev", PREFIX, TOOLS)))
 _MOST_BYTES = 1 << 16
 _KILLED = 137
 """The exit status of a program that was killed: 128 and the number of the signal (signal(7))."""
@@ -88,7 +85,8 @@ def run(kernel: ImageKernel, connection_file: Path, folder: Path) -> int:
     Raises UsageError, EngineUnavailable, EngineFault, StoreError.
     """
     connection = _read_connection(connection_file)
-    _refuse_hiding(folder)
+    refuse_hiding(folder)
+    refuse_named(kernel.docker_host, folder)
     with Relay(addresses(connection)) as relay, Daemon.connect(kernel.docker_host or None) as daemon:
         refuse_remote(daemon.where, folder)
         remove_abandoned(daemon)
@@ -156,15 +154,6 @@ def _read_connection(file: Path) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
         raise UsageError(f"The connection file {file} has no JSON object.")
     return value
-
-
-def _refuse_hiding(folder: Path) -> None:
-    """Raises UsageError for a folder that would hide the image's own files in the container."""
-    if folder in _SYSTEM or any(folder.is_relative_to(place) for place in _SPECIAL):
-        raise UsageError(
-            f"A kernel of an image cannot work in {folder}: the folder would hide files of the image.",
-            "Put the notebook into a folder of your own.",
-        )
 
 
 def _image(kernel: ImageKernel, daemon: Daemon) -> str:

@@ -82,7 +82,10 @@ class Kernels:
             return "No kernel of an image is installed. Install one: jupyter condabuild kernel install REFERENCE"
         lines = []
         for row in self.rows:
-            lines.append(f"{self.done}{row.installed.title} ({row.installed.name}), {row.installed.kernel.digest[:19]}")
+            kernel = row.installed.kernel
+            lines.append(
+                f"{self.done}{row.installed.title} ({row.installed.name}): {kernel.reference}, {kernel.digest[:19]}"
+            )
             lines += [f"  {row.news}"] if row.news else []
         return "\n".join(lines)
 
@@ -100,6 +103,8 @@ def install(request: KernelInstallRequest, report: Report, ask: Ask) -> Kernels:
             "A kernel of an image needs Linux or macOS: a container cannot have the folders of Windows at their paths.",
             "Run the image instead: jupyter condabuild run. Or use the command in WSL.",
         )
+    for folder in request.folder:
+        kernelspecs.refuse_hiding(Path(folder).resolve())
     with open_job(request, report) as job:
         daemon = job.keep(local_engine(request, kernelspecs.kernels_folder(), ("jupyter", "kernel")))
         found = inspect(request, job)
@@ -116,16 +121,18 @@ def show(request: KernelListRequest, report: Report) -> Kernels:
 
 
 def remove(request: KernelRemoveRequest) -> Kernels:
-    """Removes the kernels of an image. Raises UsageError if none is installed, StoreError."""
-    found = [one for one in kernelspecs.installed() if _location(one) == request.reference]
+    """Removes the kernels of an image, or the kernel of a name. Raises UsageError if none is installed, StoreError."""
+    named = request.reference
+    short = named.reference.repository.removeprefix("library/") if named and named.kind == "registry" else ""
+    found = [one for one in kernelspecs.installed() if one.name == short or _location(one) == named]
     if not found:
         raise UsageError(
             f"No kernel of {request.reference} is installed.", "List the installed ones: jupyter condabuild kernel list"
         )
     for one in found:
         kernelspecs.remove(one)
-    image = found[0].kernel.image[:19]
-    return Kernels("Removed ", tuple(Row(one, f"The engine keeps the image: docker image rm {image}") for one in found))
+    news = f"The engine may keep the image: docker image rm {found[0].kernel.image[:19]}"
+    return Kernels("Removed ", tuple(Row(one, news) for one in found))
 
 
 def _install(request: KernelInstallRequest, found: Inspection, daemon: Daemon, job: JobContext) -> Iterator[Row]:

@@ -18,6 +18,7 @@ from typing import Any, Self
 from jupyter_condabuild.conda.prefix.kernel import CONTAINER_KERNEL
 from jupyter_condabuild.errors import UsageError, from_os_error
 from jupyter_condabuild.files import read_regular, write_whole
+from jupyter_condabuild.image.paths import PREFIX, TOOLS
 
 MEMBER = "condabuild"
 """The member of a kernelspec's metadata with the fields of `ImageKernel`."""
@@ -27,6 +28,10 @@ CONNECTION_FILE = "{connection_file}"
 
 _MODULE = ("-P", "-m", CONTAINER_KERNEL)
 """-P: the folder of the notebook, in which kernels write, is no place for modules that run outside of the container."""
+
+_EXACTLY = frozenset(map(Path, ("/", "/home", "/opt", "/run", "/var")))
+_BELOW = ("/bin", "/boot", "/dev", "/etc", "/lib", "/lib32", "/lib64", "/proc", "/sbin", "/sys", "/usr", PREFIX, TOOLS)
+"""Folders of an image that a folder of this machine would hide, alone or with all folders in them."""
 
 _MOST_JSON = 1 << 20
 _NOT_IN_A_NAME = re.compile(r"[^a-z0-9.-]+")
@@ -98,6 +103,15 @@ def name_of(reference: str, kernel: str) -> str:
     """Returns the name of the kernelspec for a kernel of an image: the same for the same image, another for others."""
     readable = _NOT_IN_A_NAME.sub("-", reference.rpartition("/")[2].lower()).strip("-.")[:60]
     return f"{readable}-{sha256(f'{reference} {kernel}'.encode()).hexdigest()[:8]}"
+
+
+def refuse_hiding(folder: Path) -> None:
+    """Raises UsageError for a folder that would hide the image's own files in the container."""
+    if folder in _EXACTLY or any(folder.is_relative_to(place) for place in _BELOW):
+        raise UsageError(
+            f"A kernel of an image cannot have {folder}: the folder would hide files of the image.",
+            "Put the notebook and its data into a folder of your own.",
+        )
 
 
 def read(file: Path) -> ImageKernel:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -31,6 +32,7 @@ def local_engine(request: InspectRequest, folder: Path, command: Sequence[str] =
 
     Raises EngineUnavailable, UsageError.
     """
+    refuse_named(request.docker_host, folder)
     try:
         daemon = Daemon.connect(request.docker_host or None)
     except EngineUnavailable as error:
@@ -49,6 +51,12 @@ def local_engine(request: InspectRequest, folder: Path, command: Sequence[str] =
         daemon.close()
         raise
     return daemon
+
+
+def refuse_named(docker_host: str, folder: Path) -> None:
+    """Raises UsageError as `refuse_remote` does for the engine that the settings name, before a connection to it."""
+    if named := docker_host or os.environ.get("DOCKER_HOST", ""):
+        refuse_remote(named, folder)
 
 
 def refuse_remote(where: str, folder: Path) -> None:

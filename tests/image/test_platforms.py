@@ -6,7 +6,8 @@ import platform
 
 import pytest
 
-from jupyter_condabuild.image.platforms import PLATFORMS, host_architecture, runs_here
+from jupyter_condabuild.errors import UsageError
+from jupyter_condabuild.image.platforms import PLATFORMS, architecture_of, check_names, host_architecture, runs_here
 
 
 @pytest.mark.parametrize(
@@ -27,3 +28,11 @@ def test_only_linux_runs_the_programs_of_linux(monkeypatch: pytest.MonkeyPatch) 
     assert [name for name in PLATFORMS if runs_here(name, "linux")] == ["linux-aarch64"]
     for system in ("darwin", "win32"):
         assert not any(runs_here(name, system) for name in PLATFORMS)
+
+
+def test_docker_names_platforms_otherwise() -> None:
+    """An image of an index is chosen by either name. For a build, the error has conda's name."""
+    assert architecture_of("linux/arm64") == architecture_of("linux-aarch64") == "arm64"
+    with pytest.raises(UsageError, match="linux/amd64") as caught:
+        check_names(["linux/amd64"])
+    assert caught.value.hint == "Write linux-64."

@@ -51,9 +51,10 @@ def test_a_kernel_is_installed_listed_and_removed(
     assert [row["name"] for row in labmate.run("kernel", "list", "--json").json["kernels"]] == [name]
     done = labmate.run("kernel", "remove", kernel_image)
     assert done.status == 0
-    assert "The engine keeps the image: docker image rm sha256:" in done.out
+    assert "The engine may keep the image: docker image rm sha256:" in done.out
     assert [one.name for one in folder.parent.iterdir()] == ["other"]
     assert labmate.run("kernel", "remove", kernel_image).status == 2
+    assert labmate.run("kernel", "remove", labmate.install(kernel_image)).status == 0
 
 
 def tiny_kernel() -> tuple[Metadata, list[Entry]]:
@@ -104,6 +105,7 @@ def test_an_image_that_has_moved_is_noticed(
     workshop.build(install(tmp_path / "later", channel, "tinykernel", "one", "two"), reference=reference, push=True)
     (row,) = labmate.run("kernel", "list", "--json").json["kernels"]
     assert row["news"].startswith(f"{reference} has moved: 2 packages changed. To use it, install it again")
+    assert f"({name}): {reference}, " in labmate.run("kernel", "list").out
     assert labmate.install(reference) == name
     assert json.loads(spec_file.read_text())["metadata"]["condabuild"]["digest"] != row["digest"]
     (row,) = labmate.run("kernel", "list", "--json").json["kernels"]

@@ -218,7 +218,9 @@ def test_what_cannot_work_is_said(labmate: Labmate, kernel_image: str, tmp_path:
         assert (done.returncode, "Traceback" in done.stderr) == (1, False)
         return done.stderr
 
-    assert "would hide files of the image" in start(Path("/usr"))
+    for hiding in ("/usr", "/usr/lib", "/home"):
+        assert "would hide files of the image" in start(Path(hiding))
+    assert "is on another machine" in start(labmate.folder, DOCKER_HOST="ssh://ada@10.0.0.1")
     assert "No engine listens at unix:///nowhere.sock" in start(labmate.folder, DOCKER_HOST="unix:///nowhere.sock")
     connection.write_text("{}")
     assert "The connection file is not valid" in start(labmate.folder)
@@ -228,6 +230,7 @@ def test_what_cannot_work_is_said(labmate: Labmate, kernel_image: str, tmp_path:
         (("--memory", "much"), "is not a size"),
         (("--env", "A=b"), "is not the name of a variable"),
         (("--folder", "/nowhere"), "There is no folder"),
+        (("--folder", "/usr/share"), "would hide files of the image"),
     ):
         done = labmate.run("kernel", "install", *options, kernel_image)
         assert (done.status, said in done.err) == (2, True), done.err
@@ -267,7 +270,7 @@ def test_a_kernel_without_shared_sockets_has_ports_of_the_engine(
         done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=2 * SECONDS)
         assert done.stdout == "42\n", done.stderr
         refused = labmate.run("kernel", "install", "--yes", kernel_image, environ={"DOCKER_HOST": "tcp://10.0.0.1:1"})
-        assert refused.status != 0
+        assert (refused.status, "is on another machine" in refused.err) == (2, True)
 
 
 def test_a_kernel_runs_with_podman(
