@@ -50,6 +50,14 @@ def test_the_error_explains_a_missing_engine(tmp_path: Path, monkeypatch: pytest
             assert caught.value.hint
 
 
+def test_the_error_names_the_package_for_ssh(monkeypatch: pytest.MonkeyPatch) -> None:
+    """docker-py has no class for SSH without paramiko, and says so in words of Python."""
+    monkeypatch.delattr("docker.api.client.SSHHTTPAdapter", raising=False)
+    with pytest.raises(EngineUnavailable, match="paramiko is missing") as caught:
+        Daemon.connect("ssh://ada@localhost")
+    assert "docker[ssh]" in caught.value.hint
+
+
 def test_the_error_names_the_group_of_a_forbidden_socket() -> None:
     """A user without access to Docker's socket learns the user, the group of the socket, and how to join the group."""
     if os.geteuid() != 0:
