@@ -87,12 +87,12 @@ class Daemon:
             except docker.errors.DockerException as error:
                 if isinstance(cause := root_cause(error), TimeoutError):
                     raise endpoint.no_answer(limit) from None
+                if isinstance(cause, NameError):  # without paramiko, docker-py has no class for SSH
+                    raise EngineUnavailable(
+                        f"The engine at {endpoint.address} cannot be reached by SSH: the package paramiko is missing.",
+                        "Install it beside jupyter-condabuild: pip install 'docker[ssh]'.",
+                    ) from None
                 raise EngineUnavailable(f"No engine answers at {endpoint.address}: {one_line(cause)}.") from None
-            except NameError:  # docker-py has this class only if paramiko is installed
-                raise EngineUnavailable(
-                    f"The engine at {endpoint.address} cannot be reached by SSH: the package paramiko is missing.",
-                    "Install it beside jupyter-condabuild: pip install 'docker[ssh]'.",
-                ) from None
             except (AttributeError, TypeError):
                 raise EngineUnavailable(
                     "Docker's config.json is not valid: its member proxies is no object of objects.",
