@@ -88,7 +88,7 @@ async def test_a_kernel_becomes_an_image_for_others(
     assert steps.json["plan"]["current"] == build["result"]["digest"]
     assert {layer["state"] for layer in plan["layers"]} == {"there"}
     assert plan["layers_reused"] == sum(layer["kind"] == "package" for layer in plan["layers"])
-    assert plan["summary"].startswith(f"0 of {plan['packages']} packages changed; about 0 B to push")
+    assert plan["summary"].startswith(f"0 of {plan['packages']} packages are in layers that change; about 0 B to push")
 
     for format in ("conda-lock", "explicit", "pixi", "environment"):
         lock = await api("GET", f"condabuild/lockfiles/{before.json['digest']}?format={format}")

@@ -692,7 +692,7 @@ export interface components {
          */
         Plan: {
             engine: components["schemas"]["Engine"];
-            /** @example 3 of 214 packages changed; about 41 MB to push; 211 of 214 layers already in the registry. */
+            /** @example 3 of 214 packages are in layers that change; about 41 MB to push; 211 of 214 layers already in the registry. */
             summary: string;
             packages: number;
             /** @description The packages in layers that no registry gives. All packages, if the plan was not compared. */

@@ -31,7 +31,7 @@ export function Plan(props: { state: PanelState }): JSX.Element | null {
   const bytes = compared ? plan.bytes_to_push : plan.bytes_total;
   const words: Record<Headline, string> = {
     all: trans._n('%1 package goes into the image', '%1 packages go into the image', plan.packages),
-    changed: trans._n('%2 of %1 package changed', '%2 of %1 packages changed', plan.packages, plan.packages_changed),
+    changed: trans._n('%2 of %1 package is in a layer that changes', '%2 of %1 packages are in layers that change', plan.packages, plan.packages_changed),
     files: trans.__('The packages are the same; other files changed'),
     copied: trans.__('Nothing to build: all of it is sent'),
     nothing: trans.__('Nothing to build: all of it is there')
