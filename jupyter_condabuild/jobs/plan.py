@@ -111,7 +111,9 @@ class LayersPreview:
             built = size_text(self.forecast.built)
             text = f"{packages}; an image of about {size_text(self.forecast.size)}, of which {built} are built"
         else:
-            text = f"{self.changed} of {packages} are in layers that change; about {size_text(self.bytes_to_push)} to push"
+            text = (
+                f"{self.changed} of {packages} are in layers that change; about {size_text(self.bytes_to_push)} to push"
+            )
         return " ".join([f"{text}; about {seconds_text(self.seconds)}.", *self._details()])
 
     def _details(self) -> Iterator[str]:

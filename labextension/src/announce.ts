@@ -10,6 +10,9 @@ import { activeBuilds, progressOf, shownBuild } from './model/state';
 import { whole } from './model/steps';
 import { doingText, doneText, faultText, requestName } from './views/words';
 
+/** The time that a notification is displayed beside the open panel, in milliseconds: it lies over the panel's button. */
+const BESIDE_PANEL = 4000;
+
 /** The time between two updates of a notification, in milliseconds. */
 const UPDATE_INTERVAL = 1000;
 
@@ -19,6 +22,8 @@ export class Announcer {
   readonly desktop = new Desktop();
   /** The notification of each build that is running, by the build's id. */
   private readonly notifications = new Map<string, string>();
+  /** The notifications of builds that have ended while the panel was closed. */
+  private ended: string[] = [];
   private nextUpdate = 0;
 
   constructor(
@@ -34,6 +39,10 @@ export class Announcer {
 
   private progress(): void {
     this.dismissForgotten();
+    if (this.panelIsOpen()) {
+      // The panel lists these builds.
+      this.ended.splice(0).forEach(id => Notification.dismiss(id));
+    }
     const now = Date.now();
     if (!this.enabled || now < this.nextUpdate) {
       return;
@@ -82,9 +91,11 @@ export class Announcer {
     const message = doneText(this.trans, build);
     const types = { finished: 'success', cancelled: 'info' } as const;
     const type = build.state === 'finished' || build.state === 'cancelled' ? types[build.state] : 'error';
-    const options = { autoClose: false as const, actions: this.actions(build) };
-    if (!id || !Notification.update({ id, message, type, ...options })) {
-      Notification.emit(message, type, options);
+    const isOpen = this.panelIsOpen();
+    const options = { autoClose: isOpen ? BESIDE_PANEL : (false as const), actions: this.actions(build) };
+    const told = id && Notification.update({ id, message, type, ...options }) ? id : Notification.emit(message, type, options);
+    if (!isOpen) {
+      this.ended.push(told);
     }
   }
 

@@ -92,6 +92,19 @@ describe('the environment in sight', () => {
     expect(server.started).toMatchObject([{ prefix: '/opt/sci', identity: DIGEST, reference: model.state.form.reference }]);
   });
 
+  it('is built if a person starts right after a choice, and its packages are the same', async () => {
+    await ready();
+    model.deciding.add([{ kind: 'exclude', value: '/data.bin' }]);
+    server.changedTo = { digest: DIGEST, identity: OTHER };
+    await model.start();
+    expect(server.started).toMatchObject([{ identity: OTHER, exclude: ['/data.bin'] }]);
+    model.deciding.add([{ kind: 'exclude', value: '/more.bin' }]);
+    server.changedTo = { digest: OTHER, identity: OTHER };
+    void model.start();
+    await settled();
+    expect(server.started).toHaveLength(1);
+  });
+
   it('is displayed again, and nothing is built, if it has changed when a person starts a build', async () => {
     await ready();
     model.prefer({ tagStyle: 'digest' });

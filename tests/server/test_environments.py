@@ -266,7 +266,7 @@ async def test_archives_and_workspace_files_are_inside_the_root_folder(
     for include in ("..", "/etc", "out", "out/lab"):
         answer = await api("POST", "condabuild/builds", {**good, "archive": "x.tar", "include": include})
         assert (answer.status, error_of(answer)) == (400, "bad_request"), include
-    assert (await api("GET", "condabuild/builds")).json == {"builds": []}
+    assert (await api("GET", "condabuild/builds")).json == {"builds": [], "total": 0}
 
 
 @pytest.mark.parametrize("base", ["oci-archive:/etc/shadow", "oci-archive:/etc", "docker-archive:/no/such", "oci:/"])
@@ -322,7 +322,7 @@ class TestWithAllowedRegistries:
         ):
             answer = await api("POST", f"condabuild/{path}", body)
             assert (answer.status, error_of(answer)) == (403, "registry_not_allowed"), (path, body)
-        assert (await api("GET", "condabuild/builds")).json == {"builds": []}
+        assert (await api("GET", "condabuild/builds")).json == {"builds": [], "total": 0}
 
     async def test_a_command_gets_the_list(self, api: Api, lab: Path) -> None:
         """So hosts that a registry names later are also checked."""

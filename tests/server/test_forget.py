@@ -43,7 +43,7 @@ class TestOneAtATime:
             for verb, path in (("GET", ""), ("GET", "/events"), ("DELETE", ""), ("DELETE", "?forget=true")):
                 gone = await api(verb, f"condabuild/builds/{id}{path}")
                 assert (gone.status, error_of(gone)) == (404, "not_found"), (verb, path)
-        assert (await api("GET", "condabuild/builds")).json == {"builds": []}
+        assert (await api("GET", "condabuild/builds")).json == {"builds": [], "total": 0}
         assert not (folders / running).exists()
         again = await api("POST", "condabuild/builds", held)
         assert again.status == 201

@@ -204,9 +204,9 @@ def _is_private(root: Path, name: str, *, outside: bool = False) -> bool:
     """Whether the name or the mode of a file says that the file holds credentials.
 
     The mode says so if only the owner may read the file, in a folder that others may read: with a umask of 077, the
-    folder would be private, too. It also says so if only accounts of the system may read the file, as `/etc/shadow`:
-    the user is a member of such a group, or is root. The umask of root may be 077, too, so that such files of root
-    count only outside of the environment and of the home folder.
+    folder would be private, too. Outside of the environment, it also says so if only accounts of the system may read
+    the file, as `/etc/shadow`: the user is a member of such a group, or is root. A shared environment may belong to
+    such a group, and the umask of root may be 077: files of the environment, and of root's home folder, do not count.
 
     Args:
         outside: whether the folder `root` is outside of the environment. The path of the folder then counts, too.
@@ -218,11 +218,9 @@ def _is_private(root: Path, name: str, *, outside: bool = False) -> bool:
         status = os.lstat(file)
         if not stat.S_ISREG(status.st_mode):
             return False
-        for_system = owners.is_for_system(status)
-        if for_system and (not owners.is_superuser() or (outside and not _is_at_home(file))):
+        if outside and owners.is_for_system(status) and not (owners.is_superuser() and _is_at_home(file)):
             return True
-        is_private = for_system or not status.st_mode & 0o077
-        return is_private and bool(os.stat(file.parent).st_mode & 0o005)
+        return not status.st_mode & 0o077 and bool(os.stat(file.parent).st_mode & 0o005)
     except OSError:
         return False
 

@@ -253,6 +253,12 @@ export class Environment {
     return snapshot;
   }
 
+  /** Whether the person has changed a choice about the contents, and the snapshot of it is not here yet. */
+  get isChosenAnew(): boolean {
+    const { subject } = this.store.state;
+    return subject !== null && contentsKey(contentsRequest(subject.source, this.store.state)) !== this.asked;
+  }
+
   /** Count the packages that differ from the image that the form's name has now. */
   private async compareExisting(): Promise<void> {
     const { existing, form, snapshot } = this.store.state;

@@ -171,13 +171,14 @@ export class PanelModel {
 
   /** Build the image that the form describes, unless the environment is no longer the one that the person sees. */
   async start(): Promise<void> {
-    const { snapshot, subject } = this.state;
+    const { state: before, state: { snapshot, subject } } = this;
     // The form has no name for its image until the environment has been read.
     if (!snapshot || !subject) {
       return;
     }
-    const request = formRequest(snapshot, this.state);
+    const request = formRequest(snapshot, before);
     const isDisplayed = this.views.current();
+    const { isChosenAnew } = this.environment; // the snapshot in sight lacks a choice of a moment ago
     this.store.set({ starting: true, startFault: null, outdated: false });
     let now;
     try {
@@ -186,8 +187,8 @@ export class PanelModel {
       this.refuse(request, error, isDisplayed());
       return;
     }
-    if (now.prefix === snapshot.prefix && now.identity === snapshot.identity) {
-      await this.post(request, isDisplayed);
+    if (now.prefix === snapshot.prefix && (now.identity === snapshot.identity || (isChosenAnew && now.digest === snapshot.digest))) {
+      await this.post(formRequest({ ...snapshot, identity: now.identity }, before), isDisplayed);
     } else if (isDisplayed()) {
       this.store.set({ starting: false, outdated: true });
       await this.environment.take(now);

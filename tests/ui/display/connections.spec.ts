@@ -107,7 +107,7 @@ test('ten builds in three windows: JupyterLab saves, and the panel leaves it con
   await first?.close({ runBeforeUnload: false });
   stage.gate.release();
   for (const each of others) {
-    await expect(each.getByText('Ready to share')).toBeVisible({ timeout: 60_000 });
+    await expect(each.getByRole('heading', { name: 'Ready to share' })).toBeVisible({ timeout: 60_000 });
     await each.close();
   }
 });
