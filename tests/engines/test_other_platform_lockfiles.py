@@ -15,6 +15,7 @@ from jupyter_condabuild.conda.formats import load
 from jupyter_condabuild.engines.layers.forecast import Part
 from jupyter_condabuild.errors import LockfileError, NotCompatible
 from jupyter_condabuild.events import Log
+from jupyter_condabuild.image.platforms import host_architecture
 from jupyter_condabuild.jobs import export, lock, plan
 from jupyter_condabuild.jobs.plan import LayersPreview
 from jupyter_condabuild.requests.others import ExportRequest, LockRequest
@@ -75,11 +76,19 @@ def test_the_image_is_that_of_the_linux_lock_file(mac: Path, workshop: Workshop,
     assert image.config["architecture"] == "amd64"
 
 
-def test_without_a_platform_the_lock_file_is_refused(mac: Path, workshop: Workshop, tmp_path: Path) -> None:
-    """Nothing is solved unasked; the hint names the option."""
+def test_without_a_platform_and_without_the_base_the_lock_file_is_refused(
+    mac: Path, workshop: Workshop, tmp_path: Path
+) -> None:
+    """No channel is read; the hint names the option."""
     with pytest.raises(LockfileError, match="is for osx-arm64") as caught:
-        workshop.image(locked(mac, tmp_path / "mac.lock"))
+        workshop.image(locked(mac, tmp_path / "mac.lock"), base="localhost:1/base:v1")
     assert "--platform linux-64" in caught.value.hint
+
+
+def test_without_a_platform_the_image_has_the_one_of_the_base(mac: Path, workshop: Workshop, tmp_path: Path) -> None:
+    """The same is true for the environment."""
+    image = workshop.image(locked(mac, tmp_path / "mac.lock"))
+    assert image.config["architecture"] == host_architecture()
 
 
 def test_the_plan_has_the_table(mac: Path, workshop: Workshop, tmp_path: Path) -> None:
