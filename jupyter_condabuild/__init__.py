@@ -14,8 +14,8 @@ def __getattr__(name: str) -> str:
     """Returns `__version__` when it is first read; raises AttributeError for any other name.
 
     package.json is the only file that contains the version, because the JupyterLab panel needs it there. The panel has
-    a copy of that file beside this module. Python's list of installed packages has the version, too, but to look into
-    it takes as long as the start of a command.
+    a copy of that file beside this module. `importlib.metadata` has the version, too, but it takes almost as long as
+    the start of a command.
     """
     if name != "__version__":
         raise AttributeError(name)

@@ -30,9 +30,8 @@ class Choices:
 
     `platforms` and `environments` are all in the file; empty if the format cannot contain several. `environment` is the
     chosen one. `channels` are the URLs of the channels that the file names, in order of priority. `left_out` are the
-    categories of packages that were not read. `urls` maps the URL of a conda package to
-    the URL with a login that the file has; it may contain secrets. `pip_logins` are the pip packages whose URLs have a
-    login.
+    categories of packages that were not read. `urls` maps the URL of a conda package to the URL with a login that the
+    file has; it may contain secrets. `pip_logins` are the pip packages whose URLs have a login.
     """
 
     platforms: tuple[str, ...] = ()

@@ -15,9 +15,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from typing import IO, BinaryIO, Protocol, cast
+from typing import IO, BinaryIO, cast
 
 from jupyter_condabuild.errors import UnsafePackage
+from jupyter_condabuild.streams import Counted, Stream
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -106,7 +107,7 @@ class _Reader:
             if kind not in ("control", "data") or kind in found:
                 continue
             found.add(kind)
-            stream = cast(IO[bytes], _Bounded(_decompressed(part, suffix), self._spend))  # tarfile only reads it
+            stream = cast(IO[bytes], Counted(_decompressed(part, suffix), self._spend))  # tarfile only reads it
             with tarfile.open(fileobj=stream, mode="r|") as tar:
                 for member in tar:
                     self._members -= 1
@@ -187,7 +188,7 @@ def _parts(file: BinaryIO, whole: int) -> Iterator[tuple[str, io.BytesIO]]:
         file.read(int(size) % 2)
 
 
-def _decompressed(part: io.BytesIO, suffix: str) -> _Stream:
+def _decompressed(part: io.BytesIO, suffix: str) -> Stream:
     match suffix:
         case ".xz":
             return _Xz(part)
@@ -198,10 +199,6 @@ def _decompressed(part: io.BytesIO, suffix: str) -> _Stream:
         case "":
             return part
     raise ValueError(f"the compression {suffix[:20]!r} is not known")
-
-
-class _Stream(Protocol):
-    def read(self, size: int, /) -> bytes: ...
 
 
 class _Xz:
@@ -219,16 +216,3 @@ class _Xz:
             if data := self._decompressor.decompress(feed, size):
                 return data
         return b""
-
-
-class _Bounded:
-    """A stream that tells how many bytes were read."""
-
-    def __init__(self, stream: _Stream, spend: Callable[[int], None]) -> None:
-        self._stream = stream
-        self._spend = spend
-
-    def read(self, size: int) -> bytes:
-        data = self._stream.read(size)
-        self._spend(len(data))
-        return data

@@ -21,6 +21,7 @@ from jupyter_condabuild.oci.image import LAYER_PACKAGES, Descriptor, Image, Mani
 from jupyter_condabuild.oci.index import Index, platform_of
 from jupyter_condabuild.oci.layout import Store
 from jupyter_condabuild.oci.registry import Repository
+from jupyter_condabuild.oci.tag_list import tags_of
 from jupyter_condabuild.planning.layer_plan import PlannedLayer
 from jupyter_condabuild.progress import EXPORTING, LOADING, JobProgress
 from jupyter_condabuild.requests.build import BuildRequest, PlanRequest
@@ -147,7 +148,7 @@ LATEST = "latest-base"
 def newest(repository: Repository) -> str:
     """Returns the tag of a repository's newest dated base; empty if there is none or the tags cannot be listed."""
     try:
-        tags = repository.tags()
+        tags = tags_of(repository)
     except RegistryError:
         return ""
     return max((tag for tag in tags if re.fullmatch(r"base-\d{8}", tag)), default="")

@@ -13,6 +13,7 @@ from jupyter_condabuild.oci.image import INDEXES, Descriptor, Digest
 from jupyter_condabuild.oci.index import Index
 from jupyter_condabuild.oci.referrers import Referrer, content, referrers
 from jupyter_condabuild.oci.repository import Repository
+from jupyter_condabuild.oci.tag_list import tags_of
 from jupyter_condabuild.sbom.documents import CYCLONEDX, MEDIA_TYPES, SPDX
 from jupyter_condabuild.sbom.reader import LARGEST, Listed, licenses_from, packages_in
 
@@ -75,7 +76,7 @@ def search(repository: Repository, tags: Iterable[str] = ()) -> list[SearchedIma
     Args:
         tags: the tags to read; default all.
     """
-    names = sorted(tags or repository.tags())
+    names = sorted(tags or tags_of(repository))
     chosen = [tag for tag in names if not re.fullmatch(r"sha(256|512)-[0-9a-f]{64,}", tag)]
     with ThreadPoolExecutor(_CONCURRENT, thread_name_prefix="sbom") as executor:
         heads = list(executor.map(repository.head, chosen))

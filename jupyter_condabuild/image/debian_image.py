@@ -21,9 +21,6 @@ NOT_MADE = Digest("0" * 64)
 _LEVEL = 3
 """The same for everybody, so that the same packages give the same digest."""
 
-_RATIO = 1.0
-"""The usual size of the layer relative to its packages."""
-
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -64,12 +61,14 @@ def make(base: DebianBase, job: JobContext) -> Image:
 
 
 def preview(base: DebianBase, job: JobContext) -> Image:
-    """Returns the image that `make` would return. If it is not made yet, its layer is `NOT_MADE`, and the size a guess.
+    """Returns the image that `make` would return.
+
+    If it is not made yet, its layer is `NOT_MADE`, and has the size of the packages.
 
     Raises BaseUnavailable.
     """
     stored = job.store.layer(_key(base))
-    planned = LayerBlob(Descriptor(OCI_LAYER_GZIP, NOT_MADE, int(base.size * _RATIO)), NOT_MADE, 0)
+    planned = LayerBlob(Descriptor(OCI_LAYER_GZIP, NOT_MADE, base.size), NOT_MADE, 0)
     return _image(base, stored.blob if stored else planned, job)
 
 

@@ -27,6 +27,7 @@ from jupyter_condabuild.oci.image import INDEXES, Digest, ImageConfig, Manifest,
 from jupyter_condabuild.oci.index import Index
 from jupyter_condabuild.oci.referrers import detach
 from jupyter_condabuild.oci.registry import Repository
+from jupyter_condabuild.oci.tag_list import tags_of
 from jupyter_condabuild.planning.inputs import read_lockfile
 from jupyter_condabuild.requests.build import BaseRequest, BuildRequest
 from jupyter_condabuild.requests.job_context import open_job
@@ -202,7 +203,7 @@ def _prune(repository: Repository, keep: int, report: Report) -> list[str]:
     A manifest that has another tag, or that is in the index of another tag, is kept: a registry deletes all tags of a
     manifest with it.
     """
-    tags = repository.tags()
+    tags = tags_of(repository)
     old = dated(tags)[keep:]
     if not old:
         return []

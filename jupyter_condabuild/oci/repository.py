@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, BinaryIO, Literal
@@ -27,18 +26,16 @@ from jupyter_condabuild.errors import (
 from jupyter_condabuild.oci.http_errors import SUCCESS, status_text
 from jupyter_condabuild.oci.image import INDEXES, MANIFESTS, Descriptor, Digest, Manifest
 from jupyter_condabuild.oci.index import Index
-from jupyter_condabuild.oci.names import TAG, checked_name, checked_target, is_note
+from jupyter_condabuild.oci.names import checked_name, checked_target
 from jupyter_condabuild.oci.tokens import Access
 
 if TYPE_CHECKING:
     from jupyter_condabuild.oci.transport import Answer, Transport
     from jupyter_condabuild.oci.upload import Session
 
-TAGS_PER_PAGE = MAX_PAGES = 1000
 Outcome = Literal["present", "mounted", "uploaded"]
 _TYPES = (*MANIFESTS, *INDEXES)
 _ACCEPT = ", ".join(_TYPES)
-_REFERRERS_TAG = re.compile(r"[a-z0-9+]+-[0-9a-f]{64}")
 
 
 class Repository:
@@ -265,23 +262,6 @@ class Repository:
             )
         return Descriptor(manifest.media_type, digest, len(manifest.raw))
 
-    def tags(self) -> list[str]:
-        """Returns the tags of images in the order of the registry ("Listing Tags").
-
-        The tags of lists of referrers ("Referrers Tag Schema") and of notes (`names.note_tag`) are left out.
-        """
-        doing = f"list the tags of {self.name}"
-        url = f"tags/list?n={TAGS_PER_PAGE}"
-        tags: list[str] = []
-        for _ in range(MAX_PAGES):
-            answer = self.request("GET", url, doing, {200})
-            tags += self._tags_in(answer, doing)
-            link = re.match(r'\s*<([^>]*)>\s*;[^,]*\brel="?next\b', answer.headers.get("link", ""))
-            if not link:
-                return [tag for tag in tags if not (_REFERRERS_TAG.fullmatch(tag) or is_note(tag))]
-            url = self._transport.locate(answer, doing, link[1])
-        raise RegistryFault(f"Could not {doing} at {self.host}: the list has no end.")
-
     def delete(self, digest: Digest) -> None:
         """Deletes a manifest and all its tags ("Deleting Manifests"). The registry removes unused blobs later."""
         access = replace(self._writing(), actions="pull,delete")
@@ -361,6 +341,10 @@ class Repository:
         self._reading = self._writing()
         return answer
 
+    def locate(self, answer: Answer, doing: str, location: str) -> str:
+        """Returns the absolute URL of a location that an answer names. Raises RegistryFault if it is not valid."""
+        return self._transport.locate(answer, doing, location)
+
     def _mismatch(self, doing: str, reason: str) -> ContentMismatch:
         return ContentMismatch(f"Could not {doing} at {self.host}: {reason}.")
 
@@ -371,15 +355,6 @@ class Repository:
             return Digest.parse(text) if text else None
         except BadDigest:
             raise RegistryFault(f"Could not {doing} at {self.host}: the digest in the response is not valid.") from None
-
-    def _tags_in(self, answer: Answer, doing: str) -> list[str]:
-        try:
-            tags = json.loads(answer.body)["tags"] or []
-            if all(TAG.fullmatch(tag) for tag in tags):
-                return list(tags)
-        except (ValueError, KeyError, TypeError, RecursionError):
-            pass
-        raise RegistryFault(f"Could not {doing} at {self.host}: the response is not a list of tags.")
 
 
 def _media_type(answer: Answer) -> str:

@@ -38,8 +38,8 @@ class JobRequest(Request):
 
     `insecure_registries` are hosts that may use plain HTTP or any certificate. `docker_host` is the engine's address;
     if it is empty, the default address is used. `debian_mirrors` are the URLs of a mirror of Debian and of its security
-    updates. `allowed_registries` are patterns of the hosts that the job may connect
-    to; if it is empty, all. Only the server sets it, from its setting.
+    updates. `allowed_registries` are patterns of the hosts that the job may connect to; if it is empty, all. Only the
+    server sets it, from its setting.
     """
 
     store_dir: Path = option(local_store, setting="store_dir")
@@ -283,11 +283,10 @@ class BuildRequest(PlanRequest):
     """A build of an image with at least one destination: a registry (`push`), an engine (`load`) or an archive.
 
     `archive` is a path; the prefix ``docker-archive:`` selects the older format, and the ending ``.sif`` an image of
-    Apptainer. `pull` makes the docker engine look
-    for a newer image of the installer. `again` checks everything again, even if nothing changed since the last build.
-    `append_platform` keeps the images for other platforms that the name has in the registry.
-    `identity` is the identity of the environment that the user has seen (see `planning.identity`): the build refuses
-    any other environment. It is empty if the build takes the environment as it is.
+    Apptainer. `pull` makes the docker engine look for a newer image of the installer. `again` checks everything again,
+    even if nothing changed since the last build. `append_platform` keeps the images for other platforms that the name
+    has in the registry. `identity` is the identity of the environment that the user has seen (see `planning.identity`):
+    the build refuses any other environment. It is empty if the build takes the environment as it is.
     """
 
     label: ClassVar[str] = "The build request"

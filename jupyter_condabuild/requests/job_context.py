@@ -27,10 +27,9 @@ class JobContext:
     """The resources of one job. Everything that the job opens here is closed when the job ends.
 
     `scratch` is a folder on the disk of the store. It is removed when the job ends. `docker_host` is the engine's
-    address; if it is empty, the default address is used. `debian_mirrors` are URLs.
-    `trusted_repositories` are patterns of repository names, and
-    `trusted_signers` is a file of allowed signers (ssh-keygen(1)): see `trust.vouchers`. `progress` is the progress of
-    the whole job.
+    address; if it is empty, the default address is used. `debian_mirrors` are URLs. `trusted_repositories` are patterns
+    of repository names, and `trusted_signers` is a file of allowed signers (ssh-keygen(1)): see `trust.vouchers`.
+    `progress` is the progress of the whole job.
     """
 
     store: Store

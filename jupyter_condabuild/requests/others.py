@@ -20,7 +20,7 @@ from jupyter_condabuild.requests.build import (
 )
 from jupyter_condabuild.requests.image_names import refuse_bare, refuse_digest
 from jupyter_condabuild.requests.option import Request, option
-from jupyter_condabuild.requests.platforms import OtherPlatformRequest
+from jupyter_condabuild.requests.platforms import OtherPlatformRequest, image_platform
 from jupyter_condabuild.requests.source import (
     LockfileRequest,
     category,
@@ -183,13 +183,7 @@ class VerifyRequest(JobRequest):
         client=True,
         below_root=True,
     )
-    platform: str = option(
-        "",
-        "the platform of the image, if the name has images for several, such as linux-aarch64 (default: this "
-        "machine's)",
-        "--platform",
-        metavar="PLATFORM",
-    )
+    platform: str = image_platform()
     all: bool = option(
         False,
         "make every layer again, also those that this machine has made before",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from jupyter_condabuild.conda.cross.levels import TRIED
 from jupyter_condabuild.errors import UsageError
@@ -46,6 +46,17 @@ class OtherPlatformRequest(Request):
         """Raises UsageError for a version of CUDA that is none."""
         if self.cuda and not re.fullmatch(r"\d+\.\d+", self.cuda):
             raise UsageError(f"--cuda cannot be {self.cuda[:40]!r}.", "Write it as 12.4.")
+
+
+def image_platform() -> Any:
+    """Returns the option `platform` that chooses from the images of an index."""
+    return option(
+        "",
+        "the platform of the image, if the name has images for several, such as linux-aarch64 (default: this "
+        "machine's)",
+        "--platform",
+        metavar="PLATFORM",
+    )
 
 
 def check_platforms(platforms: Sequence[str], engine: str) -> None:

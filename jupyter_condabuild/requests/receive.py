@@ -11,6 +11,7 @@ from jupyter_condabuild.errors import UsageError
 from jupyter_condabuild.oci.location import ImageLocation
 from jupyter_condabuild.requests.build import JobRequest
 from jupyter_condabuild.requests.option import option
+from jupyter_condabuild.requests.platforms import image_platform
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _MEMORY = re.compile(r"([1-9][0-9]{0,5})([mg])")
@@ -42,13 +43,7 @@ class InspectRequest(NamedImageRequest):
 
     label: ClassVar[str] = "The inspect request"
 
-    platform: str = option(
-        "",
-        "the platform of the image, if the name has images for several, such as linux-aarch64 (default: this "
-        "machine's)",
-        "--platform",
-        metavar="PLATFORM",
-    )
+    platform: str = image_platform()
 
 
 def gpus() -> Any:

@@ -156,11 +156,13 @@ else:
 
 def machine() -> str:
     """Returns an identifier of this machine, its current boot, and the namespace of process numbers."""
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        return f"{socket.gethostname()} {boot} {os.readlink('/proc/self/ns/pid')}"
-    except OSError:  # not Linux
-        return socket.gethostname()
+    if sys.platform == "linux":
+        with suppress(OSError):
+            boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+            return f"{socket.gethostname()} {boot} {os.readlink('/proc/self/ns/pid')}"
+    import psutil
+
+    return f"{socket.gethostname()} {psutil.boot_time():.0f}"
 
 
 def uptime() -> float:

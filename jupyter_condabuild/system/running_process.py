@@ -9,8 +9,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from jupyter_condabuild.system import owners
-
 
 @dataclass(frozen=True)
 class RunningProcess:
@@ -73,21 +71,6 @@ def _system_errors(pid: int) -> Iterator[None]:
         raise PermissionError(1, "it belongs to another user", str(pid)) from None
     except psutil.Error:  # it has ended, or it ends
         raise ProcessLookupError(3, "No such process", str(pid)) from None
-
-
-def place_of_processes() -> str:
-    """Returns an identifier of the machine, its start, the namespace of process numbers, and the user."""
-    if sys.platform == "linux":
-        try:
-            boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-            return f"{boot}/{os.stat('/proc/self/ns/pid').st_ino}/{owners.account()}"
-        except OSError:
-            return ""
-    import socket
-
-    import psutil
-
-    return f"{socket.gethostname()}/{psutil.boot_time():.0f}/{owners.account()}"
 
 
 def began(pid: int) -> str:

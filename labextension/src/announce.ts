@@ -23,7 +23,7 @@ export class Announcer {
   /** The notification of each build that is running, by the build's id. */
   private readonly notifications = new Map<string, string>();
   /** The notifications of builds that have ended while the panel was closed. */
-  private ended: string[] = [];
+  private readonly ended: string[] = [];
   private nextUpdate = 0;
 
   constructor(

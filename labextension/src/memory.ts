@@ -32,10 +32,10 @@ export async function rememberBuilds(model: PanelModel, states: IStateDB): Promi
  * Use the choices of earlier pages, and store those of this page. They belong to the environments of a server, not to a
  * workspace: each window of the browser uses the choices of the others at once.
  */
-export function rememberChoices(model: PanelModel, windows: Window = window): void {
+export function rememberChoices(model: PanelModel): void {
   const key = `${STATE}:choices:${PageConfig.getBaseUrl()}`;
   try {
-    model.deciding.recall(choicesIn(windows.localStorage.getItem(key)));
+    model.deciding.recall(choicesIn(localStorage.getItem(key)));
   } catch {
     return; // the browser keeps nothing
   }
@@ -44,10 +44,14 @@ export function rememberChoices(model: PanelModel, windows: Window = window): vo
     const text = textOf(model);
     if (text !== saved) {
       saved = text;
-      windows.localStorage.setItem(key, text);
+      try {
+        localStorage.setItem(key, text);
+      } catch {
+        // The browser has no space: the choices hold for this page.
+      }
     }
   });
-  windows.addEventListener('storage', event => {
+  window.addEventListener('storage', event => {
     if (event.key === key) {
       saved = event.newValue ?? '';
       model.deciding.follow(choicesIn(event.newValue));

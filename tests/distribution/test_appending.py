@@ -15,6 +15,7 @@ from jupyter_condabuild.errors import BadImage, BadReference, RegistryFault, Usa
 from jupyter_condabuild.oci.image import OCI_CONFIG, Descriptor, Digest, ImageConfig, Manifest, canonical_json
 from jupyter_condabuild.oci.index import Index, entry_of
 from jupyter_condabuild.oci.repository import Repository
+from jupyter_condabuild.oci.tag_list import tags_of
 from tests.parts.registry.pushing import connect, opener
 
 PROCESSORS = ("amd64", "arm64", "ppc64le")
@@ -113,7 +114,7 @@ def test_other_entries_of_an_index_stay(repository: Repository) -> None:
 def test_the_notes_are_no_tags_of_the_user(repository: Repository) -> None:
     """The list of tags has the names that users gave."""
     append(repository, "v1", [pushed(repository, "amd64")])
-    assert repository.tags() == ["v1"]
+    assert tags_of(repository) == ["v1"]
 
 
 def test_a_tag_with_the_name_of_a_note_is_not_overwritten(repository: Repository) -> None:

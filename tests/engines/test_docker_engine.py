@@ -33,6 +33,7 @@ from jupyter_condabuild.oci.engine import builder
 from jupyter_condabuild.oci.engine.daemon import Daemon
 from jupyter_condabuild.oci.image import Digest
 from jupyter_condabuild.oci.referrers import content, referrers
+from jupyter_condabuild.oci.tag_list import tags_of
 from jupyter_condabuild.sbom.documents import MEDIA_TYPES
 from jupyter_condabuild.trust import dsse
 from jupyter_condabuild.trust.receipt import Receipt
@@ -228,7 +229,7 @@ def test_a_key_that_cannot_sign_ends_the_build_before_the_push(
     with pytest.raises(SigningFailed, match="There is no SSH key"):
         docker_workshop.build(rattler_prefix, reference=name, push=True, signing_key=str(tmp_path / "none"))
     with connect(registry) as connected, pytest.raises(RegistryNotFound):
-        connected.repository(name.partition("/")[2].removesuffix(":v1")).tags()
+        tags_of(connected.repository(name.partition("/")[2].removesuffix(":v1")))
 
 
 def test_packages_that_the_builder_cannot_download_are_in_the_context(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import sys
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 
 import docker
@@ -20,29 +19,13 @@ from jupyter_condabuild.jobs import export, lock, plan
 from jupyter_condabuild.jobs.plan import LayersPreview
 from jupyter_condabuild.requests.others import ExportRequest, LockRequest
 from tests.parts.builds import Workshop
-from tests.parts.channel import platforms
 from tests.parts.channel.bytecode import SITE_PACKAGES as SITE
-from tests.parts.channel.channel import Channel
-from tests.parts.channel.wheel_index import WheelIndex, serving
+from tests.parts.channel.wheel_index import WheelIndex
 from tests.parts.engines import DockerWorkshop
 from tests.parts.jobs import plan_request, silent
 from tests.parts.small_prefix import SmallPrefix
 
-SPECS = ("python", "fastlib", "idna", "tqdm")
 TAG = f"cp{sys.version_info[0]}{sys.version_info[1]}"
-
-
-@pytest.fixture
-def index() -> Iterator[WheelIndex]:
-    """An index on loopback."""
-    with serving() as found:
-        yield found
-
-
-@pytest.fixture
-def mac(tmp_path: Path, mixed: Channel) -> Path:
-    """A macOS environment as rattler links it there."""
-    return platforms.installed(tmp_path / "mac", "osx-arm64", SPECS, mixed.url, tmp_path / "pkgs")
 
 
 def locked(prefix: Path, file: Path, format: str = "conda-lock", *platforms: str) -> Path:

@@ -6,7 +6,6 @@ import json
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,31 +27,17 @@ from tests.parts.channel import platforms
 from tests.parts.channel import prefix as prefixes
 from tests.parts.channel.bytecode import SITE_PACKAGES as SITE
 from tests.parts.channel.channel import Channel
-from tests.parts.channel.wheel_index import WheelIndex, serving
+from tests.parts.channel.wheel_index import WheelIndex
 from tests.parts.engines import DockerWorkshop
 from tests.parts.jobs import plan_request, silent
 
-SPECS = ("python", "fastlib", "idna", "tqdm")
 ENTRY_POINT = {"fast-1.0.dist-info/entry_points.txt": b"[console_scripts]\nfast = fast:main\n"}
-
-
-@pytest.fixture
-def index() -> Iterator[WheelIndex]:
-    """An index on loopback."""
-    with serving() as found:
-        yield found
-
-
-@pytest.fixture
-def mac(tmp_path: Path, mixed: Channel) -> Path:
-    """A macOS environment as rattler links it there."""
-    return platforms.installed(tmp_path / "mac", "osx-arm64", SPECS, mixed.url, tmp_path / "pkgs")
 
 
 @pytest.fixture
 def windows(tmp_path: Path, mixed: Channel) -> Path:
     """A Windows environment as rattler links it there."""
-    return platforms.installed(tmp_path / "windows", "win-64", SPECS, mixed.url, tmp_path / "pkgs")
+    return platforms.installed(tmp_path / "windows", "win-64", platforms.SPECS, mixed.url, tmp_path / "pkgs")
 
 
 def write(prefix: Path, files: dict[str, bytes]) -> None:
@@ -87,7 +72,7 @@ def test_the_image_has_the_layers_of_a_linux_environment(
     mac: Path, workshop: Workshop, mixed: Channel, tmp_path: Path
 ) -> None:
     """A labmate on Linux with these packages shares every layer, the bytecode of noarch packages included."""
-    linux = prefixes.create(tmp_path / "linux", SPECS, mixed.url, tmp_path / "cache")
+    linux = prefixes.create(tmp_path / "linux", platforms.SPECS, mixed.url, tmp_path / "cache")
     expected = workshop.image(linux, "linux")
     other = Workshop(tmp_path / "second", workshop.base)
     (tmp_path / "second").mkdir()

@@ -25,15 +25,12 @@ from jupyter_condabuild.trust.dsse import MEDIA_TYPE, Envelope
 from jupyter_condabuild.trust.receipt import Receipt
 from tests.parts import small_image
 from tests.parts.builds import Workshop
-from tests.parts.channel import platforms
-from tests.parts.channel import prefix as prefixes
-from tests.parts.channel.channel import Channel
 from tests.parts.command_line import CommandLine
 from tests.parts.jobs import plan_request, silent, verified
 from tests.parts.registry.pushing import connect
+from tests.parts.registry.reading import document
 from tests.parts.small_image import two_platforms
 
-SPECS = ("python", "fastlib", "idna", "tqdm")
 BOTH = ("linux-64", "linux-aarch64")
 
 
@@ -50,29 +47,9 @@ def workshop(tmp_path: Path, base: str) -> Workshop:
 
 
 @pytest.fixture
-def mac(tmp_path: Path, mixed: Channel) -> Path:
-    """A macOS environment as rattler links it there."""
-    return platforms.installed(tmp_path / "mac", "osx-arm64", SPECS, mixed.url, tmp_path / "pkgs")
-
-
-@pytest.fixture
-def linux(tmp_path: Path, mixed: Channel) -> Path:
-    """A Linux environment of this machine's platform."""
-    return prefixes.create(tmp_path / "linux", SPECS, mixed.url, tmp_path / "cache")
-
-
-@pytest.fixture
 def name(registry: str) -> str:
     """A repository for one test."""
     return f"{registry}/index/{uuid.uuid4().hex}"
-
-
-def document(reference: str) -> Manifest | Index:
-    """Returns what a tag or digest has in the registry."""
-    host, _, rest = reference.partition("/")
-    repository, _, tag = rest.partition("@") if "@" in rest else rest.partition(":")
-    with connect(host) as registry:
-        return registry.repository(repository).manifest(tag)
 
 
 def config(reference: str, manifest: Manifest) -> dict[str, Any]:

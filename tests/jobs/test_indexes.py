@@ -32,6 +32,7 @@ from tests.parts.channel.package import File, Metadata
 from tests.parts.command_line import CommandLine
 from tests.parts.jobs import build_request, request, silent, verified
 from tests.parts.registry.pushing import connect
+from tests.parts.registry.reading import document
 from tests.parts.small_image import two_platforms
 
 BOTH = ("linux-64", "linux-aarch64")
@@ -94,14 +95,6 @@ def newer(tmp_path: Path) -> str:
 def name(registry: str) -> str:
     """A repository for one test."""
     return f"{registry}/indexes/{uuid.uuid4().hex}"
-
-
-def document(reference: str) -> Manifest | Index:
-    """Returns what a tag or digest has in the registry."""
-    host, _, rest = reference.partition("/")
-    repository, _, tag = rest.partition("@") if "@" in rest else rest.partition(":")
-    with connect(host) as registry:
-        return registry.repository(repository).manifest(tag)
 
 
 def rebased(workshop: Workshop, **options: Any) -> tuple[Finished, list[Event]]:

@@ -20,6 +20,7 @@ from jupyter_condabuild.oci import archive
 from jupyter_condabuild.oci.image import Digest, Reference
 from jupyter_condabuild.oci.referrers import content, fallback_tag, referrers
 from jupyter_condabuild.oci.registry import Repository, open_registry
+from jupyter_condabuild.oci.tag_list import tags_of
 from jupyter_condabuild.requests.build import BaseRequest
 from jupyter_condabuild.trust.dsse import MEDIA_TYPE, Envelope
 from tests.parts.builds import install, small_channel
@@ -73,8 +74,8 @@ def test_a_base_has_a_dated_tag_and_the_newest_has_its_own_tag(
     one, events = night(made, name, "20260101", system(tmp_path, b"1"), tmp_path)
     other, _ = night(made, name, "20260102", system(tmp_path, b"2"), tmp_path)
     place = repository
-    assert set(place.tags()) == {"base-20260101", "base-20260102", "latest-base"}
-    tags = {tag: str(place.head(tag).digest) for tag in place.tags()}  # type: ignore[union-attr]
+    assert set(tags_of(place)) == {"base-20260101", "base-20260102", "latest-base"}
+    tags = {tag: str(place.head(tag).digest) for tag in tags_of(place)}  # type: ignore[union-attr]
     assert tags["latest-base"] == tags["base-20260102"] == other.digest != one.digest
     assert len([event for event in events if isinstance(event, Finished)]) == 1
 
@@ -130,7 +131,7 @@ def test_old_bases_are_removed_and_shared_manifests_are_kept(
     assert {old, kept} <= _all_tags(name)
     found, _ = night(made, name, "20260104", system(tmp_path, b"4"), tmp_path, keep=2)
     assert found.removed == ("base-20260102",)
-    assert set(repository.tags()) == {
+    assert set(tags_of(repository)) == {
         "base-20260101",
         "base-20260103",
         "base-20260104",

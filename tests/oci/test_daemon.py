@@ -23,9 +23,9 @@ import pytest
 from jupyter_condabuild.errors import ContentMismatch, DiskFull, EngineFault, EngineUnavailable, StoreError
 from jupyter_condabuild.oci import archive
 from jupyter_condabuild.oci.engine.daemon import Daemon
-from jupyter_condabuild.oci.image import Descriptor, Digest, Image
+from jupyter_condabuild.oci.image import Digest, Image
 from tests.conftest import missing
-from tests.parts.small_image import HELLO, Memory, image, programs, tar
+from tests.parts.small_image import HELLO, Failing, blobs, from_source, image, programs, tar
 
 PLACE = f"condabuild-tests-{os.getpid()}"
 """Other runs of these tests can use the same engine."""
@@ -158,17 +158,9 @@ def test_an_error_of_the_source_is_not_reported_as_an_engine_error(engine: Daemo
     """If a layer is found to be damaged during the upload, its error is raised, and the engine stays unchanged."""
     made = unique()
 
-    class Failing(Memory):
-        error: Exception
-
-        def read(self, descriptor: Descriptor) -> Iterator[bytes]:
-            yield next(super().read(descriptor))
-            raise self.error
-
-    source = Failing(next(iter(made.sources.values())).blobs)  # type: ignore[attr-defined]
-    for source.error in (ContentMismatch("damaged"), OSError("a disk that fails"), KeyError("a bug")):
-        with pytest.raises(type(source.error)):
-            engine.load(Image(made.manifest, made.config, dict.fromkeys(made.sources, source)), NAME)
+    for error in (ContentMismatch("damaged"), OSError("a disk that fails"), KeyError("a bug")):
+        with pytest.raises(type(error)):
+            engine.load(from_source(made, Failing(blobs(made), error)), NAME)
         assert engine.image_id(NAME) is None
     assert engine.load(made, NAME) == str(made.manifest.config.digest)
 

@@ -37,6 +37,7 @@ from jupyter_condabuild.oci.image import (
 from jupyter_condabuild.oci.index import Index
 from jupyter_condabuild.oci.logins.credentials import ANONYMOUS
 from jupyter_condabuild.oci.registry import Registry, Repository, open_registry
+from jupyter_condabuild.oci.tag_list import tags_of
 from tests.parts.registry.faults import Relay
 from tests.parts.registry.pushing import blob, connect, never, opener, push_image
 
@@ -242,7 +243,7 @@ def test_missing_tags_and_blobs_are_not_found(repository: Repository) -> None:
 def test_all_tags_are_listed(repository: Repository) -> None:
     """Each tag is listed once."""
     push_image(repository, "a", "b", "c")
-    assert sorted(repository.tags()) == ["a", "b", "c"]
+    assert sorted(tags_of(repository)) == ["a", "b", "c"]
 
 
 def test_a_deleted_image_is_gone(repository: Repository) -> None:

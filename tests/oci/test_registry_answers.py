@@ -12,9 +12,10 @@ from jupyter_condabuild.errors import (
     RegistryError,
     RegistryFault,
 )
-from jupyter_condabuild.oci import repository as repository_module
+from jupyter_condabuild.oci import tag_list
 from jupyter_condabuild.oci.image import OCI_MANIFEST, Descriptor, Digest, canonical_json
 from jupyter_condabuild.oci.registry import Repository
+from jupyter_condabuild.oci.tag_list import tags_of
 from tests.parts.registry.faults import Clock, FakeRegistry, Reply
 from tests.parts.registry.pushing import blob, connect, opener, push_image
 
@@ -242,14 +243,14 @@ def test_tags_are_read_page_by_page(
     fake_registry: FakeRegistry, repository: Repository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The client follows the link to the next page, up to a limit."""
-    monkeypatch.setattr(repository_module, "MAX_PAGES", 3)
+    monkeypatch.setattr(tag_list, "MAX_PAGES", 3)
     more = {"Link": '</v2/team/env/tags/list?last=b&n=2>; rel="next"'}
     fake_registry.on("GET", "tags/list.n=1000$", Reply(200, more, b'{"tags": ["a", "b"]}'))
     fake_registry.on("GET", "tags/list.last=b", Reply(200, {}, b'{"tags": ["c"]}'))
-    assert repository.tags() == ["a", "b", "c"]
+    assert tags_of(repository) == ["a", "b", "c"]
     fake_registry.on("GET", "tags", *[Reply(200, more, b'{"tags": null}')] * 3)
     with pytest.raises(RegistryFault, match="no end"):
-        repository.tags()
+        tags_of(repository)
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"tags": 5}', b'{"tags": [5]}', b'{"tags": ["../x"]}'])
@@ -257,7 +258,7 @@ def test_an_invalid_list_of_tags_is_an_error(fake_registry: FakeRegistry, reposi
     """An answer that is not a list of tags is a RegistryFault."""
     fake_registry.on("GET", "tags", Reply(200, {}, body))
     with pytest.raises(RegistryFault, match="not a list of tags"):
-        repository.tags()
+        tags_of(repository)
 
 
 def test_a_changed_manifest_is_an_error(fake_registry: FakeRegistry, repository: Repository) -> None:

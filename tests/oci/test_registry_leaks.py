@@ -10,6 +10,7 @@ import pytest
 
 from jupyter_condabuild.errors import RegistryDenied, RegistryError, RegistryFault, RegistryUnreachable
 from jupyter_condabuild.oci.logins.credentials import Credentials
+from jupyter_condabuild.oci.tag_list import tags_of
 from tests.parts.registry.faults import FakeRegistry, Reply, serving, spec_error
 from tests.parts.registry.logins import ADA, BASIC, IDENTITY, PASSWORD, USER, basic_guard, bearer_guard
 from tests.parts.registry.pushing import blob, connect, never, opener, push_image
@@ -83,7 +84,7 @@ def test_a_redirected_manifest_and_tag_list_carry_no_credentials(
             "GET", "tags", Reply(200, {"Link": f'<http://{elsewhere.host}/more>; rel="next"'}, b'{"tags": ["a"]}')
         )
         with pytest.raises(RegistryError):
-            repository.tags()
+            tags_of(repository)
     assert [seen.method for seen in elsewhere.seen] == ["GET", "PUT", "DELETE", "GET"]
 
 
@@ -126,7 +127,7 @@ def test_tls_is_kept(elsewhere: FakeRegistry, trusted: Callable[[str], ssl.SSLCo
             "realm": lambda: repository.head("v1"),
             "redirect": lambda: list(repository.read(blob(DATA))),
             "upload": lambda: repository.push(blob(DATA), never),
-            "next page": repository.tags,
+            "next page": lambda: tags_of(repository),
         }
         with pytest.raises(RegistryFault, match="without TLS") as raised:
             act[way]()
@@ -205,4 +206,4 @@ def test_a_closed_registry_opens_no_connection(fake_registry: FakeRegistry) -> N
         repository = registry.repository("team/env")
         repository.head("v1")
     with pytest.raises(RegistryUnreachable, match="closed"):
-        repository.tags()
+        tags_of(repository)

@@ -39,6 +39,29 @@ class Memory:
             yield blob[start : start + self.chunk]
 
 
+class Failing(Memory):
+    """Blobs whose reading fails after some bytes."""
+
+    def __init__(self, source: Memory, error: BaseException) -> None:
+        super().__init__(source.blobs)
+        self.error = error
+
+    def read(self, descriptor: Descriptor) -> Iterator[bytes]:
+        """Yields some bytes of a blob, and raises the error."""
+        yield next(super().read(descriptor))
+        raise self.error
+
+
+def blobs(made: Image) -> Memory:
+    """Returns the source of the layers of an image of this module."""
+    return next(iter(made.sources.values()))  # type: ignore[return-value]
+
+
+def from_source(made: Image, source: Memory) -> Image:
+    """Returns an image whose layers come from another source."""
+    return Image(made.manifest, made.config, dict.fromkeys(made.sources, source))
+
+
 def tar(files: Mapping[str, bytes], mode: int = 0o644) -> bytes:
     """Returns a tar with these files."""
     out = io.BytesIO()

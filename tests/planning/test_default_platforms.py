@@ -10,13 +10,9 @@ from jupyter_condabuild.errors import UsageError
 from jupyter_condabuild.jobs import lock, plan, snapshot
 from jupyter_condabuild.requests.others import LockRequest
 from tests.parts.builds import Workshop
-from tests.parts.channel import platforms
-from tests.parts.channel import prefix as prefixes
-from tests.parts.channel.channel import Channel
 from tests.parts.jobs import plan_request, request, silent
 from tests.parts.small_image import two_platforms
 
-SPECS = ("python", "fastlib", "idna", "tqdm")
 BOTH = ("linux-64", "linux-aarch64")
 
 
@@ -24,18 +20,6 @@ BOTH = ("linux-64", "linux-aarch64")
 def workshop(tmp_path: Path) -> Workshop:
     """An empty store, and a base for two processors."""
     return Workshop(tmp_path, two_platforms(tmp_path / "two.tar"))
-
-
-@pytest.fixture
-def mac(tmp_path: Path, mixed: Channel) -> Path:
-    """A macOS environment as rattler links it there."""
-    return platforms.installed(tmp_path / "mac", "osx-arm64", SPECS, mixed.url, tmp_path / "pkgs")
-
-
-@pytest.fixture
-def linux(tmp_path: Path, mixed: Channel) -> Path:
-    """A Linux environment of this machine's platform."""
-    return prefixes.create(tmp_path / "linux", SPECS, mixed.url, tmp_path / "cache")
 
 
 def test_the_setting_gives_a_name_an_image_for_each_platform(

@@ -16,6 +16,7 @@ import pytest
 
 from jupyter_condabuild.oci.image import ImageConfig, Manifest, Reference
 from jupyter_condabuild.oci.registry import open_registry
+from jupyter_condabuild.oci.tag_list import tags_of
 from jupyter_condabuild.server import archives
 from tests.parts.gate import Gate
 from tests.parts.jobs import exchange_layer
@@ -69,7 +70,7 @@ def tags(name: str) -> set[str]:
     """Returns the tags of a repository."""
     reference = Reference.parse(name)
     with open_registry(reference) as registry:
-        return set(registry.repository(reference.repository).tags())
+        return set(tags_of(registry.repository(reference.repository)))
 
 
 @pytest.fixture

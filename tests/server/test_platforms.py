@@ -16,13 +16,11 @@ from tests.server.test_answers import asked
 from tests.server.test_builds import check
 from tests.server.test_routes import error_of
 
-SPECS = ("python", "fastlib", "idna", "tqdm")
-
 
 @pytest.fixture
 def mac(tmp_path: Path, mixed: Channel) -> Path:
     """A macOS environment with a file of no package."""
-    prefix = platforms.installed(tmp_path / "mac", "osx-arm64", SPECS, mixed.url, tmp_path / "pkgs")
+    prefix = platforms.installed(tmp_path / "mac", "osx-arm64", platforms.SPECS, mixed.url, tmp_path / "pkgs")
     (prefix / "share").mkdir(exist_ok=True)
     (prefix / "share/notes.txt").write_text("text")
     return prefix

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
 import pytest
 
 from jupyter_condabuild.system import process_tree
-from jupyter_condabuild.system.running_process import RunningProcess, began, place_of_processes
+from jupyter_condabuild.system.running_process import RunningProcess, began
 
 PARENT = """
 import subprocess, sys
@@ -47,6 +48,8 @@ def test_a_group_is_killed_with_what_it_has_started(parent: subprocess.Popen[byt
     assert process_tree.leads_group(parent.pid)
     process_tree.kill_group(parent.pid)
     ended(parent)
+    with suppress(psutil.TimeoutExpired):  # the output ends a moment before the process; nobody may collect its status
+        child.wait(10)
     assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
     assert not process_tree.leads_group(parent.pid)
     process_tree.kill_group(parent.pid)  # an ended process is no error
@@ -87,6 +90,5 @@ def test_a_process_is_known_by_its_number_and_its_start() -> None:
         assert began(child.pid) != began(os.getpid())
         child.communicate(b"\n")
     assert began(child.pid) == ""
-    assert place_of_processes() == place_of_processes() != ""
     assert process_tree.machine() == process_tree.machine() != ""
     assert process_tree.processors() >= 1

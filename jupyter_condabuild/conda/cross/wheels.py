@@ -157,9 +157,9 @@ class _Translation:
     def _keep(self, item: _Wanted, file: IndexFile, before: PipPackage | None) -> None:
         version = str(file.version) if not item.version else item.version
         self._done[item.name] = PipPackage(item.name, version, file.url, item.index, file.sha256)
+        is_pure = any(tag.platform == "any" for tag in file.tags)
         if file.tags:
             pure, native = self._wheel_bytes
-            is_pure = any(tag.platform == "any" for tag in file.tags)
             self._wheel_bytes = WheelBytes(pure + file.size * is_pure, native + file.size * (not is_pure))
         if not file.tags:
             self._sources.append(item.name)
@@ -168,9 +168,8 @@ class _Translation:
         elif before is None:
             self._rows.append(Row(item.name, "", version, Level.ADDED, item.why, "pip"))
         else:
-            pure = any(tag.platform == "any" for tag in file.tags)
-            level = Level.BUILD if pure else Level.VERSION
-            why = "" if pure else "the wheel for this platform"
+            level = Level.BUILD if is_pure else Level.VERSION
+            why = "" if is_pure else "the wheel for this platform"
             self._rows.append(Row(item.name, before.version, version, level, why, "pip"))
 
     def _require(self, requirement: Any, by: str, required: dict[str, _Wanted]) -> None:

@@ -22,12 +22,13 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import IO, BinaryIO, Protocol, cast
+from typing import IO, BinaryIO, cast
 
 from jupyter_condabuild.conda.linking import modes
 from jupyter_condabuild.conda.paths import LONGEST_PATH, path_fault
 from jupyter_condabuild.errors import LinkFailed, PackageMismatch, StoreUnwritable, UnsafePackage, from_os_error
 from jupyter_condabuild.files import open_regular
+from jupyter_condabuild.streams import Counted, Stream
 from jupyter_condabuild.system import opening
 from jupyter_condabuild.system.opening import is_plain_folder
 from jupyter_condabuild.system.owners import others_can_write, writable_by_others
@@ -147,13 +148,9 @@ def read_files(archive: Path, names: Collection[str], most: int) -> dict[str, by
     return found
 
 
-class _Stream(Protocol):
-    def read(self, size: int, /) -> bytes: ...
-
-
 def _parts(
     file: BinaryIO, name: str, size: int, parts: Sequence[str] = ("pkg-", "info-")
-) -> Generator[_Stream, None, None]:
+) -> Generator[Stream, None, None]:
     """Yields the tars of an archive. Raises BadZipFile for a file of another format.
 
     Args:
@@ -212,9 +209,9 @@ class _Budget:
             raise UnsafePackage(f"{self.name} has too many members for its size.")
 
 
-def _members(stream: _Stream, budget: _Budget) -> Iterator[tuple[tarfile.TarInfo, Callable[[], IO[bytes]]]]:
+def _members(stream: Stream, budget: _Budget) -> Iterator[tuple[tarfile.TarInfo, Callable[[], IO[bytes]]]]:
     """Yields the members of a tar, and a function that opens a file before the next member is taken."""
-    bounded = _Bounded(stream, budget)
+    bounded = Counted(stream, budget.spend)
     with tarfile.open(fileobj=bounded, mode="r|", bufsize=_CHUNK, tarinfo=_Header) as archive:  # type: ignore[call-overload]
         for member in archive:
             budget.member()
@@ -235,7 +232,7 @@ class _Writer:
         self.executables: set[str] = set()
         self.changed: list[str] = []
 
-    def write(self, stream: _Stream) -> None:
+    def write(self, stream: Stream) -> None:
         for member, content in _members(stream, self._budget):
             self._member(member, content)
 
@@ -325,16 +322,3 @@ class _Writer:
 
     def _unsafe(self, name: str, fault: str) -> UnsafePackage:
         return UnsafePackage(f"{self._budget.name} contains {name[:200]!r}, which is refused: {fault}.")
-
-
-class _Bounded:
-    """A stream whose bytes are taken from a budget."""
-
-    def __init__(self, stream: _Stream, budget: _Budget) -> None:
-        self._stream = stream
-        self._budget = budget
-
-    def read(self, size: int) -> bytes:
-        data = self._stream.read(size)
-        self._budget.spend(len(data))
-        return data

@@ -5,6 +5,7 @@ Source: Engine API v1.41, "Create a container", "Attach to a container", "Inspec
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import tarfile
@@ -19,7 +20,9 @@ from jupyter_condabuild.errors import BadImage, EngineFault
 from jupyter_condabuild.oci.engine.daemon import Daemon
 from jupyter_condabuild.oci.engine.faults import engine_errors
 from jupyter_condabuild.oci.image import Digest
-from jupyter_condabuild.system.running_process import began, place_of_processes
+from jupyter_condabuild.system import owners
+from jupyter_condabuild.system.process_tree import machine
+from jupyter_condabuild.system.running_process import began
 
 MOST_IMAGES = 500
 """The number of images of the engine whose layers are compared."""
@@ -266,7 +269,7 @@ def read_folder(daemon: Daemon, image: str, path: str, most: int) -> dict[str, b
 
 def owner() -> str:
     """Returns this process as the value of `LABEL_OWNER`: ``PLACE:PID:TICKS``, the ticks of its start."""
-    return f"{place_of_processes()}:{os.getpid()}:{began(os.getpid())}"
+    return f"{_place()}:{os.getpid()}:{began(os.getpid())}"
 
 
 def remove_abandoned(daemon: Daemon) -> int:
@@ -278,8 +281,13 @@ def remove_abandoned(daemon: Daemon) -> int:
     with engine_errors("listing its containers", daemon.where):
         for found in daemon.client.containers(all=True, filters={"label": LABEL_OWNER}):
             place, pid, start = (*str(found["Labels"][LABEL_OWNER]).split(":"), "", "")[:3]
-            if place and place == place_of_processes() and pid.isdecimal() and began(int(pid)) != start:
+            if place == _place() and pid.isdecimal() and began(int(pid)) != start:
                 with suppress(EngineFault), engine_errors("removing a container", daemon.where):  # it may go by itself
                     daemon.client.remove_container(found["Id"], force=True, v=True)
                     removed += 1
     return removed
+
+
+def _place() -> str:
+    """Returns a hash of the machine, its start, the namespace of process numbers, and the user."""
+    return hashlib.sha256(f"{machine()} {owners.account()}".encode()).hexdigest()[:16]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,18 +14,11 @@ from jupyter_condabuild.conda.locking import lock
 from jupyter_condabuild.conda.packages import CondaPackage
 from jupyter_condabuild.conda.prefix.snapshot import snapshot
 from jupyter_condabuild.errors import NotCompatible
-from tests.parts.channel.wheel_index import WheelIndex, serving
+from tests.parts.channel.wheel_index import WheelIndex
 from tests.parts.small_prefix import SmallPrefix
 
 LINUX = Target("linux-64", glibc="2.28")
 ARM = Target("linux-aarch64", glibc="2.28")
-
-
-@pytest.fixture
-def index() -> Iterator[WheelIndex]:
-    """An index on loopback."""
-    with serving() as found:
-        yield found
 
 
 class Mac:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,17 +11,10 @@ import pytest
 from jupyter_condabuild.conda.cross.wheel_files import install
 from jupyter_condabuild.conda.packages import PipPackage
 from jupyter_condabuild.errors import PackageNotFound, UnsafePackage
-from tests.parts.channel.wheel_index import WheelIndex, serving
+from tests.parts.channel.wheel_index import WheelIndex
 
 SITE = "lib/python3.12/site-packages"
 PYTHON = "/opt/env/bin/python"
-
-
-@pytest.fixture
-def index() -> Iterator[WheelIndex]:
-    """An index on loopback."""
-    with serving() as found:
-        yield found
 
 
 def package(index: WheelIndex, name: str) -> PipPackage:

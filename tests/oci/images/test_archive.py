@@ -29,7 +29,19 @@ from jupyter_condabuild.oci.image import (
     canonical_json,
 )
 from jupyter_condabuild.oci.index import Index, entry_of
-from tests.parts.small_image import ETC, NAME, OPT, Memory, image, members, run, tar
+from tests.parts.small_image import (
+    ETC,
+    NAME,
+    OPT,
+    Failing,
+    Memory,
+    blobs,
+    from_source,
+    image,
+    members,
+    run,
+    tar,
+)
 
 SCHEMAS = json.loads((Path(__file__).parents[2] / "schemas" / "oci.json").read_text())
 
@@ -56,8 +68,7 @@ def blob(descriptor: dict[str, Any]) -> str:
 def test_the_same_image_gives_the_same_bytes(small: Image, kind: Kind, tmp_path: Path) -> None:
     """The bytes of an archive depend neither on the size of the chunks nor on the umask."""
     archive.write(small, NAME, tmp_path / "one.tar", kind)
-    blobs = next(iter(small.sources.values())).blobs  # type: ignore[attr-defined]
-    again = Image(small.manifest, small.config, dict.fromkeys(small.sources, Memory(blobs, chunk=7)))
+    again = from_source(small, Memory(blobs(small).blobs, chunk=7))
     before = os.umask(0o077)
     try:
         archive.write(again, NAME, tmp_path / "two.tar", kind)
@@ -202,18 +213,6 @@ def test_progress_ends_at_the_size_of_the_file(small: Image, kind: Kind, tmp_pat
 # Failed writes
 
 
-class Failing(Memory):
-    """Blobs whose reading fails after some bytes."""
-
-    def __init__(self, blobs: dict[Digest, bytes], error: BaseException) -> None:
-        super().__init__(blobs)
-        self.error = error
-
-    def read(self, descriptor: Any) -> Iterator[bytes]:
-        yield next(super().read(descriptor))
-        raise self.error
-
-
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), ContentMismatch("wrong bytes"), RuntimeError("a bug")])
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(
     small: Image, tmp_path: Path, error: BaseException
@@ -221,10 +220,8 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(
     """After Ctrl-C, a damaged layer or a bug during the write, the old file is unchanged, and no other file exists."""
     out = tmp_path / "image.tar"
     out.write_bytes(b"old")
-    blobs = next(iter(small.sources.values())).blobs  # type: ignore[attr-defined]
-    failing = Image(small.manifest, small.config, dict.fromkeys(small.sources, Failing(blobs, error)))
     with pytest.raises(type(error)):
-        archive.write(failing, NAME, out)
+        archive.write(from_source(small, Failing(blobs(small), error)), NAME, out)
     assert out.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["image.tar"]
 
@@ -233,14 +230,10 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(
 def test_a_layer_with_a_wrong_size_is_an_error(small: Image, tmp_path: Path, change: bytes) -> None:
     """A source that gives fewer or more bytes than the manifest says is an error."""
     layer = small.manifest.layers[1]
-    blobs = dict(next(iter(small.sources.values())).blobs)  # type: ignore[attr-defined]
-    blobs[layer.digest] = blobs[layer.digest] + change if change else blobs[layer.digest][:-1]
+    given = dict(blobs(small).blobs)
+    given[layer.digest] = given[layer.digest] + change if change else given[layer.digest][:-1]
     with pytest.raises(ContentMismatch):
-        archive.write(
-            Image(small.manifest, small.config, dict.fromkeys(small.sources, Memory(blobs))),
-            NAME,
-            tmp_path / "image.tar",
-        )
+        archive.write(from_source(small, Memory(given)), NAME, tmp_path / "image.tar")
     assert os.listdir(tmp_path) == []
 
 

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from jupyter_condabuild.oci.image import Image
 from jupyter_condabuild.oci.sif import writer
 from tests.conftest import missing
 from tests.oci.sif.sif_file import Inode, inodes, objects, unpacked
-from tests.parts.small_image import NAME, Memory, image, run, tar, three_layers
+from tests.parts.small_image import NAME, Failing, Memory, blobs, from_source, image, run, tar, three_layers
 
 PROGRAMS = ("tar2sqfs", "sqfstar")
 
@@ -51,16 +50,6 @@ def install(program: str, folder: Path) -> Path:
     return folder / program
 
 
-def again(made: Image, source: Memory) -> Image:
-    """Returns an image whose layers come from another source."""
-    return Image(made.manifest, made.config, dict.fromkeys(made.sources, source))
-
-
-def blobs(made: Image) -> Memory:
-    """Returns the layers of an image of `small_image`."""
-    return next(iter(made.sources.values()))  # type: ignore[return-value]
-
-
 # Written SIFs
 
 
@@ -74,7 +63,7 @@ def test_the_same_image_gives_the_same_bytes(
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "5")
     before = os.umask(0o077)
     try:
-        writer.write(again(small, Memory(blobs(small).blobs, chunk=7)), NAME, tmp_path / "two.sif")
+        writer.write(from_source(small, Memory(blobs(small).blobs, chunk=7)), NAME, tmp_path / "two.sif")
     finally:
         os.umask(before)
     assert (tmp_path / "one.sif").read_bytes() == (tmp_path / "two.sif").read_bytes()
@@ -167,18 +156,6 @@ def test_progress_ends_with_all_bytes(small: Image, tmp_path: Path) -> None:
 # Failed writes
 
 
-class Failing(Memory):
-    """Blobs whose reading fails after some bytes."""
-
-    def __init__(self, source: Memory, error: BaseException) -> None:
-        super().__init__(source.blobs)
-        self.error = error
-
-    def read(self, descriptor: Any) -> Iterator[bytes]:
-        yield next(super().read(descriptor))
-        raise self.error
-
-
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), ContentMismatch("wrong bytes"), RuntimeError("a bug")])
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(
     small: Image, tmp_path: Path, error: BaseException
@@ -187,7 +164,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(
     out = tmp_path / "image.sif"
     out.write_bytes(b"old")
     with pytest.raises(type(error)):
-        writer.write(again(small, Failing(blobs(small), error)), NAME, out)
+        writer.write(from_source(small, Failing(blobs(small), error)), NAME, out)
     assert out.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["image.sif"]
     children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()

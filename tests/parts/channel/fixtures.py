@@ -1,4 +1,4 @@
-"""Pytest fixtures, each once in a session: a channel on disk and by HTTP, and prefixes from it."""
+"""Pytest fixtures: channels on disk and by HTTP, and prefixes from them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 from tests.parts.channel import channel as channels
 from tests.parts.channel import platforms, prefix, wheels
 from tests.parts.channel.channel import Channel
+from tests.parts.channel.wheel_index import WheelIndex, serving
 from tests.parts.shared import shared
 
 SPECS = (
@@ -91,3 +92,22 @@ def forge(tmp_path_factory: pytest.TempPathFactory) -> Channel:
 def mixed(channel: Channel, tmp_path_factory: pytest.TempPathFactory) -> Channel:
     """The `tiny` channel with packages for other platforms (see `platforms.mixed`)."""
     return platforms.mixed(tmp_path_factory.mktemp("mixed") / "channel", channel)
+
+
+@pytest.fixture
+def mac(tmp_path: Path, mixed: Channel) -> Path:
+    """A macOS environment as rattler links it there."""
+    return platforms.installed(tmp_path / "mac", "osx-arm64", platforms.SPECS, mixed.url, tmp_path / "pkgs")
+
+
+@pytest.fixture
+def linux(tmp_path: Path, mixed: Channel) -> Path:
+    """A Linux environment of this machine's platform."""
+    return prefix.create(tmp_path / "linux", platforms.SPECS, mixed.url, tmp_path / "cache")
+
+
+@pytest.fixture
+def index() -> Iterator[WheelIndex]:
+    """An index on loopback."""
+    with serving() as found:
+        yield found

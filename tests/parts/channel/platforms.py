@@ -170,6 +170,9 @@ ELF_ARM = b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x03\x00\xb7\x00" + bytes(44)
 PE = b"MZ" + bytes(58) + (64).to_bytes(4, "little") + b"PE\0\0" + bytes(20)
 """The starts of a library of macOS on an Apple processor, of Linux on an ARM processor, and of Windows."""
 
+SPECS = ("python", "fastlib", "idna", "tqdm")
+"""Specs that have solutions on each platform of `mixed`."""
+
 _PROGRAMS = {"osx-arm64": MACH_O, "linux-aarch64": ELF_ARM, "win-64": PE}
 
 
