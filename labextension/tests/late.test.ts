@@ -1,33 +1,25 @@
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 
 import type { Build, Difference, Snapshot, Status } from '../src/api/contract';
-import { PanelModel, type Refusal } from '../src/model/panel';
+import type { Refusal } from '../src/model/panel';
 import type { Subject } from '../src/model/state';
-import { FakeServer } from './fakeServer';
 import { held, settled } from './held';
+import { kernel, model, server, setUp } from './setUp';
 import { aBuild, aSnapshot, aStatus, RESULT } from './things';
 
-const kernel = (id: string): Subject => ({ source: { kernel_id: id }, title: `${id}.ipynb` });
 const TODAY = '2026-11-24';
 const BUSY = { code: 'queue_full', message: 'Too many', hint: 'Later' };
 
 /** Wait until the plan is requested after the last key. */
 const typed = async (): Promise<void> => void (await vi.advanceTimersByTimeAsync(1000));
 
-let server: FakeServer;
-let model: PanelModel;
 let refused: Refusal[];
 
+setUp(new Date(2026, 10, 24, 12));
+
 beforeEach(() => {
-  vi.useFakeTimers({ now: new Date(2026, 10, 24, 12) });
-  server = new FakeServer();
-  model = new PanelModel(server);
   refused = [];
   model.refused.connect((_, refusal) => void refused.push(refusal));
-  return () => {
-    model.dispose();
-    vi.useRealTimers();
-  };
 });
 
 /** The panel after the environment of a kernel has been read and the plan has been compared. */

@@ -1,27 +1,15 @@
-import { beforeEach, describe, expect, it, vi } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 
 import type { Build, Builds } from '../src/api/contract';
-import { PanelModel } from '../src/model/panel';
-import { FakeServer } from './fakeServer';
 import { held, settled } from './held';
+import { model, server, setUp } from './setUp';
 import { aBuild, RESULT } from './things';
 
 const listed = (builds: Build[]): Builds => ({ builds, total: builds.length });
 
 const BUSY = { code: 'queue_full', message: 'Too many', hint: 'Later' };
 
-let server: FakeServer;
-let model: PanelModel;
-
-beforeEach(() => {
-  vi.useFakeTimers();
-  server = new FakeServer();
-  model = new PanelModel(server);
-  return () => {
-    model.dispose();
-    vi.useRealTimers();
-  };
-});
+setUp();
 
 describe('the state of a build', () => {
   const running = aBuild({ state: 'running' });

@@ -1,30 +1,14 @@
-import { beforeEach, describe, expect, it, vi } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 
 import type { Build, Snapshot } from '../src/api/contract';
 import { rebasedReference } from '../src/model/destination';
-import { PanelModel } from '../src/model/panel';
 import { connectionOf, progressOf, type Subject } from '../src/model/state';
 import { LITTLE_BUILD } from './events';
-import { FakeServer } from './fakeServer';
+import { settled } from './held';
+import { kernel, model, server, setUp } from './setUp';
 import { aBuild, DIGEST, RESULT } from './things';
 
-const kernel = (id: string): Subject => ({ source: { kernel_id: id }, title: `${id}.ipynb` });
-
-/** Wait until all code has continued that waits for existing answers. */
-const settled = async (): Promise<void> => void (await vi.advanceTimersByTimeAsync(0));
-
-let server: FakeServer;
-let model: PanelModel;
-
-beforeEach(() => {
-  vi.useFakeTimers({ now: new Date(2026, 10, 24, 12) });
-  server = new FakeServer();
-  model = new PanelModel(server);
-  return () => {
-    model.dispose();
-    vi.useRealTimers();
-  };
-});
+setUp(new Date(2026, 10, 24, 12));
 
 /** The panel after its environment has been read and the plan has been compared. */
 async function ready(change: Partial<Snapshot> = {}): Promise<void> {

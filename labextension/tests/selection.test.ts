@@ -1,29 +1,16 @@
-import { beforeEach, afterEach, describe, expect, it, vi } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 
 import type { Snapshot, Warning } from '../src/api/contract';
 import { selectionOf, NO_SELECTION, patternOf, withDecisions, type Selection } from '../src/model/selection';
-import { PanelModel } from '../src/model/panel';
 import { heaviest } from '../src/model/smaller';
 import { grouped, leaveAll } from '../src/model/warnings';
-import { FakeServer } from './fakeServer';
+import { model, server, setUp } from './setUp';
 import { aSnapshot } from './things';
 
 const NOTEBOOK = { source: { kernel_id: 'k1' }, title: 'analysis.ipynb' };
 const PAUSE = 1000;
 
-let server: FakeServer;
-let model: PanelModel;
-
-beforeEach(() => {
-  vi.useFakeTimers();
-  server = new FakeServer();
-  model = new PanelModel(server);
-});
-
-afterEach(() => {
-  model.dispose();
-  vi.useRealTimers();
-});
+setUp();
 
 /** Let the promises of answered requests settle, and the form rest. */
 async function settle(): Promise<void> {

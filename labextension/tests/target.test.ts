@@ -1,28 +1,15 @@
-import { beforeEach, afterEach, describe, expect, it, vi } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 
 import type { Snapshot, SubstitutedPackage } from '../src/api/contract';
-import { PanelModel } from '../src/model/panel';
 import { ownPlatform, platformsOf, preselected, tablesOf, targetMembers, targetOf, toLookAt, versionsOf } from '../src/model/target';
-import { FakeServer } from './fakeServer';
+import { model, server, setUp } from './setUp';
 import { aBuild, aSnapshot } from './things';
 
 const NOTEBOOK = { source: { kernel_id: 'k1' }, title: 'analysis.ipynb' };
 const NEEDED = { code: 'platform_needed', message: 'The environment is for osx-arm64.', hint: '' };
 const MEMBERS = { platform: 'linux-64', leave_out: ['appnope'] };
 
-let server: FakeServer;
-let model: PanelModel;
-
-beforeEach(() => {
-  vi.useFakeTimers();
-  server = new FakeServer();
-  model = new PanelModel(server);
-});
-
-afterEach(() => {
-  model.dispose();
-  vi.useRealTimers();
-});
+setUp();
 
 async function settle(): Promise<void> {
   await vi.advanceTimersByTimeAsync(1000);

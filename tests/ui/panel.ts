@@ -102,9 +102,18 @@ export class Panel {
     }
   }
 
-  async picture(name: string): Promise<void> {
+  /** @param height - The height of the window, if all that the panel has below each other is to be in the picture. */
+  async picture(name: string, height?: number): Promise<void> {
     mkdirSync(PICTURES, { recursive: true });
+    const usual = this.page.viewportSize();
+    if (height && usual) {
+      await this.page.setViewportSize({ ...usual, height });
+      await this.page.locator('.jp-CondaBuild-body').evaluate(body => body.scrollTo({ top: 0 }));
+    }
     await this.node.screenshot({ path: join(PICTURES, `${name}.png`), animations: 'disabled' });
+    if (height && usual) {
+      await this.page.setViewportSize(usual);
+    }
   }
 
   /** Check that no content is cut off at the sides, and that axe finds no violation. */

@@ -13,9 +13,8 @@ import { exportFiles, saveFiles, type Exported, type Wanted } from './exports';
 import { faultOf } from './fault';
 import { Generation } from './generation';
 import { Registries } from './registries';
-import { contentsRequest, formRequest, imageOf, sameAgain, typedCacheOf } from './request';
-import { contentsOf } from './selection';
-import { EMPTY_FORM, shownBuild, type Form, type PanelState, type Subject } from './state';
+import { contentsRequest, formAgain, formRequest, imageOf, sameAgain } from './request';
+import { shownBuild, type Form, type PanelState, type Subject } from './state';
 import { Store } from './store';
 
 /** A request that the server refused after the person had moved on to another view. */
@@ -171,14 +170,16 @@ export class PanelModel {
 
   /** Build the image that the form describes, unless the environment is no longer the one that the person sees. */
   async start(): Promise<void> {
-    const { state: before, state: { snapshot, subject } } = this;
+    const before = this.state;
+    const { snapshot, subject } = before;
     // The form has no name for its image until the environment has been read.
     if (!snapshot || !subject) {
       return;
     }
     const request = formRequest(snapshot, before);
     const isDisplayed = this.views.current();
-    const { isChosenAnew } = this.environment; // the snapshot in sight lacks a choice of a moment ago
+    // The snapshot in sight lacks a choice of a moment ago.
+    const { isChosenAnew } = this.environment;
     this.store.set({ starting: true, startFault: null, outdated: false });
     let now;
     try {
@@ -187,7 +188,8 @@ export class PanelModel {
       this.refuse(request, error, isDisplayed());
       return;
     }
-    if (now.prefix === snapshot.prefix && (now.identity === snapshot.identity || (isChosenAnew && now.digest === snapshot.digest))) {
+    const isSame = now.identity === snapshot.identity || (isChosenAnew && now.digest === snapshot.digest);
+    if (now.prefix === snapshot.prefix && isSame) {
       await this.post(formRequest({ ...snapshot, identity: now.identity }, before), isDisplayed);
     } else if (isDisplayed()) {
       this.store.set({ starting: false, outdated: true });
@@ -199,26 +201,8 @@ export class PanelModel {
 
   /** Display the form with the values of an ended build of the environment. */
   editAgain({ request }: Build): void {
-    const { archive, base, engine, include, installer, load, reference, strict } = request;
-    const notebook = include !== '' && include === this.state.subject?.path;
     this.show(null);
-    this.edit({
-      ...EMPTY_FORM,
-      notebook,
-      tagStyle: this.state.form.tagStyle,
-      reference,
-      archive,
-      base,
-      engine,
-      include: notebook ? '' : include,
-      installer,
-      strict,
-      destination: archive ? 'archive' : load ? 'load' : 'push',
-      pull: request.pull,
-      cacheFrom: typedCacheOf(request, this.state).join(' '),
-      ...contentsOf(request),
-      variables: request.variables
-    });
+    this.edit(formAgain(request, this.state));
   }
 
   /** The URL of the explanation of a warning. */

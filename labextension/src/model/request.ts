@@ -2,9 +2,9 @@
 
 import type { Build, BuildRequest, Snapshot, SnapshotRequest, Source } from '../api/contract';
 import { registryOf } from './destination';
-import { contentMembers } from './selection';
+import { contentMembers, contentsOf } from './selection';
 import { destinationOf, isComparable } from './possible';
-import { engineOf, images, includeOf, type PanelState } from './state';
+import { EMPTY_FORM, engineOf, images, includeOf, type Form, type PanelState } from './state';
 
 /** The request for the contents of an environment as the form chooses them: the same values have the same identity. */
 export function contentsRequest(source: Source, state: PanelState): SnapshotRequest {
@@ -49,6 +49,29 @@ export function formRequest({ identity, prefix }: Snapshot, state: PanelState): 
     strict: form.strict,
     ...(form.variables && { variables: true }),
     again: false
+  };
+}
+
+/** The form with the values of an earlier build of the environment. */
+export function formAgain(request: Build['request'], state: PanelState): Form {
+  const { archive, base, engine, include, installer, load, pull, reference, strict, variables } = request;
+  const notebook = include !== '' && include === state.subject?.path;
+  return {
+    ...EMPTY_FORM,
+    ...contentsOf(request),
+    tagStyle: state.form.tagStyle,
+    notebook,
+    include: notebook ? '' : include,
+    reference,
+    destination: archive ? 'archive' : load ? 'load' : 'push',
+    archive,
+    base,
+    engine,
+    installer,
+    pull,
+    strict,
+    variables,
+    cacheFrom: typedCacheOf(request, state).join(' ')
   };
 }
 
@@ -110,7 +133,7 @@ export function cacheOf(state: PanelState): string[] {
 }
 
 /** The images of an earlier request that only a person can have named: neither the settings nor the history has them. */
-export function typedCacheOf({ cache_from }: Build['request'], { builds, status }: PanelState): string[] {
+function typedCacheOf({ cache_from }: Build['request'], { builds, status }: PanelState): string[] {
   const known = new Set([...(status?.settings.cache_from ?? []), ...builds.map(({ result }) => result?.reference)]);
   return cache_from.filter(reference => !known.has(reference));
 }

@@ -37,9 +37,9 @@ test('before a build: the environment, the destination and the plan', async ({ p
   await expect(panel.reference).toHaveValue(/^localhost:\d+\/lab-\w+\/[a-z0-9-]+:\d{4}-\d\d-\d\d$/);
   await expect(panel.node.getByText(/packages go into the image/)).toBeVisible();
   await expect(panel.node.getByRole('img', { name: /^Layers of the plan: \d+ to build/ })).toBeVisible();
+  await panel.picture('before', 1080);
   await panel.button(/Options/).click();
   await panel.inOrder();
-  await panel.picture('before');
   await panel.width(300);
   await panel.inOrder();
   await panel.picture('before-300');
@@ -147,7 +147,7 @@ test('history: repeat and compare builds', async ({ panel }) => {
   await expect(panel.recent.getByRole('listitem').first().getByRole('listitem')).toHaveCount(before);
   await panel.button(/^Actions for/).first().click();
   await panel.inOrder();
-  await panel.picture('history');
+  await panel.picture('history', 1220);
   await panel.width(300);
   await panel.inOrder();
   await panel.picture('history-300');
