@@ -1,17 +1,15 @@
-/** Notifications about builds that the panel does not display: their progress while the panel is closed, and how they ended. */
+/** Notifications about builds while the panel is closed: their progress, and how they ended. An open panel tells it itself. */
 
 import { Notification } from '@jupyterlab/apputils';
 import type { TranslationBundle } from '@jupyterlab/translation';
 
 import type { Build } from './api/contract';
 import { Desktop } from './desktop';
-import type { PanelModel, Refusal } from './model/panel';
-import { activeBuilds, progressOf, shownBuild } from './model/state';
+import type { Refusal } from './model/news';
+import type { PanelModel } from './model/panel';
+import { activeBuilds, progressOf } from './model/state';
 import { whole } from './model/steps';
-import { doingText, doneText, faultText, requestName } from './views/words';
-
-/** The time that a notification is displayed beside the open panel, in milliseconds: it lies over the panel's button. */
-const BESIDE_PANEL = 4000;
+import { doingText, doneText, refusedText } from './views/words';
 
 /** The time between two updates of a notification, in milliseconds. */
 const UPDATE_INTERVAL = 1000;
@@ -22,8 +20,8 @@ export class Announcer {
   readonly desktop = new Desktop();
   /** The notification of each build that is running, by the build's id. */
   private readonly notifications = new Map<string, string>();
-  /** The notifications of builds that have ended while the panel was closed. */
-  private readonly ended: string[] = [];
+  /** The notifications of builds that ended and of requests that were refused while the panel was closed. */
+  private readonly told: string[] = [];
   private nextUpdate = 0;
 
   constructor(
@@ -40,18 +38,18 @@ export class Announcer {
   private progress(): void {
     this.dismissForgotten();
     if (this.panelIsOpen()) {
-      // The panel lists these builds.
-      this.ended.splice(0).forEach(id => Notification.dismiss(id));
+      // A notification lies over the button of the panel.
+      [...this.told.splice(0), ...this.notifications.values()].forEach(id => Notification.dismiss(id));
+      this.notifications.clear();
+      return;
     }
     const now = Date.now();
     if (!this.enabled || now < this.nextUpdate) {
       return;
     }
     for (const build of activeBuilds(this.model.state)) {
-      if (!this.panelIsOpen() || this.notifications.has(build.id)) {
-        this.nextUpdate = now + UPDATE_INTERVAL;
-        this.report(build);
-      }
+      this.nextUpdate = now + UPDATE_INTERVAL;
+      this.report(build);
     }
   }
 
@@ -81,8 +79,7 @@ export class Announcer {
     const id = this.notifications.get(build.id);
     this.notifications.delete(build.id);
     this.desktop.tell(this.trans.__('Containerize environment'), doneText(this.trans, build), () => this.open(build.id));
-    const isDisplayed = this.panelIsOpen() && shownBuild(this.model.state)?.id === build.id;
-    if (isDisplayed || !this.enabled) {
+    if (this.panelIsOpen() || !this.enabled) {
       if (id) {
         Notification.dismiss(id);
       }
@@ -91,18 +88,14 @@ export class Announcer {
     const message = doneText(this.trans, build);
     const types = { finished: 'success', cancelled: 'info' } as const;
     const type = build.state === 'finished' || build.state === 'cancelled' ? types[build.state] : 'error';
-    const isOpen = this.panelIsOpen();
-    const options = { autoClose: isOpen ? BESIDE_PANEL : (false as const), actions: this.actions(build) };
-    const told = id && Notification.update({ id, message, type, ...options }) ? id : Notification.emit(message, type, options);
-    if (!isOpen) {
-      this.ended.push(told);
-    }
+    const options = { autoClose: false as const, actions: this.actions(build) };
+    this.told.push(id && Notification.update({ id, message, type, ...options }) ? id : Notification.emit(message, type, options));
   }
 
-  /** Report a refused request also while the panel is open, because the panel displays another view. */
-  private reportRefusal({ asked, fault }: Refusal): void {
-    const message = this.trans.__('%1 failed: %2', requestName(asked), faultText(this.trans, fault));
-    Notification.emit(message, 'error', { autoClose: false });
+  private reportRefusal(refusal: Refusal): void {
+    if (!this.panelIsOpen()) {
+      this.told.push(Notification.emit(refusedText(this.trans, refusal), 'error', { autoClose: false }));
+    }
   }
 
   private actions(build: Build): Notification.IAction[] {

@@ -61,6 +61,8 @@ const plugin: JupyterFrontEndPlugin<void> = {
     });
     const open = (id: string | null): void => {
       app.shell.activateById(PANEL);
+      // The command palette and a notebook that becomes the current one take the focus after the command.
+      setTimeout(() => panel.activate());
       if (id) {
         model.show(id);
       } else {

@@ -1,6 +1,6 @@
 /** The widget of the panel in the sidebar. It loads the views when it is first displayed. */
 
-import { Clipboard, Dialog, showDialog } from '@jupyterlab/apputils';
+import { Clipboard, Dialog } from '@jupyterlab/apputils';
 import type { ITranslator } from '@jupyterlab/translation';
 import { ReactWidget } from '@jupyterlab/ui-components';
 import type { Message } from '@lumino/messaging';
@@ -10,7 +10,7 @@ import { Fields } from './fields';
 import { containerIcon } from './icons';
 import type { PanelModel } from './model/panel';
 import { DOMAIN, PANEL } from './tokens';
-import type { Surroundings } from './views/context';
+import type { Question, Surroundings } from './views/context';
 
 const Panel = lazy(async () => ({ default: (await import('./views/panel')).Panel }));
 
@@ -39,18 +39,40 @@ export class PanelWidget extends ReactWidget {
       copy: text => Clipboard.copyToSystem(text),
       download,
       ...workspace,
-      confirm: async ({ title, text, yes, no }) => {
+      confirm: async ({ title, text, yes, no, isVoid }) => {
         const buttons = [Dialog.cancelButton({ label: no }), Dialog.warnButton({ label: yes })];
         // Enter must not delete or cancel anything.
-        return (await showDialog({ title, body: text, buttons, defaultButton: 0 })).button.accept;
+        return (await this.answer(new Dialog({ title, body: text, buttons, defaultButton: 0 }), isVoid)).button.accept;
       },
-      ask: async ({ title, fields, yes }) => {
+      ask: async ({ title, fields, yes, isVoid }) => {
         const buttons = [Dialog.cancelButton({ label: trans.__('Cancel') }), Dialog.okButton({ label: yes })];
         const body = new Fields(fields);
-        const { button, value } = await showDialog({ title, body, buttons, focusNodeSelector: 'input' });
+        const { button, value } = await this.answer(new Dialog({ title, body, buttons, focusNodeSelector: 'input' }), isVoid);
         return button.accept && value?.every(Boolean) ? value : null;
       }
     };
+  }
+
+  /** Display a dialog until it is answered or its question is void. */
+  private async answer<Value>(dialog: Dialog<Value>, isVoid: Question['isVoid']): Promise<Dialog.IResult<Value>> {
+    const look = (): void => {
+      if (isVoid?.(this.model.state)) {
+        dialog.reject();
+      }
+    };
+    const answer = dialog.launch();
+    this.model.changed.connect(look);
+    // The last change may be older than the dialog.
+    look();
+    try {
+      return await answer;
+    } finally {
+      this.model.changed.disconnect(look);
+      // The element that opened the dialog, to which the dialog gives the focus, may be gone.
+      if (document.activeElement === document.body) {
+        (this.node.querySelector<HTMLElement>('.jp-CondaBuild-title') ?? this.node).focus();
+      }
+    }
   }
 
   render(): JSX.Element {

@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 
 import type { Build } from '../src/api/contract';
-import type { Refusal } from '../src/model/panel';
+import type { Refusal } from '../src/model/news';
 import { activeBuilds, type Subject } from '../src/model/state';
 import { environmentName } from '../src/views/words';
 import { settled } from './held';

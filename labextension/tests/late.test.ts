@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 
 import type { Build, Difference, Snapshot, Status } from '../src/api/contract';
-import type { Refusal } from '../src/model/panel';
+import type { Refusal } from '../src/model/news';
 import type { Subject } from '../src/model/state';
 import { held, settled } from './held';
 import { kernel, model, server, setUp } from './setUp';

@@ -2,7 +2,7 @@
 
 import { Signal, type ISignal } from '@lumino/signaling';
 
-import type { Asked, Build, BuildRequest, Fault, Login } from '../api/contract';
+import type { Build, BuildRequest, Login } from '../api/contract';
 import type { Server } from '../api/server';
 import { BuildList } from './buildList';
 import { Choices } from './choices';
@@ -12,16 +12,11 @@ import { Environment } from './environment';
 import { exportFiles, saveFiles, type Exported, type Wanted } from './exports';
 import { faultOf } from './fault';
 import { Generation } from './generation';
+import { News, type Refusal } from './news';
 import { Registries } from './registries';
 import { contentsRequest, formAgain, formRequest, imageOf, sameAgain } from './request';
 import { shownBuild, type Form, type PanelState, type Subject } from './state';
 import { Store } from './store';
-
-/** A request that the server refused after the person had moved on to another view. */
-export interface Refusal {
-  asked: Partial<Pick<Asked, 'reference' | 'archive' | 'prefix'>>;
-  fault: Fault;
-}
 
 /** The time between two looks at the environment while the panel is visible, in milliseconds. */
 const LOOK_INTERVAL = 5000;
@@ -30,6 +25,8 @@ export class PanelModel {
   private readonly store = new Store();
   /** What a person leaves out or takes. */
   readonly deciding: Deciding;
+  /** What happened while the panel was closed or displayed another view. */
+  readonly news: News;
   private readonly environment: Environment;
   private readonly builds: BuildList;
   private readonly endedSignal = new Signal<this, Build>(this);
@@ -42,6 +39,7 @@ export class PanelModel {
   private looking: ReturnType<typeof setInterval> | undefined;
 
   constructor(private readonly server: Server) {
+    this.news = new News(this.store);
     this.registries = new Registries(server, this.store);
     this.environment = new Environment(server, this.store, () => void this.registries.check());
     this.deciding = new Deciding(this.environment, this.store, change => this.edit(change));
@@ -291,6 +289,7 @@ export class PanelModel {
     this.comparisons.leave();
     this.store.set({ shown: id, since: null, comparison: null, forgotten: null });
     if (id) {
+      this.news.removeBuild(id);
       this.builds.follow(id);
       this.comparisons.loadChanges();
     }
@@ -338,7 +337,9 @@ export class PanelModel {
     if (isDisplayed) {
       this.store.set({ starting: false, startFault: faultOf(error) });
     } else {
-      this.refusedSignal.emit({ asked, fault: faultOf(error) });
+      const refused = { asked, fault: faultOf(error) };
+      this.news.add({ refused });
+      this.refusedSignal.emit(refused);
     }
   }
 
@@ -354,6 +355,7 @@ export class PanelModel {
 
   private remove(id: string): void {
     this.builds.remove(id);
+    this.news.removeBuild(id);
     if (this.state.shown === id) {
       this.show(null);
     }
@@ -363,12 +365,16 @@ export class PanelModel {
     if (this.state.shown === build.id) {
       this.comparisons.loadChanges();
     }
+    if (this.state.shown !== build.id || this.state.comparison) {
+      this.news.add({ ended: build });
+    }
     // The destination now has the image of the build.
     void this.environment.plan();
     this.endedSignal.emit(build);
   }
 
   private closeForgotten(build: Build): void {
+    this.news.removeBuild(build.id);
     if (this.state.shown === build.id) {
       this.show(null);
       this.store.set({ forgotten: build });

@@ -3,6 +3,7 @@
 import type { Build, Change, Engine, Fault, Installer, Licenses, Logins, Permission, Snapshot, Source, Status } from '../api/contract';
 import type { Connection } from '../api/updates';
 import { NO_EVENTS, type BuildProgress } from './build';
+import type { NewsItem } from './news';
 import { NO_SELECTION, type Selection } from './selection';
 import { OWN_PLATFORM, type Target } from './target';
 
@@ -133,6 +134,8 @@ export interface PanelState {
   /** The changes in the displayed build since the previous image. */
   since: Comparison | null;
   comparison: Comparison | null;
+  /** What happened while the panel was closed or displayed another view, the oldest first. */
+  news: readonly NewsItem[];
 }
 
 export const INITIAL: PanelState = {
@@ -163,7 +166,8 @@ export const INITIAL: PanelState = {
   connections: {},
   forgotten: null,
   since: null,
-  comparison: null
+  comparison: null,
+  news: []
 };
 
 export function shownBuild(state: PanelState): Build | null {

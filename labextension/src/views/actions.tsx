@@ -15,6 +15,7 @@ export function Actions(props: { build: Build; state: PanelState }): JSX.Element
   // The previous image of the same environment is compared first; the view has all others.
   const before = build.result && (previousImage(state.builds, build.request.prefix, build.created) ?? others[0]);
   const image = build.result !== null && build.command !== 'verify';
+  const isGone = ({ builds }: PanelState): boolean => !builds.some(({ id }) => id === build.id);
   const rebase = async (): Promise<void> => {
     const [base, target] =
       (await ask({
@@ -23,7 +24,8 @@ export function Actions(props: { build: Build; state: PanelState }): JSX.Element
           { label: trans.__('Base image'), text: build.request.base },
           { label: trans.__('Name of the new image (the same name replaces the image)'), text: rebasedReference(build, state.builds) }
         ],
-        yes: trans.__('Change the base')
+        yes: trans.__('Change the base'),
+        isVoid: isGone
       })) ?? [];
     if (base && target) {
       await model.rebase(build, base, target);
@@ -34,7 +36,8 @@ export function Actions(props: { build: Build; state: PanelState }): JSX.Element
       title: trans.__('Delete this build from the history?'),
       text: trans.__('Its log goes with it. The image stays where it is.'),
       yes: trans.__('Delete'),
-      no: trans.__('Keep')
+      no: trans.__('Keep'),
+      isVoid: isGone
     });
     if (sure) {
       await model.forget(build.id);

@@ -4,6 +4,7 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import { createContext, useContext } from 'react';
 
 import type { PanelModel } from '../model/panel';
+import type { PanelState } from '../model/state';
 
 export interface Surroundings {
   trans: TranslationBundle;
@@ -16,9 +17,16 @@ export interface Surroundings {
   folder(): string;
   /** Select a file in the file browser. */
   showFile(path: string): void;
-  confirm(question: { title: string; text: string; yes: string; no: string }): Promise<boolean>;
+  confirm(question: Question & { text: string; no: string }): Promise<boolean>;
   /** Ask for several texts, each with a label and a first value; null if the person cancels. */
-  ask(question: { title: string; fields: { label: string; text: string }[]; yes: string }): Promise<string[] | null>;
+  ask(question: Question & { fields: { label: string; text: string }[] }): Promise<string[] | null>;
+}
+
+/** A question in a dialog. The dialog closes, as if the person had cancelled, when the question has become void. */
+export interface Question {
+  title: string;
+  yes: string;
+  isVoid?(state: PanelState): boolean;
 }
 
 const Context = createContext<Surroundings | null>(null);

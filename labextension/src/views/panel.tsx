@@ -15,6 +15,7 @@ import { Finished } from './finished';
 import { useKeptFocus } from './focus';
 import { History } from './history';
 import { Licenses } from './licenses';
+import { NewsList } from './news';
 import { Link, Notice } from './parts';
 import { OtherWays, Plan } from './plan';
 import { Substitutions } from './platform';
@@ -47,6 +48,7 @@ export function Panel(props: Surroundings): JSX.Element {
         {build && isOver(build) && trans.__('%1: %2', stateWord(trans, build.state), buildName(build))}
       </p>
       <div ref={views} className="jp-CondaBuild-views">
+        <NewsList state={state} />
         <div className="jp-CondaBuild-body">
           <Body state={state} />
         </div>

@@ -5,7 +5,7 @@ import React from 'react';
 import type { Build } from '../api/contract';
 import type { Connection } from '../api/updates';
 import { tiles } from '../model/layerMap';
-import { connectionOf, progressOf, type PanelState } from '../model/state';
+import { activeBuilds, connectionOf, progressOf, type PanelState } from '../model/state';
 import { steps, whole, type Whole } from '../model/steps';
 import { partTexts, secondsText, sizeText } from '../model/units';
 import { useSurroundings } from './context';
@@ -34,6 +34,7 @@ export function Running(props: { build: Build; state: PanelState }): JSX.Element
         ? trans.__('The image stays as it is.')
         : trans.__('What is built already is kept, so the next build is faster.'),
       yes: cancelWord,
+      isVoid: now => !activeBuilds(now).some(({ id, cancelling }) => id === build.id && !cancelling),
       no: verifies ? trans.__('Go on verifying') : trans.__('Go on building')
     });
     if (sure) {

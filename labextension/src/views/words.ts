@@ -5,6 +5,7 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import type { Asked, Build, BuildState, Fault, Finished, Warning } from '../api/contract';
 import type { Connection } from '../api/updates';
 import { KNOWN_FAULTS } from '../model/faults';
+import type { Refusal } from '../model/news';
 import { runTitle, sentences } from '../model/shareTexts';
 import type { StepName } from '../model/steps';
 import { sizeText } from '../model/units';
@@ -179,6 +180,11 @@ export function doingText(trans: TranslationBundle, build: Build): string {
     return trans.__('Waiting: %1', buildName(build));
   }
   return build.command === 'verify' ? trans.__('Verifying %1', buildName(build)) : trans.__('Building %1', buildName(build));
+}
+
+/** The text for a request that the server refused. */
+export function refusedText(trans: TranslationBundle, { asked, fault }: Refusal): string {
+  return trans.__('%1 failed: %2', requestName(asked), faultText(trans, fault));
 }
 
 /** The text for an ended build. */

@@ -25,6 +25,23 @@ test('cancelling asks for a confirmation, and says which layers are kept', async
   await expect(panel.recent.getByText(/ago · Cancelled/).first()).toBeVisible();
 });
 
+test('a question about a build closes when the build has ended, and the palette gives the panel the focus', async ({ page, panel, stage }) => {
+  await panel.open();
+  await panel.reference.fill(`${stage.gate.address}/${stage.team}/void:1`);
+  stage.gate.close();
+  await panel.go.click();
+  await panel.button('Cancel build').click();
+  await expect(page.locator('.jp-Dialog')).toBeVisible();
+  stage.gate.release();
+  await expect(page.locator('.jp-Dialog')).toBeHidden({ timeout: 60_000 });
+  await expect(panel.node.getByRole('heading', { name: 'Ready to share' })).toBeFocused();
+  await page.locator('.jp-Notebook .jp-Cell').first().click();
+  await page.keyboard.press('Control+Shift+C');
+  await page.keyboard.type('docker image');
+  await page.keyboard.press('Enter');
+  await expect(panel.node).toBeFocused();
+});
+
 test('a failed build displays its error and its hint', async ({ page, panel }) => {
   await panel.open();
   await panel.width(360);
@@ -87,7 +104,7 @@ test('while the panel is closed, the status bar and a notification report a buil
   await expect(panel.node.getByText('Ready to share')).toBeVisible();
 });
 
-test('a build that the panel does not display after a reload tells in a notification how it ended', async ({ page, panel, stage }) => {
+test('an open panel that displays another view says in its own place how a build ended', async ({ page, panel, stage }) => {
   await panel.open();
   await panel.reference.fill(`${stage.gate.address}/${stage.team}/reloaded:1`);
   stage.gate.close();
@@ -96,7 +113,14 @@ test('a build that the panel does not display after a reload tells in a notifica
   await page.reload();
   await expect(panel.node.getByRole('button', { name: /^Building reloaded:1/ })).toBeVisible({ timeout: 60_000 });
   stage.gate.release();
-  await expect(page.locator('.Toastify__toast', { hasText: 'reloaded:1 is ready to share' })).toBeVisible({ timeout: 60_000 });
+  const news = panel.node.getByRole('status', { name: 'News' });
+  await expect(news.getByText('reloaded:1 is ready to share')).toBeVisible({ timeout: 60_000 });
+  await expect(page.locator('.Toastify__toast')).toHaveCount(0);
+  await panel.inOrder();
+  await panel.picture('news');
+  await panel.button('Show: reloaded:1 is ready to share').click();
+  await expect(panel.node.getByRole('heading', { name: 'Ready to share' })).toBeFocused();
+  await expect(news).toHaveText('');
 });
 
 test('with the setting, the desktop tells how a build ended while another program was in front', async ({ page, panel, stage }) => {
@@ -128,7 +152,7 @@ test('with the setting, the desktop tells how a build ended while another progra
   }
 });
 
-test('the refusal of a build is a notification if another notebook is in front', async ({ page, panel }) => {
+test('the panel says in its own place that a build was refused if another notebook is in front', async ({ page, panel }) => {
   await panel.open();
   let refuse = (): void => undefined;
   const asked = new Promise<void>(resolve => {
@@ -149,8 +173,11 @@ test('the refusal of a build is a notification if another notebook is in front',
   await page.getByRole('listitem', { name: /elsewhere\.ipynb/ }).dblclick();
   await expect(panel.node.getByText(/does not run in a conda environment|conda environment/).first()).toBeVisible();
   refuse();
-  await expect(page.locator('.Toastify__toast', { hasText: 'refused:1 failed: There are 20 builds.' })).toBeVisible();
-  await expect(panel.node.getByText('There are 20 builds.')).toBeHidden();
+  const news = panel.node.getByRole('status', { name: 'News' });
+  await expect(news.getByText('refused:1 failed: There are 20 builds.')).toBeVisible();
+  await expect(panel.node.getByRole('alert')).toHaveCount(0);
+  await panel.button(/^Close: refused:1/).click();
+  await expect(news).toHaveText('');
 });
 
 test('a build is followed again when the login has been renewed', async ({ context, panel, stage }) => {
