@@ -22,6 +22,8 @@ _LOOPBACK = re.compile(r"localhost|127\.[\d.]+")
 
 _JUPYTERLAB = "JupyterLab prints the address to open. Only this machine can connect to it."
 _HOST_FOLDER = "The current folder has the same path in the container, as always with Apptainer."
+_PODMAN_ROOT = "As root, leave out --userns=keep-id."
+"""Podman 4.3 refuses this option for root."""
 _FOLDER = f"The current folder is {WORK} in the container. You own the files that are made there."
 
 
@@ -66,7 +68,7 @@ def _from_registry(request: BuildRequest, finished: Finished) -> Iterator[ShareC
         "podman",
         _title(finished, "Podman"),
         f"podman pull{unverified} {image}\n{_podman(finished, image)}",
-        _note(finished),
+        f"{_note(finished)} {_PODMAN_ROOT}",
     )
     unverified = " --no-https" if plain else ""
     yield ShareCommand(
@@ -88,7 +90,8 @@ def _from_archive(request: BuildRequest, finished: Finished, *, copied: bool) ->
     assert archive
     path = shlex.quote(archive.path.name if copied else str(archive.path))
     if archive.kind == "sif":
-        yield ShareCommand("apptainer", _title(finished, "Apptainer"), f"apptainer run {path}", _HOST_FOLDER)
+        text = _on_lines(f"apptainer run {path}", *_jupyterlab(finished, on_host=True))
+        yield ShareCommand("apptainer", _title(finished, "Apptainer"), text, _HOST_FOLDER)
         return
     name = _name(request.reference) if request.reference else "env"
     lines = [f"docker load --input {path}"]
@@ -100,7 +103,8 @@ def _from_archive(request: BuildRequest, finished: Finished, *, copied: bool) ->
     note = _note(finished) if request.reference else "Docker prints the image's id. Give this id to 'docker run'."
     yield ShareCommand("docker", _title(finished, "Docker"), "\n".join(lines), note)
     source = f"{archive.kind}:{path}"
-    yield ShareCommand("podman", _title(finished, "Podman"), _podman(finished, source), _note(finished))
+    note = f"{_note(finished)} {_PODMAN_ROOT}"
+    yield ShareCommand("podman", _title(finished, "Podman"), _podman(finished, source), note)
     yield ShareCommand(
         "apptainer",
         _title(finished, "Apptainer"),
@@ -139,7 +143,9 @@ def _on_lines(*parts: str) -> str:
 
 def _docker(finished: Finished, reference: str) -> str:
     user = '-u "$(id -u):$(id -g)"'
-    return _on_lines("docker run --rm -it", *_ports(finished), f'-v "$PWD":{WORK}', user, shlex.quote(reference))
+    image = shlex.quote(reference)
+    folder = f'-v "$PWD":{WORK}'
+    return _on_lines("docker run --rm -it", *_ports(finished), folder, user, image, *_jupyterlab(finished))
 
 
 def _podman(finished: Finished, image: str) -> str:
@@ -147,7 +153,23 @@ def _podman(finished: Finished, image: str) -> str:
     user = '--userns=keep-id -u "$(id -u):$(id -g)"'
     folder = f'-v "$PWD":{WORK}'
     ports = _ports(finished)
-    return _on_lines("podman run --rm -it", *ports, "--security-opt label=disable", folder, user, image)
+    label = "--security-opt label=disable"
+    return _on_lines("podman run --rm -it", *ports, label, folder, user, image, *_jupyterlab(finished))
+
+
+def _jupyterlab(finished: Finished, *, on_host: bool = False) -> tuple[str, ...]:
+    """Returns the lines with the program of an image whose program is JupyterLab.
+
+    JupyterLab refuses to run as root, who may paste the command, without a word that the image's own command lacks. For
+    others, the word has no effect.
+
+    Args:
+        on_host: whether the container has the network of the host, in which 0.0.0.0 is every address of the host.
+    """
+    if not _runs_jupyterlab(finished):
+        return ()
+    command = [word.replace("--ip=0.0.0.0", "--ip=127.0.0.1") if on_host else word for word in finished.command]
+    return shlex.join(command), "--allow-root"
 
 
 def _ports(finished: Finished) -> tuple[str, ...]:
@@ -158,9 +180,8 @@ def _apptainer(finished: Finished, name: str) -> str:
     # Without the variable, Python would find packages in the user's ~/.local before the image's packages.
     variable = "--env PYTHONNOUSERSITE=1"
     if _runs_jupyterlab(finished):
-        # A container of Apptainer has the host's network: 0.0.0.0 would be every address of the host.
-        command = [word.replace("--ip=0.0.0.0", "--ip=127.0.0.1") for word in finished.command]
-        return _on_lines(f"apptainer exec {variable} {name}.sif", f"{ENTRYPOINT} {shlex.join(command)}")
+        program, *words = _jupyterlab(finished, on_host=True)
+        return _on_lines(f"apptainer exec {variable} {name}.sif", f"{ENTRYPOINT} {program}", *words)
     return _on_lines(f"apptainer exec {variable} {name}.sif", f"{ENTRYPOINT} {shlex.join(finished.command or ('sh',))}")
 
 

@@ -79,7 +79,14 @@ def test_jupyterlab_gets_a_port_on_this_machine_and_a_profile_for_a_hub() -> Non
     assert "-p 127.0.0.1:8888:8888" in found["docker"].text
     assert "-p 127.0.0.1:8888:8888" in found["podman"].text
     assert found["apptainer"].text.splitlines()[2].startswith("  /opt/condabuild/entrypoint jupyter lab")
+    assert found["docker"].text.splitlines()[-3:] == [
+        "  registry.lab.org/team/env:v1 \\",
+        "  jupyter lab --ip=0.0.0.0 \\",
+        "  --allow-root",
+    ]
     every = commands(PUSHED, ("jupyter", "lab", "--ip=0.0.0.0", "--port=8888"))
+    sif = commands(build_request(prefix="/env", archive="/home/me/my.sif"), LAB)["apptainer"].text
+    assert sif == "apptainer run /home/me/my.sif \\\n  jupyter lab --ip=127.0.0.1 \\\n  --allow-root"
     assert "--ip=127.0.0.1 --port=8888" in every["apptainer"].text  # the network is the host's
     configuration: dict[str, object] = {}
     spawner = type("KubeSpawner", (), {})()
@@ -196,6 +203,38 @@ def test_the_pasted_commands_work(pushed: dict[str, ShareCommand], tmp_path: Pat
 
 
 PROGRAM = "import requests, sys; open('made', 'w').write(sys.prefix); print(6 * 7)\nexit()\n"
+
+
+REFUSES_ROOT = b"""#!/bin/sh
+case "$(id -u) $*" in
+0*--allow-root | [1-9]*) echo "forty-two: $*" ;;
+*) echo 'Running as root is not recommended. Use --allow-root to bypass.' && exit 1 ;;
+esac
+"""
+
+
+def test_root_can_paste_the_command_for_jupyterlab(
+    tmp_path: Path, base_reference: str, registry: str, docker_client: docker.DockerClient
+) -> None:
+    """JupyterLab refuses root without --allow-root. A program that does the same stands for it."""
+    if not shutil.which("docker"):
+        missing("The docker command is not installed")
+    name = f"{registry}/commands/lab:{tmp_path.name}"
+    packages = [(Metadata("jupyterlab", "4.9"), [File("bin/jupyter", REFUSES_ROOT, 0o755)])]
+    request = build_request(
+        prefix=install(tmp_path / "env", small_channel(tmp_path / "channel", packages), "jupyterlab"),
+        reference=name,
+        push=True,
+        base=base_reference,
+        store_dir=str(tmp_path / "store"),
+    )
+    done = build.run(request, silent).event
+    text = next(one.text for one in share_commands(request, done) if one.tool == "docker")
+    try:
+        # The engine of the tests has no network for containers.
+        assert "forty-two: lab" in pasted(text.replace("-p 127.0.0.1:8888:8888", "--network host"), tmp_path)
+    finally:
+        docker_client.images.remove(name, force=True)
 
 
 def test_podman_runs_the_pasted_commands_without_root(pushed: dict[str, ShareCommand]) -> None:

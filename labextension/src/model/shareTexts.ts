@@ -8,6 +8,7 @@ export const SHARE_TEXTS: readonly string[] = [
   'You own the files that are made there.',
   'JupyterLab prints the address to open.',
   'Only this machine can connect to it.',
+  'As root, leave out --userns=keep-id.',
   'The current folder has the same path in the container, as always with Apptainer.',
   'The lock file has only conda packages.',
   'The image also has the packages that pip installed.',
