@@ -14,7 +14,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -31,7 +30,7 @@ from jupyter_condabuild.receive.kernelspecs import CONNECTION_FILE, ImageKernel,
 from jupyter_condabuild.receive.local_engine import has_gpu, refuse_named, refuse_remote, said_without_gpus
 from jupyter_condabuild.receive.relay import CHANNELS, Address, Relay, addresses
 from jupyter_condabuild.system import owners
-from jupyter_condabuild.system.process_tree import ask_to_end
+from jupyter_condabuild.system.process_tree import end_after
 
 INSIDE = "/run/condabuild"
 """The folder in a container with the connection file and the sockets of its kernel."""
@@ -217,11 +216,8 @@ def _end(*_: int | FrameType | None) -> NoReturn:
 def _end_with_parent() -> None:
     """Ends this process after its parent, as ipykernel does: a client that is killed sends no signal."""
     parent = os.getppid()
-    if os.environ.get("JPY_PARENT_PID") != str(parent):
-        return
-    while os.getppid() == parent:
-        time.sleep(1)
-    ask_to_end(os.getpid())
+    if os.environ.get("JPY_PARENT_PID") == str(parent):
+        end_after(parent)
 
 
 def _say(text: str) -> None:

@@ -84,6 +84,18 @@ class Inspection:
         except (ValueError, TypeError, RecursionError):
             return ()
 
+    @property
+    def packages(self) -> list[dict[str, str]]:
+        """The name, the version and the manager of each package, by name; empty if they are not known."""
+        if self.lockfile is None:
+            return []
+        named = [("conda", one.name, one.version) for one in self.lockfile.conda]
+        named += [("pip", one.name, one.version) for one in self.lockfile.pip]
+        return [
+            {"manager": manager, "name": name, "version": version}
+            for manager, name, version in sorted(named, key=lambda one: one[1:])
+        ]
+
     def summary(self) -> dict[str, Any]:
         """Returns the description as a JSON object."""
         lockfile = self.lockfile
@@ -99,6 +111,7 @@ class Inspection:
             "python": python.version if python else "",
             "conda_packages": len(lockfile.conda) if lockfile else 0,
             "pip_packages": len(lockfile.pip) if lockfile else 0,
+            "packages": self.packages,
             "requested": list(self.requested),
             "command": list(self.command),
             "base": str(self.labels.get(BASE_NAME, "")),

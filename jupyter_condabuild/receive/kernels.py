@@ -21,10 +21,10 @@ from jupyter_condabuild.oci.engine.containers import read_folder
 from jupyter_condabuild.oci.engine.daemon import Daemon
 from jupyter_condabuild.oci.location import ImageLocation
 from jupyter_condabuild.receive import kernelspecs
+from jupyter_condabuild.receive.consent import Ask, consents
 from jupyter_condabuild.receive.inspection import Inspection, inspect
 from jupyter_condabuild.receive.kernelspecs import CONNECTION_FILE, ImageKernel, Installed
 from jupyter_condabuild.receive.local_engine import bring, local_engine, pinned_name
-from jupyter_condabuild.receive.run import Ask
 from jupyter_condabuild.requests.job_context import JobContext, open_job
 from jupyter_condabuild.requests.receive import KernelInstallRequest, KernelListRequest, KernelRemoveRequest
 from jupyter_condabuild.text import clean, counted
@@ -109,7 +109,7 @@ def install(request: KernelInstallRequest, report: Report, ask: Ask) -> Kernels:
         daemon = job.keep(local_engine(request, kernelspecs.kernels_folder(), ("jupyter", "kernel")))
         found = inspect(request, job)
         _refuse_without_kernel(found)
-        if not (found.voucher or request.yes or ask(found)):
+        if not consents(request, found, ask):
             raise UsageError("The kernel is not installed, because you do not want to run the image.")
         return Kernels("Installed ", tuple(_install(request, found, daemon, job)))
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import secrets
+import threading
 import time
 import urllib.request
 import webbrowser
-from collections.abc import Callable
 
 from jupyter_condabuild.errors import EngineFault, UsageError
 from jupyter_condabuild.events import Log, Report, Warning
@@ -14,11 +15,13 @@ from jupyter_condabuild.image.paths import WORK
 from jupyter_condabuild.oci.engine.containers import Container, ContainerOptions, remove_abandoned
 from jupyter_condabuild.oci.engine.daemon import Daemon
 from jupyter_condabuild.receive.attachment import attach, has_terminal
+from jupyter_condabuild.receive.consent import Ask, consents
 from jupyter_condabuild.receive.inspection import Inspection, inspect
 from jupyter_condabuild.receive.local_engine import bring, has_gpu, local_engine, said_without_gpus
 from jupyter_condabuild.requests.job_context import JobContext, open_job
-from jupyter_condabuild.requests.receive import RunRequest
+from jupyter_condabuild.requests.receive import RUNS_AT, RunRequest
 from jupyter_condabuild.system import owners
+from jupyter_condabuild.system.process_tree import end_after
 from jupyter_condabuild.text import clean
 
 JUPYTER_PORT = 8888
@@ -26,9 +29,6 @@ JUPYTER_PORT = 8888
 
 START_SECONDS = 60
 """The time that JupyterLab has to answer."""
-
-Ask = Callable[[Inspection], bool]
-"""A function that shows an image to the user, and returns whether the user wants to run it."""
 
 
 def run(request: RunRequest, report: Report, ask: Ask) -> int:
@@ -42,10 +42,12 @@ def run(request: RunRequest, report: Report, ask: Ask) -> int:
 
     Raises UsageError, BadReference, BadImage, RegistryError, EngineUnavailable, EngineFault.
     """
+    if request.for_server:
+        threading.Thread(target=end_after, args=(os.getppid(),), daemon=True).start()
     with open_job(request, report) as job:
         daemon = job.keep(local_engine(request, request.folder, request.command))
         found = inspect(request, job)
-        if not (found.voucher or request.yes or ask(found)):
+        if not consents(request, found, ask):
             raise UsageError("The image does not run, because you do not want to run it.")
         remove_abandoned(daemon)
         options = _options(request, found, bring(found, daemon, job))
@@ -57,6 +59,11 @@ def _options(request: RunRequest, found: Inspection, image: str) -> ContainerOpt
     user, environment, ports = owners.container_user(), {}, {}
     command = request.command
     is_lab = not command and found.command[:2] == ("jupyter", "lab")
+    if request.for_server and not is_lab:
+        raise UsageError(
+            f"{found.location} does not start JupyterLab: its environment lacks the package jupyterlab.",
+            f"Run a program of it in a terminal: jupyter condabuild run {found.location} PROGRAM",
+        )
     if is_lab:
         if request.network == "none":
             raise UsageError("JupyterLab needs a network.", "Leave out --network none, or name another program.")
@@ -86,7 +93,7 @@ def _run(request: RunRequest, options: ContainerOptions, daemon: Daemon, job: Jo
         container.start()
         address = _address(container, options)
         _await(container, address)
-        job.report(Log(f"JupyterLab runs at {address}", "stdout"))
+        job.report(Log(f"{RUNS_AT}{address}", "stdout"))
         job.report(Log(f"It has the folder {options.folders[WORK]} as {WORK}. Ctrl-C ends it."))
         if not request.no_browser:
             webbrowser.open(address)

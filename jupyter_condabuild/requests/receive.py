@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from jupyter_condabuild.errors import UsageError
+from jupyter_condabuild.oci.image import Digest
 from jupyter_condabuild.oci.location import ImageLocation
 from jupyter_condabuild.requests.build import JobRequest
 from jupyter_condabuild.requests.option import option
@@ -15,6 +16,9 @@ from jupyter_condabuild.requests.platforms import image_platform
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _MEMORY = re.compile(r"([1-9][0-9]{0,5})([mg])")
+
+RUNS_AT = "JupyterLab runs at "
+"""The beginning of the line of a run's log that has the address of JupyterLab."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +32,8 @@ class NamedImageRequest(JobRequest):
         "the name of an image, an archive, or docker-daemon:NAME",
         metavar="REFERENCE",
         completed=True,
+        client=True,
+        below_root=True,
         parse=ImageLocation.parse_any,
     )
 
@@ -43,7 +49,19 @@ class InspectRequest(NamedImageRequest):
 
     label: ClassVar[str] = "The inspect request"
 
-    platform: str = image_platform()
+    platform: str = image_platform(client=True)
+
+
+def seen() -> Any:
+    """Returns the option `seen`: the digest of the image that the user has seen, and decided to run.
+
+    An image with another digest is refused. Empty: see `yes`.
+    """
+    return option("", client=True, parse=_digest)
+
+
+def _digest(text: str) -> str:
+    return str(Digest.parse(text)) if text else ""
 
 
 def gpus() -> Any:
@@ -69,7 +87,8 @@ class RunRequest(InspectRequest):
 
     `command` are the program and its arguments; empty for the image's own. `folder` is the folder that the container
     sees as its work folder. `port` is the port of JupyterLab on this machine; 0 for a free one. `yes` means that the
-    user has decided to run the image, whoever built it.
+    user has decided to run the image, whoever built it. With `for_server`, the program must be JupyterLab, and it ends
+    with the process that has started the command.
     """
 
     label: ClassVar[str] = "The run request"
@@ -82,12 +101,16 @@ class RunRequest(InspectRequest):
         "the folder that the container has as /work (default: the current folder)",
         "--folder",
         metavar="DIR",
+        client=True,
+        below_root=True,
     )
     port: int = option(0, "the port of JupyterLab on this machine (default: a free port)", "--port", metavar="N")
     gpus: str = gpus()
     network: str = network()
     no_browser: bool = option(False, "do not open a browser", "--no-browser")
     yes: bool = option(False, "run the image, whoever built it, without a question", "--yes")
+    seen: str = seen()
+    for_server: bool = option(False)
 
     def __post_init__(self) -> None:
         """Raises UsageError if there is no image, no such folder, or no such port."""
@@ -127,6 +150,7 @@ class KernelInstallRequest(InspectRequest):
     network: str = network()
     memory: str = option("", "the memory that a kernel may use, as 4g (default: no limit)", "--memory", metavar="SIZE")
     yes: bool = option(False, "install the kernel, whoever built the image, without a question", "--yes")
+    seen: str = seen()
 
     def __post_init__(self) -> None:
         """Raises UsageError if there is no image, or if an option is not valid."""

@@ -40,7 +40,8 @@ class CommandRunner:
         self._shared: SingleFlight[dict[str, Any]] = SingleFlight()
 
     async def run(self, command: str, request: Request) -> dict[str, Any]:
-        """Runs a command and returns the JSON object that it prints. Callers share the object: do not change it.
+        """Runs a command, such as ``kernel list``, and returns the JSON object that it prints. Callers share it: do not
+        change it.
 
         Raises the error that the command reports, and BuildLimit if the command takes too long or too much memory.
         """
@@ -77,7 +78,7 @@ class CommandRunner:
 def _started(command: str) -> subprocess.Popen[bytes]:
     # Not a process of asyncio: on Windows, Jupyter's event loop has none.
     return subprocess.Popen(
-        [sys.executable, "-m", "jupyter_condabuild", command, "--request", "-", "--events", "jsonl", "--json"],
+        [sys.executable, "-m", "jupyter_condabuild", *command.split(), "--request", "-", "--events", "jsonl", "--json"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -74,6 +74,58 @@ class LicensesHandler(Resource):
         self.reply(await self.service.licenses(schemas.licenses(self.request.body)))
 
 
+class InspectionsHandler(Resource):
+    """The contents of an image, and who built it."""
+
+    @guarded("write", "inspections")
+    async def post(self) -> None:
+        """Describes the image without a pull."""
+        self.reply(await self.service.inspect(schemas.inspection(self.request.body)))
+
+
+class KernelsHandler(Resource):
+    """The kernels of images that are installed for this user."""
+
+    @guarded("read", "kernels")
+    async def get(self) -> None:
+        """Lists them."""
+        self.reply(await self.service.image_kernels.all())
+
+    @guarded("write", "kernels")
+    async def post(self) -> None:
+        """Installs the kernels of an image, or says that the installation still runs."""
+        installed = await self.service.install_kernels(schemas.kernel(self.request.body))
+        self.reply(installed or {"kernels": []}, 200 if installed else 202)
+
+    @guarded("write", "kernels")
+    async def delete(self) -> None:
+        """Removes a kernel."""
+        self.reply(await self.service.image_kernels.remove(self.get_query_argument("name")))
+
+
+class RunsHandler(Resource):
+    """JupyterLab in containers of images."""
+
+    @guarded("read", "runs")
+    async def get(self) -> None:
+        """Lists the runs."""
+        self.reply(self.service.runs.all())
+
+    @guarded("write", "runs")
+    async def post(self) -> None:
+        """Starts JupyterLab in a container."""
+        self.reply(await self.service.run(schemas.image_run(self.request.body)), 201)
+
+
+class RunHandler(Resource):
+    """One run."""
+
+    @guarded("write", "runs")
+    async def delete(self, id: str) -> None:
+        """Ends it, and removes its container."""
+        self.reply(await self.service.runs.end(id))
+
+
 class ExportsHandler(Resource):
     """Files that build or run an image on other systems."""
 
@@ -292,6 +344,10 @@ def routes(service: Service) -> list[tuple[str, type[Resource], dict[str, Any]]]
         ("condabuild/stamps", StampsHandler, arguments),
         ("condabuild/diffs", DiffsHandler, arguments),
         ("condabuild/licenses", LicensesHandler, arguments),
+        ("condabuild/inspections", InspectionsHandler, arguments),
+        ("condabuild/kernels", KernelsHandler, arguments),
+        ("condabuild/runs", RunsHandler, arguments),
+        ("condabuild/runs/([^/]+)", RunHandler, arguments),
         ("condabuild/exports", ExportsHandler, arguments),
         ("condabuild/prune", PruneHandler, arguments),
         ("condabuild/logins", LoginsHandler, arguments),

@@ -14,6 +14,7 @@ from jupyter_condabuild.errors import BadRequest, TooMuch
 from jupyter_condabuild.requests.build import PlanRequest
 from jupyter_condabuild.requests.option import Request, json_type
 from jupyter_condabuild.requests.others import JOBS, ExportRequest, PruneRequest
+from jupyter_condabuild.requests.receive import InspectRequest, KernelInstallRequest, RunRequest
 from jupyter_condabuild.requests.source import SourceRequest
 
 MAX_BYTES = 1 << 20
@@ -91,6 +92,21 @@ def diff(body: bytes) -> dict[str, Any]:
 def licenses(body: bytes) -> dict[str, Any]:
     """Parses a `Side` of openapi.yaml. Raises BadRequest."""
     return _with_one_of(_checked(_object(body), SIDES), SIDES)
+
+
+def inspection(body: bytes) -> dict[str, Any]:
+    """Parses an `InspectionRequest` of openapi.yaml. Raises BadRequest."""
+    return _with(_checked(_object(body), _members(InspectRequest)), "reference")
+
+
+def kernel(body: bytes) -> dict[str, Any]:
+    """Parses a `KernelInstallation` of openapi.yaml. Raises BadRequest."""
+    return _with(_with(_checked(_object(body), _members(KernelInstallRequest)), "reference"), "seen")
+
+
+def image_run(body: bytes) -> dict[str, Any]:
+    """Parses a `RunRequest` of openapi.yaml. Raises BadRequest."""
+    return _with(_with(_checked(_object(body), _members(RunRequest)), "reference"), "seen")
 
 
 def login(body: bytes) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from jupyter_condabuild.oci.image import Digest, Reference
 from jupyter_condabuild.requests.build import PlanRequest
 from jupyter_condabuild.requests.option import Request
 from jupyter_condabuild.requests.others import JOBS, DiffRequest, ExportRequest, LicensesRequest, PruneRequest
+from jupyter_condabuild.requests.receive import InspectRequest, KernelInstallRequest, RunRequest
 from jupyter_condabuild.requests.source import SourceRequest
 from jupyter_condabuild.server import path_checks
 from jupyter_condabuild.server.builds import Builds
@@ -27,6 +28,8 @@ from jupyter_condabuild.server.kernels import Kernels
 from jupyter_condabuild.server.lockfiles import FILE_NAMES, Lockfiles
 from jupyter_condabuild.server.logins import Logins
 from jupyter_condabuild.server.probes import Probes
+from jupyter_condabuild.server.receive.kernels import ImageKernels
+from jupyter_condabuild.server.receive.runs import Runs
 from jupyter_condabuild.settings import Settings
 from jupyter_condabuild.text import listed
 
@@ -64,9 +67,13 @@ class Service:
         self._runner = CommandRunner()
         self._probes = Probes(settings, root=root)
         self.logins = Logins(settings)
+        self.image_kernels = ImageKernels(settings, self._runner)
+        self.runs = Runs()
 
     async def close(self) -> None:
         """Ends the commands and probes that run. The builds continue."""
+        await self.runs.close()
+        await self.image_kernels.close()
         await self._runner.close()
         await self._probes.close()
         await self.builds.close()
@@ -97,7 +104,22 @@ class Service:
 
     async def licenses(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """Returns the object `Licenses` of openapi.yaml for a `Side`."""
-        return await self._runner.run("licenses", LicensesRequest.of(self._settings, source=await self._side(body)))
+        source, allowed = await self._side(body), list(self._settings.allowed_registries)
+        request = LicensesRequest.of(self._settings, source=source, allowed_registries=allowed)
+        return await self._runner.run("licenses", request)
+
+    async def inspect(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns the object `Inspection` of openapi.yaml for an `InspectionRequest`."""
+        return await self._runner.run("inspect", await self._request(InspectRequest, body))
+
+    async def install_kernels(self, body: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Returns the object `ImageKernels` of openapi.yaml for a `KernelInstallation`; None while it still runs."""
+        return await self.image_kernels.install(await self._request(KernelInstallRequest, body))
+
+    async def run(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns the object `Run` of openapi.yaml for a `RunRequest`: JupyterLab starts."""
+        request = await self._request(RunRequest, {**body, "folder": body.get("folder") or "."})
+        return await self.runs.start(request)
 
     async def export(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """Returns the object `Export` of openapi.yaml for an `ExportRequest`. With `folder`, writes the files."""

@@ -122,6 +122,13 @@ def _tree(pid: int) -> Iterator[Any]:
         yield from (*first.children(recursive=True), first)
 
 
+def end_after(parent: int) -> None:
+    """Waits until the process `parent` has ended, then asks this process, its child, to end. It is for a thread."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    ask_to_end(os.getpid())
+
+
 def memory_of_tree(pid: int) -> int:
     """Returns the resident memory, in bytes, of a process and of those that it has started, directly or not."""
     import psutil

@@ -23,8 +23,9 @@ from jupyter_condabuild.receive.local_engine import refuse_remote
 from tests.parts.builds import Workshop
 from tests.parts.channel import prefix as prefixes
 from tests.parts.command_line import CommandLine
-from tests.parts.own_engines import own_docker
+from tests.parts.own_engines import OwnEngine, own_docker
 from tests.parts.registry.pushing import connect, push_image
+from tests.receive.image_kernels import until
 
 SEEN = """
 import json, os
@@ -207,21 +208,17 @@ http.server.HTTPServer(("0.0.0.0", 8888), Handler).serve_forever()
 GET = "import sys, urllib.request; print(urllib.request.urlopen(sys.argv[1]).read().decode())"
 
 
-def test_jupyterlab_opens_at_an_address_of_this_machine(
-    workshop: Workshop,
-    run: CommandLine,
-    folder: Path,
-    tmp_path: Path,
+@pytest.fixture(scope="module")
+def lab_image(
+    session_workshop: Workshop,
+    tmp_path_factory: pytest.TempPathFactory,
     channel_url: str,
     package_cache: Path,
     base_reference: str,
     registry: str,
-) -> None:
-    """The address answers when it is printed, with a token of this run; Ctrl-C ends JupyterLab with status 0.
-
-    A server that only listens stands for JupyterLab. The engine has a network of its own, and the commands join it.
-    """
-    prefix = prefixes.create(tmp_path / "env", ["python"], channel_url, package_cache)
+) -> str:
+    """An image in the registry, with a server that only listens in place of JupyterLab."""
+    prefix = prefixes.create(tmp_path_factory.mktemp("lab") / "env", ["python"], channel_url, package_cache)
     [site] = prefix.glob("lib/python3.*/site-packages")
     info = site / "jupyterlab-4.9.dist-info"
     info.mkdir()
@@ -230,29 +227,82 @@ def test_jupyterlab_opens_at_an_address_of_this_machine(
     (prefix / "bin/jupyter").write_text(LAB.replace("/opt/env", str(prefix)))
     (prefix / "bin/jupyter").chmod(0o755)
     name = f"{registry}/run/{uuid.uuid4().hex}:v1"
-    workshop.build(prefix, reference=name, push=True, base=base_reference)
+    session_workshop.build(prefix, reference=name, push=True, base=base_reference)
+    return name
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[OwnEngine]:
+    """An engine with a network of its own. Programs join it with `inside`."""
     with own_docker(bridge=True) as engine:
-        inside = ["nsenter", f"--net={engine.network}"]
-        words = run.command("run", "--yes", "--no-browser", "--folder", folder, name)
-        environ = {**run.environ, "DOCKER_HOST": engine.host}
-        process = subprocess.Popen([*inside, *words], stderr=subprocess.PIPE, text=True, env=environ)
-        assert process.stderr
-        seen = []
-        for line in process.stderr:
-            seen.append(line)
-            if "Ctrl-C" in line:
-                break
-        address = next(word for line in seen for word in line.split() if word.startswith("http://127.0.0.1:"))
-        answer = subprocess.run([*inside, sys.executable, "-c", GET, address], capture_output=True, text=True)
-        assert answer.stdout == "notebook.ipynb\n", "".join(seen)
-        process.send_signal(signal.SIGINT)
-        _, rest = process.communicate(timeout=60)
-        assert process.returncode == 0
-        assert "The container is removed." in rest
-        done = run("run", "--yes", "--network", "none", name, environ={"DOCKER_HOST": engine.host})
-        assert "JupyterLab needs a network" in done.err
-        with closing(docker.DockerClient(engine.host)) as client:
-            assert client.containers.list(all=True) == []
+        yield engine
+
+
+def inside(engine: OwnEngine) -> list[str]:
+    """Returns the words before a command that joins the network of an engine."""
+    return ["nsenter", f"--net={engine.network}"]
+
+
+def test_jupyterlab_opens_at_an_address_of_this_machine(
+    run: CommandLine, folder: Path, lab_image: str, engine: OwnEngine
+) -> None:
+    """The address answers when it is printed, with a token of this run; Ctrl-C ends JupyterLab with status 0."""
+    words = run.command("run", "--yes", "--no-browser", "--folder", folder, lab_image)
+    environ = {**run.environ, "DOCKER_HOST": engine.host}
+    process = subprocess.Popen([*inside(engine), *words], stderr=subprocess.PIPE, text=True, env=environ)
+    assert process.stderr
+    seen = []
+    for line in process.stderr:
+        seen.append(line)
+        if "Ctrl-C" in line:
+            break
+    address = next(word for line in seen for word in line.split() if word.startswith("http://127.0.0.1:"))
+    answer = subprocess.run([*inside(engine), sys.executable, "-c", GET, address], capture_output=True, text=True)
+    assert answer.stdout == "notebook.ipynb\n", "".join(seen)
+    process.send_signal(signal.SIGINT)
+    _, rest = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert "The container is removed." in rest
+    done = run("run", "--yes", "--network", "none", lab_image, environ={"DOCKER_HOST": engine.host})
+    assert "JupyterLab needs a network" in done.err
+    with closing(docker.DockerClient(engine.host)) as client:
+        assert client.containers.list(all=True) == []
+
+
+SERVER = """
+import asyncio, os, sys, urllib.request
+from jupyter_condabuild.requests.receive import RunRequest
+from jupyter_condabuild.server.receive.runs import Runs
+
+async def main(reference, digest, folder, ends):
+    runs = Runs()
+    started = await runs.start(RunRequest.parse({"reference": reference, "seen": digest, "folder": folder}))
+    while started["state"] == "starting":
+        await asyncio.sleep(0.1)
+        [started] = runs.all()["runs"]
+    assert started["fault"] is None, started
+    print(urllib.request.urlopen(started["address"]).read().decode())
+    if ends == "killed":
+        os.kill(os.getpid(), 9)
+    ended = await runs.end(started["id"])
+    assert (ended["state"], ended["address"], runs.all()) == ("ended", "", {"runs": []})
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("ends", ["stopped", "killed"])
+def test_jupyterlab_of_a_server_ends_with_the_run_and_with_the_server(
+    run: CommandLine, folder: Path, lab_image: str, engine: OwnEngine, ends: str
+) -> None:
+    """A run of the REST API has an address that answers. Its container is removed, also if the server is killed."""
+    environ = {**run.environ, "DOCKER_HOST": engine.host}
+    digest = run("inspect", lab_image, "--json").json["digest"]
+    words = [*inside(engine), sys.executable, "-u", "-c", SERVER, lab_image, digest, str(folder), ends]
+    done = subprocess.run(words, capture_output=True, text=True, env=environ, timeout=120)
+    assert done.stdout == "notebook.ipynb\n", done.stderr
+    with closing(docker.DockerClient(engine.host)) as client:
+        assert until(lambda: not client.api.containers(all=True))
 
 
 def test_a_name_for_several_platforms_runs_the_image_for_this_machine(

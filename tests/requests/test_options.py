@@ -13,6 +13,7 @@ from jupyter_condabuild.cli import COMMANDS, parser
 from jupyter_condabuild.requests.build import PlanRequest
 from jupyter_condabuild.requests.option import Option, Request, json_type
 from jupyter_condabuild.requests.others import JOBS, ExportRequest, LockRequest, PruneRequest
+from jupyter_condabuild.requests.receive import InspectRequest, KernelInstallRequest, RunRequest
 from jupyter_condabuild.server import schemas, serializers
 from jupyter_condabuild.server.handlers import CONTRACT
 from jupyter_condabuild.settings import Settings
@@ -27,6 +28,9 @@ BODIES: dict[str, tuple[type[Request], set[str]]] = {
     "VerifyCommand": (JOBS["verify"], {"command"}),
     "ExportRequest": (ExportRequest, {*schemas.SOURCES, *schemas._WRITING}),
     "PruneRequest": (PruneRequest, set()),
+    "InspectionRequest": (InspectRequest, set()),
+    "KernelInstallation": (KernelInstallRequest, set()),
+    "RunRequest": (RunRequest, set()),
 }
 """The schema of each body, the request of the body, and the members that are no options."""
 

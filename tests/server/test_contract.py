@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import uuid
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import docker
 import pytest
 import schemathesis
 import yaml
@@ -24,6 +27,9 @@ from tests.parts.small_prefix import SmallPrefix
 
 EXAMPLES = 70
 """Valid and invalid cases for each operation."""
+
+FEW = {"POST /condabuild/inspections": 20, "POST /condabuild/kernels": 20, "GET /condabuild/kernels": 5}
+"""Fewer valid cases for operations whose answers take long: each is a process that asks an engine or a registry."""
 
 CHECKS = (
     checks.not_a_server_error,
@@ -54,15 +60,25 @@ class Real:
     spare: str
     """An ended build that a case may delete."""
     saved: str
-    """A finished build with an archive."""
+    """A finished build with an archive, `oci-archive:saved.tar`."""
+    image: str
+    """The digest of the image in the archive. It has a kernel."""
+    kernel: str
+    """The name of the kernelspec of that kernel."""
+    run: str
+    """A run of the image, which has failed: the image has no JupyterLab."""
 
 
 @pytest.fixture(scope="module")
-def real(tmp_path_factory: pytest.TempPathFactory, registry: str, small_base: str) -> Iterator[Real]:
-    """A server with an environment, its lock file and an ended build."""
+def real(
+    tmp_path_factory: pytest.TempPathFactory, registry: str, small_base: str, docker_client: docker.DockerClient
+) -> Iterator[Real]:
+    """A server with an environment, its lock file, ended builds, and an image with an installed kernel."""
     folder = tmp_path_factory.mktemp("contract")
     small = SmallPrefix(folder / "envs" / "small")
     small.add("numbers", files={"share/numbers.txt": b"1"})
+    spec = {"argv": ["program", "{connection_file}"], "display_name": uuid.uuid4().hex, "language": "tiny"}
+    small.add("tinykernel", files={"share/jupyter/kernels/tiny/kernel.json": json.dumps(spec).encode()})
     home = Home(folder / "home", {"store_dir": str(folder / "store"), "base_image": "oci-archive:/no/such/base.tar"})
     home.path.mkdir()
     shutil.copyfile(small_base.removeprefix("oci-archive:"), home.path / "base.tar")
@@ -75,7 +91,12 @@ def real(tmp_path_factory: pytest.TempPathFactory, registry: str, small_base: st
             "id"
         ]
         until(lambda: server.build(saved)["state"] == "finished")
-        yield Real(server, str(small.path), digest, id, registry, spare, saved)
+        image = server.build(saved)["result"]["digest"]
+        seen = {"reference": "oci-archive:saved.tar", "seen": image}
+        kernel = server.client.post("condabuild/kernels", json=seen).raise_for_status().json()["kernels"][0]["name"]
+        run = server.client.post("condabuild/runs", json=seen).raise_for_status().json()["id"]
+        until(lambda: server.client.get("condabuild/runs").json()["runs"][0]["state"] == "ended")
+        yield Real(server, str(small.path), digest, id, registry, spare, saved, image, kernel, run)
 
         def all_ended() -> bool:
             builds = server.client.get("condabuild/builds?limit=1000").raise_for_status().json()["builds"]
@@ -104,9 +125,10 @@ def kinds() -> Iterator[tuple[str, GenerationMode]]:
 def test_no_request_breaks_the_contract(real: Real, label: str, mode: GenerationMode) -> None:
     """No answer has a status of 5xx, or an undocumented status, type or form. An invalid request is refused."""
     operation = OPERATIONS[label]
+    examples = FEW.get(label, EXAMPLES) if mode == GenerationMode.POSITIVE else EXAMPLES
 
     @seed(1)
-    @settings(max_examples=EXAMPLES, database=None, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=examples, database=None, deadline=None, suppress_health_check=list(HealthCheck))
     @given(operation.as_strategy(generation_mode=mode), st.integers(0, 5))
     def ask(case: schemathesis.Case, chance: int) -> None:
         if mode == GenerationMode.POSITIVE and chance == 0:
@@ -134,6 +156,12 @@ def _make_real(case: schemathesis.Case, real: Real) -> None:
         body |= {"folder": "exported", "replace": True}
     elif path.endswith("/permissions"):
         case.body = {"reference": f"{real.registry}/contract/env:v1"}
+    elif path.endswith("/inspections"):
+        case.body = {"reference": "oci-archive:saved.tar"}
+    elif path.endswith(("/kernels", "/runs")):
+        case.body = {"reference": "oci-archive:saved.tar", "seen": real.image}
+        if isinstance(case.query, dict) and case.method == "DELETE":
+            case.query["name"] = real.kernel
     elif path.endswith("/logins"):
         fill = {"POST": body, "DELETE": case.query}.get(case.method)
         if isinstance(fill, dict):
@@ -157,7 +185,15 @@ def _make_real(case: schemathesis.Case, real: Real) -> None:
                 body["folder"] = "exported"
         if path.endswith("/snapshots"):
             body |= {"reference": "", "cache_from": [], "installer_image": ""}
-    build = real.spare if case.method == "DELETE" else real.saved if path.endswith("/archive") else real.build
+    build = (
+        real.run
+        if "/runs/" in path
+        else real.spare
+        if case.method == "DELETE"
+        else real.saved
+        if path.endswith("/archive")
+        else real.build
+    )
     for name, value in (("id", build), ("digest", real.digest)):
         if case.path_parameters and name in case.path_parameters:
             case.path_parameters[name] = value

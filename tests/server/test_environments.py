@@ -23,7 +23,7 @@ from jupyter_condabuild.server.kernels import Kernels
 from jupyter_condabuild.server.lockfiles import Lockfiles
 from tests.parts.small_prefix import SmallPrefix
 from tests.server.conftest import Api
-from tests.server.test_routes import error_of
+from tests.server.test_routes import DIGEST, error_of
 
 
 @pytest.fixture
@@ -319,6 +319,10 @@ class TestWithAllowedRegistries:
             ("builds", {"command": "verify", "reference": "docker.io/library/debian"}),
             ("snapshots", {**source, "reference": bad}),
             ("diffs", {"before": source, "after": {"reference": bad}}),
+            ("licenses", {"reference": bad}),
+            ("inspections", {"reference": bad}),
+            ("kernels", {"reference": bad, "seen": DIGEST}),
+            ("runs", {"reference": bad, "seen": DIGEST}),
         ):
             answer = await api("POST", f"condabuild/{path}", body)
             assert (answer.status, error_of(answer)) == (403, "registry_not_allowed"), (path, body)

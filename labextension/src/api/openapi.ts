@@ -116,6 +116,94 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/condabuild/inspections": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * What is in an image, and who built it
+         * @description The image is not pulled, and nothing of it runs. The manifest, the configuration and the receipts are read. For an index, the image for
+         *     `platform` is described, by default the one for the platform of the server.
+         */
+        post: operations["postInspection"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/condabuild/kernels": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The kernels of images that are installed for this user */
+        get: operations["getImageKernels"];
+        put?: never;
+        /**
+         * Install the kernels of an image
+         * @description The engine pulls the image, if it lacks it. Nothing of the image runs. `seen` is the digest of an `Inspection` that the user has seen:
+         *     422 (`usage`) if the image has another digest now.
+         */
+        post: operations["postImageKernel"];
+        /**
+         * Remove a kernel of an image from Jupyter
+         * @description The engine keeps the image. Kernelspecs of others cannot be removed so.
+         */
+        delete: operations["deleteImageKernel"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/condabuild/runs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** JupyterLab in containers of images */
+        get: operations["getRuns"];
+        put?: never;
+        /**
+         * Start JupyterLab in a container of an image
+         * @description The container has a folder as /work, and nothing else of the machine. JupyterLab answers at a port of the server's loopback address.
+         *     429 (`queue_full`): five images run already.
+         */
+        post: operations["postRun"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/condabuild/runs/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["BuildId"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** End a run, and remove its container */
+        delete: operations["deleteRun"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/condabuild/exports": {
         parameters: {
             query?: never;
@@ -1014,6 +1102,109 @@ export interface components {
             summary: string;
             packages: string[];
         };
+        InspectionRequest: {
+            reference: components["schemas"]["ImageName"];
+            /**
+             * @description The platform of the image, if the name has images for several.
+             * @example linux-aarch64
+             */
+            platform?: string;
+        };
+        /** @description An image, as its manifest, its configuration, its receipts and the lock file inside describe it. */
+        Inspection: {
+            reference: string;
+            digest: components["schemas"]["Digest"];
+            /** @example linux/amd64 */
+            platform: string;
+            /** @description The digest of each image by platform, if the name has images for several. */
+            images: {
+                [key: string]: string;
+            };
+            /** @description The size of the layers, as they are transferred. */
+            size: number;
+            /** @description The size of the layers that the engine of the server's machine lacks; null if no engine answers. */
+            missing: number | null;
+            /** @description The digest of the lock file. Empty if jupyter-condabuild did not make the image: then the packages are not known. */
+            environment: string;
+            /** @description The version of Python. May be empty. */
+            python: string;
+            conda_packages: number;
+            pip_packages: number;
+            packages: components["schemas"]["InstalledPackage"][];
+            /** @description The specs that the builder asked for. */
+            requested: string[];
+            /** @description The program that the image starts. */
+            command: string[];
+            /** @description The name of the base image. May be empty. */
+            base: string;
+            base_digest: string;
+            /** @description Whether the image is for NVIDIA GPUs. */
+            wants_gpu: boolean;
+            /** @description The titles of the layers that are not made of packages alone: nobody can make them again from the lock file. */
+            unproved: string[];
+            /** @description Why this user trusts the image: `this machine` has pushed it, or the user trusts its repository or its signer. May be empty. */
+            voucher: string;
+            /** @enum {string} */
+            signature: "verified" | "untrusted" | "unsigned" | "unknown";
+            signer: string;
+        };
+        InstalledPackage: {
+            /** @enum {string} */
+            manager: "conda" | "pip";
+            name: string;
+            version: string;
+        };
+        KernelInstallation: {
+            reference: components["schemas"]["ImageName"];
+            platform?: string;
+            seen: components["schemas"]["Digest"];
+        };
+        ImageKernels: {
+            kernels: components["schemas"]["ImageKernel"][];
+        };
+        /** @description A kernelspec whose kernels run in containers of an image. */
+        ImageKernel: {
+            /** @description The name of the kernelspec. */
+            name: string;
+            /** @description The name in the launcher. */
+            title: string;
+            language: string;
+            reference: string;
+            /** @description The digest of the image that the kernels start. */
+            digest: string;
+            /** @description The folder of the kernelspec. */
+            folder: string;
+            /** @description That the image has changed or is gone. Empty if nothing is to be said. */
+            news: string;
+        };
+        RemovedKernel: {
+            name: string;
+            reference: string;
+        };
+        RunRequest: {
+            reference: components["schemas"]["ImageName"];
+            platform?: string;
+            /** @description The folder, relative to the server's root folder, that the container has as /work. By default, it is the root folder. */
+            folder?: string;
+            seen: components["schemas"]["Digest"];
+        };
+        Runs: {
+            runs: components["schemas"]["Run"][];
+        };
+        Run: {
+            id: string;
+            reference: string;
+            digest: components["schemas"]["Digest"];
+            /** @enum {string} */
+            state: "starting" | "running" | "ended";
+            /** @description The URL of JupyterLab, with its token, for browsers on the server's machine. Empty unless it runs. */
+            address: string;
+            /** @description The number of bytes that are pulled. */
+            complete: number;
+            /** @description The number of bytes to pull; 0 if nothing is pulled. */
+            total: number;
+            fault: components["schemas"]["Error"] | null;
+        };
         /** @description Exactly one of kernel_id, kernel_name, prefix and lockfile. Every kind except dockerfile needs a reference. */
         ExportRequest: {
             /** @enum {string} */
@@ -1589,6 +1780,179 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Licenses"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    postInspection: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["InspectionRequest"];
+            };
+        };
+        responses: {
+            /** @description The description. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Inspection"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    getImageKernels: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The kernels. `news` says whether the image of one has changed. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ImageKernels"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    postImageKernel: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["KernelInstallation"];
+            };
+        };
+        responses: {
+            /** @description The kernels are installed. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ImageKernels"];
+                };
+            };
+            /** @description The installation still runs after 25 seconds. Send the same request again to wait for it. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ImageKernels"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    deleteImageKernel: {
+        parameters: {
+            query: {
+                /** @description The name of the kernelspec. */
+                name: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The kernel is removed. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RemovedKernel"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    getRuns: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The runs of this server. They end with it. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Runs"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    postRun: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RunRequest"];
+            };
+        };
+        responses: {
+            /** @description It starts. `getRuns` has its address as soon as JupyterLab answers. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Run"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    deleteRun: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["BuildId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It has ended. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Run"];
                 };
             };
             default: components["responses"]["Error"];
