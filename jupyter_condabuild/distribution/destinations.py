@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from jupyter_condabuild.distribution.blob_places import BlobPlaces
 from jupyter_condabuild.distribution.layer_index import LayerIndex, current_digest, look_up
 from jupyter_condabuild.distribution.layer_pool import LayerPool
+from jupyter_condabuild.distribution.moved_tag import warn_if_moved
 from jupyter_condabuild.distribution.push import Config, Push
 from jupyter_condabuild.distribution.statements import Statements
 from jupyter_condabuild.errors import CondaBuildError, RegistryError
@@ -38,7 +39,7 @@ class Destination:
     the lab's layer pool; None if there is none in the registry of the repository. `of_several` says that the image is
     one of several, for which somebody else makes an index: it then gets no tag, and goes to no engine and no archive.
     `places` are the repositories of the registry to which this machine has pushed blobs.
-    `is_read` is false if the build has not read what the tag had before.
+    `before` is what the tag had at first, see `current_digest`; None for one of several images.
     """
 
     index: LayerIndex
@@ -47,7 +48,7 @@ class Destination:
     pool: LayerPool | None = None
     of_several: bool = False
     places: BlobPlaces | None = None
-    is_read: bool = True
+    before: str | None = None
 
     def has(self, manifest: Manifest) -> bool:
         """Whether the tag has this image now. One of several images can also be in the index that the tag has."""
@@ -97,7 +98,8 @@ def open_destination(
         if previous:
             targets.append((repository, str(previous)))
     if not trusting:
-        return Destination(LayerIndex(), repository, tag, of_several=of_several, places=places, is_read=False)
+        before = None if of_several else current_digest(reference, job)
+        return Destination(LayerIndex(), repository, tag, of_several=of_several, places=places, before=before)
     architecture = PLATFORMS.get(request.platform, host_architecture())
     vouchers = Vouchers(job)
     targets += [(job.repository(cache), cache.target) for cache in request.cache_from]
@@ -106,7 +108,9 @@ def open_destination(
         index = look_up([*targets, (repository, base)], repository, tag, vouchers, architecture)
     if not present:
         index = replace(index, present=frozenset())
-    return Destination(index, repository, tag, _pool(request, repository, vouchers, job), of_several, places)
+    before = str(index.named.descriptor.digest) if index.named else ""
+    pool = _pool(request, repository, vouchers, job)
+    return Destination(index, repository, tag, pool, of_several, places, None if of_several else before)
 
 
 def _pool(request: PlanRequest, repository: Repository | None, vouchers: Vouchers, job: JobContext) -> LayerPool | None:
@@ -243,27 +247,10 @@ def _finish(image: Image, request: BuildRequest, destination: Destination, push:
     push.add(manifest.config, Config(image.config), "configuration")
     push.wait()
     if request.again or not destination.has(manifest):
-        _say_if_moved(manifest, destination, request, job)
+        warn_if_moved(reference, destination.before, current_digest(reference, job), manifest.descriptor.digest, job)
         push.finish(manifest, "" if destination.of_several else destination.tag)
     job.store.remember(f"{reference.registry}/{reference.repository}", manifest.descriptor.digest)
     job.store.vouch(manifest.descriptor.digest)
-
-
-def _say_if_moved(manifest: Manifest, destination: Destination, request: BuildRequest, job: JobContext) -> None:
-    """Warns of an image that somebody pushed to the tag after the build had read the tag, and that is replaced now."""
-    before = destination.index.named
-    if destination.of_several or not destination.is_read:
-        return
-    now = current_digest(request.reference, job)
-    if now and now not in (str(manifest.descriptor.digest), before and str(before.descriptor.digest)):
-        job.report(
-            Warning(
-                "tag-moved",
-                f"Somebody has pushed another image to {request.reference} since this build started: {now}. "
-                "This build replaces it.",
-                "The other image keeps its digest. Give one of the two another tag.",
-            )
-        )
 
 
 def load(image: Image, request: BuildRequest, job: JobContext) -> None:

@@ -176,12 +176,12 @@ def _images(
             yield found, platform_of(entry)[1]
 
 
-def current_digest(reference: Reference | None, job: JobContext) -> str:
-    """Returns the digest of the image that a name has now; empty if it has none, or if the registry fails."""
+def current_digest(reference: Reference | None, job: JobContext) -> str | None:
+    """Returns the digest that a name has now; empty if it has nothing, None without a name or if the registry fails."""
     if not reference:
-        return ""
+        return None
     try:
         descriptor = job.repository(reference, patient=False).head(reference.target)
     except CondaBuildError:  # a request that follows reports the error
-        return ""
+        return None
     return str(descriptor.digest) if descriptor else ""

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from jupyter_condabuild.distribution.appending import append
 from jupyter_condabuild.distribution.blob_places import BlobPlaces
-from jupyter_condabuild.distribution.layer_index import LayerIndex
+from jupyter_condabuild.distribution.layer_index import LayerIndex, current_digest
+from jupyter_condabuild.distribution.moved_tag import warn_if_moved
 from jupyter_condabuild.distribution.push import Push
 from jupyter_condabuild.distribution.sbom_search import licenses_of_image
 from jupyter_condabuild.distribution.sboms import Sboms
@@ -42,17 +43,18 @@ def run(request: RebaseRequest, report: Report) -> Finished:
     assert source
     with open_job(request, report) as job:
         origin = job.repository(source)
+        before = current_digest(request.result, job)
         document = origin.manifest(source.target)
         if isinstance(document, Index):
-            finished = _rebase_index(document, origin, request, job, started)
+            finished = _rebase_index(document, origin, request, before, job, started)
         else:
-            finished, _ = _rebase(OwnImage.of(document, origin), request, job, started)
+            finished, _ = _rebase(OwnImage.of(document, origin), request, before, job, started)
     report(finished)
     return finished
 
 
 def _rebase_index(
-    document: Index, origin: Repository, request: RebaseRequest, job: JobContext, started: float
+    document: Index, origin: Repository, request: RebaseRequest, before: str | None, job: JobContext, started: float
 ) -> Finished:
     """Rebases each image of an index. An image that another machine adds to the name in the meantime stays."""
     target = request.result
@@ -67,7 +69,7 @@ def _rebase_index(
         job.report(Log(f"Platform {name_of(entry)}, {number + 1} of {len(document.images)}:"))
         report, of_part = progress.of(number)
         part = replace(job, report=report, progress=of_part)
-        event, image = _rebase(OwnImage.of(manifest, origin), request, part, started, of_several=True)
+        event, image = _rebase(OwnImage.of(manifest, origin), request, None, part, started, of_several=True)
         events.append(event)
         images.append(image)
     destination = job.repository(target).for_pushing()
@@ -76,6 +78,7 @@ def _rebase_index(
     if request.reference and target == replace(request.reference, digest=None):
         named = append(destination, target.tag, entries)
     else:
+        warn_if_moved(target, before, current_digest(target, job), named.descriptor.digest, job)
         destination.push_manifest(named, target.tag)
     job.store.remember(f"{target.registry}/{target.repository}", named.descriptor.digest)
     job.progress.finish()
@@ -83,9 +86,19 @@ def _rebase_index(
 
 
 def _rebase(
-    image: OwnImage, request: RebaseRequest, job: JobContext, started: float, *, of_several: bool = False
+    image: OwnImage,
+    request: RebaseRequest,
+    before: str | None,
+    job: JobContext,
+    started: float,
+    *,
+    of_several: bool = False,
 ) -> tuple[Finished, Image]:
-    """Puts one image on the new base, and pushes it; without the tag if it is one of several."""
+    """Puts one image on the new base, and pushes it; without the tag if it is one of several.
+
+    Args:
+        before: what the tag had at the start, see `current_digest`.
+    """
     origin, destination = image.repository, job.repository(request.result).for_pushing()
     manifest, ours, own = image.manifest, image.ours, image.layers
     with job.phase("base"):
@@ -109,7 +122,7 @@ def _rebase(
     licenses = licenses_of_image(origin, manifest.descriptor.digest)
     titles = {layer.descriptor.digest: layer.title for layer in own}
     result = Image(rebased, config.raw, sources)
-    made = Successor(image, result, own, ours.lockfile, base.name, str(base.digest))
+    made = Successor(image, result, own, ours.lockfile, base.name, str(base.digest), before)
     with (
         job.phase("push"),
         Push(destination, index, job.report, job.progress, places=BlobPlaces(job.store, destination.host)) as push,

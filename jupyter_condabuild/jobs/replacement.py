@@ -12,7 +12,7 @@ from jupyter_condabuild.conda.package_cache import PackageCaches, default_folder
 from jupyter_condabuild.conda.package_sources import PackageSources
 from jupyter_condabuild.conda.solving import changed, with_versions
 from jupyter_condabuild.distribution.blob_places import BlobPlaces
-from jupyter_condabuild.distribution.layer_index import look_up
+from jupyter_condabuild.distribution.layer_index import current_digest, look_up
 from jupyter_condabuild.distribution.push import Push
 from jupyter_condabuild.distribution.sbom_search import licenses_of_image
 from jupyter_condabuild.distribution.sboms import Sboms
@@ -48,6 +48,7 @@ def run(request: RebaseRequest, report: Report) -> Finished:
     assert source
     with open_job(request, report) as job:
         origin, destination = job.repository(source), job.repository(target).for_pushing()
+        before = current_digest(target, job)
         old = OwnImage.named(source, origin)
         manifest, ours, own = old.manifest, old.ours, old.layers
         if hidden_in(manifest):
@@ -95,7 +96,7 @@ def run(request: RebaseRequest, report: Report) -> Finished:
             licenses |= licenses_in(_only_new(ours.lockfile, lockfile), None)
             bill = bill_of(result, config, lockfile, licenses, {one.descriptor.digest: one.title for one in layers})
             sboms.write(result.descriptor.digest, lambda: bill)
-            successor = Successor(old, image, tuple(layers), lockfile, ours.base_name, ours.base_digest)
+            successor = Successor(old, image, tuple(layers), lockfile, ours.base_name, ours.base_digest, before)
             with job.phase("push"):
                 successor.push(request, push, sboms, job)
     finished = successor.finished(request, push, time.monotonic() - started)

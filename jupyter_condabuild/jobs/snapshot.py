@@ -46,7 +46,7 @@ def run(request: PlanRequest, report: Report) -> dict[str, Any]:
             plan = _steps(preview(request, inputs, job))
         else:
             plan = _layers(inputs, request, job, processors)
-        current = "" if plan["unavailable"] else current_digest(request.reference, job)
+        current = "" if plan["unavailable"] else current_digest(request.reference, job) or ""
         warnings = dict.fromkeys(warning for found in (inputs, *there) for warning in found.warnings)
         return {
             **_report(inputs, request),

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from jupyter_condabuild.conda.lockfile import Lockfile
+from jupyter_condabuild.distribution.layer_index import current_digest
+from jupyter_condabuild.distribution.moved_tag import warn_if_moved
 from jupyter_condabuild.distribution.push import Config, Push
 from jupyter_condabuild.distribution.sboms import Sboms
 from jupyter_condabuild.distribution.statements import Statements
@@ -25,7 +27,7 @@ class Successor:
     """An image that was made from another image.
 
     `origin` is the other image. `layers` are the layers above the base. `base` is the name, `base_digest` the digest of
-    the base.
+    the base. `before` is the digest that the tag of the image had at first, see `layer_index.current_digest`.
     """
 
     origin: OwnImage
@@ -34,6 +36,7 @@ class Successor:
     lockfile: Lockfile
     base: str
     base_digest: str
+    before: str | None
 
     def push(
         self, request: RebaseRequest, push: Push, sboms: Sboms, job: JobContext, *, of_several: bool = False
@@ -54,6 +57,8 @@ class Successor:
         if Vouchers(job).of_image(self.origin.repository, self.origin.manifest):
             receipt = receipt_of(manifest, target, self.lockfile, self.base, self.base_digest, self.layers)
             statements = Statements.of(receipt, request.signing_key, sboms)
+        if not of_several:
+            warn_if_moved(target, self.before, current_digest(target, job), manifest.descriptor.digest, job)
         push.finish(manifest, "" if of_several else target.tag)
         if statements:
             job.store.vouch(manifest.descriptor.digest)

@@ -173,4 +173,5 @@ def recall(request: BuildRequest, identity: str, job: JobContext) -> Memory | No
     if any(_mark(Path(place)) != before for place, before in memory.outside.items()):
         return None
     names = [request.reference, request.base.reference]
-    return memory if [current_digest(name, job) for name in names] == [memory.finished.digest, memory.base] else None
+    current = [current_digest(name, job) or "" for name in names]
+    return memory if current == [memory.finished.digest, memory.base] else None

@@ -1,16 +1,18 @@
-"""A tag that somebody else moves during a build: the image that is replaced is named."""
+"""A tag that somebody else moves during a build: the image that is replaced is named, and who made it."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from jupyter_condabuild.events import Event, Phase
 from jupyter_condabuild.oci.image import OCI_CONFIG, Descriptor, Digest, Manifest
-from tests.parts.builds import Workshop, explicit, small_channel
+from tests.parts.builds import Workshop, explicit, install, small_channel
 from tests.parts.channel.package import File, Metadata
 from tests.parts.registry.faults import FakeRegistry
+from tests.trust.test_signatures import allow, make_key
 
 THEIRS = Manifest.make(Descriptor(OCI_CONFIG, Digest.of(b"{}"), 2), [])
 
@@ -36,3 +38,41 @@ def test_an_image_that_was_pushed_during_the_build_is_named(
     assert ("tag-moved" in workshop.warnings) is during
     if during:
         assert str(THEIRS.descriptor.digest) in workshop.warnings["tag-moved"]
+
+
+LABELS = {"org.opencontainers.image.authors": "Ada\x1b[1m", "org.opencontainers.image.created": "2026-11-30T12:00:00Z"}
+
+
+def test_the_warning_says_who_made_the_other_image(
+    workshop: Workshop, fake_registry: FakeRegistry, tmp_path: Path
+) -> None:
+    """A signer whom the user trusts, this machine, or the image's own labels, which are a claim; else nobody."""
+    channel = small_channel(tmp_path / "channel", [(Metadata("a", "1", noarch="generic"), [File("share/a", b"a")])])
+    prefix = install(tmp_path / "env", channel, "a")
+    key = make_key(tmp_path)
+    signers = allow(tmp_path, ("ada@lab.org", key))
+    place = f"{fake_registry.host}/team/env"
+    (prefix / "share/own").write_text("hers")
+    Workshop(tmp_path / "hers", workshop.base).build(prefix, reference=f"{place}:hers", push=True, signing_key=str(key))
+    (prefix / "share/own").write_text("mine")
+    workshop.build(prefix, reference=f"{place}:mine", push=True)
+    (prefix / "share/own").write_text("now")
+    labelled = Manifest.make(THEIRS.config, [], LABELS)
+
+    def warned(other: Callable[[], tuple[str, bytes]], **options: str) -> str:
+        def report(event: Event) -> None:
+            if event == Phase("push", "started"):
+                fake_registry.put_manifest("team/env", "v1", *other())
+
+        workshop.build(prefix, report, reference=f"{place}:v1", push=True, again=True, **options)
+        return workshop.warnings["tag-moved"]
+
+    def tagged(tag: str) -> Callable[[], tuple[str, bytes]]:
+        return lambda: fake_registry.manifests["team/env"][tag]
+
+    assert "Built by ada@lab.org, signature verified." in warned(tagged("hers"), trusted_signers=str(signers))
+    assert "Signed by a signer who is not trusted" in warned(tagged("hers"))
+    assert "It is of another build on this machine." in warned(tagged("mine"))
+    claimed = warned(lambda: (labelled.media_type, labelled.raw))
+    assert "made by Ada and made at 2026-11-30T12:00:00Z, which nobody has verified." in claimed
+    assert "Who made it is not known." in warned(lambda: (THEIRS.media_type, THEIRS.raw))

@@ -28,7 +28,7 @@ from jupyter_condabuild.errors import (
     RegistryNotFound,
     SigningFailed,
 )
-from jupyter_condabuild.events import Log, Progress
+from jupyter_condabuild.events import Event, Log, Phase, Progress
 from jupyter_condabuild.oci.engine import builder
 from jupyter_condabuild.oci.engine.daemon import Daemon
 from jupyter_condabuild.oci.image import Digest
@@ -44,7 +44,7 @@ from tests.parts.channel.package import File, Metadata
 from tests.parts.engines import DockerWorkshop, steps, unexpected
 from tests.parts.image_tree import SavedImage
 from tests.parts.own_engines import OwnEngine
-from tests.parts.registry.pushing import connect
+from tests.parts.registry.pushing import connect, push_image
 from tests.trust.test_signatures import allow, make_key
 
 ENVIRONMENT = "RUN --mount=type=cache,id=condabuild-rattler"
@@ -176,11 +176,21 @@ def test_an_empty_engine_gets_the_environment_from_the_registry(
 def test_the_result_of_a_push_matches_the_registry(
     docker_workshop: DockerWorkshop, rattler_prefix: Path, registry: str, tmp_path: Path
 ) -> None:
-    """The digest, size and number of bytes in the result are those of the registry."""
+    """The digest, size and number of bytes in the result are those of the registry.
+
+    An image that somebody pushed meanwhile is replaced, and reported.
+    """
     name = docker_workshop.name(registry, "pushed")
     (tmp_path / "work").mkdir()
     (tmp_path / "work/new").write_bytes(os.urandom(100_000))
-    docker_workshop.build(rattler_prefix, reference=name, push=True, include=str(tmp_path / "work"))
+
+    def report(event: Event) -> None:
+        if event == Phase("push", "started"):
+            with connect(registry) as connected:
+                push_image(connected.repository(name.partition("/")[2].removesuffix(":v1")), "v1")
+
+    docker_workshop.build(rattler_prefix, report, reference=name, push=True, include=str(tmp_path / "work"))
+    assert "Who made it is not known." in docker_workshop.warnings["tag-moved"]
     finished = docker_workshop.finished
     inspect = ["skopeo", "inspect", "--raw", "--tls-verify=false", f"docker://{name.removesuffix(':v1')}"]
     found = subprocess.run([*inspect[:-1], f"{inspect[-1]}@{finished.digest}"], check=True, capture_output=True)

@@ -17,10 +17,11 @@ from typing import Any
 import docker
 import pytest
 
-from jupyter_condabuild.events import Finished, Log
+from jupyter_condabuild.events import Finished, Log, Report
 from tests.parts.builds import Workshop
 from tests.parts.channel import prefix
 from tests.parts.image_tree import SavedImage, differences
+from tests.parts.jobs import silent
 from tests.parts.shared import shared
 
 PLACE = f"condabuild-engine-tests-{os.getpid()}"
@@ -48,7 +49,7 @@ class DockerWorkshop(Workshop):
     installer_image: str = ""
     docker_host: str = ""
 
-    def build(self, source: Path, **request: Any) -> Any:
+    def build(self, source: Path, report: Report = silent, **request: Any) -> Any:
         """Builds with the docker engine unless another is named."""
         known = {
             "engine": "docker",
@@ -56,7 +57,7 @@ class DockerWorkshop(Workshop):
             "installer_image": self.installer_image,
             "docker_host": self.docker_host,
         }
-        return super().build(source, **{**known, **request})
+        return super().build(source, report, **{**known, **request})
 
     @property
     def log(self) -> str:

@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 from jupyter_condabuild.conda.contents import package_paths
 from jupyter_condabuild.conda.secrets import scrub
 from jupyter_condabuild.distribution.destinations import cache_references, throttled, write_archive
+from jupyter_condabuild.distribution.layer_index import current_digest
+from jupyter_condabuild.distribution.moved_tag import warn_if_moved
 from jupyter_condabuild.distribution.sboms import Sboms
 from jupyter_condabuild.distribution.statements import Statements
 from jupyter_condabuild.engines.docker import context
@@ -64,6 +66,7 @@ def build(request: BuildRequest, job: JobContext) -> Finished:
     started = time.monotonic()
     if request.push and request.signing_key:  # the engine makes the image visible before the receipt is signed
         ssh.sign(b"", request.signing_key)
+    before = current_digest(request.destination, job)
     inputs = read_inputs(request, job, of_base=True)
     if inputs.environment is None:
         check_build_tools(inputs.lockfile, job.report)
@@ -117,7 +120,7 @@ def build(request: BuildRequest, job: JobContext) -> Finished:
             job.report(_no_buildkit(daemon))
             identity = run("classic")
     job.progress.done(making(_IMAGE))
-    result = _deliver(request, inputs, daemon, identity, name, job)
+    result = _deliver(request, inputs, daemon, identity, name, before, job)
     layers = steps.layers
     finished = replace(
         result,
@@ -269,19 +272,22 @@ def _plain(request: BuildRequest, base: _Base) -> bool:
 
 
 def _deliver(
-    request: BuildRequest, inputs: Inputs, daemon: Daemon, identity: str, name: str, job: JobContext
+    request: BuildRequest, inputs: Inputs, daemon: Daemon, identity: str, name: str, before: str | None, job: JobContext
 ) -> Finished:
     """Pushes the image and writes its archive, as the request says.
 
     Args:
         identity: the id of the image in the engine.
         name: the name of the image in the engine.
+        before: what the name in the registry had at the start, see `current_digest`.
     """
     digest, size, pushed = identity, builder.image_size(daemon, name), 0
     if request.push:
         with job.phase("push"):
             assert request.reference
+            now = current_digest(request.reference, job)
             found, sent = builder.push(daemon, request.reference, _pushing(job.progress, size))
+            warn_if_moved(request.reference, before, now, found, job)
             digest = str(found)
             repository = job.repository(request.reference)
             manifest = repository.manifest(digest)

@@ -9,6 +9,8 @@ from dataclasses import replace
 
 from jupyter_condabuild.distribution.appending import append
 from jupyter_condabuild.distribution.destinations import load, replaced_platforms
+from jupyter_condabuild.distribution.layer_index import current_digest
+from jupyter_condabuild.distribution.moved_tag import warn_if_moved
 from jupyter_condabuild.engines.index_result import finished_index
 from jupyter_condabuild.engines.layers.build import build
 from jupyter_condabuild.engines.result import BuildResult
@@ -45,6 +47,7 @@ def build_several(request: BuildRequest, job: JobContext, scan: Scan | None) -> 
             f"The engine of this machine runs images for {host_architecture()}, and none of the images is for it.",
             "Leave out --load, or add this machine's --platform.",
         )
+    before = current_digest(request.destination, job)
     progress = PartsProgress(job.progress, job.report, len(parts))
     results = []
     for number, part in enumerate(parts):
@@ -54,7 +57,7 @@ def build_several(request: BuildRequest, job: JobContext, scan: Scan | None) -> 
         part = replace(part, identity=part.identity if number == 0 else "")
         results.append(build(part, replace(job, report=report, progress=of_part), scan, of_several=True))
     images = [result.image for result in results if result.image]
-    named = _deliver(request, images, job)
+    named = _deliver(request, images, before, job)
     job.progress.finish()
     finished = finished_index([result.event for result in results], images, named, time.monotonic() - started)
     finished = replace(finished, reference=str(request.reference or ""), archive=request.archive_name)
@@ -63,8 +66,12 @@ def build_several(request: BuildRequest, job: JobContext, scan: Scan | None) -> 
     return BuildResult(finished, None, layers, results[0].base)
 
 
-def _deliver(request: BuildRequest, images: Sequence[Image], job: JobContext) -> Manifest | Index:
-    """Delivers the images, which a registry has already, under their common name. Returns what the name then has."""
+def _deliver(request: BuildRequest, images: Sequence[Image], before: str | None, job: JobContext) -> Manifest | Index:
+    """Delivers the images, which a registry has already, under their common name. Returns what the name then has.
+
+    Args:
+        before: what the name had at the start, see `current_digest`.
+    """
     entries = [entry_of(image.manifest, ImageConfig.parse(image.config)) for image in images]
     index = Index.make(entries)
     kept_images.keep_index(index, job.store)
@@ -77,7 +84,7 @@ def _deliver(request: BuildRequest, images: Sequence[Image], job: JobContext) ->
             if request.append_platform:
                 named = append(repository, reference.tag, entries)
             else:
-                _replace(repository, reference, index, job)
+                _replace(repository, reference, index, before, job)
         job.store.remember(f"{reference.registry}/{reference.repository}", named.descriptor.digest)
     if request.load:
         own = next(image for image in images if ImageConfig.parse(image.config).architecture == host_architecture())
@@ -90,12 +97,14 @@ def _deliver(request: BuildRequest, images: Sequence[Image], job: JobContext) ->
     return named
 
 
-def _replace(repository: Repository, reference: Reference, index: Index, job: JobContext) -> None:
-    """Gives the name to an index. Says which platforms lose it."""
+def _replace(repository: Repository, reference: Reference, index: Index, before: str | None, job: JobContext) -> None:
+    """Gives the name to an index. Says which platforms lose it, and whether somebody else has moved it."""
     current: Manifest | Index | None = None
     with suppress(RegistryNotFound, RegistryDenied, ImageError):  # the name has nothing, or no image
         current = repository.manifest(reference.tag)
     for warning in replaced_platforms(current, reference, {platform_of(image)[1] for image in index.images}):
         job.report(warning)
     if current is None or current.raw != index.raw:
+        now = str(current.descriptor.digest) if current else ""
+        warn_if_moved(reference, before, now, index.descriptor.digest, job)
         repository.push_manifest(index, reference.tag)
