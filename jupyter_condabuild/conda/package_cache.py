@@ -12,10 +12,11 @@ import json
 import os
 import re
 import sys
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from jupyter_condabuild.conda.packages import CondaPackage
@@ -114,7 +115,12 @@ class PackageCaches:
         if extracted:
             for folder in self.folders:
                 place = folder / stem
-                if _is_extracted(place, package) and _keeps_modes(place) and self._is_own(folder, place):
+                if (
+                    _is_extracted(place, package)
+                    and _keeps_modes(place)
+                    and _keeps_names(place)
+                    and self._is_own(folder, place)
+                ):
                     return Cached(folder / stem, True)
         for folder in self.folders:
             archive = folder / package.fn
@@ -165,6 +171,20 @@ def _keeps_modes(extracted: Path) -> bool:
             if not os.stat(extracted / "info" / name).st_mode & 0o111:
                 return True
     return False
+
+
+def _keeps_names(extracted: Path) -> bool:
+    """Whether each path of an extracted package has a file of its own, also where `A` and `a` are one name."""
+    if not os.path.lexists(extracted / "INFO"):
+        return True
+    paths = _read(extracted / "info/paths.json").get("paths")
+    if not isinstance(paths, list):
+        return False
+    names = [
+        unicodedata.normalize("NFC", str(entry.get("_path")).casefold()) for entry in paths if isinstance(entry, dict)
+    ]
+    folders = {str(parent) for name in names for parent in PurePosixPath(name).parents}
+    return len(set(names)) == len(names) and folders.isdisjoint(names)
 
 
 def _is_extracted(folder: Path, package: CondaPackage) -> bool:

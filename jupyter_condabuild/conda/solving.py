@@ -8,7 +8,7 @@ from typing import Any
 
 from jupyter_condabuild.conda.clients import make_client
 from jupyter_condabuild.conda.cross.target import LINUX, Target
-from jupyter_condabuild.conda.linking.link import rattler_record
+from jupyter_condabuild.conda.linking.installer import rattler_record
 from jupyter_condabuild.conda.lockfile import Lockfile, of_packages
 from jupyter_condabuild.conda.match_specs import merged_depends, split_depend
 from jupyter_condabuild.conda.packages import CondaPackage

@@ -21,6 +21,7 @@ from typing import BinaryIO
 from jupyter_condabuild.errors import BadImage, ContentMismatch
 from jupyter_condabuild.oci.image import OCI_LAYER_GZIP, Descriptor, Digest
 from jupyter_condabuild.system.beneath import BeneathFolder
+from jupyter_condabuild.system.names import name_bytes
 
 WRITER_VERSION = 2
 """Part of every layer key. Raise this number with every change that writes the same files as other bytes."""
@@ -91,7 +92,7 @@ def with_parents(entries: Iterable[Entry]) -> Iterator[Entry]:
     for path in parents:
         if path not in last or last[path].kind != "directory":
             last[path] = Entry(path, "directory", 0o755)
-    yield from sorted(last.values(), key=lambda entry: os.fsencode(entry.path))
+    yield from sorted(last.values(), key=lambda entry: name_bytes(entry.path))
 
 
 def _parents(path: str) -> Iterator[str]:
@@ -256,8 +257,8 @@ def _open(entry: Entry, folder: BeneathFolder) -> tuple[int, os.stat_result]:
 
 def _header(entry: Entry, size: int) -> bytes:
     """Returns the header block of an entry. Blocks for a name or link target of more than 100 bytes come before it."""
-    name = os.fsencode(_name(entry)) + (b"/" if entry.kind == "directory" else b"")
-    target = os.fsencode(entry.target)
+    name = name_bytes(_name(entry)) + (b"/" if entry.kind == "directory" else b"")
+    target = name_bytes(entry.target)
     extra = b""
     if len(target) > 100:
         extra += _long(b"K", target)

@@ -11,7 +11,8 @@ import pytest
 
 from jupyter_condabuild.conda.linking import check as checks
 from jupyter_condabuild.conda.linking.check import check
-from jupyter_condabuild.conda.linking.link import link
+from jupyter_condabuild.conda.linking.extracted import Extracted
+from jupyter_condabuild.conda.linking.link import link, linked_package
 from jupyter_condabuild.conda.package_cache import Cached
 from jupyter_condabuild.conda.packages import CondaPackage
 from jupyter_condabuild.errors import LinkFailed, PackageMismatch, UnsafePackage
@@ -50,7 +51,7 @@ class Folder:
         return self
 
     def check(self) -> checks.Checked:
-        return check(self.package, self.path, SITE)
+        return check(self.package, Extracted(self.path), SITE)
 
 
 @pytest.fixture
@@ -239,17 +240,23 @@ def test_an_incomplete_package_is_named(folder: Folder) -> None:
         folder.paths(path_entry("share/x", b"")).check()
 
 
-def test_packages_that_share_a_link_are_linked_separately(tmp_path: Path) -> None:
-    """Otherwise the file of one package would be written through the link of the other package."""
+@pytest.mark.parametrize("old", [False, True])
+def test_a_file_is_not_written_through_the_link_of_another_package(tmp_path: Path, *, old: bool) -> None:
+    """The folder behind the link may be the user's. Packages of the old format have no paths.json."""
     home = tmp_path / "home"
     home.mkdir()
     (home / "x").write_text("the user's")
     one, two = Folder(tmp_path, "one"), Folder(tmp_path, "two")
     one.link("share/d", str(home)).paths(path_entry("share/d", None, "softlink"))
     two.file("share/d/x", "of the package").paths(path_entry("share/d/x", None))
+    for folder, name in ((one, "share/d"), (two, "share/d/x")) if old else ():
+        (folder.path / "info/paths.json").unlink()
+        (folder.path / "info/files").write_text(f"{name}\n")
     sources = {item.package.dist: Cached(item.path, True) for item in (one, two)}
     staged = link([one.package, two.package], sources, tmp_path / "link", PREFIX)
-    assert (staged["two-1-0"].folder / "share/d/x").read_text() == "of the package"
-    assert os.readlink(staged["one-1-0"].folder / "share/d") == str(home)
+    linked = [linked_package(item, None, 0, "") for item in staged.values()]
+    files = {file.path: Path(file.source) for package in linked for file in package.files}
+    assert files["share/d/x"].read_text() == "of the package"
+    assert os.readlink(files["share/d"]) == str(home)
     assert [path.name for path in home.iterdir()] == ["x"]
     assert (home / "x").read_text() == "the user's"

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from jupyter_condabuild.conda.linking.extracted import split, trim
+from jupyter_condabuild.conda.linking.extracted import Extracted, split, trim
 from jupyter_condabuild.conda.locking import lock
 from jupyter_condabuild.conda.prefix.snapshot import snapshot
 
@@ -67,7 +67,7 @@ def test_entry_points_are_for_the_installer(tmp_path: Path, points: list[str] | 
     link = None if points is None else {"noarch": {"type": "python", "entry_points": points}}
     found = split(extracted(tmp_path, [], noarch="python", link=link), SITE)
     assert found
-    assert found.entry_points is expected
+    assert bool(found.entry_points) is expected
 
 
 @pytest.mark.parametrize("paths", [None, [{}], ["x"], [{"_path": 3}], [{"_path": "../x", **PLAIN}], [{"_path": "/x"}]])
@@ -82,26 +82,35 @@ def test_a_folder_without_metadata_is_for_the_installer(tmp_path: Path) -> None:
 
 
 def test_a_trimmed_package_is_the_same_package_with_fewer_files(tmp_path: Path) -> None:
-    """The copy has only the files that are rewritten, by hard links.
+    """The copy has only the files that are rewritten, by hard links, under other names: `bin/a` and `bin/A` can be one.
 
-    Links stay links. The cache's folder does not change.
+    Links stay links. A command gets another name, too. The cache's folder does not change.
     """
-    source = extracted(tmp_path / "source", [])
-    for name in ("bin/a", "share/b"):
+    link = {"noarch": {"type": "python", "entry_points": ["run = a:main"]}}
+    wanted = [{"_path": "python-scripts/a", **PLAIN, "no_link": True}, {"_path": "lib", "path_type": "softlink"}]
+    source = extracted(tmp_path / "source", wanted, noarch="python", link=link)
+    for name in ("python-scripts/a", "share/b"):
         (source / name).parent.mkdir(parents=True, exist_ok=True)
         (source / name).write_text(name)
     (source / "lib").symlink_to("share")
     before = sorted(source.rglob("*"))
-    wanted = [{"_path": "bin/a", **PLAIN}, {"_path": "lib", "path_type": "softlink"}]
-    trim(source, wanted, tmp_path / "thin")
-    assert (tmp_path / "thin/bin/a").samefile(source / "bin/a")
-    assert os.readlink(tmp_path / "thin/lib") == "share"
+    found = split(source, SITE)
+    assert found
+    trim(Extracted(source), found, "x-1-0", tmp_path / "thin")
+    assert (tmp_path / "thin/python-scripts/x-1-0/0").samefile(source / "python-scripts/a")
+    assert os.readlink(tmp_path / "thin/x-1-0/1") == "share"
     assert not (tmp_path / "thin/share").exists()
-    assert json.loads((tmp_path / "thin/info/paths.json").read_text())["paths"] == wanted
+    names = [entry["_path"] for entry in json.loads((tmp_path / "thin/info/paths.json").read_text())["paths"]]
+    assert names == ["python-scripts/x-1-0/0", "x-1-0/1"]
+    points = json.loads((tmp_path / "thin/info/link.json").read_text())["noarch"]["entry_points"]
+    assert points == ["x-1-0.0 = a:main"]
+    assert [found.place(name, entry_point=False) for name in ("bin/x-1-0/0", "x-1-0/1")] == ["bin/a", "lib"]
+    assert found.place("bin/x-1-0.0", entry_point=True) == "bin/run"
     assert json.loads((tmp_path / "thin/info/index.json").read_text())["name"] == "x"
     assert sorted(source.rglob("*")) == before
+    (source / "lib").unlink()
     with pytest.raises(FileNotFoundError):
-        trim(source, [{"_path": "gone"}], tmp_path / "other")
+        trim(Extracted(source), found, "x-1-0", tmp_path / "other")
 
 
 def test_most_files_of_a_real_environment_are_plain(rattler_prefix: Path, package_cache: Path) -> None:

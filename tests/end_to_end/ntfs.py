@@ -15,8 +15,12 @@ from tests.conftest import missing
 
 
 @contextmanager
-def mounted(folder: Path, size: int = 1 << 30) -> Iterator[Path]:
-    """Yields the folder of a new NTFS, whose loop file is in `folder`. Its files all have x bits."""
+def mounted(folder: Path, size: int = 1 << 30, options: str = "ignore_case") -> Iterator[Path]:
+    """Yields the folder of a new NTFS, whose loop file is in `folder`. Its files all have x bits.
+
+    Args:
+        options: those of the driver. With `windows_names`, it refuses the names that Windows refuses.
+    """
     if os.getuid() or not os.path.exists("/dev/fuse"):
         pytest.skip("only root can mount NTFS, and only where the kernel has FUSE")
     if not shutil.which("lowntfs-3g"):
@@ -26,7 +30,7 @@ def mounted(folder: Path, size: int = 1 << 30) -> Iterator[Path]:
         file.truncate(size)
     place.mkdir()
     subprocess.run(["mkntfs", "-F", "-Q", "-q", disk], check=True, capture_output=True)
-    subprocess.run(["lowntfs-3g", "-o", "ignore_case", disk, place], check=True)
+    subprocess.run(["lowntfs-3g", "-o", options, disk, place], check=True)
     try:
         yield place
     finally:

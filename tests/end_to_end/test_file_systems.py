@@ -7,6 +7,7 @@ the form of accents.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import os
 import shutil
@@ -17,16 +18,21 @@ from pathlib import Path
 import pytest
 
 from jupyter_condabuild.conda.linking.archive import unpack
+from jupyter_condabuild.conda.linking.extracted import Extracted
 from jupyter_condabuild.conda.locking import lock
-from jupyter_condabuild.conda.package_cache import PackageCaches
+from jupyter_condabuild.conda.package_cache import PackageCaches, hash_file
+from jupyter_condabuild.conda.packages import CondaPackage
 from jupyter_condabuild.conda.prefix.snapshot import snapshot
-from jupyter_condabuild.errors import StoreUnwritable
+from jupyter_condabuild.errors import StoreUnwritable, UnsafePackage
 from jupyter_condabuild.image import programs
+from jupyter_condabuild.system import names
 from tests.end_to_end.ntfs import mounted
 from tests.end_to_end.test_determinism import SPECS
-from tests.parts.builds import Workshop
+from tests.parts.builds import Workshop, explicit, small_channel
+from tests.parts.channel import hostile
 from tests.parts.channel import prefix as prefixes
-from tests.parts.channel.hostile import Member, conda, file, info, link, tar_bz2
+from tests.parts.channel.hostile import Member, conda, file, info, link, path_entry, tar_bz2
+from tests.parts.channel.package import PLACEHOLDER, Entry, File, Metadata, Symlink
 
 Maker = Callable[[Path, Sequence[Member], Sequence[Member]], Path]
 
@@ -69,6 +75,20 @@ def test_an_extracted_package_without_modes_is_not_used(
         assert there is None or not there.extracted
 
 
+@pytest.mark.parametrize(("names", "used"), [(("A", "b"), True), (("A", "a"), False), (("A/x", "a"), False)])
+def test_an_extracted_package_without_some_of_its_files_is_not_used(
+    tmp_path: Path, names: Sequence[str], *, used: bool
+) -> None:
+    """Where `A` and `a` are one file, it has the content of one of them. So it is for conda's cache on a Mac."""
+    archive = conda(tmp_path, [file(name) for name in names], info([path_entry(name) for name in names]))
+    package = CondaPackage.of_url(f"https://lab.org/noarch/{archive.name}", sha256=hash_file(archive))
+    with mounted(tmp_path, options="ignore_case,permissions") as place:
+        place.chmod(0o755)
+        unpack(archive, place / "pkgs" / package.dist)
+        (place / "pkgs" / package.dist / "info/repodata_record.json").write_text(f'{{"sha256": "{package.sha256}"}}')
+        assert (PackageCaches([place / "pkgs"]).find(package) is not None) is used
+
+
 @pytest.mark.parametrize("make", [conda, tar_bz2])
 def test_folders_whose_names_differ_in_capitals_are_one(ntfs: Path, tmp_path: Path, make: Maker) -> None:
     """The database of terminals has folders `N` and `n`. Each file is found by its path."""
@@ -79,24 +99,109 @@ def test_folders_whose_names_differ_in_capitals_are_one(ntfs: Path, tmp_path: Pa
     assert unpacked.executables == {"share/N/x"}
 
 
+def _all_names() -> list[tuple[Metadata, list[Entry]]]:
+    """Returns packages with files whose names are one name, or none, on some systems. The texts contain the prefix."""
+
+    def text(path: str, content: str) -> File:
+        return File(path, f"{content} {PLACEHOLDER}/x\n".encode(), 0o755 if "A" in path else 0o644, PLACEHOLDER)
+
+    composed, decomposed = (unicodedata.normalize(form, "share/caf\u00e9") for form in ("NFC", "NFD"))
+    entries: list[Entry] = [
+        File("share/terminfo/E/Eterm", b"terminal", 0o644),
+        Symlink("share/terminfo/e/eterm", "../E/Eterm"),
+        File("share/terminfo/N/ncr", b"N"),
+        File("share/terminfo/n/NCR", b"n", 0o755),
+        text("etc/A", "large"),
+        text("etc/a", "small"),
+        File("share/B", b"a file"),
+        File("share/b/x", b"in a folder"),
+        text("share/b/y", "in a folder"),
+        Symlink("share/C", "b"),
+        File("share/c/x", b"in another folder"),
+        Symlink("share/d", "one"),
+        Symlink("share/D", "other"),
+        File("INFO/index.json", b"not the metadata"),
+        File(composed, b"composed"),
+        File(decomposed, b"decomposed"),
+        *(File(f"share/man/{name}", name.encode()) for name in ("Foo::Bar.3", "aux", "Con.txt", "dot.", "a\\b", "q?")),
+        text("share/nul/x", "below a device"),
+        Symlink("share/COM1.log", "aux"),
+    ]
+    modules: list[Entry] = [
+        File("site-packages/Mod.py", b"large = 1\n"),
+        File("site-packages/mod.py", b"small = 1\n"),
+        text("site-packages/DATA", "large"),
+        text("site-packages/data", "small"),
+        text("python-scripts/GO", "large"),
+    ]
+    points = ("Run = mod:large", "run = mod:small", "go = mod:main")
+    return [
+        (Metadata("python", "3.12.1"), [File("bin/python3.12", b"python", 0o755), Symlink("bin/python", "python3.12")]),
+        (Metadata("names", "1.0"), entries),
+        (Metadata("modules", "1.0", noarch="python", entry_points=points), modules),
+        (Metadata("others", "1.0"), [text("ETC/a", "of another package"), Symlink("share/nul/X", "../x")]),
+    ]
+
+
+@pytest.mark.parametrize("system", ["darwin", "win32"])
+def test_names_that_are_one_or_none_here_give_the_same_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_base: str, system: str
+) -> None:
+    """`ncurses` has `E/Eterm` and `e/eterm`, perl's manuals `Foo::Bar.3`. Such files are stored under other names."""
+    lockfile = explicit(small_channel(tmp_path / "channel", _all_names()), tmp_path / "lock.txt")
+    expected = Workshop(tmp_path / "usual", small_base).image(lockfile, bytecode=False)
+    tree = expected.tree()
+    assert {entry.path for entry in _all_names()[1][1]} <= tree.keys()
+    assert tree["share/terminfo/e/eterm"].target == "../E/Eterm"
+    assert {f"bin/{name}" for name in ("GO", "Run", "run", "go")} <= tree.keys()
+    monkeypatch.setattr(names, "no_name", functools.partial(names.no_name, system))
+    with mounted(tmp_path, options="ignore_case,windows_names" if system == "win32" else "ignore_case") as place:
+        found = Workshop(place / "work", small_base).image(lockfile, bytecode=False)
+    assert found.layers == expected.layers
+    assert found.digest == expected.digest
+
+
+@pytest.mark.parametrize("make", [conda, tar_bz2])
 @pytest.mark.parametrize(
     "members",
     [
-        [file("share/A", b"1"), file("share/a", b"2")],
+        [file("share/A", b"1"), file("share/a", b"2"), file("share/A", b"3")],
         [file("share/A", b"1"), link("share/a", "A")],
-        [link("share/a", "b"), file("share/A", b"1")],
-        [file("share/a", b"1"), file("share/A/x", b"2")],
+        [link("share/a", "b"), file("share/A", b"1"), link("share/b", "share/A", hard=True)],
+        [file("share/a", b"1"), file("share/A/x", b"2"), file("share/A/b/x", b"3")],
+        [link("share/a", "/etc"), file("share/A/x", b"2")],
+        [file("INFO/index.json", b"{}"), file("InFo", b"x")],
     ],
 )
-def test_files_whose_names_differ_in_capitals_are_refused(
-    ntfs: Path, tmp_path: Path, members: Sequence[Member]
+def test_a_file_whose_name_is_that_of_another_is_put_beside(
+    ntfs: Path, tmp_path: Path, make: Maker, members: Sequence[Member]
 ) -> None:
-    """One would replace the other. The error says where they fit. Where both fit, both are there."""
-    archive = conda(tmp_path, members, info([]))
-    unpack(archive, tmp_path / "to")
-    assert len(os.listdir(tmp_path / "to/share")) == 2
-    with pytest.raises(StoreUnwritable, match="differs only in capital letters") as caught:
+    """Each path of the archive has its file, and the metadata is that of the archive."""
+    archive = make(tmp_path, members, info([]))
+    usual, there = Extracted(tmp_path / "to"), Extracted(ntfs / "to", unpack(archive, ntfs / "to").apart)
+    assert not unpack(archive, tmp_path / "to").apart
+    assert there.apart
+    for name in [*(member.name for member, _ in members), "info/index.json"]:
+        one, other = usual.file(name), there.file(name)
+        assert os.path.islink(one) == os.path.islink(other)
+        read = os.readlink if os.path.islink(one) else lambda path: Path(path).read_bytes()
+        assert read(one) == read(other)
+
+
+def test_two_files_with_metadata_are_not_taken_for_each_other(ntfs: Path, tmp_path: Path) -> None:
+    """What an installer reads must not depend on the file system."""
+    archive = conda(tmp_path, [], [file("info/Index.json", b"{}"), *info([])])
+    with pytest.raises(UnsafePackage, match=r"'info/index\.json', .* metadata"):
         unpack(archive, ntfs / "to")
+
+
+def test_an_old_package_with_such_names_is_refused(ntfs: Path, tmp_path: Path, small_base: str) -> None:
+    """Only the installer can handle a package without info/paths.json. The error says where the names fit."""
+    infos = [item for item in info([]) if item[0].name != "info/paths.json"]
+    archive = conda(tmp_path, [file("share/A"), file("share/a")], [*infos, file("info/files", b"share/A\nshare/a\n")])
+    (tmp_path / "lock.txt").write_text(hostile.explicit(archive))
+    with pytest.raises(StoreUnwritable, match="evil-1-0 has files") as caught:
+        Workshop(ntfs / "work", small_base).image(tmp_path / "lock.txt")
     assert "store_dir" in caught.value.hint
 
 

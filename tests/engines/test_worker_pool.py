@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from jupyter_condabuild.conda.linking.extracted import Extracted
 from jupyter_condabuild.conda.linking.link import StagedPackage, link
 from jupyter_condabuild.conda.locking import lock
 from jupyter_condabuild.conda.package_cache import PackageCaches
@@ -122,8 +123,8 @@ def test_a_killed_worker_fails_only_its_job(staged: dict[str, StagedPackage], tm
 def test_errors_keep_their_class(staged: dict[str, StagedPackage], tmp_path: Path, workers: int) -> None:
     """Message and hint are sent from the other process."""
     answers = Answers(tmp_path)
-    broken = replace(staged["a"], extracted=tmp_path / "copy")
-    subprocess.run(["cp", "-r", staged["a"].extracted, tmp_path / "copy"], check=True)
+    broken = replace(staged["a"], extracted=Extracted(tmp_path / "copy"))
+    subprocess.run(["cp", "-r", staged["a"].extracted.folder, tmp_path / "copy"], check=True)
     (tmp_path / "copy/share/a").write_bytes(b"other")
     run([answers.job(broken), answers.job(staged["b"], tmp_path / "nowhere/b")], workers)
     mismatch, store = answers.found["a"], answers.found["b"]
@@ -139,10 +140,10 @@ def test_a_missing_file_is_a_damaged_package(staged: dict[str, StagedPackage], t
     """The archive of the package is used instead. A link in place of the file is also damage."""
     answers = Answers(tmp_path)
     for name in ("a", "b"):
-        subprocess.run(["cp", "-r", staged[name].extracted, tmp_path / f"copy-{name}"], check=True)
+        subprocess.run(["cp", "-r", staged[name].extracted.folder, tmp_path / f"copy-{name}"], check=True)
         (tmp_path / f"copy-{name}/share/{name}").unlink()
     (tmp_path / "copy-b/share/b").symlink_to("/etc/hostname")
-    jobs = [answers.job(replace(staged[name], extracted=tmp_path / f"copy-{name}")) for name in ("a", "b")]
+    jobs = [answers.job(replace(staged[name], extracted=Extracted(tmp_path / f"copy-{name}"))) for name in ("a", "b")]
     run(jobs, workers)
     assert {type(answer) for answer in answers.found.values()} == {PackageMismatch}
 

@@ -15,7 +15,7 @@ import struct
 import sys
 import tarfile
 import zipfile
-from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
@@ -26,10 +26,10 @@ from typing import IO, BinaryIO, cast
 
 from jupyter_condabuild.conda.linking import modes
 from jupyter_condabuild.conda.paths import LONGEST_PATH, path_fault
-from jupyter_condabuild.errors import LinkFailed, PackageMismatch, StoreUnwritable, UnsafePackage, from_os_error
+from jupyter_condabuild.errors import LinkFailed, PackageMismatch, UnsafePackage, from_os_error
 from jupyter_condabuild.files import open_regular
 from jupyter_condabuild.streams import Counted, Stream
-from jupyter_condabuild.system import opening
+from jupyter_condabuild.system import names, opening
 from jupyter_condabuild.system.opening import is_plain_folder
 from jupyter_condabuild.system.owners import others_can_write, writable_by_others
 from jupyter_condabuild.text import size_text
@@ -63,11 +63,12 @@ class Unpacked:
     """What a file system may not keep of an archive.
 
     `executables` are the files with an x bit. `changed` are the files whose permissions an image does not keep (see
-    `modes.shown`).
+    `modes.shown`). `apart` are the files outside of the folder (see `Extracted`).
     """
 
     executables: frozenset[str]
     changed: tuple[str, ...]
+    apart: Mapping[str, str]
 
 
 def unpack_all(archives: Iterable[tuple[Path, Path, str]]) -> list[Unpacked]:
@@ -79,7 +80,8 @@ def unpack_all(archives: Iterable[tuple[Path, Path, str]]) -> list[Unpacked]:
 def unpack(archive: Path, folder: Path, sha256: str = "") -> Unpacked:
     """Unpacks a ``.conda`` or ``.tar.bz2`` into a new folder.
 
-    Files get the mode 0755 or 0644 and the time of the archive, and belong to this user.
+    Files get the mode 0755 or 0644 and the time of the archive, and belong to this user. A file whose name the file
+    system takes for that of another file, or cannot give to a file, is put beside the folder.
 
     Args:
         sha256: the hash that the archive had when it was found. It is checked again, on a copy, if another user can
@@ -89,7 +91,6 @@ def unpack(archive: Path, folder: Path, sha256: str = "") -> Unpacked:
         PackageMismatch: the archive has another hash.
         UnsafePackage: a member leads out of the folder, is a device or the like, or the content is too large.
         LinkFailed: the archive is damaged.
-        StoreUnwritable: the file system takes two names of the archive for one.
         StoreError: the folder cannot be written.
     """
     try:
@@ -104,7 +105,7 @@ def unpack(archive: Path, folder: Path, sha256: str = "") -> Unpacked:
             writer = _Writer(str(folder), _Budget(archive.name, size))
             for stream in _parts(file, archive.name, size):
                 writer.write(stream)
-            return Unpacked(frozenset(writer.executables), tuple(writer.changed))
+            return Unpacked(frozenset(writer.executables), tuple(writer.changed), writer.apart)
     except RecursionError:
         raise UnsafePackage(f"{archive.name} has headers inside of headers.") from None
     except _DAMAGED as error:
@@ -229,8 +230,12 @@ class _Writer:
         self._folders: set[str] = set()
         self._files: set[str] = set()
         self._links: set[str] = set()
+        self._impossible = names.no_name()
+        self._without_place: set[str] = set()  # the folders that another name has here
         self.executables: set[str] = set()
         self.changed: list[str] = []
+        self.apart: dict[str, str] = {}
+        os.mkdir(f"{folder}/info")  # first: no other name takes its place
 
     def write(self, stream: Stream) -> None:
         for member, content in _members(stream, self._budget):
@@ -252,15 +257,15 @@ class _Writer:
             self._folder(folder)
         if name in self._folders:
             raise self._unsafe(name, "it is a folder and a file")
-        path = f"{self._root}/{name}"
-        if os.path.lexists(path):  # as in every tar, the last member of a name counts
-            if name not in self._files | self._links:
-                raise self._same_name(name)
+        if name in self._files or name in self._links:  # as in every tar, the last member of a name counts
+            path = self._path(name)
             os.unlink(path)
-            for names in (self._files, self._links, self.executables):
-                names.discard(name)
+            for known in (self._files, self._links, self.executables):
+                known.discard(name)
+        else:
+            path = self._new_path(name, folder)
         if member.type in (tarfile.REGTYPE, tarfile.AREGTYPE) and not member.issparse():
-            self._file(member, content(), path)
+            self._file(name, member, content(), path)
             self._files.add(name)
             if member.mode & 0o111:
                 self.executables.add(name)
@@ -274,16 +279,34 @@ class _Writer:
             target = member.linkname.removeprefix("./")
             if target not in self._files:
                 raise self._unsafe(name, "it is a hard link to a file that the package does not have")
-            os.link(f"{self._root}/{target}", path, follow_symlinks=False)
+            os.link(self._path(target), path, follow_symlinks=False)
             self._files.add(name)
             if target in self.executables:
                 self.executables.add(name)
         else:
             raise self._unsafe(name, "it is neither a file nor a folder nor a link")
 
-    def _file(self, member: tarfile.TarInfo, source: IO[bytes], path: str) -> None:
+    def _path(self, name: str) -> str:
+        return self.apart.get(name) or f"{self._root}/{name}"
+
+    def _new_path(self, name: str, folder: str) -> str:
+        """Returns where a file or a link is written that the package has not brought yet."""
+        path = f"{self._root}/{name}"
+        if (
+            folder in self._without_place
+            or (self._impossible and self._impossible.search(name))
+            or os.path.lexists(path)
+        ):
+            if folder == "info":
+                raise self._unsafe(name, "this file system takes it for another file with metadata")
+            if not self.apart:
+                os.mkdir(f"{self._root}.apart")
+            path = self.apart[name] = f"{self._root}.apart/{len(self.apart)}"
+        return path
+
+    def _file(self, name: str, member: tarfile.TarInfo, source: IO[bytes], path: str) -> None:
         if modes.is_special(member.mode) or modes.is_private(member.mode):
-            self.changed.append(modes.shown(os.path.relpath(path, self._root), member.mode))
+            self.changed.append(modes.shown(name, member.mode))
         mode = 0o755 if member.mode & 0o111 else 0o644
         descriptor = os.open(path, opening.NEW, mode)
         with open(descriptor, "wb", 0) as file:
@@ -302,23 +325,23 @@ class _Writer:
             part = name[:end]
             if part in self._folders:
                 continue
-            try:
-                os.mkdir(f"{self._root}/{part}")
-            except FileExistsError:
-                if part in self._files | self._links:
-                    raise self._unsafe(name, f"{part!r} is a link or a file of the package") from None
-                if not is_plain_folder(f"{self._root}/{part}"):
-                    raise self._same_name(part) from None
-                # The folder of a name that differs only in capital letters: both have one folder here.
+            if part in self._files or part in self._links:
+                raise self._unsafe(name, f"{part!r} is a link or a file of the package")
+            if not self._makes(part):
+                self._without_place.add(part)
             self._folders.add(part)
 
-    def _same_name(self, name: str) -> StoreUnwritable:
-        return StoreUnwritable(
-            f"{self._budget.name} contains {name[:200]!r}, and another name that differs only in capital letters or "
-            "accents. The file system of the store takes both for one.",
-            "Set store_dir (or CONDABUILD_STORE_DIR) to a folder on a file system that distinguishes them. On macOS, "
-            "the Disk Utility adds a volume 'APFS (Case-sensitive)'.",
-        )
+    def _makes(self, folder: str) -> bool:
+        """Makes a folder. Returns False if its place here is that of another name, or if it cannot have a place."""
+        if folder.rpartition("/")[0] in self._without_place or (self._impossible and self._impossible.search(folder)):
+            return False
+        path = f"{self._root}/{folder}"
+        try:
+            os.mkdir(path)
+        except FileExistsError:  # two folders whose names differ only in capital letters are one folder here
+            is_info = os.path.samefile(path, f"{self._root}/info")
+            return folder == "info" or (is_plain_folder(path) and not is_info)
+        return True
 
     def _unsafe(self, name: str, fault: str) -> UnsafePackage:
         return UnsafePackage(f"{self._budget.name} contains {name[:200]!r}, which is refused: {fault}.")

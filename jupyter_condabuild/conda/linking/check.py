@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jupyter_condabuild.conda.linking.extracted import Split, split, target_of
+from jupyter_condabuild.conda.linking.extracted import Extracted, Split, split, target_of
 from jupyter_condabuild.conda.packages import CondaPackage
 from jupyter_condabuild.conda.paths import link_fault, path_fault
 from jupyter_condabuild.errors import LinkFailed, PackageMismatch, UnsafePackage
@@ -38,8 +38,9 @@ _INSTALLERS = frozenset(("bin", "conda-meta", "conda-meta/history"))
 class Checked:
     """A checked package.
 
-    `split` are its paths; None if only an installer can handle the package. `links` are the symbolic links that an
-    installer makes in the prefix, and `taken` all other paths that it writes there, with the folders above them.
+    `split` are its paths; None if only an installer can handle the package. `links` are the symbolic links of the
+    package in the prefix, and `taken` its other paths, with the folders above them. If the package has `split`, the
+    installer writes to `names` instead.
     `noarch_python` says whether the package is a noarch Python package, and `for_version` whether it has files that are
     not the same for another Python; both according to the package itself.
     """
@@ -47,6 +48,7 @@ class Checked:
     split: Split | None
     links: frozenset[str]
     taken: frozenset[str]
+    names: frozenset[str] = frozenset()
     noarch_python: bool = False
     for_version: bool = False
 
@@ -58,8 +60,8 @@ def collide(packages: Iterable[Checked]) -> bool:
     """
     links, taken = set[str](), set[str]()
     for package in packages:
-        links |= package.links
-        taken |= package.taken
+        links |= package.names if package.split else package.links
+        taken |= {parent for name in package.names for parent in _parents(name)} if package.split else package.taken
     return not links.isdisjoint(taken)
 
 
@@ -68,20 +70,19 @@ def most_metadata(package: CondaPackage) -> int:
     return LEAST_METADATA + METADATA_RATIO * (package.size or 0)
 
 
-def check(package: CondaPackage, extracted: Path, site_packages: str) -> Checked:
+def check(package: CondaPackage, extracted: Extracted, site_packages: str) -> Checked:
     """Checks the name of a package, every path that the package names, and every file that an installer reads.
 
     A file that an installer does not rewrite is checked when it is read: it must be a regular file with its hash.
 
     Args:
-        extracted: the folder of the extracted package.
         site_packages: the folder of noarch Python packages, relative to the prefix.
 
     Raises UnsafePackage, LinkFailed if the package is not complete, or PackageMismatch if it has another name.
     """
     checker = _Checker(package, extracted)
     checker.metadata()
-    found = split(extracted, site_packages)
+    found = split(extracted.folder, site_packages)
     index = checker.index()
     noarch = index.get("noarch") == "python"
     if noarch and not site_packages:
@@ -114,7 +115,9 @@ def check(package: CondaPackage, extracted: Path, site_packages: str) -> Checked
             if written[place] > 1:
                 raise checker.unsafe(place, "it is a link and something else")
     for_version = noarch and (bool(commands) or any(place.startswith(f"{site_packages}/") for place in places))
-    return Checked(found, frozenset(links), frozenset(taken), noarch, for_version)
+    names = found.names_for_installer(package.dist) if found else []
+    names = [target_of(name, site_packages) for name in names] if noarch else names
+    return Checked(found, frozenset(links), frozenset(taken), frozenset(names), noarch, for_version)
 
 
 def _parents(path: str) -> Iterator[str]:
@@ -126,10 +129,11 @@ def _parents(path: str) -> Iterator[str]:
 class _Checker:
     """Reads the metadata of one extracted package, and knows how to name its faults."""
 
-    def __init__(self, package: CondaPackage, folder: Path) -> None:
+    def __init__(self, package: CondaPackage, extracted: Extracted) -> None:
         self._package = package
         self._dist = package.dist
-        self._folder = str(folder)
+        self._extracted = extracted
+        self._folder = str(extracted.folder)
         self._most = most_metadata(package)
 
     def unsafe(self, path: object, fault: str) -> UnsafePackage:
@@ -213,7 +217,7 @@ class _Checker:
     def folders(self, names: Iterable[str], known: set[str]) -> None:
         """Checks that the folders above paths are folders of the package, and adds them to `known`."""
         for name in names:
-            for parent in _parents(name):
+            for parent in _parents(name) if name not in self._extracted.apart else ():
                 if parent in known:
                     break
                 known.add(parent)
@@ -234,7 +238,7 @@ class _Checker:
             place: the path in the prefix.
             kind: the ``path_type``; None if the metadata does not say it.
         """
-        path = f"{self._folder}/{name}"
+        path = self._extracted.file(name)
         try:
             mode = os.lstat(path).st_mode
         except FileNotFoundError:

@@ -6,9 +6,9 @@ The record for conda-meta is made from the metadata of the archive and the lock 
 
 from __future__ import annotations
 
-import errno
 import json
 import os
+import posixpath
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,28 +16,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jupyter_condabuild.conda.linking.bytecode import Compiler, uncompiled
-from jupyter_condabuild.conda.linking.check import Checked, check, collide
-from jupyter_condabuild.conda.linking.extracted import Split, split, trim
+from jupyter_condabuild.conda.linking.check import check
+from jupyter_condabuild.conda.linking.extracted import Extracted, Split, split, trim
+from jupyter_condabuild.conda.linking.installer import link_all
 from jupyter_condabuild.conda.match_specs import split_depend
 from jupyter_condabuild.conda.package_cache import Cached, hash_file
 from jupyter_condabuild.conda.packages import CondaPackage, site_packages_of
-from jupyter_condabuild.conda.secrets import scrub, scrub_json
-from jupyter_condabuild.errors import (
-    CondaBuildError,
-    DiskFull,
-    LinkFailed,
-    PackageMismatch,
-    UnsafePackage,
-    from_os_error,
-)
-from jupyter_condabuild.text import listed
+from jupyter_condabuild.conda.secrets import scrub_json
+from jupyter_condabuild.errors import LinkFailed, PackageMismatch, StoreUnwritable, from_os_error
 
 if TYPE_CHECKING:
     from jupyter_condabuild.conda.linking.archive import Unpacked
 
-
-_LINUX = "linux-64"
-"""The platform as which packages are linked: on each system, an image has the folders and the commands of Linux."""
+_ENTRY_POINT = "unix_python_entry_point"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,16 +54,16 @@ class LinkedFile:
 class StagedPackage:
     """A package that is linked into `folder`. Its extracted archive is `extracted`.
 
-    If the package is `thin`, `folder` contains only the rewritten files; the other files are in `extracted`.
-    `target_prefix` is the prefix in the rewritten files. `site_packages` is the site-packages folder for noarch Python
-    packages, relative to the prefix. `executables` are the files of the package with an x bit, as its archive has them;
-    None if the x bits of `extracted` count. `changed_modes` are the files of its archive whose permissions an image
-    does not keep (see `modes.shown`).
+    If the package is `thin`, `folder` contains only the rewritten files, under names of our own (see `Split`); the
+    other files are in `extracted`. `target_prefix` is the prefix in the rewritten files. `site_packages` is the
+    site-packages folder for noarch Python packages, relative to the prefix. `executables` are the files of the package
+    with an x bit, as its archive has them; None if the x bits of `extracted` count. `changed_modes` are the files of
+    its archive whose permissions an image does not keep (see `modes.shown`).
     """
 
     package: CondaPackage
     folder: Path
-    extracted: Path
+    extracted: Extracted
     target_prefix: str
     thin: bool = False
     site_packages: str = ""
@@ -82,7 +73,7 @@ class StagedPackage:
     @property
     def python(self) -> Path:
         """The interpreter, if this is the Python package. It runs from any folder."""
-        return (self.extracted if self.thin else self.folder) / "bin/python"
+        return (self.extracted.folder if self.thin else self.folder) / "bin/python"
 
 
 def link(
@@ -117,7 +108,10 @@ def link(
         sha256 = {package.dist: package.sha256 for package in packages}
         found = unpack_all((sources[dist].path, path, sha256.get(dist, "")) for dist, path in unpacked.items())
         contents = dict(zip(unpacked, found, strict=True))
-    extracted = {dist: unpacked.get(dist) or cached.path.absolute() for dist, cached in sources.items()}
+    extracted = {
+        dist: Extracted(unpacked[dist], contents[dist].apart) if dist in unpacked else Extracted(cached.path.absolute())
+        for dist, cached in sources.items()
+    }
     checked = {package.dist: check(package, extracted[package.dist], site_packages) for package in packages}
     for package in packages:
         if checked[package.dist].for_version and not package.is_noarch_python:
@@ -140,8 +134,10 @@ def link(
         if dist in thin:
             _trim(package, extracted[dist], thin[dist], cache / dist)
         else:
-            os.symlink(extracted[dist], cache / dist)
-    targets = _link_all(rest, extracted, checked, cache, target, target_prefix)
+            if extracted[dist].apart:
+                raise _only_for_others(dist)
+            os.symlink(extracted[dist].folder, cache / dist)
+    targets = link_all(rest, extracted, checked, cache, target, target_prefix)
     return {
         package.dist: StagedPackage(
             package,
@@ -160,117 +156,22 @@ def _site_packages(python: CondaPackage) -> str:
     return python.python_site_packages_path or site_packages_of(python.version, python.build)
 
 
-def _trim(package: CondaPackage, extracted: Path, paths: Split, folder: Path) -> None:
+def _only_for_others(dist: str) -> StoreUnwritable:
+    return StoreUnwritable(
+        f"{dist} has files whose names differ only in capital letters or accents, or that cannot be names here. In a "
+        "package of its old format (without info/paths.json), they need a file system that distinguishes them.",
+        "Set store_dir (or CONDABUILD_STORE_DIR) to a folder on such a file system. On macOS, the Disk Utility adds a "
+        "volume 'APFS (Case-sensitive)'.",
+    )
+
+
+def _trim(package: CondaPackage, extracted: Extracted, paths: Split, folder: Path) -> None:
     try:
-        trim(extracted, paths.rewritten, folder)
+        trim(extracted, paths, package.dist, folder)
     except FileNotFoundError as error:
         raise LinkFailed(f"Cannot link {package.dist}: {error.filename} is missing.") from None
     except OSError as error:
         raise from_os_error(error, f"linking {package.dist}", folder) from None
-
-
-def _link_all(
-    packages: Sequence[CondaPackage],
-    extracted: Mapping[str, Path],
-    checked: Mapping[str, Checked],
-    cache: Path,
-    target: Path,
-    target_prefix: str,
-) -> dict[str, Path]:
-    """Links packages together, or separately if that is not possible. Returns the folder of each package by dist."""
-    if not packages:
-        return {}
-    import asyncio  # takes 30 ms; the layer writers import this module, but they do not link
-
-    if not collide(checked[package.dist] for package in packages):
-        try:
-            asyncio.run(_install(packages, extracted, cache, target, target_prefix))
-            return dict.fromkeys((package.dist for package in packages), target)
-        except LinkFailed:
-            if len(packages) == 1:
-                raise
-    targets = {package.dist: target.with_name(package.dist) for package in packages}
-    python = [package for package in packages if package.name == "python"]
-    for package in packages:
-        needed = list(dict.fromkeys([package, *python])) if checked[package.dist].noarch_python else [package]
-        if collide(checked[item.dist] for item in needed):
-            raise UnsafePackage(f"{package.dist} has paths inside of a link of {python[0].dist}.")
-        asyncio.run(_install(needed, extracted, cache, targets[package.dist], target_prefix))
-    return targets
-
-
-async def _install(
-    packages: Sequence[CondaPackage],
-    extracted: Mapping[str, Path],
-    cache: Path,
-    target: Path,
-    target_prefix: str,
-) -> None:
-    import rattler
-    from rattler.exceptions import (
-        CacheDirError,
-        FetchRepoDataError,
-        InstallerError,
-        InvalidUrlError,
-        IoError,
-        LinkError,
-    )
-    from rattler.platform import Subdir
-
-    # The URL is that of a folder, so that the installer cannot fetch what was not checked.
-    records = [rattler_record(package, extracted[package.dist].as_uri()) for package in packages]
-    try:
-        await rattler.install(
-            records,
-            target,
-            cache_dir=cache,
-            alternative_target_prefix=target_prefix,
-            platform=Subdir(_LINUX),
-            execute_link_scripts=False,
-            show_progress=False,
-        )
-    except (InvalidUrlError, CacheDirError, FetchRepoDataError, InstallerError, IoError, LinkError) as error:
-        raise _link_error(error, packages) from None
-    except BaseException as error:
-        if type(error).__name__ != "PanicException":  # rattler's own faults; the class cannot be imported
-            raise
-        raise LinkFailed(f"Cannot link {listed([package.dist for package in packages], 3)}.") from None
-
-
-def rattler_record(package: CondaPackage, url: str) -> Any:
-    """Returns the package as a RepoDataRecord of rattler, at a URL."""
-    from rattler.package import BuildString
-    from rattler.repo_data import PackageRecord, RepoDataRecord
-
-    record = PackageRecord(
-        name=package.name,
-        version=package.version,
-        build=BuildString(package.build),
-        build_number=package.build_number or 0,
-        subdir=package.subdir,
-        noarch=package.kind or None,  # type: ignore[arg-type]  # the texts that it names
-        depends=list(package.depends),
-        sha256=bytes.fromhex(package.sha256) if package.sha256 else None,
-        md5=bytes.fromhex(package.md5) if package.md5 else None,
-        python_site_packages_path=package.python_site_packages_path or None,
-    )
-    return RepoDataRecord(record, package.fn, url, package.channel)
-
-
-def _link_error(error: Exception, packages: Sequence[CondaPackage]) -> CondaBuildError:
-    text = scrub(_message_with_causes(error))
-    if os.strerror(errno.ENOSPC) in text or os.strerror(errno.EDQUOT) in text:
-        return DiskFull("No space left while linking packages.")
-    name = next((package.dist for package in packages if package.fn in text or package.dist in text), "a package")
-    return LinkFailed(f"Cannot link {name}: {text}")
-
-
-def _message_with_causes(error: BaseException) -> str:
-    texts = [str(error)]
-    while error.__cause__:
-        error = error.__cause__
-        texts.append(str(error))
-    return ": ".join(dict.fromkeys(texts))
 
 
 @dataclass(frozen=True)
@@ -295,18 +196,21 @@ def linked_package(staged: StagedPackage, compiler: Compiler | None, mtime: int,
     rewritten. The caller verifies the other files when it reads them. Raises the errors of `Compiler.compile`.
     """
     name = f"conda-meta/{staged.package.dist}.json"
-    index = json.loads((staged.extracted / "info/index.json").read_bytes())
-    files, paths = _as_extracted(staged) if staged.thin else ([], [])
+    index = json.loads((staged.extracted.folder / "info/index.json").read_bytes())
+    found = _split(staged) if staged.thin else None
+    files, paths = _as_extracted(staged, found) if found else ([], [])
     for entry in _linked_entries(staged.folder / name, staged.thin):
         path = entry.pop("original_path", entry["_path"])  # the installer renames files with the same path
         source = f"{staged.folder}/{entry['_path']}"
+        if found:
+            path = found.place(path, entry_point=entry.get("path_type") == _ENTRY_POINT)
         paths.append({**entry, "_path": path})
         expected = entry.get("sha256_in_prefix") or ("" if entry.get("prefix_placeholder") else entry.get("sha256"))
         if entry.get("path_type") == "softlink":
             expected = ""
         elif entry.get("prefix_placeholder") and entry.get("sha256"):
             _verify(staged, path, entry["sha256"])
-        is_command = entry.get("path_type") == "unix_python_entry_point"
+        is_command = entry.get("path_type") == _ENTRY_POINT
         executable = is_command or _is_executable(staged, _names_in_package(path))
         files.append(LinkedFile(path, source, expected or "", root=str(staged.folder), executable=executable))
     modules = uncompiled(file.path for file in files) if compiler and _is_for_python(index) else []
@@ -319,19 +223,23 @@ def linked_package(staged: StagedPackage, compiler: Compiler | None, mtime: int,
     return LinkedPackage(tuple(files), name, _record(staged, index, paths))
 
 
-def _as_extracted(staged: StagedPackage) -> tuple[list[LinkedFile], list[dict[str, Any]]]:
-    """Returns the unchanged files of a thin package, and their entries for the record."""
-    paths = split(staged.extracted, staged.site_packages)
+def _split(staged: StagedPackage) -> Split:
+    paths = split(staged.extracted.folder, staged.site_packages)
     if paths is None:
         raise PackageMismatch(f"The metadata of {staged.package.dist} was changed in the package cache.")
-    root = str(staged.extracted)
+    return paths
+
+
+def _as_extracted(staged: StagedPackage, paths: Split) -> tuple[list[LinkedFile], list[dict[str, Any]]]:
+    """Returns the unchanged files of a thin package, and their entries for the record."""
+    root, apart = str(staged.extracted.folder), staged.extracted.apart
     has_x = staged.executables
     files = [
         LinkedFile(
             entry["_path"],
-            f"{root}/{name}",
+            apart.get(name) or f"{root}/{name}",
             entry["sha256"],
-            root=root,
+            root=root if name not in apart else posixpath.dirname(apart[name]),
             executable=None if has_x is None else name in has_x,
         )
         for name, entry in paths.plain
@@ -345,7 +253,7 @@ def _is_executable(staged: StagedPackage, names: Sequence[str]) -> bool:
         return not staged.executables.isdisjoint(names)
     for name in names:
         with suppress(OSError):
-            return bool(os.lstat(staged.extracted / name).st_mode & 0o111)
+            return bool(os.lstat(staged.extracted.file(name)).st_mode & 0o111)
     return False
 
 
@@ -372,9 +280,9 @@ def _is_for_python(index: Mapping[str, Any]) -> bool:
 
 
 def _verify(staged: StagedPackage, path: str, sha256: str) -> None:
-    extracted = staged.extracted
-    source = next((extracted / name for name in _names_in_package(path) if (extracted / name).is_file()), None)
-    if source is None or hash_file(source) != sha256:
+    files = map(staged.extracted.file, _names_in_package(path))
+    source = next((file for file in files if os.path.isfile(file)), None)
+    if source is None or hash_file(Path(source)) != sha256:
         raise PackageMismatch(f"{path} of {staged.package.dist} was changed in the package cache.")
 
 

@@ -166,7 +166,7 @@ class LayersEngine:
         changed: list[str] = []
         for item in staged:
             was_extracted = cached[item.package.dist].extracted
-            names = modes.changed_in(item.extracted) if was_extracted else item.changed_modes
+            names = modes.changed_in(item.extracted.folder) if was_extracted else item.changed_modes
             changed += [name for name in names if not name.startswith("info/")]
         for warning in modes.mode_warnings(changed):
             self._report(warning)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from jupyter_condabuild.conda.linking.bytecode import Compiler, source_of, source_time
+from jupyter_condabuild.conda.linking.extracted import Extracted
 from jupyter_condabuild.conda.linking.interpreter import Interpreter
 from jupyter_condabuild.conda.linking.link import LinkedPackage, StagedPackage, linked_package
 from jupyter_condabuild.conda.packages import CondaPackage
@@ -129,7 +130,8 @@ def job(
         {
             "package": asdict(item.package),
             "folder": str(item.folder),
-            "extracted": str(item.extracted),
+            "extracted": str(item.extracted.folder),
+            "apart": dict(item.extracted.apart),
             "target_prefix": item.target_prefix,
             "thin": item.thin,
             "site_packages": item.site_packages,
@@ -149,7 +151,7 @@ def _staged(value: dict[str, Any]) -> StagedPackage:
     return StagedPackage(
         CondaPackage(**package),
         Path(value["folder"]),
-        Path(value["extracted"]),
+        Extracted(Path(value["extracted"]), value["apart"]),
         value["target_prefix"],
         value["thin"],
         value["site_packages"],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import posixpath
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -119,18 +120,22 @@ def _expected(lockfile: Lockfile, sources: PackageSources, job: JobContext) -> d
     expected: dict[str, list[Node]] = {}
     for package in staged.values():
         for file in linked_package(package, None, layer.EPOCH, "").files:
-            expected.setdefault(file.path, []).extend(_nodes(Path(file.source)))
+            expected.setdefault(file.path, []).extend(_nodes(Path(file.source), file.path))
     return expected
 
 
-def _nodes(path: Path) -> Iterator[Node]:
-    """Yields the node of a file; for the script of an entry point, a node for the script of each installer."""
+def _nodes(path: Path, place: str) -> Iterator[Node]:
+    """Yields the node of a file; for the script of an entry point, a node for the script of each installer.
+
+    Args:
+        place: the path in the prefix.
+    """
     if path.is_symlink():
         yield Node("a link", 0o777, (0, 0), os.readlink(path))
         return
     mode = path.stat().st_mode & 0o777
     yield Node("a file", mode, (0, 0), hash_file(path))
-    if path.parent.name == "bin" and path.stat().st_size < MOST_BYTES:
+    if posixpath.basename(posixpath.dirname(place)) == "bin" and path.stat().st_size < MOST_BYTES:
         for form in forms(path.read_bytes()):
             yield Node("a file", mode, (0, 0), hashlib.sha256(form).hexdigest())
 
