@@ -7,7 +7,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from jupyter_condabuild.errors import BaseUnavailable, CondaBuildError, ContentMismatch, RegistryError
-from jupyter_condabuild.image.debian_image import find, preview
 from jupyter_condabuild.image.opener import open_saved
 from jupyter_condabuild.image.platforms import PLATFORMS, host_architecture
 from jupyter_condabuild.oci import image
@@ -73,6 +72,8 @@ def resolve(
                 location.reference, architecture, job.repository(location.reference, patient=patient), job.store
             )
         if location.kind == "debian-packages" and not makes:
+            from jupyter_condabuild.image.debian_image import find, preview
+
             saved = preview(find(location.name, architecture, job), job)
         else:
             saved = open_saved(location, architecture, job)

@@ -10,7 +10,6 @@ from jupyter_condabuild.conda.formats import load
 from jupyter_condabuild.conda.lockfile import MOST_BYTES, Lockfile
 from jupyter_condabuild.errors import BadImage, LockfileError
 from jupyter_condabuild.image.configuration import LABEL_ENGINE, LOCKFILE, lockfile_in
-from jupyter_condabuild.image.debian_image import find, make
 from jupyter_condabuild.image.platforms import host_architecture
 from jupyter_condabuild.oci.archive import Archive
 from jupyter_condabuild.oci.documents import read_document
@@ -72,6 +71,8 @@ def open_saved(location: ImageLocation, architecture: str, job: JobContext) -> I
     Raises the errors of `open_image`, BaseUnavailable and UnsafePackage.
     """
     if location.kind == "debian-packages":
+        from jupyter_condabuild.image.debian_image import find, make
+
         return make(find(location.name, architecture, job), job)
     if location.is_file:
         return job.keep(Archive(location.path)).image(architecture)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from jupyter_condabuild.engines.result import BuildResult
@@ -13,6 +14,12 @@ from jupyter_condabuild.planning.default_platforms import for_default_platforms
 from jupyter_condabuild.planning.scan import Scan, scan
 from jupyter_condabuild.requests.build import BuildRequest
 from jupyter_condabuild.requests.job_context import JobContext, open_job
+
+_SLOW_MODULES = tuple(
+    f"jupyter_condabuild.{name}"
+    for name in ("oci.transport", "planning.inputs", "image.base", "distribution.destinations", "engines.layers.build")
+)
+"""The modules that `_imports` imports, each with the modules that it needs. A build without changes needs the first."""
 
 
 def run(request: BuildRequest, report: Report) -> BuildResult:
@@ -67,7 +74,7 @@ def _build(request: BuildRequest, report: Report) -> BuildResult:
         scanned = None
         if request.prefix:
             report(Phase("snapshot", "started"))
-            scanned = scan(request.prefix, started, _import, request.exclude_editable)
+            scanned = scan(request.prefix, started, _imports(), request.exclude_editable)
         from jupyter_condabuild.jobs import up_to_date
 
         identity = ""
@@ -95,10 +102,9 @@ def _build_layers(request: BuildRequest, job: JobContext, scanned: Scan | None) 
     return build_layers(request.parts[0], job, scanned)
 
 
-def _import() -> None:
-    """Imports modules that take long to import, while another process walks over the environment."""
-    importlib.import_module("jupyter_condabuild.oci.transport")
-    importlib.import_module("jupyter_condabuild.engines.layers.build")
+def _imports() -> Iterator[object]:
+    """Imports modules that take long to import, one at each step, while another process walks over the environment."""
+    yield from map(importlib.import_module, _SLOW_MODULES)
 
 
 class _Recorder:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -27,14 +27,15 @@ class Scan(NamedTuple):
     since: float
 
 
-def scan(prefix: Path, since: float, meanwhile: Callable[[], object], without: Collection[str] = ()) -> Scan:
-    """Reads the metadata of an environment and calls `meanwhile`, while another process walks over the environment.
+def scan(prefix: Path, since: float, meanwhile: Iterable[object], without: Collection[str] = ()) -> Scan:
+    """Reads the metadata of an environment, while another process walks over the environment.
 
     If the environment changes during the scan, both are read again, so that the metadata is never older than the
     listing. The reason: `jobs.up_to_date` finds an earlier build by the listing. An image that was made from older
     metadata must not count as the image of the changed environment.
 
     Args:
+        meanwhile: its items are taken after the metadata is read, until the walk is done.
         without: the names of editable installs to leave out.
 
     Raises PrefixError.
@@ -43,12 +44,13 @@ def scan(prefix: Path, since: float, meanwhile: Callable[[], object], without: C
 
     environments: list[Environment] = []
 
-    def read() -> None:
+    def read() -> Iterator[object]:
         environments.append(snapshot(prefix, without))
-        meanwhile()
+        yield
+        yield from meanwhile
 
     started_ns, before = time.time_ns() - _CLOCK_TICK_NS, installation_stamp(prefix)
-    files = listing(prefix, read)
+    files = listing(prefix, read())
     written = any(status and status[MTIME_NS] >= started_ns for status in files.statuses.values())
     if written or installation_stamp(prefix) != before:  # the environment changed during the scan
         files = listing(prefix)

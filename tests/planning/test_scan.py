@@ -57,7 +57,7 @@ def test_a_change_during_the_scan_is_noticed(small: SmallPrefix, change: Callabl
     small.add("other")
     small.pip("early")
     _age(small.path)
-    seen = scan(small.path, 0.0, lambda: change(small))
+    seen = scan(small.path, 0.0, map(change, [small]))
     after = snapshot(small.path)
     assert (seen.environment.records, seen.environment.pip) == (after.records, after.pip)
     assert stamp(small.path, seen.listing) == stamp(small.path)
@@ -73,7 +73,7 @@ def test_an_unchanged_environment_is_read_once(small: SmallPrefix, monkeypatch: 
         return snapshot(prefix)
 
     monkeypatch.setattr("jupyter_condabuild.conda.prefix.snapshot.snapshot", counted)
-    scan(small.path, 0.0, lambda: None)
+    scan(small.path, 0.0, ())
     assert read == [small.path]
 
 

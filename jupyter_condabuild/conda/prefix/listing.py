@@ -6,7 +6,8 @@ import marshal
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,12 +31,13 @@ class Listing(NamedTuple):
     records: Sequence[tuple[str, Status]]
 
 
-def listing(prefix: Path, meanwhile: Callable[[], object] | None = None) -> Listing:
+def listing(prefix: Path, meanwhile: Iterator[object] | None = None) -> Listing:
     """Walks over a prefix as `walk.walk` does.
 
     Args:
-        meanwhile: if given, another process walks, and this process calls `meanwhile` at the same time. If the other
-            process fails, this process walks.
+        meanwhile: if given, another process walks, and this process takes items from `meanwhile` at the same time: the
+            first item in any case, and the next ones until the walk is done. If the other process fails, this process
+            walks.
     """
     before = records(prefix)
     output = _walk_in_process(prefix, meanwhile) if meanwhile else b""
@@ -52,20 +54,30 @@ def records(prefix: Path) -> list[tuple[str, Status]]:
         return []
 
 
-def _walk_in_process(prefix: Path, meanwhile: Callable[[], object]) -> bytes:
-    """Returns the output of the walk as a program, or no bytes if the program failed. Calls `meanwhile` once."""
+def _walk_in_process(prefix: Path, meanwhile: Iterator[object]) -> bytes:
+    """Returns the output of the walk as a program, or no bytes if the program failed."""
     command = [sys.executable, "-I", "-S", "-B", walk.__file__, str(prefix)]
     try:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     except OSError:
-        meanwhile()
+        next(meanwhile, None)
         return b""
-    with process:
+    output = bytearray()
+
+    def read() -> None:
         assert process.stdout
+        output.extend(process.stdout.read())
+
+    reader = threading.Thread(target=read, name="walk")
+    with process:
         try:
-            meanwhile()
-            output = process.stdout.read()
+            reader.start()
+            for _ in meanwhile:
+                if not reader.is_alive():
+                    break
         except BaseException:
             process.kill()  # the walk over a large folder may take long
             raise
-    return b"" if process.returncode else output
+        finally:
+            reader.join()
+    return b"" if process.returncode else bytes(output)
