@@ -46,7 +46,7 @@ def scan(prefix: Path, since: float, meanwhile: Iterable[object], without: Colle
 
     def read() -> Iterator[object]:
         environments.append(snapshot(prefix, without))
-        yield
+        yield None
         yield from meanwhile
 
     started_ns, before = time.time_ns() - _CLOCK_TICK_NS, installation_stamp(prefix)
