@@ -54,7 +54,7 @@ settings.register_profile(
 settings.load_profile("unhurried")
 
 
-_LONGEST = ("tests/ui/", "tests/end_to_end/", "tests/server/")
+_LONGEST = ("tests/ui/", "tests/end_to_end/", "tests/server/", "tests/hub/")
 """The folders with the longest tests. These tests run first, so that no process is idle at the end."""
 
 

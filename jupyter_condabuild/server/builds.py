@@ -46,6 +46,7 @@ class Builds:
 
     Args:
         folder: the state folder. It holds the history and one folder for each build.
+        on_activity: called again and again while a build waits or runs.
         clock: the current time in seconds since the epoch.
     """
 
@@ -54,11 +55,13 @@ class Builds:
         settings: Settings,
         folder: Path,
         log: logging.Logger | logging.LoggerAdapter[Any],
+        on_activity: Callable[[], None],
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._settings = settings
         self._folder = folder
         self._log = log
+        self._on_activity = on_activity
         self._clock = clock
         self._thread = ThreadPoolExecutor(1, "condabuild-history")
         self._opened: tuple[BuildHistory, Supervisor] | None = None
@@ -223,6 +226,8 @@ class Builds:
             if id not in active:
                 del self._notifiers[id]
         self._active, self._sizes = active, sizes
+        if active:
+            self._on_activity()
         return bool(active)
 
 

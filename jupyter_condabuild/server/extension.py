@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import Field, fields
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,7 @@ class CondaBuild(_Traits, ExtensionApp):
             server.kernel_manager,
             server.kernel_spec_manager,
             self.log,
+            self._note_activity,
         )
         self.handlers.extend(routes(self._service))
 
@@ -86,6 +88,14 @@ class CondaBuild(_Traits, ExtensionApp):
         values |= {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
         values["state_dir"] = values["state_dir"] or str(data / "condabuild")
         return Settings(**values).with_environment()
+
+    def _note_activity(self) -> None:
+        """Tells the server that it is in use, as a request does. A JupyterHub ends servers that are not in use.
+
+        Source: jupyter_server's ``ServerWebApplication.last_activity`` counts each setting with such a name.
+        """
+        assert self.serverapp
+        self.serverapp.web_app.settings["condabuild_last_activity"] = datetime.now(UTC)
 
     def current_activity(self) -> int:
         """Returns the number of builds that wait or run. Jupyter does not shut down an idle server while they do."""

@@ -50,7 +50,8 @@ An error without any entry is a fault of this package and has the status 500.
 
 _HINTS = {
     401: "Log in to this Jupyter server.",
-    403: "Log in to this Jupyter server, or send its token; requests that write need the _xsrf cookie in X-XSRFToken.",
+    403: "Log in to this Jupyter server, or send its token; requests that write need the _xsrf cookie in X-XSRFToken."
+    " On a JupyterHub, the token needs the scope access:servers for this server.",
     404: "condabuild/openapi.yaml lists the routes.",
     405: "condabuild/openapi.yaml lists the methods of this route.",
     500: "This is a fault of jupyter-condabuild. Report it with the lines of the server's log.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -48,6 +48,7 @@ class Service:
         root: the server's root folder.
         kernels: the server's kernel manager.
         kernelspecs: the server's kernelspec manager.
+        on_activity: called again and again while a build waits or runs.
     """
 
     def __init__(
@@ -57,13 +58,14 @@ class Service:
         kernels: Any,
         kernelspecs: Any,
         log: logging.Logger | logging.LoggerAdapter[Any],
+        on_activity: Callable[[], None],
     ) -> None:
         self._settings = settings
         self._root = root
         state = Path(settings.state_dir)
         self.kernels = Kernels(kernels, kernelspecs, settings.allow_prefixes)
         self.lockfiles = Lockfiles(state / "lockfiles")
-        self.builds = Builds(settings, state, log)
+        self.builds = Builds(settings, state, log, on_activity)
         self._runner = CommandRunner()
         self._probes = Probes(settings, root=root)
         self.logins = Logins(settings)
