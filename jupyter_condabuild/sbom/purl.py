@@ -5,6 +5,8 @@ Source: github.com/package-url/purl-spec, types-doc/conda-definition.md, pypi-de
 
 from __future__ import annotations
 
+import functools
+
 from packageurl import PackageURL
 
 from jupyter_condabuild.sbom.bill import Component
@@ -13,6 +15,7 @@ _NAMED_CHANNELS = ("https://conda.anaconda.org/", "https://repo.anaconda.com/pkg
 """Where the last part of a channel's URL is its usual name."""
 
 
+@functools.lru_cache(maxsize=4096)  # both formats of an SBOM ask for it
 def purl_of(component: Component) -> PackageURL:
     """Returns the purl of a package. A channel of anaconda.org has its short name, any other its URL."""
     if component.manager == "pip":

@@ -31,17 +31,17 @@ def stamp(folder: Path, contents: Listing | None = None) -> str:
     if contents is None and not folder.is_dir():
         return hashlib.sha256(marshal.dumps([_row(folder.name, status(os.stat(folder)))], 2)).hexdigest()
     contents = contents or listing(folder)
-    rows = [_row(path, status) for path, status in contents.statuses.items() if "__pycache__/" not in path]
-    rows += [_row(name, status) for name, status in contents.records]
-    rows += [(f"{path}/",) for path in sorted(contents.empty)]
+    files = [
+        (path, found and found[:DEVICE]) for path, found in contents.statuses.items() if "__pycache__/" not in path
+    ]
+    rows = (files, [_row(*record) for record in contents.records], sorted(contents.empty))
     return hashlib.sha256(marshal.dumps(rows, 2)).hexdigest()  # version 2 has no references: equal rows, equal bytes
 
 
 def stamp_of(record: PrefixRecord, statuses: Mapping[str, Status | None]) -> str:
     """Returns the same digest of one package: of its files, with links and bytecode, and of its record."""
-    rows: list[tuple[str | int, ...]] = [(_COMPARISON,)]
-    rows += [_row(path, statuses.get(path)) for path in record.files]
-    rows.append(_row(record.dist, status(os.stat(record.source))))
+    files = [(path, (found := statuses.get(path)) and found[:DEVICE]) for path in record.files]
+    rows = (_COMPARISON, files, _row(record.dist, status(os.stat(record.source))))
     return hashlib.sha256(marshal.dumps(rows, 2)).hexdigest()
 
 

@@ -78,7 +78,9 @@ def resolve(base: httpx.URL, location: str, doing: str, where: str) -> httpx.URL
         RegistryFault: the location is not an http or https URL, or it has no TLS and `base` has TLS.
     """
     try:
-        url = base.join(location).copy_with(username=None, password=None, fragment=None)
+        url = base.join(location)
+        if url.userinfo or url.fragment:
+            url = url.copy_with(username=None, password=None, fragment=None)
         valid = bool(location) and url.scheme in _DEFAULT_PORTS and bool(url.host)
     except (httpx.InvalidURL, ValueError, TypeError):
         valid = False
