@@ -12,7 +12,6 @@ import json
 import os
 import re
 import sys
-import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -177,6 +176,8 @@ def _keeps_names(extracted: Path) -> bool:
     """Whether each path of an extracted package has a file of its own, also where `A` and `a` are one name."""
     if not os.path.lexists(extracted / "INFO"):
         return True
+    import unicodedata  # only such a file system needs it
+
     paths = _read(extracted / "info/paths.json").get("paths")
     if not isinstance(paths, list):
         return False

@@ -1,4 +1,4 @@
-"""Names of files: which ones a system cannot give to a file, and what their bytes are in an image."""
+"""Names of files: which ones a system cannot give to a file, and in which form they are in an image."""
 
 from __future__ import annotations
 
@@ -18,6 +18,20 @@ def no_name(system: str = sys.platform) -> re.Pattern[str] | None:
     """Returns what a path has that cannot be the path of a file on a system; None if every path is possible there."""
     pattern = _NO_NAMES.get(system)
     return re.compile(pattern, re.IGNORECASE) if pattern else None
+
+
+def in_image(name: str, system: str = sys.platform) -> str:
+    """Returns a name of the user's own file, or the target of a link, as an image has it.
+
+    HFS+ lists `é` as two characters (the form NFD), whatever a program has written; APFS keeps both forms. So names of
+    macOS get the form NFC, which tools on Linux write and in which Python looks for modules (PEP 3131). Git does the
+    same (core.precomposeUnicode). On the other systems, names stay as they are.
+    """
+    if system != "darwin":
+        return name
+    import unicodedata
+
+    return unicodedata.normalize("NFC", name)
 
 
 if sys.platform == "win32":

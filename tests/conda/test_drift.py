@@ -7,12 +7,15 @@ import shutil
 import socket
 import subprocess
 import sys
+import unicodedata
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from jupyter_condabuild.conda.prefix.drift import Drift, DriftEntry, drift
+from jupyter_condabuild.conda.prefix.listing import listing
 from jupyter_condabuild.conda.prefix.snapshot import snapshot
 from jupyter_condabuild.conda.prefix.verification import expectations
 from tests.parts.channel import prefix as prefixes
@@ -263,6 +266,20 @@ def test_odd_names_are_reported_unchanged(small: SmallPrefix) -> None:
         with open(os.fsencode(small.path) + b"/" + name, "wb"):
             pass
     assert sorted(map(os.fsencode, paths(found(small).untracked))) == sorted(names)
+
+
+def test_another_form_of_accents_is_no_drift(small: SmallPrefix) -> None:
+    """HFS+ lists the names of files in another form than their packages wrote. On Linux, these are other names."""
+    composed, listed = (unicodedata.normalize(form, "share/caf\u00e9") for form in ("NFC", "NFD"))
+    small.add("accents", files={composed: b"x"})
+    small.write(listed.replace("share", "etc"), b"mine")
+    here = listing(small.path)
+    here = here._replace(statuses={unicodedata.normalize("NFD", path): item for path, item in here.statuses.items()})
+    environment = snapshot(small.path)
+    mac = drift(replace(environment, platform="osx-arm64"), here)
+    assert paths(mac.untracked) == [listed.replace("share", "etc")]
+    assert not mac.missing
+    assert listed in paths(drift(environment, here).untracked)
 
 
 def test_links_are_not_followed(small: SmallPrefix, tmp_path: Path) -> None:

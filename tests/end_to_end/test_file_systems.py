@@ -1,8 +1,8 @@
 """The bytes of an image do not depend on the file system of the store, of the package caches, or of a checkout.
 
-The file system here is a real NTFS with a driver that folds capital letters, lists names in another order, and has no x
-bits. Two kinds of systems are not tried: a Windows without the right to make symbolic links, and HFS+, which changes
-the form of accents.
+The file system here is a real NTFS with a driver that folds capital letters, lists names in another order, has no x
+bits, and can refuse the names that Windows refuses. Two kinds of systems are not tried: a Windows without the right to
+make symbolic links, and HFS+, which changes the form of accents.
 """
 
 from __future__ import annotations

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import marshal
 import os
 import re
 import shutil
 import sys
+import unicodedata
 from base64 import urlsafe_b64encode
 from collections.abc import Callable
 from hashlib import sha256
@@ -16,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from jupyter_condabuild.conda.prefix.snapshot import snapshot
+from jupyter_condabuild.system import names
 from tests.parts.overlays import Collected
 from tests.parts.small_prefix import SITE, SmallPrefix
 
@@ -26,6 +29,22 @@ def prefix(tmp_path: Path) -> SmallPrefix:
     made = SmallPrefix(tmp_path / "root/envs/demo")
     made.python()
     return made
+
+
+def test_names_of_macos_are_composed(
+    prefix: SmallPrefix, collected: Callable[..., Collected], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Python imports a module by its composed name (PEP 3131); the bytecode has this name, too."""
+    composed, listed = (unicodedata.normalize(form, f"{SITE}/caf\u00e9.py") for form in ("NFC", "NFD"))
+    prefix.write(listed, b"A = 1\n")
+    (prefix.path / "link").symlink_to(listed)
+    assert listed in collected(prefix).files
+    monkeypatch.setattr(names, "in_image", functools.partial(names.in_image, system="darwin"))
+    overlay = collected(prefix)
+    assert overlay.files == {composed, "link"}
+    assert overlay["link"].target == composed
+    (pyc,) = overlay.entries.keys() - overlay.files
+    assert marshal.loads(overlay.bytes(pyc)[16:]).co_filename == f"/opt/env/{composed}"
 
 
 def test_bytecode_is_compiled_from_the_source_that_the_image_has(

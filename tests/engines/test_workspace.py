@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import os
+import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
+
+import pytest
 
 from jupyter_condabuild.engines.layers.workspace import left_out
 from jupyter_condabuild.engines.layers.workspace import workspace as entries_of
 from jupyter_condabuild.oci.layer import Entry
 from jupyter_condabuild.planning.own_files.ignore_files import included_names
+from jupyter_condabuild.system import names
 
 
 def write(folder: Path, names: Iterable[str]) -> Path:
@@ -46,6 +51,19 @@ def test_a_folder_whose_file_is_included_again_belongs_to_the_user(tmp_path: Pat
     assert "work/big/keep.txt" in entries
     assert "work/big/other.txt" not in entries
     assert entries["work/big"].owner == 1000
+
+
+def test_names_of_macos_are_composed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """HFS+ lists `é` as two characters. An image has one, as Git and Python have. Names of Linux do not change."""
+    composed, listed = (unicodedata.normalize(form, "café") for form in ("NFC", "NFD"))
+    write(tmp_path, [f"{listed}/{listed}.py"])
+    (tmp_path / "link").symlink_to(f"{listed}/{listed}.py")
+    for system, name in (("linux", listed), ("darwin", composed)):
+        monkeypatch.setattr(names, "in_image", functools.partial(names.in_image, system=system))
+        entries = {entry.path: entry for entry in workspace(tmp_path)}
+        assert entries.keys() == {"work", "work/link", f"work/{name}", f"work/{name}/{name}.py"}
+        assert entries["work/link"].target == f"{name}/{name}.py"
+        assert Path(entries[f"work/{name}/{name}.py"].source).is_file()
 
 
 def test_dockerignore_is_used(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import os
 import stat
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 from jupyter_condabuild.conda.linking.clobbers import CLOBBERS, folders_of
@@ -98,6 +99,8 @@ def drift(
     prefix = environment.prefix
     pip_files = {path for item in (*environment.pip, *environment.left_out) for path in item.files}
     contents = contents or listing(prefix)
+    if environment.platform.startswith("osx"):
+        contents = contents.of_macos(chain(pip_files, *(record.files for record in environment.records)))
     stamps = {record.dist: stamp_of(record, contents.statuses) for record in environment.records}
     unchanged, records = _unchanged(environment.records, stamps, verified or {})
     compared = {record.dist for record in records}

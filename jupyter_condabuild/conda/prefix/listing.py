@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,6 +29,21 @@ class Listing(NamedTuple):
     nested: Sequence[str]
     empty: Sequence[str]
     records: Sequence[tuple[str, Status]]
+
+    def of_macos(self, recorded: Iterable[str]) -> Listing:
+        """Returns the listing with the names that records have: HFS+ lists another form of accents than was written."""
+        import unicodedata  # only environments of macOS need it
+
+        here = {unicodedata.normalize("NFC", path): path for path in self.statuses if not path.isascii()}
+        if not here:
+            return self
+        statuses = dict(self.statuses)
+        for path in recorded:
+            if not path.isascii() and path not in statuses:
+                listed = here.get(unicodedata.normalize("NFC", path))
+                if listed in statuses:
+                    statuses[path] = statuses.pop(listed)
+        return self._replace(statuses=statuses)
 
 
 def listing(prefix: Path, meanwhile: Iterator[object] | None = None) -> Listing:

@@ -40,6 +40,7 @@ from jupyter_condabuild.image.paths import PREFIX, PREFIX_IN_LAYER, in_layer
 from jupyter_condabuild.oci import layer
 from jupyter_condabuild.oci.layer import Entry
 from jupyter_condabuild.planning.own_files.selection import OwnFiles
+from jupyter_condabuild.system import names
 
 _MTIME = layer.EPOCH + 2
 """The modification time of the overlay's files.
@@ -118,10 +119,10 @@ def collect(
 
     overlay = Overlay(work=str(work))
     work.mkdir(parents=True, exist_ok=True)
-    names = names_of_places(environment, own, [path for path in paths if path.startswith("bin/")])
+    places = names_of_places(environment, own, [path for path in paths if path.startswith("bin/")])
     others = {str(old): new for old, new in own.outside.targets.items()}
-    pairs = replacements(names)
-    live = _LivePrefix(pairs, replacements(others | names), work)
+    pairs = replacements(places)
+    live = _LivePrefix(pairs, replacements(others | places), work)
     sizes: Counter[str] = Counter()
     for item in (*own.outside.taken, *own.built.taken):
         for name in item.files:
@@ -211,6 +212,7 @@ class _LivePrefix:
         Returns None if the file is missing, or is neither a file nor a link nor a folder; drift has reported this.
         Raises PrefixError if the file cannot be read or is outside of `root`, or StoreError.
         """
+        path = names.in_image(path)
         real_root, folder = self._realpath(root), self._realpath(file.parent)
         if not folder.is_relative_to(real_root):
             raise PrefixError(
@@ -226,7 +228,7 @@ class _LivePrefix:
                 place = os.path.normpath(folder / target)
                 if not Path(place).is_relative_to(real_root):  # from another folder, it would lead to another place
                     target = place
-                return Entry(path, "symlink", 0o777, target=relocated_target(target, self.targets))
+                return Entry(path, "symlink", 0o777, target=names.in_image(relocated_target(target, self.targets)))
             if stat.S_ISDIR(mode):
                 return Entry(path, "directory", 0o755)
             if not stat.S_ISREG(mode):
