@@ -120,9 +120,9 @@ def _steps(
         yield "cold-lean", pipeline.build(variants["all"], f"{repository}-lean:latest", to=["--push", "--no-bytecode"])
         pipeline.forget()
         yield "cold-lock", pipeline.build_lockfile(variants["all"], f"{repository}-lock:latest")
-        yield from rows.our_outputs(pipeline, engine, variants["all"], work)
+        yield from rows.our_outputs(pipeline, engine, variants, work)
     else:
-        yield from rows.classic_outputs(pipeline, engine, variants["all"], work)
+        yield from rows.classic_outputs(pipeline, engine, variants, work)
 
 
 def show(text: str) -> None:

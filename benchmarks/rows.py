@@ -58,7 +58,8 @@ def rows() -> dict[str, Row]:
         "pull-small": Row("docker pull after click changed", 10, "3x the package"),
         "pull-large": Row("docker pull after numpy changed"),
         "pull-stacked": Row("docker pull after numpy changed, stacked", 10, "3x the package"),
-        "load": Row("cold build, into the engine"),
+        "load": Row("cold build, into the engine", 1.2),
+        "load-small": Row("click changed, into the engine (ours: --load --stack)", 10),
         "archive": Row("cold build, to an archive"),
         "pack": Row("one file: conda-pack's .tar.gz, our archive"),
     }
@@ -137,13 +138,16 @@ def pull_rows(engine: Engine, repository: str, *, stacked: bool) -> Iterator[tup
 
 
 def classic_outputs(
-    pipeline: Classic, engine: Engine, environment: Environment, work: Path
+    pipeline: Classic, engine: Engine, environments: Environments, work: Path
 ) -> Iterator[tuple[str, Sample]]:
-    """Builds an image in the engine, and saves it to a file. Yields the key of the row, and the sample."""
+    """Builds images in the engine, and saves one to a file. Yields the key of the row, and the sample."""
     pipeline.forget()
     with measured(engine.pid) as sample:
-        pipeline.load(environment, "bench/load:latest")
+        pipeline.load(environments["all"], "bench/load:latest")
     yield "load", sample
+    with measured(engine.pid) as small:
+        pipeline.load(environments["small"], "bench/load:small")
+    yield "load-small", small
     path = work / "classic.tar"
     with measured(engine.pid) as saving:
         engine.save("bench/load:latest", path)
@@ -151,11 +155,13 @@ def classic_outputs(
     yield "archive", Sample(sample.seconds + saving.seconds, max(sample.memory, saving.memory))
 
 
-def our_outputs(pipeline: Ours, engine: Engine, environment: Environment, work: Path) -> Iterator[tuple[str, Sample]]:
-    """Builds an image into the engine, and into a file. Yields the key of the row, and the sample."""
+def our_outputs(pipeline: Ours, engine: Engine, environments: Environments, work: Path) -> Iterator[tuple[str, Sample]]:
+    """Builds images into the engine, and one into a file. Yields the key of the row, and the sample."""
+    environment, load = environments["all"], ["--load", "--stack"]
     engine.forget()
     pipeline.forget()
-    yield "load", _without_bytes(pipeline.build(environment, "bench/load:latest", to=["--load"]))
+    yield "load", _without_bytes(pipeline.build(environment, "bench/load:latest", to=load))
+    yield "load-small", _without_bytes(pipeline.build(environments["small"], "bench/load:latest", to=load))
     pipeline.forget()
     path = work / "ours.tar"
     sample = _without_bytes(pipeline.build(environment, "bench/load:latest", to=["-o", str(path)]))

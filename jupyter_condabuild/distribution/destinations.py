@@ -270,6 +270,13 @@ def load(image: Image, request: BuildRequest, job: JobContext) -> None:
                     Log(f"The engine cannot pull from the registry, so the image is sent to it: {error.message}")
                 )
         daemon.load(image, name, job.progress.of(LOADING))
+    if request.reference:
+        job.store.remember(loaded(request.reference), image.manifest.descriptor.digest)
+
+
+def loaded(reference: Reference) -> str:
+    """Returns the name under which the store remembers the image that was last sent to an engine as `reference`."""
+    return f"docker-daemon:{reference}"
 
 
 def throttled(report: Report, subject: str) -> archive.Progress:

@@ -1,47 +1,51 @@
-"""An image of the layers engine in a repository: its parts, as its manifest and its configuration describe them."""
+"""An image of the layers engine: its parts, as its manifest and its configuration describe them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Generic, Self, TypeVar
 
 from jupyter_condabuild.errors import BadImage
 from jupyter_condabuild.image.configuration import Ours
 from jupyter_condabuild.image.layers import ReadyLayer
 from jupyter_condabuild.oci.documents import read_document
-from jupyter_condabuild.oci.image import ImageConfig, Manifest, Reference
+from jupyter_condabuild.oci.image import BlobSource, ImageConfig, Manifest, Reference
 from jupyter_condabuild.oci.repository import Repository
+
+Source = TypeVar("Source", bound=BlobSource)
+"""The place of an image's layers: a repository, or the local store."""
 
 
 @dataclass(frozen=True)
-class OwnImage:
-    """An image: its manifest, configuration and description, and the repository of its layers."""
+class OwnImage(Generic[Source]):
+    """An image: its manifest, configuration and description, and the place of its layers."""
 
     manifest: Manifest
     config: ImageConfig
     ours: Ours
-    repository: Repository
+    source: Source
 
     @classmethod
-    def of(cls, manifest: Manifest, repository: Repository) -> OwnImage:
+    def of(cls, manifest: Manifest, source: Source) -> Self:
         """Reads the configuration of an image.
 
         Raises BadImage if the layers engine did not make the image, LockfileError, RegistryError.
         """
-        config = ImageConfig.parse(read_document(repository, manifest.config))
-        return cls(manifest, config, Ours.read(config), repository)
+        config = ImageConfig.parse(read_document(source, manifest.config))
+        return cls(manifest, config, Ours.read(config), source)
 
-    @classmethod
-    def named(cls, reference: Reference, repository: Repository) -> OwnImage:
+    @staticmethod
+    def named(reference: Reference, repository: Repository) -> OwnImage[Repository]:
         """Reads an image by its tag or digest. Raises BadImage for an index, and the errors of `of`."""
         manifest = repository.manifest(reference.target)
         if not isinstance(manifest, Manifest):
             raise BadImage(
                 f"{reference} is an index of images for several platforms.", "Name one of its images by digest."
             )
-        return cls.of(manifest, repository)
+        return OwnImage.of(manifest, repository)
 
     @property
     def layers(self) -> tuple[ReadyLayer, ...]:
         """The layers above the base, including the stale layers. Raises BadImage."""
         own = self.ours.layers(self.manifest, self.config)
-        return tuple(ReadyLayer(*row[:2], self.repository, row.title, "reused-remote") for row in own)
+        return tuple(ReadyLayer(*row[:2], self.source, row.title, "reused-remote") for row in own)

@@ -86,7 +86,7 @@ def _rebase_index(
 
 
 def _rebase(
-    image: OwnImage,
+    image: OwnImage[Repository],
     request: RebaseRequest,
     before: str | None,
     job: JobContext,
@@ -99,7 +99,7 @@ def _rebase(
     Args:
         before: what the tag had at the start, see `current_digest`.
     """
-    origin, destination = image.repository, job.repository(request.result).for_pushing()
+    origin, destination = image.source, job.repository(request.result).for_pushing()
     manifest, ours, own = image.manifest, image.ours, image.layers
     with job.phase("base"):
         base = resolve(request.base, image.config.architecture, job)

@@ -15,6 +15,7 @@ from jupyter_condabuild.image.configuration import command
 from jupyter_condabuild.image.layers import ReadyLayer
 from jupyter_condabuild.image.own_image import OwnImage
 from jupyter_condabuild.oci.image import Image
+from jupyter_condabuild.oci.repository import Repository
 from jupyter_condabuild.progress import sending
 from jupyter_condabuild.requests.job_context import JobContext
 from jupyter_condabuild.requests.others import RebaseRequest
@@ -30,7 +31,7 @@ class Successor:
     the base. `before` is the digest that the tag of the image had at first, see `layer_index.current_digest`.
     """
 
-    origin: OwnImage
+    origin: OwnImage[Repository]
     image: Image
     layers: tuple[ReadyLayer, ...]
     lockfile: Lockfile
@@ -54,7 +55,7 @@ class Successor:
             push.add(descriptor, self.image.sources[descriptor.digest])
         push.add(manifest.config, Config(self.image.config))
         statements = None
-        if Vouchers(job).of_image(self.origin.repository, self.origin.manifest):
+        if Vouchers(job).of_image(self.origin.source, self.origin.manifest):
             receipt = receipt_of(manifest, target, self.lockfile, self.base, self.base_digest, self.layers)
             statements = Statements.of(receipt, request.signing_key, sboms)
         if not of_several:

@@ -199,8 +199,8 @@ class PlanRequest(ImageRequest):
     are files and folders outside of the environment that it uses (see `planning.own_files.outside_files`). `exclude`
     are patterns of files that the image does not get from the environment (see `planning.own_files.exclusion`).
     `launch` are the variables that lead a kernel there (see `conda.prefix.launch`); the server gives those of the
-    kernel. `stack` puts new layers on top of the image that the tag has in the registry (see
-    `engines.layers.stacking`).
+    kernel. `stack` puts new layers on top of the image that the name has in the registry, or
+    in the engine if the build only loads (see `engines.layers.stacking`).
     """
 
     label: ClassVar[str] = "The plan request"
@@ -240,7 +240,8 @@ class PlanRequest(ImageRequest):
     launch: tuple[str, ...] = option(of_shell)
     stack: bool = option(
         False,
-        "put new layers on top of the image that the tag has in the registry, so that a later pull gets only these",
+        "put new layers on top of the image that the tag has in the registry, so that a later pull gets only these; "
+        "with --load alone, on top of the image that this machine has loaded before",
         "--stack",
         setting="stack_updates",
         client=True,

@@ -5,12 +5,10 @@ In doubt, nothing is stacked.
 
 from __future__ import annotations
 
-import random
 import shutil
 import tarfile
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +21,6 @@ from jupyter_condabuild.conda.prefix.snapshot import snapshot
 from jupyter_condabuild.engines.layers import stacking
 from jupyter_condabuild.engines.result import BuildResult
 from jupyter_condabuild.errors import NotVerified
-from jupyter_condabuild.events import Log
 from jupyter_condabuild.image.layers import HIDDEN
 from jupyter_condabuild.image.opener import open_image
 from jupyter_condabuild.jobs import plan as planning
@@ -33,84 +30,13 @@ from jupyter_condabuild.oci.image import ImageConfig
 from jupyter_condabuild.oci.location import ImageLocation
 from jupyter_condabuild.requests.job_context import JobContext
 from jupyter_condabuild.requests.others import RebaseRequest
-from tests.parts.builds import Package, Workshop, install, small_channel
+from tests.engines.stacking_lab import FIRST, PACKAGES, SECOND, THIRD, Lab
+from tests.parts.builds import Workshop, small_channel
 from tests.parts.channel.channel import Channel
-from tests.parts.channel.package import File, Metadata, Symlink
 from tests.parts.image_tree import SavedImage
 from tests.parts.jobs import plan_request, request, silent, verified
 from tests.parts.registry.pushing import change_image, connect, push_image
 from tests.parts.small_image import image, programs, tar
-
-NOISE = random.Random(0).randbytes(300_000)
-
-
-def _package(name: str, version: str, *entries: File | Symlink) -> Package:
-    return Metadata(name, version, noarch="generic"), list(entries)
-
-
-PACKAGES = [
-    _package("big", "1", File("share/big", NOISE)),
-    _package("big", "2", File("share/big", NOISE[::-1])),
-    _package(
-        "lib",
-        "1",
-        File("share/lib/same", b"same"),
-        File("share/lib/changed", b"1"),
-        File("share/lib/old/deep/x", b"x"),
-        File("share/lib-1.info/RECORD", b"1"),
-        File("share/kind", b"a file"),
-        File("etc/common/lib", b"1"),
-        Symlink("share/lib/link", "old"),
-    ),
-    _package(
-        "lib",
-        "2",
-        File("share/lib/same", b"same"),
-        File("share/lib/changed", b"2"),
-        File("share/lib/new", b"new"),
-        File("share/lib-2.info/RECORD", b"2"),
-        File("share/kind/of", b"a folder"),
-        File("share/lib/link/now", b"a folder"),
-    ),
-    _package("lib", "3", File("share/lib/same", b"same"), File("etc/common/lib", b"3")),
-    _package("other", "1", File("etc/common/other", b"other"), File("share/other/x", b"x")),
-    _package("going", "1", File("etc/common/going", b"going"), File("share/going/x/y", b"y")),
-    _package("coming", "1", File("etc/common/coming", b"coming"), File("share/coming", b"x")),
-    _package("clash", "1", File("share/lib/same", b"another")),
-    _package("clash", "2", File("share/clash", b"none")),
-]
-FIRST = ("big=1", "lib=1", "other", "going")
-SECOND = ("big=1", "lib=2", "other", "coming")
-THIRD = ("big=1", "lib=3", "other")
-
-
-@dataclass
-class Lab:
-    """Prefixes from one channel, and their builds with one tag."""
-
-    workshop: Workshop
-    channel: Channel
-    tag: str
-    said: str = ""
-
-    def prefix(self, *specs: str) -> Path:
-        """Makes an environment."""
-        folder = self.workshop.folder / uuid.uuid4().hex
-        folder.mkdir()
-        return install(folder / "env", self.channel, *specs)
-
-    def update(self, *specs: str, prefix: Path | None = None, **request: Any) -> tuple[BuildResult, SavedImage]:
-        """Builds the image of the tag, stacked on the current image. `said` is the build's message about stacking."""
-        path = self.workshop.folder / f"{uuid.uuid4().hex}.tar"
-        given = {"reference": self.tag, "push": True, "stack": True, "archive": str(path), **request}
-        result = self.workshop.build(prefix or self.prefix(*specs), **given)
-        lines = [event.text for event in self.workshop.events if isinstance(event, Log)]
-        self.said = "".join(line for line in lines if "tacked" in line)
-        return result, SavedImage(path)
-
-    def canonical(self, *specs: str, prefix: Path | None = None, **request: Any) -> SavedImage:
-        """Builds the canonical image."""
-        return self.workshop.image(prefix or self.prefix(*specs), uuid.uuid4().hex, **request)
 
 
 @pytest.fixture(scope="module")
@@ -396,3 +322,22 @@ def test_a_stacked_image_without_its_whiteouts_is_not_verified(lab: Lab, tmp_pat
     change_image(lab.tag, remove, [*manifest.layers[:number], *manifest.layers[number + 1 :]])
     with pytest.raises(NotVerified, match="share/lib/old/deep/x"):
         verified(lab.tag, tmp_path / "verifying")
+
+
+def test_an_update_of_an_engine_goes_on_its_image(lab: Lab, docker_client: docker.DockerClient) -> None:
+    """With --load alone, the engine gets the new layers above those that it has; a container has the same files."""
+    name = f"localhost/stacked/{uuid.uuid4().hex}:v1"
+    asked: dict[str, Any] = {"reference": name, "push": False, "load": True}
+    _, first = lab.update(*FIRST, **asked)
+    assert "this machine has not loaded an image under this name" in lab.said
+    _, second = lab.update(*SECOND, **asked)
+    assert "Stacked on the current image: 3 new layers" in lab.said
+    before, after = (saved.config["rootfs"]["diff_ids"] for saved in (first, second))
+    assert after[: len(before)] == before
+    assert docker_client.images.get(name).attrs["RootFS"]["Layers"] == after
+    assert second.tree() == lab.canonical(*SECOND).tree()
+    docker_client.images.get(first.manifest["config"]["digest"]).tag(name)
+    _, third = lab.update(*THIRD, **asked)
+    assert "the engine has another image under this name" in lab.said
+    for saved in (first, second, third):
+        docker_client.images.remove(saved.manifest["config"]["digest"], force=True)

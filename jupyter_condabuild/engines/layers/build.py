@@ -15,6 +15,7 @@ from jupyter_condabuild.distribution.sboms import Sboms
 from jupyter_condabuild.distribution.statements import Statements
 from jupyter_condabuild.engines.layers.assemble import assemble
 from jupyter_condabuild.engines.layers.audit import Audit
+from jupyter_condabuild.engines.layers.current_image import current_image
 from jupyter_condabuild.engines.layers.engine import LayersEngine
 from jupyter_condabuild.engines.layers.stacking import contents, stacked
 from jupyter_condabuild.engines.layers.upper_layers import upper_layers
@@ -129,7 +130,13 @@ def _build(
             making = time.monotonic() - making
         above = LayerStack((runtime, *packages.layers, *upper))
         if request.stack:
-            above = stacked(destination, base, above.layers, lambda: contents(inputs, packages.layers), job)
+            above = stacked(
+                lambda: current_image(request, destination, job),
+                base,
+                above.layers,
+                lambda: contents(inputs, packages.layers),
+                job,
+            )
             for layer in above.layers:
                 ready(layer)
         image = assemble(base, above, inputs, request)

@@ -14,14 +14,13 @@ import io
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from jupyter_condabuild.distribution.destinations import Destination
 from jupyter_condabuild.engines.layers.assemble import MOST_LAYERS
-from jupyter_condabuild.errors import ImageError, RegistryError
+from jupyter_condabuild.engines.layers.current_image import Current, NotStacked
+from jupyter_condabuild.errors import EngineFault, EngineUnavailable, ImageError, RegistryError
 from jupyter_condabuild.events import Log
 from jupyter_condabuild.image.base import Base
 from jupyter_condabuild.image.layers import LayerStack, ReadyLayer, hidden_in
 from jupyter_condabuild.image.opener import members
-from jupyter_condabuild.image.own_image import OwnImage
 from jupyter_condabuild.image.paths import PREFIX_IN_LAYER, USER, WORK, in_layer
 from jupyter_condabuild.oci import layer
 from jupyter_condabuild.oci.image import LAYER_KEY, BlobSource, Digest, Manifest
@@ -37,39 +36,32 @@ STALE_SHARE = 0.25
 """The largest share of stale bytes in a stacked image, relative to the canonical image."""
 
 
-class NotStacked(Exception):
-    """The image cannot be stacked. The message is the reason, as a clause."""
-
-
 def stacked(
-    destination: Destination,
+    current: Callable[[], Current],
     base: Base,
     new: Sequence[ReadyLayer],
     contents: Callable[[], Mapping[Digest, Paths]],
     job: JobContext,
 ) -> LayerStack:
-    """Returns the new layers stacked on the current image of the destination's tag, or alone if that is not possible.
+    """Returns the new layers stacked on the current image, or alone if that is not possible.
 
     The log of the build says which of the two was done, and why.
 
     Args:
+        current: returns the current image, see `current_image`.
         new: the layers of the canonical image above its base.
         contents: returns the paths of layers that need not be read for them.
     """
     try:
-        if not (destination.repository and destination.index.current):
-            raise NotStacked("the tag has no image")
-        if not destination.index.current_voucher:
-            raise NotStacked("nobody whom you trust vouches for the image of the tag")
-        current = OwnImage.of(destination.index.current, destination.repository)
-        stack = update(current, base, new, contents(), job.store)
-    except (NotStacked, ImageError, RegistryError) as error:
+        below = current()
+        stack = update(below, base, new, contents(), job.store)
+    except (NotStacked, ImageError, RegistryError, EngineUnavailable, EngineFault) as error:
         reason = str(error).rstrip(".")
         job.report(Log(f"Not stacked on the current image: {reason}. The canonical image is built."))
         return LayerStack(tuple(new))
     stale = f"; {size_text(stack.stale)} below are stale" if stack.stale else ""
     job.report(
-        Log(f"Stacked on the current image: {counted(len(stack.layers) - len(current.layers), 'new layer')}{stale}.")
+        Log(f"Stacked on the current image: {counted(len(stack.layers) - len(below.layers), 'new layer')}{stale}.")
     )
     return stack
 
@@ -124,7 +116,7 @@ def forecast(current: Manifest | None, planned: Sequence[PlannedLayer], size: in
 
 
 def update(
-    current: OwnImage, base: Base, new: Sequence[ReadyLayer], contents: Mapping[Digest, Paths], store: Store
+    current: Current, base: Base, new: Sequence[ReadyLayer], contents: Mapping[Digest, Paths], store: Store
 ) -> LayerStack:
     """Returns the layers above the base that turn the current image into the new image.
 

@@ -18,7 +18,7 @@ from jupyter_condabuild.errors import CondaBuildError, EngineFault, EngineUnavai
 from jupyter_condabuild.oci.archive import Archive, Progress, silent, stream, stream_size
 from jupyter_condabuild.oci.engine.endpoint import Endpoint, usual_sockets
 from jupyter_condabuild.oci.engine.faults import downloaded, engine_errors, one_line, raise_failure, root_cause
-from jupyter_condabuild.oci.engine.loading import Body, files_above, layers_there
+from jupyter_condabuild.oci.engine.loading import Body, files_above, has_graphdriver, layers_there
 from jupyter_condabuild.oci.image import Image, Reference
 from jupyter_condabuild.oci.logins.credentials import for_engine
 
@@ -136,6 +136,11 @@ class Daemon:
                 return None
         return identity if ":" in identity else f"sha256:{identity}"
 
+    def keeps_layers(self) -> bool:
+        """Whether a load may leave out layers, see `oci.engine.loading`. Raises EngineFault, EngineUnavailable."""
+        with self._engine_errors("asking for its storage"):
+            return self.name.startswith("Docker ") and has_graphdriver(self._client.info())
+
     def load(self, image: Image, reference: str, progress: Progress = silent) -> str:
         """Sends an image to the engine, checks its id there, and then gives it a name.
 
@@ -171,8 +176,8 @@ class Daemon:
 
     def _send(self, image: Image, name: Reference | None, progress: Progress) -> None:
         lowest = 0
-        if self.name.startswith("Docker "):
-            with suppress(CondaBuildError), self._engine_errors("comparing the image with those of the engine"):
+        with suppress(CondaBuildError), self._engine_errors("comparing the image with those of the engine"):
+            if self.keeps_layers():
                 lowest = layers_there(self._client, image, name)
         try:
             self._send_above(image, lowest, progress)

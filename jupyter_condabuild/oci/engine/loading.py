@@ -27,14 +27,12 @@ _MOST_IMAGES = 40
 def layers_there(client: APIClient, image: Image, name: Reference | None) -> int:
     """Returns the number of layers of an image, from the lowest one up, that a Docker Engine need not get.
 
-    It is 0 for the store of containerd. Images of the same repository are compared first.
+    The engine must keep layers in a graphdriver. Images of the same repository are compared first.
 
     Raises the errors of docker-py.
     """
     import docker
 
-    if not _has_graphdriver(client.info()):
-        return 0
     wanted = [str(digest) for digest in ImageConfig.parse(image.config).diff_ids]
     repository = f"{name.registry}/{name.repository}:" if name else ""
     short = repository.removeprefix("docker.io/").removeprefix("library/")
@@ -54,7 +52,7 @@ def layers_there(client: APIClient, image: Image, name: Reference | None) -> int
     return most
 
 
-def _has_graphdriver(info: Mapping[str, Any]) -> bool:
+def has_graphdriver(info: Mapping[str, Any]) -> bool:
     """Whether a Docker Engine keeps layers in a graphdriver, from the answer of ``/info``."""
     return all(pair[0] != "driver-type" for pair in info.get("DriverStatus") or ())
 
