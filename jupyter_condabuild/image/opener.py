@@ -14,7 +14,7 @@ from jupyter_condabuild.image.platforms import host_architecture
 from jupyter_condabuild.oci.archive import Archive
 from jupyter_condabuild.oci.documents import read_document
 from jupyter_condabuild.oci.engine.daemon import Daemon
-from jupyter_condabuild.oci.image import BlobSource, Descriptor, Image, ImageConfig, Manifest
+from jupyter_condabuild.oci.image import BlobSource, Descriptor, Digest, Image, ImageConfig, Manifest
 from jupyter_condabuild.oci.index import Index
 from jupyter_condabuild.oci.layer_reader import entries
 from jupyter_condabuild.oci.location import ImageLocation
@@ -63,6 +63,13 @@ def images_at(location: ImageLocation, job: JobContext) -> tuple[Descriptor, ...
         document = job.repository(location.reference).manifest(location.reference.target)
         return document.images if isinstance(document, Index) else ()
     return job.keep(Archive(location.path)).images if location.is_file else ()
+
+
+def index_digest(location: ImageLocation, job: JobContext) -> Digest:
+    """Returns the digest of what a name or an archive has: that of an index, if it has one. Raises as `open_image`."""
+    if location.kind == "registry":
+        return job.repository(location.reference).manifest(location.reference.target).descriptor.digest
+    return job.keep(Archive(location.path)).digests[0]
 
 
 def open_saved(location: ImageLocation, architecture: str, job: JobContext) -> Image:

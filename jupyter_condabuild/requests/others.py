@@ -159,9 +159,9 @@ class RebaseRequest(JobRequest):
 class VerifyRequest(JobRequest):
     """An image that is made again from its lock file and compared with the result.
 
-    `platform` chooses from the images of an index. `base` is the place of the image's base; by default the base is
-    fetched from the registry that the image names. `all` makes every layer again, also those that this machine has made
-    before.
+    `platform` chooses one of the images of an index; without it, each is verified. `base` is the place of the image's
+    base; by default the base is fetched from the registry that the image names. `all` makes every layer again, also
+    those that this machine has made before.
     """
 
     label: ClassVar[str] = "The verify request"
@@ -183,7 +183,7 @@ class VerifyRequest(JobRequest):
         client=True,
         below_root=True,
     )
-    platform: str = image_platform()
+    platform: str = image_platform("each of them")
     all: bool = option(
         False,
         "make every layer again, also those that this machine has made before",

@@ -48,12 +48,11 @@ class OtherPlatformRequest(Request):
             raise UsageError(f"--cuda cannot be {self.cuda[:40]!r}.", "Write it as 12.4.")
 
 
-def image_platform(*, client: bool = False) -> Any:
+def image_platform(default: str = "this machine's", *, client: bool = False) -> Any:
     """Returns the option `platform` that chooses from the images of an index. See `Option.client`."""
     return option(
         "",
-        "the platform of the image, if the name has images for several, such as linux-aarch64 (default: this "
-        "machine's)",
+        f"the platform of the image, if the name has images for several, such as linux-aarch64 (default: {default})",
         "--platform",
         metavar="PLATFORM",
         client=client,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -46,6 +47,13 @@ def summary_of(signature: Signature | None) -> dict[str, str]:
 
 
 UNSIGNED = Signature("unsigned")
+
+
+def signature_of_all(signatures: Sequence[Signature]) -> Signature:
+    """Returns the signature of several images: verified only if each one is, else that of the first other image."""
+    signers = dict.fromkeys(one.signer for one in signatures)
+    others = [one for one in signatures if one.state != "verified"]
+    return others[0] if others else Signature("verified", ", ".join(signers))
 
 
 def signature_of(repository: Repository, image: Descriptor, job: JobContext) -> Signature:

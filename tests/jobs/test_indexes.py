@@ -8,6 +8,7 @@ import os
 import shlex
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import docker
 import pytest
 
 from jupyter_condabuild.distribution.run_commands import share_commands
-from jupyter_condabuild.errors import BadImage, BaseUnavailable, UsageError
+from jupyter_condabuild.errors import BadImage, BaseUnavailable, NotVerified, UsageError
 from jupyter_condabuild.events import Event, Finished, Log, Phase, Progress, Warning
 from jupyter_condabuild.jobs import diff, licenses, nightly_base, rebase, replacement, verify
 from jupyter_condabuild.oci.image import Descriptor, Manifest
@@ -262,24 +263,52 @@ def archived(workshop: Workshop, lockfile: Path, tmp_path: Path) -> Path:
 def test_verify_proves_the_image_for_the_platform(
     workshop: Workshop, lockfile: Path, name: str, archived: Path
 ) -> None:
-    """By default it is that of this machine. Nothing of another platform runs."""
+    """Without a platform, it proves each image of the index. Nothing of another platform runs."""
     workshop.build(lockfile, platforms=BOTH, reference=f"{name}:v1", push=True)
     index = document(f"{name}:v1")
     assert isinstance(index, Index)
+    images = {platform: str(image.digest) for platform, image in zip(BOTH, index.images, strict=True)}
     for place in (f"{name}:v1", archived):
-        for platform, image in zip(("", "linux-aarch64"), index.images, strict=True):
-            found = verified(place, workshop.store, platform=platform, base=workshop.base)
-            assert (found.digest, found.is_verified) == (str(image.digest), True)
-    events: list[Event] = []
-    options = {"store_dir": workshop.store, "base": workshop.base}
-    verify.run(request(VerifyRequest, reference=f"{name}:v1", **options), events.append)
-    said = f"The name has images for linux-64, linux-aarch64. {index.images[0].digest} is compared."
-    assert Log(said) in events
+        found = verified(place, workshop.store, platform="linux-aarch64", base=workshop.base)
+        assert (found.digest, found.is_verified) == (images["linux-aarch64"], True)
+        events: list[Event] = []
+        options = {"store_dir": workshop.store, "base": workshop.base}
+        found = verify.run(request(VerifyRequest, reference=place, **options), events.append)
+        assert found.is_verified
+        assert found.digest == str(index.descriptor.digest)
+        summary = found.summary()
+        assert {platform: one["digest"] for platform, one in summary["platforms"].items()} == images
+        assert all(one["verified"] and one["proof"]["packages"] == 2 for one in summary["platforms"].values())
+        assert (summary["verified"], summary["proof"]["packages"]) == (True, 4)
+        finished = next(event for event in events if isinstance(event, Finished))
+        assert (finished.digest, finished.images) == (found.digest, images)
+        assert finished.proved == sum(len(one.proved) for one in found.platforms.values())
+        assert "  verified: 2 images\nlinux-64:\n" in found.text()
     with pytest.raises(BadImage, match="linux/ppc64le, only for linux/amd64, linux/arm64") as caught:
         verified(f"{name}:v1", workshop.store, platform="linux-ppc64le")
     assert "--platform" in caught.value.hint
     with pytest.raises(UsageError, match="An image cannot be for 'osx-64'"):
         verified(f"{name}:v1", workshop.store, platform="osx-64")
+
+
+def test_verify_names_the_platform_of_a_false_image(workshop: Workshop, lockfile: Path, name: str) -> None:
+    """All images are compared before. The error says which ones are right, too."""
+    workshop.build(lockfile, platforms=BOTH, reference=f"{name}:v1", push=True)
+    index = document(f"{name}:v1")
+    assert isinstance(index, Index)
+    amd, arm = index.images
+    host, _, repository = name.partition("/")
+    with connect(host) as registry:
+        place = registry.repository(repository)
+        manifest = place.manifest(str(amd.digest))
+        assert isinstance(manifest, Manifest)
+        layers = [*manifest.layers[:-1], *manifest.layers[-2:-1]]
+        false = Manifest.make(manifest.config, layers, manifest.annotations)
+        place.push_manifest(false, str(false.descriptor.digest))
+        entry = replace(false.descriptor, platform=amd.platform)
+        place.push_manifest(Index.make([entry, arm]), "v1")
+    with pytest.raises(NotVerified, match=r"The image for linux-64: .*The image for linux-aarch64 is verified"):
+        verified(f"{name}:v1", workshop.store, base=workshop.base)
 
 
 def test_inspect_lists_the_platforms(workshop: Workshop, lockfile: Path, name: str, archived: Path) -> None:

@@ -101,6 +101,18 @@ class Verdict:
     files: int = 0
     other: int = 0
 
+    @classmethod
+    def of_all(cls, verdicts: Iterable[Verdict]) -> Verdict:
+        """Returns the verdict of several images: the numbers are added up."""
+        found = list(verdicts)
+        return cls(
+            sum(one.packages for one in found),
+            tuple(sorted({name for one in found for name in one.patched})),
+            tuple(sorted({name for one in found for name in one.pip})),
+            sum(one.files for one in found),
+            sum(one.other for one in found),
+        )
+
     def to_json(self) -> dict[str, Any]:
         """Returns the verdict as a JSON object."""
         value = asdict(self)
