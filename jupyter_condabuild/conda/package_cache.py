@@ -127,6 +127,15 @@ class PackageCaches:
                 return Cached(archive, False)
         return None
 
+    def seems_to_have(self, package: CondaPackage) -> bool:
+        """Whether a package cache seems to have a package: for a forecast, since no archive is read."""
+        stem = package.fn.removesuffix(".conda").removesuffix(".tar.bz2")
+        for folder in self.folders:
+            with suppress(OSError):
+                if _is_extracted(folder / stem, package) or package.size == (folder / package.fn).stat().st_size:
+                    return True
+        return False
+
     def recorded_hash(self, package: CondaPackage) -> str:
         """Returns the sha256 of the archive that a package cache has from the URL of a package; empty if none has it.
 

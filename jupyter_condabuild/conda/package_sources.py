@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from urllib.parse import urlsplit
 
 from jupyter_condabuild.conda.logins import PLACEHOLDER, Logins
 from jupyter_condabuild.conda.package_cache import Cached, PackageCaches
@@ -35,6 +36,11 @@ class PackageSources:
         """Returns the URL for the download. It may contain credentials: never put it into a message."""
         url = self.urls.get(package.dist) or package.url
         return package.url if PLACEHOLDER.search(url) else url
+
+    def host(self, package: CondaPackage) -> str:
+        """Returns the host from which a package is downloaded; empty if its channel is a folder of this machine."""
+        url = urlsplit(self.url(package))
+        return url.netloc.rpartition("@")[2].lower() if url.scheme in ("http", "https") else ""
 
     def needs_login(self, package: CondaPackage) -> bool:
         """Whether a package is fetched with a login, so that others may not be able to get it."""

@@ -13,7 +13,10 @@ from jupyter_condabuild.oci.layout import Store
 _NAME = "rates"
 
 _TELLING = 1 << 20
-"""The smallest number of bytes from which a rate is measured."""
+"""The smallest number of bytes from which a rate is measured. Fewer bytes take no time that a person notices."""
+
+_FEW = 10e6
+"""The rate of fewer bytes to or from a host to or from which no bytes have gone before."""
 
 _LEAST_SECONDS = 0.01
 
@@ -22,37 +25,45 @@ _LEAST_SECONDS = 0.01
 class Rates:
     """The rates of one machine, in bytes per second. The values of a new machine are those of a small laptop.
 
-    `build` is the rate of making layers, in bytes of layers. `push` has the rate of sending bytes to each registry, by
-    its host. `ratio` is the size of layers relative to the archives of their packages. `overhead` is the time in
-    seconds of a build that makes and sends nothing.
+    `build` is the rate of making layers, in bytes of layers. `push` has the rate of sending bytes to each registry, and
+    `fetch` that of fetching packages from each channel, by their hosts. `ratio` is the size of layers relative to the
+    archives of their packages. `overhead` is the time in seconds of a build that fetches, makes and sends nothing.
     """
 
     build: float = 25e6
     push: Mapping[str, float] = field(default_factory=dict)
+    fetch: Mapping[str, float] = field(default_factory=dict)
     ratio: float = 1.15
     overhead: float = 1.0
-
-    FIRST_PUSH = 10e6
-    """The rate of sending to a registry to which nothing was sent before."""
 
     @classmethod
     def read(cls, store: Store) -> Rates:
         """Returns the rates of the builds that used a store."""
         with suppress(ValueError, KeyError, TypeError, AttributeError):
             value = json.loads(store.memory(_NAME))
-            push = {str(host): _positive(rate) for host, rate in value["push"].items()}
-            return cls(_positive(value["build"]), push, _positive(value["ratio"]), _positive(value["overhead"]))
+            push, fetch = (
+                {str(host): _positive(rate) for host, rate in value.get(name, {}).items()} for name in ("push", "fetch")
+            )
+            return cls(_positive(value["build"]), push, fetch, _positive(value["ratio"]), _positive(value["overhead"]))
         return cls()
 
-    def seconds(self, built: int, sent: int, host: str) -> float:
-        """Returns the estimated seconds of a build. Layers are sent while others are made.
+    def seconds(self, built: int, sent: int, host: str, fetched: Mapping[str, int]) -> float:
+        """Returns the estimated seconds of a build, see `unknown`. Layers are sent while others are made.
 
         Args:
             built: the number of bytes of the layers that are made.
             sent: the number of bytes that are sent.
             host: the registry to which they are sent.
+            fetched: the number of bytes that are fetched from each host, all at the same time.
         """
-        return self.overhead + max(built / self.build, sent / self.push.get(host, self.FIRST_PUSH))
+        fetching = max((size / self.fetch.get(channel, _FEW) for channel, size in fetched.items()), default=0.0)
+        return self.overhead + fetching + max(built / self.build, sent / self.push.get(host, _FEW))
+
+    def unknown(self, sent: int, host: str, fetched: Mapping[str, int]) -> tuple[str, ...]:
+        """Returns the hosts whose rate is not known, although it decides how long a build takes."""
+        found = [channel for channel, size in fetched.items() if size >= _TELLING and channel not in self.fetch]
+        found += [host] if sent >= _TELLING and host not in self.push else []
+        return tuple(dict.fromkeys(found))
 
     def with_build(self, size: int, seconds: float) -> Rates:
         """Returns the rates after layers of `size` bytes were made in so many seconds."""
@@ -71,13 +82,20 @@ class Rates:
         rate = size / max(seconds, _LEAST_SECONDS)
         return replace(self, push={**self.push, host: _mean(self.push.get(host, rate), rate)})
 
+    def with_fetch(self, fetched: Mapping[str, int], seconds: float) -> Rates:
+        """Returns the rates after so many bytes were fetched from each host, from all hosts in so many seconds."""
+        rates = {host: size / max(seconds, _LEAST_SECONDS) for host, size in fetched.items() if size >= _TELLING}
+        means = {host: _mean(self.fetch.get(host, rate), rate) for host, rate in rates.items()}
+        return replace(self, fetch={**self.fetch, **means})
+
     def with_overhead(self, seconds: float) -> Rates:
         """Returns the rates after a build that took so many seconds longer than making and sending its bytes."""
         return replace(self, overhead=_mean(self.overhead, max(seconds, _LEAST_SECONDS), Rates.overhead))
 
     def keep(self, store: Store) -> None:
         """Writes the rates to a store. A store that cannot be written has no rates."""
-        value = {"build": self.build, "push": dict(self.push), "ratio": self.ratio, "overhead": self.overhead}
+        hosts = {"push": dict(self.push), "fetch": dict(self.fetch)}
+        value = {"build": self.build, **hosts, "ratio": self.ratio, "overhead": self.overhead}
         with suppress(CondaBuildError, OSError):
             store.keep(_NAME, json.dumps(value).encode())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
@@ -38,7 +39,9 @@ _FOUND = ("there", "mounted", "copied")
 class LayersPreview:
     """A plan of the layers engine.
 
-    `compared` says whether the plan is compared with a repository. `seconds` is the estimated time of the build.
+    `compared` says whether the plan is compared with a repository. `fetched` are the bytes of packages that the build
+    fetches, by host. `seconds` is the estimated time of the build; None if it depends on hosts that were not used
+    before, which `unmeasured` has.
     `stacking` says what --stack would do; empty without --stack. `signature` is the signature of the image that the
     tag has now; None if it has none.
     """
@@ -46,7 +49,9 @@ class LayersPreview:
     inputs: Inputs
     forecast: Forecast
     compared: bool
-    seconds: float
+    fetched: Mapping[str, int]
+    seconds: float | None
+    unmeasured: tuple[str, ...] = ()
     stacking: str = ""
     signature: Signature | None = None
 
@@ -82,7 +87,9 @@ class LayersPreview:
             "bytes_to_push": self.bytes_to_push,
             "bytes_total": self.forecast.size,
             "base_known": self.forecast.base_known,
-            "seconds": round(self.seconds, 1),
+            "bytes_to_fetch": sum(self.fetched.values()),
+            "seconds": None if self.seconds is None else round(self.seconds, 1),
+            "unmeasured": list(self.unmeasured),
             "threshold": plan.threshold,
             "stack": self.stacking,
             **summary_of(self.signature),
@@ -114,7 +121,13 @@ class LayersPreview:
             text = (
                 f"{self.changed} of {packages} are in layers that change; about {size_text(self.bytes_to_push)} to push"
             )
-        return " ".join([f"{text}; about {seconds_text(self.seconds)}.", *self._details()])
+        if fetched := sum(self.fetched.values()):
+            text += f"; {size_text(fetched)} of packages to download"
+        if self.seconds is None:
+            time = f"how long it takes is not known before the first use of {' and '.join(self.unmeasured)}"
+        else:
+            time = f"about {seconds_text(self.seconds)}"
+        return " ".join([f"{text}; {time}.", *self._details()])
 
     def _details(self) -> Iterator[str]:
         """Yields a sentence for each state that parts of the image have."""
@@ -252,8 +265,20 @@ def preview_layers(
     if destination.repository and index.current:
         signature = signature_of(destination.repository, index.current.descriptor, job)
     host = request.destination.registry if request.destination else ""
-    seconds = rates.seconds(found.built, found.sent if compared else 0, host)
-    return LayersPreview(inputs, found, compared, seconds, stacking, signature)
+    sent, fetched = found.sent if compared else 0, _fetched(inputs, found)
+    unmeasured = rates.unknown(sent, host, fetched)
+    seconds = None if unmeasured else rates.seconds(found.built, sent, host, fetched)
+    return LayersPreview(inputs, found, compared, fetched, seconds, unmeasured, stacking, signature)
+
+
+def _fetched(inputs: Inputs, found: Forecast) -> Mapping[str, int]:
+    """Returns the bytes of the packages that a build fetches for the layers that it makes, by host."""
+    built = {dist for part in found.parts if part.state.startswith("built") for dist in part.packages}
+    sources, fetched = inputs.sources, Counter[str]()
+    for package in inputs.lockfile.conda:
+        if package.dist in built and (host := sources.host(package)) and not sources.caches.seems_to_have(package):
+            fetched[host] += package.size or 0
+    return fetched
 
 
 def _base(request: PlanRequest, inputs: Inputs, job: JobContext) -> Base | None:

@@ -111,6 +111,8 @@ export function aSnapshot(change: Partial<Snapshot> = {}): Snapshot {
       packages_changed: 0,
       bytes_total: 0,
       bytes_to_push: 0,
+      bytes_to_fetch: 0,
+      unmeasured: [],
       base_known: true,
       seconds: 1,
       layers_reused: 0,

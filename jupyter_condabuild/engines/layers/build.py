@@ -147,7 +147,7 @@ def _build(
         audit.finish(time.monotonic() - started)
         statements = _statements(image, request, inputs, base, above, sboms) if push else None
         pushed = deliver(image, request, destination, push, statements, job, inputs.private)
-        _keep_rates(started, making, [*packages.layers, *upper], planned, push, job)
+        _keep_rates(started, making, [*packages.layers, *upper], planned, engine, push, job)
     kept_images.keep(image, job.store)
     job.progress.finish()
     finished = Finished(
@@ -188,6 +188,7 @@ def _keep_rates(
     making: float,
     layers: Sequence[ReadyLayer],
     planned: Sequence[PlannedLayer],
+    engine: LayersEngine,
     push: Push | None,
     job: JobContext,
 ) -> None:
@@ -195,18 +196,19 @@ def _keep_rates(
 
     Args:
         started: when the build started, as a value of `time.monotonic`.
-        making: the seconds in which the layers were made.
+        making: the seconds in which packages were fetched and the layers were made.
     """
     built = [layer.descriptor for layer in layers if layer.state == "built"]
     keys = {descriptor.annotations.get(LAYER_KEY) for descriptor in built}
     sizes = [descriptor.size for descriptor in built if LAYER_KEY in descriptor.annotations]
     archives = sum(layer.size for layer in planned if layer.key in keys)
+    fetching = engine.fetching if engine.fetched else 0.0
     before = Rates.read(job.store)
-    rates = before.with_build(sum(descriptor.size for descriptor in built), making)
-    rates = rates.with_archives(sum(sizes), archives)
+    rates = before.with_build(sum(descriptor.size for descriptor in built), making - fetching)
+    rates = rates.with_archives(sum(sizes), archives).with_fetch(engine.fetched, fetching)
     if push:
         rates = rates.with_push(push.repository.host, push.bytes_pushed, push.seconds)
-    busy = max(making if rates.build != before.build else 0.0, push.seconds if push else 0.0)
+    busy = max(making if rates.build != before.build else fetching, push.seconds if push else 0.0)
     rates.with_overhead(time.monotonic() - started - busy).keep(job.store)
 
 

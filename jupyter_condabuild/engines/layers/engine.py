@@ -7,6 +7,8 @@ linked and compressed.
 from __future__ import annotations
 
 import threading
+import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -90,6 +92,10 @@ class LayersEngine:
         self._compiling = compiling
         self._planned = planned
         self._progress = _LayerProgress(job)
+        self.fetched: Counter[str] = Counter()
+        """The number of bytes that were fetched, by host."""
+        self.fetching = 0.0
+        """The seconds in which packages were searched for and fetched."""
 
     def make(self, planned_layers: Sequence[PlannedLayer], lockfile: Lockfile) -> PackageLayers:
         """Returns all planned layers, without the packages whose archives are not available.
@@ -140,12 +146,9 @@ class LayersEngine:
             helpers = [python]
         packages = [*needed, *helpers]
         self._report(Log(f"Linking {counted(packages, 'package')}."))
-        cached, failures = locate(
-            packages,
-            self._sources,
-            work / "downloads",
-            lambda package: self._report(Log(f"Downloaded {package.fn}.")),
-        )
+        begun = time.monotonic()
+        cached, failures = locate(packages, self._sources, work / "downloads", self._note_download)
+        self.fetching += time.monotonic() - begun
         if python and python.dist in failures:
             failures |= {package.dist: failures[python.dist] for package in packages if _needs_python(package)}
         try:
@@ -160,6 +163,11 @@ class LayersEngine:
         if not self._live:
             self._report_modes([staged[package.dist] for package in needed if package.dist in staged], cached)
         return {package.dist: failures[package.dist] for package in needed if package.dist in failures}, staged
+
+    def _note_download(self, package: CondaPackage) -> None:
+        self._report(Log(f"Downloaded {package.fn}."))
+        if host := self._sources.host(package):
+            self.fetched[host] += package.size or 0
 
     def _report_modes(self, staged: Sequence[StagedPackage], cached: Mapping[str, Cached]) -> None:
         """Says which files of a lock file's packages get other permissions. An environment's report has them, too."""

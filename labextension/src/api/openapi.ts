@@ -791,8 +791,12 @@ export interface components {
             bytes_to_push: number;
             /** @description Whether the bytes of the base image are counted. */
             base_known: boolean;
-            /** @description The estimated time of the build, from the rates of earlier builds. Null with the docker engine. */
+            /** @description The bytes of packages that are in no package cache and that the build downloads. */
+            bytes_to_fetch: number;
+            /** @description The estimated time of the build, from the rates of earlier builds. Null with the docker engine, and before the first use of the hosts in unmeasured. */
             seconds: number | null;
+            /** @description The registries and channels that no build has used before, so that their rates are not known. */
+            unmeasured: string[];
             /** @description The package layers that the registry has or gets from another repository. */
             layers_reused: number;
             /** @description Whether the plan was compared with a registry. */

@@ -41,7 +41,9 @@ export function Plan(props: { state: PanelState }): JSX.Element | null {
       ? [plan.caches.length > 0 && trans.__('steps may come from %1', plan.caches.join(', '))]
       : [
           pushes && !silent ? trans.__('%1 to push', sizeText(bytes)) : trans.__('about %1', sizeText(bytes)),
+          plan.bytes_to_fetch > 0 && trans.__('%1 of packages to download', sizeText(plan.bytes_to_fetch)),
           plan.seconds !== null && !silent && trans.__('about %1', secondsText(plan.seconds)),
+          plan.unmeasured.length > 0 && !silent && trans.__('how long is not known before the first use of %1', plan.unmeasured.join(', ')),
           !plan.base_known && trans.__('the base image is not counted: it does not answer')
         ];
   const signature = pushes && signatureText(trans, plan);
