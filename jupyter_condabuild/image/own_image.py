@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Generic, Self, TypeVar
 
-from jupyter_condabuild.errors import BadImage
 from jupyter_condabuild.image.configuration import Ours
 from jupyter_condabuild.image.layers import ReadyLayer
 from jupyter_condabuild.oci.documents import read_document
-from jupyter_condabuild.oci.image import BlobSource, ImageConfig, Manifest, Reference
-from jupyter_condabuild.oci.repository import Repository
+from jupyter_condabuild.oci.image import BlobSource, ImageConfig, Manifest
 
 Source = TypeVar("Source", bound=BlobSource)
 """The place of an image's layers: a repository, or the local store."""
@@ -33,16 +31,6 @@ class OwnImage(Generic[Source]):
         """
         config = ImageConfig.parse(read_document(source, manifest.config))
         return cls(manifest, config, Ours.read(config), source)
-
-    @staticmethod
-    def named(reference: Reference, repository: Repository) -> OwnImage[Repository]:
-        """Reads an image by its tag or digest. Raises BadImage for an index, and the errors of `of`."""
-        manifest = repository.manifest(reference.target)
-        if not isinstance(manifest, Manifest):
-            raise BadImage(
-                f"{reference} is an index of images for several platforms.", "Name one of its images by digest."
-            )
-        return OwnImage.of(manifest, repository)
 
     @property
     def layers(self) -> tuple[ReadyLayer, ...]:

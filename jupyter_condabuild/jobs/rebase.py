@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 
-from jupyter_condabuild.distribution.appending import append
 from jupyter_condabuild.distribution.blob_places import BlobPlaces
 from jupyter_condabuild.distribution.layer_index import LayerIndex, current_digest
-from jupyter_condabuild.distribution.moved_tag import warn_if_moved
 from jupyter_condabuild.distribution.push import Push
 from jupyter_condabuild.distribution.sbom_search import licenses_of_image
 from jupyter_condabuild.distribution.sboms import Sboms
-from jupyter_condabuild.engines.index_result import finished_index
 from jupyter_condabuild.engines.layers.assemble import check_depth
-from jupyter_condabuild.errors import BadImage
-from jupyter_condabuild.events import Finished, Log, Report
+from jupyter_condabuild.events import Finished, Report
 from jupyter_condabuild.image.base import resolve
 from jupyter_condabuild.image.configuration import configuration
 from jupyter_condabuild.image.own_image import OwnImage
-from jupyter_condabuild.image.platforms import name_of
 from jupyter_condabuild.jobs.successor import Successor
-from jupyter_condabuild.oci.image import Image, ImageConfig, Manifest
-from jupyter_condabuild.oci.index import Index, entry_of
+from jupyter_condabuild.jobs.successors import succeed
+from jupyter_condabuild.oci.image import Image, Manifest
+from jupyter_condabuild.oci.index import Index
 from jupyter_condabuild.oci.repository import Repository
-from jupyter_condabuild.progress import PartsProgress
 from jupyter_condabuild.requests.job_context import JobContext, open_job
 from jupyter_condabuild.requests.others import RebaseRequest
 from jupyter_condabuild.sbom.inventory import bill_of
@@ -46,43 +40,19 @@ def run(request: RebaseRequest, report: Report) -> Finished:
         before = current_digest(request.result, job)
         document = origin.manifest(source.target)
         if isinstance(document, Index):
-            finished = _rebase_index(document, origin, request, before, job, started)
+            finished = succeed(
+                document,
+                origin,
+                request,
+                before,
+                job,
+                started,
+                lambda image, part: _rebase(image, request, None, part, started, of_several=True),
+            )
         else:
             finished, _ = _rebase(OwnImage.of(document, origin), request, before, job, started)
     report(finished)
     return finished
-
-
-def _rebase_index(
-    document: Index, origin: Repository, request: RebaseRequest, before: str | None, job: JobContext, started: float
-) -> Finished:
-    """Rebases each image of an index. An image that another machine adds to the name in the meantime stays."""
-    target = request.result
-    if not document.images:
-        raise BadImage(f"The index {request.reference} has no images for Linux.", "Name another image.")
-    progress = PartsProgress(job.progress, job.report, len(document.images))
-    events, images = [], []
-    for number, entry in enumerate(document.images):
-        manifest = origin.manifest(str(entry.digest))
-        if not isinstance(manifest, Manifest):
-            raise BadImage(f"The index {request.reference} names an index of indexes, not an image.")
-        job.report(Log(f"Platform {name_of(entry)}, {number + 1} of {len(document.images)}:"))
-        report, of_part = progress.of(number)
-        part = replace(job, report=report, progress=of_part)
-        event, image = _rebase(OwnImage.of(manifest, origin), request, None, part, started, of_several=True)
-        events.append(event)
-        images.append(image)
-    destination = job.repository(target).for_pushing()
-    entries = [entry_of(image.manifest, ImageConfig.parse(image.config)) for image in images]
-    named: Manifest | Index = Index.make(entries)
-    if request.reference and target == replace(request.reference, digest=None):
-        named = append(destination, target.tag, entries)
-    else:
-        warn_if_moved(target, before, current_digest(target, job), named.descriptor.digest, job)
-        destination.push_manifest(named, target.tag)
-    job.store.remember(f"{target.registry}/{target.repository}", named.descriptor.digest)
-    job.progress.finish()
-    return finished_index(events, images, named, time.monotonic() - started)
 
 
 def _rebase(

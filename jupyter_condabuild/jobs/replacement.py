@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from jupyter_condabuild.conda.linking.interpreter import for_foreign_packages
 from jupyter_condabuild.conda.lockfile import Lockfile
@@ -23,11 +23,14 @@ from jupyter_condabuild.image.configuration import repackaged
 from jupyter_condabuild.image.layers import CONTESTED, ReadyLayer, hidden_in
 from jupyter_condabuild.image.own_image import OwnImage
 from jupyter_condabuild.jobs.successor import Successor
+from jupyter_condabuild.jobs.successors import succeed
 from jupyter_condabuild.oci.image import LAYER_KEY, LAYER_PACKAGES, Image, Manifest
+from jupyter_condabuild.oci.index import Index
+from jupyter_condabuild.oci.repository import Repository
 from jupyter_condabuild.planning.layer_plan import LayerPlan, PlannedLayer, layer_key
 from jupyter_condabuild.planning.link_scripts import report_link_scripts
 from jupyter_condabuild.planning.shared_paths import contested_layer, paths_of
-from jupyter_condabuild.requests.job_context import open_job
+from jupyter_condabuild.requests.job_context import JobContext, open_job
 from jupyter_condabuild.requests.others import RebaseRequest
 from jupyter_condabuild.sbom.inputs import licenses_in
 from jupyter_condabuild.sbom.inventory import bill_of
@@ -39,6 +42,7 @@ def run(request: RebaseRequest, report: Report) -> Finished:
     """Puts other versions of packages into the image of a request, and pushes the result. The base stays.
 
     The layers of all other packages, and the layers above the packages, are those of the image: the user has named it.
+    If the name has an index, each of its images gets these versions, and the result is an index again.
 
     Raises UsageError, NotCompatible with the solver's reason, BadImage if the layers engine did not make the image,
     PackageError, RegistryError.
@@ -47,68 +51,113 @@ def run(request: RebaseRequest, report: Report) -> Finished:
     source, target = request.reference, request.result
     assert source
     with open_job(request, report) as job:
-        origin, destination = job.repository(source), job.repository(target).for_pushing()
+        origin = job.repository(source)
         before = current_digest(target, job)
-        old = OwnImage.named(source, origin)
-        manifest, ours, own = old.manifest, old.ours, old.layers
-        if hidden_in(manifest):
-            raise BadImage("The image has updates on top of it (--stack).", "Build it again without --stack.")
-        lockfile = _solved(ours.lockfile, request, report)
-        sources = PackageSources(PackageCaches(default_folders()), logins=read_logins())
-        planned = _planned(own, ours.lockfile, lockfile)
-        paths = paths_of(LayerPlan(tuple(planned), 0), None, sources, lockfile.site_packages)
-        report_link_scripts(paths, paths, report, strict=False)
-        planned += contested_layer(LayerPlan(tuple(planned), 0), paths, lockfile.site_packages, report, sources)
-        trusting = replace(job, trusted_repositories=(*job.trusted_repositories, f"{origin.host}/{origin.name}"))
-        index = look_up(
-            [(origin, source.target), (destination, target.tag)], destination, target.tag, Vouchers(trusting)
-        )
-        pushed = BlobPlaces(job.store, destination.host)
-        with (
-            Push(destination, index, report, job.progress, places=pushed) as push,
-            Sboms(destination, report) as sboms,
-        ):
-
-            def ready(layer: ReadyLayer) -> None:
-                push.add(layer.descriptor, layer.source)
-
-            with job.phase("layers"):
-                engine = LayersEngine(
-                    trusting,
-                    index,
-                    sources,
-                    request.compression_level,
-                    ready,
-                    live=False,
-                    registry=destination.host,
-                    compiling=for_foreign_packages(),
-                )
-                made = engine.make(planned, lockfile)
-            if made.unavailable:
-                raise made.unavailable[0][1]
-            layers = [*own[:1], *made.layers, *_upper(own)]
-            config = repackaged(old.config, ours, lockfile, [(layer.diff_id, layer.title) for layer in layers])
-            descriptors = [*manifest.layers[: ours.base_layers], *(layer.descriptor for layer in layers)]
-            result = Manifest.make(config.descriptor, descriptors, manifest.annotations)
-            places = {layer.digest: origin for layer in manifest.layers}
-            image = Image(result, config.raw, {**places, **{one.descriptor.digest: one.source for one in layers}})
-            licenses = licenses_of_image(origin, manifest.descriptor.digest) or {}
-            licenses |= licenses_in(_only_new(ours.lockfile, lockfile), None)
-            bill = bill_of(result, config, lockfile, licenses, {one.descriptor.digest: one.title for one in layers})
-            sboms.write(result.descriptor.digest, lambda: bill)
-            successor = Successor(old, image, tuple(layers), lockfile, ours.base_name, ours.base_digest, before)
-            with job.phase("push"):
-                successor.push(request, push, sboms, job)
-    finished = successor.finished(request, push, time.monotonic() - started)
+        document = origin.manifest(source.target)
+        if isinstance(document, Index):
+            finished = succeed(document, origin, request, before, job, started, _Replacing(request, document, started))
+        else:
+            finished, _ = _replaced(OwnImage.of(document, origin), request, before, job, started)
     report(finished)
     return finished
 
 
-def _solved(before: Lockfile, request: RebaseRequest, report: Report) -> Lockfile:
-    """Returns the lock file with the versions of a request. Says what changes, and what is not checked."""
+@dataclass
+class _Replacing:
+    """Replaces packages in the images of an index, one after the other. At least one of them must change."""
+
+    request: RebaseRequest
+    document: Index
+    started: float
+    _same: int = 0
+
+    def __call__(self, image: OwnImage[Repository], job: JobContext) -> tuple[Finished, Image]:
+        event, made = _replaced(image, self.request, None, job, self.started, of_several=True)
+        self._same += made.manifest.raw == image.manifest.raw
+        if self._same == len(self.document.images):
+            raise _has_already(self.request)
+        return event, made
+
+
+def _replaced(
+    old: OwnImage[Repository],
+    request: RebaseRequest,
+    before: str | None,
+    job: JobContext,
+    started: float,
+    *,
+    of_several: bool = False,
+) -> tuple[Finished, Image]:
+    """Puts other versions of packages into one image, and pushes it; without the tag if it is one of several."""
+    source, target = request.reference, request.result
+    assert source
+    origin, destination = old.source, job.repository(target).for_pushing()
+    manifest, ours, own = old.manifest, old.ours, old.layers
+    if hidden_in(manifest):
+        raise BadImage("The image has updates on top of it (--stack).", "Build it again without --stack.")
+    lockfile = _solved(ours.lockfile, request, job.report, of_several=of_several)
+    sources = PackageSources(PackageCaches(default_folders()), logins=read_logins())
+    planned = _planned(own, ours.lockfile, lockfile)
+    paths = paths_of(LayerPlan(tuple(planned), 0), None, sources, lockfile.site_packages)
+    report_link_scripts(paths, paths, job.report, strict=False)
+    planned += contested_layer(LayerPlan(tuple(planned), 0), paths, lockfile.site_packages, job.report, sources)
+    trusting = replace(job, trusted_repositories=(*job.trusted_repositories, f"{origin.host}/{origin.name}"))
+    index = look_up([(origin, source.target), (destination, target.tag)], destination, target.tag, Vouchers(trusting))
+    pushed = BlobPlaces(job.store, destination.host)
+    with (
+        Push(destination, index, job.report, job.progress, places=pushed) as push,
+        Sboms(destination, job.report) as sboms,
+    ):
+
+        def ready(layer: ReadyLayer) -> None:
+            push.add(layer.descriptor, layer.source)
+
+        with job.phase("layers"):
+            engine = LayersEngine(
+                trusting,
+                index,
+                sources,
+                request.compression_level,
+                ready,
+                live=False,
+                registry=destination.host,
+                compiling=for_foreign_packages(),
+            )
+            made = engine.make(planned, lockfile)
+        if made.unavailable:
+            raise made.unavailable[0][1]
+        layers = [*own[:1], *made.layers, *_upper(own)]
+        config = repackaged(old.config, ours, lockfile, [(layer.diff_id, layer.title) for layer in layers])
+        descriptors = [*manifest.layers[: ours.base_layers], *(layer.descriptor for layer in layers)]
+        result = Manifest.make(config.descriptor, descriptors, manifest.annotations)
+        places = {layer.digest: origin for layer in manifest.layers}
+        image = Image(result, config.raw, {**places, **{one.descriptor.digest: one.source for one in layers}})
+        licenses = licenses_of_image(origin, manifest.descriptor.digest) or {}
+        licenses |= licenses_in(_only_new(ours.lockfile, lockfile), None)
+        bill = bill_of(result, config, lockfile, licenses, {one.descriptor.digest: one.title for one in layers})
+        sboms.write(result.descriptor.digest, lambda: bill)
+        successor = Successor(old, image, tuple(layers), lockfile, ours.base_name, ours.base_digest, before)
+        with job.phase("push"):
+            successor.push(request, push, sboms, job, of_several=of_several)
+    return successor.finished(request, push, time.monotonic() - started), image
+
+
+def _has_already(request: RebaseRequest) -> UsageError:
+    return UsageError(f"The image has {listed(request.replace)} already.", "Name another version.")
+
+
+def _solved(before: Lockfile, request: RebaseRequest, report: Report, *, of_several: bool) -> Lockfile:
+    """Returns the lock file with the versions of a request. Says what changes, and what is not checked.
+
+    Args:
+        of_several: whether the image is one of several: it may have these versions already.
+    """
     after = with_versions(before, request.replace)
     if after.digest == before.digest:
-        raise UsageError(f"The image has {listed(request.replace)} already.", "Name another version.")
+        if not of_several:
+            raise _has_already(request)
+        report(Log(f"The image has {listed(request.replace)} already."))
+        return before
     if after.site_packages != before.site_packages:
         raise UsageError(
             f"{listed(request.replace)} moves all Python packages to {after.site_packages}.",

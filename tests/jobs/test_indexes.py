@@ -16,7 +16,7 @@ import docker
 import pytest
 
 from jupyter_condabuild.distribution.run_commands import share_commands
-from jupyter_condabuild.errors import BadImage, BaseUnavailable, NotVerified, UsageError
+from jupyter_condabuild.errors import BadImage, BaseUnavailable, NotCompatible, NotVerified, UsageError
 from jupyter_condabuild.events import Event, Finished, Log, Phase, Progress, Warning
 from jupyter_condabuild.jobs import diff, licenses, nightly_base, rebase, replacement, verify
 from jupyter_condabuild.oci.image import Descriptor, Manifest
@@ -206,15 +206,39 @@ def test_a_base_without_one_of_the_platforms_changes_nothing(
     assert document(f"{name}:v1").raw == before
 
 
-def test_other_versions_in_an_index_are_refused_with_the_next_step(
-    workshop: Workshop, lockfile: Path, name: str
+def test_each_image_of_an_index_gets_another_version(
+    workshop: Workshop, lockfile: Path, name: str, tmp_path: Path
 ) -> None:
-    """rebase --replace is for one image, which has a digest."""
+    """rebase --replace makes the layers of the package for each platform. An image that has the version stays."""
     workshop.build(lockfile, platforms=BOTH, reference=f"{name}:v1", push=True)
-    asked = request(RebaseRequest, reference=f"{name}:v1", replace=["native=2.0"], store_dir=workshop.store)
-    with pytest.raises(BadImage, match="index of images for several platforms") as caught:
-        replacement.run(asked, silent)
-    assert "by digest" in caught.value.hint
+    arm: Package = (Metadata("native", "2.0", platform="linux-aarch64"), [File("lib/native", b"new")])
+    amd: Package = (Metadata("native", "2.0"), [File("lib/native", b"new")])
+
+    def replaced(target: str = "v1") -> Finished:
+        asked = {"reference": f"{name}:v1", "target": f"{name}:{target}", "store_dir": workshop.store}
+        return replacement.run(request(RebaseRequest, replace=["native=2.0"], **asked), silent)
+
+    before = document(f"{name}:v1")
+    small_channel(tmp_path / "channel", [*PACKAGES, amd])
+    with pytest.raises(NotCompatible):
+        replaced()
+    assert document(f"{name}:v1").raw == before.raw
+    small_channel(tmp_path / "channel", [*PACKAGES, amd, arm])
+    done = replaced()
+    index = document(f"{name}:v1")
+    assert isinstance(index, Index)
+    assert (done.digest, index.platforms) == (str(index.descriptor.digest), ("linux/amd64", "linux/arm64"))
+    assert done.images == {platform: str(one.digest) for platform, one in zip(BOTH, index.images, strict=True)}
+    for platform in BOTH:
+        found = verified(f"{name}:v1", workshop.store, platform=platform, base=workshop.base)
+        assert found.is_verified
+        asked = request(LicensesRequest, source=f"{name}:v1", platform=platform, store_dir=workshop.store)
+        assert [one.version for one in licenses.run(asked, silent).packages] == ["2.0", "1.0"]
+    with pytest.raises(UsageError, match=r"has native=2\.0 already"):
+        replaced("other")
+    host, _, repository = name.partition("/")
+    with connect(host) as registry:
+        assert registry.repository(repository).head("other") is None
 
 
 def test_the_nightly_base_is_for_all_platforms(workshop: Workshop, lockfile: Path, name: str, newer: str) -> None:
