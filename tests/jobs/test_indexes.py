@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shlex
 import uuid
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,69 +14,32 @@ import docker
 import pytest
 
 from jupyter_condabuild.distribution.run_commands import share_commands
-from jupyter_condabuild.errors import BadImage, BaseUnavailable, NotCompatible, NotVerified, UsageError
+from jupyter_condabuild.errors import BadImage, BaseUnavailable, NotCompatible, UsageError
 from jupyter_condabuild.events import Event, Finished, Log, Phase, Progress, Warning
-from jupyter_condabuild.jobs import diff, licenses, nightly_base, rebase, replacement, verify
+from jupyter_condabuild.jobs import diff, licenses, nightly_base, rebase, replacement
 from jupyter_condabuild.oci.image import Descriptor, Manifest
 from jupyter_condabuild.oci.index import Index
 from jupyter_condabuild.oci.referrers import referrers
 from jupyter_condabuild.receive import inspection
 from jupyter_condabuild.requests.build import BaseRequest
-from jupyter_condabuild.requests.others import DiffRequest, LicensesRequest, RebaseRequest, VerifyRequest
+from jupyter_condabuild.requests.others import DiffRequest, LicensesRequest, RebaseRequest
 from jupyter_condabuild.requests.receive import InspectRequest
 from jupyter_condabuild.trust.dsse import MEDIA_TYPE
 from tests.parts import small_image
 from tests.parts.builds import Package, Workshop, small_channel
-from tests.parts.channel.channel import Channel
 from tests.parts.channel.package import File, Metadata
+from tests.parts.channel.two_platforms import BOTH, PACKAGES, two_platform_lock
 from tests.parts.command_line import CommandLine
 from tests.parts.jobs import build_request, request, silent, verified
 from tests.parts.registry.pushing import connect, push_image
 from tests.parts.registry.reading import document
 from tests.parts.small_image import two_platforms
 
-BOTH = ("linux-64", "linux-aarch64")
-PACKAGES: list[Package] = [
-    (Metadata("shared", "1.0", noarch="generic"), [File("share/shared", b"shared" * 9000)]),
-    (Metadata("native", "1.0"), [File("lib/native", b"x86" * 5000)]),
-    (Metadata("native", "1.0", platform="linux-aarch64"), [File("lib/native", b"arm" * 5000)]),
-]
-
-
-def two_platform_lock(path: Path, channel: Channel) -> Path:
-    """Writes a conda-lock.yml of all packages of a channel, for both platforms."""
-    packages = [
-        {
-            "name": archive.name.split("-")[0],
-            "version": "1.0",
-            "manager": "conda",
-            "platform": platform,
-            "dependencies": {},
-            "url": archive.as_uri(),
-            "hash": {"sha256": hashlib.sha256(archive.read_bytes()).hexdigest()},
-            "category": "main",
-            "optional": False,
-        }
-        for platform in BOTH
-        for archive in channel.archives
-        if archive.parent.name in (platform, "noarch")
-    ]
-    metadata = {
-        "content_hash": dict.fromkeys(BOTH, "0" * 64),
-        "channels": [{"url": channel.url, "used_env_vars": []}],
-        "platforms": list(BOTH),
-        "sources": [],
-    }
-    path.write_text(json.dumps({"version": 1, "metadata": metadata, "package": packages}))
-    return path
-
 
 @pytest.fixture
 def lockfile(tmp_path: Path) -> Path:
     """A lock file for two platforms, with one package for all platforms and one for each."""
-    (tmp_path / "channel/linux-aarch64").mkdir(parents=True)
-    channel = small_channel(tmp_path / "channel", PACKAGES)
-    return two_platform_lock(tmp_path / "conda-lock.yml", channel)
+    return two_platform_lock(tmp_path)
 
 
 @pytest.fixture
@@ -282,57 +243,6 @@ def archived(workshop: Workshop, lockfile: Path, tmp_path: Path) -> Path:
     """An archive with an index."""
     workshop.build(lockfile, platforms=BOTH, archive=str(tmp_path / "index.tar"))
     return tmp_path / "index.tar"
-
-
-def test_verify_proves_the_image_for_the_platform(
-    workshop: Workshop, lockfile: Path, name: str, archived: Path
-) -> None:
-    """Without a platform, it proves each image of the index. Nothing of another platform runs."""
-    workshop.build(lockfile, platforms=BOTH, reference=f"{name}:v1", push=True)
-    index = document(f"{name}:v1")
-    assert isinstance(index, Index)
-    images = {platform: str(image.digest) for platform, image in zip(BOTH, index.images, strict=True)}
-    for place in (f"{name}:v1", archived):
-        found = verified(place, workshop.store, platform="linux-aarch64", base=workshop.base)
-        assert (found.digest, found.is_verified) == (images["linux-aarch64"], True)
-        events: list[Event] = []
-        options = {"store_dir": workshop.store, "base": workshop.base}
-        found = verify.run(request(VerifyRequest, reference=place, **options), events.append)
-        assert found.is_verified
-        assert found.digest == str(index.descriptor.digest)
-        summary = found.summary()
-        assert {platform: one["digest"] for platform, one in summary["platforms"].items()} == images
-        assert all(one["verified"] and one["proof"]["packages"] == 2 for one in summary["platforms"].values())
-        assert (summary["verified"], summary["proof"]["packages"]) == (True, 4)
-        finished = next(event for event in events if isinstance(event, Finished))
-        assert (finished.digest, finished.images) == (found.digest, images)
-        assert finished.proved == sum(len(one.proved) for one in found.platforms.values())
-        assert "  verified: 2 images\nlinux-64:\n" in found.text()
-    with pytest.raises(BadImage, match="linux/ppc64le, only for linux/amd64, linux/arm64") as caught:
-        verified(f"{name}:v1", workshop.store, platform="linux-ppc64le")
-    assert "--platform" in caught.value.hint
-    with pytest.raises(UsageError, match="An image cannot be for 'osx-64'"):
-        verified(f"{name}:v1", workshop.store, platform="osx-64")
-
-
-def test_verify_names_the_platform_of_a_false_image(workshop: Workshop, lockfile: Path, name: str) -> None:
-    """All images are compared before. The error says which ones are right, too."""
-    workshop.build(lockfile, platforms=BOTH, reference=f"{name}:v1", push=True)
-    index = document(f"{name}:v1")
-    assert isinstance(index, Index)
-    amd, arm = index.images
-    host, _, repository = name.partition("/")
-    with connect(host) as registry:
-        place = registry.repository(repository)
-        manifest = place.manifest(str(amd.digest))
-        assert isinstance(manifest, Manifest)
-        layers = [*manifest.layers[:-1], *manifest.layers[-2:-1]]
-        false = Manifest.make(manifest.config, layers, manifest.annotations)
-        place.push_manifest(false, str(false.descriptor.digest))
-        entry = replace(false.descriptor, platform=amd.platform)
-        place.push_manifest(Index.make([entry, arm]), "v1")
-    with pytest.raises(NotVerified, match=r"The image for linux-64: .*The image for linux-aarch64 is verified"):
-        verified(f"{name}:v1", workshop.store, base=workshop.base)
 
 
 def test_inspect_lists_the_platforms(workshop: Workshop, lockfile: Path, name: str, archived: Path) -> None:
