@@ -128,7 +128,9 @@ c.KubeSpawner.profile_list = [
         "kubespawner_override": {{
             "image": {pinned!r},
             "cmd": ["jupyterhub-singleuser"],
-            "working_dir": {WORK!r},
+            # Zero to JupyterHub mounts the user's volume there: files elsewhere end with the pod.
+            "working_dir": "/home/jovyan",
+            "environment": {{"HOME": "/home/jovyan"}},
         }},
     }},
 ]""",

@@ -7,6 +7,7 @@ import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from importlib.resources import files
 from string import Template
 
@@ -25,6 +26,7 @@ from jupyter_condabuild.events import Log, Report, Warning
 from jupyter_condabuild.image.configuration import LABEL_IDENTITY, command
 from jupyter_condabuild.image.glibc import glibc_of
 from jupyter_condabuild.image.paths import PREFIX, USER
+from jupyter_condabuild.jobs import jupyter_files
 from jupyter_condabuild.jobs.exported_files import Exported
 from jupyter_condabuild.jobs.lock import lock_report
 from jupyter_condabuild.oci.image import Reference
@@ -97,8 +99,11 @@ def run(request: ExportRequest, report: Report) -> Exported:
     Raises UsageError, LockfileError, PrefixError, BadReference.
     """
     warnings: tuple[Warning, ...] = ()
+    reference = request.reference
     if request.kind not in ("dockerfile", *SBOMS):
-        named(request.reference)  # before the environment is read, which may take long
+        reference = named(reference)  # before the environment is read, which may take long
+    if reference and request.kind in jupyter_files.KINDS:
+        reference = jupyter_files.pinned(reference, request, report)
     environment: Environment | None = None
     if request.prefix:
         locked = lock_report(request.prefix, report, request.exclude_editable)
@@ -131,7 +136,7 @@ def run(request: ExportRequest, report: Report) -> Exported:
         warnings = (*warnings, warning)
     inputs = ExportInputs(
         lockfile,
-        request.reference,
+        reference,
         str(request.base),
         request.installer,
         request.installer_image,
@@ -365,6 +370,10 @@ def _sbom(name: str, write: Callable[[Bill], bytes], inputs: ExportInputs) -> Ex
     return Exported({path: text}, next=f"trivy sbom {path}")
 
 
+def _of_jupyter(make: Callable[[Reference, Lockfile], Exported], inputs: ExportInputs) -> Exported:
+    return make(inputs.image, inputs.lockfile)
+
+
 def _program(inputs: ExportInputs) -> str:
     return _PROGRAMS.get(inputs.command[0], "A shell")
 
@@ -385,5 +394,6 @@ KINDS: dict[str, Callable[[ExportInputs], Exported]] = {
     "devcontainer": _devcontainer,
     "spdx": _spdx,
     "cyclonedx": _cyclonedx,
+    **{kind: partial(_of_jupyter, make) for kind, make in jupyter_files.KINDS.items()},
 }
 """The function that makes the files, by the kind of files."""

@@ -32,7 +32,7 @@ from jupyter_condabuild.settings import DEFAULT_BASE
 
 EXPORTS = (
     *("dockerfile", "github-actions", "gitlab-ci", "compose", "kubernetes", "apptainer", "slurm", "devcontainer"),
-    *("spdx", "cyclonedx"),
+    *("jupyterhub", "jupyter-scheduler", "binder", "spdx", "cyclonedx"),
 )
 """The kinds of files that the command `export` writes."""
 
@@ -223,7 +223,7 @@ class DiffRequest(JobRequest, LockfileRequest):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExportRequest(RecipeRequest):
+class ExportRequest(JobRequest, RecipeRequest):
     """Files of one kind that a user commits to a repository. They build or run the image elsewhere."""
 
     label: ClassVar[str] = "The export request"

@@ -93,6 +93,7 @@ def test_jupyterlab_gets_a_port_on_this_machine_and_a_profile_for_a_hub() -> Non
     exec(found["jupyterhub"].text, {"c": type("Config", (), {"KubeSpawner": spawner})()}, configuration)
     (profile,) = spawner.profile_list  # type: ignore[attr-defined]
     assert profile["kubespawner_override"]["image"] == f"registry.lab.org/team/env@{DIGEST}"
+    assert profile["kubespawner_override"]["working_dir"] == profile["kubespawner_override"]["environment"]["HOME"]
 
 
 @pytest.mark.parametrize("registry", ["localhost:5000", "127.0.0.1:5000", "plain.lab.org"])

@@ -11,7 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -77,6 +77,14 @@ class Hub:
         """Makes the client of the hub's API."""
         headers = {"Authorization": f"token {self.token}"}
         self.api = httpx.Client(base_url=f"{self.url}/hub/api/", headers=headers, timeout=LIMIT)
+
+    def answers(self) -> bool:
+        """Returns whether the hub answers through its proxy. Fails if the hub has ended."""
+        assert self.process.poll() is None, self.log
+        try:
+            return self.api.get("").status_code == 200
+        except httpx.TransportError:
+            return False
 
     @property
     def log(self) -> str:
@@ -181,14 +189,13 @@ def ended(client: httpx.Client, id: str) -> dict[str, Any]:
 
 
 @contextmanager
-def running_hub(folder: Path, environ: dict[str, str], more: str = "", enter: Sequence[str] = ()) -> Iterator[Hub]:
-    """Runs a hub with its proxy on free ports of loopback, and ends them and all servers.
+def running_hub(folder: Path, environ: dict[str, str], more: str = "") -> Iterator[Hub]:
+    """Runs a hub with its proxy on free ports of loopback until it has answered, and ends them and all servers.
 
     Args:
         folder: the files of the hub, and the home folders of its users.
         environ: the variables of all servers.
         more: lines for the configuration.
-        enter: the words before the command of the hub, as of nsenter(1).
     """
     proxy = ROOT / "node_modules/.bin/configurable-http-proxy"
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
@@ -212,7 +219,7 @@ def running_hub(folder: Path, environ: dict[str, str], more: str = "", enter: Se
     variables = {"PATH": path, "HOME": str(folder), "LC_ALL": "C.UTF-8", "NO_COLOR": "1", **kept}
     with (folder / "hub.log").open("ab") as log:
         process = subprocess.Popen(
-            [*enter, sys.executable, "-m", "jupyterhub", "--config", configuration],
+            [sys.executable, "-m", "jupyterhub", "--config", configuration],
             cwd=folder,
             env=variables,
             stdout=log,
@@ -220,6 +227,7 @@ def running_hub(folder: Path, environ: dict[str, str], more: str = "", enter: Se
         )
         hub = Hub(folder, str(given["url"]), str(given["token"]), process)
         try:
+            until(hub.answers)
             yield hub
         finally:
             hub.api.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -19,15 +20,7 @@ import pytest
 from tests.hub.real_hub import Hub, ended, messages, running_hub
 from tests.parts.gate import Gate
 from tests.parts.jupyter_process import of_build, until
-
-
-def answers(hub: Hub) -> bool:
-    """Returns whether the hub answers through its proxy. Fails if the hub has ended."""
-    assert hub.process.poll() is None, hub.log
-    try:
-        return hub.api.get("").status_code == 200
-    except httpx.TransportError:
-        return False
+from tests.ui.browser import play
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +28,6 @@ def hub(tmp_path_factory: pytest.TempPathFactory, small_base: str) -> Iterator[H
     """A hub with the servers of two users."""
     folder = tmp_path_factory.mktemp("hub")
     with running_hub(folder / "hub", {"CONDABUILD_BASE_IMAGE": small_base}) as hub:
-        until(lambda: answers(hub))
         hub.start("alice", "bob")
         yield hub
 
@@ -69,6 +61,24 @@ def test_a_person_builds_behind_the_proxy_with_cookies(hub: Hub, rattler_prefix:
         build = ended(person, made.json()["id"])
         assert build["state"] == "finished", build
         assert build["result"]["reference"] == body["reference"]
+
+
+def test_the_panel_of_a_hubs_user(hub: Hub, kernel_prefix: Path, registry: str) -> None:
+    """In Chromium: a login at the hub, the panel below /user/NAME/, and a build during which the proxy restarts."""
+    home = hub.home("alice")
+    spec = home / ".local/share/jupyter/kernels/demo/kernel.json"
+    spec.parent.mkdir(parents=True)
+    argv = [str(kernel_prefix / "bin/python"), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    spec.write_text(json.dumps({"argv": argv, "display_name": "demo", "language": "python"}))
+    kernel = {"name": "demo", "display_name": "demo", "language": "python"}
+    notebook = {"cells": [], "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5}
+    (home / "analysis.ipynb").write_text(json.dumps(notebook))
+    # Otherwise JupyterLab displays a question about news above the panel.
+    settings = home / ".jupyter/lab/user-settings/@jupyterlab/apputils-extension/notification.jupyterlab-settings"
+    settings.parent.mkdir(parents=True)
+    settings.write_text('{"fetchNews": "false"}')
+    variables = {"CONDABUILD_UI_HUB": hub.url, "CONDABUILD_UI_PROXY": str(hub.proxy.pid)}
+    play("hub", CONDABUILD_UI_REGISTRY=registry, **variables)
 
 
 def test_only_a_token_with_the_scope_of_the_server_is_accepted(hub: Hub) -> None:

@@ -58,12 +58,13 @@ class Home:
 class Server:
     """A running server; a context manager that ends it."""
 
-    def __init__(self, home: Home, *arguments: str) -> None:
+    def __init__(self, home: Home, *arguments: str, extension: str = "jupyter_condabuild") -> None:
+        """Starts the server with arguments and with one extension."""
         self._log = (home.path / "server.log").open("ab")
         self.home = home
         command = [sys.executable, "-m", "jupyter_server", "--no-browser", "--allow-root", "--ServerApp.port=0"]
         command += [f"--IdentityProvider.token={TOKEN}", f"--ServerApp.root_dir={home.path}"]
-        command += ["--ServerApp.jpserver_extensions={'jupyter_condabuild': True}", *arguments]
+        command += [f"--ServerApp.jpserver_extensions={{'{extension}': True}}", *arguments]
         self.process = subprocess.Popen(command, env=home.environ, stdout=self._log, stderr=self._log)
         about = home.path / f".local/share/jupyter/runtime/jpserver-{self.process.pid}.json"
 

@@ -41,18 +41,12 @@ class Browser:
 
         The variable CONDABUILD_UI_ARGS has arguments for Playwright, as in ``-g "three clicks"``.
         """
-        chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-        if not chromium:
-            missing("No Chromium: scripts/system-packages installs it")
         for module in ("jupyterlab", "jupyterlab_language_pack_zh_CN"):
             if not importlib.util.find_spec(module):
                 missing(f"{module} is not installed: scripts/venv installs it")
         with password_registry(self.folder) as locked:
-            run(
-                *("playwright", "test", "--config", "tests/ui/playwright.config.ts"),
-                *("--output", f"tests/ui/results/failures/{specs}", f"tests/ui/{specs}/"),
-                *shlex.split(os.environ.get("CONDABUILD_UI_ARGS", "")),
-                CONDABUILD_UI_CHROMIUM=chromium,
+            play(
+                specs,
                 CONDABUILD_UI_PREFIX=str(self.kernel_prefix),
                 CONDABUILD_UI_MAC=str(self.mac),
                 CONDABUILD_UI_REGISTRY=self.registry,
@@ -62,6 +56,20 @@ class Browser:
                 CONDABUILD_UI_PYTHON=sys.executable,
                 CONDABUILD_UI_OLDEST=str(_oldest_jupyterlab(self.cache)),
             )
+
+
+def play(specs: str, **variables: str) -> None:
+    """Runs the tests in a folder of tests/ui in Chromium, with environment variables."""
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if not chromium:
+        missing("No Chromium: scripts/system-packages installs it")
+    run(
+        *("playwright", "test", "--config", "tests/ui/playwright.config.ts"),
+        *("--output", f"tests/ui/results/failures/{specs}", f"tests/ui/{specs}/"),
+        *shlex.split(os.environ.get("CONDABUILD_UI_ARGS", "")),
+        CONDABUILD_UI_CHROMIUM=chromium,
+        **variables,
+    )
 
 
 def run(*command: str, **variables: str) -> None:

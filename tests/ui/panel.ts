@@ -37,10 +37,11 @@ export const test = base.extend<{ panel: Panel }, { stage: Stage }>({
   }
 });
 
-export class Panel {
+/** The type of the place is that of the stage, or of what is known of the server of a hub's user. */
+export class Panel<Place extends Pick<Stage, 'url' | 'token'> = Stage> {
   constructor(
     readonly page: Page,
-    readonly stage: Stage
+    readonly stage: Place
   ) {}
 
   get node(): Locator {

@@ -216,7 +216,8 @@ export interface paths {
         /**
          * Files that build or run the image on other systems
          * @description The response has the texts. With `folder`, the server also writes the files into this folder, which is below its root folder. 409
-         *     (`files_exist`): files with another content are there, and `replace` is not set; nothing is written.
+         *     (`files_exist`): files with another content are there, and `replace` is not set; nothing is written. For the kinds
+         *     `jupyterhub`, `jupyter-scheduler` and `binder`, the registry is asked for the digest of a name without one.
          */
         post: operations["postExport"];
         delete?: never;
@@ -1212,7 +1213,7 @@ export interface components {
         /** @description Exactly one of kernel_id, kernel_name, prefix and lockfile. Every kind except dockerfile needs a reference. */
         ExportRequest: {
             /** @enum {string} */
-            kind: "dockerfile" | "github-actions" | "gitlab-ci" | "compose" | "kubernetes" | "apptainer" | "slurm" | "devcontainer" | "spdx" | "cyclonedx";
+            kind: "dockerfile" | "github-actions" | "gitlab-ci" | "compose" | "kubernetes" | "apptainer" | "slurm" | "devcontainer" | "jupyterhub" | "jupyter-scheduler" | "binder" | "spdx" | "cyclonedx";
             kernel_id?: string;
             kernel_name?: string;
             prefix?: string;

@@ -31,7 +31,10 @@ export const KINDS: readonly ExportKind[] = [
   'kubernetes',
   'apptainer',
   'slurm',
-  'devcontainer'
+  'devcontainer',
+  'jupyterhub',
+  'jupyter-scheduler',
+  'binder'
 ];
 export const SBOM_KINDS: readonly ExportKind[] = ['spdx', 'cyclonedx'];
 

@@ -18,6 +18,9 @@ const NAMES: Readonly<Record<ExportKind, string>> = {
   apptainer: 'Apptainer',
   slurm: 'Slurm',
   devcontainer: 'Dev Container',
+  jupyterhub: 'JupyterHub',
+  'jupyter-scheduler': 'Jupyter Scheduler',
+  binder: 'Binder',
   spdx: 'SPDX',
   cyclonedx: 'CycloneDX'
 };
