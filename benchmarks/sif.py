@@ -21,8 +21,8 @@ from jupyter_condabuild.image.platforms import host_architecture
 from jupyter_condabuild.oci.archive import Archive
 from jupyter_condabuild.oci.layer import EPOCH
 from jupyter_condabuild.oci.sif.squashfs import command
-from jupyter_condabuild.oci.sif.tree import merged
 from jupyter_condabuild.oci.sif.writer import tar
+from jupyter_condabuild.oci.tree.merged import merged
 
 MOST_MEMORY = 300_000_000
 MOST_TIMES = 2.0

@@ -10,10 +10,11 @@ from jupyter_condabuild.commands.output import print_text
 from jupyter_condabuild.errors import UsageError
 
 if TYPE_CHECKING:
+    from jupyter_condabuild.receive.consent import SifFile
     from jupyter_condabuild.receive.inspection import Inspection
 
 
-def consents(what: str, folders: str) -> Callable[[Inspection], bool]:
+def consents(what: str, folders: str) -> Callable[[Inspection | SifFile], bool]:
     """Returns a function that shows an image and asks whether to run it. It raises UsageError if nobody can answer.
 
     Args:
@@ -21,7 +22,7 @@ def consents(what: str, folders: str) -> Callable[[Inspection], bool]:
         folders: the folders that it can change, as in "the folder".
     """
 
-    def ask(found: Inspection) -> bool:
+    def ask(found: Inspection | SifFile) -> bool:
         print_text(found.text(), file=sys.stderr)
         if not sys.stdin.isatty():
             raise UsageError(

@@ -77,6 +77,11 @@ def open_saved(location: ImageLocation, architecture: str, job: JobContext) -> I
 
     Raises the errors of `open_image`, BaseUnavailable and UnsafePackage.
     """
+    if location.kind == "sif":
+        raise BadImage(
+            f"{location.name} is a SIF, which only Apptainer and Singularity read.",
+            "Name the image in a registry or in an OCI archive. A SIF runs: jupyter condabuild run FILE.sif",
+        )
     if location.kind == "debian-packages":
         from jupyter_condabuild.image.debian_image import find, make
 

@@ -1,4 +1,4 @@
-"""The job `prune`: removes the layers that were not used for the longest time from the local store."""
+"""The job `prune`: removes the images and layers that were not used for the longest time from the store."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 from jupyter_condabuild.events import Report
 from jupyter_condabuild.oci.layout import Store
+from jupyter_condabuild.oci.tree import unpacked
 from jupyter_condabuild.requests.others import PruneRequest
 from jupyter_condabuild.text import size_text
 
@@ -32,4 +33,7 @@ def run(request: PruneRequest, report: Report) -> Pruned:
     """Prunes the store to the requested size. Raises StoreBusy if a build uses the store, and StoreError."""
     del report  # this job has no events
     with Store(request.store_dir) as store:
-        return Pruned(store.prune(request.keep_bytes), store.size, str(request.store_dir))
+        freed = unpacked.remove_unused(store, request.keep_bytes)
+        left = unpacked.size(store)
+        freed += store.prune(max(0, request.keep_bytes - left))
+        return Pruned(freed, store.size + left, str(request.store_dir))

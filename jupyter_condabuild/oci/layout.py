@@ -319,9 +319,21 @@ class Store:
             StoreBusy: a build or another command uses the store.
             StoreError: a file cannot be removed.
         """
+        with self.alone():
+            return self._prune(keep_bytes)
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keeps the store for this object until the end of the context. Raises StoreBusy if somebody else uses it."""
         if not locks.try_own(self._lock):
             locks.share(self._lock)
             raise StoreBusy("A build is using the store.")
+        try:
+            yield
+        finally:
+            locks.share(self._lock)
+
+    def _prune(self, keep_bytes: int) -> int:
         try:
             self._clean()
             used: dict[str, float] = {}
@@ -348,5 +360,3 @@ class Store:
             return freed
         except OSError as error:
             raise from_os_error(error, "pruning the store", self.root) from None
-        finally:
-            locks.share(self._lock)

@@ -55,8 +55,10 @@ class ImageLocation:
 
     @classmethod
     def parse_any(cls, text: str) -> ImageLocation:
-        """Parses a location, or the path of an existing archive or layout folder. Raises as `parse` does."""
+        """Parses a location, or the path of an existing archive, layout folder or SIF. Raises as `parse` does."""
         if not has_prefix(text) and Path(text).exists():
+            if text.endswith(".sif"):
+                return cls("sif", text)
             return cls("oci" if Path(text).is_dir() else "oci-archive", text)
         return cls.parse(text)
 
@@ -64,7 +66,7 @@ class ImageLocation:
     def parse_archive(cls, text: str) -> ImageLocation:
         """Parses the name of a file to write. A path without a prefix is a SIF if it ends in .sif, or an OCI archive.
 
-        A SIF is only written: `parse` does not know its prefix.
+        `parse` does not know the prefix of a SIF.
         """
         kind, colon, rest = text.partition(":")
         if colon and kind in ("oci-archive", "docker-archive"):

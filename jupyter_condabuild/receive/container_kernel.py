@@ -17,6 +17,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
@@ -28,6 +29,7 @@ from jupyter_condabuild.oci.engine.daemon import Daemon
 from jupyter_condabuild.receive.attachment import frames
 from jupyter_condabuild.receive.kernelspecs import CONNECTION_FILE, ImageKernel, read, refuse_hiding
 from jupyter_condabuild.receive.local_engine import has_gpu, refuse_named, refuse_remote, said_without_gpus
+from jupyter_condabuild.receive.local_image import LocalImage
 from jupyter_condabuild.receive.relay import CHANNELS, Address, Relay, addresses
 from jupyter_condabuild.system import owners
 from jupyter_condabuild.system.process_tree import end_after
@@ -86,6 +88,8 @@ def run(kernel: ImageKernel, connection_file: Path, folder: Path) -> int:
     connection = _read_connection(connection_file)
     refuse_hiding(folder)
     refuse_named(kernel.docker_host, folder)
+    if kernel.sandbox:
+        return _run_here(kernel, connection, folder)
     with Relay(addresses(connection)) as relay, Daemon.connect(kernel.docker_host or None) as daemon:
         refuse_remote(daemon.where, folder)
         remove_abandoned(daemon)
@@ -97,24 +101,64 @@ def run(kernel: ImageKernel, connection_file: Path, folder: Path) -> int:
             )
         with _own_folder() as own:
             inner = {"transport": "ipc", "ip": f"{INSIDE}/s"} if shared else {"transport": "tcp", "ip": "0.0.0.0"}  # noqa: S104  of the container
-            ports = {f"{channel}_port": port for channel, port in PORTS.items()}
-            (own / "connection.json").write_text(json.dumps({**connection, **inner, **ports}))
-            options = ContainerOptions(
-                _image(kernel, daemon),
-                command=("sh", "-c", _TIED, "sh", *_command(kernel)),
+            _write_connection(own, connection, inner)
+            options = _options(kernel, folder, own)
+            options = replace(
+                options,
+                image=_image(kernel, daemon),
                 user=owners.container_user(),
-                environment=_environment(kernel),
-                folders={path: Path(path) for path in (str(folder), *kernel.folders)} | {INSIDE: own},
-                work=str(folder),
                 ports={} if shared else dict.fromkeys(PORTS.values(), 0),
-                network="none" if kernel.network == "none" else "",
                 memory=kernel.memory,
-                gpus=kernel.gpus == "all" or (kernel.gpus == "auto" and has_gpu()),
                 labels={LABEL_KERNEL: connection_file.stem, LABEL_SERVER: os.environ.get("JPY_PARENT_PID", "")},
                 removes_itself=True,
             )
             with said_without_gpus(daemon, options), Container(daemon, options) as container:
-                return _follow(container, relay, {c: f"{own}/s-{p}" for c, p in PORTS.items()} if shared else None)
+                return _follow(container, relay, _sockets(own) if shared else None)
+
+
+def _run_here(kernel: ImageKernel, connection: Mapping[str, Any], folder: Path) -> int:
+    """Runs a kernel without an engine. It listens at Unix sockets."""
+    image = LocalImage(Path(kernel.image), kernel.sandbox)
+    if not image.place.is_dir():
+        raise UsageError(
+            f"The files of the image {kernel.reference} are not in the store any more.",
+            f"Install the kernel again: jupyter condabuild kernel install --without-engine {kernel.reference}",
+        )
+    with Relay(addresses(connection)) as relay, _own_folder() as own:
+        _write_connection(own, connection, {"transport": "ipc", "ip": f"{INSIDE}/s"})
+        scratch = own / "scratch"
+        scratch.mkdir()
+        with image.run(_options(kernel, folder, own), scratch) as program:
+            program.start_as_kernel()
+            signal.signal(signal.SIGINT, lambda *_: program.interrupt())
+            relay.connect(_sockets(own))
+            return program.wait()
+
+
+def _options(kernel: ImageKernel, folder: Path, own: Path) -> ContainerOptions:
+    """Returns the options of any container of a kernel.
+
+    Args:
+        own: the folder with the connection file.
+    """
+    return ContainerOptions(
+        "",
+        command=("sh", "-c", _TIED, "sh", *_command(kernel)),
+        environment=_environment(kernel),
+        folders={path: Path(path) for path in (str(folder), *kernel.folders)} | {INSIDE: own},
+        work=str(folder),
+        network="none" if kernel.network == "none" else "",
+        gpus=kernel.gpus == "all" or (kernel.gpus == "auto" and has_gpu()),
+    )
+
+
+def _write_connection(own: Path, connection: Mapping[str, Any], inner: Mapping[str, str]) -> None:
+    ports = {f"{channel}_port": port for channel, port in PORTS.items()}
+    (own / "connection.json").write_text(json.dumps({**connection, **inner, **ports}))
+
+
+def _sockets(own: Path) -> dict[str, Address]:
+    return {channel: f"{own}/s-{port}" for channel, port in PORTS.items()}
 
 
 def _follow(container: Container, relay: Relay, sockets: Mapping[str, Address] | None) -> int:

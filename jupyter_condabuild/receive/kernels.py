@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,13 @@ from jupyter_condabuild.image.paths import PREFIX
 from jupyter_condabuild.oci.engine.containers import read_folder
 from jupyter_condabuild.oci.engine.daemon import Daemon
 from jupyter_condabuild.oci.location import ImageLocation
+from jupyter_condabuild.oci.tree.unpacked import Unpacked, read_below
 from jupyter_condabuild.receive import kernelspecs
 from jupyter_condabuild.receive.consent import Ask, consents
 from jupyter_condabuild.receive.inspection import Inspection, inspect
 from jupyter_condabuild.receive.kernelspecs import CONNECTION_FILE, ImageKernel, Installed
-from jupyter_condabuild.receive.local_engine import bring, local_engine, pinned_name
+from jupyter_condabuild.receive.local_engine import bring, engine_or_sandbox, pinned_name
+from jupyter_condabuild.receive.local_image import fetch
 from jupyter_condabuild.requests.job_context import JobContext, open_job
 from jupyter_condabuild.requests.receive import KernelInstallRequest, KernelListRequest, KernelRemoveRequest
 from jupyter_condabuild.text import clean, counted
@@ -106,12 +109,14 @@ def install(request: KernelInstallRequest, report: Report, ask: Ask) -> Kernels:
     for folder in request.folder:
         kernelspecs.refuse_hiding(Path(folder).resolve())
     with open_job(request, report) as job:
-        daemon = job.keep(local_engine(request, kernelspecs.kernels_folder(), ("jupyter", "kernel")))
+        where = engine_or_sandbox(request, kernelspecs.kernels_folder(), job)
+        if isinstance(where, str) and request.memory_bytes:
+            raise UsageError("Without an engine, nothing limits the memory of a kernel.", "Leave out --memory.")
         found = inspect(request, job)
         _refuse_without_kernel(found)
         if not consents(request, found, ask):
             raise UsageError("The kernel is not installed, because you do not want to run the image.")
-        return Kernels("Installed ", tuple(_install(request, found, daemon, job)))
+        return Kernels("Installed ", tuple(_install(request, found, where, job)))
 
 
 def show(request: KernelListRequest, report: Report) -> Kernels:
@@ -131,13 +136,22 @@ def remove(request: KernelRemoveRequest) -> Kernels:
         )
     for one in found:
         kernelspecs.remove(one)
-    news = f"The engine may keep the image: docker image rm {found[0].kernel.image[:19]}"
+    kernel = found[0].kernel
+    news = f"The engine may keep the image: docker image rm {kernel.image[:19]}"
+    if kernel.sandbox:
+        news = "The store keeps the image until it is pruned: jupyter condabuild prune"
     return Kernels("Removed ", tuple(Row(one, news) for one in found))
 
 
-def _install(request: KernelInstallRequest, found: Inspection, daemon: Daemon, job: JobContext) -> Iterator[Row]:
-    image = bring(found, daemon, job)
-    specs = _kernelspecs(daemon, image)
+def _install(request: KernelInstallRequest, found: Inspection, where: Daemon | str, job: JobContext) -> Iterator[Row]:
+    if isinstance(where, str):
+        place = fetch(found, where, job).place
+        identity, sandbox = str(place), where
+        specs = _kernelspecs(partial(read_below, Unpacked(place).root))
+    else:
+        image = bring(found, where, job)
+        identity, sandbox = where.image_id(image) or image, ""
+        specs = _kernelspecs(partial(read_folder, where, image))
     if not specs:
         raise _no_kernel(found)
     for name, files in specs.items():
@@ -146,7 +160,7 @@ def _install(request: KernelInstallRequest, found: Inspection, daemon: Daemon, j
             reference=str(found.location),
             digest=found.digest,
             pinned=pinned_name(found) if found.location.kind == "registry" else "",
-            image=daemon.image_id(image) or image,
+            image=identity,
             kernel=name,
             command=tuple(spec["argv"]),
             folders=tuple(str(Path(folder).resolve()) for folder in request.folder),
@@ -155,6 +169,7 @@ def _install(request: KernelInstallRequest, found: Inspection, daemon: Daemon, j
             network=request.network,
             memory=request.memory_bytes,
             docker_host=request.docker_host,
+            sandbox=sandbox,
         )
         icons = {icon: data for icon in ICONS if (data := files.get(icon, b"")).startswith(_PNG)}
         title = _title(found.location, str(spec.get("display_name", name)) if len(specs) > 1 else "")
@@ -178,11 +193,17 @@ def _no_kernel(found: Inspection) -> BadImage:
     )
 
 
-def _kernelspecs(daemon: Daemon, image: str) -> dict[str, dict[str, bytes]]:
-    """Returns the files of each valid kernelspec of an image, by name. Raises BadImage, EngineFault."""
+def _kernelspecs(read: Callable[[str, int], dict[str, bytes]]) -> dict[str, dict[str, bytes]]:
+    """Returns the files of each valid kernelspec of an image, by name.
+
+    Args:
+        read: returns the files of a folder by their paths below it, as `read_folder` does.
+
+    Raises BadImage, EngineFault.
+    """
     found: dict[str, dict[str, bytes]] = {}
     for folder in FOLDERS:
-        for path, data in read_folder(daemon, image, folder, MOST_BYTES).items():
+        for path, data in read(folder, MOST_BYTES).items():
             name, _, file = path.partition("/")
             found.setdefault(name, {})[file] = data
         if found := {name: files for name, files in found.items() if _is_kernelspec(files.get("kernel.json", b""))}:

@@ -42,7 +42,8 @@ class ImageKernel:
     """A kernel of an image, and how its containers are made.
 
     `reference` is the image as the user has named it, `digest` the digest of the manifest that the user has seen, and
-    `pinned` the name to pull it by; empty if it came from no registry. `image` is its id in the engine. `kernel` is the
+    `pinned` the name to pull it by; empty if it came from no registry. `image` is its id in the engine; without an
+    engine, the folder of the unpacked image, and `sandbox` the program that runs it (`local_image`). `kernel` is the
     name of the kernelspec inside the image, and `command` its program. `folders` are folders that a container sees at
     their own paths besides that of the notebook; `variables` the environment variables that are handed on. `gpus`,
     `network` and `memory` are as in `KernelInstallRequest`.
@@ -60,6 +61,7 @@ class ImageKernel:
     network: str = "bridge"
     memory: int = 0
     docker_host: str = ""
+    sandbox: str = ""
 
     @classmethod
     def parse(cls, value: Any) -> Self:
@@ -67,6 +69,7 @@ class ImageKernel:
         kinds = {"memory": int, "command": list, "folders": list, "variables": list}
         members = value if isinstance(value, Mapping) else {}
         known: dict[str, Any] = {item.name: members.get(item.name) for item in fields(cls)}
+        known["sandbox"] = members.get("sandbox", "")  # kernelspecs of earlier versions have none
         for name, found in known.items():
             words = found if isinstance(found, list) else [""]
             if type(found) is not kinds.get(name, str) or not all(isinstance(word, str) for word in words):

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,23 +11,21 @@ from urllib.parse import urlsplit
 
 from jupyter_condabuild.errors import EngineFault, EngineUnavailable, UsageError
 from jupyter_condabuild.events import Log, Progress
-from jupyter_condabuild.image.paths import ENTRYPOINT
 from jupyter_condabuild.oci.engine.containers import ContainerOptions
 from jupyter_condabuild.oci.engine.daemon import Daemon
 from jupyter_condabuild.oci.image import Reference
+from jupyter_condabuild.receive import apptainer
+from jupyter_condabuild.receive.local_image import sandbox
 from jupyter_condabuild.text import size_text
 
 if TYPE_CHECKING:  # a kernel starts faster without them
     from jupyter_condabuild.receive.inspection import Inspection
     from jupyter_condabuild.requests.job_context import JobContext
-    from jupyter_condabuild.requests.receive import InspectRequest
+    from jupyter_condabuild.requests.receive import InspectRequest, KernelInstallRequest, RunRequest
 
 
-def local_engine(request: InspectRequest, folder: Path, command: Sequence[str] = ()) -> Daemon:
+def local_engine(request: InspectRequest, folder: Path) -> Daemon:
     """Connects to an engine on this machine, which can give a folder of this machine to a container.
-
-    Args:
-        command: the program that the user wants to run; for the hint if no engine answers.
 
     Raises EngineUnavailable, UsageError.
     """
@@ -36,14 +33,10 @@ def local_engine(request: InspectRequest, folder: Path, command: Sequence[str] =
     try:
         daemon = Daemon.connect(request.docker_host or None)
     except EngineUnavailable as error:
-        apptainer = shutil.which("apptainer") or shutil.which("singularity")
-        if not apptainer or not request.reference or request.reference.kind != "registry":
-            raise
-        program = " ".join(command) or "sh"
         raise EngineUnavailable(
             error.message,
-            f"Without an engine, {Path(apptainer).name} can run the image: "
-            f"{Path(apptainer).name} exec docker://{request.reference} {ENTRYPOINT} {program}",
+            "Start Docker or Podman, or set DOCKER_HOST. Or add --without-engine: the image is unpacked and runs in a "
+            "sandbox. Or install its packages into a folder: jupyter condabuild recreate REFERENCE PREFIX",
         ) from None
     try:
         refuse_remote(daemon.where, folder)
@@ -51,6 +44,24 @@ def local_engine(request: InspectRequest, folder: Path, command: Sequence[str] =
         daemon.close()
         raise
     return daemon
+
+
+def engine_or_sandbox(request: RunRequest | KernelInstallRequest, folder: Path, job: JobContext) -> Daemon | str:
+    """Returns the engine of this machine, or the program that runs images without one (see `local_image.sandbox`).
+
+    Apptainer runs the image if no engine answers and the user has named none.
+
+    Raises EngineUnavailable, UsageError.
+    """
+    if request.without_engine:
+        return sandbox()
+    try:
+        return job.keep(local_engine(request, folder))
+    except EngineUnavailable:
+        if request.docker_host or os.environ.get("DOCKER_HOST") or not (program := apptainer.program()):
+            raise
+        job.report(Log(f"No engine answers, so {program} runs the image."))
+        return program
 
 
 def refuse_named(docker_host: str, folder: Path) -> None:

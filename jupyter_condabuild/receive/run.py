@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import os
 import secrets
+import socket
 import threading
 import time
 import urllib.request
 import webbrowser
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 
 from jupyter_condabuild.errors import EngineFault, UsageError
 from jupyter_condabuild.events import Log, Report, Warning
 from jupyter_condabuild.image.paths import WORK
 from jupyter_condabuild.oci.engine.containers import Container, ContainerOptions, remove_abandoned
-from jupyter_condabuild.oci.engine.daemon import Daemon
 from jupyter_condabuild.receive.attachment import attach, has_terminal
-from jupyter_condabuild.receive.consent import Ask, consents
+from jupyter_condabuild.receive.consent import Ask, SifFile, consents
 from jupyter_condabuild.receive.inspection import Inspection, inspect
-from jupyter_condabuild.receive.local_engine import bring, has_gpu, local_engine, said_without_gpus
+from jupyter_condabuild.receive.local_engine import bring, engine_or_sandbox, has_gpu, said_without_gpus
+from jupyter_condabuild.receive.local_image import BUBBLEWRAP, LocalImage, fetch, sandbox
+from jupyter_condabuild.receive.local_program import LocalProgram
 from jupyter_condabuild.requests.job_context import JobContext, open_job
 from jupyter_condabuild.requests.receive import RUNS_AT, RunRequest
 from jupyter_condabuild.system import owners
@@ -40,29 +45,64 @@ def run(request: RunRequest, report: Report, ask: Ask) -> int:
     Args:
         ask: asks the user about an image that nobody vouches for whom the user trusts.
 
-    Raises UsageError, BadReference, BadImage, RegistryError, EngineUnavailable, EngineFault.
+    Raises UsageError, BadReference, BadImage, RegistryError, EngineUnavailable, EngineFault, StoreError.
     """
+    location = request.reference
+    assert location
     if request.for_server:
         threading.Thread(target=end_after, args=(os.getppid(),), daemon=True).start()
     with open_job(request, report) as job:
-        daemon = job.keep(local_engine(request, request.folder, request.command))
+        if location.kind == "sif":
+            image = LocalImage(location.path.resolve(), sandbox(sif=True))
+            _consent(request, SifFile(location), ask)
+            return _run_here(request, image, (), job)
+        where = engine_or_sandbox(request, request.folder, job)
         found = inspect(request, job)
-        if not consents(request, found, ask):
-            raise UsageError("The image does not run, because you do not want to run it.")
-        remove_abandoned(daemon)
-        options = _options(request, found, bring(found, daemon, job))
-        with said_without_gpus(daemon, options):
-            return _run(request, options, daemon, job)
+        _consent(request, found, ask)
+        if isinstance(where, str):
+            if found.wants_gpu and request.gpus == "auto" and where == BUBBLEWRAP and has_gpu():
+                job.report(Log("The image is for NVIDIA GPUs, and runs on the processor: bubblewrap gives no GPUs."))
+            return _run_here(request, fetch(found, where, job), found.command, job, wants_gpu=found.wants_gpu)
+        remove_abandoned(where)
+        options = replace(_options(request, found.command, found.wants_gpu), image=bring(found, where, job))
+        with said_without_gpus(where, options), Container(where, options) as container:
+            return _run(request, options, container, partial(_address, container, options), job)
 
 
-def _options(request: RunRequest, found: Inspection, image: str) -> ContainerOptions:
+def _consent(request: RunRequest, found: Inspection | SifFile, ask: Ask) -> None:
+    if not consents(request, found, ask):
+        raise UsageError("The image does not run, because you do not want to run it.")
+
+
+def _run_here(
+    request: RunRequest, image: LocalImage, command: tuple[str, ...], job: JobContext, *, wants_gpu: bool = False
+) -> int:
+    """Runs a program without an engine. JupyterLab listens on 127.0.0.1 only: it has the network of this machine."""
+    if request.gpus == "all" and image.program == BUBBLEWRAP:
+        raise UsageError("A sandbox of bubblewrap has no GPUs.", "Use an engine or Apptainer, or --gpus none.")
+    options = replace(_options(request, command, wants_gpu), work=WORK)
+    if options.ports:
+        port = request.port or _free_port()
+        words = [word.replace("--ip=0.0.0.0", "--ip=127.0.0.1") for word in options.command or command]
+        here = (f"--port={port}", "--ServerApp.port_retries=0")
+        options = replace(options, command=(*words, *here), ports={JUPYTER_PORT: port})
+    with image.run(options, job.folder()) as program:
+        return _run(request, options, program, lambda: _lab(options.ports[JUPYTER_PORT], options), job)
+
+
+def _options(request: RunRequest, default: tuple[str, ...], wants_gpu: bool) -> ContainerOptions:
+    """Returns the options of a container.
+
+    Args:
+        default: the program that the image starts.
+    """
     user, environment, ports = owners.container_user(), {}, {}
     command = request.command
-    is_lab = not command and found.command[:2] == ("jupyter", "lab")
+    is_lab = not command and default[:2] == ("jupyter", "lab")
     if request.for_server and not is_lab:
         raise UsageError(
-            f"{found.location} does not start JupyterLab: its environment lacks the package jupyterlab.",
-            f"Run a program of it in a terminal: jupyter condabuild run {found.location} PROGRAM",
+            f"{request.reference} does not start JupyterLab: its environment lacks the package jupyterlab.",
+            f"Run a program of it in a terminal: jupyter condabuild run {request.reference} PROGRAM",
         )
     if is_lab:
         if request.network == "none":
@@ -70,47 +110,63 @@ def _options(request: RunRequest, found: Inspection, image: str) -> ContainerOpt
         environment = {"JUPYTER_TOKEN": secrets.token_hex(24)}
         ports = {JUPYTER_PORT: request.port}
         if user.startswith("0:"):  # the files of the folder are root's; JupyterLab refuses root without this option
-            command = (*found.command, "--allow-root")
+            command = (*default, "--allow-root")
     return ContainerOptions(
-        image,
+        "",
         command=command,
         user=user,
         environment=environment,
         folders={WORK: request.folder.resolve()},
         ports=ports,
         network="none" if request.network == "none" else "",
-        gpus=request.gpus == "all" or (request.gpus == "auto" and found.wants_gpu and has_gpu()),
+        gpus=request.gpus == "all" or (request.gpus == "auto" and wants_gpu and has_gpu()),
         terminal=not is_lab and has_terminal(),
     )
 
 
-def _run(request: RunRequest, options: ContainerOptions, daemon: Daemon, job: JobContext) -> int:
-    with Container(daemon, options) as container:
-        if not options.ports:
-            status = attach(container, terminal=options.terminal)
-            _explain(container, job.report)
-            return status
-        container.start()
-        address = _address(container, options)
-        _await(container, address)
-        job.report(Log(f"{RUNS_AT}{address}", "stdout"))
-        job.report(Log(f"It has the folder {options.folders[WORK]} as {WORK}. Ctrl-C ends it."))
-        if not request.no_browser:
-            webbrowser.open(address)
-        try:
-            status = container.wait()
-        except KeyboardInterrupt:
-            job.report(Log("JupyterLab ends. The container is removed."))
-            return 0
+def _run(
+    request: RunRequest,
+    options: ContainerOptions,
+    container: Container | LocalProgram,
+    address: Callable[[], str],
+    job: JobContext,
+) -> int:
+    if not options.ports:
+        if isinstance(container, LocalProgram):
+            return container.attached(terminal=options.terminal)
+        status = attach(container, terminal=options.terminal)
         _explain(container, job.report)
         return status
+    container.start()
+    where = address()
+    _await(container, where)
+    job.report(Log(f"{RUNS_AT}{where}", "stdout"))
+    job.report(Log(f"It has the folder {options.folders[WORK]} as {WORK}. Ctrl-C ends it."))
+    if not request.no_browser:
+        webbrowser.open(where)
+    try:
+        status = container.wait()
+    except KeyboardInterrupt:
+        job.report(Log("JupyterLab ends. The container is removed."))
+        return 0
+    _explain(container, job.report)
+    return status
 
 
 def _address(container: Container, options: ContainerOptions) -> str:
-    return f"http://127.0.0.1:{container.port(JUPYTER_PORT)}/lab?token={options.environment['JUPYTER_TOKEN']}"
+    return _lab(container.port(JUPYTER_PORT), options)
 
 
-def _await(container: Container, address: str) -> None:
+def _lab(port: int, options: ContainerOptions) -> str:
+    return f"http://127.0.0.1:{port}/lab?token={options.environment['JUPYTER_TOKEN']}"
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def _await(container: Container | LocalProgram, address: str) -> None:
     """Waits until JupyterLab answers. Raises EngineFault, with the last lines of its output, if it ends before."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # this machine is reached without a proxy
     until = time.monotonic() + START_SECONDS
@@ -128,7 +184,7 @@ def _await(container: Container, address: str) -> None:
     )
 
 
-def _explain(container: Container, report: Report) -> None:
+def _explain(container: Container | LocalProgram, report: Report) -> None:
     """Says why a program was killed, if that was for want of memory."""
     if container.state().killed_for_memory:
         report(

@@ -81,6 +81,15 @@ def network() -> Any:
     )
 
 
+def without_engine() -> Any:
+    """Returns the option `without_engine`: whether an image runs in a sandbox of this machine."""
+    return option(
+        False,
+        "use neither Docker nor Podman: unpack the image, and run it in a sandbox of bubblewrap or Apptainer",
+        "--without-engine",
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class RunRequest(InspectRequest):
     """An image, and the program that runs in a container of it.
@@ -107,6 +116,7 @@ class RunRequest(InspectRequest):
     port: int = option(0, "the port of JupyterLab on this machine (default: a free port)", "--port", metavar="N")
     gpus: str = gpus()
     network: str = network()
+    without_engine: bool = without_engine()
     no_browser: bool = option(False, "do not open a browser", "--no-browser")
     yes: bool = option(False, "run the image, whoever built it, without a question", "--yes")
     seen: str = seen()
@@ -148,6 +158,7 @@ class KernelInstallRequest(InspectRequest):
     )
     gpus: str = gpus()
     network: str = network()
+    without_engine: bool = without_engine()
     memory: str = option("", "the memory that a kernel may use, as 4g (default: no limit)", "--memory", metavar="SIZE")
     yes: bool = option(False, "install the kernel, whoever built the image, without a question", "--yes")
     seen: str = seen()
@@ -164,7 +175,11 @@ class KernelInstallRequest(InspectRequest):
                     f"{name!r} is not the name of a variable.",
                     "Write --env NAME. The value comes from the Jupyter server when the kernel starts.",
                 )
-        self.memory_bytes  # noqa: B018  raises UsageError
+        if self.memory_bytes and self.without_engine:
+            raise UsageError(
+                "Without an engine, nothing limits the memory of a kernel.",
+                "Leave out --memory. On a cluster, the scheduler limits the memory of the job.",
+            )
 
     @property
     def memory_bytes(self) -> int:

@@ -129,6 +129,16 @@ def end_after(parent: int) -> None:
     ask_to_end(os.getpid())
 
 
+def interrupt_below(pid: int) -> None:
+    """Sends SIGINT to all processes that a process has started, directly or not, and not to the process itself."""
+    import psutil
+
+    for process in _tree(pid):
+        with suppress(psutil.Error):
+            if process.pid != pid:
+                process.send_signal(signal.SIGINT)
+
+
 def memory_of_tree(pid: int) -> int:
     """Returns the resident memory, in bytes, of a process and of those that it has started, directly or not."""
     import psutil

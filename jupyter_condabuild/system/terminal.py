@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 CHUNK = 1 << 16
@@ -17,11 +17,19 @@ if sys.platform == "win32":
         """Raises OSError: a console of Windows gives lines."""
         raise OSError(errno.ENOTSUP, "A console of Windows gives lines")
 
+    def run(words: Sequence[str], environ: Mapping[str, str]) -> int:  # noqa: ARG001
+        """Raises OSError, as `pass_keys` does."""
+        raise OSError(errno.ENOTSUP, "A console of Windows gives lines")
+
 else:
+    import fcntl
+    import pty
     import select
     import signal
+    import struct
     import termios
     import tty
+    from contextlib import closing
 
     HAS_KEYS = True
     """Whether a terminal gives its keys one by one."""
@@ -58,3 +66,47 @@ else:
                     os.write(1, data)
                 else:
                     socket.sendall(data)
+
+    def run(words: Sequence[str], environ: Mapping[str, str]) -> int:
+        """Runs a command in a terminal of its own, with the keys of this one, and returns its exit status.
+
+        So the command cannot type into the terminal of this process.
+
+        Args:
+            environ: all variables of the command.
+        """
+        pid, descriptor = pty.fork()
+        if pid == 0:
+            try:
+                os.execve(words[0], list(words), dict(environ))  # noqa: S606
+            finally:
+                os._exit(127)
+        with closing(_Terminal(descriptor)) as terminal:
+            pass_keys(terminal, terminal.resize)
+        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        return status if status >= 0 else 128 - status
+
+    class _Terminal:
+        """The side of a terminal at which a user sits, with the methods of a socket that `pass_keys` needs."""
+
+        def __init__(self, descriptor: int) -> None:
+            self._descriptor = descriptor
+
+        def fileno(self) -> int:
+            return self._descriptor
+
+        def recv(self, size: int) -> bytes:
+            try:
+                return os.read(self._descriptor, size)
+            except OSError:  # the command has ended
+                return b""
+
+        def sendall(self, data: bytes) -> None:
+            while data:
+                data = data[os.write(self._descriptor, data) :]
+
+        def resize(self, lines: int, columns: int) -> None:
+            fcntl.ioctl(self._descriptor, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
+
+        def close(self) -> None:
+            os.close(self._descriptor)

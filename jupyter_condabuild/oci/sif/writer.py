@@ -1,7 +1,7 @@
 """Writes an image as a SIF: one file that Apptainer and Singularity run.
 
-The layers stream through `tree.merged` into a squashfs program; nothing is unpacked. Every file of the SIF has the time
-of the layers' own files, owners and modes are those of the image, and extended attributes are left out.
+The layers stream through `merged.merged` into a squashfs program; nothing is unpacked. Every file of the SIF has the
+time of the layers' own files, owners and modes are those of the image, and extended attributes are left out.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from jupyter_condabuild.oci.layer import EPOCH
 from jupyter_condabuild.oci.sif.container import DEFINITION, JSON, Document, architecture, head
 from jupyter_condabuild.oci.sif.scripts import FOLDER, documents, inspection, scripts
 from jupyter_condabuild.oci.sif.squashfs import squash
-from jupyter_condabuild.oci.sif.tree import Entry, merged
+from jupyter_condabuild.oci.tree.merged import Entry, merged
 
 CHUNK = 1 << 20
 _BLOCK = 512
@@ -50,7 +50,7 @@ def write(image: Image, reference: str, out: Path, progress: Progress = silent) 
         progress: called with the number of bytes of the layers read so far, and their total number.
 
     Raises:
-        BadImage, ContentMismatch: as `tree.merged` raises them; also if the configuration is not valid, or if the
+        BadImage, ContentMismatch: as `merged.merged` raises them; also if the configuration is not valid, or if the
             image is not for Linux.
         SquashfsUnavailable, SquashfsFailed: as `squashfs.squash` raises them.
         StoreError: the file cannot be written (DiskFull, StoreUnwritable), or its folder does not exist.

@@ -13,7 +13,7 @@ from jupyter_condabuild.errors import BadImage
 from jupyter_condabuild.oci import archive
 from jupyter_condabuild.oci.image import Image
 from jupyter_condabuild.oci.sif import writer
-from jupyter_condabuild.oci.sif.tree import MOST_NAME, merged
+from jupyter_condabuild.oci.tree.merged import MOST_NAME, merged
 from tests.oci.sif.sif_file import inodes, unpacked
 from tests.parts.small_image import Memory, image, run
 

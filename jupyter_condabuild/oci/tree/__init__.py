@@ -1,0 +1,1 @@
+"""The files of an image: its layers merged, as a stream or in a folder."""
