@@ -33,6 +33,8 @@ COMMANDS = (
     "verify",
     "inspect",
     "run",
+    "recreate",
+    "sif",
     "kernel",
     "licenses",
     "who-has",

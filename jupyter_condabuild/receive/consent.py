@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from jupyter_condabuild.errors import UsageError
 from jupyter_condabuild.oci.location import ImageLocation
 from jupyter_condabuild.receive.inspection import Inspection
-from jupyter_condabuild.requests.receive import KernelInstallRequest, RunRequest
+from jupyter_condabuild.requests.receive import KernelInstallRequest, RecreateRequest, RunRequest
 from jupyter_condabuild.text import size_text
 
 
@@ -30,7 +30,9 @@ Ask = Callable[[Inspection | SifFile], bool]
 """A function that shows an image to the user, and returns whether the user wants to run it."""
 
 
-def consents(request: RunRequest | KernelInstallRequest, found: Inspection | SifFile, ask: Ask) -> bool:
+def consents(
+    request: RunRequest | KernelInstallRequest | RecreateRequest, found: Inspection | SifFile, ask: Ask
+) -> bool:
     """Whether the user wants to run an image: asks, unless the request says so or somebody trusted vouches for it.
 
     Raises UsageError if the request has the digest of another image, which the user has seen.

@@ -1,4 +1,4 @@
-"""The requests of the commands that use an image: inspect, run and kernel."""
+"""The requests of the commands that use an image: inspect, run, recreate, sif, kernel."""
 
 from __future__ import annotations
 
@@ -134,6 +134,48 @@ class RunRequest(InspectRequest):
             )
         if not self.folder.is_dir():
             raise UsageError(f"There is no folder {self.folder}.", "Name a folder with --folder.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecreateRequest(InspectRequest):
+    """An image, and the folder for an environment of its packages.
+
+    `target` is the new prefix. `yes` and `seen` are as in `RunRequest`.
+    """
+
+    label: ClassVar[str] = "The recreate request"
+
+    target: Path | None = option(None, "the folder of the new environment", metavar="PREFIX")
+    yes: bool = option(False, "install the packages, whoever built the image, without a question", "--yes")
+    seen: str = seen()
+
+    def __post_init__(self) -> None:
+        """Raises UsageError if there is no image, or no folder that is empty or new."""
+        super().__post_init__()
+        if not self.target:
+            raise UsageError("No folder for the environment is given.", "jupyter condabuild recreate REFERENCE PREFIX")
+        if " " in str(self.target.absolute()):
+            raise UsageError(
+                f"{str(self.target)!r} has a space in its path, with which scripts of an environment do not run.",
+                "Give a path without a space.",
+            )
+        if self.target.is_file() or (self.target.is_dir() and any(self.target.iterdir())):
+            raise UsageError(f"{self.target} is there already.", "Give the path of a new folder.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SifRequest(InspectRequest):
+    """An image that is written to a SIF: the file `output`."""
+
+    label: ClassVar[str] = "The sif request"
+
+    output: Path | None = option(None, "the file to write, such as env.sif", "-o", "--output", metavar="FILE")
+
+    def __post_init__(self) -> None:
+        """Raises UsageError if there is no image, or no file."""
+        super().__post_init__()
+        if not self.output:
+            raise UsageError("No file for the SIF is given.", "jupyter condabuild sif REFERENCE -o env.sif")
 
 
 @dataclass(frozen=True, kw_only=True)

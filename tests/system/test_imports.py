@@ -11,8 +11,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "jupyter_condabuild"
-MAY_NAME_PROC = {"receive/kernelspecs.py", "requests/outside.py"}
-"""They refuse to copy or mount folders of the system, and open nothing there."""
+MAY_NAME_PROC = {"receive/bubblewrap.py", "receive/kernelspecs.py", "requests/outside.py"}
+"""They refuse to copy or mount folders of the system, or name the one of a sandbox, and open nothing there."""
 
 
 def proc_paths(source: str) -> list[str]:

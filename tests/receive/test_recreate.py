@@ -1,0 +1,133 @@
+"""jupyter condabuild recreate: the packages of an image, and what pip and the user have added, in a new environment."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import uuid
+from pathlib import Path
+
+import pytest
+
+from jupyter_condabuild.errors import BadImage
+from jupyter_condabuild.receive import recreate
+from tests.oci.tree.test_merged import layer
+from tests.parts.builds import Workshop
+from tests.parts.channel import prefix as prefixes
+from tests.parts.command_line import CommandLine
+from tests.parts.small_image import image
+
+SPECS = ("python", "tqdm", "pip", "greet", "textprefix", "changing=1.0")
+
+
+@pytest.fixture(scope="module")
+def environment(
+    tmp_path_factory: pytest.TempPathFactory, channel_url: str, package_cache: Path, pip_wheel: Path
+) -> Path:
+    """An environment with a package of pip, a changed module, a file and links of the user."""
+    made = prefixes.create(tmp_path_factory.mktemp("recreate") / "env", list(SPECS), channel_url, package_cache)
+    python = made / "bin/python"
+    words = ("-m", "pip", "install", "-q", "--no-index", "--no-deps", "--no-compile", str(pip_wheel))
+    subprocess.run([python, *words], check=True)
+    [tqdm] = made.glob("lib/python3.*/site-packages/tqdm/__init__.py")
+    text = tqdm.read_text()
+    tqdm.unlink()  # a hard link of the package cache
+    tqdm.write_text(f"{text}\nCHANGED = 1\n")
+    (made / "share").mkdir(exist_ok=True)
+    (made / "share/mine.txt").write_text(f"{made}/share\n")
+    (made / "share/link").symlink_to(made / "share/mine.txt")
+    return made
+
+
+@pytest.fixture(scope="module")
+def saved(environment: Path, session_workshop: Workshop) -> Path:
+    """An archive with the image of the environment."""
+    name = f"recreate-{uuid.uuid4().hex}"
+    session_workshop.image(environment, name)
+    return session_workshop.folder / f"{name}.tar"
+
+
+def tree(prefix: Path) -> dict[str, str]:
+    """Returns the files of an environment, with PREFIX for its path; without bytecode, records and caches."""
+    found = {}
+    for path in sorted(prefix.rglob("*")):
+        name = str(path.relative_to(prefix))
+        if (path.is_dir() and not path.is_symlink()) or "__pycache__" in name or name.startswith("conda-meta/"):
+            continue
+        data = os.readlink(path).encode() if path.is_symlink() else path.read_bytes()
+        data = data.replace(os.fsencode(prefix), b"PREFIX") if b"\0" not in data else data.replace(b"\0", b"")
+        data = data.replace(os.fsencode(prefix), b"PREFIX")
+        found[name] = f"{hashlib.sha256(data).hexdigest()} {path.lstat().st_mode & 0o100}"
+    return found
+
+
+def test_the_environment_is_that_of_the_image(environment: Path, saved: Path, tmp_path: Path) -> None:
+    """Packages, pip's packages, changes and own files are there, with the new prefix in them; and its programs run."""
+    command = CommandLine(tmp_path)
+    archived = f"oci-archive:{saved}"
+    new = tmp_path / "new" / "analysis"
+    refused = command("recreate", archived, new)
+    assert (refused.status, "Unsigned" in refused.err, new.exists()) == (2, True, False)
+    done = command("recreate", "--yes", archived, new, "--json")
+    assert done.status == 0, done.err
+    assert (done.json["pip_packages"], done.json["prefix"]) == (1, str(new))
+    expected, found = tree(environment), tree(new)
+    different = {name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name)}
+    assert {name for name in different if not name.endswith(("RECORD", "direct_url.json", "CACHEDIR.TAG"))} == set()
+    code = "import sys, tqdm, humanize; print(sys.prefix, tqdm.CHANGED)"
+    ran = subprocess.run([new / "bin/python", "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout == f"{new} 1\n"
+    records = {path.name: json.loads(path.read_text()) for path in (new / "conda-meta").glob("*.json")}
+    for path in (environment / "conda-meta").glob("*.json"):
+        before = json.loads(path.read_text())
+        after = records.pop(path.name)
+        assert {name: after[name] for name in ("name", "url", "sha256")} == {
+            name: before[name] for name in ("name", "url", "sha256")
+        }
+    assert records == {}
+    assert (new / "conda-meta/history").exists()
+    for bad in (new, tmp_path / "a b"):
+        assert command("recreate", "--yes", archived, bad).status == 2
+    assert sorted(path.name for path in new.parent.iterdir()) == ["analysis"]
+
+
+def test_an_environment_for_another_platform_is_refused_with_the_next_step(
+    saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error names both platforms, and how a container runs the image. Nothing is made."""
+    monkeypatch.setattr(recreate, "linux_platform", lambda: "linux-aarch64")
+    request = recreate.RecreateRequest.parse(
+        {
+            "reference": f"oci-archive:{saved}",
+            "target": str(tmp_path / "new"),
+            "yes": True,
+            "store_dir": str(tmp_path / "store"),
+        }
+    )
+    with pytest.raises(BadImage, match="for linux-64, and this machine is linux-aarch64") as raised:
+        recreate.run(request, lambda event: None, lambda found: True)
+    assert "jupyter condabuild run" in raised.value.hint
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        (("opt/env/../../etc/x", b"1"), "leads out"),
+        (("opt/env/b", "-> ../../outside"), "its target is outside"),
+        (("opt/env/link/x", b"1"), "behind a link"),
+        (("opt/env/b", "= opt/env/a"), "as a hard link"),
+    ],
+)
+def test_the_layers_of_a_stranger_write_into_the_prefix_alone(
+    entry: tuple[str, str | bytes], message: str, tmp_path: Path
+) -> None:
+    """A path or a link that leads out of the prefix is refused, also through a link that a package has brought."""
+    part = tmp_path / "part"
+    part.mkdir()
+    (part / "link").symlink_to(tmp_path)
+    with pytest.raises(BadImage, match=message):
+        recreate._add_own(image([layer(("opt/env/a", b"1"), entry)]), part, tmp_path / "prefix")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["part"]
