@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -230,8 +230,26 @@ def _plan(request: PlanRequest, report: Report, of_several: Collection[str] = ()
             paths = package_paths(packages, inputs.sources, inputs.lockfile.site_packages)
             report_link_scripts(paths, (), report, installer=installer, strict=False)
         if request.engine == "docker":
-            return preview(request, inputs, job)
+            return preview_docker(inputs, request, job)
         return preview_layers(inputs, request, job, of_several)
+
+
+def preview_docker(inputs: Inputs, request: PlanRequest, job: JobContext) -> DockerPreview:
+    """Returns the steps and the estimated bytes of a build with the docker engine. Raises the errors of `preview`."""
+    threads = ThreadPoolExecutor(1, thread_name_prefix="base")
+    try:
+        base = _in_time(threads.submit(_base, request, inputs, job), request)
+    finally:
+        threads.shutdown(wait=False, cancel_futures=True)
+    return preview(request, inputs, base, Rates.read(job.store).ratio, job)
+
+
+def _in_time(asked: Future[Base | None], request: PlanRequest) -> Base | None:
+    """Returns the base; None if it does not answer in time."""
+    try:
+        return asked.result(INDEX_SECONDS if request.base.kind == "debian-packages" else BASE_SECONDS)
+    except TimeoutError:
+        return None
 
 
 def preview_layers(
@@ -246,10 +264,7 @@ def preview_layers(
     try:
         asked = threads.submit(_base, request, inputs, job)
         destination = open_destination(request, job)
-        try:
-            base = asked.result(INDEX_SECONDS if request.base.kind == "debian-packages" else BASE_SECONDS)
-        except TimeoutError:
-            base = None
+        base = _in_time(asked, request)
         rates = Rates.read(job.store)
         found = forecast(inputs, request, destination, base, rates.ratio, job)
     finally:

@@ -13,12 +13,12 @@ from typing import Any
 from jupyter_condabuild.conda.formats import dump
 from jupyter_condabuild.conda.prefix.fingerprint import installation_stamp
 from jupyter_condabuild.distribution.layer_index import current_digest
-from jupyter_condabuild.engines.docker.preview import DockerPreview, preview
+from jupyter_condabuild.engines.docker.preview import DockerPreview
 from jupyter_condabuild.errors import RegistryError
 from jupyter_condabuild.events import Report
 from jupyter_condabuild.image.platforms import check_names
 from jupyter_condabuild.jobs.choices import choices
-from jupyter_condabuild.jobs.plan import preview_layers
+from jupyter_condabuild.jobs.plan import preview_docker, preview_layers
 from jupyter_condabuild.planning.default_platforms import for_default_platforms
 from jupyter_condabuild.planning.identity import identity
 from jupyter_condabuild.planning.inputs import Inputs, read_inputs
@@ -43,7 +43,7 @@ def run(request: PlanRequest, report: Report) -> dict[str, Any]:
         there = [read_inputs(replace(part, strict=False), job) for part in others]
         processors = {found.architecture for found in (inputs, *there)}
         if request.engine == "docker":
-            plan = _steps(preview(request, inputs, job))
+            plan = _steps(preview_docker(inputs, request, job))
         else:
             plan = _layers(inputs, request, job, processors)
         current = "" if plan["unavailable"] else current_digest(request.reference, job) or ""
@@ -126,16 +126,16 @@ def _steps(steps: DockerPreview) -> dict[str, Any]:
         "summary": steps.sentence,
         "packages": packages,
         "packages_changed": packages,
-        "bytes_total": 0,
-        "bytes_to_push": 0,
-        "base_known": False,
+        "bytes_total": steps.forecast.size,
+        "bytes_to_push": steps.bytes_to_push,
+        "base_known": steps.forecast.base_known,
         "bytes_to_fetch": 0,
         "seconds": None,
         "unmeasured": [],
         "layers_reused": 0,
-        "compared": False,
+        "compared": steps.compared,
         "unavailable": None,
-        "layers": [],
+        "layers": steps.summary()["layers"],
         "steps": list(steps.steps),
         "caches": list(steps.caches),
         "signature": "",

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from jupyter_condabuild.events import Event, Phase
+from jupyter_condabuild.events import Event, Phase, Warning
+from jupyter_condabuild.jobs import rebase
 from jupyter_condabuild.oci.image import OCI_CONFIG, Descriptor, Digest, Manifest
+from jupyter_condabuild.requests.others import RebaseRequest
 from tests.parts.builds import Workshop, explicit, install, small_channel
 from tests.parts.channel.package import File, Metadata
+from tests.parts.channel.two_platforms import BOTH, two_platform_lock
+from tests.parts.jobs import request
 from tests.parts.registry.faults import FakeRegistry
+from tests.parts.registry.pushing import connect, push_image
+from tests.parts.small_image import two_platforms
 from tests.trust.test_signatures import allow, make_key
 
 THEIRS = Manifest.make(Descriptor(OCI_CONFIG, Digest.of(b"{}"), 2), [])
@@ -76,3 +83,41 @@ def test_the_warning_says_who_made_the_other_image(
     claimed = warned(lambda: (labelled.media_type, labelled.raw))
     assert "made by Ada and made at 2026-11-30T12:00:00Z, which nobody has verified." in claimed
     assert "Who made it is not known." in warned(lambda: (THEIRS.media_type, THEIRS.raw))
+
+
+def moving(name: str, events: list[Event]) -> Callable[[Event], None]:
+    """Returns a function that records events, and that moves a tag when the first image is pushed."""
+    host, _, rest = name.partition("/")
+    repository, _, tag = rest.partition(":")
+
+    def report(event: Event) -> None:
+        if event == Phase("push", "started") and event not in events:
+            with connect(host) as registry:
+                push_image(registry.repository(repository), tag)
+        events.append(event)
+
+    return report
+
+
+def test_a_tag_that_moves_during_a_job_is_reported_for_several_platforms_and_by_a_rebase(
+    tmp_path: Path, registry: str
+) -> None:
+    """The image of somebody else is replaced: the warning has its digest. A job that nobody disturbs has no warning."""
+    workshop = Workshop(tmp_path, two_platforms(tmp_path / "base.tar", b"1\n"))
+    newer = two_platforms(tmp_path / "newer.tar", b"2\n")
+    lockfile = two_platform_lock(tmp_path)
+    name = f"{registry}/moved/{uuid.uuid4().hex}"
+    workshop.build(lockfile, moving(f"{name}:v1", []), platforms=BOTH, reference=f"{name}:v1", push=True)
+    assert "sha256:" in workshop.warnings["tag-moved"]
+    workshop.build(lockfile, platforms=("linux-64",), reference=f"{name}:one", push=True)
+    assert "tag-moved" not in workshop.warnings
+    for source in ("v1", "one"):
+        events: list[Event] = []
+        asked = request(
+            RebaseRequest, store_dir=workshop.store, reference=f"{name}:{source}", base=newer, target=f"{name}:v2"
+        )
+        rebase.run(asked, moving(f"{name}:v2", events))
+        assert [event.code for event in events if isinstance(event, Warning)] == ["tag-moved"], source
+        events = []
+        rebase.run(asked, events.append)
+        assert "tag-moved" not in [event.code for event in events if isinstance(event, Warning)]

@@ -20,6 +20,7 @@ from jupyter_condabuild.conda.formats import dump
 from jupyter_condabuild.conda.locking import lock
 from jupyter_condabuild.conda.packages import PipPackage
 from jupyter_condabuild.conda.prefix.snapshot import snapshot
+from jupyter_condabuild.engines.docker.preview import DockerPreview
 from jupyter_condabuild.errors import (
     EngineFault,
     EngineUnavailable,
@@ -29,6 +30,7 @@ from jupyter_condabuild.errors import (
     SigningFailed,
 )
 from jupyter_condabuild.events import Event, Log, Phase, Progress
+from jupyter_condabuild.jobs import plan
 from jupyter_condabuild.oci.engine import builder
 from jupyter_condabuild.oci.engine.daemon import Daemon
 from jupyter_condabuild.oci.image import Digest
@@ -43,6 +45,7 @@ from tests.parts.channel.channel import Channel, serve
 from tests.parts.channel.package import File, Metadata
 from tests.parts.engines import DockerWorkshop, steps, unexpected
 from tests.parts.image_tree import SavedImage
+from tests.parts.jobs import plan_request, silent
 from tests.parts.own_engines import OwnEngine
 from tests.parts.registry.pushing import connect, push_image
 from tests.trust.test_signatures import allow, make_key
@@ -176,7 +179,7 @@ def test_an_empty_engine_gets_the_environment_from_the_registry(
 def test_the_result_of_a_push_matches_the_registry(
     docker_workshop: DockerWorkshop, rattler_prefix: Path, registry: str, tmp_path: Path
 ) -> None:
-    """The digest, size and number of bytes in the result are those of the registry.
+    """The digest, size and number of bytes in the result are those of the registry, and near those of the plan.
 
     An image that somebody pushed meanwhile is replaced, and reported.
     """
@@ -189,12 +192,22 @@ def test_the_result_of_a_push_matches_the_registry(
             with connect(registry) as connected:
                 push_image(connected.repository(name.partition("/")[2].removesuffix(":v1")), "v1")
 
+    given = {
+        "prefix": rattler_prefix,
+        "engine": "docker",
+        "base": docker_workshop.base,
+        "store_dir": tmp_path / "store",
+    }
+    said = plan.run(plan_request(**given, reference=name, include=str(tmp_path / "work")), silent)
+    assert isinstance(said, DockerPreview)
     docker_workshop.build(rattler_prefix, report, reference=name, push=True, include=str(tmp_path / "work"))
     assert "Who made it is not known." in docker_workshop.warnings["tag-moved"]
     finished = docker_workshop.finished
     inspect = ["skopeo", "inspect", "--raw", "--tls-verify=false", f"docker://{name.removesuffix(':v1')}"]
     found = subprocess.run([*inspect[:-1], f"{inspect[-1]}@{finished.digest}"], check=True, capture_output=True)
     manifest = json.loads(found.stdout)
+    assert said.forecast.size == pytest.approx(finished.size, rel=0.1)
+    assert said.bytes_to_push >= finished.bytes_pushed * 0.9
     assert finished.size == manifest["config"]["size"] + sum(layer["size"] for layer in manifest["layers"])
     assert [event for event in docker_workshop.events if isinstance(event, Progress) and event.subject == "build"]
     with connect(registry) as connected:

@@ -70,7 +70,7 @@ def test_the_caches_are_the_trusted_images_that_exist(
 
 
 def test_the_plan_says_that_the_engine_decides(tmp_path: Path, rattler_prefix: Path) -> None:
-    """The plan promises neither layers nor bytes. It is the same without an engine."""
+    """The bytes of the plan are an estimate, and it says so. It is the same without an engine."""
     run = CommandLine(tmp_path)
     arguments = ("plan", rattler_prefix, "--engine", "docker", "--installer", "conda", "--base", "debian:12")
     done = run(*arguments, environ={"DOCKER_HOST": "unix:///nobody/home.sock"})
@@ -78,8 +78,10 @@ def test_the_plan_says_that_the_engine_decides(tmp_path: Path, rattler_prefix: P
     assert "FROM debian:12" in done.out
     assert "conda create" in done.out
     assert "finds out during the build" in done.out
-    assert "to push;" not in done.out
+    assert "An estimate from the sizes of the files: the image has about" in done.out
+    assert "are pushed" not in done.out  # there is no destination
     found = run(*arguments, "--json").json
-    assert (found["engine"], "layers" in found) == ("docker", False)
+    assert (found["engine"], found["bytes_to_push"]) == ("docker", 0)
+    assert found["bytes_total"] == sum(layer["size"] for layer in found["layers"]) > 1_000_000
     assert found["steps"]
     assert run("plan", rattler_prefix, "--json").json["engine"] == "layers"

@@ -6,7 +6,6 @@ import json
 import os
 import shlex
 import uuid
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ import pytest
 
 from jupyter_condabuild.distribution.run_commands import share_commands
 from jupyter_condabuild.errors import BadImage, BaseUnavailable, NotCompatible, UsageError
-from jupyter_condabuild.events import Event, Finished, Log, Phase, Progress, Warning
+from jupyter_condabuild.events import Event, Finished, Log, Progress
 from jupyter_condabuild.jobs import diff, licenses, nightly_base, rebase, replacement
 from jupyter_condabuild.oci.image import Descriptor, Manifest
 from jupyter_condabuild.oci.index import Index
@@ -31,7 +30,7 @@ from tests.parts.channel.package import File, Metadata
 from tests.parts.channel.two_platforms import BOTH, PACKAGES, two_platform_lock
 from tests.parts.command_line import CommandLine
 from tests.parts.jobs import build_request, request, silent, verified
-from tests.parts.registry.pushing import connect, push_image
+from tests.parts.registry.pushing import connect
 from tests.parts.registry.reading import document
 from tests.parts.small_image import two_platforms
 
@@ -46,39 +45,6 @@ def lockfile(tmp_path: Path) -> Path:
 def workshop(tmp_path: Path) -> Workshop:
     """An empty store, and a base for two processors."""
     return Workshop(tmp_path, two_platforms(tmp_path / "base.tar", b"1\n"))
-
-
-def moving(name: str, events: list[Event]) -> Callable[[Event], None]:
-    """Returns a function that records events, and that moves a tag when the first image is pushed."""
-    host, _, rest = name.partition("/")
-    repository, _, tag = rest.partition(":")
-
-    def report(event: Event) -> None:
-        if event == Phase("push", "started") and event not in events:
-            with connect(host) as registry:
-                push_image(registry.repository(repository), tag)
-        events.append(event)
-
-    return report
-
-
-def test_a_tag_that_moves_during_a_job_is_reported_for_several_platforms_and_by_a_rebase(
-    workshop: Workshop, lockfile: Path, name: str, newer: str
-) -> None:
-    """The image of somebody else is replaced: the warning has its digest. A job that nobody disturbs has no warning."""
-    workshop.build(lockfile, moving(f"{name}:v1", []), platforms=BOTH, reference=f"{name}:v1", push=True)
-    assert "sha256:" in workshop.warnings["tag-moved"]
-    workshop.build(lockfile, platforms=("linux-64",), reference=f"{name}:one", push=True)
-    assert "tag-moved" not in workshop.warnings
-    for source in ("v1", "one"):
-        events: list[Event] = []
-        asked = request(
-            RebaseRequest, store_dir=workshop.store, reference=f"{name}:{source}", base=newer, target=f"{name}:v2"
-        )
-        rebase.run(asked, moving(f"{name}:v2", events))
-        assert [event.code for event in events if isinstance(event, Warning)] == ["tag-moved"], source
-        _, events = rebased(workshop, reference=f"{name}:{source}", base=newer, target=f"{name}:v2")
-        assert "tag-moved" not in [event.code for event in events if isinstance(event, Warning)]
 
 
 @pytest.fixture

@@ -13,7 +13,6 @@ from typing import Any
 import docker
 import pytest
 
-from jupyter_condabuild.engines.docker.preview import DockerPreview
 from jupyter_condabuild.engines.layers import sampling
 from jupyter_condabuild.engines.layers.sampling import SampledFile, compressed_size
 from jupyter_condabuild.jobs import plan
@@ -336,15 +335,6 @@ def test_a_lock_file_has_estimates_from_its_archives(
     said = world.plan(lockfile, reference=reference)
     sent = workshop.build(lockfile, reference=reference, push=True).event.bytes_pushed
     assert said.bytes_to_push == pytest.approx(sent, rel=0.1)
-
-
-def test_the_docker_engine_promises_no_bytes(world: World, base_reference: str) -> None:
-    """Only the engine knows what it has, and only during the build: the plan says that and gives no number."""
-    given = {"prefix": world.prefix, "engine": "docker", "base": base_reference, "store_dir": world.workshop.store}
-    made = plan.run(plan_request(**given, reference=world.reference), silent)
-    assert isinstance(made, DockerPreview)
-    assert "bytes_to_push" not in made.summary()
-    assert "finds out during the build" in made.sentence
 
 
 def test_a_base_that_does_not_answer_is_said(world: World) -> None:

@@ -162,7 +162,7 @@ def forecast(
             places = index.repositories_with(digest)
             blob = replace(blob, size=claims[0].descriptor.size, digest=digest, candidates=places)
         else:
-            blob = replace(blob, size=_package_bytes(package_layer, inputs.environment, level, ratio))
+            blob = replace(blob, size=package_bytes(package_layer, inputs.environment, level, ratio))
         above.append((blob, _UNKNOWN))
     own = (overlay_content(request, inputs, inputs.unlockable), workspace_content(request, inputs))
     above += [_own(content, level, job) for content in own if content]
@@ -227,7 +227,7 @@ def _parts(blobs: Sequence[_Blob], destination: Destination, job: JobContext) ->
         yield from threads.map(lambda blob: _part(blob, repository, destination, job), blobs)
 
 
-def _has(repository: Repository, digest: Digest) -> bool:
+def has(repository: Repository, digest: Digest) -> bool:
     """Returns whether a repository has a blob. Some registries deny reading a repository that does not exist yet."""
     try:
         return repository.has(digest)
@@ -238,7 +238,7 @@ def _has(repository: Repository, digest: Digest) -> bool:
 def _part(blob: _Blob, repository: Repository, destination: Destination, job: JobContext) -> Part:
     state: State = "built" if blob.built else "there"
     made = Part(blob.kind, blob.title, blob.size, state, "", blob.key, blob.packages)
-    if blob.digest and (blob.digest in destination.index.present or _has(repository, blob.digest)):
+    if blob.digest and (blob.digest in destination.index.present or has(repository, blob.digest)):
         return made
     origins = (blob.origin,) if blob.origin else ()
     near = {place.name: place for place in (*origins, *blob.candidates) if place.host == repository.host}
@@ -247,7 +247,7 @@ def _part(blob: _Blob, repository: Repository, destination: Destination, job: Jo
         near |= {name: job.repository(Reference(repository.host, name)) for name in names}
     near.pop(repository.name, None)
     for name, place in list(near.items())[:MOST_MOUNTS]:
-        if blob.digest and _has(place, blob.digest):
+        if blob.digest and has(place, blob.digest):
             return made if blob.built else replace(made, state="mounted", source=name)
     if blob.built:
         return replace(made, state="built and uploaded")
@@ -257,7 +257,7 @@ def _part(blob: _Blob, repository: Repository, destination: Destination, job: Jo
     return replace(made, state="uploaded")
 
 
-def _package_bytes(layer: PlannedLayer, environment: Environment | None, level: int, ratio: float) -> int:
+def package_bytes(layer: PlannedLayer, environment: Environment | None, level: int, ratio: float) -> int:
     """Returns the estimated size of a package layer in bytes, from the files that the environment has of its packages.
 
     Args:

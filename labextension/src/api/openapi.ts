@@ -776,8 +776,9 @@ export interface components {
         };
         /**
          * @description With the layers engine: every blob of the image, the lowest first: the layers of the base image, of our programs, of packages, of files that no
-         *     package brings and of the workspace, and the configuration. With the docker engine: the steps, and the images whose cached steps may be used.
-         *     The engine finds cached steps only while it builds. So there are no layers, the plan is not compared, and numbers of bytes are 0.
+         *     package brings and of the workspace, and the configuration. With the docker engine: the steps, the images whose cached steps may be used, and an
+         *     estimate of the bytes if the engine can reuse no step: the layers of the base image, one for all packages, and those of files. The engine
+         *     finds cached steps only while it builds.
          */
         Plan: {
             engine: components["schemas"]["Engine"];

@@ -38,7 +38,12 @@ export function Plan(props: { state: PanelState }): JSX.Element | null {
   };
   const cost =
     plan.engine === 'docker'
-      ? [plan.caches.length > 0 && trans.__('steps may come from %1', plan.caches.join(', '))]
+      ? [
+          compared ? trans.__('at most about %1 to push', sizeText(bytes)) : trans.__('about %1', sizeText(bytes)),
+          trans.__('an estimate: the engine finds out during the build what it can reuse'),
+          plan.caches.length > 0 && trans.__('steps may come from %1', plan.caches.join(', ')),
+          !plan.base_known && trans.__('the base image is not counted: it does not answer')
+        ]
       : [
           pushes && !silent ? trans.__('%1 to push', sizeText(bytes)) : trans.__('about %1', sizeText(bytes)),
           plan.bytes_to_fetch > 0 && trans.__('%1 of packages to download', sizeText(plan.bytes_to_fetch)),

@@ -23,7 +23,9 @@ export function Running(props: { build: Build; state: PanelState }): JSX.Element
   const progress = progressOf(state, build.id);
   const connection = connectionOf(state, build.id);
   const done = whole(progress);
-  const planned = state.snapshot?.prefix === build.request.prefix ? state.snapshot.plan.layers : [];
+  const plan = state.snapshot?.prefix === build.request.prefix ? state.snapshot.plan : null;
+  // The docker engine reports no layers, so that a planned one would wait for ever.
+  const planned = plan?.engine === 'layers' ? plan.layers : [];
   const map = tiles(planned, progress);
   const verifies = build.command === 'verify';
   const cancelWord = verifies ? trans.__('Cancel verification') : trans.__('Cancel build');
