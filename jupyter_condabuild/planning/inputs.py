@@ -17,6 +17,7 @@ from jupyter_condabuild.conda.locking import lock, pip_package, without_editable
 from jupyter_condabuild.conda.login_stores import read_logins
 from jupyter_condabuild.conda.package_cache import PackageCaches, default_folders
 from jupyter_condabuild.conda.package_sources import PackageSources
+from jupyter_condabuild.conda.platforms import linux_platform
 from jupyter_condabuild.conda.prefix.drift import Drift, drift
 from jupyter_condabuild.conda.prefix.drift_report import untracked_warnings
 from jupyter_condabuild.conda.prefix.environment import Environment
@@ -166,9 +167,7 @@ def read_inputs(
             translated = translation.translate_lockfile(request, lockfile, job)
         lockfile, urls = translated.other.lockfile, {}
     if lockfile.platform not in PLATFORMS:
-        raise PlatformNeeded(
-            f"The environment is for {lockfile.platform}; container images need {' or '.join(PLATFORMS)}."
-        )
+        raise _platform_needed(lockfile.platform, request, job, of_base=of_base)
     with job.phase("lock"):
         logins = read_logins()
         if environment is None:
@@ -285,6 +284,22 @@ def read_lockfile(
 
 def _categories(names: Sequence[str]) -> str:
     return f"the {agreeing(names, 'category', 'categories')} {listed(names)}"
+
+
+def _platform_needed(own: str, request: PlanRequest, job: JobContext, *, of_base: bool) -> PlatformNeeded:
+    """Returns the error of an environment whose platform no image can have. Its hint names the platform of the base.
+
+    Args:
+        of_base: whether the base was asked already, and has no platform.
+    """
+    from jupyter_condabuild.image.base import platform_of  # it imports much, and few builds need it
+
+    there = "" if of_base else platform_of(request.base, job)
+    there = there or (host if (host := linux_platform()) in PLATFORMS else "linux-64")
+    return PlatformNeeded(
+        f"The environment is for {own}; container images need {' or '.join(PLATFORMS)}.",
+        f"Solve the packages again for Linux, and see what changes: --platform {there}.",
+    )
 
 
 def _check_editable(environment: Environment, allowed: Sequence[str]) -> None:

@@ -114,12 +114,14 @@ describe('several platforms of one name', () => {
     expect([tablesOf(linux).length, ownPlatform(linux)]).toEqual([1, 'linux-64']);
   });
 
-  it('of the settings are shown where nobody chose', () => {
+  it('of the settings, or of the base, are shown where nobody chose', () => {
     const none = targetOf({});
     expect(platformsOf(aSnapshot({ substitution: table, other_substitutions: [arm] }), none)).toEqual(BOTH);
     expect(preselected(none, BOTH)).toEqual(BOTH);
     expect(preselected({ ...none, platforms: ['linux-aarch64'] }, BOTH)).toEqual(['linux-aarch64']);
     expect(preselected(none, [])).toEqual(['linux-64']);
+    expect(preselected(none, BOTH, 'See what changes: --platform linux-aarch64.')).toEqual(BOTH);
+    expect(preselected(none, [], 'See what changes: --platform linux-aarch64.')).toEqual(['linux-aarch64']);
   });
 });
 

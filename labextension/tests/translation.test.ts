@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 
 import { KNOWN_FAULTS } from '../src/model/faults';
+import { knownReason, REASONS } from '../src/model/reasons';
 import { runTitle, SHARE_TEXTS } from '../src/model/shareTexts';
 
 const SOURCES = join(import.meta.dirname, '../src');
@@ -30,6 +31,7 @@ function schemaWords(value: unknown): string[] {
 
 const SCHEMA = JSON.parse(readFileSync(join(import.meta.dirname, '../schema/plugin.json'), 'utf8')) as unknown;
 const SHARE = SHARE_TEXTS.map(text => `share\u0004${text}`);
+const REASON = REASONS.map(text => `reason\u0004${text}`);
 const SERVER = [...KNOWN_FAULTS.values()].flatMap(({ title, hint, here }) =>
   [title, hint, here ?? '']
     .filter(Boolean)
@@ -41,7 +43,7 @@ const translated = Object.keys(catalogue).filter(key => key);
 
 describe('the Chinese translation', () => {
   it('has every string of the panel, its settings and the known faults, and no other', () => {
-    const all = new Set([...used('_[_n]'), ...SERVER, ...SHARE, ...schemaWords(SCHEMA)]);
+    const all = new Set([...used('_[_n]'), ...SERVER, ...SHARE, ...REASON, ...schemaWords(SCHEMA)]);
     expect(translated.sort()).toEqual([...all].sort());
   });
 
@@ -77,6 +79,26 @@ describe('the texts about commands that use an image', () => {
     expect(titles.length).toBeGreaterThan(5);
     const known = titles.filter(text => !runTitle(text)).flatMap(text => text.replaceAll('{WORK}', '/work').split(/(?<=\.) /));
     expect(known.filter(text => !SHARE_TEXTS.includes(text))).toEqual([]);
+  });
+});
+
+describe('the reasons in the table of another platform', () => {
+  const read = (name: string): string => readFileSync(join(import.meta.dirname, '../../jupyter_condabuild/conda/cross', name), 'utf8');
+  const systems = (text: string): string => text.replace('{_MACOS}', 'macOS only').replace('{_WINDOWS}', 'Windows only');
+
+  it('are those of the server, and no other', () => {
+    const reasons = [...read('reasons.py').matchAll(/^[A-Z_]+ = "(.*)"$/gm)].map(([, text = '']) => text.replace('{}', '%1'));
+    const counterparts = [...read('counterparts.py').matchAll(/Counterpart\(\s*"[^"]*", f?"([^"]*)"/g)].map(([, text = '']) => systems(text));
+    expect(counterparts.length).toBeGreaterThan(50);
+    expect([...REASONS].sort()).toEqual([...new Set([...reasons, ...counterparts])].sort());
+  });
+
+  it('are found by their text, with the name in it', () => {
+    for (const text of REASONS) {
+      const name = text.includes('%1') ? 'numpy' : '';
+      expect(knownReason(text.replace('%1', 'numpy'))).toEqual({ text, name });
+    }
+    expect(knownReason('another reason')).toBeNull();
   });
 });
 

@@ -14,10 +14,17 @@ import pytest
 
 from jupyter_condabuild.conda.formats import load
 from jupyter_condabuild.conda.platforms import linux_platform
-from jupyter_condabuild.errors import LockfileError, NotCompatible, NotReproducible, PackageMismatch, UsageError
+from jupyter_condabuild.errors import (
+    LockfileError,
+    NotCompatible,
+    NotReproducible,
+    PackageMismatch,
+    PlatformNeeded,
+    UsageError,
+)
 from jupyter_condabuild.events import Log
 from jupyter_condabuild.image.platforms import host_architecture
-from jupyter_condabuild.jobs import diff, export, plan
+from jupyter_condabuild.jobs import diff, export, plan, snapshot
 from jupyter_condabuild.oci import archive
 from jupyter_condabuild.planning import translation
 from jupyter_condabuild.requests.others import DiffRequest, ExportRequest
@@ -106,6 +113,16 @@ def test_without_a_platform_and_without_the_base_the_environment_is_refused(mac:
     with pytest.raises(LockfileError, match="is for osx-arm64") as caught:
         workshop.image(mac, base="localhost:1/base:v1")
     assert "--platform linux-64" in caught.value.hint
+
+
+def test_a_snapshot_without_a_platform_names_that_of_the_base(mac: Path, workshop: Workshop, tmp_path: Path) -> None:
+    """It solves nothing. The hint is what the panel chooses first."""
+    arm = tmp_path / "arm.tar"
+    archive.write(small_image.image([small_image.tar({"etc/base": b"1\n"})], "arm64"), "", arm)
+    for base, platform in ((f"oci-archive:{arm}", "linux-aarch64"), ("localhost:1/base:v1", linux_platform())):
+        with pytest.raises(PlatformNeeded) as caught:
+            snapshot.run(plan_request(prefix=mac, base=base, store_dir=workshop.store), silent)
+        assert caught.value.hint.endswith(f"--platform {platform}.")
 
 
 def test_the_table_is_shown_before_the_build_and_is_in_the_plan(mac: Path, workshop: Workshop) -> None:

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from jupyter_condabuild.conda.cross.levels import TRIED, Level
+from jupyter_condabuild.conda.cross.reasons import UNNEEDED
 
 _COUNTS = {
     Level.BUILD: "the same build",
@@ -19,8 +20,6 @@ _COUNTS = {
     Level.MISSING: "not available",
     Level.ADDED: "added",
 }
-UNNEEDED = "nothing needs it there"
-"""The end of the reason why a package is left out that no package needs on the other platform."""
 
 
 @dataclass(frozen=True)

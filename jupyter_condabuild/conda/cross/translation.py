@@ -6,11 +6,12 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from jupyter_condabuild.conda.cross import reasons
 from jupyter_condabuild.conda.cross.counterparts import counterpart
 from jupyter_condabuild.conda.cross.levels import Level, level_of
 from jupyter_condabuild.conda.cross.solver import Solver, explain_missing
 from jupyter_condabuild.conda.cross.source import Installed
-from jupyter_condabuild.conda.cross.substitution import UNNEEDED, Row, Substitution
+from jupyter_condabuild.conda.cross.substitution import Row, Substitution
 from jupyter_condabuild.conda.cross.target import Target
 from jupyter_condabuild.conda.lockfile import Lockfile, of_packages
 from jupyter_condabuild.conda.match_specs import split_depend
@@ -99,7 +100,7 @@ def _rows(
                 for other in packages.values()
                 if any(split_depend(spec)[0] == name for spec in other.depends)
             )
-            why = f"{needing[0]} needs it there" if needing else ""
+            why = reasons.NEEDED.format(needing[0]) if needing else ""
             rows.append(Row(name, "", f"{package.version}-{package.build}", Level.ADDED, why))
     return tuple(sorted(rows, key=lambda row: row.name))
 
@@ -108,17 +109,17 @@ def _why(item: Installed, level: Level, solver: Solver) -> str:
     if level == Level.BUILD:
         return ""
     if level == Level.VERSION:
-        return "the channel has another build there"
+        return reasons.OTHER_BUILD
     if item.package.version not in solver.versions.get(item.name, ()):
-        return f"the channel has no {item.package.version} there"
-    return f"{item.package.version} does not fit the other packages there"
+        return reasons.NO_VERSION.format(item.package.version)
+    return reasons.NO_FIT.format(item.package.version)
 
 
 def _why_left_out(item: Installed, leave_out: set[str], solver: Solver, target: Target) -> str:
     if item.name in leave_out:
-        return "left out as asked"
+        return reasons.AS_ASKED
     if known := counterpart(item.name, target.platform):
         return known.why
     if item.name not in solver.versions:
-        return f"no package for {target.platform}, and {UNNEEDED}"
-    return UNNEEDED
+        return reasons.NO_PACKAGE.format(target.platform)
+    return reasons.UNNEEDED

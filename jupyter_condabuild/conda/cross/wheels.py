@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
+from jupyter_condabuild.conda.cross import reasons
 from jupyter_condabuild.conda.cross.counterparts import pip_counterpart
 from jupyter_condabuild.conda.cross.levels import Level
 from jupyter_condabuild.conda.cross.substitution import Row
@@ -108,7 +109,7 @@ class _Translation:
         for package in self._pip:
             known = pip_counterpart(package.name, self._target.platform)
             if package.name in self._leave_out or known:
-                why = known.why if known else "left out as asked"
+                why = known.why if known else reasons.AS_ASKED
                 self._rows.append(Row(package.name, package.version, "", Level.LEFT_OUT, why, "pip"))
                 if known and known.there and known.there not in self._conda and known.there not in self._leave_out:
                     wanted[known.there] = _Wanted(known.there, package.index or PYPI, package.version)
@@ -117,8 +118,8 @@ class _Translation:
                 self._rows.append(self._of_archive(package, tags))
             elif source_of(package) != "index":
                 self._done[package.name] = package
-                why = "its source is for every platform; it is built there"
-                self._rows.append(Row(package.name, package.version, package.version, Level.VERSION, why, "pip"))
+                row = (package.name, package.version, package.version, Level.VERSION, reasons.SOURCE, "pip")
+                self._rows.append(Row(*row))
             else:
                 self._index = package.index
                 wanted[package.name] = _Wanted(package.name, package.index, package.version)
@@ -163,13 +164,13 @@ class _Translation:
             self._wheel_bytes = WheelBytes(pure + file.size * is_pure, native + file.size * (not is_pure))
         if not file.tags:
             self._sources.append(item.name)
-            why = "only a source distribution, which is built at the installation"
+            why = reasons.ONLY_SOURCE
             self._rows.append(Row(item.name, before.version if before else "", version, Level.VERSION, why, "pip"))
         elif before is None:
             self._rows.append(Row(item.name, "", version, Level.ADDED, item.why, "pip"))
         else:
             level = Level.BUILD if is_pure else Level.VERSION
-            why = "" if is_pure else "the wheel for this platform"
+            why = "" if is_pure else reasons.WHEEL
             self._rows.append(Row(item.name, before.version, version, level, why, "pip"))
 
     def _require(self, requirement: Any, by: str, required: dict[str, _Wanted]) -> None:
@@ -187,7 +188,7 @@ class _Translation:
                     f"Install another version of {by} or of {name}, or leave {by} out: --leave-out {by}.",
                 )
             return
-        item = required.setdefault(name, _Wanted(name, self._index, why=f"{by} needs it there"))
+        item = required.setdefault(name, _Wanted(name, self._index, why=reasons.NEEDED.format(by)))
         item.specifiers.append(requirement.specifier)
         item.extras |= requirement.extras
 

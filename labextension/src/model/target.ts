@@ -50,9 +50,13 @@ export function ownPlatform(snapshot: Snapshot): string {
   return tablesOf(snapshot)[0]?.from ?? snapshot.platform;
 }
 
-/** The platforms to offer first where a snapshot needs some: those of the form, or of the settings. */
-export function preselected({ platforms }: Target, settings: readonly string[]): readonly string[] {
-  return [platforms, settings, ['linux-64']].find(names => names.length) ?? [];
+/**
+ * The platforms to offer first where a snapshot needs some: those of the form, or of the settings, or the platform of the
+ * base, which the hint of the server's error names.
+ */
+export function preselected({ platforms }: Target, settings: readonly string[], hint = ''): readonly string[] {
+  const ofBase = /--platform (linux-[a-z0-9]+)/.exec(hint)?.[1];
+  return [platforms, settings, [ofBase ?? 'linux-64']].find(names => names.length) ?? [];
 }
 
 /** The platforms of a snapshot: those that a person chose, or that the settings name. */

@@ -9,12 +9,13 @@ import { CHOICES, ownPlatform, platformsOf, preselected, tablesOf, toLookAt, ver
 import { useSurroundings } from './context';
 import { Opener } from './opener';
 import { Link, Section } from './parts';
+import { reasonText } from './words';
 
 /** Offered if the environment has no image of its own platform, and if its packages were not found for another one. */
 export function PlatformChoice(props: { state: PanelState }): JSX.Element {
   const { model, trans } = useSurroundings();
-  const { form, reading, status } = props.state;
-  const [platforms, setPlatforms] = useState(preselected(form, status?.settings.platforms ?? []));
+  const { form, reading, snapshotFault, status } = props.state;
+  const [platforms, setPlatforms] = useState(preselected(form, status?.settings.platforms ?? [], snapshotFault?.hint));
   const [names, setNames] = useState(form.leaveOut.join(' '));
   return (
     <Section title={trans.__('Packages for Linux')}>
@@ -178,7 +179,7 @@ function Rows(props: { label: string; rows: readonly SubstitutedPackage[]; table
                 <th scope="row">{row.name}</th>
                 <td title={row.here}>{here || '–'}</td>
                 <td title={row.there}>{there || '–'}</td>
-                <td>{row.why || levelWord(trans, row.level)}</td>
+                <td>{row.why ? reasonText(trans, row.why) : levelWord(trans, row.level)}</td>
               </tr>
             );
           })}

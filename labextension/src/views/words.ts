@@ -6,6 +6,7 @@ import type { Asked, Build, BuildState, Fault, Finished, Warning } from '../api/
 import type { Connection } from '../api/updates';
 import { KNOWN_FAULTS } from '../model/faults';
 import type { Refusal } from '../model/news';
+import { knownReason } from '../model/reasons';
 import { runTitle, sentences } from '../model/shareTexts';
 import type { StepName } from '../model/steps';
 import { sizeText } from '../model/units';
@@ -248,6 +249,12 @@ export function shareTitle(trans: TranslationBundle, title: string): string {
     return trans.__('Run %1 with %2', run.program === 'the image' ? trans.__('the image') : run.program, run.tool);
   }
   return trans._p('share', title);
+}
+
+/** Why a package is another one, or is left out, on another platform. */
+export function reasonText(trans: TranslationBundle, why: string): string {
+  const known = knownReason(why);
+  return known ? trans._p('reason', known.text, known.name) : visible(why);
 }
 
 /** The note of a command that uses an image. */
