@@ -7,7 +7,6 @@ import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from importlib.resources import files
 from string import Template
 
@@ -102,8 +101,6 @@ def run(request: ExportRequest, report: Report) -> Exported:
     reference = request.reference
     if request.kind not in ("dockerfile", *SBOMS):
         reference = named(reference)  # before the environment is read, which may take long
-    if reference and request.kind in jupyter_files.KINDS:
-        reference = jupyter_files.pinned(reference, request, report)
     environment: Environment | None = None
     if request.prefix:
         locked = lock_report(request.prefix, report, request.exclude_editable)
@@ -125,6 +122,9 @@ def run(request: ExportRequest, report: Report) -> Exported:
         warnings = (*other.warnings, *warnings)
         for warning in other.warnings:
             report(warning)
+    if reference and request.kind in jupyter_files.KINDS:
+        jupyter_files.check(request.kind, lockfile)
+        reference = jupyter_files.pinned(reference, request, report)
     lockfile, local = without_local_packages(lockfile)
     if local:
         warning = Warning(
@@ -370,8 +370,8 @@ def _sbom(name: str, write: Callable[[Bill], bytes], inputs: ExportInputs) -> Ex
     return Exported({path: text}, next=f"trivy sbom {path}")
 
 
-def _of_jupyter(make: Callable[[Reference, Lockfile], Exported], inputs: ExportInputs) -> Exported:
-    return make(inputs.image, inputs.lockfile)
+def _of_image(make: Callable[[Reference], Exported]) -> Callable[[ExportInputs], Exported]:
+    return lambda inputs: make(inputs.image)
 
 
 def _program(inputs: ExportInputs) -> str:
@@ -394,6 +394,6 @@ KINDS: dict[str, Callable[[ExportInputs], Exported]] = {
     "devcontainer": _devcontainer,
     "spdx": _spdx,
     "cyclonedx": _cyclonedx,
-    **{kind: partial(_of_jupyter, make) for kind, make in jupyter_files.KINDS.items()},
+    **{kind: _of_image(make) for kind, make in jupyter_files.KINDS.items()},
 }
 """The function that makes the files, by the kind of files."""

@@ -22,6 +22,18 @@ from jupyter_condabuild.requests.job_context import open_job
 from jupyter_condabuild.text import listed
 
 
+def check(kind: str, lockfile: Lockfile) -> None:
+    """Raises UsageError if the environment lacks a package without which the program cannot start its image."""
+    program, *needed = _NEEDED[kind]
+    there = {package.name for package in lockfile.conda} | {package.name for package in lockfile.pip}
+    if missing := [name for name in needed if name not in there]:
+        version = " jupyterhub must have the major version of the hub." if "jupyterhub" in missing else ""
+        raise UsageError(
+            f"The environment has no {listed(missing)}, without which {program} cannot start the image.",
+            f"Install {listed(missing)} into the environment, and build the image again.{version}",
+        )
+
+
 def pinned(reference: Reference, request: JobRequest, report: Report) -> Reference:
     """Returns the name of an image by its digest, without its tag. The registry is asked if the name has no digest.
 
@@ -34,12 +46,8 @@ def pinned(reference: Reference, request: JobRequest, report: Report) -> Referen
     return replace(reference, tag="", digest=digest)
 
 
-def jupyterhub(image: Reference, lockfile: Lockfile) -> Exported:
-    """Returns the configuration of a hub that offers the image, for two spawners, and the values of a Helm chart.
-
-    Raises UsageError if the environment has no jupyterhub.
-    """
-    _require(lockfile, "a JupyterHub", "jupyterhub")
+def jupyterhub(image: Reference) -> Exported:
+    """Returns the configuration of a hub that offers the image, for two spawners, and the values of a Helm chart."""
     values = {"name": _name(image), "image": str(image), "work": WORK}
     return Exported(
         {
@@ -50,12 +58,8 @@ def jupyterhub(image: Reference, lockfile: Lockfile) -> Exported:
     )
 
 
-def scheduler(image: Reference, lockfile: Lockfile) -> Exported:
-    """Returns a module with which jupyter-scheduler runs notebooks in the image.
-
-    Raises UsageError if the environment has no ipykernel.
-    """
-    _require(lockfile, "a job of jupyter-scheduler", "ipykernel")
+def scheduler(image: Reference) -> Exported:
+    """Returns a module with which jupyter-scheduler runs notebooks in the image."""
     values = {"name": _name(image), "image": str(image)}
     return Exported(
         {"image_jobs.py": _fill("image_jobs", values)},
@@ -63,35 +67,27 @@ def scheduler(image: Reference, lockfile: Lockfile) -> Exported:
     )
 
 
-def binder(image: Reference, lockfile: Lockfile) -> Exported:
-    """Returns the Dockerfile with which Binder starts the files of a repository in the image.
-
-    Raises UsageError if the environment lacks a program that Binder starts.
-    """
-    _require(lockfile, "Binder", "jupyterhub", "jupyterlab")
+def binder(image: Reference) -> Exported:
+    """Returns the Dockerfile with which Binder starts the files of a repository in the image."""
     values = {"image": str(image), "user": str(USER), "work": WORK}
     return Exported(
         {".binder/Dockerfile": _fill("binder", values)}, next="Commit the file, and open the repository on Binder."
     )
 
 
-KINDS: dict[str, Callable[[Reference, Lockfile], Exported]] = {
+KINDS: dict[str, Callable[[Reference], Exported]] = {
     "jupyterhub": jupyterhub,
     "jupyter-scheduler": scheduler,
     "binder": binder,
 }
 """The function that makes the files, by the kind of files. The name of the image has its digest (see `pinned`)."""
 
-
-def _require(lockfile: Lockfile, program: str, *packages: str) -> None:
-    there = {package.name for package in lockfile.conda} | {package.name for package in lockfile.pip}
-    missing = [name for name in packages if name not in there]
-    if missing:
-        version = " jupyterhub must have the major version of the hub." if "jupyterhub" in missing else ""
-        raise UsageError(
-            f"The environment has no {listed(missing)}, without which {program} cannot start the image.",
-            f"Install {listed(missing)} into the environment, and build the image again.{version}",
-        )
+_NEEDED = {
+    "jupyterhub": ("a JupyterHub", "jupyterhub"),
+    "jupyter-scheduler": ("a job of jupyter-scheduler", "ipykernel"),
+    "binder": ("Binder", "jupyterhub", "jupyterlab"),
+}
+"""The program that starts the image, and the packages that it needs in the environment, by the kind of files."""
 
 
 def _name(image: Reference) -> str:

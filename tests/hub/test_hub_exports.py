@@ -14,18 +14,20 @@ import pytest
 import yaml
 from traitlets.config import Config, PyFileConfigLoader
 
+from jupyter_condabuild.conda.formats import dump
 from jupyter_condabuild.errors import UsageError
-from jupyter_condabuild.jobs.export import ExportInputs, export
+from jupyter_condabuild.jobs.export import ExportInputs, export, run
 from jupyter_condabuild.oci.image import Reference
+from jupyter_condabuild.requests.others import ExportRequest
 from tests.engines.test_dockerfile import conda, lockfile
+from tests.parts.jobs import silent
 
 IMAGE = "registry.lab.org/team/env@sha256:" + "a" * 64
 
 
-def files(kind: str, *packages: str, image: str = IMAGE) -> dict[str, str]:
-    """Returns the texts of the exported files, for an environment with these packages."""
-    found = lockfile(*(conda(name, version="1.0") for name in packages))
-    inputs = ExportInputs(found, Reference.parse(image), "debian:bookworm-slim", "micromamba")
+def files(kind: str, image: str = IMAGE) -> dict[str, str]:
+    """Returns the texts of the exported files."""
+    inputs = ExportInputs(lockfile(), Reference.parse(image), "debian:bookworm-slim", "micromamba")
     return dict(export(kind, inputs).files)
 
 
@@ -42,15 +44,18 @@ def written(folder: Path, texts: dict[str, str]) -> Path:
     [
         ("jupyterhub", ("jupyterlab",), "jupyterhub"),
         ("binder", ("jupyterhub",), "jupyterlab"),
-        ("jupyter-scheduler", ("python",), "ipykernel"),
+        ("jupyter-scheduler", (), "ipykernel"),
     ],
 )
 def test_an_environment_that_the_program_cannot_start_is_refused(
-    kind: str, packages: tuple[str, ...], missing: str
+    kind: str, packages: tuple[str, ...], missing: str, tmp_path: Path
 ) -> None:
-    """The missing package is named before anything is written."""
+    """The missing package is named, also before the first build: the registry does not have the image yet."""
+    (tmp_path / "lock.yml").write_text(dump(lockfile(*(conda(name, version="1.0") for name in packages))))
+    name = Reference.parse("localhost:1/no/such:image")
+    request = ExportRequest(kind=kind, lockfile=tmp_path / "lock.yml", reference=name)
     with pytest.raises(UsageError, match=f"has no {missing}") as refused:
-        files(kind, *packages)
+        run(request, silent)
     assert f"Install {missing}" in refused.value.hint
 
 
@@ -71,7 +76,7 @@ def test_the_pods_of_a_hub_start_the_image_by_its_digest(tmp_path: Path, monkeyp
 
     (tmp_path / "cluster.yaml").write_text(CLUSTER)
     monkeypatch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "cluster.yaml"))
-    folder = written(tmp_path, files("jupyterhub", "jupyterhub"))
+    folder = written(tmp_path, files("jupyterhub"))
     config = PyFileConfigLoader("jupyterhub_image.py", str(folder)).load_config()
     (values,) = yaml.safe_load((folder / "zero-to-jupyterhub.yaml").read_text())["singleuser"]["profileList"]
     chart = Config({"KubeSpawner": {"profile_list": [values]}})
@@ -100,7 +105,7 @@ async def _pod(config: Config) -> dict[str, Any]:
 
 def test_binder_builds_from_the_exported_dockerfile(tmp_path: Path, packages: Path) -> None:
     """repo2docker chooses the Dockerfile before all other ways to build, and takes it as it is."""
-    texts = files("binder", "jupyterhub", "jupyterlab")
+    texts = files("binder")
     folder = written(tmp_path, {**texts, "environment.yml": "name: other\n", "requirements.txt": "numpy\n"})
     program = (
         "from repo2docker.app import Repo2Docker\n"

@@ -133,7 +133,7 @@ def test_jupyter_scheduler_runs_a_notebook_in_the_image(
 ) -> None:
     """A job whose environment is the image runs with the image's Python, whatever kernel the notebook names."""
     labmate.install(kernel_image)
-    module = written(tmp_path / "module", files("jupyter-scheduler", "ipykernel", image=kernel_image))
+    module = written(tmp_path / "module", files("jupyter-scheduler", kernel_image))
     home = Home(Path(labmate.run.environ["HOME"]))
     cell = {"cell_type": "code", "id": "a", "source": "import sys; print(sys.prefix)", "outputs": []}
     notebook = {
