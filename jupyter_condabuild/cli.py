@@ -33,6 +33,7 @@ COMMANDS = (
     "verify",
     "inspect",
     "run",
+    "check",
     "recreate",
     "sif",
     "kernel",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from jupyter_condabuild.errors import UsageError
 from jupyter_condabuild.oci.location import ImageLocation
 from jupyter_condabuild.receive.inspection import Inspection
-from jupyter_condabuild.requests.receive import KernelInstallRequest, RecreateRequest, RunRequest
+from jupyter_condabuild.requests.receive import CheckRequest, KernelInstallRequest, RecreateRequest, RunRequest
 from jupyter_condabuild.text import size_text
 
 
@@ -31,7 +31,7 @@ Ask = Callable[[Inspection | SifFile], bool]
 
 
 def consents(
-    request: RunRequest | KernelInstallRequest | RecreateRequest, found: Inspection | SifFile, ask: Ask
+    request: RunRequest | KernelInstallRequest | RecreateRequest | CheckRequest, found: Inspection | SifFile, ask: Ask
 ) -> bool:
     """Whether the user wants to run an image: asks, unless the request says so or somebody trusted vouches for it.
 

@@ -21,7 +21,7 @@ from jupyter_condabuild.text import size_text
 if TYPE_CHECKING:  # a kernel starts faster without them
     from jupyter_condabuild.receive.inspection import Inspection
     from jupyter_condabuild.requests.job_context import JobContext
-    from jupyter_condabuild.requests.receive import InspectRequest, KernelInstallRequest, RunRequest
+    from jupyter_condabuild.requests.receive import CheckRequest, InspectRequest, KernelInstallRequest, RunRequest
 
 
 def local_engine(request: InspectRequest, folder: Path) -> Daemon:
@@ -46,7 +46,9 @@ def local_engine(request: InspectRequest, folder: Path) -> Daemon:
     return daemon
 
 
-def engine_or_sandbox(request: RunRequest | KernelInstallRequest, folder: Path, job: JobContext) -> Daemon | str:
+def engine_or_sandbox(
+    request: RunRequest | KernelInstallRequest | CheckRequest, folder: Path, job: JobContext
+) -> Daemon | str:
     """Returns the engine of this machine, or the program that runs images without one (see `local_image.sandbox`).
 
     Apptainer runs the image if no engine answers and the user has named none.

@@ -1,4 +1,4 @@
-"""The requests of the commands that use an image: inspect, run, recreate, sif, kernel."""
+"""The requests of the commands that use an image: inspect, run, recreate, sif, check, kernel."""
 
 from __future__ import annotations
 
@@ -161,6 +161,31 @@ class RecreateRequest(InspectRequest):
             )
         if self.target.is_file() or (self.target.is_dir() and any(self.target.iterdir())):
             raise UsageError(f"{self.target} is there already.", "Give the path of a new folder.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckRequest(InspectRequest):
+    """An image whose modules are imported in a container. `yes` and `seen` are as in `RunRequest`.
+
+    `notebook` are notebooks whose imports are tried; without one, the modules of the packages that the builder asked
+    for.
+    """
+
+    label: ClassVar[str] = "The check request"
+
+    notebook: tuple[str, ...] = option(
+        (), "a notebook whose imports are tried (can be repeated)", "--notebook", metavar="FILE"
+    )
+    without_engine: bool = without_engine()
+    yes: bool = option(False, "run the image, whoever built it, without a question", "--yes")
+    seen: str = seen()
+
+    def __post_init__(self) -> None:
+        """Raises UsageError if there is no image, or no such notebook."""
+        super().__post_init__()
+        for file in self.notebook:
+            if not Path(file).is_file():
+                raise UsageError(f"There is no notebook {file}.", "Name the file of a notebook (.ipynb).")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import subprocess
-import uuid
 from pathlib import Path
 
 import pytest
@@ -14,39 +13,8 @@ import pytest
 from jupyter_condabuild.errors import BadImage
 from jupyter_condabuild.receive import recreate
 from tests.oci.tree.test_merged import layer
-from tests.parts.builds import Workshop
-from tests.parts.channel import prefix as prefixes
 from tests.parts.command_line import CommandLine
 from tests.parts.small_image import image
-
-SPECS = ("python", "tqdm", "pip", "greet", "textprefix", "changing=1.0")
-
-
-@pytest.fixture(scope="module")
-def environment(
-    tmp_path_factory: pytest.TempPathFactory, channel_url: str, package_cache: Path, pip_wheel: Path
-) -> Path:
-    """An environment with a package of pip, a changed module, a file and links of the user."""
-    made = prefixes.create(tmp_path_factory.mktemp("recreate") / "env", list(SPECS), channel_url, package_cache)
-    python = made / "bin/python"
-    words = ("-m", "pip", "install", "-q", "--no-index", "--no-deps", "--no-compile", str(pip_wheel))
-    subprocess.run([python, *words], check=True)
-    [tqdm] = made.glob("lib/python3.*/site-packages/tqdm/__init__.py")
-    text = tqdm.read_text()
-    tqdm.unlink()  # a hard link of the package cache
-    tqdm.write_text(f"{text}\nCHANGED = 1\n")
-    (made / "share").mkdir(exist_ok=True)
-    (made / "share/mine.txt").write_text(f"{made}/share\n")
-    (made / "share/link").symlink_to(made / "share/mine.txt")
-    return made
-
-
-@pytest.fixture(scope="module")
-def saved(environment: Path, session_workshop: Workshop) -> Path:
-    """An archive with the image of the environment."""
-    name = f"recreate-{uuid.uuid4().hex}"
-    session_workshop.image(environment, name)
-    return session_workshop.folder / f"{name}.tar"
 
 
 def tree(prefix: Path) -> dict[str, str]:
@@ -63,24 +31,24 @@ def tree(prefix: Path) -> dict[str, str]:
     return found
 
 
-def test_the_environment_is_that_of_the_image(environment: Path, saved: Path, tmp_path: Path) -> None:
+def test_the_environment_is_that_of_the_image(changed_environment: Path, changed_image: Path, tmp_path: Path) -> None:
     """Packages, pip's packages, changes and own files are there, with the new prefix in them; and its programs run."""
     command = CommandLine(tmp_path)
-    archived = f"oci-archive:{saved}"
+    archived = f"oci-archive:{changed_image}"
     new = tmp_path / "new" / "analysis"
     refused = command("recreate", archived, new)
     assert (refused.status, "Unsigned" in refused.err, new.exists()) == (2, True, False)
     done = command("recreate", "--yes", archived, new, "--json")
     assert done.status == 0, done.err
     assert (done.json["pip_packages"], done.json["prefix"]) == (1, str(new))
-    expected, found = tree(environment), tree(new)
+    expected, found = tree(changed_environment), tree(new)
     different = {name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name)}
     assert {name for name in different if not name.endswith(("RECORD", "direct_url.json", "CACHEDIR.TAG"))} == set()
     code = "import sys, tqdm, humanize; print(sys.prefix, tqdm.CHANGED)"
     ran = subprocess.run([new / "bin/python", "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout == f"{new} 1\n"
     records = {path.name: json.loads(path.read_text()) for path in (new / "conda-meta").glob("*.json")}
-    for path in (environment / "conda-meta").glob("*.json"):
+    for path in (changed_environment / "conda-meta").glob("*.json"):
         before = json.loads(path.read_text())
         after = records.pop(path.name)
         assert {name: after[name] for name in ("name", "url", "sha256")} == {
@@ -94,13 +62,13 @@ def test_the_environment_is_that_of_the_image(environment: Path, saved: Path, tm
 
 
 def test_an_environment_for_another_platform_is_refused_with_the_next_step(
-    saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    changed_image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The error names both platforms, and how a container runs the image. Nothing is made."""
     monkeypatch.setattr(recreate, "linux_platform", lambda: "linux-aarch64")
     request = recreate.RecreateRequest.parse(
         {
-            "reference": f"oci-archive:{saved}",
+            "reference": f"oci-archive:{changed_image}",
             "target": str(tmp_path / "new"),
             "yes": True,
             "store_dir": str(tmp_path / "store"),
