@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -18,6 +19,8 @@ from jupyter_condabuild.oci.image import Reference
 from jupyter_condabuild.requests.build import BuildRequest
 
 PORT = 8888
+LINE = 26
+"""The number of characters of a line of options that a narrow panel displays whole."""
 _LOOPBACK = re.compile(r"localhost|127\.[\d.]+")
 
 _JUPYTERLAB = "JupyterLab prints the address to open. Only this machine can connect to it."
@@ -152,11 +155,11 @@ def _docker(finished: Finished, reference: str) -> str:
 
 def _podman(finished: Finished, image: str) -> str:
     # keep-id maps the user's id into the container, but the container still runs as the image's own user without -u.
-    user = '--userns=keep-id -u "$(id -u):$(id -g)"'
+    users = ("--userns=keep-id", '-u "$(id -u):$(id -g)"')
     folder = f'-v "$PWD":{WORK}'
     ports = _ports(finished)
     label = "--security-opt label=disable"
-    return _on_lines("podman run --rm -it", *ports, label, folder, user, image, *_jupyterlab(finished))
+    return _on_lines("podman run --rm -it", *ports, label, folder, *users, image, *_jupyterlab(finished))
 
 
 def _jupyterlab(finished: Finished, *, on_host: bool = False) -> tuple[str, ...]:
@@ -171,7 +174,9 @@ def _jupyterlab(finished: Finished, *, on_host: bool = False) -> tuple[str, ...]
     if not _runs_jupyterlab(finished):
         return ()
     command = [word.replace("--ip=0.0.0.0", "--ip=127.0.0.1") if on_host else word for word in finished.command]
-    return shlex.join(command), "--allow-root"
+    return tuple(
+        textwrap.wrap(shlex.join([*command, "--allow-root"]), LINE, break_long_words=False, break_on_hyphens=False)
+    )
 
 
 def _ports(finished: Finished) -> tuple[str, ...]:

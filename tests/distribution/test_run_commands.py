@@ -61,7 +61,8 @@ def test_a_pushed_image_is_pulled_and_run_by_name() -> None:
         "podman run --rm -it \\",
         "  --security-opt label=disable \\",
         '  -v "$PWD":/work \\',
-        '  --userns=keep-id -u "$(id -u):$(id -g)" \\',
+        "  --userns=keep-id \\",
+        '  -u "$(id -u):$(id -g)" \\',
         f"  {name}",
     ]
     assert found["apptainer"].text.splitlines() == [
@@ -84,10 +85,11 @@ def test_jupyterlab_gets_a_port_on_this_machine_and_a_profile_for_a_hub() -> Non
         "  jupyter lab --ip=0.0.0.0 \\",
         "  --allow-root",
     ]
+    assert max(map(len, found["docker"].text.splitlines()[3:-3])) <= 30
     every = commands(PUSHED, ("jupyter", "lab", "--ip=0.0.0.0", "--port=8888"))
     sif = commands(build_request(prefix="/env", archive="/home/me/my.sif"), LAB)["apptainer"].text
     assert sif == "apptainer run /home/me/my.sif \\\n  jupyter lab --ip=127.0.0.1 \\\n  --allow-root"
-    assert "--ip=127.0.0.1 --port=8888" in every["apptainer"].text  # the network is the host's
+    assert "--ip=127.0.0.1 \\\n  --port=8888" in every["apptainer"].text  # the network is the host's
     configuration: dict[str, object] = {}
     spawner = type("KubeSpawner", (), {})()
     exec(found["jupyterhub"].text, {"c": type("Config", (), {"KubeSpawner": spawner})()}, configuration)

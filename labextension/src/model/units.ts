@@ -42,6 +42,12 @@ export function shortDigest(digest: string): string {
   return digest.length > 24 ? `${digest.slice(0, 15)}…${digest.slice(-4)}` : digest;
 }
 
+/** A reference with a shortened digest. */
+export function shortReference(reference: string): string {
+  const [name = '', digest] = reference.split('@');
+  return digest ? `${name}@${shortDigest(digest)}` : name;
+}
+
 function stepOf(size: number): number {
   let step = 0;
   while (Math.abs(size) >= (step ? 999.5 : 1000) * 1000 ** step && step < SIZES.length - 1) {

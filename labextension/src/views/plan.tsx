@@ -8,7 +8,7 @@ import { plannedTiles } from '../model/layerMap';
 import { headline, shares, type Headline, type Share } from '../model/outlook';
 import { destinationOf, obstacleOf, silentRegistry, type Destination } from '../model/possible';
 import type { PanelState } from '../model/state';
-import { secondsText, sizeText } from '../model/units';
+import { secondsText, shortReference, sizeText } from '../model/units';
 import { useSurroundings } from './context';
 import { Options } from './destination';
 import { Exports } from './exports';
@@ -41,7 +41,7 @@ export function Plan(props: { state: PanelState }): JSX.Element | null {
       ? [
           compared ? trans.__('at most about %1 to push', sizeText(bytes)) : trans.__('about %1', sizeText(bytes)),
           trans.__('an estimate: the engine finds out during the build what it can reuse'),
-          plan.caches.length > 0 && trans.__('steps may come from %1', plan.caches.join(', ')),
+          plan.caches.length > 0 && trans.__('steps may come from %1', plan.caches.map(shortReference).join(', ')),
           !plan.base_known && trans.__('the base image is not counted: it does not answer')
         ]
       : [
