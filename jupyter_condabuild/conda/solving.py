@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jupyter_condabuild.conda.clients import make_client
+from jupyter_condabuild.conda.conflicts import named_in, offered
 from jupyter_condabuild.conda.cross.target import LINUX, Target
 from jupyter_condabuild.conda.linking.installer import rattler_record
 from jupyter_condabuild.conda.lockfile import Lockfile, of_packages
@@ -14,9 +15,12 @@ from jupyter_condabuild.conda.match_specs import merged_depends, split_depend
 from jupyter_condabuild.conda.packages import CondaPackage
 from jupyter_condabuild.conda.secrets import scrub, scrub_url
 from jupyter_condabuild.errors import NotCompatible, PackageNotFound, UsageError
+from jupyter_condabuild.text import listed
 
 _OLDEST_GLIBC = "2.17"
 _SECONDS = 600
+_NAMED = 3
+_VIRTUAL = re.compile(r"\b__[a-z]+\b")
 
 
 def with_versions(lockfile: Lockfile, specs: Sequence[str]) -> Lockfile:
@@ -40,8 +44,7 @@ def with_versions(lockfile: Lockfile, specs: Sequence[str]) -> Lockfile:
     try:
         records = asyncio.run(_solve(lockfile, kept, list(wanted.values())))
     except SolverError as error:
-        reason = " ".join(scrub(str(error)).split())
-        raise NotCompatible(f"{', '.join(specs)} does not fit the other packages of the image: {reason}") from None
+        raise asyncio.run(_misfit(lockfile, wanted, " ".join(scrub(str(error)).split()))) from None
     except Exception as error:  # noqa: BLE001  rattler raises many types
         reason = " ".join(scrub(str(error)).split())
         raise PackageNotFound(
@@ -53,6 +56,45 @@ def with_versions(lockfile: Lockfile, specs: Sequence[str]) -> Lockfile:
         raise NotCompatible(f"{', '.join(specs)} would remove {', '.join(sorted(missing))}.")
     requested = [wanted.pop(split_depend(spec)[0], spec) for spec in lockfile.requested]
     return of_packages(lockfile.platform, packages, lockfile.pip, requested)
+
+
+async def _misfit(lockfile: Lockfile, wanted: Mapping[str, str], reason: str) -> NotCompatible:
+    """Returns the error of versions that do not fit the image, or that no channel has, from the solver's text.
+
+    Args:
+        wanted: the match specs, by the name of the package.
+    """
+    from rattler import MatchSpec
+
+    missing, offers = [], []
+    for name, spec in wanted.items():
+        records = await _query(lockfile, name)
+        offers.append(offered(name, (str(record.version) for record in records)))
+        missing += [] if any(MatchSpec(spec).matches(record) for record in records) else [spec]
+    kept = {package.name: f"{package.name} {package.version}" for package in lockfile.conda}
+    virtual = {word: f"the system of the image ({word})" for word in _VIRTUAL.findall(reason)}
+    others = [(kept | virtual)[name] for name in named_in(reason, (kept | virtual).keys() - wanted.keys())]
+    misfits = listed(others, _NAMED) or "the other packages of the image"
+    fault = f"{listed(list(wanted.values()))} does not fit {misfits}"
+    if missing:
+        fault = f"The channels of the image have no {listed(missing)}"
+    return NotCompatible(
+        f"{fault}. {' '.join(offers)}",
+        "Name a version that fits, or build the image again from an environment with these versions.",
+    )
+
+
+async def _query(lockfile: Lockfile, name: str) -> list[Any]:
+    """Returns the records that the channels of a lock file have under a name; none if they cannot be read."""
+    import rattler
+
+    platforms: Any = [lockfile.platform, "noarch"]
+    gateway = rattler.Gateway(client=make_client(lockfile.channels, retries=2, seconds=_SECONDS))
+    try:
+        found = await gateway.query(list(lockfile.channels), platforms, [name], recursive=False)
+    except Exception:  # noqa: BLE001  rattler raises many types
+        return []
+    return [record for records in found for record in records]
 
 
 def _name(spec: str, lockfile: Lockfile) -> str:

@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 from jupyter_condabuild.conda.clients import make_client
+from jupyter_condabuild.conda.conflicts import named_in, offered
 from jupyter_condabuild.conda.cross.levels import Level, ladder
 from jupyter_condabuild.conda.cross.source import Installed
 from jupyter_condabuild.conda.cross.target import Target
@@ -23,6 +24,9 @@ _MOST_SOLVES = 24
 
 _AT_ONCE = 40
 """The number of names that are asked for at once: all records of so many packages are in memory."""
+
+_NAMED = 3
+"""The number of packages that an error names: a solver's text may have hundreds."""
 
 _OTHER_SYSTEMS = frozenset(("__osx", "__win"))
 _WORD = re.compile(r"[\w.-]+")
@@ -103,13 +107,28 @@ class Solver:
             optional &= {name for name in optional if self._items[name].wanted}
             blamed = optional.intersection(_WORD.findall(result)) or optional
             if not blamed:
-                raise NotCompatible(
-                    f"The packages that were requested have no solution for {self._target.platform}: {result}",
-                    "Request other versions in the environment, or leave a package out: --leave-out NAME.",
-                )
+                raise self._unsolvable(result)
             for name in blamed:
                 state[name] = len(ladders[name])  # it is not there
         return await self._step_up(state, result)
+
+    def _unsolvable(self, reason: str) -> NotCompatible:
+        """Returns the error of requested packages that do not fit each other, from the solver's text."""
+        start = f"The packages that were requested have no solution for {self._target.platform}"
+        named = named_in(reason, [name for name, item in self._items.items() if item.wanted])[:_NAMED]
+        if not named:
+            return NotCompatible(
+                f"{start}: {reason}",
+                "Request other versions in the environment, or leave a package out: --leave-out NAME.",
+            )
+        specs = [self._items[name].requested or name for name in named]
+        fault = f"{specs[0]} does not fit {listed(specs[1:])}" if specs[1:] else f"{specs[0]} is not possible there"
+        there = " ".join(offered(name, self.versions.get(name, ())) for name in named)
+        return NotCompatible(
+            f"{start}: {fault}. {there}",
+            f"Request another version of {' or '.join(named)} in the environment, or leave a package out: --leave-out "
+            f"{named[0]}.",
+        )
 
     async def _step_up(self, state: dict[str, int], best: list[Any]) -> list[Any]:
         """Moves packages to closer levels: all together, then without those that the solver names, then one by one."""

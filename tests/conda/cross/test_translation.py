@@ -165,16 +165,18 @@ def test_a_dependency_keeps_its_version(tmp_path: Path) -> None:
     assert there(found) == {"tool": "1.0-h0_0", "lib": "1.0-b_0"}
 
 
-def test_requests_without_a_solution_are_refused_with_the_words_of_the_solver(tmp_path: Path) -> None:
+def test_requests_without_a_solution_are_refused_with_names_and_candidates(tmp_path: Path) -> None:
     """The user requested both packages in these versions."""
     channel = platforms.made(
         tmp_path / "channel", [plain("left", "1.0", "h0_0", "right >=2"), plain("right", "1.0", "h0_0")]
     )
     records = [record("left", "1.0"), record("right", "1.0")]
     prefix = platforms.prefix_of(tmp_path / "mac", records, channel.url, ["left==1.0", "right==1.0"])
-    with pytest.raises(NotCompatible, match=r"no solution for linux-64: .*left.*right") as caught:
+    with pytest.raises(NotCompatible, match=r"no solution for linux-64: left==1\.0 does not fit right==1\.0") as caught:
         translated(prefix)
-    assert "--leave-out" in caught.value.hint
+    assert caught.value.message.endswith("The channels have left 1.0. The channels have right 1.0.")
+    assert "another version of left or right" in caught.value.hint
+    assert "--leave-out left" in caught.value.hint
 
 
 def test_what_was_requested_bounds_the_versions(tmp_path: Path) -> None:
