@@ -11,7 +11,6 @@ from importlib.resources import files
 from string import Template
 
 from jupyter_condabuild import __version__
-from jupyter_condabuild.conda.channels import is_local
 from jupyter_condabuild.conda.foreign.findings import findings
 from jupyter_condabuild.conda.formats import dump
 from jupyter_condabuild.conda.lockfile import Lockfile
@@ -21,16 +20,16 @@ from jupyter_condabuild.conda.prefix.environment import Environment
 from jupyter_condabuild.engines.docker.installers import installer
 from jupyter_condabuild.engines.docker.recipe import Wanted, recipe
 from jupyter_condabuild.errors import UsageError
-from jupyter_condabuild.events import Log, Report, Warning
+from jupyter_condabuild.events import Report, Warning
 from jupyter_condabuild.image.configuration import LABEL_IDENTITY, command
-from jupyter_condabuild.image.glibc import glibc_of
 from jupyter_condabuild.image.paths import PREFIX, USER
 from jupyter_condabuild.jobs import jupyter_files
 from jupyter_condabuild.jobs.exported_files import Exported
+from jupyter_condabuild.jobs.exported_locks import for_platforms, without_local_packages
 from jupyter_condabuild.jobs.lock import lock_report
 from jupyter_condabuild.oci.image import Reference
 from jupyter_condabuild.oci.location import has_prefix
-from jupyter_condabuild.planning.inputs import is_for, read_lockfile
+from jupyter_condabuild.planning.inputs import read_lockfile
 from jupyter_condabuild.planning.own_files.exclusion import editable_warnings
 from jupyter_condabuild.planning.own_files.ignore_files import DOCKERIGNORE
 from jupyter_condabuild.requests.others import ExportRequest
@@ -52,7 +51,8 @@ _PROGRAMS = {"jupyter": "JupyterLab", "python": "Python", "R": "R", "julia": "Ju
 class ExportInputs:
     """The environment, the image's name, and the options with which CI builds the image.
 
-    `licenses` are those of the packages, for the kinds of SBOMs (see `sbom.inventory.bill_of_environment`).
+    `licenses` are those of the packages, for the kinds of SBOMs (see `sbom.inventory.bill_of_environment`). `others`
+    are the lock files for the other platforms for which CI builds the image.
     """
 
     lockfile: Lockfile
@@ -63,6 +63,7 @@ class ExportInputs:
     engine: str = "layers"
     version: str = ""
     licenses: Mapping[str, License] = field(default_factory=dict, hash=False)
+    others: tuple[Lockfile, ...] = ()
 
     @property
     def image(self) -> Reference:
@@ -113,19 +114,12 @@ def run(request: ExportRequest, report: Report) -> Exported:
         warnings = (*findings(lockfile), *editable_warnings(request.exclude_editable, left_out))
         for warning in warnings:
             report(warning)
-    if not is_for(lockfile, platform := request.platform_of(lockfile)):
-        from jupyter_condabuild.planning.other_platform import for_platform
-
-        other = for_platform(lockfile, platform, request, glibc_of(request.base), environment)
-        lockfile, environment = other.lockfile, None
-        report(Log(other.substitution.sentence))
-        warnings = (*other.warnings, *warnings)
-        for warning in other.warnings:
-            report(warning)
+    there = for_platforms(request, lockfile, environment, report)
+    environment, warnings = there.environment, (*there.warnings, *warnings)
     if reference and request.kind in jupyter_files.KINDS:
-        jupyter_files.check(request.kind, lockfile)
+        jupyter_files.check(request.kind, there.lockfile)
         reference = jupyter_files.pinned(reference, request, report)
-    lockfile, local = without_local_packages(lockfile)
+    lockfile, local = without_local_packages(there.lockfile)
     if local:
         warning = Warning(
             "not-installable",
@@ -143,19 +137,9 @@ def run(request: ExportRequest, report: Report) -> Exported:
         request.engine,
         __version__,
         licenses_in(lockfile, environment) if request.kind in SBOMS else {},
+        tuple(without_local_packages(other)[0] for other in there.others),
     )
     return replace(export(request.kind, inputs), warnings=warnings)
-
-
-def without_local_packages(lockfile: Lockfile) -> tuple[Lockfile, list[str]]:
-    """Returns the lock file without pip packages that exist only on this machine, and the names of all local packages.
-
-    The names include the conda packages of channels on this machine. Those packages stay in the lock file.
-    """
-    kept = tuple(package for package in lockfile.pip if not (package.editable or is_local(package.url)))
-    local = [package.name for package in lockfile.pip if package not in kept]
-    local += [package.name for package in lockfile.conda if is_local(package.url)]
-    return replace(lockfile, pip=kept), local
 
 
 def _dockerfile(inputs: ExportInputs) -> Exported:
@@ -189,13 +173,24 @@ def _dockerfile(inputs: ExportInputs) -> Exported:
 
 
 def _with_lock(inputs: ExportInputs, path: str, text: str, next_step: str) -> Exported:
-    return Exported({path: text, f"{FOLDER}conda-lock.yml": dump(inputs.lockfile)}, next=next_step)
+    return Exported(
+        {path: text, f"{FOLDER}conda-lock.yml": dump(inputs.lockfile, others=inputs.others)}, next=next_step
+    )
 
 
 def _ci_values(inputs: ExportInputs) -> dict[str, str]:
     image = inputs.image
     # Only pip can install pip packages from a lock file, and only the docker engine runs pip.
-    engine = "docker" if inputs.lockfile.pip else inputs.engine
+    lockfiles = (inputs.lockfile, *inputs.others)
+    engine = "docker" if any(one.pip for one in lockfiles) else inputs.engine
+    if inputs.others:
+        platforms = [one.platform for one in lockfiles]
+        if engine == "docker":
+            raise UsageError(
+                f"The docker engine, which pip's packages need, builds for one platform, not for {listed(platforms)}.",
+                f"Name one of them: --platform {platforms[0]}.",
+            )
+        engine += "".join(f" --platform {platform}" for platform in platforms)
     if engine == "docker":
         engine += f" --installer {inputs.installer}"
         if inputs.installer_image:

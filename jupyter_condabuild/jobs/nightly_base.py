@@ -28,6 +28,7 @@ from jupyter_condabuild.oci.index import Index
 from jupyter_condabuild.oci.referrers import detach
 from jupyter_condabuild.oci.registry import Repository
 from jupyter_condabuild.oci.tag_list import tags_of
+from jupyter_condabuild.planning.default_platforms import for_default_platforms
 from jupyter_condabuild.planning.inputs import read_lockfile
 from jupyter_condabuild.requests.build import BaseRequest, BuildRequest
 from jupyter_condabuild.requests.job_context import open_job
@@ -81,6 +82,7 @@ def refresh(request: BaseRequest, day: str, report: Report) -> BaseResult:
     Raises the errors of the jobs `build` and `rebase`, and UsageError if a package to leave out is not in the
     environment.
     """
+    request = for_default_platforms(request)
     if not re.fullmatch(r"\d{8}", day):
         raise UsageError("The date of a base must have eight digits.")
     reference = request.reference

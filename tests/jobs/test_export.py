@@ -26,8 +26,9 @@ from jupyter_condabuild.conda.locking import lock
 from jupyter_condabuild.conda.packages import PipPackage
 from jupyter_condabuild.conda.prefix.snapshot import snapshot
 from jupyter_condabuild.errors import BadReference, UsageError
-from jupyter_condabuild.jobs.export import KINDS, SBOMS, ExportInputs, export, run, without_local_packages
+from jupyter_condabuild.jobs.export import KINDS, SBOMS, ExportInputs, export, run
 from jupyter_condabuild.jobs.exported_files import Exported
+from jupyter_condabuild.jobs.exported_locks import without_local_packages
 from jupyter_condabuild.oci.engine import builder
 from jupyter_condabuild.oci.engine.daemon import Daemon
 from jupyter_condabuild.oci.image import Reference

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import uuid
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from jupyter_condabuild.conda.formats import load
 from jupyter_condabuild.errors import UsageError
-from jupyter_condabuild.jobs import lock, plan, snapshot
-from jupyter_condabuild.requests.others import LockRequest
+from jupyter_condabuild.jobs import export, lock, nightly_base, plan, snapshot
+from jupyter_condabuild.jobs.exported_files import Exported
+from jupyter_condabuild.oci.index import Index
+from jupyter_condabuild.requests.build import BaseRequest
+from jupyter_condabuild.requests.others import ExportRequest, LockRequest
 from tests.parts.builds import Workshop
 from tests.parts.jobs import plan_request, request, silent
+from tests.parts.registry.reading import document
 from tests.parts.small_image import two_platforms
 
 BOTH = ("linux-64", "linux-aarch64")
@@ -59,3 +66,50 @@ def test_a_snapshot_has_a_table_for_each_platform(workshop: Workshop, mac: Path)
     assert len(both["warnings"]) > len(one["warnings"])
     with pytest.raises(UsageError, match="An image cannot be for 'linux-mips'"):
         snapshot.run(plan_request(**given, platforms=["linux-64", "linux-mips"]), silent)
+
+
+def exported(**given: Any) -> Exported:
+    """Exports files with a request of JSON values."""
+    values = {name: str(value) if isinstance(value, Path) else value for name, value in given.items()}
+    return export.run(ExportRequest.parse(values), silent)
+
+
+@pytest.mark.parametrize(
+    ("kind", "file"), [("github-actions", ".github/workflows/environment-image.yml"), ("gitlab-ci", ".gitlab-ci.yml")]
+)
+def test_pipelines_build_for_all_platforms(mac: Path, kind: str, file: str) -> None:
+    """The lock file has each of them, and the commands name them. Where somebody names one, there is only that one."""
+    given = {"prefix": mac, "kind": kind, "reference": "registry.lab.org/team/env:v1", "default_platforms": BOTH}
+    made = exported(**given)
+    lines = [line for line in made.files[file].splitlines() if "--lockfile" in line]
+    assert len(lines) == 2
+    assert all("--engine layers --platform linux-64 --platform linux-aarch64" in line for line in lines)
+    for platform in BOTH:
+        found = load(made.files["environment/conda-lock.yml"], platform=platform)
+        expected = lock.run(request(LockRequest, prefix=mac, platform=[platform]), silent).others[0].lockfile
+        assert found.digest == expected.digest
+    one = exported(**given, platform=BOTH[1])
+    assert "--platform" not in one.files[file]
+
+
+@pytest.mark.parametrize("kind", ["dockerfile", "spdx", "cyclonedx"])
+def test_files_for_one_platform_are_refused_with_the_next_step(mac: Path, linux: Path, kind: str) -> None:
+    """A Dockerfile and an SBOM have the packages of one platform. An environment of Linux has one."""
+    given = {"kind": kind, "default_platforms": BOTH}
+    with pytest.raises(
+        UsageError, match="is for one platform, and the setting platforms names linux-64, linux-aarch64"
+    ) as caught:
+        exported(**given, prefix=mac)
+    assert caught.value.hint == "Name one of them: --platform linux-64."
+    assert exported(**given, prefix=linux).files
+
+
+def test_the_nightly_base_is_for_all_platforms(workshop: Workshop, mac: Path, registry: str) -> None:
+    """The dated base has an image for each, without an option."""
+    name = f"{registry}/nightly/{uuid.uuid4().hex}"
+    given = {"prefix": mac, "base": workshop.base, "store_dir": workshop.store, "default_platforms": BOTH}
+    done = nightly_base.refresh(request(BaseRequest, **given, reference=f"{name}:v1"), "20260101", silent)
+    for tag in ("base-20260101", "latest-base"):
+        index = document(f"{name}:{tag}")
+        assert isinstance(index, Index)
+        assert (str(index.descriptor.digest), index.platforms) == (done.digest, ("linux/amd64", "linux/arm64"))
