@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jupyter_condabuild.conda.clients import make_client
-from jupyter_condabuild.conda.conflicts import named_in, offered
+from jupyter_condabuild.conda.cross.conflicts import named_in, offered
 from jupyter_condabuild.conda.cross.target import LINUX, Target
 from jupyter_condabuild.conda.linking.installer import rattler_record
 from jupyter_condabuild.conda.lockfile import Lockfile, of_packages

@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 from jupyter_condabuild.conda.clients import make_client
-from jupyter_condabuild.conda.conflicts import named_in, offered
+from jupyter_condabuild.conda.cross.conflicts import named_in, offered
 from jupyter_condabuild.conda.cross.levels import Level, ladder
 from jupyter_condabuild.conda.cross.source import Installed
 from jupyter_condabuild.conda.cross.target import Target
