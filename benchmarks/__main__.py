@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import bytecode, cross, floor, memory, report, rows, small
+from benchmarks import bytecode, cross, cuda, floor, memory, report, rows, small
 from benchmarks.classic import Classic, make_builder
 from benchmarks.engine import Engine
 from benchmarks.environment import environments
@@ -19,7 +19,7 @@ from benchmarks.measure import Sample
 from benchmarks.ours import Ours
 from benchmarks.report import say, seconds
 
-SECTIONS = ("table", "small", "floor", "bytecode", "memory", "cross")
+SECTIONS = ("table", "small", "floor", "bytecode", "memory", "cuda", "cross")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -40,7 +40,12 @@ def _run(options: argparse.Namespace, results: dict[str, Any]) -> None:
         if "cross" in options.sections:
             results["cross"] = cross.run(work)
             show(cross.text(results["cross"]))
-        if set(options.sections) == {"cross"}:
+        if "cuda" in options.sections:
+            results["cuda"] = cuda.run(Ours(work, base), work, options.scale, options.rounds)
+            show(cuda.text(results["cuda"]))
+            shutil.rmtree(work / "cuda-env")
+            shutil.rmtree(work / "cuda-pkgs")
+        if not set(options.sections) - {"cross", "cuda"}:
             return
         engine = Engine() if {"table", "bytecode"} & set(options.sections) else None
         results["machine"] = report.machine(engine.version if engine else "", options.rounds)
@@ -143,6 +148,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("sections", nargs="*", default=SECTIONS, metavar="SECTION", help=f"one of {names}; default all")
     parser.add_argument("--rounds", type=int, default=3, help="how often each row is measured (default 3)")
     parser.add_argument("--plain", action="store_true", help="leave out the BuildKit pipeline that compiles bytecode")
+    parser.add_argument("--scale", type=float, default=1.0, help="cuda: the size of its packages (default 1: 4.2 GB)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every sample to this file")
     parser.add_argument("--work", type=Path, help="folder for temporary files (default: the system's)")
     parser.add_argument(

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import bytecode, chart, floor, memory, report, small
+from benchmarks import bytecode, chart, cuda, floor, memory, report, small
 
 ROOT = Path(__file__).parents[1]
 PAGE, PICTURE = ROOT / "docs/benchmarks.md", ROOT / "docs/pictures/benchmarks.svg"
@@ -16,6 +16,7 @@ BEGIN, END = "<!-- figures: python -m benchmarks.document -->", "<!-- end of fig
 SECTIONS = {
     "The command itself": ("small", small),
     "The processor's floor": ("floor", floor),
+    "Many processors": ("cuda", cuda),
     "Memory": ("memory", memory),
     "Bytecode": ("bytecode", bytecode),
 }

@@ -91,16 +91,17 @@ def _measure(ours: Ours, environment: Environment, work: Path, rounds: int, opti
         archive = work / "floor.tar"
         samples.append(ours.build(environment, "bench/floor:1", to=["-o", str(archive), option]))
         archive.unlink()
-    tars = _unpack(ours.layers(), work / "tars")
+    tars = unpack(ours.layers(), work / "tars")
     total = sum(path.stat().st_size for path in tars)
-    best = min((_compress_all(tars) for _ in range(rounds)), key=_clock)
+    best = min((compressed(tars) for _ in range(rounds)), key=_clock)
     for path in tars:
         path.unlink()
     (work / "tars").rmdir()
     return {"tar_bytes": total, "floor": vars(best), "layers": median(samples).notes["layers"]}
 
 
-def _unpack(blobs: list[Path], folder: Path) -> list[Path]:
+def unpack(blobs: list[Path], folder: Path) -> list[Path]:
+    """Decompresses layers into a folder. Returns the paths of the tars, the largest first."""
     folder.mkdir()
     for blob in blobs:
         with gzip.open(blob) as source, (folder / blob.name).open("wb") as target:
@@ -109,7 +110,8 @@ def _unpack(blobs: list[Path], folder: Path) -> list[Path]:
     return sorted(folder.iterdir(), key=lambda path: -path.stat().st_size)
 
 
-def _compress_all(tars: list[Path]) -> Spent:
+def compressed(tars: list[Path]) -> Spent:
+    """Measures to read, compress and hash tars with a process for each processor."""
     with ProcessPoolExecutor(CORES, get_context("spawn")) as pool:
         list(pool.map(_wait, range(8)))  # starts the processes before the measurement
         started = time.perf_counter()
@@ -147,7 +149,7 @@ def _compile(prefix: Path, folder: Path) -> Spent:
     def compile_package(package: tuple[int, str, dict[str, str]]) -> None:
         _, name, sources = package
         if sources:
-            with Compiler(prefix / "bin/python") as compiler:
+            with Compiler(prefix / "bin/python", CORES) as compiler:
                 compiler.compile(sources, str(folder / name), "/opt/env", 0)
 
     with of_children() as spent, ThreadPoolExecutor(CORES) as pool:

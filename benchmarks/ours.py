@@ -15,6 +15,16 @@ from typing import Any
 from benchmarks.environment import Environment
 from benchmarks.measure import Sample, measured
 
+_FORCED = """
+import os, sys
+count = int(sys.argv.pop(1))
+os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:count])
+from jupyter_condabuild.system import process_tree
+process_tree.processors = lambda: count
+from jupyter_condabuild.cli import main
+sys.exit(main())
+"""
+
 
 class Ours:
     """`jupyter condabuild` with a store and a home folder of its own.
@@ -72,9 +82,15 @@ class Ours:
         cache = ["--cache-from", cache_from] if cache_from else []
         return self.run(["build", *source, "-t", reference, "--base", self.base, *to, *cache], pool)
 
-    def run(self, arguments: Sequence[str], pool: str = "") -> Sample:
-        """Runs a command. The notes of the sample are the seconds of each phase, and the processor seconds."""
-        command = [sys.executable, "-m", "jupyter_condabuild", *arguments, "--events", "jsonl"]
+    def run(self, arguments: Sequence[str], pool: str = "", processors: int = 0) -> Sample:
+        """Runs a command. The notes of the sample are the seconds of each phase, and the processor seconds.
+
+        Args:
+            processors: the number of processors that the command is told; 0 for that of the machine. If the machine has
+                more, the command may use only so many.
+        """
+        program = ["-c", _FORCED, str(processors)] if processors else ["-m", "jupyter_condabuild"]
+        command = [sys.executable, *program, *arguments, "--events", "jsonl"]
         before = _processor_seconds()
         with measured(os.getpid(), itself=False) as sample:
             environ = {**self._environ, "CONDABUILD_LAYER_POOL": pool, "CONDABUILD_TRUSTED_REPOSITORIES": pool}

@@ -69,7 +69,7 @@ ONLY_IN = {
     "rattler": ("conda/*",),
     # The registry client. Origins are compared as the client parses them: another parser of URLs could be a security
     # hole.
-    "httpx": ("oci/http.py",),
+    "httpx": ("oci/connections/http.py",),
     # The images of an engine, its builds, its containers, and the errors of all of them.
     "docker": (
         "oci/engine/daemon.py",
@@ -225,7 +225,7 @@ def test_an_import_against_the_architecture_is_found(module: str, statement: str
         ("__main__.py", "from jupyter_condabuild.cli import main"),
         ("__init__.py", "from jupyter_condabuild.server.extension import CondaBuild"),
         ("conda/link.py", "import rattler.exceptions"),
-        ("oci/http.py", "import httpx"),
+        ("oci/connections/http.py", "import httpx"),
         ("oci/engine/daemon.py", "from docker.errors import DockerException"),
         ("oci/engine/builder.py", "import docker"),
         ("oci/logins/credentials.py", "from docker import auth"),

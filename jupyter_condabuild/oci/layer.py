@@ -19,17 +19,17 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from jupyter_condabuild.errors import BadImage, ContentMismatch
+from jupyter_condabuild.oci.gzip_blocks import GzipBlocks
 from jupyter_condabuild.oci.image import OCI_LAYER_GZIP, Descriptor, Digest
 from jupyter_condabuild.system.beneath import BeneathFolder
 from jupyter_condabuild.system.names import name_bytes
 
-WRITER_VERSION = 2
+WRITER_VERSION = 3
 """Part of every layer key. Raise this number with every change that writes the same files as other bytes."""
 
 EPOCH = 315532800
 """Default modification time of an entry, in seconds since the epoch: 1980-01-01, the earliest time in a zip file."""
 
-CHUNK = 1 << 20
 _BLOCK = 512
 _RECORD = 20 * _BLOCK
 _TYPES = {"file": b"0", "whiteout": b"0", "symlink": b"2", "directory": b"5"}
@@ -137,80 +137,42 @@ def file_entry(
 
 
 def write(
-    entries: Iterable[Entry], out: BinaryIO, level: int = 1, progress: Callable[[int], None] | None = None
+    entries: Iterable[Entry],
+    out: BinaryIO,
+    level: int = 1,
+    progress: Callable[[int], None] | None = None,
+    threads: int = 1,
 ) -> LayerBlob:
     """Writes a gzip-compressed layer to `out` and returns its description.
 
-    The memory use is a few chunks of 1 MiB, whatever the sizes of the files.
+    The memory use is a few blocks of 1 MiB, and two for each thread, whatever the sizes of the files.
 
     Args:
         entries: the content of the layer, in any order.
         out: a file that is open for writing.
         level: the compression level of isal, 0 to 3.
         progress: called with the number of tar bytes since the last call.
+        threads: how many threads compress. The bytes are the same for any number.
 
     Raises:
         OSError: a file cannot be opened or read, or `out` cannot be written.
         ContentMismatch: a file may not be read, does not match its sha256, or changes while it is read.
         BadImage: the name of an entry is not possible in an image, or leads out of it.
     """
-    sink = _Sink(out, level, progress or (lambda count: None))
-    with BeneathFolder() as folder:
+    with BeneathFolder() as folder, GzipBlocks(out, level, threads, progress or (lambda count: None)) as sink:
         for entry in with_parents(entries):
             if entry.kind == "file":
                 _write_file(entry, sink, folder)
             else:
                 sink.add(_header(entry, 0))
-    sink.add(bytes(2 * _BLOCK))
-    return sink.finish()
+        sink.add(bytes(2 * _BLOCK))
+        sink.add(bytes(-sink.position % _RECORD))
+        written = sink.finish()
+    descriptor = Descriptor(OCI_LAYER_GZIP, written.digest, written.size)
+    return LayerBlob(descriptor, written.content_digest, written.content_size)
 
 
-class _Sink:
-    """Collects tar bytes into large chunks. Hashes each chunk, compresses it, hashes the result and writes it."""
-
-    def __init__(self, out: BinaryIO, level: int, progress: Callable[[int], None]) -> None:
-        from isal import isal_zlib  # imported here, because code that only reads layers does not need it
-
-        self._out = out
-        self._progress = progress
-        self._compressor = isal_zlib.compressobj(level, isal_zlib.DEFLATED, 31)
-        self._diff_id = hashlib.sha256()
-        self._digest = hashlib.sha256()
-        self._buffer = bytearray()
-        self._size = 0
-        self._tar_size = 0
-
-    def add(self, data: bytes) -> None:
-        self._buffer += data
-        if len(self._buffer) >= CHUNK:
-            self.flush()
-
-    def flush(self) -> None:
-        chunk, self._buffer = self._buffer, bytearray()
-        self._diff_id.update(chunk)
-        self._tar_size += len(chunk)
-        self._put(self._compressor.compress(chunk))
-        self._progress(len(chunk))
-
-    def _put(self, data: bytes) -> None:
-        self._digest.update(data)
-        self._size += len(data)
-        self._out.write(data)
-
-    @property
-    def position(self) -> int:
-        return self._tar_size + len(self._buffer)
-
-    def finish(self) -> LayerBlob:
-        self.add(bytes(-self.position % _RECORD))
-        self.flush()
-        self._put(self._compressor.flush())
-        self._out.flush()
-        descriptor = Descriptor(OCI_LAYER_GZIP, Digest(self._digest.hexdigest()), self._size)
-        return LayerBlob(descriptor, Digest(self._diff_id.hexdigest()), self._tar_size)
-
-
-def _write_file(entry: Entry, sink: _Sink, folder: BeneathFolder) -> None:
+def _write_file(entry: Entry, sink: GzipBlocks, folder: BeneathFolder) -> None:
     if not entry.source:
         sink.add(_header(entry, len(entry.data)))
         sink.add(entry.data)
@@ -224,19 +186,18 @@ def _write_file(entry: Entry, sink: _Sink, folder: BeneathFolder) -> None:
             os.lseek(fd, entry.offset, os.SEEK_SET)
         sink.add(_header(entry, size))
         while left:
-            chunk = os.read(fd, min(left, CHUNK))
-            if not chunk:
+            count = sink.read(fd, left, hasher)
+            if not count:
                 raise ContentMismatch(f"{entry.source} became shorter while it was being read.", _TRY_AGAIN)
-            if hasher:
-                hasher.update(chunk)
-            sink.add(chunk)
-            left -= len(chunk)
+            left -= count
         after = before if hasher else os.fstat(fd)
     finally:
         os.close(fd)
     sink.add(bytes(-size % _BLOCK))
-    if hasher and hasher.hexdigest() != entry.sha256:
-        raise ContentMismatch(f"{entry.source} is not the file that the package contains.")
+    if hasher:
+        sink.settle()
+        if hasher.hexdigest() != entry.sha256:
+            raise ContentMismatch(f"{entry.source} is not the file that the package contains.")
     if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
         raise ContentMismatch(f"{entry.source} changed while it was being read.", _TRY_AGAIN)
 
@@ -295,9 +256,15 @@ def _long(kind: bytes, text: bytes) -> bytes:
 def _block(name: bytes, mode: int, owner: int, size: int, mtime: int, kind: bytes, target: bytes) -> bytes:
     octal_size = b"%011o\0" % size if size < 8**11 else b"\x80" + size.to_bytes(11, "big")
     head = b"%b%07o\0%b%b%011o\0" % (name.ljust(100, b"\0"), mode, _owner(owner), octal_size, mtime)
+    tail, tail_sum = _tail(kind, target)
+    return b"%b%06o\0 %b" % (head, sum(head) + tail_sum + 8 * 32, tail)
+
+
+@functools.lru_cache(16)
+def _tail(kind: bytes, target: bytes) -> tuple[bytes, int]:
+    """Returns the end of a header, and the sum of its bytes. Nearly all headers have the same one, that of a file."""
     tail = kind + target.ljust(100, b"\0") + b"ustar  \0" + bytes(247)
-    checksum = sum(head) + sum(tail) + 8 * 32
-    return head + b"%06o\0 " % checksum + tail
+    return tail, sum(tail)
 
 
 @functools.cache

@@ -15,9 +15,9 @@ from urllib.parse import urlencode
 
 from jupyter_condabuild.errors import CondaBuildError, RegistryFault
 from jupyter_condabuild.oci.connections.allowed_hosts import AllowedHosts
+from jupyter_condabuild.oci.connections.http import httpx
 from jupyter_condabuild.oci.connections.origins import Origin, resolve
 from jupyter_condabuild.oci.connections.pools import Pools
-from jupyter_condabuild.oci.http import httpx
 from jupyter_condabuild.oci.http_errors import refusal, spec_errors_text, storage_refusal, unreachable
 from jupyter_condabuild.oci.logins.credentials import Credentials
 from jupyter_condabuild.oci.retry import Patience, patiently

@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from benchmarks import chart, document, floor, report, sif
+from benchmarks import chart, cuda, document, floor, report, sif
 from benchmarks.measure import Sample
 from benchmarks.rows import Row
 from jupyter_condabuild.oci import archive
@@ -132,6 +132,14 @@ def test_the_floor_with_bytecode_includes_the_compiler() -> None:
     assert "| times the floor | 1.50x | 3.00x |" in text
     assert "| the registry | 0.25 s |" in text
     assert re.search(r"\| other: .* \| 3\.25 s \|", text)
+
+
+def test_a_row_for_more_processors_than_the_machine_has_says_so() -> None:
+    """Its memory is measured, its time is not."""
+    row = {"layers": 3.0, "processor": 4.0, "memory": 10**8}
+    text = cuda.text({"scale": 1.0, "tar_bytes": 10**9, "floor": 4.0, "rows": {"2": row, "4": row}, "cores": 2})
+    assert "| 2 | 2.00 s | 3.00 s | 1.50x | 4.00 s | 100 MB |" in text
+    assert "| 4 |  | needs 4 processors |  | 4.00 s | 100 MB |" in text
 
 
 def test_the_page_in_the_docs_has_its_markers() -> None:

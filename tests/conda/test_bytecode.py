@@ -131,7 +131,7 @@ def test_a_path_of_bytecode_gives_the_path_of_its_module(pyc: str, source: str) 
 
 
 def test_only_modules_without_bytecode_are_compiled() -> None:
-    """Only modules in site-packages are compiled, as in conda. Test suites are left out."""
+    """Only modules in site-packages are compiled, as in conda. Test suites and benchmarks are left out."""
     paths = [
         f"{SITE}/a.py",
         f"{SITE}/b.py",
@@ -139,6 +139,9 @@ def test_only_modules_without_bytecode_are_compiled() -> None:
         f"{SITE}/c.d.py",
         f"{SITE}/__pycache__/c.d.{TAG}.pyc",
         f"{SITE}/pkg/tests/e.py",
+        f"{SITE}/pkg/benchmarks/f.py",
+        f"{SITE}/pkg/conftest.py",
+        f"{SITE}/pkg/test_pkg.py",
         f"{SITE}/pkg/data.txt",
         "lib/python3.11/json/decoder.py",
         "share/script.py",

@@ -51,7 +51,7 @@ def test_a_fixed_layer_has_a_fixed_digest(level: int) -> None:
     """
     blob, tar = written(*FIXED, level=level)
     assert hashlib.sha256(tar).hexdigest() == blob.diff_id.hex
-    assert (layer.WRITER_VERSION, blob.diff_id.hex) == (2, DIFF_ID)
+    assert (layer.WRITER_VERSION, blob.diff_id.hex) == (3, DIFF_ID)
 
 
 def test_a_blob_is_described_by_its_bytes() -> None:

@@ -16,7 +16,7 @@ from jupyter_condabuild.errors import LockfileError
 from jupyter_condabuild.planning.layer_plan import BINS, THRESHOLDS, LayerPlan, layer_key, plan_layers
 
 SITE = "lib/python3.11/site-packages"
-KEY = "204e9275c16f00b6b8add1678add1b8311542117cf70850dbd9963595ab5c4d3"
+KEY = "63cf9c56ed069f1c5a4934adabce766e72f7675f8f6917c7f70a27ee3b217f48"
 
 
 def package(name: str, size: int = 1000, *, noarch: bool = False, depends: tuple[str, ...] = ()) -> CondaPackage:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from jupyter_condabuild.files import open_regular
+from jupyter_condabuild.system import process_tree
 
 _COMPILE = """
 import marshal, os, sys
@@ -48,8 +49,6 @@ def start(job, modules, target):
         os._exit(error.errno)
     os._exit(0)
 
-AT_ONCE = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
 def end(child, answer):
     with answer:
         text = answer.read()
@@ -63,7 +62,7 @@ while True:
         break
     running, done = [], []
     for number, modules in enumerate(job["parts"]):
-        if len(running) == AT_ONCE:
+        if len(running) == job["at_once"]:
             done.append(end(*running.pop(0)))
         running.append(start(job, modules, "%s.%d" % (job["target"], number)))
     done += [end(*one) for one in running]
@@ -77,7 +76,10 @@ _PARTS, _PART = 8, 128 << 10
 Several parts keep all processors busy. Each part has its own process, so the division into parts affects the bytes: it
 must not depend on the machine."""
 
-_TESTS = frozenset(("test", "tests"))
+_TEST_FOLDERS = frozenset(("test", "tests", "benchmarks"))
+_TEST_MODULES = ("test_", "conftest.py")
+"""The names of modules for tests begin like this."""
+
 ENVIRONMENT = {"PYTHONHASHSEED": "0", "PYTHONWARNINGS": "ignore"}
 """All environment variables of the interpreter. It gets none of the user's."""
 
@@ -87,12 +89,18 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 def uncompiled(paths: Iterable[str]) -> list[str]:
     """Returns the paths of modules in site-packages that have no bytecode among `paths`, sorted.
 
-    Test suites are left out, although conda compiles them: no program imports them, and they are a third of the work.
+    Test suites are left out, although conda compiles them: only tests import them, and they are a third of the work.
     """
     paths = set(paths)
     compiled = {source_of(path) for path in paths if path.endswith(".pyc")}
     modules = (path for path in paths if path.endswith(".py") and "/site-packages/" in path)
-    return sorted(path for path in modules if path not in compiled and not _TESTS.intersection(path.split("/")))
+    return sorted(path for path in modules if path not in compiled and not _is_for_tests(path))
+
+
+def _is_for_tests(path: str) -> bool:
+    """Whether the module is part of a test suite, as its name or the name of a folder says."""
+    *folders, name = path.split("/")
+    return name.startswith(_TEST_MODULES) or not _TEST_FOLDERS.isdisjoint(folders)
 
 
 def source_of(pyc: str) -> str:
@@ -141,8 +149,10 @@ class Compiler:
     every time, and the interpreter starts only once.
     """
 
-    def __init__(self, python: Path) -> None:
+    def __init__(self, python: Path, at_once: int = 1) -> None:
+        """`at_once` is the number of parts that are compiled at the same time. It does not affect the bytes."""
         self._python = python
+        self._at_once = at_once
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Compiler:
@@ -170,7 +180,7 @@ class Compiler:
 
         Raises OSError or subprocess.CalledProcessError if the interpreter cannot run or cannot write.
         """
-        job = {"parts": parts_of(sources), "target": target, "prefix": prefix, "mtime": mtime}
+        job = {"parts": parts_of(sources), "target": target, "prefix": prefix, "mtime": mtime, "at_once": self._at_once}
         parts = self._ask(job)
         if failed := [status for status, _ in parts if status]:
             if (number := os.waitstatus_to_exitcode(failed[0])) in _FULL:
@@ -231,5 +241,5 @@ def parts_of(sources: Mapping[str, str]) -> list[list[tuple[str, str]]]:
 
 def compile_modules(python: Path, sources: Mapping[str, str], target: str, prefix: str, mtime: int) -> list[Bytecode]:
     """Compiles the modules of one package, or of an overlay, with a new `Compiler`; see `Compiler.compile`."""
-    with Compiler(python) as compiler:
+    with Compiler(python, process_tree.processors()) as compiler:
         return compiler.compile(sources, target, prefix, mtime)

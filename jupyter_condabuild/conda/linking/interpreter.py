@@ -19,14 +19,16 @@ Compiling = Literal["environment", "sandbox", "own", "never"]
 
 @dataclass(frozen=True)
 class Interpreter:
-    """A Python program, and whether it runs in a sandbox."""
+    """A Python program, whether it runs in a sandbox, and in how many processes it compiles at the same time."""
 
     python: Path
     sandboxed: bool = False
+    at_once: int = 1
 
     def compiler(self) -> Compiler:
         """Returns a compiler that runs this interpreter. It must be entered before it is used."""
-        return SandboxedCompiler(self.python) if self.sandboxed else Compiler(self.python)
+        kind = SandboxedCompiler if self.sandboxed else Compiler
+        return kind(self.python, self.at_once)
 
 
 def chosen(compiling: Compiling, environments: Path | None) -> Interpreter | None:

@@ -32,9 +32,9 @@ _MOST = 1 << 20
 class SandboxedCompiler(Compiler):
     """A `Compiler` whose interpreter runs in a sandbox. It gives the same bytes as a `Compiler` without a sandbox."""
 
-    def __init__(self, python: Path) -> None:
+    def __init__(self, python: Path, at_once: int = 1) -> None:
         """`python` is ``bin/python`` of a folder that the sandbox may read."""
-        super().__init__(python)
+        super().__init__(python, at_once)
         self._folder: Path | None = None
 
     def __exit__(self, *exc: object) -> None:
@@ -53,7 +53,7 @@ class SandboxedCompiler(Compiler):
         for path, source in sources.items():
             shutil.copyfile(source, inside / numbered[path])
         parts = [[(path, f"{_IN}/{numbered[path]}") for path, _ in part] for part in parts_of(sources)]
-        job = {"parts": parts, "target": f"{_OUT}/part", "prefix": prefix, "mtime": mtime}
+        job = {"parts": parts, "target": f"{_OUT}/part", "prefix": prefix, "mtime": mtime, "at_once": self._at_once}
         found: list[Bytecode] = []
         for number, (status, modules) in enumerate(self._ask(job)):
             if status or number >= len(parts):

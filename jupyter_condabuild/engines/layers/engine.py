@@ -24,6 +24,7 @@ from jupyter_condabuild.conda.packages import CondaPackage
 from jupyter_condabuild.distribution.layer_index import LayerIndex
 from jupyter_condabuild.engines.layers import worker_pool, writer
 from jupyter_condabuild.engines.layers.reuse import Reuse, title
+from jupyter_condabuild.engines.layers.shares import Share
 from jupyter_condabuild.errors import CondaBuildError, LinkFailed, PackageError, PackageMismatch
 from jupyter_condabuild.events import Layer, Log, Progress, Warning
 from jupyter_condabuild.image.layers import ReadyLayer
@@ -198,8 +199,14 @@ class LayersEngine:
             self._report_compiling(interpreter)
         damaged: list[PlannedLayer] = []
         failures: list[CondaBuildError] = []
+        efforts = [_effort(planned, compiling=planned.compiled and interpreter is not None) for planned in missing]
+        is_small = len(missing) == 1 or sum(efforts) <= SMALL
+        share = Share.of(process_tree.processors(), 1 if is_small else len(missing))
+        if interpreter:
+            interpreter = replace(interpreter, at_once=share.at_once)
+        total = sum(planned.size for planned in missing)
 
-        def job(planned: PlannedLayer) -> worker_pool.Job:
+        def job(planned: PlannedLayer, effort: int) -> worker_pool.Job:
             temporary = str(work / planned.key)
 
             def finish(result: LayerBlob | CondaBuildError) -> None:
@@ -219,13 +226,12 @@ class LayersEngine:
             only: dict[str, list[str]] = {}
             for path, dist in planned.only:
                 only.setdefault(dist, []).append(path)
-            line = writer.job(parts, only, compiler, temporary, self._level)
-            effort = _effort(planned, compiling=compiler is not None)
+            threads = share.threads(planned.size, planned.size if is_small else total)
+            line = writer.job(parts, only, compiler, temporary, self._level, threads)
             return worker_pool.Job(effort, line, lambda count: self._progress.written(planned, count), finish)
 
-        jobs = [job(planned) for planned in missing]
-        is_small = len(jobs) == 1 or sum(job.effort for job in jobs) <= SMALL
-        worker_pool.run(jobs, 0 if is_small else process_tree.processors())
+        jobs = [job(planned, effort) for planned, effort in zip(missing, efforts, strict=True)]
+        worker_pool.run(jobs, 0 if is_small else share.workers)
         if failures:
             raise failures[0]
         if damaged:

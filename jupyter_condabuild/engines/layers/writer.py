@@ -1,7 +1,8 @@
 """A worker process that writes package layers. Its jobs, its progress and its results are JSON lines.
 
-Compression and hashing can use every core, but Python's global interpreter lock allows only one core per process.
-Therefore each core gets a process. A worker ends when its standard input ends, so that no worker outlives the build.
+Threads compress and hash the blocks of a large package, but Python's global interpreter lock allows only one core per
+process for everything else. Therefore there are several workers. A worker ends when its standard input ends, so that no
+worker outlives the build.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ def write_packages(
     temporary: str,
     level: int,
     progress: Callable[[int], None],
+    threads: int = 1,
 ) -> LayerBlob:
     """Writes the layer of staged packages, or of some of their paths, to a file.
 
@@ -48,6 +50,7 @@ def write_packages(
         temporary: the file to write. Files with bytecode exist beside it for a while.
         level: the compression level, 0 to 3.
         progress: called with the bytes of the tar file that were written since the last call.
+        threads: how many threads compress.
 
     Raises PackageMismatch if a file is not the original file of its package, LinkFailed if the interpreter does not
     run, or StoreError.
@@ -65,7 +68,7 @@ def write_packages(
             if not only or _is_chosen(entry, only.get(item.package.dist, ()))
         ]
         with open(temporary, "wb") as out:
-            return layer.write(entries, out, level, progress)
+            return layer.write(entries, out, level, progress, threads)
     except ContentMismatch as error:
         raise PackageMismatch(f"{error.message} (package {names})") from None
     except subprocess.CalledProcessError as error:
@@ -120,6 +123,7 @@ def job(
     interpreter: Interpreter | None,
     temporary: str,
     level: int,
+    threads: int = 1,
 ) -> str:
     """Returns a job as the line that a worker reads. The arguments are those of `write_packages`.
 
@@ -139,9 +143,9 @@ def job(
         }
         for item in staged
     ]
-    value = {"packages": packages, "only": only, "temporary": temporary, "level": level}
+    value = {"packages": packages, "only": only, "temporary": temporary, "level": level, "threads": threads}
     if interpreter:
-        value |= {"python": str(interpreter.python), "sandboxed": interpreter.sandboxed}
+        value["interpreter"] = {**asdict(interpreter), "python": str(interpreter.python)}
     return json.dumps(value)
 
 
@@ -177,8 +181,8 @@ class Writer:
         value = json.loads(line)
         staged = [_staged(item) for item in value["packages"]]
         compiler = None
-        if value.get("python"):
-            compiler = self._compiler(Interpreter(Path(value["python"]), sandboxed=value["sandboxed"]))
+        if interpreter := value.get("interpreter"):
+            compiler = self._compiler(Interpreter(**{**interpreter, "python": Path(interpreter["python"])}))
         pending = 0
 
         def progress(count: int) -> None:
@@ -189,7 +193,9 @@ class Writer:
                 pending = 0
 
         try:
-            blob = write_packages(staged, value["only"], compiler, value["temporary"], value["level"], progress)
+            blob = write_packages(
+                staged, value["only"], compiler, value["temporary"], value["level"], progress, value["threads"]
+            )
         except CondaBuildError as error:
             answer({"error": type(error).__name__, "message": error.message, "hint": error.hint})
             return

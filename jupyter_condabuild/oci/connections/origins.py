@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 
 from jupyter_condabuild.errors import RegistryFault, UsageError
-from jupyter_condabuild.oci.http import httpx
+from jupyter_condabuild.oci.connections.http import httpx
 
 _HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9_.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 _DEFAULT_PORTS = {"http": 80, "https": 443}

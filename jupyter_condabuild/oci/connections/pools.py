@@ -9,9 +9,9 @@ import threading
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 from jupyter_condabuild.errors import RegistryUnreachable
+from jupyter_condabuild.oci.connections.http import httpx
 from jupyter_condabuild.oci.connections.origins import Origin
 from jupyter_condabuild.oci.connections.tls import Certificates
-from jupyter_condabuild.oci.http import httpx
 from jupyter_condabuild.oci.http_errors import causes_of
 from jupyter_condabuild.proxies import Proxies, Proxy
 

@@ -6,8 +6,7 @@ import json
 import os
 import subprocess
 import tarfile
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
 
@@ -44,14 +43,6 @@ from tests.parts.small_image import (
 )
 
 SCHEMAS = json.loads((Path(__file__).parents[2] / "schemas" / "oci.json").read_text())
-
-
-@pytest.fixture
-def podman() -> Iterator[Callable[..., str]]:
-    """Returns the podman command with a store of its own. The store's path has only characters that podman accepts."""
-    with tempfile.TemporaryDirectory() as folder:
-        store = ("--root", f"{folder}/store", "--runroot", f"{folder}/run", "--storage-driver", "vfs")
-        yield lambda *arguments: run("podman", *store, *arguments)
 
 
 def valid(kind: str, value: Any) -> None:
