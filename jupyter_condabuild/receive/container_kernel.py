@@ -33,6 +33,7 @@ from jupyter_condabuild.receive.local_image import LocalImage
 from jupyter_condabuild.receive.relay import CHANNELS, Address, Relay, addresses
 from jupyter_condabuild.system import owners
 from jupyter_condabuild.system.process_tree import end_after
+from jupyter_condabuild.text import clean
 
 INSIDE = "/run/condabuild"
 """The folder in a container with the connection file and the sockets of its kernel."""
@@ -56,6 +57,9 @@ _MOST_BYTES = 1 << 16
 _KILLED = 137
 """The exit status of a program that was killed: 128 and the number of the signal (signal(7))."""
 
+_NEWS_SECONDS = 3
+"""The time after which the image of a kernel is looked up: the start of the kernel comes first."""
+
 _LONGEST_FOLDER = 60
 """A Unix socket has a path of at most 107 bytes (unix(7))."""
 
@@ -68,7 +72,12 @@ def main() -> NoReturn:
         signal.signal(signal.SIGTERM, _end)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # until the kernel can take it
         threading.Thread(target=_end_with_parent, daemon=True).start()
-        status = run(read(Path(kernelspec)), Path(connection_file), Path.cwd())
+        kernel = read(Path(kernelspec))
+        if kernel.pinned:
+            news = threading.Timer(_NEWS_SECONDS, _tell_news, (kernelspec,))
+            news.daemon = True
+            news.start()
+        status = run(kernel, Path(connection_file), Path.cwd())
     except CondaBuildError as error:
         _say(f"{error.message} {error.hint}")
     except KeyboardInterrupt:
@@ -262,6 +271,14 @@ def _end_with_parent() -> None:
     parent = os.getppid()
     if os.environ.get("JPY_PARENT_PID") == str(parent):
         end_after(parent)
+
+
+def _tell_news(kernelspec: str) -> None:
+    """Says that the image of a kernel has moved, if it has."""
+    command = [sys.executable, "-P", "-m", "jupyter_condabuild.receive.kernel_news", kernelspec]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    if said := clean(done.stdout.decode(errors="replace").strip()):
+        _say(said)
 
 
 def _say(text: str) -> None:

@@ -122,14 +122,14 @@ def install(request: KernelInstallRequest, report: Report, ask: Ask) -> Kernels:
 def show(request: KernelListRequest, report: Report) -> Kernels:
     """Lists the installed kernels of images, and says which images have changed. Raises StoreError."""
     with open_job(request, report) as job:
-        return Kernels("", tuple(Row(found, _news(found, job)) for found in kernelspecs.installed()))
+        return Kernels("", tuple(Row(found, _news(found.kernel, job)) for found in kernelspecs.installed()))
 
 
 def remove(request: KernelRemoveRequest) -> Kernels:
     """Removes the kernels of an image, or the kernel of a name. Raises UsageError if none is installed, StoreError."""
     named = request.reference
     short = named.reference.repository.removeprefix("library/") if named and named.kind == "registry" else ""
-    found = [one for one in kernelspecs.installed() if one.name == short or _location(one) == named]
+    found = [one for one in kernelspecs.installed() if one.name == short or _location(one.kernel) == named]
     if not found:
         raise UsageError(
             f"No kernel of {request.reference} is installed.", "List the installed ones: jupyter condabuild kernel list"
@@ -257,23 +257,29 @@ def _takes_messages(spec: Mapping[str, Any], lockfile: Lockfile | None) -> bool:
         return False
 
 
-def _location(found: Installed) -> ImageLocation:
-    return ImageLocation.parse_any(found.kernel.reference)
+def _location(kernel: ImageKernel) -> ImageLocation:
+    return ImageLocation.parse_any(kernel.reference)
 
 
-def _news(found: Installed, job: JobContext) -> str:
-    """Says whether the name of a kernel's image means another image now. Kernels start the image that was installed."""
-    kernel = found.kernel
-    location = _location(found)
-    if location.kind != "registry" or location.reference.digest:
-        return ""
+def _news(kernel: ImageKernel, job: JobContext) -> str:
     try:
-        image = open_image(location, job)
-        if str(image.manifest.descriptor.digest) == kernel.digest:
-            return ""
-        changed = _changed(kernel, lock_in(image), job)
+        return moved(kernel, job)
     except CondaBuildError as error:
         return f"Whether the image has changed is not known: {error.message}"
+
+
+def moved(kernel: ImageKernel, job: JobContext) -> str:
+    """Says that the name of a kernel's image means another image now; empty if it means the image of the kernel.
+
+    Kernels start the image that was installed. Raises the errors of `open_image` and `lock_in`.
+    """
+    location = _location(kernel)
+    if location.kind != "registry" or location.reference.digest:
+        return ""
+    image = open_image(location, job)
+    if str(image.manifest.descriptor.digest) == kernel.digest:
+        return ""
+    changed = _changed(kernel, lock_in(image), job)
     return (
         f"{kernel.reference} has moved: {changed}. To use it, install it again (jupyter condabuild kernel install "
         f"{kernel.reference}) and restart the kernel."

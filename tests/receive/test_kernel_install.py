@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
 import uuid
 from pathlib import Path
@@ -105,11 +107,18 @@ def test_an_image_that_has_moved_is_noticed(
     workshop.build(install(tmp_path / "later", channel, "tinykernel", "one", "two"), reference=reference, push=True)
     (row,) = labmate.run("kernel", "list", "--json").json["kernels"]
     assert row["news"].startswith(f"{reference} has moved: 2 packages changed. To use it, install it again")
+    assert _news(labmate, spec_file) == row["news"]
     assert f"({name}): {reference}, " in labmate.run("kernel", "list").out
     assert labmate.install(reference) == name
     assert json.loads(spec_file.read_text())["metadata"]["condabuild"]["digest"] != row["digest"]
     (row,) = labmate.run("kernel", "list", "--json").json["kernels"]
-    assert row["news"] == ""
+    assert (row["news"], _news(labmate, spec_file)) == ("", "")
+
+
+def _news(labmate: Labmate, kernelspec: Path) -> str:
+    """Returns what the program says that looks a starting kernel's image up."""
+    command = [sys.executable, "-m", "jupyter_condabuild.receive.kernel_news", str(kernelspec)]
+    return subprocess.run(command, env=labmate.environ(), capture_output=True, text=True, check=True).stdout
 
 
 def test_an_image_without_a_kernel_is_refused_before_it_is_pulled(

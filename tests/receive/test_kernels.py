@@ -78,6 +78,19 @@ def test_the_environment_of_a_kernel_of_an_image_is_not_that_of_the_server(labma
         prefix_of_process(cell.process)
 
 
+def test_a_kernel_says_that_its_image_has_moved(labmate: Labmate, kernel_image: str) -> None:
+    """The log of the server says so once, and how the user gets the new image. The kernel runs meanwhile."""
+    name = labmate.install(kernel_image)
+    file = Path(labmate.kernelspecs.get_kernel_spec(name).resource_dir, "kernel.json")
+    with labmate.kernel(name) as cell:
+        value = json.loads(file.read_text())
+        value["metadata"]["condabuild"]["digest"] = f"sha256:{'0' * 64}"
+        file.write_text(json.dumps(value))
+        assert cell("print(6 * 7)") == "42"
+        said = f"jupyter-condabuild: {kernel_image} has moved: 0 packages changed. To use it, install it again"
+        assert until(lambda: said in cell.log.read_text())
+
+
 def test_modules_in_the_folder_of_the_notebook_do_not_run_outside(labmate: Labmate, kernel_image: str) -> None:
     """A kernel can write into the folder. Its next start must not run what it wrote on the machine itself."""
     for module in ("docker", "json", "jupyter_condabuild", "tempfile"):
