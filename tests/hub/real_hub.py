@@ -156,14 +156,9 @@ class Hub:
         return client
 
     @property
-    def proxy(self) -> psutil.Process:
-        """The process of the proxy."""
-        (found,) = [
-            child
-            for child in psutil.Process(self.process.pid).children(recursive=True)
-            if any("configurable-http-proxy" in word for word in child.cmdline())
-        ]
-        return found
+    def proxy(self) -> Path:
+        """The file with the number of the proxy's process. The hub writes it at each start of the proxy."""
+        return self.folder / "jupyterhub-proxy.pid"
 
 
 def messages(client: httpx.Client, id: str, last: int = 0) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -231,6 +226,9 @@ def running_hub(folder: Path, environ: dict[str, str], more: str = "") -> Iterat
             yield hub
         finally:
             hub.api.close()
-            # At its end, the hub stops the servers and the proxy.
+            # At its end, the hub stops the servers and the proxy, but not a proxy that it just starts again.
             process.send_signal(signal.SIGTERM)
             process.wait(LIMIT)
+            for other in psutil.process_iter(["cmdline"]):
+                if str(api) in (other.info["cmdline"] or ()) and str(proxy) in other.info["cmdline"]:
+                    other.kill()

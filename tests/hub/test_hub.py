@@ -77,7 +77,7 @@ def test_the_panel_of_a_hubs_user(hub: Hub, kernel_prefix: Path, registry: str) 
     settings = home / ".jupyter/lab/user-settings/@jupyterlab/apputils-extension/notification.jupyterlab-settings"
     settings.parent.mkdir(parents=True)
     settings.write_text('{"fetchNews": "false"}')
-    variables = {"CONDABUILD_UI_HUB": hub.url, "CONDABUILD_UI_PROXY": str(hub.proxy.pid)}
+    variables = {"CONDABUILD_UI_HUB": hub.url, "CONDABUILD_UI_PROXY": str(hub.proxy)}
     play("hub", CONDABUILD_UI_REGISTRY=registry, **variables)
 
 
@@ -102,7 +102,7 @@ def test_a_stream_continues_after_a_restart_of_the_proxy(hub: Hub, rattler_prefi
             for number, _ in messages(client, id):
                 seen.append(number)
                 if number == 1:
-                    hub.proxy.kill()
+                    os.kill(int(hub.proxy.read_text()), signal.SIGKILL)
         except httpx.TransportError:
             pass
         assert seen

@@ -1,5 +1,7 @@
 /** The panel in the JupyterLab of a hub's user: behind the proxy, with the cookies of the hub. */
 
+import { readFileSync } from 'node:fs';
+
 import { expect, test } from '@playwright/test';
 
 import { Gate } from '../gate';
@@ -35,7 +37,7 @@ test('a person logs in to the hub and builds, while the proxy restarts', async (
     await panel.go.click();
     await expect(panel.node.getByRole('img', { name: /^Layers: .*\d+ built/ })).toBeVisible();
 
-    process.kill(Number(given('PROXY')), 'SIGKILL');
+    process.kill(Number(readFileSync(given('PROXY'), 'utf8')), 'SIGKILL');
     await expect(page.request.get(`${hub}/user/alice/api`).then(answer => answer.ok())).rejects.toThrow();
     gate.release();
     await expect(panel.node.getByRole('heading', { name: 'Ready to share' })).toBeVisible({ timeout: 60_000 });
