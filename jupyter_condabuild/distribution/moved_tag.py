@@ -14,7 +14,6 @@ from jupyter_condabuild.oci.index import Index
 from jupyter_condabuild.oci.repository import Repository
 from jupyter_condabuild.requests.job_context import JobContext
 from jupyter_condabuild.text import clean, printable
-from jupyter_condabuild.trust.signature import signature_of
 
 _ABOUT = {"org.opencontainers.image.authors": "made by {}", "org.opencontainers.image.created": "made at {}"}
 """The annotations and labels that say who made an image, and when (image-spec, annotations.md)."""
@@ -44,6 +43,8 @@ def warn_if_moved(
 
 def _origin(repository: Repository, digest: str, job: JobContext) -> str:
     """Returns a sentence about who made an image."""
+    from jupyter_condabuild.trust.signature import signature_of  # few builds need it
+
     unknown = "Who made it is not known."
     try:
         document = repository.manifest(digest)
