@@ -10,7 +10,7 @@ import type { Widget } from '@lumino/widgets';
 import { containerIcon } from './icons';
 import { subjectOf } from './kernel';
 import type { PanelModel } from './model/panel';
-import { OPEN } from './tokens';
+import { OPEN, OPEN_IMAGE } from './tokens';
 
 export function addEntrances(
   app: JupyterFrontEnd,
@@ -31,6 +31,18 @@ export function addEntrances(
     describedBy: { args: { type: 'object', properties: { isPalette: { type: 'boolean' } } } },
     execute: open
   });
+  app.commands.addCommand(OPEN_IMAGE, {
+    label: args => (args['isPalette'] ? trans.__('Open a Container Image: Add Its Kernel or Run It') : trans.__('Open an Image…')),
+    caption: trans.__('Look into a container image that somebody has shared, and use its kernel'),
+    icon: containerIcon,
+    describedBy: { args: { type: 'object', properties: { isPalette: { type: 'boolean' } } } },
+    execute: () => {
+      open();
+      model.openImage();
+    }
+  });
+  places.palette?.addItem({ command: OPEN_IMAGE, args: { isPalette: true }, category: trans.__('Kernel Operations') });
+  places.launcher?.add({ command: OPEN_IMAGE, category: 'Other', rank: 51 });
   places.palette?.addItem({ command: OPEN, args: { isPalette: true }, category: trans.__('Kernel Operations') });
   places.launcher?.add({ command: OPEN, category: 'Other', rank: 50 });
   const button = (onClick: () => void): ToolbarButton =>

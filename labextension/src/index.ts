@@ -17,6 +17,7 @@ import { followKernel } from './kernel';
 import { rememberBuilds, rememberChoices } from './memory';
 import { PanelModel } from './model/panel';
 import { activeBuilds } from './model/state';
+import { notebookKernels } from './notebookKernel';
 import { applySettings } from './settings';
 import { StatusItem } from './status';
 import { DOMAIN, PANEL, PLUGIN } from './tokens';
@@ -54,7 +55,7 @@ const plugin: JupyterFrontEndPlugin<void> = {
     const translator = translatorOrNull ?? nullTranslator;
     const trans = translator.load(DOMAIN);
     const server = new RestServer(app.serviceManager.serverSettings);
-    const model = new PanelModel(server);
+    const model = new PanelModel(server, notebookKernels(notebooks, app.serviceManager.kernelspecs));
     const panel = new PanelWidget(model, translator, {
       folder: () => PathExt.dirname(notebooks?.currentWidget?.context.localPath ?? '') || '.',
       showFile: path => void app.commands.execute('filebrowser:go-to-path', { path })

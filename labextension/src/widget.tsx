@@ -38,6 +38,7 @@ export class PanelWidget extends ReactWidget {
       model,
       copy: text => Clipboard.copyToSystem(text),
       download,
+      isAtServer: /^(localhost|127(\.\d+){3}|\[::1\])$/.test(window.location.hostname),
       ...workspace,
       confirm: async ({ title, text, yes, no, isVoid }) => {
         const buttons = [Dialog.cancelButton({ label: no }), Dialog.warnButton({ label: yes })];

@@ -9,6 +9,9 @@ import type {
   Environments,
   Export,
   ExportRequest,
+  ImageKernel,
+  ImageRun,
+  Inspection,
   Licenses,
   LockfileWriting,
   LockFormat,
@@ -16,6 +19,7 @@ import type {
   LoginRequest,
   Logins,
   Permission,
+  SeenImage,
   Side,
   Snapshot,
   SnapshotRequest,
@@ -26,7 +30,7 @@ import type {
 } from '../src/api/contract';
 import type { Server } from '../src/api/server';
 import type { Follower } from '../src/api/updates';
-import { aBuild, aSnapshot, aStatus } from './things';
+import { aBuild, aKernel, anInspection, aSnapshot, aStatus } from './things';
 
 /** A server whose answers a test gives at any time or never. It records its requests. */
 export class FakeServer implements Server {
@@ -50,6 +54,13 @@ export class FakeServer implements Server {
   /** The requests for the contents of an environment. */
   looked: object[] = [];
   licensed: Licenses = { licenses: {}, packages: [], commercial: [], unlicensed: [] };
+  /** The images that the model asked for, and what the server knows of them. */
+  inspected: string[] = [];
+  image = anInspection();
+  /** The images whose kernels were installed, and the kernels of the server. */
+  installed: SeenImage[] = [];
+  imageKernelsNow: ImageKernel[] = [];
+  running: ImageRun[] = [];
   now = aStatus();
   kernels: Environments = { kernels: [], kernelspecs: [] };
   private last: Partial<Snapshot> = {};
@@ -133,6 +144,42 @@ export class FakeServer implements Server {
     return this.licensed;
   }
 
+  async inspect(reference: string): Promise<Inspection> {
+    this.inspected.push(reference);
+    this.check();
+    return { ...this.image, reference };
+  }
+
+  async imageKernels(): Promise<ImageKernel[]> {
+    return this.imageKernelsNow;
+  }
+
+  async installKernels(image: SeenImage): Promise<ImageKernel[]> {
+    this.check();
+    this.installed.push(image);
+    this.imageKernelsNow = [aKernel({ reference: image.reference, digest: image.seen })];
+    return this.imageKernelsNow;
+  }
+
+  async removeKernel(name: string): Promise<void> {
+    this.imageKernelsNow = this.imageKernelsNow.filter(kernel => kernel.name !== name);
+  }
+
+  async runs(): Promise<ImageRun[]> {
+    return this.running;
+  }
+
+  async startRun({ reference, seen }: SeenImage): Promise<ImageRun> {
+    this.check();
+    const run: ImageRun = { id: 'ef'.repeat(8), reference, digest: seen, state: 'starting', address: '', complete: 0, total: 0, fault: null };
+    this.running = [run];
+    return run;
+  }
+
+  async endRun(id: string): Promise<void> {
+    this.running = this.running.filter(run => run.id !== id);
+  }
+
   async builds(): Promise<Builds> {
     this.check();
     return { builds: this.known, total: this.known.length + this.older };
@@ -164,7 +211,7 @@ export class FakeServer implements Server {
       if ('build' in side) {
         return this.find(side.build).result?.environment ?? '';
       }
-      return 'lockfile' in side ? side.lockfile : side.reference;
+      return Object.values(side).join();
     };
     const [before, after] = sides.map(named) as [string, string];
     const changes = this.differences.get(`${before} ${after}`) ?? [];

@@ -1,6 +1,6 @@
 /** A build, a snapshot and a status in the form of the server. Tests can change them. */
 
-import type { Build, Finished, Snapshot, Status } from '../src/api/contract';
+import type { Build, Finished, ImageKernel, Inspection, Snapshot, Status } from '../src/api/contract';
 
 export const DIGEST = `sha256:${'ab'.repeat(32)}`;
 
@@ -141,5 +141,44 @@ export function aStatus(): Status {
       max_concurrent_builds: 1
     },
     probes: []
+  };
+}
+
+export function anInspection(change: Partial<Inspection> = {}): Inspection {
+  return {
+    reference: 'registry.lab.org/team/env:v1',
+    digest: DIGEST,
+    platform: 'linux/amd64',
+    images: {},
+    size: 1000,
+    missing: 400,
+    environment: DIGEST,
+    python: '3.12.4',
+    conda_packages: 1,
+    pip_packages: 0,
+    packages: [{ manager: 'conda', name: 'numpy', version: '2.0' }],
+    requested: ['numpy'],
+    command: ['jupyter', 'lab'],
+    base: 'debian:12-slim',
+    base_digest: DIGEST,
+    wants_gpu: false,
+    unproved: [],
+    voucher: '',
+    signature: 'unsigned',
+    signer: '',
+    ...change
+  };
+}
+
+export function aKernel(change: Partial<ImageKernel> = {}): ImageKernel {
+  return {
+    name: 'env-v1-0123abcd',
+    title: 'team/env:v1',
+    language: 'python',
+    reference: 'registry.lab.org/team/env:v1',
+    digest: DIGEST,
+    folder: '/home/ada/.local/share/jupyter/kernels/env-v1-0123abcd',
+    news: '',
+    ...change
   };
 }

@@ -34,7 +34,7 @@ export type ShareCommand = Schemas['ShareCommand'];
 export type Source = { kernel_id: string } | { kernel_name: string } | { prefix: string };
 
 /** One of two things that are compared. */
-export type Side = { lockfile: string } | { reference: string } | { build: string };
+export type Side = Source | { lockfile: string } | { reference: string } | { build: string };
 
 type Sourceless<Request> = Omit<Request, 'kernel_id' | 'kernel_name' | 'prefix' | 'lockfile'>;
 
@@ -56,6 +56,13 @@ export type Logins = Schemas['Logins'];
 export type Permission = Schemas['Permission'];
 export type Login = Schemas['Login'];
 export type LoginRequest = Schemas['LoginRequest'];
+
+export type Inspection = Schemas['Inspection'];
+export type ImageKernel = Schemas['ImageKernel'];
+export type ImageKernels = Schemas['ImageKernels'];
+export type ImageRun = Schemas['Run'];
+/** An image that a person has seen: its name, and the digest of its description. */
+export type SeenImage = Pick<Schemas['KernelInstallation'], 'reference' | 'seen'>;
 
 export type Update = Schemas['Update'];
 export type NewEvents = Schemas['Updates'];

@@ -11,6 +11,10 @@ import type {
   Environments,
   Export,
   ExportRequest,
+  ImageKernel,
+  ImageKernels,
+  ImageRun,
+  Inspection,
   Licenses,
   LockfileWriting,
   LockFormat,
@@ -19,6 +23,7 @@ import type {
   Logins,
   NewEvents,
   Permission,
+  SeenImage,
   Side,
   Snapshot,
   SnapshotRequest,
@@ -43,7 +48,19 @@ export interface Server {
   /** The contents of an environment now, as they are compared before a build. */
   contents(request: SnapshotRequest): Promise<Snapshot>;
   stamp(source: Source): Promise<Stamp>;
-  licenses(prefix: string): Promise<Licenses>;
+  licenses(of: { prefix: string } | { reference: string }): Promise<Licenses>;
+  /** What is in an image, and who built it. The promise of an aborted request is rejected. */
+  inspect(reference: string, signal?: AbortSignal): Promise<Inspection>;
+  /** The kernels of images that are installed. */
+  imageKernels(): Promise<ImageKernel[]>;
+  /** Install the kernels of an image that the person has seen. The engine may have to pull the image. */
+  installKernels(image: SeenImage): Promise<ImageKernel[]>;
+  removeKernel(name: string): Promise<void>;
+  /** JupyterLab in containers of images. */
+  runs(): Promise<ImageRun[]>;
+  /** Start JupyterLab in a container of an image that the person has seen, with a folder. */
+  startRun(image: SeenImage & { folder: string }): Promise<ImageRun>;
+  endRun(id: string): Promise<void>;
   /** Files of one kind. With a folder, they are written there. */
   exports(request: ExportRequest): Promise<Export>;
   /** The text of a lock file. */
@@ -139,8 +156,42 @@ export class RestServer implements Server {
     return this.requestJson(`lockfiles/${encodeURIComponent(digest)}`, 'POST', writing);
   }
 
-  licenses(prefix: string): Promise<Licenses> {
-    return this.turns.take(() => this.requestJson('licenses', 'POST', { prefix }));
+  licenses(of: { prefix: string } | { reference: string }): Promise<Licenses> {
+    return this.turns.take(() => this.requestJson('licenses', 'POST', of));
+  }
+
+  inspect(reference: string, signal?: AbortSignal): Promise<Inspection> {
+    return this.turns.take(() => this.requestJson('inspections', 'POST', { reference }, signal), signal);
+  }
+
+  async imageKernels(): Promise<ImageKernel[]> {
+    return (await this.turns.take(() => this.requestJson<ImageKernels>('kernels'))).kernels;
+  }
+
+  async installKernels(image: SeenImage): Promise<ImageKernel[]> {
+    for (;;) {
+      const response = await this.request('kernels', 'POST', image);
+      // The server answers 202 while the engine pulls the image: a proxy would end a longer request.
+      if (response.status !== 202) {
+        return ((await response.json()) as ImageKernels).kernels;
+      }
+    }
+  }
+
+  async removeKernel(name: string): Promise<void> {
+    await this.request(`kernels?name=${encodeURIComponent(name)}`, 'DELETE');
+  }
+
+  async runs(): Promise<ImageRun[]> {
+    return (await this.background.take(() => this.requestJson<{ runs: ImageRun[] }>('runs'))).runs;
+  }
+
+  startRun(image: SeenImage & { folder: string }): Promise<ImageRun> {
+    return this.requestJson('runs', 'POST', image);
+  }
+
+  async endRun(id: string): Promise<void> {
+    await this.request(`runs/${encodeURIComponent(id)}`, 'DELETE');
   }
 
   builds(): Promise<Builds> {

@@ -285,7 +285,7 @@ export class Environment {
     }
     const isLatest = this.snapshots.current();
     try {
-      const found = await this.server.licenses(snapshot.prefix);
+      const found = await this.server.licenses({ prefix: snapshot.prefix });
       if (isLatest()) {
         this.store.set({ licenses: found });
       }

@@ -13,10 +13,12 @@ import { exportFiles, saveFiles, type Exported, type Wanted } from './exports';
 import { faultOf } from './fault';
 import { Generation } from './generation';
 import { News, type Refusal } from './news';
+import { OpenedImages } from './openedImage';
 import { Registries } from './registries';
 import { contentsRequest, formAgain, formRequest, imageOf, sameAgain } from './request';
 import { shownBuild, type Form, type PanelState, type Subject } from './state';
 import { Store } from './store';
+import { NO_KERNELS, Trials, type Kernels } from './trial';
 
 /** The time between two looks at the environment while the panel is visible, in milliseconds. */
 const LOOK_INTERVAL = 5000;
@@ -27,6 +29,10 @@ export class PanelModel {
   readonly deciding: Deciding;
   /** What happened while the panel was closed or displayed another view. */
   readonly news: News;
+  /** Kernels of images in the launcher and in the current notebook. */
+  readonly trials: Trials;
+  /** The image that a person opens by its name. */
+  readonly images: OpenedImages;
   private readonly environment: Environment;
   private readonly builds: BuildList;
   private readonly endedSignal = new Signal<this, Build>(this);
@@ -38,8 +44,13 @@ export class PanelModel {
   private readonly views = new Generation();
   private looking: ReturnType<typeof setInterval> | undefined;
 
-  constructor(private readonly server: Server) {
+  constructor(
+    private readonly server: Server,
+    kernels: Kernels = NO_KERNELS
+  ) {
     this.news = new News(this.store);
+    this.trials = new Trials(server, this.store, kernels);
+    this.images = new OpenedImages(server, this.store, this.trials);
     this.registries = new Registries(server, this.store);
     this.environment = new Environment(server, this.store, () => void this.registries.check());
     this.deciding = new Deciding(this.environment, this.store, change => this.edit(change));
@@ -73,6 +84,7 @@ export class PanelModel {
   dispose(): void {
     this.attend(false);
     this.environment.dispose();
+    this.images.dispose();
     this.builds.dispose();
     this.store.dispose();
     Signal.clearData(this);
@@ -146,7 +158,7 @@ export class PanelModel {
     if (sees) {
       const look = (): void => {
         void this.builds.discover();
-        if (!this.state.shown && !this.state.comparison && !this.state.starting) {
+        if (!this.state.shown && !this.state.comparison && !this.state.opened && !this.state.starting) {
           void this.environment.check();
         }
       };
@@ -287,6 +299,7 @@ export class PanelModel {
       this.leaveView();
     }
     this.comparisons.leave();
+    this.images.close();
     this.store.set({ shown: id, since: null, comparison: null, forgotten: null });
     if (id) {
       this.news.removeBuild(id);
@@ -302,6 +315,18 @@ export class PanelModel {
     if (!build || build.request.prefix !== this.state.snapshot?.prefix) {
       this.show(null);
     }
+  }
+
+  /** Display the field for the name of an image, and what is in the image. */
+  openImage(): void {
+    this.show(null);
+    this.images.open();
+  }
+
+  /** Display the environment, with an image as the base of its own image. */
+  buildOn(reference: string): void {
+    this.show(null);
+    this.edit({ base: reference });
   }
 
   /** Display the differences between two builds. */
@@ -346,6 +371,7 @@ export class PanelModel {
   /** Leave the view with its errors; answers to its requests no longer change what is displayed. */
   private leaveView(): void {
     this.views.next();
+    this.trials.forget();
     this.store.set({ starting: false, startFault: null, outdated: false });
   }
 

@@ -59,6 +59,7 @@ function failedBefore(state: PanelState, destination: Destination): Probe | null
   return probed(status, 'store') ?? (usesEngine ? probed(status, 'engine') : null) ?? (usesBase ? probed(status, 'base') : null);
 }
 
-function probed(status: Status | null, subject: Probe['subject']): Probe | null {
+/** A part of the server that does not work; null if it works or is not known. */
+export function probed(status: Status | null, subject: Probe['subject']): Probe | null {
   return status?.probes.find(probe => probe.subject === subject && probe.fault) ?? null;
 }

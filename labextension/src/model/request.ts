@@ -1,6 +1,6 @@
 /** Requests to the server, from the form or from an earlier build. */
 
-import type { Build, BuildRequest, Snapshot, SnapshotRequest, Source } from '../api/contract';
+import type { Build, BuildRequest, SeenImage, Snapshot, SnapshotRequest, Source } from '../api/contract';
 import { registryOf } from './destination';
 import { contentMembers, contentsOf } from './selection';
 import { destinationOf, isComparable } from './possible';
@@ -109,6 +109,16 @@ export function imageOf({ request, result }: Build): string {
   }
   const reference = result?.reference || request.reference;
   return request.load ? `docker-daemon:${reference}` : `${reference}@${result?.digest ?? ''}`;
+}
+
+/**
+ * The image of a build as its kernel is installed from it. `seen` is its digest, by which the server knows that the name
+ * still means this image; it is empty where only a description of the image has the digest.
+ */
+export function seenImageOf(build: Build): SeenImage {
+  const { request, result } = build;
+  const isOne = request.push && !request.archive && result && !result.images;
+  return isOne ? { reference: result.reference, seen: result.digest } : { reference: imageOf(build), seen: '' };
 }
 
 /** The number of images of the history whose layers are reused: each costs a request or two. */

@@ -4,6 +4,8 @@ import type { Build, Change, Engine, Fault, Installer, Licenses, Logins, Permiss
 import type { Connection } from '../api/updates';
 import { NO_EVENTS, type BuildProgress } from './build';
 import type { NewsItem } from './news';
+import type { OpenedImage } from './openedImage';
+import type { Trial } from './trial';
 import { NO_SELECTION, type Selection } from './selection';
 import { OWN_PLATFORM, type Target } from './target';
 
@@ -136,6 +138,10 @@ export interface PanelState {
   comparison: Comparison | null;
   /** What happened while the panel was closed or displayed another view, the oldest first. */
   news: readonly NewsItem[];
+  /** The image that a person opens by its name; null if another view is displayed. */
+  opened: OpenedImage | null;
+  /** The image whose kernel the person wants, and what became of it. */
+  trial: Trial | null;
 }
 
 export const INITIAL: PanelState = {
@@ -167,7 +173,9 @@ export const INITIAL: PanelState = {
   forgotten: null,
   since: null,
   comparison: null,
-  news: []
+  news: [],
+  opened: null,
+  trial: null
 };
 
 export function shownBuild(state: PanelState): Build | null {

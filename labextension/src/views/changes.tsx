@@ -2,7 +2,7 @@
 
 import React from 'react';
 
-import type { Build, Change } from '../api/contract';
+import type { Build, Change, Fault } from '../api/contract';
 import { versions } from '../model/changes';
 import { shortNames, wholeName } from '../model/names';
 import { images, type Comparison } from '../model/state';
@@ -16,6 +16,17 @@ const SHOWN = 100;
 export function Changes(props: { comparison: Comparison }): JSX.Element {
   const { trans } = useSurroundings();
   const { before: image, changes, fault, filesCompared, unlisted } = props.comparison;
+  return (
+    <Section title={trans.__('Changed since %1', buildName(image))}>
+      <ChangeRows changes={changes} fault={fault} filesCompared={filesCompared} unlisted={unlisted} />
+    </Section>
+  );
+}
+
+/** The changes, that they are looked for, or why they are not known. */
+export function ChangeRows(props: { changes: Change[] | null; fault: Fault | null; filesCompared?: boolean; unlisted?: number }): JSX.Element {
+  const { trans } = useSurroundings();
+  const { changes, fault, filesCompared, unlisted = 0 } = props;
   const value = (change: Change): string => {
     const [before, after] = versions(change);
     if (change.manager === 'file' && change.kind === 'changed' && before === after) {
@@ -33,7 +44,7 @@ export function Changes(props: { comparison: Comparison }): JSX.Element {
     }
   };
   return (
-    <Section title={trans.__('Changed since %1', buildName(image))}>
+    <>
       {fault && <Notice kind="warning" fault={fault} />}
       {!fault && !changes && <p className="jp-CondaBuild-quiet">{trans.__('Comparing…')}</p>}
       {changes?.length === 0 && filesCompared && (
@@ -51,7 +62,7 @@ export function Changes(props: { comparison: Comparison }): JSX.Element {
       {changes && !filesCompared && (
         <p className="jp-CondaBuild-quiet">{trans.__('Files that belong to no package were not compared.')}</p>
       )}
-    </Section>
+    </>
   );
 }
 

@@ -15,6 +15,8 @@ export interface Surroundings {
   download(name: string, content: string | Uint8Array): void;
   /** The folder of the current notebook, relative to the server's root folder. */
   folder(): string;
+  /** Whether the browser is on the server's machine, so that it reaches addresses of that machine alone. */
+  isAtServer: boolean;
   /** Select a file in the file browser. */
   showFile(path: string): void;
   confirm(question: Question & { text: string; no: string }): Promise<boolean>;

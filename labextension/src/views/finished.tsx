@@ -16,6 +16,7 @@ import { Log } from './log';
 import { Opener } from './opener';
 import { CopyButton, Link } from './parts';
 import { Share } from './share';
+import { TryBuild } from './trial';
 import { EarlierWarnings } from './warnings';
 import { buildName, sentText } from './words';
 
@@ -52,6 +53,7 @@ export function Finished(props: { build: Build; result: Result; state: PanelStat
         <span className="jp-CondaBuild-mono">{shortDigest(result.digest)}</span>
         <CopyButton text={result.digest} label={trans.__('Copy the digest')} />
       </div>
+      <TryBuild key={result.digest} build={build} state={state} />
       <Share commands={build.share} />
       <EarlierWarnings warnings={progress.warnings} />
       <Bytes state={state} build={build} />

@@ -1,6 +1,6 @@
 /** The panel: a column that displays the environment, a build, or a comparison of two builds. */
 
-import { refreshIcon } from '@jupyterlab/ui-components';
+import { folderIcon, refreshIcon, type LabIcon } from '@jupyterlab/ui-components';
 import React, { useEffect, useState } from 'react';
 
 import type { PanelModel } from '../model/panel';
@@ -14,6 +14,7 @@ import { Failed } from './failed';
 import { Finished } from './finished';
 import { useKeptFocus } from './focus';
 import { History } from './history';
+import { ImageView } from './image';
 import { Licenses } from './licenses';
 import { NewsList } from './news';
 import { Link, Notice } from './parts';
@@ -21,6 +22,7 @@ import { OtherWays, Plan } from './plan';
 import { Substitutions } from './platform';
 import { Running } from './running';
 import { Start } from './start';
+import { TrialLink } from './trial';
 import { Verified } from './verified';
 import { Warnings } from './warnings';
 import { buildName, doingText, stateWord } from './words';
@@ -29,20 +31,15 @@ export function Panel(props: Surroundings): JSX.Element {
   const { model, trans } = props;
   const state = useModelState(model);
   const build = shownBuild(state);
-  const views = useKeptFocus([build?.id, build?.state, state.comparison?.after.id, state.snapshot?.prefix].join());
+  const views = useKeptFocus([build?.id, build?.state, state.comparison?.after.id, state.opened?.image?.digest, state.opened !== null, state.snapshot?.prefix].join());
   return (
     <SurroundingsProvider value={props}>
       <div className="jp-CondaBuild-header">
         <h1>{trans.__('Containerize environment')}</h1>
-        <button
-          type="button"
-          className="jp-CondaBuild-icon"
-          title={trans.__('Read the environment again')}
-          aria-label={trans.__('Read the environment again')}
-          onClick={() => void model.refresh()}
-        >
-          <refreshIcon.react tag="span" height="16px" width="16px" />
-        </button>
+        <span>
+          <HeaderButton icon={folderIcon} label={trans.__('Open an image…')} onClick={() => model.openImage()} />
+          <HeaderButton icon={refreshIcon} label={trans.__('Read the environment again')} onClick={() => void model.refresh()} />
+        </span>
       </div>
       <p role="status" className="jp-CondaBuild-unseen">
         {build && isOver(build) && trans.__('%1: %2', stateWord(trans, build.state), buildName(build))}
@@ -58,6 +55,14 @@ export function Panel(props: Surroundings): JSX.Element {
   );
 }
 
+function HeaderButton(props: { icon: LabIcon; label: string; onClick: () => void }): JSX.Element {
+  return (
+    <button type="button" className="jp-CondaBuild-icon" title={props.label} aria-label={props.label} onClick={props.onClick}>
+      <props.icon.react tag="span" height="16px" width="16px" />
+    </button>
+  );
+}
+
 function Body({ state }: { state: PanelState }): JSX.Element {
   const { trans } = useSurroundings();
   const build = shownBuild(state);
@@ -70,6 +75,9 @@ function Body({ state }: { state: PanelState }): JSX.Element {
       ? { ...state.absent, message: trans.__('The server part is missing or disabled.'), hint }
       : state.absent;
     return <Notice kind="error" fault={fault} />;
+  }
+  if (state.opened) {
+    return <ImageView opened={state.opened} state={state} />;
   }
   if (state.comparison) {
     return <ComparisonView builds={state.builds} comparison={state.comparison} />;
@@ -109,6 +117,7 @@ function EnvironmentAndHistory({ state }: { state: PanelState }): JSX.Element {
           }}
         />
       )}
+      <TrialLink state={state} />
       <ChosenHeading state={state} />
       {state.snapshot ? (
         <>

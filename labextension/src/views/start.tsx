@@ -9,7 +9,7 @@ import { Link, Notice } from './parts';
 
 export function Start({ state }: { state: PanelState }): JSX.Element | null {
   const { startFault } = state;
-  const before = !state.absent && !state.comparison && !shownBuild(state) && state.snapshot !== null;
+  const before = !state.absent && !state.comparison && !state.opened && !shownBuild(state) && state.snapshot !== null;
   if (state.absent || (!startFault && !before)) {
     return null;
   }
