@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 MOST_WORKERS = 4
-"""More processes are not started. The environment of the benchmarks (1.1 GB) needs 278 MB with 64 processors and four
-processes, and 343 MB with six. With one process for each processor, 16 processors needed 441 MB."""
+"""More processes are not started. The environment of the benchmarks (1.1 GB) needs 275 MB with 16 processors and four
+processes, and 324 MB with six. With one process for each processor, 16 processors needed 441 MB."""
 
 MOST_THREADS = 4
 """The threads that compress a layer. One thread hashes a tar as fast as three compress it: 1,440 and 570 MB/s each."""
