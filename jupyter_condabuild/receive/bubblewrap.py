@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import os
+import platform
 import shutil
 import stat
 import subprocess
@@ -37,6 +38,11 @@ _NO_NAMESPACES = "--disable-userns"
 
 def require() -> None:
     """Raises EngineUnavailable if this machine has no bubblewrap, or does not let the user make a sandbox with it."""
+    if platform.system() != "Linux":
+        raise EngineUnavailable(
+            "Without an engine, an image runs on Linux only.",
+            "Start Docker Desktop or Podman, and omit --without-engine.",
+        )
     recreate = (
         "Or install the packages of the image into a folder of your own: jupyter condabuild recreate REFERENCE PREFIX"
     )

@@ -83,9 +83,10 @@ def _run_here(
     options = replace(_options(request, command, wants_gpu), work=WORK)
     if options.ports:
         port = request.port or _free_port()
-        words = [word.replace("--ip=0.0.0.0", "--ip=127.0.0.1") for word in options.command or command]
-        here = (f"--port={port}", "--ServerApp.port_retries=0")
-        options = replace(options, command=(*words, *here), ports={JUPYTER_PORT: port})
+        # JupyterLab takes an option once. It listens here alone: 0.0.0.0 would be every address of this machine.
+        rest = [word for word in options.command or command if not word.startswith(("--ip=", "--port="))]
+        here = ("--ip=127.0.0.1", f"--port={port}", "--ServerApp.port_retries=0")
+        options = replace(options, command=(*rest, *here), ports={JUPYTER_PORT: port})
     with image.run(options, job.folder()) as program:
         return _run(request, options, program, lambda: _lab(options.ports[JUPYTER_PORT], options), job)
 

@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import docker
+import psutil
 import pytest
 
 from jupyter_condabuild.errors import UsageError
@@ -196,14 +197,15 @@ def test_what_cannot_work_is_said(run: CommandLine, image: str) -> None:
 
 
 LAB = """#!/opt/env/bin/python
-import http.server, os
+import http.server, os, sys
+given = dict(word.lstrip("-").split("=", 1) for word in sys.argv if "=" in word)
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         allowed = self.path.endswith("token=" + os.environ["JUPYTER_TOKEN"])
         self.send_response(200 if allowed else 403)
         self.end_headers()
         self.wfile.write(",".join(sorted(os.listdir("."))).encode())
-http.server.HTTPServer(("0.0.0.0", 8888), Handler).serve_forever()
+http.server.HTTPServer((given["ip"], int(given["port"])), Handler).serve_forever()
 """
 GET = "import sys, urllib.request; print(urllib.request.urlopen(sys.argv[1]).read().decode())"
 
@@ -267,6 +269,28 @@ def test_jupyterlab_opens_at_an_address_of_this_machine(
     assert "JupyterLab needs a network" in done.err
     with closing(docker.DockerClient(engine.host)) as client:
         assert client.containers.list(all=True) == []
+
+
+def test_jupyterlab_opens_without_an_engine(run: CommandLine, folder: Path, lab_image: str) -> None:
+    """It listens at 127.0.0.1 alone, at a free port, and has the folder. Ctrl-C ends it with status 0."""
+    process = run.start("run", "--without-engine", "--yes", "--no-browser", "--folder", folder, lab_image)
+    assert process.stderr
+    seen = []
+    for line in process.stderr:
+        seen.append(line)
+        if "Ctrl-C" in line:
+            break
+    address = next(word for line in seen for word in line.split() if word.startswith("http://127.0.0.1:"))
+    answer = subprocess.run([sys.executable, "-c", GET, address], capture_output=True, text=True)
+    assert answer.stdout == "notebook.ipynb\n", "".join(seen)
+    port = int(address.split(":")[2].split("/")[0])
+    listening = {
+        found.laddr.ip for found in psutil.net_connections("tcp") if found.laddr.port == port and not found.raddr
+    }
+    assert listening == {"127.0.0.1"}
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode == 0
 
 
 SERVER = """

@@ -14,6 +14,7 @@ import psutil
 import pytest
 from jupyter_client.manager import KernelManager
 
+from jupyter_condabuild.errors import EngineUnavailable
 from jupyter_condabuild.image.paths import PREFIX
 from jupyter_condabuild.oci import archive
 from jupyter_condabuild.oci.engine.containers import ContainerOptions
@@ -156,8 +157,13 @@ def test_a_kernel_runs_without_an_engine(labmate: Labmate, kernel_image: str, tm
     assert "until it is pruned" in labmate.run("kernel", "remove", kernel_image).out
 
 
-def test_without_bubblewrap_the_next_step_is_said(labmate: Labmate, tmp_path: Path) -> None:
-    """The error names the package, and the command that makes an environment of the image."""
+def test_without_bubblewrap_the_next_step_is_said(
+    labmate: Labmate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error names the package, and the command that makes an environment of the image; elsewhere, an engine."""
+    monkeypatch.setattr(bubblewrap.platform, "system", lambda: "Darwin")
+    with pytest.raises(EngineUnavailable, match="Linux only"):
+        bubblewrap.require()
     (tmp_path / "bin").mkdir()
     done = labmate.run("run", "--without-engine", "localhost:1/a:1", environ={"PATH": str(tmp_path / "bin")})
     assert done.status == 1
