@@ -128,7 +128,8 @@ def show(request: KernelListRequest, report: Report) -> Kernels:
 def remove(request: KernelRemoveRequest) -> Kernels:
     """Removes the kernels of an image, or the kernel of a name. Raises UsageError if none is installed, StoreError."""
     named = request.reference
-    short = named.reference.repository.removeprefix("library/") if named and named.kind == "registry" else ""
+    # The setting `registry`, or Docker Hub's library, stands before the name of a kernel by now.
+    short = named.reference.repository.rpartition("/")[2] if named and named.kind == "registry" else ""
     found = [one for one in kernelspecs.installed() if one.name == short or _location(one.kernel) == named]
     if not found:
         raise UsageError(
