@@ -295,12 +295,10 @@ def _kubernetes(inputs: ExportInputs) -> Exported:
 def _apptainer(inputs: ExportInputs) -> Exported:
     image = inputs.image
     name = image.repository.rpartition("/")[2]
-    values = {
-        "image": str(image),
-        "name": name,
-        "program": _program(inputs),
-        "command": shlex.join([part.replace("--ip=0.0.0.0", "--ip=127.0.0.1") for part in inputs.command]),
-    }
+    command = [part.replace("--ip=0.0.0.0", "--ip=127.0.0.1") for part in inputs.command]
+    if inputs.runs_jupyterlab:
+        command.append("--allow-root")  # JupyterLab refuses root without it
+    values = {"image": str(image), "name": name, "program": _program(inputs), "command": shlex.join(command)}
     text = _fill("apptainer.def", values)
     return Exported({"environment.def": text}, next=f"apptainer build {name}.sif environment.def")
 

@@ -157,7 +157,7 @@ def test_the_apptainer_definition_has_valid_sections() -> None:
     assert sections[1::2] == ["environment", "runscript", "test", "help"]
     for script in sections[2:8:2]:
         subprocess.run(["sh", "-n"], input=script, text=True, check=True)
-    assert "jupyter lab --ip=127.0.0.1" in text
+    assert re.search(r"jupyter lab --ip=127\.0\.0\.1 .*--allow-root;", text)
 
 
 def slurm_job(folder: Path, made: Exported, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
