@@ -12,7 +12,7 @@ from jupyter_condabuild.errors import EngineUnavailable, UsageError
 from jupyter_condabuild.events import Log, Progress
 from jupyter_condabuild.oci.engine.containers import ContainerOptions
 from jupyter_condabuild.oci.image import ImageConfig
-from jupyter_condabuild.oci.tree.unpacked import Unpacked, unpacked
+from jupyter_condabuild.oci.tree.unpacked import Unpacked, folder_of, unpacked
 from jupyter_condabuild.receive import apptainer, bubblewrap
 from jupyter_condabuild.receive.local_program import LocalProgram
 from jupyter_condabuild.text import size_text
@@ -96,8 +96,8 @@ def sandbox(*, sif: bool = False) -> str:
 
 def fetch(found: Inspection, program: str, job: JobContext) -> LocalImage:
     """Unpacks an image into the store. Layers that the store has are not fetched again. Raises as `unpacked` does."""
-    total = found.image.size
-    job.report(Log(f"Unpacking {size_text(total)} into the store."))
+    if not folder_of(found.image, job.store).is_dir():
+        job.report(Log(f"Unpacking {size_text(found.image.size)} into the store."))
     image = unpacked(
         found.image,
         job.store,

@@ -74,6 +74,11 @@ class Unpacked:
             raise from_os_error(error, "opening an unpacked image", self.folder) from None
 
 
+def folder_of(image: Image, store: Store) -> Path:
+    """Returns the folder of an unpacked image, whether the image is there or not."""
+    return store.root / "unpacked/images" / image.manifest.descriptor.digest.hex
+
+
 def unpacked(image: Image, store: Store, progress: Progress = silent, *, keep_layers: bool = True) -> Unpacked:
     """Unpacks an image into the store, unless the store has it already.
 
@@ -88,8 +93,7 @@ def unpacked(image: Image, store: Store, progress: Progress = silent, *, keep_la
 
     The sources of the layers may raise other errors. Nothing of the image is left in the store then but whole layers.
     """
-    place = store.root / "unpacked"
-    folder = place / "images" / image.manifest.descriptor.digest.hex
+    place, folder = store.root / "unpacked", folder_of(image, store)
     if folder.is_dir():
         return Unpacked(folder)
     if keep_layers:
