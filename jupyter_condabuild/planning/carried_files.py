@@ -24,7 +24,7 @@ from jupyter_condabuild.conda.prefix.drift_report import DriftEntry
 from jupyter_condabuild.conda.prefix.environment import Environment
 from jupyter_condabuild.conda.prefix.pip import PipDistribution
 from jupyter_condabuild.conda.prefix.records import PrefixRecord
-from jupyter_condabuild.errors import NotCompatible, from_os_error
+from jupyter_condabuild.errors import NotCompatible, StoreUnwritable, from_os_error
 from jupyter_condabuild.events import Warning
 from jupyter_condabuild.image.paths import PREFIX
 from jupyter_condabuild.planning.other_platform import OtherPlatform
@@ -187,7 +187,8 @@ class _Layout:
         self._from, self._to, self._site = environment.prefix, prefix, site_packages
         self._windows = environment.platform.startswith("win")
         self._old_site = environment.site_packages
-        self._links: dict[Path, str] = {}
+        self._links: dict[str, str] = {}
+        self._laid: set[str] = set()
         self.pairs = replacements(dict.fromkeys(names_of(environment.prefix), PREFIX))
 
     def there(self, path: str) -> str:
@@ -206,8 +207,10 @@ class _Layout:
             if not (source.is_symlink() or source.is_file()):
                 return ""
             if source.is_symlink():
-                self._links[target] = relocated_text(os.readlink(source), self.pairs)
+                self._links[place] = relocated_text(os.readlink(source), self.pairs)
                 return place
+            self._check(place)
+            self._laid.add(place)
             target.parent.mkdir(parents=True, exist_ok=True)
             if not relocated(source, self.pairs, target):
                 shutil.copyfile(source, target)
@@ -218,10 +221,21 @@ class _Layout:
 
     def make_links(self) -> None:
         """Makes the symbolic links, after all files: no file is written through a link."""
-        for target, content in self._links.items():
+        for place, content in self._links.items():
+            target = self._to / place
+            self._check(place)
             if not os.path.lexists(target):
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.symlink_to(content)
+                self._laid.add(place)
+
+    def _check(self, place: str) -> None:
+        """Raises StoreUnwritable if the place of a file is that of another one: the file system takes both for one."""
+        if place not in self._laid and os.path.lexists(self._to / place):
+            raise StoreUnwritable(
+                f"{place} has the place of another file of yours, whose name differs only in capital letters.",
+                "Set store_dir (or CONDABUILD_STORE_DIR) to a folder on a file system that distinguishes them.",
+            )
 
     def commands(self, files: Iterable[str]) -> tuple[str, ...]:
         """Writes the commands of a package from Windows, where they are programs. Returns their paths."""

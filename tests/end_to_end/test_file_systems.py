@@ -205,6 +205,16 @@ def test_an_old_package_with_such_names_is_refused(ntfs: Path, tmp_path: Path, s
     assert "store_dir" in caught.value.hint
 
 
+def test_own_files_of_a_mac_do_not_replace_each_other(ntfs: Path, mac: Path, small_base: str) -> None:
+    """They are copied into the store. Where both fit, both are in the image."""
+    for name in ("Notes.txt", "notes.txt"):
+        (mac / "share").mkdir(exist_ok=True)
+        (mac / "share" / name).write_text(name)
+    with pytest.raises(StoreUnwritable, match=r"share/[Nn]otes\.txt has the place of another file") as caught:
+        Workshop(ntfs / "work", small_base).image(mac, platform="linux-64")
+    assert "store_dir" in caught.value.hint
+
+
 def test_the_form_of_accents_is_that_of_the_archive(ntfs: Path, tmp_path: Path) -> None:
     """`é` may be one character or two. Both names stay, on each file system, and neither is changed."""
     names = {unicodedata.normalize(form, "lib/caf\u00e9") for form in ("NFC", "NFD")}
