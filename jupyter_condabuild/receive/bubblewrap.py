@@ -58,12 +58,16 @@ def require() -> None:
         )
 
 
-def words(root: Path, options: ContainerOptions) -> list[str]:
-    """Returns the command that runs the program of the options in a sandbox. Its variables are those of the caller.
+def words(root: Path, options: ContainerOptions, variables: Mapping[str, str]) -> list[str]:
+    """Returns the command that runs the program of the options in a sandbox.
+
+    The variables of the image are arguments, because the loader of bwrap itself, outside of the sandbox, obeys some of
+    its environment variables, such as LD_PRELOAD. Those of the user are not: every user of the machine sees arguments.
 
     Args:
         root: the files of an unpacked image.
         options: the command, with the entrypoint; its folders, work folder and network.
+        variables: those that the image sets. `environ` has the others.
     """
     mounts: dict[str, list[str]] = {path: ["--tmpfs", path] for path in _EMPTY}
     mounts |= {"/dev": ["--dev", "/dev"], "/proc": ["--proc", "/proc"]}
@@ -76,6 +80,8 @@ def words(root: Path, options: ContainerOptions) -> list[str]:
     program = shutil.which("bwrap") or "bwrap"
     found = [program, *_SAFE, *([_NO_NAMESPACES] if _knows(program, _NO_NAMESPACES) else [])]
     found += [] if options.network == "none" else ["--share-net"]
+    for name in sorted(variables.keys() - options.environment.keys()):
+        found += ["--setenv", name, variables[name]]
     found += _of_image(root, "/", places)
     for path in sorted(mounts, key=lambda one: len(PurePosixPath(one).parts)):  # a folder before those in it
         found += mounts[path]
@@ -121,5 +127,5 @@ def _kind(path: Path) -> int:
 
 
 def environ(given: Mapping[str, str]) -> dict[str, str]:
-    """Returns all variables of the program: those that are given, and those that every program needs."""
+    """Returns the variables of bwrap, which the program gets too: those of the user, and what every program needs."""
     return {"PATH": os.defpath, "HOME": HOME, **given}

@@ -59,12 +59,13 @@ class LocalImage:
         image = Unpacked(self.place)
         config = image.config
         options = replace(options, command=_command(config, options.command))
-        variables = {**_variables(config), **options.environment}
+        variables = _variables(config)
         if self.program == BUBBLEWRAP:
-            words, environ = bubblewrap.words(image.root, options), bubblewrap.environ(variables)
+            words = bubblewrap.words(image.root, options, variables)
+            environ = bubblewrap.environ(options.environment)
         else:
             words = apptainer.words(self.program, image.root, options, scratch)
-            environ = apptainer.environ(self.program, variables)
+            environ = apptainer.environ(self.program, {**variables, **options.environment})
         with image.held(), LocalProgram(words, environ) as program:
             yield program
 

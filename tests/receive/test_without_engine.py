@@ -184,7 +184,8 @@ def test_a_link_of_the_image_does_not_move_a_folder_of_the_user(tmp_path: Path) 
     assert (done.status, done.out) == (7, "hello from inside\n"), done.err
     (root,) = (tmp_path / "store/unpacked/images").glob("*/root")
     mine = {"/work": tmp_path / "mine", "/home/ada": tmp_path / "mine"}
-    command = bubblewrap.words(root, ContainerOptions("", command=("/hello",), folders=mine, work="/home/ada"))
+    options = ContainerOptions("", command=("/hello",), folders=mine, work="/home/ada")
+    command = bubblewrap.words(root, options, {})
     assert not {"/work", "/home", "/tmp", "/etc/resolv.conf"} & set(_targets(command, "--symlink"))
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (7, "hello from inside\n"), done.stderr
@@ -192,3 +193,13 @@ def test_a_link_of_the_image_does_not_move_a_folder_of_the_user(tmp_path: Path) 
 
 def _targets(command: list[str], option: str) -> list[str]:
     return [command[at + 2] for at, word in enumerate(command) if word == option]
+
+
+def test_no_variable_of_the_image_has_an_effect_outside_of_the_sandbox(tmp_path: Path) -> None:
+    """The loader of every program obeys variables: LD_PRELOAD would run a file of a stranger, LD_DEBUG writes one."""
+    seen = tmp_path / "seen"
+    evil = [f"LD_DEBUG_OUTPUT={seen}", "LD_DEBUG=libs"]
+    archive.write(image([programs()], Env=evil, Cmd=["/hello"]), "", tmp_path / "evil.tar")
+    done = CommandLine(tmp_path)("run", "--without-engine", "--yes", f"oci-archive:{tmp_path}/evil.tar")
+    assert (done.status, done.out) == (7, "hello from inside\n"), done.err
+    assert not list(tmp_path.glob("seen*"))
