@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
 from jupyter_condabuild.errors import BaseUnavailable, CondaBuildError, ContentMismatch, RegistryError
+from jupyter_condabuild.image.configuration import BASE_NAME, LABEL_BASE_LAYERS, LABEL_ENGINE
 from jupyter_condabuild.image.opener import open_saved
 from jupyter_condabuild.image.platforms import PLATFORMS, host_architecture
 from jupyter_condabuild.oci import image
@@ -64,13 +65,28 @@ def resolve(
         patient: whether a failed request to a registry is repeated.
         makes: whether a base of Debian's packages is made. If not, its layer may be `debian_image.NOT_MADE`.
 
-    Raises BaseUnavailable with the reason.
+    Raises BaseUnavailable with the reason, also for an image that has an environment itself.
     """
+    found = _found(location, architecture, job, patient=patient, makes=makes)
+    refuse_environment(location, found.config.runtime.get("Labels") or {})
+    return found
+
+
+def refuse_environment(location: ImageLocation, labels: Mapping[str, str]) -> None:
+    """Raises BaseUnavailable if the labels of a base are those of an image of ours: it has an environment itself."""
+    if LABEL_BASE_LAYERS in labels or LABEL_ENGINE in labels:
+        below = f": --base {str(labels[BASE_NAME])[:200]}" if labels.get(BASE_NAME) else ""
+        raise BaseUnavailable(
+            f"The base {location} already contains an environment, in the folder of the new environment.",
+            f"Name the base of that image{below}, or another image without an environment of jupyter-condabuild.",
+        )
+
+
+def _found(location: ImageLocation, architecture: str, job: JobContext, *, patient: bool, makes: bool) -> Base:
     try:
         if location.kind == "registry":
-            return _from_registry(
-                location.reference, architecture, job.repository(location.reference, patient=patient), job.store
-            )
+            repository = job.repository(location.reference, patient=patient)
+            return _from_registry(location.reference, architecture, repository, job.store)
         if location.kind == "debian-packages" and not makes:
             from jupyter_condabuild.image.debian_image import find, preview
 

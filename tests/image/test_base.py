@@ -105,6 +105,17 @@ def test_a_base_that_is_not_available_is_named(find: Find, name: str) -> None:
     assert raised.value.hint
 
 
+@pytest.mark.parametrize("label", ["org.jupyter.condabuild.base.layers", "org.jupyter.condabuild.engine"])
+def test_an_image_with_an_environment_is_no_base(find: Find, tmp_path: Path, label: str) -> None:
+    """Two environments would be mixed, whichever engine made the image. The hint names the image's base."""
+    labels = {label: "1", "org.opencontainers.image.base.name": "debian:bookworm-slim"}
+    made = image([tar({"opt/env/conda-meta/history": b""})], Labels=labels)
+    archive.write(made, "lab.org/env:1", tmp_path / "env.tar")
+    with pytest.raises(BaseUnavailable, match="already contains an environment") as raised:
+        find(f"oci-archive:{tmp_path / 'env.tar'}")
+    assert "debian:bookworm-slim" in (raised.value.hint or "")
+
+
 def test_the_message_of_a_registry_is_quoted(fake_registry: FakeRegistry, find: Find) -> None:
     """The error contains the registry's own message."""
     fake_registry.guard = lambda seen: spec_error(403, "DENIED", "not for you")

@@ -152,12 +152,14 @@ def test_a_base_of_the_engine_can_be_used(
 ) -> None:
     """`docker-daemon:` names an image of the engine.
 
-    If the engine does not have it, the build ends before the upload.
+    If the engine does not have it, or if it is an image of an environment, the build ends before the upload.
     """
     docker_client.images.get(docker_workshop.installer_image).tag("condabuild-tests/local", "base")
     made = install(tmp_path / "env", channel, "greet")
     name = docker_workshop.name(what="local")
     docker_workshop.build(made, reference=name, load=True, base="docker-daemon:condabuild-tests/local:base")
     docker_client.images.remove("condabuild-tests/local:base")
+    with pytest.raises(BaseUnavailable, match="already contains an environment"):
+        docker_workshop.build(made, reference=name, load=True, base=f"docker-daemon:{name}")
     with pytest.raises(BaseUnavailable):
         docker_workshop.build(made, reference=name, load=True, base="docker-daemon:condabuild-tests/local:base")

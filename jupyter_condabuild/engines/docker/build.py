@@ -25,7 +25,7 @@ from jupyter_condabuild.engines.docker.recipe import Wanted
 from jupyter_condabuild.engines.layers.places import variables_of
 from jupyter_condabuild.errors import BaseUnavailable, CondaBuildError, EngineFault
 from jupyter_condabuild.events import Finished, Log, Report, Warning, log_to
-from jupyter_condabuild.image.base import resolve
+from jupyter_condabuild.image.base import refuse_environment, resolve
 from jupyter_condabuild.image.configuration import (
     BASE_DIGEST,
     BASE_NAME,
@@ -39,7 +39,9 @@ from jupyter_condabuild.oci.documents import read_document
 from jupyter_condabuild.oci.engine import builder
 from jupyter_condabuild.oci.engine.builder import BuildOptions, Kind, NoBuildKit
 from jupyter_condabuild.oci.engine.daemon import Daemon
+from jupyter_condabuild.oci.engine.faults import engine_errors
 from jupyter_condabuild.oci.image import ImageConfig, Manifest, Reference
+from jupyter_condabuild.oci.location import ImageLocation
 from jupyter_condabuild.oci.logins.credentials import has_login
 from jupyter_condabuild.oci.repository import Repository
 from jupyter_condabuild.planning.inputs import Inputs, read_inputs
@@ -198,13 +200,13 @@ def _base(request: BuildRequest, inputs: Inputs, daemon: Daemon, job: JobContext
     if location.kind == "docker-daemon":
         if daemon.image_id(location.name) is None:
             raise BaseUnavailable(f"The engine has no image {location.name[:200]}.")
-        return _Base(location.reference, location.name)
+        return _of_engine(location, daemon)
     try:
         found = resolve(location, inputs.architecture, job)
     except BaseUnavailable:
         if location.kind != "registry" or daemon.image_id(location.name) is None:
             raise
-        return _Base(location.reference, location.name)
+        return _of_engine(location, daemon)
     layers = len(found.config.diff_ids)
     if found.repository is None:
         name = f"condabuild/base:{found.digest.hex[:12]}"
@@ -215,6 +217,14 @@ def _base(request: BuildRequest, inputs: Inputs, daemon: Daemon, job: JobContext
     if has_login(pinned, log_to(job.report)) and daemon.image_id(str(pinned)) is None:
         daemon.pull(str(pinned))
     return _Base(pinned, found.name, layers)
+
+
+def _of_engine(location: ImageLocation, daemon: Daemon) -> _Base:
+    """Returns an image that the engine has. Raises BaseUnavailable, EngineFault."""
+    with engine_errors(f"looking for {location.name}", daemon.where):
+        config = daemon.client.inspect_image(location.name).get("Config") or {}
+    refuse_environment(location, config.get("Labels") or {})
+    return _Base(location.reference, location.name)
 
 
 def _installer_image(request: BuildRequest) -> Reference:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from jupyter_condabuild.engines.layers.places import variables_of
-from jupyter_condabuild.errors import BadImage, BaseUnavailable
+from jupyter_condabuild.errors import BadImage
 from jupyter_condabuild.image.base import Base
-from jupyter_condabuild.image.configuration import LOCKFILE, configuration
+from jupyter_condabuild.image.configuration import configuration
 from jupyter_condabuild.image.layers import LayerStack
 from jupyter_condabuild.oci.image import Digest, Image, ImageConfig, Manifest
 from jupyter_condabuild.planning.inputs import Inputs
@@ -62,14 +62,8 @@ def image_configuration(
 def check_depth(base: Base, layers: int) -> None:
     """Checks that a base can have so many layers above it.
 
-    Raises BadImage if the image would have more layers than container engines support, BaseUnavailable if the base
-    already contains an environment.
+    Raises BadImage if the image would have more layers than container engines support.
     """
-    if LOCKFILE in base.config.value:
-        raise BaseUnavailable(
-            f"The base {base.name} already contains an environment, in the folder of the new environment.",
-            "Choose the base of that image, or another image without an environment of jupyter-condabuild.",
-        )
     if len(base.layers) + layers > MOST_LAYERS:
         raise BadImage(
             f"The image would have {len(base.layers) + layers} layers; container engines support {MOST_LAYERS}.",
