@@ -94,5 +94,6 @@ def _walk_in_process(prefix: Path, meanwhile: Iterator[object]) -> bytes:
             process.kill()  # the walk over a large folder may take long
             raise
         finally:
-            reader.join()
+            if reader.ident:
+                reader.join()
     return b"" if process.returncode else bytes(output)
