@@ -6,14 +6,17 @@ import importlib
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from jupyter_condabuild.engines.result import BuildResult
 from jupyter_condabuild.errors import BaseUnavailable, RegistryError
 from jupyter_condabuild.events import Event, Layer, Phase, Report, Warning
 from jupyter_condabuild.planning.default_platforms import for_default_platforms
-from jupyter_condabuild.planning.scan import Scan, scan
+from jupyter_condabuild.planning.scan import Scan, Scanner
 from jupyter_condabuild.requests.build import BuildRequest
-from jupyter_condabuild.requests.job_context import JobContext, open_job
+
+if TYPE_CHECKING:  # the walk over the environment begins before it is imported
+    from jupyter_condabuild.requests.job_context import JobContext
 
 _SLOW_MODULES = tuple(
     f"jupyter_condabuild.{name}"
@@ -64,17 +67,29 @@ def _build(request: BuildRequest, report: Report) -> BuildResult:
 
         check_program()  # not at the end of a long build
     request = for_default_platforms(request)
+    if request.engine == "docker":
+        from jupyter_condabuild.engines.docker.build import build as build_with_docker
+        from jupyter_condabuild.requests.job_context import open_job
+
+        with open_job(request, report) as job:
+            return BuildResult(build_with_docker(request.parts[0], job))
+    if request.prefix:
+        with Scanner(request.prefix) as scanner:  # it begins before this module imports all that it needs
+            return _build_or_recall(request, report, scanner)
+    return _build_or_recall(request, report, None)
+
+
+def _build_or_recall(request: BuildRequest, report: Report, scanner: Scanner | None) -> BuildResult:
+    """Builds with the layers engine, unless the image of an earlier build is up to date."""
+    from jupyter_condabuild.requests.job_context import open_job
+
     recorder = _Recorder(report)
     with open_job(request, recorder) as job:
-        if request.engine == "docker":
-            from jupyter_condabuild.engines.docker.build import build as build_with_docker
-
-            return BuildResult(build_with_docker(request.parts[0], job))
-        started = time.monotonic()
+        started = scanner.since if scanner else time.monotonic()
         scanned = None
-        if request.prefix:
+        if scanner:
             report(Phase("snapshot", "started"))
-            scanned = scan(request.prefix, started, _imports(), request.exclude_editable)
+            scanned = scanner.scan(_imports(), request.exclude_editable)
         from jupyter_condabuild.jobs import up_to_date
 
         identity = ""

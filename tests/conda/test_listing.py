@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from jupyter_condabuild.conda.prefix.listing import listing
+from jupyter_condabuild.conda.prefix.listing import Listing, Walk, listing
 from jupyter_condabuild.conda.prefix.walk import MODE, SIZE
 
 
@@ -39,7 +39,7 @@ def prefix(tmp_path: Path) -> Path:
 def test_another_process_finds_the_same_files(prefix: Path) -> None:
     """The other process finds every path except folders, nested environments and conda's own files, with its status."""
     calls: list[int] = []
-    found = listing(prefix, _steps(calls))
+    found = walked(prefix, _steps(calls))
     assert found == listing(prefix)
     assert calls == [1]
     odd = {"share/new\nline", os.fsdecode(b"share/caf\xe9")}
@@ -58,7 +58,7 @@ def test_a_base_environment_contains_other_environments(prefix: Path, mark: str)
         (prefix / path).touch()
     (prefix / mark).parent.mkdir(exist_ok=True)
     (prefix / mark).touch()
-    found = listing(prefix, iter([None]))
+    found = walked(prefix, iter([None]))
     assert not [path for path in found.statuses if path.startswith(("pkgs/", "envs/", "conda-bld/"))]
     assert found.nested == ["inner"]
 
@@ -80,7 +80,7 @@ def test_the_walk_runs_in_this_process_if_no_other_can(
     expected = listing(prefix)
     calls: list[int] = []
     monkeypatch.setattr(sys, "executable", executable)
-    assert listing(prefix, _steps(calls)) == expected
+    assert walked(prefix, _steps(calls)) == expected
     assert calls == [1]
 
 
@@ -97,15 +97,20 @@ def test_an_error_is_raised_before_the_walk_ends(tmp_path: Path, monkeypatch: py
 
     before = psutil.Process().children()
     with pytest.raises(LookupError):
-        listing(tmp_path, refuse())
+        walked(tmp_path, refuse())
     assert psutil.Process().children() == before
 
 
 def test_the_steps_end_with_the_walk(prefix: Path) -> None:
     """A build without changes does not wait for work that only a build with changes needs."""
     steps = itertools.count()
-    assert listing(prefix, steps) == listing(prefix)
+    assert walked(prefix, steps) == listing(prefix)
     assert next(steps) > 0
+
+
+def walked(prefix: Path, meanwhile: Iterator[object]) -> Listing:
+    with Walk(prefix) as walk:
+        return walk.listing(meanwhile)
 
 
 def _steps(calls: list[int]) -> Iterator[None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,7 @@ import pytest
 from jupyter_condabuild.conda.prefix.environment import Environment
 from jupyter_condabuild.conda.prefix.fingerprint import stamp
 from jupyter_condabuild.conda.prefix.snapshot import snapshot
-from jupyter_condabuild.planning.scan import scan
+from jupyter_condabuild.planning.scan import Scan, Scanner
 from tests.parts.small_prefix import SmallPrefix
 
 
@@ -62,7 +62,7 @@ def test_a_change_during_the_scan_is_noticed(small: SmallPrefix, change: Callabl
     small.pip("early")
     _age(small.path)
     before = _state(snapshot(small.path), stamp(small.path))
-    seen = scan(small.path, 0.0, map(change, [small]))
+    seen = scan(small.path, map(change, [small]))
     after = _state(snapshot(small.path), stamp(small.path))
     assert _state(seen.environment, stamp(small.path, seen.listing)) in (before, after)
 
@@ -77,8 +77,13 @@ def test_an_unchanged_environment_is_read_once(small: SmallPrefix, monkeypatch: 
         return snapshot(prefix)
 
     monkeypatch.setattr("jupyter_condabuild.conda.prefix.snapshot.snapshot", counted)
-    scan(small.path, 0.0, ())
+    scan(small.path, ())
     assert read == [small.path]
+
+
+def scan(prefix: Path, meanwhile: Iterable[object]) -> Scan:
+    with Scanner(prefix) as scanner:
+        return scanner.scan(meanwhile)
 
 
 def _state(environment: Environment, stamp: str) -> tuple[object, ...]:

@@ -8,8 +8,9 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from jupyter_condabuild.conda.prefix import walk
 from jupyter_condabuild.conda.prefix.walk import Status
@@ -46,18 +47,74 @@ class Listing(NamedTuple):
         return self._replace(statuses=statuses)
 
 
-def listing(prefix: Path, meanwhile: Iterator[object] | None = None) -> Listing:
-    """Walks over a prefix as `walk.walk` does.
-
-    Args:
-        meanwhile: if given, another process walks, and this process takes items from `meanwhile` at the same time: the
-            first item in any case, and the next ones until the walk is done. If the other process fails, this process
-            walks.
-    """
+def listing(prefix: Path) -> Listing:
+    """Walks over a prefix as `walk.walk` does."""
     before = records(prefix)
-    output = _walk_in_process(prefix, meanwhile) if meanwhile else b""
-    statuses, unlisted, nested, empty = marshal.loads(output) if output else walk.walk(str(prefix))  # noqa: S302  our own data
-    return Listing(statuses, unlisted, nested, empty, before)
+    return Listing(*walk.walk(str(prefix)), before)
+
+
+class Walk:
+    """A walk over a prefix that another process does. A context manager: the process does not outlive it.
+
+    The process begins at once. If it cannot, or fails, this process walks.
+    """
+
+    def __init__(self, prefix: Path) -> None:
+        self._prefix = prefix
+        self._records = records(prefix)
+        self._process: subprocess.Popen[bytes] | None = None
+        with suppress(OSError):
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", "-S", "-B", walk.__file__, str(prefix)],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process:
+            with self._process:
+                self._process.kill()  # the walk over a large folder may take long
+
+    def listing(self, meanwhile: Iterator[object]) -> Listing:
+        """Waits for the end of the walk.
+
+        Args:
+            meanwhile: its items are taken while the other process walks: the first item in any case, and the next ones
+                until the walk is done.
+        """
+        output = self._output(meanwhile)
+        if not output:
+            return listing(self._prefix)
+        statuses, unlisted, nested, empty = marshal.loads(output)  # noqa: S302  our own data
+        return Listing(statuses, unlisted, nested, empty, self._records)
+
+    def _output(self, meanwhile: Iterator[object]) -> bytes:
+        """Returns what the other process has written, or no bytes if it failed."""
+        process, output = self._process, bytearray()
+        if not process:
+            next(meanwhile, None)
+            return b""
+
+        def read() -> None:
+            assert process.stdout
+            output.extend(process.stdout.read())
+
+        reader = threading.Thread(target=read, name="walk")
+        try:
+            reader.start()
+            for _ in meanwhile:
+                if not reader.is_alive():
+                    break
+        except BaseException:
+            process.kill()
+            raise
+        finally:
+            if reader.ident:
+                reader.join()
+        return b"" if process.wait() else bytes(output)
 
 
 def records(prefix: Path) -> list[tuple[str, Status]]:
@@ -67,33 +124,3 @@ def records(prefix: Path) -> list[tuple[str, Status]]:
             return sorted((entry.name, walk.status(entry.stat())) for entry in entries)
     except OSError:
         return []
-
-
-def _walk_in_process(prefix: Path, meanwhile: Iterator[object]) -> bytes:
-    """Returns the output of the walk as a program, or no bytes if the program failed."""
-    command = [sys.executable, "-I", "-S", "-B", walk.__file__, str(prefix)]
-    try:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    except OSError:
-        next(meanwhile, None)
-        return b""
-    output = bytearray()
-
-    def read() -> None:
-        assert process.stdout
-        output.extend(process.stdout.read())
-
-    reader = threading.Thread(target=read, name="walk")
-    with process:
-        try:
-            reader.start()
-            for _ in meanwhile:
-                if not reader.is_alive():
-                    break
-        except BaseException:
-            process.kill()  # the walk over a large folder may take long
-            raise
-        finally:
-            if reader.ident:
-                reader.join()
-    return b"" if process.returncode else bytes(output)
