@@ -22,13 +22,13 @@ beforeEach(() => {
 });
 
 it('files and lock files are texts, or are written into a folder', async () => {
-  expect((await model.exportFiles(EXPORTED, 'github-actions')).files[0]?.text).toBe('on: push');
-  expect((await model.exportFiles(EXPORTED, 'lock pixi')).files).toEqual([
+  expect((await model.exports.texts(EXPORTED, 'github-actions')).files[0]?.text).toBe('on: push');
+  expect((await model.exports.texts(EXPORTED, 'lock pixi')).files).toEqual([
     { path: 'pixi.lock', text: `${DIGEST} pixi`, executable: false }
   ]);
   const place = { folder: 'work', replace: true };
-  expect((await model.saveFiles(EXPORTED, 'dockerfile', place)).written).toEqual(['work/Dockerfile']);
-  expect((await model.saveFiles(EXPORTED, 'lock explicit', place)).written).toEqual(['work/x.yml']);
+  expect((await model.exports.save(EXPORTED, 'dockerfile', place)).written).toEqual(['work/Dockerfile']);
+  expect((await model.exports.save(EXPORTED, 'lock explicit', place)).written).toEqual(['work/x.yml']);
   expect(server.exported).toEqual([
     { ...EXPORTED, kind: 'github-actions' },
     { ...EXPORTED, kind: 'dockerfile', ...place },

@@ -245,6 +245,17 @@ def inside(engine: OwnEngine) -> list[str]:
     return ["nsenter", f"--net={engine.network}"]
 
 
+def printed(process: subprocess.Popen[str]) -> tuple[str, str]:
+    """Returns the address that a run of JupyterLab prints, and all that it has printed until then."""
+    assert process.stderr
+    seen = ""
+    for line in process.stderr:
+        seen += line
+        if "Ctrl-C" in line:
+            break
+    return next(word for word in seen.split() if word.startswith("http://127.0.0.1:")), seen
+
+
 def test_jupyterlab_opens_at_an_address_of_this_machine(
     run: CommandLine, folder: Path, lab_image: str, engine: OwnEngine
 ) -> None:
@@ -252,15 +263,9 @@ def test_jupyterlab_opens_at_an_address_of_this_machine(
     words = run.command("run", "--yes", "--no-browser", "--folder", folder, lab_image)
     environ = {**run.environ, "DOCKER_HOST": engine.host}
     process = subprocess.Popen([*inside(engine), *words], stderr=subprocess.PIPE, text=True, env=environ)
-    assert process.stderr
-    seen = []
-    for line in process.stderr:
-        seen.append(line)
-        if "Ctrl-C" in line:
-            break
-    address = next(word for line in seen for word in line.split() if word.startswith("http://127.0.0.1:"))
+    address, seen = printed(process)
     answer = subprocess.run([*inside(engine), sys.executable, "-c", GET, address], capture_output=True, text=True)
-    assert answer.stdout == "notebook.ipynb\n", "".join(seen)
+    assert answer.stdout == "notebook.ipynb\n", seen
     process.send_signal(signal.SIGINT)
     _, rest = process.communicate(timeout=60)
     assert process.returncode == 0
@@ -274,15 +279,9 @@ def test_jupyterlab_opens_at_an_address_of_this_machine(
 def test_jupyterlab_opens_without_an_engine(run: CommandLine, folder: Path, lab_image: str) -> None:
     """It listens at 127.0.0.1 alone, at a free port, and has the folder. Ctrl-C ends it with status 0."""
     process = run.start("run", "--without-engine", "--yes", "--no-browser", "--folder", folder, lab_image)
-    assert process.stderr
-    seen = []
-    for line in process.stderr:
-        seen.append(line)
-        if "Ctrl-C" in line:
-            break
-    address = next(word for line in seen for word in line.split() if word.startswith("http://127.0.0.1:"))
+    address, seen = printed(process)
     answer = subprocess.run([sys.executable, "-c", GET, address], capture_output=True, text=True)
-    assert answer.stdout == "notebook.ipynb\n", "".join(seen)
+    assert answer.stdout == "notebook.ipynb\n", seen
     port = int(address.split(":")[2].split("/")[0])
     listening = {
         found.laddr.ip for found in psutil.net_connections("tcp") if found.laddr.port == port and not found.raddr

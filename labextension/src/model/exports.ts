@@ -48,28 +48,27 @@ export const LOCK_FILES: Readonly<Record<LockFormat, string>> = {
 
 const NOTHING: Result = { files: [], next: '', warnings: [], written: [] };
 
-/** The texts of files; none is written. */
-export async function exportFiles(server: Server, exported: Exported, wanted: Wanted): Promise<Result> {
-  const format = formatOf(wanted);
-  if (format) {
-    const text = await server.lockfile(exported.lockfile, format);
-    return { ...NOTHING, files: [{ path: LOCK_FILES[format], text, executable: false }] };
-  }
-  return server.exports({ ...exported, kind: wanted as ExportKind });
-}
+export class ExportedFiles {
+  constructor(private readonly server: Server) {}
 
-/** Write the files into a folder below the server's root folder. */
-export async function saveFiles(
-  server: Server,
-  exported: Exported,
-  wanted: Wanted,
-  place: { folder: string; replace: boolean }
-): Promise<Result> {
-  const format = formatOf(wanted);
-  if (format) {
-    return { ...NOTHING, ...(await server.writeLockfile(exported.lockfile, { format, ...place })) };
+  /** The texts of files; none is written. */
+  async texts(exported: Exported, wanted: Wanted): Promise<Result> {
+    const format = formatOf(wanted);
+    if (format) {
+      const text = await this.server.lockfile(exported.lockfile, format);
+      return { ...NOTHING, files: [{ path: LOCK_FILES[format], text, executable: false }] };
+    }
+    return this.server.exports({ ...exported, kind: wanted as ExportKind });
   }
-  return server.exports({ ...exported, kind: wanted as ExportKind, ...place });
+
+  /** Write the files into a folder below the server's root folder. */
+  async save(exported: Exported, wanted: Wanted, place: { folder: string; replace: boolean }): Promise<Result> {
+    const format = formatOf(wanted);
+    if (format) {
+      return { ...NOTHING, ...(await this.server.writeLockfile(exported.lockfile, { format, ...place })) };
+    }
+    return this.server.exports({ ...exported, kind: wanted as ExportKind, ...place });
+  }
 }
 
 function formatOf(wanted: Wanted): LockFormat | null {

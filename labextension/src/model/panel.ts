@@ -9,7 +9,7 @@ import { Choices } from './choices';
 import { Comparisons } from './comparisons';
 import { Deciding } from './deciding';
 import { Environment } from './environment';
-import { exportFiles, saveFiles, type Exported, type Wanted } from './exports';
+import { ExportedFiles } from './exports';
 import { faultOf } from './fault';
 import { Generation } from './generation';
 import { News, type Refusal } from './news';
@@ -33,6 +33,8 @@ export class PanelModel {
   readonly trials: Trials;
   /** The image that a person opens by its name. */
   readonly images: OpenedImages;
+  /** Files for an image. */
+  readonly exports: ExportedFiles;
   private readonly environment: Environment;
   private readonly builds: BuildList;
   private readonly endedSignal = new Signal<this, Build>(this);
@@ -51,6 +53,7 @@ export class PanelModel {
     this.news = new News(this.store);
     this.trials = new Trials(server, this.store, kernels);
     this.images = new OpenedImages(server, this.store, this.trials);
+    this.exports = new ExportedFiles(server);
     this.registries = new Registries(server, this.store);
     this.environment = new Environment(server, this.store, () => void this.registries.check());
     this.deciding = new Deciding(this.environment, this.store, change => this.edit(change));
@@ -59,7 +62,8 @@ export class PanelModel {
     this.builds = new BuildList(server, this.store, {
       ended: build => this.end(build),
       forgotten: build => this.closeForgotten(build),
-      connected: () => this.recover()
+      // A server that sends events also answers the requests that failed earlier.
+      connected: () => void (this.state.absent && this.refresh())
     });
   }
 
@@ -250,16 +254,6 @@ export class PanelModel {
     return login;
   }
 
-  /** The files for an image, as texts. */
-  async exportFiles(exported: Exported, wanted: Wanted): ReturnType<typeof exportFiles> {
-    return exportFiles(this.server, exported, wanted);
-  }
-
-  /** Write the files for an image into a folder. */
-  async saveFiles(exported: Exported, wanted: Wanted, place: { folder: string; replace: boolean }): ReturnType<typeof saveFiles> {
-    return saveFiles(this.server, exported, wanted, place);
-  }
-
   /** The URL of the archive of a build. */
   archiveUrl(build: Build): string {
     return this.server.archiveUrl(build.id);
@@ -270,14 +264,14 @@ export class PanelModel {
     try {
       this.builds.add(await this.server.cancel(id));
     } catch (error) {
-      this.refuse(this.askedOf(id), error, isDisplayed());
+      this.refuse(this.builds.find(id)?.request ?? {}, error, isDisplayed());
     }
   }
 
   /** Delete an ended build from the history; its image is kept. */
   async forget(id: string): Promise<void> {
     const isDisplayed = this.views.current();
-    const asked = this.askedOf(id);
+    const asked = this.builds.find(id)?.request ?? {};
     try {
       await this.server.forget(id);
     } catch (error) {
@@ -375,10 +369,6 @@ export class PanelModel {
     this.store.set({ starting: false, startFault: null, outdated: false });
   }
 
-  private askedOf(id: string): Refusal['asked'] {
-    return this.builds.find(id)?.request ?? {};
-  }
-
   private remove(id: string): void {
     this.builds.remove(id);
     this.news.removeBuild(id);
@@ -404,13 +394,6 @@ export class PanelModel {
     if (this.state.shown === build.id) {
       this.show(null);
       this.store.set({ forgotten: build });
-    }
-  }
-
-  /** Load everything again if an earlier attempt failed: a server that sends events also answers other requests. */
-  private recover(): void {
-    if (this.state.absent) {
-      void this.refresh();
     }
   }
 }

@@ -44,7 +44,7 @@ export function Exports(props: { exported: Exported }): JSX.Element {
     setBusy(false);
   };
   const take = async (): Promise<void> => {
-    const { files, next, warnings } = await model.exportFiles(props.exported, wanted);
+    const { files, next, warnings } = await model.exports.texts(props.exported, wanted);
     const [only] = files;
     if (files.length === 1 && only) {
       download(only.path.split('/').pop() ?? wanted, only.text);
@@ -64,7 +64,7 @@ export function Exports(props: { exported: Exported }): JSX.Element {
       return;
     }
     try {
-      setDone(await model.saveFiles(props.exported, wanted, { folder: place, replace: false }));
+      setDone(await model.exports.save(props.exported, wanted, { folder: place, replace: false }));
     } catch (error) {
       const { code, message } = faultOf(error);
       if (code !== 'files_exist') {
@@ -72,7 +72,7 @@ export function Exports(props: { exported: Exported }): JSX.Element {
       }
       const question = { title: trans.__('Replace the files?'), text: message, yes: trans.__('Replace'), no: trans.__('Keep') };
       if (await confirm(question)) {
-        setDone(await model.saveFiles(props.exported, wanted, { folder: place, replace: true }));
+        setDone(await model.exports.save(props.exported, wanted, { folder: place, replace: true }));
       }
     }
   };
