@@ -11,6 +11,7 @@ from jupyter_condabuild.errors import UsageError
 from jupyter_condabuild.oci.image import Digest
 from jupyter_condabuild.oci.location import ImageLocation
 from jupyter_condabuild.requests.build import JobRequest
+from jupyter_condabuild.requests.image_names import refuse_bare
 from jupyter_condabuild.requests.option import option
 from jupyter_condabuild.requests.platforms import image_platform
 
@@ -190,17 +191,34 @@ class CheckRequest(InspectRequest):
 
 @dataclass(frozen=True, kw_only=True)
 class SifRequest(InspectRequest):
-    """An image that is written to a SIF: the file `output`."""
+    """An image that is written to a SIF: the file `output`.
+
+    With `push`, the SIF goes to the repository of the image, under a tag of its own.
+    """
 
     label: ClassVar[str] = "The sif request"
 
     output: Path | None = option(None, "the file to write, such as env.sif", "-o", "--output", metavar="FILE")
+    push: bool = option(
+        False, "push the SIF beside the image, as TAG-sif: apptainer pull oras://REGISTRY/REPOSITORY:TAG-sif", "--push"
+    )
 
     def __post_init__(self) -> None:
-        """Raises UsageError if there is no image, or no file."""
+        """Raises UsageError if there is no image, no file and no push, or no name to push to."""
         super().__post_init__()
-        if not self.output:
-            raise UsageError("No file for the SIF is given.", "jupyter condabuild sif REFERENCE -o env.sif")
+        if not (self.output or self.push):
+            raise UsageError(
+                "No file for the SIF is given.", "jupyter condabuild sif REFERENCE -o env.sif, or --push to a registry."
+            )
+        location = self.reference
+        assert location
+        if self.push and (location.kind != "registry" or not location.reference.tag):
+            raise UsageError(
+                f"A SIF is pushed beside an image, and {location} is not the name of one in a registry, with a tag.",
+                "Name the image as registry.lab.org/team/env:tag.",
+            )
+        if self.push:
+            refuse_bare(location.reference)
 
 
 @dataclass(frozen=True, kw_only=True)

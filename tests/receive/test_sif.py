@@ -1,11 +1,14 @@
-"""jupyter condabuild sif: the image of a name, or one image of an index, becomes a SIF."""
+"""jupyter condabuild sif: the image of a name, or one image of an index, becomes a SIF, in a file or in a registry."""
 
 from __future__ import annotations
 
+import json
+import urllib.request
 import uuid
 from dataclasses import replace
 from pathlib import Path
 
+from jupyter_condabuild.oci.image import OCI_MANIFEST
 from jupyter_condabuild.oci.index import Index
 from jupyter_condabuild.oci.location import ImageLocation
 from tests.oci.sif.sif_file import unpacked
@@ -33,3 +36,46 @@ def test_one_image_of_an_index_becomes_a_sif(registry: str, tmp_path: Path) -> N
     assert not (tmp_path / "other.sif").exists()
     assert command("sif", name).status == 2
     assert ImageLocation.parse_any(str(tmp_path / "env.sif")).kind == "sif"
+
+
+def test_a_sif_is_pushed_beside_its_image(registry: str, tmp_path: Path) -> None:
+    """A plain client finds what Apptainer looks for, and gets the bytes of the file. The same image gives the same SIF.
+
+    The refusals come before the SIF is made.
+    """
+    command, repository = CommandLine(tmp_path), f"sif/{uuid.uuid4().hex}/env"
+    name = f"{registry}/{repository}:v1"
+    with connect(registry) as opened:
+        push_image(opened.repository(repository), "v1")
+    done = command("sif", name, "--push", "-o", tmp_path / "env.sif", "--json")
+    assert done.status == 0, done.err
+    assert done.json["pushed"] == f"oras://{registry}/{repository}:v1-sif"
+    url = f"http://{registry}/v2/{repository}"
+
+    def get(path: str) -> bytes:
+        with urllib.request.urlopen(urllib.request.Request(f"{url}/{path}", headers={"Accept": OCI_MANIFEST})) as found:
+            return bytes(found.read())
+
+    raw = get("manifests/v1-sif")
+    manifest = json.loads(raw)
+    assert manifest["mediaType"] == OCI_MANIFEST
+    assert manifest["config"]["mediaType"] == "application/vnd.sylabs.sif.config.v1+json"
+    assert get(f"blobs/{manifest['config']['digest']}") == b"{}"
+    [blob] = manifest["layers"]
+    assert blob["mediaType"] == "application/vnd.sylabs.sif.layer.v1.sif"
+    assert blob["annotations"] == {"org.opencontainers.image.title": "env_v1.sif"}
+    content = get(f"blobs/{blob['digest']}")
+    assert content == (tmp_path / "env.sif").read_bytes()
+    assert len(content) == blob["size"]
+    done = command("sif", name, "--push", "--platform", "linux-64")
+    assert (done.status, f"apptainer pull env.sif oras://{registry}/{repository}:v1-sif-amd64" in done.out) == (0, True)
+    assert get("manifests/v1-sif-amd64") == raw
+    digest = f"{registry}/{repository}@sha256:{'0' * 64}"
+    for wrong, said in {
+        digest: "with a tag",
+        "oci-archive:a.tar": "with a tag",
+        "env:v1": "names no registry",
+        f"{name}{'1' * 123}": "is not a tag",
+    }.items():
+        done = command("sif", wrong, "--push")
+        assert (done.status in (1, 2), said in done.err) == (True, True), done.err
