@@ -51,7 +51,7 @@ BELOW = {
     **{room: {*ROOMS[:floor], "conda", "debian", "oci"} | FOUNDATION for floor, room in enumerate(ROOMS[:-1])},
     "trust": {"__init__", "requests", "image", "planning", "conda", "debian", "oci"} | FOUNDATION,
     "jobs": {"__init__", *ROOMS[:-2], "conda", "debian", "oci"} | FOUNDATION,
-    "receive": {"requests", "image", "trust", "conda", "debian", "oci"} | FOUNDATION,
+    "receive": {"requests", "image", "trust", "engines", "conda", "debian", "oci"} | FOUNDATION,
     # The server starts the commands of the command line as child processes, and does not import them.
     "server": {"__init__", *ROOMS, "conda", "debian", "oci"} | FOUNDATION,
     "commands": {"__init__", *ROOMS} | FOUNDATION,

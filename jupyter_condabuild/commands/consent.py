@@ -10,6 +10,7 @@ from jupyter_condabuild.commands.output import print_text
 from jupyter_condabuild.errors import UsageError
 
 if TYPE_CHECKING:
+    from jupyter_condabuild.receive.addition import Addition, AskPackages
     from jupyter_condabuild.receive.consent import SifFile
     from jupyter_condabuild.receive.inspection import Inspection
 
@@ -30,8 +31,21 @@ def consents(what: str, folders: str) -> Callable[[Inspection | SifFile], bool]:
                 "Look at it (jupyter condabuild inspect). Then add --yes, or trust its builder: trusted_signers, "
                 "trusted_repositories.",
             )
-        question = f"{what.capitalize()} of the image can read and change {folders}. Run it? [y/N] "
-        print(question, end="", file=sys.stderr, flush=True)
-        return sys.stdin.readline().strip().lower() in ("y", "yes")
+        return _answered(f"{what.capitalize()} of the image can read and change {folders}. Run it?")
 
     return ask
+
+
+def adds() -> AskPackages | None:
+    """Returns a function that shows packages and asks whether to add them to an image; None if nobody can answer."""
+
+    def ask(addition: Addition) -> bool:
+        print_text(f"The image has no Jupyter kernel. {addition.text()}", file=sys.stderr)
+        return _answered("Add them on top of the image, on this machine?")
+
+    return ask if sys.stdin.isatty() else None
+
+
+def _answered(question: str) -> bool:
+    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")

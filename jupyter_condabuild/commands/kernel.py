@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from jupyter_condabuild.commands.consent import consents
+from jupyter_condabuild.commands.consent import adds, consents
 from jupyter_condabuild.commands.output import print_result
 from jupyter_condabuild.events import Report
 from jupyter_condabuild.requests.receive import KernelInstallRequest, KernelListRequest, KernelRemoveRequest
@@ -30,7 +30,7 @@ def run(
     from jupyter_condabuild.receive import kernels
 
     if isinstance(request, KernelInstallRequest):
-        done = kernels.install(request, report, consents("kernels", "the folders of your notebooks"))
+        done = kernels.install(request, report, consents("kernels", "the folders of your notebooks"), adds())
     elif isinstance(request, KernelRemoveRequest):
         done = kernels.remove(request)
     else:

@@ -1,4 +1,4 @@
-"""Replaces packages of a lock file by other versions, if these versions fit all other packages. rattler solves it."""
+"""Replaces packages of a lock file by other versions, or adds one, if it fits all other packages. rattler solves it."""
 
 from __future__ import annotations
 
@@ -35,16 +35,43 @@ def with_versions(lockfile: Lockfile, specs: Sequence[str]) -> Lockfile:
     reason if the versions do not fit the other packages or are not available, PackageNotFound if a channel cannot be
     read.
     """
+    wanted = {_name(spec, lockfile): spec for spec in specs}
+    conda = _solved(
+        lockfile, wanted, "Name a version that fits, or build the image again from an environment with these versions."
+    )
+    requested = [wanted.pop(split_depend(spec)[0], spec) for spec in lockfile.requested]
+    return of_packages(lockfile.platform, conda, lockfile.pip, requested)
+
+
+def with_added(lockfile: Lockfile, name: str) -> Lockfile:
+    """Returns the lock file with one more package, and with what that package needs. All its packages stay as they are.
+
+    Args:
+        name: the name of a package that the lock file does not have.
+
+    Raises NotCompatible with the solver's reason if no version fits the packages, PackageNotFound if a channel cannot
+    be read.
+    """
+    conda = _solved(lockfile, {name: name}, f"Build the image again from an environment with {name}.")
+    return of_packages(lockfile.platform, conda, lockfile.pip, (*lockfile.requested, name))
+
+
+def _solved(lockfile: Lockfile, wanted: Mapping[str, str], hint: str) -> list[CondaPackage]:
+    """Returns the packages of a lock file with those that are wanted, in their place or besides.
+
+    Args:
+        wanted: the match specs, by the name of the package.
+        hint: what to do if they do not fit.
+    """
     import asyncio
 
     from rattler.exceptions import SolverError
 
-    wanted = {_name(spec, lockfile): spec for spec in specs}
     kept = [package for package in lockfile.conda if package.name not in wanted]
     try:
         records = asyncio.run(_solve(lockfile, kept, list(wanted.values())))
     except SolverError as error:
-        raise asyncio.run(_misfit(lockfile, wanted, " ".join(scrub(str(error)).split()))) from None
+        raise asyncio.run(_misfit(lockfile, wanted, " ".join(scrub(str(error)).split()), hint)) from None
     except Exception as error:  # noqa: BLE001  rattler raises many types
         reason = " ".join(scrub(str(error)).split())
         raise PackageNotFound(
@@ -53,12 +80,11 @@ def with_versions(lockfile: Lockfile, specs: Sequence[str]) -> Lockfile:
     known = {package.name: package for package in kept}
     packages = [known.get(record.name.normalized) or locked_package(record) for record in records]
     if missing := known.keys() - {package.name for package in packages}:
-        raise NotCompatible(f"{', '.join(specs)} would remove {', '.join(sorted(missing))}.")
-    requested = [wanted.pop(split_depend(spec)[0], spec) for spec in lockfile.requested]
-    return of_packages(lockfile.platform, packages, lockfile.pip, requested)
+        raise NotCompatible(f"{', '.join(wanted.values())} would remove {', '.join(sorted(missing))}.")
+    return packages
 
 
-async def _misfit(lockfile: Lockfile, wanted: Mapping[str, str], reason: str) -> NotCompatible:
+async def _misfit(lockfile: Lockfile, wanted: Mapping[str, str], reason: str, hint: str) -> NotCompatible:
     """Returns the error of versions that do not fit the image, or that no channel has, from the solver's text.
 
     Args:
@@ -78,10 +104,7 @@ async def _misfit(lockfile: Lockfile, wanted: Mapping[str, str], reason: str) ->
     fault = f"{listed(list(wanted.values()))} does not fit {misfits}"
     if missing:
         fault = f"The channels of the image have no {listed(missing)}"
-    return NotCompatible(
-        f"{fault}. {' '.join(offers)}",
-        "Name a version that fits, or build the image again from an environment with these versions.",
-    )
+    return NotCompatible(f"{fault}. {' '.join(offers)}", hint)
 
 
 async def _query(lockfile: Lockfile, name: str) -> list[Any]:

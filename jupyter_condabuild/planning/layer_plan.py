@@ -76,9 +76,7 @@ def plan_layers(lockfile: Lockfile, *, budget: int, bytecode: bool = True, nativ
 
     Raises LockfileError if a package has no sha256 or no size.
     """
-    for package in lockfile.conda:
-        if not package.sha256 or package.size is None:
-            raise LockfileError(f"The lock file does not have both sha256 and size of {package.dist}.")
+    check_hashes(lockfile.conda)
     number_of_bins = min(BINS, budget)
 
     def count(limit: int) -> int:
@@ -99,6 +97,13 @@ def plan_layers(lockfile: Lockfile, *, budget: int, bytecode: bool = True, nativ
         compiled = bytecode or (native and not any(package.is_noarch_python for package in group))
         layers.append(PlannedLayer(layer_key(group, site, compiled), tuple(group), compiled=compiled))
     return LayerPlan(tuple(layers), threshold)
+
+
+def check_hashes(packages: Sequence[CondaPackage]) -> None:
+    """Raises LockfileError if a package has no sha256 or no size."""
+    for package in packages:
+        if not package.sha256 or package.size is None:
+            raise LockfileError(f"The lock file does not have both sha256 and size of {package.dist}.")
 
 
 def _size_class(package: CondaPackage) -> int:

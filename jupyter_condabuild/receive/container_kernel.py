@@ -131,7 +131,7 @@ def _run_here(kernel: ImageKernel, connection: Mapping[str, Any], folder: Path) 
     if not image.place.is_dir():
         raise UsageError(
             f"The files of the image {kernel.reference} are not in the store any more.",
-            f"Install the kernel again: jupyter condabuild kernel install --without-engine {kernel.reference}",
+            f"Install the kernel again: {kernel.installation}",
         )
     with Relay(addresses(connection)) as relay, _own_folder() as own:
         _write_connection(own, connection, {"transport": "ipc", "ip": f"{INSIDE}/s"})
@@ -209,18 +209,23 @@ def _read_connection(file: Path) -> Mapping[str, Any]:
 
 
 def _image(kernel: ImageKernel, daemon: Daemon) -> str:
-    """Returns the name that the engine has for the image, and pulls the image if it is gone. Raises EngineFault."""
-    for name in filter(None, (kernel.image, kernel.pinned)):
+    """Returns the name that the engine has for the image, and pulls the image if it is gone. Raises EngineFault.
+
+    No registry has an image with added packages.
+    """
+    pinned = "" if kernel.added else kernel.pinned
+    for name in filter(None, (kernel.image, pinned)):
         if identity := daemon.image_id(name):
             return identity
-    if kernel.pinned:
-        _say(f"{daemon.name} pulls {kernel.pinned}.")
-    if not kernel.pinned or not daemon.pull(kernel.pinned):
+    if pinned:
+        _say(f"{daemon.name} pulls {pinned}.")
+    if not pinned or not daemon.pull(pinned):
+        name = f"{kernel.reference} with the digest {kernel.digest}{' and ipykernel' if kernel.added else ''}"
         raise EngineFault(
-            f"{daemon.name} does not have the image {kernel.reference} with the digest {kernel.digest} any more.",
-            f"Install the kernel again: jupyter condabuild kernel install {kernel.reference}",
+            f"{daemon.name} does not have the image {name} any more.",
+            f"Install the kernel again: {kernel.installation}",
         )
-    return kernel.pinned
+    return pinned
 
 
 def _command(kernel: ImageKernel) -> Iterator[str]:

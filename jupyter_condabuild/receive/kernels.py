@@ -23,6 +23,15 @@ from jupyter_condabuild.oci.engine.daemon import Daemon
 from jupyter_condabuild.oci.location import ImageLocation
 from jupyter_condabuild.oci.tree.unpacked import Unpacked, read_below
 from jupyter_condabuild.receive import kernelspecs
+from jupyter_condabuild.receive.addition import (
+    IPYKERNEL,
+    Addition,
+    AskPackages,
+    name_in_engine,
+    refuse_unknown,
+    solved,
+    with_ipykernel,
+)
 from jupyter_condabuild.receive.consent import Ask, consents
 from jupyter_condabuild.receive.inspection import Inspection, inspect
 from jupyter_condabuild.receive.kernelspecs import CONNECTION_FILE, ImageKernel, Installed
@@ -86,20 +95,24 @@ class Kernels:
         lines = []
         for row in self.rows:
             kernel = row.installed.kernel
-            lines.append(
-                f"{self.done}{row.installed.title} ({row.installed.name}): {kernel.reference}, {kernel.digest[:19]}"
-            )
+            added = f", with {IPYKERNEL} added" if kernel.added else ""
+            name = f"{row.installed.title} ({row.installed.name})"
+            lines.append(f"{self.done}{name}: {kernel.reference}, {kernel.digest[:19]}{added}")
             lines += [f"  {row.news}"] if row.news else []
         return "\n".join(lines)
 
 
-def install(request: KernelInstallRequest, report: Report, ask: Ask) -> Kernels:
+def install(
+    request: KernelInstallRequest, report: Report, ask: Ask, ask_packages: AskPackages | None = None
+) -> Kernels:
     """Installs the kernels of an image for Jupyter.
 
     Args:
         ask: asks the user about an image that nobody vouches for whom the user trusts.
+        ask_packages: asks the user whether an image without a kernel gets ipykernel; None if nobody can answer.
 
-    Raises UsageError, BadReference, BadImage, RegistryError, EngineUnavailable, EngineFault, StoreError.
+    Raises UsageError, BadReference, BadImage, RegistryError, EngineUnavailable, EngineFault, StoreError; and if
+    ipykernel is added, NotCompatible, PackageError, LinkFailed, LockfileError.
     """
     if os.name == "nt":
         raise UsageError(
@@ -113,10 +126,17 @@ def install(request: KernelInstallRequest, report: Report, ask: Ask) -> Kernels:
         if isinstance(where, str) and request.memory_bytes:
             raise UsageError("Without an engine, nothing limits the memory of a kernel.", "Leave out --memory.")
         found = inspect(request, job)
-        _refuse_without_kernel(found)
+        lacks = _lacks(found, is_kernel)
+        if request.add_ipykernel:
+            refuse_unknown(found)
+        elif lacks and ask_packages is None:
+            raise _no_kernel(found)
         if not consents(request, found, ask):
             raise UsageError("The kernel is not installed, because you do not want to run the image.")
-        return Kernels("Installed ", tuple(_install(request, found, where, job)))
+        addition = None
+        if lacks or (request.add_ipykernel and _lacks(found, IPYKERNEL.__eq__)):
+            addition = _addition(request, found, ask_packages)
+        return Kernels("Installed ", tuple(_install(request, found, addition, where, job)))
 
 
 def show(request: KernelListRequest, report: Report) -> Kernels:
@@ -144,13 +164,30 @@ def remove(request: KernelRemoveRequest) -> Kernels:
     return Kernels("Removed ", tuple(Row(one, news) for one in found))
 
 
-def _install(request: KernelInstallRequest, found: Inspection, where: Daemon | str, job: JobContext) -> Iterator[Row]:
+def _addition(request: KernelInstallRequest, found: Inspection, ask: AskPackages | None) -> Addition:
+    """Returns the packages that an image gets. Raises UsageError if the user does not want them, and as `solved`."""
+    if request.add_ipykernel:
+        return solved(found)
+    try:
+        refuse_unknown(found)
+        addition = solved(found)
+    except CondaBuildError as error:
+        raise BadImage(f"{_no_kernel(found).message} {error.message}", error.hint) from None
+    if ask is None or not ask(addition):
+        raise UsageError("The kernel is not installed: the image has none, and you do not want to add ipykernel.")
+    return addition
+
+
+def _install(
+    request: KernelInstallRequest, found: Inspection, addition: Addition | None, where: Daemon | str, job: JobContext
+) -> Iterator[Row]:
+    held = with_ipykernel(found, addition, job) if addition else found
     if isinstance(where, str):
-        place = fetch(found, where, job).place
+        place = fetch(held, where, job).place
         identity, sandbox = str(place), where
         specs = _kernelspecs(partial(read_below, Unpacked(place).root))
     else:
-        image = bring(found, where, job)
+        image = bring(held, where, job, name_in_engine(held) if addition else "")
         identity, sandbox = where.image_id(image) or image, ""
         specs = _kernelspecs(partial(read_folder, where, image))
     if not specs:
@@ -171,26 +208,30 @@ def _install(request: KernelInstallRequest, found: Inspection, where: Daemon | s
             memory=request.memory_bytes,
             docker_host=request.docker_host,
             sandbox=sandbox,
+            added=tuple(package.dist for package in addition.packages) if addition else (),
         )
         icons = {icon: data for icon in ICONS if (data := files.get(icon, b"")).startswith(_PNG)}
         title = _title(found.location, str(spec.get("display_name", name)) if len(specs) > 1 else "")
-        properties = _properties(spec, found.lockfile)
+        properties = _properties(spec, held.lockfile)
         yield Row(kernelspecs.install(kernel, title, _language(spec), properties, icons))
 
 
-def _refuse_without_kernel(found: Inspection) -> None:
-    """Raises BadImage if no package of the image can have a kernel: before anything is pulled."""
-    if found.lockfile is not None and not any(
-        "kernel" in name or name.startswith("xeus") for name, _ in _packages(found.lockfile)
-    ):
-        raise _no_kernel(found)
+def is_kernel(name: str) -> bool:
+    """Whether a package with this name can have a kernel. The headers of Linux' kernel come with compilers."""
+    return ("kernel" in name and not name.startswith("kernel-headers")) or name.startswith("xeus")
+
+
+def _lacks(found: Inspection, matches: Callable[[str], bool]) -> bool:
+    """Whether no package of an image matches; false if its packages are not known. Nothing is pulled for it."""
+    return found.lockfile is not None and not any(matches(name) for name, _ in _packages(found.lockfile))
 
 
 def _no_kernel(found: Inspection) -> BadImage:
     return BadImage(
         f"The image {found.location} has no Jupyter kernel.",
-        "Add ipykernel to its environment ('conda install ipykernel') and build the image again. Without a kernel, a "
-        f"program of the image runs: jupyter condabuild run {found.location} python",
+        "Add --add-ipykernel: the image gets ipykernel on this machine. Or add it to its environment ('conda install "
+        "ipykernel') and build the image again. Without a kernel, a program of the image runs: jupyter condabuild run "
+        f"{found.location} python",
     )
 
 
@@ -282,8 +323,8 @@ def moved(kernel: ImageKernel, job: JobContext) -> str:
         return ""
     changed = _changed(kernel, lock_in(image), job)
     return (
-        f"{kernel.reference} has moved: {changed}. To use it, install it again (jupyter condabuild kernel install "
-        f"{kernel.reference}) and restart the kernel."
+        f"{kernel.reference} has moved: {changed}. To use it, install it again ({kernel.installation}) and restart the "
+        "kernel."
     )
 
 

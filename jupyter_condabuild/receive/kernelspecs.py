@@ -46,7 +46,8 @@ class ImageKernel:
     engine, the folder of the unpacked image, and `sandbox` the program that runs it (`local_image`). `kernel` is the
     name of the kernelspec inside the image, and `command` its program. `folders` are folders that a container sees at
     their own paths besides that of the notebook; `variables` the environment variables that are handed on. `gpus`,
-    `network` and `memory` are as in `KernelInstallRequest`.
+    `network` and `memory` are as in `KernelInstallRequest`. `added` are the packages that `image` has on top of the
+    image of the reference.
     """
 
     reference: str
@@ -62,14 +63,23 @@ class ImageKernel:
     memory: int = 0
     docker_host: str = ""
     sandbox: str = ""
+    added: tuple[str, ...] = ()
+
+    @property
+    def installation(self) -> str:
+        """The command that installs the kernel again."""
+        options = f"{' --without-engine' if self.sandbox else ''}{' --add-ipykernel' if self.added else ''}"
+        return f"jupyter condabuild kernel install{options} {self.reference}"
 
     @classmethod
     def parse(cls, value: Any) -> Self:
         """Makes a kernel from the member of a kernelspec. Raises UsageError."""
-        kinds = {"memory": int, "command": list, "folders": list, "variables": list}
+        kinds = {"memory": int, "command": list, "folders": list, "variables": list, "added": list}
         members = value if isinstance(value, Mapping) else {}
         known: dict[str, Any] = {item.name: members.get(item.name) for item in fields(cls)}
-        known["sandbox"] = members.get("sandbox", "")  # kernelspecs of earlier versions have none
+        known |= {"sandbox": "", "added": []} | {
+            name: members[name] for name in ("sandbox", "added") if name in members
+        }  # kernelspecs of earlier versions have none
         for name, found in known.items():
             words = found if isinstance(found, list) else [""]
             if type(found) is not kinds.get(name, str) or not all(isinstance(word, str) for word in words):

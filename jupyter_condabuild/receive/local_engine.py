@@ -82,11 +82,17 @@ def refuse_remote(where: str, folder: Path) -> None:
         )
 
 
-def bring(found: Inspection, daemon: Daemon, job: JobContext) -> str:
+def bring(found: Inspection, daemon: Daemon, job: JobContext, name: str = "") -> str:
     """Brings an image into the engine, and returns the name that the engine has for it.
 
     The name has the digest of the image that the user has seen: a tag may move in the meantime.
+
+    Args:
+        name: the name that the engine gives to an image that no registry has; empty for an image that can be pulled.
     """
+    if name:
+        job.report(Log(f"Loading the image into the engine as {name}."))
+        return daemon.load(found.image, name, lambda complete, whole: job.report(Progress("load", complete, whole)))
     if identity := daemon.image_id(str(found.image.manifest.config.digest)):
         return identity
     total = found.missing or found.size

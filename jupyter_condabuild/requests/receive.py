@@ -227,7 +227,8 @@ class KernelInstallRequest(InspectRequest):
 
     `folder` are folders that the kernels see at their own paths besides that of the notebook, `env` the names of the
     environment variables that are handed on, and `memory` the memory that a kernel may use, such as ``4g``; empty for
-    no limit. `yes` means that the user has decided to run the image, whoever built it.
+    no limit. With `add_ipykernel`, an image without ipykernel gets it in a layer on top. `yes` means that the user has
+    decided to run the image, whoever built it.
     """
 
     label: ClassVar[str] = "The kernel request"
@@ -245,6 +246,9 @@ class KernelInstallRequest(InspectRequest):
     network: str = network()
     without_engine: bool = without_engine()
     memory: str = option("", "the memory that a kernel may use, as 4g (default: no limit)", "--memory", metavar="SIZE")
+    add_ipykernel: bool = option(
+        False, "if the image lacks ipykernel, add it from the image's channels, on top of the image", "--add-ipykernel"
+    )
     yes: bool = option(False, "install the kernel, whoever built the image, without a question", "--yes")
     seen: str = seen()
 

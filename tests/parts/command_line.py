@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -109,6 +110,27 @@ class CommandLine:
             cwd=self.folder,
             process_group=0,
         )
+
+    def in_a_terminal(self, words: Sequence[str | Path], keys: str) -> tuple[str, int]:
+        """Runs a command in a terminal, types keys at its first question or prompt, and returns output and status."""
+        pid, terminal = pty.fork()
+        if pid == 0:
+            os.chdir(self.folder)
+            os.execve(sys.executable, self.command(*words), self.environ)
+        seen, typed = b"", False
+        while True:
+            try:
+                chunk = os.read(terminal, 4096)
+            except OSError:  # the other end is closed
+                break
+            if not chunk:
+                break
+            seen += chunk
+            if not typed and (b"[y/N]" in seen or b">>>" in seen):
+                typed = True
+                os.write(terminal, keys.encode())
+        os.close(terminal)
+        return seen.decode(errors="replace"), os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
     @staticmethod
     def command(*arguments: str | Path) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pty
 import signal
 import subprocess
 import sys
@@ -111,39 +110,17 @@ def test_nothing_runs_before_the_user_agrees(
     assert "Unsigned: nobody says who built the image." in done.err
     assert "--yes" in done.err
     for answer, status in (("n", 2), ("y", 0)):
-        seen, code = _in_a_terminal(run, [*words], f"{answer}\n")
+        seen, code = run.in_a_terminal([*words], f"{answer}\n")
         assert "Run it? [y/N]" in seen
         assert code == status
         assert (folder / "ran").exists() is (answer == "y")
     assert _left(docker_client, image) == []
 
 
-def _in_a_terminal(run: CommandLine, words: list[object], keys: str) -> tuple[str, int]:
-    """Runs a command in a terminal, types keys after its first question or prompt, and returns output and status."""
-    pid, terminal = pty.fork()
-    if pid == 0:
-        os.chdir(run.folder)
-        os.execve(sys.executable, run.command(*map(str, words)), run.environ)
-    seen, typed = b"", False
-    while True:
-        try:
-            chunk = os.read(terminal, 4096)
-        except OSError:  # the other end is closed
-            break
-        if not chunk:
-            break
-        seen += chunk
-        if not typed and (b"[y/N]" in seen or b">>>" in seen):
-            typed = True
-            os.write(terminal, keys.encode())
-    os.close(terminal)
-    return seen.decode(errors="replace"), os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-
-
 def test_a_program_has_the_terminal(run: CommandLine, image: str) -> None:
     """Python's prompt works: the keys go to the program, and its exit status comes back."""
     keys = "import os, sys; print(os.isatty(0), 6 * 7)\r\nsys.exit(5)\r\n"
-    seen, status = _in_a_terminal(run, ["run", "--yes", image, "python"], keys)
+    seen, status = run.in_a_terminal(["run", "--yes", image, "python"], keys)
     assert "True 42" in seen
     assert status == 5
 
