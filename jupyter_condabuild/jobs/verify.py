@@ -27,7 +27,7 @@ from jupyter_condabuild.oci.index import platform_of
 from jupyter_condabuild.progress import PartsProgress
 from jupyter_condabuild.requests.job_context import JobContext, open_job
 from jupyter_condabuild.requests.others import VerifyRequest
-from jupyter_condabuild.text import counted, listed
+from jupyter_condabuild.text import clean, counted, listed
 from jupyter_condabuild.trust.signature import UNSIGNED, Signature, signature_of, signature_of_all, summary_of
 
 
@@ -101,7 +101,7 @@ class Verification:
             f"  {'verified' if self.is_verified else 'not verified'}: {self.counts}",
         ]
         for heading, names in (("differ", self.differs), ("nothing proves", self.unproved)):
-            lines += [f"  {heading}: {name}" for name in names]
+            lines += [f"  {heading}: {clean(name)}" for name in names]
         return "\n".join([*lines, f"  {self.signature.sentence}"])
 
 

@@ -125,6 +125,8 @@ def json_object(raw: bytes, document: str) -> dict[str, Any]:
         raise BadImage(f"The {document} has {len(raw)} bytes. The limit is {MOST_JSON} bytes.")
     try:
         value = json.loads(raw)
+        if b"\\u" in raw:
+            json.dumps(value, ensure_ascii=False).encode()  # a lone surrogate is no text, and no program can get it
     except (ValueError, RecursionError) as error:
         raise BadImage(f"The {document} is not JSON ({str(error)[:200]}).") from None
     if not isinstance(value, dict):
@@ -211,8 +213,10 @@ class ImageConfig:
             diff_ids = tuple(_digest(text, "image configuration") for text in value["rootfs"]["diff_ids"] or [])
         except (KeyError, TypeError):
             raise BadImage("The image configuration has no rootfs.diff_ids.") from None
-        if not isinstance(value.get("config") or {}, dict):
+        runtime = value.get("config") or {}
+        if not isinstance(runtime, dict):
             raise BadImage("The member 'config' of the image configuration is not a JSON object.")
+        _check_runtime(runtime)
         return cls(value, diff_ids)
 
     @property
@@ -244,6 +248,19 @@ class ImageConfig:
     def descriptor(self) -> Descriptor:
         """The descriptor of the canonical JSON."""
         return Descriptor(OCI_CONFIG, Digest.of(self.raw), len(self.raw))
+
+
+def _check_runtime(runtime: Mapping[str, Any]) -> None:
+    """Raises BadImage if a member has another type than config.md gives it, or has a text that no program can get."""
+    for name in ("Env", "Entrypoint", "Cmd"):
+        found = runtime.get(name) or []
+        if not isinstance(found, list) or not all(isinstance(text, str) and "\0" not in text for text in found):
+            raise BadImage(f"The member {name!r} of the image configuration is not a list of texts.")
+    for name in ("Labels", "ExposedPorts", "Volumes"):
+        if not isinstance(runtime.get(name) or {}, dict):
+            raise BadImage(f"The member {name!r} of the image configuration is not a JSON object.")
+    if not all(isinstance(text, str) for text in (runtime.get("Labels") or {}).values()):
+        raise BadImage("A label of the image configuration is not a text.")
 
 
 class BlobSource(Protocol):

@@ -29,6 +29,8 @@ INSIDE = "/run/condabuild"
 """The folder in the container to which the result is written."""
 
 _MOST_BYTES = 4 << 20
+_MOST_WANTED = 100_000
+"""The largest number of bytes in one argument of a program is 128 KiB. Source: execve(2), MAX_ARG_STRLEN."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,11 @@ def run(request: CheckRequest, report: Report, ask: Ask) -> Checked:
             raise UsageError("The image is not checked, because you do not want to run it.")
         out = job.folder()
         wanted = json.dumps({"modules": sorted(modules), "packages": packages})
+        if len(wanted) > _MOST_WANTED:
+            raise UsageError(
+                f"{len(modules) or len(packages)} modules are too many for one check.",
+                "Name a notebook with fewer imports: --notebook FILE.",
+            )
         options = ContainerOptions(
             "",
             command=("python", "-c", PROGRAM, wanted, f"{INSIDE}/result.json", str(SECONDS)),
@@ -118,7 +125,7 @@ def _result(file: Path, status: int, said: str) -> dict[str, str]:
     """Reads what the program has written. Raises BadImage if it wrote nothing that can be read."""
     try:
         value = json.loads(read_regular(file, _MOST_BYTES))
-        return {str(module)[:200]: str(error)[:1000] for module, error in sorted(value.items())}
+        return {clean(str(module))[:200]: str(error)[:1000] for module, error in sorted(value.items())}
     except (OSError, ValueError, AttributeError, RecursionError):
         why = clean(said.strip())[-400:] or "it said nothing"
         raise BadImage(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,9 @@ from jupyter_condabuild.files import read_regular
 
 MOST_BYTES = 64 << 20
 """The largest size in bytes of a notebook."""
+
+MOST_CODE = 1 << 19
+"""The largest number of characters in the cells that may import something. To parse a character needs up to 600 B."""
 
 SECONDS = 120
 """The time that one import has."""
@@ -62,6 +66,8 @@ Its arguments are a JSON object with ``modules``, and ``packages`` of conda whos
 the seconds that an import has.
 """
 
+_TIMED = re.compile(r"\s*%%(?:time|timeit|capture|prun)\b")
+"""Magics whose cell is Python of the kernel. Source: IPython's documentation, "Built-in magic commands"."""
 _MAGIC = re.compile(r"\s*[%!?]|.*\?\s*$|\s*\w+\s*=\s*[%!]")
 
 
@@ -76,17 +82,23 @@ def imports_of(notebook: Path) -> set[str]:
         texts = [text if isinstance(text, str) else "".join(text) for text in code]
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise UsageError(f"{notebook} is no notebook that can be read: {error!r}.") from None
+    texts = [text for text in texts if "import" in text]
+    if sum(map(len, texts)) > MOST_CODE:
+        raise UsageError(
+            f"The cells of {notebook} that import modules have more than {MOST_CODE} characters.",
+            "Move the data out of the code, or name a notebook that has the imports alone.",
+        )
     found = {name for text in texts for name in _imports(text)}
     folder = notebook.absolute().parent
-    return {name for name in found if not (folder / name).is_dir() and not (folder / f"{name}.py").exists()}
+    return {name for name in found if not os.path.isdir(folder / name) and not os.path.exists(folder / f"{name}.py")}
 
 
 def _imports(text: str) -> Iterator[str]:
     lines = text.splitlines()
-    if lines and lines[0].lstrip().startswith("%%"):  # the cell is for another language or program
-        return
+    if lines and lines[0].lstrip().startswith("%%") and not _TIMED.match(lines[0]):
+        return  # the cell is for another language or program
     try:
-        tree = ast.parse("\n".join("pass" if _MAGIC.match(line) else line for line in lines))
+        tree = ast.parse("\n".join(_without_magics(lines)))
     except (SyntaxError, ValueError, RecursionError, MemoryError):  # such a cell does not run anywhere
         return
     for node in ast.walk(tree):
@@ -94,3 +106,17 @@ def _imports(text: str) -> Iterator[str]:
             yield from (alias.name.partition(".")[0] for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             yield node.module.partition(".")[0]
+
+
+def _without_magics(lines: list[str]) -> Iterator[str]:
+    """Yields the lines with ``pass`` in place of those of IPython, which may go on in the next line."""
+    continued = False
+    for line in lines:
+        if continued:
+            yield ""
+        elif _MAGIC.match(line):
+            yield line[: len(line) - len(line.lstrip())] + "pass"
+        else:
+            yield line
+            continue
+        continued = line.endswith("\\")

@@ -19,7 +19,7 @@ from jupyter_condabuild.oci.image import LAYER_KEY, Image, ImageConfig
 from jupyter_condabuild.oci.location import ImageLocation
 from jupyter_condabuild.requests.job_context import JobContext, open_job
 from jupyter_condabuild.requests.receive import InspectRequest
-from jupyter_condabuild.text import counted, listed, size_text
+from jupyter_condabuild.text import clean, counted, listed, printable, size_text
 from jupyter_condabuild.trust.signature import UNSIGNED, Signature, signature_of, summary_of
 from jupyter_condabuild.trust.vouchers import OWN, Vouchers
 
@@ -58,16 +58,16 @@ class Inspection:
     @property
     def command(self) -> tuple[str, ...]:
         """The program that the image starts, with its arguments."""
-        return tuple(map(str, self.config.runtime.get("Cmd") or ()))
+        return tuple(self.config.runtime.get("Cmd") or ())
 
     @property
     def wants_gpu(self) -> bool:
         """Whether the image asks for NVIDIA GPUs."""
-        names = (str(item).partition("=")[0] for item in self.config.runtime.get("Env") or ())
+        names = (item.partition("=")[0] for item in self.config.runtime.get("Env") or ())
         return "NVIDIA_VISIBLE_DEVICES" in names
 
     @property
-    def labels(self) -> Mapping[str, Any]:
+    def labels(self) -> Mapping[str, str]:
         """The labels of the image."""
         return self.config.runtime.get("Labels") or {}
 
@@ -80,7 +80,7 @@ class Inspection:
     def requested(self) -> tuple[str, ...]:
         """The specs that the builder of the image asked for. The image says so itself: they decide nothing."""
         try:
-            return tuple(map(str, json.loads(str(self.labels.get(LABEL_REQUESTED, "[]")))))
+            return tuple(map(str, json.loads(self.labels.get(LABEL_REQUESTED, "[]"))))
         except (ValueError, TypeError, RecursionError):
             return ()
 
@@ -114,8 +114,8 @@ class Inspection:
             "packages": self.packages,
             "requested": list(self.requested),
             "command": list(self.command),
-            "base": str(self.labels.get(BASE_NAME, "")),
-            "base_digest": str(self.labels.get(BASE_DIGEST, "")),
+            "base": self.labels.get(BASE_NAME, ""),
+            "base_digest": self.labels.get(BASE_DIGEST, ""),
             "wants_gpu": self.wants_gpu,
             "unproved": list(self.unproved),
             "voucher": self.voucher,
@@ -123,8 +123,8 @@ class Inspection:
         }
 
     def text(self) -> str:
-        """Returns a few lines for a user."""
-        return "\n".join((str(self.location), *(f"  {line}" for line in self._lines())))
+        """Returns a few lines for a user. No text of the image adds a line: a line says whom the user trusts."""
+        return "\n".join((str(self.location), *(f"  {clean(line)}" for line in self._lines())))
 
     def _lines(self) -> list[str]:
         lines = [f"Digest {self.digest}.", self._builder(), self._contents()]
@@ -134,9 +134,9 @@ class Inspection:
             lines.append(f"Asked for: {listed(self.requested, 12)}.")
         here = "" if self.missing is None else f", of which this machine lacks {size_text(self.missing)}"
         lines.append(f"{self.platform}, {size_text(self.size)}{here}.")
-        if base := str(self.labels.get(BASE_NAME, "")):
-            lines.append(f"Base image: {base}.")
-        lines.append(f"Starts: {' '.join(self.command) or 'nothing by itself'}.")
+        if base := self.labels.get(BASE_NAME, ""):
+            lines.append(f"Base image: {printable(base)}.")
+        lines.append(f"Starts: {printable(' '.join(self.command)) or 'nothing by itself'}.")
         if self.wants_gpu:
             lines.append("Uses NVIDIA GPUs.")
         if self.unproved:

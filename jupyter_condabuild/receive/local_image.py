@@ -109,12 +109,12 @@ def fetch(found: Inspection, program: str, job: JobContext) -> LocalImage:
 
 
 def _command(config: ImageConfig, given: tuple[str, ...]) -> tuple[str, ...]:
-    first, default = (tuple(map(str, config.runtime.get(name) or ())) for name in ("Entrypoint", "Cmd"))
+    first, default = (tuple(config.runtime.get(name) or ()) for name in ("Entrypoint", "Cmd"))
     if not (words := (*first, *(given or default))):
         raise UsageError("The image starts nothing by itself.", "Name a program behind the name of the image.")
     return words
 
 
 def _variables(config: ImageConfig) -> Mapping[str, str]:
-    pairs = (str(item).partition("=") for item in config.runtime.get("Env") or ())
-    return {name: value for name, equals, value in pairs if name and equals and "\0" not in name + value}
+    pairs = (item.partition("=") for item in config.runtime.get("Env") or ())
+    return {name: value for name, equals, value in pairs if name and equals}

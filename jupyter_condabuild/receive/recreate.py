@@ -198,6 +198,8 @@ def _add_own(image: Image, part: Path, prefix: Path) -> int:
             continue
         path = member.name.removeprefix(f"{PREFIX_IN_LAYER}/")
         fault = path_fault(path) or (link_fault(path, member.linkname) if member.issym() else "")
+        if member.issym() and path.split("/")[0] == "conda-meta":
+            fault = "a link where conda and this command write records"
         if fault:
             raise BadImage(f"The image brings {path[:200]!r}, which is not allowed: {fault}.")
         target = _place(part, path)
@@ -230,6 +232,7 @@ def _files(image: Image) -> Iterator[Entry]:
 def _write_history(part: Path, found: Inspection) -> None:
     """Writes the history that conda wants, unless the image has one."""
     history = part / "conda-meta/history"
-    if not history.exists():
-        history.parent.mkdir(exist_ok=True)
-        history.write_text(f"# recreated by jupyter condabuild from {found.location} ({found.digest})\n")
+    if not os.path.lexists(history):
+        _place(part, "conda-meta/history").write_text(
+            f"# recreated by jupyter condabuild from {found.location} ({found.digest})\n"
+        )

@@ -136,6 +136,30 @@ def test_a_document_of_an_image_has_at_most_4_mib() -> None:
 
 
 @pytest.mark.parametrize(
+    ("runtime", "said"),
+    [
+        ({"Env": 5}, "'Env'"),
+        ({"Env": [5]}, "'Env'"),
+        ({"Entrypoint": "/bin/sh"}, "'Entrypoint'"),
+        ({"Cmd": ["a\0b"]}, "'Cmd'"),
+        ({"Cmd": ["\ud800"]}, "not JSON"),
+        ({"Labels": ["a"]}, "'Labels'"),
+        ({"Labels": {"a": 1}}, "A label"),
+        ({"ExposedPorts": [1]}, "'ExposedPorts'"),
+        ([], ""),
+    ],
+)
+def test_a_configuration_has_the_types_of_the_specification(runtime: Any, said: str) -> None:
+    """What reads a configuration meets no number where a text must be. A text can be given to a program."""
+    raw = json.dumps({"config": runtime, "rootfs": {"diff_ids": []}}).encode()
+    if not said:
+        assert ImageConfig.parse(raw).runtime == {}
+        return
+    with pytest.raises(BadImage, match=said):
+        ImageConfig.parse(raw)
+
+
+@pytest.mark.parametrize(
     ("change", "said"),
     [
         ({"size": True}, "not valid"),

@@ -77,8 +77,10 @@ def test_the_imports_of_a_notebook(tmp_path: Path) -> None:
         "%%bash\nimport bash_is_no_python",
         "import broken +",
         "def f():\n    from pandas import x\n    from . import y\n    import folder.z",
+        "%%time\nif True:\n    !pip install a \\\n  b\n    import timed",
+        f"import {'x' * 300}",
     )
-    assert imports_of(notebook(tmp_path / "a.ipynb", *cells)) == {"numpy", "pandas"}
+    assert imports_of(notebook(tmp_path / "a.ipynb", *cells)) == {"numpy", "pandas", "timed", "x" * 300}
     for text in ("[]", "{}", '{"cells": [{}]}', "no", '{"cells": [{"cell_type": "code", "source": 1}]}'):
         (tmp_path / "bad.ipynb").write_text(text)
         with pytest.raises(UsageError, match="no notebook"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import uuid
 from pathlib import Path
 
@@ -86,10 +88,15 @@ def test_only_the_layers_that_the_engine_lacks_count(
 
 def test_an_image_of_somebody_else_is_described(run: CommandLine, tmp_path: Path) -> None:
     """An image that jupyter-condabuild did not make has no packages that are known, and texts in it are only texts."""
-    labels = {"org.jupyter.condabuild.requested": '["\\u001b[2J", 1e999]'}
-    made = image([tar({"etc/x": b"1"})], Cmd=["\x1b[2Jevil"], Labels=labels)
+    forged = "\n  Pushed by this machine."
+    labels = {
+        "org.jupyter.condabuild.requested": json.dumps(["\x1b[2J", math.inf, forged]),
+        "org.opencontainers.image.base.name": f"debian{forged}",
+    }
+    made = image([tar({"etc/x": b"1"})], Cmd=["\x1b[2Jevil", forged], Labels=labels)
     archive.write(made, "", tmp_path / "image.tar")
     done = run("inspect", f"oci-archive:{tmp_path / 'image.tar'}")
     assert done.status == 0
     assert "Not made by 'jupyter condabuild': the packages inside are not known." in done.out
     assert "\x1b" not in done.out
+    assert "  Pushed by this machine." not in done.out.splitlines()  # no text of the image makes a line of ours

@@ -87,6 +87,8 @@ def test_an_environment_for_another_platform_is_refused_with_the_next_step(
         (("opt/env/b", "-> ../../outside"), "its target is outside"),
         (("opt/env/link/x", b"1"), "behind a link"),
         (("opt/env/b", "= opt/env/a"), "as a hard link"),
+        (("opt/env/conda-meta/history", "-> /etc/made"), "writes? records"),
+        (("opt/env/conda-meta", "-> /etc"), "writes? records"),
     ],
 )
 def test_the_layers_of_a_stranger_write_into_the_prefix_alone(

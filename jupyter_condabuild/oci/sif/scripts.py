@@ -12,7 +12,6 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from jupyter_condabuild.errors import BadImage
 from jupyter_condabuild.oci.image import ImageConfig
 
 FOLDER = ".singularity.d"
@@ -49,7 +48,7 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 def scripts(config: ImageConfig) -> Mapping[str, str]:
-    """Returns the texts of the programs by their paths below `FOLDER`. Raises BadImage."""
+    """Returns the texts of the programs by their paths below `FOLDER`."""
     return {
         **{f"actions/{name}": text for name, text in _ACTIONS.items()},
         "env/10-docker2singularity.sh": _environment(config),
@@ -61,20 +60,17 @@ def scripts(config: ImageConfig) -> Mapping[str, str]:
 
 
 def documents(config: ImageConfig, definition: str) -> Mapping[str, str]:
-    """Returns the texts of the other files by their paths below `FOLDER`. Raises BadImage."""
+    """Returns the texts of the other files by their paths below `FOLDER`."""
     return {"Singularity": definition, "labels.json": json.dumps(labels(config), indent=1, sort_keys=True) + "\n"}
 
 
 def labels(config: ImageConfig) -> dict[str, str]:
-    """Returns the labels of the image. Raises BadImage."""
-    found = config.runtime.get("Labels") or {}
-    if not isinstance(found, dict):
-        raise BadImage("The member 'Labels' of the image configuration is not a JSON object.")
-    return {str(name): str(value) for name, value in found.items()}
+    """Returns the labels of the image."""
+    return dict(config.runtime.get("Labels") or {})
 
 
 def inspection(config: ImageConfig, definition: str) -> dict[str, Any]:
-    """Returns what ``apptainer inspect`` shows. Raises BadImage."""
+    """Returns what ``apptainer inspect`` shows."""
     programs = scripts(config)
     attributes = {
         "environment": {f"/{FOLDER}/{path}": text for path, text in programs.items() if path.startswith("env/")},
@@ -117,7 +113,4 @@ def _runscript(config: ImageConfig) -> str:
 
 
 def _texts(config: ImageConfig, name: str) -> list[str]:
-    found = config.runtime.get(name) or []
-    if not isinstance(found, list) or not all(isinstance(text, str) and "\0" not in text for text in found):
-        raise BadImage(f"The member {name!r} of the image configuration is not a list of texts.")
-    return found
+    return list(config.runtime.get(name) or [])

@@ -24,6 +24,10 @@ MOST_PATHS = 4_000_000
 """The largest number of paths in an image. Their names are kept in memory."""
 MOST_NAME = 255
 """The largest number of bytes in the name of a file, as in the file systems of Linux."""
+MOST_PATH = 4095
+"""The largest number of bytes in a path and in the target of a link: PATH_MAX of Linux, without the NUL."""
+MOST_CHARACTERS = 1 << 29
+"""The largest number of characters in all paths of an image together: one deep path implies thousands of folders."""
 
 _WHITEOUT = ".wh."
 _OPAQUE = ".wh..wh..opq"
@@ -63,9 +67,12 @@ def path_of(name: str) -> str:
     parts = [part for part in name.split("/") if part not in ("", ".")]
     if ".." in parts or "\0" in name:
         raise BadImage(f"The image contains the name {name[:200]!r}, which leads out of it.")
-    if any(len(part.encode("utf-8", "surrogateescape")) > MOST_NAME for part in parts):
+    if any(_bytes(part) > MOST_NAME for part in parts):
         raise BadImage(f"The image contains a name of more than {MOST_NAME} bytes: {name[:200]!r}.")
-    return "/".join(parts)
+    path = "/".join(parts)
+    if _bytes(path) > MOST_PATH:
+        raise BadImage(f"The image contains a path of more than {MOST_PATH} bytes: {name[:200]!r}…")
+    return path
 
 
 class _Tree:
@@ -83,7 +90,7 @@ class _Tree:
         self._hidden: set[str] = set()
         self._opaque: set[str] = set()
         self._sought: dict[str, list[tarfile.TarInfo]] = {}
-        self._number = 0
+        self._number = self._characters = 0
         self._open: dict[str, bool] = {}
 
     def hide(self, paths: set[str]) -> None:
@@ -129,6 +136,8 @@ class _Tree:
                 if self._place(path):
                     shown[path] = _renamed(member, path)
             else:
+                if member.issym() and not 0 < _bytes(member.linkname) <= MOST_PATH:
+                    raise BadImage(f"The link {path[:200]!r} of the image has no valid target.")
                 visible = self._place(path, folder=member.isdir())
                 if member.ischr() or member.isblk():
                     devices.add(path)
@@ -206,28 +215,41 @@ class _Tree:
                 )
             self._implied.remove(path)
         mine[path] = self._number
+        self._characters += len(path)
         while above and above not in self._folders and above not in self._implied:
             self._implied.add(above)
+            self._characters += len(above)
             above = above.rpartition("/")[0]
+        if self._characters > MOST_CHARACTERS:
+            raise BadImage(f"The paths of the image have more than {MOST_CHARACTERS} characters together.")
         if len(self._files) + len(self._folders) + len(self._implied) > MOST_PATHS:
             raise BadImage(f"The image has more than {MOST_PATHS} paths.")
         return True
 
     def _is_open(self, folder: str) -> bool:
         """Whether the current layer's files in a folder are visible."""
-        if (known := self._open.get(folder)) is None:
+        unknown = []
+        while (known := self._open.get(folder)) is None:
+            unknown.append(folder)
             known = folder not in self._hidden and folder not in self._opaque
-            if folder and known:
-                number = self._files.get(folder)
+            if not folder or not known:
+                break
+            if (number := self._files.get(folder)) is not None:
                 if number == self._number:
                     raise _not_a_folder(folder)
-                known = number is None and self._is_open(folder.rpartition("/")[0])
-            self._open[folder] = known
+                known = False
+                break
+            folder = folder.rpartition("/")[0]
+        self._open |= dict.fromkeys(unknown, known)
         return known
 
 
 def _not_a_folder(path: str) -> BadImage:
     return BadImage(f"A layer has files below {path[:200]!r}, which is no folder in this layer.")
+
+
+def _bytes(text: str) -> int:
+    return len(text.encode("utf-8", "surrogateescape"))
 
 
 def _below(folder: str, name: str) -> str:

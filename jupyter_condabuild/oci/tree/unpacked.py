@@ -241,8 +241,11 @@ class _Writer:
 
     def _enter(self, folder: str) -> None:
         """Makes a folder and those above it, unless they were made before."""
-        if folder not in self._folders:
-            self._enter(folder.rpartition("/")[0])
+        new = []
+        while folder not in self._folders:
+            new.append(folder)
+            folder = folder.rpartition("/")[0]
+        for folder in reversed(new):
             os.mkdir(f"{self._root}/{folder}")
             self._folders.add(folder)
 
@@ -266,11 +269,22 @@ class _Writer:
             os.chmod(temporary, mode)
             kept = f"{self._files}/{hasher.hexdigest()}-{mode:o}"
             if not os.path.exists(kept):
-                os.rename(temporary, kept)
+                self._keep(temporary, kept)
             self._link(kept, path)
         finally:
             with suppress(FileNotFoundError):
                 os.unlink(temporary)
+
+    def _keep(self, temporary: str, kept: str) -> None:
+        """Gives a finished file its name, unless another process has done so: a link to a replaced file would fail."""
+        try:
+            os.link(temporary, kept)
+        except FileExistsError:
+            pass
+        except OSError as error:
+            if error.errno != errno.EPERM:  # a disk without hard links
+                raise
+            os.rename(temporary, kept)
 
     def _known(self, name: str, path: str) -> bool:
         kept = f"{self._files}/{name}"

@@ -13,6 +13,7 @@ from jupyter_condabuild.errors import BadImage
 from jupyter_condabuild.oci import archive
 from jupyter_condabuild.oci.image import Image
 from jupyter_condabuild.oci.sif import writer
+from jupyter_condabuild.oci.tree import merged as tree
 from jupyter_condabuild.oci.tree.merged import MOST_NAME, merged
 from tests.oci.sif.sif_file import inodes, unpacked
 from tests.parts.small_image import Memory, image, run
@@ -139,6 +140,16 @@ def test_a_folder_that_no_layer_describes_is_made() -> None:
     assert files(layer(("a", "/"), ("a/x", b"1")), layer(("a/y", b"2"))) == {"a/y": "2", "a": "/", "a/x": "1"}
 
 
+def test_a_path_may_be_as_deep_as_linux_allows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """2,000 folders in each other are read. The folders that deep paths imply count for the limit of the memory."""
+    deep = "/".join(["d"] * 2000)
+    found = files(layer((deep, b"1")), layer((f"{deep[:-1]}e", b"2")))
+    assert (len(found), found[deep], found[f"{deep[:-1]}e"]) == (2001, "1", "2")
+    monkeypatch.setattr(tree, "MOST_CHARACTERS", 1_000_000)
+    with pytest.raises(BadImage, match="1000000 characters together"):
+        files(layer((deep, b"1")))
+
+
 def test_devices_and_notes_of_file_systems_are_left_out() -> None:
     """A device, a hard link to one, and the notes of aufs are no files of the SIF."""
     notes = (".wh..wh.plnk", "/"), (".wh..wh.plnk/1.2", b"x")
@@ -166,6 +177,9 @@ def test_a_folder_of_apptainer_in_the_image_is_replaced(tmp_path: Path) -> None:
         ([layer(("a/../../b", b"1"))], "leads out"),
         ([layer(("a", "= ../../etc/shadow"))], "leads out"),
         ([layer(("x" * (MOST_NAME + 1), b"1"))], "more than 255 bytes"),
+        ([layer(("x/" * 2049, "/"))], "more than 4095 bytes"),
+        ([layer(("a", "-> "))], "no valid target"),
+        ([layer(("a", "-> " + "x/" * 2049))], "no valid target"),
         ([layer(("a", b"1"), ("a", b"2"))], "twice"),
         ([layer(("a", "/"), ("a", b"2"))], "twice"),
         ([layer(("a", b"1"), ("a", "/"))], "twice"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,21 @@ def test_images_share_their_files(tmp_path: Path) -> None:
         assert not one.root.exists()
         assert remove_unused(store, 0) == len("sameother")
         assert size(store) == 0
+
+
+def test_two_processes_that_write_a_file_at_once_keep_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To link a file that another process replaces at this moment fails. So no process replaces one."""
+    with Store(tmp_path / "store") as store:
+        one = unpacked(image([layer(("a", b"same"))]), store)
+        exists = os.path.exists
+        monkeypatch.setattr(os.path, "exists", lambda path: "/files/" not in str(path) and exists(path))
+        other = unpacked(image([layer(("b", b"same"))]), store)
+        assert (one.root / "a").samefile(other.root / "b")
+        assert [path.name for path in (store.root / "unpacked/files").iterdir()] == [
+            f"{sha256(b'same').hexdigest()}-444"
+        ]
 
 
 @pytest.mark.parametrize(
