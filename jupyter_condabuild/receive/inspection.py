@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from jupyter_condabuild.conda.lockfile import Lockfile
@@ -17,6 +17,7 @@ from jupyter_condabuild.oci.engine.containers import present_layers
 from jupyter_condabuild.oci.engine.daemon import Daemon
 from jupyter_condabuild.oci.image import LAYER_KEY, Image, ImageConfig
 from jupyter_condabuild.oci.location import ImageLocation
+from jupyter_condabuild.receive.local_engine import ways
 from jupyter_condabuild.requests.job_context import JobContext, open_job
 from jupyter_condabuild.requests.receive import InspectRequest
 from jupyter_condabuild.text import clean, counted, listed, printable, size_text
@@ -32,7 +33,8 @@ class Inspection:
     `lockfile` is the lock file inside the image; None if jupyter-condabuild did not make the image. `voucher` names the
     reason why this user trusts the image: this machine has pushed it, or the user trusts its repository or its signer;
     empty if there is none. `unproved` are the titles of the layers that are not made of packages alone. `images` has
-    the digest of each image by platform, if the name has images for several.
+    the digest of each image by platform, if the name has images for several. `ways` is how this machine can run an
+    image (`local_engine.ways`); empty if nobody has looked.
     """
 
     location: ImageLocation
@@ -44,6 +46,7 @@ class Inspection:
     voucher: str = ""
     unproved: tuple[str, ...] = ()
     images: Mapping[str, str] = field(default_factory=dict)
+    ways: tuple[str, ...] = ()
 
     @property
     def digest(self) -> str:
@@ -119,6 +122,7 @@ class Inspection:
             "wants_gpu": self.wants_gpu,
             "unproved": list(self.unproved),
             "voucher": self.voucher,
+            "ways": list(self.ways),
             **summary_of(self.signature),
         }
 
@@ -163,7 +167,7 @@ class Inspection:
 def run(request: InspectRequest, report: Report) -> Inspection:
     """Describes the image of a request. Raises BadReference, BadImage, RegistryError, EngineFault."""
     with open_job(request, report) as job:
-        return inspect(request, job)
+        return replace(inspect(request, job), ways=ways(request))
 
 
 def inspect(request: InspectRequest, job: JobContext) -> Inspection:

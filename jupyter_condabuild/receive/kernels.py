@@ -36,7 +36,7 @@ from jupyter_condabuild.receive.consent import Ask, consents
 from jupyter_condabuild.receive.inspection import Inspection, inspect
 from jupyter_condabuild.receive.kernelspecs import CONNECTION_FILE, ImageKernel, Installed
 from jupyter_condabuild.receive.local_engine import bring, engine_or_sandbox, pinned_name
-from jupyter_condabuild.receive.local_image import fetch
+from jupyter_condabuild.receive.local_image import fetch, way_of
 from jupyter_condabuild.requests.job_context import JobContext, open_job
 from jupyter_condabuild.requests.receive import KernelInstallRequest, KernelListRequest, KernelRemoveRequest
 from jupyter_condabuild.text import clean, counted
@@ -82,6 +82,7 @@ class Kernels:
                     "reference": row.installed.kernel.reference,
                     "digest": row.installed.kernel.digest,
                     "folder": str(row.installed.folder),
+                    "way": way_of(row.installed.kernel.sandbox),
                     "news": row.news,
                 }
                 for row in self.rows

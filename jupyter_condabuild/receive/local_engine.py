@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -12,10 +12,10 @@ from urllib.parse import urlsplit
 from jupyter_condabuild.errors import EngineFault, EngineUnavailable, UsageError
 from jupyter_condabuild.events import Log, Progress
 from jupyter_condabuild.oci.engine.containers import ContainerOptions
-from jupyter_condabuild.oci.engine.daemon import Daemon
+from jupyter_condabuild.oci.engine.daemon import CONNECT_SECONDS, Daemon
 from jupyter_condabuild.oci.image import Reference
 from jupyter_condabuild.receive import apptainer
-from jupyter_condabuild.receive.local_image import sandbox
+from jupyter_condabuild.receive.local_image import sandbox, way_of
 from jupyter_condabuild.text import size_text
 
 if TYPE_CHECKING:  # a kernel starts faster without them
@@ -24,14 +24,21 @@ if TYPE_CHECKING:  # a kernel starts faster without them
     from jupyter_condabuild.requests.receive import CheckRequest, InspectRequest, KernelInstallRequest, RunRequest
 
 
-def local_engine(request: InspectRequest, folder: Path) -> Daemon:
+LOOK_SECONDS = 2.0
+"""The time that an engine has to answer while an image is described."""
+
+
+def local_engine(request: InspectRequest, folder: Path, limit: float = CONNECT_SECONDS) -> Daemon:
     """Connects to an engine on this machine, which can give a folder of this machine to a container.
+
+    Args:
+        limit: seconds to wait for the answer of each address.
 
     Raises EngineUnavailable, UsageError.
     """
     refuse_named(request.docker_host, folder)
     try:
-        daemon = Daemon.connect(request.docker_host or None)
+        daemon = Daemon.connect(request.docker_host or None, limit)
     except EngineUnavailable as error:
         raise EngineUnavailable(
             error.message,
@@ -64,6 +71,17 @@ def engine_or_sandbox(
             raise
         job.report(Log(f"No engine answers, so {program} runs the image."))
         return program
+
+
+def ways(request: InspectRequest) -> tuple[str, ...]:
+    """Returns how this machine can run an image: ``engine``, and ``bubblewrap`` or ``apptainer`` without an engine."""
+    found = []
+    with suppress(EngineUnavailable, UsageError):
+        local_engine(request, Path(), LOOK_SECONDS).close()
+        found.append("engine")
+    with suppress(EngineUnavailable):
+        found.append(way_of(sandbox()))
+    return tuple(found)
 
 
 def refuse_named(docker_host: str, folder: Path) -> None:

@@ -95,6 +95,15 @@ def sandbox(*, sif: bool = False) -> str:
     return BUBBLEWRAP
 
 
+def way_of(program: str) -> str:
+    """Returns how a kernel or a program of an image runs: ``engine``, ``bubblewrap`` or ``apptainer``.
+
+    Args:
+        program: the program that `sandbox` returned; empty for an engine.
+    """
+    return (BUBBLEWRAP if program == BUBBLEWRAP else "apptainer") if program else "engine"
+
+
 def fetch(found: Inspection, program: str, job: JobContext) -> LocalImage:
     """Unpacks an image into the store. Layers that the store has are not fetched again. Raises as `unpacked` does."""
     if not folder_of(found.image, job.store).is_dir():

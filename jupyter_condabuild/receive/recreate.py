@@ -11,7 +11,9 @@ import json
 import os
 import platform
 import secrets
+import shlex
 import shutil
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,10 +29,11 @@ from jupyter_condabuild.conda.login_stores import read_logins
 from jupyter_condabuild.conda.match_specs import split_depend
 from jupyter_condabuild.conda.package_cache import PackageCaches, default_folders, hash_file
 from jupyter_condabuild.conda.package_sources import PackageSources
+from jupyter_condabuild.conda.packages import CondaPackage
 from jupyter_condabuild.conda.paths import link_fault, path_fault
 from jupyter_condabuild.conda.platforms import linux_platform
 from jupyter_condabuild.errors import BadImage, CondaBuildError, PackageMismatch, UsageError, from_os_error
-from jupyter_condabuild.events import Log, Report
+from jupyter_condabuild.events import Log, Progress, Report
 from jupyter_condabuild.image.configuration import Ours
 from jupyter_condabuild.image.opener import made_by
 from jupyter_condabuild.image.paths import PREFIX, PREFIX_IN_LAYER
@@ -39,8 +42,10 @@ from jupyter_condabuild.oci.image import LAYER_KEY, Image, ImageConfig, Manifest
 from jupyter_condabuild.oci.tree.merged import Entry, merged
 from jupyter_condabuild.receive.consent import Ask, consents
 from jupyter_condabuild.receive.inspection import Inspection, inspect
+from jupyter_condabuild.receive.unfinished import unfinished
 from jupyter_condabuild.requests.job_context import JobContext, open_job
 from jupyter_condabuild.requests.receive import RecreateRequest
+from jupyter_condabuild.system.process_tree import end_after
 from jupyter_condabuild.text import counted
 
 _CHUNK = 1 << 20
@@ -62,15 +67,33 @@ class Recreated:
             "conda_packages": len(self.lockfile.conda),
             "pip_packages": len(self.lockfile.pip),
             "outside": self.outside,
+            "activate": self.activate,
+            "add_kernel": self.add_kernel,
         }
+
+    @property
+    def activate(self) -> str:
+        """The command that activates the environment in a terminal."""
+        return f"conda activate {shlex.quote(str(self.prefix))}"
+
+    @property
+    def add_kernel(self) -> str:
+        """The command that adds the kernel of the environment to the launcher; empty if it has no ipykernel."""
+        names = {one.name for one in self.lockfile.conda} | {one.name for one in self.lockfile.pip}
+        if "ipykernel" not in names:
+            return ""
+        words = (str(self.prefix / "bin/python"), "-m", "ipykernel", "install", "--user", "--name", self.prefix.name)
+        return shlex.join(words)
 
     def text(self) -> str:
         """Returns a few lines for a user."""
         pip = f" and {counted(self.lockfile.pip, 'pip package')}" if self.lockfile.pip else ""
         lines = [
             f"{self.prefix} has {counted(self.lockfile.conda, 'conda package')}{pip}.",
-            f"Activate it: conda activate {self.prefix}",
+            f"Activate it: {self.activate}",
         ]
+        if self.add_kernel:
+            lines.append(f"Add its kernel to the launcher: {self.add_kernel}")
         if self.outside:
             files = f"{self.outside} files" if self.outside > 1 else "One file"
             lines.append(f"{files} of the image outside of {PREFIX} (/work, sources of editable installs): left out.")
@@ -87,23 +110,21 @@ def run(request: RecreateRequest, report: Report, ask: Ask) -> Recreated:
     """
     assert request.target
     prefix = Path(os.path.abspath(request.target))
+    if request.for_server:
+        threading.Thread(target=end_after, args=(os.getppid(),), daemon=True).start()
     with open_job(request, report) as job:
         found = inspect(request, job)
         lockfile = _lockfile(found)
         if not consents(request, found, ask):
             raise UsageError("The environment is not made, because you do not want the programs of the image.")
         own = _own_layers(found, lockfile)
-        part = prefix.with_name(f".{prefix.name}.{secrets.token_hex(4)}")
         try:
-            part.mkdir(parents=True)
-            _link(lockfile, part, prefix, job)
-            outside = _add_own(own, part, prefix) if own else 0
-            _write_history(part, found)
-            part.rename(prefix)
+            with unfinished(prefix) as part:
+                _link(lockfile, part, prefix, job)
+                outside = _add_own(own, part, prefix) if own else 0
+                _write_history(part, found)
         except OSError as error:
             raise from_os_error(error, "making the environment", prefix.parent) from None
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
     return Recreated(prefix, lockfile, outside)
 
 
@@ -149,13 +170,22 @@ def _link(lockfile: Lockfile, part: Path, prefix: Path, job: JobContext) -> None
     sources = PackageSources(PackageCaches(default_folders()), logins=read_logins())
     job.report(Log(f"Fetching {counted(lockfile.conda, 'package')}."))
     lockfile, unlockable = complete(lockfile, sources, job.folder())
-    cached, failures = locate(lockfile.conda, sources, job.folder())
+    total, downloaded = len(lockfile.conda), 0
+
+    def done(_: CondaPackage) -> None:
+        nonlocal downloaded
+        downloaded += 1
+        job.report(Progress("fetch", downloaded, total, "packages"))
+
+    job.report(Progress("fetch", 0, total, "packages"))
+    cached, failures = locate(lockfile.conda, sources, job.folder(), done)
     if bad := {**unlockable, **failures}:
         raise next(iter(bad.values()))
     job.report(Log("Linking the packages."))
     staged = link(list(lockfile.conda), cached, job.folder() / "link", str(prefix))
     requested = {split_depend(spec)[0]: spec for spec in lockfile.requested}
-    for dist in link_order(lockfile.conda):
+    for number, dist in enumerate(link_order(lockfile.conda)):
+        job.report(Progress("link", number, total, "packages"))
         package = staged[dist].package
         _write(linked_package(staged[dist], None, layer.EPOCH, ""), part, requested.get(package.name, ""))
 

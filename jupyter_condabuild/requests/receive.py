@@ -88,6 +88,7 @@ def without_engine() -> Any:
         False,
         "use neither Docker nor Podman: unpack the image, and run it in a sandbox of bubblewrap or Apptainer",
         "--without-engine",
+        client=True,
     )
 
 
@@ -141,14 +142,18 @@ class RunRequest(InspectRequest):
 class RecreateRequest(InspectRequest):
     """An image, and the folder for an environment of its packages.
 
-    `target` is the new prefix. `yes` and `seen` are as in `RunRequest`.
+    `target` is the new prefix. `yes` and `seen` are as in `RunRequest`. With `for_server`, the command ends with the
+    process that has started it.
     """
 
     label: ClassVar[str] = "The recreate request"
 
-    target: Path | None = option(None, "the folder of the new environment", metavar="PREFIX")
+    target: Path | None = option(
+        None, "the folder of the new environment", metavar="PREFIX", client=True, below_root=True
+    )
     yes: bool = option(False, "install the packages, whoever built the image, without a question", "--yes")
     seen: str = seen()
+    for_server: bool = option(False)
 
     def __post_init__(self) -> None:
         """Raises UsageError if there is no image, or no folder that is empty or new."""

@@ -126,6 +126,29 @@ class RunHandler(Resource):
         self.reply(await self.service.runs.end(id))
 
 
+class RecreationsHandler(Resource):
+    """Conda environments that are made of images."""
+
+    @guarded("read", "recreations")
+    async def get(self) -> None:
+        """Lists those of this server."""
+        self.reply(self.service.recreations.all())
+
+    @guarded("write", "recreations")
+    async def post(self) -> None:
+        """Starts to make one."""
+        self.reply(await self.service.recreate(schemas.recreation(self.request.body)), 201)
+
+
+class RecreationHandler(Resource):
+    """One environment that is made of an image."""
+
+    @guarded("write", "recreations")
+    async def delete(self, id: str) -> None:
+        """Cancels it, and removes what was made of it."""
+        self.reply(await self.service.recreations.end(id))
+
+
 class ExportsHandler(Resource):
     """Files that build or run an image on other systems."""
 
@@ -348,6 +371,8 @@ def routes(service: Service) -> list[tuple[str, type[Resource], dict[str, Any]]]
         ("condabuild/kernels", KernelsHandler, arguments),
         ("condabuild/runs", RunsHandler, arguments),
         ("condabuild/runs/([^/]+)", RunHandler, arguments),
+        ("condabuild/recreations", RecreationsHandler, arguments),
+        ("condabuild/recreations/([^/]+)", RecreationHandler, arguments),
         ("condabuild/exports", ExportsHandler, arguments),
         ("condabuild/prune", PruneHandler, arguments),
         ("condabuild/logins", LoginsHandler, arguments),

@@ -50,6 +50,26 @@ def environment(path: str | Path, allowed: Iterable[str]) -> Path:
     return real
 
 
+def new_environment(folder: Path, root: Path, allowed: Iterable[str]) -> None:
+    """Checks the folder of an environment that this server is asked to make.
+
+    Args:
+        folder: a real path, as `below` returns it.
+        root: the server's root folder, which cannot be an environment itself.
+        allowed: the setting allow_prefixes.
+
+    Raises BadRequest, PrefixNotAllowed.
+    """
+    if folder == Path(os.path.realpath(root)):
+        raise BadRequest("target must be a folder below the server's root folder, such as envs/NAME.")
+    roots = [Path(os.path.realpath(os.path.expanduser(one))) for one in allowed]
+    if roots and not any(folder.is_relative_to(one) for one in roots):
+        raise PrefixNotAllowed(
+            f"This server may not have an environment in {_printable(str(folder))}.",
+            "Name a folder inside one of those that c.CondaBuild.allow_prefixes lists.",
+        )
+
+
 def below(root: Path, text: str, member: str) -> Path:
     """Returns the real path of a path relative to the server's root folder.
 

@@ -14,7 +14,7 @@ from jupyter_condabuild.errors import BadRequest, TooMuch
 from jupyter_condabuild.requests.build import PlanRequest
 from jupyter_condabuild.requests.option import Request, json_type
 from jupyter_condabuild.requests.others import JOBS, ExportRequest, PruneRequest
-from jupyter_condabuild.requests.receive import InspectRequest, KernelInstallRequest, RunRequest
+from jupyter_condabuild.requests.receive import InspectRequest, KernelInstallRequest, RecreateRequest, RunRequest
 from jupyter_condabuild.requests.source import SourceRequest
 
 MAX_BYTES = 1 << 20
@@ -107,6 +107,14 @@ def kernel(body: bytes) -> dict[str, Any]:
 def image_run(body: bytes) -> dict[str, Any]:
     """Parses a `RunRequest` of openapi.yaml. Raises BadRequest."""
     return _with(_with(_checked(_object(body), _members(RunRequest)), "reference"), "seen")
+
+
+def recreation(body: bytes) -> dict[str, Any]:
+    """Parses a `RecreationRequest` of openapi.yaml. Raises BadRequest."""
+    value = _checked(_object(body), _members(RecreateRequest))
+    for name in ("reference", "seen", "target"):
+        _with(value, name)
+    return value
 
 
 def login(body: bytes) -> dict[str, Any]:

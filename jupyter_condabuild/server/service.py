@@ -18,7 +18,7 @@ from jupyter_condabuild.oci.image import Digest, Reference
 from jupyter_condabuild.requests.build import PlanRequest
 from jupyter_condabuild.requests.option import Request
 from jupyter_condabuild.requests.others import JOBS, DiffRequest, ExportRequest, LicensesRequest, PruneRequest
-from jupyter_condabuild.requests.receive import InspectRequest, KernelInstallRequest, RunRequest
+from jupyter_condabuild.requests.receive import InspectRequest, KernelInstallRequest, RecreateRequest, RunRequest
 from jupyter_condabuild.requests.source import SourceRequest
 from jupyter_condabuild.server import path_checks
 from jupyter_condabuild.server.builds import Builds
@@ -29,6 +29,7 @@ from jupyter_condabuild.server.lockfiles import FILE_NAMES, Lockfiles
 from jupyter_condabuild.server.logins import Logins
 from jupyter_condabuild.server.probes import Probes
 from jupyter_condabuild.server.receive.kernels import ImageKernels
+from jupyter_condabuild.server.receive.recreations import Recreations
 from jupyter_condabuild.server.receive.runs import Runs
 from jupyter_condabuild.settings import Settings
 from jupyter_condabuild.text import listed
@@ -71,10 +72,12 @@ class Service:
         self.logins = Logins(settings)
         self.image_kernels = ImageKernels(settings, self._runner)
         self.runs = Runs()
+        self.recreations = Recreations()
 
     async def close(self) -> None:
         """Ends the commands and probes that run. The builds continue."""
         await self.runs.close()
+        await self.recreations.close()
         await self.image_kernels.close()
         await self._runner.close()
         await self._probes.close()
@@ -122,6 +125,14 @@ class Service:
         """Returns the object `Run` of openapi.yaml for a `RunRequest`: JupyterLab starts."""
         request = await self._request(RunRequest, {**body, "folder": body.get("folder") or "."})
         return await self.runs.start(request)
+
+    async def recreate(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns the object `Recreation` of openapi.yaml for a `RecreationRequest`: the environment is being made."""
+        request = await self._request(RecreateRequest, body)
+        assert request.target
+        allowed = self._settings.allow_prefixes
+        await asyncio.to_thread(path_checks.new_environment, request.target, self._root, allowed)
+        return await self.recreations.start(request)
 
     async def export(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """Returns the object `Export` of openapi.yaml for an `ExportRequest`. With `folder`, writes the files."""

@@ -19,6 +19,8 @@ import type {
   LoginRequest,
   Logins,
   Permission,
+  Recreation,
+  RecreationRequest,
   SeenImage,
   Side,
   Snapshot,
@@ -30,7 +32,7 @@ import type {
 } from '../src/api/contract';
 import type { Server } from '../src/api/server';
 import type { Follower } from '../src/api/updates';
-import { aBuild, aKernel, anInspection, aSnapshot, aStatus } from './things';
+import { aBuild, aKernel, anInspection, aRecreation, aSnapshot, aStatus } from './things';
 
 /** A server whose answers a test gives at any time or never. It records its requests. */
 export class FakeServer implements Server {
@@ -60,7 +62,12 @@ export class FakeServer implements Server {
   /** The images whose kernels were installed, and the kernels of the server. */
   installed: SeenImage[] = [];
   imageKernelsNow: ImageKernel[] = [];
+  /** The images whose JupyterLab was started. */
+  ran: SeenImage[] = [];
   running: ImageRun[] = [];
+  /** The environments that are made of images, and the requests for them. */
+  made: Recreation[] = [];
+  asked: RecreationRequest[] = [];
   now = aStatus();
   kernels: Environments = { kernels: [], kernelspecs: [] };
   private last: Partial<Snapshot> = {};
@@ -157,7 +164,7 @@ export class FakeServer implements Server {
   async installKernels(image: SeenImage): Promise<ImageKernel[]> {
     this.check();
     this.installed.push(image);
-    this.imageKernelsNow = [aKernel({ reference: image.reference, digest: image.seen })];
+    this.imageKernelsNow = [aKernel({ reference: image.reference, digest: image.seen, way: image.without_engine ? 'bubblewrap' : 'engine' })];
     return this.imageKernelsNow;
   }
 
@@ -169,8 +176,10 @@ export class FakeServer implements Server {
     return this.running;
   }
 
-  async startRun({ reference, seen }: SeenImage): Promise<ImageRun> {
+  async startRun(image: SeenImage): Promise<ImageRun> {
     this.check();
+    const { reference, seen } = image;
+    this.ran.push(image);
     const run: ImageRun = { id: 'ef'.repeat(8), reference, digest: seen, state: 'starting', address: '', complete: 0, total: 0, fault: null };
     this.running = [run];
     return run;
@@ -178,6 +187,23 @@ export class FakeServer implements Server {
 
   async endRun(id: string): Promise<void> {
     this.running = this.running.filter(run => run.id !== id);
+  }
+
+  async recreations(): Promise<Recreation[]> {
+    return this.made;
+  }
+
+  async recreate(request: RecreationRequest): Promise<Recreation> {
+    this.check();
+    this.asked.push(request);
+    this.made = [aRecreation({ digest: request.seen })];
+    return aRecreation({ digest: request.seen });
+  }
+
+  async endRecreation(id: string): Promise<Recreation> {
+    const found = this.made.find(made => made.id === id);
+    this.made = this.made.filter(made => made.id !== id);
+    return found?.state === 'running' ? { ...found, state: 'cancelled' } : (found ?? aRecreation({ state: 'cancelled' }));
   }
 
   async builds(): Promise<Builds> {

@@ -1,7 +1,8 @@
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 
 import { PanelModel } from '../src/model/panel';
-import type { OpenedImage } from '../src/model/openedImage';
+import { wayOf, type OpenedImage } from '../src/model/openedImage';
+import { suggestedFolder } from '../src/model/recreations';
 import { seenImageOf } from '../src/model/request';
 import { FakeKernels } from './fakeKernels';
 import { FakeServer } from './fakeServer';
@@ -108,12 +109,102 @@ describe('an image that is opened by its name', () => {
     expect([opened().run, server.running]).toEqual([null, []]);
   });
 
+  it('runs with the engine, unless the person chooses the sandbox', async () => {
+    server.image = anInspection({ ways: ['engine', 'bubblewrap'] });
+    await read();
+    expect(wayOf(opened())).toBe('engine');
+    await model.images.install();
+    model.images.runWithoutEngine(true);
+    expect(wayOf(opened())).toBe('bubblewrap');
+    await model.images.runNotebook();
+    model.images.runWithoutEngine(false);
+    await model.images.install();
+    const seen = { reference: NAME, seen: DIGEST };
+    expect(server.installed).toEqual([seen, { ...seen, without_engine: true }, seen]);
+    model.images.runWithoutEngine(true);
+    await read();
+    expect(wayOf(opened())).toBe('engine');
+  });
+
+  it('runs in the sandbox where no engine answers, and nowhere where there is neither', async () => {
+    server.image = anInspection({ ways: ['apptainer'] });
+    await read();
+    expect(wayOf(opened())).toBe('apptainer');
+    await model.images.runLab('notes');
+    expect(server.ran).toEqual([{ reference: NAME, seen: DIGEST, without_engine: true, folder: 'notes' }]);
+    server.image = anInspection({ ways: [] });
+    await read();
+    expect(wayOf(opened())).toBeNull();
+    await model.images.install();
+    expect(server.installed).toEqual([]);
+  });
+
   it('says why JupyterLab did not start', async () => {
     await read();
     await model.images.runLab('.');
     server.running = server.running.map(run => ({ ...run, state: 'ended', fault: MOVED }));
     await vi.advanceTimersByTimeAsync(2000);
     expect(opened()).toMatchObject({ run: null, runFault: MOVED });
+  });
+});
+
+describe('a conda environment of the image', () => {
+  const ACTIVATE = 'conda activate /home/ada/envs/env-v1';
+
+  it('has a folder of its name', () => {
+    expect([NAME, 'a/b@sha256:0', 'oci-archive:saved/my env.tar', '..'].map(suggestedFolder)).toEqual([
+      'envs/env-v1',
+      'envs/b',
+      'envs/my-env',
+      'envs/environment'
+    ]);
+  });
+
+  it('is made of what the person has seen, without any way to run the image, and says how it is used', async () => {
+    server.image = anInspection({ ways: [] });
+    await read();
+    await model.images.recreate(' envs/mine ');
+    expect(server.asked).toEqual([{ reference: NAME, seen: DIGEST, target: 'envs/mine' }]);
+    server.made = server.made.map(made => ({ ...made, step: 'fetch', complete: 3, total: 40 }));
+    await vi.advanceTimersByTimeAsync(2000);
+    expect(opened().recreation).toMatchObject({ step: 'fetch', complete: 3 });
+    server.made = server.made.map(made => ({ ...made, state: 'finished', activate: ACTIVATE }));
+    await vi.advanceTimersByTimeAsync(2000);
+    expect(opened().recreation?.activate).toBe(ACTIVATE);
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  it('is found again while it is being made, and can be cancelled', async () => {
+    await read();
+    await model.images.recreate('envs/mine');
+    model.images.close();
+    expect(vi.getTimerCount()).toBe(0);
+    await read();
+    expect(opened().recreation?.state).toBe('running');
+    await model.images.cancelRecreation();
+    expect(opened()).toMatchObject({ recreation: null, recreationFault: null });
+    expect([server.made, vi.getTimerCount()]).toEqual([[], 0]);
+  });
+
+  it('that was ready before it could be cancelled is there', async () => {
+    await read();
+    await model.images.recreate('envs/mine');
+    server.made = server.made.map(made => ({ ...made, state: 'finished', activate: ACTIVATE }));
+    await model.images.cancelRecreation();
+    expect(opened().recreation?.activate).toBe(ACTIVATE);
+  });
+
+  it('says why it was not made', async () => {
+    await read();
+    server.refuses = MOVED;
+    await model.images.recreate('envs/mine');
+    expect(opened()).toMatchObject({ recreation: null, recreationFault: MOVED });
+    server.refuses = null;
+    await model.images.recreate('envs/mine');
+    expect(opened().recreationFault).toBeNull();
+    server.made = server.made.map(made => ({ ...made, state: 'failed', fault: MOVED }));
+    await vi.advanceTimersByTimeAsync(2000);
+    expect(opened()).toMatchObject({ recreation: null, recreationFault: MOVED });
   });
 });
 

@@ -1,6 +1,6 @@
 /** A build, a snapshot and a status in the form of the server. Tests can change them. */
 
-import type { Build, Finished, ImageKernel, Inspection, Snapshot, Status } from '../src/api/contract';
+import type { Build, Finished, ImageKernel, Inspection, Recreation, Snapshot, Status } from '../src/api/contract';
 
 export const DIGEST = `sha256:${'ab'.repeat(32)}`;
 
@@ -164,6 +164,7 @@ export function anInspection(change: Partial<Inspection> = {}): Inspection {
     wants_gpu: false,
     unproved: [],
     voucher: '',
+    ways: ['engine'],
     signature: 'unsigned',
     signer: '',
     ...change
@@ -178,7 +179,25 @@ export function aKernel(change: Partial<ImageKernel> = {}): ImageKernel {
     reference: 'registry.lab.org/team/env:v1',
     digest: DIGEST,
     folder: '/home/ada/.local/share/jupyter/kernels/env-v1-0123abcd',
+    way: 'engine',
     news: '',
+    ...change
+  };
+}
+
+export function aRecreation(change: Partial<Recreation> = {}): Recreation {
+  return {
+    id: '12'.repeat(8),
+    reference: 'registry.lab.org/team/env:v1',
+    digest: DIGEST,
+    prefix: '/home/ada/envs/env-v1',
+    state: 'running',
+    step: '',
+    complete: 0,
+    total: 0,
+    activate: '',
+    add_kernel: '',
+    fault: null,
     ...change
   };
 }

@@ -12,6 +12,7 @@ import pytest
 
 from jupyter_condabuild.errors import BadImage
 from jupyter_condabuild.receive import recreate
+from jupyter_condabuild.receive.unfinished import remove_abandoned, unfinished
 from tests.oci.tree.test_merged import layer
 from tests.parts.command_line import CommandLine
 from tests.parts.small_image import image
@@ -101,3 +102,28 @@ def test_the_layers_of_a_stranger_write_into_the_prefix_alone(
     with pytest.raises(BadImage, match=message):
         recreate._add_own(image([layer(("opt/env/a", b"1"), entry)]), part, tmp_path / "prefix")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["part"]
+
+
+def test_a_folder_gets_its_name_when_it_is_whole(tmp_path: Path) -> None:
+    """Nobody removes it meanwhile. After an error, there is what was there before, and nothing else."""
+    place = tmp_path / "above" / "envs" / "new"
+
+    def fail() -> None:
+        with unfinished(place) as part:
+            (part / "file").touch()
+            remove_abandoned(place)
+            assert (part / "file").exists()
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "above").mkdir()
+    (tmp_path / "above/mine").touch()
+    with pytest.raises(KeyError):
+        fail()
+    assert [path.name for path in (tmp_path / "above").iterdir()] == ["mine"]
+    with unfinished(place) as part:
+        (part / "file").touch()
+    assert [path.name for path in place.rglob("*")] == ["file"]
+    assert list(place.parent.iterdir()) == [place]

@@ -13,7 +13,7 @@ from jupyter_condabuild.cli import COMMANDS, parser
 from jupyter_condabuild.requests.build import PlanRequest
 from jupyter_condabuild.requests.option import Option, Request, json_type
 from jupyter_condabuild.requests.others import JOBS, ExportRequest, LockRequest, PruneRequest
-from jupyter_condabuild.requests.receive import InspectRequest, KernelInstallRequest, RunRequest
+from jupyter_condabuild.requests.receive import InspectRequest, KernelInstallRequest, RecreateRequest, RunRequest
 from jupyter_condabuild.server import schemas, serializers
 from jupyter_condabuild.server.handlers import CONTRACT
 from jupyter_condabuild.settings import Settings
@@ -31,6 +31,7 @@ BODIES: dict[str, tuple[type[Request], set[str]]] = {
     "InspectionRequest": (InspectRequest, set()),
     "KernelInstallation": (KernelInstallRequest, set()),
     "RunRequest": (RunRequest, set()),
+    "RecreationRequest": (RecreateRequest, set()),
 }
 """The schema of each body, the request of the body, and the members that are no options."""
 

@@ -28,7 +28,12 @@ from tests.parts.small_prefix import SmallPrefix
 EXAMPLES = 70
 """Valid and invalid cases for each operation."""
 
-FEW = {"POST /condabuild/inspections": 20, "POST /condabuild/kernels": 20, "GET /condabuild/kernels": 5}
+FEW = {
+    "POST /condabuild/inspections": 20,
+    "POST /condabuild/kernels": 20,
+    "GET /condabuild/kernels": 5,
+    "POST /condabuild/recreations": 20,
+}
 """Fewer valid cases for operations whose answers take long: each is a process that asks an engine or a registry."""
 
 CHECKS = (
@@ -66,10 +71,13 @@ class Real:
     kernel: str
     """The name of the kernelspec of that kernel."""
 
-    def last_run(self) -> str:
-        """The id of the last run of the image. It has failed: the image has no JupyterLab. Older ones are dropped."""
-        runs = self.server.client.get("condabuild/runs").json()["runs"]
-        return str(runs[-1]["id"]) if runs else "none"
+    def last(self, kind: str) -> str:
+        """The id of the last run of the image, or of its last recreation. Older ones are dropped.
+
+        A run has failed: the image has no JupyterLab. So has a recreation: its packages are in no channel.
+        """
+        known = self.server.client.get(f"condabuild/{kind}").json()[kind]
+        return str(known[-1]["id"]) if known else "none"
 
 
 @pytest.fixture(scope="module")
@@ -165,6 +173,8 @@ def _make_real(case: schemathesis.Case, real: Real) -> None:
         case.body = {"reference": "oci-archive:saved.tar", "seen": real.image}
         if isinstance(case.query, dict) and case.method == "DELETE":
             case.query["name"] = real.kernel
+    elif path.endswith("/recreations"):
+        case.body = {"reference": "oci-archive:saved.tar", "seen": real.image, "target": "envs/recreated"}
     elif path.endswith("/logins"):
         fill = {"POST": body, "DELETE": case.query}.get(case.method)
         if isinstance(fill, dict):
@@ -192,8 +202,10 @@ def _make_real(case: schemathesis.Case, real: Real) -> None:
         if path.endswith("/snapshots"):
             body |= {"reference": "", "cache_from": [], "installer_image": ""}
     build = (
-        real.last_run()
+        real.last("runs")
         if "/runs/" in path
+        else real.last("recreations")
+        if "/recreations/" in path
         else real.spare
         if case.method == "DELETE"
         else real.saved

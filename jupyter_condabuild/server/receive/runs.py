@@ -3,29 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import os
 import secrets
-import subprocess
-import sys
-import threading
-from contextlib import suppress
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import Any
 
 from jupyter_condabuild.errors import NotThere, QueueFull
 from jupyter_condabuild.requests.receive import RUNS_AT, RunRequest
-from jupyter_condabuild.server import process
-from jupyter_condabuild.system import process_tree
+from jupyter_condabuild.server.receive.child import Child
 
 MOST = 5
 """The number of runs at the same time."""
 
 MOST_ENDED = 20
 """The number of ended runs that are listed."""
-
-_LONGEST_LINE = 1 << 20
-_END_SECONDS = 30.0
 
 
 @dataclass
@@ -34,7 +24,7 @@ class _Run:
 
     id: str
     request: RunRequest
-    child: subprocess.Popen[bytes]
+    child: Child
     address: str = ""
     fault: dict[str, str] | None = None
     complete: int = 0
@@ -54,23 +44,17 @@ class _Run:
             "fault": self.fault,
         }
 
-    def follow(self, events: IO[bytes]) -> None:
-        """Reads the events of the process until it ends. It is for a thread."""
-        with events:
-            while line := events.readline(_LONGEST_LINE):
-                with suppress(ValueError, KeyError, TypeError):  # not an event
-                    self._take(json.loads(line))
-        self.child.wait()
-        self.ended = True
-
-    def _take(self, event: dict[str, Any]) -> None:
-        match event["type"]:
+    def take(self, event: dict[str, Any]) -> None:
+        match event.get("type"):
             case "log" if event["text"].startswith(RUNS_AT):
                 self.address = event["text"].removeprefix(RUNS_AT)
             case "progress" if event["subject"] in ("pull", "load"):
                 self.complete, self.total = int(event["complete"]), int(event["total"])
             case "failed":
                 self.fault = {name: str(event[name]) for name in ("code", "message", "hint")}
+
+    def end(self) -> None:
+        self.ended = True
 
 
 class Runs:
@@ -90,12 +74,10 @@ class Runs:
         ended = [run.id for run in self._runs.values() if run.ended]
         for id in ended[: max(0, len(ended) - MOST_ENDED)]:
             del self._runs[id]
-        text = json.dumps({**request.to_json(), "no_browser": True, "for_server": True})
-        child = await asyncio.to_thread(_started, text)
+        child = await Child.start("run", {**request.to_json(), "no_browser": True, "for_server": True})
         run = _Run(secrets.token_hex(8), request, child)
         self._runs[run.id] = run
-        assert child.stdout
-        threading.Thread(target=run.follow, args=(child.stdout,), daemon=True).start()
+        child.follow(run.take, run.end)
         return run.view()
 
     async def end(self, id: str) -> dict[str, Any]:
@@ -111,25 +93,4 @@ class Runs:
         await asyncio.gather(*map(self._end, self._runs.values()))
 
     async def _end(self, run: _Run) -> None:
-        if run.child.poll() is None:
-            process_tree.ask_to_end(run.child.pid)
-            try:
-                await asyncio.to_thread(run.child.wait, _END_SECONDS)
-            except subprocess.TimeoutExpired:
-                process_tree.kill_group(run.child.pid)
-        run.ended = True
-
-
-def _started(text: str) -> subprocess.Popen[bytes]:
-    child = subprocess.Popen(
-        [sys.executable, "-m", "jupyter_condabuild", "run", "--request", "-", "--events", "jsonl"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env=process.environment(os.environ),
-        **process_tree.SESSION,
-    )
-    assert child.stdin
-    with child.stdin:
-        child.stdin.write(text.encode())
-    return child
+        await run.child.end()

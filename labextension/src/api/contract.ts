@@ -61,8 +61,12 @@ export type Inspection = Schemas['Inspection'];
 export type ImageKernel = Schemas['ImageKernel'];
 export type ImageKernels = Schemas['ImageKernels'];
 export type ImageRun = Schemas['Run'];
-/** An image that a person has seen: its name, and the digest of its description. */
-export type SeenImage = Pick<Schemas['KernelInstallation'], 'reference' | 'seen'>;
+export type Recreation = Schemas['Recreation'];
+export type RecreationRequest = Schemas['RecreationRequest'];
+/** How an image runs. */
+export type Way = Schemas['Way'];
+/** An image that a person has seen: its name, the digest of its description, and whether it runs without an engine. */
+export type SeenImage = Pick<Schemas['KernelInstallation'], 'reference' | 'seen' | 'without_engine'>;
 
 export type Update = Schemas['Update'];
 export type NewEvents = Schemas['Updates'];

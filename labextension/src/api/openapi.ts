@@ -149,7 +149,7 @@ export interface paths {
         put?: never;
         /**
          * Install the kernels of an image
-         * @description The engine pulls the image, if it lacks it. Nothing of the image runs. `seen` is the digest of an `Inspection` that the user has seen:
+         * @description The engine pulls the image, if it lacks it; without an engine, the image is unpacked into the store. Nothing of the image runs. `seen` is the digest of an `Inspection` that the user has seen:
          *     422 (`usage`) if the image has another digest now.
          */
         post: operations["postImageKernel"];
@@ -176,6 +176,7 @@ export interface paths {
         /**
          * Start JupyterLab in a container of an image
          * @description The container has a folder as /work, and nothing else of the machine. JupyterLab answers at a port of the server's loopback address.
+         *     Without an engine, it has the network of the machine.
          *     429 (`queue_full`): five images run already.
          */
         post: operations["postRun"];
@@ -199,6 +200,50 @@ export interface paths {
         post?: never;
         /** End a run, and remove its container */
         delete: operations["deleteRun"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/condabuild/recreations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Conda environments that are made of images */
+        get: operations["getRecreations"];
+        put?: never;
+        /**
+         * Make a conda environment of an image
+         * @description The packages are fetched from their channels and linked into a new folder; what no package has comes from the image. Nothing of the image
+         *     runs. `getRecreations` has the progress. 429 (`queue_full`): two environments are being made already.
+         */
+        post: operations["postRecreation"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/condabuild/recreations/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["BuildId"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Cancel an environment that is being made, or remove an ended one from the list
+         * @description Nothing of a cancelled environment stays. A finished environment stays.
+         */
+        delete: operations["deleteRecreation"];
         options?: never;
         head?: never;
         patch?: never;
@@ -1150,10 +1195,18 @@ export interface components {
             unproved: string[];
             /** @description Why this user trusts the image: `this machine` has pushed it, or the user trusts its repository or its signer. May be empty. */
             voucher: string;
+            /** @description How the server's machine can run an image. The first one is used, unless a request has `without_engine`. Empty if there is no way. */
+            ways: components["schemas"]["Way"][];
             /** @enum {string} */
             signature: "verified" | "untrusted" | "unsigned" | "unknown";
             signer: string;
         };
+        /**
+         * @description How an image runs: in a container of an engine (Docker or Podman), or without an engine in a sandbox of bubblewrap or Apptainer. Without
+         *     an engine, it has the network of the machine, and its memory has no limit.
+         * @enum {string}
+         */
+        Way: "engine" | "bubblewrap" | "apptainer";
         InstalledPackage: {
             /** @enum {string} */
             manager: "conda" | "pip";
@@ -1164,6 +1217,8 @@ export interface components {
             reference: components["schemas"]["ImageName"];
             platform?: string;
             seen: components["schemas"]["Digest"];
+            /** @description Whether to unpack the image and run it in a sandbox of bubblewrap or Apptainer. By default, an engine runs it. */
+            without_engine?: boolean;
         };
         ImageKernels: {
             kernels: components["schemas"]["ImageKernel"][];
@@ -1180,6 +1235,7 @@ export interface components {
             digest: string;
             /** @description The folder of the kernelspec. */
             folder: string;
+            way: components["schemas"]["Way"];
             /** @description That the image has changed or is gone. Empty if nothing is to be said. */
             news: string;
         };
@@ -1193,6 +1249,8 @@ export interface components {
             /** @description The folder, relative to the server's root folder, that the container has as /work. By default, it is the root folder. */
             folder?: string;
             seen: components["schemas"]["Digest"];
+            /** @description Whether to unpack the image and run it in a sandbox of bubblewrap or Apptainer. By default, an engine runs it. */
+            without_engine?: boolean;
         };
         Runs: {
             runs: components["schemas"]["Run"][];
@@ -1209,6 +1267,35 @@ export interface components {
             complete: number;
             /** @description The number of bytes to pull; 0 if nothing is pulled. */
             total: number;
+            fault: components["schemas"]["Error"] | null;
+        };
+        RecreationRequest: {
+            reference: components["schemas"]["ImageName"];
+            platform?: string;
+            /** @description The folder of the environment, relative to the server's root folder. It is new or empty. */
+            target: string;
+            seen: components["schemas"]["Digest"];
+        };
+        Recreations: {
+            recreations: components["schemas"]["Recreation"][];
+        };
+        Recreation: {
+            id: string;
+            reference: string;
+            digest: components["schemas"]["Digest"];
+            /** @description The absolute path of the environment. */
+            prefix: string;
+            /** @enum {string} */
+            state: "running" | "finished" | "failed" | "cancelled";
+            /** @description `fetch` while packages are downloaded, `link` while they are linked; empty before. */
+            step: string;
+            /** @description The number of packages that are done in this step. */
+            complete: number;
+            total: number;
+            /** @description The command that activates the environment. Empty unless it is finished. */
+            activate: string;
+            /** @description The command that adds the kernel of the environment to the launcher. Empty unless it is finished and has ipykernel. */
+            add_kernel: string;
             fault: components["schemas"]["Error"] | null;
         };
         /** @description Exactly one of kernel_id, kernel_name, prefix and lockfile. Every kind except dockerfile needs a reference. */
@@ -1959,6 +2046,75 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Run"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    getRecreations: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Those that are being made, and those that have ended. They end with the server. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Recreations"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    postRecreation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RecreationRequest"];
+            };
+        };
+        responses: {
+            /** @description It is being made. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Recreation"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    deleteRecreation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["BuildId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It has ended. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Recreation"];
                 };
             };
             default: components["responses"]["Error"];

@@ -23,6 +23,8 @@ import type {
   Logins,
   NewEvents,
   Permission,
+  Recreation,
+  RecreationRequest,
   SeenImage,
   Side,
   Snapshot,
@@ -61,6 +63,12 @@ export interface Server {
   /** Start JupyterLab in a container of an image that the person has seen, with a folder. */
   startRun(image: SeenImage & { folder: string }): Promise<ImageRun>;
   endRun(id: string): Promise<void>;
+  /** The conda environments that are made of images. */
+  recreations(): Promise<Recreation[]>;
+  /** Make a conda environment of an image that the person has seen, in a folder. */
+  recreate(request: RecreationRequest): Promise<Recreation>;
+  /** Cancel one. */
+  endRecreation(id: string): Promise<Recreation>;
   /** Files of one kind. With a folder, they are written there. */
   exports(request: ExportRequest): Promise<Export>;
   /** The text of a lock file. */
@@ -192,6 +200,18 @@ export class RestServer implements Server {
 
   async endRun(id: string): Promise<void> {
     await this.request(`runs/${encodeURIComponent(id)}`, 'DELETE');
+  }
+
+  async recreations(): Promise<Recreation[]> {
+    return (await this.background.take(() => this.requestJson<{ recreations: Recreation[] }>('recreations'))).recreations;
+  }
+
+  recreate(request: RecreationRequest): Promise<Recreation> {
+    return this.requestJson('recreations', 'POST', request);
+  }
+
+  endRecreation(id: string): Promise<Recreation> {
+    return this.requestJson(`recreations/${encodeURIComponent(id)}`, 'DELETE');
   }
 
   builds(): Promise<Builds> {

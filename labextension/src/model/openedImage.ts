@@ -1,9 +1,10 @@
 /** An image that a person opens by its name: what is in it, how it differs from the notebook's environment, and what runs of it. */
 
-import type { Change, Fault, ImageKernel, ImageRun, Inspection, Licenses, SeenImage } from '../api/contract';
+import type { Change, Fault, ImageKernel, ImageRun, Inspection, Licenses, SeenImage, Way } from '../api/contract';
 import type { Server } from '../api/server';
 import { faultOf } from './fault';
 import { Generation } from './generation';
+import { Recreations, type Recreated } from './recreations';
 import type { Store } from './store';
 import type { Trials } from './trial';
 
@@ -15,13 +16,15 @@ export interface Differences {
   fault: Fault | null;
 }
 
-export interface OpenedImage {
+export interface OpenedImage extends Recreated {
   /** The name, as the person has pasted it. */
   text: string;
   reading: boolean;
   fault: Fault | null;
   /** The description of the image; null until it is known. */
   image: Inspection | null;
+  /** Whether the person wants the image to run without an engine, although there is one. */
+  withoutEngine: boolean;
   /** Null without an environment to compare with. */
   differences: Differences | null;
   licenses: Licenses | null;
@@ -37,11 +40,14 @@ const NOTHING: OpenedImage = {
   reading: false,
   fault: null,
   image: null,
+  withoutEngine: false,
   differences: null,
   licenses: null,
   kernels: null,
   run: null,
-  runFault: null
+  runFault: null,
+  recreation: null,
+  recreationFault: null
 };
 
 /** Whether an image starts JupyterLab. */
@@ -49,22 +55,29 @@ export function startsLab({ command }: Inspection): boolean {
   return command[0] === 'jupyter' && command[1] === 'lab';
 }
 
+/** How an image runs here: the engine is used unless the person decides otherwise. Null if there is no way. */
+export function wayOf({ image, withoutEngine }: Pick<OpenedImage, 'image' | 'withoutEngine'>): Way | null {
+  return image?.ways.find(way => !withoutEngine || way !== 'engine') ?? null;
+}
+
 /** The time between two questions about a run that starts, in milliseconds. */
 const RUN_INTERVAL = 1500;
 
 export class OpenedImages {
   private readonly views = new Generation();
+  private readonly recreations: Recreations;
   private waiting: ReturnType<typeof setTimeout> | undefined;
 
   constructor(
     private readonly server: Server,
     private readonly store: Store,
     private readonly trials: Trials
-  ) {}
+  ) {
+    this.recreations = new Recreations(server, change => this.change(change));
+  }
 
   dispose(): void {
-    this.views.next();
-    clearTimeout(this.waiting);
+    this.leave();
   }
 
   /** Display the field for the name of an image. */
@@ -78,8 +91,7 @@ export class OpenedImages {
   /** Display the environment again. What runs goes on. */
   close(): void {
     if (this.store.state.opened) {
-      this.views.next();
-      clearTimeout(this.waiting);
+      this.leave();
       this.store.set({ opened: null });
     }
   }
@@ -90,22 +102,31 @@ export class OpenedImages {
     if (!reference) {
       return;
     }
-    const isLatest = this.views.next();
+    const isLatest = this.leave();
     const { signal } = this.views;
-    clearTimeout(this.waiting);
     this.trials.forget();
     this.store.set({ opened: { ...NOTHING, text: reference, reading: true, kernels: this.store.state.opened?.kernels ?? null } });
     try {
       const image = await this.server.inspect(reference, signal);
       if (isLatest()) {
         this.change({ image, reading: false });
-        await Promise.all([this.compare(image, isLatest), this.loadLicenses(image, isLatest), this.loadRun(image, isLatest)]);
+        await Promise.all([
+          this.compare(image, isLatest),
+          this.loadLicenses(image, isLatest),
+          this.loadRun(image, isLatest),
+          this.recreations.load(image, isLatest)
+        ]);
       }
     } catch (error) {
       if (isLatest()) {
         this.change({ fault: faultOf(error), reading: false });
       }
     }
+  }
+
+  /** Run the image without an engine, or with one again. */
+  runWithoutEngine(withoutEngine: boolean): void {
+    this.change({ withoutEngine });
   }
 
   /** Add the kernels of the image to the launcher. */
@@ -161,6 +182,29 @@ export class OpenedImages {
       this.change({ run: null });
       await this.server.endRun(run.id).catch(error => this.change({ runFault: faultOf(error) }));
     }
+  }
+
+  /** Make a conda environment of the image, in a folder below the server's root folder. */
+  async recreate(folder: string): Promise<void> {
+    const image = this.store.state.opened?.image;
+    if (image) {
+      await this.recreations.start(image, folder.trim(), this.views.current());
+    }
+  }
+
+  /** Cancel the environment that is being made. */
+  async cancelRecreation(): Promise<void> {
+    const recreation = this.store.state.opened?.recreation;
+    if (recreation) {
+      await this.recreations.cancel(recreation, this.views.current());
+    }
+  }
+
+  /** Ask no more about what runs of the displayed image. */
+  private leave(): () => boolean {
+    clearTimeout(this.waiting);
+    this.recreations.leave();
+    return this.views.next();
   }
 
   /** The image of the description, by its digest if it is in a registry: its tag may move. */
@@ -232,9 +276,11 @@ export class OpenedImages {
   }
 
   private async withSeen(work: (seen: SeenImage) => Promise<void>): Promise<void> {
-    const image = this.store.state.opened?.image;
-    if (image) {
-      await work({ reference: image.reference, seen: image.digest });
+    const { opened } = this.store.state;
+    const way = opened && wayOf(opened);
+    if (opened?.image && way) {
+      const { digest, reference } = opened.image;
+      await work({ reference, seen: digest, ...(way !== 'engine' && { without_engine: true }) });
     }
   }
 

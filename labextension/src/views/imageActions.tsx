@@ -1,34 +1,36 @@
 /** What a person can do with an image that is open: each button says why it is not possible here. */
 
-import React, { useId, useState, type ReactNode } from 'react';
+import React, { useId, type ReactNode } from 'react';
 
 import type { Inspection } from '../api/contract';
-import { startsLab, type OpenedImage } from '../model/openedImage';
-import { probed } from '../model/possible';
+import { startsLab, wayOf, type OpenedImage } from '../model/openedImage';
 import type { PanelState } from '../model/state';
 import { sizeText } from '../model/units';
 import { visible } from '../model/visible';
 import { useSurroundings } from './context';
-import { Opener } from './opener';
-import { CopyButton, Link, Notice } from './parts';
+import { Link, Notice } from './parts';
+import { Recreate } from './recreate';
 import { TrialNotice, TrialLink } from './trial';
-import { faultTitle } from './words';
+import { noWay, Ways } from './ways';
 
 export function ImageActions(props: { image: Inspection; opened: OpenedImage; state: PanelState }): JSX.Element {
   const { folder, isAtServer, model, trans } = useSurroundings();
   const { image, opened, state } = props;
-  const fault = probed(state.status, 'engine')?.fault;
-  const noEngine = fault ? faultTitle(trans, fault) : '';
+  const way = wayOf(opened);
+  const nowhere = noWay(trans, opened);
   const noNotebook = state.notebook ? '' : trans.__('No notebook with a kernel is open.');
   const noLab = startsLab(image) ? '' : trans.__('The image does not start JupyterLab: it lacks the package jupyterlab.');
   const elsewhere = isAtServer
     ? ''
     : trans.__('JupyterLab would answer on the machine of the server only, and your browser is on another one.');
   const isBusy = state.trial !== null && !state.trial.fault;
-  const installed = opened.kernels?.find(({ digest, reference }) => digest === image.digest && reference === image.reference);
+  const installed = opened.kernels?.find(
+    kernel => kernel.digest === image.digest && kernel.reference === image.reference && (!way || kernel.way === way)
+  );
   return (
     <div className="jp-CondaBuild-imageActions">
-      <Action primary reason={noEngine || noNotebook} busy={isBusy} onClick={() => model.images.runNotebook()}>
+      <Ways image={image} opened={opened} />
+      <Action primary reason={nowhere || noNotebook} busy={isBusy} onClick={() => model.images.runNotebook()}>
         {trans.__('Run this notebook in the image')}
       </Action>
       {installed ? (
@@ -37,16 +39,16 @@ export function ImageActions(props: { image: Inspection; opened: OpenedImage; st
           <Link onClick={() => void model.images.removeKernel(installed.name)}>{trans.__('Remove')}</Link>
         </p>
       ) : (
-        <Action reason={noEngine} busy={isBusy} onClick={() => model.images.install()}>
+        <Action reason={nowhere} busy={isBusy} onClick={() => model.images.install()}>
           {trans.__('Add as kernel')}
         </Action>
       )}
-      <TrialNotice state={state} reference={image.reference} missing={image.missing} />
+      <TrialNotice state={state} reference={image.reference} missing={way === 'engine' ? image.missing : null} />
       <TrialLink state={state} />
       {opened.run ? (
         <Lab opened={opened} />
       ) : (
-        <Action reason={noEngine || noLab || elsewhere} busy={false} onClick={() => model.images.runLab(folder())}>
+        <Action reason={nowhere || noLab || elsewhere} busy={false} onClick={() => model.images.runLab(folder())}>
           {trans.__('Run JupyterLab')}
         </Action>
       )}
@@ -54,7 +56,7 @@ export function ImageActions(props: { image: Inspection; opened: OpenedImage; st
       <Action reason={image.environment ? trans.__('It has an environment where yours would be: the files of both would mix.') : ''} busy={false} onClick={() => model.buildOn(image.reference)}>
         {trans.__('Build on it')}
       </Action>
-      <Recreate image={image} />
+      <Recreate key={image.digest} image={image} opened={opened} />
     </div>
   );
 }
@@ -118,38 +120,6 @@ function Lab(props: { opened: OpenedImage }): JSX.Element | null {
         </p>
       )}
       <Link onClick={() => void model.images.stopLab()}>{trans.__('Stop JupyterLab')}</Link>
-    </div>
-  );
-}
-
-/** The command that makes a conda environment of what is in the image. */
-function Recreate(props: { image: Inspection }): JSX.Element | null {
-  const { trans } = useSurroundings();
-  const [open, setOpen] = useState(false);
-  const id = useId();
-  const { image } = props;
-  if (!image.environment) {
-    return null;
-  }
-  const text = `jupyter condabuild recreate ${image.reference} ./env`;
-  return (
-    <div>
-      <Opener open={open} setOpen={setOpen} controls={id}>
-        {trans.__('Recreate as conda environment')} {open ? '▴' : '▾'}
-      </Opener>
-      <div id={id}>
-        {open && (
-          <>
-            <p className="jp-CondaBuild-quiet">
-              {trans.__('Run this in a terminal of the server’s machine. It makes an environment in a new folder, without a container.')}
-            </p>
-            <div className="jp-CondaBuild-code">
-              <pre tabIndex={0}>{text}</pre>
-              <CopyButton text={text} label={trans.__('Copy the command')} />
-            </div>
-          </>
-        )}
-      </div>
     </div>
   );
 }

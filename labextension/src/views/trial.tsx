@@ -54,8 +54,22 @@ export function TryBuild(props: { build: Build; state: PanelState }): JSX.Elemen
   if (model.trials.previous) {
     return <TrialLink state={state} />;
   }
-  if (!state.notebook || probed(state.status, 'engine')?.fault) {
+  if (!state.notebook) {
     return null;
+  }
+  if (probed(state.status, 'engine')?.fault) {
+    return (
+      <button
+        type="button"
+        className="jp-CondaBuild-cancel jp-mod-styled"
+        onClick={() => {
+          model.openImage();
+          void model.images.read(image.reference);
+        }}
+      >
+        {trans.__('Run this notebook in the image…')}
+      </button>
+    );
   }
   return (
     <>

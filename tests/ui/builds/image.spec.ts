@@ -1,5 +1,8 @@
 /** A labmate opens an image by its name: what is inside, its kernel in a notebook, and the way back. The engine and the kernels are real. */
 
+import { execFileSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+
 import type { Page } from '@playwright/test';
 
 import { expect, test } from '../panel';
@@ -72,12 +75,9 @@ test('from a pasted name to the first executed cell: four clicks', async ({ page
 });
 
 test('the image is compared with the environment of the notebook, and what is not possible says why', async ({ page, panel }) => {
-  await page.route(/condabuild\/status/, async route => {
+  await page.route(/condabuild\/inspections/, async route => {
     const answer = await route.fetch();
-    const status = (await answer.json()) as { probes: { subject: string; works: boolean; fault: object | null }[] };
-    const engine = status.probes.find(({ subject }) => subject === 'engine');
-    Object.assign(engine ?? {}, { works: false, fault: { code: 'engine_unavailable', message: 'No Docker or Podman answers.', hint: '' } });
-    await route.fulfill({ response: answer, json: status });
+    await route.fulfill({ response: answer, json: { ...(await answer.json()), ways: [] } });
   });
   await panel.notebook('other');
   await panel.entrance.click();
@@ -89,9 +89,64 @@ test('the image is compared with the environment of the notebook, and what is no
   await expect(comparison.getByText('The packages are the same.')).toBeVisible();
   const button = panel.button('Run this notebook in the image');
   await expect(button).toBeDisabled();
-  await expect(button).toHaveAccessibleDescription('No container engine is running');
+  await expect(button).toHaveAccessibleDescription('Nothing on the server’s machine can run an image.');
+  await expect(panel.node.getByText('Start Docker or Podman, or install bubblewrap. Or make a conda environment')).toBeVisible();
   await panel.inOrder();
   await expect(panel.button('Build on it')).toHaveAccessibleDescription(/the files of both would mix/);
+  await page.unroute(/condabuild\/inspections/);
+});
+
+test('without an engine, the notebook runs in a sandbox, which the person chooses', async ({ page, panel, stage }) => {
+  await panel.notebook('other');
+  await panel.entrance.click();
+  await panel.width(300);
+  await panel.button('Open an image…').click();
+  await panel.node.getByLabel('The name that somebody gave you').fill(name);
+  await page.keyboard.press('Enter');
+  const way = panel.node.getByLabel('How it runs');
+  await expect(way).toHaveValue('engine');
+  await way.focus();
+  await page.keyboard.press('ArrowDown');
+  await expect(way).toHaveValue('bubblewrap');
+  await expect(panel.node.getByText('It has the network of the server’s machine')).toBeVisible();
+  await panel.inOrder();
+  await panel.button('Run this notebook in the image').click();
+  await expect(panel.node.getByText('This notebook runs in the image.')).toBeVisible({ timeout: 60_000 });
+  await execute(page, 'import os, sys; print(sys.prefix, os.access("/opt/env", os.W_OK))', '/opt/env False');
+  await panel.picture('image-sandbox-300', 1400);
+  await panel.button('Back to Python (second)').click();
+  await expect(panel.node.getByText('This notebook runs in the image.')).toBeHidden();
+  const { kernels } = (await (await stage.ask('GET', 'kernels')).json()) as { kernels: { name: string; way: string }[] };
+  expect(kernels.map(({ way }) => way)).toEqual(['bubblewrap']);
+  await stage.ask('DELETE', `kernels?name=${kernels[0]?.name}`);
+});
+
+test('a conda environment of the image is made without a container, can be cancelled, and says how it is used', async ({ page, panel, stage }) => {
+  await panel.notebook('other');
+  await panel.entrance.click();
+  await panel.width(300);
+  await panel.button('Open an image…').click();
+  await page.keyboard.insertText(name);
+  await page.keyboard.press('Enter');
+  await panel.button(/^Recreate as conda environment/).focus();
+  await page.keyboard.press('Enter');
+  await expect(panel.node.getByLabel('Folder, relative to the one')).toHaveValue('envs/shared-v1');
+  await panel.inOrder();
+  await panel.picture('image-recreate-300', 1400);
+  const make = panel.button('Make the environment');
+  await make.click();
+  await expect(panel.node.getByRole('progressbar', { name: 'Recreate as conda environment' })).toBeVisible();
+  await panel.button('Cancel the environment').click();
+  await expect(make).toBeVisible({ timeout: 60_000 });
+  expect(existsSync(stage.file('envs'))).toBe(false);
+  await make.click();
+  await expect(panel.node.getByText('The environment is ready.')).toBeVisible({ timeout: 120_000 });
+  await expect(panel.node.getByText(/^conda activate .*root\/envs\/shared-v1$/)).toBeVisible();
+  await expect(panel.node.getByText(/envs\/shared-v1\/bin\/python -m ipykernel install --user/)).toBeVisible();
+  const python = stage.file('envs/shared-v1/bin/python');
+  expect(execFileSync(python, ['-c', 'import ipykernel, sys; print(sys.prefix)'], { encoding: 'utf8' })).toContain('envs/shared-v1');
+  await panel.inOrder();
+  await panel.picture('image-recreated-300', 1400);
 });
 
 test('the view is Chinese and dark where JupyterLab is, and works by the keyboard', async ({ page, panel, stage }) => {
