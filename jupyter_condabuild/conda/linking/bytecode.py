@@ -94,10 +94,10 @@ def uncompiled(paths: Iterable[str]) -> list[str]:
     paths = set(paths)
     compiled = {source_of(path) for path in paths if path.endswith(".pyc")}
     modules = (path for path in paths if path.endswith(".py") and "/site-packages/" in path)
-    return sorted(path for path in modules if path not in compiled and not _is_for_tests(path))
+    return sorted(path for path in modules if path not in compiled and not is_for_tests(path))
 
 
-def _is_for_tests(path: str) -> bool:
+def is_for_tests(path: str) -> bool:
     """Whether the module is part of a test suite, as its name or the name of a folder says."""
     *folders, name = path.split("/")
     return name.startswith(_TEST_MODULES) or not _TEST_FOLDERS.isdisjoint(folders)
