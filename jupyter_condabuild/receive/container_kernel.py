@@ -31,6 +31,7 @@ from jupyter_condabuild.receive.kernelspecs import CONNECTION_FILE, ImageKernel,
 from jupyter_condabuild.receive.local_engine import has_gpu, refuse_named, refuse_remote, said_without_gpus
 from jupyter_condabuild.receive.local_image import LocalImage
 from jupyter_condabuild.receive.relay import CHANNELS, Address, Relay, addresses
+from jupyter_condabuild.receive.sif_file import refuse_changed
 from jupyter_condabuild.system import owners
 from jupyter_condabuild.system.process_tree import end_after
 from jupyter_condabuild.text import clean
@@ -128,7 +129,9 @@ def run(kernel: ImageKernel, connection_file: Path, folder: Path) -> int:
 def _run_here(kernel: ImageKernel, connection: Mapping[str, Any], folder: Path) -> int:
     """Runs a kernel without an engine. It listens at Unix sockets."""
     image = LocalImage(Path(kernel.image), kernel.sandbox)
-    if not image.place.is_dir():
+    if kernel.stamp:
+        refuse_changed(kernel)
+    elif not image.place.is_dir():
         raise UsageError(
             f"The files of the image {kernel.reference} are not in the store any more.",
             f"Install the kernel again: {kernel.installation}",

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from packaging.version import InvalidVersion, Version
-
 from jupyter_condabuild.conda.lockfile import Lockfile
 from jupyter_condabuild.errors import BadImage, CondaBuildError, UsageError
-from jupyter_condabuild.events import Report
+from jupyter_condabuild.events import Log, Report
 from jupyter_condabuild.image.opener import lock_in, open_image
-from jupyter_condabuild.image.paths import PREFIX
 from jupyter_condabuild.oci.engine.containers import read_folder
 from jupyter_condabuild.oci.engine.daemon import Daemon
 from jupyter_condabuild.oci.location import ImageLocation
@@ -32,28 +28,23 @@ from jupyter_condabuild.receive.addition import (
     solved,
     with_ipykernel,
 )
-from jupyter_condabuild.receive.consent import Ask, consents
+from jupyter_condabuild.receive.consent import Ask, SifFile, consents
+from jupyter_condabuild.receive.image_kernelspecs import (
+    FOLDERS,
+    icons_in,
+    kernelspecs_in,
+    language_of,
+    packages_in,
+    properties_of,
+)
 from jupyter_condabuild.receive.inspection import Inspection, inspect
-from jupyter_condabuild.receive.kernelspecs import CONNECTION_FILE, ImageKernel, Installed
+from jupyter_condabuild.receive.kernelspecs import ImageKernel, Installed
 from jupyter_condabuild.receive.local_engine import bring, engine_or_sandbox, pinned_name
-from jupyter_condabuild.receive.local_image import fetch, way_of
+from jupyter_condabuild.receive.local_image import LocalImage, fetch, sandbox, way_of
+from jupyter_condabuild.receive.sif_file import copy_folders, difference, fingerprint
 from jupyter_condabuild.requests.job_context import JobContext, open_job
 from jupyter_condabuild.requests.receive import KernelInstallRequest, KernelListRequest, KernelRemoveRequest
 from jupyter_condabuild.text import clean, counted
-
-FOLDERS = tuple(f"{prefix}/share/jupyter/kernels" for prefix in (PREFIX, "/opt/conda", "/usr/local", "/usr"))
-"""The folders of an image that may have kernelspecs: those of our images first."""
-
-MOST_BYTES = 4 << 20
-"""The largest folder of kernelspecs that is read."""
-
-ICONS = ("logo-32x32.png", "logo-64x64.png")
-"""The icons that are copied. An SVG from a stranger could run scripts in the browser."""
-
-_PNG = b"\x89PNG\r\n\x1a\n"
-_LANGUAGE = re.compile(r"[\w+#. -]{1,40}")
-_MESSAGES = Version("6")
-"""The first version of ipykernel that is interrupted by a message. Source: ipykernel's changelog."""
 
 
 @dataclass(frozen=True)
@@ -123,17 +114,18 @@ def install(
     for folder in request.folder:
         kernelspecs.refuse_hiding(Path(folder).resolve())
     with open_job(request, report) as job:
+        if request.reference and request.reference.kind == "sif":
+            return Kernels("Installed ", tuple(_install_sif(request, request.reference, ask, job)))
         where = engine_or_sandbox(request, kernelspecs.kernels_folder(), job)
-        if isinstance(where, str) and request.memory_bytes:
-            raise UsageError("Without an engine, nothing limits the memory of a kernel.", "Leave out --memory.")
+        if isinstance(where, str):
+            _refuse_memory(request)
         found = inspect(request, job)
         lacks = _lacks(found, is_kernel)
         if request.add_ipykernel:
             refuse_unknown(found)
         elif lacks and ask_packages is None:
             raise _no_kernel(found)
-        if not consents(request, found, ask):
-            raise UsageError("The kernel is not installed, because you do not want to run the image.")
+        _consent(request, found, ask)
         addition = None
         if lacks or (request.add_ipykernel and _lacks(found, IPYKERNEL.__eq__)):
             addition = _addition(request, found, ask_packages)
@@ -151,7 +143,9 @@ def remove(request: KernelRemoveRequest) -> Kernels:
     named = request.reference
     # The setting `registry`, or Docker Hub's library, stands before the name of a kernel by now.
     short = named.reference.repository.rpartition("/")[2] if named and named.kind == "registry" else ""
-    found = [one for one in kernelspecs.installed() if one.name == short or _location(one.kernel) == named]
+    if named and named.kind == "sif":
+        named = ImageLocation("sif", os.path.abspath(named.name))
+    found = [one for one in kernelspecs.installed() if one.name == short or one.kernel.location == named]
     if not found:
         raise UsageError(
             f"No kernel of {request.reference} is installed.", "List the installed ones: jupyter condabuild kernel list"
@@ -160,7 +154,9 @@ def remove(request: KernelRemoveRequest) -> Kernels:
         kernelspecs.remove(one)
     kernel = found[0].kernel
     news = f"The engine may keep the image: docker image rm {kernel.image[:19]}"
-    if kernel.sandbox:
+    if kernel.stamp:
+        news = f"The SIF stays where it is: {kernel.image}"
+    elif kernel.sandbox:
         news = "The store keeps the image until it is pruned: jupyter condabuild prune"
     return Kernels("Removed ", tuple(Row(one, news) for one in found))
 
@@ -185,36 +181,95 @@ def _install(
     held = with_ipykernel(found, addition, job) if addition else found
     if isinstance(where, str):
         place = fetch(held, where, job).place
-        identity, sandbox = str(place), where
-        specs = _kernelspecs(partial(read_below, Unpacked(place).root))
+        identity, program = str(place), where
+        specs = kernelspecs_in(partial(read_below, Unpacked(place).root))
     else:
         image = bring(held, where, job, name_in_engine(held) if addition else "")
-        identity, sandbox = where.image_id(image) or image, ""
-        specs = _kernelspecs(partial(read_folder, where, image))
+        identity, program = where.image_id(image) or image, ""
+        specs = kernelspecs_in(partial(read_folder, where, image))
     if not specs:
         raise _no_kernel(found)
+    kernel = ImageKernel(
+        reference=str(found.location),
+        digest=found.digest,
+        pinned=pinned_name(found) if found.location.kind == "registry" else "",
+        image=identity,
+        kernel="",
+        command=(),
+        gpus=request.gpus if request.gpus != "auto" or found.wants_gpu else "none",
+        memory=request.memory_bytes,
+        docker_host=request.docker_host,
+        sandbox=program,
+        added=tuple(package.dist for package in addition.packages) if addition else (),
+    )
+    yield from _write(request, kernel, specs, held.lockfile)
+
+
+def _install_sif(request: KernelInstallRequest, location: ImageLocation, ask: Ask, job: JobContext) -> Iterator[Row]:
+    """Installs the kernels of a SIF. Its programs say which kernels it has, so the user is asked before."""
+    if request.add_ipykernel:
+        raise UsageError(
+            "Nothing can be added to a SIF.",
+            "Add ipykernel to the image, and write the SIF again: jupyter condabuild sif",
+        )
+    _refuse_memory(request)
+    file = Path(os.path.abspath(location.name))
+    image = LocalImage(file, sandbox(sif=True))
+    _consent(request, SifFile(location), ask)
+    job.report(Log(f"Reading {file}."))
+    digest, stamp = fingerprint(file)
+    specs = kernelspecs_in(partial(read_below, copy_folders(image, FOLDERS, request.network, job.folder())))
+    if not specs:
+        raise BadImage(f"The SIF {file} has no Jupyter kernel.", "Make it again of an image with ipykernel.")
+    kernel = ImageKernel(
+        reference=str(file),
+        digest=digest,
+        pinned="",
+        image=str(file),
+        kernel="",
+        command=(),
+        gpus=request.gpus if request.gpus == "all" else "none",
+        sandbox=image.program,
+        stamp=stamp,
+    )
+    yield from _write(request, kernel, specs, None)
+
+
+def _write(
+    request: KernelInstallRequest,
+    kernel: ImageKernel,
+    specs: Mapping[str, Mapping[str, bytes]],
+    lockfile: Lockfile | None,
+) -> Iterator[Row]:
+    """Writes the kernelspecs.
+
+    Args:
+        kernel: what all kernels of the image have in common.
+        specs: the files of each kernelspec of the image, by name.
+    """
     for name, files in specs.items():
         spec = json.loads(files["kernel.json"])
-        kernel = ImageKernel(
-            reference=str(found.location),
-            digest=found.digest,
-            pinned=pinned_name(found) if found.location.kind == "registry" else "",
-            image=identity,
+        made = replace(
+            kernel,
             kernel=name,
             command=tuple(spec["argv"]),
             folders=tuple(str(Path(folder).resolve()) for folder in request.folder),
             variables=request.env,
-            gpus=request.gpus if request.gpus != "auto" or found.wants_gpu else "none",
             network=request.network,
-            memory=request.memory_bytes,
-            docker_host=request.docker_host,
-            sandbox=sandbox,
-            added=tuple(package.dist for package in addition.packages) if addition else (),
         )
-        icons = {icon: data for icon in ICONS if (data := files.get(icon, b"")).startswith(_PNG)}
-        title = _title(found.location, str(spec.get("display_name", name)) if len(specs) > 1 else "")
-        properties = _properties(spec, held.lockfile)
-        yield Row(kernelspecs.install(kernel, title, _language(spec), properties, icons))
+        title = _title(kernel.location, str(spec.get("display_name", name)) if len(specs) > 1 else "")
+        properties = properties_of(spec, lockfile)
+        yield Row(kernelspecs.install(made, title, language_of(spec), properties, icons_in(files)))
+
+
+def _consent(request: KernelInstallRequest, found: Inspection | SifFile, ask: Ask) -> None:
+    if not consents(request, found, ask):
+        raise UsageError("The kernel is not installed, because you do not want to run the image.")
+
+
+def _refuse_memory(request: KernelInstallRequest) -> None:
+    if request.memory_bytes:
+        raise UsageError("Without an engine, nothing limits the memory of a kernel.", "Leave out --memory.")
 
 
 def is_kernel(name: str) -> bool:
@@ -224,7 +279,7 @@ def is_kernel(name: str) -> bool:
 
 def _lacks(found: Inspection, matches: Callable[[str], bool]) -> bool:
     """Whether no package of an image matches; false if its packages are not known. Nothing is pulled for it."""
-    return found.lockfile is not None and not any(matches(name) for name, _ in _packages(found.lockfile))
+    return found.lockfile is not None and not any(matches(name) for name, _ in packages_in(found.lockfile))
 
 
 def _no_kernel(found: Inspection) -> BadImage:
@@ -236,72 +291,12 @@ def _no_kernel(found: Inspection) -> BadImage:
     )
 
 
-def _kernelspecs(read: Callable[[str, int], dict[str, bytes]]) -> dict[str, dict[str, bytes]]:
-    """Returns the files of each valid kernelspec of an image, by name.
-
-    Args:
-        read: returns the files of a folder by their paths below it, as `read_folder` does.
-
-    Raises BadImage, EngineFault.
-    """
-    found: dict[str, dict[str, bytes]] = {}
-    for folder in FOLDERS:
-        for path, data in read(folder, MOST_BYTES).items():
-            name, _, file = path.partition("/")
-            found.setdefault(name, {})[file] = data
-        if found := {name: files for name, files in found.items() if _is_kernelspec(files.get("kernel.json", b""))}:
-            break
-    return found
-
-
-def _is_kernelspec(data: bytes) -> bool:
-    try:
-        spec = json.loads(data)
-        argv = spec["argv"]
-        return all(isinstance(word, str) for word in argv) and any(CONNECTION_FILE in word for word in argv)
-    except (ValueError, RecursionError, KeyError, TypeError):
-        return False
-
-
 def _title(location: ImageLocation, kernel: str) -> str:
-    name = location.path.name if location.is_file else location.name
+    name = location.path.name if location.is_file or location.kind == "sif" else location.name
     if location.kind == "registry":
         reference = location.reference
         name = f"{reference.repository}:{reference.tag}" if reference.tag else reference.repository
     return f"{name} ({clean(kernel)[:60]})" if kernel else name
-
-
-def _language(spec: Mapping[str, Any]) -> str:
-    found = str(spec.get("language", ""))
-    return found if _LANGUAGE.fullmatch(found) else "python"
-
-
-def _properties(spec: Mapping[str, Any], lockfile: Lockfile | None) -> dict[str, Any]:
-    """Returns what a client has to know about a kernel: how to interrupt it, and whether it has a debugger."""
-    metadata = spec.get("metadata")
-    metadata = metadata if isinstance(metadata, Mapping) else {}
-    by_message = spec.get("interrupt_mode") == "message" or _takes_messages(spec, lockfile)
-    properties: dict[str, Any] = {"interrupt_mode": "message" if by_message else "signal"}
-    if metadata.get("debugger") is True:
-        properties["debugger"] = True
-    if "curve" in (metadata.get("supported_encryption") or ()):
-        properties["supported_encryption"] = ["curve"]
-    return properties
-
-
-def _takes_messages(spec: Mapping[str, Any], lockfile: Lockfile | None) -> bool:
-    """Whether a kernel is an ipykernel that is interrupted by a message. Otherwise it gets a signal."""
-    if lockfile is None or not any("ipykernel" in word for word in spec["argv"]):
-        return False
-    versions = [version for name, version in _packages(lockfile) if name == "ipykernel"]
-    try:
-        return bool(versions) and min(map(Version, versions)) >= _MESSAGES
-    except InvalidVersion:
-        return False
-
-
-def _location(kernel: ImageKernel) -> ImageLocation:
-    return ImageLocation.parse_any(kernel.reference)
 
 
 def _news(kernel: ImageKernel, job: JobContext) -> str:
@@ -316,7 +311,10 @@ def moved(kernel: ImageKernel, job: JobContext) -> str:
 
     Kernels start the image that was installed. Raises the errors of `open_image` and `lock_in`.
     """
-    location = _location(kernel)
+    if kernel.stamp:
+        said = difference(kernel)
+        return f"{said} To use it, install it again: {kernel.installation}" if said else ""
+    location = kernel.location
     if location.kind != "registry" or location.reference.digest:
         return ""
     image = open_image(location, job)
@@ -334,11 +332,5 @@ def _changed(kernel: ImageKernel, lockfile: Lockfile, job: JobContext) -> str:
         before = lock_in(open_image(ImageLocation.parse_any(kernel.pinned), job))
     except CondaBuildError:  # the registry has it no longer
         return "packages changed"
-    changed = {name for name, _ in _packages(before) ^ _packages(lockfile)}
+    changed = {name for name, _ in packages_in(before) ^ packages_in(lockfile)}
     return f"{counted(changed, 'package')} changed"
-
-
-def _packages(lockfile: Lockfile) -> set[tuple[str, str]]:
-    """Returns the name and the version of each package."""
-    conda = {(package.name, package.version) for package in lockfile.conda}
-    return conda | {(package.name, package.version) for package in lockfile.pip}

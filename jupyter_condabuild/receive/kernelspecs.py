@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
@@ -19,6 +20,7 @@ from jupyter_condabuild.conda.prefix.kernel import CONTAINER_KERNEL
 from jupyter_condabuild.errors import UsageError, from_os_error
 from jupyter_condabuild.files import read_regular, write_whole
 from jupyter_condabuild.image.paths import PREFIX, TOOLS
+from jupyter_condabuild.oci.location import ImageLocation
 
 MEMBER = "condabuild"
 """The member of a kernelspec's metadata with the fields of `ImageKernel`."""
@@ -47,7 +49,7 @@ class ImageKernel:
     name of the kernelspec inside the image, and `command` its program. `folders` are folders that a container sees at
     their own paths besides that of the notebook; `variables` the environment variables that are handed on. `gpus`,
     `network` and `memory` are as in `KernelInstallRequest`. `added` are the packages that `image` has on top of the
-    image of the reference.
+    image of the reference. For a SIF, `image` is its path, `digest` that of the file, and `stamp` as in `sif_file`.
     """
 
     reference: str
@@ -64,12 +66,19 @@ class ImageKernel:
     docker_host: str = ""
     sandbox: str = ""
     added: tuple[str, ...] = ()
+    stamp: str = ""
+
+    @property
+    def location(self) -> ImageLocation:
+        """The image as the user has named it. Raises BadReference if it is not a name any more."""
+        return ImageLocation("sif", self.reference) if self.stamp else ImageLocation.parse_any(self.reference)
 
     @property
     def installation(self) -> str:
         """The command that installs the kernel again."""
-        options = f"{' --without-engine' if self.sandbox else ''}{' --add-ipykernel' if self.added else ''}"
-        return f"jupyter condabuild kernel install{options} {self.reference}"
+        options = " --without-engine" if self.sandbox and not self.stamp else ""
+        options += " --add-ipykernel" if self.added else ""
+        return f"jupyter condabuild kernel install{options} {shlex.quote(self.reference)}"
 
     @classmethod
     def parse(cls, value: Any) -> Self:
@@ -77,9 +86,8 @@ class ImageKernel:
         kinds = {"memory": int, "command": list, "folders": list, "variables": list, "added": list}
         members = value if isinstance(value, Mapping) else {}
         known: dict[str, Any] = {item.name: members.get(item.name) for item in fields(cls)}
-        known |= {"sandbox": "", "added": []} | {
-            name: members[name] for name in ("sandbox", "added") if name in members
-        }  # kernelspecs of earlier versions have none
+        later = {"sandbox": "", "added": [], "stamp": ""}  # kernelspecs of earlier versions have none
+        known |= {name: members.get(name, default) for name, default in later.items()}
         for name, found in known.items():
             words = found if isinstance(found, list) else [""]
             if type(found) is not kinds.get(name, str) or not all(isinstance(word, str) for word in words):

@@ -1,7 +1,8 @@
 """Stands for Apptainer, which no package here has: reads its arguments as Apptainer does, and runs bubblewrap instead.
 
 ``python apptainer_stand_in.py run|exec [FLAGS] IMAGE [WORDS]``. A flag that Apptainer does not have is an error. A SIF
-is not run: what was understood is printed as JSON.
+is unpacked beside it, once, and its own script starts the program. Of a file that is no SIF, what was understood is
+printed as JSON.
 
 Source: github.com/apptainer/apptainer, cmd/internal/cli/action_flags.go; apptainer.org, "Environment and Metadata".
 """
@@ -10,6 +11,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -47,6 +50,26 @@ def parse(words: list[str]) -> tuple[str, dict[str, list[str]], list[str]]:
     return words[0], flags, words[1:]
 
 
+def is_sif(image: str) -> bool:
+    """Whether a path is a SIF (sif-spec, "Global header": the magic follows 32 bytes for the start)."""
+    if Path(image).is_dir():
+        return False
+    with open(image, "rb") as file:
+        return file.read(41)[32:] == b"SIF_MAGIC"
+
+
+def unpacked(image: str) -> str:
+    """Returns the folder with the files of a SIF."""
+    folder = f"{image}.{os.stat(image).st_mtime_ns}.files"
+    if not Path(folder).is_dir():
+        rows = subprocess.run(["siftool", "list", image], check=True, capture_output=True, text=True).stdout
+        [start] = re.findall(r"\|(\d+)-\d+ +\|FS \(Squashfs", rows)
+        subprocess.run(
+            ["unsquashfs", "-q", "-n", "-o", start, "-d", folder, image], check=True, stdout=subprocess.DEVNULL
+        )
+    return folder
+
+
 def main() -> None:
     """Runs the words in a sandbox with what the flags allow, and nothing else."""
     action, *rest = sys.argv[1:]
@@ -56,6 +79,8 @@ def main() -> None:
         sys.exit(f"Error: {strange} reached the program")
     image, flags, words = parse(rest)
     given = {name[13:]: value for name, value in os.environ.items() if name.startswith("APPTAINERENV_")}
+    if is_sif(image):
+        image, words = unpacked(image), [f"/.singularity.d/actions/{action}", *words]
     if not Path(image).is_dir():
         print(json.dumps({"action": action, "image": image, "flags": flags, "words": words, "variables": given}))
         return

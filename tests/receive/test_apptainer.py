@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import shutil
 import signal
 import sys
@@ -10,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from jupyter_client.manager import KernelManager
 
 from jupyter_condabuild.errors import EngineUnavailable, UsageError
 from jupyter_condabuild.events import Event, Log
@@ -22,7 +25,7 @@ from jupyter_condabuild.requests.job_context import open_job
 from jupyter_condabuild.requests.receive import RunRequest
 from tests.conftest import missing
 from tests.receive import apptainer_stand_in
-from tests.receive.image_kernels import Labmate, new_labmate, until
+from tests.receive.image_kernels import SECONDS, Labmate, new_labmate, until
 
 SEEN = """
 import json, os, socket
@@ -102,6 +105,63 @@ def test_apptainer_runs_a_sif(labmate: Labmate, tmp_path: Path) -> None:
     (tmp_path / "bin/apptainer").unlink()
     done = labmate.run("run", "--yes", sif)
     assert (done.status, "A SIF needs Apptainer" in done.err) == (1, True)
+
+
+def started(labmate: Labmate, name: str) -> str:
+    """Starts a kernel that cannot start, and returns what the log of the server has."""
+    manager = KernelManager(**labmate.options(name))
+    log = labmate.run.folder / f"{name}.log"
+    with log.open("wb") as stderr:
+        manager.start_kernel(cwd=str(labmate.folder), env=labmate.environ(), stderr=stderr)
+    assert until(lambda: manager.provisioner.process.poll()) == 1  # type: ignore[union-attr]
+    manager.shutdown_kernel(now=True)
+    return log.read_text()
+
+
+def test_apptainer_runs_the_kernel_of_a_sif(labmate: Labmate, kernel_image: str, tmp_path: Path) -> None:
+    """The user is asked before anything of the SIF runs. A file in its place is refused, a copy of it is not."""
+    sif = tmp_path / "env.sif"
+    done = labmate.run("sif", kernel_image, "-o", sif, environ={"PATH": os.environ["PATH"]})
+    assert done.status == 0, done.err
+    done = labmate.run("kernel", "install", "env.sif")
+    assert (done.status, "Nobody says who built it" in done.err) == (2, True)
+    assert not list(tmp_path.glob("env.sif.*"))  # nothing was unpacked by the stand-in
+    name = labmate.install("env.sif", "--network", "none", "--env", "WANTED")
+    spec = labmate.kernelspecs.get_kernel_spec(name)
+    assert (spec.display_name, spec.language, spec.metadata["debugger"]) == ("env.sif", "python", True)
+    kernel = spec.metadata["condabuild"]
+    assert kernel["digest"] == f"sha256:{hashlib.sha256(sif.read_bytes()).hexdigest()}"
+    with labmate.kernel(name, WANTED="yes", CANARY="x") as cell:
+        assert json.loads(cell(SEEN)) == [str(labmate.folder), ["lo"], "yes", [], "/opt/env"]
+        message = cell.client.execute("open('begun', 'w'); import time; time.sleep(600)")
+        until((labmate.folder / "begun").exists)
+        cell.manager.interrupt_kernel()  # by a signal
+        while cell.client.get_shell_msg(timeout=SECONDS)["parent_header"].get("msg_id") != message:
+            pass
+        assert cell("print(6 * 7)") == "42"
+    assert until(lambda: not list(labmate.temporary.iterdir()))
+    os.utime(sif)
+
+    def news() -> str:
+        [row] = labmate.run("kernel", "list", "--json").json["kernels"]
+        return str(row["news"])
+
+    assert news() == ""
+    with sif.open("ab") as file:
+        file.write(b"more")
+    assert news().startswith(f"The SIF {sif} is another file than the one installed. To use it, install it again: ")
+    assert (
+        f"another file than the one installed. Install the kernel again: jupyter condabuild kernel install {sif}"
+        in (started(labmate, name))
+    )
+    assert f"The SIF stays where it is: {sif}" in labmate.run("kernel", "remove", "env.sif").out
+    sif.write_bytes(b"no SIF")  # for which the stand-in prints what it was asked
+    done = labmate.run("kernel", "install", "--yes", "env.sif")
+    assert (done.status, "has no Jupyter kernel" in done.err) == (1, True)
+    for option, said in (("--add-ipykernel", "Nothing can be added to a SIF"), ("--memory=4g", "nothing limits")):
+        assert said in labmate.run("kernel", "install", "--yes", option, "env.sif").err
+    (tmp_path / "bin/apptainer").unlink()
+    assert "A SIF needs Apptainer" in labmate.run("kernel", "install", "--yes", "env.sif").err
 
 
 def test_the_options_of_apptainer_and_singularity(tmp_path: Path) -> None:
