@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pty
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -113,6 +112,8 @@ class CommandLine:
 
     def in_a_terminal(self, words: Sequence[str | Path], keys: str) -> tuple[str, int]:
         """Runs a command in a terminal, types keys at its first question or prompt, and returns output and status."""
+        import pty  # Windows has none
+
         pid, terminal = pty.fork()
         if pid == 0:
             os.chdir(self.folder)
